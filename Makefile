@@ -1,0 +1,94 @@
+# Every target sets up what it needs; `make help` lists them.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PIP_TORCH_ARGS ?=
+WORKERS ?= 2
+ARGS ?=
+FILE ?=
+
+VENV := .venv
+LIGHT := .venv-light
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+READY_LIGHT := $(LIGHT)/ready
+PIP_FLAGS := --disable-pip-version-check --quiet --quiet
+WANTED := phonemo needs Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-light test-full lint report bench docs clean distclean
+
+help: ## show this list
+	@echo "make TARGET [VARIABLE=VALUE]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo "variables"
+	@echo "  PYTHON          the Python to build on (3.11, 3.12 or 3.13); now: $(PYTHON)"
+	@echo "  TORCH           the torch to install first; now: $(TORCH)"
+	@echo "  PIP_TORCH_ARGS  pip's options for it: where pip would take a CUDA build of several GB,"
+	@echo "                  --index-url with PyTorch's CPU index keeps it small"
+	@echo "  WORKERS         test processes; now: $(WORKERS)"
+	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
+
+setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
+
+demo: $(READY) ## recognise the emotion of real speech; FILE=my.wav takes your own file
+	$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
+
+test: test-light test-full ## run the tests: without torch, then all of them
+
+test-light: $(READY_LIGHT) ## run the tests of the base install in an environment without torch
+	@$(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
+	PHONEMO_LIGHT=1 $(LIGHT)/bin/python -m pytest -q -p no:cacheprovider $(ARGS)
+
+test-full: $(READY) ## run all tests with everything installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: $(READY) ## check style, types and that the generated tables are fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/phonemo report --check
+
+report: $(READY) ## write RESULTS.md and the README's table from results/*/metrics.json
+	$(BIN)/phonemo report
+
+bench: $(READY) ## run every script in benchmarks/
+	@set -e; found=; for script in benchmarks/*.py; do \
+	  test -f "$$script" || continue; found=1; echo "== $$script"; $(BIN)/python "$$script"; \
+	done; test -n "$$found" || echo "benchmarks/ holds no benchmark yet"
+
+docs: $(READY) ## check that every link in the documents leads somewhere
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+clean: ## remove what was built and cached, but not the environments
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environments too
+	rm -rf $(VENV) $(LIGHT)
+
+define check_python
+@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); $(WANTED)" >&2; exit 1; }
+endef
+
+# The file `ready` is written last, so that an interrupted set-up starts again.
+$(READY): pyproject.toml src/phonemo/version.py
+	$(check_python)
+	@echo "setting up $(VENV): a few minutes the first time"
+	@rm -f $@
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)" $(PIP_TORCH_ARGS)
+	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,dev]"
+	@touch $@
+
+$(READY_LIGHT): pyproject.toml src/phonemo/version.py
+	$(check_python)
+	@echo "setting up $(LIGHT): the base install, without torch"
+	@rm -f $@
+	$(PYTHON) -m venv --clear $(LIGHT)
+	$(LIGHT)/bin/pip install $(PIP_FLAGS) ".[test]"
+	@touch $@

@@ -1,0 +1,280 @@
+"""The config: frozen, typed data with a sentence under each field; YAML in, YAML out.
+
+Nothing in a config names a class or a path to import: a choice is a name from a closed list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from phonemo.errors import ConfigError
+
+Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
+Alphabet = Literal["arpabet", "ipa"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class LabelsConfig(_Section):
+    """Which emotions are told apart."""
+
+    names: tuple[str, ...]
+    """The emotions in the order of the network's outputs; others in the manifest are left out."""
+    merge: dict[str, str] = Field(default_factory=dict)
+    """Emotions counted as another one, such as excited: happiness."""
+
+
+class ProtocolConfig(_Section):
+    """How utterances are divided into train, validation and test."""
+
+    name: Literal[
+        "speaker",
+        "session",
+        "sentence",
+        "speaker-sentence",
+        "published",
+        "published-leaky",
+        "random-leaky",
+    ] = "speaker"
+    """The unit that train, validation and test may not share; the leaky ones say so by name."""
+    folds: int | None = Field(default=None, ge=2)
+    """How many folds the units are grouped into; null makes one for each unit or pair."""
+    folder: str | None = None
+    """The folder of published fold files; for the published protocols only."""
+    validation_units: int = Field(default=1, ge=1)
+    """How many units of the training part become the validation part."""
+    drop_near_duplicates: float | None = Field(default=None, gt=0, le=1)
+    """Leave out train and validation utterances this near (word Jaccard) to a test transcript."""
+    seed: int = 0
+    """Seed for the order of the units and, in random-leaky, of the utterances."""
+
+
+class AuxiliaryConfig(_Section):
+    """The task that is trained beside the emotion."""
+
+    task: Literal["phonemes"] = "phonemes"
+    """Which auxiliary head."""
+    inventory: Inventory = "phonemes"
+    """Which units the head recognises."""
+    alphabet: Alphabet = "ipa"
+    """Which closed phoneme inventory they come from; arpabet is for English alone."""
+    alpha: float = Field(default=0.1, gt=0)
+    """Weight of the CTC loss; for no auxiliary task set the section to null, not this to 0."""
+    reduction: Literal["per_token", "per_frame", "per_utterance"] = "per_token"
+    """What each utterance's CTC loss is divided by before the mean over the batch."""
+
+
+class ModelConfig(_Section):
+    """The network, from backbone to heads."""
+
+    backbone: str
+    """A folder that transformers can open, or a hub id such as facebook/wav2vec2-base."""
+    layers: int | None = Field(default=None, ge=1)
+    """How many Transformer layers of the backbone are used, from the bottom; null uses all."""
+    acoustic: Literal["cnn", "lower_mix"] = "cnn"
+    """Acoustic features: the CNN encoder's output, or a learned mix of the lower third."""
+    semantic: Literal["last", "upper_mix", "all_mix"] = "last"
+    """Semantic features: the last layer, or a learned mix of the upper or of all layers."""
+    fusion: Literal[
+        "cross_attention", "frame_attention", "gate", "concatenation", "acoustic", "semantic"
+    ] = "cross_attention"
+    """How the two streams become one; the last two use one stream alone."""
+    pooling: Literal["structured", "attentive_statistics", "mean"] = "structured"
+    """How a sequence becomes one vector."""
+    width: int = Field(default=128, ge=4)
+    """Features per frame after fusion."""
+    attention_heads: int = Field(default=4, ge=1)
+    """Heads of every attention in fusion and pooling; must divide width."""
+    hops: int = Field(default=4, ge=1)
+    """Rows of the structured self-attention (Lin et al. 2017)."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout in fusion, pooling and heads."""
+    auxiliary: AuxiliaryConfig | None = AuxiliaryConfig()
+    """The auxiliary task; null is the single-task arm and builds no head."""
+
+
+class AugmentConfig(_Section):
+    """Random changes to training audio, drawn by (seed, epoch, utterance id)."""
+
+    gain_db: float = Field(default=0.0, ge=0)
+    """Largest change of level in decibels, either way."""
+    noise_snr_db: float | None = None
+    """Lowest signal-to-noise ratio of added white noise in decibels; null adds none."""
+    speed: float = Field(default=0.0, ge=0, lt=0.5)
+    """Largest change of speed as a fraction, either way."""
+    time_masks: int = Field(default=0, ge=0)
+    """SpecAugment: spans of frames set to zero."""
+    time_mask_frames: int = Field(default=10, ge=1)
+    """SpecAugment: longest such span in frames."""
+    feature_masks: int = Field(default=0, ge=0)
+    """SpecAugment: spans of features set to zero."""
+    feature_mask_width: int = Field(default=32, ge=1)
+    """SpecAugment: widest such span in features."""
+
+    @property
+    def changes_audio(self) -> bool:
+        """Whether the waveform itself is changed, so that frozen features cannot be kept."""
+        return self.gain_db > 0 or self.noise_snr_db is not None or self.speed > 0
+
+
+class TrainConfig(_Section):
+    """How the network is trained."""
+
+    strategy: Literal["frozen", "freeze_cnn", "full", "top_k", "gradual", "lora"] = "freeze_cnn"
+    """Which part of the backbone learns."""
+    top_k: int = Field(default=2, ge=1)
+    """Strategies top_k and gradual: how many of the upper Transformer layers learn."""
+    lora_rank: int = Field(default=8, ge=1)
+    """Strategy lora: the rank of the adapters on the attention's query and value."""
+    epochs: int = Field(default=30, ge=1)
+    """Most passes over the training part."""
+    batch_size: int = Field(default=16, ge=1)
+    """Utterances in a step."""
+    rate_heads: float = Field(default=1e-3, gt=0)
+    """Peak learning rate of everything above the backbone."""
+    rate_backbone: float = Field(default=2e-5, gt=0)
+    """Peak learning rate of the backbone."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    """How the learning rate falls after that."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's weight decay."""
+    gradient_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Label smoothing of the emotion loss."""
+    class_weights: Literal["none", "balanced", "square_root"] = "none"
+    """Weights of the emotion loss from the training part's class counts."""
+    patience: int = Field(default=8, ge=1)
+    """Epochs without a better validation score before training stops."""
+    select_by: Literal["ua", "wa", "loss"] = "ua"
+    """The validation score that picks the epoch; there is no way to pick on test."""
+    max_seconds: float = Field(default=15.0, gt=0)
+    """Longer training utterances are cropped at random to this; never in evaluation."""
+    augment: AugmentConfig = AugmentConfig()
+    """Augmentation of training data."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic; bf16 and fp16 are for GPUs."""
+    gradient_checkpointing: bool = False
+    """Spend time to save memory in the backbone."""
+    save_steps: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints inside an epoch; null saves at the end of each epoch."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """How many checkpoints besides the best are kept."""
+    cache: bool = True
+    """Keep the output of frozen lower layers on disk."""
+
+
+class RunConfig(_Section):
+    """One experiment: data, protocol, network, training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """A short name, used for folders and tables."""
+    manifest: str
+    """A manifest written by: phonemo prepare."""
+    output: str
+    """The run folder."""
+    labels: LabelsConfig
+    """Which emotions are told apart."""
+    protocol: ProtocolConfig = ProtocolConfig()
+    """How the data is divided."""
+    model: ModelConfig
+    """The network."""
+    train: TrainConfig = TrainConfig()
+    """How it is trained."""
+    seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
+    """Every fold is trained once for each seed."""
+    threads: int = Field(default=2, ge=1)
+    """CPU threads for torch."""
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this config, its output folder aside."""
+        data = self.model_dump(mode="json", exclude={"output", "threads"})
+        text = json.dumps(data, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML config; ``overrides`` are KEY=VALUE with dotted keys, VALUE as YAML.
+
+    Raises:
+        ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
+    """
+    path = Path(path)
+    data = _read_yaml(path)
+    for override in overrides:
+        _override(data, override)
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_fault(error)}") from error
+
+
+def write_config(path: Path, config: RunConfig) -> None:
+    """Write the resolved config as YAML."""
+    data = config.model_dump(mode="json")
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such config file")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not YAML ({reason})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a mapping of keys is wanted, found {type(data).__name__}")
+    return data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, found, text = override.partition("=")
+    if not found or not key:
+        raise ConfigError(f"override {override!r}: KEY=VALUE is wanted, such as train.epochs=5")
+    *parents, last = key.split(".")
+    for parent in parents:
+        branch = data.setdefault(parent, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} has no keys below it")
+        data = branch
+    try:
+        data[last] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"override {override!r}: the value is not YAML") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {where!r}; known keys: {', '.join(_known_keys(fault['loc'][:-1]))}"
+    if fault["type"] == "missing":
+        return f"key {where!r} is missing"
+    return f"key {where!r}: {fault['msg']} (found {fault['input']!r})"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = RunConfig
+    for part in location:
+        section = _section_of(section.model_fields[str(part)].annotation)
+    return list(section.model_fields)
+
+
+def _section_of(annotation: Any) -> Any:
+    options = getattr(annotation, "__args__", (annotation,))
+    return next(one for one in options if isinstance(one, type) and issubclass(one, BaseModel))

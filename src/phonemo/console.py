@@ -1,0 +1,149 @@
+"""What the command line shows: progress on standard error, lines for standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phonemo.corpora.prepare import Prepared
+    from phonemo.train.callbacks import Progress
+
+Counter = Callable[[int, int], None]
+_BAR = 20
+
+
+@contextmanager
+def counter(what: str, quiet: bool) -> Iterator[Counter]:
+    """A progress bar for (done, total); none when quiet or when nobody looks."""
+    with _bars(quiet) as bars:
+        task = bars.add_task(what, total=None, note="")
+
+        def tell(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield tell
+
+
+@contextmanager
+def run_progress(quiet: bool) -> Iterator[Progress]:
+    """The display of a run: features, folds and steps; a line for every finished fold."""
+    from phonemo.train.callbacks import Progress
+
+    class Shown(Progress):
+        def features(self, done: int, total: int) -> None:
+            bars.update(feature_task, completed=done, total=total, visible=True)
+
+        def cell(self, number: int, total: int, name: str) -> None:
+            bars.update(cell_task, completed=number - 1, total=total, visible=True)
+            bars.update(step_task, description=name, completed=0, total=None, visible=True)
+
+        def step(self, done: int, total: int, scores: Mapping[str, float]) -> None:
+            newest = f"validation UA {scores['ua']:.1%}" if "ua" in scores else ""
+            bars.update(step_task, completed=done, total=total, note=newest)
+
+        def scores(self, metrics: Mapping[str, Any]) -> None:
+            bars.advance(cell_task)
+            if not quiet:
+                bars.console.print(_cell_line(metrics), highlight=False)
+
+    with _bars(quiet) as bars:
+        feature_task = bars.add_task("frozen layers", total=None, visible=False, note="")
+        cell_task = bars.add_task("folds x seeds", total=None, visible=False, note="")
+        step_task = bars.add_task("", total=None, visible=False, note="")
+        yield Shown()
+
+
+def prepared_lines(made: Prepared) -> list[str]:
+    """What prepare prints: counts, what was skipped and why, warnings."""
+    speakers = [name for name in made.speakers if name != "(none)"]
+    emotions = [name for name in made.emotions if name != "(none)"]
+    lines = [
+        f"{made.output}: {made.utterances} utterances, {len(speakers)} speakers, "
+        f"{len(emotions)} emotions, {made.hours:.2f} h"
+        + (", PARTIAL" if made.header.partial else ""),
+        *_counted("emotions", made.emotions),
+        *_counted("speakers", made.speakers),
+        *_counted("phonemes from", made.phoneme_sources),
+        *_counted("skipped", made.skipped),
+    ]
+    return lines + [f"  warning: {one}" for one in made.warnings]
+
+
+def result_lines(
+    results: Mapping[str, Any], base: Callable[[Mapping[str, Any]], list[str]]
+) -> list[str]:
+    """Scores, confusion matrix, and the same per gender and per speaker."""
+    lines = base(results)
+    labels = results["confusion"]["labels"]
+    width = max(len(name) for name in labels) + 1
+    lines.append("  confusion (rows: true, columns: answered)")
+    lines.append("  " + " " * width + "".join(f"{name[:8]:>9}" for name in labels))
+    for name, row in zip(labels, results["confusion"]["counts"], strict=True):
+        lines.append(f"  {name:<{width}}" + "".join(f"{count:>9}" for count in row))
+    for title in ("per_gender", "per_speaker"):
+        lines.append(f"  {title.replace('_', ' ')}")
+        for name, score in results[title].items():
+            lines.append(
+                f"    {name:<14}{score['utterances']:>6} utterances  "
+                f"WA {score['wa']:.1%}  UA {score['ua']:.1%}"
+            )
+    return lines
+
+
+def table_row(row: Mapping[str, Any]) -> str:
+    """One answer for a person: file, emotion, a bar, the runners-up; or the error."""
+    if "error" in row:
+        return f"{row['file']}\n  error: {row['error']}"
+    ranked: Sequence[tuple[str, float]] = sorted(row["scores"].items(), key=lambda one: -one[1])
+    lines = [f"{row['file']}  ({row['seconds']:.1f} s)"]
+    for name, score in ranked[:4]:
+        lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
+    if row["phonemes"]:
+        lines.append(f"  heard: {' '.join(row['phonemes'])}")
+    if row["warnings"]:
+        lines.append(f"  warnings: {', '.join(row['warnings'])}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _bars(quiet: bool) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    shown = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    hidden = quiet or not shown.is_terminal
+    with Progress(*columns, console=shown, disable=hidden, transient=True) as bars:
+        yield bars
+
+
+def _counted(title: str, counts: Mapping[str, int]) -> list[str]:
+    if not counts:
+        return []
+    found = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return [f"  {title}: {found}"]
+
+
+def _cell_line(metrics: Mapping[str, Any]) -> str:
+    results = metrics["results"]
+    return (
+        f"{metrics['fold']} seed {metrics['seed']}: UA {results['ua']['mean']:.1%}, "
+        f"WA {results['wa']['mean']:.1%} on {metrics['sizes']['test']} utterances "
+        f"(epochs: {metrics['epochs']:.0f}, best validation {metrics['best_validation']:.3f})"
+    )

@@ -1,0 +1,24 @@
+"""Corpora by name: what each release's authors publish, read into one kind of manifest."""
+
+from __future__ import annotations
+
+from phonemo.corpora import (
+    cremad,
+    csv_table,
+    emodb,
+    iemocap,
+    nemo,
+    ravdess,
+    speechocean762,
+)
+from phonemo.corpora.card import Corpus
+
+CORPORA: dict[str, Corpus] = {
+    "iemocap": Corpus(iemocap.CARD, iemocap.read),
+    "emodb": Corpus(emodb.CARD, emodb.read),
+    "ravdess": Corpus(ravdess.CARD, ravdess.read),
+    "nemo": Corpus(nemo.CARD, nemo.read),
+    "speechocean762": Corpus(speechocean762.CARD, speechocean762.read),
+    "cremad": Corpus(cremad.CARD, cremad.read),
+    "csv": Corpus(csv_table.CARD, csv_table.read),
+}

@@ -1,0 +1,87 @@
+"""Finding audio in a release's folders; what is left out is counted by reason."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from phonemo.errors import CorpusError
+
+#: Audio file types that every corpus reader takes, in the order of preference.
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+
+SHADOW = "macOS ._ file"
+NOT_AUDIO = "not wav, flac or ogg"
+TWICE = "same name with another extension"
+
+
+def need_folder(root: Path) -> None:
+    """Raise CorpusError unless ``root`` is a folder."""
+    if not root.exists():
+        raise CorpusError(f"{root}: no such folder; give the folder that holds the release")
+    if not root.is_dir():
+        raise CorpusError(f"{root}: a file, not a folder; give the folder that holds the release")
+
+
+def is_shadow(path: Path) -> bool:
+    """Whether this is macOS metadata (``._name``) rather than the file it is named after."""
+    return path.name.startswith("._")
+
+
+def relative(path: Path, root: Path) -> str:
+    """The path as a manifest holds it: relative to the root, forward slashes."""
+    return path.relative_to(root).as_posix()
+
+
+def audio_by_stem(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
+    """The audio files directly in a folder, by name without extension, sorted.
+
+    What is no audio is counted into ``skipped``. Of ``a.wav`` and ``a.flac`` the wav is kept.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(_files(folder), key=_preference):
+        if is_shadow(path):
+            skipped[SHADOW] += 1
+        elif path.suffix.lower() not in AUDIO_SUFFIXES:
+            skipped[NOT_AUDIO] += 1
+        elif path.stem in found:
+            skipped[TWICE] += 1
+        else:
+            found[path.stem] = path
+    return dict(sorted(found.items()))
+
+
+def read_text(path: Path, hint: str = "") -> str:
+    """A text file of a release: UTF-8 (a byte order mark is dropped), else Latin-1.
+
+    Raises:
+        CorpusError: if it is not there; ``hint`` says what the layout should be.
+    """
+    if not path.is_file():
+        raise CorpusError(f"{path}: no such file" + (f"; {hint}" if hint else ""))
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def listing(root: Path, most: int = 4) -> str:
+    """A few names in a folder, for an error that says what was found instead."""
+    names = sorted(path.name for path in root.iterdir())
+    if not names:
+        return "the folder is empty"
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"found {', '.join(names[:most])}{rest}"
+
+
+def _files(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_file()]
+
+
+def _preference(path: Path) -> tuple[int, str]:
+    suffix = path.suffix.lower()
+    rank = AUDIO_SUFFIXES.index(suffix) if suffix in AUDIO_SUFFIXES else len(AUDIO_SUFFIXES)
+    return rank, path.name

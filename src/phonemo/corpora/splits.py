@@ -1,0 +1,279 @@
+"""Folds of train, validation and test: by speaker, session or sentence, or as published.
+
+The parts of a fold never share the unit that the protocol names, and validation is a part of its
+own, so nothing can be selected on test. A protocol that lets speakers leak says so by its name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations, product
+from random import Random
+
+from phonemo.config import ProtocolConfig
+from phonemo.corpora.folds import PARTS, Fold, Split
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.published import split_as_published
+from phonemo.corpora.transcripts import near_duplicates
+from phonemo.corpora.units import (
+    Axis,
+    Group,
+    carve_by_speaker,
+    choose_validation,
+    make_groups,
+    require_enough,
+    units_by_id,
+)
+from phonemo.errors import LeakageError, ProtocolError
+
+__all__ = ["AXES", "PARTS", "Fold", "Split", "make_split"]
+
+#: The units that no two parts of a fold may share, for the protocols that are made of units.
+AXES: dict[str, tuple[Axis, ...]] = {
+    "speaker": ("speaker",),
+    "session": ("session",),
+    "sentence": ("sentence",),
+    "speaker-sentence": ("speaker", "sentence"),
+}
+
+_NEW_SENTENCES = (
+    "speakers are shared between train and test: this split measures new sentences, not new "
+    "speakers"
+)
+
+
+def make_split(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+    """Divide utterances as the protocol says; the same input gives the same split.
+
+    Raises:
+        ProtocolError: too few units, a unit unknown, an empty part, or unfit fold files.
+        LeakageError: train and test would share speakers under a protocol that forbids it.
+    """
+    if not utterances:
+        raise ProtocolError("no utterances to divide; check the manifest and the labels asked for")
+    _require_unique(utterances)
+    split = _MAKERS[protocol.name](utterances, protocol)
+    if protocol.drop_near_duplicates is not None:
+        split = _without_near_duplicates(split, utterances, protocol.drop_near_duplicates)
+    for fold in split.folds:
+        _require_parts(fold)
+    return split
+
+
+def _require_unique(utterances: Sequence[Utterance]) -> None:
+    twice = [one for one, count in Counter(row.id for row in utterances).items() if count > 1]
+    if twice:
+        raise ProtocolError(f"id {twice[0]} is there twice; ids must be unique to be divided")
+
+
+def _require_parts(fold: Fold) -> None:
+    for part, ids in fold.parts.items():
+        if not ids:
+            raise ProtocolError(
+                f"{fold.name}: no utterance is left for {part}; choose fewer protocol.folds or "
+                "another protocol"
+            )
+
+
+# By unit ------------------------------------------------------------------------------------------
+
+
+def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+    """One fold for each group, or for each pair of groups where two axes are crossed."""
+    axes = AXES[protocol.name]
+    circles = [_circle(utterances, axis, protocol) for axis in axes]
+    units = [units_by_id(utterances, axis) for axis in axes]
+    folds = []
+    for places in product(*(range(len(circle)) for circle in circles)):
+        chosen = list(zip(circles, places, strict=True))
+        roles = [_roles(circle, place, protocol.validation_units) for circle, place in chosen]
+        parts = _divide(utterances, units, roles)
+        if parts["test"]:
+            name = "_".join(circle[place].name for circle, place in chosen)
+            folds.append(Fold(name, *(tuple(parts[part]) for part in PARTS)))
+    folds.sort(key=lambda fold: fold.name)
+    if protocol.name == "session":
+        _require_speakers_apart(folds, utterances)
+    unit = " and ".join(axes)
+    return Split(protocol, unit, tuple(folds), _unit_notes(protocol, folds, utterances))
+
+
+def _by_sentence(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+    """By unit, unless there are two sentences only (RAVDESS): then validation is by speaker."""
+    sentences = units_by_id(utterances, "sentence")
+    if len(set(sentences.values())) != 2 or protocol.folds not in (None, 2):
+        return _by_unit(utterances, protocol)
+    folds = []
+    for turn, tested in enumerate(sorted(set(sentences.values()))):
+        rows = [row for row in utterances if sentences[row.id] != tested]
+        train, validation = carve_by_speaker(rows, turn, protocol.validation_units, protocol.seed)
+        test = tuple(row.id for row in utterances if sentences[row.id] == tested)
+        folds.append(Fold(f"sentence-{turn + 1}", train, validation, test))
+    note = "there are two sentences only: validation says that of train, with speakers of its own"
+    return Split(protocol, "sentence", tuple(folds), (_NEW_SENTENCES, note))
+
+
+def _circle(
+    utterances: Sequence[Utterance], axis: Axis, protocol: ProtocolConfig
+) -> tuple[Group, ...]:
+    groups = make_groups(utterances, axis, protocol.folds, protocol.seed)
+    what = f"{axis}s" if protocol.folds is None else f"groups of {axis}s"
+    require_enough(len(groups), what, protocol.validation_units)
+    return groups
+
+
+def _roles(circle: Sequence[Group], place: int, validation_units: int) -> dict[str, str]:
+    """Unit -> part; validation comes next in the circle, so that the duty goes round."""
+    rest = [*circle[place + 1 :], *circle[:place]]
+    roles = {unit: "train" for group in rest for unit in group.units}
+    roles |= dict.fromkeys(circle[place].units, "test")
+    for group in choose_validation(rest, validation_units):
+        roles |= dict.fromkeys(group.units, "validation")
+    return roles
+
+
+def _divide(
+    utterances: Sequence[Utterance],
+    units: Sequence[Mapping[str, str]],
+    roles: Sequence[Mapping[str, str]],
+) -> dict[str, list[str]]:
+    """Ids by part. Where two axes disagree about an utterance it is in no part."""
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for utterance in utterances:
+        found = {role[unit[utterance.id]] for role, unit in zip(roles, units, strict=True)}
+        if len(found) == 1:
+            parts[found.pop()].append(utterance.id)
+    return parts
+
+
+def _unit_notes(
+    protocol: ProtocolConfig, folds: Sequence[Fold], utterances: Sequence[Utterance]
+) -> tuple[str, ...]:
+    if protocol.name == "sentence":
+        return (_NEW_SENTENCES,)
+    if protocol.name == "session" and any(row.speaker is None for row in utterances):
+        missing = sum(row.speaker is None for row in utterances)
+        return (f"{missing} utterances have no speaker: that no speaker leaks is not checked",)
+    if protocol.name == "speaker-sentence":
+        used = sum(len(ids) for fold in folds for ids in fold.parts.values())
+        share = 1 - used / (len(folds) * len(utterances))
+        return (
+            f"{100 * share:.0f} % of the utterances are left out of a fold on average, because "
+            "their speaker is in one part and their sentence in another",
+        )
+    return ()
+
+
+def _require_speakers_apart(folds: Sequence[Fold], utterances: Sequence[Utterance]) -> None:
+    """Sessions keep speakers apart only if nobody speaks in two of them."""
+    speakers = {row.id: row.speaker for row in utterances if row.speaker is not None}
+    for fold in folds:
+        heard = {part: {speakers.get(one) for one in ids} for part, ids in fold.parts.items()}
+        for one, other in combinations(PARTS, 2):
+            shared = sorted(speaker for speaker in heard[one] & heard[other] if speaker)
+            if shared:
+                raise LeakageError(
+                    f"{fold.name}: speaker {shared[0]} is in {one} and in {other}, in more than "
+                    "one session; correct the manifest, or use protocol speaker"
+                )
+
+
+# At random ----------------------------------------------------------------------------------------
+
+
+def _at_random(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+    """Folds stratified by emotion that know nothing of speakers."""
+    count = protocol.folds or 5
+    require_enough(count, "folds", protocol.validation_units)
+    if len(utterances) < count:
+        raise ProtocolError(f"{len(utterances)} utterances are too few for {count} folds")
+    deck = _shuffled_by_emotion(utterances, protocol.seed)
+    place = {one: number % count for number, one in enumerate(deck)}
+    folds = []
+    for number in range(count):
+        role = {(number + n) % count: "validation" for n in range(1, protocol.validation_units + 1)}
+        role[number] = "test"
+        parts: dict[str, list[str]] = {part: [] for part in PARTS}
+        for row in utterances:
+            parts[role.get(place[row.id], "train")].append(row.id)
+        folds.append(Fold(f"random-{number + 1}", *(tuple(parts[part]) for part in PARTS)))
+    note = (
+        "LEAKY: a random split that does not keep speakers apart; on IEMOCAP that is worth "
+        "about +6.6 points of WA (arXiv 2111.02735)"
+    )
+    return Split(protocol, "utterance", tuple(folds), (note,))
+
+
+def _shuffled_by_emotion(utterances: Sequence[Utterance], seed: int) -> list[str]:
+    """Ids, one emotion after the other, so that dealing them round gives every fold its share."""
+    random = Random(seed)
+    strata: defaultdict[str, list[str]] = defaultdict(list)
+    for row in utterances:
+        strata[row.emotion or ""].append(row.id)
+    deck = []
+    for emotion in sorted(strata):
+        ids = sorted(strata[emotion])
+        random.shuffle(ids)
+        deck += ids
+    return deck
+
+
+# Near-duplicates ----------------------------------------------------------------------------------
+
+
+def _without_near_duplicates(
+    split: Split, utterances: Sequence[Utterance], threshold: float
+) -> Split:
+    """Drop from train and validation what is said, or nearly said, in test."""
+    sentences = units_by_id(utterances, "sentence")
+    near = near_duplicates(sentences.values(), threshold)
+    emotions = {row.id: row.emotion for row in utterances}
+    folds, notes = [], []
+    for fold in split.folds:
+        tested = {sentences[one] for one in fold.test} - {""}
+        banned = tested.union(*(near[text] for text in tested))
+        train, validation = (
+            tuple(one for one in ids if sentences[one] not in banned)
+            for ids in (fold.train, fold.validation)
+        )
+        thinner = replace(fold, train=train, validation=validation)
+        _require_classes_kept(fold, thinner, emotions, split.protocol)
+        folds.append(thinner)
+        notes.append(
+            f"{fold.name}: {len(fold.train) - len(train)} of {len(fold.train)} train and "
+            f"{len(fold.validation) - len(validation)} of {len(fold.validation)} validation "
+            f"utterances dropped, near-duplicates of a test transcript (word Jaccard >= "
+            f"{threshold:g})"
+        )
+    return replace(split, folds=tuple(folds), notes=(*split.notes, *notes))
+
+
+def _require_classes_kept(
+    before: Fold, after: Fold, emotions: Mapping[str, str | None], protocol: ProtocolConfig
+) -> None:
+    dropping = f"{before.name}: drop_near_duplicates {protocol.drop_near_duplicates:g}"
+    advice = "; the same sentences are said by all"
+    if protocol.name == "speaker":
+        advice += ": use protocol speaker-sentence, which is disjoint in both"
+    for part in ("train", "validation"):
+        if before.parts[part] and not after.parts[part]:
+            raise ProtocolError(
+                f"{dropping} leaves no {part} utterance of {len(before.parts[part])}{advice}"
+            )
+    lost = {emotions[one] for one in before.train} - {emotions[one] for one in after.train}
+    if lost:
+        names = ", ".join(sorted(str(name) for name in lost))
+        raise ProtocolError(
+            f"{dropping} leaves no {names} in train; raise the value, or set it to null"
+        )
+
+
+_MAKERS: dict[str, Callable[[Sequence[Utterance], ProtocolConfig], Split]] = {
+    **dict.fromkeys(AXES, _by_unit),
+    "sentence": _by_sentence,
+    "published": split_as_published,
+    "published-leaky": split_as_published,
+    "random-leaky": _at_random,
+}

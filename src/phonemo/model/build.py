@@ -1,0 +1,151 @@
+"""From a config to a network with its backbone's weights; from a folder to a network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtractor
+from transformers.utils import logging as transformers_logging
+
+from phonemo.audio import RATE
+from phonemo.config import ModelConfig
+from phonemo.errors import ModelError
+from phonemo.labels import LabelSet
+from phonemo.model.backbone import BACKBONES
+from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+
+log = logging.getLogger(__name__)
+
+#: Regularisers of pretraining that would make resuming inexact or masking happen twice.
+_OFF = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+
+
+def build_network(
+    model: ModelConfig,
+    labels: LabelSet,
+    symbols: Mapping[str, Any] | None,
+    lora_rank: int | None = None,
+) -> PhonemoForAudioClassification:
+    """A network with a pretrained backbone and fresh heads.
+
+    Args:
+        model: its description.
+        labels: the emotions, in the order of the outputs.
+        symbols: the closed inventory of the auxiliary task as JSON, or None without the task.
+        lora_rank: rank of the adapters, for the strategy lora.
+
+    Raises:
+        ModelError: the backbone is absent, of an unknown kind or incomplete.
+    """
+    network, normalise = load_backbone(model.backbone, model.layers)
+    shape: Any = network.config
+    auxiliary = None
+    if model.auxiliary is not None and symbols is not None:
+        auxiliary = {**model.auxiliary.model_dump(mode="json"), **symbols}
+    config = PhonemoConfig(
+        backbone=shape.to_diff_dict() | {"model_type": shape.model_type},
+        normalise=normalise,
+        auxiliary=auxiliary,
+        lora_rank=lora_rank,
+        id2label=dict(enumerate(labels.names)),
+        label2id={name: index for index, name in enumerate(labels.names)},
+        **model.model_dump(exclude={"backbone", "layers", "auxiliary"}),
+    )
+    if model.width % model.attention_heads:
+        raise ModelError(
+            f"width {model.width} is not a multiple of attention_heads {model.attention_heads}"
+        )
+    return PhonemoForAudioClassification(config, network)
+
+
+def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool]:
+    """A bare transformers encoder in fp32, and whether it wants each clip normalised.
+
+    Args:
+        name: a folder, or a hub id with an optional @revision.
+        layers: use only so many Transformer layers from the bottom.
+    """
+    folder = Path(name)
+    path, _, revision = (name, "", "") if folder.exists() else name.partition("@")
+    where = {"revision": revision} if revision else {}
+    try:
+        config = AutoConfig.from_pretrained(path, **where)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"backbone {name!r}: no such folder, and no model hub gave it; "
+            f"name a folder with config.json and model.safetensors"
+        ) from error
+    _check_kind(name, config, layers)
+    config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
+    with quiet_transformers():
+        try:
+            network, info = AutoModel.from_pretrained(
+                path, config=config, dtype=torch.float32, output_loading_info=True, **where
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"backbone {name!r}: {len(missing)} weights are missing, as {missing[0]!r}"
+        )
+    return network, _wants_normalising(path, where)
+
+
+def feature_extractor() -> Wav2Vec2FeatureExtractor:
+    """The preprocessor of a saved model: the network normalises by itself, so this does not."""
+    return Wav2Vec2FeatureExtractor(
+        feature_size=1,
+        sampling_rate=RATE,
+        padding_value=0.0,
+        do_normalize=False,
+        return_attention_mask=True,
+    )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' report of weights that are left out on purpose."""
+    before = transformers_logging.get_verbosity()
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _check_kind(name: str, config: Any, layers: int | None) -> None:
+    if config.model_type not in BACKBONES:
+        raise ModelError(
+            f"backbone {name!r} is a {config.model_type}; known kinds: {', '.join(BACKBONES)}"
+        )
+    if getattr(config, "add_adapter", False):
+        raise ModelError(f"backbone {name!r} has a convolutional adapter, which is not supported")
+    if layers is not None and layers > config.num_hidden_layers:
+        raise ModelError(
+            f"model.layers is {layers}, but backbone {name!r} has {config.num_hidden_layers}"
+        )
+
+
+def _wants_normalising(path: str, where: dict[str, str]) -> bool:
+    try:
+        extractor = AutoFeatureExtractor.from_pretrained(path, **where)
+    except (OSError, ValueError):
+        log.warning("%s has no preprocessor_config.json: clips will be normalised", path)
+        return True
+    if extractor.sampling_rate != RATE:
+        raise ModelError(
+            f"backbone {path!r} wants {extractor.sampling_rate} Hz; phonemo has {RATE}"
+        )
+    return bool(extractor.do_normalize)

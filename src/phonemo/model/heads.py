@@ -1,0 +1,91 @@
+"""Heads: the emotion of an utterance, and the phonemes of its frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from phonemo.model.attention import zero_padding
+
+#: The index of CTC's blank in every phoneme inventory.
+BLANK = 0
+
+
+class EmotionHead(nn.Module):
+    """A vector to one score for each emotion, through one hidden layer.
+
+    Args:
+        features: features of the vector.
+        emotions: how many emotions are told apart.
+        dropout: share of features dropped in training, before each linear layer.
+        hidden: features of the hidden layer.
+    """
+
+    def __init__(self, features: int, emotions: int, dropout: float, hidden: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(features, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, emotions),
+        )
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """(batch, feature) to logits (batch, emotion)."""
+        logits: Tensor = self.layers(vector)
+        return logits
+
+
+class PhonemeHead(nn.Module):
+    """Each frame to one score for each symbol of the inventory; index 0 is CTC's blank.
+
+    One linear layer only, so that what tells phonemes apart is learned below it, where the
+    emotion profits.
+
+    Args:
+        features: features of a frame.
+        symbols: size of the inventory, blank included.
+        dropout: share of features dropped in training.
+    """
+
+    def __init__(self, features: int, symbols: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(features, symbols)
+
+    def forward(self, sequence: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(batch, frame, feature) to logits (batch, frame, phoneme).
+
+        Args:
+            sequence: (batch, frame, feature).
+            mask: (batch, frame), True where valid. It may be left out where the padding is
+                finite, as every fusion leaves it; with other padding the gradients would not be.
+        """
+        if mask is not None:
+            sequence = zero_padding(sequence, mask)
+        logits: Tensor = self.output(self.dropout(sequence))
+        return logits
+
+
+def best_path(logits: Tensor, lengths: Tensor) -> list[list[int]]:
+    """Greedy CTC decoding (Graves et al. 2006): best symbol a frame, repeats merged, blanks out.
+
+    Args:
+        logits: (batch, frame, phoneme).
+        lengths: (batch,), valid frames of each utterance; what follows them is not read.
+
+    Returns:
+        The indices of the recognised symbols, one list an utterance.
+    """
+    best = logits.argmax(dim=2).cpu()
+    rows = zip(best, lengths.tolist(), strict=True)
+    return [_collapse(torch.unique_consecutive(row[:length])) for row, length in rows]
+
+
+def _collapse(merged: Tensor) -> list[int]:
+    return [int(index) for index in merged.tolist() if index != BLANK]
+
+
+#: Task in AuxiliaryConfig.task -> its head.
+AUXILIARIES: dict[str, type[PhonemeHead]] = {"phonemes": PhonemeHead}

@@ -1,0 +1,268 @@
+"""The network: backbone, streams, fusion, pooling and heads, wired together; no arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForAudioClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils.generic import ModelOutput
+
+from phonemo.model.backbone import Backbone
+from phonemo.model.fusion import FUSIONS
+from phonemo.model.heads import AUXILIARIES, EmotionHead
+from phonemo.model.lengths import lengths_of, mask_of
+from phonemo.model.masking import mask_spans
+from phonemo.model.pooling import POOLINGS
+from phonemo.model.streams import ACOUSTIC, SEMANTIC, Stream
+
+CNN = "cnn"
+_LATER = cast(Tensor, None)
+
+
+class PhonemoConfig(PreTrainedConfig):
+    """What a model folder must say to rebuild the network; see phonemo.config.ModelConfig."""
+
+    model_type = "phonemo"
+
+    backbone: dict[str, Any] | None = None
+    normalise: bool = True
+    acoustic: str = "cnn"
+    semantic: str = "last"
+    fusion: str = "cross_attention"
+    pooling: str = "structured"
+    width: int = 128
+    attention_heads: int = 4
+    hops: int = 4
+    dropout: float = 0.2
+    auxiliary: dict[str, Any] | None = None
+    lora_rank: int | None = None
+
+
+@dataclass
+class EmotionOutput(ModelOutput):
+    """What a forward pass gives."""
+
+    loss: Tensor | None = None
+    #: (batch, emotion); never None, but ModelOutput wants a default
+    logits: Tensor = _LATER
+    #: (batch, frame, phoneme); None in the single-task arm
+    phoneme_logits: Tensor | None = None
+    #: valid frames, (batch,); never None either
+    frames: Tensor = _LATER
+    #: share of each frame in the pooled vector, (batch, frame); None where pooling has none
+    frame_weights: Tensor | None = None
+
+
+class PhonemoForAudioClassification(PreTrainedModel):
+    """Speech to emotion, and to phonemes beside it (Li et al. 2024).
+
+    Args:
+        config: the shape of everything.
+        network: a loaded backbone; without it one of that shape is made, for weights to come.
+    """
+
+    config_class = PhonemoConfig
+    main_input_name = "input_values"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: PhonemoConfig, network: nn.Module | None = None) -> None:
+        super().__init__(config)
+        if network is None:
+            network = AutoModel.from_config(AutoConfig.for_model(**dict(config.backbone or {})))
+        self.backbone = Backbone(network, config.normalise)
+        fusion = FUSIONS[config.fusion]
+        depth = self.backbone.depth
+        self.acoustic = Stream(
+            ACOUSTIC[config.acoustic](depth) if "acoustic" in fusion.needs else ()
+        )
+        self.semantic = Stream(
+            SEMANTIC[config.semantic](depth) if "semantic" in fusion.needs else ()
+        )
+        self.reads_cnn = "acoustic" in fusion.needs and config.acoustic == CNN
+        self.fusion = fusion(
+            self._acoustic_features(),
+            self.backbone.semantic_features,
+            config.width,
+            config.attention_heads,
+            config.dropout,
+        )
+        self.pooling = POOLINGS[config.pooling](
+            config.width, config.attention_heads, config.hops, config.dropout
+        )
+        emotions = len(config.id2label or {})
+        self.head = EmotionHead(self.pooling.features, emotions, config.dropout)
+        self.auxiliary = _auxiliary_head(config)
+        if config.lora_rank is not None:
+            _add_adapters(self.backbone, config.lora_rank)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep each layer's own initialisation: a missing weight is an error, not a fresh draw."""
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """The numbers of the hidden states that the streams read."""
+        return frozenset(self.acoustic.numbers) | frozenset(self.semantic.numbers)
+
+    def train(self, mode: bool = True) -> PhonemoForAudioClassification:
+        """Like torch's, but frozen parts of the backbone stay in evaluation mode."""
+        super().train(mode)
+        for part in self.backbone.parts():
+            if not any(p.requires_grad for module in part for p in module.parameters()):
+                for module in part:
+                    module.eval()
+        return self
+
+    def lower(self, waveform: Tensor, samples: Tensor, layers: int | None) -> dict[str, Tensor]:
+        """The part below a boundary, for keeping.
+
+        Args:
+            waveform: (batch, sample) at 16 kHz.
+            samples: length of each, (batch,).
+            layers: how many Transformer layers are below; None stops after the CNN.
+
+        Returns:
+            ``frames`` (batch,) and what ``upper`` needs, each (batch, frame, feature).
+        """
+        frames = self.backbone.frames(samples)
+        cnn = self.backbone.convolve(waveform, samples)
+        if layers is None:
+            return {"frames": frames, CNN: cnn}
+        kept = {"frames": frames}
+        if self.reads_cnn:
+            kept["acoustic"] = self.backbone.acoustic(cnn)
+        if self.wanted:
+            mask = mask_of(frames, cnn.shape[1])
+            hidden = self.backbone.embed(self.backbone.project(cnn), mask)
+            below = {number for number in self.wanted if number <= layers}
+            if below != self.wanted:
+                below.add(layers)
+            states = self.backbone.run(hidden, mask, 0, below)
+            kept |= {f"layer_{number}": state for number, state in states.items()}
+        return kept
+
+    def upper(
+        self, lower: dict[str, Tensor], spans: dict[str, Tensor] | None = None
+    ) -> EmotionOutput:
+        """The part above the boundary, heads included.
+
+        Args:
+            lower: what ``lower`` gave, or the same from a cache.
+            spans: SpecAugment spans as made by phonemo.train.augment; None masks nothing.
+        """
+        frames = lower["frames"]
+        size = next(value.shape[1] for name, value in lower.items() if name != "frames")
+        mask = mask_of(frames, size)
+        live = CNN in lower
+        acoustic, states = self._states(lower, mask, spans if live else None)
+        acoustic_stream = acoustic if self.reads_cnn else self._stream(self.acoustic, states)
+        semantic_stream = self._stream(self.semantic, states)
+        if not live:
+            acoustic_stream = _masked(acoustic_stream, spans)
+            semantic_stream = _masked(semantic_stream, spans)
+        return self._heads(acoustic_stream, semantic_stream, mask, frames)
+
+    def forward(
+        self,
+        input_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        lower: dict[str, Tensor] | None = None,
+        spans: dict[str, Tensor] | None = None,
+        **ignored: Any,
+    ) -> EmotionOutput:
+        """Audio, or the kept output of frozen layers, to scores.
+
+        Args:
+            input_values: waveforms (batch, sample) at 16 kHz, padded with anything.
+            attention_mask: (batch, sample), ones where there is audio; None means everywhere.
+            labels: emotions (batch,); with them the plain cross-entropy is in ``loss``.
+            lower: instead of audio, the result of :meth:`lower`.
+            spans: SpecAugment spans (training).
+        """
+        if lower is None:
+            assert input_values is not None
+            samples = _samples(input_values, attention_mask)
+            lower = self.lower(input_values, samples, None)
+        output = self.upper(lower, spans)
+        if labels is not None:
+            output.loss = nn.functional.cross_entropy(output.logits, labels)
+        return output
+
+    def _states(
+        self, lower: dict[str, Tensor], mask: Tensor, spans: dict[str, Tensor] | None
+    ) -> tuple[Tensor | None, dict[int, Tensor]]:
+        if CNN in lower:
+            acoustic = self.backbone.acoustic(lower[CNN]) if self.reads_cnn else None
+            if not self.wanted:
+                return acoustic, {}
+            hidden = mask_spans(self.backbone.project(lower[CNN]), spans)
+            hidden = self.backbone.embed(hidden, mask)
+            return acoustic, self.backbone.run(hidden, mask, 0, self.wanted)
+        states = {int(name[6:]): value for name, value in lower.items() if name[:6] == "layer_"}
+        missing = self.wanted - states.keys()
+        if missing:
+            top = max(states)
+            states |= self.backbone.run(states[top], mask, top, missing)
+        return lower.get("acoustic"), states
+
+    def _stream(self, stream: Stream, states: dict[int, Tensor]) -> Tensor | None:
+        return stream(states) if stream.numbers else None
+
+    def _heads(
+        self, acoustic: Tensor | None, semantic: Tensor | None, mask: Tensor, frames: Tensor
+    ) -> EmotionOutput:
+        fused = self.fusion(acoustic, semantic, mask)
+        pooled = self.pooling(fused, mask)
+        phoneme_logits = None if self.auxiliary is None else self.auxiliary(fused)
+        return EmotionOutput(
+            logits=self.head(pooled.vector),
+            phoneme_logits=phoneme_logits,
+            frames=frames,
+            frame_weights=pooled.weights,
+        )
+
+    def _acoustic_features(self) -> int:
+        cnn = self.config.acoustic == CNN
+        return self.backbone.acoustic_features if cnn else self.backbone.semantic_features
+
+
+def _masked(stream: Tensor | None, spans: dict[str, Tensor] | None) -> Tensor | None:
+    return None if stream is None else mask_spans(stream, spans)
+
+
+def _samples(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
+    if attention_mask is not None:
+        return lengths_of(attention_mask)
+    batch, size = input_values.shape
+    return torch.full((batch,), size, dtype=torch.long, device=input_values.device)
+
+
+def _auxiliary_head(config: PhonemoConfig) -> nn.Module | None:
+    if config.auxiliary is None:
+        return None
+    head = AUXILIARIES[config.auxiliary["task"]]
+    return head(config.width, len(config.auxiliary["symbols"]), config.dropout)
+
+
+def _add_adapters(backbone: Backbone, rank: int) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    # WavLM reads its projections' weights past their forward, so adapters there would be ignored
+    targets = ["intermediate_dense", "output_dense"] if backbone.biased else ["q_proj", "v_proj"]
+    adapters = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=targets)
+    inject_adapter_in_model(adapters, backbone.network)
+
+
+AutoConfig.register("phonemo", PhonemoConfig)
+AutoModelForAudioClassification.register(PhonemoConfig, PhonemoForAudioClassification)

@@ -1,0 +1,394 @@
+"""From the predictions of all folds and seeds to the one dict that every table is made of.
+
+``summarise`` computes it, ``Results`` is its schema: it becomes "results" in metrics.json, and
+RESULTS.md, the README's table and the terminal's summary are all read from there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from phonemo import metrics
+from phonemo.errors import ResultError
+from phonemo.labels import LabelSet
+from phonemo.metrics import Counts
+
+SAMPLES = 1000
+"""Bootstrap resamples behind each interval."""
+LEVEL = 0.95
+UNKNOWN = "unknown"
+"""The key of utterances whose speaker or gender nobody knows."""
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Score(_Part):
+    """One score: folds are pooled within a seed, then seeds are averaged."""
+
+    mean: Share
+    low: Share | None
+    """Lower end of the 95 % bootstrap interval; null where there is a single cluster."""
+    high: Share | None
+    per_seed: tuple[Share, ...]
+    """In ascending order of the seeds."""
+    fold_mean: Share
+    """Mean over folds of the fold's mean over seeds."""
+    fold_sd: Share | None
+    """Sample standard deviation (n - 1) over folds of the same; null for a single fold."""
+
+
+class FoldScore(_Part):
+    """What one training scored on its own test part."""
+
+    fold: str
+    seed: int
+    utterances: Count
+    wa: Share
+    ua: Share
+    macro_f1: Share
+
+
+class GroupScore(_Part):
+    """What the utterances of one speaker or gender scored, averaged over seeds."""
+
+    utterances: Count
+    wa: Share
+    ua: Share
+
+
+class Confusion(_Part):
+    """Counts summed over seeds; rows are the truth."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[Count, ...], ...]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Confusion:
+        wanted = len(self.labels)
+        if len(self.counts) != wanted or any(len(row) != wanted for row in self.counts):
+            raise ValueError(f"counts are not {wanted} x {wanted}, as the labels want")
+        return self
+
+
+class Chance(_Part):
+    """What always answering the commonest class scores."""
+
+    majority_wa: Share
+    ua: Share
+
+
+class Bin(_Part):
+    """One bar of the reliability plot: confidences in (low, high]."""
+
+    low: Share
+    high: Share
+    count: Count
+    confidence: Share | None
+    accuracy: Share | None
+
+
+class CalibrationScore(_Part):
+    """Over the rows of all seeds."""
+
+    ece: Share
+    brier: Amount
+    nll: Amount
+    bins: tuple[Bin, ...]
+
+
+class PhonemeScore(_Part):
+    """Phoneme error rate and its parts, summed over all rows that have a reference."""
+
+    per: Amount
+    substitutions: Count
+    deletions: Count
+    insertions: Count
+    tokens: Count
+    utterances: Count
+    """Rows with a reference, seeds counted apart."""
+
+
+class IntervalNote(_Part):
+    """How the intervals were made."""
+
+    level: Share
+    samples: Count
+    unit: str
+    """What was resampled: "speaker", "utterance" where no speaker is known, or a mixture."""
+    clusters: Count
+
+
+class Results(_Part):
+    """The content of "results" in metrics.json. All scores are shares from 0 to 1."""
+
+    utterances: Count
+    """Different utterances tested, however many seeds."""
+    speakers_count: Count
+    """Different known speakers among them."""
+    labels: tuple[str, ...]
+    wa: Score
+    ua: Score
+    macro_f1: Score
+    weighted_f1: Score
+    recalls: dict[str, Share | None]
+    """Mean recall over seeds; null for an emotion that no test part has."""
+    folds: tuple[FoldScore, ...]
+    confusion: Confusion
+    per_speaker: dict[str, GroupScore]
+    per_gender: dict[str, GroupScore]
+    chance: Chance
+    calibration: CalibrationScore
+    phonemes: PhonemeScore | None
+    """Null without a phoneme head, or where no utterance has reference phonemes."""
+    interval: IntervalNote
+    seeds_agree: bool = True
+    """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
+    """Score prediction rows of several folds and seeds; gives JSON-able data as in ``Results``.
+
+    A row is ``{"id", "fold", "seed", "speaker", "gender", "truth", "label", "scores",
+    "phonemes", "reference"}``: ``scores`` has a probability for each label, ``phonemes`` is what
+    the phoneme head heard and ``reference`` what was said (null where there is none). The order
+    of the rows does not matter. Intervals are bootstrapped over the rows of all seeds, clustered
+    by speaker.
+
+    Raises:
+        ResultError: no rows, a missing key, an utterance tested twice within a seed, scores that
+            do not fit the labels, or a label that is not the one with the highest score.
+        LabelError: a truth or label outside the label set.
+    """
+    tested = _read(rows, labels)
+    scores = {name: _score(tested, statistic) for name, statistic in _STATISTICS.items()}
+    results = Results(
+        utterances=len({row["id"] for row in tested.rows}),
+        speakers_count=len({row["speaker"] for row in tested.rows} - {None}),
+        labels=labels.names,
+        **scores,
+        recalls=_recalls(tested, labels),
+        folds=_fold_scores(tested),
+        confusion=_confusion(tested, labels),
+        per_speaker=_groups(tested, "speaker"),
+        per_gender=_groups(tested, "gender"),
+        chance=Chance(**asdict(metrics.chance_levels(tested.truth, tested.classes))),
+        calibration=_calibration(tested, labels),
+        phonemes=_phonemes(tested),
+        interval=_interval_note(tested),
+        seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
+    )
+    return results.model_dump(mode="json")
+
+
+def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts fold 2 before fold 10."""
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """The rows in order of seed, fold and id, with their columns as arrays ``(row,)``."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    """The different seeds, ascending."""
+    seed: Counts
+    """Index into ``seeds``."""
+    truth: Counts
+    predicted: Counts
+    classes: int
+
+    def confusions(self, chosen: Counts) -> Counts:
+        """Count the chosen rows: ``(seed, emotion, emotion)``, for seeds that have any."""
+        cells = self.classes * self.classes
+        cell = (self.seed * self.classes + self.truth) * self.classes + self.predicted
+        counts = np.bincount(cell[chosen], minlength=len(self.seeds) * cells)
+        table = counts.astype(np.int64).reshape(len(self.seeds), self.classes, self.classes)
+        tested: Counts = table[table.sum(axis=(1, 2)) > 0]
+        return tested
+
+    def mean(self, statistic: Callable[[Counts], float], chosen: Counts) -> float:
+        """The statistic of each seed's chosen rows, averaged over seeds."""
+        return float(np.mean([statistic(table) for table in self.confusions(chosen)]))
+
+    def where(self, values: Sequence[object], wanted: object) -> Counts:
+        """Indices of the rows whose value is the wanted one."""
+        return np.array([n for n, value in enumerate(values) if value == wanted], np.int64)
+
+
+_STATISTICS: dict[str, Callable[[Counts], float]] = {
+    "wa": metrics.weighted_accuracy,
+    "ua": metrics.unweighted_accuracy,
+    "macro_f1": metrics.macro_f1,
+    "weighted_f1": metrics.weighted_f1,
+}
+
+_KEYS = ("id", "fold", "seed", "speaker", "gender", "truth", "label", "scores")
+
+
+def _read(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> _Tested:
+    if not rows:
+        raise ResultError("no predictions to score; test at least one utterance")
+    for row in rows:
+        _check_row(row, labels)
+    _check_unique(rows)
+    ordered = sorted(rows, key=lambda row: (row["seed"], natural_order(_fold(row)), row["id"]))
+    seeds = sorted({int(row["seed"]) for row in rows})
+    return _Tested(
+        rows=tuple(ordered),
+        seeds=tuple(seeds),
+        seed=np.array([seeds.index(int(row["seed"])) for row in ordered]),
+        truth=np.array([labels.index(row["truth"]) for row in ordered]),
+        predicted=np.array([labels.index(row["label"]) for row in ordered]),
+        classes=len(labels),
+    )
+
+
+def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
+    missing = [key for key in _KEYS if key not in row]
+    if missing:
+        raise ResultError(f"prediction {row.get('id')!r} has no key {missing[0]!r}")
+    if not isinstance(row["seed"], int):
+        raise ResultError(
+            f"prediction {row['id']!r} has seed {row['seed']!r}; an integer is wanted"
+        )
+    scores = row["scores"]
+    if set(scores) != set(labels.names):
+        found = ", ".join(sorted(scores))
+        raise ResultError(f"prediction {row['id']!r} has scores for {found}; wanted: {labels}")
+    # A thousandth of slack: scores may have been rounded, and then two of them tie.
+    if scores[labels.merged(row["label"])] < max(scores.values()) - 1e-3:
+        raise ResultError(
+            f"prediction {row['id']!r} says {row['label']!r}, which is not its highest score"
+        )
+
+
+def _check_unique(rows: Sequence[Mapping[str, Any]]) -> None:
+    (key, times), *_ = Counter((row["seed"], row["id"]) for row in rows).most_common(1)
+    if times > 1:
+        raise ResultError(
+            f"utterance {key[1]!r} was tested {times} times with seed {key[0]}; once is wanted: "
+            "test parts of different folds may not overlap"
+        )
+
+
+def _fold(row: Mapping[str, Any]) -> str:
+    return str(row["fold"])
+
+
+def _score(tested: _Tested, statistic: Callable[[Counts], float]) -> Score:
+    everything = np.arange(len(tested.rows))
+    fold_of = [_fold(row) for row in tested.rows]
+    means = [tested.mean(statistic, tested.where(fold_of, fold)) for fold in sorted(set(fold_of))]
+    low, high = _interval(tested, statistic)
+    return Score(
+        mean=tested.mean(statistic, everything),
+        low=low,
+        high=high,
+        per_seed=tuple(statistic(table) for table in tested.confusions(everything)),
+        fold_mean=float(np.mean(means)),
+        fold_sd=float(np.std(means, ddof=1)) if len(means) > 1 else None,
+    )
+
+
+def _interval(
+    tested: _Tested, statistic: Callable[[Counts], float]
+) -> tuple[float | None, float | None]:
+    clusters = _clusters(tested)
+    if len(set(clusters)) < 2:
+        return None, None
+    interval = metrics.bootstrap_interval(
+        clusters, lambda rows: tested.mean(statistic, rows), samples=SAMPLES, level=LEVEL
+    )
+    return interval.low, interval.high
+
+
+def _clusters(tested: _Tested) -> list[str]:
+    """One name a row: the speaker, or the utterance itself where the speaker is unknown."""
+    return [
+        f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"
+        for row in tested.rows
+    ]
+
+
+def _interval_note(tested: _Tested) -> IntervalNote:
+    clusters = set(_clusters(tested))
+    units = sorted({name.split(" ", 1)[0] for name in clusters})
+    return IntervalNote(
+        level=LEVEL, samples=SAMPLES, unit=" or ".join(units), clusters=len(clusters)
+    )
+
+
+def _recalls(tested: _Tested, labels: LabelSet) -> dict[str, float | None]:
+    tables = tested.confusions(np.arange(len(tested.rows)))
+    by_seed = [metrics.class_scores(table) for table in tables]
+    found = [[one[n].recall for one in by_seed] for n in range(len(labels))]
+    return dict(zip(labels.names, map(_mean_of_known, found), strict=True))
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _fold_scores(tested: _Tested) -> tuple[FoldScore, ...]:
+    trainings = [(int(row["seed"]), _fold(row)) for row in tested.rows]
+    scores = []
+    for seed, fold in dict.fromkeys(trainings):
+        chosen = tested.where(trainings, (seed, fold))
+        values = {name: tested.mean(_STATISTICS[name], chosen) for name in ("wa", "ua", "macro_f1")}
+        scores.append(FoldScore(fold=fold, seed=seed, utterances=len(chosen), **values))
+    return tuple(scores)
+
+
+def _confusion(tested: _Tested, labels: LabelSet) -> Confusion:
+    counts = metrics.confusion_matrix(tested.truth, tested.predicted, tested.classes)
+    return Confusion(labels=labels.names, counts=counts.tolist())
+
+
+def _groups(tested: _Tested, key: str) -> dict[str, GroupScore]:
+    names = [UNKNOWN if row[key] is None else str(row[key]) for row in tested.rows]
+    groups = {}
+    for name in sorted(set(names), key=natural_order):
+        chosen = tested.where(names, name)
+        groups[name] = GroupScore(
+            utterances=len({tested.rows[index]["id"] for index in chosen}),
+            wa=tested.mean(metrics.weighted_accuracy, chosen),
+            ua=tested.mean(metrics.unweighted_accuracy, chosen),
+        )
+    return groups
+
+
+def _calibration(tested: _Tested, labels: LabelSet) -> CalibrationScore:
+    scores = [[row["scores"][name] for name in labels.names] for row in tested.rows]
+    return CalibrationScore.model_validate(asdict(metrics.calibration(scores, tested.truth)))
+
+
+def _phonemes(tested: _Tested) -> PhonemeScore | None:
+    pairs = [(row.get("reference"), row.get("phonemes")) for row in tested.rows]
+    known = [(said, heard) for said, heard in pairs if said is not None and heard is not None]
+    if not any(said for said, _ in known):
+        return None
+    errors = metrics.phoneme_errors([said for said, _ in known], [heard for _, heard in known])
+    return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
+
+
+def _ids_by_seed(tested: _Tested) -> dict[int, set[str]]:
+    ids: dict[int, set[str]] = {seed: set() for seed in tested.seeds}
+    for row in tested.rows:
+        ids[int(row["seed"])].add(row["id"])
+    return ids

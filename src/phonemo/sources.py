@@ -1,0 +1,156 @@
+"""Where audio comes from: a regular file, bytes or a stream, as bytes that can be sought in.
+
+Nothing but the regular file given is opened: no URL, no folder, no device, no pipe by name.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import tempfile
+from contextlib import ExitStack
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.errors import AudioError, UsageError
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any]
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 60, 60
+_SPOOL_BYTES = 2**24  # held in memory before a temporary file is used
+_COPY_BYTES = 2**16
+
+
+def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, BinaryIO]:
+    """A name for messages and a seekable binary stream; what is opened is closed by ``stack``.
+
+    Raises:
+        AudioError: missing_file, unsupported_audio, audio_too_large (a pipe with more than
+            ``max_bytes``), invalid_audio (a stream that cannot be read).
+        UsageError: a text stream, or no source of audio at all.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = os.fsdecode(source)
+        return shown(path), stack.enter_context(_open_regular(path))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "audio bytes", io.BytesIO(source)
+    if isinstance(source, np.ndarray) or not hasattr(source, "read"):
+        wanted = "a path, bytes, a binary stream or a numpy array is wanted"
+        raise UsageError(f"audio of type {type(source).__name__} found; {wanted}")
+    name = getattr(source, "name", None)
+    name = shown(name) if isinstance(name, str) else "audio stream"
+    try:
+        if isinstance(source.read(0), str):
+            raise UsageError(f"{name}: a text stream found; open it in binary mode ('rb')")
+        seekable = hasattr(source, "seekable") and source.seekable()
+        return name, source if seekable else _spool(name, source, max_bytes, stack)
+    except (OSError, ValueError) as error:
+        raise AudioError(
+            "invalid_audio", f"{name}: reading failed ({shown(str(error))})"
+        ) from error
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """A file name that is safe in a message: one printable line of at most 123 characters.
+
+    Control characters, right-to-left marks and other invisible ones become "?"; the middle of a
+    long name is left out. For HTML it must still be escaped.
+    """
+    text = os.fspath(name)
+    if len(text) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
+        text = f"{text[:_HEAD_CHARACTERS]}...{text[-_TAIL_CHARACTERS:]}"
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+class Tap:
+    """A stream's bytes from where it stood to its end, in the form libsndfile reads them.
+
+    It never raises: an exception inside a C callback would be printed on stderr and lost, so the
+    first one is kept in ``fault``.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.fault: BaseException | None = None
+        self._stream = stream
+        self._start = stream.tell()
+        self.size = max(0, stream.seek(0, os.SEEK_END) - self._start)
+        self._position = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte; before the first one means the first."""
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
+        self._position = max(0, bases[whence] + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._position
+
+    def read(self, count: int) -> bytes:
+        """Up to ``count`` bytes; fewer only at the end or after a fault."""
+        data = b""
+        try:
+            self._stream.seek(self._start + self._position)
+            while len(data) < count and (more := self._stream.read(count - len(data))):
+                data += more
+        except BaseException as error:
+            self.fault = self.fault or error
+            return b""
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a C buffer; returns how many bytes were put there."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _spool(name: str, stream: BinaryIO, max_bytes: int, stack: ExitStack) -> BinaryIO:
+    # libsndfile seeks, a pipe cannot. Encoded audio is not larger than decoded: the limit serves.
+    spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115
+    stack.callback(spool.close)
+    size = 0
+    while data := stream.read(_COPY_BYTES):
+        size += len(data)
+        if size > max_bytes:
+            most = f"at most {max_bytes} are taken"
+            raise AudioError("audio_too_large", f"{name}: more bytes than allowed; {most}")
+        spool.write(data)
+    spool.seek(0)
+    return cast(BinaryIO, spool)
+
+
+def _open_regular(path: str) -> BinaryIO:
+    name = shown(path)
+    if _URL.match(path):
+        wanted = "URL input is not supported; download it and give the file"
+        raise AudioError("unsupported_audio", f"{name}: {wanted}")
+    try:
+        # Look before opening: opening a device may act on it. Look again after: the file may
+        # have been swapped; O_NONBLOCK so that a FIFO put in its place cannot hang.
+        _check_regular(name, os.stat(path).st_mode)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        stream = os.fdopen(os.open(path, flags), "rb")
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        message = f"{name}: {reason}; the path of an audio file is wanted"
+        raise AudioError("missing_file", message) from error
+    try:
+        _check_regular(name, os.fstat(stream.fileno()).st_mode)
+    except AudioError:
+        stream.close()
+        raise
+    return stream
+
+
+def _check_regular(name: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        message = f"{name}: {kind} found; the path of an audio file is wanted"
+        raise AudioError("unsupported_audio", message)

@@ -1,0 +1,1 @@
+"""Training, evaluation and everything that needs torch and the corpora at once."""

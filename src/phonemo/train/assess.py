@@ -1,0 +1,143 @@
+"""Trained models on data: a run on its own protocol, or any model on any manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phonemo.config import load_config
+from phonemo.corpora.manifest import Utterance, read_manifest
+from phonemo.errors import LabelError, ManifestError, RunError
+from phonemo.labels import LabelSet
+from phonemo.scoring import summarise
+from phonemo.train.batches import SpeechDataset, Targets
+from phonemo.train.evaluate import outputs_of, prediction_rows
+from phonemo.train.folder import Trained, load_trained
+from phonemo.train.records import CONFIG, read_rows
+from phonemo.train.runner import prepare_experiment
+
+BATCH = 16
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Prediction rows and their summary."""
+
+    rows: list[dict[str, Any]]
+    results: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether this is a run folder, not a model folder."""
+    return (folder / CONFIG).is_file()
+
+
+def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
+    """Test every finished fold of a run again with its saved model, on the run's own protocol.
+
+    Raises:
+        RunError: nothing is finished, or a model no longer gives what it gave then.
+    """
+    experiment = prepare_experiment(load_config(folder / CONFIG))
+    rows: list[dict[str, Any]] = []
+    changed = 0
+    for seed in experiment.config.seeds:
+        for fold in experiment.split.folds:
+            home = folder / f"seed-{seed}" / fold.name
+            if not (home / "metrics.json").is_file():
+                continue
+            trained = load_trained(home / "model")
+            found = _rows(
+                trained, experiment.part(fold.test), folder, experiment.manifest, progress
+            )
+            fresh = [row | {"fold": fold.name, "seed": seed} for row in found]
+            changed += _changes(fresh, read_rows(home / "predictions.jsonl"))
+            rows += fresh
+    if not rows:
+        raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
+    note = f"{changed} of {len(rows)} answers differ from those written when the run was trained"
+    labels = experiment.targets.labels
+    return Assessment(rows, summarise(rows, labels), (*experiment.split.notes, note))
+
+
+def assess_model(
+    folder: Path,
+    manifest_path: Path,
+    names: Sequence[str] = (),
+    progress: Told | None = None,
+) -> Assessment:
+    """Any model on any manifest.
+
+    Args:
+        folder: a model folder.
+        manifest_path: the data; utterances without one of the emotions are left out.
+        names: the emotions to choose from, in the model's or the manifest's words; none means
+            all that both have.
+        progress: told (done, total) utterances.
+
+    Raises:
+        LabelError: an emotion the model does not know, or fewer than two in common.
+    """
+    trained = load_trained(folder)
+    manifest = read_manifest(manifest_path)
+    labels = _common(trained.labels, {one.emotion for one in manifest.utterances}, names)
+    chosen = [one for one in manifest.utterances if one.emotion and one.emotion in labels]
+    if not chosen:
+        raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
+    rows = _rows(trained, chosen, folder, manifest, progress, labels)
+    notes = [
+        f"{len(manifest.utterances) - len(chosen)} of {len(manifest.utterances)} utterances "
+        f"have none of the emotions {labels} and are left out",
+        f"the model's other emotions cannot be chosen: "
+        f"{', '.join(n for n in trained.labels.names if n not in labels.names) or 'none'}",
+    ]
+    return Assessment(rows, summarise(rows, labels), tuple(notes))
+
+
+def _rows(
+    trained: Trained,
+    utterances: Sequence[Utterance],
+    folder: Path,
+    manifest: Any,
+    progress: Told | None,
+    labels: LabelSet | None = None,
+) -> list[dict[str, Any]]:
+    inventory = trained.inventory
+    usable = None if inventory is None or inventory.name != "phonemes" else inventory
+    dataset = SpeechDataset(manifest, utterances, Targets(trained.labels, usable))
+    found = outputs_of(trained.model, dataset, BATCH, progress)
+    return prediction_rows(
+        found, dataset, labels or trained.labels, usable, fold=folder.name, seed=0
+    )
+
+
+def _common(labels: LabelSet, found: set[str | None], names: Sequence[str]) -> LabelSet:
+    if names:
+        return labels.restrict(names)
+    both = sorted({labels.merged(one) for one in found if one is not None and one in labels})
+    if len(both) < 2:
+        raise LabelError(
+            f"the model knows {labels}; the manifest has "
+            f"{', '.join(sorted(one for one in found if one)) or 'no emotions'}: "
+            "at least two must be in common"
+        )
+    return labels.restrict(both)
+
+
+def _changes(fresh: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> int:
+    earlier = {row["id"]: row["label"] for row in before}
+    return sum(earlier.get(row["id"]) != row["label"] for row in fresh)
+
+
+def write_assessment(path: Path, assessment: Assessment) -> None:
+    """Write predictions as JSON lines, the summary beside them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row, ensure_ascii=False) for row in assessment.rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    summary = path.with_suffix(".metrics.json")
+    summary.write_text(json.dumps(assessment.results, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,174 @@
+"""The output of frozen layers, computed once and kept in memory-mapped shards.
+
+A shard is a folder of one .npy per tensor, (frame, feature) with the frames of its utterances
+one after another, and an index. It is written beside its place and renamed, so that an
+interrupted extraction goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phonemo.audio import load_waveform
+from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.strategies import Boundary
+
+SHARD_UTTERANCES = 64
+BATCH_UTTERANCES = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an utterance's frames lie."""
+
+    shard: Path
+    start: int
+    frames: int
+
+
+class FeatureCache:
+    """Kept features, by utterance id."""
+
+    def __init__(self, places: dict[str, Place], names: tuple[str, ...]) -> None:
+        self.places = places
+        self.names = names
+
+    def frames(self, utterance: str) -> int:
+        """Frames of an utterance."""
+        return self.places[utterance].frames
+
+    def read(self, utterance: str) -> dict[str, NDArray[np.float32]]:
+        """Its tensors by name, each (frame, feature), memory-mapped."""
+        place = self.places[utterance]
+        stretch = slice(place.start, place.start + place.frames)
+        return {name: _open(place.shard / f"{name}.npy")[stretch] for name in self.names}
+
+
+def build_cache(
+    folder: Path,
+    model: PhonemoForAudioClassification,
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    boundary: Boundary,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureCache:
+    """Open the cache for these utterances, computing what is not there yet.
+
+    Args:
+        folder: the parent of all caches; this one's name is a hash of everything it depends on.
+        model: gives the frozen part, in evaluation mode.
+        manifest: says where the audio lies.
+        utterances: what to keep, in any order.
+        boundary: where the frozen part ends.
+        progress: called with (done, total) utterances.
+    """
+    home = folder / _digest(model, manifest, utterances, boundary)
+    ordered = sorted(utterances, key=lambda one: one.id)
+    shards = [ordered[i : i + SHARD_UTTERANCES] for i in range(0, len(ordered), SHARD_UTTERANCES)]
+    places: dict[str, Place] = {}
+    names: tuple[str, ...] = ()
+    for number, members in enumerate(shards):
+        shard = home / f"shard-{number:05d}"
+        if not shard.is_dir():
+            _write_shard(shard, model, manifest, members, boundary)
+        index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
+        names = tuple(index["names"])
+        places |= {key: Place(shard, *where) for key, where in index["places"].items()}
+        if progress is not None:
+            progress(min((number + 1) * SHARD_UTTERANCES, len(ordered)), len(ordered))
+    return FeatureCache(places, names)
+
+
+@lru_cache(maxsize=512)
+def _open(path: Path) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return array
+
+
+def _write_shard(
+    shard: Path,
+    model: PhonemoForAudioClassification,
+    manifest: Manifest,
+    members: Sequence[Utterance],
+    boundary: Boundary,
+) -> None:
+    kept: dict[str, dict[str, NDArray[np.float32]]] = {}
+    clips = {one.id: _samples(manifest, one) for one in members}
+    by_length = sorted(members, key=lambda one: len(clips[one.id]))
+    for start in range(0, len(by_length), BATCH_UTTERANCES):
+        ids = [one.id for one in by_length[start : start + BATCH_UTTERANCES]]
+        kept |= dict(zip(ids, _extract(model, [clips[key] for key in ids], boundary), strict=True))
+    scratch = shard.with_name(shard.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    places, at = {}, 0
+    names = sorted(next(iter(kept.values())))
+    for key in (one.id for one in members):
+        frames = len(kept[key][names[0]])
+        places[key] = (at, frames)
+        at += frames
+    for name in names:
+        np.save(scratch / f"{name}.npy", np.concatenate([kept[one.id][name] for one in members]))
+    index = {"names": names, "places": places}
+    (scratch / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    scratch.rename(shard)
+
+
+def _extract(
+    model: PhonemoForAudioClassification, clips: Sequence[Tensor], boundary: Boundary
+) -> Iterable[dict[str, NDArray[np.float32]]]:
+    lengths = torch.tensor([len(clip) for clip in clips])
+    waveform = torch.nn.utils.rnn.pad_sequence(list(clips), batch_first=True)
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        lower = model.lower(waveform, lengths, boundary.layers)
+    model.train(training)
+    frames = lower.pop("frames").tolist()
+    for row, size in enumerate(frames):
+        yield {name: value[row, :size].numpy() for name, value in lower.items()}
+
+
+def _samples(manifest: Manifest, utterance: Utterance) -> Tensor:
+    path = manifest.audio_path(utterance)
+    waveform = load_waveform(path, start=utterance.start, end=utterance.end)
+    return torch.from_numpy(np.array(waveform.samples))
+
+
+def _digest(
+    model: PhonemoForAudioClassification,
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    boundary: Boundary,
+) -> str:
+    digest = hashlib.sha256()
+    shape: dict[str, Any] = {
+        "normalise": model.backbone.normalise,
+        "layers": boundary.layers,
+        "cnn": model.reads_cnn,
+        "wanted": sorted(model.wanted),
+        "shard": SHARD_UTTERANCES,
+    }
+    digest.update(json.dumps(shape, sort_keys=True).encode())
+    digest.update(model.backbone.network.config.to_json_string().encode())
+    for name, tensor in sorted(model.backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    for one in sorted(utterances, key=lambda one: one.id):
+        facts = manifest.audio_path(one).stat()
+        row = (one.id, one.file, one.start, one.end, facts.st_size, facts.st_mtime_ns)
+        digest.update(json.dumps(row).encode())
+    return digest.hexdigest()[:24]

@@ -1,0 +1,148 @@
+"""Training states: what learns, the optimiser, the schedule and the random numbers; no pickles."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from phonemo.errors import CheckpointError
+from phonemo.train.seal import SCRATCH, check_seal, sealed_folder
+
+log = logging.getLogger(__name__)
+
+WEIGHTS = "weights.safetensors"
+OPTIMISER = "optimizer.safetensors"
+STATE = "state.json"
+TRAINER = "trainer_state.json"
+PREFIX = "checkpoint-"
+
+
+def save_checkpoint(
+    target: Path,
+    model: nn.Module,
+    names: Iterable[str],
+    optimizer: Any,
+    scheduler: Any,
+    trainer_state: Any,
+) -> None:
+    """Write a checkpoint, sealed.
+
+    Args:
+        target: the folder.
+        model: its parameters ``names`` and all its buffers are kept; the rest is frozen and
+            comes from the backbone.
+        names: parameters that learn in some epoch.
+        optimizer: with ``state_dict``.
+        scheduler: with ``state_dict``.
+        trainer_state: with ``save_to_json``.
+    """
+    kept = set(names) | {name for name, _ in model.named_buffers()}
+    weights = {k: v.detach().contiguous() for k, v in model.state_dict().items() if k in kept}
+    tensors, groups = _flat_optimizer(optimizer.state_dict())
+    tensors |= _random_tensors()
+    state = {"groups": groups, "scheduler": scheduler.state_dict(), "random": _random_state()}
+    with sealed_folder(target) as folder:
+        save_file(weights, folder / WEIGHTS)
+        save_file(tensors, folder / OPTIMISER)
+        (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
+        trainer_state.save_to_json(str(folder / TRAINER))
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Put a checkpoint's weights into the model it was made from."""
+    weights = load_file(folder / WEIGHTS)
+    result = model.load_state_dict(weights, strict=False)
+    if result.unexpected_keys:
+        raise CheckpointError(
+            f"{folder}: of another network; it has no {result.unexpected_keys[0]!r}"
+        )
+
+
+def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
+    """Put a checkpoint's optimiser and schedule back."""
+    tensors = load_file(folder / OPTIMISER)
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    optimizer.load_state_dict(_deep_optimizer(tensors, state["groups"]))
+    scheduler.load_state_dict(state["scheduler"])
+
+
+def load_random(folder: Path) -> None:
+    """Put the random numbers of python, numpy and torch back."""
+    tensors = load_file(folder / OPTIMISER)
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))["random"]
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    torch.random.set_rng_state(tensors["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda.0" in tensors:
+        devices = [tensors[f"random.cuda.{n}"] for n in range(torch.cuda.device_count())]
+        torch.cuda.random.set_rng_state_all(devices)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint in a folder; broken ones are named in the log and passed over."""
+    for path in sorted(folder.glob(f"{PREFIX}*"), key=_step, reverse=True):
+        if path.name.endswith(SCRATCH):
+            continue
+        try:
+            check_seal(path)
+        except CheckpointError as error:
+            log.warning("passing over a broken checkpoint: %s", error)
+        else:
+            return path
+    return None
+
+
+def rotate(folder: Path, keep: int, best: str | None) -> None:
+    """Remove all but the ``keep`` newest checkpoints and the best one."""
+    paths = sorted(folder.glob(f"{PREFIX}*"), key=_step)
+    for path in paths[:-keep]:
+        if best is None or path.name != Path(best).name:
+            shutil.rmtree(path)
+
+
+def _step(path: Path) -> int:
+    digits = path.name.removeprefix(PREFIX).removesuffix(SCRATCH)
+    return int(digits) if digits.isdigit() else -1
+
+
+def _flat_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], list[Any]]:
+    tensors = {
+        f"{number}.{name}": torch.as_tensor(value).detach().contiguous()
+        for number, entries in state["state"].items()
+        for name, value in entries.items()
+    }
+    return tensors, list(state["param_groups"])
+
+
+def _deep_optimizer(tensors: Mapping[str, Tensor], groups: list[Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        if number.isdigit():
+            state.setdefault(int(number), {})[name] = value
+    return {"state": state, "param_groups": groups}
+
+
+def _random_tensors() -> dict[str, Tensor]:
+    tensors = {"random.cpu": torch.random.get_rng_state()}
+    if torch.cuda.is_available():
+        states = torch.cuda.random.get_rng_state_all()
+        tensors |= {f"random.cuda.{number}": state for number, state in enumerate(states)}
+    return tensors
+
+
+def _random_state() -> dict[str, Any]:
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *rest]}

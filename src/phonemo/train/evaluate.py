@@ -1,0 +1,180 @@
+"""A network over a dataset: validation scores while training, prediction rows afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from phonemo import metrics
+from phonemo.corpora.phonemes import PhonemeInventory
+from phonemo.labels import LabelSet
+from phonemo.model.heads import best_path
+from phonemo.model.losses import ABSENT
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.batches import SpeechDataset, collate
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network gave for a dataset, in the dataset's order."""
+
+    logits: Tensor
+    """(utterance, emotion)."""
+    labels: Tensor
+    """(utterance,); ABSENT where unknown."""
+    phonemes: tuple[tuple[int, ...], ...] | None
+    """Recognised units of each utterance; None without an auxiliary head."""
+    references: tuple[tuple[int, ...], ...]
+    """Targets of the auxiliary task; empty where there are none."""
+
+
+def outputs_of(
+    model: PhonemoForAudioClassification,
+    dataset: SpeechDataset,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outputs:
+    """Run a network over a dataset, batches of similar length together.
+
+    Args:
+        model: is put into evaluation mode and back.
+        dataset: without augmentation.
+        batch_size: utterances in a batch; it does not change a result beyond 1e-4.
+        progress: called with (done, total) utterances.
+    """
+    order = np.argsort(dataset.lengths(), kind="stable")
+    found: dict[int, tuple[Tensor, Tensor, list[int] | None, tuple[int, ...]]] = {}
+    training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(order), batch_size):
+            indices = [int(index) for index in order[start : start + batch_size]]
+            found |= dict(zip(indices, _run(model, dataset, indices), strict=True))
+            if progress is not None:
+                progress(len(found), len(order))
+    finally:
+        model.train(training)
+    rows = [found[index] for index in range(len(order))]
+    heard = None
+    if model.auxiliary is not None:
+        heard = tuple(tuple(row[2] or ()) for row in rows)
+    return Outputs(
+        logits=torch.stack([row[0] for row in rows]),
+        labels=torch.stack([row[1] for row in rows]),
+        phonemes=heard,
+        references=tuple(row[3] for row in rows),
+    )
+
+
+def validation_scores(
+    model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
+) -> dict[str, float]:
+    """``ua``, ``wa``, ``loss`` (plain cross-entropy) and, with a phoneme head, ``per``."""
+    found = outputs_of(model, dataset, batch_size)
+    known = found.labels != ABSENT
+    truth = found.labels[known].numpy()
+    guess = found.logits[known].argmax(dim=1).numpy()
+    scores = metrics.score_emotions(truth, guess, found.logits.shape[1])
+    loss = torch.nn.functional.cross_entropy(found.logits[known], found.labels[known])
+    result = {"ua": scores.ua, "wa": scores.wa, "loss": float(loss)}
+    pairs = [pair for pair in zip(found.references, found.phonemes or (), strict=False) if pair[0]]
+    if pairs:
+        said, heard = ([_words(row) for row in side] for side in zip(*pairs, strict=True))
+        errors = metrics.phoneme_errors(said, heard)
+        result["per"] = errors.rate
+    return result
+
+
+def prediction_rows(
+    found: Outputs,
+    dataset: SpeechDataset,
+    labels: LabelSet,
+    inventory: PhonemeInventory | None,
+    fold: str,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Prediction rows as phonemo.scoring reads them, in the dataset's order.
+
+    Args:
+        found: what the network gave, with ``labels`` as its emotions.
+        dataset: what it was given.
+        labels: the emotions to choose from: all of the network's, or some of them.
+        inventory: decodes the phonemes.
+        fold: written into every row.
+        seed: written into every row.
+    """
+    probabilities = found.logits.double().softmax(dim=1).numpy()
+    chosen = _restricted(probabilities, dataset.targets.labels, labels)
+    rows = []
+    for index, one in enumerate(dataset.utterances):
+        rows.append(
+            {
+                "id": one.id,
+                "fold": fold,
+                "seed": seed,
+                "speaker": one.speaker,
+                "gender": one.gender,
+                "truth": labels.merged(one.emotion or ""),
+                "label": labels.names[int(chosen[index].argmax())],
+                "scores": _named(labels.names, chosen[index]),
+                **_units(found, index, inventory),
+            }
+        )
+    return rows
+
+
+def _words(indices: Sequence[int]) -> list[str]:
+    return [str(index) for index in indices]
+
+
+def _run(
+    model: PhonemoForAudioClassification, dataset: SpeechDataset, indices: Sequence[int]
+) -> list[tuple[Tensor, Tensor, list[int] | None, tuple[int, ...]]]:
+    items = [dataset[index] for index in indices]
+    batch = collate(items)
+    names = ("input_values", "attention_mask", "lower")
+    device = model.device
+    with torch.no_grad():
+        output = model(**{name: _moved(batch[name], device) for name in names if name in batch})
+    heard: list[Any] = [None] * len(items)
+    if output.phoneme_logits is not None:
+        heard = best_path(output.phoneme_logits, output.frames)
+    logits = output.logits.float().cpu()
+    targets = [tuple(item["phonemes"]) for item in items]
+    return list(zip(logits, batch["labels"], heard, targets, strict=True))
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, dict):
+        return {name: one.to(device) for name, one in value.items()}
+    return value.to(device)
+
+
+def _restricted(
+    probabilities: NDArray[np.float64], given: LabelSet, wanted: LabelSet
+) -> NDArray[np.float64]:
+    """Probabilities over the wanted emotions alone, summing to one again."""
+    columns = [given.index(name) for name in wanted.names]
+    chosen = probabilities[:, columns]
+    result: NDArray[np.float64] = chosen / chosen.sum(axis=1, keepdims=True)
+    return result
+
+
+def _named(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
+
+
+def _units(found: Outputs, index: int, inventory: PhonemeInventory | None) -> dict[str, Any]:
+    if inventory is None or found.phonemes is None:
+        return {"phonemes": None, "reference": None}
+    reference = inventory.decode(found.references[index])
+    return {
+        "phonemes": list(inventory.decode(found.phonemes[index])),
+        "reference": list(reference) or None,
+    }

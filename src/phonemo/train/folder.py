@@ -1,0 +1,144 @@
+"""Model folders: what transformers' from_pretrained opens, with labels and a seal beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from phonemo.corpora.phonemes import PhonemeInventory
+from phonemo.errors import CheckpointError, LabelError
+from phonemo.labels import LabelSet
+from phonemo.model.build import feature_extractor, quiet_transformers
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.seal import check_seal, sealed_folder
+
+LABELS = "labels.json"
+_SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with what its outputs mean."""
+
+    model: PhonemoForAudioClassification
+    labels: LabelSet
+    inventory: PhonemeInventory | None
+    folder: Path
+
+
+def save_trained(
+    target: Path,
+    model: PhonemoForAudioClassification,
+    labels: LabelSet,
+    frozen_backbone: Path | None = None,
+) -> None:
+    """Write a model folder, sealed.
+
+    Args:
+        target: the folder.
+        model: the network.
+        labels: its emotions.
+        frozen_backbone: where the weights of a backbone that never learned are shared by many
+            folders: written there once and hard-linked, so that ten folds do not cost ten
+            backbones. Each folder is still complete by itself when copied.
+    """
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    model.config.architectures = [type(model).__name__]
+    model.config.dtype = "float32"
+    with sealed_folder(target) as folder:
+        model.config.save_pretrained(folder)
+        feature_extractor().save_pretrained(folder)
+        names = {"names": labels.names, "merge": dict(labels.merge)}
+        (folder / LABELS).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+        if frozen_backbone is None:
+            save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        else:
+            _save_shards(folder, state, frozen_backbone)
+
+
+def load_trained(folder: str | Path) -> Trained:
+    """Open a model folder that phonemo saved, after checking its seal.
+
+    Raises:
+        CheckpointError: absent, broken, incomplete, or not a phonemo model.
+    """
+    folder = Path(folder)
+    _check_is_model(folder)
+    check_seal(folder)
+    labels = _labels(folder)
+    with quiet_transformers():
+        try:
+            loaded: Any = PhonemoForAudioClassification.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True, local_files_only=True
+            )
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{folder}: the model cannot be read ({reason})") from error
+    model, info = loaded
+    missing = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
+    if missing or model.config.num_labels != len(labels):
+        raise CheckpointError(f"{folder}: weights and config do not fit each other: {missing[:1]}")
+    auxiliary = model.config.auxiliary
+    inventory = None if auxiliary is None else PhonemeInventory.from_json(auxiliary)
+    return Trained(model.eval(), labels, inventory, folder)
+
+
+def _check_is_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such model folder")
+    if (folder / "config.yaml").is_file() and not (folder / "config.json").is_file():
+        models = sorted(folder.glob("seed-*/fold-*/model"))
+        hint = f"; name one of its models, as {models[0]}" if models else ""
+        raise CheckpointError(f"{folder}: this is a run folder, a model folder is wanted{hint}")
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder}: no config.json; a folder that phonemo train saved is wanted"
+        )
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder}/config.json: not JSON") from error
+    if kind != "phonemo":
+        raise CheckpointError(f"{folder}: a model of type {kind!r}; a phonemo model is wanted")
+
+
+def _labels(folder: Path) -> LabelSet:
+    try:
+        data = json.loads((folder / LABELS).read_text(encoding="utf-8"))
+        return LabelSet(tuple(data["names"]), data["merge"])
+    except (OSError, ValueError, KeyError, TypeError, LabelError) as error:
+        raise CheckpointError(f"{folder}: {LABELS} is missing or malformed") from error
+
+
+def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
+    parts = [
+        {name: tensor for name, tensor in state.items() if name.startswith("backbone.") == below}
+        for below in (True, False)
+    ]
+    if not shared.is_file():
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        scratch = shared.with_suffix(".part")
+        save_file(parts[0], scratch, metadata={"format": "pt"})
+        scratch.rename(shared)
+    _link(shared, folder / _SHARDS[0])
+    save_file(parts[1], folder / _SHARDS[1], metadata={"format": "pt"})
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    places = {name: shard for shard, part in zip(_SHARDS, parts, strict=True) for name in part}
+    index = {"metadata": {"total_size": size}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)

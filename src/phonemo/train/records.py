@@ -1,0 +1,212 @@
+"""The files of a run folder that are not weights."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+
+from phonemo.config import RunConfig, load_config, write_config
+from phonemo.corpora.folds import Split
+from phonemo.corpora.manifest import Manifest
+from phonemo.errors import RunError
+from phonemo.labels import LabelSet
+from phonemo.report import plot_confusion, plot_learning_curves, plot_reliability
+from phonemo.scoring import summarise
+from phonemo.train.callbacks import read_log
+from phonemo.version import __version__
+
+if TYPE_CHECKING:
+    from phonemo.train.runner import Cell
+
+CONFIG = "config.yaml"
+_PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
+
+
+def open_run(output: Path, config: RunConfig, split: Split, command: str, overwrite: bool) -> None:
+    """Make a run folder, or go on with one that holds the same config.
+
+    Raises:
+        RunError: the folder holds another run, or something else.
+    """
+    if overwrite and (output / CONFIG).is_file():
+        shutil.rmtree(output)
+    if (output / CONFIG).is_file():
+        _check_same(output, config)
+    elif output.is_dir() and any(output.iterdir()):
+        raise RunError(f"{output}: not empty and not a run folder; name another with --output")
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(output / CONFIG, config)
+    write_json(output / "environment.json", environment(command))
+    write_json(output / "protocol.json", _protocol(split))
+
+
+def environment(command: str) -> dict[str, Any]:
+    """What a result depends on besides its config."""
+    return {
+        "command": command,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def fold_metrics(
+    cell: Cell, rows: Sequence[Mapping[str, Any]], labels: LabelSet, state: Any
+) -> dict[str, Any]:
+    """The metrics.json of one fold with one seed."""
+    results = summarise(rows, labels)
+    return {
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "sizes": {part: len(ids) for part, ids in cell.fold.parts.items()},
+        "best_step": state.best_global_step,
+        "best_validation": state.best_metric,
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "results": results,
+    }
+
+
+def run_metrics(
+    config: RunConfig,
+    manifest: Manifest,
+    split: Split,
+    command: str,
+    results: dict[str, Any],
+    missing: int,
+) -> dict[str, Any]:
+    """The metrics.json of a run, as phonemo.report reads it."""
+    notes = list(split.notes)
+    if missing:
+        notes.append(f"{missing} of the run's cells (fold with seed) are not finished")
+    return {
+        "name": config.name,
+        "title": _title(config),
+        "command": command,
+        "config": config.digest,
+        "protocol": config.protocol.model_dump(mode="json") | {"parts": len(split.folds)},
+        "protocol_note": "; ".join(notes),
+        "leaky": config.protocol.name.endswith("-leaky"),
+        "seeds": list(config.seeds),
+        "corpus": manifest.header.corpus,
+        "partial_corpus": manifest.header.partial,
+        "model": _model_facts(config),
+        "phonemo": __version__,
+        "results": results,
+    }
+
+
+def write_fold_plots(folder: Path, state: Any, select_by: str) -> None:
+    """The learning curves of one fold, with the chosen epoch marked."""
+    rows = [row for row in read_log(folder / "log.jsonl") if "epoch" in row]
+    best = [row["epoch"] for row in rows if row.get("step") == state.best_global_step]
+    path = folder / "learning-curves.png"
+    plot_learning_curves(
+        rows, path, f"{folder.name}, {folder.parent.name}", best[0] if best else None
+    )
+
+
+def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
+    """Confusion matrix and reliability of the pooled predictions."""
+    results = metrics["results"]
+    title = f"{metrics['name']}: {metrics['corpus']}, protocol {metrics['protocol']['name']}"
+    plot_confusion(results["confusion"], output / "confusion.png", title)
+    plot_reliability(results["calibration"], output / "reliability.png", title)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """JSON lines, whole or not at all."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    _write_whole(path, text)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """What ``write_rows`` wrote."""
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, json.JSONDecodeError) as error:
+        raise RunError(
+            f"{path}: cannot be read; remove its fold's folder and train again"
+        ) from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """A JSON file, whole or not at all."""
+    _write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def _check_same(output: Path, config: RunConfig) -> None:
+    before = load_config(output / CONFIG)
+    if before.digest == config.digest:
+        return
+    changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    raise RunError(
+        f"{output}: holds a run with another config ({', '.join(changed[:3])}); "
+        "name another folder with --output, or throw that run away with --overwrite"
+    )
+
+
+def _differences(before: Any, after: Any, where: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        found = (
+            _differences(before.get(key), after.get(key), f"{where}.{key}" if where else key)
+            for key in keys
+        )
+        return [line for lines in found for line in lines]
+    same = before == after
+    return [] if same else [f"{where} was {_short(before)}, now {_short(after)}"]
+
+
+def _short(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).splitlines()[0][:40]
+
+
+def _protocol(split: Split) -> dict[str, Any]:
+    return {
+        "protocol": split.protocol.model_dump(mode="json"),
+        "unit": split.unit,
+        "notes": list(split.notes),
+        "folds": [{"name": fold.name, **fold.parts} for fold in split.folds],
+    }
+
+
+def _title(config: RunConfig) -> str:
+    auxiliary = config.model.auxiliary
+    task = "single-task" if auxiliary is None else f"multi-task ({auxiliary.inventory})"
+    return f"{config.name}, {task}, {config.train.strategy}"
+
+
+def _model_facts(config: RunConfig) -> dict[str, Any]:
+    model, auxiliary = config.model, config.model.auxiliary
+    facts: dict[str, Any] = {
+        "backbone": Path(model.backbone).name,
+        "layers": model.layers,
+        "acoustic": model.acoustic,
+        "semantic": model.semantic,
+        "fusion": model.fusion,
+        "pooling": model.pooling,
+        "strategy": config.train.strategy,
+    }
+    if auxiliary is not None:
+        facts["auxiliary"] = f"{auxiliary.inventory}/{auxiliary.alphabet}"
+        facts["alpha"] = f"{auxiliary.alpha} {auxiliary.reduction}"
+    return facts

@@ -1,0 +1,94 @@
+"""Folders that are there whole or not at all.
+
+A folder is written beside its place, then a seal with the SHA-256 of every file is written last,
+everything is flushed, and the folder is renamed. A folder without a seal, or with another hash,
+is broken and is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from phonemo.errors import CheckpointError
+
+SEAL = "checkpoint.json"
+SCRATCH = ".part"
+
+
+@contextmanager
+def sealed_folder(target: Path) -> Iterator[Path]:
+    """A scratch folder to write into; sealed and renamed to ``target`` at the end.
+
+    An exception, a full disk among them, leaves the target as it was.
+
+    Raises:
+        CheckpointError: the disk refused; the cause is named.
+    """
+    scratch = target.with_name(target.name + SCRATCH)
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        _write_seal(scratch)
+        _replace(scratch, target)
+    except OSError as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        reason = error.strerror or error
+        raise CheckpointError(
+            f"{target}: could not be written ({reason}); free room, run again"
+        ) from error
+
+
+def check_seal(folder: Path) -> None:
+    """Raise CheckpointError unless every file is there as it was sealed."""
+    try:
+        seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        hashes = dict(seal["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder}: no readable {SEAL}; this is not a whole checkpoint"
+        ) from error
+    for name, wanted in hashes.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise CheckpointError(f"{folder}: {name!r} is missing; copy the whole folder again")
+        if _hash(path) != wanted:
+            raise CheckpointError(
+                f"{path}: changed since it was saved; copy the whole folder again"
+            )
+
+
+def _write_seal(folder: Path) -> None:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    for path in files:
+        _flush(path)
+    seal = folder / SEAL
+    seal.write_text(json.dumps({"sha256": {path.name: _hash(path) for path in files}}, indent=1))
+    _flush(seal)
+    _flush(folder)
+
+
+def _replace(scratch: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    scratch.rename(target)
+    _flush(target.parent)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,289 @@
+"""One training: transformers' Trainer with our loss, sampler, validation and checkpoints."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
+from transformers import TrainingArguments as Arguments
+from transformers.trainer_callback import ExportableState
+
+from phonemo.config import TrainConfig
+from phonemo.errors import ModelError
+from phonemo.model.losses import Loss, combine, ctc_loss, emotion_loss
+from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
+from phonemo.train import checkpoint
+from phonemo.train.batches import SpeechDataset, collate
+from phonemo.train.evaluate import validation_scores
+from phonemo.train.sampler import LengthGroupedSampler
+from phonemo.train.strategies import freeze, will_learn
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The multi-task loss with its fixed settings."""
+
+    alpha: float | None
+    reduction: str
+    class_weights: Tensor | None
+    label_smoothing: float
+
+    def __call__(self, output: EmotionOutput, batch: Mapping[str, Tensor]) -> Loss:
+        """The loss of a forward pass over its batch, with its parts."""
+        weights = self.class_weights
+        if weights is not None:
+            weights = weights.to(output.logits.device)
+        emotion = emotion_loss(output.logits, batch["labels"], weights, self.label_smoothing)
+        phonemes = None
+        if self.alpha is not None and output.phoneme_logits is not None:
+            phonemes = ctc_loss(
+                output.phoneme_logits,
+                output.frames,
+                batch["phonemes"],
+                batch["phoneme_lengths"],
+                self.reduction,
+            )
+        return combine(emotion, phonemes, self.alpha or 0.0)
+
+
+class PhonemoTrainer(Trainer):
+    """Trains one network on one fold with one seed.
+
+    The validation part picks the epoch; there is no argument for a test part.
+    """
+
+    def __init__(
+        self,
+        model: PhonemoForAudioClassification,
+        config: TrainConfig,
+        objective: Objective,
+        training: SpeechDataset,
+        validation: SpeechDataset,
+        folder: Path,
+        seed: int,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        self.settings = config
+        self.objective: Objective = objective
+        self.network = model
+        self.training = training
+        self.validation = validation
+        self.learning = will_learn(model, config)
+        self.folder = folder
+        self.sums: dict[str, list[float]] = defaultdict(list)
+        super().__init__(
+            model=model,
+            args=_arguments(config, folder, seed),
+            data_collator=collate,
+            train_dataset=training,
+            eval_dataset=validation,
+            callbacks=[_Epochs(self), EarlyStoppingCallback(config.patience), *callbacks],
+        )
+        self.remove_callback(PrinterCallback)
+
+    def resume_or_start(self) -> None:
+        """Train to the end, from the newest whole checkpoint if there is one."""
+        newest = checkpoint.newest_checkpoint(self.folder)
+        if newest is None or not self._has_ended(newest):
+            self.train(resume_from_checkpoint=None if newest is None else str(newest))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The multi-task loss; its parts are summed up for the log."""
+        names = ("input_values", "attention_mask", "lower", "spans")
+        output = model(**{name: inputs[name] for name in names if name in inputs})
+        loss = self.objective(output, inputs)
+        if not torch.isfinite(loss.total):
+            raise ModelError(
+                f"the loss is {loss.total.item()} at step {self.state.global_step}; "
+                "lower train.rate_heads or train.rate_backbone"
+            )
+        for name, value in loss.parts.items():
+            self.sums[f"loss_{name}"].append(float(value))
+        self.sums["phonemes_too_long"].append(loss.counts.get("phonemes_too_long", 0))
+        return (loss.total, output) if return_outputs else loss.total
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the parts of the loss to the log line that has the loss."""
+        if "loss" in logs:
+            for name, values in self.sums.items():
+                many = name.startswith("loss_")
+                logs[name] = sum(values) / len(values) if many else sum(values)
+            self.sums.clear()
+        super().log(logs, start_time)
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: Any = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """UA, WA, loss and phoneme error rate of the validation part."""
+        scores = validation_scores(self.network, self.validation, self.settings.batch_size)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with two rates, over all that learns in some epoch; norms and biases undecayed."""
+        if self.optimizer is None:
+            groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
+            parameters = dict(self.network.named_parameters())
+            for name in self.learning:
+                parameter = parameters[name]
+                groups[name.startswith("backbone."), parameter.ndim > 1].append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [self._group(where, found) for where, found in sorted(groups.items())]
+            )
+        return self.optimizer
+
+    def _group(self, where: tuple[bool, bool], found: list[nn.Parameter]) -> dict[str, Any]:
+        below, decays = where
+        rate = self.settings.rate_backbone if below else self.settings.rate_heads
+        decay = self.settings.weight_decay if decays else 0.0
+        return {"params": found, "lr": rate, "weight_decay": decay}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        lengths = self.training.lengths()
+        return LengthGroupedSampler(lengths, self.settings.batch_size, self.args.seed)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        target = self.folder / f"{checkpoint.PREFIX}{self.state.global_step}"
+        best = self.state.best_global_step
+        if best:
+            self.state.best_model_checkpoint = str(self.folder / f"{checkpoint.PREFIX}{best}")
+        self._keep_callback_states()
+        checkpoint.save_checkpoint(
+            target, self.network, self.learning, self.optimizer, self.lr_scheduler, self.state
+        )
+        checkpoint.rotate(
+            self.folder, self.settings.keep_checkpoints, self.state.best_model_checkpoint
+        )
+
+    def _keep_callback_states(self) -> None:
+        kept: Any = self.state.stateful_callbacks
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                kept[type(callback).__name__] = callback.state()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        checkpoint.load_weights(Path(resume_from_checkpoint), self.network)
+
+    def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
+        if checkpoint_folder is not None:
+            checkpoint.load_optimizer(Path(checkpoint_folder), self.optimizer, self.lr_scheduler)
+
+    def _load_rng_state(self, checkpoint_folder: str | None) -> None:
+        if checkpoint_folder is not None:
+            checkpoint.load_random(Path(checkpoint_folder))
+
+    def _load_best_model(self) -> None:
+        checkpoint.load_weights(Path(str(self.state.best_model_checkpoint)), self.network)
+
+    def _has_ended(self, newest: Path) -> bool:
+        """Whether training was over at this checkpoint; if so its best weights are loaded.
+
+        Trainer would otherwise train one epoch more than the uninterrupted run did.
+        """
+        from transformers import TrainerState
+
+        state = TrainerState.load_from_json(str(newest / checkpoint.TRAINER))
+        stopped = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+        ended = state.global_step >= state.max_steps > 0
+        if not (ended or stopped.get("should_training_stop")):
+            return False
+        self.state = state
+        best = Path(state.best_model_checkpoint or newest).name
+        checkpoint.load_weights(self.folder / best, self.network)
+        return True
+
+
+class _Epochs(TrainerCallback):
+    """Tells dataset, sampler and strategy which epoch it is, and saves between epochs."""
+
+    def __init__(self, trainer: PhonemoTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        steps = -(-len(self.trainer.training) // self.trainer.settings.batch_size)
+        epoch = state.global_step // steps
+        self.trainer.training.set_epoch(epoch)
+        freeze(self.trainer.network, self.trainer.settings, epoch)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        every = self.trainer.settings.save_steps
+        if every is not None and state.global_step % every == 0:
+            control.should_save = True
+
+
+def objective_of(config: TrainConfig, auxiliary: Any, training: SpeechDataset) -> Objective:
+    """The loss for a config; class weights are counted on the training part."""
+    return Objective(
+        alpha=None if auxiliary is None else auxiliary.alpha,
+        reduction="per_token" if auxiliary is None else auxiliary.reduction,
+        class_weights=_class_weights(config, training),
+        label_smoothing=config.label_smoothing,
+    )
+
+
+_WEIGHTS: dict[str, Callable[[Tensor], Tensor] | None] = {
+    "none": None,
+    "balanced": lambda counts: counts.reciprocal(),
+    "square_root": lambda counts: counts.rsqrt(),
+}
+
+
+def _class_weights(config: TrainConfig, training: SpeechDataset) -> Tensor | None:
+    weigh = _WEIGHTS[config.class_weights]
+    if weigh is None:
+        return None
+    found = [training.targets.label(one) for one in training.utterances]
+    emotions = len(training.targets.labels)
+    counts = torch.bincount(torch.tensor([one for one in found if one >= 0]), minlength=emotions)
+    weights = weigh(counts.clamp(min=1).float())
+    return weights / weights.mean()
+
+
+def _arguments(config: TrainConfig, folder: Path, seed: int) -> Arguments:
+    gpu = torch.cuda.is_available()
+    return Arguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        learning_rate=config.rate_heads,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup,
+        max_grad_norm=config.gradient_clip,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        logging_nan_inf_filter=False,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{config.select_by}",
+        greater_is_better=config.select_by != "loss",
+        restore_callback_states_from_checkpoint=True,
+        activation_checkpointing=config.gradient_checkpointing,
+        bf16=config.precision == "bf16",
+        fp16=config.precision == "fp16",
+        seed=seed,
+        use_cpu=not gpu,
+        dataloader_pin_memory=gpu,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )

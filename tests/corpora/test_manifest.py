@@ -1,0 +1,251 @@
+"""The manifest: what is written reads back, and every malformed line is one clear error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from phonemo.corpora.manifest import (
+    Header,
+    Manifest,
+    Phonemes,
+    Utterance,
+    read_manifest,
+    write_manifest,
+)
+from phonemo.errors import ManifestError
+
+HEADER = Header(
+    corpus="tiny", root="audio", partial=True, skipped={"stray line": 2}, phonemo="0.1.0"
+)
+
+WHOLE = Utterance(
+    id="a/1",
+    file="folder/łódź é.wav",
+    start=0.0,
+    end=1.25,
+    speaker="s1",
+    gender="f",
+    session="1",
+    dialog="d1",
+    language="pl",
+    transcript="Zażółć gęślą\u2028jaźń\u0085\x0b\n\ttak",
+    emotion="anger",
+    phonemes=Phonemes(
+        alphabet="ipa", source="hand", symbols=("a", "ɡ"), times=((0.0, 0.1), (0.1, 0.25))
+    ),
+)
+BARE = Utterance(id="b", file="b.wav")
+
+#: The issue's row: these keys, null where unknown.
+KEYS = [
+    "id",
+    "file",
+    "start",
+    "end",
+    "speaker",
+    "gender",
+    "session",
+    "dialog",
+    "language",
+    "transcript",
+    "emotion",
+    "phonemes",
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "deep" / "tiny.jsonl"
+    write_manifest(path, HEADER, [WHOLE, BARE])
+    return path
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    """A manifest of these rows behind a good header; strings are written as they are."""
+    texts = [row if isinstance(row, str) else json.dumps(row) for row in (good_header(), *rows)]
+    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+def good_header() -> dict[str, Any]:
+    return {"manifest": 1, "corpus": "tiny", "root": "audio", "phonemo": "0.1.0"}
+
+
+def fault(path: Path) -> str:
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message.removeprefix(str(path))
+
+
+# ---- there and back
+
+
+def test_what_is_written_reads_back_the_same(path: Path) -> None:
+    manifest = read_manifest(path)
+    assert manifest == Manifest(header=HEADER, utterances=(WHOLE, BARE), path=path)
+
+
+def test_a_row_is_json_with_all_keys_and_null_where_unknown(path: Path) -> None:
+    _, whole, bare, end = path.read_text(encoding="utf-8").split("\n")
+    assert list(json.loads(whole)) == KEYS
+    assert json.loads(bare) == {**dict.fromkeys(KEYS), "id": "b", "file": "b.wav"}
+    assert "łódź" in whole
+    assert end == ""
+
+
+def test_the_first_line_says_where_it_came_from(path: Path) -> None:
+    header = json.loads(path.read_text(encoding="utf-8").split("\n")[0])
+    assert header == {
+        "manifest": 1,
+        "corpus": "tiny",
+        "root": "audio",
+        "partial": True,
+        "skipped": {"stray line": 2},
+        "phonemo": "0.1.0",
+    }
+
+
+def test_an_empty_manifest_is_a_header_alone(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "none.jsonl", HEADER, iter(()))
+    assert read_manifest(str(tmp_path / "none.jsonl")).utterances == ()
+
+
+def test_blank_lines_and_carriage_returns_do_no_harm(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", "\r", {"id": "a", "file": "a.wav"}, "  \r")
+    assert [one.id for one in read_manifest(path).utterances] == ["a"]
+
+
+# ---- where the audio lies
+
+
+def test_a_relative_root_starts_at_the_manifests_folder(path: Path) -> None:
+    manifest = read_manifest(path)
+    assert manifest.root == path.parent / "audio"
+    assert manifest.audio_path(BARE) == path.parent / "audio" / "b.wav"
+
+
+def test_an_absolute_root_stays(tmp_path: Path) -> None:
+    header = HEADER.model_copy(update={"root": str(tmp_path / "elsewhere")})
+    write_manifest(tmp_path / "a.jsonl", header, [BARE])
+    assert read_manifest(tmp_path / "a.jsonl").root == tmp_path / "elsewhere"
+
+
+def test_a_given_root_goes_before_the_headers_and_starts_here(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = read_manifest(path, root="moved")
+    assert manifest.audio_path(BARE) == tmp_path / "moved" / "b.wav"
+    assert read_manifest(path).header.root == "audio"
+
+
+# ---- whole or not at all
+
+
+def test_a_failed_write_leaves_the_old_manifest(path: Path) -> None:
+    def broken() -> Any:
+        yield WHOLE
+        raise RuntimeError("the reader fell over")
+
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError):
+        write_manifest(path, HEADER, broken())
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_repeated_ids_are_refused_on_both_ways(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="id 'b' is there twice; ids must be unique"):
+        write_manifest(tmp_path / "a.jsonl", HEADER, [BARE, WHOLE, BARE])
+    assert not (tmp_path / "a.jsonl").exists()
+    row = {"id": "a", "file": "a.wav"}
+    assert (
+        fault(lines(tmp_path / "b.jsonl", row, row))
+        == ": id 'a' is there twice; ids must be unique"
+    )
+
+
+# ---- malformed files
+
+
+def test_a_missing_manifest_names_the_next_step(tmp_path: Path) -> None:
+    assert "no such manifest; make one with: phonemo prepare" in fault(tmp_path / "no.jsonl")
+    assert "no such manifest" in fault(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", ": no manifest header in line 1"),
+        (b'{"id": "a", "file": "a.wav"}\n', ": no manifest header in line 1"),
+        (b"id,file\na,a.wav\n", ":1: not JSON"),
+        (b"[1, 2]\n", ":1: a JSON object is wanted in every line"),
+        (b"RIFF\xff\xfe\x00WAVE", ": not a UTF-8 text file"),
+        (b"[" * 100_000, ":1: not JSON"),
+        (b'{"manifest": ' + b"9" * 5000 + b"}", ":1: not JSON"),
+        (b'{"manifest": 2, "corpus": "a", "root": "b", "phonemo": "1"}', ":1: field 'manifest'"),
+        (b'{"manifest": 1, "corpus": "a", "root": "b"}', ":1: field 'phonemo': Field required"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_one_clear_line(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_bytes(content)
+    assert fault(path).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"id": "a"}, "field 'file': Field required"),
+        ({"id": "a", "file": "a.wav", "colour": 1}, "field 'colour': Extra inputs"),
+        ({"id": 1, "file": "a.wav"}, "field 'id': Input should be a valid string"),
+        ({"id": "a", "file": "a.wav", "gender": "x"}, "field 'gender': Input should be 'f' or 'm'"),
+        ({"id": "a", "file": "a.wav", "start": -1}, "field 'start'"),
+        ({"id": "a", "file": "a.wav", "end": 0}, "field 'end'"),
+        ('{"id": "a", "file": "a.wav", "start": NaN}', "field 'start'"),
+        ('{"id": "a", "file": "a.wav", "end": Infinity}', "field 'end'"),
+        ('{"id": "a", "file": ', "not JSON"),
+        ("[]", "a JSON object is wanted"),
+        (
+            {
+                "id": "a",
+                "file": "a.wav",
+                "phonemes": {"alphabet": "sampa", "source": "x", "symbols": []},
+            },
+            "field 'phonemes.alphabet'",
+        ),
+        (
+            {
+                "id": "a",
+                "file": "a.wav",
+                "phonemes": {"alphabet": "ipa", "source": "x", "symbols": ["a"], "times": []},
+            },
+            "field 'phonemes': Value error, 0 times for 1 symbols",
+        ),
+    ],
+)
+def test_a_malformed_line_is_an_error_with_its_number(tmp_path: Path, row: Any, says: str) -> None:
+    good = {"id": "good", "file": "good.wav"}
+    path = lines(tmp_path / "a.jsonl", good, "", row)
+    assert fault(path).startswith(f":4: {says}")
+
+
+# ---- rows are data
+
+
+@pytest.mark.parametrize("row", [HEADER, WHOLE, BARE, WHOLE.phonemes])
+def test_rows_are_frozen_and_take_no_unknown_field(row: Any) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(row, next(iter(type(row).model_fields)), "x")
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        type(row)(**row.model_dump(), colour="red")

@@ -1,0 +1,82 @@
+"""Heads: shapes, dropout, and greedy decoding by hand."""
+
+from __future__ import annotations
+
+import typing
+
+import torch
+
+from phonemo.config import AuxiliaryConfig
+from phonemo.model.heads import AUXILIARIES, EmotionHead, PhonemeHead, best_path
+from phonemo.model.lengths import mask_of
+
+NAN = float("nan")
+
+
+def one_hot(rows: list[list[int]], symbols: int) -> torch.Tensor:
+    """Logits (batch, frame, phoneme) that prefer the given symbols."""
+    return 5 * torch.nn.functional.one_hot(torch.tensor(rows), symbols).float()
+
+
+def test_names_are_those_of_the_config() -> None:
+    task = AuxiliaryConfig.model_fields["task"]
+    assert task.default in AUXILIARIES
+    assert set(AUXILIARIES) == set(typing.get_args(task.annotation))
+
+
+def test_emotion_head_shape_and_dropout() -> None:
+    torch.manual_seed(0)
+    head, vector = EmotionHead(6, 4, 0.5), torch.randn(3, 6)
+    assert head(vector).shape == (3, 4)
+    assert not torch.equal(head(vector), head(vector))
+    head.eval()
+    assert torch.equal(head(vector), head(vector))
+
+
+def test_emotion_head_is_not_linear() -> None:
+    torch.manual_seed(0)
+    head, vector = EmotionHead(6, 4, 0.0), torch.randn(1, 6)
+    zero = head(torch.zeros(1, 6))
+    assert not torch.allclose(head(2 * vector) - zero, 2 * (head(vector) - zero), atol=1e-3)
+
+
+def test_emotion_head_learns_everywhere() -> None:
+    torch.manual_seed(0)
+    head = EmotionHead(6, 4, 0.0)
+    head(torch.randn(5, 6)).square().sum().backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+
+
+def test_phoneme_head_shape_and_dropout() -> None:
+    torch.manual_seed(0)
+    head, sequence = PhonemeHead(6, 11, 0.5), torch.randn(2, 7, 6)
+    assert head(sequence).shape == (2, 7, 11)
+    assert not torch.equal(head(sequence), head(sequence))
+
+
+def test_phoneme_head_is_exact_under_poisoned_padding() -> None:
+    torch.manual_seed(0)
+    head, mask = PhonemeHead(6, 11, 0.0), mask_of(torch.tensor([7, 3]), 7)
+    sequence = torch.randn(2, 7, 6).masked_fill(~mask[:, :, None], NAN).requires_grad_()
+    logits = head(sequence, mask)
+    torch.testing.assert_close(logits[1, :3], head(sequence[1:, :3])[0])
+    logits[mask].square().sum().backward()
+    assert logits.isfinite().all()
+    assert sequence.grad is not None
+    assert sequence.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_best_path_by_hand() -> None:
+    """Repeats merge, blanks go, a blank between equal symbols keeps both."""
+    logits = one_hot([[0, 1, 1, 0, 1, 2, 2], [2, 2, 2, 2, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0]], 3)
+    assert best_path(logits, torch.tensor([7, 7, 7])) == [[1, 1, 2], [2, 1], []]
+
+
+def test_best_path_reads_valid_frames_only() -> None:
+    logits = one_hot([[1, 2, 1], [1, 2, 1]], 3)
+    logits[1, 1:] = NAN
+    assert best_path(logits, torch.tensor([3, 1])) == [[1, 2, 1], [1]]
+    assert best_path(logits, torch.tensor([2, 0])) == [[1, 2], []]

@@ -1,0 +1,349 @@
+"""The config's laws: a sentence under each field, YAML both ways, one clear line for a fault."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from phonemo.config import (
+    AugmentConfig,
+    AuxiliaryConfig,
+    LabelsConfig,
+    ModelConfig,
+    ProtocolConfig,
+    RunConfig,
+    TrainConfig,
+    load_config,
+    write_config,
+)
+from phonemo.errors import ConfigError
+
+LEAST: dict[str, Any] = {
+    "name": "tiny",
+    "manifest": "work/emodb.jsonl",
+    "output": "runs/tiny",
+    "labels": {"names": ["anger", "neutral"], "merge": {"excited": "anger"}},
+    "model": {"backbone": "somewhere/backbone"},
+}
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "": RunConfig,
+    "labels": LabelsConfig,
+    "protocol": ProtocolConfig,
+    "model": ModelConfig,
+    "model.auxiliary": AuxiliaryConfig,
+    "train": TrainConfig,
+    "train.augment": AugmentConfig,
+}
+
+FIELDS = [(section, name) for section, kind in SECTIONS.items() for name in kind.model_fields]
+
+FRACTIONS = [
+    (section, name)
+    for section, name in FIELDS
+    if "float" in str(SECTIONS[section].model_fields[name].annotation)
+]
+
+#: Another allowed value for each field whose default does not lead to one by itself.
+OTHERS: dict[str, Any] = {
+    "protocol.folds": 5,
+    "protocol.folder": "folds",
+    "protocol.drop_near_duplicates": 0.6,
+    "model.layers": 3,
+    "train.augment.noise_snr_db": 10.0,
+    "train.save_steps": 50,
+    "labels.names": ["neutral", "anger"],
+    "labels.merge": {},
+    "seeds": [1, 2, 3],
+}
+
+#: Fields with one choice only, which cannot be changed yet.
+SINGLE = {"model.auxiliary.task"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write(tmp_path / "tiny.yaml", LEAST)
+
+
+def write(path: Path, data: object) -> Path:
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return path
+
+
+def dotted(section: str, name: str) -> str:
+    return f"{section}.{name}".lstrip(".")
+
+
+def fault(path: Path, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def leaves(data: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in data.items():
+        if isinstance(value, dict) and dotted(above, name) != "labels.merge":
+            yield from leaves(value, dotted(above, name))
+        else:
+            yield dotted(above, name), value
+
+
+def other_value(key: str, value: Any) -> Any:
+    if key in OTHERS:
+        return OTHERS[key]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 2 if value else 0.25 if isinstance(value, float) else 7
+    section, _, name = key.rpartition(".")
+    options = SECTIONS[section].model_json_schema()["properties"][name].get("enum")
+    return next(one for one in options if one != value) if options else f"{value}-2"
+
+
+# ---- laws over every section and field
+
+
+def test_the_sections_of_this_test_are_all_there_are(path: Path) -> None:
+    def sections(one: BaseModel, name: str) -> Iterator[str]:
+        yield name
+        for field, value in one:
+            if isinstance(value, BaseModel):
+                yield from sections(value, dotted(name, field))
+
+    assert set(sections(load_config(path), "")) == set(SECTIONS)
+
+
+@pytest.mark.parametrize(("section", "name"), FIELDS)
+def test_every_field_has_a_sentence(section: str, name: str) -> None:
+    text = SECTIONS[section].model_fields[name].description or ""
+    assert text.endswith(".")
+    assert text[0].isupper()
+    assert "\n" not in text
+    assert len(text.split()) >= 2
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_unknown_key_is_an_error_that_names_the_known_keys(path: Path, section: str) -> None:
+    key = dotted(section, "no_such_key")
+    message = fault(path, f"{key}=1")
+    known = ", ".join(SECTIONS[section].model_fields)
+    assert message == f"{path}: unknown key {key!r}; known keys: {known}"
+
+
+@pytest.mark.parametrize(("section", "name"), FIELDS)
+def test_no_field_can_be_changed_afterwards(path: Path, section: str, name: str) -> None:
+    one: Any = load_config(path)
+    for part in filter(None, section.split(".")):
+        one = getattr(one, part)
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(one, name, getattr(one, name))
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize(("section", "name"), FRACTIONS)
+def test_numbers_are_finite(path: Path, section: str, name: str, number: str) -> None:
+    assert repr(dotted(section, name)) in fault(path, f"{dotted(section, name)}={number}")
+
+
+# ---- reading and writing
+
+
+def test_the_least_config_has_the_papers_defaults(path: Path) -> None:
+    config = load_config(path)
+    assert config.labels.names == ("anger", "neutral")
+    assert config.model.fusion == "cross_attention"
+    assert config.model.pooling == "structured"
+    assert config.train.strategy == "freeze_cnn"
+    assert config.train.select_by == "ua"
+    auxiliary = config.model.auxiliary
+    assert auxiliary is not None
+    assert (auxiliary.inventory, auxiliary.alpha) == ("phonemes", 0.1)
+    assert auxiliary.reduction == "per_token"
+
+
+def test_what_is_written_reads_back_the_same(path: Path, tmp_path: Path) -> None:
+    config = load_config(
+        path,
+        [
+            "model.auxiliary=null",
+            "labels.merge.łza=neutral",
+            "train.rate_heads=1e-4",
+            "seeds=[3, 1]",
+        ],
+    )
+    written = tmp_path / "resolved.yaml"
+    write_config(written, config)
+    assert load_config(written) == config
+    assert load_config(written).digest == config.digest
+    assert "łza" in written.read_text(encoding="utf-8")
+
+
+def test_every_default_is_written_out(path: Path, tmp_path: Path) -> None:
+    written = tmp_path / "resolved.yaml"
+    write_config(written, load_config(path))
+    data = yaml.safe_load(written.read_text(encoding="utf-8"))
+    assert set(data) == set(RunConfig.model_fields)
+    assert set(data["train"]["augment"]) == set(AugmentConfig.model_fields)
+    assert set(data["model"]["auxiliary"]) == set(AuxiliaryConfig.model_fields)
+
+
+@pytest.mark.parametrize("name", ["yes", "007", "1e5", "null"])
+def test_names_that_look_like_other_types_survive(path: Path, tmp_path: Path, name: str) -> None:
+    config = load_config(path, [f"name='{name}'"])
+    write_config(tmp_path / "resolved.yaml", config)
+    assert load_config(tmp_path / "resolved.yaml").name == name
+
+
+def test_overrides_are_yaml_under_dotted_keys_and_the_last_one_wins(path: Path) -> None:
+    config = load_config(
+        path,
+        [
+            "train.epochs=3",
+            "train.epochs=5",
+            "train.rate_heads=1e-4",
+            "train.augment.speed=0.1",
+            "seeds=[1, 2]",
+            "model.auxiliary=null",
+            "output=a=b",
+        ],
+    )
+    assert config.train.epochs == 5
+    assert config.train.rate_heads == 0.0001
+    assert config.train.augment.speed == 0.1
+    assert config.seeds == (1, 2)
+    assert config.model.auxiliary is None
+    assert config.output == "a=b"
+
+
+def test_an_override_does_not_touch_its_neighbours(path: Path) -> None:
+    config = load_config(path, ["train.epochs=5", "labels.merge.calm=neutral"])
+    assert config.train.batch_size == TrainConfig().batch_size
+    assert config.labels.merge == {"excited": "anger", "calm": "neutral"}
+
+
+def test_audio_is_changed_by_what_touches_the_waveform_alone() -> None:
+    assert not AugmentConfig(time_masks=2, feature_masks=2).changes_audio
+    assert AugmentConfig(gain_db=3).changes_audio
+    assert AugmentConfig(noise_snr_db=0).changes_audio
+    assert AugmentConfig(speed=0.1).changes_audio
+
+
+# ---- faults, each in one line
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.epochs=0", "key 'train.epochs': Input should be greater than or equal to 1"),
+        ("train.epochs=many", "key 'train.epochs': Input should be a valid integer"),
+        ("model.fusion=magic", "key 'model.fusion': Input should be 'cross_attention'"),
+        ("model.auxiliary.alpha=0", "key 'model.auxiliary.alpha': Input should be greater than 0"),
+        ("name=../up", "key 'name': String should match pattern"),
+        ("seeds=[]", "key 'seeds'"),
+        ("labels.names=anger", "key 'labels.names': Input should be a valid tuple"),
+        ("train=5", "key 'train'"),
+        ("train.epochs.x=3", "key 'train.epochs'"),
+        ("name.x=3", "override 'name.x=3': 'name' has no keys below it"),
+        ("train.epochs", "override 'train.epochs': KEY=VALUE is wanted"),
+        ("=3", "override '=3': KEY=VALUE is wanted"),
+        ("train.epochs=[", "override 'train.epochs=[': the value is not YAML"),
+        ("train.epochs=2001-99-99", "the value is not YAML"),
+        (f"train.epochs={'9' * 5000}", "the value is not YAML"),
+        ("name=!!python/name:os.system", "the value is not YAML"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_line(path: Path, override: str, says: str) -> None:
+    assert says in fault(path, override)
+
+
+@pytest.mark.parametrize("key", ["name", "manifest", "output", "labels", "model", "model.backbone"])
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    data = json.loads(json.dumps(LEAST))
+    section = data
+    *parents, last = key.split(".")
+    for parent in parents:
+        section = section[parent]
+    del section[last]
+    path = write(tmp_path / "less.yaml", data)
+    assert fault(path) == f"{path}: key {key!r} is missing"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "a mapping of keys is wanted, found NoneType"),
+        (b"- a\n", "a mapping of keys is wanted, found list"),
+        (b"a: [\n", "not YAML"),
+        (b"a: 1\n--- \nb: 2\n", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"x: 2001-99-99\n", "not YAML"),
+        (b"x: " + b"9" * 5000, "not YAML"),
+        (b"[" * 600, "not YAML"),
+        (b"x: !!python/object/apply:os.system [ls]\n", "not YAML"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content)
+    assert says in fault(path)
+
+
+def test_a_missing_file_and_a_folder_are_one_clear_line(tmp_path: Path) -> None:
+    assert fault(tmp_path / "no.yaml") == f"{tmp_path / 'no.yaml'}: no such config file"
+    assert fault(tmp_path) == f"{tmp_path}: no such config file"
+
+
+def test_a_key_that_is_no_string_is_one_clear_line(tmp_path: Path) -> None:
+    assert "Keys should be strings" in fault(write(tmp_path / "odd.yaml", {**LEAST, 1: 2}))
+
+
+# ---- the digest
+
+
+def test_the_digest_is_the_hash_of_the_resolved_values(path: Path) -> None:
+    config = load_config(path)
+    data = json.loads(config.model_dump_json())
+    del data["output"], data["threads"]
+    text = json.dumps(data, sort_keys=True)
+    assert config.digest == hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def test_the_digest_knows_neither_order_nor_what_was_left_to_defaults(tmp_path: Path) -> None:
+    short = load_config(write(tmp_path / "short.yaml", LEAST))
+    backwards = dict(reversed(short.model_dump(mode="json").items()))
+    long = tmp_path / "long.yaml"
+    long.write_text(yaml.safe_dump(backwards, sort_keys=False), encoding="utf-8")
+    assert load_config(long).digest == short.digest
+
+
+def test_the_digest_is_the_same_in_another_process(path: Path) -> None:
+    code = "import sys; from phonemo.config import load_config as l; print(l(sys.argv[1]).digest)"
+    command = [sys.executable, "-c", code, str(path)]
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == load_config(path).digest
+
+
+KEYS = sorted(key for key, _ in leaves(RunConfig.model_validate(LEAST).model_dump(mode="json")))
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in SINGLE])
+def test_every_value_is_in_the_digest_but_where_and_how_fast(path: Path, key: str) -> None:
+    config = load_config(path)
+    value = dict(leaves(config.model_dump(mode="json")))[key]
+    changed = load_config(path, [f"{key}={json.dumps(other_value(key, value))}"])
+    assert changed != config
+    assert (changed.digest == config.digest) == (key in ("output", "threads"))

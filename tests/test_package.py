@@ -1,0 +1,97 @@
+"""What an installed phonemo promises: light imports, a version with one owner, type information."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from tests.laws import REPOSITORY
+
+HEAVY = ("torch", "transformers", "peft", "sklearn", "matplotlib", "onnxruntime", "gruut")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Another Python, away from the repository, with warnings as errors."""
+    command = [sys.executable, "-I", "-W", "error", *arguments]
+    return subprocess.run(
+        command, cwd=sys.prefix, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules in memory after a statement."""
+    code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    result = run("-c", code)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split())
+
+
+def test_importing_phonemo_loads_nothing_heavy():
+    assert loaded_by("import phonemo").isdisjoint({*HEAVY, "numpy", "pydantic", "typer"})
+
+
+def test_importing_the_command_line_loads_nothing_heavy():
+    assert loaded_by("import phonemo.cli").isdisjoint(HEAVY)
+
+
+def test_help_is_answered_without_torch():
+    code = (
+        "import sys\nfrom phonemo.cli import main\nsys.argv = ['phonemo', '--help']\n"
+        f"try:\n    main()\nfinally:\n    print([n for n in {HEAVY} if n in sys.modules])"
+    )
+    result = run("-c", code)
+    assert "Usage" in result.stdout, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_command_is_installed():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="phonemo")
+    assert entry.value == "phonemo.cli:main"
+    assert callable(entry.load())
+
+
+def test_the_package_runs_as_a_module():
+    result = run("-m", "phonemo", "--help")
+    assert result.returncode == 0, result.stderr
+    assert "Usage" in result.stdout
+
+
+@pytest.mark.parametrize("code", ["import phonemo", "import phonemo.cli"])
+def test_importing_has_no_effect(code):
+    state = (
+        "import os, random, signal, sys, threading, warnings\n"
+        "def state():\n    return (dict(os.environ), random.getstate(), list(warnings.filters),\n"
+        "        threading.active_count(), signal.getsignal(signal.SIGINT), os.getcwd(),\n"
+        "        list(sys.path))\n"
+        f"before = state()\n{code}\nassert state() == before"
+    )
+    result = run("-c", state)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout + result.stderr == ""
+
+
+def test_the_version_has_one_owner():
+    import phonemo
+    from phonemo import version
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    owner = REPOSITORY / project["tool"]["hatch"]["version"]["path"]
+    assert "version" in project["project"]["dynamic"]
+    assert re.findall(r'__version__ = "(.+)"', owner.read_text(encoding="utf-8")) == [
+        version.__version__
+    ]
+    assert phonemo.__version__ == version.__version__
+    assert importlib.metadata.version("phonemo") == version.__version__
+
+
+def test_type_checkers_are_welcome():
+    specification = importlib.util.find_spec("phonemo")
+    assert specification is not None
+    (folder,) = specification.submodule_search_locations or ()
+    assert (REPOSITORY.__class__(folder) / "py.typed").is_file()

@@ -1,0 +1,198 @@
+"""A few utterances of every corpus in its release's own folder layout, written by code.
+
+Each ``make_<corpus>(root)`` writes one and returns the folder to give to the reader. Every fake
+holds what real downloads hold beside the audio: macOS ``._`` files and names nobody knows. Each
+sound is noise of its own, so that no two files are the same recording.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 16_000
+SECONDS = 0.1
+SHADOW = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \xa4"
+
+LABLAUT_HEADER = """signal tinyAO
+type 0
+comment created using xlabel Wed Apr 26 12:59:18 2000
+font -misc-*-bold-*-*-*-15-*-*-*-*-*-*-*
+separator ;
+nfields 1
+#
+"""
+
+#: "Das" and a pause, then "ist": closure after silence, burst, aspiration, a change of voicing.
+LABLAUT_ROWS = """    0.010000   -1 _d\t-sth
+    0.015000   -1 !d\t+asp
+    0.020000   -1 dasp
+    0.030000   -1 a\t\t2
+    0.040000  125 s\t+sth
+    0.045000   -1 \t-sth
+    0.050000   -1 .
+    0.060000   -1 I +hoe    2
+    0.070000   -1 s
+    0.080000   -1 t
+    0.085000   -1 !t
+    0.090000   -1 .
+"""
+
+
+def write_sound(path: Path, seconds: float = SECONDS, channels: int = 1) -> None:
+    """Noise that is the path's own, in the format of its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(zlib.crc32(path.as_posix().encode()))
+    samples = random.uniform(-0.5, 0.5, (round(seconds * RATE), channels))
+    soundfile.write(path, samples, RATE, format=path.suffix[1:].upper())
+
+
+def write_text(path: Path, text: str) -> None:
+    """A UTF-8 text file, its folder made where needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_shadow(path: Path) -> None:
+    """The ``._`` file that macOS puts beside ``path``."""
+    path.with_name("._" + path.name).write_bytes(SHADOW)
+
+
+def make_emodb(root: Path) -> Path:
+    """Four utterances; labels for the first, empty labels for the second, labels of a stranger."""
+    for name in ("03a01Fa.wav", "03a02Nc.flac", "08b10Wb.ogg", "16a05La.WAV"):
+        write_sound(root / "wav" / name)
+    write_shadow(root / "wav" / "03a01Fa.wav")
+    write_sound(root / "wav" / "test.wav")
+    write_text(root / "wav" / "readme.txt", "not audio")
+    write_text(root / "lablaut" / "03a01Faxx.lablaut", LABLAUT_HEADER + LABLAUT_ROWS)
+    write_text(root / "lablaut" / "03a02Ncxx.lablaut", LABLAUT_HEADER)
+    write_text(root / "lablaut" / "12a02Taxx.lablaut", LABLAUT_HEADER + LABLAUT_ROWS)
+    write_shadow(root / "lablaut" / "03a01Faxx.lablaut")
+    return root
+
+
+def make_ravdess(root: Path) -> Path:
+    """Three utterances of two actors; a song, a video's sound and a wrong folder beside them."""
+    write_sound(root / "Actor_01" / "03-01-01-01-01-01-01.wav")
+    write_sound(root / "Actor_01" / "03-01-05-02-02-01-01.flac", channels=2)
+    write_sound(root / "Actor_02" / "03-01-08-01-02-02-02.ogg")
+    write_sound(root / "Actor_02" / "03-02-03-01-01-01-02.wav")
+    write_sound(root / "Actor_02" / "01-01-03-01-01-01-02.wav")
+    write_sound(root / "Actor_02" / "03-01-03-01-01-01-07.wav")
+    write_sound(root / "Actor_02" / "take two.wav")
+    write_shadow(root / "Actor_01" / "03-01-01-01-01-01-01.wav")
+    return root
+
+
+def make_nemo(root: Path) -> Path:
+    """Three utterances, one row whose audio is missing and one sound that no row describes."""
+    for name in ("WR0_surprised_64.wav", "EB0_neutral_13.ogg", "SK1_fear_2.flac", "stray.wav"):
+        write_sound(root / "samples" / name)
+    write_shadow(root / "samples" / "stray.wav")
+    write_text(
+        root / "data.tsv",
+        "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage\n"
+        "WR0_surprised_64.wav\tsurprised\tUcho wykrywa dźwięki.\tucho wykrywa dźwięki\t"
+        "        WR0\tmale\t23\n"
+        'EB0_neutral_13.wav\tneutral\t"Dom", rzekła.\tdom rzekła\t        EB0\tfemale\t27\n'
+        "SK1_fear_2.wav\tfear\tTo jest dom.\tto jest dom\tSK1 \tmale\t28\n"
+        "SK1_anger_9.wav\tanger\tTo jest dom.\tto jest dom\tSK1\tmale\t28\n",
+    )
+    return root
+
+
+def make_speechocean762(root: Path) -> Path:
+    """The release's Kaldi tables: two utterances to train and one to test, and a stray sound."""
+    rows = {
+        "train": [("000010011", "0001", "WE CALL IT"), ("000010035", "0001", "ZERO")],
+        "test": [("000030012", "0003", "MARK IS")],
+    }
+    for part, utterances in rows.items():
+        table = {"text": "", "utt2spk": "", "wav.scp": "", "spk2gender": ""}
+        for name, speaker, text in utterances:
+            file = f"WAVE/SPEAKER{speaker}/{name}.WAV"
+            write_sound(root / file)
+            table["text"] += f"{name}\t{text}\n"
+            table["utt2spk"] += f"{name} {speaker}\n"
+            table["wav.scp"] += f"{name}\t{file}\n"
+        table["spk2gender"] = "0001\tm\n" if part == "train" else "0003\tf\n"
+        for name, text in table.items():
+            write_text(root / part / name, text)
+    write_sound(root / "WAVE" / "SPEAKER0003" / "000039999.WAV")
+    write_shadow(root / "WAVE" / "SPEAKER0003" / "000030012.WAV")
+    write_text(
+        root / "resource" / "text-phone",
+        "000010011.0\tW_B IY0_E\n000010011.1\tK_B AO0_I L_E\n000010011.2\tIH0_B T_E\n"
+        "000010035.0\tZ_B IH_I R_I OW1_E\n"
+        "000030012.0\tM_B AA0_I R_I K_E\n000030012.1\tAH0_S\n",
+    )
+    return root
+
+
+def make_reduced_speechocean762(root: Path) -> Path:
+    """The same corpus as two csv tables."""
+    write_sound(root / "WAVE" / "SPEAKER0001" / "000010011.ogg")
+    write_sound(root / "WAVE" / "SPEAKER0003" / "000030012.ogg")
+    write_text(
+        root / "metadata.csv",
+        "file,speaker,gender,emotion,transcript,language,duration_s,sample_rate\n"
+        "WAVE/SPEAKER0001/000010011.ogg,0001,m,,WE CALL IT,en,0.1,16000\n"
+        "WAVE/SPEAKER0003/000030012.ogg,0003,f,,MARK IS,en,0.1,16000\n",
+    )
+    write_text(
+        root / "phones.csv",
+        "file,split,phones\nWAVE/SPEAKER0001/000010011.ogg,train,W IY0 K AO0 L IH0 T\n",
+    )
+    return root
+
+
+def make_cremad(root: Path) -> Path:
+    """Three utterances of two actors, and a clip with a name nobody knows."""
+    for name in ("1001_DFA_ANG_XX.wav", "1001_IEO_HAP_HI.flac", "1002_WSI_NEU_XX.ogg", "x.wav"):
+        write_sound(root / "AudioWAV" / name)
+    write_shadow(root / "AudioWAV" / "1001_DFA_ANG_XX.wav")
+    write_text(
+        root / "VideoDemographics.csv",
+        '"ActorID","Age","Sex","Race","Ethnicity"\n'
+        '1001,51,"Male","Caucasian","Not Hispanic"\n'
+        '1002,21,"Female","Caucasian","Not Hispanic"\n',
+    )
+    return root
+
+
+def make_csv(root: Path) -> Path:
+    """A user's table: two segments of one file, and a file with little known about it."""
+    write_sound(root / "talk.wav", seconds=0.5)
+    write_sound(root / "more" / "b.flac")
+    write_text(
+        root / "table.csv",
+        "file,emotion,speaker,gender,language,transcript,start,end\n"
+        'talk.wav,anger,ann,female,en,"Well, no.",0,0.25\n'
+        "talk.wav,neutral,bob,M,en,Yes.,0.25,\n"
+        "more\\b.flac,surprise,,,,,,\n",
+    )
+    return root
+
+
+def make_iemocap(root: Path) -> Path:
+    """The miniature of IEMOCAP, which has a file of its own."""
+    from tests.tiny_iemocap import make_iemocap
+
+    return make_iemocap(root)
+
+
+#: Corpus -> the function that fakes it; the contract test wants one for every corpus.
+FAKES: dict[str, Callable[[Path], Path]] = {
+    "iemocap": make_iemocap,
+    "emodb": make_emodb,
+    "ravdess": make_ravdess,
+    "nemo": make_nemo,
+    "speechocean762": make_speechocean762,
+    "cremad": make_cremad,
+    "csv": make_csv,
+}
