@@ -52,10 +52,9 @@ def gruut_words(text: str, language: str) -> Iterator[tuple[str, tuple[str, ...]
 def _processor(language: str) -> Any:
     module = optional_module("gruut.text_processor")
     prefix = "espeak" if language in SECOND_DICTIONARY else ""
+    dictionary = _dictionary(_language_folder(language) / prefix / "lexicon.db")
     return module.TextProcessor(
-        default_lang=GRUUT_LANGUAGES[language],
-        model_prefix=prefix,
-        lookup_phonemes=_dictionary(_language_folder(language) / prefix / "lexicon.db"),
+        default_lang=GRUUT_LANGUAGES[language], model_prefix=prefix, lookup_phonemes=dictionary
     )
 
 

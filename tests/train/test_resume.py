@@ -1,0 +1,155 @@
+"""A training that is killed ends with the weights of one that was not."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from phonemo.config import RunConfig, write_config
+from phonemo.errors import CheckpointError, RunError
+from phonemo.train import checkpoint, seal
+from phonemo.train.callbacks import read_log
+from phonemo.train.runner import run
+from safetensors.torch import load_file
+
+from tests.train.tiny_run import make_config, with_changes
+
+FOLD = "speaker-s1"
+REPOSITORY = Path(__file__).resolve().parents[2]
+#: Three steps an epoch; dropout, masks, noise and gradual unfreezing all draw or change with time.
+SETTINGS = {
+    "strategy": "gradual",
+    "top_k": 2,
+    "epochs": 3,
+    "save_steps": 2,
+    "augment": {"gain_db": 6, "noise_snr_db": 10, "speed": 0.1, "time_masks": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights of the uninterrupted run."""
+    config = make_config(tmp_path_factory.mktemp("whole"), **SETTINGS)
+    run(config, "test", folds=[FOLD])
+    return _weights(config)
+
+
+def _weights(config: RunConfig) -> dict[str, torch.Tensor]:
+    return load_file(Path(config.output) / "seed-1" / FOLD / "model" / "model.safetensors")
+
+
+def _kill(config: RunConfig, where: str, number: int) -> None:
+    path = Path(config.output).parent.parent / "config.yaml"
+    write_config(path, config)
+    command = [sys.executable, "-m", "tests.train.victim", str(path), where, str(number)]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
+    assert result.returncode == -9, result.stderr.decode()
+
+
+def _checkpoints(config: RunConfig) -> Path:
+    return Path(config.output) / "seed-1" / FOLD / "checkpoints"
+
+
+@pytest.mark.parametrize(("where", "number"), [("step", 5), ("step", 9), ("save", 2)])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole, where, number):
+    config = make_config(tmp_path, **SETTINGS)
+    _kill(config, where, number)
+    assert list(_checkpoints(config).iterdir())
+    run(config, "test", folds=[FOLD])
+    resumed = _weights(config)
+    assert resumed.keys() == whole.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+    steps = [row["step"] for row in read_log(_checkpoints(config).parent / "log.jsonl")]
+    assert steps == sorted(steps)
+
+
+def test_a_broken_checkpoint_is_passed_over(tmp_path, whole, caplog):
+    config = make_config(tmp_path, **SETTINGS)
+    _kill(config, "step", 5)
+    newest = checkpoint.newest_checkpoint(_checkpoints(config))
+    with (newest / checkpoint.WEIGHTS).open("r+b") as stream:
+        stream.truncate(100)
+    with caplog.at_level(logging.WARNING):
+        run(config, "test", folds=[FOLD])
+    assert newest.name in caplog.text
+    assert all(torch.equal(tensor, _weights(config)[name]) for name, tensor in whole.items())
+
+
+def test_a_finished_fold_is_not_trained_again(tmp_path):
+    config = make_config(tmp_path, epochs=1)
+    run(config, "test", folds=[FOLD])
+    model = Path(config.output) / "seed-1" / FOLD / "model" / "config.json"
+    before = model.stat().st_mtime_ns
+    run(config, "test", folds=[FOLD])
+    assert model.stat().st_mtime_ns == before
+
+
+def test_another_config_does_not_touch_a_run(tmp_path):
+    config = make_config(tmp_path, epochs=1)
+    run(config, "test", folds=[FOLD])
+    other = with_changes(config, train={"epochs": 2})
+    with pytest.raises(RunError, match=r"train\.epochs was 1, now 2"):
+        run(other, "test", folds=[FOLD])
+    run(other, "test", folds=[FOLD], overwrite=True)
+    assert list((Path(config.output) / "seed-1").iterdir())
+
+
+def test_a_foreign_folder_is_not_overwritten(tmp_path):
+    config = make_config(tmp_path, epochs=1)
+    precious = Path(config.output) / "thesis.tex"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("years of work")
+    with pytest.raises(RunError, match="not a run folder"):
+        run(config, "test", overwrite=True)
+    assert precious.read_text() == "years of work"
+
+
+def _fill(target: Path) -> None:
+    with seal.sealed_folder(target) as folder:
+        (folder / "weights").write_bytes(b"12345")
+
+
+def test_a_sealed_folder_is_checked(tmp_path):
+    target = tmp_path / "one"
+    _fill(target)
+    seal.check_seal(target)
+    (target / "weights").write_bytes(b"12346")
+    with pytest.raises(CheckpointError, match="changed since it was saved"):
+        seal.check_seal(target)
+    (target / "weights").unlink()
+    with pytest.raises(CheckpointError, match="missing"):
+        seal.check_seal(target)
+    (target / seal.SEAL).unlink()
+    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+        seal.check_seal(target)
+
+
+def test_a_seal_cannot_point_outside(tmp_path):
+    target = tmp_path / "one"
+    _fill(target)
+    (tmp_path / "secret").write_bytes(b"12345")
+    text = (target / seal.SEAL).read_text().replace('"weights"', '"../secret"')
+    (target / seal.SEAL).write_text(text)
+    with pytest.raises(CheckpointError, match="missing"):
+        seal.check_seal(target)
+
+
+def test_a_full_disk_leaves_the_old_folder(tmp_path):
+    target = tmp_path / "one"
+    _fill(target)
+
+    def fill_up() -> None:
+        with seal.sealed_folder(target) as folder:
+            (folder / "weights").write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(CheckpointError, match="No space left"):
+        fill_up()
+    seal.check_seal(target)
+    assert (target / "weights").read_bytes() == b"12345"
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
