@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,9 @@ from phonemo.model.attention import zero_padding
 
 #: The index of CTC's blank in every phoneme inventory.
 BLANK = 0
+#: The share of blank frames that a fresh phoneme head expects: about what speech at 50 frames
+#: and 12 phonemes a second has.
+BLANK_SHARE = 0.75
 
 
 class EmotionHead(nn.Module):
@@ -53,6 +58,12 @@ class PhonemeHead(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(features, symbols)
+        with torch.no_grad():
+            # CTC first learns that most frames are blank. Begun from there, it need not drive
+            # all frames into one direction in the first epochs, which stalls the emotion.
+            odds = BLANK_SHARE / (1 - BLANK_SHARE) * (symbols - 1)
+            self.output.bias.zero_()
+            self.output.bias[BLANK] = math.log(odds)
 
     def forward(self, sequence: Tensor, mask: Tensor | None = None) -> Tensor:
         """(batch, frame, feature) to logits (batch, frame, phoneme).
