@@ -46,7 +46,7 @@ def run_progress(quiet: bool) -> Iterator[Progress]:
         def scores(self, metrics: Mapping[str, Any]) -> None:
             bars.advance(cell_task)
             if not quiet:
-                bars.console.print(_cell_line(metrics), highlight=False)
+                bars.console.print(_cell_line(metrics), highlight=False, soft_wrap=True)
 
     with _bars(quiet) as bars:
         feature_task = bars.add_task("frozen layers", total=None, visible=False, note="")

@@ -12,14 +12,14 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-from phonemo.config import RunConfig
+from phonemo.config import ProtocolConfig, RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.leakage import forbid, measure
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
@@ -121,7 +121,7 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     """Read the manifest, leave out what has no label, divide the rest, and refuse leaks."""
     manifest = read_manifest(config.manifest)
     labels = LabelSet(config.labels.names, config.labels.merge)
-    chosen = [one for one in manifest.utterances if one.emotion in labels and one.emotion]
+    chosen = [_merged(one, labels) for one in manifest.utterances if one.emotion in labels]
     if not chosen:
         found = sorted({one.emotion or "none" for one in manifest.utterances})
         raise ProtocolError(
@@ -131,7 +131,7 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     left_out = len(manifest.utterances) - len(chosen)
     if left_out:
         log.info("%d utterances have none of the labels and are left out", left_out)
-    split = make_split(chosen, config.protocol)
+    split = _divided(manifest, chosen, config.protocol)
     forbid(measure(chosen, split), config.protocol)
     for note in split.notes:
         log.warning(note)
@@ -166,6 +166,27 @@ def collect(experiment: Experiment, command: str) -> dict[str, Any]:
     write_json(output / "metrics.json", metrics)
     write_run_plots(output, metrics)
     return metrics
+
+
+def _merged(one: Utterance, labels: LabelSet) -> Utterance:
+    """The utterance under the name its emotion is counted by, for balance and stratification."""
+    return one.model_copy(update={"emotion": labels.merged(one.emotion or "")})
+
+
+def _divided(manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+    """Folds over the chosen utterances; published folds name others too, which are left out."""
+    if not protocol.name.startswith("published"):
+        return make_split(chosen, protocol)
+    split = make_split(manifest.utterances, protocol)
+    ids = {one.id for one in chosen}
+    folds = tuple(
+        Fold(fold.name, *(tuple(one for one in part if one in ids) for part in fold.parts.values()))
+        for fold in split.folds
+    )
+    empty = [fold.name for fold in folds if not all(fold.parts.values())]
+    if empty:
+        raise ProtocolError(f"{empty[0]}: a part has no utterance with one of the labels")
+    return replace(split, folds=folds)
 
 
 def _inventory(
