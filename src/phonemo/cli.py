@@ -6,22 +6,39 @@ to standard error.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from phonemo import console
 from phonemo.config import ProtocolConfig
-from phonemo.errors import ConfigError, PhonemoError, UsageError
+from phonemo.errors import CheckpointError, PhonemoError, ResultError, UsageError
 from phonemo.version import __version__
 
+
+class _Commands(TyperGroup):
+    """The commands; typer alone would leave without a word when it is interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C is told what to do next."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            kept = " to go on where it stopped" if ctx.invoked_subcommand == "train" else ""
+            _leave(f"stopped; run the same command again{kept}", 130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="phonemo",
     help="Speech emotion recognition that also hears phonemes.",
     no_args_is_help=True,
@@ -30,10 +47,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_RESULTS = Path("results")
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 Override = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as train.epochs=5."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key, as train.epochs=5; repeatable."
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),
 ]
 
 
@@ -55,7 +79,7 @@ def _phonemo(
 
 @app.command()
 def corpora() -> None:
-    """List the corpora that can be prepared, with licence and published counts."""
+    """List the corpora that can be prepared."""
     from phonemo.corpora import CORPORA
 
     for name, corpus in CORPORA.items():
@@ -71,7 +95,10 @@ def prepare(
     root: Annotated[Path, typer.Argument(help="The release's folder; for csv, the table.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
     allow_partial: Annotated[
-        bool, typer.Option(help="Accept a part of the release; the manifest will say so.")
+        bool,
+        typer.Option(
+            "--allow-partial", help="Accept a part of the release; the manifest will say so."
+        ),
     ] = False,
     g2p: Annotated[bool, typer.Option(help="Turn transcripts into phonemes.")] = True,
     quiet: Quiet = False,
@@ -79,6 +106,7 @@ def prepare(
     """Read a corpus into a manifest: one JSON row an utterance."""
     from phonemo.corpora.prepare import prepare as prepare_corpus
 
+    _check_writable(output)
     with console.counter("reading", quiet) as progress:
         made = prepare_corpus(
             corpus, root, output, allow_partial=allow_partial, g2p=g2p, progress=progress
@@ -90,37 +118,40 @@ def prepare(
 @app.command()
 def inspect(
     manifest: Annotated[Path, typer.Argument(help="A manifest.")],
-    protocol: Annotated[str, typer.Option(help="speaker, session, sentence, published ...")] = (
-        "speaker"
-    ),
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="speaker, session, sentence, speaker-sentence, published, published-leaky or "
+            "random-leaky."
+        ),
+    ] = "speaker",
     folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
-    folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
+    folder: Annotated[
+        str | None, typer.Option(help="Folder of published fold files, for the published ones.")
+    ] = None,
     validation_units: Annotated[int, typer.Option(help="Units in the validation part.")] = 1,
     drop_near_duplicates: Annotated[
-        float | None, typer.Option(help="Drop train texts this near to a test text (Jaccard).")
+        float | None,
+        typer.Option(help="Drop from train what is this near to a test text (0 to 1, Jaccard)."),
     ] = None,
 ) -> None:
-    """Show what train and test would share under a protocol; a speaker leak is an error."""
-    from pydantic import ValidationError
-
+    """Show what train and test share; a speaker leak is an error."""
     from phonemo.corpora import leakage
     from phonemo.corpora.manifest import read_manifest
     from phonemo.corpora.splits import make_split
 
-    try:
-        settings = ProtocolConfig.model_validate(
-            {
-                "name": protocol,
-                "folds": folds,
-                "folder": folder,
-                "validation_units": validation_units,
-                "drop_near_duplicates": drop_near_duplicates,
-            }
-        )
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise ConfigError(f"protocol {fault['loc'][0]}: {fault['msg']}") from error
-    rows = [one for one in read_manifest(manifest).utterances if one.emotion]
+    settings = _protocol(
+        name=protocol,
+        folds=folds,
+        folder=folder,
+        validation_units=validation_units,
+        drop_near_duplicates=drop_near_duplicates,
+    )
+    everything = read_manifest(manifest).utterances
+    rows = [one for one in everything if one.emotion] or list(everything)
+    if len(rows) < len(everything):
+        left_out = f"{len(everything) - len(rows)} of {len(everything)} utterances"
+        typer.echo(f"phonemo: {left_out} have no emotion and are left out", err=True)
     split = make_split(rows, settings)
     report = leakage.measure(rows, split)
     for line in leakage.lines(report):
@@ -133,11 +164,16 @@ def train(
     config: Annotated[Path, typer.Argument(help="A YAML config, as configs/emodb.yaml.")],
     overrides: Override = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
-    fold: Annotated[list[str] | None, typer.Option(help="Only this fold; repeatable.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Throw away what the run folder holds.")] = False,
+    fold: Names = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Throw away the run that the folder holds.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train and test every fold with every seed; run it again to go on where it stopped."""
+    """Train and test every fold with every seed, resumable.
+
+    Run it again to go on where it stopped.
+    """
     from phonemo.config import load_config
     from phonemo.report import summary_lines
 
@@ -147,7 +183,7 @@ def train(
     from phonemo.train.runner import run
 
     with console.run_progress(quiet) as progress:
-        metrics = run(resolved, _typed(), fold or (), overwrite, progress)
+        metrics = run(resolved, _typed(), list(dict.fromkeys(fold or ())), overwrite, progress)
     for line in summary_lines(metrics):
         typer.echo(line)
     typer.echo(f"  run folder: {resolved.output}")
@@ -167,10 +203,16 @@ def evaluate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test a run again on its own protocol, or any model on any manifest."""
+    """Test a run again, or any model on any manifest."""
+    names = _names(labels)
+    if output is not None:
+        _check_writable(output)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; a run or a model folder is wanted")
     _needs_torch("evaluating")
     from phonemo.report import results_lines
-    from phonemo.train.assess import assess_model, assess_run, is_run, write_assessment
+    from phonemo.train.assess import assess_model, assess_run, write_assessment
+    from phonemo.train.records import is_run
 
     with console.counter("testing", quiet) as progress:
         if manifest is None and is_run(folder):
@@ -180,7 +222,6 @@ def evaluate(
         elif manifest is None:
             raise UsageError(f"{folder}: not a run folder; a model needs --manifest FILE")
         else:
-            names = [name.strip() for name in labels.split(",")] if labels else []
             assessment = assess_model(folder, manifest, names, progress)
     for note in assessment.notes:
         typer.echo(f"  note: {note}")
@@ -192,73 +233,142 @@ def evaluate(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, mp3, ogg, aiff.")],
+    # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="wav, flac, mp3, ogg or aiff; no folders."),
+    ],
     model: Annotated[Path, typer.Option(help="A model folder that phonemo train wrote.")],
-    format: Annotated[Format | None, typer.Option(help="Default: a table on a terminal.")] = None,
-    quiet: Quiet = False,
+    format: Annotated[
+        Format | None, typer.Option(help="Default: table on a terminal, jsonl elsewhere.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not count failed files on standard error.")
+    ] = False,
 ) -> None:
     """Say which emotion each file carries: one line a file.
 
-    Exit status 0: all files answered; 1: some failed, each with an error line; 2: wrong usage.
+    Exit status 0: all files answered; 1: some failed, each with an error in its line; 2: wrong
+    usage.
     """
     _needs_torch("predicting with a trained network")
     from phonemo.train.predictor import Predictor
 
     predictor = Predictor.load(model)
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
+    line = _json_line if wanted is Format.jsonl else console.table_row
     failed = 0
-    for path in files:
-        row = _answer(predictor, path)
+    for name in files:
+        row = _answer(predictor, name)
         failed += "error" in row
-        if wanted is Format.jsonl:
-            typer.echo(json.dumps(row, ensure_ascii=False, allow_nan=False))
-        else:
-            typer.echo(console.table_row(row))
+        typer.echo(line(row))
     if failed:
         if not quiet:
-            typer.echo(f"phonemo: {failed} of {len(files)} files failed", err=True)
+            typer.echo(f"phonemo: {failed} of {len(files)} failed; their lines say why", err=True)
         raise typer.Exit(1)
 
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Option(help="Folder of <name>/metrics.json.")] = Path("results"),
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("RESULTS.md"),
+    results: Annotated[Path, typer.Option(help="Folder of <name>/metrics.json.")] = _RESULTS,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
+        "RESULTS.md"
+    ),
     readme: Annotated[Path, typer.Option(help="Its table is rewritten too.")] = Path("README.md"),
-    check: Annotated[bool, typer.Option(help="Write nothing; fail if it would change.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if a page would change.")
+    ] = False,
 ) -> None:
     """Write RESULTS.md and the README's table from the measured runs."""
     from phonemo.report import stale, write_results
 
+    if results != _RESULTS and not results.is_dir():
+        raise ResultError(f"{results}: no such folder; the folder of <name>/metrics.json is wanted")
+    pages = ", ".join(str(page) for page in stale(results, output, readme))
+    if check and pages:
+        raise ResultError(f"{pages}: not what {results}/ says; run: make report")
     if not check:
         write_results(results, output, readme)
-    elif pages := stale(results, output, readme):
-        names = ", ".join(str(page) for page in pages)
-        raise UsageError(f"{names}: not what results/ says; run: make report")
+        typer.echo(f"written: {pages}" if pages else "nothing has changed")
 
 
 def main() -> None:
     """Run a command; every expected error is one line on standard error."""
-    logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s", stream=sys.stderr)
+    _set_up_streams()
     try:
         app()
     except PhonemoError as error:
         _leave(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _leave("stopped; run the same command again to go on", 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        _leave(f"{error.filename or 'disk'}: {error.strerror or error}", 1)
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or error
+        _leave(f"{where}{reason}; check the path, its permissions and the free space", 1)
 
 
-def _answer(predictor: Any, path: Path) -> dict[str, Any]:
+def _set_up_streams() -> None:
+    """Ours go to standard error; of other libraries only what fails; no letter stops a line."""
+    logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s", stream=sys.stderr)
+    for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _protocol(**settings: Any) -> ProtocolConfig:
+    from pydantic import ValidationError
+
     try:
-        prediction = predictor.predict(path)
+        protocol = ProtocolConfig.model_validate(settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = str(fault["loc"][0])
+        option = "protocol" if key == "name" else key.replace("_", "-")
+        raise UsageError(f"--{option} {fault['input']!r}: {fault['msg']}") from error
+    if protocol.name.startswith("published") != (protocol.folder is not None):
+        raise UsageError(
+            "--folder goes with --protocol published or published-leaky, and they with it"
+        )
+    return protocol
+
+
+def _names(labels: str | None) -> list[str]:
+    names = [name.strip() for name in labels.split(",")] if labels is not None else []
+    if not all(names):
+        raise UsageError(f"--labels {labels!r}: emotions with commas between, as anger,neutral")
+    return names
+
+
+def _check_writable(path: Path) -> None:
+    """Say at once what would else come out after minutes of work."""
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; name the file to write")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"{path}: cannot be written, because {there} is not a folder you may write to; "
+            "name another --output"
+        )
+
+
+def _answer(predictor: Any, name: str) -> dict[str, Any]:
+    try:
+        prediction = predictor.predict(name)
     except PhonemoError as error:
-        return {"file": str(path), "error": str(error), "code": getattr(error, "code", "error")}
-    return {"file": str(path), **prediction.to_dict()}
+        return {"file": name, "error": str(error), "code": getattr(error, "code", "error")}
+    return {"file": name, **prediction.to_dict()}
+
+
+def _json_line(row: dict[str, Any]) -> str:
+    """JSON that the stream can take: a file name need not be text, nor a terminal UTF-8."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row, allow_nan=False)
+    return text
 
 
 def _needs_torch(what: str) -> None:
@@ -274,6 +384,7 @@ def _typed() -> str:
     return shlex.join(["phonemo", *sys.argv[1:]])
 
 
-def _leave(message: str, code: int) -> None:
-    typer.echo(f"phonemo: {message}", err=True)
+def _leave(message: str, code: int) -> NoReturn:
+    line = "".join(letter if letter.isprintable() else "?" for letter in message)
+    typer.echo(f"phonemo: {line}", err=True)
     sys.exit(code)

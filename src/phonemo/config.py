@@ -201,8 +201,11 @@ class RunConfig(_Section):
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name this config, its output folder aside."""
-        data = self.model_dump(mode="json", exclude={"output", "threads"})
+        """Twelve hexadecimal digits that name this config; what changes no result is left out."""
+        kept = {"keep_checkpoints", "save_steps", "cache"}
+        data = self.model_dump(
+            mode="json", exclude={"output": True, "threads": True, "train": kept}
+        )
         text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -226,7 +229,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 def write_config(path: Path, config: RunConfig) -> None:
     """Write the resolved config as YAML."""
     data = config.model_dump(mode="json")
-    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

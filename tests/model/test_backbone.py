@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from phonemo.model.backbone import BACKBONES, Backbone
 from phonemo.model.lengths import fewest_samples, frames_of, lengths_of, mask_of
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-
 from tests.tiny_nets import KINDS, make_network
 
 LENGTHS = (1600, 700, 431, 90, 3)

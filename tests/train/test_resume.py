@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from phonemo.config import RunConfig, write_config
 from phonemo.errors import CheckpointError, RunError
 from phonemo.train import checkpoint, seal
 from phonemo.train.callbacks import read_log
 from phonemo.train.runner import run
-from safetensors.torch import load_file
-
-from tests.train.tiny_run import make_config, with_changes
+from phonemo.train.whole import locked
+from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 FOLD = "speaker-s1"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -105,8 +106,40 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path):
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")
     with pytest.raises(RunError, match="not a run folder"):
+        run(config, "test")
+    with pytest.raises(RunError, match=r"'thesis\.tex' in it is not phonemo's"):
+        run(config, "test", overwrite=True)
+    write_config(precious.parent / "config.yaml", config)
+    with pytest.raises(RunError, match=r"'thesis\.tex' in it is not phonemo's"):
         run(config, "test", overwrite=True)
     assert precious.read_text() == "years of work"
+
+
+def test_a_grown_manifest_is_noticed(tmp_path):
+    config = make_config(tmp_path, epochs=1)
+    run(config, "test", folds=[FOLD])
+    make_corpus(Path(config.manifest).parent, takes=3)
+    with pytest.raises(RunError, match="the manifest changed since this run was begun"):
+        run(config, "test", folds=[FOLD])
+
+
+def test_another_process_in_the_folder_is_noticed(tmp_path):
+    config = make_config(tmp_path, epochs=1)
+    with locked(Path(config.output)), pytest.raises(RunError, match="another process"):
+        run(config, "test", folds=[FOLD])
+
+
+def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path):
+    """Else a kill between the two would lose that epoch's score: 3 steps an epoch here."""
+    config = make_config(tmp_path, **(SETTINGS | {"save_steps": 3}))
+    run(config, "test", folds=[FOLD])
+    whole = _weights(config)
+    other = make_config(tmp_path / "killed", **(SETTINGS | {"save_steps": 3}))
+    _kill(other, "step", 4)
+    run(other, "test", folds=[FOLD])
+    rows = read_log(_checkpoints(other).parent / "log.jsonl")
+    assert [row["step"] for row in rows if "eval_ua" in row] == [3, 6, 9]
+    assert all(torch.equal(tensor, _weights(other)[name]) for name, tensor in whole.items())
 
 
 def _fill(target: Path) -> None:

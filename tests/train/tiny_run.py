@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import soundfile
+
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, write_manifest
-
 from tests.tiny_nets import make_backbone_folder
 
 EMOTIONS = ("anger", "neutral", "sadness")

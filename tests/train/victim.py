@@ -1,7 +1,7 @@
 """Trains the tiny run of a folder and kills itself, for the tests of resuming.
 
-    python -m tests.train.victim CONFIG.yaml step 5      kill -9 after step 5
-    python -m tests.train.victim CONFIG.yaml save 2      kill -9 inside the second save
+python -m tests.train.victim CONFIG.yaml step 5      kill -9 after step 5
+python -m tests.train.victim CONFIG.yaml save 2      kill -9 inside the second save
 """
 
 from __future__ import annotations

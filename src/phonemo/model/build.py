@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtractor
 from transformers.utils import logging as transformers_logging
@@ -77,9 +78,11 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
     try:
         config = AutoConfig.from_pretrained(path, **where)
     except (OSError, ValueError) as error:
+        found = "no such folder, and no model hub gave it"
+        if folder.exists():
+            found = "it has no config.json that transformers can read"
         raise ModelError(
-            f"backbone {name!r}: no such folder, and no model hub gave it; "
-            f"name a folder with config.json and model.safetensors"
+            f"backbone {name!r}: {found}; name a folder with config.json and model.safetensors"
         ) from error
     _check_kind(name, config, layers)
     config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
@@ -88,7 +91,7 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
             network, info = AutoModel.from_pretrained(
                 path, config=config, dtype=torch.float32, output_loading_info=True, **where
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
     missing = sorted(info["missing_keys"])

@@ -102,9 +102,13 @@ class PhonemoForAudioClassification(PreTrainedModel):
         emotions = len(config.id2label or {})
         self.head = EmotionHead(self.pooling.features, emotions, config.dropout)
         self.auxiliary = _auxiliary_head(config)
+        #: SpecAugment masks the semantic stream, for a training whose lower layers are frozen;
+        #: False masks the Transformer's input instead, as wav2vec 2.0 is fine-tuned.
+        self.mask_streams = False
+        self.post_init()
+        # after post_init, which would let the backbone's class draw them, so that they are not 0
         if config.lora_rank is not None:
             _add_adapters(self.backbone, config.lora_rank)
-        self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Keep each layer's own initialisation: a missing weight is an error, not a fresh draw."""
@@ -163,12 +167,11 @@ class PhonemoForAudioClassification(PreTrainedModel):
         frames = lower["frames"]
         size = next(value.shape[1] for name, value in lower.items() if name != "frames")
         mask = mask_of(frames, size)
-        live = CNN in lower
-        acoustic, states = self._states(lower, mask, spans if live else None)
+        acoustic, states = self._states(lower, mask, None if self.mask_streams else spans)
         acoustic_stream = acoustic if self.reads_cnn else self._stream(self.acoustic, states)
         semantic_stream = self._stream(self.semantic, states)
-        if not live:
-            acoustic_stream = _masked(acoustic_stream, spans)
+        acoustic_stream = _masked(acoustic_stream, spans)
+        if self.mask_streams:
             semantic_stream = _masked(semantic_stream, spans)
         return self._heads(acoustic_stream, semantic_stream, mask, frames)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 from phonemo.config import load_config
 from phonemo.corpora.manifest import Utterance, read_manifest
+from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of, prediction_rows
-from phonemo.train.folder import Trained, load_trained
-from phonemo.train.records import CONFIG, read_rows
+from phonemo.train.folder import Trained, load_trained, overlap
+from phonemo.train.records import CONFIG, read_rows, write_json, write_rows
 from phonemo.train.runner import prepare_experiment
 
 BATCH = 16
@@ -32,16 +32,11 @@ class Assessment:
     notes: tuple[str, ...]
 
 
-def is_run(folder: Path) -> bool:
-    """Whether this is a run folder, not a model folder."""
-    return (folder / CONFIG).is_file()
-
-
 def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
     """Test every finished fold of a run again with its saved model, on the run's own protocol.
 
     Raises:
-        RunError: nothing is finished, or a model no longer gives what it gave then.
+        RunError: nothing is finished.
     """
     experiment = prepare_experiment(load_config(folder / CONFIG))
     rows: list[dict[str, Any]] = []
@@ -52,8 +47,9 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
             if not (home / "metrics.json").is_file():
                 continue
             trained = load_trained(home / "model")
+            targets = Targets(trained.labels, trained.inventory)
             found = _rows(
-                trained, experiment.part(fold.test), folder, experiment.manifest, progress
+                trained, experiment.part(fold.test), folder, experiment.manifest, targets, progress
             )
             fresh = [row | {"fold": fold.name, "seed": seed} for row in found]
             changed += _changes(fresh, read_rows(home / "predictions.jsonl"))
@@ -89,12 +85,14 @@ def assess_model(
     chosen = [one for one in manifest.utterances if one.emotion and one.emotion in labels]
     if not chosen:
         raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
-    rows = _rows(trained, chosen, folder, manifest, progress, labels)
+    targets = Targets(trained.labels, _usable(trained.inventory, chosen))
+    rows = _rows(trained, chosen, folder, manifest, targets, progress, labels)
     notes = [
         f"{len(manifest.utterances) - len(chosen)} of {len(manifest.utterances)} utterances "
         f"have none of the emotions {labels} and are left out",
         f"the model's other emotions cannot be chosen: "
         f"{', '.join(n for n in trained.labels.names if n not in labels.names) or 'none'}",
+        *_leaks(folder, manifest.header.corpus, chosen),
     ]
     return Assessment(rows, summarise(rows, labels), tuple(notes))
 
@@ -104,16 +102,35 @@ def _rows(
     utterances: Sequence[Utterance],
     folder: Path,
     manifest: Any,
+    targets: Targets,
     progress: Told | None,
     labels: LabelSet | None = None,
 ) -> list[dict[str, Any]]:
-    inventory = trained.inventory
-    usable = None if inventory is None or inventory.name != "phonemes" else inventory
-    dataset = SpeechDataset(manifest, utterances, Targets(trained.labels, usable))
+    dataset = SpeechDataset(manifest, utterances, targets)
     found = outputs_of(trained.model, dataset, BATCH, progress)
     return prediction_rows(
-        found, dataset, labels or trained.labels, usable, fold=folder.name, seed=0
+        found, dataset, labels or trained.labels, targets.inventory, fold=folder.name, seed=0
     )
+
+
+def _leaks(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> list[str]:
+    seen, speakers = overlap(folder, corpus, chosen)
+    if not speakers and not seen:
+        return []
+    return [
+        f"LEAKY: the model was trained on {seen} of these {len(chosen)} utterances and has heard "
+        f"{len(speakers)} of their speakers ({', '.join(speakers[:5])}); this is no test score"
+    ]
+
+
+def _usable(
+    inventory: PhonemeInventory | None, utterances: Sequence[Utterance]
+) -> PhonemeInventory | None:
+    """The inventory, if a foreign manifest's phonemes can be written in it."""
+    if inventory is None or inventory.name in ("phoneme_x_emotion", "characters"):
+        return None
+    alphabets = {one.phonemes.alphabet for one in utterances if one.phonemes is not None}
+    return None if inventory.alphabet == "arpabet" and "ipa" in alphabets else inventory
 
 
 def _common(labels: LabelSet, found: set[str | None], names: Sequence[str]) -> LabelSet:
@@ -136,8 +153,5 @@ def _changes(fresh: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) 
 
 def write_assessment(path: Path, assessment: Assessment) -> None:
     """Write predictions as JSON lines, the summary beside them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False) for row in assessment.rows]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    summary = path.with_suffix(".metrics.json")
-    summary.write_text(json.dumps(assessment.results, indent=1, ensure_ascii=False) + "\n")
+    write_rows(path, assessment.rows)
+    write_json(path.with_suffix(".metrics.json"), assessment.results)

@@ -33,7 +33,7 @@ def crop(samples: Samples, most: int, draw: np.random.Generator) -> Samples:
 
 
 def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Generator) -> Samples:
-    """Speed, noise and level, in this order, as far as the config asks; a new array."""
+    """Speed, noise and level, in this order; the same array where the config asks for none."""
     if config.speed > 0:
         factor = 1 + draw.uniform(-config.speed, config.speed)
         samples = np.asarray(
@@ -43,7 +43,7 @@ def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Genera
         samples = _noisy(samples, config.noise_snr_db, draw)
     if config.gain_db > 0:
         gain = 10 ** (draw.uniform(-config.gain_db, config.gain_db) / 20)
-        samples = (samples * gain).astype(np.float32)
+        samples = samples * np.float32(gain)
     return samples
 
 
@@ -57,14 +57,13 @@ def draw_spans(
     """
     spans = {}
     if config.time_masks:
-        longest = min(config.time_mask_frames, max(1, frames // 5))
+        longest = min(config.time_mask_frames, frames // 5)
         spans["time"] = _spans(config.time_masks, frames, longest, draw)
     if config.feature_masks:
         # drawn on a grid of 512 features: shares, so that streams of any width can use them
         grid = 512
-        spans["feature"] = (
-            _spans(config.feature_masks, grid, config.feature_mask_width, draw) / grid
-        )
+        drawn = _spans(config.feature_masks, grid, config.feature_mask_width, draw)
+        spans["feature"] = drawn / np.float32(grid)
     return spans
 
 
@@ -76,6 +75,6 @@ def _noisy(samples: Samples, lowest_db: float, draw: np.random.Generator) -> Sam
 
 
 def _spans(count: int, size: int, longest: int, draw: np.random.Generator) -> NDArray[np.float32]:
-    widths = draw.integers(0, longest + 1, count)
-    starts = draw.integers(0, np.maximum(size - widths, 0) + 1)
+    widths = draw.integers(0, min(longest, size) + 1, count)
+    starts = draw.integers(0, size - widths + 1)
     return np.stack([starts, starts + widths], axis=1).astype(np.float32)

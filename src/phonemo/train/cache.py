@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,9 +24,12 @@ from torch import Tensor
 
 from phonemo.audio import load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.errors import AudioError
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.strategies import Boundary
 
+#: Raised whenever the frozen part computes something else from the same weights.
+VERSION = 1
 SHARD_UTTERANCES = 64
 BATCH_UTTERANCES = 8
 
@@ -82,7 +86,7 @@ def build_cache(
     names: tuple[str, ...] = ()
     for number, members in enumerate(shards):
         shard = home / f"shard-{number:05d}"
-        if not shard.is_dir():
+        if not _is_whole(shard):
             _write_shard(shard, model, manifest, members, boundary)
         index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
         names = tuple(index["names"])
@@ -90,6 +94,15 @@ def build_cache(
         if progress is not None:
             progress(min((number + 1) * SHARD_UTTERANCES, len(ordered)), len(ordered))
     return FeatureCache(places, names)
+
+
+def backbone_digest(model: PhonemoForAudioClassification) -> str:
+    """SHA-256 of the backbone's weights, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=512)
@@ -111,9 +124,8 @@ def _write_shard(
     for start in range(0, len(by_length), BATCH_UTTERANCES):
         ids = [one.id for one in by_length[start : start + BATCH_UTTERANCES]]
         kept |= dict(zip(ids, _extract(model, [clips[key] for key in ids], boundary), strict=True))
-    scratch = shard.with_name(shard.name + ".part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{shard.name}.", suffix=".part", dir=shard.parent))
     places, at = {}, 0
     names = sorted(next(iter(kept.values())))
     for key in (one.id for one in members):
@@ -124,7 +136,31 @@ def _write_shard(
         np.save(scratch / f"{name}.npy", np.concatenate([kept[one.id][name] for one in members]))
     index = {"names": names, "places": places}
     (scratch / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    scratch.rename(shard)
+    scratch.chmod(0o755)
+    _put(scratch, shard)
+
+
+def _put(scratch: Path, shard: Path) -> None:
+    """Rename; where another process was faster, its shard holds the same."""
+    try:
+        scratch.rename(shard)
+    except OSError:
+        if not _is_whole(shard):
+            shutil.rmtree(shard)
+            scratch.rename(shard)
+        else:
+            shutil.rmtree(scratch)
+
+
+def _is_whole(shard: Path) -> bool:
+    """Whether a shard's arrays have the frames that its index says."""
+    try:
+        index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
+        frames = max(start + count for start, count in index["places"].values())
+        arrays = [np.load(shard / f"{name}.npy", mmap_mode="r") for name in index["names"]]
+    except (OSError, EOFError, ValueError, KeyError):  # numpy: EOFError for an empty file
+        return False
+    return bool(arrays) and all(len(array) == frames for array in arrays)
 
 
 def _extract(
@@ -156,6 +192,7 @@ def _digest(
 ) -> str:
     digest = hashlib.sha256()
     shape: dict[str, Any] = {
+        "version": VERSION,
         "normalise": model.backbone.normalise,
         "layers": boundary.layers,
         "cnn": model.reads_cnn,
@@ -164,11 +201,12 @@ def _digest(
     }
     digest.update(json.dumps(shape, sort_keys=True).encode())
     digest.update(model.backbone.network.config.to_json_string().encode())
-    for name, tensor in sorted(model.backbone.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+    digest.update(backbone_digest(model).encode())
     for one in sorted(utterances, key=lambda one: one.id):
-        facts = manifest.audio_path(one).stat()
+        path = manifest.audio_path(one)
+        if not path.is_file():
+            raise AudioError("missing_file", f"{path}: no such file; {one.id} of the manifest")
+        facts = path.stat()
         row = (one.id, one.file, one.start, one.end, facts.st_size, facts.st_mtime_ns)
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()[:24]

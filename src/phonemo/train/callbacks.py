@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
+
+from phonemo.train.whole import write_whole
+
+log = logging.getLogger(__name__)
 
 
 class Progress:
@@ -37,8 +42,7 @@ class JsonLines(TrainerCallback):
         """Drop lines of steps that will be done again after a resume."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_log(self.path) if row.get("step", 0) <= state.global_step]
-        with self.path.open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(row) + "\n" for row in kept)
+        write_whole(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """One line with the step."""
@@ -67,16 +71,16 @@ class Steps(TrainerCallback):
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; a last line that a kill cut short is left out."""
+    """The rows of a log; a line that a kill cut short is left out."""
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
-            break
-    return rows
+            log.warning("%s: a broken line is left out", path)
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def tensorboard(folder: Path) -> TrainerCallback:

@@ -34,6 +34,7 @@ def save_checkpoint(
     optimizer: Any,
     scheduler: Any,
     trainer_state: Any,
+    scaler: Any = None,
 ) -> None:
     """Write a checkpoint, sealed.
 
@@ -45,12 +46,18 @@ def save_checkpoint(
         optimizer: with ``state_dict``.
         scheduler: with ``state_dict``.
         trainer_state: with ``save_to_json``.
+        scaler: the gradient scaler of fp16 training, if there is one.
     """
     kept = set(names) | {name for name, _ in model.named_buffers()}
     weights = {k: v.detach().contiguous() for k, v in model.state_dict().items() if k in kept}
     tensors, groups = _flat_optimizer(optimizer.state_dict())
     tensors |= _random_tensors()
-    state = {"groups": groups, "scheduler": scheduler.state_dict(), "random": _random_state()}
+    state = {
+        "groups": groups,
+        "scheduler": scheduler.state_dict(),
+        "random": _random_state(),
+        "scaler": None if scaler is None else scaler.state_dict(),
+    }
     with sealed_folder(target) as folder:
         save_file(weights, folder / WEIGHTS)
         save_file(tensors, folder / OPTIMISER)
@@ -74,6 +81,13 @@ def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     optimizer.load_state_dict(_deep_optimizer(tensors, state["groups"]))
     scheduler.load_state_dict(state["scheduler"])
+
+
+def load_scaler(folder: Path, scaler: Any) -> None:
+    """Put the gradient scaler of fp16 training back, where both sides have one."""
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))["scaler"]
+    if scaler is not None and state is not None:
+        scaler.load_state_dict(state)
 
 
 def load_random(folder: Path) -> None:

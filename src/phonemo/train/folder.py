@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import CheckpointError, LabelError
 from phonemo.labels import LabelSet
@@ -22,6 +25,7 @@ from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.seal import check_seal, sealed_folder
 
 LABELS = "labels.json"
+PROVENANCE = "provenance.json"
 _SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
@@ -40,6 +44,7 @@ def save_trained(
     model: PhonemoForAudioClassification,
     labels: LabelSet,
     frozen_backbone: Path | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model folder, sealed.
 
@@ -50,6 +55,7 @@ def save_trained(
         frozen_backbone: where the weights of a backbone that never learned are shared by many
             folders: written there once and hard-linked, so that ten folds do not cost ten
             backbones. Each folder is still complete by itself when copied.
+        provenance: what it was trained on; see ``provenance_of``.
     """
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     model.config.architectures = [type(model).__name__]
@@ -59,10 +65,43 @@ def save_trained(
         feature_extractor().save_pretrained(folder)
         names = {"names": labels.names, "merge": dict(labels.merge)}
         (folder / LABELS).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+        if provenance is not None:
+            (folder / PROVENANCE).write_text(json.dumps(provenance), encoding="utf-8")
         if frozen_backbone is None:
             save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
         else:
             _save_shards(folder, state, frozen_backbone)
+
+
+def provenance_of(corpus: str, utterances: Iterable[Utterance]) -> dict[str, Any]:
+    """What a model has seen, training and validation: corpus, speakers, hashes of the ids.
+
+    Kept in the model folder, so that testing a model on what it was trained on is noticed.
+    """
+    rows = list(utterances)
+    return {
+        "corpus": corpus,
+        "speakers": sorted({one.speaker for one in rows if one.speaker}),
+        "utterances": sorted(_trace(corpus, one) for one in rows),
+    }
+
+
+def overlap(folder: Path, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
+    """How many of the utterances a model has seen, and which of their speakers it has heard."""
+    path = folder / PROVENANCE
+    if not path.is_file():
+        return 0, []
+    seen = json.loads(path.read_text(encoding="utf-8"))
+    if seen["corpus"] != corpus:
+        return 0, []
+    rows = list(utterances)
+    known = set(seen["utterances"])
+    speakers = {one.speaker for one in rows if one.speaker} & set(seen["speakers"])
+    return sum(_trace(corpus, one) in known for one in rows), sorted(speakers)
+
+
+def _trace(corpus: str, one: Utterance) -> str:
+    return hashlib.sha256(f"{corpus}/{one.id}".encode()).hexdigest()[:12]
 
 
 def load_trained(folder: str | Path) -> Trained:
@@ -96,7 +135,7 @@ def _check_is_model(folder: Path) -> None:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such model folder")
     if (folder / "config.yaml").is_file() and not (folder / "config.json").is_file():
-        models = sorted(folder.glob("seed-*/fold-*/model"))
+        models = sorted(folder.glob("seed-*/*/model"))
         hint = f"; name one of its models, as {models[0]}" if models else ""
         raise CheckpointError(f"{folder}: this is a run folder, a model folder is wanted{hint}")
     if not (folder / "config.json").is_file():
@@ -126,8 +165,9 @@ def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
     ]
     if not shared.is_file():
         shared.parent.mkdir(parents=True, exist_ok=True)
-        scratch = shared.with_suffix(".part")
+        scratch = shared.with_name(f"{shared.name}.{os.getpid()}.part")
         save_file(parts[0], scratch, metadata={"format": "pt"})
+        scratch.chmod(0o644)
         scratch.rename(shared)
     _link(shared, folder / _SHARDS[0])
     save_file(parts[1], folder / _SHARDS[1], metadata={"format": "pt"})

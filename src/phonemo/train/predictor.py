@@ -16,8 +16,8 @@ from phonemo.prediction import Prediction
 from phonemo.train.batches import pad_audio
 from phonemo.train.folder import Trained, load_trained
 
-#: The longest stretch heard at once: training clips were no longer, and attention grows with the
-#: square of the length.
+#: The longest stretch heard at once: attention grows with the square of the length. (Evaluation
+#: hears each utterance whole, as the field does.)
 WINDOW_SECONDS = 30
 
 

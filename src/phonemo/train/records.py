@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,31 +24,73 @@ from phonemo.labels import LabelSet
 from phonemo.report import plot_confusion, plot_learning_curves, plot_reliability
 from phonemo.scoring import summarise
 from phonemo.train.callbacks import read_log
+from phonemo.train.whole import write_whole
 from phonemo.version import __version__
 
 if TYPE_CHECKING:
     from phonemo.train.runner import Cell
 
 CONFIG = "config.yaml"
+#: What phonemo writes into a run folder, as patterns.
+_OURS = (
+    *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
+    *("predictions.jsonl", "confusion.png", "reliability.png"),
+    *("seed-*", "backbone*.safetensors", "*.part"),
+)
 _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
 
 
-def open_run(output: Path, config: RunConfig, split: Split, command: str, overwrite: bool) -> None:
-    """Make a run folder, or go on with one that holds the same config.
+def open_run(
+    output: Path, config: RunConfig, split: Split, inputs: Mapping[str, str], command: str
+) -> None:
+    """Make a run folder, or go on with one that holds the same config and the same inputs.
+
+    Args:
+        output: the folder.
+        config: the experiment.
+        split: its folds.
+        inputs: SHA-256 of what the config only names: the manifest, the backbone's weights.
+        command: what was typed.
 
     Raises:
         RunError: the folder holds another run, or something else.
     """
-    if overwrite and (output / CONFIG).is_file():
-        shutil.rmtree(output)
-    if (output / CONFIG).is_file():
-        _check_same(output, config)
-    elif output.is_dir() and any(output.iterdir()):
-        raise RunError(f"{output}: not empty and not a run folder; name another with --output")
+    protocol = _protocol(split)
+    inputs = {**inputs, "folds": _sha256(json.dumps(protocol).encode())}
+    if is_run(output):
+        _check_same(output, config, inputs)
+    elif output.is_dir() and (foreign := _foreign(output)):
+        raise RunError(
+            f"{output}: not a run folder, it holds {foreign[0]!r}; name another with --output"
+        )
     output.mkdir(parents=True, exist_ok=True)
-    write_config(output / CONFIG, config)
+    if not (output / CONFIG).is_file():
+        write_config(output / CONFIG, config)
+    write_json(output / "inputs.json", inputs)
     write_json(output / "environment.json", environment(command))
-    write_json(output / "protocol.json", _protocol(split))
+    write_json(output / "protocol.json", protocol)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether this is a folder that ``open_run`` made."""
+    return (folder / CONFIG).is_file() and (folder / "protocol.json").is_file()
+
+
+def discard_run(output: Path) -> None:
+    """Remove a run, and nothing that phonemo did not write.
+
+    Raises:
+        RunError: the folder is no run folder, or something foreign lies in it.
+    """
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    foreign = _foreign(output)
+    if foreign or not is_run(output):
+        what = f"{foreign[0]!r} in it is not phonemo's" if foreign else "it is not a run folder"
+        raise RunError(f"{output}: not overwritten, because {what}; name another with --output")
+    load_config(output / CONFIG)
+    for path in output.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def environment(command: str) -> dict[str, Any]:
@@ -129,7 +173,7 @@ def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """JSON lines, whole or not at all."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    _write_whole(path, text)
+    write_whole(path, text)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -144,24 +188,33 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """A JSON file, whole or not at all."""
-    _write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_whole(path: Path, text: str) -> None:
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
-
-
-def _check_same(output: Path, config: RunConfig) -> None:
+def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> None:
     before = load_config(output / CONFIG)
-    if before.digest == config.digest:
-        return
-    changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    raise RunError(
-        f"{output}: holds a run with another config ({', '.join(changed[:3])}); "
-        "name another folder with --output, or throw that run away with --overwrite"
+    remedy = "name another folder with --output, or throw that run away with --overwrite"
+    if before.digest != config.digest:
+        changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+        what = ", ".join(changed[:3])
+        raise RunError(f"{output}: holds a run with another config ({what}); {remedy}")
+    if (output / "inputs.json").is_file():
+        earlier = json.loads((output / "inputs.json").read_text(encoding="utf-8"))
+        for name, digest in inputs.items():
+            if earlier.get(name, digest) != digest:
+                raise RunError(f"{output}: the {name} changed since this run was begun; {remedy}")
+
+
+def _foreign(output: Path) -> list[str]:
+    return sorted(
+        path.name
+        for path in output.iterdir()
+        if not any(fnmatch(path.name, pattern) for pattern in _OURS)
     )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _differences(before: Any, after: Any, where: str = "") -> list[str]:

@@ -8,6 +8,7 @@ metrics.json learning-curves.png
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -31,11 +32,12 @@ from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.scoring import summarise
 from phonemo.train.batches import Draws, SpeechDataset, Targets
-from phonemo.train.cache import FeatureCache, build_cache
+from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
 from phonemo.train.evaluate import outputs_of, prediction_rows
-from phonemo.train.folder import save_trained
+from phonemo.train.folder import provenance_of, save_trained
 from phonemo.train.records import (
+    discard_run,
     fold_metrics,
     open_run,
     read_rows,
@@ -47,6 +49,7 @@ from phonemo.train.records import (
 )
 from phonemo.train.strategies import boundary
 from phonemo.train.trainer import PhonemoTrainer, objective_of
+from phonemo.train.whole import locked
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ def run(
         config: the experiment.
         command: what was typed; written beside the results.
         folds: names of the folds to do; none means all.
-        overwrite: throw away what the run folder holds.
+        overwrite: throw away the run that the folder holds.
         progress: told what happens.
 
     Returns:
@@ -99,11 +102,25 @@ def run(
     """
     progress = progress or Progress()
     torch.set_num_threads(config.threads)
-    output = Path(config.output)
     experiment = prepare_experiment(config)
     wanted = _chosen(experiment.split, folds)
-    open_run(output, config, experiment.split, command, overwrite)
-    cache = _cache(experiment, progress)
+    if overwrite:
+        discard_run(Path(config.output))
+    with locked(Path(config.output)):
+        return _run(experiment, wanted, command, progress)
+
+
+def _run(
+    experiment: Experiment, wanted: Sequence[Fold], command: str, progress: Progress
+) -> dict[str, Any]:
+    config, output = experiment.config, Path(experiment.config.output)
+    model = _network(experiment, config.seeds[0])
+    inputs = {
+        "manifest": hashlib.sha256(Path(config.manifest).read_bytes()).hexdigest(),
+        "backbone": backbone_digest(model),
+    }
+    open_run(output, config, experiment.split, inputs, command)
+    cache = _cache(experiment, model, progress)
     cells = [
         Cell(fold, seed, output / f"seed-{seed}" / fold.name)
         for seed in config.seeds
@@ -113,6 +130,7 @@ def run(
         progress.cell(number, len(cells), f"{cell.fold.name} seed {cell.seed}")
         if not (cell.folder / "metrics.json").is_file():
             _train_cell(experiment, cell, cache, progress)
+        shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
         progress.scores(json.loads((cell.folder / "metrics.json").read_text(encoding="utf-8")))
     return collect(experiment, command)
 
@@ -129,9 +147,10 @@ def prepare_experiment(config: RunConfig) -> Experiment:
             f"found: {', '.join(found)}"
         )
     left_out = len(manifest.utterances) - len(chosen)
-    if left_out:
-        log.info("%d utterances have none of the labels and are left out", left_out)
     split = _divided(manifest, chosen, config.protocol)
+    if left_out:
+        note = f"{left_out} of {len(manifest.utterances)} utterances have none of the labels"
+        split = replace(split, notes=(*split.notes, f"{note} and are left out"))
     forbid(measure(chosen, split), config.protocol)
     for note in split.notes:
         log.warning(note)
@@ -223,11 +242,12 @@ def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification
     return build_network(config.model, experiment.targets.labels, symbols, rank)
 
 
-def _cache(experiment: Experiment, progress: Progress) -> FeatureCache | None:
+def _cache(
+    experiment: Experiment, model: PhonemoForAudioClassification, progress: Progress
+) -> FeatureCache | None:
     config = experiment.config
     if not config.train.cache or config.train.augment.changes_audio:
         return None
-    model = _network(experiment, config.seeds[0])
     where = boundary(model, config.train)
     if where is None:
         return None
@@ -263,14 +283,15 @@ def _train_cell(
     shared = None
     if config.train.strategy == "frozen":
         shared = Path(config.output) / "backbone.safetensors"
-    save_trained(cell.folder / "model", model, experiment.targets.labels, shared)
+    seen = experiment.part([*cell.fold.train, *cell.fold.validation])
+    provenance = provenance_of(experiment.manifest.header.corpus, seen)
+    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, provenance)
     found = outputs_of(model, test, config.train.batch_size)
     labels, inventory = experiment.targets.labels, experiment.targets.inventory
     rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed)
     write_rows(cell.folder / "predictions.jsonl", rows)
     write_fold_plots(cell.folder, trainer.state, config.train.select_by)
     write_json(cell.folder / "metrics.json", fold_metrics(cell, rows, labels, trainer.state))
-    shutil.rmtree(checkpoints)
 
 
 def _parts(

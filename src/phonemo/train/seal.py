@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from phonemo.errors import CheckpointError
 
 SEAL = "checkpoint.json"
 SCRATCH = ".part"
+_MODE = 0o644
 
 
 @contextmanager
@@ -37,9 +40,9 @@ def sealed_folder(target: Path) -> Iterator[Path]:
         yield scratch
         _write_seal(scratch)
         _replace(scratch, target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors has its own for a full disk
         shutil.rmtree(scratch, ignore_errors=True)
-        reason = error.strerror or error
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
             f"{target}: could not be written ({reason}); free room, run again"
         ) from error
@@ -67,6 +70,7 @@ def check_seal(folder: Path) -> None:
 def _write_seal(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for path in files:
+        path.chmod(_MODE)  # safetensors writes for its owner alone
         _flush(path)
     seal = folder / SEAL
     seal.write_text(json.dumps({"sha256": {path.name: _hash(path) for path in files}}, indent=1))

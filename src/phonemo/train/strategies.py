@@ -22,16 +22,14 @@ class Boundary:
 
 def freeze(model: PhonemoForAudioClassification, config: TrainConfig, epoch: int = 0) -> None:
     """Set what learns in this epoch; everything above the backbone always does."""
-    if config.strategy in ("top_k", "gradual") and config.top_k > model.backbone.depth:
-        raise ConfigError(
-            f"train.top_k is {config.top_k}, but the backbone has {model.backbone.depth} layers"
-        )
+    _check_depth(model, config)
     model.requires_grad_(True)
     STRATEGIES[config.strategy](model.backbone, config, epoch)
 
 
 def boundary(model: PhonemoForAudioClassification, config: TrainConfig) -> Boundary | None:
     """How far the backbone stays frozen through the whole training; None where nothing does."""
+    _check_depth(model, config)
     if config.strategy == "full":
         return None
     if config.strategy in ("freeze_cnn", "lora"):
@@ -46,6 +44,13 @@ def will_learn(model: PhonemoForAudioClassification, config: TrainConfig) -> lis
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     freeze(model, config, epoch=0)
     return names
+
+
+def _check_depth(model: PhonemoForAudioClassification, config: TrainConfig) -> None:
+    if config.strategy in ("top_k", "gradual") and config.top_k > model.backbone.depth:
+        raise ConfigError(
+            f"train.top_k is {config.top_k}, but the backbone has {model.backbone.depth} layers"
+        )
 
 
 def _nothing(backbone: Backbone, config: TrainConfig, epoch: int) -> None:

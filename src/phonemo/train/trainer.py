@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+)
 from transformers import TrainingArguments as Arguments
 from transformers.trainer_callback import ExportableState
 
@@ -22,7 +28,8 @@ from phonemo.train import checkpoint
 from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.evaluate import validation_scores
 from phonemo.train.sampler import LengthGroupedSampler
-from phonemo.train.strategies import freeze, will_learn
+from phonemo.train.seal import check_seal
+from phonemo.train.strategies import boundary, freeze, will_learn
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class PhonemoTrainer(Trainer):
         self.training = training
         self.validation = validation
         self.learning = will_learn(model, config)
+        below = boundary(model, config)
+        model.mask_streams = below is not None and below.layers is not None
         self.folder = folder
         self.sums: dict[str, list[float]] = defaultdict(list)
         super().__init__(
@@ -86,6 +95,11 @@ class PhonemoTrainer(Trainer):
             callbacks=[_Epochs(self), EarlyStoppingCallback(config.patience), *callbacks],
         )
         self.remove_callback(PrinterCallback)
+
+    @property
+    def steps_in_epoch(self) -> int:
+        """Optimiser steps in one pass over the training part."""
+        return -(-len(self.training) // self.settings.batch_size)
 
     def resume_or_start(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
@@ -111,7 +125,9 @@ class PhonemoTrainer(Trainer):
             )
         for name, value in loss.parts.items():
             self.sums[f"loss_{name}"].append(float(value))
-        self.sums["phonemes_too_long"].append(loss.counts.get("phonemes_too_long", 0))
+        for name in ("phonemes_absent", "phonemes_too_long"):
+            if name in loss.counts:
+                self.sums[name].append(loss.counts[name])
         return (loss.total, output) if return_outputs else loss.total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -159,6 +175,8 @@ class PhonemoTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = self.training.lengths()
+        if self.training.cache is None:  # in frames, as a cache has them: the order is the same
+            lengths = self.network.backbone.frames(torch.tensor(lengths)).tolist()
         return LengthGroupedSampler(lengths, self.settings.batch_size, self.args.seed)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -168,7 +186,13 @@ class PhonemoTrainer(Trainer):
             self.state.best_model_checkpoint = str(self.folder / f"{checkpoint.PREFIX}{best}")
         self._keep_callback_states()
         checkpoint.save_checkpoint(
-            target, self.network, self.learning, self.optimizer, self.lr_scheduler, self.state
+            target,
+            self.network,
+            self.learning,
+            self.optimizer,
+            self.lr_scheduler,
+            self.state,
+            self._scaler(),
         )
         checkpoint.rotate(
             self.folder, self.settings.keep_checkpoints, self.state.best_model_checkpoint
@@ -192,24 +216,34 @@ class PhonemoTrainer(Trainer):
             checkpoint.load_random(Path(checkpoint_folder))
 
     def _load_best_model(self) -> None:
-        checkpoint.load_weights(Path(str(self.state.best_model_checkpoint)), self.network)
+        self._load_best(self.state, self.folder)
 
     def _has_ended(self, newest: Path) -> bool:
         """Whether training was over at this checkpoint; if so its best weights are loaded.
 
         Trainer would otherwise train one epoch more than the uninterrupted run did.
         """
-        from transformers import TrainerState
-
         state = TrainerState.load_from_json(str(newest / checkpoint.TRAINER))
         stopped = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
         ended = state.global_step >= state.max_steps > 0
         if not (ended or stopped.get("should_training_stop")):
             return False
         self.state = state
-        best = Path(state.best_model_checkpoint or newest).name
-        checkpoint.load_weights(self.folder / best, self.network)
+        self._load_best(state, newest)
         return True
+
+    def _load_best(self, state: TrainerState, newest: Path) -> None:
+        best = self.folder / Path(state.best_model_checkpoint or newest).name
+        check_seal(best)
+        checkpoint.load_weights(best, self.network)
+
+    def _load_scaler(self, checkpoint_folder: str | None) -> None:
+        if checkpoint_folder is not None:
+            checkpoint.load_scaler(Path(checkpoint_folder), self._scaler())
+
+    def _scaler(self) -> Any:
+        """The gradient scaler of fp16 training; None in any other precision."""
+        return getattr(self.accelerator, "scaler", None)
 
 
 class _Epochs(TrainerCallback):
@@ -219,14 +253,15 @@ class _Epochs(TrainerCallback):
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        steps = -(-len(self.trainer.training) // self.trainer.settings.batch_size)
-        epoch = state.global_step // steps
+        epoch = state.global_step // self.trainer.steps_in_epoch
         self.trainer.training.set_epoch(epoch)
         freeze(self.trainer.network, self.trainer.settings, epoch)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         every = self.trainer.settings.save_steps
-        if every is not None and state.global_step % every == 0:
+        # the epoch's last step is saved after its evaluation, or a resume would skip that
+        inside = state.global_step % self.trainer.steps_in_epoch != 0
+        if every is not None and inside and state.global_step % every == 0:
             control.should_save = True
 
 

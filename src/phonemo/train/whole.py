@@ -1,0 +1,41 @@
+"""Text files that are there whole or not at all, and a lock for a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from phonemo.errors import RunError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the place, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine out of a folder; RunError if one is in it.
+
+    The lock is the system's and goes with its process, however that ends. Where the system has
+    no such locks (Windows), nothing is locked.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: another process is training in this folder; wait, or name another "
+                "with --output"
+            ) from error
+        yield

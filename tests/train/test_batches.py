@@ -1,0 +1,218 @@
+"""Utterances to items to padded batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from phonemo.config import AugmentConfig
+from phonemo.corpora.manifest import Header, Manifest, Phonemes, Utterance
+from phonemo.corpora.phonemes import make_inventory
+from phonemo.errors import AudioError
+from phonemo.labels import LabelSet
+from phonemo.model.losses import ABSENT
+from phonemo.train.batches import Draws, SpeechDataset, Targets, collate, pad_audio
+from phonemo.train.runner import prepare_experiment
+from tests.train.tiny_run import make_config
+from tests.train.tiny_training import make_cache, make_dataset
+
+LABELS = LabelSet(("anger", "neutral"), {"rage": "anger"})
+INVENTORY = make_inventory("phonemes", "ipa", LABELS.names)
+LOUD = AugmentConfig(gain_db=6, noise_snr_db=10, speed=0.1, time_masks=2, feature_masks=1)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return prepare_experiment(make_config(tmp_path_factory.mktemp("batches")))
+
+
+@pytest.fixture(scope="module")
+def cache(experiment, tmp_path_factory):
+    return make_cache(experiment, tmp_path_factory.mktemp("cache"))
+
+
+def _with_draws(experiment, cache=None, seconds=15.0, augment=LOUD, ids=()) -> SpeechDataset:
+    dataset = make_dataset(experiment, ids, cache)
+    dataset.draws = Draws(augment, seconds, seed=1)
+    return dataset
+
+
+def _said(emotion: str | None, symbols: tuple[str, ...] | None = ("a", "t")) -> Utterance:
+    phonemes = None
+    if symbols is not None:
+        phonemes = Phonemes(alphabet="ipa", source="test", symbols=symbols)
+    return Utterance(id="x", file="x.wav", emotion=emotion, phonemes=phonemes)
+
+
+def test_labels_are_merged_and_absent_is_not_zero():
+    targets = Targets(LABELS, INVENTORY)
+    found = [targets.label(_said(one)) for one in ("anger", "rage", "neutral", "joy", None)]
+    assert found == [0, 0, 1, ABSENT, ABSENT]
+
+
+def test_phonemes_are_indices_of_the_inventory():
+    targets = Targets(LABELS, INVENTORY)
+    wanted = tuple(INVENTORY.symbols.index(symbol) for symbol in ("a", "t"))
+    assert targets.phonemes(_said("joy")) == wanted
+    assert targets.phonemes(_said("anger", None)) == ()
+    assert Targets(LABELS, None).phonemes(_said("anger")) == ()
+
+
+def test_phonemes_in_an_emotion_take_the_merged_one():
+    inventory = make_inventory("phoneme_x_emotion", "ipa", LABELS.names)
+    targets = Targets(LABELS, inventory)
+    assert inventory.decode(targets.phonemes(_said("rage"))) == ("a/anger", "t/anger")
+    assert targets.phonemes(_said(None)) == ()
+
+
+def test_audio_is_padded_with_its_mask():
+    padded = pad_audio([np.array([1.0, 2.0, 3.0]), np.array([4.0])])
+    assert padded["input_values"].tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert padded["input_values"].dtype == torch.float32
+    assert padded["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_a_batch_by_hand():
+    items = [
+        {"samples": np.ones(2, np.float32), "label": 1, "phonemes": (3, 4), "spans": {}},
+        {"samples": np.ones(1, np.float32), "label": ABSENT, "phonemes": (), "spans": {}},
+    ]
+    batch = collate(items)
+    assert batch["labels"].tolist() == [1, ABSENT]
+    assert batch["phonemes"].tolist() == [[3, 4], [0, 0]]
+    assert batch["phoneme_lengths"].tolist() == [2, 0]
+    assert batch["input_values"].shape == (2, 2)
+    assert "spans" not in batch
+    assert "lower" not in batch
+
+
+def test_kept_features_are_padded_with_their_frames():
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    spans = {"time": np.array([[0, 1]], np.float32)}
+    items = [
+        {"lower": {"cnn": rows}, "label": 0, "phonemes": (1,), "spans": spans},
+        {"lower": {"cnn": rows[:1]}, "label": 1, "phonemes": (), "spans": spans},
+    ]
+    batch = collate(items)
+    assert batch["lower"]["frames"].tolist() == [3, 1]
+    assert batch["lower"]["cnn"][1].tolist() == [[0, 1], [0, 0], [0, 0]]
+    assert torch.equal(batch["lower"]["cnn"][0], torch.from_numpy(rows))
+    assert batch["spans"]["time"].shape == (2, 1, 2)
+    assert "input_values" not in batch
+
+
+def test_an_item_holds_the_whole_utterance(experiment):
+    dataset = make_dataset(experiment)
+    for index, one in enumerate(dataset.utterances):
+        item = dataset[index]
+        assert item["id"] == one.id
+        assert len(item["samples"]) == dataset.lengths()[index]
+        assert item["label"] == dataset.targets.labels.index(one.emotion)
+        assert len(item["phonemes"]) == len(one.phonemes.symbols)
+        assert item["spans"] == {}
+        assert "whole" not in item
+    assert len(dataset) == 24
+
+
+def test_a_slice_of_a_file_is_read_and_measured(experiment):
+    whole = make_dataset(experiment)
+    one = whole.utterances[0].model_copy(update={"start": 0.01, "end": 0.06})
+    open_end = whole.utterances[0].model_copy(update={"start": 0.01})
+    part = SpeechDataset(experiment.manifest, [one, open_end], experiment.targets)
+    samples = whole[0]["samples"]
+    np.testing.assert_array_equal(part[0]["samples"], samples[160:960])
+    np.testing.assert_array_equal(part[1]["samples"], samples[160:])
+    assert part.lengths() == [800, len(samples) - 160]
+
+
+def test_kept_features_have_lengths_in_frames(experiment, cache):
+    dataset = make_dataset(experiment, (), cache)
+    for index, frames in enumerate(dataset.lengths()):
+        item = dataset[index]
+        assert {len(value) for value in item["lower"].values()} == {frames}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_item_depends_on_seed_epoch_and_id_alone(experiment, cache, kept):
+    """In any order, in a part of other utterances, and however often it was asked for."""
+
+    def item(epoch: int, ids: tuple[str, ...], wanted: str) -> dict:
+        dataset = _with_draws(experiment, cache if kept else None, 0.05, ids=ids)
+        dataset.set_epoch(epoch)
+        for index in reversed(range(len(dataset))):
+            _ = dataset[index]
+        return dataset[ids.index(wanted)]
+
+    def flat(one: dict) -> list:
+        arrays = [one["samples"]] if "samples" in one else list(one["lower"].values())
+        return [array.tolist() for array in [*arrays, *one["spans"].values()]]
+
+    first, second, third = list(experiment.utterances)[:3]
+    one = flat(item(2, (first, second), first))
+    assert one == flat(item(2, (third, first), first))
+    assert one != flat(item(3, (first, second), first))
+
+
+def test_evaluation_is_never_cropped_nor_changed(experiment, cache):
+    for kept in (None, cache):
+        plain = make_dataset(experiment, (), kept)
+        plain.set_epoch(3)
+        short = _with_draws(experiment, kept, seconds=0.05)
+        assert plain.draws is None
+        assert short[0]["phonemes"] == ()
+        key = "samples" if kept is None else "lower"
+        whole = plain[0][key] if kept is None else plain[0][key]["acoustic"]
+        cut = short[0][key] if kept is None else short[0][key]["acoustic"]
+        assert len(cut) < len(whole)
+        assert plain[0]["phonemes"]
+
+
+def test_a_cropped_utterance_has_no_phoneme_target(experiment):
+    """Nobody knows which of its phonemes are left."""
+    still = AugmentConfig()
+    for seconds in (0.05, 5.0):
+        dataset = _with_draws(experiment, None, seconds, still)
+        item = dataset[0]
+        assert bool(item["phonemes"]) == (seconds == 5.0)
+        whole = make_dataset(experiment)[0]["samples"]
+        assert len(item["samples"]) == (800 if seconds == 0.05 else len(whole))
+
+
+def test_kept_features_are_cropped_together(experiment, cache):
+    """Fifty frames a second: 0.2 s leaves ten neighbouring frames, the same in every tensor."""
+    dataset = _with_draws(experiment, cache, 0.2, AugmentConfig())
+    starts = set()
+    for epoch in range(8):
+        dataset.set_epoch(epoch)
+        item, whole = dataset[0], cache.read(dataset.utterances[0].id)
+        assert item["phonemes"] == ()
+        acoustic = item["lower"]["acoustic"]
+        assert len(acoustic) == 10
+        start = int(np.flatnonzero((whole["acoustic"] == acoustic[0]).all(axis=1))[0])
+        for name, value in item["lower"].items():
+            np.testing.assert_array_equal(value, whole[name][start : start + 10])
+        starts.add(start)
+    assert len(starts) > 4
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_spans_are_drawn_inside_the_item(experiment, cache, kept):
+    dataset = _with_draws(experiment, cache if kept else None)
+    for index in range(len(dataset)):
+        item = dataset[index]
+        frames = cache.frames(item["id"]) if kept else len(item["samples"]) // 320
+        assert item["spans"]["time"].max() <= frames + 1
+        assert item["spans"]["feature"].max() <= 1
+    batch = collate([dataset[0], dataset[1]])
+    assert batch["spans"]["time"].shape == (2, 2, 2)
+
+
+def test_a_missing_recording_is_an_audio_error():
+    header = Header(corpus="none", root="nowhere", phonemo="test")
+    manifest = Manifest(header=header, utterances=(_said("anger"),))
+    dataset = SpeechDataset(manifest, manifest.utterances, Targets(LABELS, None))
+    with pytest.raises(AudioError, match=r"x\.wav"):
+        dataset.lengths()
+    with pytest.raises(AudioError, match=r"x\.wav"):
+        dataset[0]

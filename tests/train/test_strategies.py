@@ -1,0 +1,208 @@
+"""What learns, what stays as it was to the last bit, and what is in evaluation mode meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from phonemo.config import TrainConfig
+from phonemo.errors import ConfigError
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.folder import load_trained, save_trained
+from phonemo.train.runner import prepare_experiment, run
+from phonemo.train.strategies import STRATEGIES, Boundary, boundary, freeze, will_learn
+from tests.tiny_nets import KINDS
+from tests.train.tiny_run import make_config, with_changes
+from tests.train.tiny_training import Watch, changed, copy_state, make_network, make_trainer
+
+BELOW = "backbone.network."
+LAYERS = BELOW + "encoder.layers."
+#: Strategy (top_k is 2 of 3 layers) -> what its first epoch changes in the backbone.
+LEARNS = {
+    "frozen": lambda name: False,
+    "freeze_cnn": lambda name: not name.startswith(BELOW + "feature_extractor."),
+    "full": lambda name: True,
+    "top_k": lambda name: name.startswith((f"{LAYERS}1.", f"{LAYERS}2.", f"{BELOW}encoder.layer_")),
+    "gradual": lambda name: False,
+    "lora": lambda name: ".lora_" in name,
+}
+SETTINGS = {"epochs": 1, "top_k": 2, "rate_backbone": 1e-2, "batch_size": 6}
+LORA_TARGETS = {
+    "wav2vec2-layer": ("attention.q_proj", "attention.v_proj"),
+    "wavlm-layer": ("feed_forward.intermediate_dense", "feed_forward.output_dense"),
+}
+# transformers hands WavLM's attention a boolean padding mask beside a float bias
+wavlm = pytest.mark.filterwarnings(
+    "ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("strategies")
+
+
+def _modes(model: PhonemoForAudioClassification) -> dict[str, bool]:
+    """What dropout would act: names of the leaves of the backbone -> in training mode?"""
+    network = model.backbone.network
+    return {name: one.training for name, one in network.named_modules() if not list(one.children())}
+
+
+def _fresh(folder: Path, kind: str = "wav2vec2-layer", **train) -> PhonemoForAudioClassification:
+    return make_network(prepare_experiment(make_config(folder, kind, **SETTINGS | train)))
+
+
+def test_every_strategy_is_tested():
+    assert LEARNS.keys() == STRATEGIES.keys()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_one_epoch_changes_exactly_what_it_should(folder, tmp_path, name):
+    """Head, fusion and pooling learn in all of them."""
+    config = make_config(folder, strategy=name, **SETTINGS)
+    watch = Watch(_modes, "step")
+    trainer = make_trainer(config, tmp_path, callbacks=[watch])
+    before = copy_state(trainer.network)
+    trainer.resume_or_start()
+    parameters = {one for one, _ in trainer.network.named_parameters()}
+    wanted = {one for one in parameters if LEARNS[name](one) or not one.startswith("backbone.")}
+    assert changed(before, copy_state(trainer.network)) == wanted
+    assert len(watch.heard) == 2
+    for modes in watch.heard:
+        _check_modes(name, modes)
+
+
+def _check_modes(name: str, modes: dict[str, bool]) -> None:
+    """Parts below the boundary are in evaluation mode while the rest trains."""
+    cnn = ("feature_extractor.",)
+    embedding = (*cnn, "feature_projection.", "encoder.pos_conv_embed.", "encoder.dropout")
+    frozen = {
+        "frozen": (*embedding, "encoder.layers."),
+        "gradual": (*embedding, "encoder.layers."),
+        "freeze_cnn": cnn,
+        "lora": embedding,
+        "top_k": (*embedding, "encoder.layers.0."),
+        "full": ("nothing",),
+    }[name]
+    for module, training in modes.items():
+        # the last norm has no dropout, so its mode means nothing
+        assert module == "encoder.layer_norm" or training != module.startswith(frozen), module
+
+
+def test_gradual_unfreezes_one_layer_an_epoch(folder, tmp_path):
+    config = make_config(folder, strategy="gradual", **SETTINGS | {"epochs": 4})
+    watch = Watch(copy_state, "epoch")
+    trainer = make_trainer(config, tmp_path, callbacks=[watch])
+    states = [copy_state(trainer.network), *watch.heard]
+    trainer.resume_or_start()
+    states = [*states, *watch.heard]
+    layers = []
+    for before, after in zip(states, states[1:], strict=False):
+        names = {one for one in changed(before, after) if one.startswith("backbone.")}
+        layers.append(sorted({one.removeprefix(LAYERS)[0] for one in names if LAYERS in one}))
+        rest = {one for one in names if LAYERS not in one}
+        assert all(one.startswith(f"{BELOW}encoder.layer_norm.") for one in rest)
+    assert layers == [[], ["2"], ["1", "2"], ["1", "2"]]
+
+
+def test_what_a_checkpoint_must_keep_covers_all_epochs(folder):
+    model = _fresh(folder)
+    for name in STRATEGIES:
+        if name == "lora":
+            continue
+        config = TrainConfig(strategy=name, top_k=2, epochs=5)
+        kept = set(will_learn(model, config))
+        learning = set()
+        for epoch in range(5):
+            freeze(model, config, epoch)
+            learning |= {one for one, it in model.named_parameters() if it.requires_grad}
+        assert kept == learning, name
+
+
+@pytest.mark.parametrize("name", ["top_k", "gradual"])
+def test_more_layers_than_there_are(folder, tmp_path, name):
+    """Found before the features are computed for nothing."""
+    config = make_config(folder, strategy=name, top_k=4)
+    with pytest.raises(ConfigError, match=r"train\.top_k is 4, but the backbone has 3 layers"):
+        make_trainer(config, tmp_path)
+    output = str(tmp_path / "runs" / "one")
+    alone = with_changes(config, model={"fusion": "semantic"}, output=output)
+    with pytest.raises(ConfigError, match=r"train\.top_k is 4, but the backbone has 3 layers"):
+        run(alone, "test")
+    assert not (tmp_path / "runs" / "cache").exists()
+
+
+def test_boundaries_by_hand(folder):
+    model = _fresh(folder)
+    found = {one: boundary(model, TrainConfig(strategy=one, top_k=2)) for one in STRATEGIES}
+    assert found == {
+        "frozen": Boundary(3),
+        "freeze_cnn": Boundary(None),
+        "full": None,
+        "top_k": Boundary(1),
+        "gradual": Boundary(1),
+        "lora": Boundary(None),
+    }
+
+
+@wavlm
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frozen_backbone_is_deterministic_while_training(folder, kind):
+    model = _fresh(folder, kind)
+    freeze(model, TrainConfig(strategy="frozen"))
+    model.train()
+    assert model.head.training
+    clip, size = torch.randn(1, 900), torch.tensor([900])
+    first, second = (model.lower(clip, size, 3) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    freeze(model, TrainConfig(strategy="full"))
+    model.train()
+    live = [model.lower(clip, size, 3)["layer_3"] for _ in range(2)]
+    assert not torch.equal(*live)
+
+
+@wavlm
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_reach_the_answer_of_every_backbone(folder, kind):
+    """Fresh ones change nothing; any of them changed alone changes the scores."""
+    plain, adapted = (_fresh(folder, kind, strategy=one).eval() for one in ("full", "lora"))
+    clip = torch.randn(1, 900)
+    adapters = [it for name, it in adapted.named_parameters() if "lora_B" in name]
+    assert len(adapters) == 6
+    with torch.no_grad():
+        hidden = plain.lower(clip, torch.tensor([900]), 3)["layer_3"]
+        fresh = adapted.lower(clip, torch.tensor([900]), 3)["layer_3"]
+        torch.testing.assert_close(hidden, fresh, atol=1e-6, rtol=0)
+        for adapter in adapters:
+            adapter.normal_()
+            now = adapted.lower(clip, torch.tensor([900]), 3)["layer_3"]
+            assert (now - fresh).abs().max() > 1e-3
+            adapter.zero_()
+
+
+@wavlm
+@pytest.mark.parametrize("kind", LORA_TARGETS)
+def test_lora_is_trained_saved_and_loaded(folder, tmp_path, kind):
+    settings = SETTINGS | {"rate_backbone": 0.5, "lora_rank": 3}
+    config = make_config(folder, kind, strategy="lora", **settings)
+    trainer = make_trainer(config, tmp_path)
+    model, clip = trainer.network, torch.randn(2, 1200)
+    before = copy_state(model)
+    trainer.resume_or_start()
+    model.eval()
+    learnt = changed(before, copy_state(model))
+    places = [f"{LAYERS}{n}.{one}" for n in range(3) for one in LORA_TARGETS[kind]]
+    adapters = {f"{one}.lora_{side}.default.weight" for one in places for side in "AB"}
+    assert {one for one in learnt if one.startswith("backbone.")} == adapters
+    assert model.get_parameter(min(adapters)).shape[0] == 3
+    save_trained(tmp_path / "model", model, trainer.training.targets.labels)
+    loaded = load_trained(tmp_path / "model").model
+    with torch.no_grad():
+        logits = model(clip).logits
+        torch.testing.assert_close(loaded(clip).logits, logits, atol=1e-6, rtol=0)
+        for name in adapters:
+            if "lora_B" in name:
+                loaded.get_parameter(name).zero_()
+        assert (loaded(clip).logits - logits).abs().max() > 1e-3
