@@ -46,7 +46,9 @@ def run_progress(quiet: bool) -> Iterator[Progress]:
         def scores(self, metrics: Mapping[str, Any]) -> None:
             bars.advance(cell_task)
             if not quiet:
-                bars.console.print(_cell_line(metrics), highlight=False, soft_wrap=True)
+                bars.console.print(
+                    _cell_line(metrics), highlight=False, markup=False, soft_wrap=True
+                )
 
     with _bars(quiet) as bars:
         feature_task = bars.add_task("frozen layers", total=None, visible=False, note="")
@@ -94,10 +96,13 @@ def result_lines(
 
 def table_row(row: Mapping[str, Any]) -> str:
     """One answer for a person: file, emotion, a bar, the runners-up; or the error."""
+    from phonemo.sources import shown
+
+    file = shown(row["file"])
     if "error" in row:
-        return f"{row['file']}\n  error: {row['error']}"
+        return f"{file}\n  error: {row['error']}"
     ranked: Sequence[tuple[str, float]] = sorted(row["scores"].items(), key=lambda one: -one[1])
-    lines = [f"{row['file']}  ({row['seconds']:.1f} s)"]
+    lines = [f"{file}  ({row['seconds']:.1f} s)"]
     for name, score in ranked[:4]:
         lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
     if row["phonemes"]:
@@ -121,12 +126,12 @@ def _bars(quiet: bool) -> Iterator[Any]:
 
     shown = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     hidden = quiet or not shown.is_terminal
     with Progress(*columns, console=shown, disable=hidden, transient=True) as bars:

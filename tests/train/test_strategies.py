@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_gradual_unfreezes_one_layer_an_epoch(folder, tmp_path):
     trainer.resume_or_start()
     states = [*states, *watch.heard]
     layers = []
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         names = {one for one in changed(before, after) if one.startswith("backbone.")}
         layers.append(sorted({one.removeprefix(LAYERS)[0] for one in names if LAYERS in one}))
         rest = {one for one in names if LAYERS not in one}

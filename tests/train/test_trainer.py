@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
@@ -20,6 +19,8 @@ from phonemo.train import trainer as trainer_module
 from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.callbacks import read_log
 from phonemo.train.evaluate import outputs_of, prediction_rows
+from phonemo.train.folder import load_trained
+from phonemo.train.records import read_rows
 from phonemo.train.runner import prepare_experiment, run
 from phonemo.train.sampler import LengthGroupedSampler
 from phonemo.train.trainer import PhonemoTrainer, objective_of
@@ -295,7 +296,7 @@ def told_labels(tmp_path_factory):
     return found
 
 
-def _run_with_permuted(folder: Path, part: str) -> tuple[dict, dict, list[dict]]:
+def _run_with_permuted(folder: Path, part: str) -> tuple[dict, dict, list[dict], list[dict]]:
     config = make_config(folder, epochs=4, select_by="loss", rate_heads=0.03)
     manifest = read_manifest(config.manifest)
     fold = prepare_experiment(config).split.folds[0]
@@ -309,29 +310,29 @@ def _run_with_permuted(folder: Path, part: str) -> tuple[dict, dict, list[dict]]
     write_manifest(Path(config.manifest), manifest.header, rows)
     run(config, "test", folds=[FOLD])
     home = Path(config.output) / "seed-1" / FOLD
-    weights = {
-        k: v for path in (home / "model").glob("*.safetensors") for k, v in load_file(path).items()
-    }
+    weights = load_trained(home / "model").model.state_dict()
     metrics = json.loads((home / "metrics.json").read_text())
-    log = read_log(home / "log.jsonl")
-    return weights, metrics, log
+    return weights, metrics, read_log(home / "log.jsonl"), read_rows(home / "predictions.jsonl")
 
 
 def test_permuted_test_labels_change_nothing_but_the_test_score(told_labels):
-    weights, metrics, log = told_labels["none"]
-    permuted, other, other_log = told_labels["test"]
+    weights, metrics, log, rows = told_labels["none"]
+    permuted, other, other_log, other_rows = told_labels["test"]
     assert not changed(weights, permuted)
     for key in ("best_step", "best_validation", "steps", "sizes"):
         assert metrics[key] == other[key]
     assert _scores(log) == _scores(other_log)
-    assert metrics["results"]["confusion"] != other["results"]["confusion"]
+    for one, another in zip(rows, other_rows, strict=True):
+        assert one["truth"] != another["truth"]
+        assert one["scores"] == another["scores"]
 
 
 def test_permuted_validation_labels_change_the_choice(told_labels):
-    weights, metrics, log = told_labels["none"]
-    permuted, other, other_log = told_labels["validation"]
+    weights, metrics, log, rows = told_labels["none"]
+    permuted, other, other_log, other_rows = told_labels["validation"]
     assert changed(weights, permuted)
     assert metrics["best_step"] != other["best_step"]
+    assert [one["truth"] for one in rows] == [one["truth"] for one in other_rows]
     assert _scores(log) != _scores(other_log)
 
 
