@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import phonemo
+from phonemo.audio import load_waveform
 from phonemo.config import load_config
 from phonemo.console import counter, run_progress, table_row
 from phonemo.corpora.prepare import prepare
-from phonemo.errors import PhonemoError
+from phonemo.errors import AudioError, PhonemoError
 
 CONFIG = Path("configs/demo.yaml")
 CORPUS = Path("../shared/corpora/emodb")
@@ -26,7 +27,28 @@ CLIPS = 12
 
 
 def main(files: list[str]) -> int:
+    """The exit status; every expected error is one line on standard error."""
+    try:
+        return demo(files)
+    except PhonemoError as error:
+        message, status = str(error), error.exit_code
+    except OSError as error:
+        message, status = f"{error}; check the path, its permissions and the free space", 1
+    except KeyboardInterrupt:
+        message, status = "stopped; run the same command again to go on where it stopped", 130
+    print(f"demo: {message}", file=sys.stderr)
+    return status
+
+
+def demo(files: list[str]) -> int:
     """Train if need be, then answer; the exit status."""
+    if {"-h", "--help"} & set(files):
+        print(__doc__)
+        return 0
+    faults = [fault for name in files if (fault := fault_of(name))]
+    if files and len(faults) == len(files):  # do not train for minutes to say so
+        print("\n".join(f"demo: {fault}" for fault in faults), file=sys.stderr)
+        return 1
     config = load_config(CONFIG)
     missing = [str(path) for path in (CORPUS, Path(config.model.backbone)) if not path.is_dir()]
     if missing:
@@ -38,6 +60,15 @@ def main(files: list[str]) -> int:
         return 2
     fold, model, metrics = trained(config)
     return answer_own(files, model) if files else answer_held_out(config, fold, model, metrics)
+
+
+def fault_of(name: str) -> str:
+    """Why a file is not usable audio; empty if it is."""
+    try:
+        load_waveform(name)
+    except AudioError as error:
+        return str(error)
+    return ""
 
 
 def trained(config: Any) -> tuple[Path, Path, dict[str, Any]]:
@@ -63,7 +94,8 @@ def answer_held_out(config: Any, fold: Path, model: Path, metrics: dict[str, Any
     recognizer = phonemo.load(str(model))
     manifest = read_manifest(config.manifest)
     by_id = {one.id: one for one in manifest.utterances}
-    rows = [json.loads(line) for line in (fold / "predictions.jsonl").read_text().splitlines()]
+    text = (fold / "predictions.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
     speakers = sorted({row["speaker"] for row in rows})
     print(
         f"\nEmoDB, German, acted. Speakers {' and '.join(speakers)} were never heard in training."
@@ -103,8 +135,4 @@ def answer_own(files: list[str], model: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except PhonemoError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(main(sys.argv[1:]))

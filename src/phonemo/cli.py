@@ -148,7 +148,9 @@ def inspect(
         drop_near_duplicates=drop_near_duplicates,
     )
     everything = read_manifest(manifest).utterances
-    rows = [one for one in everything if one.emotion] or list(everything)
+    rows = [one for one in everything if one.emotion]
+    if protocol.startswith("published") or not rows:  # published files name every utterance
+        rows = list(everything)
     if len(rows) < len(everything):
         left_out = f"{len(everything) - len(rows)} of {len(everything)} utterances"
         typer.echo(f"phonemo: {left_out} have no emotion and are left out", err=True)
@@ -236,7 +238,7 @@ def predict(
     # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="wav, flac, mp3, ogg or aiff; no folders."),
+        typer.Argument(metavar="FILE", help="wav, flac, mp3, ogg or aiff; no folders."),
     ],
     model: Annotated[Path, typer.Option(help="A model folder that phonemo train wrote.")],
     format: Annotated[
@@ -256,7 +258,7 @@ def predict(
 
     predictor = Predictor.load(model)
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
-    line = _json_line if wanted is Format.jsonl else console.table_row
+    line = console.json_row if wanted is Format.jsonl else console.table_row
     failed = 0
     for name in files:
         row = _answer(predictor, name)
@@ -329,7 +331,8 @@ def _protocol(**settings: Any) -> ProtocolConfig:
         raise UsageError(f"--{option} {fault['input']!r}: {fault['msg']}") from error
     if protocol.name.startswith("published") != (protocol.folder is not None):
         raise UsageError(
-            "--folder goes with --protocol published or published-leaky, and they with it"
+            f"--protocol {protocol.name} and --folder {protocol.folder}: a folder of fold files is "
+            "for published and published-leaky, which need it"
         )
     return protocol
 
@@ -359,16 +362,6 @@ def _answer(predictor: Any, name: str) -> dict[str, Any]:
     except PhonemoError as error:
         return {"file": name, "error": str(error), "code": getattr(error, "code", "error")}
     return {"file": name, **prediction.to_dict()}
-
-
-def _json_line(row: dict[str, Any]) -> str:
-    """JSON that the stream can take: a file name need not be text, nor a terminal UTF-8."""
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(row, allow_nan=False)
-    return text
 
 
 def _needs_torch(what: str) -> None:

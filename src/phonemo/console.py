@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -110,6 +112,20 @@ def table_row(row: Mapping[str, Any]) -> str:
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
+
+
+def json_row(row: Mapping[str, Any]) -> str:
+    """One answer as a line of JSON that standard output can take.
+
+    Everything is written as it is, unless a letter does not fit (a file name need not be text, nor
+    a terminal UTF-8): then all that is not ASCII is escaped.
+    """
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row, allow_nan=False)
+    return text
 
 
 @contextmanager

@@ -26,7 +26,7 @@ LOSSES = {
     "loss": ("total", "#000000", "-"),
     "loss_emotion": ("emotion", BLUE, "--"),
     "loss_phonemes": ("phonemes (CTC)", ORANGE, "-."),
-    "eval_loss": ("total, validation", GREEN, ":"),
+    "eval_loss": ("emotion, validation", GREEN, ":"),
 }
 SCORES = {"eval_ua": ("UA", BLUE, "-"), "eval_wa": ("WA", VERMILION, "--")}
 

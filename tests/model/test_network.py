@@ -1,0 +1,217 @@
+"""The network as a whole: what it gives, what it computes, and where spans are masked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForAudioClassification
+
+from phonemo.model.fusion import FUSIONS
+from phonemo.model.heads import BLANK
+from phonemo.model.lengths import mask_of
+from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.model.pooling import POOLINGS
+from phonemo.model.streams import ACOUSTIC, SEMANTIC
+from tests.tiny_nets import KINDS, make_network
+
+KIND = "wav2vec2-layer"
+SYMBOLS = ["<blank>", "a", "b"]
+LENGTHS = (1600, 700, 431)
+
+
+def _config(kind: str = KIND, auxiliary: bool = True, **settings: Any) -> PhonemoConfig:
+    shape = make_network(kind).config
+    return PhonemoConfig(
+        backbone=shape.to_diff_dict() | {"model_type": shape.model_type},
+        width=8,
+        attention_heads=2,
+        hops=2,
+        auxiliary={"task": "phonemes", "symbols": SYMBOLS} if auxiliary else None,
+        id2label={0: "anger", 1: "neutral", 2: "sadness"},
+        **settings,
+    )
+
+
+def _model(kind: str = KIND, **settings: Any) -> PhonemoForAudioClassification:
+    """With heads that are not near zero."""
+    torch.manual_seed(0)
+    model = PhonemoForAudioClassification(_config(kind, **settings), make_network(kind)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("backbone."):
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model
+
+
+def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.tensor(LENGTHS)
+    generator = torch.Generator().manual_seed(1)
+    waves = torch.randn(len(LENGTHS), max(LENGTHS), generator=generator) * 0.3
+    return waves, mask_of(lengths, max(LENGTHS)).long()
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_arm_gives_a_whole_output(fusion, pooling):
+    model = _model(fusion=fusion, pooling=pooling)
+    with torch.no_grad():
+        output = model(*_batch())
+    # kernel 10 stride 5, 3/2, 2/2: 1600 -> 319 -> 159 -> 79, and 431 -> 85 -> 42 -> 21
+    assert output.frames.tolist() == [79, 34, 21]
+    assert output.logits.shape == (3, 3)
+    assert output.phoneme_logits.shape == (3, 79, 3)
+    torch.testing.assert_close(output.frame_weights.sum(dim=1), torch.ones(3))
+    assert not output.frame_weights[1, 34:].any()
+    assert output.logits.isfinite().all()
+    assert output.loss is None
+    assert len({tuple(row) for row in output.logits.tolist()}) == 3
+
+
+@pytest.mark.parametrize("semantic", SEMANTIC)
+@pytest.mark.parametrize("acoustic", ACOUSTIC)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_stream_that_a_fusion_needs_is_heard(fusion, acoustic, semantic):
+    """Gradients reach exactly the layers and the norm that the streams read."""
+    model = _model(fusion=fusion, acoustic=acoustic, semantic=semantic)
+    model(*_batch()).logits.sum().backward()
+    layers = model.backbone.network.encoder.layers
+    used = [any(p.grad is not None and p.grad.any() for p in one.parameters()) for one in layers]
+    wants = FUSIONS[fusion].needs
+    numbers = set(SEMANTIC[semantic](3)) if "semantic" in wants else set()
+    numbers |= set(ACOUSTIC[acoustic](3)) if "acoustic" in wants else set()
+    assert used == [number < max(numbers, default=0) for number in range(3)]
+    assert model.wanted == numbers
+    assert model.reads_cnn == ("acoustic" in wants and acoustic == "cnn")
+
+
+def test_without_the_task_there_is_no_head():
+    model = _model(auxiliary=False)
+    with torch.no_grad():
+        assert model(*_batch()).phoneme_logits is None
+    assert model.auxiliary is None
+    assert not [name for name in model.state_dict() if "auxiliary" in name]
+
+
+def test_making_a_model_keeps_the_given_weights():
+    """Transformers draws anew what nobody marked as loaded: neither backbone nor heads may be."""
+    backbone = make_network(KIND)
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    model = PhonemoForAudioClassification(_config(), backbone)
+    for name, tensor in model.backbone.network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    bias = model.auxiliary.output.bias
+    assert bias[BLANK] > 0
+    assert not bias[1:].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_adapters_are_the_identity(kind):
+    """LoRA begins with B = 0, so that training begins from the pretrained network."""
+    model = PhonemoForAudioClassification(_config(kind, lora_rank=2), make_network(kind))
+    sides = {"lora_A": 0, "lora_B": 0}
+    for name, parameter in model.named_parameters():
+        for side in sides:
+            if side in name:
+                sides[side] += 1
+                assert parameter.any() == (side == "lora_A"), name
+    assert sides == {"lora_A": 6, "lora_B": 6}
+
+
+def test_labels_give_the_plain_cross_entropy():
+    model, labels = _model(), torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        output = model(*_batch(), labels=labels)
+    torch.testing.assert_close(output.loss, functional.cross_entropy(output.logits, labels))
+
+
+def test_no_mask_means_that_everything_is_audio():
+    model = _model()
+    waves, mask = _batch()
+    with torch.no_grad():
+        everywhere = model(waves, torch.ones_like(mask)).logits
+        torch.testing.assert_close(model(waves).logits, everywhere)
+        assert not torch.allclose(model(waves, mask).logits, everywhere)
+
+
+@pytest.mark.parametrize(
+    ("settings", "layers", "names"),
+    [
+        ({}, None, {"cnn"}),
+        ({}, 0, {"acoustic", "layer_0"}),
+        ({}, 2, {"acoustic", "layer_2"}),
+        ({}, 3, {"acoustic", "layer_3"}),
+        ({"fusion": "acoustic"}, 3, {"acoustic"}),
+        ({"fusion": "semantic"}, 1, {"layer_1"}),
+        ({"acoustic": "lower_mix"}, 1, {"layer_0", "layer_1"}),
+        ({"acoustic": "lower_mix", "fusion": "acoustic"}, 3, {"layer_0", "layer_1"}),
+        ({"semantic": "all_mix"}, 1, {"acoustic", "layer_0", "layer_1"}),
+        ({"semantic": "upper_mix"}, 3, {"acoustic", "layer_2", "layer_3"}),
+    ],
+)
+def test_what_is_kept_below_a_boundary(settings, layers, names):
+    """No more than what the streams and the layers above read; and it gives the same scores."""
+    model = _model(**settings)
+    waves, mask = _batch()
+    with torch.no_grad():
+        lower = model.lower(waves, mask.sum(dim=1), layers)
+        kept, whole = model(lower=lower), model(waves, mask)
+    assert lower.keys() == names | {"frames"}
+    torch.testing.assert_close(kept.logits, whole.logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(kept.phoneme_logits, whole.phoneme_logits, atol=1e-5, rtol=0)
+
+
+def _everything(kind: str) -> dict[str, torch.Tensor]:
+    edges = {"time": [0.0, 1000.0], "feature": [0.0, 1.0]}[kind]
+    return {kind: torch.tensor(edges).repeat(3, 1, 1)}
+
+
+def _scores(model, spans, layers: int | None, clips: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        lower = model.lower(clips, torch.full((3,), clips.shape[1]), layers)
+        return model(lower=lower, spans=spans).logits
+
+
+@pytest.mark.parametrize("kind", ["time", "feature"])
+@pytest.mark.parametrize(("streams", "layers"), [(False, None), (True, None), (True, 3)])
+@pytest.mark.parametrize("acoustic", ["cnn", "lower_mix"])
+def test_where_everything_is_masked_nothing_is_heard(kind, streams, layers, acoustic):
+    """Masking all frames, or all features, makes all clips of one length alike.
+
+    At the Transformer's input that silences the semantic stream alone, so both are asked for.
+    """
+    model = _model(acoustic=acoustic)
+    model.mask_streams = streams
+    clips = torch.randn(3, 900) * 0.3
+    heard = _scores(model, None, layers, clips)
+    assert (heard[0] - heard[1]).abs().max() > 1e-3
+    deaf = _scores(model, _everything(kind), layers, clips)
+    torch.testing.assert_close(deaf[0], deaf[1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(deaf[0], deaf[2], atol=1e-6, rtol=0)
+
+
+def test_spans_are_those_of_their_utterance():
+    """Only the one that has a span changes."""
+    model, clips = _model(), torch.randn(3, 900) * 0.3
+    spans = {"time": torch.tensor([[[0.0, 0.0]], [[3.0, 20.0]], [[0.0, 0.0]]])}
+    plain, masked = (_scores(model, one, None, clips) for one in (None, spans))
+    torch.testing.assert_close(masked[[0, 2]], plain[[0, 2]])
+    assert (masked[1] - plain[1]).abs().max() > 1e-4
+
+
+def test_masking_streams_is_the_same_from_audio_and_from_kept_features():
+    model, clips = _model(), torch.randn(3, 900) * 0.3
+    model.mask_streams = True
+    spans = {"time": torch.tensor([[3.0, 20.0]]).repeat(3, 1, 1)}
+    found = [_scores(model, spans, layers, clips) for layers in (None, 1, 3)]
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=1e-5, rtol=0)
+
+
+def test_transformers_knows_the_model():
+    assert isinstance(AutoConfig.for_model("phonemo"), PhonemoConfig)
+    model = AutoModelForAudioClassification.from_config(_config())
+    assert isinstance(model, PhonemoForAudioClassification)
+    assert model.config.num_labels == 3
