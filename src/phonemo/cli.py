@@ -298,7 +298,7 @@ def main() -> None:
     """Run a command; every expected error is one line on standard error."""
     _set_up_streams()
     try:
-        app()
+        app(prog_name="phonemo")
     except PhonemoError as error:
         _leave(str(error), error.exit_code)
     except BrokenPipeError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForAudioClassification
 
@@ -22,8 +25,13 @@ SYMBOLS = ["<blank>", "a", "b"]
 LENGTHS = (1600, 700, 431)
 
 
+@cache
+def _backbone(kind: str) -> nn.Module:
+    return make_network(kind)
+
+
 def _config(kind: str = KIND, auxiliary: bool = True, **settings: Any) -> PhonemoConfig:
-    shape = make_network(kind).config
+    shape = _backbone(kind).config
     return PhonemoConfig(
         backbone=shape.to_diff_dict() | {"model_type": shape.model_type},
         width=8,
@@ -38,7 +46,8 @@ def _config(kind: str = KIND, auxiliary: bool = True, **settings: Any) -> Phonem
 def _model(kind: str = KIND, **settings: Any) -> PhonemoForAudioClassification:
     """With heads that are not near zero."""
     torch.manual_seed(0)
-    model = PhonemoForAudioClassification(_config(kind, **settings), make_network(kind)).eval()
+    backbone = deepcopy(_backbone(kind))
+    model = PhonemoForAudioClassification(_config(kind, **settings), backbone).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if not name.startswith("backbone."):
@@ -110,7 +119,7 @@ def test_making_a_model_keeps_the_given_weights():
 @pytest.mark.parametrize("kind", KINDS)
 def test_fresh_adapters_are_the_identity(kind):
     """LoRA begins with B = 0, so that training begins from the pretrained network."""
-    model = PhonemoForAudioClassification(_config(kind, lora_rank=2), make_network(kind))
+    model = PhonemoForAudioClassification(_config(kind, lora_rank=2), deepcopy(_backbone(kind)))
     sides = {"lora_A": 0, "lora_B": 0}
     for name, parameter in model.named_parameters():
         for side in sides:

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForAudioClassification, pipeline
 
 import phonemo.model
 from phonemo.errors import CheckpointError
 from phonemo.labels import LabelSet
+from phonemo.train import folder as folder_module
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.predictor import Predictor
 from phonemo.train.runner import prepare_experiment
@@ -147,6 +149,21 @@ def test_without_hard_links_the_shard_is_copied(config, tmp_path, monkeypatch):
     save_trained(tmp_path / "model", model, experiment.targets.labels, shared)
     assert not shared.samefile(tmp_path / "model" / "model-00001-of-00002.safetensors")
     _assert_same(_logits(load_trained(tmp_path / "model").model), _logits(model))
+
+
+def test_a_full_disk_leaves_the_old_model(config, copy, monkeypatch):
+    """Safetensors has an error of its own for it, which is no OSError."""
+
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    experiment = prepare_experiment(config)
+    before = _logits(load_trained(copy).model)
+    monkeypatch.setattr(folder_module, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        save_trained(copy, make_lively(experiment, 2), experiment.targets.labels)
+    _assert_same(_logits(load_trained(copy).model), before)
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 
 
 def test_a_folder_can_be_moved(saved, copy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from phonemo.train.strategies import boundary
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
 State = dict[str, torch.Tensor]
+
+# Every training ends with a collection, which would look through all of torch and transformers
+# again: a quarter of a second each time.
+gc.freeze()
 
 
 def make_network(experiment: Experiment, seed: int = 1) -> PhonemoForAudioClassification:

@@ -1,0 +1,199 @@
+"""What the command line shows: lines by hand, and a display that keeps to standard error."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from phonemo import console
+from phonemo.corpora.manifest import Header
+from phonemo.corpora.prepare import NONE, Prepared
+
+ROW = {
+    "file": "a.wav",
+    "label": "anger",
+    "scores": {"neutral": 0.25, "anger": 0.5, "fear": 0.15, "sadness": 0.06, "joy": 0.04},
+    "seconds": 1.25,
+    "phonemes": ["a", "ʃ"],
+    "warnings": ["clipped", "windowed"],
+}
+METRICS = {
+    "fold": "speaker-[/b]1",
+    "seed": 3,
+    "sizes": {"train": 8, "validation": 4, "test": 7},
+    "epochs": 11.0,
+    "best_validation": 0.75,
+    "results": {"ua": {"mean": 0.5}, "wa": {"mean": 0.625}},
+}
+
+
+def made(**facts: object) -> Prepared:
+    """A prepared corpus of three utterances."""
+    known: dict = {
+        "header": Header(corpus="toy", root=".", phonemo="test"),
+        "output": Path("m.jsonl"),
+        "utterances": 3,
+        "hours": 0.5,
+        "emotions": {NONE: 1, "anger": 2},
+        "speakers": {NONE: 3},
+        "skipped": {},
+        "phoneme_sources": {"gruut": 3},
+        "warnings": (),
+    }
+    return Prepared(**(known | facts))
+
+
+# Lines --------------------------------------------------------------------------------------------
+
+
+def test_prepared_lines_do_not_count_the_unknown_as_a_name():
+    assert console.prepared_lines(made()) == [
+        "m.jsonl: 3 utterances, 0 speakers, 1 emotions, 0.50 h",
+        "  emotions: (none) 1, anger 2",
+        "  speakers: (none) 3",
+        "  phonemes from: gruut 3",
+    ]
+
+
+def test_prepared_lines_tell_what_was_skipped_and_that_it_is_partial():
+    header = Header(corpus="toy", root=".", phonemo="test", partial=True)
+    lines = console.prepared_lines(made(header=header, skipped={"x": 2}, warnings=("few",)))
+    assert lines[0].endswith(", PARTIAL")
+    assert lines[-2:] == ["  skipped: x 2", "  warning: few"]
+
+
+def test_a_table_row_ranks_four_emotions_and_draws_them():
+    assert console.table_row(ROW).splitlines() == [
+        "a.wav  (1.2 s)",
+        "  anger        50.0%  ██████████",
+        "  neutral      25.0%  █████",
+        "  fear         15.0%  ███",
+        "  sadness       6.0%  █",
+        "  heard: a ʃ",
+        "  warnings: clipped, windowed",
+    ]
+
+
+@pytest.mark.parametrize("phonemes", [None, []])
+def test_a_table_row_is_silent_about_what_there_is_not(phonemes):
+    text = console.table_row(ROW | {"phonemes": phonemes, "warnings": []})
+    assert "heard" not in text
+    assert "warnings" not in text
+
+
+def test_a_table_row_shows_no_control_characters_of_a_file_name():
+    row = {"file": "a\x1b[31m\n.wav", "error": "a: no such file"}
+    assert console.table_row(row) == "a?[31m?.wav\n  error: a: no such file"
+    assert console.table_row(ROW | {"file": "\u202eb.wav"}).startswith("?b.wav")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "file", "escaped"),
+    [
+        ("utf-8", "ʃ.wav", False),
+        ("latin-1", "é.wav", True),  # the phonemes are not in Latin-1
+        ("ascii", "ʃ\U0001f600.wav", True),
+        ("utf-8", "\udcff.wav", True),  # a byte of a name that is not UTF-8
+    ],
+)
+def test_a_json_row_comes_back_from_any_stream(monkeypatch, encoding, file, escaped):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    row = ROW | {"file": file}
+    stream.write(console.json_row(row))
+    text = stream.buffer.getvalue().decode(encoding)
+    assert json.loads(text) == row
+    assert ("\\u" in text) == escaped
+    assert "\n" not in text
+
+
+def test_a_json_row_refuses_what_json_has_no_word_for():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        console.json_row({"scores": {"anger": float("nan")}})
+
+
+def test_result_lines_by_hand():
+    group = {"utterances": 2, "wa": 0.5, "ua": 0.25}
+    results = {
+        "confusion": {"labels": ["anger", "neutrality"], "counts": [[1, 0], [12, 3]]},
+        "per_gender": {"f": group},
+        "per_speaker": {"s1": group},
+    }
+    assert console.result_lines(results, lambda found: [f"{len(found)} parts"]) == [
+        "3 parts",
+        "  confusion (rows: true, columns: answered)",
+        "                 anger neutrali",
+        "  anger              1        0",
+        "  neutrality        12        3",
+        "  per gender",
+        "    f                  2 utterances  WA 50.0%  UA 25.0%",
+        "  per speaker",
+        "    s1                 2 utterances  WA 50.0%  UA 25.0%",
+    ]
+
+
+# Progress -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Rich believes that somebody looks."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_a_counter_draws_on_standard_error_alone(terminal, capsys):
+    with console.counter("reading [x]", quiet=False) as tell:
+        tell(3, 12)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "reading [x]" in err
+    assert "3/12" in err
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_a_counter_is_silent_when_quiet_or_piped(request, capsys, looked_at):
+    if looked_at:
+        request.getfixturevalue("terminal")
+    with console.counter("reading", quiet=looked_at) as tell:
+        tell(3, 12)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_finished_fold_is_one_line_on_standard_error(monkeypatch, capsys):
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("COLUMNS", "40")
+    with console.run_progress(quiet=False) as shown:
+        shown.features(1, 2)
+        shown.cell(1, 1, "speaker-[/b]1 seed 3")
+        shown.step(5, 10, {"ua": 0.5})
+        shown.scores(METRICS)
+    assert capsys.readouterr() == (
+        "",
+        "speaker-[/b]1 seed 3: UA 50.0%, WA 62.5% on 7 utterances "
+        "(epochs: 11, best validation 0.750)\n",
+    )
+
+
+def test_a_run_draws_folds_and_steps(terminal, capsys):
+    pytest.importorskip("transformers")
+    with console.run_progress(quiet=False) as shown:
+        shown.cell(2, 10, "speaker-[/b]1 seed 3")
+        shown.step(5, 17, {"ua": 0.5})
+    out, err = capsys.readouterr()
+    assert out == ""
+    for words in ("folds x seeds", "1/10", "speaker-[/b]1 seed 3", "5/17", "validation UA 50.0%"):
+        assert words in err
+
+
+def test_a_quiet_run_says_nothing(terminal, capsys):
+    pytest.importorskip("transformers")
+    with console.run_progress(quiet=True) as shown:
+        shown.cell(1, 1, "speaker-1 seed 3")
+        shown.scores(METRICS)
+    assert capsys.readouterr() == ("", "")
