@@ -298,7 +298,7 @@ def test_inspect_refuses_a_leak_even_from_a_split_that_promised_none(phonemo, he
     answer = phonemo("inspect", here / "m.jsonl")
     assert answer.code == 1
     assert "speakers" in answer.out, "the report comes first"
-    assert answer.err.startswith("phonemo: random-1: train and test share 4 speakers")
+    assert answer.err.startswith("phonemo: random-1: train and test share 3 speakers")
     assert answer.err.count("\n") == 1
 
 
