@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from phonemo.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from phonemo.prediction import Prediction
     from phonemo.train.predictor import Predictor
 
 __all__ = ["Prediction", "__version__", "load", "predict"]
 
 
-def load(model: str) -> Predictor:
+def load(model: str | Path) -> Predictor:
     """Open a model folder that ``phonemo train`` wrote.
 
     Raises:
@@ -33,7 +35,7 @@ def load(model: str) -> Predictor:
     return Predictor.load(model)
 
 
-def predict(audio: Any, model: str, rate: int | None = None) -> Prediction:
+def predict(audio: Any, model: str | Path, rate: int | None = None) -> Prediction:
     """The emotion of one recording; for many, ``load`` once and call its ``predict``.
 
     Args:

@@ -202,7 +202,7 @@ class RunConfig(_Section):
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this config; what changes no result is left out."""
-        kept = {"keep_checkpoints", "save_steps", "cache"}
+        kept = {"keep_checkpoints", "save_steps"}
         data = self.model_dump(
             mode="json", exclude={"output": True, "threads": True, "train": kept}
         )
