@@ -442,7 +442,6 @@ def test_bad_training_is_one_clear_line(phonemo, trained, words, code, fragments
     assert trained.manifest.is_file(), "and what is not phonemo's stays"
 
 
-@pytest.mark.xfail(reason="phonemo.train.runner does not look for labels that nobody has")
 def test_a_label_that_no_utterance_has_is_refused(phonemo, trained, monkeypatch):
     monkeypatch.setattr("phonemo.train.runner._train_cell", lambda *_: pytest.fail("it trains"))
     words = ("--set", "labels.names=[anger,neutral,joy]", "-o", trained.home / "label")

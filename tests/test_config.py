@@ -350,3 +350,8 @@ def test_every_value_is_in_the_digest_but_where_and_how_fast(path: Path, key: st
     changed = load_config(path, [f"{key}={json.dumps(other_value(key, value))}"])
     assert changed != config
     assert (changed.digest == config.digest) == (key in NO_RESULT)
+
+
+def test_a_repeated_seed_is_an_error(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"key 'seeds': .*a seed is there twice"):
+        load_config(path, ["seeds=[1, 2, 1]"])

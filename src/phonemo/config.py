@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from phonemo.errors import ConfigError
 
@@ -198,6 +198,13 @@ class RunConfig(_Section):
     """Every fold is trained once for each seed."""
     threads: int = Field(default=2, ge=1)
     """CPU threads for torch."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _once_each(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed is there twice; one seed twice is one run")
+        return seeds
 
     @property
     def digest(self) -> str:

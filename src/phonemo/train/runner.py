@@ -146,6 +146,12 @@ def prepare_experiment(config: RunConfig) -> Experiment:
             f"{config.manifest}: no utterance has one of the labels {labels}; "
             f"found: {', '.join(found)}"
         )
+    unheard = sorted(set(labels.names) - {one.emotion for one in chosen if one.emotion})
+    if unheard:
+        raise ProtocolError(
+            f"{config.manifest}: no utterance has the label {unheard[0]!r}; "
+            "leave it out of labels.names, or merge another into it with labels.merge"
+        )
     left_out = len(manifest.utterances) - len(chosen)
     split = _divided(manifest, chosen, config.protocol)
     if left_out:
