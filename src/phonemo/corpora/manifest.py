@@ -42,7 +42,7 @@ class Phonemes(_Row):
 
 
 class Utterance(_Row):
-    """One spoken utterance. Unknown fields are None, never an empty string."""
+    """One spoken utterance. Unknown fields are None; a transcript "" is known to have no words."""
 
     id: str
     """Unique in its manifest."""
