@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from phonemo.errors import ConfigError
+from phonemo.whole import write_whole
 
 Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
 Alphabet = Literal["arpabet", "ipa"]
@@ -236,10 +237,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 def write_config(path: Path, config: RunConfig) -> None:
     """Write the resolved config as YAML."""
     data = config.model_dump(mode="json")
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

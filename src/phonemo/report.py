@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from phonemo.errors import ResultError
 from phonemo.plots import plot_confusion, plot_learning_curves, plot_reliability
 from phonemo.scoring import GroupScore, Results, Score, natural_order
+from phonemo.whole import write_whole
 
 __all__ = [
     "Metrics",
@@ -82,7 +83,7 @@ def write_results(results_folder: Path, output: Path, readme: Path | None = None
     """
     for path, text in _pages(results_folder, output, readme).items():
         if _differs(path, text):
-            _write_whole(path, text)
+            write_whole(path, text)
 
 
 def stale(results_folder: Path, output: Path, readme: Path | None = None) -> list[Path]:
@@ -199,13 +200,6 @@ def _pages(results_folder: Path, output: Path, readme: Path | None) -> dict[Path
 
 def _differs(path: Path, text: str) -> bool:
     return not path.is_file() or path.read_bytes() != text.encode()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_bytes(text.encode())
-    scratch.replace(path)
 
 
 def _with_table(readme: Path, runs: Sequence[Metrics]) -> str:

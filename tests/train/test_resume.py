@@ -16,7 +16,7 @@ from phonemo.errors import CheckpointError, RunError
 from phonemo.train import checkpoint, seal
 from phonemo.train.callbacks import read_log
 from phonemo.train.runner import run
-from phonemo.train.whole import locked
+from phonemo.whole import locked
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 FOLD = "speaker-s1"

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from phonemo.train.whole import write_whole
+from phonemo.whole import write_whole
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from phonemo.labels import LabelSet
 from phonemo.report import plot_confusion, plot_learning_curves, plot_reliability
 from phonemo.scoring import summarise
 from phonemo.train.callbacks import read_log
-from phonemo.train.whole import write_whole
 from phonemo.version import __version__
+from phonemo.whole import write_whole
 
 if TYPE_CHECKING:
     from phonemo.train.runner import Cell

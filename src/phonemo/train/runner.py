@@ -49,7 +49,7 @@ from phonemo.train.records import (
 )
 from phonemo.train.strategies import boundary
 from phonemo.train.trainer import PhonemoTrainer, objective_of
-from phonemo.train.whole import locked
+from phonemo.whole import locked
 
 log = logging.getLogger(__name__)
 

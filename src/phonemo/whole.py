@@ -10,10 +10,10 @@ from phonemo.errors import RunError
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the place, then rename."""
+    """Write UTF-8 beside the place, then rename; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".part")
-    scratch.write_text(text, encoding="utf-8")
+    scratch.write_bytes(text.encode())  # not as text: the same bytes on every system
     scratch.replace(path)
 
 
