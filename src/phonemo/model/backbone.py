@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phonemo.frames import FrameGrid
 from phonemo.model.lengths import fewest_samples, frames_of, mask_of
+from phonemo.model.sinusoids import SinusoidalPositions
 
 #: model_type of transformers -> whether its layers take and return a position bias.
 BACKBONES: dict[str, bool] = {
     "wav2vec2": False,
+    "wav2vec2-sinusoidal": False,
     "hubert": False,
     "wavlm": True,
     "data2vec-audio": False,
@@ -62,6 +65,12 @@ class Backbone(nn.Module):
         """The shortest clip in samples; shorter ones are padded with zeros to this."""
         config = self.network.config
         return fewest_samples(config.conv_kernel, config.conv_stride)
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where the frames lie in time."""
+        config = self.network.config
+        return FrameGrid.of(config.conv_kernel, config.conv_stride)
 
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (batch,) of clips of these lengths in samples (batch,)."""
@@ -146,6 +155,9 @@ class Backbone(nn.Module):
 
     def _positions(self, hidden: Tensor, mask: Tensor) -> Tensor:
         positional = self.network.encoder.pos_conv_embed
+        if isinstance(positional, SinusoidalPositions):
+            found: Tensor = positional(hidden)
+            return found
         gap = ~mask[:, None, :]
         signal = hidden.transpose(1, 2)
         for stage in getattr(positional, "layers", ()):

@@ -10,15 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerState,
-)
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerState
 from transformers import TrainingArguments as Arguments
-from transformers.trainer_callback import ExportableState
 
 from phonemo.config import TrainConfig
 from phonemo.errors import ModelError
@@ -29,6 +22,7 @@ from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.evaluate import validation_scores
 from phonemo.train.sampler import LengthGroupedSampler
 from phonemo.train.seal import check_seal
+from phonemo.train.sealed_trainer import SealedTrainer
 from phonemo.train.strategies import boundary, freeze, will_learn
 
 
@@ -59,7 +53,7 @@ class Objective:
         return combine(emotion, phonemes, self.alpha or 0.0)
 
 
-class PhonemoTrainer(Trainer):
+class PhonemoTrainer(SealedTrainer):
     """Trains one network on one fold with one seed.
 
     The validation part picks the epoch; there is no argument for a test part.
@@ -82,6 +76,7 @@ class PhonemoTrainer(Trainer):
         self.training = training
         self.validation = validation
         self.learning = will_learn(model, config)
+        self.kept = config.keep_checkpoints
         below = boundary(model, config)
         model.mask_streams = below is not None and below.layers is not None
         self.folder = folder
@@ -179,42 +174,6 @@ class PhonemoTrainer(Trainer):
             lengths = self.network.backbone.frames(torch.tensor(lengths)).tolist()
         return LengthGroupedSampler(lengths, self.settings.batch_size, self.args.seed)
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        target = self.folder / f"{checkpoint.PREFIX}{self.state.global_step}"
-        best = self.state.best_global_step
-        if best:
-            self.state.best_model_checkpoint = str(self.folder / f"{checkpoint.PREFIX}{best}")
-        self._keep_callback_states()
-        checkpoint.save_checkpoint(
-            target,
-            self.network,
-            self.learning,
-            self.optimizer,
-            self.lr_scheduler,
-            self.state,
-            self._scaler(),
-        )
-        checkpoint.rotate(
-            self.folder, self.settings.keep_checkpoints, self.state.best_model_checkpoint
-        )
-
-    def _keep_callback_states(self) -> None:
-        kept: Any = self.state.stateful_callbacks
-        for callback in [*self.callback_handler.callbacks, self.control]:
-            if isinstance(callback, ExportableState):
-                kept[type(callback).__name__] = callback.state()
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        checkpoint.load_weights(Path(resume_from_checkpoint), self.network)
-
-    def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
-        if checkpoint_folder is not None:
-            checkpoint.load_optimizer(Path(checkpoint_folder), self.optimizer, self.lr_scheduler)
-
-    def _load_rng_state(self, checkpoint_folder: str | None) -> None:
-        if checkpoint_folder is not None:
-            checkpoint.load_random(Path(checkpoint_folder))
-
     def _load_best_model(self) -> None:
         self._load_best(self.state, self.folder)
 
@@ -236,14 +195,6 @@ class PhonemoTrainer(Trainer):
         best = self.folder / Path(state.best_model_checkpoint or newest).name
         check_seal(best)
         checkpoint.load_weights(best, self.network)
-
-    def _load_scaler(self, checkpoint_folder: str | None) -> None:
-        if checkpoint_folder is not None:
-            checkpoint.load_scaler(Path(checkpoint_folder), self._scaler())
-
-    def _scaler(self) -> Any:
-        """The gradient scaler of fp16 training; None in any other precision."""
-        return getattr(self.accelerator, "scaler", None)
 
 
 class _Epochs(TrainerCallback):

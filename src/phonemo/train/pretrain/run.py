@@ -1,0 +1,252 @@
+"""A whole pretraining, resumable, into one folder.
+
+<output>/config.yaml inputs.json environment.json     what was run, on what, where
+<output>/front_end/ whole/     log.jsonl, tensorboard/, and checkpoints/ until all is done
+<output>/student/              the network, for model.backbone of a config
+<output>/metrics.json          the last losses; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import TrainerCallback, Wav2Vec2FeatureExtractor
+
+from phonemo.audio import RATE
+from phonemo.config import PretrainConfig, StageConfig, load_pretrain_config, write_config
+from phonemo.errors import ConfigError, ManifestError, RunError
+from phonemo.model.backbone import Backbone
+from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
+from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
+from phonemo.train.pretrain.hearing import change, needed
+from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
+from phonemo.train.pretrain.student import (
+    HEARD,
+    build_student,
+    frame_shift,
+    heard_by,
+    open_student,
+)
+from phonemo.train.pretrain.teacher import Teacher, load_teacher
+from phonemo.train.pretrain.trainer import StageTrainer
+from phonemo.train.records import environment, write_json
+from phonemo.train.seal import sealed_folder
+from phonemo.whole import locked
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+STUDENT = "student"
+_STAGES = ("front_end", "whole")
+#: What a folder may hold before its config is written.
+_BEFORE_CONFIG = {".lock", "inputs.json", "environment.json", f"{CONFIG}.part"}
+#: How many crops the teacher's features are measured on, and how long they are.
+_MEASURED = 64
+_MEASURED_SECONDS = 3
+_HELD_OUT_SECONDS = 3
+_HELD_OUT_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What both stages need."""
+
+    config: PretrainConfig
+    teacher: Teacher
+    student: Backbone
+    bank: Bank
+    members: list[int]
+    held_out: list[Tensor]
+    scales: Scales
+
+
+def pretrain(
+    config: PretrainConfig, command: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Teach a student, from where an earlier call stopped; what is finished is left as it is.
+
+    Args:
+        config: the pretraining.
+        command: what was typed; written beside the result.
+        progress: told what happens.
+
+    Returns:
+        The last losses on the recordings held out, with the hours of speech.
+
+    Raises:
+        PhonemoError: of any kind; what was finished stays.
+    """
+    progress = progress or Progress()
+    torch.set_num_threads(config.threads)
+    output, inputs = Path(config.output), _inputs(config)
+    with locked(output):
+        _check_same(output, config, inputs)
+        if not (output / "metrics.json").is_file():
+            lesson = _prepare(config, progress)
+            _claim(output, config, inputs, command)
+            _teach(lesson, output, progress)
+    found: dict[str, Any] = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _inputs(config: PretrainConfig) -> dict[str, str]:
+    for path in config.manifests:
+        if not Path(path).is_file():
+            raise ManifestError(f"{path}: no such manifest; make one with: phonemo prepare")
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in config.manifests}
+
+
+def _check_same(output: Path, config: PretrainConfig, inputs: dict[str, str]) -> None:
+    kept = output / CONFIG
+    if not kept.is_file():
+        foreign = sorted({path.name for path in output.iterdir()} - _BEFORE_CONFIG)
+        if foreign:
+            raise RunError(
+                f"{output}: not a pretraining's folder, it holds {foreign[0]!r}; name another "
+                "with --output"
+            )
+        return
+    try:
+        earlier = load_pretrain_config(kept)
+    except ConfigError as error:
+        raise RunError(
+            f"{output}: not a pretraining's folder ({error}); name another with --output"
+        ) from error
+    same = json.loads((output / "inputs.json").read_text(encoding="utf-8")) == inputs
+    if earlier.digest != config.digest or not same:
+        what = "another config" if same else "other manifests"
+        raise RunError(f"{output}: holds a pretraining with {what}; name another with --output")
+
+
+def _claim(output: Path, config: PretrainConfig, inputs: dict[str, str], command: str) -> None:
+    write_json(output / "inputs.json", inputs)
+    write_json(output / "environment.json", environment(command))
+    write_config(output / CONFIG, config)
+
+
+def _prepare(config: PretrainConfig, progress: Progress) -> Lesson:
+    _check_start(config)
+    bank = open_bank(config, Path(config.output).parent, progress.features)
+    if bank.skipped:
+        log.warning("%d recordings cannot be decoded and are left out", len(bank.skipped))
+    members, held_out = divided(bank, config.held_out)
+    teacher = load_teacher(config.teacher, config.floor_db)
+    _check_lengths(config, teacher)
+    torch.manual_seed(config.seed)
+    if config.start is None:
+        student = Backbone(build_student(config.student, teacher), normalise=True)
+    else:
+        student = open_student(config.start, config.student, teacher)
+    crops = [_fixed_crop(bank, members, number, config) for number in range(_MEASURED)]
+    scales = measure(teacher, crops)
+    heard = _held_out_batches(bank, held_out)
+    return Lesson(config, teacher, student, bank, members, heard, scales)
+
+
+def _check_start(config: PretrainConfig) -> None:
+    earlier = heard_by(config.start)
+    while earlier is not None:
+        for corpus in config.never_heard:
+            if corpus in earlier["utterances"]:
+                raise ConfigError(
+                    f"start {config.start!r} has heard corpus {corpus!r}, which is among "
+                    "never_heard; leave out one or the other"
+                )
+        earlier = earlier.get("before")
+
+
+def _check_lengths(config: PretrainConfig, teacher: Teacher) -> None:
+    longest = max(config.front_end.hearing.longest_seconds, config.whole.hearing.longest_seconds)
+    if max(longest, _MEASURED_SECONDS) > teacher.longest_seconds:
+        raise ConfigError(
+            f"crops of {longest:g} s, but the teacher hears {teacher.longest_seconds:g} s at most; "
+            "lower hearing.longest_seconds"
+        )
+
+
+def _fixed_crop(bank: Bank, members: list[int], number: int, config: PretrainConfig) -> Tensor:
+    """A crop as the teacher hears it, for measuring."""
+    size = _MEASURED_SECONDS * RATE
+    hearing = config.whole.hearing
+    draw = np.random.default_rng([config.seed, 2, number])
+    chosen = bank.recording(members[int(draw.integers(len(members)))])
+    stretch = np.resize(chosen, needed(size, hearing))  # repeated until it is long enough
+    return at_level(torch.from_numpy(change(stretch, size, hearing, draw)), config.level)
+
+
+def _held_out_batches(bank: Bank, numbers: list[int]) -> list[Tensor]:
+    """The beginnings of the recordings held out, unchanged, in batches (batch, sample)."""
+    size = _HELD_OUT_SECONDS * RATE
+    clips = [np.resize(bank.recording(number), size).astype(np.float32) for number in numbers]
+    return list(torch.from_numpy(np.stack(clips)).split(_HELD_OUT_BATCH))
+
+
+def _teach(lesson: Lesson, output: Path, progress: Progress) -> None:
+    config = lesson.config
+    metrics: dict[str, Any] = {"hours": lesson.bank.seconds / 3600, "config": config.digest}
+    for number, name in enumerate(_STAGES, start=1):
+        stage: StageConfig = getattr(config, name)
+        if stage.steps:
+            progress.cell(number, len(_STAGES), name.replace("_", " "))
+            metrics[name] = _teach_stage(lesson, name, stage, output, progress)
+    save_student(output / STUDENT, lesson.student, lesson.bank, config)
+    write_json(output / "metrics.json", metrics)
+    for name in _STAGES:
+        shutil.rmtree(output / name / "checkpoints", ignore_errors=True)
+
+
+def _teach_stage(
+    lesson: Lesson, name: str, stage: StageConfig, output: Path, progress: Progress
+) -> dict[str, float]:
+    config, folder = lesson.config, output / name
+    distillation = Distillation(
+        lesson.student,
+        lesson.teacher,
+        lesson.scales,
+        config.level,
+        frame_shift(config.student),
+        whole=name == "whole",
+    )
+    seed = config.seed * len(_STAGES) + _STAGES.index(name)
+    trainer = StageTrainer(
+        distillation,
+        config,
+        stage,
+        Crops(lesson.bank, lesson.members, stage, seed),
+        lesson.held_out,
+        folder / "checkpoints",
+        _callbacks(folder, progress),
+    )
+    trainer.resume_or_start()
+    return trainer.evaluate()
+
+
+def _callbacks(folder: Path, progress: Progress) -> list[TrainerCallback]:
+    return [JsonLines(folder / "log.jsonl"), Steps(progress), tensorboard(folder / "tensorboard")]
+
+
+def save_student(target: Path, student: Backbone, bank: Bank, config: PretrainConfig) -> None:
+    """Write the student in half precision, sealed, with the corpora that it has heard."""
+    heard: dict[str, int] = {}
+    for name in bank.ids:
+        corpus = name.partition("/")[0]
+        heard[corpus] = heard.get(corpus, 0) + 1
+    extractor = Wav2Vec2FeatureExtractor(
+        feature_size=1, sampling_rate=RATE, do_normalize=True, return_attention_mask=True
+    )
+    with sealed_folder(target) as folder:
+        student.network.half().save_pretrained(folder)
+        student.network.float()
+        extractor.save_pretrained(folder)
+        content = {"utterances": heard, "config": config.digest, "start": config.start}
+        before = {} if config.start is None else {"before": heard_by(config.start)}
+        (folder / HEARD).write_text(json.dumps(content | before, indent=1), encoding="utf-8")

@@ -1,0 +1,161 @@
+"""The student: a wav2vec 2.0 network with the teacher's Transformer and a waveform front end.
+
+Whisper's encoder layers and wav2vec 2.0's ``do_stable_layer_norm`` layers are the same
+computation, so the teacher's weights are taken over as they are, and its sinusoidal positions with
+them. What the student must learn is to hear: the waveform CNN and its projection.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phonemo.audio import RATE
+from phonemo.config import StudentConfig
+from phonemo.errors import ConfigError
+from phonemo.model.backbone import Backbone
+from phonemo.model.build import load_backbone
+from phonemo.model.sinusoids import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
+from phonemo.train.pretrain.teacher import Teacher
+
+#: The file beside a student that says what it has heard.
+HEARD = "heard.json"
+#: Phases of each frequency in the first convolution, a quarter of a turn apart.
+_PHASES = 4
+_LOWEST_HZ = 20.0
+_LETTERS = ("q", "k", "v", "out")
+
+
+def build_student(config: StudentConfig, teacher: Teacher) -> SinusoidalWav2Vec2Model:
+    """A student with grafted layers and a front end of sinusoids; it still has to learn.
+
+    Raises:
+        ConfigError: its frames would not be the teacher's.
+    """
+    _check_hop(config, teacher)
+    student = SinusoidalWav2Vec2Model(_shape(config, teacher))
+    with torch.no_grad():
+        _graft(student, teacher)
+        first: Any = student.feature_extractor.conv_layers[0].conv
+        first.weight.copy_(_sinusoids(*first.weight.shape[::2]))
+        first.bias.normal_(std=0.3)
+        projection = student.feature_projection.projection
+        projection.weight.normal_(std=projection.in_features**-0.5)
+    return student
+
+
+def open_student(start: str, config: StudentConfig, teacher: Teacher) -> Backbone:
+    """A student that an earlier pretraining made, to go on from.
+
+    Raises:
+        ModelError: there is none.
+        ConfigError: its frames or its layers are not those of the config and the teacher.
+    """
+    student = Backbone(*load_backbone(start))
+    found, wanted = student.network.config, _shape(config, teacher)
+    for key in ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers"):
+        ours, theirs = getattr(found, key), getattr(wanted, key)
+        if list(np.atleast_1d(ours)) != list(np.atleast_1d(theirs)):
+            raise ConfigError(
+                f"start {start!r}: its {key} is {ours}, the teacher and the config's student have "
+                f"{theirs}; change student, or start from another"
+            )
+    return student
+
+
+def heard_by(start: str | None) -> dict[str, Any] | None:
+    """What the student in a folder has heard, as its pretraining wrote it; None if not known."""
+    if start is None or not (Path(start) / HEARD).is_file():
+        return None
+    found: dict[str, Any] = json.loads((Path(start) / HEARD).read_text(encoding="utf-8"))
+    return found
+
+
+def frame_shift(config: StudentConfig) -> int:
+    """How many frames later the teacher's frame lies that is heard by the student's frame 0.
+
+    The teacher's frame n is centred on sample n x hop; the student's frame 0 on the middle of
+    its receptive field.
+    """
+    field, hop = 1, 1
+    for kernel, stride in zip(config.kernels, config.strides, strict=True):
+        field += (kernel - 1) * hop
+        hop *= stride
+    return round(field / 2 / hop)
+
+
+def _check_hop(config: StudentConfig, teacher: Teacher) -> None:
+    hop = math.prod(config.strides)
+    if hop != teacher.hop:
+        raise ConfigError(
+            f"student.strides multiply to {hop} samples a frame, the teacher has {teacher.hop}"
+        )
+
+
+def _shape(config: StudentConfig, teacher: Teacher) -> SinusoidalWav2Vec2Config:
+    whisper = teacher.encoder.config
+    off: dict[str, Any] = {
+        f"{name}_dropout": 0.0
+        for name in ("hidden", "attention", "activation", "feat_proj", "feat_quantizer", "final")
+    }
+    return SinusoidalWav2Vec2Config(
+        hidden_size=whisper.d_model,
+        num_hidden_layers=teacher.depth,
+        num_attention_heads=whisper.encoder_attention_heads,
+        intermediate_size=whisper.encoder_ffn_dim,
+        conv_dim=(config.channels,) * len(config.kernels),
+        conv_kernel=config.kernels,
+        conv_stride=config.strides,
+        conv_bias=True,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        first_position=frame_shift(config),
+        mask_time_prob=0.0,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+        **off,
+    )
+
+
+def _graft(student: SinusoidalWav2Vec2Model, teacher: Teacher) -> None:
+    layers: Any = student.encoder.layers
+    for old, new in zip(teacher.encoder.layers, layers, strict=True):
+        for letter in _LETTERS:
+            name = f"{letter}_proj"
+            _copy(getattr(old.self_attn, name), getattr(new.attention, name))
+        _copy(old.self_attn_layer_norm, new.layer_norm)
+        _copy(old.final_layer_norm, new.final_layer_norm)
+        _copy(old.fc1, new.feed_forward.intermediate_dense)
+        _copy(old.fc2, new.feed_forward.output_dense)
+    _copy(teacher.encoder.layer_norm, student.encoder.layer_norm)
+
+
+def _copy(old: Any, new: Any) -> None:
+    new.weight.copy_(old.weight)
+    new.bias.copy_(torch.zeros_like(new.bias) if old.bias is None else old.bias)
+
+
+def _sinusoids(channels: int, samples: int) -> Tensor:
+    """Windowed sinusoids (channel, 1, sample), mel-spaced, each of unit norm at 0 Hz.
+
+    They rise by 6 dB an octave above 1 kHz, against the fall of the spectrum of speech.
+    """
+    top = _mel(RATE / 2)
+    mels = torch.linspace(_mel(_LOWEST_HZ), top, channels // _PHASES)
+    hertz = 700 * (torch.pow(10.0, mels / 2595) - 1)
+    seconds = (torch.arange(samples) - samples / 2) / RATE
+    turns = hertz[:, None, None] * seconds + torch.arange(_PHASES)[None, :, None] / _PHASES
+    waves: Tensor = torch.cos(2 * math.pi * turns) * torch.hann_window(samples)
+    waves = waves / waves.norm(dim=-1, keepdim=True)
+    rising: Tensor = waves * (1 + hertz / 1000)[:, None, None]
+    return rising.reshape(-1, 1, samples)
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * math.log10(1 + hertz / 700)
