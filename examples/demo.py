@@ -73,7 +73,8 @@ def fault_of(name: str) -> str:
 
 def trained(config: Any) -> tuple[Path, Path, dict[str, Any]]:
     """The first fold's folder, its model, and its test scores, after training if need be."""
-    from phonemo.train.runner import prepare_experiment, run
+    from phonemo.train.experiment import prepare_experiment
+    from phonemo.train.runner import run
 
     if not Path(config.manifest).is_file():
         with counter("reading EmoDB", quiet=False) as progress:

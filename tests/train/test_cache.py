@@ -13,7 +13,7 @@ import torch
 from phonemo.errors import AudioError
 from phonemo.train import cache as cache_module
 from phonemo.train.cache import build_cache
-from phonemo.train.runner import Experiment, prepare_experiment
+from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.strategies import Boundary, boundary
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 from tests.train.tiny_training import (

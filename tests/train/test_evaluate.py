@@ -16,7 +16,7 @@ from phonemo.scoring import summarise
 from phonemo.train import evaluate
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.evaluate import Outputs, outputs_of, prediction_rows, validation_scores
-from phonemo.train.runner import prepare_experiment
+from phonemo.train.experiment import prepare_experiment
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_cache, make_dataset, make_lively
 

@@ -18,9 +18,9 @@ import phonemo.model
 from phonemo.errors import CheckpointError
 from phonemo.labels import LabelSet
 from phonemo.train import folder as folder_module
+from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.predictor import Predictor
-from phonemo.train.runner import prepare_experiment
 from phonemo.train.seal import SEAL, _write_seal
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes

@@ -14,8 +14,8 @@ from transformers import AutoModel
 
 from phonemo.errors import AudioError, CheckpointError, UsageError
 from phonemo.train import predictor as predictor_module
+from phonemo.train.experiment import prepare_experiment
 from phonemo.train.predictor import Predictor
-from phonemo.train.runner import prepare_experiment
 from tests.tiny_nets import make_backbone_folder, make_network
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained

@@ -11,8 +11,9 @@ import torch
 from phonemo.config import TrainConfig
 from phonemo.errors import ConfigError
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import load_trained, save_trained
-from phonemo.train.runner import prepare_experiment, run
+from phonemo.train.runner import run
 from phonemo.train.strategies import STRATEGIES, Boundary, boundary, freeze, will_learn
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes

@@ -19,9 +19,10 @@ from phonemo.train import trainer as trainer_module
 from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.callbacks import read_log
 from phonemo.train.evaluate import outputs_of, prediction_rows
+from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import load_trained
 from phonemo.train.records import read_rows
-from phonemo.train.runner import prepare_experiment, run
+from phonemo.train.runner import run
 from phonemo.train.sampler import LengthGroupedSampler
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes

@@ -16,8 +16,8 @@ from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.batches import Draws, SpeechDataset
 from phonemo.train.cache import FeatureCache, build_cache
+from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.folder import save_trained
-from phonemo.train.runner import Experiment, prepare_experiment
 from phonemo.train.strategies import boundary
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 

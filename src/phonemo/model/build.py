@@ -84,6 +84,8 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
         raise ModelError(
             f"backbone {name!r}: {found}; name a folder with config.json and model.safetensors"
         ) from error
+    if config.model_type == PhonemoConfig.model_type:
+        return _trained_backbone(name, layers)
     _check_kind(name, config, layers)
     config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
     with quiet_transformers():
@@ -100,6 +102,22 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
             f"backbone {name!r}: {len(missing)} weights are missing, as {missing[0]!r}"
         )
     return network, _wants_normalising(path, where)
+
+
+def _trained_backbone(name: str, layers: int | None) -> tuple[nn.Module, bool]:
+    """The backbone of a trained phonemo model, cut to so many layers."""
+    with quiet_transformers():
+        try:
+            trained = PhonemoForAudioClassification.from_pretrained(name, dtype=torch.float32)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
+    network: Any = trained.backbone.network
+    _check_kind(name, network.config, layers)
+    if layers is not None:
+        del network.encoder.layers[layers:]
+        network.config.num_hidden_layers = layers
+    return network, trained.backbone.normalise
 
 
 def feature_extractor() -> Wav2Vec2FeatureExtractor:

@@ -15,9 +15,9 @@ from phonemo.labels import LabelSet
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of, prediction_rows
+from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import Trained, load_trained, overlap
 from phonemo.train.records import CONFIG, read_rows, write_json, write_rows
-from phonemo.train.runner import prepare_experiment
 
 BATCH = 16
 Told = Callable[[int, int], None]

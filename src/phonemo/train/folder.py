@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,17 +73,12 @@ def save_trained(
             _save_shards(folder, state, frozen_backbone)
 
 
-def provenance_of(corpus: str, utterances: Iterable[Utterance]) -> dict[str, Any]:
-    """What a model has seen, training and validation: corpus, speakers, hashes of the ids.
+def provenance_of(parts: Mapping[str, Iterable[Utterance]]) -> dict[str, Any]:
+    """What a model was trained on and validated with: speakers, hashes of the ids, by corpus.
 
     Kept in the model folder, so that testing a model on what it was trained on is noticed.
     """
-    rows = list(utterances)
-    return {
-        "corpus": corpus,
-        "speakers": sorted({one.speaker for one in rows if one.speaker}),
-        "utterances": sorted(_trace(corpus, one) for one in rows),
-    }
+    return {"corpora": {corpus: _seen(corpus, list(rows)) for corpus, rows in parts.items()}}
 
 
 def overlap(folder: Path, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
@@ -91,13 +86,20 @@ def overlap(folder: Path, corpus: str, utterances: Iterable[Utterance]) -> tuple
     path = folder / PROVENANCE
     if not path.is_file():
         return 0, []
-    seen = json.loads(path.read_text(encoding="utf-8"))
-    if seen["corpus"] != corpus:
+    seen = json.loads(path.read_text(encoding="utf-8"))["corpora"].get(corpus)
+    if seen is None:
         return 0, []
     rows = list(utterances)
     known = set(seen["utterances"])
     speakers = {one.speaker for one in rows if one.speaker} & set(seen["speakers"])
     return sum(_trace(corpus, one) in known for one in rows), sorted(speakers)
+
+
+def _seen(corpus: str, rows: Sequence[Utterance]) -> dict[str, Any]:
+    return {
+        "speakers": sorted({one.speaker for one in rows if one.speaker}),
+        "utterances": sorted(_trace(corpus, one) for one in rows),
+    }
 
 
 def _trace(corpus: str, one: Utterance) -> str:

@@ -107,9 +107,13 @@ def environment(command: str) -> dict[str, Any]:
 
 
 def fold_metrics(
-    cell: Cell, rows: Sequence[Mapping[str, Any]], labels: LabelSet, state: Any
+    cell: Cell,
+    rows: Sequence[Mapping[str, Any]],
+    labels: LabelSet,
+    state: Any,
+    extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The metrics.json of one fold with one seed."""
+    """The metrics.json of one fold with one seed; ``extra`` are results on other corpora."""
     results = summarise(rows, labels)
     return {
         "fold": cell.fold.name,
@@ -120,6 +124,7 @@ def fold_metrics(
         "steps": state.global_step,
         "epochs": state.epoch,
         "results": results,
+        **({"extra": dict(extra)} if extra else {}),
     }
 
 

@@ -13,29 +13,26 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-from phonemo.config import ProtocolConfig, RunConfig
+from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
-from phonemo.corpora.leakage import forbid, measure
-from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
-from phonemo.corpora.phonemes import PhonemeInventory, make_inventory
-from phonemo.corpora.splits import make_split
+from phonemo.corpora.manifest import Utterance
 from phonemo.errors import ProtocolError, RunError
-from phonemo.labels import LabelSet
 from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.scoring import summarise
-from phonemo.train.batches import Draws, SpeechDataset, Targets
+from phonemo.train.batches import Draws, SpeechDataset
 from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
-from phonemo.train.evaluate import outputs_of, prediction_rows
-from phonemo.train.folder import provenance_of, save_trained
+from phonemo.train.evaluate import outputs_of, phoneme_scores, prediction_rows
+from phonemo.train.experiment import Experiment, prepare_experiment
+from phonemo.train.folder import load_trained, provenance_of, save_trained
 from phonemo.train.records import (
     discard_run,
     fold_metrics,
@@ -47,26 +44,13 @@ from phonemo.train.records import (
     write_rows,
     write_run_plots,
 )
+from phonemo.train.seal import SEAL
 from phonemo.train.strategies import boundary
+from phonemo.train.takeover import take_over
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 from phonemo.whole import locked
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A config with its data, read and divided."""
-
-    config: RunConfig
-    manifest: Manifest
-    utterances: dict[str, Utterance]
-    targets: Targets
-    split: Split
-
-    def part(self, ids: Sequence[str]) -> list[Utterance]:
-        """The utterances of these ids."""
-        return [self.utterances[one] for one in ids]
 
 
 @dataclass(frozen=True)
@@ -116,9 +100,13 @@ def _run(
     config, output = experiment.config, Path(experiment.config.output)
     model = _network(experiment, config.seeds[0])
     inputs = {
-        "manifest": hashlib.sha256(Path(config.manifest).read_bytes()).hexdigest(),
+        "manifest": _sha256(config.manifest),
         "backbone": backbone_digest(model),
     }
+    for extra in config.extra:
+        inputs[f"extra {extra.manifest}"] = _sha256(extra.manifest)
+    if config.model.start is not None:
+        inputs["start"] = _sha256(Path(config.model.start) / SEAL)
     open_run(output, config, experiment.split, inputs, command)
     cache = _cache(experiment, model, progress)
     cells = [
@@ -133,35 +121,6 @@ def _run(
         shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
         progress.scores(json.loads((cell.folder / "metrics.json").read_text(encoding="utf-8")))
     return collect(experiment, command)
-
-
-def prepare_experiment(config: RunConfig) -> Experiment:
-    """Read the manifest, leave out what has no label, divide the rest, and refuse leaks."""
-    manifest = read_manifest(config.manifest)
-    labels = LabelSet(config.labels.names, config.labels.merge)
-    chosen = [_merged(one, labels) for one in manifest.utterances if one.emotion in labels]
-    if not chosen:
-        found = sorted({one.emotion or "none" for one in manifest.utterances})
-        raise ProtocolError(
-            f"{config.manifest}: no utterance has one of the labels {labels}; "
-            f"found: {', '.join(found)}"
-        )
-    unheard = sorted(set(labels.names) - {one.emotion for one in chosen if one.emotion})
-    if unheard:
-        raise ProtocolError(
-            f"{config.manifest}: no utterance has the label {unheard[0]!r}; "
-            "leave it out of labels.names, or merge another into it with labels.merge"
-        )
-    left_out = len(manifest.utterances) - len(chosen)
-    split = _divided(manifest, chosen, config.protocol)
-    if left_out:
-        note = f"{left_out} of {len(manifest.utterances)} utterances have none of the labels"
-        split = replace(split, notes=(*split.notes, f"{note} and are left out"))
-    forbid(measure(chosen, split), config.protocol)
-    for note in split.notes:
-        log.warning(note)
-    targets = Targets(labels, _inventory(config, labels, chosen))
-    return Experiment(config, manifest, {one.id: one for one in chosen}, targets, split)
 
 
 def collect(experiment: Experiment, command: str) -> dict[str, Any]:
@@ -193,44 +152,6 @@ def collect(experiment: Experiment, command: str) -> dict[str, Any]:
     return metrics
 
 
-def _merged(one: Utterance, labels: LabelSet) -> Utterance:
-    """The utterance under the name its emotion is counted by, for balance and stratification."""
-    return one.model_copy(update={"emotion": labels.merged(one.emotion or "")})
-
-
-def _divided(manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
-    """Folds over the chosen utterances; published folds name others too, which are left out."""
-    if not protocol.name.startswith("published"):
-        return make_split(chosen, protocol)
-    split = make_split(manifest.utterances, protocol)
-    ids = {one.id for one in chosen}
-    folds = tuple(
-        Fold(fold.name, *(tuple(one for one in part if one in ids) for part in fold.parts.values()))
-        for fold in split.folds
-    )
-    empty = [fold.name for fold in folds if not all(fold.parts.values())]
-    if empty:
-        raise ProtocolError(f"{empty[0]}: a part has no utterance with one of the labels")
-    return replace(split, folds=folds)
-
-
-def _inventory(
-    config: RunConfig, labels: LabelSet, utterances: Sequence[Utterance]
-) -> PhonemeInventory | None:
-    auxiliary = config.model.auxiliary
-    if auxiliary is None:
-        return None
-    transcripts = [one.transcript for one in utterances if one.transcript]
-    inventory = make_inventory(auxiliary.inventory, auxiliary.alphabet, labels.names, transcripts)
-    with_target = sum(one.phonemes is not None for one in utterances)
-    if auxiliary.inventory != "characters" and with_target == 0:
-        raise ProtocolError(
-            f"{config.manifest}: no utterance has phonemes, which the auxiliary task needs; "
-            "prepare the corpus with phonemes, or set model.auxiliary=null"
-        )
-    return inventory
-
-
 def _chosen(split: Split, names: Sequence[str]) -> list[Fold]:
     known = {fold.name: fold for fold in split.folds}
     strays = [name for name in names if name not in known]
@@ -245,7 +166,11 @@ def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification
     inventory = experiment.targets.inventory
     rank = config.train.lora_rank if config.train.strategy == "lora" else None
     symbols = None if inventory is None else inventory.to_json()
-    return build_network(config.model, experiment.targets.labels, symbols, rank)
+    labels = experiment.targets.labels
+    network = build_network(config.model, labels, symbols, rank)
+    if config.model.start is not None:
+        take_over(network, labels, inventory, load_trained(config.model.start))
+    return network
 
 
 def _cache(
@@ -261,7 +186,7 @@ def _cache(
         Path(config.output).parent / "cache",
         model,
         experiment.manifest,
-        list(experiment.utterances.values()),
+        [*experiment.utterances.values(), *experiment.extras.utterances],
         where,
         progress.features,
     )
@@ -289,15 +214,38 @@ def _train_cell(
     shared = None
     if config.train.strategy == "frozen":
         shared = Path(config.output) / "backbone.safetensors"
-    seen = experiment.part([*cell.fold.train, *cell.fold.validation])
-    provenance = provenance_of(experiment.manifest.header.corpus, seen)
+    provenance = provenance_of(_seen(experiment, cell.fold))
     save_trained(cell.folder / "model", model, experiment.targets.labels, shared, provenance)
     found = outputs_of(model, test, config.train.batch_size)
     labels, inventory = experiment.targets.labels, experiment.targets.inventory
     rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed)
     write_rows(cell.folder / "predictions.jsonl", rows)
     write_fold_plots(cell.folder, trainer.state, config.train.select_by)
-    write_json(cell.folder / "metrics.json", fold_metrics(cell, rows, labels, trainer.state))
+    extra = _extra_phonemes(experiment, model, cache)
+    write_json(cell.folder / "metrics.json", fold_metrics(cell, rows, labels, trainer.state, extra))
+
+
+def _extra_phonemes(
+    experiment: Experiment, model: PhonemoForAudioClassification, cache: FeatureCache | None
+) -> dict[str, Any]:
+    """By extra corpus, the phoneme errors on its speakers that were held out."""
+    found = {}
+    for corpus, rows in experiment.extras.held_out.items():
+        dataset = SpeechDataset(experiment.manifest, rows, experiment.targets, cache)
+        outputs = outputs_of(model, dataset, experiment.config.train.batch_size)
+        speakers = len({one.speaker for one in rows})
+        found[corpus] = phoneme_scores(outputs) | {"utterances": len(rows), "speakers": speakers}
+    return found
+
+
+def _seen(experiment: Experiment, fold: Fold) -> dict[str, list[Utterance]]:
+    """By corpus, what a fold's model learns from or is chosen by."""
+    main = experiment.part([*fold.train, *fold.validation])
+    found = {experiment.manifest.header.corpus: main}
+    for one in experiment.extras.train:
+        corpus, _, name = one.id.partition("/")
+        found.setdefault(corpus, []).append(one.model_copy(update={"id": name}))
+    return found
 
 
 def _parts(
@@ -307,7 +255,7 @@ def _parts(
     training, validation, test = (
         SpeechDataset(
             experiment.manifest,
-            experiment.part(ids),
+            experiment.part(ids) + (list(experiment.extras.train) if part == "train" else []),
             experiment.targets,
             cache,
             draws if part == "train" else None,
@@ -315,6 +263,13 @@ def _parts(
         for part, ids in cell.fold.parts.items()
     )
     return training, validation, test
+
+
+def _sha256(path: str | Path) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _callbacks(cell: Cell, progress: Progress) -> list[TrainerCallback]:

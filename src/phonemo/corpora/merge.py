@@ -1,0 +1,68 @@
+"""Several manifests as one: names that were unique in their corpus stay so beside the others'."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from phonemo.corpora.manifest import (
+    Header,
+    Manifest,
+    Utterance,
+    read_manifest,
+    write_manifest,
+)
+from phonemo.errors import ManifestError
+from phonemo.version import __version__
+
+
+def named_apart(manifest: Manifest, one: Utterance) -> Utterance:
+    """An utterance whose id, speaker, session and dialog begin with its corpus.
+
+    Its file is absolute, so that it can stand in any manifest.
+    """
+    corpus = manifest.header.corpus
+    names = {name: getattr(one, name) for name in ("id", "speaker", "session", "dialog")}
+    update = {name: f"{corpus}/{value}" for name, value in names.items() if value is not None}
+    path = manifest.audio_path(one).resolve().as_posix()
+    return one.model_copy(update={**update, "file": path})
+
+
+def merge(paths: Sequence[Path], output: Path) -> Manifest:
+    """Write one manifest with all utterances of several, each named with its corpus.
+
+    Args:
+        paths: two manifests or more, each of another corpus.
+        output: the manifest to write; its audio paths are relative to its folder.
+
+    Raises:
+        ManifestError: fewer than two, or two of one corpus, whose names would clash.
+    """
+    if len(paths) < 2:
+        raise ManifestError(f"{len(paths)} manifest to merge; two or more are wanted")
+    manifests = [read_manifest(path) for path in paths]
+    names = [manifest.header.corpus for manifest in manifests]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ManifestError(f"two manifests are of the corpus {twice!r}; merge one of them")
+    rows = [named_apart(manifest, one) for manifest in manifests for one in manifest.utterances]
+    header = Header(
+        corpus="+".join(names),
+        root=".",
+        partial=any(manifest.header.partial for manifest in manifests),
+        skipped={
+            f"{manifest.header.corpus}: {reason}": count
+            for manifest in manifests
+            for reason, count in manifest.header.skipped.items()
+        },
+        phonemo=__version__,
+    )
+    write_manifest(output, header, [_from(output, one) for one in rows])
+    return read_manifest(output)
+
+
+def _from(output: Path, one: Utterance) -> Utterance:
+    """Its file as it is found from the manifest's own folder, so that both can move together."""
+    path = Path(os.path.relpath(one.file, output.resolve().parent)).as_posix()
+    return one.model_copy(update={"file": path})

@@ -1,0 +1,96 @@
+"""Other corpora that join the training part of every fold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from phonemo.config import ExtraConfig
+from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.merge import named_apart
+from phonemo.errors import LeakageError, ProtocolError
+from phonemo.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Utterances of other corpora; ids and speakers begin with the corpus, files are absolute.
+
+    Attributes:
+        train: learnt from in every fold.
+        held_out: by corpus, utterances of speakers that are never learnt from.
+        notes: what belongs beside every result.
+    """
+
+    train: tuple[Utterance, ...] = ()
+    held_out: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """All of them."""
+        return (*self.train, *(one for part in self.held_out.values() for one in part))
+
+
+def read_extras(
+    configs: Sequence[ExtraConfig], main: Manifest, labels: LabelSet, phonemes: bool
+) -> Extras:
+    """Read the extra corpora of a config.
+
+    Args:
+        configs: which, and how many speakers stay out.
+        main: the corpus that is tested; nothing of it may come in by this door.
+        labels: an utterance with none of these emotions has only its phonemes to teach.
+        phonemes: whether the network learns phonemes.
+
+    Raises:
+        LeakageError: an extra corpus is the main one, or shares its recordings.
+        ProtocolError: nothing is left to learn from, or too many speakers are held out.
+    """
+    train: list[Utterance] = []
+    held_out: dict[str, tuple[Utterance, ...]] = {}
+    notes: list[str] = []
+    for config in configs:
+        manifest = read_manifest(config.manifest)
+        _forbid_main(config.manifest, manifest, main)
+        useful = [named_apart(manifest, one) for one in manifest.utterances]
+        useful = [one for one in useful if one.emotion in labels or (phonemes and one.phonemes)]
+        away = _speakers_out(useful, config)
+        learnt = [one for one in useful if one.speaker not in away]
+        if not learnt:
+            raise ProtocolError(f"{config.manifest}: no utterance has anything to learn from")
+        train += learnt
+        corpus = manifest.header.corpus
+        if away:
+            held_out[corpus] = tuple(one for one in useful if one.speaker in away)
+        kept = f", {len(away)} speakers held out for phonemes" if away else ""
+        notes.append(f"trained also on {len(learnt)} utterances of {corpus}{kept}")
+    return Extras(tuple(train), held_out, tuple(notes))
+
+
+def _forbid_main(path: str, manifest: Manifest, main: Manifest) -> None:
+    tested = {main.audio_path(one).resolve() for one in main.utterances}
+    shared = sum(manifest.audio_path(one).resolve() in tested for one in manifest.utterances)
+    same = manifest.header.corpus == main.header.corpus != "csv"
+    if shared or same:
+        what = f"shares {shared} recordings with" if shared else "is of the same corpus as"
+        raise LeakageError(
+            f"extra manifest {path} {what} {main.path}, which is tested; "
+            "take another corpus, or leave it out of extra"
+        )
+
+
+def _speakers_out(utterances: Iterable[Utterance], config: ExtraConfig) -> set[str]:
+    """Speakers to leave out, chosen by their names alone."""
+    speakers = sorted({one.speaker for one in utterances if one.speaker}, key=_order)
+    if config.held_out_speakers >= max(1, len(speakers)):
+        raise ProtocolError(
+            f"{config.manifest}: held_out_speakers is {config.held_out_speakers}, "
+            f"but it has {len(speakers)} speakers"
+        )
+    return set(speakers[: config.held_out_speakers])
+
+
+def _order(speaker: str) -> bytes:
+    return hashlib.sha256(speaker.encode()).digest()

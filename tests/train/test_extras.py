@@ -1,0 +1,114 @@
+"""Other corpora in the training part: what comes in, what stays out, what is said of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from phonemo.config import RunConfig
+from phonemo.corpora.manifest import read_manifest, write_manifest
+from phonemo.errors import LeakageError, ProtocolError
+from phonemo.train.experiment import prepare_experiment
+from phonemo.train.folder import overlap
+from phonemo.train.runner import run
+from tests.train.tiny_run import make_config, make_corpus, with_changes
+
+
+def other_corpus(folder: Path, **update: object) -> Path:
+    """The beeps again, as recordings of other speakers of a corpus with another name."""
+    path = make_corpus(folder)
+    manifest = read_manifest(path)
+    rows = [one.model_copy(update=update) for one in manifest.utterances]
+    write_manifest(path, manifest.header.model_copy(update={"corpus": "chirps"}), rows)
+    return path
+
+
+def with_extra(folder: Path, path: Path, held_out: int = 0) -> RunConfig:
+    extra = [{"manifest": str(path), "held_out_speakers": held_out}]
+    return with_changes(make_config(folder), extra=extra)
+
+
+def test_their_names_say_the_corpus_and_their_files_are_found(tmp_path: Path) -> None:
+    path = other_corpus(tmp_path / "other")
+    experiment = prepare_experiment(with_extra(tmp_path, path))
+    assert len(experiment.extras.train) == 24
+    one = experiment.extras.train[0]
+    assert (one.id, one.speaker) == ("chirps/s1-anger-0", "chirps/s1")
+    found = experiment.manifest.audio_path(one)
+    assert found == (path.parent / "s1-anger-0.wav").resolve()
+    assert "trained also on 24 utterances of chirps" in experiment.split.notes
+
+
+def test_they_are_in_no_fold(tmp_path: Path) -> None:
+    experiment = prepare_experiment(with_extra(tmp_path, other_corpus(tmp_path / "other")))
+    for fold in experiment.split.folds:
+        assert not any(one.startswith("chirps/") for part in fold.parts.values() for one in part)
+
+
+def test_held_out_speakers_are_not_learnt_from(tmp_path: Path) -> None:
+    experiment = prepare_experiment(with_extra(tmp_path, other_corpus(tmp_path / "other"), 1))
+    away = {one.speaker for one in experiment.extras.held_out["chirps"]}
+    assert len(away) == 1
+    assert away.isdisjoint(one.speaker for one in experiment.extras.train)
+    assert len(experiment.extras.train) == 18
+
+
+def test_without_a_known_emotion_they_teach_phonemes_or_nothing(tmp_path: Path) -> None:
+    path = other_corpus(tmp_path / "other", emotion=None)
+    config = with_extra(tmp_path, path)
+    assert len(prepare_experiment(config).extras.train) == 24
+    with pytest.raises(ProtocolError, match="anything to learn from"):
+        prepare_experiment(with_changes(config, model={"auxiliary": None}))
+
+
+def test_the_tested_corpus_does_not_come_in_by_this_door(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    with pytest.raises(LeakageError, match="shares 24 recordings with"):
+        prepare_experiment(with_extra(tmp_path, Path(config.manifest)))
+    copy = make_corpus(tmp_path / "copy")  # other files of the same corpus
+    with pytest.raises(LeakageError, match="is of the same corpus as"):
+        prepare_experiment(with_extra(tmp_path, copy))
+
+
+def test_a_renamed_copy_of_the_manifest_is_found_by_its_recordings(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    manifest = read_manifest(config.manifest)
+    renamed = Path(config.manifest).with_name("renamed.jsonl")
+    header = manifest.header.model_copy(update={"corpus": "innocent"})
+    write_manifest(renamed, header, manifest.utterances[:5])
+    with pytest.raises(LeakageError, match="shares 5 recordings"):
+        prepare_experiment(with_extra(tmp_path, renamed))
+
+
+def test_not_all_speakers_can_be_held_out(tmp_path: Path) -> None:
+    with pytest.raises(ProtocolError, match="held_out_speakers is 4, but it has 4 speakers"):
+        prepare_experiment(with_extra(tmp_path, other_corpus(tmp_path / "other"), 4))
+
+
+def test_a_run_learns_from_them_and_says_so(tmp_path: Path) -> None:
+    config = with_extra(tmp_path, other_corpus(tmp_path / "other"), 1)
+    metrics = run(config, "phonemo train", folds=["speaker-s1"])
+    assert "trained also on 18 utterances of chirps" in metrics["protocol_note"]
+    home = Path(config.output) / "seed-1" / "speaker-s1"
+    fold = json.loads((home / "metrics.json").read_text(encoding="utf-8"))
+    found = fold["extra"]["chirps"]
+    assert found["utterances"] == 6
+    assert found["speakers"] == 1
+    assert found["per"] >= 0
+    learnt = prepare_experiment(config).extras.train
+    own = [one.model_copy(update={"id": one.id.partition("/")[2]}) for one in learnt]
+    assert overlap(home / "model", "chirps", own)[0] == 18
+    assert overlap(home / "model", "beeps", own)[0] > 0  # the same names in the main corpus
+    assert overlap(home / "model", "other", own) == (0, [])
+
+
+def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:
+    path = other_corpus(tmp_path / "other")
+    config = with_extra(tmp_path, path)
+    run(config, "phonemo train", folds=["speaker-s1"])
+    manifest = read_manifest(path)
+    write_manifest(path, manifest.header, manifest.utterances[:-1])
+    with pytest.raises(Exception, match="changed since this run was begun"):
+        run(config, "phonemo train", folds=["speaker-s2"])
