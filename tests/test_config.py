@@ -62,6 +62,7 @@ OTHERS: dict[str, Any] = {
     "model.layers": 3,
     "train.augment.noise_snr_db": 10.0,
     "train.save_steps": 50,
+    "extra": [{"manifest": "other.jsonl"}],
     "labels.names": ["neutral", "anger"],
     "labels.merge": {},
     "seeds": [1, 2, 3],
@@ -318,6 +319,8 @@ def test_the_digest_is_the_hash_of_the_resolved_values(path: Path) -> None:
     data = json.loads(config.model_dump_json())
     del data["output"], data["threads"]
     del data["train"]["save_steps"], data["train"]["keep_checkpoints"]
+    # these came later: configs that do without them keep their names
+    del data["extra"], data["model"]["start"]
     text = json.dumps(data, sort_keys=True)
     assert config.digest == hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -1,33 +1,18 @@
-"""The config: frozen, typed data with a sentence under each field; YAML in, YAML out.
-
-Nothing in a config names a class or a path to import: a choice is a name from a closed list.
-"""
+"""The config of an experiment: data, protocol, network, training."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from phonemo.errors import ConfigError
-from phonemo.whole import write_whole
+from phonemo.config.section import Section, digest_of
 
 Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
 Alphabet = Literal["arpabet", "ipa"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-class LabelsConfig(_Section):
+class LabelsConfig(Section):
     """Which emotions are told apart."""
 
     names: tuple[str, ...]
@@ -36,7 +21,7 @@ class LabelsConfig(_Section):
     """Emotions counted as another one, such as excited: happiness."""
 
 
-class ProtocolConfig(_Section):
+class ProtocolConfig(Section):
     """How utterances are divided into train, validation and test."""
 
     name: Literal[
@@ -61,7 +46,7 @@ class ProtocolConfig(_Section):
     """Seed for the order of the units and, in random-leaky, of the utterances."""
 
 
-class AuxiliaryConfig(_Section):
+class AuxiliaryConfig(Section):
     """The task that is trained beside the emotion."""
 
     task: Literal["phonemes"] = "phonemes"
@@ -76,11 +61,13 @@ class AuxiliaryConfig(_Section):
     """What each utterance's CTC loss is divided by before the mean over the batch."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The network, from backbone to heads."""
 
     backbone: str
-    """A folder that transformers can open, or a hub id such as facebook/wav2vec2-base."""
+    """A folder that transformers can open, a phonemo model, or a hub id: facebook/wav2vec2-base."""
+    start: str | None = None
+    """A phonemo model whose weights are taken over, outputs by name; null starts fresh heads."""
     layers: int | None = Field(default=None, ge=1)
     """How many Transformer layers of the backbone are used, from the bottom; null uses all."""
     acoustic: Literal["cnn", "lower_mix"] = "cnn"
@@ -105,7 +92,7 @@ class ModelConfig(_Section):
     """The auxiliary task; null is the single-task arm and builds no head."""
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Random changes to training audio, drawn by (seed, epoch, utterance id)."""
 
     gain_db: float = Field(default=0.0, ge=0)
@@ -129,7 +116,7 @@ class AugmentConfig(_Section):
         return self.gain_db > 0 or self.noise_snr_db is not None or self.speed > 0
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How the network is trained."""
 
     strategy: Literal["frozen", "freeze_cnn", "full", "top_k", "gradual", "lora"] = "freeze_cnn"
@@ -178,7 +165,16 @@ class TrainConfig(_Section):
     """Keep the output of frozen lower layers on disk."""
 
 
-class RunConfig(_Section):
+class ExtraConfig(Section):
+    """Another corpus that is learnt from besides; it is never tested for emotions."""
+
+    manifest: str
+    """A manifest written by: phonemo prepare; of another corpus than the run's own."""
+    held_out_speakers: int = Field(default=0, ge=0)
+    """Speakers never learnt from; every fold reports the phoneme error rate on them."""
+
+
+class RunConfig(Section):
     """One experiment: data, protocol, network, training."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -187,6 +183,8 @@ class RunConfig(_Section):
     """A manifest written by: phonemo prepare."""
     output: str
     """The run folder."""
+    extra: tuple[ExtraConfig, ...] = ()
+    """Other corpora whose utterances join the training part of every fold."""
     labels: LabelsConfig
     """Which emotions are told apart."""
     protocol: ProtocolConfig = ProtocolConfig()
@@ -210,82 +208,14 @@ class RunConfig(_Section):
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this config; what changes no result is left out."""
-        kept = {"keep_checkpoints", "save_steps"}
-        data = self.model_dump(
-            mode="json", exclude={"output": True, "threads": True, "train": kept}
-        )
-        text = json.dumps(data, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a YAML config; ``overrides`` are KEY=VALUE with dotted keys, VALUE as YAML.
-
-    Raises:
-        ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
-    """
-    path = Path(path)
-    data = _read_yaml(path)
-    for override in overrides:
-        _override(data, override)
-    try:
-        return RunConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {_first_fault(error)}") from error
-
-
-def write_config(path: Path, config: RunConfig) -> None:
-    """Write the resolved config as YAML."""
-    data = config.model_dump(mode="json")
-    write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such config file")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not YAML ({reason})") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is wanted, found {type(data).__name__}")
-    return data
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, found, text = override.partition("=")
-    if not found or not key:
-        raise ConfigError(f"override {override!r}: KEY=VALUE is wanted, such as train.epochs=5")
-    *parents, last = key.split(".")
-    for parent in parents:
-        branch = data.setdefault(parent, {})
-        if not isinstance(branch, dict):
-            raise ConfigError(f"override {override!r}: {parent!r} has no keys below it")
-        data = branch
-    try:
-        data[last] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"override {override!r}: the value is not YAML") from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {where!r}; known keys: {', '.join(_known_keys(fault['loc'][:-1]))}"
-    if fault["type"] == "missing":
-        return f"key {where!r} is missing"
-    return f"key {where!r}: {fault['msg']} (found {fault['input']!r})"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = RunConfig
-    for part in location:
-        section = _section_of(section.model_fields[str(part)].annotation)
-    return list(section.model_fields)
-
-
-def _section_of(annotation: Any) -> Any:
-    options = getattr(annotation, "__args__", (annotation,))
-    return next(one for one in options if isinstance(one, type) and issubclass(one, BaseModel))
+        without: dict[str, Any] = {
+            "output": True,
+            "threads": True,
+            "train": {"keep_checkpoints", "save_steps"},
+        }
+        # Fields that came later leave the names of earlier configs as they were.
+        if not self.extra:
+            without["extra"] = True
+        if self.model.start is None:
+            without["model"] = {"start"}
+        return digest_of(self, without)

@@ -1,0 +1,102 @@
+"""YAML in, YAML out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from phonemo.config.pretrain import PretrainConfig
+from phonemo.config.run import RunConfig
+from phonemo.config.section import Section
+from phonemo.errors import ConfigError
+from phonemo.whole import write_whole
+
+Kind = TypeVar("Kind", bound=Section)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read the config of an experiment; see ``load_section``."""
+    return load_section(path, overrides, RunConfig)
+
+
+def load_pretrain_config(path: str | Path, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Read the config of a pretraining; see ``load_section``."""
+    return load_section(path, overrides, PretrainConfig)
+
+
+def load_section(path: str | Path, overrides: Sequence[str], kind: type[Kind]) -> Kind:
+    """Read a YAML config; ``overrides`` are KEY=VALUE with dotted keys, VALUE as YAML.
+
+    Raises:
+        ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
+    """
+    path = Path(path)
+    data = _read_yaml(path)
+    for override in overrides:
+        _override(data, override)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_fault(error, kind)}") from error
+
+
+def write_config(path: Path, config: Section) -> None:
+    """Write the resolved config as YAML."""
+    data = config.model_dump(mode="json")
+    write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such config file")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not YAML ({reason})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a mapping of keys is wanted, found {type(data).__name__}")
+    return data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, found, text = override.partition("=")
+    if not found or not key:
+        raise ConfigError(f"override {override!r}: KEY=VALUE is wanted, such as train.epochs=5")
+    *parents, last = key.split(".")
+    for parent in parents:
+        branch = data.setdefault(parent, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} has no keys below it")
+        data = branch
+    try:
+        data[last] = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"override {override!r}: the value is not YAML") from error
+
+
+def _first_fault(error: ValidationError, kind: type[Section]) -> str:
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = ", ".join(_known_keys(fault["loc"][:-1], kind))
+        return f"unknown key {where!r}; known keys: {known}"
+    if fault["type"] == "missing":
+        return f"key {where!r} is missing"
+    return f"key {where!r}: {fault['msg']} (found {fault['input']!r})"
+
+
+def _known_keys(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:
+    section: Any = kind
+    for part in location:
+        section = _section_of(section.model_fields[str(part)].annotation)
+    return list(section.model_fields)
+
+
+def _section_of(annotation: Any) -> Any:
+    options = getattr(annotation, "__args__", (annotation,))
+    return next(one for one in options if isinstance(one, type) and issubclass(one, BaseModel))
