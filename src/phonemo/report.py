@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.errors import ResultError
 from phonemo.plots import plot_confusion, plot_learning_curves, plot_reliability
-from phonemo.scoring import GroupScore, Results, Score, natural_order
+from phonemo.scoring import BoundaryScore, GroupScore, Results, Score, natural_order
 from phonemo.whole import write_whole
 
 __all__ = [
@@ -124,6 +124,8 @@ def results_lines(results: Mapping[str, Any]) -> list[str]:
     )
     if found.phonemes is not None:
         lines.append(f"  PER      {_per_cent(found.phonemes.per)} %")
+    if found.boundaries is not None:
+        lines.append(f"  boundaries: {_boundaries(found.boundaries)}")
     lines.append(
         f"  {found.utterances} utterances, {found.speakers_count} speakers; "
         f"recalls: {_recalls(found)} %"
@@ -330,6 +332,7 @@ def _facts(run: Metrics) -> str:
         f"intervals: {found.interval.samples} resamples of {found.interval.clusters} clusters "
         f"({_plain(found.interval.unit)})",
         *_phoneme_facts(found),
+        *([] if found.boundaries is None else [f"boundaries: {_boundaries(found.boundaries)}"]),
     ]
     if not found.seeds_agree:
         facts.append(f"**{UNEVEN}**")
@@ -344,6 +347,14 @@ def _phoneme_facts(found: Results) -> list[str]:
         f"phonemes: PER {_per_cent(one.per)} % of {one.tokens} tokens ({one.substitutions} "
         f"substitutions, {one.deletions} deletions, {one.insertions} insertions)"
     ]
+
+
+def _boundaries(one: BoundaryScore) -> str:
+    return (
+        f"median {one.median_ms:.0f} ms ({_per_cent(one.within_20_ms)} % within 20 ms, "
+        f"{_per_cent(one.within_40_ms)} % within 40 ms) of {one.boundaries} in "
+        f"{one.utterances} utterances with hand-made times"
+    )
 
 
 def _fold_table(found: Results) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phonemo import metrics
+from phonemo.boundaries import summarise_errors
 from phonemo.errors import ResultError
 from phonemo.labels import LabelSet
 from phonemo.metrics import Counts
@@ -121,6 +122,20 @@ class PhonemeScore(_Part):
     """Rows with a reference, seeds counted apart."""
 
 
+class BoundaryScore(_Part):
+    """Errors of aligned phoneme boundaries, pooled within a seed, then averaged over seeds."""
+
+    median_ms: Amount
+    per_seed_median_ms: tuple[Amount, ...]
+    """In ascending order of the seeds that have any."""
+    within_20_ms: Share
+    within_40_ms: Share
+    boundaries: Count
+    """Over all rows, seeds counted apart."""
+    utterances: Count
+    """Rows with boundaries, seeds counted apart."""
+
+
 class IntervalNote(_Part):
     """How the intervals were made."""
 
@@ -153,6 +168,8 @@ class Results(_Part):
     calibration: CalibrationScore
     phonemes: PhonemeScore | None
     """Null without a phoneme head, or where no utterance has reference phonemes."""
+    boundaries: BoundaryScore | None = None
+    """Left out where no row has any: no phoneme head, or no hand-made times."""
     interval: IntervalNote
     seeds_agree: bool = True
     """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
@@ -163,8 +180,9 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
 
     A row is ``{"id", "fold", "seed", "speaker", "gender", "truth", "label", "scores",
     "phonemes", "reference"}``: ``scores`` has a probability for each label, ``phonemes`` is what
-    the phoneme head heard and ``reference`` what was said (null where there is none). The order
-    of the rows does not matter. Intervals are bootstrapped over the rows of all seeds, clustered
+    the phoneme head heard and ``reference`` what was said (null where there is none). A row may
+    have ``boundary_errors_ms``, of its aligned phonemes against hand-made times. The order of the
+    rows does not matter. Intervals are bootstrapped over the rows of all seeds, clustered
     by speaker.
 
     Raises:
@@ -187,10 +205,12 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
         chance=Chance(**asdict(metrics.chance_levels(tested.truth, tested.classes))),
         calibration=_calibration(tested, labels),
         phonemes=_phonemes(tested),
+        boundaries=_boundaries(tested),
         interval=_interval_note(tested),
         seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
     )
-    return results.model_dump(mode="json")
+    without = {"boundaries"} if results.boundaries is None else set[str]()
+    return results.model_dump(mode="json", exclude=without)
 
 
 def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -385,6 +405,26 @@ def _phonemes(tested: _Tested) -> PhonemeScore | None:
         return None
     errors = metrics.phoneme_errors([said for said, _ in known], [heard for _, heard in known])
     return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
+
+
+def _boundaries(tested: _Tested) -> BoundaryScore | None:
+    errors: dict[int, list[float]] = {}
+    rows = [row for row in tested.rows if row.get("boundary_errors_ms")]
+    for row in rows:
+        found = [one / 1000 for one in row["boundary_errors_ms"]]
+        errors.setdefault(int(row["seed"]), []).extend(found)
+    if not errors:
+        return None
+    seeds = [summarise_errors(one) for one in errors.values()]
+    medians = tuple(1000 * one.median_seconds for one in seeds)
+    return BoundaryScore(
+        median_ms=float(np.mean(medians)),
+        per_seed_median_ms=medians,
+        within_20_ms=float(np.mean([one.within_20_ms for one in seeds])),
+        within_40_ms=float(np.mean([one.within_40_ms for one in seeds])),
+        boundaries=sum(one.boundaries for one in seeds),
+        utterances=len(rows),
+    )
 
 
 def _ids_by_seed(tested: _Tested) -> dict[int, set[str]]:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phonemo import metrics
+from phonemo.boundaries import Times
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.labels import LabelSet
 from phonemo.model.heads import best_path
 from phonemo.model.losses import ABSENT
-from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
 from phonemo.train.batches import SpeechDataset, collate
+from phonemo.train.timing import aligned_times, boundary_row
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,20 @@ class Outputs:
     """Recognised units of each utterance; None without an auxiliary head."""
     references: tuple[tuple[int, ...], ...]
     """Targets of the auxiliary task; empty where there are none."""
+    times: tuple[Times | None, ...] = ()
+    """Start and end in seconds of each phoneme of the manifest, aligned; None where they were not
+    asked for or the manifest has none to compare them with."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """The same of one utterance."""
+
+    logits: Tensor
+    label: Tensor
+    phonemes: tuple[int, ...]
+    reference: tuple[int, ...]
+    times: Times | None
 
 
 def outputs_of(
@@ -39,6 +55,7 @@ def outputs_of(
     dataset: SpeechDataset,
     batch_size: int,
     progress: Callable[[int, int], None] | None = None,
+    timed: bool = True,
 ) -> Outputs:
     """Run a network over a dataset, batches of similar length together.
 
@@ -47,28 +64,27 @@ def outputs_of(
         dataset: without augmentation.
         batch_size: utterances in a batch; it does not change a result beyond 1e-4.
         progress: called with (done, total) utterances.
+        timed: whether the phonemes are aligned where the manifest has hand-made times.
     """
     order = np.argsort(dataset.lengths(), kind="stable")
-    found: dict[int, tuple[Tensor, Tensor, list[int] | None, tuple[int, ...]]] = {}
+    found: dict[int, _Heard] = {}
     training = model.training
     model.eval()
     try:
         for start in range(0, len(order), batch_size):
             indices = [int(index) for index in order[start : start + batch_size]]
-            found |= dict(zip(indices, _run(model, dataset, indices), strict=True))
+            found |= dict(zip(indices, _run(model, dataset, indices, timed), strict=True))
             if progress is not None:
                 progress(len(found), len(order))
     finally:
         model.train(training)
     rows = [found[index] for index in range(len(order))]
-    heard = None
-    if model.auxiliary is not None:
-        heard = tuple(tuple(row[2] or ()) for row in rows)
     return Outputs(
-        logits=torch.stack([row[0] for row in rows]),
-        labels=torch.stack([row[1] for row in rows]),
-        phonemes=heard,
-        references=tuple(row[3] for row in rows),
+        logits=torch.stack([row.logits for row in rows]),
+        labels=torch.stack([row.label for row in rows]),
+        phonemes=None if model.auxiliary is None else tuple(row.phonemes for row in rows),
+        references=tuple(row.reference for row in rows),
+        times=tuple(row.times for row in rows),
     )
 
 
@@ -76,19 +92,22 @@ def validation_scores(
     model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
 ) -> dict[str, float]:
     """``ua``, ``wa``, ``loss`` (plain cross-entropy) and, with a phoneme head, ``per``."""
-    found = outputs_of(model, dataset, batch_size)
+    found = outputs_of(model, dataset, batch_size, None, False)
     known = found.labels != ABSENT
     truth = found.labels[known].numpy()
     guess = found.logits[known].argmax(dim=1).numpy()
     scores = metrics.score_emotions(truth, guess, found.logits.shape[1])
     loss = torch.nn.functional.cross_entropy(found.logits[known], found.labels[known])
-    result = {"ua": scores.ua, "wa": scores.wa, "loss": float(loss)}
+    return {"ua": scores.ua, "wa": scores.wa, "loss": float(loss)} | phoneme_scores(found)
+
+
+def phoneme_scores(found: Outputs) -> dict[str, float]:
+    """``per``, the phoneme error rate over all utterances with a target; empty if none has one."""
     pairs = [pair for pair in zip(found.references, found.phonemes or (), strict=False) if pair[0]]
-    if pairs:
-        said, heard = ([_words(row) for row in side] for side in zip(*pairs, strict=True))
-        errors = metrics.phoneme_errors(said, heard)
-        result["per"] = errors.rate
-    return result
+    if not pairs:
+        return {}
+    said, heard = ([_words(row) for row in side] for side in zip(*pairs, strict=True))
+    return {"per": metrics.phoneme_errors(said, heard).rate}
 
 
 def prediction_rows(
@@ -124,6 +143,7 @@ def prediction_rows(
                 "label": labels.names[int(chosen[index].argmax())],
                 "scores": _named(labels.names, chosen[index]),
                 **_units(found, index, inventory),
+                **boundary_row(one, found.times[index] if found.times else None),
             }
         )
     return rows
@@ -134,20 +154,41 @@ def _words(indices: Sequence[int]) -> list[str]:
 
 
 def _run(
-    model: PhonemoForAudioClassification, dataset: SpeechDataset, indices: Sequence[int]
-) -> list[tuple[Tensor, Tensor, list[int] | None, tuple[int, ...]]]:
+    model: PhonemoForAudioClassification,
+    dataset: SpeechDataset,
+    indices: Sequence[int],
+    timed: bool,
+) -> list[_Heard]:
     items = [dataset[index] for index in indices]
     batch = collate(items)
     names = ("input_values", "attention_mask", "lower")
     device = model.device
     with torch.no_grad():
         output = model(**{name: _moved(batch[name], device) for name in names if name in batch})
-    heard: list[Any] = [None] * len(items)
+    heard: list[list[int]] = [[] for _ in items]
+    times: list[Times | None] = [None for _ in items]
     if output.phoneme_logits is not None:
         heard = best_path(output.phoneme_logits, output.frames)
+        times = _times(model, dataset, indices, output) if timed else times
     logits = output.logits.float().cpu()
     targets = [tuple(item["phonemes"]) for item in items]
-    return list(zip(logits, batch["labels"], heard, targets, strict=True))
+    units = [tuple(one) for one in heard]
+    return list(map(_Heard, logits, batch["labels"], units, targets, times))
+
+
+def _times(
+    model: PhonemoForAudioClassification,
+    dataset: SpeechDataset,
+    indices: Sequence[int],
+    output: EmotionOutput,
+) -> list[Times | None]:
+    assert output.phoneme_logits is not None
+    inventory, grid = dataset.targets.inventory, model.backbone.grid
+    rows = zip(indices, output.phoneme_logits, output.frames.tolist(), strict=True)
+    return [
+        aligned_times(dataset.utterances[index], inventory, logits[:frames], grid)
+        for index, logits, frames in rows
+    ]
 
 
 def _moved(value: Any, device: torch.device) -> Any:

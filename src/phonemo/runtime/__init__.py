@@ -1,0 +1,1 @@
+"""The light runtime: trained networks without torch."""
