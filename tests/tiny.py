@@ -28,18 +28,19 @@ nfields 1
 """
 
 #: "Das" and a pause, then "ist": closure after silence, burst, aspiration, a change of voicing.
-LABLAUT_ROWS = """    0.010000   -1 _d\t-sth
-    0.015000   -1 !d\t+asp
-    0.020000   -1 dasp
-    0.030000   -1 a\t\t2
-    0.040000  125 s\t+sth
-    0.045000   -1 \t-sth
-    0.050000   -1 .
-    0.060000   -1 I +hoe    2
-    0.070000   -1 s
-    0.080000   -1 t
-    0.085000   -1 !t
-    0.090000   -1 .
+#: Each time is where its row starts; the last row is the pause that ends the last phone.
+LABLAUT_ROWS = """    0.005000   -1 _d\t-sth
+    0.010000   -1 !d\t+asp
+    0.015000   -1 dasp
+    0.020000   -1 a\t\t2
+    0.030000  125 s\t+sth
+    0.040000   -1 \t-sth
+    0.045000   -1 .
+    0.050000   -1 I +hoe    2
+    0.060000   -1 s
+    0.070000   -1 t
+    0.080000   -1 !t
+    0.085000   -1 .
 """
 
 

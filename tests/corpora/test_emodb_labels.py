@@ -15,8 +15,8 @@ from tests.tiny import LABLAUT_HEADER
 
 
 def file(*labels: str) -> str:
-    """A label file with a row every 10 ms."""
-    rows = [f"    {(n + 1) / 100:.6f}   -1 {label}" for n, label in enumerate(labels)]
+    """A label file with a row every 10 ms from 0 on, and the pause that closes real ones."""
+    rows = [f"    {n / 100:.6f}   -1 {label}" for n, label in enumerate((*labels, "."))]
     return LABLAUT_HEADER + "\n".join(rows) + "\n"
 
 
@@ -43,9 +43,25 @@ def test_rows_become_segments() -> None:
         "    0.8   -1\n"
     )
     segments = parse_lablaut(text)
-    assert segments[:2] == (Segment(0.0, 0.080109, "_t"), Segment(0.080109, 0.11916, "!t"))
+    assert segments[:2] == (Segment(0.080109, 0.11916, "_t"), Segment(0.11916, 0.2, "!t"))
+    assert segments[-2:] == (Segment(0.7, 0.8, ""), Segment(0.8, 0.8, ""))
     labels = [segment.label for segment in segments]
     assert labels == ["_t", "!t", "", "l", "E", "I", "6", "", ""]
+
+
+def test_a_row_lasts_until_the_next_one_starts() -> None:
+    """03a01Fa from "_t" to "a", and a pause: what lies before the first row is silence."""
+    rows = "0.08 -1 _t\n0.12 -1 !t\t+asp\n0.144 -1 E6\n0.244 -1 l\n0.348 -1 .\n"
+    phonemes = lablaut_phonemes(LABLAUT_HEADER + rows)
+    assert phonemes is not None
+    assert phonemes.symbols == ("t", "ɛ", "ɐ", "l")
+    assert phonemes.times == ((0.12, 0.144), (0.144, 0.194), (0.194, 0.244), (0.244, 0.348))
+
+
+@pytest.mark.parametrize("rows", ["0.1 -1 a\n", "0.1 -1 .\n0.2 -1 a\n0.3 -1 \t+hoe\n"])
+def test_a_last_phone_without_an_end_is_an_error(rows: str) -> None:
+    with pytest.raises(CorpusError, match=r"'a' from 0\.[12] s, has no end"):
+        lablaut_phonemes(LABLAUT_HEADER + rows)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +132,7 @@ def test_a_file_without_phones_has_none() -> None:
         ("", "no line '#'"),
         ("signal x\n0.1 -1 a\n", "no line '#'"),
         (LABLAUT_HEADER + "0.1 -1 a\na -1 0.2\n", "line 9 of a label file is not"),
-        (LABLAUT_HEADER + "0.1 -1 a\n0.05 -1 b\n", "line 9 of a label file ends before"),
+        (LABLAUT_HEADER + "0.1 -1 a\n0.05 -1 b\n", "line 9 of a label file starts before"),
     ],
 )
 def test_a_broken_file_is_an_error_with_its_line(text: str, says: str) -> None:

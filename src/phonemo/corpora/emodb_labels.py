@@ -1,9 +1,14 @@
 """EmoDB's hand-made phone labels: xlabel files with one row for each acoustic event.
 
-A row is ``end_seconds  colour  label<TAB>modifiers<TAB>stress``. A label such as ``a`` or ``S``
-is a phone; ``_t`` or ``t`` is a plosive's closure, ``!t`` its burst and ``tasp`` its aspiration.
-A row without a label says that a modifier (voicing, creak, nasality ...) begins or ends inside
-the phone before it. ``.`` and ``(`` are pauses.
+A row is ``start_seconds  colour  label<TAB>modifiers<TAB>stress`` and lasts until the next row
+starts; what lies before the first row is silence. xlabel files commonly give ends, but these give
+starts: read so, vowels are loud and closures quiet, and read as ends it is the other way round.
+Every file of the release closes with a pause, ``.``, that starts before the sound ends, so that
+each phone's end is known.
+
+A label such as ``a`` or ``S`` is a phone; ``_t`` or ``t`` is a plosive's closure, ``!t`` its burst
+and ``tasp`` its aspiration. A row without a label says that a modifier (voicing, creak, nasality
+...) begins or ends inside the phone before it. ``.`` and ``(`` are pauses.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from phonemo.corpora.lablaut_table import LablautKind, classify, from_lablaut, s
 from phonemo.corpora.manifest import Phonemes
 from phonemo.errors import CorpusError
 
-_ROW = re.compile(r"(?P<end>\d+(?:\.\d+)?)\s+(?P<colour>-?\d+)(?P<label>.*)")
+_ROW = re.compile(r"(?P<start>\d+(?:\.\d+)?)\s+(?P<colour>-?\d+)(?P<label>.*)")
 # Some rows repeat the colour in front of the label; labels such as 6 and 9 are one digit.
 _LABEL = re.compile(r"\s*(?:\d{2,}\s+)*(?P<base>[^\s+\-\[]*)")
 #: Where the mouth closes: a burst belongs to a closure of the same place, voiced or not.
@@ -47,6 +52,9 @@ class Phone:
 def parse_lablaut(text: str) -> tuple[Segment, ...]:
     """The rows of a label file in order, label without modifiers; "" where the row has none.
 
+    Each ends where the next one starts; the last one, whose end the file does not give, has no
+    length.
+
     Raises:
         CorpusError: no header end (a line ``#``), a malformed row, or times that run backwards.
     """
@@ -54,21 +62,24 @@ def parse_lablaut(text: str) -> tuple[Segment, ...]:
     if "#" not in (stripped := [line.strip() for line in lines]):
         raise CorpusError("no line '#' after the header of a label file")
     first = stripped.index("#") + 1
-    segments: list[Segment] = []
+    rows: list[Segment] = []
     for number, line in enumerate(stripped[first:], start=first + 1):
         if line:
-            start = segments[-1].end if segments else 0.0
-            segments.append(_segment(line, start, number))
-    return tuple(segments)
+            earliest = rows[-1].start if rows else 0.0
+            rows.append(_row(line, earliest, number))
+    ended = [replace(row, end=after.start) for row, after in itertools.pairwise(rows)]
+    return (*ended, *rows[-1:])
 
 
 def join_phones(segments: Iterable[Segment]) -> tuple[Phone, ...]:
     """The phones: closure, burst and aspiration joined, pauses left out.
 
     A closure at the beginning of an utterance or after a pause (``_t``) is silence whose start
-    nobody can hear, so such a phone begins with its burst where it has one.
+    nobody can hear: its row's time is the annotators' guess, and as quiet as what lies before it.
+    So such a phone begins with its burst where it has one.
 
     Raises:
+        CorpusError: no pause after the last phone, so that its end is unknown.
         PhonemeError: a label outside the table.
     """
     phones: list[Phone] = []
@@ -82,6 +93,8 @@ def join_phones(segments: Iterable[Segment]) -> tuple[Phone, ...]:
             if goes_on:
                 silent = segment.label.startswith("_")
                 phones.append(Phone(segment.start, segment.end, symbols, silent))
+    if goes_on:
+        raise CorpusError(_no_end(phones[-1]))
     return tuple(phones)
 
 
@@ -105,15 +118,21 @@ def lablaut_phonemes(text: str) -> Phonemes | None:
     return Phonemes(alphabet="ipa", source="lablaut", symbols=tuple(symbols), times=tuple(times))
 
 
-def _segment(line: str, start: float, number: int) -> Segment:
+def _row(line: str, earliest: float, number: int) -> Segment:
+    """One row as a segment that has no length yet."""
     row = _ROW.fullmatch(line)
     if row is None:
-        raise CorpusError(f"line {number} of a label file is not 'end colour label': {line!r}")
-    end = float(row["end"])
-    if end < start:
-        raise CorpusError(f"line {number} of a label file ends before the row above it")
+        raise CorpusError(f"line {number} of a label file is not 'start colour label': {line!r}")
+    start = float(row["start"])
+    if start < earliest:
+        raise CorpusError(f"line {number} of a label file starts before the row above it")
     label = _LABEL.match(row["label"])
-    return Segment(start, end, label["base"] if label else "")
+    return Segment(start, start, label["base"] if label else "")
+
+
+def _no_end(phone: Phone) -> str:
+    what = f"the last phone of a label file, '{' '.join(phone.symbols)}' from {phone.start} s"
+    return f"{what}, has no end: rows give starts only, so close the file with a pause row, '.'"
 
 
 def _continues(kind: LablautKind, symbols: Sequence[str], phone: Phone) -> bool:
