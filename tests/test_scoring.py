@@ -200,3 +200,20 @@ def test_bad_rows_are_one_clear_line(make: Callable[[], list[Any]], words: str) 
 def test_an_unknown_truth_is_a_label_error() -> None:
     with pytest.raises(LabelError, match="unknown label 'fear'"):
         scoring.summarise(_changed(truth="fear")(), LABELS)
+
+
+def test_rows_of_several_corpora_are_scored_apart_too() -> None:
+    rows = [
+        row("x/1", "a", "a") | {"corpus": "x"},
+        row("x/2", "h", "a") | {"corpus": "x"},
+        row("y/1", "n", "n") | {"corpus": "y"},
+    ]
+    found = scoring.summarise(rows, LABELS)["per_corpus"]
+    assert {name: (one["utterances"], one["ua"]) for name, one in found.items()} == {
+        "x": (2, 0.5),
+        "y": (1, 1.0),
+    }
+
+
+def test_rows_of_one_corpus_have_no_such_table() -> None:
+    assert "per_corpus" not in scoring.summarise([row("1", "a", "a")], LABELS)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def run_progress(quiet: bool) -> Iterator[Progress]:
             bars.update(step_task, description=name, completed=0, total=None, visible=True)
 
         def step(self, done: int, total: int, scores: Mapping[str, float]) -> None:
-            newest = f"validation UA {scores['ua']:.1%}" if "ua" in scores else ""
-            bars.update(step_task, completed=done, total=total, note=newest)
+            bars.update(step_task, completed=done, total=total, note=_newest(scores))
 
         def scores(self, metrics: Mapping[str, Any]) -> None:
             bars.advance(cell_task)
@@ -75,6 +75,18 @@ def prepared_lines(made: Prepared) -> list[str]:
     return lines + [f"  warning: {one}" for one in made.warnings]
 
 
+def pretrained_lines(metrics: Mapping[str, Any], output: Path) -> list[str]:
+    """What pretrain prints: the error that is left, for each stage and layer, and the network."""
+    lines = [
+        f"{metrics['hours']:.2f} h of speech; errors on held-out recordings (1: learnt nothing)"
+    ]
+    for stage in ("front_end", "whole"):
+        found = metrics.get(stage, {})
+        parts = [f"{name.removeprefix('eval_')} {value:.3f}" for name, value in found.items()]
+        lines += [f"  {stage.replace('_', ' ')}: {', '.join(parts)}"] if parts else []
+    return [*lines, f"  network: {output / 'student'}"]
+
+
 def result_lines(
     results: Mapping[str, Any], base: Callable[[Mapping[str, Any]], list[str]]
 ) -> list[str]:
@@ -86,7 +98,9 @@ def result_lines(
     lines.append("  " + " " * width + "".join(f"{name[:8]:>9}" for name in labels))
     for name, row in zip(labels, results["confusion"]["counts"], strict=True):
         lines.append(f"  {name:<{width}}" + "".join(f"{count:>9}" for count in row))
-    for title in ("per_gender", "per_speaker"):
+    for title in ("per_corpus", "per_gender", "per_speaker"):
+        if title not in results:
+            continue
         lines.append(f"  {title.replace('_', ' ')}")
         for name, score in results[title].items():
             lines.append(
@@ -126,6 +140,12 @@ def json_row(row: Mapping[str, Any]) -> str:
     except UnicodeEncodeError:
         return json.dumps(row, allow_nan=False)
     return text
+
+
+def _newest(scores: Mapping[str, float]) -> str:
+    if "ua" in scores:
+        return f"validation UA {scores['ua']:.1%}"
+    return f"held-out error {scores['loss']:.3f}" if "loss" in scores else ""
 
 
 @contextmanager

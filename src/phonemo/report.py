@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.errors import ResultError
 from phonemo.plots import plot_confusion, plot_learning_curves, plot_reliability
-from phonemo.scoring import BoundaryScore, GroupScore, Results, Score, natural_order
+from phonemo.results import BoundaryScore, GroupScore, Results, Score
+from phonemo.scoring import natural_order
 from phonemo.whole import write_whole
 
 __all__ = [

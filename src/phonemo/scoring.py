@@ -10,169 +10,33 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phonemo import metrics
 from phonemo.boundaries import summarise_errors
 from phonemo.errors import ResultError
 from phonemo.labels import LabelSet
 from phonemo.metrics import Counts
+from phonemo.results import (
+    BoundaryScore,
+    CalibrationScore,
+    Chance,
+    Confusion,
+    FoldScore,
+    GroupScore,
+    IntervalNote,
+    PhonemeScore,
+    Results,
+    Score,
+)
 
 SAMPLES = 1000
 """Bootstrap resamples behind each interval."""
 LEVEL = 0.95
 UNKNOWN = "unknown"
 """The key of utterances whose speaker or gender nobody knows."""
-
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class Score(_Part):
-    """One score: folds are pooled within a seed, then seeds are averaged."""
-
-    mean: Share
-    low: Share | None
-    """Lower end of the 95 % bootstrap interval; null where there is a single cluster."""
-    high: Share | None
-    per_seed: tuple[Share, ...]
-    """In ascending order of the seeds."""
-    fold_mean: Share
-    """Mean over folds of the fold's mean over seeds."""
-    fold_sd: Share | None
-    """Sample standard deviation (n - 1) over folds of the same; null for a single fold."""
-
-
-class FoldScore(_Part):
-    """What one training scored on its own test part."""
-
-    fold: str
-    seed: int
-    utterances: Count
-    wa: Share
-    ua: Share
-    macro_f1: Share
-
-
-class GroupScore(_Part):
-    """What the utterances of one speaker or gender scored, averaged over seeds."""
-
-    utterances: Count
-    wa: Share
-    ua: Share
-
-
-class Confusion(_Part):
-    """Counts summed over seeds; rows are the truth."""
-
-    labels: tuple[str, ...]
-    counts: tuple[tuple[Count, ...], ...]
-
-    @model_validator(mode="after")
-    def _is_square(self) -> Confusion:
-        wanted = len(self.labels)
-        if len(self.counts) != wanted or any(len(row) != wanted for row in self.counts):
-            raise ValueError(f"counts are not {wanted} x {wanted}, as the labels want")
-        return self
-
-
-class Chance(_Part):
-    """What always answering the commonest class scores."""
-
-    majority_wa: Share
-    ua: Share
-
-
-class Bin(_Part):
-    """One bar of the reliability plot: confidences in (low, high]."""
-
-    low: Share
-    high: Share
-    count: Count
-    confidence: Share | None
-    accuracy: Share | None
-
-
-class CalibrationScore(_Part):
-    """Over the rows of all seeds."""
-
-    ece: Share
-    brier: Amount
-    nll: Amount
-    bins: tuple[Bin, ...]
-
-
-class PhonemeScore(_Part):
-    """Phoneme error rate and its parts, summed over all rows that have a reference."""
-
-    per: Amount
-    substitutions: Count
-    deletions: Count
-    insertions: Count
-    tokens: Count
-    utterances: Count
-    """Rows with a reference, seeds counted apart."""
-
-
-class BoundaryScore(_Part):
-    """Errors of aligned phoneme boundaries, pooled within a seed, then averaged over seeds."""
-
-    median_ms: Amount
-    per_seed_median_ms: tuple[Amount, ...]
-    """In ascending order of the seeds that have any."""
-    within_20_ms: Share
-    within_40_ms: Share
-    boundaries: Count
-    """Over all rows, seeds counted apart."""
-    utterances: Count
-    """Rows with boundaries, seeds counted apart."""
-
-
-class IntervalNote(_Part):
-    """How the intervals were made."""
-
-    level: Share
-    samples: Count
-    unit: str
-    """What was resampled: "speaker", "utterance" where no speaker is known, or a mixture."""
-    clusters: Count
-
-
-class Results(_Part):
-    """The content of "results" in metrics.json. All scores are shares from 0 to 1."""
-
-    utterances: Count
-    """Different utterances tested, however many seeds."""
-    speakers_count: Count
-    """Different known speakers among them."""
-    labels: tuple[str, ...]
-    wa: Score
-    ua: Score
-    macro_f1: Score
-    weighted_f1: Score
-    recalls: dict[str, Share | None]
-    """Mean recall over seeds; null for an emotion that no test part has."""
-    folds: tuple[FoldScore, ...]
-    confusion: Confusion
-    per_speaker: dict[str, GroupScore]
-    per_gender: dict[str, GroupScore]
-    chance: Chance
-    calibration: CalibrationScore
-    phonemes: PhonemeScore | None
-    """Null without a phoneme head, or where no utterance has reference phonemes."""
-    boundaries: BoundaryScore | None = None
-    """Left out where no row has any: no phoneme head, or no hand-made times."""
-    interval: IntervalNote
-    seeds_agree: bool = True
-    """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
 
 
 def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
@@ -202,6 +66,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
         confusion=_confusion(tested, labels),
         per_speaker=_groups(tested, "speaker"),
         per_gender=_groups(tested, "gender"),
+        per_corpus=_groups(tested, "corpus") if _has_corpora(tested) else None,
         chance=Chance(**asdict(metrics.chance_levels(tested.truth, tested.classes))),
         calibration=_calibration(tested, labels),
         phonemes=_phonemes(tested),
@@ -209,7 +74,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
         interval=_interval_note(tested),
         seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
     )
-    without = {"boundaries"} if results.boundaries is None else set[str]()
+    without = {name for name in ("boundaries", "per_corpus") if getattr(results, name) is None}
     return results.model_dump(mode="json", exclude=without)
 
 
@@ -381,7 +246,7 @@ def _confusion(tested: _Tested, labels: LabelSet) -> Confusion:
 
 
 def _groups(tested: _Tested, key: str) -> dict[str, GroupScore]:
-    names = [UNKNOWN if row[key] is None else str(row[key]) for row in tested.rows]
+    names = [UNKNOWN if row.get(key) is None else str(row[key]) for row in tested.rows]
     groups = {}
     for name in sorted(set(names), key=natural_order):
         chosen = tested.where(names, name)
@@ -391,6 +256,11 @@ def _groups(tested: _Tested, key: str) -> dict[str, GroupScore]:
             ua=tested.mean(metrics.unweighted_accuracy, chosen),
         )
     return groups
+
+
+def _has_corpora(tested: _Tested) -> bool:
+    """Rows of a merged manifest say their corpus."""
+    return any(row.get("corpus") is not None for row in tested.rows)
 
 
 def _calibration(tested: _Tested, labels: LabelSet) -> CalibrationScore:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from phonemo.corpora.manifest import read_manifest, write_manifest
+from phonemo.corpora.merge import merge
 from phonemo.errors import AudioError
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
@@ -179,3 +181,18 @@ def test_validation_without_the_task_has_no_error_rate(tmp_path):
     rows = _rows(outputs_of(model, dataset, 4), dataset)
     assert {row["phonemes"] for row in rows} == {None}
     assert Path(config.manifest).is_file()
+
+
+def test_a_merged_manifest_says_the_corpus_of_each_row(experiment, model, tmp_path):
+    other = make_config(tmp_path / "other")
+    renamed = read_manifest(other.manifest)
+    header = renamed.header.model_copy(update={"corpus": "chirps"})
+    write_manifest(Path(other.manifest), header, renamed.utterances)
+    paths = [Path(experiment.config.manifest), Path(other.manifest)]
+    merge(paths, tmp_path / "both.jsonl")
+    both = prepare_experiment(with_changes(other, manifest=str(tmp_path / "both.jsonl")))
+    dataset = make_dataset(both, ("beeps/s1-anger-0", "chirps/s1-anger-0"))
+    rows = _rows(outputs_of(model, dataset, 4), dataset)
+    assert [row["corpus"] for row in rows] == ["beeps", "chirps"]
+    alone = make_dataset(experiment, ("s1-anger-0",))
+    assert "corpus" not in _rows(outputs_of(model, alone, 4), alone)[0]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from phonemo import metrics
 from phonemo.boundaries import Times
+from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.labels import LabelSet
 from phonemo.model.heads import best_path
@@ -137,6 +138,7 @@ def prediction_rows(
                 "id": one.id,
                 "fold": fold,
                 "seed": seed,
+                **_corpus(dataset, one),
                 "speaker": one.speaker,
                 "gender": one.gender,
                 "truth": labels.merged(one.emotion or ""),
@@ -147,6 +149,13 @@ def prediction_rows(
             }
         )
     return rows
+
+
+def _corpus(dataset: SpeechDataset, one: Utterance) -> dict[str, str]:
+    """In a merged manifest ids begin with their corpus."""
+    corpora = dataset.manifest.header.corpus.split("+")
+    name = one.id.partition("/")[0]
+    return {"corpus": name} if len(corpora) > 1 and name in corpora else {}
 
 
 def _words(indices: Sequence[int]) -> list[str]:

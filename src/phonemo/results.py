@@ -1,0 +1,156 @@
+"""The schema of "results" in metrics.json: what was scored, with its uncertainty."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Score(_Part):
+    """One score: folds are pooled within a seed, then seeds are averaged."""
+
+    mean: Share
+    low: Share | None
+    """Lower end of the 95 % bootstrap interval; null where there is a single cluster."""
+    high: Share | None
+    per_seed: tuple[Share, ...]
+    """In ascending order of the seeds."""
+    fold_mean: Share
+    """Mean over folds of the fold's mean over seeds."""
+    fold_sd: Share | None
+    """Sample standard deviation (n - 1) over folds of the same; null for a single fold."""
+
+
+class FoldScore(_Part):
+    """What one training scored on its own test part."""
+
+    fold: str
+    seed: int
+    utterances: Count
+    wa: Share
+    ua: Share
+    macro_f1: Share
+
+
+class GroupScore(_Part):
+    """What the utterances of one speaker or gender scored, averaged over seeds."""
+
+    utterances: Count
+    wa: Share
+    ua: Share
+
+
+class Confusion(_Part):
+    """Counts summed over seeds; rows are the truth."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[Count, ...], ...]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Confusion:
+        wanted = len(self.labels)
+        if len(self.counts) != wanted or any(len(row) != wanted for row in self.counts):
+            raise ValueError(f"counts are not {wanted} x {wanted}, as the labels want")
+        return self
+
+
+class Chance(_Part):
+    """What always answering the commonest class scores."""
+
+    majority_wa: Share
+    ua: Share
+
+
+class Bin(_Part):
+    """One bar of the reliability plot: confidences in (low, high]."""
+
+    low: Share
+    high: Share
+    count: Count
+    confidence: Share | None
+    accuracy: Share | None
+
+
+class CalibrationScore(_Part):
+    """Over the rows of all seeds."""
+
+    ece: Share
+    brier: Amount
+    nll: Amount
+    bins: tuple[Bin, ...]
+
+
+class PhonemeScore(_Part):
+    """Phoneme error rate and its parts, summed over all rows that have a reference."""
+
+    per: Amount
+    substitutions: Count
+    deletions: Count
+    insertions: Count
+    tokens: Count
+    utterances: Count
+    """Rows with a reference, seeds counted apart."""
+
+
+class BoundaryScore(_Part):
+    """Errors of aligned phoneme boundaries, pooled within a seed, then averaged over seeds."""
+
+    median_ms: Amount
+    per_seed_median_ms: tuple[Amount, ...]
+    """In ascending order of the seeds that have any."""
+    within_20_ms: Share
+    within_40_ms: Share
+    boundaries: Count
+    """Over all rows, seeds counted apart."""
+    utterances: Count
+    """Rows with boundaries, seeds counted apart."""
+
+
+class IntervalNote(_Part):
+    """How the intervals were made."""
+
+    level: Share
+    samples: Count
+    unit: str
+    """What was resampled: "speaker", "utterance" where no speaker is known, or a mixture."""
+    clusters: Count
+
+
+class Results(_Part):
+    """The content of "results" in metrics.json. All scores are shares from 0 to 1."""
+
+    utterances: Count
+    """Different utterances tested, however many seeds."""
+    speakers_count: Count
+    """Different known speakers among them."""
+    labels: tuple[str, ...]
+    wa: Score
+    ua: Score
+    macro_f1: Score
+    weighted_f1: Score
+    recalls: dict[str, Share | None]
+    """Mean recall over seeds; null for an emotion that no test part has."""
+    folds: tuple[FoldScore, ...]
+    confusion: Confusion
+    per_speaker: dict[str, GroupScore]
+    per_gender: dict[str, GroupScore]
+    per_corpus: dict[str, GroupScore] | None = None
+    """Left out where the rows are all of one corpus."""
+    chance: Chance
+    calibration: CalibrationScore
+    phonemes: PhonemeScore | None
+    """Null without a phoneme head, or where no utterance has reference phonemes."""
+    boundaries: BoundaryScore | None = None
+    """Left out where no row has any: no phoneme head, or no hand-made times."""
+    interval: IntervalNote
+    seeds_agree: bool = True
+    """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
