@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel
 
+import phonemo.model.sinusoids  # noqa: F401  (makes its kind known to transformers)
+
 _SHAPE = {
     "hidden_size": 16,
     "num_hidden_layers": 3,
@@ -28,6 +30,7 @@ _GROUP = {"feat_extract_norm": "group", "num_conv_pos_embeddings": 8}
 #: name -> (model_type, settings)
 KINDS: dict[str, tuple[str, dict[str, object]]] = {
     "wav2vec2-layer": ("wav2vec2", _LAYER),
+    "wav2vec2-sinusoidal": ("wav2vec2-sinusoidal", _LAYER | {"first_position": 2}),
     "wav2vec2-group": ("wav2vec2", _GROUP),
     "hubert-layer": ("hubert", _LAYER),
     "hubert-group": ("hubert", _GROUP),

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from phonemo.config import ModelConfig
 from phonemo.errors import ModelError
 from phonemo.labels import LabelSet
-from phonemo.model.backbone import Backbone
+from phonemo.model.backbone import BACKBONES, Backbone
 from phonemo.model.build import build_network, feature_extractor, load_backbone, quiet_transformers
 from phonemo.model.lengths import mask_of
 from tests.tiny_nets import KINDS, make_backbone_folder, make_network
@@ -157,11 +157,16 @@ def test_a_folder_without_a_readable_config(folder, text):
     assert "no config.json that transformers can read" in _fault(folder)
 
 
-@pytest.mark.parametrize("kind", ["bert", "whisper", "phonemo"])
+@pytest.mark.parametrize("kind", ["bert", "whisper"])
 def test_another_kind_of_model(folder, kind):
     (folder / "config.json").write_text(json.dumps({"model_type": kind}))
     message = _fault(folder)
-    assert f"is a {kind}; known kinds: wav2vec2, hubert, wavlm, data2vec-audio" in message
+    assert f"is a {kind}; known kinds: {', '.join(BACKBONES)}" in message
+
+
+def test_a_phonemo_model_without_its_fields(folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "phonemo"}))
+    assert "its weights cannot be read" in _fault(folder)
 
 
 def test_a_convolutional_adapter(folder):

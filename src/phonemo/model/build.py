@@ -109,8 +109,8 @@ def _trained_backbone(name: str, layers: int | None) -> tuple[nn.Module, bool]:
     with quiet_transformers():
         try:
             trained = PhonemoForAudioClassification.from_pretrained(name, dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0]  # TypeError: a config without its fields
             raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
     network: Any = trained.backbone.network
     _check_kind(name, network.config, layers)

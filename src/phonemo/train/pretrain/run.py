@@ -25,6 +25,7 @@ from phonemo.audio import RATE
 from phonemo.config import PretrainConfig, StageConfig, load_pretrain_config, write_config
 from phonemo.errors import ConfigError, ManifestError, RunError
 from phonemo.model.backbone import Backbone
+from phonemo.model.build import quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.hearing import change, needed
@@ -236,17 +237,17 @@ def _callbacks(folder: Path, progress: Progress) -> list[TrainerCallback]:
 
 def save_student(target: Path, student: Backbone, bank: Bank, config: PretrainConfig) -> None:
     """Write the student in half precision, sealed, with the corpora that it has heard."""
-    heard: dict[str, int] = {}
-    for name in bank.ids:
-        corpus = name.partition("/")[0]
-        heard[corpus] = heard.get(corpus, 0) + 1
     extractor = Wav2Vec2FeatureExtractor(
         feature_size=1, sampling_rate=RATE, do_normalize=True, return_attention_mask=True
     )
-    with sealed_folder(target) as folder:
+    with quiet_transformers(), sealed_folder(target) as folder:
         student.network.half().save_pretrained(folder)
         student.network.float()
         extractor.save_pretrained(folder)
-        content = {"utterances": heard, "config": config.digest, "start": config.start}
+        content = {
+            "utterances": bank.corpora,
+            "config": config.digest,
+            "start": config.start,
+        }
         before = {} if config.start is None else {"before": heard_by(config.start)}
         (folder / HEARD).write_text(json.dumps(content | before, indent=1), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,15 @@ class Bank:
         return len(self.ids)
 
     @property
+    def corpora(self) -> dict[str, int]:
+        """Recordings of each corpus; a merged manifest counts for its parts."""
+        found: Counter[str] = Counter()
+        for name in self.ids:
+            corpus, _, rest = name.partition("/")
+            found[rest.partition("/")[0] if "+" in corpus else corpus] += 1
+        return dict(found)
+
+    @property
     def seconds(self) -> float:
         """Length of all of it."""
         return len(self.samples) / RATE
@@ -66,11 +76,11 @@ def open_bank(config: PretrainConfig, folder: Path, progress: Callable[[int, int
     """
     manifests = [read_manifest(path) for path in config.manifests]
     for path, manifest in zip(config.manifests, manifests, strict=True):
-        if manifest.header.corpus in config.never_heard:
-            raise ConfigError(
-                f"{path}: corpus {manifest.header.corpus!r} is among never_heard; "
-                "leave out one or the other"
-            )
+        for corpus in manifest.header.corpus.split("+"):  # a merged one names its parts so
+            if corpus in config.never_heard:
+                raise ConfigError(
+                    f"{path}: corpus {corpus!r} is among never_heard; leave out one or the other"
+                )
     texts = [Path(path).read_bytes() for path in config.manifests]
     key = hashlib.sha256(b"\n".join([str(_VERSION).encode(), *texts])).hexdigest()[:12]
     target = folder / f"speech-{key}"

@@ -1,0 +1,138 @@
+"""phonemo pretrain as it is typed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from phonemo import cli, console
+from phonemo.config import load_pretrain_config, write_config
+from phonemo.train.pretrain import run as module
+from tests.train.pretrain.tiny_teaching import make_config
+
+Phonemo = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A config with all that it names."""
+    folder = tmp_path_factory.mktemp("command")
+    write_config(folder / "tiny.yaml", make_config(folder, save_steps=5))
+    return folder
+
+
+@pytest.fixture
+def phonemo(home, capfd, monkeypatch) -> Phonemo:
+    """Type ``phonemo pretrain CONFIG`` and more words: exit status, output, errors."""
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(module, "_MEASURED", 4)
+    for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
+        monkeypatch.setenv(name, "error")
+
+    def typed(*words: object, config: str = "tiny.yaml") -> tuple[int, str, str]:
+        line = ["phonemo", "pretrain", str(home / config), *map(str, words)]
+        monkeypatch.setattr(sys, "argv", line)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        torch.set_num_threads(threads)
+        out, err = capfd.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return typed
+
+
+def test_it_prints_the_errors_that_are_left_and_where_the_network_is(phonemo, home):
+    code, out, err = phonemo()
+    assert (code, err) == (0, "")
+    first, front, whole, network = out.splitlines()
+    assert first == "0.00 h of speech; errors on held-out recordings (1: learnt nothing)"
+    assert front.startswith("  front end: loss ")
+    assert whole.startswith("  whole: loss ")
+    assert all(f", layer_{number} " in whole for number in range(3))
+    assert network == f"  network: {home / 'runs' / 'tiny' / 'student'}"
+    assert Path(network.partition(": ")[2], "model.safetensors").is_file()
+    assert phonemo("--quiet") == (0, out, ""), "again: it is finished"
+
+
+def test_keys_and_output_can_be_changed(phonemo, home):
+    words = ("--set", "whole.steps=0", "--set", "front_end.steps=1", "-o", home / "other" / "run")
+    code, out, err = phonemo(*words)
+    assert (code, err) == (0, "")
+    assert "whole" not in out
+    kept = load_pretrain_config(home / "other" / "run" / "config.yaml")
+    assert (kept.whole.steps, kept.front_end.steps) == (0, 1)
+    assert (
+        f"--output {home / 'other' / 'run'}".replace("--output", "-o")
+        in (home / "other" / "run" / "environment.json").read_text()
+    )
+
+
+#: Words, exit status, what the one line says.
+BAD = [
+    ("--set whole.step=3", 2, ("'whole.step'", "steps, batch_size, rate_front")),
+    ("--set colour=3", 2, ("'colour'", "never_heard")),
+    ("--set whole.steps=many", 2, ("whole.steps", "'many'")),
+    ("--set manifests=[nowhere.jsonl]", 1, ("no such manifest", "phonemo prepare")),
+    ("--set never_heard=[talk]", 2, ("'talk'", "never_heard")),
+    ("--set teacher=nowhere/", 1, ("no Whisper model there", "docs/pretraining.md")),
+    ("--set start=nowhere/", 1, ("'nowhere/'", "no such folder")),
+    ("--set held_out=99", 2, ("held_out is 99", "6 recordings")),
+    ("--set student.strides=[160,1,1,1]", 2, ("160 samples a frame", "320")),
+    ("--output {home}/speech", 1, ("not a pretraining's folder", "--output")),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "fragments"), BAD, ids=[one[0] for one in BAD])
+def test_bad_input_is_one_clear_line(phonemo, home, words, code, fragments):
+    typed = [word.format(home=home) for word in words.split(" ")]
+    if "--output" not in typed:
+        typed += ["--output", str(home / "bad")]
+    found, out, err = phonemo(*typed)
+    assert (found, out) == (code, "")
+    assert err.startswith("phonemo: ")
+    assert err.count("\n") == 1, err
+    for fragment in fragments:
+        assert fragment in err
+
+
+def test_a_config_that_is_not_there(phonemo):
+    code, out, err = phonemo(config="nowhere.yaml")
+    assert (code, out) == (2, "")
+    assert "no such config file" in err
+
+
+def test_stopped_it_says_how_to_go_on(phonemo, home, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_prepare", interrupted)
+    code, out, err = phonemo("-o", home / "stopped")
+    assert (code, out) == (130, "")
+    assert err == "phonemo: stopped; run the same command again to go on where it stopped\n"
+
+
+def test_without_torch_the_extra_is_named(phonemo, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, _, err = phonemo()
+    assert code == 1
+    assert "pretraining needs an optional part: pip install 'phonemo[train]'" in err
+
+
+def test_the_lines_by_hand():
+    metrics = {
+        "hours": 12.345,
+        "config": "0123456789ab",
+        "front_end": {"eval_loss": 0.12345},
+        "whole": {"eval_loss": 0.25, "eval_layer_0": 0.1, "eval_layer_1": 0.4},
+    }
+    assert console.pretrained_lines(metrics, Path("runs/a")) == [
+        "12.35 h of speech; errors on held-out recordings (1: learnt nothing)",
+        "  front end: loss 0.123",
+        "  whole: loss 0.250, layer_0 0.100, layer_1 0.400",
+        "  network: runs/a/student",
+    ]

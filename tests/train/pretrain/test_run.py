@@ -1,0 +1,364 @@
+"""Whole pretrainings: they learn, they can be stopped anywhere, and they keep to their folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from phonemo.config import PretrainConfig, write_config
+from phonemo.errors import ConfigError, ManifestError, ModelError, RunError
+from phonemo.model.backbone import Backbone
+from phonemo.model.build import load_backbone
+from phonemo.train import checkpoint
+from phonemo.train.callbacks import Progress, read_log
+from phonemo.train.pretrain import run as module
+from phonemo.train.pretrain.distil import Distillation
+from phonemo.train.pretrain.run import pretrain
+from phonemo.train.pretrain.student import build_student
+from phonemo.train.pretrain.teacher import load_teacher
+from phonemo.train.pretrain.trainer import StageTrainer
+from phonemo.train.runner import run as train
+from phonemo.train.seal import check_seal
+from phonemo.whole import locked
+from tests.train import tiny_run
+from tests.train.pretrain.tiny_teaching import STAGE, make_config, make_speech
+from tests.train.tiny_training import State, changed, copy_state
+
+LAYERS = "network.encoder."
+
+
+class Stop(Progress):
+    """Interrupts a stage as soon as some steps are done."""
+
+    def __init__(self, stage: str, last: int) -> None:
+        self.stage, self.last, self.now = stage, last, ""
+
+    def cell(self, number: int, total: int, name: str) -> None:
+        self.now = name
+
+    def step(self, done: int, total: int, scores: Any) -> None:
+        if self.now == self.stage and done >= self.last:
+            raise KeyboardInterrupt
+
+
+class Told(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.cells: list[Any] = []
+        self.steps: list[int] = []
+
+    def cell(self, number: int, total: int, name: str) -> None:
+        self.cells.append((number, total, name))
+
+    def step(self, done: int, total: int, scores: Any) -> None:
+        self.steps.append(done)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short():
+    """Few crops measure the teacher, and the threads are put back."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_MEASURED", 6)
+        yield
+    torch.set_num_threads(threads)
+
+
+def teach(config: PretrainConfig, progress: Progress | None = None) -> tuple[dict, State]:
+    """The metrics, and the student in full precision."""
+    found: list[State] = []
+    save = module.save_student
+
+    def keep(target: Path, student: Backbone, *rest: Any) -> None:
+        found.append(copy_state(student))
+        save(target, student, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "save_student", keep)
+        metrics = pretrain(config, "test", progress)
+    return metrics, found[0]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Holds a teacher and speech for all."""
+    return tmp_path_factory.mktemp("pretrain")
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(scope="module")
+def whole(home, told) -> tuple[PretrainConfig, dict, State]:
+    """An uninterrupted pretraining."""
+    config = make_config(home)
+    return config, *teach(config, told)
+
+
+def other(home: Path, name: str, **changes: Any) -> PretrainConfig:
+    """A pretraining with a folder of its own."""
+    return make_config(home, output=str(home / "runs" / name), **changes)
+
+
+# ---- learning
+
+
+def test_both_stages_learn(home):
+    changes = {"front_end": {"steps": 40}, "whole": {"steps": 40}, "save_steps": 5}
+    metrics, _ = teach(other(home, "longer", **changes))
+    for stage in ("front_end", "whole"):
+        rows = read_log(home / "runs" / "longer" / stage / "log.jsonl")
+        heard = [row["loss"] for row in rows if "loss" in row]
+        assert sum(heard[-8:]) < 0.8 * sum(heard[:8]), stage
+        first, *_, last = [row["eval_loss"] for row in rows if "eval_loss" in row]
+        assert metrics[stage]["eval_loss"] == last < first
+    parts = [metrics["whole"][f"eval_layer_{number}"] for number in range(3)]
+    assert metrics["whole"]["eval_loss"] == pytest.approx(sum(parts) / 3)
+
+
+def test_what_the_folder_holds(whole, told):
+    config, metrics, _ = whole
+    output = Path(config.output)
+    names = {path.name for path in output.iterdir()}
+    files = {"config.yaml", "inputs.json", "environment.json", "metrics.json", ".lock"}
+    assert names == files | {"front_end", "whole", "student"}
+    for stage, steps in (("front_end", 5), ("whole", 6)):
+        assert {path.name for path in (output / stage).iterdir()} == {"log.jsonl", "tensorboard"}
+        rows = read_log(output / stage / "log.jsonl")
+        assert [row["step"] for row in rows if "loss" in row] == list(range(1, steps + 1))
+    assert told.cells == [(1, 2, "front end"), (2, 2, "whole")]
+    assert set(told.steps) == {1, 2, 3, 4, 5, 6}
+    assert metrics["hours"] == pytest.approx(4.4 / 3600)
+    assert metrics["config"] == config.digest
+    environment = json.loads((output / "environment.json").read_text())
+    assert environment["command"] == "test"
+
+
+def test_the_first_stage_leaves_the_transformer_alone(home, whole):
+    config = other(home, "front", whole=STAGE | {"steps": 0})
+    metrics, state = teach(config)
+    assert "whole" not in metrics
+    torch.manual_seed(config.seed)
+    teacher = load_teacher(config.teacher, config.floor_db)
+    graft = copy_state(Backbone(build_student(config.student, teacher), normalise=True))
+    moved = changed(graft, state)
+    assert moved == {name for name in graft if not name.startswith(LAYERS)}
+    moved = {name for name in changed(state, whole[2]) if name.startswith(LAYERS)}
+    still = {name for name in graft if name.startswith(LAYERS)} - moved
+    assert all("k_proj.bias" in name for name in still), "the second moves all but k's idle bias"
+
+
+def test_two_rates_and_no_decay_for_norms_and_biases(home, whole, tmp_path):
+    config = whole[0]
+    teacher = load_teacher(config.teacher)
+    student = Backbone(build_student(config.student, teacher), normalise=True)
+    for full, count in ((True, 4), (False, 2)):
+        distillation = Distillation(student, teacher, None, 0.08, 2, full)  # type: ignore[arg-type]
+        trainer = StageTrainer(distillation, config, config.whole, None, [], tmp_path, [])  # type: ignore[arg-type]
+        groups = trainer.create_optimizer().param_groups
+        assert len(groups) == count
+        names = {id(parameter): name for name, parameter in student.named_parameters()}
+        for group in groups:
+            for parameter in group["params"]:
+                layers = names[id(parameter)].startswith(LAYERS)
+                assert group["lr"] == (config.whole.rate_layers if layers else 0.01)
+                assert group["weight_decay"] == (0.01 if parameter.ndim > 1 else 0)
+        learning = [p for p in student.parameters() if p.requires_grad]
+        assert sum(len(group["params"]) for group in groups) == len(learning)
+
+
+def test_a_loss_that_is_no_number_stops_at_once(home, monkeypatch):
+    def broken(self: Distillation, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": torch.tensor(float("nan"), requires_grad=True)}
+
+    monkeypatch.setattr(Distillation, "forward", broken)
+    with pytest.raises(ModelError, match="the loss is nan at step 0; lower rate_front"):
+        pretrain(other(home, "nan"), "test")
+
+
+# ---- stopping and going on
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"), [("front end", 1), ("front end", 3), ("whole", 2), ("whole", 5)]
+)
+def test_interrupted_and_resumed_equals_uninterrupted(home, whole, stage, step):
+    config = other(home, f"stopped-{stage[0]}{step}")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, "test", Stop(stage, step))
+    assert not (Path(config.output) / "metrics.json").exists()
+    metrics, state = teach(config)
+    assert changed(whole[2], state) == set()
+    assert metrics == whole[1]
+    for name in ("front_end", "whole"):
+        rows = read_log(Path(config.output) / name / "log.jsonl")
+        kept = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+        straight = read_log(Path(whole[0].output) / name / "log.jsonl")
+        assert kept == [(row["step"], row["loss"]) for row in straight if "loss" in row]
+
+
+def test_stopped_between_the_student_and_the_metrics(home, whole, monkeypatch):
+    config = other(home, "stopped-late")
+
+    def full(path: Path, data: Any) -> None:
+        if path.name == "metrics.json":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    write = module.write_json
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_json", full)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(config, "test")
+    metrics, state = teach(config)
+    assert changed(whole[2], state) == set()
+    assert metrics == whole[1]
+
+
+def test_a_broken_checkpoint_is_passed_over(home, whole, caplog):
+    config = other(home, "broken")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, "test", Stop("whole", 5))
+    newest = checkpoint.newest_checkpoint(Path(config.output) / "whole" / "checkpoints")
+    assert newest is not None
+    (newest / checkpoint.WEIGHTS).write_bytes(b"half")
+    assert changed(whole[2], teach(config)[1]) == set()
+    assert newest.name in caplog.text
+
+
+def test_what_is_finished_is_left_as_it_is(whole):
+    config = whole[0]
+    model = Path(config.output) / "student" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    assert pretrain(config.model_copy(update={"threads": 2}), "test") == whole[1]
+    assert model.stat().st_mtime_ns == before
+
+
+# ---- the folder
+
+
+def test_another_config_does_not_touch_a_pretraining(home, whole):
+    for changes in ({"seed": 2}, {"whole": {"rate_layers": 0.1}}, {"floor_db": 80.0}):
+        with pytest.raises(RunError, match="holds a pretraining with another config"):
+            pretrain(make_config(home, **changes), "test")
+    pretrain(make_config(home, log_steps=7, threads=1), "test")
+
+
+def test_a_grown_manifest_is_noticed(tmp_path):
+    config = make_config(tmp_path, front_end={"steps": 1}, whole={"steps": 0})
+    pretrain(config, "test")
+    make_speech(tmp_path / "speech", seconds=(0.5,) * 7)
+    with pytest.raises(RunError, match="holds a pretraining with other manifests"):
+        pretrain(config, "test")
+
+
+def test_a_foreign_folder_is_refused(home):
+    config = other(home, "thesis")
+    precious = Path(config.output) / "student" / "thesis.tex"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("years of work")
+    with pytest.raises(RunError, match="not a pretraining's folder, it holds 'student'"):
+        pretrain(config, "test")
+    assert precious.read_text() == "years of work"
+
+
+def test_the_folder_of_a_training_is_refused(home, tmp_path):
+    config = other(home, "training")
+    write_config(Path(config.output) / "config.yaml", tiny_run.make_config(tmp_path))
+    with pytest.raises(RunError, match="not a pretraining's folder") as caught:
+        pretrain(config, "test")
+    assert "\n" not in str(caught.value)
+
+
+def test_another_process_in_the_folder_is_noticed(home, whole):
+    with locked(Path(whole[0].output)), pytest.raises(RunError, match="another process"):
+        pretrain(whole[0], "test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"teacher": "nowhere/"}, ModelError, "no Whisper model there"),
+        ({"start": "nowhere/"}, ModelError, "no such folder"),
+        ({"manifests": ["nowhere.jsonl"]}, ManifestError, "phonemo prepare"),
+        ({"never_heard": ["talk"]}, ConfigError, "never_heard"),
+        ({"held_out": 6}, ConfigError, "there are 6 recordings"),
+        ({"student": {"strides": (80, 1, 1, 2)}}, ConfigError, "the teacher has 320"),
+        ({"whole": {"hearing": {"longest_seconds": 3.5}}}, ConfigError, "hears 3 s at most"),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+)
+def test_what_never_began_does_not_claim_its_folder(home, changes, error, says):
+    config = other(home, "began", **changes)
+    with pytest.raises(error, match=says) as caught:
+        pretrain(config, "test")
+    assert "\n" not in str(caught.value)
+    assert not (Path(config.output) / "config.yaml").exists()
+
+
+# ---- the student
+
+
+def test_the_student_opens_as_a_backbone(whole):
+    config, _, state = whole
+    folder = Path(config.output) / "student"
+    check_seal(folder)
+    network, normalise = load_backbone(str(folder))
+    assert normalise
+    found = copy_state(Backbone(network, normalise))
+    assert found.keys() == state.keys()
+    for name, tensor in state.items():
+        assert torch.equal(found[name], tensor.half().float()), name
+    assert {tensor.dtype for tensor in load_file(folder / "model.safetensors").values()} == {
+        torch.float16
+    }
+
+
+def test_it_says_what_it_has_heard(whole):
+    heard = json.loads((Path(whole[0].output) / "student" / "heard.json").read_text())
+    assert heard == {"utterances": {"talk": 6}, "config": whole[0].digest, "start": None}
+
+
+def test_a_training_takes_it_as_its_backbone(whole, tmp_path):
+    config = tiny_run.make_config(tmp_path, epochs=1)
+    model = {"backbone": str(Path(whole[0].output) / "student")}
+    config = tiny_run.with_changes(config, model=model)
+    metrics = train(config, "test", folds=["speaker-s1"])
+    assert 0 <= metrics["results"]["ua"]["mean"] <= 1
+
+
+def test_going_on_from_a_student(home, whole):
+    """Without the first stage, with other speech, and it remembers the speech of before."""
+    start = str(Path(whole[0].output) / "student")
+    speech = make_speech(home / "more", "more", (0.5, 0.6, 0.7, 0.8))
+    changes = {"front_end": {"steps": 0}, "manifests": [str(speech)], "whole": {"steps": 2}}
+    config = other(home, "on", start=start, **changes)
+    metrics, state = teach(config)
+    assert "front_end" not in metrics
+    assert not (Path(config.output) / "front_end").exists()
+    before = copy_state(Backbone(*load_backbone(start)))
+    assert changed(before, state) > {"network.feature_projection.projection.weight"}
+    step = max(float((before[name] - state[name]).abs().max()) for name in state)
+    assert 0 < step < 0.05, "two steps from there, not a new one"
+    heard = json.loads((Path(config.output) / "student" / "heard.json").read_text())
+    assert heard["utterances"] == {"more": 4}
+    assert heard["start"] == start
+    assert heard["before"]["utterances"] == {"talk": 6}
+    again = other(home, "again", start=str(Path(config.output) / "student"), never_heard=["talk"])
+    with pytest.raises(ConfigError, match="has heard corpus 'talk', which is among never_heard"):
+        pretrain(make_config(home, **again.model_dump() | {"manifests": [str(speech)]}), "test")
+
+
+def test_no_steps_hand_the_start_over_unchanged(home, whole):
+    start = Path(whole[0].output) / "student"
+    config = other(home, "none", start=str(start), front_end={"steps": 0}, whole={"steps": 0})
+    _, state = teach(config)
+    assert changed(copy_state(Backbone(*load_backbone(str(start)))), state) == set()
