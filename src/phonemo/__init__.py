@@ -1,7 +1,7 @@
 """phonemo: speech emotion recognition whose network also learns to hear phonemes.
 
-``load`` opens a model folder and gives something with ``predict``; ``predict`` does both for one
-recording. Importing phonemo imports neither numpy nor torch.
+``load`` opens a bundle or a model folder and gives something with ``predict``; ``predict`` does
+both for one recording. Importing phonemo imports neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -14,33 +14,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phonemo.prediction import Prediction
+    from phonemo.runtime.engine import Recognizer
     from phonemo.train.predictor import Predictor
 
 __all__ = ["Prediction", "__version__", "load", "predict"]
 
 
-def load(model: str | Path) -> Predictor:
-    """Open a model folder that ``phonemo train`` wrote.
+def load(model: str | Path | None = None) -> Recognizer | Predictor:
+    """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
+
+    Args:
+        model: the folder; None opens the bundle that ships with phonemo.
 
     Raises:
-        CheckpointError: the folder is absent, broken or not a phonemo model.
-        MissingExtraError: torch is not installed.
+        CheckpointError: the folder is absent, broken or neither; or no bundle ships with this
+            copy of phonemo.
+        MissingExtraError: it is a model folder and torch is not installed.
     """
-    try:
-        from phonemo.train.predictor import Predictor
-    except ModuleNotFoundError as error:
-        from phonemo.errors import MissingExtraError
+    from phonemo.opening import open_model
 
-        raise MissingExtraError("opening a trained model", "train") from error
-    return Predictor.load(model)
+    return open_model(model)
 
 
-def predict(audio: Any, model: str | Path, rate: int | None = None) -> Prediction:
+def predict(audio: Any, model: str | Path | None = None, rate: int | None = None) -> Prediction:
     """The emotion of one recording; for many, ``load`` once and call its ``predict``.
 
     Args:
         audio: a path, bytes, an open binary file, or samples with their ``rate``.
-        model: a model folder.
+        model: a bundle or a model folder; None is the bundle that ships with phonemo.
         rate: samples per second, for an array.
     """
     return load(model).predict(audio, rate=rate)

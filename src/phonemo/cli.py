@@ -12,16 +12,16 @@ import logging
 import os
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from phonemo import console
+from phonemo import cli_predict, console
 from phonemo.config import ProtocolConfig
 from phonemo.errors import CheckpointError, PhonemoError, ResultError, UsageError
+from phonemo.opening import needs_torch
 from phonemo.version import __version__
 
 
@@ -33,7 +33,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            kept = " to go on where it stopped" if ctx.invoked_subcommand == "train" else ""
+            resumes = ctx.invoked_subcommand in ("train", "pretrain")
+            kept = " to go on where it stopped" if resumes else ""
             _leave(f"stopped; run the same command again{kept}", 130)
 
 
@@ -59,13 +60,6 @@ Names = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),
 ]
-
-
-class Format(StrEnum):
-    """Output formats of predict."""
-
-    jsonl = "jsonl"
-    table = "table"
 
 
 @app.callback(invoke_without_command=True)
@@ -113,6 +107,24 @@ def prepare(
         )
     for line in console.prepared_lines(made):
         typer.echo(line)
+
+
+@app.command()
+def merge(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests of different corpora.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+) -> None:
+    """Write several manifests as one.
+
+    Ids and speakers are named with their corpus.
+    """
+    from phonemo.corpora.merge import merge as merge_manifests
+
+    _check_writable(output)
+    merged = merge_manifests(manifests, output)
+    speakers = {one.speaker for one in merged.utterances if one.speaker}
+    counts = f"{len(merged.utterances)} utterances, {len(speakers)} speakers"
+    typer.echo(f"{output}: {counts} of {merged.header.corpus}")
 
 
 @app.command()
@@ -181,7 +193,7 @@ def train(
 
     changes = [*(overrides or ()), *([f"output={json.dumps(str(output))}"] if output else ())]
     resolved = load_config(config, changes)
-    _needs_torch("training")
+    needs_torch("training")
     from phonemo.train.runner import run
 
     with console.run_progress(quiet) as progress:
@@ -189,6 +201,31 @@ def train(
     for line in summary_lines(metrics):
         typer.echo(line)
     typer.echo(f"  run folder: {resolved.output}")
+
+
+@app.command()
+def pretrain(
+    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/pretrain-small.yaml.")],
+    overrides: Override = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Teach a network to hear as Whisper does, resumable.
+
+    A wav2vec 2.0 network learns the layers of a Whisper encoder from unlabelled speech.
+    Run it again to go on where it stopped.
+    """
+    from phonemo.config import load_pretrain_config
+
+    changes = [*(overrides or ()), *([f"output={json.dumps(str(output))}"] if output else ())]
+    resolved = load_pretrain_config(config, changes)
+    needs_torch("pretraining")
+    from phonemo.train.pretrain.run import pretrain as run_pretraining
+
+    with console.run_progress(quiet) as progress:
+        metrics = run_pretraining(resolved, _typed(), progress)
+    for line in console.pretrained_lines(metrics, Path(resolved.output)):
+        typer.echo(line)
 
 
 @app.command()
@@ -211,7 +248,7 @@ def evaluate(
         _check_writable(output)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a run or a model folder is wanted")
-    _needs_torch("evaluating")
+    needs_torch("evaluating")
     from phonemo.report import results_lines
     from phonemo.train.assess import assess_model, assess_run, write_assessment
     from phonemo.train.records import is_run
@@ -233,41 +270,8 @@ def evaluate(
         write_assessment(output, assessment)
 
 
-@app.command()
-def predict(
-    # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE", help="wav, flac, mp3, ogg or aiff; no folders."),
-    ],
-    model: Annotated[Path, typer.Option(help="A model folder that phonemo train wrote.")],
-    format: Annotated[
-        Format | None, typer.Option(help="Default: table on a terminal, jsonl elsewhere.")
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Do not count failed files on standard error.")
-    ] = False,
-) -> None:
-    """Say which emotion each file carries: one line a file.
-
-    Exit status 0: all files answered; 1: some failed, each with an error in its line; 2: wrong
-    usage.
-    """
-    _needs_torch("predicting with a trained network")
-    from phonemo.train.predictor import Predictor
-
-    predictor = Predictor.load(model)
-    wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
-    line = console.json_row if wanted is Format.jsonl else console.table_row
-    failed = 0
-    for name in files:
-        row = _answer(predictor, name)
-        failed += "error" in row
-        typer.echo(line(row))
-    if failed:
-        if not quiet:
-            typer.echo(f"phonemo: {failed} of {len(files)} failed; their lines say why", err=True)
-        raise typer.Exit(1)
+app.command()(cli_predict.predict)
+app.command()(cli_predict.export)
 
 
 @app.command()
@@ -354,23 +358,6 @@ def _check_writable(path: Path) -> None:
             f"{path}: cannot be written, because {there} is not a folder you may write to; "
             "name another --output"
         )
-
-
-def _answer(predictor: Any, name: str) -> dict[str, Any]:
-    try:
-        prediction = predictor.predict(name)
-    except PhonemoError as error:
-        return {"file": name, "error": str(error), "code": getattr(error, "code", "error")}
-    return {"file": name, **prediction.to_dict()}
-
-
-def _needs_torch(what: str) -> None:
-    from importlib.util import find_spec
-
-    from phonemo.errors import MissingExtraError
-
-    if find_spec("torch") is None or find_spec("transformers") is None:
-        raise MissingExtraError(what, "train")
 
 
 def _typed() -> str:

@@ -13,11 +13,11 @@ from tests.conftest import LIGHT
 from tests.laws import REPOSITORY
 from tests.source import read_package
 
-LIGHT_ROOMS = ("root", "ground", "command", "corpora", "runtime")
+LIGHT_ROOMS = ("root", "ground", "opening", "command", "corpora", "runtime")
 SOURCES = read_package(REPOSITORY / "src" / "phonemo")
 MODULES = [one.name for one in SOURCES if one.room in LIGHT_ROOMS and "__main__" not in one.name]
 TORCH = ("torch", "transformers", "peft", "accelerate", "safetensors")
-LAZY = ("sklearn", "matplotlib", "scipy", "gruut", "pypinyin")
+LAZY = ("sklearn", "matplotlib", "scipy", "gruut", "pypinyin", "onnx")
 
 only_light = pytest.mark.skipif(not LIGHT, reason="for the light job, which lacks torch")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 from transformers import AutoModel
 
 from phonemo.errors import AudioError, CheckpointError, UsageError
-from phonemo.train import predictor as predictor_module
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.predictor import Predictor
 from tests.tiny_nets import make_backbone_folder, make_network
@@ -116,17 +114,6 @@ def test_a_minute_is_heard_in_windows(predictor):
         assert score == pytest.approx(np.mean([part.scores[name] for part in parts]), abs=1e-6)
     assert answer.phonemes == tuple(one for part in parts for one in part.phonemes)
     assert len({round(part.scores["anger"], 4) for part in parts}) == 3
-
-
-@pytest.mark.parametrize("seconds", [29.9, 30.0, 30.1, 60.0, 60.1, 91.0])
-def test_windows_hold_every_sample_once(seconds):
-    samples = np.arange(round(seconds * RATE), dtype=np.float32)
-    windows = list(predictor_module._windows(samples))
-    assert len(windows) == math.ceil(seconds / 30)
-    assert np.array_equal(np.concatenate(windows), samples)
-    sizes = [len(window) for window in windows]
-    assert max(sizes) - min(sizes) <= 1
-    assert max(sizes) <= 30 * RATE
 
 
 def test_warnings_of_the_audio_are_kept(predictor):

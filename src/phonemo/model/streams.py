@@ -44,9 +44,10 @@ class LayerMix(nn.Module):
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """Layers, each (batch, frame, feature), to (batch, frame, feature)."""
         shares = self.weights.softmax(dim=0)
+        width = (int(states[0].shape[-1]),)  # a plain number: an ONNX trace would make it a tensor
         mixed = torch.zeros_like(states[0])
         for share, state in zip(shares, states, strict=True):
-            mixed = mixed + share * nn.functional.layer_norm(state, state.shape[-1:])
+            mixed = mixed + share * nn.functional.layer_norm(state, width)
         return mixed
 
 

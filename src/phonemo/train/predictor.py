@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from phonemo.audio import RATE, Waveform, load_waveform
+from phonemo.audio import Source, Waveform, load_waveform
 from phonemo.model.heads import best_path
 from phonemo.prediction import Prediction
+from phonemo.runtime.windows import Heard, Samples, cut, merge
 from phonemo.train.batches import pad_audio
 from phonemo.train.folder import Trained, load_trained
-
-#: The longest stretch heard at once: attention grows with the square of the length. (Evaluation
-#: hears each utterance whole, as the field does.)
-WINDOW_SECONDS = 30
 
 
 class Predictor:
@@ -36,11 +29,7 @@ class Predictor:
         """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one."""
         return cls(load_trained(folder))
 
-    def predict(
-        self,
-        audio: str | Path | bytes | BinaryIO | NDArray[np.generic],
-        rate: int | None = None,
-    ) -> Prediction:
+    def predict(self, audio: Source, rate: int | None = None) -> Prediction:
         """The emotion of one recording.
 
         Args:
@@ -55,32 +44,15 @@ class Predictor:
 
     def predict_waveform(self, waveform: Waveform) -> Prediction:
         """The emotion of decoded audio."""
-        windows = list(_windows(waveform.samples))
-        heard = [self._hear(window) for window in windows]
-        shares = np.mean([scores for scores, _ in heard], axis=0)
-        names = self.trained.labels.names
-        phonemes = None
-        if self.trained.inventory is not None:
-            indices = [index for _, found in heard for index in found]
-            phonemes = self.trained.inventory.decode(indices)
-        return Prediction(
-            label=names[int(np.argmax(shares))],
-            scores={name: float(share) for name, share in zip(names, shares, strict=True)},
-            seconds=waveform.seconds,
-            phonemes=phonemes,
-            warnings=(*waveform.warnings, *(("windowed",) if len(windows) > 1 else ())),
-        )
+        heard = [self._hear(window) for window in cut(waveform.samples)]
+        return merge(waveform, self.trained.labels.names, heard)
 
-    def _hear(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float64], list[int]]:
+    def _hear(self, samples: Samples) -> Heard:
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([samples]))
         scores = output.logits[0].double().softmax(dim=0).numpy()
-        found: list[int] = []
-        if output.phoneme_logits is not None:
-            found = best_path(output.phoneme_logits, output.frames)[0]
-        return scores, found
-
-
-def _windows(samples: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    count = -(-len(samples) // (WINDOW_SECONDS * RATE))
-    yield from np.array_split(samples, max(1, count))
+        phonemes = None
+        if output.phoneme_logits is not None and self.trained.inventory is not None:
+            (found,) = best_path(output.phoneme_logits, output.frames)
+            phonemes = self.trained.inventory.decode(found)
+        return Heard(scores, phonemes)

@@ -1,0 +1,126 @@
+"""The commands for people who use a trained model: predict and export."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phonemo import console
+from phonemo.errors import PhonemoError
+from phonemo.opening import needs_torch, open_model
+
+if TYPE_CHECKING:
+    from phonemo.runtime.bundle import Bundle, Drift
+
+
+class Format(StrEnum):
+    """Output formats of predict."""
+
+    jsonl = "jsonl"
+    table = "table"
+
+
+class Precision(StrEnum):
+    """Weights of an exported network."""
+
+    int8 = "int8"
+    fp32 = "fp32"
+
+
+def predict(
+    # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="wav, flac, mp3, ogg or aiff; no folders."),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A bundle (phonemo export) or a model folder (phonemo train, needs torch). "
+            "Default: the model that ships with phonemo."
+        ),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Default: table on a terminal, jsonl elsewhere.")
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not count failed files on standard error.")
+    ] = False,
+) -> None:
+    """Say which emotion each file carries: one line a file.
+
+    Exit status 0: all files answered; 1: some failed, each with an error in its line; 2: wrong
+    usage.
+    """
+    opened = open_model(model)
+    wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
+    line = console.json_row if wanted is Format.jsonl else console.table_row
+    failed = 0
+    for name in files:
+        row = _answer(opened, name)
+        failed += "error" in row
+        typer.echo(line(row))
+    if failed:
+        if not quiet:
+            typer.echo(f"phonemo: {failed} of {len(files)} failed; their lines say why", err=True)
+        raise typer.Exit(1)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model folder that phonemo train wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to write.")],
+    precision: Annotated[
+        Precision, typer.Option(help="int8 is a third of the size and nearly as exact.")
+    ] = Precision.int8,
+    name: Annotated[
+        str | None, typer.Option(help="The bundle's name; default: that of its folder.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Recordings to compare int8 with fp32 on; default: noise."),
+    ] = None,
+) -> None:
+    """Write a model as a bundle, which needs no torch.
+
+    It is checked against torch, and refused if it differs.
+    """
+    needs_torch("exporting")
+    from phonemo.train.export import export as export_model
+
+    bundle = export_model(
+        model, output, precision.value, name=name, licence=licence, manifest=manifest
+    )
+    for line in _exported_lines(bundle):
+        typer.echo(line)
+
+
+def _answer(opened: Any, name: str) -> dict[str, Any]:
+    try:
+        prediction = opened.predict(name)
+    except PhonemoError as error:
+        return {"file": name, "error": str(error), "code": getattr(error, "code", "error")}
+    return {"file": name, **prediction.to_dict()}
+
+
+def _exported_lines(bundle: Bundle) -> Iterator[str]:
+    card = bundle.card
+    yield f"{bundle.folder}: {card.name}, {card.precision}, {len(bundle.model) / 1e6:.1f} MB"
+    yield f"  fp32 against torch: logits differ by at most {card.parity.difference:.1e}"
+    if card.drift is not None:
+        yield _drift_line(card.drift)
+
+
+def _drift_line(drift: Drift) -> str:
+    line = (
+        f"  int8 against fp32 on {drift.clips} clips ({drift.audio}): scores differ by at most "
+        f"{drift.largest:.3f}, {drift.mean:.4f} in the mean; {drift.changed:.1%} of labels change"
+    )
+    if drift.ua_fp32 is None or drift.ua_int8 is None:
+        return line
+    return f"{line}; UA {drift.ua_fp32:.1%} becomes {drift.ua_int8:.1%}"

@@ -1,0 +1,245 @@
+"""The bundle: a trained network as a folder that needs no torch.
+
+Training writes it (phonemo.train.export) and the runtime reads it; they share nothing else.
+``model.onnx`` is one file; ``bundle.json`` says what goes in and what comes out, and holds its
+SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from phonemo.audio import RATE
+from phonemo.errors import CheckpointError
+from phonemo.frames import FrameGrid
+
+FORMAT = 1
+"""The version of the contract; a reader refuses any other."""
+MODEL = "model.onnx"
+CARD = "bundle.json"
+PACKAGED = "phonemo-small"
+
+Precision = Literal["fp32", "int8"]
+_Count = Annotated[int, Field(ge=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    # Unknown keys are let through: a later phonemo may say more within the same format.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class InventoryCard(_Part):
+    """What the phoneme head tells apart: PhonemeInventory as JSON."""
+
+    name: str
+    alphabet: str
+    symbols: Annotated[tuple[str, ...], Field(min_length=2)]
+    """The symbol of every index; the first is CTC's blank."""
+
+
+class Parity(_Part):
+    """How far the fp32 graph was from torch when it was exported."""
+
+    clips: _Count
+    difference: Annotated[float, Field(ge=0)]
+    """Largest difference of any logit or frame weight."""
+
+
+class Drift(_Part):
+    """How far int8 is from fp32, in scores (probabilities)."""
+
+    audio: str
+    """What was heard: "noise", or the corpus of a manifest."""
+    clips: _Count
+    largest: _Share
+    mean: _Share
+    changed: _Share
+    """Share of clips whose label changes."""
+    ua_fp32: _Share | None = None
+    """Unweighted accuracy, where the manifest's emotions are the network's."""
+    ua_int8: _Share | None = None
+
+
+class BundleCard(_Part):
+    """What bundle.json says."""
+
+    format: int = FORMAT
+    phonemo: str
+    """The version that exported it."""
+    name: str
+    precision: Precision
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The emotions, in the order of the graph's output."""
+    inventory: InventoryCard | None
+    """None: the network has no phoneme head."""
+    rate: int = RATE
+    """Samples a second that the graph wants."""
+    normalise: bool
+    """Whether the graph brings each clip to zero mean and unit variance. Callers never do."""
+    fewest_samples: _Count
+    """Shorter clips are padded with zeros to this; ``samples`` still says their true length."""
+    conv_kernel: Annotated[tuple[_Count, ...], Field(min_length=1)]
+    conv_stride: Annotated[tuple[_Count, ...], Field(min_length=1)]
+    window_seconds: Annotated[float, Field(gt=0)]
+    """The longest stretch to hear at once."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """The emotion logits are divided by this before the softmax."""
+    licence: str
+    """Of the weights."""
+    parity: Parity
+    drift: Drift | None = None
+    """None for fp32."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of model.onnx."""
+
+    @field_validator("labels")
+    @classmethod
+    def _each_once(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) != len(labels):
+            raise ValueError("a label is there twice")
+        return labels
+
+    @field_validator("rate")
+    @classmethod
+    def _ours(cls, rate: int) -> int:
+        if rate != RATE:
+            raise ValueError(f"{rate} samples a second, {RATE} are wanted")
+        return rate
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where the frames lie in time."""
+        return FrameGrid.of(self.conv_kernel, self.conv_stride)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: checked, in memory."""
+
+    folder: Path
+    card: BundleCard
+    model: bytes
+    """model.onnx as it was hashed, so that nothing can change it before it is run."""
+
+
+def is_bundle(folder: str | Path) -> bool:
+    """Whether a folder is a bundle, or would be one if it were whole."""
+    return any((Path(folder) / name).is_file() for name in (CARD, MODEL))
+
+
+def packaged() -> Path:
+    """The bundle that ships with phonemo; CheckpointError where this copy has none."""
+    folder = Path(str(resources.files("phonemo"))) / "models" / PACKAGED
+    if not is_bundle(folder):
+        raise CheckpointError(
+            "no model is named and this copy of phonemo ships none; name a bundle or a model "
+            "folder: --model FOLDER, or phonemo.load(FOLDER)"
+        )
+    return folder
+
+
+def open_bundle(folder: str | Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        CheckpointError: a part is missing, malformed, changed, or of another format.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such bundle folder; phonemo export writes one")
+    card = _card(folder)
+    model = _read(folder / MODEL)
+    found = hashlib.sha256(model).hexdigest()
+    if found != card.sha256:
+        raise CheckpointError(
+            f"{folder / MODEL}: SHA-256 {found[:12]}... found, {CARD} says "
+            f"{card.sha256[:12]}...; copy the whole folder again"
+        )
+    return Bundle(folder, card, model)
+
+
+def write_bundle(target: str | Path, model: bytes, says: Mapping[str, Any]) -> Bundle:
+    """Write a bundle. An older one is replaced; other files beside it, as a model card, stay.
+
+    Each file is written beside its place and renamed, the card last: whatever interrupts it, no
+    network is ever opened with the card of another.
+
+    Args:
+        target: the folder.
+        model: the content of model.onnx.
+        says: the fields of BundleCard but ``sha256``.
+
+    Raises:
+        CheckpointError: something else is there, or the disk refused.
+    """
+    target = Path(target)
+    check_target(target)
+    card = BundleCard(**says, sha256=hashlib.sha256(model).hexdigest())
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        _write(target / MODEL, model)
+        _write(target / CARD, (card.model_dump_json(indent=1) + "\n").encode())
+    except OSError as error:
+        raise CheckpointError(
+            f"{target}: could not be written ({error.strerror}); free room or name another place"
+        ) from error
+    return Bundle(target, card, model)
+
+
+def check_target(target: Path) -> None:
+    """Raise CheckpointError where a bundle cannot be written without harm to something else."""
+    if target.is_dir() and any(target.iterdir()) and not (target / CARD).is_file():
+        raise CheckpointError(
+            f"{target}: holds something else than a bundle; name an empty or a new folder"
+        )
+    if target.exists() and not target.is_dir():
+        raise CheckpointError(f"{target}: a file; name the folder to write the bundle into")
+
+
+def _card(folder: Path) -> BundleCard:
+    path = folder / CARD
+    try:
+        data = json.loads(_read(path))
+    except ValueError as error:  # not UTF-8 either
+        raise CheckpointError(f"{path}: not JSON; copy the whole folder again") from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if type(found) is not int:
+        raise CheckpointError(f"{path}: no format number; this is not a phonemo bundle")
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {found} found, format {FORMAT} is wanted; export the model again "
+            "with this phonemo, or install the version of phonemo that wrote it"
+        )
+    try:
+        return BundleCard.model_validate(data)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"])) or "card"
+        raise CheckpointError(f"{path}: {key}: {fault['msg']}; export the model again") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    scratch = path.with_name(path.name + ".part")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); a bundle is {CARD} and {MODEL}, copy both"
+        ) from error

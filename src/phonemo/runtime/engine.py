@@ -1,0 +1,105 @@
+"""Emotions from recordings without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.audio import Source, Waveform, load_waveform
+from phonemo.errors import CheckpointError
+from phonemo.prediction import Prediction
+from phonemo.runtime.alignment import recognise
+from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
+from phonemo.runtime.graph import Graph
+from phonemo.runtime.windows import Heard, Samples, cut, merge
+
+Floats = npt.NDArray[np.float64]
+
+
+class Recognizer:
+    """A bundle that answers for recordings.
+
+    Every clip is heard by itself, so its scores do not depend on what else is asked. A recording
+    longer than the bundle's window (30 s) is cut into equal windows of at most that; its scores
+    are the windows' mean, and it carries the warning "windowed".
+
+    Args:
+        bundle: an opened bundle.
+        threads: how many threads one clip may use; None leaves it to onnxruntime.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self.card: BundleCard = bundle.card
+        try:
+            self.graph = Graph(bundle.model, threads)
+        except CheckpointError as error:
+            raise CheckpointError(f"{bundle.folder}: {error}") from error
+        self._check_fit(bundle.folder)
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None, threads: int | None = None) -> Recognizer:
+        """From a bundle's folder, or without one from the bundle that ships with phonemo.
+
+        Raises:
+            CheckpointError: it is no bundle, or it is broken; or none ships with this copy.
+        """
+        return cls(open_bundle(packaged() if folder is None else folder), threads)
+
+    def predict(self, audio: Source, rate: int | None = None) -> Prediction:
+        """The emotion of one recording.
+
+        Args:
+            audio: a path, the bytes or an open binary file of one, or samples (sample,) or
+                (channel, sample).
+            rate: samples per second, for an array.
+
+        Raises:
+            AudioError: the recording cannot be used.
+        """
+        return self.predict_waveform(load_waveform(audio, rate=rate))
+
+    def predict_many(self, audio: Iterable[Source], rate: int | None = None) -> list[Prediction]:
+        """The emotions of many recordings, in their order; the first that cannot be used raises.
+
+        One after the other: in a batch of int8 the neighbours would change a clip's scores.
+        """
+        return [self.predict(one, rate) for one in audio]
+
+    def predict_waveform(self, waveform: Waveform) -> Prediction:
+        """The emotion of decoded audio."""
+        windows = cut(waveform.samples, self.card.window_seconds)
+        return merge(waveform, self.card.labels, [self._hear(window) for window in windows])
+
+    def _hear(self, samples: Samples) -> Heard:
+        found = self.graph.hear(samples, self.card.fewest_samples)
+        scores = np.exp(log_softmax(found.emotions / self.card.temperature))
+        phonemes = None
+        if self.card.inventory is not None and found.phonemes is not None:
+            symbols = self.card.inventory.symbols
+            path = recognise(log_softmax(found.phonemes))
+            phonemes = tuple(symbols[one.symbol] for one in path)
+        return Heard(scores, phonemes)
+
+    def _check_fit(self, folder: Path) -> None:
+        inventory = self.card.inventory
+        said = (len(self.card.labels), None if inventory is None else len(inventory.symbols))
+        emotions, symbols = self.graph.emotions, self.graph.symbols
+        if (inventory is not None) != self.graph.has_phonemes or said != (
+            emotions or said[0],
+            symbols or said[1],
+        ):
+            raise CheckpointError(
+                f"{folder}: its card has {said[0]} labels and {said[1] or 'no'} phoneme symbols, "
+                f"its network {emotions} and {symbols or 'no'}; export the model again"
+            )
+
+
+def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
+    """Logarithms of the probabilities over the last axis, in float64."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return found

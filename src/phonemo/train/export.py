@@ -1,0 +1,198 @@
+"""A trained network as a bundle: for onnxruntime, without torch, and checked against torch.
+
+torch 2.13 has two exporters. The traced one is used: both give the same scores for every kind of
+backbone, but the newer one takes 16 to 27 times as long for a small network, wants onnxscript too,
+and rounds the sinusoidal positions of long clips worse (1e-4 instead of 1e-6 after 8,000 frames).
+A trace is blind to what depends on the data, which is why every export is compared with torch on
+lengths it has not seen, and refused if it differs.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from phonemo.audio import RATE
+from phonemo.errors import MissingExtraError, ModelError
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
+from phonemo.runtime.graph import INPUTS, OUTPUTS, PHONEMES, Graph
+from phonemo.runtime.windows import WINDOW_SECONDS
+from phonemo.train.folder import Trained, load_trained
+from phonemo.train.parity import check_parity, measure_drift, pick_clips
+from phonemo.version import __version__
+
+#: Version of the operators: the first with GELU as one of them.
+_OPSET = 20
+_AXES = {
+    "waveform": {0: "batch", 1: "sample"},
+    "samples": {0: "batch"},
+    "emotion_logits": {0: "batch"},
+    "frames": {0: "batch"},
+    "frame_weights": {0: "batch", 1: "frame"},
+    PHONEMES: {0: "batch", 1: "frame"},
+}
+
+
+def export(
+    model_folder: str | Path,
+    output: str | Path,
+    precision: Precision = "int8",
+    *,
+    name: str | None = None,
+    licence: str = "not stated",
+    manifest: str | Path | None = None,
+) -> Bundle:
+    """Write a model folder as a bundle.
+
+    Args:
+        model_folder: what ``phonemo train`` wrote.
+        output: the folder to write; an older bundle there is replaced.
+        precision: fp32, or int8 for the matrix products' weights.
+        name: the bundle's name; default: that of the output folder.
+        licence: of the weights.
+        manifest: recordings on which int8 is compared with fp32; default: noise, which says less.
+
+    Raises:
+        CheckpointError: no model folder, or the output cannot be written.
+        ModelError: the graph differs from torch, or cannot be made.
+        MissingExtraError: onnx is not installed.
+    """
+    needs_onnx()
+    check_target(Path(output))
+    trained = load_trained(model_folder)
+    graph = make_graph(trained.model)
+    parity = check_parity(trained.model, Graph(graph))
+    model, drift = graph, None
+    if precision == "int8":
+        clips = pick_clips(trained, manifest)
+        model = quantise(graph)
+        drift = measure_drift(Graph(graph), Graph(model), trained, clips)
+    says = _says(trained) | {"precision": precision, "licence": licence}
+    says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
+    return write_bundle(output, model, says)
+
+
+def make_graph(model: PhonemoForAudioClassification) -> bytes:
+    """The network as ONNX in fp32, with any batch size and length; the network is not changed.
+
+    Raises:
+        ModelError: torch cannot express it.
+    """
+    exported = _Exported(fold(model)).eval()
+    has_phonemes = model.auxiliary is not None
+    outputs = [*OUTPUTS, *([PHONEMES] if has_phonemes else [])]
+    longest = max(RATE, 2 * model.backbone.fewest_samples)
+    example = (torch.zeros(2, longest), torch.tensor([longest, longest * 3 // 4]))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the traced exporter, and what check_parity checks
+        path = Path(folder) / "model.onnx"
+        try:
+            torch.onnx.export(
+                exported,
+                example,
+                path,
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=list(INPUTS),
+                output_names=outputs,
+                dynamic_axes={name: _AXES[name] for name in (*INPUTS, *outputs)},
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"torch {torch.__version__} cannot export it ({reason})") from error
+        return path.read_bytes()
+
+
+def fold(model: PhonemoForAudioClassification) -> PhonemoForAudioClassification:
+    """A copy whose weights are plain: weight norm multiplied out, adapters merged."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    plain: PhonemoForAudioClassification = copy.deepcopy(model).eval()
+    for module in list(plain.modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+        if parametrize.is_parametrized(module):
+            _make_plain(module)
+    return plain
+
+
+def quantise(graph: bytes) -> bytes:
+    """The same with int8 weights in the products with a weight matrix; the rest stays fp32.
+
+    Per output channel; what they are multiplied with is quantised while it runs, over the whole
+    tensor. Weights are unsigned: with signed ones onnxruntime's kernel for AVX2 saturates at 16
+    bits, so that scores would depend on the processor. Convolutions stay fp32: int8 ones are
+    slower.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+    model = onnx.load_from_string(graph)
+    add_pre_process_metadata(model)  # the exporter folded it already; else there is a warning
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QUInt8,
+        )
+        return path.read_bytes()
+
+
+def needs_onnx() -> None:
+    """Raise MissingExtraError where onnx is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("onnx") is None:
+        raise MissingExtraError("exporting", "export")
+
+
+class _Exported(nn.Module):
+    """The network with the bundle's inputs and outputs."""
+
+    def __init__(self, model: PhonemoForAudioClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, waveform: Tensor, samples: Tensor) -> tuple[Tensor, ...]:
+        """Waveforms (batch, sample) of lengths (batch,) to OUTPUTS, then PHONEMES."""
+        found = self.model.upper(self.model.lower(waveform, samples, None))
+        assert found.frame_weights is not None
+        always = (found.logits, found.frames, found.frame_weights)
+        return always if found.phoneme_logits is None else (*always, found.phoneme_logits)
+
+
+def _make_plain(module: Any) -> None:
+    # Not by remove_parametrizations: it takes the weight from the class, which a copy shares with
+    # the module it was copied from.
+    weights = {name: getattr(module, name).detach() for name in module.parametrizations}
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, weight in weights.items():
+        module.register_parameter(name, nn.Parameter(weight, requires_grad=False))
+
+
+def _says(trained: Trained) -> dict[str, Any]:
+    backbone = trained.model.backbone
+    inventory = trained.inventory
+    return {
+        "phonemo": __version__,
+        "labels": trained.labels.names,
+        "inventory": None if inventory is None else inventory.to_json(),
+        "normalise": backbone.normalise,
+        "fewest_samples": backbone.fewest_samples,
+        "conv_kernel": list(backbone.network.config.conv_kernel),
+        "conv_stride": list(backbone.network.config.conv_stride),
+        "window_seconds": WINDOW_SECONDS,
+    }

@@ -1,0 +1,188 @@
+"""How far an exported network is from the trained one, and int8 from fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from phonemo.audio import FRAME_SAMPLES, RATE, load_waveform
+from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.errors import ManifestError, ModelError
+from phonemo.labels import LabelSet
+from phonemo.metrics import score_emotions
+from phonemo.model.lengths import mask_of
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.runtime.bundle import Drift, Parity
+from phonemo.runtime.engine import log_softmax
+from phonemo.runtime.graph import PHONEMES, Graph
+from phonemo.runtime.windows import WINDOW_SECONDS
+from phonemo.train.folder import Trained
+
+#: The largest difference of a logit or frame weight that an fp32 export may have.
+MOST = 1e-3
+#: Recordings on which int8 is compared with fp32.
+CLIPS = 200
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Recordings to compare on, with their emotions where they are known."""
+
+    audio: str
+    samples: list[Samples]
+    truth: list[str | None]
+
+
+def check_parity(model: PhonemoForAudioClassification, graph: Graph) -> Parity:
+    """Compare a graph with its network: short, odd and long clips, and a padded batch.
+
+    Args:
+        model: in evaluation mode.
+        graph: what was made of it, in fp32.
+
+    Raises:
+        ModelError: frames differ, or a logit or frame weight by more than ``MOST``.
+    """
+    batches = [[clip] for clip in _alone(model)] + [_together(model)]
+    found = [_difference(model, graph, batch) for batch in batches]
+    largest = max(found)
+    if not largest <= MOST:  # NaN is not
+        raise ModelError(
+            f"the exported network differs from torch by {largest:.1e}, at most {MOST:g} is "
+            f"right; torch {torch.__version__} exports it wrongly, try another version"
+        )
+    return Parity(clips=sum(len(batch) for batch in batches), difference=largest)
+
+
+def pick_clips(trained: Trained, manifest: str | Path | None) -> Clips:
+    """Up to ``CLIPS`` recordings, spread over a manifest; without one, noise.
+
+    Raises:
+        ManifestError: the manifest has no usable utterance.
+    """
+    if manifest is None:
+        noise = _alone(trained.model)
+        return Clips("noise", noise, [None] * len(noise))
+    rows = read_manifest(Path(manifest))
+    chosen = rows.utterances[:: max(1, -(-len(rows.utterances) // CLIPS))]
+    if not chosen:
+        raise ManifestError(f"{manifest}: no utterance; some recordings to compare on are wanted")
+    samples = [_read(rows, one) for one in chosen]
+    truth = [_merged(trained.labels, one.emotion) for one in chosen]
+    return Clips(rows.header.corpus, samples, truth)
+
+
+def measure_drift(fp32: Graph, int8: Graph, trained: Trained, clips: Clips) -> Drift:
+    """How the scores and answers of int8 differ from those of fp32."""
+    fewest = trained.model.backbone.fewest_samples
+    scores = [
+        np.stack(
+            [np.exp(log_softmax(graph.hear(one, fewest).emotions)) for one in clips.samples]
+        )  # (batch, emotion)
+        for graph in (fp32, int8)
+    ]
+    away = np.abs(scores[0] - scores[1])
+    answers = [found.argmax(axis=1) for found in scores]
+    accuracies = [_accuracy(found, clips.truth, trained.labels) for found in answers]
+    return Drift(
+        audio=clips.audio,
+        clips=len(clips.samples),
+        largest=float(away.max()),
+        mean=float(away.mean()),
+        changed=float((answers[0] != answers[1]).mean()),
+        ua_fp32=accuracies[0],
+        ua_int8=accuracies[1],
+    )
+
+
+def _alone(model: PhonemoForAudioClassification) -> list[Samples]:
+    """Clips of the lengths where a trace goes wrong: shorter than a frame, a frame, odd, long."""
+    backbone = model.backbone
+    fewest, hop = backbone.fewest_samples, backbone.grid.hop_samples
+    lengths = [min(FRAME_SAMPLES, fewest), fewest, fewest + 1, fewest + hop - 1, fewest + hop]
+    lengths += [2 * fewest + 7, 25 * hop + fewest // 2, 50 * hop, 150 * hop + 3, 350 * hop + 77]
+    lengths.append(1500 * hop)  # a whole window, at the usual 20 ms
+    return [*(_noise(length) for length in lengths), np.zeros(50 * hop, np.float32)]
+
+
+def _together(model: PhonemoForAudioClassification) -> list[Samples]:
+    fewest, hop = model.backbone.fewest_samples, model.backbone.grid.hop_samples
+    lengths = (fewest + 50 * hop + 1, fewest, fewest + 100 * hop, fewest // 2 + 1)
+    return [_noise(length) for length in lengths]
+
+
+def _noise(length: int) -> Samples:
+    """Noise that swells four times a second, as speech does."""
+    swell = 0.02 + 0.1 * np.sin(4 * np.pi * np.arange(length) / RATE) ** 2
+    noise = np.random.default_rng(length).normal(size=length)
+    return (noise * swell).astype(np.float32)
+
+
+def _difference(
+    model: PhonemoForAudioClassification, graph: Graph, clips: Sequence[Samples]
+) -> float:
+    samples = np.array([len(clip) for clip in clips], dtype=np.int64)
+    size = max(int(samples.max()), model.backbone.fewest_samples)
+    waveform = np.full((len(clips), size), np.nan, dtype=np.float32)  # padding may hold anything
+    for row, clip in zip(waveform, clips, strict=True):
+        row[: len(clip)] = clip
+    found = graph.run(waveform, samples)
+    wanted = _by_torch(model, waveform, samples)
+    if not np.array_equal(found["frames"], wanted["frames"]):
+        raise ModelError(
+            f"clips of {samples.tolist()} samples have {found['frames'].tolist()} frames in the "
+            f"exported network and {wanted['frames'].tolist()} in torch; try another torch"
+        )
+    return max(_largest(name, found[name], wanted) for name in wanted if name != "frames")
+
+
+def _by_torch(
+    model: PhonemoForAudioClassification, waveform: Samples, samples: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    lengths = torch.from_numpy(samples)
+    with torch.inference_mode():
+        output = model(torch.from_numpy(waveform), mask_of(lengths, waveform.shape[1]))
+    named: dict[str, Tensor | None] = {
+        "emotion_logits": output.logits,
+        "frames": output.frames,
+        "frame_weights": output.frame_weights,
+        PHONEMES: output.phoneme_logits,
+    }
+    return {name: value.numpy() for name, value in named.items() if value is not None}
+
+
+def _largest(name: str, found: Any, wanted: dict[str, Any]) -> float:
+    """Largest difference of one output, frames of padding left out; NaN where either is NaN."""
+    away = np.abs(found - wanted[name])
+    if name != "emotion_logits":
+        valid = np.arange(away.shape[1])[None] < wanted["frames"][:, None]  # (batch, frame)
+        away = away[valid]
+    return float(away.max())
+
+
+def _read(manifest: Manifest, one: Utterance) -> Samples:
+    waveform = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
+    return waveform.samples[: round(WINDOW_SECONDS * RATE)]
+
+
+def _merged(labels: LabelSet, emotion: str | None) -> str | None:
+    return labels.merged(emotion) if emotion is not None and emotion in labels else None
+
+
+def _accuracy(
+    answers: npt.NDArray[np.int64], truth: Sequence[str | None], labels: LabelSet
+) -> float | None:
+    known = [number for number, name in enumerate(truth) if name is not None]
+    if not known:
+        return None
+    wanted = [labels.index(str(truth[number])) for number in known]
+    return score_emotions(wanted, answers[known], len(labels)).ua

@@ -1,0 +1,184 @@
+"""Whatever is wrong with a bundle is one line that says what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from phonemo.errors import CheckpointError
+from phonemo.frames import FrameGrid
+from phonemo.runtime import bundle as bundle_module
+from phonemo.runtime.bundle import FORMAT, is_bundle, open_bundle, packaged, write_bundle
+from tests.tiny_bundle import BUNDLE, EXPECTED
+
+SAYS = {
+    "phonemo": "0.1.0",
+    "name": "toy",
+    "precision": "fp32",
+    "labels": ("anger", "neutral"),
+    "inventory": None,
+    "normalise": True,
+    "fewest_samples": 400,
+    "conv_kernel": (400,),
+    "conv_stride": (160,),
+    "window_seconds": 30.0,
+    "licence": "MIT",
+    "parity": {"clips": 3, "difference": 1e-6},
+}
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """A bundle that may be broken."""
+    return Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+
+
+def refused(folder: Path, *fragments: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        open_bundle(folder)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(folder) in line
+    for fragment in fragments:
+        assert fragment in line
+
+
+def change(folder: Path, **values: object) -> None:
+    card = json.loads((folder / "bundle.json").read_text()) | values
+    (folder / "bundle.json").write_text(json.dumps(card))
+
+
+def test_the_golden_bundle_says_everything():
+    card = open_bundle(BUNDLE).card
+    assert (card.format, card.precision, card.rate) == (1, "int8", 16_000)
+    assert card.labels == ("anger", "neutral", "sadness")
+    assert card.inventory.symbols == ("<blank>", "a", "m", "s", "t")
+    assert card.grid == FrameGrid(field_samples=720, hop_samples=320)
+    assert card.fewest_samples == 720
+    assert card.drift.audio == "noise"
+    assert EXPECTED.is_file()
+
+
+def test_what_is_written_is_read(tmp_path):
+    written = write_bundle(tmp_path / "deep" / "toy", b"network", SAYS)
+    assert open_bundle(tmp_path / "deep" / "toy") == written
+    assert written.card.format == FORMAT
+    assert written.card.temperature == 1.0
+    names = sorted(path.name for path in written.folder.iterdir())
+    assert names == ["bundle.json", "model.onnx"]
+
+
+def test_an_older_bundle_is_replaced_and_a_model_card_stays(tmp_path):
+    write_bundle(tmp_path / "toy", b"old", SAYS)
+    (tmp_path / "toy" / "README.md").write_text("a model card")
+    write_bundle(tmp_path / "toy", b"new", SAYS | {"name": "newer"})
+    assert open_bundle(tmp_path / "toy").model == b"new"
+    assert open_bundle(tmp_path / "toy").card.name == "newer"
+    assert (tmp_path / "toy" / "README.md").read_text() == "a model card"
+
+
+def test_an_interrupted_replacement_is_noticed(tmp_path, monkeypatch):
+    folder = tmp_path / "toy"
+    write_bundle(folder, b"old", SAYS)
+    write = bundle_module._write
+
+    def full(path, content):
+        if path.name == "bundle.json":
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(bundle_module, "_write", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        write_bundle(folder, b"new", SAYS)
+    refused(folder, "SHA-256")
+
+
+@pytest.mark.parametrize("name", ["thesis.doc", "config.json"])
+def test_other_people_s_folders_are_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(CheckpointError, match="something else"):
+        write_bundle(tmp_path, b"network", SAYS)
+    with pytest.raises(CheckpointError, match="a file"):
+        write_bundle(tmp_path / name, b"network", SAYS)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_changed_network_is_refused(copy):
+    with (copy / "model.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\x00\x01\x02")
+    refused(copy, "SHA-256", "copy the whole folder")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "bundle.json"])
+def test_half_a_bundle_is_refused(copy, name):
+    (copy / name).unlink()
+    assert is_bundle(copy)
+    refused(copy, name, "copy both")
+
+
+def test_no_folder_and_no_bundle_are_told_apart(tmp_path):
+    refused(tmp_path / "nowhere", "no such bundle folder")
+    refused(tmp_path, "cannot be read")
+    assert not is_bundle(tmp_path)
+    assert not is_bundle(tmp_path / "nowhere")
+
+
+def test_another_format_names_both_numbers(copy):
+    change(copy, format=2, labels="of a later kind")
+    refused(copy, "format 2 found, format 1 is wanted", "export the model again")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": "1"}', '{"format": true}', "{}"])
+def test_a_card_that_is_none(copy, text):
+    (copy / "bundle.json").write_text(text)
+    refused(copy, "bundle.json")
+
+
+def test_a_card_that_is_not_text(copy):
+    (copy / "bundle.json").write_bytes(b"\xff\xfe\x00")
+    refused(copy, "not JSON")
+
+
+@pytest.mark.parametrize(
+    ("values", "fragment"),
+    [
+        ({"labels": []}, "labels"),
+        ({"labels": ["anger", "anger"]}, "twice"),
+        ({"labels": "anger"}, "labels"),
+        ({"rate": 8000}, "8000 samples a second, 16000 are wanted"),
+        ({"temperature": 0}, "temperature"),
+        ({"window_seconds": -1}, "window_seconds"),
+        ({"precision": "int4"}, "precision"),
+        ({"fewest_samples": 0}, "fewest_samples"),
+        ({"inventory": {"name": "phonemes", "alphabet": "ipa"}}, "inventory.symbols"),
+        ({"sha256": "abc"}, "sha256"),
+    ],
+)
+def test_a_card_that_makes_no_sense(copy, values, fragment):
+    change(copy, **values)
+    refused(copy, fragment)
+
+
+def test_a_later_phonemo_may_say_more(copy):
+    change(copy, invented="later")
+    assert open_bundle(copy).card.name == "tiny-bundle"
+
+
+def test_writing_a_senseless_card_is_a_bug(tmp_path):
+    with pytest.raises(ValidationError):
+        write_bundle(tmp_path / "toy", b"network", SAYS | {"temperature": float("nan")})
+    assert not (tmp_path / "toy").exists()
+
+
+def test_until_a_model_ships_the_option_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_module.resources, "files", lambda package: tmp_path)
+    with pytest.raises(CheckpointError, match="--model FOLDER"):
+        packaged()
+    home = tmp_path / "models" / "phonemo-small"
+    shutil.copytree(BUNDLE, home)
+    assert packaged() == home

@@ -1,0 +1,156 @@
+"""A bundle answers without torch, the same for a clip wherever it stands."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from phonemo.errors import AudioError, CheckpointError, UsageError
+from phonemo.runtime.bundle import open_bundle, write_bundle
+from phonemo.runtime.engine import Recognizer, log_softmax
+from phonemo.runtime.graph import Graph
+from tests.tiny_bundle import BUNDLE, CLIPS, EXPECTED, RATE, make_clip
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load(BUNDLE, threads=1)
+
+
+def changed(folder: Path, **values: object) -> Path:
+    """The bundle with another card."""
+    bundle = open_bundle(BUNDLE)
+    write_bundle(folder, bundle.model, bundle.card.model_dump(exclude={"sha256"}) | values)
+    return folder
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_it_says_what_torch_said(recognizer, name):
+    wanted = json.loads(EXPECTED.read_text(encoding="utf-8"))[name]
+    found = recognizer.predict(make_clip(*CLIPS[name]), RATE)
+    assert found.label == wanted["label"]
+    assert list(found.scores) == list(wanted["scores"])
+    for label, score in wanted["scores"].items():
+        assert found.scores[label] == pytest.approx(score, abs=0.02)
+    assert sum(found.scores.values()) == pytest.approx(1)
+    assert found.phonemes == tuple(wanted["phonemes"])
+    assert found.seconds == CLIPS[name][0] / RATE
+
+
+def test_path_bytes_stream_and_array_say_the_same(recognizer, tmp_path):
+    path = tmp_path / "one.wav"
+    soundfile.write(path, make_clip(*CLIPS["odd"]), RATE, subtype="PCM_16")
+    array, _ = soundfile.read(path, dtype="float32")
+    data = path.read_bytes()
+    sources = [path, str(path), data, io.BytesIO(data)]
+    answers = recognizer.predict_many(sources)
+    assert answers == [recognizer.predict(array, RATE)] * 4
+
+
+def test_neighbours_change_nothing(recognizer):
+    clips = [make_clip(*clip) for clip in CLIPS.values()]
+    alone = [recognizer.predict(clip, RATE) for clip in clips]
+    assert recognizer.predict_many(clips, RATE) == alone
+    assert recognizer.predict_many(clips[::-1], RATE) == alone[::-1]
+    assert recognizer.predict_many([]) == []
+
+
+def test_padding_changes_nothing():
+    """Inside the graph: more zeros behind a clip than it needs, or anything else."""
+    bundle = open_bundle(BUNDLE)
+    graph = Graph(bundle.model, threads=1)
+    clip = make_clip(*CLIPS["odd"])
+    alone = graph.hear(clip, bundle.card.fewest_samples)
+    longer = graph.hear(clip, len(clip) + 5000)
+    assert len(alone.frame_weights) == len(longer.frame_weights)
+    assert alone.phonemes.shape == longer.phonemes.shape
+    assert alone.frame_weights.sum() == pytest.approx(1)
+    padded = np.full((1, len(clip) + 5000), np.nan, dtype=np.float32)
+    padded[0, : len(clip)] = clip
+    noisy = graph.run(padded, np.array([len(clip)]))["emotion_logits"][0]
+    np.testing.assert_array_equal(noisy, longer.emotions)
+    # int8's scale is taken over what the convolutions make of the padding, too
+    np.testing.assert_allclose(longer.emotions, alone.emotions, atol=0.02)
+
+
+def test_a_long_recording_is_heard_in_windows(tmp_path):
+    recognizer = Recognizer.load(changed(tmp_path / "short", window_seconds=1.0), threads=1)
+    clip = make_clip(*CLIPS["long"])  # 3.1 s
+    answer = recognizer.predict(clip, RATE)
+    assert answer.warnings == ("windowed",)
+    parts = [recognizer.predict(part, RATE) for part in np.array_split(clip, 4)]
+    assert all(part.warnings == () for part in parts)
+    for name, score in answer.scores.items():
+        assert score == pytest.approx(np.mean([part.scores[name] for part in parts]))
+    assert answer.phonemes == tuple(one for part in parts for one in part.phonemes)
+
+
+def test_temperature_flattens_the_scores(recognizer, tmp_path):
+    clip = make_clip(*CLIPS["odd"])
+    sharp = np.array(list(recognizer.predict(clip, RATE).scores.values()))
+    warm = Recognizer.load(changed(tmp_path / "warm", temperature=2.0), threads=1)
+    found = np.array(list(warm.predict(clip, RATE).scores.values()))
+    np.testing.assert_allclose(found, np.sqrt(sharp) / np.sqrt(sharp).sum(), atol=1e-6)
+
+
+def test_a_quiet_clip_sounds_like_a_loud_one(recognizer):
+    """The graph normalises, so nobody else has to."""
+    clip = make_clip(*CLIPS["odd"])
+    loud, quiet = recognizer.predict(clip, RATE), recognizer.predict(clip * 0.1 + 0.01, RATE)
+    for name, score in loud.scores.items():
+        assert quiet.scores[name] == pytest.approx(score, abs=0.02)
+
+
+def test_log_softmax_by_hand():
+    found = np.exp(log_softmax(np.log(np.array([[1.0, 3.0], [1e4, 1e4]], dtype=np.float32))))
+    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], atol=1e-6)
+    assert log_softmax(np.array([1e4, 0.0], np.float32)).tolist() == [0.0, -1e4]
+
+
+@pytest.mark.parametrize(
+    ("values", "fragments"),
+    [
+        ({"labels": ("anger", "neutral")}, ("2 labels", "its network 3")),
+        ({"inventory": None}, ("no phoneme symbols", "and 5")),
+        (
+            {"inventory": {"name": "phonemes", "alphabet": "ipa", "symbols": ("<blank>", "a")}},
+            ("2 phoneme symbols", "5"),
+        ),
+    ],
+)
+def test_a_card_that_does_not_fit_its_network(tmp_path, values, fragments):
+    with pytest.raises(CheckpointError) as caught:
+        Recognizer.load(changed(tmp_path / "odd", **values))
+    for fragment in (*fragments, str(tmp_path / "odd")):
+        assert fragment in str(caught.value)
+
+
+def test_what_is_no_network_is_one_line(tmp_path):
+    card = open_bundle(BUNDLE).card.model_dump(exclude={"sha256"})
+    write_bundle(tmp_path / "text", b"this is no network", card)
+    with pytest.raises(CheckpointError, match="cannot open the network") as caught:
+        Recognizer.load(tmp_path / "text")
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "text") in str(caught.value)
+
+
+def test_errors_of_the_audio_and_the_caller(recognizer):
+    with pytest.raises(AudioError, match="no such file"):
+        recognizer.predict("nowhere.wav")
+    with pytest.raises(AudioError, match="100 samples"):
+        recognizer.predict_many([make_clip(*CLIPS["odd"]), np.zeros(100, np.float32)], RATE)
+    with pytest.raises(UsageError, match="threads=0"):
+        Recognizer.load(BUNDLE, threads=0)
+
+
+def test_load_without_a_name_takes_the_packaged_one(tmp_path, monkeypatch):
+    home = tmp_path / "models" / "phonemo-small"
+    shutil.copytree(BUNDLE, home)
+    monkeypatch.setattr("phonemo.runtime.bundle.resources.files", lambda package: tmp_path)
+    assert Recognizer.load(threads=1).card.name == "tiny-bundle"

@@ -1,0 +1,22 @@
+"""The golden bundle, and the clips whose answers are kept beside it; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+BUNDLE = Path(__file__).resolve().parent / "golden" / "tiny-bundle"
+EXPECTED = BUNDLE / "expected.json"
+RATE = 16_000
+#: Name -> samples and pitch in hertz. The first is shorter than the network's receptive field.
+CLIPS = {"short": (401, 440.0), "odd": (16_001, 120.0), "long": (50_000, 900.0)}
+
+
+def make_clip(samples: int, hertz: float) -> npt.NDArray[np.float32]:
+    """A buzz that rises in pitch and loudness, without a random number."""
+    time = np.arange(samples) / RATE
+    phase = 2 * np.pi * hertz * time * (1 + 0.3 * time)
+    wave = 0.2 * np.sin(phase) + 0.1 * np.sign(np.sin(2.7 * phase))
+    return (wave * (0.3 + time / time[-1])).astype(np.float32)

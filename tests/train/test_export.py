@@ -1,0 +1,337 @@
+"""Exported networks say what torch says, for every kind of backbone; broken exports are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from phonemo.corpora.manifest import Header, write_manifest
+from phonemo.errors import CheckpointError, ManifestError, MissingExtraError, ModelError
+from phonemo.labels import LabelSet
+from phonemo.model import backbone as backbone_module
+from phonemo.model.backbone import BACKBONES
+from phonemo.model.fusion import FUSIONS
+from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.model.pooling import POOLINGS
+from phonemo.model.streams import ACOUSTIC, SEMANTIC
+from phonemo.runtime.bundle import open_bundle
+from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.graph import PHONEMES, Graph
+from phonemo.train import export as export_module
+from phonemo.train import parity as parity_module
+from phonemo.train.export import export, fold, make_graph, quantise
+from phonemo.train.folder import save_trained
+from phonemo.train.parity import check_parity
+from phonemo.train.predictor import Predictor
+from tests import tiny_nets
+from tests.tiny_bundle import CLIPS, RATE, make_clip
+from tests.train.tiny_run import EMOTIONS, make_corpus
+
+SYMBOLS = ["<blank>", "a", "m", "s", "t"]
+AUXILIARY = {"task": "phonemes", "name": "phonemes", "alphabet": "ipa", "symbols": SYMBOLS}
+#: Frames of 40 ms that overlap, so that half a minute is not thousands of them.
+FRAMES = {"conv_kernel": [200, 3, 3], "conv_stride": [160, 2, 2]}
+
+
+pytestmark = pytest.mark.filterwarnings(  # torch's own, of wavlm
+    "ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _coarse_frames():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny_nets, "_SHAPE", tiny_nets._SHAPE | FRAMES)
+        yield
+
+
+def make_model(kind: str = "wav2vec2-layer", **settings: object) -> PhonemoForAudioClassification:
+    """A random network with lively heads, in evaluation mode."""
+    backbone = tiny_nets.make_network(kind)
+    model_type = backbone.config.model_type
+    config = PhonemoConfig(
+        backbone=backbone.config.to_diff_dict() | {"model_type": model_type},
+        id2label=dict(enumerate(EMOTIONS)),
+        **{"auxiliary": AUXILIARY, "width": 8, "attention_heads": 2, "hops": 2} | settings,
+    )
+    torch.manual_seed(3)
+    model = PhonemoForAudioClassification(config, backbone)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("backbone."):
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def model(_coarse_frames) -> PhonemoForAudioClassification:
+    """The model that nothing is wrong with; not to be changed."""
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def graph(model) -> bytes:
+    return make_graph(model)
+
+
+@pytest.fixture(scope="module")
+def small(graph) -> bytes:
+    return quantise(graph)
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("export") / "model"
+    save_trained(home, model, LabelSet(EMOTIONS))
+    return home
+
+
+@pytest.fixture
+def quick(graph, small, monkeypatch) -> None:
+    """The same network is not traced and quantised again for every bundle."""
+    monkeypatch.setattr(export_module, "make_graph", lambda model: graph)
+    monkeypatch.setattr(export_module, "quantise", lambda made: small)
+
+
+def test_every_kind_of_backbone_is_tried():
+    assert {model_type for model_type, _ in tiny_nets.KINDS.values()} == set(BACKBONES)
+
+
+@pytest.mark.parametrize("kind", tiny_nets.KINDS)
+def test_the_graph_says_what_torch_says(kind):
+    model = make_model(kind)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = check_parity(model, Graph(make_graph(model), threads=1))
+    assert found.difference < 1e-4
+    assert found.clips == 16
+    after = model.state_dict()
+    assert list(after) == list(before), "weight norm and adapters of the trained one stay"
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+#: Every fusion, pooling and stream is in one of these.
+ARMS = [
+    {"fusion": "cross_attention", "pooling": "structured", "lora_rank": 2},
+    {"fusion": "frame_attention", "pooling": "attentive_statistics", "semantic": "upper_mix"},
+    {"fusion": "gate", "pooling": "mean", "semantic": "all_mix", "acoustic": "lower_mix"},
+    {"fusion": "acoustic", "acoustic": "cnn", "auxiliary": None},
+    {"fusion": "concatenation", "normalise": False},
+    {"fusion": "semantic", "semantic": "last"},
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "known"),
+    [("fusion", FUSIONS), ("pooling", POOLINGS), ("acoustic", ACOUSTIC), ("semantic", SEMANTIC)],
+)
+def test_every_arm_is_tried(key, known):
+    assert {arm[key] for arm in ARMS if key in arm} == set(known)
+
+
+@pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm["fusion"])
+def test_the_graph_of_every_arm(settings):
+    model = make_model(**settings)
+    graph = Graph(make_graph(model), threads=1)
+    assert graph.has_phonemes == (model.auxiliary is not None)
+    assert graph.emotions == 3
+    assert graph.symbols == (5 if graph.has_phonemes else None)
+    assert check_parity(model, graph).difference < 1e-4
+
+
+def test_folding_leaves_plain_weights():
+    model = make_model(lora_rank=2)
+    plain = fold(model)
+    kinds = {type(module).__name__ for module in plain.modules()}
+    assert "ParametrizedConv1d" in {type(module).__name__ for module in model.modules()}
+    assert all(one.merged for one in plain.modules() if isinstance(one, BaseTunerLayer))
+    assert not any(one.merged for one in model.modules() if isinstance(one, BaseTunerLayer))
+    assert not any("Parametri" in kind for kind in kinds)
+    waveform = torch.from_numpy(make_clip(*CLIPS["odd"]))[None]
+    with torch.inference_mode():
+        assert torch.allclose(plain(waveform).logits, model(waveform).logits, atol=1e-5)
+
+
+def test_a_clip_says_the_same_in_any_company():
+    model = make_model("wav2vec2-group")
+    graph = Graph(make_graph(model), threads=1)
+    clips = [make_clip(*clip) for clip in CLIPS.values()]
+    samples = np.array([len(clip) for clip in clips])
+    waveform = np.full((3, max(samples)), np.nan, dtype=np.float32)
+    for row, clip in zip(waveform, clips, strict=True):
+        row[: len(clip)] = clip
+    together = graph.run(waveform, samples)
+    for row, clip in enumerate(clips):
+        alone = graph.hear(clip, model.backbone.fewest_samples)
+        np.testing.assert_allclose(together["emotion_logits"][row], alone.emotions, atol=1e-4)
+        frames = together["frames"][row]
+        assert alone.phonemes.shape == (frames, 5)
+        np.testing.assert_allclose(together[PHONEMES][row, :frames], alone.phonemes, atol=1e-4)
+
+
+# A broken export ----------------------------------------------------------------------------------
+
+
+def _frozen_length(graph: onnx.ModelProto) -> None:
+    """A trace that took the length of its example for a constant."""
+    for node in graph.graph.node:
+        if node.op_type == "Range":
+            constant = onnx.helper.make_node("Constant", [], ["frozen"], value_int=RATE)
+            node.input[1] = "frozen"
+            graph.graph.node.insert(0, constant)
+            return
+
+
+def _wrong_weight(graph: onnx.ModelProto) -> None:
+    """One weight of the last layer is off by a percent."""
+    last = next(one for one in graph.graph.initializer if "head.layers.4.weight" in one.name)
+    weight = onnx.numpy_helper.to_array(last).copy()
+    weight[0] *= 1.01
+    last.CopyFrom(onnx.numpy_helper.from_array(weight, last.name))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_wrong_weight, r"differs from torch by .*0\.001 is right"),
+        (_frozen_length, r"differs from torch|onnxruntime fails"),
+    ],
+)
+def test_a_broken_graph_is_refused(model, graph, spoil, words):
+    broken = onnx.load_from_string(graph)
+    spoil(broken)
+    with pytest.raises(ModelError, match=words):
+        check_parity(model, Graph(broken.SerializeToString(), threads=1))
+
+
+def test_norms_over_padding_are_noticed(monkeypatch):
+    """The mistake of transformers: group norm over the padding too."""
+    model = make_model("wav2vec2-group")
+    with monkeypatch.context() as patch:
+        plain = lambda norm, signal, mask: norm(signal)  # noqa: E731
+        patch.setattr(backbone_module, "_masked_group_norm", plain)
+        graph = Graph(make_graph(model), threads=1)
+    with pytest.raises(ModelError, match="differs from torch"):
+        check_parity(model, graph)
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_written_when_the_export_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(parity_module, "MOST", 0.0)
+    with pytest.raises(ModelError, match="differs from torch"):
+        export(folder, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+# int8 ---------------------------------------------------------------------------------------------
+
+
+def initialisers(graph: bytes) -> dict[str, tuple[int, ...]]:
+    model = onnx.load_from_string(graph)
+    floats = [one for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT]
+    return {one.name: tuple(one.dims) for one in floats}
+
+
+def test_quantising_says_nothing(graph, small, recwarn, caplog):
+    assert quantise(graph) == small
+    assert not recwarn.list
+    assert not caplog.records, "onnxruntime's quantiser logs to the root logger"
+
+
+def test_int8_keeps_no_weight_matrix_in_fp32(graph, small):
+    operators = [node.op_type for node in onnx.load_from_string(small).graph.node]
+    assert "Gemm" not in operators
+    assert operators.count("MatMulInteger") > 20
+    matrices = [name for name, shape in initialisers(graph).items() if len(shape) == 2]
+    assert len(matrices) > 20
+    left = {name: shape for name, shape in initialisers(small).items() if len(shape) == 2}
+    assert left == {}
+    convolutions = [shape for shape in initialisers(small).values() if len(shape) == 3]
+    assert len(convolutions) == 4, "the CNN and the positions stay fp32"
+
+
+def test_int8_weights_are_unsigned_and_per_channel(small):
+    """Signed ones saturate in onnxruntime's AVX2 kernel: UA on EmoDB fell by a point."""
+    kinds = {one.name: one for one in onnx.load_from_string(small).graph.initializer}
+    points = [one for name, one in kinds.items() if name.endswith("_zero_point")]
+    weights = [one for name, one in kinds.items() if name.endswith("_quantized")]
+    assert {one.data_type for one in points + weights} == {onnx.TensorProto.UINT8}
+    for weight in weights:
+        scale = kinds[weight.name.replace("_quantized", "_scale")]
+        assert list(scale.dims) == [weight.dims[1]]
+
+
+# Bundles ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 0.1)])
+def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
+    bundle = export(folder, tmp_path / "mine", precision, licence="MIT")
+    assert open_bundle(tmp_path / "mine") == bundle
+    card = bundle.card
+    assert (card.name, card.precision, card.licence) == ("mine", precision, "MIT")
+    assert card.labels == EMOTIONS
+    assert card.inventory.symbols == tuple(SYMBOLS)
+    assert card.fewest_samples == 1160
+    assert card.grid.hop_samples == 640
+    assert (card.drift is None) == (precision == "fp32")
+    recognizer = Recognizer.load(tmp_path / "mine", threads=1)
+    predictor = Predictor.load(folder)
+    for clip in (*CLIPS.values(), (35 * RATE, 200.0)):
+        found = recognizer.predict(make_clip(*clip), RATE)
+        wanted = predictor.predict(make_clip(*clip), RATE)
+        assert found.seconds == wanted.seconds
+        assert found.warnings == wanted.warnings
+        for name, score in wanted.scores.items():
+            assert found.scores[name] == pytest.approx(score, abs=tolerance)
+        if precision == "fp32":
+            assert found.phonemes == wanted.phonemes
+
+
+@pytest.mark.usefixtures("quick")
+def test_int8_is_measured_on_a_manifest(folder, tmp_path):
+    manifest = make_corpus(tmp_path / "corpus")
+    drift = export(folder, tmp_path / "mine", manifest=manifest).card.drift
+    assert (drift.audio, drift.clips) == ("beeps", 24)
+    assert 0 < drift.mean <= drift.largest < 0.5
+    assert 0 <= drift.changed <= 1
+    predictor = Predictor.load(folder)
+    recognizer = Recognizer.load(tmp_path / "mine", threads=1)
+    files = sorted((tmp_path / "corpus").glob("*.wav"))
+    for opened, ua in ((predictor, drift.ua_fp32), (recognizer, drift.ua_int8)):
+        right = [opened.predict(file).label in file.name for file in files]
+        assert np.mean(right) == pytest.approx(ua), "every emotion has as many clips"
+
+
+def test_a_manifest_of_nothing_or_of_other_emotions(folder, tmp_path):
+    trained = export_module.load_trained(folder)
+    write_manifest(tmp_path / "empty.jsonl", Header(corpus="e", root=".", phonemo="test"), [])
+    with pytest.raises(ManifestError, match="no utterance"):
+        parity_module.pick_clips(trained, tmp_path / "empty.jsonl")
+    assert parity_module._accuracy(np.array([0, 1]), [None, None], trained.labels) is None
+    assert parity_module._accuracy(np.array([0, 1]), ["anger", None], trained.labels) == 1.0
+
+
+def test_a_long_manifest_is_sampled_evenly(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(parity_module, "CLIPS", 7)
+    trained = export_module.load_trained(folder)
+    clips = parity_module.pick_clips(trained, make_corpus(tmp_path / "corpus"))
+    assert len(clips.samples) == 6  # every fourth of 24
+    assert len(set(clips.truth)) > 1
+
+
+def test_where_it_must_not_be_written_is_said_before_the_work(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "load_trained", None)
+    with pytest.raises(CheckpointError, match="something else"):
+        export(folder, folder)
+
+
+def test_without_onnx_the_extra_is_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"phonemo\[export\]"):
+        export(folder, tmp_path / "mine")
