@@ -11,7 +11,7 @@ from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import overlap
+from phonemo.train.lineage import lineage_of
 from phonemo.train.runner import run
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
@@ -99,9 +99,13 @@ def test_a_run_learns_from_them_and_says_so(tmp_path: Path) -> None:
     assert found["per"] >= 0
     learnt = prepare_experiment(config).extras.train
     own = [one.model_copy(update={"id": one.id.partition("/")[2]}) for one in learnt]
-    assert overlap(home / "model", "chirps", own)[0] == 18
-    assert overlap(home / "model", "beeps", own)[0] > 0  # the same names in the main corpus
-    assert overlap(home / "model", "other", own) == (0, [])
+    own = [one.model_copy(update={"speaker": one.speaker.partition("/")[2]}) for one in own]
+    lineage = lineage_of(home / "model")
+    count, speakers = lineage.overlap("chirps", own)
+    assert (count, len(speakers)) == (18, 3)
+    assert lineage.overlap("beeps", own)[0] > 0  # the same names in the main corpus
+    assert lineage.overlap("other", own) == (0, [])
+    assert lineage.heard == {"beeps", "chirps"}
 
 
 def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from phonemo.corpora.manifest import (
@@ -27,6 +27,27 @@ def named_apart(manifest: Manifest, one: Utterance) -> Utterance:
     update = {name: f"{corpus}/{value}" for name, value in names.items() if value is not None}
     path = manifest.audio_path(one).resolve().as_posix()
     return one.model_copy(update={**update, "file": path})
+
+
+def by_corpus(corpus: str, utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
+    """Utterances by their corpus, with the names that they have there.
+
+    Args:
+        corpus: of their manifest's header; "a+b" where it was merged.
+        utterances: any of that manifest.
+    """
+    corpora = corpus.split("+")
+    found: dict[str, list[Utterance]] = {}
+    for one in utterances:
+        name, _, rest = one.id.partition("/")
+        if len(corpora) > 1 and name in corpora:
+            speaker = one.speaker and one.speaker.removeprefix(f"{name}/")
+            found.setdefault(name, []).append(
+                one.model_copy(update={"id": rest, "speaker": speaker})
+            )
+        else:
+            found.setdefault(corpus, []).append(one)
+    return found
 
 
 def merge(paths: Sequence[Path], output: Path) -> Manifest:

@@ -16,7 +16,8 @@ from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import Trained, load_trained, overlap
+from phonemo.train.folder import Trained, load_trained
+from phonemo.train.lineage import lineage_of
 from phonemo.train.records import CONFIG, read_rows, write_json, write_rows
 
 BATCH = 16
@@ -114,7 +115,7 @@ def _rows(
 
 
 def _leaks(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> list[str]:
-    seen, speakers = overlap(folder, corpus, chosen)
+    seen, speakers = lineage_of(folder).overlap(corpus, chosen)
     if not speakers and not seen:
         return []
     return [

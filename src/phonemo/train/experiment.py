@@ -16,6 +16,7 @@ from phonemo.errors import ProtocolError
 from phonemo.labels import LabelSet
 from phonemo.train.batches import Targets
 from phonemo.train.extras import Extras, read_extras
+from phonemo.train.lineage import inherited
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,11 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     for note in split.notes:
         log.warning(note)
     extras = read_extras(config.extra, manifest, labels, config.model.auxiliary is not None)
-    split = replace(split, notes=(*split.notes, *extras.notes))
+    by_id = {one.id: one for one in chosen}
+    past = inherited(config.model, manifest.header.corpus, split, by_id)
+    split = replace(split, notes=(*split.notes, *extras.notes, *past))
     targets = Targets(labels, _inventory(config, labels, [*chosen, *extras.train]))
-    return Experiment(config, manifest, {one.id: one for one in chosen}, targets, split, extras)
+    return Experiment(config, manifest, by_id, targets, split, extras)
 
 
 def _merged(one: Utterance, labels: LabelSet) -> Utterance:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import CheckpointError, LabelError
 from phonemo.labels import LabelSet
 from phonemo.model.build import feature_extractor, quiet_transformers
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.lineage import PROVENANCE, Lineage
 from phonemo.train.seal import check_seal, sealed_folder
 
 LABELS = "labels.json"
-PROVENANCE = "provenance.json"
 _SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
@@ -44,7 +41,7 @@ def save_trained(
     model: PhonemoForAudioClassification,
     labels: LabelSet,
     frozen_backbone: Path | None = None,
-    provenance: Mapping[str, Any] | None = None,
+    lineage: Lineage | None = None,
 ) -> None:
     """Write a model folder, sealed.
 
@@ -55,7 +52,7 @@ def save_trained(
         frozen_backbone: where the weights of a backbone that never learned are shared by many
             folders: written there once and hard-linked, so that ten folds do not cost ten
             backbones. Each folder is still complete by itself when copied.
-        provenance: what it was trained on; see ``provenance_of``.
+        lineage: what it was trained on, its ancestors included.
     """
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     model.config.architectures = [type(model).__name__]
@@ -65,45 +62,12 @@ def save_trained(
         feature_extractor().save_pretrained(folder)
         names = {"names": labels.names, "merge": dict(labels.merge)}
         (folder / LABELS).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
-        if provenance is not None:
-            (folder / PROVENANCE).write_text(json.dumps(provenance), encoding="utf-8")
+        if lineage is not None:
+            (folder / PROVENANCE).write_text(json.dumps(lineage.to_json()), encoding="utf-8")
         if frozen_backbone is None:
             save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
         else:
             _save_shards(folder, state, frozen_backbone)
-
-
-def provenance_of(parts: Mapping[str, Iterable[Utterance]]) -> dict[str, Any]:
-    """What a model was trained on and validated with: speakers, hashes of the ids, by corpus.
-
-    Kept in the model folder, so that testing a model on what it was trained on is noticed.
-    """
-    return {"corpora": {corpus: _seen(corpus, list(rows)) for corpus, rows in parts.items()}}
-
-
-def overlap(folder: Path, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
-    """How many of the utterances a model has seen, and which of their speakers it has heard."""
-    path = folder / PROVENANCE
-    if not path.is_file():
-        return 0, []
-    seen = json.loads(path.read_text(encoding="utf-8"))["corpora"].get(corpus)
-    if seen is None:
-        return 0, []
-    rows = list(utterances)
-    known = set(seen["utterances"])
-    speakers = {one.speaker for one in rows if one.speaker} & set(seen["speakers"])
-    return sum(_trace(corpus, one) in known for one in rows), sorted(speakers)
-
-
-def _seen(corpus: str, rows: Sequence[Utterance]) -> dict[str, Any]:
-    return {
-        "speakers": sorted({one.speaker for one in rows if one.speaker}),
-        "utterances": sorted(_trace(corpus, one) for one in rows),
-    }
-
-
-def _trace(corpus: str, one: Utterance) -> str:
-    return hashlib.sha256(f"{corpus}/{one.id}".encode()).hexdigest()[:12]
 
 
 def load_trained(folder: str | Path) -> Trained:

@@ -22,7 +22,6 @@ from transformers import TrainerCallback
 
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
-from phonemo.corpora.manifest import Utterance
 from phonemo.errors import ProtocolError, RunError
 from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
@@ -32,7 +31,8 @@ from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
 from phonemo.train.evaluate import outputs_of, phoneme_scores, prediction_rows
 from phonemo.train.experiment import Experiment, prepare_experiment
-from phonemo.train.folder import load_trained, provenance_of, save_trained
+from phonemo.train.folder import load_trained, save_trained
+from phonemo.train.lineage import Lineage, ancestors, taught_by
 from phonemo.train.records import (
     discard_run,
     fold_metrics,
@@ -214,8 +214,8 @@ def _train_cell(
     shared = None
     if config.train.strategy == "frozen":
         shared = Path(config.output) / "backbone.safetensors"
-    provenance = provenance_of(_seen(experiment, cell.fold))
-    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, provenance)
+    lineage = _lineage(experiment, cell.fold)
+    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, lineage)
     found = outputs_of(model, test, config.train.batch_size)
     labels, inventory = experiment.targets.labels, experiment.targets.inventory
     rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed)
@@ -238,14 +238,17 @@ def _extra_phonemes(
     return found
 
 
-def _seen(experiment: Experiment, fold: Fold) -> dict[str, list[Utterance]]:
-    """By corpus, what a fold's model learns from or is chosen by."""
+def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
+    """What a fold's model has learnt from or was chosen by, and what it started from."""
     main = experiment.part([*fold.train, *fold.validation])
-    found = {experiment.manifest.header.corpus: main}
-    for one in experiment.extras.train:
-        corpus, _, name = one.id.partition("/")
-        found.setdefault(corpus, []).append(one.model_copy(update={"id": name}))
-    return found
+    extra = experiment.extras.train
+    corpora = "+".join(sorted({one.id.partition("/")[0] for one in extra}))
+    # two names at least, so that the ids of a single extra corpus are taken apart as well
+    return (
+        taught_by(experiment.manifest.header.corpus, main)
+        | taught_by(f"{corpora}+", extra)
+        | ancestors(experiment.config.model)
+    )
 
 
 def _parts(

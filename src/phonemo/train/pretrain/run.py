@@ -27,11 +27,11 @@ from phonemo.errors import ConfigError, ManifestError, RunError
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
+from phonemo.train.lineage import HEARD
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
 from phonemo.train.pretrain.student import (
-    HEARD,
     build_student,
     frame_shift,
     heard_by,

@@ -22,10 +22,9 @@ from phonemo.errors import ConfigError
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import load_backbone
 from phonemo.model.sinusoids import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
+from phonemo.train.lineage import HEARD
 from phonemo.train.pretrain.teacher import Teacher
 
-#: The file beside a student that says what it has heard.
-HEARD = "heard.json"
 #: Phases of each frequency in the first convolution, a quarter of a turn apart.
 _PHASES = 4
 _LOWEST_HZ = 20.0

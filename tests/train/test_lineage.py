@@ -1,0 +1,108 @@
+"""What a network has heard follows it, and no test is a memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from phonemo.corpora.manifest import Utterance, read_manifest
+from phonemo.corpora.merge import merge
+from phonemo.errors import CheckpointError, LeakageError
+from phonemo.train.experiment import prepare_experiment
+from phonemo.train.lineage import HEARD, PROVENANCE, Lineage, Taught, lineage_of, taught_by
+from tests.train.test_extras import other_corpus
+from tests.train.tiny_run import make_config, with_changes
+
+
+def spoken(name: str, speaker: str | None = "s1") -> Utterance:
+    return Utterance(id=name, file=f"{name}.wav", speaker=speaker, emotion="anger")
+
+
+def write(folder: Path, name: str, content: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_overlap_counts_names_of_the_same_corpus_alone() -> None:
+    past = taught_by("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
+    assert past.overlap("x", [spoken("1", "s9"), spoken("9", "s2"), spoken("8")]) == (
+        1,
+        ["s1", "s2"],
+    )
+    assert past.overlap("y", [spoken("1")]) == (0, [])
+
+
+def test_merged_names_are_those_of_their_corpora() -> None:
+    past = taught_by("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
+    assert past.overlap("x", [spoken("1")]) == (1, ["s1"])
+    assert past.overlap("y", [spoken("1")]) == (1, [])
+    assert past.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
+    assert past.heard == {"x", "y"}
+
+
+def test_two_pasts_are_one_and_survive_the_disk(tmp_path: Path) -> None:
+    both = taught_by("x", [spoken("1")]) | taught_by("x", [spoken("2", "s2")])
+    both = both | Lineage(frozenset({"z"}), {"y": Taught(frozenset({"s"}))})
+    write(tmp_path, PROVENANCE, both.to_json())
+    found = lineage_of(tmp_path)
+    assert found.taught == both.taught
+    assert found.heard == {"x", "y", "z"}
+    assert found.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
+
+
+def test_a_backbone_says_what_it_and_its_start_heard(tmp_path: Path) -> None:
+    content = {"utterances": {"x": 3}, "before": {"utterances": {"y": 1}}}
+    assert lineage_of(write(tmp_path, HEARD, content)).heard == {"x", "y"}
+    assert lineage_of(tmp_path / "absent") == lineage_of(None) == Lineage()
+
+
+@pytest.mark.parametrize("content", [[], {"heard": []}, {"heard": [], "corpora": {"x": 1}}])
+def test_a_malformed_past_is_one_line(tmp_path: Path, content: object) -> None:
+    with pytest.raises(CheckpointError, match="malformed; copy the whole folder again"):
+        lineage_of(write(tmp_path, PROVENANCE, content))
+
+
+def test_hearing_without_labels_is_told(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    write(Path(config.model.backbone), HEARD, {"utterances": {"beeps": 24}})
+    notes = prepare_experiment(config).split.notes
+    assert "the network that this one starts from has heard beeps without labels" in notes
+
+
+def test_a_start_that_learnt_the_test_is_refused(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    rows = read_manifest(config.manifest).utterances
+    past = taught_by("beeps", [one for one in rows if one.speaker == "s2"])
+    write(Path(config.model.backbone), PROVENANCE, past.to_json())
+    with pytest.raises(LeakageError, match="learnt from 6 of the test utterances and from 1 of"):
+        prepare_experiment(config)
+    leaky = with_changes(config, protocol={"name": "random-leaky", "folds": 4})
+    assert any("learnt from 6" in note for note in prepare_experiment(leaky).split.notes)
+
+
+def test_another_speaker_of_its_own_corpus_is_no_leak_but_the_same_speaker_is(
+    tmp_path: Path,
+) -> None:
+    config = make_config(tmp_path)
+    stranger = spoken("elsewhere", "s2")
+    write(Path(config.model.backbone), PROVENANCE, taught_by("beeps", [stranger]).to_json())
+    with pytest.raises(LeakageError, match="from 0 of the test utterances and from 1 of their"):
+        prepare_experiment(config)
+    stranger = spoken("elsewhere", "s99")
+    write(Path(config.model.backbone), PROVENANCE, taught_by("beeps", [stranger]).to_json())
+    notes = prepare_experiment(config).split.notes
+    assert any("has learnt from other speakers of beeps" in note for note in notes)
+
+
+def test_a_merged_manifest_does_not_hide_a_memory(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    past = taught_by("beeps", read_manifest(config.manifest).utterances[:3])
+    write(Path(config.model.backbone), PROVENANCE, past.to_json())
+    paths = [Path(config.manifest), other_corpus(tmp_path / "other")]
+    merge(paths, tmp_path / "both.jsonl")
+    merged = with_changes(config, manifest=str(tmp_path / "both.jsonl"))
+    with pytest.raises(LeakageError, match="learnt from 3 of the test utterances"):
+        prepare_experiment(merged)
