@@ -366,3 +366,60 @@ def test_without_matplotlib_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     with pytest.raises(MissingExtraError, match=r"phonemo\[train\]"):
         report.plot_reliability(RESULTS["calibration"], tmp_path / "plot.png")
+
+
+# model cards
+
+CARD = """# a model
+
+<!-- results:start one -->
+<!-- results:end -->
+in words
+<!-- details:start two -->
+stale words
+<!-- details:end -->
+end
+"""
+
+
+def carded(tmp_path: Path, text: str) -> Path:
+    card = tmp_path / "models" / "m" / "README.md"
+    card.parent.mkdir(parents=True)
+    card.write_text(text, encoding="utf-8")
+    return card
+
+
+def test_a_card_shows_the_runs_that_it_names(tmp_path: Path) -> None:
+    card, folder = carded(tmp_path, CARD), save(tmp_path, run("one"), run("two"))
+    page = tmp_path / "RESULTS.md"
+    assert report.stale(folder, page, cards=[card]) == [page, card]
+    report.write_results(folder, page, cards=[card])
+    text = card.read_text(encoding="utf-8")
+    above, below = text.split("in words")
+    assert "one, frozen" in above
+    assert "two" not in above
+    assert "### two" in below
+    assert "stale words" not in below
+    assert text.endswith("<!-- details:end -->\nend\n")
+    assert report.stale(folder, page, cards=[card]) == []
+
+
+def test_a_card_that_names_an_unknown_run_is_refused(tmp_path: Path) -> None:
+    card, folder = carded(tmp_path, CARD), save(tmp_path, run("one"))
+    with pytest.raises(ResultError, match="names the result 'two'; found: one"):
+        report.write_results(folder, tmp_path / "RESULTS.md", cards=[card])
+    assert not (tmp_path / "RESULTS.md").exists()
+
+
+@pytest.mark.parametrize("line", ["<!-- results:start one -->", "<!-- details:end -->"])
+def test_a_card_with_half_a_pair_of_markers_is_refused(tmp_path: Path, line: str) -> None:
+    card, folder = carded(tmp_path, f"{CARD}\n{line}\n"), save(tmp_path, run("one"), run("two"))
+    with pytest.raises(ResultError, match="lacks its other"):
+        report.write_results(folder, tmp_path / "RESULTS.md", cards=[card])
+
+
+def test_a_run_over_several_corpora_has_a_table_of_them(tmp_path: Path) -> None:
+    mixed = json.loads(json.dumps(RESULTS))
+    mixed["per_corpus"] = {"x": {"utterances": 3, "wa": 0.5, "ua": 0.25}}
+    text = written(tmp_path, run(results=mixed))
+    assert "| corpus | utterances | WA % | UA % |\n| --- | --- | --- | --- |\n| x | 3 |" in text

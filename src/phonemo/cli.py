@@ -281,20 +281,24 @@ def report(
         "RESULTS.md"
     ),
     readme: Annotated[Path, typer.Option(help="Its table is rewritten too.")] = Path("README.md"),
+    models: Annotated[
+        Path, typer.Option(help="Folder of <name>/README.md, model cards with tables.")
+    ] = Path("models"),
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail if a page would change.")
     ] = False,
 ) -> None:
-    """Write RESULTS.md and the README's table from the measured runs."""
+    """Write RESULTS.md and the tables of README and model cards from the measured runs."""
     from phonemo.report import stale, write_results
 
     if results != _RESULTS and not results.is_dir():
         raise ResultError(f"{results}: no such folder; the folder of <name>/metrics.json is wanted")
-    pages = ", ".join(str(page) for page in stale(results, output, readme))
+    cards = sorted(models.glob("*/README.md"))
+    pages = ", ".join(str(page) for page in stale(results, output, readme, cards))
     if check and pages:
         raise ResultError(f"{pages}: not what {results}/ says; run: make report")
     if not check:
-        write_results(results, output, readme)
+        write_results(results, output, readme, cards)
         typer.echo(f"written: {pages}" if pages else "nothing has changed")
 
 

@@ -1,8 +1,8 @@
-"""The schema of "results" in metrics.json: what was scored, with its uncertainty."""
+"""The schema of metrics.json: what was measured, how, and what was scored, with uncertainty."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -154,3 +154,38 @@ class Results(_Part):
     interval: IntervalNote
     seeds_agree: bool = True
     """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
+
+
+class Protocol(BaseModel):
+    """How the data was divided: the protocol section of the config, of which the name is shown."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = Field(min_length=1)
+
+
+class Metrics(BaseModel):
+    """The content of metrics.json; keys beyond these are left alone."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1)
+    """Unique among the results; the run's name."""
+    title: str
+    """What the system is, in a few words."""
+    command: str
+    """What to type to measure it again."""
+    config: str
+    """Digest of the resolved config."""
+    protocol: Protocol
+    protocol_note: str
+    """What a reader must know about the protocol; may be empty."""
+    leaky: bool
+    """Whether train and test share speakers."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    corpus: str = Field(min_length=1)
+    model: dict[str, Any]
+    """Short facts: name -> value."""
+    phonemo: str
+    """Version that measured it."""
+    results: Results
