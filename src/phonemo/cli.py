@@ -229,6 +229,33 @@ def pretrain(
 
 
 @app.command()
+def probe(
+    network: Annotated[
+        str, typer.Argument(help="A backbone, a model, or a Whisper in CTranslate2.")
+    ],
+    manifest: Annotated[Path, typer.Argument(help="A manifest with emotions.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="As for inspect.")] = "speaker",
+    folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
+    folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score every layer of a frozen network with a linear classifier."""
+    settings = _protocol(name=protocol, folds=folds, folder=folder)
+    names = _names(labels)
+    needs_torch("probing")
+    from phonemo.train.probe import probe as probe_network
+
+    with console.counter("listening", quiet) as progress:
+        scores = probe_network(network, manifest, settings, names, progress)
+    typer.echo(f"{network} on {manifest}, protocol {protocol}:")
+    for one in scores:
+        typer.echo(f"  layer {one.layer:<3} UA {one.ua:.1%}  WA {one.wa:.1%}")
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="A run folder, or a model folder.")],
     manifest: Annotated[

@@ -1,0 +1,87 @@
+"""The linear probe: every layer of a frozen network, on folds that share no speaker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phonemo.config import ProtocolConfig
+from phonemo.corpora.manifest import read_manifest
+from phonemo.corpora.splits import make_split
+from phonemo.errors import LabelError
+from phonemo.train import probe as module
+from phonemo.train.probe import probe
+from tests.tiny_nets import make_backbone_folder
+from tests.train.tiny_run import make_corpus
+
+SPEAKER = ProtocolConfig(name="speaker")
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("probe"))
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory) -> str:
+    return str(make_backbone_folder(tmp_path_factory.mktemp("backbone") / "b"))
+
+
+def test_every_hidden_state_is_scored(manifest: Path, backbone: str) -> None:
+    heard: list[tuple[int, int]] = []
+    scores = probe(backbone, manifest, SPEAKER, progress=lambda *one: heard.append(one))
+    assert [one.layer for one in scores] == [0, 1, 2, 3]
+    assert all(0 <= one.ua <= 1 and one.ua == pytest.approx(one.wa) for one in scores)  # balanced
+    assert heard[-1] == (24, 24)
+
+
+def test_beeps_of_another_pitch_are_told_apart(manifest: Path, monkeypatch) -> None:
+    def spectrum(network: str):
+        return lambda waveform: [
+            torch.stft(waveform, 256, window=torch.ones(256), return_complex=True)
+            .abs()
+            .transpose(1, 2),
+            torch.zeros(1, 3, 129),
+        ]
+
+    monkeypatch.setattr(module, "_states_of", spectrum)
+    heard, deaf = probe("any", manifest, SPEAKER)
+    assert heard.ua == 1
+    assert deaf.ua == pytest.approx(1 / 3)  # nothing to hear: one answer for all
+
+
+def test_a_fold_never_learns_from_its_test_speaker(manifest: Path, monkeypatch) -> None:
+    rows = read_manifest(manifest).utterances
+    learnt: list[set[int]] = []
+    asked: list[set[int]] = []
+
+    class Spy:
+        def fit(self, features, truth):
+            learnt.append({int(one) for one in features[:, 0]})
+            return self
+
+        def predict(self, features):
+            asked.append({int(one) for one in features[:, 0]})
+            return np.zeros(len(features), dtype=int)
+
+    numbers = np.arange(len(rows), dtype=np.float32)[:, None, None].repeat(2, axis=2)
+    monkeypatch.setattr(module, "_states_of", lambda network: None)
+    monkeypatch.setattr(module, "_features", lambda *rest: numbers)
+    monkeypatch.setattr(module, "_classifier", Spy)
+    probe("any", manifest, SPEAKER)
+    speakers = [{rows[number].speaker for number in part} for part in (*learnt, *asked)]
+    folds = len(make_split(rows, SPEAKER).folds)
+    for with_whom, of_whom in zip(speakers[:folds], speakers[folds:], strict=True):
+        assert len(of_whom) == 1
+        assert with_whom.isdisjoint(of_whom)
+        assert len(with_whom) == 3  # the validation speaker is learnt from too
+
+
+def test_emotions_can_be_chosen(manifest: Path, backbone: str) -> None:
+    scores = probe(backbone, manifest, SPEAKER, ["anger", "sadness"])
+    assert all(one.ua * 16 == pytest.approx(round(one.ua * 16)) for one in scores)  # 16 utterances
+    with pytest.raises(LabelError, match="at least two emotions are wanted; found anger, neutral"):
+        probe(backbone, manifest, SPEAKER, ["anger"])
