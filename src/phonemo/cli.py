@@ -242,7 +242,7 @@ def probe(
     folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score every layer of a frozen network with a linear classifier."""
+    """Score every frozen layer with a linear classifier."""
     settings = _protocol(name=protocol, folds=folds, folder=folder)
     names = _names(labels)
     needs_torch("probing")
@@ -315,7 +315,7 @@ def report(
         bool, typer.Option("--check", help="Write nothing; fail if a page would change.")
     ] = False,
 ) -> None:
-    """Write RESULTS.md and the tables of README and model cards from the measured runs."""
+    """Write RESULTS.md and the tables of README and cards."""
     from phonemo.report import stale, write_results
 
     if results != _RESULTS and not results.is_dir():
