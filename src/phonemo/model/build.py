@@ -87,7 +87,6 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
     if config.model_type == PhonemoConfig.model_type:
         return _trained_backbone(name, layers)
     _check_kind(name, config, layers)
-    depth = config.num_hidden_layers
     config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
     with quiet_transformers():
         try:
@@ -102,8 +101,6 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
         raise ModelError(
             f"backbone {name!r}: {len(missing)} weights are missing, as {missing[0]!r}"
         )
-    if layers is not None and layers < depth:
-        _reset_last_norm(network)
     return network, _wants_normalising(path, where)
 
 
@@ -117,10 +114,9 @@ def _trained_backbone(name: str, layers: int | None) -> tuple[nn.Module, bool]:
             raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
     network: Any = trained.backbone.network
     _check_kind(name, network.config, layers)
-    if layers is not None and layers < network.config.num_hidden_layers:
+    if layers is not None:
         del network.encoder.layers[layers:]
         network.config.num_hidden_layers = layers
-        _reset_last_norm(network)
     return network, trained.backbone.normalise
 
 
@@ -161,14 +157,6 @@ def _check_kind(name: str, config: Any, layers: int | None) -> None:
         raise ModelError(
             f"model.layers is {layers}, but backbone {name!r} has {config.num_hidden_layers}"
         )
-
-
-def _reset_last_norm(network: Any) -> None:
-    """The closing norm of a pre-layer-norm network fits its last layer, which was cut away."""
-    if getattr(network.config, "do_stable_layer_norm", False):
-        with torch.no_grad():
-            network.encoder.layer_norm.weight.fill_(1.0)
-            network.encoder.layer_norm.bias.zero_()
 
 
 def _wants_normalising(path: str, where: dict[str, str]) -> bool:
