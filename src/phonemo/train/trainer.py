@@ -10,8 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback, TrainerState
-from transformers import TrainingArguments as Arguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
 
 from phonemo.config import TrainConfig
 from phonemo.errors import ModelError
@@ -22,7 +27,7 @@ from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.evaluate import validation_scores
 from phonemo.train.sampler import LengthGroupedSampler
 from phonemo.train.seal import check_seal
-from phonemo.train.sealed_trainer import SealedTrainer
+from phonemo.train.sealed_trainer import SealedTrainer, arguments
 from phonemo.train.strategies import boundary, freeze, will_learn
 
 
@@ -58,6 +63,8 @@ class PhonemoTrainer(SealedTrainer):
 
     The validation part picks the epoch; there is no argument for a test part.
     """
+
+    below = "backbone."
 
     def __init__(
         self,
@@ -142,31 +149,15 @@ class PhonemoTrainer(SealedTrainer):
     ) -> dict[str, float]:
         """UA, WA, loss and phoneme error rate of the validation part."""
         scores = validation_scores(self.network, self.validation, self.settings.batch_size)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        return metrics
+        return self._announce(scores, metric_key_prefix)
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with two rates, over all that learns in some epoch; norms and biases undecayed."""
-        if self.optimizer is None:
-            groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
-            parameters = dict(self.network.named_parameters())
-            for name in self.learning:
-                parameter = parameters[name]
-                groups[name.startswith("backbone."), parameter.ndim > 1].append(parameter)
-            self.optimizer = torch.optim.AdamW(
-                [self._group(where, found) for where, found in sorted(groups.items())]
-            )
-        return self.optimizer
+    def rates(self) -> tuple[float, float]:
+        """Of the heads, and of the backbone."""
+        return self.settings.rate_heads, self.settings.rate_backbone
 
-    def _group(self, where: tuple[bool, bool], found: list[nn.Parameter]) -> dict[str, Any]:
-        below, decays = where
-        rate = self.settings.rate_backbone if below else self.settings.rate_heads
-        decay = self.settings.weight_decay if decays else 0.0
-        return {"params": found, "lr": rate, "weight_decay": decay}
+    def decay(self) -> float:
+        """AdamW's weight decay."""
+        return self.settings.weight_decay
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = self.training.lengths()
@@ -244,21 +235,20 @@ def _class_weights(config: TrainConfig, training: SpeechDataset) -> Tensor | Non
     return weights / weights.mean()
 
 
-def _arguments(config: TrainConfig, folder: Path, seed: int) -> Arguments:
-    gpu = torch.cuda.is_available()
-    return Arguments(
-        output_dir=str(folder),
+def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArguments:
+    return arguments(
+        folder,
+        seed,
+        config.gradient_clip,
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
         learning_rate=config.rate_heads,
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup,
-        max_grad_norm=config.gradient_clip,
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
-        logging_nan_inf_filter=False,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{config.select_by}",
         greater_is_better=config.select_by != "loss",
@@ -266,10 +256,4 @@ def _arguments(config: TrainConfig, folder: Path, seed: int) -> Arguments:
         activation_checkpointing=config.gradient_checkpointing,
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
-        seed=seed,
-        use_cpu=not gpu,
-        dataloader_pin_memory=gpu,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
     )

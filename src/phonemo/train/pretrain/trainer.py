@@ -9,17 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, TrainerCallback
-from transformers import TrainingArguments as Arguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from phonemo.config import PretrainConfig, StageConfig
 from phonemo.errors import ModelError
 from phonemo.train import checkpoint
 from phonemo.train.pretrain.distil import Distillation
 from phonemo.train.pretrain.speech import Crops
-from phonemo.train.sealed_trainer import SealedTrainer
-
-_LAYERS = "network.encoder."
+from phonemo.train.sealed_trainer import SealedTrainer, arguments
 
 
 class StageTrainer(SealedTrainer):
@@ -34,6 +31,9 @@ class StageTrainer(SealedTrainer):
         folder: for checkpoints.
         callbacks: told what happens.
     """
+
+    below = "network.encoder."
+    betas = (0.9, 0.98)
 
     def __init__(
         self,
@@ -53,9 +53,8 @@ class StageTrainer(SealedTrainer):
         self.folder = folder
         self.kept = 1
         self.network = distillation.student
-        self.parts: dict[str, float] = {}
         for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(distillation.whole or not name.startswith(_LAYERS))
+            parameter.requires_grad_(distillation.whole or not name.startswith(self.below))
         self.learning = [name for name, p in self.network.named_parameters() if p.requires_grad]
         super().__init__(
             model=distillation,
@@ -97,35 +96,16 @@ class StageTrainer(SealedTrainer):
     ) -> dict[str, float]:
         """The loss on what is held out, with its part in every layer."""
         found = [self.distillation(batch.to(self.args.device)) for batch in self.held_out]
-        metrics = {
-            f"{metric_key_prefix}_{name}": sum(float(one[name]) for one in found) / len(found)
-            for name in found[0]
-        }
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        return metrics
+        scores = {name: sum(float(one[name]) for one in found) / len(found) for name in found[0]}
+        return self._announce(scores, metric_key_prefix)
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with two rates; norms and biases undecayed."""
-        if self.optimizer is None:
-            groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-            parameters = dict(self.network.named_parameters())
-            for name in self.learning:
-                where = name.startswith(_LAYERS), parameters[name].ndim > 1
-                groups.setdefault(where, []).append(parameters[name])
-            self.optimizer = torch.optim.AdamW(
-                [self._group(where, found) for where, found in sorted(groups.items())],
-                betas=(0.9, 0.98),
-            )
-        return self.optimizer
+    def rates(self) -> tuple[float, float]:
+        """Of the front end, and of the Transformer."""
+        return self.stage.rate_front, self.stage.rate_layers
 
-    def _group(self, where: tuple[bool, bool], found: list[nn.Parameter]) -> dict[str, Any]:
-        layers, decays = where
-        rate = self.stage.rate_layers if layers else self.stage.rate_front
-        decay = self.settings.weight_decay if decays else 0.0
-        return {"params": found, "lr": rate, "weight_decay": decay}
+    def decay(self) -> float:
+        """AdamW's weight decay."""
+        return self.settings.weight_decay
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         return SequentialSampler(self.crops)  # the crops are drawn at random already
@@ -135,26 +115,19 @@ def _collate(crops: Sequence[Tensor]) -> dict[str, Tensor]:
     return {"waveform": torch.stack(list(crops))}
 
 
-def _arguments(config: PretrainConfig, stage: StageConfig, folder: Path) -> Arguments:
-    gpu = torch.cuda.is_available()
-    return Arguments(
-        output_dir=str(folder),
+def _arguments(config: PretrainConfig, stage: StageConfig, folder: Path) -> TrainingArguments:
+    return arguments(
+        folder,
+        config.seed,
+        config.gradient_clip,
         max_steps=stage.steps,
         per_device_train_batch_size=stage.batch_size,
         learning_rate=stage.rate_front,
         lr_scheduler_type="cosine",
         warmup_steps=stage.warmup,
-        max_grad_norm=config.gradient_clip,
         eval_strategy="steps",
         eval_steps=config.save_steps,
         save_strategy="steps",
         save_steps=config.save_steps,
         logging_steps=config.log_steps,
-        logging_nan_inf_filter=False,
-        seed=config.seed,
-        use_cpu=not gpu,
-        dataloader_pin_memory=gpu,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
     )
