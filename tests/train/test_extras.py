@@ -9,6 +9,7 @@ import pytest
 
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
+from phonemo.corpora.merge import merge
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.lineage import lineage_of
@@ -116,3 +117,25 @@ def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:
     write_manifest(path, manifest.header, manifest.utterances[:-1])
     with pytest.raises(Exception, match="changed since this run was begun"):
         run(config, "phonemo train", folds=["speaker-s2"])
+
+
+def test_a_part_of_a_merged_main_corpus_does_not_come_in_either(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    merge([Path(config.manifest), other_corpus(tmp_path / "other")], tmp_path / "both.jsonl")
+    copy = other_corpus(tmp_path / "copy")  # other files of one of the merged corpora
+    with pytest.raises(LeakageError, match="is of the same corpus as"):
+        prepare_experiment(
+            with_changes(with_extra(tmp_path, copy), manifest=str(tmp_path / "both.jsonl"))
+        )
+
+
+def test_a_merged_extra_is_remembered_by_its_corpora(tmp_path: Path) -> None:
+    chirps = other_corpus(tmp_path / "other")
+    tones = other_corpus(tmp_path / "tones")
+    manifest = read_manifest(tones)
+    header = manifest.header.model_copy(update={"corpus": "tones"})
+    write_manifest(tones, header, manifest.utterances)
+    merge([chirps, tones], tmp_path / "both.jsonl")
+    lineage = prepare_experiment(with_extra(tmp_path, tmp_path / "both.jsonl")).extras.lineage
+    assert lineage.heard == {"chirps", "tones"}
+    assert lineage.overlap("tones", read_manifest(tones).utterances)[0] == 24

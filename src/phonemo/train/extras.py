@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from phonemo.config import ExtraConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.merge import named_apart
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.labels import LabelSet
+from phonemo.train.lineage import Lineage, taught_by
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class Extras:
         train: learnt from in every fold.
         held_out: by corpus, utterances of speakers that are never learnt from.
         notes: what belongs beside every result.
+        lineage: what a network that learns from them has heard.
     """
 
     train: tuple[Utterance, ...] = ()
     held_out: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    lineage: Lineage = field(default_factory=Lineage)
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -51,28 +55,36 @@ def read_extras(
     train: list[Utterance] = []
     held_out: dict[str, tuple[Utterance, ...]] = {}
     notes: list[str] = []
+    lineage = Lineage()
+    tested = {main.audio_path(one).resolve() for one in main.utterances} if configs else set()
     for config in configs:
         manifest = read_manifest(config.manifest)
-        _forbid_main(config.manifest, manifest, main)
-        useful = [named_apart(manifest, one) for one in manifest.utterances]
-        useful = [one for one in useful if one.emotion in labels or (phonemes and one.phonemes)]
+        _forbid_main(config.manifest, manifest, main, tested)
+        own = [
+            one
+            for one in manifest.utterances
+            if one.emotion in labels or (phonemes and one.phonemes)
+        ]
+        useful = [named_apart(manifest, one) for one in own]
         away = _speakers_out(useful, config)
         learnt = [one for one in useful if one.speaker not in away]
         if not learnt:
             raise ProtocolError(f"{config.manifest}: no utterance has anything to learn from")
         train += learnt
         corpus = manifest.header.corpus
+        kept_in = (one for one, named in zip(own, useful, strict=True) if named.speaker not in away)
+        lineage = lineage | taught_by(corpus, kept_in)
         if away:
             held_out[corpus] = tuple(one for one in useful if one.speaker in away)
         kept = f", {len(away)} speakers held out for phonemes" if away else ""
         notes.append(f"trained also on {len(learnt)} utterances of {corpus}{kept}")
-    return Extras(tuple(train), held_out, tuple(notes))
+    return Extras(tuple(train), held_out, tuple(notes), lineage)
 
 
-def _forbid_main(path: str, manifest: Manifest, main: Manifest) -> None:
-    tested = {main.audio_path(one).resolve() for one in main.utterances}
+def _forbid_main(path: str, manifest: Manifest, main: Manifest, tested: set[Path]) -> None:
     shared = sum(manifest.audio_path(one).resolve() in tested for one in manifest.utterances)
-    same = manifest.header.corpus == main.header.corpus != "csv"
+    corpora = [set(one.header.corpus.split("+")) for one in (manifest, main)]
+    same = (corpora[0] & corpora[1]) - {"csv"}
     if shared or same:
         what = f"shares {shared} recordings with" if shared else "is of the same corpus as"
         raise LeakageError(

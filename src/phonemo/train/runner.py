@@ -8,7 +8,6 @@ metrics.json learning-curves.png
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -44,7 +43,7 @@ from phonemo.train.records import (
     write_rows,
     write_run_plots,
 )
-from phonemo.train.seal import SEAL
+from phonemo.train.seal import SEAL, sha256_of
 from phonemo.train.strategies import boundary
 from phonemo.train.takeover import take_over
 from phonemo.train.trainer import PhonemoTrainer, objective_of
@@ -100,13 +99,13 @@ def _run(
     config, output = experiment.config, Path(experiment.config.output)
     model = _network(experiment, config.seeds[0])
     inputs = {
-        "manifest": _sha256(config.manifest),
+        "manifest": sha256_of(Path(config.manifest)),
         "backbone": backbone_digest(model),
     }
     for extra in config.extra:
-        inputs[f"extra {extra.manifest}"] = _sha256(extra.manifest)
+        inputs[f"extra {extra.manifest}"] = sha256_of(Path(extra.manifest))
     if config.model.start is not None:
-        inputs["start"] = _sha256(Path(config.model.start) / SEAL)
+        inputs["start"] = sha256_of(Path(config.model.start) / SEAL)
     open_run(output, config, experiment.split, inputs, command)
     cache = _cache(experiment, model, progress)
     cells = [
@@ -241,14 +240,8 @@ def _extra_phonemes(
 def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
     """What a fold's model has learnt from or was chosen by, and what it started from."""
     main = experiment.part([*fold.train, *fold.validation])
-    extra = experiment.extras.train
-    corpora = "+".join(sorted({one.id.partition("/")[0] for one in extra}))
-    # two names at least, so that the ids of a single extra corpus are taken apart as well
-    return (
-        taught_by(experiment.manifest.header.corpus, main)
-        | taught_by(f"{corpora}+", extra)
-        | ancestors(experiment.config.model)
-    )
+    past = ancestors(experiment.config.model)
+    return taught_by(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
 
 
 def _parts(
@@ -266,13 +259,6 @@ def _parts(
         for part, ids in cell.fold.parts.items()
     )
     return training, validation, test
-
-
-def _sha256(path: str | Path) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _callbacks(cell: Cell, progress: Progress) -> list[TrainerCallback]:

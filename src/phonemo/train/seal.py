@@ -61,7 +61,7 @@ def check_seal(folder: Path) -> None:
         path = folder / name
         if Path(name).name != name or not path.is_file():
             raise CheckpointError(f"{folder}: {name!r} is missing; copy the whole folder again")
-        if _hash(path) != wanted:
+        if sha256_of(path) != wanted:
             raise CheckpointError(
                 f"{path}: changed since it was saved; copy the whole folder again"
             )
@@ -73,7 +73,9 @@ def _write_seal(folder: Path) -> None:
         path.chmod(_MODE)  # safetensors writes for its owner alone
         _flush(path)
     seal = folder / SEAL
-    seal.write_text(json.dumps({"sha256": {path.name: _hash(path) for path in files}}, indent=1))
+    seal.write_text(
+        json.dumps({"sha256": {path.name: sha256_of(path) for path in files}}, indent=1)
+    )
     _flush(seal)
     _flush(folder)
 
@@ -85,7 +87,8 @@ def _replace(scratch: Path, target: Path) -> None:
     _flush(target.parent)
 
 
-def _hash(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, read block by block."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
