@@ -191,8 +191,7 @@ def train(
     from phonemo.config import load_config
     from phonemo.report import summary_lines
 
-    changes = [*(overrides or ()), *([f"output={json.dumps(str(output))}"] if output else ())]
-    resolved = load_config(config, changes)
+    resolved = load_config(config, _changes(overrides, output))
     needs_torch("training")
     from phonemo.train.runner import run
 
@@ -217,8 +216,7 @@ def pretrain(
     """
     from phonemo.config import load_pretrain_config
 
-    changes = [*(overrides or ()), *([f"output={json.dumps(str(output))}"] if output else ())]
-    resolved = load_pretrain_config(config, changes)
+    resolved = load_pretrain_config(config, _changes(overrides, output))
     needs_torch("pretraining")
     from phonemo.train.pretrain.run import pretrain as run_pretraining
 
@@ -352,6 +350,12 @@ def _set_up_streams() -> None:
         os.environ.setdefault(name, "error")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _changes(overrides: list[str] | None, output: Path | None) -> list[str]:
+    """--output is one more override of the config."""
+    named = [f"output={json.dumps(str(output))}"] if output else []
+    return [*(overrides or ()), *named]
 
 
 def _protocol(**settings: Any) -> ProtocolConfig:

@@ -120,13 +120,18 @@ def _trained_backbone(name: str, layers: int | None) -> tuple[nn.Module, bool]:
     return network, trained.backbone.normalise
 
 
-def feature_extractor() -> Wav2Vec2FeatureExtractor:
-    """The preprocessor of a saved model: the network normalises by itself, so this does not."""
+def feature_extractor(normalise: bool = False) -> Wav2Vec2FeatureExtractor:
+    """The preprocessor beside saved weights.
+
+    Args:
+        normalise: whether it brings each clip to zero mean and unit variance: for a backbone that
+            wants it. A whole phonemo model normalises by itself.
+    """
     return Wav2Vec2FeatureExtractor(
         feature_size=1,
         sampling_rate=RATE,
         padding_value=0.0,
-        do_normalize=False,
+        do_normalize=normalise,
         return_attention_mask=True,
     )
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -19,15 +18,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import TrainerCallback, Wav2Vec2FeatureExtractor
+from transformers import TrainerCallback
 
 from phonemo.audio import RATE
 from phonemo.config import PretrainConfig, StageConfig, load_pretrain_config, write_config
 from phonemo.errors import ConfigError, ManifestError, RunError
 from phonemo.model.backbone import Backbone
-from phonemo.model.build import quiet_transformers
+from phonemo.model.build import feature_extractor, quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
-from phonemo.train.lineage import HEARD
+from phonemo.train.lineage import HEARD, lineage_of
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
@@ -40,7 +39,7 @@ from phonemo.train.pretrain.student import (
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
 from phonemo.train.pretrain.trainer import StageTrainer
 from phonemo.train.records import environment, write_json
-from phonemo.train.seal import sealed_folder
+from phonemo.train.seal import sealed_folder, sha256_of
 from phonemo.whole import locked
 
 log = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ def _inputs(config: PretrainConfig) -> dict[str, str]:
     for path in config.manifests:
         if not Path(path).is_file():
             raise ManifestError(f"{path}: no such manifest; make one with: phonemo prepare")
-    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in config.manifests}
+    return {path: sha256_of(Path(path)) for path in config.manifests}
 
 
 def _check_same(output: Path, config: PretrainConfig, inputs: dict[str, str]) -> None:
@@ -154,15 +153,13 @@ def _prepare(config: PretrainConfig, progress: Progress) -> Lesson:
 
 
 def _check_start(config: PretrainConfig) -> None:
-    earlier = heard_by(config.start)
-    while earlier is not None:
-        for corpus in config.never_heard:
-            if corpus in earlier["utterances"]:
-                raise ConfigError(
-                    f"start {config.start!r} has heard corpus {corpus!r}, which is among "
-                    "never_heard; leave out one or the other"
-                )
-        earlier = earlier.get("before")
+    heard = lineage_of(config.start).heard
+    for corpus in config.never_heard:
+        if corpus in heard:
+            raise ConfigError(
+                f"start {config.start!r} has heard corpus {corpus!r}, which is among "
+                "never_heard; leave out one or the other"
+            )
 
 
 def _check_lengths(config: PretrainConfig, teacher: Teacher) -> None:
@@ -237,13 +234,10 @@ def _callbacks(folder: Path, progress: Progress) -> list[TrainerCallback]:
 
 def save_student(target: Path, student: Backbone, bank: Bank, config: PretrainConfig) -> None:
     """Write the student in half precision, sealed, with the corpora that it has heard."""
-    extractor = Wav2Vec2FeatureExtractor(
-        feature_size=1, sampling_rate=RATE, do_normalize=True, return_attention_mask=True
-    )
     with quiet_transformers(), sealed_folder(target) as folder:
         student.network.half().save_pretrained(folder)
         student.network.float()
-        extractor.save_pretrained(folder)
+        feature_extractor(normalise=True).save_pretrained(folder)
         content = {
             "utterances": bank.corpora,
             "config": config.digest,

@@ -19,6 +19,7 @@ from torch import Tensor
 from phonemo.audio import RATE
 from phonemo.config import StudentConfig
 from phonemo.errors import ConfigError
+from phonemo.frames import FrameGrid
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import load_backbone
 from phonemo.model.sinusoids import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
@@ -82,15 +83,12 @@ def frame_shift(config: StudentConfig) -> int:
     The teacher's frame n is centred on sample n x hop; the student's frame 0 on the middle of
     its receptive field.
     """
-    field, hop = 1, 1
-    for kernel, stride in zip(config.kernels, config.strides, strict=True):
-        field += (kernel - 1) * hop
-        hop *= stride
-    return round(field / 2 / hop)
+    grid = FrameGrid.of(config.kernels, config.strides)
+    return round(grid.field_samples / 2 / grid.hop_samples)
 
 
 def _check_hop(config: StudentConfig, teacher: Teacher) -> None:
-    hop = math.prod(config.strides)
+    hop = FrameGrid.of(config.kernels, config.strides).hop_samples
     if hop != teacher.hop:
         raise ConfigError(
             f"student.strides multiply to {hop} samples a frame, the teacher has {teacher.hop}"
