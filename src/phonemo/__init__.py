@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phonemo.prediction import Prediction
-    from phonemo.runtime.engine import Recognizer
-    from phonemo.train.predictor import Predictor
+    from phonemo.runtime.listener import Listener
 
 __all__ = ["Prediction", "__version__", "load", "predict"]
 
 
-def load(model: str | Path | None = None) -> Recognizer | Predictor:
+def load(model: str | Path | None = None) -> Listener:
     """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
 
     Args:

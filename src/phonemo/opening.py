@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from phonemo.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
-    from phonemo.runtime.engine import Recognizer
-    from phonemo.train.predictor import Predictor
+    from phonemo.runtime.listener import Listener
 
 
-def open_model(model: str | Path | None = None) -> Recognizer | Predictor:
+def open_model(model: str | Path | None = None) -> Listener:
     """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
 
     Raises:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.audio import Source, Waveform, load_waveform
 from phonemo.errors import CheckpointError
-from phonemo.prediction import Prediction
 from phonemo.runtime.alignment import recognise
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.graph import Graph
-from phonemo.runtime.windows import Heard, Samples, cut, merge
+from phonemo.runtime.listener import Listener
+from phonemo.runtime.windows import Heard, Samples
 
 Floats = npt.NDArray[np.float64]
 
 
-class Recognizer:
-    """A bundle that answers for recordings.
-
-    Every clip is heard by itself, so its scores do not depend on what else is asked. A recording
-    longer than the bundle's window (30 s) is cut into equal windows of at most that; its scores
-    are the windows' mean, and it carries the warning "windowed".
+class Recognizer(Listener):
+    """A bundle that answers for recordings, in windows of the length that the bundle says.
 
     Args:
         bundle: an opened bundle.
@@ -33,6 +27,7 @@ class Recognizer:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.card: BundleCard = bundle.card
+        self.window_seconds = bundle.card.window_seconds
         try:
             self.graph = Graph(bundle.model, threads)
         except CheckpointError as error:
@@ -48,30 +43,10 @@ class Recognizer:
         """
         return cls(open_bundle(packaged() if folder is None else folder), threads)
 
-    def predict(self, audio: Source, rate: int | None = None) -> Prediction:
-        """The emotion of one recording.
-
-        Args:
-            audio: a path, the bytes or an open binary file of one, or samples (sample,) or
-                (channel, sample).
-            rate: samples per second, for an array.
-
-        Raises:
-            AudioError: the recording cannot be used.
-        """
-        return self.predict_waveform(load_waveform(audio, rate=rate))
-
-    def predict_many(self, audio: Iterable[Source], rate: int | None = None) -> list[Prediction]:
-        """The emotions of many recordings, in their order; the first that cannot be used raises.
-
-        One after the other: in a batch of int8 the neighbours would change a clip's scores.
-        """
-        return [self.predict(one, rate) for one in audio]
-
-    def predict_waveform(self, waveform: Waveform) -> Prediction:
-        """The emotion of decoded audio."""
-        windows = cut(waveform.samples, self.card.window_seconds)
-        return merge(waveform, self.card.labels, [self._hear(window) for window in windows])
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the scores."""
+        return self.card.labels
 
     def _hear(self, samples: Samples) -> Heard:
         found = self.graph.hear(samples, self.card.fewest_samples)

@@ -6,20 +6,15 @@ from pathlib import Path
 
 import torch
 
-from phonemo.audio import Source, Waveform, load_waveform
 from phonemo.model.heads import best_path
-from phonemo.prediction import Prediction
-from phonemo.runtime.windows import Heard, Samples, cut, merge
+from phonemo.runtime.listener import Listener
+from phonemo.runtime.windows import Heard, Samples
 from phonemo.train.batches import pad_audio
 from phonemo.train.folder import Trained, load_trained
 
 
-class Predictor:
-    """Emotions from files, bytes or arrays, with torch.
-
-    A recording longer than 30 s is cut into equal windows of at most that; its scores are the
-    windows' mean, and it carries the warning "windowed".
-    """
+class Predictor(Listener):
+    """A model folder that answers for recordings, with torch."""
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
@@ -29,23 +24,10 @@ class Predictor:
         """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one."""
         return cls(load_trained(folder))
 
-    def predict(self, audio: Source, rate: int | None = None) -> Prediction:
-        """The emotion of one recording.
-
-        Args:
-            audio: a path, the bytes or an open binary file of one, or samples (sample,) or
-                (channel, sample).
-            rate: samples per second, for an array.
-
-        Raises:
-            AudioError: the recording cannot be used.
-        """
-        return self.predict_waveform(load_waveform(audio, rate=rate))
-
-    def predict_waveform(self, waveform: Waveform) -> Prediction:
-        """The emotion of decoded audio."""
-        heard = [self._hear(window) for window in cut(waveform.samples)]
-        return merge(waveform, self.trained.labels.names, heard)
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the scores."""
+        return self.trained.labels.names
 
     def _hear(self, samples: Samples) -> Heard:
         with torch.inference_mode():
