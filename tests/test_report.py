@@ -111,6 +111,13 @@ def test_details_have_folds_recalls_genders_and_confusion(tmp_path: Path) -> Non
     assert "PER 66.7 % of 24 tokens (8 substitutions, 8 deletions, 0 insertions)" in text
 
 
+def test_phonemes_of_held_out_speakers_of_an_extra_corpus_are_told(tmp_path: Path) -> None:
+    extra = {"words": {"per": 0.256, "utterances": 60, "speakers": 5, "trainings": 10}}
+    told = "words: PER 25.6 % on 60 utterances of 5 speakers held out, mean of 10 trainings"
+    assert f"- {told}\n" in written(tmp_path, run(extra=extra))
+    assert f"  {told}" in report.summary_lines(run(extra=extra))
+
+
 def test_leaky_rows_are_bold_and_below_the_clean_ones(tmp_path: Path) -> None:
     leaky = run("a-leaky", leaky=True, protocol={"name": "random-leaky"}, protocol_note="All share")
     text = written(tmp_path, leaky, run("z-clean"))

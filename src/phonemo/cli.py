@@ -297,6 +297,7 @@ def evaluate(
 
 app.command()(cli_predict.predict)
 app.command()(cli_predict.export)
+app.command()(cli_predict.shrink)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from phonemo.tables import (
     UNEVEN,
     boundaries_text,
     details,
+    extra_texts,
     per_cent,
     protocol_text,
     results_page,
@@ -91,7 +92,8 @@ def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
     head = f"{run.name}: {run.title} ({run.corpus}, {protocol_text(run)}, seeds {seeds})"
     note = [f"  note: {run.protocol_note}"] if run.protocol_note else []
     leak = ["  LEAKY: train and test share speakers; not a speaker-independent score"]
-    return [head, *(leak if run.leaky else []), *note, *results_lines(metrics["results"])]
+    extra = [f"  {text}" for text in extra_texts(run)]
+    return [head, *(leak if run.leaky else []), *note, *results_lines(metrics["results"]), *extra]
 
 
 def results_lines(results: Mapping[str, Any]) -> list[str]:

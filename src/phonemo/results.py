@@ -156,6 +156,17 @@ class Results(_Part):
     """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
 
 
+class ExtraScore(_Part):
+    """Phonemes of an extra corpus' speakers who were held out of every training."""
+
+    per: Amount
+    """Phoneme error rate, averaged over trainings."""
+    utterances: Count
+    speakers: Count
+    trainings: Count
+    """Folds and seeds."""
+
+
 class Protocol(BaseModel):
     """How the data was divided: the protocol section of the config, of which the name is shown."""
 
@@ -188,4 +199,6 @@ class Metrics(BaseModel):
     """Short facts: name -> value."""
     phonemo: str
     """Version that measured it."""
+    extra: dict[str, ExtraScore] = Field(default_factory=dict)
+    """By extra corpus, where speakers of it were held out."""
     results: Results

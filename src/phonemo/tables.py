@@ -127,6 +127,7 @@ def _facts(run: Metrics) -> str:
         f"({_plain(found.interval.unit)})",
         *_phoneme_facts(found),
         *([] if found.boundaries is None else [f"boundaries: {boundaries_text(found.boundaries)}"]),
+        *extra_texts(run),
     ]
     if not found.seeds_agree:
         facts.append(f"**{UNEVEN}**")
@@ -140,6 +141,15 @@ def _phoneme_facts(found: Results) -> list[str]:
     return [
         f"phonemes: PER {per_cent(one.per)} % of {one.tokens} tokens ({one.substitutions} "
         f"substitutions, {one.deletions} deletions, {one.insertions} insertions)"
+    ]
+
+
+def extra_texts(run: Metrics) -> list[str]:
+    """A line for each extra corpus with speakers held out."""
+    return [
+        f"{_plain(corpus)}: PER {per_cent(one.per)} % on {one.utterances} utterances of "
+        f"{one.speakers} speakers held out, mean of {one.trainings} trainings"
+        for corpus, one in sorted(run.extra.items())
     ]
 
 

@@ -152,3 +152,23 @@ def test_spans_reach_their_length_and_both_ends():
     assert {0, 10} <= set(widths.tolist())
     assert spans[:, 0].min() == 0
     assert spans[:, 1].max() == 60
+
+
+def test_tone_is_a_smooth_equaliser_within_its_decibels():
+    """A click has every frequency in equal parts, so what comes out is the equaliser."""
+    click = np.zeros(RATE, dtype=np.float32)
+    click[RATE // 2] = 1
+    curves = []
+    for draw in _many(20):
+        changed = change_audio(click, AugmentConfig(tone_db=8), draw)
+        assert changed.dtype == np.float32
+        curves.append(20 * np.log10(np.abs(np.fft.rfft(changed))))
+    found = np.stack(curves)
+    assert np.abs(found).max() <= 8.01
+    assert found.std(axis=0).min() > 1, "every frequency is moved"
+    assert np.abs(np.diff(found, axis=1)).max() < 0.2, "and none against its neighbour"
+
+
+def test_tone_changes_what_is_heard():
+    assert AugmentConfig(tone_db=1).changes_audio
+    assert not AugmentConfig(time_masks=1).changes_audio

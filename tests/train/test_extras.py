@@ -98,6 +98,7 @@ def test_a_run_learns_from_them_and_says_so(tmp_path: Path) -> None:
     assert found["utterances"] == 6
     assert found["speakers"] == 1
     assert found["per"] >= 0
+    assert metrics["extra"]["chirps"] == found | {"trainings": 1}
     learnt = prepare_experiment(config).extras.train
     own = [one.model_copy(update={"id": one.id.partition("/")[2]}) for one in learnt]
     own = [one.model_copy(update={"speaker": one.speaker.partition("/")[2]}) for one in own]

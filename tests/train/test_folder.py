@@ -19,7 +19,8 @@ from phonemo.errors import CheckpointError
 from phonemo.labels import LabelSet
 from phonemo.train import folder as folder_module
 from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import load_trained, save_trained
+from phonemo.train.folder import load_trained, save_trained, shrink
+from phonemo.train.lineage import PROVENANCE, lineage_of
 from phonemo.train.predictor import Predictor
 from phonemo.train.seal import SEAL, _write_seal
 from tests.tiny_nets import KINDS
@@ -294,3 +295,41 @@ def test_save_pretrained_of_a_loaded_model(saved, tmp_path):
     model.save_pretrained(tmp_path / "again")
     again = AutoModelForAudioClassification.from_pretrained(tmp_path / "again").eval()
     _assert_same(_logits(again), _logits(model))
+
+
+def test_half_precision_is_half_the_size_and_opens_alike(saved, tmp_path):
+    shrink(saved, tmp_path / "small")
+    weights = "model.safetensors"
+    before, after = (load_file(folder / weights) for folder in (saved, tmp_path / "small"))
+    assert {tensor.dtype for tensor in after.values()} == {torch.float16}
+    sizes = [(folder / weights).stat().st_size for folder in (saved, tmp_path / "small")]
+    assert sizes[1] < 0.6 * sizes[0]
+    trained = load_trained(tmp_path / "small")
+    assert {parameter.dtype for parameter in trained.model.parameters()} == {torch.float32}
+    for name, tensor in before.items():
+        torch.testing.assert_close(trained.model.state_dict()[name], tensor.half().float())
+    torch.testing.assert_close(
+        _logits(trained.model), _logits(load_trained(saved).model), atol=5e-3, rtol=0
+    )
+    opened = AutoModelForAudioClassification.from_pretrained(tmp_path / "small")
+    assert opened.dtype == torch.float32
+
+
+def test_shrinking_keeps_the_past_and_overwrites_nothing(saved, tmp_path):
+    past = Path(shutil.copytree(saved, tmp_path / "past"))
+    (past / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
+    _reseal(past)
+    shrink(past, tmp_path / "small")
+    assert lineage_of(tmp_path / "small").heard == {"beeps"}
+    with pytest.raises(CheckpointError, match="is there already; name a new folder"):
+        shrink(past, tmp_path / "small")
+
+
+def test_a_weight_beyond_half_precision_is_refused(config, tmp_path):
+    model = make_lively(prepare_experiment(config))
+    with torch.no_grad():
+        next(model.head.parameters())[0] = 1e6
+    save_trained(tmp_path / "large", model, LabelSet(config.labels.names))
+    with pytest.raises(CheckpointError, match="1e\\+06 is beyond half precision"):
+        shrink(tmp_path / "large", tmp_path / "small")
+    assert not (tmp_path / "small").exists()

@@ -8,7 +8,7 @@ from phonemo.config.section import Section, digest_of
 
 
 class StudentConfig(Section):
-    """The shape of the network that learns; its Transformer has the teacher's shape."""
+    """The shape of the network that learns; its Transformer layers have the teacher's shape."""
 
     channels: int = Field(default=512, ge=4, multiple_of=4)
     """Channels of each convolution over the waveform."""
@@ -16,6 +16,8 @@ class StudentConfig(Section):
     """Length of each convolution, the first in samples."""
     strides: tuple[int, ...] = Field(default=(160, 1, 1, 2), min_length=1)
     """Step of each convolution; multiplied they are the samples between two frames."""
+    layers: int | None = Field(default=None, ge=1)
+    """How many of the teacher's Transformer layers it takes, from the bottom; null takes all."""
 
     @model_validator(mode="after")
     def _one_stride_a_kernel(self) -> StudentConfig:

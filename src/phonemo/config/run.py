@@ -101,6 +101,8 @@ class AugmentConfig(Section):
     """Lowest signal-to-noise ratio of added white noise in decibels; null adds none."""
     speed: float = Field(default=0.0, ge=0, lt=0.5)
     """Largest change of speed as a fraction, either way."""
+    tone_db: float = Field(default=0.0, ge=0)
+    """Largest level of a random smooth equaliser in decibels, as another microphone or room."""
     time_masks: int = Field(default=0, ge=0)
     """SpecAugment: spans of frames set to zero."""
     time_mask_frames: int = Field(default=10, ge=1)
@@ -113,7 +115,8 @@ class AugmentConfig(Section):
     @property
     def changes_audio(self) -> bool:
         """Whether the waveform itself is changed, so that frozen features cannot be kept."""
-        return self.gain_db > 0 or self.noise_snr_db is not None or self.speed > 0
+        heard = (self.gain_db, self.speed, self.tone_db)
+        return any(one > 0 for one in heard) or self.noise_snr_db is not None
 
 
 class TrainConfig(Section):
@@ -211,9 +214,11 @@ class RunConfig(Section):
         without: dict[str, Any] = {
             "output": True,
             "threads": True,
-            "train": {"keep_checkpoints", "save_steps"},
+            "train": {"keep_checkpoints": True, "save_steps": True},
         }
         # Fields that came later leave the names of earlier configs as they were.
+        if not self.train.augment.tone_db:
+            without["train"]["augment"] = {"tone_db"}
         if not self.extra:
             without["extra"] = True
         if self.model.start is None:

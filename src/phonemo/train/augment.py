@@ -17,6 +17,9 @@ from phonemo.config import AugmentConfig
 
 Samples = NDArray[np.float32]
 
+#: Frequencies in hertz at which the random equaliser is drawn; between them it is interpolated.
+_KNOTS = (0, 150, 300, 600, 1200, 2400, 4800, 8000)
+
 
 def generator(seed: int, epoch: int, utterance: str) -> np.random.Generator:
     """The random numbers of one utterance in one epoch."""
@@ -33,18 +36,28 @@ def crop(samples: Samples, most: int, draw: np.random.Generator) -> Samples:
 
 
 def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Generator) -> Samples:
-    """Speed, noise and level, in this order; the same array where the config asks for none."""
+    """Speed, tone, noise and level, in this order; the same array where none is asked for."""
     if config.speed > 0:
         factor = 1 + draw.uniform(-config.speed, config.speed)
         samples = np.asarray(
             soxr.resample(samples, RATE * factor, RATE, quality="MQ"), dtype=np.float32
         )
+    if config.tone_db > 0:
+        samples = equalised(samples, config.tone_db, draw)
     if config.noise_snr_db is not None:
         samples = _noisy(samples, config.noise_snr_db, draw)
     if config.gain_db > 0:
         gain = 10 ** (draw.uniform(-config.gain_db, config.gain_db) / 20)
         samples = samples * np.float32(gain)
     return samples
+
+
+def equalised(samples: Samples, most_db: float, draw: np.random.Generator) -> Samples:
+    """Samples (sample,) through a smooth equaliser, drawn between plus and minus ``most_db``."""
+    spectrum = np.fft.rfft(samples)
+    hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
+    decibels = np.interp(hertz, _KNOTS, draw.uniform(-most_db, most_db, len(_KNOTS)))
+    return np.fft.irfft(spectrum * 10 ** (decibels / 20), len(samples)).astype(np.float32)
 
 
 def draw_spans(

@@ -19,7 +19,7 @@ from phonemo.errors import CheckpointError, LabelError
 from phonemo.labels import LabelSet
 from phonemo.model.build import feature_extractor, quiet_transformers
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.train.lineage import PROVENANCE, Lineage
+from phonemo.train.lineage import PROVENANCE, Lineage, lineage_of
 from phonemo.train.seal import check_seal, sealed_folder
 
 LABELS = "labels.json"
@@ -42,6 +42,7 @@ def save_trained(
     labels: LabelSet,
     frozen_backbone: Path | None = None,
     lineage: Lineage | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a model folder, sealed.
 
@@ -53,8 +54,9 @@ def save_trained(
             folders: written there once and hard-linked, so that ten folds do not cost ten
             backbones. Each folder is still complete by itself when copied.
         lineage: what it was trained on, its ancestors included.
+        dtype: of the weights in the file; they are opened in float32 whatever it is.
     """
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     model.config.architectures = [type(model).__name__]
     model.config.dtype = "float32"
     with sealed_folder(target) as folder:
@@ -68,6 +70,25 @@ def save_trained(
             save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
         else:
             _save_shards(folder, state, frozen_backbone)
+
+
+def shrink(source: str | Path, target: str | Path) -> None:
+    """Write a model folder again with its weights in half precision: for giving away.
+
+    Raises:
+        CheckpointError: the source is no model, the target is there already, or a weight is
+            beyond half precision.
+    """
+    target = Path(target)
+    if target.exists():
+        raise CheckpointError(f"{target}: is there already; name a new folder")
+    trained = load_trained(source)
+    largest = max(float(tensor.abs().max()) for tensor in trained.model.state_dict().values())
+    if largest > torch.finfo(torch.float16).max:
+        raise CheckpointError(f"{source}: a weight of {largest:g} is beyond half precision")
+    save_trained(
+        target, trained.model, trained.labels, lineage=lineage_of(source), dtype=torch.float16
+    )
 
 
 def load_trained(folder: str | Path) -> Trained:

@@ -134,9 +134,10 @@ def run_metrics(
     split: Split,
     command: str,
     results: dict[str, Any],
+    extras: Sequence[Mapping[str, Any]],
     missing: int,
 ) -> dict[str, Any]:
-    """The metrics.json of a run, as phonemo.report reads it."""
+    """The metrics.json of a run, as phonemo.report reads it; ``extras`` has one of each cell."""
     notes = list(split.notes)
     if missing:
         notes.append(f"{missing} of the run's cells (fold with seed) are not finished")
@@ -153,6 +154,7 @@ def run_metrics(
         "partial_corpus": manifest.header.partial,
         "model": _model_facts(config),
         "phonemo": __version__,
+        **({"extra": found} if (found := _extra_scores(extras)) else {}),
         "results": results,
     }
 
@@ -245,6 +247,16 @@ def _protocol(split: Split) -> dict[str, Any]:
         "notes": list(split.notes),
         "folds": [{"name": fold.name, **fold.parts} for fold in split.folds],
     }
+
+
+def _extra_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """By extra corpus, the phoneme error rate of its held-out speakers, averaged over cells."""
+    scores = {}
+    for corpus in sorted({name for cell in cells for name in cell if "per" in cell[name]}):
+        own = [cell[corpus] for cell in cells if "per" in cell.get(corpus, {})]
+        per = sum(one["per"] for one in own) / len(own)
+        scores[corpus] = {**own[0], "per": per, "trainings": len(own)}
+    return scores
 
 
 def _title(config: RunConfig) -> str:

@@ -32,6 +32,7 @@ from phonemo.train.evaluate import outputs_of, phoneme_scores, prediction_rows
 from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.lineage import Lineage, ancestors, taught_by
+from phonemo.train.memory import keep_freed_memory
 from phonemo.train.records import (
     discard_run,
     fold_metrics,
@@ -85,6 +86,7 @@ def run(
     """
     progress = progress or Progress()
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     experiment = prepare_experiment(config)
     wanted = _chosen(experiment.split, folds)
     if overwrite:
@@ -127,12 +129,15 @@ def collect(experiment: Experiment, command: str) -> dict[str, Any]:
     output = Path(experiment.config.output)
     names = [fold.name for fold in experiment.split.folds]
     rows: list[dict[str, Any]] = []
+    extras: list[dict[str, Any]] = []
     done: set[tuple[str, int]] = set()
     for seed in experiment.config.seeds:
         for name in names:
             folder = output / f"seed-{seed}" / name
             if (folder / "metrics.json").is_file():
                 rows += read_rows(folder / "predictions.jsonl")
+                found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+                extras.append(found.get("extra", {}))
                 done.add((name, seed))
     if not rows:
         raise RunError(f"{output}: no fold is finished; run: phonemo train")
@@ -144,6 +149,7 @@ def collect(experiment: Experiment, command: str) -> dict[str, Any]:
         experiment.split,
         command,
         summarise(rows, experiment.targets.labels),
+        extras,
         missing,
     )
     write_json(output / "metrics.json", metrics)

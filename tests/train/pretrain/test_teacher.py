@@ -229,3 +229,21 @@ def test_the_file_of_a_real_one_says_the_same(tmp_path):
     found = load_teacher(str(tmp_path)).encoder.config
     for key in ("d_model", "encoder_layers", "encoder_attention_heads", "max_source_positions"):
         assert getattr(found, key) == config[key]
+
+
+def test_a_teacher_cut_to_its_lower_layers(tmp_path):
+    make_whisper().save_pretrained(tmp_path)
+    whole = load_teacher(str(tmp_path))
+    cut = load_teacher(str(tmp_path), layers=1)
+    assert (whole.depth, cut.depth) == (2, 1)
+    wave = make_wave(0.5)
+    found, wanted = cut(wave), whole(wave)
+    assert len(found) == 2
+    torch.testing.assert_close(found[0], wanted[0])
+    torch.testing.assert_close(found[1], whole.encoder.layer_norm(wanted[1]))
+
+
+def test_more_layers_than_the_teacher_has(tmp_path):
+    make_whisper().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"has 2 layers, student\.layers is 3; lower it"):
+        load_teacher(str(tmp_path), layers=3)

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from phonemo.audio import RATE
 from phonemo.config import HearingConfig
+from phonemo.train.augment import Samples, equalised
 
-Samples = NDArray[np.float32]
-
-#: Frequencies in hertz at which the random equaliser is drawn; between them it is interpolated.
-_KNOTS = (0, 150, 300, 600, 1200, 2400, 4800, 8000)
 _SNR_RANGE_DB = 45.0
 
 
@@ -35,7 +32,7 @@ def change(
         samples = soxr.resample(samples, RATE * factor, RATE, quality="MQ")
     samples = np.asarray(samples[:size], dtype=np.float32)
     if draw.random() < 0.5 and config.tone_db > 0:
-        samples = _equalised(samples, config.tone_db, draw)
+        samples = equalised(samples, config.tone_db, draw)
     if draw.random() < 0.5 and config.gain_db > 0:
         first_db, last_db = draw.uniform(-config.gain_db / 2, config.gain_db / 2, 2)
         rise_db = np.linspace(first_db, last_db, len(samples))
@@ -48,13 +45,6 @@ def change(
 def needed(size: int, config: HearingConfig) -> int:
     """How many samples to take so that ``size`` are left at the highest speed."""
     return int(size * (1 + config.speed)) + RATE // 100
-
-
-def _equalised(samples: Samples, most_db: float, draw: np.random.Generator) -> Samples:
-    spectrum = np.fft.rfft(samples)
-    hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
-    decibels = np.interp(hertz, _KNOTS, draw.uniform(-most_db, most_db, len(_KNOTS)))
-    return np.fft.irfft(spectrum * 10 ** (decibels / 20), len(samples)).astype(np.float32)
 
 
 def _noise(samples: Samples, lowest_db: float, draw: np.random.Generator) -> Samples:

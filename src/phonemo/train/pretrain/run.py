@@ -27,6 +27,7 @@ from phonemo.model.backbone import Backbone
 from phonemo.model.build import feature_extractor, quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
 from phonemo.train.lineage import HEARD, lineage_of
+from phonemo.train.memory import keep_freed_memory
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
@@ -87,6 +88,7 @@ def pretrain(
     """
     progress = progress or Progress()
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     output, inputs = Path(config.output), _inputs(config)
     with locked(output):
         _check_same(output, config, inputs)
@@ -139,7 +141,7 @@ def _prepare(config: PretrainConfig, progress: Progress) -> Lesson:
     if bank.skipped:
         log.warning("%d recordings cannot be decoded and are left out", len(bank.skipped))
     members, held_out = divided(bank, config.held_out)
-    teacher = load_teacher(config.teacher, config.floor_db)
+    teacher = load_teacher(config.teacher, config.floor_db, config.student.layers)
     _check_lengths(config, teacher)
     torch.manual_seed(config.seed)
     if config.start is None:

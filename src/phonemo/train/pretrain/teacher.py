@@ -104,15 +104,33 @@ class Teacher(nn.Module):
         return states
 
 
-def load_teacher(where: str, floor_db: float = 80.0) -> Teacher:
+def load_teacher(where: str, floor_db: float = 80.0, layers: int | None = None) -> Teacher:
     """A teacher from a hub id, a transformers folder, or a folder with a CTranslate2 model.
 
+    Args:
+        where: which of these.
+        floor_db: as in Teacher.
+        layers: how many Transformer layers it keeps, from the bottom; its closing layer norm
+            then follows the last of these. None keeps all.
+
     Raises:
-        ModelError: nothing there can be read as a Whisper encoder.
+        ModelError: nothing there can be read as a Whisper encoder, or it has fewer layers.
     """
+    teacher = Teacher(_read(where), floor_db)
+    if layers is not None:
+        if layers > teacher.depth:
+            raise ModelError(
+                f"teacher {where!r}: it has {teacher.depth} layers, student.layers is {layers}; "
+                "lower it"
+            )
+        del teacher.encoder.layers[layers:]
+    return teacher
+
+
+def _read(where: str) -> WhisperEncoder:
     folder = Path(where)
     if has_model(folder):
-        return Teacher(_converted(folder), floor_db)
+        return _converted(folder)
     with quiet_transformers():
         try:
             loaded: Any = WhisperModel.from_pretrained(
@@ -125,7 +143,8 @@ def load_teacher(where: str, floor_db: float = 80.0) -> Teacher:
             ) from error
     whisper, info = loaded
     _check_whole(where, {name for name in info["missing_keys"] if "encoder." in name})
-    return Teacher(whisper.encoder, floor_db)
+    encoder: WhisperEncoder = whisper.encoder
+    return encoder
 
 
 def _check_whole(where: str, missing: set[str]) -> None:
