@@ -320,7 +320,7 @@ def test_the_digest_is_the_hash_of_the_resolved_values(path: Path) -> None:
     del data["output"], data["threads"]
     del data["train"]["save_steps"], data["train"]["keep_checkpoints"]
     # these came later: configs that do without them keep their names
-    del data["extra"], data["model"]["start"]
+    del data["extra"], data["model"]["start"], data["train"]["augment"]["tone_db"]
     text = json.dumps(data, sort_keys=True)
     assert config.digest == hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -186,5 +186,9 @@ def _cell_line(metrics: Mapping[str, Any]) -> str:
     return (
         f"{metrics['fold']} seed {metrics['seed']}: UA {results['ua']['mean']:.1%}, "
         f"WA {results['wa']['mean']:.1%} on {metrics['sizes']['test']} utterances "
-        f"(epochs: {metrics['epochs']:.0f}, best validation {metrics['best_validation']:.3f})"
+        f"(epochs: {metrics['epochs']:.0f}{_best(metrics['best_validation'])})"
     )
+
+
+def _best(score: float | None) -> str:
+    return "" if score is None else f", best validation {score:.3f}"

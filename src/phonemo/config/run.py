@@ -150,8 +150,8 @@ class TrainConfig(Section):
     """Weights of the emotion loss from the training part's class counts."""
     patience: int = Field(default=8, ge=1)
     """Epochs without a better validation score before training stops."""
-    select_by: Literal["ua", "wa", "loss"] = "ua"
-    """The validation score that picks the epoch; there is no way to pick on test."""
+    select_by: Literal["ua", "wa", "loss", "last"] = "ua"
+    """The validation score that picks the epoch, or last: none is picked, validation is learnt."""
     max_seconds: float = Field(default=15.0, gt=0)
     """Longer training utterances are cropped at random to this; never in evaluation."""
     augment: AugmentConfig = AugmentConfig()
@@ -166,6 +166,11 @@ class TrainConfig(Section):
     """How many checkpoints besides the best are kept."""
     cache: bool = True
     """Keep the output of frozen lower layers on disk."""
+
+    @property
+    def selects(self) -> bool:
+        """Whether the validation part picks the epoch; else it is learnt from."""
+        return self.select_by != "last"
 
 
 class ExtraConfig(Section):

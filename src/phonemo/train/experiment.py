@@ -21,6 +21,9 @@ from phonemo.train.lineage import inherited
 log = logging.getLogger(__name__)
 
 
+_NOTHING_SELECTED = "no epoch was selected: the last is taken, and validation is learnt from too"
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A config with its data, read and divided."""
@@ -65,7 +68,8 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     extras = read_extras(config.extra, manifest, labels, config.model.auxiliary is not None)
     by_id = {one.id: one for one in chosen}
     past = inherited(config.model, manifest.header.corpus, split, by_id)
-    split = replace(split, notes=(*split.notes, *extras.notes, *past))
+    learnt = () if config.train.selects else (_NOTHING_SELECTED,)
+    split = replace(split, notes=(*split.notes, *extras.notes, *past, *learnt))
     targets = Targets(labels, _inventory(config, labels, [*chosen, *extras.train]))
     return Experiment(config, manifest, by_id, targets, split, extras)
 

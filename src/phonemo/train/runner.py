@@ -262,9 +262,15 @@ def _parts(
             cache,
             draws if part == "train" else None,
         )
-        for part, ids in cell.fold.parts.items()
+        for part, ids in _learnt(cell.fold, experiment.config).items()
     )
     return training, validation, test
+
+
+def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """The parts of a fold; where nothing is selected, validation is learnt from too."""
+    more = () if config.train.selects else fold.validation
+    return {**fold.parts, "train": (*fold.train, *more)}
 
 
 def _callbacks(cell: Cell, progress: Progress) -> list[TrainerCallback]:

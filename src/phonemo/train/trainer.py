@@ -94,7 +94,7 @@ class PhonemoTrainer(SealedTrainer):
             data_collator=collate,
             train_dataset=training,
             eval_dataset=validation,
-            callbacks=[_Epochs(self), EarlyStoppingCallback(config.patience), *callbacks],
+            callbacks=[_Epochs(self), *_patience(config), *callbacks],
         )
         self.remove_callback(PrinterCallback)
 
@@ -207,6 +207,10 @@ class _Epochs(TrainerCallback):
             control.should_save = True
 
 
+def _patience(config: TrainConfig) -> list[TrainerCallback]:
+    return [EarlyStoppingCallback(config.patience)] if config.selects else []
+
+
 def objective_of(config: TrainConfig, auxiliary: Any, training: SpeechDataset) -> Objective:
     """The loss for a config; class weights are counted on the training part."""
     return Objective(
@@ -246,11 +250,11 @@ def _arguments(config: TrainConfig, folder: Path, seed: int) -> TrainingArgument
         learning_rate=config.rate_heads,
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup,
-        eval_strategy="epoch",
+        eval_strategy="epoch" if config.selects else "no",
         save_strategy="epoch",
         logging_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{config.select_by}",
+        load_best_model_at_end=config.selects,
+        metric_for_best_model=f"eval_{config.select_by}" if config.selects else None,
         greater_is_better=config.select_by != "loss",
         restore_callback_states_from_checkpoint=True,
         activation_checkpointing=config.gradient_checkpointing,
