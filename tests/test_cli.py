@@ -116,7 +116,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     assert (answer.code, answer.err) == (0, "")
     commands = answer.out.partition("Commands:\n")[2].splitlines()
     names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "evaluate"]
-    names += ["predict", "export", "report"]
+    names += ["predict", "export", "shrink", "report"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 
@@ -643,6 +643,26 @@ def test_predict_takes_a_bundle_as_well(phonemo, clips):
     assert answer.err == "phonemo: 1 of 2 failed; their lines say why\n"
 
 
+def test_predict_chooses_among_some_emotions(phonemo, clips):
+    soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
+    (full,) = phonemo("predict", "odd.wav", "--model", BUNDLE).rows
+    labels = sorted(full["scores"], key=full["scores"].__getitem__)[:2]
+    answer = phonemo("predict", "odd.wav", "--model", BUNDLE, "--labels", ",".join(labels))
+    (row,) = answer.rows
+    assert row["label"] == labels[1]
+    assert set(row["scores"]) == set(labels)
+    total = sum(full["scores"][name] for name in labels)
+    for name in labels:
+        assert row["scores"][name] == pytest.approx(full["scores"][name] / total)
+
+
+def test_predict_knows_its_emotions_before_it_hears_a_file(phonemo, clips):
+    words = ("predict", "nowhere.wav", "--model", BUNDLE, "--labels")
+    assert_one_line(phonemo(*words, "anger,joy"), 2, "unknown label 'joy'", "labels: ")
+    assert_one_line(phonemo(*words, "anger"), 2, "at least two")
+    assert_one_line(phonemo(*words, "anger,,"), 2, "--labels 'anger,,'")
+
+
 def test_without_a_model_the_packaged_one_answers(phonemo, clips, tmp_path, monkeypatch):
     monkeypatch.setattr("phonemo.runtime.bundle.resources.files", lambda package: tmp_path)
     soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
@@ -705,3 +725,15 @@ def test_the_library_says_the_same_in_python(trained):
     assert found.label == max(found.scores, key=found.scores.__getitem__)
     with pytest.raises(PhonemoError, match="no such model folder"):
         phonemo.load(trained.home / "nowhere")
+
+
+def test_shrink_halves_a_model_that_predict_opens(phonemo, trained, tmp_path):
+    small = tmp_path / "small"
+    answer = phonemo("shrink", trained.model, "-o", small)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"{small}: 0.")
+    (found,) = phonemo("predict", trained.clip, "--model", small).rows
+    (wanted,) = phonemo("predict", trained.clip, "--model", trained.model).rows
+    for name, score in wanted["scores"].items():
+        assert found["scores"][name] == pytest.approx(score, abs=0.01)
+    assert_one_line(phonemo("shrink", trained.model, "-o", small), 1, "is there already")

@@ -242,7 +242,7 @@ def probe(
 ) -> None:
     """Score every frozen layer with a linear classifier."""
     settings = _protocol(name=protocol, folds=folds, folder=folder)
-    names = _names(labels)
+    names = cli_predict.names_of(labels)
     needs_torch("probing")
     from phonemo.train.probe import probe as probe_network
 
@@ -268,7 +268,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Test a run again, or any model on any manifest."""
-    names = _names(labels)
+    names = cli_predict.names_of(labels)
     if output is not None:
         _check_writable(output)
     if not folder.is_dir():
@@ -375,13 +375,6 @@ def _protocol(**settings: Any) -> ProtocolConfig:
             "for published and published-leaky, which need it"
         )
     return protocol
-
-
-def _names(labels: str | None) -> list[str]:
-    names = [name.strip() for name in labels.split(",")] if labels is not None else []
-    if not all(names):
-        raise UsageError(f"--labels {labels!r}: emotions with commas between, as anger,neutral")
-    return names
 
 
 def _check_writable(path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonemo import console
-from phonemo.errors import PhonemoError
+from phonemo.errors import PhonemoError, UsageError
+from phonemo.labels import LabelSet
 from phonemo.opening import needs_torch, open_model
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def predict(
     format: Annotated[
         Format | None, typer.Option(help="Default: table on a terminal, jsonl elsewhere.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not count failed files on standard error.")
     ] = False,
@@ -58,11 +63,14 @@ def predict(
     usage.
     """
     opened = open_model(model)
+    names = names_of(labels)
+    if names:
+        LabelSet(tuple(opened.labels)).restrict(names)  # a wrong one is told before any file
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
     line = console.json_row if wanted is Format.jsonl else console.table_row
     failed = 0
     for name in files:
-        row = _answer(opened, name)
+        row = _answer(opened, name, names)
         failed += "error" in row
         typer.echo(line(row))
     if failed:
@@ -116,9 +124,18 @@ def shrink(
     typer.echo(f"{output}: {size / 1e6:.1f} MB")
 
 
-def _answer(opened: Any, name: str) -> dict[str, Any]:
+def names_of(labels: str | None) -> list[str]:
+    """The emotions of an option --labels; none where it was not given."""
+    names = [name.strip() for name in labels.split(",")] if labels is not None else []
+    if not all(names):
+        raise UsageError(f"--labels {labels!r}: emotions with commas between, as anger,neutral")
+    return names
+
+
+def _answer(opened: Any, name: str, names: list[str]) -> dict[str, Any]:
     try:
         prediction = opened.predict(name)
+        prediction = prediction.among(names) if names else prediction
     except PhonemoError as error:
         return {"file": name, "error": str(error), "code": getattr(error, "code", "error")}
     return {"file": name, **prediction.to_dict()}

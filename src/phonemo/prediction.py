@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from phonemo.errors import LabelError
+from phonemo.labels import LabelSet
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,22 @@ class Prediction:
     seconds: float
     phonemes: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    def among(self, names: Iterable[str]) -> Prediction:
+        """The same, choosing among some emotions only: their scores are scaled to sum to one.
+
+        Args:
+            names: two or more of the emotions that have a score, in any order.
+
+        Raises:
+            LabelError: an emotion without a score, or fewer than two.
+        """
+        wanted = LabelSet(tuple(self.scores)).restrict(names).names
+        total = sum(self.scores[name] for name in wanted)
+        if not total > 0:
+            raise LabelError(f"every score of {', '.join(wanted)} is 0; choose among others too")
+        scores = {name: self.scores[name] / total for name in wanted}
+        return replace(self, label=max(wanted, key=scores.__getitem__), scores=scores)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

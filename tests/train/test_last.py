@@ -28,4 +28,3 @@ def test_the_last_epoch_is_taken_and_validation_is_learnt_from(tmp_path: Path) -
     tested = {one for one in split.folds if one.name == "speaker-s1"}.pop()
     past = lineage_of(home / "model").taught["beeps"].utterances
     assert len(past) == len(tested.train) + len(tested.validation)
-

@@ -19,7 +19,8 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.config import PretrainConfig, StageConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import AudioError, CheckpointError, ConfigError
-from phonemo.train.pretrain.hearing import Samples, change, needed
+from phonemo.train.augment import Samples
+from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.seal import check_seal, sealed_folder
 
 _VERSION = 1

@@ -1,0 +1,47 @@
+"""A prediction among some of its emotions, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from phonemo.errors import LabelError
+from phonemo.prediction import Prediction
+
+FOUND = Prediction(
+    label="calm",
+    scores={"anger": 0.1, "calm": 0.6, "neutral": 0.3},
+    seconds=1.0,
+    phonemes=("a",),
+    warnings=("clipped",),
+)
+
+
+def test_the_scores_of_those_that_stay_are_scaled_to_one():
+    found = FOUND.among(["neutral", "anger"])
+    assert found.label == "neutral"
+    assert list(found.scores) == ["anger", "neutral"]
+    assert found.scores["anger"] == pytest.approx(0.25)
+    assert found.scores["neutral"] == pytest.approx(0.75)
+    assert (found.seconds, found.phonemes, found.warnings) == (1.0, ("a",), ("clipped",))
+    assert FOUND.label == "calm", "what was given is as it was"
+
+
+def test_all_of_them_change_nothing():
+    found = FOUND.among(FOUND.scores)
+    assert found.label == FOUND.label
+    assert found.scores == pytest.approx(FOUND.scores)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["anger", "joy"], "unknown label 'joy'"), (["anger"], "at least two"), ([], "at least two")],
+)
+def test_what_cannot_be_chosen_from_is_an_error(names, words):
+    with pytest.raises(LabelError, match=words):
+        FOUND.among(names)
+
+
+def test_nothing_is_divided_by_zero():
+    silent = Prediction(label="a", scores={"a": 1.0, "b": 0.0, "c": 0.0}, seconds=1.0)
+    with pytest.raises(LabelError, match="every score of b, c is 0"):
+        silent.among(["b", "c"])
