@@ -283,6 +283,25 @@ def test_the_best_epoch_is_kept_and_patience_ends(
         assert changed(watch.heard[-1], final)
 
 
+def test_mixed_precision_on_a_cpu(folder, tmp_path):
+    """Matrix products in bf16, weights and loss in fp32."""
+    seen = {}
+    for precision in ("fp32", "bf16"):
+        config = make_config(folder, strategy="full", precision=precision, epochs=1)
+        trainer = make_trainer(config, tmp_path / precision)
+        layer = trainer.network.backbone.network.encoder.layers[0].feed_forward.intermediate_dense
+        dtypes = seen[precision] = set()
+
+        def watch(module, _, output, kept=dtypes):
+            if module.training:
+                kept.add(output.dtype)
+
+        layer.register_forward_hook(watch)
+        trainer.resume_or_start()
+        assert {p.dtype for p in trainer.network.parameters()} == {torch.float32}
+    assert seen == {"fp32": {torch.float32}, "bf16": {torch.bfloat16}}
+
+
 # Selection cannot see the test part ------------------------------------------------------------
 
 

@@ -157,7 +157,7 @@ class TrainConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     """Augmentation of training data."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic; bf16 and fp16 are for GPUs."""
+    """Arithmetic; fp16 is for GPUs, bf16 also for CPUs with AVX512-BF16 or AMX."""
     gradient_checkpointing: bool = False
     """Spend time to save memory in the backbone."""
     save_steps: int | None = Field(default=None, ge=1)

@@ -142,6 +142,15 @@ def test_what_the_folder_holds(whole, told):
     assert environment["command"] == "test"
 
 
+def test_mixed_precision_learns_nearly_the_same(home, whole):
+    config = other(home, "mixed", whole=STAGE | {"steps": 6, "precision": "bf16"})
+    metrics, state = teach(config)
+    assert changed(state, whole[2]), "it is another arithmetic"
+    for name in ("front_end", "whole"):
+        assert metrics[name]["eval_loss"] == pytest.approx(whole[1][name]["eval_loss"], rel=0.05)
+    assert metrics["front_end"] == whole[1]["front_end"], "the stage before it is as it was"
+
+
 def test_the_first_stage_leaves_the_transformer_alone(home, whole):
     config = other(home, "front", whole=STAGE | {"steps": 0})
     metrics, state = teach(config)

@@ -247,3 +247,11 @@ def test_more_layers_than_the_teacher_has(tmp_path):
     make_whisper().save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=r"has 2 layers, student\.layers is 3; lower it"):
         load_teacher(str(tmp_path), layers=3)
+
+
+def test_the_spectrogram_keeps_its_digits_in_mixed_precision():
+    teacher, wave = make_teacher(), make_wave(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = teacher.spectrogram(wave)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, teacher.spectrogram(wave), atol=1e-6, rtol=0)

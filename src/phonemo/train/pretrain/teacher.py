@@ -70,11 +70,12 @@ class Teacher(nn.Module):
 
     def spectrogram(self, waveform: Tensor) -> Tensor:
         """Whisper's log-mel spectrogram of (batch, sample): (batch, feature, frame)."""
-        spectrum = torch.stft(
-            waveform, WINDOW, HOP, window=self.window, center=True, return_complex=True
-        )
-        power = spectrum[..., :-1].abs().square()
-        bels = (self.filters @ power).clamp(min=1e-10).log10()
+        with torch.autocast(waveform.device.type, enabled=False):  # its range needs all digits
+            spectrum = torch.stft(
+                waveform, WINDOW, HOP, window=self.window, center=True, return_complex=True
+            )
+            power = spectrum[..., :-1].abs().square()
+            bels = (self.filters @ power).clamp(min=1e-10).log10()
         bels = torch.maximum(bels, bels.amax((1, 2), keepdim=True) - self.floor)
         scaled: Tensor = (bels + 4.0) / 4.0
         return scaled

@@ -130,4 +130,5 @@ def _arguments(config: PretrainConfig, stage: StageConfig, folder: Path) -> Trai
         save_strategy="steps",
         save_steps=config.save_steps,
         logging_steps=config.log_steps,
+        bf16=stage.precision == "bf16",
     )
