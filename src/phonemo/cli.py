@@ -263,11 +263,17 @@ def evaluate(
         str | None, typer.Option(help="Choose among these emotions only: anger,neutral,sadness")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the predictions (JSON lines).")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write the predictions; with a run's --labels its metrics.json."
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test a run again, or any model on any manifest."""
+    """Test a run again, or any model on any manifest.
+
+    With --labels a run's written answers are scored among these emotions; no audio is needed.
+    """
     names = cli_predict.names_of(labels)
     if output is not None:
         _check_writable(output)
@@ -278,10 +284,11 @@ def evaluate(
     from phonemo.train.assess import assess_model, assess_run, write_assessment
     from phonemo.train.records import is_run
 
+    if names and manifest is None and is_run(folder):
+        _rescore(folder, names, output)
+        return
     with console.counter("testing", quiet) as progress:
         if manifest is None and is_run(folder):
-            if labels is not None:
-                raise UsageError("--labels goes with --manifest; a run keeps its own labels")
             assessment = assess_run(folder, progress)
         elif manifest is None:
             raise UsageError(f"{folder}: not a run folder; a model needs --manifest FILE")
@@ -293,6 +300,20 @@ def evaluate(
         typer.echo(line)
     if output is not None:
         write_assessment(output, assessment)
+
+
+def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
+    from phonemo.report import summary_lines
+    from phonemo.train.assess import rescore_run
+    from phonemo.train.records import write_json
+
+    name = output.absolute().parent.name if output is not None else folder.absolute().name
+    metrics = rescore_run(folder, names, name, _typed())
+    for line in summary_lines(metrics):
+        typer.echo(line)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_json(output, metrics)
 
 
 app.command()(cli_predict.predict)

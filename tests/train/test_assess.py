@@ -12,7 +12,7 @@ from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest,
 from phonemo.errors import CheckpointError, LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
 from phonemo.train import runner
-from phonemo.train.assess import assess_model, assess_run, write_assessment
+from phonemo.train.assess import assess_model, assess_run, rescore_run, write_assessment
 from phonemo.train.folder import load_trained
 from phonemo.train.predictor import Predictor
 from phonemo.train.records import read_rows, write_rows
@@ -211,3 +211,24 @@ def test_what_is_written_is_what_was_found(model, tmp_path):
     assert json.loads((tmp_path / "deep" / "answers.metrics.json").read_text()) == (
         json.loads(json.dumps(assessment.results))
     )
+
+
+def test_answers_are_scored_again_without_hearing_anything(finished, monkeypatch):
+    monkeypatch.setattr("phonemo.train.assess.load_trained", lambda _: pytest.fail("it listens"))
+    found = rescore_run(finished, ["neutral", "anger"], "two", "test")
+    written = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
+    assert {key for key in written if written[key] != found[key]} == {
+        "name",
+        "protocol_note",
+        "results",
+    }
+    assert found["protocol_note"].endswith("4 of 12 answers are left out")
+    assert written["protocol_note"] in found["protocol_note"]
+    assert found["results"]["labels"] == ["anger", "neutral"]
+
+
+def test_a_run_without_a_finished_fold_has_no_answers(finished, tmp_path):
+    bare = Path(shutil.copytree(finished, tmp_path / "bare"))
+    (bare / "metrics.json").unlink()
+    with pytest.raises(RunError, match="no fold is finished"):
+        rescore_run(bare, ["neutral", "anger"], "two", "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
+from phonemo.prediction import Prediction
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of, prediction_rows
@@ -60,6 +62,49 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
     note = f"{changed} of {len(rows)} answers differ from those written when the run was trained"
     labels = experiment.targets.labels
     return Assessment(rows, summarise(rows, labels), (*experiment.split.notes, note))
+
+
+def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> dict[str, Any]:
+    """Score a run's written answers again among some of its emotions, as a metrics.json.
+
+    Nothing is heard again: the scores of the emotions asked for are scaled to sum to one, as
+    ``Prediction.among`` does, and utterances of other emotions are left out.
+
+    Args:
+        folder: the run.
+        names: two or more of its emotions.
+        name: of the result.
+        command: what was typed; written beside the result.
+
+    Raises:
+        RunError: nothing is finished.
+        LabelError: an emotion that the run does not know, or fewer than two.
+    """
+    experiment = prepare_experiment(load_config(folder / CONFIG))
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
+    labels = experiment.targets.labels.restrict(names)
+    written = read_rows(folder / "predictions.jsonl")
+    rows = [_among(row, labels) for row in written if row["truth"] in labels]
+    note = (
+        f"chosen among {len(labels)} of the {len(experiment.targets.labels)} emotions that the "
+        f"network knows; {len(written) - len(rows)} of {len(written)} answers are left out"
+    )
+    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    before = metrics["protocol_note"]
+    return metrics | {
+        "name": name,
+        "command": command,
+        "protocol_note": "; ".join([*([before] if before else []), note]),
+        "results": summarise(rows, labels),
+    }
+
+
+def _among(row: dict[str, Any], labels: LabelSet) -> dict[str, Any]:
+    answer = Prediction(row["label"], row["scores"], 0.0).among(labels.names)
+    scores = {name: round(score, 6) for name, score in answer.scores.items()}
+    return row | {"label": answer.label, "scores": scores}
 
 
 def assess_model(
