@@ -118,14 +118,13 @@ def _smooth(curves: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
     return (total[width:] - total[:-width]) / width
 
 
-def main(folder: Path, tell: bool = True) -> None:
+def main(folder: Path) -> None:
     """Write one file for each mood."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, mood in MOODS.items():
         path = folder / f"{name}.wav"
         soundfile.write(path, speak(mood), RATE, subtype="PCM_16")
-        if tell:
-            print(f"{path} (synthetic)")
+        print(f"{path} (synthetic)")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,15 @@ import typing
 
 import torch
 
-from phonemo.config import AuxiliaryConfig
-from phonemo.model.heads import AUXILIARIES, EmotionHead, PhonemeHead, best_path
+from phonemo.config import AuxiliaryConfig, ModelConfig
+from phonemo.model.heads import (
+    AUXILIARIES,
+    HEADS,
+    EmotionHead,
+    LinearHead,
+    PhonemeHead,
+    best_path,
+)
 from phonemo.model.lengths import mask_of
 
 NAN = float("nan")
@@ -80,3 +87,18 @@ def test_best_path_reads_valid_frames_only() -> None:
     logits[1, 1:] = NAN
     assert best_path(logits, torch.tensor([3, 1])) == [[1, 2, 1], [1]]
     assert best_path(logits, torch.tensor([2, 0])) == [[1, 2], []]
+
+
+def test_names_of_emotion_heads_are_those_of_the_config() -> None:
+    assert set(HEADS) == set(typing.get_args(ModelConfig.model_fields["head"].annotation))
+
+
+def test_linear_head_by_hand() -> None:
+    head = LinearHead(2, 2, 0.0)
+    standardise, _, linear = head.layers
+    with torch.no_grad():
+        standardise.centre.copy_(torch.tensor([1.0, 2.0]))
+        standardise.spread.copy_(torch.tensor([2.0, 4.0]))
+        linear.weight.copy_(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+        linear.bias.copy_(torch.tensor([0.5, 0.0]))
+    assert head(torch.tensor([[3.0, 10.0]])).tolist() == [[1.5, 3.0]]

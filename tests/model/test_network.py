@@ -12,11 +12,12 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForAudioClassification
 
+from phonemo.errors import ModelError
 from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import BLANK
 from phonemo.model.lengths import mask_of
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-from phonemo.model.pooling import POOLINGS
+from phonemo.model.pooling import POOLINGS, statistics
 from phonemo.model.streams import ACOUSTIC, SEMANTIC
 from tests.tiny_nets import KINDS, make_network
 
@@ -224,3 +225,50 @@ def test_transformers_knows_the_model():
     model = AutoModelForAudioClassification.from_config(_config())
     assert isinstance(model, PhonemoForAudioClassification)
     assert model.config.num_labels == 3
+
+
+# Statistics past the fusion -----------------------------------------------------------------------
+
+
+def test_the_emotion_head_reads_statistics_beside_the_fusion():
+    plain, model = _model(), _model(statistics=(2, 0), head="linear")
+    waves, mask = _batch()
+    with torch.no_grad():
+        output, without = model(waves, mask), plain(waves, mask)
+        lower = model.lower(waves, torch.tensor(LENGTHS), None)
+        valid = mask_of(lower["frames"], lower["cnn"].shape[1])
+        hidden = model.backbone.embed(model.backbone.project(lower["cnn"]), valid)
+        states = model.backbone.run(hidden, valid, 0, (0, 2))
+    width, pooled = model.backbone.semantic_features, without.vector.shape[1]
+    assert output.vector.shape == (3, pooled + 4 * width)
+    wanted = torch.cat([statistics(states[number], valid) for number in (0, 2)], dim=1)
+    torch.testing.assert_close(output.vector[:, pooled:], wanted)
+    torch.testing.assert_close(output.logits, model.head(output.vector))
+
+
+@pytest.mark.filterwarnings(  # torch's own, of wavlm
+    "ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning"
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_statistics_are_those_of_each_clip_alone(kind):
+    model = _model(kind, statistics=(0, 1))
+    waves, mask = _batch()
+    with torch.no_grad():
+        together = model(waves.masked_fill(mask == 0, float("nan")), mask)
+        for row, length in enumerate(LENGTHS):
+            alone = model(waves[[row], :length])
+            torch.testing.assert_close(together.vector[[row]], alone.vector, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [None, 0, 1, 2])
+def test_statistics_from_kept_features_are_the_same(layers):
+    model = _model(statistics=(1, 2))
+    waves, mask = _batch()
+    with torch.no_grad():
+        lower = model.lower(waves, torch.tensor(LENGTHS), layers)
+        torch.testing.assert_close(model(lower=lower).vector, model(waves, mask).vector)
+
+
+def test_a_hidden_state_that_is_not_there_is_one_line():
+    with pytest.raises(ModelError, match="names hidden state 9, the backbone has 0 to 3"):
+        _model(statistics=(0, 9))

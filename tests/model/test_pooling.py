@@ -19,6 +19,7 @@ from phonemo.model.pooling import (
     MaskedMean,
     Pooling,
     StructuredSelfAttention,
+    statistics,
 )
 
 WIDTH, HOPS = 8, 3
@@ -232,3 +233,25 @@ def test_mean_by_hand() -> None:
     pooled = MaskedMean(2, 1, 1, 0.0)(sequence, torch.tensor([[True, True, False]]))
     torch.testing.assert_close(pooled.vector, torch.tensor([[2.0, 4.0]]))
     assert torch.equal(pooled.weights, torch.tensor([[0.5, 0.5, 0.0]]))
+
+
+# Statistics past the fusion -----------------------------------------------------------------------
+
+
+def test_statistics_are_numpys_over_the_valid_frames():
+    sequence, mask = make_batch(NAN)
+    found = statistics(sequence, mask)
+    assert found.shape == (len(LENGTHS), 2 * WIDTH)
+    for row, length in enumerate(LENGTHS):
+        frames = sequence[row, :length].numpy()
+        wanted = np.concatenate([frames.mean(0), np.maximum(frames.std(0), LEAST_VARIANCE**0.5)])
+        np.testing.assert_allclose(found[row].numpy(), wanted, atol=1e-6)
+
+
+def test_statistics_by_hand_and_without_frames_left_out():
+    sequence = torch.tensor([[[1.0], [3.0], [100.0]]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    keep = torch.tensor([[True, True, False]])
+    assert statistics(sequence, mask, keep).tolist() == [[2.0, 1.0]]
+    nothing = statistics(sequence, mask, torch.zeros(1, 3, dtype=torch.bool))
+    assert nothing.isfinite().all()

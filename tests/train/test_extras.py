@@ -11,6 +11,7 @@ from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import LeakageError, ProtocolError
+from phonemo.train.batches import Draws, SpeechDataset
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.lineage import lineage_of
 from phonemo.train.runner import run
@@ -54,6 +55,29 @@ def test_held_out_speakers_are_not_learnt_from(tmp_path: Path) -> None:
     assert len(away) == 1
     assert away.isdisjoint(one.speaker for one in experiment.extras.train)
     assert len(experiment.extras.train) == 18
+
+
+def test_a_small_corpus_is_learnt_from_several_times_an_epoch(tmp_path: Path) -> None:
+    path = other_corpus(tmp_path / "other")
+    extra = [{"manifest": str(path), "held_out_speakers": 1, "repeat": 3}]
+    config = make_config(tmp_path, batch_size=6, epochs=1, augment={"time_masks": 1})
+    config = with_changes(config, extra=extra)
+    extras = prepare_experiment(config).extras
+    assert (len(extras.train), len(extras.epoch)) == (18, 54)
+    metrics = run(config, "phonemo train", folds=["speaker-s1"])
+    note = "trained also on 18 utterances of chirps, 3 times an epoch, 1 speakers held out"
+    assert note in metrics["protocol_note"]
+    fold = json.loads((Path(config.output) / "seed-1/speaker-s1/metrics.json").read_text())
+    assert fold["steps"] == (12 + 54) / 6
+    dataset = SpeechDataset(
+        prepare_experiment(config).manifest,
+        extras.epoch[:3],
+        prepare_experiment(config).targets,
+        draws=Draws.of(config.train, 1),
+    )
+    assert len({one.id for one in dataset.utterances}) == 1
+    spans = {str(dataset[index]["spans"]["time"]) for index in range(3)}
+    assert len(spans) == 3, "each time it is masked elsewhere"
 
 
 def test_without_a_known_emotion_they_teach_phonemes_or_nothing(tmp_path: Path) -> None:

@@ -124,3 +124,14 @@ def test_a_trained_backbone_can_be_cut(start) -> None:
     assert len(network.encoder.layers) == network.config.num_hidden_layers == 1
     with pytest.raises(ModelError, match=r"model\.layers is 9"):
         load_backbone(str(start.folder), layers=9)
+
+
+def test_an_emotion_head_of_another_kind_begins_fresh(config, start) -> None:
+    other = with_changes(config, model={"statistics": [1], "head": "linear"})
+    network = fresh(other, start.labels, start.inventory)
+    before = copy_state(network)
+    take_over(network, start.labels, start.inventory, start)
+    theirs = start.model.state_dict()
+    for name, tensor in network.state_dict().items():
+        wanted = before[name] if name.startswith("head.") else theirs[name]
+        assert torch.equal(tensor, wanted), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from phonemo.config.section import Section, digest_of
 
@@ -88,6 +88,10 @@ class ModelConfig(Section):
     """Rows of the structured self-attention (Lin et al. 2017)."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout in fusion, pooling and heads."""
+    statistics: tuple[NonNegativeInt, ...] = ()
+    """Hidden states whose mean and deviation over time the emotion head reads beside the fusion."""
+    head: Literal["hidden", "linear"] = "hidden"
+    """The emotion head: one hidden layer, or a linear layer over standardised features."""
     auxiliary: AuxiliaryConfig | None = AuxiliaryConfig()
     """The auxiliary task; null is the single-task arm and builds no head."""
 
@@ -122,12 +126,16 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """How the network is trained."""
 
-    strategy: Literal["frozen", "freeze_cnn", "full", "top_k", "gradual", "lora"] = "freeze_cnn"
-    """Which part of the backbone learns."""
+    strategy: Literal["frozen", "freeze_cnn", "full", "top_k", "gradual", "lora", "logistic"] = (
+        "freeze_cnn"
+    )
+    """Which part of the backbone learns; logistic fits a linear emotion head and nothing else."""
     top_k: int = Field(default=2, ge=1)
     """Strategies top_k and gradual: how many of the upper Transformer layers learn."""
     lora_rank: int = Field(default=8, ge=1)
     """Strategy lora: the rank of the adapters on the attention's query and value."""
+    inverse_penalty: float = Field(default=0.01, gt=0)
+    """Strategy logistic: C of the logistic regression; the lower, the stronger its penalty."""
     epochs: int = Field(default=30, ge=1)
     """Most passes over the training part."""
     batch_size: int = Field(default=16, ge=1)
@@ -180,6 +188,8 @@ class ExtraConfig(Section):
     """A manifest written by: phonemo prepare; of another corpus than the run's own."""
     held_out_speakers: int = Field(default=0, ge=0)
     """Speakers never learnt from; every fold reports the phoneme error rate on them."""
+    repeat: int = Field(default=1, ge=1)
+    """How many times each of its utterances is learnt from in an epoch: for a small corpus."""
 
 
 class RunConfig(Section):
@@ -213,6 +223,12 @@ class RunConfig(Section):
             raise ValueError("a seed is there twice; one seed twice is one run")
         return seeds
 
+    @model_validator(mode="after")
+    def _a_linear_head_is_fitted(self) -> RunConfig:
+        if self.train.strategy == "logistic" and self.model.head != "linear":
+            raise ValueError("train.strategy logistic fits a linear head: set model.head=linear")
+        return self
+
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this config; what changes no result is left out."""
@@ -226,6 +242,8 @@ class RunConfig(Section):
             without["train"]["augment"] = {"tone_db"}
         if not self.extra:
             without["extra"] = True
-        if self.model.start is None:
-            without["model"] = {"start"}
+        later = {"start": None, "statistics": (), "head": "hidden"}
+        without["model"] = {name for name, old in later.items() if getattr(self.model, name) == old}
+        if self.train.inverse_penalty == 0.01:
+            without["train"]["inverse_penalty"] = True
         return digest_of(self, without)

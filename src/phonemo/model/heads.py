@@ -42,6 +42,46 @@ class EmotionHead(nn.Module):
         return logits
 
 
+class LinearHead(nn.Module):
+    """A vector to one score for each emotion, by a linear layer over standardised features.
+
+    Its ``centre`` and ``spread`` are those of the training part; phonemo.train.logistic sets them
+    together with the weights.
+
+    Args:
+        features: features of the vector.
+        emotions: how many emotions are told apart.
+        dropout: share of features dropped in training.
+    """
+
+    def __init__(self, features: int, emotions: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            Standardise(features), nn.Dropout(dropout), nn.Linear(features, emotions)
+        )
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """(batch, feature) to logits (batch, emotion)."""
+        logits: Tensor = self.layers(vector)
+        return logits
+
+
+class Standardise(nn.Module):
+    """Each feature minus its centre, over its spread; 0 and 1 until somebody measures them."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(features))
+        self.register_buffer("spread", torch.ones(features))
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """(batch, feature), standardised."""
+        return (vector - self.centre) / self.spread
+
+
 class PhonemeHead(nn.Module):
     """Each frame to one score for each symbol of the inventory; index 0 is CTC's blank.
 
@@ -97,6 +137,9 @@ def best_path(logits: Tensor, lengths: Tensor) -> list[list[int]]:
 def _collapse(merged: Tensor) -> list[int]:
     return [int(index) for index in merged.tolist() if index != BLANK]
 
+
+#: Name in ModelConfig.head -> its class.
+HEADS: dict[str, type[EmotionHead | LinearHead]] = {"hidden": EmotionHead, "linear": LinearHead}
 
 #: Task in AuxiliaryConfig.task -> its head.
 AUXILIARIES: dict[str, type[PhonemeHead]] = {"phonemes": PhonemeHead}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,12 +17,13 @@ from transformers import (
 )
 from transformers.utils.generic import ModelOutput
 
+from phonemo.errors import ModelError
 from phonemo.model.backbone import Backbone
 from phonemo.model.fusion import FUSIONS
-from phonemo.model.heads import AUXILIARIES, EmotionHead
+from phonemo.model.heads import AUXILIARIES, HEADS
 from phonemo.model.lengths import lengths_of, mask_of
 from phonemo.model.masking import mask_spans
-from phonemo.model.pooling import POOLINGS
+from phonemo.model.pooling import POOLINGS, statistics
 from phonemo.model.streams import ACOUSTIC, SEMANTIC, Stream
 
 CNN = "cnn"
@@ -43,6 +45,8 @@ class PhonemoConfig(PreTrainedConfig):
     attention_heads: int = 4
     hops: int = 4
     dropout: float = 0.2
+    statistics: tuple[int, ...] = ()
+    head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
     lora_rank: int | None = None
 
@@ -58,6 +62,8 @@ class EmotionOutput(ModelOutput):
     phoneme_logits: Tensor | None = None
     #: valid frames, (batch,); never None either
     frames: Tensor = _LATER
+    #: what the emotion head reads, (batch, feature); never None either
+    vector: Tensor = _LATER
     #: share of each frame in the pooled vector, (batch, frame); None where pooling has none
     frame_weights: Tensor | None = None
 
@@ -100,7 +106,10 @@ class PhonemoForAudioClassification(PreTrainedModel):
             config.width, config.attention_heads, config.hops, config.dropout
         )
         emotions = len(config.id2label or {})
-        self.head = EmotionHead(self.pooling.features, emotions, config.dropout)
+        self.statistics = _known_states(config.statistics, depth)
+        features = self.pooling.features
+        features += 2 * self.backbone.semantic_features * len(self.statistics)
+        self.head = HEADS[config.head](features, emotions, config.dropout)
         self.auxiliary = _auxiliary_head(config)
         #: SpecAugment masks the semantic stream, for a training whose lower layers are frozen;
         #: False masks the Transformer's input instead, as wav2vec 2.0 is fine-tuned.
@@ -115,8 +124,8 @@ class PhonemoForAudioClassification(PreTrainedModel):
 
     @property
     def wanted(self) -> frozenset[int]:
-        """The numbers of the hidden states that the streams read."""
-        return frozenset(self.acoustic.numbers) | frozenset(self.semantic.numbers)
+        """The numbers of the hidden states that the streams and the emotion head read."""
+        return frozenset((*self.acoustic.numbers, *self.semantic.numbers, *self.statistics))
 
     def train(self, mode: bool = True) -> PhonemoForAudioClassification:
         """Like torch's, but frozen parts of the backbone stay in evaluation mode."""
@@ -173,7 +182,8 @@ class PhonemoForAudioClassification(PreTrainedModel):
         acoustic_stream = _masked(acoustic_stream, spans)
         if self.mask_streams:
             semantic_stream = _masked(semantic_stream, spans)
-        return self._heads(acoustic_stream, semantic_stream, mask, frames)
+        passed = [states[number] for number in self.statistics]
+        return self._heads(acoustic_stream, semantic_stream, passed, mask, frames)
 
     def forward(
         self,
@@ -223,15 +233,22 @@ class PhonemoForAudioClassification(PreTrainedModel):
         return stream(states) if stream.numbers else None
 
     def _heads(
-        self, acoustic: Tensor | None, semantic: Tensor | None, mask: Tensor, frames: Tensor
+        self,
+        acoustic: Tensor | None,
+        semantic: Tensor | None,
+        passed: list[Tensor],
+        mask: Tensor,
+        frames: Tensor,
     ) -> EmotionOutput:
         fused = self.fusion(acoustic, semantic, mask)
         pooled = self.pooling(fused, mask)
+        vector = torch.cat([pooled.vector, *(statistics(one, mask) for one in passed)], dim=1)
         phoneme_logits = None if self.auxiliary is None else self.auxiliary(fused)
         return EmotionOutput(
-            logits=self.head(pooled.vector),
+            logits=self.head(vector),
             phoneme_logits=phoneme_logits,
             frames=frames,
+            vector=vector,
             frame_weights=pooled.weights,
         )
 
@@ -242,6 +259,15 @@ class PhonemoForAudioClassification(PreTrainedModel):
 
 def _masked(stream: Tensor | None, spans: dict[str, Tensor] | None) -> Tensor | None:
     return None if stream is None else mask_spans(stream, spans)
+
+
+def _known_states(numbers: Iterable[int], depth: int) -> tuple[int, ...]:
+    found = tuple(sorted(set(numbers)))
+    if found and found[-1] > depth:
+        raise ModelError(
+            f"model.statistics names hidden state {found[-1]}, the backbone has 0 to {depth}"
+        )
+    return found
 
 
 def _samples(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:

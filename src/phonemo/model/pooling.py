@@ -122,6 +122,20 @@ class MaskedMean(Pooling):
         return Pooled(vector=vector, weights=weights)
 
 
+def statistics(sequence: Tensor, mask: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Mean and standard deviation over the frames that count: (batch, feature) of twice the width.
+
+    Nothing is learnt, so what a layer knows reaches a linear head as a probe would read it.
+    """
+    counted = _counted(mask, keep)[:, :, None]
+    sequence = zero_padding(sequence, counted[:, :, 0])
+    count = counted.sum(dim=1).clamp(min=1).to(sequence.dtype)
+    mean = sequence.sum(dim=1) / count
+    away = (sequence - mean[:, None]).masked_fill(~counted, 0.0)
+    variance = away.square().sum(dim=1) / count
+    return torch.cat((mean, variance.clamp(min=LEAST_VARIANCE).sqrt()), dim=1)
+
+
 def _score(width: int, hops: int) -> nn.Sequential:
     """V tanh(W x): (batch, frame, feature) to (batch, frame, feature) of ``hops`` features."""
     return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, hops, bias=False))

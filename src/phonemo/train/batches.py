@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,12 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         self.cache = cache
         self.draws = draws
         self.epoch = 0
+        seen: Counter[str] = Counter()
+        self._draw_names: list[str] = []  # an utterance that is there again draws anew
+        for one in self.utterances:
+            again = f" again {seen[one.id]}" if seen[one.id] else ""
+            self._draw_names.append(one.id + again)
+            seen[one.id] += 1
 
     def set_epoch(self, epoch: int) -> None:
         """Draw augmentation for this epoch from now on."""
@@ -105,7 +112,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         one = self.utterances[index]
         draw = None
         if self.draws is not None:
-            draw = generator(self.draws.seed, self.epoch, one.id)
+            draw = generator(self.draws.seed, self.epoch, self._draw_names[index])
         item = self._kept(one, draw) if self.cache is not None else self._heard(one, draw)
         whole = item.pop("whole")
         phonemes = self.targets.phonemes(one) if whole else ()

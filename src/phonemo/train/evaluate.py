@@ -89,6 +89,26 @@ def outputs_of(
     )
 
 
+def vectors_of(
+    model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """What the emotion head reads (utterance, feature), and the labels, in the dataset's order."""
+    order = np.argsort(dataset.lengths(), kind="stable")
+    vectors: dict[int, Tensor] = {}
+    labels: dict[int, Tensor] = {}
+    training = model.training
+    model.eval()
+    for start in range(0, len(order), batch_size):
+        indices = [int(index) for index in order[start : start + batch_size]]
+        batch = collate([dataset[index] for index in indices])
+        output = _forward(model, batch)
+        vectors |= dict(zip(indices, output.vector.float().cpu(), strict=True))
+        labels |= dict(zip(indices, batch["labels"], strict=True))
+    model.train(training)
+    rows = range(len(order))
+    return torch.stack([vectors[n] for n in rows]), torch.stack([labels[n] for n in rows])
+
+
 def validation_scores(
     model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
 ) -> dict[str, float]:
@@ -170,10 +190,7 @@ def _run(
 ) -> list[_Heard]:
     items = [dataset[index] for index in indices]
     batch = collate(items)
-    names = ("input_values", "attention_mask", "lower")
-    device = model.device
-    with torch.no_grad():
-        output = model(**{name: _moved(batch[name], device) for name in names if name in batch})
+    output = _forward(model, batch)
     heard: list[list[int]] = [[] for _ in items]
     times: list[Times | None] = [None for _ in items]
     if output.phoneme_logits is not None:
@@ -183,6 +200,14 @@ def _run(
     targets = [tuple(item["phonemes"]) for item in items]
     units = [tuple(one) for one in heard]
     return list(map(_Heard, logits, batch["labels"], units, targets, times))
+
+
+def _forward(model: PhonemoForAudioClassification, batch: dict[str, Any]) -> EmotionOutput:
+    names = ("input_values", "attention_mask", "lower")
+    given = {name: _moved(batch[name], model.device) for name in names if name in batch}
+    with torch.no_grad():
+        output: EmotionOutput = model(**given)
+    return output
 
 
 def _times(

@@ -20,7 +20,8 @@ class Extras:
     """Utterances of other corpora; ids and speakers begin with the corpus, files are absolute.
 
     Attributes:
-        train: learnt from in every fold.
+        train: learnt from in every fold, each once.
+        repeats: by utterance id, how many times in an epoch, where that is not once.
         held_out: by corpus, utterances of speakers that are never learnt from.
         notes: what belongs beside every result.
         lineage: what a network that learns from them has heard.
@@ -30,6 +31,12 @@ class Extras:
     held_out: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     lineage: Lineage = field(default_factory=Lineage)
+    repeats: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> tuple[Utterance, ...]:
+        """What is learnt from in one epoch, as often as it is."""
+        return tuple(one for one in self.train for _ in range(self.repeats.get(one.id, 1)))
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -56,6 +63,7 @@ def read_extras(
     held_out: dict[str, tuple[Utterance, ...]] = {}
     notes: list[str] = []
     lineage = Lineage()
+    repeats: dict[str, int] = {}
     tested = {main.audio_path(one).resolve() for one in main.utterances} if configs else set()
     for config in configs:
         manifest = read_manifest(config.manifest)
@@ -77,8 +85,11 @@ def read_extras(
         if away:
             held_out[corpus] = tuple(one for one in useful if one.speaker in away)
         kept = f", {len(away)} speakers held out for phonemes" if away else ""
-        notes.append(f"trained also on {len(learnt)} utterances of {corpus}{kept}")
-    return Extras(tuple(train), held_out, tuple(notes), lineage)
+        often = f", {config.repeat} times an epoch" if config.repeat > 1 else ""
+        if often:
+            repeats |= {one.id: config.repeat for one in learnt}
+        notes.append(f"trained also on {len(learnt)} utterances of {corpus}{often}{kept}")
+    return Extras(tuple(train), held_out, tuple(notes), lineage, repeats)
 
 
 def _forbid_main(path: str, manifest: Manifest, main: Manifest, tested: set[Path]) -> None:

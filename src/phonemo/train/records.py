@@ -159,7 +159,7 @@ def run_metrics(
     }
 
 
-def write_fold_plots(folder: Path, state: Any, select_by: str) -> None:
+def write_fold_plots(folder: Path, state: Any) -> None:
     """The learning curves of one fold, with the chosen epoch marked."""
     rows = [row for row in read_log(folder / "log.jsonl") if "epoch" in row]
     best = [row["epoch"] for row in rows if row.get("step") == state.best_global_step]

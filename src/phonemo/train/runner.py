@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
@@ -32,6 +32,7 @@ from phonemo.train.evaluate import outputs_of, phoneme_scores, prediction_rows
 from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.lineage import Lineage, ancestors, taught_by
+from phonemo.train.logistic import fit_head
 from phonemo.train.memory import keep_freed_memory
 from phonemo.train.records import (
     discard_run,
@@ -201,10 +202,37 @@ def _train_cell(
     experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
 ) -> None:
     config = experiment.config
-    checkpoints = cell.folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
     model = _network(experiment, cell.seed)
     training, validation, test = _parts(experiment, cell, cache)
+    state = _learn(config, cell, model, training, validation, progress)
+    shared = None
+    if config.train.strategy in ("frozen", "logistic"):
+        shared = Path(config.output) / "backbone.safetensors"
+    lineage = _lineage(experiment, cell.fold)
+    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, lineage)
+    found = outputs_of(model, test, config.train.batch_size)
+    labels, inventory = experiment.targets.labels, experiment.targets.inventory
+    rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed)
+    write_rows(cell.folder / "predictions.jsonl", rows)
+    extra = _extra_phonemes(experiment, model, cache)
+    write_json(cell.folder / "metrics.json", fold_metrics(cell, rows, labels, state, extra))
+
+
+def _learn(
+    config: RunConfig,
+    cell: Cell,
+    model: PhonemoForAudioClassification,
+    training: SpeechDataset,
+    validation: SpeechDataset,
+    progress: Progress,
+) -> TrainerState:
+    """Train by gradient, or fit the emotion head alone; what happened."""
+    if config.train.strategy == "logistic":
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        fit_head(model, training, config.train.inverse_penalty, config.train.batch_size)
+        return TrainerState(epoch=0)
+    checkpoints = cell.folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
     trainer = PhonemoTrainer(
         model,
         config.train,
@@ -216,18 +244,8 @@ def _train_cell(
         _callbacks(cell, progress),
     )
     trainer.resume_or_start()
-    shared = None
-    if config.train.strategy == "frozen":
-        shared = Path(config.output) / "backbone.safetensors"
-    lineage = _lineage(experiment, cell.fold)
-    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, lineage)
-    found = outputs_of(model, test, config.train.batch_size)
-    labels, inventory = experiment.targets.labels, experiment.targets.inventory
-    rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed)
-    write_rows(cell.folder / "predictions.jsonl", rows)
-    write_fold_plots(cell.folder, trainer.state, config.train.select_by)
-    extra = _extra_phonemes(experiment, model, cache)
-    write_json(cell.folder / "metrics.json", fold_metrics(cell, rows, labels, trainer.state, extra))
+    write_fold_plots(cell.folder, trainer.state)
+    return trainer.state
 
 
 def _extra_phonemes(
@@ -253,11 +271,12 @@ def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
 def _parts(
     experiment: Experiment, cell: Cell, cache: FeatureCache | None
 ) -> tuple[SpeechDataset, SpeechDataset, SpeechDataset]:
-    draws = Draws.of(experiment.config.train, cell.seed)
+    train = experiment.config.train
+    draws = None if train.strategy == "logistic" else Draws.of(train, cell.seed)
     training, validation, test = (
         SpeechDataset(
             experiment.manifest,
-            experiment.part(ids) + (list(experiment.extras.train) if part == "train" else []),
+            experiment.part(ids) + (list(experiment.extras.epoch) if part == "train" else []),
             experiment.targets,
             cache,
             draws if part == "train" else None,

@@ -35,7 +35,8 @@ def boundary(model: PhonemoForAudioClassification, config: TrainConfig) -> Bound
     if config.strategy in ("freeze_cnn", "lora"):
         return Boundary(None)
     depth = model.backbone.depth
-    return Boundary(depth if config.strategy == "frozen" else depth - config.top_k)
+    learning = 0 if config.strategy in ("frozen", "logistic") else config.top_k
+    return Boundary(depth - learning)
 
 
 def will_learn(model: PhonemoForAudioClassification, config: TrainConfig) -> list[str]:
@@ -100,4 +101,5 @@ STRATEGIES: dict[str, Callable[[Backbone, TrainConfig, int], None]] = {
     "top_k": _top_layers,
     "gradual": _one_more_each_epoch,
     "lora": _adapters,
+    "logistic": _nothing,
 }

@@ -27,7 +27,7 @@ def take_over(
     """Put a trained model's weights into a network of the same shape.
 
     Emotions and phonemes that both know keep their outputs; those the trained model does not know
-    stay fresh.
+    stay fresh, and so does an emotion head of another kind.
 
     Args:
         network: as it was built.
@@ -41,7 +41,10 @@ def take_over(
     outputs = _outputs(network, labels, inventory)
     before = _outputs(start.model, start.labels, start.inventory)
     theirs = start.model.state_dict()
+    anew = _head_kind(network) != _head_kind(start.model)
     for name, tensor in network.state_dict().items():
+        if anew and name.startswith("head."):
+            continue
         if name not in outputs and name not in theirs and not name.startswith("auxiliary."):
             raise ModelError(f"model.start {start.folder} has no {name!r}; {_WANTED}")
         if name in outputs:
@@ -55,11 +58,15 @@ def take_over(
                 )
             tensor.copy_(theirs[name])
     fresh = [name for name in labels.names if name not in start.labels.names]
-    if fresh:
+    if fresh and not anew:
         log.warning("%s does not know: %s", start.folder, ", ".join(fresh))
 
 
 _WANTED = "give the same model section as the one it was trained with"
+
+
+def _head_kind(network: PhonemoForAudioClassification) -> tuple[str, tuple[int, ...]]:
+    return network.config.head, network.statistics
 
 
 def _outputs(

@@ -1,0 +1,65 @@
+"""The emotion head as a logistic regression: convex, so that no epoch and no seed decides.
+
+Fitted on what a finished network makes of the training part; everything below stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from phonemo.model.heads import LinearHead
+from phonemo.model.losses import ABSENT
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.batches import SpeechDataset
+from phonemo.train.evaluate import vectors_of
+
+#: The solver ends long before.
+_MOST_STEPS = 5000
+
+
+def fit_head(
+    model: PhonemoForAudioClassification,
+    training: SpeechDataset,
+    inverse_penalty: float,
+    batch_size: int,
+) -> None:
+    """Standardise what the emotion head reads and fit its weights, with an L2 penalty.
+
+    Args:
+        model: with a linear head, which is overwritten.
+        training: what to learn from, unchanged by augmentation; without an emotion it is left out.
+        inverse_penalty: C of scikit-learn's LogisticRegression.
+        batch_size: utterances heard at once.
+    """
+    assert isinstance(model.head, LinearHead)
+    layers: Any = model.head.layers
+    vectors, labels = vectors_of(model, training, batch_size)
+    known = labels != ABSENT
+    scaler, classifier = _fitted(vectors[known].numpy(), labels[known].numpy(), inverse_penalty)
+    standardise, _, linear = layers
+    with torch.no_grad():
+        standardise.centre.copy_(torch.from_numpy(scaler.mean_))
+        standardise.spread.copy_(torch.from_numpy(scaler.scale_))
+        # an emotion without an example keeps no weights and is never answered
+        linear.weight.zero_()
+        linear.bias.fill_(float(np.min(classifier.intercept_)) - 30.0)
+        rows = torch.from_numpy(classifier.classes_)
+        linear.weight[rows] = torch.from_numpy(_both(classifier.coef_)).float()
+        linear.bias[rows] = torch.from_numpy(_both(classifier.intercept_)).float()
+
+
+def _fitted(vectors: Any, labels: Any, inverse_penalty: float) -> tuple[Any, Any]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(vectors.astype(np.float64))
+    classifier = LogisticRegression(C=inverse_penalty, max_iter=_MOST_STEPS)
+    return scaler, classifier.fit(scaler.transform(vectors), labels)
+
+
+def _both(values: Any) -> Any:
+    """Of two classes scikit-learn gives one row, the second's; halved, it serves for both."""
+    return np.concatenate([-values, values]) / 2 if len(values) == 1 else values
