@@ -54,10 +54,12 @@ def fit_head(
 def _fitted(vectors: Any, labels: Any, inverse_penalty: float) -> tuple[Any, Any]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     scaler = StandardScaler().fit(vectors.astype(np.float64))
     classifier = LogisticRegression(C=inverse_penalty, max_iter=_MOST_STEPS)
-    return scaler, classifier.fit(scaler.transform(vectors), labels)
+    with threadpool_limits(1):  # products this small lose many times over by more
+        return scaler, classifier.fit(scaler.transform(vectors), labels)
 
 
 def _both(values: Any) -> Any:
