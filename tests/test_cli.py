@@ -486,7 +486,7 @@ def test_evaluate_scores_a_runs_answers_again_among_some_emotions(phonemo, train
     words = ("evaluate", trained.run, "--labels", "sadness,anger", "-o", target)
     answer = phonemo(*words)
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("tiny-2: tiny, multi-task")
+    assert answer.out.startswith("tiny-2: tiny-2, multi-task")
     assert "chosen among 2 of the 3 emotions" in answer.out
     metrics = json.loads(target.read_text())
     assert (metrics["name"], metrics["results"]["labels"]) == ("tiny-2", ["anger", "sadness"])

@@ -219,6 +219,7 @@ def test_answers_are_scored_again_without_hearing_anything(finished, monkeypatch
     written = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
     assert {key for key in written if written[key] != found[key]} == {
         "name",
+        "title",
         "protocol_note",
         "results",
     }

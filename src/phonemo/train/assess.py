@@ -95,6 +95,7 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
     before = metrics["protocol_note"]
     return metrics | {
         "name": name,
+        "title": metrics["title"].replace(metrics["name"], name, 1),
         "command": command,
         "protocol_note": "; ".join([*([before] if before else []), note]),
         "results": summarise(rows, labels),

@@ -265,6 +265,12 @@ def _title(config: RunConfig) -> str:
     return f"{config.name}, {task}, {config.train.strategy}"
 
 
+def _named_after_run(folder: str) -> str:
+    """A model of a run by the run's name: all of them are called model."""
+    parts = Path(folder).parts
+    return parts[-4] if len(parts) > 3 and parts[-1] == "model" else parts[-1]
+
+
 def _model_facts(config: RunConfig) -> dict[str, Any]:
     model, auxiliary = config.model, config.model.auxiliary
     facts: dict[str, Any] = {
@@ -276,6 +282,13 @@ def _model_facts(config: RunConfig) -> dict[str, Any]:
         "pooling": model.pooling,
         "strategy": config.train.strategy,
     }
+    if model.start is not None:
+        facts["start"] = _named_after_run(model.start)
+        facts["backbone"] = _named_after_run(model.backbone)
+    if model.statistics:
+        facts["statistics"] = list(model.statistics)
+    if model.head != "hidden":
+        facts["head"] = model.head
     if auxiliary is not None:
         facts["auxiliary"] = f"{auxiliary.inventory}/{auxiliary.alphabet}"
         facts["alpha"] = f"{auxiliary.alpha} {auxiliary.reduction}"
