@@ -33,7 +33,6 @@ from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.lineage import Lineage, ancestors, taught_by
 from phonemo.train.logistic import fit_head
-from phonemo.train.memory import keep_freed_memory
 from phonemo.train.records import (
     discard_run,
     fold_metrics,
@@ -87,7 +86,6 @@ def run(
     """
     progress = progress or Progress()
     torch.set_num_threads(config.threads)
-    keep_freed_memory()
     experiment = prepare_experiment(config)
     wanted = _chosen(experiment.split, folds)
     if overwrite:

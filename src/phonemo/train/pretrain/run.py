@@ -27,7 +27,6 @@ from phonemo.model.backbone import Backbone
 from phonemo.model.build import feature_extractor, quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
 from phonemo.train.lineage import HEARD, lineage_of
-from phonemo.train.memory import keep_freed_memory
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
@@ -88,7 +87,6 @@ def pretrain(
     """
     progress = progress or Progress()
     torch.set_num_threads(config.threads)
-    keep_freed_memory()
     output, inputs = Path(config.output), _inputs(config)
     with locked(output):
         _check_same(output, config, inputs)
