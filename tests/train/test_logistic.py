@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.train.assess import assess_run
-from phonemo.train.evaluate import outputs_of, vectors_of
+from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.export import export
 from phonemo.train.folder import load_trained
@@ -51,9 +51,10 @@ def test_it_gives_the_probabilities_of_scikit_learn(folder, emotions):
     )
     below = {name: t.clone() for name, t in model.state_dict().items() if "head." not in name}
     fit_head(model, training, 0.1, 4)
-    vectors, labels = (found.numpy() for found in vectors_of(model, training, 4))
+    learnt = outputs_of(model, training, 4)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000))
-    wanted = pipeline.fit(vectors, labels).predict_proba(vectors_of(model, test, 3)[0].numpy())
+    pipeline.fit(learnt.vectors.numpy(), learnt.labels.numpy())
+    wanted = pipeline.predict_proba(outputs_of(model, test, 3).vectors.numpy())
     found = outputs_of(model, test, 4).logits.double().softmax(dim=1).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-3)
     for name, tensor in below.items():

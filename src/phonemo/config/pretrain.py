@@ -70,7 +70,7 @@ class StageConfig(Section):
     hearing: HearingConfig = HearingConfig()
     """What is heard."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic; bf16 is about twice as fast on GPUs and on CPUs with AVX512-BF16 or AMX."""
+    """Arithmetic; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX."""
 
 
 class PretrainConfig(Section):

@@ -35,6 +35,8 @@ class Outputs:
     """Recognised units of each utterance; None without an auxiliary head."""
     references: tuple[tuple[int, ...], ...]
     """Targets of the auxiliary task; empty where there are none."""
+    vectors: Tensor | None = None
+    """What the emotion head reads, (utterance, feature)."""
     times: tuple[Times | None, ...] = ()
     """Start and end in seconds of each phoneme of the manifest, aligned; None where they were not
     asked for or the manifest has none to compare them with."""
@@ -48,6 +50,7 @@ class _Heard:
     label: Tensor
     phonemes: tuple[int, ...]
     reference: tuple[int, ...]
+    vector: Tensor
     times: Times | None
 
 
@@ -85,28 +88,9 @@ def outputs_of(
         labels=torch.stack([row.label for row in rows]),
         phonemes=None if model.auxiliary is None else tuple(row.phonemes for row in rows),
         references=tuple(row.reference for row in rows),
+        vectors=torch.stack([row.vector for row in rows]),
         times=tuple(row.times for row in rows),
     )
-
-
-def vectors_of(
-    model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
-) -> tuple[Tensor, Tensor]:
-    """What the emotion head reads (utterance, feature), and the labels, in the dataset's order."""
-    order = np.argsort(dataset.lengths(), kind="stable")
-    vectors: dict[int, Tensor] = {}
-    labels: dict[int, Tensor] = {}
-    training = model.training
-    model.eval()
-    for start in range(0, len(order), batch_size):
-        indices = [int(index) for index in order[start : start + batch_size]]
-        batch = collate([dataset[index] for index in indices])
-        output = _forward(model, batch)
-        vectors |= dict(zip(indices, output.vector.float().cpu(), strict=True))
-        labels |= dict(zip(indices, batch["labels"], strict=True))
-    model.train(training)
-    rows = range(len(order))
-    return torch.stack([vectors[n] for n in rows]), torch.stack([labels[n] for n in rows])
 
 
 def validation_scores(
@@ -190,7 +174,10 @@ def _run(
 ) -> list[_Heard]:
     items = [dataset[index] for index in indices]
     batch = collate(items)
-    output = _forward(model, batch)
+    names = ("input_values", "attention_mask", "lower")
+    device = model.device
+    with torch.no_grad():
+        output = model(**{name: _moved(batch[name], device) for name in names if name in batch})
     heard: list[list[int]] = [[] for _ in items]
     times: list[Times | None] = [None for _ in items]
     if output.phoneme_logits is not None:
@@ -199,15 +186,8 @@ def _run(
     logits = output.logits.float().cpu()
     targets = [tuple(item["phonemes"]) for item in items]
     units = [tuple(one) for one in heard]
-    return list(map(_Heard, logits, batch["labels"], units, targets, times))
-
-
-def _forward(model: PhonemoForAudioClassification, batch: dict[str, Any]) -> EmotionOutput:
-    names = ("input_values", "attention_mask", "lower")
-    given = {name: _moved(batch[name], model.device) for name in names if name in batch}
-    with torch.no_grad():
-        output: EmotionOutput = model(**given)
-    return output
+    vectors = output.vector.float().cpu()
+    return list(map(_Heard, logits, batch["labels"], units, targets, vectors, times))
 
 
 def _times(

@@ -14,7 +14,7 @@ from phonemo.model.heads import LinearHead
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.batches import SpeechDataset
-from phonemo.train.evaluate import vectors_of
+from phonemo.train.evaluate import outputs_of
 
 #: The solver ends long before.
 _MOST_STEPS = 5000
@@ -36,9 +36,11 @@ def fit_head(
     """
     assert isinstance(model.head, LinearHead)
     layers: Any = model.head.layers
-    vectors, labels = vectors_of(model, training, batch_size)
-    known = labels != ABSENT
-    scaler, classifier = _fitted(vectors[known].numpy(), labels[known].numpy(), inverse_penalty)
+    found = outputs_of(model, training, batch_size, timed=False)
+    assert found.vectors is not None
+    known = found.labels != ABSENT
+    vectors, labels = found.vectors[known].numpy(), found.labels[known].numpy()
+    scaler, classifier = _fitted(vectors, labels, inverse_penalty)
     standardise, _, linear = layers
     with torch.no_grad():
         standardise.centre.copy_(torch.from_numpy(scaler.mean_))
