@@ -62,8 +62,8 @@ def predict(
     Exit status 0: all files answered; 1: some failed, each with an error in its line; 2: wrong
     usage.
     """
-    opened = open_model(model)
     names = names_of(labels)
+    opened = open_model(model)
     if names:
         LabelSet(tuple(opened.labels)).restrict(names)  # a wrong one is told before any file
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)

@@ -40,7 +40,7 @@ def fit_head(
     assert found.vectors is not None
     known = found.labels != ABSENT
     vectors, labels = found.vectors[known].numpy(), found.labels[known].numpy()
-    scaler, classifier = _fitted(vectors, labels, inverse_penalty)
+    scaler, classifier = fitted(vectors, labels, inverse_penalty)
     standardise, _, linear = layers
     with torch.no_grad():
         standardise.centre.copy_(torch.from_numpy(scaler.mean_))
@@ -53,15 +53,16 @@ def fit_head(
         linear.bias[rows] = torch.from_numpy(_both(classifier.intercept_)).float()
 
 
-def _fitted(vectors: Any, labels: Any, inverse_penalty: float) -> tuple[Any, Any]:
+def fitted(vectors: Any, labels: Any, inverse_penalty: float) -> Any:
+    """Features (utterance, feature) standardised, then a logistic regression: a pipeline."""
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    scaler = StandardScaler().fit(vectors.astype(np.float64))
     classifier = LogisticRegression(C=inverse_penalty, max_iter=_MOST_STEPS)
-    with threadpool_limits(1):  # products this small lose many times over by more
-        return scaler, classifier.fit(scaler.transform(vectors), labels)
+    with threadpool_limits(1):  # products this small are slower on more
+        return make_pipeline(StandardScaler(), classifier).fit(vectors, labels)
 
 
 def _both(values: Any) -> Any:

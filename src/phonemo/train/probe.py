@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from phonemo.errors import LabelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import load_backbone
+from phonemo.train.logistic import fitted
 from phonemo.train.pretrain.ctranslate2 import has_model
 from phonemo.train.pretrain.distil import at_level
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
@@ -144,22 +144,11 @@ def _score(
     places: dict[str, int],
     emotions: int,
 ) -> ProbeScore:
-    from threadpoolctl import threadpool_limits
-
     heard = np.full(len(truth), -1)
     for fold in split.folds:
         learn = [places[one] for one in (*fold.train, *fold.validation)]
         test = [places[one] for one in fold.test]
-        with threadpool_limits(1):  # products this small lose many times over by more
-            heard[test] = _classifier().fit(features[learn], truth[learn]).predict(features[test])
+        heard[test] = fitted(features[learn], truth[learn], STRENGTH).predict(features[test])
     tested = heard >= 0
     found = metrics.score_emotions(truth[tested], heard[tested], emotions)
     return ProbeScore(layer, found.ua, found.wa)
-
-
-def _classifier() -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=2000))
