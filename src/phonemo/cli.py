@@ -18,9 +18,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from phonemo import cli_predict, console
+from phonemo import cli_predict, cli_results, console
 from phonemo.config import ProtocolConfig
-from phonemo.errors import CheckpointError, PhonemoError, ResultError, UsageError
+from phonemo.errors import CheckpointError, PhonemoError, UsageError
 from phonemo.opening import needs_torch
 from phonemo.version import __version__
 
@@ -48,7 +48,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_RESULTS = Path("results")
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 Override = Annotated[
     list[str] | None,
@@ -319,34 +318,8 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 app.command()(cli_predict.predict)
 app.command()(cli_predict.export)
 app.command()(cli_predict.shrink)
-
-
-@app.command()
-def report(
-    results: Annotated[Path, typer.Option(help="Folder of <name>/metrics.json.")] = _RESULTS,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
-        "RESULTS.md"
-    ),
-    readme: Annotated[Path, typer.Option(help="Its table is rewritten too.")] = Path("README.md"),
-    models: Annotated[
-        Path, typer.Option(help="Folder of <name>/README.md, model cards with tables.")
-    ] = Path("models"),
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; fail if a page would change.")
-    ] = False,
-) -> None:
-    """Write RESULTS.md and the tables of README and cards."""
-    from phonemo.report import stale, write_results
-
-    if results != _RESULTS and not results.is_dir():
-        raise ResultError(f"{results}: no such folder; the folder of <name>/metrics.json is wanted")
-    cards = sorted(models.glob("*/README.md"))
-    pages = ", ".join(str(page) for page in stale(results, output, readme, cards))
-    if check and pages:
-        raise ResultError(f"{pages}: not what {results}/ says; run: make report")
-    if not check:
-        write_results(results, output, readme, cards)
-        typer.echo(f"written: {pages}" if pages else "nothing has changed")
+app.command()(cli_results.report)
+app.command()(cli_results.compare)
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from phonemo.errors import ResultError
 from phonemo.plots import plot_confusion, plot_learning_curves, plot_reliability
 from phonemo.results import Metrics, Protocol, Results, Score
-from phonemo.scoring import natural_order
 from phonemo.tables import (
     UNEVEN,
     boundaries_text,
@@ -29,6 +28,7 @@ from phonemo.tables import (
     results_page,
     summary_table,
 )
+from phonemo.tested import natural_order
 from phonemo.whole import write_whole
 
 __all__ = [

@@ -6,17 +6,14 @@ RESULTS.md, the README's table and the terminal's summary are all read from ther
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from phonemo import metrics
 from phonemo.boundaries import summarise_errors
-from phonemo.errors import ResultError
 from phonemo.labels import LabelSet
 from phonemo.metrics import Counts
 from phonemo.results import (
@@ -31,6 +28,7 @@ from phonemo.results import (
     Results,
     Score,
 )
+from phonemo.tested import STATISTICS, Tested, clusters_of, fold_of, natural_order, read_tested
 
 SAMPLES = 1000
 """Bootstrap resamples behind each interval."""
@@ -54,8 +52,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
             do not fit the labels, or a label that is not the one with the highest score.
         LabelError: a truth or label outside the label set.
     """
-    tested = _read(rows, labels)
-    scores = {name: _score(tested, statistic) for name, statistic in _STATISTICS.items()}
+    tested = read_tested(rows, labels)
+    scores = {name: _score(tested, statistic) for name, statistic in STATISTICS.items()}
     results = Results(
         utterances=len({row["id"] for row in tested.rows}),
         speakers_count=len({row["speaker"] for row in tested.rows} - {None}),
@@ -78,107 +76,10 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
     return results.model_dump(mode="json", exclude=without)
 
 
-def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts fold 2 before fold 10."""
-    parts = re.findall(r"\d+|\D+", text)
-    return tuple((0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """The rows in order of seed, fold and id, with their columns as arrays ``(row,)``."""
-
-    rows: tuple[Mapping[str, Any], ...]
-    seeds: tuple[int, ...]
-    """The different seeds, ascending."""
-    seed: Counts
-    """Index into ``seeds``."""
-    truth: Counts
-    predicted: Counts
-    classes: int
-
-    def confusions(self, chosen: Counts) -> Counts:
-        """Count the chosen rows: ``(seed, emotion, emotion)``, for seeds that have any."""
-        cells = self.classes * self.classes
-        cell = (self.seed * self.classes + self.truth) * self.classes + self.predicted
-        counts = np.bincount(cell[chosen], minlength=len(self.seeds) * cells)
-        table = counts.astype(np.int64).reshape(len(self.seeds), self.classes, self.classes)
-        tested: Counts = table[table.sum(axis=(1, 2)) > 0]
-        return tested
-
-    def mean(self, statistic: Callable[[Counts], float], chosen: Counts) -> float:
-        """The statistic of each seed's chosen rows, averaged over seeds."""
-        return float(np.mean([statistic(table) for table in self.confusions(chosen)]))
-
-    def where(self, values: Sequence[object], wanted: object) -> Counts:
-        """Indices of the rows whose value is the wanted one."""
-        return np.array([n for n, value in enumerate(values) if value == wanted], np.int64)
-
-
-_STATISTICS: dict[str, Callable[[Counts], float]] = {
-    "wa": metrics.weighted_accuracy,
-    "ua": metrics.unweighted_accuracy,
-    "macro_f1": metrics.macro_f1,
-    "weighted_f1": metrics.weighted_f1,
-}
-
-_KEYS = ("id", "fold", "seed", "speaker", "gender", "truth", "label", "scores")
-
-
-def _read(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> _Tested:
-    if not rows:
-        raise ResultError("no predictions to score; test at least one utterance")
-    for row in rows:
-        _check_row(row, labels)
-    _check_unique(rows)
-    ordered = sorted(rows, key=lambda row: (row["seed"], natural_order(_fold(row)), row["id"]))
-    seeds = sorted({int(row["seed"]) for row in rows})
-    return _Tested(
-        rows=tuple(ordered),
-        seeds=tuple(seeds),
-        seed=np.array([seeds.index(int(row["seed"])) for row in ordered]),
-        truth=np.array([labels.index(row["truth"]) for row in ordered]),
-        predicted=np.array([labels.index(row["label"]) for row in ordered]),
-        classes=len(labels),
-    )
-
-
-def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
-    missing = [key for key in _KEYS if key not in row]
-    if missing:
-        raise ResultError(f"prediction {row.get('id')!r} has no key {missing[0]!r}")
-    if not isinstance(row["seed"], int):
-        raise ResultError(
-            f"prediction {row['id']!r} has seed {row['seed']!r}; an integer is wanted"
-        )
-    scores = row["scores"]
-    if set(scores) != set(labels.names):
-        found = ", ".join(sorted(scores))
-        raise ResultError(f"prediction {row['id']!r} has scores for {found}; wanted: {labels}")
-    # A thousandth of slack: scores may have been rounded, and then two of them tie.
-    if scores[labels.merged(row["label"])] < max(scores.values()) - 1e-3:
-        raise ResultError(
-            f"prediction {row['id']!r} says {row['label']!r}, which is not its highest score"
-        )
-
-
-def _check_unique(rows: Sequence[Mapping[str, Any]]) -> None:
-    (key, times), *_ = Counter((row["seed"], row["id"]) for row in rows).most_common(1)
-    if times > 1:
-        raise ResultError(
-            f"utterance {key[1]!r} was tested {times} times with seed {key[0]}; once is wanted: "
-            "test parts of different folds may not overlap"
-        )
-
-
-def _fold(row: Mapping[str, Any]) -> str:
-    return str(row["fold"])
-
-
-def _score(tested: _Tested, statistic: Callable[[Counts], float]) -> Score:
+def _score(tested: Tested, statistic: Callable[[Counts], float]) -> Score:
     everything = np.arange(len(tested.rows))
-    fold_of = [_fold(row) for row in tested.rows]
-    means = [tested.mean(statistic, tested.where(fold_of, fold)) for fold in sorted(set(fold_of))]
+    folds = [fold_of(row) for row in tested.rows]
+    means = [tested.mean(statistic, tested.where(folds, fold)) for fold in sorted(set(folds))]
     low, high = _interval(tested, statistic)
     return Score(
         mean=tested.mean(statistic, everything),
@@ -191,9 +92,9 @@ def _score(tested: _Tested, statistic: Callable[[Counts], float]) -> Score:
 
 
 def _interval(
-    tested: _Tested, statistic: Callable[[Counts], float]
+    tested: Tested, statistic: Callable[[Counts], float]
 ) -> tuple[float | None, float | None]:
-    clusters = _clusters(tested)
+    clusters = clusters_of(tested)
     if len(set(clusters)) < 2:
         return None, None
     interval = metrics.bootstrap_interval(
@@ -202,23 +103,15 @@ def _interval(
     return interval.low, interval.high
 
 
-def _clusters(tested: _Tested) -> list[str]:
-    """One name a row: the speaker, or the utterance itself where the speaker is unknown."""
-    return [
-        f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"
-        for row in tested.rows
-    ]
-
-
-def _interval_note(tested: _Tested) -> IntervalNote:
-    clusters = set(_clusters(tested))
+def _interval_note(tested: Tested) -> IntervalNote:
+    clusters = set(clusters_of(tested))
     units = sorted({name.split(" ", 1)[0] for name in clusters})
     return IntervalNote(
         level=LEVEL, samples=SAMPLES, unit=" or ".join(units), clusters=len(clusters)
     )
 
 
-def _recalls(tested: _Tested, labels: LabelSet) -> dict[str, float | None]:
+def _recalls(tested: Tested, labels: LabelSet) -> dict[str, float | None]:
     tables = tested.confusions(np.arange(len(tested.rows)))
     by_seed = [metrics.class_scores(table) for table in tables]
     found = [[one[n].recall for one in by_seed] for n in range(len(labels))]
@@ -230,22 +123,22 @@ def _mean_of_known(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _fold_scores(tested: _Tested) -> tuple[FoldScore, ...]:
-    trainings = [(int(row["seed"]), _fold(row)) for row in tested.rows]
+def _fold_scores(tested: Tested) -> tuple[FoldScore, ...]:
+    trainings = [(int(row["seed"]), fold_of(row)) for row in tested.rows]
     scores = []
     for seed, fold in dict.fromkeys(trainings):
         chosen = tested.where(trainings, (seed, fold))
-        values = {name: tested.mean(_STATISTICS[name], chosen) for name in ("wa", "ua", "macro_f1")}
+        values = {name: tested.mean(STATISTICS[name], chosen) for name in ("wa", "ua", "macro_f1")}
         scores.append(FoldScore(fold=fold, seed=seed, utterances=len(chosen), **values))
     return tuple(scores)
 
 
-def _confusion(tested: _Tested, labels: LabelSet) -> Confusion:
+def _confusion(tested: Tested, labels: LabelSet) -> Confusion:
     counts = metrics.confusion_matrix(tested.truth, tested.predicted, tested.classes)
     return Confusion(labels=labels.names, counts=counts.tolist())
 
 
-def _groups(tested: _Tested, key: str) -> dict[str, GroupScore]:
+def _groups(tested: Tested, key: str) -> dict[str, GroupScore]:
     names = [UNKNOWN if row.get(key) is None else str(row[key]) for row in tested.rows]
     groups = {}
     for name in sorted(set(names), key=natural_order):
@@ -258,17 +151,17 @@ def _groups(tested: _Tested, key: str) -> dict[str, GroupScore]:
     return groups
 
 
-def _has_corpora(tested: _Tested) -> bool:
+def _has_corpora(tested: Tested) -> bool:
     """Rows of a merged manifest say their corpus."""
     return any(row.get("corpus") is not None for row in tested.rows)
 
 
-def _calibration(tested: _Tested, labels: LabelSet) -> CalibrationScore:
+def _calibration(tested: Tested, labels: LabelSet) -> CalibrationScore:
     scores = [[row["scores"][name] for name in labels.names] for row in tested.rows]
     return CalibrationScore.model_validate(asdict(metrics.calibration(scores, tested.truth)))
 
 
-def _phonemes(tested: _Tested) -> PhonemeScore | None:
+def _phonemes(tested: Tested) -> PhonemeScore | None:
     pairs = [(row.get("reference"), row.get("phonemes")) for row in tested.rows]
     known = [(said, heard) for said, heard in pairs if said is not None and heard is not None]
     if not any(said for said, _ in known):
@@ -277,7 +170,7 @@ def _phonemes(tested: _Tested) -> PhonemeScore | None:
     return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
 
 
-def _boundaries(tested: _Tested) -> BoundaryScore | None:
+def _boundaries(tested: Tested) -> BoundaryScore | None:
     errors: dict[int, list[float]] = {}
     rows = [row for row in tested.rows if row.get("boundary_errors_ms")]
     for row in rows:
@@ -297,7 +190,7 @@ def _boundaries(tested: _Tested) -> BoundaryScore | None:
     )
 
 
-def _ids_by_seed(tested: _Tested) -> dict[int, set[str]]:
+def _ids_by_seed(tested: Tested) -> dict[int, set[str]]:
     ids: dict[int, set[str]] = {seed: set() for seed in tested.seeds}
     for row in tested.rows:
         ids[int(row["seed"])].add(row["id"])

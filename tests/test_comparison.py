@@ -1,0 +1,218 @@
+"""Two runs side by side: paired, by speaker, and refused where they do not pair."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from phonemo.cli import app
+from phonemo.comparison import SWAPS, compare, mcnemar
+from phonemo.errors import ResultError
+from phonemo.labels import LabelSet
+from phonemo.scoring import summarise
+from phonemo.tested import read_tested
+
+LABELS = LabelSet(("anger", "neutral", "sadness"))
+
+
+def rows(accuracy, speakers=6, each=15, seeds=(1,), draw=0, **more):
+    """Answers that are right with this probability, one fold a speaker."""
+    random = np.random.default_rng(draw)
+    made = []
+    for seed, speaker, number in itertools.product(seeds, range(speakers), range(each)):
+        truth = LABELS.names[number % 3]
+        others = [name for name in LABELS.names if name != truth]
+        label = truth if random.random() < accuracy else others[random.integers(2)]
+        scores = dict.fromkeys(LABELS.names, 0.2) | {label: 0.6}
+        row = {"id": f"{speaker}-{number}", "fold": f"speaker-{speaker}", "seed": seed}
+        row |= {"speaker": str(speaker), "gender": None, "truth": truth, "label": label}
+        made.append(row | {"scores": scores} | more)
+    return made
+
+
+def answered(*args, **more):
+    return read_tested(rows(*args, **more), LABELS)
+
+
+def test_a_run_and_its_twin_do_not_differ():
+    found = compare(answered(0.7), answered(0.7))
+    one = found.scores["ua"]
+    assert (one.difference, one.low, one.high, one.p) == (0, 0, 0, 1)
+    assert [pair.p for pair in found.disagreements] == [1]
+
+
+def test_a_clear_difference_is_found_and_has_a_sign():
+    found = compare(answered(0.5), answered(0.95, draw=1))
+    one = found.scores["ua"]
+    assert one.low > 0.2
+    assert one.difference == pytest.approx(one.second - one.first)
+    assert one.p == 2 / 2**6, "every speaker is better, and both ends count"
+    assert found.exact
+    back = compare(answered(0.95, draw=1), answered(0.5)).scores["ua"]
+    assert (back.difference, back.p) == (pytest.approx(-one.difference), one.p)
+
+
+def test_the_permutation_test_is_that_of_the_definition():
+    first, second = rows(0.6, speakers=4), rows(0.75, speakers=4, draw=3)
+
+    def ua(chosen):
+        return summarise(chosen, LABELS)["ua"]["mean"]
+
+    def swapped(ways):
+        mixed = [two if ways[int(one["speaker"])] else one for one, two in pairs]
+        rest = [one if ways[int(one["speaker"])] else two for one, two in pairs]
+        return ua(rest) - ua(mixed)
+
+    pairs = list(zip(first, second, strict=True))
+    all_ways = [swapped(ways) for ways in itertools.product((0, 1), repeat=4)]
+    wanted = np.mean(np.abs(all_ways) >= abs(all_ways[0]) - 1e-12)
+    found = compare(read_tested(first, LABELS), read_tested(second, LABELS)).scores["ua"]
+    assert found.p == pytest.approx(wanted)
+    assert found.difference == pytest.approx(all_ways[0])
+
+
+def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty():
+    p = [
+        compare(answered(0.7, draw=2 * n), answered(0.7, draw=2 * n + 1)).scores["ua"].p
+        for n in range(60)
+    ]
+    assert 0 <= np.mean(np.array(p) < 0.05) < 0.15
+    assert 0.3 < np.mean(p) < 0.75
+
+
+def test_one_bad_speaker_does_not_make_a_difference():
+    """What McNemar would call sure, speakers as the unit do not."""
+    first, second = rows(1.0, each=30), rows(1.0, each=30)
+    for row in second:
+        if row["speaker"] == "0":
+            row["label"] = "anger"
+            row["scores"] = dict.fromkeys(LABELS.names, 0.2) | {"anger": 0.6}
+    found = compare(read_tested(first, LABELS), read_tested(second, LABELS))
+    assert found.disagreements[0].p < 1e-5
+    assert found.scores["ua"].p == 1
+
+
+def test_seeds_are_paired_and_many_speakers_are_swapped_at_random():
+    found = compare(answered(0.7, speakers=20, seeds=(1, 2)), answered(0.7, 20, seeds=(1, 2), draw=5))
+    assert not found.exact
+    assert found.swaps == SWAPS
+    assert [one.seed for one in found.disagreements] == [1, 2]
+    assert len(found.folds) == 40
+
+
+def test_one_speaker_has_no_interval():
+    one = compare(answered(0.7, speakers=1), answered(0.8, speakers=1, draw=1)).scores["ua"]
+    assert (one.low, one.high, one.p) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [(0, 0, 1), (5, 0, 2 / 32), (3, 3, 1), (8, 1, 2 * 10 / 512), (1000, 900, None)],
+)
+def test_mcnemar(only_first, only_second, p):
+    found = mcnemar(only_first, only_second)
+    if p is None:  # the normal approximation is good to a percent there
+        z = (only_first - only_second - 1) / math.sqrt(only_first + only_second)
+        p = math.erfc(z / math.sqrt(2))
+    assert found == pytest.approx(p, rel=0.01)
+    assert found == mcnemar(only_second, only_first)
+
+
+def changed(key, value, where=0):
+    made = rows(0.7)
+    made[where][key] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (rows(0.7, seeds=(2,)), "different seeds: 1 and 2"),
+        (rows(0.7)[:-1], "1 answers are in one run only, as '5-14'"),
+        (changed("fold", "speaker-9"), "different folds"),
+        (changed("truth", "sadness"), "do not agree on the truth of '0-0'"),
+    ],
+)
+def test_what_does_not_pair_is_refused(second, words):
+    with pytest.raises(ResultError, match=words):
+        compare(answered(0.7), read_tested(second, LABELS))
+
+
+def write_run(folder, made, **more):
+    results = summarise(made, LABELS)
+    metrics = {"name": folder.name, "title": "a system", "command": "phonemo train x.yaml"}
+    metrics |= {"config": "abc", "protocol": {"name": "speaker", "parts": 6}, "protocol_note": ""}
+    metrics |= {"leaky": False, "seeds": [1], "corpus": "emodb", "model": {}, "phonemo": "0.1.0"}
+    folder.mkdir()
+    text = json.dumps(metrics | {"results": results} | more)
+    (folder / "metrics.json").write_text(text, encoding="utf-8")
+    lines = "".join(json.dumps(row) + "\n" for row in made)
+    (folder / "predictions.jsonl").write_text(lines, encoding="utf-8")
+    return str(folder)
+
+
+def test_the_command_shows_everything_and_writes_json(tmp_path):
+    first = write_run(tmp_path / "one", rows(0.5))
+    second = write_run(tmp_path / "two", rows(0.95, draw=1))
+    output = tmp_path / "c.json"
+    done = CliRunner().invoke(app, ["compare", first, second, "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    assert "A  one: a system" in done.stdout
+    assert "all 64 ways" in done.stdout
+    assert "speaker-5" in done.stdout
+    assert "UA: B is higher by" in done.stdout.splitlines()[-1]
+    data = json.loads(output.read_text(encoding="utf-8"))
+    assert data["second"]["name"] == "two"
+    ua = data["scores"]["ua"]
+    assert ua["difference"] == pytest.approx(ua["second"] - ua["first"])
+    assert ua["p"] == 2 / 64
+
+
+def test_no_difference_is_said_with_care(tmp_path):
+    first = write_run(tmp_path / "one", rows(0.7), leaky=True)
+    second = write_run(tmp_path / "two", rows(0.7, draw=9), leaky=True)
+    done = CliRunner().invoke(app, ["compare", first, second])
+    assert "no difference is shown" in done.stdout
+    assert "LEAKY" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"corpus": "nemo"}, "tested emodb and nemo"),
+        ({"protocol": {"name": "sentence", "parts": 6}}, "protocol.name is speaker and sentence"),
+        ({"protocol": {"name": "speaker", "parts": 5}}, "protocol.parts is 6 and 5"),
+    ],
+)
+def test_unlike_runs_are_refused_with_one_line(tmp_path, more, words):
+    first = write_run(tmp_path / "one", rows(0.7))
+    second = write_run(tmp_path / "two", rows(0.7), **more)
+    done = CliRunner().invoke(app, ["compare", first, second])
+    assert isinstance(done.exception, ResultError)
+    assert words in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("metrics.json", None, "no metrics.json"),
+        ("predictions.jsonl", None, "no predictions.jsonl"),
+        ("predictions.jsonl", "{broken", "not what phonemo train wrote"),
+        ("metrics.json", "{}", "not what phonemo train wrote"),
+    ],
+)
+def test_what_is_no_run_is_named(tmp_path, name, text, words):
+    first = write_run(tmp_path / "one", rows(0.7))
+    second = write_run(tmp_path / "two", rows(0.7))
+    (tmp_path / "two" / name).unlink()
+    if text is not None:
+        (tmp_path / "two" / name).write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(app, ["compare", first, second])
+    assert words in str(done.exception)
+    again = CliRunner().invoke(app, ["compare", first, first])
+    assert "the same run" in str(again.exception)
