@@ -253,6 +253,26 @@ def probe(
 
 
 @app.command()
+def script(
+    manifest: Annotated[Path, typer.Argument(help="A manifest with emotions and transcripts.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="As for inspect.")] = "speaker",
+    folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
+    folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
+) -> None:
+    """Score the words alone: how much does the script give away?"""
+    settings = _protocol(name=protocol, folds=folds, folder=folder)
+    names = cli_predict.names_of(labels)
+    needs_torch("the script control")
+    from phonemo.train.script import script_control
+
+    for line in console.script_lines(script_control(manifest, settings, names)):
+        typer.echo(line)
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="A run folder, or a model folder.")],
     manifest: Annotated[

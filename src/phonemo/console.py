@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
     from phonemo.train.callbacks import Progress
+    from phonemo.train.script import ScriptScore
 
 Counter = Callable[[int, int], None]
 _BAR = 20
@@ -192,3 +193,12 @@ def _cell_line(metrics: Mapping[str, Any]) -> str:
 
 def _best(score: float | None) -> str:
     return "" if score is None else f", best validation {score:.3f}"
+
+
+def script_lines(found: ScriptScore) -> Iterator[str]:
+    """What the words alone score, beside chance."""
+    yield f"words alone (n-grams, no sound): UA {found.ua:.1%}, WA {found.wa:.1%}"
+    yield f"chance: UA {found.chance_ua:.1%}, WA {found.chance_wa:.1%}"
+    yield f"{found.utterances} utterances tested, {found.texts} different texts"
+    if found.wordless:
+        yield f"{found.wordless} utterances have no transcript and are left out"

@@ -19,14 +19,10 @@ from torch import Tensor
 from phonemo import metrics
 from phonemo.audio import load_waveform
 from phonemo.config import ProtocolConfig
-from phonemo.corpora.folds import Split
-from phonemo.corpora.leakage import forbid, measure
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
-from phonemo.corpora.splits import make_split
-from phonemo.errors import LabelError
-from phonemo.labels import LabelSet
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import load_backbone
+from phonemo.train.folded import Rows, Task, answers, make_task
 from phonemo.train.logistic import fitted
 from phonemo.train.pretrain.ctranslate2 import has_model
 from phonemo.train.pretrain.distil import at_level
@@ -72,29 +68,16 @@ def probe(
     """
     manifest = read_manifest(manifest_path)
     chosen = _chosen(manifest, names)
-    split = make_split(chosen, protocol)
-    forbid(measure(chosen, split), protocol)
+    task = make_task(manifest, chosen, protocol)
     states = _states_of(network)
     features = _features(states, manifest, chosen, progress)  # (utterance, layer, feature)
-    labels = LabelSet(tuple(sorted({one.emotion for one in chosen if one.emotion})))
-    truth = np.array([labels.index(one.emotion or "") for one in chosen])
-    places = {one.id: number for number, one in enumerate(chosen)}
-    return [
-        _score(layer, features[:, layer], truth, split, places, len(labels))
-        for layer in range(features.shape[1])
-    ]
+    return [_score(layer, features[:, layer], task) for layer in range(features.shape[1])]
 
 
 def _chosen(manifest: Manifest, names: Sequence[str]) -> list[Utterance]:
-    rows = [
+    return [
         one for one in manifest.utterances if one.emotion and (one.emotion in names or not names)
     ]
-    if len({one.emotion for one in rows}) < 2:
-        found = sorted({one.emotion for one in manifest.utterances if one.emotion})
-        raise LabelError(
-            f"{manifest.path}: at least two emotions are wanted; found {', '.join(found) or 'none'}"
-        )
-    return rows
 
 
 def _states_of(network: str) -> States:
@@ -136,19 +119,13 @@ def _features(
     return np.stack(rows)
 
 
-def _score(
-    layer: int,
-    features: Features,
-    truth: NDArray[np.int64],
-    split: Split,
-    places: dict[str, int],
-    emotions: int,
-) -> ProbeScore:
-    heard = np.full(len(truth), -1)
-    for fold in split.folds:
-        learn = [places[one] for one in (*fold.train, *fold.validation)]
-        test = [places[one] for one in fold.test]
-        heard[test] = fitted(features[learn], truth[learn], STRENGTH).predict(features[test])
-    tested = heard >= 0
-    found = metrics.score_emotions(truth[tested], heard[tested], emotions)
+def _score(layer: int, features: Features, task: Task) -> ProbeScore:
+    def learner(learn: Rows, test: Rows) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = fitted(features[learn], task.truth[learn], STRENGTH).predict(
+            features[test]
+        )
+        return found
+
+    truth, heard = answers(task, learner)
+    found = metrics.score_emotions(truth, heard, len(task.labels))
     return ProbeScore(layer, found.ua, found.wa)

@@ -1,0 +1,70 @@
+"""Something fitted anew for every fold and asked about its test part, without a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonemo.config import ProtocolConfig
+from phonemo.corpora.folds import Split
+from phonemo.corpora.leakage import forbid, measure
+from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.corpora.splits import make_split
+from phonemo.errors import LabelError
+from phonemo.labels import LabelSet
+
+Rows = list[int]
+#: Rows to learn from and rows to answer for -> one class index for each of the latter.
+Learner = Callable[[Rows, Rows], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is told apart, and on which folds."""
+
+    utterances: tuple[Utterance, ...]
+    labels: LabelSet
+    truth: NDArray[np.int64]
+    """Class index of each utterance."""
+    split: Split
+
+
+def make_task(
+    manifest: Manifest, utterances: Sequence[Utterance], protocol: ProtocolConfig
+) -> Task:
+    """Divide utterances that have an emotion.
+
+    Raises:
+        LabelError: fewer than two emotions.
+        LeakageError: the protocol lets speakers through.
+        ProtocolError: the data cannot be divided so.
+    """
+    found = sorted({one.emotion for one in utterances if one.emotion})
+    if len(found) < 2:
+        known = sorted({one.emotion for one in manifest.utterances if one.emotion})
+        raise LabelError(
+            f"{manifest.path}: at least two emotions are wanted; found {', '.join(known) or 'none'}"
+        )
+    split = make_split(utterances, protocol)
+    forbid(measure(utterances, split), protocol)
+    labels = LabelSet(tuple(found))
+    truth = np.array([labels.index(one.emotion or "") for one in utterances])
+    return Task(tuple(utterances), labels, truth, split)
+
+
+def answers(task: Task, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Truth and answers of every tested utterance, folds pooled.
+
+    Nothing is selected, so each fold's validation part is learnt from too.
+    """
+    places = {one.id: number for number, one in enumerate(task.utterances)}
+    given = np.full(len(task.truth), -1)
+    for fold in task.split.folds:
+        learn = [places[one] for one in (*fold.train, *fold.validation)]
+        test = [places[one] for one in fold.test]
+        given[test] = learner(learn, test)
+    tested = given >= 0
+    return task.truth[tested], given[tested]

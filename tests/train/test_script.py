@@ -1,0 +1,101 @@
+"""The script control: what the words alone give away, on folds that share no speaker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from phonemo.cli import app
+from phonemo.config import ProtocolConfig
+from phonemo.corpora.manifest import Header, Utterance, write_manifest
+from phonemo.corpora.splits import make_split
+from phonemo.errors import CorpusError, LabelError, LeakageError
+from phonemo.train.script import script_control
+
+SPEAKER = ProtocolConfig(name="speaker")
+EMOTIONS = ("anger", "neutral", "sadness")
+
+
+def write(folder, text, emotions=EMOTIONS, **more):
+    """A manifest without audio: six speakers, who say ``text(emotion, take)``."""
+    rows = [
+        Utterance(
+            id=f"{speaker}-{emotion}-{take}",
+            file="nowhere.wav",
+            speaker=f"s{speaker}",
+            emotion=emotion,
+            transcript=text(emotion, take),
+            **more,
+        )
+        for speaker in range(6)
+        for emotion in emotions
+        for take in range(4)
+    ]
+    path = folder / "manifest.jsonl"
+    write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
+    return path
+
+
+def test_a_script_that_names_the_emotion_gives_it_away(tmp_path):
+    path = write(tmp_path, lambda emotion, take: f"This is {emotion}, take {take}!")
+    found = script_control(path, SPEAKER)
+    assert (found.ua, found.wa) == (1, 1)
+    assert found.chance_ua == pytest.approx(1 / 3)
+    assert (found.utterances, found.wordless, found.texts) == (72, 0, 12)
+
+
+def test_the_same_script_for_every_emotion_gives_nothing_away(tmp_path):
+    path = write(tmp_path, lambda emotion, take: f"The same words, take {take}.")
+    found = script_control(path, SPEAKER)
+    assert found.ua == pytest.approx(1 / 3)
+    assert found.texts == 4
+
+
+def test_words_of_the_test_part_are_not_learnt_from(tmp_path):
+    """A sentence-disjoint protocol takes what a speaker-disjoint one gives."""
+    words = {("anger", n): f"a{n}" for n in range(4)} | {("neutral", n): f"n{n}" for n in range(4)}
+    path = write(tmp_path, lambda *one: words[one], emotions=("anger", "neutral"))
+    assert script_control(path, SPEAKER).ua == 1
+    assert script_control(path, ProtocolConfig(name="sentence")).ua < 0.7
+
+
+def test_utterances_without_words_are_counted(tmp_path):
+    path = write(tmp_path, lambda emotion, take: emotion if take else "...")
+    found = script_control(path, SPEAKER)
+    assert (found.utterances, found.wordless) == (54, 18)
+    with pytest.raises(CorpusError, match="no utterance has a transcript"):
+        script_control(write(tmp_path, lambda *_: None), SPEAKER)
+
+
+def test_emotions_can_be_chosen_and_one_is_too_few(tmp_path):
+    path = write(tmp_path, lambda emotion, take: emotion)
+    assert script_control(path, SPEAKER, ["anger", "sadness"]).utterances == 48
+    with pytest.raises(LabelError, match="at least two"):
+        script_control(path, SPEAKER, ["anger"])
+
+
+def test_speakers_are_kept_apart(tmp_path, monkeypatch):
+    path = write(tmp_path, lambda emotion, take: emotion, session="one")
+    monkeypatch.setattr("phonemo.train.folded.make_split", leaking)
+    with pytest.raises(LeakageError):
+        script_control(path, SPEAKER)
+
+
+def leaking(utterances, protocol):
+    """One utterance of the first fold's test part changes places with one it learns from."""
+    split = make_split(utterances, protocol)
+    fold = split.folds[0]
+    train, test = (*fold.train[1:], fold.test[0]), (*fold.test[1:], fold.train[0])
+    return replace(split, folds=(replace(fold, train=train, test=test), *split.folds[1:]))
+
+
+def test_the_command_says_what_chance_is(tmp_path):
+    path = write(tmp_path, lambda emotion, take: emotion if take else "")
+    done = CliRunner().invoke(app, ["script", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "UA 100.0%" in done.stdout
+    assert "chance: UA 33.3%, WA 33.3%" in done.stdout
+    assert "18 utterances have no transcript" in done.stdout
+    assert done.stdout.count("\n") == 4
