@@ -1,0 +1,78 @@
+"""What a licensed user types, on a generated IEMOCAP: prepare, inspect, train, every fold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from phonemo.cli import app
+from phonemo.config import load_config
+from tests.laws import REPOSITORY
+from tests.tiny_iemocap import make_iemocap
+from tests.tiny_nets import make_backbone_folder
+
+CONFIGS = REPOSITORY / "configs"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A prepared release and a backbone of wav2vec2-base's kind."""
+    folder = tmp_path_factory.mktemp("iemocap")
+    make_iemocap(folder / "release")
+    manifest = str(folder / "iemocap.jsonl")
+    command = ["prepare", "iemocap", str(folder / "release"), "-o", manifest, "--allow-partial"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    make_backbone_folder(folder / "backbone", "wav2vec2-group")
+    return folder
+
+
+def train(work, name, *more):
+    sets = {
+        "manifest": work / "iemocap.jsonl",
+        "output": work / name,
+        "model.backbone": work / "backbone",
+        "model.width": 8,
+        "train.epochs": 1,
+        "seeds": "[1]",
+    }
+    command = ["train", str(CONFIGS / f"{name}.yaml"), "--quiet", *more]
+    for key, value in sets.items():
+        command += ["--set", f"{key}={value}"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout, json.loads((work / name / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_leave_one_session_out(work):
+    text, metrics = train(work, "iemocap-paper")
+    assert metrics["protocol"]["name"] == "session"
+    assert len(metrics["results"]["folds"]) == 5
+    assert not metrics["leaky"]
+    assert "LEAKY" not in text
+    assert metrics["results"]["labels"] == ["anger", "happiness", "neutral", "sadness"]
+    assert metrics["results"]["phonemes"]["tokens"] > 0
+    protocol = json.loads((work / "iemocap-paper" / "protocol.json").read_text(encoding="utf-8"))
+    for fold in protocol["folds"]:
+        sessions = [{one[:5] for one in fold[part]} for part in ("train", "validation", "test")]
+        assert [len(one) for one in sessions] == [3, 1, 1]
+        assert len(set.union(*sessions)) == 5
+
+
+def test_the_looser_setting_is_marked(work):
+    text, metrics = train(work, "iemocap-paper-setting", "--fold", "random-1")
+    assert metrics["leaky"]
+    assert "LEAKY: train and test share speakers" in text
+
+
+def test_both_differ_in_the_protocol_alone():
+    paper, loose = (
+        load_config(CONFIGS / f"{name}.yaml").model_dump()
+        for name in ("iemocap-paper", "iemocap-paper-setting")
+    )
+    different = {key for key in paper if paper[key] != loose[key]}
+    assert different == {"name", "output", "protocol"}
+    assert paper["model"]["backbone"] == "facebook/wav2vec2-base"
+    assert len(paper["seeds"]) >= 3
