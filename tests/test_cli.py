@@ -115,8 +115,8 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     answer = phonemo("--help")
     assert (answer.code, answer.err) == (0, "")
     commands = answer.out.partition("Commands:\n")[2].splitlines()
-    names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "evaluate"]
-    names += ["predict", "export", "shrink", "report"]
+    names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "script"]
+    names += ["evaluate", "predict", "export", "shrink", "report", "compare"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 

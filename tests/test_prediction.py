@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from phonemo.errors import LabelError
-from phonemo.prediction import Prediction
+from phonemo.prediction import PhonemeSpan, Prediction
 
 FOUND = Prediction(
     label="calm",
     scores={"anger": 0.1, "calm": 0.6, "neutral": 0.3},
     seconds=1.0,
-    phonemes=("a",),
+    spans=(PhonemeSpan("a", 0.1, 0.23456, 0.98765),),
     warnings=("clipped",),
 )
 
@@ -45,3 +45,12 @@ def test_nothing_is_divided_by_zero():
     silent = Prediction(label="a", scores={"a": 1.0, "b": 0.0, "c": 0.0}, seconds=1.0)
     with pytest.raises(LabelError, match="every score of b, c is 0"):
         silent.among(["b", "c"])
+
+
+def test_times_of_phonemes_are_given_where_they_are_asked_for():
+    assert "spans" not in FOUND.to_dict()
+    assert FOUND.to_dict()["phonemes"] == ["a"]
+    row = {"symbol": "a", "start": 0.1, "end": 0.2346, "confidence": 0.9877}
+    assert FOUND.to_dict(spans=True)["spans"] == [row]
+    silent = Prediction(label="a", scores={"a": 1.0, "b": 0.0}, seconds=1.0)
+    assert silent.to_dict(spans=True)["spans"] is None

@@ -10,20 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonemo import console
+from phonemo.cli_answers import Format, targets_of, writer_of
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.opening import needs_torch, open_model
+from phonemo.prediction import Prediction
 
 if TYPE_CHECKING:
     from phonemo.runtime.bundle import Bundle, Drift
-
-
-class Format(StrEnum):
-    """Output formats of predict."""
-
-    jsonl = "jsonl"
-    table = "table"
 
 
 class Precision(StrEnum):
@@ -47,8 +41,19 @@ def predict(
         ),
     ] = None,
     format: Annotated[
-        Format | None, typer.Option(help="Default: table on a terminal, jsonl elsewhere.")
+        Format | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="jsonl, table, csv, textgrid (for Praat) or audacity (a label track). Default: "
+            "table on a terminal, jsonl elsewhere.",
+        ),
     ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the files of textgrid and audacity.")
+    ] = None,
+    phonemes: Annotated[
+        bool, typer.Option("--phonemes", help="In jsonl: the times of the phonemes, too.")
+    ] = False,
     labels: Annotated[
         str | None,
         typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
@@ -63,16 +68,18 @@ def predict(
     usage.
     """
     names = names_of(labels)
-    opened = open_model(model)
-    if names:
-        LabelSet(tuple(opened.labels)).restrict(names)  # a wrong one is told before any file
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
-    line = console.json_row if wanted is Format.jsonl else console.table_row
+    targets = targets_of(files, wanted, output_dir)
+    opened = open_model(model)
+    known = LabelSet(tuple(opened.labels))
+    if names:
+        known = known.restrict(names)  # a wrong one is told before any file
+    write = writer_of(wanted, known.names, phonemes, targets)
     failed = 0
     for name in files:
-        row = _answer(opened, name, names)
-        failed += "error" in row
-        typer.echo(line(row))
+        found = _answer(opened, name, names)
+        failed += isinstance(found, PhonemoError)
+        write(name, found)
     if failed:
         if not quiet:
             typer.echo(f"phonemo: {failed} of {len(files)} failed; their lines say why", err=True)
@@ -132,13 +139,12 @@ def names_of(labels: str | None) -> list[str]:
     return names
 
 
-def _answer(opened: Any, name: str, names: list[str]) -> dict[str, Any]:
+def _answer(opened: Any, name: str, names: list[str]) -> Prediction | PhonemoError:
     try:
-        prediction = opened.predict(name)
-        prediction = prediction.among(names) if names else prediction
+        found: Prediction = opened.predict(name)
+        return found.among(names) if names else found
     except PhonemoError as error:
-        return {"file": name, "error": str(error), "code": getattr(error, "code", "error")}
-    return {"file": name, **prediction.to_dict()}
+        return error
 
 
 def _exported_lines(bundle: Bundle) -> Iterator[str]:

@@ -11,6 +11,28 @@ from phonemo.labels import LabelSet
 
 
 @dataclass(frozen=True)
+class PhonemeSpan:
+    """A phoneme that was heard, and when.
+
+    Attributes:
+        symbol: of the model's inventory.
+        start: where it begins, in seconds.
+        end: where it ends, in seconds.
+        confidence: the geometric mean of its probability over the frames that emit it, 0 to 1.
+    """
+
+    symbol: str
+    start: float
+    end: float
+    confidence: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        times = {"start": round(self.start, 4), "end": round(self.end, 4)}
+        return {"symbol": self.symbol, **times, "confidence": round(self.confidence, 4)}
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The emotion heard in a recording.
 
@@ -18,7 +40,7 @@ class Prediction:
         label: the emotion with the highest score.
         scores: probability of every emotion; they sum to one.
         seconds: length of the recording.
-        phonemes: what the phoneme head heard; None for a network without one.
+        spans: the phonemes that were heard, in time; None for a network without a phoneme head.
         warnings: short names: those of phonemo.audio.WARNINGS, and "windowed" where the
             recording was longer than the model hears at once.
     """
@@ -26,8 +48,13 @@ class Prediction:
     label: str
     scores: dict[str, float]
     seconds: float
-    phonemes: tuple[str, ...] | None = None
+    spans: tuple[PhonemeSpan, ...] | None = None
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def phonemes(self) -> tuple[str, ...] | None:
+        """The symbols of the spans."""
+        return None if self.spans is None else tuple(one.symbol for one in self.spans)
 
     def among(self, names: Iterable[str]) -> Prediction:
         """The same, choosing among some emotions only: their scores are scaled to sum to one.
@@ -45,12 +72,16 @@ class Prediction:
         scores = {name: self.scores[name] / total for name in wanted}
         return replace(self, label=max(wanted, key=scores.__getitem__), scores=scores)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
+    def to_dict(self, spans: bool = False) -> dict[str, Any]:
+        """Plain data for JSON; with spans, the times of the phonemes too."""
+        data = {
             "label": self.label,
             "scores": self.scores,
             "seconds": round(self.seconds, 3),
             "phonemes": None if self.phonemes is None else list(self.phonemes),
             "warnings": list(self.warnings),
         }
+        if spans:
+            timed = self.spans
+            data["spans"] = None if timed is None else [one.to_dict() for one in timed]
+        return data

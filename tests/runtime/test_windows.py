@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from phonemo.audio import Waveform
+from phonemo.prediction import PhonemeSpan
 from phonemo.runtime.windows import WINDOW_SECONDS, Heard, cut, merge
 
 RATE = 16_000
@@ -29,7 +30,9 @@ def test_a_bundle_may_have_windows_of_another_length():
 
 
 def heard(first: float, *phonemes: str) -> Heard:
-    return Heard(np.array([first, 1 - first]), phonemes)
+    """Phonemes of a tenth of a second each."""
+    spans = tuple(PhonemeSpan(one, n / 10, (n + 1) / 10, 0.5) for n, one in enumerate(phonemes))
+    return Heard(np.array([first, 1 - first]), spans)
 
 
 def test_one_window_is_the_answer():
@@ -51,6 +54,19 @@ def test_scores_are_averaged_and_phonemes_joined():
     assert answer.scores == {"anger": 0.25, "neutral": 0.75}
     assert answer.phonemes == ("a", "m")
     assert answer.warnings == ("clipped", "windowed")
+
+
+def test_phonemes_lie_in_the_time_of_the_whole_recording():
+    waveform = Waveform(np.zeros(RATE + 1, np.float32))
+    answer = merge(waveform, ("anger", "neutral"), [heard(1.0, "a", "b"), heard(1.0, "a")])
+    times = [(one.symbol, one.start, one.end) for one in answer.spans or ()]
+    second = 8001 / RATE  # where cut lets the second window begin
+    assert [len(one) for one in cut(waveform.samples, 0.9)] == [8001, 8000]
+    assert times == [
+        ("a", 0, 0.1),
+        ("b", 0.1, 0.2),
+        ("a", pytest.approx(second), pytest.approx(second + 0.1)),
+    ]
 
 
 def test_without_a_phoneme_head_there_are_no_phonemes():

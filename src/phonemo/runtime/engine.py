@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import CheckpointError
-from phonemo.runtime.alignment import recognise
+from phonemo.runtime.alignment import heard_spans
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.graph import Graph
 from phonemo.runtime.listener import Listener
@@ -51,12 +51,11 @@ class Recognizer(Listener):
     def _hear(self, samples: Samples) -> Heard:
         found = self.graph.hear(samples, self.card.fewest_samples)
         scores = np.exp(log_softmax(found.emotions / self.card.temperature))
-        phonemes = None
+        spans = None
         if self.card.inventory is not None and found.phonemes is not None:
             symbols = self.card.inventory.symbols
-            path = recognise(log_softmax(found.phonemes))
-            phonemes = tuple(symbols[one.symbol] for one in path)
-        return Heard(scores, phonemes)
+            spans = heard_spans(log_softmax(found.phonemes), symbols, self.card.grid, len(samples))
+        return Heard(scores, spans)
 
     def _check_fit(self, folder: Path) -> None:
         inventory = self.card.inventory

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from phonemo.audio import RATE, Waveform
-from phonemo.prediction import Prediction
+from phonemo.prediction import PhonemeSpan, Prediction
 
 Samples = npt.NDArray[np.float32]
 
@@ -24,8 +24,8 @@ class Heard:
 
     scores: npt.NDArray[np.float64]
     """Probability of every emotion, (emotion,)."""
-    phonemes: tuple[str, ...] | None
-    """None for a network without a phoneme head."""
+    spans: tuple[PhonemeSpan, ...] | None
+    """Phonemes in time from the window's start; None for a network without a phoneme head."""
 
 
 def cut(samples: Samples, window_seconds: float = WINDOW_SECONDS) -> list[Samples]:
@@ -45,16 +45,26 @@ def merge(waveform: Waveform, labels: Sequence[str], heard: Sequence[Heard]) -> 
     Args:
         waveform: the whole recording.
         labels: the emotions, in the order of the scores.
-        heard: what was heard in each window, in time.
+        heard: what was heard in each window that ``cut`` made of it, in time.
     """
     shares = np.mean([one.scores for one in heard], axis=0)  # (emotion,)
-    phonemes = None
-    if all(one.phonemes is not None for one in heard):
-        phonemes = tuple(symbol for one in heard for symbol in one.phonemes or ())
     return Prediction(
         label=labels[int(np.argmax(shares))],
         scores={name: float(share) for name, share in zip(labels, shares, strict=True)},
         seconds=waveform.seconds,
-        phonemes=phonemes,
+        spans=_joined(waveform, heard),
         warnings=(*waveform.warnings, *(("windowed",) if len(heard) > 1 else ())),
+    )
+
+
+def _joined(waveform: Waveform, heard: Sequence[Heard]) -> tuple[PhonemeSpan, ...] | None:
+    """Every window's phonemes, in the time of the whole recording."""
+    if any(one.spans is None for one in heard):
+        return None
+    sizes = [len(one) for one in np.array_split(waveform.samples, len(heard))]
+    starts = np.cumsum([0, *sizes[:-1]]) / RATE
+    return tuple(
+        replace(span, start=span.start + start, end=span.end + start)
+        for one, start in zip(heard, starts.tolist(), strict=True)
+        for span in one.spans or ()
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from phonemo.model.heads import best_path
+from phonemo.runtime.alignment import heard_spans
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.windows import Heard, Samples
 from phonemo.train.batches import pad_audio
@@ -33,8 +33,10 @@ class Predictor(Listener):
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([samples]))
         scores = output.logits[0].double().softmax(dim=0).numpy()
-        phonemes = None
+        spans = None
         if output.phoneme_logits is not None and self.trained.inventory is not None:
-            (found,) = best_path(output.phoneme_logits, output.frames)
-            phonemes = self.trained.inventory.decode(found)
-        return Heard(scores, phonemes)
+            posteriors = output.phoneme_logits[0, : int(output.frames[0])].double().log_softmax(1)
+            grid = self.trained.model.backbone.grid
+            symbols = self.trained.inventory.symbols
+            spans = heard_spans(posteriors.numpy(), symbols, grid, len(samples))
+        return Heard(scores, spans)
