@@ -262,7 +262,7 @@ def script(
     folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
     folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
 ) -> None:
-    """Score the words alone, without sound: what the script gives away."""
+    """Score the words alone: what the script gives away."""
     settings = _protocol(name=protocol, folds=folds, folder=folder)
     names = cli_predict.names_of(labels)
     needs_torch("the script control")
