@@ -122,6 +122,24 @@ def test_each_recording_gets_a_textgrid(clips):
     assert tiers["phonemes"][-1][1] == pytest.approx(50_000 / RATE, abs=1e-5)
 
 
+def test_a_folder_stands_for_all_recordings_in_it_and_keeps_its_shape(clips):
+    (clips / "notes.txt").write_text("no recording", encoding="utf-8")
+    (clips / "._one.wav").write_text("of macOS", encoding="utf-8")
+    into = clips / "grids"
+    done = predict(clips, "--format", "textgrid", "--output-dir", into)
+    assert done.exit_code == 0, done.stderr
+    written = sorted(path.relative_to(into).as_posix() for path in into.rglob("*.*"))
+    assert written == ["more/one.TextGrid", "one.TextGrid", "two.TextGrid"]
+    rows = predict(clips, clips / "one.wav", "--format", "csv").stdout.splitlines()
+    assert len(rows) == 5, "a head, three of the folder and the one that is named"
+
+
+def test_a_folder_without_recordings_is_an_error(tmp_path):
+    done = predict(tmp_path, "--format", "jsonl")
+    assert done.exit_code == 1
+    assert "a folder" in done.stdout
+
+
 def test_one_recording_is_written_to_standard_output(clips):
     done = predict(clips / "one.wav", "--format", "audacity")
     assert done.exit_code == 0

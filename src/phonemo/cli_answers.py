@@ -50,8 +50,15 @@ def writer_of(
     return lambda name, found: typer.echo(line(row_of(name, found, spans)))
 
 
-def targets_of(files: Sequence[str], wanted: Format, folder: Path | None) -> dict[str, Path]:
+def targets_of(
+    named: Sequence[tuple[str, PurePath]], wanted: Format, folder: Path | None
+) -> dict[str, Path]:
     """Where each recording's file goes; empty where the answers go to standard output.
+
+    Args:
+        named: the recordings, with their paths below what was named.
+        wanted: the format.
+        folder: where the files go; what came from a folder keeps its place in it.
 
     Raises:
         UsageError: several recordings and no folder, a folder for a format that has lines, or
@@ -65,14 +72,14 @@ def targets_of(files: Sequence[str], wanted: Format, folder: Path | None) -> dic
             )
         return {}
     if folder is None:
-        if len(files) > 1:
-            raise UsageError(f"{len(files)} recordings in the format {wanted}: give --output-dir")
+        if len(named) > 1:
+            raise UsageError(f"{len(named)} recordings in the format {wanted}: give --output-dir")
         return {}
     targets: dict[str, Path] = {}
     taken: dict[str, str] = {}
-    for name in files:
-        target = folder / (PurePath(name).stem + formats.BY_FILE[wanted][0])
-        other = taken.setdefault(target.name.casefold(), name)
+    for name, below in named:
+        target = folder / below.with_suffix(formats.BY_FILE[wanted][0])
+        other = taken.setdefault(str(target).casefold(), name)
         if other != name:
             raise UsageError(f"{other} and {name} would both be written to {target}")
         targets[name] = target

@@ -15,6 +15,7 @@ from phonemo.errors import PhonemoError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.opening import needs_torch, open_model
 from phonemo.prediction import Prediction
+from phonemo.recordings import recordings
 
 if TYPE_CHECKING:
     from phonemo.runtime.bundle import Bundle, Drift
@@ -31,7 +32,9 @@ def predict(
     # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE", help="wav, flac, mp3, ogg or aiff; no folders."),
+        typer.Argument(
+            metavar="FILE", help="wav, flac, mp3, ogg or aiff; a folder stands for all in it."
+        ),
     ],
     model: Annotated[
         Path | None,
@@ -69,20 +72,21 @@ def predict(
     """
     names = names_of(labels)
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
-    targets = targets_of(files, wanted, output_dir)
+    named = recordings(files)
+    targets = targets_of(named, wanted, output_dir)
     opened = open_model(model)
     known = LabelSet(tuple(opened.labels))
     if names:
         known = known.restrict(names)  # a wrong one is told before any file
     write = writer_of(wanted, known.names, phonemes, targets)
     failed = 0
-    for name in files:
+    for name, _ in named:
         found = _answer(opened, name, names)
         failed += isinstance(found, PhonemoError)
         write(name, found)
     if failed:
         if not quiet:
-            typer.echo(f"phonemo: {failed} of {len(files)} failed; their lines say why", err=True)
+            typer.echo(f"phonemo: {failed} of {len(named)} failed; their lines say why", err=True)
         raise typer.Exit(1)
 
 
