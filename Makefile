@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
 PIP_FLAGS := --disable-pip-version-check --quiet --quiet
+INSTALL_LIGHT := $(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
 WANTED := phonemo needs Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12
 MAKEFLAGS += --no-print-directory
 
@@ -33,13 +34,14 @@ help: ## show this list
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
 
-demo: $(READY) ## recognise the emotion of real speech; FILE=my.wav takes your own file
-	$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
+demo: $(READY_LIGHT) ## hear emotions and phonemes, without torch; FILE=my.wav takes your own file
+	@$(INSTALL_LIGHT)
+	$(LIGHT)/bin/python examples/demo.py $(if $(FILE),"$(FILE)")
 
 test: test-light test-full ## run the tests: without torch, then all of them
 
 test-light: $(READY_LIGHT) ## run the tests of the base install in an environment without torch
-	@$(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
+	@$(INSTALL_LIGHT)
 	PHONEMO_LIGHT=1 $(LIGHT)/bin/python -m pytest -q -p no:cacheprovider $(ARGS)
 
 test-full: $(READY) ## run all tests with everything installed

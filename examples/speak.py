@@ -118,13 +118,14 @@ def _smooth(curves: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
     return (total[width:] - total[:-width]) / width
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, tell: bool = True) -> None:
     """Write one file for each mood."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, mood in MOODS.items():
         path = folder / f"{name}.wav"
         soundfile.write(path, speak(mood), RATE, subtype="PCM_16")
-        print(f"{path} (synthetic)")
+        if tell:
+            print(f"{path} (synthetic)")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,9 @@ def test_one_bad_speaker_does_not_make_a_difference():
 
 
 def test_seeds_are_paired_and_many_speakers_are_swapped_at_random():
-    found = compare(answered(0.7, speakers=20, seeds=(1, 2)), answered(0.7, 20, seeds=(1, 2), draw=5))
+    found = compare(
+        answered(0.7, speakers=20, seeds=(1, 2)), answered(0.7, 20, seeds=(1, 2), draw=5)
+    )
     assert not found.exact
     assert found.swaps == SWAPS
     assert [one.seed for one in found.disagreements] == [1, 2]

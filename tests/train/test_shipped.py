@@ -1,33 +1,93 @@
-"""The weights that lie in the repository: they open, and say what they have heard."""
+"""The weights that ship beside the package: they open, and say what the bundle says."""
 
 from __future__ import annotations
 
-import torch
+import json
 
-from phonemo.model.backbone import Backbone
+import numpy as np
+import pytest
+from transformers import AutoModelForAudioClassification
+from typer.testing import CliRunner
+
+import phonemo.model
+from phonemo.cli import app
 from phonemo.model.build import load_backbone
+from phonemo.runtime.bundle import open_bundle, packaged
+from phonemo.runtime.engine import Recognizer
+from phonemo.train.folder import load_trained
 from phonemo.train.lineage import lineage_of
-from phonemo.train.seal import check_seal
+from phonemo.train.predictor import Predictor
 from tests.laws import REPOSITORY
+from tests.train.tiny_run import make_corpus
 
-BACKBONE = REPOSITORY / "models" / "phonemo-small-backbone"
+assert phonemo.model  # registers the kinds of network
+
+MODELS = REPOSITORY / "models"
+SMALL = MODELS / "phonemo-small"
+BACKBONE = MODELS / "phonemo-small-backbone"
+CORPORA = {"emodb", "ravdess", "nemo"}
 
 
-def test_the_backbone_is_whole_and_hears():
-    check_seal(BACKBONE)
-    backbone = Backbone(*load_backbone(str(BACKBONE))).eval()
-    assert backbone.normalise
-    assert (backbone.depth, backbone.semantic_features, backbone.grid.hop_samples) == (4, 512, 320)
-    noise = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(1))
-    samples = torch.tensor([16_000, 16_000])
-    with torch.no_grad():
-        projected = backbone.project(backbone.convolve(noise, samples))
-        mask = torch.ones(projected.shape[:2], dtype=torch.bool)
-        states = backbone.run(backbone.embed(projected, mask), mask, 0, range(5))
-    assert all(state.isfinite().all() for state in states.values())
+def test_weights_and_bundle_say_the_same():
+    trained = load_trained(SMALL)
+    card = open_bundle(packaged()).card
+    assert trained.labels.names == card.labels
+    assert trained.inventory is not None
+    assert card.inventory is not None
+    assert trained.inventory.to_json() == card.inventory.model_dump(mode="json") | {
+        "symbols": list(card.inventory.symbols)
+    }
+    draw = np.random.default_rng(4)
+    torch_side, onnx_side = Predictor.load(SMALL), Recognizer.load()
+    for _ in range(3):
+        clip = draw.normal(0, 0.05, 32_000).astype(np.float32)
+        one, other = (side.predict(clip, rate=16_000) for side in (torch_side, onnx_side))
+        assert one.scores == pytest.approx(other.scores, abs=0.15)
+
+
+def test_it_says_what_it_has_heard():
+    past = lineage_of(SMALL)
+    assert past.heard >= CORPORA | {"speechocean762"}
+    assert {name: len(past.taught[name].speakers) for name in sorted(CORPORA)} == {
+        "emodb": 10,
+        "nemo": 9,
+        "ravdess": 24,
+    }
 
 
 def test_the_backbone_has_heard_none_of_the_corpora_with_emotions():
+    network, normalise = load_backbone(str(BACKBONE))
+    assert normalise
+    assert len(network.encoder.layers) == 4
     past = lineage_of(BACKBONE)
     assert past.heard == {"csv", "speechocean762"}
     assert not past.taught
+
+
+def test_transformers_opens_it():
+    model = AutoModelForAudioClassification.from_pretrained(SMALL)
+    assert model.config.id2label[0] == "anger"
+    assert model.num_parameters() < 20e6
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        (),
+        ("train.strategy=top_k", "train.epochs=1", "model.head=hidden", "model.statistics=[]"),
+    ],
+)
+def test_it_is_a_start_for_a_corpus_of_ones_own(tmp_path, sets, monkeypatch):
+    manifest = make_corpus(tmp_path / "mine")
+    monkeypatch.chdir(REPOSITORY)
+    command = ["train", "configs/finetune.yaml", "--quiet", "-o", str(tmp_path / "run")]
+    own = (f"manifest={manifest}", "labels.names=[anger, neutral, sadness]", "protocol.folds=3")
+    for one in (*own, *sets):
+        command += ["--set", one]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, (done.output, done.exception)
+    results = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    if not sets:  # beeps of three pitches: a fitted head tells them apart
+        assert results["results"]["ua"]["mean"] > 0.9
+    past = lineage_of(tmp_path / "run" / "seed-1" / "speakers-1" / "model")
+    assert past.heard >= CORPORA | {"beeps"}
