@@ -55,6 +55,10 @@ Override = Annotated[
         "--set", metavar="KEY=VALUE", help="Override a key, as train.epochs=5; repeatable."
     ),
 ]
+Apart = Annotated[str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")]
+ProtocolName = Annotated[str, typer.Option(help="As for inspect.")]
+Folds = Annotated[int | None, typer.Option(help="Group the units into so many folds.")]
+FoldFolder = Annotated[str | None, typer.Option(help="Folder of published fold files.")]
 Names = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),
@@ -231,12 +235,10 @@ def probe(
         str, typer.Argument(help="A backbone, a model, or a Whisper in CTranslate2.")
     ],
     manifest: Annotated[Path, typer.Argument(help="A manifest with emotions.")],
-    labels: Annotated[
-        str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="As for inspect.")] = "speaker",
-    folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
-    folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
+    labels: Apart = None,
+    protocol: ProtocolName = "speaker",
+    folds: Folds = None,
+    folder: FoldFolder = None,
     quiet: Quiet = False,
 ) -> None:
     """Score every frozen layer with a linear classifier."""
@@ -255,12 +257,10 @@ def probe(
 @app.command()
 def script(
     manifest: Annotated[Path, typer.Argument(help="A manifest with emotions and transcripts.")],
-    labels: Annotated[
-        str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="As for inspect.")] = "speaker",
-    folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
-    folder: Annotated[str | None, typer.Option(help="Folder of published fold files.")] = None,
+    labels: Apart = None,
+    protocol: ProtocolName = "speaker",
+    folds: Folds = None,
+    folder: FoldFolder = None,
 ) -> None:
     """Score the words alone: what the script gives away."""
     settings = _protocol(name=protocol, folds=folds, folder=folder)
