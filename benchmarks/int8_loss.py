@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from phonemo.audio import load_waveform
 from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, read_manifest
+from phonemo.labels import LabelSet
 from phonemo.metrics import bootstrap_interval, score_emotions
 from phonemo.runtime.engine import Recognizer
 from phonemo.train.export import export
@@ -30,18 +32,22 @@ def main(run: Path) -> int:
     if not (run / "protocol.json").is_file():
         print(f"{run}: no run; train it first (docs/training.md)")
         return 0
-    manifest = read_manifest(load_config(run / "config.yaml").manifest)
+    config = load_config(run / "config.yaml")
+    manifest = read_manifest(config.manifest)
+    labels = LabelSet(config.labels.names, config.labels.merge)
     folds = json.loads((run / "protocol.json").read_text(encoding="utf-8"))["folds"]
     rows = []
     for fold in folds:
         for model in sorted(run.glob(f"seed-*/{fold['name']}/model")):
-            rows += hear(model, manifest, fold["test"])
+            rows += hear(model, manifest, fold["test"], labels)
             print(f"{model.parent}: {len(rows)} answers so far", file=sys.stderr)
     tell(rows)
     return 0
 
 
-def hear(model: Path, manifest: Manifest, test: list[str]) -> list[tuple[str, str, str, str]]:
+def hear(
+    model: Path, manifest: Manifest, test: list[str], labels: LabelSet
+) -> list[tuple[str, str, str, str]]:
     """(speaker, truth, fp32's answer, int8's answer) of every test utterance."""
     wanted = set(test)
     utterances = [one for one in manifest.utterances if one.id in wanted]
@@ -52,9 +58,9 @@ def hear(model: Path, manifest: Manifest, test: list[str]) -> list[tuple[str, st
             engines.append(Recognizer.load(Path(folder) / precision))
         found = []
         for one in utterances:
-            path = manifest.audio_path(one)
-            heard = [engine.predict(path).label for engine in engines]
-            found.append((one.speaker or one.id, one.emotion or "", *heard))
+            audio = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
+            heard = [engine.predict_waveform(audio).label for engine in engines]
+            found.append((one.speaker or one.id, labels.merged(one.emotion or ""), *heard))
     return found
 
 

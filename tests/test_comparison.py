@@ -112,6 +112,15 @@ def test_one_speaker_has_no_interval():
     assert (one.low, one.high, one.p) == (None, None, None)
 
 
+def test_without_speakers_utterances_stand_for_themselves_and_it_is_said(tmp_path):
+    first = write_run(tmp_path / "one", rows(0.5, speakers=2, speaker=None))
+    second = write_run(tmp_path / "two", rows(0.9, speakers=2, draw=1, speaker=None))
+    done = CliRunner().invoke(app, ["compare", first, second])
+    assert done.exit_code == 0, done.output
+    assert "30 utterances, 30 clusters (utterance)" in done.stdout
+    assert "too sure" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("only_first", "only_second", "p"),
     [(0, 0, 1), (5, 0, 2 / 32), (3, 3, 1), (8, 1, 2 * 10 / 512), (1000, 900, None)],
@@ -166,6 +175,8 @@ def test_the_command_shows_everything_and_writes_json(tmp_path):
     assert done.exit_code == 0, done.output
     assert "A  one: a system" in done.stdout
     assert "all 64 ways" in done.stdout
+    assert "6 clusters (speaker)" in done.stdout
+    assert "too sure" not in done.stdout
     assert "speaker-5" in done.stdout
     assert "UA: B is higher by" in done.stdout.splitlines()[-1]
     data = json.loads(output.read_text(encoding="utf-8"))

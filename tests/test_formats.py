@@ -134,6 +134,25 @@ def test_a_folder_stands_for_all_recordings_in_it_and_keeps_its_shape(clips):
     assert len(rows) == 5, "a head, three of the folder and the one that is named"
 
 
+def test_files_that_are_there_are_kept_unless_they_may_go(clips):
+    into = clips / "grids"
+    into.mkdir()
+    (into / "one.TextGrid").write_text("made by hand", encoding="utf-8")
+    words = (clips / "one.wav", "--format", "textgrid", "--output-dir", into)
+    assert "one.TextGrid is there already" in str(predict(*words).exception)
+    assert (into / "one.TextGrid").read_text(encoding="utf-8") == "made by hand"
+    assert predict(*words, "--overwrite").exit_code == 0
+    assert "ooTextFile" in (into / "one.TextGrid").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [".", ""])
+def test_a_name_without_a_last_part_is_one_line(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    done = predict(name, "--format", "textgrid", "--output-dir", "o")
+    assert done.exit_code == 1
+    assert done.stderr.count("phonemo: ") == 2, "why, and how many failed"
+
+
 def test_a_folder_without_recordings_is_an_error(tmp_path):
     done = predict(tmp_path, "--format", "jsonl")
     assert done.exit_code == 1

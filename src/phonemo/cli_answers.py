@@ -51,7 +51,7 @@ def writer_of(
 
 
 def targets_of(
-    named: Sequence[tuple[str, PurePath]], wanted: Format, folder: Path | None
+    named: Sequence[tuple[str, PurePath]], wanted: Format, folder: Path | None, overwrite: bool
 ) -> dict[str, Path]:
     """Where each recording's file goes; empty where the answers go to standard output.
 
@@ -59,10 +59,11 @@ def targets_of(
         named: the recordings, with their paths below what was named.
         wanted: the format.
         folder: where the files go; what came from a folder keeps its place in it.
+        overwrite: whether files that are there already may be replaced.
 
     Raises:
         UsageError: several recordings and no folder, a folder for a format that has lines, or
-            two recordings of one name, of which one file would be lost.
+            two recordings of one name or a file of that name, which would be lost.
     """
     if wanted not in formats.BY_FILE:
         if folder is not None:
@@ -82,6 +83,8 @@ def targets_of(
         other = taken.setdefault(str(target).casefold(), name)
         if other != name:
             raise UsageError(f"{other} and {name} would both be written to {target}")
+        if target.exists() and not overwrite:
+            raise UsageError(f"{target} is there already; another --output-dir, or --overwrite")
         targets[name] = target
     return targets
 

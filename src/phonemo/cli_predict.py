@@ -54,6 +54,9 @@ def predict(
     output_dir: Annotated[
         Path | None, typer.Option(help="Folder for the files of textgrid and audacity.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in that folder.")
+    ] = False,
     phonemes: Annotated[
         bool, typer.Option("--phonemes", help="In jsonl: the times of the phonemes, too.")
     ] = False,
@@ -73,7 +76,7 @@ def predict(
     names = names_of(labels)
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
     named = recordings(files)
-    targets = targets_of(named, wanted, output_dir)
+    targets = targets_of(named, wanted, output_dir, overwrite)
     opened = open_model(model)
     known = LabelSet(tuple(opened.labels))
     if names:

@@ -65,12 +65,14 @@ def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iter
     yield f"{first.corpus}, {protocol_text(first)}, seeds {' '.join(map(str, first.seeds))}"
     if first.leaky:
         yield "LEAKY: train and test share speakers; not a speaker-independent comparison"
-    yield f"{found.utterances} utterances, {found.clusters} speakers"
+    yield f"{found.utterances} utterances, {found.clusters} clusters ({found.unit})"
+    if found.unit != "speaker":
+        yield "speakers are not all known: utterances stand for themselves, so this is too sure"
     yield f"{'':<13}{'A %':>7}{'B %':>7}{'B - A':>8}   95 % interval       p"
     for name, one in found.scores.items():
         yield f"{_NAMES[name]:<13}{_score_line(one)}"
     ways = f"all {found.swaps} ways" if found.exact else f"{found.swaps} random ways"
-    yield f"interval: bootstrap over speakers; p: {ways} of swapping speakers between A and B"
+    yield f"interval: bootstrap over clusters; p: {ways} of swapping them between A and B"
     yield from _mcnemar_lines(found)
     yield from _fold_lines(found)
     yield verdict(found)
@@ -147,4 +149,6 @@ def _fold_lines(found: Comparison) -> Iterator[str]:
 
 
 def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+    if value >= 0.001:
+        return f"{value:.3f}"
+    return f"{value:.0e}" if value > 0 else "<1e-300"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from phonemo.errors import ResultError
 from phonemo.metrics import Counts, unweighted_accuracy
-from phonemo.tested import STATISTICS, Tested, clusters_of, fold_of
+from phonemo.tested import STATISTICS, Tested, clusters_of, fold_of, unit_of
 
 SAMPLES = 1000
 """Bootstrap resamples behind each interval."""
@@ -79,6 +79,8 @@ class Comparison:
     folds: tuple[FoldPair, ...]
     utterances: int
     clusters: int
+    unit: str
+    """What is drawn and swapped: "speaker", or "utterance" where no speaker is known, or both."""
     swaps: int
     exact: bool
     """Whether all ways of swapping were tried."""
@@ -110,6 +112,7 @@ def compare(first: Tested, second: Tested) -> Comparison:
         folds=tuple(_fold_pairs(first, second)),
         utterances=len({row["id"] for row in first.rows}),
         clusters=count,
+        unit=unit_of(clusters),
         swaps=len(signs),
         exact=exact,
     )
@@ -154,7 +157,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
         only_second: those that only the second did.
     """
     total, fewer = only_first + only_second, min(only_first, only_second)
-    ways = sum(math.comb(total, count) for count in range(fewer + 1))
+    ways = term = 1  # binomial coefficients, one from the other
+    for count in range(fewer):
+        term = term * (total - count) // (count + 1)
+        ways += term
     return min(1.0, 2 * ways / (1 << total))
 
 

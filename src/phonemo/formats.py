@@ -120,5 +120,5 @@ def _csv_line(cells: Iterable[str]) -> str:
 #: Formats of which each recording gets a file of its own: name -> suffix and writer.
 BY_FILE: dict[str, tuple[str, Callable[[str, Prediction], str]]] = {
     "textgrid": (".TextGrid", textgrid),
-    "audacity": (".txt", audacity),
+    "audacity": (".labels.txt", audacity),
 }

@@ -9,6 +9,9 @@ from pathlib import Path, PurePath
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".aiff", ".aif")
 """What counts as a recording in a folder, in any case of letters; a named file may be any."""
 
+#: What an answer is called where the name has no last part, as "." has none.
+_NAMELESS = "recording"
+
 
 def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
     """Every recording with its path below what was named.
@@ -26,7 +29,7 @@ def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
     found: list[tuple[str, PurePath]] = []
     for name in names:
         inside = list(_inside(name)) if os.path.isdir(name) else []
-        found += inside or [(name, PurePath(PurePath(name).name))]
+        found += inside or [(name, PurePath(PurePath(name).name or _NAMELESS))]
     return found
 
 

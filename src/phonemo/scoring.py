@@ -28,7 +28,15 @@ from phonemo.results import (
     Results,
     Score,
 )
-from phonemo.tested import STATISTICS, Tested, clusters_of, fold_of, natural_order, read_tested
+from phonemo.tested import (
+    STATISTICS,
+    Tested,
+    clusters_of,
+    fold_of,
+    natural_order,
+    read_tested,
+    unit_of,
+)
 
 SAMPLES = 1000
 """Bootstrap resamples behind each interval."""
@@ -104,10 +112,9 @@ def _interval(
 
 
 def _interval_note(tested: Tested) -> IntervalNote:
-    clusters = set(clusters_of(tested))
-    units = sorted({name.split(" ", 1)[0] for name in clusters})
+    clusters = clusters_of(tested)
     return IntervalNote(
-        level=LEVEL, samples=SAMPLES, unit=" or ".join(units), clusters=len(clusters)
+        level=LEVEL, samples=SAMPLES, unit=unit_of(clusters), clusters=len(set(clusters))
     )
 
 

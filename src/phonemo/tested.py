@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,3 +121,8 @@ def clusters_of(tested: Tested) -> list[str]:
         f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"
         for row in tested.rows
     ]
+
+
+def unit_of(clusters: Iterable[str]) -> str:
+    """What the clusters are: "speaker", "utterance", or both with "or" between."""
+    return " or ".join(sorted({name.split(" ", 1)[0] for name in clusters}))

@@ -76,6 +76,23 @@ def test_emotions_can_be_chosen_and_one_is_too_few(tmp_path):
         script_control(path, SPEAKER, ["anger"])
 
 
+def test_a_name_that_no_utterance_has_is_told(tmp_path):
+    path = write(tmp_path, lambda emotion, take: emotion)
+    with pytest.raises(LabelError, match="no utterance is 'sad'; found: anger, neutral, sadness"):
+        script_control(path, SPEAKER, ["anger", "neutral", "sad"])
+
+
+def test_a_training_part_of_one_emotion_is_told(tmp_path):
+    rows = [
+        Utterance(id=name, file="x.wav", speaker=name, emotion=emotion, transcript="words")
+        for name, emotion in (("a", "anger"), ("b", "anger"), ("c", "neutral"))
+    ]
+    path = tmp_path / "manifest.jsonl"
+    write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
+    with pytest.raises(LabelError, match="has one emotion"):
+        script_control(path, SPEAKER)
+
+
 def test_speakers_are_kept_apart(tmp_path, monkeypatch):
     path = write(tmp_path, lambda emotion, take: emotion, session="one")
     monkeypatch.setattr("phonemo.train.folded.make_split", leaking)

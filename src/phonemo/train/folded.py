@@ -32,6 +32,16 @@ class Task:
     split: Split
 
 
+def chosen(manifest: Manifest, names: Sequence[str]) -> list[Utterance]:
+    """The utterances that have an emotion, or one of these; LabelError for one that none has."""
+    known = {one.emotion for one in manifest.utterances if one.emotion}
+    strays = [name for name in names if name not in known]
+    if strays:
+        found = ", ".join(sorted(known)) or "none"
+        raise LabelError(f"{manifest.path}: no utterance is {strays[0]!r}; found: {found}")
+    return [one for one in manifest.utterances if one.emotion in (names or known)]
+
+
 def make_task(
     manifest: Manifest, utterances: Sequence[Utterance], protocol: ProtocolConfig
 ) -> Task:
@@ -59,12 +69,20 @@ def answers(task: Task, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np
     """Truth and answers of every tested utterance, folds pooled.
 
     Nothing is selected, so each fold's validation part is learnt from too.
+
+    Raises:
+        LabelError: a training part has a single emotion.
     """
     places = {one.id: number for number, one in enumerate(task.utterances)}
     given = np.full(len(task.truth), -1)
     for fold in task.split.folds:
         learn = [places[one] for one in (*fold.train, *fold.validation)]
         test = [places[one] for one in fold.test]
+        if len(set(task.truth[learn].tolist())) < 2:
+            raise LabelError(
+                f"fold {fold.name}: all it could learn from has one emotion; more data, or another "
+                "protocol, is wanted"
+            )
         given[test] = learner(learn, test)
     tested = given >= 0
     return task.truth[tested], given[tested]

@@ -21,6 +21,8 @@ from phonemo.errors import CheckpointError, LeakageError
 
 HEARD = "heard.json"
 PROVENANCE = "provenance.json"
+#: The corpus of every table of somebody's own: the name alone says nothing of what was heard.
+_TABLE = "csv"
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def inherited(
         f"the network that this one starts from has learnt from other speakers of {name}"
         if name in past.taught
         else f"the network that this one starts from has heard {name} without labels"
-        for name in sorted(past.heard & set(corpus.split("+")))
+        for name in sorted((past.heard & set(corpus.split("+"))) - {_TABLE})
     )
 
 

@@ -22,7 +22,7 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import load_backbone
-from phonemo.train.folded import Rows, Task, answers, make_task
+from phonemo.train.folded import Rows, Task, answers, chosen, make_task
 from phonemo.train.logistic import fitted
 from phonemo.train.pretrain.ctranslate2 import has_model
 from phonemo.train.pretrain.distil import at_level
@@ -67,17 +67,11 @@ def probe(
         PhonemoError: of any kind, in one line.
     """
     manifest = read_manifest(manifest_path)
-    chosen = _chosen(manifest, names)
-    task = make_task(manifest, chosen, protocol)
+    rows = chosen(manifest, names)
+    task = make_task(manifest, rows, protocol)
     states = _states_of(network)
-    features = _features(states, manifest, chosen, progress)  # (utterance, layer, feature)
+    features = _features(states, manifest, rows, progress)  # (utterance, layer, feature)
     return [_score(layer, features[:, layer], task) for layer in range(features.shape[1])]
-
-
-def _chosen(manifest: Manifest, names: Sequence[str]) -> list[Utterance]:
-    return [
-        one for one in manifest.utterances if one.emotion and (one.emotion in names or not names)
-    ]
 
 
 def _states_of(network: str) -> States:

@@ -19,7 +19,7 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.corpora.transcripts import sentence
 from phonemo.errors import CorpusError
-from phonemo.train.folded import Rows, answers, make_task
+from phonemo.train.folded import Rows, answers, chosen, make_task
 
 #: Words and pairs of words.
 _NGRAMS = (1, 2)
@@ -58,9 +58,7 @@ def script_control(
         PhonemoError: of the data or the protocol, in one line.
     """
     manifest = read_manifest(manifest_path)
-    wanted = [
-        one for one in manifest.utterances if one.emotion and (one.emotion in names or not names)
-    ]
+    wanted = chosen(manifest, names)
     spoken = [one for one in wanted if sentence(one.transcript or "")]
     if wanted and not spoken:
         raise CorpusError(
