@@ -10,20 +10,17 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import ResultError
-from phonemo.metrics import Counts, unweighted_accuracy
+from phonemo.metrics import Counts, bootstrap_interval, unweighted_accuracy
+from phonemo.scoring import LEVEL, SAMPLES
 from phonemo.tested import STATISTICS, Tested, clusters_of, fold_of, unit_of
 
-SAMPLES = 1000
-"""Bootstrap resamples behind each interval."""
 SWAPS = 10_000
 """Most ways of swapping speakers that are tried; all of them where there are fewer."""
-LEVEL = 0.95
 _Signs = npt.NDArray[np.bool_]
 #: Two differences this near are equal: sums of floats in another order.
 _EQUAL = 1e-12
@@ -103,7 +100,7 @@ def compare(first: Tested, second: Tested) -> Comparison:
     count = len(set(clusters))
     signs, exact = _swaps(count)
     scores = {
-        name: _difference(tables[0], tables[1], statistic, signs)
+        name: _difference(first, second, statistic, tables, signs)
         for name, statistic in STATISTICS.items()
     }
     return Comparison(
@@ -174,39 +171,46 @@ def _by_cluster(run: Tested, clusters: Sequence[str]) -> Counts:
 
 
 def _difference(
-    first: Counts, second: Counts, statistic: Callable[[Counts], float], signs: _Signs
+    first: Tested,
+    second: Tested,
+    statistic: Callable[[Counts], float],
+    tables: Sequence[Counts],
+    signs: _Signs,
 ) -> Difference:
+    def apart(rows: Counts) -> float:
+        return second.mean(statistic, rows) - first.mean(statistic, rows)
+
+    everything = np.arange(len(first.rows))
+    ours, theirs = (run.mean(statistic, everything) for run in (first, second))
+    if signs.shape[1] < 2:
+        return Difference(ours, theirs, None, None, None)
+    interval = bootstrap_interval(clusters_of(first), apart, samples=SAMPLES, level=LEVEL)
+    p = _swapped_share(statistic, tables, signs, abs(theirs - ours))
+    return Difference(ours, theirs, interval.low, interval.high, p)
+
+
+def _swapped_share(
+    statistic: Callable[[Counts], float], tables: Sequence[Counts], signs: _Signs, found: float
+) -> float:
+    """The share of the swaps that lie at least as far apart as what was found."""
+    ours, theirs = tables
+    mixed = _summed(~signs, ours) + _summed(signs, theirs)
+    rest = _summed(signs, ours) + _summed(~signs, theirs)
+
     def score(table: Counts) -> float:
         return float(np.mean([statistic(one) for one in table if one.any()]))
 
-    def apart(ours: Counts, theirs: Counts) -> npt.NDArray[np.float64]:
-        pairs = zip(ours, theirs, strict=True)
-        return np.array([score(other) - score(one) for one, other in pairs])
-
-    ours, theirs = score(first.sum(axis=0)), score(second.sum(axis=0))
-    if len(first) < 2:
-        return Difference(ours, theirs, None, None, None)
-    draws = _draws(len(first))
-    spread = apart(_summed(draws, first), _summed(draws, second))
-    low, high = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    swapped = apart(
-        _summed(~signs, first) + _summed(signs, second),
-        _summed(signs, first) + _summed(~signs, second),
-    )
-    p = float(np.mean(np.abs(swapped) >= abs(theirs - ours) - _EQUAL))
-    return Difference(ours, theirs, float(low), float(high), p)
+    far = [
+        abs(score(other) - score(one)) >= found - _EQUAL
+        for one, other in zip(mixed, rest, strict=True)
+    ]
+    return float(np.mean(far))
 
 
-def _summed(weights: npt.NDArray[Any], tables: Counts) -> Counts:
-    """Weights (draw, cluster) and counts (cluster, ...) to counts (draw, ...)."""
+def _summed(weights: _Signs, tables: Counts) -> Counts:
+    """Which clusters count (swap, cluster), and their counts (cluster, ...), to (swap, ...)."""
     total = np.tensordot(weights.astype(np.float64), tables.astype(np.float64), axes=1)
     return np.rint(total).astype(np.int64)
-
-
-def _draws(clusters: int) -> Counts:
-    """How often each speaker is drawn in each bootstrap resample: (draw, cluster)."""
-    shares = np.full(clusters, 1 / clusters)
-    return np.random.default_rng(0).multinomial(clusters, shares, SAMPLES)
 
 
 def _swaps(clusters: int) -> tuple[_Signs, bool]:
