@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel
 
-import phonemo.model.sinusoids  # noqa: F401  (makes its kind known to transformers)
+import phonemo.model.logmel
+import phonemo.model.sinusoids  # noqa: F401  (they make their kinds known to transformers)
 
 _SHAPE = {
     "hidden_size": 16,
@@ -37,6 +38,7 @@ KINDS: dict[str, tuple[str, dict[str, object]]] = {
     "hubert-batch-norm": ("hubert", _GROUP | {"conv_pos_batch_norm": True}),
     "wavlm-layer": ("wavlm", _LAYER),
     "wavlm-group": ("wavlm", _GROUP),
+    "log-mel": ("log-mel", {"mels": 4, "channels": 4, "conv_dim": [4, 4, 4]}),
     "data2vec-audio": ("data2vec-audio", {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 7}),
 }
 
@@ -45,7 +47,7 @@ def make_network(kind: str) -> torch.nn.Module:
     """A bare random encoder of this kind, in evaluation mode, with lively weights."""
     model_type, settings = KINDS[kind]
     torch.manual_seed(7)
-    network = AutoModel.from_config(AutoConfig.for_model(model_type, **_SHAPE, **settings))
+    network = AutoModel.from_config(AutoConfig.for_model(model_type, **(_SHAPE | settings)))
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)

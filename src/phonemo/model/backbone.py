@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from phonemo.frames import FrameGrid
 from phonemo.model.lengths import fewest_samples, frames_of, mask_of
+from phonemo.model.logmel import NAME
 from phonemo.model.sinusoids import SinusoidalPositions
 
 #: model_type of transformers -> whether its layers take and return a position bias.
@@ -25,6 +26,7 @@ BACKBONES: dict[str, bool] = {
     "hubert": False,
     "wavlm": True,
     "data2vec-audio": False,
+    NAME: False,
 }
 
 

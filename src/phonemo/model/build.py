@@ -19,6 +19,7 @@ from phonemo.config import ModelConfig
 from phonemo.errors import ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import BACKBONES
+from phonemo.model.logmel import NAME, LogMelConfig, LogMelModel
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,10 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
         name: a folder, or a hub id with an optional @revision.
         layers: use only so many Transformer layers from the bottom.
     """
+    if name == NAME:
+        shape = LogMelConfig()
+        shape.num_hidden_layers = layers or shape.num_hidden_layers
+        return LogMelModel(shape), True
     folder = Path(name)
     path, _, revision = (name, "", "") if folder.exists() else name.partition("@")
     where = {"revision": revision} if revision else {}
