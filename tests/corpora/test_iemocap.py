@@ -60,6 +60,7 @@ def test_an_utterance_is_all_that_the_release_says_of_it(reading: Reading) -> No
         dialog="Ses01F_impro01",
         language="en",
         transcript="A cat and a dog.",
+        style="improvised",
         emotion="anger",
         phonemes=Phonemes(
             alphabet="arpabet",

@@ -2,8 +2,8 @@
 
 Columns, in any order: ``file`` (needed; relative to the table), ``emotion`` and ``transcript``
 (at least one of them), ``id``, ``speaker``, ``gender`` (f or m), ``session``, ``dialog``,
-``language`` (ISO 639-1), ``start`` and ``end`` (seconds). An empty cell means unknown. Emotion
-names are the user's own.
+``language`` (ISO 639-1), ``style`` (scripted or improvised), ``start`` and ``end`` (seconds). An
+empty cell means unknown. Emotion names are the user's own.
 """
 
 from __future__ import annotations
@@ -40,12 +40,17 @@ COLUMNS = (
     "dialog",
     "language",
     "transcript",
+    "style",
     "start",
     "end",
 )
 
 _SUFFIXES = (".csv", ".tsv")
 _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "female": "f", "m": "m", "male": "m"}
+_STYLES: dict[str, Literal["scripted", "improvised"]] = {
+    "scripted": "scripted",
+    "improvised": "improvised",
+}
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
@@ -148,6 +153,7 @@ def _utterance(row: Mapping[str, str], where: str) -> Utterance:
         dialog=row.get("dialog") or None,
         language=_language(row, where),
         transcript=row.get("transcript") or None,
+        style=_style(row, where),
         emotion=row.get("emotion") or None,
     )
 
@@ -177,6 +183,15 @@ def _gender(row: Mapping[str, str], where: str) -> Literal["f", "m"] | None:
     if text and text not in _GENDERS:
         raise CorpusError(f"{where}: gender {text!r}; f, m or an empty cell is wanted")
     return _GENDERS.get(text)
+
+
+def _style(row: Mapping[str, str], where: str) -> Literal["scripted", "improvised"] | None:
+    text = row.get("style", "").lower()
+    if text and text not in _STYLES:
+        raise CorpusError(
+            f"{where}: style {text!r}; scripted, improvised or an empty cell is wanted"
+        )
+    return _STYLES.get(text)
 
 
 def _language(row: Mapping[str, str], where: str) -> str | None:

@@ -149,6 +149,7 @@ def _utterance(
         dialog=name.dialog,
         language="en",
         transcript=clean_text(text).text if text is not None else None,
+        style=name.style,
         emotion=evaluation.emotion if evaluation is not None else None,
         phonemes=phonemes,
     )

@@ -59,6 +59,11 @@ class UtteranceName:
     """Such as "Ses01M": who is heard, which is not the actor whom the dialog is named for."""
     gender: Literal["f", "m"]
 
+    @property
+    def style(self) -> Literal["scripted", "improvised"]:
+        """Whether the dialog was played from a text."""
+        return "scripted" if "_script" in self.dialog else "improvised"
+
 
 @dataclass(frozen=True)
 class Rating:
