@@ -120,6 +120,33 @@ def plot_reliability(
     _save(figure, path)
 
 
+def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> None:
+    """Draw "selective" of the results: the share of wrong answers if only the surest are given.
+
+    Raises:
+        ResultError: an empty curve.
+        MissingExtraError: matplotlib is not installed.
+    """
+    curve = selective["curve"]
+    if not curve:
+        raise ResultError("the risk-coverage curve has no point; there is nothing to draw")
+    figure = _figure(5.6, 4.6)
+    axes = figure.add_subplot()
+    covered, risks = ([100 * one[key] for one in curve] for key in ("coverage", "risk"))
+    label = f"surest answers first (area {100 * selective['area']:.1f} %)"
+    axes.plot(covered, risks, "o-", color=BLUE, ms=4, label=label)
+    if selective.get("coverage") is not None and selective.get("risk") is not None:
+        place = (100 * selective["coverage"], 100 * selective["risk"])
+        axes.plot(
+            *place, "D", color=VERMILION, mec="black", ms=8, label="the models' own thresholds"
+        )
+    axes.set(xlabel="answers given, %", ylabel="wrong among them, %", title=title)
+    axes.set(xlim=(0, 102), ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9, loc="upper left")
+    _save(figure, path)
+
+
 def _figure(
     width_inches: float,
     height_inches: float,

@@ -9,6 +9,9 @@ from typing import Any
 from phonemo.errors import LabelError
 from phonemo.labels import LabelSet
 
+#: The warning of an answer that is better not relied upon.
+UNSURE = "unsure"
+
 
 @dataclass(frozen=True)
 class PhonemeSpan:
@@ -41,8 +44,9 @@ class Prediction:
         scores: probability of every emotion; they sum to one.
         seconds: length of the recording.
         spans: the phonemes that were heard, in time; None for a network without a phoneme head.
-        warnings: short names: those of phonemo.audio.WARNINGS, and "windowed" where the
-            recording was longer than the model hears at once.
+        warnings: short names: those of phonemo.audio.WARNINGS, "windowed" where the recording was
+            longer than the model hears at once, and "unsure" where the highest score is below
+            the model's threshold.
     """
 
     label: str
@@ -55,6 +59,12 @@ class Prediction:
     def phonemes(self) -> tuple[str, ...] | None:
         """The symbols of the spans."""
         return None if self.spans is None else tuple(one.symbol for one in self.spans)
+
+    def doubted(self, threshold: float) -> Prediction:
+        """The same, with the warning "unsure" if its highest score is below the threshold."""
+        if max(self.scores.values()) >= threshold:
+            return self
+        return replace(self, warnings=(*self.warnings, UNSURE))
 
     def among(self, names: Iterable[str]) -> Prediction:
         """The same, choosing among some emotions only: their scores are scaled to sum to one.

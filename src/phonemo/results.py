@@ -81,12 +81,35 @@ class Bin(_Part):
 
 
 class CalibrationScore(_Part):
-    """Over the rows of all seeds."""
+    """Over the rows of all seeds, whose scores are calibrated where the model is."""
 
     ece: Share
     brier: Amount
     nll: Amount
     bins: tuple[Bin, ...]
+
+
+class RiskPoint(_Part):
+    """A point of the risk-coverage curve."""
+
+    coverage: Share
+    """Share of the rows that is answered, the surest first."""
+    risk: Share
+    """Share of wrong answers among those."""
+    threshold: Share
+    """The lowest score among those."""
+
+
+class SelectiveScore(_Part):
+    """What is gained by giving the surest answers only, over the rows of all seeds."""
+
+    area: Share
+    """Under the risk-coverage curve: the mean risk over all coverages."""
+    curve: tuple[RiskPoint, ...]
+    coverage: Share | None = None
+    """Share of answers that the models' own thresholds give; null where no model has one."""
+    risk: Share | None = None
+    """Share of wrong ones among those; null where none is given."""
 
 
 class PhonemeScore(_Part):
@@ -145,8 +168,14 @@ class Results(_Part):
     per_gender: dict[str, GroupScore]
     per_corpus: dict[str, GroupScore] | None = None
     """Left out where the rows are all of one corpus."""
+    per_style: dict[str, GroupScore] | None = None
+    """Scripted and improvised speech apart; left out where no row says which it is."""
     chance: Chance
     calibration: CalibrationScore
+    uncalibrated: CalibrationScore | None = None
+    """The same without temperature scaling; left out where no model has a temperature."""
+    selective: SelectiveScore | None = None
+    """Left out in results of earlier versions."""
     phonemes: PhonemeScore | None
     """Null without a phoneme head, or where no utterance has reference phonemes."""
     boundaries: BoundaryScore | None = None
@@ -199,6 +228,8 @@ class Metrics(BaseModel):
     """Short facts: name -> value."""
     phonemo: str
     """Version that measured it."""
+    seconds: Amount = 0.0
+    """Of training and testing, summed over cells; 0 where nobody took the time."""
     extra: dict[str, ExtraScore] = Field(default_factory=dict)
     """By extra corpus, where speakers of it were held out."""
     results: Results

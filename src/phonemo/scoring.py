@@ -18,7 +18,6 @@ from phonemo.labels import LabelSet
 from phonemo.metrics import Counts
 from phonemo.results import (
     BoundaryScore,
-    CalibrationScore,
     Chance,
     Confusion,
     FoldScore,
@@ -28,6 +27,7 @@ from phonemo.results import (
     Results,
     Score,
 )
+from phonemo.selective import calibration_of, selective_of, uncalibrated_of
 from phonemo.tested import (
     STATISTICS,
     Tested,
@@ -51,9 +51,10 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
     A row is ``{"id", "fold", "seed", "speaker", "gender", "truth", "label", "scores",
     "phonemes", "reference"}``: ``scores`` has a probability for each label, ``phonemes`` is what
     the phoneme head heard and ``reference`` what was said (null where there is none). A row may
-    have ``boundary_errors_ms``, of its aligned phonemes against hand-made times. The order of the
-    rows does not matter. Intervals are bootstrapped over the rows of all seeds, clustered
-    by speaker.
+    have ``boundary_errors_ms``, of its aligned phonemes against hand-made times, and that of a
+    calibrated model its ``temperature`` and ``unsure``, whether its answer is better not given. The
+    order of the rows does not matter. Intervals are bootstrapped over the rows of all seeds,
+    clustered by speaker.
 
     Raises:
         ResultError: no rows, a missing key, an utterance tested twice within a seed, scores that
@@ -72,15 +73,19 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
         confusion=_confusion(tested, labels),
         per_speaker=_groups(tested, "speaker"),
         per_gender=_groups(tested, "gender"),
-        per_corpus=_groups(tested, "corpus") if _has_corpora(tested) else None,
+        per_corpus=_groups(tested, "corpus") if _has(tested, "corpus") else None,
+        per_style=_groups(tested, "style") if _has(tested, "style") else None,
         chance=Chance(**asdict(metrics.chance_levels(tested.truth, tested.classes))),
-        calibration=_calibration(tested, labels),
+        calibration=calibration_of(tested, labels),
+        uncalibrated=uncalibrated_of(tested, labels),
+        selective=selective_of(tested, labels),
         phonemes=_phonemes(tested),
         boundaries=_boundaries(tested),
         interval=_interval_note(tested),
         seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
     )
-    without = {name for name in ("boundaries", "per_corpus") if getattr(results, name) is None}
+    optional = ("boundaries", "per_corpus", "per_style", "uncalibrated")
+    without = {name for name in optional if getattr(results, name) is None}
     return results.model_dump(mode="json", exclude=without)
 
 
@@ -158,14 +163,9 @@ def _groups(tested: Tested, key: str) -> dict[str, GroupScore]:
     return groups
 
 
-def _has_corpora(tested: Tested) -> bool:
-    """Rows of a merged manifest say their corpus."""
-    return any(row.get("corpus") is not None for row in tested.rows)
-
-
-def _calibration(tested: Tested, labels: LabelSet) -> CalibrationScore:
-    scores = [[row["scores"][name] for name in labels.names] for row in tested.rows]
-    return CalibrationScore.model_validate(asdict(metrics.calibration(scores, tested.truth)))
+def _has(tested: Tested, key: str) -> bool:
+    """Whether rows say this: of a merged manifest their corpus, of IEMOCAP their style."""
+    return any(row.get(key) is not None for row in tested.rows)
 
 
 def _phonemes(tested: Tested) -> PhonemeScore | None:

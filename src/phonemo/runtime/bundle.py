@@ -93,6 +93,10 @@ class BundleCard(_Part):
     """The longest stretch to hear at once."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """The emotion logits are divided by this before the softmax."""
+    abstain_below: _Share = 0.0
+    """An answer with a lower score carries the warning "unsure"; 0 warns of none."""
+    calibrated_on: Annotated[int, Field(ge=0)] = 0
+    """How many utterances temperature and threshold were fitted on; 0: they were not."""
     licence: str
     """Of the weights."""
     parity: Parity

@@ -28,6 +28,7 @@ class Recognizer(Listener):
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.card: BundleCard = bundle.card
         self.window_seconds = bundle.card.window_seconds
+        self.abstain_below = bundle.card.abstain_below
         try:
             self.graph = Graph(bundle.model, threads)
         except CheckpointError as error:

@@ -15,10 +15,12 @@ class Listener(ABC):
 
     Every clip is heard by itself, so its scores do not depend on what else is asked. A recording
     longer than the window (30 s) is cut into equal windows of at most that; its scores are the
-    windows' mean, and it carries the warning "windowed".
+    windows' mean, and it carries the warning "windowed". Where the highest score is below the
+    model's threshold, it carries the warning "unsure": the answer is better not relied upon.
     """
 
     window_seconds: float = WINDOW_SECONDS
+    abstain_below: float = 0.0
 
     @property
     @abstractmethod
@@ -48,7 +50,8 @@ class Listener(ABC):
     def predict_waveform(self, waveform: Waveform) -> Prediction:
         """The emotion of decoded audio."""
         windows = cut(waveform.samples, self.window_seconds)
-        return merge(waveform, self.labels, [self._hear(window) for window in windows])
+        answer = merge(waveform, self.labels, [self._hear(window) for window in windows])
+        return answer.doubted(self.abstain_below)
 
     @abstractmethod
     def _hear(self, samples: Samples) -> Heard:

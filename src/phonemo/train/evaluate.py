@@ -13,6 +13,7 @@ from torch import Tensor
 
 from phonemo import metrics
 from phonemo.boundaries import Times
+from phonemo.calibration import UNCALIBRATED, Calibrated, softmax
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.labels import LabelSet
@@ -122,6 +123,7 @@ def prediction_rows(
     inventory: PhonemeInventory | None,
     fold: str,
     seed: int,
+    calibrated: Calibrated = UNCALIBRATED,
 ) -> list[dict[str, Any]]:
     """Prediction rows as phonemo.scoring reads them, in the dataset's order.
 
@@ -132,8 +134,9 @@ def prediction_rows(
         inventory: decodes the phonemes.
         fold: written into every row.
         seed: written into every row.
+        calibrated: makes the scores; what it says is written into every row.
     """
-    probabilities = found.logits.double().softmax(dim=1).numpy()
+    probabilities = softmax(found.logits.numpy() / calibrated.temperature)
     chosen = _restricted(probabilities, dataset.targets.labels, labels)
     rows = []
     for index, one in enumerate(dataset.utterances):
@@ -145,14 +148,26 @@ def prediction_rows(
                 **_corpus(dataset, one),
                 "speaker": one.speaker,
                 "gender": one.gender,
+                **({} if one.style is None else {"style": one.style}),
                 "truth": labels.merged(one.emotion or ""),
                 "label": labels.names[int(chosen[index].argmax())],
                 "scores": _named(labels.names, chosen[index]),
+                **_sureness(calibrated, float(chosen[index].max())),
                 **_units(found, index, inventory),
                 **boundary_row(one, found.times[index] if found.times else None),
             }
         )
     return rows
+
+
+def _sureness(calibrated: Calibrated, confidence: float) -> dict[str, Any]:
+    """How the scores came about, and whether the answer is better not given."""
+    if not calibrated.utterances:
+        return {}
+    return {
+        "temperature": round(calibrated.temperature, 6),
+        "unsure": confidence < calibrated.abstain_below,
+    }
 
 
 def _corpus(dataset: SpeechDataset, one: Utterance) -> dict[str, str]:

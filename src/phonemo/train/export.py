@@ -195,4 +195,7 @@ def _says(trained: Trained) -> dict[str, Any]:
         "conv_kernel": list(backbone.network.config.conv_kernel),
         "conv_stride": list(backbone.network.config.conv_stride),
         "window_seconds": WINDOW_SECONDS,
+        "temperature": trained.model.config.temperature,
+        "abstain_below": trained.model.config.abstain_below,
+        "calibrated_on": trained.model.config.calibrated_on,
     }

@@ -5,11 +5,13 @@ Fitted on what a finished network makes of the training part; everything below s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from phonemo.calibration import UNCALIBRATED, Calibrated, Floats, calibrate
 from phonemo.model.heads import LinearHead
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
@@ -18,6 +20,10 @@ from phonemo.train.evaluate import outputs_of
 
 #: The solver ends long before.
 _MOST_STEPS = 5000
+#: Added to the logit of an emotion that is never answered.
+_NEVER = -30.0
+#: Parts that speakers are put into, to calibrate on those that a head has not learnt from.
+_PARTS = 5
 
 
 def fit_head(
@@ -25,7 +31,7 @@ def fit_head(
     training: SpeechDataset,
     inverse_penalty: float,
     batch_size: int,
-) -> None:
+) -> Calibrated:
     """Standardise what the emotion head reads and fit its weights, with an L2 penalty.
 
     Args:
@@ -33,24 +39,23 @@ def fit_head(
         training: what to learn from, unchanged by augmentation; without an emotion it is left out.
         inverse_penalty: C of scikit-learn's LogisticRegression.
         batch_size: utterances heard at once.
+
+    Returns:
+        How sure its answers are, from heads like it that had not learnt from the speaker.
     """
     assert isinstance(model.head, LinearHead)
-    layers: Any = model.head.layers
     found = outputs_of(model, training, batch_size, timed=False)
     assert found.vectors is not None
     known = found.labels != ABSENT
     vectors, labels = found.vectors[known].numpy(), found.labels[known].numpy()
-    scaler, classifier = fitted(vectors, labels, inverse_penalty)
-    standardise, _, linear = layers
-    with torch.no_grad():
-        standardise.centre.copy_(torch.from_numpy(scaler.mean_))
-        standardise.spread.copy_(torch.from_numpy(scaler.scale_))
-        # an emotion without an example keeps no weights and is never answered
-        linear.weight.zero_()
-        linear.bias.fill_(float(np.min(classifier.intercept_)) - 30.0)
-        rows = torch.from_numpy(classifier.classes_)
-        linear.weight[rows] = torch.from_numpy(_both(classifier.coef_)).float()
-        linear.bias[rows] = torch.from_numpy(_both(classifier.intercept_)).float()
+    _write(model.head, fitted(vectors, labels, inverse_penalty))
+    speakers = [
+        one.speaker or f"utterance {one.id}"
+        for one, has in zip(training.utterances, known.tolist(), strict=True)
+        if has
+    ]
+    emotions = len(training.targets.labels)
+    return _crosswise(vectors, labels, speakers, emotions, inverse_penalty)
 
 
 def fitted(vectors: Any, labels: Any, inverse_penalty: float) -> Any:
@@ -63,6 +68,47 @@ def fitted(vectors: Any, labels: Any, inverse_penalty: float) -> Any:
     classifier = LogisticRegression(C=inverse_penalty, max_iter=_MOST_STEPS)
     with threadpool_limits(1):  # products this small are slower on more
         return make_pipeline(StandardScaler(), classifier).fit(vectors, labels)
+
+
+def _write(head: LinearHead, pipeline: Any) -> None:
+    """The fitted weights into the head."""
+    scaler, classifier = pipeline
+    layers: Any = head.layers
+    standardise, _, linear = layers
+    with torch.no_grad():
+        standardise.centre.copy_(torch.from_numpy(scaler.mean_))
+        standardise.spread.copy_(torch.from_numpy(scaler.scale_))
+        # an emotion without an example keeps no weights and is never answered
+        linear.weight.zero_()
+        linear.bias.fill_(float(np.min(classifier.intercept_)) + _NEVER)
+        rows = torch.from_numpy(classifier.classes_)
+        linear.weight[rows] = torch.from_numpy(_both(classifier.coef_)).float()
+        linear.bias[rows] = torch.from_numpy(_both(classifier.intercept_)).float()
+
+
+def _crosswise(
+    vectors: Any, labels: Any, speakers: Sequence[str], emotions: int, inverse_penalty: float
+) -> Calibrated:
+    """Temperature and threshold from heads that each left some speakers out, all in turn."""
+    from sklearn.model_selection import GroupKFold
+
+    groups = min(_PARTS, len(set(speakers)))
+    if groups < 2:
+        return UNCALIBRATED
+    logits = np.full((len(labels), emotions), _NEVER)
+    for learn, test in GroupKFold(groups).split(vectors, labels, speakers):
+        if len(set(labels[learn].tolist())) < 2:
+            return UNCALIBRATED
+        pipeline = fitted(vectors[learn], labels[learn], inverse_penalty)
+        logits[np.ix_(test, pipeline.classes_)] = _logits(pipeline, vectors[test])
+    return calibrate(logits, labels)
+
+
+def _logits(pipeline: Any, vectors: Any) -> Floats:
+    """(utterance, emotion) for the emotions that were learnt; of two, halves of the one."""
+    found = pipeline.decision_function(vectors)
+    logits: Floats = found if found.ndim == 2 else np.stack([-found, found], axis=1) / 2
+    return logits
 
 
 def _both(values: Any) -> Any:

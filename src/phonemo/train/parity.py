@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from phonemo.audio import FRAME_SAMPLES, RATE, load_waveform
+from phonemo.calibration import softmax
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import ManifestError, ModelError
 from phonemo.labels import LabelSet
@@ -20,7 +21,6 @@ from phonemo.metrics import score_emotions
 from phonemo.model.lengths import mask_of
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import Drift, Parity
-from phonemo.runtime.engine import log_softmax
 from phonemo.runtime.graph import PHONEMES, Graph
 from phonemo.runtime.windows import WINDOW_SECONDS
 from phonemo.train.folder import Trained
@@ -84,12 +84,11 @@ def pick_clips(trained: Trained, manifest: str | Path | None) -> Clips:
 def measure_drift(fp32: Graph, int8: Graph, trained: Trained, clips: Clips) -> Drift:
     """How the scores and answers of int8 differ from those of fp32."""
     fewest = trained.model.backbone.fewest_samples
+    heat = trained.model.config.temperature
     scores = [
-        np.stack(
-            [np.exp(log_softmax(graph.hear(one, fewest).emotions)) for one in clips.samples]
-        )  # (batch, emotion)
+        softmax(np.stack([graph.hear(one, fewest).emotions for one in clips.samples]) / heat)
         for graph in (fp32, int8)
-    ]
+    ]  # each (batch, emotion)
     away = np.abs(scores[0] - scores[1])
     answers = [found.argmax(axis=1) for found in scores]
     accuracies = [_accuracy(found, clips.truth, trained.labels) for found in answers]

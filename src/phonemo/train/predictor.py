@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 
+from phonemo.calibration import softmax
 from phonemo.runtime.alignment import heard_spans
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.windows import Heard, Samples
 from phonemo.train.batches import pad_audio
+from phonemo.train.calibrating import kept
 from phonemo.train.folder import Trained, load_trained
 
 
@@ -18,6 +20,8 @@ class Predictor(Listener):
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
+        self.calibrated = kept(trained.model)
+        self.abstain_below = self.calibrated.abstain_below
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
@@ -32,7 +36,7 @@ class Predictor(Listener):
     def _hear(self, samples: Samples) -> Heard:
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([samples]))
-        scores = output.logits[0].double().softmax(dim=0).numpy()
+        scores = softmax(output.logits[0].numpy() / self.calibrated.temperature)
         spans = None
         if output.phoneme_logits is not None and self.trained.inventory is not None:
             posteriors = output.phoneme_logits[0, : int(output.frames[0])].double().log_softmax(1)

@@ -1,0 +1,183 @@
+"""Scores that mean what they say, and when to give no answer: arrays in, floats out.
+
+Temperature scaling divides the logits by one number (Guo et al. 2017, "On calibration of modern
+neural networks"): it changes no answer, only how sure it sounds. A threshold on the highest score
+then says which answers to give at all (Geifman and El-Yaniv 2017, "Selective classification for
+deep neural networks"). Both are fitted on answers for speakers that were not learnt from.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.errors import ResultError
+
+Floats = npt.NDArray[np.float64]
+
+#: Temperatures that are considered; a better one beyond them means too little data.
+COLDEST, HOTTEST = 0.05, 20.0
+#: Share of wrong answers that a threshold allows.
+RISK = 0.1
+#: Coverages at which the risk-coverage curve is written down.
+COVERAGES = tuple(step / 20 for step in range(1, 21))
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What is stored with a model.
+
+    Attributes:
+        temperature: the emotion logits are divided by this.
+        abstain_below: answers with a lower score than this are better not given; 0 gives all.
+        utterances: how many it was fitted on.
+    """
+
+    temperature: float = 1.0
+    abstain_below: float = 0.0
+    utterances: int = 0
+
+
+UNCALIBRATED = Calibrated()
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the risk-coverage curve: the share that is answered, and wrong among those."""
+
+    coverage: float
+    risk: float
+    threshold: float
+    """The lowest score among those answered."""
+
+
+def calibrate(logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -> Calibrated:
+    """Fit the temperature, then the threshold on the scores that it makes.
+
+    Args:
+        logits: (utterance, emotion), of speakers that were not learnt from.
+        truth: class indices (utterance,).
+        risk: share of wrong answers that is allowed among those given.
+
+    Raises:
+        ResultError: no utterance, or other shapes.
+    """
+    scores, indices = _checked(logits, truth)
+    temperature = fit_temperature(scores, indices)
+    probabilities = softmax(scores / temperature)
+    return Calibrated(temperature, abstention(probabilities, indices, risk), len(indices))
+
+
+def fit_temperature(logits: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """The temperature of the lowest negative log-likelihood, by golden section.
+
+    Convex in the inverse temperature, so there is one. Where all answers are right with any
+    temperature the likelihood grows forever towards the coldest, which is then given.
+
+    Args:
+        logits: (utterance, emotion).
+        truth: class indices (utterance,).
+    """
+    scores, indices = _checked(logits, truth)
+
+    def loss(inverse: float) -> float:
+        scaled = scores * inverse
+        highest = scaled.max(axis=1, keepdims=True)
+        total = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]
+        return float(np.mean(total - scaled[np.arange(len(indices)), indices]))
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    while high - low > 1e-6 * high:
+        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+    return 2 / (low + high)
+
+
+def abstention(probabilities: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -> float:
+    """The lowest threshold at which so few of the answers given are wrong.
+
+    Where no threshold reaches the risk, it is the highest score that was seen: almost nothing is
+    answered then.
+
+    Args:
+        probabilities: (utterance, emotion).
+        truth: class indices (utterance,).
+        risk: share of wrong answers that is allowed among those given, from 0 to 1.
+    """
+    if not 0 <= risk <= 1:
+        raise ResultError(f"a risk of {risk}; a share from 0 to 1 is wanted")
+    confidence, risks = _selective(*_checked(probabilities, truth))
+    last = _ends_of_ties(confidence)
+    enough = np.flatnonzero(last & (risks <= risk))
+    if len(enough) == 0:
+        return float(confidence[0])
+    chosen = int(enough[-1])
+    return 0.0 if chosen == len(confidence) - 1 else float(confidence[chosen])
+
+
+def risk_coverage(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Point, ...]:
+    """The share of wrong answers if only the surest are given, at ``COVERAGES``.
+
+    Args:
+        probabilities: (utterance, emotion).
+        truth: class indices (utterance,).
+    """
+    confidence, risks = _selective(*_checked(probabilities, truth))
+    count = len(confidence)
+    places = [max(1, round(coverage * count)) - 1 for coverage in COVERAGES]
+    return tuple(
+        Point((place + 1) / count, float(risks[place]), float(confidence[place]))
+        for place in dict.fromkeys(places)
+    )
+
+
+def area(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """The area under the risk-coverage curve: its mean risk over all coverages."""
+    return float(np.mean(_selective(*_checked(probabilities, truth))[1]))
+
+
+def softmax(logits: npt.ArrayLike) -> Floats:
+    """Logits to probabilities over the last axis, in float64."""
+    values = np.asarray(logits, dtype=np.float64)
+    grown = np.exp(values - values.max(axis=-1, keepdims=True))
+    shares: Floats = grown / grown.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def reheated(probabilities: npt.ArrayLike, temperature: npt.ArrayLike) -> Floats:
+    """Probabilities (utterance, emotion) as they were before division by temperatures (utterance,).
+
+    What was rounded to 0 stays 0.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    powers = values ** np.asarray(temperature, dtype=np.float64)[:, None]
+    before: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return before
+
+
+def _selective(probabilities: Floats, truth: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Highest scores, falling, and the share of wrong answers down to each."""
+    confidence = probabilities.max(axis=1)
+    wrong = probabilities.argmax(axis=1) != truth
+    order = np.argsort(-confidence, kind="stable")
+    return confidence[order], np.cumsum(wrong[order]) / np.arange(1, len(order) + 1)
+
+
+def _ends_of_ties(confidence: Floats) -> npt.NDArray[np.bool_]:
+    """Where a threshold can cut: equal scores are answered together."""
+    ends: npt.NDArray[np.bool_] = np.append(confidence[:-1] > confidence[1:], True)
+    return ends
+
+
+def _checked(values: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:
+    scores, indices = np.asarray(values, dtype=np.float64), np.asarray(truth)
+    if scores.ndim != 2 or indices.shape != scores.shape[:1] or len(indices) == 0:
+        raise ResultError(
+            f"scores of shape {scores.shape} and truth of shape {indices.shape}; (utterance, "
+            "emotion) and (utterance,) with at least one utterance are wanted"
+        )
+    return scores, indices.astype(np.int64)
