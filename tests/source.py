@@ -11,7 +11,16 @@ from pathlib import Path
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ROOMS = ("corpora", "model", "runtime", "train")
-COMMANDS = ("cli", "cli_answers", "cli_predict", "cli_results", "console", "__main__")
+COMMANDS = (
+    "cli",
+    "cli_answers",
+    "cli_predict",
+    "cli_results",
+    "cli_shared",
+    "cli_studies",
+    "console",
+    "__main__",
+)
 #: Opens either room's models, for the root and the commands.
 OPENING = "opening"
 

@@ -116,7 +116,8 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     assert (answer.code, answer.err) == (0, "")
     commands = answer.out.partition("Commands:\n")[2].splitlines()
     names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "script"]
-    names += ["evaluate", "predict", "export", "shrink", "report", "compare"]
+    names += ["evaluate", "predict", "export", "shrink", "ablate", "cross", "calibrate"]
+    names += ["report", "compare"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 
@@ -448,7 +449,7 @@ def test_bad_training_is_one_clear_line(phonemo, trained, words, code, fragments
 
 
 def test_a_label_that_no_utterance_has_is_refused(phonemo, trained, monkeypatch):
-    monkeypatch.setattr("phonemo.train.runner._train_cell", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr("phonemo.train.cells._train_cell", lambda *_: pytest.fail("it trains"))
     words = ("--set", "labels.names=[anger,neutral,joy]", "-o", trained.home / "label")
     assert_one_line(phonemo("train", trained.config, *words), 1, "joy")
 
@@ -464,7 +465,7 @@ def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monk
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("phonemo.train.runner._train_cell", interrupted)
+    monkeypatch.setattr("phonemo.train.cells._train_cell", interrupted)
     answer = phonemo("train", trained.config, "-o", trained.home / "stopped")
     assert_one_line(answer, 130, "run the same command again to go on where it stopped")
 

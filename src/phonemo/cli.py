@@ -7,10 +7,8 @@ to standard error.
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,7 +16,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from phonemo import cli_predict, cli_results, console
+from phonemo import cli_predict, cli_results, cli_studies, console
+from phonemo.cli_shared import (
+    Apart,
+    FoldFolder,
+    Folds,
+    Names,
+    Override,
+    ProtocolName,
+    Quiet,
+    Seeds,
+    changes,
+    check_writable,
+    once,
+    typed,
+)
 from phonemo.config import ProtocolConfig
 from phonemo.errors import CheckpointError, PhonemoError, UsageError
 from phonemo.opening import needs_torch
@@ -33,7 +45,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand in ("train", "pretrain")
+            resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate")
             kept = " to go on where it stopped" if resumes else ""
             _leave(f"stopped; run the same command again{kept}", 130)
 
@@ -47,22 +59,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
-Override = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a key, as train.epochs=5; repeatable."
-    ),
-]
-Apart = Annotated[str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")]
-ProtocolName = Annotated[str, typer.Option(help="As for inspect.")]
-Folds = Annotated[int | None, typer.Option(help="Group the units into so many folds.")]
-FoldFolder = Annotated[str | None, typer.Option(help="Folder of published fold files.")]
-Names = Annotated[
-    list[str] | None,
-    typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -103,7 +99,7 @@ def prepare(
     """Read a corpus into a manifest: one JSON row an utterance."""
     from phonemo.corpora.prepare import prepare as prepare_corpus
 
-    _check_writable(output)
+    check_writable(output)
     with console.counter("reading", quiet) as progress:
         made = prepare_corpus(
             corpus, root, output, allow_partial=allow_partial, g2p=g2p, progress=progress
@@ -123,7 +119,7 @@ def merge(
     """
     from phonemo.corpora.merge import merge as merge_manifests
 
-    _check_writable(output)
+    check_writable(output)
     merged = merge_manifests(manifests, output)
     speakers = {one.speaker for one in merged.utterances if one.speaker}
     counts = f"{len(merged.utterances)} utterances, {len(speakers)} speakers"
@@ -182,6 +178,7 @@ def train(
     overrides: Override = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
     fold: Names = None,
+    seed: Seeds = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Throw away the run that the folder holds.")
     ] = False,
@@ -194,12 +191,12 @@ def train(
     from phonemo.config import load_config
     from phonemo.report import summary_lines
 
-    resolved = load_config(config, _changes(overrides, output))
+    resolved = load_config(config, changes(overrides, output))
     needs_torch("training")
     from phonemo.train.runner import run
 
     with console.run_progress(quiet) as progress:
-        metrics = run(resolved, _typed(), list(dict.fromkeys(fold or ())), overwrite, progress)
+        metrics = run(resolved, typed(), once(fold), overwrite, progress, once(seed))
     for line in summary_lines(metrics):
         typer.echo(line)
     typer.echo(f"  run folder: {resolved.output}")
@@ -219,12 +216,12 @@ def pretrain(
     """
     from phonemo.config import load_pretrain_config
 
-    resolved = load_pretrain_config(config, _changes(overrides, output))
+    resolved = load_pretrain_config(config, changes(overrides, output))
     needs_torch("pretraining")
     from phonemo.train.pretrain.run import pretrain as run_pretraining
 
     with console.run_progress(quiet) as progress:
-        metrics = run_pretraining(resolved, _typed(), progress)
+        metrics = run_pretraining(resolved, typed(), progress)
     for line in console.pretrained_lines(metrics, Path(resolved.output)):
         typer.echo(line)
 
@@ -295,7 +292,7 @@ def evaluate(
     """
     names = cli_predict.names_of(labels)
     if output is not None:
-        _check_writable(output)
+        check_writable(output)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; a run or a model folder is wanted")
     needs_torch("evaluating")
@@ -313,12 +310,12 @@ def evaluate(
             raise UsageError(f"{folder}: not a run folder; a model needs --manifest FILE")
         else:
             assessment = assess_model(folder, manifest, names, progress)
+    if output is not None:  # before anything is printed, which a closed pipe may stop
+        write_assessment(output, assessment)
     for note in assessment.notes:
         typer.echo(f"  note: {note}")
     for line in console.result_lines(assessment.results, results_lines):
         typer.echo(line)
-    if output is not None:
-        write_assessment(output, assessment)
 
 
 def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
@@ -327,7 +324,7 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
     from phonemo.train.records import write_json
 
     name = output.absolute().parent.name if output is not None else folder.absolute().name
-    metrics = rescore_run(folder, names, name, _typed())
+    metrics = rescore_run(folder, names, name, typed())
     for line in summary_lines(metrics):
         typer.echo(line)
     if output is not None:
@@ -338,6 +335,9 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 app.command()(cli_predict.predict)
 app.command()(cli_predict.export)
 app.command()(cli_predict.shrink)
+app.command()(cli_studies.ablate)
+app.command()(cli_studies.cross)
+app.command()(cli_studies.calibrate)
 app.command()(cli_results.report)
 app.command()(cli_results.compare)
 
@@ -367,12 +367,6 @@ def _set_up_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _changes(overrides: list[str] | None, output: Path | None) -> list[str]:
-    """--output is one more override of the config."""
-    named = [f"output={json.dumps(str(output))}"] if output else []
-    return [*(overrides or ()), *named]
-
-
 def _protocol(**settings: Any) -> ProtocolConfig:
     from pydantic import ValidationError
 
@@ -389,22 +383,6 @@ def _protocol(**settings: Any) -> ProtocolConfig:
             "for published and published-leaky, which need it"
         )
     return protocol
-
-
-def _check_writable(path: Path) -> None:
-    """Say at once what would else come out after minutes of work."""
-    if path.is_dir():
-        raise UsageError(f"{path}: a folder; name the file to write")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(
-            f"{path}: cannot be written, because {there} is not a folder you may write to; "
-            "name another --output"
-        )
-
-
-def _typed() -> str:
-    return shlex.join(["phonemo", *sys.argv[1:]])
 
 
 def _leave(message: str, code: int) -> NoReturn:

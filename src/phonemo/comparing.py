@@ -38,8 +38,13 @@ def compare_runs(first: Path, second: Path) -> tuple[TestedRun, TestedRun, Compa
     if first.resolve() == second.resolve():
         raise ResultError(f"{first} and {second} are the same run; name two")
     ours, theirs = read_run(first), read_run(second)
-    _check_alike(ours.metrics, theirs.metrics)
-    return ours, theirs, compare(ours.tested, theirs.tested)
+    return ours, theirs, compare_read(ours, theirs)
+
+
+def compare_read(first: TestedRun, second: TestedRun) -> Comparison:
+    """Pair the answers of two opened runs; raises as ``compare_runs``."""
+    _check_alike(first.metrics, second.metrics)
+    return compare(first.tested, second.tested)
 
 
 def read_run(folder: Path) -> TestedRun:

@@ -161,6 +161,20 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * ways / (1 << total))
 
 
+def holm(values: Sequence[float]) -> list[float]:
+    """P of several comparisons, adjusted so that any false one is as rare (Holm 1979).
+
+    Args:
+        values: p of each comparison, in any order.
+    """
+    adjusted = [0.0] * len(values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
 def _by_cluster(run: Tested, clusters: Sequence[str]) -> Counts:
     """Count each speaker's answers: (cluster, seed, emotion, emotion)."""
     owner = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from phonemo.calibration import Calibrated
     from phonemo.corpora.prepare import Prepared
     from phonemo.train.callbacks import Progress
     from phonemo.train.script import ScriptScore
@@ -99,7 +100,7 @@ def result_lines(
     lines.append("  " + " " * width + "".join(f"{name[:8]:>9}" for name in labels))
     for name, row in zip(labels, results["confusion"]["counts"], strict=True):
         lines.append(f"  {name:<{width}}" + "".join(f"{count:>9}" for count in row))
-    for title in ("per_corpus", "per_gender", "per_speaker"):
+    for title in ("per_corpus", "per_style", "per_gender", "per_speaker"):
         if title not in results:
             continue
         lines.append(f"  {title.replace('_', ' ')}")
@@ -202,3 +203,26 @@ def script_lines(found: ScriptScore) -> Iterator[str]:
     yield f"{found.utterances} utterances tested, {found.texts} different texts"
     if found.wordless:
         yield f"{found.wordless} utterances have no transcript and are left out"
+
+
+def sureness_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iterator[str]:
+    """What a calibration makes of the answers that it was fitted on."""
+    from phonemo.calibration import reheated
+    from phonemo.metrics import calibration
+
+    given, wrong = 0, 0
+    names = sorted({name for row in rows for name in row["scores"]})
+    raw = [[row["scores"].get(name, 0.0) for name in names] for row in rows]
+    truth = [names.index(row["truth"]) for row in rows]
+    heats = [float(row.get("temperature", 1.0)) for row in rows]
+    before = reheated(raw, heats)
+    after = reheated(before, [1 / found.temperature] * len(rows))
+    gaps = [calibration(scores, truth).ece for scores in (before, after)]
+    for scores, index in zip(after, truth, strict=True):
+        if scores.max() >= found.abstain_below:
+            given, wrong = given + 1, wrong + (int(scores.argmax()) != index)
+    yield f"  ECE {gaps[0]:.1%} before, {gaps[1]:.1%} after, on the same answers"
+    yield (
+        f"  below {found.abstain_below:.3f} an answer is unsure: {given / len(rows):.1%} are "
+        f"given, {wrong / max(1, given):.1%} of them wrong"
+    )

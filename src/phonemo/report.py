@@ -1,5 +1,7 @@
 """The only writer of RESULTS.md and of the README's table, from results/<name>/metrics.json.
 
+Studies of several runs stand there as ablation.json and cross.json.
+
 One number has one owner: nothing is typed into a table by hand. The output depends on the files
 alone and is sorted, so that writing it twice changes nothing. Shares are shown in per cent with
 one decimal, standard deviations in points.
@@ -11,16 +13,23 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from phonemo.errors import ResultError
-from phonemo.plots import plot_confusion, plot_learning_curves, plot_reliability
+from phonemo.plots import (
+    plot_confusion,
+    plot_learning_curves,
+    plot_reliability,
+    plot_risk_coverage,
+)
 from phonemo.results import Metrics, Protocol, Results, Score
+from phonemo.studies import Ablation, Crossing, study_sections
 from phonemo.tables import (
     UNEVEN,
     boundaries_text,
+    calibration_texts,
     details,
     extra_texts,
     per_cent,
@@ -37,12 +46,14 @@ __all__ = [
     "plot_confusion",
     "plot_learning_curves",
     "plot_reliability",
+    "plot_risk_coverage",
     "results_lines",
     "stale",
     "summary_lines",
     "write_results",
 ]
 
+Study = TypeVar("Study", Ablation, Crossing)
 START = "<!-- results:start -->"
 END = "<!-- results:end -->"
 _MARKER = re.compile(r"<!-- (?:results|details):(?:start(?: [\w.-]+)*|end) -->")
@@ -57,6 +68,8 @@ def write_results(
     results_folder: Path, output: Path, readme: Path | None = None, cards: Sequence[Path] = ()
 ) -> None:
     """Write RESULTS.md from every ``results_folder/*/metrics.json``, and the tables of other pages.
+
+    ``*/ablation.json`` and ``*/cross.json`` make its sections on ablations and across corpora.
 
     A missing or empty results folder gives a RESULTS.md that says so. The README's table stands
     between the lines ``<!-- results:start -->`` and ``<!-- results:end -->``. A model card may
@@ -116,6 +129,7 @@ def results_lines(results: Mapping[str, Any]) -> list[str]:
         lines.append(f"  PER      {per_cent(found.phonemes.per)} %")
     if found.boundaries is not None:
         lines.append(f"  boundaries: {boundaries_text(found.boundaries)}")
+    lines += [f"  {text}" for text in calibration_texts(found)]
     lines.append(
         f"  {found.utterances} utterances, {found.speakers_count} speakers; "
         f"recalls: {_recalls(found)} %"
@@ -159,6 +173,17 @@ def _read_runs(folder: Path) -> list[Metrics]:
     return sorted(runs, key=lambda run: (run.corpus, run.leaky, natural_order(run.name)))
 
 
+def _read_studies(folder: Path, name: str, kind: type[Study]) -> list[Study]:
+    """All studies of a kind, by the names of their folders."""
+    found = []
+    for path in sorted(folder.glob(f"*/{name}"), key=lambda one: natural_order(one.parent.name)):
+        try:
+            found.append(kind.model_validate(_read_json(path)))
+        except ValidationError as error:
+            raise ResultError(f"{path}: {_first_fault(error)}") from error
+    return found
+
+
 def _read_json(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -186,7 +211,10 @@ def _pages(
     results_folder: Path, output: Path, readme: Path | None, cards: Sequence[Path]
 ) -> dict[Path, str]:
     runs = _read_runs(results_folder)
-    pages = {output: results_page(runs)}
+    ablations = _read_studies(results_folder, "ablation.json", Ablation)
+    crossings = _read_studies(results_folder, "cross.json", Crossing)
+    studies = "\n".join(study_sections(ablations, crossings))
+    pages = {output: results_page(runs, studies)}
     if readme is not None:
         _check_one_table(readme)
         pages[readme] = _filled(readme, runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from phonemo.results import BoundaryScore, GroupScore, Metrics, Results, Score
+from phonemo.results import BoundaryScore, CalibrationScore, GroupScore, Metrics, Results, Score
 
 UNEVEN = "the seeds did not test the same utterances: the run is unfinished"
 NOTHING = "Nothing was measured yet.\n"
@@ -26,17 +26,17 @@ Written by `make report` from `results/*/metrics.json`; do not edit.
 """
 
 
-def results_page(runs: Sequence[Metrics]) -> str:
-    """RESULTS.md: a table for each corpus, then every run in detail."""
-    if not runs:
+def results_page(runs: Sequence[Metrics], studies: str = "") -> str:
+    """RESULTS.md: a table for each corpus, the studies of several runs, every run in detail."""
+    if not runs and not studies:
         return f"{PREFACE}\n{NOTHING}"
     corpora = sorted({run.corpus for run in runs})
     parts = [PREFACE]
     for corpus in corpora:
         chosen = [run for run in runs if run.corpus == corpus]
-        parts.append(f"## {_plain(corpus)}\n\n{_corpus_table(chosen)}")
-    parts.append("## Runs in detail\n")
-    parts.extend(details(run) for run in runs)
+        parts.append(f"## {plain(corpus)}\n\n{_corpus_table(chosen)}")
+    parts += [studies] if studies else []
+    parts += ["## Runs in detail\n", *(details(run) for run in runs)] if runs else []
     return "\n".join(parts)
 
 
@@ -53,22 +53,22 @@ def _corpus_table(runs: Sequence[Metrics]) -> str:
         "config",
         "command",
     )
-    return _table(header, (_corpus_row(run) for run in runs))
+    return markdown_table(header, (_corpus_row(run) for run in runs))
 
 
 def _corpus_row(run: Metrics) -> tuple[str, ...]:
     found = run.results
     return (
-        _plain(run.title),
+        plain(run.title),
         str(len(found.labels)),
         _marked_protocol(run),
         ", ".join(str(seed) for seed in run.seeds),
-        _with_interval(found.wa),
-        _with_interval(found.ua),
+        with_interval(found.wa),
+        with_interval(found.ua),
         _by_fold(found.ua),
         per_cent(found.phonemes.per if found.phonemes else None),
-        _code(run.config),
-        _code(run.command),
+        code(run.config),
+        code(run.command),
     )
 
 
@@ -77,18 +77,18 @@ def summary_table(runs: Sequence[Metrics]) -> str:
     if not runs:
         return NOTHING
     header = ("corpus", "system", "classes", "protocol", "WA %", "UA % (95 % interval)", "PER %")
-    return _table(header, (_readme_row(run) for run in runs))
+    return markdown_table(header, (_readme_row(run) for run in runs))
 
 
 def _readme_row(run: Metrics) -> tuple[str, ...]:
     found = run.results
     return (
-        _plain(run.corpus),
-        _plain(run.title),
+        plain(run.corpus),
+        plain(run.title),
         str(len(found.labels)),
         _marked_protocol(run),
         per_cent(found.wa.mean),
-        _with_interval(found.ua),
+        with_interval(found.ua),
         per_cent(found.phonemes.per if found.phonemes else None),
     )
 
@@ -97,11 +97,12 @@ def details(run: Metrics) -> str:
     """One run with its facts, folds, classes, genders and confusions."""
     found = run.results
     parts = [
-        f"### {_plain(run.name)}\n",
+        f"### {plain(run.name)}\n",
         _facts(run),
         _fold_table(found),
         _recall_table(found),
         *([_group_table("corpus", found.per_corpus)] if found.per_corpus else []),
+        *([_group_table("style", found.per_style)] if found.per_style else []),
         _group_table("gender", found.per_gender),
         "Confusion, rows are the truth, summed over seeds:\n",
         _confusion_table(found),
@@ -113,18 +114,17 @@ def _facts(run: Metrics) -> str:
     found = run.results
     model = ", ".join(f"{key} {_value(value)}" for key, value in sorted(run.model.items()))
     facts = [
-        f"{_plain(run.title)}, on {_plain(run.corpus)}: {found.utterances} utterances, "
+        f"{plain(run.title)}, on {plain(run.corpus)}: {found.utterances} utterances, "
         f"{found.speakers_count} speakers, {len(found.labels)} classes",
         f"protocol: {_marked_protocol(run)}" + _after_colon(run.protocol_note),
-        f"model: {_plain(model)}",
-        f"measured by phonemo {_plain(run.phonemo)} with {_code(run.command)}",
-        f"WA by fold {_by_fold(found.wa)} %; macro F1 {_with_interval(found.macro_f1)} %, "
-        f"weighted F1 {_with_interval(found.weighted_f1)} %",
+        f"model: {plain(model)}",
+        f"measured by phonemo {plain(run.phonemo)} with {code(run.command)}",
+        f"WA by fold {_by_fold(found.wa)} %; macro F1 {with_interval(found.macro_f1)} %, "
+        f"weighted F1 {with_interval(found.weighted_f1)} %",
         f"chance: WA {per_cent(found.chance.majority_wa)} %, UA {per_cent(found.chance.ua)} %",
-        f"calibration: ECE {per_cent(found.calibration.ece)} %, "
-        f"Brier {found.calibration.brier:.3f}, NLL {found.calibration.nll:.3f} nats",
+        *calibration_texts(found),
         f"intervals: {found.interval.samples} resamples of {found.interval.clusters} clusters "
-        f"({_plain(found.interval.unit)})",
+        f"({plain(found.interval.unit)})",
         *_phoneme_facts(found),
         *([] if found.boundaries is None else [f"boundaries: {boundaries_text(found.boundaries)}"]),
         *extra_texts(run),
@@ -132,6 +132,22 @@ def _facts(run: Metrics) -> str:
     if not found.seeds_agree:
         facts.append(f"**{UNEVEN}**")
     return "".join(f"- {fact}\n" for fact in facts)
+
+
+def calibration_texts(found: Results) -> list[str]:
+    """How far scores can be believed, and what answering selectively would gain."""
+    texts = [f"calibration: {_calibration_text(found.calibration)}"]
+    if found.uncalibrated is not None:
+        texts[0] += f"; before temperature scaling {_calibration_text(found.uncalibrated)}"
+    one = found.selective
+    if one is not None and one.coverage is not None:
+        risk = "-" if one.risk is None else f"{per_cent(one.risk)} % of them wrong"
+        texts.append(f"at the models' own thresholds {per_cent(one.coverage)} % answered, {risk}")
+    return texts
+
+
+def _calibration_text(one: CalibrationScore) -> str:
+    return f"ECE {per_cent(one.ece)} %, Brier {one.brier:.3f}, NLL {one.nll:.3f} nats"
 
 
 def _phoneme_facts(found: Results) -> list[str]:
@@ -147,7 +163,7 @@ def _phoneme_facts(found: Results) -> list[str]:
 def extra_texts(run: Metrics) -> list[str]:
     """A line for each extra corpus with speakers held out."""
     return [
-        f"{_plain(corpus)}: PER {per_cent(one.per)} % on {one.utterances} utterances of "
+        f"{plain(corpus)}: PER {per_cent(one.per)} % on {one.utterances} utterances of "
         f"{one.speakers} speakers held out, mean of {one.trainings} trainings"
         for corpus, one in sorted(run.extra.items())
     ]
@@ -165,37 +181,38 @@ def boundaries_text(one: BoundaryScore) -> str:
 def _fold_table(found: Results) -> str:
     rows = (
         (
-            _plain(one.fold),
+            plain(one.fold),
             str(one.seed),
             str(one.utterances),
             *(per_cent(value) for value in (one.wa, one.ua, one.macro_f1)),
         )
         for one in found.folds
     )
-    return _table(("fold", "seed", "utterances", "WA %", "UA %", "macro F1 %"), rows)
+    return markdown_table(("fold", "seed", "utterances", "WA %", "UA %", "macro F1 %"), rows)
 
 
 def _recall_table(found: Results) -> str:
-    names = [_plain(name) for name in found.recalls]
+    names = [plain(name) for name in found.recalls]
     shares = [per_cent(value) for value in found.recalls.values()]
-    return _table(("class", *names), [("recall %", *shares)])
+    return markdown_table(("class", *names), [("recall %", *shares)])
 
 
 def _group_table(kind: str, groups: Mapping[str, GroupScore]) -> str:
     rows = (
-        (_plain(name), str(one.utterances), per_cent(one.wa), per_cent(one.ua))
+        (plain(name), str(one.utterances), per_cent(one.wa), per_cent(one.ua))
         for name, one in sorted(groups.items())
     )
-    return _table((kind, "utterances", "WA %", "UA %"), rows)
+    return markdown_table((kind, "utterances", "WA %", "UA %"), rows)
 
 
 def _confusion_table(found: Results) -> str:
-    names = [_plain(name) for name in found.confusion.labels]
+    names = [plain(name) for name in found.confusion.labels]
     rows = zip(names, found.confusion.counts, strict=True)
-    return _table(("truth", *names), ((name, *map(str, row)) for name, row in rows))
+    return markdown_table(("truth", *names), ((name, *map(str, row)) for name, row in rows))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A header and rows of cells as Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -207,10 +224,11 @@ def protocol_text(run: Metrics) -> str:
 
 
 def _marked_protocol(run: Metrics) -> str:
-    return ("**leaky** " if run.leaky else "") + _plain(protocol_text(run))
+    return ("**leaky** " if run.leaky else "") + plain(protocol_text(run))
 
 
-def _with_interval(score: Score) -> str:
+def with_interval(score: Score) -> str:
+    """A mean with its interval, if it has one."""
     if score.low is None or score.high is None:
         return per_cent(score.mean)
     return f"{per_cent(score.mean)} ({per_cent(score.low)} to {per_cent(score.high)})"
@@ -231,16 +249,17 @@ def _value(value: object) -> str:
 
 
 def _after_colon(note: str) -> str:
-    return f": {_plain(note)}" if note else ""
+    return f": {plain(note)}" if note else ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that cannot break a table, open a tag or pass for a marker."""
     words = " ".join(text.split())
     return words.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Text as Markdown code that cannot break a table."""
     words = " ".join(text.split()).replace("|", "\\|")
     fence = "``" if "`" in words else "`"
     gap = " " if "`" in words else ""

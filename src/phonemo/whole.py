@@ -18,8 +18,10 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keep other processes of this machine out of a folder; RunError if one is in it.
+
+    With ``wait`` it waits until that one has left.
 
     The lock is the system's and goes with its process, however that ends. Where the system has
     no such locks (Windows), nothing is locked.
@@ -32,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             raise RunError(
                 f"{folder}: another process is training in this folder; wait, or name another "

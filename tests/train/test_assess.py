@@ -11,7 +11,7 @@ import pytest
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest, write_manifest
 from phonemo.errors import CheckpointError, LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
-from phonemo.train import runner
+from phonemo.train import cells, runner
 from phonemo.train.assess import assess_model, assess_run, rescore_run, write_assessment
 from phonemo.train.folder import load_trained
 from phonemo.train.predictor import Predictor
@@ -32,7 +32,7 @@ def finished(tmp_path_factory) -> Path:
     config = make_config(tmp_path_factory.mktemp("assess"), epochs=1)
     config = with_changes(config, model={"auxiliary": {"inventory": "vowels"}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "write_fold_plots", lambda *_: None)
+        patch.setattr(cells, "write_fold_plots", lambda *_: None)
         patch.setattr(runner, "write_run_plots", lambda *_: None)
         run(config, "test", folds=FOLDS)
     return Path(config.output)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ModelError
-from phonemo.train import runner
+from phonemo.train import cells, runner
 from phonemo.train import trainer as trainer_module
 from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.callbacks import read_log
@@ -310,7 +310,7 @@ def told_labels(tmp_path_factory):
     """Weights, chosen step and answers by whose labels were permuted: nobody's, one part's."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "write_fold_plots", lambda *_: None)
+        patch.setattr(cells, "write_fold_plots", lambda *_: None)
         patch.setattr(runner, "write_run_plots", lambda *_: None)
         for part in ("none", "test", "validation"):
             found[part] = _run_with_permuted(tmp_path_factory.mktemp(part), part)

@@ -3,7 +3,15 @@
 Nothing in a config names a class or a path to import: a choice is a name from a closed list.
 """
 
-from phonemo.config.loading import load_config, load_pretrain_config, write_config
+from phonemo.config.ablation import AblationConfig, TableConfig, TuneConfig
+from phonemo.config.loading import (
+    arm_config,
+    expand,
+    load_ablation_config,
+    load_config,
+    load_pretrain_config,
+    write_config,
+)
 from phonemo.config.pretrain import HearingConfig, PretrainConfig, StageConfig, StudentConfig
 from phonemo.config.run import (
     Alphabet,
@@ -19,6 +27,7 @@ from phonemo.config.run import (
 )
 
 __all__ = [
+    "AblationConfig",
     "Alphabet",
     "AugmentConfig",
     "AuxiliaryConfig",
@@ -32,7 +41,12 @@ __all__ = [
     "RunConfig",
     "StageConfig",
     "StudentConfig",
+    "TableConfig",
     "TrainConfig",
+    "TuneConfig",
+    "arm_config",
+    "expand",
+    "load_ablation_config",
     "load_config",
     "load_pretrain_config",
     "write_config",

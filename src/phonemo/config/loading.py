@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from phonemo.config.ablation import AblationConfig, Overrides
 from phonemo.config.pretrain import PretrainConfig
 from phonemo.config.run import RunConfig
 from phonemo.config.section import Section
@@ -26,6 +28,41 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 def load_pretrain_config(path: str | Path, overrides: Sequence[str] = ()) -> PretrainConfig:
     """Read the config of a pretraining; see ``load_section``."""
     return load_section(path, overrides, PretrainConfig)
+
+
+def load_ablation_config(path: str | Path, overrides: Sequence[str] = ()) -> AblationConfig:
+    """Read the config of an ablation; see ``load_section``."""
+    return load_section(path, overrides, AblationConfig)
+
+
+def expand(config: AblationConfig) -> dict[str, RunConfig]:
+    """By arm, its full config.
+
+    Raises:
+        ConfigError: the base cannot be read, or an arm's change does not fit it.
+    """
+    return {arm: arm_config(config, arm) for arm in config.arms}
+
+
+def arm_config(config: AblationConfig, arm: str, more: Overrides | None = None) -> RunConfig:
+    """One arm of an ablation as an experiment of its own.
+
+    Args:
+        config: the ablation.
+        arm: its name.
+        more: further changes.
+
+    Raises:
+        ConfigError: as for ``expand``.
+    """
+    name = "@".join([arm, *(f"{key.rpartition('.')[2]}={at}" for key, at in (more or {}).items())])
+    changes = {**config.every, **config.arms[arm], **(more or {})}
+    changes |= {"name": f"{config.name}-{arm}", "output": f"{config.output}/{name}"}
+    typed = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    try:
+        return load_config(config.base, typed)
+    except ConfigError as error:
+        raise ConfigError(f"arm {arm!r} of {config.name}: {error}") from error
 
 
 def load_section(path: str | Path, overrides: Sequence[str], kind: type[Kind]) -> Kind:
@@ -93,7 +130,8 @@ def _first_fault(error: ValidationError, kind: type[Section]) -> str:
 def _known_keys(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:
     section: Any = kind
     for part in location:
-        section = _section_of(section.model_fields[str(part)].annotation)
+        if isinstance(part, str):  # a number is a place in a list of sections
+            section = _section_of(section.model_fields[part].annotation)
     return list(section.model_fields)
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from phonemo.config.section import Section, digest_of
 
@@ -42,8 +49,18 @@ class ProtocolConfig(Section):
     """How many units of the training part become the validation part."""
     drop_near_duplicates: float | None = Field(default=None, gt=0, le=1)
     """Leave out train and validation utterances this near (word Jaccard) to a test transcript."""
+    style: Literal["scripted", "improvised"] | None = None
+    """Use utterances of this style only, where the manifest says it; null uses all."""
     seed: int = 0
     """Seed for the order of the units and, in random-leaky, of the utterances."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a field that came later, where it says nothing: runs keep their names."""
+        data: dict[str, Any] = handler(self)
+        if self.style is None:
+            data.pop("style", None)
+        return data
 
 
 class AuxiliaryConfig(Section):
@@ -65,7 +82,7 @@ class ModelConfig(Section):
     """The network, from backbone to heads."""
 
     backbone: str
-    """A folder that transformers can open, a phonemo model, or a hub id: facebook/wav2vec2-base."""
+    """A folder that transformers can open, a phonemo model, a hub id, or log-mel, a fresh CNN."""
     start: str | None = None
     """A phonemo model whose weights are taken over, outputs by name; null starts fresh heads."""
     layers: int | None = Field(default=None, ge=1)
@@ -201,6 +218,8 @@ class RunConfig(Section):
     """A manifest written by: phonemo prepare."""
     output: str
     """The run folder."""
+    system: Literal["network", "egemaps-svm"] = "network"
+    """What is trained: the network of section model, or a classical baseline without one."""
     extra: tuple[ExtraConfig, ...] = ()
     """Other corpora whose utterances join the training part of every fold."""
     labels: LabelsConfig
@@ -229,6 +248,15 @@ class RunConfig(Section):
             raise ValueError("train.strategy logistic fits a linear head: set model.head=linear")
         return self
 
+    @model_validator(mode="after")
+    def _a_baseline_is_selected(self) -> RunConfig:
+        if self.system != "network" and not self.train.selects:
+            raise ValueError(
+                f"system {self.system} picks its settings on the validation part: set "
+                "train.select_by=ua"
+            )
+        return self
+
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this config; what changes no result is left out."""
@@ -242,6 +270,8 @@ class RunConfig(Section):
             without["train"]["augment"] = {"tone_db"}
         if not self.extra:
             without["extra"] = True
+        if self.system == "network":
+            without["system"] = True
         later = {"start": None, "statistics": (), "head": "hidden"}
         without["model"] = {name for name, old in later.items() if getattr(self.model, name) == old}
         if self.train.inverse_penalty == 0.01:

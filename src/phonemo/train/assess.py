@@ -16,6 +16,7 @@ from phonemo.labels import LabelSet
 from phonemo.prediction import Prediction
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
+from phonemo.train.calibrating import forbid_memories, kept
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import Trained, load_trained
@@ -144,6 +145,20 @@ def assess_model(
     return Assessment(rows, summarise(rows, labels), tuple(notes))
 
 
+def held_out_rows(
+    folder: Path, manifest_path: Path, progress: Told | None = None
+) -> list[dict[str, Any]]:
+    """The answers of a model for a manifest whose speakers it has not heard.
+
+    Raises:
+        LeakageError: it has.
+        PhonemoError: as ``assess_model``.
+    """
+    found = assess_model(folder, manifest_path, (), progress)
+    forbid_memories([note for note in found.notes if note.startswith("LEAKY")])
+    return found.rows
+
+
 def _rows(
     trained: Trained,
     utterances: Sequence[Utterance],
@@ -156,7 +171,13 @@ def _rows(
     dataset = SpeechDataset(manifest, utterances, targets)
     found = outputs_of(trained.model, dataset, BATCH, progress)
     return prediction_rows(
-        found, dataset, labels or trained.labels, targets.inventory, fold=folder.name, seed=0
+        found,
+        dataset,
+        labels or trained.labels,
+        targets.inventory,
+        fold=folder.name,
+        seed=0,
+        calibrated=kept(trained.model),
     )
 
 

@@ -27,6 +27,7 @@ from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.strategies import Boundary
+from phonemo.whole import locked
 
 #: Raised whenever the frozen part computes something else from the same weights.
 VERSION = 1
@@ -87,7 +88,9 @@ def build_cache(
     for number, members in enumerate(shards):
         shard = home / f"shard-{number:05d}"
         if not _is_whole(shard):
-            _write_shard(shard, model, manifest, members, boundary)
+            with locked(home, wait=True):  # processes side by side share the work, not repeat it
+                if not _is_whole(shard):
+                    _write_shard(shard, model, manifest, members, boundary)
         index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
         names = tuple(index["names"])
         places |= {key: Place(shard, *where) for key, where in index["places"].items()}

@@ -51,17 +51,21 @@ def prepare_experiment(config: RunConfig) -> Experiment:
             f"{config.manifest}: no utterance has one of the labels {labels}; "
             f"found: {', '.join(found)}"
         )
+    chosen, unstyled = _of_style(chosen, config)
     unheard = sorted(set(labels.names) - {one.emotion for one in chosen if one.emotion})
     if unheard:
         raise ProtocolError(
             f"{config.manifest}: no utterance has the label {unheard[0]!r}; "
             "leave it out of labels.names, or merge another into it with labels.merge"
         )
-    left_out = len(manifest.utterances) - len(chosen)
+    left_out = len(manifest.utterances) - len(chosen) - unstyled
     split = _divided(manifest, chosen, config.protocol)
     if left_out:
         note = f"{left_out} of {len(manifest.utterances)} utterances have none of the labels"
         split = replace(split, notes=(*split.notes, f"{note} and are left out"))
+    if unstyled:
+        note = f"only {config.protocol.style} speech: {unstyled} other utterances are left out"
+        split = replace(split, notes=(*split.notes, note))
     forbid(measure(chosen, split), config.protocol)
     for note in split.notes:
         log.warning(note)
@@ -72,6 +76,17 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     split = replace(split, notes=(*split.notes, *extras.notes, *past, *learnt))
     targets = Targets(labels, _inventory(config, labels, [*chosen, *extras.train]))
     return Experiment(config, manifest, by_id, targets, split, extras)
+
+
+def _of_style(chosen: Sequence[Utterance], config: RunConfig) -> tuple[list[Utterance], int]:
+    """Those of the protocol's style, and how many are not."""
+    style = config.protocol.style
+    kept = [one for one in chosen if style is None or one.style == style]
+    if not kept:
+        raise ProtocolError(
+            f"{config.manifest}: no utterance is said to be {style}; leave protocol.style out"
+        )
+    return kept, len(chosen) - len(kept)
 
 
 def _merged(one: Utterance, labels: LabelSet) -> Utterance:

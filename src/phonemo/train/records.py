@@ -21,22 +21,28 @@ from phonemo.corpora.folds import Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
 from phonemo.labels import LabelSet
-from phonemo.report import plot_confusion, plot_learning_curves, plot_reliability
+from phonemo.report import (
+    plot_confusion,
+    plot_learning_curves,
+    plot_reliability,
+    plot_risk_coverage,
+)
 from phonemo.scoring import summarise
 from phonemo.train.callbacks import read_log
 from phonemo.version import __version__
 from phonemo.whole import write_whole
 
 if TYPE_CHECKING:
-    from phonemo.train.runner import Cell
+    from phonemo.train.cells import Cell
 
 CONFIG = "config.yaml"
 #: What phonemo writes into a run folder, as patterns.
 _OURS = (
     *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
-    *("predictions.jsonl", "confusion.png", "reliability.png"),
+    *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
     *("seed-*", "backbone*.safetensors", "*.part"),
 )
+_BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
 _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
 
 
@@ -112,8 +118,18 @@ def fold_metrics(
     labels: LabelSet,
     state: Any,
     extra: Mapping[str, Any],
+    seconds: float,
 ) -> dict[str, Any]:
-    """The metrics.json of one fold with one seed; ``extra`` are results on other corpora."""
+    """The metrics.json of one fold with one seed.
+
+    Args:
+        cell: which.
+        rows: its predictions.
+        labels: the emotions.
+        state: of the Trainer: what happened.
+        extra: results on other corpora.
+        seconds: of this session, training and testing; kept features count where they were made.
+    """
     results = summarise(rows, labels)
     return {
         "fold": cell.fold.name,
@@ -123,6 +139,7 @@ def fold_metrics(
         "best_validation": state.best_metric,
         "steps": state.global_step,
         "epochs": state.epoch,
+        "seconds": round(seconds, 1),
         "results": results,
         **({"extra": dict(extra)} if extra else {}),
     }
@@ -134,11 +151,23 @@ def run_metrics(
     split: Split,
     command: str,
     results: dict[str, Any],
-    extras: Sequence[Mapping[str, Any]],
+    cells: Sequence[Mapping[str, Any]],
     missing: int,
+    more: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The metrics.json of a run, as phonemo.report reads it; ``extras`` has one of each cell."""
-    notes = list(split.notes)
+    """The metrics.json of a run, as phonemo.report reads it.
+
+    Args:
+        config: the run.
+        manifest: its data.
+        split: its folds.
+        command: what was typed.
+        results: what ``summarise`` gave.
+        cells: the metrics.json of every finished cell.
+        missing: how many cells are not finished.
+        more: notes beside those of the split.
+    """
+    notes = [*split.notes, *more]
     if missing:
         notes.append(f"{missing} of the run's cells (fold with seed) are not finished")
     return {
@@ -154,7 +183,8 @@ def run_metrics(
         "partial_corpus": manifest.header.partial,
         "model": _model_facts(config),
         "phonemo": __version__,
-        **({"extra": found} if (found := _extra_scores(extras)) else {}),
+        "seconds": round(sum(one.get("seconds", 0.0) for one in cells), 1),
+        **({"extra": found} if (found := _extra_scores(cells)) else {}),
         "results": results,
     }
 
@@ -170,11 +200,12 @@ def write_fold_plots(folder: Path, state: Any) -> None:
 
 
 def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
-    """Confusion matrix and reliability of the pooled predictions."""
+    """Confusion matrix, reliability and risk-coverage curve of the pooled predictions."""
     results = metrics["results"]
     title = f"{metrics['name']}: {metrics['corpus']}, protocol {metrics['protocol']['name']}"
     plot_confusion(results["confusion"], output / "confusion.png", title)
     plot_reliability(results["calibration"], output / "reliability.png", title)
+    plot_risk_coverage(results["selective"], output / "risk-coverage.png", title)
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -189,7 +220,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, json.JSONDecodeError) as error:
         raise RunError(
-            f"{path}: cannot be read; remove its fold's folder and train again"
+            f"{path}: not prediction rows that can be read; train or evaluate again"
         ) from error
 
 
@@ -252,14 +283,17 @@ def _protocol(split: Split) -> dict[str, Any]:
 def _extra_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """By extra corpus, the phoneme error rate of its held-out speakers, averaged over cells."""
     scores = {}
-    for corpus in sorted({name for cell in cells for name in cell if "per" in cell[name]}):
-        own = [cell[corpus] for cell in cells if "per" in cell.get(corpus, {})]
+    extras = [cell.get("extra", {}) for cell in cells]
+    for corpus in sorted({name for cell in extras for name in cell if "per" in cell[name]}):
+        own = [cell[corpus] for cell in extras if "per" in cell.get(corpus, {})]
         per = sum(one["per"] for one in own) / len(own)
         scores[corpus] = {**own[0], "per": per, "trainings": len(own)}
     return scores
 
 
 def _title(config: RunConfig) -> str:
+    if config.system != "network":
+        return f"{config.name}, {_BASELINES[config.system]}"
     auxiliary = config.model.auxiliary
     task = "single-task" if auxiliary is None else f"multi-task ({auxiliary.inventory})"
     return f"{config.name}, {task}, {config.train.strategy}"
@@ -272,6 +306,8 @@ def _named_after_run(folder: str) -> str:
 
 
 def _model_facts(config: RunConfig) -> dict[str, Any]:
+    if config.system != "network":
+        return {"system": config.system}
     model, auxiliary = config.model, config.model.auxiliary
     facts: dict[str, Any] = {
         "backbone": Path(model.backbone).name,

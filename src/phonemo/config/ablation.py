@@ -1,0 +1,75 @@
+"""The config of an ablation: arms of one experiment, and the tables that hold them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from phonemo.config.section import Section
+
+#: Dotted key of an experiment's config -> its value.
+Overrides = dict[str, Any]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class TuneConfig(Section):
+    """A setting that every arm picks for itself, on validation data alone."""
+
+    key: str
+    """The dotted key, such as train.rate_heads."""
+    values: tuple[float, ...] = Field(min_length=2)
+    """What each fold of an arm picks from, by its validation score with the first seed."""
+    arms: tuple[str, ...] | None = None
+    """The arms that pick; null lets all of them."""
+
+
+class TableConfig(Section):
+    """One question: some arms, held against one of them."""
+
+    title: str = Field(min_length=1)
+    """What is asked."""
+    baseline: str
+    """The arm that the others are compared with."""
+    arms: tuple[str, ...] = Field(min_length=1)
+    """The others, in the order of the table."""
+
+
+class AblationConfig(Section):
+    """Arms x folds x seeds of one experiment."""
+
+    name: str = Field(pattern=_NAME)
+    """A short name; an arm's run is called by this and its own."""
+    base: str
+    """The config of the experiment, which the arms change."""
+    output: str
+    """The folder of the arms' runs."""
+    every: Overrides = Field(default_factory=dict)
+    """Changes to the base that every arm has."""
+    arms: dict[str, Overrides] = Field(min_length=2)
+    """By arm, what it changes."""
+    tune: TuneConfig | None = None
+    """A setting that arms pick for each fold; null takes the config's everywhere."""
+    tables: tuple[TableConfig, ...] = Field(min_length=1)
+    """What is asked of the arms."""
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """The arms that pick a setting for themselves."""
+        if self.tune is None:
+            return ()
+        return tuple(self.arms) if self.tune.arms is None else self.tune.arms
+
+    @model_validator(mode="after")
+    def _arms_are_known(self) -> AblationConfig:
+        named = {arm for table in self.tables for arm in (table.baseline, *table.arms)}
+        strays = sorted({*named, *self.tuned} - self.arms.keys())
+        if strays:
+            raise ValueError(f"no arm {strays[0]!r}; arms: {', '.join(self.arms)}")
+        idle = sorted(self.arms.keys() - named)
+        if idle:
+            raise ValueError(f"arm {idle[0]!r} is in no table; name it in one, or leave it out")
+        for table in self.tables:
+            if table.baseline in table.arms or len(set(table.arms)) < len(table.arms):
+                raise ValueError(f"table {table.title!r} names an arm twice")
+        return self

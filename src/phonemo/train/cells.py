@@ -1,0 +1,215 @@
+"""One fold with one seed: what is trained in it, and the files that say what came out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import TrainerCallback, TrainerState
+
+from phonemo.calibration import UNCALIBRATED, Calibrated
+from phonemo.config import RunConfig
+from phonemo.corpora.folds import Fold
+from phonemo.model.build import build_network
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.batches import Draws, SpeechDataset
+from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
+from phonemo.train.calibrating import keep, on_validation
+from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
+from phonemo.train.evaluate import outputs_of, phoneme_scores, prediction_rows
+from phonemo.train.experiment import Experiment
+from phonemo.train.folder import load_trained, save_trained
+from phonemo.train.lineage import Lineage, ancestors, taught_by
+from phonemo.train.logistic import fit_head
+from phonemo.train.records import fold_metrics, write_fold_plots, write_json, write_rows
+from phonemo.train.seal import SEAL, sha256_of
+from phonemo.train.strategies import boundary
+from phonemo.train.takeover import take_over
+from phonemo.train.trainer import PhonemoTrainer, objective_of
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fold with one seed, and its folder."""
+
+    fold: Fold
+    seed: int
+    folder: Path
+
+
+class System(Protocol):
+    """Something that can be trained and tested on a cell."""
+
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of what the config only names, beside the manifest."""
+
+    def train(self, cell: Cell) -> None:
+        """Train and test a cell and write its folder, metrics.json last."""
+
+
+class Network:
+    """phonemo's own: backbone, fusion, emotion head and, where asked for, phoneme head."""
+
+    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+        self.experiment = experiment
+        self.progress = progress
+        self._cache: FeatureCache | None = None
+        self._has_cache = False
+
+    def inputs(self) -> dict[str, str]:
+        """Of the backbone's weights and of the model that the training starts from."""
+        config = self.experiment.config
+        found = {"backbone": backbone_digest(_network(self.experiment, config.seeds[0]))}
+        if config.model.start is not None:
+            found["start"] = sha256_of(Path(config.model.start) / SEAL)
+        return found
+
+    def train(self, cell: Cell) -> None:
+        """The kept features first, if the config wants them and they are not there yet."""
+        if not self._has_cache:
+            model = _network(self.experiment, self.experiment.config.seeds[0])
+            self._cache = _features(self.experiment, model, self.progress)
+            self._has_cache = True
+        _train_cell(self.experiment, cell, self._cache, self.progress)
+
+
+def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification:
+    config = experiment.config
+    torch.manual_seed(seed)
+    inventory = experiment.targets.inventory
+    rank = config.train.lora_rank if config.train.strategy == "lora" else None
+    symbols = None if inventory is None else inventory.to_json()
+    labels = experiment.targets.labels
+    network = build_network(config.model, labels, symbols, rank)
+    if config.model.start is not None:
+        take_over(network, labels, inventory, load_trained(config.model.start))
+    return network
+
+
+def _features(
+    experiment: Experiment, model: PhonemoForAudioClassification, progress: Progress
+) -> FeatureCache | None:
+    config = experiment.config
+    if not config.train.cache or config.train.augment.changes_audio:
+        return None
+    where = boundary(model, config.train)
+    if where is None:
+        return None
+    return build_cache(
+        Path(config.output).parent / "cache",
+        model,
+        experiment.manifest,
+        [*experiment.utterances.values(), *experiment.extras.utterances],
+        where,
+        progress.features,
+    )
+
+
+def _train_cell(
+    experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
+) -> None:
+    config, began = experiment.config, time.perf_counter()
+    model = _network(experiment, cell.seed)
+    training, validation, test = _parts(experiment, cell, cache)
+    state, calibrated = _learn(config, cell, model, training, validation, progress)
+    keep(model, calibrated)
+    shared = None
+    if config.train.strategy in ("frozen", "logistic"):
+        shared = Path(config.output) / "backbone.safetensors"
+    lineage = _lineage(experiment, cell.fold)
+    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, lineage)
+    found = outputs_of(model, test, config.train.batch_size)
+    labels, inventory = experiment.targets.labels, experiment.targets.inventory
+    rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed, calibrated)
+    write_rows(cell.folder / "predictions.jsonl", rows)
+    extra = _extra_phonemes(experiment, model, cache)
+    seconds = time.perf_counter() - began
+    found_all = fold_metrics(cell, rows, labels, state, extra, seconds)
+    write_json(cell.folder / "metrics.json", found_all)
+
+
+def _learn(
+    config: RunConfig,
+    cell: Cell,
+    model: PhonemoForAudioClassification,
+    training: SpeechDataset,
+    validation: SpeechDataset,
+    progress: Progress,
+) -> tuple[TrainerState, Calibrated]:
+    """Train by gradient, or fit the emotion head alone; what happened, and how sure it is."""
+    size = config.train.batch_size
+    if config.train.strategy == "logistic":
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        return TrainerState(epoch=0), fit_head(model, training, config.train.inverse_penalty, size)
+    checkpoints = cell.folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    trainer = PhonemoTrainer(
+        model,
+        config.train,
+        objective_of(config.train, config.model.auxiliary, training),
+        training,
+        validation,
+        checkpoints,
+        cell.seed,
+        _callbacks(cell, progress),
+    )
+    trainer.resume_or_start()
+    write_fold_plots(cell.folder, trainer.state)
+    if not config.train.selects:  # validation was learnt from: nothing is left to calibrate on
+        return trainer.state, UNCALIBRATED
+    return trainer.state, on_validation(model, validation, size)
+
+
+def _extra_phonemes(
+    experiment: Experiment, model: PhonemoForAudioClassification, cache: FeatureCache | None
+) -> dict[str, Any]:
+    """By extra corpus, the phoneme errors on its speakers that were held out."""
+    found = {}
+    for corpus, rows in experiment.extras.held_out.items():
+        dataset = SpeechDataset(experiment.manifest, rows, experiment.targets, cache)
+        outputs = outputs_of(model, dataset, experiment.config.train.batch_size)
+        speakers = len({one.speaker for one in rows})
+        found[corpus] = phoneme_scores(outputs) | {"utterances": len(rows), "speakers": speakers}
+    return found
+
+
+def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
+    """What a fold's model has learnt from or was chosen by, and what it started from."""
+    main = experiment.part([*fold.train, *fold.validation])
+    past = ancestors(experiment.config.model)
+    return taught_by(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
+
+
+def _parts(
+    experiment: Experiment, cell: Cell, cache: FeatureCache | None
+) -> tuple[SpeechDataset, SpeechDataset, SpeechDataset]:
+    train = experiment.config.train
+    draws = None if train.strategy == "logistic" else Draws.of(train, cell.seed)
+    training, validation, test = (
+        SpeechDataset(
+            experiment.manifest,
+            experiment.part(ids) + (list(experiment.extras.epoch) if part == "train" else []),
+            experiment.targets,
+            cache,
+            draws if part == "train" else None,
+        )
+        for part, ids in _learnt(cell.fold, experiment.config).items()
+    )
+    return training, validation, test
+
+
+def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """The parts of a fold; where nothing is selected, validation is learnt from too."""
+    more = () if config.train.selects else fold.validation
+    return {**fold.parts, "train": (*fold.train, *more)}
+
+
+def _callbacks(cell: Cell, progress: Progress) -> list[TrainerCallback]:
+    return [
+        JsonLines(cell.folder / "log.jsonl"),
+        Steps(progress),
+        tensorboard(cell.folder / "tensorboard"),
+    ]

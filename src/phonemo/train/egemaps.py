@@ -1,0 +1,183 @@
+"""The classical baseline: 88 functionals of pitch, loudness and spectrum, and a linear SVM.
+
+eGeMAPS is Eyben et al. 2016 ("The Geneva Minimalistic Acoustic Parameter Set"), as openSMILE
+computes it. openSMILE is free for research only, so it is an extra that nothing else needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import TrainerState
+
+from phonemo import metrics
+from phonemo.audio import RATE, load_waveform
+from phonemo.calibration import calibrate
+from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.errors import MissingExtraError
+from phonemo.labels import LabelSet
+from phonemo.train.batches import SpeechDataset, Targets
+from phonemo.train.callbacks import Progress
+from phonemo.train.cells import Cell
+from phonemo.train.evaluate import Outputs, prediction_rows
+from phonemo.train.experiment import Experiment
+from phonemo.train.records import fold_metrics, write_json, write_rows
+
+#: Values of C that each fold's validation part picks from.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+Features = NDArray[np.float64]
+
+
+class EgemapsSvm:
+    """Functionals of every utterance once, then a support vector machine for each fold.
+
+    Nothing in it is random, so that all seeds give the same answers.
+    """
+
+    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+        self.experiment = experiment
+        self.progress = progress
+        self._features: dict[str, Features] = {}
+
+    def inputs(self) -> dict[str, str]:
+        """OpenSMILE's version stands for its weights."""
+        version = f"opensmile {_opensmile().__version__}"
+        return {"features": hashlib.sha256(version.encode()).hexdigest()}
+
+    def train(self, cell: Cell) -> None:
+        """Pick C on the validation part, by its UA, and answer for the test part."""
+        began = time.perf_counter()
+        labels = self.experiment.targets.labels
+        parts = {name: self._part(ids, labels) for name, ids in cell.fold.parts.items()}
+        machine, best = _best(parts["train"], parts["validation"], len(labels))
+        held, truth = parts["validation"]
+        calibrated = calibrate(_margins(machine, held, len(labels)), truth)
+        logits = torch.from_numpy(_margins(machine, parts["test"][0], len(labels)))
+        rows = prediction_rows(
+            Outputs(logits, torch.from_numpy(parts["test"][1]), None, ()),
+            self._dataset(cell.fold.test, labels),
+            labels,
+            None,
+            cell.fold.name,
+            cell.seed,
+            calibrated,
+        )
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        write_rows(cell.folder / "predictions.jsonl", rows)
+        state = TrainerState(epoch=0, best_metric=best)
+        found = fold_metrics(cell, rows, labels, state, {}, time.perf_counter() - began)
+        write_json(cell.folder / "metrics.json", found)
+
+    def _part(self, ids: Sequence[str], labels: LabelSet) -> tuple[Features, NDArray[np.int64]]:
+        known = self._known()
+        truth = [labels.index(self.experiment.utterances[one].emotion or "") for one in ids]
+        return np.stack([known[one] for one in ids]), np.array(truth)
+
+    def _dataset(self, ids: Sequence[str], labels: LabelSet) -> SpeechDataset:
+        targets = Targets(labels, None)
+        return SpeechDataset(self.experiment.manifest, self.experiment.part(ids), targets)
+
+    def _known(self) -> dict[str, Features]:
+        if not self._features:
+            self._features = functionals(
+                Path(self.experiment.config.output).parent / "cache",
+                self.experiment.manifest,
+                list(self.experiment.utterances.values()),
+                self.progress,
+            )
+        return self._features
+
+
+def functionals(
+    folder: Path, manifest: Manifest, utterances: Sequence[Utterance], progress: Progress
+) -> dict[str, Features]:
+    """eGeMAPSv02 of utterances, each (feature,), by id; kept in the folder.
+
+    Args:
+        folder: the parent of the file that keeps them; its name says of what.
+        manifest: says where the audio lies.
+        utterances: which.
+        progress: told how far it is.
+    """
+    extract = _extractor()
+    named = [(one.id, one.file, one.start, one.end) for one in utterances]
+    facts = [str(manifest.root.resolve()), _opensmile().__version__, sorted(named, key=str)]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+    path = folder / f"egemaps-{digest}.npy"
+    ordered = sorted(utterances, key=lambda one: one.id)
+    if not path.is_file():
+        rows = []
+        for number, one in enumerate(ordered, start=1):
+            heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
+            rows.append(extract(np.array(heard.samples)))
+            progress.features(number, len(ordered))
+        _keep(path, np.stack(rows))
+    return dict(zip((one.id for one in ordered), np.load(path), strict=True))
+
+
+def _keep(path: Path, values: Features) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    with scratch.open("wb") as stream:
+        np.save(stream, values)
+    scratch.replace(path)
+
+
+def _best(
+    train: tuple[Features, NDArray[np.int64]],
+    validation: tuple[Features, NDArray[np.int64]],
+    emotions: int,
+) -> tuple[Any, float]:
+    """The machine with the best validation UA (the smaller C where two are), and that UA."""
+    found = []
+    for strength in STRENGTHS:
+        machine = _fitted(*train, strength)
+        guess = _margins(machine, validation[0], emotions).argmax(axis=1)
+        score = metrics.score_emotions(validation[1], guess, emotions).ua
+        found.append((score, -strength, machine))
+    best = max(found, key=lambda one: one[:2])
+    return best[2], best[0]
+
+
+def _fitted(features: Features, truth: NDArray[np.int64], strength: float) -> Any:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    machine = SVC(C=strength, kernel="linear", class_weight="balanced")
+    return make_pipeline(StandardScaler(), machine).fit(features, truth)
+
+
+def _margins(machine: Any, features: Features, emotions: int) -> Features:
+    """(utterance, emotion); an emotion without an example is never the highest."""
+    found = machine.decision_function(features)
+    learnt = found if found.ndim == 2 else np.stack([-found, found], axis=1) / 2
+    margins = np.full((len(features), emotions), learnt.min() - 30.0)
+    margins[:, machine.classes_] = learnt
+    return margins
+
+
+def _extractor() -> Any:
+    """Samples (sample,) to functionals (feature,)."""
+    opensmile = _opensmile()
+    smile = opensmile.Smile(
+        feature_set=opensmile.FeatureSet.eGeMAPSv02,
+        feature_level=opensmile.FeatureLevel.Functionals,
+    )
+    return lambda samples: smile.process_signal(samples, RATE).to_numpy()[0].astype(np.float64)
+
+
+def _opensmile() -> Any:
+    try:
+        import opensmile
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the eGeMAPS baseline", "egemaps") from error
+    return opensmile

@@ -1,0 +1,117 @@
+"""Cells of several runs, one after another or side by side."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phonemo.config import RunConfig
+from phonemo.errors import PhonemoError, RunError
+from phonemo.train.callbacks import Progress
+from phonemo.train.cells import System
+from phonemo.train.experiment import Experiment, prepare_experiment
+from phonemo.train.runner import cells_of, finished, read_cell
+from phonemo.train.systems import SYSTEMS
+
+#: How many runs a process keeps open: their manifests, folds and kept features.
+_OPEN = 4
+_QUIET = Progress()
+#: Told of every job that is done: the job and its metrics.json, or what stopped it.
+Told = Callable[["Job", "dict[str, Any] | PhonemoError"], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell of a run whose folder is open already."""
+
+    config: RunConfig
+    fold: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Of the cell."""
+        return Path(self.config.output) / f"seed-{self.seed}" / self.fold
+
+    @property
+    def done(self) -> bool:
+        """Whether it is finished, and what it was trained with is cleared away."""
+        return (self.folder / "metrics.json").is_file() and not (
+            self.folder / "checkpoints"
+        ).is_dir()
+
+
+def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> None:
+    """Do all jobs; one that fails leaves the others alone.
+
+    Args:
+        jobs: any number; those whose cell is finished cost next to nothing.
+        workers: processes; 1 works in this one.
+        progress: told of steps, where there is one process.
+        told: called for every job, in the order in which they end.
+
+    Raises:
+        RunError: a process was killed from outside.
+    """
+    for job in jobs:
+        if job.done:
+            told(job, read_cell(job.folder))
+    todo = [job for job in jobs if not job.done]
+    if workers == 1 or len(todo) < 2:
+        for job in todo:
+            told(job, _outcome(job, progress))
+        return
+    context = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
+    pool = ProcessPoolExecutor(workers, context, _set_up)
+    try:
+        futures = {pool.submit(_outcome, job): job for job in todo}
+        for future in as_completed(futures):
+            told(futures[future], future.result())
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a training process was killed, perhaps for want of memory; run the same command "
+            "again, with fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def workers_for(threads: int) -> int:
+    """As many processes as the machine has cores for."""
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def _outcome(job: Job, progress: Progress = _QUIET) -> dict[str, Any] | PhonemoError:
+    try:
+        torch.set_num_threads(job.config.threads)
+        experiment, system = _opened(job.config.model_dump_json(), progress)
+        (cell,) = cells_of(experiment, [job.fold], [job.seed])
+        return finished(system, cell)
+    except PhonemoError as error:
+        return error
+
+
+@lru_cache(maxsize=_OPEN)
+def _opened(config: str, progress: Progress) -> tuple[Experiment, System]:
+    resolved = RunConfig.model_validate_json(config)
+    experiment = prepare_experiment(resolved)
+    return experiment, SYSTEMS[resolved.system](experiment, progress)
+
+
+def _set_up() -> None:
+    """Ctrl-C is for the parent, which ends its processes; what it has warned of is said once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.disable(logging.WARNING)
