@@ -201,6 +201,8 @@ def script_lines(found: ScriptScore) -> Iterator[str]:
     yield f"words alone (n-grams, no sound): UA {found.ua:.1%}, WA {found.wa:.1%}"
     yield f"chance: UA {found.chance_ua:.1%}, WA {found.chance_wa:.1%}"
     yield f"{found.utterances} utterances tested, {found.texts} different texts"
+    for style, (ua, wa) in found.styles.items():
+        yield f"  {style} speech: UA {ua:.1%}, WA {wa:.1%}"
     if found.wordless:
         yield f"{found.wordless} utterances have no transcript and are left out"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -43,7 +44,8 @@ def train(work, name, *more):
         command += ["--set", f"{key}={value}"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, (done.output, done.exception)
-    return done.stdout, json.loads((work / name / "metrics.json").read_text(encoding="utf-8"))
+    home = Path(done.stdout.rpartition("run folder: ")[2].strip())
+    return done.stdout, json.loads((home / "metrics.json").read_text(encoding="utf-8"))
 
 
 def test_leave_one_session_out(work):
@@ -54,6 +56,9 @@ def test_leave_one_session_out(work):
     assert "LEAKY" not in text
     assert metrics["results"]["labels"] == ["anger", "happiness", "neutral", "sadness"]
     assert metrics["results"]["phonemes"]["tokens"] > 0
+    styles = metrics["results"]["per_style"]
+    assert set(styles) == {"scripted", "improvised"}
+    assert sum(one["utterances"] for one in styles.values()) == metrics["results"]["utterances"]
     protocol = json.loads((work / "iemocap-paper" / "protocol.json").read_text(encoding="utf-8"))
     for fold in protocol["folds"]:
         sessions = [{one[:5] for one in fold[part]} for part in ("train", "validation", "test")]
@@ -65,6 +70,17 @@ def test_the_looser_setting_is_marked(work):
     text, metrics = train(work, "iemocap-paper-setting", "--fold", "random-1")
     assert metrics["leaky"]
     assert "LEAKY: train and test share speakers" in text
+
+
+def test_improvised_speech_alone(work):
+    text, metrics = train(
+        work,
+        "iemocap-paper",
+        *("--set", "protocol.style=improvised", "-o", str(work / "improvised")),
+        *("--fold", "session-1"),
+    )
+    assert "only improvised speech" in text
+    assert set(metrics["results"]["per_style"]) == {"improvised"}
 
 
 def test_both_differ_in_the_protocol_alone():

@@ -116,3 +116,36 @@ def test_the_command_says_what_chance_is(tmp_path):
     assert "chance: UA 33.3%, WA 33.3%" in done.stdout
     assert "18 utterances have no transcript" in done.stdout
     assert done.stdout.count("\n") == 4
+
+
+def test_scripted_and_improvised_speech_are_scored_apart(tmp_path):
+    def row(speaker, emotion, take, style):
+        text = f"this is {emotion}" if style == "scripted" else f"nothing to tell {take}"
+        return Utterance(
+            id=f"{speaker}-{emotion}-{take}-{style}",
+            file="nowhere.wav",
+            speaker=f"s{speaker}",
+            emotion=emotion,
+            transcript=text,
+            style=style,
+        )
+
+    rows = [
+        row(speaker, emotion, take, style)
+        for speaker in range(4)
+        for emotion in EMOTIONS
+        for take in range(3)
+        for style in ("scripted", "improvised")
+    ]
+    path = tmp_path / "manifest.jsonl"
+    write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
+    found = script_control(path, SPEAKER)
+    assert list(found.styles) == ["scripted", "improvised"]
+    assert found.styles["scripted"] == (1, 1)
+    assert found.styles["improvised"][0] == pytest.approx(1 / 3)
+    printed = CliRunner().invoke(app, ["script", str(path)]).output
+    assert "scripted speech: UA 100.0%, WA 100.0%" in printed
+
+
+def test_where_no_style_is_known_none_is_scored(tmp_path):
+    assert script_control(write(tmp_path, lambda *one: "a"), SPEAKER).styles == {}

@@ -17,7 +17,7 @@ from typing import Literal
 
 from phonemo.corpora.card import Card, Reading
 from phonemo.corpora.files import is_shadow, listing, read_text
-from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.manifest import STYLES, Style, Utterance
 from phonemo.errors import CorpusError
 
 CARD = Card(
@@ -47,10 +47,7 @@ COLUMNS = (
 
 _SUFFIXES = (".csv", ".tsv")
 _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "female": "f", "m": "m", "male": "m"}
-_STYLES: dict[str, Literal["scripted", "improvised"]] = {
-    "scripted": "scripted",
-    "improvised": "improvised",
-}
+_STYLES: dict[str, Style] = {style: style for style in STYLES}
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
@@ -185,7 +182,7 @@ def _gender(row: Mapping[str, str], where: str) -> Literal["f", "m"] | None:
     return _GENDERS.get(text)
 
 
-def _style(row: Mapping[str, str], where: str) -> Literal["scripted", "improvised"] | None:
+def _style(row: Mapping[str, str], where: str) -> Style | None:
     text = row.get("style", "").lower()
     if text and text not in _STYLES:
         raise CorpusError(

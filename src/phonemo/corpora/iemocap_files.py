@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.files import read_text
-from phonemo.corpora.manifest import Phonemes
+from phonemo.corpora.manifest import Phonemes, Style
 from phonemo.corpora.sphinx import from_sphinx
 from phonemo.errors import CorpusError, PhonemeError
 
@@ -60,7 +60,7 @@ class UtteranceName:
     gender: Literal["f", "m"]
 
     @property
-    def style(self) -> Literal["scripted", "improvised"]:
+    def style(self) -> Style:
         """Whether the dialog was played from a text."""
         return "scripted" if "_script" in self.dialog else "improvised"
 

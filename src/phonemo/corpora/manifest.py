@@ -20,6 +20,9 @@ from pydantic import (
 
 from phonemo.errors import ManifestError
 
+Style = Literal["scripted", "improvised"]
+STYLES: tuple[Style, ...] = ("scripted", "improvised")
+
 
 class _Row(BaseModel):
     model_config = ConfigDict(
@@ -68,7 +71,7 @@ class Utterance(_Row):
     language: str | None = None
     """ISO 639-1 code."""
     transcript: str | None = None
-    style: Literal["scripted", "improvised"] | None = None
+    style: Style | None = None
     """Whether the words were written before; where they were, they may give the emotion away."""
     emotion: str | None = None
     """A canonical name of phonemo.labels.EMOTIONS, or a user's own."""

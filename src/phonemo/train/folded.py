@@ -32,6 +32,20 @@ class Task:
     split: Split
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Of every tested utterance, folds pooled."""
+
+    utterances: tuple[Utterance, ...]
+    truth: NDArray[np.int64]
+    given: NDArray[np.int64]
+
+    def of_style(self, style: str) -> Answers:
+        """Those of scripted or of improvised speech alone."""
+        rows = [number for number, one in enumerate(self.utterances) if one.style == style]
+        return Answers(tuple(self.utterances[n] for n in rows), self.truth[rows], self.given[rows])
+
+
 def chosen(manifest: Manifest, names: Sequence[str]) -> list[Utterance]:
     """The utterances that have an emotion, or one of these; LabelError for one that none has."""
     known = {one.emotion for one in manifest.utterances if one.emotion}
@@ -65,7 +79,7 @@ def make_task(
     return Task(tuple(utterances), labels, truth, split)
 
 
-def answers(task: Task, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def answers(task: Task, learner: Learner) -> Answers:
     """Truth and answers of every tested utterance, folds pooled.
 
     Nothing is selected, so each fold's validation part is learnt from too.
@@ -84,5 +98,6 @@ def answers(task: Task, learner: Learner) -> tuple[NDArray[np.int64], NDArray[np
                 "protocol, is wanted"
             )
         given[test] = learner(learn, test)
-    tested = given >= 0
-    return task.truth[tested], given[tested]
+    tested = np.flatnonzero(given >= 0)
+    utterances = tuple(task.utterances[number] for number in tested)
+    return Answers(utterances, task.truth[tested], given[tested])

@@ -120,6 +120,6 @@ def _score(layer: int, features: Features, task: Task) -> ProbeScore:
         )
         return found
 
-    truth, heard = answers(task, learner)
-    found = metrics.score_emotions(truth, heard, len(task.labels))
+    heard = answers(task, learner)
+    found = metrics.score_emotions(heard.truth, heard.given, len(task.labels))
     return ProbeScore(layer, found.ua, found.wa)

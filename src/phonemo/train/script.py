@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from phonemo import metrics
 from phonemo.config import ProtocolConfig
-from phonemo.corpora.manifest import read_manifest
+from phonemo.corpora.manifest import STYLES, read_manifest
 from phonemo.corpora.transcripts import sentence
 from phonemo.errors import CorpusError
-from phonemo.train.folded import Rows, answers, chosen, make_task
+from phonemo.train.folded import Answers, Rows, answers, chosen, make_task
 
 #: Words and pairs of words.
 _NGRAMS = (1, 2)
@@ -41,6 +41,8 @@ class ScriptScore:
     """Left out, because nobody wrote down what was said."""
     texts: int
     """Different texts."""
+    styles: dict[str, tuple[float, float]]
+    """UA and WA of scripted and of improvised speech, where utterances say which they are."""
 
 
 def script_control(
@@ -72,18 +74,29 @@ def script_control(
             [texts[row] for row in learn], task.truth[learn], [texts[row] for row in test]
         )
 
-    truth, given = answers(task, learner)
-    found = metrics.score_emotions(truth, given, len(task.labels))
-    chance = metrics.chance_levels(truth, len(task.labels))
+    given = answers(task, learner)
+    found = metrics.score_emotions(given.truth, given.given, len(task.labels))
+    chance = metrics.chance_levels(given.truth, len(task.labels))
     return ScriptScore(
         ua=found.ua,
         wa=found.wa,
         chance_ua=chance.ua,
         chance_wa=chance.majority_wa,
-        utterances=len(truth),
+        utterances=len(given.truth),
         wordless=len(wanted) - len(spoken),
         texts=len(set(texts)),
+        styles=_by_style(given, len(task.labels)),
     )
+
+
+def _by_style(given: Answers, emotions: int) -> dict[str, tuple[float, float]]:
+    parts = {style: given.of_style(style) for style in STYLES}
+    scores = {
+        style: metrics.score_emotions(part.truth, part.given, emotions)
+        for style, part in parts.items()
+        if part.utterances
+    }
+    return {style: (one.ua, one.wa) for style, one in scores.items()}
 
 
 def _fitted(

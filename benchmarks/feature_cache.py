@@ -1,0 +1,85 @@
+"""What the cache of frozen layers saves in an ablation: arms of the paper, with it and without.
+
+    python benchmarks/feature_cache.py [ABLATION.yaml]    default: configs/ablations/paper.yaml
+
+One fold, one seed and two epochs of each arm, trained and tested; with and without take turns,
+REPEATS times each, after a first round that fills the cache and is timed apart. Seconds are of one
+process on one thread.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from phonemo.config import RunConfig, arm_config, load_ablation_config
+from phonemo.errors import PhonemoError
+from phonemo.train.experiment import prepare_experiment
+from phonemo.train.runner import run
+
+ABLATION = Path("configs/ablations/paper.yaml")
+ARMS = ("single-task", "multi-task", "all-mix-alone", "top-1", "top-2", "transformer")
+REPEATS = 3
+EPOCHS = 2
+
+
+def main(path: Path) -> int:
+    """The exit status; prints one line an arm."""
+    ablation = load_ablation_config(path)
+    if not Path(arm_config(ablation, ARMS[0]).manifest).is_file():
+        print(f"{path}: its manifest is not there; prepare the corpus first (docs/data.md)")
+        return 0
+    print(f"{'arm':<16}{'filling':>9}{'with':>8}{'without':>9}   without / with (spread)")
+    with tempfile.TemporaryDirectory() as folder:
+        for arm in ARMS:
+            tell(arm, measure(ablation, arm, Path(folder)))
+    return 0
+
+
+def measure(ablation, arm: str, home: Path) -> tuple[float, list[float], list[float]]:
+    """Seconds of filling the cache, then with it and without it, in turns."""
+    changes = {"train.epochs": EPOCHS, "train.patience": EPOCHS, "seeds": [1], "threads": 1}
+    configs = {
+        cached: arm_config(ablation, arm, changes | {"train.cache": cached}).model_copy(
+            update={"output": str(home / f"{arm}-{cached}")}
+        )
+        for cached in (True, False)
+    }
+    fold = prepare_experiment(configs[True]).split.folds[0].name
+    first = seconds(configs[True], fold)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(REPEATS):
+        for cached in (True, False) if number % 2 == 0 else (False, True):
+            times[cached].append(seconds(configs[cached], fold))
+    return first - statistics.median(times[True]), times[True], times[False]
+
+
+def seconds(config: RunConfig, fold: str) -> float:
+    """Of one cell, from an empty run folder; the cache lies beside it."""
+    shutil.rmtree(config.output, ignore_errors=True)
+    began = time.perf_counter()
+    run(config, "benchmarks/feature_cache.py", [fold])
+    return time.perf_counter() - began
+
+
+def tell(arm: str, times: tuple[float, list[float], list[float]]) -> None:
+    """One line: seconds, and the ratios of the pairs."""
+    filling, kept, computed = times
+    ratios = sorted(slow / quick for quick, slow in zip(kept, computed, strict=True))
+    middle = [statistics.median(one) for one in (kept, computed, ratios)]
+    print(
+        f"{arm:<16}{filling:>9.1f}{middle[0]:>8.1f}{middle[1]:>9.1f}   {middle[2]:.2f} "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f})",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else ABLATION))
+    except PhonemoError as error:
+        sys.exit(f"{error}")
