@@ -6,9 +6,11 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,10 +74,12 @@ def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> N
         for job in todo:
             told(job, _outcome(job, progress))
         return
+    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
     pool = ProcessPoolExecutor(workers, context, _set_up)
     try:
-        futures = {pool.submit(_outcome, job): job for job in todo}
+        with _deaf_to_interrupts():  # which the processes inherit, from their first moment on
+            futures = {pool.submit(_outcome, job): job for job in todo}
         for future in as_completed(futures):
             told(futures[future], future.result())
     except BrokenProcessPool as error:
@@ -83,9 +87,9 @@ def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> N
             "a training process was killed, perhaps for want of memory; run the same command "
             "again, with fewer --workers"
         ) from error
-    finally:
+    finally:  # after Ctrl-C too, where some still train
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
+        for child in set(multiprocessing.active_children()) - others:
             child.terminate()
 
 
@@ -111,7 +115,20 @@ def _opened(config: str, progress: Progress) -> tuple[Experiment, System]:
     return experiment, SYSTEMS[resolved.system](experiment, progress)
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ctrl-C is for the parent, which then ends the processes that it began."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread may set signals, nor hears them
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _set_up() -> None:
-    """Ctrl-C is for the parent, which ends its processes; what it has warned of is said once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What the parent has warned of is said once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's start has set its own
     logging.disable(logging.WARNING)
