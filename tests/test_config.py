@@ -16,17 +16,24 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phonemo.config import (
+    AblationConfig,
     AugmentConfig,
     AuxiliaryConfig,
     LabelsConfig,
     ModelConfig,
     ProtocolConfig,
     RunConfig,
+    TableConfig,
     TrainConfig,
+    TuneConfig,
+    arm_config,
+    expand,
+    load_ablation_config,
     load_config,
     write_config,
 )
 from phonemo.errors import ConfigError
+from tests.laws import REPOSITORY
 
 LEAST: dict[str, Any] = {
     "name": "tiny",
@@ -357,6 +364,249 @@ def test_every_value_is_in_the_digest_but_where_and_how_fast(path: Path, key: st
     assert (changed.digest == config.digest) == (key in NO_RESULT)
 
 
+def test_a_style_is_in_the_digest_and_without_one_runs_keep_their_names(path: Path) -> None:
+    plain, scripted = load_config(path), load_config(path, ["protocol.style=scripted"])
+    improvised = load_config(path, ["protocol.style=improvised"])
+    assert plain.digest == "b1ea05402010", "as it was before there were styles"
+    assert load_config(path, ["protocol.style=null"]).digest == plain.digest
+    assert len({plain.digest, scripted.digest, improvised.digest}) == 3
+
+
+def test_a_style_is_written_where_there_is_one(path: Path, tmp_path: Path) -> None:
+    assert "style" not in ProtocolConfig().model_dump()
+    assert "style" not in load_config(path).model_dump(mode="json")["protocol"]
+    assert set(ProtocolConfig().model_dump()) == {*ProtocolConfig.model_fields} - {"style"}
+    assert ProtocolConfig(style="scripted").model_dump()["style"] == "scripted"
+    config = load_config(path, ["protocol.style=improvised"])
+    write_config(tmp_path / "resolved.yaml", config)
+    assert load_config(tmp_path / "resolved.yaml") == config
+
+
+def test_an_unknown_style_is_an_error(path: Path) -> None:
+    assert "key 'protocol.style': Input should be 'scripted'" in fault(path, "protocol.style=read")
+
+
 def test_a_repeated_seed_is_an_error(path: Path) -> None:
     with pytest.raises(ConfigError, match=r"key 'seeds': .*a seed is there twice"):
         load_config(path, ["seeds=[1, 2, 1]"])
+
+
+# ---- lists of sections
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (
+            [{"manifest": "a"}, {"manifest": "b", "reapeat": 2}],
+            "unknown key 'extra.1.reapeat'; known keys: manifest, held_out_speakers, repeat",
+        ),
+        ([{"repeat": 2}], "key 'extra.0.manifest' is missing"),
+        ([{"manifest": "a", "repeat": 0}], "key 'extra.0.repeat': Input should be greater"),
+        (["a.jsonl"], "key 'extra.0': Input should be a valid dictionary"),
+    ],
+)
+def test_a_fault_in_a_list_of_sections_is_one_clear_line(path: Path, extra: Any, says: str) -> None:
+    assert says in fault(write(path, LEAST | {"extra": extra}))
+
+
+# ---- ablations
+
+TABLE: dict[str, Any] = {"title": "Does it help?", "baseline": "plain", "arms": ["longer"]}
+STUDY: dict[str, Any] = {
+    "name": "study",
+    "output": "runs/study",
+    "arms": {"plain": {}, "longer": {"train.epochs": 60}},
+    "tables": [TABLE],
+}
+THREE = {"arms": {"plain": {}, "longer": {"train.epochs": 60}, "wide": {"model.width": 256}}}
+SHIPPED = sorted((REPOSITORY / "configs" / "ablations").glob("*.yaml"))
+
+
+def study(path: Path, **changes: Any) -> AblationConfig:
+    """An ablation of the experiment that lies at ``path``."""
+    text = yaml.safe_dump(STUDY | {"base": str(path)} | changes, sort_keys=False)
+    file = path.with_name("study.yaml")
+    file.write_text(text, encoding="utf-8")
+    return load_ablation_config(file)
+
+
+def study_fault(path: Path, **changes: Any) -> str:
+    """What is wrong with it, without the path of the file."""
+    with pytest.raises(ConfigError) as caught:
+        expand(study(path, **changes))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix(f"{path.with_name('study.yaml')}: ")
+
+
+@pytest.mark.parametrize("kind", [AblationConfig, TableConfig, TuneConfig])
+def test_every_field_of_an_ablation_has_a_sentence(kind: type[BaseModel]) -> None:
+    for field in kind.model_fields.values():
+        text = field.description or ""
+        assert text.endswith(".")
+        assert "\n" not in text
+
+
+def test_an_arm_is_the_base_with_its_changes(path: Path) -> None:
+    base, arms = load_config(path), expand(study(path))
+    assert list(arms) == ["plain", "longer"]
+    assert arms["longer"].train.epochs == 60
+    assert arms["plain"].train.epochs == base.train.epochs == 30
+    same = {"name": base.name, "output": base.output}
+    assert arms["plain"].model_copy(update=same) == base
+    longer = arms["longer"].model_copy(update=same)
+    assert longer == load_config(path, ["train.epochs=60"])
+
+
+def test_an_arm_is_named_after_the_study_and_lies_in_its_folder(path: Path) -> None:
+    arms = expand(study(path))
+    assert [one.name for one in arms.values()] == ["study-plain", "study-longer"]
+    assert [one.output for one in arms.values()] == ["runs/study/plain", "runs/study/longer"]
+
+
+def test_a_candidate_keeps_the_arms_name_and_has_a_folder_of_its_own(path: Path) -> None:
+    config = study(path)
+    one = arm_config(config, "longer", {"train.rate_heads": 0.0005})
+    assert one.output == "runs/study/longer@rate_heads=0.0005"
+    assert (one.name, one.train.rate_heads, one.train.epochs) == ("study-longer", 0.0005, 60)
+    two = arm_config(config, "longer", {"train.rate_heads": 1e-5, "model.dropout": 0.5})
+    assert two.output == "runs/study/longer@rate_heads=1e-05@dropout=0.5"
+    assert (two.train.rate_heads, two.model.dropout) == (0.00001, 0.5)
+
+
+def test_every_arm_has_what_every_says_unless_it_says_otherwise_itself(path: Path) -> None:
+    write(path, LEAST | {"train": {"epochs": 5, "batch_size": 8}})
+    every = {"train.epochs": 10, "model.auxiliary.alpha": 0.3}
+    arms = {"plain": {}, "longer": {"train.epochs": 60, "model.auxiliary": None}}
+    config = study(path, every=every, arms=arms)
+    plain, longer = expand(config).values()
+    assert [one.train.batch_size for one in (plain, longer)] == [8, 8], "of the base"
+    assert [one.train.epochs for one in (plain, longer)] == [10, 60]
+    assert plain.model.auxiliary is not None
+    assert plain.model.auxiliary.alpha == 0.3
+    assert longer.model.auxiliary is None
+    assert arm_config(config, "longer", {"train.epochs": 99}).train.epochs == 99
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.auxiliary", None),
+        ("train.cache", False),
+        ("seeds", [3, 1]),
+        ("train.rate_heads", 1e-5),
+        ("labels.merge", {"excited": "neutral"}),
+        ("model.backbone", "007"),
+        ("manifest", "work/łódź: a #1.jsonl"),
+    ],
+)
+def test_a_change_is_the_value_that_it_was_written_as(path: Path, key: str, value: Any) -> None:
+    arms = {"plain": {}, "longer": {key: value}}
+    found = expand(study(path, arms=arms))["longer"].model_dump(mode="json")
+    for part in key.split("."):
+        found = found[part]
+    assert found == value
+
+
+def test_overrides_reach_an_ablation_too(path: Path) -> None:
+    study(path)
+    file = path.with_name("study.yaml")
+    config = load_ablation_config(file, ["output=elsewhere", "arms.longer={train.epochs: 7}"])
+    arm = expand(config)["longer"]
+    assert (arm.output, arm.train.epochs) == ("elsewhere/longer", 7)
+
+
+def test_all_arms_are_tuned_where_none_is_named(path: Path) -> None:
+    tune = {"key": "train.rate_heads", "values": [0.1, 0.2]}
+    assert study(path).tuned == ()
+    assert study(path, tune=tune).tuned == ("plain", "longer")
+    assert study(path, tune=tune | {"arms": ["longer"]}).tuned == ("longer",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tables": [TABLE | {"arms": ["longre"]}]}, "no arm 'longre'; arms: plain, longer"),
+        ({"tables": [TABLE | {"baseline": "none"}]}, "no arm 'none'; arms: plain, longer"),
+        (THREE, "arm 'wide' is in no table; name it in one, or leave it out"),
+        (
+            {"tables": [TABLE | {"arms": ["longer", "longer"]}]},
+            "table 'Does it help?' names an arm twice",
+        ),
+        (
+            {"tables": [TABLE | {"arms": ["longer", "plain"]}]},
+            "table 'Does it help?' names an arm twice",
+        ),
+        (
+            {"tune": {"key": "train.epochs", "values": [1, 2], "arms": ["plain", "other"]}},
+            "no arm 'other'; arms: plain, longer",
+        ),
+        ({"tune": {"key": "train.epochs", "values": [1]}}, "key 'tune.values': "),
+        ({"tune": {"key": "a", "values": [1, 2], "armes": []}}, "unknown key 'tune.armes'; known"),
+        ({"tables": []}, "key 'tables': "),
+        ({"tables": [TABLE | {"arms": []}]}, "key 'tables.0.arms': "),
+        ({"arms": {"plain": {}}}, "key 'arms': "),
+        ({"name": "../up"}, "key 'name': String should match pattern"),
+    ],
+)
+def test_arms_and_tables_that_do_not_fit_are_one_clear_line(
+    path: Path, changes: dict[str, Any], says: str
+) -> None:
+    assert says in study_fault(path, **changes)
+
+
+def test_an_unknown_key_in_a_table_names_the_known_ones(path: Path) -> None:
+    message = study_fault(path, tables=[TABLE, TABLE | {"titel": "x"}])
+    assert message == "unknown key 'tables.1.titel'; known keys: title, baseline, arms"
+    assert "'tables.0.title' is missing" in study_fault(path, tables=[{"titel": "x"}])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"train.epochs": 0}, "key 'train.epochs': Input should be greater than or equal to 1"),
+        ({"train.epoch": 3}, "unknown key 'train.epoch'; known keys: strategy, "),
+        ({"train.epochs.x": 3}, "key 'train.epochs'"),
+        ({"name.x": 3}, "'name' has no keys below it"),
+        ({"train.strategy": "logistic"}, "set model.head=linear"),
+        ({"": 3}, "KEY=VALUE is wanted"),
+    ],
+)
+def test_a_change_that_does_not_fit_names_the_arm(
+    path: Path, change: dict[str, Any], says: str
+) -> None:
+    message = study_fault(path, arms={"plain": {}, "longer": change})
+    assert message.startswith("arm 'longer' of study: ")
+    assert says in message
+
+
+def test_an_arm_whose_name_is_no_folder_is_named(path: Path) -> None:
+    arms = {"plain": {}, "../longer": {}}
+    message = study_fault(path, arms=arms, tables=[TABLE | {"arms": ["../longer"]}])
+    assert message.startswith("arm '../longer' of study: ")
+    assert "key 'name': String should match pattern" in message
+
+
+def test_a_base_that_is_not_there_is_one_clear_line(path: Path) -> None:
+    message = study_fault(path, base="no.yaml")
+    assert message == "arm 'plain' of study: no.yaml: no such config file"
+
+
+def test_some_ablations_ship() -> None:
+    assert "paper" in [path.stem for path in SHIPPED]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_ablation_expands(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    config = load_ablation_config(path)
+    assert config.name == path.stem
+    arms = expand(config)
+    assert list(arms) == list(config.arms)
+    assert len({one.output for one in arms.values()}) == len(arms)
+    for arm in config.tuned:
+        assert config.tune is not None
+        assert arms[arm].train.selects
+        for value in config.tune.values:
+            assert arm_config(config, arm, {config.tune.key: value}) != arms[arm]

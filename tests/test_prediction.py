@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from phonemo.errors import LabelError
-from phonemo.prediction import PhonemeSpan, Prediction
+from phonemo.prediction import UNSURE, PhonemeSpan, Prediction
 
 FOUND = Prediction(
     label="calm",
@@ -54,3 +56,22 @@ def test_times_of_phonemes_are_given_where_they_are_asked_for():
     assert FOUND.to_dict(spans=True)["spans"] == [row]
     silent = Prediction(label="a", scores={"a": 1.0, "b": 0.0}, seconds=1.0)
     assert silent.to_dict(spans=True)["spans"] is None
+
+
+def test_an_answer_below_the_threshold_is_unsure_and_keeps_everything_else():
+    found = FOUND.doubted(math.nextafter(0.6, 1))
+    assert found.warnings == ("clipped", "unsure")
+    assert (found.label, found.scores, found.spans) == (FOUND.label, FOUND.scores, FOUND.spans)
+    assert found.to_dict()["warnings"] == ["clipped", UNSURE]
+    assert FOUND.warnings == ("clipped",), "what was given is as it was"
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
+def test_an_answer_at_or_above_the_threshold_is_as_it_was(threshold):
+    assert FOUND.doubted(threshold) == FOUND
+
+
+def test_the_highest_score_decides_wherever_it_stands():
+    last = Prediction(label="b", scores={"a": 0.2, "b": 0.8}, seconds=1.0)
+    assert last.doubted(0.5).warnings == ()
+    assert last.doubted(1.0).warnings == ("unsure",)

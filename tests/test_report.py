@@ -346,9 +346,45 @@ def test_the_best_epoch_is_the_first_with_the_best_ua() -> None:
     assert losses["loss_emotion"] == [(1.0, 1.5)]
 
 
+@pytest.mark.usefixtures("drawing")
+def test_a_risk_coverage_plot_shows_the_models_own_thresholds_where_they_have_any(
+    tmp_path: Path,
+) -> None:
+    bare = RESULTS["selective"]
+    cases = {
+        "bare": bare,
+        "again": dict(bare),
+        "given": bare | {"coverage": 0.5, "risk": 0.1},
+        "fewer": bare | {"coverage": 0.25, "risk": 0.1},
+        "none": bare | {"coverage": 0.0, "risk": None},
+    }
+    drawn = {}
+    for name, selective in cases.items():
+        report.plot_risk_coverage(selective, tmp_path / "plots" / f"{name}.png", "title")
+        drawn[name] = (tmp_path / "plots" / f"{name}.png").read_bytes()
+    assert drawn["bare"] == drawn["again"] == drawn["none"]
+    assert len({drawn["bare"], drawn["given"], drawn["fewer"]}) == 3
+    assert size_of(tmp_path / "plots" / "given.png")[0] > 600
+
+
+@pytest.mark.usefixtures("drawing")
+@pytest.mark.parametrize("change", ["area", "curve", "title"])
+def test_a_risk_coverage_plot_depends_on_all_that_it_is_given(tmp_path: Path, change: str) -> None:
+    curve = [{"coverage": 0.5, "risk": 0.0, "threshold": 0.8}]
+    other = {"area": {"area": 0.4}, "curve": {"curve": curve}, "title": {}}[change]
+    one = RESULTS["selective"]
+    report.plot_risk_coverage(one, tmp_path / "one.png", "one")
+    report.plot_risk_coverage(one | other, tmp_path / "two.png", "two" if not other else "one")
+    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "two.png").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
+        (
+            lambda path: report.plot_risk_coverage({"curve": [], "area": 0.0}, path, "t"),
+            "the risk-coverage curve has no point",
+        ),
         (lambda path: report.plot_learning_curves([], path), "no epoch with a loss"),
         (lambda path: report.plot_learning_curves([{"loss": 1.0}], path), "no epoch with a loss"),
         (lambda path: report.plot_reliability({"bins": []}, path), "no filled bin"),
@@ -430,3 +466,24 @@ def test_a_run_over_several_corpora_has_a_table_of_them(tmp_path: Path) -> None:
     mixed["per_corpus"] = {"x": {"utterances": 3, "wa": 0.5, "ua": 0.25}}
     text = written(tmp_path, run(results=mixed))
     assert "| corpus | utterances | WA % | UA % |\n| --- | --- | --- | --- |\n| x | 3 |" in text
+
+
+def test_a_run_that_knows_of_styles_has_a_table_of_them(tmp_path: Path) -> None:
+    styled = json.loads(json.dumps(RESULTS))
+    styled["per_style"] = {"scripted": {"utterances": 3, "wa": 0.5, "ua": 0.25}}
+    text = written(tmp_path, run(results=styled))
+    assert "| style | utterances | WA % | UA % |\n| --- | --- | --- | --- |\n" in text
+    assert table_row(text, "scripted |") == ["scripted", "3", "50.0", "25.0"]
+    assert "| style |" not in written(tmp_path / "bare", run())
+
+
+def test_details_say_what_scaling_changed_and_what_the_thresholds_give(tmp_path: Path) -> None:
+    scaled = json.loads(json.dumps(RESULTS))
+    scaled["uncalibrated"] = scaled["calibration"] | {"ece": 0.321, "brier": 1.5, "nll": 2.25}
+    scaled["selective"] |= {"coverage": 0.75, "risk": 0.125}
+    text = written(tmp_path, run(results=scaled))
+    assert "; before temperature scaling ECE 32.1 %, Brier 1.500, NLL 2.250 nats\n" in text
+    assert "\n- at the models' own thresholds 75.0 % answered, 12.5 % of them wrong\n" in text
+    bare = written(tmp_path / "bare", run())
+    assert "temperature scaling" not in bare
+    assert "thresholds" not in bare

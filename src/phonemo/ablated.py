@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from phonemo.comparing import TestedRun, compare_read, read_run
+from phonemo.comparing import TestedRun, compare_read, p_text, read_run
 from phonemo.comparison import Difference, holm
 
 Changes = Mapping[str, Any]
@@ -101,4 +101,4 @@ def _against(versus: Mapping[str, Any] | None) -> str:
     if versus["p"] is None:
         return f"{points}   one speaker: none"
     interval = f"{100 * versus['low']:+.1f} to {100 * versus['high']:+.1f}"
-    return f"{points}   {interval:<15}{versus['p']:>7.3f}{versus['p_holm']:>10.3f}"
+    return f"{points}   {interval:<15}{p_text(versus['p']):>7}{p_text(versus['p_holm']):>10}"

@@ -64,7 +64,7 @@ def calibrate(logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -
         risk: share of wrong answers that is allowed among those given.
 
     Raises:
-        ResultError: no utterance, or other shapes.
+        ResultError: no utterance, other shapes, or a true class that could not be chosen.
     """
     scores, indices = _checked(logits, truth)
     temperature = fit_temperature(scores, indices)
@@ -180,4 +180,8 @@ def _checked(values: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Floats, npt.N
             f"scores of shape {scores.shape} and truth of shape {indices.shape}; (utterance, "
             "emotion) and (utterance,) with at least one utterance are wanted"
         )
+    if indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= scores.shape[1]:
+        raise ResultError(f"truth holds no class indices from 0 to {scores.shape[1] - 1}")
+    if np.isnan(scores).any() or not np.isfinite(scores[np.arange(len(indices)), indices]).all():
+        raise ResultError("a score is no number, or the true class could not be chosen")
     return scores, indices.astype(np.int64)

@@ -102,9 +102,9 @@ def verdict(found: Comparison) -> str:
     if one.p is None:
         return "UA: one speaker says nothing about others"
     if one.p >= 0.05:
-        return f"UA: no difference is shown (p {_p(one.p)}); that is not the same as none"
+        return f"UA: no difference is shown (p {p_text(one.p)}); that is not the same as none"
     better = "higher" if one.difference > 0 else "lower"
-    return f"UA: B is {better} by {100 * abs(one.difference):.1f} points (p {_p(one.p)})"
+    return f"UA: B is {better} by {100 * abs(one.difference):.1f} points (p {p_text(one.p)})"
 
 
 def _check_alike(first: Metrics, second: Metrics) -> None:
@@ -131,14 +131,14 @@ def _score_line(one: Difference) -> str:
     if one.low is None or one.high is None or one.p is None:
         return f"{values}   one speaker: none"
     interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-    return f"{values}   {interval:<16}{_p(one.p):>8}"
+    return f"{values}   {interval:<16}{p_text(one.p):>8}"
 
 
 def _mcnemar_lines(found: Comparison) -> Iterator[str]:
     for one in found.disagreements:
         yield (
             f"McNemar, seed {one.seed}: only A is right {one.only_first} times, only B "
-            f"{one.only_second} times, p {_p(one.p)} (takes utterances as independent)"
+            f"{one.only_second} times, p {p_text(one.p)} (takes utterances as independent)"
         )
 
 
@@ -153,7 +153,8 @@ def _fold_lines(found: Comparison) -> Iterator[str]:
         )
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value in few letters, never as 0."""
     if value >= 0.001:
         return f"{value:.3f}"
     return f"{value:.0e}" if value > 0 else "<1e-300"

@@ -15,10 +15,10 @@ def cross_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"counted together: {merged}"
     tests = list(dict.fromkeys(cell["test"] for cell in found["cells"]))
     width = max(len("trained on"), *(len(cell["train"]) for cell in found["cells"])) + 2
-    yield f"{'trained on':<{width}}" + "".join(f"{name:>24}" for name in tests)
+    yield f"{'trained on':<{width}}" + "".join(f"  {name:>24}" for name in tests)
     for name in dict.fromkeys(cell["train"] for cell in found["cells"]):
         cells = {cell["test"]: cell for cell in found["cells"] if cell["train"] == name}
-        yield f"{name:<{width}}" + "".join(f"{_text(cells[test]):>24}" for test in tests)
+        yield f"{name:<{width}}" + "".join(f"  {_text(cells[test]):>24}" for test in tests)
     yield "*: its own speaker-independent folds; the others: every model on the whole corpus"
 
 

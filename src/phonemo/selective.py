@@ -32,6 +32,7 @@ def uncalibrated_of(tested: Tested, labels: LabelSet) -> CalibrationScore | None
 def selective_of(tested: Tested, labels: LabelSet) -> SelectiveScore:
     """The risk-coverage curve, and what the models' own thresholds make of these rows."""
     scores = scores_of(tested, labels)
+    scores /= scores.sum(axis=1, keepdims=True)  # they were rounded
     points = risk_coverage(scores, tested.truth)
     wrong = tested.predicted != tested.truth
     given = np.array([not row.get("unsure", False) for row in tested.rows])

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phonemo.results import Count, Protocol, Score, Share
+from phonemo.comparing import p_text
+from phonemo.results import Amount, Count, Protocol, Score, Share
 from phonemo.tables import code, markdown_table, per_cent, plain, with_interval
 
 Points = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
@@ -46,9 +47,9 @@ class ArmScore(_Part):
     speakers: Count
     wa: Score
     ua: Score
-    per: float | None
+    per: Amount | None
     ece: Share
-    seconds: float
+    seconds: Amount
     versus: Versus | None
 
 
@@ -137,7 +138,7 @@ def _ablation(study: Ablation) -> Iterator[str]:
     )
     if first.protocol_note:
         yield f"- {plain(first.protocol_note)}"
-    yield f"- measured by phonemo {plain(study.phonemo)}, config `{study.config}`, with "
+    yield f"- measured by phonemo {plain(study.phonemo)}, config {code(study.config)}, with"
     yield f"  {code(study.command)}\n"
     for table in study.tables:
         yield f"**{plain(table.title)}**\n"
@@ -164,9 +165,9 @@ def _against(versus: Versus | None) -> tuple[str, str, str]:
     points = f"{100 * versus.difference:+.1f}"
     if versus.low is None or versus.high is None or versus.p is None:
         return points, "-", "-"
-    adjusted = "-" if versus.p_holm is None else f"{versus.p_holm:.3f}"
+    adjusted = "-" if versus.p_holm is None else p_text(versus.p_holm)
     interval = f"{100 * versus.low:+.1f} to {100 * versus.high:+.1f}"
-    return f"{points} ({interval})", f"{versus.p:.3f}", adjusted
+    return f"{points} ({interval})", p_text(versus.p), adjusted
 
 
 def _crossing(study: Crossing) -> Iterator[str]:

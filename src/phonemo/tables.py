@@ -12,7 +12,7 @@ NOTHING = "Nothing was measured yet.\n"
 PREFACE = """\
 # Results
 
-Written by `make report` from `results/*/metrics.json`; do not edit.
+Written by `make report` from the files in `results/`; do not edit.
 
 - **WA** (weighted accuracy) is the share of correct utterances, **UA** (unweighted accuracy) the
   mean recall over the classes that the test parts have. Both are pooled over the folds of a seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -94,6 +95,9 @@ def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
     if set(scores) != set(labels.names):
         found = ", ".join(sorted(scores))
         raise ResultError(f"prediction {row['id']!r} has scores for {found}; wanted: {labels}")
+    heat = row.get("temperature", 1.0)
+    if not isinstance(heat, int | float) or not 0 < heat < math.inf:
+        raise ResultError(f"prediction {row['id']!r} has temperature {heat!r}; above 0 is wanted")
     # A thousandth of slack: scores may have been rounded, and then two of them tie.
     if scores[labels.merged(row["label"])] < max(scores.values()) - 1e-3:
         raise ResultError(

@@ -350,6 +350,7 @@ class TestCsv:
             ("file,emotion,start,end\na.wav,x,2,1\n", ":2: end 1 s is not after start 2 s"),
             ("file,emotion,gender\na.wav,x,w\n", ":2: gender 'w'; f, m or an empty cell"),
             ("file,emotion,language\na.wav,x,German\n", ":2: language 'german'; an ISO 639-1"),
+            ("file,emotion,style\na.wav,x,\nb.wav,x,read\n", ":3: style 'read'; scripted, impro"),
             ('file,emotion\n"a.wav,x\n', ":2: not a csv table"),
             ("file,emotion\n", "no rows below the header"),
             ("", ":1: no column 'file'"),
@@ -365,6 +366,12 @@ class TestCsv:
         assert str(error.value).startswith(str(table))
         assert says in str(error.value)
         assert "\n" not in str(error.value)
+
+    def test_a_style_is_one_of_two_in_any_case_or_unknown(self, tmp_path: Path) -> None:
+        rows = "a.wav,scripted\nb.wav, Improvised \nc.wav,\n"
+        tiny.write_text(tmp_path / "t.csv", "file,style,emotion\n" + rows.replace("\n", ",x\n"))
+        found = CORPORA["csv"].read(tmp_path).utterances
+        assert [one.style for one in found] == ["scripted", "improvised", None]
 
     def test_two_tables_in_a_folder_are_refused_by_name(self, tmp_path: Path) -> None:
         tiny.make_csv(tmp_path)

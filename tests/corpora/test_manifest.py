@@ -40,6 +40,7 @@ WHOLE = Utterance(
     ),
 )
 BARE = Utterance(id="b", file="b.wav")
+SCRIPTED = Utterance(id="c", file="c.wav", style="scripted", emotion="anger")
 
 #: The issue's row: these keys, null where unknown.
 KEYS = [
@@ -99,6 +100,35 @@ def test_a_row_is_json_with_all_keys_and_null_where_unknown(path: Path) -> None:
     assert json.loads(bare) == {**dict.fromkeys(KEYS), "id": "b", "file": "b.wav"}
     assert "łódź" in whole
     assert end == ""
+
+
+def test_a_manifest_from_before_there_were_styles_keeps_its_bytes(tmp_path: Path) -> None:
+    old = (
+        '{"manifest": 1, "corpus": "tiny", "root": "audio", "partial": true, '
+        '"skipped": {"stray line": 2}, "phonemo": "0.1.0"}\n'
+        '{"id": "b", "file": "b.wav", "start": null, "end": null, "speaker": null, '
+        '"gender": null, "session": null, "dialog": null, "language": null, '
+        '"transcript": null, "emotion": null, "phonemes": null}\n'
+    )
+    (tmp_path / "old.jsonl").write_bytes(old.encode())
+    manifest = read_manifest(tmp_path / "old.jsonl")
+    assert manifest.utterances == (BARE,)
+    write_manifest(tmp_path / "new.jsonl", manifest.header, manifest.utterances)
+    assert (tmp_path / "new.jsonl").read_bytes() == old.encode()
+
+
+def test_a_style_is_written_where_it_is_known_and_reads_back(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "a.jsonl", HEADER, [SCRIPTED, BARE])
+    _, scripted, bare, _ = (tmp_path / "a.jsonl").read_text(encoding="utf-8").split("\n")
+    assert list(json.loads(scripted)) == [*KEYS[:10], "style", *KEYS[10:]]
+    assert json.loads(scripted)["style"] == "scripted"
+    assert list(json.loads(bare)) == KEYS
+    assert read_manifest(tmp_path / "a.jsonl").utterances == (SCRIPTED, BARE)
+
+
+def test_a_style_that_is_null_is_none(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"id": "b", "file": "b.wav", "style": None})
+    assert read_manifest(path).utterances == (BARE,)
 
 
 def test_the_first_line_says_where_it_came_from(path: Path) -> None:
@@ -210,6 +240,10 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(
         ({"id": "a", "file": "a.wav", "colour": 1}, "field 'colour': Extra inputs"),
         ({"id": 1, "file": "a.wav"}, "field 'id': Input should be a valid string"),
         ({"id": "a", "file": "a.wav", "gender": "x"}, "field 'gender': Input should be 'f' or 'm'"),
+        (
+            {"id": "a", "file": "a.wav", "style": "Scripted"},
+            "field 'style': Input should be 'scripted' or 'improvised'",
+        ),
         ({"id": "a", "file": "a.wav", "start": -1}, "field 'start'"),
         ({"id": "a", "file": "a.wav", "end": 0}, "field 'end'"),
         ('{"id": "a", "file": "a.wav", "start": NaN}', "field 'start'"),
@@ -243,7 +277,7 @@ def test_a_malformed_line_is_an_error_with_its_number(tmp_path: Path, row: Any, 
 # ---- rows are data
 
 
-@pytest.mark.parametrize("row", [HEADER, WHOLE, BARE, WHOLE.phonemes])
+@pytest.mark.parametrize("row", [HEADER, WHOLE, BARE, SCRIPTED, WHOLE.phonemes])
 def test_rows_are_frozen_and_take_no_unknown_field(row: Any) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         setattr(row, next(iter(type(row).model_fields)), "x")

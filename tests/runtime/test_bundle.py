@@ -72,6 +72,22 @@ def test_what_is_written_is_read(tmp_path):
     assert names == ["bundle.json", "model.onnx"]
 
 
+def test_a_card_from_before_there_were_thresholds_warns_of_none(copy):
+    card = json.loads((copy / "bundle.json").read_text())
+    for key in ("temperature", "abstain_below", "calibrated_on"):
+        card.pop(key, None)
+    (copy / "bundle.json").write_text(json.dumps(card))
+    found = open_bundle(copy).card
+    assert (found.temperature, found.abstain_below, found.calibrated_on) == (1.0, 0.0, 0)
+
+
+def test_a_calibration_is_written_and_read(tmp_path):
+    says = {"temperature": 1.25, "abstain_below": 0.5, "calibrated_on": 300}
+    write_bundle(tmp_path / "toy", b"network", SAYS | says)
+    card = open_bundle(tmp_path / "toy").card
+    assert (card.temperature, card.abstain_below, card.calibrated_on) == (1.25, 0.5, 300)
+
+
 def test_an_older_bundle_is_replaced_and_a_model_card_stays(tmp_path):
     write_bundle(tmp_path / "toy", b"old", SAYS)
     (tmp_path / "toy" / "README.md").write_text("a model card")
@@ -152,6 +168,11 @@ def test_a_card_that_is_not_text(copy):
         ({"labels": "anger"}, "labels"),
         ({"rate": 8000}, "8000 samples a second, 16000 are wanted"),
         ({"temperature": 0}, "temperature"),
+        ({"temperature": -1.5}, "temperature"),
+        ({"abstain_below": 2}, "abstain_below"),
+        ({"abstain_below": -0.1}, "abstain_below"),
+        ({"calibrated_on": -1}, "calibrated_on"),
+        ({"calibrated_on": 0.5}, "calibrated_on"),
         ({"window_seconds": -1}, "window_seconds"),
         ({"precision": "int4"}, "precision"),
         ({"fewest_samples": 0}, "fewest_samples"),

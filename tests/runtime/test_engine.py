@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -97,6 +98,58 @@ def test_temperature_flattens_the_scores(recognizer, tmp_path):
     warm = Recognizer.load(changed(tmp_path / "warm", temperature=2.0), threads=1)
     found = np.array(list(warm.predict(clip, RATE).scores.values()))
     np.testing.assert_allclose(found, np.sqrt(sharp) / np.sqrt(sharp).sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLIPS)
+@pytest.mark.parametrize("temperature", [0.25, 4.0])
+def test_temperature_changes_how_sure_an_answer_is_and_not_the_answer(
+    recognizer, tmp_path, name, temperature
+):
+    clip = make_clip(*CLIPS[name])
+    cold = recognizer.predict(clip, RATE)
+    folder = changed(tmp_path / "other", temperature=temperature)
+    found = Recognizer.load(folder, threads=1).predict(clip, RATE)
+    assert found.label == cold.label
+    assert (found.phonemes, found.warnings) == (cold.phonemes, cold.warnings)
+    assert sum(found.scores.values()) == pytest.approx(1)
+    sure, before = max(found.scores.values()), max(cold.scores.values())
+    assert sure < before - 1e-3 if temperature > 1 else sure > before + 1e-3
+
+
+def test_an_answer_below_the_threshold_is_unsure_and_at_it_is_not(recognizer, tmp_path):
+    clip = make_clip(*CLIPS["odd"])
+    answer = recognizer.predict(clip, RATE)
+    assert answer.warnings == ()
+    sure = max(answer.scores.values())
+    cases = {sure / 2: (), sure: (), math.nextafter(sure, 1): ("unsure",), 1.0: ("unsure",)}
+    for number, (threshold, warnings) in enumerate(cases.items()):
+        folder = changed(tmp_path / str(number), abstain_below=threshold, calibrated_on=10)
+        found = Recognizer.load(folder, threads=1).predict(clip, RATE)
+        assert found.warnings == warnings
+        assert (found.label, found.scores, found.spans) == (
+            answer.label,
+            answer.scores,
+            answer.spans,
+        )
+
+
+def test_the_threshold_is_held_against_the_scores_after_scaling(recognizer, tmp_path):
+    clip = make_clip(*CLIPS["odd"])
+    sure = max(recognizer.predict(clip, RATE).scores.values())
+    says = {"temperature": 4.0, "abstain_below": sure}
+    warm = Recognizer.load(changed(tmp_path / "warm", **says), threads=1).predict(clip, RATE)
+    assert max(warm.scores.values()) < sure
+    assert warm.warnings == ("unsure",)
+
+
+def test_the_threshold_is_held_against_the_mean_of_the_windows(recognizer, tmp_path):
+    clip = make_clip(*CLIPS["long"])
+    parts = [recognizer.predict(part, RATE) for part in np.array_split(clip, 4)]
+    surest = max(max(part.scores.values()) for part in parts)
+    says = {"window_seconds": 1.0, "abstain_below": surest}
+    answer = Recognizer.load(changed(tmp_path / "short", **says), threads=1).predict(clip, RATE)
+    assert max(answer.scores.values()) < surest, "one window alone would be sure enough"
+    assert answer.warnings == ("windowed", "unsure")
 
 
 def test_a_quiet_clip_sounds_like_a_loud_one(recognizer):

@@ -61,6 +61,14 @@ class AblationConfig(Section):
         return tuple(self.arms) if self.tune.arms is None else self.tune.arms
 
     @model_validator(mode="after")
+    def _arms_keep_their_place(self) -> AblationConfig:
+        for where, changes in [("every", self.every), *self.arms.items()]:
+            taken = sorted({"name", "output"} & changes.keys())
+            if taken:
+                raise ValueError(f"{where!r} changes {taken[0]}, which the ablation itself sets")
+        return self
+
+    @model_validator(mode="after")
     def _arms_are_known(self) -> AblationConfig:
         named = {arm for table in self.tables for arm in (table.baseline, *table.arms)}
         strays = sorted({*named, *self.tuned} - self.arms.keys())

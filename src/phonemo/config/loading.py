@@ -58,7 +58,11 @@ def arm_config(config: AblationConfig, arm: str, more: Overrides | None = None) 
     name = "@".join([arm, *(f"{key.rpartition('.')[2]}={at}" for key, at in (more or {}).items())])
     changes = {**config.every, **config.arms[arm], **(more or {})}
     changes |= {"name": f"{config.name}-{arm}", "output": f"{config.output}/{name}"}
-    typed = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    # JSON is YAML; a date in an arm becomes text, which the config then refuses by its key
+    written = {
+        key: json.dumps(value, ensure_ascii=False, default=str) for key, value in changes.items()
+    }
+    typed = [f"{key}={value}" for key, value in written.items()]
     try:
         return load_config(config.base, typed)
     except ConfigError as error:
@@ -119,6 +123,8 @@ def _override(data: dict[str, Any], override: str) -> None:
 def _first_fault(error: ValidationError, kind: type[Section]) -> str:
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
+    if not where:  # of the whole: what it says names the keys
+        return str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         known = ", ".join(_known_keys(fault["loc"][:-1], kind))
         return f"unknown key {where!r}; known keys: {known}"

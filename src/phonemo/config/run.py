@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from phonemo.config.section import Section, digest_of
 
@@ -49,18 +42,12 @@ class ProtocolConfig(Section):
     """How many units of the training part become the validation part."""
     drop_near_duplicates: float | None = Field(default=None, gt=0, le=1)
     """Leave out train and validation utterances this near (word Jaccard) to a test transcript."""
-    style: Literal["scripted", "improvised"] | None = None
+    style: Literal["scripted", "improvised"] | None = Field(
+        default=None, exclude_if=lambda style: style is None
+    )
     """Use utterances of this style only, where the manifest says it; null uses all."""
     seed: int = 0
     """Seed for the order of the units and, in random-leaky, of the utterances."""
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a field that came later, where it says nothing: runs keep their names."""
-        data: dict[str, Any] = handler(self)
-        if self.style is None:
-            data.pop("style", None)
-        return data
 
 
 class AuxiliaryConfig(Section):

@@ -8,15 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import ManifestError
 
@@ -71,19 +63,12 @@ class Utterance(_Row):
     language: str | None = None
     """ISO 639-1 code."""
     transcript: str | None = None
-    style: Style | None = None
+    # not written where it says nothing: it came later, and manifests stay the same
+    style: Style | None = Field(default=None, exclude_if=lambda style: style is None)
     """Whether the words were written before; where they were, they may give the emotion away."""
     emotion: str | None = None
     """A canonical name of phonemo.labels.EMOTIONS, or a user's own."""
     phonemes: Phonemes | None = None
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A field that came later is not written where it says nothing: manifests stay the same."""
-        data: dict[str, Any] = handler(self)
-        if self.style is None:
-            data.pop("style", None)
-        return data
 
 
 class Header(_Row):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,7 +113,8 @@ def forbid_memories(leaks: Sequence[str]) -> None:
 def _fields(calibrated: Calibrated) -> dict[str, Any]:
     return {
         "temperature": round(calibrated.temperature, 6),
-        "abstain_below": round(calibrated.abstain_below, 6),
+        # rounded down: the answer that it was taken from is still given
+        "abstain_below": math.floor(1e6 * calibrated.abstain_below) / 1e6,
         "calibrated_on": calibrated.utterances,
     }
 

@@ -130,7 +130,8 @@ def prediction_rows(
     Args:
         found: what the network gave, with ``labels`` as its emotions.
         dataset: what it was given.
-        labels: the emotions to choose from: all of the network's, or some of them.
+        labels: the emotions to choose from: all of the network's, or some of them; an answer's
+            doubt is that among all of them.
         inventory: decodes the phonemes.
         fold: written into every row.
         seed: written into every row.
@@ -152,7 +153,7 @@ def prediction_rows(
                 "truth": labels.merged(one.emotion or ""),
                 "label": labels.names[int(chosen[index].argmax())],
                 "scores": _named(labels.names, chosen[index]),
-                **_sureness(calibrated, float(chosen[index].max())),
+                **_sureness(calibrated, float(probabilities[index].max())),
                 **_units(found, index, inventory),
                 **boundary_row(one, found.times[index] if found.times else None),
             }

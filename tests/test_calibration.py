@@ -1,0 +1,351 @@
+"""Calibration: temperatures that are known, thresholds and curves by hand, twins elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phonemo import calibration
+from phonemo.calibration import COLDEST, COVERAGES, HOTTEST, Calibrated, Point
+from phonemo.errors import PhonemoError, ResultError
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+#: Surest first: right at 0.9, wrong at 0.8, right at 0.7, wrong at 0.6.
+FOUR = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]]
+FOUR_TRUE = [0, 0, 0, 0]
+
+
+def drawn(temperature: float, rows: int = 6000, classes: int = 4) -> tuple[Floats, Indices]:
+    """Logits, and truths that are as likely as the logits say once divided by the temperature."""
+    random = np.random.default_rng(7)
+    logits = random.normal(scale=3, size=(rows, classes))
+    shares = calibration.softmax(logits / temperature)
+    truth = (shares.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1)
+    return logits, np.minimum(truth, classes - 1)
+
+
+def mean_loss(logits: Floats, truth: Indices, temperature: float) -> float:
+    shares = calibration.softmax(logits / temperature)
+    return float(-np.log(shares[np.arange(len(truth)), truth]).mean())
+
+
+def two_sided(confidences: list[float], right: list[bool]) -> tuple[list[list[float]], list[int]]:
+    """Rows of two scores of which the first is the highest, and what is true."""
+    return [[one, 1 - one] for one in confidences], [0 if one else 1 for one in right]
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[Floats, Indices]:
+    """Scores in tenths, so that many tie."""
+    sure = draw(st.lists(st.integers(5, 10), min_size=1, max_size=25))
+    right = draw(st.lists(st.booleans(), min_size=len(sure), max_size=len(sure)))
+    scores, truth = two_sided([one / 10 for one in sure], right)
+    return np.array(scores), np.array(truth)
+
+
+# the temperature
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_temperature_that_made_the_truth_is_found_again(temperature: float) -> None:
+    found = calibration.fit_temperature(*drawn(temperature))
+    assert found == pytest.approx(temperature, rel=0.05)
+
+
+def test_a_temperature_by_hand() -> None:
+    # Three of four are right at a logit of 6 more: 1 / (1 + exp(-6 / T)) = 3/4, so T = 6 / ln 3.
+    found = calibration.fit_temperature([[6.0, 0.0]] * 4, [0, 0, 0, 1])
+    assert found == pytest.approx(6 / math.log(3), rel=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.5])
+def test_no_neighbour_has_a_lower_loss(temperature: float) -> None:
+    logits, truth = drawn(temperature, rows=500)
+    found = calibration.fit_temperature(logits, truth)
+    least = mean_loss(logits, truth, found)
+    for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2.0):
+        assert least < mean_loss(logits, truth, found * factor)
+
+
+def test_where_all_answers_are_right_the_coldest_is_given() -> None:
+    found = calibration.fit_temperature([[2.0, 0.0, 1.0], [0.0, 0.0, 0.5]], [0, 2])
+    assert found == pytest.approx(COLDEST, rel=1e-5)
+
+
+def test_where_logits_say_nothing_or_the_contrary_the_hottest_is_given() -> None:
+    assert calibration.fit_temperature([[2.0, 0.0]] * 3, [1, 1, 1]) == pytest.approx(HOTTEST)
+    half = calibration.fit_temperature([[2.0, 0.0]] * 2, [0, 1])
+    assert half == pytest.approx(HOTTEST, rel=1e-4)
+
+
+def test_hotter_logits_have_a_hotter_temperature_and_a_constant_changes_nothing() -> None:
+    logits, truth = drawn(1.5, rows=500)
+    found = calibration.fit_temperature(logits, truth)
+    assert calibration.fit_temperature(3 * logits, truth) == pytest.approx(3 * found, rel=1e-4)
+    shifts = np.linspace(-50, 900, len(logits))[:, None]
+    moved = calibration.fit_temperature(logits + shifts, truth)
+    assert moved == pytest.approx(found, rel=1e-4)
+
+
+def test_what_could_not_be_chosen_takes_no_part() -> None:
+    logits, truth = drawn(2.0, rows=500, classes=3)
+    wider = np.concatenate([logits, np.full((len(logits), 1), -np.inf)], axis=1)
+    found = calibration.fit_temperature(logits, truth)
+    assert calibration.fit_temperature(wider, truth) == pytest.approx(found, rel=1e-9)
+    assert calibration.calibrate(wider, truth) == calibration.calibrate(logits, truth)
+
+
+def test_two_classes_equal_scikit_learn_s_logistic_regression() -> None:
+    twin = pytest.importorskip("sklearn.linear_model", reason="needs scikit-learn as the twin")
+    logits, truth = drawn(1.7, rows=400, classes=2)
+    apart = logits[:, 1:] - logits[:, :1]
+    fitted = twin.LogisticRegression(C=1e10, fit_intercept=False, tol=1e-10).fit(apart, truth)
+    found = calibration.fit_temperature(logits, truth)
+    assert 1 / found == pytest.approx(fitted.coef_.item(), rel=1e-4)
+
+
+def test_the_loss_is_lowest_by_scikit_learn_s_measure_too() -> None:
+    twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
+    logits, truth = drawn(3.0, rows=400)
+    found = calibration.fit_temperature(logits, truth)
+    least, *others = (
+        twin.log_loss(truth, calibration.softmax(logits / heat), labels=range(4))
+        for heat in (found, 0.97 * found, 1.03 * found, 1.0)
+    )
+    assert least < min(others)
+
+
+# both together
+
+
+def test_calibrating_changes_no_answer_and_says_how_many_it_was_fitted_on() -> None:
+    logits, truth = drawn(2.5, rows=300)
+    found = calibration.calibrate(logits, truth)
+    assert found.utterances == 300
+    scores = calibration.softmax(logits / found.temperature)
+    assert scores.argmax(axis=1).tolist() == logits.argmax(axis=1).tolist()
+    assert not np.allclose(scores, calibration.softmax(logits), atol=0.1)
+
+
+@pytest.mark.parametrize("risk", [0.1, 0.2])
+def test_the_threshold_is_one_of_scores_after_scaling(risk: float) -> None:
+    logits, truth = drawn(2.5, rows=2000)
+    found = calibration.calibrate(logits, truth, risk)
+    scores = calibration.softmax(logits / found.temperature)
+    assert found.abstain_below == calibration.abstention(scores, truth, risk)
+    given_ones = scores.max(axis=1) >= found.abstain_below
+    wrong = scores.argmax(axis=1) != truth
+    assert wrong.mean() > risk, "the law would be empty"
+    assert 0 < wrong[given_ones].mean() <= risk
+    assert 0.02 < given_ones.mean() < 1
+
+
+def test_a_tenth_may_be_wrong_where_nothing_else_is_said() -> None:
+    logits, truth = drawn(3.0, rows=300)
+    assert calibration.calibrate(logits, truth) == calibration.calibrate(logits, truth, 0.1)
+    assert calibration.calibrate(logits, truth) != calibration.calibrate(logits, truth, 0.2)
+
+
+def test_uncalibrated_leaves_everything_as_it_is() -> None:
+    assert Calibrated(1.0, 0.0, 0) == calibration.UNCALIBRATED
+
+
+# the threshold
+
+
+@pytest.mark.parametrize(
+    ("risk", "threshold"),
+    [
+        (0.0, 0.9),  # the surest alone
+        (0.3, 0.9),  # 1/2 and 1/3 are too many
+        (0.34, 0.7),  # 1 of 3, although 1 of 2 was too many
+        (0.49, 0.7),
+        (0.5, 0.0),  # 2 of 4: all are given
+        (1.0, 0.0),
+    ],
+)
+def test_a_threshold_by_hand(risk: float, threshold: float) -> None:
+    assert calibration.abstention(FOUR, FOUR_TRUE, risk) == threshold
+
+
+def test_scores_that_tie_are_given_together_or_not_at_all() -> None:
+    # 0.9 right; 0.8 three times, of which one is wrong: 1 of 4 or nothing of it
+    scores, truth = two_sided([0.9, 0.8, 0.8, 0.8, 0.6], [True, True, True, False, False])
+    assert calibration.abstention(scores, truth, 0.2) == 0.9
+    assert calibration.abstention(scores, truth, 0.25) == 0.8
+    for order in ([3, 1, 0, 2, 4], [4, 3, 2, 1, 0]):
+        turned = [scores[n] for n in order], [truth[n] for n in order]
+        assert calibration.abstention(*turned, 0.2) == 0.9
+        assert calibration.abstention(*turned, 0.25) == 0.8
+
+
+def test_all_equally_sure_are_all_given_or_out_of_reach() -> None:
+    scores, truth = two_sided([0.8] * 4, [True, True, True, False])
+    assert calibration.abstention(scores, truth, 0.25) == 0.0
+    assert calibration.abstention(scores, truth, 0.2) == 0.8
+
+
+def test_without_a_wrong_answer_all_are_given_even_at_no_risk() -> None:
+    scores, truth = two_sided([0.9, 0.5], [True, True])
+    assert calibration.abstention(scores, truth, 0.0) == 0.0
+
+
+def test_a_risk_out_of_reach_gives_the_highest_score() -> None:
+    scores, truth = two_sided([0.6, 0.95, 0.7], [True, False, True])
+    assert calibration.abstention(scores, truth, 0.3) == 0.95
+    assert calibration.abstention(scores, truth, 0.34) == 0.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(answers(), st.integers(0, 10))
+def test_the_threshold_is_the_lowest_that_keeps_the_risk(
+    case: tuple[Floats, Indices], tenths: int
+) -> None:
+    scores, truth = case
+    sure, wrong = scores.max(axis=1), scores.argmax(axis=1) != truth
+    fits = [one for one in np.unique(sure) if wrong[sure >= one].mean() <= tenths / 10]
+    wanted = sure.max() if not fits else 0.0 if fits[0] == sure.min() else fits[0]
+    assert calibration.abstention(scores, truth, tenths / 10) == wanted
+
+
+@pytest.mark.parametrize("risk", [-0.01, 1.01, 10.0, math.nan])
+def test_a_risk_that_is_no_share_is_refused(risk: float) -> None:
+    with pytest.raises(ResultError, match=r"a risk of .*a share from 0 to 1 is wanted"):
+        calibration.abstention(FOUR, FOUR_TRUE, risk)
+    with pytest.raises(ResultError, match="a share from 0 to 1"):
+        calibration.calibrate(FOUR, FOUR_TRUE, risk)
+
+
+# the curve
+
+
+def test_a_curve_by_hand() -> None:
+    # Of four answers a coverage of 1/20 is one answer, and each point is there once.
+    assert calibration.risk_coverage(FOUR, FOUR_TRUE) == (
+        Point(1 / 4, 0.0, 0.9),
+        Point(2 / 4, 1 / 2, 0.8),
+        Point(3 / 4, 1 / 3, 0.7),
+        Point(4 / 4, 2 / 4, 0.6),
+    )
+    assert calibration.area(FOUR, FOUR_TRUE) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_one_answer_is_one_point() -> None:
+    assert calibration.risk_coverage([[0.2, 0.8]], [0]) == (Point(1.0, 1.0, 0.8),)
+    assert calibration.area([[0.2, 0.8]], [0]) == 1.0
+    assert calibration.area([[0.2, 0.8]], [1]) == 0.0
+
+
+def test_the_area_is_over_every_answer_and_not_over_the_points() -> None:
+    # 200 answers; only the surest is wrong: its risk falls as 1/1, 1/2, 1/3 ...
+    sure = np.linspace(0.99, 0.51, 200)
+    scores, truth = two_sided(sure.tolist(), [False] + [True] * 199)
+    harmonic = sum(1 / n for n in range(1, 201))
+    assert calibration.area(scores, truth) == pytest.approx(harmonic / 200)
+
+
+def test_surer_right_answers_make_a_smaller_area() -> None:
+    sure = [0.9, 0.8, 0.7, 0.6]
+    best = calibration.area(*two_sided(sure, [True, True, True, False]))
+    worst = calibration.area(*two_sided(sure, [False, True, True, True]))
+    assert best == pytest.approx(1 / 16)
+    assert worst == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+
+
+def test_points_are_those_of_the_definition() -> None:
+    logits, truth = drawn(2.0, rows=400)
+    scores = calibration.softmax(logits)
+    sure, wrong = scores.max(axis=1), scores.argmax(axis=1) != truth
+    points = calibration.risk_coverage(scores, truth)
+    assert [one.coverage for one in points] == pytest.approx(COVERAGES)
+    for one in points:
+        given_ones = sure >= one.threshold
+        assert given_ones.mean() == pytest.approx(one.coverage)
+        assert wrong[given_ones].mean() == pytest.approx(one.risk)
+    every = [wrong[sure >= one].mean() for one in sure]
+    assert calibration.area(scores, truth) == pytest.approx(np.mean(every))
+
+
+# softmax and back
+
+
+def test_softmax_by_hand() -> None:
+    logits = np.log([[1.0, 3.0], [2.0, 2.0]])
+    assert calibration.softmax(logits).tolist() == [
+        pytest.approx([0.25, 0.75]),
+        pytest.approx([0.5, 0.5]),
+    ]
+    assert calibration.softmax([1.0, -np.inf, 1.0]).tolist() == [0.5, 0.0, 0.5]
+
+
+def test_softmax_does_not_overflow_and_is_in_double_precision() -> None:
+    found = calibration.softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], dtype=np.float32))
+    assert found.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert found.dtype == np.float64
+
+
+def test_softmax_equals_scipy_s() -> None:
+    twin = pytest.importorskip("scipy.special", reason="needs scipy as the twin")
+    logits = np.random.default_rng(1).normal(scale=20, size=(5, 4, 3))
+    np.testing.assert_allclose(calibration.softmax(logits), twin.softmax(logits, axis=-1))
+
+
+def test_reheating_by_hand() -> None:
+    # 3 to 1 at a temperature of 2 was 9 to 1 before; a temperature of 1 changes nothing
+    found = calibration.reheated([[0.75, 0.25], [0.75, 0.25]], [2.0, 1.0])
+    np.testing.assert_allclose(found, [[0.9, 0.1], [0.75, 0.25]])
+
+
+def test_reheating_undoes_scaling_row_by_row() -> None:
+    random = np.random.default_rng(2)
+    logits, heats = random.normal(size=(50, 4)), random.uniform(0.3, 5, size=50)
+    scaled = calibration.softmax(logits / heats[:, None])
+    np.testing.assert_allclose(calibration.reheated(scaled, heats), calibration.softmax(logits))
+
+
+def test_what_was_rounded_to_nothing_stays_nothing() -> None:
+    found = calibration.reheated([[0.8, 0.2, 0.0]], [0.5])
+    # the square roots of 0.8 and 0.2 are as 2 to 1
+    np.testing.assert_allclose(found, [[2 / 3, 1 / 3, 0.0]])
+
+
+# faults
+
+
+CALLS: dict[str, Callable[..., object]] = {
+    "calibrate": calibration.calibrate,
+    "fit_temperature": calibration.fit_temperature,
+    "abstention": calibration.abstention,
+    "risk_coverage": calibration.risk_coverage,
+    "area": calibration.area,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    ("scores", "truth", "words"),
+    [
+        (np.zeros((0, 3)), [], r"\(0, 3\) and truth of shape \(0,\)"),
+        ([0.5, 0.5], [0, 1], r"scores of shape \(2,\)"),
+        ([[[0.5, 0.5]]], [0], r"scores of shape \(1, 1, 2\)"),
+        ([[0.5, 0.5]], [0, 1], r"\(1, 2\) and truth of shape \(2,\)"),
+        ([[0.5, 0.5]], [[0]], r"truth of shape \(1, 1\)"),
+        ([[0.5, 0.5]], 0, r"truth of shape \(\)"),
+    ],
+)
+def test_other_shapes_are_one_clear_line(
+    name: str, scores: object, truth: object, words: str
+) -> None:
+    with pytest.raises(ResultError, match=words) as caught:
+        CALLS[name](scores, truth)
+    assert "(utterance, emotion) and (utterance,)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, PhonemoError)
