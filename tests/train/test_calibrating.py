@@ -1,0 +1,477 @@
+"""Scores are fitted on speakers not learnt from, kept in the model, and the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from phonemo.calibration import HOTTEST, UNCALIBRATED, Calibrated, calibrate, softmax
+from phonemo.config import RunConfig
+from phonemo.corpora.manifest import read_manifest
+from phonemo.errors import CheckpointError, ResultError
+from phonemo.prediction import UNSURE
+from phonemo.runtime.bundle import open_bundle
+from phonemo.runtime.engine import Recognizer
+from phonemo.train import cells, runner
+from phonemo.train.batches import SpeechDataset
+from phonemo.train.calibrating import keep, kept, on_rows, on_validation, recalibrate
+from phonemo.train.evaluate import Outputs, outputs_of
+from phonemo.train.experiment import Experiment, prepare_experiment
+from phonemo.train.export import export
+from phonemo.train.folder import load_trained
+from phonemo.train.lineage import lineage_of
+from phonemo.train.logistic import _crosswise, fit_head, fitted
+from phonemo.train.predictor import Predictor
+from phonemo.train.records import read_rows
+from phonemo.train.runner import run
+from phonemo.train.seal import SEAL, check_seal, sha256_of
+from tests.test_cli import Answer as Typed
+from tests.test_cli import assert_one_line, call
+from tests.train.test_cross import rename
+from tests.train.tiny_run import EMOTIONS, make_config, with_changes
+from tests.train.tiny_training import make_dataset, make_network
+
+FOLD = "speaker-s1"
+LINEAR = {"head": "linear", "statistics": [1]}
+#: Of the beeps one pitch is sure with it, two are not.
+GIVEN = Calibrated(0.1, 0.59, 7)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "write_fold_plots", lambda *_: None)
+        patch.setattr(runner, "write_run_plots", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> RunConfig:
+    return make_config(tmp_path_factory.mktemp("calibrating"), rate_heads=0.02)
+
+
+def cell_of(config: RunConfig) -> Path:
+    return Path(config.output) / "seed-1" / FOLD
+
+
+def train(config: RunConfig, name: str, **train: Any) -> Path:
+    """A run with one fold beside the others; the folder of its cell."""
+    output = str(Path(config.output).with_name(name))
+    model = LINEAR if train.get("strategy") == "logistic" else {}
+    changed = with_changes(config, output=output, model=model, train=train)
+    run(changed, "phonemo train", folds=[FOLD])
+    return cell_of(changed)
+
+
+@pytest.fixture(scope="module")
+def cell(config, _no_plots) -> Path:
+    """The folder of a trained fold."""
+    run(config, "phonemo train", folds=[FOLD])
+    return cell_of(config)
+
+
+@pytest.fixture(scope="module")
+def model(cell) -> Path:
+    return cell / "model"
+
+
+def heard(config: RunConfig, model: Path, part: str) -> Outputs:
+    """What a model gives for a part of the fold, in the fold's order."""
+    experiment = prepare_experiment(config)
+    fold = next(one for one in experiment.split.folds if one.name == FOLD)
+    return outputs_of(load_trained(model).model, make_dataset(experiment, fold.parts[part]), 4)
+
+
+# In a run -----------------------------------------------------------------------------------------
+
+
+def test_a_trained_model_is_calibrated_on_its_validation_part(config, model):
+    found = heard(config, model, "validation")
+    wanted = calibrate(found.logits.numpy(), found.labels.numpy())
+    assert wanted.temperature != pytest.approx(1, abs=0.05), "else this says nothing"
+    learnt = kept(load_trained(model).model)
+    assert learnt.temperature == pytest.approx(wanted.temperature, rel=1e-3)
+    assert learnt.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-3)
+    assert learnt.utterances == 6
+    data = json.loads((model / "config.json").read_text())
+    assert {"temperature", "abstain_below", "calibrated_on"} <= data.keys()
+
+
+def test_rows_have_the_scores_of_the_logits_over_the_temperature(config, cell, model):
+    learnt = kept(load_trained(model).model)
+    rows = read_rows(cell / "predictions.jsonl")
+    found = heard(config, model, "test").logits.numpy()
+    assert {row["temperature"] for row in rows} == {learnt.temperature}
+    for row, logits in zip(rows, found, strict=True):
+        wanted = softmax(logits / learnt.temperature)
+        assert list(row["scores"].values()) == pytest.approx(list(wanted), abs=1e-5)
+        assert row["unsure"] == (max(row["scores"].values()) < learnt.abstain_below)
+
+
+def test_a_run_says_how_it_was_before_and_how_much_it_answers(config, cell):
+    metrics = json.loads((Path(config.output) / "metrics.json").read_text())
+    rows = read_rows(cell / "predictions.jsonl")
+    sure = [row for row in rows if not row["unsure"]]
+    assert metrics["results"]["selective"]["coverage"] == pytest.approx(len(sure) / len(rows))
+    assert "uncalibrated" in metrics["results"]
+
+
+def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(config, cell):
+    last = train(config, "last", select_by="last", epochs=1)
+    assert kept(load_trained(last / "model").model) == UNCALIBRATED
+    for row in read_rows(last / "predictions.jsonl"):
+        assert not {"temperature", "unsure"} & row.keys()
+    found = heard(config, last / "model", "test").logits.numpy()
+    scores = [list(row["scores"].values()) for row in read_rows(last / "predictions.jsonl")]
+    np.testing.assert_allclose(scores, softmax(found), atol=1e-5)
+
+
+@pytest.mark.parametrize(("select_by", "utterances"), [("ua", 12), ("last", 18)])
+def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_by, utterances):
+    """Speaker by speaker, so that validation need not be spared for it."""
+    fitted_cell = train(config, f"fit-{select_by}", strategy="logistic", select_by=select_by)
+    assert kept(load_trained(fitted_cell / "model").model).utterances == utterances
+    assert all("unsure" in row for row in read_rows(fitted_cell / "predictions.jsonl"))
+
+
+def test_what_is_kept_is_found_again(config):
+    network = make_network(prepare_experiment(config))
+    assert kept(network) == UNCALIBRATED
+    keep(network, GIVEN)
+    assert kept(network) == GIVEN
+
+
+def test_utterances_without_an_emotion_calibrate_nothing(config, model):
+    experiment = prepare_experiment(config)
+    network = load_trained(model).model
+    rows = [one.model_copy(update={"emotion": None}) for one in experiment.manifest.utterances]
+    silent = SpeechDataset(experiment.manifest, rows[:3], experiment.targets)
+    assert on_validation(network, silent, 4) == UNCALIBRATED
+    known = [*rows[:3], *experiment.manifest.utterances[6:12]]
+    both = SpeechDataset(experiment.manifest, known, experiment.targets)
+    alone = SpeechDataset(experiment.manifest, known[3:], experiment.targets)
+    assert on_validation(network, both, 4).utterances == 6
+    assert on_validation(network, both, 4).temperature == pytest.approx(
+        on_validation(network, alone, 4).temperature, rel=1e-3
+    )
+
+
+# Heads that left the speaker out ------------------------------------------------------------------
+
+
+def fitted_without(vectors: Any, labels: Any, speakers: Sequence[str]) -> Any:
+    """Logits of every utterance from a regression that did not learn its speaker."""
+    logits = np.zeros((len(labels), 3))
+    for learn, test in LeaveOneGroupOut().split(vectors, labels, speakers):
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=10.0, max_iter=5000))
+        logits[test] = pipeline.fit(vectors[learn], labels[learn]).decision_function(vectors[test])
+    return logits
+
+
+def guesses(experiment: Experiment) -> SpeechDataset:
+    """All utterances with emotions that nobody can hear."""
+    drawn = np.random.default_rng(2).permutation(np.arange(24) % 3)
+    rows = [
+        one.model_copy(update={"emotion": EMOTIONS[index]})
+        for one, index in zip(experiment.manifest.utterances, drawn, strict=True)
+    ]
+    return SpeechDataset(experiment.manifest, rows, experiment.targets)
+
+
+def test_a_head_is_as_sure_as_heads_that_left_the_speaker_out(config):
+    experiment = prepare_experiment(with_changes(config, model=LINEAR))
+    network, dataset = make_network(experiment).eval(), guesses(experiment)
+    found = fit_head(network, dataset, 10.0, 4)
+    outputs = outputs_of(network, dataset, 4)
+    vectors, labels = outputs.vectors.numpy(), outputs.labels.numpy()
+    logits = fitted_without(vectors, labels, [one.speaker for one in dataset.utterances])
+    wanted = calibrate(logits, labels)
+    assert found.temperature == pytest.approx(wanted.temperature, rel=1e-2)
+    assert found.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-2)
+    assert found.utterances == 24
+    learnt = calibrate(outputs.logits.numpy(), labels)
+    assert learnt.temperature < 0.1 * found.temperature, "on what it learnt it would be too sure"
+
+
+def crowd(speakers: int = 6, each: int = 10) -> list[str]:
+    return [f"s{number}" for number in range(speakers) for _ in range(each)]
+
+
+def highest_of(vectors: Any, labels: Any, temperature: float) -> Any:
+    """The highest score of each utterance that was learnt, at this temperature."""
+    found = fitted(vectors, labels, 10.0).decision_function(vectors)
+    return softmax(np.stack([-found, found], axis=1) / 2 / temperature).max(axis=1)
+
+
+def test_a_memory_of_each_utterance_does_not_make_it_sure():
+    """One feature an utterance, and emotions that nothing tells: learnt by heart, else a guess."""
+    speakers = crowd()
+    labels = np.random.default_rng(5).integers(0, 2, len(speakers))
+    memories = np.eye(len(speakers))
+    found = _crosswise(memories, labels, speakers, 2, 10.0)
+    assert highest_of(memories, labels, 1.0).mean() > 0.95
+    assert highest_of(memories, labels, found.temperature).mean() < 0.65
+    assert found.utterances == len(speakers)
+
+
+def test_a_memory_of_each_speaker_does_not_make_it_sure():
+    """Every speaker has one emotion: a voice gives it away, but no new one's."""
+    speakers = crowd()
+    voices = np.array([[one == name for name in sorted(set(speakers))] for one in speakers])
+    labels = np.array([int(one[1:]) % 2 for one in speakers])
+    found = _crosswise(voices.astype(float), labels, speakers, 2, 10.0)
+    assert found.temperature == pytest.approx(HOTTEST, rel=1e-3)
+    names = [f"utterance {number}" for number in range(len(speakers))]
+    mixed = _crosswise(voices.astype(float), labels, names, 2, 10.0)
+    assert mixed.temperature < 1, "left out one by one, voices would be known"
+
+
+def test_a_feature_that_holds_for_everyone_makes_it_sure():
+    speakers = crowd()
+    labels = np.arange(len(speakers)) % 2
+    found = _crosswise(labels[:, None] * 2.0 - 1, labels, speakers, 2, 10.0)
+    assert found.temperature < 1
+    assert found.abstain_below == 0
+
+
+@pytest.mark.parametrize(
+    ("speakers", "labels"),
+    [(["s1"] * 4, [0, 1, 0, 1]), (["s1", "s1", "s2", "s2"], [0, 0, 1, 1])],
+)
+def test_too_few_speakers_or_emotions_calibrate_nothing(speakers, labels):
+    vectors = np.arange(4.0)[:, None]
+    assert _crosswise(vectors, np.array(labels), speakers, 2, 1.0) == UNCALIBRATED
+
+
+def test_utterances_of_nobody_are_left_out_one_by_one(config, monkeypatch):
+    """Without a name each could be anybody."""
+    given = []
+    monkeypatch.setattr(
+        "phonemo.train.logistic._crosswise", lambda *it: given.append(it[2]) or UNCALIBRATED
+    )
+    experiment = prepare_experiment(with_changes(config, model=LINEAR))
+    rows = list(experiment.manifest.utterances)
+    rows[1:3] = [one.model_copy(update={"speaker": None}) for one in rows[1:3]]
+    dataset = SpeechDataset(experiment.manifest, rows, experiment.targets)
+    fit_head(make_network(experiment).eval(), dataset, 0.1, 4)
+    assert given[0][:4] == ["s1", f"utterance {rows[1].id}", f"utterance {rows[2].id}", "s1"]
+
+
+# From written answers -----------------------------------------------------------------------------
+
+
+def answers(
+    names: tuple[str, str], right: int, wrong: int, score: float, **more: float
+) -> list[dict[str, Any]]:
+    """Rows that choose the first of two emotions with this score, some of them rightly."""
+    first, second = names
+    scores = {first: score, second: 1 - score}
+    truth = [first] * right + [second] * wrong
+    return [{"scores": scores, "label": first, "truth": one, **more} for one in truth]
+
+
+def test_a_temperature_by_hand_from_rows_with_different_emotions():
+    """Of answers with 90 % three of four are right: 9^(1/T) = 3, so T = 2."""
+    rows = answers(("anger", "neutral"), 3, 1, 0.9) + answers(("sadness", "calm"), 6, 2, 0.9)
+    found = on_rows(rows, 0.25)
+    assert found.temperature == pytest.approx(2, abs=1e-3)
+    assert (found.utterances, found.abstain_below) == (12, 0)
+    assert on_rows(rows, 0.2).abstain_below == pytest.approx(0.75, abs=1e-3)
+
+
+def test_an_earlier_temperature_is_undone():
+    """The same network once as it is, once already divided by 4: 9^(1/4) to 1."""
+    plain = answers(("anger", "neutral"), 3, 1, 0.9)
+    cooled = answers(("anger", "neutral"), 3, 1, 3**0.5 / (3**0.5 + 1), temperature=4)
+    assert on_rows(cooled, 0.1).temperature == pytest.approx(2, abs=1e-3)
+    assert on_rows(plain + cooled, 0.1).temperature == pytest.approx(2, abs=1e-3)
+    hotter = answers(("anger", "neutral"), 3, 1, 3**0.5 / (3**0.5 + 1))
+    assert on_rows(hotter, 0.1).temperature == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_score_that_was_rounded_to_nothing_is_no_certainty():
+    rows = answers(("anger", "neutral"), 99, 1, 1.0)
+    assert 1 < on_rows(rows, 0.1).temperature < HOTTEST
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [{"truth": "anger"}], [{"scores": {"anger": 1.0}}], [{"scores": 1, "truth": "a"}]]
+)
+def test_rows_without_scores_and_truth_are_refused(rows):
+    with pytest.raises(ResultError, match="rows with scores and truth are wanted"):
+        on_rows(rows, 0.1)
+
+
+def test_the_answers_of_a_run_give_back_its_logits(config, cell, model):
+    rows = read_rows(cell / "predictions.jsonl")
+    found = heard(config, model, "test")
+    wanted = calibrate(found.logits.numpy(), found.labels.numpy())
+    assert on_rows(rows, 0.1).temperature == pytest.approx(wanted.temperature, rel=1e-2)
+
+
+# Written again ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def carded(model, tmp_path) -> Path:
+    """A copy of the model with a model card beside it."""
+    copy = Path(shutil.copytree(model, tmp_path / "carded"))
+    (copy / "README.md").write_text("# A card\n")
+    return copy
+
+
+def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
+    target = tmp_path / "new"
+    recalibrate(carded, target, GIVEN)
+    found = load_trained(target)
+    assert kept(found.model) == GIVEN
+    assert kept(load_trained(carded).model) != GIVEN, "the old one stays"
+    assert found.labels == load_trained(carded).labels
+    assert lineage_of(target) == lineage_of(carded)
+    files = {path.name for path in carded.iterdir()}
+    assert {path.name for path in target.iterdir()} == files
+    same = {name for name in files if sha256_of(carded / name) == sha256_of(target / name)}
+    assert files - same == {"config.json", SEAL}
+
+
+def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
+    target = tmp_path / "new"
+    recalibrate(carded, target, GIVEN)
+    assert (target / "README.md").read_text() == "# A card\n"
+    assert "README.md" not in json.loads((target / SEAL).read_text())["sha256"]
+    (target / "README.md").write_text("# Another card\n")
+    check_seal(target)
+    (target / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="changed since it was saved"):
+        check_seal(target)
+
+
+def test_nothing_is_written_over_an_existing_folder_or_from_a_broken_one(carded, tmp_path):
+    (tmp_path / "there").mkdir()
+    for target in (tmp_path / "there", carded):
+        with pytest.raises(CheckpointError, match="is there already; name a new folder"):
+            recalibrate(carded, target, GIVEN)
+    (carded / "labels.json").unlink()
+    with pytest.raises(CheckpointError, match=r"labels\.json"):
+        recalibrate(carded, tmp_path / "new", GIVEN)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory) -> Path:
+    """The model, calibrated by hand so that some of the beeps are unsure, as a bundle."""
+    folder = tmp_path_factory.mktemp("exported")
+    recalibrate(model, folder / "model", GIVEN)
+    export(folder / "model", folder / "bundle", "fp32")
+    return folder
+
+
+@pytest.fixture
+def bundle(exported, tmp_path) -> Path:
+    """A copy of it that may be changed."""
+    return Path(shutil.copytree(exported / "bundle", tmp_path / "bundle"))
+
+
+def test_a_bundle_is_written_over_itself_with_the_same_network(bundle, tmp_path):
+    (bundle / "README.md").write_text("# A card\n")
+    before, network = open_bundle(bundle).card, (bundle / "model.onnx").read_bytes()
+    recalibrate(bundle, bundle, Calibrated(1.5, 0.25, 99))
+    card = open_bundle(bundle).card
+    assert (card.temperature, card.abstain_below, card.calibrated_on) == (1.5, 0.25, 99)
+    assert (bundle / "model.onnx").read_bytes() == network
+    assert card.sha256 == before.sha256 == hashlib.sha256(network).hexdigest()
+    fields = {"temperature", "abstain_below", "calibrated_on"}
+    assert card.model_dump(exclude=fields) == before.model_dump(exclude=fields)
+    assert (bundle / "README.md").read_text() == "# A card\n"
+
+
+def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path):
+    recalibrate(bundle, tmp_path / "new", UNCALIBRATED)
+    assert open_bundle(tmp_path / "new").card.temperature == 1
+    assert open_bundle(bundle).card.temperature == GIVEN.temperature
+    with pytest.raises(CheckpointError, match="is there already; name a new folder"):
+        recalibrate(bundle, tmp_path / "new", GIVEN)
+    assert open_bundle(tmp_path / "new").card.calibrated_on == 0
+
+
+def test_torch_and_the_bundle_are_as_sure_as_each_other(config, model, exported):
+    manifest = read_manifest(config.manifest)
+    before = Predictor.load(model)
+    predictor = Predictor.load(exported / "model")
+    recognizer = Recognizer.load(exported / "bundle", threads=1)
+    highest = []
+    for one in manifest.utterances:
+        path = manifest.audio_path(one)
+        found, wanted = recognizer.predict(path), predictor.predict(path)
+        assert found.scores == pytest.approx(wanted.scores, abs=1e-4)
+        assert found.warnings == wanted.warnings
+        highest.append(max(wanted.scores.values()))
+        assert (UNSURE in wanted.warnings) == (highest[-1] < GIVEN.abstain_below)
+        raw = before.calibrated.temperature * np.log(list(before.predict(path).scores.values()))
+        again = softmax(raw / GIVEN.temperature)
+        assert list(wanted.scores.values()) == pytest.approx(list(again), abs=1e-4)
+    assert min(highest) < GIVEN.abstain_below < max(highest), "else there is nothing to compare"
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed(capfd):
+    """Type a calibrate command."""
+
+    def answer(*words: object) -> Typed:
+        code = call("calibrate", *words, "--quiet")
+        return Typed(code, *capfd.readouterr())
+
+    return answer
+
+
+def test_a_manifest_whose_speakers_it_heard_is_refused(config, model, tmp_path, typed):
+    answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
+    said = ("LEAKY: the model was trained on 18 of these 24", "speakers that it has not heard")
+    assert_one_line(answer, 1, *said)
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_to_calibrate_on_is_a_usage_error(model, tmp_path, typed):
+    answer = typed(model, "-o", tmp_path / "new")
+    assert_one_line(answer, 2, "nothing to calibrate on; give --manifest or --predictions")
+    absent = typed(model, "-o", tmp_path / "new", "--predictions", tmp_path / "no.jsonl")
+    assert_one_line(absent, 2, "no.jsonl: no such file")
+
+
+def test_a_model_is_calibrated_on_another_corpus(config, model, tmp_path, typed):
+    manifest = rename(Path(config.manifest), "strangers", "x")
+    answer = typed(model, "-o", tmp_path / "new", "--manifest", manifest)
+    assert (answer.code, answer.err) == (0, "")
+    found = kept(load_trained(tmp_path / "new").model)
+    assert found.utterances == 16, "anger and neutral are in common"
+    said = f"{tmp_path / 'new'}: temperature {found.temperature:.3f} from 16 answers"
+    assert answer.out.splitlines()[0] == said
+    assert answer.out.splitlines()[1].startswith("  ECE ")
+
+
+def test_a_bundle_is_calibrated_on_written_answers(bundle, tmp_path, typed):
+    path = tmp_path / "answers.jsonl"
+    rows = answers(("anger", "neutral"), 3, 1, 0.9)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answer = typed(bundle, "-o", bundle, "--predictions", path, "--risk", 0.25)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines() == [
+        f"{bundle}: temperature 2.000 from 4 answers",
+        "  ECE 15.0% before, 0.0% after, on the same answers",
+        "  below 0.000 an answer is unsure: 100.0% are given, 25.0% of them wrong",
+    ]
+    assert open_bundle(bundle).card.temperature == pytest.approx(2, abs=1e-3)

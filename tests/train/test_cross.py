@@ -1,0 +1,336 @@
+"""Every run on every corpus: whose answers a cell has, among which emotions; what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phonemo.config import RunConfig, load_config, write_config
+from phonemo.corpora.manifest import read_manifest, write_manifest
+from phonemo.errors import LabelError, LeakageError, ResultError
+from phonemo.labels import LabelSet
+from phonemo.metrics import calibration
+from phonemo.train import cells, runner
+from phonemo.train.cross import Mapped, cross
+from phonemo.train.predictor import Predictor
+from phonemo.train.records import read_rows
+from phonemo.train.runner import run
+from tests.test_cli import Answer as Typed
+from tests.test_cli import assert_one_line, call
+from tests.train.tiny_run import make_config, with_changes
+
+#: The second corpus calls the first one's sadness calm.
+OTHER = {"anger": "anger", "neutral": "neutral", "sadness": "calm"}
+MERGE = {"calm": "neutral"}
+
+
+@dataclass(frozen=True)
+class Home:
+    """Two runs of two corpora, each with two of its four folds, and their manifests."""
+
+    beeps: Path
+    tones: Path
+
+    @property
+    def runs(self) -> list[Path]:
+        return [self.beeps, self.tones]
+
+    def manifest(self, corpus: str) -> Path:
+        return Path(load_config(getattr(self, corpus) / "config.yaml").manifest)
+
+
+def rename(manifest: Path, corpus: str, prefix: str, emotions: Mapping[str, str] = OTHER) -> Path:
+    """The same audio as another corpus, of other speakers; its manifest."""
+    before = read_manifest(manifest)
+    rows = [
+        one.model_copy(
+            update={
+                "id": f"{prefix}-{one.id}",
+                "speaker": f"{prefix}-{one.speaker}",
+                "emotion": emotions[one.emotion],
+            }
+        )
+        for one in before.utterances
+    ]
+    path = manifest.with_name(f"{corpus}.jsonl")
+    write_manifest(path, before.header.model_copy(update={"corpus": corpus}), rows)
+    return path
+
+
+def train(config: RunConfig, folds: Iterable[str]) -> Path:
+    """Its run folder, with these folds."""
+    run(config, "phonemo train", folds=list(folds))
+    return Path(config.output)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_plots():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "write_fold_plots", lambda *_: None)
+        patch.setattr(runner, "write_run_plots", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, _no_plots) -> Home:
+    beeps = make_config(tmp_path_factory.mktemp("cross"), rate_heads=0.02)
+    manifest = rename(Path(beeps.manifest), "tones", "t")
+    tones = with_changes(
+        beeps,
+        name="tones",
+        manifest=str(manifest),
+        output=str(Path(beeps.output).with_name("tones")),
+        labels={"names": ["anger", "calm", "neutral"]},
+    )
+    return Home(
+        train(beeps, ("speaker-s1", "speaker-s3")), train(tones, ("speaker-t-s1", "speaker-t-s2"))
+    )
+
+
+@pytest.fixture(scope="module")
+def matrix(home) -> dict[str, Any]:
+    """What all of it gives where calm is counted as neutral."""
+    return cross(home.runs, merge=MERGE)
+
+
+def cell(found: Mapping[str, Any], train: str, test: str) -> dict[str, Any]:
+    return next(one for one in found["cells"] if (one["train"], one["test"]) == (train, test))
+
+
+def counted(scores: Mapping[str, float]) -> dict[str, float]:
+    """Anger against all that is counted as neutral, by hand."""
+    return {"anger": scores["anger"], "neutral": scores["neutral"] + scores.get("calm", 0)}
+
+
+def unweighted(pairs: Iterable[tuple[str, str]]) -> float:
+    """The mean recall over the emotions of (truth, answer)."""
+    right = defaultdict(list)
+    for truth, answer in pairs:
+        right[truth].append(truth == answer)
+    return float(np.mean([np.mean(one) for one in right.values()]))
+
+
+# Cells --------------------------------------------------------------------------------------------
+
+
+def test_a_row_for_every_run_and_a_column_for_every_corpus(matrix):
+    assert (matrix["labels"], matrix["merge"]) == (["anger", "neutral"], MERGE)
+    pairs = [(one["train"], one["test"]) for one in matrix["cells"]]
+    assert pairs == [(a, b) for a in ("beeps", "tones") for b in ("beeps", "tones")]
+    assert {one["models"] for one in matrix["cells"]} == {2}
+    assert not any(one["leaky"] for one in matrix["cells"])
+    for one in matrix["cells"]:
+        own = one["train"] == one["test"]
+        assert one["protocol"] == ("speaker" if own else "another corpus")
+    assert (cell(matrix, "beeps", "tones")["speakers"], cell(matrix, "tones", "beeps")["run"]) == (
+        4,
+        "tones",
+    )
+
+
+@pytest.mark.parametrize(("corpus", "utterances"), [("beeps", 8), ("tones", 12)])
+def test_the_own_cell_has_the_answers_of_the_runs_own_folds(home, matrix, corpus, utterances):
+    """Two folds of six; a beep that is sad is none of the two."""
+    rows = read_rows(getattr(home, corpus) / "predictions.jsonl")
+    pairs = []
+    for row in rows:
+        scores = counted(row["scores"])
+        truth = MERGE.get(row["truth"], row["truth"])
+        if truth in scores:
+            pairs.append((truth, max(scores, key=scores.__getitem__)))
+    found = cell(matrix, corpus, corpus)
+    assert found["utterances"] == len(pairs) == utterances
+    assert found["ua"]["mean"] == pytest.approx(unweighted(pairs), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "utterances"), [("beeps", "tones", 24), ("tones", "beeps", 16)]
+)
+def test_a_foreign_cell_has_every_model_on_the_whole_corpus(
+    home, matrix, trained, tested, utterances
+):
+    manifest = read_manifest(home.manifest(tested))
+    chosen = [one for one in manifest.utterances if one.emotion != "sadness"]
+    means, angry = [], []
+    for folder in sorted(getattr(home, trained).glob("seed-*/*/model")):
+        predictor = Predictor.load(folder)
+        scores = [counted(predictor.predict(manifest.audio_path(one)).scores) for one in chosen]
+        answers = [max(one, key=one.__getitem__) for one in scores]
+        truth = [MERGE.get(one.emotion, one.emotion) for one in chosen]
+        means.append(unweighted(zip(truth, answers, strict=True)))
+        angry += [one["anger"] / sum(one.values()) for one in scores]
+    found = cell(matrix, trained, tested)
+    assert found["utterances"] == len(chosen) == utterances
+    assert len(means) == 2
+    assert found["ua"]["mean"] == pytest.approx(np.mean(means), abs=1e-6)
+    shares = np.stack([angry, 1 - np.array(angry)], axis=1)
+    wanted = calibration(shares, [int(name != "anger") for name in truth * 2]).ece
+    assert found["ece"] == pytest.approx(wanted, abs=1e-4), "scores are calibrated ones"
+
+
+def test_without_a_merge_an_emotion_that_not_everyone_has_is_left_out(home):
+    found = cross(home.runs)
+    assert (found["labels"], found["merge"]) == (["anger", "neutral"], {})
+    counts = {(one["train"], one["test"]): one["utterances"] for one in found["cells"]}
+    assert counts == {
+        ("beeps", "beeps"): 8,
+        ("beeps", "tones"): 16,
+        ("tones", "beeps"): 16,
+        ("tones", "tones"): 8,
+    }
+
+
+def test_a_corpus_without_a_run_is_a_column_too(home):
+    """Of its emotions calm is none that the beeps know."""
+    found = cross([home.beeps], [home.manifest("tones")])
+    assert [(one["train"], one["test"]) for one in found["cells"]] == [
+        ("beeps", "beeps"),
+        ("beeps", "tones"),
+    ]
+    assert found["labels"] == ["anger", "neutral"]
+
+
+def test_emotions_can_be_chosen_among_those_in_common(home):
+    third = rename(home.manifest("beeps"), "third", "u", {name: name for name in OTHER})
+    found = cross([home.beeps], [third])
+    assert found["labels"] == ["anger", "neutral", "sadness"]
+    chosen = cross([home.beeps], [third], ["sadness", "anger"])
+    assert chosen["labels"] == ["anger", "sadness"]
+    assert [one["utterances"] for one in chosen["cells"]] == [8, 16]
+
+
+def test_kept_features_give_the_same_as_hearing_again(home, matrix, tmp_path):
+    copies = [
+        Path(shutil.copytree(one, tmp_path / where / one.name))
+        for where in ("kept", "heard")
+        for one in home.runs
+    ]
+    for folder in copies[2:]:
+        config = load_config(folder / "config.yaml")
+        write_config(folder / "config.yaml", with_changes(config, train={"cache": False}))
+    kept, heard = cross(copies[:2], merge=MERGE), cross(copies[2:], merge=MERGE)
+    assert any((tmp_path / "kept" / "cache").iterdir())
+    assert not (tmp_path / "heard" / "cache").exists()
+    assert kept["cells"] == matrix["cells"]
+    for one, other in zip(kept["cells"], heard["cells"], strict=True):
+        assert (one["ua"], one["wa"]) == (other["ua"], other["wa"])
+        assert one["ece"] == pytest.approx(other["ece"], abs=1e-4)
+
+
+# Emotions counted together ------------------------------------------------------------------------
+
+
+def test_merged_emotions_add_up_and_strangers_have_no_share():
+    mapped = Mapped(LabelSet(("anger", "neutral"), MERGE))
+    found = mapped.scores({"anger": 0.2, "calm": 0.4, "fear": 0.2, "neutral": 0.2})
+    assert found == {"anger": 0.25, "neutral": 0.75}
+    assert [mapped.emotion(name) for name in ("anger", "calm", "fear", None)] == [
+        "anger",
+        "neutral",
+        None,
+        None,
+    ]
+
+
+def test_scores_of_strangers_alone_say_nothing():
+    mapped = Mapped(LabelSet(("anger", "neutral"), MERGE))
+    assert mapped.scores({"anger": 0.0, "fear": 1.0}) == {"anger": 0.5, "neutral": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("names", "merge", "message"),
+    [
+        (["anger", "sadness"], {}, "not everyone has 'sadness'; in common: anger, neutral"),
+        (["anger", "calm"], MERGE, "not everyone has 'calm'; in common: anger, neutral"),
+        ([], {"neutral": "anger", "calm": "anger"}, "1 emotions in common; at least two"),
+        (["anger"], {}, "1 emotions in common; at least two are wanted: merge some with --merge"),
+    ],
+)
+def test_emotions_that_do_not_meet(home, names, merge, message):
+    with pytest.raises(LabelError, match=message):
+        cross(home.runs, names=names, merge=merge)
+
+
+# What is refused ----------------------------------------------------------------------------------
+
+
+def test_a_run_that_heard_the_speakers_of_a_tested_corpus_is_a_leak(home, tmp_path):
+    config = load_config(home.tones / "config.yaml")
+    start = home.beeps / "seed-1" / "speaker-s1" / "model"
+    heir = with_changes(
+        config,
+        output=str(tmp_path / "heir"),
+        model={"start": str(start), "backbone": str(start)},
+        train={"epochs": 1},
+    )
+    with pytest.raises(LeakageError, match=r"heir.*learnt from 12 of the 16 utterances of beeps"):
+        cross([home.beeps, train(heir, ["speaker-t-s1"])])
+
+
+def test_the_same_speakers_under_other_utterances_are_a_leak_too(home, tmp_path):
+    """A corpus of the same name that is somebody else's selection."""
+    before = read_manifest(home.manifest("beeps"))
+    rows = [one.model_copy(update={"id": f"new-{one.id}"}) for one in before.utterances]
+    header = before.header.model_copy(update={"root": str(before.root.resolve())})
+    write_manifest(tmp_path / "manifest.jsonl", header, rows)
+    config = load_config(home.tones / "config.yaml")
+    start = home.beeps / "seed-1" / "speaker-s1" / "model"
+    heir = with_changes(config, output=str(tmp_path / "heir"), model={"backbone": str(start)})
+    folder = train(with_changes(heir, train={"epochs": 1}), ["speaker-t-s1"])
+    with pytest.raises(LeakageError, match=r"learnt from 0 of the 16 .* heard 3 of their speakers"):
+        cross([folder], [tmp_path / "manifest.jsonl"])
+
+
+def test_two_runs_of_one_corpus_are_refused(home, tmp_path):
+    twin = shutil.copytree(home.beeps, tmp_path / "twin")
+    with pytest.raises(ResultError, match="corpus 'beeps' is there twice"):
+        cross([home.beeps, twin])
+    with pytest.raises(ResultError, match="corpus 'beeps' is there twice"):
+        cross([home.beeps], [home.manifest("beeps")])
+
+
+def test_an_unfinished_run_or_one_without_its_models_is_refused(home, tmp_path):
+    copy = Path(shutil.copytree(home.tones, tmp_path / "copy"))
+    shutil.rmtree(copy / "seed-1" / "speaker-t-s1" / "model")
+    with pytest.raises(ResultError, match=r"speaker-t-s1.model: no model is there"):
+        cross([home.beeps, copy])
+    (copy / "metrics.json").unlink()
+    with pytest.raises(ResultError, match="copy: no finished run"):
+        cross([home.beeps, copy])
+    with pytest.raises(ResultError, match="no finished run"):
+        cross([home.beeps, home.tones / "seed-1"])
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_the_matrix_and_writes_it(home, matrix, tmp_path, capfd):
+    output = tmp_path / "matrix.json"
+    code = call("cross", *home.runs, "--merge", "calm=neutral", "-o", output, "--quiet")
+    lines = capfd.readouterr().out.splitlines()
+    assert code == 0
+    assert lines[:2] == [
+        "UA %, 2 emotions: anger, neutral (chance 50.0)",
+        "counted together: calm as neutral",
+    ]
+    assert lines[2].split() == ["trained", "on", "beeps", "tones"]
+    own = f"{100 * cell(matrix, 'beeps', 'beeps')['ua']['mean']:.1f}*"
+    foreign = f"{100 * cell(matrix, 'beeps', 'tones')['ua']['mean']:.1f}"
+    assert [part for part in lines[3].split() if "(" not in part] == ["beeps", own, foreign]
+    written = json.loads(output.read_text())
+    assert written["cells"] == json.loads(json.dumps(matrix["cells"]))
+    assert written["command"].startswith("phonemo cross ")
+
+
+@pytest.mark.parametrize("pair", ["calm", "calm=", "=neutral", " = "])
+def test_a_malformed_merge_is_a_usage_error(home, capfd, pair):
+    code = call("cross", *home.runs, "--merge", pair, "--quiet")
+    assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': OLD=NEW is wanted")

@@ -1,0 +1,333 @@
+"""eGeMAPS and a support vector machine: a run like any other, and openSMILE where it is there."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from phonemo.audio import RATE, load_waveform
+from phonemo.calibration import calibrate, softmax
+from phonemo.config import RunConfig
+from phonemo.corpora.folds import Fold
+from phonemo.corpora.manifest import read_manifest
+from phonemo.errors import MissingExtraError, RunError
+from phonemo.train import egemaps, runner
+from phonemo.train.callbacks import Progress
+from phonemo.train.egemaps import STRENGTHS, EgemapsSvm, functionals
+from phonemo.train.experiment import prepare_experiment
+from phonemo.train.records import read_rows
+from phonemo.train.runner import read_cell, run
+from tests.train.tiny_run import EMOTIONS, make_config, with_changes
+
+
+class Extractor:
+    """Stands in for openSMILE: how often a clip crosses zero, its level, and two of noise."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, samples: Any) -> Any:
+        self.calls += 1
+        crossings = np.mean(np.diff(np.sign(samples)) != 0)
+        return np.array([crossings, np.sqrt(np.mean(np.square(samples))), *samples[:2]])
+
+
+def stand_in(patch: pytest.MonkeyPatch, version: str = "0-test") -> Extractor:
+    """Use it, as this version; the extractor, which counts."""
+    extractor = Extractor()
+    patch.setattr(egemaps, "_opensmile", lambda: SimpleNamespace(__version__=version))
+    patch.setattr(egemaps, "_extractor", lambda: extractor)
+    patch.setattr(runner, "write_run_plots", lambda *_: None)
+    return extractor
+
+
+@pytest.fixture
+def extractor(monkeypatch) -> Extractor:
+    return stand_in(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> RunConfig:
+    """A whole run's, with two seeds."""
+    config = make_config(tmp_path_factory.mktemp("egemaps"))
+    return with_changes(config, system="egemaps-svm", seeds=[1, 2])
+
+
+@pytest.fixture(scope="module")
+def finished(config) -> dict[str, Any]:
+    """Its metrics.json, and how often the extractor was called."""
+    with pytest.MonkeyPatch.context() as patch:
+        counted = stand_in(patch)
+        metrics = run(config, "phonemo train")
+    return {"metrics": metrics, "calls": counted.calls}
+
+
+def elsewhere(config: RunConfig, folder: Path) -> RunConfig:
+    """The same run in another folder, with one seed."""
+    return with_changes(config, output=str(folder / "run"), seeds=[1])
+
+
+def kept_features(config: RunConfig) -> dict[str, Any]:
+    """Of every utterance, as a run keeps them."""
+    experiment = prepare_experiment(config)
+    home = Path(config.output).parent / "cache"
+    rows = list(experiment.utterances.values())
+    return functionals(home, experiment.manifest, rows, Progress())
+
+
+# A run --------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_one_like_any_other(config, finished):
+    metrics = finished["metrics"]
+    assert metrics["results"]["utterances"] == 24
+    assert metrics["results"]["ua"]["mean"] > 0.8, "the pitch of a beep is easy"
+    assert metrics["title"] == "tiny, eGeMAPS functionals and a linear SVM"
+    assert metrics["model"] == {"system": "egemaps-svm"}
+    assert metrics["results"]["phonemes"] is None
+    fold = read_cell(Path(config.output) / "seed-1" / "speaker-s1")
+    assert fold["sizes"] == {"train": 12, "validation": 6, "test": 6}
+    assert (fold["steps"], fold["epochs"]) == (0, 0)
+
+
+def test_all_seeds_give_the_same_answers(config, finished):
+    rows = read_rows(Path(config.output) / "predictions.jsonl")
+    by_seed = [[{**row, "seed": 0} for row in rows if row["seed"] == seed] for seed in config.seeds]
+    assert len(by_seed[0]) == 24
+    assert by_seed[0] == by_seed[1]
+
+
+def test_features_are_computed_once_for_all_folds_seeds_and_runs(config, finished, extractor):
+    assert finished["calls"] == 24
+    home = Path(config.output).parent
+    run(with_changes(config, output=str(home / "again")), "phonemo train", folds=["speaker-s2"])
+    assert extractor.calls == 0
+    assert len(list((home / "cache").iterdir())) == 1
+
+
+def test_another_opensmile_or_another_audio_file_is_extracted_anew(config, finished, monkeypatch):
+    counted = stand_in(monkeypatch, "0-newer")
+    kept_features(config)
+    assert counted.calls == 24
+    manifest = read_manifest(config.manifest)
+    cut = [manifest.utterances[0].model_copy(update={"end": 0.05}), manifest.utterances[1]]
+    found = functionals(Path(config.output).parent / "cache", manifest, cut, Progress())
+    assert counted.calls == 26
+    assert found[cut[0].id][0] != kept_features(config)[cut[0].id][0]
+
+
+def test_features_are_told_and_go_by_the_name_of_their_utterance(config, tmp_path, extractor):
+    told: list[tuple[int, int]] = []
+
+    class Told(Progress):
+        def features(self, done: int, total: int) -> None:
+            told.append((done, total))
+
+    manifest = read_manifest(config.manifest)
+    backwards = manifest.utterances[::-1][:5]
+    found = functionals(tmp_path, manifest, backwards, Told())
+    assert told == [(number, 5) for number in range(1, 6)]
+    again = functionals(tmp_path, manifest, backwards[::-1], Progress())
+    assert extractor.calls == 5
+    for one in backwards:
+        wanted = Extractor()(np.array(load_waveform(manifest.audio_path(one)).samples))
+        assert found[one.id] == pytest.approx(wanted)
+        assert again[one.id] == pytest.approx(wanted)
+
+
+def test_a_finished_fold_is_not_trained_again(config, tmp_path, extractor, monkeypatch):
+    other = elsewhere(config, tmp_path)
+    run(other, "phonemo train", folds=["speaker-s1"])
+    trained = []
+    train = EgemapsSvm.train
+    monkeypatch.setattr(
+        EgemapsSvm, "train", lambda it, cell: (trained.append(cell.fold.name), train(it, cell))
+    )
+    metrics = run(other, "phonemo train", folds=["speaker-s1", "speaker-s2"])
+    assert trained == ["speaker-s2"]
+    assert metrics["results"]["utterances"] == 12
+
+
+# The strength of its penalty ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What scikit-learn alone makes of a fold."""
+
+    best: float
+    """The highest validation UA of any C."""
+    truth: list[int]
+    """Of the validation part."""
+    validation: Any
+    """Margins of the validation part, with the smallest C that gives that UA."""
+    test: Any
+
+
+def by_hand(config: RunConfig, fold: Fold) -> ByHand:
+    experiment = prepare_experiment(config)
+    features = kept_features(config)
+    learn, held, test = (np.stack([features[one] for one in ids]) for ids in fold.parts.values())
+    truth, known, _ = (
+        [EMOTIONS.index(experiment.utterances[one].emotion) for one in ids]
+        for ids in fold.parts.values()
+    )
+    found = []
+    for strength in STRENGTHS:
+        machine = SVC(C=strength, kernel="linear", class_weight="balanced")
+        pipeline = make_pipeline(StandardScaler(), machine).fit(learn, truth)
+        margins = pipeline.decision_function(held)
+        found.append((balanced_accuracy_score(known, margins.argmax(axis=1)), margins, pipeline))
+    best = max(score for score, *_ in found)
+    margins, pipeline = next(rest for score, *rest in found if score == best)
+    return ByHand(best, known, margins, pipeline.decision_function(test))
+
+
+def test_the_answers_are_those_of_scikit_learn_with_the_best_c(config, finished, extractor):
+    for fold in prepare_experiment(config).split.folds:
+        wanted = by_hand(config, fold)
+        home = Path(config.output) / "seed-1" / fold.name
+        assert read_cell(home)["best_validation"] == pytest.approx(wanted.best)
+        rows = {row["id"]: row["label"] for row in read_rows(home / "predictions.jsonl")}
+        answers = [EMOTIONS[index] for index in wanted.test.argmax(axis=1)]
+        assert [rows[one] for one in fold.test] == answers
+
+
+def test_scores_are_calibrated_on_the_validation_part(config, finished, extractor):
+    for fold in prepare_experiment(config).split.folds:
+        wanted = by_hand(config, fold)
+        calibrated = calibrate(wanted.validation, wanted.truth)
+        scores = softmax(wanted.test / calibrated.temperature)
+        home = Path(config.output) / "seed-1" / fold.name
+        rows = {row["id"]: row for row in read_rows(home / "predictions.jsonl")}
+        for name, shares in zip(fold.test, scores, strict=True):
+            found = rows[name]
+            assert found["temperature"] == round(calibrated.temperature, 6)
+            assert found["unsure"] == (shares.max() < calibrated.abstain_below)
+            assert list(found["scores"].values()) == pytest.approx(list(shares), abs=1e-6)
+    assert "uncalibrated" in finished["metrics"]["results"]
+
+
+class Machine:
+    """Of features (truth, part) it is right on part 1 with some strengths, on part 2 with 1."""
+
+    classes_ = np.arange(3)
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+
+    def decision_function(self, features: Any) -> Any:
+        right = np.where(features[:, 1] == 1, self.strength in (1e-3, 1e-2), self.strength == 1)
+        answer = np.where(right, features[:, 0], (features[:, 0] + 1) % 3)
+        return np.eye(3)[answer.astype(int)]
+
+
+@pytest.fixture
+def machines(monkeypatch) -> None:
+    """Such a machine for every strength."""
+    monkeypatch.setattr(egemaps, "_fitted", lambda features, truth, strength: Machine(strength))
+
+
+def test_of_equal_validation_scores_the_smallest_c_is_taken(machines):
+    held = np.array([[0, 1], [1, 1], [2, 1]]), np.arange(3)
+    machine, score = egemaps._best(held, held, 3)
+    assert (machine.strength, score) == (1e-3, 1)
+
+
+def test_validation_picks_c_although_test_says_another(
+    config, tmp_path, extractor, machines, monkeypatch
+):
+    experiment = prepare_experiment(config)
+    fold = experiment.split.folds[0]
+    part = {one: number for number, ids in enumerate(fold.parts.values()) for one in ids}
+    given = {
+        name: np.array([EMOTIONS.index(one.emotion), part[name]])
+        for name, one in experiment.utterances.items()
+    }
+    monkeypatch.setattr(egemaps, "functionals", lambda *_: given)
+    other = elsewhere(config, tmp_path)
+    run(other, "phonemo train", folds=[fold.name])
+    home = Path(other.output) / "seed-1" / fold.name
+    assert read_cell(home)["best_validation"] == 1
+    rows = read_rows(home / "predictions.jsonl")
+    assert all(row["label"] != row["truth"] for row in rows), "with C=1 all would be right"
+
+
+@pytest.mark.parametrize(
+    ("learnt", "classes", "wanted"),
+    [
+        ([[1.0, 2.0, 3.0]], [0, 1, 2], [1, 2, 3]),
+        ([0.6], [0, 1], [-0.3, 0.3, -30.3]),
+        ([-0.6], [1, 2], [-30.3, 0.3, -0.3]),
+    ],
+)
+def test_margins_of_two_emotions_are_halves_and_an_absent_one_is_never_answered(
+    learnt, classes, wanted
+):
+    machine = SimpleNamespace(
+        decision_function=lambda features: np.array(learnt), classes_=np.array(classes)
+    )
+    found = egemaps._margins(machine, np.zeros((1, 4)), 3)
+    np.testing.assert_allclose(found, [wanted])
+    assert softmax(found)[0][[n for n in range(3) if n not in classes]].sum() < 1e-12
+
+
+# What is refused ----------------------------------------------------------------------------------
+
+
+def test_without_opensmile_the_extra_is_named_before_anything_is_done(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    other = elsewhere(config, tmp_path)
+    with pytest.raises(MissingExtraError, match=r"pip install 'phonemo\[egemaps\]'") as caught:
+        run(other, "phonemo train")
+    assert caught.value.extra == "egemaps"
+    assert not (Path(other.output) / "config.yaml").exists()
+
+
+def test_nothing_can_be_picked_where_validation_is_learnt_from(config):
+    with pytest.raises(ValidationError, match=r"set train\.select_by=ua"):
+        with_changes(config, train={"select_by": "last"})
+
+
+def test_another_version_does_not_go_on_with_a_run(config, tmp_path, monkeypatch):
+    stand_in(monkeypatch)
+    other = elsewhere(config, tmp_path)
+    run(other, "phonemo train", folds=["speaker-s1"])
+    stand_in(monkeypatch, "0-newer")
+    with pytest.raises(RunError, match="the features changed since this run was begun"):
+        run(other, "phonemo train", folds=["speaker-s2"])
+
+
+def test_the_digest_names_the_system(config):
+    assert config.digest != with_changes(config, system="network").digest
+
+
+# openSMILE itself ---------------------------------------------------------------------------------
+
+
+def test_opensmile_hears_the_pitch_of_a_tone():
+    opensmile = pytest.importorskip("opensmile", reason="needs openSMILE (extra egemaps)")
+    time = np.arange(RATE) / RATE
+    tone = sum(0.2 / number * np.sin(2 * np.pi * 150 * number * time) for number in range(1, 8))
+    found = egemaps._extractor()(tone.astype(np.float32))
+    assert found.shape == (88,)
+    assert np.isfinite(found).all()
+    smile = opensmile.Smile(
+        feature_set=opensmile.FeatureSet.eGeMAPSv02,
+        feature_level=opensmile.FeatureLevel.Functionals,
+    )
+    place = smile.feature_names.index("F0semitoneFrom27.5Hz_sma3nz_amean")
+    assert found[place] == pytest.approx(12 * np.log2(150 / 27.5), abs=0.5)
