@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -521,7 +522,51 @@ def test_all_arms_are_tuned_where_none_is_named(path: Path) -> None:
     tune = {"key": "train.rate_heads", "values": [0.1, 0.2]}
     assert study(path).tuned == ()
     assert study(path, tune=tune).tuned == ("plain", "longer")
-    assert study(path, tune=tune | {"arms": ["longer"]}).tuned == ("longer",)
+    assert study(path, tune=tune | {"arms": ["longer", "plain"]}).tuned == ("longer", "plain")
+
+
+def test_a_table_holds_no_tuned_arm_against_an_untuned_one(path: Path) -> None:
+    tune = {"key": "train.rate_heads", "values": [0.1, 0.2], "arms": ["longer"]}
+    with pytest.raises(ConfigError, match="tuned against arms without; tune all of them or none"):
+        study(path, tune=tune)
+
+
+def test_a_section_in_an_arm_changes_only_what_it_names(path: Path) -> None:
+    arms = {"plain": {}, "longer": {"train": {"epochs": 7, "augment": {"time_masks": 2}}}}
+    config = study(path, arms=arms)
+    assert config.arms["longer"] == {"train.epochs": 7, "train.augment.time_masks": 2}
+    found = expand(config)
+    assert found["longer"].train.batch_size == found["plain"].train.batch_size
+
+
+def test_every_from_the_command_line_keeps_the_rest_of_the_section(path: Path) -> None:
+    before = expand(study(path))["plain"].train
+    config = load_ablation_config(path.with_name("study.yaml"), ["every.train.epochs=2"])
+    assert expand(config)["plain"].train == before.model_copy(update={"epochs": 2})
+
+
+@pytest.mark.parametrize("key", ["name", "output"])
+def test_an_arm_cannot_change_what_the_ablation_sets(path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"'longer' changes {key}"):
+        study(path, arms={"plain": {}, "longer": {key: "mine"}})
+
+
+def test_a_date_in_an_arm_is_one_line(path: Path) -> None:
+    arms = {"plain": {}, "longer": {"train.epochs": date(2001, 1, 1)}}
+    with pytest.raises(ConfigError, match=r"arm 'longer' of .*train\.epochs"):
+        expand(study(path, arms=arms))
+
+
+def test_log_mel_is_trained_whole(path: Path) -> None:
+    with pytest.raises(ConfigError, match="log-mel is not pretrained"):
+        load_config(path, ["model.backbone=log-mel", "train.strategy=top_k"])
+    load_config(path, ["model.backbone=log-mel", "train.strategy=full"])
+
+
+def test_a_fault_of_the_whole_is_said_without_the_whole(path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        study(path, tables=[TABLE | {"arms": ["longre"]}])
+    assert "found {" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

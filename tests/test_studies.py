@@ -327,7 +327,7 @@ def deep(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     ("path", "value"),
     [
         ("name", None),
-        ("tables", []),
+        ("tables", None),
         ("tables.0.title", None),
         ("tables.1.rows", []),
         ("tables.0.rows.1.ua.mean", 60.0),

@@ -47,12 +47,16 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for table in found["tables"]:
         width = max(len(row["arm"]) for row in table["rows"]) + 1
         yield table["title"]
+        if any(row["leaky"] for row in table["rows"]):
+            yield "  LEAKY: train and test share speakers; not a speaker-independent comparison"
         yield (
             f"  {'':<{width}}{'WA %':>7}{'UA %':>7}{'PER %':>7}{'against':>9}   95 % interval"
             f"{'p':>9}{'p (Holm)':>10}"
         )
         for row in table["rows"]:
             yield f"  {row['arm']:<{width}}{_scores(row)}{_against(row['versus'])}"
+    if found.get("missing"):
+        yield f"not finished by any cell, and left out: {', '.join(found['missing'])}"
     yield "against: UA minus the first row's; speakers are the unit (phonemo compare says more)"
 
 

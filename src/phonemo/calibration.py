@@ -67,7 +67,9 @@ def calibrate(logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -
         ResultError: no utterance, other shapes, or a true class that could not be chosen.
     """
     scores, indices = _checked(logits, truth)
-    temperature = fit_temperature(scores, indices)
+    wrong = scores.argmax(axis=1) != indices
+    # without an error any colder temperature is likelier still: there is nothing to learn from
+    temperature = fit_temperature(scores, indices) if wrong.any() else 1.0
     probabilities = softmax(scores / temperature)
     return Calibrated(temperature, abstention(probabilities, indices, risk), len(indices))
 

@@ -117,22 +117,30 @@ def calibrate(
 
     Fits a temperature and the score below which an answer carries the warning "unsure".
     """
+    from phonemo.runtime.bundle import is_bundle
+
     if not manifest and not predictions:
         raise UsageError("nothing to calibrate on; give --manifest or --predictions")
+    if manifest and is_bundle(folder):
+        raise UsageError(f"{folder}: a bundle; --manifest needs the model folder it was made of")
     needs_torch("calibrating")
     from phonemo.train.assess import held_out_rows
-    from phonemo.train.calibrating import on_rows, recalibrate
+    from phonemo.train.calibrating import check_new, on_rows, recalibrate
+    from phonemo.train.lineage import Lineage
     from phonemo.train.records import read_rows
 
+    check_new(folder, output)
     for path in predictions or ():
         if not path.is_file():
             raise UsageError(f"{path}: no such file; phonemo evaluate --output writes one")
     rows = [row for path in predictions or () for row in read_rows(path)]
+    past = Lineage()
     for path in manifest or ():
         with console.counter("hearing", quiet) as progress:
-            rows += held_out_rows(folder, path, progress)
+            heard, whose = held_out_rows(folder, path, progress)
+        rows, past = [*rows, *heard], past | whose
     found = on_rows(rows, risk)
-    recalibrate(folder, output, found)
+    recalibrate(folder, output, found, past if manifest else None)
     typer.echo(f"{output}: temperature {found.temperature:.3f} from {found.utterances} answers")
     for line in console.sureness_lines(rows, found):
         typer.echo(line)

@@ -213,8 +213,9 @@ def sureness_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iter
     from phonemo.metrics import calibration
 
     given, wrong = 0, 0
-    names = sorted({name for row in rows for name in row["scores"]})
-    raw = [[row["scores"].get(name, 0.0) for name in names] for row in rows]
+    scores_of = [row.get("all_scores", row["scores"]) for row in rows]
+    names = sorted({name for scores in scores_of for name in scores})
+    raw = [[scores.get(name, 0.0) for name in names] for scores in scores_of]
     truth = [names.index(row["truth"]) for row in rows]
     heats = [float(row.get("temperature", 1.0)) for row in rows]
     before = reheated(raw, heats)

@@ -19,7 +19,10 @@ def cross_lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name in dict.fromkeys(cell["train"] for cell in found["cells"]):
         cells = {cell["test"]: cell for cell in found["cells"] if cell["train"] == name}
         yield f"{name:<{width}}" + "".join(f"  {_text(cells[test]):>24}" for test in tests)
-    yield "*: its own speaker-independent folds; the others: every model on the whole corpus"
+    yield "*: its own folds; the others: every model on the whole corpus"
+    for cell in found["cells"]:
+        if cell.get("heard") and cell["train"] != cell["test"]:
+            yield f"note: what {cell['run']} is made of heard {cell['test']}, without labels"
 
 
 def _text(cell: Mapping[str, Any]) -> str:

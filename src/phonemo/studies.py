@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,7 +68,9 @@ class Ablation(_Part):
     command: str
     config: str
     phonemo: str
-    tables: tuple[ArmTable, ...] = Field(min_length=1)
+    missing: tuple[str, ...] = ()
+    """Arms without a finished cell."""
+    tables: tuple[ArmTable, ...]
 
 
 class CrossCell(_Part):
@@ -80,6 +82,9 @@ class CrossCell(_Part):
     config: str
     protocol: str
     leaky: bool
+    heard: bool = False
+    """Whether the backbone heard the tested corpus without labels."""
+    seeds: tuple[int, ...] = ()
     models: Count
     utterances: Count
     speakers: Count
@@ -122,27 +127,36 @@ table). Settings are the base config's but for what an arm changes.
 """
 _CROSSINGS = """\
 UA in %, with its 95 % interval over speakers. On its own corpus (\\*) a run has its own
-speaker-independent folds; on another each of its models hears the whole corpus, and the models are
+folds; on another each of its models hears the whole corpus, and the models are
 averaged.
 """
 
 
 def _ablation(study: Ablation) -> Iterator[str]:
-    first = study.tables[0].rows[0]
-    seeds = ", ".join(map(str, first.seeds))
     yield f"### {plain(study.name)}\n"
+    yield f"- measured by phonemo {plain(study.phonemo)}, config {code(study.config)}, with"
+    yield f"  {code(study.command)}"
+    if study.missing:
+        yield f"- not finished, and left out: {plain(', '.join(study.missing))}"
+    for table in study.tables:
+        yield f"\n**{plain(table.title)}**\n"
+        yield from _told(table.rows)
+        yield markdown_table(_HEADER, (_arm(row) for row in table.rows)).rstrip("\n")
+    yield ""
+
+
+def _told(rows: Sequence[ArmScore]) -> Iterator[str]:
+    """What all rows of a table have in common, and every note that one of them has."""
+    first = rows[0]
+    leaky = "**leaky** " if any(row.leaky for row in rows) else ""
     yield (
         f"- {plain(first.corpus)}: {first.utterances} utterances, {first.speakers} speakers; "
-        f"protocol {'**leaky** ' if first.leaky else ''}{plain(first.protocol.name)}, "
-        f"{first.folds} folds, seeds {seeds}"
+        f"protocol {leaky}{plain(first.protocol.name)}, {first.folds} folds, "
+        f"seeds {', '.join(map(str, first.seeds))}"
     )
-    if first.protocol_note:
-        yield f"- {plain(first.protocol_note)}"
-    yield f"- measured by phonemo {plain(study.phonemo)}, config {code(study.config)}, with"
-    yield f"  {code(study.command)}\n"
-    for table in study.tables:
-        yield f"**{plain(table.title)}**\n"
-        yield markdown_table(_HEADER, (_arm(row) for row in table.rows))
+    for note in dict.fromkeys(row.protocol_note for row in rows if row.protocol_note):
+        yield f"- {plain(note)}"
+    yield ""
 
 
 def _arm(row: ArmScore) -> tuple[str, ...]:
@@ -176,8 +190,12 @@ def _crossing(study: Crossing) -> Iterator[str]:
     chance = f"chance {per_cent(1 / len(study.labels))}"
     yield f"- emotions: {plain(', '.join(study.labels))} ({chance}); other utterances are left out"
     yield f"- counted together: {plain(merged) or 'none'}"
-    yield f"- measured with {code(study.command)}\n"
+    yield f"- measured with {code(study.command)}"
     tests = list(dict.fromkeys(cell.test for cell in study.cells))
+    for run in {cell.run: cell for cell in study.cells}.values():
+        seeds = ", ".join(map(str, run.seeds))
+        yield f"- {plain(run.run)}: config {code(run.config)}, seeds {seeds}, {run.models} models"
+    yield ""
     rows = []
     for train in dict.fromkeys(cell.train for cell in study.cells):
         own = {cell.test: cell for cell in study.cells if cell.train == train}
@@ -190,4 +208,5 @@ def _cell(cell: CrossCell | None) -> str:
     if cell is None:
         return "-"
     own = "\\*" if cell.train == cell.test else ""
+    own += " (heard without labels)" if cell.heard and not own else ""
     return ("**leaky** " if cell.leaky else "") + with_interval(cell.ua) + own

@@ -143,7 +143,7 @@ def test_a_row_is_its_run_folder_against_the_first_row(finished):
     for row in table["rows"]:
         run = json.loads((Path(config.output) / row["arm"] / "metrics.json").read_text())
         assert row["ua"] == run["results"]["ua"]
-        assert row["config"] == run["config"] == found["first"]["configs"][row["arm"]]
+        assert row["config"] == run["config"]
     for row in others:
         apart = row["ua"]["mean"] - first["ua"]["mean"]
         assert row["versus"]["difference"] == pytest.approx(apart, abs=1e-6)
@@ -175,8 +175,10 @@ def test_a_failing_arm_leaves_the_others_finished_and_is_told_once(side_by_side)
     assert trained_cells(config) == every(TASKS, FOLDS[:2], [1])
     assert message.startswith("wild speaker-s")
     assert "the loss is nan" in message or "the loss is inf" in message
-    assert message.endswith("(1 more failed); what is finished is kept")
-    assert not (Path(config.output) / ABLATION).exists()
+    assert message.endswith("(1 more failed); the tables have the arms that are finished")
+    found = json.loads((Path(config.output) / ABLATION).read_text())
+    assert found["missing"] == ["wild"]
+    assert found["tables"] == [], "its only baseline is missing"
 
 
 # Scores written by hand ---------------------------------------------------------------------------
@@ -271,7 +273,7 @@ def picked_in(config: AblationConfig, arm: str) -> dict[str, float]:
 
 def test_validation_picks_although_test_says_the_opposite(study, written):
     written.says = staticmethod(_test_disagrees)
-    config = study(TASKS, tune=RATES | {"arms": ["multi-task"]})
+    config = study(TASKS, tune=RATES)
     found = ablate(config, "test", FOLDS[:2], workers=1)
     assert picked_in(config, "multi-task") == {FOLDS[0]: 0.001, FOLDS[1]: 0.01}
     first = found["tables"][0]["rows"][0]
@@ -286,12 +288,13 @@ def test_validation_picks_although_test_says_the_opposite(study, written):
 
 def test_later_seeds_are_trained_with_what_was_picked_alone(study, written):
     written.says = staticmethod(_test_disagrees)
-    tune = RATES | {"arms": ["multi-task"]}
-    config = study(TASKS, tune=tune, every={"seeds": [5, 6]})
+    config = study(TASKS, tune=RATES, every={"seeds": [5, 6]})
     ablate(config, "test", FOLDS[:2], workers=1)
-    low, high = (f"multi-task@rate_heads={rate}" for rate in (0.001, 0.01))
-    tuned = every((low, high), FOLDS[:2], [5]) | {(low, FOLDS[0], 6), (high, FOLDS[1], 6)}
-    assert set(written.trained) == tuned | every(["single-task"], FOLDS[:2], (5, 6))
+    tuned = set()
+    for arm in TASKS:
+        low, high = (f"{arm}@rate_heads={rate}" for rate in (0.001, 0.01))
+        tuned |= every((low, high), FOLDS[:2], [5]) | {(low, FOLDS[0], 6), (high, FOLDS[1], 6)}
+    assert set(written.trained) == tuned
     rows = read_rows(Path(config.output) / "multi-task" / "predictions.jsonl")
     assert {(row["fold"], row["seed"]) for row in rows} == {
         (fold, seed) for fold in FOLDS[:2] for seed in (5, 6)
@@ -313,24 +316,74 @@ def test_the_lowest_loss_is_picked(study, written):
 
 
 def test_a_fold_whose_values_are_not_all_trained_picks_none(study, written):
-    config = study(TASKS, tune=RATES | {"arms": ["multi-task"]})
+    config = study(TASKS, tune=RATES)
     ablate(config, "test", FOLDS[:1], workers=1)
-    (home_of(config, "multi-task@rate_heads=0.001", FOLDS[0]) / "metrics.json").unlink()
-    (home_of(config, "single-task", FOLDS[0]) / "metrics.json").unlink()
+    for arm in TASKS:
+        (home_of(config, f"{arm}@rate_heads=0.001", FOLDS[0]) / "metrics.json").unlink()
     ablate(config, "test", FOLDS[1:2], workers=1)
     assert picked_in(config, "multi-task") == {FOLDS[1]: 0.01}
     rows = read_rows(Path(config.output) / "multi-task" / "predictions.jsonl")
     assert {row["fold"] for row in rows} == {FOLDS[1]}
 
 
-def test_what_learns_from_validation_cannot_be_tuned_on_it(study, written):
-    arms = {"picks": {}, "last": {"train.select_by": "last"}}
-    with pytest.raises(ConfigError, match=r"arm 'last' of tiny: train\.rate_heads is tuned on"):
+LOGISTIC = {"train.strategy": "logistic", "model.head": "linear"}
+
+
+@pytest.mark.parametrize("change", [{"train.select_by": "last"}, LOGISTIC])
+def test_what_has_no_validation_score_cannot_be_tuned(study, written, change):
+    arms = {"picks": {}, "other": change}
+    with pytest.raises(ConfigError, match=r"arm 'other' of tiny: train\.rate_heads is tuned by"):
         ablate(study(arms, tune=RATES), "test", workers=1)
     assert written.trained == []
-    alone = study(arms, tune=RATES | {"arms": ["picks"]})
-    ablate(alone, "test", FOLDS[:1], workers=1)
-    assert ("last", FOLDS[0], 1) in written.trained
+    ablate(study(arms), "test", FOLDS[:1], workers=1)
+    assert ("other", FOLDS[0], 1) in written.trained
+
+
+def test_a_tuned_arm_is_a_run_like_any_other(study, written):
+    written.says = staticmethod(_test_disagrees)
+    config = study(TASKS, tune=RATES)
+    ablate(config, "test", FOLDS[:2], workers=1)
+    low = home_of(config, "multi-task@rate_heads=0.001", FOLDS[0])
+    own = home_of(config, "multi-task", FOLDS[0])
+    assert {one.name for one in own.iterdir()} == {one.name for one in low.iterdir()}
+    assert read_rows(own / "predictions.jsonl") == read_rows(low / "predictions.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [({"protocol.folds": 3}, "protocol"), ({"seeds": [9]}, "seeds")],
+)
+def test_arms_that_cannot_be_paired_are_refused_before_training(study, written, change, key):
+    with pytest.raises(ConfigError, match=f"'other' has another {key} than 'plain'"):
+        ablate(study({"plain": {}, "other": change}), "test", workers=1)
+    assert written.trained == []
+
+
+def test_what_only_some_arms_have_is_left_out_of_the_table(study, written):
+    """As after an interruption: the tables compare what all arms have."""
+    config = study(TASKS)
+    ablate(config, "test", FOLDS[:2], workers=1)
+    (home_of(config, "single-task", FOLDS[1]) / "metrics.json").unlink()
+    found = ablate(config, "test", FOLDS[:1], workers=1)
+    assert [row["folds"] for row in found["tables"][0]["rows"]] == [1, 1]
+    assert "of the run's cells" in found["tables"][0]["rows"][0]["protocol_note"]
+
+
+def test_what_nobody_foresaw_stops_one_cell_alone(study, written):
+    def says(config: Any, cell: Cell) -> tuple[float, Iterable[str]]:
+        if "bad" in config.output:
+            raise ZeroDivisionError("by nothing")
+        return 0.5, SPEAKERS
+
+    written.says = staticmethod(says)
+    config = study({**TASKS, "bad": {}})
+    with pytest.raises(RunError, match=r"bad speaker-s1 seed 1: ZeroDivisionError: by nothing"):
+        ablate(config, "test", FOLDS[:1], workers=1)
+    assert trained_cells(config) == every(TASKS, FOLDS[:1], [1])
+    report = home_of(config, "bad", FOLDS[0]) / "failure.txt"
+    assert "ZeroDivisionError: by nothing" in report.read_text()
+    found = json.loads((Path(config.output) / ABLATION).read_text())
+    assert [row["arm"] for row in found["tables"][0]["rows"]] == list(TASKS)
 
 
 def test_failures_of_several_cells_are_one_error(study, written):
@@ -345,7 +398,7 @@ def test_failures_of_several_cells_are_one_error(study, written):
         ablate(config, "test", FOLDS[:3], workers=1)
     assert str(caught.value) == (
         "bad speaker-s1 seed 1: nothing is learnt on speaker-s1 (2 more failed); "
-        "what is finished is kept"
+        "the tables have the arms that are finished"
     )
     assert trained_cells(config) == every(TASKS, FOLDS[:3], [1])
     written.says = staticmethod(lambda config, cell: (0.5, SPEAKERS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from phonemo.config.section import Section
 
@@ -35,6 +35,17 @@ class TableConfig(Section):
     """The others, in the order of the table."""
 
 
+def flattened(changes: dict[str, Any], above: str = "") -> Overrides:
+    """Nested mappings to dotted keys; an empty one is a value."""
+    found: Overrides = {}
+    for key, value in changes.items():
+        name = f"{above}{key}"
+        found |= (
+            flattened(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
+        )
+    return found
+
+
 class AblationConfig(Section):
     """Arms x folds x seeds of one experiment."""
 
@@ -60,6 +71,18 @@ class AblationConfig(Section):
             return ()
         return tuple(self.arms) if self.tune.arms is None else self.tune.arms
 
+    @field_validator("every", "arms", mode="before")
+    @classmethod
+    def _flat(cls, changes: Any, info: ValidationInfo) -> Any:
+        """Sections within a change to dotted keys: {train: {epochs: 2}} changes one key."""
+        if not isinstance(changes, dict):
+            return changes
+        if info.field_name == "every":
+            return flattened(changes)
+        return {
+            arm: flattened(own) if isinstance(own, dict) else own for arm, own in changes.items()
+        }
+
     @model_validator(mode="after")
     def _arms_keep_their_place(self) -> AblationConfig:
         for where, changes in [("every", self.every), *self.arms.items()]:
@@ -78,6 +101,12 @@ class AblationConfig(Section):
         if idle:
             raise ValueError(f"arm {idle[0]!r} is in no table; name it in one, or leave it out")
         for table in self.tables:
+            tuned = {arm in self.tuned for arm in (table.baseline, *table.arms)}
+            if len(tuned) > 1:
+                raise ValueError(
+                    f"table {table.title!r} holds arms with {self.tune and self.tune.key} tuned "
+                    "against arms without; tune all of them or none"
+                )
             if table.baseline in table.arms or len(set(table.arms)) < len(table.arms):
                 raise ValueError(f"table {table.title!r} names an arm twice")
         return self

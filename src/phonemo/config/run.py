@@ -236,6 +236,12 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_is_not_pretrained_learns(self) -> RunConfig:
+        if self.model.backbone == "log-mel" and self.train.strategy != "full":
+            raise ValueError("model.backbone log-mel is not pretrained: set train.strategy=full")
+        return self
+
+    @model_validator(mode="after")
     def _a_baseline_is_selected(self) -> RunConfig:
         if self.system != "network" and not self.train.selects:
             raise ValueError(

@@ -9,67 +9,27 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phonemo.ablated import table_rows
-from phonemo.config import AblationConfig, RunConfig, arm_config
+from phonemo.config import AblationConfig
 from phonemo.config.section import digest_of
-from phonemo.errors import ConfigError, PhonemoError, RunError
+from phonemo.errors import PhonemoError, RunError
+from phonemo.train.arms import Arm, Wanted, check_comparable, open_arm, picked_by
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiment import Experiment, prepare_experiment
+from phonemo.train.folder import link_or_copy
 from phonemo.train.pool import Job, work, workers_for
 from phonemo.train.records import write_json
-from phonemo.train.runner import cells_of, collect, opened, read_cell
+from phonemo.train.runner import collect
 from phonemo.version import __version__
 from phonemo.whole import locked
 
 log = logging.getLogger(__name__)
 
 ABLATION, TUNED = "ablation.json", "tuned.json"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm: its experiment, and where a setting is tuned, one run for each value."""
-
-    name: str
-    experiment: Experiment
-    candidates: Mapping[float, RunConfig]
-
-    @property
-    def config(self) -> RunConfig:
-        """As it is without tuning."""
-        return self.experiment.config
-
-    def homes(self, picked: Mapping[str, float]) -> dict[tuple[str, int], Path]:
-        """By fold and seed, where its cell lies; ``picked`` has a value for each tuned fold."""
-        return {
-            (cell.fold.name, cell.seed): Path(self._config(picked.get(cell.fold.name)).output)
-            / f"seed-{cell.seed}"
-            / cell.fold.name
-            for cell in cells_of(self.experiment)
-            if not self.candidates or cell.fold.name in picked
-        }
-
-    def jobs(self, cells: Sequence[tuple[str, int]], picked: Mapping[str, float]) -> list[Job]:
-        """The cells as work to do."""
-        return [Job(self._config(picked.get(fold)), fold, seed) for fold, seed in cells]
-
-    def _config(self, value: float | None) -> RunConfig:
-        return self.config if value is None else self.candidates[value]
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What a session is asked to do."""
-
-    folds: Sequence[str]
-    seeds: Sequence[int]
-    workers: int
-    command: str
 
 
 def ablate(
@@ -94,77 +54,55 @@ def ablate(
         The content of ablation.json.
 
     Raises:
-        RunError: an arm failed; the others were trained first, and what was finished stays.
+        RunError: an arm failed; the others were trained and written up first.
         PhonemoError: of any other kind, before anything is trained.
     """
     progress = progress or Progress()
     with locked(Path(config.output)):
-        arms = [_open(config, name, command, progress) for name in config.arms]
-        most = workers_for(max(arm.config.threads for arm in arms))
-        wanted = _Wanted(folds, seeds, workers or most, command)
-        picked = _train(config, arms, wanted, progress)
-        for arm in arms:
-            _gather(config, arm, picked[arm.name], command)
-        found = _written_up(config, arms, command)
+        arms = {name: open_arm(config, name, command, progress) for name in config.arms}
+        check_comparable(config, arms)
+        most = workers_for(max(arm.config.threads for arm in arms.values()))
+        wanted = Wanted(folds, seeds, workers or most, command)
+        failed: list[str] = []
+        picked = _train(list(arms.values()), wanted, progress, failed)
+        found = _written_up(config, arms, picked, command)
         write_json(Path(config.output) / ABLATION, found)
+    if failed:
+        others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
+        raise RunError(f"{failed[0]}{others}; the tables have the arms that are finished")
     return found
 
 
-def _open(config: AblationConfig, name: str, command: str, progress: Progress) -> Arm:
-    """Refuse what cannot be trained before anything is."""
-    experiment = prepare_experiment(arm_config(config, name))
-    opened(experiment, command, progress)
-    candidates = {}
-    if config.tune is not None and name in config.tuned:
-        if not experiment.config.train.selects:
-            raise ConfigError(
-                f"arm {name!r} of {config.name}: {config.tune.key} is tuned on validation data, "
-                "which train.select_by last learns from; leave the arm out of tune.arms"
-            )
-        for value in config.tune.values:
-            candidates[value] = arm_config(config, name, {config.tune.key: value})
-            opened(prepare_experiment(candidates[value]), command, progress)
-    return Arm(name, experiment, candidates)
-
-
 def _train(
-    config: AblationConfig, arms: Sequence[Arm], wanted: _Wanted, progress: Progress
+    arms: Sequence[Arm], wanted: Wanted, progress: Progress, failed: list[str]
 ) -> dict[str, dict[str, float]]:
     """All cells; by arm and fold, the value that its validation part picked."""
-    jobs: dict[str, list[Job]] = {}
+    jobs: list[Job] = []
+    rest: list[Job] = []
     for arm in arms:
-        cells = cells_of(arm.experiment, wanted.folds, wanted.seeds)
-        tuned = dict.fromkeys((cell.fold.name, arm.config.seeds[0]) for cell in cells)
-        plain = [(cell.fold.name, cell.seed) for cell in cells]
-        values = [{fold: value for fold, _ in plain} for value in arm.candidates]
-        of_arm = [arm.jobs(list(tuned), one) for one in values] or [arm.jobs(plain, {})]
-        jobs[arm.name] = list(itertools.chain.from_iterable(of_arm))
-    _do(jobs, wanted, progress)
-    picked = {arm.name: _picked(arm) for arm in arms}
-    rest = {
-        arm.name: arm.jobs(
-            [
-                (cell.fold.name, cell.seed)
-                for cell in cells_of(arm.experiment, wanted.folds, wanted.seeds)
-                if cell.seed != arm.config.seeds[0]
-            ],
-            picked[arm.name],
-        )
-        for arm in arms
-        if arm.candidates
-    }
+        cells = [(cell.fold.name, cell.seed) for cell in arm.cells(wanted)]
+        first = arm.config.seeds[0]
+        tuned = list(dict.fromkeys((fold, first) for fold, _ in cells))
+        for value in arm.candidates:
+            jobs += arm.jobs(tuned, {fold: value for fold, _ in tuned})
+        jobs += [] if arm.candidates else arm.jobs(cells, {})
+    _do(jobs, wanted, progress, failed)
+    picked = {arm.name: picked_by(arm) for arm in arms}
+    for arm in arms:
+        own = picked[arm.name]
+        later = [(c.fold.name, c.seed) for c in arm.cells(wanted) if c.seed != arm.config.seeds[0]]
+        rest += arm.jobs([cell for cell in later if cell[0] in own], own)
     if rest:
-        _do(rest, wanted, progress)
+        _do(rest, wanted, progress, failed)
     return picked
 
 
-def _do(jobs: Mapping[str, Sequence[Job]], wanted: _Wanted, progress: Progress) -> None:
-    """Work, and tell of it; failures are told together when all else is done."""
-    # fold by fold over all arms, so that an unfinished ablation can be compared already
-    ordered = [
-        job for row in itertools.zip_longest(*jobs.values()) for job in row if job is not None
-    ]
-    failed: list[str] = []
+def _do(jobs: Sequence[Job], wanted: Wanted, progress: Progress, failed: list[str]) -> None:
+    """Work, and tell of it; what fails is added to ``failed`` and leaves the others alone."""
+    # fold by fold over all arms, so that an unfinished ablation can be compared already; the seeds
+    # of an arm together, so that what they share is opened once
+    folds = list(dict.fromkeys(job.fold for job in jobs))
+    ordered = sorted(jobs, key=lambda job: folds.index(job.fold))
     done = itertools.count(1)
 
     def told(job: Job, outcome: dict[str, Any] | PhonemoError) -> None:
@@ -178,56 +116,74 @@ def _do(jobs: Mapping[str, Sequence[Job]], wanted: _Wanted, progress: Progress) 
             progress.scores(outcome | {"fold": f"{arm} {job.fold}"})
 
     work(ordered, wanted.workers, progress, told)
-    if failed:
-        others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
-        raise RunError(f"{failed[0]}{others}; what is finished is kept")
 
 
-def _picked(arm: Arm) -> dict[str, float]:
-    """By fold, the value with the best validation score of the first seed; the first of equals.
-
-    Folds of which a value is not trained yet are left out.
-    """
-    sign = -1.0 if arm.config.train.select_by == "loss" else 1.0
-    names = [fold.name for fold in arm.experiment.split.folds] if arm.candidates else []
-    picked = {}
-    for fold in names:
-        homes = {
-            value: Path(config.output) / f"seed-{config.seeds[0]}" / fold
-            for value, config in arm.candidates.items()
-        }
-        if all((home / "metrics.json").is_file() for home in homes.values()):
-            scores = {v: sign * read_cell(home)["best_validation"] for v, home in homes.items()}
-            picked[fold] = max(scores, key=scores.__getitem__)
-    return picked
-
-
-def _gather(config: AblationConfig, arm: Arm, picked: Mapping[str, float], command: str) -> None:
+def _gather(
+    config: AblationConfig,
+    arm: Arm,
+    picked: Mapping[str, float],
+    common: Sequence[tuple[str, int]],
+    command: str,
+) -> None:
+    """An arm's answers on the cells that all arms have."""
     notes = []
+    homes = {cell: home for cell, home in arm.finished(picked).items() if cell in common}
     if config.tune is not None and arm.candidates:
         values = ", ".join(f"{value:g}" for value in config.tune.values)
         notes = [f"{config.tune.key} is picked among {values} by each fold's validation part"]
         write_json(Path(arm.config.output) / TUNED, {"key": config.tune.key, "folds": dict(picked)})
-    collect(arm.experiment, command, arm.homes(picked), notes)
+        for (fold, seed), home in homes.items():
+            _take(home, Path(arm.config.output) / f"seed-{seed}" / fold)
+    collect(arm.experiment, command, homes, notes)
 
 
-def _written_up(config: AblationConfig, arms: Sequence[Arm], command: str) -> dict[str, Any]:
-    """The content of ablation.json."""
-    folders = {arm.name: Path(arm.config.output) for arm in arms}
-    configs = [arm.config.digest for arm in arms]
+def _take(cell: Path, target: Path) -> None:
+    """A picked cell into its arm, so that the arm is a run like any other."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(cell, target, copy_function=link_or_copy)
+
+
+def _written_up(
+    config: AblationConfig,
+    arms: Mapping[str, Arm],
+    picked: Mapping[str, Mapping[str, float]],
+    command: str,
+) -> dict[str, Any]:
+    """Every arm's run folder and the content of ablation.json, of what is finished.
+
+    Arms without any finished cell are left out, and of the others the cells that all have count:
+    answers are paired.
+
+    Raises:
+        RunError: no two arms of a table have a cell in common.
+    """
+    cells = {name: set(arm.finished(picked[name])) for name, arm in arms.items()}
+    begun = [name for name in arms if cells[name]]
+    common = sorted(set.intersection(*(cells[name] for name in begun))) if begun else []
+    if not common:
+        raise RunError(f"{config.output}: no fold and seed is finished by all arms that have begun")
+    for name in begun:
+        _gather(config, arms[name], picked[name], common, command)
+    folders = {name: Path(arms[name].config.output) for name in begun}
     return {
         "name": config.name,
         "command": command,
         "config": digest_of(config, {"output": True}),
-        "configs": dict(zip(folders, configs, strict=True)),
         "phonemo": __version__,
         "cores": os.cpu_count(),
+        "missing": [name for name in arms if name not in begun],
         "tables": [
             {
                 "title": table.title,
                 "baseline": table.baseline,
-                "rows": table_rows(folders, config.arms, table.baseline, table.arms),
+                "rows": table_rows(
+                    folders,
+                    config.arms,
+                    table.baseline,
+                    [name for name in table.arms if name in begun],
+                ),
             }
             for table in config.tables
+            if table.baseline in begun
         ],
     }

@@ -20,7 +20,7 @@ from phonemo.train.calibrating import forbid_memories, kept
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import Trained, load_trained
-from phonemo.train.lineage import lineage_of
+from phonemo.train.lineage import Lineage, lineage_of, taught_by
 from phonemo.train.records import CONFIG, read_rows, write_json, write_rows
 
 BATCH = 16
@@ -42,7 +42,10 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
     Raises:
         RunError: nothing is finished.
     """
-    experiment = prepare_experiment(load_config(folder / CONFIG))
+    config = load_config(folder / CONFIG)
+    if config.system != "network":
+        raise RunError(f"{folder}: system {config.system} keeps no model that could be asked again")
+    experiment = prepare_experiment(config)
     rows: list[dict[str, Any]] = []
     changed = 0
     for seed in experiment.config.seeds:
@@ -135,28 +138,34 @@ def assess_model(
         raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
     targets = Targets(trained.labels, _usable(trained.inventory, chosen))
     rows = _rows(trained, chosen, folder, manifest, targets, progress, labels)
+    leaks = _leaks(folder, manifest.header.corpus, chosen)
+    if leaks:  # the rows say it too, wherever they are carried
+        rows = [row | {"leaky": True} for row in rows]
     notes = [
         f"{len(manifest.utterances) - len(chosen)} of {len(manifest.utterances)} utterances "
         f"have none of the emotions {labels} and are left out",
         f"the model's other emotions cannot be chosen: "
         f"{', '.join(n for n in trained.labels.names if n not in labels.names) or 'none'}",
-        *_leaks(folder, manifest.header.corpus, chosen),
+        *leaks,
     ]
     return Assessment(rows, summarise(rows, labels), tuple(notes))
 
 
 def held_out_rows(
     folder: Path, manifest_path: Path, progress: Told | None = None
-) -> list[dict[str, Any]]:
-    """The answers of a model for a manifest whose speakers it has not heard.
+) -> tuple[list[dict[str, Any]], Lineage]:
+    """The answers of a model for a manifest whose speakers it has not heard, and who they are.
 
     Raises:
-        LeakageError: it has.
+        LeakageError: it has heard them.
         PhonemoError: as ``assess_model``.
     """
     found = assess_model(folder, manifest_path, (), progress)
     forbid_memories([note for note in found.notes if note.startswith("LEAKY")])
-    return found.rows
+    manifest = read_manifest(manifest_path)
+    used = {row["id"] for row in found.rows}
+    utterances = [one for one in manifest.utterances if one.id in used]
+    return found.rows, taught_by(manifest.header.corpus, utterances)
 
 
 def _rows(

@@ -19,6 +19,7 @@ from phonemo.runtime.bundle import is_bundle, open_bundle, write_bundle
 from phonemo.train.batches import SpeechDataset
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.folder import load_trained
+from phonemo.train.lineage import PROVENANCE, Lineage, lineage_of
 from phonemo.train.seal import SEAL, sealed_folder
 
 #: A score of 0 was rounded; its logarithm is taken of half of what would not have been.
@@ -39,7 +40,9 @@ def on_validation(
 def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
     """The same from written answers, such as of ``phonemo evaluate --output``.
 
-    Rows may choose among different emotions; what temperature they had already is undone.
+    Rows may be of networks that know different emotions; what temperature they had already is
+    undone. Where an answer was chosen among some emotions, the scores among all count, as they
+    do for whoever asks for none in particular.
 
     Args:
         rows: of speakers that their models had not learnt from.
@@ -47,16 +50,30 @@ def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
 
     Raises:
         ResultError: no row, or one without scores and truth.
+        LeakageError: a row says that its model had learnt from its corpus.
     """
+    leaky = sum(row.get("leaky") is True for row in rows)
+    if leaky:
+        raise LeakageError(
+            f"{leaky} of {len(rows)} answers are of models that had heard their speakers; "
+            "calibrate on speakers that they have not heard"
+        )
     try:
-        names = sorted({name for row in rows for name in row["scores"]})
+        given = [all_scores(row) for row in rows]
+        names = sorted({name for scores in given for name in scores})
         truth = [names.index(row["truth"]) for row in rows]
         logits = np.stack([_logits(row, names) for row in rows])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultError(
             "rows with scores and truth are wanted, as phonemo evaluate --output writes them"
         ) from error
     return calibrate(logits, np.array(truth), risk)
+
+
+def all_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
+    """A row's scores among all emotions that its network knows."""
+    scores: Mapping[str, float] = row.get("all_scores", row["scores"])
+    return scores
 
 
 def keep(model: PhonemoForAudioClassification, calibrated: Calibrated) -> None:
@@ -71,27 +88,28 @@ def kept(model: PhonemoForAudioClassification) -> Calibrated:
     return Calibrated(config.temperature, config.abstain_below, config.calibrated_on)
 
 
-def recalibrate(folder: Path, target: Path, calibrated: Calibrated) -> None:
+def recalibrate(
+    folder: Path, target: Path, calibrated: Calibrated, heard: Lineage | None = None
+) -> None:
     """Write a model folder or a bundle again with another calibration and the same weights.
 
     Args:
         folder: what ``phonemo train`` or ``phonemo export`` wrote.
         target: the folder to write; a bundle may be written over itself.
         calibrated: the temperature and the threshold.
+        heard: whose answers it was fitted on, where that is known: no test is made of them later.
 
     Raises:
         CheckpointError: the folder is neither, or the target is there already.
     """
+    check_new(folder, target)
     if is_bundle(folder):
         bundle = open_bundle(folder)
-        if target.exists() and target.resolve() != folder.resolve():
-            raise CheckpointError(f"{target}: is there already; name a new folder")
         says = bundle.card.model_dump(exclude={"sha256"}) | _fields(calibrated)
         write_bundle(target, bundle.model, says)
         return
     load_trained(folder)
-    if target.exists():
-        raise CheckpointError(f"{target}: is there already; name a new folder")
+    past = lineage_of(folder) | (heard or Lineage())
     sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
     with sealed_folder(target) as scratch:
         for name in sealed:
@@ -99,9 +117,18 @@ def recalibrate(folder: Path, target: Path, calibrated: Calibrated) -> None:
         config = json.loads((scratch / "config.json").read_text(encoding="utf-8"))
         text = json.dumps(dict(sorted((config | _fields(calibrated)).items())), indent=2)
         (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
+        if heard is not None:
+            (scratch / PROVENANCE).write_text(json.dumps(past.to_json()), encoding="utf-8")
     for path in folder.iterdir():  # such as a model card, which changes without the model
         if path.is_file() and path.name not in (*sealed, SEAL):
             shutil.copyfile(path, target / path.name)
+
+
+def check_new(folder: Path, target: Path) -> None:
+    """Refuse to write over something; a bundle may be written over itself."""
+    same = is_bundle(folder) and target.resolve() == folder.resolve()
+    if target.exists() and not same:
+        raise CheckpointError(f"{target}: is there already; name a new folder")
 
 
 def forbid_memories(leaks: Sequence[str]) -> None:
@@ -122,5 +149,6 @@ def _fields(calibrated: Calibrated) -> dict[str, Any]:
 def _logits(row: Mapping[str, Any], names: Sequence[str]) -> Floats:
     """Logits (emotion,) up to a constant; minus infinity for what could not be chosen."""
     heat = float(row.get("temperature", 1.0))
-    scores = {name: heat * np.log(max(float(one), _LEAST)) for name, one in row["scores"].items()}
+    given = all_scores(row)
+    scores = {name: heat * np.log(max(float(one), _LEAST)) for name, one in given.items()}
     return np.array([scores.get(name, -np.inf) for name in names])

@@ -115,6 +115,8 @@ def _train_cell(
     model = _network(experiment, cell.seed)
     training, validation, test = _parts(experiment, cell, cache)
     state, calibrated = _learn(config, cell, model, training, validation, progress)
+    if _has_heard(experiment, cell.fold):
+        calibrated = UNCALIBRATED
     keep(model, calibrated)
     shared = None
     if config.train.strategy in ("frozen", "logistic"):
@@ -181,6 +183,14 @@ def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
     main = experiment.part([*fold.train, *fold.validation])
     past = ancestors(experiment.config.model)
     return taught_by(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
+
+
+def _has_heard(experiment: Experiment, fold: Fold) -> bool:
+    """Whether what a fold starts from learnt from its speakers: it would be too sure of them."""
+    past = ancestors(experiment.config.model)
+    known = experiment.part([*fold.train, *fold.validation])
+    seen, speakers = past.overlap(experiment.manifest.header.corpus, known)
+    return bool(seen or speakers)
 
 
 def _parts(

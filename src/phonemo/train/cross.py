@@ -97,7 +97,8 @@ def cross(
     progress = progress or Progress()
     opened = [_open(folder) for folder in runs]
     tested = _tested(opened, manifests)
-    mapped = Mapped(_labels(opened, list(tested.values()), names, merge or {}))
+    merged = _merges(opened, merge or {})
+    mapped = Mapped(_labels(opened, list(tested.values()), names, merged))
     pairs = [(one, corpus) for one in opened for corpus in tested]
     cells = []
     for number, (one, corpus) in enumerate(pairs, start=1):
@@ -105,14 +106,16 @@ def cross(
         own = one.corpus == corpus
         rows = _own(one, mapped) if own else _foreign(one, tested[corpus], mapped, progress)
         cells.append(_cell(one, corpus, own, summarise(rows, mapped.labels)))
-    merged = dict(mapped.labels.merge)
-    return {"labels": list(mapped.labels.names), "merge": merged, "cells": cells}
+    counted = dict(mapped.labels.merge)
+    return {"labels": list(mapped.labels.names), "merge": counted, "cells": cells}
 
 
 def _open(folder: Path) -> _Run:
     if not is_run(folder) or not (folder / "metrics.json").is_file():
         raise ResultError(f"{folder}: no finished run; a run folder of phonemo train is wanted")
     config = load_config(folder / CONFIG)
+    if config.system != "network":
+        raise ResultError(f"{folder}: system {config.system} keeps no model to test elsewhere")
     found = _Run(folder, config, read_manifest(config.manifest).header.corpus)
     strays = [model for model in found.models if not model.is_dir()]
     if strays or not found.models:
@@ -130,6 +133,16 @@ def _tested(runs: Sequence[_Run], manifests: Sequence[Path]) -> dict[str, Manife
             raise ResultError(f"{path}: corpus {corpus!r} is there twice; once each is wanted")
         tested[corpus] = manifest
     return tested
+
+
+def _merges(runs: Sequence[_Run], asked: Mapping[str, str]) -> dict[str, str]:
+    """What was asked for, and what the runs themselves learnt as one."""
+    merged = dict(asked)
+    for run in runs:
+        for old, new in run.config.labels.merge.items():
+            if merged.setdefault(old, asked.get(new, new)) != asked.get(new, new):
+                raise LabelError(f"{run.folder} counts {old} as {new}, another as {merged[old]}")
+    return merged
 
 
 def _labels(
@@ -241,6 +254,8 @@ def _cell(run: _Run, corpus: str, own: bool, results: dict[str, Any]) -> dict[st
         "config": run.config.digest,
         "protocol": run.config.protocol.name if own else "another corpus",
         "leaky": own and run.config.protocol.name.endswith("-leaky"),
+        "heard": corpus in lineage_of(run.models[0]).heard,
+        "seeds": list(run.config.seeds),
         "models": len(run.models),
         "utterances": results["utterances"],
         "speakers": results["speakers_count"],

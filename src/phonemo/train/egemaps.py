@@ -22,7 +22,7 @@ from phonemo import metrics
 from phonemo.audio import RATE, load_waveform
 from phonemo.calibration import calibrate
 from phonemo.corpora.manifest import Manifest, Utterance
-from phonemo.errors import MissingExtraError
+from phonemo.errors import AudioError, MissingExtraError
 from phonemo.labels import LabelSet
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.callbacks import Progress
@@ -30,6 +30,7 @@ from phonemo.train.cells import Cell
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiment import Experiment
 from phonemo.train.records import fold_metrics, write_json, write_rows
+from phonemo.whole import locked
 
 #: Values of C that each fold's validation part picks from.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -107,20 +108,33 @@ def functionals(
         utterances: which.
         progress: told how far it is.
     """
-    extract = _extractor()
-    named = [(one.id, one.file, one.start, one.end) for one in utterances]
-    facts = [str(manifest.root.resolve()), _opensmile().__version__, sorted(named, key=str)]
+    ordered = sorted(utterances, key=lambda one: one.id)
+    facts = [_opensmile().__version__, *(_facts(manifest, one) for one in ordered)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     path = folder / f"egemaps-{digest}.npy"
-    ordered = sorted(utterances, key=lambda one: one.id)
-    if not path.is_file():
-        rows = []
-        for number, one in enumerate(ordered, start=1):
-            heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-            rows.append(extract(np.array(heard.samples)))
-            progress.features(number, len(ordered))
-        _keep(path, np.stack(rows))
+    with locked(folder / "egemaps", wait=True):
+        if not path.is_file():
+            _keep(path, _computed(manifest, ordered, progress))
     return dict(zip((one.id for one in ordered), np.load(path), strict=True))
+
+
+def _facts(manifest: Manifest, one: Utterance) -> list[Any]:
+    """What the features of an utterance depend on; AudioError where its file is not there."""
+    path = manifest.audio_path(one)
+    if not path.is_file():
+        raise AudioError("missing_file", f"{path}: no such file; {one.id} of the manifest")
+    file = path.stat()
+    return [one.id, str(path.resolve()), one.start, one.end, file.st_size, file.st_mtime_ns]
+
+
+def _computed(manifest: Manifest, ordered: Sequence[Utterance], progress: Progress) -> Features:
+    extract = _extractor()
+    rows = []
+    for number, one in enumerate(ordered, start=1):
+        heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
+        rows.append(extract(np.array(heard.samples)))
+        progress.features(number, len(ordered))
+    return np.stack(rows)
 
 
 def _keep(path: Path, values: Features) -> None:

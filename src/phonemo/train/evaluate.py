@@ -153,12 +153,22 @@ def prediction_rows(
                 "truth": labels.merged(one.emotion or ""),
                 "label": labels.names[int(chosen[index].argmax())],
                 "scores": _named(labels.names, chosen[index]),
+                **_among_all(dataset.targets.labels, labels, probabilities[index]),
                 **_sureness(calibrated, float(probabilities[index].max())),
                 **_units(found, index, inventory),
                 **boundary_row(one, found.times[index] if found.times else None),
             }
         )
     return rows
+
+
+def _among_all(
+    known: LabelSet, asked: LabelSet, probabilities: NDArray[np.float64]
+) -> dict[str, Any]:
+    """The scores among all that the network knows, where fewer were asked for."""
+    if known.names == asked.names:
+        return {}
+    return {"all_scores": _named(known.names, probabilities)}
 
 
 def _sureness(calibrated: Calibrated, confidence: float) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
         save_file(parts[0], scratch, metadata={"format": "pt"})
         scratch.chmod(0o644)
         scratch.rename(shared)
-    _link(shared, folder / _SHARDS[0])
+    link_or_copy(shared, folder / _SHARDS[0])
     save_file(parts[1], folder / _SHARDS[1], metadata={"format": "pt"})
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     places = {name: shard for shard, part in zip(_SHARDS, parts, strict=True) for name in part}
@@ -164,7 +164,8 @@ def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _link(source: Path, target: Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """The same bytes in another place, at no cost where the file system can."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,7 @@ from phonemo.train.systems import SYSTEMS
 #: How many runs a process keeps open: their manifests, folds and kept features.
 _OPEN = 4
 _QUIET = Progress()
+FAILURE = "failure.txt"
 #: Told of every job that is done: the job and its metrics.json, or what stopped it.
 Told = Callable[["Job", "dict[str, Any] | PhonemoError"], None]
 
@@ -106,6 +108,11 @@ def _outcome(job: Job, progress: Progress = _QUIET) -> dict[str, Any] | PhonemoE
         return finished(system, cell)
     except PhonemoError as error:
         return error
+    except Exception as error:  # whatever stops this cell, the others go on
+        job.folder.mkdir(parents=True, exist_ok=True)
+        report = job.folder / FAILURE
+        report.write_text(traceback.format_exc(), encoding="utf-8")
+        return RunError(f"{type(error).__name__}: {error} ({report} has the whole of it)")
 
 
 @lru_cache(maxsize=_OPEN)
@@ -132,3 +139,12 @@ def _set_up() -> None:
     """What the parent has warned of is said once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's start has set its own
     logging.disable(logging.WARNING)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed ends nobody: two ablations would train into one folder."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

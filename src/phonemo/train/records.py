@@ -231,7 +231,10 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> None:
     before = load_config(output / CONFIG)
-    remedy = "name another folder with --output, or throw that run away with --overwrite"
+    remedy = (
+        "name another folder with --output, or throw that run away with phonemo train --overwrite "
+        "(of an ablation remove its folder)"
+    )
     if before.digest != config.digest:
         changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
         what = ", ".join(changed[:3])

@@ -127,12 +127,13 @@ def collect(
     Args:
         experiment: the run.
         command: what was typed.
-        homes: by fold and seed, the folder of the cell; default: the run's own.
+        homes: by fold and seed, the folders of the cells to pool; default: all of the run's own.
         notes: what else belongs beside the results.
     """
     output = Path(experiment.config.output)
     if homes is None:
         homes = {(one.fold.name, one.seed): one.folder for one in cells_of(experiment)}
+    every = len(cells_of(experiment))
     done = [folder for folder in homes.values() if (folder / "metrics.json").is_file()]
     if not done:
         raise RunError(f"{output}: no fold is finished; run: phonemo train")
@@ -145,7 +146,7 @@ def collect(
         command,
         summarise(rows, experiment.targets.labels),
         [read_cell(folder) for folder in done],
-        len(homes) - len(done),
+        every - len(done),
         notes,
     )
     write_json(output / "metrics.json", metrics)
