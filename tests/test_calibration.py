@@ -158,6 +158,40 @@ def test_uncalibrated_leaves_everything_as_it_is() -> None:
     assert Calibrated(1.0, 0.0, 0) == calibration.UNCALIBRATED
 
 
+# from some speakers to others
+
+
+def test_one_speaker_says_nothing_of_others() -> None:
+    logits, truth = drawn(3.0, rows=100)
+    assert calibration.calibrate_across(logits, truth, ["a"] * 100) == calibration.UNCALIBRATED
+
+
+def test_what_holds_for_every_speaker_is_kept() -> None:
+    logits, truth = drawn(3.0, rows=900)
+    speakers = [f"s{number % 3}" for number in range(900)]
+    found = calibration.calibrate_across(logits, truth, speakers)
+    assert found == calibration.calibrate(logits, truth)
+    assert found.temperature > 2
+
+
+def test_what_holds_for_one_speaker_alone_is_not() -> None:
+    """The first is far too sure; the second would be ten times as likely, were it surer."""
+    logits, truth = drawn(4.0, rows=200)
+    cold, cold_truth = drawn(0.2, rows=200)
+    both = np.concatenate([logits, cold])
+    truths = np.concatenate([truth, cold_truth])
+    found = calibration.calibrate_across(both, truths, ["a"] * 200 + ["b"] * 200, 0.2)
+    assert found.temperature == 1
+    assert found.utterances == 400
+    assert found.abstain_below == calibration.abstention(calibration.softmax(both), truths, 0.2)
+
+
+def test_more_speakers_than_parts_are_left_out_together() -> None:
+    logits, truth = drawn(3.0, rows=600)
+    speakers = [f"s{number % 40}" for number in range(600)]
+    assert calibration.calibrate_across(logits, truth, speakers).temperature > 2
+
+
 # the threshold
 
 

@@ -9,6 +9,7 @@ deep neural networks"). Both are fitted on answers for speakers that were not le
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ COLDEST, HOTTEST = 0.05, 20.0
 RISK = 0.1
 #: Coverages at which the risk-coverage curve is written down.
 COVERAGES = tuple(step / 20 for step in range(1, 21))
+#: Speakers are left out in at most so many parts.
+_PARTS = 10
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -74,6 +77,50 @@ def calibrate(logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -
     return Calibrated(temperature, abstention(probabilities, indices, risk), len(indices))
 
 
+def calibrate_across(
+    logits: npt.ArrayLike, truth: npt.ArrayLike, speakers: Sequence[str], risk: float = RISK
+) -> Calibrated:
+    """The same, if it carries over from some speakers to others.
+
+    One speaker says nothing about the next, so with fewer than two nothing is fitted. The
+    temperature is kept only if, fitted without each speaker in turn, it made the scores of the
+    one left out likelier; else it stays 1.
+
+    Args:
+        logits: (utterance, emotion), of speakers that were not learnt from.
+        truth: class indices (utterance,).
+        speakers: who says it, (utterance,).
+        risk: share of wrong answers that is allowed among those given.
+    """
+    scores, indices = _checked(logits, truth)
+    if len(set(speakers)) < 2:
+        return UNCALIBRATED
+    found = calibrate(scores, indices, risk)
+    if _gain(scores, indices, speakers) > 0:
+        return found
+    return Calibrated(1.0, abstention(softmax(scores), indices, risk), len(indices))
+
+
+def _gain(scores: Floats, truth: npt.NDArray[np.int64], speakers: Sequence[str]) -> float:
+    """How much likelier the truth is, in nats, with temperatures of the other speakers."""
+    names = np.unique(np.asarray(speakers, dtype=np.str_), return_inverse=True)[1] % _PARTS
+    total = 0.0
+    for part in set(names.tolist()):
+        own = names == part
+        inverse = 1 / calibrate(scores[~own], truth[~own]).temperature
+        better = _loss(scores[own], truth[own], 1.0) - _loss(scores[own], truth[own], inverse)
+        total += better * int(own.sum())
+    return total
+
+
+def _loss(scores: Floats, truth: npt.NDArray[np.int64], inverse: float) -> float:
+    """Mean negative log-likelihood with an inverse temperature."""
+    scaled = scores * inverse
+    highest = scaled.max(axis=1, keepdims=True)
+    total = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]
+    return float(np.mean(total - scaled[np.arange(len(truth)), truth]))
+
+
 def fit_temperature(logits: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     """The temperature of the lowest negative log-likelihood, by golden section.
 
@@ -85,17 +132,11 @@ def fit_temperature(logits: npt.ArrayLike, truth: npt.ArrayLike) -> float:
         truth: class indices (utterance,).
     """
     scores, indices = _checked(logits, truth)
-
-    def loss(inverse: float) -> float:
-        scaled = scores * inverse
-        highest = scaled.max(axis=1, keepdims=True)
-        total = np.log(np.exp(scaled - highest).sum(axis=1)) + highest[:, 0]
-        return float(np.mean(total - scaled[np.arange(len(indices)), indices]))
-
     low, high = 1 / HOTTEST, 1 / COLDEST
     while high - low > 1e-6 * high:
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+        colder = _loss(scores, indices, left) <= _loss(scores, indices, right)
+        low, high = (low, right) if colder else (left, high)
     return 2 / (low + high)
 
 

@@ -16,7 +16,14 @@ from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from phonemo.calibration import HOTTEST, UNCALIBRATED, Calibrated, calibrate, softmax
+from phonemo.calibration import (
+    HOTTEST,
+    UNCALIBRATED,
+    Calibrated,
+    calibrate,
+    calibrate_across,
+    softmax,
+)
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import CheckpointError, ResultError
@@ -61,6 +68,15 @@ def config(tmp_path_factory) -> RunConfig:
     return make_config(tmp_path_factory.mktemp("calibrating"), rate_heads=0.02)
 
 
+@pytest.fixture(scope="module")
+def wide(config, _no_plots) -> RunConfig:
+    """A trained fold with two validation speakers: one says nothing of others."""
+    output = str(Path(config.output).with_name("wide"))
+    changed = with_changes(config, output=output, protocol={"validation_units": 2})
+    run(changed, "phonemo train", folds=[FOLD])
+    return changed
+
+
 def cell_of(config: RunConfig) -> Path:
     return Path(config.output) / "seed-1" / FOLD
 
@@ -96,22 +112,26 @@ def heard(config: RunConfig, model: Path, part: str) -> Outputs:
 # In a run -----------------------------------------------------------------------------------------
 
 
-def test_a_trained_model_is_calibrated_on_its_validation_part(config, model):
-    found = heard(config, model, "validation")
-    wanted = calibrate(found.logits.numpy(), found.labels.numpy())
-    assert wanted.temperature != pytest.approx(1, abs=0.05), "else this says nothing"
+def test_a_trained_model_is_calibrated_on_its_validation_part(wide):
+    model = cell_of(wide) / "model"
+    found = heard(wide, model, "validation")
+    experiment = prepare_experiment(wide)
+    fold = next(one for one in experiment.split.folds if one.name == FOLD)
+    said = [one.speaker for one in experiment.part(fold.validation)]
+    wanted = calibrate_across(found.logits.numpy(), found.labels.numpy(), said)
     learnt = kept(load_trained(model).model)
     assert learnt.temperature == pytest.approx(wanted.temperature, rel=1e-3)
     assert learnt.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-3)
-    assert learnt.utterances == 6
+    assert learnt.utterances == 12
     data = json.loads((model / "config.json").read_text())
     assert {"temperature", "abstain_below", "calibrated_on"} <= data.keys()
 
 
-def test_rows_have_the_scores_of_the_logits_over_the_temperature(config, cell, model):
+def test_rows_have_the_scores_of_the_logits_over_the_temperature(wide):
+    cell, model = cell_of(wide), cell_of(wide) / "model"
     learnt = kept(load_trained(model).model)
     rows = read_rows(cell / "predictions.jsonl")
-    found = heard(config, model, "test").logits.numpy()
+    found = heard(wide, model, "test").logits.numpy()
     assert {row["temperature"] for row in rows} == {learnt.temperature}
     for row, logits in zip(rows, found, strict=True):
         wanted = softmax(logits / learnt.temperature)
@@ -119,12 +139,20 @@ def test_rows_have_the_scores_of_the_logits_over_the_temperature(config, cell, m
         assert row["unsure"] == (max(row["scores"].values()) < learnt.abstain_below)
 
 
-def test_a_run_says_how_it_was_before_and_how_much_it_answers(config, cell):
-    metrics = json.loads((Path(config.output) / "metrics.json").read_text())
-    rows = read_rows(cell / "predictions.jsonl")
+def test_a_run_says_how_it_was_before_and_how_much_it_answers(wide):
+    metrics = json.loads((Path(wide.output) / "metrics.json").read_text())
+    rows = read_rows(cell_of(wide) / "predictions.jsonl")
     sure = [row for row in rows if not row["unsure"]]
     assert metrics["results"]["selective"]["coverage"] == pytest.approx(len(sure) / len(rows))
     assert "uncalibrated" in metrics["results"]
+
+
+def test_one_validation_speaker_calibrates_nothing(config, cell, model):
+    assert kept(load_trained(model).model) == UNCALIBRATED
+    assert not any("temperature" in row for row in read_rows(cell / "predictions.jsonl"))
+    metrics = json.loads((Path(config.output) / "metrics.json").read_text())
+    assert "uncalibrated" not in metrics["results"]
+    assert metrics["results"]["selective"]["coverage"] is None
 
 
 def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(config, cell):
@@ -158,10 +186,10 @@ def test_utterances_without_an_emotion_calibrate_nothing(config, model):
     rows = [one.model_copy(update={"emotion": None}) for one in experiment.manifest.utterances]
     silent = SpeechDataset(experiment.manifest, rows[:3], experiment.targets)
     assert on_validation(network, silent, 4) == UNCALIBRATED
-    known = [*rows[:3], *experiment.manifest.utterances[6:12]]
+    known = [*rows[:3], *experiment.manifest.utterances[6:18]]
     both = SpeechDataset(experiment.manifest, known, experiment.targets)
     alone = SpeechDataset(experiment.manifest, known[3:], experiment.targets)
-    assert on_validation(network, both, 4).utterances == 6
+    assert on_validation(network, both, 4).utterances == 12
     assert on_validation(network, both, 4).temperature == pytest.approx(
         on_validation(network, alone, 4).temperature, rel=1e-3
     )

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from phonemo.audio import RATE, load_waveform
-from phonemo.calibration import calibrate, softmax
+from phonemo.calibration import calibrate_across, softmax
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import read_manifest
@@ -204,19 +204,31 @@ def test_the_answers_are_those_of_scikit_learn_with_the_best_c(config, finished,
         assert [rows[one] for one in fold.test] == answers
 
 
-def test_scores_are_calibrated_on_the_validation_part(config, finished, extractor):
-    for fold in prepare_experiment(config).split.folds:
-        wanted = by_hand(config, fold)
-        calibrated = calibrate(wanted.validation, wanted.truth)
-        scores = softmax(wanted.test / calibrated.temperature)
-        home = Path(config.output) / "seed-1" / fold.name
-        rows = {row["id"]: row for row in read_rows(home / "predictions.jsonl")}
-        for name, shares in zip(fold.test, scores, strict=True):
-            found = rows[name]
-            assert found["temperature"] == round(calibrated.temperature, 6)
-            assert found["unsure"] == (shares.max() < calibrated.abstain_below)
-            assert list(found["scores"].values()) == pytest.approx(list(shares), abs=1e-6)
-    assert "uncalibrated" in finished["metrics"]["results"]
+def test_one_validation_speaker_calibrates_nothing(config, finished, extractor):
+    fold = prepare_experiment(config).split.folds[0]
+    rows = read_rows(Path(config.output) / "seed-1" / fold.name / "predictions.jsonl")
+    scores = {row["id"]: list(row["scores"].values()) for row in rows}
+    wanted = softmax(by_hand(config, fold).test)
+    for name, shares in zip(fold.test, wanted, strict=True):
+        assert scores[name] == pytest.approx(list(shares), abs=1e-6)
+    assert not any("temperature" in row for row in rows)
+
+
+def test_scores_are_calibrated_on_two_validation_speakers(config, finished, extractor):
+    output = str(Path(config.output).with_name("wide"))
+    wide = with_changes(config, output=output, protocol={"validation_units": 2})
+    experiment = prepare_experiment(wide)
+    fold = experiment.split.folds[0]
+    run(wide, "phonemo train", folds=[fold.name])
+    wanted = by_hand(wide, fold)
+    said = [one.speaker for one in experiment.part(fold.validation)]
+    calibrated = calibrate_across(wanted.validation, wanted.truth, said)
+    rows = read_rows(Path(wide.output) / "seed-1" / fold.name / "predictions.jsonl")
+    found = {row["id"]: row for row in rows}
+    for name, shares in zip(fold.test, softmax(wanted.test / calibrated.temperature), strict=True):
+        assert found[name]["temperature"] == round(calibrated.temperature, 6)
+        assert found[name]["unsure"] == (shares.max() < calibrated.abstain_below)
+        assert list(found[name]["scores"].values()) == pytest.approx(list(shares), abs=1e-6)
 
 
 class Machine:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from phonemo.calibration import UNCALIBRATED, Calibrated, Floats, calibrate
+from phonemo.calibration import UNCALIBRATED, Calibrated, Floats, calibrate, calibrate_across
+from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CheckpointError, LeakageError, ResultError
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
@@ -34,15 +35,23 @@ def on_validation(
     known = found.labels != ABSENT
     if not bool(known.any()):
         return UNCALIBRATED
-    return calibrate(found.logits[known].numpy(), found.labels[known].numpy())
+    said = [one for one, has in zip(validation.utterances, known.tolist(), strict=True) if has]
+    logits, labels = found.logits[known].numpy(), found.labels[known].numpy()
+    return calibrate_across(logits, labels, speakers_of(said))
+
+
+def speakers_of(utterances: Iterable[Utterance]) -> list[str]:
+    """Who is heard in each; an utterance of nobody known stands for itself."""
+    return [one.speaker or f"utterance {one.id}" for one in utterances]
 
 
 def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
     """The same from written answers, such as of ``phonemo evaluate --output``.
 
     Rows may be of networks that know different emotions; what temperature they had already is
-    undone. Where an answer was chosen among some emotions, the scores among all count, as they
-    do for whoever asks for none in particular.
+    undone. It is fitted as it was asked for, however few the speakers are. Where an answer was
+    chosen among some emotions, the scores among all count, as they do for whoever asks for none
+    in particular.
 
     Args:
         rows: of speakers that their models had not learnt from.

@@ -20,11 +20,12 @@ from transformers import TrainerState
 
 from phonemo import metrics
 from phonemo.audio import RATE, load_waveform
-from phonemo.calibration import calibrate
+from phonemo.calibration import calibrate_across
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError, MissingExtraError
 from phonemo.labels import LabelSet
 from phonemo.train.batches import SpeechDataset, Targets
+from phonemo.train.calibrating import speakers_of
 from phonemo.train.callbacks import Progress
 from phonemo.train.cells import Cell
 from phonemo.train.evaluate import Outputs, prediction_rows
@@ -60,7 +61,8 @@ class EgemapsSvm:
         parts = {name: self._part(ids, labels) for name, ids in cell.fold.parts.items()}
         machine, best = _best(parts["train"], parts["validation"], len(labels))
         held, truth = parts["validation"]
-        calibrated = calibrate(_margins(machine, held, len(labels)), truth)
+        whose = speakers_of(self.experiment.part(cell.fold.validation))
+        calibrated = calibrate_across(_margins(machine, held, len(labels)), truth, whose)
         logits = torch.from_numpy(_margins(machine, parts["test"][0], len(labels)))
         rows = prediction_rows(
             Outputs(logits, torch.from_numpy(parts["test"][1]), None, ()),

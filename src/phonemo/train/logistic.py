@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from phonemo.calibration import UNCALIBRATED, Calibrated, Floats, calibrate
+from phonemo.calibration import UNCALIBRATED, Calibrated, Floats, calibrate_across
 from phonemo.model.heads import LinearHead
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.batches import SpeechDataset
+from phonemo.train.calibrating import speakers_of
 from phonemo.train.evaluate import outputs_of
 
 #: The solver ends long before.
@@ -49,13 +50,9 @@ def fit_head(
     known = found.labels != ABSENT
     vectors, labels = found.vectors[known].numpy(), found.labels[known].numpy()
     _write(model.head, fitted(vectors, labels, inverse_penalty))
-    speakers = [
-        one.speaker or f"utterance {one.id}"
-        for one, has in zip(training.utterances, known.tolist(), strict=True)
-        if has
-    ]
+    said = [one for one, has in zip(training.utterances, known.tolist(), strict=True) if has]
     emotions = len(training.targets.labels)
-    return _crosswise(vectors, labels, speakers, emotions, inverse_penalty)
+    return _crosswise(vectors, labels, speakers_of(said), emotions, inverse_penalty)
 
 
 def fitted(vectors: Any, labels: Any, inverse_penalty: float) -> Any:
@@ -101,7 +98,7 @@ def _crosswise(
             return UNCALIBRATED
         pipeline = fitted(vectors[learn], labels[learn], inverse_penalty)
         logits[np.ix_(test, pipeline.classes_)] = _logits(pipeline, vectors[test])
-    return calibrate(logits, labels)
+    return calibrate_across(logits, labels, speakers)
 
 
 def _logits(pipeline: Any, vectors: Any) -> Floats:
