@@ -621,3 +621,24 @@ def test_holm_is_the_closed_test_of_bonferroni_s(twentieths: list[int]) -> None:
         for place in places
     ]
     assert holm(values) == pytest.approx(wanted)
+
+
+def test_a_leaky_table_says_so_on_the_terminal_and_on_the_page(tmp_path: Path) -> None:
+    leaky = {"title": "t", "baseline": "a", "rows": [arm("a"), arm("b", leaky=True)]}
+    assert any("LEAKY" in line for line in ablation_lines({"tables": [leaky]}))
+    clean = {"title": "t", "baseline": "a", "rows": [arm("a"), arm("b")]}
+    assert not any("LEAKY" in line for line in ablation_lines({"tables": [clean]}))
+    text = written(tmp_path, ablation=ablation(clean, leaky))
+    assert text.count("protocol **leaky** ") == 1
+
+
+def test_arms_without_a_finished_cell_are_named(tmp_path: Path) -> None:
+    table = {"title": "t", "baseline": "a", "rows": [arm("a")]}
+    found = ablation(table, missing=["wild"])
+    assert any(line.endswith("left out: wild") for line in ablation_lines(found))
+    assert "- not finished, and left out: wild" in written(tmp_path, ablation=found)
+
+
+def test_a_backbone_that_heard_the_corpus_is_marked(tmp_path: Path) -> None:
+    text = written(tmp_path, cross=crossing(cell("a", "a"), cell("a", "b", heard=True)))
+    assert text.count("(heard without labels)") == 1

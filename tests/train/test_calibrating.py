@@ -31,6 +31,7 @@ from phonemo.prediction import UNSURE
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.engine import Recognizer
 from phonemo.train import cells, runner
+from phonemo.train.assess import assess_model, write_assessment
 from phonemo.train.batches import SpeechDataset
 from phonemo.train.calibrating import keep, kept, on_rows, on_validation, recalibrate
 from phonemo.train.evaluate import Outputs, outputs_of
@@ -489,6 +490,50 @@ def test_a_model_is_calibrated_on_another_corpus(config, model, tmp_path, typed)
     said = f"{tmp_path / 'new'}: temperature {found.temperature:.3f} from 16 answers"
     assert answer.out.splitlines()[0] == said
     assert answer.out.splitlines()[1].startswith("  ECE ")
+
+
+def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path, typed):
+    manifest = rename(Path(config.manifest), "strangers", "x")
+    assert typed(model, "-o", tmp_path / "new", "--manifest", manifest).code == 0
+    strangers = read_manifest(manifest).utterances
+    assert lineage_of(model).overlap("strangers", strangers) == (0, [])
+    seen, speakers = lineage_of(tmp_path / "new").overlap("strangers", strangers)
+    assert (seen, len(speakers)) == (16, 4)
+    check_seal(tmp_path / "new")
+    again = typed(tmp_path / "new", "-o", tmp_path / "newer", "--manifest", manifest)
+    assert_one_line(again, 1, "LEAKY", "speakers that it has not heard")
+
+
+def test_written_answers_of_speakers_that_it_heard_are_refused(config, model, tmp_path, typed):
+    found = assess_model(model, Path(config.manifest))
+    write_assessment(tmp_path / "rows.jsonl", found)
+    answer = typed(model, "-o", tmp_path / "new", "--predictions", tmp_path / "rows.jsonl")
+    assert_one_line(answer, 1, "24 of 24 answers are of models that had heard their speakers")
+    assert not (tmp_path / "new").exists()
+
+
+def test_answers_among_some_are_fitted_among_all():
+    """The threshold is of the scores that whoever asks for nothing in particular gets."""
+    some = answers(("anger", "neutral"), 3, 1, 0.9)
+    every = [row | {"all_scores": {"anger": 0.45, "neutral": 0.05, "fear": 0.5}} for row in some]
+    found = on_rows(every, 0.25)
+    alone = [row | {"scores": row["all_scores"]} for row in every]
+    assert found == on_rows(
+        [{k: v for k, v in row.items() if k != "all_scores"} for row in alone], 0.25
+    )
+    assert found != on_rows(some, 0.25)
+
+
+def test_a_manifest_is_heard_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):
+    answer = typed(bundle, "-o", tmp_path / "new", "--manifest", config.manifest)
+    assert_one_line(answer, 2, "a bundle; --manifest needs the model folder it was made of")
+
+
+def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, typed, monkeypatch):
+    monkeypatch.setattr("phonemo.train.assess.held_out_rows", lambda *_: pytest.fail("it listens"))
+    (tmp_path / "new").mkdir()
+    answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
+    assert_one_line(answer, 1, "new: is there already; name a new folder")
 
 
 def test_a_bundle_is_calibrated_on_written_answers(bundle, tmp_path, typed):

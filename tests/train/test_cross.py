@@ -6,19 +6,20 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from phonemo.config import RunConfig, load_config, write_config
+from phonemo.config import LabelsConfig, RunConfig, load_config, write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import LabelError, LeakageError, ResultError
 from phonemo.labels import LabelSet
 from phonemo.metrics import calibration
 from phonemo.train import cells, runner
+from phonemo.train import cross as cross_module
 from phonemo.train.cross import Mapped, cross
 from phonemo.train.predictor import Predictor
 from phonemo.train.records import read_rows
@@ -334,3 +335,20 @@ def test_the_command_prints_the_matrix_and_writes_it(home, matrix, tmp_path, cap
 def test_a_malformed_merge_is_a_usage_error(home, capfd, pair):
     code = call("cross", *home.runs, "--merge", pair, "--quiet")
     assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': OLD=NEW is wanted")
+
+
+def test_what_a_run_learnt_as_one_is_counted_as_one_everywhere(home, monkeypatch):
+    """As IEMOCAP's excitement as happiness; the own cell alone would have it otherwise."""
+    runs = [cross_module._open(folder) for folder in home.runs]
+    merging = replace(
+        runs[0],
+        config=runs[0].config.model_copy(
+            update={"labels": LabelsConfig(names=("anger", "sadness"), merge={"calm": "anger"})}
+        ),
+    )
+    assert cross_module._merges([merging, runs[1]], {"neutral": "sadness"}) == {
+        "neutral": "sadness",
+        "calm": "anger",
+    }
+    with pytest.raises(LabelError, match="counts calm as anger, another as sadness"):
+        cross_module._merges([merging], {"calm": "sadness"})

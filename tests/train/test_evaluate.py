@@ -6,9 +6,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from phonemo.calibration import Calibrated, softmax
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import AudioError
@@ -196,3 +198,19 @@ def test_a_merged_manifest_says_the_corpus_of_each_row(experiment, model, tmp_pa
     assert [row["corpus"] for row in rows] == ["beeps", "chirps"]
     alone = make_dataset(experiment, ("s1-anger-0",))
     assert "corpus" not in _rows(outputs_of(model, alone, 4), alone)[0]
+
+
+def test_an_answer_among_some_says_what_it_was_among_all(experiment):
+    dataset = make_dataset(experiment, [experiment.manifest.utterances[0].id])
+    found = _made([[2.0, 1.0, 0.0]], [0])
+    calibrated = Calibrated(2.0, 0.55, 10)
+    everything = softmax(np.array([[1.0, 0.5, 0.0]]))[0]
+    labels = LabelSet(("anger", "neutral"))
+    targets = dataset.targets
+    (row,) = prediction_rows(found, dataset, labels, targets.inventory, "f", 3, calibrated)
+    assert list(row["all_scores"].values()) == pytest.approx(list(everything), abs=1e-6)
+    assert row["scores"]["anger"] == pytest.approx(everything[0] / everything[:2].sum(), abs=1e-6)
+    assert row["scores"]["anger"] > 0.55 > everything.max(), "the doubt is that among all"
+    assert row["unsure"]
+    (whole,) = prediction_rows(found, dataset, targets.labels, None, "f", 3, calibrated)
+    assert "all_scores" not in whole
