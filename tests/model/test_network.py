@@ -117,7 +117,7 @@ def test_making_a_model_keeps_the_given_weights():
     assert not bias[1:].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "log-mel"])
 def test_fresh_adapters_are_the_identity(kind):
     """LoRA begins with B = 0, so that training begins from the pretrained network."""
     model = PhonemoForAudioClassification(_config(kind, lora_rank=2), deepcopy(_backbone(kind)))

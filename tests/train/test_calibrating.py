@@ -156,12 +156,12 @@ def test_one_validation_speaker_calibrates_nothing(config, cell, model):
     assert metrics["results"]["selective"]["coverage"] is None
 
 
-def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(config, cell):
-    last = train(config, "last", select_by="last", epochs=1)
+def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(wide):
+    last = train(wide, "last", select_by="last", epochs=1)
     assert kept(load_trained(last / "model").model) == UNCALIBRATED
     for row in read_rows(last / "predictions.jsonl"):
         assert not {"temperature", "unsure"} & row.keys()
-    found = heard(config, last / "model", "test").logits.numpy()
+    found = heard(wide, last / "model", "test").logits.numpy()
     scores = [list(row["scores"].values()) for row in read_rows(last / "predictions.jsonl")]
     np.testing.assert_allclose(scores, softmax(found), atol=1e-5)
 
@@ -342,10 +342,13 @@ def test_rows_without_scores_and_truth_are_refused(rows):
         on_rows(rows, 0.1)
 
 
-def test_the_answers_of_a_run_give_back_its_logits(config, cell, model):
-    rows = read_rows(cell / "predictions.jsonl")
-    found = heard(config, model, "test")
+def test_the_answers_of_a_run_give_back_its_logits(wide):
+    """Its rows were divided by a temperature, which they name."""
+    rows = read_rows(cell_of(wide) / "predictions.jsonl")
+    assert rows[0]["temperature"] != pytest.approx(1, abs=0.05), "else this says nothing"
+    found = heard(wide, cell_of(wide) / "model", "test")
     wanted = calibrate(found.logits.numpy(), found.labels.numpy())
+    assert wanted.temperature != pytest.approx(1, abs=0.05), "else this says nothing"
     assert on_rows(rows, 0.1).temperature == pytest.approx(wanted.temperature, rel=1e-2)
 
 

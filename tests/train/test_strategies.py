@@ -168,7 +168,7 @@ def test_a_frozen_backbone_is_deterministic_while_training(folder, kind):
 
 
 @wavlm
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "log-mel"])
 def test_adapters_reach_the_answer_of_every_backbone(folder, kind):
     """Fresh ones change nothing; any of them changed alone changes the scores."""
     plain, adapted = (_fresh(folder, kind, strategy=one).eval() for one in ("full", "lora"))
