@@ -38,7 +38,7 @@ from phonemo.train.evaluate import Outputs, outputs_of
 from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.export import export
 from phonemo.train.folder import load_trained
-from phonemo.train.lineage import lineage_of
+from phonemo.train.lineage import PROVENANCE, lineage_of, taught_by
 from phonemo.train.logistic import _crosswise, fit_head, fitted
 from phonemo.train.predictor import Predictor
 from phonemo.train.records import read_rows
@@ -172,6 +172,28 @@ def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_
     fitted_cell = train(config, f"fit-{select_by}", strategy="logistic", select_by=select_by)
     assert kept(load_trained(fitted_cell / "model").model).utterances == utterances
     assert all("unsure" in row for row in read_rows(fitted_cell / "predictions.jsonl"))
+
+
+@pytest.mark.parametrize(("learnt", "is_calibrated"), [("s2", False), ("stranger", True)])
+def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
+    config, tmp_path, learnt, is_calibrated
+):
+    """It would be too sure of them; only a protocol that leaks lets such a one begin at all."""
+    backbone = Path(shutil.copytree(config.model.backbone, tmp_path / "backbone"))
+    one = read_manifest(config.manifest).utterances[0]
+    past = taught_by("beeps", [one.model_copy(update={"id": "elsewhere", "speaker": learnt})])
+    (backbone / PROVENANCE).write_text(json.dumps(past.to_json()))
+    leaky = with_changes(
+        config,
+        output=str(tmp_path / "run"),
+        protocol={"name": "random-leaky", "folds": 4},
+        model={"backbone": str(backbone)},
+    )
+    name = prepare_experiment(leaky).split.folds[0].name
+    run(leaky, "phonemo train", folds=[name])
+    found = kept(load_trained(Path(leaky.output) / "seed-1" / name / "model").model)
+    assert (found.utterances > 0) == is_calibrated
+    assert (found != UNCALIBRATED) == is_calibrated
 
 
 def test_what_is_kept_is_found_again(config):

@@ -262,6 +262,35 @@ def test_emotions_that_do_not_meet(home, names, merge, message):
         cross(home.runs, names=names, merge=merge)
 
 
+@pytest.fixture(scope="module")
+def merging(home, tmp_path_factory) -> Path:
+    """A run of the tones that counts calm as neutral by its own config."""
+    config = load_config(home.tones / "config.yaml")
+    output = tmp_path_factory.mktemp("merging") / "run"
+    labels = {"names": ["anger", "neutral"], "merge": MERGE}
+    merged = with_changes(config, output=str(output), labels=labels, train={"epochs": 1})
+    return train(merged, ["speaker-t-s1", "speaker-t-s2"])
+
+
+def test_what_a_run_counts_as_one_is_counted_so_by_everyone(home, merging):
+    """Else a column would hold answers for other utterances on its own row."""
+    found = cross([home.beeps, merging])
+    assert (found["labels"], found["merge"]) == (["anger", "neutral"], MERGE)
+    counts = {(one["train"], one["test"]): one["utterances"] for one in found["cells"]}
+    assert counts["tones", "tones"] == 12, "all of two folds"
+    assert counts["beeps", "tones"] == 24, "all of the corpus"
+
+
+def test_runs_that_count_an_emotion_differently_do_not_meet(home, merging, tmp_path):
+    folder = Path(shutil.copytree(home.beeps, tmp_path / "beeps"))
+    labels = {"names": ["anger", "neutral"], "merge": {"calm": "anger"}}
+    write_config(
+        folder / "config.yaml", with_changes(load_config(folder / "config.yaml"), labels=labels)
+    )
+    with pytest.raises(LabelError, match="counts calm as neutral, another as anger"):
+        cross([folder, merging])
+
+
 # What is refused ----------------------------------------------------------------------------------
 
 
@@ -310,6 +339,14 @@ def test_an_unfinished_run_or_one_without_its_models_is_refused(home, tmp_path):
         cross([home.beeps, copy])
     with pytest.raises(ResultError, match="no finished run"):
         cross([home.beeps, home.tones / "seed-1"])
+
+
+def test_a_system_without_models_cannot_be_tested_elsewhere(home, tmp_path):
+    folder = Path(shutil.copytree(home.tones, tmp_path / "svm"))
+    config = load_config(folder / "config.yaml")
+    write_config(folder / "config.yaml", with_changes(config, system="egemaps-svm"))
+    with pytest.raises(ResultError, match="svm: system egemaps-svm keeps no model to test"):
+        cross([home.beeps, folder])
 
 
 # The command --------------------------------------------------------------------------------------
