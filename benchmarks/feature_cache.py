@@ -1,6 +1,6 @@
 """What the cache of frozen layers saves in an ablation: arms of the paper, with it and without.
 
-    python benchmarks/feature_cache.py [ABLATION.yaml]    default: configs/ablations/paper.yaml
+    python benchmarks/feature_cache.py [ABLATION.yaml [ARM...]]    default: some of paper.yaml
 
 One fold, one seed and one epoch of each arm, trained and tested; with and without take turns,
 REPEATS times each, after a first round that fills the cache and is timed apart. Seconds are of one
@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from phonemo.config import RunConfig, arm_config, load_ablation_config
@@ -27,15 +28,15 @@ REPEATS = 3
 EPOCHS = 1
 
 
-def main(path: Path) -> int:
+def main(path: Path, arms: Sequence[str]) -> int:
     """The exit status; prints one line an arm."""
     ablation = load_ablation_config(path)
-    if not Path(arm_config(ablation, ARMS[0]).manifest).is_file():
+    if not Path(arm_config(ablation, arms[0]).manifest).is_file():
         print(f"{path}: its manifest is not there; prepare the corpus first (docs/data.md)")
         return 0
     print(f"{'arm':<16}{'filling':>9}{'with':>8}{'without':>9}   without / with (spread)")
     with tempfile.TemporaryDirectory() as folder:
-        for arm in ARMS:
+        for arm in arms:
             tell(arm, measure(ablation, arm, Path(folder)))
     return 0
 
@@ -80,6 +81,7 @@ def tell(arm: str, times: tuple[float, list[float], list[float]]) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else ABLATION))
+        given = sys.argv[1:]
+        sys.exit(main(Path(given[0]) if given else ABLATION, given[1:] or ARMS))
     except PhonemoError as error:
         sys.exit(f"{error}")

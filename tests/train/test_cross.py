@@ -287,7 +287,7 @@ def test_runs_that_count_an_emotion_differently_do_not_meet(home, merging, tmp_p
     write_config(
         folder / "config.yaml", with_changes(load_config(folder / "config.yaml"), labels=labels)
     )
-    with pytest.raises(LabelError, match="counts calm as neutral, another as anger"):
+    with pytest.raises(LabelError, match="counts calm as neutral, --merge or another run as anger"):
         cross([folder, merging])
 
 
@@ -389,5 +389,5 @@ def test_what_a_run_learnt_as_one_is_counted_as_one_everywhere(home, monkeypatch
         "neutral": "sadness",
         "calm": "anger",
     }
-    with pytest.raises(LabelError, match="counts calm as anger, another as sadness"):
+    with pytest.raises(LabelError, match="counts calm as anger, --merge or another run as sadness"):
         cross_module._merges([merging], {"calm": "sadness"})

@@ -343,3 +343,11 @@ def test_opensmile_hears_the_pitch_of_a_tone():
     )
     place = smile.feature_names.index("F0semitoneFrom27.5Hz_sma3nz_amean")
     assert found[place] == pytest.approx(12 * np.log2(150 / 27.5), abs=0.5)
+
+
+def test_a_clip_shorter_than_a_window_has_features_too():
+    pytest.importorskip("opensmile", reason="needs openSMILE: pip install 'phonemo[egemaps]'")
+    extract = egemaps._extractor()
+    for length in (160, 640, 1600):
+        beep = np.sin(np.arange(length) / 10).astype(np.float32)
+        assert np.isfinite(extract(egemaps._long_enough(beep))).all(), length

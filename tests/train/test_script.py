@@ -149,3 +149,12 @@ def test_scripted_and_improvised_speech_are_scored_apart(tmp_path):
 
 def test_where_no_style_is_known_none_is_scored(tmp_path):
     assert script_control(write(tmp_path, lambda *one: "a"), SPEAKER).styles == {}
+
+
+def test_a_protocol_of_one_style_takes_no_other(tmp_path):
+    path = write(tmp_path, lambda *one: "a b", style="scripted")
+    assert script_control(path, SPEAKER).utterances == 72
+    scripted = ProtocolConfig(name="speaker", style="scripted")
+    assert script_control(path, scripted).utterances == 72
+    with pytest.raises(LabelError):
+        script_control(path, ProtocolConfig(name="speaker", style="improvised"))

@@ -23,6 +23,13 @@ class TuneConfig(Section):
     arms: tuple[str, ...] | None = None
     """The arms that pick; null lets all of them."""
 
+    @field_validator("values")
+    @classmethod
+    def _once_each(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("a value is there twice; it would be trained once")
+        return values
+
 
 class TableConfig(Section):
     """One question: some arms, held against one of them."""

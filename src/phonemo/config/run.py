@@ -243,9 +243,9 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _a_baseline_is_selected(self) -> RunConfig:
-        if self.system != "network" and not self.train.selects:
+        if self.system != "network" and self.train.select_by != "ua":
             raise ValueError(
-                f"system {self.system} picks its settings on the validation part: set "
+                f"system {self.system} picks its settings by the UA of the validation part: set "
                 "train.select_by=ua"
             )
         return self

@@ -141,7 +141,8 @@ def _merges(runs: Sequence[_Run], asked: Mapping[str, str]) -> dict[str, str]:
     for run in runs:
         for old, new in run.config.labels.merge.items():
             if merged.setdefault(old, asked.get(new, new)) != asked.get(new, new):
-                raise LabelError(f"{run.folder} counts {old} as {new}, another as {merged[old]}")
+                others = f"--merge or another run as {merged[old]}"
+                raise LabelError(f"{run.folder} counts {old} as {new}, {others}")
     return merged
 
 

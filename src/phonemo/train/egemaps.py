@@ -35,6 +35,7 @@ from phonemo.whole import locked
 
 #: Values of C that each fold's validation part picks from.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_FEWEST_SAMPLES = RATE // 10
 Features = NDArray[np.float64]
 
 
@@ -134,9 +135,17 @@ def _computed(manifest: Manifest, ordered: Sequence[Utterance], progress: Progre
     rows = []
     for number, one in enumerate(ordered, start=1):
         heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-        rows.append(extract(np.array(heard.samples)))
+        found = extract(_long_enough(heard.samples))
+        if not np.isfinite(found).all():
+            raise AudioError("invalid_audio", f"{one.id}: openSMILE gives no number; leave it out")
+        rows.append(found)
         progress.features(number, len(ordered))
     return np.stack(rows)
+
+
+def _long_enough(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Silence is added: openSMILE has no number for less than its longest window."""
+    return np.pad(samples, (0, max(0, _FEWEST_SAMPLES - len(samples))))
 
 
 def _keep(path: Path, values: Features) -> None:

@@ -46,14 +46,22 @@ class Answers:
         return Answers(tuple(self.utterances[n] for n in rows), self.truth[rows], self.given[rows])
 
 
-def chosen(manifest: Manifest, names: Sequence[str]) -> list[Utterance]:
-    """The utterances that have an emotion, or one of these; LabelError for one that none has."""
+def chosen(manifest: Manifest, names: Sequence[str], protocol: ProtocolConfig) -> list[Utterance]:
+    """The utterances that have an emotion, or one of these, in the protocol's style.
+
+    Raises:
+        LabelError: an emotion that none has.
+    """
     known = {one.emotion for one in manifest.utterances if one.emotion}
     strays = [name for name in names if name not in known]
     if strays:
         found = ", ".join(sorted(known)) or "none"
         raise LabelError(f"{manifest.path}: no utterance is {strays[0]!r}; found: {found}")
-    return [one for one in manifest.utterances if one.emotion in (names or known)]
+    return [
+        one
+        for one in manifest.utterances
+        if one.emotion in (names or known) and protocol.style in (None, one.style)
+    ]
 
 
 def make_task(

@@ -67,7 +67,7 @@ def probe(
         PhonemoError: of any kind, in one line.
     """
     manifest = read_manifest(manifest_path)
-    rows = chosen(manifest, names)
+    rows = chosen(manifest, names, protocol)
     task = make_task(manifest, rows, protocol)
     states = _states_of(network)
     features = _features(states, manifest, rows, progress)  # (utterance, layer, feature)

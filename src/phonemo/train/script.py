@@ -60,7 +60,7 @@ def script_control(
         PhonemoError: of the data or the protocol, in one line.
     """
     manifest = read_manifest(manifest_path)
-    wanted = chosen(manifest, names)
+    wanted = chosen(manifest, names, protocol)
     spoken = [one for one in wanted if sentence(one.transcript or "")]
     if wanted and not spoken:
         raise CorpusError(
