@@ -211,9 +211,10 @@ def sureness_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iter
     """What a calibration makes of the answers that it was fitted on."""
     from phonemo.calibration import reheated
     from phonemo.metrics import calibration
+    from phonemo.selective import all_scores
 
     given, wrong = 0, 0
-    scores_of = [row.get("all_scores", row["scores"]) for row in rows]
+    scores_of = [all_scores(row) for row in rows]
     names = sorted({name for scores in scores_of for name in scores})
     raw = [[scores.get(name, 0.0) for name in names] for scores in scores_of]
     truth = [names.index(row["truth"]) for row in rows]

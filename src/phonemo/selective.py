@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,3 +50,9 @@ def selective_of(tested: Tested, labels: LabelSet) -> SelectiveScore:
 def scores_of(tested: Tested, labels: LabelSet) -> npt.NDArray[np.float64]:
     """(row, emotion)."""
     return np.array([[row["scores"][name] for name in labels.names] for row in tested.rows])
+
+
+def all_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
+    """A row's scores among all emotions that its network knows."""
+    scores: Mapping[str, float] = row.get("all_scores", row["scores"])
+    return scores

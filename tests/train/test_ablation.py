@@ -18,7 +18,7 @@ from transformers import TrainerState
 from phonemo.ablated import ablation_lines
 from phonemo.config import AblationConfig, RunConfig, load_ablation_config, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
-from phonemo.train import cells, egemaps, pool, runner
+from phonemo.train import egemaps, pool, runner
 from phonemo.train.ablation import ABLATION, TUNED, ablate
 from phonemo.train.callbacks import Progress
 from phonemo.train.cells import Cell, Network
@@ -32,18 +32,12 @@ from tests.test_cli import assert_one_line, call
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
 from tests.train.tiny_run import EMOTIONS, SPEAKERS, make_config, with_changes
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 FOLDS = tuple(f"speaker-{name}" for name in SPEAKERS)
 TASKS = {"multi-task": {}, "single-task": {"model.auxiliary": None}}
 #: A rate at which the second loss is no number.
 WILD = {"train.rate_heads": 1e30}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "write_fold_plots", lambda *_: None)
-        patch.setattr(runner, "write_run_plots", lambda *_: None)
-        yield
 
 
 @pytest.fixture(scope="module")

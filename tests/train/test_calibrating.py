@@ -30,7 +30,6 @@ from phonemo.errors import CheckpointError, ResultError
 from phonemo.prediction import UNSURE
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.engine import Recognizer
-from phonemo.train import cells, runner
 from phonemo.train.assess import assess_model, write_assessment
 from phonemo.train.batches import SpeechDataset
 from phonemo.train.calibrating import keep, kept, on_rows, on_validation, recalibrate
@@ -50,18 +49,12 @@ from tests.train.test_cross import rename
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_network
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 FOLD = "speaker-s1"
 LINEAR = {"head": "linear", "statistics": [1]}
 #: Of the beeps one pitch is sure with it, two are not.
 GIVEN = Calibrated(0.1, 0.59, 7)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "write_fold_plots", lambda *_: None)
-        patch.setattr(runner, "write_run_plots", lambda *_: None)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +63,7 @@ def config(tmp_path_factory) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def wide(config, _no_plots) -> RunConfig:
+def wide(config, no_plots) -> RunConfig:
     """A trained fold with two validation speakers: one says nothing of others."""
     output = str(Path(config.output).with_name("wide"))
     changed = with_changes(config, output=output, protocol={"validation_units": 2})
@@ -92,7 +85,7 @@ def train(config: RunConfig, name: str, **train: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cell(config, _no_plots) -> Path:
+def cell(config, no_plots) -> Path:
     """The folder of a trained fold."""
     run(config, "phonemo train", folds=[FOLD])
     return cell_of(config)

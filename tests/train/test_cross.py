@@ -18,7 +18,6 @@ from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import LabelError, LeakageError, ResultError
 from phonemo.labels import LabelSet
 from phonemo.metrics import calibration
-from phonemo.train import cells, runner
 from phonemo.train import cross as cross_module
 from phonemo.train.cross import Mapped, cross
 from phonemo.train.predictor import Predictor
@@ -27,6 +26,8 @@ from phonemo.train.runner import run
 from tests.test_cli import Answer as Typed
 from tests.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes
+
+pytestmark = pytest.mark.usefixtures("no_plots")
 
 #: The second corpus calls the first one's sadness calm.
 OTHER = {"anger": "anger", "neutral": "neutral", "sadness": "calm"}
@@ -72,16 +73,8 @@ def train(config: RunConfig, folds: Iterable[str]) -> Path:
     return Path(config.output)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "write_fold_plots", lambda *_: None)
-        patch.setattr(runner, "write_run_plots", lambda *_: None)
-        yield
-
-
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, _no_plots) -> Home:
+def home(tmp_path_factory, no_plots) -> Home:
     beeps = make_config(tmp_path_factory.mktemp("cross"), rate_heads=0.02)
     beeps = with_changes(beeps, protocol={"validation_units": 2})  # one speaker calibrates nothing
     manifest = rename(Path(beeps.manifest), "tones", "t")

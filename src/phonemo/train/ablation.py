@@ -62,7 +62,7 @@ def ablate(
         arms = {name: open_arm(config, name, command, progress) for name in config.arms}
         check_comparable(config, arms)
         most = workers_for(max(arm.config.threads for arm in arms.values()))
-        wanted = Wanted(folds, seeds, workers or most, command)
+        wanted = Wanted(folds, seeds, workers or most)
         failed: list[str] = []
         picked = _train(list(arms.values()), wanted, progress, failed)
         found = _written_up(config, arms, picked, command)

@@ -24,7 +24,6 @@ class Wanted:
     folds: Sequence[str]
     seeds: Sequence[int]
     workers: int
-    command: str
 
 
 @dataclass(frozen=True)

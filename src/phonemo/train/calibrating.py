@@ -17,6 +17,7 @@ from phonemo.errors import CheckpointError, LeakageError, ResultError
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import is_bundle, open_bundle, write_bundle
+from phonemo.selective import all_scores
 from phonemo.train.batches import SpeechDataset
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.folder import load_trained
@@ -77,12 +78,6 @@ def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
             "rows with scores and truth are wanted, as phonemo evaluate --output writes them"
         ) from error
     return calibrate(logits, np.array(truth), risk)
-
-
-def all_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
-    """A row's scores among all emotions that its network knows."""
-    scores: Mapping[str, float] = row.get("all_scores", row["scores"])
-    return scores
 
 
 def keep(model: PhonemoForAudioClassification, calibrated: Calibrated) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,23 +57,26 @@ class Network:
     def __init__(self, experiment: Experiment, progress: Progress) -> None:
         self.experiment = experiment
         self.progress = progress
-        self._cache: FeatureCache | None = None
-        self._has_cache = False
+
+    @cached_property
+    def _first(self) -> PhonemoForAudioClassification:
+        """Untrained; what stays frozen is the same in every cell."""
+        return _network(self.experiment, self.experiment.config.seeds[0])
+
+    @cached_property
+    def _cache(self) -> FeatureCache | None:
+        return _features(self.experiment, self._first, self.progress)
 
     def inputs(self) -> dict[str, str]:
         """Of the backbone's weights and of the model that the training starts from."""
         config = self.experiment.config
-        found = {"backbone": backbone_digest(_network(self.experiment, config.seeds[0]))}
+        found = {"backbone": backbone_digest(self._first)}
         if config.model.start is not None:
             found["start"] = sha256_of(Path(config.model.start) / SEAL)
         return found
 
     def train(self, cell: Cell) -> None:
         """The kept features first, if the config wants them and they are not there yet."""
-        if not self._has_cache:
-            model = _network(self.experiment, self.experiment.config.seeds[0])
-            self._cache = _features(self.experiment, model, self.progress)
-            self._has_cache = True
         _train_cell(self.experiment, cell, self._cache, self.progress)
 
 

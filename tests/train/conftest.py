@@ -1,0 +1,16 @@
+"""What the tests of training share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def no_plots():
+    """Runs without their pictures, which take longer than a tiny training."""
+    from phonemo.train import cells, runner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "write_fold_plots", lambda *_: None)
+        patch.setattr(runner, "write_run_plots", lambda *_: None)
+        yield
