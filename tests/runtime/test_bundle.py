@@ -134,7 +134,7 @@ def test_a_changed_network_is_refused(copy):
 def test_half_a_bundle_is_refused(copy, name):
     (copy / name).unlink()
     assert is_bundle(copy)
-    refused(copy, name, "copy both")
+    refused(copy, name, "copy the whole folder")
 
 
 def test_no_folder_and_no_bundle_are_told_apart(tmp_path):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from phonemo.frames import FrameGrid
+from phonemo.model.convolutions import by_convolution
 from phonemo.model.lengths import fewest_samples, frames_of, mask_of
 from phonemo.model.logmel import NAME
 from phonemo.model.sinusoids import SinusoidalPositions
@@ -46,6 +47,8 @@ class Backbone(nn.Module):
         self.network = network
         self.normalise = normalise
         self.biased = BACKBONES[self.network.config.model_type]
+        #: How the waveform is convolved; an export takes by_products.
+        self.convolutions = by_convolution
 
     @property
     def depth(self) -> int:
@@ -91,7 +94,8 @@ class Backbone(nn.Module):
         short = self.fewest_samples - signal.shape[1]
         if short > 0:
             signal = nn.functional.pad(signal, (0, short))
-        return self._convolutions(signal[:, None], samples.clamp(min=self.fewest_samples))
+        layers = self.network.feature_extractor.conv_layers
+        return self.convolutions(layers, signal, samples.clamp(min=self.fewest_samples))
 
     def acoustic(self, cnn: Tensor) -> Tensor:
         """CNN output after its layer norm (transformers' extract_features); same shape."""
@@ -144,17 +148,6 @@ class Backbone(nn.Module):
     def _norm_is_last(self) -> bool:
         return bool(getattr(self.network.config, "do_stable_layer_norm", False))
 
-    def _convolutions(self, signal: Tensor, lengths: Tensor) -> Tensor:
-        for layer in self.network.feature_extractor.conv_layers:
-            lengths = frames_of(lengths, layer.conv.kernel_size, layer.conv.stride)
-            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
-                signal = layer.conv(signal)
-                mask = mask_of(lengths, signal.shape[2])
-                signal = layer.activation(_masked_group_norm(layer.layer_norm, signal, mask))
-            else:
-                signal = layer(signal)
-        return signal.transpose(1, 2)
-
     def _positions(self, hidden: Tensor, mask: Tensor) -> Tensor:
         positional = self.network.encoder.pos_conv_embed
         if isinstance(positional, SinusoidalPositions):
@@ -200,14 +193,3 @@ def _normalised(signal: Tensor, samples: Tensor) -> Tensor:
     centred = (signal - signal.sum(dim=1, keepdim=True) / count).masked_fill(~mask, 0.0)
     variance = centred.square().sum(dim=1, keepdim=True) / count
     return centred / torch.sqrt(variance + 1e-7)
-
-
-def _masked_group_norm(norm: nn.GroupNorm, signal: Tensor, mask: Tensor) -> Tensor:
-    """Group norm of one channel a group over the valid frames of (batch, feature, frame)."""
-    gap = ~mask[:, None, :]
-    count = mask.sum(dim=1).to(signal.dtype)[:, None, None]
-    signal = signal.masked_fill(gap, 0.0)
-    centred = (signal - signal.sum(dim=2, keepdim=True) / count).masked_fill(gap, 0.0)
-    variance = centred.square().sum(dim=2, keepdim=True) / count
-    scaled = centred * torch.rsqrt(variance + norm.eps)
-    return scaled * norm.weight[:, None] + norm.bias[:, None]

@@ -23,7 +23,7 @@ from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import AUXILIARIES, HEADS
 from phonemo.model.lengths import lengths_of, mask_of
 from phonemo.model.masking import mask_spans
-from phonemo.model.pooling import POOLINGS, statistics
+from phonemo.model.pooling import POOLINGS, Pooled, statistics
 from phonemo.model.streams import ACOUSTIC, SEMANTIC, Stream
 
 CNN = "cnn"
@@ -69,6 +69,8 @@ class EmotionOutput(ModelOutput):
     frames: Tensor = _LATER
     #: what the emotion head reads, (batch, feature); never None either
     vector: Tensor = _LATER
+    #: what pooling reads, (batch, frame, feature); ``decide`` takes it; never None either
+    features: Tensor = _LATER
     #: share of each frame in the pooled vector, (batch, frame); None where pooling has none
     frame_weights: Tensor | None = None
 
@@ -217,6 +219,31 @@ class PhonemoForAudioClassification(PreTrainedModel):
             output.loss = nn.functional.cross_entropy(output.logits, labels)
         return output
 
+    def decide(
+        self, features: Tensor, mask: Tensor, keep: Tensor | None = None
+    ) -> tuple[Tensor, Pooled]:
+        """From frames to the emotion, once more and with frames left out.
+
+        Args:
+            features: of an :class:`EmotionOutput`, (batch, frame, feature).
+            mask: (batch, frame), True where valid.
+            keep: (batch, frame), False where a frame is left out; None keeps all.
+
+        Returns:
+            Logits (batch, emotion), and the vector and weights they came from.
+        """
+        pooled = self._pooled(features, mask, keep)
+        return self.head(pooled.vector), pooled
+
+    def _pooled(self, features: Tensor, mask: Tensor, keep: Tensor | None = None) -> Pooled:
+        width = int(self.config.width)
+        fused, *passed = features.split(
+            [width, *[self.backbone.semantic_features] * len(self.statistics)], dim=2
+        )
+        pooled = self.pooling(fused, mask, keep)
+        known = [statistics(one, mask, keep) for one in passed]
+        return Pooled(torch.cat([pooled.vector, *known], dim=1), pooled.weights)
+
     def _states(
         self, lower: dict[str, Tensor], mask: Tensor, spans: dict[str, Tensor] | None
     ) -> tuple[Tensor | None, dict[int, Tensor]]:
@@ -246,14 +273,16 @@ class PhonemoForAudioClassification(PreTrainedModel):
         frames: Tensor,
     ) -> EmotionOutput:
         fused = self.fusion(acoustic, semantic, mask)
-        pooled = self.pooling(fused, mask)
-        vector = torch.cat([pooled.vector, *(statistics(one, mask) for one in passed)], dim=1)
+        features = torch.cat([fused, *passed], dim=2)
+        pooled = self._pooled(features, mask)
+        # in this order, as both heads draw their dropout: a seed goes on meaning the same network
         phoneme_logits = None if self.auxiliary is None else self.auxiliary(fused)
         return EmotionOutput(
-            logits=self.head(vector),
+            logits=self.head(pooled.vector),
             phoneme_logits=phoneme_logits,
             frames=frames,
-            vector=vector,
+            vector=pooled.vector,
+            features=features,
             frame_weights=pooled.weights,
         )
 

@@ -1,7 +1,8 @@
 """The bundle: a trained network as a folder that needs no torch.
 
 Training writes it (phonemo.train.export) and the runtime reads it; they share nothing else.
-``model.onnx`` is one file; ``bundle.json`` says what goes in and what comes out, and holds its
+``model.onnx`` is the network; ``head.onnx`` is its upper end once more, which says what the emotion
+would be without some frames; ``bundle.json`` says what goes in and what comes out, and holds their
 SHA-256.
 """
 
@@ -24,12 +25,14 @@ from phonemo.frames import FrameGrid
 FORMAT = 1
 """The version of the contract; a reader refuses any other."""
 MODEL = "model.onnx"
+HEAD = "head.onnx"
 CARD = "bundle.json"
 PACKAGED = "phonemo-small"
 
 Precision = Literal["fp32", "int8"]
 _Count = Annotated[int, Field(ge=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
@@ -102,8 +105,10 @@ class BundleCard(_Part):
     parity: Parity
     drift: Drift | None = None
     """None for fp32."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: _Sha256
     """Of model.onnx."""
+    head_sha256: _Sha256 | None = None
+    """Of head.onnx; None: the bundle has none, and cannot say which phonemes carried an emotion."""
 
     @field_validator("labels")
     @classmethod
@@ -133,6 +138,8 @@ class Bundle:
     card: BundleCard
     model: bytes
     """model.onnx as it was hashed, so that nothing can change it before it is run."""
+    head: bytes | None = None
+    """head.onnx likewise; None where there is none."""
 
 
 def is_bundle(folder: str | Path) -> bool:
@@ -161,17 +168,13 @@ def open_bundle(folder: str | Path) -> Bundle:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such bundle folder; phonemo export writes one")
     card = _card(folder)
-    model = _read(folder / MODEL)
-    found = hashlib.sha256(model).hexdigest()
-    if found != card.sha256:
-        raise CheckpointError(
-            f"{folder / MODEL}: SHA-256 {found[:12]}... found, {CARD} says "
-            f"{card.sha256[:12]}...; copy the whole folder again"
-        )
-    return Bundle(folder, card, model)
+    head = None if card.head_sha256 is None else _checked(folder / HEAD, card.head_sha256)
+    return Bundle(folder, card, _checked(folder / MODEL, card.sha256), head)
 
 
-def write_bundle(target: str | Path, model: bytes, says: Mapping[str, Any]) -> Bundle:
+def write_bundle(
+    target: str | Path, model: bytes, says: Mapping[str, Any], head: bytes | None = None
+) -> Bundle:
     """Write a bundle. An older one is replaced; other files beside it, as a model card, stay.
 
     Each file is written beside its place and renamed, the card last: whatever interrupts it, no
@@ -180,23 +183,29 @@ def write_bundle(target: str | Path, model: bytes, says: Mapping[str, Any]) -> B
     Args:
         target: the folder.
         model: the content of model.onnx.
-        says: the fields of BundleCard but ``sha256``.
+        says: the fields of BundleCard but the hashes.
+        head: the content of head.onnx.
 
     Raises:
         CheckpointError: something else is there, or the disk refused.
     """
     target = Path(target)
     check_target(target)
-    card = BundleCard(**says, sha256=hashlib.sha256(model).hexdigest())
+    head_hash = None if head is None else _hash(head)
+    card = BundleCard(**says, sha256=_hash(model), head_sha256=head_hash)
     try:
         target.mkdir(parents=True, exist_ok=True)
         _write(target / MODEL, model)
+        if head is None:
+            (target / HEAD).unlink(missing_ok=True)
+        else:
+            _write(target / HEAD, head)
         _write(target / CARD, (card.model_dump_json(indent=1) + "\n").encode())
     except OSError as error:
         raise CheckpointError(
             f"{target}: could not be written ({error.strerror}); free room or name another place"
         ) from error
-    return Bundle(target, card, model)
+    return Bundle(target, card, model, head)
 
 
 def check_target(target: Path) -> None:
@@ -231,6 +240,20 @@ def _card(folder: Path) -> BundleCard:
         raise CheckpointError(f"{path}: {key}: {fault['msg']}; export the model again") from error
 
 
+def _checked(path: Path, wanted: str) -> bytes:
+    content = _read(path)
+    if (found := _hash(content)) != wanted:
+        raise CheckpointError(
+            f"{path}: SHA-256 {found[:12]}... found, {CARD} says {wanted[:12]}...; copy the whole "
+            "folder again"
+        )
+    return content
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _write(path: Path, content: bytes) -> None:
     scratch = path.with_name(path.name + ".part")
     try:
@@ -245,5 +268,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); a bundle is {CARD} and {MODEL}, copy both"
+            f"{path}: cannot be read ({error.strerror}); copy the whole folder: {CARD}, {MODEL} "
+            f"and, where the card names it, {HEAD}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,11 @@ INPUTS = ("waveform", "samples")
 OUTPUTS = ("emotion_logits", "frames", "frame_weights")
 #: (batch, frame, phoneme); absent where the network has no phoneme head.
 PHONEMES = "phoneme_logits"
+#: (batch, frame, feature), what pooling reads; absent from bundles without a head.
+FEATURES = "features"
 
-_ERRORS = (
+#: What onnxruntime raises.
+ERRORS = (
     *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf),
     *(native.NotImplemented, native.NoSuchFile, native.RuntimeException),
 )
@@ -39,6 +43,34 @@ class Logits:
     """(frame, phoneme); None without a phoneme head."""
     frame_weights: Floats
     """(frame,): each frame's share in the decision."""
+    features: Floats | None = None
+    """(frame, feature): what pooling reads; None where the network does not give it."""
+
+
+def open_session(model: bytes, threads: int | None = None) -> Any:
+    """A network in onnxruntime.
+
+    Args:
+        model: the content of an ONNX file.
+        threads: how many threads a run may use; None leaves it to onnxruntime.
+
+    Raises:
+        CheckpointError: onnxruntime cannot open it.
+        UsageError: less than one thread.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    if threads is not None:
+        if threads < 1:
+            raise UsageError(f"threads={threads}; 1 or more are wanted")
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except ERRORS as error:
+        raise CheckpointError(
+            f"onnxruntime {onnxruntime.__version__} cannot open the network "
+            f"({first_line(error)}); update onnxruntime, or export the model again"
+        ) from error
 
 
 class Graph:
@@ -54,21 +86,7 @@ class Graph:
     """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _FATAL_ONLY
-        if threads is not None:
-            if threads < 1:
-                raise UsageError(f"threads={threads}; 1 or more are wanted")
-            options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"]
-            )
-        except _ERRORS as error:
-            raise CheckpointError(
-                f"onnxruntime {onnxruntime.__version__} cannot open the network "
-                f"({_first_line(error)}); update onnxruntime, or export the model again"
-            ) from error
+        self._session = open_session(model, threads)
         self._check_names()
 
     @property
@@ -89,35 +107,43 @@ class Graph:
     def run(self, waveform: Floats, samples: Counts) -> dict[str, Any]:
         """All outputs by name, for a padded batch (batch, sample) with lengths (batch,).
 
-        With int8 a clip's neighbours change its scores, as the scale of what is quantised is
-        taken over the whole batch: :meth:`hear` is for one clip.
-
         Raises:
             ModelError: onnxruntime fails, for want of memory or because the network is broken.
         """
         names = list(self._outputs)
         try:
             found = self._session.run(names, dict(zip(INPUTS, (waveform, samples), strict=True)))
-        except _ERRORS as error:
+        except ERRORS as error:
             raise ModelError(
-                f"onnxruntime fails on {waveform.shape[1]} samples ({_first_line(error)}); free "
+                f"onnxruntime fails on {waveform.shape[1]} samples ({first_line(error)}); free "
                 "memory, or export the model again"
             ) from error
         return dict(zip(names, found, strict=True))
 
     def hear(self, samples: Floats, fewest_samples: int) -> Logits:
         """One clip, (sample,), by itself; padded to ``fewest_samples`` where it is shorter."""
-        padded = np.zeros((1, max(len(samples), fewest_samples)), dtype=np.float32)
-        padded[0, : len(samples)] = samples
-        found = self.run(padded, np.array([len(samples)], dtype=np.int64))
-        emotions, frames, weights = (found[name][0] for name in OUTPUTS)
-        phonemes = found[PHONEMES][0, :frames] if self.has_phonemes else None
-        return Logits(emotions, phonemes, weights[:frames])
+        return self.hear_together([samples], fewest_samples)[0]
+
+    def hear_together(self, clips: Sequence[Floats], fewest_samples: int) -> list[Logits]:
+        """Several clips, each (sample,), as one padded batch."""
+        lengths = np.array([len(one) for one in clips], dtype=np.int64)
+        padded = np.zeros((len(clips), max(*lengths, fewest_samples)), dtype=np.float32)
+        for row, clip in zip(padded, clips, strict=True):
+            row[: len(clip)] = clip
+        found = self.run(padded, lengths)
+        return [self._clip(found, number) for number in range(len(clips))]
+
+    def _clip(self, found: dict[str, Any], number: int) -> Logits:
+        emotions, frames, weights = (found[name][number] for name in OUTPUTS)
+        phonemes, features = (
+            found[name][number, :frames] if name in found else None for name in (PHONEMES, FEATURES)
+        )
+        return Logits(emotions, phonemes, weights[:frames], features)
 
     def _check_names(self) -> None:
         self._outputs = {one.name: one.shape for one in self._session.get_outputs()}
         given = {one.name for one in self._session.get_inputs()}
-        if given != set(INPUTS) or set(self._outputs) - {PHONEMES} != set(OUTPUTS):
+        if given != set(INPUTS) or set(self._outputs) - {PHONEMES, FEATURES} != set(OUTPUTS):
             raise CheckpointError(
                 f"the network takes {', '.join(sorted(given))} and gives "
                 f"{', '.join(sorted(self._outputs))}; {', '.join(INPUTS)} and "
@@ -129,5 +155,6 @@ class Graph:
         return size if isinstance(size, int) else None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, without its trace."""
     return str(error).strip().splitlines()[0]

@@ -109,8 +109,8 @@ def recalibrate(
     check_new(folder, target)
     if is_bundle(folder):
         bundle = open_bundle(folder)
-        says = bundle.card.model_dump(exclude={"sha256"}) | _fields(calibrated)
-        write_bundle(target, bundle.model, says)
+        says = bundle.card.model_dump(exclude={"sha256", "head_sha256"}) | _fields(calibrated)
+        write_bundle(target, bundle.model, says, bundle.head)
         return
     load_trained(folder)
     past = lineage_of(folder) | (heard or Lineage())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from torch.nn.utils import parametrize
 
 from phonemo.audio import RATE
 from phonemo.errors import MissingExtraError, ModelError
+from phonemo.model.convolutions import by_products
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
-from phonemo.runtime.graph import INPUTS, OUTPUTS, PHONEMES, Graph
+from phonemo.runtime.graph import FEATURES, INPUTS, OUTPUTS, PHONEMES, Graph
+from phonemo.runtime.head import HEAD_INPUTS, HEAD_OUTPUT, Head
 from phonemo.runtime.windows import WINDOW_SECONDS
 from phonemo.train.folder import Trained, load_trained
-from phonemo.train.parity import check_parity, measure_drift, pick_clips
+from phonemo.train.parity import check_head, check_parity, measure_drift, pick_clips
+from phonemo.train.quantise import quantise
 from phonemo.version import __version__
 
 #: Version of the operators: the first with GELU as one of them.
@@ -37,7 +41,9 @@ _AXES = {
     "emotion_logits": {0: "batch"},
     "frames": {0: "batch"},
     "frame_weights": {0: "batch", 1: "frame"},
+    FEATURES: {0: "batch", 1: "frame"},
     PHONEMES: {0: "batch", 1: "frame"},
+    "kept": {0: "batch", 1: "frame"},
 }
 
 
@@ -68,8 +74,9 @@ def export(
     needs_onnx()
     check_target(Path(output))
     trained = load_trained(model_folder)
-    graph = make_graph(trained.model)
+    graph, head = make_graph(trained.model), make_head(trained.model)
     parity = check_parity(trained.model, Graph(graph))
+    check_head(trained.model, Graph(graph), Head(head))
     model, drift = graph, None
     if precision == "int8":
         clips = pick_clips(trained, manifest)
@@ -77,7 +84,7 @@ def export(
         drift = measure_drift(Graph(graph), Graph(model), trained, clips)
     says = _says(trained) | {"precision": precision, "licence": licence}
     says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
-    return write_bundle(output, model, says)
+    return write_bundle(output, model, says, head)
 
 
 def make_graph(model: PhonemoForAudioClassification) -> bytes:
@@ -86,24 +93,41 @@ def make_graph(model: PhonemoForAudioClassification) -> bytes:
     Raises:
         ModelError: torch cannot express it.
     """
-    exported = _Exported(fold(model)).eval()
-    has_phonemes = model.auxiliary is not None
-    outputs = [*OUTPUTS, *([PHONEMES] if has_phonemes else [])]
+    plain = fold(model)
+    plain.backbone.convolutions = by_products
+    outputs = [*OUTPUTS, FEATURES, *([] if model.auxiliary is None else [PHONEMES])]
     longest = max(RATE, 2 * model.backbone.fewest_samples)
     example = (torch.zeros(2, longest), torch.tensor([longest, longest * 3 // 4]))
+    return _traced(_Exported(plain), example, INPUTS, outputs)
+
+
+def make_head(model: PhonemoForAudioClassification) -> bytes:
+    """From frames to the emotion as ONNX in fp32, with any frames left out.
+
+    Raises:
+        ModelError: torch cannot express it.
+    """
+    width = model.config.width + len(model.statistics) * model.backbone.semantic_features
+    example = (torch.zeros(1, 50, width), torch.ones(3, 50, dtype=torch.bool))
+    return _traced(_Head(fold(model)), example, HEAD_INPUTS, [HEAD_OUTPUT])
+
+
+def _traced(
+    network: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> bytes:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the traced exporter, and what check_parity checks
         path = Path(folder) / "model.onnx"
         try:
             torch.onnx.export(
-                exported,
+                network.eval(),
                 example,
                 path,
                 dynamo=False,
                 opset_version=_OPSET,
-                input_names=list(INPUTS),
-                output_names=outputs,
-                dynamic_axes={name: _AXES[name] for name in (*INPUTS, *outputs)},
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes={name: _AXES[name] for name in (*inputs, *outputs)},
             )
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
@@ -124,32 +148,6 @@ def fold(model: PhonemoForAudioClassification) -> PhonemoForAudioClassification:
     return plain
 
 
-def quantise(graph: bytes) -> bytes:
-    """The same with int8 weights in the products with a weight matrix; the rest stays fp32.
-
-    Per output channel; what they are multiplied with is quantised while it runs, over the whole
-    tensor. Weights are unsigned: with signed ones onnxruntime's kernel for AVX2 saturates at 16
-    bits, so that scores would depend on the processor. Convolutions stay fp32: int8 ones are
-    slower.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
-
-    model = onnx.load_from_string(graph)
-    add_pre_process_metadata(model)  # the exporter folded it already; else there is a warning
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        quantize_dynamic(
-            model,
-            path,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QUInt8,
-        )
-        return path.read_bytes()
-
-
 def needs_onnx() -> None:
     """Raise MissingExtraError where onnx is not installed."""
     from importlib.util import find_spec
@@ -166,11 +164,25 @@ class _Exported(nn.Module):
         self.model = model
 
     def forward(self, waveform: Tensor, samples: Tensor) -> tuple[Tensor, ...]:
-        """Waveforms (batch, sample) of lengths (batch,) to OUTPUTS, then PHONEMES."""
+        """Waveforms (batch, sample) of lengths (batch,) to OUTPUTS, FEATURES, then PHONEMES."""
         found = self.model.upper(self.model.lower(waveform, samples, None))
         assert found.frame_weights is not None
-        always = (found.logits, found.frames, found.frame_weights)
+        always = (found.logits, found.frames, found.frame_weights, found.features)
         return always if found.phoneme_logits is None else (*always, found.phoneme_logits)
+
+
+class _Head(nn.Module):
+    """What stands above the frames, for one clip with different frames left out in each row."""
+
+    def __init__(self, model: PhonemoForAudioClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, kept: Tensor) -> Tensor:
+        """Frames (1, frame, feature) and those kept (batch, frame) to logits (batch, emotion)."""
+        features = features.expand(kept.shape[0], -1, -1)
+        logits, _ = self.model.decide(features, torch.ones_like(kept), kept)
+        return logits
 
 
 def _make_plain(module: Any) -> None:

@@ -21,7 +21,8 @@ from phonemo.metrics import score_emotions
 from phonemo.model.lengths import mask_of
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import Drift, Parity
-from phonemo.runtime.graph import PHONEMES, Graph
+from phonemo.runtime.graph import FEATURES, PHONEMES, Graph
+from phonemo.runtime.head import Head
 from phonemo.runtime.windows import WINDOW_SECONDS
 from phonemo.train.folder import Trained
 
@@ -61,6 +62,36 @@ def check_parity(model: PhonemoForAudioClassification, graph: Graph) -> Parity:
             f"right; torch {torch.__version__} exports it wrongly, try another version"
         )
     return Parity(clips=sum(len(batch) for batch in batches), difference=largest)
+
+
+def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -> None:
+    """Compare a head with its network, with frames left out here and there.
+
+    Args:
+        model: in evaluation mode.
+        graph: what was made of the network, in fp32.
+        head: what was made of its upper end.
+
+    Raises:
+        ModelError: a logit differs by more than ``MOST``.
+    """
+    hop = model.backbone.grid.hop_samples
+    for frames in (1, 7, 60):
+        heard = graph.hear(_noise(model.backbone.grid.fewest_samples(frames)), hop).features
+        assert heard is not None
+        kept = np.ones((4, len(heard)), dtype=np.bool_)
+        kept[1, 1::3] = kept[2, :-1] = False
+        found = head.logits(heard, kept)
+        features = torch.from_numpy(heard)[None].expand(len(kept), -1, -1)
+        keep = torch.from_numpy(kept)
+        with torch.inference_mode():
+            wanted, _ = model.decide(features, torch.ones_like(keep), keep)
+        largest = float(np.abs(found - wanted.numpy()).max())
+        if not largest <= MOST:
+            raise ModelError(
+                f"the exported head differs from torch by {largest:.1e}, at most {MOST:g} is "
+                f"right; torch {torch.__version__} exports it wrongly, try another version"
+            )
 
 
 def pick_clips(trained: Trained, manifest: str | Path | None) -> Clips:
@@ -154,6 +185,7 @@ def _by_torch(
         "emotion_logits": output.logits,
         "frames": output.frames,
         "frame_weights": output.frame_weights,
+        FEATURES: output.features,
         PHONEMES: output.phoneme_logits,
     }
     return {name: value.numpy() for name, value in named.items() if value is not None}

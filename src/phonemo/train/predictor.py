@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from phonemo.calibration import softmax
 from phonemo.runtime.alignment import heard_spans
+from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.windows import Heard, Samples
 from phonemo.train.batches import pad_audio
@@ -33,7 +38,7 @@ class Predictor(Listener):
         """The emotions, in the order of the scores."""
         return self.trained.labels.names
 
-    def _hear(self, samples: Samples) -> Heard:
+    def _hear(self, samples: Samples, shares: bool) -> Heard:
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([samples]))
         scores = softmax(output.logits[0].numpy() / self.calibrated.temperature)
@@ -43,4 +48,16 @@ class Predictor(Listener):
             grid = self.trained.model.backbone.grid
             symbols = self.trained.inventory.symbols
             spans = heard_spans(posteriors.numpy(), symbols, grid, len(samples))
+            if shares and spans:
+                features = output.features[:, : int(output.frames[0])]
+                decide = partial(self._decide, features)
+                spans = with_shares(spans, decide, grid, *features.shape[1:])
         return Heard(scores, spans)
+
+    def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
+        """Probabilities (batch, emotion) from one clip's frames, some of them left out."""
+        keep = torch.from_numpy(kept)
+        with torch.inference_mode():
+            rows = features.expand(len(keep), -1, -1)
+            logits, _ = self.trained.model.decide(rows, torch.ones_like(keep), keep)
+        return softmax(logits.numpy() / self.calibrated.temperature)

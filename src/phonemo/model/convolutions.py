@@ -1,0 +1,102 @@
+"""The waveform encoder's convolutions over time, in two ways that give the same.
+
+As convolutions, which is what torch is fast at, in training and out of it; and as products of
+windows with a matrix, which is what an exported network is made of: there they run at the speed of
+matrix products, can be quantised like them, and need no transposes around the layer norms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from phonemo.model.lengths import frames_of, mask_of
+
+
+def by_convolution(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Tensor:
+    """Every layer as it is written in transformers, but for the group norm.
+
+    Args:
+        layers: ``feature_extractor.conv_layers`` of a network of transformers.
+        signal: (batch, sample), zero where there is padding.
+        lengths: (batch,) in samples.
+
+    Returns:
+        (batch, frame, feature).
+    """
+    signal = signal[:, None]
+    for layer in layers:
+        lengths = frames_of(lengths, layer.conv.kernel_size, layer.conv.stride)
+        if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
+            frames = layer.conv(signal).transpose(1, 2)
+            mask = mask_of(lengths, frames.shape[1])
+            signal = layer.activation(masked_group_norm(layer.layer_norm, frames, mask))
+            signal = signal.transpose(1, 2)
+        else:
+            signal = layer(signal)
+    return signal.transpose(1, 2)
+
+
+def by_products(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Tensor:
+    """The same, each convolution over time as windows times a matrix; arguments as there.
+
+    Layers without a convolution in one dimension (the log-mel baseline) are left as they are.
+    """
+    layers = list(layers)
+    if not all(isinstance(layer.conv, nn.Conv1d) for layer in layers):
+        return by_convolution(layers, signal, lengths)
+    frames = signal[:, :, None]  # (batch, frame, feature): a sample is a frame of one feature
+    for layer in layers:
+        lengths = frames_of(lengths, layer.conv.kernel_size, layer.conv.stride)
+        frames = convolved(layer.conv, frames)
+        norm = getattr(layer, "layer_norm", None)
+        if isinstance(norm, nn.GroupNorm):
+            frames = masked_group_norm(norm, frames, mask_of(lengths, frames.shape[1]))
+        elif norm is not None:
+            frames = norm(frames)
+        frames = layer.activation(frames)
+    return frames
+
+
+def convolved(conv: nn.Conv1d, frames: Tensor) -> Tensor:
+    """A convolution without padding over (batch, frame, feature), as a product with a matrix."""
+    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    windows = _windows(frames, kernel, stride)
+    # (feature, window): what stands in a window lies frame by frame
+    matrix = conv.weight.transpose(1, 2).reshape(conv.out_channels, -1)
+    return nn.functional.linear(windows, matrix, conv.bias)
+
+
+def masked_group_norm(norm: nn.GroupNorm, frames: Tensor, mask: Tensor) -> Tensor:
+    """Group norm of one channel a group over the valid frames of (batch, frame, feature).
+
+    Statistics that count padding would make a clip's answer depend on its batch (transformers
+    issues #10117 and #21534).
+    """
+    gap = ~mask[:, :, None]
+    count = mask.sum(dim=1).to(frames.dtype)[:, None, None]
+    frames = frames.masked_fill(gap, 0.0)
+    centred = (frames - frames.sum(dim=1, keepdim=True) / count).masked_fill(gap, 0.0)
+    variance = centred.square().sum(dim=1, keepdim=True) / count
+    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight) + norm.bias
+
+
+def _windows(frames: Tensor, kernel: int, stride: int) -> Tensor:
+    """Every window's frames side by side: (batch, frame, feature) of ``kernel`` times the features.
+
+    Frames are taken ``stride`` at a time, so that a window is a few neighbouring rows: slices and
+    one concatenation, where a gather would fetch every sample by itself.
+    """
+    batch, size, features = frames.shape
+    count = (size - kernel) // stride + 1
+    rows = -(-kernel // stride)
+    short = (count + rows - 1) * stride - size  # what the last row lacks, or has too much
+    frames = nn.functional.pad(frames, (0, 0, 0, short))
+    blocks = frames.reshape(batch, count + rows - 1, stride * features)
+    parts = [blocks[:, row : row + count] for row in range(rows)]
+    last = (kernel - (rows - 1) * stride) * features
+    parts[-1] = parts[-1][:, :, :last]
+    return torch.cat(parts, dim=2) if rows > 1 else parts[0]

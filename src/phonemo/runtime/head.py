@@ -1,0 +1,62 @@
+"""The upper end of a network by itself: from frames to the emotion, with frames left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.errors import CheckpointError, ModelError
+from phonemo.runtime.graph import ERRORS, first_line, open_session
+
+Floats = npt.NDArray[np.float32]
+Kept = npt.NDArray[np.bool_]
+
+#: (1, frame, feature) float32 and (batch, frame) bool.
+HEAD_INPUTS = ("features", "kept")
+#: (batch, emotion).
+HEAD_OUTPUT = "emotion_logits"
+
+
+class Head:
+    """An opened head.onnx.
+
+    Args:
+        model: the content of the file.
+        threads: how many threads a run may use; None leaves it to onnxruntime.
+
+    Raises:
+        CheckpointError: onnxruntime cannot open it, or it has other inputs or outputs.
+    """
+
+    def __init__(self, model: bytes, threads: int | None = None) -> None:
+        self._session = open_session(model, threads)
+        given = {one.name for one in self._session.get_inputs()}
+        gives = {one.name for one in self._session.get_outputs()}
+        if given != set(HEAD_INPUTS) or gives != {HEAD_OUTPUT}:
+            raise CheckpointError(
+                f"the head takes {', '.join(sorted(given))} and gives {', '.join(sorted(gives))}; "
+                f"{', '.join(HEAD_INPUTS)} and {HEAD_OUTPUT} are wanted: export the model again"
+            )
+
+    def logits(self, features: Floats, kept: Kept) -> Floats:
+        """The emotion when only some frames count.
+
+        Args:
+            features: of one clip, (frame, feature).
+            kept: (batch, frame), False where a frame is left out.
+
+        Returns:
+            (batch, emotion).
+
+        Raises:
+            ModelError: onnxruntime fails.
+        """
+        try:
+            feed = {HEAD_INPUTS[0]: features[None], HEAD_INPUTS[1]: kept}
+            found: Floats = self._session.run([HEAD_OUTPUT], feed)[0]
+        except ERRORS as error:
+            raise ModelError(
+                f"onnxruntime fails on {kept.shape[1]} frames ({first_line(error)}); free memory, "
+                "or export the model again"
+            ) from error
+        return found
