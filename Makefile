@@ -84,7 +84,7 @@ $(READY): pyproject.toml src/phonemo/version.py
 	@rm -f $@
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)" $(PIP_TORCH_ARGS)
-	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,dev]"
+	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,vad,pandas,dev]"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

@@ -72,7 +72,7 @@ PLANTED = [
     ),
     ("optional_packages_are_lazy", "phonemo", "import numpy"),
     ("optional_packages_are_lazy", "phonemo.report", "class A:\n    import matplotlib"),
-    ("packages_are_declared", "phonemo.train.trainer", "def f():\n    import pandas"),
+    ("packages_are_declared", "phonemo.train.trainer", "def f():\n    import polars"),
     ("packages_are_declared", "phonemo.audio", "def f():\n    import pytest"),
     ("forbidden_packages_are_absent", "phonemo.audio", "import pickle"),
     ("forbidden_packages_are_absent", "phonemo.model.network", "def f():\n    import torchaudio"),

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from phonemo.errors import LabelError
-from phonemo.prediction import UNSURE, PhonemeSpan, Prediction
+from phonemo.errors import LabelError, UsageError
+from phonemo.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 
 FOUND = Prediction(
     label="calm",
@@ -75,3 +75,82 @@ def test_the_highest_score_decides_wherever_it_stands():
     last = Prediction(label="b", scores={"a": 0.2, "b": 0.8}, seconds=1.0)
     assert last.doubted(0.5).warnings == ()
     assert last.doubted(1.0).warnings == ("unsure",)
+
+
+TIMED = Prediction(
+    label="calm",
+    scores={"anger": 0.1, "calm": 0.6, "neutral": 0.3},
+    seconds=2.0,
+    segments=(
+        Segment(0.0, 1.00006, "calm", {"anger": 0.0, "calm": 0.75, "neutral": 0.25}),
+        Segment(1.0, 2.0, "neutral", {"anger": 0.3, "calm": 0.3, "neutral": 0.4}, "Ann"),
+    ),
+    speech_ratio=0.87654,
+    timings={"network": 0.5},
+)
+
+
+def test_a_segment_is_plain_data_with_its_speaker_where_there_is_one():
+    first, second = TIMED.segments
+    scores = {"anger": 0.0, "calm": 0.75, "neutral": 0.25}
+    assert first.to_dict() == {"start": 0.0, "end": 1.0001, "label": "calm", "scores": scores}
+    assert second.to_dict()["speaker"] == "Ann"
+
+
+def test_every_segment_chooses_among_the_same_emotions():
+    first, second = TIMED.among(["anger", "neutral"]).segments
+    assert (first.label, first.scores) == ("neutral", {"anger": 0.0, "neutral": 1.0})
+    assert second.scores == pytest.approx({"anger": 3 / 7, "neutral": 4 / 7})
+    assert (second.start, second.end, second.speaker) == (1.0, 2.0, "Ann")
+
+
+def test_a_segment_whose_chosen_scores_are_all_zero_is_an_error():
+    silent = Segment(0.0, 1.0, "a", {"a": 1.0, "b": 0.0, "c": 0.0})
+    with pytest.raises(LabelError, match="every score of b, c is 0"):
+        silent.among(["b", "c"])
+
+
+def test_the_highest_scores_come_first_and_keep_their_values():
+    found = TIMED.top(2)
+    assert list(found.scores.items()) == [("calm", 0.6), ("neutral", 0.3)]
+    assert list(found.segments[0].scores.items()) == [("calm", 0.75), ("neutral", 0.25)]
+    assert list(found.segments[1].scores.items()) == [("neutral", 0.4), ("anger", 0.3)]
+    assert found.label == "calm"
+    assert TIMED.top(9).scores == TIMED.scores
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_the_highest_of_nothing_is_an_error(count):
+    with pytest.raises(UsageError, match=f"top {count} scores; 1 or more"):
+        TIMED.top(count)
+
+
+def test_the_shape_of_transformers():
+    ranked = [
+        {"score": 0.6, "label": "calm"},
+        {"score": 0.3, "label": "neutral"},
+        {"score": 0.1, "label": "anger"},
+    ]
+    assert TIMED.to_pipeline() == ranked
+    assert TIMED.to_pipeline(top_k=1) == ranked[:1]
+
+
+def test_plain_data_has_segments_and_speech_but_no_timings():
+    data = TIMED.to_dict()
+    assert data["speech_ratio"] == 0.8765
+    assert data["segments"] == [one.to_dict() for one in TIMED.segments]
+    assert "timings" not in data
+    assert FOUND.to_dict()["speech_ratio"] is None
+    assert FOUND.to_dict()["segments"] == []
+
+
+def test_timings_are_no_part_of_the_answer():
+    again = Prediction(**{**vars(TIMED), "timings": {}})
+    assert again == TIMED
+
+
+def test_a_share_is_written_where_it_was_asked_for():
+    data = PhonemeSpan("a", 0.0, 0.1, 0.9, share=-0.01234).to_dict()
+    assert data["share"] == -0.0123
+    assert "share" not in PhonemeSpan("a", 0.0, 0.1, 0.9).to_dict()
+    assert PhonemeSpan("a", 0.0, 0.1, 0.9, share=0.0).to_dict()["share"] == 0.0

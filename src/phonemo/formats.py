@@ -1,4 +1,4 @@
-"""Predictions as the files that other programs open: Praat, Audacity, spreadsheets.
+"""Predictions as the files that other programs open: Praat, Audacity, players, spreadsheets.
 
 Every writer takes a name (the recording's, as it was typed) and what was heard in it, and gives the
 whole text of a file.
@@ -7,35 +7,25 @@ whole text of a file.
 from __future__ import annotations
 
 import csv
+import html
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from pathlib import PurePath
 
-from phonemo.prediction import PhonemeSpan, Prediction
-
-#: Shorter silences between two phonemes are rounding, not pauses (TextGrid tiers have no gaps).
-_SHORTEST = 1e-6
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A stretch of a tier, in seconds; an empty text is a gap."""
-
-    start: float
-    end: float
-    text: str
+from phonemo.intervals import Interval, heard_in, one_line, segments_of, tiers_of, titled
+from phonemo.prediction import Prediction, Segment
 
 
 def textgrid(name: str, found: Prediction) -> str:
-    """A Praat TextGrid with the tiers "emotion" and, where they were heard, "phonemes".
+    """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
 
-    The long text format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as
-    Praat wants them; nothing heard is an empty interval.
+    All but the first only where they are known; where segments overlap, each speaker has a tier
+    "emotion <speaker>" instead of the first two. The long text format of Praat's manual, in
+    UTF-8. Tiers cover the recording without gaps, as Praat wants them; nothing heard is an empty
+    interval.
     """
-    emotion = f"{found.label} {found.scores[found.label]:.2f}"
-    tiers = {"emotion": [Interval(0.0, found.seconds, emotion)]}
-    if found.spans is not None:
-        tiers["phonemes"] = list(filled(found.spans, found.seconds))
+    tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
     head += ["xmin = 0", f"xmax = {found.seconds:.6f}", "tiers? <exists>"]
     head += [f"size = {len(tiers)}", "item []:"]
@@ -48,48 +38,89 @@ def textgrid(name: str, found: Prediction) -> str:
 
 
 def audacity(name: str, found: Prediction) -> str:
-    """A label track of Audacity: start, end and text, parted by tabs."""
-    rows = [(0.0, found.seconds, f"{found.label} {found.scores[found.label]:.2f}")]
+    """A label track of Audacity: start, end and text, parted by tabs; emotions, then phonemes."""
+    rows = [(one.start, one.end, titled(one)) for one in segments_of(found)]
     rows += [(one.start, one.end, one.symbol) for one in found.spans or ()]
     return "".join(f"{start:.6f}\t{end:.6f}\t{text}\n" for start, end, text in rows)
 
 
+def srt(name: str, found: Prediction) -> str:
+    """Subtitles in the SubRip format, one for each segment: "A: [anger 0.75]"."""
+    cues = []
+    for number, one in enumerate(segments_of(found), start=1):
+        speaker = one_line(one.speaker)
+        text = f"{speaker}: [{titled(one)}]" if speaker else f"[{titled(one)}]"
+        times = f"{_clock(one.start, ',')} --> {_clock(one.end, ',')}"
+        cues.append(f"{number}\n{times}\n{text}\n")
+    return "\n".join(cues)
+
+
+def webvtt(name: str, found: Prediction) -> str:
+    """Subtitles for HTML's video and audio, one for each segment; a speaker is a voice tag."""
+    cues = ["WEBVTT\n"]
+    for one in segments_of(found):
+        speaker = html.escape(one_line(one.speaker), quote=False)
+        voice = f"<v {speaker}>" if speaker else ""
+        text = html.escape(f"[{titled(one)}]", quote=False)
+        cues.append(f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{voice}{text}\n")
+    return "\n".join(cues) if len(cues) > 1 else "WEBVTT\n\n"
+
+
+def rttm(name: str, found: Prediction) -> str:
+    """Lines of NIST's RTTM, one for each segment, for tools of diarisation.
+
+    The emotion stands where they want the speaker's name ("<speaker>_<emotion>" where the speaker
+    is known), its score is the confidence. The file's id is the name's stem.
+    """
+    file = _token(PurePath(name).stem)
+    return "".join(
+        f"SPEAKER {file} 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> {_voice(one)} "
+        f"{one.scores[one.label]:.3f} <NA>\n"
+        for one in segments_of(found)
+    )
+
+
+def json_file(name: str, found: Prediction) -> str:
+    """A JSON document with everything that is known, the times of the phonemes too."""
+    data = {"file": name, **found.to_dict(spans=True)}
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def csv_head(labels: Iterable[str]) -> str:
-    """The first line of a table of predictions: file, label, seconds, scores, warnings, error."""
-    return _csv_line(["file", "label", "seconds", *labels, "phonemes", "warnings", "error"])
+    """The first line of a table that has a row for each segment.
+
+    Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings
+    and error.
+    """
+    times = ["start", "end", "speaker", "label"]
+    return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error"])
 
 
-def csv_row(name: str, found: Prediction, labels: Iterable[str]) -> str:
-    """A line of that table; phonemes and warnings are parted by spaces."""
-    scores = [f"{found.scores[label]:.6f}" if label in found.scores else "" for label in labels]
-    heard = " ".join(found.phonemes or ())
+def csv_rows(name: str, found: Prediction, labels: Sequence[str]) -> str:
+    """The lines of that table for one recording; times are in seconds.
+
+    Phonemes (those whose middle lies in the segment) and warnings are parted by spaces. A
+    recording without segments has one line without times and label, so that it is not missed.
+    """
     told = " ".join(found.warnings)
-    return _csv_line([name, found.label, f"{found.seconds:.3f}", *scores, heard, told, ""])
+    segments = segments_of(found)
+    if not segments:
+        heard = " ".join(found.phonemes or ())
+        return _csv_line([name, "", "", "", "", *("" for _ in labels), heard, told, ""])
+    return "".join(_csv_line(_cells(name, found, one, labels, told)) for one in segments)
 
 
 def csv_error(name: str, error: str, labels: Sequence[str]) -> str:
     """A line of that table for a file that could not be used."""
-    return _csv_line([name, "", "", *("" for _ in labels), "", "", error])
+    return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error])
 
 
-def filled(spans: Sequence[PhonemeSpan], seconds: float) -> Iterator[Interval]:
-    """The phonemes with the gaps between them, from 0 to the recording's end, none of them empty.
-
-    A phoneme that rounding has left no time is skipped.
-    """
-    now = 0.0
-    for one in spans:
-        start, end = max(one.start, now), min(one.end, seconds)
-        if end - start <= _SHORTEST:
-            continue
-        if start - now > _SHORTEST:
-            yield Interval(now, start, "")
-        else:
-            start = now
-        yield Interval(start, end, one.symbol)
-        now = end
-    if seconds - now > _SHORTEST or now == 0.0:
-        yield Interval(now, seconds, "")
+def _cells(
+    name: str, found: Prediction, one: Segment, labels: Sequence[str], told: str
+) -> list[str]:
+    scores = [f"{one.scores[label]:.6f}" if label in one.scores else "" for label in labels]
+    times = [f"{one.start:.3f}", f"{one.end:.3f}"]
+    return [name, *times, one.speaker or "", one.label, *scores, heard_in(one, found), told, ""]
 
 
 def _tier(number: int, name: str, seconds: float, intervals: Sequence[Interval]) -> Iterator[str]:
@@ -111,6 +142,22 @@ def _quoted(text: str) -> str:
     return text.replace('"', '""')
 
 
+def _clock(seconds: float, point: str) -> str:
+    """A time of subtitles to the millisecond; there may be more than 99 hours."""
+    whole, rest = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{rest:03d}"
+
+
+def _voice(one: Segment) -> str:
+    speaker = one_line(one.speaker)
+    return _token(f"{speaker}_{one.label}" if speaker else one.label)
+
+
+def _token(text: str) -> str:
+    """A field of a line whose fields are parted by spaces."""
+    return "_".join(text.split()) or "audio"
+
+
 def _csv_line(cells: Iterable[str]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
@@ -119,6 +166,10 @@ def _csv_line(cells: Iterable[str]) -> str:
 
 #: Formats of which each recording gets a file of its own: name -> suffix and writer.
 BY_FILE: dict[str, tuple[str, Callable[[str, Prediction], str]]] = {
+    "json": (".json", json_file),
+    "srt": (".srt", srt),
+    "vtt": (".vtt", webvtt),
     "textgrid": (".TextGrid", textgrid),
+    "rttm": (".rttm", rttm),
     "audacity": (".labels.txt", audacity),
 }

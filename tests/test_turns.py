@@ -1,0 +1,249 @@
+"""Turns of speakers from files of other programs, each line by hand."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from phonemo import turns
+from phonemo.errors import UsageError
+from phonemo.formats import rttm, textgrid
+from phonemo.prediction import Prediction, Segment
+from phonemo.turns import Turn, read_turns
+
+RTTM = """\
+;; by hand
+SPKR-INFO a 1 <NA> <NA> <NA> unknown Ann <NA> <NA>
+
+SPEAKER a 1 2.5 0.5 <NA> <NA> Bob <NA> <NA>
+SPEAKER a 1 0.25 1 <NA> <NA> Ann 0.9 <NA>
+SPEAKER a 1 1.5 0.5 <NA> <NA> <NA> <NA>
+"""
+ANN, BOB = Turn(0.25, 1.25, "Ann"), Turn(2.5, 3.0, "Bob")
+
+LONG_GRID = '''\
+File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 4
+tiers? <exists>
+size = 3
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "An ""n"""
+        xmin = 0
+        xmax = 4
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 0.25
+            text = " "
+        intervals [2]:
+            xmin = 0.25
+            xmax = 1.25
+            text = "he said ""no""
+and left"
+        intervals [3]:
+            xmin = 1.25
+            xmax = 4
+            text = ""
+    item [2]:
+        class = "TextTier"
+        name = "marks"
+        xmin = 0
+        xmax = 4
+        points: size = 1
+        points [1]:
+            number = 1
+            mark = "click"
+    item [3]:
+        class = "IntervalTier"
+        name = "Bob"
+        xmin = 0
+        xmax = 4
+        intervals: size = 1
+        intervals [1]:
+            xmin = 0
+            xmax = 4
+            text = "x"
+'''
+SHORT_GRID = '''\
+File type = "ooTextFile"
+"TextGrid"
+
+0
+4
+<exists>
+3
+"IntervalTier"
+"An ""n"""
+0
+4
+2
+0.25
+1.25
+"he said ""no"""
+1.25
+4
+""
+"TextTier"
+"marks"
+0
+4
+1
+1
+"click"
+"IntervalTier"
+"Bob" ! 5 a comment
+0
+4
+1
+0
+4
+"x"
+'''
+GRID = (Turn(0.0, 4.0, "Bob"), Turn(0.25, 1.25, 'An "n"'))
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(name, content, encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return path
+
+    return write
+
+
+def test_rttm_is_sorted_and_other_lines_are_skipped(written):
+    found = read_turns(written("a.RTTM", RTTM), "any.wav")
+    assert found == (ANN, Turn(1.5, 2.0, None), BOB)
+
+
+def test_of_several_recordings_only_the_one_that_is_meant(written):
+    path = written("all.rttm", RTTM + "SPEAKER b_b 1 7 1 <NA> <NA> Eve <NA> <NA>\n")
+    assert read_turns(path, "calls/B B.wav") == (Turn(7.0, 8.0, "Eve"),)
+    assert len(read_turns(path, "A.wav")) == 3
+    with pytest.raises(UsageError, match=r"no turn of c.wav in .*all.rttm: it has a, b_b; give"):
+        read_turns(path, "c.wav")
+
+
+@pytest.mark.parametrize("grid", [LONG_GRID, SHORT_GRID])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_praat_in_both_formats(written, grid, encoding):
+    assert read_turns(written("a.TextGrid", grid, encoding), "a.wav") == GRID
+    windows = grid.replace("\n", "\r\n")
+    assert read_turns(written("b.textgrid", windows, encoding), "a.wav") == GRID
+
+
+def test_what_phonemo_writes_is_read_back(written):
+    scores = {"anger": 1.0}
+    parts = (Segment(0.5, 1.0, "anger", scores, "A"), Segment(1.5, 2.0, "anger", scores, "B"))
+    found = Prediction("anger", scores, 2.0, segments=parts)
+    lines = read_turns(written("x.rttm", rttm("a b.wav", found)), "a b.wav")
+    assert lines == (Turn(0.5, 1.0, "A_anger"), Turn(1.5, 2.0, "B_anger"))
+    grid = read_turns(written("x.TextGrid", textgrid("a b.wav", found)), "a b.wav")
+    assert [one.start for one in grid if one.speaker == "speaker"] == [0.5, 1.5]
+
+
+def test_tables_with_and_without_speakers_and_files(written):
+    text = "note,End, START ,Speaker\nx,3.0,2.5,Bob\n\n,1.25,0.25,Ann\n"
+    assert read_turns(written("a.csv", "\ufeff" + text), "a.wav") == (ANN, BOB)
+    bare = written("a.tsv", "start\tend\n0.5\t1\n")
+    assert read_turns(bare, "a.wav") == (Turn(0.5, 1.0, None),)
+    files = "file,start,end,speaker\nin/a.wav,0.25,1.25,Ann\na,2.5,3,Bob\nb.wav,5,6,Eve\n"
+    path = written("b.csv", files)
+    assert read_turns(path, "in/a.wav") == (ANN, BOB)
+    with pytest.raises(UsageError, match=r"no turn of c.wav in .*b.csv: it has in/a.wav, a, b"):
+        read_turns(path, "c.wav")
+
+
+def test_a_turn_does_not_end_after_the_recording(written):
+    path = written("a.rttm", RTTM)
+    assert read_turns(path, "a.wav", 2.75)[-1] == Turn(2.5, 2.75, "Bob")
+    with pytest.raises(UsageError, match=r"line 4: a turn begins at 2.500 s, the recording ends"):
+        read_turns(path, "a.wav", 2.5)
+
+
+def rttm_line(start="0", duration="1"):
+    return f";;\nSPEAKER a 1 {start} {duration} <NA> <NA> Ann <NA> <NA>\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.rttm", rttm_line("nan"), "a.rttm line 2: 'nan' found; a finite number"),
+        ("a.rttm", rttm_line("1e309"), "a.rttm line 2: '1e309' found; a finite number"),
+        ("a.rttm", rttm_line("0", "-inf"), "a.rttm line 2: '-inf' found; a finite number"),
+        ("a.rttm", rttm_line("1e308", "1.7e308"), "a.rttm line 2: a turn from 1e.308 to inf s"),
+        ("a.rttm", rttm_line("-0.5"), "a.rttm line 2: a turn from -0.5 to 0.5 s"),
+        ("a.rttm", rttm_line("1", "0"), "a.rttm line 2: a turn from 1 to 1 s"),
+        ("a.rttm", "SPEAKER a 1 0 1\n", "a.rttm line 1: 5 fields; 8 or more"),
+        ("a.rttm", "", "no turn of a.wav in .*a.rttm: it has no turn at all"),
+        ("a.csv", "begin,end\n1,2\n", "a.csv line 1: no columns start and end"),
+        ("a.csv", "", "a.csv line 1: no columns start and end"),
+        ("a.csv", "start,end\n1,2\n1\n", "a.csv line 3: '' found; a finite number"),
+        ("a.csv", "start,end\n2,1\n", "a.csv line 2: a turn from 2 to 1 s"),
+        ("a.csv", "start,end\n" + "1" * 200_000 + ",2\n", "a.csv line 2: field larger"),
+        ("a.TextGrid", "0 1 2", "a.TextGrid line 1: 0.0 found; a text in quotes is wanted"),
+        ("a.TextGrid", "", "a.TextGrid line 1: the end of the file found"),
+        ("a.TextGrid", '"ooTextFile" "Pitch" 0', "a.TextGrid: no TextGrid in a text format"),
+        ("a.TextGrid", SHORT_GRID[:-4], "a.TextGrid line 32: the end of the file found; a text"),
+        ("a.TextGrid", SHORT_GRID[:-2], "a.TextGrid line 33: a quote is not closed"),
+        ("a.TextGrid", SHORT_GRID.replace("0.25", "1e309"), "line 13: '1e309' found; a finite"),
+        ("a.TextGrid", SHORT_GRID.replace("\n3\n", "\n1e308\n"), "the end of the file found"),
+        ("a.TextGrid", SHORT_GRID.replace("0.25", "9"), "a.TextGrid line 15: a turn from 9 to 1.2"),
+        ("a.txt", "x", "a.txt: turns come from .rttm, .textgrid, .csv, .tsv; convert"),
+        ("a.rttm", b"SPEAKER a 1 0 1 \xff", "a.rttm: not a text file; save it as UTF-8"),
+        ("a.csv", b"start,end\n1,2\0\n", "a.csv: not a text file; save it as UTF-8"),
+        ("a.TextGrid", b"\xff\xfea", "a.TextGrid: not a text file"),
+    ],
+)
+def test_a_malformed_file_is_one_line(written, name, text, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        read_turns(written(name, text), "a.wav")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".rttm", ".TextGrid", ".csv", ".tsv"])
+def test_junk_is_an_error_of_the_request(written, suffix):
+    for seed in range(20):
+        junk = bytes((seed * 7 + place * place * 31) % 251 + 1 for place in range(3000))
+        for content in (junk, junk.decode("latin-1"), '"' * (2001 + seed), "\n" * 1000):
+            with pytest.raises(UsageError):
+                read_turns(written(f"a{suffix}", content), "a.wav")
+    with pytest.raises(UsageError):
+        read_turns(written(f"a{suffix}", "\n" * 1_000_000), "a.wav")
+
+
+@pytest.mark.parametrize("suffix", ["rttm", "csv"])
+def test_a_file_of_too_many_turns_is_refused(written, suffix):
+    line = {"rttm": "SPEAKER a 1 0 1 b c Ann\n", "csv": "0,1\n"}[suffix]
+    head = {"rttm": "", "csv": "start,end\n"}[suffix]
+    many = written(f"a.{suffix}", head + line * (turns.MAX_TURNS + 1))
+    with pytest.raises(UsageError, match="more than 100000 turns; split the file"):
+        read_turns(many, "a.wav")
+    most = written(f"b.{suffix}", head + line * turns.MAX_TURNS)
+    assert len(read_turns(most, "a.wav")) == turns.MAX_TURNS
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path):
+    path = tmp_path / "a.rttm"
+    with path.open("wb") as stream:
+        stream.truncate(turns.MAX_BYTES + 1)
+    with pytest.raises(UsageError, match=r"a.rttm: more than 64 MiB"):
+        read_turns(path, "a.wav")
+
+
+def test_what_is_no_file_is_an_error(tmp_path):
+    (tmp_path / "folder.rttm").mkdir()
+    names = ["none.rttm", "folder.rttm", "a\0b.rttm", "x" * 5000 + ".rttm"]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.rttm")
+        names.append("pipe.rttm")
+    for name in names:
+        with pytest.raises(UsageError, match=r"rttm: (no such file|cannot be read)"):
+            read_turns(str(tmp_path / name), "a.wav")
