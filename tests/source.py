@@ -14,6 +14,7 @@ ROOMS = ("corpora", "model", "runtime", "train")
 COMMANDS = (
     "cli",
     "cli_answers",
+    "cli_export",
     "cli_predict",
     "cli_results",
     "cli_shared",

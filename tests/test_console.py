@@ -20,6 +20,7 @@ ROW = {
     "seconds": 1.25,
     "phonemes": ["a", "ʃ"],
     "warnings": ["clipped", "windowed"],
+    "segments": [{"start": 0.0, "end": 1.25, "label": "anger", "scores": {"anger": 0.5}}],
 }
 METRICS = {
     "fold": "speaker-[/b]1",
@@ -76,6 +77,31 @@ def test_a_table_row_ranks_four_emotions_and_draws_them():
         "  heard: a ʃ",
         "  warnings: clipped, windowed",
     ]
+
+
+def test_a_table_row_shows_a_timeline_and_who_speaks():
+    parts = [
+        {"start": 0.0, "end": 59.96, "label": "anger", "scores": {"anger": 0.5}},
+        {"start": 61.5, "end": 3661.0, "label": "joy", "scores": {"joy": 0.75}, "speaker": "A"},
+    ]
+    lines = console.table_row(ROW | {"segments": parts}).splitlines()
+    assert "  0:00.0 to 1:00.0  anger 50%" in lines
+    assert "  1:01.5 to 1:01:01.0  A: joy 75%" in lines
+    assert not [line for line in console.table_row(ROW).splitlines() if " to " in line]
+
+
+def test_a_table_row_names_the_phonemes_that_carried_it_the_first_five():
+    shares = [0.01, -0.2, 0.3, 0.02, 0.0, 0.03, 0.04, 0.05]
+    spans = [
+        {"symbol": symbol, "start": number / 10, "end": 1.0, "confidence": 1.0, "share": share}
+        for number, (symbol, share) in enumerate(zip("abcdefgh", shares, strict=True))
+    ]
+    lines = console.table_row(ROW | {"spans": spans}).splitlines()
+    wanted = "c at 0.20 s +30.0%, h at 0.70 s +5.0%, g at 0.60 s +4.0%, f at 0.50 s +3.0%"
+    assert f"  carried by: {wanted}, d at 0.30 s +2.0%" in lines
+    del spans[2]["share"]
+    assert "c at" not in console.table_row(ROW | {"spans": spans})
+    assert "carried" not in console.table_row(ROW)
 
 
 @pytest.mark.parametrize("phonemes", [None, []])

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from phonemo import cli_predict, cli_results, cli_studies, console
+from phonemo import cli_export, cli_predict, cli_results, cli_studies, console
 from phonemo.cli_shared import (
     Apart,
     FoldFolder,
@@ -333,8 +333,8 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 
 
 app.command()(cli_predict.predict)
-app.command()(cli_predict.export)
-app.command()(cli_predict.shrink)
+app.command()(cli_export.export)
+app.command()(cli_export.shrink)
 app.command()(cli_studies.ablate)
 app.command()(cli_studies.cross)
 app.command()(cli_studies.calibrate)

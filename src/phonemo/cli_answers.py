@@ -1,28 +1,52 @@
-"""How predict's answers leave: lines on standard output, or a file for each recording."""
+"""How predict's answers come, and how they leave: standard output, or a file for each recording."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from phonemo import console, formats
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.prediction import Prediction
+from phonemo.recordings import STANDARD_INPUT
 from phonemo.whole import write_whole
+
+if TYPE_CHECKING:
+    from phonemo.runtime.listener import Listener
 
 
 class Format(StrEnum):
     """Output formats of predict."""
 
-    jsonl = "jsonl"
     table = "table"
+    jsonl = "jsonl"
+    json = "json"
     csv = "csv"
+    srt = "srt"
+    vtt = "vtt"
     textgrid = "textgrid"
+    rttm = "rttm"
     audacity = "audacity"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of every recording."""
+
+    labels: Sequence[str]
+    """Choose among these; all where there is none."""
+    top_k: int | None
+    shares: bool
+    timeline: bool
+    turns: Path | None
+    jobs: int | None
 
 
 Answer = Prediction | PhonemoError
@@ -30,10 +54,27 @@ Answer = Prediction | PhonemoError
 Writer = Callable[[str, Answer], None]
 
 
+def answers_of(
+    opened: Listener, named: Sequence[tuple[str, PurePath]], asked: Asked
+) -> Iterator[tuple[str, Answer]]:
+    """Every recording's name and answer, in their order."""
+    names = [name for name, _ in named]
+    if asked.turns is None:
+        sources = (sys.stdin.buffer if name == STANDARD_INPUT else name for name in names)
+        found = opened.predict_many(
+            sources, jobs=asked.jobs, shares=asked.shares, timeline=asked.timeline
+        )
+    else:
+        found = (_by_turns(opened, name, asked, asked.turns) for name in names)
+    for name, one in zip(names, found, strict=True):
+        yield name, one if isinstance(one, PhonemoError) else _narrowed(one, asked)
+
+
+@contextmanager
 def writer_of(
     wanted: Format, labels: Sequence[str], spans: bool, targets: dict[str, Path]
-) -> Writer:
-    """What to do with each answer.
+) -> Iterator[Writer]:
+    """What to do with each answer; the end of a document follows the last.
 
     Args:
         wanted: the format.
@@ -41,13 +82,17 @@ def writer_of(
         spans: whether JSON has the times of the phonemes.
         targets: the file of each recording, from ``targets_of``.
     """
-    if wanted in formats.BY_FILE:
-        return _by_file(formats.BY_FILE[wanted][1], targets)
-    if wanted is Format.csv:
+    if wanted is Format.json and not targets:
+        yield from _array(spans)
+    elif wanted in formats.BY_FILE:
+        yield _by_file(formats.BY_FILE[wanted][1], targets)
+    elif wanted is Format.csv:
         typer.echo(formats.csv_head(labels), nl=False)
-        return lambda name, found: typer.echo(_csv(name, found, labels), nl=False)
-    line = console.json_row if wanted is Format.jsonl else console.table_row
-    return lambda name, found: typer.echo(line(row_of(name, found, spans)))
+        yield lambda name, found: typer.echo(_csv(name, found, labels), nl=False)
+    else:
+        line = console.json_row if wanted is Format.jsonl else console.table_row
+        timed = spans or wanted is Format.table
+        yield lambda name, found: typer.echo(line(row_of(name, found, timed)))
 
 
 def targets_of(
@@ -67,13 +112,13 @@ def targets_of(
     """
     if wanted not in formats.BY_FILE:
         if folder is not None:
-            kinds = " or ".join(formats.BY_FILE)
+            kinds = ", ".join(formats.BY_FILE)
             raise UsageError(
                 f"--output-dir goes with --format {kinds}; {wanted} goes to the screen"
             )
         return {}
     if folder is None:
-        if len(named) > 1:
+        if len(named) > 1 and wanted is not Format.json:
             raise UsageError(f"{len(named)} recordings in the format {wanted}: give --output-dir")
         return {}
     targets: dict[str, Path] = {}
@@ -96,10 +141,39 @@ def row_of(name: str, found: Answer, spans: bool) -> dict[str, Any]:
     return {"file": name, **found.to_dict(spans)}
 
 
+def _narrowed(found: Prediction, asked: Asked) -> Prediction:
+    if asked.labels:
+        found = found.among(asked.labels)
+    return found if asked.top_k is None else found.top(asked.top_k)
+
+
+def _by_turns(opened: Listener, name: str, asked: Asked, turns: Path) -> Answer:
+    from phonemo.turns import read_turns
+
+    try:
+        source = sys.stdin.buffer if name == STANDARD_INPUT else name
+        return opened.predict(source, shares=asked.shares, turns=read_turns(turns, name))
+    except PhonemoError as error:
+        return error
+
+
+def _array(spans: bool) -> Iterator[Writer]:
+    """One JSON document of all answers, written as they come."""
+    before = "["
+
+    def tell(name: str, found: Answer) -> None:
+        nonlocal before
+        typer.echo(f"{before}{console.json_row(row_of(name, found, spans))}", nl=False)
+        before = ",\n"
+
+    yield tell
+    typer.echo("[]" if before == "[" else "]")
+
+
 def _csv(name: str, found: Answer, labels: Sequence[str]) -> str:
     if isinstance(found, PhonemoError):
         return formats.csv_error(name, str(found), labels)
-    return formats.csv_row(name, found, labels)
+    return formats.csv_rows(name, found, labels)
 
 
 def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:

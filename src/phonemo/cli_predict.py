@@ -1,141 +1,133 @@
-"""The commands for people who use a trained model: predict, export and shrink."""
+"""The command that most people came for: predict."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonemo.cli_answers import Format, targets_of, writer_of
+from phonemo import console
+from phonemo.cli_answers import Asked, Format, answers_of, targets_of, writer_of
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.labels import LabelSet
-from phonemo.opening import needs_torch, open_model
-from phonemo.prediction import Prediction
+from phonemo.opening import open_model
 from phonemo.recordings import recordings
 
 if TYPE_CHECKING:
-    from phonemo.runtime.bundle import Bundle, Drift
+    from phonemo.runtime.listener import Listener
 
 
-class Precision(StrEnum):
-    """Weights of an exported network."""
-
-    int8 = "int8"
-    fp32 = "fp32"
+# Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE",
+        help="wav, flac, mp3, ogg or aiff; a folder stands for all in it, - for standard input.",
+    ),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="A bundle (phonemo export) or a model folder (phonemo train, needs torch). "
+        "Default: the model that ships with phonemo."
+    ),
+]
+FormatName = Annotated[
+    Format | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="table, jsonl, json, csv, srt, vtt, textgrid (for Praat), rttm or audacity (a "
+        "label track). Default: table on a terminal, jsonl elsewhere.",
+    ),
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for a file of each recording; not for table, jsonl and csv."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files in that folder.")]
+InTime = Annotated[
+    bool,
+    typer.Option(
+        "--timeline", help="Emotions in time for short recordings too: 4 s windows, smoothed."
+    ),
+]
+Turns = Annotated[
+    Path | None,
+    typer.Option(help="Who speaks when: .rttm, .TextGrid or .csv; every turn is heard alone."),
+]
+Phonemes = Annotated[
+    bool,
+    typer.Option("--phonemes", help="When each phoneme was heard and what it adds to the emotion."),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
+]
+TopK = Annotated[int | None, typer.Option(min=1, help="Give the highest scores only, so many.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Below this score an answer is unsure; default: the model's."),
+]
+Activity = Annotated[
+    str,
+    typer.Option(help="Voice activity: energy, or silero (pip install 'phonemo[vad]')."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Recordings at once; default: one a processor."),
+]
+QuietCount = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress, and no count of failed files."),
+]
 
 
 def predict(
-    # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE", help="wav, flac, mp3, ogg or aiff; a folder stands for all in it."
-        ),
-    ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="A bundle (phonemo export) or a model folder (phonemo train, needs torch). "
-            "Default: the model that ships with phonemo."
-        ),
-    ] = None,
-    format: Annotated[
-        Format | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="jsonl, table, csv, textgrid (for Praat) or audacity (a label track). Default: "
-            "table on a terminal, jsonl elsewhere.",
-        ),
-    ] = None,
-    output_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the files of textgrid and audacity.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files in that folder.")
-    ] = False,
-    phonemes: Annotated[
-        bool, typer.Option("--phonemes", help="In jsonl: the times of the phonemes, too.")
-    ] = False,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Do not count failed files on standard error.")
-    ] = False,
+    files: Files,
+    model: Model = None,
+    format: FormatName = None,
+    output_dir: OutputDir = None,
+    overwrite: Overwrite = False,
+    timeline: InTime = False,
+    turns: Turns = None,
+    phonemes: Phonemes = False,
+    labels: Labels = None,
+    top_k: TopK = None,
+    threshold: Threshold = None,
+    vad: Activity = "energy",
+    jobs: Jobs = None,
+    quiet: QuietCount = False,
 ) -> None:
-    """Say which emotion each file carries: one line a file.
+    """Say which emotion each recording carries, and when.
 
-    Exit status 0: all files answered; 1: some failed, each with an error in its line; 2: wrong
-    usage.
+    Recordings of up to 30 s are heard whole; longer ones in windows, as a timeline. Exit status 0:
+    all files answered; 1: some failed, each with an error in its line; 2: wrong usage.
     """
-    names = names_of(labels)
+    asked = Asked(names_of(labels), top_k, phonemes, timeline, turns, jobs)
     wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
     named = recordings(files)
     targets = targets_of(named, wanted, output_dir, overwrite)
     opened = open_model(model)
     known = LabelSet(tuple(opened.labels))
-    if names:
-        known = known.restrict(names)  # a wrong one is told before any file
-    write = writer_of(wanted, known.names, phonemes, targets)
+    if asked.labels:
+        known = known.restrict(asked.labels)  # a wrong one is told before any file
+    _set(opened, vad, threshold)
     failed = 0
-    for name, _ in named:
-        found = _answer(opened, name, names)
-        failed += isinstance(found, PhonemoError)
-        write(name, found)
+    hidden = quiet or len(named) < 2 or sys.stdout.isatty()
+    with (
+        console.counter("hearing", hidden) as progress,
+        writer_of(wanted, known.names, phonemes, targets) as write,
+    ):
+        for count, (name, found) in enumerate(answers_of(opened, named, asked), start=1):
+            failed += isinstance(found, PhonemoError)
+            write(name, found)
+            progress(count, len(named))
     if failed:
         if not quiet:
             typer.echo(f"phonemo: {failed} of {len(named)} failed; their lines say why", err=True)
         raise typer.Exit(1)
-
-
-def export(
-    model: Annotated[Path, typer.Argument(help="A model folder that phonemo train wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to write.")],
-    precision: Annotated[
-        Precision, typer.Option(help="int8 is a third of the size and nearly as exact.")
-    ] = Precision.int8,
-    name: Annotated[
-        str | None, typer.Option(help="The bundle's name; default: that of its folder.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
-    manifest: Annotated[
-        Path | None,
-        typer.Option(help="Recordings to compare int8 with fp32 on; default: noise."),
-    ] = None,
-) -> None:
-    """Write a model as a bundle, which needs no torch.
-
-    It is checked against torch, and refused if it differs.
-    """
-    needs_torch("exporting")
-    from phonemo.train.export import export as export_model
-
-    bundle = export_model(
-        model, output, precision.value, name=name, licence=licence, manifest=manifest
-    )
-    for line in _exported_lines(bundle):
-        typer.echo(line)
-
-
-def shrink(
-    model: Annotated[Path, typer.Argument(help="A model folder that phonemo train wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.")],
-) -> None:
-    """Write a model folder with weights in half precision.
-
-    It takes half the room and is opened like any other.
-    """
-    needs_torch("shrinking")
-    from phonemo.train.folder import shrink as shrink_model
-
-    shrink_model(model, output)
-    size = sum(path.stat().st_size for path in output.iterdir())
-    typer.echo(f"{output}: {size / 1e6:.1f} MB")
 
 
 def names_of(labels: str | None) -> list[str]:
@@ -146,27 +138,10 @@ def names_of(labels: str | None) -> list[str]:
     return names
 
 
-def _answer(opened: Any, name: str, names: list[str]) -> Prediction | PhonemoError:
-    try:
-        found: Prediction = opened.predict(name)
-        return found.among(names) if names else found
-    except PhonemoError as error:
-        return error
+def _set(opened: Listener, vad: str, threshold: float | None) -> None:
+    from phonemo.runtime.activity import detector_of
 
-
-def _exported_lines(bundle: Bundle) -> Iterator[str]:
-    card = bundle.card
-    yield f"{bundle.folder}: {card.name}, {card.precision}, {len(bundle.model) / 1e6:.1f} MB"
-    yield f"  fp32 against torch: logits differ by at most {card.parity.difference:.1e}"
-    if card.drift is not None:
-        yield _drift_line(card.drift)
-
-
-def _drift_line(drift: Drift) -> str:
-    line = (
-        f"  int8 against fp32 on {drift.clips} clips ({drift.audio}): scores differ by at most "
-        f"{drift.largest:.3f}, {drift.mean:.4f} in the mean; {drift.changed:.1%} of labels change"
-    )
-    if drift.ua_fp32 is None or drift.ua_int8 is None:
-        return line
-    return f"{line}; UA {drift.ua_fp32:.1%} becomes {drift.ua_int8:.1%}"
+    detector_of(vad)  # a wrong one is told before any file
+    opened.activity = vad
+    if threshold is not None:
+        opened.abstain_below = threshold

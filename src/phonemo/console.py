@@ -123,11 +123,40 @@ def table_row(row: Mapping[str, Any]) -> str:
     lines = [f"{file}  ({row['seconds']:.1f} s)"]
     for name, score in ranked[:4]:
         lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
+    lines += _segment_lines(row["segments"])
     if row["phonemes"]:
         lines.append(f"  heard: {' '.join(row['phonemes'])}")
+    lines += _share_lines(row.get("spans") or ())
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
+
+
+def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A timeline, where there is more than the whole."""
+    if len(segments) < 2 and not any("speaker" in one for one in segments):
+        return
+    for one in segments:
+        times = f"{_clock(one['start'])} to {_clock(one['end'])}"
+        who = f"{one['speaker']}: " if "speaker" in one else ""
+        yield f"  {times}  {who}{one['label']} {one['scores'][one['label']]:.0%}"
+
+
+def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The phonemes that carried the emotion most, where somebody asked."""
+    told = [one for one in spans if one.get("share", 0) > 0]
+    told.sort(key=lambda one: -one["share"])
+    if told:
+        best = (f"{one['symbol']} at {one['start']:.2f} s {one['share']:+.1%}" for one in told[:5])
+        yield f"  carried by: {', '.join(best)}"
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as h:mm:ss.s, without hours where there are none."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    short = f"{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+    return f"{hours}:{short}" if hours else short
 
 
 def json_row(row: Mapping[str, Any]) -> str:

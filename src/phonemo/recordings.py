@@ -12,13 +12,16 @@ SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".aiff", ".aif")
 #: What an answer is called where the name has no last part, as "." has none.
 _NAMELESS = "recording"
 
+#: What stands for the bytes on standard input, and the name that its answer's file gets.
+STANDARD_INPUT, _STANDARD_NAME = "-", "stdin"
+
 
 def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
     """Every recording with its path below what was named.
 
     A folder stands for all recordings in it and in its folders, sorted; links to folders are not
     followed, and hidden files are left out. A folder without any stays as it was named, for the
-    one who opens it to say what it is.
+    one who opens it to say what it is. "-" is standard input.
 
     Args:
         names: as they were typed.
@@ -28,6 +31,9 @@ def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
     """
     found: list[tuple[str, PurePath]] = []
     for name in names:
+        if name == STANDARD_INPUT:
+            found.append((name, PurePath(_STANDARD_NAME)))
+            continue
         inside = list(_inside(name)) if os.path.isdir(name) else []
         found += inside or [(name, PurePath(PurePath(name).name or _NAMELESS))]
     return found

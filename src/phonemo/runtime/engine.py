@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.calibration import softmax
 from phonemo.errors import CheckpointError
+from phonemo.prediction import PhonemeSpan
 from phonemo.runtime.alignment import heard_spans
+from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
-from phonemo.runtime.graph import Graph
+from phonemo.runtime.graph import Graph, Logits
+from phonemo.runtime.head import Head
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.windows import Heard, Samples
 
 Floats = npt.NDArray[np.float64]
+
+#: What may be set on a listener after it was made.
+_SETTINGS = ("whole_seconds", "window_seconds", "abstain_below", "activity", "limits")
 
 
 class Recognizer(Listener):
@@ -27,10 +38,14 @@ class Recognizer(Listener):
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.card: BundleCard = bundle.card
-        self.window_seconds = bundle.card.window_seconds
+        self.whole_seconds = bundle.card.window_seconds
         self.abstain_below = bundle.card.abstain_below
+        self._bundle, self._threads = bundle, threads
+        self._twin: Recognizer | None = None
+        self._lock = Lock()
         try:
             self.graph = Graph(bundle.model, threads)
+            self.head = None if bundle.head is None else Head(bundle.head, threads)
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
         self._check_fit(bundle.folder)
@@ -49,14 +64,56 @@ class Recognizer(Listener):
         """The emotions, in the order of the scores."""
         return self.card.labels
 
-    def _hear(self, samples: Samples) -> Heard:
-        found = self.graph.hear(samples, self.card.fewest_samples)
-        scores = np.exp(log_softmax(found.emotions / self.card.temperature))
-        spans = None
-        if self.card.inventory is not None and found.phonemes is not None:
-            symbols = self.card.inventory.symbols
-            spans = heard_spans(log_softmax(found.phonemes), symbols, self.card.grid, len(samples))
-        return Heard(scores, spans)
+    def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
+        """Several clips at once, each by one thread, are quicker than one by all of them."""
+        count = jobs or available_cpus()
+        if count == 1 or self._threads == 1:
+            return self, count
+        with self._lock:
+            self._twin = self._twin or Recognizer(self._bundle, threads=1)
+            for name in _SETTINGS:
+                setattr(self._twin, name, getattr(self, name))
+        return self._twin, count
+
+    def _hear(self, samples: Samples, shares: bool) -> Heard:
+        return self._hear_together([samples], shares)[0]
+
+    def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
+        began = perf_counter()
+        found = self.graph.hear_together(clips, self.card.fewest_samples)
+        each = (perf_counter() - began) / len(clips)
+        return [
+            self._heard(one, len(clip), shares, each)
+            for one, clip in zip(found, clips, strict=True)
+        ]
+
+    def _heard(self, found: Logits, samples: int, shares: bool, network: float) -> Heard:
+        began = perf_counter()
+        scores = softmax(found.emotions / self.card.temperature)
+        spans = self._spans(found, samples)
+        if shares and spans:
+            spans = self._shared(found, spans)
+        return Heard(scores, spans, {"network": network, "phonemes": perf_counter() - began})
+
+    def _spans(self, found: Logits, samples: int) -> tuple[PhonemeSpan, ...] | None:
+        if self.card.inventory is None or found.phonemes is None:
+            return None
+        symbols = self.card.inventory.symbols
+        return heard_spans(log_softmax(found.phonemes), symbols, self.card.grid, samples)
+
+    def _shared(self, found: Logits, spans: tuple[PhonemeSpan, ...]) -> tuple[PhonemeSpan, ...]:
+        if self.head is None or found.features is None:
+            raise CheckpointError(
+                f"{self._bundle.folder}: has no head.onnx, so it cannot say which phonemes carry "
+                "the emotion; export the model again"
+            )
+        head, features, heat = self.head, found.features, self.card.temperature
+        return with_shares(
+            spans,
+            lambda kept: softmax(head.logits(features, kept) / heat),
+            self.card.grid,
+            *features.shape,
+        )
 
     def _check_fit(self, folder: Path) -> None:
         inventory = self.card.inventory
@@ -78,3 +135,9 @@ def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
     shifted -= shifted.max(axis=-1, keepdims=True)
     found: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return found
+
+
+def available_cpus() -> int:
+    """Processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

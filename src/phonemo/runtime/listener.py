@@ -3,56 +3,199 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from time import perf_counter
 
-from phonemo.audio import Source, Waveform, load_waveform
-from phonemo.prediction import Prediction
-from phonemo.runtime.windows import WINDOW_SECONDS, Heard, Samples, cut, merge
+import numpy as np
+
+from phonemo.audio import RATE, AudioLimits, Source, Waveform, open_waveform
+from phonemo.errors import PhonemoError
+from phonemo.prediction import Prediction, Segment
+from phonemo.runtime.activity import ActivityTrack, detector_of
+from phonemo.runtime.hearing import Hearing
+from phonemo.runtime.many import Outcome, in_order
+from phonemo.runtime.spoken import by_turns
+from phonemo.runtime.timeline import segment_of
+from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, Heard, Samples
+from phonemo.turns import Turn
 
 
 class Listener(ABC):
     """Emotions from files, bytes or arrays.
 
-    Every clip is heard by itself, so its scores do not depend on what else is asked. A recording
-    longer than the window (30 s) is cut into equal windows of at most that; its scores are the
-    windows' mean, and it carries the warning "windowed". Where the highest score is below the
-    model's threshold, it carries the warning "unsure": the answer is better not relied upon.
+    A recording of up to ``whole_seconds`` is heard whole and by itself. A longer one is heard in
+    windows of ``window_seconds`` that overlap by half, while it is decoded: its scores are the
+    windows' mean weighted by their speech, its ``segments`` the timeline, and it carries the
+    warning "windowed". Where the highest score is below the model's threshold, the answer carries
+    the warning "unsure" and is better not relied upon; "no_speech" says that no voice was found.
     """
 
+    whole_seconds: float = WHOLE_SECONDS
     window_seconds: float = WINDOW_SECONDS
     abstain_below: float = 0.0
+    activity: str = "energy"
+    """The voice activity: a key of phonemo.runtime.activity.DETECTORS."""
+    limits: AudioLimits = AudioLimits()
 
     @property
     @abstractmethod
     def labels(self) -> Sequence[str]:
         """The emotions, in the order of the scores."""
 
-    def predict(self, audio: Source, rate: int | None = None) -> Prediction:
+    def predict(
+        self,
+        audio: Source,
+        rate: int | None = None,
+        *,
+        shares: bool = False,
+        timeline: bool = False,
+        turns: Sequence[Turn] | None = None,
+    ) -> Prediction:
         """The emotion of one recording.
 
         Args:
             audio: a path, the bytes or an open binary file of one, or samples (sample,) or
                 (channel, sample).
             rate: samples per second, for an array.
+            shares: whether every phoneme says what it adds to the winning score.
+            timeline: whether a short recording gets a timeline too, in ``segments``.
+            turns: who speaks when; ``segments`` are then these, each heard by itself, and the
+                scores their mean weighted by their length. A turn that is too short or begins
+                after the end is left out, and the answer carries the warning "turns_skipped".
 
         Raises:
             AudioError: the recording cannot be used.
         """
-        return self.predict_waveform(load_waveform(audio, rate=rate))
+        if turns is not None:
+            return by_turns(self.predict_waveform, audio, rate, turns, shares)
+        began = perf_counter()
+        found = self._opened(audio, rate, shares)
+        if isinstance(found, Prediction):
+            return found
+        decoding = {"decode": perf_counter() - began}
+        answer = self.predict_waveform(found, shares=shares, timeline=timeline)
+        return replace(answer, timings=decoding | answer.timings)
 
-    def predict_many(self, audio: Iterable[Source], rate: int | None = None) -> list[Prediction]:
-        """The emotions of many recordings, in their order; the first that cannot be used raises.
+    def predict_many(
+        self,
+        audio: Iterable[Source],
+        rate: int | None = None,
+        *,
+        jobs: int | None = None,
+        shares: bool = False,
+        timeline: bool = False,
+        batch_seconds: float = 4.0,
+    ) -> Iterator[Outcome]:
+        """The emotions of many recordings, in their order, as they are ready.
 
-        One after the other: in a batch of int8 the neighbours would change a clip's scores.
+        Few are held at a time, so the recordings may be endless. Short ones of like length are
+        heard together, which changes a score by less than 0.001.
+
+        Args:
+            audio: recordings as ``predict`` takes them.
+            rate: samples per second, for arrays.
+            jobs: how many are heard at once; None is one for each processor.
+            shares: as for ``predict``.
+            timeline: as for ``predict``.
+            batch_seconds: how much audio is heard together; 0 hears every one by itself.
+
+        Yields:
+            A Prediction, or the error of a recording that cannot be used.
         """
-        return [self.predict(one, rate) for one in audio]
+        listener, count = self.for_jobs(jobs)
 
-    def predict_waveform(self, waveform: Waveform) -> Prediction:
-        """The emotion of decoded audio."""
-        windows = cut(waveform.samples, self.window_seconds)
-        answer = merge(waveform, self.labels, [self._hear(window) for window in windows])
-        return answer.doubted(self.abstain_below)
+        def opened(one: Source) -> Waveform | Outcome:
+            try:
+                return listener._opened(one, rate, shares)
+            except PhonemoError as error:
+                return error
+
+        def heard(clips: Sequence[Waveform]) -> list[Outcome]:
+            return listener._heard_together(clips, shares, timeline)
+
+        longest = int(batch_seconds * RATE)
+        return in_order(audio, opened, heard, jobs=count, batch_samples=longest)
+
+    def predict_waveform(
+        self, waveform: Waveform, *, shares: bool = False, timeline: bool = False
+    ) -> Prediction:
+        """The emotion of decoded audio; arguments as for ``predict``."""
+        if len(waveform.samples) > self.whole_seconds * RATE:
+            found = self._windowed([waveform.samples], shares)
+            return replace(found, warnings=(*waveform.warnings, *found.warnings))
+        heard = self._hear(waveform.samples, shares)
+        return self._answer(waveform, heard, timeline)
+
+    def hearing(self, shares: bool = False) -> Hearing:
+        """A long recording, or a stream, to be heard in windows."""
+        detector = detector_of(self.activity)
+        return Hearing(
+            lambda samples: self._hear(samples, shares), self.labels, detector, self.window_seconds
+        )
+
+    def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
+        """The listener that hears several recordings at once, and how many."""
+        return self, jobs or 1
 
     @abstractmethod
-    def _hear(self, samples: Samples) -> Heard:
-        """What is heard in one window (sample,)."""
+    def _hear(self, samples: Samples, shares: bool) -> Heard:
+        """What is heard in one clip (sample,)."""
+
+    def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
+        """What is heard in each of several clips of like length."""
+        return [self._hear(one, shares) for one in clips]
+
+    def _heard_together(
+        self, clips: Sequence[Waveform], shares: bool, timeline: bool
+    ) -> list[Outcome]:
+        try:
+            heard = self._hear_together([one.samples for one in clips], shares)
+        except PhonemoError as error:
+            return [error for _ in clips]
+        return [self._answer(clip, one, timeline) for clip, one in zip(clips, heard, strict=True)]
+
+    def _opened(self, audio: Source, rate: int | None, shares: bool) -> Waveform | Prediction:
+        """A short recording decoded, a long one heard while it is decoded."""
+        began = perf_counter()
+        with open_waveform(audio, rate=rate, limits=self.limits) as reader:
+            pieces, held = iter(reader), []
+            for piece in pieces:
+                held.append(piece)
+                if reader.samples > self.whole_seconds * RATE:
+                    found = self._windowed(chain(held, pieces), shares)
+                    warnings = (*reader.warnings, *found.warnings)
+                    rest = perf_counter() - began - sum(found.timings.values())
+                    timings = {"decode": rest, **found.timings}
+                    return replace(found, warnings=warnings, timings=timings)
+            return Waveform(np.concatenate(held), reader.warnings)
+
+    def _windowed(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
+        hearing = self.hearing(shares)
+        for piece in pieces:
+            hearing.push(piece)
+        hearing.finish()
+        return hearing.answer().doubted(self.abstain_below)
+
+    def _answer(self, waveform: Waveform, heard: Heard, timeline: bool) -> Prediction:
+        """A recording that was heard whole."""
+        size = len(waveform.samples)
+        track = ActivityTrack(detector_of(self.activity))
+        track.push(waveform.samples)
+        ratio = min(1.0, track.seconds(0, size) * RATE / size)
+        whole = segment_of(0, size, self.labels, heard.scores)
+        found = Prediction(
+            label=whole.label,
+            scores=whole.scores,
+            seconds=waveform.seconds,
+            spans=heard.spans,
+            warnings=(*waveform.warnings, *(() if ratio else ("no_speech",))),
+            segments=self._timeline(waveform.samples) if timeline else (whole,),
+            speech_ratio=ratio,
+            timings=heard.timings,
+        )
+        return found.doubted(self.abstain_below)
+
+    def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
+        return self._windowed([samples], shares=False).segments

@@ -1,70 +1,98 @@
-"""Long recordings: cut into windows, and what was heard in them made one answer."""
+"""Long recordings: windows that overlap by half, cut as the samples come.
+
+A recording that is longer than a model hears at once is heard in windows of ``WINDOW_SECONDS``, one
+every half of that. Where the pieces end that it comes in does not matter: a file in blocks and a
+stream in packets make the same windows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.audio import RATE, Waveform
-from phonemo.prediction import PhonemeSpan, Prediction
+from phonemo.audio import RATE
+from phonemo.errors import UsageError
+from phonemo.prediction import PhonemeSpan
 
 Samples = npt.NDArray[np.float32]
 
-#: The longest stretch heard at once: attention grows with the square of the length. (Evaluation
-#: hears each utterance whole, as the field does.)
-WINDOW_SECONDS = 30.0
+#: The longest recording that is heard whole: attention grows with the square of the length.
+#: (Evaluation hears each utterance whole, as the field does.)
+WHOLE_SECONDS = 30.0
+#: The length of a window: about that of the utterances that models learn from.
+WINDOW_SECONDS = 4.0
+#: Shorter windows hold too little speech to say anything of.
+LEAST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What was heard in one window."""
+    """What was heard in one window or recording."""
 
     scores: npt.NDArray[np.float64]
     """Probability of every emotion, (emotion,)."""
     spans: tuple[PhonemeSpan, ...] | None
     """Phonemes in time from the window's start; None for a network without a phoneme head."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds of work by its kind."""
 
 
-def cut(samples: Samples, window_seconds: float = WINDOW_SECONDS) -> list[Samples]:
-    """As few windows of at most this length as hold every sample once, as equal as can be.
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a recording."""
+
+    start: int
+    """Its first sample."""
+    samples: Samples
+    """(sample,)."""
+
+    @property
+    def end(self) -> int:
+        """One past its last sample."""
+        return self.start + len(self.samples)
+
+
+class Windower:
+    """Samples in pieces of any size to windows; holds one window and no more.
+
+    The last window is shorter, and there is none for what the one before it has heard already.
 
     Args:
-        samples: (sample,).
-        window_seconds: the longest stretch.
+        window_seconds: the length of a window; a new one begins after half of it.
+
+    Raises:
+        UsageError: windows of less than ``LEAST_SECONDS``.
     """
-    count = -(-len(samples) // max(1, int(window_seconds * RATE)))
-    return np.array_split(samples, max(1, count))
 
+    def __init__(self, window_seconds: float = WINDOW_SECONDS) -> None:
+        if not window_seconds >= LEAST_SECONDS:
+            wanted = f"{LEAST_SECONDS:g} or more are wanted"
+            raise UsageError(f"windows of {window_seconds:g} seconds; {wanted}")
+        self.hop = int(window_seconds * RATE) // 2
+        """Samples from the start of a window to that of the next."""
+        self.samples = 0
+        """All that came."""
+        self._start = 0
+        self._held: list[Samples] = []
 
-def merge(waveform: Waveform, labels: Sequence[str], heard: Sequence[Heard]) -> Prediction:
-    """One answer from all windows of a recording: the mean of the scores, the phonemes joined.
+    def push(self, samples: Samples) -> Iterator[Window]:
+        """The windows that became whole, with what follows, (sample,)."""
+        self.samples += len(samples)
+        self._held.append(samples)
+        if self.samples < self._start + 2 * self.hop:
+            return
+        held = np.concatenate(self._held)
+        while len(held) >= 2 * self.hop:
+            yield Window(self._start, held[: 2 * self.hop])
+            self._start += self.hop
+            held = held[self.hop :]
+        self._held = [held.copy()]  # a view would keep the whole piece
 
-    Args:
-        waveform: the whole recording.
-        labels: the emotions, in the order of the scores.
-        heard: what was heard in each window that ``cut`` made of it, in time.
-    """
-    shares = np.mean([one.scores for one in heard], axis=0)  # (emotion,)
-    return Prediction(
-        label=labels[int(np.argmax(shares))],
-        scores={name: float(share) for name, share in zip(labels, shares, strict=True)},
-        seconds=waveform.seconds,
-        spans=_joined(waveform, heard),
-        warnings=(*waveform.warnings, *(("windowed",) if len(heard) > 1 else ())),
-    )
-
-
-def _joined(waveform: Waveform, heard: Sequence[Heard]) -> tuple[PhonemeSpan, ...] | None:
-    """Every window's phonemes, in the time of the whole recording."""
-    if any(one.spans is None for one in heard):
-        return None
-    sizes = [len(one) for one in np.array_split(waveform.samples, len(heard))]
-    starts = np.cumsum([0, *sizes[:-1]]) / RATE
-    return tuple(
-        replace(span, start=span.start + start, end=span.end + start)
-        for one, start in zip(heard, starts.tolist(), strict=True)
-        for span in one.spans or ()
-    )
+    def finish(self) -> Iterator[Window]:
+        """The last window, where there is something that no other has heard."""
+        heard = 0 if self._start == 0 else self._start + self.hop
+        if self.samples > heard:
+            yield Window(self._start, np.concatenate(self._held))

@@ -1,0 +1,94 @@
+"""Live audio: packets in, events out, and at the end the answer that a file would get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from phonemo.audio import RATE
+from phonemo.decoding import RATES
+from phonemo.errors import AudioError, UsageError
+from phonemo.levels import Level
+from phonemo.prediction import Prediction
+from phonemo.runtime.hearing import Event
+from phonemo.runtime.listener import Listener
+
+_SCALES = {"int16": 2.0**15, "float32": 1.0, "float64": 1.0}
+
+
+class StreamingRecognizer:
+    """Emotions of one stream while it runs.
+
+    A window of 4 s is heard every 2 s, as soon as its last sample is there. A segment of the
+    timeline comes when nothing can change it any more, at most 8 s after its end. Held are one
+    window of audio, and what was heard.
+
+    Args:
+        listener: what phonemo.load gives.
+        rate: samples per second of what is pushed.
+        shares: whether every phoneme says what it adds to the winning score.
+
+    Raises:
+        UsageError: a rate that is not taken.
+    """
+
+    def __init__(self, listener: Listener, rate: int = RATE, *, shares: bool = False) -> None:
+        if rate not in RATES:
+            raise UsageError(f"rate {rate} Hz; {RATES[0]} to {RATES[-1]} are wanted")
+        self._listener = listener
+        self._hearing = listener.hearing(shares)
+        self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
+        self._level = Level()
+        self._ended = False
+
+    def push(self, samples: npt.ArrayLike) -> list[Event]:
+        """What becomes known with the samples that follow.
+
+        Args:
+            samples: mono, (sample,), int16, float32 or float64, of any length.
+
+        Raises:
+            AudioError: samples of another kind or shape, NaN or infinite ones; the stream goes on
+                as if they had not come.
+            UsageError: the stream was finished.
+        """
+        if self._ended:
+            raise UsageError("the stream was finished; make a new one")
+        return self._heard(_checked(np.asarray(samples)), last=False)
+
+    def finish(self) -> tuple[list[Event], Prediction]:
+        """The last events, and the answer for the whole stream.
+
+        Raises:
+            AudioError: nothing was pushed.
+            UsageError: the stream was finished before.
+        """
+        if self._ended:
+            raise UsageError("the stream was finished; make a new one")
+        events = self._heard(np.zeros(0, dtype=np.float32), last=True)
+        self._ended = True
+        events += self._hearing.finish()
+        found = self._hearing.answer(self._level.warnings(truncated=False))
+        return events, found.doubted(self._listener.abstain_below)
+
+    def _heard(self, samples: npt.NDArray[np.float32], last: bool) -> list[Event]:
+        self._level.hear(samples[:, None])
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples, last=last)
+        self._level.listen(samples)
+        return self._hearing.push(samples)
+
+
+def _checked(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """A copy as float32 with full scale 1: the caller may use his buffer again."""
+    if samples.ndim != 1 or samples.dtype.name not in _SCALES:
+        found = f"{samples.dtype.name} of shape {samples.shape}"
+        wanted = "(sample,) of int16, float32 or float64 is wanted: mix the channels first"
+        raise AudioError("invalid_audio", f"stream: {found} found; {wanted}")
+    scaled = samples.astype(np.float32) / np.float32(_SCALES[samples.dtype.name])
+    if not np.isfinite(scaled).all():
+        raise AudioError("invalid_audio", "stream: a sample is not a finite number; leave it out")
+    return scaled

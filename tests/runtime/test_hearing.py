@@ -1,0 +1,207 @@
+"""Long recordings and streams: the same answer, in bounded memory, as soon as it is known."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from phonemo.errors import AudioError, UsageError
+from phonemo.prediction import PhonemeSpan
+from phonemo.runtime.activity import EnergyDetector
+from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.hearing import Hearing
+from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.windows import Heard
+from tests.tiny_bundle import BUNDLE, make_clip
+
+RATE = 16_000
+LABELS = ("anger", "neutral")
+
+
+def pitch(samples: np.ndarray) -> Heard:
+    """A network to check by hand: high is anger; a phoneme in the middle of every second."""
+    crossings = np.count_nonzero(np.diff(np.signbit(samples))) / len(samples)
+    anger = float(crossings > 0.05)
+    seconds = range(len(samples) // RATE)
+    spans = tuple(PhonemeSpan("a", one + 0.4, one + 0.6, 1.0) for one in seconds)
+    return Heard(np.array([anger, 1 - anger]), spans, {"network": 0.5})
+
+
+def tone(seconds: float, hertz: float, level: float = 0.3) -> np.ndarray:
+    time = np.arange(round(seconds * RATE)) / RATE
+    wobble = 1 + 0.9 * np.sin(2 * np.pi * 3 * time)
+    return (level * wobble * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load(BUNDLE, threads=1)
+
+
+@pytest.fixture(scope="module")
+def long_clip() -> np.ndarray:
+    quiet = np.zeros(5 * RATE, dtype=np.float32)
+    return np.concatenate([make_clip(20 * RATE, 120.0), quiet, make_clip(17 * RATE + 77, 900.0)])
+
+
+def test_two_emotions_and_a_pause_in_time():
+    hearing = Hearing(pitch, LABELS, EnergyDetector())
+    hearing.push(np.concatenate([tone(12, 100), 0 * tone(8, 100), tone(12, 2000)]))
+    hearing.finish()
+    found = hearing.answer()
+    (first, second) = found.segments
+    assert (first.label, second.label) == ("neutral", "anger")
+    assert first.start == 0
+    assert first.end == pytest.approx(12.2, abs=0.05), "the pause is cut off"
+    assert second.start == pytest.approx(20, abs=0.05)
+    assert second.end == pytest.approx(32, abs=0.05)
+    assert found.scores["anger"] == pytest.approx(0.5, abs=0.02)
+    assert found.speech_ratio == pytest.approx(24.2 / 32, abs=0.01)
+    assert found.warnings == ("windowed",)
+    assert found.timings["network"] == pytest.approx(0.5 * 12), "three of 15 windows hold no speech"
+
+
+def test_every_phoneme_is_taken_once_and_in_time():
+    hearing = Hearing(pitch, LABELS, EnergyDetector())
+    hearing.push(tone(33.5, 300))
+    hearing.finish()
+    starts = [one.start for one in hearing.answer().spans]
+    assert starts == pytest.approx([second + 0.4 for second in range(33)])
+
+
+def test_silence_says_so():
+    hearing = Hearing(pitch, LABELS, EnergyDetector())
+    hearing.push(np.zeros(40 * RATE, dtype=np.float32))
+    events = hearing.finish()
+    found = hearing.answer(("silent",))
+    assert events == []
+    assert found.segments == ()
+    assert found.speech_ratio == 0
+    assert found.warnings == ("silent", "windowed", "no_speech")
+    assert sum(found.scores.values()) == pytest.approx(1)
+
+
+def test_a_file_in_blocks_is_heard_as_its_samples(recognizer, long_clip, tmp_path, monkeypatch):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, long_clip, RATE, subtype="FLOAT")
+    wanted = recognizer.predict(long_clip, RATE)
+    assert wanted.warnings == ("windowed", *(one for one in wanted.warnings if one == "unsure"))
+    assert len(wanted.segments) >= 2
+    for frames in (1000, 77_777):
+        monkeypatch.setattr("phonemo.decoding.BLOCK_FRAMES", frames)
+        assert recognizer.predict(path) == wanted
+        assert recognizer.predict(io.BytesIO(path.read_bytes())) == wanted
+    assert list(recognizer.predict_many([path, path])) == [wanted, wanted]
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sizes=st.lists(st.integers(1, 90_000), min_size=1, max_size=15))
+def test_a_stream_is_heard_as_the_file(recognizer, long_clip, sizes):
+    wanted = recognizer.predict(long_clip, RATE)
+    stream, at, events = StreamingRecognizer(recognizer), 0, []
+    for size in (*sizes, len(long_clip)):
+        events += stream.push(long_clip[at : at + size])
+        at += size
+    rest, found = stream.finish()
+    assert found == wanted
+    closed = [one.segment for one in (*events, *rest) if one.kind == "segment"]
+    assert tuple(closed) == wanted.segments
+
+
+def test_a_stream_tells_what_it_knows_in_time(recognizer, long_clip):
+    """Each window in the packet that fills it; each segment at most four cells after its end."""
+    stream, packet = StreamingRecognizer(recognizer), RATE // 10
+    late = []
+    for at in range(0, len(long_clip), packet):
+        now = min(len(long_clip), at + packet) / RATE
+        for event in stream.push(long_clip[at : at + packet]):
+            if event.kind == "window":
+                assert now - event.segment.end < 0.1
+                assert event.segment.end - event.segment.start == 4
+                assert 0 < event.speech_ratio <= 1
+            else:
+                late.append(now - event.segment.end)
+    assert late
+    assert max(late) <= 8.1
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100, 48_000])
+def test_other_rates_are_resampled_as_files_are(recognizer, rate):
+    time = np.arange(3 * rate) / rate
+    samples = (0.3 * np.sin(2 * np.pi * 500 * time * (1 + 0.2 * time))).astype(np.float32)
+    stream = StreamingRecognizer(recognizer, rate)
+    for at in range(0, len(samples), 1111):
+        stream.push(samples[at : at + 1111])
+    _, found = stream.finish()
+    whole = recognizer.predict(samples, rate)
+    assert found.seconds == pytest.approx(whole.seconds, abs=1e-3)
+    for name, score in whole.scores.items():
+        assert found.scores[name] == pytest.approx(score, abs=0.02)
+
+
+def test_integers_and_floats_are_the_same_stream(recognizer):
+    samples = (np.round(make_clip(5 * RATE, 300.0) * 2**15)).astype(np.int16)
+    answers = []
+    for one in (samples, samples / 2**15, (samples / 2**15).astype(np.float32)):
+        stream = StreamingRecognizer(recognizer)
+        stream.push(one)
+        answers.append(stream.finish()[1])
+    assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (np.array([0.1, np.nan]), "not a finite number"),
+        (np.array([0.1, np.inf]), "not a finite number"),
+        (np.zeros((2, 100), np.float32), "mix the channels"),
+        (np.zeros(10, np.int64), "int64"),
+        (["a"], "is wanted"),
+    ],
+)
+def test_bad_samples_are_refused_and_the_stream_goes_on(recognizer, samples, words):
+    good = make_clip(3 * RATE, 300.0)
+    stream, other = StreamingRecognizer(recognizer), StreamingRecognizer(recognizer)
+    stream.push(good[:RATE])
+    with pytest.raises(AudioError, match=words):
+        stream.push(samples)
+    stream.push(good[RATE:])
+    other.push(good)
+    assert stream.finish() == other.finish()
+
+
+def test_an_ended_stream_and_an_empty_one_are_told(recognizer):
+    with pytest.raises(UsageError, match="4000 to 384000"):
+        StreamingRecognizer(recognizer, 1000)
+    stream = StreamingRecognizer(recognizer)
+    with pytest.raises(AudioError, match="no samples"):
+        stream.finish()
+    stream = StreamingRecognizer(recognizer)
+    stream.push(make_clip(RATE, 300.0))
+    stream.finish()
+    for call in (stream.finish, lambda: stream.push(np.zeros(10, np.float32))):
+        with pytest.raises(UsageError, match="was finished"):
+            call()
+
+
+def test_memory_does_not_grow_with_the_recording():
+    def peak(minutes: int) -> int:
+        hearing = Hearing(pitch, LABELS, EnergyDetector())
+        piece = tone(10, 300)
+        tracemalloc.start()
+        for _ in range(6 * minutes):
+            hearing.push(piece)
+        hearing.finish()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(8) - peak(1) < 500_000  # a minute of samples is 3,840,000 bytes

@@ -1,0 +1,112 @@
+"""Many recordings: in order, a few at a time, short ones together."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phonemo.audio import Waveform
+from phonemo.errors import AudioError
+from phonemo.prediction import Prediction
+from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.many import AHEAD, buckets, in_order
+from tests.tiny_bundle import BUNDLE, RATE, make_clip
+
+
+@given(st.lists(st.integers(400, 500_000), max_size=40), st.integers(0, 100_000))
+def test_buckets_hold_everything_once_and_no_more_than_allowed(lengths, most):
+    made = buckets(lengths, most)
+    assert sorted(place for bucket in made for place in bucket) == list(range(len(lengths)))
+    for bucket in made:
+        longest = max(lengths[place] for place in bucket)
+        assert len(bucket) == 1 or len(bucket) * longest <= most
+
+
+def test_clips_of_like_length_are_together():
+    assert buckets([10, 100, 11, 12, 101], 40) == [[0, 2, 3], [1], [4]]
+    assert buckets([10, 10], 0) == [[0], [1]]
+
+
+def wave(size: int) -> Waveform:
+    return Waveform(np.zeros(size, dtype=np.float32))
+
+
+def said(size: int) -> Prediction:
+    return Prediction("a", {"a": 1.0}, size / RATE)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_answers_come_in_order_whatever_is_quick(jobs):
+    sizes = [500 + 7919 * number % 3000 for number in range(150)]
+
+    def heard(clips):
+        time.sleep(0.0005 * (len(clips) % 3))
+        return [said(len(one.samples)) for one in clips]
+
+    bad = AudioError("empty_audio", "nothing")
+    items = [bad if number % 10 == 3 else size for number, size in enumerate(sizes)]
+    opened = lambda item: item if isinstance(item, AudioError) else wave(item)  # noqa: E731
+    found = list(in_order(items, opened, heard, jobs=jobs, batch_samples=8000))
+    for item, one in zip(items, found, strict=True):
+        assert one == (item if isinstance(item, AudioError) else said(item))
+
+
+def test_little_is_read_ahead_and_nothing_after_the_end():
+    read, opened = [], []
+
+    def endless():
+        number = 0
+        while True:
+            read.append(number)
+            yield number
+            number += 1
+
+    def open_one(number):
+        opened.append(number)
+        return wave(500)
+
+    answers = in_order(
+        endless(), open_one, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=0
+    )
+    next(answers)
+    assert len(read) <= 2 * 2 * AHEAD
+    answers.close()
+    time.sleep(0.05)
+    assert len(opened) <= len(read) <= 2 * 2 * AHEAD
+    assert not [one for one in threading.enumerate() if one.name.startswith("phonemo")]
+
+
+def test_a_fault_of_the_program_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        list(in_order([1], lambda one: 1 / 0, lambda clips: [], jobs=1, batch_samples=0))
+    with pytest.raises(ZeroDivisionError):
+        list(in_order([1], lambda one: wave(500), lambda clips: 1 / 0, jobs=1, batch_samples=0))
+
+
+def test_two_at_once_and_together_say_what_one_alone_says():
+    model = Recognizer.load(BUNDLE, threads=2)
+    lengths = [5000, 16_000, 7000, 48_000, 6000, 5500, 16_100, 900]
+    clips = [make_clip(size, 150.0 + 40 * number) for number, size in enumerate(lengths)]
+    alone = [model.predict(clip, RATE) for clip in clips]
+    for jobs, seconds, tolerance in ((1, 0, 0.0), (2, 0, 0.0), (2, 4, 1e-3), (None, 60, 1e-3)):
+        found = list(model.predict_many(clips, RATE, jobs=jobs, batch_seconds=seconds))
+        for one, wanted in zip(found, alone, strict=True):
+            assert one.label == wanted.label
+            assert one.seconds == wanted.seconds
+            for name, score in wanted.scores.items():
+                assert one.scores[name] == pytest.approx(score, abs=tolerance or 1e-12)
+
+
+def test_bad_recordings_are_answered_in_place(tmp_path):
+    model = Recognizer.load(BUNDLE, threads=1)
+    good = make_clip(8000, 300.0)
+    found = list(model.predict_many([tmp_path / "none.wav", tmp_path], jobs=2))
+    assert [one.code for one in found] == ["missing_file", "unsupported_audio"]
+    found = list(model.predict_many([good, np.zeros(3, np.float32), good], RATE, jobs=2))
+    assert found[0] == found[2]
+    assert found[1].code == "too_short"

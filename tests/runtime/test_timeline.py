@@ -1,0 +1,95 @@
+"""A timeline by hand: cells, smoothing, trimming, joining."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phonemo.runtime.timeline import Opinion, Timeline
+
+HOP = 16_000  # cells of a second
+LABELS = ("anger", "neutral")
+ANGER, NEUTRAL = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+
+
+def everywhere(start: int, end: int) -> tuple[int, int]:
+    return start, end
+
+
+def rows(segments):
+    return [(one.start, one.end, one.label, round(one.scores["anger"], 4)) for one in segments]
+
+
+def heard(opinions, samples, extent=everywhere, smoothing=1):
+    """All segments, and how many were known after each window."""
+    line = Timeline(LABELS, HOP, extent, smoothing)
+    known = []
+    for one in opinions:
+        line.add(None if one is None else Opinion(one, 1.0))
+        known.append(len(line.segments))
+    line.finish(samples)
+    return rows(line.segments), known
+
+
+def test_without_smoothing_a_cell_is_the_mean_of_its_two_windows():
+    found, _ = heard([ANGER, ANGER, NEUTRAL], 4 * HOP, smoothing=0)
+    # cells: A; A+A; A+N (a tie goes to the first label); N
+    assert found == [(0, 3, "anger", round((1 + 1 + 0.5) / 3, 4)), (3, 4, "neutral", 0.0)]
+
+
+def test_smoothing_is_a_triangle():
+    line = Timeline(LABELS, HOP, everywhere, 1)
+    for one in (ANGER, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL):
+        line.add(Opinion(one, 1.0))
+    line.finish(6 * HOP)
+    # cell 0 hears windows 0 (3/4) and 1 (1/4); cell 1 hears 0, 1 (3/4) and 2 (1/4);
+    # cell 2 hears 0 and 3 (1/4), 1 and 2 (3/4); no cell after it hears window 0
+    anger = [0.75 / 1.0, 0.75 / 1.75, 0.25 / 2.0]
+    assert rows(line.segments) == [
+        (0, 1, "anger", anger[0]),
+        (1, 6, "neutral", round((anger[1] + anger[2]) / 5, 4)),
+    ]
+
+
+def test_a_window_counts_as_much_as_it_has_speech():
+    line = Timeline(LABELS, HOP, everywhere, 0)
+    line.add(Opinion(ANGER, 3.0))
+    line.add(Opinion(NEUTRAL, 1.0))
+    line.finish(3 * HOP)
+    assert rows(line.segments) == [(0, 2, "anger", 0.875), (2, 3, "neutral", 0.0)]
+
+
+def test_one_odd_window_does_not_break_a_segment():
+    found, _ = heard([NEUTRAL] * 3 + [ANGER] + [NEUTRAL] * 3, 8 * HOP)
+    assert [row[:3] for row in found] == [(0, 8, "neutral")]
+
+
+def test_segments_are_trimmed_to_speech_and_end_at_long_pauses():
+    speech = [(2000, 30_000), (3 * HOP + 8000, 4 * HOP)]
+
+    def extent(start, end):
+        inside = [(max(start, a), min(end, b)) for a, b in speech if a < end and b > start]
+        return (inside[0][0], inside[-1][1]) if inside else None
+
+    found, _ = heard([ANGER, None, ANGER], 4 * HOP, extent)
+    assert [row[:2] for row in found] == [(0.125, 1.875), (3.5, 4.0)]
+
+
+def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
+    """Cell n is decided by window n + 1, so with windows of two cells when cell n + 2 ended."""
+    _, known = heard([ANGER] * 4 + [NEUTRAL] * 6, 11 * HOP)
+    # cell 4 (windows 2 to 5) is a tie, cell 5 the first of "neutral": decided by window 6
+    assert known == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_nothing_is_kept_but_the_windows_that_may_be_asked():
+    line = Timeline(LABELS, HOP, everywhere)
+    for number in range(500):
+        line.add(Opinion((ANGER, NEUTRAL)[number // 9 % 2], 1.0))
+        assert len(line._opinions) <= 4
+        assert len(line._open) <= 12
+
+
+@pytest.mark.parametrize("samples", [0, HOP // 2])
+def test_silence_has_no_segment(samples):
+    assert heard([None], samples)[0] == []
