@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from phonemo.audio import RATE, load_waveform
+from phonemo.calibration import softmax
 from phonemo.frames import FrameGrid
 from phonemo.prediction import PhonemeSpan
 from phonemo.runtime import attribution
 from phonemo.runtime.attribution import drops, frames_within, with_shares
+from phonemo.runtime.engine import Recognizer
+from tests.real import real
 
 GRID = FrameGrid(field_samples=400, hop_samples=320)  # centres at 12.5 ms, 32.5 ms, 52.5 ms ...
 VOTES = np.array([4.0, 0.0, -2.0, 1.0, 1.0])  # of each frame for the first of two emotions
@@ -59,3 +65,56 @@ def test_rows_are_run_in_parts_that_fit_the_memory(monkeypatch):
     monkeypatch.setattr(attribution, "_MOST_FEATURES", 80)
     np.testing.assert_array_equal(drops(counted, left_out, 8), whole)
     assert sizes == [1, 2, 2, 1]
+
+
+# Real speech --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heard() -> list[tuple[float, float, float]]:
+    """For clips of EmoDB: the fall of the score without the top fifth, a random one, the bottom."""
+    model = Recognizer.load(threads=1)
+    rows = []
+    for path in sorted(real("emodb/wav").glob("*.flac"))[::15]:
+        samples = load_waveform(path).samples
+        spans = model.predict(samples, RATE, shares=True).spans
+        logits = model.graph.hear(samples, model.card.fewest_samples)
+        inside = frames_within(spans, model.card.grid, len(logits.features))
+        ranked = np.argsort([-one.share for one in spans])
+        count = max(1, round(len(spans) / 5))
+        draw = np.random.default_rng(1)
+        picks = [ranked[:count], ranked[-count:]]
+        picks += [draw.choice(len(spans), count, replace=False) for _ in range(20)]
+
+        def without(kept, logits=logits):
+            found = model.head.logits(logits.features, kept)
+            return softmax(found / model.card.temperature)
+
+        left_out = np.array([inside[pick].any(axis=0) for pick in picks])
+        fall = drops(without, left_out, logits.features.shape[1])
+        rows.append((fall[0], fall[2:].mean(), fall[1]))
+    return rows
+
+
+def test_without_its_top_phonemes_a_score_falls_faster_than_without_random_ones(heard):
+    """Paired over clips; a sign test, exact: were it chance, one in a million would be so."""
+    top, random, _ = np.array(heard).T
+    wins, count = int(np.count_nonzero(top > random)), len(heard)
+    p = sum(math.comb(count, more) for more in range(wins, count + 1)) / 2**count
+    assert count >= 30
+    assert top.mean() > 1.5 * random.mean()
+    assert p < 1e-6
+
+
+def test_without_its_bottom_phonemes_a_score_hardly_falls_or_rises(heard):
+    _, random, bottom = np.array(heard).T
+    assert bottom.mean() < random.mean()
+
+
+def test_real_phonemes_are_named_with_their_times_and_shares():
+    found = Recognizer.load(threads=1).predict(real("emodb/wav/03a01Wa.flac"), shares=True)
+    assert found.label == "anger"
+    assert len(found.spans) > 10
+    assert all(0 <= one.start < one.end <= found.seconds + 1e-6 for one in found.spans)
+    assert all(-1 <= one.share <= 1 for one in found.spans)
+    assert found.to_dict(spans=True)["spans"][0].keys() >= {"symbol", "start", "end", "share"}

@@ -38,8 +38,7 @@ def run(graph: bytes, frames: np.ndarray) -> np.ndarray:
 
 def by_hand(frames: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """The whole arithmetic, frame by frame."""
-    tops = np.abs(weights).max(axis=0) / 64
-    whole = np.round(weights / tops)
+    whole, tops = quantised(weights)
     found = []
     for frame in frames.reshape(-1, frames.shape[-1]):
         scale = max(np.abs(frame).max(), 1e-9) / 127
@@ -82,7 +81,23 @@ def test_no_pair_of_products_leaves_16_bits():
     assert whole.dtype == np.int8
     assert whole[:, 0].tolist() == [64, -64, 43]
     assert scales[0] == pytest.approx(3 / 64)
+    assert (whole[:, 1] * scales[1]).tolist() == pytest.approx([0, 0, 0], abs=1e-19)
     assert 2 * 255 * int(np.abs(whole.astype(int)).max()) < 2**15
+
+
+def test_a_scale_may_cut_off_a_weight_far_from_the_others():
+    """By hand: 1000 weights that fit steps of a 64th, and one of 1.15 that would coarsen them."""
+    column = np.append(RANDOM.integers(-64, 65, 1000) / 64, 1.15).astype(np.float32)[:, None]
+    whole, scales = quantised(column)
+    assert scales[0] < 1.14 / 64
+    assert whole[-1, 0] == 64
+    errors = {}
+    for name, scale in (("cut", scales[0]), ("whole", 1.15 / 64)):
+        rounded = np.round(column / scale).clip(-64, 64)
+        errors[name] = float(np.square(rounded * scale - column).sum())
+    assert errors["cut"] < errors["whole"]
+    plain = np.linspace(-1, 1, 129, dtype=np.float32)[:, None]
+    assert quantised(plain)[1][0] == pytest.approx(1 / 64), "nothing far off: nothing is cut"
 
 
 def test_what_is_kept_is_as_it_was():

@@ -24,6 +24,8 @@ import numpy.typing as npt
 KEPT = ("feature_projection/projection",)
 
 _WEIGHT_TOP = 64
+_CLIPS = np.linspace(1.0, 0.5, 26)
+"""Shares of the largest weight of a column that the scale may be made for."""
 _FRAME_TOP = 127
 _ZERO = 128
 """What stands for 0 in an unsigned frame."""
@@ -53,10 +55,22 @@ def quantise(graph: bytes, kept: Sequence[str] = KEPT) -> bytes:
 
 
 def quantised(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A matrix (feature in, feature out) as whole numbers and a scale for each feature out."""
-    scales = np.abs(weights).max(axis=0) / _WEIGHT_TOP
-    scales[scales == 0] = 1.0
-    whole = np.round(weights / scales).clip(-_WEIGHT_TOP, _WEIGHT_TOP)
+    """A matrix (feature in, feature out) as whole numbers and a scale for each feature out.
+
+    The scale is the one of ``_CLIPS`` with the least square error: cutting off the few largest
+    weights lets all others be finer.
+    """
+    top = np.abs(weights).max(axis=0)
+    top[top == 0] = 1.0
+    best = np.full(top.shape, np.inf)
+    scales, whole = top / _WEIGHT_TOP, np.zeros_like(weights)
+    for share in _CLIPS:
+        tried = share * top / _WEIGHT_TOP
+        rounded = np.round(weights / tried).clip(-_WEIGHT_TOP, _WEIGHT_TOP)
+        error = np.square(rounded * tried - weights).sum(axis=0)
+        better = error < best
+        best, scales = np.where(better, error, best), np.where(better, tried, scales)
+        whole = np.where(better, rounded, whole)
     return whole.astype(np.int8), scales.astype(np.float32)
 
 
