@@ -97,8 +97,8 @@ def test_a_table_row_names_the_phonemes_that_carried_it_the_first_five():
         for number, (symbol, share) in enumerate(zip("abcdefgh", shares, strict=True))
     ]
     lines = console.table_row(ROW | {"spans": spans}).splitlines()
-    wanted = "c at 0.20 s +30.0%, h at 0.70 s +5.0%, g at 0.60 s +4.0%, f at 0.50 s +3.0%"
-    assert f"  carried by: {wanted}, d at 0.30 s +2.0%" in lines
+    wanted = "c at 0.20 s +30 %, h at 0.70 s +5 %, g at 0.60 s +4 %, f at 0.50 s +3 %"
+    assert f"  carried by: {wanted}, d at 0.30 s +2 %" in lines
     del spans[2]["share"]
     assert "c at" not in console.table_row(ROW | {"spans": spans})
     assert "carried" not in console.table_row(ROW)

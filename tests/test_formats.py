@@ -139,7 +139,7 @@ def test_shares_stand_under_their_phonemes():
     tiers = intervals(textgrid("a", Prediction("anger", ANGER, 0.5, tuple(spans))))
     assert list(tiers) == ["emotion", "phonemes", "share"]
     assert [one[:2] for one in tiers["share"]] == [one[:2] for one in tiers["phonemes"]]
-    assert [one[2] for one in tiers["share"]] == ["", "+0.052", "", "", "+0.000"]
+    assert [one[2] for one in tiers["share"]] == ["", "+5.19 %", "", "", "-0.01 %"]
 
 
 def test_silence_has_no_emotion_and_one_made_by_hand_has_one():

@@ -147,7 +147,10 @@ def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     told = [one for one in spans if one.get("share", 0) > 0]
     told.sort(key=lambda one: -one["share"])
     if told:
-        best = (f"{one['symbol']} at {one['start']:.2f} s {one['share']:+.1%}" for one in told[:5])
+        best = (
+            f"{one['symbol']} at {one['start']:.2f} s {100 * one['share']:+.2g} %"
+            for one in told[:5]
+        )
         yield f"  carried by: {', '.join(best)}"
 
 

@@ -119,5 +119,5 @@ def _overlap(segments: Sequence[Segment]) -> bool:
 
 
 def _signed(share: float | None) -> str:
-    """With three digits; 0 is positive."""
-    return "" if share is None else f"{round(share, 3) + 0.0:+.3f}"
+    """In percentage points with three digits that count: most shares are small."""
+    return "" if share is None else f"{100 * share + 0.0:+.3g} %"

@@ -36,7 +36,7 @@ class PhonemeSpan:
         """Plain data for JSON."""
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}
         data = {"symbol": self.symbol, **times, "confidence": round(self.confidence, 4)}
-        return data if self.share is None else data | {"share": round(self.share, 4)}
+        return data if self.share is None else data | {"share": round(self.share, 6)}
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ def test_it_is_whole_and_small():
     assert card.inventory is not None
     assert card.inventory.symbols == make_inventory("phonemes", "ipa", LABELS).symbols
     assert card.precision == "int8"
+    assert card.window_seconds == 30, "longer recordings are heard in windows"
+    assert card.head_sha256 is not None
     assert card.parity.difference < 1e-3
     assert sum(path.stat().st_size for path in packaged().iterdir()) < MOST_BYTES
     assert "CC BY-NC-SA 4.0" in card.licence

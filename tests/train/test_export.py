@@ -281,6 +281,7 @@ def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
     assert card.labels == EMOTIONS
     assert card.inventory.symbols == tuple(SYMBOLS)
     assert card.fewest_samples == 1160
+    assert card.window_seconds == 30.0
     assert card.grid.hop_samples == 640
     assert (card.drift is None) == (precision == "fp32")
     recognizer = Recognizer.load(tmp_path / "mine", threads=1)

@@ -93,7 +93,7 @@ class BundleCard(_Part):
     conv_kernel: Annotated[tuple[_Count, ...], Field(min_length=1)]
     conv_stride: Annotated[tuple[_Count, ...], Field(min_length=1)]
     window_seconds: Annotated[float, Field(gt=0)]
-    """The longest stretch to hear at once."""
+    """The longest recording that is heard whole; a longer one is heard in windows."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """The emotion logits are divided by this before the softmax."""
     abstain_below: _Share = 0.0

@@ -27,7 +27,7 @@ from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
 from phonemo.runtime.graph import FEATURES, INPUTS, OUTPUTS, PHONEMES, Graph
 from phonemo.runtime.head import HEAD_INPUTS, HEAD_OUTPUT, Head
-from phonemo.runtime.windows import WINDOW_SECONDS
+from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.folder import Trained, load_trained
 from phonemo.train.parity import check_head, check_parity, measure_drift, pick_clips
 from phonemo.train.quantise import quantise
@@ -206,7 +206,7 @@ def _says(trained: Trained) -> dict[str, Any]:
         "fewest_samples": backbone.fewest_samples,
         "conv_kernel": list(backbone.network.config.conv_kernel),
         "conv_stride": list(backbone.network.config.conv_stride),
-        "window_seconds": WINDOW_SECONDS,
+        "window_seconds": WHOLE_SECONDS,
         "temperature": trained.model.config.temperature,
         "abstain_below": trained.model.config.abstain_below,
         "calibrated_on": trained.model.config.calibrated_on,

@@ -23,7 +23,7 @@ from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import Drift, Parity
 from phonemo.runtime.graph import FEATURES, PHONEMES, Graph
 from phonemo.runtime.head import Head
-from phonemo.runtime.windows import WINDOW_SECONDS
+from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.folder import Trained
 
 #: The largest difference of a logit or frame weight that an fp32 export may have.
@@ -202,7 +202,7 @@ def _largest(name: str, found: Any, wanted: dict[str, Any]) -> float:
 
 def _read(manifest: Manifest, one: Utterance) -> Samples:
     waveform = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-    return waveform.samples[: round(WINDOW_SECONDS * RATE)]
+    return waveform.samples[: round(WHOLE_SECONDS * RATE)]
 
 
 def _merged(labels: LabelSet, emotion: str | None) -> str | None:
