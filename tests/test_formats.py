@@ -288,7 +288,7 @@ def test_a_name_without_a_last_part_is_one_line(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     done = predict(name, "--format", "textgrid", "--output-dir", "o")
     assert done.exit_code == 1
-    assert done.stderr.count("phonemo: ") == 2, "why, and how many failed"
+    assert done.stderr.count("phonemo: ") == 1, "why; there is nothing to count"
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path):

@@ -182,7 +182,7 @@ def rttm_line(start="0", duration="1"):
         ("a.rttm", rttm_line("-0.5"), "a.rttm line 2: a turn from -0.5 to 0.5 s"),
         ("a.rttm", rttm_line("1", "0"), "a.rttm line 2: a turn from 1 to 1 s"),
         ("a.rttm", "SPEAKER a 1 0 1\n", "a.rttm line 1: 5 fields; 8 or more"),
-        ("a.rttm", "", "no turn of a.wav in .*a.rttm: it has no turn at all"),
+        ("a.rttm", "", "a.rttm: no turn in it"),
         ("a.csv", "begin,end\n1,2\n", "a.csv line 1: no columns start and end"),
         ("a.csv", "", "a.csv line 1: no columns start and end"),
         ("a.csv", "start,end\n1,2\n1\n", "a.csv line 3: '' found; a finite number"),

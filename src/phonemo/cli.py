@@ -47,6 +47,8 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate")
             kept = " to go on where it stopped" if resumes else ""
+            if ctx.invoked_subcommand == "predict":
+                kept = ", with --overwrite where it wrote files; those are whole"
             _leave(f"stopped; run the same command again{kept}", 130)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
@@ -16,10 +16,12 @@ from phonemo import console, formats
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.prediction import Prediction
 from phonemo.recordings import STANDARD_INPUT
+from phonemo.sources import shown
 from phonemo.whole import write_whole
 
 if TYPE_CHECKING:
     from phonemo.runtime.listener import Listener
+    from phonemo.turns import Turn
 
 
 class Format(StrEnum):
@@ -45,12 +47,13 @@ class Asked:
     top_k: int | None
     shares: bool
     timeline: bool
-    turns: Path | None
+    turns: Callable[[str, float | None], Sequence[Turn]] | None
+    """A recording's name and length -> its turns."""
     jobs: int | None
 
 
 Answer = Prediction | PhonemoError
-#: Takes the recording's name and what was heard, or why nothing was.
+#: Takes the recording's name and what was heard, or why nothing was; raises where it cannot leave.
 Writer = Callable[[str, Answer], None]
 
 
@@ -60,12 +63,13 @@ def answers_of(
     """Every recording's name and answer, in their order."""
     names = [name for name, _ in named]
     if asked.turns is None:
-        sources = (sys.stdin.buffer if name == STANDARD_INPUT else name for name in names)
+        sources = (_source(name) for name in names)
         found = opened.predict_many(
             sources, jobs=asked.jobs, shares=asked.shares, timeline=asked.timeline
         )
     else:
-        found = (_by_turns(opened, name, asked, asked.turns) for name in names)
+        turns_of = asked.turns
+        found = (_by_turns(opened, name, asked, turns_of) for name in names)
     for name, one in zip(names, found, strict=True):
         yield name, one if isinstance(one, PhonemoError) else _narrowed(one, asked)
 
@@ -88,7 +92,7 @@ def writer_of(
         yield _by_file(formats.BY_FILE[wanted][1], targets)
     elif wanted is Format.csv:
         typer.echo(formats.csv_head(labels), nl=False)
-        yield lambda name, found: typer.echo(_csv(name, found, labels), nl=False)
+        yield lambda name, found: _echo(_csv(name, found, labels))
     else:
         line = console.json_row if wanted is Format.jsonl else console.table_row
         timed = spans or wanted is Format.table
@@ -128,10 +132,17 @@ def targets_of(
         other = taken.setdefault(str(target).casefold(), name)
         if other != name:
             raise UsageError(f"{other} and {name} would both be written to {target}")
-        if target.exists() and not overwrite:
+        if _is_there(target) and not overwrite:
             raise UsageError(f"{target} is there already; another --output-dir, or --overwrite")
         targets[name] = target
     return targets
+
+
+def _is_there(target: Path) -> bool:
+    try:
+        return target.exists()
+    except OSError:  # a name that no file can have; writing it will say so
+        return False
 
 
 def row_of(name: str, found: Answer, spans: bool) -> dict[str, Any]:
@@ -147,14 +158,17 @@ def _narrowed(found: Prediction, asked: Asked) -> Prediction:
     return found if asked.top_k is None else found.top(asked.top_k)
 
 
-def _by_turns(opened: Listener, name: str, asked: Asked, turns: Path) -> Answer:
-    from phonemo.turns import read_turns
-
+def _by_turns(opened: Listener, name: str, asked: Asked, turns_of: Any) -> Answer:
     try:
-        source = sys.stdin.buffer if name == STANDARD_INPUT else name
-        return opened.predict(source, shares=asked.shares, turns=read_turns(turns, name))
+        turns = turns_of(name, None)
+        return opened.predict(_source(name), shares=asked.shares, turns=turns)
     except PhonemoError as error:
         return error
+
+
+def _source(name: str) -> str | BinaryIO:
+    """What is opened for a name."""
+    return name if name != STANDARD_INPUT else sys.stdin.buffer
 
 
 def _array(spans: bool) -> Iterator[Writer]:
@@ -181,10 +195,23 @@ def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) 
         if isinstance(found, PhonemoError):
             typer.echo(f"phonemo: {found}", err=True)
         elif name in targets:
-            targets[name].parent.mkdir(parents=True, exist_ok=True)
-            write_whole(targets[name], write(name, found))
-            typer.echo(str(targets[name]))
+            _write(targets[name], write(name, found))
         else:
-            typer.echo(write(name, found), nl=False)
+            _echo(write(name, found))
 
     return tell
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        write_whole(target, text)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = f"{shown(target)}: cannot be written ({reason}); name another --output-dir"
+        raise UsageError(message) from error
+    _echo("".join(letter if letter.isprintable() else "?" for letter in str(target)) + "\n")
+
+
+def _echo(text: str) -> None:
+    """As it is: a pipe gets what would colour a terminal, too, where it is part of a name."""
+    typer.echo(text, nl=False, color=True)

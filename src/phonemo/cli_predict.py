@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from phonemo import console
-from phonemo.cli_answers import Asked, Format, answers_of, targets_of, writer_of
+from phonemo.cli_answers import Answer, Asked, Format, Writer, answers_of, targets_of, writer_of
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.opening import open_model
-from phonemo.recordings import recordings
+from phonemo.recordings import STANDARD_INPUT, recordings
 
 if TYPE_CHECKING:
     from phonemo.runtime.listener import Listener
@@ -105,9 +106,10 @@ def predict(
     Recordings of up to 30 s are heard whole; longer ones in windows, as a timeline. Exit status 0:
     all files answered; 1: some failed, each with an error in its line; 2: wrong usage.
     """
-    asked = Asked(names_of(labels), top_k, phonemes, timeline, turns, jobs)
-    wanted = format or (Format.table if sys.stdout.isatty() else Format.jsonl)
+    asked = Asked(names_of(labels), top_k, phonemes, timeline, _turns_of(turns, timeline), jobs)
     named = recordings(files)
+    looked_at = _streams_are_open(named)
+    wanted = format or (Format.table if looked_at else Format.jsonl)
     targets = targets_of(named, wanted, output_dir, overwrite)
     opened = open_model(model)
     known = LabelSet(tuple(opened.labels))
@@ -115,17 +117,16 @@ def predict(
         known = known.restrict(asked.labels)  # a wrong one is told before any file
     _set(opened, vad, threshold)
     failed = 0
-    hidden = quiet or len(named) < 2 or sys.stdout.isatty()
+    hidden = quiet or len(named) < 2 or looked_at
     with (
         console.counter("hearing", hidden) as progress,
         writer_of(wanted, known.names, phonemes, targets) as write,
     ):
         for count, (name, found) in enumerate(answers_of(opened, named, asked), start=1):
-            failed += isinstance(found, PhonemoError)
-            write(name, found)
+            failed += not _told(write, name, found)
             progress(count, len(named))
     if failed:
-        if not quiet:
+        if not quiet and len(named) > 1:
             typer.echo(f"phonemo: {failed} of {len(named)} failed; their lines say why", err=True)
         raise typer.Exit(1)
 
@@ -145,3 +146,37 @@ def _set(opened: Listener, vad: str, threshold: float | None) -> None:
     opened.activity = vad
     if threshold is not None:
         opened.abstain_below = threshold
+
+
+def _told(write: Writer, name: str, found: Answer) -> bool:
+    """Whether there was an answer and it could leave; what could not does the others no harm."""
+    try:
+        write(name, found)
+    except PhonemoError as error:
+        typer.echo(f"phonemo: {error}", err=True)
+        return False
+    return not isinstance(found, PhonemoError)
+
+
+def _turns_of(path: Path | None, timeline: bool) -> Any:
+    """The file is read before any recording, so that a bad one is told once."""
+    if path is None:
+        return None
+    if timeline:
+        raise UsageError("--turns and --timeline: turns are heard one by one; give one of them")
+    from phonemo.turns import open_turns
+
+    return open_turns(path)
+
+
+def _streams_are_open(named: Sequence[tuple[str, object]]) -> bool:
+    """Whether a person looks at standard output.
+
+    Raises:
+        UsageError: a stream that is needed is closed.
+    """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; give it somewhere to go, as > answers.jsonl")
+    if sys.stdin is None and any(name == STANDARD_INPUT for name, _ in named):
+        raise UsageError("- is standard input, and that is closed; name a file")
+    return sys.stdout.isatty()

@@ -134,11 +134,13 @@ def table_row(row: Mapping[str, Any]) -> str:
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A timeline, where there is more than the whole."""
+    from phonemo.sources import shown
+
     if len(segments) < 2 and not any("speaker" in one for one in segments):
         return
     for one in segments:
         times = f"{_clock(one['start'])} to {_clock(one['end'])}"
-        who = f"{one['speaker']}: " if "speaker" in one else ""
+        who = f"{shown(one['speaker'])}: " if "speaker" in one else ""
         yield f"  {times}  {who}{one['label']} {one['scores'][one['label']]:.0%}"
 
 

@@ -72,7 +72,7 @@ def rttm(name: str, found: Prediction) -> str:
     The emotion stands where they want the speaker's name ("<speaker>_<emotion>" where the speaker
     is known), its score is the confidence. The file's id is the name's stem.
     """
-    file = _token(PurePath(name).stem)
+    file = _token(PurePath(name).stem.encode("utf-8", "replace").decode())
     return "".join(
         f"SPEAKER {file} 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> {_voice(one)} "
         f"{one.scores[one.label]:.3f} <NA>\n"
@@ -83,7 +83,8 @@ def rttm(name: str, found: Prediction) -> str:
 def json_file(name: str, found: Prediction) -> str:
     """A JSON document with everything that is known, the times of the phonemes too."""
     data = {"file": name, **found.to_dict(spans=True)}
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    plain = _encodable(name)
+    return json.dumps(data, indent=1, ensure_ascii=not plain, allow_nan=False) + "\n"
 
 
 def csv_head(labels: Iterable[str]) -> str:
@@ -156,6 +157,15 @@ def _voice(one: Segment) -> str:
 def _token(text: str) -> str:
     """A field of a line whose fields are parted by spaces."""
     return "_".join(text.split()) or "audio"
+
+
+def _encodable(name: str) -> bool:
+    """Whether a file's name is text: on some systems it may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _csv_line(cells: Iterable[str]) -> str:

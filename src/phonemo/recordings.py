@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
+from phonemo.errors import UsageError
+
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".aiff", ".aif")
 """What counts as a recording in a folder, in any case of letters; a named file may be any."""
 
@@ -28,10 +30,15 @@ def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
 
     Returns:
         (name, relative path) of each; the path is the file's name where a file was named.
+
+    Raises:
+        UsageError: standard input is named twice.
     """
     found: list[tuple[str, PurePath]] = []
     for name in names:
         if name == STANDARD_INPUT:
+            if any(other == name for other, _ in found):
+                raise UsageError("- stands there twice; standard input is one recording")
             found.append((name, PurePath(_STANDARD_NAME)))
             continue
         inside = list(_inside(name)) if os.path.isdir(name) else []

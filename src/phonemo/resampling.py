@@ -20,6 +20,8 @@ RATE = 16_000
 """Samples a second of every Waveform."""
 FRAME_SAMPLES = 400
 """The shortest usable clip: one frame of the network's CNN encoder."""
+#: Past the end of every recording; times beyond would leave the numbers that frames are counted in.
+_FAR_SECONDS = 1e9
 MAX_LEVEL = 2.0**31  # 32-bit integers stored as floats; beyond, their squares leave float32
 
 
@@ -44,7 +46,8 @@ class Span:
                 raise UsageError(f"{name}={value}; seconds from 0 on are wanted")
         if end is not None and (start or 0.0) >= end:
             raise UsageError(f"start={start or 0.0} is not before end={end}; a slice is wanted")
-        return cls(start or 0.0, end)
+        begins = min(start or 0.0, _FAR_SECONDS)
+        return cls(begins, end if end is None or end < _FAR_SECONDS else None)
 
     @property
     def lead(self) -> int:

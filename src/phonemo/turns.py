@@ -61,14 +61,31 @@ def read_turns(
         UsageError: the file cannot be read or is malformed, has no turn of the recording, more
             than 100000 turns, or one that begins after the recording's end.
     """
+    return open_turns(path)(recording, seconds)
+
+
+def open_turns(
+    path: str | os.PathLike[str],
+) -> Callable[[str, float | None], tuple[Turn, ...]]:
+    """A file of turns that is read once: what ``read_turns`` gives for a recording of it.
+
+    Raises:
+        UsageError: as there, for the file; what it gives raises it for the recording.
+    """
     name = shown(path)
     rows: list[_Row] = []
     for row in _reader(path)(name, _text(path)):
         if len(rows) == MAX_TURNS:
             raise UsageError(f"{name}: more than {MAX_TURNS} turns; split the file by recording")
         rows.append(row)
-    turns = [_within(row, seconds) for row in _chosen(name, rows, recording)]
-    return tuple(sorted(turns, key=lambda one: (one.start, one.end)))
+    if not rows:
+        raise UsageError(f"{name}: no turn in it; give a file that says who speaks when")
+
+    def turns_of(recording: str, seconds: float | None = None) -> tuple[Turn, ...]:
+        turns = [_within(row, seconds) for row in _chosen(name, rows, recording)]
+        return tuple(sorted(turns, key=lambda one: (one.start, one.end)))
+
+    return turns_of
 
 
 def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_Row]]:
@@ -108,8 +125,9 @@ def _chosen(name: str, rows: list[_Row], recording: str) -> list[_Row]:
     if not chosen:
         files = list(dict.fromkeys(shown(row.file) for row in rows if row.file is not None))
         others = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
-        has = f"it has {others}" if files else "it has no turn at all"
-        raise UsageError(f"no turn of {shown(recording)} in {name}: {has}; give its own file")
+        raise UsageError(
+            f"no turn of {shown(recording)} in {name}: it has {others}; give its own file"
+        )
     return chosen
 
 

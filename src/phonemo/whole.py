@@ -8,13 +8,19 @@ from pathlib import Path
 
 from phonemo.errors import RunError
 
+#: Of a name that is nearly as long as names may be (255 bytes) there is no room for an ending.
+_NAME_LETTERS = 60
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write UTF-8 beside the place, then rename; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_bytes(text.encode())  # not as text: the same bytes on every system
-    scratch.replace(path)
+    scratch = path.with_name(path.name[:_NAME_LETTERS] + ".part")
+    try:
+        scratch.write_bytes(text.encode())  # not as text: the same bytes on every system
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 @contextmanager

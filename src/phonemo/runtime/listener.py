@@ -69,13 +69,14 @@ class Listener(ABC):
             AudioError: the recording cannot be used.
         """
         if turns is not None:
-            return by_turns(self.predict_waveform, audio, rate, turns, shares)
+            found = by_turns(self.predict_waveform, audio, rate, turns, shares, self.limits)
+            return found.doubted(self.abstain_below)
         began = perf_counter()
-        found = self._opened(audio, rate, shares)
-        if isinstance(found, Prediction):
-            return found
+        opened = self._opened(audio, rate, shares)
+        if isinstance(opened, Prediction):
+            return opened
         decoding = {"decode": perf_counter() - began}
-        answer = self.predict_waveform(found, shares=shares, timeline=timeline)
+        answer = self.predict_waveform(opened, shares=shares, timeline=timeline)
         return replace(answer, timings=decoding | answer.timings)
 
     def predict_many(
@@ -191,7 +192,7 @@ class Listener(ABC):
             seconds=waveform.seconds,
             spans=heard.spans,
             warnings=(*waveform.warnings, *(() if ratio else ("no_speech",))),
-            segments=self._timeline(waveform.samples) if timeline else (whole,),
+            segments=self._timeline(waveform.samples) if timeline else (whole,) * bool(ratio),
             speech_ratio=ratio,
             timings=heard.timings,
         )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from phonemo.audio import Source, Waveform, audio_seconds, load_waveform
-from phonemo.errors import AudioError
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
+from phonemo.audio import AudioLimits, Source, Waveform, audio_seconds, load_waveform
+from phonemo.errors import AudioError, UsageError
+from phonemo.prediction import UNSURE, PhonemeSpan, Prediction, Segment
+from phonemo.sources import open_stream
 from phonemo.turns import Turn
 
 #: The warning of an answer without some of its turns.
 SKIPPED = "turns_skipped"
+#: Said of a recording only where it holds for every turn.
+_OF_ALL = {"silent", "no_speech"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def by_turns(
     rate: int | None,
     turns: Sequence[Turn],
     shares: bool,
+    limits: AudioLimits,
 ) -> Prediction:
     """One answer for a recording, with a segment for each turn.
 
@@ -56,13 +61,22 @@ def by_turns(
         rate: samples per second, for an array.
         turns: who speaks when.
         shares: as for Listener.predict.
+        limits: of what is decoded, for each turn.
 
     Raises:
         AudioError: the recording cannot be used, or no turn of it.
+        UsageError: no turns.
     """
-    kept: Any = audio.read() if hasattr(audio, "read") else audio  # a pipe is heard only once
-    seconds = audio_seconds(kept, rate)
-    told = [one for turn in turns if (one := _told(predict, kept, rate, turn, shares))]
+    if not turns:
+        raise UsageError("no turns; give some, or turns=None for the whole recording")
+    with ExitStack() as stack:
+        again = _reopened(audio, limits, stack)
+        seconds = audio_seconds(again(), rate)
+        told = [
+            _Told(turn, predict(waveform, shares=shares))
+            for turn in turns
+            if (waveform := _decoded(again(), rate, turn, limits)) is not None
+        ]
     if not told:
         raise AudioError(
             "too_short",
@@ -85,20 +99,37 @@ def by_turns(
     )
 
 
-def _told(
-    predict: Callable[..., Prediction], audio: Any, rate: int | None, turn: Turn, shares: bool
-) -> _Told | None:
+def _reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
+    """The recording from its start, as often as it is asked; a pipe is kept in a file."""
+    if isinstance(audio, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
+        return lambda: audio
+    _, stream = open_stream(audio, limits.max_decoded_bytes, stack)
+    start = stream.tell()
+
+    def again() -> Source:
+        stream.seek(start)
+        return stream
+
+    return again
+
+
+def _decoded(audio: Source, rate: int | None, turn: Turn, limits: AudioLimits) -> Waveform | None:
     """None for a turn that is too short or begins after the end."""
     try:
-        waveform: Waveform = load_waveform(audio, rate=rate, start=turn.start, end=turn.end)
+        return load_waveform(audio, rate=rate, start=turn.start, end=turn.end, limits=limits)
     except AudioError as error:
         if error.code != "too_short":
             raise
         return None
-    return _Told(turn, predict(waveform, shares=shares))
 
 
 def _warnings(told: Sequence[_Told], skipped: bool) -> tuple[str, ...]:
-    """Each that any turn carries, once."""
+    """Each that any turn carries, once, and those of silence only where all turns carry them.
+
+    Whether the mean is sure is another question than whether each turn is.
+    """
     names = dict.fromkeys(name for one in told for name in one.found.warnings)
-    return (*names, *((SKIPPED,) if skipped else ()))
+    common = set.intersection(*(set(one.found.warnings) for one in told))
+    apart = {UNSURE, *(_OF_ALL - common)}
+    kept = (name for name in names if name not in apart)
+    return (*kept, *((SKIPPED,) if skipped else ()))
