@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
     from phonemo.prediction import Prediction
     from phonemo.runtime.listener import Listener
+    from phonemo.runtime.stream import StreamingRecognizer
 
-__all__ = ["Prediction", "__version__", "load", "predict"]
+__all__ = ["Prediction", "StreamingRecognizer", "__version__", "load", "predict"]
+
+#: What is imported when it is asked for.
+_ELSEWHERE = {
+    "Prediction": "phonemo.prediction",
+    "StreamingRecognizer": "phonemo.runtime.stream",
+}
 
 
 def load(model: str | Path | None = None) -> Listener:
@@ -47,8 +54,8 @@ def predict(audio: Any, model: str | Path | None = None, rate: int | None = None
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Prediction":
-        from phonemo.prediction import Prediction
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Prediction
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE[name]), name)

@@ -16,7 +16,6 @@ from phonemo import console, formats
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.prediction import Prediction
 from phonemo.recordings import STANDARD_INPUT
-from phonemo.sources import shown
 from phonemo.whole import write_whole
 
 if TYPE_CHECKING:
@@ -203,6 +202,8 @@ def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) 
 
 
 def _write(target: Path, text: str) -> None:
+    from phonemo.sources import shown
+
     try:
         write_whole(target, text)
     except OSError as error:
