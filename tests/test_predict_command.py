@@ -484,3 +484,29 @@ def test_a_folder_of_good_bad_and_empty_files(here):
 
 def test_no_file_is_wrong_usage(here):
     assert predict().code == 2
+
+
+# What is said -------------------------------------------------------------------------------------
+
+
+def test_what_is_said_is_aligned(here):
+    answer = predict("short.wav", "--said", "s a t", "--format", "jsonl")
+    assert answer.code == 0
+    (row,) = answer.rows
+    assert row["phonemes"] == ["s", "a", "t"]
+    assert all("share" in one for one in row["spans"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("short.wav", "short.wav", "--said", "s"), 2, "--said is for one recording"),
+        (("short.wav", "--timeline", "--said", "s"), 2, "--said is for one recording"),
+        (("short.wav", "--turns", "t.csv", "--said", "s"), 2, "neither --timeline nor --said"),
+        (("short.wav", "--said", "x"), 1, "no phoneme of this model"),
+    ],
+)
+def test_what_cannot_be_aligned_is_told(here, words, code, told):
+    answer = predict(*words)
+    assert answer.code == code
+    assert told in answer.out + answer.err

@@ -49,6 +49,8 @@ class Asked:
     turns: Callable[[str, float | None], Sequence[Turn]] | None
     """A recording's name and length -> its turns."""
     jobs: int | None
+    said: Sequence[str] | None = None
+    """Phonemes of the one recording, to be aligned."""
 
 
 Answer = Prediction | PhonemoError
@@ -61,7 +63,10 @@ def answers_of(
 ) -> Iterator[tuple[str, Answer]]:
     """Every recording's name and answer, in their order."""
     names = [name for name, _ in named]
-    if asked.turns is None:
+    found: Iterator[Answer]
+    if asked.said is not None:
+        found = (_aligned(opened, name, asked.said) for name in names)
+    elif asked.turns is None:
         sources = (_source(name) for name in names)
         found = opened.predict_many(
             sources, jobs=asked.jobs, shares=asked.shares, timeline=asked.timeline
@@ -161,6 +166,14 @@ def _by_turns(opened: Listener, name: str, asked: Asked, turns_of: Any) -> Answe
     try:
         turns = turns_of(name, None)
         return opened.predict(_source(name), shares=asked.shares, turns=turns)
+    except PhonemoError as error:
+        return error
+
+
+def _aligned(opened: Any, name: str, said: Sequence[str]) -> Answer:
+    try:
+        found: Prediction = opened.align(_source(name), said)
+        return found
     except PhonemoError as error:
         return error
 

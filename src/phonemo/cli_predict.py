@@ -62,6 +62,14 @@ Phonemes = Annotated[
     bool,
     typer.Option("--phonemes", help="When each phoneme was heard and what it adds to the emotion."),
 ]
+Said = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PHONEMES",
+        help="What is said in the one recording, as 'd a s': its times and shares, not what is "
+        "heard.",
+    ),
+]
 Labels = Annotated[
     str | None,
     typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
@@ -94,6 +102,7 @@ def predict(
     timeline: InTime = False,
     turns: Turns = None,
     phonemes: Phonemes = False,
+    said: Said = None,
     labels: Labels = None,
     top_k: TopK = None,
     threshold: Threshold = None,
@@ -106,8 +115,16 @@ def predict(
     Recordings of up to 30 s are heard whole; longer ones in windows, as a timeline. Exit status 0:
     all files answered; 1: some failed, each with an error in its line; 2: wrong usage.
     """
-    asked = Asked(names_of(labels), top_k, phonemes, timeline, _turns_of(turns, timeline), jobs)
     named = recordings(files)
+    asked = Asked(
+        names_of(labels),
+        top_k,
+        phonemes or said is not None,
+        timeline,
+        _turns_of(turns, timeline or said is not None),
+        jobs,
+        _said_of(said, named, model, timeline),
+    )
     looked_at = _streams_are_open(named)
     wanted = format or (Format.table if looked_at else Format.jsonl)
     targets = targets_of(named, wanted, output_dir, overwrite)
@@ -120,7 +137,7 @@ def predict(
     hidden = quiet or len(named) < 2 or looked_at
     with (
         console.counter("hearing", hidden) as progress,
-        writer_of(wanted, known.names, phonemes, targets) as write,
+        writer_of(wanted, known.names, asked.shares, targets) as write,
     ):
         for count, (name, found) in enumerate(answers_of(opened, named, asked), start=1):
             failed += not _told(write, name, found)
@@ -158,12 +175,27 @@ def _told(write: Writer, name: str, found: Answer) -> bool:
     return not isinstance(found, PhonemoError)
 
 
+def _said_of(
+    said: str | None, named: Sequence[object], model: Path | None, timeline: bool
+) -> Sequence[str] | None:
+    """The phonemes of --said, where it makes sense."""
+    if said is None:
+        return None
+    from phonemo.runtime.bundle import is_bundle
+
+    if len(named) != 1 or timeline:
+        raise UsageError("--said is for one recording, without --timeline; name one")
+    if model is not None and not is_bundle(model):
+        raise UsageError(f"--said wants a bundle; phonemo export {model} -o bundle/ makes one")
+    return said.split()
+
+
 def _turns_of(path: Path | None, timeline: bool) -> Any:
     """The file is read before any recording, so that a bad one is told once."""
     if path is None:
         return None
     if timeline:
-        raise UsageError("--turns and --timeline: turns are heard one by one; give one of them")
+        raise UsageError("--turns goes with neither --timeline nor --said; leave one out")
     from phonemo.turns import open_turns
 
     return open_turns(path)

@@ -21,7 +21,6 @@ import numpy.typing as npt
 from phonemo.audio import RATE
 from phonemo.errors import PhonemeError
 from phonemo.frames import FrameGrid
-from phonemo.prediction import PhonemeSpan
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -176,24 +175,6 @@ def time_phonemes(
     return tuple(
         TimedPhoneme(one.symbol, *_samples(grid, start, end, samples), one.confidence)
         for one, start, end in zip(aligned, starts, ends, strict=True)
-    )
-
-
-def heard_spans(
-    log_posteriors: npt.ArrayLike, symbols: Sequence[str], grid: FrameGrid, samples: int
-) -> tuple[PhonemeSpan, ...]:
-    """What is heard (the best path), in seconds and with names.
-
-    Args:
-        log_posteriors: (frame, phoneme), as for ``align``, with the blank first.
-        symbols: the names of the phonemes, (phoneme,).
-        grid: where the frames lie.
-        samples: length of the recording.
-    """
-    timed = time_phonemes(recognise(log_posteriors), log_posteriors, grid, samples)
-    return tuple(
-        PhonemeSpan(symbols[one.symbol], one.start_seconds, one.end_seconds, one.confidence)
-        for one in timed
     )
 
 

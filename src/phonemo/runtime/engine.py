@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -11,15 +12,16 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.audio import Source, load_waveform
 from phonemo.calibration import softmax
-from phonemo.errors import CheckpointError
-from phonemo.prediction import PhonemeSpan
-from phonemo.runtime.alignment import heard_spans
+from phonemo.errors import CheckpointError, ModelError
+from phonemo.prediction import PhonemeSpan, Prediction
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.graph import Graph, Logits
 from phonemo.runtime.head import Head
 from phonemo.runtime.listener import Listener
+from phonemo.runtime.spans import heard_spans, said_spans
 from phonemo.runtime.windows import Heard, Samples
 
 Floats = npt.NDArray[np.float64]
@@ -63,6 +65,34 @@ class Recognizer(Listener):
     def labels(self) -> tuple[str, ...]:
         """The emotions, in the order of the scores."""
         return self.card.labels
+
+    def align(
+        self, audio: Source, said: Sequence[str], rate: int | None = None, *, shares: bool = True
+    ) -> Prediction:
+        """The emotion of a recording whose phonemes are known, and when each was said.
+
+        Args:
+            audio: as for ``predict``; at most ``whole_seconds`` long.
+            said: its phonemes, by the names of the model's inventory.
+            rate: samples per second, for an array.
+            shares: whether every phoneme says what it adds to the winning score.
+
+        Raises:
+            AudioError: the recording cannot be used, or is too long.
+            PhonemeError: phonemes that the model does not know, or more than fit.
+            ModelError: the model has no phoneme head.
+        """
+        limits = replace(self.limits, max_seconds=self.whole_seconds)
+        waveform = load_waveform(audio, rate=rate, limits=limits)
+        found = self.graph.hear(waveform.samples, self.card.fewest_samples)
+        if self.card.inventory is None or found.phonemes is None:
+            raise ModelError("this model has no phoneme head; take one that was trained with it")
+        symbols = self.card.inventory.symbols
+        posteriors = log_softmax(found.phonemes)
+        spans = said_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
+        spans = self._shared(found, spans) if shares else spans
+        heard = Heard(softmax(found.emotions / self.card.temperature), spans)
+        return self._answer(waveform, heard, timeline=False)
 
     def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
         """Several clips at once, each by one thread, are quicker than one by all of them."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from phonemo.calibration import softmax
-from phonemo.runtime.alignment import heard_spans
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.listener import Listener
+from phonemo.runtime.spans import heard_spans
 from phonemo.runtime.windows import Heard, Samples
 from phonemo.train.batches import pad_audio
 from phonemo.train.calibrating import kept
