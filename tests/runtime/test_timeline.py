@@ -75,6 +75,26 @@ def test_segments_are_trimmed_to_speech_and_end_at_long_pauses():
     assert [row[:2] for row in found] == [(0.125, 1.875), (3.5, 4.0)]
 
 
+@pytest.mark.parametrize(
+    ("speech", "opinions", "wanted"),
+    [
+        # a fifth of a second after the edge of a cell goes with what was before
+        ([(0, 35_200)], [ANGER, ANGER, NEUTRAL, NEUTRAL], [(0, 2.2, "anger")]),
+        # and one before it with what comes
+        ([(28_800, 64_000)], [ANGER, NEUTRAL, NEUTRAL, NEUTRAL], [(1.8, 4, "neutral")]),
+        # alone it is what it is
+        ([(28_800, 32_000)], [ANGER, ANGER, NEUTRAL, NEUTRAL], [(1.8, 2, "anger")]),
+    ],
+)
+def test_little_speech_at_the_edge_of_a_cell_is_no_segment(speech, opinions, wanted):
+    def extent(start, end):
+        inside = [(max(start, a), min(end, b)) for a, b in speech if a < end and b > start]
+        return inside[0] if inside else None
+
+    found, _ = heard(opinions, 4 * HOP, extent, smoothing=0)
+    assert [row[:3] for row in found] == wanted
+
+
 def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
     """Cell n is decided by window n + 1, so with windows of two cells when cell n + 2 ended."""
     _, known = heard([ANGER] * 4 + [NEUTRAL] * 6, 11 * HOP)

@@ -2,7 +2,8 @@
 
 Time is divided into cells of half a window. A cell's scores are the mean of those of the windows
 around it, weighted by how near their middles are (a triangle) and by how much speech they hold.
-Neighbouring cells of one emotion become one segment, trimmed to where somebody speaks. A cell is
+Neighbouring cells of one emotion become one segment, trimmed to where somebody speaks; a cell with
+little speech goes with its neighbour, so that no word is cut at the edge of a cell. A cell is
 decided as soon as the last window that it listens to is heard, and a segment when the cell after it
 is: no later than ``SMOOTHING`` + 3 cells after its end (for windows of 4 s: 8 s).
 """
@@ -24,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 SMOOTHING = 1
 #: Cells of one emotion become two segments where nobody speaks for longer.
 GAP_SECONDS = 1.0
+#: A cell with less speech has no emotion of its own where a neighbour's is near.
+SLIGHT_SECONDS = 0.5
 
 #: The first and one past the last sample of speech between two samples; None where there is none.
 Extent = Callable[[int, int], tuple[int, int] | None]
@@ -101,16 +104,18 @@ class Timeline:
         """Whether the open segment may hold this cell, or, without speech in it, a later one."""
         if not self._open:
             return True
-        last = self._open[-1]
         begins = end if cell is None else cell.start
-        same = cell is None or int(cell.scores.argmax()) == int(last.scores.argmax())
-        return same and begins - last.end <= GAP_SECONDS * RATE
+        if begins - self._open[-1].end > GAP_SECONDS * RATE:
+            return False
+        told = [one for one in self._open if not one.slight]
+        return cell is None or cell.slight or not told or cell.label == told[-1].label
 
     def _close(self) -> list[Segment]:
         if not self._open:
             return []
-        sizes = np.array([cell.end - cell.start for cell in self._open], dtype=np.float64)
-        mean = np.average([cell.scores for cell in self._open], axis=0, weights=sizes)
+        told = [cell for cell in self._open if not cell.slight] or self._open
+        sizes = [cell.end - cell.start for cell in told]
+        mean = np.average([cell.scores for cell in told], axis=0, weights=sizes)
         segment = segment_of(self._open[0].start, self._open[-1].end, self.labels, mean)
         self._open = []
         self.segments.append(segment)
@@ -124,6 +129,16 @@ class _Cell:
     start: int
     end: int
     scores: Floats
+
+    @property
+    def label(self) -> int:
+        """The place of the highest score."""
+        return int(self.scores.argmax())
+
+    @property
+    def slight(self) -> bool:
+        """Whether there is little speech in it."""
+        return self.end - self.start < SLIGHT_SECONDS * RATE
 
 
 def segment_of(
