@@ -90,6 +90,20 @@ def test_a_table_row_shows_a_timeline_and_who_speaks():
     assert not [line for line in console.table_row(ROW).splitlines() if " to " in line]
 
 
+def test_a_table_row_says_where_nobody_speaks_and_does_not_list_all_phonemes():
+    lines = console.table_row(ROW | {"warnings": ["no_speech"]}).splitlines()
+    assert lines[1] == "  no speech found; what follows means nothing"
+    assert "no speech" not in console.table_row(ROW)
+    long = console.table_row(ROW | {"phonemes": ["a"] * 500})
+    assert "  heard: " + "a " * 60 + "..." in long.splitlines()
+
+
+def test_a_table_row_does_not_name_phonemes_that_carried_nothing():
+    spans = [{"symbol": "a", "start": 0.1, "share": 0.0009}]
+    lines = console.table_row(ROW | {"spans": spans}).splitlines()
+    assert "  carried by: no single phoneme" in lines
+
+
 def test_a_table_row_names_the_phonemes_that_carried_it_the_first_five():
     shares = [0.01, -0.2, 0.3, 0.02, 0.0, 0.03, 0.04, 0.05]
     spans = [

@@ -62,14 +62,23 @@ def test_its_types_are_those_of_audformat(pandas, answers):
     assert to_pandas(answers).index.dtypes.to_dict() == wanted.to_dict()
 
 
-def test_nothing_and_silence_are_empty_frames(pandas):
-    silent = Prediction("anger", {"anger": 1.0}, 2.0, warnings=("no_speech",))
-    for answers in ([], [("a.wav", silent)]):
-        frame = to_pandas(answers)
-        assert len(frame) == 0
-        assert list(frame) == ["label", "speaker", "speech_ratio", "phonemes", "warnings"]
-        assert frame.index.names == ["file", "start", "end"]
-        assert str(frame.index.dtypes["start"]) == "timedelta64[ns]"
+def test_nothing_is_an_empty_frame(pandas):
+    frame = to_pandas([])
+    assert len(frame) == 0
+    assert list(frame) == ["label", "speaker", "speech_ratio", "phonemes", "warnings"]
+    assert frame.index.names == ["file", "start", "end"]
+    assert str(frame.index.dtypes["start"]) == "timedelta64[ns]"
+
+
+def test_silence_is_a_row_without_an_emotion(pandas):
+    frame = to_pandas([("a.wav", Prediction("anger", {"anger": 1.0}, 2.0, None, ("no_speech",)))])
+    assert len(frame) == 1
+    file, start, end = frame.index[0]
+    assert (file, start.total_seconds(), end.total_seconds()) == ("a.wav", 0, 2)
+    row = frame.iloc[0]
+    assert row["label"] is None
+    assert pandas.isna(row["anger"])
+    assert row["warnings"] == "no_speech"
 
 
 def test_a_prediction_makes_its_own(pandas):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from phonemo import turns
 from phonemo.errors import UsageError
 from phonemo.formats import rttm, textgrid
-from phonemo.prediction import Prediction, Segment
-from phonemo.turns import Turn, read_turns
+from phonemo.prediction import PhonemeSpan, Prediction, Segment
+from phonemo.turns import Turn, open_turns, read_turns
 
 RTTM = """\
 ;; by hand
@@ -146,7 +147,26 @@ def test_what_phonemo_writes_is_read_back(written):
     lines = read_turns(written("x.rttm", rttm("a b.wav", found)), "a b.wav")
     assert lines == (Turn(0.5, 1.0, "A_anger"), Turn(1.5, 2.0, "B_anger"))
     grid = read_turns(written("x.TextGrid", textgrid("a b.wav", found)), "a b.wav")
-    assert [one.start for one in grid if one.speaker == "speaker"] == [0.5, 1.5]
+    assert grid == (Turn(0.5, 1.0, "A"), Turn(1.5, 2.0, "B"))
+
+
+def test_of_phonemos_own_tiers_only_the_speakers_are_turns(written):
+    scores, spans = {"anger": 1.0}, (PhonemeSpan("a", 0.1, 0.2, 1.0, 0.5),)
+    alone = (Segment(0.0, 1.0, "anger", scores), Segment(1.5, 2.0, "anger", scores))
+    found = Prediction("anger", scores, 2.0, spans, segments=alone)
+    path = written("x.TextGrid", textgrid("a.wav", found))
+    assert read_turns(path, "a.wav") == (Turn(0.0, 1.0, None), Turn(1.5, 2.0, None))
+    both = (Segment(0.0, 1.0, "anger", scores, "A"), Segment(0.5, 2.0, "anger", scores, "B"))
+    path = written("y.TextGrid", textgrid("a.wav", replace(found, segments=both)))
+    assert read_turns(path, "a.wav") == (Turn(0.0, 1.0, "A"), Turn(0.5, 2.0, "B"))
+
+
+def test_an_rttm_of_another_recording_is_taken_for_a_lone_one_only(written):
+    path = written("a.rttm", RTTM)
+    turns_of = open_turns(path)
+    assert turns_of("c.wav") == turns_of("a.wav")
+    with pytest.raises(UsageError, match=r"no turn of c\.wav"):
+        turns_of("c.wav", lone=False)
 
 
 def test_tables_with_and_without_speakers_and_files(written):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -46,8 +47,8 @@ class Asked:
     top_k: int | None
     shares: bool
     timeline: bool
-    turns: Callable[[str, float | None], Sequence[Turn]] | None
-    """A recording's name and length -> its turns."""
+    turns: Callable[..., Sequence[Turn]] | None
+    """What phonemo.turns.open_turns gives."""
     jobs: int | None
     said: Sequence[str] | None = None
     """Phonemes of the one recording, to be aligned."""
@@ -72,7 +73,7 @@ def answers_of(
             sources, jobs=asked.jobs, shares=asked.shares, timeline=asked.timeline
         )
     else:
-        turns_of = asked.turns
+        turns_of = partial(asked.turns, lone=len(names) == 1)
         found = (_by_turns(opened, name, asked, turns_of) for name in names)
     for name, one in zip(names, found, strict=True):
         yield name, one if isinstance(one, PhonemoError) else _narrowed(one, asked)
@@ -164,7 +165,7 @@ def _narrowed(found: Prediction, asked: Asked) -> Prediction:
 
 def _by_turns(opened: Listener, name: str, asked: Asked, turns_of: Any) -> Answer:
     try:
-        turns = turns_of(name, None)
+        turns = turns_of(name)
         return opened.predict(_source(name), shares=asked.shares, turns=turns)
     except PhonemoError as error:
         return error

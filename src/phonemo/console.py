@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from phonemo.train.script import ScriptScore
 
 Counter = Callable[[int, int], None]
+#: Of a long recording's phonemes a person sees so many.
+_SYMBOLS = 60
+#: A phoneme without which the score moves less carried nothing.
+_LEAST_SHARE = 1e-3
 _BAR = 20
 
 
@@ -121,11 +125,14 @@ def table_row(row: Mapping[str, Any]) -> str:
         return f"{file}\n  error: {row['error']}"
     ranked: Sequence[tuple[str, float]] = sorted(row["scores"].items(), key=lambda one: -one[1])
     lines = [f"{file}  ({row['seconds']:.1f} s)"]
+    if "no_speech" in row["warnings"]:
+        lines.append("  no speech found; what follows means nothing")
     for name, score in ranked[:4]:
         lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
     lines += _segment_lines(row["segments"])
     if row["phonemes"]:
-        lines.append(f"  heard: {' '.join(row['phonemes'])}")
+        more = " ..." if len(row["phonemes"]) > _SYMBOLS else ""
+        lines.append(f"  heard: {' '.join(row['phonemes'][:_SYMBOLS])}{more}")
     lines += _share_lines(row.get("spans") or ())
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
@@ -146,8 +153,10 @@ def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The phonemes that carried the emotion most, where somebody asked."""
-    told = [one for one in spans if one.get("share", 0) > 0]
+    told = [one for one in spans if one.get("share", 0) >= _LEAST_SHARE]
     told.sort(key=lambda one: -one["share"])
+    if not told and any("share" in one for one in spans):
+        yield "  carried by: no single phoneme"
     if told:
         best = (
             f"{one['symbol']} at {one['start']:.2f} s {100 * one['share']:+.2g} %"

@@ -39,7 +39,7 @@ def textgrid(name: str, found: Prediction) -> str:
 
 def audacity(name: str, found: Prediction) -> str:
     """A label track of Audacity: start, end and text, parted by tabs; emotions, then phonemes."""
-    rows = [(one.start, one.end, titled(one)) for one in segments_of(found)]
+    rows = [(one.start, one.end, _who(one) + titled(one)) for one in segments_of(found)]
     rows += [(one.start, one.end, one.symbol) for one in found.spans or ()]
     return "".join(f"{start:.6f}\t{end:.6f}\t{text}\n" for start, end, text in rows)
 
@@ -48,8 +48,7 @@ def srt(name: str, found: Prediction) -> str:
     """Subtitles in the SubRip format, one for each segment: "A: [anger 0.75]"."""
     cues = []
     for number, one in enumerate(segments_of(found), start=1):
-        speaker = one_line(one.speaker)
-        text = f"{speaker}: [{titled(one)}]" if speaker else f"[{titled(one)}]"
+        text = f"{_who(one)}[{titled(one)}]"
         times = f"{_clock(one.start, ',')} --> {_clock(one.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
@@ -157,6 +156,10 @@ def _voice(one: Segment) -> str:
 def _token(text: str) -> str:
     """A field of a line whose fields are parted by spaces."""
     return "_".join(text.split()) or "audio"
+
+
+def _who(one: Segment) -> str:
+    return f"{one_line(one.speaker)}: " if one.speaker else ""
 
 
 def _encodable(name: str) -> bool:

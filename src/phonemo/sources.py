@@ -41,6 +41,8 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
         return "audio bytes", io.BytesIO(source)
     if isinstance(source, np.ndarray) or not hasattr(source, "read"):
         wanted = "a path, bytes, a binary stream or a numpy array is wanted"
+        if isinstance(source, list | tuple):
+            wanted += ": numpy.array(...) of the samples, or predict_many for several recordings"
         raise UsageError(f"audio of type {type(source).__name__} found; {wanted}")
     name = getattr(source, "name", None)
     name = shown(name) if isinstance(name, str) else "audio stream"

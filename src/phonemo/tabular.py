@@ -20,7 +20,8 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Its index is audformat's segmented index: file, and start and end as timedelta64[ns]. Its
     columns are label, the score of each emotion (NaN where a model does not know it), speaker,
     speech_ratio, phonemes (those whose middle lies in the segment, parted by spaces; None for a
-    model without them) and warnings. A recording without segments has no row.
+    model without them) and warnings. A recording without speech has one row without label and
+    scores, so that it is not missed.
 
     Args:
         answers: file names and what was heard in them.
@@ -29,8 +30,12 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
         MissingExtraError: pandas is not installed.
     """
     pandas = _pandas()
-    heard = [(name, found, one) for name, found in answers for one in segments_of(found)]
-    emotions = list(dict.fromkeys(label for _, _, one in heard for label in one.scores))
+    heard = [
+        (name, found, one)
+        for name, found in answers
+        for one in segments_of(found) or (Segment(0.0, found.seconds, "", {}),)
+    ]
+    emotions = list(dict.fromkeys(label for _, found, _ in heard for label in found.scores))
     columns = ["label", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
     rows = [_row(found, one, emotions) for _, found, one in heard]
     frame = pandas.DataFrame(rows, columns=columns, index=_index(pandas, heard), dtype=object)
@@ -53,7 +58,14 @@ def _times(pandas: Any, seconds: list[float]) -> Any:
 def _row(found: Prediction, one: Segment, emotions: list[str]) -> list[Any]:
     scores = [one.scores.get(label) for label in emotions]
     phonemes = None if found.spans is None else heard_in(one, found)
-    return [one.label, *scores, one.speaker, found.speech_ratio, phonemes, " ".join(found.warnings)]
+    return [
+        one.label or None,
+        *scores,
+        one.speaker,
+        found.speech_ratio,
+        phonemes,
+        " ".join(found.warnings),
+    ]
 
 
 def _pandas() -> Any:

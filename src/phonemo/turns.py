@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ from phonemo.sources import shown
 
 MAX_BYTES = 64 * 2**20
 MAX_TURNS = 100_000
+#: Tiers that phonemo writes and that are no turns.
+_NO_TURNS = {"phonemes", "share"}
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,11 @@ def read_turns(
 
 def open_turns(
     path: str | os.PathLike[str],
-) -> Callable[[str, float | None], tuple[Turn, ...]]:
+) -> Callable[..., tuple[Turn, ...]]:
     """A file of turns that is read once: what ``read_turns`` gives for a recording of it.
+
+    What it returns takes the recording's name, its length or None, and whether it is the only
+    one: of one of several it is not assumed that an RTTM with another id is meant for it.
 
     Raises:
         UsageError: as there, for the file; what it gives raises it for the recording.
@@ -81,8 +85,10 @@ def open_turns(
     if not rows:
         raise UsageError(f"{name}: no turn in it; give a file that says who speaks when")
 
-    def turns_of(recording: str, seconds: float | None = None) -> tuple[Turn, ...]:
-        turns = [_within(row, seconds) for row in _chosen(name, rows, recording)]
+    def turns_of(
+        recording: str, seconds: float | None = None, lone: bool = True
+    ) -> tuple[Turn, ...]:
+        turns = [_within(row, seconds) for row in _chosen(name, rows, recording, lone)]
         return tuple(sorted(turns, key=lambda one: (one.start, one.end)))
 
     return turns_of
@@ -116,14 +122,16 @@ def _text(path: str | os.PathLike[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _chosen(name: str, rows: list[_Row], recording: str) -> list[_Row]:
-    """Those of the recording."""
+def _chosen(name: str, rows: list[_Row], recording: str, lone: bool) -> list[_Row]:
+    """Those of the recording; all of an RTTM of one file, whatever its id, for a lone recording."""
     path = PurePath(recording)
     known = {recording, path.name, path.stem, "_".join(path.stem.split())}
     names = {one.casefold() for one in known}
     chosen = [row for row in rows if row.file is None or row.file.casefold() in names]
+    files = list(dict.fromkeys(shown(row.file) for row in rows if row.file is not None))
+    if not chosen and lone and len(files) == 1 and name.lower().endswith(".rttm"):
+        return rows
     if not chosen:
-        files = list(dict.fromkeys(shown(row.file) for row in rows if row.file is not None))
         others = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
         raise UsageError(
             f"no turn of {shown(recording)} in {name}: it has {others}; give its own file"
@@ -151,13 +159,6 @@ def _row(where: str, file: str | None, times: tuple[float, float], speaker: str)
 
 
 def _rttm(name: str, text: str) -> Iterator[_Row]:
-    """Rows have their file's id only if there are several of them."""
-    rows = list(itertools.islice(_rttm_rows(name, text), MAX_TURNS + 1))
-    alone = len({(row.file or "").casefold() for row in rows}) == 1
-    yield from (replace(row, file=None) if alone else row for row in rows)
-
-
-def _rttm_rows(name: str, text: str) -> Iterator[_Row]:
     for number, line in enumerate(io.StringIO(text), start=1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
@@ -200,14 +201,25 @@ def _textgrid(name: str, text: str) -> Iterator[_Row]:
     if not file.text().startswith("ooTextFile") or file.text() != "TextGrid":
         raise UsageError(f"{name}: no TextGrid in a text format; save it from Praat as text")
     file.number(), file.number()
+    rows: list[tuple[str, _Row]] = []
     for _ in _times(file):
         kind, tier = file.text(), file.text()
         file.number(), file.number()
         for _ in _times(file):
             start = file.number()
             end = file.number() if kind == "IntervalTier" else start
-            if file.text().strip() and kind == "IntervalTier":
-                yield _row(file.where, None, (start, end), tier)
+            text = file.text().strip()
+            if text and kind == "IntervalTier" and tier.lower() not in _NO_TURNS:
+                rows.append((tier, _row(file.where, None, (start, end), _speaker(tier, text))))
+    named = any(tier.lower() == "speaker" for tier, _ in rows)
+    yield from (row for tier, row in rows if not (named and tier == "emotion"))
+
+
+def _speaker(tier: str, text: str) -> str:
+    """Who speaks in an interval: the tier's name, but in the tiers that phonemo writes."""
+    if tier.lower() == "speaker":
+        return text
+    return "" if tier == "emotion" else tier.removeprefix("emotion ")
 
 
 def _times(file: PraatText) -> range:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phonemo.audio import Waveform
-from phonemo.errors import AudioError
+from phonemo.errors import AudioError, UsageError
 from phonemo.prediction import Prediction
 from phonemo.runtime.engine import Recognizer
 from phonemo.runtime.many import AHEAD, buckets, in_order
@@ -79,6 +80,59 @@ def test_little_is_read_ahead_and_nothing_after_the_end():
     time.sleep(0.05)
     assert len(opened) <= len(read) <= 2 * 2 * AHEAD
     assert not [one for one in threading.enumerate() if one.name.startswith("phonemo")]
+
+
+class Long:
+    """A recording that is heard only when the one before it was asked for."""
+
+    def __init__(self, name: str, heard: list[str]) -> None:
+        self.name, self.heard = name, heard
+
+    def hear(self):
+        time.sleep(0.05)
+        self.heard.append(self.name)
+        return said(1000)
+
+
+def test_an_answer_does_not_wait_for_the_long_recordings_after_it():
+    heard: list[str] = []
+    items = [500, *(f"long {number}" for number in range(40))]
+    opened = lambda item: wave(item) if item == 500 else Long(item, heard)  # noqa: E731
+    answers = in_order(
+        items, opened, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=8000
+    )
+    assert next(answers) == said(500)
+    assert len(heard) <= 2
+    for done in range(1, 6):
+        assert next(answers) == said(1000)
+        assert len(heard) <= done + 3 * AHEAD
+    assert list(answers) == [said(1000)] * 35
+    assert sorted(heard) == sorted(items[1:])
+
+
+def test_the_first_answer_asks_for_few_recordings():
+    read = []
+
+    def slow():
+        for number in range(50):
+            read.append(number)
+            yield 500
+
+    answers = in_order(
+        slow(), wave, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=0
+    )
+    next(answers)
+    assert len(read) == 2
+    assert len(list(answers)) == 49
+
+
+def test_one_name_is_not_a_list_of_letters():
+    model = Recognizer.load(BUNDLE, threads=1)
+    for one in ("a.wav", b"RIFF", Path("a.wav")):
+        with pytest.raises(UsageError, match="wants a list"):
+            model.predict_many(one)
+    with pytest.raises(UsageError, match="jobs=0; 1 or more"):
+        model.predict_many(["a.wav"], jobs=0)
 
 
 def test_a_fault_of_the_program_is_not_hidden():

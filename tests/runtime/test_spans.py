@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.errors import AudioError, PhonemeError
+from phonemo.errors import AudioError, PhonemeError, UsageError
 from phonemo.frames import FrameGrid
 from phonemo.runtime.engine import Recognizer
 from phonemo.runtime.spans import heard_spans, said_spans
@@ -72,7 +72,9 @@ def test_a_recording_is_aligned_and_its_emotion_is_what_it_was(model):
     other = model.align(clip, ["s", "t"], RATE, shares=False)
     assert other.phonemes == ("s", "t")
     assert all(one.share is None for one in other.spans)
-    assert model.align(clip, [], RATE).phonemes == ()
+    for said in ([], "s t"):
+        with pytest.raises(UsageError, match="a list of phonemes is wanted"):
+            model.align(clip, said, RATE)
 
 
 def test_a_recording_that_is_too_long_is_not_aligned(model):

@@ -283,3 +283,14 @@ def test_a_closed_file_is_an_error_of_the_recording(path):
         pass
     with pytest.raises(AudioError, match="reading failed"):
         Loudness().predict(file, turns=[Turn(0, 1, None)])
+
+
+def test_turns_may_be_a_file_and_must_be_turns(tmp_path):
+    (tmp_path / "t.csv").write_text("start,end,speaker\n0,1,A\n1,2,B\n", encoding="utf-8")
+    audio = levels((1, 0.9), (1, 0.3))
+    found = Loudness().predict(audio, RATE, turns=tmp_path / "t.csv")
+    assert found == Loudness().predict(audio, RATE, turns=[Turn(0, 1, "A"), Turn(1, 2, "B")])
+    with pytest.raises(UsageError, match="a turn of type tuple"):
+        Loudness().predict(audio, RATE, turns=[(0, 1, "A")])
+    with pytest.raises(UsageError, match="turns and timeline"):
+        Loudness().predict(audio, RATE, turns=[Turn(0, 1, "A")], timeline=True)

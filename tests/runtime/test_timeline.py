@@ -95,6 +95,17 @@ def test_little_speech_at_the_edge_of_a_cell_is_no_segment(speech, opinions, wan
     assert [row[:3] for row in found] == wanted
 
 
+def test_between_two_segments_of_one_stretch_of_speech_is_no_hole():
+    """A cell may end within a chunk of 32 ms of voice activity."""
+
+    def extent(start, end):
+        return max(start, start // 512 * 512), end // 512 * 512
+
+    found, _ = heard([ANGER, ANGER, NEUTRAL, NEUTRAL, NEUTRAL], 6 * HOP, extent, smoothing=0)
+    assert [row[2] for row in found] == ["anger", "neutral"]
+    assert found[0][1] == found[1][0]
+
+
 def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
     """Cell n is decided by window n + 1, so with windows of two cells when cell n + 2 ended."""
     _, known = heard([ANGER] * 4 + [NEUTRAL] * 6, 11 * HOP)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -14,13 +13,13 @@ import numpy.typing as npt
 
 from phonemo.audio import Source, load_waveform
 from phonemo.calibration import softmax
-from phonemo.errors import CheckpointError, ModelError
+from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.prediction import PhonemeSpan, Prediction
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.graph import Graph, Logits
 from phonemo.runtime.head import Head
-from phonemo.runtime.listener import Listener
+from phonemo.runtime.listener import Listener, checked_jobs
 from phonemo.runtime.spans import heard_spans, said_spans
 from phonemo.runtime.windows import Heard, Samples
 
@@ -81,9 +80,17 @@ class Recognizer(Listener):
             AudioError: the recording cannot be used, or is too long.
             PhonemeError: phonemes that the model does not know, or more than fit.
             ModelError: the model has no phoneme head.
+            UsageError: no phonemes, or text instead of a list.
         """
-        limits = replace(self.limits, max_seconds=self.whole_seconds)
-        waveform = load_waveform(audio, rate=rate, limits=limits)
+        if isinstance(said, str) or not said:
+            raise UsageError("a list of phonemes is wanted, as ['d', 'a', 's']")
+        waveform = load_waveform(audio, rate=rate, limits=self.limits)
+        if waveform.seconds > self.whole_seconds:
+            raise AudioError(
+                "audio_too_long",
+                f"{waveform.seconds:.1f} s cannot be aligned at once, at most "
+                f"{self.whole_seconds:g} s can; cut the recording",
+            )
         found = self.graph.hear(waveform.samples, self.card.fewest_samples)
         if self.card.inventory is None or found.phonemes is None:
             raise ModelError("this model has no phoneme head; take one that was trained with it")
@@ -96,7 +103,7 @@ class Recognizer(Listener):
 
     def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
         """Several clips at once, each by one thread, are quicker than one by all of them."""
-        count = jobs or available_cpus()
+        count = checked_jobs(jobs, available_cpus())
         if count == 1 or self._threads == 1:
             return self, count
         with self._lock:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from time import perf_counter
 
 import numpy as np
 
-from phonemo.audio import RATE, AudioLimits, Source, Waveform, open_waveform
-from phonemo.errors import PhonemoError
+from phonemo.audio import (
+    RATE,
+    AudioLimits,
+    Source,
+    Waveform,
+    WaveformReader,
+    open_waveform,
+)
+from phonemo.errors import PhonemoError, UsageError
 from phonemo.prediction import Prediction, Segment
 from phonemo.runtime.activity import ActivityTrack, detector_of
 from phonemo.runtime.hearing import Hearing
-from phonemo.runtime.many import Outcome, in_order
-from phonemo.runtime.spoken import by_turns
+from phonemo.runtime.many import Opened, Outcome, in_order
+from phonemo.runtime.spoken import by_turns, turns_of
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, Heard, Samples
 from phonemo.turns import Turn
@@ -51,7 +60,7 @@ class Listener(ABC):
         *,
         shares: bool = False,
         timeline: bool = False,
-        turns: Sequence[Turn] | None = None,
+        turns: Sequence[Turn] | str | os.PathLike[str] | None = None,
     ) -> Prediction:
         """The emotion of one recording.
 
@@ -61,20 +70,25 @@ class Listener(ABC):
             rate: samples per second, for an array.
             shares: whether every phoneme says what it adds to the winning score.
             timeline: whether a short recording gets a timeline too, in ``segments``.
-            turns: who speaks when; ``segments`` are then these, each heard by itself, and the
-                scores their mean weighted by their length. A turn that is too short or begins
-                after the end is left out, and the answer carries the warning "turns_skipped".
+            turns: who speaks when, or a file that says so; ``segments`` are then these, each
+                heard by itself, and the scores their mean weighted by their length. A turn that
+                is too short or begins after the end is left out, and the answer carries the
+                warning "turns_skipped".
 
         Raises:
             AudioError: the recording cannot be used.
+            UsageError: turns that are none, or a timeline of them.
         """
         if turns is not None:
+            if timeline:
+                raise UsageError("turns and timeline: turns are heard one by one; give one of them")
+            turns = turns_of(turns, audio)
             found = by_turns(self.predict_waveform, audio, rate, turns, shares, self.limits)
             return found.doubted(self.abstain_below)
         began = perf_counter()
         opened = self._opened(audio, rate, shares)
-        if isinstance(opened, Prediction):
-            return opened
+        if isinstance(opened, _Long):
+            return opened.predict()
         decoding = {"decode": perf_counter() - began}
         answer = self.predict_waveform(opened, shares=shares, timeline=timeline)
         return replace(answer, timings=decoding | answer.timings)
@@ -107,7 +121,10 @@ class Listener(ABC):
         """
         listener, count = self.for_jobs(jobs)
 
-        def opened(one: Source) -> Waveform | Outcome:
+        if isinstance(audio, str | bytes | os.PathLike):
+            raise UsageError("one recording; predict_many wants a list of them")
+
+        def opened(one: Source) -> Opened:
             try:
                 return listener._opened(one, rate, shares)
             except PhonemoError as error:
@@ -138,7 +155,7 @@ class Listener(ABC):
 
     def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
         """The listener that hears several recordings at once, and how many."""
-        return self, jobs or 1
+        return self, checked_jobs(jobs, 1)
 
     @abstractmethod
     def _hear(self, samples: Samples, shares: bool) -> Heard:
@@ -157,19 +174,16 @@ class Listener(ABC):
             return [error for _ in clips]
         return [self._answer(clip, one, timeline) for clip, one in zip(clips, heard, strict=True)]
 
-    def _opened(self, audio: Source, rate: int | None, shares: bool) -> Waveform | Prediction:
-        """A short recording decoded, a long one heard while it is decoded."""
-        began = perf_counter()
-        with open_waveform(audio, rate=rate, limits=self.limits) as reader:
+    def _opened(self, audio: Source, rate: int | None, shares: bool) -> Waveform | _Long:
+        """A short recording decoded, or the beginning of a long one."""
+        with ExitStack() as stack:
+            reader = stack.enter_context(open_waveform(audio, rate=rate, limits=self.limits))
             pieces, held = iter(reader), []
             for piece in pieces:
                 held.append(piece)
                 if reader.samples > self.whole_seconds * RATE:
-                    found = self._windowed(chain(held, pieces), shares)
-                    warnings = (*reader.warnings, *found.warnings)
-                    rest = perf_counter() - began - sum(found.timings.values())
-                    timings = {"decode": rest, **found.timings}
-                    return replace(found, warnings=warnings, timings=timings)
+                    whole = chain(held, pieces)
+                    return _Long(self, reader, whole, shares, stack.pop_all())
             return Waveform(np.concatenate(held), reader.warnings)
 
     def _windowed(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
@@ -200,3 +214,41 @@ class Listener(ABC):
 
     def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
         return self._windowed([samples], shares=False).segments
+
+
+class _Long:
+    """A long recording whose beginning is decoded; it is open until it is heard."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        reader: WaveformReader,
+        pieces: Iterable[Samples],
+        shares: bool,
+        stack: ExitStack,
+    ) -> None:
+        self._listener, self._reader, self._pieces = listener, reader, pieces
+        self._shares, self._stack = shares, stack
+
+    def hear(self) -> Outcome:
+        """The answer, or why there is none."""
+        try:
+            return self.predict()
+        except PhonemoError as error:
+            return error
+
+    def predict(self) -> Prediction:
+        """The answer, heard while the rest is decoded."""
+        began = perf_counter()
+        with self._stack:
+            found = self._listener._windowed(self._pieces, self._shares)
+            warnings = (*self._reader.warnings, *found.warnings)
+        rest = perf_counter() - began - sum(found.timings.values())
+        return replace(found, warnings=warnings, timings={"decode": rest, **found.timings})
+
+
+def checked_jobs(jobs: int | None, usual: int) -> int:
+    """How many at once; UsageError for less than one."""
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs={jobs}; 1 or more are wanted")
+    return usual if jobs is None else jobs

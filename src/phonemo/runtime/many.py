@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from phonemo.audio import Waveform
 from phonemo.errors import PhonemoError
@@ -19,22 +19,35 @@ Outcome = Prediction | PhonemoError
 _Item = TypeVar("_Item")
 
 #: Recordings that are opened at once, for each job.
-AHEAD = 16
+AHEAD = 8
+
+
+class Later(Protocol):
+    """A recording that is too long to be opened first and heard then."""
+
+    def hear(self) -> Outcome:
+        """Its outcome; once."""
+
+
+Opened = Waveform | Later | Outcome
 
 
 def in_order(
     items: Iterable[_Item],
-    opened: Callable[[_Item], Waveform | Outcome],
+    opened: Callable[[_Item], Opened],
     heard: Callable[[Sequence[Waveform]], Sequence[Outcome]],
     *,
     jobs: int,
     batch_samples: int,
 ) -> Iterator[Outcome]:
-    """The outcome of every item, in order.
+    """The outcome of every item, in order, each as soon as it and those before it are known.
+
+    The items are taken in rounds that double from ``jobs`` to ``AHEAD`` x jobs; while the outcomes
+    of one are given, the next one is opened.
 
     Args:
-        items: what is opened; it is read no further ahead than two rounds of ``AHEAD`` x jobs.
-        opened: an item as audio to be heard, or already as its outcome.
+        items: what is opened.
+        opened: an item as audio to be heard, soon: what takes long is done ``Later``.
         heard: the outcomes of several of them.
         jobs: how many calls run at once, each in a thread.
         batch_samples: how much audio is heard together, padding included.
@@ -42,14 +55,16 @@ def in_order(
     source = iter(items)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="phonemo")
 
-    def submit() -> list[Future[Waveform | Outcome]]:
-        return [pool.submit(opened, one) for one in islice(source, AHEAD * jobs)]
+    def submit(count: int) -> list[Future[Opened]]:
+        return [pool.submit(opened, one) for one in islice(source, count)]
 
     try:
-        opening = submit()
+        opening = submit(jobs)
         while opening:
-            following = submit()  # opened while these are heard
-            yield from _round(pool, [one.result() for one in opening], heard, batch_samples)
+            following: list[Future[Opened]] = []
+            for outcome in _round(pool, opening, heard, batch_samples):
+                yield outcome
+                following += submit(min(2, AHEAD * jobs - len(following)))
             opening = following
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -74,21 +89,39 @@ def buckets(lengths: Sequence[int], most: int) -> list[list[int]]:
 
 def _round(
     pool: ThreadPoolExecutor,
-    opened: Sequence[Waveform | Outcome],
+    opening: Sequence[Future[Opened]],
     heard: Callable[[Sequence[Waveform]], Sequence[Outcome]],
     most: int,
 ) -> Iterator[Outcome]:
+    opened = [one.result() for one in opening]
     clips = {place: one for place, one in enumerate(opened) if isinstance(one, Waveform)}
+    running = _together(pool, clips, heard, most)
+    for place, one in enumerate(opened):
+        if not isinstance(one, Waveform | Prediction | PhonemoError):
+            running[place] = (pool.submit(_alone, one), 0)
+    for place, one in enumerate(opened):
+        if isinstance(one, Prediction | PhonemoError):
+            yield one
+        else:
+            future, row = running[place]
+            yield future.result()[row]
+
+
+def _together(
+    pool: ThreadPoolExecutor,
+    clips: dict[int, Waveform],
+    heard: Callable[[Sequence[Waveform]], Sequence[Outcome]],
+    most: int,
+) -> dict[int, tuple[Future[Sequence[Outcome]], int]]:
+    """Place -> what hears its bucket, and its row in that; the bucket of the first place first."""
     places = list(clips)
-    together = buckets([len(clips[place].samples) for place in places], most)
     running: dict[int, tuple[Future[Sequence[Outcome]], int]] = {}
-    for bucket in together:
+    for bucket in sorted(buckets([len(clips[one].samples) for one in places], most), key=min):
         chosen = [places[one] for one in bucket]
         future = pool.submit(heard, [clips[place] for place in chosen])
         running |= {place: (future, row) for row, place in enumerate(chosen)}
-    for place, one in enumerate(opened):
-        if isinstance(one, Waveform):
-            future, row = running[place]
-            yield future.result()[row]
-        else:
-            yield one
+    return running
+
+
+def _alone(one: Later) -> list[Outcome]:
+    return [one.hear()]

@@ -13,7 +13,7 @@ from phonemo.audio import AudioLimits, Source, Waveform, audio_seconds, load_wav
 from phonemo.errors import AudioError, UsageError
 from phonemo.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 from phonemo.sources import open_stream
-from phonemo.turns import Turn
+from phonemo.turns import Turn, read_turns
 
 #: The warning of an answer without some of its turns.
 SKIPPED = "turns_skipped"
@@ -97,6 +97,18 @@ def by_turns(
         warnings=_warnings(told, len(told) < len(turns)),
         segments=tuple(one.segment for one in told),
     )
+
+
+def turns_of(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> Sequence[Turn]:
+    """The turns of a file, or those that were given; UsageError where they are none."""
+    if isinstance(turns, str | os.PathLike):
+        named = os.fspath(audio) if isinstance(audio, str | os.PathLike) else "recording"
+        return read_turns(turns, os.fsdecode(named))
+    given: Sequence[object] = turns
+    if strangers := [one for one in given if not isinstance(one, Turn)]:
+        found = type(strangers[0]).__name__
+        raise UsageError(f"a turn of type {found}; phonemo.turns.Turn(start, end, speaker) is one")
+    return turns
 
 
 def _reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from phonemo.audio import RATE
 from phonemo.prediction import Segment
+from phonemo.runtime.activity import CHUNK_SAMPLES
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,7 +82,7 @@ class Timeline:
             end = min((number + 1) * self._hop, samples)
             cell = self._cell(number, end)
             if not self._goes_on(cell, end):
-                closed += self._close()
+                closed += self._close(cell)
             self._open += [] if cell is None else [cell]
             self._opinions.pop(number - self._reach, None)
             self._cells = number + 1
@@ -110,13 +111,17 @@ class Timeline:
         told = [one for one in self._open if not one.slight]
         return cell is None or cell.slight or not told or cell.label == told[-1].label
 
-    def _close(self) -> list[Segment]:
+    def _close(self, cell: _Cell | None = None) -> list[Segment]:
+        """The open segment, up to the next cell where that follows at once."""
         if not self._open:
             return []
         told = [cell for cell in self._open if not cell.slight] or self._open
         sizes = [cell.end - cell.start for cell in told]
         mean = np.average([cell.scores for cell in told], axis=0, weights=sizes)
-        segment = segment_of(self._open[0].start, self._open[-1].end, self.labels, mean)
+        end = self._open[-1].end
+        if cell is not None and cell.start - end < CHUNK_SAMPLES:
+            end = cell.start  # a cell may end within a chunk of voice activity
+        segment = segment_of(self._open[0].start, end, self.labels, mean)
         self._open = []
         self.segments.append(segment)
         return [segment]
