@@ -201,8 +201,8 @@ def test_a_label_track():
 
 def test_a_label_track_has_every_segment():
     assert audacity("a", TURNS).splitlines() == [
-        "0.500000\t1.250000\tanger 0.75",
-        "2.000000\t3.000000\tcalm 0.88",
+        "0.500000\t1.250000\tAnn: anger 0.75",
+        "2.000000\t3.000000\tBob & Co <x>: calm 0.88",
     ]
 
 

@@ -159,7 +159,8 @@ def _token(text: str) -> str:
 
 
 def _who(one: Segment) -> str:
-    return f"{one_line(one.speaker)}: " if one.speaker else ""
+    name = one_line(one.speaker)
+    return f"{name}: " if name else ""
 
 
 def _encodable(name: str) -> bool:
