@@ -1,6 +1,6 @@
 """How right a timeline is, on speakers that were never heard and emotions that are known.
 
-    python benchmarks/timeline.py [RUN_FOLDER]       default: work/runs/small-emodb
+    python benchmarks/timeline.py [RUN_FOLDER [FOLDS]]    default: work/runs/small-emodb, all folds
 
 The test utterances of each speaker are put in a row with a second of faint noise between, the
 emotion changing after every utterance or after every fourth, and the fold's model hears the row as
@@ -26,17 +26,17 @@ from phonemo.runtime.engine import Recognizer
 from phonemo.train.export import export
 
 RUN = Path("work/runs/small-emodb")
-WINDOWS, RUNS, PAUSE_SECONDS, NOISE = (2.0, 3.0, 4.0, 6.0, 8.0), (1, 4), 1.0, 1e-4
+WINDOWS, RUNS, PAUSE_SECONDS, NOISE = (2.0, 3.0, 4.0, 6.0), (1, 4), 1.0, 1e-4
 
 
-def main(run: Path) -> int:
+def main(run: Path, most: int | None) -> int:
     """The exit status; prints one table."""
     if not (run / "protocol.json").is_file():
         print(f"skipped: {run} is no run; train it first (docs/training.md)")
         return 0
     right: dict[tuple[int, float], float] = {}
     alone = spoken = 0.0
-    for model, clips in speakers(run):
+    for model, clips in speakers(run, most):
         for emotion, samples in clips:
             spoken += len(samples) / RATE
             alone += len(samples) / RATE * (model.predict(samples, RATE).label == emotion)
@@ -52,14 +52,16 @@ def main(run: Path) -> int:
     return 0
 
 
-def speakers(run: Path) -> Iterator[tuple[Recognizer, list[tuple[str, np.ndarray]]]]:
+def speakers(
+    run: Path, most: int | None
+) -> Iterator[tuple[Recognizer, list[tuple[str, np.ndarray]]]]:
     """A fold's model in fp32, and the emotion and samples of what its test speaker says."""
     config = load_config(run / "config.yaml")
     manifest = read_manifest(config.manifest)
     labels = LabelSet(config.labels.names, config.labels.merge)
     by_id = {one.id: one for one in manifest.utterances}
     folds = json.loads((run / "protocol.json").read_text(encoding="utf-8"))["folds"]
-    for fold in folds:
+    for fold in folds[:most]:
         with tempfile.TemporaryDirectory() as home:
             export(run / "seed-1" / fold["name"] / "model", Path(home) / "bundle", "fp32")
             model = Recognizer.load(Path(home) / "bundle")
@@ -113,4 +115,5 @@ def heard(model: Recognizer, row: list[tuple[str, np.ndarray]], window: float) -
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else RUN))
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else RUN
+    sys.exit(main(folder, int(sys.argv[2]) if len(sys.argv) > 2 else None))
