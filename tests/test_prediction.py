@@ -150,7 +150,7 @@ def test_timings_are_no_part_of_the_answer():
 
 
 def test_a_share_is_written_where_it_was_asked_for():
-    data = PhonemeSpan("a", 0.0, 0.1, 0.9, share=-0.01234).to_dict()
-    assert data["share"] == -0.01234
+    data = PhonemeSpan("a", 0.0, 0.1, 0.9, share=-0.01234567).to_dict()
+    assert data["share"] == -0.012346
     assert "share" not in PhonemeSpan("a", 0.0, 0.1, 0.9).to_dict()
     assert PhonemeSpan("a", 0.0, 0.1, 0.9, share=0.0).to_dict()["share"] == 0.0

@@ -51,7 +51,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files in t
 InTime = Annotated[
     bool,
     typer.Option(
-        "--timeline", help="Emotions in time for short recordings too: 4 s windows, smoothed."
+        "--timeline", help="Emotions in time for short recordings too: 3 s windows, smoothed."
     ),
 ]
 Turns = Annotated[

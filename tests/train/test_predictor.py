@@ -103,18 +103,19 @@ def test_without_a_phoneme_head_there_are_none(folder):
 
 
 def test_a_minute_is_heard_in_windows(predictor):
-    """Windows of 4 s every 2 s; their scores are averaged, weighted by their speech."""
+    """Windows of 3 s every 1.5 s; their scores are averaged, weighted by their speech."""
     syllables = np.sin(20 * np.arange(65 * RATE) / RATE) > 0  # a steady hiss is no speech
     samples = _noise(65) * syllables.astype(np.float32)
     answer = predictor.predict(samples, RATE)
     assert answer.warnings == ("windowed",)
     assert answer.seconds == 65.0
     assert sum(answer.scores.values()) == pytest.approx(1)
-    starts = range(0, 65 * RATE - 2 * RATE, 2 * RATE)
-    parts = [predictor.predict(samples[start : start + 4 * RATE], RATE) for start in starts]
+    hop = 3 * RATE // 2
+    starts = range(0, 65 * RATE - hop, hop)
+    parts = [predictor.predict(samples[start : start + 2 * hop], RATE) for start in starts]
     track = ActivityTrack(EnergyDetector())
     track.push(samples)
-    weights = [track.seconds(start, min(len(samples), start + 4 * RATE)) for start in starts]
+    weights = [track.seconds(start, min(len(samples), start + 2 * hop)) for start in starts]
     for name, score in answer.scores.items():
         wanted = np.average([part.scores[name] for part in parts], weights=weights)
         assert score == pytest.approx(wanted, abs=1e-6)

@@ -22,8 +22,8 @@ _SCALES = {"int16": 2.0**15, "float32": 1.0, "float64": 1.0}
 class StreamingRecognizer:
     """Emotions of one stream while it runs.
 
-    A window of 4 s is heard every 2 s, as soon as its last sample is there. A segment of the
-    timeline comes when nothing can change it any more, at most 8 s after its end. Held are one
+    A window of 3 s is heard every 1.5 s, as soon as its last sample is there. A segment of the
+    timeline comes when nothing can change it any more, at most 6 s after its end. Held are one
     window of audio, and what was heard.
 
     Args:

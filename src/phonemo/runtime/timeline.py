@@ -5,7 +5,7 @@ around it, weighted by how near their middles are (a triangle) and by how much s
 Neighbouring cells of one emotion become one segment, trimmed to where somebody speaks; a cell with
 little speech goes with its neighbour, so that no word is cut at the edge of a cell. A cell is
 decided as soon as the last window that it listens to is heard, and a segment when the cell after it
-is: no later than ``SMOOTHING`` + 3 cells after its end (for windows of 4 s: 8 s).
+is: no later than ``SMOOTHING`` + 3 cells after its end (for windows of 3 s: 6 s).
 """
 
 from __future__ import annotations

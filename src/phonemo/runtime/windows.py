@@ -22,8 +22,8 @@ Samples = npt.NDArray[np.float32]
 #: The longest recording that is heard whole: attention grows with the square of the length.
 #: (Evaluation hears each utterance whole, as the field does.)
 WHOLE_SECONDS = 30.0
-#: The length of a window: about that of the utterances that models learn from.
-WINDOW_SECONDS = 4.0
+#: The length of a window: of those that were tried the best on RAVDESS (LOG.md).
+WINDOW_SECONDS = 3.0
 #: Shorter windows hold too little speech to say anything of.
 LEAST_SECONDS = 0.5
 
