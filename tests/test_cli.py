@@ -26,6 +26,7 @@ from phonemo.config import write_config
 from phonemo.corpora.manifest import Header, write_manifest
 from phonemo.corpora.splits import make_split
 from phonemo.errors import PhonemoError
+from tests.answers import Answer
 from tests.corpora.tiny_manifests import parallel, write_folds
 from tests.tiny import make_csv, make_emodb
 from tests.tiny_bundle import BUNDLE, CLIPS, make_clip
@@ -38,20 +39,6 @@ output: {here}/run
 labels: {{names: [anger, neutral]}}
 model: {{backbone: nowhere}}
 """
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict]:
-        """Standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 Phonemo = Callable[..., Answer]

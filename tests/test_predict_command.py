@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ import soundfile
 from phonemo import cli, formats
 from phonemo.runtime.engine import Recognizer
 from phonemo.turns import Turn
+from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 LABELS = ["anger", "neutral", "sadness"]
@@ -29,25 +28,6 @@ WRITERS = {
     "rttm": (".rttm", formats.rttm),
     "audacity": (".labels.txt", formats.audacity),
 }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict]:
-        """Standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def table(self) -> list[dict]:
-        """Standard output as a table with a head."""
-        return list(csv.DictReader(io.StringIO(self.out)))
 
 
 def predict(*words: object, stdin: bytes = b"") -> Answer:

@@ -19,7 +19,7 @@ import pytest
 import soundfile
 
 from tests import test_predict_command
-from tests.test_predict_command import Answer
+from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 COMMAND = [sys.executable, "-m", "phonemo", "predict", "--model", str(BUNDLE)]
