@@ -69,8 +69,9 @@ def answers_of(
         found = (_aligned(opened, name, asked.said) for name in names)
     elif asked.turns is None:
         sources = (_source(name) for name in names)
+        jobs = asked.jobs if len(names) > 1 else 1  # a lone one by all threads, as it was opened
         found = opened.predict_many(
-            sources, jobs=asked.jobs, shares=asked.shares, timeline=asked.timeline
+            sources, jobs=jobs, shares=asked.shares, timeline=asked.timeline
         )
     else:
         turns_of = partial(asked.turns, lone=len(names) == 1)
@@ -216,7 +217,7 @@ def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) 
 
 
 def _write(target: Path, text: str) -> None:
-    from phonemo.sources import shown
+    from phonemo.sources import printable, shown
 
     try:
         write_whole(target, text)
@@ -224,7 +225,7 @@ def _write(target: Path, text: str) -> None:
         reason = error.strerror or type(error).__name__
         message = f"{shown(target)}: cannot be written ({reason}); name another --output-dir"
         raise UsageError(message) from error
-    _echo("".join(letter if letter.isprintable() else "?" for letter in str(target)) + "\n")
+    _echo(printable(str(target)) + "\n")
 
 
 def _echo(text: str) -> None:

@@ -30,7 +30,8 @@ BYTES_PER_SAMPLE = 4
 WANTED = "wav, flac, mp3, ogg (vorbis, opus) or aiff is wanted"
 
 _FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "MP3", "OGG", "AIFF"}
-_SCALES = {"int16": 2.0**15, "int32": 2.0**31, "float16": 1.0, "float32": 1.0, "float64": 1.0}
+#: What full scale is in an array of each kind.
+SCALES = {"int16": 2.0**15, "int32": 2.0**31, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 _UNKNOWN_FRAMES = 2**62  # libsndfile says 2**63 - 1 where the header gives no length
 _MP3_SLACK = 2 * 1152  # two MPEG frames: without a Xing header the length is an estimate
 
@@ -226,7 +227,7 @@ class _ArrayAudio:
 
     def _checked_scale(self, array: npt.NDArray[Any]) -> float:
         shape, kind = array.shape, array.dtype.name
-        if kind not in _SCALES:
+        if kind not in SCALES:
             wanted = "float32, float64, int16 or int32 is wanted"
             raise AudioError("invalid_audio", f"array: {kind} samples found; {wanted}")
         if array.ndim not in (1, 2) or (array.ndim == 2 and shape[0] > MAX_CHANNELS):
@@ -234,7 +235,7 @@ class _ArrayAudio:
             raise AudioError("invalid_audio", f"array: shape {shape} found; {wanted}; transpose it")
         if not array.size:
             raise AudioError("empty_audio", "array: no samples; audio is wanted")
-        return _SCALES[kind]
+        return SCALES[kind]
 
     def seek(self, frame: int) -> int:
         self._position = min(frame, self._array.shape[1])

@@ -32,6 +32,10 @@ class PhonemeSpan:
     confidence: float
     share: float | None = None
 
+    def moved(self, seconds: float) -> PhonemeSpan:
+        """The same, so much later."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}

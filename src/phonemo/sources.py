@@ -66,6 +66,11 @@ def shown(name: str | os.PathLike[str]) -> str:
     text = os.fspath(name)
     if len(text) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
         text = f"{text[:_HEAD_CHARACTERS]}...{text[-_TAIL_CHARACTERS:]}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """The text with "?" for every letter that a terminal would not show as one."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -109,6 +109,10 @@ class ActivityTrack:
         first, last = start // CHUNK_SAMPLES, end // CHUNK_SAMPLES
         return self.flags.count(1, first, last) * CHUNK_SAMPLES / RATE
 
+    def share(self, start: int, end: int) -> float:
+        """The share of the time between two samples in which somebody speaks, 0 to 1."""
+        return min(1.0, self.seconds(start, end) * RATE / (end - start))
+
     def extent(self, start: int, end: int) -> tuple[int, int] | None:
         """The first and one past the last sample of speech between two; None where nobody speaks.
 

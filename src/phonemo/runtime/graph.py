@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ PHONEMES = "phoneme_logits"
 FEATURES = "features"
 
 #: What onnxruntime raises.
-ERRORS = (
+_ERRORS = (
     *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf),
     *(native.NotImplemented, native.NoSuchFile, native.RuntimeException),
 )
@@ -66,11 +66,27 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
         options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except ERRORS as error:
+    except _ERRORS as error:
         raise CheckpointError(
             f"onnxruntime {onnxruntime.__version__} cannot open the network "
-            f"({first_line(error)}); update onnxruntime, or export the model again"
+            f"({_first_line(error)}); update onnxruntime, or export the model again"
         ) from error
+
+
+def run_session(session: Any, names: Iterable[str], feed: dict[str, Any], size: str) -> list[Any]:
+    """The outputs of these names; ``size`` says in an error how much there was to do.
+
+    Raises:
+        ModelError: onnxruntime fails, for want of memory or because the network is broken.
+    """
+    try:
+        found: list[Any] = session.run(list(names), feed)
+    except _ERRORS as error:
+        raise ModelError(
+            f"onnxruntime fails on {size} ({_first_line(error)}); free memory, or export the "
+            "model again"
+        ) from error
+    return found
 
 
 class Graph:
@@ -110,15 +126,9 @@ class Graph:
         Raises:
             ModelError: onnxruntime fails, for want of memory or because the network is broken.
         """
-        names = list(self._outputs)
-        try:
-            found = self._session.run(names, dict(zip(INPUTS, (waveform, samples), strict=True)))
-        except ERRORS as error:
-            raise ModelError(
-                f"onnxruntime fails on {waveform.shape[1]} samples ({first_line(error)}); free "
-                "memory, or export the model again"
-            ) from error
-        return dict(zip(names, found, strict=True))
+        feed = dict(zip(INPUTS, (waveform, samples), strict=True))
+        found = run_session(self._session, self._outputs, feed, f"{waveform.shape[1]} samples")
+        return dict(zip(self._outputs, found, strict=True))
 
     def hear(self, samples: Floats, fewest_samples: int) -> Logits:
         """One clip, (sample,), by itself; padded to ``fewest_samples`` where it is shorter."""
@@ -155,6 +165,5 @@ class Graph:
         return size if isinstance(size, int) else None
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, without its trace."""
+def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0]

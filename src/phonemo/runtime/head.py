@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.errors import CheckpointError, ModelError
-from phonemo.runtime.graph import ERRORS, first_line, open_session
+from phonemo.errors import CheckpointError
+from phonemo.runtime.graph import open_session, run_session
 
 Floats = npt.NDArray[np.float32]
 Kept = npt.NDArray[np.bool_]
@@ -51,12 +51,7 @@ class Head:
         Raises:
             ModelError: onnxruntime fails.
         """
-        try:
-            feed = {HEAD_INPUTS[0]: features[None], HEAD_INPUTS[1]: kept}
-            found: Floats = self._session.run([HEAD_OUTPUT], feed)[0]
-        except ERRORS as error:
-            raise ModelError(
-                f"onnxruntime fails on {kept.shape[1]} frames ({first_line(error)}); free memory, "
-                "or export the model again"
-            ) from error
+        feed = dict(zip(HEAD_INPUTS, (features[None], kept), strict=True))
+        found: Floats
+        (found,) = run_session(self._session, [HEAD_OUTPUT], feed, f"{kept.shape[1]} frames")
         return found

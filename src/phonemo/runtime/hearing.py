@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -87,15 +87,15 @@ class Hearing:
         silent = self._weight == 0
         shares = self._unspoken() if silent else self._total / self._weight
         samples = self._windower.samples
-        spoken = self._track.seconds(0, samples)
+        whole = segment_of(0, samples, self._labels, shares)
         return Prediction(
-            label=self._labels[int(np.argmax(shares))],
-            scores={n: float(share) for n, share in zip(self._labels, shares, strict=True)},
+            label=whole.label,
+            scores=whole.scores,
             seconds=samples / RATE,
             spans=None if self._spans is None else tuple(self._spans),
             warnings=(*warnings, "windowed", *(("no_speech",) if silent else ())),
             segments=tuple(self._timeline.segments),
-            speech_ratio=min(1.0, spoken * RATE / max(1, samples)),
+            speech_ratio=self._track.share(0, samples),
             timings=dict(self._timings),
         )
 
@@ -109,7 +109,7 @@ class Hearing:
                 heard = self._hear(window.samples)
                 opinion = Opinion(heard.scores, spoken)
                 self._keep(window, heard, spoken, last)
-                events.append(self._event(window, heard, spoken))
+                events.append(self._event(window, heard))
             events += [Event("segment", one) for one in self._timeline.add(opinion)]
         return events
 
@@ -118,10 +118,9 @@ class Hearing:
             raise AudioError("empty_audio", "no samples were heard; audio is wanted")
         return self._hear(self._last.samples).scores
 
-    def _event(self, window: Window, heard: Heard, spoken: float) -> Event:
+    def _event(self, window: Window, heard: Heard) -> Event:
         segment = segment_of(window.start, window.end, self._labels, heard.scores)
-        ratio = min(1.0, spoken * RATE / len(window.samples))
-        return Event("window", segment, ratio)
+        return Event("window", segment, self._track.share(window.start, window.end))
 
     def _keep(self, window: Window, heard: Heard, spoken: float, last: bool) -> None:
         self._total += heard.scores * spoken
@@ -142,5 +141,5 @@ class Hearing:
         quarter = self._windower.hop / RATE / 2
         first = 0.0 if window.start == 0 else begin + quarter
         stop = np.inf if last else begin + 3 * quarter
-        moved = [replace(one, start=one.start + begin, end=one.end + begin) for one in spans]
+        moved = [one.moved(begin) for one in spans]
         return [one for one in moved if first <= (one.start + one.end) / 2 < stop]

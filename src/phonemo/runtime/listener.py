@@ -119,10 +119,9 @@ class Listener(ABC):
         Yields:
             A Prediction, or the error of a recording that cannot be used.
         """
-        listener, count = self.for_jobs(jobs)
-
         if isinstance(audio, str | bytes | os.PathLike):
             raise UsageError("one recording; predict_many wants a list of them")
+        listener, count = self.for_jobs(jobs)
 
         def opened(one: Source) -> Opened:
             try:
@@ -198,7 +197,7 @@ class Listener(ABC):
         size = len(waveform.samples)
         track = ActivityTrack(detector_of(self.activity))
         track.push(waveform.samples)
-        ratio = min(1.0, track.seconds(0, size) * RATE / size)
+        ratio = track.share(0, size)
         whole = segment_of(0, size, self.labels, heard.scores)
         found = Prediction(
             label=whole.label,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,9 +38,7 @@ class _Told:
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
         """The phonemes in the time of the recording."""
-        start = self.turn.start
-        for one in self.found.spans or ():
-            yield replace(one, start=one.start + start, end=one.end + start)
+        return (one.moved(self.turn.start) for one in self.found.spans or ())
 
 
 def by_turns(

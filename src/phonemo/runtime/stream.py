@@ -9,14 +9,14 @@ import numpy.typing as npt
 import soxr
 
 from phonemo.audio import RATE
-from phonemo.decoding import RATES
+from phonemo.decoding import RATES, SCALES
 from phonemo.errors import AudioError, UsageError
 from phonemo.levels import Level
 from phonemo.prediction import Prediction
 from phonemo.runtime.hearing import Event
 from phonemo.runtime.listener import Listener
 
-_SCALES = {"int16": 2.0**15, "float32": 1.0, "float64": 1.0}
+_KINDS = ("int16", "float32", "float64")
 
 
 class StreamingRecognizer:
@@ -55,8 +55,7 @@ class StreamingRecognizer:
                 as if they had not come.
             UsageError: the stream was finished.
         """
-        if self._ended:
-            raise UsageError("the stream was finished; make a new one")
+        self._check_open()
         return self._heard(_checked(np.asarray(samples)), last=False)
 
     def finish(self) -> tuple[list[Event], Prediction]:
@@ -66,13 +65,16 @@ class StreamingRecognizer:
             AudioError: nothing was pushed.
             UsageError: the stream was finished before.
         """
-        if self._ended:
-            raise UsageError("the stream was finished; make a new one")
+        self._check_open()
         events = self._heard(np.zeros(0, dtype=np.float32), last=True)
         self._ended = True
         events += self._hearing.finish()
         found = self._hearing.answer(self._level.warnings(truncated=False))
         return events, found.doubted(self._listener.abstain_below)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UsageError("the stream was finished; make a new one")
 
     def _heard(self, samples: npt.NDArray[np.float32], last: bool) -> list[Event]:
         self._level.hear(samples[:, None])
@@ -84,11 +86,11 @@ class StreamingRecognizer:
 
 def _checked(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """A copy as float32 with full scale 1: the caller may use his buffer again."""
-    if samples.ndim != 1 or samples.dtype.name not in _SCALES:
+    if samples.ndim != 1 or samples.dtype.name not in _KINDS:
         found = f"{samples.dtype.name} of shape {samples.shape}"
         wanted = "(sample,) of int16, float32 or float64 is wanted: mix the channels first"
         raise AudioError("invalid_audio", f"stream: {found} found; {wanted}")
-    scaled = samples.astype(np.float32) / np.float32(_SCALES[samples.dtype.name])
+    scaled = samples.astype(np.float32) / np.float32(SCALES[samples.dtype.name])
     if not np.isfinite(scaled).all():
         raise AudioError("invalid_audio", "stream: a sample is not a finite number; leave it out")
     return scaled

@@ -111,7 +111,7 @@ class Timeline:
         told = [one for one in self._open if not one.slight]
         return cell is None or cell.slight or not told or cell.label == told[-1].label
 
-    def _close(self, cell: _Cell | None = None) -> list[Segment]:
+    def _close(self, following: _Cell | None = None) -> list[Segment]:
         """The open segment, up to the next cell where that follows at once."""
         if not self._open:
             return []
@@ -119,8 +119,8 @@ class Timeline:
         sizes = [cell.end - cell.start for cell in told]
         mean = np.average([cell.scores for cell in told], axis=0, weights=sizes)
         end = self._open[-1].end
-        if cell is not None and cell.start - end < CHUNK_SAMPLES:
-            end = cell.start  # a cell may end within a chunk of voice activity
+        if following is not None and following.start - end < CHUNK_SAMPLES:
+            end = following.start  # a cell may end within a chunk of voice activity
         segment = segment_of(self._open[0].start, end, self.labels, mean)
         self._open = []
         self.segments.append(segment)

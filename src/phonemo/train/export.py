@@ -75,13 +75,14 @@ def export(
     check_target(Path(output))
     trained = load_trained(model_folder)
     graph, head = make_graph(trained.model), make_head(trained.model)
-    parity = check_parity(trained.model, Graph(graph))
-    check_head(trained.model, Graph(graph), Head(head))
+    opened = Graph(graph)
+    parity = check_parity(trained.model, opened)
+    check_head(trained.model, opened, Head(head))
     model, drift = graph, None
     if precision == "int8":
         clips = pick_clips(trained, manifest)
         model = quantise(graph)
-        drift = measure_drift(Graph(graph), Graph(model), trained, clips)
+        drift = measure_drift(opened, Graph(model), trained, clips)
     says = _says(trained) | {"precision": precision, "licence": licence}
     says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
     return write_bundle(output, model, says, head)

@@ -56,11 +56,7 @@ def check_parity(model: PhonemoForAudioClassification, graph: Graph) -> Parity:
     batches = [[clip] for clip in _alone(model)] + [_together(model)]
     found = [_difference(model, graph, batch) for batch in batches]
     largest = max(found)
-    if not largest <= MOST:  # NaN is not
-        raise ModelError(
-            f"the exported network differs from torch by {largest:.1e}, at most {MOST:g} is "
-            f"right; torch {torch.__version__} exports it wrongly, try another version"
-        )
+    _check_near("network", largest)
     return Parity(clips=sum(len(batch) for batch in batches), difference=largest)
 
 
@@ -86,12 +82,7 @@ def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
             wanted, _ = model.decide(features, torch.ones_like(keep), keep)
-        largest = float(np.abs(found - wanted.numpy()).max())
-        if not largest <= MOST:
-            raise ModelError(
-                f"the exported head differs from torch by {largest:.1e}, at most {MOST:g} is "
-                f"right; torch {torch.__version__} exports it wrongly, try another version"
-            )
+        _check_near("head", float(np.abs(found - wanted.numpy()).max()))
 
 
 def pick_clips(trained: Trained, manifest: str | Path | None) -> Clips:
@@ -132,6 +123,14 @@ def measure_drift(fp32: Graph, int8: Graph, trained: Trained, clips: Clips) -> D
         ua_fp32=accuracies[0],
         ua_int8=accuracies[1],
     )
+
+
+def _check_near(what: str, largest: float) -> None:
+    if not largest <= MOST:  # NaN is not
+        raise ModelError(
+            f"the exported {what} differs from torch by {largest:.1e}, at most {MOST:g} is "
+            f"right; torch {torch.__version__} exports it wrongly, try another version"
+        )
 
 
 def _alone(model: PhonemoForAudioClassification) -> list[Samples]:
