@@ -12,24 +12,20 @@ The p-value is of swapping "top" and "random" within whole speakers (exact where
 from __future__ import annotations
 
 import itertools
-import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from measuring.folds import Run, exported, open_run
 
-from phonemo.audio import RATE, load_waveform
+from phonemo.audio import RATE
 from phonemo.calibration import softmax
-from phonemo.config import load_config
-from phonemo.corpora.manifest import read_manifest
 from phonemo.metrics import bootstrap_interval
 from phonemo.prediction import PhonemeSpan
 from phonemo.runtime.attribution import frames_within
 from phonemo.runtime.engine import Recognizer
-from phonemo.train.export import export
 
 RUN = Path("work/runs/small-emodb")
 SHARE, DRAWS, FEWEST = 0.2, 10, 8
@@ -45,36 +41,25 @@ class Row:
     silenced: dict[str, float]
 
 
-def main(run: Path) -> int:
+def main(folder: Path) -> int:
     """The exit status; prints a table for each way of leaving out."""
-    if not (run / "protocol.json").is_file():
-        print(f"skipped: {run} is no run; train it first (docs/training.md)")
-        return 0
-    rows = list(tested(run))
-    print(f"{len(rows)} utterances of {len({row.speaker for row in rows})} speakers, {run}")
+    rows = list(tested(open_run(folder)))
+    print(f"{len(rows)} utterances of {len({row.speaker for row in rows})} speakers, {folder}")
     print("a fifth of the phonemes left out; fall of the winning score, mean over utterances")
     for name in ("pooled", "silenced"):
         tell(name, rows)
     return 0
 
 
-def tested(run: Path) -> Iterator[Row]:
+def tested(run: Run) -> Iterator[Row]:
     """Every test utterance with enough phonemes, by the model that has not heard its speaker."""
-    manifest = read_manifest(load_config(run / "config.yaml").manifest)
-    by_id = {one.id: one for one in manifest.utterances}
-    folds = json.loads((run / "protocol.json").read_text(encoding="utf-8"))["folds"]
     draw = np.random.default_rng(1)
-    for fold in folds:
-        with tempfile.TemporaryDirectory() as home:
-            export(run / "seed-1" / fold["name"] / "model", Path(home) / "bundle", "fp32")
-            model = Recognizer.load(Path(home) / "bundle")
-        for name in fold["test"]:
-            one = by_id[name]
-            samples = load_waveform(manifest.audio_path(one), start=one.start, end=one.end).samples
-            found = asked(model, samples, draw)
+    for fold in run.heard():
+        model = exported(fold.models[0], "fp32")
+        for one in fold.utterances:
+            found = asked(model, run.audio(one).samples, draw)
             if found is not None:
                 yield Row(one.speaker or one.id, *found)
-        print(f"{fold['name']}: heard", file=sys.stderr)
 
 
 def asked(

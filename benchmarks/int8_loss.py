@@ -8,59 +8,35 @@ fold's test utterances one at a time, and the answers of all folds are pooled.
 
 from __future__ import annotations
 
-import json
 import sys
-import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from measuring.folds import Fold, Run, exported, open_run
 
-from phonemo.audio import load_waveform
-from phonemo.config import load_config
-from phonemo.corpora.manifest import Manifest, read_manifest
-from phonemo.labels import LabelSet
 from phonemo.metrics import bootstrap_interval, score_emotions
-from phonemo.runtime.engine import Recognizer
-from phonemo.train.export import export
 
 RUN = Path("work/runs/small-emodb")
-PRECISIONS = ("fp32", "int8")
+PRECISIONS: tuple[Literal["fp32", "int8"], ...] = ("fp32", "int8")
 
 
-def main(run: Path) -> int:
+def main(folder: Path) -> int:
     """The exit status; prints one table."""
-    if not (run / "protocol.json").is_file():
-        print(f"{run}: no run; train it first (docs/training.md)")
-        return 0
-    config = load_config(run / "config.yaml")
-    manifest = read_manifest(config.manifest)
-    labels = LabelSet(config.labels.names, config.labels.merge)
-    folds = json.loads((run / "protocol.json").read_text(encoding="utf-8"))["folds"]
-    rows = []
-    for fold in folds:
-        for model in sorted(run.glob(f"seed-*/{fold['name']}/model")):
-            rows += hear(model, manifest, fold["test"], labels)
-            print(f"{model.parent}: {len(rows)} answers so far", file=sys.stderr)
+    run = open_run(folder)
+    rows = [row for fold in run.heard() for model in fold.models for row in hear(run, model, fold)]
     tell(rows)
     return 0
 
 
-def hear(
-    model: Path, manifest: Manifest, test: list[str], labels: LabelSet
-) -> list[tuple[str, str, str, str]]:
+def hear(run: Run, model: Path, fold: Fold) -> list[tuple[str, str, str, str]]:
     """(speaker, truth, fp32's answer, int8's answer) of every test utterance."""
-    wanted = set(test)
-    utterances = [one for one in manifest.utterances if one.id in wanted]
-    with tempfile.TemporaryDirectory() as folder:
-        engines = []
-        for precision in PRECISIONS:
-            export(model, Path(folder) / precision, precision)
-            engines.append(Recognizer.load(Path(folder) / precision))
-        found = []
-        for one in utterances:
-            audio = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-            heard = [engine.predict_waveform(audio).label for engine in engines]
-            found.append((one.speaker or one.id, labels.merged(one.emotion or ""), *heard))
+    engines = [exported(model, precision) for precision in PRECISIONS]
+    found = []
+    for one in fold.utterances:
+        audio = run.audio(one)
+        heard = [engine.predict_waveform(audio).label for engine in engines]
+        found.append((one.speaker or one.id, run.emotion(one), *heard))
     return found
 
 

@@ -10,30 +10,26 @@ of several lengths, beside the same model's accuracy on the utterances alone (we
 
 from __future__ import annotations
 
-import json
 import sys
-import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from measuring.folds import Run, exported, open_run
 
-from phonemo.audio import RATE, load_waveform
-from phonemo.config import load_config
-from phonemo.corpora.manifest import read_manifest
-from phonemo.labels import LabelSet
+from phonemo.audio import RATE
 from phonemo.runtime.engine import Recognizer
-from phonemo.train.export import export
 
+#: An emotion, and samples (sample,) in which it is heard.
+Clip = tuple[str, np.ndarray]
 RUN = Path("work/runs/small-emodb")
 WINDOWS, RUNS, PAUSE_SECONDS, NOISE = (2.0, 3.0, 4.0, 6.0), (1, 4), 1.0, 1e-4
 
 
-def main(run: Path, most: int | None) -> int:
+def main(folder: Path, most: int | None) -> int:
     """The exit status; prints one table."""
-    if not (run / "protocol.json").is_file():
-        print(f"skipped: {run} is no run; train it first (docs/training.md)")
-        return 0
+    run = open_run(folder)
     right: dict[tuple[int, float], float] = {}
     alone = spoken = 0.0
     for model, clips in speakers(run, most):
@@ -44,7 +40,9 @@ def main(run: Path, most: int | None) -> int:
             for window in WINDOWS:
                 found = heard(model, in_a_row(clips, length), window)
                 right[length, window] = right.get((length, window), 0.0) + found
-    print(f"{run}: {spoken / 60:.1f} minutes; utterances alone: {alone / spoken:.1%} of the time")
+    print(
+        f"{folder}: {spoken / 60:.1f} minutes; utterances alone: {alone / spoken:.1%} of the time"
+    )
     print("window s" + "".join(f"{window:>8g}" for window in WINDOWS))
     for length in RUNS:
         shares = "".join(f"{right[length, window] / spoken:>8.1%}" for window in WINDOWS)
@@ -52,37 +50,20 @@ def main(run: Path, most: int | None) -> int:
     return 0
 
 
-def speakers(
-    run: Path, most: int | None
-) -> Iterator[tuple[Recognizer, list[tuple[str, np.ndarray]]]]:
-    """A fold's model in fp32, and the emotion and samples of what its test speaker says."""
-    config = load_config(run / "config.yaml")
-    manifest = read_manifest(config.manifest)
-    labels = LabelSet(config.labels.names, config.labels.merge)
-    by_id = {one.id: one for one in manifest.utterances}
-    folds = json.loads((run / "protocol.json").read_text(encoding="utf-8"))["folds"]
-    for fold in folds[:most]:
-        with tempfile.TemporaryDirectory() as home:
-            export(run / "seed-1" / fold["name"] / "model", Path(home) / "bundle", "fp32")
-            model = Recognizer.load(Path(home) / "bundle")
-        utterances = [by_id[name] for name in fold["test"]]
-        yield (
-            model,
-            [
-                (labels.merged(one.emotion or ""), load_waveform(manifest.audio_path(one)).samples)
-                for one in utterances
-            ],
-        )
-        print(f"{fold['name']}: heard", file=sys.stderr)
+def speakers(run: Run, most: int | None) -> Iterator[tuple[Recognizer, list[Clip]]]:
+    """A fold's model in fp32, and the emotion and samples of what its test speakers say."""
+    for fold in islice(run.heard(), most):
+        clips = [(run.emotion(one), run.audio(one).samples) for one in fold.utterances]
+        yield exported(fold.models[0], "fp32"), clips
 
 
-def in_a_row(clips: list[tuple[str, np.ndarray]], length: int) -> list[tuple[str, np.ndarray]]:
+def in_a_row(clips: list[Clip], length: int) -> list[Clip]:
     """The clips in an order in which an emotion lasts for so many, as far as there are."""
     draw = np.random.default_rng(1)
     piles: dict[str, list[np.ndarray]] = {}
     for place in draw.permutation(len(clips)):
         piles.setdefault(clips[place][0], []).append(clips[place][1])
-    row: list[tuple[str, np.ndarray]] = []
+    row: list[Clip] = []
     while piles:
         last = row[-1][0] if row else None
         names = [name for name in piles if name != last] or list(piles)
@@ -93,7 +74,7 @@ def in_a_row(clips: list[tuple[str, np.ndarray]], length: int) -> list[tuple[str
     return row
 
 
-def heard(model: Recognizer, row: list[tuple[str, np.ndarray]], window: float) -> float:
+def heard(model: Recognizer, row: list[Clip], window: float) -> float:
     """Seconds of speech whose segment has the true emotion."""
     draw = np.random.default_rng(2)
     model.window_seconds = window
