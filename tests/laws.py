@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "corpora": {"ground", "corpora"},
     "model": {"ground", "model"},
     "runtime": {"ground", "runtime"},
-    "train": {"ground", *ROOMS},
-    "opening": {"ground", *ROOMS},
+    "server": {"ground", "runtime", "opening", "server"},
+    "train": {"ground", *ROOMS} - {"server"},
+    "opening": {"ground", *ROOMS} - {"server"},
     "command": {"ground", "command", "opening", *ROOMS},
     "root": {"ground", "opening", *ROOMS},
 }
@@ -41,30 +42,43 @@ MAY_IMPORT_EAGERLY = MAY_IMPORT | {
 
 #: Other people's packages that a room may import when it is imported itself.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
+_SERVING = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
 EAGER_PACKAGES = {
     "ground": _BASE,
     "corpora": _BASE,
     "model": _BASE | _TORCH,
     "runtime": _BASE | {"onnxruntime"},
+    "server": _BASE | _SERVING | {"onnxruntime"},
     "train": _BASE | _TORCH | {"onnxruntime", "rich"},
     "command": _BASE | {"click", "rich", "typer"},
     "opening": set[str](),
     "root": set[str](),
 }
 #: Packages that only these rooms may import, lazily too.
-ONLY_IN = {name: {"model", "train"} for name in _TORCH} | {
-    "tensorboard": {"train"},
-    "onnx": {"train"},
-    "onnxruntime": {"runtime", "train"},
-}
+ONLY_IN = (
+    {name: {"model", "train"} for name in _TORCH}
+    | {
+        "tensorboard": {"train"},
+        "onnx": {"train"},
+        "onnxruntime": {"runtime", "server", "train"},
+    }
+    | {name: {"server"} for name in _SERVING}
+)
 NEVER = {
     *("torchaudio", "torchcodec", "torchvision", "lightning", "pytorch_lightning", "optimum"),
     *("hydra", "omegaconf", "pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"),
     "marshal",
 }
-#: Import name -> name of the distribution, where they differ; click comes with typer.
-DISTRIBUTIONS = {"click": "typer", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+#: Import name -> name of the distribution, where they differ; click comes with typer, starlette
+#: with fastapi, h11 with uvicorn.
+DISTRIBUTIONS = {
+    "click": "typer",
+    "h11": "uvicorn",
+    "sklearn": "scikit-learn",
+    "starlette": "fastapi",
+    "yaml": "pyyaml",
+}
 
 _EFFECTS = re.compile(
     r"(^|\.)(seed|manual_seed|set_num_threads|set_num_interop_threads|filterwarnings|simplefilter"

@@ -10,13 +10,14 @@ from pathlib import Path
 
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-ROOMS = ("corpora", "model", "runtime", "train")
+ROOMS = ("corpora", "model", "runtime", "server", "train")
 COMMANDS = (
     "cli",
     "cli_answers",
     "cli_export",
     "cli_predict",
     "cli_results",
+    "cli_serve",
     "cli_shared",
     "cli_studies",
     "console",

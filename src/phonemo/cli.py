@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from phonemo import cli_export, cli_predict, cli_results, cli_studies, console
+from phonemo import cli_export, cli_predict, cli_results, cli_serve, cli_studies, console
 from phonemo.cli_shared import (
     Apart,
     FoldFolder,
@@ -335,6 +335,7 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 
 
 app.command()(cli_predict.predict)
+app.command()(cli_serve.serve)
 app.command()(cli_export.export)
 app.command()(cli_export.shrink)
 app.command()(cli_studies.ablate)

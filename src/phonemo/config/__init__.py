@@ -10,6 +10,7 @@ from phonemo.config.loading import (
     load_ablation_config,
     load_config,
     load_pretrain_config,
+    load_serve_config,
     write_config,
 )
 from phonemo.config.pretrain import HearingConfig, PretrainConfig, StageConfig, StudentConfig
@@ -25,6 +26,7 @@ from phonemo.config.run import (
     RunConfig,
     TrainConfig,
 )
+from phonemo.config.serve import ServeAccess, ServeConfig, ServeLimits
 
 __all__ = [
     "AblationConfig",
@@ -39,6 +41,9 @@ __all__ = [
     "PretrainConfig",
     "ProtocolConfig",
     "RunConfig",
+    "ServeAccess",
+    "ServeConfig",
+    "ServeLimits",
     "StageConfig",
     "StudentConfig",
     "TableConfig",
@@ -49,5 +54,6 @@ __all__ = [
     "load_ablation_config",
     "load_config",
     "load_pretrain_config",
+    "load_serve_config",
     "write_config",
 ]

@@ -14,6 +14,7 @@ from phonemo.config.ablation import AblationConfig, Overrides
 from phonemo.config.pretrain import PretrainConfig
 from phonemo.config.run import RunConfig
 from phonemo.config.section import Section
+from phonemo.config.serve import ServeConfig
 from phonemo.errors import ConfigError
 from phonemo.whole import write_whole
 
@@ -33,6 +34,13 @@ def load_pretrain_config(path: str | Path, overrides: Sequence[str] = ()) -> Pre
 def load_ablation_config(path: str | Path, overrides: Sequence[str] = ()) -> AblationConfig:
     """Read the config of an ablation; see ``load_section``."""
     return load_section(path, overrides, AblationConfig)
+
+
+def load_serve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ServeConfig:
+    """Read the config of a server, or without a file the defaults; see ``load_section``."""
+    if path is not None:
+        return load_section(path, overrides, ServeConfig)
+    return _validated({}, overrides, ServeConfig, "serve")
 
 
 def expand(config: AblationConfig) -> dict[str, RunConfig]:
@@ -75,20 +83,22 @@ def load_section(path: str | Path, overrides: Sequence[str], kind: type[Kind]) -
     Raises:
         ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
     """
-    path = Path(path)
-    data = _read_yaml(path)
-    for override in overrides:
-        _override(data, override)
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {_first_fault(error, kind)}") from error
+    return _validated(_read_yaml(Path(path)), overrides, kind, str(path))
 
 
 def write_config(path: Path, config: Section) -> None:
     """Write the resolved config as YAML."""
     data = config.model_dump(mode="json")
     write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def _validated(data: dict[str, Any], overrides: Sequence[str], kind: type[Kind], name: str) -> Kind:
+    for override in overrides:
+        _override(data, override)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {_first_fault(error, kind)}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class Listener(ABC):
                 return error
 
         def heard(clips: Sequence[Waveform]) -> list[Outcome]:
-            return listener._heard_together(clips, shares, timeline)
+            return listener.predict_together(clips, shares, timeline)
 
         longest = int(batch_seconds * RATE)
         return in_order(audio, opened, heard, jobs=count, batch_samples=longest)
@@ -140,10 +140,42 @@ class Listener(ABC):
     ) -> Prediction:
         """The emotion of decoded audio; arguments as for ``predict``."""
         if len(waveform.samples) > self.whole_seconds * RATE:
-            found = self._windowed([waveform.samples], shares)
+            found = self.predict_pieces([waveform.samples], shares)
             return replace(found, warnings=(*waveform.warnings, *found.warnings))
         heard = self._hear(waveform.samples, shares)
         return self._answer(waveform, heard, timeline)
+
+    def predict_together(
+        self, clips: Sequence[Waveform], shares: bool, timeline: bool
+    ) -> list[Outcome]:
+        """The emotions of several short recordings of like length, heard as one batch.
+
+        Args:
+            clips: decoded audio, none longer than ``whole_seconds``.
+            shares: as for ``predict``.
+            timeline: as for ``predict``.
+        """
+        try:
+            heard = self._hear_together([one.samples for one in clips], shares)
+        except PhonemoError as error:
+            return [error for _ in clips]
+        return [self._answer(clip, one, timeline) for clip, one in zip(clips, heard, strict=True)]
+
+    def predict_pieces(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
+        """The emotion of a long recording, heard in windows as its pieces come.
+
+        Args:
+            pieces: (sample,) at 16 kHz each, in order; an exception of theirs stops the hearing.
+            shares: as for ``predict``.
+
+        Raises:
+            AudioError: there was no sample.
+        """
+        hearing = self.hearing(shares)
+        for piece in pieces:
+            hearing.push(piece)
+        hearing.finish()
+        return hearing.answer().doubted(self.abstain_below)
 
     def hearing(self, shares: bool = False) -> Hearing:
         """A long recording, or a stream, to be heard in windows."""
@@ -164,15 +196,6 @@ class Listener(ABC):
         """What is heard in each of several clips of like length."""
         return [self._hear(one, shares) for one in clips]
 
-    def _heard_together(
-        self, clips: Sequence[Waveform], shares: bool, timeline: bool
-    ) -> list[Outcome]:
-        try:
-            heard = self._hear_together([one.samples for one in clips], shares)
-        except PhonemoError as error:
-            return [error for _ in clips]
-        return [self._answer(clip, one, timeline) for clip, one in zip(clips, heard, strict=True)]
-
     def _opened(self, audio: Source, rate: int | None, shares: bool) -> Waveform | _Long:
         """A short recording decoded, or the beginning of a long one."""
         with ExitStack() as stack:
@@ -184,13 +207,6 @@ class Listener(ABC):
                     whole = chain(held, pieces)
                     return _Long(self, reader, whole, shares, stack.pop_all())
             return Waveform(np.concatenate(held), reader.warnings)
-
-    def _windowed(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
-        hearing = self.hearing(shares)
-        for piece in pieces:
-            hearing.push(piece)
-        hearing.finish()
-        return hearing.answer().doubted(self.abstain_below)
 
     def _answer(self, waveform: Waveform, heard: Heard, timeline: bool) -> Prediction:
         """A recording that was heard whole."""
@@ -212,7 +228,7 @@ class Listener(ABC):
         return found.doubted(self.abstain_below)
 
     def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
-        return self._windowed([samples], shares=False).segments
+        return self.predict_pieces([samples], shares=False).segments
 
 
 class _Long:
@@ -240,7 +256,7 @@ class _Long:
         """The answer, heard while the rest is decoded."""
         began = perf_counter()
         with self._stack:
-            found = self._listener._windowed(self._pieces, self._shares)
+            found = self._listener.predict_pieces(self._pieces, self._shares)
             warnings = (*self._reader.warnings, *found.warnings)
         rest = perf_counter() - began - sum(found.timings.values())
         return replace(found, warnings=warnings, timings={"decode": rest, **found.timings})

@@ -1,0 +1,167 @@
+"""The app: routes over a service, behind a gate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from phonemo.config import ServeConfig
+from phonemo.errors import PhonemoError
+from phonemo.runtime.listener import Listener
+from phonemo.server.about import about_router
+from phonemo.server.access import Access
+from phonemo.server.decoders import PROGRAM
+from phonemo.server.emotions import emotions_router
+from phonemo.server.gate import Gate, refused
+from phonemo.server.refusals import Refusal
+from phonemo.server.service import Service, open_models
+from phonemo.server.streams import streams_router
+from phonemo.version import __version__
+
+WEB = Path(__file__).parent / "web"
+_DESCRIPTION = """Emotions, and the phonemes that carry them, from recordings and live streams.
+
+Live streams: `WS /v1/audio/stream?rate=16000` takes mono 16-bit PCM in binary messages, ends with
+the text `{"type": "finish"}` and answers in JSON: `ready`, `window` and `segment` while it runs,
+then `final` or `error`."""
+_CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_form"}
+
+
+class PhonemoApp(FastAPI):
+    """FastAPI behind the gate, through which its own last resort for errors goes too."""
+
+    service: Service
+    gate: Gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self.gate(scope, receive, send, super().__call__)
+
+
+def create_app(
+    config: ServeConfig | None = None,
+    models: Mapping[str, Listener] | None = None,
+    failed: Callable[[PhonemoError], None] | None = None,
+    program: Sequence[str] = PROGRAM,
+) -> PhonemoApp:
+    """The server as an ASGI app.
+
+    Args:
+        config: of the server; the defaults without.
+        models: name -> opened model; without, those of the config are opened when the app starts.
+        failed: called where the models cannot be opened; without, /health/ready stays 503.
+        program: what decodes, for tests.
+    """
+    config = config or ServeConfig()
+    service = Service(config, program)
+    access = Access(config.access, config.host)
+    opened = partial(open_models, config) if models is None else lambda: models
+    app = PhonemoApp(
+        title="phonemo",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,  # its scripts would come from elsewhere
+        redoc_url=None,
+        lifespan=partial(_lifespan, opened, failed),
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _not_routed,
+            Exception: _broken,
+        },
+    )
+    app.service, app.gate = service, Gate(config.limits, access, service.meters)
+    _add_cors(app, config)
+    app.include_router(emotions_router(service, access))
+    app.include_router(streams_router(service, access))
+    app.include_router(about_router(service, access, config))
+    if config.page:
+        _add_page(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    opened: Callable[[], Mapping[str, Listener]],
+    failed: Callable[[PhonemoError], None] | None,
+    app: PhonemoApp,
+) -> AsyncIterator[None]:
+    starting = asyncio.create_task(app.service.start(opened))
+    starting.add_done_callback(partial(_tell_failure, failed))
+    try:
+        yield
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.to_thread(app.service.close)
+
+
+def _tell_failure(
+    failed: Callable[[PhonemoError], None] | None, starting: asyncio.Task[None]
+) -> None:
+    error = None if starting.cancelled() else starting.exception()
+    if isinstance(error, PhonemoError) and failed is not None:
+        failed(error)
+    elif error is not None:
+        raise error
+
+
+def _add_cors(app: PhonemoApp, config: ServeConfig) -> None:
+    if origins := list(config.access.cors_origins):
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "X-Request-Id"],
+        )
+
+
+def _add_page(app: PhonemoApp) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.mount("/web", _Files(directory=WEB), name="web")
+
+
+class _Files(StaticFiles):
+    """The page's files, which a browser asks for anew, so that an update is seen."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.setdefault("Cache-Control", "no-cache")
+        return response
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    service: Service = request.app.service
+    service.meters.errors.labels(error.code).inc()
+    return refused(error)
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    """What FastAPI itself refuses: an unknown path, a wrong method, a form that is none."""
+    assert isinstance(error, HTTPException)
+    message = {
+        404: "no such address; GET /openapi.json describes those that are there",
+        405: f"{request.method} is not for this address",
+    }.get(error.status_code, str(error.detail))
+    code = _CODES.get(error.status_code, "invalid_request")
+    return refused(Refusal(error.status_code, code, message, headers=dict(error.headers or {})))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of ours; its traceback goes to the log, and nothing of it to the client."""
+    return refused(Refusal(500, "internal_error", "the server failed; its log says why"))

@@ -1,0 +1,164 @@
+"""The processes that decode uploads, seen from the server: lent one by one, replaced when lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from phonemo.audio import Waveform
+from phonemo.errors import AudioError
+from phonemo.server.decoder import DecoderLimits, read_frame, write_frame
+from phonemo.server.refusals import Refusal
+
+#: The module that is run; tests put one in its place that crashes or hangs.
+PROGRAM = ("-m", "phonemo.server.decoder")
+
+_Frame = tuple[dict[str, Any], bytes]
+
+
+class Decoders:
+    """As many processes as recordings may be decoded at once.
+
+    Args:
+        count: how many.
+        limits: of one upload.
+        seconds: for decoding one; its process is then ended and replaced.
+        replaced: called with "crash" or "timeout" when a process was lost.
+        program: Python's arguments that start one.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        limits: DecoderLimits,
+        seconds: float,
+        replaced: Callable[[str], None],
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        self._command = [sys.executable, *program, limits.to_json()]
+        self._seconds, self._replaced = seconds, replaced
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
+        self._idle: asyncio.Queue[_Process] = asyncio.Queue()
+        self._all = {_Process(self._command) for _ in range(count)}
+        for one in self._all:
+            self._idle.put_nowait(one)
+
+    async def decode(self, upload: BinaryIO, name: str) -> Waveform:
+        """The samples of an upload.
+
+        Args:
+            upload: its bytes.
+            name: what messages call it.
+
+        Raises:
+            AudioError: it cannot be used.
+            Refusal: decoding it ends the decoder (422), takes too long (504), or it is a file of
+                another kind (415).
+        """
+        process = await self._idle.get()
+        lent = asyncio.ensure_future(self._lend(process, upload, name))
+        lent.add_done_callback(_looked_at)
+        # whoever asked may leave; the process comes back when it is done
+        head, data = await asyncio.shield(lent)
+        if "code" not in head:
+            return Waveform(np.frombuffer(data, np.float32), tuple(head["warnings"]))
+        if head["foreign"]:
+            raise Refusal(415, head["code"], head["message"], "file")
+        raise AudioError(head["code"], head["message"])
+
+    def close(self) -> None:
+        """End all processes."""
+        for one in self._all:
+            one.end()
+        self._threads.shutdown(wait=True)
+
+    async def _lend(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
+        loop = asyncio.get_running_loop()
+        limit = loop.call_later(self._seconds, process.stop)
+        try:
+            return await loop.run_in_executor(self._threads, process.decode, upload, name)
+        except _GoneError as error:
+            self._all.discard(process)
+            self._replaced("timeout" if process.stopped else "crash")
+            raise self._lost(name, process.stopped) from error
+        finally:
+            limit.cancel()
+            self._give_back(process)
+
+    def _give_back(self, process: _Process) -> None:
+        if process not in self._all:
+            process.end()
+            process = _Process(self._command)
+            self._all.add(process)
+        self._idle.put_nowait(process)
+
+    def _lost(self, name: str, stopped: bool) -> Refusal:
+        if stopped:
+            message = f"{name}: not decoded within {self._seconds:g} s; send a shorter one"
+            return Refusal(504, "decoder_timeout", message, "file")
+        message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
+        return Refusal(422, "invalid_audio", message, "file")
+
+
+class _GoneError(Exception):
+    """A process ended before it answered."""
+
+
+class _Process:
+    """One process; used by one thread at a time."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.stopped = False
+        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
+            env=os.environ | one_thread,
+            start_new_session=True,  # Ctrl-C is for the server, which lets it finish
+        )
+
+    def decode(self, upload: BinaryIO, name: str) -> _Frame:
+        """The answer; _GoneError where there is none."""
+        process = self._process
+        try:
+            write_frame(cast(BinaryIO, process.stdin), {"name": name}, upload.read())
+            found = read_frame(cast(BinaryIO, process.stdout))
+        except OSError as error:
+            raise _GoneError from error
+        if found is None:
+            raise _GoneError
+        return found
+
+    def stop(self) -> None:
+        """End it because it takes too long."""
+        self.stopped = True
+        self._process.kill()
+
+    def end(self) -> None:
+        """End it, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            _close(stream)
+
+
+def _close(stream: Any) -> None:
+    try:
+        stream.close()
+    except BrokenPipeError:
+        stream.raw.close()  # what was not sent has nobody to go to
+
+
+def _looked_at(done: asyncio.Future[_Frame]) -> None:
+    """Whoever asked may have left: then nobody else takes the exception."""
+    if not done.cancelled():
+        done.exception()

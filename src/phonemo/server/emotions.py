@@ -1,0 +1,100 @@
+"""POST /v1/audio/emotions: a recording in, its emotion out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from time import perf_counter
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+
+from phonemo.errors import PhonemoError
+from phonemo.server.access import Access
+from phonemo.server.answers import response_of
+from phonemo.server.forms import Asked, form_schema, read_form
+from phonemo.server.refusals import Refusal, refusal_of
+from phonemo.server.schemas import EMOTIONS
+from phonemo.server.service import Heard, Service
+
+Value = TypeVar("Value")
+#: Nobody reads it: the client went away.
+_CLIENT_CLOSED = 499
+
+
+def emotions_router(service: Service, access: Access) -> APIRouter:
+    """The route."""
+    router = APIRouter()
+
+    @router.post(
+        "/v1/audio/emotions",
+        responses=EMOTIONS,
+        openapi_extra={"requestBody": form_schema()},
+        response_class=Response,
+        summary="Hear the emotion of a recording",
+        tags=["audio"],
+    )
+    async def emotions(request: Request) -> Response:
+        """The emotion that is heard in a recording, in the whole of it and in time."""
+        began = perf_counter()
+        service.check_ready()
+        access.check_key(request.headers)
+        with service.place():
+            async with read_form(request) as asked:
+                return await _answered(service, request, asked, began)
+
+    return router
+
+
+async def _answered(service: Service, request: Request, asked: Asked, began: float) -> Response:
+    uploaded = perf_counter()
+    fields = asked.fields
+    name, listener = service.model(fields.model)
+    if fields.labels is not None:
+        _check_labels(listener.labels, fields.wanted.labels)
+    hearing = service.hear(asked.upload, asked.file, name, fields.wanted)
+    heard = await _unless_gone(request, _in_time(service, hearing))
+    total = {"upload": uploaded - began, **heard.timings, "total": perf_counter() - began}
+    return response_of(name, asked, heard, total)
+
+
+def _check_labels(known: Any, labels: Any) -> None:
+    """A wrong label is told before the work."""
+    from phonemo.labels import LabelSet
+
+    try:
+        LabelSet(tuple(known)).restrict(labels)
+    except PhonemoError as error:
+        raise refusal_of(error) from error
+
+
+async def _in_time(service: Service, hearing: Coroutine[Any, Any, Heard]) -> Heard:
+    seconds = service.limits.deadline_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await hearing
+    except TimeoutError as error:
+        message = f"no answer within {seconds:g} s; send a shorter recording, or try again later"
+        raise Refusal(504, "deadline_exceeded", message) from error
+    except PhonemoError as error:
+        raise refusal_of(error) from error
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Value]) -> Value:
+    """The value, or an end of the work where its client leaves meanwhile."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Refusal(_CLIENT_CLOSED, "client_closed", "the client went away")
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue

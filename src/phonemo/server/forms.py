@@ -1,0 +1,132 @@
+"""The form of POST /v1/audio/emotions: what may be asked, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, BinaryIO, Literal
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from phonemo.server.refusals import Refusal
+from phonemo.server.service import Wanted
+from phonemo.sources import shown
+
+FormatName = Literal["json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid"]
+
+_MOST_FIELDS = 16
+_MOST_FIELD_BYTES = 4096
+_MULTIPART = "multipart/form-data"
+
+
+class Fields(BaseModel):
+    """The fields beside the file."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    model: Annotated[str | None, Field(examples=["phonemo-small"])] = None
+    """A name of GET /v1/models; without one, its first."""
+    response_format: FormatName = "json"
+    """verbose_json has the times of the phonemes and of the work too; csv, srt, vtt, rttm and
+    textgrid (for Praat) are text with a line, cue or interval for each segment."""
+    timeline: bool = False
+    """Emotions in time for a short recording too; a long one always has them."""
+    phonemes: bool = False
+    """What each phoneme adds to the emotion: its `share`."""
+    top_k: Annotated[int | None, Field(ge=1, le=1000, examples=[3])] = None
+    """Give the highest scores only, so many."""
+    labels: Annotated[str | None, Field(examples=["anger,happiness,neutral,sadness"])] = None
+    """Choose among these emotions only."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """The same for the service."""
+        names = [one.strip() for one in self.labels.split(",")] if self.labels is not None else []
+        return Wanted(self.phonemes, self.timeline, names, self.top_k)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was read."""
+
+    upload: BinaryIO
+    file: str
+    """The client's name for it, printable; never a path of ours."""
+    fields: Fields
+
+
+def form_schema() -> dict[str, Any]:
+    """The request's body for OpenAPI."""
+    schema = Fields.model_json_schema()
+    audio = {
+        "type": "string",
+        "format": "binary",
+        "contentMediaType": "application/octet-stream",
+        "description": "A recording: wav, flac, mp3, ogg (vorbis, opus) or aiff.",
+    }
+    schema["properties"] = {"file": audio, **schema["properties"]}
+    schema["required"] = ["file"]
+    return {"content": {_MULTIPART: {"schema": schema}}, "required": True}
+
+
+@asynccontextmanager
+async def read_form(request: Request) -> AsyncIterator[Asked]:
+    """The form; what it holds is gone after it.
+
+    Raises:
+        Refusal: another kind of body (415), or a form that is not as described (400).
+    """
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != _MULTIPART:
+        message = f"{_MULTIPART} with a part named file is wanted; curl -F file=@my.wav sends one"
+        raise Refusal(415, "unsupported_media_type", message)
+    opened = request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES)
+    async with opened as form:
+        _check_each_once(form)
+        upload = form.get("file")
+        texts = {name: value for name, value in form.items() if name != "file"}
+        yield Asked(*_audio(upload), _fields(texts))
+
+
+def _audio(upload: object) -> tuple[BinaryIO, str]:
+    if isinstance(upload, UploadFile):
+        return upload.file, shown(upload.filename or "upload")
+    if upload is None:
+        raise Refusal(400, "missing_file", "the part named file is missing", "file")
+    message = "file is a text, and URLs are not supported; send the recording's bytes"
+    raise Refusal(400, "invalid_file", message, "file")
+
+
+def _fields(texts: dict[str, Any]) -> Fields:
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            message = f"{shown(name)}: a file found; only the part named file is one"
+            raise Refusal(400, "invalid_value", message, shown(name))
+    try:
+        return Fields.model_validate(texts)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _check_each_once(form: FormData) -> None:
+    names = [name for name, _ in form.multi_items()]
+    if twice := {name for name in names if names.count(name) > 1}:
+        name = shown(min(twice))
+        raise Refusal(400, "invalid_value", f"{name}: given more than once", name)
+
+
+def _invalid(error: ValidationError) -> Refusal:
+    return invalid(error.errors()[0], list(Fields.model_fields))
+
+
+def invalid(fault: Any, known: list[str]) -> Refusal:
+    """What is wrong with a field, from pydantic's words for it."""
+    name = shown(str(fault["loc"][-1]))
+    if fault["type"] == "extra_forbidden":
+        message = f"{name}: no such field; {', '.join(known)} are known"
+        return Refusal(400, "unknown_field", message, name)
+    found = shown(str(fault["input"]))
+    return Refusal(400, "invalid_value", f"{name}: {found!r} found; {fault['msg']}", name)

@@ -1,0 +1,159 @@
+"""What every request passes: caps while its body is read, headers of its response, its counters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from time import perf_counter
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from phonemo.config import ServeLimits
+from phonemo.server.access import Access
+from phonemo.server.meters import Meters
+from phonemo.server.refusals import Refusal
+
+_CONTENT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+#: On every response.
+HEADERS = {
+    "Content-Security-Policy": _CONTENT,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+#: A response that comes before the body was read: so long, and so much of it, is still taken in,
+#: so that a client which sends first and reads then finds the response and not a reset.
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**26
+
+log = logging.getLogger("phonemo.server")
+
+
+class Gate:
+    """Around the whole app, its own last resort for errors included."""
+
+    def __init__(self, limits: ServeLimits, access: Access, meters: Meters) -> None:
+        self._limits, self._access, self._meters = limits, access, meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Pass one connection on, or refuse it."""
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._stream(scope, receive, send, app)
+        else:
+            await self._request(scope, receive, send, app)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        try:
+            self._access.check_host(Headers(scope=scope))
+        except Refusal:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await app(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        began = perf_counter()
+        exchange = _Exchange(scope, receive, send, self._limits)
+        try:
+            self._check(Headers(scope=scope))
+            await app(scope, exchange.receive, exchange.send)
+        except Refusal as refusal:
+            await refused(refusal)(scope, exchange.receive, exchange.send)
+            self._meters.errors.labels(refusal.code).inc()
+        finally:
+            self._count(scope, exchange.status, perf_counter() - began)
+
+    def _check(self, headers: Headers) -> None:
+        self._access.check_host(headers)
+        length = headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._limits.body_bytes:
+            raise _too_large(self._limits)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        self._meters.requests.labels(route, method, str(status)).inc()
+        self._meters.seconds.labels(route).observe(seconds)
+
+
+def refused(refusal: Refusal) -> JSONResponse:
+    """The response that an error is."""
+    return JSONResponse(refusal.to_dict(), refusal.status, refusal.headers)
+
+
+class _Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: ServeLimits) -> None:
+        self.status = 0
+        """Of the response; 0 where there was none."""
+        self._receive, self._send, self._limits = receive, send, limits
+        self._until = asyncio.get_running_loop().time() + limits.read_seconds
+        self._taken = 0
+        headers = Headers(scope=scope)
+        self._whole = (
+            "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
+        )
+        self._id = secrets.token_hex(8)
+
+    async def receive(self) -> Message:
+        """More of the request, within its limits; Refusal (413, 408) past them."""
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError as error:
+            told = f"the request did not arrive within {self._limits.read_seconds:g} s"
+            raise Refusal(408, "read_timeout", f"{told}; send it faster, or less") from error
+        self._took(message)
+        if self._taken > self._limits.body_bytes:
+            raise _too_large(self._limits)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """The response, with its headers; the connection of one that came early is closed."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._dress(MutableHeaders(scope=message))
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if not last or self._whole:
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        await self._linger()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def _took(self, message: Message) -> None:
+        self._taken += len(message.get("body", b""))
+        self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+
+    def _dress(self, headers: MutableHeaders) -> None:
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        headers["X-Request-Id"] = self._id
+        if not self._whole:
+            headers["Connection"] = "close"
+
+    async def _linger(self) -> None:
+        most = self._taken + _LINGER_BYTES
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not self._whole and self._taken < most:
+                    self._took(await self._receive())
+        except TimeoutError:
+            log.debug("%s: the rest of a refused request is not waited for", self._id)
+
+
+def _too_large(limits: ServeLimits) -> Refusal:
+    most = f"at most {limits.body_bytes} bytes are taken"
+    return Refusal(413, "body_too_large", f"the request is too large; {most}", "file")

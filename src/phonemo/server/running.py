@@ -1,0 +1,171 @@
+"""From a config to a server that runs until a signal, and stops without losing an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from phonemo.config import ServeConfig
+from phonemo.errors import PhonemoError, UsageError
+from phonemo.server.app import PhonemoApp, create_app
+from phonemo.server.service import State
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_POLL_SECONDS = 0.05
+_BACKLOG = 2048
+_PING_SECONDS = 20.0
+
+
+def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM; what is in flight is then finished.
+
+    Args:
+        config: of the server.
+        tell: takes the line that says where it serves, once it is warm.
+        access_log: whether every request is a line on standard error.
+
+    Raises:
+        UsageError: the address cannot be listened on.
+        PhonemoError: a model cannot be opened.
+    """
+    listening = _listen(config)
+    app = create_app(config, failed=lambda error: server.give_up(error))
+    server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
+    with listening:
+        server.run(sockets=[listening])
+    if server.failure is not None:
+        raise server.failure
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that lets work finish before it closes its door, and then leaves with status 0."""
+
+    def __init__(self, settings: uvicorn.Config, app: PhonemoApp, warm: Callable[[], None]) -> None:
+        super().__init__(settings)
+        self.failure: PhonemoError | None = None
+        self._service, self._warm = app.service, warm
+        self._told = False
+        self._draining: asyncio.Task[None] | None = None
+
+    def give_up(self, error: PhonemoError) -> None:
+        """Stop, because there is nothing to serve."""
+        self.failure = error
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours instead of uvicorn's, which would end the process by the signal after all."""
+        loop = asyncio.get_running_loop()
+        before = {one: signal.getsignal(one) for one in _SIGNALS}
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._stop)
+
+        for one in _SIGNALS:
+            signal.signal(one, stop)
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say once that it is warm."""
+        if not self._told and self._service.state is State.READY:
+            self._told = True
+            self._warm()
+        return await super().on_tick(counter)
+
+    def _stop(self) -> None:
+        if self._service.state is State.STOPPING:  # a second signal: at once
+            self.force_exit = self.should_exit = True
+            return
+        self._service.stop()
+        self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            async with asyncio.timeout(self._service.config.grace_seconds):
+                while self._service.in_flight or self._service.streams:
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_patient(config.limits.header_seconds),
+        ws="websockets-sansio",
+        ws_max_size=2 * config.limits.stream_message_bytes,  # the route tells those in between why
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=_PING_SECONDS,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_level="info" if access_log else "warning",
+        access_log=access_log,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _patient(seconds: float) -> type[asyncio.Protocol]:
+    """HTTP whose clients have so long to send the head of a request."""
+
+    class Patient(H11Protocol):
+        """Uvicorn closes a connection that is idle after a response, but not one that dawdles."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._wait_for_head()
+
+        def on_response_complete(self) -> None:
+            self._patience.cancel()
+            self._wait_for_head()
+            super().on_response_complete()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._patience.cancel()
+            super().connection_lost(exc)
+
+        def _wait_for_head(self) -> None:
+            self._patience = self.loop.call_later(seconds, self._give_up)
+
+        def _give_up(self) -> None:
+            upgraded = self.transport.get_protocol() is not self
+            if self.conn.their_state is h11.IDLE and not upgraded:
+                self.transport.close()
+
+    return Patient
+
+
+def _listen(config: ServeConfig) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        if sys.platform != "win32":  # there it would let two listen at once
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((config.host, config.port))
+    except OSError as error:
+        where = f"{config.host} port {config.port}"
+        message = f"{where}: {error.strerror}; name another --port or --host"
+        raise UsageError(message) from error
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -1,0 +1,202 @@
+"""The shapes of the answers, for OpenAPI: what they hold, and an example of each."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Fault(_Shape):
+    """What is wrong."""
+
+    message: str
+    """One line: what was found, what is wanted, what to do next."""
+    type: str
+    param: str | None
+    """The field that is meant."""
+    code: str
+    """Stable, for programs."""
+
+
+class ErrorAnswer(_Shape):
+    """The body of every response that is an error."""
+
+    error: Fault
+
+
+class SegmentData(_Shape):
+    """A stretch of the recording and the emotion heard in it; times in seconds."""
+
+    start: float
+    end: float
+    label: str
+    scores: dict[str, float]
+
+
+class SpanData(_Shape):
+    """A phoneme that was heard."""
+
+    symbol: str
+    """IPA, of the model's inventory."""
+    start: float
+    end: float
+    confidence: float
+    share: float | None = None
+    """What it adds to the score of the emotion that was heard, -1 to 1; with `phonemes`."""
+
+
+class EmotionAnswer(_Shape):
+    """The emotion heard in a recording."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    label: str
+    """The emotion with the highest score."""
+    scores: dict[str, float]
+    """Probability of every emotion."""
+    seconds: float
+    """Length of the recording."""
+    phonemes: list[str] | None
+    warnings: list[str]
+    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure."""
+    speech_ratio: float | None
+    """Share of the recording in which somebody speaks."""
+    segments: list[SegmentData]
+    spans: list[SpanData] | None = None
+    """The phonemes in time; with `phonemes`, or in verbose_json."""
+    file: str | None = None
+    """In verbose_json."""
+    timings: dict[str, float] | None = None
+    """Seconds of work by stage; in verbose_json."""
+
+
+class Status(_Shape):
+    """Of the server."""
+
+    status: Literal["ok"]
+
+
+class Version(_Shape):
+    """What answers."""
+
+    phonemo: str
+    onnxruntime: str
+
+
+class ModelCard(_Shape):
+    """A model that is served."""
+
+    id: str
+    object: Literal["model"]
+    labels: list[str]
+    phonemes: bool | None = None
+    """Whether it hears phonemes; null where that is not known."""
+    precision: str | None = None
+    licence: str | None = None
+    """Of the weights."""
+    whole_seconds: float
+    """The longest recording that is heard whole."""
+    window_seconds: float
+    """The windows in which a longer one is heard."""
+
+
+class ModelList(_Shape):
+    """The models, the default one first."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class Limits(_Shape):
+    """What a request may take."""
+
+    body_bytes: int
+    audio_seconds: float
+    stream_seconds: float
+    stream_message_bytes: int
+    key_required: bool
+
+
+_EXAMPLE = {
+    "model": "phonemo-small",
+    "label": "anger",
+    "scores": {"anger": 0.91, "happiness": 0.06, "neutral": 0.03},
+    "seconds": 1.425,
+    "phonemes": ["d", "a", "s"],
+    "warnings": [],
+    "speech_ratio": 0.93,
+    "segments": [
+        {
+            "start": 0.0,
+            "end": 1.425,
+            "label": "anger",
+            "scores": {"anger": 0.91, "happiness": 0.06, "neutral": 0.03},
+        }
+    ],
+}
+_TEXTS = {
+    "text/csv": "file,start,end,speaker,label,anger,neutral,phonemes,warnings,error\n"
+    "my.wav,0.000,1.425,,anger,0.910000,0.090000,d a s,,\n",
+    "application/x-subrip": "1\n00:00:00,000 --> 00:00:01,425\n[anger 0.91]\n",
+    "text/vtt": "WEBVTT\n\n00:00:00.000 --> 00:00:01.425\n[anger 0.91]\n",
+    "text/plain": "SPEAKER my 1 0.000 1.425 <NA> <NA> anger 0.910 <NA>\n",
+}
+
+
+def _errors(status: int, *told: tuple[str, str]) -> dict[str, Any]:
+    """One status and the codes that it stands for, each with an example."""
+    kinds = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    examples = {
+        code: {"value": {"error": {"message": text, "type": kind, "param": None, "code": code}}}
+        for code, text in told
+    }
+    return {
+        "description": ", ".join(code for code, _ in told),
+        "model": ErrorAnswer,
+        "content": {"application/json": {"examples": examples}},
+    }
+
+
+_LATER = {
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until another try."}
+}
+_STARTING = _errors(503, ("starting", "the models are being loaded; try again in a second"))
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {**_STARTING, "headers": _LATER}}
+EMOTIONS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What was heard, in the format that was asked for.",
+        "model": EmotionAnswer,
+        "content": {
+            "application/json": {"example": _EXAMPLE},
+            **{
+                kind: {"schema": {"type": "string"}, "example": text}
+                for kind, text in _TEXTS.items()
+            },
+        },
+    },
+    400: _errors(400, ("invalid_value", "top_k: '0' found; it should be 1 or more")),
+    401: _errors(401, ("invalid_api_key", "an API key is wanted: Authorization: Bearer KEY")),
+    404: _errors(404, ("model_not_found", "no such model; GET /v1/models lists them")),
+    408: _errors(408, ("read_timeout", "the request did not arrive within 60 s")),
+    413: _errors(
+        413,
+        ("body_too_large", "the request is too large; at most 26214400 bytes are taken"),
+        ("audio_too_long", "my.wav: 7200.0 s found; at most 600 s are taken"),
+        ("audio_too_large", "my.wav: more decoded bytes than allowed"),
+    ),
+    415: _errors(415, ("unsupported_audio", "my.wav: a playlist (m3u8) found; wav is wanted")),
+    422: _errors(422, ("too_short", "my.wav: 120 samples found; 400 are wanted")),
+    429: {
+        **_errors(429, ("queue_full", "18 recordings are waiting already; try again later")),
+        "headers": _LATER,
+    },
+    503: NOT_READY[503],
+    504: _errors(504, ("deadline_exceeded", "no answer within 60 s; send a shorter recording")),
+}

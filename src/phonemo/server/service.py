@@ -1,0 +1,243 @@
+"""What the routes share: models, the processes and threads that work, and how much is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from time import perf_counter
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from phonemo.audio import RATE
+from phonemo.config import ServeConfig, ServeLimits
+from phonemo.errors import CheckpointError
+from phonemo.prediction import Prediction
+from phonemo.runtime.activity import detector_of
+from phonemo.runtime.engine import Recognizer, available_cpus
+from phonemo.runtime.listener import Listener
+from phonemo.server.decoder import DecoderLimits
+from phonemo.server.decoders import PROGRAM, Decoders
+from phonemo.server.hearers import Hearers
+from phonemo.server.meters import Meters
+from phonemo.server.refusals import Refusal, not_serving, try_later
+
+_ALARM_SLACK_SECONDS = 5.0
+
+
+class State(Enum):
+    """Where a server's life stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request wants of a recording."""
+
+    shares: bool = False
+    timeline: bool = False
+    labels: Sequence[str] = ()
+    """Choose among these; all where there is none."""
+    top_k: int | None = None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An answer, and the seconds that its stages took."""
+
+    prediction: Prediction
+    timings: dict[str, float]
+
+
+class Service:
+    """The server without HTTP; it serves nothing before ``start``.
+
+    Args:
+        config: of the server.
+        program: what decodes, for tests.
+    """
+
+    def __init__(self, config: ServeConfig, program: Sequence[str] = PROGRAM) -> None:
+        self.config = config
+        self.limits: ServeLimits = config.limits
+        self.meters = Meters()
+        self.state = State.STARTING
+        self.stopping = asyncio.Event()
+        self.models: dict[str, Listener] = {}
+        """By name; the first answers where none is named."""
+        self.workers = config.workers or available_cpus()
+        self.in_flight = 0
+        self.streams = 0
+        self._usual_seconds = 0.1  # a running mean of how long one keeps a place
+        self._program = program
+        self._parts: ExitStack = ExitStack()
+
+    async def start(self, opened: Callable[[], Mapping[str, Listener]]) -> None:
+        """Open the models and hear a second of noise by each, so that no request finds them cold.
+
+        Args:
+            opened: what opens them, in a thread: name -> model.
+
+        Raises:
+            PhonemoError: a model cannot be opened, or hears nothing.
+        """
+        self.decoders = Decoders(
+            self.config.decoders or available_cpus(),
+            _decoder_limits(self.limits),
+            self.limits.decode_seconds,
+            lambda reason: self.meters.replaced.labels(reason).inc(),
+            self._program,
+        )
+        self._parts.callback(self.decoders.close)
+        self.hearers = Hearers(self.workers, self.config.batch_seconds, self.meters.started)
+        self._parts.callback(self.hearers.close)
+        found = await asyncio.to_thread(opened)
+        self.models = {name: self._prepared(one) for name, one in found.items()}
+        for name in self.models:
+            await self.hear(io.BytesIO(_noise()), "warm-up", name, Wanted(shares=True))
+        if self.state is State.STARTING:
+            self.state = State.READY
+
+    def stop(self) -> None:
+        """Take nothing new; what is in flight goes on, and live streams are answered."""
+        self.state = State.STOPPING
+        self.stopping.set()
+
+    def close(self) -> None:
+        """End the processes and the threads."""
+        self._parts.close()
+
+    def model(self, name: str | None) -> tuple[str, Listener]:
+        """A model and its name; Refusal (404) for one that is not served."""
+        chosen = name or next(iter(self.models))
+        if chosen not in self.models:
+            known = ", ".join(self.models)
+            message = "no such model; GET /v1/models lists them: " + known
+            raise Refusal(404, "model_not_found", message, "model")
+        return chosen, self.models[chosen]
+
+    def check_ready(self) -> None:
+        """Refusal (503) before the models are warm, and while the server stops."""
+        if self.state is State.STARTING:
+            raise not_serving("starting", "the models are being loaded; try again in a second")
+        if self.state is State.STOPPING:
+            raise not_serving("stopping", "the server stops; send it to another one")
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """One of the places of live streams; Refusal (429) without any."""
+        if self.streams >= self.limits.streams:
+            message = f"{self.streams} streams are open already; try again later"
+            raise try_later("stream_limit", message, 5.0)
+        self.streams += 1
+        self.meters.streams.inc()
+        try:
+            yield
+        finally:
+            self.streams -= 1
+            self.meters.streams.dec()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the places of requests that wait or are worked on; Refusal (429) without any."""
+        places = self.limits.queue + self.workers
+        if self.in_flight >= places:
+            rounds = self.in_flight / self.workers
+            message = f"{self.in_flight} recordings are waiting already; try again later"
+            raise try_later("queue_full", message, min(30.0, rounds * self._usual_seconds))
+        began = perf_counter()
+        self.in_flight += 1
+        self.meters.in_flight.inc()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self.meters.in_flight.dec()
+            self._usual_seconds += 0.1 * (perf_counter() - began - self._usual_seconds)
+
+    async def hear(self, upload: BinaryIO, file: str, model: str | None, wanted: Wanted) -> Heard:
+        """The emotion of an upload.
+
+        Args:
+            upload: the bytes of a file.
+            file: what messages call it: printable.
+            model: its name; None is the first.
+            wanted: what is asked of it.
+
+        Raises:
+            PhonemoError: it cannot be heard.
+            Refusal: an unknown model, or what decoders.decode raises.
+        """
+        _, listener = self.model(model)
+        began = perf_counter()
+        waveform = await self.decoders.decode(upload, file)
+        decoded = perf_counter()
+        answer = await self.hearers.hear(listener, waveform, wanted.shares, wanted.timeline)
+        work = sum(answer.timings.values())
+        waited = max(0.0, perf_counter() - decoded - work)
+        timings = {"decode": decoded - began, "wait": waited, **answer.timings}
+        self._count(answer, timings)
+        return Heard(_narrowed(answer, wanted), timings)
+
+    def _prepared(self, listener: Listener) -> Listener:
+        detector_of(self.config.activity)
+        listener.activity = self.config.activity
+        return listener.for_jobs(self.workers)[0]
+
+    def _count(self, answer: Prediction, timings: dict[str, float]) -> None:
+        self.meters.audio.inc(answer.seconds)
+        for stage in ("decode", "network", "phonemes"):
+            if stage in timings:
+                self.meters.stages.labels(stage).observe(timings[stage])
+
+
+def open_models(config: ServeConfig) -> dict[str, Listener]:
+    """The models that a config names, by the names of their cards; or the one that ships.
+
+    Raises:
+        CheckpointError: one is absent or broken, or two have the same name.
+        MissingExtraError: one is a model folder and torch is not installed.
+    """
+    from phonemo.opening import open_model
+
+    opened: dict[str, Listener] = {}
+    for path in config.models or (None,):
+        listener = open_model(path)
+        name = name_of(listener, path)
+        if name in opened:
+            raise CheckpointError(f"{path}: a model named {name} is served already")
+        opened[name] = listener
+    return opened
+
+
+def name_of(listener: Listener, path: str | Path | None) -> str:
+    """What a bundle's card says, or the folder's own name."""
+    if isinstance(listener, Recognizer):
+        return listener.card.name
+    return Path(path or "model").absolute().name
+
+
+def _narrowed(answer: Prediction, wanted: Wanted) -> Prediction:
+    answer = answer.among(wanted.labels) if wanted.labels else answer
+    return answer.top(wanted.top_k) if wanted.top_k is not None else answer
+
+
+def _decoder_limits(limits: ServeLimits) -> DecoderLimits:
+    alarm = limits.decode_seconds + _ALARM_SLACK_SECONDS
+    return DecoderLimits(limits.audio_seconds, limits.decoded_bytes, limits.decoder_bytes, alarm)
+
+
+def _noise() -> bytes:
+    file = io.BytesIO()
+    samples = np.random.default_rng(0).normal(0, 0.05, RATE)
+    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
+    return file.getvalue()

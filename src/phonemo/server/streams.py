@@ -1,0 +1,183 @@
+"""WS /v1/audio/stream: 16-bit PCM in, events out, and at the end the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, WebSocket
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect
+
+from phonemo.errors import PhonemoError
+from phonemo.prediction import Prediction
+from phonemo.runtime.hearing import Event
+from phonemo.runtime.listener import Listener
+from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.server.access import SUBPROTOCOL, Access, offered
+from phonemo.server.answers import prediction_data
+from phonemo.server.forms import invalid
+from phonemo.server.refusals import Refusal, refusal_of
+from phonemo.server.service import Service
+
+#: Refusal's status -> the close code of RFC 6455 and its registry; 1008 (policy) for the rest.
+_CLOSE_CODES = {413: 1009, 429: 1013, 500: 1011, 503: 1013, 504: 1013}
+_DONE, _RESTART = 1000, 1012
+
+log = logging.getLogger("phonemo.server")
+
+
+class Query(BaseModel):
+    """What a stream's address says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rate: int = 16_000
+    """Samples per second of what is sent."""
+    phonemes: bool = False
+    model: str | None = None
+
+
+def streams_router(service: Service, access: Access) -> APIRouter:
+    """The route."""
+    router = APIRouter()
+
+    @router.websocket("/v1/audio/stream")
+    async def stream(websocket: WebSocket) -> None:
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered(websocket.headers) else None)
+        try:
+            await _served(websocket, service, access)
+        except Refusal as refusal:
+            service.meters.errors.labels(refusal.code).inc()
+            await _refuse(websocket, refusal)
+        except PhonemoError as error:
+            await _refuse(websocket, refusal_of(error))
+        except WebSocketDisconnect:
+            log.debug("a stream's client went away")
+
+    return router
+
+
+async def _served(websocket: WebSocket, service: Service, access: Access) -> None:
+    access.check_origin(websocket.headers)
+    access.check_key(websocket.headers)
+    service.check_ready()
+    query = _query(websocket)
+    name, listener = service.model(query.model)
+    with service.stream():
+        live = _Live(websocket, service, listener, query)
+        await live.greet(name)
+        prediction = await live.run()
+        await websocket.send_json(
+            {"type": "final", "prediction": prediction_data(name, prediction)}
+        )
+        await websocket.close(_RESTART if service.stopping.is_set() else _DONE)
+
+
+class _Live:
+    """One open stream."""
+
+    def __init__(
+        self, websocket: WebSocket, service: Service, listener: Listener, query: Query
+    ) -> None:
+        self._websocket, self._service, self._rate = websocket, service, query.rate
+        self._recognizer = StreamingRecognizer(listener, query.rate, shares=query.phonemes)
+        self._window_seconds = listener.window_seconds
+        self._odd = b""  # half a sample, where a message ends in the middle of one
+        self._samples = 0
+
+    async def greet(self, model: str) -> None:
+        """Say what is understood."""
+        window = {"window_seconds": self._window_seconds, "hop_seconds": self._window_seconds / 2}
+        ready = {"type": "ready", "model": model, "rate": self._rate, **window}
+        await self._websocket.send_json(ready)
+
+    async def run(self) -> Prediction:
+        """Hear until the client has finished, falls silent or the server stops; the answer."""
+        while (pcm := await self._next()) is not None:
+            samples = self._decoded(pcm)
+            await self._tell(await self._heard(partial(self._push, samples)))
+            self._samples += len(samples)
+            if self._samples >= self._service.limits.stream_seconds * self._rate:
+                break
+        events, found = await self._heard(self._recognizer.finish)
+        await self._tell(events)
+        prediction: Prediction = found
+        return prediction
+
+    async def _next(self) -> bytes | None:
+        """The next message's samples; None where there will be none."""
+        receiving = asyncio.ensure_future(self._websocket.receive())
+        stopping = asyncio.ensure_future(self._service.stopping.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {receiving, stopping},
+                timeout=self._service.limits.stream_idle_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            return self._content(receiving.result()) if receiving in done else None
+        finally:
+            for task in (receiving, stopping):
+                task.cancel()
+            await asyncio.gather(receiving, stopping, return_exceptions=True)
+
+    def _content(self, message: Message) -> bytes | None:
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1006))
+        pcm = message.get("bytes")
+        if pcm is None:
+            _check_finish(message.get("text") or "")
+            return None
+        if len(pcm) > self._service.limits.stream_message_bytes:
+            raise _too_large(self._service)
+        found: bytes = pcm
+        return found
+
+    def _decoded(self, pcm: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+        pcm = self._odd + pcm
+        even = len(pcm) // 2 * 2
+        self._odd = pcm[even:]
+        return np.frombuffer(pcm[:even], "<i2")
+
+    def _push(self, samples: np.ndarray[Any, np.dtype[np.int16]]) -> list[Event]:
+        return self._recognizer.push(samples.astype(np.int16))
+
+    async def _heard(self, call: Any) -> Any:
+        return await self._service.hearers.run(call)
+
+    async def _tell(self, events: list[Event]) -> None:
+        for one in events:
+            told = {"segment": one.segment.to_dict(), "speech_ratio": one.speech_ratio}
+            await self._websocket.send_json({"type": one.kind, **told})
+
+
+async def _refuse(websocket: WebSocket, refusal: Refusal) -> None:
+    await websocket.send_json({"type": "error", **refusal.to_dict()})
+    await websocket.close(_CLOSE_CODES.get(refusal.status, 1008), refusal.code)
+
+
+def _query(websocket: WebSocket) -> Query:
+    try:
+        return Query.model_validate(dict(websocket.query_params))
+    except ValidationError as error:
+        raise invalid(error.errors()[0], list(Query.model_fields)) from error
+
+
+def _check_finish(text: str) -> None:
+    try:
+        message = json.loads(text)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict) or message.get("type") != "finish":
+        wanted = '{"type": "finish"} is the only text that is understood; samples come as bytes'
+        raise Refusal(400, "invalid_message", wanted)
+
+
+def _too_large(service: Service) -> Refusal:
+    most = f"at most {service.limits.stream_message_bytes} bytes are taken at once"
+    return Refusal(413, "message_too_large", f"the message is too large; {most}")
