@@ -39,6 +39,9 @@ def emotions_router(service: Service, access: Access) -> APIRouter:
         began = perf_counter()
         service.check_ready()
         access.check_key(request.headers)
+        if service.is_full:
+            await service.pace.wait()
+            raise service.too_many()
         with service.place():
             async with read_form(request) as asked:
                 return await _answered(service, request, asked, began)

@@ -26,8 +26,10 @@ from phonemo.server.decoder import DecoderLimits
 from phonemo.server.decoders import PROGRAM, Decoders
 from phonemo.server.hearers import Hearers
 from phonemo.server.meters import Meters
+from phonemo.server.pace import Pace
 from phonemo.server.refusals import Refusal, not_serving, try_later
 
+_LATEST_SECONDS = 30.0
 _ALARM_SLACK_SECONDS = 5.0
 
 
@@ -77,6 +79,7 @@ class Service:
         self.workers = config.workers or available_cpus()
         self.in_flight = 0
         self.streams = 0
+        self.pace = Pace()
         self._usual_seconds = 0.1  # a running mean of how long one keeps a place
         self._program = program
         self._parts: ExitStack = ExitStack()
@@ -146,14 +149,20 @@ class Service:
             self.streams -= 1
             self.meters.streams.dec()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many requests wait or are worked on as may."""
+        return self.in_flight >= self.limits.queue + self.workers
+
+    def too_many(self) -> Refusal:
+        """429, with the time that those who wait will take."""
+        seconds = self.in_flight / self.workers * self._usual_seconds
+        message = f"{self.in_flight} recordings are waiting already; try again later"
+        return try_later("queue_full", message, min(_LATEST_SECONDS, seconds))
+
     @contextmanager
     def place(self) -> Iterator[None]:
-        """One of the places of requests that wait or are worked on; Refusal (429) without any."""
-        places = self.limits.queue + self.workers
-        if self.in_flight >= places:
-            rounds = self.in_flight / self.workers
-            message = f"{self.in_flight} recordings are waiting already; try again later"
-            raise try_later("queue_full", message, min(30.0, rounds * self._usual_seconds))
+        """One of the places of requests that wait or are worked on."""
         began = perf_counter()
         self.in_flight += 1
         self.meters.in_flight.inc()
