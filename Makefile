@@ -19,7 +19,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-light test-full lint report bench docs clean distclean
+.PHONY: help setup browser demo serve test test-light test-full lint report bench docs clean distclean
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -33,6 +33,13 @@ help: ## show this list
 	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
+
+browser: ## install Debian's Chromium, and letters for Chinese, for the tests of the page
+	@command -v chromium >/dev/null && fc-list 2>/dev/null | grep -qi noto.*cjk || { \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; }
+
+serve: $(READY) ## the server and its page, at http://127.0.0.1:8000/
+	$(BIN)/phonemo serve
 
 demo: $(READY_LIGHT) ## hear emotions and phonemes, without torch; FILE=my.wav takes your own file
 	@$(INSTALL_LIGHT)
@@ -84,7 +91,7 @@ $(READY): pyproject.toml src/phonemo/version.py
 	@rm -f $@
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)" $(PIP_TORCH_ARGS)
-	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,vad,pandas,dev]"
+	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,serve,vad,pandas,dev]"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

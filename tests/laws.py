@@ -48,9 +48,9 @@ EAGER_PACKAGES = {
     "ground": _BASE,
     "corpora": _BASE,
     "model": _BASE | _TORCH,
-    "runtime": _BASE | {"onnxruntime"},
-    "server": _BASE | _SERVING | {"onnxruntime"},
-    "train": _BASE | _TORCH | {"onnxruntime", "rich"},
+    "runtime": _BASE,
+    "server": _BASE | _SERVING,
+    "train": _BASE | _TORCH | {"rich"},
     "command": _BASE | {"click", "rich", "typer"},
     "opening": set[str](),
     "root": set[str](),
@@ -61,7 +61,7 @@ ONLY_IN = (
     | {
         "tensorboard": {"train"},
         "onnx": {"train"},
-        "onnxruntime": {"runtime", "server", "train"},
+        "onnxruntime": {"runtime"},
     }
     | {name: {"server"} for name in _SERVING}
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
@@ -102,3 +103,13 @@ def test_it_hears_what_it_has_learnt(shared_folder):
     letters |= {"F": "happiness", "T": "sadness", "N": "neutral"}
     right = [model.predict(clip).label == letters[clip.stem[5]] for clip in clips]
     assert np.mean(right) > 0.8
+
+
+def test_it_leaves_nothing_at_home(spoken, tmp_path):
+    """onnxruntime 1.32 keeps a device id and a list of events there unless it is told not to."""
+    places = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+    environment = {**os.environ, **places}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, "-m", "phonemo", "predict", str(spoken / "anger.wav")]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+    assert list(tmp_path.rglob("*")) == []

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from phonemo.errors import CheckpointError, ModelError, UsageError
+from phonemo.runtime.ort import onnx_errors, onnxruntime
 
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
@@ -25,11 +24,6 @@ PHONEMES = "phoneme_logits"
 #: (batch, frame, feature), what pooling reads; absent from bundles without a head.
 FEATURES = "features"
 
-#: What onnxruntime raises.
-_ERRORS = (
-    *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf),
-    *(native.NotImplemented, native.NoSuchFile, native.RuntimeException),
-)
 _FATAL_ONLY = 4  # errors are raised; they need not be logged as well
 
 
@@ -58,17 +52,18 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
         CheckpointError: onnxruntime cannot open it.
         UsageError: less than one thread.
     """
-    options = onnxruntime.SessionOptions()
+    ort = onnxruntime()
+    options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     if threads is not None:
         if threads < 1:
             raise UsageError(f"threads={threads}; 1 or more are wanted")
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except _ERRORS as error:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except onnx_errors() as error:
         raise CheckpointError(
-            f"onnxruntime {onnxruntime.__version__} cannot open the network "
+            f"onnxruntime {ort.__version__} cannot open the network "
             f"({_first_line(error)}); update onnxruntime, or export the model again"
         ) from error
 
@@ -81,7 +76,7 @@ def run_session(session: Any, names: Iterable[str], feed: dict[str, Any], size: 
     """
     try:
         found: list[Any] = session.run(list(names), feed)
-    except _ERRORS as error:
+    except onnx_errors() as error:
         raise ModelError(
             f"onnxruntime fails on {size} ({_first_line(error)}); free memory, or export the "
             "model again"

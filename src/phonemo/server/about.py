@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import onnxruntime
 from fastapi import APIRouter, Response
 
 from phonemo.config import ServeConfig
 from phonemo.runtime.engine import Recognizer
 from phonemo.runtime.listener import Listener
+from phonemo.runtime.ort import onnxruntime
 from phonemo.server.access import Access
 from phonemo.server.meters import CONTENT_TYPE
 from phonemo.server.refusals import Refusal
@@ -36,7 +36,7 @@ def about_router(service: Service, access: Access, config: ServeConfig) -> APIRo
 
     @router.get("/version", tags=["about"], summary="What answers")
     async def version() -> Version:
-        return Version(phonemo=__version__, onnxruntime=onnxruntime.__version__)
+        return Version(phonemo=__version__, onnxruntime=onnxruntime().__version__)
 
     @router.get("/v1/models", tags=["about"], summary="The models that are served")
     async def models() -> ModelList:
