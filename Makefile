@@ -19,7 +19,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup browser demo serve test test-light test-full lint report bench docs clean distclean
+.PHONY: help setup browser screenshots demo serve test test-light test-full lint report bench docs clean distclean
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -53,6 +53,9 @@ test-light: $(READY_LIGHT) ## run the tests of the base install in an environmen
 
 test-full: $(READY) ## run all tests with everything installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+screenshots: $(READY) browser ## take the pictures of the page under docs/images
+	$(BIN)/python -m tests.page.screenshots
 
 lint: $(READY) ## check style, types and that the generated tables are fresh
 	$(BIN)/ruff check .

@@ -114,7 +114,7 @@ def _a_test_imports() -> bool:
 
 
 if LIGHT:
-    collect_ignore = ["model", "train"]
+    collect_ignore = ["model", "page", "server", "train"]
     sys.meta_path.append(_SkipWhatIsMissing())
 
 

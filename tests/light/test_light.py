@@ -17,7 +17,7 @@ LIGHT_ROOMS = ("root", "ground", "opening", "command", "corpora", "runtime")
 SOURCES = read_package(REPOSITORY / "src" / "phonemo")
 MODULES = [one.name for one in SOURCES if one.room in LIGHT_ROOMS and "__main__" not in one.name]
 TORCH = ("torch", "transformers", "peft", "accelerate", "safetensors")
-LAZY = ("sklearn", "matplotlib", "scipy", "gruut", "pypinyin", "onnx")
+LAZY = ("sklearn", "matplotlib", "scipy", "gruut", "pypinyin", "onnx", "fastapi", "uvicorn")
 
 only_light = pytest.mark.skipif(not LIGHT, reason="for the light job, which lacks torch")
 
@@ -61,3 +61,11 @@ def test_the_wheel_holds_the_whole_package():
 def test_rooms_with_torch_say_that_it_is_missing(room):
     with pytest.raises(ImportError, match=r"torch|transformers|phonemo\[train\]"):
         importlib.import_module(f"phonemo.{room}.{'network' if room == 'model' else 'trainer'}")
+
+
+@only_light
+def test_the_server_says_that_its_part_is_missing():
+    command = [sys.executable, "-m", "phonemo", "serve"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    wanted = "phonemo: phonemo serve needs an optional part: pip install 'phonemo[serve]'\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", wanted)

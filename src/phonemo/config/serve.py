@@ -28,6 +28,9 @@ class ServeLimits(Section):
     """For the head of a request to arrive; the connection is then closed."""
     queue: Annotated[int, Field(ge=0)] = 16
     """Requests that may wait beside those that are worked on; 429 queue_full."""
+    uploads: _Count = 64
+    """Requests that may arrive at once; they take no place of the queue until they are whole;
+    429 queue_full."""
     deadline_seconds: _Seconds = 60.0
     """From the last byte of a request to its answer; 504 deadline_exceeded."""
     decode_seconds: _Seconds = 15.0

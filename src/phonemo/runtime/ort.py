@@ -6,8 +6,8 @@ import os
 from functools import cache
 from types import ModuleType
 
-#: Read when onnxruntime is imported. Without it, 1.32 writes a device id and a database of events
-#: below the user's cache folder, and sends events to its maker.
+#: Read when onnxruntime is imported. Without it, 1.32 keeps a device id and a database of events
+#: below the user's cache folder, for a telemetry that goes to its maker.
 _SILENCE = "ORT_DISABLE_TELEMETRY"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from phonemo.audio import Waveform
 from phonemo.errors import AudioError
 from phonemo.server.decoder import DecoderLimits, read_frame, write_frame
-from phonemo.server.refusals import Refusal
+from phonemo.server.refusals import Refusal, not_serving
 
 #: The module that is run; tests put one in its place that crashes or hangs.
 PROGRAM = ("-m", "phonemo.server.decoder")
@@ -46,9 +47,10 @@ class Decoders:
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
         self._idle: asyncio.Queue[_Process] = asyncio.Queue()
-        self._all = {_Process(self._command) for _ in range(count)}
-        for one in self._all:
-            self._idle.put_nowait(one)
+        self._all: set[_Process] = set()
+        self._closed = False
+        for _ in range(count):
+            self._add()
 
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:
         """The samples of an upload.
@@ -75,9 +77,16 @@ class Decoders:
 
     def close(self) -> None:
         """End all processes."""
+        self._closed = True
         for one in self._all:
             one.end()
         self._threads.shutdown(wait=True)
+
+    def _add(self) -> None:
+        process = _Process(self._command)
+        self._all.add(process)
+        self._threads.submit(process.start)  # one that cannot start is tried again when it is used
+        self._idle.put_nowait(process)
 
     async def _lend(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
         loop = asyncio.get_running_loop()
@@ -88,16 +97,19 @@ class Decoders:
             self._all.discard(process)
             self._replaced("timeout" if process.stopped else "crash")
             raise self._lost(name, process.stopped) from error
+        except OSError as error:
+            raise not_serving("no_decoder", f"no process for decoding ({error})") from error
         finally:
             limit.cancel()
             self._give_back(process)
 
     def _give_back(self, process: _Process) -> None:
-        if process not in self._all:
-            process.end()
-            process = _Process(self._command)
-            self._all.add(process)
-        self._idle.put_nowait(process)
+        if process in self._all:
+            self._idle.put_nowait(process)
+            return
+        process.end()
+        if not self._closed:
+            self._add()
 
     def _lost(self, name: str, stopped: bool) -> Refusal:
         if stopped:
@@ -116,19 +128,27 @@ class _Process:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.stopped = False
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it, unless it was; OSError where the system has no room."""
         one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
-            env=os.environ | one_thread,
-            start_new_session=True,  # Ctrl-C is for the server, which lets it finish
-        )
+        with self._lock:
+            self._process = self._process or subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
+                env=os.environ | one_thread,
+                start_new_session=True,  # Ctrl-C is for the server, which lets it finish
+            )
+            return self._process
 
     def decode(self, upload: BinaryIO, name: str) -> _Frame:
-        """The answer; _GoneError where there is none."""
-        process = self._process
+        """The answer; _GoneError where there is none, OSError where it cannot be started."""
+        process = self.start()
         try:
             write_frame(cast(BinaryIO, process.stdin), {"name": name}, upload.read())
             found = read_frame(cast(BinaryIO, process.stdout))
@@ -141,14 +161,18 @@ class _Process:
     def stop(self) -> None:
         """End it because it takes too long."""
         self.stopped = True
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def end(self) -> None:
         """End it, and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            _close(stream)
+        with self._lock:
+            process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                _close(stream)
 
 
 def _close(stream: Any) -> None:

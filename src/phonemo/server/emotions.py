@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -13,13 +14,12 @@ from phonemo.errors import PhonemoError
 from phonemo.server.access import Access
 from phonemo.server.answers import response_of
 from phonemo.server.forms import Asked, form_schema, read_form
-from phonemo.server.refusals import Refusal, refusal_of
+from phonemo.server.refusals import Refusal, client_closed, refusal_of
 from phonemo.server.schemas import EMOTIONS
 from phonemo.server.service import Heard, Service
 
 Value = TypeVar("Value")
-#: Nobody reads it: the client went away.
-_CLIENT_CLOSED = 499
+_TOO_MANY = 429
 
 
 def emotions_router(service: Service, access: Access) -> APIRouter:
@@ -39,14 +39,25 @@ def emotions_router(service: Service, access: Access) -> APIRouter:
         began = perf_counter()
         service.check_ready()
         access.check_key(request.headers)
-        if service.is_full:
-            await service.pace.wait()
-            raise service.too_many()
-        with service.place():
-            async with read_form(request) as asked:
-                return await _answered(service, request, asked, began)
+        try:
+            return await _taken_in(service, request, began)
+        except Refusal as refusal:
+            if refusal.status == _TOO_MANY:
+                await service.pace.wait()
+            raise
 
     return router
+
+
+async def _taken_in(service: Service, request: Request, began: float) -> Response:
+    """A slow client takes a place when its request is whole; a full house is told before that."""
+    if service.is_full:
+        raise service.too_many()
+    async with AsyncExitStack() as stack:
+        with service.upload():
+            asked = await stack.enter_async_context(read_form(request))
+        with service.place():
+            return await _answered(service, request, asked, began)
 
 
 async def _answered(service: Service, request: Request, asked: Asked, began: float) -> Response:
@@ -90,7 +101,7 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, Value]) -> Va
     try:
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise Refusal(_CLIENT_CLOSED, "client_closed", "the client went away")
+            raise client_closed()
         return working.result()
     finally:
         for task in (working, gone):

@@ -10,8 +10,9 @@ from typing import Annotated, Any, BinaryIO, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.requests import ClientDisconnect
 
-from phonemo.server.refusals import Refusal
+from phonemo.server.refusals import Refusal, client_closed, not_serving
 from phonemo.server.service import Wanted
 from phonemo.sources import shown
 
@@ -83,12 +84,26 @@ async def read_form(request: Request) -> AsyncIterator[Asked]:
     if kind.partition(";")[0].strip().lower() != _MULTIPART:
         message = f"{_MULTIPART} with a part named file is wanted; curl -F file=@my.wav sends one"
         raise Refusal(415, "unsupported_media_type", message)
-    opened = request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES)
-    async with opened as form:
+    form = await _parsed(request)
+    try:
         _check_each_once(form)
         upload = form.get("file")
         texts = {name: value for name, value in form.items() if name != "file"}
         yield Asked(*_audio(upload), _fields(texts))
+    finally:
+        await form.close()
+
+
+async def _parsed(request: Request) -> FormData:
+    """The parts; a large file goes to a temporary one, for which there has to be room."""
+    try:
+        return await request.form(
+            max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
+        )
+    except OSError as error:
+        raise not_serving("no_space", f"no room for the upload ({error.strerror})") from error
+    except ClientDisconnect as error:
+        raise client_closed() from error
 
 
 def _audio(upload: object) -> tuple[BinaryIO, str]:

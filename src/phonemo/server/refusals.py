@@ -72,3 +72,8 @@ def try_later(code: str, message: str, seconds: float) -> Refusal:
 def not_serving(code: str, message: str) -> Refusal:
     """503: the server starts or stops."""
     return Refusal(503, code, message, headers={"Retry-After": "1"})
+
+
+def client_closed() -> Refusal:
+    """499, which nobody reads: the client went away."""
+    return Refusal(499, "client_closed", "the client went away")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = Fal
         UsageError: the address cannot be listened on.
         PhonemoError: a model cannot be opened.
     """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are for clients
     listening = _listen(config)
     app = create_app(config, failed=lambda error: server.give_up(error))
     server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
@@ -96,7 +98,7 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         try:
             async with asyncio.timeout(self._service.config.grace_seconds):
-                while self._service.in_flight or self._service.streams:
+                while not self._service.is_idle:
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             self.force_exit = True

@@ -78,6 +78,7 @@ class Service:
         """By name; the first answers where none is named."""
         self.workers = config.workers or available_cpus()
         self.in_flight = 0
+        self.uploads = 0
         self.streams = 0
         self.pace = Pace()
         self._usual_seconds = 0.1  # a running mean of how long one keeps a place
@@ -150,6 +151,22 @@ class Service:
             self.meters.streams.dec()
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not (self.uploads or self.in_flight or self.streams)
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """One of the places of requests that arrive; Refusal (429) without any."""
+        if self.uploads >= self.limits.uploads:
+            raise self.too_many()
+        self.uploads += 1
+        try:
+            yield
+        finally:
+            self.uploads -= 1
+
+    @property
     def is_full(self) -> bool:
         """Whether as many requests wait or are worked on as may."""
         return self.in_flight >= self.limits.queue + self.workers
@@ -157,12 +174,14 @@ class Service:
     def too_many(self) -> Refusal:
         """429, with the time that those who wait will take."""
         seconds = self.in_flight / self.workers * self._usual_seconds
-        message = f"{self.in_flight} recordings are waiting already; try again later"
+        message = "as many recordings as may are waiting already; try again later"
         return try_later("queue_full", message, min(_LATEST_SECONDS, seconds))
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """One of the places of requests that wait or are worked on."""
+        """One of the places of requests that wait or are worked on; Refusal (429) without any."""
+        if self.is_full:
+            raise self.too_many()
         began = perf_counter()
         self.in_flight += 1
         self.meters.in_flight.inc()

@@ -112,6 +112,8 @@ class _Live:
 
     async def _next(self) -> bytes | None:
         """The next message's samples; None where there will be none."""
+        if self._service.stopping.is_set():
+            return None
         receiving = asyncio.ensure_future(self._websocket.receive())
         stopping = asyncio.ensure_future(self._service.stopping.wait())
         try:
