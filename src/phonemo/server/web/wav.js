@@ -1,0 +1,29 @@
+/** 16-bit mono WAV. */
+
+const HEADER = 44;
+
+/** @param {Int16Array<ArrayBuffer>[]} chunks @param {number} rate samples a second @returns {Blob} */
+export function wavOf(chunks, rate) {
+  const size = 2 * chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return new Blob([header(size, rate), ...chunks], { type: "audio/wav" });
+}
+
+/** @param {number} size bytes of samples @param {number} rate */
+function header(size, rate) {
+  const view = new DataView(new ArrayBuffer(HEADER));
+  const text = (/** @type {number} */ at, /** @type {string} */ word) =>
+    [...word].forEach((letter, place) => view.setUint8(at + place, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, HEADER - 8 + size, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true);
+  view.setUint16(22, 1, true);
+  view.setUint32(24, rate, true);
+  view.setUint32(28, 2 * rate, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  text(36, "data");
+  view.setUint32(40, size, true);
+  return view;
+}
