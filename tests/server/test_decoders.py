@@ -1,0 +1,335 @@
+"""Processes that decode: one that crashes, hangs or takes too much harms its own upload alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from phonemo.errors import AudioError
+from phonemo.server.decoder import DecoderLimits, read_frame, write_frame
+from phonemo.server.decoders import Decoders
+from phonemo.server.refusals import Refusal
+from tests.server.asking import encoded, post, wav
+from tests.server.serving import Held, children, served, settings, until
+from tests.tiny_bundle import make_clip
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the system's limits are Linux'")
+LIMITS = DecoderLimits(max_seconds=60, max_decoded_bytes=2**26, memory_bytes=2**28, alarm_seconds=9)
+#: A decoder that does what the first word of an upload says.
+ACTOR = """
+import json, os, signal, sys, time
+import numpy as np
+from phonemo.audio import Waveform
+from phonemo.server.decoder import DecoderLimits, serve
+
+def decode(upload, limits):
+    word = upload.getvalue().split()[0] if upload.getvalue()[:1] != b"R" else b""
+    if word == b"crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word == b"leave":
+        os._exit(0)
+    if word == b"hang":
+        time.sleep(600)
+    if word == b"wait":
+        time.sleep(0.3)
+    if word == b"take":
+        held = bytearray(2**31)
+        held[-1] = 1
+    if word == b"fail":
+        raise RuntimeError("a fault of the decoder")
+    if word == b"garbage":
+        os.write(1, b"\\xff" * 1000)
+    if word == b"babble":
+        sys.stdout.buffer.write((3).to_bytes(8, "little") + bytes(8) + b"{{{")
+        sys.stdout.flush()
+    pid = np.float32(os.getpid())
+    return Waveform(np.full(16_000, pid, np.float32))
+
+serve(DecoderLimits(**json.loads(sys.argv[1])), decode)
+"""
+PROGRAM = ("-c", ACTOR)
+
+
+@contextlib.contextmanager
+def decoders(count=1, seconds=20.0, limits=LIMITS, program=PROGRAM):
+    """Decoders, and why they were replaced."""
+    lost = []
+    found = Decoders(count, limits, seconds, lost.append, program)
+    try:
+        yield found, lost
+    finally:
+        found.close()
+
+
+def run(act, **options):
+    """What a coroutine over decoders gives, and why they were replaced."""
+
+    async def whole():
+        with decoders(**options) as (found, lost):
+            return await act(found), lost
+
+    return asyncio.run(whole())
+
+
+async def decode(found, word):
+    """Samples, or status and code."""
+    try:
+        return await found.decode(io.BytesIO(word), "a.wav")
+    except Refusal as error:
+        return error.status, error.code
+    except AudioError as error:
+        return error.code
+
+
+async def pid(found):
+    """Of the process that decodes next."""
+    return int((await found.decode(io.BytesIO(b"say"), "a.wav")).samples[0])
+
+
+# What is decoded ----------------------------------------------------------------------------------
+
+
+def test_frames_survive_the_way():
+    stream = io.BytesIO()
+    write_frame(stream, {"name": "ä\udcff"}, b"abc")
+    write_frame(stream, {})
+    stream.seek(0)
+    assert read_frame(stream) == ({"name": "ä\udcff"}, b"abc")
+    assert read_frame(stream) == ({}, b"")
+    assert read_frame(stream) is None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 15, 16, 17, 29])
+def test_a_frame_that_is_cut_is_the_end(kept):
+    stream = io.BytesIO()
+    write_frame(stream, {"a": "b"}, b"abcd")
+    assert read_frame(io.BytesIO(stream.getvalue()[:kept])) is None
+
+
+def test_a_file_is_decoded_as_the_library_does():
+    samples = make_clip(20_000, 300.0)
+
+    async def act(found):
+        data = encoded(samples, subtype="FLOAT")
+        return await found.decode(io.BytesIO(data), "a.wav")
+
+    found, _ = run(act, program=("-m", "phonemo.server.decoder"))
+    assert np.array_equal(found.samples, samples)
+    assert found.warnings == ()
+
+
+def test_errors_of_the_library_keep_their_code():
+    async def act(found):
+        bad = (b"", bytes(100), encoded(np.zeros(10)), b"#EXTM3U\nhttp://a/b\n")
+        return [await decode(found, one) for one in bad]
+
+    found, lost = run(act, program=("-m", "phonemo.server.decoder"))
+    assert found == ["empty_audio", "unsupported_audio", "too_short", (415, "unsupported_audio")]
+    assert lost == []
+
+
+# What goes wrong ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", [b"crash", b"leave", b"fail"])
+def test_a_crash_is_of_its_upload_and_the_process_is_replaced(word):
+    async def act(found):
+        before = await pid(found)
+        told = await decode(found, word)
+        return told, before, await pid(found)
+
+    (told, before, after), lost = run(act)
+    assert told == (422, "invalid_audio")
+    assert before != after
+    assert lost == ["crash"]
+
+
+def test_many_crashes_at_once_are_each_their_own():
+    async def act(found):
+        words = [b"crash", b"say", b"crash", b"leave", b"say", b"say", b"crash", b"say"]
+        return await asyncio.gather(*(decode(found, one) for one in words)), words
+
+    (told, words), lost = run(act, count=2)
+    for word, one in zip(words, told, strict=True):
+        assert (one == (422, "invalid_audio")) == (word != b"say")
+    assert lost == ["crash"] * 4
+
+
+def test_what_hangs_is_ended_at_the_limit():
+    async def act(found):
+        before = await pid(found)
+        return await decode(found, b"hang"), before, await pid(found)
+
+    (told, before, after), lost = run(act, seconds=1.5)
+    assert told == (504, "decoder_timeout")
+    assert before != after
+    assert lost == ["timeout"]
+
+
+@LINUX
+def test_what_takes_too_much_memory_is_refused_and_the_process_lives():
+    async def act(found):
+        before = await pid(found)
+        return await decode(found, b"take"), before, await pid(found)
+
+    (told, before, after), lost = run(act)
+    assert told == "audio_too_large"
+    assert before == after
+    assert lost == []
+
+
+@pytest.mark.parametrize("word", [b"garbage", b"babble"])
+def test_what_a_broken_decoder_says_is_nobody_elses_answer(word):
+    """After any fault the process is replaced: the next reads nothing that is left of it."""
+
+    async def act(found):
+        before = await pid(found)
+        with contextlib.suppress(Exception):
+            await decode(found, word)
+        after = await asyncio.wait_for(pid(found), 10)
+        return before, after
+
+    (before, after), lost = run(act, seconds=1.5)
+    assert before != after
+    assert len(lost) == 1
+
+
+def test_an_answer_at_the_limit_does_not_leave_a_dead_process_behind():
+    """The time limit strikes after the answer is there and before the event loop has seen it."""
+
+    async def act(found):
+        await pid(found)
+        asyncio.get_running_loop().call_later(0.05, time.sleep, 1.5)
+        first = await decode(found, b"wait")
+        return first, await decode(found, b"say")
+
+    (_, second), _ = run(act, seconds=1.0)
+    assert not isinstance(second, tuple), second
+
+
+@LINUX
+def test_a_process_that_ended_while_nobody_used_it_is_replaced_unseen():
+    async def act(found):
+        os.kill(await pid(found), signal.SIGKILL)
+        await asyncio.sleep(0.2)
+        return await decode(found, b"say")
+
+    found, _ = run(act)
+    assert not isinstance(found, tuple), found
+
+
+# Who leaves ---------------------------------------------------------------------------------------
+
+
+def test_whoever_leaves_gives_the_process_back():
+    async def act(found):
+        before = await pid(found)
+        asked = asyncio.ensure_future(decode(found, b"wait"))
+        await asyncio.sleep(0.1)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        return before, await pid(found)
+
+    (before, after), lost = run(act)
+    assert before == after
+    assert lost == []
+
+
+def test_whoever_leaves_the_queue_takes_no_process():
+    async def act(found):
+        first = asyncio.ensure_future(decode(found, b"wait"))
+        await asyncio.sleep(0.05)
+        waiting = [asyncio.ensure_future(decode(found, b"say")) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        for one in waiting[:4]:
+            one.cancel()
+        return await asyncio.gather(first, *waiting, return_exceptions=True)
+
+    (first, *gone, last), _ = run(act)
+    assert all(isinstance(one, asyncio.CancelledError) for one in gone)
+    assert len(first.samples) == len(last.samples) == 16_000
+
+
+@LINUX
+def test_closing_leaves_no_process():
+    before = children(os.getpid())
+    run(pid, count=3)
+    assert children(os.getpid()) == before
+
+
+@LINUX
+def test_closing_while_some_decode_leaves_no_process():
+    before = children(os.getpid())
+
+    async def act():
+        with decoders(count=4) as (found, _):
+            hanging = [asyncio.ensure_future(decode(found, b"hang")) for _ in range(3)]
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(found.close)
+            await asyncio.gather(*hanging, return_exceptions=True)
+            return children(os.getpid())
+
+    assert asyncio.run(act()) == before
+
+
+@LINUX
+def test_processes_end_with_the_one_that_made_them():
+    code = (
+        "import asyncio, sys, os, signal\n"
+        "from tests.server.test_decoders import *\n"
+        "async def act():\n"
+        "    found = Decoders(2, LIMITS, 9, print, PROGRAM)\n"
+        "    print(await pid(found), *children(os.getpid()), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(act())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pids = done.stdout.split()
+    assert len(pids) == 3, done.stderr
+    until(lambda: not any(os.path.exists(f"/proc/{one}") for one in pids))
+
+
+# Over HTTP ----------------------------------------------------------------------------------------
+
+
+def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
+    config = settings(limits={"decode_seconds": 3.0, "decoder_bytes": 2**28})
+    with served(config, {"held": Held()}, PROGRAM) as found:
+        for word, told in {
+            b"crash": (422, "invalid_audio"),
+            b"hang": (504, "decoder_timeout"),
+            b"take": (413, "audio_too_large"),
+        }.items():
+            if word != b"take" or sys.platform == "linux":
+                assert post(found.port, word).told == told
+            assert post(found.port, b"say").status == 200
+        assert found.metric("decoders_replaced") == 2
+        assert found.metric("errors") >= 2
+        assert found.service.in_flight == 0
+
+
+@LINUX
+def test_a_decoder_writes_no_file(tmp_path):
+    file = tmp_path / "a"
+    code = (
+        "from phonemo.server.decoder import _confine\nfrom pathlib import Path\n_confine(2**28)\n"
+    )
+    code += f"Path({str(file)!r}).write_bytes(b'x')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"too large" in done.stderr
+    assert file.stat().st_size == 0
+
+
+def test_a_name_is_told_as_it_is_shown():
+    with served(settings(), {"held": Held()}) as found:
+        told = post(found.port, wav(0.01), "../../a\u202eb\x7f.wav").data["error"]
+    assert told["message"].startswith("../../a?b?.wav: ")

@@ -1,0 +1,258 @@
+"""Too much at once, too long, too early, too late: a status each, and every place is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from phonemo.errors import CheckpointError
+from phonemo.server.app import create_app
+from phonemo.server.service import Service, open_models
+from tests.server.asking import KIND, PATH, ask, connected, form, head, part, post, stream, wav
+from tests.server.serving import Held, served, settings, until
+from tests.tiny_bundle import BUNDLE
+
+WAV = wav(0.1)
+BODY = form(part("file", WAV, "a.wav"))
+
+
+@pytest.fixture
+def model():
+    return Held()
+
+
+@contextlib.contextmanager
+def holding(found, model, count):
+    """So many requests are in flight until the end; then their statuses are in the list."""
+    statuses = []
+    model.go.clear()
+    with ThreadPoolExecutor(count) as pool:
+        asked = [pool.submit(post, found.port, WAV) for _ in range(count)]
+        try:
+            until(lambda: found.service.in_flight == count)
+            yield statuses
+        finally:
+            model.go.set()
+            statuses += [one.result().status for one in asked]
+
+
+def small(queue=1, workers=1, **limits):
+    return settings(workers=workers, limits={"queue": queue, **limits}, batch_seconds=0)
+
+
+# A full queue -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("queue", "workers"), [(0, 1), (1, 1), (2, 2)])
+def test_one_more_than_there_are_places_is_429(model, queue, workers):
+    with served(small(queue, workers), {"held": model}) as found:
+        with holding(found, model, queue + workers) as statuses:
+            refused = post(found.port, WAV)
+            assert refused.told == (429, "queue_full")
+            assert 1 <= int(refused.headers["Retry-After"]) <= 30
+            assert ask(found.port, "/health/live").status == 200
+            assert ask(found.port, "/health/ready").status == 200
+            assert found.metric("in_flight") == queue + workers
+        assert statuses == [200] * (queue + workers)
+        assert post(found.port, WAV).status == 200
+        assert found.service.in_flight == 0
+
+
+def test_of_many_at_once_those_with_a_place_are_answered_and_the_rest_is_429(model):
+    with served(small(4, 2), {"held": model}) as found:
+        model.go.clear()
+        with ThreadPoolExecutor(40) as pool:
+            asked = [pool.submit(post, found.port, WAV) for _ in range(40)]
+            until(lambda: sum(one.done() for one in asked) == 34)
+            model.go.set()
+            statuses = [one.result().status for one in asked]
+        assert sorted(statuses) == [200] * 6 + [429] * 34
+        assert found.service.in_flight == 0
+
+
+def test_an_upload_that_does_not_arrive_keeps_nobody_out(model):
+    """A place is for work: whoever sends a byte a second must not hold it."""
+    with (
+        served(small(1, 1, read_seconds=20.0), {"held": model}) as found,
+        contextlib.ExitStack() as all,
+    ):
+        for _ in range(4):
+            client = all.enter_context(connected(found.port))
+            client.sendall(head(found.port, 1000) + b"-")
+        asked = ask(found.port, "/health/live")  # those before are seen by now
+        assert asked.status == 200
+        assert post(found.port, WAV).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (form(part("file", b"nonsense", "a.wav")), 415),
+        (form(part("file", b"", "a.wav")), 422),
+        (form(part("top_k", b"0")), 400),
+        (form(part("file", WAV, "a.wav"), part("labels", b"joy,anger")), 400),
+        (b"nonsense", 400),
+    ],
+)
+def test_an_error_gives_its_place_back(model, body, status):
+    with served(small(0, 1), {"held": model}) as found:
+        for _ in range(3):
+            assert ask(found.port, PATH, "POST", body, KIND).status == status
+        assert found.service.in_flight == 0
+        assert post(found.port, WAV).status == 200
+
+
+# A client that leaves -----------------------------------------------------------------------------
+
+
+def test_a_client_that_leaves_gives_its_place_back(model):
+    with served(small(0, 1), {"held": model}) as found:
+        model.go.clear()
+        with connected(found.port) as client:
+            client.sendall(head(found.port, len(BODY)) + BODY)
+            until(lambda: found.service.in_flight == 1)
+        until(lambda: found.service.in_flight == 0)
+        model.go.set()
+        assert post(found.port, WAV).status == 200
+        assert found.complaints.lines == []
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(model):
+    with served(small(0, 1), {"held": model}) as found:
+        with connected(found.port) as client:
+            client.sendall(head(found.port, len(BODY)) + BODY[:500])
+            until(lambda: found.service.uploads == 1)
+        until(lambda: found.service.is_idle)
+        assert post(found.port, WAV).status == 200
+        assert found.complaints.lines == []
+        assert 'status="500"' not in ask(found.port, "/metrics").body.decode()
+
+
+def test_what_waits_for_a_client_that_left_is_not_heard(model):
+    with served(small(3, 1), {"held": model}) as found:
+        with holding(found, model, 1):
+            until(lambda: len(model.heard) == 2)  # the warm-up was first
+            for _ in range(2):
+                with connected(found.port) as client:
+                    client.sendall(head(found.port, len(BODY)) + BODY)
+                    until(lambda: found.service.in_flight == 2)
+                until(lambda: found.service.in_flight == 1)
+        assert post(found.port, WAV).status == 200
+        assert len(model.heard) == 3
+
+
+# A deadline ---------------------------------------------------------------------------------------
+
+
+def test_no_answer_in_time_is_504_and_gives_its_place_back(model):
+    with served(small(0, 1, deadline_seconds=0.5), {"held": model}) as found:
+        model.go.clear()
+        assert post(found.port, WAV).told == (504, "deadline_exceeded")
+        assert found.service.in_flight == 0
+        model.go.set()
+        assert post(found.port, WAV).status == 200
+
+
+def test_a_fault_of_the_model_is_500_and_gives_its_place_back(model):
+    class Broken(Held):
+        def _hear_together(self, clips, shares):
+            if self.heard:
+                raise CheckpointError("the network cannot be run")
+            return super()._hear_together(clips, shares)
+
+    with served(small(0, 1), {"broken": Broken()}) as found:
+        assert post(found.port, WAV).told == (500, "model_error")
+        assert found.service.in_flight == 0
+
+
+# Too early and too late ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cold():
+    """A server whose model hears nothing yet."""
+    model = Held()
+    model.go.clear()
+    with served(settings(), {"held": model}, warm=False) as found:
+        until(lambda: model.heard)
+        yield found
+        model.go.set()
+
+
+@pytest.mark.parametrize("path", ["/health/ready", PATH])
+def test_before_it_is_warm_it_is_503(cold, path):
+    found = ask(cold.port, path, "GET" if "health" in path else "POST")
+    assert found.told == (503, "starting")
+    assert found.headers["Retry-After"] == "1"
+
+
+def test_before_it_is_warm_it_lives_and_tells_its_version(cold):
+    assert ask(cold.port, "/health/live").data == {"status": "ok"}
+    assert ask(cold.port, "/version").status == 200
+    assert ask(cold.port, "/").status == 200
+
+
+def test_before_it_is_warm_a_stream_is_told_so(cold):
+    with stream(cold.port) as client:
+        assert "starting" in client.recv(timeout=30)
+
+
+def test_while_it_stops_it_is_503_and_still_lives(model):
+    with served(small(), {"held": model}) as found:
+        with holding(found, model, 1) as statuses:
+            found.call(found.service.stop)
+            until(lambda: ask(found.port, "/health/ready").status == 503)
+            assert post(found.port, WAV).told == (503, "stopping")
+            assert ask(found.port, "/health/live").status == 200
+        assert statuses == [200]
+
+
+def test_a_refused_start_is_told_once():
+    failures = []
+
+    async def act():
+        app = create_app(settings(models=("/nowhere",)), failed=failures.append)
+        async with app.router.lifespan_context(app):
+            while not failures:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(act())
+    (error,) = failures
+    assert isinstance(error, CheckpointError)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"decoder_bytes": 1}, {"decode_seconds": 0.01}, {"audio_seconds": 0.5}]
+)
+def test_a_server_that_cannot_start_says_so_and_does_not_stay_cold(limits):
+    """Limits that no recording passes, or that only the warm-up's second does not pass."""
+    failures = []
+
+    async def act():
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        app = create_app(settings(limits=limits), {"held": Held()}, failures.append)
+        async with app.router.lifespan_context(app), asyncio.timeout(5):
+            while not failures and app.service.state.value == "starting":
+                await asyncio.sleep(0.01)
+
+    asyncio.run(act())
+
+
+# Models -------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_not_served_twice():
+    with pytest.raises(CheckpointError, match="tiny-bundle is served already"):
+        open_models(settings(models=(str(BUNDLE), str(BUNDLE))))
+
+
+@pytest.mark.parametrize(("place", "count"), [("place", "in_flight"), ("stream", "streams")])
+def test_places_are_given_back_whatever_happens(place, count):
+    service = Service(small(1, 1))
+    with contextlib.suppress(KeyError), getattr(service, place)():
+        assert getattr(service, count) == 1
+        raise KeyError
+    assert getattr(service, count) == 0

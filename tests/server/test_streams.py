@@ -1,0 +1,377 @@
+"""WS /v1/audio/stream: the events of a stream, its end in every way, and places given back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import time
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.windows import Heard
+from phonemo.server.answers import prediction_data
+from tests.server.asking import FINISH, clip, connected, events, stream
+from tests.server.serving import Held, served, settings, until
+from tests.tiny_bundle import BUNDLE, RATE
+
+SAMPLES = np.concatenate([clip(9 * RATE, 120.0), 0 * clip(4 * RATE), clip(7 * RATE + 77, 900.0)])
+UPGRADE = (
+    b"GET /v1/audio/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+LIMITS = {
+    "stream_idle_seconds": 0.5,
+    "stream_seconds": 3.0,
+    "stream_message_bytes": 20_000,
+    "streams": 2,
+}
+
+
+def heard(recognizer, samples, rate=RATE, shares=False):
+    """What the library tells of the same samples."""
+    live = StreamingRecognizer(recognizer, rate, shares=shares)
+    told = live.push(samples)
+    last, answer = live.finish()
+    data = [
+        {"type": one.kind, "segment": one.segment.to_dict(), "speech_ratio": one.speech_ratio}
+        for one in (*told, *last)
+    ]
+    return [*data, {"type": "final", "prediction": prediction_data("tiny-bundle", answer)}]
+
+
+def streamed(port, messages, query=""):
+    """Everything that is told of these messages, and the code that closes."""
+    with stream(port, query) as client:
+        with contextlib.suppress(Exception):
+            for one in messages:
+                client.send(one)
+        return events(client), client.close_code
+
+
+def cut(data, sizes):
+    """The data in pieces of these sizes, over and over."""
+    found = []
+    while data:
+        for size in sizes:
+            found.append(data[:size])
+            data = data[size:]
+    return [one for one in found if one]
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A server with small limits of streams."""
+    config = settings(models=(str(BUNDLE),), limits=LIMITS)
+    with served(config) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def quiet(request):
+    """Nothing that a client does is a fault in the server's log, and no place is lost."""
+    yield
+    for name in {"small", "server"} & set(request.fixturenames):
+        found = request.getfixturevalue(name)
+        until(lambda found=found: found.service.streams == 0, 10)
+        complaints, found.complaints.lines = found.complaints.lines, []
+        assert complaints == []
+
+
+# What is told -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sizes", [(3200,), (1, 2, 3, 5, 40_001), (131_072,), (31_999, 1), (7777, 0, 1)]
+)
+def test_events_are_the_librarys_however_messages_are_cut(server, recognizer, sizes):
+    messages = cut(SAMPLES.tobytes(), sizes)
+    (ready, *found), code = streamed(server.port, [*messages, FINISH])
+    assert ready == {
+        "type": "ready",
+        "model": "tiny-bundle",
+        "rate": RATE,
+        "window_seconds": 3.0,
+        "hop_seconds": 1.5,
+    }
+    assert found == heard(recognizer, SAMPLES)
+    assert code == 1000
+    assert {one["type"] for one in found} == {"window", "segment", "final"}
+
+
+@pytest.mark.parametrize("rate", [8000, 48_000])
+def test_another_rate_is_heard_as_the_library_does(server, recognizer, rate):
+    samples = clip(3 * rate)
+    messages = cut(samples.tobytes(), (rate,))
+    (_, *found), _ = streamed(server.port, [*messages, FINISH], f"?rate={rate}")
+    assert found == heard(recognizer, samples, rate)
+
+
+def test_phonemes_bring_their_shares(server, recognizer):
+    samples = clip(4 * RATE)
+    (_, *found), _ = streamed(server.port, [samples.tobytes(), FINISH], "?phonemes=true")
+    assert found == heard(recognizer, samples, shares=True)
+    assert all("share" in one for one in found[-1]["prediction"]["spans"])
+
+
+def test_a_window_is_told_as_soon_as_it_is_full(server):
+    with stream(server.port) as client:
+        client.recv(timeout=30)
+        client.send(clip(3 * RATE).tobytes())
+        assert json.loads(client.recv(timeout=30))["type"] == "window"
+
+
+def test_half_a_sample_at_the_end_is_left_out(server, recognizer):
+    samples = clip(2 * RATE)
+    (_, *found), _ = streamed(server.port, [samples.tobytes() + b"\x01", FINISH])
+    assert found == heard(recognizer, samples)
+
+
+def test_a_silent_stream_says_so(server):
+    found, code = streamed(server.port, [bytes(8 * RATE), FINISH])
+    assert "no_speech" in found[-1]["prediction"]["warnings"]
+    assert code == 1000
+
+
+def test_a_model_by_its_name():
+    with served(settings(), {"a": Held(), "b": Held()}) as found:
+        told, _ = streamed(found.port, [clip().tobytes(), FINISH], "?model=b")
+        assert (told[0]["model"], told[-1]["prediction"]["model"]) == ("b", "b")
+
+
+# How it ends --------------------------------------------------------------------------------------
+
+
+def test_an_idle_stream_is_answered(small, recognizer):
+    samples = clip(2 * RATE // 4)
+    (_, *found), code = streamed(small.port, [samples.tobytes()])
+    assert found == heard(recognizer, samples)
+    assert code == 1000
+
+
+def test_the_longest_stream_is_answered(small):
+    (_, *found), code = streamed(small.port, [clip(RATE // 2).tobytes()] * 20)
+    assert found[-1]["type"] == "final"
+    assert found[-1]["prediction"]["seconds"] == 3.0
+    assert code == 1000
+
+
+def test_a_stream_of_nothing_does_not_last_longer_than_the_longest(small):
+    """A place is held by the clock, and not by the audio that comes."""
+    with stream(small.port) as client:
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(25):
+                client.send(b"")
+                time.sleep(0.2)
+        assert client.close_code is not None
+
+
+def test_nothing_sent_is_an_error(server):
+    (_, told), code = streamed(server.port, [FINISH])
+    assert told["type"] == "error"
+    assert told["error"]["code"] == "empty_audio"
+    assert code == 1008
+
+
+@pytest.mark.parametrize("size", [20_001, 40_000])
+def test_a_message_that_is_too_large_is_told(small, size):
+    (_, told), code = streamed(small.port, [bytes(size)])
+    assert told["error"]["code"] == "message_too_large"
+    assert code == 1009
+
+
+def test_a_message_that_is_far_too_large_is_not_taken(small):
+    (_, *told), code = streamed(small.port, [bytes(40_001)])
+    assert told == []
+    assert code == 1009
+
+
+def test_a_message_of_the_limit_in_many_frames_is_taken(small):
+    with stream(small.port) as client:
+        client.send(bytes(1000) for _ in range(20))
+        client.send(FINISH)
+        assert events(client)[-1]["prediction"]["seconds"] == 10_000 / RATE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "finish",
+        "{}",
+        "[]",
+        "null",
+        '{"type": "start"}',
+        '{"type": ["finish"]}',
+        '["finish"]',
+        '{"type": "finish"',
+        "1" * 5000,
+        "[" * 19_000,
+        '{"a":' * 5000,
+    ],
+)
+def test_any_other_text_is_an_error(small, text):
+    (_, told), code = streamed(small.port, [text])
+    assert told["error"]["code"] == "invalid_message"
+    assert code == 1008
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?rate=1", "invalid_value"),
+        ("?rate=0", "invalid_value"),
+        ("?rate=-16000", "invalid_value"),
+        ("?rate=3999", "invalid_value"),
+        ("?rate=384001", "invalid_value"),
+        ("?rate=1e9", "invalid_value"),
+        ("?rate=99999999999999999999999", "invalid_value"),
+        ("?rate=", "invalid_value"),
+        ("?phonemes=perhaps", "invalid_value"),
+        ("?model=other", "model_not_found"),
+        ("?model=%ff%00%e2%80%ae", "model_not_found"),
+        ("?labels=anger", "unknown_field"),
+        ("?%ff%00=1", "unknown_field"),
+    ],
+)
+def test_a_wrong_address_is_told_and_the_stream_closed(server, query, told):
+    (found,), code = streamed(server.port, [], query)
+    assert found["type"] == "error"
+    assert found["error"]["code"] == told
+    assert found["error"]["message"].isprintable()
+    assert code == 1008
+
+
+def test_a_parameter_given_twice_is_told(server):
+    (*_, found), _ = streamed(server.port, [FINISH], "?rate=8000&rate=16000")
+    assert found["error"]["code"] == "invalid_value"
+
+
+# Places -------------------------------------------------------------------------------------------
+
+
+def test_one_stream_more_than_there_are_places_is_told(small):
+    with stream(small.port) as first, stream(small.port) as second:
+        for one in (first, second):
+            assert json.loads(one.recv(timeout=30))["type"] == "ready"
+        (told,), code = streamed(small.port, [])
+        assert told["error"]["code"] == "stream_limit"
+        assert code == 1013
+        assert small.metric("streams") == 2
+    until(lambda: small.service.streams == 0)
+    assert streamed(small.port, [clip().tobytes()[:9999], FINISH])[1] == 1000
+
+
+@pytest.mark.parametrize("abrupt", [False, True])
+@pytest.mark.parametrize("messages", [[], [clip(8000).tobytes()], [b"\x01"], ["garbage"], [FINISH]])
+def test_a_client_that_goes_away_frees_its_place(small, messages, abrupt):
+    for _ in range(3):
+        with stream(small.port) as client:
+            client.recv(timeout=30)
+            for one in messages:
+                client.send(one)
+            if abrupt:
+                client.socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+                client.socket.close()
+        until(lambda: small.service.streams == 0)
+
+
+def test_a_client_that_goes_away_while_it_is_heard_frees_its_place():
+    model = Held()
+    with served(settings(), {"held": model}) as found:
+        model.go.clear()
+        with connected(found.port) as client:
+            client.sendall(UPGRADE)
+            client.recv(2**16)
+            data = clip(3 * RATE).tobytes()
+            size = b"\x82\xff" + len(data).to_bytes(8, "big") + bytes(4)
+            client.sendall(size + data)
+            until(lambda: len(model.heard) == 2)
+        model.go.set()
+        until(lambda: found.service.streams == 0)
+        assert found.complaints.lines == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x82\x05hello",
+        b"\xf2\x80\0\0\0\0",
+        b"\x83\x80\0\0\0\0",
+        b"\x81\x82\0\0\0\0\xff\xfe",
+        b"\x80\x81\0\0\0\0x",
+        b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_frames_that_are_none_end_the_stream(server, frame):
+    with connected(server.port) as client:
+        client.sendall(UPGRADE)
+        client.recv(2**16)
+        client.sendall(frame)
+        found = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := client.recv(2**16):
+                found += data
+    until(lambda: server.service.streams == 0)
+    server.complaints.lines = [one for one in server.complaints.lines if "Traceback" in one]
+
+
+# The server stops ---------------------------------------------------------------------------------
+
+
+def test_a_stream_is_answered_when_the_server_stops(recognizer):
+    samples = clip(2 * RATE)
+    with served(settings(models=(str(BUNDLE),))) as found, stream(found.port) as client:
+        ready = json.loads(client.recv(timeout=30))
+        client.send(samples.tobytes())
+        client.ping().wait(30)
+        time.sleep(0.1)
+        found.call(found.service.stop)
+        told = events(client)
+        assert [ready["type"], *(one["type"] for one in told)][-1] == "final"
+        assert told == heard(recognizer, samples)
+        assert client.close_code == 1012
+        (late,), code = streamed(found.port, [])
+        assert (late["error"]["code"], code) == ("stopping", 1013)
+
+
+def test_a_stream_that_told_nothing_yet_is_closed_when_the_server_stops():
+    with served(settings(), {"held": Held()}) as found, stream(found.port) as client:
+        client.recv(timeout=30)
+        found.call(found.service.stop)
+        (told,) = events(client)
+        assert told["error"]["code"] == "empty_audio"
+
+
+class Wordy(Held):
+    """A model whose every event is long."""
+
+    labels = tuple(f"emotion{place}" for place in range(2000))
+
+    def _hear_together(self, clips, shares):
+        return [Heard(np.full(2000, 1 / 2000), ()) for _ in clips]
+
+
+def test_a_client_that_takes_nothing_in_holds_no_place_for_ever():
+    config = settings(limits={"stream_idle_seconds": 0.5})
+    data = [one.tobytes() for one in np.array_split(SAMPLES, 12)]
+    frames = b"".join(b"\x82\xfe" + len(one).to_bytes(2, "big") + bytes(4) + one for one in data)
+    with served(config, {"wordy": Wordy()}) as found, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(0.5)
+        client.connect(("127.0.0.1", found.port))
+        client.sendall(UPGRADE)
+        client.recv(100)
+        until(lambda: found.service.streams == 1)
+        with contextlib.suppress(OSError):
+            for _ in range(40):
+                client.sendall(frames)
+        until(lambda: found.service.streams == 0, 10)
