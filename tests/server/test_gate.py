@@ -130,8 +130,8 @@ def drip(client, data, seconds=0.2):
         except OSError:
             return b""
         client.settimeout(30)
-        while said and not said.endswith(b"}}"):
-            said += client.recv(2**16)
+        while said and not said.endswith(b"}}") and (more := client.recv(2**16)):
+            said += more
         return said
     raise AssertionError("it took everything")
 
@@ -159,7 +159,10 @@ def test_a_silent_connection_is_closed(small):
 def test_the_second_head_of_a_connection_is_not_waited_for_either(small):
     with connected(small.port) as client:
         client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert client.recv(2**16).startswith(b"HTTP/1.1 200")
+        said = client.recv(2**16)
+        while not said.endswith(b"}"):  # head and body come apart
+            said += client.recv(2**16)
+        assert said.startswith(b"HTTP/1.1 200")
         assert drip(client, b"GET / HTTP/1.1\r\nX: " + b"x" * 100) == b""
 
 

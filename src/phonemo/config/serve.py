@@ -18,12 +18,15 @@ class ServeLimits(Section):
 
     body_bytes: _Count = 25 * 2**20
     """Most bytes of a request, with or without Content-Length; 413 body_too_large."""
-    audio_seconds: _Seconds = 600.0
+    audio_seconds: Annotated[float, Field(ge=1)] = 600.0
     """Longest recording, decoded; 413 audio_too_long."""
     decoded_bytes: _Count = 2**28
     """Most bytes of float32 samples of all channels at the file's own rate; 413 audio_too_large."""
     read_seconds: _Seconds = 60.0
-    """For a request to arrive once its head is there; 408 read_timeout."""
+    """For a request to arrive once its head is there; 408 read_timeout. As long may a client take
+    in no more of its answer."""
+    slowest_bytes_per_second: _Count = 1024
+    """A request that arrives more slowly, after five seconds of patience, is 408 read_timeout."""
     header_seconds: _Seconds = 10.0
     """For the head of a request to arrive; the connection is then closed."""
     queue: Annotated[int, Field(ge=0)] = 16
@@ -40,7 +43,7 @@ class ServeLimits(Section):
     streams: Annotated[int, Field(ge=0)] = 4
     """Live streams at once; a further one is told stream_limit and closed with 1013."""
     stream_seconds: _Seconds = 3600.0
-    """Longest live stream; it is then answered and closed."""
+    """Longest live stream, by its audio or by the clock; it is then answered and closed."""
     stream_idle_seconds: _Seconds = 30.0
     """Longest silence of a client in a live stream; it is then answered and closed."""
     stream_message_bytes: _Count = 2**18
@@ -48,13 +51,13 @@ class ServeLimits(Section):
 
 
 class ServeAccess(Section):
-    """Who may ask. As it stands: anybody who reaches the address, no page of another origin."""
+    """Who may ask. As it stands: everybody who reaches the address, no page of another origin."""
 
     keys: tuple[_Digest, ...] = ()
     """SHA-256 of the API keys that are let in, in hexadecimal; none lets everybody in.
     ``phonemo serve --new-key`` makes a key and its digest."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may read answers, as https://example.org."""
+    """Origins whose pages may ask and read answers, as https://example.org; "*" is any."""
     hosts: tuple[str, ...] | None = None
     """Names that the Host header may have; null is any, or on a loopback address its own names
     only, so that no page can reach it by a name of its own."""

@@ -43,9 +43,10 @@ class Access:
     def __init__(self, rules: ServeAccess, host: str) -> None:
         self._rules = rules
         self.wants_key = bool(rules.keys)
-        self._hosts = rules.hosts
-        if self._hosts is None and is_loopback(host):
-            self._hosts = _LOOPBACK_NAMES
+        names = rules.hosts
+        if names is None and is_loopback(host):
+            names = (*_LOOPBACK_NAMES, f"[{host}]" if ":" in host else host)
+        self._hosts = None if names is None else {one.lower() for one in names}
 
     def check_host(self, headers: Headers) -> None:
         """Refusal (421) for a Host that is not ours: a page reaches a loopback address by any."""
@@ -65,12 +66,16 @@ class Access:
         raise Refusal(401, "invalid_api_key", message, headers=challenge)
 
     def check_origin(self, headers: Headers) -> None:
-        """Refusal (403) for a stream to a page of another origin, which CORS does not stop."""
+        """Refusal (403) for a page of another origin.
+
+        CORS would let it ask, and fill the queue, and only keep the answer from it; of streams
+        it knows nothing.
+        """
         origin = headers.get("origin")
         if origin is None or {"*", origin} & set(self._rules.cors_origins):
             return
-        if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
-            message = "pages of this origin may not stream; list it in access.cors_origins"
+        if _place_of(origin) != headers.get("host", "").lower():
+            message = "pages of this origin may not ask; list it in access.cors_origins"
             raise Refusal(403, "wrong_origin", message)
 
     def _is_known(self, keys: Iterable[str]) -> bool:
@@ -87,6 +92,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _place_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _keys_in(headers: Headers) -> list[str]:

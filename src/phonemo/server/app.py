@@ -14,10 +14,9 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phonemo.config import ServeConfig
-from phonemo.errors import PhonemoError
 from phonemo.runtime.listener import Listener
 from phonemo.server.about import about_router
 from phonemo.server.access import Access
@@ -42,17 +41,22 @@ class PhonemoApp(FastAPI):
     """FastAPI behind the gate, through which its own last resort for errors goes too."""
 
     service: Service
-    gate: Gate
+    outside: ASGIApp
+    """The gate, and around it CORS where that is wanted, so that refusals can be read too."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        await self.gate(scope, receive, send, super().__call__)
+        await self.outside(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the gate lets through."""
+        await super().__call__(scope, receive, send)
 
 
 def create_app(
     config: ServeConfig | None = None,
     models: Mapping[str, Listener] | None = None,
-    failed: Callable[[PhonemoError], None] | None = None,
+    failed: Callable[[BaseException], None] | None = None,
     program: Sequence[str] = PROGRAM,
 ) -> PhonemoApp:
     """The server as an ASGI app.
@@ -80,8 +84,8 @@ def create_app(
             Exception: _broken,
         },
     )
-    app.service, app.gate = service, Gate(config.limits, access, service.meters)
-    _add_cors(app, config)
+    app.service = service
+    app.outside = _with_cors(Gate(app.inside, config.limits, access, service.meters), config)
     app.include_router(emotions_router(service, access))
     app.include_router(streams_router(service, access))
     app.include_router(about_router(service, access, config))
@@ -93,7 +97,7 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(
     opened: Callable[[], Mapping[str, Listener]],
-    failed: Callable[[PhonemoError], None] | None,
+    failed: Callable[[BaseException], None] | None,
     app: PhonemoApp,
 ) -> AsyncIterator[None]:
     starting = asyncio.create_task(app.service.start(opened))
@@ -107,24 +111,26 @@ async def _lifespan(
 
 
 def _tell_failure(
-    failed: Callable[[PhonemoError], None] | None, starting: asyncio.Task[None]
+    failed: Callable[[BaseException], None] | None, starting: asyncio.Task[None]
 ) -> None:
     error = None if starting.cancelled() else starting.exception()
-    if isinstance(error, PhonemoError) and failed is not None:
-        failed(error)
-    elif error is not None:
+    if error is not None and failed is None:
         raise error
+    if error is not None and failed is not None:
+        failed(error)
 
 
-def _add_cors(app: PhonemoApp, config: ServeConfig) -> None:
-    if origins := list(config.access.cors_origins):
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Retry-After", "X-Request-Id"],
-        )
+def _with_cors(app: ASGIApp, config: ServeConfig) -> ASGIApp:
+    origins = list(config.access.cors_origins)
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["Retry-After", "X-Request-Id"],
+    )
 
 
 def _add_page(app: PhonemoApp) -> None:
@@ -159,6 +165,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not for this address",
     }.get(error.status_code, str(error.detail))
     code = _CODES.get(error.status_code, "invalid_request")
+    request.app.service.meters.errors.labels(code).inc()
     return refused(Refusal(error.status_code, code, message, headers=dict(error.headers or {})))
 
 

@@ -21,7 +21,8 @@ from phonemo.audio import AudioLimits, Waveform, load_waveform
 from phonemo.containers import recognise
 from phonemo.errors import AudioError
 
-_LENGTH = struct.Struct("<Q")
+_SIZES = struct.Struct("<QQ")
+_UNLIMITED = 2**63
 _HEAD_BYTES = 4096  # as much as phonemo.decoding looks at
 #: What phonemo.containers says of bytes that it knows nothing of.
 _UNKNOWN = "something that is not audio"
@@ -59,29 +60,37 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
     _confine(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
-        head, data = request
         _alarm(limits.alarm_seconds)
-        answer, samples = _answer(Upload(data, head["name"]), audio, decode)
+        write_frame(target, *_answer(Upload(request[1], request[0]["name"]), audio, decode))
         _alarm(0)
-        write_frame(target, answer, samples)
+        del request  # an idle process keeps nobody's audio
 
 
-def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """A head and the bytes that follow it; None where the stream ends."""
-    sizes = stream.read(2 * _LENGTH.size)
-    if len(sizes) < 2 * _LENGTH.size:
+def read_frame(
+    stream: BinaryIO, most_bytes: int = _UNLIMITED
+) -> tuple[dict[str, Any], bytes] | None:
+    """A head and the bytes that follow it; None where the stream ends.
+
+    Raises:
+        ValueError: more bytes are announced than may come, or the head is no JSON.
+    """
+    sizes = stream.read(_SIZES.size)
+    if len(sizes) < _SIZES.size:
         return None
-    head_bytes, data_bytes = struct.unpack("<QQ", sizes)
+    head_bytes, data_bytes = _SIZES.unpack(sizes)
+    if head_bytes + data_bytes > most_bytes:
+        raise ValueError(f"{head_bytes + data_bytes} bytes announced; {most_bytes} may come")
     head, data = stream.read(head_bytes), stream.read(data_bytes)
     if len(head) < head_bytes or len(data) < data_bytes:
         return None
-    return json.loads(head), data
+    told: dict[str, Any] = json.loads(head)
+    return told, data
 
 
 def write_frame(stream: BinaryIO, head: dict[str, Any], data: bytes | memoryview = b"") -> None:
     """The counterpart of ``read_frame``."""
     text = json.dumps(head).encode()
-    stream.write(struct.pack("<QQ", len(text), len(data)))
+    stream.write(_SIZES.pack(len(text), len(data)))
     stream.write(text)
     stream.write(data)
     stream.flush()

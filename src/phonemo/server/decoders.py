@@ -13,13 +13,17 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from phonemo.audio import Waveform
+from phonemo.audio import RATE, Waveform
+from phonemo.decoding import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
 from phonemo.server.decoder import DecoderLimits, read_frame, write_frame
 from phonemo.server.refusals import Refusal, not_serving
 
 #: The module that is run; tests put one in its place that crashes or hangs.
 PROGRAM = ("-m", "phonemo.server.decoder")
+
+#: Enough for what a process says besides the samples.
+_HEAD_BYTES = 2**16
 
 _Frame = tuple[dict[str, Any], bytes]
 
@@ -44,6 +48,7 @@ class Decoders:
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self._command = [sys.executable, *program, limits.to_json()]
+        self._most_bytes = _HEAD_BYTES + int(limits.max_seconds * RATE + RATE) * BYTES_PER_SAMPLE
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
         self._idle: asyncio.Queue[_Process] = asyncio.Queue()
@@ -78,12 +83,12 @@ class Decoders:
     def close(self) -> None:
         """End all processes."""
         self._closed = True
-        for one in self._all:
+        for one in list(self._all):
             one.end()
-        self._threads.shutdown(wait=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _add(self) -> None:
-        process = _Process(self._command)
+        process = _Process(self._command, self._most_bytes)
         self._all.add(process)
         self._threads.submit(process.start)  # one that cannot start is tried again when it is used
         self._idle.put_nowait(process)
@@ -91,24 +96,28 @@ class Decoders:
     async def _lend(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
         loop = asyncio.get_running_loop()
         limit = loop.call_later(self._seconds, process.stop)
+        whole = False
         try:
-            return await loop.run_in_executor(self._threads, process.decode, upload, name)
+            found = await loop.run_in_executor(self._threads, process.decode, upload, name)
+            whole = True
+            return found
         except _GoneError as error:
-            self._all.discard(process)
-            self._replaced("timeout" if process.stopped else "crash")
             raise self._lost(name, process.stopped) from error
         except OSError as error:
             raise not_serving("no_decoder", f"no process for decoding ({error})") from error
         finally:
             limit.cancel()
-            self._give_back(process)
+            self._give_back(process, whole and not process.stopped)
 
-    def _give_back(self, process: _Process) -> None:
-        if process in self._all:
+    def _give_back(self, process: _Process, whole: bool) -> None:
+        """Whatever went wrong, one that may have something left to say is not used again."""
+        if whole:
             self._idle.put_nowait(process)
             return
+        self._all.discard(process)
         process.end()
         if not self._closed:
+            self._replaced("timeout" if process.stopped else "crash")
             self._add()
 
     def _lost(self, name: str, stopped: bool) -> Refusal:
@@ -126,24 +135,26 @@ class _GoneError(Exception):
 class _Process:
     """One process; used by one thread at a time."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self.stopped = False
-        self._command = command
+    def __init__(self, command: Sequence[str], most_bytes: int) -> None:
+        self.stopped = self._ended = False
+        self._command, self._most_bytes = command, most_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it, unless it was; OSError where the system has no room."""
-        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        """Start it, unless it runs.
+
+        Raises:
+            OSError: the system has no room.
+            _GoneError: it was ended, or stopped before it began.
+        """
         with self._lock:
-            self._process = self._process or subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
-                env=os.environ | one_thread,
-                start_new_session=True,  # Ctrl-C is for the server, which lets it finish
-            )
+            if self._ended or self.stopped:
+                raise _GoneError
+            if self._process is not None and self._process.poll() is not None:
+                _close_pipes(self._process)  # somebody ended it while it was idle
+                self._process = None
+            self._process = self._process or _opened(self._command)
             return self._process
 
     def decode(self, upload: BinaryIO, name: str) -> _Frame:
@@ -151,8 +162,8 @@ class _Process:
         process = self.start()
         try:
             write_frame(cast(BinaryIO, process.stdin), {"name": name}, upload.read())
-            found = read_frame(cast(BinaryIO, process.stdout))
-        except OSError as error:
+            found = read_frame(cast(BinaryIO, process.stdout), self._most_bytes)
+        except (OSError, ValueError) as error:
             raise _GoneError from error
         if found is None:
             raise _GoneError
@@ -161,25 +172,40 @@ class _Process:
     def stop(self) -> None:
         """End it because it takes too long."""
         self.stopped = True
-        if self._process is not None:
-            self._process.kill()
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def end(self) -> None:
         """End it, and wait until it is gone."""
         with self._lock:
+            self._ended = True
             process = self._process
         if process is not None:
             process.kill()
             process.wait()
-            for stream in (process.stdin, process.stdout):
-                _close(stream)
+            _close_pipes(process)
 
 
-def _close(stream: Any) -> None:
-    try:
-        stream.close()
-    except BrokenPipeError:
-        stream.raw.close()  # what was not sent has nobody to go to
+def _opened(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
+        env=os.environ | one_thread,
+        start_new_session=True,  # Ctrl-C is for the server, which lets it finish
+    )
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    pipes: tuple[Any, Any] = (process.stdin, process.stdout)
+    for stream in pipes:
+        try:
+            stream.close()
+        except BrokenPipeError:
+            stream.raw.close()  # what was not sent has nobody to go to
 
 
 def _looked_at(done: asyncio.Future[_Frame]) -> None:

@@ -28,7 +28,7 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    model: Annotated[str | None, Field(examples=["phonemo-small"])] = None
+    model: str | None = None
     """A name of GET /v1/models; without one, its first."""
     response_format: FormatName = "json"
     """verbose_json has the times of the phonemes and of the work too; csv, srt, vtt, rttm and
@@ -62,6 +62,7 @@ class Asked:
 def form_schema() -> dict[str, Any]:
     """The request's body for OpenAPI."""
     schema = Fields.model_json_schema()
+    schema["properties"] = {name: _without_null(one) for name, one in schema["properties"].items()}
     audio = {
         "type": "string",
         "format": "binary",
@@ -71,6 +72,13 @@ def form_schema() -> dict[str, Any]:
     schema["properties"] = {"file": audio, **schema["properties"]}
     schema["required"] = ["file"]
     return {"content": {_MULTIPART: {"schema": schema}}, "required": True}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null: a field that is not meant is left out."""
+    kinds = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
+    rest = {key: one for key, one in field.items() if key != "anyOf" and one is not None}
+    return {**rest, **kinds[0]} if kinds else rest
 
 
 @asynccontextmanager
@@ -104,6 +112,8 @@ async def _parsed(request: Request) -> FormData:
         raise not_serving("no_space", f"no room for the upload ({error.strerror})") from error
     except ClientDisconnect as error:
         raise client_closed() from error
+    except UnicodeError as error:  # in a character set that the head of the request names
+        raise Refusal(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error
 
 
 def _audio(upload: object) -> tuple[BinaryIO, str]:
@@ -139,7 +149,7 @@ def _invalid(error: ValidationError) -> Refusal:
 
 def invalid(fault: Any, known: list[str]) -> Refusal:
     """What is wrong with a field, from pydantic's words for it."""
-    name = shown(str(fault["loc"][-1]))
+    name = shown(str((fault["loc"] or ("?",))[-1]))
     if fault["type"] == "extra_forbidden":
         message = f"{name}: no such field; {', '.join(known)} are known"
         return Refusal(400, "unknown_field", message, name)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from phonemo.config import ServeLimits
 from phonemo.server.access import Access
 from phonemo.server.meters import Meters
-from phonemo.server.refusals import Refusal
+from phonemo.server.refusals import Refusal, not_serving
 
 _CONTENT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -33,6 +33,7 @@ HEADERS = {
 #: A response that comes before the body was read: so long, and so much of it, is still taken in,
 #: so that a client which sends first and reads then finds the response and not a reset.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**26
+_PATIENCE_SECONDS = 5.0
 
 log = logging.getLogger("phonemo.server")
 
@@ -40,37 +41,47 @@ log = logging.getLogger("phonemo.server")
 class Gate:
     """Around the whole app, its own last resort for errors included."""
 
-    def __init__(self, limits: ServeLimits, access: Access, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, limits: ServeLimits, access: Access, meters: Meters) -> None:
+        self._app = app
         self._limits, self._access, self._meters = limits, access, meters
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one connection on, or refuse it."""
         if scope["type"] == "lifespan":
-            await app(scope, receive, send)
+            await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._stream(scope, receive, send, app)
+            await self._stream(scope, receive, send)
         else:
-            await self._request(scope, receive, send, app)
+            await self._request(scope, receive, send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._access.check_host(Headers(scope=scope))
         except Refusal:
             await send({"type": "websocket.close", "code": 1008})
             return
-        await app(scope, receive, send)
+        await self._app(scope, receive, send)
 
-    async def _request(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
+        if scope["method"] == "HEAD":  # the same without the body, which the server leaves out
+            scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, receive, send, self._limits)
         try:
             self._check(Headers(scope=scope))
-            await app(scope, exchange.receive, exchange.send)
+            await self._app(scope, exchange.receive, exchange.send)
         except Refusal as refusal:
-            await refused(refusal)(scope, exchange.receive, exchange.send)
-            self._meters.errors.labels(refusal.code).inc()
+            await self._refuse(refusal, exchange)
+        except asyncio.CancelledError:  # the server stops, and waits no longer
+            if exchange.status:
+                raise
+            await self._refuse(not_serving("stopping", "the server stops"), exchange)
         finally:
             self._count(scope, exchange.status, perf_counter() - began)
+
+    async def _refuse(self, refusal: Refusal, exchange: _Exchange) -> None:
+        self._meters.errors.labels(refusal.code).inc()
+        await refused(refusal)(exchange.scope, exchange.receive, exchange.send)
 
     def _check(self, headers: Headers) -> None:
         self._access.check_host(headers)
@@ -96,8 +107,9 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: ServeLimits) -> None:
         self.status = 0
         """Of the response; 0 where there was none."""
+        self.scope = scope
         self._receive, self._send, self._limits = receive, send, limits
-        self._until = asyncio.get_running_loop().time() + limits.read_seconds
+        self._began = asyncio.get_running_loop().time()
         self._taken = 0
         headers = Headers(scope=scope)
         self._whole = (
@@ -110,11 +122,12 @@ class _Exchange:
         if self._whole:
             return await self._receive()
         try:
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(self._began + self._patience()):
                 message = await self._receive()
         except TimeoutError as error:
-            told = f"the request did not arrive within {self._limits.read_seconds:g} s"
-            raise Refusal(408, "read_timeout", f"{told}; send it faster, or less") from error
+            raise Refusal(
+                408, "read_timeout", "the request arrives too slowly; send it faster, or less"
+            ) from error
         self._took(message)
         if self._taken > self._limits.body_bytes:
             raise _too_large(self._limits)
@@ -132,6 +145,11 @@ class _Exchange:
         await self._send({**message, "more_body": True})
         await self._linger()
         await self._send({"type": "http.response.body", "body": b""})
+
+    def _patience(self) -> float:
+        """How long after its head the next part of the request may come."""
+        earned = self._taken / self._limits.slowest_bytes_per_second
+        return min(self._limits.read_seconds, _PATIENCE_SECONDS + earned)
 
     def _took(self, message: Message) -> None:
         self._taken += len(message.get("body", b""))

@@ -63,6 +63,7 @@ class Hearers:
     ) -> None:
         self.threads = threads
         self._free = threads
+        self._closed = False
         self._most = int(batch_seconds * RATE)
         self._started = started
         self._waiting: deque[_Job] = deque()
@@ -100,6 +101,7 @@ class Hearers:
 
     def close(self) -> None:
         """Let what runs finish; what waits is left."""
+        self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def _done(self, job: _Job) -> Any:
@@ -109,7 +111,7 @@ class Hearers:
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._free and (jobs := self._next()):
+        while self._free and not self._closed and (jobs := self._next()):
             self._free -= 1
             now = perf_counter()
             self._started(len(jobs), [now - one.asked_at for one in jobs])

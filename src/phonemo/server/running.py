@@ -10,16 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from phonemo.config import ServeConfig
-from phonemo.errors import PhonemoError, UsageError
+from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.server.app import PhonemoApp, create_app
+from phonemo.server.protocols import http_protocol, websocket_protocol
 from phonemo.server.service import State
+from phonemo.sources import shown
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.05
@@ -45,8 +44,10 @@ def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = Fal
     server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
     with listening:
         server.run(sockets=[listening])
-    if server.failure is not None:
+    if isinstance(server.failure, PhonemoError):
         raise server.failure
+    if server.failure is not None:
+        raise ModelError(f"the models cannot be warmed up: {server.failure}") from server.failure
 
 
 class _Server(uvicorn.Server):
@@ -54,12 +55,12 @@ class _Server(uvicorn.Server):
 
     def __init__(self, settings: uvicorn.Config, app: PhonemoApp, warm: Callable[[], None]) -> None:
         super().__init__(settings)
-        self.failure: PhonemoError | None = None
+        self.failure: BaseException | None = None
         self._service, self._warm = app.service, warm
         self._told = False
         self._draining: asyncio.Task[None] | None = None
 
-    def give_up(self, error: PhonemoError) -> None:
+    def give_up(self, error: BaseException) -> None:
         """Stop, because there is nothing to serve."""
         self.failure = error
         self.should_exit = True
@@ -90,68 +91,37 @@ class _Server(uvicorn.Server):
 
     def _stop(self) -> None:
         if self._service.state is State.STOPPING:  # a second signal: at once
-            self.force_exit = self.should_exit = True
+            self.config.timeout_graceful_shutdown = 0
+            self.should_exit = True
             return
         self._service.stop()
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self._service.config.grace_seconds):
-                while not self._service.is_idle:
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError:
-            self.force_exit = True
-        self.should_exit = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._service.config.grace_seconds
+        while not self._service.is_idle and loop.time() < until:
+            await asyncio.sleep(_POLL_SECONDS)
+        self.should_exit = True  # what is left is cancelled a second later
 
 
 def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_patient(config.limits.header_seconds),
-        ws="websockets-sansio",
+        http=http_protocol(config.limits),
+        ws=websocket_protocol(config.limits),
         ws_max_size=2 * config.limits.stream_message_bytes,  # the route tells those in between why
         ws_ping_interval=_PING_SECONDS,
         ws_ping_timeout=_PING_SECONDS,
         ws_per_message_deflate=False,
         lifespan="on",
-        log_level="info" if access_log else "warning",
+        log_level="info" if access_log else "error",  # it warns of what clients do wrong
         access_log=access_log,
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=1,
     )
-
-
-def _patient(seconds: float) -> type[asyncio.Protocol]:
-    """HTTP whose clients have so long to send the head of a request."""
-
-    class Patient(H11Protocol):
-        """Uvicorn closes a connection that is idle after a response, but not one that dawdles."""
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._wait_for_head()
-
-        def on_response_complete(self) -> None:
-            self._patience.cancel()
-            self._wait_for_head()
-            super().on_response_complete()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._patience.cancel()
-            super().connection_lost(exc)
-
-        def _wait_for_head(self) -> None:
-            self._patience = self.loop.call_later(seconds, self._give_up)
-
-        def _give_up(self) -> None:
-            upgraded = self.transport.get_protocol() is not self
-            if self.conn.their_state is h11.IDLE and not upgraded:
-                self.transport.close()
-
-    return Patient
 
 
 def _listen(config: ServeConfig) -> socket.socket:
@@ -161,10 +131,10 @@ def _listen(config: ServeConfig) -> socket.socket:
         if sys.platform != "win32":  # there it would let two listen at once
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((config.host, config.port))
-    except OSError as error:
-        where = f"{config.host} port {config.port}"
-        message = f"{where}: {error.strerror}; name another --port or --host"
-        raise UsageError(message) from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no host name"
+        where = f"{shown(config.host)} port {config.port}"
+        raise UsageError(f"{where}: {reason}; name another --port or --host") from error
     return listening
 
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from phonemo.server.refusals import type_of
+
 
 class _Shape(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -17,7 +19,7 @@ class Fault(_Shape):
     message: str
     """One line: what was found, what is wanted, what to do next."""
     type: str
-    param: str | None
+    param: str | None = None
     """The field that is meant."""
     code: str
     """Stable, for programs."""
@@ -151,8 +153,7 @@ _TEXTS = {
 
 def _errors(status: int, *told: tuple[str, str]) -> dict[str, Any]:
     """One status and the codes that it stands for, each with an example."""
-    kinds = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
-    kind = kinds.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    kind = type_of(status)
     examples = {
         code: {"value": {"error": {"message": text, "type": kind, "param": None, "code": code}}}
         for code, text in told
@@ -185,6 +186,7 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     401: _errors(401, ("invalid_api_key", "an API key is wanted: Authorization: Bearer KEY")),
     404: _errors(404, ("model_not_found", "no such model; GET /v1/models lists them")),
     408: _errors(408, ("read_timeout", "the request did not arrive within 60 s")),
+    403: _errors(403, ("wrong_origin", "pages of this origin may not ask")),
     413: _errors(
         413,
         ("body_too_large", "the request is too large; at most 26214400 bytes are taken"),
@@ -192,11 +194,13 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
         ("audio_too_large", "my.wav: more decoded bytes than allowed"),
     ),
     415: _errors(415, ("unsupported_audio", "my.wav: a playlist (m3u8) found; wav is wanted")),
+    421: _errors(421, ("wrong_host", "the Host header names another machine")),
     422: _errors(422, ("too_short", "my.wav: 120 samples found; 400 are wanted")),
     429: {
         **_errors(429, ("queue_full", "18 recordings are waiting already; try again later")),
         "headers": _LATER,
     },
+    500: _errors(500, ("internal_error", "the server failed; its log says why")),
     503: NOT_READY[503],
     504: _errors(504, ("deadline_exceeded", "no answer within 60 s; send a shorter recording")),
 }

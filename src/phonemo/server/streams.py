@@ -24,6 +24,7 @@ from phonemo.server.answers import prediction_data
 from phonemo.server.forms import invalid
 from phonemo.server.refusals import Refusal, refusal_of
 from phonemo.server.service import Service
+from phonemo.sources import shown
 
 #: Refusal's status -> the close code of RFC 6455 and its registry; 1008 (policy) for the rest.
 _CLOSE_CODES = {413: 1009, 429: 1013, 500: 1011, 503: 1013, 504: 1013}
@@ -49,18 +50,23 @@ def streams_router(service: Service, access: Access) -> APIRouter:
 
     @router.websocket("/v1/audio/stream")
     async def stream(websocket: WebSocket) -> None:
-        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered(websocket.headers) else None)
         try:
-            await _served(websocket, service, access)
-        except Refusal as refusal:
-            service.meters.errors.labels(refusal.code).inc()
-            await _refuse(websocket, refusal)
-        except PhonemoError as error:
-            await _refuse(websocket, refusal_of(error))
+            await _answered(websocket, service, access)
         except WebSocketDisconnect:
             log.debug("a stream's client went away")
 
     return router
+
+
+async def _answered(websocket: WebSocket, service: Service, access: Access) -> None:
+    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered(websocket.headers) else None)
+    try:
+        await _served(websocket, service, access)
+    except (Refusal, PhonemoError) as error:
+        refusal = error if isinstance(error, Refusal) else refusal_of(error)
+        service.meters.errors.labels(refusal.code).inc()
+        await websocket.send_json({"type": "error", **refusal.to_dict()})
+        await websocket.close(_CLOSE_CODES.get(refusal.status, 1008), refusal.code)
 
 
 async def _served(websocket: WebSocket, service: Service, access: Access) -> None:
@@ -90,6 +96,7 @@ class _Live:
         self._window_seconds = listener.window_seconds
         self._odd = b""  # half a sample, where a message ends in the middle of one
         self._samples = 0
+        self._began = asyncio.get_running_loop().time()
 
     async def greet(self, model: str) -> None:
         """Say what is understood."""
@@ -103,12 +110,18 @@ class _Live:
             samples = self._decoded(pcm)
             await self._tell(await self._heard(partial(self._push, samples)))
             self._samples += len(samples)
-            if self._samples >= self._service.limits.stream_seconds * self._rate:
+            if self._is_over():
                 break
         events, found = await self._heard(self._recognizer.finish)
         await self._tell(events)
         prediction: Prediction = found
         return prediction
+
+    def _is_over(self) -> bool:
+        """By its audio, or by the clock where little of that comes."""
+        clock = asyncio.get_running_loop().time() - self._began
+        longest = self._service.limits.stream_seconds
+        return max(clock, self._samples / self._rate) >= longest
 
     async def _next(self) -> bytes | None:
         """The next message's samples; None where there will be none."""
@@ -158,14 +171,13 @@ class _Live:
             await self._websocket.send_json({"type": one.kind, **told})
 
 
-async def _refuse(websocket: WebSocket, refusal: Refusal) -> None:
-    await websocket.send_json({"type": "error", **refusal.to_dict()})
-    await websocket.close(_CLOSE_CODES.get(refusal.status, 1008), refusal.code)
-
-
 def _query(websocket: WebSocket) -> Query:
+    asked = websocket.query_params
+    if twice := sorted(name for name in asked if len(asked.getlist(name)) > 1):
+        name = shown(twice[0])
+        raise Refusal(400, "invalid_value", f"{name}: given more than once", name)
     try:
-        return Query.model_validate(dict(websocket.query_params))
+        return Query.model_validate(dict(asked))
     except ValidationError as error:
         raise invalid(error.errors()[0], list(Query.model_fields)) from error
 
@@ -173,7 +185,7 @@ def _query(websocket: WebSocket) -> Query:
 def _check_finish(text: str) -> None:
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict) or message.get("type") != "finish":
         wanted = '{"type": "finish"} is the only text that is understood; samples come as bytes'
