@@ -23,7 +23,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 @pytest.fixture(scope="module")
 def long():
     """A recording that takes a while."""
-    return encoded(clip(300 * RATE), "FLAC")
+    return encoded(clip(590 * RATE), "FLAC")
 
 
 def one_line(found, code):
@@ -77,35 +77,36 @@ def test_a_live_stream_is_answered_before_it_stops():
 
 def refused_or_cut(asked):
     """What is left unanswered is told so, or its connection is closed; it is no 500."""
-    for one in asked:
+    left = [one for one in asked if one.exception() is not None or one.result().status != 200]
+    for one in left:
         assert one.exception() is not None or one.result().told == (503, "stopping"), one.result()
-    return len(asked)
+    return len(left)
 
 
 def test_what_does_not_finish_in_the_grace_is_told_so(long):
     with command("--set", "grace_seconds=0.1", "--set", "workers=1") as found:
         port = found.port
-        with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(post, port, long, phonemes=1) for _ in range(4)]
-            until(lambda: in_flight(port) == 4)
+        with ThreadPoolExecutor(12) as pool:
+            asked = [pool.submit(post, port, long, phonemes=1) for _ in range(12)]
+            until(lambda: in_flight(port) == 12)
             found.process.send_signal(signal.SIGTERM)
             assert found.ended() == 0
         assert "Traceback" not in found.said
-        assert refused_or_cut(asked[-1:])
+        assert refused_or_cut(asked)
 
 
 def test_a_second_signal_stops_it_at_once(long):
     with command("--set", "workers=1") as found:
         port = found.port
-        with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(post, port, long, phonemes=1) for _ in range(4)]
-            until(lambda: in_flight(port) == 4)
+        with ThreadPoolExecutor(12) as pool:
+            asked = [pool.submit(post, port, long, phonemes=1) for _ in range(12)]
+            until(lambda: in_flight(port) == 12)
             for _ in range(2):
                 found.process.send_signal(signal.SIGINT)
                 until(lambda: found.process.poll() is not None or stopping(port))
             found.ended()
         assert "Traceback" not in found.said
-        assert refused_or_cut(asked[-1:])
+        assert refused_or_cut(asked)
 
 
 def stopping(port):
