@@ -9,6 +9,7 @@ FILE ?=
 
 VENV := .venv
 LIGHT := .venv-light
+FUZZ := .venv-fuzz
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -19,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup browser screenshots demo serve test test-light test-full lint report bench docs clean distclean
+.PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -57,6 +58,9 @@ test-full: $(READY) ## run all tests with everything installed
 screenshots: $(READY) browser ## take the pictures of the page under docs/images
 	$(BIN)/python -m tests.page.screenshots
 
+fuzz: $(READY) $(FUZZ)/ready ## throw schemathesis at the server's OpenAPI description
+	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
+
 lint: $(READY) ## check style, types and that the generated tables are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,7 +83,7 @@ clean: ## remove what was built and cached, but not the environments
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT)
+	rm -rf $(VENV) $(LIGHT) $(FUZZ)
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -95,6 +99,12 @@ $(READY): pyproject.toml src/phonemo/version.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)" $(PIP_TORCH_ARGS)
 	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,serve,vad,pandas,dev]"
+	@touch $@
+
+$(FUZZ)/ready:
+	$(check_python)
+	$(PYTHON) -m venv --clear $(FUZZ)
+	$(FUZZ)/bin/pip install $(PIP_FLAGS) "schemathesis>=4.3"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

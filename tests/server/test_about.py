@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
 from phonemo.config import ServeLimits
+from phonemo.server.access import digest_of
+from phonemo.server.app import create_app
 from phonemo.server.schemas import EmotionAnswer, ErrorAnswer
 from phonemo.version import __version__
 from tests.server.asking import KIND, PATH, ask, form, part, post, stream, wav
@@ -220,8 +222,10 @@ def test_the_statuses_that_are_given_are_described(port, described):
     }
 
 
-def test_the_key_is_described_as_security(described):
-    schemes = described["components"].get("securitySchemes", {})
+def test_the_key_is_described_as_security_where_it_is_wanted(described):
+    assert "securitySchemes" not in described["components"]
+    locked = create_app(settings(access={"keys": [digest_of("key")]})).openapi()
+    schemes = locked["components"].get("securitySchemes", {})
     assert [(one["type"], one["scheme"]) for one in schemes.values()] == [("http", "bearer")]
 
 

@@ -197,7 +197,7 @@ def of_floats(*changes):
         (b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=audio 1 RTP/AVP 0\n", (415, "unsupported_audio")),
         (b"<html><script>alert(1)</script>", (415, "unsupported_audio")),
         (b"MZ\x90\x00" + bytes(1000), (422, "unsupported_audio")),
-        (b"\x89PNG\r\n\x1a\n" + bytes(1000), (422, "unsupported_audio")),
+        (b"\x89PNG\r\n\x1a\n" + bytes(1000), (415, "unsupported_audio")),
         (forged(24, 655_350), (422, "unsupported_audio")),
         (forged(24, 1), (422, "unsupported_audio")),
     ],

@@ -33,7 +33,7 @@ def emotions_router(service: Service, access: Access) -> APIRouter:
         responses=EMOTIONS,
         openapi_extra={"requestBody": form_schema()},
         response_class=Response,
-        dependencies=[Depends(HTTPBearer(auto_error=False, description="Where keys are wanted."))],
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if access.wants_key else [],
         summary="Hear the emotion of a recording",
         tags=["audio"],
     )
