@@ -150,6 +150,20 @@ def test_a_crash_is_of_its_upload_and_the_process_is_replaced(word):
     (told, before, after), lost = run(act)
     assert told == (422, "invalid_audio")
     assert before != after
+    assert lost == ["crash"] * 2, "tried twice"
+
+
+@LINUX
+def test_one_that_is_ended_from_outside_costs_nobody_an_answer():
+    async def act(found):
+        victim = await pid(found)
+        asked = asyncio.ensure_future(decode(found, b"wait"))
+        await asyncio.sleep(0.1)
+        os.kill(victim, signal.SIGKILL)
+        return await asyncio.wait_for(asked, 20)
+
+    told, lost = run(act)
+    assert told != (422, "invalid_audio")
     assert lost == ["crash"]
 
 
@@ -161,7 +175,7 @@ def test_many_crashes_at_once_are_each_their_own():
     (told, words), lost = run(act, count=2)
     for word, one in zip(words, told, strict=True):
         assert (one == (422, "invalid_audio")) == (word != b"say")
-    assert lost == ["crash"] * 4
+    assert lost == ["crash"] * 8, "each tried twice"
 
 
 def test_what_hangs_is_ended_at_the_limit():
@@ -200,7 +214,7 @@ def test_what_a_broken_decoder_says_is_nobody_elses_answer(word):
 
     (before, after), lost = run(act, seconds=1.5)
     assert before != after
-    assert len(lost) == 1
+    assert len(lost) == 2
 
 
 def test_an_answer_at_the_limit_does_not_leave_a_dead_process_behind():
@@ -312,7 +326,7 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
             if word != b"take" or sys.platform == "linux":
                 assert post(found.port, word).told == told
             assert post(found.port, b"say").status == 200
-        assert found.metric("decoders_replaced") == 2
+        assert found.metric("decoders_replaced") == 3
         assert found.metric("errors") >= 2
         assert found.service.in_flight == 0
 

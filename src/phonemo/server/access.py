@@ -61,7 +61,9 @@ class Access:
         """Refusal (401) without one of the keys, where there are any."""
         if not self.wants_key or self._is_known(_keys_in(headers)):
             return
-        message = "an API key is wanted: Authorization: Bearer KEY"
+        given = _keys_in(headers)
+        told = "this API key is not known" if given else "an API key is wanted"
+        message = f"{told}: Authorization: Bearer KEY"
         challenge = {"WWW-Authenticate": 'Bearer realm="phonemo"'}
         raise Refusal(401, "invalid_api_key", message, headers=challenge)
 

@@ -69,11 +69,7 @@ class Decoders:
             Refusal: decoding it ends the decoder (422), takes too long (504), or it is a file of
                 another kind (415).
         """
-        process = await self._idle.get()
-        lent = asyncio.ensure_future(self._lend(process, upload, name))
-        lent.add_done_callback(_looked_at)
-        # whoever asked may leave; the process comes back when it is done
-        head, data = await asyncio.shield(lent)
+        head, data = await self._read(upload, name)
         if "code" not in head:
             return Waveform(np.frombuffer(data, np.float32), tuple(head["warnings"]))
         if head["foreign"]:
@@ -93,6 +89,27 @@ class Decoders:
         self._threads.submit(process.start)  # one that cannot start is tried again when it is used
         self._idle.put_nowait(process)
 
+    async def _read(self, upload: BinaryIO, name: str) -> _Frame:
+        """Once more where a process is lost: it may have been ended from outside."""
+        try:
+            return await self._borrow(upload, name)
+        except _GoneError:
+            upload.seek(0)
+        try:
+            return await self._borrow(upload, name)
+        except _GoneError as error:
+            message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
+            raise Refusal(422, "invalid_audio", message, "file") from error
+
+    async def _borrow(self, upload: BinaryIO, name: str) -> _Frame:
+        if self._closed:
+            raise not_serving("stopping", "the server stops")
+        process = await self._idle.get()
+        lent = asyncio.ensure_future(self._lend(process, upload, name))
+        lent.add_done_callback(_looked_at)
+        # whoever asked may leave; the process comes back when it is done
+        return await asyncio.shield(lent)
+
     async def _lend(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
         loop = asyncio.get_running_loop()
         limit = loop.call_later(self._seconds, process.stop)
@@ -102,7 +119,9 @@ class Decoders:
             whole = True
             return found
         except _GoneError as error:
-            raise self._lost(name, process.stopped) from error
+            if process.stopped:
+                raise self._too_slow(name) from error
+            raise
         except OSError as error:
             raise not_serving("no_decoder", f"no process for decoding ({error})") from error
         finally:
@@ -120,12 +139,11 @@ class Decoders:
             self._replaced("timeout" if process.stopped else "crash")
             self._add()
 
-    def _lost(self, name: str, stopped: bool) -> Refusal:
-        if stopped:
-            message = f"{name}: not decoded within {self._seconds:g} s; send a shorter one"
-            return Refusal(504, "decoder_timeout", message, "file")
-        message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
-        return Refusal(422, "invalid_audio", message, "file")
+    def _too_slow(self, name: str) -> Refusal:
+        message = (
+            f"{name}: not decoded within {self._seconds:g} s; try again, or send a shorter one"
+        )
+        return Refusal(504, "decoder_timeout", message, "file")
 
 
 class _GoneError(Exception):

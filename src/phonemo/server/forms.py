@@ -10,6 +10,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from phonemo.server.refusals import Refusal, client_closed, not_serving
@@ -20,6 +21,7 @@ FormatName = Literal["json", "verbose_json", "csv", "srt", "vtt", "rttm", "textg
 
 _MOST_FIELDS = 16
 _MOST_FIELD_BYTES = 4096
+_FORM = f"a part named file with a filename, and fields of {_MOST_FIELD_BYTES} bytes, are wanted"
 _MULTIPART = "multipart/form-data"
 
 
@@ -88,6 +90,9 @@ async def read_form(request: Request) -> AsyncIterator[Asked]:
     Raises:
         Refusal: another kind of body (415), or a form that is not as described (400).
     """
+    if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+        message = f"{shown(coding)}: bodies are taken as they are, not compressed"
+        raise Refusal(415, "unsupported_media_type", message)
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != _MULTIPART:
         message = f"{_MULTIPART} with a part named file is wanted; curl -F file=@my.wav sends one"
@@ -108,6 +113,8 @@ async def _parsed(request: Request) -> FormData:
         return await request.form(
             max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
         )
+    except HTTPException as error:
+        raise Refusal(400, "invalid_form", f"{error.detail.rstrip('.')}; {_FORM}") from error
     except OSError as error:
         raise not_serving("no_space", f"no room for the upload ({error.strerror})") from error
     except ClientDisconnect as error:
@@ -144,7 +151,7 @@ def _check_each_once(form: FormData) -> None:
 
 
 def _invalid(error: ValidationError) -> Refusal:
-    return invalid(error.errors()[0], list(Fields.model_fields))
+    return invalid(error.errors()[0], ["file", *Fields.model_fields])
 
 
 def invalid(fault: Any, known: list[str]) -> Refusal:

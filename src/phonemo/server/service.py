@@ -159,7 +159,8 @@ class Service:
     def upload(self) -> Iterator[None]:
         """One of the places of requests that arrive; Refusal (429) without any."""
         if self.uploads >= self.limits.uploads:
-            raise self.too_many()
+            message = f"{self.uploads} requests are arriving already; try again later"
+            raise try_later("queue_full", message, 1.0)
         self.uploads += 1
         try:
             yield
@@ -174,7 +175,7 @@ class Service:
     def too_many(self) -> Refusal:
         """429, with the time that those who wait will take."""
         seconds = self.in_flight / self.workers * self._usual_seconds
-        message = "as many recordings as may are waiting already; try again later"
+        message = f"{self.in_flight} recordings wait already; try again later"
         return try_later("queue_full", message, min(_LATEST_SECONDS, seconds))
 
     @contextmanager

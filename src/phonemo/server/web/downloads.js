@@ -38,6 +38,7 @@ async function asked(job, format) {
 async function download(button, job, ending, text) {
   if (!job || button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
+  button.setAttribute("aria-busy", "true");
   try {
     const name = `${stem(job.name)}.${ending}`;
     save(new Blob([await text(job)], { type: TYPES[ending] }), name);
@@ -46,6 +47,7 @@ async function download(button, job, ending, text) {
     alarm(problem, job.name);
   } finally {
     button.removeAttribute("aria-disabled");
+    button.removeAttribute("aria-busy");
   }
 }
 

@@ -6,9 +6,13 @@ const SHOWN_POINT = 0.00005;
 
 /** @typedef {import("./types.js").Span} Span */
 
+// Of a long recording a few phonemes may exceed it, so that one of thousands does not hide the others.
+const WITHIN_SCALE = 0.99;
+
 /** The share that has the full colour. @param {Span[]} spans */
 export function scaleOf(spans) {
-  return spans.reduce((most, one) => Math.max(most, Math.abs(one.share ?? 0)), SMALLEST_SCALE);
+  const sizes = spans.map((one) => Math.abs(one.share ?? 0)).sort((one, other) => one - other);
+  return Math.max(SMALLEST_SCALE, sizes[Math.ceil(WITHIN_SCALE * sizes.length) - 1] ?? 0);
 }
 
 /**

@@ -21,8 +21,8 @@ export class Transport {
     player.addEventListener("change", () => this.render());
     player.addEventListener("time", () => this.#tick());
     byId("play-button").addEventListener("click", () => player.toggle());
-    byId("zoom-in").addEventListener("click", () => axis.zoom(ZOOM));
-    byId("zoom-out").addEventListener("click", () => axis.zoom(1 / ZOOM));
+    byId("zoom-in").addEventListener("click", () => axis.zoom(ZOOM, this.#middle()));
+    byId("zoom-out").addEventListener("click", () => axis.zoom(1 / ZOOM, this.#middle()));
     byId("zoom-fit").addEventListener("click", () => axis.fit());
     this.#listenToWave(byId("waveform"));
     document.addEventListener("keydown", (event) => this.#space(event));
@@ -52,6 +52,12 @@ export class Transport {
     byId("waveform").setAttribute("aria-valuemax", this.#seconds.toFixed(1));
     byId("clock-end").textContent = clock(this.#seconds);
     this.place();
+  }
+
+  /** What a zoom keeps in its place: the cursor, or without it in view the middle. */
+  #middle() {
+    const { time } = this.player;
+    return time >= this.axis.from && time <= this.axis.to ? time : undefined;
   }
 
   /** Puts cursor and clock where the player is. */
