@@ -121,6 +121,7 @@ def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=int(config.limits.header_seconds),
     )
 
 
