@@ -88,7 +88,7 @@ def test_what_does_not_finish_in_the_grace_is_told_so(long):
         port = found.port
         with ThreadPoolExecutor(12) as pool:
             asked = [pool.submit(post, port, long, phonemes=1) for _ in range(12)]
-            until(lambda: in_flight(port) == 12)
+            until(lambda: in_flight(port) >= 4)
             found.process.send_signal(signal.SIGTERM)
             assert found.ended() == 0
         assert "Traceback" not in found.said
@@ -100,7 +100,7 @@ def test_a_second_signal_stops_it_at_once(long):
         port = found.port
         with ThreadPoolExecutor(12) as pool:
             asked = [pool.submit(post, port, long, phonemes=1) for _ in range(12)]
-            until(lambda: in_flight(port) == 12)
+            until(lambda: in_flight(port) >= 4)
             for _ in range(2):
                 found.process.send_signal(signal.SIGINT)
                 until(lambda: found.process.poll() is not None or stopping(port))

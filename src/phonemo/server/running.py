@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 import sys
@@ -121,7 +122,7 @@ def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=1,
-        timeout_keep_alive=int(config.limits.header_seconds),
+        timeout_keep_alive=math.ceil(config.limits.header_seconds),
     )
 
 
