@@ -79,7 +79,7 @@ class Gate:
             await self._refuse(refusal, exchange)
         except asyncio.CancelledError:  # the server stops, and waits no longer
             if exchange.status:
-                raise
+                return  # the response is on its way, or cut off with the connection
             await self._refuse(not_serving("stopping", "the server stops"), exchange)
         finally:
             self._count(scope, exchange.status, perf_counter() - began)
@@ -173,7 +173,7 @@ class _Exchange:
             async with asyncio.timeout(_LINGER_SECONDS):
                 while not self._whole and self._taken < most:
                     self._took(await self._receive())
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError):  # or the server stops
             log.debug("%s: the rest of a refused request is not waited for", self._id)
 
 
