@@ -77,7 +77,10 @@ def answers_of(
         turns_of = partial(asked.turns, lone=len(names) == 1)
         found = (_by_turns(opened, name, asked, turns_of) for name in names)
     for name, one in zip(names, found, strict=True):
-        yield name, one if isinstance(one, PhonemoError) else _narrowed(one, asked)
+        yield (
+            name,
+            one if isinstance(one, PhonemoError) else one.narrowed(asked.labels, asked.top_k),
+        )
 
 
 @contextmanager
@@ -156,12 +159,6 @@ def row_of(name: str, found: Answer, spans: bool) -> dict[str, Any]:
     if isinstance(found, PhonemoError):
         return {"file": name, "error": str(found), "code": getattr(found, "code", "error")}
     return {"file": name, **found.to_dict(spans)}
-
-
-def _narrowed(found: Prediction, asked: Asked) -> Prediction:
-    if asked.labels:
-        found = found.among(asked.labels)
-    return found if asked.top_k is None else found.top(asked.top_k)
 
 
 def _by_turns(opened: Listener, name: str, asked: Asked, turns_of: Any) -> Answer:

@@ -15,6 +15,9 @@ _MAX_CHUNKS = 1024  # a hostile file could hold millions of empty chunks
 _MAX_OGG_PAGE = 65_307  # bytes, header included: RFC 3533
 _UNSIZED = 0xFFFF_FFFF
 
+#: Bytes that ``recognise`` wants to see, and the name of what it cannot tell.
+HEAD_BYTES, UNKNOWN = 4096, "something that is not audio"
+
 _FOREIGN = (
     (b"#EXTM3U", "a playlist (m3u8)"),
     (b"ffconcat", "a playlist (ffconcat)"),
@@ -54,7 +57,7 @@ class Kind:
 
 
 def recognise(head: bytes) -> Kind:
-    """The kind of file that starts with these bytes (give a few hundred or more)."""
+    """The kind of file that starts with these bytes (``HEAD_BYTES`` are plenty)."""
     audio = _audio_kind(head)
     if audio:
         return Kind(audio, audio=True)
@@ -64,7 +67,7 @@ def recognise(head: bytes) -> Kind:
             return Kind(name, audio=False)
     if head[4:8] == b"ftyp":
         return Kind("an MP4 or M4A container", audio=False)
-    return Kind("text" if _is_text(head) else "something that is not audio", audio=False)
+    return Kind("text" if _is_text(head) else UNKNOWN, audio=False)
 
 
 def cut_short(stream: Stream) -> bool:

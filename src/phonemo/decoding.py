@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from phonemo.containers import cut_short, recognise
+from phonemo.containers import HEAD_BYTES, cut_short, recognise
 from phonemo.errors import AudioError, UsageError
 from phonemo.sources import Source, Tap, open_stream, shown
 
@@ -113,7 +113,7 @@ class _FileAudio:
 
     def _check_head(self) -> None:
         self._tap.seek(0)
-        head = self._tap.read(4096)
+        head = self._tap.read(HEAD_BYTES)
         self._raise_fault()
         if not head:
             raise AudioError("empty_audio", f"{self.name}: 0 bytes; {WANTED}")

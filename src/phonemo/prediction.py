@@ -138,6 +138,12 @@ class Prediction:
         parts = tuple(replace(one, scores=_highest(one.scores, count)) for one in self.segments)
         return replace(self, scores=_highest(self.scores, count), segments=parts)
 
+    def narrowed(self, names: Iterable[str], top_k: int | None) -> Prediction:
+        """``among`` the names where there are any, then ``top`` where a count is given."""
+        wanted = tuple(names)
+        found = self.among(wanted) if wanted else self
+        return found if top_k is None else found.top(top_k)
+
     def to_pipeline(self, top_k: int | None = None) -> list[dict[str, Any]]:
         """The shape of transformers' ``pipeline("audio-classification")``: highest score first."""
         ranked = self.top(len(self.scores) if top_k is None else top_k).scores

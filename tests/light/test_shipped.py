@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,9 +14,9 @@ import soundfile
 import phonemo
 from phonemo.corpora.phonemes import make_inventory
 from phonemo.runtime.bundle import open_bundle, packaged
-from tests.laws import REPOSITORY
 from tests.light.test_predict import BAR
 from tests.tiny_bundle import RATE
+from tests.voices import speaking
 
 LABELS = (
     *("anger", "boredom", "calm", "disgust", "fear", "happiness", "neutral"),
@@ -31,15 +30,8 @@ MOST_BYTES = 30_000_000
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory):
     """Four synthetic moods."""
-    place = REPOSITORY / "examples" / "speak.py"
-    specification = importlib.util.spec_from_file_location("speak_of_the_tests", place)
-    assert specification is not None
-    assert specification.loader is not None
-    speak = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = speak
-    specification.loader.exec_module(speak)
     folder = tmp_path_factory.mktemp("spoken")
-    speak.main(folder, tell=False)
+    speaking().main(folder, tell=False)
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.page.serving import Serving, serving
-from tests.page.voices import spoken
+from tests.voices import spoken
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 #: Root may not use the sandbox, and containers have little shared memory.
@@ -44,11 +44,7 @@ def chromium() -> Iterator[Callable[..., Browser]]:
 @pytest.fixture(scope="session")
 def browser(chromium, voice) -> Iterator[Browser]:
     """Whose microphone hears the voice, again and again."""
-    opened = chromium(
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={voice}",
-    )
+    opened = chromium(*microphone(voice))
     yield opened
     opened.close()
 
@@ -64,6 +60,12 @@ def page(browser, server) -> Iterator[Page]:
     yield opened
     context.close()
     assert faults == []
+
+
+def microphone(sound: Path) -> list[str]:
+    """Flags by which a file stands for the microphone, and nobody is asked."""
+    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    return [*fake, f"--use-file-for-fake-audio-capture={sound}"]
 
 
 def watched(page: Page, address: str) -> list[str]:

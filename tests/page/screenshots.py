@@ -15,7 +15,7 @@ import soundfile
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.laws import REPOSITORY
-from tests.page.conftest import CHROMIUM, FLAGS, PATIENCE_MS
+from tests.page.conftest import CHROMIUM, FLAGS, PATIENCE_MS, microphone
 from tests.page.serving import serving
 
 IMAGES = REPOSITORY / "docs" / "images"
@@ -39,12 +39,9 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         voice = voices(Path(folder) / "four-voices.wav")
-        microphone = [
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
-            f"--use-file-for-fake-audio-capture={voice}",
-        ]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *microphone])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, *microphone(voice)]
+        )
         for name, look in LOOKS.items():
             page = opened(browser, server.address, *look)
             page.get_by_test_id("file-input").set_input_files(str(voice))

@@ -10,7 +10,7 @@ import re
 import pytest
 
 import phonemo
-from tests.page.voices import spoken
+from tests.voices import spoken
 
 #: What a user should never be able to do with a name.
 EVIL = "<img src=x onerror=alert(1)>.wav"

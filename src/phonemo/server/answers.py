@@ -35,16 +35,16 @@ def response_of(model: str, asked: Asked, heard: Heard, timings: dict[str, float
     if wanted in MEDIA:
         return _text(wanted, asked.file, found)
     verbose = wanted == "verbose_json"
-    data = {"model": model, **found.to_dict(spans=verbose or asked.fields.phonemes)}
+    data = prediction_data(model, found, spans=verbose or asked.fields.phonemes)
     if verbose:
         rounded = {name: round(seconds, 5) for name, seconds in timings.items()}
         data = {**data, "file": asked.file, "timings": rounded}
     return JSONResponse(data)
 
 
-def prediction_data(model: str, found: Prediction) -> dict[str, Any]:
-    """The answer of a live stream."""
-    return {"model": model, **found.to_dict(spans=True)}
+def prediction_data(model: str, found: Prediction, spans: bool = True) -> dict[str, Any]:
+    """What was heard, and by whom; a live stream's answer as it is."""
+    return {"model": model, **found.to_dict(spans)}
 
 
 def _text(wanted: FormatName, file: str, found: Prediction) -> PlainTextResponse:

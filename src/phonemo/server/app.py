@@ -114,10 +114,11 @@ def _tell_failure(
     failed: Callable[[BaseException], None] | None, starting: asyncio.Task[None]
 ) -> None:
     error = None if starting.cancelled() else starting.exception()
-    if error is not None and failed is None:
+    if error is None:
+        return
+    if failed is None:
         raise error
-    if error is not None and failed is not None:
-        failed(error)
+    failed(error)
 
 
 def _with_cors(app: ASGIApp, config: ServeConfig) -> ASGIApp:

@@ -18,14 +18,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from phonemo.audio import AudioLimits, Waveform, load_waveform
-from phonemo.containers import recognise
+from phonemo.containers import HEAD_BYTES, UNKNOWN, recognise
 from phonemo.errors import AudioError
 
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
-_HEAD_BYTES = 4096  # as much as phonemo.decoding looks at
-#: What phonemo.containers says of bytes that it knows nothing of.
-_UNKNOWN = "something that is not audio"
 
 Decode = Callable[[BinaryIO, AudioLimits], Waveform]
 
@@ -112,8 +109,8 @@ def _answer(
 
 def _is_foreign(upload: Upload) -> bool:
     """Whether the bytes are of another kind of file, as opposed to audio that is broken."""
-    kind = recognise(upload.getvalue()[:_HEAD_BYTES])
-    return not kind.audio and kind.name != _UNKNOWN
+    kind = recognise(upload.getvalue()[:HEAD_BYTES])
+    return not kind.audio and kind.name != UNKNOWN
 
 
 def _confine(memory_bytes: int) -> None:

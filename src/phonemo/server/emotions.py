@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any, TypeVar
@@ -12,9 +12,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
 
 from phonemo.errors import PhonemoError
+from phonemo.labels import LabelSet
 from phonemo.server.access import Access
 from phonemo.server.answers import response_of
 from phonemo.server.forms import Asked, form_schema, read_form
+from phonemo.server.racing import racing
 from phonemo.server.refusals import Refusal, client_closed, refusal_of
 from phonemo.server.schemas import EMOTIONS
 from phonemo.server.service import Heard, Service
@@ -66,11 +68,11 @@ async def _taken_in(service: Service, request: Request, began: float) -> Respons
 
 async def _answered(service: Service, request: Request, asked: Asked, began: float) -> Response:
     uploaded = perf_counter()
-    fields = asked.fields
-    name, listener = service.model(fields.model)
-    if fields.labels is not None:
-        _check_labels(listener.labels, fields.wanted.labels)
-    hearing = service.hear(asked.upload, asked.file, name, fields.wanted)
+    wanted = asked.fields.wanted
+    name, listener = service.model(asked.fields.model)
+    if wanted.labels:
+        _check_labels(listener.labels, wanted.labels)
+    hearing = service.hear(asked.upload, asked.file, listener, wanted)
     heard = await _unless_gone(request, _in_time(service, hearing))
     total = {"upload": uploaded - began, **heard.timings, "total": perf_counter() - began}
     if heard.prediction.seconds > _LONG_SECONDS:  # takes time that others wait for
@@ -78,10 +80,8 @@ async def _answered(service: Service, request: Request, asked: Asked, began: flo
     return response_of(name, asked, heard, total)
 
 
-def _check_labels(known: Any, labels: Any) -> None:
+def _check_labels(known: Sequence[str], labels: Sequence[str]) -> None:
     """A wrong label is told before the work."""
-    from phonemo.labels import LabelSet
-
     try:
         LabelSet(tuple(known)).restrict(labels)
     except PhonemoError as error:
@@ -102,17 +102,12 @@ async def _in_time(service: Service, hearing: Coroutine[Any, Any, Heard]) -> Hea
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Value]) -> Value:
     """The value, or an end of the work where its client leaves meanwhile."""
-    working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request))
-    try:
+    async with racing(work, _gone(request)) as (working, gone):
         await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             raise client_closed()
-        return working.result()
-    finally:
-        for task in (working, gone):
-            task.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
+        found: Value = working.result()
+        return found
 
 
 async def _gone(request: Request) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -99,7 +99,7 @@ async def read_form(request: Request) -> AsyncIterator[Asked]:
         raise Refusal(415, "unsupported_media_type", message)
     form = await _parsed(request)
     try:
-        _check_each_once(form)
+        check_each_once(form)
         upload = form.get("file")
         texts = {name: value for name, value in form.items() if name != "file"}
         yield Asked(*_audio(upload), _fields(texts))
@@ -140,22 +140,19 @@ def _fields(texts: dict[str, Any]) -> Fields:
     try:
         return Fields.model_validate(texts)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid(error, ["file", *Fields.model_fields]) from error
 
 
-def _check_each_once(form: FormData) -> None:
-    names = [name for name, _ in form.multi_items()]
-    if twice := {name for name in names if names.count(name) > 1}:
+def check_each_once(given: ImmutableMultiDict[str, Any]) -> None:
+    """Refusal (400) for a name that is there twice."""
+    if twice := [name for name in given if len(given.getlist(name)) > 1]:
         name = shown(min(twice))
         raise Refusal(400, "invalid_value", f"{name}: given more than once", name)
 
 
-def _invalid(error: ValidationError) -> Refusal:
-    return invalid(error.errors()[0], ["file", *Fields.model_fields])
-
-
-def invalid(fault: Any, known: list[str]) -> Refusal:
+def invalid(error: ValidationError, known: Sequence[str]) -> Refusal:
     """What is wrong with a field, from pydantic's words for it."""
+    fault = error.errors()[0]
     name = shown(str((fault["loc"] or ("?",))[-1]))
     if fault["type"] == "extra_forbidden":
         message = f"{name}: no such field; {', '.join(known)} are known"

@@ -64,13 +64,7 @@ class Gate:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
-        method = (
-            "GET" if scope["method"] == "HEAD" else scope["method"]
-        )  # uvicorn leaves bodies out
-        headers = [
-            one for one in scope["headers"] if one[0] != b"range"
-        ]  # nothing here is so large
-        scope = {**scope, "method": method, "headers": headers}
+        scope = _plain(scope)
         exchange = _Exchange(scope, receive, send, self._limits)
         try:
             self._check(Headers(scope=scope))
@@ -96,9 +90,16 @@ class Gate:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        method = scope["method"] if scope["method"] in ("GET", "POST") else "other"
         self._meters.requests.labels(route, method, str(status)).inc()
         self._meters.seconds.labels(route).observe(seconds)
+
+
+def _plain(scope: Scope) -> Scope:
+    """HEAD as GET, for uvicorn leaves the body out; no Range, for nothing here is so large."""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    headers = [one for one in scope["headers"] if one[0] != b"range"]
+    return {**scope, "method": method, "headers": headers}
 
 
 def refused(refusal: Refusal) -> JSONResponse:

@@ -61,7 +61,6 @@ class Hearers:
         batch_seconds: float,
         started: Callable[[int, Sequence[float]], None] = lambda size, waited: None,
     ) -> None:
-        self.threads = threads
         self._free = threads
         self._closed = False
         self._most = int(batch_seconds * RATE)

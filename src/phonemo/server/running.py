@@ -91,7 +91,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _stop(self) -> None:
-        if self._service.state is State.STOPPING:  # a second signal: at once
+        if self._service.stopping.is_set():  # a second signal: at once
             self.config.timeout_graceful_shutdown = 0
             self.should_exit = True
             return

@@ -72,8 +72,8 @@ class Service:
         self.config = config
         self.limits: ServeLimits = config.limits
         self.meters = Meters()
-        self.state = State.STARTING
         self.stopping = asyncio.Event()
+        self._warm = False
         self.models: dict[str, Listener] = {}
         """By name; the first answers where none is named."""
         self.workers = config.workers or available_cpus()
@@ -106,14 +106,19 @@ class Service:
         self._parts.callback(self.hearers.close)
         found = await asyncio.to_thread(opened)
         self.models = {name: self._prepared(one) for name, one in found.items()}
-        for name in self.models:
-            await self.hear(io.BytesIO(_noise()), "warm-up", name, Wanted(shares=True))
-        if self.state is State.STARTING:
-            self.state = State.READY
+        for one in self.models.values():
+            await self.hear(io.BytesIO(_noise()), "warm-up", one, Wanted(shares=True))
+        self._warm = True
+
+    @property
+    def state(self) -> State:
+        """Where its life stands."""
+        if self.stopping.is_set():
+            return State.STOPPING
+        return State.READY if self._warm else State.STARTING
 
     def stop(self) -> None:
         """Take nothing new; what is in flight goes on, and live streams are answered."""
-        self.state = State.STOPPING
         self.stopping.set()
 
     def close(self) -> None:
@@ -193,20 +198,19 @@ class Service:
             self.meters.in_flight.dec()
             self._usual_seconds += 0.1 * (perf_counter() - began - self._usual_seconds)
 
-    async def hear(self, upload: BinaryIO, file: str, model: str | None, wanted: Wanted) -> Heard:
+    async def hear(self, upload: BinaryIO, file: str, listener: Listener, wanted: Wanted) -> Heard:
         """The emotion of an upload.
 
         Args:
             upload: the bytes of a file.
             file: what messages call it: printable.
-            model: its name; None is the first.
+            listener: what hears it.
             wanted: what is asked of it.
 
         Raises:
             PhonemoError: it cannot be heard.
-            Refusal: an unknown model, or what decoders.decode raises.
+            Refusal: as decoders.decode.
         """
-        _, listener = self.model(model)
         began = perf_counter()
         waveform = await self.decoders.decode(upload, file)
         decoded = perf_counter()
@@ -215,7 +219,7 @@ class Service:
         waited = max(0.0, perf_counter() - decoded - work)
         timings = {"decode": decoded - began, "wait": waited, **answer.timings}
         self._count(answer, timings)
-        return Heard(_narrowed(answer, wanted), timings)
+        return Heard(answer.narrowed(wanted.labels, wanted.top_k), timings)
 
     def _prepared(self, listener: Listener) -> Listener:
         detector_of(self.config.activity)
@@ -253,11 +257,6 @@ def name_of(listener: Listener, path: str | Path | None) -> str:
     if isinstance(listener, Recognizer):
         return listener.card.name
     return Path(path or "model").absolute().name
-
-
-def _narrowed(answer: Prediction, wanted: Wanted) -> Prediction:
-    answer = answer.among(wanted.labels) if wanted.labels else answer
-    return answer.top(wanted.top_k) if wanted.top_k is not None else answer
 
 
 def _decoder_limits(limits: ServeLimits) -> DecoderLimits:

@@ -21,10 +21,10 @@ from phonemo.runtime.listener import Listener
 from phonemo.runtime.stream import StreamingRecognizer
 from phonemo.server.access import SUBPROTOCOL, Access, offered
 from phonemo.server.answers import prediction_data
-from phonemo.server.forms import invalid
+from phonemo.server.forms import check_each_once, invalid
+from phonemo.server.racing import racing
 from phonemo.server.refusals import Refusal, refusal_of
 from phonemo.server.service import Service
-from phonemo.sources import shown
 
 #: Refusal's status -> the close code of RFC 6455 and its registry; 1008 (policy) for the rest.
 _CLOSE_CODES = {413: 1009, 429: 1013, 500: 1011, 503: 1013, 504: 1013}
@@ -127,19 +127,13 @@ class _Live:
         """The next message's samples; None where there will be none."""
         if self._service.stopping.is_set():
             return None
-        receiving = asyncio.ensure_future(self._websocket.receive())
-        stopping = asyncio.ensure_future(self._service.stopping.wait())
-        try:
+        async with racing(self._websocket.receive(), self._service.stopping.wait()) as tasks:
             done, _ = await asyncio.wait(
-                {receiving, stopping},
+                tasks,
                 timeout=self._service.limits.stream_idle_seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            return self._content(receiving.result()) if receiving in done else None
-        finally:
-            for task in (receiving, stopping):
-                task.cancel()
-            await asyncio.gather(receiving, stopping, return_exceptions=True)
+            return self._content(tasks[0].result()) if tasks[0] in done else None
 
     def _content(self, message: Message) -> bytes | None:
         if message["type"] == "websocket.disconnect":
@@ -173,13 +167,11 @@ class _Live:
 
 def _query(websocket: WebSocket) -> Query:
     asked = websocket.query_params
-    if twice := sorted(name for name in asked if len(asked.getlist(name)) > 1):
-        name = shown(twice[0])
-        raise Refusal(400, "invalid_value", f"{name}: given more than once", name)
+    check_each_once(asked)
     try:
         return Query.model_validate(dict(asked))
     except ValidationError as error:
-        raise invalid(error.errors()[0], list(Query.model_fields)) from error
+        raise invalid(error, list(Query.model_fields)) from error
 
 
 def _check_finish(text: str) -> None:

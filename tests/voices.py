@@ -1,4 +1,4 @@
-"""Recordings for the page that the project made itself."""
+"""Recordings that the project makes itself: the voices of examples/speak.py."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from tests.laws import REPOSITORY
 
 def spoken(path: Path, mood: str = "anger", seconds: float = 3.0) -> Path:
     """A synthetic voice of so many seconds, as 16-bit WAV."""
-    speak = _speak()
+    speak = speaking()
     samples = np.resize(speak.speak(speak.MOODS[mood]), int(seconds * speak.RATE))
     soundfile.write(path, samples, speak.RATE, subtype="PCM_16")
     return path
 
 
-def _speak() -> ModuleType:
-    name = "speak_of_the_page"
+def speaking() -> ModuleType:
+    """The script, as a module."""
+    name = "speak_of_the_tests"
     if name not in sys.modules:
         place = REPOSITORY / "examples" / "speak.py"
         specification = importlib.util.spec_from_file_location(name, place)
