@@ -98,7 +98,7 @@ $(READY): pyproject.toml src/phonemo/version.py
 	@rm -f $@
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)" $(PIP_TORCH_ARGS)
-	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,serve,vad,pandas,dev]"
+	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,serve,vad,pandas,batch,dev]"
 	@touch $@
 
 $(FUZZ)/ready:

@@ -22,14 +22,16 @@ LONGEST_FUNCTION = 80
 LONGEST_FILE = 500
 
 #: Which rooms a room may import, lazily or not.
+_ROOMS_OF_OTHERS = {"batch", "server"}  # which only commands open
 MAY_IMPORT = {
+    "batch": {"ground", "runtime", "opening", "batch"},
     "ground": {"ground"},
     "corpora": {"ground", "corpora"},
     "model": {"ground", "model"},
     "runtime": {"ground", "runtime"},
     "server": {"ground", "runtime", "opening", "server"},
-    "train": {"ground", *ROOMS} - {"server"},
-    "opening": {"ground", *ROOMS} - {"server"},
+    "train": {"ground", *ROOMS} - _ROOMS_OF_OTHERS,
+    "opening": {"ground", *ROOMS} - _ROOMS_OF_OTHERS,
     "command": {"ground", "command", "opening", *ROOMS},
     "root": {"ground", "opening", *ROOMS},
 }
@@ -45,6 +47,7 @@ _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
 _SERVING = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
 EAGER_PACKAGES = {
+    "batch": _BASE,
     "ground": _BASE,
     "corpora": _BASE,
     "model": _BASE | _TORCH,
@@ -62,6 +65,9 @@ ONLY_IN = (
         "tensorboard": {"train"},
         "onnx": {"train"},
         "onnxruntime": {"runtime"},
+        "fsspec": {"batch"},
+        "pyarrow": {"batch"},
+        "ray": {"ground", "batch", "train"},
     }
     | {name: {"server"} for name in _SERVING}
 )

@@ -10,10 +10,11 @@ from pathlib import Path
 
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-ROOMS = ("corpora", "model", "runtime", "server", "train")
+ROOMS = ("batch", "corpora", "model", "runtime", "server", "train")
 COMMANDS = (
     "cli",
     "cli_answers",
+    "cli_batch",
     "cli_export",
     "cli_predict",
     "cli_results",
@@ -21,6 +22,7 @@ COMMANDS = (
     "cli_shared",
     "cli_studies",
     "console",
+    "console_batch",
     "__main__",
 )
 #: Opens either room's models, for the root and the commands.

@@ -26,6 +26,7 @@ __all__ = [
     "RATE",
     "WARNINGS",
     "AudioLimits",
+    "Excerpt",
     "Source",
     "Waveform",
     "WaveformReader",
@@ -63,6 +64,17 @@ class Waveform:
     def seconds(self) -> float:
         """Duration in seconds."""
         return len(self.samples) / RATE
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A stretch of a recording, to be heard as if it were all of it."""
+
+    source: Source
+    start: float | None = None
+    """In seconds; None is the recording's beginning."""
+    end: float | None = None
+    """In seconds; None is its end."""
 
 
 def load_waveform(

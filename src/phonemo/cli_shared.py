@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -26,6 +27,23 @@ Apart = Annotated[str | None, typer.Option(help="Tell these apart only: anger,ne
 ProtocolName = Annotated[str, typer.Option(help="As for inspect.")]
 Folds = Annotated[int | None, typer.Option(help="Group the units into so many folds.")]
 FoldFolder = Annotated[str | None, typer.Option(help="Folder of published fold files.")]
+
+
+class EngineName(StrEnum):
+    """Where work is done side by side."""
+
+    local = "local"
+    ray = "ray"
+
+
+Engine = Annotated[
+    EngineName,
+    typer.Option("--engine", help="local: processes on this machine; ray: Ray, a cluster too."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: none."),
+]
 Names = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),
@@ -46,6 +64,12 @@ def check_writable(path: Path) -> None:
             f"{path}: cannot be written, because {there} is not a folder you may write to; "
             "name another --output"
         )
+
+
+def check_address(engine: EngineName, address: str | None) -> None:
+    """An address is of no use without Ray."""
+    if address is not None and engine is not EngineName.ray:
+        raise UsageError("--address is of a Ray cluster; give --engine ray with it")
 
 
 def typed() -> str:

@@ -11,12 +11,16 @@ import typer
 from phonemo import console
 from phonemo.cli_predict import names_of
 from phonemo.cli_shared import (
+    Address,
     Apart,
+    Engine,
+    EngineName,
     Names,
     Override,
     Quiet,
     Seeds,
     changes,
+    check_address,
     check_writable,
     once,
     pairs_of,
@@ -36,8 +40,10 @@ def ablate(
     seed: Seeds = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Trainings side by side; default: one for every core."),
+        typer.Option(min=1, help="Trainings side by side; default: as the cores allow."),
     ] = None,
+    engine: Engine = EngineName.local,
+    address: Address = None,
     quiet: Quiet = False,
 ) -> None:
     """Train arms of an experiment and compare them, resumable.
@@ -49,12 +55,15 @@ def ablate(
 
     resolved = load_ablation_config(config, changes(overrides, output))
     expand(resolved)
+    check_address(engine, address)
     needs_torch("training")
     from phonemo.train.ablation import ABLATION
     from phonemo.train.ablation import ablate as run_ablation
+    from phonemo.train.on_ray import Cluster
 
+    cluster = Cluster(address, workers) if engine is EngineName.ray else None
     with console.run_progress(quiet) as progress:
-        found = run_ablation(resolved, typed(), once(fold), once(seed), workers, progress)
+        found = run_ablation(resolved, typed(), once(fold), once(seed), workers, progress, cluster)
     for line in ablation_lines(found):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / ABLATION}")

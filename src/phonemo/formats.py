@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import html
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from phonemo.intervals import Interval, heard_in, one_line, segments_of, tiers_of, titled
+from phonemo.plain_json import json_text
 from phonemo.prediction import Prediction, Segment
 
 
@@ -82,8 +82,7 @@ def rttm(name: str, found: Prediction) -> str:
 def json_file(name: str, found: Prediction) -> str:
     """A JSON document with everything that is known, the times of the phonemes too."""
     data = {"file": name, **found.to_dict(spans=True)}
-    plain = _encodable(name)
-    return json.dumps(data, indent=1, ensure_ascii=not plain, allow_nan=False) + "\n"
+    return json_text(data, indent=1) + "\n"
 
 
 def csv_head(labels: Iterable[str]) -> str:
@@ -161,15 +160,6 @@ def _token(text: str) -> str:
 def _who(one: Segment) -> str:
     name = one_line(one.speaker)
     return f"{name}: " if name else ""
-
-
-def _encodable(name: str) -> bool:
-    """Whether a file's name is text: on some systems it may be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _csv_line(cells: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ A bundle (``phonemo export``) is heard by onnxruntime, a model folder (``phonemo
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,16 @@ from phonemo.errors import CheckpointError, MissingExtraError
 if TYPE_CHECKING:
     from phonemo.runtime.listener import Listener
 
+#: What phonemo.train.seal names the file with the hashes of a model folder.
+_SEAL = "checkpoint.json"
 
-def open_model(model: str | Path | None = None) -> Listener:
+
+def open_model(model: str | Path | None = None, threads: int | None = None) -> Listener:
     """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
+
+    Args:
+        model: the folder.
+        threads: how many threads one clip may use; None leaves it to the engine.
 
     Raises:
         CheckpointError: the folder is absent, broken or neither.
@@ -26,13 +34,31 @@ def open_model(model: str | Path | None = None) -> Listener:
     if model is None or is_bundle(model):
         from phonemo.runtime.engine import Recognizer
 
-        return Recognizer.load(model)
+        return Recognizer.load(model, threads)
     if not Path(model).is_dir():
         raise CheckpointError(f"{model}: no such model folder; a bundle or a model is wanted")
     needs_torch("predicting with a model folder")
     from phonemo.train.predictor import Predictor
 
-    return Predictor.load(model)
+    return Predictor.load(model, threads)
+
+
+def fingerprint(model: str | Path | None = None) -> str:
+    """SHA-256 that changes with a model: of the file that names the hashes of all its others.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    from phonemo.runtime.bundle import CARD, is_bundle, packaged
+
+    folder = packaged() if model is None else Path(model)
+    path = folder / (CARD if is_bundle(folder) else _SEAL)
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: no {path.name} can be read; a bundle or a model folder is wanted"
+        ) from error
 
 
 def needs_torch(what: str) -> None:

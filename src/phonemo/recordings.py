@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from phonemo.errors import UsageError
 
@@ -41,15 +41,37 @@ def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
                 raise UsageError("- stands there twice; standard input is one recording")
             found.append((name, PurePath(_STANDARD_NAME)))
             continue
-        inside = list(_inside(name)) if os.path.isdir(name) else []
-        found += inside or [(name, PurePath(PurePath(name).name or _NAMELESS))]
+        found_here = list(inside(name)) if os.path.isdir(name) else []
+        found += found_here or [(name, PurePath(PurePath(name).name or _NAMELESS))]
     return found
 
 
-def _inside(folder: str) -> Iterator[tuple[str, PurePath]]:
-    for place, folders, files in os.walk(folder):
+def inside(folder: str) -> Iterator[tuple[str, PurePath]]:
+    """The recordings in a folder, as ``recordings`` has them, folder by folder.
+
+    Raises:
+        UsageError: one of its folders cannot be read, so that recordings would be missed.
+    """
+    for name in everything(folder):
+        path = PurePath(name)
+        if path.suffix.lower() in SUFFIXES:
+            yield name, path.relative_to(folder)
+
+
+def everything(folder: str) -> Iterator[str]:
+    """All files in a folder, sorted, without hidden ones and links to folders; errors as above."""
+    for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for file in sorted(files):
-            path = Path(place) / file
-            if path.suffix.lower() in SUFFIXES and not file.startswith("."):
-                yield os.path.join(place, file), path.relative_to(folder)
+            if not file.startswith("."):
+                yield os.path.join(place, file)
+
+
+def _refuse(error: OSError) -> None:
+    from phonemo.sources import shown  # which imports numpy
+
+    reason = error.strerror or type(error).__name__
+    raise UsageError(
+        f"{shown(str(error.filename))}: cannot be read ({reason}); mend its permissions, or name "
+        "what is to be heard"
+    ) from error

@@ -15,9 +15,11 @@ import numpy as np
 from phonemo.audio import (
     RATE,
     AudioLimits,
+    Excerpt,
     Source,
     Waveform,
     WaveformReader,
+    load_waveform,
     open_waveform,
 )
 from phonemo.errors import PhonemoError, UsageError
@@ -55,7 +57,7 @@ class Listener(ABC):
 
     def predict(
         self,
-        audio: Source,
+        audio: Source | Excerpt,
         rate: int | None = None,
         *,
         shares: bool = False,
@@ -66,7 +68,7 @@ class Listener(ABC):
 
         Args:
             audio: a path, the bytes or an open binary file of one, or samples (sample,) or
-                (channel, sample).
+                (channel, sample); or an Excerpt of any of these.
             rate: samples per second, for an array.
             shares: whether every phoneme says what it adds to the winning score.
             timeline: whether a short recording gets a timeline too, in ``segments``.
@@ -77,9 +79,11 @@ class Listener(ABC):
 
         Raises:
             AudioError: the recording cannot be used.
-            UsageError: turns that are none, or a timeline of them.
+            UsageError: turns that are none, or of an excerpt, or a timeline of them.
         """
         if turns is not None:
+            if isinstance(audio, Excerpt):
+                raise UsageError("turns are of a whole recording; give the recording itself")
             if timeline:
                 raise UsageError("turns and timeline: turns are heard one by one; give one of them")
             turns = turns_of(turns, audio)
@@ -87,7 +91,7 @@ class Listener(ABC):
             return found.doubted(self.abstain_below)
         began = perf_counter()
         opened = self._opened(audio, rate, shares)
-        if isinstance(opened, _Long):
+        if not isinstance(opened, Waveform):
             return opened.predict()
         decoding = {"decode": perf_counter() - began}
         answer = self.predict_waveform(opened, shares=shares, timeline=timeline)
@@ -95,7 +99,7 @@ class Listener(ABC):
 
     def predict_many(
         self,
-        audio: Iterable[Source],
+        audio: Iterable[Source | Excerpt | PhonemoError],
         rate: int | None = None,
         *,
         jobs: int | None = None,
@@ -109,7 +113,8 @@ class Listener(ABC):
         heard together, which changes a score by less than 0.001.
 
         Args:
-            audio: recordings as ``predict`` takes them.
+            audio: recordings as ``predict`` takes them. An error among them is given back in its
+                place: of a recording that could not be fetched.
             rate: samples per second, for arrays.
             jobs: how many are heard at once; None is one for each processor.
             shares: as for ``predict``.
@@ -123,7 +128,9 @@ class Listener(ABC):
             raise UsageError("one recording; predict_many wants a list of them")
         listener, count = self.for_jobs(jobs)
 
-        def opened(one: Source) -> Opened:
+        def opened(one: Source | Excerpt | PhonemoError) -> Opened:
+            if isinstance(one, PhonemoError):
+                return one
             try:
                 return listener._opened(one, rate, shares)
             except PhonemoError as error:
@@ -196,8 +203,14 @@ class Listener(ABC):
         """What is heard in each of several clips of like length."""
         return [self._hear(one, shares) for one in clips]
 
-    def _opened(self, audio: Source, rate: int | None, shares: bool) -> Waveform | _Long:
-        """A short recording decoded, or the beginning of a long one."""
+    def _opened(
+        self, audio: Source | Excerpt, rate: int | None, shares: bool
+    ) -> Waveform | _Long | _LaterExcerpt:
+        """A short recording decoded, or the beginning of a long one; nothing of a long excerpt."""
+        if isinstance(audio, Excerpt):
+            excerpt = _LaterExcerpt(self, audio, rate, shares)
+            long = audio.end is None or audio.end - (audio.start or 0.0) > self.whole_seconds
+            return excerpt if long else excerpt.decoded()
         with ExitStack() as stack:
             reader = stack.enter_context(open_waveform(audio, rate=rate, limits=self.limits))
             pieces, held = iter(reader), []
@@ -231,7 +244,43 @@ class Listener(ABC):
         return self.predict_pieces([samples], shares=False).segments
 
 
-class _Long:
+class _Unheard(ABC):
+    """What takes long to hear."""
+
+    @abstractmethod
+    def predict(self) -> Prediction:
+        """The answer."""
+
+    def hear(self) -> Outcome:
+        """The answer, or why there is none."""
+        try:
+            return self.predict()
+        except PhonemoError as error:
+            return error
+
+
+class _LaterExcerpt(_Unheard):
+    """A stretch of a recording that is long, or may be; it is decoded when it is heard."""
+
+    def __init__(
+        self, listener: Listener, excerpt: Excerpt, rate: int | None, shares: bool
+    ) -> None:
+        self._listener, self._excerpt = listener, excerpt
+        self._rate, self._shares = rate, shares
+
+    def decoded(self) -> Waveform:
+        """All of it."""
+        one, limits = self._excerpt, self._listener.limits
+        return load_waveform(
+            one.source, rate=self._rate, start=one.start, end=one.end, limits=limits
+        )
+
+    def predict(self) -> Prediction:
+        """The answer, heard in windows where it is long."""
+        return self._listener.predict_waveform(self.decoded(), shares=self._shares)
+
+
+class _Long(_Unheard):
     """A long recording whose beginning is decoded; it is open until it is heard."""
 
     def __init__(
@@ -244,13 +293,6 @@ class _Long:
     ) -> None:
         self._listener, self._reader, self._pieces = listener, reader, pieces
         self._shares, self._stack = shares, stack
-
-    def hear(self) -> Outcome:
-        """The answer, or why there is none."""
-        try:
-            return self.predict()
-        except PhonemoError as error:
-            return error
 
     def predict(self) -> Prediction:
         """The answer, heard while the rest is decoded."""

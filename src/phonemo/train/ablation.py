@@ -21,6 +21,7 @@ from phonemo.errors import PhonemoError, RunError
 from phonemo.train.arms import Arm, Wanted, check_comparable, open_arm, picked_by
 from phonemo.train.callbacks import Progress
 from phonemo.train.folder import link_or_copy
+from phonemo.train.on_ray import Cluster
 from phonemo.train.pool import Job, work, workers_for
 from phonemo.train.records import write_json
 from phonemo.train.runner import collect
@@ -39,6 +40,7 @@ def ablate(
     seeds: Sequence[int] = (),
     workers: int | None = None,
     progress: Progress | None = None,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Train and test every arm on every fold with every seed; what is finished is left as it is.
 
@@ -49,6 +51,7 @@ def ablate(
         seeds: those of the config's seeds to do; none means all.
         workers: processes side by side; None takes as many as there are cores for.
         progress: told what happens.
+        cluster: where Ray trains the cells; None trains them on this machine, without Ray.
 
     Returns:
         The content of ablation.json.
@@ -62,7 +65,7 @@ def ablate(
         arms = {name: open_arm(config, name, command, progress) for name in config.arms}
         check_comparable(config, arms)
         most = workers_for(max(arm.config.threads for arm in arms.values()))
-        wanted = Wanted(folds, seeds, workers or most)
+        wanted = Wanted(folds, seeds, workers or most, cluster)
         failed: list[str] = []
         picked = _train(list(arms.values()), wanted, progress, failed)
         found = _written_up(config, arms, picked, command)
@@ -115,7 +118,7 @@ def _do(jobs: Sequence[Job], wanted: Wanted, progress: Progress, failed: list[st
         else:
             progress.scores(outcome | {"fold": f"{arm} {job.fold}"})
 
-    work(ordered, wanted.workers, progress, told)
+    work(ordered, wanted.workers, progress, told, wanted.cluster)
 
 
 def _gather(

@@ -13,6 +13,7 @@ from phonemo.errors import ConfigError
 from phonemo.train.callbacks import Progress
 from phonemo.train.cells import Cell
 from phonemo.train.experiment import Experiment, prepare_experiment
+from phonemo.train.on_ray import Cluster
 from phonemo.train.pool import Job
 from phonemo.train.runner import cells_of, opened, read_cell
 
@@ -24,6 +25,8 @@ class Wanted:
     folds: Sequence[str]
     seeds: Sequence[int]
     workers: int
+    cluster: Cluster | None = None
+    """None: on this machine, without Ray."""
 
 
 @dataclass(frozen=True)

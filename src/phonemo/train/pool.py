@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +18,11 @@ import torch
 
 from phonemo.config import RunConfig
 from phonemo.errors import PhonemoError, RunError
+from phonemo.processes import deaf_to_interrupts, end_children, serve_parent
 from phonemo.train.callbacks import Progress
 from phonemo.train.cells import System
 from phonemo.train.experiment import Experiment, prepare_experiment
+from phonemo.train.on_ray import Cluster, spread
 from phonemo.train.runner import cells_of, finished, read_cell
 from phonemo.train.systems import SYSTEMS
 
@@ -56,7 +55,13 @@ class Job:
         ).is_dir()
 
 
-def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> None:
+def work(
+    jobs: Sequence[Job],
+    workers: int,
+    progress: Progress,
+    told: Told,
+    cluster: Cluster | None = None,
+) -> None:
     """Do all jobs; one that fails leaves the others alone.
 
     Args:
@@ -64,14 +69,20 @@ def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> N
         workers: processes; 1 works in this one.
         progress: told of steps, where there is one process.
         told: called for every job, in the order in which they end.
+        cluster: where Ray does them, instead of processes of this machine.
 
     Raises:
-        RunError: a process was killed from outside.
+        RunError: a process was killed from outside, or Ray cannot be reached.
     """
     for job in jobs:
         if job.done:
             told(job, read_cell(job.folder))
     todo = [job for job in jobs if not job.done]
+    if cluster is not None:
+        if todo:
+            most = max(job.config.threads for job in todo)
+            spread(todo, most, _outcome, cluster, told)
+        return
     if workers == 1 or len(todo) < 2:
         for job in todo:
             told(job, _outcome(job, progress))
@@ -80,7 +91,7 @@ def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> N
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
     pool = ProcessPoolExecutor(workers, context, _set_up)
     try:
-        with _deaf_to_interrupts():  # which the processes inherit, from their first moment on
+        with deaf_to_interrupts():  # which the processes inherit, from their first moment on
             futures = {pool.submit(_outcome, job): job for job in todo}
         for future in as_completed(futures):
             told(futures[future], future.result())
@@ -91,8 +102,7 @@ def work(jobs: Sequence[Job], workers: int, progress: Progress, told: Told) -> N
         ) from error
     finally:  # after Ctrl-C too, where some still train
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+        end_children(others)
 
 
 def workers_for(threads: int) -> int:
@@ -122,29 +132,7 @@ def _opened(config: str, progress: Progress) -> tuple[Experiment, System]:
     return experiment, SYSTEMS[resolved.system](experiment, progress)
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Ctrl-C is for the parent, which then ends the processes that it began."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread may set signals, nor hears them
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _set_up() -> None:
     """What the parent has warned of is said once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's start has set its own
+    serve_parent()
     logging.disable(logging.WARNING)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed ends nobody: two ablations would train into one folder."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -29,8 +29,15 @@ class Predictor(Listener):
         self.abstain_below = self.calibrated.abstain_below
 
     @classmethod
-    def load(cls, folder: str | Path) -> Predictor:
-        """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one."""
+    def load(cls, folder: str | Path, threads: int | None = None) -> Predictor:
+        """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one.
+
+        Args:
+            folder: the model.
+            threads: of torch, in the whole process; None leaves them as they are.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
         return cls(load_trained(folder))
 
     @property

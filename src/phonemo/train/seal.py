@@ -18,6 +18,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from phonemo.errors import CheckpointError
+from phonemo.whole import flush
 
 SEAL = "checkpoint.json"
 SCRATCH = ".part"
@@ -71,31 +72,23 @@ def _write_seal(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for path in files:
         path.chmod(_MODE)  # safetensors writes for its owner alone
-        _flush(path)
+        flush(path)
     seal = folder / SEAL
     seal.write_text(
         json.dumps({"sha256": {path.name: sha256_of(path) for path in files}}, indent=1)
     )
-    _flush(seal)
-    _flush(folder)
+    flush(seal)
+    flush(folder)
 
 
 def _replace(scratch: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     scratch.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, read block by block."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

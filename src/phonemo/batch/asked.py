@@ -1,0 +1,135 @@
+"""What a batch was asked, as it stands in its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from phonemo.batch.stores import Store
+from phonemo.errors import RunError
+from phonemo.plain_json import json_text
+from phonemo.sources import shown
+from phonemo.version import __version__
+
+CARD = "batch.json"
+PartFormat = Literal["jsonl", "parquet"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Asked(_Part):
+    """What is wanted of every recording; within one folder it stays the same."""
+
+    model: str | None = None
+    """A bundle or a model folder; None is the bundle that ships with phonemo."""
+    model_sha256: str
+    """What phonemo.opening.fingerprint says of it."""
+    labels: tuple[str, ...] = ()
+    """Choose among these emotions; all where there is none."""
+    top_k: int | None = None
+    """Give the highest scores only, so many."""
+    phonemes: bool = False
+    """Whether the times and shares of the phonemes are told."""
+    timeline: bool = False
+    """Whether short recordings get a timeline too."""
+    activity: str = "energy"
+    """The voice activity."""
+    threshold: float | None = None
+    """Below this score an answer is unsure; None is the model's."""
+    format: PartFormat = "jsonl"
+    """Of the parts."""
+
+    def differences(self, other: Asked) -> list[str]:
+        """What differs, for a message; the same model may lie elsewhere."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
+        return [f"{name} {mine[name]!r} there, {theirs[name]!r} asked" for name in names]
+
+
+class Planned(_Part):
+    """The recordings of a batch, divided into parts."""
+
+    parts: int = 0
+    files: int = 0
+    """Recordings in all parts."""
+    named: int = 0
+    """Recordings that the input named last; those that it names no more stay planned."""
+    repeated: int = 0
+    """How often it named one again; it is heard once."""
+    sha: str = ""
+    """Of the set that it named."""
+
+
+class Card(_Part):
+    """The content of batch.json."""
+
+    format: Literal[1] = 1
+    """Of the folder."""
+    phonemo: str = __version__
+    """The version that began it."""
+    command: str
+    """What was typed first."""
+    asked: Asked
+    planned: Planned = Planned()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how widely it is heard; another one may go on with the same folder."""
+
+    name: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    """Recordings heard at once; None is one for each processor of the machine, or the cluster."""
+    address: str | None = None
+    """Of a Ray cluster; None starts Ray on this machine."""
+
+
+class PartTally(_Part):
+    """What a part holds, in numbers."""
+
+    part: int
+    files: int
+    failed: int = 0
+    audio_seconds: float = 0.0
+    """Of the recordings that were heard."""
+    work_seconds: float = 0.0
+    """From the first to the last of them, in one worker."""
+    labels: dict[str, int] = Field(default_factory=dict)
+    errors: dict[str, int] = Field(default_factory=dict)
+    """By the errors' codes."""
+    warnings: dict[str, int] = Field(default_factory=dict)
+    phonemo: str = __version__
+
+
+def read_card(store: Store) -> Card | None:
+    """What was asked in this folder before; None where it is empty or not there.
+
+    Raises:
+        RunError: it holds something else, or a batch of another kind.
+    """
+    names = store.names()
+    if CARD not in names:
+        others = sorted(name for name in names if not name.startswith("."))
+        if others:
+            raise RunError(
+                f"{shown(store.address)}: holds something else than a batch ({others[0]}); name "
+                "an empty or a new folder with --output"
+            )
+        return None
+    try:
+        return Card.model_validate(json.loads(store.read(CARD)))
+    except (ValidationError, ValueError) as error:
+        raise RunError(
+            f"{shown(store.address)}: {CARD} is not of this version of phonemo; name another "
+            "folder with --output"
+        ) from error
+
+
+def write_card(store: Store, card: Card) -> None:
+    """Keep it."""
+    store.write(CARD, json_text(card.model_dump(), indent=1) + "\n")

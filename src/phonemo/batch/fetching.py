@@ -1,0 +1,83 @@
+"""Recordings as they are handed to a listener; those at addresses are fetched a few ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import BinaryIO
+
+from phonemo.audio import Excerpt, Source
+from phonemo.batch.addresses import file_system, is_remote
+from phonemo.batch.items import Item
+from phonemo.errors import AudioError, PhonemoError
+from phonemo.sources import shown
+
+#: A larger file is not fetched ahead, but read while it is heard.
+_MOST_BYTES = 2**25
+#: Recordings that are fetched while one is heard: an object store answers after 10 to 100 ms.
+AHEAD = 8
+Fetched = Source | Excerpt | PhonemoError
+
+
+def fetched(items: Iterable[Item]) -> Iterator[Fetched]:
+    """What each item is opened from, in their order; an error where one cannot be fetched.
+
+    Args:
+        items: what is to be heard.
+    """
+    with closing(_Ahead()) as ahead:
+        for one in items:
+            ahead.add(one)
+            while ahead.full:
+                yield ahead.next()
+        while ahead.waiting:
+            yield ahead.next()
+
+
+class _Ahead:
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="fetch")
+        self._items: deque[tuple[Item, Future[bytes | BinaryIO | PhonemoError] | None]] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._items)
+
+    @property
+    def full(self) -> bool:
+        remote = self._items and self._items[0][1] is not None
+        return len(self._items) > (AHEAD if remote else 0)
+
+    def add(self, item: Item) -> None:
+        later = self._threads.submit(self._fetch, item) if is_remote(item.path) else None
+        self._items.append((item, later))
+
+    def next(self) -> Fetched:
+        item, later = self._items.popleft()
+        source = item.path if later is None else later.result()
+        if isinstance(source, PhonemoError) or (item.start is None and item.end is None):
+            return source
+        return Excerpt(source, item.start, item.end)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _fetch(self, item: Item) -> bytes | BinaryIO | PhonemoError:
+        try:
+            system, path = file_system(item.path)
+            if (system.size(path) or 0) > _MOST_BYTES:
+                stream: BinaryIO = system.open(path, "rb")
+                return stream
+            data: bytes = system.cat_file(path)
+        except PhonemoError as error:
+            return error
+        except Exception as error:  # whatever a store's own package raises
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return AudioError(
+                "missing_file",
+                f"{shown(item.path)}: cannot be fetched ({reason}); the address of an audio file "
+                "is wanted",
+            )
+        return data

@@ -1,0 +1,112 @@
+"""The plan: the recordings in parts of a few, written down before the first is heard."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from typing import IO
+
+from phonemo.batch.asked import Planned
+from phonemo.batch.items import Item, SetHash
+from phonemo.batch.stores import Store
+
+FOLDER = "plan"
+#: Recordings between two calls of ``found``.
+_TELL_EVERY = 1000
+Found = Callable[[int], None]
+
+
+def plan_name(part: int) -> str:
+    """The file that lists a part's recordings."""
+    return f"{FOLDER}/part-{part:06d}.jsonl"
+
+
+def read_part(store: Store, part: int) -> list[Item]:
+    """A part's recordings."""
+    return [Item.of_line(line) for line in store.read(plan_name(part)).split("\n") if line]
+
+
+def plan(
+    store: Store,
+    items: Iterable[Item],
+    before: Planned,
+    size: int,
+    found: Found = lambda count: None,
+) -> Planned:
+    """Write down the recordings that are new, in parts of their own behind those of before.
+
+    What was planned before stays as it is, also where it is named no more. Memory does not grow
+    with the number of recordings.
+
+    Args:
+        store: the folder of the batch.
+        items: all that are meant now.
+        before: what was planned.
+        size: recordings in a part.
+        found: told now and then how many were found.
+
+    Returns:
+        The plan; it counts once it is kept in the folder's card.
+    """
+    with closing(_Keys()) as keys, tempfile.TemporaryFile("w+", encoding="ascii") as spool:
+        named, total = _spooled(items, keys, spool, found)
+        told = {"named": named.count, "repeated": total - named.count, "sha": named.hexdigest()}
+        if told["sha"] == before.sha:
+            return before.model_copy(update=told)
+        keys.clear()
+        for part in range(before.parts):
+            for one in read_part(store, part):
+                keys.add(one.key)
+        spool.seek(0)
+        new = (line for line in spool if not before.parts or keys.add(Item.of_line(line).key))
+        return _written(store, new, before, size).model_copy(update=told)
+
+
+def _spooled(
+    items: Iterable[Item], keys: _Keys, spool: IO[str], found: Found
+) -> tuple[SetHash, int]:
+    """Every recording once, into the spool; what they are, and how many were named."""
+    named, total = SetHash(), 0
+    for total, one in enumerate(items, start=1):
+        key = one.key
+        if keys.add(key):
+            named.add(key)
+            spool.write(one.to_line())
+        if total % _TELL_EVERY == 0:
+            found(total)
+    found(total)
+    return named, total
+
+
+def _written(store: Store, lines: Iterator[str], planned: Planned, size: int) -> Planned:
+    while some := list(islice(lines, size)):
+        store.write(plan_name(planned.parts), "".join(some))
+        more = {"parts": planned.parts + 1, "files": planned.files + len(some)}
+        planned = planned.model_copy(update=more)
+    return planned
+
+
+class _Keys:
+    """A set of keys on the disk, in a database that goes with it: there may be any number."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect("", isolation_level=None)  # "": a file without a name
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("CREATE TABLE keys (key BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._database.execute("BEGIN")
+
+    def add(self, key: bytes) -> bool:
+        """Whether it was not there before."""
+        done = self._database.execute("INSERT OR IGNORE INTO keys VALUES (?)", (key,))
+        return done.rowcount == 1
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._database.execute("DELETE FROM keys")
+
+    def close(self) -> None:
+        """Remove the database."""
+        self._database.close()

@@ -1,0 +1,171 @@
+"""A batch from its beginning, or from where it stopped, to its summary.
+
+<output>/batch.json          what was asked
+<output>/plan/part-*.jsonl   the recordings of each part
+<output>/parts/part-*        their answers
+<output>/tally/part-*.json   their numbers
+<output>/summary.json        all numbers together
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phonemo.batch import local, on_ray
+from phonemo.batch.asked import Asked, Card, Engine, PartTally, read_card, write_card
+from phonemo.batch.hearing import Work, open_listener, tally_name
+from phonemo.batch.inputs import items_of
+from phonemo.batch.plan import plan
+from phonemo.batch.rows import needs_pyarrow, part_name
+from phonemo.batch.stores import Store, open_store
+from phonemo.batch.summary import SUMMARY, Totals, summary_of, totals_of
+from phonemo.clusters import needs_ray
+from phonemo.errors import RunError, UsageError
+from phonemo.labels import LabelSet
+from phonemo.plain_json import json_text
+from phonemo.runtime.activity import detector_of
+
+ENGINES: dict[str, Callable[..., Iterator[PartTally]]] = {
+    "local": local.hear_parts,
+    "ray": on_ray.hear_parts,
+}
+
+
+class Progress:
+    """Hears how far a batch is; this one keeps quiet, the command line shows it."""
+
+    def listing(self, found: int) -> None:
+        """So many recordings were found up to now."""
+
+    def begin(self, done: int, total: int) -> None:
+        """So many of all recordings were heard in earlier runs."""
+
+    def heard(self, done: int, total: int, totals: Totals) -> None:
+        """So many are heard now; ``totals`` are those of the parts that this run has finished."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What there is to do."""
+
+    output: str
+    """The folder, or an address."""
+    asked: Asked
+    engine: Engine = field(default_factory=Engine)
+    part_files: int = 100
+    """Recordings in a part: what is lost at most for each worker that is killed."""
+    retry: bool = False
+    """Whether parts with errors are heard again."""
+
+
+def run_batch(
+    inputs: Iterable[str], batch: Batch, command: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Hear all recordings that were not heard yet.
+
+    Args:
+        inputs: as ``phonemo.batch.inputs.items_of`` takes them.
+        batch: what there is to do.
+        command: what was typed.
+        progress: told what happens.
+
+    Returns:
+        The content of summary.json, and under "now" the recordings, failures and hours of audio
+        of this run.
+
+    Raises:
+        UsageError: an input that names nothing, or an unknown activity or label.
+        RunError: the folder holds something else or another batch, or cannot be written.
+        CheckpointError: of the model.
+        ManifestError: of an input's row.
+        MissingExtraError: of the engine, the format or an address.
+    """
+    progress = progress or Progress()
+    _check(batch)
+    store = open_store(batch.output)
+    read_card(store)  # what is not ours is not touched, not even by a lock
+    with store.owned():
+        card = _carried_on(store, batch, command)
+        store.clear()
+        write_card(store, card)
+        planned = plan(store, items_of(inputs), card.planned, batch.part_files, progress.listing)
+        if not planned.named:
+            raise UsageError("nothing to hear: the list is empty; name recordings")
+        card = card.model_copy(update={"planned": planned})
+        write_card(store, card)
+        done = _done(store, card, batch.retry)
+        now = _heard(store, batch, card, done, progress)
+        tallies = (_tally(store, part) for part in range(planned.parts))
+        found = summary_of(card, totals_of(tallies), command)
+        store.write(SUMMARY, json_text(found, indent=1) + "\n")
+    hours = round(now.audio_seconds / 3600, 4)
+    return found | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
+
+
+def _check(batch: Batch) -> None:
+    """Whatever would stop the first worker stops the command, before anything is written."""
+    if batch.engine.name == "ray":
+        needs_ray(batch.engine.address)
+    if batch.asked.format == "parquet":
+        needs_pyarrow()
+    detector_of(batch.asked.activity)
+    listener = open_listener(batch.asked)
+    if batch.asked.labels:
+        LabelSet(tuple(listener.labels)).restrict(batch.asked.labels)
+
+
+def _carried_on(store: Store, batch: Batch, command: str) -> Card:
+    card = read_card(store)
+    if card is None or not card.planned.parts:
+        return Card(command=command, asked=batch.asked)
+    if other := card.asked.differences(batch.asked):
+        raise RunError(
+            f"{store.address}: holds a batch that was asked otherwise ({'; '.join(other)}); ask "
+            "the same, or name another folder with --output"
+        )
+    return card
+
+
+def _done(store: Store, card: Card, retry: bool) -> list[PartTally]:
+    """The parts that are there, without those that are to be heard again."""
+    there = store.names("parts")
+    names = {part: part_name(part, card.asked.format).rpartition("/")[2] for part in _all(card)}
+    tallies = [_tally(store, part) for part in _all(card) if names[part] in there]
+    return [one for one in tallies if not (retry and one.failed)]
+
+
+def _heard(
+    store: Store, batch: Batch, card: Card, done: Sequence[PartTally], progress: Progress
+) -> Totals:
+    """Hear the parts that are missing; the numbers of these."""
+    there = {one.part for one in done}
+    missing = [part for part in _all(card) if part not in there]
+    now, before, total = Totals(), sum(one.files for one in done), card.planned.files
+    progress.begin(before, total)
+    if not missing:
+        return now
+
+    def alive(more: int) -> None:
+        progress.heard(min(total, before + now.files + more), total, now)
+
+    work = Work(store.address, card.asked.model_copy(update={"model": batch.asked.model}))
+    for tally in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
+        now.add(tally)
+        alive(0)
+    return now
+
+
+def _tally(store: Store, part: int) -> PartTally:
+    try:
+        return PartTally.model_validate_json(store.read(tally_name(part)))
+    except ValueError as error:
+        raise RunError(
+            f"{store.address}: {tally_name(part)} is broken; remove it and the part of that "
+            "number, and run the same command again"
+        ) from error
+
+
+def _all(card: Card) -> range:
+    return range(card.planned.parts)
