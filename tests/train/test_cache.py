@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +15,12 @@ import pytest
 import soundfile
 import torch
 
-from phonemo.errors import AudioError
+from phonemo.errors import AudioError, RunError
 from phonemo.train import cache as cache_module
 from phonemo.train.cache import build_cache
 from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.strategies import Boundary, boundary
+from phonemo.whole import held, locked, share_out
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 from tests.train.tiny_training import (
     copy_state,
@@ -26,6 +32,30 @@ from tests.train.tiny_training import (
 )
 
 DEEP = {"acoustic": "lower_mix", "semantic": "all_mix"}
+#: Only a test that would otherwise never end waits so long.
+SECONDS = 120
+
+#: Makes the cache of a tiny corpus, and kills itself while it writes the second shard.
+VICTIM = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from phonemo.train import cache
+from phonemo.train.experiment import prepare_experiment
+from tests.train.tiny_run import make_config
+from tests.train.tiny_training import make_cache
+
+save, count = np.save, []
+
+def dying(path, array):
+    count.append(path)
+    if len(count) == 4:  # two tensors a shard
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(path, array)
+
+np.save, cache.SHARD_UTTERANCES = dying, 9
+make_cache(prepare_experiment(make_config(Path(sys.argv[1]))), Path(sys.argv[2]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +181,6 @@ def test_an_interrupted_extraction_goes_on(folder, tmp_path, small_shards, writt
     broken = home / "shard-00002" / "acoustic.npy"
     broken.unlink()  # the memory-mapped file itself must not shrink
     broken.write_bytes(b"")  # the power went before the disk had it
-    cache_module._open.cache_clear()
     written.clear()
     again = _everything(make_cache(experiment, tmp_path), experiment)
     assert written == ["shard-00001", "shard-00002"]
@@ -251,3 +280,141 @@ def test_a_missing_recording_is_one_line(tmp_path):
         make_cache(experiment, tmp_path / "caches")
     assert caught.value.code == "missing_file"
     assert "\n" not in str(caught.value)
+
+
+# ---- memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="asks Linux what is mapped")
+def test_no_map_and_no_file_stays_open_while_features_are_held(folder, tmp_path, small_shards):
+    experiment = _experiment(folder)
+    cache = make_cache(experiment, tmp_path)
+    kept = [cache.read(one) for one in experiment.utterances]
+    assert all(value.base is None for one in kept for value in one.values()), "memory of its own"
+    files = {os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")}
+    assert not [one for one in files if one.startswith(str(tmp_path))]
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+def test_a_place_is_small_and_shares_its_shard(folder, tmp_path, small_shards):
+    cache = make_cache(_experiment(folder), tmp_path)
+    places = list(cache.places.values())
+    assert len({id(one.shard) for one in places}) == 3
+    assert not any(hasattr(one, "__dict__") for one in places)
+    experiment = _experiment(folder)
+    ids = {id(one) for one in experiment.utterances}
+    again = make_cache(experiment, tmp_path)
+    assert {id(one) for one in again.places} == ids, "the manifest's own strings"
+
+
+# ---- several processes
+
+
+def test_processes_share_the_shards_and_each_is_written_once(
+    folder, tmp_path, small_shards, monkeypatch
+):
+    """Two threads stand for them: a lock keeps out whoever opened its file another time."""
+    alone = _everything(make_cache(_experiment(folder), tmp_path / "alone"), _experiment(folder))
+    began, others, written, write = threading.Event(), threading.Event(), [], None
+
+    def watched(shard, *rest):
+        first = not began.is_set()
+        if first:
+            began.set()
+            assert others.wait(SECONDS)  # until the other has done all the rest
+        write(shard, *rest)
+        written.append((shard.name, threading.current_thread() is not slow))
+        if len(written) == 2:
+            others.set()
+
+    write = cache_module._write_shard
+    monkeypatch.setattr(cache_module, "_write_shard", watched)
+    experiments, found = [_experiment(folder) for _ in range(2)], []
+    home = tmp_path / "shared"
+    slow = threading.Thread(target=lambda: found.append(make_cache(experiments[0], home)))
+    slow.start()
+    assert began.wait(SECONDS)
+    found.append(make_cache(experiments[1], home))
+    slow.join(SECONDS)
+    assert written == [("shard-00001", True), ("shard-00002", True), ("shard-00000", False)]
+    for cache in found:
+        _assert_close(alone, _everything(cache, experiments[0]), 0.0)
+    (where,) = home.iterdir()
+    assert sorted(one.name for one in where.iterdir()) == sorted(name for name, _ in written)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process with a signal")
+def test_a_shard_whose_writer_was_killed_is_written_by_the_next(
+    folder, tmp_path, small_shards, written
+):
+    experiment = _experiment(folder)
+    command = [sys.executable, "-c", VICTIM, str(folder), str(tmp_path / "killed")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=SECONDS)
+    assert done.returncode == -signal.SIGKILL
+    (home,) = (tmp_path / "killed").iterdir()
+    assert (home / "shard-00000").is_dir()
+    assert not (home / "shard-00001").exists()
+    assert (home / "shard-00001.lock").exists(), "it died with the lock in its hand"
+    again = _everything(make_cache(experiment, tmp_path / "killed"), experiment)
+    assert written == ["shard-00001", "shard-00002"]
+    assert not list(home.glob("*.lock"))
+    whole = _everything(make_cache(experiment, tmp_path / "whole"), experiment)
+    _assert_close(whole, again, 0.0)
+
+
+class Sharing:
+    """Work of three places in a thread, while the test holds the lock of the second."""
+
+    def __init__(self, home: Path) -> None:
+        self.places = [home / name for name in "abc"]
+        self.told: queue.Queue[str] = queue.Queue()
+        self.made: list[str] = []
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        for place in share_out(self.places, Path.is_file, self.make):
+            self.told.put(place.name)
+
+    def make(self, place: Path) -> None:
+        self.made.append(place.name)
+        place.write_text("made")
+
+    def hear(self) -> str:
+        return self.told.get(timeout=SECONDS)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_another_is_making_is_come_back_to(tmp_path, finished):
+    sharing = Sharing(tmp_path)
+    with held(tmp_path / "b.lock") as mine:
+        assert mine
+        sharing.thread.start()
+        assert [sharing.hear(), sharing.hear()] == ["a", "c"]
+        assert not (tmp_path / "b").exists()
+        if finished:
+            (tmp_path / "b").write_text("the other's")
+    assert sharing.hear() == "b"
+    sharing.thread.join(SECONDS)
+    assert sharing.made == (["a", "c"] if finished else ["a", "c", "b"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_failure_gives_the_lock_back(tmp_path):
+    def failing(place):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        list(share_out([tmp_path / "a"], Path.is_file, failing))
+    with held(tmp_path / "a.lock") as mine:
+        assert mine
+
+
+def test_a_lock_keeps_others_out_and_a_file_alone_does_not(tmp_path):
+    (tmp_path / ".lock").write_text("")  # left by a process that is gone
+    with locked(tmp_path):
+        with held(tmp_path / ".lock") as mine:
+            assert not mine
+        with pytest.raises(RunError, match="another process"), locked(tmp_path):
+            pass
+    with held(tmp_path / ".lock") as mine:
+        assert mine

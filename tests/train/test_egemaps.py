@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from phonemo.train.egemaps import STRENGTHS, EgemapsSvm, functionals
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.records import read_rows
 from phonemo.train.runner import read_cell, run
+from phonemo.whole import held
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 
 
@@ -144,6 +146,57 @@ def test_features_are_told_and_go_by_the_name_of_their_utterance(config, tmp_pat
         wanted = Extractor()(np.array(load_waveform(manifest.audio_path(one)).samples))
         assert found[one.id] == pytest.approx(wanted)
         assert again[one.id] == pytest.approx(wanted)
+
+
+def test_an_interrupted_extraction_goes_on(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(egemaps, "PART_UTTERANCES", 2)
+    extractor = stand_in(monkeypatch)
+
+    def failing(samples: Any) -> Any:
+        if extractor.calls == 3:  # in the middle of the second part
+            raise OSError("the power went")
+        return extractor(samples)
+
+    manifest = read_manifest(config.manifest)
+    five = manifest.utterances[:5]
+    monkeypatch.setattr(egemaps, "_extractor", lambda: failing)
+    with pytest.raises(OSError, match="the power went"):
+        functionals(tmp_path, manifest, five, Progress())
+    again = stand_in(monkeypatch)
+    found = functionals(tmp_path, manifest, five, Progress())
+    assert again.calls == 3
+    whole = functionals(tmp_path / "whole", manifest, five, Progress())
+    assert all((found[name] == whole[name]).all() for name in whole)
+    assert [path.suffix for path in sorted(tmp_path.glob("egemaps-*"))] == [".npy"]
+
+
+def test_what_another_process_put_together_is_taken_and_not_made_again(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(egemaps, "PART_UTTERANCES", 2)
+    stand_in(monkeypatch)
+    manifest = read_manifest(config.manifest)
+    six = manifest.utterances[:6]
+    theirs = functionals(tmp_path / "theirs", manifest, six, Progress())
+    (whole,) = (tmp_path / "theirs").glob("*.npy")
+    extractor, found, both = stand_in(monkeypatch), [], threading.Event()
+
+    class Told(Progress):
+        def features(self, done: int, total: int) -> None:
+            if extractor.calls == 4:
+                both.set()
+
+    home = tmp_path / "ours"
+    with held(home / f"{whole.stem}.parts" / "00000002.npy.lock"):  # the other's second part
+        ours = threading.Thread(
+            target=lambda: found.append(functionals(home, manifest, six, Told()))
+        )
+        ours.start()
+        assert both.wait(60)
+        whole.rename(home / whole.name)
+    ours.join(60)
+    assert extractor.calls == 4
+    assert all((found[0][name] == theirs[name]).all() for name in theirs)
 
 
 def test_a_finished_fold_is_not_trained_again(config, tmp_path, extractor, monkeypatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import ManifestError
@@ -15,11 +17,39 @@ from phonemo.errors import ManifestError
 Style = Literal["scripted", "improvised"]
 STYLES: tuple[Style, ...] = ("scripted", "improvised")
 
+#: Which fields were given -> the one set that all rows with just these fields share.
+_GIVEN: dict[frozenset[str], set[str]] = {}
+
 
 class _Row(BaseModel):
+    """Frozen; and light, since a training holds every row of its corpora.
+
+    pydantic notes the fields that were given in a set for each row, which is larger than all
+    else in it. Rows cannot change, so that equal sets can be one.
+    """
+
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        cache_strings="all",  # speakers, emotions, symbols: one string for all rows
     )
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Runs behind every validation."""
+        self._share_given()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, whose copy has a set of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._share_given()
+        return copied
+
+    def _share_given(self) -> None:
+        given = self.__pydantic_fields_set__
+        shared = _GIVEN.setdefault(frozenset(given), given)
+        object.__setattr__(self, "__pydantic_fields_set__", shared)
 
 
 Row = TypeVar("Row", bound=_Row)
@@ -105,20 +135,56 @@ class Manifest(_Row):
         return self.root / utterance.file
 
 
-def write_manifest(path: Path, header: Header, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest whole or not at all: a temporary file, then a rename.
+@dataclass(frozen=True)
+class ManifestStream:
+    """A manifest whose utterances are read as they are asked for, one line at a time.
+
+    It can be iterated again and again: each time opens the file anew, and closes it at its end,
+    at an error, and where the loop is left. Memory does not grow with the manifest, and so
+    repeated ids are not noticed (read_manifest and write_manifest refuse them).
+    """
+
+    path: Path
+    header: Header
+
+    @property
+    def root(self) -> Path:
+        """The audio root as a path that can be opened."""
+        return self.path.parent / self.header.root
+
+    def audio_path(self, utterance: Utterance) -> Path:
+        """Where an utterance's audio lies."""
+        return self.root / utterance.file
+
+    def __iter__(self) -> Iterator[Utterance]:
+        """The utterances in the order of the file.
+
+        Raises:
+            ManifestError: a malformed line, with its number, once it is reached.
+        """
+        lines = _lines(self.path)
+        next(lines, None)  # the header
+        for line in lines:
+            yield _utterance(line, self.path)
+
+
+def stream_manifest(path: str | Path, root: str | Path | None = None) -> ManifestStream:
+    """Open a manifest to go through it row by row; ``root`` overrides the audio root in its header.
 
     Raises:
-        ManifestError: repeated ids, since no one could read it back.
+        ManifestError: missing file, or a first line that is no header.
     """
-    rows = tuple(utterances)
-    _check_unique([row.id for row in rows], path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    with scratch.open("w", encoding="utf-8") as stream:
-        for row in (header, *rows):
-            stream.write(json.dumps(row.model_dump(mode="json"), ensure_ascii=False) + "\n")
-    scratch.replace(path)
+    path = Path(path)
+    lines = _lines(path)
+    first = next(lines, None)
+    lines.close()
+    row = {} if first is None else _json(first, path)
+    if first is None or "manifest" not in row:
+        raise ManifestError(f"{path}: no manifest header in line 1; write it with: phonemo prepare")
+    header = _parse(Header, row, first, path)
+    if root is not None:
+        header = header.model_copy(update={"root": str(Path(root).resolve())})
+    return ManifestStream(path, header)
 
 
 def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
@@ -127,58 +193,104 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     Raises:
         ManifestError: missing file, malformed line (with its number), or repeated ids.
     """
-    path = Path(path)
-    lines = _json_lines(path)
-    if not lines or "manifest" not in lines[0].row:
-        raise ManifestError(f"{path}: no manifest header in line 1; write it with: phonemo prepare")
-    header = _parse(Header, lines[0], path)
-    if root is not None:
-        header = header.model_copy(update={"root": str(Path(root).resolve())})
-    utterances = tuple(_parse(Utterance, line, path) for line in lines[1:])
-    _check_unique([utterance.id for utterance in utterances], path)
-    return Manifest(header=header, utterances=utterances, path=path)
+    stream = stream_manifest(path, root)
+    utterances = tuple(stream)
+    hashes = array("q", (hash(one.id) for one in utterances))
+    _check_unique(hashes, utterances, stream.path)
+    return Manifest(header=stream.header, utterances=utterances, path=stream.path)
 
 
-@dataclass(frozen=True)
+def write_manifest(path: Path, header: Header, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest whole or not at all: a temporary file, then a rename.
+
+    Rows are written as they come; eight bytes are kept of each, to find repeated ids.
+
+    Raises:
+        ManifestError: repeated ids, since no one could read it back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    try:
+        hashes = _write_rows(scratch, header, utterances)
+        _check_unique(hashes, ManifestStream(scratch, header), path)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _write_rows(path: Path, header: Header, utterances: Iterable[Utterance]) -> array[int]:
+    """Write them; the hashes of their ids."""
+    hashes = array("q")
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(_text(header))
+        for one in utterances:
+            stream.write(_text(one))
+            hashes.append(hash(one.id))
+    return hashes
+
+
+def _text(row: _Row) -> str:
+    return json.dumps(row.model_dump(mode="json"), ensure_ascii=False) + "\n"
+
+
+def _check_unique(hashes: array[int], utterances: Iterable[Utterance], path: Path) -> None:
+    """Refuse repeated ids: a look at the rows again, only where two ids have one hash."""
+    ordered = np.sort(np.asarray(hashes))
+    suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+    if not suspects:
+        return
+    seen: set[str] = set()
+    for one in utterances:
+        if one.id in seen:
+            raise ManifestError(f"{path}: id {one.id!r} is there twice; ids must be unique")
+        if hash(one.id) in suspects:
+            seen.add(one.id)
+
+
+@dataclass(frozen=True, slots=True)
 class _Line:
     number: int
-    row: dict[str, Any]
+    text: str
 
 
-def _json_lines(path: Path) -> list[_Line]:
+def _lines(path: Path) -> Generator[_Line, None, None]:
+    """The lines that are not blank; the file is closed when the generator is."""
     if not path.is_file():
         raise ManifestError(f"{path}: no such manifest; make one with: phonemo prepare")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path}: not a UTF-8 text file; a manifest is JSON lines") from error
-    # Not splitlines: it would also cut at U+2028 and U+0085, which JSON allows inside a string.
-    lines = enumerate(text.split("\n"), start=1)
-    return [_json_line(path, number, line) for number, line in lines if line.strip()]
+    # As bytes: text would also be cut at U+2028 and U+0085, which JSON allows inside a string.
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ManifestError(
+                    f"{path}: not a UTF-8 text file (line {number}); a manifest is JSON lines"
+                ) from error
+            if text.strip():
+                yield _Line(number, text)
 
 
-def _json_line(path: Path, number: int, line: str) -> _Line:
+def _utterance(line: _Line, path: Path) -> Utterance:
     try:
-        row = json.loads(line)
+        return Utterance.model_validate_json(line.text)  # the quick way
+    except ValidationError:  # the plain way says what is wrong, or takes what only Python takes
+        return _parse(Utterance, _json(line, path), line, path)
+
+
+def _json(line: _Line, path: Path) -> dict[str, Any]:
+    try:
+        row = json.loads(line.text)
     except (ValueError, RecursionError) as error:  # ValueError: also integers without end
-        raise ManifestError(f"{path}:{number}: not JSON ({error})") from error
+        raise ManifestError(f"{path}:{line.number}: not JSON ({error})") from error
     if not isinstance(row, dict):
-        raise ManifestError(f"{path}:{number}: a JSON object is wanted in every line")
-    return _Line(number, row)
+        raise ManifestError(f"{path}:{line.number}: a JSON object is wanted in every line")
+    return row
 
 
-def _parse(kind: type[Row], line: _Line, path: Path) -> Row:
+def _parse(kind: type[Row], row: dict[str, Any], line: _Line, path: Path) -> Row:
     try:
-        return kind.model_validate(line.row)
+        return kind.model_validate(row)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ManifestError(f"{path}:{line.number}: field {where!r}: {first['msg']}") from error
-
-
-def _check_unique(ids: Sequence[str], path: Path) -> None:
-    seen: set[str] = set()
-    for one in ids:
-        if one in seen:
-            raise ManifestError(f"{path}: id {one!r} is there twice; ids must be unique")
-        seen.add(one)

@@ -9,15 +9,17 @@ from pathlib import Path
 from phonemo.corpora.manifest import (
     Header,
     Manifest,
+    ManifestStream,
     Utterance,
     read_manifest,
+    stream_manifest,
     write_manifest,
 )
 from phonemo.errors import ManifestError
 from phonemo.version import __version__
 
 
-def named_apart(manifest: Manifest, one: Utterance) -> Utterance:
+def named_apart(manifest: Manifest | ManifestStream, one: Utterance) -> Utterance:
     """An utterance whose id, speaker, session and dialog begin with its corpus.
 
     Its file is absolute, so that it can stand in any manifest.
@@ -51,7 +53,14 @@ def by_corpus(corpus: str, utterances: Iterable[Utterance]) -> dict[str, list[Ut
 
 
 def merge(paths: Sequence[Path], output: Path) -> Manifest:
+    """Write one manifest with all utterances of several, and read it; see merge_streams."""
+    return read_manifest(merge_streams(paths, output).path)
+
+
+def merge_streams(paths: Sequence[Path], output: Path) -> ManifestStream:
     """Write one manifest with all utterances of several, each named with its corpus.
+
+    The rows go from file to file; none is held.
 
     Args:
         paths: two manifests or more, each of another corpus.
@@ -62,28 +71,33 @@ def merge(paths: Sequence[Path], output: Path) -> Manifest:
     """
     if len(paths) < 2:
         raise ManifestError(f"{len(paths)} manifest to merge; two or more are wanted")
-    manifests = [read_manifest(path) for path in paths]
+    manifests = [stream_manifest(path) for path in paths]
     names = [manifest.header.corpus for manifest in manifests]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ManifestError(f"two manifests are of the corpus {twice!r}; merge one of them")
-    rows = [named_apart(manifest, one) for manifest in manifests for one in manifest.utterances]
-    header = Header(
-        corpus="+".join(names),
+    rows = (named_apart(manifest, one) for manifest in manifests for one in manifest)
+    folder = output.resolve().parent
+    header = _header([manifest.header for manifest in manifests])
+    write_manifest(output, header, (_from(folder, one) for one in rows))
+    return stream_manifest(output)
+
+
+def _header(headers: Sequence[Header]) -> Header:
+    return Header(
+        corpus="+".join(one.corpus for one in headers),
         root=".",
-        partial=any(manifest.header.partial for manifest in manifests),
+        partial=any(one.partial for one in headers),
         skipped={
-            f"{manifest.header.corpus}: {reason}": count
-            for manifest in manifests
-            for reason, count in manifest.header.skipped.items()
+            f"{one.corpus}: {reason}": count
+            for one in headers
+            for reason, count in one.skipped.items()
         },
         phonemo=__version__,
     )
-    write_manifest(output, header, [_from(output, one) for one in rows])
-    return read_manifest(output)
 
 
-def _from(output: Path, one: Utterance) -> Utterance:
+def _from(folder: Path, one: Utterance) -> Utterance:
     """Its file as it is found from the manifest's own folder, so that both can move together."""
-    path = Path(os.path.relpath(one.file, output.resolve().parent)).as_posix()
+    path = Path(os.path.relpath(one.file, folder)).as_posix()
     return one.model_copy(update={"file": path})

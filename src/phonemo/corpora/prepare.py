@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +50,8 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class _Phonemised:
-    utterances: tuple[Utterance, ...]
+class _Spoken:
+    phonemes: Mapping[Text, Phonemes]
     warnings: tuple[str, ...]
 
 
@@ -90,7 +90,7 @@ def prepare(
     faults = (*_audio_faults(checked), *_count_faults(card, checked.utterances))
     if not checked.utterances or (faults and not allow_partial):
         raise _complaint(corpus, root, faults, reading.skipped, bool(checked.utterances))
-    spoken = _phonemised(checked.utterances, texts, tick)
+    spoken = _spoken(texts, tick)
     header = Header(
         corpus=corpus,
         root=str(folder),
@@ -98,9 +98,10 @@ def prepare(
         skipped={**reading.skipped, **checked.faults},
         phonemo=__version__,
     )
-    write_manifest(output, header, spoken.utterances)
+    sources: Counter[str] = Counter()
+    write_manifest(output, header, _filled(checked.utterances, spoken.phonemes, sources))
     warnings = (*faults, *_twin_warnings(checked), *spoken.warnings)
-    return _counted(header, output, spoken.utterances, checked.seconds, warnings)
+    return _counted(header, output, checked, sources, warnings)
 
 
 def _check_request(corpus: str, output: Path) -> None:
@@ -123,10 +124,8 @@ def _text(utterance: Utterance) -> Text | None:
     return utterance.transcript, utterance.language
 
 
-def _phonemised(
-    utterances: Sequence[Utterance], texts: Sequence[Text], tick: Callable[[], None]
-) -> _Phonemised:
-    """Fill in phonemes; a text that cannot be converted leaves None and one warning a reason."""
+def _spoken(texts: Sequence[Text], tick: Callable[[], None]) -> _Spoken:
+    """The phonemes of texts; one that cannot be converted gives one warning a reason."""
     phonemes: dict[Text, Phonemes] = {}
     refused: dict[str, list[str]] = {}
     for text in texts:
@@ -138,19 +137,23 @@ def _phonemised(
         except PhonemeError as error:
             refused.setdefault(str(error), []).append(text[0])
         tick()
-    filled = tuple(_filled(one, phonemes) for one in utterances)
     warnings = [
         f"no phonemes for {len(sources)} {'texts' if len(sources) > 1 else 'text'}: {reason}"
         for reason, sources in refused.items()
     ]
-    return _Phonemised(filled, _shortened(warnings, "reasons for missing phonemes"))
+    return _Spoken(phonemes, _shortened(warnings, "reasons for missing phonemes"))
 
 
-def _filled(utterance: Utterance, phonemes: Mapping[Text, Phonemes]) -> Utterance:
-    text = _text(utterance)
-    if utterance.phonemes is not None or text is None or text not in phonemes:
-        return utterance
-    return utterance.model_copy(update={"phonemes": phonemes[text]})
+def _filled(
+    utterances: Iterable[Utterance], phonemes: Mapping[Text, Phonemes], sources: Counter[str]
+) -> Iterator[Utterance]:
+    """The utterances with the phonemes of their texts, one by one; counts where those are from."""
+    for one in utterances:
+        text = _text(one)
+        if one.phonemes is None and text is not None and text in phonemes:
+            one = one.model_copy(update={"phonemes": phonemes[text]})
+        sources[NONE if one.phonemes is None else one.phonemes.source] += 1
+        yield one
 
 
 def _audio_faults(checked: Audit) -> list[str]:
@@ -216,19 +219,18 @@ def _tally(names: Iterable[str | None]) -> dict[str, int]:
 def _counted(
     header: Header,
     output: Path,
-    utterances: Sequence[Utterance],
-    seconds: float,
+    checked: Audit,
+    sources: Mapping[str, int],
     warnings: tuple[str, ...],
 ) -> Prepared:
-    sources = (one.phonemes.source if one.phonemes else None for one in utterances)
     return Prepared(
         header=header,
         output=output,
-        utterances=len(utterances),
-        hours=seconds / 3600,
-        emotions=_tally(one.emotion for one in utterances),
-        speakers=_tally(one.speaker for one in utterances),
+        utterances=len(checked.utterances),
+        hours=checked.seconds / 3600,
+        emotions=_tally(one.emotion for one in checked.utterances),
+        speakers=_tally(one.speaker for one in checked.utterances),
         skipped=header.skipped,
-        phoneme_sources=_tally(sources),
+        phoneme_sources=dict(sorted(sources.items())),
         warnings=warnings,
     )

@@ -2,7 +2,11 @@
 
 A shard is a folder of one .npy per tensor, (frame, feature) with the frames of its utterances
 one after another, and an index. It is written beside its place and renamed, so that an
-interrupted extraction goes on where it stopped.
+interrupted extraction goes on where it stopped, and each has a lock, so that several processes
+share the extraction.
+
+No map stays open: the frames of an utterance are mapped, copied and unmapped. What was touched of
+an open map counts as memory of the process, which would grow to the size of its cache.
 """
 
 from __future__ import annotations
@@ -11,9 +15,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.strategies import Boundary
-from phonemo.whole import locked
+from phonemo.whole import share_out
 
 #: Raised whenever the frozen part computes something else from the same weights.
 VERSION = 1
@@ -35,13 +38,22 @@ SHARD_UTTERANCES = 64
 BATCH_UTTERANCES = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
-    """Where an utterance's frames lie."""
+    """Where an utterance's frames lie; there is one for each utterance, so it is small."""
 
     shard: Path
     start: int
     frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the numbers of a .npy begin, and of what kind they are."""
+
+    offset: int
+    features: int
+    kind: np.dtype[Any]
 
 
 class FeatureCache:
@@ -50,16 +62,25 @@ class FeatureCache:
     def __init__(self, places: dict[str, Place], names: tuple[str, ...]) -> None:
         self.places = places
         self.names = names
+        self._layouts: dict[Path, _Layout] = {}
 
     def frames(self, utterance: str) -> int:
         """Frames of an utterance."""
         return self.places[utterance].frames
 
     def read(self, utterance: str) -> dict[str, NDArray[np.float32]]:
-        """Its tensors by name, each (frame, feature), memory-mapped."""
+        """Its tensors by name, each (frame, feature), in memory of their own."""
         place = self.places[utterance]
-        stretch = slice(place.start, place.start + place.frames)
-        return {name: _open(place.shard / f"{name}.npy")[stretch] for name in self.names}
+        return {name: self._copied(place.shard / f"{name}.npy", place) for name in self.names}
+
+    def _copied(self, path: Path, place: Place) -> NDArray[np.float32]:
+        layout = self._layouts.get(path)
+        if layout is None:
+            layout = self._layouts[path] = _layout(path)
+        first = layout.offset + place.start * layout.features * layout.kind.itemsize
+        shape = (place.frames, layout.features)
+        with path.open("rb", buffering=0) as file:
+            return np.array(np.memmap(file, layout.kind, "r", offset=first, shape=shape))
 
 
 def build_cache(
@@ -72,6 +93,8 @@ def build_cache(
 ) -> FeatureCache:
     """Open the cache for these utterances, computing what is not there yet.
 
+    Processes that do this at the same time share the shards; each then opens the whole.
+
     Args:
         folder: the parent of all caches; this one's name is a hash of everything it depends on.
         model: gives the frozen part, in evaluation mode.
@@ -81,21 +104,37 @@ def build_cache(
         progress: called with (done, total) utterances.
     """
     home = folder / _digest(model, manifest, utterances, boundary)
+    members = _divided(home, utterances)
+
+    def write(shard: Path) -> None:
+        _write_shard(shard, model, manifest, members[shard], boundary)
+
+    done = 0
+    for shard in share_out(list(members), _is_whole, write):
+        done += len(members[shard])
+        if progress is not None:
+            progress(done, len(utterances))
+    return _opened(members)
+
+
+def _divided(home: Path, utterances: Sequence[Utterance]) -> dict[Path, list[Utterance]]:
+    """Shard -> its utterances, in the order of their ids."""
     ordered = sorted(utterances, key=lambda one: one.id)
-    shards = [ordered[i : i + SHARD_UTTERANCES] for i in range(0, len(ordered), SHARD_UTTERANCES)]
+    starts = range(0, len(ordered), SHARD_UTTERANCES)
+    return {
+        home / f"shard-{number:05d}": ordered[start : start + SHARD_UTTERANCES]
+        for number, start in enumerate(starts)
+    }
+
+
+def _opened(members: Mapping[Path, Sequence[Utterance]]) -> FeatureCache:
+    """The places of all utterances; their ids are the manifest's own strings."""
     places: dict[str, Place] = {}
     names: tuple[str, ...] = ()
-    for number, members in enumerate(shards):
-        shard = home / f"shard-{number:05d}"
-        if not _is_whole(shard):
-            with locked(home, wait=True):  # processes side by side share the work, not repeat it
-                if not _is_whole(shard):
-                    _write_shard(shard, model, manifest, members, boundary)
+    for shard, ones in members.items():
         index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
         names = tuple(index["names"])
-        places |= {key: Place(shard, *where) for key, where in index["places"].items()}
-        if progress is not None:
-            progress(min((number + 1) * SHARD_UTTERANCES, len(ordered)), len(ordered))
+        places.update((one.id, Place(shard, *index["places"][one.id])) for one in ones)
     return FeatureCache(places, names)
 
 
@@ -108,10 +147,9 @@ def backbone_digest(model: PhonemoForAudioClassification) -> str:
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=512)
-def _open(path: Path) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = np.load(path, mmap_mode="r")
-    return array
+def _layout(path: Path) -> _Layout:
+    array = np.load(path, mmap_mode="r")
+    return _Layout(array.offset, array.shape[1], array.dtype)
 
 
 def _write_shard(
@@ -205,8 +243,9 @@ def _digest(
     digest.update(json.dumps(shape, sort_keys=True).encode())
     digest.update(model.backbone.network.config.to_json_string().encode())
     digest.update(backbone_digest(model).encode())
+    root = manifest.root
     for one in sorted(utterances, key=lambda one: one.id):
-        path = manifest.audio_path(one)
+        path = root / one.file
         if not path.is_file():
             raise AudioError("missing_file", f"{path}: no such file; {one.id} of the manifest")
         facts = path.stat()

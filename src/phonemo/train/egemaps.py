@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,12 @@ from phonemo.train.cells import Cell
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiment import Experiment
 from phonemo.train.records import fold_metrics, write_json, write_rows
-from phonemo.whole import locked
+from phonemo.whole import locked, share_out
 
 #: Values of C that each fold's validation part picks from.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+#: Utterances whose functionals are kept together until all are there.
+PART_UTTERANCES = 64
 _FEWEST_SAMPLES = RATE // 10
 Features = NDArray[np.float64]
 
@@ -105,6 +109,9 @@ def functionals(
 ) -> dict[str, Features]:
     """eGeMAPSv02 of utterances, each (feature,), by id; kept in the folder.
 
+    Until all are there they are kept in parts, which processes side by side share and which
+    survive an interruption.
+
     Args:
         folder: the parent of the file that keeps them; its name says of what.
         manifest: says where the audio lies.
@@ -115,10 +122,34 @@ def functionals(
     facts = [_opensmile().__version__, *(_facts(manifest, one) for one in ordered)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     path = folder / f"egemaps-{digest}.npy"
-    with locked(folder / "egemaps", wait=True):
-        if not path.is_file():
-            _keep(path, _computed(manifest, ordered, progress))
+    if not path.is_file():
+        _fill(path, manifest, ordered, progress)
     return dict(zip((one.id for one in ordered), np.load(path), strict=True))
+
+
+def _fill(path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress: Progress) -> None:
+    """Write the file, from parts that are taken away afterwards."""
+    home, total, done = path.with_suffix(".parts"), len(ordered), 0
+    starts = range(0, total, PART_UTTERANCES)
+    parts = {home / f"{at:08d}.npy": ordered[at : at + PART_UTTERANCES] for at in starts}
+    extract = cache(_extractor)
+
+    def is_whole(part: Path) -> bool:
+        return part.is_file() or path.is_file()  # another process may have put all together
+
+    def make(part: Path) -> None:
+        rows = []
+        for one in parts[part]:
+            rows.append(_computed(extract(), manifest, one))
+            progress.features(done + len(rows), total)
+        _keep(part, np.stack(rows))
+
+    for part in share_out(list(parts), is_whole, make):
+        done += len(parts[part])
+    with locked(path.parent / "egemaps", wait=True):
+        if not path.is_file():
+            _keep(path, np.concatenate([np.load(part) for part in parts]))
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _facts(manifest: Manifest, one: Utterance) -> list[Any]:
@@ -130,17 +161,12 @@ def _facts(manifest: Manifest, one: Utterance) -> list[Any]:
     return [one.id, str(path.resolve()), one.start, one.end, file.st_size, file.st_mtime_ns]
 
 
-def _computed(manifest: Manifest, ordered: Sequence[Utterance], progress: Progress) -> Features:
-    extract = _extractor()
-    rows = []
-    for number, one in enumerate(ordered, start=1):
-        heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-        found = extract(_long_enough(heard.samples))
-        if not np.isfinite(found).all():
-            raise AudioError("invalid_audio", f"{one.id}: openSMILE gives no number; leave it out")
-        rows.append(found)
-        progress.features(number, len(ordered))
-    return np.stack(rows)
+def _computed(extract: Any, manifest: Manifest, one: Utterance) -> Features:
+    heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
+    found: Features = extract(_long_enough(heard.samples))
+    if not np.isfinite(found).all():
+        raise AudioError("invalid_audio", f"{one.id}: openSMILE gives no number; leave it out")
+    return found
 
 
 def _long_enough(samples: NDArray[np.float32]) -> NDArray[np.float32]:
