@@ -77,10 +77,11 @@ def batch(
     vad: Activity = "energy",
     quiet: Quiet = False,
 ) -> None:
-    """Hear very many recordings, on this machine or on many; killed, it goes on where it stopped.
+    """Hear very many recordings; killed, it goes on.
 
-    Every recording has one row in OUTPUT/parts: its answer, or its error. Exit status 0: all
-    answered; 1: some failed, each with an error in its row; 2: wrong usage.
+    On this machine or on many. Run the same command again to go on where it stopped. Every
+    recording has one row in OUTPUT/parts: its answer, or its error. Exit status 0: all answered;
+    1: some failed, each with an error in its row; 2: wrong usage.
     """
     check_address(engine, address)
     from phonemo.batch import asked as asking

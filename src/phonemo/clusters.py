@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from phonemo.errors import MissingExtraError, RunError
 
+_PATIENCE_SECONDS = 5.0
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
 
 
@@ -22,6 +25,8 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
     here it therefore wants a token, which this process makes up; it has no dashboard, and reports
     nothing to anybody.
 
+    Meanwhile what is printed goes to standard error.
+
     Args:
         address: of a cluster: "auto", HOST:PORT or ray://HOST:PORT; None starts Ray here.
         cpus: how many tasks of one processor Ray may run, where it is started here.
@@ -31,10 +36,12 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
         RunError: there is no cluster at the address, or Ray does not start.
     """
     ray = needs_ray(address)
+    _check_there(address)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     try:
         if address is None:
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+            with _muted():
+                ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
@@ -44,9 +51,42 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
             "cluster, and --address names it"
         ) from error
     try:
-        yield ray
+        with redirect_stdout(sys.stderr):  # where Ray tells of workers that it lost
+            yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Without the line in which Ray's C++ side says how much it will log."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nobody would hear it
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _check_there(address: str | None) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+    except OSError as error:
+        raise RunError(
+            f"no Ray at {address} ({error.strerror or error}); ray start --head starts a cluster "
+            "and says its address"
+        ) from error
 
 
 def needs_ray(address: str | None = None) -> Any:
@@ -61,6 +101,8 @@ def needs_ray(address: str | None = None) -> Any:
     if address is None and not any(name in os.environ for name in _AUTHENTICATION):
         # before the import: Ray reads them once
         os.environ |= dict(zip(_AUTHENTICATION, ("token", secrets.token_hex(32)), strict=True))
+    if address is None:  # or it speaks of arguments of its own, which does no harm (ray 57733)
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ImportError as error:

@@ -34,6 +34,8 @@ class Pace:
     def tell(self, count: int) -> None:
         """So many are done now."""
         now = self._clock()
+        if self._seen:  # what a lost worker had done is done again
+            count = max(count, self._seen[-1][1])
         self._seen.append((now, count))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW_SECONDS:
             self._seen.popleft()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from phonemo.errors import MissingExtraError, UsageError
+from phonemo.errors import MissingExtraError, PhonemoError, RunError, UsageError
 from phonemo.sources import shown
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*://", re.IGNORECASE)
@@ -59,6 +59,25 @@ def file_system(address: str) -> tuple[Any, str]:
 
 
 @contextmanager
+def answering(address: str) -> Iterator[None]:
+    """Tell in one line what a store's own package raises, whatever that is.
+
+    Raises:
+        FileNotFoundError: as it came.
+        RunError: all else.
+    """
+    try:
+        yield
+    except (PhonemoError, FileNotFoundError):
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{shown(address)}: {type(error).__name__}: {_line(error)[:200]}; check the address, "
+            "its credentials and the network"
+        ) from error
+
+
+@contextmanager
 def opened(name: str) -> Iterator[BinaryIO]:
     """The bytes of a path or an address; OSError where there are none."""
     if not is_remote(name):
@@ -66,7 +85,9 @@ def opened(name: str) -> Iterator[BinaryIO]:
             yield stream
         return
     system, path = file_system(name)
-    with system.open(path, "rb") as stream:
+    with answering(name):
+        stream = system.open(path, "rb")
+    with stream:
         yield stream
 
 

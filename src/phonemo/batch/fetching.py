@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from io import BytesIO
 from typing import BinaryIO
 
 from phonemo.audio import Excerpt, Source
@@ -36,10 +37,18 @@ def fetched(items: Iterable[Item]) -> Iterator[Fetched]:
             yield ahead.next()
 
 
+class _Named(BytesIO):
+    """A recording's bytes, with the address that messages call it by."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
 class _Ahead:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="fetch")
-        self._items: deque[tuple[Item, Future[bytes | BinaryIO | PhonemoError] | None]] = deque()
+        self._items: deque[tuple[Item, Future[BinaryIO | PhonemoError] | None]] = deque()
 
     @property
     def waiting(self) -> bool:
@@ -64,13 +73,14 @@ class _Ahead:
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _fetch(self, item: Item) -> bytes | BinaryIO | PhonemoError:
+    def _fetch(self, item: Item) -> BinaryIO | PhonemoError:
         try:
             system, path = file_system(item.path)
             if (system.size(path) or 0) > _MOST_BYTES:
                 stream: BinaryIO = system.open(path, "rb")
+                stream.name = item.path  # type: ignore[misc]  # for messages
                 return stream
-            data: bytes = system.cat_file(path)
+            return _Named(system.cat_file(path), item.path)
         except PhonemoError as error:
             return error
         except Exception as error:  # whatever a store's own package raises
@@ -80,4 +90,3 @@ class _Ahead:
                 f"{shown(item.path)}: cannot be fetched ({reason}); the address of an audio file "
                 "is wanted",
             )
-        return data

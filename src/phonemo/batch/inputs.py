@@ -16,7 +16,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
-from phonemo.batch.addresses import absolute, file_system, is_remote, local, opened
+from phonemo.batch.addresses import absolute, answering, file_system, is_remote, local, opened
 from phonemo.batch.items import Item
 from phonemo.batch.manifests import READERS, readable
 from phonemo.errors import UsageError
@@ -85,8 +85,11 @@ def _from_pattern(name: str) -> Iterator[Item]:
 def _matching(pattern: str) -> Iterator[Item]:
     """What the pattern matches and may be a recording; a folder stands for all in it."""
     every = PurePath(pattern).suffix != "" and not _PATTERN.search(PurePath(pattern).suffix)
+    suffix = PurePath(pattern).suffix.lower()
     for path in _paths(pattern):
-        if os.path.isdir(path):
+        if suffix in READERS or suffix in LISTS:
+            yield from _file_kind(suffix)(path)
+        elif os.path.isdir(path):
             yield from (Item(one, absolute(one)) for one, _ in inside(path))
         elif every or path.lower().endswith(SUFFIXES):
             yield Item(path, absolute(path))
@@ -102,7 +105,8 @@ def _paths(pattern: str) -> Iterator[str]:
     for top in glob.iglob(os.path.join(*parts[:magic])) if magic else ["."]:
         for path in everything(top):
             below = PurePath(path).relative_to(top).parts
-            if _fits(below, parts[magic:]):
+            # a folder that matches stands for all in it
+            if any(_fits(below[:depth], parts[magic:]) for depth in range(len(below), 0, -1)):
                 yield path if magic else os.path.join(*below)
 
 
@@ -118,12 +122,20 @@ def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
 
 def _from_remote_folder(name: str) -> Iterator[Item]:
     system, root = file_system(name)
-    return _some(_remote(name, system.find(root)), name)
+    return _some(_remote(name, _listed(name, system.find, root)), name)
 
 
 def _from_remote_pattern(name: str) -> Iterator[Item]:
     system, pattern = file_system(name)
-    return _some(_remote(name, system.glob(pattern)), name)
+    return _some(_remote(name, _listed(name, system.glob, pattern)), name)
+
+
+def _listed(name: str, listing: Callable[[str], list[str]], place: str) -> list[str]:
+    try:
+        with answering(name):
+            return listing(place)
+    except FileNotFoundError:
+        return []
 
 
 def _remote(name: str, paths: Iterable[str]) -> Iterator[Item]:

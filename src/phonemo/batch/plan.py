@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import IO
 
 from phonemo.batch.asked import Planned
 from phonemo.batch.items import Item, SetHash
 from phonemo.batch.stores import Store
+from phonemo.errors import RunError
 
 FOLDER = "plan"
 #: Recordings between two calls of ``found``.
@@ -51,7 +52,11 @@ def plan(
     Returns:
         The plan; it counts once it is kept in the folder's card.
     """
-    with closing(_Keys()) as keys, tempfile.TemporaryFile("w+", encoding="ascii") as spool:
+    with (
+        _roomy(),
+        closing(_Keys()) as keys,
+        tempfile.TemporaryFile("w+", encoding="ascii") as spool,
+    ):
         named, total = _spooled(items, keys, spool, found)
         told = {"named": named.count, "repeated": total - named.count, "sha": named.hexdigest()}
         if told["sha"] == before.sha:
@@ -63,6 +68,19 @@ def plan(
         spool.seek(0)
         new = (line for line in spool if not before.parts or keys.add(Item.of_line(line).key))
         return _written(store, new, before, size).model_copy(update=told)
+
+
+@contextmanager
+def _roomy() -> Iterator[None]:
+    """What the temporary folder refuses is told; store and inputs tell of their own."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RunError(
+            f"{tempfile.gettempdir()}: the list of recordings cannot be kept there ({reason}); "
+            "free room, or set TMPDIR to another folder"
+        ) from error
 
 
 def _spooled(

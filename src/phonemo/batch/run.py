@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ from phonemo.labels import LabelSet
 from phonemo.plain_json import json_text
 from phonemo.runtime.activity import detector_of
 
+#: Small files that are read at once.
+_READERS, _READ_TOGETHER = 16, 1024
 ENGINES: dict[str, Callable[..., Iterator[PartTally]]] = {
     "local": local.hear_parts,
     "ray": on_ray.hear_parts,
@@ -96,9 +99,11 @@ def run_batch(
         card = card.model_copy(update={"planned": planned})
         write_card(store, card)
         done = _done(store, card, batch.retry)
-        now = _heard(store, batch, card, done, progress)
-        tallies = (_tally(store, part) for part in range(planned.parts))
-        found = summary_of(card, totals_of(tallies), command)
+        try:
+            now = _heard(store, batch, card, done, progress)
+        finally:  # what lost workers left behind takes room
+            store.clear()
+        found = summary_of(card, totals_of(_tallies(store, range(planned.parts))), command)
         store.write(SUMMARY, json_text(found, indent=1) + "\n")
     hours = round(now.audio_seconds / 3600, 4)
     return found | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
@@ -132,7 +137,7 @@ def _done(store: Store, card: Card, retry: bool) -> list[PartTally]:
     """The parts that are there, without those that are to be heard again."""
     there = store.names("parts")
     names = {part: part_name(part, card.asked.format).rpartition("/")[2] for part in _all(card)}
-    tallies = [_tally(store, part) for part in _all(card) if names[part] in there]
+    tallies = _tallies(store, [part for part in _all(card) if names[part] in there])
     return [one for one in tallies if not (retry and one.failed)]
 
 
@@ -155,6 +160,14 @@ def _heard(
         now.add(tally)
         alive(0)
     return now
+
+
+def _tallies(store: Store, parts: Sequence[int]) -> Iterator[PartTally]:
+    """The numbers of parts, in their order; an object store takes its time for each file."""
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="tally") as threads:
+        for first in range(0, len(parts), _READ_TOGETHER):
+            some = parts[first : first + _READ_TOGETHER]
+            yield from threads.map(lambda part: _tally(store, part), some)
 
 
 def _tally(store: Store, part: int) -> PartTally:

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from phonemo.batch.addresses import absolute, file_system, is_remote
-from phonemo.errors import RunError
+from phonemo.batch.addresses import absolute, answering, file_system, is_remote
+from phonemo.errors import RunError, UsageError
 from phonemo.sources import shown
 from phonemo.whole import flush, locked
 
@@ -55,7 +55,7 @@ class Store(ABC):
                 yield path
                 self._put(path, name)
         except OSError as error:
-            reason = error.strerror or f"{type(error).__name__} {error}".strip()
+            reason = " ".join((error.strerror or f"{type(error).__name__} {error}").split())
             raise RunError(
                 f"{shown(self.address)}: {name} cannot be written ({reason}); free room or mend "
                 "its permissions, and run the same command again to go on"
@@ -95,6 +95,11 @@ class _Folder(Store):
             return {one.name for one in os.scandir(self._path(folder))}
         except FileNotFoundError:
             return set()
+        except OSError as error:
+            raise RunError(
+                f"{shown(self.address)}: {error.strerror}; a folder that may be read and written "
+                "is wanted with --output"
+            ) from error
 
     def read(self, name: str) -> str:
         try:
@@ -147,25 +152,29 @@ class _Remote(Store):
         place = self._path(folder)
         self._system.invalidate_cache(place)
         try:
-            found = self._system.ls(place, detail=True)
+            with answering(self.address):
+                found = self._system.ls(place, detail=True)
         except FileNotFoundError:
             return set()
         return {one["name"].rstrip("/").rpartition("/")[2] for one in found}
 
     def read(self, name: str) -> str:
         try:
-            text: str = self._system.cat_file(self._path(name)).decode()
+            with answering(self.address):
+                text: str = self._system.cat_file(self._path(name)).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(self.address, name, error) from error
         return text
 
     def remove(self, name: str) -> None:
         if self._is_there(name):
-            self._system.rm_file(self._path(name))
+            with answering(self.address):
+                self._system.rm_file(self._path(name))
 
     def _is_there(self, name: str) -> bool:
         self._system.invalidate_cache()
-        return bool(self._system.isfile(self._path(name)))
+        with answering(self.address):
+            return bool(self._system.isfile(self._path(name)))
 
     @contextmanager
     def _scratch(self, name: str) -> Iterator[Path]:
@@ -175,8 +184,9 @@ class _Remote(Store):
 
     def _put(self, path: Path, name: str) -> None:
         place = self._path(name)
-        self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
-        self._system.put_file(str(path), place)
+        with answering(self.address):
+            self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
+            self._system.put_file(str(path), place)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
@@ -186,9 +196,11 @@ def open_store(name: str) -> Store:
     """The folder at a path or an address; it need not be there yet.
 
     Raises:
-        UsageError: an address of an unknown kind.
+        UsageError: an address of an unknown kind, or no name.
         MissingExtraError: an address, and fsspec is not installed.
     """
+    if not name:
+        raise UsageError("the folder of the batch has no name; give one with --output")
     return _Remote(name) if is_remote(name) else _Folder(absolute(name))
 
 

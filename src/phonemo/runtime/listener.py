@@ -90,7 +90,7 @@ class Listener(ABC):
             found = by_turns(self.predict_waveform, audio, rate, turns, shares, self.limits)
             return found.doubted(self.abstain_below)
         began = perf_counter()
-        opened = self._opened(audio, rate, shares)
+        opened = self._opened(audio, rate, shares, timeline)
         if not isinstance(opened, Waveform):
             return opened.predict()
         decoding = {"decode": perf_counter() - began}
@@ -132,7 +132,7 @@ class Listener(ABC):
             if isinstance(one, PhonemoError):
                 return one
             try:
-                return listener._opened(one, rate, shares)
+                return listener._opened(one, rate, shares, timeline)
             except PhonemoError as error:
                 return error
 
@@ -204,11 +204,11 @@ class Listener(ABC):
         return [self._hear(one, shares) for one in clips]
 
     def _opened(
-        self, audio: Source | Excerpt, rate: int | None, shares: bool
+        self, audio: Source | Excerpt, rate: int | None, shares: bool, timeline: bool
     ) -> Waveform | _Long | _LaterExcerpt:
         """A short recording decoded, or the beginning of a long one; nothing of a long excerpt."""
         if isinstance(audio, Excerpt):
-            excerpt = _LaterExcerpt(self, audio, rate, shares)
+            excerpt = _LaterExcerpt(self, audio, rate, shares, timeline)
             long = audio.end is None or audio.end - (audio.start or 0.0) > self.whole_seconds
             return excerpt if long else excerpt.decoded()
         with ExitStack() as stack:
@@ -263,10 +263,10 @@ class _LaterExcerpt(_Unheard):
     """A stretch of a recording that is long, or may be; it is decoded when it is heard."""
 
     def __init__(
-        self, listener: Listener, excerpt: Excerpt, rate: int | None, shares: bool
+        self, listener: Listener, excerpt: Excerpt, rate: int | None, shares: bool, timeline: bool
     ) -> None:
-        self._listener, self._excerpt = listener, excerpt
-        self._rate, self._shares = rate, shares
+        self._listener, self._excerpt, self._rate = listener, excerpt, rate
+        self._asked = {"shares": shares, "timeline": timeline}
 
     def decoded(self) -> Waveform:
         """All of it."""
@@ -277,7 +277,7 @@ class _LaterExcerpt(_Unheard):
 
     def predict(self) -> Prediction:
         """The answer, heard in windows where it is long."""
-        return self._listener.predict_waveform(self.decoded(), shares=self._shares)
+        return self._listener.predict_waveform(self.decoded(), **self._asked)
 
 
 class _Long(_Unheard):

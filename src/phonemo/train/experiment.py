@@ -91,7 +91,8 @@ def _of_style(chosen: Sequence[Utterance], config: RunConfig) -> tuple[list[Utte
 
 def _merged(one: Utterance, labels: LabelSet) -> Utterance:
     """The utterance under the name its emotion is counted by, for balance and stratification."""
-    return one.model_copy(update={"emotion": labels.merged(one.emotion or "")})
+    name = labels.merged(one.emotion or "")
+    return one if one.emotion == name else one.model_copy(update={"emotion": name})
 
 
 def _divided(manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
