@@ -10,13 +10,14 @@ import io
 import logging
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from phonemo import cli_export, cli_predict, cli_results, cli_serve, cli_studies, console
+from phonemo import cli_batch, cli_export, cli_predict, cli_results, cli_serve, cli_studies, console
 from phonemo.cli_shared import (
     Apart,
     FoldFolder,
@@ -45,7 +46,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate")
+            resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate", "batch")
             kept = " to go on where it stopped" if resumes else ""
             if ctx.invoked_subcommand == "predict":
                 kept = ", with --overwrite where it wrote files; those are whole"
@@ -65,11 +66,17 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _phonemo(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(f"phonemo {__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand not in (None, "train"):
+        from phonemo.train import ranks
+
+        with ranks.said_once():
+            ranks.refuse_several(ctx.invoked_subcommand)
 
 
 @app.command()
@@ -119,12 +126,12 @@ def merge(
 
     Ids and speakers are named with their corpus.
     """
-    from phonemo.corpora.merge import merge as merge_manifests
+    from phonemo.corpora.merge import merge_streams
 
     check_writable(output)
-    merged = merge_manifests(manifests, output)
-    speakers = {one.speaker for one in merged.utterances if one.speaker}
-    counts = f"{len(merged.utterances)} utterances, {len(speakers)} speakers"
+    merged = merge_streams(manifests, output)
+    spoken = Counter(one.speaker for one in merged)
+    counts = f"{spoken.total()} utterances, {len(set(spoken) - {None})} speakers"
     typer.echo(f"{output}: {counts} of {merged.header.corpus}")
 
 
@@ -192,13 +199,18 @@ def train(
     """
     from phonemo.config import load_config
     from phonemo.report import summary_lines
+    from phonemo.train import ranks
 
-    resolved = load_config(config, changes(overrides, output))
-    needs_torch("training")
-    from phonemo.train.runner import run
+    first = ranks.started().first
+    with ranks.said_once():
+        resolved = load_config(config, changes(overrides, output))
+        needs_torch("training")
+        from phonemo.train.runner import run
 
-    with console.run_progress(quiet) as progress:
-        metrics = run(resolved, typed(), once(fold), overwrite, progress, once(seed))
+        with console.run_progress(quiet or not first) as progress:
+            metrics = run(resolved, typed(), once(fold), overwrite, progress, once(seed))
+    if not first:
+        return
     for line in summary_lines(metrics):
         typer.echo(line)
     typer.echo(f"  run folder: {resolved.output}")
@@ -335,6 +347,7 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 
 
 app.command()(cli_predict.predict)
+app.command()(cli_batch.batch)
 app.command()(cli_serve.serve)
 app.command()(cli_export.export)
 app.command()(cli_export.shrink)
@@ -366,6 +379,7 @@ def _set_up_streams() -> None:
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s", stream=sys.stderr)
     for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
         os.environ.setdefault(name, "error")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's C++ warns of no user's mistake
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -21,6 +21,7 @@ from phonemo.model.losses import (
     ctc_loss,
     emotion_loss,
     frames_needed,
+    share,
 )
 
 NAN = float("nan")
@@ -234,3 +235,65 @@ def test_single_task_has_no_phoneme_part() -> None:
     assert set(loss.parts) == {"emotion"}
     assert not any(name.startswith("phonemes") for name in loss.counts)
     assert loss.total.item() == pytest.approx(math.log(2))
+
+
+# Shares of a batch -------------------------------------------------------------------------------
+
+_DRAW = torch.Generator().manual_seed(5)
+EMOTIONS = torch.randn(5, 3, generator=_DRAW)
+PHONEMES = torch.randn(5, 4, 3, generator=_DRAW)
+TARGETS = torch.tensor([0, ABSENT, 2, 2, 1])
+FRAMES = torch.tensor([4, 4, 3, 2, 1])
+SYMBOLS = torch.tensor([[1, 2], [1, 2], [0, 0], [2, 0], [1, 2]])
+LENGTHS = torch.tensor([2, 2, 0, 1, 2])  # the third has none, the last is too long for its frame
+WEIGHTS = torch.tensor([0.5, 1.0, 2.0])
+
+
+def _terms(rows: list[int], emotions: Tensor, phonemes: Tensor) -> tuple[Term, Term]:
+    emotion = emotion_loss(emotions[rows], TARGETS[rows], WEIGHTS, 0.1)
+    return emotion, ctc_loss(phonemes[rows], FRAMES[rows], SYMBOLS[rows], LENGTHS[rows])
+
+
+def _shares(parts: list[list[int]], emotions: Tensor, phonemes: Tensor) -> list[typing.Any]:
+    """What each of some processes gets; the first pass hears what each would add up."""
+    told: list[Tensor] = []
+    terms = [_terms(rows, emotions, phonemes) for rows in parts]
+    for one in terms:
+        share(*one, 0.3, lambda values: told.append(values) or values)
+    return [share(*one, 0.3, lambda _: torch.stack(told).sum(0)) for one in terms]
+
+
+@pytest.mark.parametrize("parts", [[[0, 2, 4], [1, 3]], [[0, 1, 3, 4], [2]], [[0], [1, 2, 3], [4]]])
+def test_shares_add_up_to_the_loss_of_the_batch(parts: list[list[int]]) -> None:
+    """A mean of the means would not: targets are absent from some shares."""
+    gradients, losses = [], []
+    for split in ([[0, 1, 2, 3, 4]], parts):
+        emotions, phonemes = EMOTIONS.clone().requires_grad_(), PHONEMES.clone().requires_grad_()
+        if len(split) == 1:
+            found = [combine(*_terms(split[0], emotions, phonemes), 0.3)]
+        else:
+            found = _shares(split, emotions, phonemes)
+        total = torch.stack([one.total for one in found]).sum()
+        total.backward()
+        gradients.append((emotions.grad, phonemes.grad))
+        losses.append((total, found))
+    (whole, (alone,)), (total, several) = losses
+    torch.testing.assert_close(total, whole)
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    for one in several:
+        torch.testing.assert_close(one.value, whole.detach())
+        assert one.counts == alone.counts
+        torch.testing.assert_close(dict(one.parts), dict(alone.parts))
+
+
+def test_a_share_that_is_no_number_is_everyones() -> None:
+    poisoned = EMOTIONS.clone()
+    poisoned[4] = NAN
+    found = _shares([[0, 1], [2, 3, 4]], poisoned, PHONEMES)
+    assert [bool(one.value.isnan()) for one in found] == [True, True]
+
+
+def test_a_batch_without_a_target_has_a_loss_of_nothing() -> None:
+    found = _shares([[1], [1]], EMOTIONS.clone().requires_grad_(), PHONEMES)
+    assert all("emotion" not in one.parts and "phonemes" in one.parts for one in found)

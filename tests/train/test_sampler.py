@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.train.sampler import LengthGroupedSampler
+from phonemo.train.sampler import LengthGroupedSampler, Shares, StandIn
 
 LENGTHS = np.random.default_rng(4).integers(100, 10_000, 205).tolist()
 
@@ -73,3 +73,23 @@ def test_long_batches_are_not_always_first():
     longest = int(np.argmax(LENGTHS))
     places = [_order(epoch).index(longest) // 8 for epoch in range(10)]
     assert len(set(places)) > 4
+
+
+@pytest.mark.parametrize("world", [2, 3, 8])
+@pytest.mark.parametrize("count", [16, 17, 205])
+def test_shares_make_up_the_batches_of_one_process(world, count):
+    """Each row once; in the last batch, who has none gets the shortest of it, to no effect."""
+    lengths = LENGTHS[:count]
+    whole = _order(2, lengths=lengths)
+    shares = [Shares(LengthGroupedSampler(lengths, 8, 1), rank, world) for rank in range(world)]
+    for one in shares:
+        one.sampler.set_epoch(2)
+    steps = list(zip(*shares, strict=True))
+    assert len(steps) == len(shares[0]) == -(-count // 8)
+    for number, rows in enumerate(steps):
+        batch = whole[8 * number : 8 * number + 8]
+        given = [index for row in rows for index in row if type(index) is int]
+        assert sorted(given) == sorted(batch)
+        assert max(map(len, rows)) - min(map(len, rows)) <= 1
+        spare = [row for row in rows if isinstance(row[0], StandIn)]
+        assert spare == [[batch[-1]]] * max(0, world - len(batch))

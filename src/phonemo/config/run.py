@@ -178,6 +178,8 @@ class TrainConfig(Section):
     """How many checkpoints besides the best are kept."""
     cache: bool = True
     """Keep the output of frozen lower layers on disk."""
+    wait_minutes: float = Field(default=30.0, gt=0, exclude_if=lambda minutes: minutes == 30.0)
+    """Several processes: how long one waits for another that does not answer, then all end."""
 
     @property
     def selects(self) -> bool:
@@ -256,7 +258,7 @@ class RunConfig(Section):
         without: dict[str, Any] = {
             "output": True,
             "threads": True,
-            "train": {"keep_checkpoints": True, "save_steps": True},
+            "train": {"keep_checkpoints": True, "save_steps": True, "wait_minutes": True},
         }
         # Fields that came later leave the names of earlier configs as they were.
         if not self.train.augment.tone_db:

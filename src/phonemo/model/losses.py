@@ -37,11 +37,13 @@ class Term:
         anchor: a scalar 0 that hangs on the logits, so that a batch without any target still
             has a backward pass, with zero gradients.
         counts: how many utterances were used, and how many left out for which reason.
+        size: what the mean was divided by: the utterances, or the sum of their class weights.
     """
 
     value: Tensor | None
     anchor: Tensor
     counts: Mapping[str, int]
+    size: Tensor
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class Loss:
         total: a scalar with its gradient.
         parts: each task that was present, by name: its term before its weight, detached.
         counts: those of the terms, together.
+        value: what ``total`` is over the whole batch, detached, where ``total`` is a share of it.
     """
 
     total: Tensor
     parts: Mapping[str, Tensor]
     counts: Mapping[str, int]
+    value: Tensor
 
 
 def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
@@ -75,7 +79,44 @@ def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
         if term.value is not None:
             total = total + weight * term.value
             parts[name] = term.value.detach()
-    return Loss(total=total, parts=parts, counts=counts)
+    return Loss(total=total, parts=parts, counts=counts, value=total.detach())
+
+
+def share(
+    emotion: Term, phonemes: Term | None, alpha: float, summed: Callable[[Tensor], Tensor]
+) -> Loss:
+    """The same of a batch that several processes hold together, each some of its utterances.
+
+    A mean of the processes' means would be another loss: one may hold fewer utterances with a
+    target than another, or none. So each term is divided by what all hold together.
+
+    Args:
+        emotion: of the utterances here.
+        phonemes: of the utterances here; None without an auxiliary task.
+        alpha: weight of the phoneme term.
+        summed: adds a tensor up over all processes; called once.
+
+    Returns:
+        A loss whose totals, added up over the processes, are the loss of the whole batch; the
+        rest is of the whole batch already.
+    """
+    terms = {"emotion": (emotion, 1.0)}
+    if phonemes is not None:
+        terms["phonemes"] = (phonemes, alpha)
+    total = torch.stack([term.anchor for term, _ in terms.values()]).sum()
+    value = torch.zeros_like(total.detach())
+    parts: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    known = iter(summed(torch.cat([_sums(term) for term, _ in terms.values()])))
+    for name, (term, weight) in terms.items():
+        loss, size = next(known), next(known)
+        counts |= {reason: int(next(known)) for reason in term.counts}
+        if term.value is not None:
+            total = total + weight * term.value * (term.size / size).to(term.value.dtype)
+        if size > 0:
+            parts[name] = (loss / size).to(value.dtype)
+            value = value + weight * parts[name]
+    return Loss(total=total, parts=parts, counts=counts, value=value)
 
 
 def emotion_loss(
@@ -97,7 +138,9 @@ def emotion_loss(
     """
     present = targets != ABSENT
     used = int(present.sum())
-    value = None
+    value, size = None, present.sum()
+    if class_weights is not None:
+        size = class_weights[targets[present]].sum()
     if used:
         value = functional.cross_entropy(
             logits[present].float(),
@@ -105,7 +148,8 @@ def emotion_loss(
             weight=class_weights,
             label_smoothing=label_smoothing,
         )
-    return Term(value, _anchor(logits), {"emotion": used, "emotion_absent": len(targets) - used})
+    counts = {"emotion": used, "emotion_absent": len(targets) - used}
+    return Term(value, _anchor(logits), counts, size)
 
 
 def ctc_loss(
@@ -145,7 +189,7 @@ def ctc_loss(
         frames, tokens = frame_lengths[usable], target_lengths[usable]
         losses = _likelihoods(frame_logits[usable], frames, targets[usable], tokens)
         value = (losses / REDUCTIONS[reduction](tokens, frames)).mean()
-    return Term(value, _anchor(frame_logits), _phoneme_counts(present, usable))
+    return Term(value, _anchor(frame_logits), _phoneme_counts(present, usable), usable.sum())
 
 
 def frames_needed(targets: Tensor, target_lengths: Tensor) -> Tensor:
@@ -192,6 +236,13 @@ def _phoneme_counts(present: Tensor, usable: Tensor) -> dict[str, int]:
         "phonemes_absent": int((~present).sum()),
         "phonemes_too_long": int((present & ~usable).sum()),
     }
+
+
+def _sums(term: Term) -> Tensor:
+    """What can be added up over processes: the sum of losses, its divisor, and the counts."""
+    size = term.size.double()
+    loss = torch.zeros_like(size) if term.value is None else term.value.detach() * size
+    return torch.stack([loss, size, *(torch.full_like(size, n) for n in term.counts.values())])
 
 
 def _anchor(logits: Tensor) -> Tensor:

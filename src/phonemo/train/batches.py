@@ -22,9 +22,12 @@ from phonemo.model.lengths import mask_of
 from phonemo.model.losses import ABSENT
 from phonemo.train.augment import change_audio, crop, draw_spans, generator
 from phonemo.train.cache import FeatureCache
+from phonemo.train.sampler import StandIn
 
 #: Hop of every backbone here: 20 ms. Only for cropping kept features to about max_seconds.
 _FRAMES_PER_SECOND = 50
+#: The key of an item, and of a batch, that is no part of what is learnt from.
+STAND_IN = "stand_in"
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,10 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         item = self._kept(one, draw) if self.cache is not None else self._heard(one, draw)
         whole = item.pop("whole")
         phonemes = self.targets.phonemes(one) if whole else ()
-        return {**item, "id": one.id, "label": self.targets.label(one), "phonemes": phonemes}
+        found = {**item, "id": one.id, "label": self.targets.label(one), "phonemes": phonemes}
+        if isinstance(index, StandIn):
+            found |= {"label": ABSENT, "phonemes": (), STAND_IN: True}
+        return found
 
     def _heard(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
         path = self.manifest.audio_path(one)
@@ -154,7 +160,8 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns:
         ``input_values`` and ``attention_mask`` (batch, sample), or ``lower`` with ``frames``
         (batch,) and tensors (batch, frame, feature); ``labels`` (batch,); ``phonemes``
-        (batch, phoneme) with ``phoneme_lengths`` (batch,); ``spans`` where they were drawn.
+        (batch, phoneme) with ``phoneme_lengths`` (batch,); ``spans`` where they were drawn;
+        STAND_IN where the one utterance is in the batch for want of another.
     """
     batch: dict[str, Any] = {
         "labels": torch.tensor([item["label"] for item in items]),
@@ -170,6 +177,8 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name: torch.from_numpy(np.stack([item["spans"][name] for item in items]))
             for name in items[0]["spans"]
         }
+    if STAND_IN in items[0]:
+        batch[STAND_IN] = True
     return batch
 
 

@@ -16,6 +16,7 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train import ranks
 from phonemo.train.batches import Draws, SpeechDataset
 from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.calibrating import keep, on_validation
@@ -126,15 +127,21 @@ def _train_cell(
     if config.train.strategy in ("frozen", "logistic"):
         shared = Path(config.output) / "backbone.safetensors"
     lineage = _lineage(experiment, cell.fold)
-    save_trained(cell.folder / "model", model, experiment.targets.labels, shared, lineage)
-    found = outputs_of(model, test, config.train.batch_size)
     labels, inventory = experiment.targets.labels, experiment.targets.inventory
-    rows = prediction_rows(found, test, labels, inventory, cell.fold.name, cell.seed, calibrated)
-    write_rows(cell.folder / "predictions.jsonl", rows)
+    home = cell.folder / "model"
+    ranks.by_first(lambda: save_trained(home, model, labels, shared, lineage))
+    found = outputs_of(model, test, config.train.batch_size)
     extra = _extra_phonemes(experiment, model, cache)
-    seconds = time.perf_counter() - began
-    found_all = fold_metrics(cell, rows, labels, state, extra, seconds)
-    write_json(cell.folder / "metrics.json", found_all)
+
+    def write() -> None:
+        name, seed = cell.fold.name, cell.seed
+        rows = prediction_rows(found, test, labels, inventory, name, seed, calibrated)
+        write_rows(cell.folder / "predictions.jsonl", rows)
+        seconds = time.perf_counter() - began
+        metrics = fold_metrics(cell, rows, labels, state, extra, seconds)
+        write_json(cell.folder / "metrics.json", metrics)
+
+    ranks.by_first(write)
 
 
 def _learn(
@@ -163,7 +170,7 @@ def _learn(
         _callbacks(cell, progress),
     )
     trainer.resume_or_start()
-    write_fold_plots(cell.folder, trainer.state)
+    ranks.by_first(lambda: write_fold_plots(cell.folder, trainer.state))
     if not config.train.selects:  # validation was learnt from: nothing is left to calibrate on
         return trainer.state, UNCALIBRATED
     return trainer.state, on_validation(model, validation, size)
@@ -222,6 +229,8 @@ def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _callbacks(cell: Cell, progress: Progress) -> list[TrainerCallback]:
+    if not ranks.here().first:
+        return []
     return [
         JsonLines(cell.folder / "log.jsonl"),
         Steps(progress),

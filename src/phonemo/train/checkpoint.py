@@ -6,7 +6,8 @@ import json
 import logging
 import random
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from phonemo.errors import CheckpointError
+from phonemo.train import ranks
+from phonemo.train.ranks import Rank
 from phonemo.train.seal import SCRATCH, check_seal, sealed_folder
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ def save_checkpoint(
     scheduler: Any,
     trainer_state: Any,
     scaler: Any = None,
+    draws: Sequence[Draws] | None = None,
 ) -> None:
     """Write a checkpoint, sealed.
 
@@ -47,17 +51,23 @@ def save_checkpoint(
         scheduler: with ``state_dict``.
         trainer_state: with ``save_to_json``.
         scaler: the gradient scaler of fp16 training, if there is one.
+        draws: where the random numbers of every process stand; default: of this one.
     """
+    first, *others = draws or [Draws.now()]
     kept = set(names) | {name for name, _ in model.named_buffers()}
     weights = {k: v.detach().contiguous() for k, v in model.state_dict().items() if k in kept}
     tensors, groups = _flat_optimizer(optimizer.state_dict())
-    tensors |= _random_tensors()
+    tensors |= first.tensors
+    for number, one in enumerate(others, start=1):
+        tensors |= {f"rank{number}.{name}": tensor for name, tensor in one.tensors.items()}
     state = {
         "groups": groups,
         "scheduler": scheduler.state_dict(),
-        "random": _random_state(),
+        "random": first.state,
         "scaler": None if scaler is None else scaler.state_dict(),
     }
+    if others:
+        state["random_of_others"] = [one.state for one in others]
     with sealed_folder(target) as folder:
         save_file(weights, folder / WEIGHTS)
         save_file(tensors, folder / OPTIMISER)
@@ -90,18 +100,52 @@ def load_scaler(folder: Path, scaler: Any) -> None:
         scaler.load_state_dict(state)
 
 
-def load_random(folder: Path) -> None:
-    """Put the random numbers of python, numpy and torch back."""
+def load_random(folder: Path, rank: Rank | None = None) -> None:
+    """Put the random numbers of python, numpy and torch back.
+
+    Args:
+        folder: the checkpoint.
+        rank: which process this is of how many; default: the only one. Where there were fewer,
+            it goes on with the numbers that it has.
+    """
+    rank = rank or Rank()
     tensors = load_file(folder / OPTIMISER)
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))["random"]
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    torch.random.set_rng_state(tensors["random.cpu"])
-    if torch.cuda.is_available() and "random.cuda.0" in tensors:
-        devices = [tensors[f"random.cuda.{n}"] for n in range(torch.cuda.device_count())]
-        torch.cuda.random.set_rng_state_all(devices)
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    states = [state["random"], *state.get("random_of_others", ())]
+    if len(states) != rank.world:
+        log.warning(
+            "%s was written by %d process(es) and goes on with %d: other random numbers are drawn "
+            "from here on, so that the weights differ from those of an uninterrupted training",
+            *(folder, len(states), rank.world),
+        )
+    if rank.number < len(states):
+        start = "" if rank.first else f"rank{rank.number}."
+        own = {name.removeprefix(start): tensors[name] for name in tensors if _is_of(name, start)}
+        Draws(own, states[rank.number]).restore()
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where the random numbers of a process stand: torch's as tensors, the others' as JSON."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+    @classmethod
+    def now(cls) -> Draws:
+        """Of this process."""
+        return cls(_random_tensors(), _random_state())
+
+    def restore(self) -> None:
+        """Go on from there."""
+        version, words, gauss = self.state["python"]
+        random.setstate((version, tuple(words), gauss))
+        name, keys, *rest = self.state["numpy"]
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+        torch.random.set_rng_state(self.tensors["random.cpu"])
+        if torch.cuda.is_available() and "random.cuda.0" in self.tensors:
+            for number, device in enumerate(_devices()):
+                torch.cuda.random.set_rng_state(self.tensors[f"random.cuda.{number}"], device)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -149,10 +193,21 @@ def _deep_optimizer(tensors: Mapping[str, Tensor], groups: list[Any]) -> dict[st
     return {"state": state, "param_groups": groups}
 
 
+def _is_of(name: str, start: str) -> bool:
+    return name.startswith(f"{start}random.")
+
+
+def _devices() -> list[int]:
+    """The GPUs that this process draws on: its own, where each has one."""
+    if ranks.here().world > 1:
+        return [torch.cuda.current_device()]
+    return list(range(torch.cuda.device_count()))
+
+
 def _random_tensors() -> dict[str, Tensor]:
     tensors = {"random.cpu": torch.random.get_rng_state()}
     if torch.cuda.is_available():
-        states = torch.cuda.random.get_rng_state_all()
+        states = map(torch.cuda.random.get_rng_state, _devices())
         tensors |= {f"random.cuda.{number}": state for number, state in enumerate(states)}
     return tensors
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ from phonemo.labels import LabelSet
 from phonemo.model.heads import best_path
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
+from phonemo.train import ranks
 from phonemo.train.batches import SpeechDataset, collate
+from phonemo.train.sampler import batched
 from phonemo.train.timing import aligned_times, boundary_row
 
 
@@ -64,6 +66,9 @@ def outputs_of(
 ) -> Outputs:
     """Run a network over a dataset, batches of similar length together.
 
+    Several processes take turns at the batches, which are those of one process, and all get
+    the whole.
+
     Args:
         model: is put into evaluation mode and back.
         dataset: without augmentation.
@@ -71,18 +76,20 @@ def outputs_of(
         progress: called with (done, total) utterances.
         timed: whether the phonemes are aligned where the manifest has hand-made times.
     """
-    order = np.argsort(dataset.lengths(), kind="stable")
+    order, here = np.argsort(dataset.lengths(), kind="stable"), ranks.here()
     found: dict[int, _Heard] = {}
     training = model.training
     model.eval()
     try:
-        for start in range(0, len(order), batch_size):
-            indices = [int(index) for index in order[start : start + batch_size]]
-            found |= dict(zip(indices, _run(model, dataset, indices, timed), strict=True))
+        for number, indices in enumerate(batched(map(int, order), batch_size)):
+            if number % here.world == here.number:
+                found |= dict(zip(indices, _run(model, dataset, indices, timed), strict=True))
             if progress is not None:
-                progress(len(found), len(order))
+                progress(number * batch_size + len(indices), len(order))
     finally:
         model.train(training)
+    for others in ranks.gathered(found):
+        found |= others
     rows = [found[index] for index in range(len(order))]
     return Outputs(
         logits=torch.stack([row.logits for row in rows]),
@@ -213,7 +220,14 @@ def _run(
     targets = [tuple(item["phonemes"]) for item in items]
     units = [tuple(one) for one in heard]
     vectors = output.vector.float().cpu()
-    return list(map(_Heard, logits, batch["labels"], units, targets, vectors, times))
+    rows = map(_Heard, logits, batch["labels"], units, targets, vectors, times)
+    return list(rows) if ranks.here().world == 1 else [_alone(row) for row in rows]
+
+
+def _alone(row: _Heard) -> _Heard:
+    """A copy that does not take its whole batch along to another process."""
+    copies = {name: getattr(row, name).clone() for name in ("logits", "label", "vector")}
+    return replace(row, **copies)
 
 
 def _times(

@@ -28,6 +28,7 @@ from phonemo.report import (
     plot_risk_coverage,
 )
 from phonemo.scoring import summarise
+from phonemo.train import ranks
 from phonemo.train.callbacks import read_log
 from phonemo.version import __version__
 from phonemo.whole import write_whole
@@ -107,6 +108,7 @@ def environment(command: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "torch_threads": torch.get_num_threads(),
+        **({"processes": ranks.here().world} if ranks.here().world > 1 else {}),
         "cuda": torch.version.cuda,
         "packages": {name: metadata.version(name) for name in _PACKAGES},
     }

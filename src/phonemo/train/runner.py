@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import torch
 
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
-from phonemo.errors import ProtocolError, RunError
+from phonemo.errors import ConfigError, ProtocolError, RunError
 from phonemo.scoring import summarise
+from phonemo.train import ranks
 from phonemo.train.callbacks import Progress
 from phonemo.train.cells import Cell, System
 from phonemo.train.experiment import Experiment, prepare_experiment
@@ -47,6 +49,8 @@ def run(
 ) -> dict[str, Any]:
     """Train and test every fold with every seed; what is finished already is left as it is.
 
+    Several processes that torchrun started train each cell together; the first one writes.
+
     Args:
         config: the experiment.
         command: what was typed; written beside the results.
@@ -61,18 +65,20 @@ def run(
     Raises:
         PhonemoError: of any kind; what was finished stays.
     """
-    progress = progress or Progress()
-    torch.set_num_threads(config.threads)
-    experiment = prepare_experiment(config)
-    wanted = cells_of(experiment, folds, seeds)
-    if overwrite:
-        discard_run(Path(config.output))
-    with locked(Path(config.output)):
+    with ranks.joined(config.train.wait_minutes) as rank, ExitStack() as stack:
+        _check_several(config, rank.world)
+        progress = progress if progress is not None and rank.first else Progress()
+        torch.set_num_threads(max(1, config.threads // rank.local_world))
+        experiment = prepare_experiment(config)
+        wanted = cells_of(experiment, folds, seeds)
+        if overwrite:
+            ranks.by_first(lambda: discard_run(Path(config.output)))
+        ranks.by_first(lambda: stack.enter_context(locked(Path(config.output))))
         system = opened(experiment, command, progress)
         for number, cell in enumerate(wanted, start=1):
             progress.cell(number, len(wanted), f"{cell.fold.name} seed {cell.seed}")
             progress.scores(finished(system, cell))
-        return collect(experiment, command)
+        return ranks.by_first(lambda: collect(experiment, command))
 
 
 def cells_of(
@@ -98,16 +104,16 @@ def opened(experiment: Experiment, command: str, progress: Progress) -> System:
     inputs = {"manifest": sha256_of(Path(config.manifest)), **system.inputs()}
     for extra in config.extra:
         inputs[f"extra {extra.manifest}"] = sha256_of(Path(extra.manifest))
-    open_run(Path(config.output), config, experiment.split, inputs, command)
+    ranks.by_first(lambda: open_run(Path(config.output), config, experiment.split, inputs, command))
     return system
 
 
 def finished(system: System, cell: Cell) -> dict[str, Any]:
     """The metrics.json of a cell, which is trained first if it has none."""
-    if not (cell.folder / "metrics.json").is_file():
+    if not ranks.by_first((cell.folder / "metrics.json").is_file):
         system.train(cell)
-    shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
-    return read_cell(cell.folder)
+    ranks.by_first(lambda: shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True))
+    return ranks.by_first(lambda: read_cell(cell.folder))
 
 
 def read_cell(folder: Path) -> dict[str, Any]:
@@ -152,6 +158,25 @@ def collect(
     write_json(output / "metrics.json", metrics)
     write_run_plots(output, metrics)
     return metrics
+
+
+def _check_several(config: RunConfig, world: int) -> None:
+    """Refuse to start several processes for what one does, or more than a batch has rows for."""
+    if world == 1:
+        return
+    if config.system != "network" or config.train.strategy == "logistic":
+        what = "train.strategy logistic"
+        if config.system != "network":
+            what = f"system {config.system}"
+        raise ConfigError(
+            f"{what} is fitted by one process, and torchrun started {world}; start phonemo train "
+            "without torchrun"
+        )
+    if config.train.batch_size < world:
+        raise ConfigError(
+            f"train.batch_size is {config.train.batch_size}, and {world} processes share a batch: "
+            "raise it, or lower --nproc-per-node"
+        )
 
 
 def _chosen(split: Split, names: Sequence[str]) -> list[Fold]:

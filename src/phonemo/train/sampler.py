@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -44,3 +45,40 @@ class LengthGroupedSampler(Sampler[int]):
         whole = [batch for batch in batches if len(batch) == self.batch_size]
         draw.shuffle(whole)
         return iter([int(index) for batch in whole + short for index in batch])
+
+
+class StandIn(int):
+    """The index of an utterance that is heard and teaches nothing: of a rank without a row."""
+
+
+class Shares(Sampler[list[int]]):
+    """One process' share of each batch: the rows that are its turn, so that lengths stay similar.
+
+    The batches are those of one process that has ``sampler`` to itself. Where the last holds
+    fewer utterances than there are processes, those without one get a stand-in, since all must
+    take every step.
+
+    Args:
+        sampler: gives the same indices in the same order to all processes.
+        rank: which process this is.
+        world: how many there are.
+    """
+
+    def __init__(self, sampler: LengthGroupedSampler, rank: int, world: int) -> None:
+        self.sampler = sampler
+        self.rank = rank
+        self.world = world
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.sampler.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in batched(self.sampler, self.sampler.batch_size):
+            yield batch[self.rank :: self.world] or [StandIn(batch[-1])]
+
+
+def batched(indices: Iterable[int], size: int) -> Iterator[list[int]]:
+    """Runs of ``size`` indices; the last may be shorter."""
+    rest = iter(indices)
+    while batch := list(islice(rest, size)):
+        yield batch

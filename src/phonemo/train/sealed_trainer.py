@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from phonemo.train import checkpoint
+from phonemo.train import checkpoint, ranks
 
 
 class SealedTrainer(Trainer):
@@ -48,6 +48,8 @@ class SealedTrainer(Trainer):
             groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
             parameters = dict(self.network.named_parameters())
             for name in self.learning:
+                if ranks.here().world > 1:  # torch sums the gradients of what can have one now,
+                    parameters[name].requires_grad_(True)  # before the strategy freezes it again
                 where = name.startswith(self.below), parameters[name].ndim > 1
                 groups[where].append(parameters[name])
             self.optimizer = torch.optim.AdamW(
@@ -76,6 +78,10 @@ class SealedTrainer(Trainer):
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"{checkpoint.PREFIX}{best}")
         self._keep_callback_states()
+        draws = ranks.gathered(checkpoint.Draws.now())
+        ranks.by_first(lambda: self._write(target, draws))
+
+    def _write(self, target: Path, draws: Sequence[checkpoint.Draws]) -> None:
         checkpoint.save_checkpoint(
             target,
             self.network,
@@ -84,6 +90,7 @@ class SealedTrainer(Trainer):
             self.lr_scheduler,
             self.state,
             self._scaler(),
+            draws,
         )
         checkpoint.rotate(self.folder, self.kept, self.state.best_model_checkpoint)
 
@@ -102,7 +109,7 @@ class SealedTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint_folder: str | None) -> None:
         if checkpoint_folder is not None:
-            checkpoint.load_random(Path(checkpoint_folder))
+            checkpoint.load_random(Path(checkpoint_folder), ranks.here())
 
     def _load_scaler(self, checkpoint_folder: str | None) -> None:
         if checkpoint_folder is not None:
@@ -126,5 +133,7 @@ def arguments(folder: Path, seed: int, clip: float, **settings: Any) -> Training
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
+        # what learns changes from epoch to epoch, and LayerDrop from step to step
+        ddp_find_unused_parameters=True,
         **settings,
     )

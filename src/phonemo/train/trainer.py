@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     TrainerCallback,
     TrainerState,
     TrainingArguments,
+    set_seed,
 )
 
 from phonemo.config import TrainConfig
 from phonemo.errors import ModelError
-from phonemo.model.losses import Loss, combine, ctc_loss, emotion_loss
+from phonemo.model.losses import Loss, Term, combine, ctc_loss, emotion_loss, share
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
-from phonemo.train import checkpoint
-from phonemo.train.batches import SpeechDataset, collate
+from phonemo.train import checkpoint, ranks
+from phonemo.train.batches import STAND_IN, SpeechDataset, collate
 from phonemo.train.evaluate import validation_scores
-from phonemo.train.sampler import LengthGroupedSampler
+from phonemo.train.sampler import LengthGroupedSampler, Shares
 from phonemo.train.seal import check_seal
 from phonemo.train.sealed_trainer import SealedTrainer, arguments
 from phonemo.train.strategies import boundary, freeze, will_learn
+
+#: Between the seeds of two processes: further than the seeds of a config lie apart.
+_APART = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,21 @@ class Objective:
     label_smoothing: float
 
     def __call__(self, output: EmotionOutput, batch: Mapping[str, Tensor]) -> Loss:
-        """The loss of a forward pass over its batch, with its parts."""
+        """The loss of a forward pass over its batch, with its parts.
+
+        Of several processes each has its share of a batch, and the loss is its share too.
+        """
+        emotion, phonemes = self._terms(output, batch)
+        if ranks.here().world == 1:
+            return combine(emotion, phonemes, self.alpha or 0.0)
+        if STAND_IN in batch:
+            emotion = _uncounted(emotion)
+            phonemes = None if phonemes is None else _uncounted(phonemes)
+        return share(emotion, phonemes, self.alpha or 0.0, ranks.summed)
+
+    def _terms(
+        self, output: EmotionOutput, batch: Mapping[str, Tensor]
+    ) -> tuple[Term, Term | None]:
         weights = self.class_weights
         if weights is not None:
             weights = weights.to(output.logits.device)
@@ -55,7 +74,12 @@ class Objective:
                 batch["phoneme_lengths"],
                 self.reduction,
             )
-        return combine(emotion, phonemes, self.alpha or 0.0)
+        return emotion, phonemes
+
+
+def _uncounted(term: Term) -> Term:
+    """Of an utterance that is not in the batch."""
+    return replace(term, counts=dict.fromkeys(term.counts, 0))
 
 
 class PhonemoTrainer(SealedTrainer):
@@ -97,6 +121,9 @@ class PhonemoTrainer(SealedTrainer):
             callbacks=[_Epochs(self), *_patience(config), *callbacks],
         )
         self.remove_callback(PrinterCallback)
+        self.order: Shares | None = None
+        if not ranks.here().first:  # dropout draws apart; the first as a process alone
+            set_seed(seed + _APART * ranks.here().number)
 
     @property
     def steps_in_epoch(self) -> int:
@@ -105,7 +132,7 @@ class PhonemoTrainer(SealedTrainer):
 
     def resume_or_start(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
-        newest = checkpoint.newest_checkpoint(self.folder)
+        newest = ranks.by_first(lambda: checkpoint.newest_checkpoint(self.folder))
         if newest is None or not self._has_ended(newest):
             self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
@@ -120,9 +147,9 @@ class PhonemoTrainer(SealedTrainer):
         names = ("input_values", "attention_mask", "lower", "spans")
         output = model(**{name: inputs[name] for name in names if name in inputs})
         loss = self.objective(output, inputs)
-        if not torch.isfinite(loss.total):
+        if not torch.isfinite(loss.value):  # of all processes: all end here, or none
             raise ModelError(
-                f"the loss is {loss.total.item()} at step {self.state.global_step}; "
+                f"the loss is {loss.value.item()} at step {self.state.global_step}; "
                 "lower train.rate_heads or train.rate_backbone"
             )
         for name, value in loss.parts.items():
@@ -130,7 +157,9 @@ class PhonemoTrainer(SealedTrainer):
         for name in ("phonemes_absent", "phonemes_too_long"):
             if name in loss.counts:
                 self.sums[name].append(loss.counts[name])
-        return (loss.total, output) if return_outputs else loss.total
+        # torch averages the gradients of the processes, and Trainer what it logs
+        total = loss.total if ranks.here().world == 1 else loss.total * ranks.here().world
+        return (total, output) if return_outputs else total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the parts of the loss to the log line that has the loss."""
@@ -159,6 +188,22 @@ class PhonemoTrainer(SealedTrainer):
         """AdamW's weight decay."""
         return self.settings.weight_decay
 
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Trainer's, but of several processes each gets its share of the very same batches.
+
+        Trainer's own would fill up the last batch with utterances that were there already.
+        """
+        here = ranks.here()
+        if here.world == 1:
+            return super().get_train_dataloader()
+        self.order = Shares(self._get_train_sampler(), here.number, here.world)
+        return DataLoader(
+            self.training,
+            batch_sampler=self.order,
+            collate_fn=collate,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = self.training.lengths()
         if self.training.cache is None:  # in frames, as a cache has them: the order is the same
@@ -184,7 +229,7 @@ class PhonemoTrainer(SealedTrainer):
 
     def _load_best(self, state: TrainerState, newest: Path) -> None:
         best = self.folder / Path(state.best_model_checkpoint or newest).name
-        check_seal(best)
+        ranks.by_first(lambda: check_seal(best))
         checkpoint.load_weights(best, self.network)
 
 
@@ -197,6 +242,8 @@ class _Epochs(TrainerCallback):
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         epoch = state.global_step // self.trainer.steps_in_epoch
         self.trainer.training.set_epoch(epoch)
+        if self.trainer.order is not None:
+            self.trainer.order.sampler.set_epoch(epoch)
         freeze(self.trainer.network, self.trainer.settings, epoch)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

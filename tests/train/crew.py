@@ -1,0 +1,116 @@
+"""Trains the configs of a folder, one after another, and keeps what every process ended with.
+
+torchrun ... -m tests.train.crew FOLDER               trains them
+torchrun ... -m tests.train.crew FOLDER kill 5        process 1 kills itself before step 5
+torchrun ... -m tests.train.crew FOLDER sleep 5       process 1 does not answer from there on
+
+FOLDER has NAME.yaml for each training; NAME.RANK.safetensors and NAME.RANK.json are written: the
+weights after the last step, before those of the best epoch are read from the disk, and the
+metrics, as this process has them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+
+from phonemo.config import load_config
+from phonemo.train import cells, ranks, runner
+from phonemo.train.runner import run
+from phonemo.train.trainer import PhonemoTrainer
+
+FOLD = "speaker-s1"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def train_all(folder: Path) -> None:
+    """Train every config; pictures are left out."""
+    for path in sorted(folder.glob("*.yaml")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cells, "write_fold_plots", lambda *_: None)
+            patch.setattr(runner, "write_run_plots", lambda *_: None)
+            patch.setattr(PhonemoTrainer, "_load_best_model", _keeping(path))
+            metrics = run(load_config(path), "test", folds=[FOLD])
+        _beside(path, "json").write_text(json.dumps(metrics), encoding="utf-8")
+
+
+def _keeping(path: Path) -> Any:
+    load_best = PhonemoTrainer._load_best_model
+
+    def keep_and_load(trainer: PhonemoTrainer) -> None:
+        weights = {name: one.contiguous() for name, one in trainer.network.state_dict().items()}
+        save_file(weights, _beside(path, "safetensors"))
+        load_best(trainer)
+
+    return keep_and_load
+
+
+def _fail(how: str, step: int) -> None:
+    """What process 1 does instead of its step."""
+    compute = PhonemoTrainer.compute_loss
+
+    def failing(trainer: PhonemoTrainer, *arguments: Any, **keywords: Any) -> Any:
+        if ranks.here().number == 1 and trainer.state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL) if how == "kill" else time.sleep(600)
+        return compute(trainer, *arguments, **keywords)
+
+    PhonemoTrainer.compute_loss = failing
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.stem}.{ranks.started().number}.{ending}")
+
+
+@contextmanager
+def launched(arguments: Sequence[str], processes: int = 2) -> Iterator[subprocess.Popen[str]]:
+    """torchrun on this machine alone, one thread a process; it does not outlive the context."""
+    with _torchrun(arguments, processes) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _torchrun(arguments: Sequence[str], processes: int) -> subprocess.Popen[str]:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    settings = {
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "agg",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "1"),
+            *("--nproc-per-node", str(processes)),
+            *("--master-addr", "127.0.0.1", "--master-port", str(port)),
+            *arguments,
+        ],
+        cwd=REPOSITORY,
+        env=os.environ | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _fail(sys.argv[2], int(sys.argv[3]))
+    with ranks.said_once():
+        train_all(Path(sys.argv[1]))
