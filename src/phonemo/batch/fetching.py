@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from io import BytesIO
-from typing import BinaryIO
+from io import BufferedReader, BytesIO
+from typing import Any, BinaryIO
 
 from phonemo.audio import Excerpt, Source
 from phonemo.batch.addresses import file_system, is_remote
@@ -37,12 +37,17 @@ def fetched(items: Iterable[Item]) -> Iterator[Fetched]:
             yield ahead.next()
 
 
-class _Named(BytesIO):
+class _Named(BufferedReader):
     """A recording's bytes, with the address that messages call it by."""
 
-    def __init__(self, data: bytes, name: str) -> None:
-        super().__init__(data)
-        self.name = name
+    def __init__(self, stream: Any, name: str) -> None:
+        super().__init__(stream)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return self._name
 
 
 class _Ahead:
@@ -77,10 +82,8 @@ class _Ahead:
         try:
             system, path = file_system(item.path)
             if (system.size(path) or 0) > _MOST_BYTES:
-                stream: BinaryIO = system.open(path, "rb")
-                stream.name = item.path  # type: ignore[misc]  # for messages
-                return stream
-            return _Named(system.cat_file(path), item.path)
+                return _Named(system.open(path, "rb"), item.path)
+            return _Named(BytesIO(system.cat_file(path)), item.path)
         except PhonemoError as error:
             return error
         except Exception as error:  # whatever a store's own package raises

@@ -143,7 +143,7 @@ def _remote(name: str, paths: Iterable[str]) -> Iterator[Item]:
     protocol = name.rpartition("://")[0]
     for path in paths:
         if path.lower().endswith(SUFFIXES):
-            address = f"{protocol}://{path}"
+            address = path if is_remote(path) else f"{protocol}://{path}"
             yield Item(address, address)
 
 
