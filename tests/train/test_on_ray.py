@@ -107,10 +107,9 @@ def test_an_address_without_ray_is_one_line(tmp_path):
     assert_one_line(found, 2, "--engine ray")
 
 
-def test_no_cluster_at_the_address_is_one_line(monkeypatch):
-    monkeypatch.setenv("RAY_gcs_server_request_timeout_seconds", "2")
+def test_no_cluster_at_the_address_is_one_line():
     with (
-        pytest.raises(RunError, match="no Ray at 127.0.0.1:9"),
+        pytest.raises(RunError, match=r"no Ray at 127\.0\.0\.1:9 "),
         clusters.ray_session("127.0.0.1:9", None),
     ):
         pytest.fail("there is none")

@@ -22,19 +22,29 @@ AHEAD = 8
 Fetched = Source | Excerpt | PhonemoError
 
 
-def fetched(items: Iterable[Item]) -> Iterator[Fetched]:
+def fetched(items: Iterable[Item], held: deque[Fetched]) -> Iterator[Fetched]:
     """What each item is opened from, in their order; an error where one cannot be fetched.
 
     Args:
         items: what is to be heard.
+        held: gets each of them too; whoever has heard the first takes it out and ``release``s it.
     """
     with closing(_Ahead()) as ahead:
         for one in items:
             ahead.add(one)
             while ahead.full:
-                yield ahead.next()
+                held.append(ahead.next())
+                yield held[-1]
         while ahead.waiting:
-            yield ahead.next()
+            held.append(ahead.next())
+            yield held[-1]
+
+
+def release(source: Fetched) -> None:
+    """Close what was opened at an address."""
+    inner = source.source if isinstance(source, Excerpt) else source
+    if isinstance(inner, _Named):
+        inner.close()
 
 
 class _Named(BufferedReader):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 from phonemo.batch.asked import Asked, PartTally
-from phonemo.batch.fetching import fetched
+from phonemo.batch.fetching import Fetched, fetched, release
 from phonemo.batch.items import Item
 from phonemo.batch.plan import read_part
 from phonemo.batch.rows import Row, part_name, row_of, writing_rows
@@ -84,16 +84,19 @@ class Hearer:
     def rows(self, items: Sequence[Item]) -> Iterator[Row]:
         """The answers of recordings, in their order."""
         asked = self.asked
+        held: deque[Fetched] = deque()
         found = self._listener.predict_many(
-            fetched(items),
-            jobs=1,
-            shares=asked.phonemes,
-            timeline=asked.timeline,
+            fetched(items, held), jobs=1, shares=asked.phonemes, timeline=asked.timeline
         )
-        for item, one in zip(items, found, strict=True):
-            if isinstance(one, Prediction):
-                one = one.narrowed(asked.labels, asked.top_k)
-            yield row_of(item, one, asked.phonemes)
+        try:
+            for item, one in zip(items, found, strict=True):
+                release(held.popleft())
+                if isinstance(one, Prediction):
+                    one = one.narrowed(asked.labels, asked.top_k)
+                yield row_of(item, one, asked.phonemes)
+        finally:
+            for source in held:
+                release(source)
 
     def _kept(self, part: int, rows: Iterator[Row]) -> PartTally:
         tally, asked = _Counting(part), self.asked
