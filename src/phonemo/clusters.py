@@ -50,11 +50,11 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
             f"no Ray {where} ({' '.join(str(error).split())[:200]}); ray start --head starts a "
             "cluster, and --address names it"
         ) from error
-    try:
-        with redirect_stdout(sys.stderr):  # where Ray tells of workers that it lost
+    with redirect_stdout(sys.stderr):  # Ray tells of workers that it lost, at its end too
+        try:
             yield ray
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 @contextmanager

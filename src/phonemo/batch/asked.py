@@ -48,7 +48,9 @@ class Asked(_Part):
         """What differs, for a message; the same model may lie elsewhere."""
         mine, theirs = self.model_dump(), other.model_dump()
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
-        return [f"{name} {mine[name]!r} there, {theirs[name]!r} asked" for name in names]
+        return [
+            f"{name} {_short(mine[name])} there, {_short(theirs[name])} asked" for name in names
+        ]
 
 
 class Planned(_Part):
@@ -104,6 +106,11 @@ class PartTally(_Part):
     """By the errors' codes."""
     warnings: dict[str, int] = Field(default_factory=dict)
     phonemo: str = __version__
+
+
+def _short(value: object) -> str:
+    """For a message; of a hash the beginning."""
+    return repr(value[:12] if isinstance(value, str) else value)
 
 
 def read_card(store: Store) -> Card | None:

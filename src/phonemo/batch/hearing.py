@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: A part that was begun so often and never ended is heard with care: a file in it may be deadly.
 BEGUN_BEFORE = 2
+#: So many files do not all have the same rare fault.
+_MANY = 8
 #: Told of every recording that is done.
 Tick = Callable[[], None]
 
@@ -109,6 +111,7 @@ class Hearer:
                 tally.add(row)
                 self._tick()
             found = tally.result()
+            _check_fault(found)
             # the numbers before the part: one that is there has its own
             self.store.remove(part_name(part, asked.format))
             self.store.write(tally_name(part), found.model_dump_json() + "\n")
@@ -141,6 +144,16 @@ def open_listener(asked: Asked) -> Any:
     if asked.threshold is not None:
         listener.abstain_below = asked.threshold
     return listener
+
+
+def _check_fault(found: PartTally) -> None:
+    """What meets every file is no fault of the files."""
+    for code in ("internal_error", "crashed", "timed_out"):
+        if found.errors.get(code, 0) == found.files >= _MANY:
+            raise RunError(
+                f"part {found.part}: all {found.files} files failed with {code}; perhaps there is "
+                "too little memory, or phonemo has a fault: hear one of them with phonemo predict"
+            )
 
 
 def _line(error: Exception) -> str:

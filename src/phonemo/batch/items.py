@@ -28,7 +28,7 @@ class Item:
     @property
     def key(self) -> bytes:
         """16 bytes that tell it from all others."""
-        text = repr((self.path, self.id, self.start, self.end))
+        text = repr((self.path, self.id, self.start or None, self.end))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def named(self) -> dict[str, Any]:

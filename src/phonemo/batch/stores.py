@@ -17,6 +17,8 @@ from phonemo.sources import shown
 from phonemo.whole import flush, locked
 
 _SCRATCH = ".part"
+#: Protocols of stores in which an upload is there whole or not at all.
+_WHOLE = ("s3", "gs", "abfs", "oss", "memory")
 _OURS = re.compile(rf"\.[a-z]+(-\d+)?(\.[a-z]+)?\.\d+\{_SCRATCH}")
 
 
@@ -142,7 +144,7 @@ class _Folder(Store):
 
 
 class _Remote(Store):
-    """Whatever fsspec reaches; a file is uploaded in one request, which object stores do whole."""
+    """Whatever fsspec reaches. Object stores take a file whole; elsewhere it is renamed."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address.rstrip("/"))
@@ -186,7 +188,13 @@ class _Remote(Store):
         place = self._path(name)
         with answering(self.address):
             self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
-            self._system.put_file(str(path), place)
+            kinds = self._system.protocol
+            if (kinds if isinstance(kinds, str) else kinds[0]) in _WHOLE:
+                self._system.put_file(str(path), place)
+                return
+            scratch = f"{place}{_SCRATCH}"
+            self._system.put_file(str(path), scratch)
+            self._system.mv(scratch, place)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")

@@ -19,7 +19,6 @@ from phonemo.audio import (
     Source,
     Waveform,
     WaveformReader,
-    load_waveform,
     open_waveform,
 )
 from phonemo.errors import PhonemoError, UsageError
@@ -90,8 +89,8 @@ class Listener(ABC):
             found = by_turns(self.predict_waveform, audio, rate, turns, shares, self.limits)
             return found.doubted(self.abstain_below)
         began = perf_counter()
-        opened = self._opened(audio, rate, shares, timeline)
-        if not isinstance(opened, Waveform):
+        opened = self._opened(audio, rate, shares)
+        if isinstance(opened, _Long):
             return opened.predict()
         decoding = {"decode": perf_counter() - began}
         answer = self.predict_waveform(opened, shares=shares, timeline=timeline)
@@ -132,7 +131,7 @@ class Listener(ABC):
             if isinstance(one, PhonemoError):
                 return one
             try:
-                return listener._opened(one, rate, shares, timeline)
+                return listener._opened(one, rate, shares)
             except PhonemoError as error:
                 return error
 
@@ -203,16 +202,15 @@ class Listener(ABC):
         """What is heard in each of several clips of like length."""
         return [self._hear(one, shares) for one in clips]
 
-    def _opened(
-        self, audio: Source | Excerpt, rate: int | None, shares: bool, timeline: bool
-    ) -> Waveform | _Long | _LaterExcerpt:
-        """A short recording decoded, or the beginning of a long one; nothing of a long excerpt."""
-        if isinstance(audio, Excerpt):
-            excerpt = _LaterExcerpt(self, audio, rate, shares, timeline)
-            long = audio.end is None or audio.end - (audio.start or 0.0) > self.whole_seconds
-            return excerpt if long else excerpt.decoded()
+    def _opened(self, audio: Source | Excerpt, rate: int | None, shares: bool) -> Waveform | _Long:
+        """A short recording decoded, or the beginning of a long one."""
+        one = audio if isinstance(audio, Excerpt) else Excerpt(audio)
         with ExitStack() as stack:
-            reader = stack.enter_context(open_waveform(audio, rate=rate, limits=self.limits))
+            reader = stack.enter_context(
+                open_waveform(
+                    one.source, rate=rate, start=one.start, end=one.end, limits=self.limits
+                )
+            )
             pieces, held = iter(reader), []
             for piece in pieces:
                 held.append(piece)
@@ -244,43 +242,7 @@ class Listener(ABC):
         return self.predict_pieces([samples], shares=False).segments
 
 
-class _Unheard(ABC):
-    """What takes long to hear."""
-
-    @abstractmethod
-    def predict(self) -> Prediction:
-        """The answer."""
-
-    def hear(self) -> Outcome:
-        """The answer, or why there is none."""
-        try:
-            return self.predict()
-        except PhonemoError as error:
-            return error
-
-
-class _LaterExcerpt(_Unheard):
-    """A stretch of a recording that is long, or may be; it is decoded when it is heard."""
-
-    def __init__(
-        self, listener: Listener, excerpt: Excerpt, rate: int | None, shares: bool, timeline: bool
-    ) -> None:
-        self._listener, self._excerpt, self._rate = listener, excerpt, rate
-        self._asked = {"shares": shares, "timeline": timeline}
-
-    def decoded(self) -> Waveform:
-        """All of it."""
-        one, limits = self._excerpt, self._listener.limits
-        return load_waveform(
-            one.source, rate=self._rate, start=one.start, end=one.end, limits=limits
-        )
-
-    def predict(self) -> Prediction:
-        """The answer, heard in windows where it is long."""
-        return self._listener.predict_waveform(self.decoded(), **self._asked)
-
-
-class _Long(_Unheard):
+class _Long:
     """A long recording whose beginning is decoded; it is open until it is heard."""
 
     def __init__(
@@ -293,6 +255,13 @@ class _Long(_Unheard):
     ) -> None:
         self._listener, self._reader, self._pieces = listener, reader, pieces
         self._shares, self._stack = shares, stack
+
+    def hear(self) -> Outcome:
+        """The answer, or why there is none."""
+        try:
+            return self.predict()
+        except PhonemoError as error:
+            return error
 
     def predict(self) -> Prediction:
         """The answer, heard while the rest is decoded."""

@@ -1,0 +1,288 @@
+"""Batches for tests: recordings, the command in this process and in its own, what it leaves.
+
+A hook reaches the processes that hear: a sitecustomize on PYTHONPATH, which lets a recording do
+by its name what recordings do not do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from phonemo import cli
+from phonemo.batch.asked import Asked, Engine, PartTally, Planned
+from phonemo.batch.hearing import Hearer, Work
+from phonemo.batch.items import Item
+from phonemo.batch.plan import plan
+from phonemo.batch.stores import open_store
+from phonemo.opening import fingerprint
+from tests.answers import Answer
+from tests.tiny_bundle import BUNDLE, RATE, make_clip
+
+PATIENCE_SECONDS = 100.0
+#: In each process that hears. "deadly" kills it, "odd" raises what nobody expects, "hang" never
+#: ends, and "wait-a" waits until the file a.open is in the folder $GATES.
+HOOK = """
+import os, signal, sys, time
+
+def act(name):
+    if name.startswith("deadly"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("odd"):
+        raise ZeroDivisionError("an odd\\nfile")
+    if name.startswith("hang"):
+        time.sleep(600)
+    if name.startswith("wait-"):
+        gate = os.path.join(os.environ["GATES"], name[5] + ".open")
+        while not os.path.exists(gate):
+            time.sleep(0.01)
+
+if any("multiprocessing-fork" in one or "default_worker" in one for one in sys.orig_argv):
+    from phonemo.runtime import listener
+
+    opened = listener.open_waveform
+
+    def hooked(source, **keywords):
+        if isinstance(source, str):
+            act(os.path.basename(source))
+        return opened(source, **keywords)
+
+    listener.open_waveform = hooked
+"""
+
+
+def clips(folder: Path, *names: str) -> list[str]:
+    """Recordings of different lengths, under half a second; one named bad... is text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.name.startswith("bad"):
+            path.write_text("this is text", encoding="utf-8")
+        else:
+            samples = make_clip(1000 + 97 * number % 6000, 120.0 + number % 700)
+            with path.open("wb") as stream:  # libsndfile takes no name that is no text
+                soundfile.write(stream, samples, RATE, format="WAV")
+    return [str(folder / name) for name in names]
+
+
+def some(count: int, bad: Sequence[int] = ()) -> list[str]:
+    """Names for ``clips``."""
+    return [f"{'bad' if number in bad else 'a'}{number:04d}.wav" for number in range(count)]
+
+
+def batch(*words: object, stdin: bytes = b"") -> Answer:
+    """Run main() in this process, with streams as a shell gives them to a pipe."""
+    given, out, err = (io.TextIOWrapper(io.BytesIO(one), "utf-8") for one in (stdin, b"", b""))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"stdin": given, "stdout": out, "stderr": err}.items():
+            patch.setattr(sys, name, value)
+        patch.setattr(sys, "argv", ["phonemo", "batch", "--model", str(BUNDLE), *map(str, words)])
+        for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
+            patch.setenv(name, "error")
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    texts = []
+    for one in (out, err):
+        one.flush()
+        texts.append(one.buffer.getvalue().decode())
+    return Answer(int(left.value.code or 0), *texts)
+
+
+def inline(
+    work: Work, parts: Sequence[int], engine: Engine, alive: Callable[[int], None]
+) -> Iterator[PartTally]:
+    """An engine without processes, for all that is not about them."""
+    hearer = Hearer(work)
+    for part in parts:
+        yield hearer.hear(part)
+        alive(0)
+
+
+def asked(**changes: Any) -> Asked:
+    """All of the golden bundle's answers."""
+    return Asked.model_validate(
+        {"model": str(BUNDLE), "model_sha256": fingerprint(BUNDLE), **changes}
+    )
+
+
+def planned(folder: object, names: Iterable[str], size: int = 100) -> Planned:
+    """A plan of recordings in a folder or at an address."""
+    return plan(open_store(str(folder)), [Item(one, one) for one in names], Planned(), size)
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    """All answers in JSON lines, in the order of the parts."""
+    return [
+        json.loads(line)
+        for part in sorted((out / "parts").glob("*.jsonl"))
+        for line in part.read_text(encoding="utf-8").split("\n")[:-1]
+    ]
+
+
+def parts(out: Path) -> list[str]:
+    """The names of the parts that are there."""
+    folder = out / "parts"
+    return (
+        sorted(one.name for one in folder.iterdir() if one.name[0] != ".")
+        if folder.exists()
+        else []
+    )
+
+
+def assert_once(out: Path, names: Iterable[str]) -> None:
+    """Every file has one row, in a folder where nothing half is left; the summary says so too."""
+    found = Counter(row["file"] for row in rows(out))
+    assert found == Counter(names)
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    told = summary["files"]
+    failed = sum("error" in row for row in rows(out))
+    assert (told["heard"], told["failed"]) == (found.total() - failed, failed)
+    assert scratch(out) == []
+
+
+def scratch(out: Path) -> list[Path]:
+    """Files that were never ended."""
+    return list(out.rglob(".*.part"))
+
+
+def assert_one_line(answer: Answer, code: int, *fragments: str) -> None:
+    """One line on standard error that says all this, and nothing for the pipe."""
+    assert (answer.code, answer.out) == (code, ""), answer
+    assert answer.err.startswith("phonemo: ")
+    assert answer.err.count("\n") == 1, answer.err
+    for fragment in fragments:
+        assert fragment in answer.err
+
+
+def until(true: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for something that will be."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that one has started, and theirs; of Linux."""
+    found = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, tasks.read_text(encoding="ascii").split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def hears(pid: int) -> bool:
+    """Whether a process is one of multiprocessing's workers."""
+    return b"--multiprocessing-fork" in _said_of(pid, "cmdline")
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process still."""
+    return b" Z " not in (stat := _said_of(pid, "stat")) and stat != b""
+
+
+def _said_of(pid: int, what: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except OSError:
+        return b""
+
+
+class Running:
+    """The command in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], said: Path) -> None:
+        self.process, self._said = process, said
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that hear."""
+        return [one for one in descendants(self.process.pid) if hears(one)]
+
+    def kill(self, how: int = signal.SIGKILL) -> None:
+        """End it, wait until all that it began are gone too; it must not have ended before."""
+        begun = descendants(self.process.pid)
+        assert self.process.poll() is None, self.said
+        self.process.send_signal(how)
+        self.process.wait(PATIENCE_SECONDS)
+        until(lambda: not any(map(lives, begun)))
+
+    def ended(self) -> Answer:
+        """Once it has ended."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        return Answer(code, self._said.with_suffix(".out").read_text("utf-8"), self.said)
+
+    @property
+    def said(self) -> str:
+        """Its standard error so far."""
+        return self._said.read_text(encoding="utf-8")
+
+
+class Place:
+    """A folder for a batch: recordings in ``in``, the batch in ``out``, gates that are closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "out"
+        self.environment = {
+            **{name: one for name, one in os.environ.items() if "proxy" not in name.lower()},
+            "PYTHONPATH": os.pathsep.join([str(folder / "hook"), *_python_path()]),
+            "GATES": str(folder),
+        }
+        (folder / "hook").mkdir()
+        (folder / "hook" / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
+        self._begun: list[subprocess.Popen[bytes]] = []
+
+    def open(self, gate: str) -> None:
+        """Let the recordings be heard that wait for it."""
+        (self.folder / f"{gate}.open").touch()
+
+    def begin(self, *words: object, limit: int | None = None, strict: bool = True) -> Running:
+        """Start the command; ``limit`` is how long a file may become, in the shell's blocks."""
+        command = [sys.executable, "-m", "phonemo", "batch", "--model", str(BUNDLE)]
+        command += ["-o", str(self.out), *map(str, words)]
+        if limit is not None:
+            command = ["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh", *command]
+        said = self.folder / f"said{len(self._begun)}"
+        environment = self.environment | ({"PYTHONWARNINGS": "error"} if strict else {})
+        with said.open("wb") as errors, said.with_suffix(".out").open("wb") as answers:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=answers,
+                stderr=errors,
+                env=environment,
+                cwd=self.folder,
+            )
+        self._begun.append(process)
+        return Running(process, said)
+
+    def run(self, *words: object, **keywords: Any) -> Answer:
+        """The command from its beginning to its end."""
+        return self.begin(*words, **keywords).ended()
+
+    def close(self) -> None:
+        """End what a failed test left."""
+        for process in self._begun:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _python_path() -> list[str]:
+    before = os.environ.get("PYTHONPATH")
+    return [before] if before else []

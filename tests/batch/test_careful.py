@@ -1,0 +1,53 @@
+"""Files that kill, hang or raise: one row for each, and none for their neighbours."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from phonemo.batch import careful
+from phonemo.batch.careful import careful_rows
+from phonemo.batch.hearing import Work
+from phonemo.batch.items import Item
+from phonemo.errors import RunError
+from tests.batch.batches import Place, asked, clips, descendants, hears, lives, until
+
+
+@pytest.fixture
+def items(place: Place, monkeypatch):
+    """Recordings of these names; in the child, they do what they say."""
+    for name in ("PYTHONPATH", "GATES"):
+        monkeypatch.setenv(name, place.environment[name])
+    return lambda *names: [
+        Item(one, path) for one, path in zip(names, clips(place.folder / "in", *names), strict=True)
+    ]
+
+
+def work(folder, **changes):
+    return Work(str(folder), asked(**changes))
+
+
+def test_what_a_file_does_to_its_process_is_its_own_row(tmp_path, items):
+    names = ("a.wav", "deadly.wav", "b.wav", "odd.wav", "bad.wav", "deadly2.wav")
+    found = list(careful_rows(work(tmp_path), items(*names)))
+    assert [row["file"] for row in found] == list(names)
+    codes = [None, "crashed", None, "internal_error", "unsupported_audio", "crashed"]
+    assert [row.get("code") for row in found] == codes
+    assert found[1]["error"].startswith("deadly.wav: the process that heard it died")
+    assert "ZeroDivisionError an odd file" in found[3]["error"]
+    assert not any("\n" in row.get("error", "") for row in found)
+    until(lambda: not any(lives(one) for one in descendants(os.getpid()) if hears(one)))
+
+
+def test_a_file_that_never_ends_is_given_up(tmp_path, items, monkeypatch):
+    monkeypatch.setattr(careful, "SECONDS", 0.5)
+    (row,) = careful_rows(work(tmp_path), items("hang.wav"))
+    assert row["code"] == "timed_out"
+    assert row["error"].startswith("hang.wav: not heard in 0.5 s")
+
+
+def test_a_fault_of_the_job_is_no_files(tmp_path, items):
+    """With the model gone, every file would be told to be broken."""
+    with pytest.raises(RunError, match="another model"):
+        list(careful_rows(work(tmp_path, model_sha256="0" * 64), items("a.wav", "b.wav")))

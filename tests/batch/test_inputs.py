@@ -1,0 +1,234 @@
+"""What somebody names and which recordings that means."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import pytest
+
+from phonemo.batch.inputs import items_of
+from phonemo.errors import ManifestError, UsageError
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def files(*names):
+    return [one.file for one in items_of(map(str, names))]
+
+
+def paths(*names):
+    return [one.path for one in items_of(map(str, names))]
+
+
+# Files and folders --------------------------------------------------------------------------------
+
+
+def test_a_file_is_itself_whatever_its_suffix(here):
+    touch(here, "a.wav", "b.bin", "noext")
+    assert files("a.wav", "./b.bin", "noext") == ["a.wav", "./b.bin", "noext"]
+    assert paths("a.wav", "./b.bin") == [str(here / "a.wav"), str(here / "b.bin")]
+
+
+def test_a_folder_is_all_that_sounds_in_it(here):
+    touch(here, "in/b.WAV", "in/a.flac", "in/sub/c.mp3", "in/x.txt", "in/.hidden.wav")
+    touch(here, "in/.cache/d.wav", "in/aa.ogg")
+    assert files("in") == ["in/a.flac", "in/aa.ogg", "in/b.WAV", "in/sub/c.mp3"]
+    assert files("in/") == files("in")
+    assert paths("in")[0] == str(here / "in/a.flac")
+    assert files(here / "in")[0] == str(here / "in/a.flac")
+
+
+def test_links_to_files_count_and_links_to_folders_do_not(here):
+    touch(here, "in/a.wav", "other/b.wav")
+    (here / "in/link.wav").symlink_to(here / "other/b.wav")
+    (here / "in/folder").symlink_to(here / "other")
+    (here / "in/nowhere.wav").symlink_to(here / "gone.wav")
+    assert files("in") == ["in/a.wav", "in/link.wav", "in/nowhere.wav"]
+    (here / "named").symlink_to(here / "in")
+    assert len(files("named")) == 3
+
+
+ODD = [
+    "a b.wav",
+    " lead.wav",
+    "line\nbreak.wav",
+    "\x1b[31m.wav",
+    "ü-語.wav",
+    os.fsdecode(b"\xe9.wav"),
+]
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_odd_names_in_folders_are_kept(here, name):
+    touch(here / "in", name)
+    assert files("in") == [f"in/{name}"]
+    assert paths(f"in/{name}") == [str(here / "in" / name)]
+
+
+def test_a_folder_without_recordings_is_refused(here):
+    touch(here, "in/readme.txt")
+    with pytest.raises(UsageError, match=r"in: no recording \(.wav, .*\) is there"):
+        files("in")
+
+
+def test_what_is_not_there_at_all_is_refused(here):
+    with pytest.raises(UsageError, match="typo"):
+        files("typo")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_folder_is_refused(here):
+    touch(here, "in/a.wav", "in/locked/b.wav")
+    (here / "in/locked").chmod(0)
+    try:
+        with pytest.raises(UsageError, match="locked: cannot be read"):
+            files("in")
+    finally:
+        (here / "in/locked").chmod(0o700)
+
+
+def test_what_is_named_twice_comes_twice_with_one_key(here):
+    touch(here, "in/a.wav")
+    found = list(
+        items_of(
+            ["in", "in/a.wav", str(here / "in/../in/a.wav"), "file://" + str(here / "in/a.wav")]
+        )
+    )
+    assert len(found) == 4
+    assert len({one.key for one in found}) == 1
+
+
+# Patterns -----------------------------------------------------------------------------------------
+
+
+def test_patterns(here):
+    touch(here, "in/a.wav", "in/b.bin", "in/.c.wav", "in/sub/d.wav", "in/sub/deep/e.flac")
+    assert sorted(files("in/*.wav")) == ["in/a.wav"]
+    assert sorted(files("in/*")) == ["in/a.wav", "in/sub/d.wav", "in/sub/deep/e.flac"]
+    assert sorted(files("in/?.*")) == ["in/a.wav"]
+    assert sorted(files("in/*.bin")) == ["in/b.bin"]  # a suffix that was asked for
+    assert sorted(files("in/**/*.wav")) == ["in/a.wav", "in/sub/d.wav"]
+    assert sorted(files("in/**")) == ["in/a.wav", "in/sub/d.wav", "in/sub/deep/e.flac"]
+    assert sorted(files("in/[a-c].wav")) == ["in/a.wav"]
+
+
+def test_a_folder_that_a_pattern_with_two_stars_matches_stands_for_all_in_it(here):
+    touch(here, "in/x/calls/a.wav", "in/x/call.wav", "in/x/other.wav")
+    assert sorted(files("in/**/call*")) == ["in/x/call.wav", "in/x/calls/a.wav"]
+
+
+def test_a_pattern_does_not_go_round_in_a_circle_of_links(here):
+    touch(here, "in/sub/a.wav")
+    (here / "in/sub/up").symlink_to("..")
+    assert files("in/**/*.wav") == ["in/sub/a.wav"]
+
+
+def test_a_pattern_that_matches_nothing_is_refused(here):
+    touch(here, "in/a.txt")
+    for pattern in ("in/*.wav", "nowhere/**/*.wav", "in/*"):
+        with pytest.raises(UsageError, match="no recording"):
+            files(pattern)
+
+
+def test_a_name_that_looks_like_a_pattern_but_is_there_is_a_name(here):
+    touch(here, "a[1].wav", "calls [2024]/b.wav")
+    assert files("a[1].wav", "calls [2024]") == ["a[1].wav", "calls [2024]/b.wav"]
+
+
+# Lists and standard input -------------------------------------------------------------------------
+
+LINES = b"a.wav\r\n\n  \nin/b c.wav\n" + b"caf\xe9.wav\n/abs.wav\nwith, comma.wav"
+NAMES = ["a.wav", "in/b c.wav", os.fsdecode(b"caf\xe9.wav"), "/abs.wav", "with, comma.wav"]
+
+
+@pytest.mark.parametrize("suffix", ["txt", "lst", "list", "TXT"])
+def test_a_list_names_one_in_each_line_seen_from_the_current_folder(here, suffix):
+    (here / "lists").mkdir()
+    (here / f"lists/l.{suffix}").write_bytes(LINES)
+    assert files(f"lists/l.{suffix}") == NAMES
+    assert paths(f"lists/l.{suffix}")[:2] == [str(here / "a.wav"), str(here / "in/b c.wav")]
+
+
+def test_standard_input_is_a_list(here, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINES)))
+    assert files("-") == NAMES
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="standard input, and that is closed"):
+        files("-")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_lists_first_name(here):
+    (here / "l.txt").write_bytes(b"\xef\xbb\xbfa.wav\r\nb.wav\r\n")
+    assert files("l.txt") == ["a.wav", "b.wav"]
+
+
+def test_a_list_that_is_not_there_says_so(here):
+    with pytest.raises((UsageError, ManifestError), match=r"gone\.txt.*(no|No) such file"):
+        files("gone.txt")
+
+
+# Addresses ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory():
+    fsspec = pytest.importorskip("fsspec")
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+def test_remote_folders_patterns_lists_and_manifests(memory):
+    for name in ("in/a.wav", "in/sub/b.FLAC", "in/readme.md"):
+        memory.pipe_file(f"/{name}", b"x")
+    memory.pipe_file("/in/m.jsonl", b'{"file": "a.wav"}\n{"file": "sub/b.FLAC"}\n')
+    memory.pipe_file("/in/l.txt", b"memory://in/a.wav\n")
+    both = ["memory:///in/a.wav", "memory:///in/sub/b.FLAC"]
+    assert sorted(paths("memory://in")) == both
+    assert sorted(paths("memory://in/**")) == both
+    assert paths("memory://in/*.wav") == both[:1]
+    assert paths("memory://in/m.jsonl") == ["memory://in/a.wav", "memory://in/sub/b.FLAC"]
+    assert paths("memory://in/l.txt") == ["memory://in/a.wav"]
+    assert paths("memory://in/a.wav") == ["memory://in/a.wav"]
+    with pytest.raises(UsageError, match="no recording"):
+        paths("memory://nothing")
+
+
+def test_a_listing_that_gives_whole_addresses_is_taken_as_it_is(memory, monkeypatch):
+    """As that of http, whose paths are addresses."""
+    monkeypatch.setattr(type(memory), "find", lambda self, root: ["memory://in/a.wav"])
+    assert paths("memory://in") == ["memory://in/a.wav"]
+
+
+def test_an_unknown_protocol_is_one_line():
+    pytest.importorskip("fsspec")
+    with pytest.raises(UsageError, match=r"foo://x.*: Protocol not known: foo"):
+        paths("foo://x/*.wav")
+
+
+def test_a_store_that_refuses_with_its_own_kind_of_error_is_one_line(memory, monkeypatch):
+    from phonemo.errors import PhonemoError
+
+    def refuse(*arguments, **keywords):
+        raise RuntimeError("no\ncredentials")  # as botocore's, which are no OSError
+
+    monkeypatch.setattr(type(memory), "find", refuse)
+    with pytest.raises(PhonemoError, match="no credentials"):
+        paths("memory://in")
+
+
+def test_paths_of_fsspecs_local_files_can_be_opened(here):
+    pytest.importorskip("fsspec")
+    touch(here, "in/a.wav")
+    assert paths(f"local://{here}/in") in ([str(here / "in/a.wav")], [f"local://{here}/in/a.wav"])

@@ -1,0 +1,69 @@
+"""A recording, or a stretch of it: told apart, written down and read again."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phonemo.batch.items import Item, SetHash
+
+#: Surrogates too: they stand for bytes of a name that are no text.
+names = st.text(st.characters(exclude_categories=()), min_size=1)
+times = st.none() | st.floats(0, 1e6)
+items = st.builds(Item, names, names, st.none() | names, times, times)
+
+
+@given(items)
+def test_a_line_gives_the_item_back_whatever_its_name(item):
+    line = item.to_line()
+    assert line.isascii()
+    assert (line.count("\n"), line[-1]) == (1, "\n")
+    assert Item.of_line(line) == item
+    assert Item.of_line(line).key == item.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"path": "/b.wav"}, {"id": "1"}, {"start": 1.0}, {"end": 1.0}, {"id": "null"}],
+    ids=str,
+)
+def test_keys_tell_apart_what_is_heard(change):
+    item = Item("a.wav", "/a.wav")
+    assert dataclasses.replace(item, **change).key != item.key
+
+
+def test_a_key_does_not_depend_on_how_the_file_was_named():
+    assert Item("a.wav", "/x/a.wav").key == Item("../x/a.wav", "/x/a.wav").key
+    assert len(Item("a", "/a").key) == 16
+
+
+def test_a_row_begins_with_what_is_known():
+    assert Item("a", "/a").named() == {"file": "a"}
+    found = Item("a", "/a", "7", 0.0, 2.5).named()
+    assert list(found.items()) == [("id", "7"), ("file", "a"), ("from", 0.0), ("to", 2.5)]
+
+
+def test_the_hash_of_a_set_knows_no_order():
+    keys = [Item(one, one).key for one in "abc"]
+    digests = set()
+    for order in permutations(keys):
+        found = SetHash()
+        for key in order:
+            found.add(key)
+        digests.add(found.hexdigest())
+        assert found.count == 3
+    assert len(digests) == 1
+    assert len(digests.pop()) == 32
+
+
+def test_sets_that_differ_by_one_have_other_hashes():
+    seen = set()
+    found = SetHash()
+    for number in range(50):
+        seen.add(found.hexdigest())
+        found.add(Item("a", f"/{number}").key)
+    assert len(seen) == 50

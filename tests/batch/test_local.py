@@ -1,0 +1,227 @@
+"""The local engine in its own processes: killed at any moment, every file is heard once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from phonemo.runtime.engine import Recognizer
+from tests.batch.batches import (
+    assert_once,
+    clips,
+    descendants,
+    lives,
+    parts,
+    rows,
+    scratch,
+    some,
+    until,
+)
+from tests.tiny_bundle import BUNDLE
+
+pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks into /proc")
+
+
+def named(place, *names):
+    clips(place.folder / "in", *names)
+    return [f"in/{one}" for one in names]
+
+
+def has(place, path):
+    return lambda: (place.out / path).exists()
+
+
+def heard(place, count):
+    return lambda: len(parts(place.out)) >= count
+
+
+def begun(place, part):
+    return has(place, f"begun/part-{part:06d}")
+
+
+def test_it_hears_what_predict_hears(place):
+    names = named(place, *some(9, bad=(4,)))
+    answer = place.run("in", "-q", "-j", 2, "--part-files", 2)
+    assert (answer.code, answer.err) == (1, "")
+    assert_once(place.out, names)
+    recognizer = Recognizer.load(BUNDLE)
+    for row in rows(place.out):
+        if "error" not in row:
+            wanted = recognizer.predict(place.folder / row["file"])
+            assert row["label"] == wanted.label
+            assert row["scores"] == pytest.approx(wanted.scores, abs=0.001)
+
+
+def test_one_thousand_files_killed_twice(place):
+    """The bar: 3 % bad, every file once, and each run does the rest only."""
+    waiting = ["wait-a.wav", "wait-b.wav"]
+    names = named(place, *some(998, bad=range(7, 998, 33)), *waiting)
+    words = ["list.txt", "-q", "-j", 2, "--part-files", 25]
+    # one waits in part 15, the other in part 31: what comes before is heard, what comes after waits
+    order = [*names[:385], f"in/{waiting[0]}", *names[385:785], f"in/{waiting[1]}", *names[785:998]]
+    (place.folder / "list.txt").write_text("\n".join(order), encoding="utf-8")
+    before: dict[str, int] = {}
+    for gate in "ab":
+        running = place.begin(*words)
+        until(heard(place, len(before) + 5))
+        running.kill()
+        now = {one: (place.out / "parts" / one).stat().st_mtime_ns for one in parts(place.out)}
+        assert len(now) < 40
+        assert {one: now[one] for one in before} == before
+        before = now
+        place.open(gate)
+    answer = place.run(*words)
+    assert answer.code == 1
+    assert f"1000 recordings ({25 * len(before)} in earlier runs)" in answer.out
+    now = {one: (place.out / "parts" / one).stat().st_mtime_ns for one in parts(place.out)}
+    assert {one: now[one] for one in before} == before
+    assert len(now) == 40
+    assert_once(place.out, order)
+    assert sum("error" in row for row in rows(place.out)) == 31
+
+
+MOMENTS = [
+    lambda place: (place.folder / "out").exists,
+    lambda place: has(place, "batch.json"),
+    lambda place: has(place, "plan/part-000002.jsonl"),
+    lambda place: begun(place, 0),
+    lambda place: heard(place, 1),
+    lambda place: begun(place, 2),
+]
+
+
+def test_killed_at_every_moment_it_goes_on(place):
+    names = named(place, *some(5), "wait-a.wav")
+    words = ["in", "-q", "-j", 2, "--part-files", 2]
+    for moment in MOMENTS:
+        running = place.begin(*words)
+        until(moment(place))
+        running.kill()
+    place.open("a")
+    assert place.run(*words).code == 0
+    assert_once(place.out, names)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_peace_it_leaves_no_process_and_no_scratch(place, how):
+    names = named(place, *some(3), "wait-a.wav")
+    running = place.begin("in", "-q", "-j", 2, "--part-files", 2)
+    until(lambda: heard(place, 1)() and begun(place, 1)())
+    running.kill(how)
+    answer = running.ended()
+    if how == signal.SIGINT:
+        assert answer.code == 130
+        assert answer.err.count("\n") == 1
+        assert "run the same command again to go on where it stopped" in answer.err
+    place.open("a")
+    assert place.run("in", "-q").code == 0
+    assert_once(place.out, names)
+
+
+def test_a_worker_that_is_killed_is_replaced(place):
+    names = named(place, *some(5), "wait-a.wav", "wait-b.wav")
+    running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
+    until(lambda: begun(place, 5)() and begun(place, 6)() and heard(place, 5)())
+    for worker in running.workers[:1]:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: "a worker process died" in running.said)
+    place.open("a")
+    place.open("b")
+    answer = running.ended()
+    assert (answer.code, answer.err.count("\n")) == (0, 1)
+    assert_once(place.out, names)
+
+
+def test_files_that_kill_and_raise_have_a_row_each(place):
+    names = named(place, "a.wav", "b.wav", "c.wav", "deadly.wav", "e.wav", "odd.wav", "z.wav")
+    running = place.begin("in", "-q", "-j", 2, "--part-files", 3)
+    answer = running.ended()
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    assert_once(place.out, names)
+    codes = {row["file"]: row["code"] for row in rows(place.out) if "error" in row}
+    assert codes == {"in/deadly.wav": "crashed", "in/odd.wav": "internal_error"}
+    assert "failed: 2 (" in answer.out
+
+
+def test_a_full_disk_stops_it_in_one_line_and_leaves_room_to_go_on(place):
+    """A disk that takes no more, as the limit of a file's size; then there is room again."""
+    names = named(place, *some(45))
+    words = ["in", "-q", "-j", 2, "--part-files", 40, "--phonemes"]
+    answer = place.run(*words, limit=16)
+    assert (answer.code, answer.out) == (1, "")
+    line = answer.err.splitlines()[-1]
+    assert line.startswith("phonemo: ")
+    assert "part-000000.jsonl cannot be written (File too large)" in line
+    assert "Traceback" not in answer.err
+    assert "part-000000.jsonl" not in parts(place.out)
+    assert scratch(place.out) == []
+    assert place.run(*words).code == 0
+    assert_once(place.out, names)
+
+
+def test_a_disk_without_room_for_the_plan_stops_in_one_line(place):
+    """The names of 4000 recordings are kept in temporary files and in a database."""
+    lines = "".join(f"/nowhere/{one:0200d}.wav\n" for one in range(4000))
+    (place.folder / "l.txt").write_text(lines, encoding="utf-8")
+    answer = place.run("l.txt", "-q", limit=256)
+    assert (answer.code, answer.out) == (1, "")
+    assert (answer.err.count("\n"), answer.err[:9]) == (1, "phonemo: ")
+    assert parts(place.out) == []
+
+
+def test_a_model_that_breaks_on_the_way_is_one_line(place):
+    """The processes open it after the command has looked at it."""
+    named(place, *some(3))
+    hook = place.folder / "hook" / "sitecustomize.py"
+    broken = (
+        "\n    import phonemo.opening\n    phonemo.opening.fingerprint = lambda model: 'gone'\n"
+    )
+    hook.write_text(hook.read_text(encoding="utf-8") + broken, encoding="utf-8")
+    answer = place.run("in", "-q", "-j", 2, "--part-files", 1)
+    assert (answer.code, answer.out) == (1, "")
+    assert (answer.err.count("\n"), answer.err[:9]) == (1, "phonemo: ")
+    assert "another model" in answer.err
+
+
+def test_two_at_once_in_one_folder(place):
+    names = named(place, "a.wav", "wait-a.wav")
+    first = place.begin("in", "-q", "--part-files", 1)
+    until(heard(place, 1))
+    second = place.run("in", "-q", "--part-files", 1)
+    assert (second.code, second.out, second.err.count("\n")) == (1, "", 1)
+    assert "another process" in second.err
+    place.open("a")
+    assert first.ended().code == 0
+    assert_once(place.out, names)
+
+
+def test_nothing_is_left_running_at_the_end(place):
+    named(place, *some(3))
+    running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
+    until(lambda: running.workers)
+    begun_by_it = descendants(running.process.pid)
+    assert running.ended().code == 0
+    until(lambda: not any(map(lives, begun_by_it)))
+    assert json.loads((place.out / "summary.json").read_text())["parts"] == {
+        "done": 3,
+        "planned": 3,
+    }
+
+
+def test_whole_runs_at_addresses(place):
+    pytest.importorskip("fsspec")
+    names = named(place, *some(5, bad=(2,)))
+    at = f"local://{place.folder}"
+    answer = place.run(
+        f"{at}/in", "-q", "-o", f"{at}/out", "-j", 2, "--part-files", 2, strict=False
+    )
+    assert (answer.code, answer.err) == (1, "")
+    found = {row["file"].rpartition("/")[2]: row.get("code") for row in rows(place.out)}
+    assert set(found) == {one.rpartition("/")[2] for one in names}
+    assert [code for code in found.values() if code] == ["unsupported_audio"]
+    answer = place.run(f"{at}/in/*.wav", "-o", f"{at}/out", strict=False)
+    assert "(5 in earlier runs)" in answer.out

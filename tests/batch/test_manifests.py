@@ -1,0 +1,215 @@
+"""Manifests: every kind of row, and every kind of bad one with its line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from phonemo.batch.inputs import items_of
+from phonemo.corpora.manifest import Header, write_manifest
+from phonemo.errors import ManifestError
+from tests.corpora.tiny_manifests import utterance
+
+
+def told(name):
+    """File, path, id, start and end of each row."""
+    return [(one.file, one.path, one.id, one.start, one.end) for one in items_of([str(name)])]
+
+
+def write(path, *lines, mark=""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(mark + "\n".join(lines) + "\n", encoding="utf-8", newline="")
+    return path
+
+
+# JSON lines ---------------------------------------------------------------------------------------
+
+
+def test_jsonl_rows_are_objects_or_paths_seen_from_the_manifest(here):
+    rows = [
+        {"file": "a.wav", "id": 7, "text": "left alone"},
+        {"path": "/abs/b.wav", "start": 1, "end": 2.5},
+        "sub/c d.wav",
+        {"audio_filepath": "n.wav", "offset": 1.5, "duration": 2, "text": "hi"},
+        {"file": "s3://bucket/x.wav"},
+        {"file": "d.wav", "start": None, "end": None, "id": ""},
+        {"file": "e.wav", "duration": "0.5"},
+    ]
+    write(here / "m/l.jsonl", *map(json.dumps, rows), "", "   ")
+    at = str(here / "m")
+    assert told("m/l.jsonl") == [
+        ("a.wav", f"{at}/a.wav", "7", None, None),
+        ("/abs/b.wav", "/abs/b.wav", None, 1.0, 2.5),
+        ("sub/c d.wav", f"{at}/sub/c d.wav", None, None, None),
+        ("n.wav", f"{at}/n.wav", None, 1.5, 3.5),
+        ("s3://bucket/x.wav", "s3://bucket/x.wav", None, None, None),
+        ("d.wav", f"{at}/d.wav", None, None, None),
+        ("e.wav", f"{at}/e.wav", None, None, 0.5),
+    ]
+    assert told(here / "m/l.jsonl") == told("m/l.jsonl") == told(f"file://{at}/l.jsonl")
+
+
+def test_a_byte_order_mark_and_windows_lines_are_taken(here):
+    write(here / "l.ndjson", '{"file": "a.wav"}\r', '"b.wav"\r', mark="\ufeff")
+    assert [one[0] for one in told("l.ndjson")] == ["a.wav", "b.wav"]
+
+
+def test_a_file_address_in_a_row_is_a_path(here):
+    write(here / "l.jsonl", json.dumps({"file": f"file://{here}/a.wav"}))
+    assert told("l.jsonl")[0][1] == str(here / "a.wav")
+
+
+@pytest.mark.parametrize("root", ["audio", "."])
+def test_a_manifest_of_phonemos_own_says_where_its_files_are(here, root):
+    (here / "m").mkdir()
+    header = Header(corpus="toy", root=root, phonemo="test")
+    rows = [utterance("a"), utterance("b", "someone")]
+    write_manifest(here / "m/l.jsonl", header, rows)
+    base = here / "m" / root
+    assert [one[:3] for one in told("m/l.jsonl")] == [
+        ("a.wav", str(base / "a.wav"), "a"),
+        ("b.wav", str(base / "b.wav"), "b"),
+    ]
+
+
+def test_a_prepared_manifests_root_may_be_absolute(here):
+    write(here / "l.jsonl", '{"manifest": 1, "root": "/data"}', '{"file": "a.wav", "id": "x"}')
+    assert told("l.jsonl") == [("a.wav", "/data/a.wav", "x", None, None)]
+
+
+BAD_ROWS = {
+    "not json": ("{'file': 1}", "not JSON"),
+    "deep": ("[" * 100_000, "not JSON"),
+    "number": ("5", "a JSON object, or a path"),
+    "list": ('["a.wav"]', "a JSON object, or a path"),
+    "no file": ('{"text": "hi"}', "no 'file'"),
+    "empty file": ('{"file": ""}', "no 'file'"),
+    "file is a number": ('{"file": 3}', "no 'file'"),
+    "negative": ('{"file": "a", "start": -1}', "start"),
+    "nan": ('{"file": "a", "end": NaN}', "end"),
+    "infinite": ('{"file": "a", "duration": Infinity}', "inf"),
+    "words": ('{"file": "a", "offset": "soon"}', "'soon'"),
+    "an object": ('{"file": "a", "offset": {}}', "start"),
+    "backwards": ('{"file": "a", "start": 3, "end": 2}', "end 2 s is not after start 3 s"),
+    "nothing long": ('{"file": "a", "duration": 0}', "not after"),
+    "second header": ('{"manifest": 1, "root": "x"}', "no 'file'"),
+}
+
+
+@pytest.mark.parametrize(("line", "said"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_bad_row_is_told_with_its_line(here, line, said):
+    write(here / "l.jsonl", '"good.wav"', "", line)
+    with pytest.raises(ManifestError) as caught:
+        told("l.jsonl")
+    assert str(caught.value).startswith("l.jsonl:3: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_told_with_their_line(here):
+    (here / "l.jsonl").write_bytes(b'"a.wav"\n{"file": "caf\xe9.wav"}\n')
+    with pytest.raises(ManifestError, match=r"l\.jsonl:2: "):
+        told("l.jsonl")
+
+
+# Tables -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_of_every_kind(here, delimiter, mark, end):
+    head = delimiter.join([" File", "emotion", "START ", "end", "Id"])
+    body = delimiter.join(["a b.wav", "x", "0.5", "2", "one"])
+    text = mark + end.join([head, body, "", delimiter.join(['"q""t.wav"', "", "", "", ""]), ""])
+    (here / "t.csv").write_text(text, encoding="utf-8", newline="")
+    assert told("t.csv") == [
+        ("a b.wav", str(here / "a b.wav"), "one", 0.5, 2.0),
+        ('q"t.wav', str(here / 'q"t.wav'), None, None, None),
+    ]
+
+
+def test_nemos_columns_and_a_single_column(here):
+    write(here / "t.tsv", "audio_filepath\toffset\tduration", "a.wav\t1\t2")
+    assert told("t.tsv")[0][2:] == (None, 1.0, 3.0)
+    write(here / "one.csv", "path", "a.wav", "with space.wav")
+    assert [one[0] for one in told("one.csv")] == ["a.wav", "with space.wav"]
+
+
+def test_a_name_with_a_line_break_keeps_the_count_of_lines(here):
+    write(here / "t.csv", "file,start", '"a\nb.wav",1', "c.wav,soon")
+    with pytest.raises(ManifestError, match=r"t\.csv:4: start 'soon'"):
+        told("t.csv")
+
+
+BAD_TABLES = {
+    "no header": ("a.wav,1\n", r"t\.csv:1: no column 'file'"),
+    "empty": ("", r"t\.csv:1: no column 'file'"),
+    "no file in a row": ("file,id\na.wav,1\n,2\n", r"t\.csv:3: no 'file'"),
+    "bad start": ("file,start\na.wav,x\n", r"t\.csv:2: start 'x'"),
+    "unquoted comma": ("file,id\na,b.wav,1\n", r"t\.csv:2: "),
+    "unquoted comma alone": ("file\nok.wav\na,b.wav\n", r"t\.csv:3: "),
+    "open quote": ('file\nok.wav\n"a.wav\n', r"t\.csv:[23]: "),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_told_with_its_line(here, text, said):
+    (here / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(ManifestError, match=said):
+        told("t.csv")
+
+
+@pytest.mark.parametrize("content", [b"file\ncaf\xe9.wav\n", "file\na.wav\n".encode("utf-16")])
+def test_a_table_that_is_not_utf_8_says_so(here, content):
+    (here / "t.csv").write_bytes(content)
+    with pytest.raises(ManifestError, match=r"t\.csv: not UTF-8"):
+        told("t.csv")
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl", "gone.parquet"])
+def test_a_manifest_that_is_not_there_says_so(here, name):
+    with pytest.raises(ManifestError, match=rf"{name}: cannot be read \(No such file"):
+        told(name)
+
+
+# Parquet ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parquet(here):
+    """Writes columns into m.parquet."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    return lambda **columns: write_table(pyarrow.table(columns), here / "m.parquet")
+
+
+def test_parquet_rows(here, parquet):
+    parquet(file=["a.wav", "b.wav"], offset=[None, 1.5], duration=[None, 2.0], id=[1, 2], x=[0, 0])
+    assert told("m.parquet") == [
+        ("a.wav", str(here / "a.wav"), "1", None, None),
+        ("b.wav", str(here / "b.wav"), "2", 1.5, 3.5),
+    ]
+
+
+def test_bad_rows_of_parquet_are_told_by_their_number(here, parquet):
+    parquet(file=["a.wav"] * 1500 + [None])
+    with pytest.raises(ManifestError, match=r"m\.parquet: row 1501: no 'file'"):
+        told("m.parquet")
+    parquet(other=["a.wav"])
+    with pytest.raises(ManifestError, match=r"m\.parquet: no column 'file'"):
+        told("m.parquet")
+
+
+def test_what_is_no_parquet_says_so(here, parquet):
+    (here / "text.parquet").write_text("this is text", encoding="utf-8")
+    with pytest.raises(ManifestError, match="not a Parquet file"):
+        told("text.parquet")
+    parquet(file=[f"{one}.wav" for one in range(5000)])
+    data = bytearray((here / "m.parquet").read_bytes())
+    data[4:60] = b"\xff" * 56
+    (here / "m.parquet").write_bytes(data)
+    with pytest.raises(ManifestError, match=r"m\.parquet: "):
+        told("m.parquet")

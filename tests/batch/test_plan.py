@@ -1,0 +1,101 @@
+"""The plan: every recording once, in parts; what was planned stays."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phonemo.batch.asked import Planned
+from phonemo.batch.items import Item
+from phonemo.batch.plan import plan, read_part
+from phonemo.batch.stores import open_store
+
+
+def items(*names):
+    return [Item(one, f"/{one}") for one in names]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path))
+
+
+def planned(store, total):
+    return [[one.file for one in read_part(store, part)] for part in range(total.parts)]
+
+
+def test_recordings_are_divided_in_their_order(store):
+    found = plan(store, items(*"abcde"), Planned(), 2)
+    assert (found.parts, found.files, found.named, found.repeated) == (3, 5, 5, 0)
+    assert planned(store, found) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_what_is_named_again_is_planned_once(store):
+    found = plan(store, items(*"abacab"), Planned(), 2)
+    assert (found.files, found.named, found.repeated) == (3, 3, 3)
+    assert planned(store, found) == [["a", "b"], ["c"]]
+
+
+def test_new_ones_get_parts_of_their_own_and_old_ones_stay(store, tmp_path):
+    first = plan(store, items(*"abc"), Planned(), 2)
+    before = {one: one.read_bytes() for one in (tmp_path / "plan").iterdir()}
+    second = plan(store, items(*"xcbya"), first, 2)
+    assert planned(store, second) == [["a", "b"], ["c"], ["x", "y"]]
+    assert (second.parts, second.files, second.named) == (3, 5, 5)
+    assert {one: one.read_bytes() for one in before} == before
+
+
+def test_vanished_ones_stay_and_are_counted(store):
+    first = plan(store, items(*"abc"), Planned(), 2)
+    second = plan(store, items("b"), first, 2)
+    assert (second.parts, second.files, second.named) == (2, 3, 1)
+    third = plan(store, items(*"abc"), second, 2)
+    assert (third.parts, third.files, third.named) == (2, 3, 3)
+
+
+def test_the_same_set_in_another_order_is_known(store):
+    first = plan(store, items(*"abc"), Planned(), 2)
+    (store_folder := open_store(store.address)).remove("plan/part-000000.jsonl")
+    again = plan(store_folder, items(*"cabb"), first, 1)  # reads no plan
+    assert again == first.model_copy(update={"repeated": 1})
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=4),
+    st.lists(st.integers(1, 4), min_size=4, max_size=4),
+)
+def test_whatever_is_named_in_several_runs_is_planned_once(tmp_path_factory, runs, sizes):
+    store = open_store(str(tmp_path_factory.mktemp("plan")))
+    total = Planned()
+    for names, size in zip(runs, sizes, strict=False):
+        total = plan(store, items(*names), total, size)
+    found = [name for part in planned(store, total) for name in part]
+    assert sorted(found) == sorted({name for names in runs for name in names})
+    assert total.files == len(found)
+    assert total.named == len(set(names))
+
+
+def test_a_plan_that_was_killed_before_it_counted_is_made_anew(store):
+    plan(store, items(*"abcdef"), Planned(), 2)  # and the card was never written
+    found = plan(store, items(*"xy"), Planned(), 2)
+    assert planned(store, found) == [["x", "y"]]
+
+
+def test_progress_is_told(store):
+    told = []
+    plan(store, items(*map(str, range(2500))), Planned(), 1000, told.append)
+    assert told == [1000, 2000, 2500]
+
+
+def test_memory_does_not_grow_with_the_number_of_recordings(store):
+    names = (Item(f"/nowhere/{one}.wav", f"/nowhere/{one}.wav") for one in range(20_000))
+    tracemalloc.start()
+    try:
+        plan(store, names, Planned(), 1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000  # the names alone are 10 times as much as Python holds them

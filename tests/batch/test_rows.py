@@ -1,0 +1,110 @@
+"""Answers in a file: JSON lines and Parquet say the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from phonemo.batch.items import Item
+from phonemo.batch.rows import failed_row, part_name, row_of, writing_rows
+from phonemo.errors import AudioError, RunError
+from phonemo.prediction import PhonemeSpan, Prediction, Segment
+
+EMOTIONS = ("anger", "neutral")
+SCORES = {"anger": 0.25, "neutral": 0.75}
+SPANS = (PhonemeSpan("a", 0.1, 0.2, 0.9, 0.05),)
+FOUND = Prediction(
+    "neutral", SCORES, 1.5, SPANS, ("clipped",), (Segment(0, 1.5, "neutral", SCORES),), 0.5
+)
+BYTES = os.fsdecode(b"caf\xe9.wav")
+
+
+def written(path, kind, rows, spans=False):
+    with writing_rows(path, kind, EMOTIONS, spans) as write:
+        for row in rows:
+            write(row)
+    return path
+
+
+def table(path):
+    return pytest.importorskip("pyarrow.parquet").read_table(path)
+
+
+def told(row):
+    """Without what says nothing."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def test_parts_have_names_that_sort():
+    assert part_name(7, "jsonl") == "parts/part-000007.jsonl"
+    assert part_name(1_234_567, "parquet") == "parts/part-1234567.parquet"
+
+
+def test_an_answer_and_an_error_as_rows():
+    item = Item("a.wav", "/a.wav", "7", 1.0)
+    row = row_of(item, FOUND, spans=False)
+    assert list(row)[:4] == ["id", "file", "from", "label"]
+    assert row["scores"] == SCORES
+    assert "spans" not in row
+    assert row_of(item, FOUND, spans=True)["spans"][0]["symbol"] == "a"
+    error = AudioError("too_short", "/a.wav: too short")
+    wanted = {"id": "7", "file": "a.wav", "from": 1.0, "error": "/a.wav: too short"}
+    assert row_of(item, error, spans=False) == wanted | {"code": "too_short"}
+    assert row_of(item, RunError("x"), spans=False)["code"] == "error"
+
+
+@pytest.mark.parametrize("spans", [False, True])
+def test_both_formats_say_the_same(tmp_path, spans):
+    pytest.importorskip("pyarrow")
+    rows = [row_of(Item(f"{n}.wav", "/x", str(n), float(n)), FOUND, spans) for n in range(600)]
+    rows[5] = failed_row(Item("bad.wav", "/x"), "too_short", "what is wrong")
+    rows[6] = row_of(Item("few.wav", "/x"), FOUND.top(1), spans)
+    lines = written(tmp_path / "a", "jsonl", rows, spans).read_text(encoding="utf-8")
+    assert [json.loads(line) for line in lines.splitlines()] == rows
+    found = table(written(tmp_path / "b", "parquet", rows, spans)).to_pylist()
+    few = found[6]["scores"], found[6]["segments"][0]["scores"]
+    assert few == ({"anger": None, "neutral": 0.75},) * 2
+    found[6] = told(found[6]) | {"scores": {"neutral": 0.75}}
+    found[6]["segments"][0]["scores"] = {"neutral": 0.75}
+    assert [told(row) for row in found] == rows
+
+
+def test_all_parquet_parts_have_one_schema(tmp_path):
+    errors = [failed_row(Item("bad.wav", "/x"), "too_short", "what is wrong")]
+    whole = [row_of(Item("a.wav", "/x", "7", 1.0, 2.0), FOUND, spans=False)]
+    kinds = {"errors": errors, "answers": whole, "nothing": []}
+    schemas = [
+        table(written(tmp_path / name, "parquet", rows)).schema for name, rows in kinds.items()
+    ]
+    assert schemas[0].equals(schemas[1])
+    assert schemas[0].equals(schemas[2])
+
+
+@pytest.mark.parametrize(
+    "name", [BYTES, "line\nbreak", "\x1b[31m", 'q"\\', "ü語", "\u2028", "\x00"]
+)
+def test_json_lines_keep_every_name(tmp_path, name):
+    rows = [failed_row(Item(name, "/x", name), "code", f"{name}: bad"), {"file": "next"}]
+    data = written(tmp_path / "a", "jsonl", rows).read_bytes()
+    assert data.count(b"\n") == 2
+    assert [json.loads(line) for line in data.split(b"\n")[:-1]] == rows
+
+
+@pytest.mark.parametrize("name", [BYTES, "\ud800", "line\nbreak", "ü語", "\x00"])
+def test_parquet_takes_every_name(tmp_path, name):
+    pytest.importorskip("pyarrow")
+    rows = [failed_row(Item(name, "/x", name), "code", f"{name}: bad")]
+    found = table(written(tmp_path / "a", "parquet", rows)).to_pylist()[0]
+    if name in (BYTES, "\ud800"):
+        name = name.replace("\udce9", "\ufffd").replace("\ud800", "\ufffd")
+    assert (found["id"], found["file"], found["error"]) == (name, name, f"{name}: bad")
+
+
+def test_a_full_disk_stops_parquet_too():
+    pytest.importorskip("pyarrow")
+    rows = [failed_row(Item(str(number), "/x"), "code", "bad") for number in range(600)]
+    with pytest.raises(OSError, match=r"full|space"):
+        written(Path("/dev/full"), "parquet", rows)

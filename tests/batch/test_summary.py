@@ -1,0 +1,149 @@
+"""The numbers of a batch, and what its command prints and shows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from phonemo.batch.asked import Asked, Card, PartTally, Planned
+from phonemo.batch.summary import Totals, summary_of, totals_of
+from phonemo.console_batch import Pace, lines, progress
+
+FIRST = PartTally(
+    part=0,
+    files=3,
+    failed=1,
+    audio_seconds=7200,
+    work_seconds=72,
+    labels={"anger": 2},
+    errors={"too_short": 1},
+    warnings={"unsure": 1},
+)
+SECOND = PartTally(
+    part=1, files=2, audio_seconds=0.5, work_seconds=0.5, labels={"anger": 1, "neutral": 1}
+)
+
+
+def card(**planned):
+    return Card(command="x", asked=Asked(model_sha256="f"), planned=Planned(**planned))
+
+
+def test_parts_add_up():
+    totals = totals_of([FIRST, SECOND])
+    assert (totals.parts, totals.files, totals.failed) == (2, 5, 1)
+    found = summary_of(card(parts=2, files=5, named=4, repeated=3), totals, "phonemo batch")
+    assert found["files"] == {
+        "planned": 5,
+        "heard": 4,
+        "failed": 1,
+        "named_again": 3,
+        "named_no_more": 1,
+    }
+    assert found["parts"] == {"done": 2, "planned": 2}
+    assert (found["audio_hours"], found["worker_hours"]) == (2.0001, 0.0201)
+    assert found["audio_hours_per_worker_hour"] == 99.3
+    assert found["labels"] == {"anger": 3, "neutral": 1}
+    assert (found["errors"], found["warnings"]) == ({"too_short": 1}, {"unsure": 1})
+
+
+def test_nothing_is_a_summary_too():
+    found = summary_of(card(), Totals(), "x")
+    assert found["audio_hours_per_worker_hour"] is None
+    assert found["labels"] == {}
+
+
+def told(**changes):
+    found = summary_of(card(parts=2, files=5, named=4, repeated=3), totals_of([FIRST, SECOND]), "x")
+    return list(
+        lines(found | {"now": {"files": 2, "failed": 0, "audio_hours": 0.0}} | changes, "out\x1b")
+    )
+
+
+def test_what_is_printed_at_the_end():
+    assert told() == [
+        "out?: 5 recordings (3 in earlier runs), 2.00 h",
+        "  anger 3, neutral 1",
+        "  failed: 1 (too_short 1); their rows say why",
+        "  named more than once: 3; each is heard once",
+        "  named no more: 1; their rows stay",
+    ]
+    many = {f"code{one}": 9 - one for one in range(6)}
+    assert (
+        "  failed: 1 (code0 9, code1 8, code2 7, code3 6, 2 more kinds); their rows say why"
+        in told(errors=many)
+    )
+
+
+# Pace ---------------------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def paced(*steps):
+    clock = Clock()
+    pace = Pace(clock)
+    for seconds, count in steps:
+        clock.now = 100.0 + seconds
+        pace.tell(count)
+    return pace
+
+
+def test_nothing_is_known_at_first():
+    assert (paced().per_second, paced((0, 5)).per_second) == (0.0, 0.0)
+    assert paced((0, 5)).left(10) is None
+    assert paced((0, 5), (0, 6)).per_second == 0.0
+
+
+def test_the_rate_and_what_is_left():
+    pace = paced((0, 100), (10, 120))  # 100 were heard in an earlier run
+    assert pace.per_second == 2.0
+    assert pace.left(200) == 40.0
+    assert pace.left(120) == 0.0
+
+
+def test_the_rate_is_that_of_the_last_minute():
+    pace = paced(
+        (0, 0),
+        *[(one, 10 * one) for one in range(1, 61)],
+        *[(one, 600 + one - 60) for one in range(61, 201)],
+    )
+    assert pace.per_second == pytest.approx(1.0)
+
+
+def test_a_standstill_tells_no_time_left():
+    pace = paced((0, 5), (30, 5), (90, 5), (150, 5))
+    assert pace.per_second == 0.0
+    assert pace.left(10) is None
+
+
+def test_a_rate_is_never_below_zero():
+    """A process that died takes back what it had told."""
+    pace = paced((0, 0), (10, 50), (11, 0))
+    assert pace.per_second >= 0
+    assert pace.left(100) is None or pace.left(100) >= 0
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quiet):
+    from phonemo import console_batch
+
+    monkeypatch.setattr(console_batch, "LINE_SECONDS", 0.0)
+    totals = totals_of([FIRST])
+    with progress(quiet) as shown:
+        shown.listing(7)
+        shown.begin(2, 10)
+        shown.heard(5, 10, totals)
+    out, err = capsys.readouterr()
+    assert out == ""
+    if quiet:
+        assert err == ""
+        return
+    before, line = err.splitlines()
+    assert before == "2 of 10 were heard before"
+    assert re.fullmatch(r"phonemo: 5 of 10 recordings; [\d.]+ a second, .*1 failed", line)
