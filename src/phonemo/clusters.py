@@ -98,8 +98,8 @@ def needs_ray(address: str | None = None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray would set CUDA_VISIBLE_DEVICES of what asks for no GPU, and warns that this will change
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address is None and not any(name in os.environ for name in _AUTHENTICATION):
-        # before the import: Ray reads them once
+    decided = "ray" in sys.modules or any(name in os.environ for name in _AUTHENTICATION)
+    if address is None and not decided:  # Ray reads them once, when it is imported
         os.environ |= dict(zip(_AUTHENTICATION, ("token", secrets.token_hex(32)), strict=True))
     if address is None:  # or it speaks of arguments of its own, which does no harm (ray 57733)
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
