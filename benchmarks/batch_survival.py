@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from measuring import CORPORA, machine, spread
 
+from phonemo.recordings import inside
+
 PART_FILES = 20
 BAD_SHARE = 0.03
 
@@ -51,7 +53,7 @@ def named(home: Path, count: int) -> list[str]:
     """Real recordings, and bad ones among them: empty, cut, no audio at all, noise."""
     draw = np.random.default_rng(0)
     bad = round(BAD_SHARE * count)
-    good = spread(sorted(str(path) for path in CORPORA.glob("*/**/*.flac")), count - bad)
+    good = spread([name for name, _ in inside(str(CORPORA))], count - bad)
     head = Path(good[0]).read_bytes()[:60]
     kinds = (b"", head, b"these are words\n" * 20, draw.bytes(4000))
     for number in range(bad):

@@ -65,15 +65,16 @@ def _pool(work: Work, parts: Sequence[int], workers: int, alive: Alive) -> Itera
     ticks = context.Value("q", 0)
     count = min(workers, len(parts))
     pool = ProcessPoolExecutor(count, context, _set_up, (work, ticks))
-    told, begun, rest = 0, False, iter(parts)
+    told, rest = 0, iter(parts)
     running: set[Future[PartTally]] = set()
     try:
-        while running or not begun:
-            begun = True
+        while True:
             with deaf_to_interrupts():  # which the processes inherit, from their first moment on
                 running |= {
                     pool.submit(_hear, one) for one in islice(rest, 2 * count - len(running))
                 }
+            if not running:
+                return
             ended, running = wait(running, _LOOK, FIRST_COMPLETED)
             # what is done first: one that was lost is told by an exception
             for future in sorted(ended, key=lambda one: one.exception() is not None):

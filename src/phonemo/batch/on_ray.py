@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,9 @@ class Actor:
     def _heard(self, part: int, work: str) -> str:
         """A part's numbers, or the error that stops the batch: only rows come back."""
         try:
-            self._hearer = self._hearer or Hearer(_work_of(work))
+            if self._hearer is None:
+                self._hearer = Hearer(_work_of(work))
+                gc.freeze()  # Ray's many modules need not be looked through again and again
             return self._hearer.hear(part).model_dump_json()
         except PhonemoError as error:
             return f"{_ERROR}{error}"
