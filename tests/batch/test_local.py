@@ -24,6 +24,9 @@ from tests.tiny_bundle import BUNDLE
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks into /proc")
 
+#: Slow, and the same with and without the extras.
+FULL_JOB = pytest.mark.extras
+
 
 def named(place, *names):
     clips(place.folder / "in", *names)
@@ -55,6 +58,7 @@ def test_it_hears_what_predict_hears(place):
             assert row["scores"] == pytest.approx(wanted.scores, abs=0.001)
 
 
+@FULL_JOB
 def test_one_thousand_files_killed_twice(place):
     """The bar: 3 % bad, every file once, and each run does the rest only."""
     waiting = ["wait-a.wav", "wait-b.wav"]
@@ -93,6 +97,7 @@ MOMENTS = [
 ]
 
 
+@FULL_JOB
 def test_killed_at_every_moment_it_goes_on(place):
     names = named(place, *some(5), "wait-a.wav")
     words = ["in", "-q", "-j", 2, "--part-files", 2]
@@ -105,6 +110,7 @@ def test_killed_at_every_moment_it_goes_on(place):
     assert_once(place.out, names)
 
 
+@FULL_JOB
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_peace_it_leaves_no_process_and_no_scratch(place, how):
     names = named(place, *some(3), "wait-a.wav")
@@ -121,6 +127,7 @@ def test_stopped_in_peace_it_leaves_no_process_and_no_scratch(place, how):
     assert_once(place.out, names)
 
 
+@FULL_JOB
 def test_a_worker_that_is_killed_is_replaced(place):
     names = named(place, *some(5), "wait-a.wav", "wait-b.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
@@ -187,6 +194,7 @@ def test_a_model_that_breaks_on_the_way_is_one_line(place):
     assert "another model" in answer.err
 
 
+@FULL_JOB
 def test_two_at_once_in_one_folder(place):
     names = named(place, "a.wav", "wait-a.wav")
     first = place.begin("in", "-q", "--part-files", 1)
@@ -212,6 +220,7 @@ def test_nothing_is_left_running_at_the_end(place):
     }
 
 
+@FULL_JOB
 def test_whole_runs_at_addresses(place):
     pytest.importorskip("fsspec")
     names = named(place, *some(5, bad=(2,)))
