@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from phonemo.plain_json import json_text
 
 if TYPE_CHECKING:
     from phonemo.calibration import Calibrated
@@ -26,11 +27,11 @@ _BAR = 20
 @contextmanager
 def counter(what: str, quiet: bool) -> Iterator[Counter]:
     """A progress bar for (done, total); none when quiet or when nobody looks."""
-    with _bars(quiet) as bars:
-        task = bars.add_task(what, total=None, note="")
+    with bars(quiet) as shown:
+        task = shown.add_task(what, total=None, note="")
 
         def tell(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
+            shown.update(task, completed=done, total=total)
 
         yield tell
 
@@ -42,26 +43,26 @@ def run_progress(quiet: bool) -> Iterator[Progress]:
 
     class Shown(Progress):
         def features(self, done: int, total: int) -> None:
-            bars.update(feature_task, completed=done, total=total, visible=True)
+            shown.update(feature_task, completed=done, total=total, visible=True)
 
         def cell(self, number: int, total: int, name: str) -> None:
-            bars.update(cell_task, completed=number - 1, total=total, visible=True)
-            bars.update(step_task, description=name, completed=0, total=None, visible=True)
+            shown.update(cell_task, completed=number - 1, total=total, visible=True)
+            shown.update(step_task, description=name, completed=0, total=None, visible=True)
 
         def step(self, done: int, total: int, scores: Mapping[str, float]) -> None:
-            bars.update(step_task, completed=done, total=total, note=_newest(scores))
+            shown.update(step_task, completed=done, total=total, note=_newest(scores))
 
         def scores(self, metrics: Mapping[str, Any]) -> None:
-            bars.advance(cell_task)
+            shown.advance(cell_task)
             if not quiet:
-                bars.console.print(
+                shown.console.print(
                     _cell_line(metrics), highlight=False, markup=False, soft_wrap=True
                 )
 
-    with _bars(quiet) as bars:
-        feature_task = bars.add_task("frozen layers", total=None, visible=False, note="")
-        cell_task = bars.add_task("folds x seeds", total=None, visible=False, note="")
-        step_task = bars.add_task("", total=None, visible=False, note="")
+    with bars(quiet) as shown:
+        feature_task = shown.add_task("frozen layers", total=None, visible=False, note="")
+        cell_task = shown.add_task("folds x seeds", total=None, visible=False, note="")
+        step_task = shown.add_task("", total=None, visible=False, note="")
         yield Shown()
 
 
@@ -174,17 +175,8 @@ def _clock(seconds: float) -> str:
 
 
 def json_row(row: Mapping[str, Any]) -> str:
-    """One answer as a line of JSON that standard output can take.
-
-    Everything is written as it is, unless a letter does not fit (a file name need not be text, nor
-    a terminal UTF-8): then all that is not ASCII is escaped.
-    """
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(row, allow_nan=False)
-    return text
+    """One answer as a line of JSON that standard output can take."""
+    return json_text(row, encoding=sys.stdout.encoding or "utf-8")
 
 
 def _newest(scores: Mapping[str, float]) -> str:
@@ -194,7 +186,13 @@ def _newest(scores: Mapping[str, float]) -> str:
 
 
 @contextmanager
-def _bars(quiet: bool) -> Iterator[Any]:
+def bars(quiet: bool, left: bool = True) -> Iterator[Any]:
+    """Progress bars on standard error; none when quiet or when nobody looks.
+
+    Args:
+        quiet: show nothing.
+        left: whether they say how long it will take yet; else the ``note`` does.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -211,12 +209,12 @@ def _bars(quiet: bool) -> Iterator[Any]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *((TimeRemainingColumn(),) if left else ()),
         TextColumn("{task.fields[note]}", markup=False),
     )
     hidden = quiet or not shown.is_terminal
-    with Progress(*columns, console=shown, disable=hidden, transient=True) as bars:
-        yield bars
+    with Progress(*columns, console=shown, disable=hidden, transient=True) as shown_bars:
+        yield shown_bars
 
 
 def _counted(title: str, counts: Mapping[str, int]) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from phonemo import console
+
 if TYPE_CHECKING:
     from phonemo.batch.run import Progress
     from phonemo.batch.summary import Totals
@@ -57,21 +59,8 @@ class Pace:
 @contextmanager
 def progress(quiet: bool) -> Iterator[Progress]:
     """A bar for a person, a line now and then for a log; neither when quiet."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
     from phonemo.batch.run import Progress
 
-    shown = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    logs = not quiet and not shown.is_terminal
     began, pace = time.monotonic(), Pace()
     line = began
 
@@ -96,7 +85,8 @@ def progress(quiet: bool) -> Iterator[Progress]:
                 line = time.monotonic()
                 print(f"phonemo: {done} of {total} recordings; {note}", file=sys.stderr, flush=True)
 
-    with Bars(*columns, console=shown, disable=quiet or logs, transient=True) as bars:
+    with console.bars(quiet, left=False) as bars:
+        logs = not quiet and not bars.console.is_terminal
         task = bars.add_task("listing", total=None, note="")
         yield Shown()
 

@@ -6,18 +6,18 @@ import json
 from typing import Any
 
 
-def json_text(data: Any, indent: int | None = None) -> str:
-    """JSON that UTF-8 can hold.
+def json_text(data: Any, indent: int | None = None, encoding: str = "utf-8") -> str:
+    """JSON that an encoding can hold.
 
-    Everything is written as it is, unless a string is no text (a file's name may be any bytes on
-    some systems): then all that is not ASCII is escaped.
+    Everything is written as it is, unless a letter does not fit (a file's name may be any bytes on
+    some systems, nor is every terminal UTF-8): then all that is not ASCII is escaped.
 
     Raises:
         ValueError: a number that JSON does not have.
     """
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     try:
-        text.encode()
+        text.encode(encoding)
     except UnicodeEncodeError:
         return json.dumps(data, indent=indent, allow_nan=False)
     return text

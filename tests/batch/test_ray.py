@@ -211,7 +211,7 @@ def test_a_place_without_a_cluster_is_told_at_once(here, kind):
 
 
 def test_work_goes_to_actors_as_text_whatever_its_names():
-    work = Work("/tmp/caf\udce9", asked(model="/models/\udce9", labels=("anger", "neutral")))
+    work = Work("caf\udce9", asked(model="mod\udce8le", labels=("anger", "neutral")))
     assert on_ray._work_of(on_ray._text_of(work)) == work
 
 

@@ -100,10 +100,10 @@ def run_batch(
         write_card(store, card)
         done = _done(store, card, batch.retry)
         try:
-            now = _heard(store, batch, card, done, progress)
+            new = _heard(store, batch, card, done, progress)
         finally:  # what lost workers left behind takes room
             store.clear()
-        found = summary_of(card, totals_of(_tallies(store, range(planned.parts))), command)
+        found, now = summary_of(card, totals_of([*done, *new]), command), totals_of(new)
         store.write(SUMMARY, json_text(found, indent=1) + "\n")
     hours = round(now.audio_seconds / 3600, 4)
     return found | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
@@ -143,23 +143,25 @@ def _done(store: Store, card: Card, retry: bool) -> list[PartTally]:
 
 def _heard(
     store: Store, batch: Batch, card: Card, done: Sequence[PartTally], progress: Progress
-) -> Totals:
+) -> list[PartTally]:
     """Hear the parts that are missing; the numbers of these."""
     there = {one.part for one in done}
     missing = [part for part in _all(card) if part not in there]
-    now, before, total = Totals(), sum(one.files for one in done), card.planned.files
+    new, now = list[PartTally](), Totals()
+    before, total = sum(one.files for one in done), card.planned.files
     progress.begin(before, total)
     if not missing:
-        return now
+        return new
 
     def alive(more: int) -> None:
         progress.heard(min(total, before + now.files + more), total, now)
 
     work = Work(store.address, card.asked.model_copy(update={"model": batch.asked.model}))
     for tally in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
+        new.append(tally)
         now.add(tally)
         alive(0)
-    return now
+    return new
 
 
 def _tallies(store: Store, parts: Sequence[int]) -> Iterator[PartTally]:

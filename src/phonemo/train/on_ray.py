@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from phonemo.clusters import ray_session
-from phonemo.errors import PhonemoError, RunError
+from phonemo.errors import RunError
 
 _Job = TypeVar("_Job")
 
@@ -79,7 +79,4 @@ def _done_in(folder: str, do: Callable[[_Job], Any], job: _Job) -> Any:
             f"{os.uname().nodename}: does not see {folder} ({error.strerror}); all machines of a "
             "cluster must share the folder of the command and those that its config names"
         )
-    try:
-        return do(job)
-    except PhonemoError as error:
-        return error
+    return do(job)
