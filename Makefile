@@ -10,17 +10,23 @@ FILE ?=
 VENV := .venv
 LIGHT := .venv-light
 FUZZ := .venv-fuzz
+APP := .venv-app
+TOOLS := .venv-tools
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
 PIP_FLAGS := --disable-pip-version-check --quiet --quiet
 INSTALL_LIGHT := $(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
+# One lock for every Python and system that phonemo runs on; it names no index.
+LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-package phonemo --no-annotate --no-header
 WANTED := phonemo needs Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
+.PHONY: lock audit sbom
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -61,6 +67,17 @@ screenshots: $(READY) browser ## take the pictures of the page under docs/images
 fuzz: $(READY) $(FUZZ)/ready ## throw schemathesis at the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
 
+lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt
+	$(LOCK) --extra serve --extra vad -o deploy/requirements.txt pyproject.toml
+	echo 'hatchling>=1.27' | $(LOCK) -o deploy/build-requirements.txt -
+
+audit: $(TOOLS)/ready ## ask pip-audit whether a pinned package has a known hole; ARGS='--osv-url ...' asks another database
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(ARGS) \
+	  -r deploy/requirements.txt -r deploy/build-requirements.txt
+
+sbom: $(APP)/ready $(TOOLS)/ready ## write the app's bill of materials (CycloneDX): build/sbom.json
+	$(TOOLS)/bin/python deploy/sbom.py $(APP)/bin/python build/sbom.json
+
 lint: $(READY) ## check style, types and that the generated tables are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,7 +100,7 @@ clean: ## remove what was built and cached, but not the environments
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ)
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS)
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -105,6 +122,25 @@ $(FUZZ)/ready:
 	$(check_python)
 	$(PYTHON) -m venv --clear $(FUZZ)
 	$(FUZZ)/bin/pip install $(PIP_FLAGS) "schemathesis>=4.3"
+	@touch $@
+
+# The app as it is deployed: what is pinned, and nothing else, not even pip.
+$(APP)/ready: pyproject.toml src/phonemo/version.py deploy/requirements.txt deploy/build-requirements.txt
+	$(check_python)
+	@rm -f $@
+	$(PYTHON) -m venv --clear $(APP)/build
+	$(APP)/build/bin/pip install $(PIP_FLAGS) --require-hashes -r deploy/build-requirements.txt
+	$(APP)/build/bin/pip wheel $(PIP_FLAGS) --no-deps --no-build-isolation -w $(APP)/build .
+	$(PYTHON) -m venv --without-pip $(APP)
+	$(APP)/build/bin/pip --python $(APP)/bin/python install $(PIP_FLAGS) --require-hashes -r deploy/requirements.txt
+	$(APP)/build/bin/pip --python $(APP)/bin/python install $(PIP_FLAGS) --no-deps --force-reinstall $(APP)/build/phonemo-*.whl
+	@rm -rf $(APP)/build
+	@touch $@
+
+$(TOOLS)/ready:
+	$(check_python)
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/pip install $(PIP_FLAGS) "uv>=0.9" "pip-audit>=2.9" "cyclonedx-bom>=7"
 	@touch $@
 
 $(READY_LIGHT): pyproject.toml src/phonemo/version.py

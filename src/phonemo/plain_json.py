@@ -1,9 +1,22 @@
-"""JSON in which the names of files, which need not be text, survive."""
+"""JSON as it comes from anywhere, and as it can hold the name of any file."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
+
+
+def parsed(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is none, or nested so deeply that Python's parser gives up; bytes that are
+            no UTF-8.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def json_text(data: Any, indent: int | None = None, encoding: str = "utf-8") -> str:

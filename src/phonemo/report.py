@@ -9,7 +9,6 @@ one decimal, standard deviations in points.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from phonemo.errors import ResultError
+from phonemo.plain_json import parsed
 from phonemo.plots import (
     plot_confusion,
     plot_learning_curves,
@@ -186,8 +186,8 @@ def _read_studies(folder: Path, name: str, kind: type[Study]) -> list[Study]:
 
 def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise ResultError(f"{path}: not JSON ({reason}); measure it again") from error
 

@@ -101,6 +101,8 @@ class Tap:
     def read(self, count: int) -> bytes:
         """Up to ``count`` bytes; fewer only at the end or after a fault."""
         data = b""
+        if self._position >= self.size:  # a header may send libsndfile beyond what seek takes
+            return data
         try:
             self._stream.seek(self._start + self._position)
             while len(data) < count and (more := self._stream.read(count - len(data))):

@@ -16,7 +16,8 @@ from phonemo.config import ModelConfig
 from phonemo.errors import ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import BACKBONES, Backbone
-from phonemo.model.build import build_network, feature_extractor, load_backbone, quiet_transformers
+from phonemo.model.build import build_network, feature_extractor, load_backbone
+from phonemo.model.foreign import quiet_transformers
 from phonemo.model.lengths import mask_of
 from tests.tiny_nets import KINDS, make_backbone_folder, make_network
 
@@ -157,7 +158,7 @@ def test_a_folder_without_a_readable_config(folder, text):
         (folder / "config.json").unlink()
     else:
         (folder / "config.json").write_text(text)
-    assert "no config.json that transformers can read" in _fault(folder)
+    assert "no config.json that may be used" in _fault(folder)
 
 
 @pytest.mark.parametrize("kind", ["bert", "whisper"])

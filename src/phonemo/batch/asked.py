@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.batch.stores import Store
 from phonemo.errors import RunError
-from phonemo.plain_json import json_text
+from phonemo.plain_json import json_text, parsed
 from phonemo.sources import shown
 from phonemo.version import __version__
 
@@ -129,7 +128,7 @@ def read_card(store: Store) -> Card | None:
             )
         return None
     try:
-        return Card.model_validate(json.loads(store.read(CARD)))
+        return Card.model_validate(parsed(store.read(CARD)))
     except (ValidationError, ValueError) as error:
         raise RunError(
             f"{shown(store.address)}: {CARD} is not of this version of phonemo; name another "

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from phonemo.plain_json import parsed
+
 _ROUND = 2**128
 
 
@@ -44,7 +46,7 @@ class Item:
     @classmethod
     def of_line(cls, line: str) -> Item:
         """What ``to_line`` wrote."""
-        return cls(**json.loads(line))
+        return cls(**parsed(line))
 
 
 class SetHash:

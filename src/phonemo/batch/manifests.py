@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from phonemo.batch.addresses import absolute, is_remote, joined, local, opened
 from phonemo.batch.items import Item
 from phonemo.errors import ManifestError, MissingExtraError
+from phonemo.plain_json import parsed
 from phonemo.sources import shown
 
 _FILE = ("file", "path", "audio_filepath")
@@ -150,8 +150,8 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 def _json(line: bytes, where: str) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
+        return parsed(line)
+    except ValueError as error:
         raise ManifestError(f"{where}: not JSON ({error}); one object a line is wanted") from error
 
 

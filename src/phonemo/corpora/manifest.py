@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import ManifestError
+from phonemo.plain_json import parsed
 
 Style = Literal["scripted", "improvised"]
 STYLES: tuple[Style, ...] = ("scripted", "improvised")
@@ -279,8 +280,8 @@ def _utterance(line: _Line, path: Path) -> Utterance:
 
 def _json(line: _Line, path: Path) -> dict[str, Any]:
     try:
-        row = json.loads(line.text)
-    except (ValueError, RecursionError) as error:  # ValueError: also integers without end
+        row = parsed(line.text)
+    except ValueError as error:  # also integers without end
         raise ManifestError(f"{path}:{line.number}: not JSON ({error})") from error
     if not isinstance(row, dict):
         raise ManifestError(f"{path}:{line.number}: a JSON object is wanted in every line")

@@ -5,7 +5,6 @@ A line is a JSON object whose ``wav`` is a path of the release; its file stem is
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.units import carve_by_speaker, units_by_id
 from phonemo.errors import LeakageError, ProtocolError
+from phonemo.plain_json import parsed
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _read_part(folder: Path, part: str, number: int) -> frozenset[str]:
     if len(paths) != 1:
         raise ProtocolError(f"{folder}: one file {pattern} is wanted, found {len(paths)}")
     try:
-        lines = paths[0].read_text(encoding="utf-8").splitlines()
+        lines = paths[0].read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise ProtocolError(f"{paths[0]}: not a UTF-8 text file; JSON lines are wanted") from error
     ids: set[str] = set()
@@ -107,8 +107,8 @@ def _fresh(one: str, seen: Collection[str], where: str) -> str:
 
 def _stem(line: str, where: str) -> str:
     try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        row = parsed(line)
+    except ValueError as error:
         raise ProtocolError(f"{where}: not JSON; one object a line is wanted") from error
     wav = row.get("wav") if isinstance(row, dict) else None
     if not isinstance(wav, str) or not PurePosixPath(wav).stem:

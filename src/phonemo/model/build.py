@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, Wav2Vec2FeatureExtractor
-from transformers.utils import logging as transformers_logging
 
 from phonemo.audio import RATE
 from phonemo.config import ModelConfig
 from phonemo.errors import ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import BACKBONES
+from phonemo.model.foreign import ForeignError, read_config, read_network, read_preprocessor
 from phonemo.model.logmel import NAME, LogMelConfig, LogMelModel
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 
 log = logging.getLogger(__name__)
 
+_PREPROCESSOR = "preprocessor_config.json"
 #: Regularisers of pretraining that would make resuming inexact or masking happen twice.
 _OFF = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
 
@@ -81,48 +79,49 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
     path, _, revision = (name, "", "") if folder.exists() else name.partition("@")
     where = {"revision": revision} if revision else {}
     try:
-        config = AutoConfig.from_pretrained(path, **where)
-    except (OSError, ValueError) as error:
+        config = read_config(AutoConfig, path, **where)
+    except ForeignError as error:
         found = "no such folder, and no model hub gave it"
         if folder.exists():
-            found = "it has no config.json that transformers can read"
+            found = f"it has no config.json that may be used ({error})"
         raise ModelError(
             f"backbone {name!r}: {found}; name a folder with config.json and model.safetensors"
         ) from error
     if config.model_type == PhonemoConfig.model_type:
-        return _trained_backbone(name, layers)
+        return _trained_backbone(name, path, layers, where)
     _check_kind(name, config, layers)
     config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
-    with quiet_transformers():
-        try:
-            network, info = AutoModel.from_pretrained(
-                path, config=config, dtype=torch.float32, output_loading_info=True, **where
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"backbone {name!r}: {len(missing)} weights are missing, as {missing[0]!r}"
-        )
+    network = _read_whole(name, AutoModel, path, config, where)
     return network, _wants_normalising(path, where)
 
 
-def _trained_backbone(name: str, layers: int | None) -> tuple[nn.Module, bool]:
+def _trained_backbone(
+    name: str, path: str, layers: int | None, where: dict[str, str]
+) -> tuple[nn.Module, bool]:
     """The backbone of a trained phonemo model, cut to so many layers."""
-    with quiet_transformers():
-        try:
-            trained = PhonemoForAudioClassification.from_pretrained(name, dtype=torch.float32)
-        except (OSError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]  # TypeError: a config without its fields
-            raise ModelError(f"backbone {name!r}: its weights cannot be read ({reason})") from error
+    try:
+        config = read_config(PhonemoConfig, path, **where)
+    except ForeignError as error:
+        raise ModelError(f"backbone {name!r}: its config cannot be read ({error})") from error
+    trained = _read_whole(name, PhonemoForAudioClassification, path, config, where)
     network: Any = trained.backbone.network
     _check_kind(name, network.config, layers)
     if layers is not None:
         del network.encoder.layers[layers:]
         network.config.num_hidden_layers = layers
     return network, trained.backbone.normalise
+
+
+def _read_whole(name: str, kind: Any, path: str, config: Any, where: dict[str, str]) -> Any:
+    try:
+        network, missing, _ = read_network(kind, path, config, **where)
+    except ForeignError as error:
+        raise ModelError(f"backbone {name!r}: its weights cannot be read ({error})") from error
+    if missing:
+        raise ModelError(
+            f"backbone {name!r}: {len(missing)} weights are missing, as {missing[0]!r}"
+        )
+    return network
 
 
 def feature_extractor(normalise: bool = False) -> Wav2Vec2FeatureExtractor:
@@ -141,21 +140,6 @@ def feature_extractor(normalise: bool = False) -> Wav2Vec2FeatureExtractor:
     )
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without transformers' report of weights that are left out on purpose."""
-    before = transformers_logging.get_verbosity()
-    bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-        if bar:
-            transformers_logging.enable_progress_bar()
-
-
 def _check_kind(name: str, config: Any, layers: int | None) -> None:
     if config.model_type not in BACKBONES:
         raise ModelError(
@@ -171,9 +155,13 @@ def _check_kind(name: str, config: Any, layers: int | None) -> None:
 
 def _wants_normalising(path: str, where: dict[str, str]) -> bool:
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(path, **where)
-    except (OSError, ValueError):
-        log.warning("%s has no preprocessor_config.json: clips will be normalised", path)
+        extractor = read_preprocessor(AutoFeatureExtractor, path, **where)
+    except ForeignError as error:
+        if (Path(path) / _PREPROCESSOR).exists():
+            raise ModelError(
+                f"backbone {path!r}: its {_PREPROCESSOR} cannot be read ({error})"
+            ) from error
+        log.warning("%s has no %s: clips will be normalised", path, _PREPROCESSOR)
         return True
     if extractor.sampling_rate != RATE:
         raise ModelError(

@@ -9,7 +9,8 @@ SHA-256.
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from phonemo.audio import RATE
 from phonemo.errors import CheckpointError
 from phonemo.frames import FrameGrid
+from phonemo.plain_json import parsed
 
 FORMAT = 1
 """The version of the contract; a reader refuses any other."""
@@ -28,6 +30,9 @@ MODEL = "model.onnx"
 HEAD = "head.onnx"
 CARD = "bundle.json"
 PACKAGED = "phonemo-small"
+_MOST_CARD_BYTES = 2**22
+_MOST_MODEL_BYTES = 2**31
+"""Beyond which a network is no protobuf."""
 
 Precision = Literal["fp32", "int8"]
 _Count = Annotated[int, Field(ge=1)]
@@ -221,7 +226,7 @@ def check_target(target: Path) -> None:
 def _card(folder: Path) -> BundleCard:
     path = folder / CARD
     try:
-        data = json.loads(_read(path))
+        data = parsed(_read(path, _MOST_CARD_BYTES))
     except ValueError as error:  # not UTF-8 either
         raise CheckpointError(f"{path}: not JSON; copy the whole folder again") from error
     found = data.get("format") if isinstance(data, dict) else None
@@ -241,7 +246,7 @@ def _card(folder: Path) -> BundleCard:
 
 
 def _checked(path: Path, wanted: str) -> bytes:
-    content = _read(path)
+    content = _read(path, _MOST_MODEL_BYTES)
     if (found := _hash(content)) != wanted:
         raise CheckpointError(
             f"{path}: SHA-256 {found[:12]}... found, {CARD} says {wanted[:12]}...; copy the whole "
@@ -263,11 +268,26 @@ def _write(path: Path, content: bytes) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most_bytes: int) -> bytes:
+    """The content; of a regular file alone, as a pipe or a device may have no end."""
     try:
-        return path.read_bytes()
-    except OSError as error:
+        with open(path, "rb", opener=_opened) as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise CheckpointError(f"{path}: no regular file; copy the whole folder again")
+            if found.st_size > most_bytes:
+                raise CheckpointError(
+                    f"{path}: {found.st_size} bytes found, at most {most_bytes} are taken; "
+                    "copy the whole folder again"
+                )
+            return stream.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); copy the whole folder: {CARD}, {MODEL} "
+            f"{path}: cannot be read ({reason}); copy the whole folder: {CARD}, {MODEL} "
             f"and, where the card names it, {HEAD}"
         ) from error
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ PHONEMES = "phoneme_logits"
 #: (batch, frame, feature), what pooling reads; absent from bundles without a head.
 FEATURES = "features"
 
+#: Where weights outside the file are looked for, which would be the working directory: nowhere.
+_ELSEWHERE = "session.model_external_initializers_file_folder_path"
 _FATAL_ONLY = 4  # errors are raised; they need not be logged as well
 
 
@@ -55,6 +58,7 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
     ort = onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
+    options.add_session_config_entry(_ELSEWHERE, os.devnull)
     if threads is not None:
         if threads < 1:
             raise UsageError(f"threads={threads}; 1 or more are wanted")

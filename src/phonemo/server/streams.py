@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from phonemo.errors import PhonemoError
+from phonemo.plain_json import parsed
 from phonemo.prediction import Prediction
 from phonemo.runtime.hearing import Event
 from phonemo.runtime.listener import Listener
@@ -176,8 +176,8 @@ def _query(websocket: WebSocket) -> Query:
 
 def _check_finish(text: str) -> None:
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = parsed(text)
+    except ValueError:
         message = None
     if not isinstance(message, dict) or message.get("type") != "finish":
         wanted = '{"type": "finish"} is the only text that is understood; samples come as bytes'

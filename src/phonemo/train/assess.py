@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
+from phonemo.plain_json import parsed
 from phonemo.prediction import Prediction
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
@@ -95,7 +95,7 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
         f"chosen among {len(labels)} of the {len(experiment.targets.labels)} emotions that the "
         f"network knows; {len(written) - len(rows)} of {len(written)} answers are left out"
     )
-    metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = parsed(path.read_text(encoding="utf-8"))
     before = metrics["protocol_note"]
     return metrics | {
         "name": name,

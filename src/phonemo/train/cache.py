@@ -29,6 +29,7 @@ from phonemo.audio import load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.plain_json import parsed
 from phonemo.train.strategies import Boundary
 from phonemo.whole import share_out
 
@@ -132,7 +133,7 @@ def _opened(members: Mapping[Path, Sequence[Utterance]]) -> FeatureCache:
     places: dict[str, Place] = {}
     names: tuple[str, ...] = ()
     for shard, ones in members.items():
-        index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
+        index = parsed((shard / "index.json").read_text(encoding="utf-8"))
         names = tuple(index["names"])
         places.update((one.id, Place(shard, *index["places"][one.id])) for one in ones)
     return FeatureCache(places, names)
@@ -196,7 +197,7 @@ def _put(scratch: Path, shard: Path) -> None:
 def _is_whole(shard: Path) -> bool:
     """Whether a shard's arrays have the frames that its index says."""
     try:
-        index = json.loads((shard / "index.json").read_text(encoding="utf-8"))
+        index = parsed((shard / "index.json").read_text(encoding="utf-8"))
         frames = max(start + count for start, count in index["places"].values())
         arrays = [np.load(shard / f"{name}.npy", mmap_mode="r") for name in index["names"]]
     except (OSError, EOFError, ValueError, KeyError):  # numpy: EOFError for an empty file

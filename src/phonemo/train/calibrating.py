@@ -16,6 +16,7 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CheckpointError, LeakageError, ResultError
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.plain_json import parsed
 from phonemo.runtime.bundle import is_bundle, open_bundle, write_bundle
 from phonemo.selective import all_scores
 from phonemo.train.batches import SpeechDataset
@@ -114,11 +115,11 @@ def recalibrate(
         return
     load_trained(folder)
     past = lineage_of(folder) | (heard or Lineage())
-    sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
+    sealed = parsed((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
     with sealed_folder(target) as scratch:
         for name in sealed:
             shutil.copyfile(folder / name, scratch / name)
-        config = json.loads((scratch / "config.json").read_text(encoding="utf-8"))
+        config = parsed((scratch / "config.json").read_text(encoding="utf-8"))
         text = json.dumps(dict(sorted((config | _fields(calibrated)).items())), indent=2)
         (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
         if heard is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
+from phonemo.plain_json import parsed
 from phonemo.whole import write_whole
 
 log = logging.getLogger(__name__)
@@ -75,10 +76,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in filter(None, path.read_text(encoding="utf-8", errors="replace").split("\n")):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            rows.append(parsed(line))
+        except ValueError:
             log.warning("%s: a broken line is left out", path)
     return [row for row in rows if isinstance(row, dict)]
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from phonemo.errors import CheckpointError
+from phonemo.plain_json import parsed
 from phonemo.train import ranks
 from phonemo.train.ranks import Rank
 from phonemo.train.seal import SCRATCH, check_seal, sealed_folder
@@ -88,14 +89,14 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
     """Put a checkpoint's optimiser and schedule back."""
     tensors = load_file(folder / OPTIMISER)
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = parsed((folder / STATE).read_text(encoding="utf-8"))
     optimizer.load_state_dict(_deep_optimizer(tensors, state["groups"]))
     scheduler.load_state_dict(state["scheduler"])
 
 
 def load_scaler(folder: Path, scaler: Any) -> None:
     """Put the gradient scaler of fp16 training back, where both sides have one."""
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))["scaler"]
+    state = parsed((folder / STATE).read_text(encoding="utf-8"))["scaler"]
     if scaler is not None and state is not None:
         scaler.load_state_dict(state)
 
@@ -110,7 +111,7 @@ def load_random(folder: Path, rank: Rank | None = None) -> None:
     """
     rank = rank or Rank()
     tensors = load_file(folder / OPTIMISER)
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = parsed((folder / STATE).read_text(encoding="utf-8"))
     states = [state["random"], *state.get("random_of_others", ())]
     if len(states) != rank.world:
         log.warning(

@@ -7,18 +7,18 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import CheckpointError, LabelError
 from phonemo.labels import LabelSet
-from phonemo.model.build import feature_extractor, quiet_transformers
-from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.model.build import feature_extractor
+from phonemo.model.foreign import INDEX, ForeignError, read_config, read_network
+from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.plain_json import parsed
 from phonemo.train.lineage import PROVENANCE, Lineage, lineage_of
 from phonemo.train.seal import check_seal, sealed_folder
 
@@ -101,18 +101,18 @@ def load_trained(folder: str | Path) -> Trained:
     _check_is_model(folder)
     check_seal(folder)
     labels = _labels(folder)
-    with quiet_transformers():
-        try:
-            loaded: Any = PhonemoForAudioClassification.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True, local_files_only=True
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{folder}: the model cannot be read ({reason})") from error
-    model, info = loaded
-    missing = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
-    if missing or model.config.num_labels != len(labels):
-        raise CheckpointError(f"{folder}: weights and config do not fit each other: {missing[:1]}")
+    try:
+        config = read_config(PhonemoConfig, folder, local_files_only=True)
+        model, missing, unexpected = read_network(
+            PhonemoForAudioClassification, folder, config, local_files_only=True
+        )
+    except ForeignError as error:
+        raise CheckpointError(f"{folder}: the model cannot be read ({error})") from error
+    strangers = missing + unexpected
+    if strangers or model.config.num_labels != len(labels):
+        raise CheckpointError(
+            f"{folder}: weights and config do not fit each other: {strangers[:1]}"
+        )
     auxiliary = model.config.auxiliary
     inventory = None if auxiliary is None else PhonemeInventory.from_json(auxiliary)
     return Trained(model.eval(), labels, inventory, folder)
@@ -130,7 +130,7 @@ def _check_is_model(folder: Path) -> None:
             f"{folder}: no config.json; a folder that phonemo train saved is wanted"
         )
     try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        kind = parsed((folder / "config.json").read_bytes()).get("model_type")
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder}/config.json: not JSON") from error
     if kind != "phonemo":
@@ -139,7 +139,7 @@ def _check_is_model(folder: Path) -> None:
 
 def _labels(folder: Path) -> LabelSet:
     try:
-        data = json.loads((folder / LABELS).read_text(encoding="utf-8"))
+        data = parsed((folder / LABELS).read_bytes())
         return LabelSet(tuple(data["names"]), data["merge"])
     except (OSError, ValueError, KeyError, TypeError, LabelError) as error:
         raise CheckpointError(f"{folder}: {LABELS} is missing or malformed") from error
@@ -161,7 +161,7 @@ def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
     places = {name: shard for shard, part in zip(_SHARDS, parts, strict=True) for name in part}
     index = {"metadata": {"total_size": size}, "weight_map": places}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:

@@ -7,7 +7,6 @@ which speakers and utterances it learnt from (``provenance.json``), its ancestor
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from phonemo.corpora.folds import Split
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.merge import by_corpus
 from phonemo.errors import CheckpointError, LeakageError
+from phonemo.plain_json import parsed
 
 HEARD = "heard.json"
 PROVENANCE = "provenance.json"
@@ -97,7 +97,7 @@ def lineage_of(folder: str | Path | None) -> Lineage:
         path = Path(folder) / name
         if path.is_file():
             try:
-                found = found | read(json.loads(path.read_text(encoding="utf-8")))
+                found = found | read(parsed(path.read_text(encoding="utf-8")))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(f"{path}: malformed; copy the whole folder again") from error
     return found

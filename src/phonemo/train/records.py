@@ -21,6 +21,7 @@ from phonemo.corpora.folds import Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
 from phonemo.labels import LabelSet
+from phonemo.plain_json import parsed
 from phonemo.report import (
     plot_confusion,
     plot_learning_curves,
@@ -219,8 +220,10 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """What ``write_rows`` wrote."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, json.JSONDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        # not splitlines, which would also cut at U+2028, which JSON allows inside a string
+        return [parsed(line) for line in text.split("\n") if line]
+    except (OSError, ValueError) as error:
         raise RunError(
             f"{path}: not prediction rows that can be read; train or evaluate again"
         ) from error
@@ -242,7 +245,7 @@ def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> N
         what = ", ".join(changed[:3])
         raise RunError(f"{output}: holds a run with another config ({what}); {remedy}")
     if (output / "inputs.json").is_file():
-        earlier = json.loads((output / "inputs.json").read_text(encoding="utf-8"))
+        earlier = parsed((output / "inputs.json").read_text(encoding="utf-8"))
         for name, digest in inputs.items():
             if earlier.get(name, digest) != digest:
                 raise RunError(f"{output}: the {name} changed since this run was begun; {remedy}")

@@ -8,7 +8,6 @@ metrics.json learning-curves.png
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ import torch
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.errors import ConfigError, ProtocolError, RunError
+from phonemo.plain_json import parsed
 from phonemo.scoring import summarise
 from phonemo.train import ranks
 from phonemo.train.callbacks import Progress
@@ -118,7 +118,7 @@ def finished(system: System, cell: Cell) -> dict[str, Any]:
 
 def read_cell(folder: Path) -> dict[str, Any]:
     """What a finished cell wrote."""
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = parsed((folder / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 

@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from phonemo.errors import CheckpointError
+from phonemo.plain_json import parsed
 from phonemo.whole import flush
 
 SEAL = "checkpoint.json"
 SCRATCH = ".part"
 _MODE = 0o644
+_LONGEST_NAME = 255
+#: What transformers reads of a folder, whether it is named there or not.
+_READ = (".safetensors", ".index.json", ".bin", "config.json")
 
 
 @contextmanager
@@ -49,9 +53,12 @@ def sealed_folder(target: Path) -> Iterator[Path]:
 
 
 def check_seal(folder: Path) -> None:
-    """Raise CheckpointError unless every file is there as it was sealed."""
+    """Raise CheckpointError unless every file is there as it was sealed.
+
+    Others may lie beside them, such as a model card, but none that would be read as part of it.
+    """
     try:
-        seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        seal = parsed((folder / SEAL).read_bytes())
         hashes = dict(seal["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -59,11 +66,20 @@ def check_seal(folder: Path) -> None:
         ) from error
     for name, wanted in hashes.items():
         path = folder / name
-        if Path(name).name != name or not path.is_file():
+        if Path(name).name != name or len(name) > _LONGEST_NAME or not path.is_file():
             raise CheckpointError(f"{folder}: {name!r} is missing; copy the whole folder again")
         if sha256_of(path) != wanted:
             raise CheckpointError(
                 f"{path}: changed since it was saved; copy the whole folder again"
+            )
+    _check_alone(folder, hashes)
+
+
+def _check_alone(folder: Path, sealed: Container[str]) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(_READ) and path.name not in sealed:
+            raise CheckpointError(
+                f"{path}: not there when the folder was sealed; copy the whole folder again"
             )
 
 

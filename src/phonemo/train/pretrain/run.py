@@ -24,7 +24,9 @@ from phonemo.audio import RATE
 from phonemo.config import PretrainConfig, StageConfig, load_pretrain_config, write_config
 from phonemo.errors import ConfigError, ManifestError, RunError
 from phonemo.model.backbone import Backbone
-from phonemo.model.build import feature_extractor, quiet_transformers
+from phonemo.model.build import feature_extractor
+from phonemo.model.foreign import quiet_transformers
+from phonemo.plain_json import parsed
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
 from phonemo.train.lineage import HEARD, lineage_of
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
@@ -94,7 +96,7 @@ def pretrain(
             lesson = _prepare(config, progress)
             _claim(output, config, inputs, command)
             _teach(lesson, output, progress)
-    found: dict[str, Any] = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = parsed((output / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -121,7 +123,7 @@ def _check_same(output: Path, config: PretrainConfig, inputs: dict[str, str]) ->
         raise RunError(
             f"{output}: not a pretraining's folder ({error}); name another with --output"
         ) from error
-    same = json.loads((output / "inputs.json").read_text(encoding="utf-8")) == inputs
+    same = parsed((output / "inputs.json").read_text(encoding="utf-8")) == inputs
     if earlier.digest != config.digest or not same:
         what = "another config" if same else "other manifests"
         raise RunError(f"{output}: holds a pretraining with {what}; name another with --output")

@@ -19,6 +19,7 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.config import PretrainConfig, StageConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import AudioError, CheckpointError, ConfigError
+from phonemo.plain_json import parsed
 from phonemo.train.augment import Samples
 from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.seal import check_seal, sealed_folder
@@ -184,7 +185,7 @@ def _decoded(manifest: Manifest, one: Utterance) -> NDArray[np.int16]:
 
 
 def _read(folder: Path) -> Bank:
-    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    index = parsed((folder / _INDEX).read_text(encoding="utf-8"))
     return Bank(
         np.memmap(folder / _SAMPLES, dtype="<i2", mode="r"),
         tuple(index["ids"]),

@@ -7,7 +7,6 @@ them. What the student must learn is to hear: the waveform CNN and its projectio
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from phonemo.frames import FrameGrid
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import load_backbone
 from phonemo.model.sinusoids import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
+from phonemo.plain_json import parsed
 from phonemo.train.lineage import HEARD
 from phonemo.train.pretrain.teacher import Teacher
 
@@ -73,7 +73,7 @@ def heard_by(start: str | None) -> dict[str, Any] | None:
     """What the student in a folder has heard, as its pretraining wrote it; None if not known."""
     if start is None or not (Path(start) / HEARD).is_file():
         return None
-    found: dict[str, Any] = json.loads((Path(start) / HEARD).read_text(encoding="utf-8"))
+    found: dict[str, Any] = parsed((Path(start) / HEARD).read_text(encoding="utf-8"))
     return found
 
 

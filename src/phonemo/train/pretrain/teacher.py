@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperModel
 from transformers.audio_utils import mel_filter_bank
@@ -19,7 +18,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from phonemo.audio import RATE
 from phonemo.errors import ModelError
-from phonemo.model.build import quiet_transformers
+from phonemo.model.foreign import ForeignError, read_config, read_network
 from phonemo.train.pretrain.ctranslate2 import has_model, read_variables
 
 #: Samples between two frames of the spectrogram, and in its window.
@@ -132,18 +131,15 @@ def _read(where: str) -> WhisperEncoder:
     folder = Path(where)
     if has_model(folder):
         return _converted(folder)
-    with quiet_transformers():
-        try:
-            loaded: Any = WhisperModel.from_pretrained(
-                where, dtype=torch.float32, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError(
-                f"teacher {where!r}: no Whisper model there; name a folder with a CTranslate2 "
-                "model.bin (see docs/pretraining.md), a transformers folder or a hub id"
-            ) from error
-    whisper, info = loaded
-    _check_whole(where, {name for name in info["missing_keys"] if "encoder." in name})
+    try:
+        config = read_config(WhisperConfig, where)
+        whisper, missing, _ = read_network(WhisperModel, where, config)
+    except ForeignError as error:
+        raise ModelError(
+            f"teacher {where!r}: no Whisper model there ({error}); name a folder with a "
+            "CTranslate2 model.bin (see docs/pretraining.md), a transformers folder or a hub id"
+        ) from error
+    _check_whole(where, {name for name in missing if "encoder." in name})
     encoder: WhisperEncoder = whisper.encoder
     return encoder
 
