@@ -164,8 +164,9 @@ def _who(one: Segment) -> str:
 
 def _csv_line(cells: Iterable[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    # quotes what holds a letter of the line's end, and both may be in the name of a file
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 #: Formats of which each recording gets a file of its own: name -> suffix and writer.

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_PATIENCE_SECONDS = 5.0
+
 
 @contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
@@ -36,9 +38,15 @@ def serve_parent() -> None:
 
 
 def end_children(others: set[multiprocessing.process.BaseProcess]) -> None:
-    """End all processes that multiprocessing began, but the ``others``."""
-    for child in set(multiprocessing.active_children()) - others:
+    """End all processes that multiprocessing began, but the ``others``, and wait for it."""
+    ours = set(multiprocessing.active_children()) - others
+    for child in ours:
         child.terminate()
+    for child in ours:
+        child.join(_PATIENCE_SECONDS)
+        if child.is_alive():
+            child.kill()
+            child.join()
 
 
 def _end_with_parent() -> None:

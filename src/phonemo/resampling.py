@@ -144,7 +144,8 @@ def _part(block: Block, position: int, first: int, last: int | None) -> Block:
 
 def _mixed(audio: Audio, block: Block) -> Block:
     with np.errstate(over="ignore", invalid="ignore"):
-        mono: Block = block.mean(axis=1, dtype=np.float32)  # (sample,)
+        # in float64, so that any number of the same channels is the one channel
+        mono: Block = block.mean(axis=1, dtype=np.float64).astype(np.float32)  # (sample,)
     peak = np.abs(mono).max(initial=0.0)
     if not peak <= MAX_LEVEL:  # NaN too
         found = "a sample that is not a number" if np.isnan(peak) else f"a sample of {peak:g}"

@@ -86,6 +86,8 @@ def _pool(work: Work, parts: Sequence[int], workers: int, alive: Alive) -> Itera
     finally:  # after Ctrl-C too, where some still hear
         pool.shutdown(wait=False, cancel_futures=True)
         end_children(others)
+        # the exception of a lost pool holds this frame, and would keep its pipes and locks with it
+        del pool, ticks
 
 
 #: In a worker: what it was told, and from its first part on the model.

@@ -49,7 +49,7 @@ def from_csv(name: str) -> Iterator[Item]:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         head = text.readline()
         delimiter = max(",\t;", key=head.count)
-        names = [one.strip().lower() for one in next(csv.reader([head], delimiter=delimiter), [])]
+        names = _columns(head, delimiter, name)
         if not set(names) & set(_FILE):
             raise ManifestError(f"{shown(name)}:1: no column {_WANTED}; the first line names them")
         rows = csv.DictReader(text, names, restkey=_REST, delimiter=delimiter, strict=True)
@@ -113,6 +113,13 @@ def _told(rows: csv.DictReader[str], name: str) -> Iterator[dict[str, Any]]:
         raise ManifestError(f"{shown(name)}:{rows.line_num + 1}: not a table ({error})") from error
 
 
+def _columns(head: str, delimiter: str, name: str) -> list[str]:
+    try:
+        return [one.strip().lower() for one in next(csv.reader([head], delimiter=delimiter), [])]
+    except csv.Error as error:
+        raise ManifestError(f"{shown(name)}:1: not a table ({error})") from error
+
+
 def _item(row: Any, folder: str, where: str) -> Item:
     if not isinstance(row, Mapping):
         raise ManifestError(f"{where}: a JSON object, or a path as a string, is wanted")
@@ -136,10 +143,11 @@ def _seconds(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> floa
         return None
     try:
         value = float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise ManifestError(f"{where}: {names[0]} {found!r}; seconds from 0 upwards are wanted")
+        told = shown(repr(found))
+        raise ManifestError(f"{where}: {names[0]} {told}; seconds from 0 upwards are wanted")
     return value
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from phonemo.config.ablation import AblationConfig, Overrides
 from phonemo.config.pretrain import PretrainConfig
@@ -19,6 +21,7 @@ from phonemo.errors import ConfigError
 from phonemo.whole import write_whole
 
 Kind = TypeVar("Kind", bound=Section)
+_MOST_VALUES = 10_000
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -92,6 +95,58 @@ def write_config(path: Path, config: Section) -> None:
     write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
+class _Plain(yaml.SafeLoader):
+    """YAML without what a config has no use for: aliases that grow without end, and double keys.
+
+    A key that is there twice would silently be the last one.
+    """
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _values(node, {}) > _MOST_VALUES:
+            raise ConstructorError(None, None, f"more than {_MOST_VALUES} values", node.start_mark)
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                raise ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            seen |= {key.value} if isinstance(key.value, str) else set()
+        return super().construct_mapping(node, deep)
+
+
+def _values(node: Any, counts: dict[int, int]) -> int:
+    """How many there are with every alias written out; those of a node that holds itself: too many.
+
+    Args:
+        node: of YAML.
+        counts: by node, what is known already; a node that is being counted counts as too many.
+    """
+    if id(node) in counts:
+        return counts[id(node)]
+    counts[id(node)] = _MOST_VALUES + 1
+    below = node.value if not isinstance(node, yaml.ScalarNode) else ()
+    pairs = [one for pair in below for one in (pair if isinstance(pair, tuple) else (pair,))]
+    counts[id(node)] = 1 + sum(_values(one, counts) for one in pairs)
+    return counts[id(node)]
+
+
+def _yaml(text: str) -> Any:
+    """What YAML says.
+
+    Raises:
+        ValueError: it is none. Of a value that does not fit its tag, as 2001-99-99 or !!int "",
+            PyYAML raises anything.
+    """
+    try:
+        return yaml.load(text, _Plain)
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError("a value does not fit its tag, or is nested too deeply") from error
+
+
 def _validated(data: dict[str, Any], overrides: Sequence[str], kind: type[Kind], name: str) -> Kind:
     for override in overrides:
         _override(data, override)
@@ -105,10 +160,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such config file")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not YAML ({reason})") from error
+        data = _yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not UTF-8 either
+        raise ConfigError(f"{path}: not YAML ({error})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a mapping of keys is wanted, found {type(data).__name__}")
     return data
@@ -125,8 +179,8 @@ def _override(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"override {override!r}: {parent!r} has no keys below it")
         data = branch
     try:
-        data[last] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data[last] = _yaml(text)
+    except ValueError as error:
         raise ConfigError(f"override {override!r}: the value is not YAML") from error
 
 
@@ -140,7 +194,7 @@ def _first_fault(error: ValidationError, kind: type[Section]) -> str:
         return f"unknown key {where!r}; known keys: {known}"
     if fault["type"] == "missing":
         return f"key {where!r} is missing"
-    return f"key {where!r}: {fault['msg']} (found {fault['input']!r})"
+    return f"key {where!r}: {fault['msg']} (found {reprlib.repr(fault['input'])})"
 
 
 def _known_keys(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:

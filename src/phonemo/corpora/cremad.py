@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import audio_by_stem, listing, need_folder, read_text, relative
+from phonemo.corpora.files import (
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+    table_lines,
+    told_table,
+)
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError
 
@@ -111,14 +118,14 @@ def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> U
 
 
 def _genders(path: Path) -> dict[str, Gender]:
-    text = read_text(path, "it comes with CREMA-D and gives each actor's sex")
-    rows = csv.DictReader(text.splitlines())
+    rows = csv.DictReader(table_lines(path, "it comes with CREMA-D and gives each actor's sex"))
     genders: dict[str, Gender] = {}
-    for row in rows:
-        actor, sex = row.get("ActorID"), row.get("Sex")
-        if actor is None or sex not in _SEXES:
-            raise CorpusError(
-                f"{path}:{rows.line_num}: columns ActorID and Sex (Female or Male) are wanted"
-            )
-        genders[actor.strip()] = _SEXES[sex]
+    with told_table(path):
+        for row in rows:
+            actor, sex = row.get("ActorID"), row.get("Sex")
+            if actor is None or sex not in _SEXES:
+                raise CorpusError(
+                    f"{path}:{rows.line_num}: columns ActorID and Sex (Female or Male) are wanted"
+                )
+            genders[actor.strip()] = _SEXES[sex]
     return genders

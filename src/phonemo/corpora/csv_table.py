@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import is_shadow, listing, read_text
+from phonemo.corpora.files import is_shadow, listing, table_lines
 from phonemo.corpora.manifest import STYLES, Style, Utterance
 from phonemo.errors import CorpusError
 
@@ -94,9 +94,10 @@ def find_table(root: Path) -> Path:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    text = read_text(path)
-    first = text.partition("\n")[0]
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=_delimiter(first), strict=True)
+    lines = table_lines(path)
+    first = lines.readline()
+    lines.seek(0)
+    reader = csv.reader(lines, delimiter=_delimiter(first), strict=True)
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         header = _header(next(reader, []), path)

@@ -14,6 +14,7 @@ and ``tasp`` its aspiration. A row without a label says that a modifier (voicing
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -124,6 +125,8 @@ def _row(line: str, earliest: float, number: int) -> Segment:
     if row is None:
         raise CorpusError(f"line {number} of a label file is not 'start colour label': {line!r}")
     start = float(row["start"])
+    if not math.isfinite(start):
+        raise CorpusError(f"line {number} of a label file starts at no time that a number can hold")
     if start < earliest:
         raise CorpusError(f"line {number} of a label file starts before the row above it")
     label = _LABEL.match(row["label"])

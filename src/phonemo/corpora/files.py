@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from phonemo.errors import CorpusError
@@ -65,6 +69,24 @@ def read_text(path: Path, hint: str = "") -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def table_lines(path: Path, hint: str = "") -> io.StringIO:
+    """The lines of a table, cut where a table's lines end: a cell may hold U+2028, as texts do.
+
+    Raises:
+        CorpusError: as ``read_text``.
+    """
+    return io.StringIO(read_text(path, hint), newline="")
+
+
+@contextmanager
+def told_table(path: Path) -> Iterator[None]:
+    """What the csv module finds wrong with a table, as CorpusError."""
+    try:
+        yield
+    except csv.Error as error:
+        raise CorpusError(f"{path}: not a table ({error})") from error
 
 
 def listing(root: Path, most: int = 4) -> str:

@@ -20,6 +20,8 @@ from phonemo.corpora.sphinx import from_sphinx
 from phonemo.errors import CorpusError, PhonemeError
 
 FRAMES_PER_SECOND = 100
+#: Digits of a frame's number: 115 days.
+_LONGEST_COUNT = 9
 
 #: Emotion code of a turn -> canonical name; None where the raters did not agree.
 EMOTION_CODES: Mapping[str, str | None] = {
@@ -242,8 +244,11 @@ def _number(text: str) -> float | None:
 
 
 def _is_segment(row: list[str]) -> bool:
+    frames = row[:2]
     return (
-        len(row) >= 4 and row[0].isdecimal() and row[1].isdecimal() and int(row[0]) <= int(row[1])
+        len(row) >= 4
+        and all(one.isdecimal() and len(one) <= _LONGEST_COUNT for one in frames)
+        and int(row[0]) <= int(row[1])
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import ManifestError
-from phonemo.plain_json import parsed
+from phonemo.plain_json import json_text, parsed
 
 Style = Literal["scripted", "improvised"]
 STYLES: tuple[Style, ...] = ("scripted", "improvised")
@@ -231,7 +230,7 @@ def _write_rows(path: Path, header: Header, utterances: Iterable[Utterance]) -> 
 
 
 def _text(row: _Row) -> str:
-    return json.dumps(row.model_dump(mode="json"), ensure_ascii=False) + "\n"
+    return json_text(row.model_dump(mode="json")) + "\n"
 
 
 def _check_unique(hashes: array[int], utterances: Iterable[Utterance], path: Path) -> None:

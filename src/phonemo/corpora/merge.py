@@ -18,15 +18,21 @@ from phonemo.corpora.manifest import (
 from phonemo.errors import ManifestError
 from phonemo.version import __version__
 
+#: Between the corpora of a manifest that was merged.
+_JOINED = "+"
+
 
 def named_apart(manifest: Manifest | ManifestStream, one: Utterance) -> Utterance:
     """An utterance whose id, speaker, session and dialog begin with its corpus.
 
-    Its file is absolute, so that it can stand in any manifest.
+    Those of a manifest that was merged do so already. Its file is absolute, so that it can stand
+    in any manifest.
     """
     corpus = manifest.header.corpus
-    names = {name: getattr(one, name) for name in ("id", "speaker", "session", "dialog")}
-    update = {name: f"{corpus}/{value}" for name, value in names.items() if value is not None}
+    update: dict[str, str] = {}
+    if _JOINED not in corpus:
+        names = {name: getattr(one, name) for name in ("id", "speaker", "session", "dialog")}
+        update = {name: f"{corpus}/{value}" for name, value in names.items() if value is not None}
     path = manifest.audio_path(one).resolve().as_posix()
     return one.model_copy(update={**update, "file": path})
 
@@ -38,7 +44,7 @@ def by_corpus(corpus: str, utterances: Iterable[Utterance]) -> dict[str, list[Ut
         corpus: of their manifest's header; "a+b" where it was merged.
         utterances: any of that manifest.
     """
-    corpora = corpus.split("+")
+    corpora = corpus.split(_JOINED)
     found: dict[str, list[Utterance]] = {}
     for one in utterances:
         name, _, rest = one.id.partition("/")
@@ -72,7 +78,7 @@ def merge_streams(paths: Sequence[Path], output: Path) -> ManifestStream:
     if len(paths) < 2:
         raise ManifestError(f"{len(paths)} manifest to merge; two or more are wanted")
     manifests = [stream_manifest(path) for path in paths]
-    names = [manifest.header.corpus for manifest in manifests]
+    names = [one for manifest in manifests for one in manifest.header.corpus.split(_JOINED)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ManifestError(f"two manifests are of the corpus {twice!r}; merge one of them")
@@ -85,7 +91,7 @@ def merge_streams(paths: Sequence[Path], output: Path) -> ManifestStream:
 
 def _header(headers: Sequence[Header]) -> Header:
     return Header(
-        corpus="+".join(one.corpus for one in headers),
+        corpus=_JOINED.join(one.corpus for one in headers),
         root=".",
         partial=any(one.partial for one in headers),
         skipped={

@@ -9,10 +9,17 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import audio_by_stem, listing, need_folder, read_text, relative
+from phonemo.corpora.files import (
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+    table_lines,
+    told_table,
+)
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError
 
@@ -77,8 +84,12 @@ def read(root: Path) -> Reading:
 
 def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     """The rows with stray blanks removed, each with its place for an error."""
-    lines = read_text(path, _WANTED).splitlines()
-    reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    with told_table(path):
+        lines = table_lines(path, _WANTED)
+        return _told_rows(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
+
+
+def _told_rows(reader: Any, path: Path) -> list[tuple[str, dict[str, str]]]:
     header = [cell.strip() for cell in next(reader, [])]
     missing = [column for column in _COLUMNS if column not in header]
     if missing:

@@ -16,6 +16,7 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.units import carve_by_speaker, units_by_id
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.plain_json import parsed
+from phonemo.sources import shown
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ def _read_part(folder: Path, part: str, number: int) -> frozenset[str]:
 
 def _fresh(one: str, seen: Collection[str], where: str) -> str:
     if one in seen:
-        raise ProtocolError(f"{where}: {one} is there twice; an utterance is wanted once in a part")
+        raise ProtocolError(
+            f"{where}: {shown(one)} is there twice; an utterance is wanted once in a part"
+        )
     return one
 
 
@@ -122,8 +125,8 @@ def _require_present(published: Sequence[PublishedFold], ids: Collection[str]) -
     if missing:
         raise ProtocolError(
             f"{len(missing)} of the {len(named)} utterances in the fold files are not in the "
-            f"manifest, {missing[0]} for example; prepare the whole corpus, and make the folds "
-            "before leaving out labels"
+            f"manifest, {shown(missing[0])} for example; prepare the whole corpus, and make the "
+            "folds before leaving out labels"
         )
 
 

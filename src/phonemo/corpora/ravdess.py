@@ -68,7 +68,8 @@ def read(root: Path) -> Reading:
         CorpusError: the folder has another layout.
     """
     need_folder(root)
-    folders = sorted(path for path in root.iterdir() if _FOLDER.fullmatch(path.name))
+    named = (path for path in root.iterdir() if _FOLDER.fullmatch(path.name))
+    folders = sorted(path for path in named if path.is_dir())
     skipped: Counter[str] = Counter()
     utterances: list[Utterance] = []
     for folder in folders:

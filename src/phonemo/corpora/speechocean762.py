@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import audio_by_stem, listing, need_folder, read_text, relative
+from phonemo.corpora.files import (
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+    table_lines,
+    told_table,
+)
 from phonemo.corpora.ipa import strip_stress
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.errors import CorpusError, PhonemeError
@@ -129,9 +136,10 @@ def _kaldi_rows(root: Path) -> dict[str, _Row]:
 def _kaldi_table(path: Path) -> dict[str, str]:
     """A Kaldi table: key, blank, value."""
     table: dict[str, str] = {}
-    for line in read_text(path, f"wanted: {_WANTED}").splitlines():
-        key, *value = line.split(maxsplit=1)
-        table[key] = value[0].strip() if value else ""
+    for line in table_lines(path, f"wanted: {_WANTED}"):
+        if line.strip():
+            key, *value = line.split(maxsplit=1)
+            table[key] = value[0].strip() if value else ""
     return table
 
 
@@ -155,8 +163,9 @@ def _reduced_rows(root: Path) -> dict[str, _Row]:
 
 
 def _csv_rows(path: Path, *columns: str) -> list[dict[str, str]]:
-    reader = csv.DictReader(read_text(path, f"wanted: {_WANTED}").splitlines())
-    missing = [name for name in ("file", *columns) if name not in (reader.fieldnames or ())]
-    if missing:
-        raise CorpusError(f"{path}: no column {missing[0]!r}; found: {reader.fieldnames}")
-    return [{key: value or "" for key, value in row.items() if key} for row in reader]
+    reader = csv.DictReader(table_lines(path, f"wanted: {_WANTED}"))
+    with told_table(path):
+        missing = [name for name in ("file", *columns) if name not in (reader.fieldnames or ())]
+        if missing:
+            raise CorpusError(f"{path}: no column {missing[0]!r}; found: {reader.fieldnames}")
+        return [{key: value or "" for key, value in row.items() if key} for row in reader]

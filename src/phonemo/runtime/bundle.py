@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from phonemo.audio import RATE
 from phonemo.errors import CheckpointError
@@ -36,6 +36,7 @@ _MOST_MODEL_BYTES = 2**31
 
 Precision = Literal["fp32", "int8"]
 _Count = Annotated[int, Field(ge=1)]
+_Step = Annotated[int, Field(ge=1, le=RATE)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -93,13 +94,13 @@ class BundleCard(_Part):
     """Samples a second that the graph wants."""
     normalise: bool
     """Whether the graph brings each clip to zero mean and unit variance. Callers never do."""
-    fewest_samples: _Count
+    fewest_samples: Annotated[int, Field(ge=1, le=RATE * 60)]
     """Shorter clips are padded with zeros to this; ``samples`` still says their true length."""
-    conv_kernel: Annotated[tuple[_Count, ...], Field(min_length=1)]
-    conv_stride: Annotated[tuple[_Count, ...], Field(min_length=1)]
-    window_seconds: Annotated[float, Field(gt=0)]
+    conv_kernel: Annotated[tuple[_Step, ...], Field(min_length=1, max_length=64)]
+    conv_stride: Annotated[tuple[_Step, ...], Field(min_length=1, max_length=64)]
+    window_seconds: Annotated[float, Field(gt=0, le=3600)]
     """The longest recording that is heard whole; a longer one is heard in windows."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
     """The emotion logits are divided by this before the softmax."""
     abstain_below: _Share = 0.0
     """An answer with a lower score carries the warning "unsure"; 0 warns of none."""
@@ -128,6 +129,14 @@ class BundleCard(_Part):
         if rate != RATE:
             raise ValueError(f"{rate} samples a second, {RATE} are wanted")
         return rate
+
+    @model_validator(mode="after")
+    def _makes_frames(self) -> BundleCard:
+        if len(self.conv_kernel) != len(self.conv_stride):
+            raise ValueError("conv_kernel and conv_stride are not of the same convolutions")
+        if self.grid.field_samples > RATE * 60:
+            raise ValueError(f"a frame that hears {self.grid.field_samples} samples")
+        return self
 
     @property
     def grid(self) -> FrameGrid:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonemo.audio import AudioLimits, Source, Waveform, audio_seconds, load_waveform
+from phonemo.audio import RATE, AudioLimits, Source, Waveform, audio_seconds, load_waveform
 from phonemo.errors import AudioError, UsageError
 from phonemo.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 from phonemo.sources import open_stream
@@ -30,15 +30,19 @@ class _Told:
 
     @property
     def segment(self) -> Segment:
-        """The turn as a segment of the recording."""
-        end = self.turn.start + self.found.seconds
+        """The turn as a segment of the recording, on its samples: neighbours touch."""
+        end = (self._first + round(self.found.seconds * RATE)) / RATE
         label, scores = self.found.label, self.found.scores
-        return Segment(self.turn.start, end, label, scores, self.turn.speaker)
+        return Segment(self._first / RATE, end, label, scores, self.turn.speaker)
 
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
         """The phonemes in the time of the recording."""
-        return (one.moved(self.turn.start) for one in self.found.spans or ())
+        return (one.moved(self._first / RATE) for one in self.found.spans or ())
+
+    @property
+    def _first(self) -> int:
+        return round(self.turn.start * RATE)
 
 
 def by_turns(

@@ -13,6 +13,7 @@ from phonemo.decoding import RATES, SCALES
 from phonemo.errors import AudioError, UsageError
 from phonemo.levels import Level
 from phonemo.prediction import Prediction
+from phonemo.resampling import MAX_LEVEL
 from phonemo.runtime.hearing import Event
 from phonemo.runtime.listener import Listener
 
@@ -51,8 +52,8 @@ class StreamingRecognizer:
             samples: mono, (sample,), int16, float32 or float64, of any length.
 
         Raises:
-            AudioError: samples of another kind or shape, NaN or infinite ones; the stream goes on
-                as if they had not come.
+            AudioError: samples of another kind or shape, NaN, infinite ones, or some far beyond
+                full scale; the stream goes on as if they had not come.
             UsageError: the stream was finished.
         """
         self._check_open()
@@ -90,7 +91,9 @@ def _checked(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         found = f"{samples.dtype.name} of shape {samples.shape}"
         wanted = "(sample,) of int16, float32 or float64 is wanted: mix the channels first"
         raise AudioError("invalid_audio", f"stream: {found} found; {wanted}")
-    scaled = samples.astype(np.float32) / np.float32(SCALES[samples.dtype.name])
-    if not np.isfinite(scaled).all():
-        raise AudioError("invalid_audio", "stream: a sample is not a finite number; leave it out")
+    with np.errstate(over="ignore"):
+        scaled = samples.astype(np.float32) / np.float32(SCALES[samples.dtype.name])
+    if not np.abs(scaled).max(initial=0.0) <= MAX_LEVEL:  # NaN too
+        wanted = "numbers with a full scale of 1 are wanted; leave it out"
+        raise AudioError("invalid_audio", f"stream: a sample is not finite, or far off; {wanted}")
     return scaled

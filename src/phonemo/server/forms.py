@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from phonemo.sources import shown
 
 FormatName = Literal["json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid"]
 
-_MOST_FIELDS = 16
+MOST_FIELDS = 16
 _MOST_FIELD_BYTES = 4096
 _FORM = f"a part named file with a filename, and fields of {_MOST_FIELD_BYTES} bytes, are wanted"
 _MULTIPART = "multipart/form-data"
@@ -111,7 +112,7 @@ async def _parsed(request: Request) -> FormData:
     """The parts; a large file goes to a temporary one, for which there has to be room."""
     try:
         return await request.form(
-            max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
+            max_files=1, max_fields=MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
         )
     except HTTPException as error:
         raise Refusal(400, "invalid_form", f"{error.detail.rstrip('.')}; {_FORM}") from error
@@ -145,7 +146,8 @@ def _fields(texts: dict[str, Any]) -> Fields:
 
 def check_each_once(given: ImmutableMultiDict[str, Any]) -> None:
     """Refusal (400) for a name that is there twice."""
-    if twice := [name for name in given if len(given.getlist(name)) > 1]:
+    counts = Counter(name for name, _ in given.multi_items())
+    if twice := [name for name, count in counts.items() if count > 1]:
         name = shown(min(twice))
         raise Refusal(400, "invalid_value", f"{name}: given more than once", name)
 

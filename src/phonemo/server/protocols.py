@@ -17,20 +17,29 @@ _READ_BYTES = 2**13
 
 
 class _Drains:
-    """A connection is given up when its client takes nothing in any more."""
+    """A connection is given up when its client takes nothing in any more.
+
+    The clock runs from the first byte that the system does not take, not from asyncio's 64 KiB on,
+    which a client that never reads might never fill.
+    """
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     drain_seconds: float
     _full: asyncio.TimerHandle | None = None
 
+    def connection_made(self, transport: Any) -> None:
+        """It is there."""
+        transport.set_write_buffer_limits(high=0)
+        super().connection_made(transport)  # type: ignore[misc]
+
     def pause_writing(self) -> None:
-        """More waits to be sent than is kept."""
+        """Something waits to be sent."""
         super().pause_writing()  # type: ignore[misc]
         self._full = self.loop.call_later(self.drain_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Enough of it has left."""
+        """All of it has left."""
         self._let()
         super().resume_writing()  # type: ignore[misc]
 

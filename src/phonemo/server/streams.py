@@ -21,7 +21,7 @@ from phonemo.runtime.listener import Listener
 from phonemo.runtime.stream import StreamingRecognizer
 from phonemo.server.access import SUBPROTOCOL, Access, offered
 from phonemo.server.answers import prediction_data
-from phonemo.server.forms import check_each_once, invalid
+from phonemo.server.forms import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.racing import racing
 from phonemo.server.refusals import Refusal, refusal_of
 from phonemo.server.service import Service
@@ -167,6 +167,8 @@ class _Live:
 
 def _query(websocket: WebSocket) -> Query:
     asked = websocket.query_params
+    if (count := len(asked.multi_items())) > MOST_FIELDS:
+        raise Refusal(400, "invalid_value", f"{count} fields found; at most {MOST_FIELDS} are read")
     check_each_once(asked)
     try:
         return Query.model_validate(dict(asked))

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from phonemo.whole import share_out
 
 #: Raised whenever the frozen part computes something else from the same weights.
 VERSION = 1
+_SCRATCH = ".part"
 SHARD_UTTERANCES = 64
 BATCH_UTTERANCES = 8
 
@@ -166,20 +169,42 @@ def _write_shard(
     for start in range(0, len(by_length), BATCH_UTTERANCES):
         ids = [one.id for one in by_length[start : start + BATCH_UTTERANCES]]
         kept |= dict(zip(ids, _extract(model, [clips[key] for key in ids], boundary), strict=True))
+    with _scratch_of(shard) as scratch:
+        _save(scratch, kept, [one.id for one in members])
+        scratch.chmod(0o755)
+        _put(scratch, shard)
+
+
+@contextmanager
+def _scratch_of(shard: Path) -> Iterator[Path]:
+    """A folder to write into; gone where that fails, and so are those of processes that died.
+
+    The caller holds the shard's lock, where the system has any.
+    """
     shard.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{shard.name}.", suffix=".part", dir=shard.parent))
+    if os.name != "nt":
+        for left in shard.parent.glob(f"{shard.name}.*{_SCRATCH}"):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{shard.name}.", suffix=_SCRATCH, dir=shard.parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _save(
+    scratch: Path, kept: Mapping[str, Mapping[str, NDArray[np.float32]]], ids: Sequence[str]
+) -> None:
     places, at = {}, 0
     names = sorted(next(iter(kept.values())))
-    for key in (one.id for one in members):
+    for key in ids:
         frames = len(kept[key][names[0]])
         places[key] = (at, frames)
         at += frames
     for name in names:
-        np.save(scratch / f"{name}.npy", np.concatenate([kept[one.id][name] for one in members]))
+        np.save(scratch / f"{name}.npy", np.concatenate([kept[key][name] for key in ids]))
     index = {"names": names, "places": places}
     (scratch / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    scratch.chmod(0o755)
-    _put(scratch, shard)
 
 
 def _put(scratch: Path, shard: Path) -> None:
@@ -190,8 +215,6 @@ def _put(scratch: Path, shard: Path) -> None:
         if not _is_whole(shard):
             shutil.rmtree(shard)
             scratch.rename(shard)
-        else:
-            shutil.rmtree(scratch)
 
 
 def _is_whole(shard: Path) -> bool:
@@ -200,7 +223,7 @@ def _is_whole(shard: Path) -> bool:
         index = parsed((shard / "index.json").read_text(encoding="utf-8"))
         frames = max(start + count for start, count in index["places"].values())
         arrays = [np.load(shard / f"{name}.npy", mmap_mode="r") for name in index["names"]]
-    except (OSError, EOFError, ValueError, KeyError):  # numpy: EOFError for an empty file
+    except Exception:  # of a broken header numpy raises what its parser of Python does
         return False
     return bool(arrays) and all(len(array) == frames for array in arrays)
 

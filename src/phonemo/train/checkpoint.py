@@ -6,13 +6,15 @@ import json
 import logging
 import random
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -76,9 +78,22 @@ def save_checkpoint(
         trainer_state.save_to_json(str(folder / TRAINER))
 
 
+@contextmanager
+def _of_this_version(folder: Path) -> Iterator[None]:
+    """CheckpointError for content that is as it was sealed, and yet not what is wanted."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder}: not a checkpoint of this training ({str(error).partition(chr(10))[0]}); "
+            "remove it, and the training goes on from the one before"
+        ) from error
+
+
 def load_weights(folder: Path, model: nn.Module) -> None:
     """Put a checkpoint's weights into the model it was made from."""
-    weights = load_file(folder / WEIGHTS)
+    with _of_this_version(folder):
+        weights = load_file(folder / WEIGHTS)
     result = model.load_state_dict(weights, strict=False)
     if result.unexpected_keys:
         raise CheckpointError(
@@ -88,17 +103,23 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
     """Put a checkpoint's optimiser and schedule back."""
-    tensors = load_file(folder / OPTIMISER)
-    state = parsed((folder / STATE).read_text(encoding="utf-8"))
-    optimizer.load_state_dict(_deep_optimizer(tensors, state["groups"]))
-    scheduler.load_state_dict(state["scheduler"])
+    with _of_this_version(folder):
+        tensors, state = load_file(folder / OPTIMISER), _state(folder)
+        optimizer.load_state_dict(_deep_optimizer(tensors, state["groups"]))
+        scheduler.load_state_dict(state["scheduler"])
 
 
 def load_scaler(folder: Path, scaler: Any) -> None:
     """Put the gradient scaler of fp16 training back, where both sides have one."""
-    state = parsed((folder / STATE).read_text(encoding="utf-8"))["scaler"]
-    if scaler is not None and state is not None:
-        scaler.load_state_dict(state)
+    with _of_this_version(folder):
+        state = _state(folder)["scaler"]
+        if scaler is not None and state is not None:
+            scaler.load_state_dict(state)
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = parsed((folder / STATE).read_bytes())
+    return found
 
 
 def load_random(folder: Path, rank: Rank | None = None) -> None:
@@ -110,9 +131,9 @@ def load_random(folder: Path, rank: Rank | None = None) -> None:
             it goes on with the numbers that it has.
     """
     rank = rank or Rank()
-    tensors = load_file(folder / OPTIMISER)
-    state = parsed((folder / STATE).read_text(encoding="utf-8"))
-    states = [state["random"], *state.get("random_of_others", ())]
+    with _of_this_version(folder):
+        tensors, state = load_file(folder / OPTIMISER), _state(folder)
+        states = [state["random"], *state.get("random_of_others", ())]
     if len(states) != rank.world:
         log.warning(
             "%s was written by %d process(es) and goes on with %d: other random numbers are drawn "
@@ -122,7 +143,8 @@ def load_random(folder: Path, rank: Rank | None = None) -> None:
     if rank.number < len(states):
         start = "" if rank.first else f"rank{rank.number}."
         own = {name.removeprefix(start): tensors[name] for name in tensors if _is_of(name, start)}
-        Draws(own, states[rank.number]).restore()
+        with _of_this_version(folder):
+            Draws(own, states[rank.number]).restore()
 
 
 @dataclass(frozen=True)

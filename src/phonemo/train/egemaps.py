@@ -122,9 +122,21 @@ def functionals(
     facts = [_opensmile().__version__, *(_facts(manifest, one) for one in ordered)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     path = folder / f"egemaps-{digest}.npy"
-    if not path.is_file():
+    kept = _kept(path, len(ordered))
+    if kept is None:
+        path.unlink(missing_ok=True)
         _fill(path, manifest, ordered, progress)
-    return dict(zip((one.id for one in ordered), np.load(path), strict=True))
+        kept = np.load(path)
+    return dict(zip((one.id for one in ordered), kept, strict=True))
+
+
+def _kept(path: Path, count: int) -> Features | None:
+    """What an earlier run kept; None where that is nothing, or cannot be used."""
+    try:
+        found: Features = np.load(path)
+    except Exception:  # of a broken header numpy raises what its parser of Python does
+        return None
+    return found if found.ndim == 2 and len(found) == count else None
 
 
 def _fill(path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress: Progress) -> None:

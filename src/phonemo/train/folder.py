@@ -152,10 +152,14 @@ def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
     ]
     if not shared.is_file():
         shared.parent.mkdir(parents=True, exist_ok=True)
-        scratch = shared.with_name(f"{shared.name}.{os.getpid()}.part")
-        save_file(parts[0], scratch, metadata={"format": "pt"})
-        scratch.chmod(0o644)
-        scratch.rename(shared)
+        # of one name, as one process at a time is in a run's folder: a killed one's is written over
+        scratch = shared.with_name(f"{shared.name}.part")
+        try:
+            save_file(parts[0], scratch, metadata={"format": "pt"})
+            scratch.chmod(0o644)
+            scratch.rename(shared)
+        finally:
+            scratch.unlink(missing_ok=True)
     link_or_copy(shared, folder / _SHARDS[0])
     save_file(parts[1], folder / _SHARDS[1], metadata={"format": "pt"})
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())

@@ -59,7 +59,7 @@ def check_seal(folder: Path) -> None:
     """
     try:
         seal = parsed((folder / SEAL).read_bytes())
-        hashes = dict(seal["sha256"])
+        hashes = {str(name): wanted for name, wanted in dict(seal["sha256"]).items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder}: no readable {SEAL}; this is not a whole checkpoint"
