@@ -245,7 +245,8 @@ class _ArrayAudio:
         for first in range(self._position, self._array.shape[1], BLOCK_FRAMES):
             part = self._array[:, first : first + BLOCK_FRAMES].T
             with np.errstate(over="ignore"):  # too large for float32 is found as infinite later
-                yield part.astype(np.float32) / np.float32(self._scale)
+                block = part.astype(np.float32) / np.float32(self._scale)
+            yield block  # outside: whoever reads on may be another thread
 
     def truncated(self) -> bool:
         return False

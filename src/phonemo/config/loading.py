@@ -92,7 +92,10 @@ def load_section(path: str | Path, overrides: Sequence[str], kind: type[Kind]) -
 def write_config(path: Path, config: Section) -> None:
     """Write the resolved config as YAML."""
     data = config.model_dump(mode="json")
-    write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    if "\x85" in text:  # which PyYAML writes as it is, and reads as the end of a line
+        text = yaml.safe_dump(data, sort_keys=False)
+    write_whole(path, text)
 
 
 class _Plain(yaml.SafeLoader):

@@ -191,8 +191,9 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle. An older one is replaced; other files beside it, as a model card, stay.
 
-    Each file is written beside its place and renamed, the card last: whatever interrupts it, no
-    network is ever opened with the card of another.
+    Each file is written beside its place, and when all are, they are renamed, the card last: a full
+    disk leaves the older bundle, and whatever interrupts it, no network is ever opened with the
+    card of another.
 
     Args:
         target: the folder.
@@ -207,14 +208,12 @@ def write_bundle(
     check_target(target)
     head_hash = None if head is None else _hash(head)
     card = BundleCard(**says, sha256=_hash(model), head_sha256=head_hash)
+    files = {MODEL: model, HEAD: head, CARD: (card.model_dump_json(indent=1) + "\n").encode()}
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _write(target / MODEL, model)
+        _write(target, {name: content for name, content in files.items() if content is not None})
         if head is None:
             (target / HEAD).unlink(missing_ok=True)
-        else:
-            _write(target / HEAD, head)
-        _write(target / CARD, (card.model_dump_json(indent=1) + "\n").encode())
     except OSError as error:
         raise CheckpointError(
             f"{target}: could not be written ({error.strerror}); free room or name another place"
@@ -268,13 +267,16 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _write(path: Path, content: bytes) -> None:
-    scratch = path.with_name(path.name + ".part")
+def _write(target: Path, files: Mapping[str, bytes]) -> None:
+    scratches = {target / f"{name}.part": target / name for name in files}
     try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
+        for scratch, content in zip(scratches, files.values(), strict=True):
+            scratch.write_bytes(content)
+        for scratch, path in scratches.items():
+            scratch.replace(path)
     finally:
-        scratch.unlink(missing_ok=True)
+        for scratch in scratches:
+            scratch.unlink(missing_ok=True)
 
 
 def _read(path: Path, most_bytes: int) -> bytes:

@@ -14,6 +14,8 @@ from phonemo.config import ServeLimits
 #: Taken from a socket at once. What arrives together is parsed in one go, while nobody else is
 #: answered: a quarter of a megabyte, asyncio's choice, can hold 40,000 chunks of one byte.
 _READ_BYTES = 2**13
+#: More than the answer to a stream of an hour, with its phonemes.
+_MOST_UNSENT_BYTES = 2**24
 
 
 class _Drains:
@@ -58,6 +60,12 @@ def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
 
     class Stream(_Drains, WebSocketsSansIOProtocol):
         drain_seconds = limits.stream_idle_seconds
+
+        def data_received(self, data: bytes) -> None:
+            """A client that pings and never reads would have its pongs pile up."""
+            super().data_received(data)
+            if self.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+                self.transport.abort()
 
     return Stream
 

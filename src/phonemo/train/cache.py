@@ -32,6 +32,7 @@ from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.plain_json import parsed
+from phonemo.train.arrays import save_array
 from phonemo.train.strategies import Boundary
 from phonemo.whole import share_out
 
@@ -202,7 +203,7 @@ def _save(
         places[key] = (at, frames)
         at += frames
     for name in names:
-        np.save(scratch / f"{name}.npy", np.concatenate([kept[key][name] for key in ids]))
+        save_array(scratch / f"{name}.npy", np.concatenate([kept[key][name] for key in ids]))
     index = {"names": names, "places": places}
     (scratch / "index.json").write_text(json.dumps(index), encoding="utf-8")
 

@@ -26,6 +26,7 @@ from phonemo.calibration import calibrate_across
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError, MissingExtraError
 from phonemo.labels import LabelSet
+from phonemo.train.arrays import save_array
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.calibrating import speakers_of
 from phonemo.train.callbacks import Progress
@@ -189,9 +190,11 @@ def _long_enough(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def _keep(path: Path, values: Features) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".part")
-    with scratch.open("wb") as stream:
-        np.save(stream, values)
-    scratch.replace(path)
+    try:
+        save_array(scratch, values)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _best(
