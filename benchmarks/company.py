@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from measuring import machine, real_clips
 
-from phonemo.calibration import softmax
+from phonemo.audio import Waveform
+from phonemo.prediction import Prediction
 from phonemo.runtime.engine import Recognizer
 from phonemo.train.export import export
 
@@ -48,9 +49,10 @@ def differences(model: Recognizer, clips: list[np.ndarray]) -> tuple[float, floa
 
 
 def scores(model: Recognizer, clips: list[np.ndarray]) -> list[np.ndarray]:
-    """Calibrated probabilities of each clip of one batch."""
-    heard = model.graph.hear_together(clips, model.card.fewest_samples)
-    return [softmax(one.emotions / model.card.temperature) for one in heard]
+    """Calibrated probabilities of each clip of those that are asked together."""
+    asked = [Waveform(np.asarray(one, np.float32)) for one in clips]
+    found = model.predict_together(asked, shares=False, timeline=False)
+    return [np.array(list(one.scores.values())) for one in found if isinstance(one, Prediction)]
 
 
 if __name__ == "__main__":

@@ -90,23 +90,21 @@ def together(listener, clips, shares):
 def test_a_clip_in_company_is_heard_as_alone(recognizer, shares):
     clips = [waveform(one, 200 + 100 * at) for at, one in enumerate(LENGTHS)]
     found, sizes = together(recognizer, clips, shares)
-    assert sizes == [8]
+    assert sizes == [1] * 8, "int8: company would change its last digits, and so its steps"
     for clip, answer in zip(clips, found, strict=True):
         alone = recognizer.predict_waveform(clip, shares=shares)
-        assert answer.scores == pytest.approx(alone.scores, abs=1e-3)
+        assert answer.scores == alone.scores
         assert answer.seconds == alone.seconds
         assert alike(answer.phonemes, alone.phonemes)
         assert answer.warnings == alone.warnings
 
 
 def test_the_model_that_ships_hears_a_clip_in_company_as_alone():
-    """Weights are int8: within 0.001."""
     listener, _ = phonemo.load().for_jobs(2)
     clips = [waveform(one, 150 + 60 * at) for at, one in enumerate(LENGTHS)]
-    found, sizes = together(listener, clips, False)
-    assert sizes == [8]
+    found, _ = together(listener, clips, False)
     for clip, answer in zip(clips, found, strict=True):
-        assert answer.scores == pytest.approx(listener.predict_waveform(clip).scores, abs=1e-3)
+        assert answer.scores == listener.predict_waveform(clip).scores
 
 
 def test_every_answer_is_its_own(model):
@@ -323,7 +321,7 @@ def test_closing_with_work_that_waits_says_nothing(model):
 # Over HTTP ----------------------------------------------------------------------------------------
 
 
-def test_batches_form_under_load_and_every_answer_is_the_right_one(recognizer):
+def test_every_answer_under_load_is_the_one_that_it_has_alone(recognizer):
     lengths = [0.3 + 0.05 * (at % 8) for at in range(24)]
     answers = {}
 
@@ -341,10 +339,9 @@ def test_batches_form_under_load_and_every_answer_is_the_right_one(recognizer):
         release.set()
         for one in threads:
             one.join()
-        assert found.metric("batch_clips_count") < 2 + 24
     for place, one in answers.items():
         alone = recognizer.predict(wav(lengths[place], 200 + 10 * place))
-        assert one.data["scores"] == pytest.approx(alone.scores, abs=1e-3)
+        assert one.data["scores"] == pytest.approx(alone.scores, abs=1e-5)
         assert one.data["seconds"] == round(alone.seconds, 3)
 
 

@@ -101,6 +101,14 @@ class Recognizer(Listener):
         heard = Heard(softmax(found.emotions / self.card.temperature), spans)
         return self._answer(waveform, heard, timeline=False)
 
+    @property
+    def takes_company(self) -> bool:
+        """Not in int8: sums that differ in their last digit can round to another step of 256.
+
+        Of 320 clips of speech in company two moved a score by more than 0.001, one by 0.0025.
+        """
+        return self.card.precision != "int8"
+
     def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
         """Several clips at once, each by one thread, are quicker than one by all of them."""
         count = checked_jobs(jobs, available_cpus())
@@ -116,6 +124,8 @@ class Recognizer(Listener):
         return self._hear_together([samples], shares)[0]
 
     def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
+        if len(clips) > 1 and not self.takes_company:
+            return [self._hear(one, shares) for one in clips]
         began = perf_counter()
         found = self.graph.hear_together(clips, self.card.fewest_samples)
         each = (perf_counter() - began) / len(clips)

@@ -109,7 +109,7 @@ class Listener(ABC):
         """The emotions of many recordings, in their order, as they are ready.
 
         Few are held at a time, so the recordings may be endless. Short ones of like length are
-        heard together, which changes a score by less than 0.001.
+        heard together, where that changes nothing of what is said of them (``takes_company``).
 
         Args:
             audio: recordings as ``predict`` takes them. An error among them is given back in its
@@ -138,7 +138,7 @@ class Listener(ABC):
         def heard(clips: Sequence[Waveform]) -> list[Outcome]:
             return listener.predict_together(clips, shares, timeline)
 
-        longest = int(batch_seconds * RATE)
+        longest = int(batch_seconds * RATE) if self.takes_company else 0
         return in_order(audio, opened, heard, jobs=count, batch_samples=longest)
 
     def predict_waveform(
@@ -189,6 +189,11 @@ class Listener(ABC):
         return Hearing(
             lambda samples: self._hear(samples, shares), self.labels, detector, self.window_seconds
         )
+
+    @property
+    def takes_company(self) -> bool:
+        """Whether clips may be heard as one batch: whether each is then heard as it is alone."""
+        return True
 
     def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
         """The listener that hears several recordings at once, and how many."""

@@ -47,7 +47,7 @@ class Hearers:
     """A few threads, and what waits for one.
 
     Nobody waits for company: whoever is there when a thread becomes free is heard with the oldest,
-    if of like length. A clip's scores are then those it has alone within 0.001 (int8).
+    if of like length and if the model says of each then what it says of it alone.
 
     Args:
         threads: how many recordings are heard at once.
@@ -81,7 +81,7 @@ class Hearers:
         if clip.seconds > listener.whole_seconds:
             job = _Job(lambda: _hear_long(listener, clip, shares, future.cancelled), future)
         else:
-            kind = (id(listener), shares, timeline)
+            kind = (id(listener), shares, timeline) if listener.takes_company else None
             job = _Job(
                 lambda: listener.predict_waveform(clip, shares=shares, timeline=timeline),
                 future,
