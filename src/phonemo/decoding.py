@@ -128,7 +128,8 @@ class _FileAudio:
         except soundfile.LibsndfileError as error:
             self._raise_fault()
             reason = shown(error.error_string.strip().rstrip("."))
-            message = f"{self.name}: cannot be decoded ({reason}); {WANTED}"
+            why = "" if "not exist" in reason else f" ({reason})"  # of a seek that failed
+            message = f"{self.name}: cannot be decoded{why}; {WANTED}"
             raise AudioError("unsupported_audio", message) from error
         self._raise_fault()
         if file.format not in _FORMATS:

@@ -19,10 +19,21 @@ AudioCode = Literal[
 ]
 
 
+#: Letters of a message; of a longer one the middle is left out.
+_HEAD, _TAIL = 600, 300
+
+
 class PhonemoError(Exception):
     """The parent of all errors that phonemo raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """One printable line that is not too long, whatever a file put into it."""
+        text = super().__str__()
+        if len(text) > _HEAD + _TAIL:
+            text = f"{text[:_HEAD]}...{text[-_TAIL:]}"
+        return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class UsageError(PhonemoError):

@@ -49,8 +49,7 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
     try:
         if isinstance(source.read(0), str):
             raise UsageError(f"{name}: a text stream found; open it in binary mode ('rb')")
-        seekable = hasattr(source, "seekable") and source.seekable()
-        return name, source if seekable else _spool(name, source, max_bytes, stack)
+        return name, source if _seeks(source) else _spool(name, source, max_bytes, stack)
     except (OSError, ValueError) as error:
         raise AudioError(
             "invalid_audio", f"{name}: reading failed ({shown(str(error))})"
@@ -118,6 +117,19 @@ class Tap:
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _seeks(stream: BinaryIO) -> bool:
+    """Whether it can be sought in to its end and back; some say so and cannot."""
+    if not (hasattr(stream, "seekable") and stream.seekable()):
+        return False
+    try:
+        start = stream.tell()
+        stream.seek(0, os.SEEK_END)
+        stream.seek(start)
+    except (OSError, ValueError, NotImplementedError):
+        return False
+    return True
 
 
 def _spool(name: str, stream: BinaryIO, max_bytes: int, stack: ExitStack) -> BinaryIO:

@@ -97,18 +97,35 @@ def test_an_older_bundle_is_replaced_and_a_model_card_stays(tmp_path):
     assert (tmp_path / "toy" / "README.md").read_text() == "a model card"
 
 
+def test_a_full_disk_leaves_the_older_bundle(tmp_path, monkeypatch):
+    folder = tmp_path / "toy"
+    write_bundle(folder, b"old", SAYS)
+    write = Path.write_bytes
+
+    def full(path, content):
+        if path.name == "bundle.json.part":
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        write_bundle(folder, b"new", SAYS)
+    assert open_bundle(folder).model == b"old"
+    assert {one.name for one in folder.iterdir()} == {"bundle.json", "model.onnx"}
+
+
 def test_an_interrupted_replacement_is_noticed(tmp_path, monkeypatch):
     folder = tmp_path / "toy"
     write_bundle(folder, b"old", SAYS)
-    write = bundle_module._write
+    replace = Path.replace
 
-    def full(path, content):
-        if path.name == "bundle.json":
-            raise OSError(28, "No space left on device")
-        write(path, content)
+    def killed(path, target):
+        if target.name == "bundle.json":
+            raise KeyboardInterrupt
+        return replace(path, target)
 
-    monkeypatch.setattr(bundle_module, "_write", full)
-    with pytest.raises(CheckpointError, match="No space left"):
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
         write_bundle(folder, b"new", SAYS)
     refused(folder, "SHA-256")
 

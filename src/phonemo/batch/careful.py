@@ -57,9 +57,9 @@ class _Child:
 
     def close(self) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            pool, self._pool = self._pool, None
             end_children(self._others)
-            self._pool = None
+            pool.shutdown(cancel_futures=True)  # quick then; else its locks would stay for a while
 
     def _opened(self) -> ProcessPoolExecutor:
         if self._pool is None:

@@ -91,7 +91,8 @@ class _Ahead:
     def _fetch(self, item: Item) -> BinaryIO | PhonemoError:
         try:
             system, path = file_system(item.path)
-            if (system.size(path) or 0) > _MOST_BYTES:
+            size = system.size(path)
+            if size is None or size > _MOST_BYTES:  # None: it does not say, and may have no end
                 return _Named(system.open(path, "rb"), item.path)
             return _Named(BytesIO(system.cat_file(path)), item.path)
         except PhonemoError as error:

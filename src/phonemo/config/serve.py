@@ -31,6 +31,9 @@ class ServeLimits(Section):
     """For the head of a request to arrive; the connection is then closed."""
     queue: Annotated[int, Field(ge=0)] = 16
     """Requests that may wait beside those that are worked on; 429 queue_full."""
+    connections: _Count = 1000
+    """Connections that may be open; a further one is closed at once. Fewer where the system lets
+    the process open fewer files."""
     uploads: _Count = 64
     """Requests that may arrive at once; they take no place of the queue until they are whole;
     429 queue_full."""

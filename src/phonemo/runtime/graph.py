@@ -59,12 +59,16 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry(_ELSEWHERE, os.devnull)
+    options.enable_mem_pattern = False  # it would keep a plan for every length that was ever heard
     if threads is not None:
         if threads < 1:
             raise UsageError(f"threads={threads}; 1 or more are wanted")
         options.intra_op_num_threads = threads
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        # no fallback, which would be the same again, told on standard output
+        return ort.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except onnx_errors() as error:
         raise CheckpointError(
             f"onnxruntime {ort.__version__} cannot open the network "
@@ -165,4 +169,4 @@ class Graph:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -29,4 +29,5 @@ def onnx_errors() -> tuple[type[Exception], ...]:
     return (
         *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf),
         *(native.NotImplemented, native.NoSuchFile, native.RuntimeException),
+        UnicodeDecodeError,  # its message names a part of the file, in whatever bytes are there
     )

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from phonemo.audio import AudioLimits, Waveform, load_waveform
 from phonemo.containers import HEAD_BYTES, UNKNOWN, recognise
 from phonemo.errors import AudioError
+from phonemo.plain_json import parsed
 
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
@@ -80,7 +81,9 @@ def read_frame(
     head, data = stream.read(head_bytes), stream.read(data_bytes)
     if len(head) < head_bytes or len(data) < data_bytes:
         return None
-    told: dict[str, Any] = json.loads(head)
+    told = parsed(head)
+    if not isinstance(told, dict):
+        raise ValueError("the head is no object")
     return told, data
 
 

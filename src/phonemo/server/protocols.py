@@ -83,6 +83,8 @@ def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
                 transport.max_size = _READ_BYTES
             super().connection_made(transport)
             self._wait_for_head()
+            if len(self.connections) > limits.connections:
+                transport.abort()
 
         def on_response_complete(self) -> None:
             self._patience.cancel()

@@ -25,6 +25,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.05
 _BACKLOG = 2048
 _PING_SECONDS = 20.0
+_MOST_FILES = 2**16
+#: For models, decoders, uploads and what Python has open.
+_OWN_FILES = 128
 
 
 def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = False) -> None:
@@ -40,6 +43,7 @@ def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = Fal
         PhonemoError: a model cannot be opened.
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are for clients
+    config = _within(config, _files())
     listening = _listen(config)
     app = create_app(config, failed=lambda error: server.give_up(error))
     server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
@@ -104,6 +108,30 @@ class _Server(uvicorn.Server):
         while not self._service.is_idle and loop.time() < until:
             await asyncio.sleep(_POLL_SECONDS)
         self.should_exit = True  # what is left is cancelled a second later
+
+
+def _files() -> int | None:
+    """How many files this process may have open, as many as the system lets it; None: unknown."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _within(config: ServeConfig, files: int | None) -> ServeConfig:
+    """With no more connections than there are files for, beside those of its own."""
+    if files is None:
+        return config
+    most = min(config.limits.connections, max(1, files - _OWN_FILES))
+    return config.model_copy(
+        update={"limits": config.limits.model_copy(update={"connections": most})}
+    )
 
 
 def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn.Config:

@@ -139,15 +139,22 @@ def inherited(
 def _from_heard(content: Mapping[str, Any]) -> Lineage:
     before = content.get("before")
     earlier = _from_heard(before) if before else Lineage()
-    return Lineage(frozenset(content["utterances"])) | earlier
+    return Lineage(_names(content["utterances"])) | earlier
+
+
+def _names(found: Iterable[Any]) -> frozenset[str]:
+    names = frozenset(found)
+    if strange := [one for one in names if not isinstance(one, str)]:
+        raise TypeError(f"{strange[0]!r} is no name")
+    return names
 
 
 def _from_provenance(content: Mapping[str, Any]) -> Lineage:
     taught = {
-        name: Taught(frozenset(one["speakers"]), frozenset(one["utterances"]))
+        name: Taught(_names(one["speakers"]), _names(one["utterances"]))
         for name, one in content["corpora"].items()
     }
-    return Lineage(frozenset(content["heard"]) | frozenset(taught), taught)
+    return Lineage(_names(content["heard"]) | frozenset(taught), taught)
 
 
 def _trace(corpus: str, one: Utterance) -> str:
