@@ -6,6 +6,7 @@ PIP_TORCH_ARGS ?=
 WORKERS ?= 2
 ARGS ?=
 FILE ?=
+MINUTES ?= 60
 
 VENV := .venv
 LIGHT := .venv-light
@@ -26,7 +27,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: lock audit sbom
+.PHONY: lock audit sbom abuse soak
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -56,7 +57,7 @@ test: test-light test-full ## run the tests: without torch, then all of them
 
 test-light: $(READY_LIGHT) ## run the tests of the base install in an environment without torch
 	@$(INSTALL_LIGHT)
-	PHONEMO_LIGHT=1 $(LIGHT)/bin/python -m pytest -q -p no:cacheprovider $(ARGS)
+	PHONEMO_LIGHT=1 $(LIGHT)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-full: $(READY) ## run all tests with everything installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
@@ -64,12 +65,20 @@ test-full: $(READY) ## run all tests with everything installed
 screenshots: $(READY) browser ## take the pictures of the page under docs/images
 	$(BIN)/python -m tests.page.screenshots
 
+abuse: $(READY) ## throw the 26 cases of abuse, and write what was measured into docs/reliability.md
+	@rm -f work/abuse.jsonl
+	PHONEMO_FIGURES=work/abuse.jsonl OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/abuse $(ARGS)
+	$(BIN)/python -m tests.abuse.table work/abuse.jsonl
+
+soak: $(READY) ## ask the server and batches, well and badly, for MINUTES; does anything grow?
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
+
 fuzz: $(READY) $(FUZZ)/ready ## throw schemathesis at the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
 
-lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt
-	$(LOCK) --extra serve --extra vad -o deploy/requirements.txt pyproject.toml
-	echo 'hatchling>=1.27' | $(LOCK) -o deploy/build-requirements.txt -
+lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt; ARGS=--upgrade takes newer ones
+	$(LOCK) $(ARGS) --extra serve --extra vad -o deploy/requirements.txt pyproject.toml
+	echo 'hatchling>=1.27' | $(LOCK) $(ARGS) -o deploy/build-requirements.txt -
 
 audit: $(TOOLS)/ready ## ask pip-audit whether a pinned package has a known hole; ARGS='--osv-url ...' asks another database
 	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(ARGS) \
@@ -87,9 +96,9 @@ lint: $(READY) ## check style, types and that the generated tables are fresh
 report: $(READY) ## write RESULTS.md and the README's table from results/*/metrics.json
 	$(BIN)/phonemo report
 
-bench: $(READY) ## run every script in benchmarks/
+bench: $(READY) ## run every script in benchmarks/, but for the soak of an hour
 	@set -e; found=; for script in benchmarks/*.py; do \
-	  test -f "$$script" || continue; found=1; echo "== $$script"; $(BIN)/python "$$script"; \
+	  test -f "$$script" || continue; test "$$script" != benchmarks/soak.py || continue; found=1; echo "== $$script"; $(BIN)/python "$$script"; \
 	done; test -n "$$found" || echo "benchmarks/ holds no benchmark yet"
 
 docs: $(READY) ## check that every link in the documents leads somewhere
