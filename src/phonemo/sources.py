@@ -24,6 +24,8 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _HEAD_CHARACTERS, _TAIL_CHARACTERS = 60, 60
 _SPOOL_BYTES = 2**24  # held in memory before a temporary file is used
 _COPY_BYTES = 2**16
+#: What C can tell; a header may send libsndfile further.
+_FURTHEST = 2**63 - 1
 
 
 def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, BinaryIO]:
@@ -90,7 +92,7 @@ class Tap:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a byte; before the first one means the first."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
-        self._position = max(0, bases[whence] + offset)
+        self._position = min(max(0, bases[whence] + offset), _FURTHEST)
         return self._position
 
     def tell(self) -> int:

@@ -1,0 +1,81 @@
+"""``phonemo serve`` whose decoders obey an upload's first word, and which hears slowly.
+
+    python -m tests.abuse.launch serve --port 0
+
+An upload that begins with ``crash`` ends its decoder by SIGSEGV, one that begins with ``hang`` is
+never decoded; all others are decoded as always. A recording that is heard in pieces takes a
+moment for each, and a line on standard error when it was heard to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from phonemo.audio import AudioLimits, Waveform, load_waveform
+from phonemo.runtime.listener import Listener
+from phonemo.server import decoders
+from phonemo.server.decoder import DecoderLimits, serve
+
+_WORD_BYTES = 5
+_HANG_SECONDS = 600.0
+_PIECE_SECONDS = 0.02
+#: Said when a long recording was heard to its end.
+WHOLE = "heard to its end"
+COMMAND = [sys.executable, "-m", "tests.abuse.launch", "serve", "--port", "0"]
+#: For ``COMMAND``, wherever the tests are started.
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(
+        [*filter(None, [os.environ.get("PYTHONPATH")]), str(Path(__file__).resolve().parents[2])]
+    )
+}
+
+
+def obey(upload: BinaryIO, limits: AudioLimits) -> Waveform:
+    """Decode, unless the upload says otherwise."""
+    word = upload.read(_WORD_BYTES)
+    upload.seek(0)
+    if word == b"crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word[:4] == b"hang":
+        time.sleep(_HANG_SECONDS)
+    return load_waveform(upload, limits=limits)
+
+
+def _slow_down() -> None:
+    hear = Listener.predict_pieces
+
+    def slowly(self: Listener, pieces: Iterable, shares: bool):
+        return hear(self, _paced(pieces), shares)
+
+    Listener.predict_pieces = slowly
+
+
+def _paced(pieces: Iterable) -> Iterator:
+    for one in pieces:
+        time.sleep(_PIECE_SECONDS)
+        yield one
+    sys.stderr.write(f"{WHOLE}\n")
+    sys.stderr.flush()
+
+
+def main() -> None:
+    """The command, or one of its decoders."""
+    if sys.argv[1] != "serve":
+        serve(DecoderLimits(**json.loads(sys.argv[1])), obey)
+        return
+    decoders.PROGRAM = ("-m", "tests.abuse.launch")  # before the app takes it
+    from phonemo import cli
+
+    _slow_down()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
