@@ -1,4 +1,4 @@
-"""What the suite measures beside what it asserts: one JSON line a figure, for the table in the docs.
+"""What the suite measures beside what it asserts: a JSON line a figure, for the table in the docs.
 
 PHONEMO_FIGURES=work/abuse.jsonl python -m pytest tests/abuse
 """
@@ -24,7 +24,7 @@ def figure(case: int, what: str, value: float, unit: str, bar: float | None = No
     path = os.environ.get("PHONEMO_FIGURES")
     if not path:
         return
-    row = {"case": case, "what": what, "value": round(value, 4), "unit": unit, "bar": bar}
+    row = {"case": case, "what": what, "value": float(f"{value:.4g}"), "unit": unit, "bar": bar}
     line = json.dumps(row, ensure_ascii=False) + "\n"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as stream:

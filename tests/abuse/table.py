@@ -66,7 +66,7 @@ def rows(figures: Sequence[Mapping[str, object]]) -> list[str]:
     return [*_HEAD, *told]
 
 
-def tests() -> dict[int, list[tuple[str, str]]]:
+def cases() -> dict[int, list[tuple[str, str]]]:
     """By case, the files and names of its tests."""
     found: dict[int, list[tuple[str, str]]] = {}
     for path in sorted(FOLDER.glob("test_*.py")):
@@ -77,7 +77,7 @@ def tests() -> dict[int, list[tuple[str, str]]]:
 
 def _row(case: int, figures: Sequence[Mapping[str, object]]) -> str:
     thrown, promised = PROMISES[case]
-    files = Counter(file for file, _ in tests().get(case, ()))
+    files = Counter(file for file, _ in cases().get(case, ()))
     tested = ", ".join(f"`{file}` ({count})" for file, count in sorted(files.items()))
     measured = "; ".join(_told(one) for one in figures if one["case"] == case)
     return f"| {case} | {thrown} | {promised} | {tested} | {measured} |"

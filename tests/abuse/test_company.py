@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from phonemo.calibration import softmax
+from phonemo.audio import Waveform
+from phonemo.prediction import Prediction
 from phonemo.runtime.bundle import packaged
 from phonemo.runtime.engine import Recognizer
 from tests.abuse.figures import figure
@@ -69,10 +70,9 @@ def _opened(request: pytest.FixtureRequest, kind: str) -> Recognizer:
 
 
 def _heard(model: Recognizer, clips: Sequence[Clip]) -> list[Scores]:
-    """The scores of clips as one batch of the network."""
-    heat = model.card.temperature
-    found = model.graph.hear_together(clips, model.card.fewest_samples)
-    return [dict(zip(model.labels, softmax(one.emotions / heat), strict=True)) for one in found]
+    """The scores of clips that are asked together."""
+    found = model.predict_together([Waveform(one) for one in clips], shares=False, timeline=False)
+    return [one.scores for one in found if isinstance(one, Prediction)]
 
 
 def _worst(alone: Sequence[Scores], other: Sequence[Scores]) -> float:
@@ -118,9 +118,7 @@ def test_case_26_company_leaves_scores_as_they_are(request, kind, clips, company
     _check(_opened(request, kind), kind, clips, company)
 
 
-@pytest.mark.xfail(reason="F18: a rounding step of int8 flips now and then", strict=True)
 def test_case_26_company_leaves_scores_of_the_shipped_model(request, clips):
-    """All companies in one test, since not each of them hits a clip that moves."""
     for company in COMPANIES:
         _check(_opened(request, "int8, shipped"), "int8, shipped", clips, company)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.abuse.table import DOCUMENT, END, PROMISES, START, rows, tests
+from tests.abuse.table import DOCUMENT, END, PROMISES, START, cases, rows
 
 
 def test_every_case_has_a_test():
     assert sorted(PROMISES) == list(range(1, 27))
-    assert sorted(tests()) == sorted(PROMISES)
+    assert sorted(cases()) == sorted(PROMISES)
 
 
 def test_the_document_tells_what_tests_each_case():

@@ -58,35 +58,6 @@ def test_it_hears_what_predict_hears(place):
             assert row["scores"] == pytest.approx(wanted.scores, abs=0.001)
 
 
-@FULL_JOB
-def test_one_thousand_files_killed_twice(place):
-    """The bar: 3 % bad, every file once, and each run does the rest only."""
-    waiting = ["wait-a.wav", "wait-b.wav"]
-    names = named(place, *some(998, bad=range(7, 998, 33)), *waiting)
-    words = ["list.txt", "-q", "-j", 2, "--part-files", 25]
-    # one waits in part 15, the other in part 31: what comes before is heard, what comes after waits
-    order = [*names[:385], f"in/{waiting[0]}", *names[385:785], f"in/{waiting[1]}", *names[785:998]]
-    (place.folder / "list.txt").write_text("\n".join(order), encoding="utf-8")
-    before: dict[str, int] = {}
-    for gate in "ab":
-        running = place.begin(*words)
-        until(heard(place, len(before) + 5))
-        running.kill()
-        now = {one: (place.out / "parts" / one).stat().st_mtime_ns for one in parts(place.out)}
-        assert len(now) < 40
-        assert {one: now[one] for one in before} == before
-        before = now
-        place.open(gate)
-    answer = place.run(*words)
-    assert answer.code == 1
-    assert f"1000 recordings ({25 * len(before)} in earlier runs)" in answer.out
-    now = {one: (place.out / "parts" / one).stat().st_mtime_ns for one in parts(place.out)}
-    assert {one: now[one] for one in before} == before
-    assert len(now) == 40
-    assert_once(place.out, order)
-    assert sum("error" in row for row in rows(place.out)) == 31
-
-
 MOMENTS = [
     lambda place: (place.folder / "out").exists,
     lambda place: has(place, "batch.json"),

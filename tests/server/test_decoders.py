@@ -127,6 +127,21 @@ def test_a_file_is_decoded_as_the_library_does():
     assert found.warnings == ()
 
 
+def test_a_client_that_left_costs_no_process():
+    """Its upload is closed before a thread has read it."""
+
+    async def act(found):
+        before = await pid(found)
+        closed = io.BytesIO(b"say")
+        closed.close()
+        with pytest.raises(Refusal) as refused:
+            await found.decode(closed, "a.wav")
+        assert refused.value.code == "client_closed"
+        return before == await pid(found)
+
+    assert run(act, program=PROGRAM) == (True, [])
+
+
 def test_errors_of_the_library_keep_their_code():
     async def act(found):
         bad = (b"", bytes(100), encoded(np.zeros(10)), b"#EXTM3U\nhttp://a/b\n")

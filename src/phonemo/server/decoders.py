@@ -17,7 +17,7 @@ from phonemo.audio import RATE, Waveform
 from phonemo.decoding import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
 from phonemo.server.decoder import DecoderLimits, read_frame, write_frame
-from phonemo.server.refusals import Refusal, not_serving
+from phonemo.server.refusals import Refusal, client_closed, not_serving
 
 #: The module that is run; tests put one in its place that crashes or hangs.
 PROGRAM = ("-m", "phonemo.server.decoder")
@@ -118,6 +118,9 @@ class Decoders:
             found = await loop.run_in_executor(self._threads, process.decode, upload, name)
             whole = True
             return found
+        except _LeftError as error:
+            whole = True
+            raise client_closed() from error
         except _GoneError as error:
             if process.stopped:
                 raise self._too_slow(name) from error
@@ -150,6 +153,10 @@ class _GoneError(Exception):
     """A process ended before it answered."""
 
 
+class _LeftError(Exception):
+    """An upload was closed before it was read: its client has left."""
+
+
 class _Process:
     """One process; used by one thread at a time."""
 
@@ -176,10 +183,20 @@ class _Process:
             return self._process
 
     def decode(self, upload: BinaryIO, name: str) -> _Frame:
-        """The answer; _GoneError where there is none, OSError where it cannot be started."""
+        """The answer.
+
+        Raises:
+            _GoneError: there is none.
+            _LeftError: there is nothing to decode any more.
+            OSError: it cannot be started.
+        """
         process = self.start()
         try:
-            write_frame(cast(BinaryIO, process.stdin), {"name": name}, upload.read())
+            data = upload.read()
+        except ValueError as error:  # of a closed file
+            raise _LeftError from error
+        try:
+            write_frame(cast(BinaryIO, process.stdin), {"name": name}, data)
             found = read_frame(cast(BinaryIO, process.stdout), self._most_bytes)
         except (OSError, ValueError) as error:
             raise _GoneError from error
