@@ -114,7 +114,8 @@ def _a_test_imports() -> bool:
 
 
 if LIGHT:
-    collect_ignore = ["model", "page", "server", "train"]
+    # rooms of extras, and what throws so much at the same code that once is enough
+    collect_ignore = ["model", "page", "server", "train", "abuse", "fuzz", "properties"]
     sys.meta_path.append(_SkipWhatIsMissing())
 
 

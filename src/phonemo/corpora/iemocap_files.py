@@ -40,9 +40,10 @@ EMOTION_CODES: Mapping[str, str | None] = {
 
 _DIALOG = re.compile(r"Ses0(?P<session>[1-5])[FM]_(impro0[1-8][ab]?|script0[1-3]_[1-3]b?)")
 _TURN = re.compile(r"(?P<actor>[FM])\d{3}")
-_TRANSCRIPT = re.compile(r"(Ses0[1-5][FM]_\w+_[FM](?:XX)?\d+)\s*(?:\[[\d.\s-]*\])?\s*:(.*)")
+_TRANSCRIPT = re.compile(r"(Ses0[1-5][FM]_\w+_[FM](?:XX)?\d+)\s*+(?:\[[\d.\s-]*+\])?\s*+:(.*)")
 _TAG = re.compile(r"\[[^\[\]]*\]|\[\w+")
-_NUMBER = r"\s*(-?\d*\.?\d*)\s*"
+# Possessive, so that a line of blanks or digits is not shared out in every way.
+_NUMBER = r"\s*+(-?\d*+\.?\d*+)\s*+"
 _BLOCK = re.compile(
     rf"\[{_NUMBER}-{_NUMBER}\]\s+(\S+)\s+(\w+)\s+\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*"
 )
