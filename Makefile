@@ -7,6 +7,7 @@ WORKERS ?= 2
 ARGS ?=
 FILE ?=
 MINUTES ?= 60
+FUZZ_TARGETS ?=
 
 VENV := .venv
 LIGHT := .venv-light
@@ -27,7 +28,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: lock audit sbom abuse soak
+.PHONY: lock audit sbom abuse soak fuzz-http
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -38,6 +39,7 @@ help: ## show this list
 	@echo "  PIP_TORCH_ARGS  pip's options for it: where pip would take a CUDA build of several GB,"
 	@echo "                  --index-url with PyTorch's CPU index keeps it small"
 	@echo "  WORKERS         test processes; now: $(WORKERS)"
+	@echo "  MINUTES         how long to fuzz or to soak; now: $(MINUTES)"
 	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
@@ -73,7 +75,10 @@ abuse: $(READY) ## throw the 26 cases of abuse, and write what was measured into
 soak: $(READY) ## ask the server and batches, well and badly, for MINUTES; does anything grow?
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
-fuzz: $(READY) $(FUZZ)/ready ## throw schemathesis at the server's OpenAPI description
+fuzz: $(FUZZ)/ready ## fuzz whatever reads a file or a message, for MINUTES; FUZZ_TARGETS="audio config" picks some
+	$(FUZZ)/bin/python -m tests.fuzz.run --minutes $(MINUTES) $(foreach one,$(FUZZ_TARGETS),--target $(one))
+
+fuzz-http: $(READY) $(FUZZ)/ready ## throw schemathesis at the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
 
 lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt; ARGS=--upgrade takes newer ones
@@ -127,10 +132,12 @@ $(READY): pyproject.toml src/phonemo/version.py
 	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,serve,vad,pandas,batch,dev]"
 	@touch $@
 
-$(FUZZ)/ready:
+$(FUZZ)/ready: pyproject.toml src/phonemo/version.py
 	$(check_python)
 	$(PYTHON) -m venv --clear $(FUZZ)
-	$(FUZZ)/bin/pip install $(PIP_FLAGS) "schemathesis>=4.3"
+	$(FUZZ)/bin/pip install $(PIP_FLAGS) "schemathesis>=4.3" "safetensors>=0.5" -e ".[serve,test]"
+	$(FUZZ)/bin/pip install $(PIP_FLAGS) --only-binary atheris "atheris>=3.0" || \
+	  echo "no wheel of atheris for this Python: hypothesis fuzzes instead"
 	@touch $@
 
 # The app as it is deployed: what is pinned, and nothing else, not even pip.

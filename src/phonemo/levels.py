@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from phonemo.decoding import Block
+
+Samples = npt.NDArray[np.float32]
 
 WARNINGS = {
     "truncated": "The file ends early or is damaged; what could be decoded is used.",
@@ -23,6 +26,22 @@ SILENT_PEAK = 1e-4
 FULL_SCALE = 0.999
 CLIPPED_SHARE = 1e-3
 DC_OFFSET = 1e-2
+
+
+#: Deviations of clips that are made louder, -100 to -50 dB of full scale, and what they then have.
+_QUIET, _RAISED = (1e-5, 3e-3), 0.1
+
+
+def raised(samples: Samples) -> Samples:
+    """A very quiet clip (sample,), louder; any other as it is.
+
+    wav2vec 2.0's normalisation adds 1e-7 to the variance that it divides by, beside which that of a
+    very quiet clip would vanish: 40 dB softer, ordinary speech was another emotion.
+    """
+    deviation = float(samples.std(dtype=np.float64)) if len(samples) else 0.0
+    if not _QUIET[0] <= deviation < _QUIET[1]:
+        return samples
+    return samples * np.float32(_RAISED / deviation)
 
 
 @dataclass

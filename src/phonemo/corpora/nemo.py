@@ -72,6 +72,8 @@ def read(root: Path) -> Reading:
     described: set[str] = set()
     for where, row in _rows(root / "data.tsv"):
         stem = Path(row["file_id"]).stem
+        if stem in described:
+            raise CorpusError(f"{where}: {stem!r} has a row already; one for each file is wanted")
         described.add(stem)
         if stem in audio:
             utterances.append(_utterance(relative(audio[stem], root), stem, row, where))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from phonemo.audio import Source, load_waveform
 from phonemo.calibration import softmax
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
+from phonemo.levels import raised
 from phonemo.prediction import PhonemeSpan, Prediction
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
@@ -91,7 +92,7 @@ class Recognizer(Listener):
                 f"{waveform.seconds:.1f} s cannot be aligned at once, at most "
                 f"{self.whole_seconds:g} s can; cut the recording",
             )
-        found = self.graph.hear(waveform.samples, self.card.fewest_samples)
+        (found,) = self._logits([waveform.samples])
         if self.card.inventory is None or found.phonemes is None:
             raise ModelError("this model has no phoneme head; take one that was trained with it")
         symbols = self.card.inventory.symbols
@@ -127,12 +128,16 @@ class Recognizer(Listener):
         if len(clips) > 1 and not self.takes_company:
             return [self._hear(one, shares) for one in clips]
         began = perf_counter()
-        found = self.graph.hear_together(clips, self.card.fewest_samples)
+        found = self._logits(clips)
         each = (perf_counter() - began) / len(clips)
         return [
             self._heard(one, len(clip), shares, each)
             for one, clip in zip(found, clips, strict=True)
         ]
+
+    def _logits(self, clips: Sequence[Samples]) -> list[Logits]:
+        heard = [raised(one) for one in clips] if self.card.normalise else clips
+        return self.graph.hear_together(heard, self.card.fewest_samples)
 
     def _heard(self, found: Logits, samples: int, shares: bool, network: float) -> Heard:
         began = perf_counter()

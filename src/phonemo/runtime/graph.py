@@ -79,6 +79,21 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
         ) from error
 
 
+def names_of(session: Any) -> tuple[set[str], dict[str, Any]]:
+    """What a network takes, and what it gives, with the shape of each.
+
+    Raises:
+        CheckpointError: a name is no text.
+    """
+    try:
+        taken = {one.name for one in session.get_inputs()}
+        return taken, {one.name: one.shape for one in session.get_outputs()}
+    except UnicodeDecodeError as error:
+        raise CheckpointError(
+            "the network's inputs and outputs have names that are no text; export the model again"
+        ) from error
+
+
 def run_session(
     session: Any, names: Iterable[str], feed: dict[str, Any], size: str, large: bool = False
 ) -> list[Any]:
@@ -167,8 +182,7 @@ class Graph:
         return Logits(emotions, phonemes, weights[:frames], features)
 
     def _check_names(self) -> None:
-        self._outputs = {one.name: one.shape for one in self._session.get_outputs()}
-        given = {one.name for one in self._session.get_inputs()}
+        given, self._outputs = names_of(self._session)
         if given != set(INPUTS) or set(self._outputs) - {PHONEMES, FEATURES} != set(OUTPUTS):
             raise CheckpointError(
                 f"the network takes {', '.join(sorted(given))} and gives "

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import CheckpointError
-from phonemo.runtime.graph import open_session, run_session
+from phonemo.runtime.graph import names_of, open_session, run_session
 
 Floats = npt.NDArray[np.float32]
 Kept = npt.NDArray[np.bool_]
@@ -30,9 +30,8 @@ class Head:
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
         self._session = open_session(model, threads)
-        given = {one.name for one in self._session.get_inputs()}
-        gives = {one.name for one in self._session.get_outputs()}
-        if given != set(HEAD_INPUTS) or gives != {HEAD_OUTPUT}:
+        given, gives = names_of(self._session)
+        if given != set(HEAD_INPUTS) or set(gives) != {HEAD_OUTPUT}:
             raise CheckpointError(
                 f"the head takes {', '.join(sorted(given))} and gives {', '.join(sorted(gives))}; "
                 f"{', '.join(HEAD_INPUTS)} and {HEAD_OUTPUT} are wanted: export the model again"

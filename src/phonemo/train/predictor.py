@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from phonemo.calibration import softmax
+from phonemo.levels import raised
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.spans import heard_spans
@@ -46,8 +47,9 @@ class Predictor(Listener):
         return self.trained.labels.names
 
     def _hear(self, samples: Samples, shares: bool) -> Heard:
+        heard = raised(samples) if self.trained.model.config.normalise else samples
         with torch.inference_mode():
-            output = self.trained.model(**pad_audio([samples]))
+            output = self.trained.model(**pad_audio([heard]))
         scores = softmax(output.logits[0].numpy() / self.calibrated.temperature)
         spans = None
         if output.phoneme_logits is not None and self.trained.inventory is not None:

@@ -1,0 +1,119 @@
+"""Texts that users bring: manifests, configs, and who speaks when."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from pathlib import Path
+
+from phonemo.batch.inputs import items_of
+from phonemo.batch.items import Item
+from phonemo.config import (
+    load_ablation_config,
+    load_config,
+    load_pretrain_config,
+    load_serve_config,
+    write_config,
+)
+from phonemo.corpora.manifest import Manifest, read_manifest, write_manifest
+from phonemo.formats import textgrid as as_textgrid
+from phonemo.prediction import Prediction, Segment
+from phonemo.turns import MAX_TURNS, Turn, read_turns
+from tests.fuzz.judging import cut, scratch, told, written
+
+_MOST = 1000
+_LOADERS = {
+    b"run": load_config,
+    b"serve": load_serve_config,
+    b"ablation": load_ablation_config,
+    b"pretrain": load_pretrain_config,
+}
+_BATCH_SUFFIXES = {b"j": ".jsonl", b"c": ".csv", b"t": ".tsv", b"l": ".txt"}
+_SCORES = {"anger": 0.75, "neutral": 0.25}
+
+
+def manifest(data: bytes) -> None:
+    """What is read can be written, and is the same when it is read again."""
+    found = told(read_manifest, written("manifest.jsonl", data))
+    if found is None:
+        return
+    copy = scratch() / "copy.jsonl"
+    write_manifest(copy, found.header, found.utterances)
+    again = read_manifest(copy)
+    assert (again.header, again.utterances) == (found.header, found.utterances)
+    _check_rows(again)
+
+
+def _check_rows(found: Manifest) -> None:
+    assert len({one.id for one in found.utterances}) == len(found.utterances)
+    for one in found.utterances:
+        assert one.start is None or (math.isfinite(one.start) and one.start >= 0)
+        assert one.end is None or (math.isfinite(one.end) and one.end > 0)
+        assert found.audio_path(one).name is not None
+
+
+def batch_manifest(data: bytes) -> None:
+    """The first letter says which kind of table the rest is."""
+    suffix = _BATCH_SUFFIXES.get(data[:1], ".jsonl")
+    path = written(f"batch{suffix}", data[1:])
+    items = told(lambda: list(islice(items_of([str(path)]), _MOST)))
+    for one in items or ():
+        assert Item.of_line(one.to_line()) == one
+        assert len(one.key) == 16
+        start, end = one.start or 0.0, one.end
+        assert math.isfinite(start)
+        assert start >= 0
+        assert end is None or (math.isfinite(end) and end > start)
+
+
+def config(data: bytes) -> None:
+    """Which kind, the file, and overrides; what is read can be written and read again."""
+    kind, text, changes = cut(data, 3)
+    load = _LOADERS.get(kind.strip(), load_config)
+    overrides = [one for one in changes.decode("utf-8", "replace").splitlines() if one]
+    found = told(load, written("config.yaml", text), overrides)
+    if found is None:
+        return
+    copy = scratch() / "copy.yaml"
+    write_config(copy, found)
+    assert load(copy) == found
+
+
+def textgrid(data: bytes) -> None:
+    """Praat's."""
+    _turns(written("turns.TextGrid", data))
+
+
+def rttm(data: bytes) -> None:
+    """NIST's."""
+    _turns(written("turns.rttm", data))
+
+
+def turn_table(data: bytes) -> None:
+    """A table; the first letter t parts its cells by tabs."""
+    suffix = ".tsv" if data[:1] == b"t" else ".csv"
+    _turns(written(f"turns{suffix}", data[1:]))
+
+
+def _turns(path: Path) -> None:
+    found = told(read_turns, path, "clip.wav")
+    told(read_turns, path, "clip.wav", 2.0)
+    if found is None:
+        return
+    assert 0 < len(found) <= MAX_TURNS
+    assert list(found) == sorted(found, key=lambda one: (one.start, one.end))
+    for one in found:
+        assert 0 <= one.start < one.end < math.inf
+        assert one.speaker is None or one.speaker.strip() == one.speaker != ""
+    _check_written(found[:20])
+
+
+def _check_written(turns: tuple[Turn, ...]) -> None:
+    """What phonemo writes of these turns, phonemo reads."""
+    seconds = max(one.end for one in turns)
+    segments = tuple(Segment(one.start, one.end, "anger", _SCORES, one.speaker) for one in turns)
+    heard = Prediction("anger", _SCORES, seconds, segments=segments)
+    longest = max(one.end - one.start for one in turns)
+    if longest > 1e-5 and seconds < 1e9:  # the writer's rounding leaves nothing of shorter ones
+        copy = written("copy.TextGrid", as_textgrid("clip.wav", heard).encode())
+        read_turns(copy, "clip.wav")

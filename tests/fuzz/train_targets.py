@@ -1,0 +1,24 @@
+"""What training leaves behind: a checkpoint's seal, and a network's past."""
+
+from __future__ import annotations
+
+from phonemo.train.lineage import HEARD, PROVENANCE, lineage_of
+from phonemo.train.seal import SEAL, check_seal
+from tests.fuzz.judging import cut, scratch, told, written
+
+
+def seal(data: bytes) -> None:
+    """The seal of a folder with one file."""
+    said, content = cut(data, 2)
+    written("sealed/state.json", content)
+    told(check_seal, written(f"sealed/{SEAL}", said).parent)
+
+
+def lineage(data: bytes) -> None:
+    """What a folder says of a network's past."""
+    for name, text in zip((HEARD, PROVENANCE), cut(data, 2), strict=True):
+        path = written(f"past/{name}", text)
+        if not text:
+            path.unlink()
+    found = told(lineage_of, scratch() / "past")
+    assert found is None or found.to_json()
