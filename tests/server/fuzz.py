@@ -1,4 +1,4 @@
-"""schemathesis against a real server: `make fuzz`.
+"""schemathesis against a real server: `make fuzz-http`.
 
     python -m tests.server.fuzz .venv-fuzz/bin/schemathesis
 
