@@ -58,11 +58,30 @@ def test_it_hears_what_predict_hears(place):
             assert row["scores"] == pytest.approx(wanted.scores, abs=0.001)
 
 
+@FULL_JOB
+def test_a_recording_that_never_ends_is_given_up_and_its_neighbours_are_heard(place):
+    """First the worker is ended, then the part is heard file by file."""
+    names = named(place, "a.wav", "hang.wav", "b.wav", "c.wav")
+    hook = place.folder / "hook" / "sitecustomize.py"
+    limits = (
+        "\n    from phonemo.batch import careful, hearing"
+        "\n    hearing.SECONDS, careful.SECONDS = 2.0, 8.0\n"
+    )
+    hook.write_text(hook.read_text() + limits)
+    answer = place.run("in", "-q", "-j", 2, "--part-files", 3)
+    assert answer.code == 1
+    assert "no recording was done for 2 s" in answer.err
+    assert_once(place.out, names)
+    told = {row["file"]: row.get("code") for row in rows(place.out)}
+    assert told == dict.fromkeys(names) | {"in/hang.wav": "timed_out"}
+
+
 MOMENTS = [
     lambda place: (place.folder / "out").exists,
     lambda place: has(place, "batch.json"),
     lambda place: has(place, "plan/part-000002.jsonl"),
-    lambda place: begun(place, 0),
+    # or done already, where a busy machine looks too late
+    lambda place: lambda: begun(place, 0)() or heard(place, 1)(),
     lambda place: heard(place, 1),
     lambda place: begun(place, 2),
 ]

@@ -18,7 +18,7 @@ from phonemo.sources import shown
 if TYPE_CHECKING:
     from phonemo.batch.hearing import Hearer, Work
 
-#: For one file; hours of audio take minutes.
+#: For one file, as in the first place.
 SECONDS = 3600.0
 
 

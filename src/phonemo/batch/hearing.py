@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from phonemo.batch.items import Item
 from phonemo.batch.plan import read_part
 from phonemo.batch.rows import Row, part_name, row_of, writing_rows
 from phonemo.batch.stores import Store, open_store
+from phonemo.batch.watching import Watch
 from phonemo.errors import PhonemoError, RunError
 from phonemo.opening import fingerprint, open_model
 from phonemo.prediction import Prediction
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: A part that was begun so often and never ended is heard with care: a file in it may be deadly.
 BEGUN_BEFORE = 2
+#: For one file; hours of audio take minutes.
+SECONDS = 3600.0
 #: So many files do not all have the same rare fault.
 _MANY = 8
 #: Told of every recording that is done.
@@ -74,7 +78,8 @@ class Hearer:
         items = read_part(self.store, part)
         if self._begin(part) < BEGUN_BEFORE:
             try:
-                return self._kept(part, self.rows(items))
+                with Watch(SECONDS, lambda: self._give_up(part)) as watch:
+                    return self._kept(part, self.rows(items), watch.tick)
             except PhonemoError:
                 raise
             except Exception as error:  # a fault of ours, or of a library, that one file calls up
@@ -100,7 +105,15 @@ class Hearer:
             for source in held:
                 release(source)
 
-    def _kept(self, part: int, rows: Iterator[Row]) -> PartTally:
+    def _give_up(self, part: int) -> None:
+        """One recording does not end: end the process, and have the part heard with care."""
+        log.warning("part %d: no recording was done for %g s; it is begun again", part, SECONDS)
+        self.store.write(begun_name(part), f"{BEGUN_BEFORE}\n")
+        os._exit(1)
+
+    def _kept(
+        self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
+    ) -> PartTally:
         tally, asked = _Counting(part), self.asked
         with (
             self.store.writing(part_name(part, asked.format)) as path,
@@ -109,6 +122,7 @@ class Hearer:
             for row in rows:
                 write(row)
                 tally.add(row)
+                done()
                 self._tick()
             found = tally.result()
             _check_fault(found)
