@@ -61,7 +61,10 @@ def deaf(port):
 
 def row_of(client):
     """What the system says of the server's end of a connection; empty where there is none."""
-    wanted = f":{client.getpeername()[1]:04X}", f":{client.getsockname()[1]:04X}"
+    try:
+        wanted = f":{client.getpeername()[1]:04X}", f":{client.getsockname()[1]:04X}"
+    except OSError:  # it was reset
+        return []
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
         if (fields[1][-5:], fields[2][-5:]) == wanted:

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,14 @@ def signalled(found, sent):
 def is_over(pid):
     """Whether nothing of a process is left, not even an unread exit status."""
     return not os.path.exists(f"/proc/{pid}")
+
+
+def is_dead(pid):
+    """Whether a process does nothing any more; its parent may not have looked yet."""
+    try:
+        return " Z " in Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return True
 
 
 def in_flight(found):
@@ -116,6 +125,7 @@ def test_case_10_decoders_that_are_ended_while_they_work_cost_nobody_an_answer(r
 def test_case_10_decoders_that_are_ended_while_idle_are_not_missed(real, sent):
     before = pids(real)
     signalled(real, sent)
+    until(lambda: all(map(is_dead, before)))
     for _ in range(DECODERS):
         heard(real)
     assert set(before).isdisjoint(pids(real))

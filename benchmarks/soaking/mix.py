@@ -1,0 +1,247 @@
+"""What clients do: kinds of requests, each with its weight and the outcomes that are right."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from soaking import asking
+from soaking.asking import Answers, ask, form, post
+from soaking.clips import WHOLE, Clip, flipped, fresh, good_clips, pcm, too_long
+from soaking.processes import tree
+
+FORMATS = ("json", "json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid")
+PAGES = ("/", "/openapi.json", "/v1/models", "/web/main.js", "/web/base.css", "/no/such/page")
+SPOILT = ("200", "413", "415", "422")
+#: What the server is told in forms that are wrong: status, and the fields.
+WRONG_FIELDS = (
+    ("400", {"response_format": "xml"}),
+    ("400", {"colour": "red"}),
+    ("400", {"labels": "anger,boredom,rage"}),
+    ("400", {"top_k": 0}),
+    ("404", {"model": "another"}),
+)
+
+
+@dataclass
+class Target:
+    """The server, and what is sent to it."""
+
+    port: int
+    pid: int
+    clips: list[Clip] = field(default_factory=good_clips)
+    too_long: bytes = field(default_factory=too_long)
+    pcm: bytes = field(default_factory=pcm)
+    answers: Answers = field(default_factory=Answers)
+
+    def clip(self, draw: random.Random) -> Clip:
+        """One of the good ones."""
+        return draw.choices(self.clips, [one.weight for one in self.clips])[0]
+
+
+def good(to: Target, draw: random.Random) -> str:
+    """A recording, in all formats."""
+    clip, kind = to.clip(draw), draw.choice(FORMATS)
+    options = draw.choice(({}, {}, {"timeline": True}, {"phonemes": True}, {"top_k": 2}))
+    status, body = post(to.port, clip.data, clip.name, response_format=kind, **options)
+    if status == 200 and "json" in kind:
+        to.answers.scores(clip.name, json.loads(body)["scores"])
+    elif status == 200:
+        to.answers.text(f"{clip.name} {kind} {options}", body.decode())
+    return str(status)
+
+
+def other_length(to: Target, draw: random.Random) -> str:
+    """A recording as long as no other."""
+    return str(post(to.port, fresh(to.pcm, draw), phonemes=draw.choice(("true", "false")))[0])
+
+
+def longest(to: Target, draw: random.Random) -> str:
+    """What takes the most memory; each client begins with it, so that it is in the warm-up."""
+    data = next(one.data for one in to.clips if one.name == WHOLE)
+    return str(post(to.port, data, WHOLE, phonemes=True)[0])
+
+
+def spoilt(to: Target, draw: random.Random) -> str:
+    """Damaged audio."""
+    clip = to.clip(draw)
+    return str(post(to.port, flipped(clip.data, draw), clip.name)[0])
+
+
+def no_audio(to: Target, draw: random.Random) -> str:
+    """Playlists, archives, texts, nothing, noise: 415 or 422."""
+    kinds = (b"", b"#EXTM3U\nhttp://127.0.0.1/a.wav\n", b"PK\3\4" + bytes(500), b"RIFF")
+    return str(post(to.port, draw.choice((*kinds, b"words\n" * 99, draw.randbytes(3000))))[0])
+
+
+def too_much(to: Target, draw: random.Random) -> str:
+    """Too many seconds, or too many bytes announced."""
+    if draw.random() < 0.5:
+        return str(post(to.port, to.too_long, "long.flac")[0])
+    with asking.connected(to.port) as client:
+        client.sendall(asking.head(2**25) + bytes(2**16))
+        return asking.status_in(client)
+
+
+def address(to: Target, draw: random.Random) -> str:
+    """A URL instead of a file."""
+    return str(post(to.port, None, file="http://127.0.0.1/a.wav")[0])
+
+
+def wrong_form(to: Target, draw: random.Random) -> str:
+    """A field, a body, a type that is wrong; told by what it should be where it is not."""
+    clip = to.clip(draw)
+    wanted, fields = draw.choice(WRONG_FIELDS)
+    body, kind = form(clip.data, clip.name, **fields), asking.KIND
+    if (way := draw.randrange(8)) == 0:
+        wanted, body = "400", draw.randbytes(2000)
+    elif way == 1:
+        wanted, body = "400", form(clip.data)[: -draw.randint(5, 60)].replace(b"\r\n", b"\n")
+    elif way == 2:
+        wanted, kind = "415", {"Content-Type": "application/json"}
+    elif way == 3:
+        wanted, kind = "400", {"Content-Type": "multipart/form-data"}
+    elif way == 4:
+        wanted, body = "400", form(None, top_k=3)
+    found = str(ask(to.port, asking.PATH, "POST", body, kind)[0])
+    return "refused" if found == wanted else f"{found} for {wanted}, way {way} {fields}"
+
+
+def no_http(to: Target, draw: random.Random) -> str:
+    """Bytes that are no request, or half of one."""
+    with asking.connected(to.port) as client:
+        if draw.random() < 0.5:
+            client.sendall(b"GET / HT")
+            return "left"
+        client.sendall(draw.randbytes(300) + b"\r\n\r\n")
+        return asking.status_in(client)
+
+
+def left_uploading(to: Target, draw: random.Random) -> str:
+    """A client that goes in the middle of its upload."""
+    body = form(to.clip(draw).data)
+    client = asking.connected(to.port)
+    client.sendall(asking.head(len(body)) + body[: draw.randrange(len(body))])
+    time.sleep(draw.choice((0.0, 0.2)))
+    (asking.reset if draw.random() < 0.5 else type(client).close)(client)
+    return "left"
+
+
+def left_waiting(to: Target, draw: random.Random) -> str:
+    """A client that does not wait for the answer."""
+    body = form(to.clip(draw).data, phonemes=True)
+    client = asking.connected(to.port)
+    client.sendall(asking.head(len(body)) + body)
+    time.sleep(draw.choice((0.0, 0.02, 0.1)))
+    (asking.reset if draw.random() < 0.5 else type(client).close)(client)
+    return "left"
+
+
+def slow(to: Target, draw: random.Random) -> str:
+    """A recording in pieces."""
+    body = form(to.clip(draw).data)
+    step = -(-len(body) // 12)
+    with asking.connected(to.port) as client:
+        client.sendall(asking.head(len(body)))
+        for start in range(0, len(body), step):
+            client.sendall(body[start : start + step])
+            time.sleep(0.1)
+        return asking.status_in(client)
+
+
+def stuck(to: Target, draw: random.Random) -> str:
+    """An upload that stops coming."""
+    with asking.connected(to.port) as client:
+        client.sendall(asking.head(10**6) + form(bytes(100))[:150])
+        return asking.status_in(client)
+
+
+def stranger(to: Target, draw: random.Random) -> str:
+    """A page of another origin, or another name for this machine."""
+    clip = to.clip(draw)
+    if draw.random() < 0.5:
+        return str(post(to.port, clip.data, headers={"Origin": "https://example.org"})[0])
+    return str(post(to.port, clip.data, headers={"Host": "example.org"})[0])
+
+
+def page(to: Target, draw: random.Random) -> str:
+    """What a browser and a monitor ask for."""
+    path = draw.choice((*PAGES, "/health/live", "/health/ready", "/metrics"))
+    status, _ = ask(to.port, path, draw.choice(("GET", "GET", "GET", "HEAD")))
+    return "as ever" if status == (404 if "no/such" in path else 200) else f"{status} for {path}"
+
+
+def live(to: Target, draw: random.Random) -> str:
+    """A stream that is heard to its end."""
+    step = draw.choice((3200, 9601, 60_000))
+    with asking.stream(to.port, "?phonemes=true" if draw.random() < 0.5 else "") as client:
+        for start in range(0, len(to.pcm), step):
+            client.send(to.pcm[start : start + step])
+        client.send(asking.FINISH)
+        how, event = asking.last_event(client)
+    if event["type"] == "final":
+        to.answers.scores("stream", event["prediction"]["scores"])
+    return how
+
+
+def live_wrong(to: Target, draw: random.Random) -> str:
+    """A stream with a wrong address, a foreign page, a text or a message that is too large."""
+    query = draw.choice(("", "", "", "?rate=3", "?model=another", "?colour=red"))
+    more = {"origin": "https://example.org"} if draw.random() < 0.2 else {}
+    said = draw.choice(("hello", "[]", "{" * 5000, bytes(300_000)))
+    with asking.stream(to.port, query, **more) as client:
+        with contextlib.suppress(asking.ConnectionClosed):  # it was told before
+            client.send(said)
+        return asking.last_event(client)[0]
+
+
+def live_left(to: Target, draw: random.Random) -> str:
+    """A stream that is left in the middle."""
+    client = asking.stream(to.port)
+    client.send(to.pcm[: draw.randrange(1, len(to.pcm))])
+    time.sleep(draw.choice((0.0, 0.1)))
+    if draw.random() < 0.5:
+        asking.reset(client.socket)
+    client.close()
+    return "left"
+
+
+def decoder_killed(to: Target, draw: random.Random) -> str:
+    """One of the server's decoders is ended from outside."""
+    said = {one: Path(f"/proc/{one}/cmdline") for one in tree(to.pid)[1:]}
+    found = [one for one, path in said.items() if b"phonemo.server.decoder" in path.read_bytes()]
+    if found:
+        os.kill(draw.choice(found), signal.SIGKILL)
+    return "killed"
+
+
+#: What is done, how often, and how it may end.
+Kind = tuple[Callable[[Target, random.Random], str], float, tuple[str, ...]]
+KINDS: tuple[Kind, ...] = (
+    (longest, 0.5, ("200",)),
+    (good, 35, ("200",)),
+    (other_length, 15, ("200",)),
+    (spoilt, 8, SPOILT),
+    (no_audio, 5, ("415", "422")),
+    (too_much, 2, ("413",)),
+    (address, 2, ("400",)),
+    (wrong_form, 6, ("refused",)),
+    (no_http, 2, ("left", "400")),
+    (left_uploading, 5, ("left",)),
+    (left_waiting, 5, ("left",)),
+    (slow, 2, ("200",)),
+    (stuck, 0.3, ("408",)),
+    (stranger, 3, ("403", "421")),
+    (page, 8, ("as ever",)),
+    (live, 3, ("final 1000",)),
+    (live_wrong, 2, ("error 1008", "error 1009")),
+    (live_left, 2, ("left",)),
+    (decoder_killed, 0.3, ("killed",)),
+)
