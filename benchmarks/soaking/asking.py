@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import re
 import socket
 import struct
@@ -23,6 +24,8 @@ FINISH = json.dumps({"type": "finish"})
 #: How far a score, and a number in a text, may be from its first value.
 NEAR, NEAR_IN_TEXT = 1e-3, 2e-3
 _NUMBER = re.compile(r"\d+\.\d+")
+# that a stream was cut off is no news here: we did it
+logging.getLogger("websockets.client").setLevel(logging.CRITICAL)
 
 
 class Answers:
