@@ -27,9 +27,6 @@ FEATURES = "features"
 
 #: Where weights outside the file are looked for, which would be the working directory: nowhere.
 _ELSEWHERE = "session.model_external_initializers_file_folder_path"
-_SHRINK = "memory.enable_memory_arena_shrinkage"
-#: Ten seconds: a clip of 30 s takes 260 MB, which onnxruntime would keep for good.
-_LARGE_SAMPLES = 160_000
 _FATAL_ONLY = 4  # errors are raised; they need not be logged as well
 
 
@@ -94,22 +91,14 @@ def names_of(session: Any) -> tuple[set[str], dict[str, Any]]:
         ) from error
 
 
-def run_session(
-    session: Any, names: Iterable[str], feed: dict[str, Any], size: str, large: bool = False
-) -> list[Any]:
+def run_session(session: Any, names: Iterable[str], feed: dict[str, Any], size: str) -> list[Any]:
     """The outputs of these names; ``size`` says in an error how much there was to do.
-
-    What a ``large`` run took of memory is given back after it.
 
     Raises:
         ModelError: onnxruntime fails, for want of memory or because the network is broken.
     """
-    options = None
-    if large:
-        options = onnxruntime().RunOptions()
-        options.add_run_config_entry(_SHRINK, "cpu:0")
     try:
-        found: list[Any] = session.run(list(names), feed, options)
+        found: list[Any] = session.run(list(names), feed)
     except onnx_errors() as error:
         raise ModelError(
             f"onnxruntime fails on {size} ({_first_line(error)}); free memory, or export the "
@@ -156,9 +145,7 @@ class Graph:
             ModelError: onnxruntime fails, for want of memory or because the network is broken.
         """
         feed = dict(zip(INPUTS, (waveform, samples), strict=True))
-        size = f"{waveform.shape[1]} samples"
-        large = waveform.size > _LARGE_SAMPLES
-        found = run_session(self._session, self._outputs, feed, size, large)
+        found = run_session(self._session, self._outputs, feed, f"{waveform.shape[1]} samples")
         return dict(zip(self._outputs, found, strict=True))
 
     def hear(self, samples: Floats, fewest_samples: int) -> Logits:
