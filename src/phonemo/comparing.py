@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from phonemo.comparison import Comparison, Difference, compare
 from phonemo.errors import ResultError
 from phonemo.labels import LabelSet
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed_lines
 from phonemo.results import Metrics
 from phonemo.tables import per_cent, protocol_text
 from phonemo.tested import Tested, read_tested
@@ -52,7 +52,7 @@ def read_run(folder: Path) -> TestedRun:
     try:
         metrics = Metrics.model_validate_json((folder / "metrics.json").read_bytes())
         text = (folder / "predictions.jsonl").read_text(encoding="utf-8")
-        rows = [parsed(line) for line in text.split("\n") if line]
+        rows = parsed_lines(text)
     except OSError as error:
         raise ResultError(
             f"{folder}: no {Path(error.filename or '').name}; "

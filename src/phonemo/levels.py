@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from phonemo.decoding import Block
-
-Samples = npt.NDArray[np.float32]
 
 WARNINGS = {
     "truncated": "The file ends early or is damaged; what could be decoded is used.",
@@ -32,7 +29,7 @@ DC_OFFSET = 1e-2
 _QUIET, _RAISED = (1e-5, 3e-3), 0.1
 
 
-def raised(samples: Samples) -> Samples:
+def raised(samples: Block) -> Block:
     """A very quiet clip (sample,), louder; any other as it is.
 
     wav2vec 2.0's normalisation adds 1e-7 to the variance that it divides by, beside which that of a

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 
 from phonemo.batch.items import Item
 from phonemo.batch.rows import Row, failed_row
+from phonemo.batch.watching import SECONDS
 from phonemo.errors import PhonemoError
 from phonemo.processes import deaf_to_interrupts, end_children, serve_parent
 from phonemo.sources import shown
 
 if TYPE_CHECKING:
     from phonemo.batch.hearing import Hearer, Work
-
-#: For one file, as in the first place.
-SECONDS = 3600.0
 
 
 def careful_rows(work: Work, items: Iterable[Item]) -> Iterator[Row]:

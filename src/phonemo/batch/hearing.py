@@ -16,7 +16,7 @@ from phonemo.batch.items import Item
 from phonemo.batch.plan import read_part
 from phonemo.batch.rows import Row, part_name, row_of, writing_rows
 from phonemo.batch.stores import Store, open_store
-from phonemo.batch.watching import Watch
+from phonemo.batch.watching import SECONDS, Watch
 from phonemo.errors import PhonemoError, RunError
 from phonemo.opening import fingerprint, open_model
 from phonemo.prediction import Prediction
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 #: A part that was begun so often and never ended is heard with care: a file in it may be deadly.
 BEGUN_BEFORE = 2
-#: For one file; hours of audio take minutes.
-SECONDS = 3600.0
 #: So many files do not all have the same rare fault.
 _MANY = 8
 #: Told of every recording that is done.

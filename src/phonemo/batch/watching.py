@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+#: For one file; hours of audio take minutes.
+SECONDS = 3600.0
+
 
 class Watch:
     """While it is open, ``late`` is called once, in a thread, when nothing was done for so long.

@@ -21,7 +21,7 @@ from phonemo.corpora.folds import Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
 from phonemo.labels import LabelSet
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed, parsed_lines
 from phonemo.report import (
     plot_confusion,
     plot_learning_curves,
@@ -220,9 +220,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """What ``write_rows`` wrote."""
     try:
-        text = path.read_text(encoding="utf-8")
-        # not splitlines, which would also cut at U+2028, which JSON allows inside a string
-        return [parsed(line) for line in text.split("\n") if line]
+        return parsed_lines(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path}: not prediction rows that can be read; train or evaluate again"
