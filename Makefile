@@ -9,6 +9,8 @@ FILE ?=
 MINUTES ?= 60
 FUZZ_TARGETS ?=
 
+# All that can be had in one environment, without espeak (GPL-3) and media.
+EXTRAS := train,g2p,export,egemaps,serve,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
 VENV := .venv
 LIGHT := .venv-light
 FUZZ := .venv-fuzz
@@ -129,7 +131,7 @@ $(READY): pyproject.toml src/phonemo/version.py
 	@rm -f $@
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(PIP_FLAGS) "$(TORCH)" $(PIP_TORCH_ARGS)
-	$(BIN)/pip install $(PIP_FLAGS) -e ".[train,g2p,export,egemaps,serve,vad,pandas,batch,dev]"
+	$(BIN)/pip install $(PIP_FLAGS) -e ".[$(EXTRAS)]"
 	@touch $@
 
 $(FUZZ)/ready: pyproject.toml src/phonemo/version.py

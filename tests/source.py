@@ -10,16 +10,21 @@ from pathlib import Path
 
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-ROOMS = ("batch", "corpora", "model", "runtime", "server", "train")
+ROOMS = (
+    *("batch", "corpora", "estimators", "exchange", "hub", "model", "runtime", "server", "train"),
+)
 COMMANDS = (
     "cli",
     "cli_answers",
     "cli_batch",
+    "cli_emobox",
     "cli_export",
+    "cli_hub",
     "cli_predict",
     "cli_results",
     "cli_serve",
     "cli_shared",
+    "cli_start",
     "cli_studies",
     "console",
     "console_batch",

@@ -8,6 +8,7 @@ who it is before it imports torch.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -219,6 +220,9 @@ def _end(kind: type[BaseException] | None, *rest: Any) -> None:
     # after an error nccl would wait here for what the others never send; the process ends anyway
     if kind is None or dist.get_backend() == "gloo":
         dist.destroy_process_group()
+    # The group lives on in the trainer, which refers to itself, and its threads with it. One of
+    # them that asks for the interpreter while that ends aborts the process (pytorch, 190489).
+    gc.collect()
 
 
 @contextmanager

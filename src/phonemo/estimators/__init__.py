@@ -1,0 +1,1 @@
+"""phonemo as scikit-learn estimators."""

@@ -1,0 +1,1 @@
+"""Models on a hub: fetched whole and checked, pushed with their card."""
