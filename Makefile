@@ -30,7 +30,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: lock audit sbom abuse soak fuzz-http
+.PHONY: lock audit sbom abuse soak fuzz-http dist release site
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -110,6 +110,16 @@ bench: $(READY) ## run every script in benchmarks/, but for the soak of an hour
 
 docs: $(READY) ## check that every link in the documents leads somewhere
 	$(BIN)/python -m pytest -q tests/test_docs.py
+
+dist: $(READY) ## build the wheel and the source distribution into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python deploy/release.py --check
+	@du -h dist/*
+
+release: $(READY) ## write VERSION=x.y.z where it is named, and date the changelog
+	$(BIN)/python deploy/release.py "$(VERSION)"
 
 clean: ## remove what was built and cached, but not the environments
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
