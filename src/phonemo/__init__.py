@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from phonemo.runtime.listener import Listener
     from phonemo.runtime.stream import StreamingRecognizer
 
-__all__ = ["Prediction", "StreamingRecognizer", "__version__", "load", "predict"]
+__all__ = [
+    "Prediction",
+    "StreamingRecognizer",
+    "__version__",
+    "from_pretrained",
+    "load",
+    "predict",
+    "push_to_hub",
+]
 
 #: What is imported when it is asked for.
 _ELSEWHERE = {
@@ -30,11 +38,13 @@ def load(model: str | Path | None = None) -> Listener:
     """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
 
     Args:
-        model: the folder; None opens the bundle that ships with phonemo.
+        model: the folder, or the name of a model on a hub: "org/name@revision"; None opens the
+            bundle that ships with phonemo.
 
     Raises:
         CheckpointError: the folder is absent, broken or neither; or no bundle ships with this
             copy of phonemo.
+        HubError: the hub has no such model, or is out of reach.
         MissingExtraError: it is a model folder and torch is not installed.
     """
     from phonemo.opening import open_model
@@ -51,6 +61,59 @@ def predict(audio: Any, model: str | Path | None = None, rate: int | None = None
         rate: samples per second, for an array.
     """
     return load(model).predict(audio, rate=rate)
+
+
+def from_pretrained(model: str | Path, token: str | None = None) -> Listener:
+    """Open a model of a hub; of a folder that is there, as ``load`` does.
+
+    Args:
+        model: "org/name", "org/name@revision" (a branch, a tag or a commit) or a folder.
+        token: for a private one; by default the one of ``hf auth login``.
+
+    Raises:
+        HubError: the hub has no such model, or is out of reach.
+        CheckpointError: what was fetched is no whole model.
+        MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
+            installed.
+    """
+    from phonemo.hub.names import hub_name
+    from phonemo.opening import open_model
+
+    name = hub_name(model, bare=True)
+    if name is None:
+        return open_model(model)
+    from phonemo.hub.fetching import fetched
+
+    return open_model(fetched(name, token))
+
+
+def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
+    """Put a model onto a hub, with its card; ``phonemo push`` does the same.
+
+    It is opened first: what cannot be opened here would be of no use there. The names of the
+    speakers it learnt from (provenance.json) go with it.
+
+    Args:
+        folder: a bundle or a model folder.
+        repository: "org/name".
+        **options: ``private``, ``revision``, ``message``, ``create_pr``, ``metrics`` and
+            ``token``, as in phonemo.hub.pushing.push.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        HubError: the hub refuses, or is out of reach.
+        CheckpointError: the folder is no whole model.
+        UsageError: the repository is no "org/name".
+        MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
+            installed.
+    """
+    from phonemo.hub.pushing import push
+    from phonemo.opening import open_model
+
+    open_model(folder)
+    return push(folder, repository, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,16 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from phonemo import cli_batch, cli_export, cli_predict, cli_results, cli_serve, cli_studies, console
+from phonemo import (
+    cli_batch,
+    cli_export,
+    cli_hub,
+    cli_predict,
+    cli_results,
+    cli_serve,
+    cli_studies,
+    console,
+)
 from phonemo.cli_shared import (
     Apart,
     FoldFolder,
@@ -351,6 +360,8 @@ app.command()(cli_batch.batch)
 app.command()(cli_serve.serve)
 app.command()(cli_export.export)
 app.command()(cli_export.shrink)
+app.command()(cli_hub.push)
+app.command()(cli_hub.card)
 app.command()(cli_studies.ablate)
 app.command()(cli_studies.cross)
 app.command()(cli_studies.calibrate)

@@ -86,7 +86,9 @@ def batch(
     check_address(engine, address)
     from phonemo.batch import asked as asking
     from phonemo.batch.run import Batch, run_batch
-    from phonemo.opening import fingerprint
+    from phonemo.opening import fingerprint, located
+
+    model = located(model)
 
     asked = asking.Asked(
         model=None if model is None else os.path.abspath(model),

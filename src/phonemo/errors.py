@@ -90,6 +90,10 @@ class CheckpointError(PhonemoError):
     """A model folder or checkpoint is missing, broken or of another kind."""
 
 
+class HubError(PhonemoError):
+    """A hub has no such model, refuses, or is out of reach."""
+
+
 class RunError(PhonemoError):
     """A run folder cannot be continued, or belongs to another config."""
 

@@ -22,25 +22,56 @@ def open_model(model: str | Path | None = None, threads: int | None = None) -> L
     """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
 
     Args:
-        model: the folder.
+        model: the folder, or the name of a model on a hub: "org/name@revision".
         threads: how many threads one clip may use; None leaves it to the engine.
 
     Raises:
         CheckpointError: the folder is absent, broken or neither.
+        HubError: the hub has no such model, or is out of reach.
         MissingExtraError: it is a model folder and torch is not installed.
     """
     from phonemo.runtime.bundle import is_bundle
 
+    model = located(model)
     if model is None or is_bundle(model):
         from phonemo.runtime.engine import Recognizer
 
         return Recognizer.load(model, threads)
     if not Path(model).is_dir():
-        raise CheckpointError(f"{model}: no such model folder; a bundle or a model is wanted")
+        raise CheckpointError(f"{model}: no such model folder; {_wanted(str(model))}")
     needs_torch("predicting with a model folder")
     from phonemo.train.predictor import Predictor
 
     return Predictor.load(model, threads)
+
+
+def located(model: str | Path | None) -> Path | None:
+    """The folder of a model: fetched, where it is the name of one on a hub; None stays None.
+
+    Nothing is asked of a network unless the name has a revision, or begins with hf://.
+
+    Raises:
+        HubError: the hub has no such model, or is out of reach.
+        MissingExtraError: huggingface-hub is not installed.
+    """
+    if model is None:
+        return None
+    from phonemo.hub.names import hub_name
+
+    name = hub_name(model)
+    if name is None:
+        return Path(model)
+    from phonemo.hub.fetching import fetched
+
+    return fetched(name)
+
+
+def _wanted(model: str) -> str:
+    from phonemo.hub.names import hub_name
+
+    if hub_name(model, bare=True) is None:
+        return "a bundle or a model is wanted"
+    return f"a bundle or a model is wanted; one of a hub is {model}@main"
 
 
 def fingerprint(model: str | Path | None = None) -> str:

@@ -272,3 +272,18 @@ def test_statistics_from_kept_features_are_the_same(layers):
 def test_a_hidden_state_that_is_not_there_is_one_line():
     with pytest.raises(ModelError, match="names hidden state 9, the backbone has 0 to 3"):
         _model(statistics=(0, 9))
+
+
+def test_logits_are_calibrated_outside_of_training_alone():
+    """Transformers' pipeline takes the softmax of them; phonemo asks for them as they are."""
+    model = AutoModelForAudioClassification.from_config(_config())
+    model.config.temperature = 2.5
+    waveform = torch.randn(2, 8000)
+    with torch.no_grad():
+        raw = model.eval()(waveform, calibrated=False).logits
+        assert torch.equal(model(waveform).logits, raw / 2.5)
+        lower = model.lower(waveform, torch.full((2,), 8000), None)
+        assert torch.equal(model.upper(lower).logits, raw)
+    trained = model.train()
+    trained.config.temperature = 1e9
+    assert trained(waveform).logits.abs().max() > 1e-3

@@ -199,9 +199,13 @@ class PhonemoForAudioClassification(PreTrainedModel):
         labels: Tensor | None = None,
         lower: dict[str, Tensor] | None = None,
         spans: dict[str, Tensor] | None = None,
+        calibrated: bool = True,
         **ignored: Any,
     ) -> EmotionOutput:
         """Audio, or the kept output of frozen layers, to scores.
+
+        Outside of training, a softmax over the logits gives the scores that phonemo gives, so that
+        transformers' pipeline does.
 
         Args:
             input_values: waveforms (batch, sample) at 16 kHz, padded with anything.
@@ -209,12 +213,16 @@ class PhonemoForAudioClassification(PreTrainedModel):
             labels: emotions (batch,); with them the plain cross-entropy is in ``loss``.
             lower: instead of audio, the result of :meth:`lower`.
             spans: SpecAugment spans (training).
+            calibrated: divide the logits by the config's temperature, unless in training; phonemo
+                itself asks for them as they are.
         """
         if lower is None:
             assert input_values is not None
             samples = _samples(input_values, attention_mask)
             lower = self.lower(input_values, samples, None)
         output = self.upper(lower, spans)
+        if calibrated and not self.training:
+            output.logits = output.logits / self.config.temperature
         if labels is not None:
             output.loss = nn.functional.cross_entropy(output.logits, labels)
         return output

@@ -210,7 +210,8 @@ def _run(
     names = ("input_values", "attention_mask", "lower")
     device = model.device
     with torch.no_grad():
-        output = model(**{name: _moved(batch[name], device) for name in names if name in batch})
+        inputs = {name: _moved(batch[name], device) for name in names if name in batch}
+        output = model(**inputs, calibrated=False)
     heard: list[list[int]] = [[] for _ in items]
     times: list[Times | None] = [None for _ in items]
     if output.phoneme_logits is not None:

@@ -179,7 +179,8 @@ def _by_torch(
 ) -> dict[str, Any]:
     lengths = torch.from_numpy(samples)
     with torch.inference_mode():
-        output = model(torch.from_numpy(waveform), mask_of(lengths, waveform.shape[1]))
+        mask = mask_of(lengths, waveform.shape[1])
+        output = model(torch.from_numpy(waveform), mask, calibrated=False)
     named: dict[str, Tensor | None] = {
         "emotion_logits": output.logits,
         "frames": output.frames,

@@ -49,7 +49,7 @@ class Predictor(Listener):
     def _hear(self, samples: Samples, shares: bool) -> Heard:
         heard = raised(samples) if self.trained.model.config.normalise else samples
         with torch.inference_mode():
-            output = self.trained.model(**pad_audio([heard]))
+            output = self.trained.model(**pad_audio([heard]), calibrated=False)
         scores = softmax(output.logits[0].numpy() / self.calibrated.temperature)
         spans = None
         if output.phoneme_logits is not None and self.trained.inventory is not None:
