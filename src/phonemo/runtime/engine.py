@@ -102,6 +102,10 @@ class Recognizer(Listener):
         heard = Heard(softmax(found.emotions / self.card.temperature), spans)
         return self._answer(waveform, heard, timeline=False)
 
+    def logits(self, samples: Samples) -> Logits:
+        """What the network says of one clip, (sample,) at 16 kHz, before any scores are made."""
+        return self._logits([samples])[0]
+
     @property
     def takes_company(self) -> bool:
         """Not in int8: sums that differ in their last digit can round to another step of 256.

@@ -129,6 +129,11 @@ class Graph:
         return PHONEMES in self._outputs
 
     @property
+    def has_features(self) -> bool:
+        """Whether it gives what pooling reads."""
+        return FEATURES in self._outputs
+
+    @property
     def emotions(self) -> int | None:
         """How many emotions are told apart; None where the graph leaves it open."""
         return self._last_axis(OUTPUTS[0])
