@@ -22,12 +22,13 @@ LONGEST_FUNCTION = 80
 LONGEST_FILE = 500
 
 #: Which rooms a room may import, lazily or not.
-_ROOMS_OF_OTHERS = {"batch", "estimators", "exchange", "server"}  # which only users open
+_ROOMS_OF_OTHERS = {"batch", "estimators", "exchange", "pages", "server"}  # which only users open
 MAY_IMPORT = {
     "batch": {"ground", "runtime", "opening", "batch"},
     "estimators": {"ground", "runtime", "opening", "model", "train", "estimators"},
     "exchange": {"ground", "runtime", "opening", "corpora", "exchange"},
     "hub": {"ground", "runtime", "hub"},
+    "pages": {"ground", "corpora", "pages"},
     "ground": {"ground"},
     "corpora": {"ground", "corpora"},
     "model": {"ground", "model"},
@@ -54,6 +55,7 @@ EAGER_PACKAGES = {
     "estimators": _BASE | {"sklearn"},
     "exchange": _BASE,
     "hub": _BASE,
+    "pages": _BASE,
     "ground": _BASE,
     "corpora": _BASE,
     "model": _BASE | _TORCH,

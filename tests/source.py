@@ -11,7 +11,8 @@ from pathlib import Path
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 ROOMS = (
-    *("batch", "corpora", "estimators", "exchange", "hub", "model", "runtime", "server", "train"),
+    *("batch", "corpora", "estimators", "exchange", "hub", "model", "pages", "runtime"),
+    *("server", "train"),
 )
 COMMANDS = (
     "cli",

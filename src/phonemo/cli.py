@@ -24,6 +24,7 @@ from phonemo import (
     cli_predict,
     cli_results,
     cli_serve,
+    cli_start,
     cli_studies,
     console,
 )
@@ -55,7 +56,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate", "batch")
+            resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate", "batch", "finetune")
             kept = " to go on where it stopped" if resumes else ""
             if ctx.invoked_subcommand == "predict":
                 kept = ", with --overwrite where it wrote files; those are whole"
@@ -358,6 +359,9 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 app.command()(cli_predict.predict)
 app.command()(cli_batch.batch)
 app.command()(cli_serve.serve)
+app.command("init-corpus")(cli_start.init_corpus)
+app.command()(cli_start.finetune)
+app.command()(cli_start.page)
 app.command()(cli_export.export)
 app.command()(cli_export.shrink)
 app.command()(cli_hub.push)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from phonemo.corpora import CORPORA
 from phonemo.corpora.audit import Audit, audit
-from phonemo.corpora.card import Card
+from phonemo.corpora.card import Card, Reading
 from phonemo.corpora.g2p import phonemise
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, write_manifest
 from phonemo.errors import CorpusError, MissingExtraError, PhonemeError, UsageError
@@ -81,8 +81,41 @@ def prepare(
         MissingExtraError: phonemes are wanted from text and the g2p extra is not installed.
     """
     _check_request(corpus, Path(output))
-    card, root, output = CORPORA[corpus].card, Path(root).resolve(), Path(output)
+    root = Path(root).resolve()
     reading = CORPORA[corpus].read(root)
+    return prepare_reading(
+        CORPORA[corpus].card,
+        reading,
+        root,
+        output,
+        allow_partial=allow_partial,
+        g2p=g2p,
+        progress=progress,
+    )
+
+
+def prepare_reading(
+    card: Card,
+    reading: Reading,
+    root: Path,
+    output: str | Path,
+    *,
+    allow_partial: bool = False,
+    g2p: bool = True,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Check what was read of a release and write its manifest; arguments and errors of prepare.
+
+    Args:
+        card: of the corpus.
+        reading: its utterances.
+        root: the release's folder, or a file in the folder that paths are relative to.
+        output: the manifest.
+        allow_partial: as there.
+        g2p: as there.
+        progress: as there.
+    """
+    corpus, output = card.name, Path(output)
     folder = root.parent if root.is_file() else root
     texts = _texts(reading.utterances) if g2p else ()
     tick = _ticker(progress, len(reading.utterances) + len(texts))

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerState
 
@@ -21,7 +22,7 @@ from phonemo.train.batches import Draws, SpeechDataset
 from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.calibrating import keep, on_validation
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
-from phonemo.train.evaluate import outputs_of, phoneme_scores, prediction_rows
+from phonemo.train.evaluate import Outputs, outputs_of, phoneme_scores, prediction_rows
 from phonemo.train.experiment import Experiment
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.lineage import Lineage, ancestors, taught_by
@@ -31,6 +32,11 @@ from phonemo.train.seal import SEAL, sha256_of
 from phonemo.train.strategies import boundary
 from phonemo.train.takeover import take_over
 from phonemo.train.trainer import PhonemoTrainer, objective_of
+
+#: Beside the predictions of a cell, a vector for each, (utterance, feature) in half precision.
+VECTORS = "vectors.npy"
+#: A map of more points shows nothing more.
+_MOST_VECTORS = 4000
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,10 @@ class Network:
         """The kept features first, if the config wants them and they are not there yet."""
         _train_cell(self.experiment, cell, self._cache, self.progress)
 
+    def train_untested(self, cell: Cell) -> None:
+        """The same without a test: for a model that learns from everybody."""
+        _trained(self.experiment, cell, self._cache, self.progress)
+
 
 def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification:
     config = experiment.config
@@ -117,6 +127,28 @@ def _train_cell(
     experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
 ) -> None:
     config, began = experiment.config, time.perf_counter()
+    labels, inventory = experiment.targets.labels, experiment.targets.inventory
+    model, state, calibrated, test = _trained(experiment, cell, cache, progress)
+    found = outputs_of(model, test, config.train.batch_size)
+    extra = _extra_phonemes(experiment, model, cache)
+
+    def write() -> None:
+        name, seed = cell.fold.name, cell.seed
+        rows = prediction_rows(found, test, labels, inventory, name, seed, calibrated)
+        write_rows(cell.folder / "predictions.jsonl", rows)
+        write_vectors(cell.folder / VECTORS, found)
+        seconds = time.perf_counter() - began
+        metrics = fold_metrics(cell, rows, labels, state, extra, seconds)
+        write_json(cell.folder / "metrics.json", metrics)
+
+    ranks.by_first(write)
+
+
+def _trained(
+    experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
+) -> tuple[PhonemoForAudioClassification, TrainerState, Calibrated, SpeechDataset]:
+    """The network of a cell, which lies in its folder too; what is left to test it on."""
+    config = experiment.config
     model = _network(experiment, cell.seed)
     training, validation, test = _parts(experiment, cell, cache)
     state, calibrated = _learn(config, cell, model, training, validation, progress)
@@ -126,22 +158,17 @@ def _train_cell(
     shared = None
     if config.train.strategy in ("frozen", "logistic"):
         shared = Path(config.output) / "backbone.safetensors"
-    lineage = _lineage(experiment, cell.fold)
-    labels, inventory = experiment.targets.labels, experiment.targets.inventory
+    lineage, labels = _lineage(experiment, cell.fold), experiment.targets.labels
     home = cell.folder / "model"
     ranks.by_first(lambda: save_trained(home, model, labels, shared, lineage))
-    found = outputs_of(model, test, config.train.batch_size)
-    extra = _extra_phonemes(experiment, model, cache)
+    return model, state, calibrated, test
 
-    def write() -> None:
-        name, seed = cell.fold.name, cell.seed
-        rows = prediction_rows(found, test, labels, inventory, name, seed, calibrated)
-        write_rows(cell.folder / "predictions.jsonl", rows)
-        seconds = time.perf_counter() - began
-        metrics = fold_metrics(cell, rows, labels, state, extra, seconds)
-        write_json(cell.folder / "metrics.json", metrics)
 
-    ranks.by_first(write)
+def write_vectors(path: Path, found: Outputs) -> None:
+    """What the emotion head read of each row of the predictions, for a map of them."""
+    if found.vectors is not None and len(found.vectors) <= _MOST_VECTORS:
+        with path.open("wb") as stream:
+            np.save(stream, found.vectors.to(torch.float16).numpy(), allow_pickle=False)
 
 
 def _learn(

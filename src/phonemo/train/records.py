@@ -42,7 +42,7 @@ CONFIG = "config.yaml"
 _OURS = (
     *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
     *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
-    *("seed-*", "backbone*.safetensors", "*.part"),
+    *("seed-*", "backbone*.safetensors", "*.part", "model", "bundle", "report.html"),
 )
 _BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
 _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")

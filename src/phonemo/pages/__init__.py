@@ -1,0 +1,1 @@
+"""Runs as pages that a browser opens, with all they need inside."""

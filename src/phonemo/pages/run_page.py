@@ -1,0 +1,222 @@
+"""A run as one page of HTML: scores, pictures, a map, and the clips it was most wrong about.
+
+Everything is inside the file: it can be mailed, and opening it asks nobody for anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from phonemo.config import load_config
+from phonemo.corpora.manifest import Manifest, read_manifest
+from phonemo.errors import ManifestError, ResultError
+from phonemo.pages import clips
+from phonemo.pages import map as maps
+from phonemo.plain_json import parsed, parsed_lines
+from phonemo.results import Metrics, Score
+from phonemo.tables import per_cent
+from phonemo.whole import write_whole
+
+PAGE = "report.html"
+_PICTURES = {
+    "confusion.png": "Confusion matrix: rows are the true emotions",
+    "reliability.png": "Reliability: how often answers are right, by how sure they are",
+    "risk-coverage.png": "Risk and coverage: errors among the surest answers",
+}
+_MOST_CURVES = 12
+
+
+def write_page(run: str | Path, target: str | Path | None = None, audio: bool = True) -> Path:
+    """Write the page of a run folder.
+
+    Args:
+        run: a folder that phonemo train wrote.
+        target: the file; default: report.html in the run folder.
+        audio: whether the page holds the voices of the hardest clips.
+
+    Returns:
+        The file.
+
+    Raises:
+        ResultError: the folder is no run, or none of its folds is finished.
+        MissingExtraError: scikit-learn is not installed, for the map.
+    """
+    run = Path(run)
+    metrics, rows = _read(run)
+    body = "\n".join(_sections(run, metrics, rows, _manifest(run), audio))
+    style = resources.files("phonemo.pages").joinpath("run_page.css").read_text(encoding="utf-8")
+    title = html.escape(metrics.name)
+    text = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{title}</title>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "media-src data:; style-src 'unsafe-inline'\">\n"
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+    path = run / PAGE if target is None else Path(target)
+    write_whole(path, text)
+    return path
+
+
+def _read(run: Path) -> tuple[Metrics, list[Mapping[str, Any]]]:
+    try:
+        metrics = Metrics.model_validate(parsed((run / "metrics.json").read_bytes()))
+        rows = parsed_lines((run / "predictions.jsonl").read_text(encoding="utf-8"))
+    except (OSError, ValueError, ValidationError) as error:
+        raise ResultError(
+            f"{run}: no finished run (metrics.json and predictions.jsonl are wanted); phonemo "
+            "train writes one"
+        ) from error
+    return metrics, rows
+
+
+def _manifest(run: Path) -> Manifest | None:
+    """Where the audio is, if the data is still where it was."""
+    try:
+        return read_manifest(load_config(run / "config.yaml").manifest)
+    except ManifestError:
+        return None
+
+
+def _sections(
+    run: Path,
+    metrics: Metrics,
+    rows: list[Mapping[str, Any]],
+    manifest: Manifest | None,
+    audio: bool,
+) -> Iterator[str]:
+    yield f"<h1>{html.escape(metrics.name)}</h1>"
+    yield f'<p class="lead">{html.escape(metrics.title)}, on {html.escape(metrics.corpus)}</p>'
+    if metrics.leaky:
+        yield (
+            '<p class="leaky"><strong>LEAKY.</strong> Train and test share speakers: every score '
+            "here is too high for people who were not heard.</p>"
+        )
+    yield _cards(metrics)
+    yield _facts(metrics)
+    yield "<h2>Each emotion</h2>" + _recalls(metrics)
+    yield "<h2>What is taken for what, and how sure</h2>" + _pictures(run)
+    yield from _curves(run)
+    yield from _map(run)
+    yield from _hardest(rows, manifest, audio)
+    yield (
+        "<footer>A label is what somebody agreed to call a voice, not what a person feels. Made "
+        f"by phonemo {html.escape(metrics.phonemo)}: <code>{html.escape(metrics.command)}</code>"
+        "</footer>"
+    )
+
+
+def _cards(metrics: Metrics) -> str:
+    found = metrics.results
+    chance = found.chance
+    said = [
+        ("UA", _scored(found.ua), f"chance {per_cent(chance.ua)} %"),
+        ("WA", _scored(found.wa), f"always the commonest {per_cent(chance.majority_wa)} %"),
+        ("ECE", f"{found.calibration.ece:.3f}", "0 where scores mean what they say"),
+        ("utterances", str(found.utterances), f"{found.speakers_count or 'no known'} speakers"),
+    ]
+    cards = "".join(
+        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
+        for name, value, note in said
+    )
+    return f'<dl class="cards">{cards}</dl>'
+
+
+def _scored(score: Score) -> str:
+    interval = "" if score.low is None else f" ({per_cent(score.low)} to {per_cent(score.high)})"
+    return f"{per_cent(score.mean)} %<span>{interval}</span>"
+
+
+def _facts(metrics: Metrics) -> str:
+    folds = len({one.fold for one in metrics.results.folds})
+    seeds = ", ".join(map(str, metrics.seeds))
+    interval = metrics.results.interval
+    told = (
+        f"Protocol {metrics.protocol.name}, {folds} folds, seeds {seeds}. Intervals: "
+        f"{interval.level:.0%}, bootstrap over {interval.clusters} {interval.unit}s."
+    )
+    note = f" {metrics.protocol_note}." if metrics.protocol_note else ""
+    return f"<p>{html.escape(told + note)}</p>"
+
+
+def _recalls(metrics: Metrics) -> str:
+    counts = dict(
+        zip(metrics.results.confusion.labels, metrics.results.confusion.counts, strict=True)
+    )
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{sum(counts[name])}</td>'
+        f"<td>{per_cent(recall)} %</td>"
+        f'<td><meter min="0" max="1" value="{recall or 0:.3f}"></meter></td></tr>'
+        for name, recall in metrics.results.recalls.items()
+    )
+    head = "<tr><th>emotion</th><th>answers</th><th>recall</th><th></th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _pictures(run: Path) -> str:
+    return '<div class="pictures">' + "".join(_embedded(run, _PICTURES.items())) + "</div>"
+
+
+def _embedded(folder: Path, pictures: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, caption in pictures:
+        path = folder / name
+        if path.is_file():
+            data = base64.b64encode(path.read_bytes()).decode()
+            told = html.escape(caption)
+            yield (
+                f'<figure><img src="data:image/png;base64,{data}" alt="{told}">'
+                f"<figcaption>{told}</figcaption></figure>"
+            )
+
+
+def _curves(run: Path) -> Iterator[str]:
+    found = sorted(run.glob("seed-*/*/learning-curves.png"))[:_MOST_CURVES]
+    if found:
+        named = [(str(path.relative_to(run)), f"Fold {path.parent.name}") for path in found]
+        pictures = "".join(_embedded(run, named))
+        yield f'<h2>Learning curves</h2><div class="pictures">{pictures}</div>'
+
+
+def _map(run: Path) -> Iterator[str]:
+    cells = [path.parent for path in sorted(run.glob("seed-*/*/metrics.json"))]
+    first = [one for one in cells if one.parent == cells[0].parent]
+    found = maps.tested(first)
+    chosen = None if found is None else maps.thinned(*found)
+    if chosen is None:
+        return
+    rows, vectors = chosen
+    places = maps.positions(vectors)
+    yield (
+        "<h2>Where they lie</h2><p>What the emotion head reads of each test utterance, in two "
+        "dimensions (t-SNE: neighbours mean something, distances between groups do not). A ring is "
+        "a wrong answer; a point says which. If speakers part more clearly than emotions, the "
+        "network tells people apart.</p>"
+        f'<div class="maps">{maps.drawn(rows, places, "truth")}'
+        f"{maps.drawn(rows, places, 'speaker')}</div>"
+    )
+
+
+def _hardest(
+    rows: list[Mapping[str, Any]], manifest: Manifest | None, audio: bool
+) -> Iterator[str]:
+    chosen = clips.hardest(rows)
+    if not chosen:
+        yield "<h2>Hardest clips</h2><p>No answer was wrong.</p>"
+        return
+    heads = ("clip", "speaker", "truth", "heard", "score of the truth", "words", "listen")
+    head = "".join(f"<th>{one}</th>" for one in heads)
+    body = "".join(clips.players(chosen, manifest, audio))
+    note = "This page holds their voices: mind who gets it." if audio and manifest else ""
+    yield (
+        f"<h2>Hardest clips</h2><p>The surest of the wrong answers. {note}</p>"
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
