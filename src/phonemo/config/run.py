@@ -178,6 +178,10 @@ class TrainConfig(Section):
     """How many checkpoints besides the best are kept."""
     cache: bool = True
     """Keep the output of frozen lower layers on disk."""
+    loggers: tuple[Literal["tensorboard", "mlflow", "trackio", "wandb"], ...] = Field(
+        default=("tensorboard",), exclude_if=lambda names: names == ("tensorboard",)
+    )
+    """Who else is told of a training besides log.jsonl; they change nothing of it."""
     wait_minutes: float = Field(default=30.0, gt=0, exclude_if=lambda minutes: minutes == 30.0)
     """Several processes: how long one waits for another that does not answer, then all end."""
 
@@ -255,10 +259,13 @@ class RunConfig(Section):
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this config; what changes no result is left out."""
+        neutral = ("keep_checkpoints", "save_steps", "wait_minutes", "loggers")
         without: dict[str, Any] = {
             "output": True,
             "threads": True,
-            "train": {"keep_checkpoints": True, "save_steps": True, "wait_minutes": True},
+            "train": dict.fromkeys(
+                ("keep_checkpoints", "save_steps", "wait_minutes", "loggers"), True
+            ),
         }
         # Fields that came later leave the names of earlier configs as they were.
         if not self.train.augment.tone_db:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from phonemo.train.records import fold_metrics, write_fold_plots, write_json, wr
 from phonemo.train.seal import SEAL, sha256_of
 from phonemo.train.strategies import boundary
 from phonemo.train.takeover import take_over
+from phonemo.train.trackers import TENSORBOARD, Tracking, tracked, trackers_of
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
 #: Beside the predictions of a cell, a vector for each, (utterance, feature) in half precision.
@@ -62,6 +64,7 @@ class Network:
     """phonemo's own: backbone, fusion, emotion head and, where asked for, phoneme head."""
 
     def __init__(self, experiment: Experiment, progress: Progress) -> None:
+        trackers_of(experiment.config)  # one that is not installed is told before anything is done
         self.experiment = experiment
         self.progress = progress
 
@@ -126,9 +129,23 @@ def _features(
 def _train_cell(
     experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
 ) -> None:
+    config = experiment.config
+    named = f"{cell.fold.name} seed {cell.seed}"
+    names = trackers_of(config) if ranks.here().first else []
+    with tracked(names, config, named) as tracking:
+        _train_and_test(experiment, cell, cache, progress, tracking)
+
+
+def _train_and_test(
+    experiment: Experiment,
+    cell: Cell,
+    cache: FeatureCache | None,
+    progress: Progress,
+    tracking: Tracking,
+) -> None:
     config, began = experiment.config, time.perf_counter()
     labels, inventory = experiment.targets.labels, experiment.targets.inventory
-    model, state, calibrated, test = _trained(experiment, cell, cache, progress)
+    model, state, calibrated, test = _trained(experiment, cell, cache, progress, tracking)
     found = outputs_of(model, test, config.train.batch_size)
     extra = _extra_phonemes(experiment, model, cache)
 
@@ -139,19 +156,27 @@ def _train_cell(
         write_vectors(cell.folder / VECTORS, found)
         seconds = time.perf_counter() - began
         metrics = fold_metrics(cell, rows, labels, state, extra, seconds)
+        found_here = metrics["results"]
+        scores = {f"test_{name}": found_here[name]["mean"] for name in ("ua", "wa", "macro_f1")}
+        tracking.log(scores, state.global_step)
         write_json(cell.folder / "metrics.json", metrics)
 
     ranks.by_first(write)
 
 
 def _trained(
-    experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
+    experiment: Experiment,
+    cell: Cell,
+    cache: FeatureCache | None,
+    progress: Progress,
+    tracking: Tracking | None = None,
 ) -> tuple[PhonemoForAudioClassification, TrainerState, Calibrated, SpeechDataset]:
     """The network of a cell, which lies in its folder too; what is left to test it on."""
     config = experiment.config
     model = _network(experiment, cell.seed)
     training, validation, test = _parts(experiment, cell, cache)
-    state, calibrated = _learn(config, cell, model, training, validation, progress)
+    callbacks = _callbacks(config, cell, progress, tracking)
+    state, calibrated = _learn(config, cell, model, training, validation, callbacks)
     if _has_heard(experiment, cell.fold):
         calibrated = UNCALIBRATED
     keep(model, calibrated)
@@ -177,7 +202,7 @@ def _learn(
     model: PhonemoForAudioClassification,
     training: SpeechDataset,
     validation: SpeechDataset,
-    progress: Progress,
+    callbacks: Sequence[TrainerCallback],
 ) -> tuple[TrainerState, Calibrated]:
     """Train by gradient, or fit the emotion head alone; what happened, and how sure it is."""
     size = config.train.batch_size
@@ -194,7 +219,7 @@ def _learn(
         validation,
         checkpoints,
         cell.seed,
-        _callbacks(cell, progress),
+        callbacks,
     )
     trainer.resume_or_start()
     ranks.by_first(lambda: write_fold_plots(cell.folder, trainer.state))
@@ -255,11 +280,12 @@ def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
     return {**fold.parts, "train": (*fold.train, *more)}
 
 
-def _callbacks(cell: Cell, progress: Progress) -> list[TrainerCallback]:
+def _callbacks(
+    config: RunConfig, cell: Cell, progress: Progress, tracking: Tracking | None
+) -> list[TrainerCallback]:
     if not ranks.here().first:
         return []
-    return [
-        JsonLines(cell.folder / "log.jsonl"),
-        Steps(progress),
-        tensorboard(cell.folder / "tensorboard"),
-    ]
+    found: list[TrainerCallback] = [JsonLines(cell.folder / "log.jsonl"), Steps(progress)]
+    if TENSORBOARD in config.train.loggers:
+        found.append(tensorboard(cell.folder / "tensorboard"))
+    return found if tracking is None else [*found, tracking]
