@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from phonemo import (
     cli_batch,
+    cli_emobox,
     cli_export,
     cli_hub,
     cli_predict,
@@ -369,6 +370,7 @@ app.command()(cli_hub.card)
 app.command()(cli_studies.ablate)
 app.command()(cli_studies.cross)
 app.command()(cli_studies.calibrate)
+app.command()(cli_emobox.emobox)
 app.command()(cli_results.report)
 app.command()(cli_results.compare)
 

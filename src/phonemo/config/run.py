@@ -263,9 +263,7 @@ class RunConfig(Section):
         without: dict[str, Any] = {
             "output": True,
             "threads": True,
-            "train": dict.fromkeys(
-                ("keep_checkpoints", "save_steps", "wait_minutes", "loggers"), True
-            ),
+            "train": dict.fromkeys(neutral, True),
         }
         # Fields that came later leave the names of earlier configs as they were.
         if not self.train.augment.tone_db:

@@ -90,7 +90,7 @@ def plan(
         "output": str(output),
         "labels": {"names": names},
         "protocol": protocol,
-        "model": _model(folder, strategy, spoken),
+        "model": model_settings(folder, strategy, spoken),
         "train": _training(strategy),
         "seeds": [_SEED],
         "threads": threads,
@@ -146,7 +146,14 @@ def _protocol(rows: Sequence[Utterance]) -> tuple[dict[str, Any], list[str]]:
     return {"name": "random-leaky", "folds": _MOST_FOLDS}, [note]
 
 
-def _model(folder: Path, strategy: str, spoken: bool) -> dict[str, Any]:
+def model_settings(folder: Path, strategy: str, spoken: bool) -> dict[str, Any]:
+    """Section model of a config: a trained model taken over, or a backbone with fresh heads.
+
+    Args:
+        folder: the model folder, or the backbone's.
+        strategy: what will learn.
+        spoken: whether phonemes are known, to learn them beside the emotion.
+    """
     trained = (folder / LABELS).is_file()
     settings: dict[str, Any] = {"backbone": str(folder), "pooling": "attentive_statistics"}
     if trained:
