@@ -1,0 +1,179 @@
+"""Hugging Face datasets in and out: round trips, class labels, streams, and bad rows."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import datasets
+import pytest
+import soundfile
+
+import phonemo
+from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest, write_manifest
+from phonemo.errors import CorpusError, UsageError
+from phonemo.exchange.hf_datasets import (
+    from_datasets,
+    predict_dataset,
+    predict_rows,
+    to_datasets,
+)
+from tests.tiny_bundle import BUNDLE, RATE, make_clip
+
+
+@pytest.fixture(autouse=True)
+def _caches_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def wav(hertz: float = 200.0, samples: int = 9000) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, make_clip(samples, hertz), RATE, format="WAV")
+    return file.getvalue()
+
+
+def dataset(*rows: tuple[str | None, bytes | None, int], names=("Angry", "glee")):
+    features = datasets.Features(
+        {
+            "audio": {"path": datasets.Value("string"), "bytes": datasets.Value("binary")},
+            "emotion": datasets.ClassLabel(names=list(names)),
+            "who": datasets.Value("string"),
+        }
+    )
+    data = {
+        "audio": [{"path": path, "bytes": content} for path, content, _ in rows],
+        "emotion": [label for _, _, label in rows],
+        "who": [f"speaker {n % 2}" for n in range(len(rows))],
+    }
+    made = datasets.Dataset.from_dict(data, features=features)
+    return made.cast_column("audio", datasets.Audio())
+
+
+class TestIn:
+    def test_recordings_and_class_labels_become_a_manifest(self, tmp_path):
+        given = dataset(("a.wav", wav(), 0), ("b/c.flac", wav(300), 1), (None, wav(400), -1))
+        made = from_datasets(given, tmp_path / "mine", columns={"speaker": "who"})
+        assert made.utterances == 3
+        rows = read_manifest(tmp_path / "mine" / "manifest.jsonl")
+        assert [one.emotion for one in rows.utterances] == ["anger", "glee", None]
+        assert [one.speaker for one in rows.utterances] == ["speaker 0", "speaker 1", "speaker 0"]
+        names = [one.file for one in rows.utterances]
+        assert names == ["audio/000000-a.wav", "audio/000001-c.flac", "audio/000002.audio"]
+        assert rows.audio_path(rows.utterances[0]).read_bytes() == wav()
+
+    def test_a_stream_is_taken_too(self, tmp_path):
+        given = dataset(("a.wav", wav(), 0), ("b.wav", wav(300), 1)).to_iterable_dataset()
+        assert from_datasets(given, tmp_path / "mine").utterances == 2
+
+    def test_files_are_read_where_there_are_no_bytes(self, tmp_path):
+        (tmp_path / "a.wav").write_bytes(wav())
+        given = dataset((str(tmp_path / "a.wav"), None, 0), (str(tmp_path / "no.wav"), None, 0))
+        assert from_datasets(given, tmp_path / "mine").utterances == 1
+
+    def test_damaged_audio_is_left_out_and_counted(self, tmp_path):
+        given = dataset(("a.wav", wav(), 0), ("b.wav", b"no audio", 1), ("c.wav", b"", 1))
+        made = from_datasets(given, tmp_path / "mine")
+        assert made.utterances == 1
+        assert sum(made.skipped.values()) == 2
+
+    @pytest.mark.parametrize(
+        "name", ["../../evil.wav", "/etc/passwd", "..\\..\\evil.wav", "a\0b.wav", "x" * 300, "."]
+    )
+    def test_no_name_leads_out_of_the_folder(self, tmp_path, name):
+        from_datasets(dataset((name, wav(), 0)), tmp_path / "mine")
+        files = [one for one in tmp_path.rglob("*") if one.is_file() and "cache" not in str(one)]
+        assert {one.parent for one in files} <= {tmp_path / "mine", tmp_path / "mine" / "audio"}
+        assert len(files) == 2
+
+    def test_what_does_not_fit_is_told(self, tmp_path):
+        given = dataset(("a.wav", wav(), 0))
+        with pytest.raises(UsageError, match="no column 'sound'; there are audio, emotion, who"):
+            from_datasets(given, tmp_path / "mine", audio="sound")
+        with pytest.raises(UsageError, match="no column 'mood'"):
+            from_datasets(given, tmp_path / "mine", emotion="mood")
+        with pytest.raises(UsageError, match="splits train, test; give one"):
+            from_datasets(datasets.DatasetDict({"train": given, "test": given}), tmp_path / "mine")
+        with pytest.raises(UsageError, match="columns 'age'"):
+            from_datasets(given, tmp_path / "mine", columns={"age": "who"})
+        assert not (tmp_path / "mine").exists()
+
+    def test_a_folder_that_is_there_is_left_alone(self, tmp_path):
+        given = dataset(("a.wav", wav(), 0))
+        from_datasets(given, tmp_path / "mine")
+        with pytest.raises(CorpusError, match="is there already"):
+            from_datasets(given, tmp_path / "mine")
+
+
+class TestOut:
+    @pytest.fixture
+    def manifest(self, tmp_path):
+        (tmp_path / "talk.wav").write_bytes(wav(samples=32_000))
+        phonemes = Phonemes(alphabet="ipa", source="by hand", symbols=("d", "a", "s"))
+        rows = [
+            Utterance(id="whole", file="talk.wav", emotion="anger", speaker="s", phonemes=phonemes),
+            Utterance(id="part/1", file="talk.wav", start=0.5, end=1.5, emotion="calm"),
+            Utterance(id="unknown", file="talk.wav", transcript="words", language="en"),
+        ]
+        header = Header(corpus="csv", root=str(tmp_path), phonemo="0")
+        write_manifest(tmp_path / "m.jsonl", header, rows)
+        return read_manifest(tmp_path / "m.jsonl")
+
+    def test_it_holds_all_that_is_known(self, manifest):
+        found = to_datasets(manifest)
+        assert found.features["emotion"].names == ["anger", "calm"]
+        assert found["emotion"][:] == [0, 1, None]
+        assert found["phonemes"][:] == [["d", "a", "s"], None, None]
+        assert found[2]["transcript"] == "words"
+        assert found[0]["audio"]["bytes"] == wav(samples=32_000)
+
+    def test_a_part_of_a_file_is_cut_out(self, manifest):
+        audio = to_datasets(manifest)[1]["audio"]
+        samples, rate = soundfile.read(io.BytesIO(audio["bytes"]))
+        assert (len(samples), rate) == (16_000, RATE)
+        assert audio["path"] == "part-1.flac"
+
+    def test_there_and_back(self, manifest, tmp_path):
+        made = from_datasets(
+            to_datasets(manifest), tmp_path / "back", columns={"speaker": "speaker"}
+        )
+        again = read_manifest(tmp_path / "back" / "manifest.jsonl")
+        assert made.utterances == 3
+        assert [one.emotion for one in again.utterances] == ["anger", "calm", None]
+
+    def test_it_is_saved_and_read_by_datasets(self, manifest, tmp_path):
+        to_datasets(manifest).save_to_disk(str(tmp_path / "saved"))
+        again = datasets.load_from_disk(str(tmp_path / "saved"))
+        assert again["id"][:] == ["whole", "part/1", "unknown"]
+
+
+class TestHeard:
+    def test_rows_have_the_models_answers(self):
+        model = phonemo.load(BUNDLE)
+        given = dataset(("a.wav", wav(), 0), ("b.wav", b"no audio", 1), ("c.wav", wav(300), 1))
+        found = predict_dataset(model, given)
+        assert found.column_names == ["audio", "emotion", "who", "label", "scores", "error"]
+        wanted = model.predict(wav())
+        assert found["label"][0] == wanted.label
+        assert found["scores"][0] == pytest.approx(wanted.scores)
+        assert found["label"][1] is None
+        assert "\n" not in found["error"][1]
+        assert found["error"][2] is None
+
+    def test_a_stream_is_heard_as_it_comes(self):
+        given = dataset(("a.wav", wav(), 0), ("b.wav", b"", 1)).to_iterable_dataset()
+        rows = predict_rows(phonemo.load(BUNDLE), given)
+        assert next(rows)["error"] is None
+        assert next(rows)["label"] is None
+        with pytest.raises(UsageError, match="use predict_rows"):
+            predict_dataset(
+                phonemo.load(BUNDLE), datasets.IterableDataset.from_generator(lambda: ())
+            )
+
+    def test_columns_that_are_there_are_not_overwritten(self):
+        given = dataset(("a.wav", wav(), 0)).rename_column("who", "label")
+        with pytest.raises(UsageError, match="a column 'label' already"):
+            predict_dataset(phonemo.load(BUNDLE), given)
+
+    def test_nobody_elses_decoder_is_loaded(self):
+        list(predict_rows(phonemo.load(BUNDLE), dataset(("a.wav", wav(), 0))))
+        assert not {"torchcodec", "torchaudio", "librosa"} & set(sys.modules)
