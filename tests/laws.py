@@ -74,13 +74,13 @@ ONLY_IN = (
         "onnx": {"train"},
         "onnxruntime": {"runtime"},
         "fsspec": {"batch"},
-        "pyarrow": {"batch"},
+        "pyarrow": {"batch", "corpora"},
         "ray": {"ground", "batch", "train"},
         "huggingface_hub": {"hub"},
         "datasets": {"exchange"},
         "audinterface": {"exchange"},
-        "audformat": {"corpora", "exchange"},
-        "lhotse": {"corpora", "exchange"},
+        "audformat": {"exchange"},
+        "lhotse": {"exchange"},
     }
     | {name: {"server"} for name in _SERVING}
     | {name: {"train"} for name in ("mlflow", "trackio", "wandb")}

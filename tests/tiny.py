@@ -7,6 +7,7 @@ sound is noise of its own, so that no two files are the same recording.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,74 @@ def make_csv(root: Path) -> Path:
     return root
 
 
+def make_audformat(root: Path) -> Path:
+    """An audformat database as its own package writes it, by hand; and a hostile cache."""
+    for name in ("a.wav", "b.wav"):
+        write_sound(root / "audio" / name, seconds=0.5)
+    write_text(
+        root / "db.yaml",
+        "name: tiny\nlanguages: [deu]\nschemes:\n  emotion:\n    dtype: str\n"
+        "    labels: [anger, happiness]\n  speaker:\n    dtype: str\n    labels:\n"
+        "      s1: {gender: female}\n      s2: {gender: male}\n"
+        "tables:\n  files:\n    type: filewise\n    columns:\n      speaker: {scheme_id: speaker}\n"
+        "  moods:\n    type: segmented\n    columns:\n      emotion: {scheme_id: emotion}\n"
+        "      speaker: {scheme_id: speaker}\n",
+    )
+    write_text(
+        root / "db.moods.csv",
+        "file,start,end,emotion,speaker\n"
+        "audio/a.wav,0 days 00:00:00,0 days 00:00:00.250000,anger,s1\n"
+        "audio/a.wav,0 days 00:00:00.250000,NaT,happiness,s1\n"
+        "audio/b.wav,0 days 00:00:00,NaT,anger,s2\n",
+    )
+    (root / "db.moods.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    return root
+
+
+def make_lhotse(root: Path) -> Path:
+    """Three cuts as Lhotse writes them: with two supervisions, with one, and with none."""
+    write_sound(root / "talk.wav", seconds=0.5)
+    said = [_supervision(0, 0.25, "anger", "ann"), _supervision(0.25, 0.2, "calm", "bob")]
+    cuts = [_cut("one", said), _cut("two", [_supervision(0.0, 0.5, None, "ann")]), _cut("no", [])]
+    write_text(root / "cuts.jsonl", "".join(json.dumps(one) + "\n" for one in cuts))
+    return root
+
+
+def _cut(name: str, supervisions: list[dict[str, object]]) -> dict[str, object]:
+    source = {"type": "file", "channels": [0], "source": "talk.wav"}
+    recording = {"id": "talk", "sources": [source], "sampling_rate": RATE, "duration": 0.5}
+    times = {"start": 0.0, "duration": 0.5, "channel": 0}
+    known = {"supervisions": supervisions, "recording": recording, "type": "MonoCut"}
+    return {"id": name, **times, **known}
+
+
+def _supervision(
+    start: float, seconds: float, emotion: str | None, speaker: str
+) -> dict[str, object]:
+    custom = {"emotion": emotion} if emotion else {}
+    said = {"id": f"{speaker}-{start}", "recording_id": "talk", "text": "Yes.", "gender": "F"}
+    return {"start": start, "duration": seconds, "speaker": speaker, "custom": custom, **said}
+
+
+def make_textgrid(root: Path) -> Path:
+    """Two recordings, one with a TextGrid of two utterances, the other with a short one."""
+    write_sound(root / "a.wav", seconds=0.5)
+    write_sound(root / "more" / "b.wav", seconds=0.5)
+    write_text(
+        root / "a.TextGrid",
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0 0.5 <exists> 3\n'
+        '"IntervalTier" "emotion" 0 0.5 3\n0 0.2 "anger 0.75"\n0.2 0.3 ""\n0.3 0.5 "calm"\n'
+        '"IntervalTier" "speaker" 0 0.5 2\n0 0.25 "ann"\n0.25 0.5 "bob"\n'
+        '"IntervalTier" "phonemes" 0 0.5 4\n0 0.05 ""\n0.05 0.1 "d"\n0.1 0.2 "a"\n0.2 0.5 ""\n',
+    )
+    write_text(
+        root / "more" / "b.TextGrid",
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0 0.5 <exists> 1\n'
+        '"IntervalTier" "emotion" 0 0.5 1\n0 0.5 "neutral"\n',
+    )
+    return root
+
+
 def make_iemocap(root: Path) -> Path:
     """The miniature of IEMOCAP, which has a file of its own."""
     from tests.tiny_iemocap import make_iemocap
@@ -196,4 +265,7 @@ FAKES: dict[str, Callable[[Path], Path]] = {
     "speechocean762": make_speechocean762,
     "cremad": make_cremad,
     "csv": make_csv,
+    "audformat": make_audformat,
+    "lhotse": make_lhotse,
+    "textgrid": make_textgrid,
 }

@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from phonemo.errors import UsageError
+from phonemo.intervals import Interval
 from phonemo.sources import shown
 
 #: A string, in which quotation marks are doubled; one that is not closed; a comment; a word.
@@ -66,3 +69,74 @@ def finite(where: str, text: str) -> float:
     if not math.isfinite(number):
         raise UsageError(f"{where}: {shown(text)!r} found; a finite number of seconds is wanted")
     return number
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An interval of a TextGrid as it stands there, and where ("talk.TextGrid line 14")."""
+
+    where: str
+    tier: str
+    start: float
+    end: float
+    text: str
+
+
+def labelled(name: str, text: str) -> Iterator[Labelled]:
+    """The intervals of a TextGrid in a text format, gaps included; points are left out.
+
+    Raises:
+        UsageError: it is none, or it is malformed; with the line.
+    """
+    file = PraatText(name, text)
+    if not file.text().startswith("ooTextFile") or file.text() != "TextGrid":
+        raise UsageError(f"{name}: no TextGrid in a text format; save it from Praat as text")
+    file.number(), file.number()
+    for _ in _times(file):
+        kind, tier = file.text(), file.text()
+        file.number(), file.number()
+        for _ in _times(file):
+            start = file.number()
+            end = file.number() if kind == "IntervalTier" else start
+            said = file.text().strip()
+            if kind == "IntervalTier":
+                yield Labelled(file.where, tier, start, end, said)
+
+
+def read_tiers(path: Path) -> dict[str, list[Interval]]:
+    """The interval tiers of a TextGrid in one of Praat's text formats, in UTF-8 or UTF-16.
+
+    Returns:
+        Tier name -> its intervals, gaps included; tiers of one name are joined.
+
+    Raises:
+        UsageError: it cannot be read, or is malformed; with the line.
+    """
+    name = shown(str(path))
+    tiers: dict[str, list[Interval]] = {}
+    for one in labelled(name, _decoded(name, path)):
+        interval = _interval(one.where, one.start, one.end, one.text)
+        tiers.setdefault(one.tier.strip(), []).append(interval)
+    return tiers
+
+
+def _times(file: PraatText) -> range:
+    """As many as the next number says; a count that lies meets the end of the file."""
+    return range(max(0, int(file.number())))
+
+
+def _interval(where: str, start: float, end: float, text: str) -> Interval:
+    if start < 0 or end <= start:
+        raise UsageError(f"{where}: an interval from {start:g} to {end:g} s; save it from Praat")
+    return Interval(start, end, text)
+
+
+def _decoded(name: str, path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read; check the path and its rights") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not a text file; save it from Praat as text") from error

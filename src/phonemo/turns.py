@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from phonemo.errors import UsageError
-from phonemo.praat import PraatText, finite
+from phonemo.praat import finite, labelled
 from phonemo.sources import shown
 
 MAX_BYTES = 64 * 2**20
@@ -197,20 +197,11 @@ def _table_row(where: str, head: list[str], cells: list[str]) -> _Row:
 
 
 def _textgrid(name: str, text: str) -> Iterator[_Row]:
-    file = PraatText(name, text)
-    if not file.text().startswith("ooTextFile") or file.text() != "TextGrid":
-        raise UsageError(f"{name}: no TextGrid in a text format; save it from Praat as text")
-    file.number(), file.number()
-    rows: list[tuple[str, _Row]] = []
-    for _ in _times(file):
-        kind, tier = file.text(), file.text()
-        file.number(), file.number()
-        for _ in _times(file):
-            start = file.number()
-            end = file.number() if kind == "IntervalTier" else start
-            text = file.text().strip()
-            if text and kind == "IntervalTier" and tier.lower() not in _NO_TURNS:
-                rows.append((tier, _row(file.where, None, (start, end), _speaker(tier, text))))
+    rows = [
+        (one.tier, _row(one.where, None, (one.start, one.end), _speaker(one.tier, one.text)))
+        for one in labelled(name, text)
+        if one.text and one.tier.lower() not in _NO_TURNS
+    ]
     named = any(tier.lower() == "speaker" for tier, _ in rows)
     yield from (row for tier, row in rows if not (named and tier == "emotion"))
 
@@ -220,11 +211,6 @@ def _speaker(tier: str, text: str) -> str:
     if tier.lower() == "speaker":
         return text
     return "" if tier == "emotion" else tier.removeprefix("emotion ")
-
-
-def _times(file: PraatText) -> range:
-    """As many as the next number says; a count that lies meets the end of the file."""
-    return range(max(0, int(file.number())))
 
 
 _READERS: dict[str, Callable[[str, str], Iterator[_Row]]] = {

@@ -17,6 +17,8 @@ from phonemo.labels import EMOTIONS
 from tests import tiny
 
 NAMES = sorted(CORPORA)
+#: Of these a table says which files there are, or hidden ones are never looked at.
+LISTED = ("audformat", "csv", "lhotse", "textgrid")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ class TestContract:
     ) -> None:
         assert CORPORA[name].read(roots[name]) == readings[name]
 
-    @pytest.mark.parametrize("name", [name for name in NAMES if name != "csv"])
+    @pytest.mark.parametrize("name", [name for name in NAMES if name not in LISTED])
     def test_shadows_are_counted(self, name: str, readings: dict[str, Reading]) -> None:
         assert readings[name].skipped["macOS ._ file"] >= 1
 

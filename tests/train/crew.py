@@ -110,7 +110,7 @@ def _torchrun(arguments: Sequence[str], processes: int) -> subprocess.Popen[str]
 
 
 def _nothing_left() -> None:
-    """A thread of a process group that asks for the interpreter while it ends aborts the process."""
+    """A group's thread that asks for the interpreter while it ends would abort the process."""
     tasks = Path("/proc/self/task")
     names = [(one / "comm").read_text().strip() for one in tasks.glob("*")]
     left = [name for name in names if "gloo" in name]

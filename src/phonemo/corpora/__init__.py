@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from phonemo.corpora import (
+    audformat_database,
     cremad,
     csv_table,
     emodb,
     iemocap,
+    lhotse_cuts,
     nemo,
     ravdess,
     speechocean762,
+    textgrids,
 )
 from phonemo.corpora.card import Corpus
 
@@ -21,4 +24,7 @@ CORPORA: dict[str, Corpus] = {
     "speechocean762": Corpus(speechocean762.CARD, speechocean762.read),
     "cremad": Corpus(cremad.CARD, cremad.read),
     "csv": Corpus(csv_table.CARD, csv_table.read),
+    "audformat": Corpus(audformat_database.CARD, audformat_database.read),
+    "lhotse": Corpus(lhotse_cuts.CARD, lhotse_cuts.read),
+    "textgrid": Corpus(textgrids.CARD, textgrids.read),
 }

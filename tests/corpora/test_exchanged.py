@@ -1,0 +1,254 @@
+"""Corpora in other programs' formats: audformat, Lhotse, TextGrids; twins and hostile files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from phonemo.corpora import CORPORA
+from phonemo.corpora.manifest import read_manifest
+from phonemo.corpora.prepare import prepare
+from phonemo.errors import CorpusError
+from tests import tiny
+
+
+def rows(name: str, root: Path):
+    return CORPORA[name].read(root).utterances
+
+
+class TestAudformat:
+    @pytest.fixture
+    def root(self, tmp_path) -> Path:
+        return tiny.make_audformat(tmp_path)
+
+    def test_segments_speakers_and_the_language(self, root):
+        first, second, third = rows("audformat", root)
+        assert (first.file, first.start, first.end) == ("audio/a.wav", None, 0.25)
+        assert (second.start, second.end) == (0.25, None)
+        assert (first.speaker, first.gender, first.language) == ("s1", "f", "de")
+        assert (third.emotion, third.gender) == ("anger", "m")
+
+    def test_it_becomes_a_manifest(self, root, tmp_path):
+        made = prepare("audformat", root, tmp_path / "m.jsonl", g2p=False)
+        assert made.emotions == {"anger": 2, "happiness": 1}
+
+    def test_the_hostile_cache_is_never_opened(self, root, monkeypatch):
+        import pickle
+
+        monkeypatch.setattr(pickle, "load", lambda *_: pytest.fail("unpickled"))
+        monkeypatch.setattr(pickle, "Unpickler", lambda *_: pytest.fail("unpickled"))
+        opened = []
+        monkeypatch.setattr(
+            Path, "read_bytes", lambda path, read=Path.read_bytes: opened.append(path) or read(path)
+        )
+        rows("audformat", root)
+        assert not [path for path in opened if path.suffix == ".pkl"]
+
+    def test_several_tables_with_emotions_ask_which(self, root):
+        header = (root / "db.yaml").read_text()
+        more = "  other:\n    type: filewise\n    columns:\n      emotion: {scheme_id: emotion}\n"
+        (root / "db.yaml").write_text(header + more)
+        with pytest.raises(
+            CorpusError, match=r"2 tables with emotions \(moods, other\).*db\.moods"
+        ):
+            rows("audformat", root)
+        assert len(rows("audformat", root / "db.moods.csv")) == 3
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "no header"),
+            ("[1]", "no header"),
+            ("a: [", "not YAML"),
+            ("tables: 3", "no mapping"),
+            ("tables: {x: 3}", "no table has a column"),
+            ("!!python/object/apply:os.system ['false']", "not YAML"),
+        ],
+    )
+    def test_a_header_that_is_none_is_one_line(self, root, text, said):
+        (root / "db.yaml").write_text(text)
+        with pytest.raises(CorpusError, match=said) as caught:
+            rows("audformat", root)
+        assert "\n" not in str(caught.value)
+
+    def test_a_time_that_is_none_is_told_with_its_line(self, root):
+        table = (
+            (root / "db.moods.csv").read_text().replace("0 days 00:00:00.250000,anger", "x,anger")
+        )
+        (root / "db.moods.csv").write_text(table)
+        with pytest.raises(CorpusError, match=r"db\.moods\.csv:2: 'x' is no time"):
+            rows("audformat", root)
+
+    @pytest.mark.parametrize("storage", ["csv", "parquet"])
+    def test_what_audformat_itself_writes_is_read(self, tmp_path, storage):
+        audformat = pytest.importorskip("audformat")
+        tiny.write_sound(tmp_path / "a.wav", seconds=2.0)
+        made = audformat.Database("mine", languages=["eng"])
+        made.schemes["emotion"] = audformat.Scheme(labels=["angry", "neutral"])
+        made.schemes["speaker"] = audformat.Scheme(labels={"s": {"gender": "female"}})
+        index = audformat.segmented_index(["a.wav", "a.wav"], ["0s", "0.75s"], ["0.75s", "NaT"])
+        table = made["emotion"] = audformat.Table(index)
+        for name, values in {"emotion": ["angry", "neutral"], "speaker": ["s", "s"]}.items():
+            table[name] = audformat.Column(scheme_id=name)
+            table[name].set(values)
+        made.save(str(tmp_path), storage_format=storage)
+        first, second = rows("audformat", tmp_path)
+        assert (first.emotion, first.start, first.end) == ("anger", None, 0.75)
+        assert (second.emotion, second.start, second.end) == ("neutral", 0.75, None)
+        assert (first.speaker, first.gender, first.language) == ("s", "f", "en")
+
+
+class TestLhotse:
+    @pytest.fixture
+    def root(self, tmp_path) -> Path:
+        return tiny.make_lhotse(tmp_path)
+
+    def test_each_supervision_is_an_utterance(self, root):
+        first, second, third = rows("lhotse", root)
+        assert (first.file, first.start, first.end) == ("talk.wav", 0.0, 0.25)
+        assert (second.start, second.end, second.emotion) == (0.25, 0.45, "calm")
+        assert (first.speaker, first.gender, first.transcript) == ("ann", "f", "Yes.")
+        assert third.emotion is None
+
+    def test_packed_files_are_read(self, root):
+        data = (root / "cuts.jsonl").read_bytes()
+        (root / "cuts.jsonl").unlink()
+        (root / "cuts.jsonl.gz").write_bytes(gzip.compress(data))
+        assert len(rows("lhotse", root)) == 3
+        (root / "cuts.jsonl.gz").write_bytes(gzip.compress(data)[:-20])
+        with pytest.raises(CorpusError, match="export it again"):
+            rows("lhotse", root)
+
+    @pytest.mark.parametrize("kind", ["command", "url", "memory", ["file"]])
+    def test_audio_that_is_no_file_is_refused(self, root, kind):
+        cut = json.loads((root / "cuts.jsonl").read_text().splitlines()[0])
+        cut["recording"]["sources"][0] |= {"type": kind, "source": "touch owned |"}
+        (root / "cuts.jsonl").write_text(json.dumps(cut))
+        with pytest.raises(CorpusError, match="one file is wanted"):
+            rows("lhotse", root)
+        assert not Path("owned").exists()
+
+    def test_mixed_cuts_are_counted(self, root):
+        mixed = json.dumps({"id": "x", "type": "MixedCut", "tracks": []})
+        path = root / "cuts.jsonl"
+        path.write_text(path.read_text() + mixed + "\n")
+        assert CORPORA["lhotse"].read(root).skipped == {"MixedCut: only MonoCut is read": 1}
+
+    @pytest.mark.parametrize(
+        "line", ["{", "[]", '{"id": 1, "supervisions": [{}]}', '{"supervisions": 3}', "NaN"]
+    )
+    def test_a_line_that_is_no_cut_is_told(self, root, line):
+        (root / "cuts.jsonl").write_text(line + "\n")
+        with pytest.raises(CorpusError, match=r"cuts\.jsonl:1") as caught:
+            rows("lhotse", root)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_what_lhotse_itself_writes_is_read(self, tmp_path):
+        lhotse = pytest.importorskip("lhotse")
+        tiny.write_sound(tmp_path / "a.wav", seconds=2.0)
+        recording = lhotse.Recording.from_file(tmp_path / "a.wav")
+        said = lhotse.SupervisionSegment(
+            "s1", "a", 0.5, 1.0, speaker="ann", language="en", custom={"emotion": "Happy"}
+        )
+        cut = lhotse.MonoCut("c", 0.25, 1.75, 0, supervisions=[said], recording=recording)
+        lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl.gz")
+        (one,) = rows("lhotse", tmp_path)
+        assert (one.file, one.start, one.end) == ("a.wav", 0.75, 1.75)
+        assert (one.emotion, one.speaker, one.language) == ("happiness", "ann", "en")
+
+
+class TestTextGrid:
+    @pytest.fixture
+    def root(self, tmp_path) -> Path:
+        return tiny.make_textgrid(tmp_path)
+
+    def test_intervals_are_utterances_with_their_phonemes(self, root):
+        first, second, third = rows("textgrid", root)
+        assert (first.file, first.emotion, first.speaker) == ("a.wav", "anger", "ann")
+        assert first.phonemes.symbols == ("d", "a")
+        assert first.phonemes.times == ((0.05, 0.1), (0.1, 0.2))
+        assert (second.emotion, second.speaker, second.phonemes) == ("calm", "bob", None)
+        assert (third.id, third.file, third.emotion) == ("more/b.wav", "more/b.wav", "neutral")
+
+    def test_a_recording_without_one_is_counted(self, root):
+        (root / "a.TextGrid").unlink()
+        assert CORPORA["textgrid"].read(root).skipped == {"no TextGrid beside it": 1}
+
+    def test_utf_16_is_read(self, root):
+        path = root / "a.TextGrid"
+        path.write_bytes(path.read_text().encode("utf-16"))
+        assert len(rows("textgrid", root)) == 3
+
+    def test_unknown_phonemes_are_left_out_and_counted(self, root):
+        path = root / "a.TextGrid"
+        path.write_text(path.read_text().replace('"d"', '"Q?"'))
+        reading = CORPORA["textgrid"].read(root)
+        assert reading.utterances[0].phonemes is None
+        assert sum(reading.skipped.values()) == 1
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "is wanted"),
+            ("\xff\xfe\0", "is wanted|not a text"),
+            (
+                '"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "words" 0 1 1 0 1 "x"',
+                "no tier",
+            ),
+            (
+                '"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" "emotion" 0 1 1 1 0 "x"',
+                "line 1",
+            ),
+            ('"ooTextFile" "TextGrid" 0 1 <exists> 9999999999', "end of the file"),
+        ],
+    )
+    def test_a_malformed_one_is_one_line(self, root, text, said):
+        (root / "a.TextGrid").write_text(text, encoding="utf-8")
+        with pytest.raises(CorpusError, match=said) as caught:
+            rows("textgrid", root)
+        assert "\n" not in str(caught.value)
+
+    def test_what_phonemo_wrote_comes_back(self, tmp_path):
+        """Predicted, saved for Praat, and read as a corpus: the same phonemes at the same times."""
+        import phonemo
+        from phonemo.formats import textgrid
+        from tests.voices import spoken
+
+        path = spoken(tmp_path / "voice.wav")
+        found = phonemo.predict(path)
+        (tmp_path / "voice.TextGrid").write_text(textgrid("voice.wav", found), encoding="utf-8")
+        prepare("textgrid", tmp_path, tmp_path / "m.jsonl", g2p=False)
+        (one,) = read_manifest(tmp_path / "m.jsonl").utterances
+        assert one.emotion == found.label
+        assert one.phonemes.symbols == found.phonemes
+        for (start, end), span in zip(one.phonemes.times, found.spans, strict=True):
+            assert start == pytest.approx(span.start, abs=1e-5)
+            assert end == pytest.approx(span.end, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["audformat", "lhotse", "textgrid"])
+def test_the_command_prepares_them(name, tmp_path, monkeypatch, capsys):
+    from phonemo.cli import main
+
+    root = tiny.FAKES[name](tmp_path / name)
+    words = [
+        "phonemo",
+        "prepare",
+        name,
+        str(root),
+        "-o",
+        str(tmp_path / "m.jsonl"),
+        "--no-g2p",
+        "-q",
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (0, None)
+    assert "3 utterances" in capsys.readouterr().out
+    shutil.rmtree(root)
