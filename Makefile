@@ -111,6 +111,9 @@ bench: $(READY) ## run every script in benchmarks/, but for the soak of an hour
 docs: $(READY) ## check that every link in the documents leads somewhere
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
+site: $(READY) ## build the site of the documents: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 dist: $(READY) ## build the wheel and the source distribution into dist/, and check them
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
