@@ -1,0 +1,83 @@
+"""The gradio example: what it shows is what phonemo says, and it answers a real request."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+
+import gradio
+import pytest
+
+import phonemo
+from tests.laws import REPOSITORY
+from tests.voices import spoken
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def example():
+    """The script, as a module."""
+    place = REPOSITORY / "examples" / "gradio_app.py"
+    specification = importlib.util.spec_from_file_location("gradio_app_of_the_tests", place)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory) -> Path:
+    return spoken(tmp_path_factory.mktemp("voice") / "voice.wav")
+
+
+def test_it_shows_what_phonemo_says(example, voice):
+    scores, phonemes, figure, grid = example.hear(str(voice))
+    wanted = phonemo.load().predict(voice, shares=True)
+    assert scores == pytest.approx(wanted.scores)
+    assert tuple(symbol.strip() for symbol, _ in phonemes) == wanted.phonemes
+    assert max(abs(share) for _, share in phonemes) == pytest.approx(1)
+    assert len(figure.axes[0].patches) >= 1
+    assert Path(grid).read_text(encoding="utf-8").startswith('File type = "ooTextFile"')
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio"])
+def test_what_cannot_be_heard_is_one_line(example, tmp_path, content):
+    path = tmp_path / "bad.wav"
+    path.write_bytes(content)
+    with pytest.raises(gradio.Error) as caught:
+        example.hear(str(path))
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    with pytest.raises(gradio.Error, match="No recording yet"):
+        example.hear(None)
+
+
+def test_a_long_recording_is_refused(example, tmp_path):
+    path = spoken(tmp_path / "long.wav", seconds=example.LONGEST_SECONDS + 1)
+    with pytest.raises(gradio.Error, match="60"):
+        example.hear(str(path))
+
+
+def test_it_answers_a_request(example, voice, monkeypatch):
+    gradio_client = pytest.importorskip("gradio_client")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    app = example.make_app()
+    app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
+    try:
+        client = gradio_client.Client(app.local_url, verbose=False, analytics_enabled=False)
+        label, phonemes, _, grid = client.predict(
+            gradio_client.handle_file(str(voice)), api_name="/hear"
+        )
+        assert label["label"] == phonemo.load().predict(voice).label
+        assert phonemes
+        assert Path(grid if isinstance(grid, str) else grid["path"]).suffix == ".TextGrid"
+    finally:
+        app.close()
