@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from phonemo.corpora import cremad, nemo, speechocean762
+from phonemo.corpora import (
+    audformat_database,
+    cremad,
+    lhotse_cuts,
+    nemo,
+    speechocean762,
+    textgrids,
+)
 from phonemo.corpora import csv_table as tables
 from phonemo.corpora import iemocap as release
 from phonemo.corpora.card import Reading
@@ -38,6 +45,9 @@ _RELEASES: dict[bytes, tuple[Callable[[Path], Reading], Sequence[str], Sequence[
         ["metadata.csv", "phones.csv"],
         ["WAVE/SPEAKER0001/000010011.WAV"],
     ),
+    b"lhotse": (lhotse_cuts.read, ["cuts.jsonl"], ["a.wav"]),
+    b"audformat": (audformat_database.read, ["db.yaml", "db.moods.csv"], ["a.wav"]),
+    b"praat": (textgrids.read, ["a.TextGrid"], ["a.wav"]),
     b"iemocap": (
         release.read,
         [

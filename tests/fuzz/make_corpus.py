@@ -19,7 +19,13 @@ import numpy as np
 import soundfile
 
 from tests.fuzz.judging import CUT
-from tests.tiny import LABLAUT_HEADER, LABLAUT_ROWS
+from tests.tiny import (
+    LABLAUT_HEADER,
+    LABLAUT_ROWS,
+    make_audformat,
+    make_lhotse,
+    make_textgrid,
+)
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 from tests.tiny_iemocap import make_iemocap
 
@@ -298,6 +304,22 @@ def _tables() -> Seeds:
         "cremad": _joined(b"cremad", _CREMAD.encode()),
         "kaldi": _joined(b"kaldi", *kaldi),
         "reduced": _joined(b"reduced", metadata, b"file,phones\n000010011.WAV,W IY0\n"),
+        **_exchanged(),
+    }
+
+
+def _exchanged() -> Seeds:
+    """Other programs' formats, from the miniatures of the readers' tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        cuts = (make_lhotse(root / "l") / "cuts.jsonl").read_bytes()
+        database = make_audformat(root / "a")
+        grid = (make_textgrid(root / "t") / "a.TextGrid").read_bytes()
+        header, table = ((database / one).read_bytes() for one in ("db.yaml", "db.moods.csv"))
+    return {
+        "lhotse": _joined(b"lhotse", cuts),
+        "audformat": _joined(b"audformat", header, table),
+        "praat": _joined(b"praat", grid),
     }
 
 

@@ -7,6 +7,7 @@ the caches that lie beside them as pickles, and a pickle runs whatever somebody 
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import yaml
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import listing, table_lines, told_table
+from phonemo.corpora.files import listing, table_lines, told_apart, told_table
 from phonemo.corpora.folders import canonical
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError, MissingExtraError
@@ -34,7 +35,9 @@ CARD = Card(
 _HEADER = "db.yaml"
 _COLUMN = "emotion"
 _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "female": "f", "m": "m", "male": "m"}
-_DURATION = re.compile(r"(?:(\d+) days?,? *)?(\d+):(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
+_DURATION = re.compile(
+    r"(?:([0-9]{1,4}) days?,? *)?([0-9]{1,4}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)"
+)
 
 Row = Mapping[str, str]
 
@@ -58,7 +61,7 @@ def read(root: Path) -> Reading:
     ]
     if not rows:
         raise CorpusError(f"{folder}: table {name} has no row with an emotion")
-    return Reading(tuple(rows), dict(skipped))
+    return Reading(told_apart(rows, folder), dict(skipped))
 
 
 def _header(folder: Path) -> dict[str, Any]:
@@ -83,8 +86,12 @@ def _tables(header: Mapping[str, Any], folder: Path) -> dict[str, Mapping[str, A
     return {
         str(name): one
         for name, one in tables.items()
-        if isinstance(one, dict) and _COLUMN in (one.get("columns") or {})
+        if isinstance(one, dict) and _COLUMN in _mapping(one.get("columns"))
     }
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _chosen(root: Path, folder: Path, tables: Mapping[str, Any]) -> str:
@@ -108,7 +115,7 @@ def _rows(folder: Path, name: str) -> Iterator[tuple[Row, str]]:
     stem = folder / f"db.{name}"
     for suffix, read_one in ((".csv", _csv_rows), (".parquet", _parquet_rows)):
         path = stem.with_name(stem.name + suffix)
-        if path.is_file():
+        if os.path.isfile(path):  # pathlib's raises for a name that is too long
             yield from read_one(path)
             return
     raise CorpusError(
@@ -153,6 +160,8 @@ def _utterance(
     if not file:
         raise CorpusError(f"{where}: no file; the index of a table is file, start and end")
     start, end = (_seconds(row.get(name, ""), where) for name in ("start", "end"))
+    if end is not None and end <= (start or 0.0):
+        raise CorpusError(f"{where}: end {end:g} s is not after start {start or 0:g} s")
     speaker = row.get("speaker") or None
     facts = speakers.get(speaker or "", {})
     return Utterance(
@@ -182,7 +191,8 @@ def _seconds(text: str, where: str) -> float | None:
 
 def _speakers(header: Mapping[str, Any], folder: Path) -> Mapping[str, Row]:
     """What is known of speakers: labels of their scheme, or a misc table of that name."""
-    scheme = (header.get("schemes") or {}).get("speaker") or {}
+    schemes = header.get("schemes")
+    scheme = schemes.get("speaker") if isinstance(schemes, dict) else None
     labels = scheme.get("labels") if isinstance(scheme, dict) else None
     if isinstance(labels, str):  # the name of a misc table, whose first column is the speaker
         rows = [row for row, _ in _rows(folder, labels)]

@@ -6,11 +6,13 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError
+from phonemo.sources import shown
 
 #: Audio file types that every corpus reader takes, in the order of preference.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
@@ -107,3 +109,11 @@ def _preference(path: Path) -> tuple[int, str]:
     suffix = path.suffix.lower()
     rank = AUDIO_SUFFIXES.index(suffix) if suffix in AUDIO_SUFFIXES else len(AUDIO_SUFFIXES)
     return rank, path.name
+
+
+def told_apart(rows: Sequence[Utterance], where: Path) -> tuple[Utterance, ...]:
+    """The utterances, whose ids are unique; CorpusError where two have the same."""
+    twice = [one for one, count in Counter(row.id for row in rows).items() if count > 1]
+    if twice:
+        raise CorpusError(f"{where}: {shown(twice[0])} is there twice; ids must be unique")
+    return tuple(rows)

@@ -7,6 +7,7 @@ opened, never a command or an address.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections import Counter
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import listing
+from phonemo.corpora.files import listing, told_apart
 from phonemo.corpora.folders import canonical
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError
@@ -57,7 +58,7 @@ def read(root: Path) -> Reading:
             rows += _utterances(cut, path.parent, where)
     if not rows:
         raise CorpusError(f"{path}: no supervision in any cut; export cuts with supervisions")
-    return Reading(tuple(rows), dict(skipped))
+    return Reading(told_apart(rows, path), dict(skipped))
 
 
 def _file(root: Path) -> Path:
@@ -98,9 +99,9 @@ def _utterances(cut: Mapping[str, Any], folder: Path, where: str) -> Iterator[Ut
         file = _source(cut["recording"], folder, where) if supervisions else ""
         for one in supervisions:
             yield _utterance(cut, one, file)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
         raise CorpusError(
-            f"{where}: a cut without what is wanted of it ({type(error).__name__}: {error}); "
+            f"{where}: a cut without what is wanted of it ({_said(error)}); "
             "export MonoCuts with recordings and supervisions"
         ) from error
 
@@ -115,7 +116,7 @@ def _source(recording: Mapping[str, Any], folder: Path, where: str) -> str:
             "is wanted: save the audio as files"
         )
     path = Path(str(sources[0]["source"]))
-    if not path.is_absolute() and not (folder / path).exists():
+    if not path.is_absolute() and not os.path.exists(folder / path):
         path = path.absolute()  # Lhotse's are relative to where it was run
     return Path(os.path.relpath(folder / path, folder)).as_posix()
 
@@ -123,13 +124,16 @@ def _source(recording: Mapping[str, Any], folder: Path, where: str) -> str:
 def _utterance(cut: Mapping[str, Any], one: Mapping[str, Any], file: str) -> Utterance:
     """A supervision's times are relative to its cut's."""
     start = float(cut["start"]) + float(one["start"])
+    end = start + float(one["duration"])
+    if not 0 <= max(start, 0.0) < end < math.inf:
+        raise ValueError(f"from {start:g} to {end:g} s")
     custom = one.get("custom") or {}
     emotion = custom.get("emotion")
     return Utterance(
         id=f"{cut['id']}/{one['id']}" if one["id"] != cut["id"] else str(cut["id"]),
         file=file,
         start=max(0.0, round(start, 6)),
-        end=round(start + float(one["duration"]), 6),
+        end=round(end, 6),
         speaker=one.get("speaker") or None,
         gender=_GENDERS.get(str(one.get("gender") or "").lower()),
         language=_language(one.get("language")),
@@ -142,3 +146,8 @@ def _language(value: object) -> str | None:
     """Lhotse's are free text; ours is a code."""
     text = str(value or "").lower()
     return text if 2 <= len(text) <= 3 and text.isalpha() else None
+
+
+def _said(error: Exception) -> str:
+    """The first line: what checks an utterance says more."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:120]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from phonemo.corpora.card import Card, Reading
-from phonemo.corpora.files import listing
+from phonemo.corpora.files import listing, told_apart
 from phonemo.corpora.folders import canonical
 from phonemo.corpora.ipa import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
@@ -56,7 +57,7 @@ def read(root: Path) -> Reading:
         raise CorpusError(
             f"{root}: no recording with a TextGrid of its name that has emotions ({listing(root)})"
         )
-    return Reading(tuple(rows), dict(skipped))
+    return Reading(told_apart(rows, root), dict(skipped))
 
 
 def _tiers(path: Path) -> dict[str, list[Interval]]:
@@ -83,7 +84,7 @@ def _utterances(
     whole = len(spoken) == 1
     return [
         Utterance(
-            id=file if whole else f"{file}#{one.start:.3f}-{one.end:.3f}",
+            id=file if whole else f"{file}#{one.start:.6f}-{one.end:.6f}",
             file=file,
             start=one.start,
             end=one.end,
@@ -111,6 +112,9 @@ def _phonemes(one: Interval, tier: Sequence[Interval], skipped: Counter[str]) ->
         return None
     if any(x.text not in IPA for x in inside_it):
         skipped["phonemes outside the IPA inventory (the utterance stays)"] += 1
+        return None
+    if any(later.start < earlier.end for earlier, later in pairwise(inside_it)):
+        skipped["phonemes that overlap (the utterance stays)"] += 1
         return None
     length = one.end - one.start
     times = tuple(
