@@ -91,11 +91,10 @@ NEVER = {
     "marshal",
 }
 #: Import name -> name of the distribution, where they differ; click comes with typer, starlette
-#: with fastapi, h11 with uvicorn, httpx with huggingface-hub.
+#: with fastapi, h11 with uvicorn.
 DISTRIBUTIONS = {
     "click": "typer",
     "h11": "uvicorn",
-    "httpx": "huggingface-hub",
     "sklearn": "scikit-learn",
     "starlette": "fastapi",
     "yaml": "pyyaml",

@@ -250,7 +250,8 @@ def test_case_13_no_option_of_the_command_fetches(bait, tmp_path, option, monkey
         monkeypatch.setenv(name, f"http://127.0.0.1:{bait.port}")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     (tmp_path / "good.wav").write_bytes(GOOD)
-    for address in (bait.address, "someone/model", f"file://{bait.secret}", "hf://someone/model"):
+    # hf://someone/model names a model of a hub, which is asked for on purpose
+    for address in (bait.address, "someone/model", f"file://{bait.secret}", "hf:someone/model"):
         answer = test_predict_command.predict(tmp_path / "good.wav", option, address)
         assert answer.code in (1, 2), answer
         assert (answer.out, answer.err.count("\n")) == ("", 1)

@@ -29,7 +29,9 @@ RUN = REPOSITORY / "results" / "small-emodb" / "metrics.json"
 def hub(tmp_path, monkeypatch):
     """An empty hub that huggingface_hub takes for the real one, and an empty cache."""
     import huggingface_hub.constants as constants
+    from huggingface_hub.utils import close_session
 
+    close_session()  # one that was opened before may know a proxy of another test
     with imitation.running() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.address)
         monkeypatch.setattr(
@@ -208,6 +210,13 @@ class TestPushing:
     def test_a_hub_that_refuses_is_one_line(self, hub):
         hub.refuses = 403
         with pytest.raises(HubError, match="403 Forbidden; log in"):
+            phonemo.push_to_hub(BUNDLE, "org/mine")
+
+    def test_a_hub_that_is_gone_is_one_line(self, hub, monkeypatch):
+        import huggingface_hub.constants as constants
+
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(HubError, match=r"mine@main: the hub is out of reach \(ConnectError"):
             phonemo.push_to_hub(BUNDLE, "org/mine")
 
     def test_the_command_prints_the_address(self, hub, capsys, monkeypatch):

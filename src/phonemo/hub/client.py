@@ -10,6 +10,9 @@ from typing import Any
 from phonemo.errors import HubError, MissingExtraError
 from phonemo.hub.names import HubName
 
+#: Of huggingface_hub's own client, which has changed its name before: errors of a connection.
+_CLIENTS = ("httpx", "httpcore", "requests", "urllib3")
+
 
 def hub_client() -> Any:
     """The package huggingface_hub.
@@ -53,9 +56,13 @@ def told(name: HubName) -> Iterator[None]:
         ) from error
     except faults.HfHubHTTPError as error:
         raise HubError(f"{name}: the hub answered {_status(error)}; {_advice(error)}") from error
-    except _broken_connections() as error:
-        kind = type(error).__name__
-        raise HubError(f"{name}: the hub is out of reach ({kind}); check the network") from error
+    except Exception as error:
+        kind = type(error)
+        if not issubclass(kind, OSError) and not kind.__module__.startswith(_CLIENTS):
+            raise
+        raise HubError(
+            f"{name}: the hub is out of reach ({kind.__name__}); check the network"
+        ) from error
 
 
 def _status(error: Any) -> str:
@@ -70,8 +77,3 @@ def _advice(error: Any) -> str:
     if code in (401, 403):
         return "log in with a token that may write there: hf auth login"
     return "try again later"
-
-
-def _broken_connections() -> tuple[type[Exception], ...]:
-    """Of the client under huggingface_hub; it has been httpx since 1.0."""
-    return (importlib.import_module("httpx").TransportError, ConnectionError, TimeoutError)

@@ -137,6 +137,7 @@ def _within(config: ServeConfig, files: int | None) -> ServeConfig:
 def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        loop="asyncio",  # what else is installed must not change what a limit means
         http=http_protocol(config.limits),
         ws=websocket_protocol(config.limits),
         ws_max_size=2 * config.limits.stream_message_bytes,  # the route tells those in between why
