@@ -217,12 +217,16 @@ def _end(kind: type[BaseException] | None, *rest: Any) -> None:
     import torch.distributed as dist
 
     _here = Rank()
+    group = dist.group.WORLD
     # after an error nccl would wait here for what the others never send; the process ends anyway
     if kind is None or dist.get_backend() == "gloo":
         dist.destroy_process_group()
     # The group lives on in the trainer, which refers to itself, and its threads with it. One of
     # them that asks for the interpreter while that ends aborts the process (pytorch, 190489).
+    # They are ended by whoever refers to the group last: that is to be this name, as it alone lets
+    # go of the interpreter meanwhile. The trainer would wait with it for threads that want it.
     gc.collect()
+    del group
 
 
 @contextmanager
