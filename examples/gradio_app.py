@@ -86,14 +86,20 @@ def make_app() -> gr.Blocks:
             f"# phonemo\nWhich emotion does it sound like, and which phonemes carried it?\n\n{NOTE}"
         )
         with gr.Row():
-            audio = gr.Audio(type="filepath", sources=["microphone", "upload"], label="Recording")
+            with gr.Column():
+                audio = gr.Audio(
+                    type="filepath",
+                    sources=["microphone", "upload"],
+                    label="Recording",
+                    buttons=["download"],  # no button that would share it elsewhere
+                )
+                button = gr.Button("Hear it", variant="primary")
             scores = gr.Label(num_top_classes=5, label="Emotion")
         phonemes = gr.HighlightedText(
             label="Phonemes: red speaks for it, blue against", show_legend=False
         )
         plot = gr.Plot(label="In time")
         grid = gr.File(label="TextGrid for Praat")
-        button = gr.Button("Hear it", variant="primary")
         button.click(hear, audio, [scores, phonemes, plot, grid], api_name="hear")
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
 import warnings
@@ -17,6 +18,8 @@ from tests.voices import spoken
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # gradio leaves its event loop and its sockets to the collector, which is called here
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
@@ -81,3 +84,5 @@ def test_it_answers_a_request(example, voice, monkeypatch):
         assert Path(grid if isinstance(grid, str) else grid["path"]).suffix == ".TextGrid"
     finally:
         app.close()
+        del app, client
+        gc.collect()
