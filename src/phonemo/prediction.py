@@ -44,6 +44,23 @@ class PhonemeSpan:
 
 
 @dataclass(frozen=True)
+class ProfileMark:
+    """Names the profile that a prediction was made with.
+
+    Attributes:
+        hash: the beginning of the SHA-256 of the profile's content.
+        count: how many vectors the profile is of.
+    """
+
+    hash: str
+    count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"hash": self.hash, "count": self.count}
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of a recording and the emotion heard in it.
 
@@ -53,6 +70,7 @@ class Segment:
         label: the emotion with the highest score.
         scores: probability of every emotion.
         speaker: who speaks, where turns were given.
+        profile: the statistics of the speaker, where the segment was adapted by them.
     """
 
     start: float
@@ -60,6 +78,7 @@ class Segment:
     label: str
     scores: dict[str, float]
     speaker: str | None = None
+    profile: ProfileMark | None = None
 
     def among(self, names: Iterable[str]) -> Segment:
         """The same, choosing among some emotions only; arguments and errors of Prediction.among."""
@@ -70,7 +89,8 @@ class Segment:
         """Plain data for JSON."""
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}
         data = {**times, "label": self.label, "scores": self.scores}
-        return data if self.speaker is None else data | {"speaker": self.speaker}
+        data |= {} if self.speaker is None else {"speaker": self.speaker}
+        return data if self.profile is None else data | {"profile": self.profile.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,7 @@ class Prediction:
             not looked at.
         timings: seconds of work by its kind ("decode", "network", "phonemes"); they differ from
             run to run and are no part of the answer.
+        profile: the profile that was applied; None where the recording alone decided.
     """
 
     label: str
@@ -101,6 +122,7 @@ class Prediction:
     segments: tuple[Segment, ...] = ()
     speech_ratio: float | None = None
     timings: dict[str, float] = field(default_factory=dict, compare=False)
+    profile: ProfileMark | None = None
 
     @property
     def phonemes(self) -> tuple[str, ...] | None:
@@ -170,6 +192,8 @@ class Prediction:
             "speech_ratio": None if self.speech_ratio is None else round(self.speech_ratio, 4),
             "segments": [one.to_dict() for one in self.segments],
         }
+        if self.profile is not None:
+            data["profile"] = self.profile.to_dict()
         if spans:
             timed = self.spans
             data["spans"] = None if timed is None else [one.to_dict() for one in timed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,8 @@ class LinearHead(nn.Module):
     """A vector to one score for each emotion, by a linear layer over standardised features.
 
     Its ``centre`` and ``spread`` are those of the training part; phonemo.train.logistic sets them
-    together with the weights.
+    together with the weights, and the ``class_means`` (emotion, feature), standardised, that
+    adaptation needs. Without these, None, the model takes no profile.
 
     Args:
         features: features of the vector.
@@ -54,11 +56,24 @@ class LinearHead(nn.Module):
         dropout: share of features dropped in training.
     """
 
+    class_means: Tensor | None
+
     def __init__(self, features: int, emotions: int, dropout: float) -> None:
         super().__init__()
+        self.register_buffer("class_means", None)
         self.layers = nn.Sequential(
             Standardise(features), nn.Dropout(dropout), nn.Linear(features, emotions)
         )
+
+    @property
+    def standardise(self) -> Standardise:
+        """The layer with ``centre`` and ``spread``."""
+        return cast(Standardise, self.layers[0])
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer with the weights."""
+        return cast(nn.Linear, self.layers[2])
 
     def forward(self, vector: Tensor) -> Tensor:
         """(batch, feature) to logits (batch, emotion)."""

@@ -20,7 +20,7 @@ from transformers.utils.generic import ModelOutput
 from phonemo.errors import ModelError
 from phonemo.model.backbone import Backbone
 from phonemo.model.fusion import FUSIONS
-from phonemo.model.heads import AUXILIARIES, HEADS
+from phonemo.model.heads import AUXILIARIES, HEADS, LinearHead
 from phonemo.model.lengths import lengths_of, mask_of
 from phonemo.model.masking import mask_spans
 from phonemo.model.pooling import POOLINGS, Pooled, statistics
@@ -54,6 +54,9 @@ class PhonemoConfig(PreTrainedConfig):
     temperature: float = 1.0
     abstain_below: float = 0.0
     calibrated_on: int = 0
+    #: k_mean, k_spread and em_iterations of phonemo.runtime.adaptation.Reference, where the head
+    #: holds class means; None for a network that takes no profile.
+    adaptation: dict[str, float] | None = None
 
 
 @dataclass
@@ -116,7 +119,11 @@ class PhonemoForAudioClassification(PreTrainedModel):
         self.statistics = _known_states(config.statistics, depth)
         features = self.pooling.features
         features += 2 * self.backbone.semantic_features * len(self.statistics)
+        #: features of the vector that the emotion head reads
+        self.vector_features: int = features
         self.head = HEADS[config.head](features, emotions, config.dropout)
+        if config.adaptation is not None and isinstance(self.head, LinearHead):
+            self.head.class_means = torch.zeros(emotions, features)
         self.auxiliary = _auxiliary_head(config)
         #: SpecAugment masks the semantic stream, for a training whose lower layers are frozen;
         #: False masks the Transformer's input instead, as wav2vec 2.0 is fine-tuned.

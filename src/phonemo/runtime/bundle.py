@@ -2,8 +2,8 @@
 
 Training writes it (phonemo.train.export) and the runtime reads it; they share nothing else.
 ``model.onnx`` is the network; ``head.onnx`` is its upper end once more, which says what the emotion
-would be without some frames; ``bundle.json`` says what goes in and what comes out, and holds their
-SHA-256.
+would be without some frames; ``adaptation.npz`` is what a profile is measured against, where the
+model takes one; ``bundle.json`` says what goes in and what comes out, and holds their SHA-256.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ FORMAT = 1
 """The version of the contract; a reader refuses any other."""
 MODEL = "model.onnx"
 HEAD = "head.onnx"
+ADAPTATION = "adaptation.npz"
 CARD = "bundle.json"
 PACKAGED = "phonemo-small"
 _MOST_CARD_BYTES = 2**22
 _MOST_MODEL_BYTES = 2**31
 """Beyond which a network is no protobuf."""
+_MOST_ADAPTATION_BYTES = 2**26
 
 Precision = Literal["fp32", "int8"]
 _Count = Annotated[int, Field(ge=1)]
@@ -115,6 +117,8 @@ class BundleCard(_Part):
     """Of model.onnx."""
     head_sha256: _Sha256 | None = None
     """Of head.onnx; None: the bundle has none, and cannot say which phonemes carried an emotion."""
+    adaptation_sha256: _Sha256 | None = None
+    """Of adaptation.npz; None: the model takes no profile."""
 
     @field_validator("labels")
     @classmethod
@@ -154,6 +158,8 @@ class Bundle:
     """model.onnx as it was hashed, so that nothing can change it before it is run."""
     head: bytes | None = None
     """head.onnx likewise; None where there is none."""
+    adaptation: bytes | None = None
+    """adaptation.npz likewise."""
 
 
 def is_bundle(folder: str | Path) -> bool:
@@ -183,11 +189,19 @@ def open_bundle(folder: str | Path) -> Bundle:
         raise CheckpointError(f"{folder}: no such bundle folder; phonemo export writes one")
     card = _card(folder)
     head = None if card.head_sha256 is None else _checked(folder / HEAD, card.head_sha256)
-    return Bundle(folder, card, _checked(folder / MODEL, card.sha256), head)
+    adaptation = None
+    if card.adaptation_sha256 is not None:
+        path = folder / ADAPTATION
+        adaptation = _checked(path, card.adaptation_sha256, _MOST_ADAPTATION_BYTES)
+    return Bundle(folder, card, _checked(folder / MODEL, card.sha256), head, adaptation)
 
 
 def write_bundle(
-    target: str | Path, model: bytes, says: Mapping[str, Any], head: bytes | None = None
+    target: str | Path,
+    model: bytes,
+    says: Mapping[str, Any],
+    head: bytes | None = None,
+    adaptation: bytes | None = None,
 ) -> Bundle:
     """Write a bundle. An older one is replaced; other files beside it, as a model card, stay.
 
@@ -200,25 +214,29 @@ def write_bundle(
         model: the content of model.onnx.
         says: the fields of BundleCard but the hashes.
         head: the content of head.onnx.
+        adaptation: the content of adaptation.npz.
 
     Raises:
         CheckpointError: something else is there, or the disk refused.
     """
     target = Path(target)
     check_target(target)
-    head_hash = None if head is None else _hash(head)
-    card = BundleCard(**says, sha256=_hash(model), head_sha256=head_hash)
-    files = {MODEL: model, HEAD: head, CARD: (card.model_dump_json(indent=1) + "\n").encode()}
+    parts = {HEAD: head, ADAPTATION: adaptation}
+    hashes = {name: None if part is None else _hash(part) for name, part in parts.items()}
+    known = {"head_sha256": hashes[HEAD], "adaptation_sha256": hashes[ADAPTATION]}
+    card = BundleCard(**(dict(says) | known), sha256=_hash(model))
+    files = {MODEL: model, **parts, CARD: _card_text(card).encode()}
     try:
         target.mkdir(parents=True, exist_ok=True)
         _write(target, {name: content for name, content in files.items() if content is not None})
-        if head is None:
-            (target / HEAD).unlink(missing_ok=True)
+        for name, part in parts.items():
+            if part is None:
+                (target / name).unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
             f"{target}: could not be written ({error.strerror}); free room or name another place"
         ) from error
-    return Bundle(target, card, model, head)
+    return Bundle(target, card, model, head, adaptation)
 
 
 def check_target(target: Path) -> None:
@@ -229,6 +247,12 @@ def check_target(target: Path) -> None:
         )
     if target.exists() and not target.is_dir():
         raise CheckpointError(f"{target}: a file; name the folder to write the bundle into")
+
+
+def _card_text(card: BundleCard) -> str:
+    # a model without adaptation has the card that it always had
+    left_out = {"adaptation_sha256"} if card.adaptation_sha256 is None else None
+    return card.model_dump_json(indent=1, exclude=left_out) + "\n"
 
 
 def _card(folder: Path) -> BundleCard:
@@ -253,8 +277,8 @@ def _card(folder: Path) -> BundleCard:
         raise CheckpointError(f"{path}: {key}: {fault['msg']}; export the model again") from error
 
 
-def _checked(path: Path, wanted: str) -> bytes:
-    content = _read(path, _MOST_MODEL_BYTES)
+def _checked(path: Path, wanted: str, most_bytes: int = _MOST_MODEL_BYTES) -> bytes:
+    content = _read(path, most_bytes)
     if (found := _hash(content)) != wanted:
         raise CheckpointError(
             f"{path}: SHA-256 {found[:12]}... found, {CARD} says {wanted[:12]}...; copy the whole "
@@ -296,7 +320,7 @@ def _read(path: Path, most_bytes: int) -> bytes:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
             f"{path}: cannot be read ({reason}); copy the whole folder: {CARD}, {MODEL} "
-            f"and, where the card names it, {HEAD}"
+            f"and, where the card names them, {HEAD} and {ADAPTATION}"
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -21,13 +22,11 @@ from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.graph import Graph, Logits
 from phonemo.runtime.head import Head
 from phonemo.runtime.listener import Listener, checked_jobs
+from phonemo.runtime.reference_file import unpacked
 from phonemo.runtime.spans import heard_spans, said_spans
 from phonemo.runtime.windows import Heard, Samples
 
 Floats = npt.NDArray[np.float64]
-
-#: What may be set on a listener after it was made.
-_SETTINGS = ("whole_seconds", "window_seconds", "abstain_below", "activity", "limits")
 
 
 class Recognizer(Listener):
@@ -43,14 +42,15 @@ class Recognizer(Listener):
         self.whole_seconds = bundle.card.window_seconds
         self.abstain_below = bundle.card.abstain_below
         self._bundle, self._threads = bundle, threads
-        self._twin: Recognizer | None = None
-        self._lock = Lock()
+        self._single = _SingleThreaded(bundle)
         try:
-            self.graph = Graph(bundle.model, threads)
-            self.head = None if bundle.head is None else Head(bundle.head, threads)
+            self.graph, self.head = _networks(bundle, threads)
+            if bundle.adaptation is not None:
+                self.reference = unpacked(bundle.adaptation, len(bundle.card.labels))
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
         self._check_fit(bundle.folder)
+        self._check_map(bundle.folder)
 
     @classmethod
     def load(cls, folder: str | Path | None = None, threads: int | None = None) -> Recognizer:
@@ -119,11 +119,10 @@ class Recognizer(Listener):
         count = checked_jobs(jobs, available_cpus())
         if count == 1 or self._threads == 1:
             return self, count
-        with self._lock:
-            self._twin = self._twin or Recognizer(self._bundle, threads=1)
-            for name in _SETTINGS:
-                setattr(self._twin, name, getattr(self, name))
-        return self._twin, count
+        twin = copy(self)
+        twin.graph, twin.head = self._single.networks()
+        twin._threads = 1
+        return twin, count
 
     def _hear(self, samples: Samples, shares: bool) -> Heard:
         return self._hear_together([samples], shares)[0]
@@ -141,7 +140,7 @@ class Recognizer(Listener):
 
     def _logits(self, clips: Sequence[Samples]) -> list[Logits]:
         heard = [raised(one) for one in clips] if self.card.normalise else clips
-        return self.graph.hear_together(heard, self.card.fewest_samples)
+        return self.graph.hear_together(heard, self.card.fewest_samples, self._affine)
 
     def _heard(self, found: Logits, samples: int, shares: bool, network: float) -> Heard:
         began = perf_counter()
@@ -149,7 +148,8 @@ class Recognizer(Listener):
         spans = self._spans(found, samples)
         if shares and spans:
             spans = self._shared(found, spans)
-        return Heard(scores, spans, {"network": network, "phonemes": perf_counter() - began})
+        timings = {"network": network, "phonemes": perf_counter() - began}
+        return Heard(scores, spans, timings, found.vector)
 
     def _spans(self, found: Logits, samples: int) -> tuple[PhonemeSpan, ...] | None:
         if self.card.inventory is None or found.phonemes is None:
@@ -164,9 +164,10 @@ class Recognizer(Listener):
                 "the emotion; export the model again"
             )
         head, features, heat = self.head, found.features, self.card.temperature
+        mapped = self._affine
         return with_shares(
             spans,
-            lambda kept: softmax(head.logits(features, kept) / heat),
+            lambda kept: softmax(head.logits(features, kept, mapped) / heat),
             self.card.grid,
             *features.shape,
         )
@@ -183,6 +184,42 @@ class Recognizer(Listener):
                 f"{folder}: its card has {said[0]} labels and {said[1] or 'no'} phoneme symbols, "
                 f"its network {emotions} and {symbols or 'no'}; export the model again"
             )
+
+    def _check_map(self, folder: Path) -> None:
+        """The network, its head and the reference map a vector of one width, or none does."""
+        width = self.graph.width
+        head = width if self.head is None else self.head.width
+        reference = width if self.reference is None else len(self.reference.centre)
+        if not width == head == reference:
+            raise CheckpointError(
+                f"{folder}: a profile maps {width or 'no'} features in model.onnx, "
+                f"{head or 'none'} in head.onnx, {reference or 'none'} in adaptation.npz; "
+                "export the model again"
+            )
+
+
+class _SingleThreaded:
+    """The networks of a bundle once more, for clips side by side; copies of a recognizer share it.
+
+    Args:
+        bundle: opened.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._lock = Lock()
+        self._made: tuple[Graph, Head | None] | None = None
+
+    def networks(self) -> tuple[Graph, Head | None]:
+        """Opened when they are first needed."""
+        with self._lock:
+            self._made = self._made or _networks(self._bundle, threads=1)
+        return self._made
+
+
+def _networks(bundle: Bundle, threads: int | None) -> tuple[Graph, Head | None]:
+    head = None if bundle.head is None else Head(bundle.head, threads)
+    return Graph(bundle.model, threads), head
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import CheckpointError, ModelError, UsageError
+from phonemo.runtime.adaptation import Affine
 from phonemo.runtime.ort import onnx_errors, onnxruntime
 
 Floats = npt.NDArray[np.float32]
@@ -24,6 +25,11 @@ OUTPUTS = ("emotion_logits", "frames", "frame_weights")
 PHONEMES = "phoneme_logits"
 #: (batch, frame, feature), what pooling reads; absent from bundles without a head.
 FEATURES = "features"
+#: (batch, feature), what the emotion head reads before a profile's map; absent from older bundles.
+VECTOR = "vector"
+#: (feature,) float32 each, a profile's map of that vector; with the vector, or absent like it.
+MAP = ("scale", "shift")
+_OPTIONAL = {PHONEMES, FEATURES, VECTOR}
 
 #: Where weights outside the file are looked for, which would be the working directory: nowhere.
 _ELSEWHERE = "session.model_external_initializers_file_folder_path"
@@ -42,6 +48,8 @@ class Logits:
     """(frame,): each frame's share in the decision."""
     features: Floats | None = None
     """(frame, feature): what pooling reads; None where the network does not give it."""
+    vector: Floats | None = None
+    """(feature,): what the emotion head reads before a profile's map; None likewise."""
 
 
 def open_session(model: bytes, threads: int | None = None) -> Any:
@@ -89,6 +97,33 @@ def names_of(session: Any) -> tuple[set[str], dict[str, Any]]:
         raise CheckpointError(
             "the network's inputs and outputs have names that are no text; export the model again"
         ) from error
+
+
+def map_width(session: Any) -> int | None:
+    """Features of the vector that MAP maps; None where a network does not take it.
+
+    Raises:
+        CheckpointError: one of the two alone, or of unequal or unknown width.
+    """
+    shapes = {one.name: one.shape for one in session.get_inputs() if one.name in MAP}
+    if not shapes:
+        return None
+    shape = shapes.get(MAP[0], [])
+    if len(shape) != 1 or not isinstance(shape[0], int) or shape != shapes.get(MAP[1]):
+        raise CheckpointError(
+            f"the network takes {shapes}; {' and '.join(MAP)} of one and the same width are "
+            "expected: export the model again"
+        )
+    return int(shape[0])
+
+
+def map_of(affine: Affine | None, width: int | None) -> dict[str, Floats]:
+    """What a network that takes MAP is given; without a map, the one that changes nothing."""
+    if width is None:
+        return {}
+    if affine is None:
+        affine = Affine(np.ones(width), np.zeros(width))
+    return {name: part.astype(np.float32) for name, part in zip(MAP, affine, strict=True)}
 
 
 def run_session(session: Any, names: Iterable[str], feed: dict[str, Any], size: str) -> list[Any]:
@@ -143,27 +178,37 @@ class Graph:
         """Width of the phoneme head; None without one, or where the graph leaves it open."""
         return self._last_axis(PHONEMES) if self.has_phonemes else None
 
-    def run(self, waveform: Floats, samples: Counts) -> dict[str, Any]:
+    def run(
+        self, waveform: Floats, samples: Counts, affine: Affine | None = None
+    ) -> dict[str, Any]:
         """All outputs by name, for a padded batch (batch, sample) with lengths (batch,).
+
+        Args:
+            waveform: padded with anything.
+            samples: length of each.
+            affine: a profile's map; only for a network with a ``width``.
 
         Raises:
             ModelError: onnxruntime fails, for want of memory or because the network is broken.
         """
-        feed = dict(zip(INPUTS, (waveform, samples), strict=True))
+        feed: dict[str, Any] = dict(zip(INPUTS, (waveform, samples), strict=True))
+        feed |= map_of(affine, self.width)
         found = run_session(self._session, self._outputs, feed, f"{waveform.shape[1]} samples")
         return dict(zip(self._outputs, found, strict=True))
 
-    def hear(self, samples: Floats, fewest_samples: int) -> Logits:
+    def hear(self, samples: Floats, fewest_samples: int, affine: Affine | None = None) -> Logits:
         """One clip, (sample,), by itself; padded to ``fewest_samples`` where it is shorter."""
-        return self.hear_together([samples], fewest_samples)[0]
+        return self.hear_together([samples], fewest_samples, affine)[0]
 
-    def hear_together(self, clips: Sequence[Floats], fewest_samples: int) -> list[Logits]:
+    def hear_together(
+        self, clips: Sequence[Floats], fewest_samples: int, affine: Affine | None = None
+    ) -> list[Logits]:
         """Several clips, each (sample,), as one padded batch."""
         lengths = np.array([len(one) for one in clips], dtype=np.int64)
         padded = np.zeros((len(clips), max(*lengths, fewest_samples)), dtype=np.float32)
         for row, clip in zip(padded, clips, strict=True):
             row[: len(clip)] = clip
-        found = self.run(padded, lengths)
+        found = self.run(padded, lengths, affine)
         return [self._clip(found, number) for number in range(len(clips))]
 
     def _clip(self, found: dict[str, Any], number: int) -> Logits:
@@ -171,11 +216,16 @@ class Graph:
         phonemes, features = (
             found[name][number, :frames] if name in found else None for name in (PHONEMES, FEATURES)
         )
-        return Logits(emotions, phonemes, weights[:frames], features)
+        vector = found[VECTOR][number] if VECTOR in found else None
+        return Logits(emotions, phonemes, weights[:frames], features, vector)
 
     def _check_names(self) -> None:
         given, self._outputs = names_of(self._session)
-        if given != set(INPUTS) or set(self._outputs) - {PHONEMES, FEATURES} != set(OUTPUTS):
+        #: features of the vector that a profile maps; None where the network takes no map
+        self.width = map_width(self._session)
+        inputs, outputs = given - set(MAP), set(self._outputs) - _OPTIONAL
+        odd = (self.width is None) == (VECTOR in self._outputs)
+        if inputs != set(INPUTS) or outputs != set(OUTPUTS) or odd:
             raise CheckpointError(
                 f"the network takes {', '.join(sorted(given))} and gives "
                 f"{', '.join(sorted(self._outputs))}; {', '.join(INPUTS)} and "

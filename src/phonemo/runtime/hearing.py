@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from phonemo.audio import RATE
 from phonemo.errors import AudioError
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
+from phonemo.prediction import PhonemeSpan, Prediction, ProfileMark, Segment
 from phonemo.runtime.activity import ActivityTrack, Detector
 from phonemo.runtime.timeline import Floats, Opinion, Timeline, segment_of
 from phonemo.runtime.windows import WINDOW_SECONDS, Heard, Samples, Window, Windower
@@ -32,11 +33,14 @@ class Event:
             timeline, which will not change any more.
         segment: when and what.
         speech_ratio: share of a window in which somebody speaks; None for a segment.
+        vector: of a window, what the emotion head read, before a profile's map, (feature,): for
+            a phonemo.runtime.pool.Pool; None for a segment, or where the model does not give it.
     """
 
     kind: str
     segment: Segment
     speech_ratio: float | None = None
+    vector: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
 
 class Hearing:
@@ -47,6 +51,7 @@ class Hearing:
         labels: the emotions, in the order of the scores.
         detector: of voice activity, fresh.
         window_seconds: the length of a window.
+        profile: names the profile that ``hear`` applies.
     """
 
     def __init__(
@@ -55,8 +60,10 @@ class Hearing:
         labels: Sequence[str],
         detector: Detector,
         window_seconds: float = WINDOW_SECONDS,
+        profile: ProfileMark | None = None,
     ) -> None:
         self._hear = hear
+        self._profile = profile
         self._labels = tuple(labels)
         self._windower = Windower(window_seconds)
         self._track = ActivityTrack(detector)
@@ -97,6 +104,7 @@ class Hearing:
             segments=tuple(self._timeline.segments),
             speech_ratio=self._track.share(0, samples),
             timings=dict(self._timings),
+            profile=self._profile,
         )
 
     def _events(self, windows: Iterable[Window], last: bool = False) -> list[Event]:
@@ -120,7 +128,8 @@ class Hearing:
 
     def _event(self, window: Window, heard: Heard) -> Event:
         segment = segment_of(window.start, window.end, self._labels, heard.scores)
-        return Event("window", segment, self._track.share(window.start, window.end))
+        share = self._track.share(window.start, window.end)
+        return Event("window", segment, share, heard.vector)
 
     def _keep(self, window: Window, heard: Heard, spoken: float, last: bool) -> None:
         self._total += heard.scores * spoken

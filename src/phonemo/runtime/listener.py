@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -24,15 +24,17 @@ from phonemo.audio import (
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.prediction import Prediction, Segment
 from phonemo.runtime.activity import ActivityTrack, detector_of
+from phonemo.runtime.adaptable import Adaptable
 from phonemo.runtime.hearing import Hearing
 from phonemo.runtime.many import Opened, Outcome, in_order
+from phonemo.runtime.speakers import speakers_adapted
 from phonemo.runtime.spoken import by_turns, turns_of
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, Heard, Samples
 from phonemo.turns import Turn
 
 
-class Listener(ABC):
+class Listener(Adaptable):
     """Emotions from files, bytes or arrays.
 
     A recording of up to ``whole_seconds`` is heard whole and by itself. A longer one is heard in
@@ -62,6 +64,7 @@ class Listener(ABC):
         shares: bool = False,
         timeline: bool = False,
         turns: Sequence[Turn] | str | os.PathLike[str] | None = None,
+        by_speaker: bool = False,
     ) -> Prediction:
         """The emotion of one recording.
 
@@ -75,19 +78,26 @@ class Listener(ABC):
                 heard by itself, and the scores their mean weighted by their length. A turn that
                 is too short or begins after the end is left out, and the answer carries the
                 warning "turns_skipped".
+            by_speaker: whether the turns of a speaker who has enough speech in them
+                (phonemo.runtime.speakers) are adapted by that speaker's own statistics, shrunk
+                towards the applied profile or the training sources. It decodes the turns twice.
 
         Raises:
             AudioError: the recording cannot be used.
-            UsageError: turns that are none, or of an excerpt, or a timeline of them.
+            UsageError: turns that are none, or of an excerpt, or a timeline of them; or
+                ``by_speaker`` without turns.
+            ModelError: ``by_speaker`` with a model that takes no profile.
         """
+        if by_speaker and turns is None:
+            raise UsageError("by_speaker without turns; say who speaks when: turns=FILE")
         if turns is not None:
             if isinstance(audio, Excerpt):
                 raise UsageError("turns are of a whole recording; give the recording itself")
             if timeline:
                 raise UsageError("turns and timeline: turns are heard one by one; give one of them")
             turns = turns_of(turns, audio)
-            found = by_turns(self.predict_waveform, audio, rate, turns, shares, self.limits)
-            return found.doubted(self.abstain_below)
+            apart = speakers_adapted(self, audio, rate, turns) if by_speaker else {}
+            return self._by_turns(audio, rate, turns, shares, apart)
         began = perf_counter()
         opened = self._opened(audio, rate, shares)
         if isinstance(opened, _Long):
@@ -187,7 +197,11 @@ class Listener(ABC):
         """A long recording, or a stream, to be heard in windows."""
         detector = detector_of(self.activity)
         return Hearing(
-            lambda samples: self._hear(samples, shares), self.labels, detector, self.window_seconds
+            lambda samples: self._hear(samples, shares),
+            self.labels,
+            detector,
+            self.window_seconds,
+            self.applied,
         )
 
     @property
@@ -224,6 +238,27 @@ class Listener(ABC):
                     return _Long(self, reader, whole, shares, stack.pop_all())
             return Waveform(np.concatenate(held), reader.warnings)
 
+    def _by_turns(
+        self,
+        audio: Source,
+        rate: int | None,
+        turns: Sequence[Turn],
+        shares: bool,
+        apart: Mapping[str | None, Listener],
+    ) -> Prediction:
+        """A recording turn by turn, some speakers by a recognizer of their own."""
+
+        def predict(waveform: Waveform, turn: Turn) -> Prediction:
+            return apart.get(turn.speaker, self).predict_waveform(waveform, shares=shares)
+
+        found = by_turns(predict, audio, rate, turns, self.limits)
+        segments = tuple(
+            replace(one, profile=apart[one.speaker].applied) if one.speaker in apart else one
+            for one in found.segments
+        )
+        found = replace(found, segments=segments, profile=self.applied)
+        return found.doubted(self.abstain_below)
+
     def _answer(self, waveform: Waveform, heard: Heard, timeline: bool) -> Prediction:
         """A recording that was heard whole."""
         size = len(waveform.samples)
@@ -240,6 +275,7 @@ class Listener(ABC):
             segments=self._timeline(waveform.samples) if timeline else (whole,) * bool(ratio),
             speech_ratio=ratio,
             timings=heard.timings,
+            profile=self.applied,
         )
         return found.doubted(self.abstain_below)
 
@@ -267,6 +303,11 @@ class _Long:
             return self.predict()
         except PhonemoError as error:
             return error
+
+    def read(self) -> Iterator[Samples]:
+        """All of its samples, (sample,) each, while the rest is decoded; once."""
+        with self._stack:
+            yield from self._pieces
 
     def predict(self) -> Prediction:
         """The answer, heard while the rest is decoded."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from phonemo.audio import Waveform
 from phonemo.errors import PhonemoError
@@ -17,29 +17,32 @@ from phonemo.prediction import Prediction
 
 Outcome = Prediction | PhonemoError
 _Item = TypeVar("_Item")
+_Out = TypeVar("_Out")
+_OutOf = TypeVar("_OutOf", covariant=True)
 
 #: Recordings that are opened at once, for each job.
 AHEAD = 8
 
 
-class Later(Protocol):
+@runtime_checkable
+class Later(Protocol[_OutOf]):
     """A recording that is too long to be opened first and heard then."""
 
-    def hear(self) -> Outcome:
+    def hear(self) -> _OutOf:
         """Its outcome; once."""
 
 
-Opened = Waveform | Later | Outcome
+Opened = Waveform | Later[Outcome] | Outcome
 
 
 def in_order(
     items: Iterable[_Item],
-    opened: Callable[[_Item], Opened],
-    heard: Callable[[Sequence[Waveform]], Sequence[Outcome]],
+    opened: Callable[[_Item], Waveform | Later[_Out] | _Out],
+    heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
     *,
     jobs: int,
     batch_samples: int,
-) -> Iterator[Outcome]:
+) -> Iterator[_Out]:
     """The outcome of every item, in order, each as soon as it and those before it are known.
 
     The items are taken in rounds that double from ``jobs`` to ``AHEAD`` x jobs; while the outcomes
@@ -55,13 +58,13 @@ def in_order(
     source = iter(items)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="phonemo")
 
-    def submit(count: int) -> list[Future[Opened]]:
+    def submit(count: int) -> list[Future[Waveform | Later[_Out] | _Out]]:
         return [pool.submit(opened, one) for one in islice(source, count)]
 
     try:
         opening = submit(jobs)
         while opening:
-            following: list[Future[Opened]] = []
+            following: list[Future[Waveform | Later[_Out] | _Out]] = []
             for outcome in _round(pool, opening, heard, batch_samples):
                 yield outcome
                 following += submit(min(2, AHEAD * jobs - len(following)))
@@ -89,33 +92,33 @@ def buckets(lengths: Sequence[int], most: int) -> list[list[int]]:
 
 def _round(
     pool: ThreadPoolExecutor,
-    opening: Sequence[Future[Opened]],
-    heard: Callable[[Sequence[Waveform]], Sequence[Outcome]],
+    opening: Sequence[Future[Waveform | Later[_Out] | _Out]],
+    heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
     most: int,
-) -> Iterator[Outcome]:
+) -> Iterator[_Out]:
     opened = [one.result() for one in opening]
     clips = {place: one for place, one in enumerate(opened) if isinstance(one, Waveform)}
     running = _together(pool, clips, heard, most)
     for place, one in enumerate(opened):
-        if not isinstance(one, Waveform | Prediction | PhonemoError):
+        if isinstance(one, Later):
             running[place] = (pool.submit(_alone, one), 0)
     for place, one in enumerate(opened):
-        if isinstance(one, Prediction | PhonemoError):
-            yield one
-        else:
+        if isinstance(one, Waveform | Later):
             future, row = running[place]
             yield future.result()[row]
+        else:
+            yield one
 
 
 def _together(
     pool: ThreadPoolExecutor,
     clips: dict[int, Waveform],
-    heard: Callable[[Sequence[Waveform]], Sequence[Outcome]],
+    heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
     most: int,
-) -> dict[int, tuple[Future[Sequence[Outcome]], int]]:
+) -> dict[int, tuple[Future[Sequence[_Out]], int]]:
     """Place -> what hears its bucket, and its row in that; the bucket of the first place first."""
     places = list(clips)
-    running: dict[int, tuple[Future[Sequence[Outcome]], int]] = {}
+    running: dict[int, tuple[Future[Sequence[_Out]], int]] = {}
     for bucket in sorted(buckets([len(clips[one].samples) for one in places], most), key=min):
         chosen = [places[one] for one in bucket]
         future = pool.submit(heard, [clips[place] for place in chosen])
@@ -123,5 +126,5 @@ def _together(
     return running
 
 
-def _alone(one: Later) -> list[Outcome]:
+def _alone(one: Later[_Out]) -> list[_Out]:
     return [one.hear()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,11 +46,10 @@ class _Told:
 
 
 def by_turns(
-    predict: Callable[..., Prediction],
+    predict: Callable[[Waveform, Turn], Prediction],
     audio: Source,
     rate: int | None,
     turns: Sequence[Turn],
-    shares: bool,
     limits: AudioLimits,
 ) -> Prediction:
     """One answer for a recording, with a segment for each turn.
@@ -58,27 +57,18 @@ def by_turns(
     Only the turns are decoded. The scores are those of the turns, weighted by their length.
 
     Args:
-        predict: the answer for a decoded turn.
+        predict: the answer for the decoded audio of a turn.
         audio: the recording, as Listener.predict takes it.
         rate: samples per second, for an array.
         turns: who speaks when.
-        shares: as for Listener.predict.
         limits: of what is decoded, for each turn.
 
     Raises:
         AudioError: the recording cannot be used, or no turn of it.
         UsageError: no turns.
     """
-    if not turns:
-        raise UsageError("no turns; give some, or turns=None for the whole recording")
-    with ExitStack() as stack:
-        again = _reopened(audio, limits, stack)
-        seconds = audio_seconds(again(), rate)
-        told = [
-            _Told(turn, predict(waveform, shares=shares))
-            for turn in turns
-            if (waveform := _decoded(again(), rate, turn, limits)) is not None
-        ]
+    with decoded_turns(audio, rate, turns, limits) as (seconds, decoded):
+        told = [_Told(turn, predict(waveform, turn)) for turn, waveform in decoded]
     if not told:
         raise AudioError(
             "too_short",
@@ -99,6 +89,29 @@ def by_turns(
         warnings=_warnings(told, len(told) < len(turns)),
         segments=tuple(one.segment for one in told),
     )
+
+
+@contextmanager
+def decoded_turns(
+    audio: Source, rate: int | None, turns: Sequence[Turn], limits: AudioLimits
+) -> Iterator[tuple[float, Iterator[tuple[Turn, Waveform]]]]:
+    """The recording's seconds, and each turn with its audio but those that are too short.
+
+    Arguments and errors are those of ``by_turns``.
+    """
+    if not turns:
+        raise UsageError("no turns; give some, or turns=None for the whole recording")
+    with ExitStack() as stack:
+        again = _reopened(audio, limits, stack)
+        seconds = audio_seconds(again(), rate)
+        yield (
+            seconds,
+            (
+                (turn, waveform)
+                for turn in turns
+                if (waveform := _decoded(again(), rate, turn, limits)) is not None
+            ),
+        )
 
 
 def turns_of(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> Sequence[Turn]:

@@ -38,6 +38,8 @@ class Heard:
     """Phonemes in time from the window's start; None for a network without a phoneme head."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds of work by its kind."""
+    vector: npt.NDArray[np.float32] | None = None
+    """What the emotion head read, before a profile's map, (feature,); None where it is unknown."""
 
 
 @dataclass(frozen=True)

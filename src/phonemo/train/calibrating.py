@@ -110,8 +110,8 @@ def recalibrate(
     check_new(folder, target)
     if is_bundle(folder):
         bundle = open_bundle(folder)
-        says = bundle.card.model_dump(exclude={"sha256", "head_sha256"}) | _fields(calibrated)
-        write_bundle(target, bundle.model, says, bundle.head)
+        says = bundle.card.model_dump(exclude={"sha256"}) | _fields(calibrated)
+        write_bundle(target, bundle.model, says, bundle.head, bundle.adaptation)
         return
     load_trained(folder)
     past = lineage_of(folder) | (heard or Lineage())

@@ -25,9 +25,11 @@ from phonemo.errors import MissingExtraError, ModelError
 from phonemo.model.convolutions import by_products
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
-from phonemo.runtime.graph import FEATURES, INPUTS, OUTPUTS, PHONEMES, Graph
+from phonemo.runtime.graph import FEATURES, INPUTS, MAP, OUTPUTS, PHONEMES, VECTOR, Graph
 from phonemo.runtime.head import HEAD_INPUTS, HEAD_OUTPUT, Head
+from phonemo.runtime.reference_file import packed
 from phonemo.runtime.windows import WHOLE_SECONDS
+from phonemo.train.adapting import reference_of
 from phonemo.train.folder import Trained, load_trained
 from phonemo.train.parity import check_head, check_parity, measure_drift, pick_clips
 from phonemo.train.quantise import quantise
@@ -43,6 +45,7 @@ _AXES = {
     "frame_weights": {0: "batch", 1: "frame"},
     FEATURES: {0: "batch", 1: "frame"},
     PHONEMES: {0: "batch", 1: "frame"},
+    VECTOR: {0: "batch"},
     "kept": {0: "batch", 1: "frame"},
 }
 
@@ -85,7 +88,9 @@ def export(
         drift = measure_drift(opened, Graph(model), trained, clips)
     says = _says(trained) | {"precision": precision, "licence": licence}
     says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
-    return write_bundle(output, model, says, head)
+    reference = reference_of(trained.model)
+    adaptation = None if reference is None else packed(reference)
+    return write_bundle(output, model, says, head, adaptation)
 
 
 def make_graph(model: PhonemoForAudioClassification) -> bytes:
@@ -96,10 +101,14 @@ def make_graph(model: PhonemoForAudioClassification) -> bytes:
     """
     plain = fold(model)
     plain.backbone.convolutions = by_products
-    outputs = [*OUTPUTS, FEATURES, *([] if model.auxiliary is None else [PHONEMES])]
+    outputs = [*OUTPUTS, FEATURES, VECTOR, *([] if model.auxiliary is None else [PHONEMES])]
     longest = max(RATE, 2 * model.backbone.fewest_samples)
-    example = (torch.zeros(2, longest), torch.tensor([longest, longest * 3 // 4]))
-    return _traced(_Exported(plain), example, INPUTS, outputs)
+    example = (
+        torch.zeros(2, longest),
+        torch.tensor([longest, longest * 3 // 4]),
+        *_unmapped(model),
+    )
+    return _traced(_Exported(plain), example, (*INPUTS, *MAP), outputs)
 
 
 def make_head(model: PhonemoForAudioClassification) -> bytes:
@@ -109,8 +118,8 @@ def make_head(model: PhonemoForAudioClassification) -> bytes:
         ModelError: torch cannot express it.
     """
     width = model.config.width + len(model.statistics) * model.backbone.semantic_features
-    example = (torch.zeros(1, 50, width), torch.ones(3, 50, dtype=torch.bool))
-    return _traced(_Head(fold(model)), example, HEAD_INPUTS, [HEAD_OUTPUT])
+    example = (torch.zeros(1, 50, width), torch.ones(3, 50, dtype=torch.bool), *_unmapped(model))
+    return _traced(_Head(fold(model)), example, (*HEAD_INPUTS, *MAP), [HEAD_OUTPUT])
 
 
 def _traced(
@@ -128,7 +137,7 @@ def _traced(
                 opset_version=_OPSET,
                 input_names=list(inputs),
                 output_names=list(outputs),
-                dynamic_axes={name: _AXES[name] for name in (*inputs, *outputs)},
+                dynamic_axes={name: _AXES.get(name, {}) for name in (*inputs, *outputs)},
             )
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
@@ -157,6 +166,11 @@ def needs_onnx() -> None:
         raise MissingExtraError("exporting", "export")
 
 
+def _unmapped(model: PhonemoForAudioClassification) -> tuple[Tensor, Tensor]:
+    """The map of a vector that changes nothing, (feature,) each."""
+    return torch.ones(model.vector_features), torch.zeros(model.vector_features)
+
+
 class _Exported(nn.Module):
     """The network with the bundle's inputs and outputs."""
 
@@ -164,11 +178,18 @@ class _Exported(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, waveform: Tensor, samples: Tensor) -> tuple[Tensor, ...]:
-        """Waveforms (batch, sample) of lengths (batch,) to OUTPUTS, FEATURES, then PHONEMES."""
+    def forward(
+        self, waveform: Tensor, samples: Tensor, scale: Tensor, shift: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Waveforms (batch, sample) of lengths (batch,) to what the bundle gives.
+
+        That is OUTPUTS, FEATURES, VECTOR, then PHONEMES. ``scale`` and ``shift``, (feature,),
+        are a profile's map of the vector.
+        """
         found = self.model.upper(self.model.lower(waveform, samples, None))
         assert found.frame_weights is not None
-        always = (found.logits, found.frames, found.frame_weights, found.features)
+        logits = self.model.head(found.vector * scale + shift)
+        always = (logits, found.frames, found.frame_weights, found.features, found.vector)
         return always if found.phoneme_logits is None else (*always, found.phoneme_logits)
 
 
@@ -179,10 +200,11 @@ class _Head(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, features: Tensor, kept: Tensor) -> Tensor:
+    def forward(self, features: Tensor, kept: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Frames (1, frame, feature) and those kept (batch, frame) to logits (batch, emotion)."""
         features = features.expand(kept.shape[0], -1, -1)
-        logits, _ = self.model.decide(features, torch.ones_like(kept), kept)
+        _, pooled = self.model.decide(features, torch.ones_like(kept), kept)
+        logits: Tensor = self.model.head(pooled.vector * scale + shift)
         return logits
 
 

@@ -15,6 +15,7 @@ from phonemo.calibration import UNCALIBRATED, Calibrated, Floats, calibrate_acro
 from phonemo.model.heads import LinearHead
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.train.adapting import keep_reference
 from phonemo.train.batches import SpeechDataset
 from phonemo.train.calibrating import speakers_of
 from phonemo.train.evaluate import outputs_of
@@ -49,9 +50,11 @@ def fit_head(
     assert found.vectors is not None
     known = found.labels != ABSENT
     vectors, labels = found.vectors[known].numpy(), found.labels[known].numpy()
-    _write(model.head, fitted(vectors, labels, inverse_penalty))
-    said = [one for one, has in zip(training.utterances, known.tolist(), strict=True) if has]
+    pipeline = fitted(vectors, labels, inverse_penalty)
+    _write(model.head, pipeline)
     emotions = len(training.targets.labels)
+    keep_reference(model, class_means(pipeline[0].transform(vectors), labels, emotions))
+    said = [one for one, has in zip(training.utterances, known.tolist(), strict=True) if has]
     return _crosswise(vectors, labels, speakers_of(said), emotions, inverse_penalty)
 
 
@@ -67,11 +70,18 @@ def fitted(vectors: Any, labels: Any, inverse_penalty: float) -> Any:
         return make_pipeline(StandardScaler(), classifier).fit(vectors, labels)
 
 
+def class_means(standardised: Any, labels: Any, emotions: int) -> Floats:
+    """The mean vector of every emotion, (emotion, feature); zeros without an example."""
+    means = np.zeros((emotions, standardised.shape[1]))
+    for emotion in np.unique(labels):
+        means[emotion] = standardised[labels == emotion].mean(axis=0)
+    return means
+
+
 def _write(head: LinearHead, pipeline: Any) -> None:
     """The fitted weights into the head."""
     scaler, classifier = pipeline
-    layers: Any = head.layers
-    standardise, _, linear = layers
+    standardise, linear = head.standardise, head.linear
     with torch.no_grad():
         standardise.centre.copy_(torch.from_numpy(scaler.mean_))
         standardise.spread.copy_(torch.from_numpy(scaler.scale_))

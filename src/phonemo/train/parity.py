@@ -20,8 +20,9 @@ from phonemo.labels import LabelSet
 from phonemo.metrics import score_emotions
 from phonemo.model.lengths import mask_of
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.runtime.adaptation import Affine
 from phonemo.runtime.bundle import Drift, Parity
-from phonemo.runtime.graph import FEATURES, PHONEMES, Graph
+from phonemo.runtime.graph import FEATURES, PHONEMES, VECTOR, Graph
 from phonemo.runtime.head import Head
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.folder import Trained
@@ -45,6 +46,8 @@ class Clips:
 
 def check_parity(model: PhonemoForAudioClassification, graph: Graph) -> Parity:
     """Compare a graph with its network: short, odd and long clips, and a padded batch.
+
+    All under a random map of the vector that the emotion head reads, as a profile's is.
 
     Args:
         model: in evaluation mode.
@@ -77,11 +80,13 @@ def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -
         assert heard is not None
         kept = np.ones((4, len(heard)), dtype=np.bool_)
         kept[1, 1::3] = kept[2, :-1] = False
-        found = head.logits(heard, kept)
+        affine = _random_map(model)
+        found = head.logits(heard, kept, affine)
         features = torch.from_numpy(heard)[None].expand(len(kept), -1, -1)
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
-            wanted, _ = model.decide(features, torch.ones_like(keep), keep)
+            _, pooled = model.decide(features, torch.ones_like(keep), keep)
+        wanted = _mapped_logits(model, pooled.vector, affine)
         _check_near("head", float(np.abs(found - wanted.numpy()).max()))
 
 
@@ -164,8 +169,9 @@ def _difference(
     waveform = np.full((len(clips), size), np.nan, dtype=np.float32)  # padding may hold anything
     for row, clip in zip(waveform, clips, strict=True):
         row[: len(clip)] = clip
-    found = graph.run(waveform, samples)
-    wanted = _by_torch(model, waveform, samples)
+    affine = _random_map(model)
+    found = graph.run(waveform, samples, affine)
+    wanted = _by_torch(model, waveform, samples, affine)
     if not np.array_equal(found["frames"], wanted["frames"]):
         raise ModelError(
             f"clips of {samples.tolist()} samples have {found['frames'].tolist()} frames in the "
@@ -174,18 +180,35 @@ def _difference(
     return max(_largest(name, found[name], wanted) for name in wanted if name != "frames")
 
 
+def _random_map(model: PhonemoForAudioClassification) -> Affine:
+    features = model.vector_features
+    draws = np.random.default_rng(features)
+    return Affine(draws.uniform(0.5, 1.5, features), draws.normal(0, 0.1, features))
+
+
+def _mapped_logits(model: PhonemoForAudioClassification, vector: Tensor, affine: Affine) -> Tensor:
+    scale, shift = (torch.from_numpy(part).float() for part in affine)
+    with torch.inference_mode():
+        logits: Tensor = model.head(vector * scale + shift)
+    return logits
+
+
 def _by_torch(
-    model: PhonemoForAudioClassification, waveform: Samples, samples: npt.NDArray[np.int64]
+    model: PhonemoForAudioClassification,
+    waveform: Samples,
+    samples: npt.NDArray[np.int64],
+    affine: Affine,
 ) -> dict[str, Any]:
     lengths = torch.from_numpy(samples)
     with torch.inference_mode():
         mask = mask_of(lengths, waveform.shape[1])
         output = model(torch.from_numpy(waveform), mask, calibrated=False)
     named: dict[str, Tensor | None] = {
-        "emotion_logits": output.logits,
+        "emotion_logits": _mapped_logits(model, output.vector, affine),
         "frames": output.frames,
         "frame_weights": output.frame_weights,
         FEATURES: output.features,
+        VECTOR: output.vector,
         PHONEMES: output.phoneme_logits,
     }
     return {name: value.numpy() for name, value in named.items() if value is not None}
@@ -194,7 +217,7 @@ def _by_torch(
 def _largest(name: str, found: Any, wanted: dict[str, Any]) -> float:
     """Largest difference of one output, frames of padding left out; NaN where either is NaN."""
     away = np.abs(found - wanted[name])
-    if name != "emotion_logits":
+    if name not in ("emotion_logits", VECTOR):
         valid = np.arange(away.shape[1])[None] < wanted["frames"][:, None]  # (batch, frame)
         away = away[valid]
     return float(away.max())

@@ -16,6 +16,7 @@ from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.spans import heard_spans
 from phonemo.runtime.windows import Heard, Samples
+from phonemo.train.adapting import reference_of
 from phonemo.train.batches import pad_audio
 from phonemo.train.calibrating import kept
 from phonemo.train.folder import Trained, load_trained
@@ -28,6 +29,7 @@ class Predictor(Listener):
         self.trained = trained
         self.calibrated = kept(trained.model)
         self.abstain_below = self.calibrated.abstain_below
+        self.reference = reference_of(trained.model)
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> Predictor:
@@ -50,7 +52,8 @@ class Predictor(Listener):
         heard = raised(samples) if self.trained.model.config.normalise else samples
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([heard]), calibrated=False)
-        scores = softmax(output.logits[0].numpy() / self.calibrated.temperature)
+            logits = output.logits if self._affine is None else self._mapped(output.vector)
+        scores = softmax(logits[0].numpy() / self.calibrated.temperature)
         spans = None
         if output.phoneme_logits is not None and self.trained.inventory is not None:
             posteriors = output.phoneme_logits[0, : int(output.frames[0])].double().log_softmax(1)
@@ -61,12 +64,20 @@ class Predictor(Listener):
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)
                 spans = with_shares(spans, decide, grid, *features.shape[1:])
-        return Heard(scores, spans)
+        return Heard(scores, spans, vector=output.vector[0].numpy())
 
     def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
         """Probabilities (batch, emotion) from one clip's frames, some of them left out."""
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
             rows = features.expand(len(keep), -1, -1)
-            logits, _ = self.trained.model.decide(rows, torch.ones_like(keep), keep)
+            logits, pooled = self.trained.model.decide(rows, torch.ones_like(keep), keep)
+            logits = logits if self._affine is None else self._mapped(pooled.vector)
         return softmax(logits.numpy() / self.calibrated.temperature)
+
+    def _mapped(self, vector: Tensor) -> Tensor:
+        """Logits (batch, emotion) of vectors (batch, feature) under the applied profile."""
+        assert self._affine is not None
+        scale, shift = (torch.from_numpy(part).float() for part in self._affine)
+        logits: Tensor = self.trained.model.head(vector * scale + shift)
+        return logits

@@ -1,0 +1,166 @@
+"""A model that takes profiles: vectors of recordings, their profile, a copy that applies it."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from copy import copy
+from typing import TYPE_CHECKING, Self
+
+from phonemo.audio import Excerpt, Source
+from phonemo.errors import ModelError, PhonemoError, UsageError
+from phonemo.prediction import ProfileMark
+from phonemo.runtime.adaptation import Affine, Reference, Statistics, affine, shrunk
+from phonemo.runtime.pool import Floats, Pool, Vectors
+from phonemo.runtime.profile import Profile
+from phonemo.runtime.vectors import vectors_of
+from phonemo.runtime.windows import Heard, Samples
+
+if TYPE_CHECKING:
+    from phonemo.runtime.listener import Listener
+
+
+class Adaptable(ABC):
+    """The part of a Listener that has to do with profiles.
+
+    A copy that applies a profile shares the network; nothing of a model changes once it is made,
+    so that threads may use any number of copies at once.
+    """
+
+    reference: Reference | None = None
+    """What adaptation needs of the model; None for one that takes no profile."""
+    applied: ProfileMark | None = None
+    """Names the profile that ``with_profile`` applied."""
+    _affine: Affine | None = None
+    """The map that the applied profile makes of a vector."""
+    source: Statistics | None = None
+    """The applied profile's statistics, shrunk."""
+
+    def vectors(
+        self,
+        recordings: Iterable[Source | Excerpt | PhonemoError],
+        rate: int | None = None,
+        *,
+        jobs: int | None = None,
+    ) -> Iterator[Vectors | PhonemoError]:
+        """What each recording adds to a pool, in their order, as they are ready.
+
+        Each is decoded by itself, and the profile that is applied changes nothing of them.
+
+        Args:
+            recordings: as for ``predict_many``.
+            rate: samples per second, for arrays.
+            jobs: how many are decoded at once; None is one for each processor.
+
+        Yields:
+            Vectors, or the error of a recording that cannot be used.
+
+        Raises:
+            ModelError: the model takes no profile.
+        """
+        self.adaptable()
+        if isinstance(recordings, str | bytes | os.PathLike):
+            raise UsageError("one recording; a list of recordings is expected")
+        listener, count = self.for_jobs(jobs)
+        return vectors_of(listener, recordings, rate, count)
+
+    def profile(
+        self,
+        recordings: Iterable[Source | Excerpt | PhonemoError],
+        rate: int | None = None,
+        *,
+        jobs: int | None = None,
+    ) -> Profile:
+        """The profile of a source, from unlabelled recordings of it, in any order.
+
+        Recordings that cannot be used and those without speech are left out; ``vectors`` and
+        ``phonemo.runtime.pool.Pool`` say which. Every vector is kept until the end, 4 bytes a
+        feature: of very many recordings give some hundreds, more gain little.
+
+        Args:
+            recordings: of one microphone, call centre or person; as for ``predict_many``.
+            rate: samples per second, for arrays.
+            jobs: how many are decoded at once; None is one for each processor.
+
+        Raises:
+            UsageError: no recording with speech.
+            ModelError: the model takes no profile.
+        """
+        found = self.vectors(recordings, rate, jobs=jobs)
+        return Pool(self.adaptable()).take_all(found).profile()
+
+    def with_profile(self, profile: Profile | str | os.PathLike[str] | None) -> Self:
+        """A recognizer that applies a profile; it shares the network, and this one is unchanged.
+
+        Args:
+            profile: a profile, or the path of its file; None applies none.
+
+        Raises:
+            UsageError: the file cannot be used, or the profile is of another model.
+            ModelError: the model takes no profile.
+        """
+        if profile is None:
+            return self.with_statistics(None, None)
+        reference = self.adaptable()
+        if not isinstance(profile, Profile):
+            profile = Profile.load(profile)
+        profile.check(reference)
+        return self.with_statistics(shrunk(profile.statistics, reference), profile.mark)
+
+    def with_statistics(self, source: Statistics | None, mark: ProfileMark | None) -> Self:
+        """The same for statistics that are shrunk already, as of a pool that still grows.
+
+        Args:
+            source: of phonemo.runtime.adaptation.shrunk; None applies none.
+            mark: what predictions name them by.
+
+        Raises:
+            ModelError: the model takes no profile.
+        """
+        found = copy(self)
+        found.applied, found.source = mark, source
+        found._affine = None if source is None else affine(source, self.adaptable())
+        return found
+
+    def adapted(
+        self,
+        recordings: Iterable[Source | Excerpt | PhonemoError],
+        rate: int | None = None,
+        *,
+        jobs: int | None = None,
+    ) -> Self:
+        """A recognizer that applies the profile of these recordings.
+
+        The recordings are often those to be recognized afterwards: that is a second pass over
+        them, so give a list and no iterator. Arguments and errors are those of ``profile``.
+        """
+        return self.with_profile(self.profile(recordings, rate, jobs=jobs))
+
+    def adaptable(self) -> Reference:
+        """The model's reference; ModelError where it has none."""
+        if self.reference is None:
+            raise ModelError(
+                "this model takes no profile: it has no statistics of its training sources; "
+                "train it with head: linear and strategy: logistic, and export it again"
+            )
+        return self.reference
+
+    def vector_of(self, samples: Samples) -> Floats:
+        """What the emotion head reads of one clip (sample,), before any map: (feature,) float32.
+
+        Raises:
+            ModelError: the model does not give it, or fails.
+        """
+        found = self._hear(samples, shares=False).vector
+        if found is None:
+            raise ModelError("this model gives no vector for a profile; export it again")
+        return found
+
+    @abstractmethod
+    def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
+        """The recognizer for several recordings at once, and how many."""
+
+    @abstractmethod
+    def _hear(self, samples: Samples, shares: bool) -> Heard:
+        """What the network says of one clip (sample,)."""
