@@ -167,6 +167,44 @@ def make_cremad(root: Path) -> Path:
     return root
 
 
+def make_rakshak(root: Path) -> Path:
+    """Six clips from three places: a known user's, an unknown one's, and backgrounds."""
+    ann, bob, unknown = (
+        "a" * 56,
+        "b" * 56,
+        "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f",
+    )
+    for name in (
+        f"webservice/bacho-safe-angry-1562907046662-{ann}.wav",
+        f"webservice/help-safe-Calm-1562907046700-{ann}.flac",
+        f"webservice/unknown-safe-fearful-1562907046701-{bob}.wav",
+        f"webservice/stop-scream-None-1562907046702-{unknown}.wav",
+        f"webservice/background-safe-calm-1562907046703-{bob}.wav",
+        f"Near Lake/background-glass break-None-20190701193438-{unknown}.ogg",
+        f"Near Lake/sing-safe-happy-1562907046704-{ann}.wav",
+        "Near Lake/take two.wav",
+    ):
+        write_sound(root / name)
+    write_shadow(root / f"webservice/bacho-safe-angry-1562907046662-{ann}.wav")
+    write_text(root / "webservice" / "readme.txt", "not audio")
+    write_text(root / "metadata.csv", "file\n")
+    return root
+
+
+def make_emotiontts(root: Path) -> Path:
+    """Five utterances of two kinds of script; one has its words, and four names are wrong."""
+    for name in ("ema00001.wav", "ema00101.flac", "ema00300.ogg", "ema00401.wav", "song.wav"):
+        write_sound(root / "plain-to-emotional" / "ema" / "wav" / name)
+    for name in ("neo00201.wav", "neo00400.wav", "nea00001.wav", "neo00000.wav"):
+        write_sound(root / "emotional-to-emotional" / "neo" / "wav" / name)
+    write_shadow(root / "plain-to-emotional" / "ema" / "wav" / "ema00001.wav")
+    words = root / "plain-to-emotional" / "ema" / "transcript"
+    write_text(words / "ema00001.txt", "\ufeff오월 십칠일 기준.\r\n")
+    write_text(words / "ema00101.txt", " \n")
+    write_text(root / "emotional-to-emotional" / "readme.txt", "no speaker")
+    return root
+
+
 def make_csv(root: Path) -> Path:
     """A user's table: two segments of one file, and a file with little known about it."""
     write_sound(root / "talk.wav", seconds=0.5)
@@ -264,6 +302,8 @@ FAKES: dict[str, Callable[[Path], Path]] = {
     "nemo": make_nemo,
     "speechocean762": make_speechocean762,
     "cremad": make_cremad,
+    "rakshak": make_rakshak,
+    "emotiontts": make_emotiontts,
     "csv": make_csv,
     "audformat": make_audformat,
     "lhotse": make_lhotse,

@@ -341,7 +341,10 @@ class TestCsv:
         [
             ("file,emotoin\na.wav,anger\n", ":1: unknown column 'emotoin'; known: file, emotion,"),
             ("emotion\nanger\n", ":1: no column 'file'"),
-            ("file,speaker\na.wav,x\n", ":1: no column 'emotion' and none 'transcript'"),
+            (
+                "file,speaker\na.wav,x\n",
+                ":1: no column 'emotion' and none 'transcript'; expected at",
+            ),
             ("file,emotion,file\na,b,c\n", ":1: column 'file' is there twice"),
             ("file,emotion\na.wav\n", ":2: 1 cells, the header has 2"),
             ("file,emotion\na.wav,x\n,anger\n", ":3: column 'file' is empty"),
@@ -369,11 +372,27 @@ class TestCsv:
         assert says in str(error.value)
         assert "\n" not in str(error.value)
 
-    def test_a_style_is_one_of_two_in_any_case_or_unknown(self, tmp_path: Path) -> None:
-        rows = "a.wav,scripted\nb.wav, Improvised \nc.wav,\n"
+    def test_a_style_is_one_of_four_in_any_case_or_unknown(self, tmp_path: Path) -> None:
+        rows = "a.wav,scripted\nb.wav, Improvised \nc.wav,\nd.wav,plain-to-emotional\n"
         tiny.write_text(tmp_path / "t.csv", "file,style,emotion\n" + rows.replace("\n", ",x\n"))
         found = CORPORA["csv"].read(tmp_path).utterances
-        assert [one.style for one in found] == ["scripted", "improvised", None]
+        assert [one.style for one in found] == [
+            "scripted",
+            "improvised",
+            None,
+            "plain-to-emotional",
+        ]
+
+    def test_a_table_without_an_emotion_is_one_of_unlabelled_recordings(
+        self, tmp_path: Path
+    ) -> None:
+        header = "file,speaker,gender,emotion,transcript,language,duration_s,sample_rate\n"
+        rows = "a.wav,,,,,en,6.800,16000\nb.wav,,,,,en,8.400,16000\n"
+        tiny.write_text(tmp_path / "metadata.csv", header + rows)
+        assert CORPORA["csv"].read(tmp_path).utterances == (
+            Utterance(id="a", file="a.wav", language="en"),
+            Utterance(id="b", file="b.wav", language="en"),
+        )
 
     def test_two_tables_in_a_folder_are_refused_by_name(self, tmp_path: Path) -> None:
         tiny.make_csv(tmp_path)

@@ -242,7 +242,7 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(
         ({"id": "a", "file": "a.wav", "gender": "x"}, "field 'gender': Input should be 'f' or 'm'"),
         (
             {"id": "a", "file": "a.wav", "style": "Scripted"},
-            "field 'style': Input should be 'scripted' or 'improvised'",
+            "field 'style': Input should be 'scripted', 'improvised', 'plain-to-",
         ),
         ({"id": "a", "file": "a.wav", "start": -1}, "field 'start'"),
         ({"id": "a", "file": "a.wav", "end": 0}, "field 'end'"),

@@ -217,12 +217,14 @@ class TestCounts:
             "nemo": (4481, 9),
             "speechocean762": (5000, 250),
             "cremad": (7442, 91),
+            "rakshak": (None, None),
+            "emotiontts": (300, 15),
             "csv": (None, None),
             "audformat": (None, None),
             "lhotse": (None, None),
             "textgrid": (None, None),
         }
-        for name in ("emodb", "ravdess", "nemo", "cremad"):
+        for name in ("emodb", "ravdess", "nemo", "cremad", "emotiontts"):
             assert sum((cards[name].emotions or {}).values()) == cards[name].utterances
 
 

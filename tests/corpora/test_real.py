@@ -18,6 +18,7 @@ from phonemo.corpora.card import Reading
 from phonemo.corpora.emodb_labels import Segment, parse_lablaut
 from phonemo.corpora.ipa import IPA_CLASS
 from phonemo.corpora.lablaut_table import classify
+from phonemo.labels import EMOTIONS
 
 #: Corpora of which the whole release is there, and the hours of it.
 WHOLE = {"emodb": 0.41, "ravdess": 1.48, "nemo": 3.07}
@@ -142,6 +143,26 @@ def test_ravdess_twins_of_actor_07(shared_folder: Path, real: dict[str, Reading]
     )
     assert checked.faults == {}
     assert len(checked.utterances) == 60
+
+
+def test_speechocean762_is_whole(real: dict[str, Reading]) -> None:
+    card, found = CORPORA["speechocean762"].card, real["speechocean762"]
+    assert found.skipped == {}
+    assert len(found.utterances) == card.utterances
+    assert len({one.speaker for one in found.utterances}) == card.speakers
+    assert Counter(one.gender for one in found.utterances) == {"f": 2500, "m": 2500}
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "emotions"), [("picovoice", 619, {None}), ("esc10", 400, None)]
+)
+def test_tables_of_recordings_without_emotions(
+    name: str, clips: int, emotions: set[None] | None, shared_folder: Path
+) -> None:
+    reading = CORPORA["csv"].read(shared_folder / "corpora" / name / "metadata.csv")
+    assert len(reading.utterances) == clips
+    found = {one.emotion for one in reading.utterances}
+    assert found == emotions if emotions else found.isdisjoint(EMOTIONS)
 
 
 def test_speechocean762_phones(real: dict[str, Reading]) -> None:

@@ -42,9 +42,9 @@ class ProtocolConfig(Section):
     """How many units of the training part become the validation part."""
     drop_near_duplicates: float | None = Field(default=None, gt=0, le=1)
     """Leave out train and validation utterances this near (word Jaccard) to a test transcript."""
-    style: Literal["scripted", "improvised"] | None = Field(
-        default=None, exclude_if=lambda style: style is None
-    )
+    style: (
+        Literal["scripted", "improvised", "plain-to-emotional", "emotional-to-emotional"] | None
+    ) = Field(default=None, exclude_if=lambda style: style is None)
     """Use utterances of this style only, where the manifest says it; null uses all."""
     seed: int = 0
     """Seed for the order of the units and, in random-leaky, of the utterances."""

@@ -2,8 +2,10 @@
 
 Columns, in any order: ``file`` (needed; relative to the table), ``emotion`` and ``transcript``
 (at least one of them), ``id``, ``speaker``, ``gender`` (f or m), ``session``, ``dialog``,
-``language`` (ISO 639-1), ``style`` (scripted or improvised), ``start`` and ``end`` (seconds). An
-empty cell means unknown. Emotion names are the user's own.
+``language`` (ISO 639-1), ``style`` (scripted, improvised, plain-to-emotional or
+emotional-to-emotional), ``start`` and ``end`` (seconds). An empty cell means unknown: a table whose
+cells of ``emotion`` are all empty is one of unlabelled recordings. Emotion names are the user's
+own. ``duration_s`` and ``sample_rate`` may be there and are not used: every file is opened.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ COLUMNS = (
     "start",
     "end",
 )
+#: Facts of the audio, which is measured itself.
+MEASURED = ("duration_s", "sample_rate")
 
 _SUFFIXES = (".csv", ".tsv")
 _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "female": "f", "m": "m", "male": "m"}
@@ -122,14 +126,17 @@ def _delimiter(header: str) -> str:
 def _header(cells: list[str], path: Path) -> list[str]:
     header = [cell.strip().lower() for cell in cells]
     for name in header:
-        if name not in COLUMNS:
+        if name not in (*COLUMNS, *MEASURED):
             raise CorpusError(f"{path}:1: unknown column {name!r}; known: {', '.join(COLUMNS)}")
         if header.count(name) > 1:
             raise CorpusError(f"{path}:1: column {name!r} is there twice")
     if "file" not in header:
         raise CorpusError(f"{path}:1: no column 'file'; the first line must name the columns")
     if "emotion" not in header and "transcript" not in header:
-        raise CorpusError(f"{path}:1: no column 'emotion' and none 'transcript'; one is needed")
+        raise CorpusError(
+            f"{path}:1: no column 'emotion' and none 'transcript'; expected at least one of them, "
+            "which may be empty"
+        )
     return header
 
 
@@ -187,7 +194,7 @@ def _style(row: Mapping[str, str], where: str) -> Style | None:
     text = row.get("style", "").lower()
     if text and text not in _STYLES:
         raise CorpusError(
-            f"{where}: style {text!r}; scripted, improvised or an empty cell is wanted"
+            f"{where}: style {text!r}; {', '.join(STYLES)} or an empty cell is wanted"
         )
     return _STYLES.get(text)
 

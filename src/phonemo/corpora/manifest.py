@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from phonemo.errors import ManifestError
 from phonemo.plain_json import json_text, parsed
 
-Style = Literal["scripted", "improvised"]
-STYLES: tuple[Style, ...] = ("scripted", "improvised")
+Style = Literal["scripted", "improvised", "plain-to-emotional", "emotional-to-emotional"]
+STYLES: tuple[Style, ...] = get_args(Style)
 
 #: Which fields were given -> the one set that all rows with just these fields share.
 _GIVEN: dict[frozenset[str], set[str]] = {}
@@ -95,7 +95,7 @@ class Utterance(_Row):
     transcript: str | None = None
     # not written where it says nothing: it came later, and manifests stay the same
     style: Style | None = Field(default=None, exclude_if=lambda style: style is None)
-    """Whether the words were written before; where they were, they may give the emotion away."""
+    """Whether the words were written before, and to suit the emotion: they may give it away."""
     emotion: str | None = None
     """A canonical name of phonemo.labels.EMOTIONS, or a user's own."""
     phonemes: Phonemes | None = None
