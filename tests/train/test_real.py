@@ -1,4 +1,4 @@
-"""Real speech: EmoDB and the small pretrained backbone beside the repository."""
+"""Real speech: EmoDB beside the repository, and the small pretrained backbone in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from phonemo.train.cache import _samples
 from phonemo.train.predictor import Predictor
 from phonemo.train.runner import run
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "emodb.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs" / "emodb.yaml"
+BACKBONE = ROOT / "models" / "phonemo-small-backbone"
 SPEAKERS = ("03", "08", "09", "10")
 
 
@@ -33,12 +35,12 @@ def manifest(shared_folder, tmp_path_factory) -> Path:
     return path
 
 
-def test_real_emotions_are_learnt_across_speakers(shared_folder, manifest):
+def test_real_emotions_are_learnt_across_speakers(manifest):
     """Two speakers teach, one picks the epoch, one is tested: far above chance (UA 14 %)."""
     overrides = {
         "manifest": manifest,
         "output": manifest.parent / "runs" / "emodb",
-        "model.backbone": shared_folder / "backbone",
+        "model.backbone": BACKBONE,
         "train.epochs": 10,
         "threads": 1,
         "protocol.validation_units": 1,
@@ -64,9 +66,9 @@ def _saved_model_gives_the_same(manifest: Path, fold: Path) -> None:
         assert list(found.phonemes or ()) == row["phonemes"]
 
 
-def test_real_clips_do_not_see_their_neighbours(shared_folder, manifest):
+def test_real_clips_do_not_see_their_neighbours(manifest):
     """Batch equals single to 1e-4 on the real backbone and real lengths."""
-    network, normalise = load_backbone(str(shared_folder / "backbone"), layers=3)
+    network, normalise = load_backbone(str(BACKBONE), layers=3)
     config = PhonemoConfig(
         backbone=network.config.to_diff_dict() | {"model_type": network.config.model_type},
         normalise=normalise,
