@@ -16,6 +16,7 @@ ROOMS = (
 )
 COMMANDS = (
     "cli",
+    "cli_adapt",
     "cli_answers",
     "cli_batch",
     "cli_emobox",

@@ -1,4 +1,4 @@
-"""The golden bundle, and the clips whose answers are kept beside it; no torch."""
+"""The golden bundles, and the clips whose answers are kept beside them; no torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 BUNDLE = Path(__file__).resolve().parent / "golden" / "tiny-bundle"
 EXPECTED = BUNDLE / "expected.json"
+#: A bundle that takes a profile; BUNDLE takes none, as bundles did before there were profiles.
+ADAPTABLE = BUNDLE.parent / "tiny-adaptable"
+ADAPTED = ADAPTABLE / "expected.json"
 RATE = 16_000
 #: Name -> samples and pitch in hertz. The first is shorter than the network's receptive field.
 CLIPS = {"short": (401, 440.0), "odd": (16_001, 120.0), "long": (50_000, 900.0)}

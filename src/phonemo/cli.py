@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from phonemo import (
+    cli_adapt,
     cli_batch,
     cli_emobox,
     cli_export,
@@ -358,6 +359,7 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
 
 
 app.command()(cli_predict.predict)
+app.command()(cli_adapt.adapt)
 app.command()(cli_batch.batch)
 app.command()(cli_serve.serve)
 app.command("init-corpus")(cli_start.init_corpus)

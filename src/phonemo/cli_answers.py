@@ -52,6 +52,8 @@ class Asked:
     jobs: int | None
     said: Sequence[str] | None = None
     """Phonemes of the one recording, to be aligned."""
+    by_speaker: bool = False
+    """Whether turns are adapted by the statistics of their speaker."""
 
 
 Answer = Prediction | PhonemoError
@@ -85,7 +87,11 @@ def answers_of(
 
 @contextmanager
 def writer_of(
-    wanted: Format, labels: Sequence[str], spans: bool, targets: dict[str, Path]
+    wanted: Format,
+    labels: Sequence[str],
+    spans: bool,
+    targets: dict[str, Path],
+    profile: bool = False,
 ) -> Iterator[Writer]:
     """What to do with each answer; the end of a document follows the last.
 
@@ -94,14 +100,15 @@ def writer_of(
         labels: the emotions, for the head of a table.
         spans: whether JSON has the times of the phonemes.
         targets: the file of each recording, from ``targets_of``.
+        profile: whether a table has a column for the profile.
     """
     if wanted is Format.json and not targets:
         yield from _array(spans)
     elif wanted in formats.BY_FILE:
         yield _by_file(formats.BY_FILE[wanted][1], targets)
     elif wanted is Format.csv:
-        typer.echo(formats.csv_head(labels), nl=False)
-        yield lambda name, found: _echo(_csv(name, found, labels))
+        typer.echo(formats.csv_head(labels, profile), nl=False)
+        yield lambda name, found: _echo(_csv(name, found, labels, profile))
     else:
         line = console.json_row if wanted is Format.jsonl else console.table_row
         timed = spans or wanted is Format.table
@@ -164,7 +171,9 @@ def row_of(name: str, found: Answer, spans: bool) -> dict[str, Any]:
 def _by_turns(opened: Listener, name: str, asked: Asked, turns_of: Any) -> Answer:
     try:
         turns = turns_of(name)
-        return opened.predict(_source(name), shares=asked.shares, turns=turns)
+        return opened.predict(
+            _source(name), shares=asked.shares, turns=turns, by_speaker=asked.by_speaker
+        )
     except PhonemoError as error:
         return error
 
@@ -195,10 +204,10 @@ def _array(spans: bool) -> Iterator[Writer]:
     typer.echo("[]" if before == "[" else "]")
 
 
-def _csv(name: str, found: Answer, labels: Sequence[str]) -> str:
+def _csv(name: str, found: Answer, labels: Sequence[str], profile: bool) -> str:
     if isinstance(found, PhonemoError):
-        return formats.csv_error(name, str(found), labels)
-    return formats.csv_rows(name, found, labels)
+        return formats.csv_error(name, str(found), labels, profile)
+    return formats.csv_rows(name, found, labels, profile)
 
 
 def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:

@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from phonemo import console_batch
-from phonemo.cli_predict import (
+from phonemo.cli_predict import InTime, Labels, Phonemes, Threshold, TopK, names_of
+from phonemo.cli_shared import (
     Activity,
-    InTime,
-    Labels,
+    Address,
+    Engine,
+    EngineName,
     Model,
-    Phonemes,
-    Threshold,
-    TopK,
-    names_of,
+    Quiet,
+    check_address,
+    typed,
 )
-from phonemo.cli_shared import Address, Engine, EngineName, Quiet, check_address, typed
 
 
 class PartFormat(StrEnum):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonemo import console
+from phonemo import cli_adapt, console
 from phonemo.cli_answers import Answer, Asked, Format, Writer, answers_of, targets_of, writer_of
+from phonemo.cli_shared import Activity, Jobs, Model
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.opening import open_model
@@ -26,13 +27,6 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE",
         help="wav, flac, mp3, ogg or aiff; a folder stands for all in it, - for standard input.",
-    ),
-]
-Model = Annotated[
-    Path | None,
-    typer.Option(
-        help="A bundle (phonemo export) or a model folder (phonemo train, needs torch). "
-        "Default: the model that ships with phonemo."
     ),
 ]
 FormatName = Annotated[
@@ -79,14 +73,6 @@ Threshold = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Below this score an answer is unsure; default: the model's."),
 ]
-Activity = Annotated[
-    str,
-    typer.Option(help="Voice activity: energy, or silero (pip install 'phonemo[vad]')."),
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", min=1, help="Recordings at once; default: one a processor."),
-]
 QuietCount = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No progress, and no count of failed files."),
@@ -107,6 +93,8 @@ def predict(
     top_k: TopK = None,
     threshold: Threshold = None,
     vad: Activity = "energy",
+    profile: cli_adapt.ProfileFile = None,
+    adapt: cli_adapt.Adapt = False,
     jobs: Jobs = None,
     quiet: QuietCount = False,
 ) -> None:
@@ -124,7 +112,9 @@ def predict(
         _turns_of(turns, timeline or said is not None),
         jobs,
         _said_of(said, named, model, timeline),
+        by_speaker=adapt and turns is not None,
     )
+    cli_adapt.check_options(named, profile, adapt, turns is not None)
     looked_at = _streams_are_open(named)
     wanted = format or (Format.table if looked_at else Format.jsonl)
     targets = targets_of(named, wanted, output_dir, overwrite)
@@ -133,11 +123,14 @@ def predict(
     if asked.labels:
         known = known.restrict(asked.labels)  # a wrong one is told before any file
     _set(opened, vad, threshold)
-    failed = 0
     hidden = quiet or len(named) < 2 or looked_at
+    opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
+    failed = 0
     with (
         console.counter("hearing", hidden) as progress,
-        writer_of(wanted, known.names, asked.shares, targets) as write,
+        writer_of(
+            wanted, known.names, asked.shares, targets, profile is not None or adapt
+        ) as write,
     ):
         for count, (name, found) in enumerate(answers_of(opened, named, asked), start=1):
             failed += not _told(write, name, found)

@@ -44,6 +44,21 @@ Address = Annotated[
     str | None,
     typer.Option(help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: none."),
 ]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="A bundle (phonemo export) or a model folder (phonemo train, needs torch). "
+        "Default: the model that ships with phonemo."
+    ),
+]
+Activity = Annotated[
+    str,
+    typer.Option(help="Voice activity: energy, or silero (pip install 'phonemo[vad]')."),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, help="Recordings at once; default: one a processor."),
+]
 Names = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),

@@ -135,6 +135,7 @@ def table_row(row: Mapping[str, Any]) -> str:
         more = " ..." if len(row["phonemes"]) > _SYMBOLS else ""
         lines.append(f"  heard: {' '.join(row['phonemes'][:_SYMBOLS])}{more}")
     lines += _share_lines(row.get("spans") or ())
+    lines += _profile_lines(row)
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
@@ -164,6 +165,17 @@ def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             for one in told[:5]
         )
         yield f"  carried by: {', '.join(best)}"
+
+
+def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """The profiles that decided: the source's, and those of speakers."""
+    from phonemo.sources import shown
+
+    if "profile" in row:
+        yield f"  profile: {row['profile']['hash']} ({row['profile']['count']} vectors)"
+    speakers = {one["speaker"]: one["profile"] for one in row["segments"] if "profile" in one}
+    for speaker, mark in speakers.items():
+        yield f"  profile of {shown(speaker)}: {mark['hash']} ({mark['count']} vectors)"
 
 
 def _clock(seconds: float) -> str:

@@ -85,17 +85,18 @@ def json_file(name: str, found: Prediction) -> str:
     return json_text(data, indent=1) + "\n"
 
 
-def csv_head(labels: Iterable[str]) -> str:
+def csv_head(labels: Iterable[str], profile: bool = False) -> str:
     """The first line of a table that has a row for each segment.
 
-    Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings
-    and error.
+    Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings,
+    error and, where a profile is applied, profile: the hash of the one that decided.
     """
     times = ["start", "end", "speaker", "label"]
-    return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error"])
+    last = ["profile"] if profile else []
+    return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
 
-def csv_rows(name: str, found: Prediction, labels: Sequence[str]) -> str:
+def csv_rows(name: str, found: Prediction, labels: Sequence[str], profile: bool = False) -> str:
     """The lines of that table for one recording; times are in seconds.
 
     Phonemes (those whose middle lies in the segment) and warnings are parted by spaces. A
@@ -105,13 +106,24 @@ def csv_rows(name: str, found: Prediction, labels: Sequence[str]) -> str:
     segments = segments_of(found)
     if not segments:
         heard = " ".join(found.phonemes or ())
-        return _csv_line([name, "", "", "", "", *("" for _ in labels), heard, told, ""])
-    return "".join(_csv_line(_cells(name, found, one, labels, told)) for one in segments)
+        cells = [name, "", "", "", "", *("" for _ in labels), heard, told, ""]
+        return _csv_line([*cells, *_hash_cells(found, None, profile)])
+    return "".join(
+        _csv_line([*_cells(name, found, one, labels, told), *_hash_cells(found, one, profile)])
+        for one in segments
+    )
 
 
-def csv_error(name: str, error: str, labels: Sequence[str]) -> str:
+def csv_error(name: str, error: str, labels: Sequence[str], profile: bool = False) -> str:
     """A line of that table for a file that could not be used."""
-    return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error])
+    last = [""] if profile else []
+    return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error, *last])
+
+
+def _hash_cells(found: Prediction, one: Segment | None, profile: bool) -> list[str]:
+    """The cell of the profile, where there is such a column."""
+    mark = (one.profile if one is not None else None) or found.profile
+    return [mark.hash if mark is not None else ""] if profile else []
 
 
 def _cells(

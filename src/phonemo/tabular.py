@@ -20,7 +20,8 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Its index is audformat's segmented index: file, and start and end as timedelta64[ns]. Its
     columns are label, the score of each emotion (NaN where a model does not know it), speaker,
     speech_ratio, phonemes (those whose middle lies in the segment, parted by spaces; None for a
-    model without them) and warnings. A recording without speech has one row without label and
+    model without them), warnings and, where a profile was applied to any, profile: the hash of the
+    one that decided. A recording without speech has one row without label and
     scores, so that it is not missed.
 
     Args:
@@ -38,6 +39,10 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     emotions = list(dict.fromkeys(label for _, found, _ in heard for label in found.scores))
     columns = ["label", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
     rows = [_row(found, one, emotions) for _, found, one in heard]
+    marks = [one.profile or found.profile for _, found, one in heard]
+    if any(marks):
+        columns.append("profile")
+        rows = [[*row, mark and mark.hash] for row, mark in zip(rows, marks, strict=True)]
     frame = pandas.DataFrame(rows, columns=columns, index=_index(pandas, heard), dtype=object)
     return frame.astype(dict.fromkeys([*emotions, "speech_ratio"], "float64"))
 

@@ -1,23 +1,27 @@
-"""Makes tests/golden/tiny-bundle anew: python -m tests.golden.make_tiny_bundle (needs torch).
+"""Makes the golden bundles anew: python -m tests.golden.make_tiny_bundle (needs torch).
 
-Weights are random but lively: the scores differ from clip to clip, and phonemes are heard.
+Weights are random but lively: the scores differ from clip to clip, and phonemes are heard. Without
+an argument both are made; "adaptable" makes tiny-adaptable alone, "plain" tiny-bundle alone.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModel
 
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.train.adapting import keep_reference
 from phonemo.train.export import export
-from phonemo.train.folder import save_trained
+from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.predictor import Predictor
-from tests.tiny_bundle import BUNDLE, CLIPS, EXPECTED, RATE, make_clip
+from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE, make_clip
 
 LABELS = ("anger", "neutral", "sadness")
 SYMBOLS = ["<blank>", "a", "m", "s", "t"]
@@ -37,7 +41,7 @@ SHAPE = {
 }
 
 
-def make_network() -> PhonemoForAudioClassification:
+def make_network(head: str = "hidden") -> PhonemoForAudioClassification:
     """A random network with both heads."""
     torch.manual_seed(11)
     backbone = AutoModel.from_config(AutoConfig.for_model("wav2vec2", **SHAPE))
@@ -50,6 +54,7 @@ def make_network() -> PhonemoForAudioClassification:
         width=8,
         attention_heads=2,
         hops=1,
+        head=head,
     )
     model = PhonemoForAudioClassification(config, backbone)
     with torch.no_grad():
@@ -59,8 +64,48 @@ def make_network() -> PhonemoForAudioClassification:
     return model.eval()
 
 
-def main() -> None:
-    """Write the bundle, and what torch says of the clips."""
+def make_adaptable(folder: Path) -> Path:
+    """A model folder whose head is linear and holds a reference, measured on buzzes."""
+    save_trained(folder, make_network("linear"), LabelSet(LABELS))
+    predictor = Predictor.load(folder)
+    buzzes = [make_clip(8000 + 500 * number, 80.0 + 40 * number) for number in range(30)]
+    vectors = np.stack([predictor.vector_of(one) for one in buzzes]).astype(np.float64)
+    model = load_trained(folder).model
+    with torch.no_grad():
+        model.head.standardise.centre.copy_(torch.from_numpy(vectors.mean(axis=0)))
+        model.head.standardise.spread.copy_(torch.from_numpy(vectors.std(axis=0)))
+        classes = model.head(torch.from_numpy(vectors).float()).argmax(dim=1).numpy()
+    standardised = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    means = [
+        standardised[classes == number].mean(axis=0) if (classes == number).any() else np.zeros(8)
+        for number in range(len(LABELS))
+    ]
+    keep_reference(model, means, k_mean=1.0, k_spread=4.0)
+    target = folder.with_name(f"{folder.name}-adaptable")
+    save_trained(target, model, LabelSet(LABELS))
+    return target
+
+
+def write_adaptable() -> None:
+    """Write the bundle that takes a profile, and what torch says of the clips with theirs."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = make_adaptable(Path(home) / "model")
+        export(folder, ADAPTABLE, "int8", licence="MIT")
+        predictor = Predictor.load(folder)
+    clips = [make_clip(*clip) for clip in CLIPS.values()]
+    adapted = predictor.adapted(clips, RATE)
+    rows = {
+        name: {
+            "plain": predictor.predict(clip, RATE).scores,
+            "adapted": adapted.predict(clip, RATE).scores,
+        }
+        for name, clip in zip(CLIPS, clips, strict=True)
+    }
+    ADAPTED.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def write_plain() -> None:
+    """Write the bundle without a reference, and what torch says of the clips."""
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "model"
         save_trained(folder, make_network(), LabelSet(LABELS))
@@ -75,4 +120,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    chosen = sys.argv[1:] or ["plain", "adaptable"]
+    for name in chosen:
+        {"plain": write_plain, "adaptable": write_adaptable}[name]()

@@ -28,7 +28,7 @@ from phonemo.runtime.adaptable import Adaptable
 from phonemo.runtime.hearing import Hearing
 from phonemo.runtime.many import Opened, Outcome, in_order
 from phonemo.runtime.speakers import speakers_adapted
-from phonemo.runtime.spoken import by_turns, turns_of
+from phonemo.runtime.spoken import by_turns, reopened, turns_of
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, Heard, Samples
 from phonemo.turns import Turn
@@ -96,8 +96,7 @@ class Listener(Adaptable):
             if timeline:
                 raise UsageError("turns and timeline: turns are heard one by one; give one of them")
             turns = turns_of(turns, audio)
-            apart = speakers_adapted(self, audio, rate, turns) if by_speaker else {}
-            return self._by_turns(audio, rate, turns, shares, apart)
+            return self._by_turns(audio, rate, turns, shares, by_speaker)
         began = perf_counter()
         opened = self._opened(audio, rate, shares)
         if isinstance(opened, _Long):
@@ -244,14 +243,19 @@ class Listener(Adaptable):
         rate: int | None,
         turns: Sequence[Turn],
         shares: bool,
-        apart: Mapping[str | None, Listener],
+        by_speaker: bool,
     ) -> Prediction:
         """A recording turn by turn, some speakers by a recognizer of their own."""
+        apart: Mapping[str | None, Listener] = {}
 
         def predict(waveform: Waveform, turn: Turn) -> Prediction:
             return apart.get(turn.speaker, self).predict_waveform(waveform, shares=shares)
 
-        found = by_turns(predict, audio, rate, turns, self.limits)
+        with ExitStack() as stack:
+            again = reopened(audio, self.limits, stack)
+            if by_speaker:
+                apart = speakers_adapted(self, again(), rate, turns)
+            found = by_turns(predict, again(), rate, turns, self.limits)
         segments = tuple(
             replace(one, profile=apart[one.speaker].applied) if one.speaker in apart else one
             for one in found.segments

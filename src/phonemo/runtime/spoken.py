@@ -102,7 +102,7 @@ def decoded_turns(
     if not turns:
         raise UsageError("no turns; give some, or turns=None for the whole recording")
     with ExitStack() as stack:
-        again = _reopened(audio, limits, stack)
+        again = reopened(audio, limits, stack)
         seconds = audio_seconds(again(), rate)
         yield (
             seconds,
@@ -126,7 +126,7 @@ def turns_of(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> S
     return turns
 
 
-def _reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
+def reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
     """The recording from its start, as often as it is asked; a pipe is kept in a file."""
     if isinstance(audio, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
         return lambda: audio
