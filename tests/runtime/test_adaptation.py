@@ -1,0 +1,219 @@
+"""Statistics, shrinkage and the map by hand; EM finds a planted shift in a one-sided pool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from phonemo.errors import UsageError
+from phonemo.runtime.adaptation import (
+    LEAST_DEVIATION,
+    LEAST_POOL,
+    Reference,
+    Statistics,
+    affine,
+    estimate,
+    moments,
+    shrunk,
+)
+
+#: Two features, two emotions that lie apart on the first feature only.
+REFERENCE = Reference(
+    centre=np.array([1.0, 2.0]),
+    spread=np.array([2.0, 4.0]),
+    class_means=np.array([[0.8, 0.0], [-0.8, 0.0]]),
+    weight=np.array([[2.0, 0.0], [-2.0, 0.0]]),
+    bias=np.zeros(2),
+    k_mean=3.0,
+    k_spread=1.0,
+)
+POOL = np.array([[3.0, 10.0], [7.0, 2.0]])
+
+
+def test_moments_of_two_vectors_by_hand():
+    found = moments(POOL, REFERENCE)
+    assert found.count == 2
+    np.testing.assert_allclose(found.mean, [5, 6])
+    np.testing.assert_allclose(found.deviation, np.sqrt([8, 32]))  # squares over n - 1
+
+
+def test_one_vector_has_the_deviation_of_training():
+    found = moments(POOL[:1], REFERENCE)
+    assert (found.count, found.deviation.tolist()) == (1, [2.0, 4.0])
+
+
+def test_a_feature_that_stands_still_is_bounded():
+    found = moments(np.array([[3.0, 1.0], [3.0, 9.0]]), REFERENCE)
+    assert found.deviation[0] == pytest.approx(2 * LEAST_DEVIATION)
+
+
+def test_shrinkage_by_hand():
+    found = shrunk(moments(POOL, REFERENCE), REFERENCE)
+    # n = 2 against k = 3 for means; n - 1 = 1 against k = 1 for variances
+    np.testing.assert_allclose(found.mean, [(2 * 5 + 3 * 1) / 5, (2 * 6 + 3 * 2) / 5])
+    np.testing.assert_allclose(found.deviation, np.sqrt([(8 + 4) / 2, (32 + 16) / 2]))
+
+
+def test_shrinkage_towards_a_wider_source_by_hand():
+    wider = Statistics(100, np.array([11.0, 0.0]), np.array([1.0, 3.0]))
+    found = shrunk(moments(POOL, REFERENCE), REFERENCE, towards=wider)
+    np.testing.assert_allclose(found.mean, [(2 * 5 + 3 * 11) / 5, (2 * 6 + 0) / 5])
+    np.testing.assert_allclose(found.deviation, np.sqrt([(8 + 1) / 2, (32 + 9) / 2]))
+
+
+def test_without_shrinkage_a_pool_stands_for_itself():
+    free = replace(REFERENCE, k_mean=0.0, k_spread=0.0)
+    found = shrunk(moments(POOL, free), free)
+    np.testing.assert_allclose(found.mean, [5, 6])
+    np.testing.assert_allclose(found.deviation, np.sqrt([8, 32]))
+    np.testing.assert_allclose(shrunk(moments(POOL[:1], free), free).deviation, [2, 4])
+
+
+def test_the_map_gives_a_source_the_moments_of_training():
+    scale, shift = affine(moments(POOL, REFERENCE), REFERENCE)
+    mapped = POOL * scale + shift
+    np.testing.assert_allclose(mapped.mean(axis=0), REFERENCE.centre)
+    np.testing.assert_allclose(mapped.std(axis=0, ddof=1), REFERENCE.spread)
+
+
+def test_the_map_of_the_training_sources_changes_nothing():
+    scale, shift = affine(REFERENCE.statistics, REFERENCE)
+    assert (scale.tolist(), shift.tolist()) == ([1, 1], [0, 0])
+
+
+@given(arrays(np.float64, 2, elements=st.floats(-1e3, 1e3)), st.floats(0.5, 100))
+def test_one_vector_moves_the_mean_by_its_share_and_stretches_nothing(vector, k):
+    reference = replace(REFERENCE, k_mean=k)
+    found = shrunk(estimate(vector[None], reference), reference)
+    moved = np.abs(found.mean - reference.centre)
+    assert (moved <= np.abs(vector - reference.centre) / (1 + k) + 1e-9).all()
+    assert affine(found, reference).scale.tolist() == [1, 1]
+
+
+def test_many_vectors_outweigh_the_training_sources():
+    draws = np.random.default_rng(1).normal([5, -3], [1, 2], (4000, 2))
+    found = shrunk(moments(draws, REFERENCE), REFERENCE)
+    np.testing.assert_allclose(found.mean, [5, -3], atol=0.15)
+    np.testing.assert_allclose(found.deviation, [1, 2], rtol=0.05)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_the_order_of_a_pool_does_not_matter(size):
+    draws = np.random.default_rng(2).normal(0, 3, (size, 2))
+    one, other = (estimate(rows, REFERENCE) for rows in (draws, draws[::-1]))
+    assert one.mean.tobytes() == other.mean.tobytes()
+    assert one.deviation.tobytes() == other.deviation.tobytes()
+
+
+def world(features: int, seed: int):
+    """A reference of four classes, and a source that is shifted and stretched against it.
+
+    Gives the reference, the source's true statistics, and a function that draws its vectors with
+    given class shares, and their classes.
+    """
+    draws = np.random.default_rng(seed)
+    means = draws.normal(0, 0.6, (4, features))
+    means -= means.mean(axis=0)
+    within = np.sqrt(np.maximum(1 - (means**2).mean(axis=0), 0.2))
+    weight = means / within**2
+    bias = -0.5 * ((means / within) ** 2).sum(axis=1)
+    centre, spread = draws.normal(0, 3, features), draws.uniform(0.5, 2, features)
+    reference = Reference(centre, spread, means, weight, bias, k_mean=5, k_spread=20)
+    shift, stretch = draws.normal(0, 1, features), draws.uniform(0.6, 1.5, features)
+    truth = Statistics(np.inf, centre + spread * shift, spread * stretch)
+
+    def source(size, shares):
+        classes = draws.choice(4, size, p=shares)
+        noise = within * draws.normal(size=(size, features))
+        return centre + spread * (shift + stretch * (means[classes] + noise)), classes
+
+    return reference, truth, source
+
+
+def distance(found: Statistics, truth: Statistics, reference: Reference) -> float:
+    """Root mean square of the error of the mean, in deviations of training."""
+    return float(np.sqrt(np.mean(((found.mean - truth.mean) / reference.spread) ** 2)))
+
+
+def recall(found: Statistics, reference: Reference, rows, classes) -> float:
+    """Mean recall of the head under the map."""
+    scale, shift = affine(shrunk(found, reference), reference)
+    standardised = (rows * scale + shift - reference.centre) / reference.spread
+    best = (standardised @ reference.weight.T + reference.bias).argmax(axis=1)
+    return float(np.mean([(best[classes == one] == one).mean() for one in range(4)]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pool_that_is_mostly_of_one_class_is_not_centred_on_it(seed):
+    reference, truth, source = world(16, seed)
+    rows, _ = source(200, [0.8, 0.1, 0.05, 0.05])
+    plain, found = moments(rows, reference), estimate(rows, reference)
+    assert distance(found, truth, reference) < 0.5 * distance(plain, truth, reference)
+    test, classes = source(2000, [0.25] * 4)
+    alone = recall(reference.statistics, reference, test, classes)
+    best = recall(found, reference, test, classes)
+    assert best > recall(plain, reference, test, classes)
+    assert best > alone
+    assert best > recall(truth, reference, test, classes) - 0.08
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_even_pool_loses_nothing_by_it(seed):
+    reference, _, source = world(16, seed)
+    rows, _ = source(200, [0.25] * 4)
+    test, classes = source(2000, [0.25] * 4)
+    plain, found = (
+        recall(make(rows, reference), reference, test, classes) for make in (moments, estimate)
+    )
+    assert found > plain - 0.01
+
+
+def test_it_departs_from_moments_by_a_mixture_of_class_means():
+    reference, _, source = world(8, 3)
+    rows, _ = source(50, [0.9, 0.1, 0, 0])
+    plain, found = moments(rows, reference), estimate(rows, reference)
+    stretch = np.maximum(plain.deviation, found.deviation).max() / reference.spread.min()
+    moved = np.abs(found.mean - plain.mean) / reference.spread
+    assert (moved <= 2 * stretch * np.abs(reference.class_means).max(axis=0)).all()
+
+
+def test_small_pools_and_zero_steps_have_plain_moments():
+    reference, _, source = world(8, 1)
+    rows, _ = source(50, [0.9, 0.1, 0, 0])
+    for pool, known in (
+        (rows[: LEAST_POOL - 1], reference),
+        (rows, replace(reference, em_iterations=0)),
+    ):
+        plain, found = moments(pool, known), estimate(pool, known)
+        assert plain.mean.tobytes() == found.mean.tobytes()
+        assert plain.deviation.tobytes() == found.deviation.tobytes()
+    assert not np.allclose(moments(rows, reference).mean, estimate(rows, reference).mean)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "what"),
+    [
+        (np.zeros((0, 2)), r"shape \(0, 2\)"),
+        (np.zeros(2), r"shape \(2,\)"),
+        (np.zeros((3, 5)), r"\(vector, 2\)"),
+        (np.array([[1.0, np.nan]]), "not finite"),
+        (np.array([[1.0, np.inf]]), "not finite"),
+    ],
+)
+@pytest.mark.parametrize("make", [moments, estimate])
+def test_what_is_no_pool(make, vectors, what):
+    with pytest.raises(UsageError, match=what):
+        make(vectors, REFERENCE)
+
+
+def test_the_digest_is_of_the_space_and_not_of_trust():
+    assert len(REFERENCE.digest) == 64
+    assert replace(REFERENCE, k_mean=9.0, em_iterations=0).digest == REFERENCE.digest
+    assert replace(REFERENCE, centre=REFERENCE.centre + 1e-3).digest != REFERENCE.digest
+    rounded = replace(REFERENCE, weight=REFERENCE.weight.astype(np.float32).astype(np.float64))
+    assert rounded.digest == REFERENCE.digest

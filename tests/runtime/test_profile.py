@@ -1,0 +1,206 @@
+"""A profile's file: whole or not at all, nothing that identifies, and nothing hostile gets in."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phonemo.errors import AudioError, UsageError
+from phonemo.runtime.adaptation import Statistics
+from phonemo.runtime.pool import Pool, Vectors
+from phonemo.runtime.profile import MAX_BYTES, Profile
+from tests.runtime.test_adaptation import REFERENCE
+
+GOOD = {
+    "format": 1,
+    "model": REFERENCE.digest,
+    "count": 7,
+    "seconds": 12.5,
+    "mean": [1.5, -2.25],
+    "deviation": [0.5, 3.0],
+}
+
+
+def test_a_file_holds_the_same_profile(tmp_path):
+    statistics = Statistics(7, np.array([1 / 3, -1e-7]), np.array([np.pi, 123456.789]))
+    made = Profile.of(statistics, 12.345, REFERENCE)
+    assert made.mean == (0.333333, -1e-07)
+    assert made.deviation == (3.14159, 123457.0)
+    made.save(tmp_path / "deep" / "office.json")
+    found = Profile.load(tmp_path / "deep" / "office.json")
+    assert found == made
+    assert found.hash == made.hash
+    assert len(found.hash) == 12
+    found.check(REFERENCE)
+    assert os.listdir(tmp_path / "deep") == ["office.json"], "nothing is left beside it"
+    assert Profile.parse(made.text()) == Profile.from_dict(made.to_dict()) == made
+
+
+def test_a_file_says_nothing_but_numbers(tmp_path):
+    Profile.from_dict(GOOD).save(tmp_path / "office.json")
+    data = json.loads((tmp_path / "office.json").read_text(encoding="utf-8"))
+    assert data == GOOD
+
+
+@pytest.mark.parametrize("key", ["count", "seconds", "mean", "deviation"])
+def test_the_hash_changes_with_the_content(key):
+    value = GOOD[key]
+    other = GOOD | {key: [*value[:-1], 9.0] if isinstance(value, list) else value + 1}
+    assert Profile.from_dict(other).hash != Profile.from_dict(GOOD).hash
+
+
+def changed(**values):
+    return json.dumps(GOOD | values)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "not JSON"),
+        ("no json", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "no profile"),
+        ("null", "no profile"),
+        ("{}", "no profile"),
+        (json.dumps(GOOD | {"path": "a.wav"}), "no profile"),
+        (json.dumps({key: GOOD[key] for key in list(GOOD)[1:]}), "no profile"),
+        (changed(format=2), "format 2 found"),
+        (changed(format=True), "format True found"),
+        (changed(format="1"), "format '1' found"),
+        (changed(format=None), "format None found"),
+        (changed(model="f" * 63), "64 hexadecimal"),
+        (changed(model=5), "64 hexadecimal"),
+        (changed(model="F" * 64), "64 hexadecimal"),
+        (changed(model="f" * 64 + "\n"), "64 hexadecimal"),
+        (changed(count=0), "count"),
+        (changed(count=-1), "count"),
+        (changed(count=2.5), "count"),
+        (changed(count=True), "count"),
+        (changed(count=10**400), "count"),
+        (changed(seconds=-1), "seconds"),
+        (changed(seconds=float("nan")), "seconds"),
+        (changed(seconds="9"), "seconds"),
+        (changed(mean="ab"), "mean is no list"),
+        (changed(mean={"0": 1}), "mean is no list"),
+        (changed(mean=[]), "0 means and 2 deviations"),
+        (changed(mean=[1.0]), "1 means and 2 deviations"),
+        (changed(mean=[1.0, None]), "a mean"),
+        (changed(mean=[1.0, [2.0]]), "a mean"),
+        (changed(mean=[1.0, True]), "a mean"),
+        (changed(mean=[1.0, float("nan")]), "a mean"),
+        (changed(mean=[1.0, float("inf")]), "a mean"),
+        (changed(mean=[1.0, 1e30]), "a mean"),
+        (changed(mean=[1.0, 10**400]), "a mean"),
+        (changed(deviation=[1.0, 0.0]), "a deviation"),
+        (changed(deviation=[1.0, -2.0]), "a deviation"),
+        (changed(deviation=[1.0, 1e-300]), "a deviation"),
+        (changed(deviation=[1.0, float("nan")]), "a deviation"),
+        (changed(deviation=["1", 2.0]), "a deviation"),
+        (changed(mean=[1.0] * 20_000, deviation=[1.0] * 20_000), "20000 means"),
+        (" " * (MAX_BYTES + 1), "more than"),
+    ],
+)
+def test_hostile_files(tmp_path, text, what):
+    path = tmp_path / "odd\u202e.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=what) as told:
+        Profile.load(path)
+    assert "\n" not in str(told.value)
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 300
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        Profile.load(tmp_path / "absent.json")
+    with pytest.raises(UsageError, match="no such file"):
+        Profile.load(tmp_path)
+    with pytest.raises(UsageError):
+        Profile.load("a\0b")
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00{")
+    with pytest.raises(UsageError, match="not JSON"):
+        Profile.load(tmp_path / "bytes.json")
+
+
+def test_where_it_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        Profile.from_dict(GOOD).save(tmp_path / "file" / "office.json")
+
+
+VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text()
+
+
+@given(st.recursive(VALUES, st.lists), st.sampled_from(list(GOOD)))
+def test_any_value_anywhere_is_a_profile_or_one_error(value, key):
+    try:
+        found = Profile.from_dict(GOOD | {key: value})
+    except UsageError:
+        return
+    assert np.isfinite(found.statistics.mean).all()
+    assert (found.statistics.deviation > 0).all()
+
+
+def test_another_model_is_refused():
+    other = Profile.from_dict(GOOD | {"model": "0" * 64})
+    with pytest.raises(UsageError, match="of model 000000000000, this is model"):
+        other.check(REFERENCE)
+    wide = Profile.from_dict(GOOD | {"mean": [1.0] * 3, "deviation": [1.0] * 3})
+    with pytest.raises(UsageError, match="3 features, the model 2"):
+        wide.check(REFERENCE)
+
+
+def test_a_pool_grows_and_begins_anew():
+    pool = Pool(REFERENCE)
+    with pytest.raises(UsageError, match="no speech to make a profile of"):
+        pool.profile()
+    pool.add([3.0, 10.0], 1.5)
+    assert pool.take(Vectors(np.array([[7.0, 2.0]], np.float32), 2.0))
+    assert not pool.take(Vectors(np.zeros((0, 0), np.float32), 0.0))
+    assert not pool.take(AudioError("empty_audio", "nothing"))
+    assert (len(pool), pool.seconds, pool.silent, pool.failed) == (2, 3.5, 1, 1)
+    made = pool.profile()
+    assert (made.count, made.seconds, made.mean) == (2, 3.5, (5.0, 6.0))
+    assert (made.mark.hash, made.mark.count) == (made.hash, 2)
+    pool.reset()
+    assert (len(pool), pool.seconds, pool.silent, pool.failed) == (0, 0.0, 0, 0)
+    with pytest.raises(UsageError, match="0 recordings without speech"):
+        pool.statistics()
+
+
+def test_the_same_pool_in_any_order_is_the_same_profile():
+    draws = np.random.default_rng(5).normal(0, 2, (40, 2))
+    made = []
+    for rows in (draws, draws[::-1], np.random.default_rng(6).permutation(draws)):
+        pool = Pool(REFERENCE)
+        for row in rows:
+            pool.add(row, 0.1)
+        made.append(pool.profile())
+    assert made[0] == made[1] == made[2]
+    assert len({one.hash for one in made}) == 1
+
+
+def test_a_pool_of_a_stream_keeps_the_newest():
+    pool = Pool(REFERENCE, most=2)
+    for value in (100.0, 3.0, 7.0):
+        pool.add([value, value])
+    assert len(pool) == 2
+    assert pool.profile().mean == (5.0, 5.0)
+    with pytest.raises(UsageError, match="most=0"):
+        Pool(REFERENCE, most=0)
+
+
+@pytest.mark.parametrize("vector", [[1.0], [1.0, np.nan], [[1.0, 2.0]], [1.0, 1e60]])
+def test_what_is_no_vector(vector):
+    pool = Pool(REFERENCE)
+    with (
+        pytest.raises(UsageError, match="2 finite features are expected"),
+        np.errstate(over="ignore"),
+    ):
+        pool.add(vector)
+    assert len(pool) == 0

@@ -1,0 +1,103 @@
+"""adaptation.npz: the same reference again, and nothing but a reference."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from phonemo.errors import CheckpointError
+from phonemo.runtime import reference_file
+from phonemo.runtime.reference_file import packed, unpacked
+from tests.runtime.test_adaptation import REFERENCE
+
+
+def arrays(**changes):
+    """The arrays of a good file, some of them changed; None leaves one out."""
+    with np.load(io.BytesIO(packed(REFERENCE)), allow_pickle=False) as archive:
+        found = dict(archive)
+    return {name: one for name, one in (found | changes).items() if one is not None}
+
+
+def content(found):
+    stream = io.BytesIO()
+    np.savez(stream, **found)
+    return stream.getvalue()
+
+
+def test_it_holds_the_same_reference():
+    known = replace(REFERENCE, k_mean=2.5, k_spread=0.0, em_iterations=0)
+    found = unpacked(packed(known), 2)
+    for name in ("centre", "spread", "class_means", "weight", "bias"):
+        np.testing.assert_allclose(getattr(found, name), getattr(known, name), rtol=1e-6)
+    assert (found.k_mean, found.k_spread, found.em_iterations) == (2.5, 0.0, 0)
+    assert type(found.em_iterations) is int
+    assert found.digest == known.digest
+    assert packed(found) == packed(known), "the same bytes at any time"
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"centre": None}, "cannot be read"),
+        ({"k_mean": None}, "cannot be read"),
+        ({"centre": np.zeros(2)}, "not float32"),
+        ({"centre": np.zeros(0, np.float32)}, "centre has shape"),
+        ({"centre": np.float32(1)}, "centre has shape"),
+        ({"spread": np.ones(3, np.float32)}, "spread has shape"),
+        ({"bias": np.ones(3, np.float32)}, "bias has shape"),
+        ({"weight": np.ones((2, 3), np.float32)}, "weight has shape"),
+        ({"class_means": np.ones((3, 2), np.float32)}, "class_means has shape"),
+        ({"centre": np.array([1, np.nan], np.float32)}, "not finite"),
+        ({"spread": np.array([1, 0], np.float32)}, "not above 0"),
+        ({"spread": np.array([1, -1], np.float32)}, "not above 0"),
+        ({"k_mean": np.float64(-1)}, "0 or more"),
+        ({"k_spread": np.float64("inf")}, "not finite"),
+        ({"k_spread": np.ones(2)}, "is no number"),
+        ({"em_iterations": np.float64(2.5)}, "whole number"),
+        ({"em_iterations": np.float64(1e9)}, "whole number"),
+        ({"em_iterations": np.int64(3)}, "is no number"),
+        ({"bias": np.array(["a", "b"])}, "not float32"),
+    ],
+)
+def test_what_is_no_reference(changes, what):
+    with pytest.raises(CheckpointError, match=what):
+        unpacked(content(arrays(**changes)), 2)
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04", packed(REFERENCE)[:-30]])
+def test_what_is_no_archive(data):
+    with pytest.raises(CheckpointError, match="cannot be read as numpy arrays"):
+        unpacked(data, 2)
+
+
+def test_an_object_is_not_unpickled():
+    stream = io.BytesIO()
+    np.savez(stream, **arrays(bias=np.array([{}, {}], dtype=object)))
+    with pytest.raises(CheckpointError, match="cannot be read as numpy arrays"):
+        unpacked(stream.getvalue(), 2)
+
+
+def test_an_archive_that_swells_is_not_unpacked(monkeypatch):
+    monkeypatch.setattr(reference_file, "MAX_BYTES", 10_000)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("centre.npy", bytes(1_000_000))
+    assert len(stream.getvalue()) < 10_000
+    with pytest.raises(CheckpointError, match="cannot be read as numpy arrays"):
+        unpacked(stream.getvalue(), 2)
+
+
+def test_a_header_may_claim_more_than_there_is():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        head = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            head, {"descr": "<f4", "fortran_order": False, "shape": (10**15,)}
+        )
+        archive.writestr("centre.npy", head.getvalue())
+    with pytest.raises(CheckpointError, match="cannot be read as numpy arrays"):
+        unpacked(stream.getvalue(), 2)
