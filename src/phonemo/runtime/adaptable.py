@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from phonemo.audio import Excerpt, Source
 from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.prediction import ProfileMark
+from phonemo.runtime.activity import detector_of
 from phonemo.runtime.adaptation import Affine, Reference, Statistics, affine, shrunk
 from phonemo.runtime.pool import Floats, Pool, Vectors
 from phonemo.runtime.profile import Profile
@@ -28,6 +29,7 @@ class Adaptable(ABC):
     so that threads may use any number of copies at once.
     """
 
+    activity: str
     reference: Reference | None = None
     """What adaptation needs of the model; None for one that takes no profile."""
     applied: ProfileMark | None = None
@@ -58,8 +60,10 @@ class Adaptable(ABC):
 
         Raises:
             ModelError: the model takes no profile.
+            UsageError: one recording instead of several, or an unknown voice activity.
         """
         self.adaptable()
+        detector_of(self.activity)  # an unknown one is no fault of the recordings
         if isinstance(recordings, str | bytes | os.PathLike):
             raise UsageError("one recording; a list of recordings is expected")
         listener, count = self.for_jobs(jobs)
