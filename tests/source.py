@@ -28,6 +28,7 @@ COMMANDS = (
     "cli_shared",
     "cli_start",
     "cli_studies",
+    "cli_transfer",
     "console",
     "console_batch",
     "__main__",

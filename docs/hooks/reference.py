@@ -56,13 +56,20 @@ def _cell(text: str) -> str:
 
 
 def _config() -> Iterator[str]:
-    from phonemo.config import AblationConfig, PretrainConfig, RunConfig, ServeConfig
+    from phonemo.config import (
+        AblationConfig,
+        PretrainConfig,
+        RunConfig,
+        ServeConfig,
+        TransferConfig,
+    )
 
     seen: set[type[BaseModel]] = set()
     for title, kind in (
         ("phonemo train", RunConfig),
         ("phonemo pretrain", PretrainConfig),
         ("phonemo ablate", AblationConfig),
+        ("phonemo transfer", TransferConfig),
         ("phonemo serve", ServeConfig),
     ):
         yield f"## {title}\n"

@@ -28,6 +28,7 @@ from phonemo import (
     cli_serve,
     cli_start,
     cli_studies,
+    cli_transfer,
     console,
 )
 from phonemo.cli_shared import (
@@ -49,6 +50,9 @@ from phonemo.errors import CheckpointError, PhonemoError, UsageError
 from phonemo.opening import needs_torch
 from phonemo.version import __version__
 
+#: Commands that go on where they stopped.
+_RESUMABLE = ("train", "pretrain", "ablate", "batch", "finetune", "transfer")
+
 
 class _Commands(TyperGroup):
     """The commands; typer alone would leave without a word when it is interrupted."""
@@ -58,7 +62,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            resumes = ctx.invoked_subcommand in ("train", "pretrain", "ablate", "batch", "finetune")
+            resumes = ctx.invoked_subcommand in _RESUMABLE
             kept = " to go on where it stopped" if resumes else ""
             if ctx.invoked_subcommand == "predict":
                 kept = ", with --overwrite where it wrote files; those are whole"
@@ -372,6 +376,7 @@ app.command()(cli_hub.card)
 app.command()(cli_studies.ablate)
 app.command()(cli_studies.cross)
 app.command()(cli_studies.calibrate)
+app.command()(cli_transfer.transfer)
 app.command()(cli_emobox.emobox)
 app.command()(cli_results.report)
 app.command()(cli_results.compare)

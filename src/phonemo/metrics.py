@@ -261,13 +261,15 @@ def bootstrap_interval(
     samples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    strata: Sequence[str] | None = None,
 ) -> Interval:
     """Percentile bootstrap that resamples whole clusters (speakers), not utterances.
 
     Utterances of one speaker are alike; resampling them singly would make the interval too
     narrow. ``clusters`` names each utterance's speaker; ``statistic`` gets the indices of the
     resampled utterances, ``(sample,)`` with repeats, and gives a float. The order of the
-    utterances does not matter.
+    utterances does not matter. With ``strata``, each utterance's corpus, speakers are resampled
+    within their corpus, so that every corpus keeps its number of speakers.
 
     Raises:
         ResultError: no utterances, or fewer than two clusters (whose spread is unknown).
@@ -276,7 +278,14 @@ def bootstrap_interval(
     if len(names) < 2:
         raise ResultError(f"{len(names)} cluster(s) given; an interval needs at least two speakers")
     members = [np.flatnonzero(owner == index) for index in range(len(names))]
-    draws = np.random.default_rng(seed).integers(len(names), size=(samples, len(names)))
+    groups = [np.arange(len(names))]
+    if strata is not None:
+        home = np.asarray(strata, dtype=np.str_)[[one[0] for one in members]]  # (cluster,)
+        groups = [np.flatnonzero(home == name) for name in np.unique(home)]
+    random = np.random.default_rng(seed)
+    draws = np.concatenate(
+        [group[random.integers(len(group), size=(samples, len(group)))] for group in groups], axis=1
+    )
     values = [statistic(np.concatenate([members[index] for index in draw])) for draw in draws]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     estimate = float(statistic(np.arange(len(owner))))

@@ -43,7 +43,7 @@ def plot_confusion(confusion: Mapping[str, Any], path: Path, title: str) -> None
         raise ResultError(f"confusion has {len(labels)} labels but counts of another shape")
     shares = [[_percent(count, sum(row)) for count in row] for row in counts]
     side = 2.6 + 0.72 * len(labels)
-    figure = _figure(side + 1.6, side, "compressed")
+    figure = make_figure(side + 1.6, side, "compressed")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for row, column in ((r, c) for r in range(len(labels)) for c in range(len(labels))):
@@ -55,7 +55,7 @@ def plot_confusion(confusion: Mapping[str, Any], path: Path, title: str) -> None
     axes.set(xlabel="recognised", ylabel="true emotion (answers)", title=title)
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("share of the true emotion, %")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_learning_curves(
@@ -83,7 +83,7 @@ def plot_learning_curves(
     if not any(losses.values()) and not any(scores.values()):
         raise ResultError("the log has no epoch with a loss or a validation score to draw")
     best = _best_epoch(losses, scores) if best_epoch is None else best_epoch
-    figure = _figure(10.0, 4.2)
+    figure = make_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
     _draw_series(left, losses, LOSSES, best)
     left.set(xlabel="epoch", ylabel="loss, nats", title="Loss in training")
@@ -92,7 +92,7 @@ def plot_learning_curves(
     right.set(xlabel="epoch", ylabel="%", title="Validation scores")
     right.set_ylim(*_score_limits(scores))
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_reliability(
@@ -107,7 +107,7 @@ def plot_reliability(
     bins = [one for one in calibration["bins"] if one["count"]]
     if not bins:
         raise ResultError("calibration has no filled bin; there is nothing to draw")
-    figure = _figure(5.6, 6.4)
+    figure = make_figure(5.6, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _draw_reliability(upper, bins)
     box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
@@ -117,7 +117,7 @@ def plot_reliability(
     upper.set(ylabel="right answers, %", xlim=(0, 100), ylim=(0, 100), title=title)
     lower.bar(*_bars(bins, "count", 1.0), color=GREY, edgecolor="white", align="edge")
     lower.set(xlabel="confidence (highest probability), %", ylabel="utterances")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> None:
@@ -130,7 +130,7 @@ def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> 
     curve = selective["curve"]
     if not curve:
         raise ResultError("the risk-coverage curve has no point; there is nothing to draw")
-    figure = _figure(5.6, 4.6)
+    figure = make_figure(5.6, 4.6)
     axes = figure.add_subplot()
     covered, risks = ([100 * one[key] for one in curve] for key in ("coverage", "risk"))
     label = f"surest answers first (area {100 * selective['area']:.1f} %)"
@@ -144,14 +144,15 @@ def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> 
     axes.set(xlim=(0, 102), ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9, loc="upper left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(
+def make_figure(
     width_inches: float,
     height_inches: float,
     layout: Literal["constrained", "compressed"] = "constrained",
 ) -> Figure:
+    """An empty figure; MissingExtraError where matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -162,10 +163,12 @@ def _figure(
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, **texts: str) -> None:
+    """Write the PNG, with texts that it holds; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without "Software" the same data gives the same bytes under any version that draws alike.
-    figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight", metadata={"Software": None})
+    data = {"Software": None, **texts}
+    figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight", metadata=data)
 
 
 def _percent(part: int, whole: int) -> float:

@@ -1,6 +1,7 @@
 """The only writer of RESULTS.md and of the README's table, from results/<name>/metrics.json.
 
-Studies of several runs stand there as ablation.json and cross.json.
+Studies of several runs stand there as ablation.json, cross.json and transfer.json; a transfer study
+has its picture below docs/images.
 
 One number has one owner: nothing is typed into a table by hand. The output depends on the files
 alone and is sorted, so that writing it twice changes nothing. Shares are shown in per cent with
@@ -24,6 +25,7 @@ from phonemo.plots import (
     plot_reliability,
     plot_risk_coverage,
 )
+from phonemo.plots_transfer import is_drawn, plot_transfer
 from phonemo.results import Metrics, Protocol, Results, Score
 from phonemo.studies import Ablation, Crossing, study_sections
 from phonemo.tables import (
@@ -38,6 +40,7 @@ from phonemo.tables import (
     summary_table,
 )
 from phonemo.tested import natural_order
+from phonemo.transferred import Transfer, transfer_sections
 from phonemo.whole import write_whole
 
 __all__ = [
@@ -53,7 +56,9 @@ __all__ = [
     "write_results",
 ]
 
-Study = TypeVar("Study", Ablation, Crossing)
+Study = TypeVar("Study", Ablation, Crossing, Transfer)
+#: Where pictures lie, from the folder of RESULTS.md.
+_IMAGES = Path("docs") / "images"
 START = "<!-- results:start -->"
 END = "<!-- results:end -->"
 _MARKER = re.compile(r"<!-- (?:results|details):(?:start(?: [\w.-]+)*|end) -->")
@@ -69,7 +74,8 @@ def write_results(
 ) -> None:
     """Write RESULTS.md from every ``results_folder/*/metrics.json``, and the tables of other pages.
 
-    ``*/ablation.json`` and ``*/cross.json`` make its sections on ablations and across corpora.
+    ``*/ablation.json``, ``*/cross.json`` and ``*/transfer.json`` make its sections on studies; the
+    picture of each transfer study is drawn into docs/images beside RESULTS.md.
 
     A missing or empty results folder gives a RESULTS.md that says so. The README's table stands
     between the lines ``<!-- results:start -->`` and ``<!-- results:end -->``. A model card may
@@ -80,8 +86,13 @@ def write_results(
     Raises:
         ResultError: a malformed metrics.json (naming file and key), two results of one name, or
             a README without the markers.
+        MissingExtraError: a picture is to be drawn, and matplotlib is not installed.
     """
-    for path, text in _pages(results_folder, output, readme, cards).items():
+    pages = _pages(results_folder, output, readme, cards)
+    for path, study in _pictures(results_folder, output).items():
+        if not is_drawn(study, path):
+            plot_transfer(study, path)
+    for path, text in pages.items():
         if _differs(path, text):
             write_whole(path, text)
 
@@ -91,7 +102,10 @@ def stale(
 ) -> list[Path]:
     """The pages that ``write_results`` would change; it writes nothing and raises the same."""
     pages = _pages(results_folder, output, readme, cards)
-    return [path for path, text in pages.items() if _differs(path, text)]
+    pictures = _pictures(results_folder, output)
+    return [path for path, text in pages.items() if _differs(path, text)] + [
+        path for path, study in pictures.items() if not is_drawn(study, path)
+    ]
 
 
 def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
@@ -173,15 +187,25 @@ def _read_runs(folder: Path) -> list[Metrics]:
     return sorted(runs, key=lambda run: (run.corpus, run.leaky, natural_order(run.name)))
 
 
-def _read_studies(folder: Path, name: str, kind: type[Study]) -> list[Study]:
-    """All studies of a kind, by the names of their folders."""
-    found = []
+def _read_studies(folder: Path, name: str, kind: type[Study]) -> dict[str, Study]:
+    """All studies of a kind, by the names of their folders and in their order."""
+    found = {}
     for path in sorted(folder.glob(f"*/{name}"), key=lambda one: natural_order(one.parent.name)):
         try:
-            found.append(kind.model_validate(_read_json(path)))
+            found[path.parent.name] = kind.model_validate(_read_json(path))
         except ValidationError as error:
             raise ResultError(f"{path}: {_first_fault(error)}") from error
     return found
+
+
+def _pictures(results_folder: Path, output: Path) -> dict[Path, Transfer]:
+    """Where the picture of each transfer study with results lies."""
+    studies = _read_studies(results_folder, "transfer.json", Transfer)
+    return {
+        output.parent / _IMAGES / f"{name}.png": study
+        for name, study in studies.items()
+        if study.systems
+    }
 
 
 def _read_json(path: Path) -> object:
@@ -213,7 +237,13 @@ def _pages(
     runs = _read_runs(results_folder)
     ablations = _read_studies(results_folder, "ablation.json", Ablation)
     crossings = _read_studies(results_folder, "cross.json", Crossing)
-    studies = "\n".join(study_sections(ablations, crossings))
+    transfers = [
+        ((_IMAGES / f"{name}.png").as_posix(), study)
+        for name, study in _read_studies(results_folder, "transfer.json", Transfer).items()
+        if study.systems
+    ]
+    sections = [*study_sections(ablations.values(), crossings.values())]
+    studies = "\n".join([*transfer_sections(transfers), *sections])
     pages = {output: results_page(runs, studies)}
     if readme is not None:
         _check_one_table(readme)

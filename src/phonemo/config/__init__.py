@@ -11,6 +11,7 @@ from phonemo.config.loading import (
     load_config,
     load_pretrain_config,
     load_serve_config,
+    load_transfer_config,
     write_config,
 )
 from phonemo.config.pretrain import HearingConfig, PretrainConfig, StageConfig, StudentConfig
@@ -27,6 +28,13 @@ from phonemo.config.run import (
     TrainConfig,
 )
 from phonemo.config.serve import ServeAccess, ServeConfig, ServeLimits
+from phonemo.config.transfer import (
+    OneSidedConfig,
+    SystemConfig,
+    TrainTemplate,
+    TransferConfig,
+    WithinConfig,
+)
 
 __all__ = [
     "AblationConfig",
@@ -38,6 +46,7 @@ __all__ = [
     "Inventory",
     "LabelsConfig",
     "ModelConfig",
+    "OneSidedConfig",
     "PretrainConfig",
     "ProtocolConfig",
     "RunConfig",
@@ -46,14 +55,19 @@ __all__ = [
     "ServeLimits",
     "StageConfig",
     "StudentConfig",
+    "SystemConfig",
     "TableConfig",
     "TrainConfig",
+    "TrainTemplate",
+    "TransferConfig",
     "TuneConfig",
+    "WithinConfig",
     "arm_config",
     "expand",
     "load_ablation_config",
     "load_config",
     "load_pretrain_config",
     "load_serve_config",
+    "load_transfer_config",
     "write_config",
 ]

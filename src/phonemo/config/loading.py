@@ -6,7 +6,7 @@ import json
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,7 @@ from phonemo.config.pretrain import PretrainConfig
 from phonemo.config.run import RunConfig
 from phonemo.config.section import Section
 from phonemo.config.serve import ServeConfig
+from phonemo.config.transfer import TransferConfig
 from phonemo.errors import ConfigError
 from phonemo.whole import write_whole
 
@@ -37,6 +38,11 @@ def load_pretrain_config(path: str | Path, overrides: Sequence[str] = ()) -> Pre
 def load_ablation_config(path: str | Path, overrides: Sequence[str] = ()) -> AblationConfig:
     """Read the config of an ablation; see ``load_section``."""
     return load_section(path, overrides, AblationConfig)
+
+
+def load_transfer_config(path: str | Path, overrides: Sequence[str] = ()) -> TransferConfig:
+    """Read the config of a transfer study; see ``load_section``."""
+    return load_section(path, overrides, TransferConfig)
 
 
 def load_serve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ServeConfig:
@@ -202,9 +208,13 @@ def _first_fault(error: ValidationError, kind: type[Section]) -> str:
 
 def _known_keys(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:
     section: Any = kind
+    named = False
     for part in location:
-        if isinstance(part, str):  # a number is a place in a list of sections
-            section = _section_of(section.model_fields[part].annotation)
+        if named or not isinstance(part, str):  # a place in a mapping, or in a list, of sections
+            named = False
+            continue
+        annotation = section.model_fields[part].annotation
+        section, named = _section_of(annotation), get_origin(annotation) is dict
     return list(section.model_fields)
 
 

@@ -1,0 +1,62 @@
+"""What a system can be: every combination of the choices that its config lists."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from phonemo.config import SystemConfig
+from phonemo.train.transfer.heads import HeadOptions
+from phonemo.train.transfer.networks import POOLED
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One combination.
+
+    Attributes:
+        training: the number of the template; 0 too where the network is used as it is.
+        start_share: how far a trained backbone goes back to its start.
+        statistics: hidden states that the head reads.
+        pooled: whether it reads the pooled fusion.
+        head: how it is fitted and adapted.
+    """
+
+    training: int
+    start_share: float
+    statistics: tuple[int, ...]
+    pooled: bool
+    head: HeadOptions
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the vectors that stand side by side."""
+        return (*((POOLED,) if self.pooled else ()), *map(str, self.statistics))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, flat, by the keys of a system's config."""
+        found = asdict(self)
+        head = found.pop("head")
+        return {**found, "statistics": list(self.statistics), **head}
+
+
+def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
+    """All combinations, in the order of the config; of equals the first is picked."""
+    heads = [
+        HeadOptions(*values)
+        for values in itertools.product(
+            system.standardise,
+            system.inverse_penalty,
+            system.mask,
+            system.k_mean,
+            system.k_spread,
+            system.em_iterations,
+        )
+    ]
+    below = itertools.product(
+        range(max(1, len(system.train))), system.start_share, system.statistics, system.pooled
+    )
+    return tuple(
+        Choice(*one, head) for one, head in itertools.product(below, heads) if one[2] or one[3]
+    )

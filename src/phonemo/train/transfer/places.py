@@ -1,0 +1,146 @@
+"""Where the training sources lie: statistics of labelled vectors that do not hang on the labels.
+
+A source with more of one class than another, or without one, would have that class' place as part
+of its mean. Its statistics here are those that it would have with evenly many vectors of every
+class; ``phonemo.runtime.adaptation.estimate`` looks for the same without labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.runtime.adaptation import LEAST_DEVIATION, Reference, Statistics, shrunk
+from phonemo.train.transfer.rows import Indices, Rows
+
+Floats = npt.NDArray[np.float64]
+
+#: Rounds in which the classes that sources lack are filled in from the others.
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """The training sources.
+
+    Attributes:
+        centre: (feature,), the mean of the sources' means.
+        spread: (feature,), the root of the mean of their variances.
+        class_means: (emotion, feature), standardised by source; zeros for one without an example.
+        sources: by name, the statistics of each.
+    """
+
+    centre: Floats
+    spread: Floats
+    class_means: Floats
+    sources: Mapping[str, Statistics]
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Of one source by class: counts (emotion,), means and variances (emotion, feature)."""
+
+    counts: Indices
+    means: Floats
+    variances: Floats
+
+
+def places_of(rows: Rows, classes: int) -> Places:
+    """Statistics of every source of labelled rows.
+
+    Args:
+        rows: what is learnt from.
+        classes: how many emotions there are.
+    """
+    found = {
+        str(name): _moments(rows.where(rows.source == name), classes)
+        for name in np.unique(rows.source)
+    }
+    known = np.sum([one.counts for one in found.values()], axis=0) > 0  # (emotion,)
+    floor = LEAST_DEVIATION * _typical(found)
+    class_means = np.zeros((classes, rows.vectors.shape[1]))
+    for _ in range(_ROUNDS):
+        sources = {name: _even(one, class_means, known, floor) for name, one in found.items()}
+        class_means = _class_means(found, sources, known)
+    means = np.stack([one.mean for one in sources.values()])
+    variances = np.stack([one.deviation**2 for one in sources.values()])
+    return Places(means.mean(axis=0), np.sqrt(variances.mean(axis=0)), class_means, sources)
+
+
+def speaker_statistics(rows: Rows, places: Places, reference: Reference) -> dict[str, Statistics]:
+    """By speaker, statistics with the classes taken away, drawn towards the speaker's source.
+
+    Args:
+        rows: those that ``places`` are of.
+        places: of the sources.
+        reference: how much a speaker's recordings are trusted: k_mean and k_spread.
+    """
+    found = {}
+    for speaker in np.unique(rows.speaker):
+        own = rows.where(rows.speaker == speaker)
+        source = places.sources[str(own.source[0])]
+        away = own.vectors - source.deviation * places.class_means[own.truth]
+        plain = _with_classes(away, places, reference)
+        found[str(speaker)] = shrunk(plain, reference, source)
+    return found
+
+
+def _with_classes(away: Floats, places: Places, reference: Reference) -> Statistics:
+    """Vectors without their classes: their mean, and the deviation that even classes would add."""
+    mean = away.mean(axis=0)
+    if len(away) == 1:
+        return Statistics(1, mean, reference.spread)
+    within = np.maximum(1 - (places.class_means**2).mean(axis=0), LEAST_DEVIATION)
+    deviation = away.std(axis=0, ddof=1) / np.sqrt(within)
+    return Statistics(len(away), mean, np.maximum(deviation, LEAST_DEVIATION * reference.spread))
+
+
+def _moments(rows: Rows, classes: int) -> _Moments:
+    counts = np.bincount(rows.truth, minlength=classes)
+    means = np.zeros((classes, rows.vectors.shape[1]))
+    variances = np.zeros_like(means)
+    for number in np.flatnonzero(counts):
+        own = rows.vectors[rows.truth == number].astype(np.float64)
+        means[number], variances[number] = own.mean(axis=0), own.var(axis=0)
+    return _Moments(counts.astype(np.int64), means, variances)
+
+
+def _typical(found: Mapping[str, _Moments]) -> Floats:
+    """A deviation within the classes, (feature,): what no source may be far below."""
+    every = np.concatenate([one.variances[one.counts > 0] for one in found.values()])
+    deviation: Floats = np.sqrt(every.mean(axis=0))
+    # a feature that never moves has no scale: 1 leaves it at 0 behind its mean
+    return np.where(deviation > 0, deviation, 1.0)
+
+
+def _even(
+    one: _Moments, class_means: Floats, known: npt.NDArray[np.bool_], floor: Floats
+) -> Statistics:
+    """With every known class evenly; one that the source lacks lies where it does elsewhere."""
+    own = one.counts > 0
+    lacking = known & ~own
+    mean, within = one.means[own].mean(axis=0), one.variances[own].mean(axis=0)
+    deviation = np.sqrt(one.means[own].var(axis=0) + within)
+    for _ in range(_ROUNDS if lacking.any() else 0):
+        filled = np.concatenate((one.means[own], mean + deviation * class_means[lacking]))
+        mean, deviation = filled.mean(axis=0), np.sqrt(filled.var(axis=0) + within)
+    return Statistics(int(one.counts.sum()), mean, np.maximum(deviation, floor))
+
+
+def _class_means(
+    found: Mapping[str, _Moments],
+    sources: Mapping[str, Statistics],
+    known: npt.NDArray[np.bool_],
+) -> Floats:
+    """The mean over the sources that have a class, standardised by each."""
+    owned = np.stack([one.counts > 0 for one in found.values()])  # (source, emotion)
+    where = np.stack(
+        [(one.means - sources[name].mean) / sources[name].deviation for name, one in found.items()]
+    )  # (source, emotion, feature)
+    totals = (where * owned[:, :, None]).sum(axis=0)
+    means: Floats = totals / np.maximum(owned.sum(axis=0), 1)[:, None]
+    means[known] -= means[known].mean(axis=0)
+    return means

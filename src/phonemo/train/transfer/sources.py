@@ -1,0 +1,113 @@
+"""The corpora of a study: read, reduced to the labels, and refused where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from phonemo.config import TransferConfig
+from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.errors import LabelError, ProtocolError
+from phonemo.labels import LabelSet
+from phonemo.train.transfer.rows import Indices, Names
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """One corpus: all that has an emotion, whatever the labels of a study."""
+
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """As its manifest says it."""
+        return self.manifest.header.corpus
+
+    @cached_property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """Those that have an emotion."""
+        return tuple(one for one in self.manifest.utterances if one.emotion)
+
+    def chosen(self, labels: LabelSet) -> Indices:
+        """Places of the utterances with one of the labels."""
+        return np.array(
+            [n for n, one in enumerate(self.utterances) if one.emotion in labels], np.int64
+        )
+
+    def truth(self, labels: LabelSet) -> Indices:
+        """Class indices of the chosen ones."""
+        rows = (self.utterances[place] for place in self.chosen(labels))
+        return np.array([labels.index(one.emotion or "") for one in rows], np.int64)
+
+    def speakers(self, labels: LabelSet) -> Names:
+        """Of the chosen ones, each with its corpus; unknown ones are speakers of their own."""
+        rows = (self.utterances[place] for place in self.chosen(labels))
+        return np.array(
+            [
+                f"{self.name}/{one.speaker}" if one.speaker else f"{self.name}/utterance {one.id}"
+                for one in rows
+            ]
+        )
+
+
+def read_corpora(config: TransferConfig, labels: LabelSet) -> dict[str, Corpus]:
+    """By name, the corpora of a study.
+
+    Raises:
+        ProtocolError: a corpus is there twice, holds none of the labels, is left out and not
+            among the corpora, or fewer than two are left to learn from and pick by.
+        LabelError: a corpus that is left out has a label that no other one teaches.
+        ManifestError: a manifest cannot be read.
+    """
+    found: dict[str, Corpus] = {}
+    for path in config.corpora:
+        corpus = read_corpus(path, labels)
+        if corpus.name in found:
+            raise ProtocolError(
+                f"{path}: expected a manifest for each corpus, got {corpus.name!r} twice; leave "
+                "one out"
+            )
+        found[corpus.name] = corpus
+    _check_left_out(config.left_out, found)
+    for name in config.left_out:
+        _check_taught(name, found, labels)
+    return found
+
+
+def read_corpus(path: str | Path, labels: LabelSet) -> Corpus:
+    """One of them; ProtocolError where it has none of the labels."""
+    corpus = Corpus(read_manifest(path))
+    if len(corpus.chosen(labels)) == 0:
+        names = sorted({one.emotion or "" for one in corpus.utterances})
+        raise ProtocolError(
+            f"{path}: expected utterances with one of the labels {labels}, got "
+            f"{', '.join(names) or 'no emotion at all'}; take it out of corpora"
+        )
+    if "+" in corpus.name:
+        raise ProtocolError(
+            f"{path}: expected one corpus, got the merged {corpus.name}; name its parts instead"
+        )
+    return corpus
+
+
+def _check_left_out(left_out: Sequence[str], corpora: Mapping[str, Corpus]) -> None:
+    strays = [name for name in left_out if name not in corpora]
+    if strays:
+        raise ProtocolError(
+            f"left_out names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its manifest"
+        )
+
+
+def _check_taught(name: str, corpora: Mapping[str, Corpus], labels: LabelSet) -> None:
+    others = [one.truth(labels) for other, one in corpora.items() if other != name]
+    taught = set(np.concatenate(others).tolist())
+    strays = sorted(set(corpora[name].truth(labels).tolist()) - taught)
+    if strays:
+        raise LabelError(
+            f"no corpus besides {name} has {labels.names[strays[0]]!r}, so that it cannot be "
+            "learnt when that is left out; leave the label out, or merge it with labels.merge"
+        )

@@ -1,0 +1,313 @@
+"""A whole study: what is tested, picked, kept and refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phonemo.corpora.manifest import read_manifest
+from phonemo.errors import (
+    AudioError,
+    ConfigError,
+    LabelError,
+    LeakageError,
+    ProtocolError,
+    RunError,
+)
+from phonemo.train.lineage import Lineage, taught_by
+from phonemo.train.transfer import protocol
+from phonemo.train.transfer.protocol import transfer
+from phonemo.train.transfer.tasks import Part
+from phonemo.transferred import Transfer
+from phonemo.whole import locked
+from tests.train.transfer.planted import Planted, PlantedNetwork, conditions, relabelled, study_of
+
+#: The last one is far from the others, which are near each other.
+NEAR = (Planted("one"), Planted("two", shift=0.5, stretch=1.2), Planted("three", shift=-0.5))
+FAR = Planted("far", shift=12.0, stretch=0.7)
+SEARCH = {"statistics": [[2], [1]], "inverse_penalty": [0.01, 1.0], "k_mean": [0, 5]}
+
+
+def run(config: Any, part: Part | None = None) -> dict[str, Any]:
+    return transfer(config, "phonemo transfer tiny.yaml", part)
+
+
+# What adaptation does -----------------------------------------------------------------------------
+
+
+def test_a_shifted_source_is_near_chance_alone_and_right_when_adapted(tmp_path, network) -> None:
+    found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
+    tested = conditions(found, "far")
+    assert tested["single"]["ua"]["mean"] < 0.5
+    assert tested["pool-all"]["ua"]["mean"] > 0.95
+    assert tested["pool-20"]["ua"]["mean"] > 0.8
+    assert tested["speaker"]["ua"]["mean"] > 0.95
+    assert tested["pool-1"]["ua"]["mean"] >= tested["single"]["ua"]["mean"] - 0.01
+    assert tested["single"]["recalls"].keys() == {"anger", "neutral", "sadness"}
+
+
+def test_speakers_with_shifts_of_their_own_gain_by_their_own_recordings(tmp_path, network) -> None:
+    mixed = Planted("mixed", speaker_shift=5.0, speakers=6)
+    tested = conditions(run(study_of(tmp_path, (*NEAR, mixed), ["mixed"])), "mixed")
+    assert tested["speaker"]["ua"]["mean"] > tested["pool-all"]["ua"]["mean"] + 0.1
+
+
+def test_all_that_was_asked_for_is_there(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one", "two"], seeds=[1, 2])
+    found = Transfer.model_validate(run(config))
+    names = ["single", "pool-1", "pool-5", "pool-20", "pool-all", "speaker"]
+    names += ["even-20", "25-per-cent-20", "50-per-cent-20"]
+    (system,) = found.systems
+    for left in system.corpora:
+        assert [one.name for one in left.conditions] == names
+        runs = {one.name: one.runs for one in left.conditions}
+        assert (runs["single"], runs["pool-5"], runs["even-20"]) == (2, 4, 4)
+        assert all(one.ua.low <= one.ua.mean <= one.ua.high for one in left.conditions)
+        assert (left.utterances, left.speakers, left.seeds) == (72, 4, (1, 2))
+    assert [one.name for one in system.mean] == names
+    for one, first, second in zip(
+        system.mean, *(left.conditions for left in system.corpora), strict=True
+    ):
+        assert one.ua.mean == pytest.approx((first.ua.mean + second.ua.mean) / 2)
+    assert found.unfinished == 0
+    assert (Path(config.output) / "transfer.json").is_file()
+
+
+def test_the_mean_is_over_the_corpora_that_are_named(tmp_path, network) -> None:
+    found = run(study_of(tmp_path, (*NEAR, FAR), ["one", "far"], mean_over=["one"]))
+    (system,) = found["systems"]
+    assert found["averaged"] == ["one"]
+    mean = {one["name"]: one["ua"]["mean"] for one in system["mean"]}
+    assert mean["single"] == conditions(found, "one")["single"]["ua"]["mean"] > 0.9
+
+
+# Nested choice ------------------------------------------------------------------------------------
+
+
+def test_the_better_state_is_picked_and_written_down(tmp_path, network) -> None:
+    found = run(study_of(tmp_path, NEAR, ["one"], system=SEARCH))
+    (left,) = found["systems"][0]["corpora"]
+    assert left["combinations"] == 8
+    assert left["picked"][0]["choice"]["statistics"] == [1]
+    assert 0.9 < left["picked"][0]["score"] <= 1
+    (cell,) = Path(tmp_path / "study" / "cells").glob("linear/one-*.json")
+    candidates = json.loads(cell.read_text())["candidates"]
+    assert max(one["score"] for one in candidates) == left["picked"][0]["score"]
+    assert [one["statistics"] for one in candidates] == [[2]] * 4 + [[1]] * 4
+
+
+def test_the_labels_of_what_is_left_out_change_neither_picks_nor_heads(tmp_path, network) -> None:
+    """The same study with the tested corpus' labels exchanged: only its scores differ."""
+    pair = {}
+    for name in ("as-it-is", "poisoned"):
+        config = study_of(tmp_path / name, (*NEAR, FAR), ["far"], system=SEARCH)
+        if name == "poisoned":
+            exchanged = {"anger": "sadness", "sadness": "neutral", "neutral": "anger"}
+            relabelled(tmp_path / name / "corpora" / "far.jsonl", exchanged)
+        pair[name] = run(config)
+    left = {name: found["systems"][0]["corpora"][0] for name, found in pair.items()}
+    for key in ("picked", "calibration", "combinations"):
+        assert left["as-it-is"][key] == left["poisoned"][key]
+    heads = {
+        name: {path.name: path.read_bytes() for path in (tmp_path / name).rglob("heads/*.npz")}
+        for name in pair
+    }
+    # recordings are told apart by their time on the disk too, and so the names of heads
+    assert sorted(heads["as-it-is"].values()) == sorted(heads["poisoned"].values())
+    vectors = [
+        [path.read_bytes() for path in sorted((tmp_path / name / "vectors").rglob("*.npy"))]
+        for name in pair
+    ]
+    assert vectors[0] == vectors[1] != []
+    scores = [conditions(found, "far")["pool-all"]["ua"]["mean"] for found in pair.values()]
+    assert scores[0] > 0.9
+    assert scores[1] < 0.1
+
+
+def test_answers_on_corpora_not_learnt_calibrate(tmp_path, network) -> None:
+    found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
+    (left,) = found["systems"][0]["corpora"]
+    assert {one["adapted"] for one in left["calibration"]} == {False, True}
+    assert all(one["utterances"] == 3 * 72 for one in left["calibration"])
+    for one in left["conditions"]:
+        assert 0 <= one["coverage"] <= 1
+    adapted = conditions(found, "far")["pool-all"]
+    assert adapted["error"] < 0.1
+    assert adapted["coverage"] > 0.5
+
+
+def test_one_corpus_that_teaches_is_enough_where_nothing_is_picked(tmp_path, network) -> None:
+    found = run(study_of(tmp_path, NEAR[:2], ["one"]))
+    (left,) = found["systems"][0]["corpora"]
+    assert left["picked"][0]["score"] is None
+    assert conditions(found, "one")["single"]["coverage"] == 1
+    with pytest.raises(ProtocolError, match="picks among 8 combinations and learns from two alone"):
+        run(study_of(tmp_path / "other", NEAR[:2], ["one"], system=SEARCH))
+
+
+def test_a_pool_with_too_few_of_an_emotion_is_left_out(tmp_path, network) -> None:
+    few = Planted("few", takes=1)
+    found = run(study_of(tmp_path, (*NEAR, few), ["few", "one"]))
+    assert "even-20" not in conditions(found, "few")
+    assert "even-20" in conditions(found, "one")
+    names = [one["name"] for one in found["systems"][0]["mean"]]
+    assert "even-20" not in names
+    assert "pool-20" in names
+
+
+# Resuming -----------------------------------------------------------------------------------------
+
+
+def test_a_study_that_is_run_again_reads_and_fits_nothing(tmp_path, network, monkeypatch) -> None:
+    config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
+    first, read = run(config), network.read
+    monkeypatch.setattr("phonemo.train.transfer.bench.fit_head", None)
+    assert run(config) == first
+    assert network.read == read
+
+
+def test_a_study_that_was_stopped_gives_the_same(tmp_path, network, monkeypatch) -> None:
+    config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
+    whole = run(config)
+    stopped = config.model_copy(update={"output": str(tmp_path / "stopped")})
+    part = run(stopped, Part(left_out=["two"]))
+    assert [one["left_out"] for one in part["systems"][0]["corpora"]] == ["two"]
+    assert (part["unfinished"], part["systems"][0]["mean"]) == (1, [])
+    for path in (tmp_path / "stopped" / "heads").glob("*.npz"):
+        path.write_bytes(b"broken")  # as after a lost disk; a cell that is written needs none
+    assert run(stopped) == whole
+
+
+def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    run(config)
+    read = network.read
+    run(config.model_copy(update={"draws": 3}))
+    assert network.read == read
+    assert len(list((tmp_path / "study" / "cells").rglob("*.json"))) == 2
+
+
+# Refused ------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    network.lineage = taught_by("one", read_manifest(config.corpora[0]).utterances[:5])
+    with pytest.raises(LeakageError, match="learnt from 5 of its utterances and 1 of its speakers"):
+        run(config)
+    assert network.read == 0
+
+
+def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
+    tmp_path, network
+) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    network.lineage = taught_by("two", read_manifest(config.corpora[1]).utterances)
+    with pytest.raises(LeakageError, match="set inner=head"):
+        run(config)
+    system = config.systems["linear"].model_copy(update={"inner": "head"})
+    run(config.model_copy(update={"systems": {"linear": system}}))
+
+
+def test_a_corpus_heard_without_labels_is_told(tmp_path, network) -> None:
+    network.lineage = Lineage(frozenset({"one"}))
+    found = run(study_of(tmp_path, NEAR, ["one", "two"]))
+    heard = {one["left_out"]: one["heard"] for one in found["systems"][0]["corpora"]}
+    assert heard == {"one": True, "two": False}
+
+
+@pytest.mark.parametrize(
+    ("corpora", "changes", "error", "says"),
+    [
+        (
+            NEAR,
+            {"left_out": ["gone"]},
+            ProtocolError,
+            "left_out names 'gone', got manifests of one",
+        ),
+        (
+            (NEAR[0], Planted("calm", emotions=("anger",))),
+            {"labels": {"names": ["neutral", "sadness"]}},
+            ProtocolError,
+            "expected utterances with one of the labels neutral, sadness, got anger",
+        ),
+        (
+            (NEAR[0], Planted("half", emotions=("anger", "neutral"))),
+            {},
+            LabelError,
+            "no corpus besides one has 'sadness'",
+        ),
+        (
+            NEAR,
+            {"select_by": ["single", "80-per-cent-900"]},
+            ProtocolError,
+            "condition 80-per-cent-900 could not be tested on two, three",
+        ),
+    ],
+)
+def test_what_cannot_be_tested_is_one_clear_line(
+    tmp_path, network, corpora, changes, error, says
+) -> None:
+    left_out = changes.pop("left_out", ["one"])
+    with pytest.raises(error) as caught:
+        run(study_of(tmp_path, corpora, left_out, **changes))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_manifests_of_one_corpus_are_refused(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    again = tmp_path / "corpora" / "again.jsonl"
+    shutil.copy(config.corpora[0], again)
+    twice = config.model_copy(update={"corpora": (*config.corpora, str(again))})
+    with pytest.raises(ProtocolError, match=r"again.jsonl: .* got 'one' twice; leave one out"):
+        run(twice)
+
+
+def test_a_missing_recording_is_named(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    (tmp_path / "corpora" / "two" / "s0-anger-0.wav").unlink()
+    with pytest.raises(AudioError, match="s0-anger-0 of the manifest of two"):
+        run(config)
+
+
+def test_another_process_and_another_folder_are_left_alone(tmp_path, network) -> None:
+    config = study_of(tmp_path, NEAR, ["one"])
+    with (
+        locked(Path(config.output)),
+        pytest.raises(RunError, match="another process is working in this folder"),
+    ):
+        run(config)
+    foreign = config.model_copy(update={"output": str(tmp_path / "corpora")})
+    with pytest.raises(RunError, match="expected a folder of phonemo transfer or an empty one"):
+        run(foreign)
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        (Part(systems=["gone"]), "no system 'gone'; expected one of linear"),
+        (Part(left_out=["three"]), "no left-out corpus 'three'; expected one of one, two"),
+        (Part(seeds=[9]), "no seed 9; expected one of 1"),
+    ],
+)
+def test_a_part_that_is_not_there(tmp_path, network, part, says) -> None:
+    with pytest.raises(ProtocolError, match=says):
+        run(study_of(tmp_path, NEAR, ["one", "two"]), part)
+
+
+def test_within_takes_networks_as_they_are(tmp_path, network) -> None:
+    template = {"train": {"model": {"backbone": "planted"}}, "network": None}
+    within = [{"manifest": str(NEAR[0].write(tmp_path)), "labels": {"names": ["anger", "neutral"]}}]
+    config = study_of(tmp_path, NEAR, ["one"], system=template, within=within)
+    with pytest.raises(ConfigError, match="system linear trains networks"):
+        run(config)
+
+
+def test_the_planted_network_stands_in_everywhere(network) -> None:
+    assert protocol.open_network("any") is network
+    assert isinstance(network, PlantedNetwork)
