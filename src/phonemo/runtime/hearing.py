@@ -17,6 +17,7 @@ from phonemo.audio import RATE
 from phonemo.errors import AudioError
 from phonemo.prediction import PhonemeSpan, Prediction, ProfileMark, Segment
 from phonemo.runtime.activity import ActivityTrack, Detector
+from phonemo.runtime.growing import Growing
 from phonemo.runtime.timeline import Floats, Opinion, Timeline, segment_of
 from phonemo.runtime.windows import WINDOW_SECONDS, Heard, Samples, Window, Windower
 
@@ -35,12 +36,15 @@ class Event:
         speech_ratio: share of a window in which somebody speaks; None for a segment.
         vector: of a window, what the emotion head read, before a profile's map, (feature,): for
             a phonemo.runtime.pool.Pool; None for a segment, or where the model does not give it.
+        profile: the profile that the window was recognized with, or for a segment the one of the
+            newest window when it was closed; None where there was none.
     """
 
     kind: str
     segment: Segment
     speech_ratio: float | None = None
     vector: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    profile: ProfileMark | None = None
 
 
 class Hearing:
@@ -52,6 +56,7 @@ class Hearing:
         detector: of voice activity, fresh.
         window_seconds: the length of a window.
         profile: names the profile that ``hear`` applies.
+        growing: what ``hear`` calls, where the windows adapt those that follow them.
     """
 
     def __init__(
@@ -61,9 +66,11 @@ class Hearing:
         detector: Detector,
         window_seconds: float = WINDOW_SECONDS,
         profile: ProfileMark | None = None,
+        growing: Growing | None = None,
     ) -> None:
         self._hear = hear
         self._profile = profile
+        self._growing = growing
         self._labels = tuple(labels)
         self._windower = Windower(window_seconds)
         self._track = ActivityTrack(detector)
@@ -83,7 +90,7 @@ class Hearing:
         """What the end makes known; nothing may follow."""
         events = self._events(self._windower.finish(), last=True)
         closed = self._timeline.finish(self._windower.samples)
-        return [*events, *(Event("segment", one) for one in closed)]
+        return [*events, *self._segment_events(closed)]
 
     def answer(self, warnings: Sequence[str] = ()) -> Prediction:
         """The whole recording, after ``finish``.
@@ -117,9 +124,19 @@ class Hearing:
                 heard = self._hear(window.samples)
                 opinion = Opinion(heard.scores, spoken)
                 self._keep(window, heard, spoken, last)
+                self._profile = self._profile if self._growing is None else self._growing.applied
                 events.append(self._event(window, heard))
-            events += [Event("segment", one) for one in self._timeline.add(opinion)]
+                self._grow(window, heard, spoken)
+            events += self._segment_events(self._timeline.add(opinion))
         return events
+
+    def _grow(self, window: Window, heard: Heard, spoken: float) -> None:
+        """Every second window, as they overlap by half."""
+        if self._growing is not None and window.start % (2 * self._windower.hop) == 0:
+            self._growing.add(heard.vector, spoken)
+
+    def _segment_events(self, closed: Iterable[Segment]) -> list[Event]:
+        return [Event("segment", segment, profile=self._profile) for segment in closed]
 
     def _unspoken(self) -> Floats:
         if self._last is None:
@@ -129,7 +146,7 @@ class Hearing:
     def _event(self, window: Window, heard: Heard) -> Event:
         segment = segment_of(window.start, window.end, self._labels, heard.scores)
         share = self._track.share(window.start, window.end)
-        return Event("window", segment, share, heard.vector)
+        return Event("window", segment, share, heard.vector, self._profile)
 
     def _keep(self, window: Window, heard: Heard, spoken: float, last: bool) -> None:
         self._total += heard.scores * spoken

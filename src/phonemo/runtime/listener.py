@@ -25,6 +25,7 @@ from phonemo.errors import PhonemoError, UsageError
 from phonemo.prediction import Prediction, Segment
 from phonemo.runtime.activity import ActivityTrack, detector_of
 from phonemo.runtime.adaptable import Adaptable
+from phonemo.runtime.growing import Growing
 from phonemo.runtime.hearing import Hearing
 from phonemo.runtime.many import Opened, Outcome, in_order
 from phonemo.runtime.speakers import speakers_adapted
@@ -192,15 +193,21 @@ class Listener(Adaptable):
         hearing.finish()
         return hearing.answer().doubted(self.abstain_below)
 
-    def hearing(self, shares: bool = False) -> Hearing:
-        """A long recording, or a stream, to be heard in windows."""
-        detector = detector_of(self.activity)
+    def hearing(self, shares: bool = False, growing: Growing | None = None) -> Hearing:
+        """A long recording, or a stream, to be recognized in windows.
+
+        Args:
+            shares: as for ``predict``.
+            growing: made of this recognizer, where the windows adapt those that follow them.
+        """
+        recognize = self._hear if growing is None else growing.recognize
         return Hearing(
-            lambda samples: self._hear(samples, shares),
+            lambda samples: recognize(samples, shares),
             self.labels,
-            detector,
+            detector_of(self.activity),
             self.window_seconds,
             self.applied,
+            growing,
         )
 
     @property

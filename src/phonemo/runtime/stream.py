@@ -14,8 +14,10 @@ from phonemo.errors import AudioError, UsageError
 from phonemo.levels import Level
 from phonemo.prediction import Prediction
 from phonemo.resampling import MAX_LEVEL
+from phonemo.runtime.growing import Growing
 from phonemo.runtime.hearing import Event
 from phonemo.runtime.listener import Listener
+from phonemo.runtime.profile import Profile
 
 _KINDS = ("int16", "float32", "float64")
 
@@ -31,19 +33,45 @@ class StreamingRecognizer:
         listener: what phonemo.load gives.
         rate: samples per second of what is pushed.
         shares: whether every phoneme says what it adds to the winning score.
+        adapt: whether a profile of the stream's own windows grows, and is applied to those that
+            follow, from phonemo.runtime.adaptation.LEAST_POOL of them on: about 15 s of speech.
+            It is shrunk towards the profile that ``listener`` applies. Events and the answer name
+            the newest one.
 
     Raises:
         UsageError: a rate that is not taken.
+        ModelError: ``adapt`` with a model that takes no profile.
     """
 
-    def __init__(self, listener: Listener, rate: int = RATE, *, shares: bool = False) -> None:
+    def __init__(
+        self, listener: Listener, rate: int = RATE, *, shares: bool = False, adapt: bool = False
+    ) -> None:
         if rate not in RATES:
             raise UsageError(f"rate {rate} Hz; {RATES[0]} to {RATES[-1]} are wanted")
         self._listener = listener
-        self._hearing = listener.hearing(shares)
+        self._growing = Growing(listener) if adapt else None
+        self._hearing = listener.hearing(shares, self._growing)
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
         self._level = Level()
         self._ended = False
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile of this stream so far; None without ``adapt``, or before there is speech.
+
+        It is personal data where one person speaks: a coarse voice print.
+        """
+        return None if self._growing is None else self._growing.profile
+
+    def reset_profile(self) -> None:
+        """Forget what the profile is of; the next window is recognized as the first one was.
+
+        Raises:
+            UsageError: the stream does not adapt.
+        """
+        if self._growing is None:
+            raise UsageError("this stream has no profile of its own; open it with adapt=True")
+        self._growing.reset()
 
     def push(self, samples: npt.ArrayLike) -> list[Event]:
         """What becomes known with the samples that follow.

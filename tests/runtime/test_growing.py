@@ -1,0 +1,153 @@
+"""A stream that adapts to itself: what it pools, what it applies; packets do not matter."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from phonemo.errors import ModelError, UsageError
+from phonemo.runtime.adaptation import LEAST_POOL
+from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.growing import Growing
+from phonemo.runtime.pool import Pool
+from phonemo.runtime.stream import StreamingRecognizer
+from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
+
+WINDOW = 3 * RATE
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load(ADAPTABLE, threads=1)
+
+
+def buzzes(count: int, hertz: float = 100.0) -> np.ndarray:
+    """A buzz every 3 s, with pauses; without them they would be noise."""
+    pause = np.zeros(RATE * 3 // 10, np.float32)
+    clips = (make_clip(RATE * 27 // 10, hertz + 50 * number) for number in range(count))
+    return np.concatenate([part for clip in clips for part in (clip, pause)])
+
+
+@pytest.fixture(scope="module")
+def conversation() -> np.ndarray:
+    return buzzes(14)
+
+
+def streamed(recognizer, samples, size, **options):
+    stream = StreamingRecognizer(recognizer, adapt=True, **options)
+    events = [
+        event
+        for start in range(0, len(samples), size)
+        for event in stream.push(samples[start : start + size])
+    ]
+    last, answer = stream.finish()
+    return [*events, *last], answer, stream.profile
+
+
+def windows(events):
+    return [one for one in events if one.kind == "window"]
+
+
+@pytest.mark.parametrize("size", [1601, 40_000, 10**7])
+def test_packets_change_nothing(recognizer, conversation, size):
+    events, answer, profile = streamed(recognizer, conversation, size)
+    wanted, whole, same = streamed(recognizer, conversation, 16_000)
+    assert events == wanted
+    assert answer == whole
+    assert profile == same
+
+
+def test_it_pools_what_a_recording_of_the_same_samples_is_pooled_of(recognizer, conversation):
+    _, _, profile = streamed(recognizer, conversation, 16_000)
+    assert profile == recognizer.profile([conversation], RATE)
+    assert profile.count == 14
+
+
+def test_the_first_windows_are_recognized_without_and_the_others_by_those_before(
+    recognizer, conversation
+):
+    events, answer, _ = streamed(recognizer, conversation, 16_000)
+    plain = StreamingRecognizer(recognizer)
+    before = windows(plain.push(conversation))
+    found = windows(events)
+    first = 2 * (LEAST_POOL - 1) + 1  # windows overlap by half, and every second one is pooled
+    assert [one.profile for one in found[:first]] == [None] * first
+    assert [one.segment for one in found[:first]] == [one.segment for one in before[:first]]
+    assert [one.profile.count for one in found[first : first + 4]] == [5, 5, 6, 6]
+    assert found[first].segment != before[first].segment
+    for number, one in enumerate(found[first : first + 4], start=first):
+        pool = Pool(recognizer.reference)
+        for event in found[:number:2]:
+            pool.add(event.vector)
+        adapted = recognizer.with_profile(pool.profile())
+        clip = conversation[number * WINDOW // 2 :][:WINDOW]
+        assert adapted.vector_of(clip) == pytest.approx(one.vector)
+        assert adapted._hear(clip, False).scores == pytest.approx(list(one.segment.scores.values()))
+    assert answer.profile == found[-1].profile
+    closed = [one for one in events if one.kind == "segment"]
+    assert closed[-1].profile == answer.profile
+
+
+def test_a_reset_forgets(recognizer, conversation):
+    stream = StreamingRecognizer(recognizer, adapt=True)
+    assert stream.profile is None
+    stream.push(conversation[: 20 * RATE])
+    before = stream.profile
+    stream.reset_profile()
+    assert stream.profile is None
+    events, _ = stream.push(conversation[20 * RATE :]), stream.finish()
+    assert windows(events)[0].profile is None
+    assert windows(events)[-1].profile is not None
+    assert stream.profile.count < 14
+    assert stream.profile.hash != before.hash
+
+
+def test_it_shrinks_towards_the_profile_that_is_applied(recognizer, conversation):
+    based = recognizer.adapted([make_clip(RATE, 100.0 + 90 * number) for number in range(6)], RATE)
+    events, _, profile = streamed(based, conversation, 16_000)
+    plain, _, same = streamed(recognizer, conversation, 16_000)
+    assert profile == same, "the pool holds vectors before any map"
+    assert windows(events)[0].profile == based.applied
+    assert windows(events)[-1].profile == windows(plain)[-1].profile
+    assert windows(events)[-1].segment.scores != windows(plain)[-1].segment.scores
+
+
+def test_silence_adds_nothing(recognizer):
+    events, answer, profile = streamed(recognizer, np.zeros(40 * RATE, np.float32), 16_000)
+    assert (events, answer.profile, profile) == ([], None, None)
+    assert "no_speech" in answer.warnings
+
+
+def test_a_large_pool_is_renewed_now_and_then(recognizer, monkeypatch):
+    made = []
+    whole = Pool.profile
+    monkeypatch.setattr(Pool, "profile", lambda pool: made.append(len(pool)) or whole(pool))
+    growing = Growing(recognizer)
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(60, len(recognizer.reference.centre))).astype(np.float32)
+    for vector in vectors:
+        growing.add(vector, 1.0)
+    assert made[:12] == list(range(5, 17))
+    assert all(later - before >= later / 16 for before, later in pairwise(made))
+    assert growing.applied.count == made[-1]
+    assert growing.profile.count == 60
+
+
+def test_what_takes_no_profile_does_not_adapt():
+    old = Recognizer.load(BUNDLE, threads=1)
+    with pytest.raises(ModelError, match="this model takes no profile"):
+        StreamingRecognizer(old, adapt=True)
+
+
+def test_a_stream_without_adapt_has_no_profile_to_reset(recognizer):
+    stream = StreamingRecognizer(recognizer)
+    assert stream.profile is None
+    with pytest.raises(UsageError, match="open it with adapt=True"):
+        stream.reset_profile()
+
+
+def test_a_model_that_gives_no_vector_is_one_error(recognizer):
+    with pytest.raises(ModelError, match="gives no vector"):
+        Growing(recognizer).add(None, 1.0)
