@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from phonemo import console_batch
+from phonemo.cli_adapt import ProfileFile
 from phonemo.cli_predict import InTime, Labels, Phonemes, Threshold, TopK, names_of
 from phonemo.cli_shared import (
     Activity,
@@ -20,6 +21,7 @@ from phonemo.cli_shared import (
     check_address,
     typed,
 )
+from phonemo.errors import UsageError
 
 
 class PartFormat(StrEnum):
@@ -56,6 +58,20 @@ PartFiles = Annotated[
         min=1, help="Recordings in a part: what a killed worker loses at most. Hours long: few."
     ),
 ]
+Adapt = Annotated[
+    bool,
+    typer.Option(
+        "--adapt",
+        help="First make a profile of a sample of the recordings, then apply it to all; it stays "
+        "in OUTPUT. They should be of one source.",
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--adapt-sample", min=1, help="Recordings of that sample. Default: 300; more gain little."
+    ),
+]
 Retry = Annotated[bool, typer.Option("--retry", help="Hear parts with errors again.")]
 
 
@@ -75,6 +91,9 @@ def batch(
     top_k: TopK = None,
     threshold: Threshold = None,
     vad: Activity = "energy",
+    profile: ProfileFile = None,
+    adapt: Adapt = False,
+    adapt_sample: Sample = None,
     quiet: Quiet = False,
 ) -> None:
     """Hear very many recordings; killed, it goes on.
@@ -84,9 +103,13 @@ def batch(
     1: some failed, each with an error in its row; 2: wrong usage.
     """
     check_address(engine, address)
+    if adapt_sample is not None and not adapt:
+        raise UsageError("--adapt-sample is of --adapt; give --adapt with it")
     from phonemo.batch import asked as asking
     from phonemo.batch.run import Batch, run_batch
+    from phonemo.batch.sampling import SAMPLE
     from phonemo.opening import fingerprint, located
+    from phonemo.runtime.profile import Profile
 
     model = located(model)
 
@@ -100,6 +123,7 @@ def batch(
         activity=vad,
         threshold=threshold,
         format=format.value,
+        adapt=(adapt_sample or SAMPLE) if adapt else None,
     )
     wanted = Batch(
         output,
@@ -107,6 +131,7 @@ def batch(
         asking.Engine(engine.value, workers or _processors(engine), address),
         part_files,
         retry,
+        None if profile is None else Profile.load(profile),
     )
     with console_batch.progress(quiet) as progress:
         found = run_batch(inputs, wanted, typed(), progress)

@@ -68,6 +68,10 @@ def progress(quiet: bool) -> Iterator[Progress]:
         def listing(self, found: int) -> None:
             bars.update(task, description="listing", completed=found, total=None)
 
+        def sampled(self, done: int, total: int) -> None:
+            bars.update(task, description="profile", completed=done, total=total)
+            logged(f"{done} of {total} recordings for the profile")
+
         def begin(self, done: int, total: int) -> None:
             nonlocal began
             began = time.monotonic()
@@ -77,13 +81,16 @@ def progress(quiet: bool) -> Iterator[Progress]:
                 bars.console.print(f"{done} of {total} were heard before", highlight=False)
 
         def heard(self, done: int, total: int, totals: Totals) -> None:
-            nonlocal line
             pace.tell(done)
             note = _note(pace, total, totals, time.monotonic() - began)
             bars.update(task, completed=done, note=note)
-            if logs and time.monotonic() - line >= LINE_SECONDS:
-                line = time.monotonic()
-                print(f"phonemo: {done} of {total} recordings; {note}", file=sys.stderr, flush=True)
+            logged(f"{done} of {total} recordings; {note}")
+
+    def logged(text: str) -> None:
+        nonlocal line
+        if logs and time.monotonic() - line >= LINE_SECONDS:
+            line = time.monotonic()
+            print(f"phonemo: {text}", file=sys.stderr, flush=True)
 
     with console.bars(quiet, left=False) as bars:
         logs = not quiet and not bars.console.is_terminal
@@ -101,12 +108,24 @@ def lines(found: Mapping[str, Any], output: str) -> Iterator[str]:
     yield f"{shown(output)}: {files['planned']} recordings{again}, {found['audio_hours']:.2f} h"
     if found["labels"]:
         yield f"  {_counted(found['labels'])}"
+    if "profile" in found:
+        yield f"  {_profile(found['profile'])}"
     if files["failed"]:
         yield f"  failed: {files['failed']} ({_counted(found['errors'])}); their rows say why"
     if files["named_again"]:
         yield f"  named more than once: {files['named_again']}; each is heard once"
     if files["named_no_more"]:
         yield f"  named no more: {files['named_no_more']}; their rows stay"
+
+
+def _profile(one: Mapping[str, Any]) -> str:
+    """Which profile every row was made with, and of what a first pass made it."""
+    if "recordings" not in one:
+        return f"profile {one['hash']} ({one['count']} vectors)"
+    lost = {"without speech": one["silent"], "that cannot be used": one["failed"]}
+    left = " and ".join(f"{count} {kind}" for kind, count in lost.items() if count)
+    out = f"; {left} are left out" if left else ""
+    return f"profile {one['hash']} of {one['recordings']} recordings ({one['count']} vectors){out}"
 
 
 def _note(pace: Pace, total: int, totals: Totals, seconds: float) -> str:

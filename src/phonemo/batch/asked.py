@@ -17,6 +17,11 @@ CARD = "batch.json"
 PartFormat = Literal["jsonl", "parquet"]
 
 
+def _is_none(value: object) -> bool:
+    """What a batch without a profile has not, its files do not name."""
+    return value is None
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -42,10 +47,14 @@ class Asked(_Part):
     """Below this score an answer is unsure; None is the model's."""
     format: PartFormat = "jsonl"
     """Of the parts."""
+    profile: str | None = Field(default=None, exclude_if=_is_none)
+    """The hash of the profile that was given; None where none was."""
+    adapt: int | None = Field(default=None, ge=1, exclude_if=_is_none)
+    """Make a profile of a sample of so many recordings first; None makes none."""
 
     def differences(self, other: Asked) -> list[str]:
         """What differs, for a message; the same model may lie elsewhere."""
-        mine, theirs = self.model_dump(), other.model_dump()
+        mine, theirs = dict(self), dict(other)
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
         return [
             f"{name} {_short(mine[name])} there, {_short(theirs[name])} asked" for name in names
@@ -66,6 +75,22 @@ class Planned(_Part):
     """Of the set that it named."""
 
 
+class Applied(_Part):
+    """The profile that every row is made with; the profile itself is a file beside the card."""
+
+    hash: str
+    count: int
+    """How many vectors it is of."""
+    seconds: float
+    """Of speech in them."""
+    sampled: int | None = Field(default=None, exclude_if=_is_none)
+    """Recordings of the first pass; None for a profile that was given."""
+    silent: int = 0
+    """How many of them have no speech."""
+    failed: int = 0
+    """How many of them cannot be used."""
+
+
 class Card(_Part):
     """The content of batch.json."""
 
@@ -77,6 +102,7 @@ class Card(_Part):
     """What was typed first."""
     asked: Asked
     planned: Planned = Planned()
+    profile: Applied | None = Field(default=None, exclude_if=_is_none)
 
 
 @dataclass(frozen=True)

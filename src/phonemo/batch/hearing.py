@@ -14,6 +14,7 @@ from phonemo.batch.asked import Asked, PartTally
 from phonemo.batch.fetching import Fetched, fetched, release
 from phonemo.batch.items import Item
 from phonemo.batch.plan import read_part
+from phonemo.batch.profiles import read_profile
 from phonemo.batch.rows import Row, part_name, row_of, writing_rows
 from phonemo.batch.stores import Store, open_store
 from phonemo.batch.watching import SECONDS, Watch
@@ -38,6 +39,8 @@ class Work:
     folder: str
     """The batch's, as its store names it."""
     asked: Asked
+    profile: str | None = None
+    """The hash of the profile in the folder that is applied; None applies none."""
 
 
 def tally_name(part: int) -> str:
@@ -59,6 +62,7 @@ class Hearer:
 
     Raises:
         CheckpointError: the model is not there, or another one.
+        RunError: the profile is not there, or another one.
     """
 
     def __init__(self, work: Work, tick: Tick = lambda: None) -> None:
@@ -66,6 +70,9 @@ class Hearer:
         self.asked = work.asked
         self._work, self._tick = work, tick
         self._listener = open_listener(work.asked)
+        if work.profile is not None:
+            profile = read_profile(self.store, work.profile)
+            self._listener = self._listener.with_profile(profile)
 
     def hear(self, part: int) -> PartTally:
         """Hear a part and put its answers into the folder: all of them, or nothing.
@@ -112,10 +119,11 @@ class Hearer:
     def _kept(
         self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
     ) -> PartTally:
-        tally, asked = _Counting(part), self.asked
+        tally, asked, named = _Counting(part), self.asked, self._work.profile is not None
+        labels = self._listener.labels
         with (
             self.store.writing(part_name(part, asked.format)) as path,
-            writing_rows(path, asked.format, self._listener.labels, asked.phonemes) as write,
+            writing_rows(path, asked.format, labels, asked.phonemes, named) as write,
         ):
             for row in rows:
                 write(row)

@@ -80,11 +80,12 @@ def _dataset(work: Work, parts: Sequence[int], workers: int) -> Any:
 
 def _work_of(text: str) -> Work:
     told = json.loads(text)
-    return Work(told["folder"], Asked.model_validate(told["asked"]))
+    return Work(told["folder"], Asked.model_validate(told["asked"]), told["profile"])
 
 
 def _text_of(work: Work) -> str:
-    return json.dumps({"folder": work.folder, "asked": work.asked.model_dump()})
+    told = {"folder": work.folder, "asked": work.asked.model_dump(), "profile": work.profile}
+    return json.dumps(told)
 
 
 def _tally_of(text: str) -> PartTally:

@@ -42,7 +42,7 @@ def failed_row(item: Item, code: str, message: str) -> Row:
 
 @contextmanager
 def writing_rows(
-    path: Path, kind: PartFormat, emotions: Sequence[str], spans: bool
+    path: Path, kind: PartFormat, emotions: Sequence[str], spans: bool, profile: bool = False
 ) -> Iterator[Write]:
     """Write rows one by one.
 
@@ -51,17 +51,18 @@ def writing_rows(
         kind: its format.
         emotions: all of the model's, the columns of the scores.
         spans: whether rows have the times of the phonemes.
+        profile: whether rows name a profile.
 
     Raises:
         MissingExtraError: pyarrow is needed and not installed.
     """
     writing = _parquet if kind == "parquet" else _jsonl
-    with writing(path, emotions, spans) as write:
+    with writing(path, emotions, spans, profile) as write:
         yield write
 
 
 @contextmanager
-def _jsonl(path: Path, emotions: Sequence[str], spans: bool) -> Iterator[Write]:
+def _jsonl(path: Path, emotions: Sequence[str], spans: bool, profile: bool) -> Iterator[Write]:
     with path.open("w", encoding="utf-8") as stream:
 
         def write(row: Row) -> None:
@@ -71,11 +72,11 @@ def _jsonl(path: Path, emotions: Sequence[str], spans: bool) -> Iterator[Write]:
 
 
 @contextmanager
-def _parquet(path: Path, emotions: Sequence[str], spans: bool) -> Iterator[Write]:
+def _parquet(path: Path, emotions: Sequence[str], spans: bool, profile: bool) -> Iterator[Write]:
     pyarrow = needs_pyarrow()
     from pyarrow import parquet
 
-    schema = _schema(pyarrow, emotions, spans)
+    schema = _schema(pyarrow, emotions, spans, profile)
     held: list[Row] = []
 
     def flush() -> None:
@@ -93,17 +94,19 @@ def _parquet(path: Path, emotions: Sequence[str], spans: bool) -> Iterator[Write
             flush()
 
 
-def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool) -> Any:
+def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -> Any:
     text, number = pyarrow.string(), pyarrow.float64()
     scores = pyarrow.struct([(name, number) for name in emotions])
     times = [("start", number), ("end", number)]
     segment = pyarrow.struct([*times, ("label", text), ("scores", scores)])
     span = pyarrow.struct([("symbol", text), *times, ("confidence", number), ("share", number)])
+    mark = pyarrow.struct([("hash", text), ("count", pyarrow.int64())])
     fields = [
         *[("id", text), ("file", text), ("from", number), ("to", number)],
         *[("label", text), ("scores", scores), ("seconds", number)],
         *[("phonemes", pyarrow.list_(text)), ("warnings", pyarrow.list_(text))],
         *[("speech_ratio", number), ("segments", pyarrow.list_(segment))],
+        *([("profile", mark)] if profile else []),
         *([("spans", pyarrow.list_(span))] if spans else []),
         *[("error", text), ("code", text)],
     ]

@@ -1,6 +1,7 @@
 """A batch from its beginning, or from where it stopped, to its summary.
 
 <output>/batch.json          what was asked
+<output>/profile.json        the profile that every row is made with, where there is one
 <output>/plan/part-*.jsonl   the recordings of each part
 <output>/parts/part-*        their answers
 <output>/tally/part-*.json   their numbers
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phonemo.batch import local, on_ray
@@ -19,7 +20,9 @@ from phonemo.batch.asked import Asked, Card, Engine, PartTally, read_card, write
 from phonemo.batch.hearing import Work, open_listener, tally_name
 from phonemo.batch.inputs import items_of
 from phonemo.batch.plan import plan
+from phonemo.batch.profiles import keep_profile, read_profile
 from phonemo.batch.rows import needs_pyarrow, part_name
+from phonemo.batch.sampling import make_profile
 from phonemo.batch.stores import Store, open_store
 from phonemo.batch.summary import SUMMARY, Totals, summary_of, totals_of
 from phonemo.clusters import needs_ray
@@ -27,6 +30,9 @@ from phonemo.errors import RunError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.plain_json import json_text
 from phonemo.runtime.activity import detector_of
+from phonemo.runtime.adaptation import Reference
+from phonemo.runtime.engine import available_cpus
+from phonemo.runtime.profile import Profile
 
 #: Small files that are read at once.
 _READERS, _READ_TOGETHER = 16, 1024
@@ -41,6 +47,9 @@ class Progress:
 
     def listing(self, found: int) -> None:
         """So many recordings were found up to now."""
+
+    def sampled(self, done: int, total: int) -> None:
+        """So many recordings of the sample for the profile are decoded."""
 
     def begin(self, done: int, total: int) -> None:
         """So many of all recordings were heard in earlier runs."""
@@ -61,6 +70,8 @@ class Batch:
     """Recordings in a part: what is lost at most for each worker that is killed."""
     retry: bool = False
     """Whether parts with errors are heard again."""
+    profile: Profile | None = None
+    """Applied to every recording; None where there is none, or ``asked.adapt`` makes one."""
 
 
 def run_batch(
@@ -79,14 +90,19 @@ def run_batch(
         of this run.
 
     Raises:
-        UsageError: an input that names nothing, or an unknown activity or label.
-        RunError: the folder holds something else or another batch, or cannot be written.
+        UsageError: an input that names nothing, or an unknown activity or label; a profile of
+            another model, one beside ``asked.adapt``, or a sample without speech.
+        RunError: the folder holds something else or another batch, or cannot be written; or its
+            profile is not the one that the batch was begun with.
         CheckpointError: of the model.
+        ModelError: the model takes no profile.
         ManifestError: of an input's row.
         MissingExtraError: of the engine, the format or an address.
     """
     progress = progress or Progress()
-    _check(batch)
+    given = None if batch.profile is None else batch.profile.hash
+    batch = replace(batch, asked=batch.asked.model_copy(update={"profile": given}))
+    reference = _check(batch)
     store = open_store(batch.output)
     read_card(store)  # what is not ours is not touched, not even by a lock
     with store.owned():
@@ -97,7 +113,8 @@ def run_batch(
         if not planned.named:
             raise UsageError("nothing to hear: the list is empty; name recordings")
         card = card.model_copy(update={"planned": planned})
-        write_card(store, card)
+        card = _with_profile(store, batch, card, reference, progress)
+        write_card(store, card)  # from here on the plan and the profile count
         done = _done(store, card, batch.retry)
         try:
             new = _heard(store, batch, card, done, progress)
@@ -109,8 +126,16 @@ def run_batch(
     return found | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
 
 
-def _check(batch: Batch) -> None:
-    """Whatever would stop the first worker stops the command, before anything is written."""
+def _check(batch: Batch) -> Reference | None:
+    """Whatever would stop the first worker stops the command, before anything is written.
+
+    Returns:
+        What the profile is measured against; None where none is wanted.
+    """
+    if batch.profile is not None and batch.asked.adapt is not None:
+        raise UsageError(
+            "--profile and --adapt: the recordings are adapted by one of them; leave one out"
+        )
     if batch.engine.name == "ray":
         needs_ray(batch.engine.address)
     if batch.asked.format == "parquet":
@@ -119,6 +144,12 @@ def _check(batch: Batch) -> None:
     listener = open_listener(batch.asked)
     if batch.asked.labels:
         LabelSet(tuple(listener.labels)).restrict(batch.asked.labels)
+    if batch.profile is None and batch.asked.adapt is None:
+        return None
+    reference: Reference = listener.adaptable()
+    if batch.profile is not None:
+        batch.profile.check(reference)
+    return reference
 
 
 def _carried_on(store: Store, batch: Batch, command: str) -> Card:
@@ -130,7 +161,24 @@ def _carried_on(store: Store, batch: Batch, command: str) -> Card:
             f"{store.address}: holds a batch that was asked otherwise ({'; '.join(other)}); ask "
             "the same, or name another folder with --output"
         )
+    if card.profile is not None:
+        read_profile(store, card.profile.hash)
     return card
+
+
+def _with_profile(
+    store: Store, batch: Batch, card: Card, reference: Reference | None, progress: Progress
+) -> Card:
+    """The card with the profile of the folder, which is made once, before the first part."""
+    if reference is None or card.profile is not None:
+        return card
+    if batch.profile is not None:
+        applied = keep_profile(store, batch.profile)
+    else:
+        work, workers = Work(store.address, batch.asked), batch.engine.workers or available_cpus()
+        parts = card.planned.parts
+        applied = make_profile(store, work, parts, workers, reference, progress.sampled)
+    return card.model_copy(update={"profile": applied})
 
 
 def _done(store: Store, card: Card, retry: bool) -> list[PartTally]:
@@ -156,7 +204,9 @@ def _heard(
     def alive(more: int) -> None:
         progress.heard(min(total, before + now.files + more), total, now)
 
-    work = Work(store.address, card.asked.model_copy(update={"model": batch.asked.model}))
+    asked = card.asked.model_copy(update={"model": batch.asked.model})
+    applied = None if card.profile is None else card.profile.hash
+    work = Work(store.address, asked, applied)
     for tally in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
         new.append(tally)
         now.add(tally)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from phonemo.batch.asked import Card, PartTally
+from phonemo.batch.asked import Applied, Card, PartTally
 
 SUMMARY = "summary.json"
 
@@ -50,7 +50,7 @@ def totals_of(tallies: Iterable[PartTally]) -> Totals:
 def summary_of(card: Card, totals: Totals, command: str) -> dict[str, Any]:
     """The content of summary.json."""
     planned, work = card.planned, totals.work_seconds
-    return {
+    found = {
         "command": command,
         "model": card.asked.model or "the bundle that ships with phonemo",
         "model_sha256": card.asked.model_sha256,
@@ -70,3 +70,13 @@ def summary_of(card: Card, totals: Totals, command: str) -> dict[str, Any]:
         "errors": dict(totals.errors.most_common()),
         "warnings": dict(totals.warnings.most_common()),
     }
+    return found if card.profile is None else found | {"profile": _profile(card.profile)}
+
+
+def _profile(one: Applied) -> dict[str, Any]:
+    """Which profile it was and, where a first pass made it, of how many recordings."""
+    known = {"hash": one.hash, "count": one.count, "seconds": one.seconds}
+    if one.sampled is None:
+        return known
+    used = one.sampled - one.silent - one.failed
+    return known | {"recordings": used, "silent": one.silent, "failed": one.failed}
