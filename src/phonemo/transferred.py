@@ -69,8 +69,8 @@ class LeftOut(_Part):
 
     left_out: str
     seeds: tuple[int, ...] = Field(min_length=1)
-    heard: bool
-    """Whether its network heard the corpus without labels."""
+    unlabelled: bool
+    """Whether its network was pretrained on the corpus, without labels."""
     utterances: Count
     speakers: Count
     picked: tuple[Pick, ...]
@@ -182,7 +182,7 @@ def transfer_lines(found: Mapping[str, Any]) -> Iterator[str]:
         for title, conditions in _rows_of(study, system):
             by_name = {one.name: one for one in conditions}
             cells = [f"{_short(by_name.get(name)):>16}" for name in names]
-            yield f"  {system.name + ', ' + title:<34}" + "".join(cells)
+            yield f"  {f'{system.name}, {title}'.replace('*', ''):<34}" + "".join(cells)
     for one in study.within:
         scores = f"single {_text(one.single.ua)}, with a profile {_text(one.profile.ua)}"
         yield f"  {one.system}, speakers of {one.corpus}: {scores}"
@@ -274,8 +274,8 @@ def _rows_of(study: Transfer, system: SystemScore) -> Iterator[tuple[str, Sequen
         yield ("**mean**", system.mean)
     for one in system.corpora:
         beside = "" if one.left_out in study.averaged else " (beside)"
-        heard = " (heard without labels)" if one.heard else ""
-        yield (f"{plain(one.left_out)}{beside}{heard}", one.conditions)
+        known = " (pretrained on it, unlabelled)" if one.unlabelled else ""
+        yield (f"{plain(one.left_out)}{beside}{known}", one.conditions)
 
 
 def _titled(name: str) -> str:

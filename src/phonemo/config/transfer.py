@@ -50,7 +50,7 @@ class TrainTemplate(Section):
     """How it is trained."""
     extra: tuple[ExtraConfig, ...] = ()
     """Corpora without emotions that are learnt from besides."""
-    protocol: ProtocolConfig = ProtocolConfig(name="random-leaky", folds=20)
+    protocol: ProtocolConfig = ProtocolConfig()
     """Its first fold's validation part picks the epoch, where train.select_by picks one."""
 
 
@@ -103,7 +103,7 @@ class SystemConfig(Section):
         for name in type(self).model_fields:
             if name not in ("network", "train", "inner") and not getattr(self, name):
                 raise ValueError(f"{name} is an empty list; give a value, or leave it out")
-        if () in self.statistics and False in self.pooled:
+        if not any(self.statistics) and not any(self.pooled):
             raise ValueError("a head reads nothing: set statistics=[3], or pooled=true")
         return self
 

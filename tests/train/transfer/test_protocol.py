@@ -213,11 +213,11 @@ def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
     run(config.model_copy(update={"systems": {"linear": system}}))
 
 
-def test_a_corpus_heard_without_labels_is_told(tmp_path, network) -> None:
+def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
     network.lineage = Lineage(frozenset({"one"}))
     found = run(study_of(tmp_path, NEAR, ["one", "two"]))
-    heard = {one["left_out"]: one["heard"] for one in found["systems"][0]["corpora"]}
-    assert heard == {"one": True, "two": False}
+    found_in = {one["left_out"]: one["unlabelled"] for one in found["systems"][0]["corpora"]}
+    assert found_in == {"one": True, "two": False}
 
 
 @pytest.mark.parametrize(

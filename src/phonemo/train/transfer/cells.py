@@ -80,7 +80,7 @@ def run_cell(study: Study, cell: Cell) -> dict[str, Any]:
     picked, candidates = _picked(study, system, cell)
     teaching = study.teaching(cell.left_out)
     network = study.bench.network(system, picked.choice, teaching, cell.seed)
-    heard = forbid_leaks(network, study.corpora[cell.left_out])
+    unlabelled = forbid_leaks(network, study.corpora[cell.left_out])
     head = _head(study, network, picked.choice, teaching)
     rows = _rows(study, network, picked.choice, cell.left_out)
     conditions = [
@@ -95,7 +95,7 @@ def run_cell(study: Study, cell: Cell) -> dict[str, Any]:
         "candidates": candidates,
         "calibration": {"single": asdict(picked.single), "adapted": asdict(picked.adapted)},
         "network": network.digest,
-        "heard": heard,
+        "unlabelled": unlabelled,
         "utterances": len(rows),
         "speakers": sorted(set(rows.speaker.tolist())),
         "conditions": conditions,

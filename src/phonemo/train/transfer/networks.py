@@ -88,8 +88,8 @@ class Network:
         Returns:
             By name, (feature,).
         """
-        heard = raised(samples) if self.backbone.normalise else samples
-        waveform = torch.from_numpy(np.array(heard))[None]
+        louder = raised(samples) if self.backbone.normalise else samples
+        waveform = torch.from_numpy(np.array(louder))[None]
         found = self._statistics(waveform, [int(one) for one in names if one != POOLED])
         if POOLED in names:
             found[POOLED] = self._pooled(waveform)
@@ -135,7 +135,7 @@ def open_network(folder: str, start_share: float = 0.0, start: str | None = None
 def forbid_leaks(
     network: Network, corpus: Corpus, remedy: str = "take the corpus out of left_out"
 ) -> bool:
-    """Whether the network heard the corpus without labels; with labels it may not be tested on it.
+    """Whether it was pretrained on the corpus, unlabelled; one that learnt its labels is refused.
 
     Args:
         network: the one that is tested.

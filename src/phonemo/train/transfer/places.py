@@ -19,7 +19,7 @@ from phonemo.train.transfer.rows import Indices, Rows
 Floats = npt.NDArray[np.float64]
 
 #: Rounds in which the classes that sources lack are filled in from the others.
-_ROUNDS = 5
+_ROUNDS = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,12 @@ def places_of(rows: Rows, classes: int) -> Places:
     }
     known = np.sum([one.counts for one in found.values()], axis=0) > 0  # (emotion,)
     floor = LEAST_DEVIATION * _typical(found)
-    class_means = np.zeros((classes, rows.vectors.shape[1]))
-    for _ in range(_ROUNDS):
-        sources = {name: _even(one, class_means, known, floor) for name, one in found.items()}
+    sources = {name: _own(one, floor) for name, one in found.items()}
+    class_means = _class_means(found, sources, known)
+    lacking = {name for name, one in found.items() if (known & (one.counts == 0)).any()}
+    for _ in range(_ROUNDS if lacking else 0):
+        for name in lacking:
+            sources[name] = _filled(found[name], sources[name], class_means, known, floor)
         class_means = _class_means(found, sources, known)
     means = np.stack([one.mean for one in sources.values()])
     variances = np.stack([one.deviation**2 for one in sources.values()])
@@ -116,18 +119,30 @@ def _typical(found: Mapping[str, _Moments]) -> Floats:
     return np.where(deviation > 0, deviation, 1.0)
 
 
-def _even(
-    one: _Moments, class_means: Floats, known: npt.NDArray[np.bool_], floor: Floats
-) -> Statistics:
-    """With every known class evenly; one that the source lacks lies where it does elsewhere."""
+def _own(one: _Moments, floor: Floats) -> Statistics:
+    """With evenly many of the classes that the source has."""
     own = one.counts > 0
-    lacking = known & ~own
-    mean, within = one.means[own].mean(axis=0), one.variances[own].mean(axis=0)
-    deviation = np.sqrt(one.means[own].var(axis=0) + within)
-    for _ in range(_ROUNDS if lacking.any() else 0):
-        filled = np.concatenate((one.means[own], mean + deviation * class_means[lacking]))
-        mean, deviation = filled.mean(axis=0), np.sqrt(filled.var(axis=0) + within)
-    return Statistics(int(one.counts.sum()), mean, np.maximum(deviation, floor))
+    return _even(one, one.means[own], floor)
+
+
+def _filled(
+    one: _Moments,
+    before: Statistics,
+    class_means: Floats,
+    known: npt.NDArray[np.bool_],
+    floor: Floats,
+) -> Statistics:
+    """With every known class; one that the source lacks lies where it does elsewhere."""
+    own = one.counts > 0
+    places = before.mean + before.deviation * class_means[known & ~own]
+    return _even(one, np.concatenate((one.means[own], places)), floor)
+
+
+def _even(one: _Moments, means: Floats, floor: Floats) -> Statistics:
+    """Of classes at these means (class, feature), each as wide as those that the source has."""
+    within = one.variances[one.counts > 0].mean(axis=0)
+    deviation = np.sqrt(means.var(axis=0) + within)
+    return Statistics(int(one.counts.sum()), means.mean(axis=0), np.maximum(deviation, floor))
 
 
 def _class_means(

@@ -101,7 +101,7 @@ def _left_out(study: Study, cells: Cells) -> dict[str, Any]:
     return {
         "left_out": cells[0]["left_out"],
         "seeds": [one["seed"] for one in cells],
-        "heard": any(one["heard"] for one in cells),
+        "unlabelled": any(one["unlabelled"] for one in cells),
         "utterances": cells[0]["utterances"],
         "speakers": len(cells[0]["speakers"]),
         "picked": [

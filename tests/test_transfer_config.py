@@ -1,0 +1,125 @@
+"""The config of a transfer study: choices, what does not fit, and the one that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from phonemo.config import (
+    OneSidedConfig,
+    SystemConfig,
+    TrainTemplate,
+    TransferConfig,
+    WithinConfig,
+    load_transfer_config,
+    write_config,
+)
+from phonemo.errors import ConfigError
+from tests.laws import REPOSITORY
+
+LEAST: dict[str, Any] = {
+    "name": "tiny",
+    "output": "work/tiny",
+    "corpora": ["a.jsonl", "b.jsonl"],
+    "left_out": ["a", "b"],
+    "labels": {"names": ["anger", "neutral"]},
+    "systems": {"linear": {"network": "backbone", "statistics": [2, 3]}},
+}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    path = folder / "transfer.yaml"
+    path.write_text(yaml.safe_dump(LEAST | changes), encoding="utf-8")
+    return path
+
+
+def fault(folder: Path, **changes: Any) -> str:
+    path = written(folder, **changes)
+    with pytest.raises(ConfigError) as caught:
+        load_transfer_config(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "kind", [TransferConfig, SystemConfig, TrainTemplate, OneSidedConfig, WithinConfig]
+)
+def test_every_field_has_a_sentence(kind: type[BaseModel]) -> None:
+    for field in kind.model_fields.values():
+        text = field.description or ""
+        assert text.endswith(".")
+        assert "\n" not in text
+
+
+def test_a_single_choice_is_a_list_of_one(tmp_path: Path) -> None:
+    system = load_transfer_config(written(tmp_path)).systems["linear"]
+    assert system.statistics == ((2, 3),)
+    assert (system.inverse_penalty, system.mask, system.pooled) == ((0.001,), (False,), (False,))
+    several = {"network": "b", "statistics": [[2, 3], [3]], "inverse_penalty": [0.1, 1]}
+    found = load_transfer_config(written(tmp_path, systems={"linear": several})).systems["linear"]
+    assert found.statistics == ((2, 3), (3,))
+    assert found.inverse_penalty == (0.1, 1.0)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    template = {"model": {"backbone": "b"}, "train": {"epochs": 3}}
+    systems = {"own": {"train": template, "pooled": [True, False], "statistics": [[], [3]]}}
+    config = load_transfer_config(
+        written(tmp_path, systems={"a": {"network": "b", "pooled": True}} | systems)
+    )
+    write_config(tmp_path / "again.yaml", config)
+    assert load_transfer_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"systems": {"x": {"statistics": [1]}}}, "expected network or train, one of the two"),
+        ({"systems": {"x": {"network": "b"}}}, "a head reads nothing: set statistics=[3]"),
+        (
+            {"systems": {"x": {"network": "b", "pooled": True, "mask": []}}},
+            "mask is an empty list",
+        ),
+        (
+            {"systems": {"x": {"network": "b", "pooled": True, "k_mean": [1, 1]}}},
+            "1.0 is there twice",
+        ),
+        (
+            {"systems": {"x": {"network": "b", "pooled": True, "start_share": 0.5}}},
+            "start_share is of a network that section train trains",
+        ),
+        (
+            {"systems": {"x": {"network": "b", "statistic": [3]}}},
+            "unknown key 'systems.x.statistic'; known keys: network, train",
+        ),
+        (
+            {"systems": {"labels": {"train": {"model": {"backbone": "b", "wide": 1}}}}},
+            "unknown key 'systems.labels.train.0.model.wide'; known keys: backbone, ",
+        ),
+        ({"systems": {"../x": {"network": "b", "pooled": True}}}, "system '../x'"),
+        ({"corpora": ["a.jsonl"]}, "key 'corpora'"),
+        ({"corpora": ["a.jsonl", "a.jsonl"]}, "'a.jsonl' is there twice"),
+        ({"mean_over": ["c"]}, "mean_over names 'c', which left_out does not"),
+        ({"pools": [0]}, "key 'pools.0"),
+        ({"pools": ["most"]}, "key 'pools.0"),
+        ({"select_by": ["best"]}, "no condition 'best'; conditions: single, speaker"),
+        ({"one_sided": {"emotion": "joy"}}, "one_sided.emotion is 'joy', which is no label"),
+        ({"seeds": []}, "key 'seeds'"),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    assert says in fault(tmp_path, **changes)
+
+
+def test_the_shipped_study_loads() -> None:
+    config = load_transfer_config(REPOSITORY / "configs" / "transfer.yaml")
+    assert config.averaged == ("emodb", "ravdess", "nemo")
+    assert set(config.averaged) <= set(config.left_out)
+    assert config.name == "transfer"
+    assert [one.labels.names for one in config.within]

@@ -1,0 +1,210 @@
+"""Linear heads: the regression against scikit-learn's, weights and statistics by hand, views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from phonemo.errors import ProtocolError
+from phonemo.runtime.adaptation import Reference, Statistics, estimate
+from phonemo.train.transfer.heads import HeadOptions, adjusted, balanced, fit_head
+from phonemo.train.transfer.places import places_of, speaker_statistics
+from phonemo.train.transfer.rows import Rows, joined
+from phonemo.train.transfer.softmax import NEVER, Problem, fit_softmax
+from phonemo.train.transfer.testing import adapted, by_speaker, logits_of
+
+OPTIONS = HeadOptions("source", 0.1, False, 3.0, 10.0, 0)
+
+
+def rows_of(
+    corpus: str, truth: list[int], vectors: np.ndarray, speakers: list[str] | None = None
+) -> Rows:
+    names = np.full(len(truth), corpus)
+    owners = names if speakers is None else np.array([f"{corpus}/{one}" for one in speakers])
+    return Rows(vectors.astype(np.float32), np.array(truth), names, names, owners)
+
+
+def random_rows(corpus: str, seed: int, shift: float = 0.0, count: int = 60) -> Rows:
+    random = np.random.default_rng(seed)
+    truth = random.integers(3, size=count)
+    vectors = random.normal(0, 1, (count, 4)) + np.eye(3, 4)[truth] * 2
+    vectors[:, 0] += shift  # the place of the first class
+    return rows_of(corpus, truth.tolist(), vectors, [f"s{n % 4}" for n in range(count)])
+
+
+# The regression -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", [0.01, 1.0])
+def test_the_regression_is_scikit_learns(strength: float) -> None:
+    rows = random_rows("one", 1)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, len(rows))
+    weights *= len(rows) / weights.sum()
+    found = fit_softmax(Problem(rows.vectors, rows.truth, weights, None, len(rows)), 3, strength)
+    twin = LogisticRegression(C=strength, tol=1e-8, max_iter=1000)
+    twin.fit(rows.vectors, rows.truth, sample_weight=weights)
+    np.testing.assert_allclose(found.weight, twin.coef_, atol=2e-3)
+    np.testing.assert_allclose(
+        found.bias - found.bias.mean(), twin.intercept_ - twin.intercept_.mean(), atol=2e-3
+    )
+
+
+def test_a_class_without_a_row_is_never_the_answer() -> None:
+    rows = random_rows("one", 1)
+    found = fit_softmax(Problem(rows.vectors, rows.truth, balanced(rows), None, 60), 5, 1.0)
+    assert (found.weight[3:] == 0).all()
+    assert found.bias[3:].tolist() == [NEVER, NEVER]
+    assert (rows.vectors @ found.weight.T + found.bias).argmax(axis=1).max() == 2
+
+
+def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
+    """The second corpus has no class 2: masked, it does not push class 2 away from its place."""
+    one, two = random_rows("one", 1), random_rows("two", 2)
+    two = two.where(two.truth != 2)
+    beside = rows_of("two", two.truth.tolist(), two.vectors + np.eye(3, 4)[2] * 2)
+    rows = joined([one, beside])
+    plain, masked = (
+        fit_head(rows, 3, replace(OPTIONS, mask=mask, standardise="none")) for mask in (False, True)
+    )
+    there = one.where(one.truth == 2)
+    shares = [
+        (logits_of(head, there.vectors, None).argmax(axis=1) == 2).mean()
+        for head in (plain, masked)
+    ]
+    assert shares[1] > shares[0]
+
+
+# Weights and statistics by hand -------------------------------------------------------------------
+
+
+def test_every_class_of_every_corpus_weighs_the_same() -> None:
+    rows = joined(
+        [
+            rows_of("a", [0, 0, 0, 1], np.zeros((4, 1))),
+            rows_of("b", [1, 1], np.zeros((2, 1))),
+        ]
+    )
+    np.testing.assert_allclose(balanced(rows), [1 / 3, 1 / 3, 1 / 3, 1, 1 / 2, 1 / 2])
+
+
+def test_a_sources_mean_does_not_hang_on_how_often_a_class_is_there() -> None:
+    """Class 0 at 1 (three times) and class 1 at 5: even classes have the mean 3, deviation 2."""
+    rows = rows_of("a", [0, 0, 0, 1], np.array([[1.0], [1.0], [1.0], [5.0]]))
+    found = places_of(rows, 2)
+    assert found.sources["a"].mean.tolist() == [3.0]
+    assert found.sources["a"].count == 4
+    np.testing.assert_allclose(found.sources["a"].deviation, [2.0])
+    np.testing.assert_allclose(found.class_means, [[-1.0], [1.0]])
+
+
+def test_a_class_that_a_source_lacks_is_filled_in_from_the_others() -> None:
+    """Two sources of the same shape, one moved by 100; it lacks the class at the far end."""
+    whole = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]])
+    first = rows_of("a", [0, 0, 1, 1, 2, 2], whole)
+    second = rows_of("b", [0, 0, 1, 1], whole[:4] + 100)
+    found = places_of(joined([first, second]), 3)
+    distance = found.sources["b"].mean - found.sources["a"].mean
+    np.testing.assert_allclose(distance, [100.0], atol=0.7)
+    plain = second.vectors.mean() - first.vectors.mean()
+    assert abs(plain - 100) > 2.5
+
+
+def test_centre_and_spread_are_of_the_sources_alike() -> None:
+    first = rows_of("a", [0, 1], np.array([[-1.0], [1.0]]))
+    second = rows_of("b", [0, 1] * 50, np.tile([[7.0], [13.0]], (50, 1)))
+    found = places_of(joined([first, second]), 2)
+    np.testing.assert_allclose(found.centre, [5.0])  # of 0 and 10
+    np.testing.assert_allclose(found.spread, [np.sqrt((1 + 9) / 2)])
+
+
+def test_a_speaker_is_drawn_towards_the_source() -> None:
+    rows = random_rows("a", 3, count=80)
+    moved = Rows(
+        rows.vectors + 4 * (rows.speaker == "a/s0")[:, None].astype(np.float32),
+        *(rows.truth, rows.corpus, rows.source, rows.speaker),
+    )
+    places = places_of(moved, 3)
+    reference = fit_head(moved, 3, OPTIONS)
+    trusted, doubted = (
+        speaker_statistics(moved, places, replace(reference, k_mean=k))["a/s0"].mean
+        for k in (0.0, 20.0)
+    )
+    source = places.sources["a"].mean
+    np.testing.assert_allclose(doubted - source, (trusted - source) / 2, atol=1e-6)
+    np.testing.assert_allclose(trusted - source, 3.0, atol=0.6)  # 4 less what it moves the source
+
+
+def test_a_feature_that_never_moves_is_harmless() -> None:
+    rows = random_rows("a", 4)
+    still = Rows(
+        np.concatenate([rows.vectors, np.ones((len(rows), 1), np.float32)], axis=1),
+        *(rows.truth, rows.corpus, rows.source, rows.speaker),
+    )
+    head = fit_head(still, 3, OPTIONS)
+    assert np.isfinite(head.weight).all()
+    assert (head.spread > 0).all()
+    assert np.isfinite(estimate(still.vectors, head).mean).all()
+
+
+# Views and tests ----------------------------------------------------------------------------------
+
+
+def accuracy(head: Reference, rows: Rows, source: Statistics | None) -> float:
+    return float((logits_of(head, rows.vectors, source).argmax(axis=1) == rows.truth).mean())
+
+
+@pytest.mark.parametrize("standardise", ["source", "mixture", "all"])
+def test_heads_on_standardised_sources_know_a_moved_source(standardise) -> None:
+    rows = joined([random_rows("a", 1, -5.0, 200), random_rows("b", 2, 5.0, 200)])
+    head = fit_head(rows, 3, replace(OPTIONS, standardise=standardise))
+    new = random_rows("c", 3, 20.0, 200)
+    assert accuracy(head, new, adapted(head, new.vectors)) > 0.75
+    assert accuracy(head, new, None) < 0.5
+
+
+def test_a_mixture_serves_single_and_adapted_recordings() -> None:
+    rows = joined([random_rows("a", 1, -1.0, 200), random_rows("b", 2, 1.0, 200)])
+    head = fit_head(rows, 3, replace(OPTIONS, standardise="mixture"))
+    new = random_rows("c", 3, 0.0, 200)
+    assert accuracy(head, new, None) > 0.7
+    assert accuracy(head, new, adapted(head, new.vectors)) > 0.75
+
+
+def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
+    rows = joined([random_rows("a", 1), random_rows("b", 2)])
+    head = fit_head(rows, 3, OPTIONS)
+    source = adapted(head, random_rows("c", 3, 4.0).vectors)
+    vectors = random_rows("c", 3, 4.0).vectors.astype(np.float64)
+    mapped = (vectors - source.mean) * head.spread / source.deviation + head.centre
+    by_hand = (mapped - head.centre) / head.spread @ head.weight.T + head.bias
+    np.testing.assert_allclose(logits_of(head, vectors, source), by_hand, atol=1e-9)
+
+
+def test_by_speaker_each_has_statistics_of_its_own() -> None:
+    rows = joined([random_rows("a", 1), random_rows("b", 2)])
+    head = fit_head(rows, 3, OPTIONS)
+    new = random_rows("c", 3, 4.0)
+    found = by_speaker(head, new, None)
+    own = new.speaker == "c/s1"
+    wanted = logits_of(head, new.vectors[own], adapted(head, new.vectors[own]))
+    np.testing.assert_array_equal(found[own], wanted)
+
+
+def test_constants_of_adaptation_fit_nothing_anew() -> None:
+    one = replace(OPTIONS, k_mean=7.0, em_iterations=5)
+    assert one.fitting() == OPTIONS.fitting()
+    assert (
+        replace(one, standardise="speaker").fitting()
+        != replace(OPTIONS, standardise="speaker").fitting()
+    )
+    head = fit_head(random_rows("a", 1), 3, OPTIONS)
+    assert adjusted(head, one).k_mean == 7.0
+    assert adjusted(head, one).em_iterations == 5
+
+
+def test_one_emotion_is_nothing_to_learn() -> None:
+    with pytest.raises(ProtocolError, match="expected two emotions or more"):
+        fit_head(rows_of("a", [1, 1], np.ones((2, 3))), 3, OPTIONS)

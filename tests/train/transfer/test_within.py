@@ -1,0 +1,116 @@
+"""Within one corpus: speakers left out in turn, without and with their profiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phonemo.corpora.manifest import read_manifest, write_manifest
+from phonemo.errors import ConfigError, LeakageError, ProtocolError
+from phonemo.train.lineage import taught_by
+from phonemo.train.transfer import within as module
+from phonemo.train.transfer.protocol import transfer
+from phonemo.transferred import Transfer
+from tests.train.transfer.planted import EMOTIONS, Planted, study_of
+
+PAIR = (Planted("one", takes=2), Planted("two", takes=2), Planted("other", takes=2))
+#: Six speakers, each moved by its own amount.
+HOME = Planted("home", speakers=6, speaker_shift=6.0)
+
+
+def within(folder, **changes: Any) -> dict[str, Any]:
+    section = {"manifest": str(HOME.write(folder / "home")), "labels": {"names": list(EMOTIONS)}}
+    return section | changes
+
+
+def run(folder, section: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return transfer(study_of(folder, PAIR, ["one"], within=[section], **changes), "phonemo")
+
+
+def test_a_profile_takes_a_speakers_own_shift_away(tmp_path, network) -> None:
+    found = run(tmp_path, within(tmp_path))
+    (one,) = found["within"]
+    assert (one["speakers"], one["utterances"], one["teachers"]) == (6, 108, [])
+    assert one["single"]["ua"]["mean"] < 0.8
+    assert one["profile"]["ua"]["mean"] > 0.85
+    assert one["profile"]["ua"]["low"] <= one["profile"]["ua"]["mean"] <= 1
+    assert set(one["profile"]["recalls"]) == set(EMOTIONS)
+    assert one["single"]["picked"][0]["choice"]["standardise"] == "none"
+    assert one["profile"]["picked"][0]["choice"]["standardise"] == "source"
+    Transfer.model_validate(found)
+
+
+def test_the_better_choice_is_picked_without_the_tested_speaker(
+    tmp_path, network, monkeypatch
+) -> None:
+    away: list[tuple[set[str], set[str]]] = []
+    before = module._Folds.answers
+
+    def spied(self, choice, without, asked):
+        away.append((set(without), set(asked)))
+        return before(self, choice, without, asked)
+
+    monkeypatch.setattr(module._Folds, "answers", spied)
+    system = {"statistics": [[2], [1]], "k_mean": [0, 3]}
+    found = run(tmp_path, within(tmp_path), system=system)
+    (one,) = found["within"]
+    assert [sum(each["speakers"] for each in one[name]["picked"]) for name in module.PROFILES] == [
+        6,
+        6,
+    ]
+    assert all(each["choice"]["statistics"] == [1] for each in one["profile"]["picked"])
+    assert all(asked <= without for without, asked in away)
+    nested = [(without, asked) for without, asked in away if len(without) > 1]
+    assert nested
+    assert all(len(without - asked) == 1 for without, asked in nested)  # the tested one
+
+
+def test_other_corpora_can_teach_besides(tmp_path, network) -> None:
+    found = run(tmp_path, within(tmp_path, teachers=["two"]))
+    (one,) = found["within"]
+    assert one["teachers"] == ["two"]
+    assert one["profile"]["ua"]["mean"] > 0.85
+
+
+def test_a_second_time_everything_is_there(tmp_path, network, monkeypatch) -> None:
+    config = study_of(tmp_path, PAIR, ["one"], within=[within(tmp_path)])
+    first, read = transfer(config, "phonemo"), network.read
+    monkeypatch.setattr("phonemo.train.transfer.bench.fit_head", None)
+    assert transfer(config, "phonemo") == first
+    assert network.read == read
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"teachers": ["three"]}, ConfigError, "names 'three', expected one of one, two, other"),
+        ({"labels": {"names": ["joy", "rage"]}}, ProtocolError, "expected utterances with one of"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, network, changes, error, says) -> None:
+    with pytest.raises(error, match=says):
+        run(tmp_path, within(tmp_path, **changes))
+
+
+def test_speakers_must_be_known(tmp_path, network) -> None:
+    section = within(tmp_path)
+    manifest = read_manifest(section["manifest"])
+    unknown = [one.model_copy(update={"speaker": None}) for one in manifest.utterances]
+    write_manifest(manifest.path, manifest.header, unknown)
+    with pytest.raises(ProtocolError, match="expected three known speakers or more, got 0"):
+        run(tmp_path, section)
+
+
+def test_a_network_that_has_learnt_from_the_corpus_is_refused(tmp_path, network) -> None:
+    section = within(tmp_path)
+    network.lineage = taught_by("home", read_manifest(section["manifest"]).utterances)
+    with pytest.raises(LeakageError, match="take it out of within"):
+        run(tmp_path, section)
+
+
+def test_groups_of_speakers_share_none() -> None:
+    found = module._grouped([f"s{n}" for n in range(10)])
+    assert len(found) == 4
+    assert sorted(np.concatenate(found).tolist()) == sorted(f"s{n}" for n in range(10))
