@@ -11,7 +11,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
@@ -19,9 +18,11 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from phonemo.audio import RATE
 from phonemo.errors import LabelError, UsageError
 from phonemo.estimators.embedding import SpeechEmbedding
-from phonemo.estimators.recordings import count, waveforms
+from phonemo.estimators.recordings import Floats, count, waveforms
+from phonemo.estimators.standardizer import GivenProfile, SourceStandardizer
 from phonemo.opening import open_model
 from phonemo.runtime.listener import Listener
+from phonemo.runtime.profile import Profile
 
 _MOST_STEPS = 5000
 
@@ -34,6 +35,10 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     X is what ``SpeechEmbedding`` takes. With recordings of several people, give their names as
     ``groups`` to scikit-learn's cross-validation, or its scores are of people it has heard.
 
+    Unlabelled recordings of the microphone or person that is recognized make it better: give
+    ``fit`` the source or speaker of each recording as ``groups``, so that each is standardised by
+    its own (``SourceStandardizer``), and ``predict`` groups too, a profile, or ``adapt``.
+
     Args:
         model: as for ``SpeechEmbedding``.
         layer: as for ``SpeechEmbedding``.
@@ -41,11 +46,13 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         rate: samples per second of arrays and tables; None is 16 kHz.
         C: inverse strength of the penalty.
         class_weight: None, or "balanced" where emotions are not equally many.
+        adapt: whether ``predict`` without groups and profile takes the recordings of one call as
+            one source, as scikit-learn's cross-validation calls it.
 
     Attributes:
         classes_: the emotions, sorted.
         embedding_: the fitted ``SpeechEmbedding``.
-        head_: the fitted pipeline on its vectors.
+        head_: the fitted pipeline on its vectors, ``SourceStandardizer`` and regression.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         rate: int | None = None,
         C: float = 0.01,  # noqa: N803  scikit-learn's name
         class_weight: str | None = None,
+        adapt: bool = False,
     ) -> None:
         self.model = model
         self.layer = layer
@@ -63,14 +71,22 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.rate = rate
         self.C = C
         self.class_weight = class_weight
+        self.adapt = adapt
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> EmotionClassifier:  # noqa: N803
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> EmotionClassifier:
         """Embed the recordings and fit the regression.
 
         Args:
             X: the recordings.
             y: their emotions, (recording,).
             sample_weight: how much each counts, (recording,); None counts all alike.
+            groups: the source or speaker of each, (recording,); None is one source.
 
         Raises:
             AudioError: a recording cannot be used.
@@ -90,33 +106,79 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         regression = LogisticRegression(
             C=self.C, class_weight=self.class_weight, max_iter=_MOST_STEPS
         )
-        self.head_: Pipeline = make_pipeline(StandardScaler(), regression)
-        weights = dict.fromkeys(
-            ("standardscaler__sample_weight", "logisticregression__sample_weight"), sample_weight
-        )
-        self.head_.fit(vectors, targets, **weights)
+        standardizer = SourceStandardizer()
+        standardised = standardizer.fit_transform(vectors, None, groups, sample_weight)
+        regression.fit(standardised, targets, sample_weight)
+        self.head_: Pipeline = make_pipeline(standardizer, regression)
         self.classes_ = self.head_.classes_
         return self
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """The most likely emotion of each recording, (recording,)."""
-        vectors = self._vectors(X)
-        found: npt.NDArray[Any] = self.head_.predict(vectors)
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        groups: Any = None,
+        profile: GivenProfile = None,
+        adapt: bool | None = None,
+    ) -> npt.NDArray[Any]:
+        """The most likely emotion of each recording, (recording,).
+
+        Args:
+            X: the recordings.
+            groups: the source or speaker of each, (recording,): each is adapted by its own.
+            profile: of the method ``profile``, or the path of its file: all are of that source.
+            adapt: whether all of X is one source; None is what the classifier was made with.
+
+        Raises:
+            AudioError: a recording cannot be used.
+            UsageError: several of the three, or a profile of another classifier.
+        """
+        vectors = self._vectors(X, groups, profile, adapt)
+        found: npt.NDArray[Any] = self.head_[-1].predict(vectors)
         return found
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+    def predict_proba(
+        self,
+        X: Any,  # noqa: N803
+        groups: Any = None,
+        profile: GivenProfile = None,
+        adapt: bool | None = None,
+    ) -> npt.NDArray[np.float64]:
         """The probability of each of ``classes_``, (recording, emotion); rows sum to one."""
-        vectors = self._vectors(X)
-        found: npt.NDArray[np.float64] = self.head_.predict_proba(vectors)
+        vectors = self._vectors(X, groups, profile, adapt)
+        found: npt.NDArray[np.float64] = self.head_[-1].predict_proba(vectors)
         return found
 
-    def decision_function(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
+    def decision_function(
+        self,
+        X: Any,  # noqa: N803
+        groups: Any = None,
+        profile: GivenProfile = None,
+        adapt: bool | None = None,
+    ) -> npt.NDArray[np.float64]:
         """The regression's scores, (recording, emotion); (recording,) where there are two."""
-        vectors = self._vectors(X)
-        found: npt.NDArray[np.float64] = self.head_.decision_function(vectors)
+        vectors = self._vectors(X, groups, profile, adapt)
+        found: npt.NDArray[np.float64] = self.head_[-1].decision_function(vectors)
         return found
 
-    def _vectors(self, given: Any) -> Any:
+    def profile(self, X: Any) -> Profile:  # noqa: N803
+        """The profile of unlabelled recordings of one source, for this classifier alone.
+
+        Raises:
+            AudioError: a recording cannot be used.
+        """
+        found: Profile = self.head_[0].profile(self._embedded(X))
+        return found
+
+    def _vectors(self, given: Any, groups: Any, profile: GivenProfile, adapt: bool | None) -> Any:
+        """What the regression reads, (recording, feature)."""
+        if adapt and (groups is not None or profile is not None):
+            raise UsageError("adapt beside groups or profile: expected one of the three")
+        vectors = self._embedded(given)
+        if groups is None and profile is None and (self.adapt if adapt is None else adapt):
+            groups = np.zeros(len(vectors), dtype=int)
+        return self.head_[0].transform(vectors, groups, profile)
+
+    def _embedded(self, given: Any) -> Any:
         check_is_fitted(self)
         waveforms(self, given, self.rate, reset=False)  # looks at a table, by this one's name
         return self.embedding_.transform(given).astype(np.float64)
@@ -132,6 +194,8 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         model: as phonemo.load takes it; None is phonemo-small, the bundle in the package.
         labels: choose among these alone, their scores scaled to sum to one; None takes all.
         rate: samples per second of arrays and tables; None is 16 kHz.
+        profile: what ``phonemo adapt`` or the model's ``profile`` made, or the path of its file.
+        adapt: whether the recordings of one call are one source, whose profile is applied.
     """
 
     def __init__(
@@ -139,10 +203,14 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         model: str | Path | None = None,
         labels: Sequence[str] | None = None,
         rate: int | None = None,
+        profile: GivenProfile = None,
+        adapt: bool = False,
     ) -> None:
         self.model = model
         self.labels = labels
         self.rate = rate
+        self.profile = profile
+        self.adapt = adapt
 
     @property
     def classes_(self) -> npt.NDArray[Any]:
@@ -163,25 +231,56 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             )
         return self
 
-    def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """The most likely emotion of each recording, (recording,)."""
-        found: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def predict(
+        self,
+        X: Any,  # noqa: N803
+        profile: GivenProfile = None,
+        adapt: bool | None = None,
+    ) -> npt.NDArray[Any]:
+        """The most likely emotion of each recording, (recording,); as ``predict_proba``."""
+        chances = self.predict_proba(X, profile, adapt)
+        found: npt.NDArray[Any] = self.classes_[chances.argmax(axis=1)]
         return found
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
-        """The score of each of ``classes_``, (recording, emotion); rows sum to one."""
+    def predict_proba(
+        self,
+        X: Any,  # noqa: N803
+        profile: GivenProfile = None,
+        adapt: bool | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """The score of each of ``classes_``, (recording, emotion); rows sum to one.
+
+        Args:
+            X: the recordings.
+            profile: as for the classifier; None is the one that it was made with.
+            adapt: as for the classifier; None is what it was made with.
+
+        Raises:
+            AudioError: a recording cannot be used.
+            UsageError: a profile together with ``adapt``, or one of another model.
+            ModelError: the model takes no profile.
+        """
         if count(X) is None:
             raise UsageError("a list of recordings is wanted, as ['a.wav', 'b.wav']")
-        listener, classes = self._listener(), self.classes_
-        rows = []
-        for samples in waveforms(self, X, self.rate, reset=False):
-            found = listener.predict(samples, rate=RATE)
-            found = found if self.labels is None else found.among(self.labels)
-            rows.append([found.scores[str(name)] for name in classes])
-        return np.array(rows)
+        profile = self.profile if profile is None else profile
+        adapt = self.adapt if adapt is None else adapt
+        if adapt and profile is not None:
+            raise UsageError("adapt beside profile: expected one of the two")
+        clips = waveforms(self, X, self.rate, reset=False)
+        listener = self._listener().with_profile(profile)
+        if adapt:
+            clips = iter(kept := list(clips))
+            listener = listener.adapted(kept, RATE)
+        return np.array([self._scores(listener, samples) for samples in clips])
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+    def _scores(self, listener: Listener, samples: Floats) -> list[float]:
+        """Of one clip (sample,) at 16 kHz, in the order of ``classes_``."""
+        found = listener.predict(samples, rate=RATE)
+        found = found if self.labels is None else found.among(self.labels)
+        return [found.scores[str(name)] for name in self.classes_]
 
     def _listener(self) -> Listener:
         return open_model(self.model)
