@@ -22,11 +22,11 @@ from phonemo.plain_json import parsed
 from phonemo.train.callbacks import Progress
 from phonemo.train.records import write_json
 from phonemo.train.transfer.bench import Bench
-from phonemo.train.transfer.cells import Study
 from phonemo.train.transfer.choices import choices_of
 from phonemo.train.transfer.nested import check_nested
 from phonemo.train.transfer.networks import forbid_leaks, open_network
 from phonemo.train.transfer.sources import read_corpora
+from phonemo.train.transfer.study import Study
 from phonemo.train.transfer.summary import summed_up
 from phonemo.train.transfer.tasks import Part, Task, chosen, tasks_of
 from phonemo.train.transfer.trained import check_extras, forbid_start

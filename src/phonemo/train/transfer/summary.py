@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.config.section import digest_of
-from phonemo.train.transfer.cells import Study
 from phonemo.train.transfer.pools import Condition, conditions_of
 from phonemo.train.transfer.sources import Corpus
+from phonemo.train.transfer.study import Study
 from phonemo.train.transfer.tables import (
     interval,
     mean_recalls,

@@ -14,10 +14,11 @@ from phonemo.errors import ProtocolError
 from phonemo.labels import LabelSet
 from phonemo.train.transfer import bench, cells, networks
 from phonemo.train.transfer.bench import digest_of_facts
-from phonemo.train.transfer.cells import Cell, Study, run_cell
+from phonemo.train.transfer.cells import run_cell
 from phonemo.train.transfer.networks import open_network
 from phonemo.train.transfer.pools import conditions_of
 from phonemo.train.transfer.sources import Corpus, read_corpus
+from phonemo.train.transfer.study import Cell, Study
 from phonemo.train.transfer.vectors import recordings_digest
 from phonemo.train.transfer.within import run_within
 

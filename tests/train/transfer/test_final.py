@@ -1,0 +1,55 @@
+"""A head on all corpora: picked and calibrated by leaving each of them out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phonemo.errors import UsageError
+from phonemo.labels import LabelSet
+from phonemo.train.callbacks import Progress
+from phonemo.train.transfer.bench import Bench
+from phonemo.train.transfer.final import fit_all
+from phonemo.train.transfer.heads import fit_head
+from phonemo.train.transfer.protocol import transfer
+from phonemo.train.transfer.rows import joined
+from phonemo.train.transfer.sources import read_corpora
+from phonemo.train.transfer.study import Study
+from tests.train.transfer.planted import EMOTIONS, Planted, study_of
+
+CORPORA = (Planted("one"), Planted("two", shift=0.5), Planted("three", shift=-0.5))
+SEARCH = {"statistics": [[2], [1]], "inverse_penalty": [0.01, 1.0]}
+
+
+def test_it_is_fitted_on_all_and_picked_by_each_left_out(tmp_path, network) -> None:
+    config = study_of(tmp_path, CORPORA, ["one"], system=SEARCH)
+    found = fit_all(config, "linear")
+    assert found.picked.choice.statistics == (1,)
+    assert found.picked.score is not None
+    assert found.picked.single.utterances == found.picked.adapted.utterances == 3 * 72
+    labels = LabelSet(EMOTIONS)
+    study = Study(config, read_corpora(config, labels), labels, Bench(config, "", Progress()))
+    rows = joined([study.rows(found.network, found.picked.choice, one.name) for one in CORPORA])
+    wanted = fit_head(rows, 3, found.picked.choice.head)
+    np.testing.assert_allclose(found.head.weight, wanted.weight, atol=1e-6)
+    np.testing.assert_allclose(found.head.centre, wanted.centre, atol=1e-5)
+
+
+def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -> None:
+    config = study_of(tmp_path, CORPORA, ["one", "two", "three"])
+    transfer(config, "phonemo")
+    fitted = []
+    before = fit_head
+
+    def counted(*arguments):
+        fitted.append(arguments)
+        return before(*arguments)
+
+    monkeypatch.setattr("phonemo.train.transfer.bench.fit_head", counted)
+    fit_all(config, "linear")
+    assert len(fitted) == 1  # on all; those with one corpus left out are the study's
+
+
+def test_a_system_that_is_not_there(tmp_path, network) -> None:
+    with pytest.raises(UsageError, match="no system 'gone'; expected one of linear"):
+        fit_all(study_of(tmp_path, CORPORA, ["one"]), "gone")
