@@ -29,6 +29,13 @@ Models = Annotated[
         "Default: the model that ships with phonemo.",
     ),
 ]
+Profiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--profiles",
+        help="A folder of profiles that phonemo adapt wrote; clients name one: profile=STEM.",
+    ),
+]
 AccessLog = Annotated[
     bool, typer.Option("--access-log", help="A line on standard error for every request.")
 ]
@@ -43,6 +50,7 @@ def serve(
     host: Host = None,
     port: Port = None,
     model: Models = None,
+    profiles: Profiles = None,
     overrides: Override = None,
     access_log: AccessLog = False,
     new_key: NewKey = False,
@@ -52,7 +60,8 @@ def serve(
     POST /v1/audio/emotions, WS /v1/audio/stream; the page is at /. Ctrl-C stops it, after what
     is in flight. Needs pip install 'phonemo[serve]'.
     """
-    named = {"host": host, "port": port, "models": model}
+    folder = None if profiles is None else str(profiles)
+    named = {"host": host, "port": port, "models": model, "profiles": folder}
     typed = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
     resolved = load_serve_config(config, [*(overrides or ()), *typed])
     _needs_serve()

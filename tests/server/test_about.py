@@ -171,7 +171,8 @@ def operations(described):
 
 def test_every_address_is_described(described):
     assert set(described["paths"]) == {
-        *("/health/live", "/health/ready", "/version", "/v1/models", "/v1/limits", PATH)
+        *("/health/live", "/health/ready", "/version", "/v1/models", "/v1/limits", PATH),
+        *("/v1/profiles", "/v1/audio/profiles"),
     }
     assert described["openapi"].startswith("3.")
     for _, _, operation in operations(described):

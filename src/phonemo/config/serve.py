@@ -51,6 +51,12 @@ class ServeLimits(Section):
     """Longest silence of a client in a live stream; it is then answered and closed."""
     stream_message_bytes: _Count = 2**18
     """Largest message of a live stream; a larger one closes it with 1009."""
+    profile_bytes: _Count = 2**17
+    """Largest profile that a client may send: some 5000 features; 400 invalid_form."""
+    profile_files: _Count = 64
+    """Most recordings from which a client may have one profile made; 400 invalid_form."""
+    profile_seconds: _Seconds = 600.0
+    """Most audio of these recordings together, decoded; 413 audio_too_long."""
 
 
 class ServeAccess(Section):
@@ -86,6 +92,9 @@ class ServeConfig(Section):
     models: tuple[str, ...] = ()
     """Bundles or model folders, the first answers where no model is named; none: the bundle that
     ships with phonemo."""
+    profiles: str | None = None
+    """A folder of profiles that phonemo adapt wrote: each NAME.json in it is offered to clients as
+    NAME; letters, digits, dots, dashes and underscores. They are read once, at the start."""
     page: bool = True
     """Whether / shows the page."""
     workers: _Count | None = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from phonemo.runtime.listener import Listener
 
 #: The profile is made anew when so much of its pool has come since: statistics of a thousand
-#: vectors cost a tenth of a second, and three more change nothing.
+#: vectors cost about a second, and three more change nothing.
 _RENEWED_SHARE = 1 / 16
 
 

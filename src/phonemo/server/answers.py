@@ -50,7 +50,9 @@ def prediction_data(model: str, found: Prediction, spans: bool = True) -> dict[s
 def _text(wanted: FormatName, file: str, found: Prediction) -> PlainTextResponse:
     if wanted == "csv":
         labels = tuple(found.scores)
-        text = formats.csv_head(labels) + formats.csv_rows(file, found, labels)
+        profile = found.profile is not None
+        head = formats.csv_head(labels, profile)
+        text = head + formats.csv_rows(file, found, labels, profile)
     else:
         text = formats.BY_FILE[wanted][1](file, found)
     return PlainTextResponse(text, media_type=MEDIA[wanted])

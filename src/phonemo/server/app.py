@@ -23,6 +23,7 @@ from phonemo.server.access import Access
 from phonemo.server.decoders import PROGRAM
 from phonemo.server.emotions import emotions_router
 from phonemo.server.gate import Gate, refused
+from phonemo.server.profiles import profiles_router
 from phonemo.server.refusals import Refusal
 from phonemo.server.service import Service, open_models
 from phonemo.server.streams import streams_router
@@ -33,7 +34,9 @@ _DESCRIPTION = """Emotions, and the phonemes that carry them, from recordings an
 
 Live streams: `WS /v1/audio/stream?rate=16000` takes mono 16-bit PCM in binary messages, ends with
 the text `{"type": "finish"}` and answers in JSON: `ready`, `window` and `segment` while it runs,
-then `final` or `error`."""
+then `final` or `error`. `profile=NAME`, or the first text
+`{"type": "profile", "profile_json": {...}}`, applies a profile; with `adapt=true` the stream's
+own windows adapt those that follow, and the text `{"type": "reset"}` forgets them."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_form"}
 
 
@@ -87,6 +90,7 @@ def create_app(
     app.service = service
     app.outside = _with_cors(Gate(app.inside, config.limits, access, service.meters), config)
     app.include_router(emotions_router(service, access))
+    app.include_router(profiles_router(service, access))
     app.include_router(streams_router(service, access))
     app.include_router(about_router(service, access, config))
     if config.page:

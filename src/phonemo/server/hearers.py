@@ -18,6 +18,8 @@ from phonemo.audio import RATE, Waveform
 from phonemo.prediction import Prediction
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.many import Outcome
+from phonemo.runtime.pool import Vectors
+from phonemo.runtime.vectors import waveform_vectors, window_vectors
 from phonemo.runtime.windows import Samples
 
 Value = TypeVar("Value")
@@ -92,6 +94,17 @@ class Hearers:
         found: Prediction = await self._done(job)
         return found
 
+    async def vectors(self, listener: Listener, clip: Waveform) -> Vectors:
+        """What one recording adds to a pool, as Listener.vectors gives it.
+
+        Raises:
+            PhonemoError: the network fails.
+        """
+        future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
+        job = _Job(lambda: _vectors_of(listener, clip, future.cancelled), future)
+        found: Vectors = await self._done(job)
+        return found
+
     async def run(self, call: Callable[[], Value]) -> Value:
         """What a call gives, in one of the threads, after what waits already."""
         future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
@@ -164,6 +177,12 @@ def _hear_long(
 ) -> Prediction:
     found = listener.predict_pieces(_pieces(clip.samples, cancelled), shares)
     return replace(found, warnings=(*clip.warnings, *found.warnings))
+
+
+def _vectors_of(listener: Listener, clip: Waveform, cancelled: Callable[[], bool]) -> Vectors:
+    if clip.seconds > listener.whole_seconds:
+        return window_vectors(listener, _pieces(clip.samples, cancelled))
+    return waveform_vectors(listener, clip)
 
 
 def _pieces(samples: Samples, cancelled: Callable[[], bool]) -> Iterator[Samples]:

@@ -31,6 +31,15 @@ class ErrorAnswer(_Shape):
     error: Fault
 
 
+class ProfileName(_Shape):
+    """Names the profile that was applied; absent where there was none."""
+
+    hash: str
+    """The beginning of the SHA-256 of its content."""
+    count: int
+    """How many vectors it is of: recordings, and windows of long ones."""
+
+
 class SegmentData(_Shape):
     """A stretch of the recording and the emotion heard in it; times in seconds."""
 
@@ -69,6 +78,7 @@ class EmotionAnswer(_Shape):
     """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure."""
     speech_ratio: float | None
     """Share of the recording in which somebody speaks."""
+    profile: ProfileName | None = None
     segments: list[SegmentData]
     spans: list[SpanData] | None = None
     """The phonemes in time; with `phonemes`, or in verbose_json."""
@@ -113,6 +123,72 @@ class ModelList(_Shape):
 
     object: Literal["list"]
     data: list[ModelCard]
+
+
+class ProfileData(_Shape):
+    """The content of a profile's file. One of a person is a coarse voice print: personal data."""
+
+    format: Literal[1]
+    model: str
+    """Digest of the model that it is of."""
+    count: int
+    """How many vectors it is of."""
+    seconds: float
+    """Of speech in them."""
+    mean: list[float]
+    deviation: list[float]
+
+
+class LeftOut(_Shape):
+    """A recording that adds nothing to a profile."""
+
+    file: str
+    code: str
+    """no_speech, or the code of the error that it would be."""
+    message: str
+
+
+class ProfileAnswer(_Shape):
+    """A profile that was made, and of what."""
+
+    model: str
+    hash: str
+    """What an answer names it by."""
+    recordings: int
+    """That it is of."""
+    silent: int
+    """Recordings without speech, which are left out."""
+    failed: int
+    """Recordings that cannot be used, which are left out."""
+    left_out: list[LeftOut]
+    profile: ProfileData
+
+
+class ProfileCard(_Shape):
+    """A profile that the server offers."""
+
+    name: str
+    hash: str
+    count: int
+    models: list[str]
+    """The models that it can be applied to."""
+
+
+class ProfileLimits(_Shape):
+    """What a profile, and the making of one, may take."""
+
+    profile_bytes: int
+    profile_files: int
+    profile_seconds: float
+
+
+class ProfileList(_Shape):
+    """The profiles that are offered, and the models that take any."""
+
+    object: Literal["list"]
+    data: list[ProfileCard]
+    models: list[str]
+    limits: ProfileLimits
 
 
 class Limits(_Shape):
@@ -182,7 +258,11 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
             },
         },
     },
-    400: _errors(400, ("invalid_value", "top_k: '0' found; it should be 1 or more")),
+    400: _errors(
+        400,
+        ("invalid_value", "top_k: '0' found; it should be 1 or more"),
+        ("profile_not_found", "no such profile; GET /v1/profiles lists them: office"),
+    ),
     401: _errors(401, ("invalid_api_key", "an API key is wanted: Authorization: Bearer KEY")),
     404: _errors(404, ("model_not_found", "no such model; GET /v1/models lists them")),
     408: _errors(408, ("read_timeout", "the request did not arrive within 60 s")),
@@ -195,7 +275,13 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     ),
     415: _errors(415, ("unsupported_audio", "my.wav: a playlist (m3u8) found; wav is wanted")),
     421: _errors(421, ("wrong_host", "the Host header names another machine")),
-    422: _errors(422, ("too_short", "my.wav: 120 samples found; 400 are wanted")),
+    422: _errors(
+        422,
+        ("too_short", "my.wav: 120 samples found; 400 are wanted"),
+        ("invalid_profile", "profile_json: not JSON; phonemo adapt writes a profile"),
+        ("profile_mismatch", "the profile is of model 1a2b, this is model 3c4d"),
+        ("profile_unsupported", "this model takes no profile"),
+    ),
     429: {
         **_errors(429, ("queue_full", "18 recordings are waiting already; try again later")),
         "headers": _LATER,
@@ -204,3 +290,15 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     503: NOT_READY[503],
     504: _errors(504, ("deadline_exceeded", "no answer within 60 s; send a shorter recording")),
 }
+PROFILE: dict[int | str, dict[str, Any]] = {
+    **EMOTIONS,
+    200: {"description": "The profile, and what it is of.", "model": ProfileAnswer},
+    400: _errors(400, ("invalid_form", "Too many files. Maximum number of files is 64")),
+    422: _errors(
+        422,
+        ("no_speech", "no speech to make a profile of: 2 recordings without speech"),
+        ("profile_unsupported", "this model takes no profile"),
+        ("too_short", "my.wav: 120 samples found; 400 are wanted"),
+    ),
+}
+PROFILES: dict[int | str, dict[str, Any]] = {code: EMOTIONS[code] for code in (401, 421, 503)}

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from time import perf_counter
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
-from phonemo.audio import RATE
+from phonemo.audio import RATE, Waveform
 from phonemo.config import ServeConfig, ServeLimits
 from phonemo.errors import CheckpointError
 from phonemo.prediction import Prediction
@@ -26,6 +26,7 @@ from phonemo.server.decoder import DecoderLimits
 from phonemo.server.decoders import PROGRAM, Decoders
 from phonemo.server.hearers import Hearers
 from phonemo.server.meters import Meters
+from phonemo.server.offered import Offered, open_profiles, with_sent
 from phonemo.server.pace import Pace
 from phonemo.server.refusals import Refusal, not_serving, try_later
 
@@ -76,6 +77,7 @@ class Service:
         self._warm = False
         self.models: dict[str, Listener] = {}
         """By name; the first answers where none is named."""
+        self.offered = Offered({}, {})
         self.workers = config.workers or available_cpus()
         self.in_flight = 0
         self.uploads = 0
@@ -93,6 +95,7 @@ class Service:
 
         Raises:
             PhonemoError: a model cannot be opened, or hears nothing.
+            UsageError: a profile of the config cannot be offered.
         """
         self.decoders = Decoders(
             self.config.decoders or available_cpus(),
@@ -106,6 +109,8 @@ class Service:
         self._parts.callback(self.hearers.close)
         found = await asyncio.to_thread(opened)
         self.models = {name: self._prepared(one) for name, one in found.items()}
+        profiles = await asyncio.to_thread(open_profiles, self.config.profiles, self.models)
+        self.offered = Offered(profiles, self.models)
         for one in self.models.values():
             await self.hear(io.BytesIO(_noise()), "warm-up", one, Wanted(shares=True))
         self._warm = True
@@ -133,6 +138,28 @@ class Service:
             message = "no such model; GET /v1/models lists them: " + known
             raise Refusal(404, "model_not_found", message, "model")
         return chosen, self.models[chosen]
+
+    def adapted(
+        self, model: str, profile: str | None, profile_json: str | Mapping[str, Any] | None
+    ) -> Listener:
+        """A model with the profile that a request names or holds, if any.
+
+        Args:
+            model: the name of one that is served.
+            profile: the name of one that the operator offers.
+            profile_json: the content of one, JSON or its plain data.
+
+        Raises:
+            Refusal: both (400), no such one (400), one that cannot be applied (422).
+        """
+        if profile is not None and profile_json is not None:
+            message = "profile and profile_json: one profile is applied; leave one of them out"
+            raise Refusal(400, "invalid_value", message, "profile_json")
+        if profile is not None:
+            return self.offered.named(model, profile)
+        if profile_json is not None:
+            return with_sent(self.models[model], profile_json)
+        return self.models[model]
 
     def check_ready(self) -> None:
         """Refusal (503) before the models are warm, and while the server stops."""
@@ -220,6 +247,14 @@ class Service:
         timings = {"decode": decoded - began, "wait": waited, **answer.timings}
         self._count(answer, timings)
         return Heard(answer.narrowed(wanted.labels, wanted.top_k), timings)
+
+    async def decoded(self, upload: BinaryIO, file: str) -> Waveform:
+        """The samples of an upload; arguments and errors are those of ``hear``."""
+        began = perf_counter()
+        waveform = await self.decoders.decode(upload, file)
+        self.meters.audio.inc(waveform.seconds)
+        self.meters.stages.labels("decode").observe(perf_counter() - began)
+        return waveform
 
     def _prepared(self, listener: Listener) -> Listener:
         detector_of(self.config.activity)

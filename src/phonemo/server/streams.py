@@ -14,14 +14,15 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from phonemo.errors import PhonemoError
-from phonemo.plain_json import parsed
-from phonemo.prediction import Prediction
+from phonemo.prediction import ProfileMark
 from phonemo.runtime.hearing import Event
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.stream import StreamingRecognizer
 from phonemo.server.access import SUBPROTOCOL, Access, offered
 from phonemo.server.answers import prediction_data
-from phonemo.server.forms import MOST_FIELDS, check_each_once, invalid
+from phonemo.server.commands import Command, command_of
+from phonemo.server.offered import check_adaptable
+from phonemo.server.parts import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.racing import racing
 from phonemo.server.refusals import Refusal, refusal_of
 from phonemo.server.service import Service
@@ -42,6 +43,10 @@ class Query(BaseModel):
     """Samples per second of what is sent."""
     phonemes: bool = False
     model: str | None = None
+    profile: str | None = None
+    """One that the operator offers."""
+    adapt: bool = False
+    """Whether the stream's own windows adapt those that follow."""
 
 
 def streams_router(service: Service, access: Access) -> APIRouter:
@@ -75,47 +80,79 @@ async def _served(websocket: WebSocket, service: Service, access: Access) -> Non
     service.check_ready()
     query = _query(websocket)
     name, listener = service.model(query.model)
+    if query.adapt:
+        check_adaptable(listener)
+    listener = service.adapted(name, query.profile, None)
     with service.stream():
-        live = _Live(websocket, service, listener, query)
-        await live.greet(name)
-        prediction = await live.run()
-        await websocket.send_json(
-            {"type": "final", "prediction": prediction_data(name, prediction)}
-        )
+        live = _Live(websocket, service, name, listener, query)
+        await live.greet()
+        await websocket.send_json(await live.run())
         await websocket.close(_RESTART if service.stopping.is_set() else _DONE)
 
 
 class _Live:
-    """One open stream."""
+    """One open stream; a profile that is sent, or grows with it, ends with it."""
 
     def __init__(
-        self, websocket: WebSocket, service: Service, listener: Listener, query: Query
+        self, websocket: WebSocket, service: Service, model: str, listener: Listener, query: Query
     ) -> None:
-        self._websocket, self._service, self._rate = websocket, service, query.rate
-        self._recognizer = StreamingRecognizer(listener, query.rate, shares=query.phonemes)
-        self._window_seconds = listener.window_seconds
+        self._websocket, self._service, self._model = websocket, service, model
+        self._query, self._rate = query, query.rate
+        self._use(listener)
         self._odd = b""  # half a sample, where a message ends in the middle of one
         self._samples = 0
         self._began = asyncio.get_running_loop().time()
 
-    async def greet(self, model: str) -> None:
+    async def greet(self) -> None:
         """Say what is understood."""
-        window = {"window_seconds": self._window_seconds, "hop_seconds": self._window_seconds / 2}
-        ready = {"type": "ready", "model": model, "rate": self._rate, **window}
-        await self._websocket.send_json(ready)
+        seconds = self._listener.window_seconds
+        window = {"window_seconds": seconds, "hop_seconds": seconds / 2}
+        ready = {"type": "ready", "model": self._model, "rate": self._rate, **window}
+        ready |= {"adapt": True} if self._query.adapt else {}
+        await self._websocket.send_json(ready | _profile_of(self._listener.applied))
 
-    async def run(self) -> Prediction:
-        """Hear until the client has finished, falls silent or the server stops; the answer."""
-        while (pcm := await self._next()) is not None:
-            samples = self._decoded(pcm)
-            await self._tell(await self._heard(partial(self._push, samples)))
-            self._samples += len(samples)
+    async def run(self) -> dict[str, Any]:
+        """Recognize until the client has finished, falls silent or the server stops.
+
+        Returns:
+            The last event.
+        """
+        while (message := await self._next()) is not None:
+            if isinstance(message, Command):
+                await self._obey(message)
+            else:
+                samples = self._decoded(message)
+                await self._tell(await self._heard(partial(self._push, samples)))
+                self._samples += len(samples)
             if self._is_over():
                 break
         events, found = await self._heard(self._recognizer.finish)
         await self._tell(events)
-        prediction: Prediction = found
-        return prediction
+        final = {"type": "final", "prediction": prediction_data(self._model, found)}
+        return final | (await self._heard(self._grown) if self._query.adapt else {})
+
+    def _use(self, listener: Listener) -> None:
+        shares, adapt = self._query.phonemes, self._query.adapt
+        self._listener = listener
+        self._recognizer = StreamingRecognizer(listener, self._rate, shares=shares, adapt=adapt)
+
+    async def _obey(self, command: Command) -> None:
+        """Apply a profile that was sent, or reset the one that grows; then name what applies."""
+        if command.kind == "reset":
+            if not self._query.adapt:
+                raise _invalid("reset: no profile grows in this stream; open it with adapt=true")
+            self._recognizer.reset_profile()
+        else:
+            if self._samples or self._odd:
+                raise _invalid("profile: a profile is sent before the first samples")
+            self._use(self._service.adapted(self._model, self._query.profile, command.profile))
+        told = _profile_of(self._listener.applied) or {"profile": None}
+        await self._websocket.send_json({"type": "profile", **told})
+
+    def _grown(self) -> dict[str, Any]:
+        """The profile of the stream, for its client to keep."""
+        profile = self._recognizer.profile
+        return {"profile_json": None if profile is None else profile.to_dict()}
 
     def _is_over(self) -> bool:
         """By its audio, or by the clock where little of that comes."""
@@ -123,8 +160,8 @@ class _Live:
         longest = self._service.limits.stream_seconds
         return max(clock, self._samples / self._rate) >= longest
 
-    async def _next(self) -> bytes | None:
-        """The next message's samples; None where there will be none."""
+    async def _next(self) -> bytes | Command | None:
+        """The next message: samples, or a command; None where there will be none."""
         if self._service.stopping.is_set():
             return None
         async with racing(self._websocket.receive(), self._service.stopping.wait()) as tasks:
@@ -135,13 +172,14 @@ class _Live:
             )
             return self._content(tasks[0].result()) if tasks[0] in done else None
 
-    def _content(self, message: Message) -> bytes | None:
+    def _content(self, message: Message) -> bytes | Command | None:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1006))
         pcm = message.get("bytes")
         if pcm is None:
-            _check_finish(message.get("text") or "")
-            return None
+            text = message.get("text") or ""
+            command = command_of(text, self._service.limits.profile_bytes)
+            return None if command.kind == "finish" else command
         if len(pcm) > self._service.limits.stream_message_bytes:
             raise _too_large(self._service)
         found: bytes = pcm
@@ -162,28 +200,27 @@ class _Live:
     async def _tell(self, events: list[Event]) -> None:
         for one in events:
             told = {"segment": one.segment.to_dict(), "speech_ratio": one.speech_ratio}
-            await self._websocket.send_json({"type": one.kind, **told})
+            await self._websocket.send_json({"type": one.kind, **told, **_profile_of(one.profile)})
 
 
 def _query(websocket: WebSocket) -> Query:
     asked = websocket.query_params
     if (count := len(asked.multi_items())) > MOST_FIELDS:
         raise Refusal(400, "invalid_value", f"{count} fields found; at most {MOST_FIELDS} are read")
-    check_each_once(asked)
+    check_each_once(asked.multi_items())
     try:
         return Query.model_validate(dict(asked))
     except ValidationError as error:
         raise invalid(error, list(Query.model_fields)) from error
 
 
-def _check_finish(text: str) -> None:
-    try:
-        message = parsed(text)
-    except ValueError:
-        message = None
-    if not isinstance(message, dict) or message.get("type") != "finish":
-        wanted = '{"type": "finish"} is the only text that is understood; samples come as bytes'
-        raise Refusal(400, "invalid_message", wanted)
+def _profile_of(mark: ProfileMark | None) -> dict[str, Any]:
+    """The name of a profile in an event, where there is one."""
+    return {} if mark is None else {"profile": mark.to_dict()}
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(400, "invalid_message", message)
 
 
 def _too_large(service: Service) -> Refusal:
