@@ -381,8 +381,8 @@ def test_at_addresses(here):
     memory = fsspec.filesystem("memory")
     memory.store.clear()
     for name in clips(here / "in", *some(6, bad=(3,))):
-        memory.put_file(name, f"/in/{Path(name).name}")
-    words = ["memory://in", "-o", "memory://out", "--adapt", "--part-files", 2]
+        memory.put_file(name, f"/office/in/{Path(name).name}")
+    words = ["memory://office/in", "-o", "memory://office/out", "--adapt", "--part-files", 2]
     answer = adaptable(*words)
     assert answer.code == 1
     assert "of 5 recordings (5 vectors); 1 that cannot be used are left out" in answer.out
@@ -390,5 +390,5 @@ def test_at_addresses(here):
     assert "6 of 6 were heard before" in again.err
     model = Recognizer.load(ADAPTABLE)
     names = [str(here / "in" / one) for one in some(6) if "3" not in one]
-    assert Profile.parse(memory.cat_file("/out/profile.json")) == model.profile(names)
+    assert Profile.parse(memory.cat_file("/office/out/profile.json")) == model.profile(names)
     memory.store.clear()

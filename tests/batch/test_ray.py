@@ -37,7 +37,7 @@ from tests.batch.batches import (
     some,
     until,
 )
-from tests.tiny_bundle import BUNDLE
+from tests.tiny_bundle import ADAPTABLE, BUNDLE
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks into /proc")
 
@@ -136,6 +136,20 @@ def test_a_killed_actor_begins_again_and_a_killed_command_goes_on_elsewhere(plac
     assert_once(place.out, names)
 
 
+def test_rows_with_a_profile_are_those_of_the_local_engine(place):
+    names = named(place, *some(7))
+    adapted = ["--model", ADAPTABLE, "--adapt", "--adapt-sample", 4]
+    assert place.run(*RAY, "-j", 1, "--part-files", 3, *adapted, strict=False).code == 0
+    assert_once(place.out, names)
+    local = place.folder / "local"
+    assert place.run("in", "-q", "-j", 2, "--part-files", 2, *adapted, "-o", local).code == 0
+    found, wanted = ({row["file"]: row for row in rows(one)} for one in (place.out, local))
+    assert found == wanted
+    assert {row["profile"]["count"] for row in found.values()} == {4}
+    kept = (place.out / "profile.json").read_bytes()
+    assert kept == (local / "profile.json").read_bytes()
+
+
 def test_a_model_that_is_another_one_there_is_one_line(place):
     named(place, *some(2))
     hook = place.folder / "hook" / "sitecustomize.py"
@@ -211,7 +225,8 @@ def test_a_place_without_a_cluster_is_told_at_once(here, kind):
 
 
 def test_work_goes_to_actors_as_text_whatever_its_names():
-    work = Work("caf\udce9", asked(model="mod\udce8le", labels=("anger", "neutral")))
+    wanted = asked(model="mod\udce8le", labels=("anger", "neutral"), adapt=7)
+    work = Work("caf\udce9", wanted, "0123456789ab")
     assert on_ray._work_of(on_ray._text_of(work)) == work
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from phonemo.batch.asked import Asked, Card, PartTally, Planned
+from phonemo.batch.asked import Applied, Asked, Card, PartTally, Planned
 from phonemo.batch.summary import Totals, summary_of, totals_of
 from phonemo.console_batch import Pace, lines, progress
 
@@ -75,6 +75,32 @@ def test_what_is_printed_at_the_end():
     )
 
 
+APPLIED = {"hash": "0123456789ab", "count": 9, "seconds": 20.5}
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, "(9 vectors)"),
+        ({"sampled": 8}, "of 8 recordings (9 vectors)"),
+        ({"sampled": 8, "silent": 2}, "of 6 recordings (9 vectors); 2 without speech are left out"),
+        (
+            {"sampled": 8, "silent": 1, "failed": 3},
+            "of 4 recordings (9 vectors); 1 without speech and 3 that cannot be used are left out",
+        ),
+    ],
+)
+def test_the_profile_is_named(known, said):
+    planned = card(parts=2, files=5, named=5)
+    adapted = planned.model_copy(update={"profile": Applied(**APPLIED, **known)})
+    found = summary_of(adapted, totals_of([FIRST, SECOND]), "x")
+    assert summary_of(planned, totals_of([FIRST, SECOND]), "x") == {
+        name: value for name, value in found.items() if name != "profile"
+    }
+    assert {name: found["profile"][name] for name in APPLIED} == APPLIED
+    assert told(profile=found["profile"])[2] == f"  profile 0123456789ab {said}"
+
+
 # Pace ---------------------------------------------------------------------------------------------
 
 
@@ -137,6 +163,7 @@ def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quie
     totals = totals_of([FIRST])
     with progress(quiet) as shown:
         shown.listing(7)
+        shown.sampled(3, 5)
         shown.begin(2, 10)
         shown.heard(5, 10, totals)
     out, err = capsys.readouterr()
@@ -144,6 +171,7 @@ def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quie
     if quiet:
         assert err == ""
         return
-    before, line = err.splitlines()
+    sample, before, line = err.splitlines()
+    assert sample == "phonemo: 3 of 5 recordings for the profile"
     assert before == "2 of 10 were heard before"
     assert re.fullmatch(r"phonemo: 5 of 10 recordings; [\d.]+ a second, .*1 failed", line)
