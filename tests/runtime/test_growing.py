@@ -114,6 +114,19 @@ def test_it_shrinks_towards_the_profile_that_is_applied(recognizer, conversation
     assert windows(events)[-1].segment.scores != windows(plain)[-1].segment.scores
 
 
+def test_a_reset_can_forget_the_profile_that_was_applied_too(recognizer, conversation):
+    based = recognizer.adapted([make_clip(RATE, 100.0 + 90 * number) for number in range(6)], RATE)
+    for everything, mark in ((False, based.applied), (True, None)):
+        stream = StreamingRecognizer(based, adapt=True)
+        assert stream.applied == based.applied
+        stream.push(conversation[: 20 * RATE])
+        assert stream.applied.count >= LEAST_POOL
+        stream.reset_profile(everything=everything)
+        assert stream.applied == mark
+        (event,) = windows(stream.push(conversation[20 * RATE : 22 * RATE]))
+        assert event.profile == mark
+
+
 def test_silence_adds_nothing(recognizer):
     events, answer, profile = streamed(recognizer, np.zeros(40 * RATE, np.float32), 16_000)
     assert (events, answer.profile, profile) == ([], None, None)

@@ -41,6 +41,18 @@ def test_a_file_holds_the_same_profile(tmp_path):
     assert Profile.parse(made.text()) == Profile.from_dict(made.to_dict()) == made
 
 
+def test_numbers_as_javascript_writes_them_are_the_same_profile():
+    given = GOOD | {"seconds": 8.0, "mean": [3.0, -0.0], "deviation": [1e-07, 2.0]}
+    text = (
+        f'{{"format":1,"model":"{REFERENCE.digest}","count":7,"seconds":8,"mean":[3,0],'
+        '"deviation":[1e-7,2]}'
+    )
+    found = Profile.parse(text)
+    assert found == Profile.from_dict(given)
+    assert found.hash == Profile.from_dict(given).hash
+    assert found.text() == Profile.from_dict(given).text()
+
+
 def test_a_file_says_nothing_but_numbers(tmp_path):
     Profile.from_dict(GOOD).save(tmp_path / "office.json")
     data = json.loads((tmp_path / "office.json").read_text(encoding="utf-8"))

@@ -134,6 +134,15 @@ def test_a_reset_forgets(offered, model):
     assert code == 1000
 
 
+def test_a_reset_can_forget_everything(offered, profile):
+    everything = json.dumps({"type": "reset", "everything": True})
+    for command, mark in ((RESET, profile.mark.to_dict()), (everything, None)):
+        found, _ = streamed(
+            offered, [*pieces(SAMPLES[: 4 * RATE]), command, FINISH], "?adapt=true&profile=office"
+        )
+        assert {"type": "profile", "profile": mark} in found
+
+
 def test_without_one_no_event_has_a_word_of_it(offered, model):
     (ready, *found), _ = streamed(offered, [*pieces(SAMPLES), FINISH], "?adapt=false")
     assert found == expected(model, [SAMPLES])
@@ -173,6 +182,8 @@ def text(**values):
         ("", [text(profile_json={}, more=1)], "invalid_message"),
         ("", [text(profile_json={"mean": [1] * 2000})], "message_too_large"),
         ("", [RESET], "invalid_message"),
+        ("?adapt=true", ['{"type": "reset", "everything": 1}'], "invalid_message"),
+        ("?adapt=true", ['{"type": "reset", "all": true}'], "invalid_message"),
         ("?adapt=true", [bytes(100), text(profile_json={})], "invalid_message"),
         ("", [b"\x01", text(profile_json={})], "invalid_message"),
     ],

@@ -66,8 +66,14 @@ class Growing:
         if len(self._pool) >= LEAST_POOL and self._fresh >= _RENEWED_SHARE * len(self._pool):
             self._renew()
 
-    def reset(self) -> None:
-        """Forget all windows; the recognizer is again as it was given."""
+    def reset(self, everything: bool = False) -> None:
+        """Forget all windows; the recognizer is again as it was given, or without any profile.
+
+        Args:
+            everything: whether the profile that it was given with is forgotten too.
+        """
+        if everything:
+            self._first = self._first.with_profile(None)
         self._pool.reset()
         self._current = self._first
         self._fresh = 0

@@ -150,9 +150,10 @@ class Profile:
         return json_text(self.to_dict()) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON; 8.0 and 0.0 stay so where another program wrote 8 and -0."""
         known = {key: getattr(self, key) for key in _KEYS}
-        return known | {"mean": list(self.mean), "deviation": list(self.deviation)}
+        lists = {key: [float(one) + 0.0 for one in known[key]] for key in ("mean", "deviation")}
+        return known | {"seconds": float(self.seconds)} | lists
 
     @cached_property
     def hash(self) -> str:

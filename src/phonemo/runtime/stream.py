@@ -12,7 +12,7 @@ from phonemo.audio import RATE
 from phonemo.decoding import RATES, SCALES
 from phonemo.errors import AudioError, UsageError
 from phonemo.levels import Level
-from phonemo.prediction import Prediction
+from phonemo.prediction import Prediction, ProfileMark
 from phonemo.resampling import MAX_LEVEL
 from phonemo.runtime.growing import Growing
 from phonemo.runtime.hearing import Event
@@ -56,6 +56,11 @@ class StreamingRecognizer:
         self._ended = False
 
     @property
+    def applied(self) -> ProfileMark | None:
+        """Names the profile that the next window is recognized with."""
+        return self._listener.applied if self._growing is None else self._growing.applied
+
+    @property
     def profile(self) -> Profile | None:
         """The profile of this stream so far; None without ``adapt``, or before there is speech.
 
@@ -63,15 +68,18 @@ class StreamingRecognizer:
         """
         return None if self._growing is None else self._growing.profile
 
-    def reset_profile(self) -> None:
+    def reset_profile(self, *, everything: bool = False) -> None:
         """Forget what the profile is of; the next window is recognized as the first one was.
+
+        Args:
+            everything: whether the profile that the model was given with is forgotten too.
 
         Raises:
             UsageError: the stream does not adapt.
         """
         if self._growing is None:
             raise UsageError("this stream has no profile of its own; open it with adapt=True")
-        self._growing.reset()
+        self._growing.reset(everything)
 
     def push(self, samples: npt.ArrayLike) -> list[Event]:
         """What becomes known with the samples that follow.

@@ -22,10 +22,12 @@ class Command:
     Attributes:
         kind: finish, reset or profile.
         profile: of kind profile, the profile as plain data.
+        everything: of kind reset, whether the profile of the stream's start is forgotten too.
     """
 
     kind: str
     profile: dict[str, Any] | None = None
+    everything: bool = False
 
 
 def command_of(text: str, profile_bytes: int) -> Command:
@@ -48,11 +50,21 @@ def command_of(text: str, profile_bytes: int) -> Command:
     kind = data.get("type") if isinstance(data, dict) else None
     if kind not in _KINDS:
         raise Refusal(400, "invalid_message", _EXPECTED)
-    if kind != "profile":
+    if kind == "finish":
         return Command(kind)
+    if kind == "reset":
+        return Command(kind, everything=_everything(data))
     if set(data) != {"type", "profile_json"} or not isinstance(data["profile_json"], dict):
         expected = (
             '{"type": "profile", "profile_json": {...}} with the content of a profile\'s file'
         )
         raise Refusal(400, "invalid_message", f"profile: {expected} is expected")
     return Command(kind, data["profile_json"])
+
+
+def _everything(data: dict[str, Any]) -> bool:
+    found = data.get("everything", False)
+    if not set(data) <= {"type", "everything"} or not isinstance(found, bool):
+        expected = '{"type": "reset"}, or {"type": "reset", "everything": true}, is expected'
+        raise Refusal(400, "invalid_message", f"reset: {expected}")
+    return found

@@ -109,7 +109,7 @@ class _Live:
         window = {"window_seconds": seconds, "hop_seconds": seconds / 2}
         ready = {"type": "ready", "model": self._model, "rate": self._rate, **window}
         ready |= {"adapt": True} if self._query.adapt else {}
-        await self._websocket.send_json(ready | _profile_of(self._listener.applied))
+        await self._websocket.send_json(ready | _profile_of(self._recognizer.applied))
 
     async def run(self) -> dict[str, Any]:
         """Recognize until the client has finished, falls silent or the server stops.
@@ -141,12 +141,12 @@ class _Live:
         if command.kind == "reset":
             if not self._query.adapt:
                 raise _invalid("reset: no profile grows in this stream; open it with adapt=true")
-            self._recognizer.reset_profile()
+            self._recognizer.reset_profile(everything=command.everything)
         else:
             if self._samples or self._odd:
                 raise _invalid("profile: a profile is sent before the first samples")
             self._use(self._service.adapted(self._model, self._query.profile, command.profile))
-        told = _profile_of(self._listener.applied) or {"profile": None}
+        told = _profile_of(self._recognizer.applied) or {"profile": None}
         await self._websocket.send_json({"type": "profile", **told})
 
     def _grown(self) -> dict[str, Any]:
