@@ -94,6 +94,10 @@ class ModelConfig(Section):
     """Dropout in fusion, pooling and heads."""
     statistics: tuple[NonNegativeInt, ...] = ()
     """Hidden states whose mean and deviation over time the emotion head reads beside the fusion."""
+    pooled: bool = True
+    """Whether the emotion head reads the pooled fusion; false: the statistics alone."""
+    frames: Literal["all", "speech"] = "all"
+    """Which frames the emotion is read from; speech leaves out those 30 dB below its level."""
     head: Literal["hidden", "linear"] = "hidden"
     """The emotion head: one hidden layer, or a linear layer over standardised features."""
     auxiliary: AuxiliaryConfig | None = AuxiliaryConfig()
@@ -140,6 +144,18 @@ class TrainConfig(Section):
     """Strategy lora: the rank of the adapters on the attention's query and value."""
     inverse_penalty: float = Field(default=0.01, gt=0)
     """Strategy logistic: C of the logistic regression; the lower, the stronger its penalty."""
+    prior: Literal["none", "start"] = Field(
+        default="none", exclude_if=lambda prior: prior == "none"
+    )
+    """Strategy logistic: start draws the head towards that of model.start, not towards zero."""
+    prior_strength: float | None = Field(
+        default=None, ge=0, exclude_if=lambda strength: strength is None
+    )
+    """Prior start: precision of its weights; 0 is none; null picks it by speakers left out."""
+    standardise_by: Literal["source", "speaker"] = Field(
+        default="source", exclude_if=lambda unit: unit == "source"
+    )
+    """Prior start: whose unlabelled statistics each training vector is standardised by."""
     epochs: int = Field(default=30, ge=1)
     """Most passes over the training part."""
     batch_size: int = Field(default=16, ge=1)
@@ -242,6 +258,27 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _the_head_reads_something(self) -> RunConfig:
+        if not self.model.pooled and not self.model.statistics:
+            raise ValueError("model.pooled=false leaves the head nothing: set model.statistics=[3]")
+        return self
+
+    @model_validator(mode="after")
+    def _a_prior_has_a_start(self) -> RunConfig:
+        train = self.train
+        if train.prior == "none":
+            if train.prior_strength is not None or train.standardise_by != "source":
+                raise ValueError(
+                    "train.prior_strength and standardise_by are of prior start: set "
+                    "train.prior=start, or leave them out"
+                )
+        elif train.strategy != "logistic" or self.model.start is None:
+            raise ValueError(
+                "train.prior start is a fitted head's: set train.strategy=logistic and model.start"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _what_is_not_pretrained_learns(self) -> RunConfig:
         if self.model.backbone == "log-mel" and self.train.strategy != "full":
             raise ValueError("model.backbone log-mel is not pretrained: set train.strategy=full")
@@ -272,7 +309,10 @@ class RunConfig(Section):
             without["extra"] = True
         if self.system == "network":
             without["system"] = True
-        later = {"start": None, "statistics": (), "head": "hidden"}
+        later = {"start": None, "statistics": (), "head": "hidden"} | {
+            "pooled": True,
+            "frames": "all",
+        }
         without["model"] = {name for name, old in later.items() if getattr(self.model, name) == old}
         if self.train.inverse_penalty == 0.01:
             without["train"]["inverse_penalty"] = True

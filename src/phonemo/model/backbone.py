@@ -19,6 +19,7 @@ from phonemo.model.convolutions import by_convolution
 from phonemo.model.lengths import fewest_samples, frames_of, mask_of
 from phonemo.model.logmel import NAME
 from phonemo.model.sinusoids import SinusoidalPositions
+from phonemo.model.speech import speech_frames
 
 #: model_type of transformers -> whether its layers take and return a position bias.
 BACKBONES: dict[str, bool] = {
@@ -88,14 +89,32 @@ class Backbone(nn.Module):
 
         Whatever stands in the padding, NaN included, is replaced by zero first.
         """
+        signal = self.signal(waveform, samples)
+        layers = self.network.feature_extractor.conv_layers
+        return self.convolutions(layers, signal, samples.clamp(min=self.fewest_samples))
+
+    def signal(self, waveform: Tensor, samples: Tensor) -> Tensor:
+        """What the CNN reads: zero in the padding, normalised, at least ``fewest_samples`` long.
+
+        Args:
+            waveform: (batch, sample).
+            samples: length of each, (batch,).
+        """
         signal = waveform.masked_fill(~mask_of(samples, waveform.shape[1]), 0.0)
         if self.normalise:
             signal = _normalised(signal, samples)
         short = self.fewest_samples - signal.shape[1]
-        if short > 0:
-            signal = nn.functional.pad(signal, (0, short))
-        layers = self.network.feature_extractor.conv_layers
-        return self.convolutions(layers, signal, samples.clamp(min=self.fewest_samples))
+        return nn.functional.pad(signal, (0, short)) if short > 0 else signal
+
+    def speech(self, waveform: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
+        """Frames that hold speech, (batch, frame).
+
+        Args:
+            waveform: (batch, sample).
+            samples: length of each, (batch,).
+            mask: (batch, frame), True where a frame is valid.
+        """
+        return speech_frames(self.signal(waveform, samples), mask, self.grid)
 
     def acoustic(self, cnn: Tensor) -> Tensor:
         """CNN output after its layer norm (transformers' extract_features); same shape."""

@@ -27,6 +27,7 @@ from phonemo.model.pooling import POOLINGS, Pooled, statistics
 from phonemo.model.streams import ACOUSTIC, SEMANTIC, Stream
 
 CNN = "cnn"
+SPEECH = "speech"
 _LATER = cast(Tensor, None)
 
 
@@ -46,6 +47,8 @@ class PhonemoConfig(PreTrainedConfig):
     hops: int = 4
     dropout: float = 0.2
     statistics: tuple[int, ...] = ()
+    pooled: bool = True
+    frames: str = "all"
     head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
     lora_rank: int | None = None
@@ -112,15 +115,20 @@ class PhonemoForAudioClassification(PreTrainedModel):
             config.attention_heads,
             config.dropout,
         )
-        self.pooling = POOLINGS[config.pooling](
+        #: A fusion that is not pooled for the emotion head still has frames, which weigh the same.
+        self.pooling = POOLINGS[config.pooling if config.pooled else "mean"](
             config.width, config.attention_heads, config.hops, config.dropout
         )
         emotions = len(config.id2label or {})
         self.statistics = _known_states(config.statistics, depth)
-        features = self.pooling.features
+        #: The emotion is read from frames that hold speech, not from all.
+        self.speech_only = config.frames == SPEECH
+        features = self.pooling.features if config.pooled else 0
         features += 2 * self.backbone.semantic_features * len(self.statistics)
         #: features of the vector that the emotion head reads
         self.vector_features: int = features
+        if not features:
+            raise ModelError("the emotion head reads nothing; set model.statistics or model.pooled")
         self.head = HEADS[config.head](features, emotions, config.dropout)
         if config.adaptation is not None and isinstance(self.head, LinearHead):
             self.head.class_means = torch.zeros(emotions, features)
@@ -135,6 +143,12 @@ class PhonemoForAudioClassification(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Keep each layer's own initialisation: a missing weight is an error, not a fresh draw."""
+
+    @property
+    def frame_features(self) -> int:
+        """Features of a frame of ``EmotionOutput.features``."""
+        passed = len(self.statistics) * self.backbone.semantic_features
+        return int(self.config.width) + passed + self.speech_only
 
     @property
     def wanted(self) -> frozenset[int]:
@@ -163,9 +177,12 @@ class PhonemoForAudioClassification(PreTrainedModel):
         """
         frames = self.backbone.frames(samples)
         cnn = self.backbone.convolve(waveform, samples)
-        if layers is None:
-            return {"frames": frames, CNN: cnn}
         kept = {"frames": frames}
+        if self.speech_only:
+            valid = mask_of(frames, cnn.shape[1])
+            kept[SPEECH] = self.backbone.speech(waveform, samples, valid)[:, :, None].to(cnn.dtype)
+        if layers is None:
+            return kept | {CNN: cnn}
         if self.reads_cnn:
             kept["acoustic"] = self.backbone.acoustic(cnn)
         if self.wanted:
@@ -197,6 +214,8 @@ class PhonemoForAudioClassification(PreTrainedModel):
         if self.mask_streams:
             semantic_stream = _masked(semantic_stream, spans)
         passed = [states[number] for number in self.statistics]
+        if self.speech_only:
+            passed.append(lower[SPEECH])
         return self._heads(acoustic_stream, semantic_stream, passed, mask, frames)
 
     def forward(
@@ -251,13 +270,19 @@ class PhonemoForAudioClassification(PreTrainedModel):
         return self.head(pooled.vector), pooled
 
     def _pooled(self, features: Tensor, mask: Tensor, keep: Tensor | None = None) -> Pooled:
+        if self.speech_only:
+            features, speech = features[:, :, :-1], features[:, :, -1] > 0
+            # a clip that was cropped, or whose speech is left out, has what is left
+            spoken = speech & mask if keep is None else speech & mask & keep
+            mask = torch.where(spoken.any(dim=1, keepdim=True), mask & speech, mask)
         width = int(self.config.width)
         fused, *passed = features.split(
             [width, *[self.backbone.semantic_features] * len(self.statistics)], dim=2
         )
         pooled = self.pooling(fused, mask, keep)
         known = [statistics(one, mask, keep) for one in passed]
-        return Pooled(torch.cat([pooled.vector, *known], dim=1), pooled.weights)
+        own = [pooled.vector] if self.config.pooled else []
+        return Pooled(torch.cat([*own, *known], dim=1), pooled.weights)
 
     def _states(
         self, lower: dict[str, Tensor], mask: Tensor, spans: dict[str, Tensor] | None

@@ -265,6 +265,8 @@ def _digest(
         "wanted": sorted(model.wanted),
         "shard": SHARD_UTTERANCES,
     }
+    if model.speech_only:
+        shape["speech"] = True
     digest.update(json.dumps(shape, sort_keys=True).encode())
     digest.update(model.backbone.network.config.to_json_string().encode())
     digest.update(backbone_digest(model).encode())

@@ -117,7 +117,7 @@ def make_head(model: PhonemoForAudioClassification) -> bytes:
     Raises:
         ModelError: torch cannot express it.
     """
-    width = model.config.width + len(model.statistics) * model.backbone.semantic_features
+    width = model.frame_features
     example = (torch.zeros(1, 50, width), torch.ones(3, 50, dtype=torch.bool), *_unmapped(model))
     return _traced(_Head(fold(model)), example, (*HEAD_INPUTS, *MAP), [HEAD_OUTPUT])
 

@@ -43,7 +43,7 @@ _OURS = (
     *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
     *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
     *("seed-*", "backbone*.safetensors", "*.part", "model", "bundle", "report.html"),
-    *("mlflow.db", "wandb"),
+    *("mlflow.db", "wandb", "prior.json", "profiles.json"),
 )
 _BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
 _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
@@ -330,8 +330,14 @@ def _model_facts(config: RunConfig) -> dict[str, Any]:
         facts["backbone"] = _named_after_run(model.backbone)
     if model.statistics:
         facts["statistics"] = list(model.statistics)
+    if not model.pooled:
+        facts["pooled"] = False
+    if model.frames != "all":
+        facts["frames"] = model.frames
     if model.head != "hidden":
         facts["head"] = model.head
+    if config.train.prior != "none":
+        facts["prior"] = f"{config.train.prior}, by {config.train.standardise_by}"
     if auxiliary is not None:
         facts["auxiliary"] = f"{auxiliary.inventory}/{auxiliary.alphabet}"
         facts["alpha"] = f"{auxiliary.alpha} {auxiliary.reduction}"

@@ -65,8 +65,9 @@ def take_over(
 _WANTED = "give the same model section as the one it was trained with"
 
 
-def _head_kind(network: PhonemoForAudioClassification) -> tuple[str, tuple[int, ...]]:
-    return network.config.head, network.statistics
+def _head_kind(network: PhonemoForAudioClassification) -> tuple[object, ...]:
+    config = network.config
+    return config.head, network.statistics, config.pooled, config.frames
 
 
 def _outputs(

@@ -1,0 +1,100 @@
+"""Frames that hold speech: by hand, whatever silence stands around, and through the network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from phonemo.errors import ModelError
+from phonemo.frames import FrameGrid
+from phonemo.model.lengths import mask_of
+from phonemo.model.speech import speech_frames
+from tests.model.test_network import _batch, _model
+
+GRID = FrameGrid(field_samples=2, hop_samples=2)
+
+
+def _signal(*levels: float) -> torch.Tensor:
+    """Each level for one frame of two samples, (1, sample)."""
+    return torch.tensor(levels).repeat_interleave(2)[None]
+
+
+def test_the_range_by_hand():
+    # powers 1, 1, 1e-2.9 and 1e-3.1 times the reference, which is nearly 1
+    signal = _signal(1.0, -1.0, 10**-1.45, 10**-1.55)
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    assert speech_frames(signal, mask, GRID).tolist() == [[True, True, True, False]]
+
+
+def test_silence_around_an_utterance_changes_nothing_of_it():
+    spoken = [0.5, 0.02, 0.01, 0.3]
+    bare = speech_frames(_signal(*spoken), torch.ones(1, 4, dtype=torch.bool), GRID)
+    around = _signal(*[1e-4] * 50, *spoken, *[1e-4] * 50)
+    found = speech_frames(around, torch.ones(1, 104, dtype=torch.bool), GRID)
+    assert found[:, 50:54].tolist() == bare.tolist()
+    assert found.sum() == bare.sum()
+
+
+def test_padding_is_no_speech_and_digital_silence_all_counts():
+    mask = mask_of(torch.tensor([2, 3]), 3)
+    signal = torch.cat([_signal(1.0, 1.0, 0.0), _signal(0.0, 0.0, 0.0)])
+    assert speech_frames(signal, mask, GRID).tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_level_changes_nothing():
+    signal = _signal(0.5, 0.02, 0.0155, 0.3)
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    quiet = speech_frames(signal * 1e-4, mask, GRID)
+    assert quiet.tolist() == speech_frames(signal, mask, GRID).tolist()
+
+
+def _spoken(seconds: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    quiet = 1e-4 * torch.randn(2, seconds * 400, generator=generator)
+    quiet[:, 400:1200] += 0.3 * torch.randn(2, 800, generator=generator)
+    return quiet
+
+
+def test_the_head_of_a_network_reads_speech_alone():
+    model = _model(statistics=(0,), pooled=False, frames="speech", head="linear").eval()
+    waves = _spoken(5)
+    with torch.no_grad():
+        output = model(waves)
+        states = model.backbone
+        mask = mask_of(output.frames, int(output.frames.max()))
+        samples = torch.tensor([waves.shape[1]] * 2)
+        spoken = states.speech(waves, samples, mask)
+        hidden = states.embed(states.project(states.convolve(waves, samples)), mask)
+    assert 0 < spoken[0].sum() < mask[0].sum() / 2
+    expected = hidden[0][spoken[0]].mean(dim=0)
+    torch.testing.assert_close(output.vector[0, : len(expected)], expected)
+    assert output.vector.shape[1] == 2 * len(expected)
+    weights = spoken / spoken.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(output.frame_weights, weights)
+
+
+def test_kept_features_give_the_same():
+    model = _model(statistics=(1,), pooled=False, frames="speech", head="linear").eval()
+    waves, mask = _batch()
+    with torch.no_grad():
+        expected = model(waves, mask)
+        lower = model.lower(waves, mask.sum(dim=1), 1)
+        found = model.upper(lower)
+    torch.testing.assert_close(found.vector, expected.vector)
+
+
+def test_speech_that_is_left_out_leaves_the_rest():
+    model = _model(statistics=(1,), pooled=False, frames="speech", head="linear").eval()
+    with torch.no_grad():
+        output = model(_spoken(5)[:1])
+        mask = mask_of(output.frames, output.features.shape[1])
+        keep = output.features[:, :, -1] == 0
+        _, pooled = model.decide(output.features, mask, keep)
+    assert pooled.vector.isfinite().all()
+    torch.testing.assert_close(pooled.weights.sum(dim=1), torch.ones(1))
+    assert not pooled.weights[~keep].any()
+
+
+def test_a_head_that_reads_nothing_is_refused():
+    with pytest.raises(ModelError, match="reads nothing"):
+        _model(pooled=False)
