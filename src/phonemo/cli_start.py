@@ -15,6 +15,10 @@ from phonemo.opening import needs_torch
 
 if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
+    from phonemo.train.own_profiles import OwnProfiles
+
+#: By whose profile is applied, in words.
+_PROFILES = {"none": "without", "fold": "of all tested recordings", "speaker": "of each speaker"}
 
 
 class Strategy(StrEnum):
@@ -95,7 +99,7 @@ def finetune(
     with console.run_progress(quiet) as progress:
         found = learn(made.config, typed(), progress)
     page = write_page(made.config.output, audio=audio)
-    for line in summary_lines(found.metrics):
+    for line in (*summary_lines(found.metrics), *_profile_lines(found.profiles)):
         typer.echo(line)
     typer.echo(f"  report: {page}")
     typer.echo(f"  model: {found.bundle or found.model}")
@@ -144,6 +148,22 @@ def _made(
     root = folder.resolve()
     reading, _ = read_folders(root, emotion_level=level, speaker=speaker, language=language)
     return prepare_reading(CARD, reading, root, output, allow_partial=True, progress=told)
+
+
+def _profile_lines(found: OwnProfiles) -> list[str]:
+    """How far the heads were drawn towards the start's, and what profiles add."""
+    lines = []
+    done = found.prior.get("model")
+    if done is not None:
+        strength = "the start's head as it is" if done["strength"] is None else done["strength"]
+        how = f"picked by {done['picked_by']} speakers left out" if done["picked_by"] else "set"
+        fresh = f"; learnt anew: {', '.join(done['fresh'])}" if done["fresh"] else ""
+        lines = [
+            f"  prior: the start's head for {', '.join(done['shared'])}{fresh}; strength "
+            f"{strength}, {how}; standardised by {done['standardised_by']}"
+        ]
+    told = [f"{_PROFILES[name]} {100 * one.ua:.1f} %" for name, one in found.scores.items()]
+    return [*lines, f"  UA with unlabelled profiles: {', '.join(told)}"] if told else lines
 
 
 def _advice(made: Prepared) -> list[str]:

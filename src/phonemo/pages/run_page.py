@@ -19,8 +19,9 @@ from phonemo.corpora.manifest import Manifest, read_manifest
 from phonemo.errors import ManifestError, ResultError
 from phonemo.pages import clips
 from phonemo.pages import map as maps
+from phonemo.pages.profiles import profile_sections, scored
 from phonemo.plain_json import parsed, parsed_lines
-from phonemo.results import Metrics, Score
+from phonemo.results import Metrics
 from phonemo.tables import per_cent
 from phonemo.whole import write_whole
 
@@ -102,6 +103,7 @@ def _sections(
         )
     yield _cards(metrics)
     yield _facts(metrics)
+    yield from profile_sections(run)
     yield "<h2>Each emotion</h2>" + _recalls(metrics)
     yield "<h2>What is taken for what, and how sure</h2>" + _pictures(run)
     yield from _curves(run)
@@ -118,8 +120,16 @@ def _cards(metrics: Metrics) -> str:
     found = metrics.results
     chance = found.chance
     said = [
-        ("UA", _scored(found.ua), f"chance {per_cent(chance.ua)} %"),
-        ("WA", _scored(found.wa), f"always the commonest {per_cent(chance.majority_wa)} %"),
+        (
+            "UA",
+            scored(found.ua.mean, found.ua.low, found.ua.high),
+            f"chance {per_cent(chance.ua)} %",
+        ),
+        (
+            "WA",
+            scored(found.wa.mean, found.wa.low, found.wa.high),
+            f"always the commonest {per_cent(chance.majority_wa)} %",
+        ),
         ("ECE", f"{found.calibration.ece:.3f}", "0 where scores mean what they say"),
         ("utterances", str(found.utterances), f"{found.speakers_count or 'no known'} speakers"),
     ]
@@ -128,11 +138,6 @@ def _cards(metrics: Metrics) -> str:
         for name, value, note in said
     )
     return f'<dl class="cards">{cards}</dl>'
-
-
-def _scored(score: Score) -> str:
-    interval = "" if score.low is None else f" ({per_cent(score.low)} to {per_cent(score.high)})"
-    return f"{per_cent(score.mean)} %<span>{interval}</span>"
 
 
 def _facts(metrics: Metrics) -> str:

@@ -28,8 +28,10 @@ from phonemo.train.experiment import Experiment
 from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.lineage import Lineage, ancestors, taught_by
 from phonemo.train.logistic import fit_head
+from phonemo.train.prior import prior_of
 from phonemo.train.records import fold_metrics, write_fold_plots, write_json, write_rows
 from phonemo.train.seal import SEAL, sha256_of
+from phonemo.train.started import fit_from_start
 from phonemo.train.strategies import boundary
 from phonemo.train.takeover import take_over
 from phonemo.train.trackers import TENSORBOARD, Tracking, tracked, trackers_of
@@ -37,6 +39,8 @@ from phonemo.train.trainer import PhonemoTrainer, objective_of
 
 #: Beside the predictions of a cell, a vector for each, (utterance, feature) in half precision.
 VECTORS = "vectors.npy"
+#: Beside the model of a cell that was fitted from a start: what was done.
+PRIOR = "prior.json"
 #: A map of more points shows nothing more.
 _MOST_VECTORS = 4000
 
@@ -208,7 +212,7 @@ def _learn(
     size = config.train.batch_size
     if config.train.strategy == "logistic":
         cell.folder.mkdir(parents=True, exist_ok=True)
-        return TrainerState(epoch=0), fit_head(model, training, config.train.inverse_penalty, size)
+        return TrainerState(epoch=0), _fitted(config, cell, model, training)
     checkpoints = cell.folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     trainer = PhonemoTrainer(
@@ -226,6 +230,18 @@ def _learn(
     if not config.train.selects:  # validation was learnt from: nothing is left to calibrate on
         return trainer.state, UNCALIBRATED
     return trainer.state, on_validation(model, validation, size)
+
+
+def _fitted(
+    config: RunConfig, cell: Cell, model: PhonemoForAudioClassification, training: SpeechDataset
+) -> Calibrated:
+    """A linear head fitted from nothing, or from a start; of the latter prior.json says how."""
+    if config.train.prior == "none":
+        return fit_head(model, training, config.train.inverse_penalty, config.train.batch_size)
+    prior = prior_of(str(config.model.start), training.targets.labels)
+    calibrated, done = fit_from_start(model, training, prior, config.train)
+    write_json(cell.folder / PRIOR, done.to_json())
+    return calibrated
 
 
 def _extra_phonemes(

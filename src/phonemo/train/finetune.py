@@ -20,10 +20,12 @@ from phonemo.errors import MissingExtraError, ProtocolError
 from phonemo.plain_json import parsed
 from phonemo.shipped import weights_of
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Cell, Network
+from phonemo.train.cells import PRIOR, Cell, Network
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.export import export
 from phonemo.train.folder import LABELS
+from phonemo.train.own_profiles import PROFILES, OwnProfiles, own_profiles
+from phonemo.train.records import write_json
 from phonemo.train.runner import run
 from phonemo.whole import locked
 
@@ -35,6 +37,8 @@ _SEED = 1
 _EVERYTHING = "everything"
 #: Phonemes are learnt where so many utterances have them.
 _ENOUGH_PHONEMES = 0.5
+#: A start that has fewer of the emotions is no prior.
+_FEWEST_SHARED = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Finetuned:
     """The model folder that heard everybody."""
     bundle: Path | None
     """The same without torch; None where the extra export is not installed."""
+    profiles: OwnProfiles
+    """How its heads were fitted, and what profiles of the tested people add."""
 
 
 def plan(
@@ -84,6 +90,10 @@ def plan(
     protocol, more = _protocol(rows)
     folder = weights_of(start)
     spoken = sum(one.phonemes is not None for one in rows) >= _ENOUGH_PHONEMES * len(rows)
+    training, told = _training(strategy), []
+    if strategy == "logistic" and (shared := _shared(folder, names)):
+        training["prior"] = "start"
+        told = [_prior_note(start, names, shared)]
     settings = {
         "name": Path(output).name,
         "manifest": str(manifest_path),
@@ -91,11 +101,11 @@ def plan(
         "labels": {"names": names},
         "protocol": protocol,
         "model": model_settings(folder, strategy, spoken),
-        "train": _training(strategy),
+        "train": training,
         "seeds": [_SEED],
         "threads": threads,
     }
-    return Plan(RunConfig.model_validate(settings), (*notes, *more))
+    return Plan(RunConfig.model_validate(settings), (*notes, *more, *told))
 
 
 def finetune(config: RunConfig, command: str, progress: Progress | None = None) -> Finetuned:
@@ -113,7 +123,9 @@ def finetune(config: RunConfig, command: str, progress: Progress | None = None) 
     model = Path(config.output) / "model"
     if not (model / LABELS).is_file():
         _learn_everything(config, model, progress or Progress())
-    return Finetuned(metrics, model, _bundle(model, config))
+    profiles = own_profiles(config)
+    write_json(Path(config.output) / PROFILES, profiles.to_json())
+    return Finetuned(metrics, model, _bundle(model, config), profiles)
 
 
 def _emotions(manifest: Manifest) -> tuple[list[str], list[str]]:
@@ -158,16 +170,38 @@ def model_settings(folder: Path, strategy: str, spoken: bool) -> dict[str, Any]:
     settings: dict[str, Any] = {"backbone": str(folder), "pooling": "attentive_statistics"}
     if trained:
         settings |= _shape(folder) | {"start": str(folder)}
-    if strategy == "logistic":
+    if strategy == "logistic" or not settings.get("pooled", True):
         settings |= {"head": "linear", "statistics": _upper_layers(folder)}
     settings["auxiliary"] = _auxiliary(folder, trained) if spoken else None
     return settings
 
 
+def _shared(folder: Path, names: Sequence[str]) -> list[str]:
+    """Emotions that a start's linear head knows too; none where it is no prior."""
+    config = _config(folder)
+    if config.get("head") != "linear" or not config.get("adaptation"):
+        return []
+    try:
+        known = parsed((folder / LABELS).read_bytes())["names"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # whoever opens the network says what is wrong
+    shared = [name for name in names if name in known]
+    return shared if len(shared) >= _FEWEST_SHARED else []
+
+
+def _prior_note(start: str, names: Sequence[str], shared: Sequence[str]) -> str:
+    fresh = [name for name in names if name not in shared]
+    learnt = f"; learnt anew: {', '.join(fresh)}" if fresh else ""
+    return f"the head is drawn towards that of {start}: {', '.join(shared)}{learnt}"
+
+
 def _shape(folder: Path) -> dict[str, Any]:
     """What must be as it is in the model whose weights are taken over."""
     config = _config(folder)
-    names = ("acoustic", "semantic", "fusion", "pooling", "width", "attention_heads", "hops")
+    names = (
+        *("acoustic", "semantic", "fusion", "pooling", "width", "attention_heads", "hops"),
+        *("pooled", "frames"),
+    )
     return {name: config[name] for name in names if name in config}
 
 
@@ -224,6 +258,8 @@ def _learn_everything(config: RunConfig, model: Path, progress: Progress) -> Non
     progress.cell(1, 1, "everybody")
     with locked(Path(config.output)):
         Network(experiment, progress).train_untested(Cell(fold, _SEED, home))
+        if (home / PRIOR).is_file():
+            (home / PRIOR).replace(model.with_name(PRIOR))
         (home / "model").rename(model)
         shutil.rmtree(home)
 
