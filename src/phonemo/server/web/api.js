@@ -3,19 +3,37 @@
 import { Problem, ServerProblem } from "./problems.js";
 
 /** Held here only: gone with the page. */
-export const session = { key: "", model: "" };
+export const session = {
+  key: "",
+  model: "",
+  /** @type {import("./types.js").Applied | null} what recordings are recognized with */
+  profile: null,
+};
 
 /** @param {string} path */
 export const endpoint = (path) => new URL(path, document.baseURI);
 
-/** @param {string} path @returns {Promise<any>} */
-export async function ask(path) {
-  const answer = await fetch(endpoint(path), { headers: authorization() }).catch(() => {
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
+export async function ask(path, options = {}) {
+  const answer = await fetch(endpoint(path), { ...options, headers: authorization() }).catch(() => {
     throw new Problem("error.offline");
   });
   const text = await answer.text();
   if (!answer.ok) throw serverProblem(answer.status, text, answer.headers.get("Retry-After"));
   return parsed(text);
+}
+
+/**
+ * The profile of some recordings, and its hash.
+ * @param {Blob[]} blobs
+ * @param {AbortSignal} signal
+ * @returns {Promise<{profile: {count: number}, hash: string}>}
+ */
+export function makeProfile(blobs, signal) {
+  const body = new FormData();
+  for (const [number, blob] of blobs.entries()) body.append("file", blob, `${number + 1}`);
+  if (session.model) body.append("model", session.model);
+  return ask("v1/audio/profiles", { method: "POST", body, signal });
 }
 
 /** @returns {Record<string, string>} */
@@ -30,9 +48,10 @@ function authorization() {
  * @param {string} name
  * @param {"verbose_json" | "csv" | "textgrid"} format
  * @param {Sending} [sending]
+ * @param {import("./types.js").Applied | null} [profile]
  * @returns {Promise<{text: string, seconds: number}>}
  */
-export function hear(blob, name, format, sending = {}) {
+export function hear(blob, name, format, sending = {}, profile = null) {
   // fetch tells nothing of an upload's progress.
   const request = new XMLHttpRequest();
   request.open("POST", endpoint("v1/audio/emotions"));
@@ -46,7 +65,7 @@ export function hear(blob, name, format, sending = {}) {
       else
         reject(serverProblem(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     });
-    request.send(form(blob, name, format));
+    request.send(form(blob, name, format, profile));
   });
 }
 
@@ -61,14 +80,21 @@ function watch(request, sending, reject) {
   sending.signal?.addEventListener("abort", () => request.abort());
 }
 
-/** @param {Blob} blob @param {string} name @param {string} format */
-function form(blob, name, format) {
+/**
+ * @param {Blob} blob
+ * @param {string} name
+ * @param {string} format
+ * @param {import("./types.js").Applied | null} profile
+ */
+function form(blob, name, format, profile) {
   const made = new FormData();
   made.append("file", blob, name);
   made.append("response_format", format);
   made.append("timeline", "true");
   made.append("phonemes", "true");
   if (session.model) made.append("model", session.model);
+  if (profile?.name) made.append("profile", profile.name);
+  if (profile?.text) made.append("profile_json", profile.text);
   return made;
 }
 

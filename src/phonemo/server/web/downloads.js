@@ -26,7 +26,7 @@ export function startDownloads(shown) {
 /** @param {Job} job @param {"csv" | "textgrid"} format */
 async function asked(job, format) {
   tell(t("download.asking"));
-  return (await hear(job.blob, job.name, format)).text;
+  return (await hear(job.blob, job.name, format, {}, job.profile)).text;
 }
 
 /**
@@ -52,7 +52,7 @@ async function download(button, job, ending, text) {
 }
 
 /** @param {Blob} blob @param {string} name */
-function save(blob, name) {
+export function save(blob, name) {
   const address = URL.createObjectURL(blob);
   make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), REVOKE_MS);

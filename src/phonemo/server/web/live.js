@@ -1,5 +1,6 @@
 /** Live mode: the emotion while somebody speaks. */
 
+import { session } from "./api.js";
 import { closePanel, openPanel, say, showElapsed, showLevel } from "./capture.js";
 import { span } from "./format.js";
 import { t } from "./language.js";
@@ -12,7 +13,8 @@ import { longest, Tape } from "./tape.js";
 const FINAL_MS = 30_000;
 
 /**
- * @typedef {{answer: import("./types.js").Answer, blob: Blob, kept: number | null, roundTrip: number | null}} Heard
+ * @typedef {{answer: import("./types.js").Answer, blob: Blob, kept: number | null, roundTrip: number | null,
+ *   profile: import("./types.js").Applied | null}} Heard
  */
 
 export class Live {
@@ -29,11 +31,13 @@ export class Live {
    * @param {() => import("./types.js").Limits} limits
    * @param {(heard: Heard) => void} onDone
    * @param {(problem: unknown, rescued: Blob | null) => void} onProblem
+   * @param {import("./profiles.js").Profiles} profiles
    */
-  constructor(limits, onDone, onProblem) {
+  constructor(limits, onDone, onProblem, profiles) {
     this.limits = limits;
     this.onDone = onDone;
     this.onProblem = onProblem;
+    this.profiles = profiles;
     this.view = new LiveView();
   }
 
@@ -73,6 +77,11 @@ export class Live {
     if (this.#microphone || this.#socket) this.#fail(new Problem("live.hidden"), false);
   }
 
+  /** Forgets what the windows so far adapt. */
+  resetProfile() {
+    this.#socket?.reset();
+  }
+
   /** In the language of the page. */
   render() {
     this.view.render();
@@ -83,14 +92,24 @@ export class Live {
     const most = longest(this.limits(), microphone.rate);
     this.#microphone = microphone;
     this.#tape = new Tape(microphone.rate, most);
-    this.#socket = new LiveSocket(microphone.rate, {
-      onReady: (told) => this.view.ready(told.window_seconds),
-      onWindow: (told) => this.view.window(told.segment, told.speech_ratio),
-      onSegment: (told) => this.view.segment(told.segment),
-      onFinal: (answer) => take === this.#take && this.#finish(answer),
-      onProblem: (problem) => take === this.#take && this.#fail(problem),
-    });
+    const { profile } = session;
+    const hearer = {
+      onReady: (/** @type {any} */ told) => this.view.ready(told.window_seconds),
+      onWindow: (/** @type {any} */ told) => this.#window(told),
+      onSegment: (/** @type {any} */ told) => this.view.segment(told.segment),
+      onFinal: (/** @type {import("./types.js").Answer} */ answer, /** @type {object | null} */ grown) =>
+        take === this.#take && this.#finish(answer, grown ? { text: JSON.stringify(grown) } : profile),
+      onProblem: (/** @type {Error} */ problem) => take === this.#take && this.#fail(problem),
+    };
+    this.#socket = new LiveSocket(microphone.rate, hearer, { profile, adapt: this.profiles.grows });
+    this.profiles.liveBegan();
     say(t("live.title"), t("live.words.kept", { time: span(most) }));
+  }
+
+  /** @param {any} told */
+  #window(told) {
+    this.view.window(told.segment, told.speech_ratio);
+    this.profiles.liveApplied(told.profile);
   }
 
   /** @param {import("./microphone.js").Chunk} chunk @param {number} take */
@@ -104,13 +123,13 @@ export class Live {
     if (this.#tape.seconds >= this.limits().stream_seconds - 1) this.stop();
   }
 
-  /** @param {import("./types.js").Answer} answer */
-  #finish(answer) {
+  /** @param {import("./types.js").Answer} answer @param {import("./types.js").Applied | null} profile */
+  #finish(answer, profile) {
     const tape = /** @type {Tape} */ (this.#tape);
     const kept = tape.kept < tape.seconds ? tape.kept : null;
     const roundTrip = this.#stopped ? (performance.now() - this.#stopped) / 1000 : null;
     this.#close();
-    this.onDone({ answer, blob: tape.wav(), kept, roundTrip });
+    this.onDone({ answer, blob: tape.wav(), kept, roundTrip, profile });
   }
 
   /** @param {unknown} problem @param {boolean} [rescue] whether what was said is heard as a recording */
@@ -125,6 +144,7 @@ export class Live {
     this.#microphone?.stop();
     this.#socket?.close();
     this.#microphone = this.#socket = this.#tape = null;
+    this.profiles.liveEnded();
     closePanel();
   }
 }

@@ -9,8 +9,10 @@ const REFUSED = { authentication_error: "live.key", rate_limit_error: "live.busy
 const CLOSED = { 1008: "live.key", 1013: "live.busy", 1009: "live.big", 1011: "live.fault" };
 
 /**
+ * @typedef {{profile: import("./types.js").Applied | null, adapt: boolean}} Adapting what applies at the start, and
+ *   whether windows adapt those that follow
  * @typedef {{onReady: (told: any) => void, onWindow: (told: any) => void, onSegment: (told: any) => void,
- *   onFinal: (answer: import("./types.js").Answer) => void, onProblem: (problem: Error) => void}} Hearer
+ *   onFinal: (answer: import("./types.js").Answer, grown: object | null) => void, onProblem: (problem: Error) => void}} Hearer
  */
 
 export class LiveSocket {
@@ -19,10 +21,11 @@ export class LiveSocket {
   #ready = false;
   #ended = false;
 
-  /** @param {number} rate @param {Hearer} hearer */
-  constructor(rate, hearer) {
+  /** @param {number} rate @param {Hearer} hearer @param {Adapting} adapting */
+  constructor(rate, hearer, adapting) {
     this.hearer = hearer;
-    this.socket = new WebSocket(address(rate), session.key ? ["phonemo", `phonemo.key.${session.key}`] : []);
+    this.adapting = adapting;
+    this.socket = new WebSocket(address(rate, adapting), session.key ? ["phonemo", `phonemo.key.${session.key}`] : []);
     this.socket.binaryType = "arraybuffer";
     this.socket.addEventListener("message", ({ data }) => this.#hear(data));
     this.socket.addEventListener("close", ({ code }) => this.#end(new Problem(this.#reason(code))));
@@ -41,6 +44,12 @@ export class LiveSocket {
     if (!this.#ready || this.#ended) return false;
     this.socket.send(JSON.stringify({ type: "finish" }));
     return true;
+  }
+
+  /** Forgets what the windows so far adapt. */
+  reset() {
+    if (this.#ready && !this.#ended && this.adapting.adapt)
+      this.socket.send(JSON.stringify({ type: "reset", everything: true }));
   }
 
   /** Leaves without an answer. */
@@ -66,21 +75,23 @@ export class LiveSocket {
     if (told.type === "ready") this.#begin(told);
     else if (told.type === "window") this.hearer.onWindow({ ...told, segment });
     else if (told.type === "segment") this.hearer.onSegment({ ...told, segment });
-    else if (told.type === "final") this.#final(checked(told.prediction));
+    else if (told.type === "final") this.#final(checked(told.prediction), told.profile_json ?? null);
     else if (told.type === "error") this.#end(refusal(told.error ?? {}));
   }
 
   /** @param {any} told */
   #begin(told) {
     this.#ready = true;
+    const text = this.adapting.profile?.text;
+    if (text) this.socket.send(JSON.stringify({ type: "profile", profile_json: JSON.parse(text) }));
     for (const pcm of this.#pending.splice(0)) this.send(pcm);
     this.hearer.onReady(told);
   }
 
-  /** @param {import("./types.js").Answer} answer */
-  #final(answer) {
+  /** @param {import("./types.js").Answer} answer @param {object | null} grown */
+  #final(answer, grown) {
     this.#ended = true;
-    this.hearer.onFinal(answer);
+    this.hearer.onFinal(answer, grown);
     this.socket.close();
   }
 
@@ -103,12 +114,14 @@ function refusal(told) {
   return key ? new Problem(key) : new ServerProblem(400, told, 0);
 }
 
-/** @param {number} rate */
-function address(rate) {
+/** @param {number} rate @param {Adapting} adapting */
+function address(rate, { profile, adapt }) {
   const made = endpoint("v1/audio/stream");
   made.protocol = made.protocol.replace("http", "ws");
   made.searchParams.set("rate", String(rate));
   made.searchParams.set("phonemes", "true");
   if (session.model) made.searchParams.set("model", session.model);
+  if (profile?.name) made.searchParams.set("profile", profile.name);
+  if (adapt) made.searchParams.set("adapt", "true");
   return made;
 }

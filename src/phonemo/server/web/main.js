@@ -8,6 +8,7 @@ import { chooseLanguage, language, preferredLanguage, t, useLanguage } from "./l
 import { Live } from "./live.js";
 import { alarm, clearAlarms, renderAlarms, tell } from "./messages.js";
 import { Problem } from "./problems.js";
+import { Profiles } from "./profiles.js";
 import { Recorder } from "./recorder.js";
 import { askKey, Recordings } from "./recordings.js";
 import { startSamples } from "./samples.js";
@@ -17,9 +18,13 @@ import { forgetTones } from "./tones.js";
 
 useLanguage(preferredLanguage());
 
-const recordings = new Recordings();
+const recordings = new Recordings(() => profiles.grow());
+const profiles = new Profiles(
+  () => recordings.jobs,
+  () => live.resetProfile(),
+);
 const recorder = new Recorder(limits, (blob) => recordings.addTake(blob, "recording"), alarm);
-const live = new Live(limits, (heard) => recordings.addHeard(heard), lostLive);
+const live = new Live(limits, (heard) => recordings.addHeard(heard), lostLive, profiles);
 
 /** @param {any} problem @param {Blob | null} rescued */
 function lostLive(problem, rescued) {
@@ -31,7 +36,7 @@ function lostLive(problem, rescued) {
 /** @param {string} name */
 function switchLanguage(name) {
   chooseLanguage(name);
-  for (const part of [recordings, live]) part.render();
+  for (const part of [recordings, live, profiles]) part.render();
   renderServer();
   renderAlarms();
   settle(byId("theme"));
@@ -43,7 +48,7 @@ function takeKey(event) {
   session.key = byId("key-input").value.trim();
   clearAlarms();
   tell(t("key.taken"));
-  askModels();
+  askModels().then(() => profiles.ask());
   recordings.retryRefused();
 }
 
@@ -84,6 +89,9 @@ startDropzone((files) =>
 startSamples((name, blob) => recordings.add([{ name, blob, origin: "sample" }]), alarm);
 startDownloads(() => recordings.shown);
 onClick("cancel-button", () => recordings.cancel());
-onClick("clear-button", () => recordings.clear());
+onClick("clear-button", () => {
+  recordings.clear();
+  profiles.forget();
+});
 byId("key-form").addEventListener("submit", takeKey);
-askServer();
+askServer().then(() => profiles.ask());

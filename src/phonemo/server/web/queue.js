@@ -1,7 +1,7 @@
 /** Recordings on their way to the server, two at a time. */
 
 import { checked } from "./answers.js";
-import { hear, parsed } from "./api.js";
+import { hear, parsed, session } from "./api.js";
 import { Problem, ServerProblem } from "./problems.js";
 
 const AT_ONCE = 2;
@@ -69,7 +69,8 @@ export class Queue extends EventTarget {
 
   /** @param {Partial<Job>} item @returns {Job} */
   #made(item) {
-    const empty = { progress: 0, wait: 0, answer: null, problem: null, roundTrip: null, kept: null };
+    const unknown = { answer: null, problem: null, roundTrip: null, kept: null, profile: null };
+    const empty = { progress: 0, wait: 0, ...unknown };
     return /** @type {Job} */ ({ ...empty, ...item, id: this.#next++, state: "waiting" });
   }
 
@@ -131,12 +132,14 @@ export class Queue extends EventTarget {
   /** @param {Job} job @param {AbortSignal} signal */
   async #sent(job, signal) {
     await checkReadable(job.blob);
-    this.#set(job, { state: "uploading", progress: 0 });
-    return hear(job.blob, job.name, "verbose_json", {
+    const { profile } = session;
+    this.#set(job, { state: "uploading", progress: 0, profile });
+    const sending = {
       signal,
-      onProgress: (progress) => this.#set(job, { progress }),
+      onProgress: (/** @type {number} */ progress) => this.#set(job, { progress }),
       onSent: () => this.#set(job, { state: "listening" }),
-    });
+    };
+    return hear(job.blob, job.name, "verbose_json", sending, profile);
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */

@@ -24,10 +24,17 @@ export class Recordings {
   #wanted = null;
   #takes = 0;
 
-  constructor() {
+  /** @param {() => void} onSettled called when a recording was recognized and none is under way */
+  constructor(onSettled) {
+    this.onSettled = onSettled;
     this.#queue.addEventListener("change", (event) =>
       this.#changed(/** @type {CustomEvent<Job>} */ (event).detail),
     );
+  }
+
+  /** All of this visit, the oldest first. */
+  get jobs() {
+    return this.#queue.jobs;
   }
 
   /** The job whose answer is shown. */
@@ -130,6 +137,7 @@ export class Recordings {
     showProgress(this.#queue.jobs, this.#wanted);
     if (job.state === "failed" || job.state === "unfit") this.#failed(job);
     if (job.state === "done" && job === this.#wanted && this.shown !== job) this.#present(job);
+    if (["done", "failed"].includes(job.state) && !this.#queue.jobs.some(isOpen)) this.onSettled();
   }
 
   /** @param {Job} job */

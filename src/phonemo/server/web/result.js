@@ -77,6 +77,7 @@ function notes(job, answer) {
   const ratio = answer.speech_ratio;
   if (ratio !== null && ratio > 0 && ratio < LITTLE_SPEECH)
     found.push(["quiet", t("warning.quiet", { percent: percent(ratio) })]);
+  if (answer.profile) found.push(["profile", t("result.profile", { count: answer.profile.count })]);
   if (job.kept !== null) found.push(["unkept", t("warning.unkept", { time: span(job.kept) })]);
   return /** @type {[string, string][]} */ (found);
 }
