@@ -182,6 +182,26 @@ def test_a_study_that_was_stopped_gives_the_same(tmp_path, network, monkeypatch)
     assert run(stopped) == whole
 
 
+def test_vectors_of_a_corpus_that_was_interrupted_are_kept(tmp_path, network, monkeypatch) -> None:
+    monkeypatch.setattr("phonemo.train.transfer.vectors._BLOCK", 10)
+    config = study_of(tmp_path, NEAR, ["one"])
+    whole = run(config.model_copy(update={"output": str(tmp_path / "else" / "study")}))
+    before, read = network.vectors, network.read
+
+    def stopped(samples, names):
+        if network.read == read + 25:
+            raise KeyboardInterrupt
+        return before(samples, names)
+
+    monkeypatch.setattr(network, "vectors", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(config)
+    monkeypatch.setattr(network, "vectors", before)
+    assert run(config) == whole
+    assert network.read == read + 25 + 3 * 72 - 20  # two blocks of ten were whole
+    assert list((tmp_path / "vectors").rglob("*.0*.npy")) == []
+
+
 def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     run(config)

@@ -20,6 +20,8 @@ from phonemo.train.transfer.sources import Corpus
 
 Floats32 = npt.NDArray[np.float32]
 
+#: Utterances of a block, in which vectors are kept until the whole corpus is done.
+_BLOCK = 100
 #: By corpus, once it is known: thousands of files are looked at.
 _DIGESTS: WeakKeyDictionary[Corpus, str] = WeakKeyDictionary()
 
@@ -59,13 +61,31 @@ def _compute(
     names: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> None:
-    rows: dict[str, list[Floats32]] = {name: [] for name in names}
-    for number, one in enumerate(corpus.utterances, start=1):
+    """Block by block, so that an interrupted computation goes on where it stopped."""
+    total = len(corpus.utterances)
+    blocks: dict[str, list[Path]] = {name: [] for name in names}
+    for start in range(0, total, _BLOCK):
+        own = {name: paths[name].with_name(f"{name}.{start:07d}.npy") for name in names}
+        if not all(path.is_file() for path in own.values()):
+            _save_block(own, network, corpus, corpus.utterances[start : start + _BLOCK])
+        for name, path in own.items():
+            blocks[name].append(path)
+        progress(min(start + _BLOCK, total), total)
+    for name, parts in blocks.items():
+        _save(paths[name], np.concatenate([np.load(part) for part in parts]))
+        for part in parts:
+            part.unlink()
+
+
+def _save_block(
+    paths: Mapping[str, Path], network: Network, corpus: Corpus, members: Sequence[Utterance]
+) -> None:
+    rows: dict[str, list[Floats32]] = {name: [] for name in paths}
+    for one in members:
         path = corpus.manifest.audio_path(one)
         audio = load_waveform(path, start=one.start, end=one.end)
-        for name, vector in network.vectors(np.array(audio.samples), names).items():
+        for name, vector in network.vectors(np.array(audio.samples), list(paths)).items():
             rows[name].append(vector)
-        progress(number, len(corpus.utterances))
     for name, vectors in rows.items():
         _save(paths[name], np.stack(vectors))
 
