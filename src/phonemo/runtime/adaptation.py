@@ -25,10 +25,10 @@ Floats = npt.NDArray[np.float64]
 LEAST_POOL = 5
 #: A deviation is at least this share of the training sources': a scale stays below 1 / 0.05.
 LEAST_DEVIATION = 0.05
-#: Vectors that every class is given in advance when shares are estimated.
-_PRIOR = 1.0
-#: Least share of a feature's variance that is taken to lie within the classes.
-_LEAST_WITHIN = 0.2
+#: The head's logits are divided by it when shares are estimated.
+_TEMPERATURE = 2.0
+#: Vectors, as a share of the pool, that are given to all classes evenly in advance.
+_PRIOR = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Reference:
         bias: (emotion,).
         k_mean: how many vectors of a pool weigh as much as the training sources' mean.
         k_spread: the same for the deviation.
-        em_iterations: steps of ``estimate``; 0 leaves it at plain moments.
+        em_iterations: steps by which classes' shares are estimated; 0 takes plain moments.
     """
 
     centre: Floats
@@ -153,16 +153,15 @@ def estimate(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
     """The statistics that a source would have with evenly many vectors of every class.
 
     A pool that is mostly of one class (calls are mostly neutral) has the mean of that class, and
-    to centre it would tell the class apart no more. Here the classes' shares in the pool and the
-    source's shift and stretch are estimated together, by EM: the posteriors of each vector under
-    the present map with the present shares as priors, then the shares, the mean of what the
-    expected class mean leaves of each vector, and the deviation within the classes. Only class
-    means and the head are used; nothing is learnt by gradients. EM finds the optimum that is
-    nearest, so it starts twice, from the pool's moments and from the training sources, and the
-    end that leaves less deviation within the classes is taken.
+    to centre it would tell the class apart no more. So the classes' shares in the pool are
+    estimated first: the head's posteriors of every vector under the training statistics, then EM
+    over the shares alone (Saerens et al. 2002), with posteriors at ``_TEMPERATURE`` and an even
+    prior of ``_PRIOR`` of the pool, since a head that has not met the source is surer than right.
+    The mean then loses what the shares that are not even add to it. Nothing is learnt by gradients.
 
-    It departs from ``moments`` by no more than a mixture of the class means, and is ``moments``
-    for fewer than ``LEAST_POOL`` vectors.
+    It departs from ``moments`` by a mixture of the class means, and is ``moments`` for fewer than
+    ``LEAST_POOL`` vectors. (Estimating means, deviations and shares together, by EM over
+    everything, settled on wrong classes for real pools: LOG.md, 2026-11-29.)
 
     Args:
         vectors: (vector, feature), in any order.
@@ -175,54 +174,22 @@ def estimate(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
     found = moments(rows, reference)
     if len(rows) < LEAST_POOL or reference.em_iterations == 0:
         return found
-    starts = (found, replace(reference.statistics, count=found.count))
-    ends = [_maximised(rows, start, reference) for start in starts]
-    return min(ends, key=lambda end: float(np.log(end.deviation).sum()))
+    uneven = _shares(rows, reference) - 1 / len(reference.bias)
+    return replace(found, mean=found.mean - found.deviation * (uneven @ reference.class_means))
 
 
-def _maximised(rows: Floats, start: Statistics, reference: Reference) -> Statistics:
-    """EM from one start."""
-    found = start
+def _shares(rows: Floats, reference: Reference) -> Floats:
+    """The share of each class in a pool, (emotion,)."""
     standardised = (rows - reference.centre) / reference.spread
-    shares = np.full(len(reference.bias), 1 / len(reference.bias))
-    for _ in range(reference.em_iterations):
-        posteriors = _posteriors(rows, shrunk(found, reference), shares, reference)
-        shares = posteriors.sum(axis=0) + _PRIOR
-        shares /= shares.sum()
-        found = _without_classes(standardised, posteriors, found, reference)
-    return found
-
-
-def _posteriors(rows: Floats, source: Statistics, shares: Floats, reference: Reference) -> Floats:
-    """The class of each vector, (vector, emotion), with the pool's shares as priors."""
-    scale, shift = affine(source, reference)
-    standardised = (rows * scale + shift - reference.centre) / reference.spread
-    logits = standardised @ reference.weight.T + reference.bias + np.log(shares)
+    logits = (standardised @ reference.weight.T + reference.bias) / _TEMPERATURE
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found: Floats = odds / odds.sum(axis=1, keepdims=True)
-    return found
-
-
-def _without_classes(
-    standardised: Floats, posteriors: Floats, before: Statistics, reference: Reference
-) -> Statistics:
-    """Mean and deviation of a source when what its classes add is taken away."""
-    means = reference.class_means
-    stretch = before.deviation / reference.spread
-    mean = standardised.mean(axis=0) - stretch * (posteriors.mean(axis=0) @ means)
-    # the square of what a class's own place leaves, expected over the classes
-    left = standardised - mean
-    squares = (left**2).sum(axis=0)
-    crossed = (left * (posteriors @ means)).sum(axis=0)
-    between = posteriors.sum(axis=0) @ means**2
-    square = squares - 2 * stretch * crossed + stretch**2 * between
-    within = np.maximum(1 - (means**2).mean(axis=0), _LEAST_WITHIN)
-    deviation = np.sqrt(np.maximum(square, 0) / (len(standardised) - 1) / within)
-    return Statistics(
-        before.count,
-        reference.centre + reference.spread * mean,
-        _bounded(reference.spread * deviation, reference),
-    )
+    even = 1 / len(reference.bias)
+    shares = np.full(len(reference.bias), even)
+    for _ in range(reference.em_iterations):
+        posteriors = odds * shares
+        posteriors /= posteriors.sum(axis=1, keepdims=True)
+        shares = (posteriors.mean(axis=0) + _PRIOR * even) / (1 + _PRIOR)
+    return shares
 
 
 def _ordered(vectors: npt.ArrayLike, reference: Reference) -> Floats:
