@@ -25,7 +25,8 @@ export class LiveSocket {
   constructor(rate, hearer, adapting) {
     this.hearer = hearer;
     this.adapting = adapting;
-    this.socket = new WebSocket(address(rate, adapting), session.key ? ["phonemo", `phonemo.key.${session.key}`] : []);
+    const protocols = session.key ? ["phonemo", `phonemo.key.${session.key}`] : [];
+    this.socket = new WebSocket(address(rate, adapting), protocols);
     this.socket.binaryType = "arraybuffer";
     this.socket.addEventListener("message", ({ data }) => this.#hear(data));
     this.socket.addEventListener("close", ({ code }) => this.#end(new Problem(this.#reason(code))));
