@@ -136,6 +136,11 @@ def _opened(path: Path, models: Mapping[str, Listener]) -> Profile:
             "dots, dashes and underscores, the first a letter or digit; rename it"
         )
     profile = Profile.load(path)
+    if all(listener.reference is None for listener in models.values()):
+        raise UsageError(
+            f"{shown(path)}: no model that is served takes a profile ({', '.join(models)}); serve "
+            "one with a linear head, or leave out profiles"
+        )
     if not any(fits(profile, listener) for listener in models.values()):
         raise UsageError(
             f"{shown(path)}: a profile of model {profile.model[:12]}, which is not among those "
