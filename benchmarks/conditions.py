@@ -1,0 +1,252 @@
+"""UA on speakers never heard, clean and in noise, telephones, codecs and rooms; with profiles.
+
+    python benchmarks/conditions.py --study work/transfer
+    python benchmarks/conditions.py --pair MODEL MANIFEST [--pair MODEL MANIFEST ...]
+
+A study of ``phonemo transfer``, whose systems are each tested on the corpus that they were left
+without; or model folders with manifests that they have not learnt from (refused where they have).
+Every utterance is changed in the same way in the same condition (seeded). A profile is of 20
+recordings of the corpus in that condition, drawn anew several times, or of all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from measuring import CORPORA, machine
+from measuring.condition_table import written
+from measuring.degrading import Condition, conditions, noises, opus
+from measuring.pages import write_between, write_json
+from measuring.tested import Heard, Tested, open_pair, open_study
+
+from phonemo.audio import RATE
+from phonemo.errors import PhonemoError
+from phonemo.labels import LabelSet
+from phonemo.metrics import bootstrap_interval
+from phonemo.train.transfer.testing import adapted, logits_of
+from phonemo.version import __version__
+
+STUDY = Path("work/transfer")
+LABELS = "anger,happiness,neutral,sadness"
+POOL, DRAWS, CLIPS, SAMPLES = 20, 10, 200, 1000
+#: With whose statistics: none, a pool that is drawn, all recordings of the condition.
+PROFILES = ("none", "pool", "all")
+
+
+@dataclass(frozen=True)
+class Right:
+    """Which answers are right in one condition: by profile, (draw, utterance)."""
+
+    by_profile: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything of one corpus."""
+
+    tested: Tested
+    right: dict[str, Right]
+    """By condition."""
+
+
+def main(words: Sequence[str]) -> int:
+    """The exit status; prints the table."""
+    asked = _parsed(words)
+    try:
+        tested = _opened(asked)
+    except PhonemoError as error:
+        print(f"conditions: {error}", file=sys.stderr)
+        return 2
+    if not tested:
+        print(f"skipped: {STUDY} is no study; run phonemo transfer configs/transfer.yaml first")
+        return 0
+    folder = CORPORA / "rakshak"
+    ways = conditions(noises(folder) if folder.is_dir() else ())
+    found = [measure(one, ways, asked.seed, asked.draws) for one in tested]
+    content = summed_up(found, ways, words, asked)
+    text = written(content, POOL)
+    print(text)
+    write_json(asked.output, content)
+    if asked.page is not None:
+        write_between(asked.page, "conditions", text)
+    return 0
+
+
+def measure(tested: Tested, ways: Sequence[Condition], seed: int, draws: int) -> Corpus:
+    """Every condition of one corpus; tells on standard error when one is done."""
+    clips = list(tested.clips())
+    right = {}
+    for way in ways:
+        heard = [tested.hear(way.applied(clip, seed, n)) for n, clip in enumerate(clips)]
+        right[way.name] = answers(tested, heard, seed, draws)
+        print(f"{tested.corpus}, {way.name}: {len(heard)} recordings", file=sys.stderr)
+    return Corpus(tested, right)
+
+
+def answers(tested: Tested, heard: Sequence[Heard], seed: int, draws: int) -> Right:
+    """Which are right without a profile, with pools, and with all."""
+    values = np.stack([one.values for one in heard])
+    speech = np.array([one.speech for one in heard])
+    if tested.reference is None:
+        chosen = values[:, list(tested.columns)].argmax(axis=1)
+        return Right({"none": (chosen == tested.truth)[None]})
+    pools: dict[str, list[np.ndarray | None]] = {"none": [None], "all": [speech]}
+    pools["pool"] = [
+        speech & place for place in drawn(tested.corpus, len(values), seed, draws) if place.any()
+    ]
+    found = {}
+    for name in PROFILES:
+        rows = [_chosen(tested, values, pool) == tested.truth for pool in pools[name]]
+        found[name] = np.stack(rows)
+    return Right(found)
+
+
+def drawn(corpus: str, count: int, seed: int, draws: int) -> list[np.ndarray]:
+    """Which recordings are in each pool, (utterance,); the same in every condition."""
+    found = []
+    for number in range(draws):
+        draw = np.random.default_rng([seed, number, crc32(corpus.encode())])
+        place = np.zeros(count, dtype=bool)
+        place[draw.choice(count, min(POOL, count), replace=False)] = True
+        found.append(place)
+    return found
+
+
+def _chosen(tested: Tested, values: np.ndarray, pool: np.ndarray | None) -> np.ndarray:
+    """Class indices (utterance,); a pool without speech adapts nothing."""
+    assert tested.reference is not None
+    source = None
+    if pool is not None and pool.any():
+        source = adapted(tested.reference, values[pool])
+    logits = logits_of(tested.reference, values, source)
+    return logits[:, list(tested.columns)].argmax(axis=1)
+
+
+def ua(right: np.ndarray, truth: np.ndarray, chosen: np.ndarray | None = None) -> float:
+    """Mean over draws of the mean recall, of utterances that are drawn with repeats."""
+    counts = np.ones(len(truth)) if chosen is None else np.bincount(chosen, minlength=len(truth))
+    classes = np.unique(truth)
+    weights = counts[:, None] * (truth[:, None] == classes)  # (utterance, class)
+    totals = weights.sum(axis=0)
+    recalls = (right @ weights)[:, totals > 0] / totals[totals > 0]
+    return float(recalls.mean())
+
+
+def summed_up(
+    found: Sequence[Corpus],
+    ways: Sequence[Condition],
+    words: Sequence[str],
+    asked: argparse.Namespace,
+) -> dict[str, Any]:
+    """What is written as JSON."""
+    profiles = [
+        name for name in PROFILES if all(name in one.right["clean"].by_profile for one in found)
+    ]
+    return {
+        "command": " ".join(["python benchmarks/conditions.py", *words]),
+        "machine": machine(),
+        "phonemo": __version__,
+        "options": {name: str(value) for name, value in vars(asked).items()},
+        "opus_kbit_per_second": _opus_rate(found),
+        "corpora": {
+            one.tested.corpus: {
+                "model": one.tested.name,
+                "utterances": len(one.tested.utterances),
+                "speakers": len(set(one.tested.speakers)),
+                "note": one.tested.note,
+            }
+            for one in found
+        },
+        "profiles": profiles,
+        "conditions": {
+            way.name: {
+                "says": way.says,
+                "mean": _means(found, way.name, profiles),
+                "lost": {name: _lost(found, way.name, name) for name in profiles},
+                "corpora": {one.tested.corpus: _means([one], way.name, profiles) for one in found},
+            }
+            for way in ways
+        },
+    }
+
+
+def _means(found: Sequence[Corpus], way: str, profiles: Sequence[str]) -> dict[str, float]:
+    return {
+        name: float(
+            np.mean([ua(one.right[way].by_profile[name], one.tested.truth) for one in found])
+        )
+        for name in profiles
+    }
+
+
+def _lost(found: Sequence[Corpus], way: str, profile: str) -> dict[str, float | None]:
+    """UA clean minus UA in a condition, mean over corpora, with its interval over speakers."""
+    sizes = np.cumsum([0, *(len(one.tested.truth) for one in found)])
+
+    def lost(chosen: np.ndarray) -> float:
+        differences = []
+        for one, low, high in zip(found, sizes, sizes[1:], strict=False):
+            own = chosen[(chosen >= low) & (chosen < high)] - low
+            clean, changed = (
+                ua(one.right[name].by_profile[profile], one.tested.truth, own)
+                for name in ("clean", way)
+            )
+            differences.append(clean - changed)
+        return float(np.mean(differences))
+
+    speakers = [name for one in found for name in one.tested.speakers]
+    strata = [one.tested.corpus for one in found for _ in one.tested.truth]
+    if len(set(speakers)) < 2:
+        return {"estimate": lost(np.arange(sizes[-1])), "low": None, "high": None}
+    interval = bootstrap_interval(speakers, lost, samples=SAMPLES, strata=strata)
+    return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
+
+
+def _opus_rate(found: Sequence[Corpus]) -> float:
+    """Kilobits a second of the codec's packets, on some of the recordings."""
+    bits = seconds = 0.0
+    for one in found:
+        for number, clip in enumerate(one.tested.clips()):
+            if number % 10 == 0:
+                bits += opus(clip)[1]
+                seconds += len(clip) / RATE
+    return round(bits / seconds / 1000, 1)
+
+
+def _opened(asked: argparse.Namespace) -> list[Tested]:
+    labels = LabelSet(tuple(asked.labels.split(",")), {"calm": "neutral"})
+    if asked.pair:
+        return [
+            open_pair(Path(model), Path(path), labels, asked.clips) for model, path in asked.pair
+        ]
+    if not (asked.study / "transfer.yaml").is_file():
+        return []
+    return open_study(asked.study, asked.system, asked.training_seed, asked.clips)
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--study", type=Path, default=STUDY, help="folder of phonemo transfer")
+    parser.add_argument("--system", help="of the study; default: its first")
+    parser.add_argument("--training-seed", type=int, help="of the study; default: its first")
+    parser.add_argument(
+        "--pair", nargs=2, action="append", default=[], metavar=("MODEL", "MANIFEST")
+    )
+    parser.add_argument("--labels", default=LABELS, help="emotions to choose from")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="of each corpus; 0 is all")
+    parser.add_argument("--draws", type=int, default=DRAWS, help=f"pools of {POOL}")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("work/conditions.json"))
+    parser.add_argument("--page", type=Path, help="where the table goes, between its markers")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

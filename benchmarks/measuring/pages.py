@@ -1,0 +1,42 @@
+"""What a benchmark measured: JSON beside it, and a table between two markers of a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from phonemo.errors import UsageError
+from phonemo.whole import write_whole
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown; the first column is text, the others are numbers."""
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Replace what stands between <!-- NAME:start --> and <!-- NAME:end -->.
+
+    Raises:
+        UsageError: the page has not both markers, once each.
+    """
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    content = page.read_text(encoding="utf-8")
+    if content.count(start) != 1 or content.count(end) != 1:
+        raise UsageError(f"{page}: expected {start} and {end}, once each; add them")
+    before, _, rest = content.partition(start)
+    write_whole(page, f"{before}{start}\n{text}\n{end}{rest.partition(end)[2]}")
+
+
+def points(value: float) -> str:
+    """A share of one in per cent, one decimal."""
+    return f"{100 * value:.1f}"
