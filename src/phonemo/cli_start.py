@@ -155,7 +155,9 @@ def _profile_lines(found: OwnProfiles) -> list[str]:
     lines = []
     done = found.prior.get("model")
     if done is not None:
-        strength = "the start's head as it is" if done["strength"] is None else done["strength"]
+        strength = (
+            "endless, its head as it is" if done["strength"] is None else f"{done['strength']:g}"
+        )
         how = f"picked by {done['picked_by']} speakers left out" if done["picked_by"] else "set"
         fresh = f"; learnt anew: {', '.join(done['fresh'])}" if done["fresh"] else ""
         lines = [
