@@ -98,3 +98,14 @@ def test_speech_that_is_left_out_leaves_the_rest():
 def test_a_head_that_reads_nothing_is_refused():
     with pytest.raises(ModelError, match="reads nothing"):
         _model(pooled=False)
+
+
+def test_the_mean_alone_is_half_of_the_statistics():
+    both = _model(statistics=(0, 1), pooled=False, head="linear")
+    mean = _model(statistics=(0, 1), pooled=False, moments="mean", head="linear")
+    with torch.no_grad():
+        whole, half = (model.eval()(*_batch()).vector for model in (both, mean))
+    width = mean.backbone.semantic_features
+    assert half.shape[1] == 2 * width
+    torch.testing.assert_close(half[:, :width], whole[:, :width])
+    torch.testing.assert_close(half[:, width:], whole[:, 2 * width : 3 * width])

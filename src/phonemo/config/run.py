@@ -98,6 +98,8 @@ class ModelConfig(Section):
     """Whether the emotion head reads the pooled fusion; false: the statistics alone."""
     frames: Literal["all", "speech"] = "all"
     """Which frames the emotion is read from; speech leaves out those 30 dB below its level."""
+    moments: Literal["mean", "mean-deviation"] = "mean-deviation"
+    """What of those statistics is read: both, or the mean alone."""
     head: Literal["hidden", "linear"] = "hidden"
     """The emotion head: one hidden layer, or a linear layer over standardised features."""
     auxiliary: AuxiliaryConfig | None = AuxiliaryConfig()
@@ -309,11 +311,9 @@ class RunConfig(Section):
             without["extra"] = True
         if self.system == "network":
             without["system"] = True
-        later = {"start": None, "statistics": (), "head": "hidden"} | {
-            "pooled": True,
-            "frames": "all",
-        }
-        without["model"] = {name for name, old in later.items() if getattr(self.model, name) == old}
+        later = {"start", "statistics", "pooled", "frames", "moments", "head"}
+        usual = {name: ModelConfig.model_fields[name].default for name in later}
+        without["model"] = {name for name in later if getattr(self.model, name) == usual[name]}
         if self.train.inverse_penalty == 0.01:
             without["train"]["inverse_penalty"] = True
         return digest_of(self, without)

@@ -12,7 +12,7 @@ from phonemo.config.run import ExtraConfig, LabelsConfig, ModelConfig, ProtocolC
 from phonemo.config.section import Section
 
 Value = TypeVar("Value")
-Standardise = Literal["none", "source", "speaker", "mixture", "all"]
+Standardise = Literal["none", "source", "speaker", "source-speaker", "mixture", "all"]
 PoolSize = Annotated[int, Field(ge=1)] | Literal["all"]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #: How a test can be done: one recording at a time, by the speaker's recordings, by a pool of the
@@ -67,12 +67,22 @@ class SystemConfig(Section):
     """Whether nested tests train networks of their own, or heads alone on the outer network."""
     statistics: Annotated[tuple[tuple[NonNegativeInt, ...], ...], BeforeValidator(_lists)] = ((),)
     """Hidden states whose mean and deviation over time the head reads; a list of lists to pick."""
+    frames: Annotated[tuple[Literal["all", "speech"], ...], Several] = ("all",)
+    """Which frames those statistics are over; speech leaves out those 30 dB below its level."""
+    moments: Annotated[tuple[Literal["mean", "mean-deviation"], ...], Several] = ("mean-deviation",)
+    """Whether both the mean and the deviation over time of a state are read, or the mean alone."""
     pooled: Annotated[tuple[bool, ...], Several] = (False,)
     """Whether the head reads the network's pooled fusion; for models, not for backbones."""
+    fit: Annotated[tuple[Literal["logistic", "discriminant"], ...], Several] = ("logistic",)
+    """The head: a logistic regression, or Fisher's discriminant with a ridge."""
     standardise: Annotated[tuple[Standardise, ...], Several] = ("mixture",)
     """By what training vectors are standardised; mixture: by source and by all sources alike."""
+    balance: Annotated[tuple[Literal["corpus", "size"], ...], Several] = ("corpus",)
+    """Whether a corpus weighs as every other one, or by its size; its emotions weigh the same."""
     inverse_penalty: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Several] = (0.001,)
     """C of the logistic regression; the lower, the stronger its penalty."""
+    ridge: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Several] = (0.5,)
+    """Share of the identity in the discriminant's covariance."""
     mask: Annotated[tuple[bool, ...], Several] = (False,)
     """Whether a vector's loss sees only the emotions that its corpus has."""
     k_mean: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Several] = (3.0,)
@@ -83,8 +93,17 @@ class SystemConfig(Section):
     """Steps in which a pool's shares of emotions are estimated; 0 takes plain moments."""
 
     @field_validator(
-        *("train", "start_share", "statistics", "pooled", "standardise", "inverse_penalty"),
-        *("mask", "k_mean", "k_spread", "em_iterations"),
+        *("train", "start_share", "statistics", "frames", "moments", "pooled", "fit"),
+        *(
+            "standardise",
+            "balance",
+            "inverse_penalty",
+            "ridge",
+            "mask",
+            "k_mean",
+            "k_spread",
+            "em_iterations",
+        ),
     )
     @classmethod
     def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -49,6 +49,7 @@ class PhonemoConfig(PreTrainedConfig):
     statistics: tuple[int, ...] = ()
     pooled: bool = True
     frames: str = "all"
+    moments: str = "mean-deviation"
     head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
     lora_rank: int | None = None
@@ -124,7 +125,9 @@ class PhonemoForAudioClassification(PreTrainedModel):
         #: The emotion is read from frames that hold speech, not from all.
         self.speech_only = config.frames == SPEECH
         features = self.pooling.features if config.pooled else 0
-        features += 2 * self.backbone.semantic_features * len(self.statistics)
+        #: The mean of a state alone is half of its statistics.
+        self.halves = 1 if config.moments == "mean" else 2
+        features += self.halves * self.backbone.semantic_features * len(self.statistics)
         #: features of the vector that the emotion head reads
         self.vector_features: int = features
         if not features:
@@ -280,7 +283,8 @@ class PhonemoForAudioClassification(PreTrainedModel):
             [width, *[self.backbone.semantic_features] * len(self.statistics)], dim=2
         )
         pooled = self.pooling(fused, mask, keep)
-        known = [statistics(one, mask, keep) for one in passed]
+        width = self.halves * self.backbone.semantic_features
+        known = [statistics(one, mask, keep)[:, :width] for one in passed]
         own = [pooled.vector] if self.config.pooled else []
         return Pooled(torch.cat([*own, *known], dim=1), pooled.weights)
 

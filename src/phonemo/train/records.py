@@ -334,6 +334,8 @@ def _model_facts(config: RunConfig) -> dict[str, Any]:
         facts["pooled"] = False
     if model.frames != "all":
         facts["frames"] = model.frames
+    if model.moments != "mean-deviation":
+        facts["moments"] = model.moments
     if model.head != "hidden":
         facts["head"] = model.head
     if config.train.prior != "none":

@@ -67,7 +67,7 @@ _WANTED = "give the same model section as the one it was trained with"
 
 def _head_kind(network: PhonemoForAudioClassification) -> tuple[object, ...]:
     config = network.config
-    return config.head, network.statistics, config.pooled, config.frames
+    return config.head, network.statistics, config.pooled, config.frames, config.moments
 
 
 def _outputs(

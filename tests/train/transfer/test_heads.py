@@ -16,7 +16,7 @@ from phonemo.train.transfer.rows import Rows, joined
 from phonemo.train.transfer.softmax import NEVER, Problem, fit_softmax
 from phonemo.train.transfer.testing import adapted, by_speaker, logits_of
 
-OPTIONS = HeadOptions("source", 0.1, False, 3.0, 10.0, 0)
+OPTIONS = HeadOptions("logistic", "source", "corpus", 0.1, 0.5, False, 3.0, 10.0, 0)
 
 
 def rows_of(

@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from phonemo.errors import ProtocolError
 from phonemo.runtime.adaptation import Reference
+from phonemo.train.transfer.discriminant import fit_discriminant
 from phonemo.train.transfer.places import Places, places_of, speaker_statistics
 from phonemo.train.transfer.rows import Rows
 from phonemo.train.transfer.softmax import Problem, fit_softmax
 
-Standardise = Literal["none", "source", "speaker", "mixture", "all"]
+Standardise = Literal["none", "source", "speaker", "source-speaker", "mixture", "all"]
+Fit = Literal["logistic", "discriminant"]
+Balance = Literal["corpus", "size"]
 Floats32 = npt.NDArray[np.float32]
 
 #: By what each training vector is standardised; with several it appears once for each.
@@ -22,6 +25,7 @@ VIEWS: dict[Standardise, tuple[str, ...]] = {
     "none": ("training",),
     "source": ("source",),
     "speaker": ("speaker",),
+    "source-speaker": ("source", "speaker"),
     "mixture": ("training", "source"),
     "all": ("training", "source", "speaker"),
 }
@@ -32,16 +36,22 @@ class HeadOptions:
     """How a head is fitted.
 
     Attributes:
+        fit: a logistic regression, or Fisher's discriminant.
         standardise: a key of ``VIEWS``.
+        balance: whether a corpus weighs as every other one, or by its size.
         inverse_penalty: C of the logistic regression.
+        ridge: share of the identity in the discriminant's covariance.
         mask: whether a vector's loss sees only the classes that its corpus has.
         k_mean: vectors of a pool that weigh as much as the training sources' mean.
         k_spread: the same for the deviation.
         em_iterations: steps of ``estimate``.
     """
 
+    fit: Fit
     standardise: Standardise
+    balance: Balance
     inverse_penalty: float
+    ridge: float
     mask: bool
     k_mean: float
     k_spread: float
@@ -84,11 +94,14 @@ def fit_head(rows: Rows, classes: int, options: HeadOptions) -> Reference:
     problem = Problem(
         np.concatenate(views),
         np.tile(rows.truth, len(views)),
-        np.tile(balanced(rows), len(views)),
+        np.tile(balanced(rows, options.balance), len(views)),
         None if allowed is None else np.tile(allowed, (len(views), 1)),
         len(rows),
     )
-    found = fit_softmax(problem, classes, options.inverse_penalty)
+    if options.fit == "discriminant":
+        found = fit_discriminant(problem, places.class_means, options.ridge)
+    else:
+        found = fit_softmax(problem, classes, options.inverse_penalty)
     return replace(bare, weight=found.weight, bias=found.bias)
 
 
@@ -102,12 +115,17 @@ def adjusted(reference: Reference, options: HeadOptions) -> Reference:
     )
 
 
-def balanced(rows: Rows) -> npt.NDArray[np.float64]:
-    """Weights (utterance,) by which every class of every corpus has the same sum."""
+def balanced(rows: Rows, by: Balance = "corpus") -> npt.NDArray[np.float64]:
+    """Weights (utterance,) by which every class of a corpus has the same sum.
+
+    Args:
+        rows: what is learnt from.
+        by: whether all corpora have the same sum too, or each one by its utterances.
+    """
     _, corpora = np.unique(rows.corpus, return_inverse=True)
     cells = corpora * (int(rows.truth.max()) + 1) + rows.truth
     found: npt.NDArray[np.float64] = 1 / np.bincount(cells)[cells]
-    return found
+    return found * np.bincount(corpora)[corpora] if by == "size" else found
 
 
 def _view(name: str, rows: Rows, places: Places, reference: Reference) -> Floats32:

@@ -30,6 +30,10 @@ Floats32 = npt.NDArray[np.float32]
 #: Raised whenever the same weights give other vectors.
 VERSION = 1
 POOLED = "pooled"
+#: Ends the name of statistics over frames that hold speech.
+SPEECH = "-speech"
+#: Ends the name of statistics without the deviation.
+MEAN = "-mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,26 +87,35 @@ class Network:
 
         Args:
             samples: at 16 kHz, (sample,).
-            names: "3" is the mean and deviation over time of hidden state 3, "pooled" the fusion.
+            names: "3" is the mean and deviation over time of hidden state 3, "3-speech" those over
+                frames that hold speech, "3-mean" and "3-speech-mean" the mean alone, "pooled" the
+                fusion.
 
         Returns:
             By name, (feature,).
         """
         louder = raised(samples) if self.backbone.normalise else samples
         waveform = torch.from_numpy(np.array(louder))[None]
-        found = self._statistics(waveform, [int(one) for one in names if one != POOLED])
+        found = self._statistics(waveform, [one for one in names if one != POOLED])
         if POOLED in names:
             found[POOLED] = self._pooled(waveform)
         return {name: tensor[0].numpy() for name, tensor in found.items()}
 
-    def _statistics(self, waveform: Tensor, numbers: Sequence[int]) -> dict[str, Tensor]:
-        if not numbers:
+    def _statistics(self, waveform: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+        if not names:
             return {}
         samples = torch.tensor([waveform.shape[1]])
         projected = self.backbone.project(self.backbone.convolve(waveform, samples))
         mask = torch.ones(projected.shape[:2], dtype=torch.bool)
-        states = self.backbone.run(self.backbone.embed(projected, mask), mask, 0, numbers)
-        return {str(number): statistics(states[number], mask) for number in numbers}
+        spoken = self.backbone.speech(waveform, samples, mask)
+        numbers = {name: int(name.partition("-")[0]) for name in names}
+        hidden = self.backbone.embed(projected, mask)
+        states = self.backbone.run(hidden, mask, 0, set(numbers.values()))
+        found = {}
+        for name, number in numbers.items():
+            both = statistics(states[number], spoken if SPEECH in name else mask)
+            found[name] = both[:, : both.shape[1] // 2] if name.endswith(MEAN) else both
+        return found
 
     def _pooled(self, waveform: Tensor) -> Tensor:
         assert self.model is not None

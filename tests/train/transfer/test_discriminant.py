@@ -1,0 +1,87 @@
+"""The discriminant against scikit-learn's, and against a regression that leans on the speaker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from phonemo.train.transfer.discriminant import fit_discriminant
+from phonemo.train.transfer.heads import HeadOptions, balanced, fit_head
+from phonemo.train.transfer.rows import Rows
+from phonemo.train.transfer.softmax import NEVER, Problem
+
+OPTIONS = HeadOptions("discriminant", "source", "corpus", 0.001, 0.3, False, 3.0, 10.0, 0)
+
+
+def _labelled(seed: int, count: int = 90, features: int = 6):
+    draws = np.random.default_rng(seed)
+    truth = np.arange(count) % 3
+    vectors = draws.normal(size=(count, features)) @ draws.normal(size=(features, features))
+    return (vectors + draws.normal(size=(3, features))[truth]).astype(np.float32), truth
+
+
+@pytest.mark.parametrize("ridge", [0.01, 0.3, 1.0])
+def test_it_is_scikit_learns(ridge):
+    vectors, truth = _labelled(1)
+    means = np.stack([vectors[truth == one].mean(axis=0, dtype=np.float64) for one in range(3)])
+    problem = Problem(vectors, truth, np.ones(len(truth)), None, len(truth))
+    found = fit_discriminant(problem, means, ridge)
+    twin = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=ridge, priors=[1 / 3] * 3)
+    twin.fit(vectors.astype(np.float64), truth)
+    mine = vectors @ found.weight.T + found.bias
+    theirs = twin.decision_function(vectors)
+    np.testing.assert_allclose(
+        mine - mine.mean(axis=1, keepdims=True),
+        theirs - theirs.mean(axis=1, keepdims=True),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_a_class_without_a_row_is_never_the_answer():
+    vectors, truth = _labelled(2)
+    means = np.zeros((4, 6))
+    means[:3] = [vectors[truth == one].mean(axis=0) for one in range(3)]
+    found = fit_discriminant(Problem(vectors, truth, np.ones(90), None, 90), means, 0.1)
+    assert found.bias[3] == NEVER
+    assert not found.weight[3].any()
+    assert np.abs(found.bias[:3]).max() < -NEVER
+
+
+def _speakers(seed: int, speakers: int) -> Rows:
+    """Emotion on one feature; on another each speaker has a place of their own for each emotion."""
+    draws = np.random.default_rng(seed)
+    number, truth = np.arange(speakers * 40) // 40, np.arange(speakers * 40) % 2
+    vectors = draws.normal(size=(len(truth), 2))
+    vectors[:, 0] += 1.5 * truth
+    vectors[:, 1] += draws.normal(0, 6, size=(speakers, 2))[number, truth]
+    names = np.array([f"s{one}" for one in number])
+    corpus = np.full(len(truth), "one")
+    return Rows(vectors.astype(np.float32), truth, corpus, corpus, names)
+
+
+def test_where_speakers_of_a_class_lie_apart_little_is_read():
+    heads = [fit_head(_speakers(seed, 4), 2, OPTIONS) for seed in range(9)]
+    gaps = np.abs([head.weight[1] - head.weight[0] for head in heads])
+    # a unit of the feature that is no speaker's own says more
+    scales = np.array([head.spread for head in heads])
+    assert np.median(gaps[:, 0] / scales[:, 0]) > 3 * np.median(gaps[:, 1] / scales[:, 1])
+
+
+def test_a_corpus_weighs_as_every_other_or_by_its_size():
+    truth = np.array([0, 0, 1, 0, 1, 1, 1, 1])
+    corpus = np.array(["a"] * 3 + ["b"] * 5)
+    rows = Rows(np.zeros((8, 2), np.float32), truth, corpus, corpus, corpus)
+    even, sized = balanced(rows), balanced(rows, "size")
+    assert even[:3].sum() == pytest.approx(even[3:].sum())
+    assert sized[:3].sum() / sized[3:].sum() == pytest.approx(3 / 5)
+    assert sized[3] == pytest.approx(sized[4:].sum())
+
+
+def test_the_penalty_of_a_regression_changes_no_discriminant():
+    rows = _speakers(4, 4)
+    one, other = (fit_head(rows, 2, replace(OPTIONS, inverse_penalty=c)) for c in (1e-3, 1.0))
+    np.testing.assert_array_equal(one.weight, other.weight)
