@@ -104,8 +104,8 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     commands = answer.out.partition("Commands:\n")[2].splitlines()
     names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "script"]
     names += ["evaluate", "predict", "adapt", "batch", "serve", "init-corpus", "finetune", "page"]
-    names += ["export", "shrink", "push", "card", "ablate", "cross", "calibrate", "emobox"]
-    names += ["report", "compare"]
+    names += ["export", "shrink", "push", "card", "ablate", "cross", "calibrate"]
+    names += ["transfer", "fit-head", "emobox", "report", "compare"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 

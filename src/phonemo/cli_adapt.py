@@ -50,7 +50,7 @@ def adapt(
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write the profile of a source from unlabelled recordings of it.
+    """Write a source's profile from unlabelled recordings.
 
     It holds a count, means and deviations: no audio and no name. One of a person is personal data.
     Recordings that cannot be used or hold no speech are left out and counted.

@@ -34,7 +34,7 @@ def transfer(
     seed: Seeds = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test systems on corpora that they did not learn from, resumable.
+    """Test systems on corpora left out in turn, resumable.
 
     Each corpus is left out in turn; everything is learnt and picked on the others. It is tested one
     recording at a time, and adapted by unlabelled recordings of it. Run it again to go on where it
@@ -61,3 +61,44 @@ def transfer(
     if results is not None:
         write_whole(results, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {results}")
+
+
+def fit_head(
+    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/small.yaml.")],
+    network: Annotated[
+        Path,
+        typer.Option(help="A model folder that the head is put into; its other weights stay."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.")],
+    system: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the config; default: its only one.")
+    ] = None,
+    overrides: Override = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit the head that ships, and put it into a network.
+
+    It learns from all corpora of a study that teach. What the study picks from, temperature and threshold come from corpora left out in turn. No
+    score is the model's own: phonemo transfer measures the recipe.
+    """
+    from phonemo.config import load_transfer_config
+    from phonemo.errors import UsageError
+
+    resolved = load_transfer_config(config, changes(overrides, None))
+    if system is None and len(resolved.systems) > 1:
+        raise UsageError(f"expected --system, one of {', '.join(resolved.systems)}, got none")
+    needs_torch("fitting a head")
+    from phonemo.train.transfer.final import fit_all
+    from phonemo.train.transfer.shipping import ship
+
+    with console.run_progress(quiet) as progress:
+        final = fit_all(
+            resolved, system or next(iter(resolved.systems)), command=typed(), progress=progress
+        )
+    picked, sure = final.picked.choice.to_json(), final.picked.single
+    typer.echo(f"picked: {json.dumps(picked)}")
+    typer.echo(
+        f"temperature {sure.temperature:.3f}, unsure below {sure.abstain_below:.3f}, fitted on "
+        f"{sure.utterances} answers for corpora left out"
+    )
+    typer.echo(f"written: {ship(final, network, output)}")

@@ -167,6 +167,8 @@ class TransferConfig(Section):
     """Names of the corpora that are tested in turn; the others only teach."""
     mean_over: tuple[str, ...] | None = None
     """Those of them that the mean is over; null is all."""
+    teachers: tuple[str, ...] | None = None
+    """Names of the corpora that may be learnt from; the others are only tested. Null is all."""
     labels: LabelsConfig
     """Which emotions are told apart; a corpus may lack some."""
     seeds: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1)
@@ -188,7 +190,9 @@ class TransferConfig(Section):
     threads: int = Field(default=2, ge=1)
     """CPU threads for torch."""
 
-    @field_validator("corpora", "left_out", "mean_over", "seeds", "pools", "select_by")
+    @field_validator(
+        *("corpora", "left_out", "mean_over", "teachers", "seeds", "pools", "select_by")
+    )
     @classmethod
     def _different(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         return values if values is None else tuple(_once_each(values))

@@ -16,7 +16,7 @@ from phonemo.train.transfer.bench import Bench
 from phonemo.train.transfer.nested import Picked
 from phonemo.train.transfer.networks import Network
 from phonemo.train.transfer.picking import pick
-from phonemo.train.transfer.sources import read_corpora
+from phonemo.train.transfer.sources import Corpus, read_corpora
 from phonemo.train.transfer.study import Cell, Study
 from phonemo.whole import locked
 
@@ -30,11 +30,15 @@ class Final:
         picked: the combination, and temperature and threshold from answers on corpora that were
             left out: ``single`` for recordings by themselves, ``adapted`` for adapted ones.
         network: whose vectors they are.
+        teachers: what it has learnt from.
+        labels: the study's.
     """
 
     head: Reference
     picked: Picked
     network: Network
+    teachers: tuple[Corpus, ...]
+    labels: LabelSet
 
 
 def fit_all(
@@ -69,4 +73,5 @@ def fit_all(
         picked, _ = pick(study, cell)
         teaching = study.teaching()
         network = bench.network(cell.config(study), picked.choice, teaching, cell.seed)
-        return Final(study.head(network, picked.choice, teaching), picked, network)
+        head = study.head(network, picked.choice, teaching)
+        return Final(head, picked, network, tuple(teaching), labels)

@@ -73,8 +73,9 @@ def read_corpora(config: TransferConfig, labels: LabelSet) -> dict[str, Corpus]:
             )
         found[corpus.name] = corpus
     _check_left_out(config.left_out, found)
+    teachers = _teachers(config, found)
     for name in config.left_out:
-        _check_taught(name, found, labels)
+        _check_taught(found[name], [one for one in teachers if one.name != name], labels)
     return found
 
 
@@ -102,12 +103,24 @@ def _check_left_out(left_out: Sequence[str], corpora: Mapping[str, Corpus]) -> N
         )
 
 
-def _check_taught(name: str, corpora: Mapping[str, Corpus], labels: LabelSet) -> None:
-    others = [one.truth(labels) for other, one in corpora.items() if other != name]
-    taught = set(np.concatenate(others).tolist())
-    strays = sorted(set(corpora[name].truth(labels).tolist()) - taught)
+def _teachers(config: TransferConfig, corpora: Mapping[str, Corpus]) -> list[Corpus]:
+    strays = [name for name in config.teachers or () if name not in corpora]
+    if strays:
+        raise ProtocolError(
+            f"teachers names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its manifest"
+        )
+    return [corpora[name] for name in config.teachers or corpora]
+
+
+def _check_taught(corpus: Corpus, teachers: Sequence[Corpus], labels: LabelSet) -> None:
+    if not teachers:
+        raise ProtocolError(
+            f"expected a corpus besides {corpus.name} to learn from, got none; add one to teachers"
+        )
+    taught = set(np.concatenate([one.truth(labels) for one in teachers]).tolist())
+    strays = sorted(set(corpus.truth(labels).tolist()) - taught)
     if strays:
         raise LabelError(
-            f"no corpus besides {name} has {labels.names[strays[0]]!r}, so that it cannot be "
-            "learnt when that is left out; leave the label out, or merge it with labels.merge"
+            f"no corpus besides {corpus.name} has {labels.names[strays[0]]!r}, so that it cannot "
+            "be learnt when that is left out; leave the label out, or merge it with labels.merge"
         )

@@ -33,8 +33,9 @@ class Study:
         return 0 if one is None else self.labels.index(one.emotion)
 
     def teaching(self, *left_out: str | None) -> list[Corpus]:
-        """All corpora but these."""
-        return [one for name, one in self.corpora.items() if name not in left_out]
+        """All corpora that may teach, but these."""
+        teachers = self.config.teachers or tuple(self.corpora)
+        return [self.corpora[name] for name in teachers if name not in left_out]
 
     def source(self, rows: Rows, name: str, seed: int) -> Source:
         """Rows of a corpus as a source that is tested."""
