@@ -78,8 +78,9 @@ def fit_head(
 ) -> None:
     """Fit the head that ships, and put it into a network.
 
-    It learns from all corpora of a study that teach. What the study picks from, temperature and threshold come from corpora left out in turn. No
-    score is the model's own: phonemo transfer measures the recipe.
+    It learns from all corpora of a study that teach. What the study picks from, temperature and
+    threshold come from corpora left out in turn. No score is the model's own: phonemo transfer
+    measures the recipe.
     """
     from phonemo.config import load_transfer_config
     from phonemo.errors import UsageError
