@@ -200,7 +200,7 @@ def _shape(folder: Path) -> dict[str, Any]:
     config = _config(folder)
     names = (
         *("acoustic", "semantic", "fusion", "pooling", "width", "attention_heads", "hops"),
-        *("pooled", "frames"),
+        *("pooled", "frames", "moments"),
     )
     return {name: config[name] for name in names if name in config}
 
