@@ -123,6 +123,10 @@ ARMS = [
     {"fusion": "acoustic", "acoustic": "cnn", "auxiliary": None},
     {"fusion": "concatenation", "normalise": False},
     {"fusion": "semantic", "semantic": "last"},
+    {
+        **{"fusion": "gate", "statistics": (0, 1), "pooled": False, "frames": "speech"},
+        **{"moments": "mean", "head": "linear"},
+    },
 ]
 
 
@@ -134,7 +138,7 @@ def test_every_arm_is_tried(key, known):
     assert {arm[key] for arm in ARMS if key in arm} == set(known)
 
 
-@pytest.mark.parametrize("settings", ARMS, ids=lambda arm: arm["fusion"])
+@pytest.mark.parametrize("settings", ARMS, ids=lambda arm: "-".join(map(str, arm.values())))
 def test_the_graph_of_every_arm(settings):
     model = make_model(**settings)
     graph = Graph(make_graph(model), threads=1)

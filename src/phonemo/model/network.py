@@ -275,9 +275,10 @@ class PhonemoForAudioClassification(PreTrainedModel):
     def _pooled(self, features: Tensor, mask: Tensor, keep: Tensor | None = None) -> Pooled:
         if self.speech_only:
             features, speech = features[:, :, :-1], features[:, :, -1] > 0
-            # a clip that was cropped, or whose speech is left out, has what is left
+            # a clip that was cropped, or whose speech is left out, has what is left; in logic
+            # alone, as onnxruntime has no choice between booleans
             spoken = speech & mask if keep is None else speech & mask & keep
-            mask = torch.where(spoken.any(dim=1, keepdim=True), mask & speech, mask)
+            mask = mask & (speech | ~spoken.any(dim=1, keepdim=True))
         width = int(self.config.width)
         fused, *passed = features.split(
             [width, *[self.backbone.semantic_features] * len(self.statistics)], dim=2
