@@ -169,6 +169,8 @@ class TransferConfig(Section):
     """Those of them that the mean is over; null is all."""
     teachers: tuple[str, ...] | None = None
     """Names of the corpora that may be learnt from; the others are only tested. Null is all."""
+    calibrate_by: tuple[str, ...] | None = None
+    """Names of the teachers whose predictions fit temperature and threshold; null is all."""
     labels: LabelsConfig
     """Which emotions are told apart; a corpus may lack some."""
     seeds: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1)
@@ -191,7 +193,8 @@ class TransferConfig(Section):
     """CPU threads for torch."""
 
     @field_validator(
-        *("corpora", "left_out", "mean_over", "teachers", "seeds", "pools", "select_by")
+        *("corpora", "left_out", "mean_over", "teachers", "calibrate_by"),
+        *("seeds", "pools", "select_by"),
     )
     @classmethod
     def _different(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:

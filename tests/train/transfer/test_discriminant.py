@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from phonemo.train.transfer.discriminant import fit_discriminant
+from phonemo.train.transfer.discriminant import SCALE, fit_discriminant
 from phonemo.train.transfer.heads import HeadOptions, balanced, fit_head
 from phonemo.train.transfer.rows import Rows
 from phonemo.train.transfer.softmax import NEVER, Problem
@@ -31,7 +31,7 @@ def test_it_is_scikit_learns(ridge):
     found = fit_discriminant(problem, means, ridge)
     twin = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=ridge, priors=[1 / 3] * 3)
     twin.fit(vectors.astype(np.float64), truth)
-    mine = vectors @ found.weight.T + found.bias
+    mine = (vectors @ found.weight.T + found.bias) / SCALE
     theirs = twin.decision_function(vectors)
     np.testing.assert_allclose(
         mine - mine.mean(axis=1, keepdims=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.errors import UsageError
+from phonemo.errors import ProtocolError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import Progress
 from phonemo.train.transfer.bench import Bench
@@ -53,3 +53,25 @@ def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -
 def test_a_system_that_is_not_there(tmp_path, network) -> None:
     with pytest.raises(UsageError, match="no system 'gone'; expected one of linear"):
         fit_all(study_of(tmp_path, CORPORA, ["one"]), "gone")
+
+
+def test_only_teachers_teach_and_only_those_that_are_named_calibrate(tmp_path, network) -> None:
+    config = study_of(tmp_path, CORPORA, ["one"], teachers=["two", "three"], calibrate_by=["two"])
+    found = fit_all(config, "linear")
+    assert [one.name for one in found.teachers] == ["two", "three"]
+    assert found.picked.single.utterances == 72
+
+
+@pytest.mark.parametrize("key", ["teachers", "calibrate_by"])
+def test_a_corpus_that_is_not_there_is_refused(tmp_path, network, key) -> None:
+    config = study_of(tmp_path, CORPORA, ["one"], **{key: ["gone"]})
+    with pytest.raises(
+        ProtocolError, match=f"{key} names 'gone', got manifests of one, two, three"
+    ):
+        fit_all(config, "linear")
+
+
+def test_a_study_without_a_teacher_is_refused(tmp_path, network) -> None:
+    config = study_of(tmp_path, CORPORA, ["one"], teachers=["one"])
+    with pytest.raises(ProtocolError, match="a corpus besides one to learn from, got none"):
+        fit_all(config, "linear")

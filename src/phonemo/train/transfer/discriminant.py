@@ -16,6 +16,10 @@ from phonemo.train.transfer.softmax import NEVER, Fitted, Problem
 
 Floats = npt.NDArray[np.float64]
 
+#: Of the discriminant's own logits: they take features as Gaussian and training corpora as the world,
+#: and are several times too sure of a corpus they have not met. A temperature does the rest.
+SCALE = 0.2
+
 
 def fit_discriminant(problem: Problem, class_means: Floats, ridge: float) -> Fitted:
     """Weights by which the classes are as likely beforehand, and as wide.
@@ -35,7 +39,7 @@ def fit_discriminant(problem: Problem, class_means: Floats, ridge: float) -> Fit
     bias = np.full(len(class_means), NEVER)
     bias[known] = -0.5 * (weight[known] * (class_means[known] + middle)).sum(axis=1)
     bias[known] -= bias[known].mean()
-    return Fitted(weight, bias)
+    return Fitted(SCALE * weight, np.where(known, SCALE * bias, NEVER))
 
 
 def _within(problem: Problem, class_means: Floats) -> Floats:

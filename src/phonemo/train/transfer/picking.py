@@ -45,6 +45,8 @@ def pick(study: Study, cell: Cell) -> tuple[Picked, list[dict[str, Any]]]:
     best = int(np.argmax(scores))
     adapted = calibrating(study.config)
     inner = nested_answers(study, choices[best], cell, ("single", adapted.name))
+    trusted = study.config.calibrate_by
+    inner = {name: one for name, one in inner.items() if trusted is None or name in trusted}
     found = Picked(
         choices[best],
         scores[best],

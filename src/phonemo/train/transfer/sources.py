@@ -104,11 +104,12 @@ def _check_left_out(left_out: Sequence[str], corpora: Mapping[str, Corpus]) -> N
 
 
 def _teachers(config: TransferConfig, corpora: Mapping[str, Corpus]) -> list[Corpus]:
-    strays = [name for name in config.teachers or () if name not in corpora]
-    if strays:
-        raise ProtocolError(
-            f"teachers names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its manifest"
-        )
+    for key in ("teachers", "calibrate_by"):
+        strays = [name for name in getattr(config, key) or () if name not in corpora]
+        if strays:
+            raise ProtocolError(
+                f"{key} names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its manifest"
+            )
     return [corpora[name] for name in config.teachers or corpora]
 
 
