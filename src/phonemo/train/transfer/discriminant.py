@@ -16,8 +16,8 @@ from phonemo.train.transfer.softmax import NEVER, Fitted, Problem
 
 Floats = npt.NDArray[np.float64]
 
-#: Of the discriminant's own logits: they take features as Gaussian and training corpora as the world,
-#: and are several times too sure of a corpus they have not met. A temperature does the rest.
+#: Of the discriminant's own logits: they take features as Gaussian and the training corpora as the
+#: world, and are several times too sure of any other corpus. A temperature does the rest.
 SCALE = 0.2
 
 

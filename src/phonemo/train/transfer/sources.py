@@ -108,7 +108,8 @@ def _teachers(config: TransferConfig, corpora: Mapping[str, Corpus]) -> list[Cor
         strays = [name for name in getattr(config, key) or () if name not in corpora]
         if strays:
             raise ProtocolError(
-                f"{key} names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its manifest"
+                f"{key} names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its "
+                "manifest"
             )
     return [corpora[name] for name in config.teachers or corpora]
 
