@@ -90,8 +90,8 @@ class ServeConfig(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """The port; 0 takes a free one."""
     models: tuple[str, ...] = ()
-    """Bundles or model folders, the first answers where no model is named; none: the bundle that
-    ships with phonemo."""
+    """Bundles, model folders, or names of models that ship (phonemo-small, phonemo-open); the first
+    answers where no model is named; none: phonemo-small."""
     profiles: str | None = None
     """A folder of profiles that phonemo adapt wrote: each NAME.json in it is offered to clients as
     NAME; letters, digits, dots, dashes and underscores. They are read once, at the start."""

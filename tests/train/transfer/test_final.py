@@ -75,3 +75,12 @@ def test_a_study_without_a_teacher_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], teachers=["one"])
     with pytest.raises(ProtocolError, match="a corpus besides one to learn from, got none"):
         fit_all(config, "linear")
+
+
+def test_a_single_teacher_is_calibrated_by_corpora_that_do_not_teach(tmp_path, network) -> None:
+    changes = {"teachers": ["one"], "calibrate_by": ["two", "three"]}
+    found = fit_all(study_of(tmp_path, CORPORA, ["two"], **changes), "linear")
+    assert found.picked.score is None
+    assert found.picked.single.utterances == found.picked.adapted.utterances == 2 * 72
+    alone = study_of(tmp_path, CORPORA, ["two"], teachers=["one"])
+    assert fit_all(alone, "linear").picked.single.utterances == 0

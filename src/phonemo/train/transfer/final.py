@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,11 +13,13 @@ from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation import Reference
 from phonemo.train.callbacks import Progress
 from phonemo.train.transfer.bench import Bench
-from phonemo.train.transfer.nested import Picked
+from phonemo.train.transfer.nested import Answers, Picked, calibrated
 from phonemo.train.transfer.networks import Network
-from phonemo.train.transfer.picking import pick
+from phonemo.train.transfer.picking import calibrating, pick
+from phonemo.train.transfer.pools import Condition
 from phonemo.train.transfer.sources import Corpus, read_corpora
 from phonemo.train.transfer.study import Cell, Study
+from phonemo.train.transfer.testing import tested
 from phonemo.whole import locked
 
 
@@ -74,4 +76,23 @@ def fit_all(
         teaching = study.teaching()
         network = bench.network(cell.config(study), picked.choice, teaching, cell.seed)
         head = study.head(network, picked.choice, teaching)
+        if picked.score is None:
+            picked = _calibrated(study, picked, head, network)
         return Final(head, picked, network, tuple(teaching), labels)
+
+
+def _calibrated(study: Study, picked: Picked, head: Reference, network: Network) -> Picked:
+    """How sure a head is that had nothing to be picked by: on corpora that are only tested."""
+    config, taught = study.config, (head.weight != 0).any(axis=1)
+    teachers = {one.name for one in study.teaching()}
+    conditions = {"single": Condition("single"), "adapted": calibrating(config)}
+    inner: dict[str, dict[str, Answers]] = {}
+    for name in config.calibrate_by or ():
+        if name not in teachers:
+            source = study.source(study.rows(network, picked.choice, name), name, config.seeds[0])
+            inner[name] = {
+                one.name: Answers(source.rows.truth, tuple(tested(head, source, one)), taught)
+                for one in conditions.values()
+            }
+    sure = {key: calibrated(inner, one, config.risk) for key, one in conditions.items()}
+    return replace(picked, **sure)
