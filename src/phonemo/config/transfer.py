@@ -170,7 +170,7 @@ class TransferConfig(Section):
     teachers: tuple[str, ...] | None = None
     """Names of the corpora that may be learnt from; the others are only tested. Null is all."""
     calibrate_by: tuple[str, ...] | None = None
-    """Names of the corpora whose predictions fit temperature and threshold; null is all teachers."""
+    """Names of corpora whose predictions fit temperature and threshold; null is all teachers."""
     labels: LabelsConfig
     """Which emotions are told apart; a corpus may lack some."""
     seeds: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1)

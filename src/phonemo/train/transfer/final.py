@@ -95,4 +95,4 @@ def _calibrated(study: Study, picked: Picked, head: Reference, network: Network)
                 for one in conditions.values()
             }
     sure = {key: calibrated(inner, one, config.risk) for key, one in conditions.items()}
-    return replace(picked, **sure)
+    return replace(picked, single=sure["single"], adapted=sure["adapted"])

@@ -69,12 +69,13 @@ def _with_head(start: Trained, choice: Choice, labels: LabelSet) -> PhonemoForAu
         "id2label": dict(enumerate(labels.names)),
         "label2id": {name: index for index, name in enumerate(labels.names)},
     }
-    model = PhonemoForAudioClassification(PhonemoConfig(**facts)).eval()
+    model = PhonemoForAudioClassification(PhonemoConfig(**facts))
     theirs = start.model.state_dict()
     own = model.state_dict()
     fresh = [name for name in own if name.startswith("head.")]
     taken: dict[str, Tensor] = {name: theirs[name] for name in own if name not in fresh}
     model.load_state_dict(taken | {name: own[name] for name in fresh})
+    model.eval()
     return model
 
 
