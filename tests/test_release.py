@@ -72,10 +72,16 @@ def test_the_wheel_is_small_enough_and_has_the_model_inside(wheel):
     assert wheel.stat().st_size < WHEEL_LIMIT
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        cards = [json.loads(archive.read(name)) for name in names if name.endswith("bundle.json")]
     models = "phonemo/models/phonemo-small"
-    assert {f"{models}/model.onnx", f"{models}/bundle.json", f"{models}/NOTICE.md"} <= names
+    assert {f"{models}/bundle.json", f"{models}/NOTICE.md"} <= names
     assert {f"{models}-weights/model.safetensors", f"{models}-weights/README.md"} <= names
     assert "phonemo/py.typed" in names
+    networks = [name for name in names if name.endswith("/model.onnx")]
+    assert len(networks) == len({card["sha256"] for card in cards}), "each network lies in it once"
+    assert len(
+        [name for name in names if name.endswith("/NOTICE.md") and "models/" in name]
+    ) >= len(cards)
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel):
@@ -86,7 +92,8 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
     assert tops == {"phonemo", f"phonemo-{version}.dist-info"}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".part")]
     licences = [name for name in names if "/licenses/" in name]
-    assert len(licences) == 2, licences  # the code's, and that of the weights
+    models = [name for name in names if name.endswith("bundle.json")]
+    assert len(licences) == 1 + len(models), licences  # the code's, and that of each model
 
 
 def test_the_source_distribution_has_what_builds_and_tests_it(dist):

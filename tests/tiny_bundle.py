@@ -14,6 +14,8 @@ EXPECTED = BUNDLE / "expected.json"
 #: A bundle that takes a profile; BUNDLE takes none, as bundles did before there were profiles.
 ADAPTABLE = BUNDLE.parent / "tiny-adaptable"
 ADAPTED = ADAPTABLE / "expected.json"
+#: A bundle that shares the network of ADAPTABLE, with another head.
+SHARED = BUNDLE.parent / "tiny-shared"
 RATE = 16_000
 #: Name -> samples and pitch in hertz. The first is shorter than the network's receptive field.
 CLIPS = {"short": (401, 440.0), "odd": (16_001, 120.0), "long": (50_000, 900.0)}

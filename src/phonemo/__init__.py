@@ -38,8 +38,9 @@ def load(model: str | Path | None = None) -> Listener:
     """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
 
     Args:
-        model: the folder, or the name of a model on a hub: "org/name@revision"; None opens the
-            bundle that ships with phonemo.
+        model: the folder; "phonemo-small" or "phonemo-open", which ship with phonemo, unless a
+            folder of that name is here; or the name of a model on a hub: "org/name@revision".
+            None opens phonemo-small.
 
     Raises:
         CheckpointError: the folder is absent, broken or neither; or no bundle ships with this
@@ -57,7 +58,7 @@ def predict(audio: Any, model: str | Path | None = None, rate: int | None = None
 
     Args:
         audio: a path, bytes, an open binary file, or samples with their ``rate``.
-        model: a bundle or a model folder; None is the bundle that ships with phonemo.
+        model: as ``load`` takes it; None is phonemo-small.
         rate: samples per second, for an array.
     """
     return load(model).predict(audio, rate=rate)

@@ -36,6 +36,19 @@ def export(
         Path | None,
         typer.Option(help="Recordings to compare int8 with fp32 on; default: noise."),
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Share the network of the bundle NAME beside the output, with its precision.",
+        ),
+    ] = None,
+    lineage: Annotated[
+        bool,
+        typer.Option(
+            "--lineage", help="Put provenance.json into it, with names of speakers; --share does."
+        ),
+    ] = False,
 ) -> None:
     """Write a model as a bundle, which needs no torch.
 
@@ -45,7 +58,14 @@ def export(
     from phonemo.train.export import export as export_model
 
     bundle = export_model(
-        model, output, precision.value, name=name, licence=licence, manifest=manifest
+        model,
+        output,
+        precision.value,
+        name=name,
+        licence=licence,
+        manifest=manifest,
+        share=share,
+        lineage=lineage,
     )
     for line in _exported_lines(bundle):
         typer.echo(line)
@@ -69,7 +89,9 @@ def shrink(
 
 def _exported_lines(bundle: Bundle) -> Iterator[str]:
     card = bundle.card
-    yield f"{bundle.folder}: {card.name}, {card.precision}, {len(bundle.model) / 1e6:.1f} MB"
+    shared = "" if card.network is None else f", the network of {card.network}"
+    size = f"{len(bundle.model) / 1e6:.1f} MB{shared}"
+    yield f"{bundle.folder}: {card.name}, {card.precision}, {size}"
     yield f"  fp32 against torch: logits differ by at most {card.parity.difference:.1e}"
     if card.drift is not None:
         yield _drift_line(card.drift)

@@ -175,10 +175,11 @@ def _said_of(
     if said is None:
         return None
     from phonemo.runtime.bundle import is_bundle
+    from phonemo.runtime.bundle import named as folder_of
 
     if len(named) != 1 or timeline:
         raise UsageError("--said is for one recording, without --timeline; name one")
-    if model is not None and not is_bundle(model):
+    if model is not None and not is_bundle(folder_of(model)):
         raise UsageError(f"--said wants a bundle; phonemo export {model} -o bundle/ makes one")
     return said.split()
 

@@ -25,8 +25,8 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="A bundle or a model folder; repeatable, the first is the default. "
-        "Default: the model that ships with phonemo.",
+        help="A bundle, a model folder, or the name of a model that ships; repeatable, the first "
+        "is the default. Default: phonemo-small.",
     ),
 ]
 Profiles = Annotated[

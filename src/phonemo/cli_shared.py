@@ -47,8 +47,8 @@ Address = Annotated[
 Model = Annotated[
     Path | None,
     typer.Option(
-        help="A bundle (phonemo export) or a model folder (phonemo train, needs torch). "
-        "Default: the model that ships with phonemo."
+        help="A bundle (phonemo export), a model folder (phonemo train, needs torch), or "
+        "phonemo-small or phonemo-open, which ship with phonemo. Default: phonemo-small."
     ),
 ]
 Activity = Annotated[

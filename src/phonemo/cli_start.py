@@ -67,7 +67,8 @@ def init_corpus(
 def finetune(
     manifest: Annotated[Path, typer.Argument(help="As init-corpus or prepare wrote it.")],
     start: Annotated[
-        str, typer.Option("--from", help="phonemo-small, a model folder, or a backbone.")
+        str,
+        typer.Option("--from", help="phonemo-small, phonemo-open, a model folder, or a backbone."),
     ] = "phonemo-small",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The run folder; default: runs/NAME.")

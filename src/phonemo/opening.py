@@ -22,7 +22,8 @@ def open_model(model: str | Path | None = None, threads: int | None = None) -> L
     """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
 
     Args:
-        model: the folder, or the name of a model on a hub: "org/name@revision".
+        model: the folder, the name of a model that ships with phonemo ("phonemo-small"; a folder
+            of that name in the working directory wins), or of one on a hub: "org/name@revision".
         threads: how many threads one clip may use; None leaves it to the engine.
 
     Raises:
@@ -46,7 +47,9 @@ def open_model(model: str | Path | None = None, threads: int | None = None) -> L
 
 
 def located(model: str | Path | None) -> Path | None:
-    """The folder of a model: fetched, where it is the name of one on a hub; None stays None.
+    """The folder of a model: a path, the name of one that ships, or one of a hub, fetched.
+
+    None stays None. A path that exists wins over the name of a model that ships.
 
     Nothing is asked of a network unless the name has a revision, or begins with hf://.
 
@@ -60,7 +63,9 @@ def located(model: str | Path | None) -> Path | None:
 
     name = hub_name(model)
     if name is None:
-        return Path(model)
+        from phonemo.runtime.bundle import named
+
+        return named(model)
     from phonemo.hub.fetching import fetched
 
     return fetched(name)
@@ -69,6 +74,11 @@ def located(model: str | Path | None) -> Path | None:
 def _wanted(model: str) -> str:
     from phonemo.hub.names import hub_name
 
+    if Path(model).name == model:
+        from phonemo.runtime.bundle import shipped_names
+
+        shipped = ", ".join(shipped_names()) or "none"
+        return f"a bundle or a model is expected; models that ship with phonemo: {shipped}"
     if hub_name(model, bare=True) is None:
         return "a bundle or a model is wanted"
     return f"a bundle or a model is wanted; one of a hub is {model}@main"
@@ -80,9 +90,9 @@ def fingerprint(model: str | Path | None = None) -> str:
     Raises:
         CheckpointError: there is no such file.
     """
-    from phonemo.runtime.bundle import CARD, is_bundle, packaged
+    from phonemo.runtime.bundle import CARD, is_bundle, named, packaged
 
-    folder = packaged() if model is None else Path(model)
+    folder = packaged() if model is None else named(model)
     path = folder / (CARD if is_bundle(folder) else _SEAL)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,7 +8,9 @@ from pathlib import Path
 from phonemo.errors import CheckpointError
 
 #: Name -> its folder in the package (an installed wheel has it) and in a clone.
-_PLACES = {"phonemo-small": ("models/phonemo-small-weights", "models/phonemo-small")}
+_PLACES = {
+    name: (f"models/{name}-weights", f"models/{name}") for name in ("phonemo-small", "phonemo-open")
+}
 
 
 def weights_of(name: str) -> Path:
@@ -19,11 +21,18 @@ def weights_of(name: str) -> Path:
     """
     if name not in _PLACES or Path(name).is_dir():
         return Path(name)
+    found = found_weights(name)
+    if found is None:
+        raise CheckpointError(
+            f"{name}: this copy of phonemo has no weights of it; install the wheel, or name a "
+            "folder"
+        )
+    return found
+
+
+def found_weights(name: str) -> Path | None:
+    """The model folder of a name; None where this copy of phonemo has none."""
     package = Path(str(resources.files("phonemo")))
-    inside, beside = _PLACES[name]
-    for folder in (package / inside, package.parents[1] / beside):
-        if (folder / "checkpoint.json").is_file():
-            return folder
-    raise CheckpointError(
-        f"{name}: this copy of phonemo has no weights of it; install the wheel, or name a folder"
-    )
+    inside, beside = _PLACES.get(name, ("", ""))
+    places = (package / inside, package.parents[1] / beside) if inside else ()
+    return next((one for one in places if (one / "checkpoint.json").is_file()), None)

@@ -1,7 +1,8 @@
 """Makes the golden bundles anew: python -m tests.golden.make_tiny_bundle (needs torch).
 
 Weights are random but lively: the scores differ from clip to clip, and phonemes are heard. Without
-an argument both are made; "adaptable" makes tiny-adaptable alone, "plain" tiny-bundle alone.
+an argument all are made; "adaptable" makes tiny-adaptable alone, "shared" tiny-shared alone, which
+has the network of tiny-adaptable and another head, "plain" tiny-bundle alone.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.train.adapting import keep_reference
 from phonemo.train.export import export
 from phonemo.train.folder import load_trained, save_trained
+from phonemo.train.lineage import Lineage, Taught
 from phonemo.train.predictor import Predictor
-from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE, make_clip
+from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE, SHARED, make_clip
 
 LABELS = ("anger", "neutral", "sadness")
+OTHER = ("happiness", "neutral")
 SYMBOLS = ["<blank>", "a", "m", "s", "t"]
 SHAPE = {
     "hidden_size": 8,
@@ -92,6 +95,11 @@ def write_adaptable() -> None:
         folder = make_adaptable(Path(home) / "model")
         export(folder, ADAPTABLE, "int8", licence="MIT")
         predictor = Predictor.load(folder)
+    _write_expected(predictor, ADAPTED)
+
+
+def _write_expected(predictor: Predictor, path: Path) -> None:
+    """What torch says of the clips, without and with the profile of all of them."""
     clips = [make_clip(*clip) for clip in CLIPS.values()]
     adapted = predictor.adapted(clips, RATE)
     rows = {
@@ -101,7 +109,43 @@ def write_adaptable() -> None:
         }
         for name, clip in zip(CLIPS, clips, strict=True)
     }
-    ADAPTED.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def make_other_head(folder: Path) -> Path:
+    """The network of ``make_adaptable`` with a head of two emotions, as another corpus gives."""
+    start = load_trained(make_adaptable(folder))
+    facts = start.model.config.to_dict() | {
+        "id2label": dict(enumerate(OTHER)),
+        "label2id": {name: number for number, name in enumerate(OTHER)},
+        "temperature": 1.5,
+        "abstain_below": 0.6,
+        "calibrated_on": 30,
+    }
+    model = PhonemoForAudioClassification(PhonemoConfig(**facts))
+    below = {n: one for n, one in start.model.state_dict().items() if not n.startswith("head.")}
+    own = {n: one for n, one in model.state_dict().items() if n.startswith("head.")}
+    model.load_state_dict(below | own)
+    draws, theirs, head = np.random.default_rng(5), start.model.head, model.head
+    with torch.no_grad():
+        head.standardise.centre.copy_(theirs.standardise.centre + 0.1)
+        head.standardise.spread.copy_(theirs.standardise.spread * 1.2)
+        head.linear.weight.copy_(torch.from_numpy(draws.normal(0, 0.5, (len(OTHER), 8))))
+        head.linear.bias.copy_(torch.from_numpy(draws.normal(0, 0.1, len(OTHER))))
+    keep_reference(model, draws.normal(0, 0.5, (len(OTHER), 8)), k_mean=1.0, k_spread=4.0)
+    target = folder.with_name(f"{folder.name}-other")
+    lineage = Lineage(frozenset({"buzzes"}), {"buzzes": Taught(frozenset({"b1"}))})
+    save_trained(target, model.eval(), LabelSet(OTHER), lineage=lineage)
+    return target
+
+
+def write_shared() -> None:
+    """Write the bundle that shares the network of tiny-adaptable, and what torch says."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = make_other_head(Path(home) / "model")
+        export(folder, SHARED, licence="MIT", share=ADAPTABLE.name)
+        predictor = Predictor.load(folder)
+    _write_expected(predictor, SHARED / "expected.json")
 
 
 def write_plain() -> None:
@@ -120,6 +164,6 @@ def write_plain() -> None:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["plain", "adaptable"]
-    for name in chosen:
-        {"plain": write_plain, "adaptable": write_adaptable}[name]()
+    writers = {"plain": write_plain, "adaptable": write_adaptable, "shared": write_shared}
+    for name in sys.argv[1:] or list(writers):
+        writers[name]()

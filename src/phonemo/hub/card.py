@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from phonemo.errors import CheckpointError
 from phonemo.plain_json import parsed
 from phonemo.results import Metrics
-from phonemo.runtime.bundle import CARD, open_bundle
+from phonemo.runtime.bundle import CARD, named, open_bundle
 
 README = "README.md"
 _MOST_BYTES = 2**24
@@ -48,7 +48,7 @@ def model_card(
     """A card in Markdown with the YAML front matter that hubs read.
 
     Args:
-        folder: a bundle or a model folder.
+        folder: a bundle, a model folder, or the name of a bundle that ships.
         repository: "org/name", for the lines that show how to use it.
         metrics: metrics.json of the run whose recipe made the model: its scores on speakers that
             were not learnt from.
@@ -56,7 +56,7 @@ def model_card(
     Raises:
         CheckpointError: the folder is neither, or one of its files cannot be read.
     """
-    folder = Path(folder)
+    folder = named(folder)
     facts = _facts(folder)
     scores = None if metrics is None else _metrics(Path(metrics))
     front = _front_matter(facts, scores)

@@ -11,7 +11,7 @@ from pathlib import Path
 from phonemo.errors import HubError
 from phonemo.hub.client import hub_client, told
 from phonemo.hub.names import HubName
-from phonemo.runtime.bundle import CARD, HEAD, MODEL
+from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL
 from phonemo.version import __version__
 
 #: What phonemo.train.seal names the file with the hashes of a model folder.
@@ -22,7 +22,10 @@ SAYINGS = (
     *("model.safetensors.index.json", "README.md", "NOTICE.md", "LICENSE"),
 )
 #: The large ones.
-WEIGHTS = (MODEL, HEAD, "model.safetensors", "model-?????-of-?????.safetensors")
+WEIGHTS = (
+    *(MODEL, HEAD, ADAPTATION),
+    *("model.safetensors", "model-?????-of-?????.safetensors"),
+)
 
 
 def fetched(name: HubName, token: str | None = None) -> Path:

@@ -11,7 +11,8 @@ from phonemo.hub.client import hub_client, told
 from phonemo.hub.fetching import SEAL
 from phonemo.hub.names import HubName, hub_name
 from phonemo.plain_json import parsed
-from phonemo.runtime.bundle import CARD, HEAD, MODEL, open_bundle
+from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL, named, open_bundle
+from phonemo.runtime.sharing import place_of
 
 README = "README.md"
 #: Texts that go with a model, where they are there.
@@ -32,7 +33,8 @@ def push(
     """Put a model that was opened and found whole onto a hub, with a card.
 
     Args:
-        folder: a bundle or a model folder.
+        folder: a bundle, a model folder, or the name of a bundle that ships. Of a bundle that
+            shares a network the network goes with it.
         repository: "org/name"; it is made where it is not there.
         private: whether a new repository is for its owner alone.
         revision: a branch that is there; by default the main one.
@@ -50,13 +52,13 @@ def push(
         HubError: the hub refuses, or is out of reach.
         MissingExtraError: huggingface-hub is not installed.
     """
-    folder = Path(folder)
+    folder = named(folder)
     name = hub_name(repository, bare=True)
     if name is None or "@" in repository:
         raise UsageError(f"{repository!r}: a repository as org/name is wanted")
     name = HubName(name.repository, revision or name.revision)
     hub = hub_client()
-    files = {one: folder / one for one in files_of(folder)}
+    files = {one: _place(folder, one) for one in files_of(folder)}
     operations = [hub.CommitOperationAdd(one, str(path)) for one, path in files.items()]
     if README not in files:  # sealed with the rest it goes as it is
         card = with_front_matter(
@@ -86,12 +88,21 @@ def files_of(folder: Path) -> list[str]:
     return [*_model_files(folder), *(one for one in _TEXTS if (folder / one).is_file())]
 
 
+def _place(folder: Path, name: str) -> Path:
+    """Where a file of a model lies; a network that is shared, in the bundle beside it."""
+    if name == MODEL and (folder / CARD).is_file():
+        return place_of(folder, MODEL, open_bundle(folder).card.network)
+    return folder / name
+
+
 def _model_files(folder: Path) -> Iterator[str]:
     if (folder / CARD).is_file():
         bundle = open_bundle(folder)
         yield from (CARD, MODEL)
         if bundle.head is not None:
             yield HEAD
+        if bundle.adaptation is not None:
+            yield ADAPTATION
         return
     try:
         sealed = dict(parsed((folder / SEAL).read_bytes())["sha256"])

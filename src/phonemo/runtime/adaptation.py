@@ -84,6 +84,14 @@ class Reference:
         """The training sources themselves."""
         return Statistics(np.inf, self.centre, self.spread)
 
+    def logits(self, vectors: npt.ArrayLike, mapped: Affine | None = None) -> Floats:
+        """What the head says of vectors (..., feature) under a profile's map: (..., emotion)."""
+        rows: Floats = np.asarray(vectors, dtype=np.float64)
+        if mapped is not None:
+            rows = rows * mapped.scale + mapped.shift
+        found: Floats = (rows - self.centre) / self.spread @ self.weight.T + self.bias
+        return found
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the vectors' space and the head, in float32.
@@ -180,8 +188,7 @@ def estimate(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
 
 def _shares(rows: Floats, reference: Reference) -> Floats:
     """The share of each class in a pool, (emotion,)."""
-    standardised = (rows - reference.centre) / reference.spread
-    logits = (standardised @ reference.weight.T + reference.bias) / _TEMPERATURE
+    logits = reference.logits(rows) / _TEMPERATURE
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     even = 1 / len(reference.bias)
     shares = np.full(len(reference.bias), even)

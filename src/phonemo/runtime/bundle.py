@@ -4,6 +4,9 @@ Training writes it (phonemo.train.export) and the runtime reads it; they share n
 ``model.onnx`` is the network; ``head.onnx`` is its upper end once more, which says what the emotion
 would be without some frames; ``adaptation.npz`` is what a profile is measured against, where the
 model takes one; ``bundle.json`` says what goes in and what comes out, and holds their SHA-256.
+
+A bundle may share the network of another one in the same folder, which its card names: then it has
+no ``model.onnx`` of its own, and its emotions come from the head in its ``adaptation.npz``.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from phonemo.audio import RATE
 from phonemo.errors import CheckpointError
 from phonemo.frames import FrameGrid
 from phonemo.plain_json import parsed
+from phonemo.runtime.sharing import NETWORK_NAME, place_of
 
 FORMAT = 1
 """The version of the contract; a reader refuses any other."""
@@ -41,6 +45,9 @@ _Count = Annotated[int, Field(ge=1)]
 _Step = Annotated[int, Field(ge=1, le=RATE)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Name = Annotated[str, Field(pattern=NETWORK_NAME, max_length=64)]
+#: Keys that a card has only where they say something: older models have the card they always had.
+_UNSAID = ("adaptation_sha256", "network", "network_digest")
 
 
 class _Part(BaseModel):
@@ -119,6 +126,11 @@ class BundleCard(_Part):
     """Of head.onnx; None: the bundle has none, and cannot say which phonemes carried an emotion."""
     adaptation_sha256: _Sha256 | None = None
     """Of adaptation.npz; None: the model takes no profile."""
+    network: _Name | None = None
+    """The bundle beside this one that holds model.onnx, unless a copy of it lies here; the
+    emotions come from adaptation.npz, whatever the graph says of them. None: the graph is whole."""
+    network_digest: _Sha256 | None = None
+    """Of the trained weights without the emotion head; None: exported before there were any."""
 
     @field_validator("labels")
     @classmethod
@@ -140,6 +152,12 @@ class BundleCard(_Part):
             raise ValueError("conv_kernel and conv_stride are not of the same convolutions")
         if self.grid.field_samples > RATE * 60:
             raise ValueError(f"a frame that hears {self.grid.field_samples} samples")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_head(self) -> BundleCard:
+        if self.network is not None and self.adaptation_sha256 is None:
+            raise ValueError(f"network {self.network} is shared, and adaptation.npz is not named")
         return self
 
     @property
@@ -167,15 +185,34 @@ def is_bundle(folder: str | Path) -> bool:
     return any((Path(folder) / name).is_file() for name in (CARD, MODEL))
 
 
-def packaged() -> Path:
-    """The bundle that ships with phonemo; CheckpointError where this copy has none."""
-    folder = Path(str(resources.files("phonemo"))) / "models" / PACKAGED
+def packaged(name: str = PACKAGED) -> Path:
+    """A bundle that ships with phonemo; CheckpointError where this copy has none of that name."""
+    folder = _shelf() / name
     if not is_bundle(folder):
         raise CheckpointError(
             "no model is named and this copy of phonemo ships none; name a bundle or a model "
             "folder: --model FOLDER, or phonemo.load(FOLDER)"
         )
     return folder
+
+
+def shipped_names() -> tuple[str, ...]:
+    """The names of the bundles that ship with this copy of phonemo, the default one first."""
+    shelf = _shelf()
+    names = sorted(one.name for one in shelf.iterdir() if is_bundle(one)) if shelf.is_dir() else []
+    return tuple(sorted(names, key=lambda name: name != PACKAGED))
+
+
+def named(model: str | Path) -> Path:
+    """The folder of a model: a path that exists wins over the name of a bundle that ships."""
+    folder = Path(model)
+    if folder.exists() or str(model) not in shipped_names():
+        return folder
+    return packaged(str(model))
+
+
+def _shelf() -> Path:
+    return Path(str(resources.files("phonemo"))) / "models"
 
 
 def open_bundle(folder: str | Path) -> Bundle:
@@ -193,7 +230,8 @@ def open_bundle(folder: str | Path) -> Bundle:
     if card.adaptation_sha256 is not None:
         path = folder / ADAPTATION
         adaptation = _checked(path, card.adaptation_sha256, _MOST_ADAPTATION_BYTES)
-    return Bundle(folder, card, _checked(folder / MODEL, card.sha256), head, adaptation)
+    model = _checked(place_of(folder, MODEL, card.network), card.sha256)
+    return Bundle(folder, card, model, head, adaptation)
 
 
 def write_bundle(
@@ -211,7 +249,8 @@ def write_bundle(
 
     Args:
         target: the folder.
-        model: the content of model.onnx.
+        model: the content of model.onnx; not written where the fields name a ``network`` and the
+            bundle of that name beside the target holds the same.
         says: the fields of BundleCard but the hashes.
         head: the content of head.onnx.
         adaptation: the content of adaptation.npz.
@@ -225,11 +264,12 @@ def write_bundle(
     hashes = {name: None if part is None else _hash(part) for name, part in parts.items()}
     known = {"head_sha256": hashes[HEAD], "adaptation_sha256": hashes[ADAPTATION]}
     card = BundleCard(**(dict(says) | known), sha256=_hash(model))
-    files = {MODEL: model, **parts, CARD: _card_text(card).encode()}
+    own = None if _lies_beside(target, card) else model
+    files = {MODEL: own, **parts, CARD: _card_text(card).encode()}
     try:
         target.mkdir(parents=True, exist_ok=True)
         _write(target, {name: content for name, content in files.items() if content is not None})
-        for name, part in parts.items():
+        for name, part in ({MODEL: own} | parts).items():
             if part is None:
                 (target / name).unlink(missing_ok=True)
     except OSError as error:
@@ -250,8 +290,7 @@ def check_target(target: Path) -> None:
 
 
 def _card_text(card: BundleCard) -> str:
-    # a model without adaptation has the card that it always had
-    left_out = {"adaptation_sha256"} if card.adaptation_sha256 is None else None
+    left_out = {name for name in _UNSAID if getattr(card, name) is None}
     return card.model_dump_json(indent=1, exclude=left_out) + "\n"
 
 
@@ -275,6 +314,16 @@ def _card(folder: Path) -> BundleCard:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"])) or "card"
         raise CheckpointError(f"{path}: {key}: {fault['msg']}; export the model again") from error
+
+
+def _lies_beside(target: Path, card: BundleCard) -> bool:
+    """Whether the bundle that the card names holds the network already."""
+    if card.network is None:
+        return False
+    path = Path(os.path.abspath(target)).parent / card.network / MODEL
+    if not path.is_file() or path.is_symlink() or path.parent.is_symlink():
+        return False
+    return _hash(_read(path, _MOST_MODEL_BYTES)) == card.sha256
 
 
 def _checked(path: Path, wanted: str, most_bytes: int = _MOST_MODEL_BYTES) -> bytes:

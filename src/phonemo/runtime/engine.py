@@ -17,12 +17,14 @@ from phonemo.calibration import softmax
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.levels import raised
 from phonemo.prediction import PhonemeSpan, Prediction
+from phonemo.runtime.adaptation import Reference
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.graph import Graph, Logits
 from phonemo.runtime.head import Head
 from phonemo.runtime.listener import Listener, checked_jobs
 from phonemo.runtime.reference_file import unpacked
+from phonemo.runtime.sharing import SharedGraph
 from phonemo.runtime.spans import heard_spans, said_spans
 from phonemo.runtime.windows import Heard, Samples
 
@@ -42,13 +44,13 @@ class Recognizer(Listener):
         self.whole_seconds = bundle.card.window_seconds
         self.abstain_below = bundle.card.abstain_below
         self._bundle, self._threads = bundle, threads
-        self._single = _SingleThreaded(bundle)
         try:
-            self.graph, self.head = _networks(bundle, threads)
             if bundle.adaptation is not None:
                 self.reference = unpacked(bundle.adaptation, len(bundle.card.labels))
+            self.graph, self.head = _networks(bundle, self.reference, threads)
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
+        self._single = _SingleThreaded(bundle, self.reference)
         self._check_fit(bundle.folder)
         self._check_map(bundle.folder)
 
@@ -203,23 +205,30 @@ class _SingleThreaded:
 
     Args:
         bundle: opened.
+        reference: of its adaptation, where it has one.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, reference: Reference | None) -> None:
+        self._bundle, self._reference = bundle, reference
         self._lock = Lock()
         self._made: tuple[Graph, Head | None] | None = None
 
     def networks(self) -> tuple[Graph, Head | None]:
         """Opened when they are first needed."""
         with self._lock:
-            self._made = self._made or _networks(self._bundle, threads=1)
+            self._made = self._made or _networks(self._bundle, self._reference, threads=1)
         return self._made
 
 
-def _networks(bundle: Bundle, threads: int | None) -> tuple[Graph, Head | None]:
+def _networks(
+    bundle: Bundle, reference: Reference | None, threads: int | None
+) -> tuple[Graph, Head | None]:
     head = None if bundle.head is None else Head(bundle.head, threads)
-    return Graph(bundle.model, threads), head
+    if bundle.card.network is None:
+        return Graph(bundle.model, threads), head
+    if reference is None:  # no card that was checked says so
+        raise CheckpointError("shares a network and has no head of its own; export it again")
+    return SharedGraph(bundle.model, reference, threads), head
 
 
 def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:

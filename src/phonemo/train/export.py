@@ -12,7 +12,8 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
 from phonemo.runtime.graph import FEATURES, INPUTS, MAP, OUTPUTS, PHONEMES, VECTOR, Graph
 from phonemo.runtime.head import HEAD_INPUTS, HEAD_OUTPUT, Head
 from phonemo.runtime.reference_file import packed
+from phonemo.runtime.sharing import SharedGraph
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.adapting import reference_of
 from phonemo.train.folder import Trained, load_trained
 from phonemo.train.parity import check_head, check_parity, measure_drift, pick_clips
 from phonemo.train.quantise import quantise
+from phonemo.train.sharing import copy_lineage, network_digest, sibling_of
 from phonemo.version import __version__
 
 #: Version of the operators: the first with GELU as one of them.
@@ -58,39 +61,56 @@ def export(
     name: str | None = None,
     licence: str = "not stated",
     manifest: str | Path | None = None,
+    share: str | None = None,
+    lineage: bool = False,
 ) -> Bundle:
     """Write a model folder as a bundle.
 
     Args:
         model_folder: what ``phonemo train`` wrote.
         output: the folder to write; an older bundle there is replaced.
-        precision: fp32, or int8 for the matrix products' weights.
+        precision: fp32, or int8 for the matrix products' weights; that of ``share`` counts.
         name: the bundle's name; default: that of the output folder.
         licence: of the weights.
         manifest: recordings on which int8 is compared with fp32; default: noise, which says less.
+        share: the name of a bundle beside the output that holds the same network; the bundle then
+            has none of its own.
+        lineage: put what the model learnt from (provenance.json, with names of speakers) into the
+            bundle, so that fine-tuning can start from it; a bundle that shares always has it.
 
     Raises:
         CheckpointError: no model folder, or the output cannot be written.
-        ModelError: the graph differs from torch, or cannot be made.
+        ModelError: the graph differs from torch, cannot be made, or is not that of ``share``.
         MissingExtraError: onnx is not installed.
     """
     needs_onnx()
     check_target(Path(output))
     trained = load_trained(model_folder)
+    sibling, reference = None, reference_of(trained.model)
+    open_as: Callable[[bytes], Graph] = Graph
+    if share is not None:
+        sibling, reference = sibling_of(output, share, trained)
+        open_as = partial(SharedGraph, reference=reference)
     graph, head = make_graph(trained.model), make_head(trained.model)
-    opened = Graph(graph)
+    opened = open_as(graph)
     parity = check_parity(trained.model, opened)
     check_head(trained.model, opened, Head(head))
-    model, drift = graph, None
+    if sibling is not None:
+        precision, model = sibling.card.precision, sibling.model
+    else:
+        model = quantise(graph) if precision == "int8" else graph
+    drift = None
     if precision == "int8":
-        clips = pick_clips(trained, manifest)
-        model = quantise(graph)
-        drift = measure_drift(opened, Graph(model), trained, clips)
-    says = _says(trained) | {"precision": precision, "licence": licence}
+        drift = measure_drift(opened, open_as(model), trained, pick_clips(trained, manifest))
+    elif sibling is not None:
+        parity = check_parity(trained.model, open_as(model))
+    says = _says(trained) | {"precision": precision, "licence": licence, "network": share}
     says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
-    reference = reference_of(trained.model)
     adaptation = None if reference is None else packed(reference)
-    return write_bundle(output, model, says, head, adaptation)
+    bundle = write_bundle(output, model, says, head, adaptation)
+    if lineage or share is not None:
+        copy_lineage(trained.folder, bundle.folder)
+    return bundle
 
 
 def make_graph(model: PhonemoForAudioClassification) -> bytes:
@@ -233,4 +253,5 @@ def _says(trained: Trained) -> dict[str, Any]:
         "temperature": trained.model.config.temperature,
         "abstain_below": trained.model.config.abstain_below,
         "calibrated_on": trained.model.config.calibrated_on,
+        "network_digest": network_digest(trained.model),
     }

@@ -18,7 +18,6 @@ from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import MissingExtraError, ProtocolError
 from phonemo.plain_json import parsed
-from phonemo.shipped import weights_of
 from phonemo.train.callbacks import Progress
 from phonemo.train.cells import PRIOR, Cell, Network
 from phonemo.train.experiment import prepare_experiment
@@ -27,6 +26,7 @@ from phonemo.train.folder import LABELS
 from phonemo.train.own_profiles import PROFILES, OwnProfiles, own_profiles
 from phonemo.train.records import write_json
 from phonemo.train.runner import run
+from phonemo.train.sharing import start_folder
 from phonemo.whole import locked
 
 #: An emotion with fewer utterances is left out: some fold would have none to learn from.
@@ -75,7 +75,8 @@ def plan(
     Args:
         manifest_path: as phonemo init-corpus or phonemo prepare wrote it.
         output: the run folder.
-        start: "phonemo-small", a model folder whose outputs are taken over, or a backbone.
+        start: "phonemo-small", "phonemo-open", a model folder whose outputs are taken over, or a
+            backbone.
         strategy: "logistic" fits a linear head on the network as it is (minutes); "top_k" lets
             its upper layer learn too.
         threads: of the processor.
@@ -88,7 +89,7 @@ def plan(
     names, notes = _emotions(manifest)
     rows = [one for one in manifest.utterances if one.emotion in names]
     protocol, more = _protocol(rows)
-    folder = weights_of(start)
+    folder = start_folder(start, output)
     spoken = sum(one.phonemes is not None for one in rows) >= _ENOUGH_PHONEMES * len(rows)
     training, told = _training(strategy), []
     if strategy == "logistic" and (shared := _shared(folder, names)):

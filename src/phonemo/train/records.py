@@ -43,7 +43,7 @@ _OURS = (
     *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
     *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
     *("seed-*", "backbone*.safetensors", "*.part", "model", "bundle", "report.html"),
-    *("mlflow.db", "wandb", "prior.json", "profiles.json"),
+    *("mlflow.db", "wandb", "prior.json", "profiles.json", "start"),
 )
 _BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
 _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")

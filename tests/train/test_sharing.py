@@ -1,0 +1,194 @@
+"""Exports that share a network, and model folders made of them for fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phonemo.errors import CheckpointError, ModelError
+from phonemo.labels import LabelSet
+from phonemo.runtime import bundle as bundle_module
+from phonemo.runtime.bundle import open_bundle
+from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.reference_file import unpacked
+from phonemo.train import sharing
+from phonemo.train.adapting import reference_of
+from phonemo.train.calibrating import Calibrated, recalibrate
+from phonemo.train.export import export
+from phonemo.train.finetune import finetune, plan
+from phonemo.train.folder import load_trained, save_trained, shrink
+from phonemo.train.lineage import lineage_of
+from phonemo.train.sharing import compose, network_digest, start_folder
+from tests.golden.make_tiny_bundle import OTHER, make_other_head
+from tests.tiny_bundle import ADAPTABLE, CLIPS, RATE, SHARED, make_clip
+from tests.train.tiny_run import make_corpus
+
+CLIPS_ = [make_clip(*clip) for clip in CLIPS.values()]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """Model folders small (three emotions) and open (two) on one network; bundles of small."""
+    home = tmp_path_factory.mktemp("models")
+    made = make_other_head(home / "tiny")
+    made.rename(home / "open")
+    (home / "tiny-adaptable").rename(home / "small")
+    for precision in ("fp32", "int8"):
+        export(home / "small", home / precision / "small", precision)
+    return home
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
+    shutil.copytree(models / precision, tmp_path / "shelf")
+    whole = export(models / "open", tmp_path / "whole", precision)
+    shared = export(models / "open", tmp_path / "shelf" / "open", "int8", share="small")
+    assert shared.card.precision == precision
+    assert (shared.card.drift is None) == (precision == "fp32")
+    assert not (shared.folder / "model.onnx").exists()
+    assert shared.adaptation == whole.adaptation
+    assert lineage_of(shared.folder) == lineage_of(models / "open")
+    one, other = Recognizer(whole), Recognizer.load(shared.folder)
+    profile = one.profile(CLIPS_, RATE)
+    for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
+        for clip in CLIPS_:
+            wanted = first.predict(clip, RATE)
+            assert second.predict(clip, RATE).scores == pytest.approx(wanted.scores, abs=1e-4)
+
+
+def test_halves_have_the_digest_of_their_source(models, tmp_path):
+    shrink(models / "small", tmp_path / "half")
+    digests = {
+        network_digest(load_trained(folder).model)
+        for folder in (models / "small", models / "open", tmp_path / "half")
+    }
+    assert digests == {open_bundle(models / "int8" / "small").card.network_digest}
+
+
+def test_another_network_is_refused(models, tmp_path):
+    shutil.copytree(models / "fp32", tmp_path / "shelf")
+    trained = load_trained(models / "open")
+    with torch.no_grad():
+        next(trained.model.backbone.parameters()).mul_(1.1)
+    save_trained(tmp_path / "other", trained.model, LabelSet(OTHER))
+    with pytest.raises(ModelError, match="got another"):
+        export(tmp_path / "other", tmp_path / "shelf" / "open", share="small")
+    assert not (tmp_path / "shelf" / "open").exists()
+
+
+def test_a_sibling_from_before_digests_is_refused(models, tmp_path):
+    shutil.copytree(models / "fp32", tmp_path / "shelf")
+    path = tmp_path / "shelf" / "small" / "bundle.json"
+    card = json.loads(path.read_text())
+    del card["network_digest"]
+    path.write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="export that model again"):
+        export(models / "open", tmp_path / "shelf" / "open", share="small")
+
+
+def test_a_sibling_that_shares_is_refused(models):
+    trained = load_trained(models / "open")
+    with pytest.raises(CheckpointError, match="share that one"):
+        sharing.sibling_of(SHARED.parent / "new", SHARED.name, trained)
+
+
+def test_calibrated_in_place_it_still_shares(tmp_path):
+    for folder in (ADAPTABLE, SHARED):
+        shutil.copytree(folder, tmp_path / folder.name)
+    folder = tmp_path / SHARED.name
+    recalibrate(folder, folder, Calibrated(3.0, 0.5, 10))
+    assert open_bundle(folder).card.temperature == 3.0
+    assert not (folder / "model.onnx").exists()
+
+
+def test_a_model_folder_of_a_shared_bundle_is_the_one_it_came_from(models, tmp_path):
+    target = compose(open_bundle(SHARED), models / "small", tmp_path / "composed")
+    found, wanted = load_trained(target), load_trained(models / "open")
+    assert found.labels.names == OTHER
+    states = (found.model.state_dict(), wanted.model.state_dict())
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(one, states[1][name]) for name, one in states[0].items())
+    assert found.model.config.temperature == 1.5
+    reference = reference_of(found.model)
+    assert reference is not None
+    assert reference.digest == unpacked(open_bundle(SHARED).adaptation or b"", 2).digest
+    assert lineage_of(target).heard == {"buzzes"}
+
+
+def test_it_is_not_made_of_another_network_nor_without_its_past(models, tmp_path):
+    trained = load_trained(models / "small")
+    with torch.no_grad():
+        next(trained.model.backbone.parameters()).mul_(1.1)
+    save_trained(tmp_path / "other", trained.model, trained.labels)
+    with pytest.raises(CheckpointError, match="got another"):
+        compose(open_bundle(SHARED), tmp_path / "other", tmp_path / "composed")
+    for folder in (ADAPTABLE, SHARED):
+        shutil.copytree(folder, tmp_path / folder.name)
+    (tmp_path / SHARED.name / "provenance.json").unlink()
+    with pytest.raises(CheckpointError, match=r"provenance\.json"):
+        compose(open_bundle(tmp_path / SHARED.name), models / "small", tmp_path / "composed")
+    assert not (tmp_path / "composed").exists()
+
+
+@pytest.mark.parametrize("lineage", [False, True])
+def test_the_past_lies_in_a_bundle_where_it_is_wanted(models, tmp_path, lineage):
+    bundle = export(models / "open", tmp_path / "bundle", "fp32", lineage=lineage)
+    assert (bundle.folder / "provenance.json").is_file() == lineage
+
+
+def test_the_weights_may_be_those_of_the_one_that_shares(models, tmp_path, monkeypatch):
+    """As in the wheel: the open model holds the network, the weights are the other one's."""
+    shelf = tmp_path / "models"
+    export(models / "open", shelf / "phonemo-open", "int8", lineage=True)
+    export(models / "small", shelf / "phonemo-small", share="phonemo-open")
+    shutil.copytree(models / "small", shelf / "phonemo-small-weights")
+    monkeypatch.setattr(bundle_module.resources, "files", lambda _: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert [path.parent.name for path in tmp_path.rglob("model.onnx")] == ["phonemo-open"]
+    assert Recognizer.load().labels == load_trained(models / "small").labels.names
+    found = start_folder("phonemo-open", tmp_path / "run")
+    assert found == tmp_path / "run" / "start" / "phonemo-open"
+    assert load_trained(found).labels.names == OTHER
+    shutil.rmtree(shelf / "phonemo-small-weights")
+    with pytest.raises(CheckpointError, match="no weights"):
+        start_folder("phonemo-open", tmp_path / "other")
+
+
+@pytest.fixture
+def installed(models, tmp_path, monkeypatch) -> Path:
+    """A package that ships both bundles, and the weights of one: as a wheel does."""
+    package = tmp_path / "site" / "phonemo"
+    shutil.copytree(models / "int8" / "small", package / "models" / "phonemo-small")
+    shutil.copytree(models / "small", package / "models" / "phonemo-small-weights")
+    export(models / "open", package / "models" / "phonemo-open", share="phonemo-small")
+    monkeypatch.setattr(bundle_module.resources, "files", lambda _: package)
+    monkeypatch.chdir(tmp_path)
+    return package / "models"
+
+
+def test_finetune_starts_from_a_shared_model_by_name(installed, tmp_path):
+    manifest = make_corpus(tmp_path / "corpus")
+    made = plan(manifest, tmp_path / "run", "phonemo-open", threads=1)
+    start = tmp_path / "run" / "start" / "phonemo-open"
+    assert made.config.model.start == str(start)
+    assert start_folder("phonemo-open", tmp_path / "run") == start, "kept for when it goes on"
+    found = finetune(made.config, "phonemo finetune")
+    past = lineage_of(found.model)
+    assert past.heard == {"buzzes", "beeps"}
+    assert np.isfinite(found.metrics["results"]["ua"]["mean"])
+    assert plan(manifest, tmp_path / "run", "phonemo-open", threads=1) == made
+    (start / "labels.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="changed"):
+        start_folder("phonemo-open", tmp_path / "run")
+
+
+def test_the_other_one_by_name_is_the_folder_of_its_weights(installed, tmp_path):
+    found = start_folder("phonemo-small", tmp_path / "run")
+    assert found == installed / "phonemo-small-weights"
+    assert start_folder("elsewhere", tmp_path / "run") == Path("elsewhere")
+    assert not (tmp_path / "run").exists()
