@@ -62,3 +62,33 @@ def reference_of(model: PhonemoForAudioClassification) -> Reference | None:
         k_spread=float(known["k_spread"]),
         em_iterations=int(known["em_iterations"]),
     )
+
+
+def keep_head(model: PhonemoForAudioClassification, reference: Reference) -> None:
+    """Write a whole reference into a network: its linear head, class means and shrinkage.
+
+    Args:
+        model: with a linear head of the same width and emotions.
+        reference: in the space of the network's vectors.
+
+    Raises:
+        ModelError: another head, or a reference of another shape.
+    """
+    keep_reference(
+        model,
+        reference.class_means,
+        k_mean=reference.k_mean,
+        k_spread=reference.k_spread,
+        em_iterations=reference.em_iterations,
+    )
+    head = model.head
+    assert isinstance(head, LinearHead)
+    pairs = (
+        (head.standardise.centre, reference.centre),
+        (head.standardise.spread, reference.spread),
+        (head.linear.weight, reference.weight),
+        (head.linear.bias, reference.bias),
+    )
+    with torch.no_grad():
+        for tensor, values in pairs:
+            tensor.copy_(torch.from_numpy(values))

@@ -11,17 +11,14 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
-
 from phonemo.errors import CheckpointError, ModelError
 from phonemo.labels import LabelSet
-from phonemo.model.heads import LinearHead
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.runtime.adaptation import Reference
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged, shipped_names
 from phonemo.runtime.reference_file import unpacked
 from phonemo.shipped import found_weights, weights_of
-from phonemo.train.adapting import keep_reference, reference_of
+from phonemo.train.adapting import keep_head, reference_of
 from phonemo.train.folder import Trained, load_trained, save_trained
 from phonemo.train.lineage import PROVENANCE, lineage_of
 from phonemo.train.seal import check_seal
@@ -174,26 +171,5 @@ def _under(
     own = {name: one for name, one in model.state_dict().items() if name.startswith(_HEAD)}
     below = {n: one for n, one in network.state_dict().items() if not n.startswith(_HEAD)}
     model.load_state_dict(below | own)
-    _write_head(model, reference)
+    keep_head(model, reference)
     return model.eval()  # type: ignore[no-any-return]
-
-
-def _write_head(model: PhonemoForAudioClassification, reference: Reference) -> None:
-    head = model.head
-    assert isinstance(head, LinearHead)
-    keep_reference(
-        model,
-        reference.class_means,
-        k_mean=reference.k_mean,
-        k_spread=reference.k_spread,
-        em_iterations=reference.em_iterations,
-    )
-    pairs = (
-        (head.standardise.centre, reference.centre),
-        (head.standardise.spread, reference.spread),
-        (head.linear.weight, reference.weight),
-        (head.linear.bias, reference.bias),
-    )
-    with torch.no_grad():
-        for tensor, values in pairs:
-            tensor.copy_(torch.from_numpy(values))

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from phonemo.errors import ConfigError, ModelError
 from phonemo.labels import LabelSet
-from phonemo.model.heads import LinearHead
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-from phonemo.runtime.adaptation import Reference
-from phonemo.train.adapting import keep_reference
+from phonemo.train.adapting import keep_head
 from phonemo.train.calibrating import keep
 from phonemo.train.folder import Trained, load_trained, save_trained
 from phonemo.train.lineage import lineage_of, taught_by
@@ -42,7 +40,7 @@ def ship(final: Final, network: str | Path, target: str | Path) -> Path:
     start = load_trained(network)
     labels = final.labels
     model = _with_head(start, final.picked.choice, labels)
-    _write_head(model, final.head)
+    keep_head(model, final.head)
     keep(model, final.picked.single)
     _check_vectors(model, final)
     taught = lineage_of(network)
@@ -77,26 +75,6 @@ def _with_head(start: Trained, choice: Choice, labels: LabelSet) -> PhonemoForAu
     model.load_state_dict(taken | {name: own[name] for name in fresh})
     model.eval()
     return model
-
-
-def _write_head(model: PhonemoForAudioClassification, head: Reference) -> None:
-    assert isinstance(model.head, LinearHead)
-    keep_reference(
-        model,
-        head.class_means,
-        k_mean=head.k_mean,
-        k_spread=head.k_spread,
-        em_iterations=head.em_iterations,
-    )
-    pairs = (
-        (model.head.standardise.centre, head.centre),
-        (model.head.standardise.spread, head.spread),
-        (model.head.linear.weight, head.weight),
-        (model.head.linear.bias, head.bias),
-    )
-    with torch.no_grad():
-        for tensor, values in pairs:
-            tensor.copy_(torch.from_numpy(values))
 
 
 @torch.inference_mode()
