@@ -21,6 +21,7 @@ import speak
 import phonemo
 from phonemo.console import table_row
 from phonemo.errors import PhonemoError
+from phonemo.prediction import UNSURE
 
 SPOKEN = Path("work/spoken")
 EMODB = Path("../shared/corpora/emodb/wav")
@@ -89,11 +90,14 @@ def real_speech() -> Iterator[tuple[Path, str]]:
 
 
 def print_answers(model: Any, clips: Iterator[tuple[Path, str]]) -> None:
-    """One line a clip: what was acted, what is heard, how sure, and the phonemes."""
-    print(f"{'file':<16}{'acted':<11}{'heard':<11}{'score':>6}   phonemes heard")
+    """One line a clip: what was acted, what is recognised, how sure, and the phonemes."""
+    print("x: another emotion than was acted; ?: the model marks its prediction as unsure")
+    print(f"{'file':<16}{'acted':<11}{'found':<11}{'score':>6}   phonemes")
     for path, acted in clips:
         found = model.predict(path)
         mark = " " if found.label == acted else "x"
+        if UNSURE in found.warnings:
+            mark = "?"
         heard = " ".join(found.phonemes or ())
         score = found.scores[found.label]
         print(f"{path.name:<16}{acted:<11}{found.label:<11}{score:>6.1%} {mark} {heard[:60]}")
