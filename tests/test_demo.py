@@ -43,7 +43,7 @@ def test_it_speaks_and_hears_without_anything_beside_the_clone(demo, capsys):
     assert err == ""
     rows = answers(out)
     assert [row[0] for row in rows] == [f"{mood}.wav" for mood in MOODS]
-    for name, acted, heard, score, *rest in rows:
+    for name, acted, _, score, *rest in rows:
         assert name == f"{acted}.wav"
         assert rest[0] != "x", "a confident wrong emotion for a voice that nobody acted"
         assert 0 < float(score.removesuffix("%")) <= 100

@@ -11,6 +11,7 @@ pytest.importorskip("sklearn")
 import sklearn.base
 from sklearn.model_selection import GroupKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -208,7 +209,7 @@ class TestClassifier:
         assert len(given) == 12
 
     def test_the_embedding_goes_into_a_pipeline(self, clips, moods):
-        pipeline = make_pipeline(SpeechEmbedding(), LinearSVC())
+        pipeline = make_pipeline(SpeechEmbedding(), StandardScaler(), LinearSVC())
         assert cross_val_score(pipeline, clips, moods, cv=3).mean() > 0.5
         pipeline.set_params(speechembedding__layer="phonemes")
         assert pipeline.fit(clips, moods).score(clips, moods) > 0.5

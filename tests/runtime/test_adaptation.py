@@ -173,7 +173,7 @@ def test_an_even_pool_loses_little_by_it(seed):
 
 
 def test_shares_and_mean_by_hand():
-    # far apart on the first feature: three vectors of the first class, one of the second, and a prior
+    # far apart on the first feature: six vectors of the first class, two of the second, and a prior
     # of half the pool that is even: shares (3/4 + 1/4) / 1.5 and (1/4 + 1/4) / 1.5
     reference = replace(REFERENCE, weight=REFERENCE.weight * 1e3)
     rows = np.array([[3.0, 2.0]] * 4 + [[-1.0, 2.0]] * 2 + [[3.0, 2.0]] * 2)
