@@ -74,7 +74,7 @@ def test_transformers_opens_it():
     "sets",
     [
         (),
-        ("train.strategy=top_k", "train.epochs=1", "model.head=hidden", "model.statistics=[]"),
+        ("train.strategy=top_k", "train.top_k=2", "train.epochs=1"),
     ],
 )
 def test_it_is_a_start_for_a_corpus_of_ones_own(tmp_path, sets, monkeypatch):
