@@ -104,7 +104,7 @@ class TestFinetune:
         manifest = make_corpus(tmp_path)
         config = plan(manifest, tmp_path / "run", "phonemo-small", "top_k").config
         assert (config.train.strategy, config.train.top_k) == ("top_k", 1)
-        assert config.model.head == "hidden"
+        assert config.model.head == "linear"  # as that of phonemo-small, which goes on learning
 
 
 class Reader(HTMLParser):
