@@ -39,8 +39,8 @@ RATE_SCORE = 0.01
 #: The same at another level, while voice is found: measured 0.003. Normalisation adds 1e-7 to the
 #: variance, which is no longer nothing at -55 dB; below, in "no_speech", scores mean nothing.
 LEVEL_SCORE = 0.01
-#: Scores are NOT invariant to silence in front: pauses are not pooled, but frames fall elsewhere and
-#: positions move. Up to half a second moved these voices' scores by 0.10 at most, no label.
+#: Scores are NOT invariant to silence in front: pauses are not pooled, but frames fall elsewhere
+#: and positions move. Up to half a second moved these voices' scores by 0.10 at most, no label.
 SILENCE_SECONDS, SILENCE_SCORE = 0.5, 0.2
 
 
