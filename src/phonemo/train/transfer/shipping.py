@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phonemo.audio import RATE
 from phonemo.errors import ConfigError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
@@ -20,7 +21,6 @@ from phonemo.train.transfer.final import Final
 
 #: The largest difference of a vector from the study's, as a share of its largest feature.
 _MOST = 1e-4
-_RATE = 16_000
 
 
 def ship(final: Final, network: str | Path, target: str | Path) -> Path:
@@ -81,8 +81,8 @@ def _with_head(start: Trained, choice: Choice, labels: LabelSet) -> PhonemoForAu
 def _check_vectors(model: PhonemoForAudioClassification, final: Final) -> None:
     """Noise with a pause in it, through the model and through the study's network."""
     random = np.random.default_rng(1)
-    samples = random.normal(0, 0.1, 3 * _RATE).astype(np.float32)
-    samples[_RATE : 2 * _RATE] *= 1e-4
+    samples = random.normal(0, 0.1, 3 * RATE).astype(np.float32)
+    samples[RATE : 2 * RATE] *= 1e-4
     columns = final.picked.choice.columns
     parts = final.network.vectors(samples, columns)
     expected = np.concatenate([parts[name] for name in columns])
