@@ -24,14 +24,14 @@ def voice(tmp_path_factory) -> Path:
     return spoken(tmp_path_factory.mktemp("voice") / "voice.wav")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[Serving]:
     """With the model that ships, and room for every test's stream."""
     with serving("--set", "limits.streams=8") as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Callable[..., Browser]]:
     """Starts one with some flags."""
     if CHROMIUM is None:
@@ -41,7 +41,7 @@ def chromium() -> Iterator[Callable[..., Browser]]:
         yield lambda *flags: kind.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium, voice) -> Iterator[Browser]:
     """Whose microphone hears the voice, again and again."""
     opened = chromium(*microphone(voice))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -297,9 +299,11 @@ def test_a_profile_takes_a_place_like_any_request(model, tmp_path):
     with offering(model, tmp_path, workers=1, limits=limits) as found:
         with found.service.place():
             assert make(found.port, FILE).told == (429, "queue_full")
-        long = encoded(clip(120 * RATE))
-        assert make(found.port, long).told == (504, "deadline_exceeded")
+        go = threading.Event()
+        found.call(lambda: asyncio.ensure_future(found.service.hearers.run(go.wait)))
+        assert make(found.port, FILE).told == (504, "deadline_exceeded")
         assert found.service.in_flight == 0
+        go.set()
         found.call(found.service.stop)
         assert make(found.port, FILE).told == (503, "stopping")
 
