@@ -149,6 +149,7 @@ def summed_up(
     profiles = [
         name for name in PROFILES if all(name in one.right["clean"].by_profile for one in found)
     ]
+    counted = [one for one in found if one.tested.counts]
     return {
         "command": " ".join(["python benchmarks/conditions.py", *words]),
         "machine": machine(),
@@ -165,11 +166,12 @@ def summed_up(
             for one in found
         },
         "profiles": profiles,
+        "mean_over": [one.tested.corpus for one in counted],
         "conditions": {
             way.name: {
                 "says": way.says,
-                "mean": _means(found, way.name, profiles),
-                "lost": {name: _lost(found, way.name, name) for name in profiles},
+                "mean": _means(counted, way.name, profiles),
+                "lost": {name: _lost(counted, way.name, name) for name in profiles},
                 "corpora": {one.tested.corpus: _means([one], way.name, profiles) for one in found},
             }
             for way in ways

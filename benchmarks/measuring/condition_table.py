@@ -32,8 +32,8 @@ def written(content: Mapping[str, Any], pool: int) -> str:
     ]
     return "\n".join(
         [
-            "UA in %, mean over corpora; lost against clean in points, with the 95 % interval over "
-            "speakers.",
+            f"UA in %, mean over {', '.join(content['mean_over'])}; lost against clean in points, "
+            "with the 95 % interval over speakers.",
             "",
             table(["condition", *named, *(f"lost {one}" for one in named)], rows),
             "",

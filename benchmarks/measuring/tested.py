@@ -59,6 +59,7 @@ class Tested:
         reference: of its head; None for a model that takes no profile.
         read: one clip (sample,) at 16 kHz to its values.
         note: what a reader must know; may be empty.
+        counts: whether it is part of the mean over corpora, or reported beside it.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Tested:
     reference: Reference | None
     read: Callable[[np.ndarray], np.ndarray]
     note: str = ""
+    counts: bool = True
 
     def hear(self, clip: np.ndarray) -> Heard:
         """One clip, (sample,) at 16 kHz."""
@@ -197,8 +199,10 @@ def _of_study(study: Study, cell: Cell, count: int) -> Tested:
     note = f"the network heard {corpus.name} without labels" if heard else ""
     columns = tuple(range(len(study.labels)))
     name = f"{cell.system}, seed {cell.seed}"
+    counts = corpus.name in study.config.averaged
     return Tested(
-        *(name, corpus.name, corpus.manifest, chosen, study.labels, columns, head, read, note)
+        *(name, corpus.name, corpus.manifest, chosen, study.labels, columns, head, read, note),
+        counts,
     )
 
 

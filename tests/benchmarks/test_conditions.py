@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,22 @@ class TestMeasured:
             for ours, name in (("none", "single"), ("all", "pool-all")):
                 ua = benchmark.ua(right[ours], one.truth)
                 assert ua == pytest.approx(theirs[name]["ua"]["mean"])
+
+    def test_a_corpus_beside_the_mean_is_reported_and_not_counted(self, model, manifest):
+        first = benchmark.measure(opening.open_pair(model, manifest, LABELS, 12), [CLEAN], 1, 2)
+        beside = replace(first, tested=replace(first.tested, corpus="beside", counts=False))
+        wrong = benchmark.Right(
+            {name: ~one for name, one in first.right["clean"].by_profile.items()}
+        )
+        beside = replace(beside, right={"clean": wrong})
+        asked = benchmark._parsed([])
+        both, alone = (
+            benchmark.summed_up(one, [CLEAN], [], asked) for one in ([first, beside], [first])
+        )
+        assert both["mean_over"] == alone["mean_over"] == ["beeps"]
+        mean = both["conditions"]["clean"]["mean"]
+        assert mean == alone["conditions"]["clean"]["mean"]
+        assert both["conditions"]["clean"]["corpora"]["beside"] != mean
 
 
 class TestCommand:

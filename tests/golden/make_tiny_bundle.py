@@ -27,6 +27,8 @@ from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE,
 
 LABELS = ("anger", "neutral", "sadness")
 OTHER = ("happiness", "neutral")
+#: Some of the clips lie further out.
+RADIUS = 3.0
 SYMBOLS = ["<blank>", "a", "m", "s", "t"]
 SHAPE = {
     "hidden_size": 8,
@@ -83,7 +85,7 @@ def make_adaptable(folder: Path) -> Path:
         standardised[classes == number].mean(axis=0) if (classes == number).any() else np.zeros(8)
         for number in range(len(LABELS))
     ]
-    keep_reference(model, means, k_mean=1.0, k_spread=4.0)
+    keep_reference(model, means, RADIUS, k_mean=1.0, k_spread=4.0)
     target = folder.with_name(f"{folder.name}-adaptable")
     save_trained(target, model, LabelSet(LABELS))
     return target
@@ -132,7 +134,8 @@ def make_other_head(folder: Path) -> Path:
         head.standardise.spread.copy_(theirs.standardise.spread * 1.2)
         head.linear.weight.copy_(torch.from_numpy(draws.normal(0, 0.5, (len(OTHER), 8))))
         head.linear.bias.copy_(torch.from_numpy(draws.normal(0, 0.1, len(OTHER))))
-    keep_reference(model, draws.normal(0, 0.5, (len(OTHER), 8)), k_mean=1.0, k_spread=4.0)
+    means = draws.normal(0, 0.5, (len(OTHER), 8))
+    keep_reference(model, means, RADIUS, k_mean=1.0, k_spread=4.0)
     target = folder.with_name(f"{folder.name}-other")
     lineage = Lineage(frozenset({"buzzes"}), {"buzzes": Taught(frozenset({"b1"}))})
     save_trained(target, model.eval(), LabelSet(OTHER), lineage=lineage)

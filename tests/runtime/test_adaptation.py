@@ -14,6 +14,7 @@ from phonemo.errors import UsageError
 from phonemo.runtime.adaptation import (
     LEAST_DEVIATION,
     LEAST_POOL,
+    Affine,
     Reference,
     Statistics,
     affine,
@@ -219,6 +220,29 @@ def test_small_pools_and_zero_steps_have_plain_moments():
 def test_what_is_no_pool(make, vectors, what):
     with pytest.raises(UsageError, match=what):
         make(vectors, REFERENCE)
+
+
+def test_far_vectors_say_less_by_hand():
+    """Two radii away the logits are a sixteenth of what they are within one."""
+    near, far = np.array([[1.0, 1.0]]), np.array([[2.0, 2.0]])
+    plain = Reference(
+        *(np.zeros(2), np.ones(2), np.zeros((2, 2)), np.array([[1.0, 0], [0, 2]]), np.zeros(2)),
+        *(1.0, 1.0),
+    )
+    bounded = replace(plain, radius=1.0)
+    assert bounded.logits(near).tolist() == [[1.0, 2.0]]
+    assert bounded.logits(far).tolist() == [[2.0 / 16, 4.0 / 16]]
+    assert plain.logits(far).tolist() == [[2.0, 4.0]]
+    halved = Affine(np.full(2, 0.5), np.zeros(2))
+    assert bounded.logits(far, halved).tolist() == [[1.0, 2.0]], "the map comes first"
+
+
+def test_a_radius_changes_no_profile():
+    rows = np.random.default_rng(0).normal(3, 2, (30, 2))
+    plain = estimate(rows, REFERENCE)
+    bounded = estimate(rows, replace(REFERENCE, radius=0.1))
+    assert bounded.mean.tolist() == plain.mean.tolist()
+    assert replace(REFERENCE, radius=0.1).digest == REFERENCE.digest
 
 
 def test_the_digest_is_of_the_space_and_not_of_trust():

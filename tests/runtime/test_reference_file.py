@@ -39,6 +39,11 @@ def test_it_holds_the_same_reference():
     assert packed(found) == packed(known), "the same bytes at any time"
 
 
+@pytest.mark.parametrize("radius", [0.5, np.inf])
+def test_it_holds_a_radius_or_none(radius):
+    assert unpacked(packed(replace(REFERENCE, radius=radius)), 2).radius == radius
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
@@ -57,6 +62,8 @@ def test_it_holds_the_same_reference():
         ({"k_mean": np.float64(-1)}, "0 or more"),
         ({"k_spread": np.float64("inf")}, "not finite"),
         ({"k_spread": np.ones(2)}, "is no number"),
+        ({"radius": np.float64(0)}, "not above 0"),
+        ({"radius": np.float64("nan")}, "not above 0"),
         ({"em_iterations": np.float64(2.5)}, "whole number"),
         ({"em_iterations": np.float64(1e9)}, "whole number"),
         ({"em_iterations": np.int64(3)}, "is no number"),

@@ -23,7 +23,7 @@ from phonemo.train.folder import load_trained, save_trained, shrink
 from phonemo.train.logistic import class_means, fit_head
 from phonemo.train.predictor import Predictor
 from phonemo.train.quantise import quantise
-from tests.golden.make_tiny_bundle import LABELS, make_adaptable, make_network
+from tests.golden.make_tiny_bundle import LABELS, RADIUS, make_adaptable, make_network
 from tests.tiny_bundle import CLIPS, RATE, make_clip
 from tests.train.test_logistic import logistic
 from tests.train.tiny_training import make_dataset
@@ -99,6 +99,21 @@ def test_a_folder_without_one_takes_no_profile(tmp_path):
             with pytest.raises(ModelError, match="takes no profile"):
                 model.profile(BUZZES, RATE)
     assert set(SHRINKAGE) == {"k_mean", "k_spread", "em_iterations"}
+
+
+def test_a_radius_is_kept_and_is_of_one_head(folder, tmp_path):
+    """Folder, half precision, and no radius of an older head beside a new one."""
+    assert reference_of(load_trained(folder).model).radius == RADIUS
+    shrink(folder, tmp_path / "half")
+    model = load_trained(tmp_path / "half").model
+    assert reference_of(model).radius == model.head.radius == RADIUS
+    vectors = torch.randn(6, 8, generator=torch.Generator().manual_seed(1)) * 3
+    expected = reference_of(model).logits(vectors.numpy())
+    np.testing.assert_allclose(model.head(vectors).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected - model.head.layers(vectors).detach().numpy()).max() > 0.1
+    keep_reference(model, np.zeros((3, 8)))
+    assert np.isinf(reference_of(model).radius)
+    assert model.config.adaptation["radius"] is None
 
 
 def test_means_belong_to_a_linear_head_of_their_shape():

@@ -15,6 +15,8 @@ BLANK = 0
 #: The share of blank frames that a fresh phoneme head expects: about what speech at 50 frames
 #: and 12 phonemes a second has.
 BLANK_SHARE = 0.75
+#: That of phonemo.calibration; a test holds this head against its numpy twin.
+DISTANCE_POWER = 4
 
 
 class EmotionHead(nn.Module):
@@ -48,7 +50,8 @@ class LinearHead(nn.Module):
 
     Its ``centre`` and ``spread`` are those of the training part; phonemo.train.logistic sets them
     together with the weights, and the ``class_means`` (emotion, feature), standardised, that
-    adaptation needs. Without these, None, the model takes no profile.
+    adaptation needs. Without these, None, the model takes no profile. Where there is a ``radius``,
+    vectors further away give flatter logits: phonemo.calibration.flattened.
 
     Args:
         features: features of the vector.
@@ -57,6 +60,7 @@ class LinearHead(nn.Module):
     """
 
     class_means: Tensor | None
+    radius: float | None = None
 
     def __init__(self, features: int, emotions: int, dropout: float) -> None:
         super().__init__()
@@ -78,7 +82,11 @@ class LinearHead(nn.Module):
     def forward(self, vector: Tensor) -> Tensor:
         """(batch, feature) to logits (batch, emotion)."""
         logits: Tensor = self.layers(vector)
-        return logits
+        if self.radius is None:
+            return logits
+        square = self.standardise(vector).square().mean(dim=1, keepdim=True)
+        far = (square / self.radius**2).clamp(min=1.0) ** (DISTANCE_POWER / 2)
+        return cast(Tensor, logits / far)
 
 
 class Standardise(nn.Module):

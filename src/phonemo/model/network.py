@@ -58,9 +58,10 @@ class PhonemoConfig(PreTrainedConfig):
     temperature: float = 1.0
     abstain_below: float = 0.0
     calibrated_on: int = 0
-    #: k_mean, k_spread and em_iterations of phonemo.runtime.adaptation.Reference, where the head
-    #: holds class means; None for a network that takes no profile.
-    adaptation: dict[str, float] | None = None
+    #: k_mean, k_spread, em_iterations and radius of phonemo.runtime.adaptation.Reference (a radius
+    #: of None is infinity), where the head holds class means; None for a network that takes no
+    #: profile.
+    adaptation: dict[str, float | None] | None = None
 
 
 @dataclass
@@ -135,6 +136,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
         self.head = HEADS[config.head](features, emotions, config.dropout)
         if config.adaptation is not None and isinstance(self.head, LinearHead):
             self.head.class_means = torch.zeros(emotions, features)
+            self.head.radius = config.adaptation.get("radius")
         self.auxiliary = _auxiliary_head(config)
         #: SpecAugment masks the semantic stream, for a training whose lower layers are frozen;
         #: False masks the Transformer's input instead, as wav2vec 2.0 is fine-tuned.

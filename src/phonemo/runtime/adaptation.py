@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.calibration import flattened
 from phonemo.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
@@ -68,6 +69,7 @@ class Reference:
         k_mean: how many vectors of a pool weigh as much as the training sources' mean.
         k_spread: the same for the deviation.
         em_iterations: steps by which classes' shares are estimated; 0 takes plain moments.
+        radius: distance of a standardised vector up to which the head is as sure as it says.
     """
 
     centre: Floats
@@ -78,6 +80,7 @@ class Reference:
     k_mean: float
     k_spread: float
     em_iterations: int = 10
+    radius: float = np.inf
 
     @property
     def statistics(self) -> Statistics:
@@ -89,8 +92,8 @@ class Reference:
         rows: Floats = np.asarray(vectors, dtype=np.float64)
         if mapped is not None:
             rows = rows * mapped.scale + mapped.shift
-        found: Floats = (rows - self.centre) / self.spread @ self.weight.T + self.bias
-        return found
+        standardised = (rows - self.centre) / self.spread
+        return flattened(standardised @ self.weight.T + self.bias, standardised, self.radius)
 
     @cached_property
     def digest(self) -> str:
@@ -188,7 +191,8 @@ def estimate(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
 
 def _shares(rows: Floats, reference: Reference) -> Floats:
     """The share of each class in a pool, (emotion,)."""
-    logits = reference.logits(rows) / _TEMPERATURE
+    # a source that lies far out has its own place to tell classes apart by: no radius
+    logits = replace(reference, radius=np.inf).logits(rows) / _TEMPERATURE
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     even = 1 / len(reference.bias)
     shares = np.full(len(reference.bias), even)

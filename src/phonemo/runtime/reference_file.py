@@ -14,7 +14,7 @@ from phonemo.runtime.adaptation import Reference
 #: Of all arrays together, when they are unpacked.
 MAX_BYTES = 2**26
 _ARRAYS = ("centre", "spread", "class_means", "weight", "bias")
-_NUMBERS = ("k_mean", "k_spread", "em_iterations")
+_NUMBERS = ("k_mean", "k_spread", "em_iterations", "radius")
 _MOST_ITERATIONS = 1000
 #: What numpy raises of a file that is none of its own.
 _BROKEN = (
@@ -61,8 +61,8 @@ def unpacked(content: bytes, emotions: int) -> Reference:
     if fault := _fault(found, emotions):
         raise CheckpointError(f"adaptation.npz: {fault}; export the model again")
     arrays: dict[str, Any] = {name: found[name].astype(np.float64) for name in _ARRAYS}
-    k_mean, k_spread, iterations = (float(found[name]) for name in _NUMBERS)
-    return Reference(**arrays, k_mean=k_mean, k_spread=k_spread, em_iterations=int(iterations))
+    numbers: dict[str, Any] = {name: float(found[name]) for name in _NUMBERS}
+    return Reference(**arrays, **numbers | {"em_iterations": int(found["em_iterations"])})
 
 
 def _read(content: bytes) -> dict[str, Any]:
@@ -84,8 +84,10 @@ def _fault(found: dict[str, Any], emotions: int) -> str | None:
         if width == 0 or found[name].shape != shape:
             return f"{name} has shape {found[name].shape}, {shape} is expected"
     if any(found[name].shape != () or found[name].dtype != np.float64 for name in _NUMBERS):
-        return "k_mean, k_spread or em_iterations is no number"
-    if not all(np.isfinite(array).all() for array in found.values()):
+        return f"{', '.join(_NUMBERS[:-1])} or {_NUMBERS[-1]} is no number"
+    if not found["radius"] > 0:
+        return "a radius is not above 0"
+    if not all(np.isfinite(array).all() for name, array in found.items() if name != "radius"):
         return "a number is not finite"
     if not (found["spread"] > 0).all():
         return "a spread is not above 0"

@@ -14,16 +14,21 @@ from phonemo.runtime.adaptation import Reference
 
 #: How much a pool is trusted where nothing was chosen yet.
 SHRINKAGE = {"k_mean": 5.0, "k_spread": 20.0, "em_iterations": 10}
+_RADIUS = "radius"
 
 
 def keep_reference(
-    model: PhonemoForAudioClassification, class_means: Any, **shrinkage: float
+    model: PhonemoForAudioClassification,
+    class_means: Any,
+    radius: float = np.inf,
+    **shrinkage: float,
 ) -> None:
     """Write class means and shrinkage into a network, from where its folder and bundle get them.
 
     Args:
         model: with a linear head.
         class_means: (emotion, feature), of standardised vectors; zeros without an example.
+        radius: of phonemo.runtime.adaptation.Reference.
         **shrinkage: those of ``SHRINKAGE`` that are not the usual ones.
 
     Raises:
@@ -37,7 +42,9 @@ def keep_reference(
         expected = tuple(head.linear.weight.shape)
         raise ModelError(f"class means of shape {tuple(means.shape)}, {expected} is expected")
     head.class_means = means.to(head.linear.weight.device)
-    model.config.adaptation = {**SHRINKAGE, **(model.config.adaptation or {}), **shrinkage}
+    head.radius = None if np.isinf(radius) else float(radius)  # JSON has no infinity
+    known = {**SHRINKAGE, **(model.config.adaptation or {}), **shrinkage}
+    model.config.adaptation = {**known, _RADIUS: head.radius}
 
 
 def reference_of(model: PhonemoForAudioClassification) -> Reference | None:
@@ -61,6 +68,7 @@ def reference_of(model: PhonemoForAudioClassification) -> Reference | None:
         k_mean=float(known["k_mean"]),
         k_spread=float(known["k_spread"]),
         em_iterations=int(known["em_iterations"]),
+        radius=np.inf if head.radius is None else head.radius,
     )
 
 
@@ -77,6 +85,7 @@ def keep_head(model: PhonemoForAudioClassification, reference: Reference) -> Non
     keep_reference(
         model,
         reference.class_means,
+        reference.radius,
         k_mean=reference.k_mean,
         k_spread=reference.k_spread,
         em_iterations=reference.em_iterations,

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from phonemo.calibration import flattened
 from phonemo.errors import ProtocolError
 from phonemo.runtime.adaptation import Reference, Statistics, estimate
 from phonemo.train.transfer.heads import HeadOptions, adjusted, balanced, fit_head
-from phonemo.train.transfer.places import places_of, speaker_statistics
+from phonemo.train.transfer.places import places_of, radius_of, speaker_statistics
 from phonemo.train.transfer.rows import Rows, joined
 from phonemo.train.transfer.softmax import NEVER, Problem, fit_softmax
 from phonemo.train.transfer.testing import adapted, by_speaker, logits_of
@@ -120,6 +121,31 @@ def test_centre_and_spread_are_of_the_sources_alike() -> None:
     np.testing.assert_allclose(found.spread, [np.sqrt((1 + 9) / 2)])
 
 
+def test_the_radius_is_that_of_sources_taken_for_new_ones() -> None:
+    """One of three lies far away, and does not decide: the median is of the other two."""
+    parts = [random_rows(name, seed) for seed, name in enumerate("abc")]
+    parts[2] = replace(parts[2], vectors=parts[2].vectors + 8)
+    every = joined(parts)
+    found = radius_of(every, places_of(every, 3))
+    expected = []
+    for away in range(3):
+        places = places_of(joined(parts[:away] + parts[away + 1 :]), 3)
+        centred = (parts[away].vectors - places.centre) / places.spread
+        expected.append(np.quantile(np.sqrt(np.square(centred).mean(axis=1)), 0.95))
+    assert found == pytest.approx(sorted(expected)[1], rel=1e-4)
+    assert fit_head(every, 3, OPTIONS).radius == found
+
+
+def test_the_radius_of_one_source_is_of_its_speakers() -> None:
+    rows = random_rows("a", 1)
+    alone = radius_of(rows, places_of(rows, 3))
+    speakers = replace(rows, source=rows.speaker)
+    assert alone == radius_of(speakers, places_of(speakers, 3))
+    assert 1 < alone < 3
+    one = rows.where(rows.speaker == "a/s0")
+    assert np.isinf(radius_of(one, places_of(one, 3)))
+
+
 def test_a_speaker_is_drawn_towards_the_source() -> None:
     rows = random_rows("a", 3, count=80)
     moved = Rows(
@@ -179,7 +205,9 @@ def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
     source = adapted(head, random_rows("c", 3, 4.0).vectors)
     vectors = random_rows("c", 3, 4.0).vectors.astype(np.float64)
     mapped = (vectors - source.mean) * head.spread / source.deviation + head.centre
-    by_hand = (mapped - head.centre) / head.spread @ head.weight.T + head.bias
+    standardised = (mapped - head.centre) / head.spread
+    by_hand = standardised @ head.weight.T + head.bias
+    by_hand = flattened(by_hand, standardised, head.radius)
     np.testing.assert_allclose(logits_of(head, vectors, source), by_hand, atol=1e-9)
 
 

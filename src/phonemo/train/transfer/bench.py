@@ -30,7 +30,7 @@ from phonemo.train.transfer.vectors import recordings_digest, vectors_of
 log = logging.getLogger(__name__)
 
 #: Raised whenever the same vectors give other heads.
-VERSION = 2
+VERSION = 3
 _MOST_ROWS, _MOST_HEADS = 48, 400
 
 

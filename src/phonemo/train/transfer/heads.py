@@ -11,7 +11,7 @@ import numpy.typing as npt
 from phonemo.errors import ProtocolError
 from phonemo.runtime.adaptation import Reference
 from phonemo.train.transfer.discriminant import fit_discriminant
-from phonemo.train.transfer.places import Places, places_of, speaker_statistics
+from phonemo.train.transfer.places import Places, places_of, radius_of, speaker_statistics
 from phonemo.train.transfer.rows import Rows
 from phonemo.train.transfer.softmax import Problem, fit_softmax
 
@@ -102,7 +102,8 @@ def fit_head(rows: Rows, classes: int, options: HeadOptions) -> Reference:
         found = fit_discriminant(problem, places.class_means, options.ridge)
     else:
         found = fit_softmax(problem, classes, options.inverse_penalty)
-    return replace(bare, weight=found.weight, bias=found.bias)
+    radius = radius_of(rows, places)
+    return replace(bare, weight=found.weight, bias=found.bias, radius=radius)
 
 
 def adjusted(reference: Reference, options: HeadOptions) -> Reference:

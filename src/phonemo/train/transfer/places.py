@@ -8,7 +8,7 @@ class; ``phonemo.runtime.adaptation.estimate`` looks for the same without labels
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from phonemo.train.transfer.rows import Indices, Rows
 
 Floats = npt.NDArray[np.float64]
 
+#: Share of a source's vectors that lie within its distance from the other sources.
+_WITHIN = 0.95
 #: Rounds in which the classes that sources lack are filled in from the others.
 _ROUNDS = 40
 
@@ -71,6 +73,35 @@ def places_of(rows: Rows, classes: int) -> Places:
     means = np.stack([one.mean for one in sources.values()])
     variances = np.stack([one.deviation**2 for one in sources.values()])
     return Places(means.mean(axis=0), np.sqrt(variances.mean(axis=0)), class_means, sources)
+
+
+def radius_of(rows: Rows, places: Places) -> float:
+    """How far from the training sources a new source's vectors commonly are.
+
+    Each source in turn is taken for a new one: standardised by the statistics of the others, so
+    many of its vectors (``_WITHIN``) are within some distance. The radius is the median of these
+    over the sources, so that one that is like no other does not decide. With one source alone its
+    speakers stand for sources; infinity where there is one speaker.
+
+    Args:
+        rows: those that ``places`` are of.
+        places: of the sources.
+    """
+    if len(places.sources) == 1:
+        rows = replace(rows, source=rows.speaker)
+        places = places_of(rows, len(places.class_means))
+    if len(places.sources) == 1:
+        return np.inf
+    means, variances = (
+        {name: getattr(one, part) ** power for name, one in places.sources.items()}
+        for part, power in (("mean", 1), ("deviation", 2))
+    )
+    found = []
+    for name in places.sources:
+        squares = np.square(rows.vectors[rows.source == name] - _of_others(means, name))
+        away = (squares / _of_others(variances, name)).mean(axis=1)
+        found.append(np.sqrt(np.quantile(away, _WITHIN)))
+    return float(np.median(found))
 
 
 def speaker_statistics(rows: Rows, places: Places, reference: Reference) -> dict[str, Statistics]:
@@ -136,6 +167,12 @@ def _filled(
     own = one.counts > 0
     places = before.mean + before.deviation * class_means[known & ~own]
     return _even(one, np.concatenate((one.means[own], places)), floor)
+
+
+def _of_others(values: Mapping[str, Floats], name: str) -> Floats:
+    """The mean of all but one, (feature,)."""
+    total: Floats = sum(values.values(), np.zeros_like(values[name]))
+    return (total - values[name]) / (len(values) - 1)
 
 
 def _even(one: _Moments, means: Floats, floor: Floats) -> Statistics:

@@ -44,14 +44,7 @@ def logits_of(reference: Reference, vectors: npt.ArrayLike, source: Statistics |
         vectors: as the network gives them.
         source: its statistics, shrunk; None for recordings by themselves.
     """
-    mapped = np.asarray(vectors, dtype=np.float64)
-    weight = reference.weight / reference.spread
-    bias = reference.bias - weight @ reference.centre
-    if source is not None:
-        scale, shift = affine(source, reference)
-        weight, bias = weight * scale, bias + weight @ shift
-    found: Floats = mapped @ weight.T + bias
-    return found
+    return reference.logits(vectors, None if source is None else affine(source, reference))
 
 
 def tested(reference: Reference, source: Source, condition: Condition) -> Iterator[Floats]:
