@@ -12,7 +12,10 @@ import soundfile
 
 from phonemo.corpora.card import Reading
 from phonemo.corpora.iemocap import CARD, read
-from phonemo.corpora.iemocap_counts import (
+from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.errors import CorpusError
+from phonemo.labels import LabelSet
+from tests.iemocap_counts import (
     FOUR_CLASS_RELEASE,
     FOUR_CLASSES,
     count_four_class,
@@ -20,9 +23,6 @@ from phonemo.corpora.iemocap_counts import (
     is_improvised,
     is_scripted,
 )
-from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.errors import CorpusError
-from phonemo.labels import LabelSet
 from tests.tiny_iemocap import DIALOGS, ODDITIES, make_iemocap
 
 

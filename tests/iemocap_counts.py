@@ -1,4 +1,4 @@
-"""The standard four classes of IEMOCAP: how papers make them, and how many there must be."""
+"""The published counts of the standard four classes of IEMOCAP, and how they are counted."""
 
 from __future__ import annotations
 
