@@ -3,18 +3,22 @@
 Nothing in a config names a class or a path to import: a choice is a name from a closed list.
 """
 
-from phonemo.config.ablation import AblationConfig, TableConfig, TuneConfig
-from phonemo.config.loading import (
+from phonemo.config.ablation import (
+    AblationConfig,
+    TableConfig,
+    TuneConfig,
     arm_config,
     expand,
     load_ablation_config,
-    load_config,
-    load_pretrain_config,
-    load_serve_config,
-    load_transfer_config,
-    write_config,
 )
-from phonemo.config.pretrain import HearingConfig, PretrainConfig, StageConfig, StudentConfig
+from phonemo.config.loading import load_config, write_config
+from phonemo.config.pretrain import (
+    HearingConfig,
+    PretrainConfig,
+    StageConfig,
+    StudentConfig,
+    load_pretrain_config,
+)
 from phonemo.config.run import (
     Alphabet,
     AugmentConfig,
@@ -27,13 +31,14 @@ from phonemo.config.run import (
     RunConfig,
     TrainConfig,
 )
-from phonemo.config.serve import ServeAccess, ServeConfig, ServeLimits
+from phonemo.config.serve import ServeAccess, ServeConfig, ServeLimits, load_serve_config
 from phonemo.config.transfer import (
     OneSidedConfig,
     SystemConfig,
     TrainTemplate,
     TransferConfig,
     WithinConfig,
+    load_transfer_config,
 )
 
 __all__ = [

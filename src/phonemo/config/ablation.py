@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from phonemo.config.loading import load_config, load_section
+from phonemo.config.run import RunConfig
 from phonemo.config.section import Section
+from phonemo.errors import ConfigError
 
 #: Dotted key of an experiment's config -> its value.
 Overrides = dict[str, Any]
@@ -117,3 +123,42 @@ class AblationConfig(Section):
             if table.baseline in table.arms or len(set(table.arms)) < len(table.arms):
                 raise ValueError(f"table {table.title!r} names an arm twice")
         return self
+
+
+def load_ablation_config(path: str | Path, overrides: Sequence[str] = ()) -> AblationConfig:
+    """Read the config of an ablation; see ``load_section``."""
+    return load_section(path, overrides, AblationConfig)
+
+
+def expand(config: AblationConfig) -> dict[str, RunConfig]:
+    """By arm, its full config.
+
+    Raises:
+        ConfigError: the base cannot be read, or an arm's change does not fit it.
+    """
+    return {arm: arm_config(config, arm) for arm in config.arms}
+
+
+def arm_config(config: AblationConfig, arm: str, more: Overrides | None = None) -> RunConfig:
+    """One arm of an ablation as an experiment of its own.
+
+    Args:
+        config: the ablation.
+        arm: its name.
+        more: further changes.
+
+    Raises:
+        ConfigError: as for ``expand``.
+    """
+    name = "@".join([arm, *(f"{key.rpartition('.')[2]}={at}" for key, at in (more or {}).items())])
+    changes = {**config.every, **config.arms[arm], **(more or {})}
+    changes |= {"name": f"{config.name}-{arm}", "output": f"{config.output}/{name}"}
+    # JSON is YAML; a date in an arm becomes text, which the config then refuses by its key
+    written = {
+        key: json.dumps(value, ensure_ascii=False, default=str) for key, value in changes.items()
+    }
+    typed = [f"{key}={value}" for key, value in written.items()]
+    try:
+        return load_config(config.base, typed)
+    except ConfigError as error:
+        raise ConfigError(f"arm {arm!r} of {config.name}: {error}") from error

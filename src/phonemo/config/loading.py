@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from phonemo.config.ablation import AblationConfig, Overrides
-from phonemo.config.pretrain import PretrainConfig
 from phonemo.config.run import RunConfig
 from phonemo.config.section import Section
-from phonemo.config.serve import ServeConfig
-from phonemo.config.transfer import TransferConfig
 from phonemo.errors import ConfigError
 from phonemo.whole import write_whole
 
@@ -30,68 +25,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return load_section(path, overrides, RunConfig)
 
 
-def load_pretrain_config(path: str | Path, overrides: Sequence[str] = ()) -> PretrainConfig:
-    """Read the config of a pretraining; see ``load_section``."""
-    return load_section(path, overrides, PretrainConfig)
-
-
-def load_ablation_config(path: str | Path, overrides: Sequence[str] = ()) -> AblationConfig:
-    """Read the config of an ablation; see ``load_section``."""
-    return load_section(path, overrides, AblationConfig)
-
-
-def load_transfer_config(path: str | Path, overrides: Sequence[str] = ()) -> TransferConfig:
-    """Read the config of a transfer study; see ``load_section``."""
-    return load_section(path, overrides, TransferConfig)
-
-
-def load_serve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ServeConfig:
-    """Read the config of a server, or without a file the defaults; see ``load_section``."""
-    if path is not None:
-        return load_section(path, overrides, ServeConfig)
-    return _validated({}, overrides, ServeConfig, "serve")
-
-
-def expand(config: AblationConfig) -> dict[str, RunConfig]:
-    """By arm, its full config.
-
-    Raises:
-        ConfigError: the base cannot be read, or an arm's change does not fit it.
-    """
-    return {arm: arm_config(config, arm) for arm in config.arms}
-
-
-def arm_config(config: AblationConfig, arm: str, more: Overrides | None = None) -> RunConfig:
-    """One arm of an ablation as an experiment of its own.
+def load_section(
+    path: str | Path | None, overrides: Sequence[str], kind: type[Kind], name: str = "defaults"
+) -> Kind:
+    """Read a YAML config; ``overrides`` are KEY=VALUE with dotted keys, VALUE as YAML.
 
     Args:
-        config: the ablation.
-        arm: its name.
-        more: further changes.
-
-    Raises:
-        ConfigError: as for ``expand``.
-    """
-    name = "@".join([arm, *(f"{key.rpartition('.')[2]}={at}" for key, at in (more or {}).items())])
-    changes = {**config.every, **config.arms[arm], **(more or {})}
-    changes |= {"name": f"{config.name}-{arm}", "output": f"{config.output}/{name}"}
-    # JSON is YAML; a date in an arm becomes text, which the config then refuses by its key
-    written = {
-        key: json.dumps(value, ensure_ascii=False, default=str) for key, value in changes.items()
-    }
-    typed = [f"{key}={value}" for key, value in written.items()]
-    try:
-        return load_config(config.base, typed)
-    except ConfigError as error:
-        raise ConfigError(f"arm {arm!r} of {config.name}: {error}") from error
-
-
-def load_section(path: str | Path, overrides: Sequence[str], kind: type[Kind]) -> Kind:
-    """Read a YAML config; ``overrides`` are KEY=VALUE with dotted keys, VALUE as YAML.
+        path: of the file; None reads the defaults.
+        overrides: applied in order.
+        kind: the config's class.
+        name: of the defaults, in errors.
 
     Raises:
         ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
     """
+    if path is None:
+        return _validated({}, overrides, kind, name)
     return _validated(_read_yaml(Path(path)), overrides, kind, str(path))
 
 

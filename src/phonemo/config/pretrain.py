@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from phonemo.config.loading import load_section
 from phonemo.config.section import Section, digest_of
 
 
@@ -117,3 +120,8 @@ class PretrainConfig(Section):
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this config; what changes no result is left out."""
         return digest_of(self, {"output": True, "threads": True, "log_steps": True})
+
+
+def load_pretrain_config(path: str | Path, overrides: Sequence[str] = ()) -> PretrainConfig:
+    """Read the config of a pretraining; see ``load_section``."""
+    return load_section(path, overrides, PretrainConfig)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from phonemo.config.loading import load_section
 from phonemo.config.section import Section
 
 _Seconds = Annotated[float, Field(gt=0)]
@@ -111,3 +114,8 @@ class ServeConfig(Section):
     """What a request may take."""
     access: ServeAccess = ServeAccess()
     """Who may ask."""
+
+
+def load_serve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ServeConfig:
+    """Read the config of a server, or without a file the defaults; see ``load_section``."""
+    return load_section(path, overrides, ServeConfig, "serve")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
+from phonemo.config.loading import load_section
 from phonemo.config.run import ExtraConfig, LabelsConfig, ModelConfig, ProtocolConfig, TrainConfig
 from phonemo.config.section import Section
 
@@ -236,3 +238,8 @@ class TransferConfig(Section):
     def averaged(self) -> tuple[str, ...]:
         """The corpora that the mean is over."""
         return self.left_out if self.mean_over is None else self.mean_over
+
+
+def load_transfer_config(path: str | Path, overrides: Sequence[str] = ()) -> TransferConfig:
+    """Read the config of a transfer study; see ``load_section``."""
+    return load_section(path, overrides, TransferConfig)
