@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.decoding import Audio, AudioLimits, Block, open_audio
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, shown
 from phonemo.levels import WARNINGS, Level
 from phonemo.resampling import FRAME_SAMPLES, RATE, Span, check_enough, decode, refuse_early
-from phonemo.sources import Source, shown
+from phonemo.sources import Source
 
 __all__ = [
     "FRAME_SAMPLES",

@@ -248,3 +248,11 @@ def _checked(values: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[Floats, npt.N
     if np.isnan(scores).any() or not np.isfinite(scores[np.arange(len(indices)), indices]).all():
         raise ResultError("a score is no number, or the true class could not be chosen")
     return scores, indices.astype(np.int64)
+
+
+def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
+    """Logarithms of the probabilities over the last axis, in float64."""
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return found

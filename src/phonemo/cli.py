@@ -349,9 +349,9 @@ def evaluate(
 
 
 def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
+    from phonemo.plain_json import write_json
     from phonemo.report import summary_lines
     from phonemo.train.assess import rescore_run
-    from phonemo.train.records import write_json
 
     name = output.absolute().parent.name if output is not None else folder.absolute().name
     metrics = rescore_run(folder, names, name, typed())

@@ -223,7 +223,7 @@ def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) 
 
 
 def _write(target: Path, text: str) -> None:
-    from phonemo.sources import printable, shown
+    from phonemo.errors import printable, shown
 
     try:
         write_whole(target, text)

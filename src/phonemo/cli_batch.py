@@ -143,6 +143,6 @@ def batch(
 
 def _processors(engine: EngineName) -> int | None:
     """Ray knows those of its cluster."""
-    from phonemo.runtime.engine import available_cpus
+    from phonemo.processes import available_cpus
 
     return available_cpus() if engine is EngineName.local else None

@@ -133,10 +133,10 @@ def calibrate(
     if manifest and is_bundle(folder):
         raise UsageError(f"{folder}: a bundle; --manifest needs the model folder it was made of")
     needs_torch("calibrating")
+    from phonemo.plain_json import read_rows
     from phonemo.train.assess import held_out_rows
     from phonemo.train.calibrating import check_new, on_rows, recalibrate
     from phonemo.train.lineage import Lineage
-    from phonemo.train.records import read_rows
 
     check_new(folder, output)
     for path in predictions or ():

@@ -119,7 +119,7 @@ def result_lines(
 
 def table_row(row: Mapping[str, Any]) -> str:
     """One answer for a person: file, emotion, a bar, the runners-up; or the error."""
-    from phonemo.sources import shown
+    from phonemo.errors import shown
 
     file = shown(row["file"])
     if "error" in row:
@@ -143,7 +143,7 @@ def table_row(row: Mapping[str, Any]) -> str:
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A timeline, where there is more than the whole."""
-    from phonemo.sources import shown
+    from phonemo.errors import shown
 
     if len(segments) < 2 and not any("speaker" in one for one in segments):
         return
@@ -169,7 +169,7 @@ def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:
     """The profiles that decided: the source's, and those of speakers."""
-    from phonemo.sources import shown
+    from phonemo.errors import shown
 
     if "profile" in row:
         yield f"  profile: {row['profile']['hash']} ({row['profile']['count']} vectors)"

@@ -100,7 +100,7 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 def lines(found: Mapping[str, Any], output: str) -> Iterator[str]:
     """What a batch prints at its end."""
-    from phonemo.sources import shown
+    from phonemo.errors import shown
 
     files, now = found["files"], found["now"]
     before = files["planned"] - now["files"]

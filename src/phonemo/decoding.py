@@ -16,8 +16,8 @@ import numpy.typing as npt
 import soundfile
 
 from phonemo.containers import HEAD_BYTES, cut_short, recognise
-from phonemo.errors import AudioError, UsageError
-from phonemo.sources import Source, Tap, open_stream, shown
+from phonemo.errors import AudioError, UsageError, shown
+from phonemo.sources import Source, Tap, open_stream
 
 RATES = range(4_000, 384_001)
 """Sample rates in hertz that are taken; a header with another one is forged or not speech."""

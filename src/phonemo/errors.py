@@ -6,7 +6,10 @@ raises; the command line prints the message and leaves with ``exit_code``.
 
 from __future__ import annotations
 
+import os
 from typing import Literal
+
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 60, 60
 
 AudioCode = Literal[
     "missing_file",
@@ -113,3 +116,20 @@ class MissingExtraError(PhonemoError):
 
 class ResultError(PhonemoError):
     """Scores cannot be computed or reported: nothing to score, or a malformed result."""
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """A file name that is safe in a message: one printable line of at most 123 characters.
+
+    Control characters, right-to-left marks and other invisible ones become "?"; the middle of a
+    long name is left out. For HTML it must still be escaped.
+    """
+    text = os.fspath(name)
+    if len(text) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
+        text = f"{text[:_HEAD_CHARACTERS]}...{text[-_TAIL_CHARACTERS:]}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """The text with "?" for every letter that a terminal would not show as one."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

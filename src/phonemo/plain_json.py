@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from phonemo.errors import RunError
+from phonemo.whole import write_whole
 
 
 def parsed(text: str | bytes) -> Any:
@@ -45,3 +50,24 @@ def json_text(data: Any, indent: int | None = None, encoding: str = "utf-8") -> 
     except UnicodeEncodeError:
         return json.dumps(data, indent=indent, allow_nan=False)
     return text
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """JSON lines, whole or not at all."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_whole(path, text)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """What ``write_rows`` wrote."""
+    try:
+        return parsed_lines(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{path}: not prediction rows that can be read; train or evaluate again"
+        ) from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """A JSON file, whole or not at all."""
+    write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, shown
 from phonemo.intervals import Interval
-from phonemo.sources import shown
 
 #: A string, in which quotation marks are doubled; one that is not closed; a comment; a word.
 _PRAAT = re.compile(r'"((?:[^"]++|"")*+)"|(")|!.*|([^\s"]++)')

@@ -68,7 +68,7 @@ def everything(folder: str) -> Iterator[str]:
 
 
 def _refuse(error: OSError) -> None:
-    from phonemo.sources import shown  # which imports numpy
+    from phonemo.errors import shown  # which imports numpy
 
     reason = error.strerror or type(error).__name__
     raise UsageError(

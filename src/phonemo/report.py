@@ -19,12 +19,7 @@ from pydantic import ValidationError
 
 from phonemo.errors import ResultError
 from phonemo.plain_json import parsed
-from phonemo.plots import (
-    plot_confusion,
-    plot_learning_curves,
-    plot_reliability,
-    plot_risk_coverage,
-)
+from phonemo.plots import plot_confusion, plot_learning_curves, plot_reliability, plot_risk_coverage
 from phonemo.plots_transfer import is_drawn, plot_transfer
 from phonemo.results import Metrics, Protocol, Results, Score
 from phonemo.studies import Ablation, Crossing, study_sections

@@ -16,12 +16,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.errors import AudioError, UsageError
+from phonemo.errors import AudioError, UsageError, shown
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-_HEAD_CHARACTERS, _TAIL_CHARACTERS = 60, 60
 _SPOOL_BYTES = 2**24  # held in memory before a temporary file is used
 _COPY_BYTES = 2**16
 #: What C can tell; a header may send libsndfile further.
@@ -56,23 +55,6 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
         raise AudioError(
             "invalid_audio", f"{name}: reading failed ({shown(str(error))})"
         ) from error
-
-
-def shown(name: str | os.PathLike[str]) -> str:
-    """A file name that is safe in a message: one printable line of at most 123 characters.
-
-    Control characters, right-to-left marks and other invisible ones become "?"; the middle of a
-    long name is left out. For HTML it must still be escaped.
-    """
-    text = os.fspath(name)
-    if len(text) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
-        text = f"{text[:_HEAD_CHARACTERS]}...{text[-_TAIL_CHARACTERS:]}"
-    return printable(text)
-
-
-def printable(text: str) -> str:
-    """The text with "?" for every letter that a terminal would not show as one."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Tap:

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, shown
 from phonemo.praat import finite, labelled
-from phonemo.sources import shown
 
 MAX_BYTES = 64 * 2**20
 MAX_TURNS = 100_000

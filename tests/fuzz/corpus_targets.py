@@ -6,14 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from phonemo.corpora import (
-    audformat_database,
-    cremad,
-    lhotse_cuts,
-    nemo,
-    speechocean762,
-    textgrids,
-)
+from phonemo.corpora import audformat_database, cremad, lhotse_cuts, nemo, speechocean762, textgrids
 from phonemo.corpora import csv_table as tables
 from phonemo.corpora import iemocap as release
 from phonemo.corpora.card import Reading

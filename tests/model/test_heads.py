@@ -7,14 +7,7 @@ import typing
 import torch
 
 from phonemo.config import AuxiliaryConfig, ModelConfig
-from phonemo.model.heads import (
-    AUXILIARIES,
-    HEADS,
-    EmotionHead,
-    LinearHead,
-    PhonemeHead,
-    best_path,
-)
+from phonemo.model.heads import AUXILIARIES, HEADS, EmotionHead, LinearHead, PhonemeHead, best_path
 from phonemo.model.lengths import mask_of
 
 NAN = float("nan")

@@ -16,9 +16,9 @@ from phonemo.audio import load_waveform, open_waveform
 from phonemo.intervals import Interval, covering
 from phonemo.prediction import PhonemeSpan
 from phonemo.runtime.activity import CHUNK_SAMPLES, ActivityTrack, EnergyDetector
-from phonemo.runtime.hearing import LEAST_SPEECH_SECONDS, Hearing
+from phonemo.runtime.hearing import Hearing
 from phonemo.runtime.timeline import GAP_SECONDS, Opinion, Timeline
-from phonemo.runtime.windows import Heard, Windower
+from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, Heard, Windower
 from tests.properties.strategies import RATE, few, many, some
 
 LABELS = ("anger", "neutral", "sadness")

@@ -18,13 +18,14 @@ from transformers import TrainerState
 from phonemo.ablated import ablation_lines
 from phonemo.config import AblationConfig, RunConfig, load_ablation_config, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
+from phonemo.plain_json import read_rows, write_json, write_rows
 from phonemo.train import egemaps, pool, runner
 from phonemo.train.ablation import ABLATION, TUNED, ablate
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Cell, Network
+from phonemo.train.cells import Network
 from phonemo.train.experiment import Experiment
 from phonemo.train.pool import Job, work, workers_for
-from phonemo.train.records import fold_metrics, read_rows, write_json, write_rows
+from phonemo.train.records import Cell, fold_metrics
 from phonemo.train.systems import SYSTEMS
 from phonemo.whole import locked
 from tests.test_cli import Answer as Typed

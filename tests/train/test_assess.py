@@ -11,11 +11,11 @@ import pytest
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest, write_manifest
 from phonemo.errors import CheckpointError, LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
+from phonemo.plain_json import read_rows, write_rows
 from phonemo.train import cells, runner
 from phonemo.train.assess import assess_model, assess_run, rescore_run, write_assessment
 from phonemo.train.folder import load_trained
 from phonemo.train.predictor import Predictor
-from phonemo.train.records import read_rows, write_rows
 from phonemo.train.runner import run
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained

@@ -27,6 +27,7 @@ from phonemo.calibration import (
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import CheckpointError, ResultError
+from phonemo.plain_json import read_rows
 from phonemo.prediction import UNSURE
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.engine import Recognizer
@@ -40,7 +41,6 @@ from phonemo.train.folder import load_trained
 from phonemo.train.lineage import PROVENANCE, lineage_of, taught_by
 from phonemo.train.logistic import _crosswise, fit_head, fitted
 from phonemo.train.predictor import Predictor
-from phonemo.train.records import read_rows
 from phonemo.train.runner import run
 from phonemo.train.seal import SEAL, check_seal, sha256_of
 from tests.test_cli import Answer as Typed

@@ -18,10 +18,10 @@ from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import LabelError, LeakageError, ResultError
 from phonemo.labels import LabelSet
 from phonemo.metrics import calibration
+from phonemo.plain_json import read_rows
 from phonemo.train import cross as cross_module
 from phonemo.train.cross import Mapped, cross
 from phonemo.train.predictor import Predictor
-from phonemo.train.records import read_rows
 from phonemo.train.runner import run
 from tests.test_cli import Answer as Typed
 from tests.test_cli import assert_one_line, call

@@ -23,11 +23,11 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import MissingExtraError, RunError
+from phonemo.plain_json import read_rows
 from phonemo.train import egemaps, runner
 from phonemo.train.callbacks import Progress
 from phonemo.train.egemaps import STRENGTHS, EgemapsSvm, functionals
 from phonemo.train.experiment import prepare_experiment
-from phonemo.train.records import read_rows
 from phonemo.train.runner import read_cell, run
 from phonemo.whole import held
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes

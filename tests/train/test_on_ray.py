@@ -18,9 +18,9 @@ pytest.importorskip("ray", reason="needs Ray: pip install 'phonemo[batch]'")
 from phonemo import clusters
 from phonemo.config import AblationConfig, write_config
 from phonemo.errors import MissingExtraError, RunError
+from phonemo.plain_json import read_rows
 from phonemo.train import on_ray
 from phonemo.train.ablation import ablate
-from phonemo.train.records import read_rows
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
 from tests.train.tiny_run import SPEAKERS, make_config
 

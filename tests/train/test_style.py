@@ -9,9 +9,9 @@ import pytest
 from phonemo.config import ProtocolConfig, RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ProtocolError
+from phonemo.plain_json import read_rows
 from phonemo.train import cells, runner
 from phonemo.train.experiment import prepare_experiment
-from phonemo.train.records import read_rows
 from phonemo.train.runner import run
 from phonemo.train.script import script_control
 from tests.train.tiny_run import make_config, with_changes

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ModelError
+from phonemo.plain_json import read_rows
 from phonemo.train import cells, runner
 from phonemo.train import trainer as trainer_module
 from phonemo.train.batches import SpeechDataset, collate
@@ -21,7 +22,6 @@ from phonemo.train.callbacks import read_log
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import load_trained
-from phonemo.train.records import read_rows
 from phonemo.train.runner import run
 from phonemo.train.sampler import LengthGroupedSampler
 from phonemo.train.trainer import PhonemoTrainer, objective_of

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from phonemo.errors import MissingExtraError, PhonemoError, RunError, UsageError
-from phonemo.sources import shown
+from phonemo.errors import MissingExtraError, PhonemoError, RunError, UsageError, shown
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*://", re.IGNORECASE)
 _FILE = "file://"

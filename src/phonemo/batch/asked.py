@@ -8,9 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.batch.stores import Store
-from phonemo.errors import RunError
+from phonemo.errors import RunError, shown
 from phonemo.plain_json import json_text, parsed
-from phonemo.sources import shown
 from phonemo.version import __version__
 
 CARD = "batch.json"

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from phonemo.batch.items import Item
 from phonemo.batch.rows import Row, failed_row
 from phonemo.batch.watching import SECONDS
-from phonemo.errors import PhonemoError
+from phonemo.errors import PhonemoError, shown
 from phonemo.processes import deaf_to_interrupts, end_children, serve_parent
-from phonemo.sources import shown
 
 if TYPE_CHECKING:
     from phonemo.batch.hearing import Hearer, Work

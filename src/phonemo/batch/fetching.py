@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 from phonemo.audio import Excerpt, Source
 from phonemo.batch.addresses import file_system, is_remote
 from phonemo.batch.items import Item
-from phonemo.errors import AudioError, PhonemoError
-from phonemo.sources import shown
+from phonemo.errors import AudioError, PhonemoError, shown
 
 #: A larger file is not fetched ahead, but read while it is heard.
 _MOST_BYTES = 2**25

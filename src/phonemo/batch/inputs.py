@@ -19,9 +19,8 @@ from pathlib import PurePath
 from phonemo.batch.addresses import absolute, answering, file_system, is_remote, local, opened
 from phonemo.batch.items import Item
 from phonemo.batch.manifests import READERS, readable
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, shown
 from phonemo.recordings import STANDARD_INPUT, SUFFIXES, everything, inside
-from phonemo.sources import shown
 
 LISTS = (".txt", ".lst", ".list")
 _PATTERN = re.compile(r"[*?[]")

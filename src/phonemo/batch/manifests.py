@@ -17,9 +17,8 @@ from typing import Any
 
 from phonemo.batch.addresses import absolute, is_remote, joined, local, opened
 from phonemo.batch.items import Item
-from phonemo.errors import ManifestError, MissingExtraError
+from phonemo.errors import ManifestError, MissingExtraError, shown
 from phonemo.plain_json import parsed
-from phonemo.sources import shown
 
 _FILE = ("file", "path", "audio_filepath")
 _START, _END = ("start", "offset"), ("end", "duration")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from phonemo.batch.asked import Applied
 from phonemo.batch.stores import Store
-from phonemo.errors import RunError, UsageError
+from phonemo.errors import RunError, UsageError, shown
 from phonemo.runtime.profile import Profile
-from phonemo.sources import shown
 
 PROFILE = "profile.json"
 

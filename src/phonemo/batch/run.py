@@ -29,9 +29,9 @@ from phonemo.clusters import needs_ray
 from phonemo.errors import RunError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.plain_json import json_text
+from phonemo.processes import available_cpus
 from phonemo.runtime.activity import detector_of
 from phonemo.runtime.adaptation import Reference
-from phonemo.runtime.engine import available_cpus
 from phonemo.runtime.profile import Profile
 
 #: Small files that are read at once.

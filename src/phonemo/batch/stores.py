@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.batch.addresses import absolute, answering, file_system, is_remote
-from phonemo.errors import RunError, UsageError
-from phonemo.sources import shown
+from phonemo.errors import RunError, UsageError, shown
 from phonemo.whole import flush, locked
 
 _SCRATCH = ".part"

@@ -20,9 +20,8 @@ from phonemo.batch.fetching import Fetched, fetched, release
 from phonemo.batch.hearing import Work, open_listener
 from phonemo.batch.items import Item
 from phonemo.batch.watching import SECONDS
-from phonemo.errors import PhonemoError
+from phonemo.errors import PhonemoError, shown
 from phonemo.processes import deaf_to_interrupts, end_children, serve_parent
-from phonemo.sources import shown
 
 if TYPE_CHECKING:
     from phonemo.runtime.pool import Vectors

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.errors import CorpusError
-from phonemo.sources import shown
+from phonemo.errors import CorpusError, shown
 
 #: Audio file types that every corpus reader takes, in the order of preference.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")

@@ -14,9 +14,8 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.units import carve_by_speaker, units_by_id
-from phonemo.errors import LeakageError, ProtocolError
+from phonemo.errors import LeakageError, ProtocolError, shown
 from phonemo.plain_json import parsed
-from phonemo.sources import shown
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.audio import Source, load_waveform
-from phonemo.calibration import softmax
+from phonemo.calibration import log_softmax, softmax
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.levels import raised
 from phonemo.prediction import PhonemeSpan, Prediction
+from phonemo.processes import available_cpus
 from phonemo.runtime.adaptation import Reference
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
@@ -229,17 +229,3 @@ def _networks(
     if reference is None:  # no card that was checked says so
         raise CheckpointError("shares a network and has no head of its own; export it again")
     return SharedGraph(bundle.model, reference, threads), head
-
-
-def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
-    """Logarithms of the probabilities over the last axis, in float64."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return found
-
-
-def available_cpus() -> int:
-    """Processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -19,10 +19,14 @@ from phonemo.prediction import PhonemeSpan, Prediction, ProfileMark, Segment
 from phonemo.runtime.activity import ActivityTrack, Detector
 from phonemo.runtime.growing import Growing
 from phonemo.runtime.timeline import Floats, Opinion, Timeline, segment_of
-from phonemo.runtime.windows import WINDOW_SECONDS, Heard, Samples, Window, Windower
-
-#: A window with less speech is not heard.
-LEAST_SPEECH_SECONDS = 0.25
+from phonemo.runtime.windows import (
+    LEAST_SPEECH_SECONDS,
+    WINDOW_SECONDS,
+    Heard,
+    Samples,
+    Window,
+    Windower,
+)
 
 
 @dataclass(frozen=True)

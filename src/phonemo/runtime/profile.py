@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, shown
 from phonemo.plain_json import json_text, parsed
 from phonemo.prediction import ProfileMark
 from phonemo.runtime.adaptation import Reference, Statistics
-from phonemo.sources import shown
 from phonemo.whole import write_whole
 
 FORMAT = 1

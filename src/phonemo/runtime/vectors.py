@@ -11,10 +11,9 @@ import numpy as np
 from phonemo.audio import RATE, Excerpt, Source, Waveform
 from phonemo.errors import PhonemoError
 from phonemo.runtime.activity import ActivityTrack, detector_of
-from phonemo.runtime.hearing import LEAST_SPEECH_SECONDS
 from phonemo.runtime.many import Later, in_order
 from phonemo.runtime.pool import Floats, Vectors
-from phonemo.runtime.windows import Samples, Window, Windower
+from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, Samples, Window, Windower
 
 if TYPE_CHECKING:
     from phonemo.runtime.listener import Listener

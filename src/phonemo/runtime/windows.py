@@ -17,6 +17,9 @@ from phonemo.audio import RATE
 from phonemo.errors import UsageError
 from phonemo.prediction import PhonemeSpan
 
+#: A window with less speech is not heard.
+LEAST_SPEECH_SECONDS = 0.25
+
 Samples = npt.NDArray[np.float32]
 
 #: The longest recording that is heard whole: attention grows with the square of the length.

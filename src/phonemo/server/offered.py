@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phonemo.errors import UsageError
+from phonemo.errors import UsageError, shown
 from phonemo.runtime.listener import Listener
 from phonemo.runtime.profile import Profile
 from phonemo.server.refusals import Refusal
-from phonemo.sources import shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST = 1000

@@ -13,8 +13,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from phonemo.errors import shown
 from phonemo.server.refusals import Refusal, client_closed, not_serving
-from phonemo.sources import shown
 
 MOST_FIELDS = 16
 MULTIPART = "multipart/form-data"

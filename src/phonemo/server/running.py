@@ -15,11 +15,10 @@ from types import FrameType
 import uvicorn
 
 from phonemo.config import ServeConfig
-from phonemo.errors import ModelError, PhonemoError, UsageError
+from phonemo.errors import ModelError, PhonemoError, UsageError, shown
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.protocols import http_protocol, websocket_protocol
 from phonemo.server.service import State
-from phonemo.sources import shown
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.05

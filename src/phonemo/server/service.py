@@ -19,8 +19,9 @@ from phonemo.audio import RATE, Waveform
 from phonemo.config import ServeConfig, ServeLimits
 from phonemo.errors import CheckpointError
 from phonemo.prediction import Prediction
+from phonemo.processes import available_cpus
 from phonemo.runtime.activity import detector_of
-from phonemo.runtime.engine import Recognizer, available_cpus
+from phonemo.runtime.engine import Recognizer
 from phonemo.runtime.listener import Listener
 from phonemo.server.decoder import DecoderLimits
 from phonemo.server.decoders import PROGRAM, Decoders

@@ -18,12 +18,12 @@ from phonemo.ablated import table_rows
 from phonemo.config import AblationConfig
 from phonemo.config.section import digest_of
 from phonemo.errors import PhonemoError, RunError
+from phonemo.plain_json import write_json
 from phonemo.train.arms import Arm, Wanted, check_comparable, open_arm, picked_by
 from phonemo.train.callbacks import Progress
 from phonemo.train.folder import link_or_copy
 from phonemo.train.on_ray import Cluster
 from phonemo.train.pool import Job, work, workers_for
-from phonemo.train.records import write_json
 from phonemo.train.runner import collect
 from phonemo.version import __version__
 from phonemo.whole import locked

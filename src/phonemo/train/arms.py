@@ -11,10 +11,10 @@ import torch
 from phonemo.config import AblationConfig, RunConfig, arm_config
 from phonemo.errors import ConfigError
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Cell
 from phonemo.train.experiment import Experiment, prepare_experiment
 from phonemo.train.on_ray import Cluster
 from phonemo.train.pool import Job
+from phonemo.train.records import Cell
 from phonemo.train.runner import cells_of, opened, read_cell
 
 

@@ -12,7 +12,7 @@ from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.phonemes import PhonemeInventory
 from phonemo.errors import LabelError, ManifestError, RunError
 from phonemo.labels import LabelSet
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed, read_rows, write_json, write_rows
 from phonemo.prediction import Prediction
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
@@ -21,7 +21,7 @@ from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import Trained, load_trained
 from phonemo.train.lineage import Lineage, lineage_of, taught_by
-from phonemo.train.records import CONFIG, read_rows, write_json, write_rows
+from phonemo.train.records import CONFIG
 
 BATCH = 16
 Told = Callable[[int, int], None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.plain_json import write_json, write_rows
 from phonemo.train import ranks
 from phonemo.train.batches import Draws, SpeechDataset
 from phonemo.train.cache import FeatureCache, backbone_digest, build_cache
@@ -29,7 +29,7 @@ from phonemo.train.folder import load_trained, save_trained
 from phonemo.train.lineage import Lineage, ancestors, taught_by
 from phonemo.train.logistic import fit_head
 from phonemo.train.prior import prior_of
-from phonemo.train.records import fold_metrics, write_fold_plots, write_json, write_rows
+from phonemo.train.records import Cell, fold_metrics, write_fold_plots
 from phonemo.train.seal import SEAL, sha256_of
 from phonemo.train.started import fit_from_start
 from phonemo.train.strategies import boundary
@@ -43,15 +43,6 @@ VECTORS = "vectors.npy"
 PRIOR = "prior.json"
 #: A map of more points shows nothing more.
 _MOST_VECTORS = 4000
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One fold with one seed, and its folder."""
-
-    fold: Fold
-    seed: int
-    folder: Path
 
 
 class System(Protocol):

@@ -18,6 +18,7 @@ from phonemo.config import RunConfig, load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import LabelError, LeakageError, ResultError
 from phonemo.labels import LabelSet
+from phonemo.plain_json import read_rows
 from phonemo.scoring import summarise
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.cache import FeatureCache, build_cache
@@ -26,7 +27,7 @@ from phonemo.train.callbacks import Progress
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.folder import Trained, load_trained
 from phonemo.train.lineage import lineage_of
-from phonemo.train.records import CONFIG, is_run, read_rows
+from phonemo.train.records import CONFIG, is_run
 from phonemo.train.strategies import boundary
 
 _BATCH = 16

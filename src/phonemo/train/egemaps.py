@@ -26,14 +26,14 @@ from phonemo.calibration import calibrate_across
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError, MissingExtraError
 from phonemo.labels import LabelSet
+from phonemo.plain_json import write_json, write_rows
 from phonemo.train.arrays import save_array
 from phonemo.train.batches import SpeechDataset, Targets
 from phonemo.train.calibrating import speakers_of
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Cell
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiment import Experiment
-from phonemo.train.records import fold_metrics, write_json, write_rows
+from phonemo.train.records import Cell, fold_metrics
 from phonemo.whole import locked, share_out
 
 #: Values of C that each fold's validation part picks from.

@@ -17,14 +17,14 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import MissingExtraError, ProtocolError
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed, write_json
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import PRIOR, Cell, Network
+from phonemo.train.cells import PRIOR, Network
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.export import export
 from phonemo.train.folder import LABELS
 from phonemo.train.own_profiles import PROFILES, OwnProfiles, own_profiles
-from phonemo.train.records import write_json
+from phonemo.train.records import Cell
 from phonemo.train.runner import run
 from phonemo.train.sharing import start_folder
 from phonemo.whole import locked

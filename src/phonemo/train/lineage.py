@@ -7,10 +7,15 @@ which speakers and utterances it learnt from (``provenance.json``), its ancestor
 from __future__ import annotations
 
 import hashlib
+import platform
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from phonemo.config import ModelConfig
 from phonemo.corpora.folds import Split
@@ -18,6 +23,9 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.merge import by_corpus
 from phonemo.errors import CheckpointError, LeakageError
 from phonemo.plain_json import parsed
+from phonemo.train import ranks
+
+_PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
 
 HEARD = "heard.json"
 PROVENANCE = "provenance.json"
@@ -159,3 +167,17 @@ def _from_provenance(content: Mapping[str, Any]) -> Lineage:
 
 def _trace(corpus: str, one: Utterance) -> str:
     return hashlib.sha256(f"{corpus}/{one.id}".encode()).hexdigest()[:12]
+
+
+def environment(command: str) -> dict[str, Any]:
+    """What a result depends on besides its config."""
+    return {
+        "command": command,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "torch_threads": torch.get_num_threads(),
+        **({"processes": ranks.here().world} if ranks.here().world > 1 else {}),
+        "cuda": torch.version.cuda,
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+    }

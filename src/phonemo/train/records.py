@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
 
 from phonemo.config import RunConfig, load_config, write_config
-from phonemo.corpora.folds import Split
+from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
 from phonemo.labels import LabelSet
-from phonemo.plain_json import parsed, parsed_lines
+from phonemo.plain_json import parsed, write_json
 from phonemo.report import (
     plot_confusion,
     plot_learning_curves,
@@ -29,13 +26,12 @@ from phonemo.report import (
     plot_risk_coverage,
 )
 from phonemo.scoring import summarise
-from phonemo.train import ranks
 from phonemo.train.callbacks import read_log
+from phonemo.train.lineage import environment
 from phonemo.version import __version__
-from phonemo.whole import write_whole
 
 if TYPE_CHECKING:
-    from phonemo.train.cells import Cell
+    pass
 
 CONFIG = "config.yaml"
 #: What phonemo writes into a run folder, as patterns.
@@ -46,7 +42,6 @@ _OURS = (
     *("mlflow.db", "wandb", "prior.json", "profiles.json", "start"),
 )
 _BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
-_PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
 
 
 def open_run(
@@ -100,20 +95,6 @@ def discard_run(output: Path) -> None:
     load_config(output / CONFIG)
     for path in output.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def environment(command: str) -> dict[str, Any]:
-    """What a result depends on besides its config."""
-    return {
-        "command": command,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "torch_threads": torch.get_num_threads(),
-        **({"processes": ranks.here().world} if ranks.here().world > 1 else {}),
-        "cuda": torch.version.cuda,
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
-    }
 
 
 def fold_metrics(
@@ -210,27 +191,6 @@ def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
     plot_confusion(results["confusion"], output / "confusion.png", title)
     plot_reliability(results["calibration"], output / "reliability.png", title)
     plot_risk_coverage(results["selective"], output / "risk-coverage.png", title)
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSON lines, whole or not at all."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_whole(path, text)
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """What ``write_rows`` wrote."""
-    try:
-        return parsed_lines(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path}: not prediction rows that can be read; train or evaluate again"
-        ) from error
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """A JSON file, whole or not at all."""
-    write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> None:
@@ -344,3 +304,12 @@ def _model_facts(config: RunConfig) -> dict[str, Any]:
         facts["auxiliary"] = f"{auxiliary.inventory}/{auxiliary.alphabet}"
         facts["alpha"] = f"{auxiliary.alpha} {auxiliary.reduction}"
     return facts
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fold with one seed, and its folder."""
+
+    fold: Fold
+    seed: int
+    folder: Path

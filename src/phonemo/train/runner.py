@@ -19,21 +19,13 @@ import torch
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.errors import ConfigError, ProtocolError, RunError
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed, read_rows, write_json, write_rows
 from phonemo.scoring import summarise
 from phonemo.train import ranks
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Cell, System
+from phonemo.train.cells import System
 from phonemo.train.experiment import Experiment, prepare_experiment
-from phonemo.train.records import (
-    discard_run,
-    open_run,
-    read_rows,
-    run_metrics,
-    write_json,
-    write_rows,
-    write_run_plots,
-)
+from phonemo.train.records import Cell, discard_run, open_run, run_metrics, write_run_plots
 from phonemo.train.seal import sha256_of
 from phonemo.train.systems import SYSTEMS
 from phonemo.whole import locked

@@ -26,21 +26,15 @@ from phonemo.errors import ConfigError, ManifestError, RunError
 from phonemo.model.backbone import Backbone
 from phonemo.model.build import feature_extractor
 from phonemo.model.foreign import quiet_transformers
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed, write_json
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
-from phonemo.train.lineage import HEARD, lineage_of
+from phonemo.train.lineage import HEARD, environment, lineage_of
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
-from phonemo.train.pretrain.student import (
-    build_student,
-    frame_shift,
-    heard_by,
-    open_student,
-)
+from phonemo.train.pretrain.student import build_student, frame_shift, heard_by, open_student
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
 from phonemo.train.pretrain.trainer import StageTrainer
-from phonemo.train.records import environment, write_json
 from phonemo.train.seal import sealed_folder, sha256_of
 from phonemo.whole import locked
 

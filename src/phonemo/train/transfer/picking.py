@@ -10,13 +10,7 @@ import numpy as np
 from phonemo.calibration import UNCALIBRATED
 from phonemo.config import TransferConfig
 from phonemo.train.transfer.choices import Choice, choices_of
-from phonemo.train.transfer.nested import (
-    Answers,
-    Picked,
-    calibrated,
-    check_nested,
-    score_of,
-)
+from phonemo.train.transfer.nested import Answers, Picked, calibrated, check_nested, score_of
 from phonemo.train.transfer.networks import forbid_leaks
 from phonemo.train.transfer.pools import Condition
 from phonemo.train.transfer.study import Cell, Study

@@ -18,9 +18,8 @@ import torch
 from phonemo.config import TransferConfig, write_config
 from phonemo.errors import ConfigError, RunError
 from phonemo.labels import LabelSet
-from phonemo.plain_json import parsed
+from phonemo.plain_json import parsed, write_json
 from phonemo.train.callbacks import Progress
-from phonemo.train.records import write_json
 from phonemo.train.transfer.bench import Bench
 from phonemo.train.transfer.choices import choices_of
 from phonemo.train.transfer.nested import check_nested

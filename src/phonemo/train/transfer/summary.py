@@ -13,13 +13,7 @@ from phonemo.config.section import digest_of
 from phonemo.train.transfer.pools import Condition, conditions_of
 from phonemo.train.transfer.sources import Corpus
 from phonemo.train.transfer.study import Study
-from phonemo.train.transfer.tables import (
-    interval,
-    mean_recalls,
-    mean_ua,
-    mean_wa,
-    ua_by_run,
-)
+from phonemo.train.transfer.tables import interval, mean_recalls, mean_ua, mean_wa, ua_by_run
 from phonemo.train.transfer.within import PROFILES
 from phonemo.version import __version__
 

@@ -16,10 +16,11 @@ from phonemo.corpora.manifest import stream_manifest
 from phonemo.corpora.merge import merge_streams
 from phonemo.errors import LeakageError
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Cell, Network
+from phonemo.train.cells import Network
 from phonemo.train.experiment import prepare_experiment
 from phonemo.train.folder import LABELS
 from phonemo.train.lineage import lineage_of
+from phonemo.train.records import Cell
 from phonemo.train.runner import opened
 from phonemo.train.seal import sha256_of
 from phonemo.train.transfer.sources import Corpus
