@@ -6,9 +6,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from copy import copy
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
-from phonemo.audio import Excerpt, Source
+from phonemo.audio import AudioLimits, Excerpt, Source, Waveform
 from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.prediction import ProfileMark
 from phonemo.runtime.activity import detector_of
@@ -18,8 +18,12 @@ from phonemo.runtime.profile import Profile
 from phonemo.runtime.vectors import vectors_of
 from phonemo.runtime.windows import Heard, Samples
 
-if TYPE_CHECKING:
-    from phonemo.runtime.listener import Listener
+
+class Readable(Protocol):
+    """A recording that is too long to be recognized at once."""
+
+    def read(self) -> Iterable[Samples]:
+        """Its samples, (sample,) at 16 kHz each, in order."""
 
 
 class Adaptable(ABC):
@@ -30,6 +34,9 @@ class Adaptable(ABC):
     """
 
     activity: str
+    limits: AudioLimits
+    whole_seconds: float
+    window_seconds: float
     reference: Reference | None = None
     """What adaptation needs of the model; None for one that takes no profile."""
     applied: ProfileMark | None = None
@@ -162,9 +169,15 @@ class Adaptable(ABC):
         return found
 
     @abstractmethod
-    def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
+    def for_jobs(self, jobs: int | None) -> tuple[Adaptable, int]:
         """The recognizer for several recordings at once, and how many."""
 
     @abstractmethod
     def _hear(self, samples: Samples, shares: bool) -> Heard:
         """What the network says of one clip (sample,)."""
+
+    @abstractmethod
+    def _opened(
+        self, audio: Source | Excerpt, rate: int | None, shares: bool
+    ) -> Waveform | Readable:
+        """A short recording decoded, or the beginning of a long one."""

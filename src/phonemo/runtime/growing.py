@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from phonemo.errors import ModelError
 from phonemo.prediction import ProfileMark
+from phonemo.runtime.adaptable import Adaptable
 from phonemo.runtime.adaptation import LEAST_POOL, shrunk
 from phonemo.runtime.pool import STREAM_VECTORS, Floats, Pool
 from phonemo.runtime.profile import Profile
 from phonemo.runtime.windows import Heard, Samples
-
-if TYPE_CHECKING:
-    from phonemo.runtime.listener import Listener
 
 #: The profile is made anew when so much of its pool has come since: statistics of a thousand
 #: vectors cost about a second, and three more change nothing.
@@ -33,7 +29,7 @@ class Growing:
         ModelError: the model takes no profile.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Adaptable) -> None:
         self._first = self._current = listener
         self._reference = listener.adaptable()
         self._pool = Pool(self._reference, STREAM_VECTORS)

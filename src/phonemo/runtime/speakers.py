@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from phonemo.audio import Source
+from phonemo.runtime.adaptable import Adaptable
 from phonemo.runtime.adaptation import shrunk
 from phonemo.runtime.pool import Pool
 from phonemo.runtime.spoken import decoded_turns
 from phonemo.runtime.vectors import waveform_vectors
 from phonemo.turns import Turn
 
-if TYPE_CHECKING:
-    from phonemo.runtime.listener import Listener
+Kind = TypeVar("Kind", bound=Adaptable)
 
 #: A speaker has enough speech with so many turns that hold some, or with so much in all.
 LEAST_TURNS = 5
@@ -22,8 +22,8 @@ LEAST_SECONDS = 20.0
 
 
 def speakers_adapted(
-    listener: Listener, audio: Source, rate: int | None, turns: Sequence[Turn]
-) -> dict[str | None, Listener]:
+    listener: Kind, audio: Source, rate: int | None, turns: Sequence[Turn]
+) -> dict[str | None, Kind]:
     """A recognizer for each speaker who has enough speech; turns without a speaker have none.
 
     The speaker's statistics are shrunk towards the profile that is applied, or the training
@@ -48,7 +48,7 @@ def speakers_adapted(
             if turn.speaker is not None:
                 pool = pools.setdefault(turn.speaker, Pool(reference))
                 spoken[turn.speaker] += pool.take(waveform_vectors(listener, waveform))
-    found: dict[str | None, Listener] = {}
+    found: dict[str | None, Kind] = {}
     for speaker, pool in pools.items():
         if spoken[speaker] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
             profile = pool.profile()

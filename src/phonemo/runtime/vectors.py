@@ -16,13 +16,13 @@ from phonemo.runtime.pool import Floats, Vectors
 from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, Samples, Window, Windower
 
 if TYPE_CHECKING:
-    from phonemo.runtime.listener import Listener
+    from phonemo.runtime.adaptable import Adaptable
 
 Found = Vectors | PhonemoError
 
 
 def vectors_of(
-    listener: Listener,
+    listener: Adaptable,
     recordings: Iterable[Source | Excerpt | PhonemoError],
     rate: int | None,
     jobs: int,
@@ -45,7 +45,7 @@ def vectors_of(
     return in_order(recordings, opened, together, jobs=jobs, batch_samples=0)
 
 
-def waveform_vectors(listener: Listener, waveform: Waveform) -> Vectors:
+def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
     """The vector of decoded audio, or of a long one the vectors of its windows.
 
     Raises:
@@ -60,7 +60,7 @@ def waveform_vectors(listener: Listener, waveform: Waveform) -> Vectors:
     return _stacked([listener.vector_of(samples)] if seconds else [], seconds)
 
 
-def window_vectors(listener: Listener, pieces: Iterable[Samples]) -> Vectors:
+def window_vectors(listener: Adaptable, pieces: Iterable[Samples]) -> Vectors:
     """The vectors of a long recording: of every second window, as they overlap by half.
 
     Args:
@@ -84,7 +84,7 @@ def window_vectors(listener: Listener, pieces: Iterable[Samples]) -> Vectors:
 class _Long:
     """A recording whose windows are cut while it is decoded."""
 
-    def __init__(self, listener: Listener, pieces: Iterable[Samples]) -> None:
+    def __init__(self, listener: Adaptable, pieces: Iterable[Samples]) -> None:
         self._listener, self._pieces = listener, pieces
 
     def hear(self) -> Found:
