@@ -30,7 +30,7 @@ from phonemo.audio import RATE
 from phonemo.errors import PhonemoError
 from phonemo.labels import LabelSet
 from phonemo.metrics import bootstrap_interval
-from phonemo.train.transfer.testing import adapted, logits_of
+from phonemo.runtime.adaptation import adapted, logits_of
 from phonemo.version import __version__
 
 STUDY = Path("work/transfer")

@@ -224,3 +224,21 @@ def _between(own: Floats, wider: Floats, count: float, k: float) -> Floats:
     """The mean of both, weighted by count and k; the wider one where neither weighs anything."""
     share = 1.0 if np.isinf(count) else count / (count + k) if count + k > 0 else 0.0
     return share * own + (1 - share) * wider
+
+
+def logits_of(reference: Reference, vectors: npt.ArrayLike, source: Statistics | None) -> Floats:
+    """Logits (utterance, emotion) of vectors (utterance, feature), mapped from their source.
+
+    Args:
+        reference: the head.
+        vectors: as the network gives them.
+        source: its statistics, shrunk; None for recordings by themselves.
+    """
+    return reference.logits(vectors, None if source is None else affine(source, reference))
+
+
+def adapted(
+    reference: Reference, pool: npt.ArrayLike, towards: Statistics | None = None
+) -> Statistics:
+    """Statistics of a source from unlabelled vectors (recording, feature), shrunk."""
+    return shrunk(estimate(pool, reference), reference, towards)

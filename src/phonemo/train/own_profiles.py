@@ -17,11 +17,10 @@ import numpy.typing as npt
 from phonemo import metrics
 from phonemo.config import RunConfig
 from phonemo.plain_json import parsed, read_rows
-from phonemo.runtime.adaptation import Reference
+from phonemo.runtime.adaptation import Reference, adapted, logits_of
 from phonemo.train.adapting import reference_of
 from phonemo.train.cells import PRIOR, VECTORS
 from phonemo.train.folder import load_trained
-from phonemo.train.transfer.testing import adapted, logits_of
 
 #: Beside metrics.json: how heads were fitted, and what profiles add.
 PROFILES = "profiles.json"

@@ -10,12 +10,12 @@ from sklearn.linear_model import LogisticRegression
 
 from phonemo.calibration import flattened
 from phonemo.errors import ProtocolError
-from phonemo.runtime.adaptation import Reference, Statistics, estimate
+from phonemo.runtime.adaptation import Reference, Statistics, adapted, estimate, logits_of
 from phonemo.train.transfer.heads import HeadOptions, adjusted, balanced, fit_head
 from phonemo.train.transfer.places import places_of, radius_of, speaker_statistics
 from phonemo.train.transfer.rows import Rows, joined
 from phonemo.train.transfer.softmax import NEVER, Problem, fit_softmax
-from phonemo.train.transfer.testing import adapted, by_speaker, logits_of
+from phonemo.train.transfer.testing import by_speaker
 
 OPTIONS = HeadOptions("logistic", "source", "corpus", 0.1, 0.5, False, 3.0, 10.0, 0)
 

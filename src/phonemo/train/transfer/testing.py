@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.runtime.adaptation import Reference, Statistics, affine, estimate, shrunk
+from phonemo.runtime.adaptation import (
+    Reference,
+    Statistics,
+    adapted,
+    logits_of,
+)
 from phonemo.train.transfer.pools import Condition, draw
 from phonemo.train.transfer.rows import Indices, Rows
 
@@ -36,17 +41,6 @@ class Source:
     draws: int
 
 
-def logits_of(reference: Reference, vectors: npt.ArrayLike, source: Statistics | None) -> Floats:
-    """Logits (utterance, emotion) of vectors (utterance, feature), mapped from their source.
-
-    Args:
-        reference: the head.
-        vectors: as the network gives them.
-        source: its statistics, shrunk; None for recordings by themselves.
-    """
-    return reference.logits(vectors, None if source is None else affine(source, reference))
-
-
 def tested(reference: Reference, source: Source, condition: Condition) -> Iterator[Floats]:
     """Logits (utterance, emotion) of all of a source, for every draw; none where it has no pool.
 
@@ -62,13 +56,6 @@ def tested(reference: Reference, source: Source, condition: Condition) -> Iterat
     else:
         for pool in _pools(source, condition):
             yield logits_of(reference, vectors, adapted(reference, vectors[pool]))
-
-
-def adapted(
-    reference: Reference, pool: npt.ArrayLike, towards: Statistics | None = None
-) -> Statistics:
-    """Statistics of a source from unlabelled vectors (recording, feature), shrunk."""
-    return shrunk(estimate(pool, reference), reference, towards)
 
 
 def by_speaker(reference: Reference, rows: Rows, towards: Statistics | None) -> Floats:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from phonemo.config import SystemConfig, WithinConfig
 from phonemo.errors import ConfigError, ProtocolError
 from phonemo.labels import LabelSet
-from phonemo.runtime.adaptation import Reference
+from phonemo.runtime.adaptation import Reference, logits_of
 from phonemo.train.transfer.choices import Choice, choices_of
 from phonemo.train.transfer.heads import Standardise
 from phonemo.train.transfer.networks import Network, forbid_leaks
@@ -25,7 +25,7 @@ from phonemo.train.transfer.rows import Indices, Rows
 from phonemo.train.transfer.sources import Corpus, read_corpus
 from phonemo.train.transfer.study import Study, described
 from phonemo.train.transfer.tables import counted, unweighted
-from phonemo.train.transfer.testing import by_speaker, logits_of
+from phonemo.train.transfer.testing import by_speaker
 
 Floats = npt.NDArray[np.float64]
 
