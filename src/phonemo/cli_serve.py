@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from phonemo.cli_shared import Override
-from phonemo.config import load_serve_config
 from phonemo.errors import MissingExtraError
 
 ConfigFile = Annotated[
@@ -60,6 +59,8 @@ def serve(
     POST /v1/audio/emotions, WS /v1/audio/stream; the page is at /. Ctrl-C stops it, after what
     is in flight. Needs pip install 'phonemo[serve]'.
     """
+    from phonemo.config import load_serve_config
+
     folder = None if profiles is None else str(profiles)
     named = {"host": host, "port": port, "models": model, "profiles": folder}
     typed = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]

@@ -11,7 +11,7 @@ from phonemo.config.ablation import (
     expand,
     load_ablation_config,
 )
-from phonemo.config.loading import load_config, write_config
+from phonemo.config.loading import write_config
 from phonemo.config.pretrain import (
     HearingConfig,
     PretrainConfig,
@@ -30,6 +30,7 @@ from phonemo.config.run import (
     ProtocolConfig,
     RunConfig,
     TrainConfig,
+    load_config,
 )
 from phonemo.config.serve import ServeAccess, ServeConfig, ServeLimits, load_serve_config
 from phonemo.config.transfer import (

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from phonemo.config.loading import load_config, load_section
-from phonemo.config.run import RunConfig
+from phonemo.config.loading import load_section
+from phonemo.config.run import RunConfig, load_config
 from phonemo.config.section import Section
 from phonemo.errors import ConfigError
 

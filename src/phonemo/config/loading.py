@@ -11,18 +11,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from phonemo.config.run import RunConfig
 from phonemo.config.section import Section
 from phonemo.errors import ConfigError
 from phonemo.whole import write_whole
 
 Kind = TypeVar("Kind", bound=Section)
 _MOST_VALUES = 10_000
-
-
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read the config of an experiment; see ``load_section``."""
-    return load_section(path, overrides, RunConfig)
 
 
 def load_section(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    field_validator,
+    model_validator,
+)
 
+from phonemo.config.loading import load_section
 from phonemo.config.section import Section, digest_of
 
 Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
@@ -317,3 +325,8 @@ class RunConfig(Section):
         if self.train.inverse_penalty == 0.01:
             without["train"]["inverse_penalty"] = True
         return digest_of(self, without)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read the config of an experiment; see ``load_section``."""
+    return load_section(path, overrides, RunConfig)

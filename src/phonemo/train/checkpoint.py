@@ -71,7 +71,7 @@ def save_checkpoint(
     }
     if others:
         state["random_of_others"] = [one.state for one in others]
-    with sealed_folder(target) as folder:
+    with sealed_folder(target, (OSError, SafetensorError)) as folder:
         save_file(weights, folder / WEIGHTS)
         save_file(tensors, folder / OPTIMISER)
         (folder / STATE).write_text(json.dumps(state), encoding="utf-8")

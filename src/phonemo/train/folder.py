@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -59,7 +60,7 @@ def save_trained(
     state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     model.config.architectures = [type(model).__name__]
     model.config.dtype = "float32"
-    with sealed_folder(target) as folder:
+    with sealed_folder(target, (OSError, SafetensorError)) as folder:
         model.config.save_pretrained(folder)
         feature_extractor().save_pretrained(folder)
         names = {"names": labels.names, "merge": dict(labels.merge)}

@@ -14,8 +14,6 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from phonemo.errors import CheckpointError
 from phonemo.plain_json import parsed
 from phonemo.whole import flush
@@ -29,10 +27,14 @@ _READ = (".safetensors", ".index.json", ".bin", "config.json")
 
 
 @contextmanager
-def sealed_folder(target: Path) -> Iterator[Path]:
+def sealed_folder(target: Path, faults: tuple[type[Exception], ...] = (OSError,)) -> Iterator[Path]:
     """A scratch folder to write into; sealed and renamed to ``target`` at the end.
 
     An exception, a full disk among them, leaves the target as it was.
+
+    Args:
+        target: the folder to make.
+        faults: what a full disk raises of the libraries that write into the folder.
 
     Raises:
         CheckpointError: the disk refused; the cause is named.
@@ -44,7 +46,7 @@ def sealed_folder(target: Path) -> Iterator[Path]:
         yield scratch
         _write_seal(scratch)
         _replace(scratch, target)
-    except (OSError, SafetensorError) as error:  # safetensors has its own for a full disk
+    except faults as error:
         shutil.rmtree(scratch, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import TrainerCallback
 
@@ -230,7 +231,7 @@ def _callbacks(folder: Path, progress: Progress) -> list[TrainerCallback]:
 
 def save_student(target: Path, student: Backbone, bank: Bank, config: PretrainConfig) -> None:
     """Write the student in half precision, sealed, with the corpora that it has heard."""
-    with quiet_transformers(), sealed_folder(target) as folder:
+    with quiet_transformers(), sealed_folder(target, (OSError, SafetensorError)) as folder:
         student.network.half().save_pretrained(folder)
         student.network.float()
         feature_extractor(normalise=True).save_pretrained(folder)

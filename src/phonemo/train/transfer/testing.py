@@ -8,12 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.runtime.adaptation import (
-    Reference,
-    Statistics,
-    adapted,
-    logits_of,
-)
+from phonemo.runtime.adaptation import Reference, Statistics, adapted, logits_of
 from phonemo.train.transfer.pools import Condition, draw
 from phonemo.train.transfer.rows import Indices, Rows
 
