@@ -23,7 +23,7 @@ from time import perf_counter
 
 from measuring import CORPORA, machine, spread
 
-from phonemo.recordings import inside
+from phonemo.files import inside
 
 PART_FILES = 100  # what the command takes by itself
 #: Name -> engine and workers.

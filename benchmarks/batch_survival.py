@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from measuring import CORPORA, machine, spread
 
-from phonemo.recordings import inside
+from phonemo.files import inside
 
 PART_FILES = 20
 BAD_SHARE = 0.03

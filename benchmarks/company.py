@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from measuring import machine, real_clips
 
+from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
-from phonemo.prediction import Prediction
-from phonemo.runtime.engine import Recognizer
-from phonemo.train.export import export
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.train.export.export import export
 
 MODEL, CLIPS = "models/phonemo-small", 48
 

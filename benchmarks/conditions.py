@@ -28,9 +28,9 @@ from measuring.tested import Heard, Tested, open_pair, open_study
 
 from phonemo.audio import RATE
 from phonemo.errors import PhonemoError
+from phonemo.evaluation.metrics import bootstrap_interval
 from phonemo.labels import LabelSet
-from phonemo.metrics import bootstrap_interval
-from phonemo.runtime.adaptation import adapted, logits_of
+from phonemo.runtime.adaptation.statistics import adapted, logits_of
 from phonemo.version import __version__
 
 STUDY = Path("work/transfer")

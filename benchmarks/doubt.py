@@ -22,9 +22,9 @@ from measuring import CORPORA, machine, spread
 from measuring.pages import points, table, write_between, write_json
 
 import phonemo
+from phonemo.annotations.prediction import Prediction
 from phonemo.errors import ModelError, PhonemoError, UsageError
-from phonemo.prediction import Prediction
-from phonemo.runtime.listener import Listener
+from phonemo.runtime.recognizer import Listener
 from phonemo.version import __version__
 
 POOL, DRAWS = 20, 5

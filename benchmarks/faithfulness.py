@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from measuring.folds import Run, exported, open_run
 
+from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE
-from phonemo.calibration import softmax
-from phonemo.metrics import bootstrap_interval
-from phonemo.prediction import PhonemeSpan
+from phonemo.evaluation.calibration import softmax
+from phonemo.evaluation.metrics import bootstrap_interval
 from phonemo.runtime.attribution import frames_within
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 
 RUN = Path("work/runs/small-emodb")
 SHARE, DRAWS, FEWEST = 0.2, 10, 8

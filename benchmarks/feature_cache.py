@@ -17,10 +17,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from phonemo.config import RunConfig, arm_config, load_ablation_config
+from phonemo.config import RunConfig
 from phonemo.errors import PhonemoError
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.runner import run
+from phonemo.train.experiments.ablation_config import arm_config, load_ablation_config
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
 
 ABLATION = Path("configs/ablations/paper.yaml")
 ARMS = ("multi-task", "top-2", "transformer")

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from measuring.folds import Fold, Run, exported, open_run
 
-from phonemo.metrics import bootstrap_interval, score_emotions
+from phonemo.evaluation.metrics import bootstrap_interval, score_emotions
 
 RUN = Path("work/runs/small-emodb")
 PRECISIONS: tuple[Literal["fp32", "int8"], ...] = ("fp32", "int8")

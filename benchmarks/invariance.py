@@ -20,7 +20,7 @@ from measuring import machine, real_clips
 
 import phonemo
 from phonemo.audio import RATE
-from phonemo.runtime.listener import Listener
+from phonemo.runtime.recognizer import Listener
 
 CLIPS = 120
 Change = Callable[[np.ndarray], object]

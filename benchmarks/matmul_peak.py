@@ -18,9 +18,9 @@ from measuring import interleaved, machine, real_clips
 from onnx import TensorProto, helper
 from torch.utils.flop_counter import FlopCounterMode
 
-from phonemo.runtime.graph import Graph, open_session
-from phonemo.train.export import make_graph
-from phonemo.train.folder import load_trained
+from phonemo.runtime.session import Graph, open_session
+from phonemo.train.export.export import make_graph
+from phonemo.train.model_folder import load_trained
 
 MODEL, BATCH, SECONDS, SIZE = "models/phonemo-small", 8, 3.0, 2048
 

@@ -135,8 +135,8 @@ def decoding(files: list[Path]) -> tuple[float, float]:
 
 def planning(home: Path) -> tuple[float, float]:
     """Seconds and bytes for a list of recordings, which need not be there."""
-    from phonemo.batch.asked import Planned
     from phonemo.batch.inputs import items_of
+    from phonemo.batch.job import Planned
     from phonemo.batch.plan import plan
     from phonemo.batch.stores import open_store
 
@@ -153,7 +153,7 @@ def flops_per_second() -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from phonemo.train.folder import load_trained
+    from phonemo.train.model_folder import load_trained
 
     model, length = load_trained(MODEL).model, 10
     counter = FlopCounterMode(display=False)

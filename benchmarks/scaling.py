@@ -171,10 +171,10 @@ def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """Keep the output of the frozen layers; it stays for the training."""
     import torch
 
-    from phonemo.model.build import build_network
-    from phonemo.train.cache import build_cache
-    from phonemo.train.experiment import prepare_experiment
-    from phonemo.train.strategies import boundary
+    from phonemo.model.pretrained import build_network
+    from phonemo.train.experiments.data import prepare_experiment
+    from phonemo.train.feature_cache import build_cache
+    from phonemo.train.freezing import boundary
 
     torch.set_num_threads(threads)
     experiment = prepare_experiment(config(manifest, home, threads))
@@ -188,8 +188,8 @@ def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """One fold for one epoch, from what ``extract`` kept; with its validation, test and files."""
-    from phonemo.train.experiment import prepare_experiment
-    from phonemo.train.runner import run
+    from phonemo.train.experiments.data import prepare_experiment
+    from phonemo.train.experiments.run import run
 
     settings = config(manifest, home, threads)
     if not (home / "cache").is_dir():
@@ -200,9 +200,9 @@ def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 def batch(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """``phonemo batch`` with one worker: this process lists, plans and adds up; that one hears."""
-    from phonemo.batch.asked import Asked, Engine
+    from phonemo.batch.job import Asked, Engine
     from phonemo.batch.run import Batch, run_batch
-    from phonemo.opening import fingerprint
+    from phonemo.loader import fingerprint
 
     asked = Batch(str(home / "batch"), Asked(model_sha256=fingerprint()), Engine(workers=1))
     return lambda: run_batch([str(manifest)], asked, "benchmarks/scaling.py")
@@ -210,12 +210,12 @@ def batch(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """What its worker does, in this process: every part of the plan."""
-    from phonemo.batch.asked import Asked, Planned
-    from phonemo.batch.hearing import Hearer, Work
     from phonemo.batch.inputs import items_of
+    from phonemo.batch.job import Asked, Planned
     from phonemo.batch.plan import plan
     from phonemo.batch.stores import open_store
-    from phonemo.opening import fingerprint
+    from phonemo.batch.worker import Hearer, Work
+    from phonemo.loader import fingerprint
 
     folder = str(home / "heard")
     planned = plan(open_store(folder), items_of([str(manifest)]), Planned(), 32)

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from phonemo.corpora import CORPORA as READERS
-from phonemo.estimators import SpeechEmbedding
+from phonemo.integrations.sklearn import SpeechEmbedding
 
 BACKBONE = Path(__file__).resolve().parents[1] / "models" / "phonemo-small-backbone"
 

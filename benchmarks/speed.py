@@ -19,8 +19,8 @@ from measuring import interleaved, machine, ratio, real_clips, timed
 from measuring.networks import base_folder, base_pipeline, phonemo_base
 
 from phonemo.audio import RATE
-from phonemo.runtime.engine import Recognizer
-from phonemo.train.export import export
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.train.export.export import export
 
 CLIPS, SECONDS, LATENCIES = 24, 3.0, 60
 

@@ -19,7 +19,7 @@ import numpy as np
 from measuring.folds import Run, exported, open_run
 
 from phonemo.audio import RATE
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 
 #: An emotion, and samples (sample,) in which it is heard.
 Clip = tuple[str, np.ndarray]

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # speak.py lies beside this file
 import speak
 
 import phonemo
-from phonemo.console import table_row
+from phonemo.annotations.prediction import UNSURE
+from phonemo.cli.console import table_row
 from phonemo.errors import PhonemoError
-from phonemo.prediction import UNSURE
 
 SPOKEN = Path("work/spoken")
 EMODB = Path("../shared/corpora/emodb/wav")

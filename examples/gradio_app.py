@@ -19,10 +19,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 import phonemo
+from phonemo.annotations.prediction import Prediction
+from phonemo.annotations.writers import textgrid
 from phonemo.audio import AudioLimits
 from phonemo.errors import PhonemoError
-from phonemo.formats import textgrid
-from phonemo.prediction import Prediction
 
 LONGEST_SECONDS = 60.0
 HOUR = 3600

@@ -14,59 +14,43 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from tests.source import PACKAGE, ROOMS, Source, dotted, room_of, walk
+from tests.source import FLOOR, PACKAGE, Source, dotted, room_of, walk
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 LONGEST_FUNCTION = 80
 LONGEST_FILE = 500
 
-#: Which rooms a room may import, lazily or not.
-_ROOMS_OF_OTHERS = {"batch", "estimators", "exchange", "pages", "server"}  # which only users open
-MAY_IMPORT = {
-    "batch": {"ground", "runtime", "opening", "batch"},
-    "estimators": {"ground", "runtime", "opening", "model", "train", "estimators"},
-    "exchange": {"ground", "runtime", "opening", "corpora", "exchange"},
-    "hub": {"ground", "runtime", "hub"},
-    "pages": {"ground", "corpora", "pages"},
-    "ground": {"ground"},
-    "corpora": {"ground", "corpora"},
-    "model": {"ground", "model"},
-    "runtime": {"ground", "runtime"},
-    "server": {"ground", "runtime", "opening", "server"},
-    "train": {"ground", *ROOMS} - _ROOMS_OF_OTHERS,
-    "opening": {"ground", *ROOMS} - _ROOMS_OF_OTHERS,
-    "command": {"ground", "command", "opening", *ROOMS},
-    "root": {"ground", "opening", *ROOMS},
+#: What a room may not import although it lies below: torch stays away from the light programs.
+TRAINING = {room for room in FLOOR if room.partition(".")[0] == "train"}
+BARRED = {
+    "evaluation": {"model"},
+    "runtime": {"corpora", "model"},
+    "batch": {"corpora", "evaluation", "model", *TRAINING},
+    "server": {"corpora", "model", *TRAINING},
 }
-#: The same for imports that run when the module is imported: the entrances stay light.
-MAY_IMPORT_EAGERLY = MAY_IMPORT | {
-    "opening": {"ground"},
-    "command": {"ground", "corpora", "command", "opening"},
-    "root": {"ground"},
+#: What the entrances may import when they are imported themselves: they stay light.
+_LIGHT = {"version", "errors", "labels", "files", "audio", "config", "annotations"}
+EAGERLY = {
+    "loader": _LIGHT,
+    "cli": _LIGHT | {"corpora", "evaluation", "loader"},
+    "root": _LIGHT,
 }
 
 #: Other people's packages that a room may import when it is imported itself.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
 _SERVING = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
-EAGER_PACKAGES = {
-    "batch": _BASE,
-    "estimators": _BASE | {"sklearn"},
-    "exchange": _BASE,
-    "hub": _BASE,
-    "pages": _BASE,
-    "ground": _BASE,
-    "corpora": _BASE,
+_EAGER_PACKAGES = {
+    "integrations": _BASE | {"sklearn"},
     "model": _BASE | _TORCH,
-    "runtime": _BASE,
     "server": _BASE | _SERVING,
     "train": _BASE | _TORCH | {"rich"},
-    "command": _BASE | {"click", "rich", "typer"},
-    "opening": set[str](),
+    "cli": _BASE | {"click", "rich", "typer"},
+    "loader": set[str](),
     "root": set[str](),
 }
-#: Packages that only these rooms may import, lazily too.
+#: Packages that only these folders may import, lazily too.
 ONLY_IN = (
     {name: {"model", "train"} for name in _TORCH}
     | {
@@ -75,13 +59,10 @@ ONLY_IN = (
         "onnxruntime": {"runtime"},
         "fsspec": {"batch"},
         "pyarrow": {"batch", "corpora"},
-        "ray": {"ground", "batch", "train"},
-        "huggingface_hub": {"hub"},
-        "datasets": {"exchange"},
-        "audinterface": {"exchange"},
-        "audformat": {"exchange"},
-        "lhotse": {"exchange"},
+        "ray": {"runtime", "batch", "train"},
+        "huggingface_hub": {"runtime", "integrations"},
     }
+    | {name: {"integrations"} for name in ("audformat", "audinterface", "datasets", "lhotse")}
     | {name: {"server"} for name in _SERVING}
     | {name: {"train"} for name in ("mlflow", "trackio", "wandb")}
 )
@@ -116,10 +97,17 @@ def rooms_import_downwards(source: Source) -> Offences:
         if one.top != PACKAGE or one.target == PACKAGE:
             continue
         room = room_of(one.target)
-        allowed = (MAY_IMPORT if one.lazy else MAY_IMPORT_EAGERLY)[source.room]
-        if room not in allowed:
+        if not _may_import(source.room, room, one.lazy):
             when = "" if one.lazy else " at module level"
             yield _at(source, one.line, f"{source.room} imports {one.target} ({room}){when}")
+
+
+def _may_import(room: str, other: str, lazy: bool) -> bool:
+    if other == room:
+        return True
+    if FLOOR[other] >= FLOOR[room] or other in BARRED.get(room, ()):
+        return False
+    return lazy or room not in EAGERLY or other in EAGERLY[room]
 
 
 def nobody_imports_the_root(source: Source) -> Offences:
@@ -132,7 +120,7 @@ def nobody_imports_the_root(source: Source) -> Offences:
 def heavy_packages_stay_in_their_rooms(source: Source) -> Offences:
     """Torch and its kin in model and train alone, even inside a function."""
     for one in source.imports:
-        if source.room not in ONLY_IN.get(one.top, {source.room}):
+        if source.folder not in ONLY_IN.get(one.top, {source.folder}):
             rooms = " and ".join(sorted(ONLY_IN[one.top]))
             yield _at(source, one.line, f"{one.top} is imported in {source.room}, not in {rooms}")
 
@@ -140,8 +128,12 @@ def heavy_packages_stay_in_their_rooms(source: Source) -> Offences:
 def optional_packages_are_lazy(source: Source) -> Offences:
     """What the base install lacks is imported inside the function that needs it."""
     for one in source.imports:
-        if not one.lazy and _foreign(one.top) and one.top not in EAGER_PACKAGES[source.room]:
+        if not one.lazy and _foreign(one.top) and one.top not in _eager(source):
             yield _at(source, one.line, f"import {one.top} inside the function that needs it")
+
+
+def _eager(source: Source) -> set[str]:
+    return _EAGER_PACKAGES.get(source.folder, _BASE)
 
 
 def packages_are_declared(source: Source) -> Offences:
@@ -175,7 +167,7 @@ def files_are_not_unpickled(source: Source) -> Offences:
 
 def only_commands_print(source: Source) -> Offences:
     """Library code raises or returns; command code prints."""
-    if source.room == "command":
+    if source.room == "cli":
         return
     for call in _calls(source):
         if dotted(call.func) in _PRINTS:
@@ -244,10 +236,8 @@ LAWS: dict[str, Callable[[Source], Offences]] = {
 
 
 def circle_in(sources: Iterable[Source]) -> list[str]:
-    """Modules that import each other at module level, in a circle; empty where there is none."""
-    known = {
-        one.name: {i.target for i in one.imports if not i.lazy} - {one.name} for one in sources
-    }
+    """Modules that import each other in a circle, lazily or not; empty where there is none."""
+    known = {one.name: {i.target for i in one.imports} - {one.name, PACKAGE} for one in sources}
     edges = {name: targets & set(known) for name, targets in known.items()}
     try:
         TopologicalSorter(edges).prepare()

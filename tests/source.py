@@ -10,31 +10,27 @@ from pathlib import Path
 
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-ROOMS = (
-    *("batch", "corpora", "estimators", "exchange", "hub", "model", "pages", "runtime"),
-    *("server", "train"),
+#: The rooms from the ground up: folders, and the modules beside them. A room imports from lower
+#: floors alone, lazily or not; rooms of one floor do not know each other.
+FLOORS = (
+    ("version", "errors"),
+    ("labels", "files"),
+    ("audio",),
+    ("config", "annotations"),
+    ("corpora", "model"),
+    ("evaluation",),
+    ("runtime",),
+    ("train",),
+    ("train.export", "train.pretrain"),
+    ("train.experiments",),
+    ("train.transfer",),
+    ("loader",),
+    ("integrations",),
+    ("batch", "server"),
+    ("cli",),
+    ("root", "__main__"),
 )
-COMMANDS = (
-    "cli",
-    "cli_adapt",
-    "cli_answers",
-    "cli_batch",
-    "cli_emobox",
-    "cli_export",
-    "cli_hub",
-    "cli_predict",
-    "cli_results",
-    "cli_serve",
-    "cli_shared",
-    "cli_start",
-    "cli_studies",
-    "cli_transfer",
-    "console",
-    "console_batch",
-    "__main__",
-)
-#: Opens either room's models, for the root and the commands.
-OPENING = "opening"
+FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,11 @@ class Source:
     def room(self) -> str:
         return room_of(self.name)
 
+    @property
+    def folder(self) -> str:
+        """The room, or the one that it is part of."""
+        return self.room.partition(".")[0]
+
     @cached_property
     def imports(self) -> tuple[Import, ...]:
         return tuple(
@@ -98,13 +99,12 @@ DYNAMIC = ("import_module", "importlib.import_module", "__import__")
 
 
 def room_of(module: str) -> str:
-    """Where a module of the package lies: root, ground, command, opening, or one of the rooms."""
-    parts = module.split(".")
-    if len(parts) == 1:
-        return "root"
-    if parts[1] in COMMANDS:
-        return "command"
-    return parts[1] if parts[1] in (*ROOMS, OPENING) else "ground"
+    """The room of a module of the package; what lies in no room is the root's."""
+    parts = module.split(".")[1:]
+    for length in (2, 1):
+        if len(parts) >= length and ".".join(parts[:length]) in FLOOR:
+            return ".".join(parts[:length])
+    return "root"
 
 
 def walk(tree: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:

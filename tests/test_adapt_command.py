@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo import cli
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.profile import Profile
+from phonemo.cli import app
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.answers import Answer
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
@@ -29,7 +29,7 @@ def phonemo(*words: object, stdin: bytes = b"") -> Answer:
         for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
     texts = []
     for one in (out, err):
         one.flush()

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonemo import calibration
-from phonemo.calibration import COLDEST, COVERAGES, HOTTEST, Calibrated, Point
 from phonemo.errors import PhonemoError, ResultError
+from phonemo.evaluation import calibration
+from phonemo.evaluation.calibration import COLDEST, COVERAGES, HOTTEST, Calibrated, Point
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

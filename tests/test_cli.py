@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo import cli
+from phonemo.cli import app
 from phonemo.config import write_config
 from phonemo.corpora.manifest import Header, write_manifest
 from phonemo.corpora.splits import make_split
@@ -51,7 +51,7 @@ def call(*words: object) -> int:
         for name in NAMES:  # main sets what is not set; put it back
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
     return int(left.value.code or 0)
 
 
@@ -111,7 +111,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
 
 
 @pytest.mark.parametrize(
-    "command", [one.name or one.callback.__name__ for one in cli.app.registered_commands]
+    "command", [one.name or one.callback.__name__ for one in app.app.registered_commands]
 )
 def test_every_option_of_every_command_is_explained(phonemo, command):
     answer = phonemo(command, "--help")
@@ -237,7 +237,7 @@ def test_a_bug_is_not_dressed_up_as_an_expected_error(phonemo, here, monkeypatch
 
     monkeypatch.setattr("phonemo.corpora.prepare.prepare", fail)
     with pytest.raises(ZeroDivisionError):
-        cli.app(["prepare", "csv", str(here / "table"), "-o", str(here / "o.jsonl")])
+        app.app(["prepare", "csv", str(here / "table"), "-o", str(here / "o.jsonl")])
 
 
 def test_an_interrupted_command_says_how_to_go_on(phonemo, here, monkeypatch):
@@ -437,7 +437,9 @@ def test_bad_training_is_one_clear_line(phonemo, trained, words, code, fragments
 
 
 def test_a_label_that_no_utterance_has_is_refused(phonemo, trained, monkeypatch):
-    monkeypatch.setattr("phonemo.train.cells._train_cell", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(
+        "phonemo.train.experiments.fold._train_cell", lambda *_: pytest.fail("it trains")
+    )
     words = ("--set", "labels.names=[anger,neutral,joy]", "-o", trained.home / "label")
     assert_one_line(phonemo("train", trained.config, *words), 1, "joy")
 
@@ -453,7 +455,7 @@ def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monk
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("phonemo.train.cells._train_cell", interrupted)
+    monkeypatch.setattr("phonemo.train.experiments.fold._train_cell", interrupted)
     answer = phonemo("train", trained.config, "-o", trained.home / "stopped")
     assert_one_line(answer, 130, "run the same command again to go on where it stopped")
 

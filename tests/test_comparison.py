@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from phonemo.cli import app
-from phonemo.comparison import SWAPS, compare, mcnemar
+from phonemo.cli.app import app
 from phonemo.errors import ResultError
+from phonemo.evaluation.predictions import read_tested
+from phonemo.evaluation.significance import SWAPS, compare, mcnemar
+from phonemo.evaluation.summary import summarise
 from phonemo.labels import LabelSet
-from phonemo.scoring import summarise
-from phonemo.tested import read_tested
 
 LABELS = LabelSet(("anger", "neutral", "sadness"))
 

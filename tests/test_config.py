@@ -17,23 +17,25 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from phonemo.config import (
-    AblationConfig,
     AugmentConfig,
     AuxiliaryConfig,
     LabelsConfig,
     ModelConfig,
     ProtocolConfig,
     RunConfig,
-    TableConfig,
     TrainConfig,
-    TuneConfig,
-    arm_config,
-    expand,
-    load_ablation_config,
     load_config,
     write_config,
 )
 from phonemo.errors import ConfigError
+from phonemo.train.experiments.ablation_config import (
+    AblationConfig,
+    TableConfig,
+    TuneConfig,
+    arm_config,
+    expand,
+    load_ablation_config,
+)
 from tests.laws import REPOSITORY
 
 LEAST: dict[str, Any] = {

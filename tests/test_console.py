@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phonemo import console
+from phonemo.cli import console
 from phonemo.corpora.manifest import Header
 from phonemo.corpora.prepare import NONE, Prepared
 

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from phonemo.cli import app
-from phonemo.formats import (
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, filled, segments_of
+from phonemo.annotations.writers import (
     audacity,
     csv_error,
     csv_head,
@@ -24,8 +24,7 @@ from phonemo.formats import (
     textgrid,
     webvtt,
 )
-from phonemo.intervals import filled, segments_of
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
+from phonemo.cli.app import app
 from tests.tiny_bundle import BUNDLE, CLIPS, RATE, make_clip
 
 SPANS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phonemo.frames import FrameGrid, fewest_samples, frames_of
+from phonemo.audio.frames import FrameGrid, fewest_samples, frames_of
 
 WAV2VEC2 = ((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))
 SMALL = ((400, 1, 3, 3), (160, 1, 1, 2))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from phonemo.audio import RATE
-from phonemo.levels import raised
-from phonemo.runtime.engine import Recognizer
+from phonemo.audio.levels import raised
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.tiny_bundle import BUNDLE, make_clip
 
 CLIP = make_clip(RATE, 300.0)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from phonemo import metrics
 from phonemo.errors import PhonemoError, ResultError
+from phonemo.evaluation import metrics
 
 TRUTH = [0, 0, 0, 0, 1, 1, 2, 2]
 HEARD = [0, 0, 0, 1, 1, 0, 2, 1]

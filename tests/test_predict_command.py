@@ -12,21 +12,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo import cli, formats
-from phonemo.runtime.engine import Recognizer
-from phonemo.turns import Turn
+from phonemo.annotations import writers
+from phonemo.annotations.turns import Turn
+from phonemo.cli import app
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 LABELS = ["anger", "neutral", "sadness"]
 #: Format -> suffix of its files and what makes their text.
 WRITERS = {
-    "json": (".json", formats.json_file),
-    "srt": (".srt", formats.srt),
-    "vtt": (".vtt", formats.webvtt),
-    "textgrid": (".TextGrid", formats.textgrid),
-    "rttm": (".rttm", formats.rttm),
-    "audacity": (".labels.txt", formats.audacity),
+    "json": (".json", writers.json_file),
+    "srt": (".srt", writers.srt),
+    "vtt": (".vtt", writers.webvtt),
+    "textgrid": (".TextGrid", writers.textgrid),
+    "rttm": (".rttm", writers.rttm),
+    "audacity": (".labels.txt", writers.audacity),
 }
 
 
@@ -41,7 +42,7 @@ def predict(*words: object, stdin: bytes = b"") -> Answer:
         for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
     texts = []
     for one in (out, err):
         one.flush()
@@ -299,7 +300,7 @@ def test_turns_come_from_rttm_and_textgrid_and_go_to_them(here, recognizer):
     text = line.format(1, 2, "Ann") + line.format(4, 4, "Bob")
     Path("t.rttm").write_text(text, encoding="utf-8")
     found = predict("ten.wav", "--turns", "t.rttm", "--format", "textgrid")
-    assert (found.code, found.out) == (0, formats.textgrid("ten.wav", wanted))
+    assert (found.code, found.out) == (0, writers.textgrid("ten.wav", wanted))
     assert 'name = "speaker"' in found.out
     # A TextGrid's tiers are its speakers, so its own answer with two of them is read back.
     head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n10\n<exists>\n2\n'
@@ -307,7 +308,7 @@ def test_turns_come_from_rttm_and_textgrid_and_go_to_them(here, recognizer):
     grid = head + tier.format("Ann", 1, 3) + tier.format("Bob", 4, 8)
     Path("t.TextGrid").write_text(grid, encoding="utf-8")
     found = predict("ten.wav", "--turns", "t.TextGrid", "--format", "rttm")
-    assert (found.code, found.out) == (0, formats.rttm("ten.wav", wanted))
+    assert (found.code, found.out) == (0, writers.rttm("ten.wav", wanted))
     first, second = (one.split() for one in found.out.splitlines())
     assert first[3:5] + second[3:5] == ["1.000", "2.000", "4.000", "4.000"]
     assert [first[7].split("_")[0], second[7].split("_")[0]] == ["Ann", "Bob"]

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 from phonemo.errors import LabelError, UsageError
-from phonemo.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 
 FOUND = Prediction(
     label="calm",

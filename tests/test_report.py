@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from phonemo import plots, report, scoring
 from phonemo.errors import MissingExtraError, ResultError
+from phonemo.evaluation import plots, report, summary
 from phonemo.labels import LabelSet
 
 LABELS = LabelSet(("anger", "neutral"))
@@ -37,7 +37,7 @@ def results(phonemes: bool = True) -> dict[str, Any]:
         }
         for n in range(8)
     ]
-    return scoring.summarise(rows, LABELS)
+    return summary.summarise(rows, LABELS)
 
 
 RESULTS = results()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from phonemo import report, scoring
+from phonemo.evaluation import report, summary
+from phonemo.evaluation.schema import Results
 from phonemo.labels import LabelSet
-from phonemo.results import Results
 
 LABELS = LabelSet(("anger", "happiness", "neutral"), {"excited": "happiness"})
 SHORT = {"a": "anger", "h": "happiness", "n": "neutral", "e": "excited"}
@@ -43,7 +43,7 @@ def unsure(*doubts: bool) -> list[dict[str, Any]]:
 
 
 def found(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return scoring.summarise(rows, LABELS)
+    return summary.summarise(rows, LABELS)
 
 
 # before scaling

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phonemo import report, scoring
-from phonemo.ablated import ablation_lines, table_rows
-from phonemo.comparison import compare, holm
-from phonemo.crossed import cross_lines
 from phonemo.errors import ResultError
+from phonemo.evaluation import report
+from phonemo.evaluation import summary as scoring
+from phonemo.evaluation.predictions import read_tested
+from phonemo.evaluation.significance import compare, holm
+from phonemo.evaluation.studies import ablation_lines, cross_lines, table_rows
 from phonemo.labels import LabelSet
-from phonemo.tested import read_tested
 
 LABELS = LabelSet(("anger", "neutral", "sadness"))
 HOSTILE = "a | b\n<!-- results:end --> <b>c</b> & `d`"

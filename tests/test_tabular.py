@@ -6,9 +6,8 @@ import sys
 
 import pytest
 
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, to_pandas
 from phonemo.errors import MissingExtraError
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
-from phonemo.tabular import to_pandas
 
 SPANS = (PhonemeSpan("a", 0.1, 0.3, 0.9), PhonemeSpan("b", 1.2, 1.4, 0.9))
 LONG = Prediction(

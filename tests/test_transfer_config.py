@@ -9,16 +9,16 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from phonemo.config import (
+from phonemo.config import write_config
+from phonemo.errors import ConfigError
+from phonemo.train.transfer.config import (
     OneSidedConfig,
     SystemConfig,
     TrainTemplate,
     TransferConfig,
     WithinConfig,
     load_transfer_config,
-    write_config,
 )
-from phonemo.errors import ConfigError
 from tests.laws import REPOSITORY
 
 LEAST: dict[str, Any] = {

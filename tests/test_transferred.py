@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from phonemo import report
 from phonemo.errors import ResultError
-from phonemo.plots_transfer import digest_of_picture, is_drawn, plot_transfer
-from phonemo.transferred import Transfer, transfer_lines
+from phonemo.evaluation import report
+from phonemo.evaluation.transfer_plots import digest_of_picture, is_drawn, plot_transfer
+from phonemo.evaluation.transfer_report import Transfer, transfer_lines
 
 LABELS = ["anger", "neutral"]
 
@@ -240,6 +240,6 @@ def test_the_same_study_gives_the_same_picture(tmp_path: Path, sided: bool) -> N
 
 def test_the_light_page_needs_no_picture_to_be_checked(tmp_path: Path, monkeypatch) -> None:
     results = saved(tmp_path)
-    monkeypatch.setattr("phonemo.report.plot_transfer", None)
+    monkeypatch.setattr("phonemo.evaluation.report.plot_transfer", None)
     page = tmp_path / "RESULTS.md"
     assert report.stale(results, page) == [page, tmp_path / "docs" / "images" / "four.png"]

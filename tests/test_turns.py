@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from phonemo import turns
+from phonemo.annotations import turns
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment
+from phonemo.annotations.turns import Turn, open_turns, read_turns
+from phonemo.annotations.writers import rttm, textgrid
 from phonemo.errors import UsageError
-from phonemo.formats import rttm, textgrid
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
-from phonemo.turns import Turn, open_turns, read_turns
 
 RTTM = """\
 ;; by hand

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 import phonemo.model.logmel
-import phonemo.model.sinusoids  # noqa: F401  (they make their kinds known to transformers)
+import phonemo.model.positions  # noqa: F401  (they make their kinds known to transformers)
 
 _SHAPE = {
     "hidden_size": 16,

@@ -14,8 +14,8 @@ from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.labels import LabelSet
 from phonemo.runtime.bundle import Precision
-from phonemo.runtime.engine import Recognizer
-from phonemo.train.export import export
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.train.export.export import export
 
 
 @dataclass(frozen=True)

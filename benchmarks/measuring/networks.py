@@ -18,7 +18,7 @@ from transformers import (
 
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-from phonemo.train.folder import save_trained
+from phonemo.train.model_folder import save_trained
 
 LABELS = ("anger", "happiness", "neutral", "sadness")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.errors import UsageError
-from phonemo.whole import write_whole
+from phonemo.files import write_whole
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

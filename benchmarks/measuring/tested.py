@@ -13,22 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from phonemo.audio import RATE, load_waveform
-from phonemo.config import load_transfer_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import CheckpointError, LabelError, LeakageError, RunError
+from phonemo.files import parsed
 from phonemo.labels import LabelSet
-from phonemo.opening import open_model
-from phonemo.plain_json import parsed
-from phonemo.runtime.activity import ActivityTrack, detector_of
-from phonemo.runtime.adaptation import Reference
+from phonemo.loader import open_model
+from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.bundle import is_bundle
+from phonemo.runtime.vad import ActivityTrack, detector_of
 from phonemo.train.callbacks import Progress
-from phonemo.train.lineage import lineage_of
-from phonemo.train.transfer.bench import Bench
-from phonemo.train.transfer.choices import choices_of
-from phonemo.train.transfer.networks import forbid_leaks
-from phonemo.train.transfer.sources import read_corpora
-from phonemo.train.transfer.study import Cell, Study
+from phonemo.train.provenance import lineage_of
+from phonemo.train.transfer.config import load_transfer_config
+from phonemo.train.transfer.corpora import read_corpora
+from phonemo.train.transfer.selection import choices_of
+from phonemo.train.transfer.study import Bench, Cell, Study
+from phonemo.train.transfer.vectors import forbid_leaks
 
 
 @dataclass(frozen=True)

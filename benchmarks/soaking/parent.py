@@ -19,9 +19,9 @@ from pathlib import Path
 
 from processes import held, tree
 
-from phonemo.batch.asked import Asked, Engine
+from phonemo.batch.job import Asked, Engine
 from phonemo.batch.run import Batch, run_batch
-from phonemo.opening import fingerprint
+from phonemo.loader import fingerprint
 
 DEADLY_EVERY = 8
 

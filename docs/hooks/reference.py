@@ -36,7 +36,7 @@ def _inside(found: re.Match[str], depth: int) -> str:
 
 
 def _commands() -> Iterator[str]:
-    from phonemo.cli import app
+    from phonemo.cli.app import app
 
     group = typer.main.get_command(app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
@@ -56,13 +56,11 @@ def _cell(text: str) -> str:
 
 
 def _config() -> Iterator[str]:
-    from phonemo.config import (
-        AblationConfig,
-        PretrainConfig,
-        RunConfig,
-        ServeConfig,
-        TransferConfig,
-    )
+    from phonemo.train.experiments.ablation_config import AblationConfig
+    from phonemo.train.pretrain.config import PretrainConfig
+    from phonemo.config import RunConfig
+    from phonemo.server.config import ServeConfig
+    from phonemo.train.transfer.config import TransferConfig
 
     seen: set[type[BaseModel]] = set()
     for title, kind in (

@@ -13,9 +13,8 @@ from phonemo.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from phonemo.prediction import Prediction
-    from phonemo.runtime.listener import Listener
-    from phonemo.runtime.stream import StreamingRecognizer
+    from phonemo.annotations.prediction import Prediction
+    from phonemo.runtime.recognizer import Listener, StreamingRecognizer
 
 __all__ = [
     "Prediction",
@@ -29,8 +28,8 @@ __all__ = [
 
 #: What is imported when it is asked for.
 _ELSEWHERE = {
-    "Prediction": "phonemo.prediction",
-    "StreamingRecognizer": "phonemo.runtime.stream",
+    "Prediction": "phonemo.annotations.prediction",
+    "StreamingRecognizer": "phonemo.runtime.recognizer",
 }
 
 
@@ -48,7 +47,7 @@ def load(model: str | Path | None = None) -> Listener:
         HubError: the hub has no such model, or is out of reach.
         MissingExtraError: it is a model folder and torch is not installed.
     """
-    from phonemo.opening import open_model
+    from phonemo.loader import open_model
 
     return open_model(model)
 
@@ -77,13 +76,13 @@ def from_pretrained(model: str | Path, token: str | None = None) -> Listener:
         MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
             installed.
     """
-    from phonemo.hub.names import hub_name
-    from phonemo.opening import open_model
+    from phonemo.loader import open_model
+    from phonemo.runtime.hub import hub_name
 
     name = hub_name(model, bare=True)
     if name is None:
         return open_model(model)
-    from phonemo.hub.fetching import fetched
+    from phonemo.runtime.hub import fetched
 
     return open_model(fetched(name, token))
 
@@ -98,7 +97,7 @@ def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
         folder: a bundle or a model folder.
         repository: "org/name".
         **options: ``private``, ``revision``, ``message``, ``create_pr``, ``metrics`` and
-            ``token``, as in phonemo.hub.pushing.push.
+            ``token``, as in phonemo.integrations.hub_push.push.
 
     Returns:
         The address of the commit.
@@ -110,8 +109,8 @@ def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
         MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
             installed.
     """
-    from phonemo.hub.pushing import push
-    from phonemo.opening import open_model
+    from phonemo.integrations.hub_push import push
+    from phonemo.loader import open_model
 
     open_model(folder)
     return push(folder, repository, **options)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from onnx import TensorProto, load_from_string
 
+from phonemo.files import SEAL, _write_seal
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-from phonemo.train.folder import save_trained
-from phonemo.train.seal import SEAL, _write_seal
+from phonemo.train.model_folder import save_trained
 from tests.tiny_nets import make_backbone_folder, make_network
 
 NESTED = '{"a":' * 100_000

@@ -29,9 +29,11 @@ import torch.utils.tensorboard  # noqa: F401
 import transformers.models.wav2vec2.modeling_wav2vec2  # noqa: F401
 
 from phonemo.config import load_config
-from phonemo.train import cells, checkpoint, folder, runner
+from phonemo.train import checkpointing, model_folder
 from phonemo.train.callbacks import Progress
-from phonemo.train.runner import run
+from phonemo.train.experiments import fold
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.run import run
 
 FOLD = "speaker-s1"
 #: What changes the disk, as Python's audit events name it.
@@ -63,7 +65,7 @@ class Events:
     def watch(self) -> None:
         """From now on."""
         sys.addaudithook(self._audit)
-        checkpoint.save_file = folder.save_file = self._halved(checkpoint.save_file, 1)
+        checkpointing.save_file = model_folder.save_file = self._halved(checkpointing.save_file, 1)
         Path.write_text = self._halved(Path.write_text, 0)
         Path.write_bytes = self._halved(Path.write_bytes, 0)
         np.save = self._halved(np.save, 0)
@@ -145,7 +147,7 @@ def _waited(child: int, fate: Fate | None) -> int:
 def _train(config: Path, home: Path, fate: Fate | None) -> None:
     events = Events(fate, home)
     events.watch()
-    cells.write_fold_plots = runner.write_run_plots = lambda *_: None
+    fold.write_fold_plots = runner.write_run_plots = lambda *_: None
     found = load_config(config, [f"output={json.dumps(str(home / 'runs' / 'tiny'))}"])
     run(found, "killed", folds=[FOLD], progress=_Steps(events))
     if fate is None:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from phonemo.audio import AudioLimits, Waveform, load_waveform
-from phonemo.runtime.listener import Listener
-from phonemo.server import decoders
-from phonemo.server.decoder import DecoderLimits, serve
+from phonemo.runtime.recognizer import Listener
+from phonemo.server.decoders import pool
+from phonemo.server.decoders.worker import DecoderLimits, serve
 
 _WORD_BYTES = 5
 _HANG_SECONDS = 600.0
@@ -70,11 +70,11 @@ def main() -> None:
     if sys.argv[1] != "serve":
         serve(DecoderLimits(**json.loads(sys.argv[1])), obey)
         return
-    decoders.PROGRAM = ("-m", "tests.abuse.launch")  # before the app takes it
-    from phonemo import cli
+    pool.PROGRAM = ("-m", "tests.abuse.launch")  # before the app takes it
+    from phonemo.cli import app
 
     _slow_down()
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

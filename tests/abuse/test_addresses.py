@@ -18,10 +18,10 @@ import pytest
 from fsspec import AbstractFileSystem, register_implementation
 
 from phonemo.audio import load_waveform
-from phonemo.batch.fetching import fetched, release
-from phonemo.batch.items import Item
+from phonemo.batch.fetch import fetched, release
+from phonemo.batch.plan import Item
 from phonemo.errors import AudioError
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests import test_predict_command
 from tests.abuse.leads import ADDRESSES, ATTRIBUTES, DISGUISES, NAMES, PLAYLISTS
 from tests.abuse.processes import Process, family, open_files, server, temporary_files

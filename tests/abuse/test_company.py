@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
+from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
-from phonemo.prediction import Prediction
 from phonemo.runtime.bundle import packaged
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.abuse.figures import figure
 from tests.batch.batches import batch, inline, rows
 from tests.tiny_bundle import BUNDLE, RATE
@@ -53,8 +53,8 @@ def fp32(tmp_path_factory) -> Path:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     from phonemo.labels import LabelSet
-    from phonemo.train.export import export
-    from phonemo.train.folder import save_trained
+    from phonemo.train.export.export import export
+    from phonemo.train.model_folder import save_trained
     from tests.golden.make_tiny_bundle import LABELS, make_network
 
     home = tmp_path_factory.mktemp("fp32")

@@ -17,7 +17,7 @@ import pytest
 
 from phonemo.audio import load_waveform
 from phonemo.errors import AudioError
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests import test_predict_command
 from tests.abuse.figures import figure
 from tests.abuse.lies import mended

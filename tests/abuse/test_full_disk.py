@@ -18,12 +18,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phonemo import cli
+from phonemo.cli import app
 from phonemo.config import write_config
 from phonemo.errors import CheckpointError
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.train import cells, checkpoint, runner
-from phonemo.train.records import write_fold_plots
+from phonemo.train import checkpointing
+from phonemo.train.experiments import fold
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.run_folder import write_fold_plots
 from tests.abuse.figures import figure
 from tests.answers import Answer
 from tests.batch.batches import clips, inline
@@ -109,7 +111,7 @@ def phonemo(capsys: pytest.CaptureFixture[str], monkeypatch) -> Callable[..., An
     from phonemo.batch import run
 
     monkeypatch.setitem(run.ENGINES, "local", inline)
-    monkeypatch.setattr(cells, "write_fold_plots", lambda *_: None)
+    monkeypatch.setattr(fold, "write_fold_plots", lambda *_: None)
     monkeypatch.setattr(runner, "write_run_plots", lambda *_: None)
     for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
         monkeypatch.setenv(name, "error")
@@ -117,7 +119,7 @@ def phonemo(capsys: pytest.CaptureFixture[str], monkeypatch) -> Callable[..., An
     def typed(*words: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["phonemo", *map(str, words)])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
         return Answer(int(left.value.code or 0), *capsys.readouterr())
 
     return typed
@@ -156,7 +158,7 @@ def whole(tmp_path_factory) -> tuple[Path, dict[str, torch.Tensor]]:
     data = tmp_path_factory.mktemp("data")
     config = make_config(data, **SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "write_fold_plots", lambda *_: None)
+        patch.setattr(fold, "write_fold_plots", lambda *_: None)
         patch.setattr(runner, "write_run_plots", lambda *_: None)
         runner.run(config, "test", folds=[FOLD])
     return data, _weights(data)
@@ -175,12 +177,12 @@ def _weights(home: Path) -> dict[str, torch.Tensor]:
 
 def _newest(home: Path) -> int:
     """The step of the newest checkpoint that is whole; 0 where there is none."""
-    found = checkpoint.newest_checkpoint(_cell(home) / "checkpoints")
+    found = checkpointing.newest_checkpoint(_cell(home) / "checkpoints")
     if found is None:
         return 0
-    checkpoint.load_random(found)
-    assert load_file(found / checkpoint.WEIGHTS)
-    return int(found.name.removeprefix(checkpoint.PREFIX))
+    checkpointing.load_random(found)
+    assert load_file(found / checkpointing.WEIGHTS)
+    return int(found.name.removeprefix(checkpointing.PREFIX))
 
 
 def _trained_in_spite(

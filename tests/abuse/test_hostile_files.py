@@ -19,18 +19,16 @@ import pytest
 import torch
 import yaml
 
-from phonemo.config import (
-    load_ablation_config,
-    load_config,
-    load_pretrain_config,
-    load_serve_config,
-    loading,
-)
+from phonemo import config
+from phonemo.config import load_config
 from phonemo.errors import CheckpointError, ConfigError, PhonemoError
-from phonemo.model.build import load_backbone
-from phonemo.runtime.engine import Recognizer
-from phonemo.train import cache, checkpoint
-from phonemo.train.folder import load_trained
+from phonemo.model.pretrained import load_backbone
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.server.config import load_serve_config
+from phonemo.train import checkpointing, feature_cache
+from phonemo.train.experiments.ablation_config import load_ablation_config
+from phonemo.train.model_folder import load_trained
+from phonemo.train.pretrain.config import load_pretrain_config
 from phonemo.train.pretrain.teacher import load_teacher
 from tests.abuse import hostile
 from tests.abuse.figures import figure
@@ -131,17 +129,17 @@ def test_case_21_a_teacher_that_is_a_pickle_is_refused(tmp_path, sentinel, name)
     refused(load_teacher, str(tmp_path))
 
 
-@pytest.mark.parametrize("name", [checkpoint.WEIGHTS, checkpoint.OPTIMISER])
+@pytest.mark.parametrize("name", [checkpointing.WEIGHTS, checkpointing.OPTIMISER])
 def test_case_21_a_checkpoint_that_is_a_pickle_is_refused(tmp_path, sentinel, name):
     """Sealed like a good one."""
     (tmp_path / name).write_bytes(hostile.pickled(sentinel))
     network = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(network.parameters())
     seal_again(tmp_path)
-    if name == checkpoint.WEIGHTS:
-        refused(checkpoint.load_weights, tmp_path, network)
+    if name == checkpointing.WEIGHTS:
+        refused(checkpointing.load_weights, tmp_path, network)
     else:
-        refused(checkpoint.load_optimizer, tmp_path, optimizer, None)
+        refused(checkpointing.load_optimizer, tmp_path, optimizer, None)
 
 
 @pytest.mark.parametrize("lie", ["objects", "pickle", "shape", "zip", "header"])
@@ -159,13 +157,13 @@ def test_case_21_kept_features_that_are_no_numbers_are_made_anew(tmp_path, senti
         told = {"shape": b"(3,99)", "header": b"(3, 2,"}[lie]
         path.write_bytes(path.read_bytes().replace(b"(3, 2)", told))
     (tmp_path / "index.json").write_text('{"names": ["lower"], "places": {"a": [0, 3]}}')
-    assert not cache._is_whole(tmp_path)
+    assert not feature_cache._is_whole(tmp_path)
 
 
 def test_case_21_kept_functionals_that_are_no_numbers_are_noticed(tmp_path, sentinel, monkeypatch):
     from phonemo.corpora.manifest import read_manifest
-    from phonemo.train import egemaps
     from phonemo.train.callbacks import Progress
+    from phonemo.train.experiments import egemaps
     from tests.train.tiny_run import make_corpus
 
     class Smile:
@@ -340,7 +338,7 @@ _RUNS = re.compile(
 )
 #: File -> how many, and why that is right.
 ALLOWED = {
-    "phonemo.config.loading": (1, "yaml.load with a SafeLoader that knows no aliases"),
+    "phonemo.config": (1, "yaml.load with a SafeLoader that knows no aliases"),
     "tests.test_errors": (2, "errors go from process to process as Python sends them"),
     "tests.abuse.hostile": (1, "makes the pickles that must not be opened"),
 }
@@ -372,7 +370,7 @@ def test_case_21_neither_source_nor_tests_run_what_they_read():
             strangers = [one.top for one in source.imports if one.top in NEVER - {"hydra"}]
             assert strangers == [], source.name
     assert set(ALLOWED) <= {source.name for source in everything}
-    assert issubclass(loading._Plain, yaml.SafeLoader)
+    assert issubclass(config._Plain, yaml.SafeLoader)
     figure(21, "files searched for what runs what it reads", len(everything), "files")
 
 

@@ -18,7 +18,7 @@ import soundfile
 
 from phonemo.audio import AudioLimits, load_waveform
 from phonemo.errors import AudioError
-from phonemo.server.gate import HEADERS
+from phonemo.server.middleware import HEADERS
 from tests import test_predict_command
 from tests.abuse.figures import figure
 from tests.abuse.lies import ABSURD, LONGER, forged, silence

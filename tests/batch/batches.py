@@ -22,13 +22,12 @@ from typing import Any
 import pytest
 import soundfile
 
-from phonemo import cli
-from phonemo.batch.asked import Asked, Engine, PartTally, Planned
-from phonemo.batch.hearing import Hearer, Work
-from phonemo.batch.items import Item
-from phonemo.batch.plan import plan
+from phonemo.batch.job import Asked, Engine, PartTally, Planned
+from phonemo.batch.plan import Item, plan
 from phonemo.batch.stores import open_store
-from phonemo.opening import fingerprint
+from phonemo.batch.worker import Hearer, Work
+from phonemo.cli import app
+from phonemo.loader import fingerprint
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
@@ -94,7 +93,7 @@ def batch(*words: object, stdin: bytes = b"") -> Answer:
         for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
     texts = []
     for one in (out, err):
         one.flush()

@@ -379,7 +379,7 @@ def test_what_is_not_installed_is_named(here, monkeypatch, module, words):
 
 
 def test_an_address_needs_its_package(monkeypatch):
-    from phonemo.batch.addresses import file_system
+    from phonemo.batch.remote import file_system
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
     monkeypatch.setitem(sys.modules, "fsspec.core", None)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.batch import vectors
-from phonemo.batch.hearing import Work
-from phonemo.batch.items import Item
-from phonemo.batch.vectors import vectors_by_processes
+from phonemo.batch import adaptation
+from phonemo.batch.adaptation import vectors_by_processes
+from phonemo.batch.plan import Item
+from phonemo.batch.worker import Work
 from phonemo.errors import RunError
-from phonemo.opening import fingerprint
-from phonemo.runtime.engine import Recognizer
+from phonemo.loader import fingerprint
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.batch.batches import (
     Place,
     asked,
@@ -73,7 +73,7 @@ def test_a_recording_that_ends_its_process_is_left_out_alone(tmp_path, items, wo
 
 @FULL_JOB
 def test_a_recording_that_never_ends_is_left_out(tmp_path, items, monkeypatch):
-    monkeypatch.setattr(vectors, "SECONDS", 8.0)
+    monkeypatch.setattr(adaptation, "SECONDS", 8.0)
     found = list(vectors_by_processes(work(tmp_path), items("a.wav", "hang.wav", "b.wav"), 1))
     assert [one is None for one in found] == [False, True, False]
 

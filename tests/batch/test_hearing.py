@@ -8,13 +8,13 @@ import json
 
 import pytest
 
-from phonemo.batch import careful, fetching, stores
-from phonemo.batch.hearing import BEGUN_BEFORE, Hearer, Work, begun_name, tally_name
-from phonemo.batch.items import Item
+from phonemo.batch import fetch, stores, worker
+from phonemo.batch.plan import Item
 from phonemo.batch.rows import failed_row, part_name
 from phonemo.batch.stores import open_store
+from phonemo.batch.worker import BEGUN_BEFORE, Hearer, Work, begun_name, tally_name
 from phonemo.errors import CheckpointError, RunError
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.batch.batches import asked, clips, planned, rows, scratch, some
 from tests.tiny_bundle import BUNDLE
 
@@ -101,7 +101,7 @@ def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, f
 
 def test_stretches_are_heard_as_recordings_of_their_own(tmp_path, recognizer, files):
     from phonemo.audio import Excerpt
-    from phonemo.batch.asked import Planned
+    from phonemo.batch.job import Planned
     from phonemo.batch.plan import plan
 
     name = files[28]
@@ -135,7 +135,7 @@ def test_a_part_that_was_begun_twice_is_heard_with_care(tmp_path, files, monkeyp
     one = hearer(tmp_path)
     one.store.write(begun_name(0), f"{BEGUN_BEFORE}\n")
     careful_too = lambda work, items: (failed_row(item, "crashed", "x") for item in items)  # noqa: E731
-    monkeypatch.setattr(careful, "careful_rows", careful_too)
+    monkeypatch.setattr(worker, "careful_rows", careful_too)
     assert one.hear(0).errors == {"crashed": 2}
 
 
@@ -232,7 +232,7 @@ def test_recordings_and_parts_at_addresses(tmp_path, files, recognizer, monkeypa
 def test_large_recordings_at_addresses_are_read_while_they_are_heard(tmp_path, files, monkeypatch):
     """Also where the opened file is one of the disk, whose name cannot be changed."""
     fsspec = pytest.importorskip("fsspec")
-    monkeypatch.setattr(fetching, "_MOST_BYTES", 100)
+    monkeypatch.setattr(fetch, "_MOST_BYTES", 100)
     memory = fsspec.filesystem("memory")
     memory.store.clear()
     memory.put_file(files[0], "/in/a.wav")

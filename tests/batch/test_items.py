@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonemo.batch.items import Item, SetHash
+from phonemo.batch.plan import Item, SetHash
 
 #: Surrogates too: they stand for bytes of a name that are no text.
 names = st.text(st.characters(exclude_categories=()), min_size=1)

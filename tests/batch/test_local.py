@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.batch.batches import (
     assert_once,
     clips,
@@ -174,9 +174,7 @@ def test_a_model_that_breaks_on_the_way_is_one_line(place):
     """The processes open it after the command has looked at it."""
     named(place, *some(3))
     hook = place.folder / "hook" / "sitecustomize.py"
-    broken = (
-        "\n    import phonemo.opening\n    phonemo.opening.fingerprint = lambda model: 'gone'\n"
-    )
+    broken = "\n    import phonemo.loader\n    phonemo.loader.fingerprint = lambda model: 'gone'\n"
     hook.write_text(hook.read_text(encoding="utf-8") + broken, encoding="utf-8")
     answer = place.run("in", "-q", "-j", 2, "--part-files", 1)
     assert (answer.code, answer.out) == (1, "")

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonemo.batch.asked import Planned
-from phonemo.batch.items import Item
-from phonemo.batch.plan import plan, read_part
+from phonemo.batch.job import Planned
+from phonemo.batch.plan import Item, plan, read_part
 from phonemo.batch.stores import open_store
 
 

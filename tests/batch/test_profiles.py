@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.batch import sampling, vectors
-from phonemo.batch.asked import Planned
-from phonemo.batch.hearing import Work, open_listener
-from phonemo.batch.items import Item
-from phonemo.batch.plan import plan
-from phonemo.batch.profiles import keep_profile, read_profile
-from phonemo.batch.sampling import sample_of
+from phonemo.batch import adaptation
+from phonemo.batch import adaptation as vectors
+from phonemo.batch.adaptation import sample_of, vectors_of_item
+from phonemo.batch.job import Planned
+from phonemo.batch.plan import Item, plan
+from phonemo.batch.profile import keep_profile, read_profile
 from phonemo.batch.stores import open_store
-from phonemo.batch.vectors import vectors_of_item
-from phonemo.opening import fingerprint
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.pool import Vectors
-from phonemo.runtime.profile import Profile
+from phonemo.batch.worker import Work, open_listener
+from phonemo.loader import fingerprint
+from phonemo.runtime.adaptation.pool import Vectors
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.answers import Answer
 from tests.batch.batches import asked, assert_once, assert_one_line, batch, clips, parts, rows, some
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
@@ -40,7 +39,7 @@ def inline_vectors(work: Work, items: list[Item], workers: int) -> Iterator[Vect
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "vectors_by_processes", inline_vectors)
+    monkeypatch.setattr(adaptation, "vectors_by_processes", inline_vectors)
 
 
 def adaptable(*words: object) -> Answer:
@@ -123,7 +122,7 @@ def test_of_a_long_recording_the_beginning_is_decoded(tmp_path, monkeypatch):
 
 
 def test_the_first_pass_ends_when_there_are_vectors_enough(here, monkeypatch):
-    monkeypatch.setattr(sampling, "MOST_VECTORS", 3)
+    monkeypatch.setattr(adaptation, "MOST_VECTORS", 3)
     clips(here / "in", *some(8))
     assert adaptable("in", "-o", "out", "--adapt").code == 0
     assert profile_of(here / "out").count == 3
@@ -236,7 +235,7 @@ def test_a_batch_goes_on_with_the_profile_that_it_was_begun_with(here, monkeypat
     soundfile.write(here / "in/a0001.wav", make_clip(9000, 900.0), RATE)  # it was in the sample
     clips(here / "in", "new.wav")
     (here / "out/parts/part-000001.jsonl").unlink()
-    monkeypatch.setattr(sampling, "vectors_by_processes", None)  # there is no second first pass
+    monkeypatch.setattr(adaptation, "vectors_by_processes", None)  # there is no second first pass
     answer = adaptable(*words)
     assert f"  profile {profile_of(here / 'out').hash} of 8 recordings (8 vectors); 1" in answer.out
     assert (here / "out/profile.json").read_bytes() == kept
@@ -309,7 +308,7 @@ def test_a_profile_that_was_lost_or_changed_is_refused(here, spoil, what):
 
 
 def test_a_worker_takes_no_other_profile(tmp_path):
-    from phonemo.batch.hearing import Hearer
+    from phonemo.batch.worker import Hearer
     from phonemo.errors import RunError
 
     names = clips(tmp_path / "in", *some(4))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from phonemo.batch.items import Item
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment
+from phonemo.batch.plan import Item
 from phonemo.batch.rows import failed_row, part_name, row_of, writing_rows
 from phonemo.errors import AudioError, RunError
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
 
 EMOTIONS = ("anger", "neutral")
 SCORES = {"anger": 0.25, "neutral": 0.75}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phonemo.batch import stores
-from phonemo.batch.addresses import absolute, is_remote, joined
+from phonemo.batch.remote import absolute, is_remote, joined
 from phonemo.batch.stores import open_store
 from phonemo.errors import RunError, UsageError
 from tests.batch.batches import scratch

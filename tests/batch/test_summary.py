@@ -6,9 +6,17 @@ import re
 
 import pytest
 
-from phonemo.batch.asked import Applied, Asked, Card, PartTally, Planned
-from phonemo.batch.summary import Totals, summary_of, totals_of
-from phonemo.console_batch import Pace, lines, progress
+from phonemo.batch.job import (
+    Applied,
+    Asked,
+    Card,
+    PartTally,
+    Planned,
+    Totals,
+    summary_of,
+    totals_of,
+)
+from phonemo.cli.batch import Pace, lines, progress
 
 FIRST = PartTally(
     part=0,
@@ -157,9 +165,9 @@ def test_a_rate_is_never_below_zero():
 
 @pytest.mark.parametrize("quiet", [True, False])
 def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quiet):
-    from phonemo import console_batch
+    from phonemo.cli import batch
 
-    monkeypatch.setattr(console_batch, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "LINE_SECONDS", 0.0)
     totals = totals_of([FIRST])
     with progress(quiet) as shown:
         shown.listing(7)

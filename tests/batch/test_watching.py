@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from phonemo.batch.watching import Watch
+from phonemo.batch.worker import Watch
 
 
 def test_nothing_done_is_noticed_once():

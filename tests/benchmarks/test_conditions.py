@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from phonemo.errors import CheckpointError, LabelError, LeakageError, UsageError
 from phonemo.labels import LabelSet
-from phonemo.train.transfer.protocol import transfer
+from phonemo.train.transfer.run import transfer
 from tests.benchmarks import REPOSITORY
 from tests.golden.make_tiny_bundle import make_adaptable, make_network
 from tests.tiny_bundle import ADAPTABLE
@@ -108,7 +108,7 @@ class TestMeasured:
         assert right["pool"].shape == (2, 24)
 
     def test_a_model_without_profiles_is_tested_without(self, manifest, tmp_path):
-        from phonemo.train.folder import save_trained
+        from phonemo.train.model_folder import save_trained
 
         save_trained(tmp_path / "hidden", make_network("hidden"), LABELS)
         found = opening.open_pair(tmp_path / "hidden", manifest, LABELS, 6)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from phonemo.corpora import CORPORA
-from phonemo.corpora.card import Reading
+from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.phonemes import make_inventory
+from phonemo.corpora.readers.base import Reading
 from phonemo.errors import CorpusError
 from phonemo.labels import EMOTIONS
 from tests import tiny

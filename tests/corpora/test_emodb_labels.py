@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from phonemo.corpora.emodb_labels import Segment, join_phones, lablaut_phonemes, parse_lablaut
+from phonemo.corpora.readers.emodb_labels import (
+    Segment,
+    join_phones,
+    lablaut_phonemes,
+    parse_lablaut,
+)
 from phonemo.errors import CorpusError, PhonemeError
 from tests.tiny import LABLAUT_HEADER
 

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from phonemo.corpora import CORPORA
-from phonemo.corpora.card import Reading
 from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.readers.base import Reading
 from phonemo.errors import CorpusError
 from tests import tiny
 

@@ -211,7 +211,7 @@ class TestTextGrid:
     def test_what_phonemo_wrote_comes_back(self, tmp_path):
         """Predicted, saved for Praat, and read as a corpus: the same phonemes at the same times."""
         import phonemo
-        from phonemo.formats import textgrid
+        from phonemo.annotations.writers import textgrid
         from tests.voices import spoken
 
         path = spoken(tmp_path / "voice.wav")
@@ -228,7 +228,7 @@ class TestTextGrid:
 
 @pytest.mark.parametrize("name", ["audformat", "lhotse", "textgrid"])
 def test_the_command_prepares_them(name, tmp_path, monkeypatch, capsys):
-    from phonemo.cli import main
+    from phonemo.cli.app import main
 
     root = tiny.FAKES[name](tmp_path / name)
     words = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phonemo.corpora.folders import SYNONYMS, canonical, read_folders
+from phonemo.corpora.readers.folders import SYNONYMS, canonical, read_folders
 from phonemo.errors import CorpusError, UsageError
 from phonemo.labels import EMOTIONS
 from tests import tiny
@@ -88,7 +88,7 @@ def test_every_synonym_is_a_canonical_emotion():
 class TestCommand:
     @pytest.fixture
     def phonemo(self, monkeypatch, capsys):
-        from phonemo.cli import main
+        from phonemo.cli.app import main
 
         def run(*words: object) -> tuple[int, str, str]:
             monkeypatch.setattr("sys.argv", ["phonemo", *map(str, words)])

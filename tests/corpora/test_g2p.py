@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from phonemo.corpora import g2p, gruut_backend
-from phonemo.corpora.g2p import BACKENDS, backend, phonemise
-from phonemo.corpora.gruut_tables import GRUUT, GRUUT_LANGUAGES, SECOND_DICTIONARY, from_gruut
-from phonemo.corpora.ipa import ARPABET, IPA
-from phonemo.corpora.pinyin import FINALS, INITIALS, from_pinyin
-from phonemo.corpora.polish import phonemise_polish
+from phonemo.corpora.g2p import convert
+from phonemo.corpora.g2p import gruut as gruut_backend
+from phonemo.corpora.g2p.alphabets import ARPABET, IPA
+from phonemo.corpora.g2p.convert import BACKENDS, backend, phonemise
+from phonemo.corpora.g2p.gruut import GRUUT, GRUUT_LANGUAGES, SECOND_DICTIONARY, from_gruut
+from phonemo.corpora.g2p.pinyin import FINALS, INITIALS, from_pinyin
+from phonemo.corpora.g2p.polish import phonemise_polish
 from phonemo.errors import MissingExtraError, PhonemeError
 
 
@@ -338,8 +339,8 @@ def test_what_has_no_pronunciation_is_named(text, language, named):
 
 
 def test_a_word_that_gruut_gives_nothing_for_is_an_error(monkeypatch):
-    monkeypatch.setattr(g2p, "gruut_words", lambda text, language: iter([("xyz", ())]))
-    monkeypatch.setattr(g2p, "_version", lambda package: "0")
+    monkeypatch.setattr(convert, "gruut_words", lambda text, language: iter([("xyz", ())]))
+    monkeypatch.setattr(convert, "_version", lambda package: "0")
     with pytest.raises(PhonemeError, match="'xyz'"):
         phonemise("xyz", "en")
 

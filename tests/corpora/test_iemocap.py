@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from phonemo.corpora.card import Reading
-from phonemo.corpora.iemocap import CARD, read
 from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.iemocap import CARD, read
 from phonemo.errors import CorpusError
 from phonemo.labels import LabelSet
 from tests.iemocap_counts import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phonemo.corpora.iemocap_files import (
+from phonemo.corpora.readers.iemocap_files import (
     EMOTION_CODES,
     clean_text,
     parse_name,

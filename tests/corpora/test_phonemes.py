@@ -8,10 +8,15 @@ import unicodedata
 
 import pytest
 
-from phonemo.corpora.ipa import ARPABET_CLASS, ARPABET_TO_IPA, CLASSES, IPA_CLASS, table
-from phonemo.corpora.lablaut_table import LABLAUT, Settled
-from phonemo.corpora.manifest import Phonemes
-from phonemo.corpora.phonemes import (
+from phonemo.corpora.g2p.alphabets import (
+    ARPABET_CLASS,
+    ARPABET_TO_IPA,
+    CLASSES,
+    IPA_CLASS,
+    SPHINX,
+    table,
+)
+from phonemo.corpora.inventory import (
     ARPABET,
     BLANK,
     IPA,
@@ -24,7 +29,8 @@ from phonemo.corpora.phonemes import (
     settle,
     strip_stress,
 )
-from phonemo.corpora.sphinx import SPHINX
+from phonemo.corpora.manifest import Phonemes
+from phonemo.corpora.readers.emodb_labels import LABLAUT, Settled
 from phonemo.errors import PhonemeError
 
 NAMES = ("phonemes", "vowels", "broad", "phoneme_x_emotion", "characters")

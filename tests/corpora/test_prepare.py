@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from phonemo.corpora import CORPORA, audit
+from phonemo.corpora import CORPORA
+from phonemo.corpora import prepare as audit
 from phonemo.corpora import prepare as module
 from phonemo.corpora.manifest import Phonemes, read_manifest
 from phonemo.corpora.prepare import Prepared, prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phonemo.config import ProtocolConfig
-from phonemo.corpora.published import read_folds
+from phonemo.corpora.published_folds import read_folds
 from phonemo.corpora.splits import make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import from_metadata, parallel, write_folds

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from phonemo.corpora import CORPORA
-from phonemo.corpora.card import Reading
 from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.readers.base import Reading
 from phonemo.errors import CorpusError
 from phonemo.labels import LabelSet
 from tests import tiny

@@ -13,11 +13,10 @@ import pytest
 import soundfile
 
 from phonemo.corpora import CORPORA
-from phonemo.corpora.audit import audit
-from phonemo.corpora.card import Reading
-from phonemo.corpora.emodb_labels import Segment, parse_lablaut
-from phonemo.corpora.ipa import IPA_CLASS
-from phonemo.corpora.lablaut_table import classify
+from phonemo.corpora.g2p.alphabets import IPA_CLASS
+from phonemo.corpora.prepare import audit
+from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.emodb_labels import Segment, classify, parse_lablaut
 from phonemo.labels import EMOTIONS
 
 #: Corpora of which the whole release is there, and the hours of it.

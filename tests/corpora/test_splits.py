@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora import leakage
+from phonemo.corpora.groups import unit_of
 from phonemo.corpora.splits import AXES, Fold, make_split
-from phonemo.corpora.units import unit_of
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import manifests, parallel, scripted, utterance
 

@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import phonemo
 from phonemo.audio import Excerpt
 from phonemo.errors import AudioError, LabelError, UsageError
-from phonemo.estimators import EmotionClassifier, ReadyEmotionClassifier, SpeechEmbedding
+from phonemo.integrations.sklearn import EmotionClassifier, ReadyEmotionClassifier, SpeechEmbedding
 from tests.laws import REPOSITORY
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 from tests.voices import spoken
@@ -137,7 +137,7 @@ class TestLayers:
     def test_layers_are_those_of_the_network(self):
         import torch
 
-        from phonemo.train.folder import load_trained
+        from phonemo.train.model_folder import load_trained
 
         clip = make_clip(30_000, 150.0)
         model = load_trained(SMALL).model.eval()

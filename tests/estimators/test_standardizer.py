@@ -16,14 +16,14 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import phonemo
 from phonemo.errors import ModelError, UsageError
-from phonemo.estimators import (
+from phonemo.integrations.sklearn import (
     EmotionClassifier,
     ReadyEmotionClassifier,
     SourceStandardizer,
     SpeechEmbedding,
 )
-from phonemo.runtime.adaptation import Reference, affine, moments, shrunk
-from phonemo.runtime.profile import Profile
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.adaptation.statistics import Reference, affine, moments, shrunk
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 

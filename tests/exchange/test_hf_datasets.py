@@ -12,7 +12,7 @@ import soundfile
 import phonemo
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest, write_manifest
 from phonemo.errors import CorpusError, UsageError
-from phonemo.exchange.hf_datasets import from_datasets, predict_dataset, predict_rows, to_datasets
+from phonemo.integrations.datasets import from_datasets, predict_dataset, predict_rows, to_datasets
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import phonemo
+from phonemo.annotations.turns import Turn
 from phonemo.errors import MissingExtraError, UsageError
-from phonemo.exchange.audformat_tables import to_audformat
-from phonemo.exchange.audinterface_features import emotion_feature
-from phonemo.exchange.lhotse_supervisions import to_lhotse
-from phonemo.exchange.pyannote_turns import turns_from
-from phonemo.turns import Turn
+from phonemo.integrations.audformat import emotion_feature, to_audformat
+from phonemo.integrations.lhotse import to_lhotse
+from phonemo.integrations.pyannote import turns_from
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 from tests.voices import spoken
 

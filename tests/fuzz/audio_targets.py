@@ -15,8 +15,8 @@ from phonemo.audio import (
     audio_seconds,
     load_waveform,
 )
-from phonemo.resampling import MAX_LEVEL
-from phonemo.server.decoder import read_frame, write_frame
+from phonemo.audio.resample import MAX_LEVEL
+from phonemo.server.decoders.worker import read_frame, write_frame
 from tests.fuzz.judging import told
 
 #: Small ones, so that an execution takes milliseconds; they are enforced by the same lines.

@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from phonemo.corpora import audformat_database, cremad, lhotse_cuts, nemo, speechocean762, textgrids
-from phonemo.corpora import csv_table as tables
-from phonemo.corpora import iemocap as release
-from phonemo.corpora.card import Reading
-from phonemo.corpora.emodb_labels import lablaut_phonemes
-from phonemo.corpora.files import read_text
-from phonemo.corpora.iemocap_files import (
+from phonemo.corpora.g2p.alphabets import ARPABET, IPA
+from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.corpora.published_folds import read_folds
+from phonemo.corpora.readers import audformat, cremad, lhotse, nemo, speechocean762, textgrid
+from phonemo.corpora.readers import csv as tables
+from phonemo.corpora.readers import iemocap as release
+from phonemo.corpora.readers.base import Reading, read_text
+from phonemo.corpora.readers.emodb_labels import lablaut_phonemes
+from phonemo.corpora.readers.iemocap_files import (
     clean_text,
     read_alignment,
     read_evaluations,
     read_transcripts,
 )
-from phonemo.corpora.ipa import ARPABET, IPA
-from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.corpora.published import read_folds
 from tests.fuzz.judging import cut, scratch, told, written
 
 #: Corpus -> its reader, its texts in the order of an input's parts, and sounds, of which only the
@@ -38,9 +37,9 @@ _RELEASES: dict[bytes, tuple[Callable[[Path], Reading], Sequence[str], Sequence[
         ["metadata.csv", "phones.csv"],
         ["WAVE/SPEAKER0001/000010011.WAV"],
     ),
-    b"lhotse": (lhotse_cuts.read, ["cuts.jsonl"], ["a.wav"]),
-    b"audformat": (audformat_database.read, ["db.yaml", "db.moods.csv"], ["a.wav"]),
-    b"praat": (textgrids.read, ["a.TextGrid"], ["a.wav"]),
+    b"lhotse": (lhotse.read, ["cuts.jsonl"], ["a.wav"]),
+    b"audformat": (audformat.read, ["db.yaml", "db.moods.csv"], ["a.wav"]),
+    b"praat": (textgrid.read, ["a.TextGrid"], ["a.wav"]),
     b"iemocap": (
         release.read,
         [

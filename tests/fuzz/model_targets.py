@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from phonemo.runtime.bundle import CARD, HEAD, MODEL, open_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.graph import Graph
-from phonemo.runtime.head import Head
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.session import Graph, Head
 from tests.fuzz.judging import check_scores, scratch, told
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 

@@ -13,13 +13,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from phonemo.annotations.prediction import Prediction
 from phonemo.audio import AudioLimits, Waveform, load_waveform
-from phonemo.config import ServeConfig
 from phonemo.errors import printable
-from phonemo.prediction import Prediction
-from phonemo.runtime.listener import Listener
+from phonemo.runtime.recognizer import Listener
 from phonemo.runtime.windows import Heard, Samples
 from phonemo.server.app import PhonemoApp, create_app
+from phonemo.server.config import ServeConfig
 from tests.fuzz.judging import CUT, check_message, check_scores, cut
 
 _HOST = (b"host", b"localhost:8000")

@@ -6,19 +6,16 @@ import math
 from itertools import islice
 from pathlib import Path
 
+from phonemo.annotations.prediction import Prediction, Segment
+from phonemo.annotations.turns import MAX_TURNS, Turn, read_turns
+from phonemo.annotations.writers import textgrid as as_textgrid
 from phonemo.batch.inputs import items_of
-from phonemo.batch.items import Item
-from phonemo.config import (
-    load_ablation_config,
-    load_config,
-    load_pretrain_config,
-    load_serve_config,
-    write_config,
-)
+from phonemo.batch.plan import Item
+from phonemo.config import load_config, write_config
 from phonemo.corpora.manifest import Manifest, read_manifest, write_manifest
-from phonemo.formats import textgrid as as_textgrid
-from phonemo.prediction import Prediction, Segment
-from phonemo.turns import MAX_TURNS, Turn, read_turns
+from phonemo.server.config import load_serve_config
+from phonemo.train.experiments.ablation_config import load_ablation_config
+from phonemo.train.pretrain.config import load_pretrain_config
 from tests.fuzz.judging import cut, scratch, told, written
 
 _MOST = 1000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from phonemo.train.lineage import HEARD, PROVENANCE, lineage_of
-from phonemo.train.seal import SEAL, check_seal
+from phonemo.files import SEAL, check_seal
+from phonemo.train.provenance import HEARD, PROVENANCE, lineage_of
 from tests.fuzz.judging import cut, scratch, told, written
 
 

@@ -18,11 +18,11 @@ from transformers import AutoConfig, AutoModel
 
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-from phonemo.train.adapting import keep_reference
-from phonemo.train.export import export
-from phonemo.train.folder import load_trained, save_trained
-from phonemo.train.lineage import Lineage, Taught
-from phonemo.train.predictor import Predictor
+from phonemo.train.export.export import export
+from phonemo.train.linear_head import keep_reference
+from phonemo.train.model_folder import load_trained, save_trained
+from phonemo.train.provenance import Lineage, Taught
+from phonemo.train.torch_recognizer import Predictor
 from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE, SHARED, make_clip
 
 LABELS = ("anger", "neutral", "sadness")

@@ -15,8 +15,8 @@ import yaml
 
 import phonemo
 from phonemo.errors import CheckpointError, HubError, UsageError
-from phonemo.hub.card import model_card
-from phonemo.hub.names import HubName, hub_name
+from phonemo.integrations.model_card import model_card
+from phonemo.runtime.hub import HubName, hub_name
 from tests.hub import imitation
 from tests.laws import REPOSITORY
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
@@ -220,7 +220,7 @@ class TestPushing:
             phonemo.push_to_hub(BUNDLE, "org/mine")
 
     def test_the_command_prints_the_address(self, hub, capsys, monkeypatch):
-        from phonemo.cli import main
+        from phonemo.cli.app import main
 
         monkeypatch.setattr("sys.argv", ["phonemo", "push", str(BUNDLE), "org/mine"])
         with pytest.raises(SystemExit) as ended:

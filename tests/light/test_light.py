@@ -13,9 +13,11 @@ from tests.conftest import LIGHT
 from tests.laws import REPOSITORY
 from tests.source import read_package
 
-LIGHT_ROOMS = ("root", "ground", "opening", "command", "corpora", "runtime")
+HEAVY_FOLDERS = ("model", "train", "integrations", "server")
 SOURCES = read_package(REPOSITORY / "src" / "phonemo")
-MODULES = [one.name for one in SOURCES if one.room in LIGHT_ROOMS and "__main__" not in one.name]
+MODULES = [
+    one.name for one in SOURCES if one.folder not in HEAVY_FOLDERS and "__main__" not in one.name
+]
 TORCH = ("torch", "transformers", "peft", "accelerate", "safetensors")
 LAZY = ("sklearn", "matplotlib", "scipy", "gruut", "pypinyin", "onnx", "fastapi", "uvicorn")
 

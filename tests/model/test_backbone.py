@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from phonemo.model.backbone import BACKBONES, Backbone
-from phonemo.model.lengths import fewest_samples, frames_of, lengths_of, mask_of
+from phonemo.model.masks import fewest_samples, frames_of, lengths_of, mask_of
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from tests.tiny_nets import KINDS, make_network
 

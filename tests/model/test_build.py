@@ -16,9 +16,13 @@ from phonemo.config import ModelConfig
 from phonemo.errors import ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import BACKBONES, Backbone
-from phonemo.model.build import build_network, feature_extractor, load_backbone
-from phonemo.model.foreign import quiet_transformers
-from phonemo.model.lengths import mask_of
+from phonemo.model.masks import mask_of
+from phonemo.model.pretrained import (
+    build_network,
+    feature_extractor,
+    load_backbone,
+    quiet_transformers,
+)
 from tests.tiny_nets import KINDS, make_backbone_folder, make_network
 
 LABELS = LabelSet(("anger", "neutral"))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from phonemo.config import ModelConfig
 from phonemo.model.fusion import FUSIONS, CrossAttention, Fusion
-from phonemo.model.lengths import mask_of
+from phonemo.model.masks import mask_of
 
 ACOUSTIC, SEMANTIC, WIDTH = 6, 10, 8
 LENGTHS = (9, 5, 1)

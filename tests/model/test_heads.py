@@ -8,7 +8,7 @@ import torch
 
 from phonemo.config import AuxiliaryConfig, ModelConfig
 from phonemo.model.heads import AUXILIARIES, HEADS, EmotionHead, LinearHead, PhonemeHead, best_path
-from phonemo.model.lengths import mask_of
+from phonemo.model.masks import mask_of
 
 NAN = float("nan")
 

@@ -11,8 +11,6 @@ import torch
 from phonemo.audio import RATE
 from phonemo.config import ModelConfig
 from phonemo.labels import LabelSet
-from phonemo.model.build import build_network, load_backbone
-from phonemo.model.lengths import mask_of
 from phonemo.model.logmel import (
     LogMel,
     LogMelConfig,
@@ -22,7 +20,9 @@ from phonemo.model.logmel import (
     _Recurrent,
     _turned,
 )
-from phonemo.train.folder import load_trained, save_trained
+from phonemo.model.masks import mask_of
+from phonemo.model.pretrained import build_network, load_backbone
+from phonemo.train.model_folder import load_trained, save_trained
 
 MELS, WINDOW, HOP = 64, 400, 160
 LABELS = LabelSet(("anger", "neutral", "sadness"))

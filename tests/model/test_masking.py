@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from phonemo.model.masking import mask_spans
+from phonemo.model.masks import mask_spans
 
 
 def _ones(batch: int, frames: int, features: int) -> torch.Tensor:

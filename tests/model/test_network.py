@@ -15,10 +15,10 @@ from transformers import AutoConfig, AutoModelForAudioClassification
 from phonemo.errors import ModelError
 from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import BLANK
-from phonemo.model.lengths import mask_of
+from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC
+from phonemo.model.masks import mask_of
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.model.pooling import POOLINGS, statistics
-from phonemo.model.streams import ACOUSTIC, SEMANTIC
 from tests.tiny_nets import KINDS, make_network
 
 KIND = "wav2vec2-layer"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phonemo.config import ModelConfig
-from phonemo.model.lengths import mask_of
+from phonemo.model.masks import mask_of
 from phonemo.model.pooling import (
     LEAST_VARIANCE,
     POOLINGS,

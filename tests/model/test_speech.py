@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import ModelError
-from phonemo.frames import FrameGrid
-from phonemo.model.lengths import mask_of
-from phonemo.model.speech import speech_frames
+from phonemo.model.masks import mask_of, speech_frames
 from tests.model.test_network import _batch, _model
 
 GRID = FrameGrid(field_samples=2, hop_samples=2)

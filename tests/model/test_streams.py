@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from phonemo.model.streams import ACOUSTIC, SEMANTIC, LayerMix, Stream
+from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerMix, Stream
 
 
 def test_numbers_by_hand():

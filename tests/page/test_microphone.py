@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from phonemo.server.access import new_key
+from phonemo.server.auth import new_key
 from tests.page.conftest import PATIENCE_MS, watched
 from tests.page.serving import serving
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.profile import Profile
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.page.conftest import PATIENCE_MS, microphone, watched
 from tests.page.serving import serving
 from tests.page.test_looks import broken

@@ -15,11 +15,10 @@ import pytest
 pytest.importorskip("torch")
 
 from phonemo.errors import ProtocolError, ResultError
-from phonemo.pages import map as maps
-from phonemo.pages.clips import hardest
-from phonemo.pages.run_page import write_page
-from phonemo.shipped import weights_of
-from phonemo.train.finetune import finetune, plan
+from phonemo.evaluation.html import embedding_map as maps
+from phonemo.evaluation.html.report import hardest, write_page
+from phonemo.runtime.bundle import weights_of
+from phonemo.train.experiments.finetune import finetune, plan
 from tests.laws import REPOSITORY
 from tests.tiny_nets import make_backbone_folder
 from tests.train.tiny_run import make_corpus
@@ -224,7 +223,7 @@ def test_too_few_make_no_map():
 
 
 def test_the_command_finetunes_and_writes_the_page(tmp_path, monkeypatch, capsys):
-    from phonemo.cli import main
+    from phonemo.cli.app import main
 
     manifest = make_corpus(tmp_path / "corpus")
     make_backbone_folder(tmp_path / "backbone", "wav2vec2-layer")

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment
 from phonemo.audio import WARNINGS
-from phonemo.prediction import PhonemeSpan, Prediction, Segment
 
 RATE = 16_000
 

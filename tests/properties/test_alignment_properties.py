@@ -9,14 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonemo.calibration import log_softmax
+from phonemo.annotations.prediction import PhonemeSpan
+from phonemo.audio.frames import FrameGrid, fewest_samples, frames_of
 from phonemo.errors import PhonemeError
-from phonemo.frames import FrameGrid, fewest_samples, frames_of
-from phonemo.prediction import PhonemeSpan
-from phonemo.runtime.alignment import RULES, align, fewest_frames, recognise, time_phonemes
+from phonemo.evaluation.calibration import log_softmax
+from phonemo.runtime.alignment import (
+    RULES,
+    align,
+    fewest_frames,
+    heard_spans,
+    recognise,
+    said_spans,
+    time_phonemes,
+)
 from phonemo.runtime.attribution import drops, frames_within
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.spans import heard_spans, said_spans
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.properties.strategies import RATE, few, many, some
 from tests.tiny_bundle import BUNDLE, make_clip
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.console import json_row
-from phonemo.formats import (
+from phonemo.annotations.prediction import Prediction, Segment, heard_in, segments_of, tiers_of
+from phonemo.annotations.textgrid import PraatText
+from phonemo.annotations.writers import (
     audacity,
     csv_error,
     csv_head,
@@ -25,9 +26,7 @@ from phonemo.formats import (
     textgrid,
     webvtt,
 )
-from phonemo.intervals import heard_in, segments_of, tiers_of
-from phonemo.praat import PraatText
-from phonemo.prediction import Prediction, Segment
+from phonemo.cli.console import json_row
 from tests.properties.strategies import file_names, predictions, some
 
 SCORES = {"a": 0.75, "b": 0.25}

@@ -12,23 +12,27 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from phonemo.config import (
+    AugmentConfig,
     AuxiliaryConfig,
-    HearingConfig,
-    PretrainConfig,
+    ExtraConfig,
+    ModelConfig,
+    ProtocolConfig,
     RunConfig,
-    ServeConfig,
-    StageConfig,
+    TrainConfig,
     load_config,
-    load_pretrain_config,
-    load_serve_config,
     write_config,
 )
-from phonemo.config.run import AugmentConfig, ExtraConfig, ModelConfig, ProtocolConfig, TrainConfig
-from phonemo.config.serve import ServeAccess, ServeLimits
+from phonemo.evaluation.schema import Bin, CalibrationScore, Confusion, Score, SelectiveScore
 from phonemo.labels import EMOTIONS
-from phonemo.results import Bin, CalibrationScore, Confusion, Score, SelectiveScore
 from phonemo.runtime.bundle import BundleCard, open_bundle, write_bundle
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.server.config import ServeAccess, ServeConfig, ServeLimits, load_serve_config
+from phonemo.train.pretrain.config import (
+    HearingConfig,
+    PretrainConfig,
+    StageConfig,
+    load_pretrain_config,
+)
 from tests.properties.strategies import few, some, texts, words
 from tests.tiny_bundle import BUNDLE, make_clip
 

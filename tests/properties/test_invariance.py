@@ -20,9 +20,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from phonemo.audio import Excerpt, load_waveform
-from phonemo.runtime.activity import CHUNK_SAMPLES
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.vad import CHUNK_SAMPLES
 from tests.properties.strategies import RATE, few, some
 from tests.tiny_bundle import BUNDLE, make_clip
 from tests.voices import speaking

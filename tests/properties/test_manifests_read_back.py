@@ -10,10 +10,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from phonemo.batch.items import Item
-from phonemo.batch.manifests import READERS
+from phonemo.batch.inputs import READERS
+from phonemo.batch.plan import Item
 from phonemo.batch.rows import row_of, writing_rows
-from phonemo.corpora import csv_table
 from phonemo.corpora.manifest import (
     STYLES,
     Header,
@@ -25,6 +24,7 @@ from phonemo.corpora.manifest import (
     write_manifest,
 )
 from phonemo.corpora.merge import by_corpus, merge
+from phonemo.corpora.readers import csv as csv_table
 from phonemo.errors import ManifestError
 from tests.properties.strategies import few, file_names, predictions, some, texts
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.calibration import softmax
+from phonemo.annotations.turns import Turn
 from phonemo.errors import AudioCode, AudioError
-from phonemo.plain_json import json_text
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.stream import StreamingRecognizer
-from phonemo.turns import Turn
+from phonemo.evaluation.calibration import softmax
+from phonemo.files import json_text
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.properties.strategies import RATE, SHAPES, few, finite_audio, many, some
 from tests.tiny_bundle import BUNDLE
 

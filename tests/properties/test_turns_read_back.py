@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from phonemo.formats import rttm, textgrid
-from phonemo.intervals import tiers_of
-from phonemo.runtime.engine import Recognizer
-from phonemo.turns import Turn, read_turns
+from phonemo.annotations.prediction import tiers_of
+from phonemo.annotations.turns import Turn, read_turns
+from phonemo.annotations.writers import rttm, textgrid
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.properties.strategies import RATE, few, predictions, some, stretches, texts
 from tests.tiny_bundle import BUNDLE, make_clip
 

@@ -12,12 +12,11 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from phonemo.annotations.prediction import Interval, PhonemeSpan, covering
 from phonemo.audio import load_waveform, open_waveform
-from phonemo.intervals import Interval, covering
-from phonemo.prediction import PhonemeSpan
-from phonemo.runtime.activity import CHUNK_SAMPLES, ActivityTrack, EnergyDetector
-from phonemo.runtime.hearing import Hearing
+from phonemo.runtime.sliding import Hearing
 from phonemo.runtime.timeline import GAP_SECONDS, Opinion, Timeline
+from phonemo.runtime.vad import CHUNK_SAMPLES, ActivityTrack, EnergyDetector
 from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, Heard, Windower
 from tests.properties.strategies import RATE, few, many, some
 
@@ -244,7 +243,7 @@ def test_audio_in_blocks_of_any_size_is_audio_at_once(samples, rate, channels, b
     if samples * RATE / rate < 500:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("phonemo.decoding.BLOCK_FRAMES", block)
+        patch.setattr("phonemo.audio.decode.BLOCK_FRAMES", block)
         with open_waveform(audio, rate=rate) as reader:
             pieces = list(reader)
     whole = load_waveform(audio, rate=rate).samples

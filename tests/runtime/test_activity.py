@@ -10,13 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonemo.errors import MissingExtraError, UsageError
-from phonemo.runtime.activity import (
-    CHUNK_SAMPLES,
-    DETECTORS,
-    ActivityTrack,
-    EnergyDetector,
-    detector_of,
-)
+from phonemo.runtime.vad import CHUNK_SAMPLES, DETECTORS, ActivityTrack, EnergyDetector, detector_of
 from tests.real import speech
 
 RATE = 16_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from phonemo.errors import UsageError
-from phonemo.runtime.adaptation import (
+from phonemo.runtime.adaptation.statistics import (
     LEAST_DEVIATION,
     LEAST_POOL,
     Affine,

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import soundfile
 
+from phonemo.annotations.prediction import ProfileMark
+from phonemo.annotations.turns import Turn
 from phonemo.audio import Excerpt
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
-from phonemo.prediction import ProfileMark
-from phonemo.runtime.adaptation import affine, shrunk
+from phonemo.runtime.adaptation.pool import Pool
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.adaptation.statistics import affine, shrunk
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.pool import Pool
-from phonemo.runtime.profile import Profile
-from phonemo.runtime.speakers import LEAST_SECONDS, LEAST_TURNS
-from phonemo.runtime.stream import StreamingRecognizer
-from phonemo.turns import Turn
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.speaker_turns import LEAST_SECONDS, LEAST_TURNS
 from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, RATE, make_clip
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import PhonemeError
-from phonemo.frames import FrameGrid
 from phonemo.runtime import alignment
 from phonemo.runtime.alignment import (
     RULES,

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
+from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE, load_waveform
-from phonemo.calibration import softmax
-from phonemo.frames import FrameGrid
-from phonemo.prediction import PhonemeSpan
+from phonemo.audio.frames import FrameGrid
+from phonemo.evaluation.calibration import softmax
 from phonemo.runtime import attribution
 from phonemo.runtime.attribution import drops, frames_within, with_shares
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.real import real
 
 GRID = FrameGrid(field_samples=400, hop_samples=320)  # centres at 12.5 ms, 32.5 ms, 52.5 ms ...

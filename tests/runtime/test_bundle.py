@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import CheckpointError
-from phonemo.frames import FrameGrid
 from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.bundle import FORMAT, is_bundle, open_bundle, packaged, write_bundle
 from tests.tiny_bundle import BUNDLE, EXPECTED

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.calibration import log_softmax
 from phonemo.errors import AudioError, CheckpointError, UsageError
+from phonemo.evaluation.calibration import log_softmax
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.graph import Graph
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.session import Graph
 from tests.tiny_bundle import BUNDLE, CLIPS, EXPECTED, RATE, alike, make_clip
 
 

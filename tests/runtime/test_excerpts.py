@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from phonemo.annotations.turns import Turn
 from phonemo.audio import AudioLimits, Excerpt
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.engine import Recognizer
-from phonemo.turns import Turn
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 

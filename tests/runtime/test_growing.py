@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from phonemo.errors import ModelError, UsageError
-from phonemo.runtime.adaptation import LEAST_POOL
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.growing import Growing
-from phonemo.runtime.pool import Pool
-from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.adaptation.pool import Pool
+from phonemo.runtime.adaptation.statistics import LEAST_POOL
+from phonemo.runtime.adaptation.streaming import Growing
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 WINDOW = 3 * RATE

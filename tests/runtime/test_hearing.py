@@ -11,12 +11,12 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.errors import AudioError, UsageError
-from phonemo.prediction import PhonemeSpan
-from phonemo.runtime.activity import EnergyDetector
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.hearing import Hearing
-from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.sliding import Hearing
+from phonemo.runtime.vad import EnergyDetector
 from phonemo.runtime.windows import Heard
 from tests.tiny_bundle import BUNDLE, make_clip
 
@@ -94,7 +94,7 @@ def test_a_file_in_blocks_is_heard_as_its_samples(recognizer, long_clip, tmp_pat
     assert wanted.warnings == ("windowed", *(one for one in wanted.warnings if one == "unsure"))
     assert len(wanted.segments) >= 2
     for frames in (1000, 77_777):
-        monkeypatch.setattr("phonemo.decoding.BLOCK_FRAMES", frames)
+        monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", frames)
         assert recognizer.predict(path) == wanted
         assert recognizer.predict(io.BytesIO(path.read_bytes())) == wanted
     assert list(recognizer.predict_many([path, path])) == [wanted, wanted]

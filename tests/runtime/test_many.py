@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.errors import AudioError, UsageError
-from phonemo.prediction import Prediction
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.many import AHEAD, buckets, in_order
+from phonemo.runtime.batching import AHEAD, buckets, in_order
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.adaptation import Statistics
-from phonemo.runtime.pool import Pool, Vectors
-from phonemo.runtime.profile import MAX_BYTES, Profile
+from phonemo.runtime.adaptation.pool import Pool, Vectors
+from phonemo.runtime.adaptation.profile import MAX_BYTES, Profile
+from phonemo.runtime.adaptation.statistics import Statistics
 from tests.runtime.test_adaptation import REFERENCE
 
 GOOD = {

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from phonemo.errors import CheckpointError
-from phonemo.runtime import reference_file
-from phonemo.runtime.reference_file import packed, unpacked
+from phonemo.runtime.adaptation import profile
+from phonemo.runtime.adaptation.profile import packed, unpacked
 from tests.runtime.test_adaptation import REFERENCE
 
 
@@ -89,7 +89,7 @@ def test_an_object_is_not_unpickled():
 
 
 def test_an_archive_that_swells_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(reference_file, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(profile, "MAX_BYTES", 10_000)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("centre.npy", bytes(1_000_000))

@@ -12,13 +12,13 @@ import pytest
 
 import phonemo
 from phonemo.errors import CheckpointError
-from phonemo.hub.pushing import _place, files_of
-from phonemo.opening import fingerprint, located
+from phonemo.integrations.hub_push import _place, files_of
+from phonemo.loader import fingerprint, located
 from phonemo.runtime import bundle as bundle_module
-from phonemo.runtime.adaptation import Affine
+from phonemo.runtime.adaptation.statistics import Affine
 from phonemo.runtime.bundle import is_bundle, named, open_bundle, shipped_names, write_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, CLIPS, RATE, SHARED, make_clip
 
 NAMES = (ADAPTABLE.name, SHARED.name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import AudioError, PhonemeError, UsageError
-from phonemo.frames import FrameGrid
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.spans import heard_spans, said_spans
+from phonemo.runtime.alignment import heard_spans, said_spans
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.real import real
 from tests.tiny_bundle import BUNDLE, CLIPS, RATE, make_clip
 

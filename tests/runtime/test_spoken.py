@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from phonemo.annotations.prediction import PhonemeSpan
+from phonemo.annotations.turns import Turn
 from phonemo.audio import AudioLimits
 from phonemo.errors import AudioError, UsageError
-from phonemo.prediction import PhonemeSpan
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.listener import Listener
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import Listener
 from phonemo.runtime.windows import Heard
-from phonemo.turns import Turn
 from tests.tiny_bundle import BUNDLE, make_clip
 
 RATE = 16_000

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from phonemo.runtime.engine import Recognizer
+from phonemo.runtime.onnx_recognizer import Recognizer
 from tests.server.asking import KIND, Answer, ask, form, part, wav
 from tests.server.serving import Served, served, settings
 from tests.tiny_bundle import ADAPTABLE, BUNDLE

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from phonemo.config import ServeConfig
-from phonemo.runtime.listener import Listener
+from phonemo.runtime.recognizer import Listener
 from phonemo.runtime.windows import Heard, Samples
 from phonemo.server.app import PhonemoApp, create_app
-from phonemo.server.decoders import PROGRAM
-from phonemo.server.running import _listen, _settings
+from phonemo.server.config import ServeConfig
+from phonemo.server.decoders.pool import PROGRAM
 from phonemo.server.service import Service
+from phonemo.server.uvicorn_server import _listen, _settings
 from tests.server.asking import ask
 from tests.tiny_bundle import BUNDLE
 

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
-from phonemo.config import ServeLimits
-from phonemo.server.access import digest_of
 from phonemo.server.app import create_app
-from phonemo.server.schemas import EmotionAnswer, ErrorAnswer
+from phonemo.server.auth import digest_of
+from phonemo.server.config import ServeLimits
+from phonemo.server.responses import EmotionAnswer, ErrorAnswer
 from phonemo.version import __version__
 from tests.server.asking import KIND, PATH, ask, form, part, post, stream, wav
 from tests.server.serving import Held, served, settings

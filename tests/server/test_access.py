@@ -10,10 +10,10 @@ import re
 import pytest
 from starlette.datastructures import Headers
 
-from phonemo.config import ServeAccess
 from phonemo.errors import ConfigError
-from phonemo.server.access import Access, digest_of, is_loopback, new_key
-from phonemo.server.refusals import Refusal
+from phonemo.server.auth import Access, digest_of, is_loopback, new_key
+from phonemo.server.config import ServeAccess
+from phonemo.server.errors import Refusal
 from tests.server.asking import FINISH, PATH, ask, clip, events, post, raw, stream, wav
 from tests.server.serving import command, served, settings
 from tests.tiny_bundle import BUNDLE

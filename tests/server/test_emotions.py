@@ -10,17 +10,17 @@ import tempfile
 import numpy as np
 import pytest
 
-from phonemo import formats
+from phonemo.annotations import writers
 from tests.server.asking import clip, encoded, post, wav
 from tests.server.serving import Held, served, settings
 from tests.tiny_bundle import RATE
 
 LABELS = ["anger", "neutral", "sadness"]
 WRITERS = {
-    "srt": (formats.srt, "application/x-subrip"),
-    "vtt": (formats.webvtt, "text/vtt"),
-    "rttm": (formats.rttm, "text/plain"),
-    "textgrid": (formats.textgrid, "text/plain"),
+    "srt": (writers.srt, "application/x-subrip"),
+    "vtt": (writers.webvtt, "text/vtt"),
+    "rttm": (writers.rttm, "text/plain"),
+    "textgrid": (writers.textgrid, "text/plain"),
 }
 FILE = wav(1.4)
 LONG = encoded(np.concatenate([clip(20 * RATE), 0 * clip(5 * RATE), clip(12 * RATE, 900.0)]))
@@ -76,14 +76,14 @@ def test_text_is_what_the_librarys_writer_makes(port, recognizer, name, file):
 @pytest.mark.parametrize("file", [FILE, LONG], ids=["short", "long"])
 def test_csv_is_what_the_librarys_writer_makes(port, recognizer, file):
     found = post(port, file, "my.wav", response_format="csv")
-    rows = formats.csv_rows("my.wav", recognizer.predict(file), LABELS)
+    rows = writers.csv_rows("my.wav", recognizer.predict(file), LABELS)
     assert found.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert found.body.decode() == formats.csv_head(LABELS) + rows
+    assert found.body.decode() == writers.csv_head(LABELS) + rows
 
 
 def test_a_share_is_a_tier_of_its_own(port, whole):
     found = post(port, FILE, response_format="textgrid", phonemes="true")
-    assert found.body.decode() == formats.textgrid("clip.wav", whole)
+    assert found.body.decode() == writers.textgrid("clip.wav", whole)
     assert '"share"' in found.body.decode()
 
 

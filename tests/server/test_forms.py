@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phonemo.server.forms import Fields, form_schema
+from phonemo.server.request_form import Fields, form_schema
 from phonemo.server.service import Wanted
 from tests.server.asking import KIND, PATH, ask, form, part, post, wav
 

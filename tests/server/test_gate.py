@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from phonemo.server.gate import HEADERS
+from phonemo.server.middleware import HEADERS
 from tests.server.asking import (
     KIND,
     PATH,

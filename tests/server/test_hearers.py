@@ -15,7 +15,7 @@ import phonemo
 from phonemo.audio import RATE, Waveform
 from phonemo.errors import AudioError, CheckpointError
 from phonemo.runtime.windows import Heard
-from phonemo.server.hearers import Hearers
+from phonemo.server.dynamic_batching import Hearers
 from tests.server.asking import post, wav
 from tests.server.serving import Held, served, settings, until
 from tests.tiny_bundle import BUNDLE, alike, make_clip

@@ -12,12 +12,12 @@ import threading
 import numpy as np
 import pytest
 
-from phonemo import formats
+from phonemo.annotations import writers
 from phonemo.errors import UsageError
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.profile import Profile
-from phonemo.server.offered import open_profiles
-from phonemo.server.schemas import EmotionAnswer, ProfileAnswer, ProfileList
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.server.profile_store import open_profiles
+from phonemo.server.responses import EmotionAnswer, ProfileAnswer, ProfileList
 from tests.server.adapting import FILE, MAKE, RECORDINGS, make, offering
 from tests.server.asking import KIND, PATH, ask, clip, encoded, form, part, post, wav
 from tests.server.serving import command
@@ -93,8 +93,8 @@ def test_every_field_works_with_one(at, model, profile):
 def test_csv_has_a_column_for_it_where_one_is_applied(at, model, profile, fields):
     found = post(at, FILE, "my.wav", response_format="csv", **fields).body.decode()
     wanted = model.with_profile(profile if fields else None).predict(FILE)
-    rows = formats.csv_rows("my.wav", wanted, LABELS, bool(fields))
-    assert found == formats.csv_head(LABELS, bool(fields)) + rows
+    rows = writers.csv_rows("my.wav", wanted, LABELS, bool(fields))
+    assert found == writers.csv_head(LABELS, bool(fields)) + rows
     (row,) = csv.DictReader(io.StringIO(found))
     assert row.get("profile") == (profile.hash if fields else None)
 
@@ -309,7 +309,7 @@ def test_a_profile_takes_a_place_like_any_request(model, tmp_path):
 
 
 def test_who_may_ask(model, tmp_path):
-    from phonemo.server.access import digest_of
+    from phonemo.server.auth import digest_of
 
     with offering(model, tmp_path, access={"keys": [digest_of("key")]}) as found:
         key = {"Authorization": "Bearer key"}

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.profile import Profile
-from phonemo.runtime.stream import StreamingRecognizer
-from phonemo.server.answers import prediction_data
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.server.responses import prediction_data
 from tests.server.adapting import RECORDINGS, offering
 from tests.server.asking import FINISH, clip, events, stream
 from tests.server.serving import until

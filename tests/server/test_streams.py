@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from phonemo.runtime.stream import StreamingRecognizer
+from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.runtime.windows import Heard
-from phonemo.server.answers import prediction_data
+from phonemo.server.responses import prediction_data
 from tests.server.asking import FINISH, clip, connected, events, stream
 from tests.server.serving import Held, served, settings, until
 from tests.tiny_bundle import BUNDLE, RATE

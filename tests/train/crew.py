@@ -27,8 +27,10 @@ import pytest
 from safetensors.torch import save_file
 
 from phonemo.config import load_config
-from phonemo.train import cells, ranks, runner
-from phonemo.train.runner import run
+from phonemo.train import distributed
+from phonemo.train.experiments import fold
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.run import run
 from phonemo.train.trainer import PhonemoTrainer
 
 FOLD = "speaker-s1"
@@ -39,7 +41,7 @@ def train_all(folder: Path) -> None:
     """Train every config; pictures are left out."""
     for path in sorted(folder.glob("*.yaml")):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cells, "write_fold_plots", lambda *_: None)
+            patch.setattr(fold, "write_fold_plots", lambda *_: None)
             patch.setattr(runner, "write_run_plots", lambda *_: None)
             patch.setattr(PhonemoTrainer, "_load_best_model", _keeping(path))
             metrics = run(load_config(path), "test", folds=[FOLD])
@@ -62,7 +64,7 @@ def _fail(how: str, step: int) -> None:
     compute = PhonemoTrainer.compute_loss
 
     def failing(trainer: PhonemoTrainer, *arguments: Any, **keywords: Any) -> Any:
-        if ranks.here().number == 1 and trainer.state.global_step == step:
+        if distributed.here().number == 1 and trainer.state.global_step == step:
             os.kill(os.getpid(), signal.SIGKILL) if how == "kill" else time.sleep(600)
         return compute(trainer, *arguments, **keywords)
 
@@ -70,7 +72,7 @@ def _fail(how: str, step: int) -> None:
 
 
 def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(f"{path.stem}.{ranks.started().number}.{ending}")
+    return path.with_name(f"{path.stem}.{distributed.started().number}.{ending}")
 
 
 @contextmanager
@@ -121,6 +123,6 @@ def _nothing_left() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         _fail(sys.argv[2], int(sys.argv[3]))
-    with ranks.said_once():
+    with distributed.said_once():
         train_all(Path(sys.argv[1]))
     _nothing_left()

@@ -15,19 +15,20 @@ import pytest
 import yaml
 from transformers import TrainerState
 
-from phonemo.ablated import ablation_lines
-from phonemo.config import AblationConfig, RunConfig, load_ablation_config, write_config
+from phonemo.config import RunConfig, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
-from phonemo.plain_json import read_rows, write_json, write_rows
-from phonemo.train import egemaps, pool, runner
-from phonemo.train.ablation import ABLATION, TUNED, ablate
+from phonemo.evaluation.studies import ablation_lines
+from phonemo.files import locked, read_rows, write_json, write_rows
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Network
-from phonemo.train.experiment import Experiment
-from phonemo.train.pool import Job, work, workers_for
-from phonemo.train.records import Cell, fold_metrics
-from phonemo.train.systems import SYSTEMS
-from phonemo.whole import locked
+from phonemo.train.experiments import egemaps, executors
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
+from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
+from phonemo.train.experiments.data import Experiment
+from phonemo.train.experiments.executors import Job, work, workers_for
+from phonemo.train.experiments.fold import Network
+from phonemo.train.experiments.run import SYSTEMS
+from phonemo.train.experiments.run_folder import Cell, fold_metrics
 from tests.test_cli import Answer as Typed
 from tests.test_cli import assert_one_line, call
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
@@ -506,7 +507,7 @@ def test_a_killed_process_is_one_line_that_says_what_to_do(tmp_path, base, monke
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", Killed)
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", Killed)
     jobs = [Job(with_changes(base, output=str(tmp_path)), fold, 1) for fold in FOLDS[:2]]
     with pytest.raises(RunError, match=r"killed, perhaps for want of memory; .* fewer --workers"):
         work(jobs, 2, Progress(), lambda *_: pytest.fail("nothing was done"))

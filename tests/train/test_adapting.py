@@ -8,21 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from phonemo.calibration import Calibrated
 from phonemo.errors import ModelError
+from phonemo.evaluation.calibration import Calibrated
 from phonemo.labels import LabelSet
 from phonemo.runtime.bundle import open_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.graph import Graph
-from phonemo.train.adapting import SHRINKAGE, keep_reference, reference_of
-from phonemo.train.calibrating import recalibrate
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.session import Graph
+from phonemo.train.calibrate import recalibrate
 from phonemo.train.evaluate import outputs_of
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.export import export, make_graph
-from phonemo.train.folder import load_trained, save_trained, shrink
-from phonemo.train.logistic import class_means, fit_head
-from phonemo.train.predictor import Predictor
-from phonemo.train.quantise import quantise
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.export.export import export, make_graph
+from phonemo.train.export.quantize import quantise
+from phonemo.train.linear_head import SHRINKAGE, class_means, fit_head, keep_reference, reference_of
+from phonemo.train.model_folder import load_trained, save_trained, shrink
+from phonemo.train.torch_recognizer import Predictor
 from tests.golden.make_tiny_bundle import LABELS, RADIUS, make_adaptable, make_network
 from tests.tiny_bundle import CLIPS, RATE, make_clip
 from tests.train.test_logistic import logistic

@@ -10,13 +10,14 @@ import pytest
 
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, read_manifest, write_manifest
 from phonemo.errors import CheckpointError, LabelError, ManifestError, RunError
+from phonemo.files import read_rows, write_rows
 from phonemo.labels import LabelSet
-from phonemo.plain_json import read_rows, write_rows
-from phonemo.train import cells, runner
-from phonemo.train.assess import assess_model, assess_run, rescore_run, write_assessment
-from phonemo.train.folder import load_trained
-from phonemo.train.predictor import Predictor
-from phonemo.train.runner import run
+from phonemo.train.experiments import fold
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.assess import assess_model, assess_run, rescore_run, write_assessment
+from phonemo.train.experiments.run import run
+from phonemo.train.model_folder import load_trained
+from phonemo.train.torch_recognizer import Predictor
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained
 
@@ -32,7 +33,7 @@ def finished(tmp_path_factory) -> Path:
     config = make_config(tmp_path_factory.mktemp("assess"), epochs=1)
     config = with_changes(config, model={"auxiliary": {"inventory": "vowels"}})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cells, "write_fold_plots", lambda *_: None)
+        patch.setattr(fold, "write_fold_plots", lambda *_: None)
         patch.setattr(runner, "write_run_plots", lambda *_: None)
         run(config, "test", folds=FOLDS)
     return Path(config.output)
@@ -214,7 +215,9 @@ def test_what_is_written_is_what_was_found(model, tmp_path):
 
 
 def test_answers_are_scored_again_without_hearing_anything(finished, monkeypatch):
-    monkeypatch.setattr("phonemo.train.assess.load_trained", lambda _: pytest.fail("it listens"))
+    monkeypatch.setattr(
+        "phonemo.train.experiments.assess.load_trained", lambda _: pytest.fail("it listens")
+    )
     found = rescore_run(finished, ["neutral", "anger"], "two", "test")
     written = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
     assert {key for key in written if written[key] != found[key]} == {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phonemo.config import AugmentConfig
-from phonemo.train.augment import change_audio, crop, draw_spans, generator
+from phonemo.train.dataset import change_audio, crop, draw_spans, generator
 
 RATE = 16_000
 EVERYTHING = AugmentConfig(gain_db=6, noise_snr_db=10, speed=0.1, time_masks=2, feature_masks=2)

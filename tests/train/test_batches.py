@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from phonemo.config import AugmentConfig
+from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Header, Manifest, Phonemes, Utterance
-from phonemo.corpora.phonemes import make_inventory
 from phonemo.errors import AudioError
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
-from phonemo.train.batches import Draws, SpeechDataset, Targets, collate, pad_audio
-from phonemo.train.experiment import prepare_experiment
+from phonemo.train.dataset import Draws, SpeechDataset, Targets, collate, pad_audio
+from phonemo.train.experiments.data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache, make_dataset
 

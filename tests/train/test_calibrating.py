@@ -16,7 +16,11 @@ from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from phonemo.calibration import (
+from phonemo.annotations.prediction import UNSURE
+from phonemo.config import RunConfig
+from phonemo.corpora.manifest import read_manifest
+from phonemo.errors import CheckpointError, ResultError
+from phonemo.evaluation.calibration import (
     HOTTEST,
     UNCALIBRATED,
     Calibrated,
@@ -24,25 +28,20 @@ from phonemo.calibration import (
     calibrate_across,
     softmax,
 )
-from phonemo.config import RunConfig
-from phonemo.corpora.manifest import read_manifest
-from phonemo.errors import CheckpointError, ResultError
-from phonemo.plain_json import read_rows
-from phonemo.prediction import UNSURE
+from phonemo.files import SEAL, check_seal, read_rows, sha256_of
 from phonemo.runtime.bundle import open_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.train.assess import assess_model, write_assessment
-from phonemo.train.batches import SpeechDataset
-from phonemo.train.calibrating import keep, kept, on_rows, on_validation, recalibrate
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.train.calibrate import keep, kept, on_rows, on_validation, recalibrate
+from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import Outputs, outputs_of
-from phonemo.train.experiment import Experiment, prepare_experiment
-from phonemo.train.export import export
-from phonemo.train.folder import load_trained
-from phonemo.train.lineage import PROVENANCE, lineage_of, taught_by
-from phonemo.train.logistic import _crosswise, fit_head, fitted
-from phonemo.train.predictor import Predictor
-from phonemo.train.runner import run
-from phonemo.train.seal import SEAL, check_seal, sha256_of
+from phonemo.train.experiments.assess import assess_model, write_assessment
+from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.export.export import export
+from phonemo.train.linear_head import _crosswise, fit_head, fitted
+from phonemo.train.model_folder import load_trained
+from phonemo.train.provenance import PROVENANCE, lineage_of, taught_by
+from phonemo.train.torch_recognizer import Predictor
 from tests.test_cli import Answer as Typed
 from tests.test_cli import assert_one_line, call
 from tests.train.test_cross import rename
@@ -302,7 +301,7 @@ def test_utterances_of_nobody_are_left_out_one_by_one(config, monkeypatch):
     """Without a name each could be anybody."""
     given = []
     monkeypatch.setattr(
-        "phonemo.train.logistic._crosswise", lambda *it: given.append(it[2]) or UNCALIBRATED
+        "phonemo.train.linear_head._crosswise", lambda *it: given.append(it[2]) or UNCALIBRATED
     )
     experiment = prepare_experiment(with_changes(config, model=LINEAR))
     rows = list(experiment.manifest.utterances)
@@ -548,7 +547,9 @@ def test_a_manifest_is_heard_by_the_model_not_by_its_bundle(config, bundle, tmp_
 
 
 def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, typed, monkeypatch):
-    monkeypatch.setattr("phonemo.train.assess.held_out_rows", lambda *_: pytest.fail("it listens"))
+    monkeypatch.setattr(
+        "phonemo.train.experiments.assess.held_out_rows", lambda *_: pytest.fail("it listens")
+    )
     (tmp_path / "new").mkdir()
     answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
     assert_one_line(answer, 1, "new: is there already; name a new folder")

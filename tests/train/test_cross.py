@@ -16,13 +16,13 @@ import pytest
 from phonemo.config import LabelsConfig, RunConfig, load_config, write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import LabelError, LeakageError, ResultError
+from phonemo.evaluation.metrics import calibration
+from phonemo.files import read_rows
 from phonemo.labels import LabelSet
-from phonemo.metrics import calibration
-from phonemo.plain_json import read_rows
-from phonemo.train import cross as cross_module
-from phonemo.train.cross import Mapped, cross
-from phonemo.train.predictor import Predictor
-from phonemo.train.runner import run
+from phonemo.train.experiments import cross_corpus as cross_module
+from phonemo.train.experiments.cross_corpus import Mapped, cross
+from phonemo.train.experiments.run import run
+from phonemo.train.torch_recognizer import Predictor
 from tests.test_cli import Answer as Typed
 from tests.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes

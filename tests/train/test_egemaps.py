@@ -18,18 +18,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from phonemo.audio import RATE, load_waveform
-from phonemo.calibration import calibrate_across, softmax
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import MissingExtraError, RunError
-from phonemo.plain_json import read_rows
-from phonemo.train import egemaps, runner
+from phonemo.evaluation.calibration import calibrate_across, softmax
+from phonemo.files import held, read_rows
 from phonemo.train.callbacks import Progress
-from phonemo.train.egemaps import STRENGTHS, EgemapsSvm, functionals
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.runner import read_cell, run
-from phonemo.whole import held
+from phonemo.train.experiments import egemaps
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.egemaps import STRENGTHS, EgemapsSvm, functionals
+from phonemo.train.experiments.run import read_cell, run
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 
 

@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
-from phonemo.emobox import PROTOCOLS, TABLE_4, table_lines
 from phonemo.errors import ProtocolError, UsageError
-from phonemo.train.emobox import compare, emobox_config, emotions_of
+from phonemo.train.experiments.emobox import (
+    PROTOCOLS,
+    TABLE_4,
+    compare,
+    emobox_config,
+    emotions_of,
+    table_lines,
+)
 from tests.train.tiny_run import make_config
 
 

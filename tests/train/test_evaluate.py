@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from phonemo.calibration import Calibrated, softmax
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import AudioError
+from phonemo.evaluation.calibration import Calibrated, softmax
+from phonemo.evaluation.summary import summarise
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
-from phonemo.scoring import summarise
 from phonemo.train import evaluate
-from phonemo.train.batches import SpeechDataset, Targets
+from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import Outputs, outputs_of, prediction_rows, validation_scores
-from phonemo.train.experiment import prepare_experiment
+from phonemo.train.experiments.data import prepare_experiment
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_cache, make_dataset, make_lively
 

@@ -10,25 +10,25 @@ import pytest
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from phonemo.calibration import softmax
 from phonemo.corpora.manifest import Header, write_manifest
 from phonemo.errors import CheckpointError, ManifestError, MissingExtraError, ModelError
+from phonemo.evaluation.calibration import softmax
 from phonemo.labels import LabelSet
 from phonemo.model import convolutions as convolutions_module
 from phonemo.model.backbone import BACKBONES
 from phonemo.model.fusion import FUSIONS
+from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.model.pooling import POOLINGS
-from phonemo.model.streams import ACOUSTIC, SEMANTIC
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.graph import PHONEMES, Graph
-from phonemo.train import export as export_module
-from phonemo.train import parity as parity_module
-from phonemo.train.export import export, fold, make_graph, quantise
-from phonemo.train.folder import save_trained
-from phonemo.train.parity import check_parity
-from phonemo.train.predictor import Predictor
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.session import PHONEMES, Graph
+from phonemo.train.export import export as export_module
+from phonemo.train.export import parity as parity_module
+from phonemo.train.export.export import export, fold, make_graph, quantise
+from phonemo.train.export.parity import check_parity
+from phonemo.train.model_folder import save_trained
+from phonemo.train.torch_recognizer import Predictor
 from tests import tiny_nets
 from tests.tiny_bundle import CLIPS, RATE, make_clip
 from tests.train.tiny_run import EMOTIONS, make_corpus

@@ -11,10 +11,10 @@ from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import LeakageError, ProtocolError
-from phonemo.train.batches import Draws, SpeechDataset
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.lineage import lineage_of
-from phonemo.train.runner import run
+from phonemo.train.dataset import Draws, SpeechDataset
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.provenance import lineage_of
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 

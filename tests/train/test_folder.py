@@ -16,13 +16,13 @@ from transformers import AutoModelForAudioClassification, pipeline
 
 import phonemo.model
 from phonemo.errors import CheckpointError
+from phonemo.files import SEAL, _write_seal
 from phonemo.labels import LabelSet
-from phonemo.train import folder as folder_module
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import load_trained, save_trained, shrink
-from phonemo.train.lineage import PROVENANCE, lineage_of
-from phonemo.train.predictor import Predictor
-from phonemo.train.seal import SEAL, _write_seal
+from phonemo.train import model_folder as folder_module
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.model_folder import load_trained, save_trained, shrink
+from phonemo.train.provenance import PROVENANCE, lineage_of
+from phonemo.train.torch_recognizer import Predictor
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_lively, save_untrained

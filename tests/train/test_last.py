@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from phonemo.train.callbacks import read_log
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.lineage import lineage_of
-from phonemo.train.runner import run
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.provenance import lineage_of
 from tests.train.tiny_run import make_config
 
 

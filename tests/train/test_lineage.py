@@ -10,8 +10,8 @@ import pytest
 from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import CheckpointError, LeakageError
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.lineage import HEARD, PROVENANCE, Lineage, Taught, lineage_of, taught_by
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.provenance import HEARD, PROVENANCE, Lineage, Taught, lineage_of, taught_by
 from tests.train.test_extras import other_corpus
 from tests.train.tiny_run import make_config, with_changes
 

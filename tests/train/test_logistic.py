@@ -15,13 +15,13 @@ from sklearn.preprocessing import StandardScaler
 
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
-from phonemo.train.assess import assess_run
 from phonemo.train.evaluate import outputs_of
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.export import export
-from phonemo.train.folder import load_trained
-from phonemo.train.logistic import fit_head
-from phonemo.train.runner import run
+from phonemo.train.experiments.assess import assess_run
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.export.export import export
+from phonemo.train.linear_head import fit_head
+from phonemo.train.model_folder import load_trained
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_network
 

@@ -15,12 +15,13 @@ import pytest
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'phonemo[batch]'")
 
-from phonemo import clusters
-from phonemo.config import AblationConfig, write_config
+from phonemo.config import write_config
 from phonemo.errors import MissingExtraError, RunError
-from phonemo.plain_json import read_rows
-from phonemo.train import on_ray
-from phonemo.train.ablation import ablate
+from phonemo.files import read_rows
+from phonemo.runtime import workers
+from phonemo.train.experiments import executors
+from phonemo.train.experiments.ablation import ablate
+from phonemo.train.experiments.ablation_config import AblationConfig
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
 from tests.train.tiny_run import SPEAKERS, make_config
 
@@ -30,7 +31,7 @@ TRAINED = ("multi-task", "single-task")
 #: One job for each process, and one that fails there.
 SPREAD = """
 import os
-from phonemo.train.on_ray import Cluster, spread
+from phonemo.train.experiments.executors import Cluster, spread
 
 def process(job):
     return os.getpid() if job else 1 // job
@@ -101,9 +102,9 @@ def test_jobs_are_done_in_other_processes_and_what_fails_there_is_one_line(tmp_p
 
 
 def test_a_machine_that_does_not_see_the_folder_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(on_ray.logging, "disable", lambda level: None)
+    monkeypatch.setattr(executors.logging, "disable", lambda level: None)
     before = os.getcwd()
-    found = on_ray._done_in(str(tmp_path / "elsewhere"), str, 1)
+    found = executors._done_in(str(tmp_path / "elsewhere"), str, 1)
     assert isinstance(found, RunError)
     assert "must share the folder" in str(found)
     assert os.getcwd() == before
@@ -112,7 +113,7 @@ def test_a_machine_that_does_not_see_the_folder_is_told(tmp_path, monkeypatch):
 def test_no_cluster_at_the_address_is_one_line():
     with (
         pytest.raises(RunError, match=r"no Ray at 127\.0\.0\.1:9 "),
-        clusters.ray_session("127.0.0.1:9", None),
+        workers.ray_session("127.0.0.1:9", None),
     ):
         pytest.fail("there is none")
 
@@ -120,4 +121,4 @@ def test_no_cluster_at_the_address_is_one_line():
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match="batch"):
-        clusters.needs_ray()
+        workers.needs_ray()

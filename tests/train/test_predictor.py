@@ -12,9 +12,9 @@ import torch
 from transformers import AutoModel
 
 from phonemo.errors import AudioError, CheckpointError, UsageError
-from phonemo.runtime.activity import ActivityTrack, EnergyDetector
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.predictor import Predictor
+from phonemo.runtime.vad import ActivityTrack, EnergyDetector
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.torch_recognizer import Predictor
 from tests.tiny_nets import make_backbone_folder, make_network
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from phonemo.train.quantise import quantise, quantised
+from phonemo.train.export.quantize import quantise, quantised
 
 RANDOM = np.random.default_rng(5)
 

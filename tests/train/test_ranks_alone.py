@@ -13,14 +13,13 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from phonemo.cli import app
+from phonemo.cli.app import app
 from phonemo.errors import ConfigError, RunError, UsageError
-from phonemo.train import checkpoint, ranks
-from phonemo.train.batches import STAND_IN, collate
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.ranks import Rank
-from phonemo.train.runner import run
-from phonemo.train.sampler import StandIn
+from phonemo.train import checkpointing, distributed
+from phonemo.train.dataset import STAND_IN, StandIn, collate
+from phonemo.train.distributed import Rank
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_trainer
 
@@ -37,13 +36,13 @@ def second(monkeypatch) -> None:
 
 def test_one_process_is_alone(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert ranks.started() == ranks.here() == Rank(0, 1, 0, 1)
-    assert ranks.here().first
-    assert ranks.gathered("mine") == ["mine"]
+    assert distributed.started() == distributed.here() == Rank(0, 1, 0, 1)
+    assert distributed.here().first
+    assert distributed.gathered("mine") == ["mine"]
     values = torch.ones(2)
-    assert ranks.summed(values) is values
-    assert ranks.by_first(lambda: "done") == "done"
-    with ranks.joined(1.0) as rank:
+    assert distributed.summed(values) is values
+    assert distributed.by_first(lambda: "done") == "done"
+    with distributed.joined(1.0) as rank:
         assert rank == Rank()
     assert not torch.distributed.is_initialized()
 
@@ -54,17 +53,17 @@ def test_torchrun_with_one_process_is_no_different(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     run(make_config(tmp_path, epochs=1), "test", folds=["speaker-s1"])
     assert not torch.distributed.is_initialized()
-    assert ranks.started() == Rank()
+    assert distributed.started() == Rank()
 
 
 def test_who_a_process_is_by_its_environment(second, monkeypatch):
-    assert ranks.started() == Rank(1, 2, 1, 2)
-    assert ranks.here() == Rank()  # it has not joined
+    assert distributed.started() == Rank(1, 2, 1, 2)
+    assert distributed.here() == Rank()  # it has not joined
     monkeypatch.setenv("WORLD_SIZE", "two")
     with pytest.raises(UsageError, match="start with torchrun"):
-        ranks.started()
+        distributed.started()
     monkeypatch.delenv("LOCAL_RANK")  # as on a cluster whose scheduler numbers its jobs
-    assert ranks.started() == Rank()
+    assert distributed.started() == Rank()
 
 
 @pytest.mark.parametrize("command", [["ablate", "a.yaml"], ["pretrain", "a.yaml"], ["report"]])
@@ -87,7 +86,7 @@ def test_other_commands_refuse_to_be_several(second, command):
 )
 def test_what_several_cannot_do_is_one_line(tmp_path, monkeypatch, changes, message):
     """Before anything is read or written."""
-    monkeypatch.setattr(ranks, "joined", lambda _: nullcontext(Rank(1, 2, 1, 2)))
+    monkeypatch.setattr(distributed, "joined", lambda _: nullcontext(Rank(1, 2, 1, 2)))
     config = with_changes(make_config(tmp_path), **changes)
     with pytest.raises(ConfigError, match=message):
         run(config, "test")
@@ -99,37 +98,37 @@ def test_more_processes_than_gpus_is_one_line(second, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
         pytest.raises(ConfigError, match="2 processes on a machine with 1 GPUs"),
-        ranks.joined(1.0),
+        distributed.joined(1.0),
     ):
         pass
-    assert ranks.here() == Rank()
+    assert distributed.here() == Rank()
 
 
 def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch):
     def begin(rank: Rank, minutes: float) -> None:
         raise RuntimeError("[x/third_party/gloo/gloo/transport/tcp/pair.cc:5] Connection reset")
 
-    monkeypatch.setattr(ranks, "_begin", begin)
+    monkeypatch.setattr(distributed, "_begin", begin)
     line = "rank 1: another process of this training ended"
-    with pytest.raises(RunError, match=line) as it, ranks.joined(1.0):
+    with pytest.raises(RunError, match=line) as it, distributed.joined(1.0):
         pass
     assert "\n" not in str(it.value)
 
     def wrong(rank: Rank, minutes: float) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(ranks, "_begin", wrong)
-    with pytest.raises(RuntimeError, match="mat1 and mat2"), ranks.joined(1.0):
+    monkeypatch.setattr(distributed, "_begin", wrong)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), distributed.joined(1.0):
         pass
 
 
 def test_an_error_is_said_where_nobody_can_be_asked(second):
-    with pytest.raises(RunError, match="one"), ranks.said_once():
+    with pytest.raises(RunError, match="one"), distributed.said_once():
         raise RunError("one")
 
 
 def test_an_interrupt_is_said_by_the_first(second):
-    with pytest.raises(SystemExit) as it, ranks.said_once():
+    with pytest.raises(SystemExit) as it, distributed.said_once():
         raise KeyboardInterrupt
     assert it.value.code == 130
 
@@ -155,13 +154,13 @@ def test_the_wait_is_no_part_of_a_config_name(tmp_path):
 # Random states ---------------------------------------------------------------------------------
 
 
-def _save(folder: Path, states: list[checkpoint.Draws] | None) -> Path:
+def _save(folder: Path, states: list[checkpointing.Draws] | None) -> Path:
     trainer = make_trainer(make_config(folder), folder)
     trainer.create_optimizer()
     scheduler = torch.optim.lr_scheduler.ConstantLR(trainer.optimizer)
     target = folder / "checkpoint-1"
     optimizer, state = trainer.optimizer, trainer.state
-    checkpoint.save_checkpoint(
+    checkpointing.save_checkpoint(
         target, trainer.network, trainer.learning, optimizer, scheduler, state, None, states
     )
     return target
@@ -171,20 +170,20 @@ def _drawn() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
 
-def _state_of(seed: int) -> tuple[checkpoint.Draws, tuple[float, float, float]]:
+def _state_of(seed: int) -> tuple[checkpointing.Draws, tuple[float, float, float]]:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    return checkpoint.Draws.now(), _drawn()
+    return checkpointing.Draws.now(), _drawn()
 
 
 def test_every_process_draws_on(tmp_path, caplog):
     (first, mine), (second, theirs) = _state_of(1), _state_of(2)
     target = _save(tmp_path, [first, second])
     with caplog.at_level(logging.WARNING):
-        checkpoint.load_random(target, Rank(0, 2))
+        checkpointing.load_random(target, Rank(0, 2))
         assert _drawn() == mine
-        checkpoint.load_random(target, Rank(1, 2))
+        checkpointing.load_random(target, Rank(1, 2))
         assert _drawn() == theirs
     assert not caplog.text
 
@@ -192,18 +191,18 @@ def test_every_process_draws_on(tmp_path, caplog):
 def test_other_numbers_of_processes_are_told(tmp_path, caplog):
     (first, mine), (second, _) = _state_of(1), _state_of(2)
     target = _save(tmp_path, [first, second])
-    checkpoint.load_random(target)
+    checkpointing.load_random(target)
     assert _drawn() == mine
     assert "was written by 2 process(es) and goes on with 1" in caplog.text
     _, wanted = _state_of(3)
     _state_of(3)[0].restore()
-    checkpoint.load_random(target, Rank(2, 3))  # there was no third: it draws on as it is
+    checkpointing.load_random(target, Rank(2, 3))  # there was no third: it draws on as it is
     assert _drawn() == wanted
 
 
 def test_one_process_writes_what_it_always_wrote(tmp_path):
     """So that earlier checkpoints are read, and earlier versions read later ones."""
     target = _save(tmp_path, None)
-    assert '"random_of_others"' not in (target / checkpoint.STATE).read_text()
-    names = {name for name in load_file(target / checkpoint.OPTIMISER) if "random" in name}
+    assert '"random_of_others"' not in (target / checkpointing.STATE).read_text()
+    names = {name for name in load_file(target / checkpointing.OPTIMISER) if "random" in name}
     assert names == {"random.cpu"}

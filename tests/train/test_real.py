@@ -11,12 +11,12 @@ import torch
 from phonemo.config import load_config, write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.prepare import prepare
-from phonemo.model.build import load_backbone
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
-from phonemo.train.batches import pad_audio
-from phonemo.train.cache import _samples
-from phonemo.train.predictor import Predictor
-from phonemo.train.runner import run
+from phonemo.model.pretrained import load_backbone
+from phonemo.train.dataset import pad_audio
+from phonemo.train.experiments.run import run
+from phonemo.train.feature_cache import _samples
+from phonemo.train.torch_recognizer import Predictor
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "emodb.yaml"

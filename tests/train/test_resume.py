@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from phonemo import files
 from phonemo.config import RunConfig, write_config
 from phonemo.errors import CheckpointError, RunError
-from phonemo.train import checkpoint, seal
+from phonemo.files import locked
+from phonemo.train import checkpointing
 from phonemo.train.callbacks import read_log
-from phonemo.train.runner import run
-from phonemo.whole import locked
+from phonemo.train.experiments.run import run
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 FOLD = "speaker-s1"
@@ -72,8 +73,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole, where, number)
 def test_a_broken_checkpoint_is_passed_over(tmp_path, whole, caplog):
     config = make_config(tmp_path, **SETTINGS)
     _kill(config, "step", 5)
-    newest = checkpoint.newest_checkpoint(_checkpoints(config))
-    with (newest / checkpoint.WEIGHTS).open("r+b") as stream:
+    newest = checkpointing.newest_checkpoint(_checkpoints(config))
+    with (newest / checkpointing.WEIGHTS).open("r+b") as stream:
         stream.truncate(100)
     with caplog.at_level(logging.WARNING):
         run(config, "test", folds=[FOLD])
@@ -143,33 +144,33 @@ def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path):
 
 
 def _fill(target: Path) -> None:
-    with seal.sealed_folder(target) as folder:
+    with files.sealed_folder(target) as folder:
         (folder / "weights").write_bytes(b"12345")
 
 
 def test_a_sealed_folder_is_checked(tmp_path):
     target = tmp_path / "one"
     _fill(target)
-    seal.check_seal(target)
+    files.check_seal(target)
     (target / "weights").write_bytes(b"12346")
     with pytest.raises(CheckpointError, match="changed since it was saved"):
-        seal.check_seal(target)
+        files.check_seal(target)
     (target / "weights").unlink()
     with pytest.raises(CheckpointError, match="missing"):
-        seal.check_seal(target)
-    (target / seal.SEAL).unlink()
+        files.check_seal(target)
+    (target / files.SEAL).unlink()
     with pytest.raises(CheckpointError, match="not a whole checkpoint"):
-        seal.check_seal(target)
+        files.check_seal(target)
 
 
 def test_a_seal_cannot_point_outside(tmp_path):
     target = tmp_path / "one"
     _fill(target)
     (tmp_path / "secret").write_bytes(b"12345")
-    text = (target / seal.SEAL).read_text().replace('"weights"', '"../secret"')
-    (target / seal.SEAL).write_text(text)
+    text = (target / files.SEAL).read_text().replace('"weights"', '"../secret"')
+    (target / files.SEAL).write_text(text)
     with pytest.raises(CheckpointError, match="missing"):
-        seal.check_seal(target)
+        files.check_seal(target)
 
 
 def test_a_full_disk_leaves_the_old_folder(tmp_path):
@@ -177,12 +178,12 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path):
     _fill(target)
 
     def fill_up() -> None:
-        with seal.sealed_folder(target) as folder:
+        with files.sealed_folder(target) as folder:
             (folder / "weights").write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
     with pytest.raises(CheckpointError, match="No space left"):
         fill_up()
-    seal.check_seal(target)
+    files.check_seal(target)
     assert (target / "weights").read_bytes() == b"12345"
     assert [path.name for path in tmp_path.iterdir()] == ["one"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.train.sampler import LengthGroupedSampler, Shares, StandIn
+from phonemo.train.dataset import LengthGroupedSampler, Shares, StandIn
 
 LENGTHS = np.random.default_rng(4).integers(100, 10_000, 205).tolist()
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from phonemo.cli import app
+from phonemo.cli.app import app
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.splits import make_split
 from phonemo.errors import CorpusError, LabelError, LeakageError
-from phonemo.train.script import script_control
+from phonemo.train.experiments.text_baseline import script_control
 
 SPEAKER = ProtocolConfig(name="speaker")
 EMOTIONS = ("anger", "neutral", "sadness")
@@ -95,7 +95,7 @@ def test_a_training_part_of_one_emotion_is_told(tmp_path):
 
 def test_speakers_are_kept_apart(tmp_path, monkeypatch):
     path = write(tmp_path, lambda emotion, take: emotion, session="one")
-    monkeypatch.setattr("phonemo.train.folded.make_split", leaking)
+    monkeypatch.setattr("phonemo.train.experiments.crossvalidation.make_split", leaking)
     with pytest.raises(LeakageError):
         script_control(path, SPEAKER)
 

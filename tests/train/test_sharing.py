@@ -13,17 +13,17 @@ import torch
 from phonemo.errors import CheckpointError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.runtime import bundle as bundle_module
+from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.bundle import open_bundle
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.reference_file import unpacked
-from phonemo.train import sharing
-from phonemo.train.adapting import reference_of
-from phonemo.train.calibrating import Calibrated, recalibrate
-from phonemo.train.export import export
-from phonemo.train.finetune import finetune, plan
-from phonemo.train.folder import load_trained, save_trained, shrink
-from phonemo.train.lineage import lineage_of
-from phonemo.train.sharing import compose, network_digest, start_folder
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.train.calibrate import Calibrated, recalibrate
+from phonemo.train.experiments.finetune import finetune, plan
+from phonemo.train.export import shared_network
+from phonemo.train.export.export import export
+from phonemo.train.export.shared_network import compose, network_digest, start_folder
+from phonemo.train.linear_head import reference_of
+from phonemo.train.model_folder import load_trained, save_trained, shrink
+from phonemo.train.provenance import lineage_of
 from tests.golden.make_tiny_bundle import OTHER, make_other_head
 from tests.tiny_bundle import ADAPTABLE, CLIPS, RATE, SHARED, make_clip
 from tests.train.tiny_run import make_corpus
@@ -94,7 +94,7 @@ def test_a_sibling_from_before_digests_is_refused(models, tmp_path):
 def test_a_sibling_that_shares_is_refused(models):
     trained = load_trained(models / "open")
     with pytest.raises(CheckpointError, match="share that one"):
-        sharing.sibling_of(SHARED.parent / "new", SHARED.name, trained)
+        shared_network.sibling_of(SHARED.parent / "new", SHARED.name, trained)
 
 
 def test_calibrated_in_place_it_still_shares(tmp_path):

@@ -10,13 +10,13 @@ from transformers import AutoModelForAudioClassification
 from typer.testing import CliRunner
 
 import phonemo.model
-from phonemo.cli import app
-from phonemo.model.build import load_backbone
+from phonemo.cli.app import app
+from phonemo.model.pretrained import load_backbone
 from phonemo.runtime.bundle import open_bundle, packaged
-from phonemo.runtime.engine import Recognizer
-from phonemo.train.folder import load_trained
-from phonemo.train.lineage import lineage_of
-from phonemo.train.predictor import Predictor
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.train.model_folder import load_trained
+from phonemo.train.provenance import lineage_of
+from phonemo.train.torch_recognizer import Predictor
 from tests.laws import REPOSITORY
 from tests.train.tiny_run import make_corpus
 

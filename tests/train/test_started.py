@@ -12,18 +12,18 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
 from phonemo.config import RunConfig
-from phonemo.pages.run_page import write_page
-from phonemo.runtime.adaptation import affine, moments, shrunk
-from phonemo.train.adapting import reference_of
-from phonemo.train.calibrating import speakers_of
+from phonemo.evaluation.html.report import write_page
+from phonemo.runtime.adaptation.statistics import affine, moments, shrunk
+from phonemo.train.calibrate import speakers_of
 from phonemo.train.evaluate import outputs_of
-from phonemo.train.experiment import Experiment, prepare_experiment
-from phonemo.train.finetune import Finetuned, finetune, model_settings, plan
-from phonemo.train.folder import load_trained
-from phonemo.train.predictor import Predictor
-from phonemo.train.prior import Linear, Prior, prior_of
-from phonemo.train.runner import run
-from phonemo.train.started import USUAL_STRENGTH, _Examples, _scores, fit_from_start
+from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.finetune import Finetuned, finetune, model_settings, plan
+from phonemo.train.experiments.run import run
+from phonemo.train.head_from_start import USUAL_STRENGTH, _Examples, _scores, fit_from_start
+from phonemo.train.head_prior import Linear, Prior, prior_of
+from phonemo.train.linear_head import reference_of
+from phonemo.train.model_folder import load_trained
+from phonemo.train.torch_recognizer import Predictor
 from tests.tiny_nets import make_backbone_folder
 from tests.train.test_prior import reference
 from tests.train.tiny_run import make_corpus, with_changes

@@ -11,10 +11,10 @@ import torch
 from phonemo.config import TrainConfig
 from phonemo.errors import ConfigError
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import load_trained, save_trained
-from phonemo.train.runner import run
-from phonemo.train.strategies import STRATEGIES, Boundary, boundary, freeze, will_learn
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.freezing import STRATEGIES, Boundary, boundary, freeze, will_learn
+from phonemo.train.model_folder import load_trained, save_trained
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import Watch, changed, copy_state, make_network, make_trainer

@@ -9,11 +9,12 @@ import pytest
 from phonemo.config import ProtocolConfig, RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ProtocolError
-from phonemo.plain_json import read_rows
-from phonemo.train import cells, runner
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.runner import run
-from phonemo.train.script import script_control
+from phonemo.files import read_rows
+from phonemo.train.experiments import fold as cells
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.experiments.text_baseline import script_control
 from tests.train.tiny_run import make_config, with_changes
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from phonemo.corpora.phonemes import make_inventory
+from phonemo.corpora.inventory import make_inventory
 from phonemo.errors import CheckpointError, ModelError
 from phonemo.labels import LabelSet
-from phonemo.model.build import build_network, load_backbone
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import load_trained
-from phonemo.train.runner import run
-from phonemo.train.takeover import take_over
+from phonemo.model.pretrained import build_network, load_backbone
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.freezing import take_over
+from phonemo.train.model_folder import load_trained
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import copy_state, save_untrained
 

@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from phonemo.audio.frames import FrameGrid
+from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.corpora.phonemes import make_inventory
-from phonemo.frames import FrameGrid
-from phonemo.scoring import summarise
+from phonemo.evaluation.summary import summarise
 from phonemo.train import evaluate
-from phonemo.train.batches import SpeechDataset
-from phonemo.train.evaluate import outputs_of, prediction_rows, validation_scores
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.timing import aligned_times, boundary_row
+from phonemo.train.dataset import SpeechDataset
+from phonemo.train.evaluate import (
+    aligned_times,
+    boundary_row,
+    outputs_of,
+    prediction_rows,
+    validation_scores,
+)
+from phonemo.train.experiments.data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache, make_lively
 

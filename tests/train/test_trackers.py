@@ -14,8 +14,8 @@ import pytest
 
 from phonemo.config import RunConfig, load_config, write_config
 from phonemo.errors import ConfigError, MissingExtraError
-from phonemo.train import trackers
-from phonemo.train.runner import run
+from phonemo.train import callbacks
+from phonemo.train.experiments.run import run
 from tests.train.tiny_run import make_config, with_changes
 
 FOLD = "speaker-s1"
@@ -37,7 +37,7 @@ class Spy:
     made: ClassVar[list[Spy]] = []
     fails_at: str = ""
 
-    def __init__(self, named: trackers.Named) -> None:
+    def __init__(self, named: callbacks.Named) -> None:
         self.named, self.rows, self.ended = named, [], False
         Spy.made.append(self)
         self._fail("start")
@@ -59,7 +59,7 @@ class Spy:
 def spies(monkeypatch) -> list[Spy]:
     monkeypatch.setattr(Spy, "made", [])
     monkeypatch.setattr(Spy, "fails_at", "")
-    monkeypatch.setitem(trackers.TRACKERS, "mlflow", Spy)
+    monkeypatch.setitem(callbacks.TRACKERS, "mlflow", Spy)
     return Spy.made
 
 
@@ -81,10 +81,10 @@ def test_every_fold_with_every_seed_is_a_run_that_ends(config, tmp_path, spies):
 @pytest.mark.parametrize("where", ["start", "log", "end"])
 def test_one_that_fails_is_told_once_and_stops_nothing(config, tmp_path, spies, where, caplog):
     Spy.fails_at = where
-    with caplog.at_level(logging.WARNING, "phonemo.train.trackers"):
+    with caplog.at_level(logging.WARNING, "phonemo.train.callbacks"):
         metrics = run(told(config, tmp_path / "run", "mlflow"), "test", folds=[FOLD])
     assert metrics["results"]["utterances"]
-    said = [one.message for one in caplog.records if one.name == "phonemo.train.trackers"]
+    said = [one.message for one in caplog.records if one.name == "phonemo.train.callbacks"]
     line = f"mlflow is left out from here on: ConnectionError: no answer at {where} second line"
     assert said == [line]
 
@@ -155,7 +155,7 @@ ALONE = """
 import sys
 from pathlib import Path
 from typing import ClassVar
-from phonemo.train.trackers import TRACKERS, Named
+from phonemo.train.callbacks import TRACKERS, Named
 for number in (1, 2):
     named = Named("project", f"fold seed {number}", Path("run"), {"train.epochs": 2})
     tracker = TRACKERS[sys.argv[1]](named)

@@ -14,16 +14,16 @@ from torch.nn import functional
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ModelError
-from phonemo.plain_json import read_rows
-from phonemo.train import cells, runner
+from phonemo.files import read_rows
 from phonemo.train import trainer as trainer_module
-from phonemo.train.batches import SpeechDataset, collate
 from phonemo.train.callbacks import read_log
+from phonemo.train.dataset import LengthGroupedSampler, SpeechDataset, collate
 from phonemo.train.evaluate import outputs_of, prediction_rows
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import load_trained
-from phonemo.train.runner import run
-from phonemo.train.sampler import LengthGroupedSampler
+from phonemo.train.experiments import fold as cells
+from phonemo.train.experiments import run as runner
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.run import run
+from phonemo.train.model_folder import load_trained
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 from tests.train.tiny_training import Watch, changed, copy_state, make_dataset, make_trainer

@@ -12,13 +12,13 @@ from transformers import TrainerCallback
 
 from phonemo.config import RunConfig
 from phonemo.labels import LabelSet
-from phonemo.model.build import build_network
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.train.batches import Draws, SpeechDataset
-from phonemo.train.cache import FeatureCache, build_cache
-from phonemo.train.experiment import Experiment, prepare_experiment
-from phonemo.train.folder import save_trained
-from phonemo.train.strategies import boundary
+from phonemo.model.pretrained import build_network
+from phonemo.train.dataset import Draws, SpeechDataset
+from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.feature_cache import FeatureCache, build_cache
+from phonemo.train.freezing import boundary
+from phonemo.train.model_folder import save_trained
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
 State = dict[str, torch.Tensor]

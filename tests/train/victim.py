@@ -10,10 +10,11 @@ import os
 import signal
 import sys
 
+from phonemo import files
 from phonemo.config import load_config
-from phonemo.train import checkpoint, seal
+from phonemo.train import checkpointing
 from phonemo.train.callbacks import Progress
-from phonemo.train.runner import run
+from phonemo.train.experiments.run import run
 
 
 def _die() -> None:
@@ -31,16 +32,16 @@ class _DieAtStep(Progress):
 
 def _die_in_save(number: int) -> None:
     saves = []
-    seal_it = seal._write_seal
+    seal_it = files._write_seal
 
     def dying(folder):
-        if folder.name.startswith(checkpoint.PREFIX):
+        if folder.name.startswith(checkpointing.PREFIX):
             saves.append(folder)
             if len(saves) == number:
                 _die()
         seal_it(folder)
 
-    seal._write_seal = dying
+    files._write_seal = dying
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from phonemo.batch.asked import PartFormat
-from phonemo.batch.items import Item
+from phonemo.annotations.prediction import Prediction
+from phonemo.batch.job import PartFormat
+from phonemo.batch.plan import Item
 from phonemo.errors import MissingExtraError, PhonemoError
-from phonemo.plain_json import json_text
-from phonemo.prediction import Prediction
+from phonemo.files import json_text
 
 Row = dict[str, Any]
 Write = Callable[[Row], None]

@@ -15,30 +15,39 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from phonemo.batch import local, on_ray
-from phonemo.batch.asked import Asked, Card, Engine, PartTally, read_card, write_card
-from phonemo.batch.hearing import Work, open_listener, tally_name
+from phonemo.batch import engines
+from phonemo.batch.adaptation import make_profile
 from phonemo.batch.inputs import items_of
+from phonemo.batch.job import (
+    SUMMARY,
+    Asked,
+    Card,
+    Engine,
+    PartTally,
+    Totals,
+    read_card,
+    summary_of,
+    totals_of,
+    write_card,
+)
 from phonemo.batch.plan import plan
-from phonemo.batch.profiles import keep_profile, read_profile
+from phonemo.batch.profile import keep_profile, read_profile
 from phonemo.batch.rows import needs_pyarrow, part_name
-from phonemo.batch.sampling import make_profile
 from phonemo.batch.stores import Store, open_store
-from phonemo.batch.summary import SUMMARY, Totals, summary_of, totals_of
-from phonemo.clusters import needs_ray
+from phonemo.batch.worker import Work, open_listener, tally_name
 from phonemo.errors import RunError, UsageError
+from phonemo.files import json_text
 from phonemo.labels import LabelSet
-from phonemo.plain_json import json_text
-from phonemo.processes import available_cpus
-from phonemo.runtime.activity import detector_of
-from phonemo.runtime.adaptation import Reference
-from phonemo.runtime.profile import Profile
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.adaptation.statistics import Reference
+from phonemo.runtime.vad import detector_of
+from phonemo.runtime.workers import available_cpus, needs_ray
 
 #: Small files that are read at once.
 _READERS, _READ_TOGETHER = 16, 1024
 ENGINES: dict[str, Callable[..., Iterator[PartTally]]] = {
-    "local": local.hear_parts,
-    "ray": on_ray.hear_parts,
+    "local": engines.run_parts_locally,
+    "ray": engines.run_parts_on_ray,
 }
 
 

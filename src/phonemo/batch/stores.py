@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from phonemo.batch.addresses import absolute, answering, file_system, is_remote
+from phonemo.batch.remote import absolute, answering, file_system, is_remote
 from phonemo.errors import RunError, UsageError, shown
-from phonemo.whole import flush, locked
+from phonemo.files import flush, locked
 
 _SCRATCH = ".part"
 #: Protocols of stores in which an upload is there whole or not at all.

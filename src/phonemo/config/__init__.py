@@ -3,21 +3,11 @@
 Nothing in a config names a class or a path to import: a choice is a name from a closed list.
 """
 
-from phonemo.config.ablation import (
-    AblationConfig,
-    TableConfig,
-    TuneConfig,
-    arm_config,
-    expand,
-    load_ablation_config,
-)
-from phonemo.config.loading import write_config
-from phonemo.config.pretrain import (
-    HearingConfig,
-    PretrainConfig,
-    StageConfig,
-    StudentConfig,
-    load_pretrain_config,
+from phonemo.config.base import (
+    Section,
+    digest_of,
+    load_section,
+    write_config,
 )
 from phonemo.config.run import (
     Alphabet,
@@ -32,48 +22,21 @@ from phonemo.config.run import (
     TrainConfig,
     load_config,
 )
-from phonemo.config.serve import ServeAccess, ServeConfig, ServeLimits, load_serve_config
-from phonemo.config.transfer import (
-    OneSidedConfig,
-    SystemConfig,
-    TrainTemplate,
-    TransferConfig,
-    WithinConfig,
-    load_transfer_config,
-)
 
 __all__ = [
-    "AblationConfig",
     "Alphabet",
     "AugmentConfig",
     "AuxiliaryConfig",
     "ExtraConfig",
-    "HearingConfig",
     "Inventory",
     "LabelsConfig",
     "ModelConfig",
-    "OneSidedConfig",
-    "PretrainConfig",
     "ProtocolConfig",
     "RunConfig",
-    "ServeAccess",
-    "ServeConfig",
-    "ServeLimits",
-    "StageConfig",
-    "StudentConfig",
-    "SystemConfig",
-    "TableConfig",
+    "Section",
     "TrainConfig",
-    "TrainTemplate",
-    "TransferConfig",
-    "TuneConfig",
-    "WithinConfig",
-    "arm_config",
-    "expand",
-    "load_ablation_config",
+    "digest_of",
     "load_config",
-    "load_pretrain_config",
-    "load_serve_config",
-    "load_transfer_config",
+    "load_section",
     "write_config",
 ]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from phonemo.corpora import (
-    audformat_database,
+from phonemo.corpora.readers import (
+    audformat,
     cremad,
-    csv_table,
+    csv,
     emodb,
     emotiontts,
     iemocap,
-    lhotse_cuts,
+    lhotse,
     nemo,
     rakshak,
     ravdess,
     speechocean762,
-    textgrids,
+    textgrid,
 )
-from phonemo.corpora.card import Corpus
+from phonemo.corpora.readers.base import Corpus
 
 CORPORA: dict[str, Corpus] = {
     "iemocap": Corpus(iemocap.CARD, iemocap.read),
@@ -27,8 +27,8 @@ CORPORA: dict[str, Corpus] = {
     "cremad": Corpus(cremad.CARD, cremad.read),
     "rakshak": Corpus(rakshak.CARD, rakshak.read),
     "emotiontts": Corpus(emotiontts.CARD, emotiontts.read),
-    "csv": Corpus(csv_table.CARD, csv_table.read),
-    "audformat": Corpus(audformat_database.CARD, audformat_database.read),
-    "lhotse": Corpus(lhotse_cuts.CARD, lhotse_cuts.read),
-    "textgrid": Corpus(textgrids.CARD, textgrids.read),
+    "csv": Corpus(csv.CARD, csv.read),
+    "audformat": Corpus(audformat.CARD, audformat.read),
+    "lhotse": Corpus(lhotse.CARD, lhotse.read),
+    "textgrid": Corpus(textgrid.CARD, textgrid.read),
 }

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import ManifestError
-from phonemo.plain_json import json_text, parsed
+from phonemo.files import json_text, parsed
 
 Style = Literal["scripted", "improvised", "plain-to-emotional", "emotional-to-emotional"]
 STYLES: tuple[Style, ...] = get_args(Style)

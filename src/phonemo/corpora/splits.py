@@ -14,10 +14,7 @@ from random import Random
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.folds import PARTS, Fold, Split
-from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.published import split_as_published
-from phonemo.corpora.transcripts import near_duplicates
-from phonemo.corpora.units import (
+from phonemo.corpora.groups import (
     Axis,
     Group,
     carve_by_speaker,
@@ -26,6 +23,9 @@ from phonemo.corpora.units import (
     require_enough,
     units_by_id,
 )
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.published_folds import split_as_published
+from phonemo.corpora.transcripts import near_duplicates
 from phonemo.errors import LeakageError, ProtocolError
 
 __all__ = ["AXES", "PARTS", "Fold", "Split", "make_split"]

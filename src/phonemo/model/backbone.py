@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phonemo.frames import FrameGrid
+from phonemo.audio.frames import FrameGrid
 from phonemo.model.convolutions import by_convolution
-from phonemo.model.lengths import fewest_samples, frames_of, mask_of
 from phonemo.model.logmel import NAME
-from phonemo.model.sinusoids import SinusoidalPositions
-from phonemo.model.speech import speech_frames
+from phonemo.model.masks import fewest_samples, frames_of, mask_of, speech_frames
+from phonemo.model.positions import SinusoidalPositions
 
 #: model_type of transformers -> whether its layers take and return a position bias.
 BACKBONES: dict[str, bool] = {

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phonemo.model.lengths import frames_of, mask_of
+from phonemo.model.masks import frames_of, mask_of
 
 
 def by_convolution(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Tensor:

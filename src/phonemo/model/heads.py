@@ -15,7 +15,7 @@ BLANK = 0
 #: The share of blank frames that a fresh phoneme head expects: about what speech at 50 frames
 #: and 12 phonemes a second has.
 BLANK_SHARE = 0.75
-#: That of phonemo.calibration; a test holds this head against its numpy twin.
+#: That of phonemo.evaluation.calibration; a test holds this head against its numpy twin.
 DISTANCE_POWER = 4
 
 
@@ -48,10 +48,11 @@ class EmotionHead(nn.Module):
 class LinearHead(nn.Module):
     """A vector to one score for each emotion, by a linear layer over standardised features.
 
-    Its ``centre`` and ``spread`` are those of the training part; phonemo.train.logistic sets them
+    Its ``centre`` and ``spread`` are those of the training part; phonemo.train.linear_head sets
+    them
     together with the weights, and the ``class_means`` (emotion, feature), standardised, that
     adaptation needs. Without these, None, the model takes no profile. Where there is a ``radius``,
-    vectors further away give flatter logits: phonemo.calibration.flattened.
+    vectors further away give flatter logits: phonemo.evaluation.calibration.flattened.
 
     Args:
         features: features of the vector.

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from phonemo.errors import ModelError
 from phonemo.model.heads import BLANK
-from phonemo.model.lengths import mask_of
+from phonemo.model.masks import mask_of
 
 #: The emotion target of an utterance that has none.
 ABSENT = -100

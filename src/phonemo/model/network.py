@@ -21,10 +21,9 @@ from phonemo.errors import ModelError
 from phonemo.model.backbone import Backbone
 from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import AUXILIARIES, HEADS, LinearHead
-from phonemo.model.lengths import lengths_of, mask_of
-from phonemo.model.masking import mask_spans
+from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, Stream
+from phonemo.model.masks import lengths_of, mask_of, mask_spans
 from phonemo.model.pooling import POOLINGS, Pooled, statistics
-from phonemo.model.streams import ACOUSTIC, SEMANTIC, Stream
 
 CNN = "cnn"
 SPEECH = "speech"
@@ -53,12 +52,14 @@ class PhonemoConfig(PreTrainedConfig):
     head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
     lora_rank: int | None = None
-    #: Of phonemo.calibration.Calibrated: the network's logits are as they come, whoever makes
+    #: Of phonemo.evaluation.calibration.Calibrated: the network's logits are as they come, whoever
+    #: makes
     #: scores of them divides.
     temperature: float = 1.0
     abstain_below: float = 0.0
     calibrated_on: int = 0
-    #: k_mean, k_spread, em_iterations and radius of phonemo.runtime.adaptation.Reference (a radius
+    #: k_mean, k_spread, em_iterations and radius of
+    #: phonemo.runtime.adaptation.statistics.Reference (a radius
     #: of None is infinity), where the head holds class means; None for a network that takes no
     #: profile.
     adaptation: dict[str, float | None] | None = None
@@ -207,7 +208,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
 
         Args:
             lower: what ``lower`` gave, or the same from a cache.
-            spans: SpecAugment spans as made by phonemo.train.augment; None masks nothing.
+            spans: SpecAugment spans as made by phonemo.train.dataset; None masks nothing.
         """
         frames = lower["frames"]
         size = next(value.shape[1] for name, value in lower.items() if name != "frames")

@@ -7,6 +7,8 @@ blank, so a blank is not a silence and somebody must own it. A gap between two p
 by one of ``RULES`` unless it is too long to be speech.
 
 Works on one utterance or window: memory grows with frames times phonemes.
+
+Phonemes with names and in seconds: those that are heard, or those that are known to be said.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import PhonemeError
-from phonemo.frames import FrameGrid
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -296,3 +299,55 @@ RULES: dict[str, Callable[[Floats, int], tuple[float, float]]] = {
     "midpoint": _halve,
     "posterior": _weigh,
 }
+
+
+def heard_spans(
+    log_posteriors: npt.ArrayLike, symbols: Sequence[str], grid: FrameGrid, samples: int
+) -> tuple[PhonemeSpan, ...]:
+    """What is heard (the best path), in seconds and with names.
+
+    Args:
+        log_posteriors: (frame, phoneme), as for ``align``, with the blank first.
+        symbols: the names of the phonemes, (phoneme,).
+        grid: where the frames lie.
+        samples: length of the recording.
+    """
+    return _named(recognise(log_posteriors), log_posteriors, symbols, grid, samples)
+
+
+def said_spans(
+    log_posteriors: npt.ArrayLike,
+    symbols: Sequence[str],
+    said: Sequence[str],
+    grid: FrameGrid,
+    samples: int,
+) -> tuple[PhonemeSpan, ...]:
+    """What is known to be said (``align``), in seconds; arguments as for ``heard_spans``.
+
+    Args:
+        said: names of phonemes, without blanks.
+
+    Raises:
+        PhonemeError: a name that is none of ``symbols``, or more phonemes than frames.
+    """
+    places = {name: place for place, name in enumerate(symbols) if place}
+    strangers = [name for name in said if name not in places]
+    if strangers:
+        raise PhonemeError(
+            f"{strangers[0]!r} is no phoneme of this model; it knows {' '.join(places)}"
+        )
+    aligned = align(log_posteriors, [places[name] for name in said])
+    return _named(aligned, log_posteriors, symbols, grid, samples)
+
+
+def _named(
+    aligned: Sequence[AlignedPhoneme],
+    log_posteriors: npt.ArrayLike,
+    symbols: Sequence[str],
+    grid: FrameGrid,
+    samples: int,
+) -> tuple[PhonemeSpan, ...]:
+    return tuple(
+        PhonemeSpan(symbols[one.symbol], one.start_seconds, one.end_seconds, one.confidence)
+        for one in time_phonemes(aligned, log_posteriors, grid, samples)
+    )

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE
-from phonemo.frames import FrameGrid
-from phonemo.prediction import PhonemeSpan
+from phonemo.audio.frames import FrameGrid
 
 Floats = npt.NDArray[np.floating]
 Kept = npt.NDArray[np.bool_]

@@ -1,12 +1,14 @@
 """The bundle: a trained network as a folder that needs no torch.
 
-Training writes it (phonemo.train.export) and the runtime reads it; they share nothing else.
+Training writes it (phonemo.train.export.export) and the runtime reads it; they share nothing else.
 ``model.onnx`` is the network; ``head.onnx`` is its upper end once more, which says what the emotion
 would be without some frames; ``adaptation.npz`` is what a profile is measured against, where the
 model takes one; ``bundle.json`` says what goes in and what comes out, and holds their SHA-256.
 
 A bundle may share the network of another one in the same folder, which its card names: then it has
 no ``model.onnx`` of its own, and its emotions come from the head in its ``adaptation.npz``.
+
+Where the weights that come with phonemo lie: in the package, or in a clone beside it.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from phonemo.audio import RATE
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import CheckpointError
-from phonemo.frames import FrameGrid
-from phonemo.plain_json import parsed
-from phonemo.runtime.sharing import NETWORK_NAME, place_of
+from phonemo.files import parsed
+from phonemo.runtime.session import NETWORK_NAME, place_of
 
 FORMAT = 1
 """The version of the contract; a reader refuses any other."""
@@ -375,3 +377,34 @@ def _read(path: Path, most_bytes: int) -> bytes:
 
 def _opened(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
+
+
+#: Name -> its folder in the package (an installed wheel has it) and in a clone.
+_PLACES = {
+    name: (f"models/{name}-weights", f"models/{name}") for name in ("phonemo-small", "phonemo-open")
+}
+
+
+def weights_of(name: str) -> Path:
+    """A model folder by its name, or by its path where it is none of the names.
+
+    Raises:
+        CheckpointError: this copy of phonemo lacks the weights of that name.
+    """
+    if name not in _PLACES or Path(name).is_dir():
+        return Path(name)
+    found = found_weights(name)
+    if found is None:
+        raise CheckpointError(
+            f"{name}: this copy of phonemo has no weights of it; install the wheel, or name a "
+            "folder"
+        )
+    return found
+
+
+def found_weights(name: str) -> Path | None:
+    """The model folder of a name; None where this copy of phonemo has none."""
+    package = Path(str(resources.files("phonemo")))
+    inside, beside = _PLACES.get(name, ("", ""))
+    places = (package / inside, package.parents[1] / beside) if inside else ()
+    return next((one for one in places if (one / "checkpoint.json").is_file()), None)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.annotations.prediction import Segment
 from phonemo.audio import RATE
-from phonemo.prediction import Segment
-from phonemo.runtime.activity import CHUNK_SAMPLES
+from phonemo.runtime.vad import CHUNK_SAMPLES
 
 Floats = npt.NDArray[np.float64]
 

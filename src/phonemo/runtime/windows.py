@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE
 from phonemo.errors import UsageError
-from phonemo.prediction import PhonemeSpan
 
 #: A window with less speech is not heard.
 LEAST_SPEECH_SECONDS = 0.25

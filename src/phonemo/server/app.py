@@ -16,17 +16,17 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phonemo.config import ServeConfig
-from phonemo.runtime.listener import Listener
-from phonemo.server.about import about_router
-from phonemo.server.access import Access
-from phonemo.server.decoders import PROGRAM
-from phonemo.server.emotions import emotions_router
-from phonemo.server.gate import Gate, refused
-from phonemo.server.profiles import profiles_router
-from phonemo.server.refusals import Refusal
+from phonemo.runtime.recognizer import Listener
+from phonemo.server.auth import Access
+from phonemo.server.config import ServeConfig
+from phonemo.server.decoders.pool import PROGRAM
+from phonemo.server.errors import Refusal
+from phonemo.server.middleware import Gate, refused
+from phonemo.server.routes.info import about_router
+from phonemo.server.routes.profiles import profiles_router
+from phonemo.server.routes.recognize import emotions_router
+from phonemo.server.routes.stream import streams_router
 from phonemo.server.service import Service, open_models
-from phonemo.server.streams import streams_router
 from phonemo.version import __version__
 
 WEB = Path(__file__).parent / "web"

@@ -1,4 +1,7 @@
-"""What the routes share: models, the processes and threads that work, and how much is under way."""
+"""What the routes share: models, the processes and threads that work, and how much is under way.
+
+Refusals at a steady pace: clients that ask again at once take no time from the others.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,45 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
+from phonemo.annotations.prediction import Prediction
 from phonemo.audio import RATE, Waveform
-from phonemo.config import ServeConfig, ServeLimits
 from phonemo.errors import CheckpointError
-from phonemo.prediction import Prediction
-from phonemo.processes import available_cpus
-from phonemo.runtime.activity import detector_of
-from phonemo.runtime.engine import Recognizer
-from phonemo.runtime.listener import Listener
-from phonemo.server.decoder import DecoderLimits
-from phonemo.server.decoders import PROGRAM, Decoders
-from phonemo.server.hearers import Hearers
-from phonemo.server.meters import Meters
-from phonemo.server.offered import Offered, open_profiles, with_sent
-from phonemo.server.pace import Pace
-from phonemo.server.refusals import Refusal, not_serving, try_later
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.vad import detector_of
+from phonemo.runtime.workers import available_cpus
+from phonemo.server.config import ServeConfig, ServeLimits
+from phonemo.server.decoders.pool import PROGRAM, Decoders
+from phonemo.server.decoders.worker import DecoderLimits
+from phonemo.server.dynamic_batching import Hearers
+from phonemo.server.errors import Refusal, not_serving, try_later
+from phonemo.server.middleware import Meters
+from phonemo.server.profile_store import Offered, open_profiles, with_sent
+
+_PER_SECOND = 100.0
+_LONGEST_SECONDS = 1.0
+
+
+class Pace:
+    """Lets callers through one after the other, each at most a second late.
+
+    A crowd that was refused at the same moment would also come back at the same moment.
+    """
+
+    def __init__(
+        self, per_second: float = _PER_SECOND, longest_seconds: float = _LONGEST_SECONDS
+    ) -> None:
+        self._step, self._longest = 1 / per_second, longest_seconds
+        self._free_at = 0.0
+
+    async def wait(self) -> None:
+        """Until it is the caller's turn."""
+        now = asyncio.get_running_loop().time()
+        turn = min(max(now, self._free_at), now + self._longest)
+        self._free_at = turn + self._step
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
 
 _LATEST_SECONDS = 30.0
 _ALARM_SLACK_SECONDS = 5.0
@@ -276,7 +303,7 @@ def open_models(config: ServeConfig) -> dict[str, Listener]:
         CheckpointError: one is absent or broken, or two have the same name.
         MissingExtraError: one is a model folder and torch is not installed.
     """
-    from phonemo.opening import open_model
+    from phonemo.loader import open_model
 
     opened: dict[str, Listener] = {}
     for path in config.models or (None,):

@@ -1,4 +1,7 @@
-"""A network over a dataset: validation scores while training, prediction rows afterwards."""
+"""A network over a dataset: validation scores while training, prediction rows afterwards.
+
+Hand-made phoneme times against those the network's posteriors give.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,63 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonemo import metrics
-from phonemo.boundaries import Times
-from phonemo.calibration import UNCALIBRATED, Calibrated, softmax
+from phonemo.audio.frames import FrameGrid
+from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.phonemes import PhonemeInventory
+from phonemo.evaluation import metrics
+from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, softmax
+from phonemo.evaluation.metrics import Times, boundary_errors
 from phonemo.labels import LabelSet
-from phonemo.model.heads import best_path
+from phonemo.model.heads import BLANK, best_path
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
-from phonemo.train import ranks
-from phonemo.train.batches import SpeechDataset, collate
-from phonemo.train.sampler import batched
-from phonemo.train.timing import aligned_times, boundary_row
+from phonemo.runtime.alignment import align, fewest_frames, time_phonemes
+from phonemo.train import distributed
+from phonemo.train.dataset import SpeechDataset, batched, collate
+
+
+def aligned_times(
+    utterance: Utterance, inventory: PhonemeInventory | None, logits: Tensor, grid: FrameGrid
+) -> Times | None:
+    """The utterance's phonemes aligned to what the network heard, in seconds.
+
+    Args:
+        utterance: what was said, with its hand-made times.
+        inventory: the units of the phoneme head.
+        logits: (frame, phoneme), without padding.
+        grid: where the frames lie.
+
+    Returns:
+        Start and end of each of its phonemes; None where they are not known by hand, where the
+        inventory has other units (they join phonemes), or where the frames are too few.
+    """
+    symbols = _timed_symbols(utterance, inventory)
+    if not symbols or fewest_frames(symbols) > len(logits):
+        return None
+    posteriors = logits.double().log_softmax(dim=1).cpu().numpy()  # (frame, phoneme)
+    aligned = align(posteriors, symbols, BLANK)
+    samples = grid.fewest_samples(len(posteriors))
+    timed = time_phonemes(aligned, posteriors, grid, samples)
+    return [(one.start_seconds, one.end_seconds) for one in timed]
+
+
+def boundary_row(utterance: Utterance, times: Times | None) -> dict[str, list[float]]:
+    """``boundary_errors_ms`` of a prediction row; no key where nothing was aligned."""
+    phonemes = utterance.phonemes
+    if times is None or phonemes is None or phonemes.times is None:
+        return {}
+    errors = boundary_errors(phonemes.times, times)
+    return {"boundary_errors_ms": [round(1000 * float(one), 1) for one in errors]}
+
+
+def _timed_symbols(utterance: Utterance, inventory: PhonemeInventory | None) -> Sequence[int]:
+    """Indices of the phonemes whose times are known, one for each time."""
+    phonemes = utterance.phonemes
+    if phonemes is None or phonemes.times is None or inventory is None:
+        return ()
+    if inventory.name != "phonemes":
+        return ()
+    return inventory.encode(phonemes, None, None) or ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +123,7 @@ def outputs_of(
         progress: called with (done, total) utterances.
         timed: whether the phonemes are aligned where the manifest has hand-made times.
     """
-    order, here = np.argsort(dataset.lengths(), kind="stable"), ranks.here()
+    order, here = np.argsort(dataset.lengths(), kind="stable"), distributed.here()
     found: dict[int, _Heard] = {}
     training = model.training
     model.eval()
@@ -88,7 +135,7 @@ def outputs_of(
                 progress(number * batch_size + len(indices), len(order))
     finally:
         model.train(training)
-    for others in ranks.gathered(found):
+    for others in distributed.gathered(found):
         found |= others
     rows = [found[index] for index in range(len(order))]
     return Outputs(
@@ -132,7 +179,7 @@ def prediction_rows(
     seed: int,
     calibrated: Calibrated = UNCALIBRATED,
 ) -> list[dict[str, Any]]:
-    """Prediction rows as phonemo.scoring reads them, in the dataset's order.
+    """Prediction rows as phonemo.evaluation.summary reads them, in the dataset's order.
 
     Args:
         found: what the network gave, with ``labels`` as its emotions.
@@ -222,7 +269,7 @@ def _run(
     units = [tuple(one) for one in heard]
     vectors = output.vector.float().cpu()
     rows = map(_Heard, logits, batch["labels"], units, targets, vectors, times)
-    return list(rows) if ranks.here().world == 1 else [_alone(row) for row in rows]
+    return list(rows) if distributed.here().world == 1 else [_alone(row) for row in rows]
 
 
 def _alone(row: _Heard) -> _Heard:

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phonemo.levels import raised
+from phonemo.audio.levels import raised
 from phonemo.model.backbone import Backbone
-from phonemo.model.build import load_backbone
-from phonemo.model.lengths import mask_of
+from phonemo.model.masks import mask_of
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
-from phonemo.train.folder import LABELS, load_trained
+from phonemo.model.pretrained import load_backbone
+from phonemo.train.model_folder import LABELS, load_trained
 
 Floats = npt.NDArray[np.float32]
 _Reader = Callable[[Tensor], Tensor]

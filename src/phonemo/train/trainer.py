@@ -22,15 +22,14 @@ from transformers import (
 
 from phonemo.config import TrainConfig
 from phonemo.errors import ModelError
+from phonemo.files import check_seal
 from phonemo.model.losses import Loss, Term, combine, ctc_loss, emotion_loss, share
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
-from phonemo.train import checkpoint, ranks
-from phonemo.train.batches import STAND_IN, SpeechDataset, collate
+from phonemo.train import checkpointing, distributed
+from phonemo.train.checkpointing import SealedTrainer, arguments
+from phonemo.train.dataset import STAND_IN, LengthGroupedSampler, Shares, SpeechDataset, collate
 from phonemo.train.evaluate import validation_scores
-from phonemo.train.sampler import LengthGroupedSampler, Shares
-from phonemo.train.seal import check_seal
-from phonemo.train.sealed_trainer import SealedTrainer, arguments
-from phonemo.train.strategies import boundary, freeze, will_learn
+from phonemo.train.freezing import boundary, freeze, will_learn
 
 #: Between the seeds of two processes: further than the seeds of a config lie apart.
 _APART = 1_000_003
@@ -51,12 +50,12 @@ class Objective:
         Of several processes each has its share of a batch, and the loss is its share too.
         """
         emotion, phonemes = self._terms(output, batch)
-        if ranks.here().world == 1:
+        if distributed.here().world == 1:
             return combine(emotion, phonemes, self.alpha or 0.0)
         if STAND_IN in batch:
             emotion = _uncounted(emotion)
             phonemes = None if phonemes is None else _uncounted(phonemes)
-        return share(emotion, phonemes, self.alpha or 0.0, ranks.summed)
+        return share(emotion, phonemes, self.alpha or 0.0, distributed.summed)
 
     def _terms(
         self, output: EmotionOutput, batch: Mapping[str, Tensor]
@@ -122,8 +121,8 @@ class PhonemoTrainer(SealedTrainer):
         )
         self.remove_callback(PrinterCallback)
         self.order: Shares | None = None
-        if not ranks.here().first:  # dropout draws apart; the first as a process alone
-            set_seed(seed + _APART * ranks.here().number)
+        if not distributed.here().first:  # dropout draws apart; the first as a process alone
+            set_seed(seed + _APART * distributed.here().number)
 
     @property
     def steps_in_epoch(self) -> int:
@@ -132,7 +131,7 @@ class PhonemoTrainer(SealedTrainer):
 
     def resume_or_start(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
-        newest = ranks.by_first(lambda: checkpoint.newest_checkpoint(self.folder))
+        newest = distributed.by_first(lambda: checkpointing.newest_checkpoint(self.folder))
         if newest is None or not self._has_ended(newest):
             self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
@@ -158,7 +157,9 @@ class PhonemoTrainer(SealedTrainer):
             if name in loss.counts:
                 self.sums[name].append(loss.counts[name])
         # torch averages the gradients of the processes, and Trainer what it logs
-        total = loss.total if ranks.here().world == 1 else loss.total * ranks.here().world
+        total = (
+            loss.total if distributed.here().world == 1 else loss.total * distributed.here().world
+        )
         return (total, output) if return_outputs else total
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -193,7 +194,7 @@ class PhonemoTrainer(SealedTrainer):
 
         Trainer's own would fill up the last batch with utterances that were there already.
         """
-        here = ranks.here()
+        here = distributed.here()
         if here.world == 1:
             return super().get_train_dataloader()
         self.order = Shares(self._get_train_sampler(), here.number, here.world)
@@ -218,7 +219,7 @@ class PhonemoTrainer(SealedTrainer):
 
         Trainer would otherwise train one epoch more than the uninterrupted run did.
         """
-        state = TrainerState.load_from_json(str(newest / checkpoint.TRAINER))
+        state = TrainerState.load_from_json(str(newest / checkpointing.TRAINER))
         stopped = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
         ended = state.global_step >= state.max_steps > 0
         if not (ended or stopped.get("should_training_stop")):
@@ -229,8 +230,8 @@ class PhonemoTrainer(SealedTrainer):
 
     def _load_best(self, state: TrainerState, newest: Path) -> None:
         best = self.folder / Path(state.best_model_checkpoint or newest).name
-        ranks.by_first(lambda: check_seal(best))
-        checkpoint.load_weights(best, self.network)
+        distributed.by_first(lambda: check_seal(best))
+        checkpointing.load_weights(best, self.network)
 
 
 class _Epochs(TrainerCallback):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from phonemo import cli, console
-from phonemo.config import load_pretrain_config, write_config
+from phonemo.cli import app, console
+from phonemo.config import write_config
 from phonemo.train.pretrain import run as module
+from phonemo.train.pretrain.config import load_pretrain_config
 from tests.train.pretrain.tiny_teaching import make_config
 
 Phonemo = Callable[..., tuple[int, str, str]]
@@ -38,7 +39,7 @@ def phonemo(home, capfd, monkeypatch) -> Phonemo:
         monkeypatch.setattr(sys, "argv", line)
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
         torch.set_num_threads(threads)
         out, err = capfd.readouterr()
         return int(left.value.code or 0), out, err

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from phonemo.config import HearingConfig, PretrainConfig, load_pretrain_config, write_config
+from phonemo.config import write_config
 from phonemo.errors import ConfigError
+from phonemo.train.pretrain.config import HearingConfig, PretrainConfig, load_pretrain_config
 from tests.laws import REPOSITORY
 
 SHIPPED = sorted((REPOSITORY / "configs").glob("pretrain*.yaml"))

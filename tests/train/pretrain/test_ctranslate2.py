@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phonemo.errors import ModelError
-from phonemo.train.pretrain.ctranslate2 import MODEL, has_model, read_variables
+from phonemo.train.pretrain.teacher import MODEL, has_model, read_variables
 from tests.train.pretrain.tiny_teaching import ctranslate2_bytes
 
 BY_HAND = b"".join(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.config import HearingConfig
-from phonemo.train.pretrain.hearing import change, needed
+from phonemo.train.pretrain.augment import change, needed
+from phonemo.train.pretrain.config import HearingConfig
 
 RATE = 16_000
 SIZE = 8000

@@ -10,21 +10,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phonemo.config import PretrainConfig, write_config
+from phonemo.config import write_config
 from phonemo.errors import ConfigError, ManifestError, ModelError, RunError
+from phonemo.files import check_seal, locked
 from phonemo.model.backbone import Backbone
-from phonemo.model.build import load_backbone
-from phonemo.train import checkpoint
+from phonemo.model.pretrained import load_backbone
+from phonemo.train import checkpointing
 from phonemo.train.callbacks import Progress, read_log
+from phonemo.train.experiments.run import run as train
 from phonemo.train.pretrain import run as module
+from phonemo.train.pretrain.config import PretrainConfig
 from phonemo.train.pretrain.distil import Distillation
 from phonemo.train.pretrain.run import pretrain
 from phonemo.train.pretrain.student import build_student
 from phonemo.train.pretrain.teacher import load_teacher
 from phonemo.train.pretrain.trainer import StageTrainer
-from phonemo.train.runner import run as train
-from phonemo.train.seal import check_seal
-from phonemo.whole import locked
 from tests.train import tiny_run
 from tests.train.pretrain.tiny_teaching import STAGE, make_config, make_speech
 from tests.train.tiny_training import State, changed, copy_state
@@ -236,9 +236,9 @@ def test_a_broken_checkpoint_is_passed_over(home, whole, caplog):
     config = other(home, "broken")
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, "test", Stop("whole", 5))
-    newest = checkpoint.newest_checkpoint(Path(config.output) / "whole" / "checkpoints")
+    newest = checkpointing.newest_checkpoint(Path(config.output) / "whole" / "checkpoints")
     assert newest is not None
-    (newest / checkpoint.WEIGHTS).write_bytes(b"half")
+    (newest / checkpointing.WEIGHTS).write_bytes(b"half")
     assert changed(whole[2], teach(config)[1]) == set()
     assert newest.name in caplog.text
 

@@ -12,10 +12,10 @@ import soundfile
 import torch
 
 from phonemo.audio import load_waveform
-from phonemo.config import PretrainConfig, StageConfig
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import ConfigError, ManifestError
+from phonemo.train.pretrain.config import PretrainConfig, StageConfig
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
 from tests.train.pretrain.tiny_teaching import RATE, make_speech
 

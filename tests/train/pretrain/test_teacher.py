@@ -11,8 +11,7 @@ import torch
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from phonemo.errors import ModelError
-from phonemo.train.pretrain.ctranslate2 import MODEL
-from phonemo.train.pretrain.teacher import Teacher, load_teacher
+from phonemo.train.pretrain.teacher import MODEL, Teacher, load_teacher
 from tests.tiny_nets import make_backbone_folder
 from tests.train.pretrain.tiny_teaching import (
     ctranslate2_bytes,

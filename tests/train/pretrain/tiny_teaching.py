@@ -13,8 +13,8 @@ import soundfile
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
-from phonemo.config import PretrainConfig
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
+from phonemo.train.pretrain.config import PretrainConfig
 from phonemo.train.pretrain.teacher import Teacher
 
 RATE = 16_000

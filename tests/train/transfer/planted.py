@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.config import TransferConfig
 from phonemo.corpora.manifest import Header, Utterance, read_manifest, write_manifest
-from phonemo.train.lineage import Lineage
-from phonemo.train.transfer import bench, protocol, tasks
+from phonemo.train.provenance import Lineage
+from phonemo.train.transfer import run, study
+from phonemo.train.transfer import run as tasks
+from phonemo.train.transfer.config import TransferConfig
 
 FEATURES = 6
 EMOTIONS = ("anger", "neutral", "sadness")
@@ -92,7 +93,7 @@ class PlantedNetwork:
 def network(monkeypatch: pytest.MonkeyPatch) -> PlantedNetwork:
     """The planted network, whatever is opened."""
     found = PlantedNetwork()
-    for module in (bench, protocol, tasks):
+    for module in (study, run, tasks):
         monkeypatch.setattr(module, "open_network", lambda *_: found)
     return found
 

@@ -8,13 +8,11 @@ import pytest
 from phonemo.errors import ProtocolError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import Progress
-from phonemo.train.transfer.bench import Bench
-from phonemo.train.transfer.final import fit_all
+from phonemo.train.transfer.corpora import joined, read_corpora
 from phonemo.train.transfer.heads import fit_head
-from phonemo.train.transfer.protocol import transfer
-from phonemo.train.transfer.rows import joined
-from phonemo.train.transfer.sources import read_corpora
-from phonemo.train.transfer.study import Study
+from phonemo.train.transfer.run import transfer
+from phonemo.train.transfer.ship import fit_all
+from phonemo.train.transfer.study import Bench, Study
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of
 
 CORPORA = (Planted("one"), Planted("two", shift=0.5), Planted("three", shift=-0.5))
@@ -45,7 +43,7 @@ def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -
         fitted.append(arguments)
         return before(*arguments)
 
-    monkeypatch.setattr("phonemo.train.transfer.bench.fit_head", counted)
+    monkeypatch.setattr("phonemo.train.transfer.study.fit_head", counted)
     fit_all(config, "linear")
     assert len(fitted) == 1  # on all; those with one corpus left out are the study's
 

@@ -8,13 +8,26 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from phonemo.calibration import flattened
 from phonemo.errors import ProtocolError
-from phonemo.runtime.adaptation import Reference, Statistics, adapted, estimate, logits_of
-from phonemo.train.transfer.heads import HeadOptions, adjusted, balanced, fit_head
-from phonemo.train.transfer.places import places_of, radius_of, speaker_statistics
-from phonemo.train.transfer.rows import Rows, joined
-from phonemo.train.transfer.softmax import NEVER, Problem, fit_softmax
+from phonemo.evaluation.calibration import flattened
+from phonemo.runtime.adaptation.statistics import (
+    Reference,
+    Statistics,
+    adapted,
+    estimate,
+    logits_of,
+)
+from phonemo.train.transfer.classifiers import NEVER, Problem, fit_softmax
+from phonemo.train.transfer.corpora import Rows, joined
+from phonemo.train.transfer.heads import (
+    HeadOptions,
+    adjusted,
+    balanced,
+    fit_head,
+    places_of,
+    radius_of,
+    speaker_statistics,
+)
 from phonemo.train.transfer.testing import by_speaker
 
 OPTIONS = HeadOptions("logistic", "source", "corpus", 0.1, 0.5, False, 3.0, 10.0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.train.transfer.pools import Condition, conditions_of, draw
+from phonemo.train.transfer.testing import Condition, conditions_of, draw
 from tests.train.transfer.planted import Planted, study_of
 
 #: 30 anger, 10 neutral, 20 sadness.

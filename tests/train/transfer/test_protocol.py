@@ -18,12 +18,11 @@ from phonemo.errors import (
     ProtocolError,
     RunError,
 )
-from phonemo.train.lineage import Lineage, taught_by
-from phonemo.train.transfer import protocol
-from phonemo.train.transfer.protocol import transfer
-from phonemo.train.transfer.tasks import Part
-from phonemo.transferred import Transfer
-from phonemo.whole import locked
+from phonemo.evaluation.transfer_report import Transfer
+from phonemo.files import locked
+from phonemo.train.provenance import Lineage, taught_by
+from phonemo.train.transfer import run as protocol
+from phonemo.train.transfer.run import Part, transfer
 from tests.train.transfer.planted import Planted, PlantedNetwork, conditions, relabelled, study_of
 
 #: The last one is far from the others, which are near each other.
@@ -165,7 +164,7 @@ def test_a_pool_with_too_few_of_an_emotion_is_left_out(tmp_path, network) -> Non
 def test_a_study_that_is_run_again_reads_and_fits_nothing(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
     first, read = run(config), network.read
-    monkeypatch.setattr("phonemo.train.transfer.bench.fit_head", None)
+    monkeypatch.setattr("phonemo.train.transfer.study.fit_head", None)
     assert run(config) == first
     assert network.read == read
 

@@ -6,22 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from phonemo.calibration import Calibrated
 from phonemo.corpora.manifest import Header, Manifest, Utterance
 from phonemo.errors import ModelError
+from phonemo.evaluation.calibration import Calibrated
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.runtime.adaptation import Reference
-from phonemo.train.adapting import reference_of
-from phonemo.train.folder import load_trained, save_trained
-from phonemo.train.lineage import lineage_of
-from phonemo.train.transfer.choices import Choice
-from phonemo.train.transfer.final import Final
+from phonemo.runtime.adaptation.statistics import Reference
+from phonemo.train.linear_head import reference_of
+from phonemo.train.model_folder import load_trained, save_trained
+from phonemo.train.provenance import lineage_of
+from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.heads import HeadOptions
-from phonemo.train.transfer.nested import Picked
-from phonemo.train.transfer.networks import open_network
-from phonemo.train.transfer.shipping import ship
-from phonemo.train.transfer.sources import Corpus
+from phonemo.train.transfer.selection import Choice, Picked
+from phonemo.train.transfer.ship import Final, ship
+from phonemo.train.transfer.vectors import open_network
 from tests.model.test_network import _model
 
 LABELS = LabelSet(("anger", "happiness", "neutral", "sadness"))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo import metrics
-from phonemo.calibration import Calibrated
 from phonemo.errors import ProtocolError
-from phonemo.train.transfer.nested import Answers, calibrated, score_of
-from phonemo.train.transfer.pools import Condition
-from phonemo.train.transfer.tables import counted, interval, mean_recalls, mean_ua, mean_wa
+from phonemo.evaluation import metrics
+from phonemo.evaluation.calibration import Calibrated
+from phonemo.train.transfer.selection import Answers, calibrated, score_of
+from phonemo.train.transfer.testing import (
+    Condition,
+    counted,
+    interval,
+    mean_recalls,
+    mean_ua,
+    mean_wa,
+)
 
 RANDOM = np.random.default_rng(5)
 TRUTH, GIVEN = RANDOM.integers(3, size=(2, 90))

@@ -11,20 +11,21 @@ import pytest
 import torch
 import yaml
 
-from phonemo.config import TrainTemplate, TransferConfig, write_config
+from phonemo.config import write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError
-from phonemo.train.batches import pad_audio
+from phonemo.evaluation.transfer_report import Transfer
 from phonemo.train.callbacks import Progress
-from phonemo.train.cells import Network
-from phonemo.train.experiment import prepare_experiment
-from phonemo.train.folder import save_trained
-from phonemo.train.lineage import lineage_of, taught_by
-from phonemo.train.transfer.networks import open_network
-from phonemo.train.transfer.protocol import transfer
-from phonemo.train.transfer.sources import Corpus
-from phonemo.train.transfer.trained import trained_on
-from phonemo.transferred import Transfer
+from phonemo.train.dataset import pad_audio
+from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.fold import Network
+from phonemo.train.model_folder import save_trained
+from phonemo.train.provenance import lineage_of, taught_by
+from phonemo.train.transfer.config import TrainTemplate, TransferConfig
+from phonemo.train.transfer.corpora import Corpus
+from phonemo.train.transfer.run import transfer
+from phonemo.train.transfer.trained_networks import trained_on
+from phonemo.train.transfer.vectors import open_network
 from tests.test_cli import Answer as Typed
 from tests.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes

@@ -9,10 +9,10 @@ import pytest
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError, ProtocolError
-from phonemo.train.lineage import taught_by
-from phonemo.train.transfer import within as module
-from phonemo.train.transfer.protocol import transfer
-from phonemo.transferred import Transfer
+from phonemo.evaluation.transfer_report import Transfer
+from phonemo.train.provenance import taught_by
+from phonemo.train.transfer import within_corpus as module
+from phonemo.train.transfer.run import transfer
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of
 
 PAIR = (Planted("one", takes=2), Planted("two", takes=2), Planted("other", takes=2))
@@ -77,7 +77,7 @@ def test_other_corpora_can_teach_besides(tmp_path, network) -> None:
 def test_a_second_time_everything_is_there(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, PAIR, ["one"], within=[within(tmp_path)])
     first, read = transfer(config, "phonemo"), network.read
-    monkeypatch.setattr("phonemo.train.transfer.bench.fit_head", None)
+    monkeypatch.setattr("phonemo.train.transfer.study.fit_head", None)
     assert transfer(config, "phonemo") == first
     assert network.read == read
 

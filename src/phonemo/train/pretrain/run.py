@@ -22,22 +22,20 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from phonemo.audio import RATE
-from phonemo.config import PretrainConfig, StageConfig, load_pretrain_config, write_config
+from phonemo.config import write_config
 from phonemo.errors import ConfigError, ManifestError, RunError
+from phonemo.files import locked, parsed, sealed_folder, sha256_of, write_json
 from phonemo.model.backbone import Backbone
-from phonemo.model.build import feature_extractor
-from phonemo.model.foreign import quiet_transformers
-from phonemo.plain_json import parsed, write_json
+from phonemo.model.pretrained import feature_extractor, quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
-from phonemo.train.lineage import HEARD, environment, lineage_of
+from phonemo.train.pretrain.augment import change, needed
+from phonemo.train.pretrain.config import PretrainConfig, StageConfig, load_pretrain_config
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
-from phonemo.train.pretrain.hearing import change, needed
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
 from phonemo.train.pretrain.student import build_student, frame_shift, heard_by, open_student
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
 from phonemo.train.pretrain.trainer import StageTrainer
-from phonemo.train.seal import sealed_folder, sha256_of
-from phonemo.whole import locked
+from phonemo.train.provenance import HEARD, environment, lineage_of
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from phonemo.audio import RATE, load_waveform
-from phonemo.config import PretrainConfig, StageConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import AudioError, CheckpointError, ConfigError
-from phonemo.plain_json import parsed
-from phonemo.train.augment import Samples
-from phonemo.train.pretrain.hearing import change, needed
-from phonemo.train.seal import check_seal, sealed_folder
+from phonemo.files import check_seal, parsed, sealed_folder
+from phonemo.train.dataset import Samples
+from phonemo.train.pretrain.augment import change, needed
+from phonemo.train.pretrain.config import PretrainConfig, StageConfig
 
 _VERSION = 1
 _SAMPLES = "samples.i2"

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from phonemo.audio import RATE
-from phonemo.config import StudentConfig
+from phonemo.audio.frames import FrameGrid
 from phonemo.errors import ConfigError
-from phonemo.frames import FrameGrid
+from phonemo.files import parsed
 from phonemo.model.backbone import Backbone
-from phonemo.model.build import load_backbone
-from phonemo.model.sinusoids import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
-from phonemo.plain_json import parsed
-from phonemo.train.lineage import HEARD
+from phonemo.model.positions import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
+from phonemo.model.pretrained import load_backbone
+from phonemo.train.pretrain.config import StudentConfig
 from phonemo.train.pretrain.teacher import Teacher
+from phonemo.train.provenance import HEARD
 
 #: Phases of each frequency in the first convolution, a quarter of a turn apart.
 _PHASES = 4

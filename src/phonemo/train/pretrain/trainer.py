@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
-from phonemo.config import PretrainConfig, StageConfig
 from phonemo.errors import ModelError
-from phonemo.train import checkpoint
+from phonemo.train import checkpointing
+from phonemo.train.checkpointing import SealedTrainer, arguments
+from phonemo.train.pretrain.config import PretrainConfig, StageConfig
 from phonemo.train.pretrain.distil import Distillation
 from phonemo.train.pretrain.speech import Crops
-from phonemo.train.sealed_trainer import SealedTrainer, arguments
 
 
 class StageTrainer(SealedTrainer):
@@ -68,7 +68,7 @@ class StageTrainer(SealedTrainer):
 
     def resume_or_start(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
-        newest = checkpoint.newest_checkpoint(self.folder)
+        newest = checkpointing.newest_checkpoint(self.folder)
         self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
     def compute_loss(

@@ -1,7 +1,15 @@
-"""A linear head on vectors of several sources, and the reference that it is adapted by."""
+"""Where the training sources lie: statistics of labelled vectors that do not hang on the labels.
+
+A source with more of one class than another, or without one, would have that class' place as part
+of its mean. Its statistics here are those that it would have with evenly many vectors of every
+class; ``phonemo.runtime.adaptation.statistics.estimate`` looks for the same without labels.
+
+A linear head on vectors of several sources, and the reference that it is adapted by.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,11 +17,191 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import ProtocolError
-from phonemo.runtime.adaptation import Reference
-from phonemo.train.transfer.discriminant import fit_discriminant
-from phonemo.train.transfer.places import Places, places_of, radius_of, speaker_statistics
-from phonemo.train.transfer.rows import Rows
-from phonemo.train.transfer.softmax import Problem, fit_softmax
+from phonemo.runtime.adaptation.statistics import LEAST_DEVIATION, Reference, Statistics, shrunk
+from phonemo.train.transfer.classifiers import Problem, fit_discriminant, fit_softmax
+from phonemo.train.transfer.corpora import Indices, Rows
+
+Floats = npt.NDArray[np.float64]
+
+#: Share of a source's vectors that lie within its distance from the other sources.
+_WITHIN = 0.95
+#: Rounds in which the classes that sources lack are filled in from the others.
+_ROUNDS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """The training sources.
+
+    Attributes:
+        centre: (feature,), the mean of the sources' means.
+        spread: (feature,), the root of the mean of their variances.
+        class_means: (emotion, feature), standardised by source; zeros for one without an example.
+        sources: by name, the statistics of each.
+    """
+
+    centre: Floats
+    spread: Floats
+    class_means: Floats
+    sources: Mapping[str, Statistics]
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """Of one source by class: counts (emotion,), means and variances (emotion, feature)."""
+
+    counts: Indices
+    means: Floats
+    variances: Floats
+
+
+def places_of(rows: Rows, classes: int) -> Places:
+    """Statistics of every source of labelled rows.
+
+    Args:
+        rows: what is learnt from.
+        classes: how many emotions there are.
+    """
+    found = {
+        str(name): _moments(rows.where(rows.source == name), classes)
+        for name in np.unique(rows.source)
+    }
+    known = np.sum([one.counts for one in found.values()], axis=0) > 0  # (emotion,)
+    floor = LEAST_DEVIATION * _typical(found)
+    sources = {name: _own(one, floor) for name, one in found.items()}
+    class_means = _class_means(found, sources, known)
+    lacking = {name for name, one in found.items() if (known & (one.counts == 0)).any()}
+    for _ in range(_ROUNDS if lacking else 0):
+        for name in lacking:
+            sources[name] = _filled(found[name], sources[name], class_means, known, floor)
+        class_means = _class_means(found, sources, known)
+    means = np.stack([one.mean for one in sources.values()])
+    variances = np.stack([one.deviation**2 for one in sources.values()])
+    return Places(means.mean(axis=0), np.sqrt(variances.mean(axis=0)), class_means, sources)
+
+
+def radius_of(rows: Rows, places: Places) -> float:
+    """How far from the training sources a new source's vectors commonly are.
+
+    Each source in turn is taken for a new one: standardised by the statistics of the others, so
+    many of its vectors (``_WITHIN``) are within some distance. The radius is the median of these
+    over the sources, so that one that is like no other does not decide. With one source alone its
+    speakers stand for sources; infinity where there is one speaker.
+
+    Args:
+        rows: those that ``places`` are of.
+        places: of the sources.
+    """
+    if len(places.sources) == 1:
+        rows = replace(rows, source=rows.speaker)
+        places = places_of(rows, len(places.class_means))
+    if len(places.sources) == 1:
+        return np.inf
+    means, variances = (
+        {name: getattr(one, part) ** power for name, one in places.sources.items()}
+        for part, power in (("mean", 1), ("deviation", 2))
+    )
+    found = []
+    for name in places.sources:
+        squares = np.square(rows.vectors[rows.source == name] - _of_others(means, name))
+        away = (squares / _of_others(variances, name)).mean(axis=1)
+        found.append(np.sqrt(np.quantile(away, _WITHIN)))
+    return float(np.median(found))
+
+
+def speaker_statistics(rows: Rows, places: Places, reference: Reference) -> dict[str, Statistics]:
+    """By speaker, statistics with the classes taken away, drawn towards the speaker's source.
+
+    Args:
+        rows: those that ``places`` are of.
+        places: of the sources.
+        reference: how much a speaker's recordings are trusted: k_mean and k_spread.
+    """
+    found = {}
+    for speaker in np.unique(rows.speaker):
+        own = rows.where(rows.speaker == speaker)
+        source = places.sources[str(own.source[0])]
+        away = own.vectors - source.deviation * places.class_means[own.truth]
+        plain = _with_classes(away, places, reference)
+        found[str(speaker)] = shrunk(plain, reference, source)
+    return found
+
+
+def _with_classes(away: Floats, places: Places, reference: Reference) -> Statistics:
+    """Vectors without their classes: their mean, and the deviation that even classes would add."""
+    mean = away.mean(axis=0)
+    if len(away) == 1:
+        return Statistics(1, mean, reference.spread)
+    within = np.maximum(1 - (places.class_means**2).mean(axis=0), LEAST_DEVIATION)
+    deviation = away.std(axis=0, ddof=1) / np.sqrt(within)
+    return Statistics(len(away), mean, np.maximum(deviation, LEAST_DEVIATION * reference.spread))
+
+
+def _moments(rows: Rows, classes: int) -> _Moments:
+    counts = np.bincount(rows.truth, minlength=classes)
+    means = np.zeros((classes, rows.vectors.shape[1]))
+    variances = np.zeros_like(means)
+    for number in np.flatnonzero(counts):
+        own = rows.vectors[rows.truth == number].astype(np.float64)
+        means[number], variances[number] = own.mean(axis=0), own.var(axis=0)
+    return _Moments(counts.astype(np.int64), means, variances)
+
+
+def _typical(found: Mapping[str, _Moments]) -> Floats:
+    """A deviation within the classes, (feature,): what no source may be far below."""
+    every = np.concatenate([one.variances[one.counts > 0] for one in found.values()])
+    deviation: Floats = np.sqrt(every.mean(axis=0))
+    # a feature that never moves has no scale: 1 leaves it at 0 behind its mean
+    return np.where(deviation > 0, deviation, 1.0)
+
+
+def _own(one: _Moments, floor: Floats) -> Statistics:
+    """With evenly many of the classes that the source has."""
+    own = one.counts > 0
+    return _even(one, one.means[own], floor)
+
+
+def _filled(
+    one: _Moments,
+    before: Statistics,
+    class_means: Floats,
+    known: npt.NDArray[np.bool_],
+    floor: Floats,
+) -> Statistics:
+    """With every known class; one that the source lacks lies where it does elsewhere."""
+    own = one.counts > 0
+    places = before.mean + before.deviation * class_means[known & ~own]
+    return _even(one, np.concatenate((one.means[own], places)), floor)
+
+
+def _of_others(values: Mapping[str, Floats], name: str) -> Floats:
+    """The mean of all but one, (feature,)."""
+    total: Floats = sum(values.values(), np.zeros_like(values[name]))
+    return (total - values[name]) / (len(values) - 1)
+
+
+def _even(one: _Moments, means: Floats, floor: Floats) -> Statistics:
+    """Of classes at these means (class, feature), each as wide as those that the source has."""
+    within = one.variances[one.counts > 0].mean(axis=0)
+    deviation = np.sqrt(means.var(axis=0) + within)
+    return Statistics(int(one.counts.sum()), means.mean(axis=0), np.maximum(deviation, floor))
+
+
+def _class_means(
+    found: Mapping[str, _Moments],
+    sources: Mapping[str, Statistics],
+    known: npt.NDArray[np.bool_],
+) -> Floats:
+    """The mean over the sources that have a class, standardised by each."""
+    owned = np.stack([one.counts > 0 for one in found.values()])  # (source, emotion)
+    where = np.stack(
+        [(one.means - sources[name].mean) / sources[name].deviation for name, one in found.items()]
+    )  # (source, emotion, feature)
+    totals = (where * owned[:, :, None]).sum(axis=0)
+    means: Floats = totals / np.maximum(owned.sum(axis=0), 1)[:, None]
+    means[known] -= means[known].mean(axis=0)
+    return means
+
 
 Standardise = Literal["none", "source", "speaker", "source-speaker", "mixture", "all"]
 Fit = Literal["logistic", "discriminant"]

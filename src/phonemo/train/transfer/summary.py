@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.config.section import digest_of
-from phonemo.train.transfer.pools import Condition, conditions_of
-from phonemo.train.transfer.sources import Corpus
+from phonemo.config import digest_of
+from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study import Study
-from phonemo.train.transfer.tables import interval, mean_recalls, mean_ua, mean_wa, ua_by_run
-from phonemo.train.transfer.within import PROFILES
+from phonemo.train.transfer.testing import (
+    Condition,
+    conditions_of,
+    interval,
+    mean_recalls,
+    mean_ua,
+    mean_wa,
+    ua_by_run,
+)
+from phonemo.train.transfer.within_corpus import PROFILES
 from phonemo.version import __version__
 
 Counts = npt.NDArray[np.int64]

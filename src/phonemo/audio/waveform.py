@@ -1,0 +1,186 @@
+"""Any audio to a Waveform (mono float32 at 16 kHz): the only decoder, with its limits.
+
+wav, flac, mp3, ogg (vorbis and opus) and aiff, of any rate from 4 to 384 kHz and up to 64
+channels, from a path, bytes, a binary stream or an array. Channels are mixed by their mean; soxr
+resamples at its quality HQ, block by block, so that memory is bounded by the limits and not by
+what a header claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.audio.decode import Audio, AudioLimits, Block, open_audio
+from phonemo.audio.levels import WARNINGS, Level
+from phonemo.audio.resample import FRAME_SAMPLES, RATE, Span, check_enough, decode, refuse_early
+from phonemo.audio.sources import Source
+from phonemo.errors import UsageError, shown
+
+__all__ = [
+    "FRAME_SAMPLES",
+    "RATE",
+    "WARNINGS",
+    "AudioLimits",
+    "Excerpt",
+    "Source",
+    "Waveform",
+    "WaveformReader",
+    "audio_seconds",
+    "load_waveform",
+    "open_waveform",
+    "shown",
+]
+
+_DEFAULT_LIMITS = AudioLimits()
+
+
+@dataclass(frozen=True, eq=False)
+class Waveform:
+    """Mono audio at 16 kHz.
+
+    Raises:
+        UsageError: for samples that are not one axis of float32.
+    """
+
+    samples: npt.NDArray[np.float32]
+    """Float32, (sample,), full scale is 1, read-only."""
+    warnings: tuple[str, ...] = ()
+    """Names from ``WARNINGS``."""
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 1 or self.samples.dtype != np.float32:
+            found = f"{self.samples.dtype} of shape {self.samples.shape}"
+            raise UsageError(f"samples: {found} found; float32 of (sample,) is wanted")
+        view = self.samples.view()  # the caller's own array stays writeable
+        view.flags.writeable = False
+        object.__setattr__(self, "samples", view)
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return len(self.samples) / RATE
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A stretch of a recording, to be heard as if it were all of it."""
+
+    source: Source
+    start: float | None = None
+    """In seconds; None is the recording's beginning."""
+    end: float | None = None
+    """In seconds; None is its end."""
+
+
+def load_waveform(
+    source: Source,
+    *,
+    rate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    limits: AudioLimits = _DEFAULT_LIMITS,
+) -> Waveform:
+    """Decode audio, or the slice of it from ``start`` to ``end`` seconds.
+
+    Args:
+        source: a path, the bytes of a file, a binary stream (read from where it stands; left
+            anywhere) or an array of (sample,) or (channel, sample).
+        rate: sample rate in hertz, for arrays alone.
+        start: first second of the slice; rounded to a sample at 16 kHz.
+        end: end of the slice in seconds; past the end of the audio it means the end.
+        limits: enforced on headers first and again while decoding.
+
+    A slice equals the same samples of the whole: exactly for lossless audio at 16 kHz, within 2e-6
+    of full scale where it was resampled, and within what the decoder needs to settle (under 1e-3)
+    for lossy codecs. Where the container can seek, no more than two seconds before the slice and
+    half a second after it are decoded.
+
+    libmpg123 writes its complaints about damaged MP3 files to the process's stderr.
+
+    Raises:
+        AudioError: with ``code`` missing_file, unsupported_audio (not audio, or a URL, a folder, a
+            device, a rate or channel count out of range), empty_audio, too_short (less than 400
+            samples at 16 kHz, or nothing after ``start``), audio_too_long, audio_too_large,
+            invalid_audio (NaN, infinite or absurd samples, an array of the wrong kind).
+        UsageError: for ``start`` and ``end`` that make no slice, or a rate missing or in vain.
+    """
+    with open_waveform(source, rate=rate, start=start, end=end, limits=limits) as reader:
+        samples = np.concatenate(list(reader))
+        return Waveform(samples, reader.warnings)
+
+
+class WaveformReader:
+    """Audio that is decoded while it is read, in memory that does not grow with its length."""
+
+    def __init__(self, audio: Audio, limits: AudioLimits, span: Span) -> None:
+        self.samples = 0
+        """Read so far."""
+        self._audio, self._limits, self._span = audio, limits, span
+        self._level = Level()
+        refuse_early(audio, span, limits)
+
+    def __iter__(self) -> Iterator[Block]:
+        """The samples, float32 at 16 kHz, in pieces of (sample,); once.
+
+        Raises:
+            AudioError: as :func:`load_waveform`; too_short and empty_audio after the last piece.
+        """
+        for piece in self._inside():
+            self.samples += len(piece)
+            self._level.listen(piece)
+            if len(piece):
+                yield piece
+        check_enough(self._audio, self.samples, self._span)
+
+    def _inside(self) -> Iterator[Block]:
+        """What is decoded, without what lies before and behind the slice."""
+        before, after = self._span.drop_samples, self._span.samples
+        for piece in decode(self._audio, self._span, self._limits, self._level):
+            inside = piece[before:][:after]
+            before = max(0, before - len(piece))
+            after = None if after is None else after - len(inside)
+            yield inside
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Names from ``WARNINGS`` for what was read; whole after the last piece."""
+        return self._level.warnings(self._audio.truncated())
+
+
+@contextmanager
+def open_waveform(
+    source: Source,
+    *,
+    rate: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    limits: AudioLimits = _DEFAULT_LIMITS,
+) -> Iterator[WaveformReader]:
+    """Decode audio piece by piece; the pieces together are what :func:`load_waveform` gives.
+
+    Args and errors are those of :func:`load_waveform`.
+    """
+    span = Span.of(start, end)
+    with open_audio(source, rate, limits) as audio:
+        yield WaveformReader(audio, limits, span)
+
+
+def audio_seconds(source: Source, rate: int | None = None) -> float:
+    """Duration in seconds as the header has it, for reports; decodes only where it does not say.
+
+    Args:
+        source: a path, bytes or an array, as for :func:`load_waveform`.
+        rate: samples per second, for an array.
+
+    Raises:
+        AudioError: as :func:`load_waveform`.
+    """
+    with open_audio(source, rate, _DEFAULT_LIMITS) as audio:
+        if audio.frames is not None:
+            return audio.frames / audio.rate
+    return load_waveform(source, rate=rate).seconds

@@ -1,0 +1,219 @@
+"""The first pass of a batch that adapts: a sample of its recordings becomes its profile.
+
+The sample follows from the set of recordings alone, and so does the profile: neither the order of
+the recordings nor parts, workers and engine have an influence.
+
+Vectors of recordings by processes that may die of one: that recording then adds nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phonemo.batch.fetch import Fetched, fetched, release
+from phonemo.batch.job import Applied
+from phonemo.batch.plan import Item, read_part
+from phonemo.batch.profile import keep_profile
+from phonemo.batch.stores import Store
+from phonemo.batch.worker import SECONDS, Work, open_listener
+from phonemo.errors import PhonemoError, UsageError, shown
+from phonemo.runtime.adaptation.pool import Pool
+from phonemo.runtime.adaptation.statistics import Reference
+from phonemo.runtime.workers import deaf_to_interrupts, end_children, serve_parent
+
+if TYPE_CHECKING:
+    from phonemo.runtime.adaptation.pool import Vectors
+
+
+log = logging.getLogger(__name__)
+
+#: Of a longer recording the beginning is decoded: hours of one say little more of its source.
+LONGEST_SECONDS = 60.0
+#: Recordings that each process is given at once.
+_AHEAD = 2
+#: A process that died, and one that gets no further.
+_LOST = (BrokenProcessPool, TimeoutError)
+
+
+def vectors_by_processes(
+    work: Work, items: Iterable[Item], workers: int
+) -> Generator[Vectors | None, None, None]:
+    """What each recording adds to a pool, in their order; None for one that cannot be used.
+
+    Every vector is computed by one thread and by itself, so that it is the same with any number
+    of processes. Where a process is lost, the recordings that it may have been at are decoded in
+    a process of their own each.
+
+    Args:
+        work: the model and the voice activity.
+        items: recordings; of each, the first ``LONGEST_SECONDS`` are decoded.
+        workers: how many processes.
+
+    Raises:
+        PhonemoError: of the model.
+    """
+    rest = deque(items)
+    while rest:
+        try:
+            with closing(_side_by_side(work, tuple(rest), workers)) as running:
+                for found in running:
+                    rest.popleft()
+                    yield found
+        except _LOST:
+            log.warning("a process of the first pass was lost; its recordings are decoded alone")
+            for _ in range(min(_AHEAD * workers, len(rest))):
+                yield _alone(work, rest.popleft())
+
+
+def vectors_of_item(listener: Any, item: Item) -> Vectors | None:
+    """What the beginning of one recording adds to a pool; None where it cannot be used."""
+    end = (item.start or 0.0) + LONGEST_SECONDS
+    held = deque[Fetched]()
+    try:
+        start = replace(item, end=min(inf if item.end is None else item.end, end))
+        (found,) = listener.vectors(fetched([start], held), jobs=1)
+    except Exception as error:  # a fault of ours, or of a library, that one file calls up
+        told = f"{type(error).__name__} {' '.join(str(error).split())}"
+        log.warning("%s: %s; it is left out of the profile", shown(item.file), told)
+        return None
+    finally:
+        for source in held:
+            release(source)
+    if isinstance(found, PhonemoError) or not np.isfinite(found.rows).all():
+        return None
+    vectors: Vectors = found
+    return vectors
+
+
+def _side_by_side(
+    work: Work, items: Iterable[Item], workers: int
+) -> Generator[Vectors | None, None, None]:
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _set_up, (work,))
+    rest, running = iter(items), deque[Future["Vectors | None"]]()
+    try:
+        while True:
+            with deaf_to_interrupts():  # which the processes inherit, from their first moment on
+                free = _AHEAD * workers - len(running)
+                running.extend(pool.submit(_vectors, one) for one in islice(rest, free))
+            if not running:
+                return
+            yield running.popleft().result(SECONDS)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_children(others)
+
+
+def _alone(work: Work, item: Item) -> Vectors | None:
+    try:
+        with closing(_side_by_side(work, [item], 1)) as running:
+            return next(running)
+    except _LOST:
+        return None
+
+
+#: In a process: what it was told, and from its first recording on the model.
+_told: Work | None = None
+_listener: Any = None
+
+
+def _set_up(work: Work) -> None:
+    global _told
+    serve_parent()
+    logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
+    _told = work
+
+
+def _vectors(item: Item) -> Vectors | None:
+    """The model is opened here, where an error of it reaches the parent."""
+    global _listener
+    assert _told is not None
+    _listener = _listener or open_listener(_told.asked)
+    return vectors_of_item(_listener, item)
+
+
+#: Recordings of a sample, unless another number is wanted: more gain little.
+SAMPLE = 300
+#: The first pass ends when it has so many vectors; with 1024 features they take 200 MB then.
+MOST_VECTORS = 6000
+#: Plans that are read at once.
+_READERS = 16
+#: Told of every recording: how many are done, and of how many.
+Told = Callable[[int, int], None]
+
+
+def sample_of(store: Store, parts: int, size: int) -> list[Item]:
+    """The planned recordings whose keys, which are hashes, are smallest; in that order.
+
+    Args:
+        store: the folder of the batch.
+        parts: how many were planned.
+        size: recordings of the sample; all where there are no more.
+
+    Raises:
+        RunError: the plan cannot be read.
+    """
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="plan") as threads:
+        return heapq.nsmallest(size, _planned(store, parts, threads), key=lambda one: one.key)
+
+
+def make_profile(
+    store: Store, work: Work, parts: int, workers: int, reference: Reference, told: Told
+) -> Applied:
+    """The profile of a sample, in the folder.
+
+    Recordings without speech and those that cannot be used are left out and counted.
+
+    Args:
+        store: the folder of the batch.
+        work: what is wanted; ``work.asked.adapt`` is the size of the sample.
+        parts: how many were planned.
+        workers: how many processes decode.
+        reference: of the model.
+        told: how far it is.
+
+    Raises:
+        UsageError: no recording of the sample has speech.
+        RunError: the folder cannot be read or written.
+        PhonemoError: of the model.
+    """
+    items = sample_of(store, parts, work.asked.adapt or SAMPLE)
+    pool, done = Pool(reference), 0
+    told(0, len(items))
+    with closing(vectors_by_processes(work, items, min(workers, len(items)))) as running:
+        for done, found in enumerate(running, start=1):
+            if found is None:
+                pool.failed += 1
+            else:
+                pool.take(found)
+            told(done, len(items))
+            if len(pool) >= MOST_VECTORS:
+                break
+    if not len(pool):
+        raise UsageError(
+            f"no speech in the sample of {done} recordings: {pool.silent} without speech, "
+            f"{pool.failed} that cannot be used; take a larger --adapt-sample, or leave --adapt out"
+        )
+    return keep_profile(store, pool.profile(), done, pool.silent, pool.failed)
+
+
+def _planned(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[Item]:
+    """All planned recordings; an object store takes its time for each file."""
+    for first in range(0, parts, _READERS):
+        some = range(first, min(parts, first + _READERS))
+        for items in threads.map(lambda part: read_part(store, part), some):
+            yield from items

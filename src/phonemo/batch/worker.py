@@ -1,0 +1,340 @@
+"""A worker: one model, and parts heard with it one after another.
+
+A watch over a worker: one that gets no further ends its process, for a hang has no exception.
+
+Files heard one by one in a process that may die of one: that file alone then has an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass, field
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+from phonemo.annotations.prediction import Prediction
+from phonemo.batch.fetch import Fetched, fetched, release
+from phonemo.batch.job import Asked, PartTally
+from phonemo.batch.plan import Item, read_part
+from phonemo.batch.profile import read_profile
+from phonemo.batch.rows import Row, failed_row, part_name, row_of, writing_rows
+from phonemo.batch.stores import Store, open_store
+from phonemo.errors import PhonemoError, RunError, shown
+from phonemo.loader import fingerprint, open_model
+from phonemo.runtime.workers import deaf_to_interrupts, end_children, serve_parent
+
+#: For one file; hours of audio take minutes.
+SECONDS = 3600.0
+
+
+class Watch:
+    """While it is open, ``late`` is called once, in a thread, when nothing was done for so long.
+
+    Args:
+        seconds: how long.
+        late: what to do then.
+    """
+
+    def __init__(self, seconds: float, late: Callable[[], None]) -> None:
+        self._seconds, self._late = seconds, late
+        self._done = threading.Condition()
+        self._count, self._open = 0, True
+
+    def tick(self) -> None:
+        """Something was done."""
+        with self._done:
+            self._count += 1
+            self._done.notify()
+
+    def __enter__(self) -> Watch:
+        threading.Thread(target=self._look, name="watch", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._done:
+            self._open = False
+            self._done.notify()
+
+    def _look(self) -> None:
+        with self._done:
+            while self._open:
+                before = self._count
+                self._done.wait(self._seconds)
+                if self._stands_at(before):
+                    self._late()
+                    return
+
+    def _stands_at(self, before: int) -> bool:
+        return self._open and self._count == before
+
+
+log = logging.getLogger(__name__)
+
+#: A part that was begun so often and never ended is heard with care: a file in it may be deadly.
+BEGUN_BEFORE = 2
+#: So many files do not all have the same rare fault.
+_MANY = 8
+#: Told of every recording that is done.
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker must know; it goes to other processes and machines."""
+
+    folder: str
+    """The batch's, as its store names it."""
+    asked: Asked
+    profile: str | None = None
+    """The hash of the profile in the folder that is applied; None applies none."""
+
+
+def tally_name(part: int) -> str:
+    """The file with a part's numbers."""
+    return f"tally/part-{part:06d}.json"
+
+
+def begun_name(part: int) -> str:
+    """The file that says how often a part was begun without an end."""
+    return f"begun/part-{part:06d}"
+
+
+class Hearer:
+    """Hears parts. One processor: the model works in one thread.
+
+    Args:
+        work: what is wanted.
+        tick: told of every recording.
+
+    Raises:
+        CheckpointError: the model is not there, or another one.
+        RunError: the profile is not there, or another one.
+    """
+
+    def __init__(self, work: Work, tick: Tick = lambda: None) -> None:
+        self.store: Store = open_store(work.folder)
+        self.asked = work.asked
+        self._work, self._tick = work, tick
+        self._listener = open_listener(work.asked)
+        if work.profile is not None:
+            profile = read_profile(self.store, work.profile)
+            self._listener = self._listener.with_profile(profile)
+
+    def hear(self, part: int) -> PartTally:
+        """Hear a part and put its answers into the folder: all of them, or nothing.
+
+        Raises:
+            RunError: the folder cannot be read or written.
+        """
+        items = read_part(self.store, part)
+        if self._begin(part) < BEGUN_BEFORE:
+            try:
+                with Watch(SECONDS, lambda: self._give_up(part)) as watch:
+                    return self._kept(part, self.rows(items), watch.tick)
+            except PhonemoError:
+                raise
+            except Exception as error:  # a fault of ours, or of a library, that one file calls up
+                log.warning("part %d: %s; its files are heard one by one", part, _line(error))
+
+        return self._kept(part, careful_rows(self._work, items))
+
+    def rows(self, items: Sequence[Item]) -> Iterator[Row]:
+        """The answers of recordings, in their order."""
+        asked = self.asked
+        held: deque[Fetched] = deque()
+        found = self._listener.predict_many(
+            fetched(items, held), jobs=1, shares=asked.phonemes, timeline=asked.timeline
+        )
+        try:
+            for item, one in zip(items, found, strict=True):
+                release(held.popleft())
+                if isinstance(one, Prediction):
+                    one = one.narrowed(asked.labels, asked.top_k)
+                yield row_of(item, one, asked.phonemes)
+        finally:
+            for source in held:
+                release(source)
+
+    def _give_up(self, part: int) -> None:
+        """One recording does not end: end the process, and have the part heard with care."""
+        log.warning("part %d: no recording was done for %g s; it is begun again", part, SECONDS)
+        self.store.write(begun_name(part), f"{BEGUN_BEFORE}\n")
+        os._exit(1)
+
+    def _kept(
+        self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
+    ) -> PartTally:
+        tally, asked, named = _Counting(part), self.asked, self._work.profile is not None
+        labels = self._listener.labels
+        with (
+            self.store.writing(part_name(part, asked.format)) as path,
+            writing_rows(path, asked.format, labels, asked.phonemes, named) as write,
+        ):
+            for row in rows:
+                write(row)
+                tally.add(row)
+                done()
+                self._tick()
+            found = tally.result()
+            _check_fault(found)
+            # the numbers before the part: one that is there has its own
+            self.store.remove(part_name(part, asked.format))
+            self.store.write(tally_name(part), found.model_dump_json() + "\n")
+        self.store.remove(begun_name(part))
+        return found
+
+    def _begin(self, part: int) -> int:
+        """How often it was begun before; one more from now on."""
+        name = begun_name(part)
+        text = (self.store.find(name) or "").strip()
+        before = int(text) if text.isdigit() else 0
+        self.store.write(name, f"{before + 1}\n")
+        return before
+
+
+def open_listener(asked: Asked) -> Any:
+    """The model as it was asked for.
+
+    Raises:
+        CheckpointError: it is absent, broken, or another one.
+        LabelError: the model does not know one of the labels.
+    """
+    if fingerprint(asked.model) != asked.model_sha256:
+        raise RunError(
+            f"{asked.model or 'the bundle that ships with phonemo'}: another model than the batch "
+            "was begun with; every worker needs the same phonemo and the same model"
+        )
+    listener = open_model(asked.model, threads=1)
+    listener.activity = asked.activity
+    if asked.threshold is not None:
+        listener.abstain_below = asked.threshold
+    return listener
+
+
+def _check_fault(found: PartTally) -> None:
+    """What meets every file is no fault of the files."""
+    for code in ("internal_error", "crashed", "timed_out"):
+        if found.errors.get(code, 0) == found.files >= _MANY:
+            raise RunError(
+                f"part {found.part}: all {found.files} files failed with {code}; perhaps there is "
+                "too little memory, or phonemo has a fault: hear one of them with phonemo predict"
+            )
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__} {' '.join(str(error).split())}"
+
+
+@dataclass
+class _Counting:
+    """Numbers that grow row by row."""
+
+    part: int
+    files: int = 0
+    audio_seconds: float = 0.0
+    labels: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    began: float = field(default_factory=perf_counter)
+
+    def add(self, row: Row) -> None:
+        self.files += 1
+        if "error" in row:
+            self.errors[row["code"]] += 1
+            return
+        self.labels[row["label"]] += 1
+        self.warnings.update(row["warnings"])
+        self.audio_seconds += row["seconds"]
+
+    def result(self) -> PartTally:
+        return PartTally(
+            part=self.part,
+            files=self.files,
+            failed=self.errors.total(),
+            audio_seconds=round(self.audio_seconds, 3),
+            work_seconds=round(perf_counter() - self.began, 3),
+            labels=dict(self.labels),
+            errors=dict(self.errors),
+            warnings=dict(self.warnings),
+        )
+
+
+def careful_rows(work: Work, items: Iterable[Item]) -> Iterator[Row]:
+    """The answers of recordings, in their order, whatever one of them does to its process."""
+    with closing(_Child(work)) as child:
+        for one in items:
+            yield child.row(one)
+
+
+class _Child:
+    """A process that hears; another one is begun where it was lost."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._pool: ProcessPoolExecutor | None = None
+        self._others = set(multiprocessing.active_children())
+
+    def row(self, item: Item) -> Row:
+        name = shown(item.file)
+        try:
+            return self._opened().submit(_row_of, item).result(SECONDS)
+        except BrokenProcessPool:
+            self.close()
+            message = f"{name}: the process that heard it died; convert it, or leave it out"
+            return failed_row(item, "crashed", message)
+        except TimeoutError:
+            self.close()
+            message = f"{name}: not heard in {SECONDS:g} s; convert it, or leave it out"
+            return failed_row(item, "timed_out", message)
+        except PhonemoError:
+            raise  # it is not the file's
+        except Exception as error:  # a fault of ours, which is no reason to lose its neighbours
+            told = f"{type(error).__name__} {' '.join(str(error).split())}"
+            return failed_row(item, "internal_error", f"{name}: {told}; please report this")
+
+    def close(self) -> None:
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            end_children(self._others)
+            pool.shutdown(cancel_futures=True)  # quick then; else its locks would stay for a while
+
+    def _opened(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, context, _set_up, (self._work,))
+            with deaf_to_interrupts():
+                self._pool.submit(int).result()  # it begins with the first that it is given
+        return self._pool
+
+
+#: In the child: what it was told, and from its first file on the model.
+_told: Work | None = None
+_hearer: Hearer | None = None
+
+
+def _set_up(work: Work) -> None:
+    global _told
+    serve_parent()
+    _told = work
+
+
+def _row_of(item: Item) -> Row:
+    global _hearer
+
+    assert _told is not None
+    _hearer = _hearer or Hearer(_told)
+    return next(_hearer.rows([item]))

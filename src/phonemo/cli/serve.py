@@ -1,0 +1,88 @@
+"""The command that opens phonemo to browsers and other programs: serve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from phonemo.cli.options import Override
+from phonemo.errors import MissingExtraError
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A YAML config, as configs/serve.yaml.")
+]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on; default: 127.0.0.1, this machine only.")
+]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default: 8000.")
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="A bundle, a model folder, or the name of a model that ships; repeatable, the first "
+        "is the default. Default: phonemo-small.",
+    ),
+]
+Profiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--profiles",
+        help="A folder of profiles that phonemo adapt wrote; clients name one: profile=STEM.",
+    ),
+]
+AccessLog = Annotated[
+    bool, typer.Option("--access-log", help="A line on standard error for every request.")
+]
+NewKey = Annotated[
+    bool,
+    typer.Option("--new-key", help="Print a fresh API key and its digest for access.keys; stop."),
+]
+
+
+def serve(
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Port = None,
+    model: Models = None,
+    profiles: Profiles = None,
+    overrides: Override = None,
+    access_log: AccessLog = False,
+    new_key: NewKey = False,
+) -> None:
+    """Answer over HTTP and WebSocket, and show a page to people.
+
+    POST /v1/audio/emotions, WS /v1/audio/stream; the page is at /. Ctrl-C stops it, after what
+    is in flight. Needs pip install 'phonemo[serve]'.
+    """
+    from phonemo.server.config import load_serve_config
+
+    folder = None if profiles is None else str(profiles)
+    named = {"host": host, "port": port, "models": model, "profiles": folder}
+    typed = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    resolved = load_serve_config(config, [*(overrides or ()), *typed])
+    _needs_serve()
+    if new_key:
+        from phonemo.server.auth import new_key as make_key
+
+        key, digest = make_key()
+        typer.echo(f"key:    {key}\ndigest: {digest}")
+        return
+    from phonemo.server.uvicorn_server import run
+
+    def tell(address: str) -> None:
+        typer.echo(f"phonemo: serving at {address} (Ctrl-C stops)", err=True)
+
+    run(resolved, tell, access_log)
+
+
+def _needs_serve() -> None:
+    from importlib.util import find_spec
+
+    wanted = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client")
+    if any(find_spec(name) is None for name in wanted):
+        raise MissingExtraError("phonemo serve", "serve")

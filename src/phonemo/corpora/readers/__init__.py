@@ -1,0 +1,1 @@
+"""Corpora as they are released, each read by one module."""

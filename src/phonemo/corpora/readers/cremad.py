@@ -1,0 +1,132 @@
+"""CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset (Cao et al., 2014).
+
+``AudioWAV/1001_DFA_ANG_XX.wav`` is actor, sentence, intended emotion and level;
+``VideoDemographics.csv`` gives each actor's sex. The intended emotion is the label; listeners
+recognised it from the voice alone in 40.9 % of the clips.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.readers.base import (
+    Card,
+    Reading,
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+    table_lines,
+    told_table,
+)
+from phonemo.errors import CorpusError
+
+Gender = Literal["f", "m"]
+
+CARD = Card(
+    name="cremad",
+    title="Crowd-sourced Emotional Multimodal Actors Dataset (CREMA-D)",
+    language="en",
+    licence="ODbL 1.0",
+    homepage="https://github.com/CheyneyComputerScience/CREMA-D",
+    acted=True,
+    utterances=7442,
+    speakers=91,
+    emotions={
+        "anger": 1271,
+        "disgust": 1271,
+        "fear": 1271,
+        "happiness": 1271,
+        "neutral": 1087,
+        "sadness": 1271,
+    },
+    note="Twelve fixed sentences; the label is what the actor intended, not what was heard.",
+)
+
+SENTENCES = {
+    "IEO": "It's eleven o'clock.",
+    "TIE": "That is exactly what happened.",
+    "IOM": "I'm on my way to the meeting.",
+    "IWW": "I wonder what this is about.",
+    "TAI": "The airplane is almost full.",
+    "MTI": "Maybe tomorrow it will be cold.",
+    "IWL": "I would like a new alarm clock.",
+    "ITH": "I think I have a doctor's appointment.",
+    "DFA": "Don't forget a jacket.",
+    "ITS": "I think I've seen this before.",
+    "TSI": "The surface is slick.",
+    "WSI": "We'll stop in a couple of minutes.",
+}
+EMOTION_CODES = {
+    "ANG": "anger",
+    "DIS": "disgust",
+    "FEA": "fear",
+    "HAP": "happiness",
+    "NEU": "neutral",
+    "SAD": "sadness",
+}
+
+_NAME = re.compile(
+    rf"(?P<actor>1\d\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
+    rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?:LO|MD|HI|XX?)"
+)
+_SEXES: dict[str, Gender] = {"Female": "f", "Male": "m"}
+_WANTED = "no AudioWAV folder with files like 1001_DFA_ANG_XX.wav"
+
+
+def read(root: Path) -> Reading:
+    """Read CREMA-D from the folder that holds ``AudioWAV/`` and ``VideoDemographics.csv``.
+
+    Raises:
+        CorpusError: the folder has another layout, or an actor is not in the table.
+    """
+    need_folder(root)
+    folder = root / "AudioWAV"
+    if not folder.is_dir():
+        raise CorpusError(f"{root}: {_WANTED} ({listing(root)}); give the folder that holds it")
+    genders = _genders(root / "VideoDemographics.csv")
+    skipped: Counter[str] = Counter()
+    utterances: list[Utterance] = []
+    for stem, path in audio_by_stem(folder, skipped).items():
+        match = _NAME.fullmatch(stem)
+        if match is None:
+            skipped["file name not like 1001_DFA_ANG_XX"] += 1
+        else:
+            utterances.append(_utterance(relative(path, root), match, genders))
+    if not utterances:
+        raise CorpusError(f"{root}: {_WANTED} ({listing(folder)} in AudioWAV)")
+    return Reading(tuple(utterances), dict(skipped))
+
+
+def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> Utterance:
+    actor = match["actor"]
+    if actor not in genders:
+        raise CorpusError(f"{file}: actor {actor} is not in VideoDemographics.csv")
+    return Utterance(
+        id=match.group(),
+        file=file,
+        speaker=actor,
+        gender=genders[actor],
+        language="en",
+        transcript=SENTENCES[match["sentence"]],
+        emotion=EMOTION_CODES[match["emotion"]],
+    )
+
+
+def _genders(path: Path) -> dict[str, Gender]:
+    rows = csv.DictReader(table_lines(path, "it comes with CREMA-D and gives each actor's sex"))
+    genders: dict[str, Gender] = {}
+    with told_table(path):
+        for row in rows:
+            actor, sex = row.get("ActorID"), row.get("Sex")
+            if actor is None or sex not in _SEXES:
+                raise CorpusError(
+                    f"{path}:{rows.line_num}: columns ActorID and Sex (Female or Male) are wanted"
+                )
+            genders[actor.strip()] = _SEXES[sex]
+    return genders

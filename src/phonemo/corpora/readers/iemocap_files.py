@@ -1,0 +1,267 @@
+"""The file formats of IEMOCAP: names, evaluations, transcripts and forced alignments.
+
+Each function reads one file and knows nothing of the folders around it. Lines end at line feeds
+and carriage returns only, because ``splitlines`` would also cut at the Latin-1 byte 0x85.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from phonemo.corpora.g2p.alphabets import from_sphinx
+from phonemo.corpora.manifest import Phonemes, Style
+from phonemo.corpora.readers.base import read_text
+from phonemo.errors import CorpusError, PhonemeError
+
+FRAMES_PER_SECOND = 100
+#: Digits of a frame's number: 115 days.
+_LONGEST_COUNT = 9
+
+#: Emotion code of a turn -> canonical name; None where the raters did not agree.
+EMOTION_CODES: Mapping[str, str | None] = {
+    "neu": "neutral",
+    "ang": "anger",
+    "sad": "sadness",
+    "hap": "happiness",
+    "exc": "excited",
+    "fru": "frustration",
+    "sur": "surprise",
+    "fea": "fear",
+    "dis": "disgust",
+    "oth": "other",
+    "xxx": None,
+}
+
+_DIALOG = re.compile(r"Ses0(?P<session>[1-5])[FM]_(impro0[1-8][ab]?|script0[1-3]_[1-3]b?)")
+_TURN = re.compile(r"(?P<actor>[FM])\d{3}")
+_TRANSCRIPT = re.compile(r"(Ses0[1-5][FM]_\w+_[FM](?:XX)?\d+)\s*+(?:\[[\d.\s-]*+\])?\s*+:(.*)")
+_TAG = re.compile(r"\[[^\[\]]*\]|\[\w+")
+# Possessive, so that a line of blanks or digits is not shared out in every way.
+_NUMBER = r"\s*+(-?\d*+\.?\d*+)\s*+"
+_BLOCK = re.compile(
+    rf"\[{_NUMBER}-{_NUMBER}\]\s+(\S+)\s+(\w+)\s+\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*"
+)
+_RATER = re.compile(r"(?P<kind>[AC])-(?P<rater>\w+):(?P<rest>.*)")
+_ATTRIBUTE = re.compile(r"\b(val|act|dom)\s*(\d+\.?\d*)\s*;")
+
+
+@dataclass(frozen=True)
+class UtteranceName:
+    """What an utterance's name says."""
+
+    dialog: str
+    session: str
+    """The number alone, "1" to "5"."""
+    speaker: str
+    """Such as "Ses01M": who is heard, which is not the actor whom the dialog is named for."""
+    gender: Literal["f", "m"]
+
+    @property
+    def style(self) -> Style:
+        """Whether the dialog was played from a text."""
+        return "scripted" if "_script" in self.dialog else "improvised"
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One rater's attributes of one turn, on a scale from 1 to 5; None where left empty."""
+
+    rater: str
+    valence: float | None
+    activation: float | None
+    dominance: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The label of one turn, with its mean attributes and the single ratings behind them."""
+
+    utterance: str
+    start: float | None
+    """Start in seconds in the dialog's recording, not in the utterance's own file."""
+    end: float | None
+    emotion: str | None
+    """A canonical name; None where the raters did not agree (``xxx``)."""
+    valence: float | None
+    activation: float | None
+    dominance: float | None
+    ratings: tuple[Rating, ...] = ()
+
+
+@dataclass(frozen=True)
+class EvaluationFile:
+    """The evaluations of a dialog, and how many lines were none of the known kinds."""
+
+    evaluations: tuple[Evaluation, ...]
+    strays: int
+
+
+@dataclass(frozen=True)
+class TranscriptFile:
+    """The turns of a dialog as (name, text with tags), and how many lines were no turn."""
+
+    turns: tuple[tuple[str, str], ...]
+    strays: int
+
+
+@dataclass(frozen=True)
+class CleanText:
+    """A transcript without its tags; ``text`` is "" where nothing else was said."""
+
+    text: str
+    tags: int
+
+
+def parse_name(utterance: str) -> UtteranceName | None:
+    """What ``<dialog>_{F|M}ddd`` says; None for another name, such as a turn ``_MXX0``.
+
+    The name is cut from the right: dialogs such as ``Ses03M_impro05a`` have no fixed length, and
+    the letter after the session is the actor with markers on, not the speaker.
+    """
+    dialog, _, turn = utterance.rpartition("_")
+    place, actor = _DIALOG.fullmatch(dialog), _TURN.fullmatch(turn)
+    if place is None or actor is None:
+        return None
+    return UtteranceName(
+        dialog=dialog,
+        session=place["session"],
+        speaker=f"Ses0{place['session']}{actor['actor']}",
+        gender="f" if actor["actor"] == "F" else "m",
+    )
+
+
+def read_evaluations(path: Path) -> EvaluationFile:
+    """Read ``dialog/EmoEvaluation/<dialog>.txt``.
+
+    Raises:
+        CorpusError: a turn with an emotion code that the release does not have.
+    """
+    evaluations: list[Evaluation] = []
+    ratings: list[list[Rating]] = []
+    strays = 0
+    for number, line in enumerate(_lines(path), start=1):
+        rater = _RATER.match(line)
+        block = _BLOCK.fullmatch(line)
+        if block is not None:
+            evaluations.append(_evaluation(block, f"{path}:{number}"))
+            ratings.append([])
+        elif rater is not None and ratings:
+            ratings[-1].extend(_rating(rater))
+        else:
+            strays += bool(line.strip()) and not line.startswith("%")
+    pairs = zip(evaluations, ratings, strict=True)
+    rated = (replace(one, ratings=tuple(more)) for one, more in pairs)
+    return EvaluationFile(evaluations=tuple(rated), strays=strays)
+
+
+def read_transcripts(path: Path) -> TranscriptFile:
+    """Read ``dialog/transcriptions/<dialog>.txt``; every turn is given, with audio or without."""
+    lines = [line.strip() for line in _lines(path) if line.strip()]
+    matches = [_TRANSCRIPT.fullmatch(line) for line in lines]
+    turns = tuple((match[1], match[2].strip()) for match in matches if match is not None)
+    return TranscriptFile(turns=turns, strays=len(lines) - len(turns))
+
+
+def clean_text(text: str) -> CleanText:
+    """Take tags such as ``[LAUGHTER]`` out of a transcript; one left open counts as well."""
+    bare, tags = _TAG.subn(" ", text)
+    return CleanText(text=" ".join(bare.split()), tags=tags)
+
+
+def read_alignment(path: Path, frame_offset: int = 0) -> Phonemes | None:
+    """Read a SPHINX-3 ``.phseg`` file: phonemes with times, without silences and other fillers.
+
+    A row holds start frame, end frame (inclusive), score and phone, and after the phone there may
+    be its context. A phone of two symbols (``TS``) gives each of them half of its time.
+
+    Args:
+        path: The file; its frames of 10 ms count from the utterance's start.
+        frame_offset: Frames added to both ends of every segment; one public parser adds two.
+
+    Returns:
+        The phonemes, empty where only fillers were aligned; None for a file that cannot be used:
+        a malformed row, or no ``Total score`` at its end because it was cut off.
+
+    Raises:
+        PhonemeError: a phone outside the release's 52 symbols.
+    """
+    lines = [line.strip() for line in _lines(path) if line.strip()]
+    if not lines or not lines[-1].startswith("Total score"):
+        return None
+    body = [line.split() for line in lines[:-1] if not line.startswith("SFrm")]
+    if not all(_is_segment(row) for row in body):
+        return None
+    symbols: list[str] = []
+    times: list[tuple[float, float]] = []
+    for start, end, _, phone, *_ in body:
+        parts = _symbols(phone, path)
+        symbols.extend(parts)
+        times.extend(_spread(int(start) + frame_offset, int(end) + 1 + frame_offset, len(parts)))
+    return Phonemes(alphabet="arpabet", source="phseg", symbols=tuple(symbols), times=tuple(times))
+
+
+def repeated(names: list[str]) -> int:
+    """How many names are there again after their first time."""
+    return sum(count - 1 for count in Counter(names).values())
+
+
+def _lines(path: Path) -> list[str]:
+    return re.split(r"\r\n|\r|\n", read_text(path))
+
+
+def _evaluation(block: re.Match[str], where: str) -> Evaluation:
+    start, end, name, code, valence, activation, dominance = block.groups()
+    if code not in EMOTION_CODES:
+        known = " ".join(EMOTION_CODES)
+        raise CorpusError(f"{where}: emotion code {code!r} is not one of {known}; check the file")
+    return Evaluation(
+        utterance=name,
+        start=_number(start),
+        end=_number(end),
+        emotion=EMOTION_CODES[code],
+        valence=_number(valence),
+        activation=_number(activation),
+        dominance=_number(dominance),
+    )
+
+
+def _rating(line: re.Match[str]) -> list[Rating]:
+    """One rating for an attribute line; none for a line of categories."""
+    if line["kind"] == "C":
+        return []
+    attributes, _, _ = line["rest"].partition("(")  # a remark in free words comes after them
+    values = {name: float(value) for name, value in _ATTRIBUTE.findall(attributes)}
+    return [Rating(line["rater"], values.get("val"), values.get("act"), values.get("dom"))]
+
+
+def _number(text: str) -> float | None:
+    return float(text) if any(character.isdigit() for character in text) else None
+
+
+def _is_segment(row: list[str]) -> bool:
+    frames = row[:2]
+    return (
+        len(row) >= 4
+        and all(one.isdecimal() and len(one) <= _LONGEST_COUNT for one in frames)
+        and int(row[0]) <= int(row[1])
+    )
+
+
+def _symbols(phone: str, path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(from_sphinx(phone))
+    except PhonemeError as error:
+        raise PhonemeError(f"{path}: {error}") from error
+
+
+def _spread(start: int, stop: int, parts: int) -> list[tuple[float, float]]:
+    """Cut the frames from start to before stop into equal parts, in seconds."""
+    edges = [start + (stop - start) * part / max(parts, 1) for part in range(parts + 1)]
+    seconds = [edge / FRAMES_PER_SECOND for edge in edges]
+    return list(pairwise(seconds))

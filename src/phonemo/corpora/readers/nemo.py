@@ -1,0 +1,123 @@
+"""nEMO, Polish emotional speech (Christop, LREC-COLING 2024).
+
+``samples/SK1_anger_1.wav`` is described by a row of ``data.tsv``: file_id, emotion, raw_text,
+normalized_text, speaker_id, gender, age. Cells have stray blanks around them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.readers.base import (
+    Card,
+    Reading,
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+    table_lines,
+    told_table,
+)
+from phonemo.errors import CorpusError
+
+CARD = Card(
+    name="nemo",
+    title="nEMO, Polish emotional speech",
+    language="pl",
+    licence="CC BY-NC-SA 4.0",
+    homepage="https://github.com/amu-cai/nEMO",
+    acted=True,
+    utterances=4481,
+    speakers=9,
+    emotions={
+        "anger": 749,
+        "fear": 736,
+        "happiness": 749,
+        "neutral": 809,
+        "sadness": 769,
+        "surprise": 669,
+    },
+    note="Ninety fixed sentences: split by speaker, and by sentence for phonemes.",
+)
+
+EMOTION_NAMES = {
+    "anger": "anger",
+    "fear": "fear",
+    "happiness": "happiness",
+    "neutral": "neutral",
+    "sadness": "sadness",
+    "surprised": "surprise",
+}
+
+_GENDERS: dict[str, Literal["f", "m"]] = {"female": "f", "male": "m"}
+_COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender")
+_WANTED = "data.tsv and a folder samples are wanted; give the folder that holds both"
+
+
+def read(root: Path) -> Reading:
+    """Read nEMO from the folder that holds ``data.tsv`` and ``samples/``.
+
+    Raises:
+        CorpusError: the folder has another layout, or a row of data.tsv is malformed.
+    """
+    need_folder(root)
+    if not (root / "samples").is_dir():
+        raise CorpusError(f"{root}: no folder samples ({listing(root)}); {_WANTED}")
+    skipped: Counter[str] = Counter()
+    audio = audio_by_stem(root / "samples", skipped)
+    utterances: list[Utterance] = []
+    described: set[str] = set()
+    for where, row in _rows(root / "data.tsv"):
+        stem = Path(row["file_id"]).stem
+        if stem in described:
+            raise CorpusError(f"{where}: {stem!r} has a row already; one for each file is wanted")
+        described.add(stem)
+        if stem in audio:
+            utterances.append(_utterance(relative(audio[stem], root), stem, row, where))
+        else:
+            skipped["row of data.tsv without audio"] += 1
+    if audio.keys() - described:
+        skipped["audio without a row of data.tsv"] += len(audio.keys() - described)
+    return Reading(tuple(utterances), dict(skipped))
+
+
+def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """The rows with stray blanks removed, each with its place for an error."""
+    with told_table(path):
+        lines = table_lines(path, _WANTED)
+        return _told_rows(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
+
+
+def _told_rows(reader: Any, path: Path) -> list[tuple[str, dict[str, str]]]:
+    header = [cell.strip() for cell in next(reader, [])]
+    missing = [column for column in _COLUMNS if column not in header]
+    if missing:
+        raise CorpusError(f"{path}: no column {missing[0]!r}; the header line is {header}")
+    rows = []
+    for cells in reader:
+        where = f"{path}:{reader.line_num}"
+        if len(cells) != len(header):
+            raise CorpusError(f"{where}: {len(cells)} cells, the header has {len(header)}")
+        rows.append((where, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
+    return rows
+
+
+def _utterance(file: str, stem: str, row: dict[str, str], where: str) -> Utterance:
+    emotion, gender = row["emotion"], row["gender"]
+    if emotion not in EMOTION_NAMES:
+        raise CorpusError(f"{where}: unknown emotion {emotion!r}; known: {list(EMOTION_NAMES)}")
+    if gender not in _GENDERS:
+        raise CorpusError(f"{where}: unknown gender {gender!r}; female or male is wanted")
+    return Utterance(
+        id=stem,
+        file=file,
+        speaker=row["speaker_id"],
+        gender=_GENDERS[gender],
+        language="pl",
+        transcript=row["raw_text"],
+        emotion=EMOTION_NAMES[emotion],
+    )

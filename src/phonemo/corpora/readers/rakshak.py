@@ -1,0 +1,110 @@
+"""Indian EmoSpeech Command Dataset, version 0.1 (Banga et al., arXiv 1910.13801, 2019).
+
+``webservice/bacho-safe-angry-1562907046662-HASH.wav`` is the place of the recording and then
+keyword, environment, emotion, time and the SHA-224 hash of the user's name, of which twelve digits
+are the speaker here. The hash of the empty name stands for an unknown user. Clips with the keyword
+``background`` hold no command: whatever emotion their names give, they have none here, and their
+transcript is "".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.readers.base import (
+    Card,
+    Reading,
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+)
+from phonemo.errors import CorpusError
+
+CARD = Card(
+    name="rakshak",
+    title="Indian EmoSpeech Command Dataset 0.1 (Rakshak)",
+    language=None,
+    licence="CC BY-NC-SA 4.0",
+    homepage="https://github.com/RakshakTeam/emospeech-dataset-v1",
+    acted=True,
+    note="Noisy labels: volunteers were told which emotion to show, and nobody judged the result. "
+    "One word a clip; background clips hold no speech and no emotion.",
+)
+
+#: Keyword -> its language; None where the word is not known.
+KEYWORDS: dict[str, str | None] = {
+    "bacho": "hi",
+    "go": "en",
+    "help": "en",
+    "no": "en",
+    "stop": "en",
+    "yes": "en",
+    "unknown": None,
+}
+BACKGROUND = "background"
+EMOTION_NAMES: dict[str, str | None] = {
+    "angry": "anger",
+    "calm": "calm",
+    "fearful": "fear",
+    "happy": "happiness",
+    "none": None,
+}
+UNKNOWN_USER = hashlib.sha224(b"").hexdigest()
+
+#: Of a hash, which tell the users apart and can be read in a table.
+_DIGITS = 12
+
+_NAME = re.compile(
+    rf"(?P<keyword>{'|'.join((*KEYWORDS, BACKGROUND))})-(?P<environment>[^-]+)"
+    rf"-(?P<emotion>(?i:{'|'.join(EMOTION_NAMES)}))-\d+-(?P<user>[0-9a-f]{{56}})"
+)
+_EXAMPLE = "bacho-safe-angry-1562907046662-HASH"
+_WANTED = f"no folder of a place with files like {_EXAMPLE}.wav"
+
+
+def read(root: Path) -> Reading:
+    """Read the corpus from the folder that holds the places (``webservice``, ``Metro``, ...).
+
+    Raises:
+        CorpusError: the folder has another layout.
+    """
+    need_folder(root)
+    skipped: Counter[str] = Counter()
+    utterances: list[Utterance] = []
+    for place in sorted(path for path in root.iterdir() if path.is_dir()):
+        for stem, path in audio_by_stem(place, skipped).items():
+            match = _NAME.fullmatch(stem)
+            if match is None:
+                skipped[f"file name not like {_EXAMPLE}"] += 1
+            else:
+                utterances.append(_utterance(relative(path, root), place.name, match))
+    if not utterances:
+        raise CorpusError(
+            f"{root}: {_WANTED} ({listing(root)}); give the folder that holds webservice"
+        )
+    return Reading(tuple(utterances), dict(skipped))
+
+
+def _utterance(file: str, place: str, match: re.Match[str]) -> Utterance:
+    keyword, user = match["keyword"], match["user"]
+    spoken = keyword != BACKGROUND
+    return Utterance(
+        id=f"{place}/{match.group()}",
+        file=file,
+        speaker=None if user == UNKNOWN_USER else user[:_DIGITS],
+        language=KEYWORDS.get(keyword),
+        transcript=_transcript(keyword),
+        emotion=EMOTION_NAMES[match["emotion"].lower()] if spoken else None,
+    )
+
+
+def _transcript(keyword: str) -> str | None:
+    """The word; "" where nothing is said, None where it is not known what is."""
+    if keyword == BACKGROUND:
+        return ""
+    return None if keyword == "unknown" else keyword

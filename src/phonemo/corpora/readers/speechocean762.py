@@ -1,0 +1,172 @@
+"""speechocean762, English read by Mandarin speakers (Zhang et al., Interspeech 2021).
+
+Two layouts are read. The release (SLR101): ``train`` and ``test`` hold Kaldi tables (``text``,
+``utt2spk``, ``spk2gender``, ``wav.scp``), ``resource/text-phone`` the canonical phones of each
+word (``000010011.0<TAB>W_B IY0_E``), ``WAVE/SPEAKER0001/000010011.WAV`` the audio. And a reduced
+form: ``metadata.csv`` (file, speaker, gender, transcript) with ``phones.csv`` (file, phones)
+beside ``WAVE``. There is no emotion here; the phones are canonical, not what was said.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from phonemo.corpora.g2p.alphabets import strip_stress
+from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.corpora.readers.base import (
+    Card,
+    Reading,
+    audio_by_stem,
+    listing,
+    need_folder,
+    relative,
+    table_lines,
+    told_table,
+)
+from phonemo.errors import CorpusError, PhonemeError
+
+CARD = Card(
+    name="speechocean762",
+    title="speechocean762, non-native English",
+    language="en",
+    licence="free, commercial use included (as stated by its authors)",
+    homepage="https://www.openslr.org/101",
+    acted=False,
+    utterances=5000,
+    speakers=250,
+    emotions=None,
+    note="No emotion; half of the speakers are children; phones are canonical, not as spoken.",
+)
+
+SOURCE = "speechocean762 canonical"
+
+_GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "m": "m"}
+_PARTS = ("train", "test")
+_WANTED = "train, test and resource/text-phone (or metadata.csv and phones.csv) beside WAVE"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the tables of either layout say about one utterance."""
+
+    speaker: str
+    gender: str
+    transcript: str
+    phones: tuple[str, ...]
+
+
+def read(root: Path) -> Reading:
+    """Read speechocean762 from the folder that holds ``WAVE``.
+
+    Raises:
+        CorpusError: neither layout, or a table is malformed or misses an utterance.
+    """
+    need_folder(root)
+    if not (root / "WAVE").is_dir():
+        raise CorpusError(f"{root}: no folder WAVE ({listing(root)}); wanted: {_WANTED}")
+    rows = _reduced_rows(root) if (root / "metadata.csv").is_file() else _kaldi_rows(root)
+    skipped: Counter[str] = Counter()
+    audio = _audio(root / "WAVE", skipped)
+    utterances = [
+        _utterance(relative(audio[name], root), name, row)
+        for name, row in sorted(rows.items())
+        if name in audio
+    ]
+    if len(utterances) < len(rows):
+        skipped["row of a table without audio"] += len(rows) - len(utterances)
+    if audio.keys() - rows.keys():
+        skipped["audio without a row of a table"] += len(audio.keys() - rows.keys())
+    return Reading(tuple(utterances), dict(skipped))
+
+
+def _utterance(file: str, name: str, row: _Row) -> Utterance:
+    if row.gender not in _GENDERS:
+        raise CorpusError(f"{name}: gender {row.gender!r} of speaker {row.speaker}; f or m wanted")
+    symbols = _symbols(name, row.phones)
+    return Utterance(
+        id=name,
+        file=file,
+        speaker=row.speaker,
+        gender=_GENDERS[row.gender],
+        language="en",
+        transcript=row.transcript,
+        phonemes=Phonemes(alphabet="arpabet", source=SOURCE, symbols=symbols) if symbols else None,
+    )
+
+
+def _symbols(name: str, phones: Sequence[str]) -> tuple[str, ...]:
+    """ARPAbet of canonical phones such as IY0 or, with their place in the word, IY0_E."""
+    try:
+        return tuple(strip_stress(phone.partition("_")[0]) for phone in phones)
+    except PhonemeError as error:
+        raise CorpusError(f"{name}: canonical phones {' '.join(phones)}: {error}") from error
+
+
+def _audio(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for speaker in sorted(path for path in folder.iterdir() if path.is_dir()):
+        found |= audio_by_stem(speaker, skipped)
+    return found
+
+
+def _kaldi_rows(root: Path) -> dict[str, _Row]:
+    phones: dict[str, list[str]] = {}
+    for word, text in _kaldi_table(root / "resource" / "text-phone").items():
+        phones.setdefault(word.rpartition(".")[0] or word, []).extend(text.split())
+    rows: dict[str, _Row] = {}
+    for part in _PARTS:
+        texts = _kaldi_table(root / part / "text")
+        speakers = _kaldi_table(root / part / "utt2spk")
+        genders = _kaldi_table(root / part / "spk2gender")
+        for name in _kaldi_table(root / part / "wav.scp"):
+            speaker = _entry(speakers, name, root / part / "utt2spk")
+            rows[name] = _Row(
+                speaker=speaker,
+                gender=_entry(genders, speaker, root / part / "spk2gender"),
+                transcript=_entry(texts, name, root / part / "text"),
+                phones=tuple(phones.get(name, ())),
+            )
+    return rows
+
+
+def _kaldi_table(path: Path) -> dict[str, str]:
+    """A Kaldi table: key, blank, value."""
+    table: dict[str, str] = {}
+    for line in table_lines(path, f"wanted: {_WANTED}"):
+        if line.strip():
+            key, *value = line.split(maxsplit=1)
+            table[key] = value[0].strip() if value else ""
+    return table
+
+
+def _entry(table: dict[str, str], key: str, path: Path) -> str:
+    if key not in table:
+        raise CorpusError(f"{path}: no row for {key}, which another table names")
+    return table[key]
+
+
+def _reduced_rows(root: Path) -> dict[str, _Row]:
+    phones = {row["file"]: row["phones"] for row in _csv_rows(root / "phones.csv", "phones")}
+    return {
+        Path(row["file"]).stem: _Row(
+            speaker=row["speaker"],
+            gender=row["gender"],
+            transcript=row["transcript"],
+            phones=tuple(phones.get(row["file"], "").split()),
+        )
+        for row in _csv_rows(root / "metadata.csv", "speaker", "gender", "transcript")
+    }
+
+
+def _csv_rows(path: Path, *columns: str) -> list[dict[str, str]]:
+    reader = csv.DictReader(table_lines(path, f"wanted: {_WANTED}"))
+    with told_table(path):
+        missing = [name for name in ("file", *columns) if name not in (reader.fieldnames or ())]
+        if missing:
+            raise CorpusError(f"{path}: no column {missing[0]!r}; found: {reader.fieldnames}")
+        return [{key: value or "" for key, value in row.items() if key} for row in reader]

@@ -1,0 +1,1 @@
+"""Metrics, calibration, significance, tables, plots and reports, without torch."""

@@ -1,0 +1,291 @@
+"""A run as one page of HTML: scores, pictures, a map, and the clips it was most wrong about.
+
+Everything is inside the file: it can be mailed, and opening it asks nobody for anything.
+
+The clips that a run was most wrong about, with players.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from pydantic import ValidationError
+
+from phonemo.audio import RATE, load_waveform
+from phonemo.config import load_config
+from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.errors import ManifestError, PhonemoError, ResultError
+from phonemo.evaluation.html import embedding_map as maps
+from phonemo.evaluation.html.profiles import profile_sections, scored
+from phonemo.evaluation.markdown import per_cent
+from phonemo.evaluation.schema import Metrics
+from phonemo.files import parsed, parsed_lines, write_whole
+
+PAGE = "report.html"
+_PICTURES = {
+    "confusion.png": "Confusion matrix: rows are the true emotions",
+    "reliability.png": "Reliability: how often answers are right, by how sure they are",
+    "risk-coverage.png": "Risk and coverage: errors among the surest answers",
+}
+_MOST_CURVES = 12
+
+
+def write_page(run: str | Path, target: str | Path | None = None, audio: bool = True) -> Path:
+    """Write the page of a run folder.
+
+    Args:
+        run: a folder that phonemo train wrote.
+        target: the file; default: report.html in the run folder.
+        audio: whether the page holds the voices of the hardest clips.
+
+    Returns:
+        The file.
+
+    Raises:
+        ResultError: the folder is no run, or none of its folds is finished.
+        MissingExtraError: scikit-learn is not installed, for the map.
+    """
+    run = Path(run)
+    metrics, rows = _read(run)
+    body = "\n".join(_sections(run, metrics, rows, _manifest(run), audio))
+    style = (
+        resources.files("phonemo.evaluation.html")
+        .joinpath("run_page.css")
+        .read_text(encoding="utf-8")
+    )
+    title = html.escape(metrics.name)
+    text = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{title}</title>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "media-src data:; style-src 'unsafe-inline'\">\n"
+        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+    path = run / PAGE if target is None else Path(target)
+    write_whole(path, text)
+    return path
+
+
+def _read(run: Path) -> tuple[Metrics, list[Mapping[str, Any]]]:
+    try:
+        metrics = Metrics.model_validate(parsed((run / "metrics.json").read_bytes()))
+        rows = parsed_lines((run / "predictions.jsonl").read_text(encoding="utf-8"))
+    except (OSError, ValueError, ValidationError) as error:
+        raise ResultError(
+            f"{run}: no finished run (metrics.json and predictions.jsonl are wanted); phonemo "
+            "train writes one"
+        ) from error
+    return metrics, rows
+
+
+def _manifest(run: Path) -> Manifest | None:
+    """Where the audio is, if the data is still where it was."""
+    try:
+        return read_manifest(load_config(run / "config.yaml").manifest)
+    except ManifestError:
+        return None
+
+
+def _sections(
+    run: Path,
+    metrics: Metrics,
+    rows: list[Mapping[str, Any]],
+    manifest: Manifest | None,
+    audio: bool,
+) -> Iterator[str]:
+    yield f"<h1>{html.escape(metrics.name)}</h1>"
+    yield f'<p class="lead">{html.escape(metrics.title)}, on {html.escape(metrics.corpus)}</p>'
+    if metrics.leaky:
+        yield (
+            '<p class="leaky"><strong>LEAKY.</strong> Train and test share speakers: every score '
+            "here is too high for people who were not heard.</p>"
+        )
+    yield _cards(metrics)
+    yield _facts(metrics)
+    yield from profile_sections(run)
+    yield "<h2>Each emotion</h2>" + _recalls(metrics)
+    yield "<h2>What is taken for what, and how sure</h2>" + _pictures(run)
+    yield from _curves(run)
+    yield from _map(run)
+    yield from _hardest(rows, manifest, audio)
+    yield (
+        "<footer>A label is what somebody agreed to call a voice, not what a person feels. Made "
+        f"by phonemo {html.escape(metrics.phonemo)}: <code>{html.escape(metrics.command)}</code>"
+        "</footer>"
+    )
+
+
+def _cards(metrics: Metrics) -> str:
+    found = metrics.results
+    chance = found.chance
+    said = [
+        (
+            "UA",
+            scored(found.ua.mean, found.ua.low, found.ua.high),
+            f"chance {per_cent(chance.ua)} %",
+        ),
+        (
+            "WA",
+            scored(found.wa.mean, found.wa.low, found.wa.high),
+            f"always the commonest {per_cent(chance.majority_wa)} %",
+        ),
+        ("ECE", f"{found.calibration.ece:.3f}", "0 where scores mean what they say"),
+        ("utterances", str(found.utterances), f"{found.speakers_count or 'no known'} speakers"),
+    ]
+    cards = "".join(
+        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
+        for name, value, note in said
+    )
+    return f'<dl class="cards">{cards}</dl>'
+
+
+def _facts(metrics: Metrics) -> str:
+    folds = len({one.fold for one in metrics.results.folds})
+    seeds = ", ".join(map(str, metrics.seeds))
+    interval = metrics.results.interval
+    told = (
+        f"Protocol {metrics.protocol.name}, {folds} folds, seeds {seeds}. Intervals: "
+        f"{interval.level:.0%}, bootstrap over {interval.clusters} {interval.unit}s."
+    )
+    note = f" {metrics.protocol_note}." if metrics.protocol_note else ""
+    return f"<p>{html.escape(told + note)}</p>"
+
+
+def _recalls(metrics: Metrics) -> str:
+    counts = dict(
+        zip(metrics.results.confusion.labels, metrics.results.confusion.counts, strict=True)
+    )
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th><td>{sum(counts[name])}</td>'
+        f"<td>{per_cent(recall)} %</td>"
+        f'<td><meter min="0" max="1" value="{recall or 0:.3f}"></meter></td></tr>'
+        for name, recall in metrics.results.recalls.items()
+    )
+    head = "<tr><th>emotion</th><th>answers</th><th>recall</th><th></th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _pictures(run: Path) -> str:
+    return '<div class="pictures">' + "".join(_embedded(run, _PICTURES.items())) + "</div>"
+
+
+def _embedded(folder: Path, pictures: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, caption in pictures:
+        path = folder / name
+        if path.is_file():
+            data = base64.b64encode(path.read_bytes()).decode()
+            told = html.escape(caption)
+            yield (
+                f'<figure><img src="data:image/png;base64,{data}" alt="{told}">'
+                f"<figcaption>{told}</figcaption></figure>"
+            )
+
+
+def _curves(run: Path) -> Iterator[str]:
+    found = sorted(run.glob("seed-*/*/learning-curves.png"))[:_MOST_CURVES]
+    if found:
+        named = [(str(path.relative_to(run)), f"Fold {path.parent.name}") for path in found]
+        pictures = "".join(_embedded(run, named))
+        yield f'<h2>Learning curves</h2><div class="pictures">{pictures}</div>'
+
+
+def _map(run: Path) -> Iterator[str]:
+    cells = [path.parent for path in sorted(run.glob("seed-*/*/metrics.json"))]
+    first = [one for one in cells if one.parent == cells[0].parent]
+    found = maps.tested(first)
+    chosen = None if found is None else maps.thinned(*found)
+    if chosen is None:
+        return
+    rows, vectors = chosen
+    places = maps.positions(vectors)
+    yield (
+        "<h2>Where they lie</h2><p>What the emotion head reads of each test utterance, in two "
+        "dimensions (t-SNE: neighbours mean something, distances between groups do not). A ring is "
+        "a wrong answer; a point says which. If speakers part more clearly than emotions, the "
+        "network tells people apart.</p>"
+        f'<div class="maps">{maps.drawn(rows, places, "truth")}'
+        f"{maps.drawn(rows, places, 'speaker')}</div>"
+    )
+
+
+def _hardest(
+    rows: list[Mapping[str, Any]], manifest: Manifest | None, audio: bool
+) -> Iterator[str]:
+    chosen = hardest(rows)
+    if not chosen:
+        yield "<h2>Hardest clips</h2><p>No answer was wrong.</p>"
+        return
+    heads = ("clip", "speaker", "truth", "heard", "score of the truth", "words", "listen")
+    head = "".join(f"<th>{one}</th>" for one in heads)
+    body = "".join(players(chosen, manifest, audio))
+    note = "This page holds their voices: mind who gets it." if audio and manifest else ""
+    yield (
+        f"<h2>Hardest clips</h2><p>The surest of the wrong answers. {note}</p>"
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+Row = Mapping[str, Any]
+
+#: How many of them, and how much of each is heard.
+_MOST = 12
+_SECONDS = 8.0
+
+
+def hardest(rows: Sequence[Row]) -> list[Row]:
+    """Wrong answers, the surest first, no more than two of a confusion until all had their turn."""
+    wrong = sorted(
+        (row for row in rows if row["label"] != row["truth"]),
+        key=lambda row: -float(row["scores"][row["label"]]),
+    )
+    taken: dict[tuple[str, str], int] = {}
+    first: list[Row] = []
+    later: list[Row] = []
+    for row in wrong:
+        pair = (row["truth"], row["label"])
+        taken[pair] = taken.get(pair, 0) + 1
+        (first if taken[pair] <= 2 else later).append(row)
+    return [*first, *later][:_MOST]
+
+
+def players(rows: Sequence[Row], manifest: Manifest | None, audio: bool) -> Iterator[str]:
+    """A row of a table for each clip: a player where its audio is there and wanted."""
+    known = {} if manifest is None else {one.id: one for one in manifest.utterances}
+    for row in rows:
+        one = known.get(str(row["id"]))
+        said = (one.transcript or "") if one is not None else ""
+        sound = _sound(manifest, one) if audio and manifest and one else ""
+        cells = (
+            html.escape(str(row["id"])),
+            html.escape(str(row.get("speaker") or "")),
+            html.escape(row["truth"]),
+            f"{html.escape(row['label'])} {row['scores'][row['label']]:.0%}",
+            f"{row['scores'].get(row['truth'], 0.0):.0%}",
+            html.escape(said),
+            sound,
+        )
+        yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _sound(manifest: Manifest, one: Utterance) -> str:
+    """The clip inside the page, as FLAC; a recording that is gone leaves a word."""
+    begin = one.start or 0.0
+    end = begin + _SECONDS if one.end is None else min(one.end, begin + _SECONDS)
+    try:
+        found = load_waveform(manifest.audio_path(one), start=one.start, end=end)
+    except PhonemoError:
+        return "audio is gone"
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(found.samples, -1, 1), RATE, format="FLAC", subtype="PCM_16")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<audio controls preload="none" src="data:audio/flac;base64,{data}"></audio>'

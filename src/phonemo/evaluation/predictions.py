@@ -1,0 +1,132 @@
+"""Prediction rows as columns: what every score and every comparison is counted from."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from phonemo.errors import ResultError
+from phonemo.evaluation import metrics
+from phonemo.evaluation.metrics import Counts
+from phonemo.labels import LabelSet
+
+STATISTICS: dict[str, Callable[[Counts], float]] = {
+    "wa": metrics.weighted_accuracy,
+    "ua": metrics.unweighted_accuracy,
+    "macro_f1": metrics.macro_f1,
+    "weighted_f1": metrics.weighted_f1,
+}
+
+
+def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts fold 2 before fold 10."""
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """The rows in order of seed, fold and id, with their columns as arrays ``(row,)``."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...]
+    """The different seeds, ascending."""
+    seed: Counts
+    """Index into ``seeds``."""
+    truth: Counts
+    predicted: Counts
+    classes: int
+
+    def confusions(self, chosen: Counts) -> Counts:
+        """Count the chosen rows: ``(seed, emotion, emotion)``, for seeds that have any."""
+        cells = self.classes * self.classes
+        cell = (self.seed * self.classes + self.truth) * self.classes + self.predicted
+        counts = np.bincount(cell[chosen], minlength=len(self.seeds) * cells)
+        table = counts.astype(np.int64).reshape(len(self.seeds), self.classes, self.classes)
+        tested: Counts = table[table.sum(axis=(1, 2)) > 0]
+        return tested
+
+    def mean(self, statistic: Callable[[Counts], float], chosen: Counts) -> float:
+        """The statistic of each seed's chosen rows, averaged over seeds."""
+        return float(np.mean([statistic(table) for table in self.confusions(chosen)]))
+
+    def where(self, values: Sequence[object], wanted: object) -> Counts:
+        """Indices of the rows whose value is the wanted one."""
+        return np.array([n for n, value in enumerate(values) if value == wanted], np.int64)
+
+
+_KEYS = ("id", "fold", "seed", "speaker", "gender", "truth", "label", "scores")
+
+
+def read_tested(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Tested:
+    """Check prediction rows and order them; see phonemo.evaluation.summary.summarise."""
+    if not rows:
+        raise ResultError("no predictions to score; test at least one utterance")
+    for row in rows:
+        _check_row(row, labels)
+    _check_unique(rows)
+    ordered = sorted(rows, key=lambda row: (row["seed"], natural_order(fold_of(row)), row["id"]))
+    seeds = sorted({int(row["seed"]) for row in rows})
+    return Tested(
+        rows=tuple(ordered),
+        seeds=tuple(seeds),
+        seed=np.array([seeds.index(int(row["seed"])) for row in ordered]),
+        truth=np.array([labels.index(row["truth"]) for row in ordered]),
+        predicted=np.array([labels.index(row["label"]) for row in ordered]),
+        classes=len(labels),
+    )
+
+
+def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
+    missing = [key for key in _KEYS if key not in row]
+    if missing:
+        raise ResultError(f"prediction {row.get('id')!r} has no key {missing[0]!r}")
+    if not isinstance(row["seed"], int):
+        raise ResultError(
+            f"prediction {row['id']!r} has seed {row['seed']!r}; an integer is wanted"
+        )
+    scores = row["scores"]
+    if set(scores) != set(labels.names):
+        found = ", ".join(sorted(scores))
+        raise ResultError(f"prediction {row['id']!r} has scores for {found}; wanted: {labels}")
+    heat = row.get("temperature", 1.0)
+    if not isinstance(heat, int | float) or not 0 < heat < math.inf:
+        raise ResultError(f"prediction {row['id']!r} has temperature {heat!r}; above 0 is wanted")
+    # A thousandth of slack: scores may have been rounded, and then two of them tie.
+    if scores[labels.merged(row["label"])] < max(scores.values()) - 1e-3:
+        raise ResultError(
+            f"prediction {row['id']!r} says {row['label']!r}, which is not its highest score"
+        )
+
+
+def _check_unique(rows: Sequence[Mapping[str, Any]]) -> None:
+    (key, times), *_ = Counter((row["seed"], row["id"]) for row in rows).most_common(1)
+    if times > 1:
+        raise ResultError(
+            f"utterance {key[1]!r} was tested {times} times with seed {key[0]}; once is wanted: "
+            "test parts of different folds may not overlap"
+        )
+
+
+def fold_of(row: Mapping[str, Any]) -> str:
+    """The name of the row's fold."""
+    return str(row["fold"])
+
+
+def clusters_of(tested: Tested) -> list[str]:
+    """One name a row: the speaker, or the utterance itself where the speaker is unknown."""
+    return [
+        f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"
+        for row in tested.rows
+    ]
+
+
+def unit_of(clusters: Iterable[str]) -> str:
+    """What the clusters are: "speaker", "utterance", or both with "or" between."""
+    return " or ".join(sorted({name.split(" ", 1)[0] for name in clusters}))

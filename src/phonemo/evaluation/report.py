@@ -1,0 +1,291 @@
+"""The only writer of RESULTS.md and of the README's table, from results/<name>/metrics.json.
+
+Studies of several runs stand there as ablation.json, cross.json and transfer.json; a transfer study
+has its picture below docs/images.
+
+One number has one owner: nothing is typed into a table by hand. The output depends on the files
+alone and is sorted, so that writing it twice changes nothing. Shares are shown in per cent with
+one decimal, standard deviations in points.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from phonemo.errors import ResultError
+from phonemo.evaluation.markdown import (
+    UNEVEN,
+    boundaries_text,
+    calibration_texts,
+    details,
+    extra_texts,
+    per_cent,
+    protocol_text,
+    results_page,
+    summary_table,
+)
+from phonemo.evaluation.plots import (
+    plot_confusion,
+    plot_learning_curves,
+    plot_reliability,
+    plot_risk_coverage,
+)
+from phonemo.evaluation.predictions import natural_order
+from phonemo.evaluation.schema import Metrics, Protocol, Results, Score
+from phonemo.evaluation.studies import Ablation, Crossing, study_sections
+from phonemo.evaluation.transfer_plots import is_drawn, plot_transfer
+from phonemo.evaluation.transfer_report import Transfer, transfer_sections
+from phonemo.files import parsed, write_whole
+
+__all__ = [
+    "Metrics",
+    "Protocol",
+    "plot_confusion",
+    "plot_learning_curves",
+    "plot_reliability",
+    "plot_risk_coverage",
+    "results_lines",
+    "stale",
+    "summary_lines",
+    "write_results",
+]
+
+Study = TypeVar("Study", Ablation, Crossing, Transfer)
+#: Where pictures lie, from the folder of RESULTS.md.
+_IMAGES = Path("docs") / "images"
+START = "<!-- results:start -->"
+END = "<!-- results:end -->"
+_MARKER = re.compile(r"<!-- (?:results|details):(?:start(?: [\w.-]+)*|end) -->")
+_BLOCK = re.compile(
+    r"(?P<start><!-- (?P<kind>results|details):start(?P<names>(?: [\w.-]+)*) -->).*?"
+    r"(?P<end><!-- (?P=kind):end -->)",
+    re.DOTALL,
+)
+
+
+def write_results(
+    results_folder: Path, output: Path, readme: Path | None = None, cards: Sequence[Path] = ()
+) -> None:
+    """Write RESULTS.md from every ``results_folder/*/metrics.json``, and the tables of other pages.
+
+    ``*/ablation.json``, ``*/cross.json`` and ``*/transfer.json`` make its sections on studies; the
+    picture of each transfer study is drawn into docs/images beside RESULTS.md.
+
+    A missing or empty results folder gives a RESULTS.md that says so. The README's table stands
+    between the lines ``<!-- results:start -->`` and ``<!-- results:end -->``. A model card may
+    have several such tables, of the runs that are named behind ``start``, and runs in detail
+    between ``details:start NAME`` and ``details:end``. Nothing is written unless everything can
+    be.
+
+    Raises:
+        ResultError: a malformed metrics.json (naming file and key), two results of one name, or
+            a README without the markers.
+        MissingExtraError: a picture is to be drawn, and matplotlib is not installed.
+    """
+    pages = _pages(results_folder, output, readme, cards)
+    for path, study in _pictures(results_folder, output).items():
+        if not is_drawn(study, path):
+            plot_transfer(study, path)
+    for path, text in pages.items():
+        if _differs(path, text):
+            write_whole(path, text)
+
+
+def stale(
+    results_folder: Path, output: Path, readme: Path | None = None, cards: Sequence[Path] = ()
+) -> list[Path]:
+    """The pages that ``write_results`` would change; it writes nothing and raises the same."""
+    pages = _pages(results_folder, output, readme, cards)
+    pictures = _pictures(results_folder, output)
+    return [path for path, text in pages.items() if _differs(path, text)] + [
+        path for path, study in pictures.items() if not is_drawn(study, path)
+    ]
+
+
+def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """The content of a metrics.json as plain text lines for the terminal.
+
+    Raises:
+        ResultError: a key is missing or malformed.
+    """
+    run = _validated(metrics, "metrics")
+    seeds = " ".join(str(seed) for seed in run.seeds)
+    head = f"{run.name}: {run.title} ({run.corpus}, {protocol_text(run)}, seeds {seeds})"
+    note = [f"  note: {run.protocol_note}"] if run.protocol_note else []
+    leak = ["  LEAKY: train and test share speakers; not a speaker-independent score"]
+    extra = [f"  {text}" for text in extra_texts(run)]
+    return [head, *(leak if run.leaky else []), *note, *results_lines(metrics["results"]), *extra]
+
+
+def results_lines(results: Mapping[str, Any]) -> list[str]:
+    """What ``scoring.summarise`` gave as plain text lines, scores first and then the folds.
+
+    Raises:
+        ResultError: a key is missing or malformed.
+    """
+    try:
+        found = Results.model_validate(results)
+    except ValidationError as error:
+        raise ResultError(f"results: {_first_fault(error)}") from error
+    scores = {"WA": found.wa, "UA": found.ua, "macro F1": found.macro_f1}
+    lines = [f"  {name:<9}{_score_line(score)}" for name, score in scores.items()]
+    lines.append(
+        f"  chance   WA {per_cent(found.chance.majority_wa)}, UA "
+        f"{per_cent(found.chance.ua)} (always the commonest class), %"
+    )
+    if found.phonemes is not None:
+        lines.append(f"  PER      {per_cent(found.phonemes.per)} %")
+    if found.boundaries is not None:
+        lines.append(f"  boundaries: {boundaries_text(found.boundaries)}")
+    lines += [f"  {text}" for text in calibration_texts(found)]
+    lines.append(
+        f"  {found.utterances} utterances, {found.speakers_count} speakers; "
+        f"recalls: {_recalls(found)} %"
+    )
+    if not found.seeds_agree:
+        lines.append(f"  NOTE: {UNEVEN}")
+    header = f"  {'fold':<12}{'seed':>6}{'utterances':>12}{'WA %':>8}{'UA %':>8}{'F1 %':>8}"
+    return [*lines, header, *(_fold_line(found, n) for n in range(len(found.folds)))]
+
+
+def _score_line(score: Score) -> str:
+    text = f"{per_cent(score.mean)} %"
+    if score.low is not None and score.high is not None:
+        text += f", 95 % interval {per_cent(score.low)} to {per_cent(score.high)}"
+    text += f", fold mean {per_cent(score.fold_mean)}"
+    if score.fold_sd is not None:
+        text += f", sd {per_cent(score.fold_sd)} points"
+    return text
+
+
+def _fold_line(found: Results, number: int) -> str:
+    one = found.folds[number]
+    shares = "".join(f"{per_cent(value):>8}" for value in (one.wa, one.ua, one.macro_f1))
+    return f"  {one.fold:<12}{one.seed:>6}{one.utterances:>12}{shares}"
+
+
+def _recalls(found: Results) -> str:
+    return ", ".join(f"{name} {per_cent(value)}" for name, value in found.recalls.items())
+
+
+def _read_runs(folder: Path) -> list[Metrics]:
+    """All results in the order of the tables: by corpus, clean before leaky, then by name."""
+    paths: dict[str, Path] = {}
+    runs = []
+    for path in sorted(folder.glob("*/metrics.json")):
+        run = _validated(_read_json(path), str(path))
+        if run.name in paths:
+            raise ResultError(f"{path}: key 'name': {run.name!r} is also in {paths[run.name]}")
+        paths[run.name] = path
+        runs.append(run)
+    return sorted(runs, key=lambda run: (run.corpus, run.leaky, natural_order(run.name)))
+
+
+def _read_studies(folder: Path, name: str, kind: type[Study]) -> dict[str, Study]:
+    """All studies of a kind, by the names of their folders and in their order."""
+    found = {}
+    for path in sorted(folder.glob(f"*/{name}"), key=lambda one: natural_order(one.parent.name)):
+        try:
+            found[path.parent.name] = kind.model_validate(_read_json(path))
+        except ValidationError as error:
+            raise ResultError(f"{path}: {_first_fault(error)}") from error
+    return found
+
+
+def _pictures(results_folder: Path, output: Path) -> dict[Path, Transfer]:
+    """Where the picture of each transfer study with results lies."""
+    studies = _read_studies(results_folder, "transfer.json", Transfer)
+    return {
+        output.parent / _IMAGES / f"{name}.png": study
+        for name, study in studies.items()
+        if study.systems
+    }
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return parsed(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ResultError(f"{path}: not JSON ({reason}); measure it again") from error
+
+
+def _validated(data: object, where: str) -> Metrics:
+    try:
+        return Metrics.model_validate(data)
+    except ValidationError as error:
+        raise ResultError(f"{where}: {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if not key:
+        return "an object with keys such as 'name' and 'results' is wanted"
+    return f"key {key!r}: {fault['msg']}"
+
+
+def _pages(
+    results_folder: Path, output: Path, readme: Path | None, cards: Sequence[Path]
+) -> dict[Path, str]:
+    runs = _read_runs(results_folder)
+    ablations = _read_studies(results_folder, "ablation.json", Ablation)
+    crossings = _read_studies(results_folder, "cross.json", Crossing)
+    transfers = [
+        ((_IMAGES / f"{name}.png").as_posix(), study)
+        for name, study in _read_studies(results_folder, "transfer.json", Transfer).items()
+        if study.systems
+    ]
+    sections = [*study_sections(ablations.values(), crossings.values())]
+    studies = "\n".join([*transfer_sections(transfers), *sections])
+    pages = {output: results_page(runs, studies)}
+    if readme is not None:
+        _check_one_table(readme)
+        pages[readme] = _filled(readme, runs)
+    return pages | {card: _filled(card, runs) for card in cards}
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.is_file() or path.read_bytes() != text.encode()
+
+
+def _check_one_table(readme: Path) -> None:
+    text = _read_text(readme)
+    if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
+        raise ResultError(f"{readme}: one line {START} and below it one line {END} are wanted")
+
+
+def _filled(page: Path, runs: Sequence[Metrics]) -> str:
+    """The page with what stands between its markers written anew."""
+    text = _read_text(page)
+    if len(_BLOCK.findall(text)) != len(_MARKER.findall(text)) / 2:
+        raise ResultError(f"{page}: a line <!-- ...:start --> or <!-- ...:end --> lacks its other")
+    return _BLOCK.sub(lambda block: _block(page, block, runs), text)
+
+
+def _block(page: Path, block: re.Match[str], runs: Sequence[Metrics]) -> str:
+    by_name = {run.name: run for run in runs}
+    names = block["names"].split()
+    for name in names:
+        if name not in by_name:
+            raise ResultError(f"{page}: names the result {name!r}; found: {', '.join(by_name)}")
+    chosen = [by_name[name] for name in names] if names else list(runs)
+    if block["kind"] == "results":
+        content = summary_table(chosen)
+    else:
+        content = "\n".join(details(run) for run in chosen)
+    return f"{block['start']}\n{content}{block['end']}"
+
+
+def _read_text(page: Path) -> str:
+    if not page.is_file():
+        raise ResultError(f"{page}: no such file; it is to have lines {START} and {END}")
+    try:
+        return page.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ResultError(f"{page}: not a UTF-8 text file; save it as one") from error

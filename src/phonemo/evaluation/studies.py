@@ -1,0 +1,352 @@
+"""Studies of several runs as Markdown: ablations (ablation.json) and corpora (cross.json).
+
+Tables of an ablation: every arm of a question held against its baseline.
+
+The matrix of corpora for a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain, with_interval
+from phonemo.evaluation.schema import Amount, Count, Protocol, Score, Share
+from phonemo.evaluation.significance import (
+    Difference,
+    TestedRun,
+    compare_read,
+    holm,
+    p_text,
+    read_run,
+)
+
+Points = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Versus(_Part):
+    """An arm against the table's baseline, in UA as a share."""
+
+    difference: Points
+    low: Points | None
+    high: Points | None
+    p: Share | None
+    """Of the permutation of whole speakers; null for a single speaker."""
+    p_holm: Share | None
+    """Adjusted for the number of arms in the table."""
+
+
+class ArmScore(_Part):
+    """One arm over all of its folds and seeds."""
+
+    arm: str
+    changes: dict[str, Any]
+    config: str
+    corpus: str
+    protocol: Protocol
+    protocol_note: str
+    leaky: bool
+    seeds: tuple[int, ...]
+    folds: Count
+    utterances: Count
+    speakers: Count
+    wa: Score
+    ua: Score
+    per: Amount | None
+    ece: Share
+    seconds: Amount
+    versus: Versus | None
+
+
+class ArmTable(_Part):
+    """One question; the baseline is the first row."""
+
+    title: str
+    baseline: str
+    rows: tuple[ArmScore, ...] = Field(min_length=1)
+
+
+class Ablation(_Part):
+    """The content of ablation.json."""
+
+    name: str
+    command: str
+    config: str
+    phonemo: str
+    missing: tuple[str, ...] = ()
+    """Arms without a finished cell."""
+    tables: tuple[ArmTable, ...]
+
+
+class CrossCell(_Part):
+    """One training corpus on one tested corpus."""
+
+    train: str
+    test: str
+    run: str
+    config: str
+    protocol: str
+    leaky: bool
+    heard: bool = False
+    """Whether the backbone heard the tested corpus without labels."""
+    seeds: tuple[int, ...] = ()
+    models: Count
+    utterances: Count
+    speakers: Count
+    wa: Score
+    ua: Score
+    ece: Share
+
+
+class Crossing(_Part):
+    """The content of cross.json."""
+
+    name: str
+    command: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    merge: dict[str, str]
+    cells: tuple[CrossCell, ...] = Field(min_length=1)
+
+
+def study_sections(ablations: Iterable[Ablation], crossings: Iterable[Crossing]) -> Iterator[str]:
+    """The sections of RESULTS.md below its tables of runs."""
+    ablations, crossings = list(ablations), list(crossings)
+    if ablations:
+        yield f"## Ablations\n\n{_ABLATIONS}"
+    for study in ablations:
+        yield "\n".join(_ablation(study))
+    if crossings:
+        yield f"## Across corpora\n\n{_CROSSINGS}"
+    for crossing in crossings:
+        yield "\n".join(_crossing(crossing))
+
+
+_HEADER = (
+    *("arm", "changes", "WA %", "UA % (95 % interval)", "PER %", "ECE %"),
+    *("UA against the first", "p", "p (Holm)", "config"),
+)
+_ABLATIONS = """\
+An arm is held against the first row of its table: the difference in UA with its 95 % interval
+(bootstrap over speakers) and p (whole speakers swapped between the two; Holm: for all arms of the
+table). Settings are the base config's but for what an arm changes.
+"""
+_CROSSINGS = """\
+UA in %, with its 95 % interval over speakers. On its own corpus (\\*) a run has its own
+folds; on another each of its models hears the whole corpus, and the models are
+averaged.
+"""
+
+
+def _ablation(study: Ablation) -> Iterator[str]:
+    yield f"### {plain(study.name)}\n"
+    yield f"- measured by phonemo {plain(study.phonemo)}, config {code(study.config)}, with"
+    yield f"  {code(study.command)}"
+    if study.missing:
+        yield f"- not finished, and left out: {plain(', '.join(study.missing))}"
+    for table in study.tables:
+        yield f"\n**{plain(table.title)}**\n"
+        yield from _told(table.rows)
+        yield markdown_table(_HEADER, (_arm(row) for row in table.rows)).rstrip("\n")
+    yield ""
+
+
+def _told(rows: Sequence[ArmScore]) -> Iterator[str]:
+    """What all rows of a table have in common, and every note that one of them has."""
+    first = rows[0]
+    leaky = "**leaky** " if any(row.leaky for row in rows) else ""
+    yield (
+        f"- {plain(first.corpus)}: {first.utterances} utterances, {first.speakers} speakers; "
+        f"protocol {leaky}{plain(first.protocol.name)}, {first.folds} folds, "
+        f"seeds {', '.join(map(str, first.seeds))}"
+    )
+    for note in dict.fromkeys(row.protocol_note for row in rows if row.protocol_note):
+        yield f"- {plain(note)}"
+    yield ""
+
+
+def _arm(row: ArmScore) -> tuple[str, ...]:
+    changes = ", ".join(f"{key}={json.dumps(value)}" for key, value in row.changes.items())
+    return (
+        plain(row.arm),
+        code(changes) if changes else "-",
+        per_cent(row.wa.mean),
+        with_interval(row.ua),
+        per_cent(row.per),
+        per_cent(row.ece),
+        *_against(row.versus),
+        code(row.config),
+    )
+
+
+def _against(versus: Versus | None) -> tuple[str, str, str]:
+    if versus is None:
+        return "-", "-", "-"
+    points = f"{100 * versus.difference:+.1f}"
+    if versus.low is None or versus.high is None or versus.p is None:
+        return points, "-", "-"
+    adjusted = "-" if versus.p_holm is None else p_text(versus.p_holm)
+    interval = f"{100 * versus.low:+.1f} to {100 * versus.high:+.1f}"
+    return f"{points} ({interval})", p_text(versus.p), adjusted
+
+
+def _crossing(study: Crossing) -> Iterator[str]:
+    yield f"### {plain(study.name)}\n"
+    merged = ", ".join(f"{old} as {new}" for old, new in sorted(study.merge.items()))
+    chance = f"chance {per_cent(1 / len(study.labels))}"
+    yield f"- emotions: {plain(', '.join(study.labels))} ({chance}); other utterances are left out"
+    yield f"- counted together: {plain(merged) or 'none'}"
+    yield f"- measured with {code(study.command)}"
+    tests = list(dict.fromkeys(cell.test for cell in study.cells))
+    for run in {cell.run: cell for cell in study.cells}.values():
+        seeds = ", ".join(map(str, run.seeds))
+        yield f"- {plain(run.run)}: config {code(run.config)}, seeds {seeds}, {run.models} models"
+    yield ""
+    rows = []
+    for train in dict.fromkeys(cell.train for cell in study.cells):
+        own = {cell.test: cell for cell in study.cells if cell.train == train}
+        first = next(iter(own.values()))
+        rows.append((plain(train), plain(first.run), *(_cell(own.get(test)) for test in tests)))
+    yield markdown_table(("trained on", "run", *map(plain, tests)), rows)
+
+
+def _cell(cell: CrossCell | None) -> str:
+    if cell is None:
+        return "-"
+    own = "\\*" if cell.train == cell.test else ""
+    own += " (heard without labels)" if cell.heard and not own else ""
+    return ("**leaky** " if cell.leaky else "") + with_interval(cell.ua) + own
+
+
+Changes = Mapping[str, Any]
+
+
+def table_rows(
+    folders: Mapping[str, Path],
+    changes: Mapping[str, Changes],
+    baseline: str,
+    arms: Sequence[str],
+) -> list[dict[str, Any]]:
+    """The rows of one table, the baseline first; shares from 0 to 1.
+
+    Args:
+        folders: by arm, its run folder.
+        changes: by arm, what it changes in the base.
+        baseline: the arm that the others are compared with.
+        arms: the others.
+
+    Raises:
+        ResultError: an arm is not finished, or the arms tested different utterances.
+    """
+    first = read_run(folders[baseline])
+    others = {arm: read_run(folders[arm]) for arm in arms}
+    found = {arm: compare_read(first, run).scores["ua"] for arm, run in others.items()}
+    known = {arm: one.p for arm, one in found.items() if one.p is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    rows = [_row(baseline, changes[baseline], first)]
+    for arm, run in others.items():
+        versus = _versus(found[arm], adjusted.get(arm))
+        rows.append(_row(arm, changes[arm], run) | {"versus": versus})
+    return rows
+
+
+def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The content of ablation.json for a terminal."""
+    for table in found["tables"]:
+        width = max(len(row["arm"]) for row in table["rows"]) + 1
+        yield table["title"]
+        if any(row["leaky"] for row in table["rows"]):
+            yield "  LEAKY: train and test share speakers; not a speaker-independent comparison"
+        yield (
+            f"  {'':<{width}}{'WA %':>7}{'UA %':>7}{'PER %':>7}{'against':>9}   95 % interval"
+            f"{'p':>9}{'p (Holm)':>10}"
+        )
+        for row in table["rows"]:
+            yield f"  {row['arm']:<{width}}{_scores(row)}{_arm_against(row['versus'])}"
+    if found.get("missing"):
+        yield f"not finished by any cell, and left out: {', '.join(found['missing'])}"
+    yield "against: UA minus the first row's; speakers are the unit (phonemo compare says more)"
+
+
+def _row(arm: str, changes: Changes, run: TestedRun) -> dict[str, Any]:
+    results = run.metrics.results
+    return {
+        "arm": arm,
+        "changes": json.loads(json.dumps(changes)),
+        "config": run.metrics.config,
+        "corpus": run.metrics.corpus,
+        "protocol": run.metrics.protocol.model_dump(mode="json"),
+        "protocol_note": run.metrics.protocol_note,
+        "leaky": run.metrics.leaky,
+        "seeds": list(run.metrics.seeds),
+        "folds": len({one.fold for one in results.folds}),
+        "utterances": results.utterances,
+        "speakers": results.speakers_count,
+        "wa": results.wa.model_dump(mode="json"),
+        "ua": results.ua.model_dump(mode="json"),
+        "per": None if results.phonemes is None else results.phonemes.per,
+        "ece": results.calibration.ece,
+        "seconds": run.metrics.seconds,
+        "versus": None,
+    }
+
+
+def _versus(one: Difference, adjusted: float | None) -> dict[str, Any]:
+    return {
+        "difference": one.difference,
+        "low": one.low,
+        "high": one.high,
+        "p": one.p,
+        "p_holm": adjusted,
+    }
+
+
+def _scores(row: Mapping[str, Any]) -> str:
+    shares = (row["wa"]["mean"], row["ua"]["mean"], row["per"])
+    return "".join(f"{'-' if one is None else f'{100 * one:.1f}':>7}" for one in shares)
+
+
+def _arm_against(versus: Mapping[str, Any] | None) -> str:
+    if versus is None:
+        return ""
+    points = f"{100 * versus['difference']:>+9.1f}"
+    if versus["p"] is None:
+        return f"{points}   one speaker: none"
+    interval = f"{100 * versus['low']:+.1f} to {100 * versus['high']:+.1f}"
+    return f"{points}   {interval:<15}{p_text(versus['p']):>7}{p_text(versus['p_holm']):>10}"
+
+
+def cross_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Lines of a cross-corpus table: UA with its interval, a row a training corpus."""
+    labels = found["labels"]
+    yield f"UA %, {len(labels)} emotions: {', '.join(labels)} (chance {100 / len(labels):.1f})"
+    if found["merge"]:
+        merged = ", ".join(f"{old} as {new}" for old, new in sorted(found["merge"].items()))
+        yield f"counted together: {merged}"
+    tests = list(dict.fromkeys(cell["test"] for cell in found["cells"]))
+    width = max(len("trained on"), *(len(cell["train"]) for cell in found["cells"])) + 2
+    yield f"{'trained on':<{width}}" + "".join(f"  {name:>24}" for name in tests)
+    for name in dict.fromkeys(cell["train"] for cell in found["cells"]):
+        cells = {cell["test"]: cell for cell in found["cells"] if cell["train"] == name}
+        yield f"{name:<{width}}" + "".join(f"  {_text(cells[test]):>24}" for test in tests)
+    yield "*: its own folds; the others: every model on the whole corpus"
+    for cell in found["cells"]:
+        if cell.get("heard") and cell["train"] != cell["test"]:
+            yield f"note: what {cell['run']} is made of heard {cell['test']}, without labels"
+
+
+def _text(cell: Mapping[str, Any]) -> str:
+    score = cell["ua"]
+    own = "*" if cell["train"] == cell["test"] else ""
+    leaky = " LEAKY" if cell["leaky"] else ""
+    mean = f"{100 * score['mean']:.1f}{own}"
+    if score["low"] is None:
+        return mean + leaky
+    return f"{mean} ({100 * score['low']:.1f}-{100 * score['high']:.1f}){leaky}"

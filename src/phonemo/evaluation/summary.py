@@ -1,0 +1,252 @@
+"""From the predictions of all folds and seeds to the one dict that every table is made of.
+
+``summarise`` computes it, ``Results`` is its schema: it becomes "results" in metrics.json, and
+RESULTS.md, the README's table and the terminal's summary are all read from there.
+
+How sure prediction rows are: calibration before and after scaling, and answering selectively.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from phonemo.evaluation import metrics
+from phonemo.evaluation.calibration import area, reheated, risk_coverage
+from phonemo.evaluation.metrics import Counts, summarise_errors
+from phonemo.evaluation.predictions import (
+    STATISTICS,
+    Tested,
+    clusters_of,
+    fold_of,
+    natural_order,
+    read_tested,
+    unit_of,
+)
+from phonemo.evaluation.schema import (
+    BoundaryScore,
+    CalibrationScore,
+    Chance,
+    Confusion,
+    FoldScore,
+    GroupScore,
+    IntervalNote,
+    PhonemeScore,
+    Results,
+    RiskPoint,
+    Score,
+    SelectiveScore,
+)
+from phonemo.labels import LabelSet
+
+
+def calibration_of(tested: Tested, labels: LabelSet) -> CalibrationScore:
+    """Of the scores as they were given, over the rows of all seeds."""
+    found = metrics.calibration(scores_of(tested, labels), tested.truth)
+    return CalibrationScore.model_validate(asdict(found))
+
+
+def uncalibrated_of(tested: Tested, labels: LabelSet) -> CalibrationScore | None:
+    """The same of the scores as the network made them; None where no row was scaled."""
+    temperatures = [float(row.get("temperature", 1.0)) for row in tested.rows]
+    if not any("temperature" in row for row in tested.rows):
+        return None
+    before = reheated(scores_of(tested, labels), temperatures)
+    return CalibrationScore.model_validate(asdict(metrics.calibration(before, tested.truth)))
+
+
+def selective_of(tested: Tested, labels: LabelSet) -> SelectiveScore:
+    """The risk-coverage curve, and what the models' own thresholds make of these rows."""
+    scores = scores_of(tested, labels)
+    scores /= scores.sum(axis=1, keepdims=True)  # they were rounded
+    points = risk_coverage(scores, tested.truth)
+    wrong = tested.predicted != tested.truth
+    given = np.array([not row.get("unsure", False) for row in tested.rows])
+    has_threshold = any("unsure" in row for row in tested.rows)
+    return SelectiveScore(
+        area=area(scores, tested.truth),
+        curve=tuple(RiskPoint(**asdict(point)) for point in points),
+        coverage=float(given.mean()) if has_threshold else None,
+        risk=float(wrong[given].mean()) if has_threshold and given.any() else None,
+    )
+
+
+def scores_of(tested: Tested, labels: LabelSet) -> npt.NDArray[np.float64]:
+    """(row, emotion)."""
+    return np.array([[row["scores"][name] for name in labels.names] for row in tested.rows])
+
+
+def all_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
+    """A row's scores among all emotions that its network knows."""
+    scores: Mapping[str, float] = row.get("all_scores", row["scores"])
+    return scores
+
+
+SAMPLES = 1000
+"""Bootstrap resamples behind each interval."""
+LEVEL = 0.95
+UNKNOWN = "unknown"
+"""The key of utterances whose speaker or gender nobody knows."""
+
+
+def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
+    """Score prediction rows of several folds and seeds; gives JSON-able data as in ``Results``.
+
+    A row is ``{"id", "fold", "seed", "speaker", "gender", "truth", "label", "scores",
+    "phonemes", "reference"}``: ``scores`` has a probability for each label, ``phonemes`` is what
+    the phoneme head heard and ``reference`` what was said (null where there is none). A row may
+    have ``boundary_errors_ms``, of its aligned phonemes against hand-made times, and that of a
+    calibrated model its ``temperature`` and ``unsure``, whether its answer is better not given. The
+    order of the rows does not matter. Intervals are bootstrapped over the rows of all seeds,
+    clustered by speaker.
+
+    Raises:
+        ResultError: no rows, a missing key, an utterance tested twice within a seed, scores that
+            do not fit the labels, or a label that is not the one with the highest score.
+        LabelError: a truth or label outside the label set.
+    """
+    tested = read_tested(rows, labels)
+    scores = {name: _score(tested, statistic) for name, statistic in STATISTICS.items()}
+    results = Results(
+        utterances=len({row["id"] for row in tested.rows}),
+        speakers_count=len({row["speaker"] for row in tested.rows} - {None}),
+        labels=labels.names,
+        **scores,
+        recalls=_recalls(tested, labels),
+        folds=_fold_scores(tested),
+        confusion=_confusion(tested, labels),
+        per_speaker=_groups(tested, "speaker"),
+        per_gender=_groups(tested, "gender"),
+        per_corpus=_groups(tested, "corpus") if _has(tested, "corpus") else None,
+        per_style=_groups(tested, "style") if _has(tested, "style") else None,
+        chance=Chance(**asdict(metrics.chance_levels(tested.truth, tested.classes))),
+        calibration=calibration_of(tested, labels),
+        uncalibrated=uncalibrated_of(tested, labels),
+        selective=selective_of(tested, labels),
+        phonemes=_phonemes(tested),
+        boundaries=_boundaries(tested),
+        interval=_interval_note(tested),
+        seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
+    )
+    optional = ("boundaries", "per_corpus", "per_style", "uncalibrated")
+    without = {name for name in optional if getattr(results, name) is None}
+    return results.model_dump(mode="json", exclude=without)
+
+
+def _score(tested: Tested, statistic: Callable[[Counts], float]) -> Score:
+    everything = np.arange(len(tested.rows))
+    folds = [fold_of(row) for row in tested.rows]
+    means = [tested.mean(statistic, tested.where(folds, fold)) for fold in sorted(set(folds))]
+    low, high = _interval(tested, statistic)
+    return Score(
+        mean=tested.mean(statistic, everything),
+        low=low,
+        high=high,
+        per_seed=tuple(statistic(table) for table in tested.confusions(everything)),
+        fold_mean=float(np.mean(means)),
+        fold_sd=float(np.std(means, ddof=1)) if len(means) > 1 else None,
+    )
+
+
+def _interval(
+    tested: Tested, statistic: Callable[[Counts], float]
+) -> tuple[float | None, float | None]:
+    clusters = clusters_of(tested)
+    if len(set(clusters)) < 2:
+        return None, None
+    interval = metrics.bootstrap_interval(
+        clusters, lambda rows: tested.mean(statistic, rows), samples=SAMPLES, level=LEVEL
+    )
+    return interval.low, interval.high
+
+
+def _interval_note(tested: Tested) -> IntervalNote:
+    clusters = clusters_of(tested)
+    return IntervalNote(
+        level=LEVEL, samples=SAMPLES, unit=unit_of(clusters), clusters=len(set(clusters))
+    )
+
+
+def _recalls(tested: Tested, labels: LabelSet) -> dict[str, float | None]:
+    tables = tested.confusions(np.arange(len(tested.rows)))
+    by_seed = [metrics.class_scores(table) for table in tables]
+    found = [[one[n].recall for one in by_seed] for n in range(len(labels))]
+    return dict(zip(labels.names, map(_mean_of_known, found), strict=True))
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _fold_scores(tested: Tested) -> tuple[FoldScore, ...]:
+    trainings = [(int(row["seed"]), fold_of(row)) for row in tested.rows]
+    scores = []
+    for seed, fold in dict.fromkeys(trainings):
+        chosen = tested.where(trainings, (seed, fold))
+        values = {name: tested.mean(STATISTICS[name], chosen) for name in ("wa", "ua", "macro_f1")}
+        scores.append(FoldScore(fold=fold, seed=seed, utterances=len(chosen), **values))
+    return tuple(scores)
+
+
+def _confusion(tested: Tested, labels: LabelSet) -> Confusion:
+    counts = metrics.confusion_matrix(tested.truth, tested.predicted, tested.classes)
+    return Confusion(labels=labels.names, counts=counts.tolist())
+
+
+def _groups(tested: Tested, key: str) -> dict[str, GroupScore]:
+    names = [UNKNOWN if row.get(key) is None else str(row[key]) for row in tested.rows]
+    groups = {}
+    for name in sorted(set(names), key=natural_order):
+        chosen = tested.where(names, name)
+        groups[name] = GroupScore(
+            utterances=len({tested.rows[index]["id"] for index in chosen}),
+            wa=tested.mean(metrics.weighted_accuracy, chosen),
+            ua=tested.mean(metrics.unweighted_accuracy, chosen),
+        )
+    return groups
+
+
+def _has(tested: Tested, key: str) -> bool:
+    """Whether rows say this: of a merged manifest their corpus, of IEMOCAP their style."""
+    return any(row.get(key) is not None for row in tested.rows)
+
+
+def _phonemes(tested: Tested) -> PhonemeScore | None:
+    pairs = [(row.get("reference"), row.get("phonemes")) for row in tested.rows]
+    known = [(said, heard) for said, heard in pairs if said is not None and heard is not None]
+    if not any(said for said, _ in known):
+        return None
+    errors = metrics.phoneme_errors([said for said, _ in known], [heard for _, heard in known])
+    return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
+
+
+def _boundaries(tested: Tested) -> BoundaryScore | None:
+    errors: dict[int, list[float]] = {}
+    rows = [row for row in tested.rows if row.get("boundary_errors_ms")]
+    for row in rows:
+        found = [one / 1000 for one in row["boundary_errors_ms"]]
+        errors.setdefault(int(row["seed"]), []).extend(found)
+    if not errors:
+        return None
+    seeds = [summarise_errors(one) for one in errors.values()]
+    medians = tuple(1000 * one.median_seconds for one in seeds)
+    return BoundaryScore(
+        median_ms=float(np.mean(medians)),
+        per_seed_median_ms=medians,
+        within_20_ms=float(np.mean([one.within_20_ms for one in seeds])),
+        within_40_ms=float(np.mean([one.within_40_ms for one in seeds])),
+        boundaries=sum(one.boundaries for one in seeds),
+        utterances=len(rows),
+    )
+
+
+def _ids_by_seed(tested: Tested) -> dict[int, set[str]]:
+    ids: dict[int, set[str]] = {seed: set() for seed in tested.seeds}
+    for row in tested.rows:
+        ids[int(row["seed"])].add(row["id"])
+    return ids

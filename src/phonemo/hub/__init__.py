@@ -1,1 +1,0 @@
-"""Models on a hub: fetched whole and checked, pushed with their card."""

@@ -1,0 +1,1 @@
+"""Other people's libraries: scikit-learn, datasets, audformat, Lhotse, pyannote, the hub."""

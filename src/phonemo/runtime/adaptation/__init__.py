@@ -1,0 +1,1 @@
+"""Profiles: adaptation to a source by its unlabelled recordings."""

@@ -1,0 +1,249 @@
+"""The processes that decode uploads, seen from the server: lent one by one, replaced when lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from phonemo.audio import RATE, Waveform
+from phonemo.audio.decode import BYTES_PER_SAMPLE
+from phonemo.errors import AudioError
+from phonemo.server.decoders.worker import DecoderLimits, read_frame, write_frame
+from phonemo.server.errors import Refusal, client_closed, not_serving
+
+#: The module that is run; tests put one in its place that crashes or hangs.
+PROGRAM = ("-m", "phonemo.server.decoders.worker")
+
+#: Enough for what a process says besides the samples.
+_HEAD_BYTES = 2**16
+
+_Frame = tuple[dict[str, Any], bytes]
+
+
+class Decoders:
+    """As many processes as recordings may be decoded at once.
+
+    Args:
+        count: how many.
+        limits: of one upload.
+        seconds: for decoding one; its process is then ended and replaced.
+        replaced: called with "crash" or "timeout" when a process was lost.
+        program: Python's arguments that start one.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        limits: DecoderLimits,
+        seconds: float,
+        replaced: Callable[[str], None],
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        self._command = [sys.executable, *program, limits.to_json()]
+        self._most_bytes = _HEAD_BYTES + int(limits.max_seconds * RATE + RATE) * BYTES_PER_SAMPLE
+        self._seconds, self._replaced = seconds, replaced
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
+        self._idle: asyncio.Queue[_Process] = asyncio.Queue()
+        self._all: set[_Process] = set()
+        self._closed = False
+        for _ in range(count):
+            self._add()
+
+    async def decode(self, upload: BinaryIO, name: str) -> Waveform:
+        """The samples of an upload.
+
+        Args:
+            upload: its bytes.
+            name: what messages call it.
+
+        Raises:
+            AudioError: it cannot be used.
+            Refusal: decoding it ends the decoder (422), takes too long (504), or it is a file of
+                another kind (415).
+        """
+        head, data = await self._read(upload, name)
+        if "code" not in head:
+            return Waveform(np.frombuffer(data, np.float32), tuple(head["warnings"]))
+        if head["foreign"]:
+            raise Refusal(415, head["code"], head["message"], "file")
+        raise AudioError(head["code"], head["message"])
+
+    def close(self) -> None:
+        """End all processes."""
+        self._closed = True
+        for one in list(self._all):
+            one.end()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _add(self) -> None:
+        process = _Process(self._command, self._most_bytes)
+        self._all.add(process)
+        self._threads.submit(process.start)  # one that cannot start is tried again when it is used
+        self._idle.put_nowait(process)
+
+    async def _read(self, upload: BinaryIO, name: str) -> _Frame:
+        """Once more where a process is lost: it may have been ended from outside."""
+        try:
+            return await self._borrow(upload, name)
+        except _GoneError:
+            upload.seek(0)
+        try:
+            return await self._borrow(upload, name)
+        except _GoneError as error:
+            message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
+            raise Refusal(422, "invalid_audio", message, "file") from error
+
+    async def _borrow(self, upload: BinaryIO, name: str) -> _Frame:
+        if self._closed:
+            raise not_serving("stopping", "the server stops")
+        process = await self._idle.get()
+        lent = asyncio.ensure_future(self._lend(process, upload, name))
+        lent.add_done_callback(_looked_at)
+        # whoever asked may leave; the process comes back when it is done
+        return await asyncio.shield(lent)
+
+    async def _lend(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
+        loop = asyncio.get_running_loop()
+        limit = loop.call_later(self._seconds, process.stop)
+        whole = False
+        try:
+            found = await loop.run_in_executor(self._threads, process.decode, upload, name)
+            whole = True
+            return found
+        except _LeftError as error:
+            whole = True
+            raise client_closed() from error
+        except _GoneError as error:
+            if process.stopped:
+                raise self._too_slow(name) from error
+            raise
+        except OSError as error:
+            raise not_serving("no_decoder", f"no process for decoding ({error})") from error
+        finally:
+            limit.cancel()
+            self._give_back(process, whole and not process.stopped)
+
+    def _give_back(self, process: _Process, whole: bool) -> None:
+        """Whatever went wrong, one that may have something left to say is not used again."""
+        if whole:
+            self._idle.put_nowait(process)
+            return
+        self._all.discard(process)
+        process.end()
+        if not self._closed:
+            self._replaced("timeout" if process.stopped else "crash")
+            self._add()
+
+    def _too_slow(self, name: str) -> Refusal:
+        message = (
+            f"{name}: not decoded within {self._seconds:g} s; try again, or send a shorter one"
+        )
+        return Refusal(504, "decoder_timeout", message, "file")
+
+
+class _GoneError(Exception):
+    """A process ended before it answered."""
+
+
+class _LeftError(Exception):
+    """An upload was closed before it was read: its client has left."""
+
+
+class _Process:
+    """One process; used by one thread at a time."""
+
+    def __init__(self, command: Sequence[str], most_bytes: int) -> None:
+        self.stopped = self._ended = False
+        self._command, self._most_bytes = command, most_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it, unless it runs.
+
+        Raises:
+            OSError: the system has no room.
+            _GoneError: it was ended, or stopped before it began.
+        """
+        with self._lock:
+            if self._ended or self.stopped:
+                raise _GoneError
+            if self._process is not None and self._process.poll() is not None:
+                _close_pipes(self._process)  # somebody ended it while it was idle
+                self._process = None
+            self._process = self._process or _opened(self._command)
+            return self._process
+
+    def decode(self, upload: BinaryIO, name: str) -> _Frame:
+        """The answer.
+
+        Raises:
+            _GoneError: there is none.
+            _LeftError: there is nothing to decode any more.
+            OSError: it cannot be started.
+        """
+        process = self.start()
+        try:
+            data = upload.read()
+        except ValueError as error:  # of a closed file
+            raise _LeftError from error
+        try:
+            write_frame(cast(BinaryIO, process.stdin), {"name": name}, data)
+            found = read_frame(cast(BinaryIO, process.stdout), self._most_bytes)
+        except (OSError, ValueError) as error:
+            raise _GoneError from error
+        if found is None:
+            raise _GoneError
+        return found
+
+    def stop(self) -> None:
+        """End it because it takes too long."""
+        self.stopped = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def end(self) -> None:
+        """End it, and wait until it is gone."""
+        with self._lock:
+            self._ended = True
+            process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+            _close_pipes(process)
+
+
+def _opened(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
+        env=os.environ | one_thread,
+        start_new_session=True,  # Ctrl-C is for the server, which lets it finish
+    )
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    pipes: tuple[Any, Any] = (process.stdin, process.stdout)
+    for stream in pipes:
+        try:
+            stream.close()
+        except BrokenPipeError:
+            stream.raw.close()  # what was not sent has nobody to go to
+
+
+def _looked_at(done: asyncio.Future[_Frame]) -> None:
+    """Whoever asked may have left: then nobody else takes the exception."""
+    if not done.cancelled():
+        done.exception()

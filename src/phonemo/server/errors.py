@@ -1,0 +1,97 @@
+"""Why a request gets no answer: a status, a stable code and one line.
+
+Waiting for whatever comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from phonemo.errors import AudioError, LabelError, PhonemoError, UsageError
+
+#: The type in the error's body, by what the status says.
+_TYPES = {
+    401: "authentication_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+#: Codes of phonemo.errors.AudioError; what is not here cannot be heard and is 422.
+_AUDIO = {"audio_too_long": 413, "audio_too_large": 413}
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, and so named by what it says
+    """An answer that is an error.
+
+    Args:
+        status: of HTTP.
+        code: stable, for programs.
+        message: one line: what was found, what is wanted, what to do next.
+        param: the field of the request that is meant.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.param = status, code, param
+        self.headers = headers or {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The body of the response."""
+        told = {"message": str(self), "type": type_of(self.status), "param": self.param}
+        return {"error": {**told, "code": self.code}}
+
+
+def type_of(status: int) -> str:
+    """The kind of error that a status is."""
+    return _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
+def refusal_of(error: PhonemoError) -> Refusal:
+    """What an error of the library is over HTTP."""
+    if isinstance(error, AudioError):
+        return Refusal(_AUDIO.get(error.code, 422), error.code, str(error), "file")
+    if isinstance(error, LabelError):
+        return Refusal(400, "invalid_label", str(error), "labels")
+    if isinstance(error, UsageError):
+        return Refusal(400, "invalid_value", str(error))
+    return Refusal(500, "model_error", str(error))
+
+
+def try_later(code: str, message: str, seconds: float) -> Refusal:
+    """429: too much at once, with the time after which it is worth another try."""
+    later = {"Retry-After": str(max(1, math.ceil(seconds)))}
+    return Refusal(429, code, message, headers=later)
+
+
+def not_serving(code: str, message: str) -> Refusal:
+    """503: the server starts or stops."""
+    return Refusal(503, code, message, headers={"Retry-After": "1"})
+
+
+def client_closed() -> Refusal:
+    """499, which nobody reads: the client went away."""
+    return Refusal(499, "client_closed", "the client went away")
+
+
+@asynccontextmanager
+async def racing(*works: Coroutine[Any, Any, Any]) -> AsyncIterator[tuple[asyncio.Task[Any], ...]]:
+    """Tasks that run side by side; those that are left at the end are cancelled and gone."""
+    tasks = tuple(asyncio.ensure_future(one) for one in works)
+    try:
+        yield tasks
+    finally:
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

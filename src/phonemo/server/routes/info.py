@@ -1,0 +1,86 @@
+"""What the server says of itself: health, version, models, limits, metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.session import onnxruntime
+from phonemo.server.auth import Access
+from phonemo.server.config import ServeConfig
+from phonemo.server.errors import Refusal
+from phonemo.server.middleware import CONTENT_TYPE
+from phonemo.server.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
+from phonemo.server.service import Service
+from phonemo.version import __version__
+
+
+def about_router(service: Service, access: Access, config: ServeConfig) -> APIRouter:
+    """The routes."""
+    router = APIRouter()
+
+    @router.get("/health/live", tags=["health"], summary="Does the process answer?")
+    async def live() -> Status:
+        return Status(status="ok")
+
+    @router.get(
+        "/health/ready", tags=["health"], summary="Is it warm, and does it stay?",
+        responses=NOT_READY,
+    )  # fmt: skip
+    async def ready() -> Status:
+        service.check_ready()
+        return Status(status="ok")
+
+    @router.get("/version", tags=["about"], summary="What answers")
+    async def version() -> Version:
+        return Version(phonemo=__version__, onnxruntime=onnxruntime().__version__)
+
+    @router.get("/v1/models", tags=["about"], summary="The models that are served")
+    async def models() -> ModelList:
+        cards = [_card(name, one) for name, one in service.models.items()]
+        return ModelList(object="list", data=cards)
+
+    @router.get("/v1/limits", tags=["about"], summary="What a request may take")
+    async def limits() -> Limits:
+        return _limits(service, access)
+
+    @router.get("/metrics", tags=["about"], include_in_schema=False)
+    async def metrics() -> Response:
+        if not config.access.metrics:
+            raise Refusal(404, "not_found", "metrics are switched off; access.metrics is theirs")
+        return Response(service.meters.text(), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def _card(name: str, listener: Listener) -> ModelCard:
+    known: dict[str, Any] = {}
+    if isinstance(listener, Recognizer):
+        card = listener.card
+        known = {
+            "phonemes": card.inventory is not None,
+            "precision": card.precision,
+            "licence": card.licence,
+        }
+    return ModelCard(
+        id=name,
+        object="model",
+        labels=list(listener.labels),
+        whole_seconds=listener.whole_seconds,
+        window_seconds=listener.window_seconds,
+        **known,
+    )
+
+
+def _limits(service: Service, access: Access) -> Limits:
+    limits = service.limits
+    return Limits(
+        body_bytes=limits.body_bytes,
+        audio_seconds=limits.audio_seconds,
+        stream_seconds=limits.stream_seconds,
+        stream_message_bytes=limits.stream_message_bytes,
+        key_required=access.wants_key,
+    )

@@ -1,0 +1,67 @@
+"""POST /v1/audio/emotions: a recording in, its emotion out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from time import perf_counter
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import HTTPBearer
+
+from phonemo.errors import PhonemoError
+from phonemo.labels import LabelSet
+from phonemo.server.admission import admitted, in_time
+from phonemo.server.auth import Access
+from phonemo.server.errors import refusal_of
+from phonemo.server.request_form import Asked, form_schema, read_form
+from phonemo.server.responses import EMOTIONS, response_of
+from phonemo.server.service import Service
+
+_LONG_SECONDS = 60.0
+
+
+def emotions_router(service: Service, access: Access) -> APIRouter:
+    """The route."""
+    router = APIRouter()
+
+    @router.post(
+        "/v1/audio/emotions",
+        responses=EMOTIONS,
+        openapi_extra={"requestBody": form_schema()},
+        response_class=Response,
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if access.wants_key else [],
+        summary="Hear the emotion of a recording",
+        tags=["audio"],
+    )
+    async def emotions(request: Request) -> Response:
+        """The emotion that is heard in a recording, in the whole of it and in time."""
+        read = partial(read_form, profile_bytes=service.limits.profile_bytes)
+        answered = partial(_answered, service, request, perf_counter())
+        return await admitted(service, access, request, read, answered)
+
+    return router
+
+
+async def _answered(service: Service, request: Request, began: float, asked: Asked) -> Response:
+    uploaded = perf_counter()
+    wanted = asked.fields.wanted
+    name, listener = service.model(asked.fields.model)
+    if wanted.labels:
+        _check_labels(listener.labels, wanted.labels)
+    listener = service.adapted(name, asked.fields.profile, asked.fields.profile_json)
+    hearing = service.hear(asked.upload, asked.file, listener, wanted)
+    heard = await in_time(service, request, hearing)
+    total = {"upload": uploaded - began, **heard.timings, "total": perf_counter() - began}
+    if heard.prediction.seconds > _LONG_SECONDS:  # takes time that others wait for
+        return await asyncio.to_thread(response_of, name, asked, heard, total)
+    return response_of(name, asked, heard, total)
+
+
+def _check_labels(known: Sequence[str], labels: Sequence[str]) -> None:
+    """A wrong label is told before the work."""
+    try:
+        LabelSet(tuple(known)).restrict(labels)
+    except PhonemoError as error:
+        raise refusal_of(error) from error

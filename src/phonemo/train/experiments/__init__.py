@@ -1,0 +1,1 @@
+"""Folds, seeds and studies: what trains and scores more than one network."""

@@ -1,0 +1,192 @@
+"""A whole run: every fold with every seed, resumable, into one folder.
+
+<output>/config.yaml environment.json protocol.json
+<output>/seed-1/<fold>/checkpoints/ model/ tensorboard/ log.jsonl predictions.jsonl
+metrics.json learning-curves.png
+<output>/predictions.jsonl metrics.json confusion.png reliability.png
+
+What can be trained on a cell, by the name that a config gives it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phonemo.config import RunConfig
+from phonemo.corpora.folds import Fold, Split
+from phonemo.errors import ConfigError, ProtocolError, RunError
+from phonemo.evaluation.summary import summarise
+from phonemo.files import locked, parsed, read_rows, sha256_of, write_json, write_rows
+from phonemo.train import distributed
+from phonemo.train.callbacks import Progress
+from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.egemaps import EgemapsSvm
+from phonemo.train.experiments.fold import Network, System
+from phonemo.train.experiments.run_folder import (
+    Cell,
+    discard_run,
+    open_run,
+    run_metrics,
+    write_run_plots,
+)
+
+SYSTEMS: dict[str, Callable[[Experiment, Progress], System]] = {
+    "network": Network,
+    "egemaps-svm": EgemapsSvm,
+}
+
+
+def run(
+    config: RunConfig,
+    command: str,
+    folds: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    seeds: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Train and test every fold with every seed; what is finished already is left as it is.
+
+    Several processes that torchrun started train each cell together; the first one writes.
+
+    Args:
+        config: the experiment.
+        command: what was typed; written beside the results.
+        folds: names of the folds to do; none means all.
+        overwrite: throw away the run that the folder holds.
+        progress: told what happens.
+        seeds: those of the config's seeds to do; none means all.
+
+    Returns:
+        The content of metrics.json, over all folds and seeds that are finished.
+
+    Raises:
+        PhonemoError: of any kind; what was finished stays.
+    """
+    with distributed.joined(config.train.wait_minutes) as rank, ExitStack() as stack:
+        _check_several(config, rank.world)
+        progress = progress if progress is not None and rank.first else Progress()
+        torch.set_num_threads(max(1, config.threads // rank.local_world))
+        experiment = prepare_experiment(config)
+        wanted = cells_of(experiment, folds, seeds)
+        if overwrite:
+            distributed.by_first(lambda: discard_run(Path(config.output)))
+        distributed.by_first(lambda: stack.enter_context(locked(Path(config.output))))
+        system = opened(experiment, command, progress)
+        for number, cell in enumerate(wanted, start=1):
+            progress.cell(number, len(wanted), f"{cell.fold.name} seed {cell.seed}")
+            progress.scores(finished(system, cell))
+        return distributed.by_first(lambda: collect(experiment, command))
+
+
+def cells_of(
+    experiment: Experiment, folds: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[Cell]:
+    """The cells of a run, seed by seed, or some of them; ProtocolError for one it has not."""
+    config = experiment.config
+    strays = [seed for seed in seeds if seed not in config.seeds]
+    if strays:
+        raise ProtocolError(f"no seed {strays[0]}; seeds: {', '.join(map(str, config.seeds))}")
+    return [
+        Cell(fold, seed, Path(config.output) / f"seed-{seed}" / fold.name)
+        for seed in config.seeds
+        if not seeds or seed in seeds
+        for fold in _chosen(experiment.split, folds)
+    ]
+
+
+def opened(experiment: Experiment, command: str, progress: Progress) -> System:
+    """Make the run folder, or go on with it; what is trained in its cells."""
+    config = experiment.config
+    system = SYSTEMS[config.system](experiment, progress)
+    inputs = {"manifest": sha256_of(Path(config.manifest)), **system.inputs()}
+    for extra in config.extra:
+        inputs[f"extra {extra.manifest}"] = sha256_of(Path(extra.manifest))
+    distributed.by_first(
+        lambda: open_run(Path(config.output), config, experiment.split, inputs, command)
+    )
+    return system
+
+
+def finished(system: System, cell: Cell) -> dict[str, Any]:
+    """The metrics.json of a cell, which is trained first if it has none."""
+    if not distributed.by_first((cell.folder / "metrics.json").is_file):
+        system.train(cell)
+    distributed.by_first(lambda: shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True))
+    return distributed.by_first(lambda: read_cell(cell.folder))
+
+
+def read_cell(folder: Path) -> dict[str, Any]:
+    """What a finished cell wrote."""
+    found: dict[str, Any] = parsed((folder / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def collect(
+    experiment: Experiment,
+    command: str,
+    homes: Mapping[tuple[str, int], Path] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Pool the predictions of all finished cells into metrics.json and plots.
+
+    Args:
+        experiment: the run.
+        command: what was typed.
+        homes: by fold and seed, the folders of the cells to pool; default: all of the run's own.
+        notes: what else belongs beside the results.
+    """
+    output = Path(experiment.config.output)
+    if homes is None:
+        homes = {(one.fold.name, one.seed): one.folder for one in cells_of(experiment)}
+    every = len(cells_of(experiment))
+    done = [folder for folder in homes.values() if (folder / "metrics.json").is_file()]
+    if not done:
+        raise RunError(f"{output}: no fold is finished; run: phonemo train")
+    rows = [row for folder in done for row in read_rows(folder / "predictions.jsonl")]
+    write_rows(output / "predictions.jsonl", rows)
+    metrics = run_metrics(
+        experiment.config,
+        experiment.manifest,
+        experiment.split,
+        command,
+        summarise(rows, experiment.targets.labels),
+        [read_cell(folder) for folder in done],
+        every - len(done),
+        notes,
+    )
+    write_json(output / "metrics.json", metrics)
+    write_run_plots(output, metrics)
+    return metrics
+
+
+def _check_several(config: RunConfig, world: int) -> None:
+    """Refuse to start several processes for what one does, or more than a batch has rows for."""
+    if world == 1:
+        return
+    if config.system != "network" or config.train.strategy == "logistic":
+        what = "train.strategy logistic"
+        if config.system != "network":
+            what = f"system {config.system}"
+        raise ConfigError(
+            f"{what} is fitted by one process, and torchrun started {world}; start phonemo train "
+            "without torchrun"
+        )
+    if config.train.batch_size < world:
+        raise ConfigError(
+            f"train.batch_size is {config.train.batch_size}, and {world} processes share a batch: "
+            "raise it, or lower --nproc-per-node"
+        )
+
+
+def _chosen(split: Split, names: Sequence[str]) -> list[Fold]:
+    known = {fold.name: fold for fold in split.folds}
+    strays = [name for name in names if name not in known]
+    if strays:
+        raise ProtocolError(f"no fold {strays[0]!r}; folds: {', '.join(known)}")
+    return [known[name] for name in names] if names else list(split.folds)

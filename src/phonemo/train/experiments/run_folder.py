@@ -1,0 +1,315 @@
+"""The files of a run folder that are not weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from phonemo.config import RunConfig, load_config, write_config
+from phonemo.corpora.folds import Fold, Split
+from phonemo.corpora.manifest import Manifest
+from phonemo.errors import RunError
+from phonemo.evaluation.report import (
+    plot_confusion,
+    plot_learning_curves,
+    plot_reliability,
+    plot_risk_coverage,
+)
+from phonemo.evaluation.summary import summarise
+from phonemo.files import parsed, write_json
+from phonemo.labels import LabelSet
+from phonemo.train.callbacks import read_log
+from phonemo.train.provenance import environment
+from phonemo.version import __version__
+
+if TYPE_CHECKING:
+    pass
+
+CONFIG = "config.yaml"
+#: What phonemo writes into a run folder, as patterns.
+_OURS = (
+    *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
+    *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
+    *("seed-*", "backbone*.safetensors", "*.part", "model", "bundle", "report.html"),
+    *("mlflow.db", "wandb", "prior.json", "profiles.json", "start"),
+)
+_BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
+
+
+def open_run(
+    output: Path, config: RunConfig, split: Split, inputs: Mapping[str, str], command: str
+) -> None:
+    """Make a run folder, or go on with one that holds the same config and the same inputs.
+
+    Args:
+        output: the folder.
+        config: the experiment.
+        split: its folds.
+        inputs: SHA-256 of what the config only names: the manifest, the backbone's weights.
+        command: what was typed.
+
+    Raises:
+        RunError: the folder holds another run, or something else.
+    """
+    protocol = _protocol(split)
+    inputs = {**inputs, "folds": _sha256(json.dumps(protocol).encode())}
+    if is_run(output):
+        _check_same(output, config, inputs)
+    elif output.is_dir() and (foreign := _foreign(output)):
+        raise RunError(
+            f"{output}: not a run folder, it holds {foreign[0]!r}; name another with --output"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    if not (output / CONFIG).is_file():
+        write_config(output / CONFIG, config)
+    write_json(output / "inputs.json", inputs)
+    write_json(output / "environment.json", environment(command))
+    write_json(output / "protocol.json", protocol)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether this is a folder that ``open_run`` made."""
+    return (folder / CONFIG).is_file() and (folder / "protocol.json").is_file()
+
+
+def discard_run(output: Path) -> None:
+    """Remove a run, and nothing that phonemo did not write.
+
+    Raises:
+        RunError: the folder is no run folder, or something foreign lies in it.
+    """
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    foreign = _foreign(output)
+    if foreign or not is_run(output):
+        what = f"{foreign[0]!r} in it is not phonemo's" if foreign else "it is not a run folder"
+        raise RunError(f"{output}: not overwritten, because {what}; name another with --output")
+    load_config(output / CONFIG)
+    for path in output.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def fold_metrics(
+    cell: Cell,
+    rows: Sequence[Mapping[str, Any]],
+    labels: LabelSet,
+    state: Any,
+    extra: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """The metrics.json of one fold with one seed.
+
+    Args:
+        cell: which.
+        rows: its predictions.
+        labels: the emotions.
+        state: of the Trainer: what happened.
+        extra: results on other corpora.
+        seconds: of this session, training and testing; kept features count where they were made.
+    """
+    results = summarise(rows, labels)
+    return {
+        "fold": cell.fold.name,
+        "seed": cell.seed,
+        "sizes": {part: len(ids) for part, ids in cell.fold.parts.items()},
+        "best_step": state.best_global_step,
+        "best_validation": state.best_metric,
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "seconds": round(seconds, 1),
+        "results": results,
+        **({"extra": dict(extra)} if extra else {}),
+    }
+
+
+def run_metrics(
+    config: RunConfig,
+    manifest: Manifest,
+    split: Split,
+    command: str,
+    results: dict[str, Any],
+    cells: Sequence[Mapping[str, Any]],
+    missing: int,
+    more: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The metrics.json of a run, as phonemo.evaluation.report reads it.
+
+    Args:
+        config: the run.
+        manifest: its data.
+        split: its folds.
+        command: what was typed.
+        results: what ``summarise`` gave.
+        cells: the metrics.json of every finished cell.
+        missing: how many cells are not finished.
+        more: notes beside those of the split.
+    """
+    notes = [*split.notes, *more]
+    if missing:
+        notes.append(f"{missing} of the run's cells (fold with seed) are not finished")
+    return {
+        "name": config.name,
+        "title": _title(config),
+        "command": command,
+        "config": config.digest,
+        "protocol": config.protocol.model_dump(mode="json") | {"parts": len(split.folds)},
+        "protocol_note": "; ".join(notes),
+        "leaky": config.protocol.name.endswith("-leaky"),
+        "seeds": list(config.seeds),
+        "corpus": manifest.header.corpus,
+        "partial_corpus": manifest.header.partial,
+        "model": _model_facts(config),
+        "phonemo": __version__,
+        "seconds": round(sum(one.get("seconds", 0.0) for one in cells), 1),
+        **({"extra": found} if (found := _extra_scores(cells)) else {}),
+        "results": results,
+    }
+
+
+def write_fold_plots(folder: Path, state: Any) -> None:
+    """The learning curves of one fold, with the chosen epoch marked."""
+    rows = [row for row in read_log(folder / "log.jsonl") if "epoch" in row]
+    best = [row["epoch"] for row in rows if row.get("step") == state.best_global_step]
+    path = folder / "learning-curves.png"
+    plot_learning_curves(
+        rows, path, f"{folder.name}, {folder.parent.name}", best[0] if best else None
+    )
+
+
+def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
+    """Confusion matrix, reliability and risk-coverage curve of the pooled predictions."""
+    results = metrics["results"]
+    title = f"{metrics['name']}: {metrics['corpus']}, protocol {metrics['protocol']['name']}"
+    plot_confusion(results["confusion"], output / "confusion.png", title)
+    plot_reliability(results["calibration"], output / "reliability.png", title)
+    plot_risk_coverage(results["selective"], output / "risk-coverage.png", title)
+
+
+def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> None:
+    before = load_config(output / CONFIG)
+    remedy = (
+        "name another folder with --output, or throw that run away with phonemo train --overwrite "
+        "(of an ablation remove its folder)"
+    )
+    if before.digest != config.digest:
+        changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+        what = ", ".join(changed[:3])
+        raise RunError(f"{output}: holds a run with another config ({what}); {remedy}")
+    if (output / "inputs.json").is_file():
+        earlier = parsed((output / "inputs.json").read_text(encoding="utf-8"))
+        for name, digest in inputs.items():
+            if earlier.get(name, digest) != digest:
+                raise RunError(f"{output}: the {name} changed since this run was begun; {remedy}")
+
+
+def _foreign(output: Path) -> list[str]:
+    return sorted(
+        path.name
+        for path in output.iterdir()
+        if not any(fnmatch(path.name, pattern) for pattern in _OURS)
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _differences(before: Any, after: Any, where: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        found = (
+            _differences(before.get(key), after.get(key), f"{where}.{key}" if where else key)
+            for key in keys
+        )
+        return [line for lines in found for line in lines]
+    same = before == after
+    return [] if same else [f"{where} was {_short(before)}, now {_short(after)}"]
+
+
+def _short(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).splitlines()[0][:40]
+
+
+def _protocol(split: Split) -> dict[str, Any]:
+    return {
+        "protocol": split.protocol.model_dump(mode="json"),
+        "unit": split.unit,
+        "notes": list(split.notes),
+        "folds": [{"name": fold.name, **fold.parts} for fold in split.folds],
+    }
+
+
+def _extra_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """By extra corpus, the phoneme error rate of its held-out speakers, averaged over cells."""
+    scores = {}
+    extras = [cell.get("extra", {}) for cell in cells]
+    for corpus in sorted({name for cell in extras for name in cell if "per" in cell[name]}):
+        own = [cell[corpus] for cell in extras if "per" in cell.get(corpus, {})]
+        per = sum(one["per"] for one in own) / len(own)
+        scores[corpus] = {**own[0], "per": per, "trainings": len(own)}
+    return scores
+
+
+def _title(config: RunConfig) -> str:
+    if config.system != "network":
+        return f"{config.name}, {_BASELINES[config.system]}"
+    auxiliary = config.model.auxiliary
+    task = "single-task" if auxiliary is None else f"multi-task ({auxiliary.inventory})"
+    return f"{config.name}, {task}, {config.train.strategy}"
+
+
+def _named_after_run(folder: str) -> str:
+    """A model of a run by the run's name: all of them are called model."""
+    parts = Path(folder).parts
+    return parts[-4] if len(parts) > 3 and parts[-1] == "model" else parts[-1]
+
+
+def _model_facts(config: RunConfig) -> dict[str, Any]:
+    if config.system != "network":
+        return {"system": config.system}
+    model, auxiliary = config.model, config.model.auxiliary
+    facts: dict[str, Any] = {
+        "backbone": Path(model.backbone).name,
+        "layers": model.layers,
+        "acoustic": model.acoustic,
+        "semantic": model.semantic,
+        "fusion": model.fusion,
+        "pooling": model.pooling,
+        "strategy": config.train.strategy,
+    }
+    if model.start is not None:
+        facts["start"] = _named_after_run(model.start)
+        facts["backbone"] = _named_after_run(model.backbone)
+    if model.statistics:
+        facts["statistics"] = list(model.statistics)
+    if not model.pooled:
+        facts["pooled"] = False
+    if model.frames != "all":
+        facts["frames"] = model.frames
+    if model.moments != "mean-deviation":
+        facts["moments"] = model.moments
+    if model.head != "hidden":
+        facts["head"] = model.head
+    if config.train.prior != "none":
+        facts["prior"] = f"{config.train.prior}, by {config.train.standardise_by}"
+    if auxiliary is not None:
+        facts["auxiliary"] = f"{auxiliary.inventory}/{auxiliary.alphabet}"
+        facts["alpha"] = f"{auxiliary.alpha} {auxiliary.reduction}"
+    return facts
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fold with one seed, and its folder."""
+
+    fold: Fold
+    seed: int
+    folder: Path

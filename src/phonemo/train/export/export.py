@@ -1,0 +1,267 @@
+"""A trained network as a bundle: for onnxruntime, without torch, and checked against torch.
+
+torch 2.13 has two exporters. The traced one is used: both give the same scores for every kind of
+backbone, but the newer one takes 16 to 27 times as long for a small network, wants onnxscript too,
+and rounds the sinusoidal positions of long clips worse (1e-4 instead of 1e-6 after 8,000 frames).
+A trace is blind to what depends on the data, which is why every export is compared with torch on
+lengths it has not seen, and refused if it differs.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from phonemo.audio import RATE
+from phonemo.errors import MissingExtraError, ModelError
+from phonemo.model.convolutions import by_products
+from phonemo.model.network import PhonemoForAudioClassification
+from phonemo.runtime.adaptation.profile import packed
+from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
+from phonemo.runtime.session import (
+    FEATURES,
+    HEAD_INPUTS,
+    HEAD_OUTPUT,
+    INPUTS,
+    MAP,
+    OUTPUTS,
+    PHONEMES,
+    VECTOR,
+    Graph,
+    Head,
+    SharedGraph,
+)
+from phonemo.runtime.windows import WHOLE_SECONDS
+from phonemo.train.export.parity import check_head, check_parity, measure_drift, pick_clips
+from phonemo.train.export.quantize import quantise
+from phonemo.train.export.shared_network import copy_lineage, network_digest, sibling_of
+from phonemo.train.linear_head import reference_of
+from phonemo.train.model_folder import Trained, load_trained
+from phonemo.version import __version__
+
+#: Version of the operators: the first with GELU as one of them.
+_OPSET = 20
+_AXES = {
+    "waveform": {0: "batch", 1: "sample"},
+    "samples": {0: "batch"},
+    "emotion_logits": {0: "batch"},
+    "frames": {0: "batch"},
+    "frame_weights": {0: "batch", 1: "frame"},
+    FEATURES: {0: "batch", 1: "frame"},
+    PHONEMES: {0: "batch", 1: "frame"},
+    VECTOR: {0: "batch"},
+    "kept": {0: "batch", 1: "frame"},
+}
+
+
+def export(
+    model_folder: str | Path,
+    output: str | Path,
+    precision: Precision = "int8",
+    *,
+    name: str | None = None,
+    licence: str = "not stated",
+    manifest: str | Path | None = None,
+    share: str | None = None,
+    lineage: bool = False,
+) -> Bundle:
+    """Write a model folder as a bundle.
+
+    Args:
+        model_folder: what ``phonemo train`` wrote.
+        output: the folder to write; an older bundle there is replaced.
+        precision: fp32, or int8 for the matrix products' weights; that of ``share`` counts.
+        name: the bundle's name; default: that of the output folder.
+        licence: of the weights.
+        manifest: recordings on which int8 is compared with fp32; default: noise, which says less.
+        share: the name of a bundle beside the output that holds the same network; the bundle then
+            has none of its own.
+        lineage: put what the model learnt from (provenance.json, with names of speakers) into the
+            bundle, so that fine-tuning can start from it; a bundle that shares always has it.
+
+    Raises:
+        CheckpointError: no model folder, or the output cannot be written.
+        ModelError: the graph differs from torch, cannot be made, or is not that of ``share``.
+        MissingExtraError: onnx is not installed.
+    """
+    needs_onnx()
+    check_target(Path(output))
+    trained = load_trained(model_folder)
+    sibling, reference = None, reference_of(trained.model)
+    open_as: Callable[[bytes], Graph] = Graph
+    if share is not None:
+        sibling, reference = sibling_of(output, share, trained)
+        open_as = partial(SharedGraph, reference=reference)
+    graph, head = make_graph(trained.model), make_head(trained.model)
+    opened = open_as(graph)
+    parity = check_parity(trained.model, opened)
+    check_head(trained.model, opened, Head(head))
+    if sibling is not None:
+        precision, model = sibling.card.precision, sibling.model
+    else:
+        model = quantise(graph) if precision == "int8" else graph
+    drift = None
+    if precision == "int8":
+        drift = measure_drift(opened, open_as(model), trained, pick_clips(trained, manifest))
+    elif sibling is not None:
+        parity = check_parity(trained.model, open_as(model))
+    says = _says(trained) | {"precision": precision, "licence": licence, "network": share}
+    says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
+    adaptation = None if reference is None else packed(reference)
+    bundle = write_bundle(output, model, says, head, adaptation)
+    if lineage or share is not None:
+        copy_lineage(trained.folder, bundle.folder)
+    return bundle
+
+
+def make_graph(model: PhonemoForAudioClassification) -> bytes:
+    """The network as ONNX in fp32, with any batch size and length; the network is not changed.
+
+    Raises:
+        ModelError: torch cannot express it.
+    """
+    plain = fold(model)
+    plain.backbone.convolutions = by_products
+    outputs = [*OUTPUTS, FEATURES, VECTOR, *([] if model.auxiliary is None else [PHONEMES])]
+    longest = max(RATE, 2 * model.backbone.fewest_samples)
+    example = (
+        torch.zeros(2, longest),
+        torch.tensor([longest, longest * 3 // 4]),
+        *_unmapped(model),
+    )
+    return _traced(_Exported(plain), example, (*INPUTS, *MAP), outputs)
+
+
+def make_head(model: PhonemoForAudioClassification) -> bytes:
+    """From frames to the emotion as ONNX in fp32, with any frames left out.
+
+    Raises:
+        ModelError: torch cannot express it.
+    """
+    width = model.frame_features
+    example = (torch.zeros(1, 50, width), torch.ones(3, 50, dtype=torch.bool), *_unmapped(model))
+    return _traced(_Head(fold(model)), example, (*HEAD_INPUTS, *MAP), [HEAD_OUTPUT])
+
+
+def _traced(
+    network: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> bytes:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the traced exporter, and what check_parity checks
+        path = Path(folder) / "model.onnx"
+        try:
+            torch.onnx.export(
+                network.eval(),
+                example,
+                path,
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes={name: _AXES.get(name, {}) for name in (*inputs, *outputs)},
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"torch {torch.__version__} cannot export it ({reason})") from error
+        return path.read_bytes()
+
+
+def fold(model: PhonemoForAudioClassification) -> PhonemoForAudioClassification:
+    """A copy whose weights are plain: weight norm multiplied out, adapters merged."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    plain: PhonemoForAudioClassification = copy.deepcopy(model).eval()
+    for module in list(plain.modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+        if parametrize.is_parametrized(module):
+            _make_plain(module)
+    return plain
+
+
+def needs_onnx() -> None:
+    """Raise MissingExtraError where onnx is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("onnx") is None:
+        raise MissingExtraError("exporting", "export")
+
+
+def _unmapped(model: PhonemoForAudioClassification) -> tuple[Tensor, Tensor]:
+    """The map of a vector that changes nothing, (feature,) each."""
+    return torch.ones(model.vector_features), torch.zeros(model.vector_features)
+
+
+class _Exported(nn.Module):
+    """The network with the bundle's inputs and outputs."""
+
+    def __init__(self, model: PhonemoForAudioClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, waveform: Tensor, samples: Tensor, scale: Tensor, shift: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Waveforms (batch, sample) of lengths (batch,) to what the bundle gives.
+
+        That is OUTPUTS, FEATURES, VECTOR, then PHONEMES. ``scale`` and ``shift``, (feature,),
+        are a profile's map of the vector.
+        """
+        found = self.model.upper(self.model.lower(waveform, samples, None))
+        assert found.frame_weights is not None
+        logits = self.model.head(found.vector * scale + shift)
+        always = (logits, found.frames, found.frame_weights, found.features, found.vector)
+        return always if found.phoneme_logits is None else (*always, found.phoneme_logits)
+
+
+class _Head(nn.Module):
+    """What stands above the frames, for one clip with different frames left out in each row."""
+
+    def __init__(self, model: PhonemoForAudioClassification) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, kept: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Frames (1, frame, feature) and those kept (batch, frame) to logits (batch, emotion)."""
+        features = features.expand(kept.shape[0], -1, -1)
+        _, pooled = self.model.decide(features, torch.ones_like(kept), kept)
+        logits: Tensor = self.model.head(pooled.vector * scale + shift)
+        return logits
+
+
+def _make_plain(module: Any) -> None:
+    # Not by remove_parametrizations: it takes the weight from the class, which a copy shares with
+    # the module it was copied from.
+    weights = {name: getattr(module, name).detach() for name in module.parametrizations}
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, weight in weights.items():
+        module.register_parameter(name, nn.Parameter(weight, requires_grad=False))
+
+
+def _says(trained: Trained) -> dict[str, Any]:
+    backbone = trained.model.backbone
+    inventory = trained.inventory
+    return {
+        "phonemo": __version__,
+        "labels": trained.labels.names,
+        "inventory": None if inventory is None else inventory.to_json(),
+        "normalise": backbone.normalise,
+        "fewest_samples": backbone.fewest_samples,
+        "conv_kernel": list(backbone.network.config.conv_kernel),
+        "conv_stride": list(backbone.network.config.conv_stride),
+        "window_seconds": WHOLE_SECONDS,
+        "temperature": trained.model.config.temperature,
+        "abstain_below": trained.model.config.abstain_below,
+        "calibrated_on": trained.model.config.calibrated_on,
+        "network_digest": network_digest(trained.model),
+    }

@@ -1,0 +1,83 @@
+"""A trained network that answers for recordings."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from phonemo.audio.levels import raised
+from phonemo.evaluation.calibration import softmax
+from phonemo.runtime.alignment import heard_spans
+from phonemo.runtime.attribution import with_shares
+from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.windows import Heard, Samples
+from phonemo.train.calibrate import kept
+from phonemo.train.dataset import pad_audio
+from phonemo.train.linear_head import reference_of
+from phonemo.train.model_folder import Trained, load_trained
+
+
+class Predictor(Listener):
+    """A model folder that answers for recordings, with torch."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.calibrated = kept(trained.model)
+        self.abstain_below = self.calibrated.abstain_below
+        self.reference = reference_of(trained.model)
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int | None = None) -> Predictor:
+        """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one.
+
+        Args:
+            folder: the model.
+            threads: of torch, in the whole process; None leaves them as they are.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return cls(load_trained(folder))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the scores."""
+        return self.trained.labels.names
+
+    def _hear(self, samples: Samples, shares: bool) -> Heard:
+        heard = raised(samples) if self.trained.model.config.normalise else samples
+        with torch.inference_mode():
+            output = self.trained.model(**pad_audio([heard]), calibrated=False)
+            logits = output.logits if self._affine is None else self._mapped(output.vector)
+        scores = softmax(logits[0].numpy() / self.calibrated.temperature)
+        spans = None
+        if output.phoneme_logits is not None and self.trained.inventory is not None:
+            posteriors = output.phoneme_logits[0, : int(output.frames[0])].double().log_softmax(1)
+            grid = self.trained.model.backbone.grid
+            symbols = self.trained.inventory.symbols
+            spans = heard_spans(posteriors.numpy(), symbols, grid, len(samples))
+            if shares and spans:
+                features = output.features[:, : int(output.frames[0])]
+                decide = partial(self._decide, features)
+                spans = with_shares(spans, decide, grid, *features.shape[1:])
+        return Heard(scores, spans, vector=output.vector[0].numpy())
+
+    def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
+        """Probabilities (batch, emotion) from one clip's frames, some of them left out."""
+        keep = torch.from_numpy(kept)
+        with torch.inference_mode():
+            rows = features.expand(len(keep), -1, -1)
+            logits, pooled = self.trained.model.decide(rows, torch.ones_like(keep), keep)
+            logits = logits if self._affine is None else self._mapped(pooled.vector)
+        return softmax(logits.numpy() / self.calibrated.temperature)
+
+    def _mapped(self, vector: Tensor) -> Tensor:
+        """Logits (batch, emotion) of vectors (batch, feature) under the applied profile."""
+        assert self._affine is not None
+        scale, shift = (torch.from_numpy(part).float() for part in self._affine)
+        logits: Tensor = self.trained.model.head(vector * scale + shift)
+        return logits

@@ -1,0 +1,252 @@
+"""The files that a study consists of, each named by everything that its content depends on.
+
+A whole study: systems x corpora that are left out x seeds, resumable, into one folder.
+
+<output>/transfer.yaml              the config as it was resolved
+<output>/networks/ manifests/       trainings, and the merged manifests that they learn from
+<output>/heads/                     linear heads by what they depend on
+<output>/cells/<system>/<corpus>-seed-1-<digest>.json   what came out of each cell
+<output>/transfer.json              all of them, summed up
+Vectors lie beside the folder, in vectors/, where other studies find them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from phonemo.config import write_config
+from phonemo.errors import ConfigError, ProtocolError, RunError
+from phonemo.files import locked, parsed, write_json
+from phonemo.labels import LabelSet
+from phonemo.train.callbacks import Progress
+from phonemo.train.transfer import cell, vectors
+from phonemo.train.transfer import study as bench
+from phonemo.train.transfer.cell import run_cell
+from phonemo.train.transfer.config import SystemConfig, TransferConfig, WithinConfig
+from phonemo.train.transfer.corpora import Corpus, read_corpora, read_corpus
+from phonemo.train.transfer.selection import check_nested, choices_of
+from phonemo.train.transfer.study import Bench, Cell, Study, digest_of_facts
+from phonemo.train.transfer.summary import summed_up
+from phonemo.train.transfer.testing import conditions_of
+from phonemo.train.transfer.trained_networks import check_extras, forbid_start
+from phonemo.train.transfer.vectors import forbid_leaks, open_network, recordings_digest
+from phonemo.train.transfer.within_corpus import run_within
+
+_VERSIONS = (bench.VERSION, cell.VERSION, vectors.VERSION)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a study a session does; nothing named means all of it."""
+
+    systems: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One file.
+
+    Attributes:
+        name: for a progress display.
+        system: the system's name.
+        left_out: the corpus that is left out; for a test within a corpus, None.
+        seed: of the cell; None within a corpus.
+        path: of the file.
+        make: computes its content.
+    """
+
+    name: str
+    system: str
+    left_out: str | None
+    seed: int | None
+    path: Path
+    make: Callable[[], dict[str, Any]]
+
+
+def tasks_of(study: Study) -> list[Task]:
+    """All files of a study, one corpus after another, those within corpora last."""
+    found = []
+    config = study.config
+    facts = _facts(study)
+    identities = {name: _identity(system) for name, system in config.systems.items()}
+    home = Path(config.output) / "cells"
+    for corpus in config.left_out:
+        for name in config.systems:
+            for seed in config.seeds:
+                key = digest_of_facts(facts, identities[name], corpus, seed)
+                path = home / name / f"{corpus}-seed-{seed}-{key}.json"
+                make = partial(run_cell, study, Cell(name, corpus, seed))
+                found.append(
+                    Task(f"{name} on {corpus} seed {seed}", name, corpus, seed, path, make)
+                )
+    for within in config.within:
+        own = _within_facts(study, within)
+        for name in config.systems:
+            key = digest_of_facts(_VERSIONS, own, identities[name])
+            path = home / name / f"within-{key}.json"
+            make = partial(run_within, study, name, within)
+            found.append(Task(f"{name} within {within.manifest}", name, None, None, path, make))
+    return found
+
+
+def chosen(tasks: Sequence[Task], study: Study, part: Part) -> list[Task]:
+    """Those that a session is asked for; ProtocolError for what the study has not."""
+    config = study.config
+    _check_known("system", part.systems, tuple(config.systems))
+    _check_known("left-out corpus", part.left_out, config.left_out)
+    _check_known("seed", part.seeds, config.seeds)
+    return [
+        one
+        for one in tasks
+        if (not part.systems or one.system in part.systems)
+        and (not part.left_out or one.left_out in part.left_out)
+        and (not part.seeds or one.seed in part.seeds)
+    ]
+
+
+def _check_known(kind: str, asked: Sequence[Any], known: Sequence[Any]) -> None:
+    strays = [one for one in asked if one not in known]
+    if strays:
+        raise ProtocolError(
+            f"no {kind} {strays[0]!r}; expected one of {', '.join(map(str, known))}"
+        )
+
+
+def _facts(study: Study) -> list[Any]:
+    """What all cells depend on besides their system."""
+    config = study.config
+    corpora = [_corpus_facts(one, study.labels) for one in study.corpora.values()]
+    names = [one.name for one in conditions_of(config)]
+    labels = config.labels.model_dump(mode="json")
+    one_sided = None if config.one_sided is None else config.one_sided.emotion
+    rest = [list(config.select_by), config.draws, config.risk, one_sided]
+    return [list(_VERSIONS), corpora, names, labels, rest]
+
+
+def _within_facts(study: Study, within: WithinConfig) -> list[Any]:
+    labels = LabelSet(within.labels.names, within.labels.merge)
+    corpora = [read_corpus(within.manifest, labels)]
+    corpora += [study.corpora[name] for name in within.teachers if name in study.corpora]
+    section = within.model_dump(mode="json", exclude={"manifest"})
+    return [section, [_corpus_facts(one, labels) for one in corpora]]
+
+
+def _corpus_facts(corpus: Corpus, labels: LabelSet) -> list[str]:
+    truth = "".join(map(str, corpus.truth(labels).tolist()))
+    speakers = "\n".join(corpus.speakers(labels).tolist())
+    hashes = [sha256(text.encode()).hexdigest()[:16] for text in (truth, speakers)]
+    return [corpus.name, recordings_digest(corpus), *hashes]
+
+
+def _identity(system: SystemConfig) -> list[Any]:
+    """Of a system: its config, and the weights that its networks are or start from."""
+    folders = [system.network] if system.network is not None else []
+    for template in system.train:
+        folders += [template.model.backbone]
+        folders += [template.model.start] if template.model.start else []
+    weights = [open_network(folder).digest for folder in folders if folder != "log-mel"]
+    return [system.model_dump(mode="json", exclude={"network"}), weights]
+
+
+TRANSFER = "transfer.json"
+_CONFIG = "transfer.yaml"
+_OURS = {_CONFIG, TRANSFER, ".lock", "cells", "heads", "manifests", "networks"}
+
+
+def transfer(
+    config: TransferConfig,
+    command: str,
+    part: Part | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Test every system on every corpus that it did not learn from; finished cells are kept.
+
+    Args:
+        config: the study.
+        command: what was typed; written beside the results.
+        part: what of it is done now; None does all.
+        progress: shows vectors, cells and heads.
+
+    Returns:
+        The content of transfer.json, of all that is finished.
+
+    Raises:
+        PhonemoError: of any kind; what was finished stays.
+    """
+    progress, output = progress or Progress(), Path(config.output)
+    _check_folder(output)
+    labels = LabelSet(config.labels.names, config.labels.merge)
+    study = Study(config, read_corpora(config, labels), labels, Bench(config, command, progress))
+    _check(study)
+    tasks = tasks_of(study)
+    wanted = chosen(tasks, study, part or Part())
+    with locked(output):
+        torch.set_num_threads(config.threads)
+        write_config(output / _CONFIG, config)
+        for number, task in enumerate(wanted, start=1):
+            progress.cell(number, len(wanted), task.name)
+            if _read(task) is None:
+                write_json(task.path, task.make())
+        found = summed_up(study, [_read(task) for task in tasks], command)
+        write_json(output / TRANSFER, found)
+    return found
+
+
+def _read(task: Task) -> dict[str, Any] | None:
+    """A finished file's content; None where it is not finished."""
+    if not task.path.is_file():
+        return None
+    try:
+        found: dict[str, Any] = parsed(task.path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{task.path}: not JSON ({error}); remove it and run again") from error
+    return found
+
+
+def _check_folder(output: Path) -> None:
+    """Refuse a folder that holds something else."""
+    if not output.is_dir() or (output / _CONFIG).is_file():
+        return
+    foreign = sorted(one.name for one in output.iterdir() if one.name not in _OURS)
+    if foreign:
+        raise RunError(
+            f"{output}: expected a folder of phonemo transfer or an empty one, got one with "
+            f"{foreign[0]!r}; name another with --output"
+        )
+
+
+def _check(study: Study) -> None:
+    """What would stop a cell after hours is said before the first one."""
+    for name, system in study.config.systems.items():
+        for corpus in study.config.left_out:
+            teaching = [one.name for one in study.teaching(corpus)]
+            check_nested(choices_of(system), teaching, name)
+            for template in system.train:
+                forbid_start(template, study.corpora[corpus])
+        for template in system.train:
+            check_extras(template, study.corpora)
+        if system.network is not None:
+            _check_network(study, name)
+        elif study.config.within:
+            raise ConfigError(
+                f"within: system {name} trains networks, expected systems whose network is used "
+                "as it is; put it into a study of its own"
+            )
+
+
+def _check_network(study: Study, name: str) -> None:
+    system = study.config.systems[name]
+    network = open_network(str(system.network))
+    for corpus in study.config.left_out:
+        forbid_leaks(network, study.corpora[corpus])
+    for choice in choices_of(system):
+        network.check(choice.statistics, choice.pooled)

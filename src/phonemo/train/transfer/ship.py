@@ -1,0 +1,185 @@
+"""The head that is shipped: picked by leaving each corpus out, fitted on all of them.
+
+A head that is fitted on all corpora, put into a network: the model folder that ships.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phonemo.audio import RATE
+from phonemo.errors import ConfigError, ModelError, UsageError
+from phonemo.files import locked
+from phonemo.labels import LabelSet
+from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.runtime.adaptation.statistics import Reference
+from phonemo.train.calibrate import keep
+from phonemo.train.callbacks import Progress
+from phonemo.train.linear_head import keep_head
+from phonemo.train.model_folder import Trained, load_trained, save_trained
+from phonemo.train.provenance import lineage_of, taught_by
+from phonemo.train.transfer.cell import calibrating, pick
+from phonemo.train.transfer.config import TransferConfig
+from phonemo.train.transfer.corpora import Corpus, read_corpora
+from phonemo.train.transfer.selection import Answers, Choice, Picked, calibrated
+from phonemo.train.transfer.study import Bench, Cell, Study
+from phonemo.train.transfer.testing import Condition, tested
+from phonemo.train.transfer.vectors import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Final:
+    """What a system is when no corpus is left out.
+
+    Attributes:
+        head: on the vectors ``picked.choice.columns`` of the network, standardised by itself.
+        picked: the combination, and temperature and threshold from answers on corpora that were
+            left out: ``single`` for recordings by themselves, ``adapted`` for adapted ones.
+        network: whose vectors they are.
+        teachers: what it has learnt from.
+        labels: the study's.
+    """
+
+    head: Reference
+    picked: Picked
+    network: Network
+    teachers: tuple[Corpus, ...]
+    labels: LabelSet
+
+
+def fit_all(
+    config: TransferConfig,
+    system: str,
+    seed: int | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Final:
+    """Fit a system of a study on all of its corpora; what was computed before is used again.
+
+    No score belongs to it: ``transfer`` tests the recipe, with corpora left out.
+
+    Args:
+        config: the study.
+        system: its name.
+        seed: one of the study's; None takes the first.
+        command: what was typed, for trainings.
+        progress: shows what is computed.
+
+    Raises:
+        PhonemoError: of any kind.
+    """
+    if system not in config.systems:
+        raise UsageError(f"no system {system!r}; expected one of {', '.join(config.systems)}")
+    labels = LabelSet(config.labels.names, config.labels.merge)
+    bench = Bench(config, command, progress or Progress())
+    study = Study(config, read_corpora(config, labels), labels, bench)
+    cell = Cell(system, None, config.seeds[0] if seed is None else seed)
+    with locked(Path(config.output)):
+        torch.set_num_threads(config.threads)
+        picked, _ = pick(study, cell)
+        teaching = study.teaching()
+        network = bench.network(cell.config(study), picked.choice, teaching, cell.seed)
+        head = study.head(network, picked.choice, teaching)
+        if picked.score is None:
+            picked = _calibrated(study, picked, head, network)
+        return Final(head, picked, network, tuple(teaching), labels)
+
+
+def _calibrated(study: Study, picked: Picked, head: Reference, network: Network) -> Picked:
+    """How sure a head is that had nothing to be picked by: on corpora that are only tested."""
+    config, taught = study.config, (head.weight != 0).any(axis=1)
+    teachers = {one.name for one in study.teaching()}
+    conditions = {"single": Condition("single"), "adapted": calibrating(config)}
+    inner: dict[str, dict[str, Answers]] = {}
+    for name in config.calibrate_by or ():
+        if name not in teachers:
+            source = study.source(study.rows(network, picked.choice, name), name, config.seeds[0])
+            inner[name] = {
+                one.name: Answers(source.rows.truth, tuple(tested(head, source, one)), taught)
+                for one in conditions.values()
+            }
+    sure = {key: calibrated(inner, one, config.risk) for key, one in conditions.items()}
+    return replace(picked, single=sure["single"], adapted=sure["adapted"])
+
+
+#: The largest difference of a vector from the study's, as a share of its largest feature.
+_MOST = 1e-4
+
+
+def ship(final: Final, network: str | Path, target: str | Path) -> Path:
+    """Write a model folder: a network as it is, with the head of a study.
+
+    Args:
+        final: the head, and how sure it is of single recordings.
+        network: a model folder whose layers below the head are those of the study's network; its
+            fusion and phoneme head are taken over, its emotion head is not.
+        target: the folder to write.
+
+    Raises:
+        ModelError: the network's vectors are not those that the head was fitted on.
+        CheckpointError: the network cannot be opened, or the target is there already.
+        ConfigError: a head on a pooled fusion.
+    """
+    start = load_trained(network)
+    labels = final.labels
+    model = _with_head(start, final.picked.choice, labels)
+    keep_head(model, final.head)
+    keep(model, final.picked.single)
+    _check_vectors(model, final)
+    taught = lineage_of(network)
+    for corpus in final.teachers:
+        taught = taught | taught_by(
+            corpus.name, [corpus.utterances[place] for place in corpus.chosen(labels)]
+        )
+    save_trained(Path(target), model, labels, lineage=taught, dtype=torch.float16)
+    return Path(target)
+
+
+def _with_head(start: Trained, choice: Choice, labels: LabelSet) -> PhonemoForAudioClassification:
+    """The network with a fresh linear head over what a choice reads."""
+    if choice.pooled:
+        raise ConfigError("expected statistics of hidden states alone, got pooled=true")
+    facts = start.model.config.to_dict() | {
+        "statistics": choice.statistics,
+        "frames": choice.frames,
+        "moments": choice.moments,
+        "pooled": False,
+        "head": "linear",
+        "pooling": "mean",
+        "adaptation": None,
+        "id2label": dict(enumerate(labels.names)),
+        "label2id": {name: index for index, name in enumerate(labels.names)},
+    }
+    model = PhonemoForAudioClassification(PhonemoConfig(**facts))
+    theirs = start.model.state_dict()
+    own = model.state_dict()
+    fresh = [name for name in own if name.startswith("head.")]
+    taken: dict[str, Tensor] = {name: theirs[name] for name in own if name not in fresh}
+    model.load_state_dict(taken | {name: own[name] for name in fresh})
+    model.eval()
+    return model
+
+
+@torch.inference_mode()
+def _check_vectors(model: PhonemoForAudioClassification, final: Final) -> None:
+    """Noise with a pause in it, through the model and through the study's network."""
+    random = np.random.default_rng(1)
+    samples = random.normal(0, 0.1, 3 * RATE).astype(np.float32)
+    samples[RATE : 2 * RATE] *= 1e-4
+    columns = final.picked.choice.columns
+    parts = final.network.vectors(samples, columns)
+    expected = np.concatenate([parts[name] for name in columns])
+    found = model(torch.from_numpy(samples)[None]).vector[0].numpy()
+    if (
+        found.shape != expected.shape
+        or np.abs(found - expected).max() > _MOST * np.abs(expected).max()
+    ):
+        raise ModelError(
+            "expected a network whose lower layers are those of the study's, got other vectors; "
+            f"train it with the layers below frozen, from {final.network.name}"
+        )
