@@ -1,4 +1,4 @@
-"""The pages that lead through the code name files that exist, and none of the main rooms is left out."""
+"""The pages that lead through the code name files that exist, and leave no room out."""
 
 from __future__ import annotations
 

@@ -22,10 +22,10 @@ from phonemo.batch.fetch import fetched, release
 from phonemo.batch.plan import Item
 from phonemo.errors import AudioError
 from phonemo.runtime.onnx_recognizer import Recognizer
-from tests import test_predict_command
 from tests.abuse.leads import ADDRESSES, ATTRIBUTES, DISGUISES, NAMES, PLAYLISTS
 from tests.abuse.processes import Process, family, open_files, server, temporary_files
 from tests.abuse.traps import Trap, trap
+from tests.cli import test_predict_command
 from tests.server.asking import (
     KIND,
     PATH,

@@ -18,10 +18,10 @@ import pytest
 from phonemo.audio import load_waveform
 from phonemo.errors import AudioError
 from phonemo.runtime.onnx_recognizer import Recognizer
-from tests import test_predict_command
 from tests.abuse.figures import figure
 from tests.abuse.lies import mended
 from tests.abuse.processes import Process, heard
+from tests.cli import test_predict_command
 from tests.server.asking import Answer, clip, encoded, post
 from tests.tiny_bundle import BUNDLE, RATE
 

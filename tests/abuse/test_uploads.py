@@ -19,7 +19,6 @@ import soundfile
 from phonemo.audio import AudioLimits, load_waveform
 from phonemo.errors import AudioError
 from phonemo.server.middleware import HEADERS
-from tests import test_predict_command
 from tests.abuse.figures import figure
 from tests.abuse.lies import ABSURD, LONGER, forged, silence
 from tests.abuse.processes import (
@@ -32,6 +31,7 @@ from tests.abuse.processes import (
     server,
     temporary_files,
 )
+from tests.cli import test_predict_command
 from tests.server.asking import (
     BOUNDARY,
     KIND,

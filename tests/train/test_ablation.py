@@ -29,8 +29,8 @@ from phonemo.train.experiments.executors import Job, work, workers_for
 from phonemo.train.experiments.fold import Network
 from phonemo.train.experiments.run import SYSTEMS
 from phonemo.train.experiments.run_folder import Cell, fold_metrics
-from tests.test_cli import Answer as Typed
-from tests.test_cli import assert_one_line, call
+from tests.cli.test_cli import Answer as Typed
+from tests.cli.test_cli import assert_one_line, call
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
 from tests.train.tiny_run import EMOTIONS, SPEAKERS, make_config, with_changes
 

@@ -42,8 +42,8 @@ from phonemo.train.linear_head import _crosswise, fit_head, fitted
 from phonemo.train.model_folder import load_trained
 from phonemo.train.provenance import PROVENANCE, lineage_of, taught_by
 from phonemo.train.torch_recognizer import Predictor
-from tests.test_cli import Answer as Typed
-from tests.test_cli import assert_one_line, call
+from tests.cli.test_cli import Answer as Typed
+from tests.cli.test_cli import assert_one_line, call
 from tests.train.test_cross import rename
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_network

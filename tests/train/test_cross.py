@@ -23,8 +23,8 @@ from phonemo.train.experiments import cross_corpus as cross_module
 from phonemo.train.experiments.cross_corpus import Mapped, cross
 from phonemo.train.experiments.run import run
 from phonemo.train.torch_recognizer import Predictor
-from tests.test_cli import Answer as Typed
-from tests.test_cli import assert_one_line, call
+from tests.cli.test_cli import Answer as Typed
+from tests.cli.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes
 
 pytestmark = pytest.mark.usefixtures("no_plots")

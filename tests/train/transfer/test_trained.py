@@ -26,8 +26,8 @@ from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.run import transfer
 from phonemo.train.transfer.trained_networks import trained_on
 from phonemo.train.transfer.vectors import open_network
-from tests.test_cli import Answer as Typed
-from tests.test_cli import assert_one_line, call
+from tests.cli.test_cli import Answer as Typed
+from tests.cli.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_lively
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests import test_predict_command
 from tests.answers import Answer
+from tests.cli import test_predict_command
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 COMMAND = [sys.executable, "-m", "phonemo", "predict", "--model", str(BUNDLE)]

@@ -17,7 +17,7 @@ import phonemo
 from phonemo.errors import CheckpointError, HubError, UsageError
 from phonemo.integrations.model_card import model_card
 from phonemo.runtime.hub import HubName, hub_name
-from tests.hub import imitation
+from tests.integrations import imitation
 from tests.laws import REPOSITORY
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
