@@ -20,11 +20,8 @@ MODULES = frozenset(
         *(".train.experiments.run", ".train.export.export"),
     )
 )
-AUDIO, READER, NETWORK = (
-    "phonemo.audio.decode",
-    "phonemo.corpora.readers.emodb",
-)
-"phonemo.model.network"
+AUDIO, READER = "phonemo.audio.decode", "phonemo.corpora.readers.emodb"
+NETWORK = "phonemo.model.network"
 RECOGNIZER, TRAINER, APP = "phonemo.runtime.recognizer", "phonemo.train.trainer", "phonemo.cli.app"
 REPORT = "phonemo.evaluation.report"
 DOWNWARDS, ROOT = "rooms_import_downwards", "nobody_imports_the_root"
