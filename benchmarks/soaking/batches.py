@@ -28,16 +28,16 @@ HOOK = f"""
 import os, signal, sys
 
 if any("multiprocessing-fork" in one for one in sys.orig_argv):
-    from phonemo.runtime import listener
+    from phonemo.runtime import recognizer
 
-    opened = listener.open_waveform
+    opened = recognizer.open_waveform
 
     def hooked(source, **keywords):
         if isinstance(source, str) and os.path.basename(source) == "{DEADLY}":
             os.kill(os.getpid(), signal.SIGKILL)
         return opened(source, **keywords)
 
-    listener.open_waveform = hooked
+    recognizer.open_waveform = hooked
 """
 
 

@@ -50,16 +50,16 @@ def act(name):
             time.sleep(0.01)
 
 if any("multiprocessing-fork" in one or "default_worker" in one for one in sys.orig_argv):
-    from phonemo.runtime import listener
+    from phonemo.runtime import recognizer
 
-    opened = listener.open_waveform
+    opened = recognizer.open_waveform
 
     def hooked(source, **keywords):
         if isinstance(source, str):
             act(os.path.basename(source))
         return opened(source, **keywords)
 
-    listener.open_waveform = hooked
+    recognizer.open_waveform = hooked
 """
 
 

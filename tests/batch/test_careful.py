@@ -40,7 +40,7 @@ def test_what_a_file_does_to_its_process_is_its_own_row(tmp_path, items):
 
 
 def test_a_file_that_never_ends_is_given_up(tmp_path, items, monkeypatch):
-    monkeypatch.setattr(worker, "SECONDS", 0.5)
+    monkeypatch.setattr(worker, "ISOLATED_SECONDS", 0.5)
     (row,) = careful_rows(work(tmp_path), items("hang.wav"))
     assert row["code"] == "timed_out"
     assert row["error"].startswith("hang.wav: not heard in 0.5 s")

@@ -73,7 +73,7 @@ def test_a_recording_that_ends_its_process_is_left_out_alone(tmp_path, items, wo
 
 @FULL_JOB
 def test_a_recording_that_never_ends_is_left_out(tmp_path, items, monkeypatch):
-    monkeypatch.setattr(adaptation, "SECONDS", 8.0)
+    monkeypatch.setattr(adaptation, "ISOLATED_SECONDS", 8.0)
     found = list(vectors_by_processes(work(tmp_path), items("a.wav", "hang.wav", "b.wav"), 1))
     assert [one is None for one in found] == [False, True, False]
 

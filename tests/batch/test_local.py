@@ -64,8 +64,8 @@ def test_a_recording_that_never_ends_is_given_up_and_its_neighbours_are_heard(pl
     names = named(place, "a.wav", "hang.wav", "b.wav", "c.wav")
     hook = place.folder / "hook" / "sitecustomize.py"
     limits = (
-        "\n    from phonemo.batch import careful, hearing"
-        "\n    hearing.SECONDS, careful.SECONDS = 2.0, 8.0\n"
+        "\n    from phonemo.batch import worker"
+        "\n    worker.SECONDS, worker.ISOLATED_SECONDS = 2.0, 8.0\n"
     )
     hook.write_text(hook.read_text() + limits)
     answer = place.run("in", "-q", "-j", 2, "--part-files", 3)

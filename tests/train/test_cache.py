@@ -40,7 +40,7 @@ VICTIM = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from phonemo.train import cache
+from phonemo.train import feature_cache
 from phonemo.train.experiments.data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache
@@ -53,7 +53,7 @@ def dying(path, array):
         os.kill(os.getpid(), signal.SIGKILL)
     save(path, array)
 
-np.save, cache.SHARD_UTTERANCES = dying, 9
+np.save, feature_cache.SHARD_UTTERANCES = dying, 9
 make_cache(prepare_experiment(make_config(Path(sys.argv[1]))), Path(sys.argv[2]))
 """
 

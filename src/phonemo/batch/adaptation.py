@@ -28,7 +28,7 @@ from phonemo.batch.job import Applied
 from phonemo.batch.plan import Item, read_part
 from phonemo.batch.profile import keep_profile
 from phonemo.batch.stores import Store
-from phonemo.batch.worker import SECONDS, Work, open_listener
+from phonemo.batch.worker import ISOLATED_SECONDS, Work, open_listener
 from phonemo.errors import PhonemoError, UsageError, shown
 from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.statistics import Reference
@@ -112,7 +112,7 @@ def _side_by_side(
                 running.extend(pool.submit(_vectors, one) for one in islice(rest, free))
             if not running:
                 return
-            yield running.popleft().result(SECONDS)
+            yield running.popleft().result(ISOLATED_SECONDS)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         end_children(others)

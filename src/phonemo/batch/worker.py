@@ -34,6 +34,8 @@ from phonemo.runtime.workers import deaf_to_interrupts, end_children, serve_pare
 
 #: For one file; hours of audio take minutes.
 SECONDS = 3600.0
+#: For one recording in a process of its own.
+ISOLATED_SECONDS = SECONDS
 
 
 class Watch:
@@ -291,14 +293,14 @@ class _Child:
     def row(self, item: Item) -> Row:
         name = shown(item.file)
         try:
-            return self._opened().submit(_row_of, item).result(SECONDS)
+            return self._opened().submit(_row_of, item).result(ISOLATED_SECONDS)
         except BrokenProcessPool:
             self.close()
             message = f"{name}: the process that heard it died; convert it, or leave it out"
             return failed_row(item, "crashed", message)
         except TimeoutError:
             self.close()
-            message = f"{name}: not heard in {SECONDS:g} s; convert it, or leave it out"
+            message = f"{name}: not heard in {ISOLATED_SECONDS:g} s; convert it, or leave it out"
             return failed_row(item, "timed_out", message)
         except PhonemoError:
             raise  # it is not the file's
