@@ -16,7 +16,7 @@ from measuring import machine, real_clips
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.export.export import export
 
 MODEL, CLIPS = "models/phonemo-small", 48
@@ -28,14 +28,14 @@ def main() -> int:
     print(f"{machine()}\nlargest difference of a score on {CLIPS} real clips")
     with tempfile.TemporaryDirectory() as home:
         export(MODEL, Path(home) / "fp32", "fp32")
-        models = {"fp32": Recognizer.load(Path(home) / "fp32"), "int8": Recognizer.load()}
+        models = {"fp32": OnnxRecognizer.load(Path(home) / "fp32"), "int8": OnnxRecognizer.load()}
         for name, model in models.items():
             eight, longer = differences(model, clips)
             print(f"  {name}: in a batch of 8 {eight:.1e}, beside one of 30 s {longer:.1e}")
     return 0
 
 
-def differences(model: Recognizer, clips: list[np.ndarray]) -> tuple[float, float]:
+def differences(model: OnnxRecognizer, clips: list[np.ndarray]) -> tuple[float, float]:
     """In a batch of eight as they come, and beside half a minute of speech."""
     alone = [scores(model, [clip])[0] for clip in clips]
     groups = [clips[first : first + 8] for first in range(0, len(clips), 8)]
@@ -48,7 +48,7 @@ def differences(model: Recognizer, clips: list[np.ndarray]) -> tuple[float, floa
     )
 
 
-def scores(model: Recognizer, clips: list[np.ndarray]) -> list[np.ndarray]:
+def scores(model: OnnxRecognizer, clips: list[np.ndarray]) -> list[np.ndarray]:
     """Calibrated probabilities of each clip of those that are asked together."""
     asked = [Waveform(np.asarray(one, np.float32)) for one in clips]
     found = model.predict_together(asked, shares=False, timeline=False)

@@ -84,7 +84,7 @@ def measure(tested: Tested, ways: Sequence[Condition], seed: int, draws: int) ->
     clips = list(tested.clips())
     right = {}
     for way in ways:
-        heard = [tested.hear(way.applied(clip, seed, n)) for n, clip in enumerate(clips)]
+        heard = [tested.recognize(way.applied(clip, seed, n)) for n, clip in enumerate(clips)]
         right[way.name] = answers(tested, heard, seed, draws)
         print(f"{tested.corpus}, {way.name}: {len(heard)} recordings", file=sys.stderr)
     return Corpus(tested, right)

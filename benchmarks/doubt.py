@@ -24,7 +24,7 @@ from measuring.pages import points, table, write_between, write_json
 import phonemo
 from phonemo.annotations.prediction import Prediction
 from phonemo.errors import ModelError, PhonemoError, UsageError
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.version import __version__
 
 POOL, DRAWS = 20, 5
@@ -115,7 +115,7 @@ def files(corpora: Path, kind: Kind, count: int) -> list[Path]:
 
 
 def measured(
-    model: Listener, kind: Kind, paths: Sequence[Path], seed: int, draws: int
+    model: EmotionRecognizer, kind: Kind, paths: Sequence[Path], seed: int, draws: int
 ) -> dict[str, Any]:
     """One kind: without a profile, and with each that is drawn."""
     alone = shares(model, kind, paths)
@@ -145,7 +145,7 @@ def measured(
     return found | {"note": note}
 
 
-def shares(model: Listener, kind: Kind, paths: Sequence[Path]) -> Shares:
+def shares(model: EmotionRecognizer, kind: Kind, paths: Sequence[Path]) -> Shares:
     """Of all recordings, those that are answered confidently, and wrongly so."""
     wrong = confident = 0
     for found in model.predict_many(list(paths)):

@@ -25,7 +25,7 @@ from phonemo.audio import RATE
 from phonemo.evaluation.calibration import softmax
 from phonemo.evaluation.metrics import bootstrap_interval
 from phonemo.runtime.attribution import frames_within
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
 RUN = Path("work/runs/small-emodb")
 SHARE, DRAWS, FEWEST = 0.2, 10, 8
@@ -63,14 +63,14 @@ def tested(run: Run) -> Iterator[Row]:
 
 
 def asked(
-    model: Recognizer, samples: np.ndarray, draw: np.random.Generator
+    model: OnnxRecognizer, samples: np.ndarray, draw: np.random.Generator
 ) -> tuple[dict[str, float], dict[str, float]] | None:
     """The falls of one utterance, from pooling and in the recording."""
     spans = model.predict(samples, RATE, shares=True).spans or ()
     if len(spans) < FEWEST or any(one.share is None for one in spans):
         return None
     chosen = choices(spans, draw)
-    logits = model.graph.hear(samples, model.card.fewest_samples)
+    logits = model.graph.recognize(samples, model.card.fewest_samples)
     inside = frames_within(spans, model.card.grid, len(logits.features))
 
     def without_frames(picks: list[list[int]]) -> np.ndarray:
@@ -79,7 +79,7 @@ def asked(
 
     def without_sound(picks: list[list[int]]) -> np.ndarray:
         cut = [silenced(samples, [spans[one] for one in pick]) for pick in picks]
-        heard = [model.graph.hear(one, model.card.fewest_samples).emotions for one in cut]
+        heard = [model.graph.recognize(one, model.card.fewest_samples).emotions for one in cut]
         return softmax(np.array(heard) / model.card.temperature)
 
     return falls(without_frames, chosen, DRAWS), falls(without_sound, chosen, 3)

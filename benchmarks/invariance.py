@@ -20,7 +20,7 @@ from measuring import machine, real_clips
 
 import phonemo
 from phonemo.audio import RATE
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 
 CLIPS = 120
 Change = Callable[[np.ndarray], object]
@@ -105,7 +105,7 @@ def main(count: int) -> int:
     return 0
 
 
-def answers(model: Listener, sources: list[object]) -> np.ndarray:
+def answers(model: EmotionRecognizer, sources: list[object]) -> np.ndarray:
     """Scores, (clip, emotion)."""
     found = model.predict_many(sources)  # type: ignore[arg-type]
     return np.array([list(one.scores.values()) for one in found])  # type: ignore[union-attr]

@@ -200,30 +200,30 @@ def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 def batch(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """``phonemo batch`` with one worker: this process lists, plans and adds up; that one hears."""
-    from phonemo.batch.job import Asked, Engine
+    from phonemo.batch.job import BatchOptions, Engine
     from phonemo.batch.run import Batch, run_batch
     from phonemo.loader import fingerprint
 
-    asked = Batch(str(home / "batch"), Asked(model_sha256=fingerprint()), Engine(workers=1))
+    asked = Batch(str(home / "batch"), BatchOptions(model_sha256=fingerprint()), Engine(workers=1))
     return lambda: run_batch([str(manifest)], asked, "benchmarks/scaling.py")
 
 
 def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """What its worker does, in this process: every part of the plan."""
     from phonemo.batch.inputs import items_of
-    from phonemo.batch.job import Asked, Planned
+    from phonemo.batch.job import BatchOptions, Planned
     from phonemo.batch.plan import plan
     from phonemo.batch.stores import open_store
-    from phonemo.batch.worker import Hearer, Work
+    from phonemo.batch.worker import PartWorker, Work
     from phonemo.loader import fingerprint
 
     folder = str(home / "heard")
     planned = plan(open_store(folder), items_of([str(manifest)]), Planned(), 32)
-    hearer = Hearer(Work(folder, Asked(model_sha256=fingerprint())))
+    hearer = PartWorker(Work(folder, BatchOptions(model_sha256=fingerprint())))
 
     def work() -> None:
         for part in range(planned.parts):
-            hearer.hear(part)
+            hearer.recognize(part)
 
     return work
 

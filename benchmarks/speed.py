@@ -19,7 +19,7 @@ from measuring import interleaved, machine, ratio, real_clips, timed
 from measuring.networks import base_folder, base_pipeline, phonemo_base
 
 from phonemo.audio import RATE
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.export.export import export
 
 CLIPS, SECONDS, LATENCIES = 24, 3.0, 60
@@ -56,13 +56,13 @@ def engines(home: Path, clips: list[np.ndarray]) -> dict[str, object]:
     for precision in ("fp32", "int8"):
         export(home / "model", home / precision, precision)
         found[f"phonemo {precision}, wav2vec2-base"] = many(
-            Recognizer.load(home / precision), clips
+            OnnxRecognizer.load(home / precision), clips
         )
-    found["phonemo-small int8"] = many(Recognizer.load(), clips)
+    found["phonemo-small int8"] = many(OnnxRecognizer.load(), clips)
     return found
 
 
-def many(model: Recognizer, clips: list[np.ndarray]) -> object:
+def many(model: OnnxRecognizer, clips: list[np.ndarray]) -> object:
     """All clips as a user would ask."""
     return lambda: list(model.predict_many(clips, RATE))
 
@@ -85,7 +85,7 @@ def tell_throughput(seconds: dict[str, list[float]]) -> None:
 
 def tell_latency(home: Path, clips: list[np.ndarray]) -> None:
     """Median and 95th percentile of one clip, in turn."""
-    pipe, model = base_pipeline(home / "base"), Recognizer.load()
+    pipe, model = base_pipeline(home / "base"), OnnxRecognizer.load()
     asked = {
         "pipeline, wav2vec2-base": lambda clip: pipe({"raw": clip, "sampling_rate": RATE}),
         "phonemo-small int8": lambda clip: model.predict(clip, RATE),

@@ -19,7 +19,7 @@ import numpy as np
 from measuring.folds import Run, exported, open_run
 
 from phonemo.audio import RATE
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
 #: An emotion, and samples (sample,) in which it is heard.
 Clip = tuple[str, np.ndarray]
@@ -50,7 +50,7 @@ def main(folder: Path, most: int | None) -> int:
     return 0
 
 
-def speakers(run: Run, most: int | None) -> Iterator[tuple[Recognizer, list[Clip]]]:
+def speakers(run: Run, most: int | None) -> Iterator[tuple[OnnxRecognizer, list[Clip]]]:
     """A fold's model in fp32, and the emotion and samples of what its test speakers say."""
     for fold in islice(run.heard(), most):
         clips = [(run.emotion(one), run.audio(one).samples) for one in fold.utterances]
@@ -74,11 +74,11 @@ def in_a_row(clips: list[Clip], length: int) -> list[Clip]:
     return row
 
 
-def heard(model: Recognizer, row: list[Clip], window: float) -> float:
+def heard(model: OnnxRecognizer, row: list[Clip], window: float) -> float:
     """Seconds of speech whose segment has the true emotion."""
     draw = np.random.default_rng(2)
     model.window_seconds = window
-    hearing, times, now = model.hearing(), [], 0
+    hearing, times, now = model.sliding_inference(), [], 0
     for emotion, samples in row:
         pause = NOISE * draw.normal(size=round(PAUSE_SECONDS * RATE))
         hearing.push(samples)

@@ -13,7 +13,7 @@ import tomllib
 import pytest
 
 import phonemo
-from phonemo.runtime.bundle import MODEL, PACKAGED, open_bundle, packaged, shipped_names
+from phonemo.runtime.bundle import MODEL, PACKAGED, open_bundle, packaged, packaged_names
 from tests.laws import REPOSITORY
 from tests.tiny_bundle import RATE, make_clip
 
@@ -109,8 +109,8 @@ LICENCES = {PACKAGED: "CC BY-NC-SA 4.0", OPEN: "MIT"}
 
 def test_every_model_that_ships_says_its_licence_and_the_project_knows_it():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert shipped_names()[0] == PACKAGED
-    for name in shipped_names():
+    assert packaged_names()[0] == PACKAGED
+    for name in packaged_names():
         card = open_bundle(packaged(name)).card
         notice = (packaged(name) / "NOTICE.md").read_text(encoding="utf-8")
         assert card.name == name
@@ -121,7 +121,7 @@ def test_every_model_that_ships_says_its_licence_and_the_project_knows_it():
 
 
 def test_what_goes_into_the_wheel_has_each_network_once():
-    folders = [packaged(name) for name in shipped_names()]
+    folders = [packaged(name) for name in packaged_names()]
     hashes = {json.loads((one / "bundle.json").read_text())["sha256"] for one in folders}
     networks = [one for one in folders if (one / MODEL).is_file()]
     assert len(networks) == len(hashes)
@@ -131,7 +131,7 @@ def test_what_goes_into_the_wheel_has_each_network_once():
     assert size < MOST_BYTES
 
 
-@pytest.mark.skipif(OPEN not in shipped_names(), reason="this copy ships no phonemo-open")
+@pytest.mark.skipif(OPEN not in packaged_names(), reason="this copy ships no phonemo-open")
 def test_both_models_answer_by_their_names_from_one_network():
     models = [phonemo.load(name) for name in (PACKAGED, OPEN)]
     one, other = (open_bundle(packaged(name)) for name in (PACKAGED, OPEN))

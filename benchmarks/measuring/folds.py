@@ -14,7 +14,7 @@ from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.labels import LabelSet
 from phonemo.runtime.bundle import Precision
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.export.export import export
 
 
@@ -70,8 +70,8 @@ def open_run(folder: Path) -> Run:
     return Run(manifest, LabelSet(config.labels.names, config.labels.merge), folds)
 
 
-def exported(model: Path, precision: Precision) -> Recognizer:
+def exported(model: Path, precision: Precision) -> OnnxRecognizer:
     """A model folder, exported and opened."""
     with tempfile.TemporaryDirectory() as home:
         export(model, Path(home) / "bundle", precision)
-        return Recognizer.load(Path(home) / "bundle")
+        return OnnxRecognizer.load(Path(home) / "bundle")

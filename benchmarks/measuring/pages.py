@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.errors import UsageError
-from phonemo.files import write_whole
+from phonemo.files import atomic_write_text
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -20,7 +20,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic_write_text(
+        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
 
 
 def write_between(page: Path, name: str, text: str) -> None:
@@ -34,7 +36,7 @@ def write_between(page: Path, name: str, text: str) -> None:
     if content.count(start) != 1 or content.count(end) != 1:
         raise UsageError(f"{page}: expected {start} and {end}, once each; add them")
     before, _, rest = content.partition(start)
-    write_whole(page, f"{before}{start}\n{text}\n{end}{rest.partition(end)[2]}")
+    atomic_write_text(page, f"{before}{start}\n{text}\n{end}{rest.partition(end)[2]}")
 
 
 def points(value: float) -> str:

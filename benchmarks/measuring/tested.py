@@ -72,7 +72,7 @@ class Tested:
     note: str = ""
     counts: bool = True
 
-    def hear(self, clip: np.ndarray) -> Heard:
+    def recognize(self, clip: np.ndarray) -> Heard:
         """One clip, (sample,) at 16 kHz."""
         track = ActivityTrack(detector_of("energy"))
         track.push(clip)

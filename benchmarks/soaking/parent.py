@@ -19,7 +19,7 @@ from pathlib import Path
 
 from processes import held, tree
 
-from phonemo.batch.job import Asked, Engine
+from phonemo.batch.job import BatchOptions, Engine
 from phonemo.batch.run import Batch, run_batch
 from phonemo.loader import fingerprint
 
@@ -35,7 +35,9 @@ def main(given: dict) -> None:
             files.append(given["deadly"])
         output = home / f"out{number}"
         engine = Engine("local", 2)
-        batch = Batch(str(output), Asked(model_sha256=fingerprint(None)), engine, part_files=3)
+        batch = Batch(
+            str(output), BatchOptions(model_sha256=fingerprint(None)), engine, part_files=3
+        )
         told = run_batch(files, batch, "soak")["now"]
         left = sum(1 for _ in output.rglob(".*.part"))
         shutil.rmtree(output)

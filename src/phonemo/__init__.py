@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phonemo.annotations.prediction import Prediction
-    from phonemo.runtime.recognizer import Listener, StreamingRecognizer
+    from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
 
 __all__ = [
     "Prediction",
@@ -33,7 +33,7 @@ _ELSEWHERE = {
 }
 
 
-def load(model: str | Path | None = None) -> Listener:
+def load(model: str | Path | None = None) -> EmotionRecognizer:
     """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
 
     Args:
@@ -63,7 +63,7 @@ def predict(audio: Any, model: str | Path | None = None, rate: int | None = None
     return load(model).predict(audio, rate=rate)
 
 
-def from_pretrained(model: str | Path, token: str | None = None) -> Listener:
+def from_pretrained(model: str | Path, token: str | None = None) -> EmotionRecognizer:
     """Open a model of a hub; of a folder that is there, as ``load`` does.
 
     Args:

@@ -28,7 +28,7 @@ from phonemo.errors import CheckpointError, RunError, UsageError
 _NAME_LETTERS = 60
 
 
-def write_whole(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     """Write UTF-8 beside the place, then rename; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name[:_NAME_LETTERS] + ".part")
@@ -181,7 +181,7 @@ def json_text(data: Any, indent: int | None = None, encoding: str = "utf-8") -> 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """JSON lines, whole or not at all."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_whole(path, text)
+    atomic_write_text(path, text)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """A JSON file, whole or not at all."""
-    write_whole(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    atomic_write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".aiff", ".aif")

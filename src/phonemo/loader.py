@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from phonemo.errors import CheckpointError, MissingExtraError
 
 if TYPE_CHECKING:
-    from phonemo.runtime.recognizer import Listener
+    from phonemo.runtime.recognizer import EmotionRecognizer
 
 #: What phonemo.files names the file with the hashes of a model folder.
 _SEAL = "checkpoint.json"
 
 
-def open_model(model: str | Path | None = None, threads: int | None = None) -> Listener:
+def open_model(model: str | Path | None = None, threads: int | None = None) -> EmotionRecognizer:
     """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
 
     Args:
@@ -35,15 +35,15 @@ def open_model(model: str | Path | None = None, threads: int | None = None) -> L
 
     model = located(model)
     if model is None or is_bundle(model):
-        from phonemo.runtime.onnx_recognizer import Recognizer
+        from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
-        return Recognizer.load(model, threads)
+        return OnnxRecognizer.load(model, threads)
     if not Path(model).is_dir():
-        raise CheckpointError(f"{model}: no such model folder; {_wanted(str(model))}")
+        raise CheckpointError(f"{model}: no such model folder; {_expected(str(model))}")
     needs_torch("predicting with a model folder")
-    from phonemo.train.torch_recognizer import Predictor
+    from phonemo.train.torch_recognizer import TorchRecognizer
 
-    return Predictor.load(model, threads)
+    return TorchRecognizer.load(model, threads)
 
 
 def located(model: str | Path | None) -> Path | None:
@@ -71,13 +71,13 @@ def located(model: str | Path | None) -> Path | None:
     return fetched(name)
 
 
-def _wanted(model: str) -> str:
+def _expected(model: str) -> str:
     from phonemo.runtime.hub import hub_name
 
     if Path(model).name == model:
-        from phonemo.runtime.bundle import shipped_names
+        from phonemo.runtime.bundle import packaged_names
 
-        shipped = ", ".join(shipped_names()) or "none"
+        shipped = ", ".join(packaged_names()) or "none"
         return f"a bundle or a model is expected; models that ship with phonemo: {shipped}"
     if hub_name(model, bare=True) is None:
         return "a bundle or a model is wanted"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from phonemo.audio import AudioLimits, Waveform, load_waveform
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.decoders import pool
 from phonemo.server.decoders.worker import DecoderLimits, serve
 
@@ -49,12 +49,12 @@ def obey(upload: BinaryIO, limits: AudioLimits) -> Waveform:
 
 
 def _slow_down() -> None:
-    hear = Listener.predict_pieces
+    hear = EmotionRecognizer.predict_pieces
 
-    def slowly(self: Listener, pieces: Iterable, shares: bool):
+    def slowly(self: EmotionRecognizer, pieces: Iterable, shares: bool):
         return hear(self, _paced(pieces), shares)
 
-    Listener.predict_pieces = slowly
+    EmotionRecognizer.predict_pieces = slowly
 
 
 def _paced(pieces: Iterable) -> Iterator:

@@ -21,7 +21,7 @@ from phonemo.audio import load_waveform
 from phonemo.batch.fetch import fetched, release
 from phonemo.batch.plan import Item
 from phonemo.errors import AudioError
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.abuse.leads import ADDRESSES, ATTRIBUTES, DISGUISES, NAMES, PLAYLISTS
 from tests.abuse.processes import Process, family, open_files, server, temporary_files
 from tests.abuse.traps import Trap, trap
@@ -218,9 +218,9 @@ def test_case_13_the_server_is_no_proxy(asked, bait, method):
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
+def recognizer() -> OnnxRecognizer:
     """The library's way in."""
-    return Recognizer.load(BUNDLE, threads=1)
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 def test_case_13_the_library_fetches_nothing(bait, recognizer):

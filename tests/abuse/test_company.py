@@ -16,7 +16,7 @@ import soundfile
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.runtime.bundle import packaged
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.abuse.figures import figure
 from tests.batch.batches import batch, inline, rows
 from tests.tiny_bundle import BUNDLE, RATE
@@ -62,14 +62,14 @@ def fp32(tmp_path_factory) -> Path:
     return export(home / "model", home / "bundle", "fp32").folder
 
 
-def _opened(request: pytest.FixtureRequest, kind: str) -> Recognizer:
+def _opened(request: pytest.FixtureRequest, kind: str) -> OnnxRecognizer:
     """A bundle by what it is called in a figure, with one thread."""
     folders = {"int8, golden": lambda: BUNDLE, "int8, shipped": packaged}
     folder = folders.get(kind, lambda: request.getfixturevalue("fp32"))()
-    return Recognizer.load(folder, threads=1)
+    return OnnxRecognizer.load(folder, threads=1)
 
 
-def _heard(model: Recognizer, clips: Sequence[Clip]) -> list[Scores]:
+def _heard(model: OnnxRecognizer, clips: Sequence[Clip]) -> list[Scores]:
     """The scores of clips that are asked together."""
     found = model.predict_together([Waveform(one) for one in clips], shares=False, timeline=False)
     return [one.scores for one in found if isinstance(one, Prediction)]
@@ -82,29 +82,29 @@ def _worst(alone: Sequence[Scores], other: Sequence[Scores]) -> float:
     return max(abs(one[name] - two[name]) for one, two in pairs for name in one)
 
 
-def _alone(model: Recognizer, clips: Sequence[Clip]) -> list[Scores]:
+def _alone(model: OnnxRecognizer, clips: Sequence[Clip]) -> list[Scores]:
     return [model.predict(clip, RATE).scores for clip in clips]
 
 
-def _in_eights(model: Recognizer, clips: Sequence[Clip]) -> list[Scores]:
+def _in_eights(model: OnnxRecognizer, clips: Sequence[Clip]) -> list[Scores]:
     groups = [clips[first : first + TOGETHER] for first in range(0, len(clips), TOGETHER)]
     return [scores for group in groups for scores in _heard(model, group)]
 
 
-def _beside_a_longer_one(model: Recognizer, clips: Sequence[Clip]) -> list[Scores]:
+def _beside_a_longer_one(model: OnnxRecognizer, clips: Sequence[Clip]) -> list[Scores]:
     long = np.resize(np.concatenate(clips), 10 * RATE)
     return [_heard(model, [clip, long])[0] for clip in clips]
 
 
-def _many(jobs: int) -> Callable[[Recognizer, Sequence[Clip]], list[Scores]]:
-    def heard(model: Recognizer, clips: Sequence[Clip]) -> list[Scores]:
+def _many(jobs: int) -> Callable[[OnnxRecognizer, Sequence[Clip]], list[Scores]]:
+    def heard(model: OnnxRecognizer, clips: Sequence[Clip]) -> list[Scores]:
         found = model.predict_many(clips, RATE, jobs=jobs, batch_seconds=60)
         return [one.scores for one in found]
 
     return heard
 
 
-COMPANIES: dict[str, Callable[[Recognizer, Sequence[Clip]], list[Scores]]] = {
+COMPANIES: dict[str, Callable[[OnnxRecognizer, Sequence[Clip]], list[Scores]]] = {
     "in a batch of eight": _in_eights,
     "beside a longer one": _beside_a_longer_one,
     "by predict_many": _many(1),
@@ -123,7 +123,7 @@ def test_case_26_company_leaves_scores_of_the_shipped_model(request, clips):
         _check(_opened(request, "int8, shipped"), "int8, shipped", clips, company)
 
 
-def _check(model: Recognizer, kind: str, clips: Sequence[Clip], company: str) -> None:
+def _check(model: OnnxRecognizer, kind: str, clips: Sequence[Clip], company: str) -> None:
     worst = _worst(_alone(model, clips), COMPANIES[company](model, clips))
     bar = BARS[model.card.precision]
     figure(26, f"largest difference of a score, {company} ({kind})", worst, "", bar)
@@ -142,7 +142,7 @@ def test_case_26_a_batch_tells_the_scores_of_clips_alone(tmp_path, fp32, clips, 
     for number, clip in enumerate(clips):
         soundfile.write(f"in/{number:02d}.wav", clip, RATE, subtype="FLOAT")
     assert batch("in", "-o", "out", "-q", "--model", fp32).code == 0
-    alone = _alone(Recognizer.load(fp32, threads=1), clips)
+    alone = _alone(OnnxRecognizer.load(fp32, threads=1), clips)
     worst = _worst(alone, [row["scores"] for row in rows(tmp_path / "out")])
     figure(26, "largest difference of a score, by the batch command (fp32)", worst, "", 1e-4)
     assert worst < BARS["fp32"] + _ROUNDED / 2
@@ -154,16 +154,16 @@ def test_case_26_concurrent_requests_get_the_scores_of_clips_alone(fp32, clips, 
     from tests.server.asking import encoded, post
     from tests.server.serving import served, settings
 
-    alone = _alone(Recognizer.load(fp32, threads=1), clips)
+    alone = _alone(OnnxRecognizer.load(fp32, threads=1), clips)
     files = [encoded(clip, subtype="FLOAT") for clip in clips]
     config = settings(models=(str(fp32),), workers=1, batch_seconds=20, limits={"queue": 64})
-    hear = Recognizer._hear_together
+    hear = OnnxRecognizer._recognize_clips
 
     def slowly(*arguments: Any) -> Any:
         time.sleep(0.05)
         return hear(*arguments)
 
-    monkeypatch.setattr(Recognizer, "_hear_together", slowly)
+    monkeypatch.setattr(OnnxRecognizer, "_recognize_clips", slowly)
     with served(config) as server, ThreadPoolExecutor(len(files)) as pool:
         before = server.metric("batch_clips_count")
         answers = list(pool.map(lambda file: post(server.port, file), files * 3))

@@ -17,7 +17,7 @@ import pytest
 
 from phonemo.audio import load_waveform
 from phonemo.errors import AudioError
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.abuse.figures import figure
 from tests.abuse.lies import mended
 from tests.abuse.processes import Process, heard
@@ -253,9 +253,9 @@ def test_case_08_the_command_says_the_same_of_odd_audio(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
+def recognizer() -> OnnxRecognizer:
     """The library's way in."""
-    return Recognizer.load(BUNDLE, threads=1)
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 def assert_sound(answer: Answer) -> None:

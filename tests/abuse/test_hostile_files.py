@@ -19,11 +19,10 @@ import pytest
 import torch
 import yaml
 
-from phonemo.config import base
-from phonemo.config import load_config
+from phonemo.config import base, load_config
 from phonemo.errors import CheckpointError, ConfigError, PhonemoError
 from phonemo.model.pretrained import load_backbone
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.server.config import load_serve_config
 from phonemo.train import checkpointing, feature_cache
 from phonemo.train.experiments.ablation_config import load_ablation_config
@@ -157,7 +156,7 @@ def test_case_21_kept_features_that_are_no_numbers_are_made_anew(tmp_path, senti
         told = {"shape": b"(3,99)", "header": b"(3, 2,"}[lie]
         path.write_bytes(path.read_bytes().replace(b"(3, 2)", told))
     (tmp_path / "index.json").write_text('{"names": ["lower"], "places": {"a": [0, 3]}}')
-    assert not feature_cache._is_whole(tmp_path)
+    assert not feature_cache._is_complete(tmp_path)
 
 
 def test_case_21_kept_functionals_that_are_no_numbers_are_noticed(tmp_path, sentinel, monkeypatch):
@@ -234,7 +233,7 @@ def test_case_21_a_network_that_is_a_pickle_is_refused(tmp_path, sentinel):
     content = hostile.pickled(sentinel)
     (folder / "model.onnx").write_bytes(content)
     change(folder / "bundle.json", sha256=hashlib.sha256(content).hexdigest())
-    assert "cannot open the network" in refused(Recognizer.load, folder)
+    assert "cannot open the network" in refused(OnnxRecognizer.load, folder)
 
 
 # 21: code that a config names --------------------------------------------------------------------
@@ -412,7 +411,7 @@ def test_case_22_weights_outside_the_network_are_refused(tmp_path, monkeypatch, 
     key = {"model": "sha256", "head": "head_sha256"}[part]
     change(folder / "bundle.json", **{key: hashlib.sha256(content).hexdigest()})
     monkeypatch.chdir(folder)  # where onnxruntime looks
-    assert str(folder) in refused(Recognizer.load, folder)
+    assert str(folder) in refused(OnnxRecognizer.load, folder)
 
 
 @pytest.mark.parametrize("lie", HEADERS)
@@ -440,7 +439,7 @@ def test_case_22_a_bundle_s_other_files_are_not_opened(tmp_path, monkeypatch):
     for name in ("model.onnx.data", "sitecustomize.py", "custom_ops.so", "config.json"):
         (folder / name).write_bytes(b"\x00nonsense")
     monkeypatch.chdir(folder)
-    assert Recognizer.load(folder).labels
+    assert OnnxRecognizer.load(folder).labels
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "head.onnx"])
@@ -449,19 +448,19 @@ def test_case_22_a_link_is_what_it_leads_to(tmp_path, name):
     folder = hostile.fresh(BUNDLE, tmp_path / "bundle")
     (folder / name).rename(tmp_path / "blob")
     (folder / name).symlink_to("../blob")
-    assert Recognizer.load(folder).labels
+    assert OnnxRecognizer.load(folder).labels
     (tmp_path / "blob").write_bytes(b"another")
-    assert "SHA-256" in refused(Recognizer.load, folder)
+    assert "SHA-256" in refused(OnnxRecognizer.load, folder)
     (folder / name).unlink()
     (folder / name).symlink_to("/etc/passwd")
-    assert "SHA-256" in refused(Recognizer.load, folder)
+    assert "SHA-256" in refused(OnnxRecognizer.load, folder)
 
 
 @pytest.mark.parametrize("key", ["sha256", "head_sha256"])
 def test_case_22_a_hash_that_is_off_is_refused(tmp_path, key):
     folder = hostile.fresh(BUNDLE, tmp_path / "bundle")
     change(folder / "bundle.json", **{key: "0" * 64})
-    assert "SHA-256" in refused(Recognizer.load, folder)
+    assert "SHA-256" in refused(OnnxRecognizer.load, folder)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
@@ -486,6 +485,6 @@ def test_case_22_a_bundle_of_endless_files_is_refused_with_little_memory(tmp_pat
 
 def test_case_22_a_folder_may_be_a_loop(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
-    for opened in (Recognizer.load, load_trained):
+    for opened in (OnnxRecognizer.load, load_trained):
         with pytest.raises(CheckpointError):
             opened(tmp_path / "loop")

@@ -59,7 +59,7 @@ def test_times_of_phonemes_are_given_where_they_are_asked_for():
 
 
 def test_an_answer_below_the_threshold_is_unsure_and_keeps_everything_else():
-    found = FOUND.doubted(math.nextafter(0.6, 1))
+    found = FOUND.flag_unsure(math.nextafter(0.6, 1))
     assert found.warnings == ("clipped", "unsure")
     assert (found.label, found.scores, found.spans) == (FOUND.label, FOUND.scores, FOUND.spans)
     assert found.to_dict()["warnings"] == ["clipped", UNSURE]
@@ -68,13 +68,13 @@ def test_an_answer_below_the_threshold_is_unsure_and_keeps_everything_else():
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
 def test_an_answer_at_or_above_the_threshold_is_as_it_was(threshold):
-    assert FOUND.doubted(threshold) == FOUND
+    assert FOUND.flag_unsure(threshold) == FOUND
 
 
 def test_the_highest_score_decides_wherever_it_stands():
     last = Prediction(label="b", scores={"a": 0.2, "b": 0.8}, seconds=1.0)
-    assert last.doubted(0.5).warnings == ()
-    assert last.doubted(1.0).warnings == ("unsure",)
+    assert last.flag_unsure(0.5).warnings == ()
+    assert last.flag_unsure(1.0).warnings == ("unsure",)
 
 
 TIMED = Prediction(

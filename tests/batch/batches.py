@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 import soundfile
 
-from phonemo.batch.job import Asked, Engine, PartTally, Planned
+from phonemo.batch.job import BatchOptions, Engine, PartTally, Planned
 from phonemo.batch.plan import Item, plan
 from phonemo.batch.stores import open_store
-from phonemo.batch.worker import Hearer, Work
+from phonemo.batch.worker import PartWorker, Work
 from phonemo.cli import app
 from phonemo.loader import fingerprint
 from tests.answers import Answer
@@ -105,15 +105,15 @@ def inline(
     work: Work, parts: Sequence[int], engine: Engine, alive: Callable[[int], None]
 ) -> Iterator[PartTally]:
     """An engine without processes, for all that is not about them."""
-    hearer = Hearer(work)
+    hearer = PartWorker(work)
     for part in parts:
-        yield hearer.hear(part)
+        yield hearer.recognize(part)
         alive(0)
 
 
-def asked(**changes: Any) -> Asked:
+def asked(**changes: Any) -> BatchOptions:
     """All of the golden bundle's answers."""
-    return Asked.model_validate(
+    return BatchOptions.model_validate(
         {"model": str(BUNDLE), "model_sha256": fingerprint(BUNDLE), **changes}
     )
 

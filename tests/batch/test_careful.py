@@ -8,7 +8,7 @@ import pytest
 
 from phonemo.batch import worker
 from phonemo.batch.plan import Item
-from phonemo.batch.worker import Work, careful_rows
+from phonemo.batch.worker import Work, isolated_rows
 from phonemo.errors import RunError
 from tests.batch.batches import Place, asked, clips, descendants, hears, lives, until
 
@@ -29,7 +29,7 @@ def work(folder, **changes):
 
 def test_what_a_file_does_to_its_process_is_its_own_row(tmp_path, items):
     names = ("a.wav", "deadly.wav", "b.wav", "odd.wav", "bad.wav", "deadly2.wav")
-    found = list(careful_rows(work(tmp_path), items(*names)))
+    found = list(isolated_rows(work(tmp_path), items(*names)))
     assert [row["file"] for row in found] == list(names)
     codes = [None, "crashed", None, "internal_error", "unsupported_audio", "crashed"]
     assert [row.get("code") for row in found] == codes
@@ -41,7 +41,7 @@ def test_what_a_file_does_to_its_process_is_its_own_row(tmp_path, items):
 
 def test_a_file_that_never_ends_is_given_up(tmp_path, items, monkeypatch):
     monkeypatch.setattr(worker, "ISOLATED_SECONDS", 0.5)
-    (row,) = careful_rows(work(tmp_path), items("hang.wav"))
+    (row,) = isolated_rows(work(tmp_path), items("hang.wav"))
     assert row["code"] == "timed_out"
     assert row["error"].startswith("hang.wav: not heard in 0.5 s")
 
@@ -49,4 +49,4 @@ def test_a_file_that_never_ends_is_given_up(tmp_path, items, monkeypatch):
 def test_a_fault_of_the_job_is_no_files(tmp_path, items):
     """With the model gone, every file would be told to be broken."""
     with pytest.raises(RunError, match="another model"):
-        list(careful_rows(work(tmp_path, model_sha256="0" * 64), items("a.wav", "b.wav")))
+        list(isolated_rows(work(tmp_path, model_sha256="0" * 64), items("a.wav", "b.wav")))

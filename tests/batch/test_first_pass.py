@@ -17,7 +17,7 @@ from phonemo.batch.plan import Item
 from phonemo.batch.worker import Work
 from phonemo.errors import RunError
 from phonemo.loader import fingerprint
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
     Place,
     asked,
@@ -62,7 +62,7 @@ def test_a_recording_that_ends_its_process_is_left_out_alone(tmp_path, items, wo
     recordings = items(*names)
     soundfile.write(recordings[1].path, np.zeros(RATE), RATE)
     found = list(vectors_by_processes(work(tmp_path), recordings, workers))
-    model = Recognizer.load(ADAPTABLE, threads=1)
+    model = OnnxRecognizer.load(ADAPTABLE, threads=1)
     bad = {"deadly.wav", "bad.wav", "odd.wav"}
     for name, item, one in zip(names, recordings, found, strict=True):
         wanted = None if name in bad else next(iter(model.vectors([item.path])))
@@ -204,7 +204,7 @@ def test_hostile_recordings_in_the_sample_do_the_others_no_harm(place):
     codes = {name: row.get("code") for name, row in by_file(place.out).items()}
     bad = {"in/deadly.wav": "crashed", "in/odd.wav": "internal_error"}
     assert codes == dict.fromkeys(f"in/{one}" for one in names) | bad
-    model = Recognizer.load(ADAPTABLE).adapted([place.folder / "in" / one for one in names[:3]])
+    model = OnnxRecognizer.load(ADAPTABLE).adapted([place.folder / "in" / one for one in names[:3]])
     assert (
         by_file(place.out)["in/a.wav"]["scores"] == model.predict(place.folder / "in/a.wav").scores
     )

@@ -12,16 +12,16 @@ from phonemo.batch import fetch, stores, worker
 from phonemo.batch.plan import Item
 from phonemo.batch.rows import failed_row, part_name
 from phonemo.batch.stores import open_store
-from phonemo.batch.worker import BEGUN_BEFORE, Hearer, Work, begun_name, tally_name
+from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, Work, begun_name, tally_name
 from phonemo.errors import CheckpointError, RunError
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import asked, clips, planned, rows, scratch, some
 from tests.tiny_bundle import BUNDLE
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(BUNDLE)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 
 
 def hearer(folder, **changes):
-    return Hearer(Work(str(folder), asked(**changes)))
+    return PartWorker(Work(str(folder), asked(**changes)))
 
 
 OPTIONS = [
@@ -49,7 +49,7 @@ OPTIONS = [
 def test_answers_are_those_of_predict(tmp_path, files, recognizer, changes, monkeypatch):
     names = files[:6] if changes else files
     planned(tmp_path, names)
-    tally = hearer(tmp_path, **changes).hear(0)
+    tally = hearer(tmp_path, **changes).recognize(0)
     found = rows(tmp_path)
     assert [row["file"] for row in found] == names
     if "threshold" in changes:
@@ -89,7 +89,7 @@ def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, f
     for kind in ("jsonl", "parquet"):
         planned(tmp_path / kind, files, 10)
         one = hearer(tmp_path / kind, format=kind)
-        assert [one.hear(part).files for part in range(3)] == [10, 10, 10]
+        assert [one.recognize(part).files for part in range(3)] == [10, 10, 10]
     lines = rows(tmp_path / "jsonl")
     found = parquet.read_table(tmp_path / "parquet/parts").to_pylist()
     told = [{name: value for name, value in row.items() if value is not None} for row in found]
@@ -108,7 +108,7 @@ def test_stretches_are_heard_as_recordings_of_their_own(tmp_path, recognizer, fi
     items = [Item(name, name, "whole"), Item(name, name, "part", 0.05, 0.15)]
     items += [Item(name, name, "after", 50.0), Item(name, name, "tail", 0.1, 99.0)]
     plan(open_store(str(tmp_path)), items, Planned(), 10)
-    hearer(tmp_path).hear(0)
+    hearer(tmp_path).recognize(0)
     whole, part, after, tail = rows(tmp_path)
     assert (part["id"], part["from"], part["to"], part["seconds"]) == ("part", 0.05, 0.15, 0.1)
     assert "from" not in whole
@@ -124,9 +124,9 @@ def test_a_part_that_was_begun_leaves_word_until_it_ends(tmp_path, files, monkey
     with monkeypatch.context() as patch:
         patch.setattr(one, "rows", lambda items: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            one.hear(0)
+            one.recognize(0)
     assert one.store.read(begun_name(0)).strip() == "1"
-    one.hear(0)
+    one.recognize(0)
     assert one.store.find(begun_name(0)) is None
 
 
@@ -135,8 +135,8 @@ def test_a_part_that_was_begun_twice_is_heard_with_care(tmp_path, files, monkeyp
     one = hearer(tmp_path)
     one.store.write(begun_name(0), f"{BEGUN_BEFORE}\n")
     careful_too = lambda work, items: (failed_row(item, "crashed", "x") for item in items)  # noqa: E731
-    monkeypatch.setattr(worker, "careful_rows", careful_too)
-    assert one.hear(0).errors == {"crashed": 2}
+    monkeypatch.setattr(worker, "isolated_rows", careful_too)
+    assert one.recognize(0).errors == {"crashed": 2}
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -156,10 +156,10 @@ def test_a_full_disk_stops_the_worker_and_leaves_no_half(tmp_path, files, monkey
     with monkeypatch.context() as patch:
         patch.setattr(stores, "flush", full)
         with pytest.raises(RunError, match=rf"{which}/.* cannot be written \(No space left"):
-            one.hear(0)
+            one.recognize(0)
     assert one.store.names("parts") == set()
     assert scratch(tmp_path) == []
-    assert one.hear(0).files == 3
+    assert one.recognize(0).files == 3
 
 
 def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_pa
     names = clips(tmp_path / "in", "a.wav", "bad.wav")
     planned(tmp_path / "out", names)
     one = hearer(tmp_path / "out")
-    assert one.hear(0).failed == 1
+    assert one.recognize(0).failed == 1
     clips(tmp_path / "in", "ok.wav")[0]
     (tmp_path / "in/ok.wav").replace(tmp_path / "in/bad.wav")
     flush = stores.flush
@@ -179,7 +179,7 @@ def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_pa
 
     monkeypatch.setattr(stores, "flush", full)
     with pytest.raises(RunError):
-        one.hear(0)
+        one.recognize(0)
     if one.store.find(part_name(0, "jsonl")) is not None:
         tally = json.loads(one.store.read(tally_name(0)))
         assert tally["failed"] == sum("error" in row for row in rows(tmp_path / "out"))
@@ -194,13 +194,13 @@ def test_another_model_than_the_batchs_is_refused(tmp_path, files):
 
 def test_a_plan_that_is_not_there_says_so(tmp_path):
     with pytest.raises(RunError, match=r"plan/part-000005\.jsonl cannot be read"):
-        hearer(tmp_path).hear(5)
+        hearer(tmp_path).recognize(5)
 
 
 def test_every_recording_is_ticked(tmp_path, files):
     planned(tmp_path, files[:5])
     ticks = []
-    Hearer(Work(str(tmp_path), asked()), lambda: ticks.append(1)).hear(0)
+    PartWorker(Work(str(tmp_path), asked()), lambda: ticks.append(1)).recognize(0)
     assert len(ticks) == 5
 
 
@@ -216,7 +216,7 @@ def test_recordings_and_parts_at_addresses(tmp_path, files, recognizer, monkeypa
     names = [f"memory://in/{name.rpartition('/')[2]}" for name in files[:20]]
     names[12:12] = ["memory://in/gone.wav", files[20]]  # what is not there, and a path between
     planned("memory://out", names)
-    tally = hearer("memory://out").hear(0)
+    tally = hearer("memory://out").recognize(0)
     assert (tally.files, tally.failed) == (22, 3)
     lines = memory.cat_file("/out/parts/part-000000.jsonl").decode().splitlines()
     found = [json.loads(line) for line in lines]
@@ -240,7 +240,7 @@ def test_large_recordings_at_addresses_are_read_while_they_are_heard(tmp_path, f
     names.append("memory://in/bad.wav")
     memory.put_file(files[3], "/in/bad.wav")
     planned(tmp_path, names)
-    hearer(tmp_path).hear(0)
+    hearer(tmp_path).recognize(0)
     gc.collect()
     found = rows(tmp_path)
     assert [row.get("error") for row in found[:3]] == [None, None, None]
@@ -261,6 +261,6 @@ def test_a_store_that_refuses_to_write_is_one_line(tmp_path, files, monkeypatch)
 
     monkeypatch.setattr(type(memory), "put_file", full)
     with pytest.raises(RunError, match=r"memory://out: .*quota exceeded") as caught:
-        one.hear(0)
+        one.recognize(0)
     assert "\n" not in str(caught.value)
     memory.store.clear()

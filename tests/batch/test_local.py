@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
     assert_once,
     clips,
@@ -50,7 +50,7 @@ def test_it_hears_what_predict_hears(place):
     answer = place.run("in", "-q", "-j", 2, "--part-files", 2)
     assert (answer.code, answer.err) == (1, "")
     assert_once(place.out, names)
-    recognizer = Recognizer.load(BUNDLE)
+    recognizer = OnnxRecognizer.load(BUNDLE)
     for row in rows(place.out):
         if "error" not in row:
             wanted = recognizer.predict(place.folder / row["file"])

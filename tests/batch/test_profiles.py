@@ -19,11 +19,11 @@ from phonemo.batch.job import Planned
 from phonemo.batch.plan import Item, plan
 from phonemo.batch.profile import keep_profile, read_profile
 from phonemo.batch.stores import open_store
-from phonemo.batch.worker import Work, open_listener
+from phonemo.batch.worker import Work, open_recognizer
 from phonemo.loader import fingerprint
 from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.answers import Answer
 from tests.batch.batches import asked, assert_once, assert_one_line, batch, clips, parts, rows, some
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("at_once", "inline")
 
 def inline_vectors(work: Work, items: list[Item], workers: int) -> Iterator[Vectors | None]:
     """The first pass without processes, for all that is not about them."""
-    listener = open_listener(work.asked)
+    listener = open_recognizer(work.asked)
     return (vectors_of_item(listener, one) for one in items)
 
 
@@ -110,7 +110,7 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
 def test_of_a_long_recording_the_beginning_is_decoded(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", make_clip(8 * RATE, 200.0), RATE)
     monkeypatch.setattr(vectors, "LONGEST_SECONDS", 2.0)
-    listener = Recognizer.load(ADAPTABLE)
+    listener = OnnxRecognizer.load(ADAPTABLE)
     name = str(tmp_path / "a.wav")
 
     def seconds(*stretch):
@@ -137,8 +137,8 @@ def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
     names = office(here)
     answer = adaptable("in", "-o", "out", "--adapt", "--part-files", 3)
     assert answer.code == 1, "one of them is text"
-    model = Recognizer.load(ADAPTABLE).adapted(names)
-    assert profile_of(here / "out") == Recognizer.load(ADAPTABLE).profile(names)
+    model = OnnxRecognizer.load(ADAPTABLE).adapted(names)
+    assert profile_of(here / "out") == OnnxRecognizer.load(ADAPTABLE).profile(names)
     mark = model.applied.to_dict()
     assert answer.out.splitlines()[2] == (
         f"  profile {mark['hash']} of 8 recordings (8 vectors); 1 without speech and 1 that cannot "
@@ -150,7 +150,7 @@ def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
         wanted = model.predict(name)
         assert row == {"file": name, **wanted.to_dict()}
         assert row["profile"] == mark
-    plain = Recognizer.load(ADAPTABLE).predict("in/a0000.wav")
+    plain = OnnxRecognizer.load(ADAPTABLE).predict("in/a0000.wav")
     assert found["in/a0000.wav"]["scores"] != plain.scores
     summary = json.loads((here / "out/summary.json").read_text())
     seconds = profile_of(here / "out").seconds
@@ -161,12 +161,12 @@ def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
 
 def test_a_profile_that_is_given_is_applied_and_kept(here):
     names = office(here)
-    Recognizer.load(ADAPTABLE).profile(names[:6]).save(here / "office.json")
+    OnnxRecognizer.load(ADAPTABLE).profile(names[:6]).save(here / "office.json")
     answer = adaptable("in", "-o", "out", "--profile", "office.json")
     assert (here / "out/profile.json").read_bytes() == (here / "office.json").read_bytes()
     profile = Profile.load(here / "office.json")
     assert f"  profile {profile.hash} (6 vectors)\n" in answer.out
-    model = Recognizer.load(ADAPTABLE).with_profile("office.json")
+    model = OnnxRecognizer.load(ADAPTABLE).with_profile("office.json")
     for name, row in by_file(here / "out").items():
         if "error" not in row:
             assert row == {"file": name, **model.predict(name).to_dict()}
@@ -273,7 +273,7 @@ def test_another_setting_is_refused(here, words, what):
 
 def test_another_profile_is_refused(here):
     names = clips(here / "in", *some(6))
-    model = Recognizer.load(ADAPTABLE)
+    model = OnnxRecognizer.load(ADAPTABLE)
     model.profile(names).save(here / "a.json")
     model.profile(names[:3]).save(here / "b.json")
     assert adaptable("in", "-o", "out", "--profile", "a.json").code == 0
@@ -308,18 +308,18 @@ def test_a_profile_that_was_lost_or_changed_is_refused(here, spoil, what):
 
 
 def test_a_worker_takes_no_other_profile(tmp_path):
-    from phonemo.batch.worker import Hearer
+    from phonemo.batch.worker import PartWorker
     from phonemo.errors import RunError
 
     names = clips(tmp_path / "in", *some(4))
     store = open_store(str(tmp_path / "out"))
-    model = Recognizer.load(ADAPTABLE)
+    model = OnnxRecognizer.load(ADAPTABLE)
     kept = keep_profile(store, model.profile(names))
     assert read_profile(store, kept.hash) == model.profile(names)
     wanted = asked(model=str(ADAPTABLE), model_sha256=fingerprint(ADAPTABLE))
-    Hearer(Work(store.address, wanted, kept.hash))
+    PartWorker(Work(store.address, wanted, kept.hash))
     with pytest.raises(RunError, match=f"profile.json is profile {kept.hash}, profile 0000 is"):
-        Hearer(Work(store.address, wanted, "0000"))
+        PartWorker(Work(store.address, wanted, "0000"))
 
 
 # What is refused ----------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ USAGE = {
 def test_wrong_usage_is_one_line_and_nothing_is_written(here, words, code, said):
     names = clips(here / "in", *some(3))
     (here / "list.txt").write_text("\n".join(names))
-    profile = Recognizer.load(ADAPTABLE).profile(names)
+    profile = OnnxRecognizer.load(ADAPTABLE).profile(names)
     profile.save(here / "office.json")
     Profile(**(vars(profile) | {"model": "0" * 64})).save(here / "other.json")
     assert_one_line(adaptable("in", "-o", "out", *words), code, *said)
@@ -387,7 +387,7 @@ def test_at_addresses(here):
     assert "of 5 recordings (5 vectors); 1 that cannot be used are left out" in answer.out
     again = adaptable(*words)
     assert "6 of 6 were heard before" in again.err
-    model = Recognizer.load(ADAPTABLE)
+    model = OnnxRecognizer.load(ADAPTABLE)
     names = [str(here / "in" / one) for one in some(6) if "3" not in one]
     assert Profile.parse(memory.cat_file("/office/out/profile.json")) == model.profile(names)
     memory.store.clear()

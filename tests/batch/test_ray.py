@@ -24,7 +24,7 @@ from phonemo.batch import engines
 from phonemo.batch.job import PartTally
 from phonemo.batch.worker import Work
 from phonemo.errors import RunError
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
     asked,
     assert_once,
@@ -96,7 +96,7 @@ def test_files_that_kill_and_raise_do_the_others_no_harm(place):
     assert answer.out.startswith(f"{place.out}: 10 recordings"), answer.out
     assert "Traceback" not in answer.err
     assert_once(place.out, names)
-    recognizer = Recognizer.load(BUNDLE)
+    recognizer = OnnxRecognizer.load(BUNDLE)
     codes = {}
     for row in rows(place.out):
         if "error" in row:

@@ -8,15 +8,15 @@ import pytest
 
 from phonemo.batch.job import (
     Applied,
-    Asked,
-    Card,
+    BatchCard,
+    BatchOptions,
     PartTally,
     Planned,
     Totals,
     summary_of,
     totals_of,
 )
-from phonemo.cli.batch import Pace, lines, progress
+from phonemo.cli.batch import Throughput, lines, progress
 
 FIRST = PartTally(
     part=0,
@@ -34,7 +34,7 @@ SECOND = PartTally(
 
 
 def card(**planned):
-    return Card(command="x", asked=Asked(model_sha256="f"), planned=Planned(**planned))
+    return BatchCard(command="x", asked=BatchOptions(model_sha256="f"), planned=Planned(**planned))
 
 
 def test_parts_add_up():
@@ -121,7 +121,7 @@ class Clock:
 
 def paced(*steps):
     clock = Clock()
-    pace = Pace(clock)
+    pace = Throughput(clock)
     for seconds, count in steps:
         clock.now = 100.0 + seconds
         pace.tell(count)
@@ -173,7 +173,7 @@ def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quie
         shown.listing(7)
         shown.sampled(3, 5)
         shown.begin(2, 10)
-        shown.heard(5, 10, totals)
+        shown.advance(5, 10, totals)
     out, err = capsys.readouterr()
     assert out == ""
     if quiet:

@@ -14,7 +14,7 @@ import soundfile
 
 from phonemo.cli import app
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.answers import Answer
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
@@ -72,7 +72,7 @@ def good(here: Path) -> list[Path]:
 
 
 def test_adapt_writes_what_the_model_makes(here, office):
-    model = Recognizer.load(ADAPTABLE)
+    model = OnnxRecognizer.load(ADAPTABLE)
     assert Profile.load(office) == model.profile(good(here))
 
 
@@ -97,7 +97,7 @@ def test_adapt_says_what_it_used_and_what_not(here, tmp_path):
 
 
 def test_predict_with_a_profile(here, office):
-    model = Recognizer.load(ADAPTABLE).with_profile(office)
+    model = OnnxRecognizer.load(ADAPTABLE).with_profile(office)
     found = phonemo("predict", "office/0.wav", "--profile", office, "--model", ADAPTABLE)
     row = json.loads(found.out)
     wanted = model.predict("office/0.wav")
@@ -109,7 +109,7 @@ def test_adapt_is_two_passes_over_what_is_given(here, office):
     found = phonemo("predict", "office", "--adapt", "--model", ADAPTABLE)
     assert found.code == 1, "one of them is text"
     rows = [json.loads(line) for line in found.out.splitlines()]
-    model = Recognizer.load(ADAPTABLE).with_profile(office)
+    model = OnnxRecognizer.load(ADAPTABLE).with_profile(office)
     for row in rows:
         if row["file"] == "office/text.wav":
             assert row["code"] == "unsupported_audio"

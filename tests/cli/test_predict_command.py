@@ -15,7 +15,7 @@ import soundfile
 from phonemo.annotations import writers
 from phonemo.annotations.turns import Turn
 from phonemo.cli import app
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
@@ -51,8 +51,8 @@ def predict(*words: object, stdin: bytes = b"") -> Answer:
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(BUNDLE)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from phonemo.config import write_config
 from phonemo.errors import ConfigError
 from phonemo.train.transfer.config import (
-    OneSidedConfig,
+    SkewedPoolConfig,
     SystemConfig,
     TrainTemplate,
     TransferConfig,
@@ -46,7 +46,7 @@ def fault(folder: Path, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", [TransferConfig, SystemConfig, TrainTemplate, OneSidedConfig, WithinConfig]
+    "kind", [TransferConfig, SystemConfig, TrainTemplate, SkewedPoolConfig, WithinConfig]
 )
 def test_every_field_has_a_sentence(kind: type[BaseModel]) -> None:
     for field in kind.model_fields.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phonemo.corpora.readers.emodb_labels import (
-    Segment,
+    LabelledSegment,
     join_phones,
     lablaut_phonemes,
     parse_lablaut,
@@ -43,8 +43,11 @@ def test_rows_become_segments() -> None:
         "    0.8   -1\n"
     )
     segments = parse_lablaut(text)
-    assert segments[:2] == (Segment(0.080109, 0.11916, "_t"), Segment(0.11916, 0.2, "!t"))
-    assert segments[-2:] == (Segment(0.7, 0.8, ""), Segment(0.8, 0.8, ""))
+    assert segments[:2] == (
+        LabelledSegment(0.080109, 0.11916, "_t"),
+        LabelledSegment(0.11916, 0.2, "!t"),
+    )
+    assert segments[-2:] == (LabelledSegment(0.7, 0.8, ""), LabelledSegment(0.8, 0.8, ""))
     labels = [segment.label for segment in segments]
     assert labels == ["_t", "!t", "", "l", "E", "I", "6", "", ""]
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from phonemo.config import ProtocolConfig
-from phonemo.corpora.leakage import Part, Repeats, Shared, forbid, lines, measure
+from phonemo.corpora.leakage import PartSize, Repeats, Shared, forbid, lines, measure
 from phonemo.corpora.splits import Fold, Split, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import from_metadata, parallel, scripted, utterance
@@ -47,8 +47,8 @@ def test_a_fold_by_hand():
         row("g", "s3", "four entirely different words", "anger", "d3"),
     ]
     fold = one_fold(train, validation, test).folds[0]
-    assert fold.train == Part(2, {"anger": 1, "neutral": 1})
-    assert fold.test == Part(4, {"anger": 3, "unlabelled": 1})
+    assert fold.train == PartSize(2, {"anger": 1, "neutral": 1})
+    assert fold.test == PartSize(4, {"anger": 3, "unlabelled": 1})
     assert fold.speakers == Shared(("s2",), ("s1",), (), 0)
     assert fold.dialogs == Shared((), ("d1",), (), 0)
     assert fold.sessions == Shared(None, None, None, 7)

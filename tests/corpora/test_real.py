@@ -16,7 +16,7 @@ from phonemo.corpora import CORPORA
 from phonemo.corpora.g2p.alphabets import IPA_CLASS
 from phonemo.corpora.prepare import audit
 from phonemo.corpora.readers.base import Reading
-from phonemo.corpora.readers.emodb_labels import Segment, classify, parse_lablaut
+from phonemo.corpora.readers.emodb_labels import LabelledSegment, classify, parse_lablaut
 from phonemo.labels import EMOTIONS
 
 #: Corpora of which the whole release is there, and the hours of it.
@@ -102,7 +102,7 @@ def test_emodb_rows_give_starts_not_ends(shared_folder: Path) -> None:
         (labels, *_) = (audio.parent.parent / "lablaut").glob(f"{audio.stem}*.lablaut")
         segments = parse_lablaut(labels.read_text("latin-1"))
         as_ends = [
-            Segment(before.start, row.start, row.label)
+            LabelledSegment(before.start, row.start, row.label)
             for before, row in itertools.pairwise(segments)
         ]
         samples, rate = soundfile.read(audio)
@@ -115,7 +115,9 @@ def test_emodb_rows_give_starts_not_ends(shared_folder: Path) -> None:
 
 
 def _vowels_above_silence(
-    segments: Sequence[Segment], samples: np.ndarray[tuple[int], np.dtype[np.float64]], rate: int
+    segments: Sequence[LabelledSegment],
+    samples: np.ndarray[tuple[int], np.dtype[np.float64]],
+    rate: int,
 ) -> float:
     """Mean level of vowel rows less that of closures and pauses, in decibels."""
     vowels, silences = [], []

@@ -334,7 +334,7 @@ def test_softmax_equals_scipy_s() -> None:
 
 def test_reheating_by_hand() -> None:
     # 3 to 1 at a temperature of 2 was 9 to 1 before; a temperature of 1 changes nothing
-    found = calibration.reheated([[0.75, 0.25], [0.75, 0.25]], [2.0, 1.0])
+    found = calibration.undo_temperature([[0.75, 0.25], [0.75, 0.25]], [2.0, 1.0])
     np.testing.assert_allclose(found, [[0.9, 0.1], [0.75, 0.25]])
 
 
@@ -342,11 +342,13 @@ def test_reheating_undoes_scaling_row_by_row() -> None:
     random = np.random.default_rng(2)
     logits, heats = random.normal(size=(50, 4)), random.uniform(0.3, 5, size=50)
     scaled = calibration.softmax(logits / heats[:, None])
-    np.testing.assert_allclose(calibration.reheated(scaled, heats), calibration.softmax(logits))
+    np.testing.assert_allclose(
+        calibration.undo_temperature(scaled, heats), calibration.softmax(logits)
+    )
 
 
 def test_what_was_rounded_to_nothing_stays_nothing() -> None:
-    found = calibration.reheated([[0.8, 0.2, 0.0]], [0.5])
+    found = calibration.undo_temperature([[0.8, 0.2, 0.0]], [0.5])
     # the square roots of 0.8 and 0.2 are as 2 to 1
     np.testing.assert_allclose(found, [[2 / 3, 1 / 3, 0.0]])
 

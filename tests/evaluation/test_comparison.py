@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from phonemo.cli.app import app
 from phonemo.errors import ResultError
-from phonemo.evaluation.predictions import read_tested
+from phonemo.evaluation.predictions import validate_rows
 from phonemo.evaluation.significance import SWAPS, compare, mcnemar
 from phonemo.evaluation.summary import summarise
 from phonemo.labels import LabelSet
@@ -36,7 +36,7 @@ def rows(accuracy, speakers=6, each=15, seeds=(1,), draw=0, **more):
 
 
 def answered(*args, **more):
-    return read_tested(rows(*args, **more), LABELS)
+    return validate_rows(rows(*args, **more), LABELS)
 
 
 def test_a_run_and_its_twin_do_not_differ():
@@ -71,7 +71,7 @@ def test_the_permutation_test_is_that_of_the_definition():
     pairs = list(zip(first, second, strict=True))
     all_ways = [swapped(ways) for ways in itertools.product((0, 1), repeat=4)]
     wanted = np.mean(np.abs(all_ways) >= abs(all_ways[0]) - 1e-12)
-    found = compare(read_tested(first, LABELS), read_tested(second, LABELS)).scores["ua"]
+    found = compare(validate_rows(first, LABELS), validate_rows(second, LABELS)).scores["ua"]
     assert found.p == pytest.approx(wanted)
     assert found.difference == pytest.approx(all_ways[0])
 
@@ -92,7 +92,7 @@ def test_one_bad_speaker_does_not_make_a_difference():
         if row["speaker"] == "0":
             row["label"] = "anger"
             row["scores"] = dict.fromkeys(LABELS.names, 0.2) | {"anger": 0.6}
-    found = compare(read_tested(first, LABELS), read_tested(second, LABELS))
+    found = compare(validate_rows(first, LABELS), validate_rows(second, LABELS))
     assert found.disagreements[0].p < 1e-5
     assert found.scores["ua"].p == 1
 
@@ -151,7 +151,7 @@ def changed(key, value, where=0):
 )
 def test_what_does_not_pair_is_refused(second, words):
     with pytest.raises(ResultError, match=words):
-        compare(answered(0.7), read_tested(second, LABELS))
+        compare(answered(0.7), validate_rows(second, LABELS))
 
 
 def write_run(folder, made, **more):

@@ -111,7 +111,7 @@ def test_bootstrap_of_two_opposite_speakers_by_hand() -> None:
 def test_copies_of_a_speaker_s_utterances_do_not_narrow_the_interval() -> None:
     right = np.random.default_rng(1).random(12)
 
-    def interval(copies: int) -> metrics.Interval:
+    def interval(copies: int) -> metrics.ConfidenceInterval:
         values, names = np.repeat(right, copies), np.repeat(list("abcdefghijkl"), copies)
         return metrics.bootstrap_interval(names.tolist(), lambda rows: float(values[rows].mean()))
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from phonemo.errors import ResultError
 from phonemo.evaluation import report
 from phonemo.evaluation import summary as scoring
-from phonemo.evaluation.predictions import read_tested
+from phonemo.evaluation.predictions import validate_rows
 from phonemo.evaluation.significance import compare, holm
 from phonemo.evaluation.studies import ablation_lines, cross_lines, table_rows
 from phonemo.labels import LabelSet
@@ -508,7 +508,7 @@ def test_a_row_says_what_its_run_says(rows: list[dict[str, Any]]) -> None:
 
 
 def test_a_difference_is_that_of_a_comparison(rows: list[dict[str, Any]]) -> None:
-    one = compare(read_tested(MADE["base"], LABELS), read_tested(MADE["better"], LABELS))
+    one = compare(validate_rows(MADE["base"], LABELS), validate_rows(MADE["better"], LABELS))
     ua, versus = one.scores["ua"], rows[2]["versus"]
     assert versus["difference"] == ua.difference > 0.3
     assert (versus["low"], versus["high"], versus["p"]) == (ua.low, ua.high, ua.p)

@@ -10,7 +10,7 @@ import pytest
 
 from phonemo.errors import ResultError
 from phonemo.evaluation import report
-from phonemo.evaluation.transfer_plots import digest_of_picture, is_drawn, plot_transfer
+from phonemo.evaluation.transfer_plots import digest_of_picture, is_current, plot_transfer
 from phonemo.evaluation.transfer_report import Transfer, transfer_lines
 
 LABELS = ["anger", "neutral"]
@@ -218,7 +218,7 @@ def test_the_picture_is_drawn_beside_the_page_and_found_stale(tmp_path: Path) ->
     saved(tmp_path, draws=6)
     assert report.stale(results, page) == [page, picture]
     picture.write_bytes(b"no picture")
-    assert not is_drawn(Transfer.model_validate(study()), picture)
+    assert not is_current(Transfer.model_validate(study()), picture)
 
 
 @pytest.mark.parametrize("sided", [True, False])
@@ -231,11 +231,11 @@ def test_the_same_study_gives_the_same_picture(tmp_path: Path, sided: bool) -> N
     found = Transfer.model_validate(data)
     for name in ("one.png", "two.png"):
         plot_transfer(found, tmp_path / name)
-        assert is_drawn(found, tmp_path / name)
+        assert is_current(found, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     other = Transfer.model_validate(data | {"draws": 9})
     assert digest_of_picture(other) != digest_of_picture(found)
-    assert not is_drawn(other, tmp_path / "one.png")
+    assert not is_current(other, tmp_path / "one.png")
 
 
 def test_the_light_page_needs_no_picture_to_be_checked(tmp_path: Path, monkeypatch) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from phonemo.runtime.bundle import CARD, HEAD, MODEL, open_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.session import Graph, Head
 from tests.fuzz.judging import check_scores, scratch, told
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
@@ -25,7 +25,7 @@ def bundle(data: bytes) -> None:
     opened = told(open_bundle, folder)
     if opened is None:
         return
-    recognizer = told(Recognizer, opened, threads=1)
+    recognizer = told(OnnxRecognizer, opened, threads=1)
     heard = None if recognizer is None else told(recognizer.predict, _CLIP, rate=RATE)
     if heard is not None:
         check_scores(heard.scores)

@@ -16,8 +16,8 @@ import numpy as np
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import AudioLimits, Waveform, load_waveform
 from phonemo.errors import printable
-from phonemo.runtime.recognizer import Listener
-from phonemo.runtime.windows import Heard, Samples
+from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.config import ServeConfig
 from tests.fuzz.judging import CUT, check_message, check_scores, cut
@@ -31,7 +31,7 @@ _NAME, _VALUE = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+"), re.compile(rb"[\t\x20-
 _TOLD = {"ready", "window", "segment", "final", "error"}
 
 
-class Quick(Listener):
+class Quick(EmotionRecognizer):
     """A model that says the same of everything."""
 
     @property
@@ -39,11 +39,11 @@ class Quick(Listener):
         """Two."""
         return ("anger", "neutral")
 
-    def _hear(self, samples: Samples, shares: bool) -> Heard:
-        return self._hear_together([samples], shares)[0]
+    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+        return self._recognize_clips([samples], shares)[0]
 
-    def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
-        return [Heard(np.array([0.75, 0.25]), ()) for _ in clips]
+    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
+        return [ClipScores(np.array([0.75, 0.25]), ()) for _ in clips]
 
 
 class Here:
@@ -53,8 +53,8 @@ class Here:
         """As Decoders."""
         return load_waveform(upload.read(), limits=_AUDIO)
 
-    async def hear(
-        self, listener: Listener, clip: Waveform, shares: bool, timeline: bool
+    async def recognize(
+        self, listener: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
     ) -> Prediction:
         """As Hearers."""
         return listener.predict_waveform(clip, shares=shares, timeline=timeline)

@@ -21,8 +21,8 @@ from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.train.export.export import export
 from phonemo.train.linear_head import keep_reference
 from phonemo.train.model_folder import load_trained, save_trained
-from phonemo.train.provenance import Lineage, Taught
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.provenance import Lineage, TrainedOn
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE, SHARED, make_clip
 
 LABELS = ("anger", "neutral", "sadness")
@@ -72,7 +72,7 @@ def make_network(head: str = "hidden") -> PhonemoForAudioClassification:
 def make_adaptable(folder: Path) -> Path:
     """A model folder whose head is linear and holds a reference, measured on buzzes."""
     save_trained(folder, make_network("linear"), LabelSet(LABELS))
-    predictor = Predictor.load(folder)
+    predictor = TorchRecognizer.load(folder)
     buzzes = [make_clip(8000 + 500 * number, 80.0 + 40 * number) for number in range(30)]
     vectors = np.stack([predictor.vector_of(one) for one in buzzes]).astype(np.float64)
     model = load_trained(folder).model
@@ -96,11 +96,11 @@ def write_adaptable() -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = make_adaptable(Path(home) / "model")
         export(folder, ADAPTABLE, "int8", licence="MIT")
-        predictor = Predictor.load(folder)
+        predictor = TorchRecognizer.load(folder)
     _write_expected(predictor, ADAPTED)
 
 
-def _write_expected(predictor: Predictor, path: Path) -> None:
+def _write_expected(predictor: TorchRecognizer, path: Path) -> None:
     """What torch says of the clips, without and with the profile of all of them."""
     clips = [make_clip(*clip) for clip in CLIPS.values()]
     adapted = predictor.adapted(clips, RATE)
@@ -137,7 +137,7 @@ def make_other_head(folder: Path) -> Path:
     means = draws.normal(0, 0.5, (len(OTHER), 8))
     keep_reference(model, means, RADIUS, k_mean=1.0, k_spread=4.0)
     target = folder.with_name(f"{folder.name}-other")
-    lineage = Lineage(frozenset({"buzzes"}), {"buzzes": Taught(frozenset({"b1"}))})
+    lineage = Lineage(frozenset({"buzzes"}), {"buzzes": TrainedOn(frozenset({"b1"}))})
     save_trained(target, model.eval(), LabelSet(OTHER), lineage=lineage)
     return target
 
@@ -147,7 +147,7 @@ def write_shared() -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = make_other_head(Path(home) / "model")
         export(folder, SHARED, licence="MIT", share=ADAPTABLE.name)
-        predictor = Predictor.load(folder)
+        predictor = TorchRecognizer.load(folder)
     _write_expected(predictor, SHARED / "expected.json")
 
 
@@ -157,7 +157,7 @@ def write_plain() -> None:
         folder = Path(home) / "model"
         save_trained(folder, make_network(), LabelSet(LABELS))
         export(folder, BUNDLE, "int8", licence="MIT")
-        predictor = Predictor.load(folder)
+        predictor = TorchRecognizer.load(folder)
     answers = {name: predictor.predict(make_clip(*clip), RATE) for name, clip in CLIPS.items()}
     rows = {
         name: {"label": one.label, "scores": one.scores, "phonemes": one.phonemes}

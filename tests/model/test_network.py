@@ -93,7 +93,7 @@ def test_every_stream_that_a_fusion_needs_is_heard(fusion, acoustic, semantic):
     numbers = set(SEMANTIC[semantic](3)) if "semantic" in wants else set()
     numbers |= set(ACOUSTIC[acoustic](3)) if "acoustic" in wants else set()
     assert used == [number < max(numbers, default=0) for number in range(3)]
-    assert model.wanted == numbers
+    assert model.required_states == numbers
     assert model.reads_cnn == ("acoustic" in wants and acoustic == "cnn")
 
 

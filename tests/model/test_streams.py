@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerMix, Stream
+from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerMix, LayerSelector
 
 
 def test_numbers_by_hand():
@@ -61,7 +61,7 @@ def test_a_mix_wants_a_state_for_each_weight():
 
 def test_a_stream_of_one_state_is_that_state():
     state = torch.randn(1, 2, 4)
-    stream = Stream((3,))
+    stream = LayerSelector((3,))
     assert stream({1: torch.zeros(1, 2, 4), 3: state}) is state
     assert list(stream.parameters()) == []
 
@@ -69,7 +69,7 @@ def test_a_stream_of_one_state_is_that_state():
 def test_a_stream_of_several_mixes_its_own_alone():
     torch.manual_seed(0)
     states = {number: torch.randn(1, 2, 4) for number in range(4)}
-    stream = Stream((1, 3))
+    stream = LayerSelector((1, 3))
     torch.testing.assert_close(stream(states), stream.mix([states[1], states[3]]))
     poisoned = states | {0: torch.full((1, 2, 4), float("nan"))}
     assert stream(poisoned).isfinite().all()

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.page.conftest import PATIENCE_MS, microphone, watched
 from tests.page.serving import serving
 from tests.page.test_looks import broken
@@ -30,7 +30,7 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    return Recognizer.load(ADAPTABLE, threads=1)
+    return OnnxRecognizer.load(ADAPTABLE, threads=1)
 
 
 @pytest.fixture(scope="module")

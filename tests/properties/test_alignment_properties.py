@@ -16,14 +16,14 @@ from phonemo.evaluation.calibration import log_softmax
 from phonemo.runtime.alignment import (
     RULES,
     align,
+    aligned_spans,
     fewest_frames,
-    heard_spans,
     recognise,
-    said_spans,
+    recognized_spans,
     time_phonemes,
 )
 from phonemo.runtime.attribution import drops, frames_within
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.properties.strategies import RATE, few, many, some
 from tests.tiny_bundle import BUNDLE, make_clip
 
@@ -33,7 +33,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @pytest.fixture(scope="module")
 def tiny():
-    return Recognizer.load(BUNDLE, threads=1)
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 def posteriors(seed, frames, size, sharpness):
@@ -66,9 +66,9 @@ def test_phonemes_that_are_said_come_in_their_order(seed, frames, size, sharpnes
     samples = grid.fewest_samples(frames) + data.draw(st.integers(0, 319), "more samples")
     if fewest_frames([SYMBOLS.index(one) for one in said]) > frames:
         with pytest.raises(PhonemeError, match="need at least"):
-            said_spans(scores, SYMBOLS[:size], said, grid, samples)
+            aligned_spans(scores, SYMBOLS[:size], said, grid, samples)
         return
-    spans = said_spans(scores, SYMBOLS[:size], said, grid, samples)
+    spans = aligned_spans(scores, SYMBOLS[:size], said, grid, samples)
     assert [one.symbol for one in spans] == said
     check(spans, samples / RATE)
     assert all(one.end > one.start for one in spans)
@@ -84,7 +84,9 @@ def test_phonemes_that_are_heard_lie_in_the_recording(seed, frames, stack, sharp
     assert fewest_samples(kernels, strides) == grid.field_samples
     if frames:
         assert frames_of(samples, kernels, strides) == frames
-    spans = heard_spans(posteriors(seed, frames, len(SYMBOLS), sharpness), SYMBOLS, grid, samples)
+    spans = recognized_spans(
+        posteriors(seed, frames, len(SYMBOLS), sharpness), SYMBOLS, grid, samples
+    )
     check(spans, samples / RATE)
     assert len(spans) <= frames
 
@@ -172,7 +174,7 @@ def test_every_frame_counts_for_one_phoneme_at_most(seed, frames, size):
     draw = np.random.default_rng(seed)
     grid = FrameGrid(400, 320)
     samples = grid.fewest_samples(frames)
-    spans = heard_spans(posteriors(seed, frames, 5, 8), SYMBOLS, grid, samples)
+    spans = recognized_spans(posteriors(seed, frames, 5, 8), SYMBOLS, grid, samples)
     inside = frames_within(spans, grid, frames)
     assert inside.shape == (len(spans), frames)
     assert inside.sum(axis=0).max(initial=0) <= 1

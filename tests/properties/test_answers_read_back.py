@@ -13,7 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.annotations.prediction import Prediction, Segment, heard_in, segments_of, tiers_of
+from phonemo.annotations.prediction import (
+    Prediction,
+    Segment,
+    phonemes_within,
+    segments_of,
+    tiers_of,
+)
 from phonemo.annotations.textgrid import PraatText
 from phonemo.annotations.writers import (
     audacity,
@@ -176,7 +182,7 @@ def test_a_table_of_answers_reads_back(name, error, found):
         )
         assert (row["label"], row["speaker"]) == (one.label, one.speaker or "")
         assert {key: float(row[key]) for key in "ab"} == pytest.approx(one.scores, abs=5.1e-7)
-        assert row["phonemes"] == heard_in(one, found)
+        assert row["phonemes"] == phonemes_within(one, found)
 
 
 @some

@@ -25,10 +25,10 @@ from phonemo.config import (
 from phonemo.evaluation.schema import Bin, CalibrationScore, Confusion, Score, SelectiveScore
 from phonemo.labels import EMOTIONS
 from phonemo.runtime.bundle import BundleCard, open_bundle, write_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.server.config import ServeAccess, ServeConfig, ServeLimits, load_serve_config
 from phonemo.train.pretrain.config import (
-    HearingConfig,
+    AugmentationConfig,
     PretrainConfig,
     StageConfig,
     load_pretrain_config,
@@ -188,7 +188,7 @@ def test_the_config_of_a_server_reads_back(fresh, config):
             steps=counts,
             batch_size=counts,
             rate_front=positive,
-            hearing=st.builds(HearingConfig, noise_snr_db=st.none() | st.floats(-99, 99)),
+            hearing=st.builds(AugmentationConfig, noise_snr_db=st.none() | st.floats(-99, 99)),
         ),
     )
 )
@@ -267,8 +267,8 @@ def test_a_calibrated_bundle_reads_back_and_is_heard(
     assert open_bundle(folder) == written
     assert BundleCard.model_validate_json(written.card.model_dump_json()) == written.card
     clip = make_clip(16_000, 300.0)
-    wanted = Recognizer(old, threads=1).predict(clip, 16_000)
-    found = Recognizer.load(folder, threads=1).predict(clip, 16_000)
+    wanted = OnnxRecognizer(old, threads=1).predict(clip, 16_000)
+    found = OnnxRecognizer.load(folder, threads=1).predict(clip, 16_000)
     assert list(found.scores) == labels
     assert found.label == labels[list(wanted.scores).index(wanted.label)]
     assert ("unsure" in found.warnings) == (max(found.scores.values()) < threshold)

@@ -20,7 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from phonemo.audio import Excerpt, load_waveform
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.runtime.vad import CHUNK_SAMPLES
 from tests.properties.strategies import RATE, few, some
@@ -63,12 +63,12 @@ def limited(mood, hertz):
 
 @pytest.fixture(scope="module")
 def tiny():
-    return Recognizer.load(BUNDLE, threads=1)
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return Recognizer.load(threads=1)
+    return OnnxRecognizer.load(threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from phonemo.annotations.turns import Turn
 from phonemo.errors import AudioCode, AudioError
 from phonemo.evaluation.calibration import softmax
 from phonemo.files import json_text
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.properties.strategies import RATE, SHAPES, few, finite_audio, many, some
 from tests.tiny_bundle import BUNDLE
@@ -28,14 +28,14 @@ HUGE = (1e10, 1e19, 1e30, 3e38)
 
 @pytest.fixture(scope="module")
 def tiny():
-    model = Recognizer.load(BUNDLE, threads=1)
+    model = OnnxRecognizer.load(BUNDLE, threads=1)
     model.whole_seconds, model.window_seconds = 1.0, 0.5  # so that windows are heard too
     return model
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return Recognizer.load(threads=1)
+    return OnnxRecognizer.load(threads=1)
 
 
 def check(found):

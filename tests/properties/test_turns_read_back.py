@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from phonemo.annotations.prediction import tiers_of
 from phonemo.annotations.turns import Turn, read_turns
 from phonemo.annotations.writers import rttm, textgrid
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.properties.strategies import RATE, few, predictions, some, stretches, texts
 from tests.tiny_bundle import BUNDLE, make_clip
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recognizer():
-    return Recognizer.load(BUNDLE, threads=1)
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 def close(turns, wanted, within):

@@ -12,12 +12,12 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.annotations.prediction import Interval, PhonemeSpan, covering
+from phonemo.annotations.prediction import PhonemeSpan, TierInterval, covering
 from phonemo.audio import load_waveform, open_waveform
-from phonemo.runtime.sliding import Hearing
+from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.timeline import GAP_SECONDS, Opinion, Timeline
 from phonemo.runtime.vad import CHUNK_SAMPLES, ActivityTrack, EnergyDetector
-from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, Heard, Windower
+from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, ClipScores, Windower
 from tests.properties.strategies import RATE, few, many, some
 
 LABELS = ("anger", "neutral", "sadness")
@@ -162,11 +162,11 @@ def loudness(samples):
     parts = [float(np.abs(part).sum()) + 1e-6 for part in np.array_split(samples, 3)]
     length = len(samples) / RATE
     spans = (PhonemeSpan("a", 0.25 * length, 0.3 * length, 0.5),)
-    return Heard(np.array(parts) / sum(parts), spans)
+    return ClipScores(np.array(parts) / sum(parts), spans)
 
 
 def hear(pieces, length=3.0):
-    hearing = Hearing(loudness, LABELS, EnergyDetector(), length)
+    hearing = SlidingInference(loudness, LABELS, EnergyDetector(), length)
     events = [event for piece in pieces for event in hearing.push(piece)]
     events += hearing.finish()
     return events, hearing.answer()
@@ -208,7 +208,7 @@ def clicks(samples):
     """A network that hears a phoneme of 40 ms around every click."""
     places = np.flatnonzero(samples == 1) / RATE
     spans = tuple(PhonemeSpan("k", place - 0.02, place + 0.02, 1.0) for place in places)
-    return Heard(np.full(3, 1 / 3), spans)
+    return ClipScores(np.full(3, 1 / 3), spans)
 
 
 @some
@@ -223,7 +223,7 @@ def test_every_phoneme_is_taken_once_wherever_it_lies(gaps, length, sizes):
     places = np.cumsum(gaps)
     audio = np.zeros(int(places[-1]) + 8000, dtype=np.float32)
     audio[places] = 1
-    hearing = Hearing(clicks, LABELS, lambda chunk: True, length)
+    hearing = SlidingInference(clicks, LABELS, lambda chunk: True, length)
     for piece in cut(audio, sizes):
         hearing.push(piece)
     hearing.finish()
@@ -302,7 +302,7 @@ gaps = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=8)
 @given(gaps, st.floats(1e-3, 10))
 def test_a_tier_covers_a_recording_once_whatever_the_times(times, length):
     """As turns of other programs may have them: anywhere, upside down, past the end, alike."""
-    given_ = [Interval(start, end, "x") for start, end in sorted(times)]
+    given_ = [TierInterval(start, end, "x") for start, end in sorted(times)]
     found = list(covering(given_, length))
     assert found[0].start == 0
     assert found[-1].end == pytest.approx(length, abs=1.1e-6)

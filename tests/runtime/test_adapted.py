@@ -19,15 +19,15 @@ from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import affine, shrunk
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.runtime.speaker_turns import LEAST_SECONDS, LEAST_TURNS
 from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, RATE, make_clip
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(ADAPTABLE, threads=1)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(ADAPTABLE, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_an_answer_names_its_profile(recognizer, profile, clips):
 
 
 def test_settings_of_the_original_are_kept(profile, clips):
-    model = Recognizer.load(ADAPTABLE)
+    model = OnnxRecognizer.load(ADAPTABLE)
     model.abstain_below = 1.0
     adapted = model.with_profile(profile)
     assert "unsure" in adapted.predict(clips[0], RATE).warnings
@@ -278,7 +278,7 @@ class TestWithout:
     """A bundle from before there were profiles, or one that is not whole."""
 
     def test_it_says_what_to_do(self, clips, profile):
-        model = Recognizer.load(BUNDLE, threads=1)
+        model = OnnxRecognizer.load(BUNDLE, threads=1)
         assert model.reference is None
         assert model.with_profile(None).predict(clips[0], RATE).profile is None
         for call in (
@@ -298,32 +298,32 @@ class TestWithout:
         write_bundle(tmp_path / "mine", bundle.model, says, bundle.head)
         assert not (tmp_path / "mine" / "adaptation.npz").exists()
         assert "adaptation" not in (tmp_path / "mine" / "bundle.json").read_text(encoding="utf-8")
-        model = Recognizer.load(tmp_path / "mine", threads=1)
+        model = OnnxRecognizer.load(tmp_path / "mine", threads=1)
         assert model.reference is None
-        plain = Recognizer.load(ADAPTABLE, threads=1).predict(clips[0], RATE)
+        plain = OnnxRecognizer.load(ADAPTABLE, threads=1).predict(clips[0], RATE)
         assert model.predict(clips[0], RATE) == plain
 
     def test_a_changed_file_is_refused(self, tmp_path):
         folder = _copied(tmp_path)
         (folder / "adaptation.npz").write_bytes(b"other")
         with pytest.raises(CheckpointError, match=r"adaptation\.npz: SHA-256"):
-            Recognizer.load(folder)
+            OnnxRecognizer.load(folder)
         (folder / "adaptation.npz").unlink()
         with pytest.raises(CheckpointError, match="cannot be read"):
-            Recognizer.load(folder)
+            OnnxRecognizer.load(folder)
 
     def test_parts_that_do_not_fit(self, tmp_path):
         bundle, old = open_bundle(ADAPTABLE), open_bundle(BUNDLE)
         says = bundle.card.model_dump(exclude={"sha256"})
         write_bundle(tmp_path / "head", bundle.model, says, old.head, bundle.adaptation)
         with pytest.raises(CheckpointError, match=r"8 features in model\.onnx, none in head\.onnx"):
-            Recognizer.load(tmp_path / "head")
+            OnnxRecognizer.load(tmp_path / "head")
         write_bundle(tmp_path / "old", old.model, says, old.head, bundle.adaptation)
         with pytest.raises(CheckpointError, match=r"no features in model\.onnx"):
-            Recognizer.load(tmp_path / "old")
+            OnnxRecognizer.load(tmp_path / "old")
         write_bundle(tmp_path / "junk", bundle.model, says, bundle.head, b"junk")
         with pytest.raises(CheckpointError, match=r"junk: adaptation\.npz: cannot be read"):
-            Recognizer.load(tmp_path / "junk")
+            OnnxRecognizer.load(tmp_path / "junk")
 
 
 def _copied(tmp_path: Path) -> Path:

@@ -13,7 +13,7 @@ from phonemo.audio.frames import FrameGrid
 from phonemo.evaluation.calibration import softmax
 from phonemo.runtime import attribution
 from phonemo.runtime.attribution import drops, frames_within, with_shares
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.real import real
 
 GRID = FrameGrid(field_samples=400, hop_samples=320)  # centres at 12.5 ms, 32.5 ms, 52.5 ms ...
@@ -73,12 +73,12 @@ def test_rows_are_run_in_parts_that_fit_the_memory(monkeypatch):
 @pytest.fixture(scope="module")
 def heard() -> list[tuple[float, float, float]]:
     """For clips of EmoDB: the fall of the score without the top fifth, a random one, the bottom."""
-    model = Recognizer.load(threads=1)
+    model = OnnxRecognizer.load(threads=1)
     rows = []
     for path in sorted(real("emodb/wav").glob("*.flac"))[::15]:
         samples = load_waveform(path).samples
         spans = model.predict(samples, RATE, shares=True).spans
-        logits = model.graph.hear(samples, model.card.fewest_samples)
+        logits = model.graph.recognize(samples, model.card.fewest_samples)
         inside = frames_within(spans, model.card.grid, len(logits.features))
         ranked = np.argsort([-one.share for one in spans])
         count = max(1, round(len(spans) / 5))
@@ -112,7 +112,7 @@ def test_without_its_bottom_phonemes_a_score_hardly_falls_or_rises(heard):
 
 
 def test_real_phonemes_are_named_with_their_times_and_shares():
-    found = Recognizer.load(threads=1).predict(real("emodb/wav/03a01Wa.flac"), shares=True)
+    found = OnnxRecognizer.load(threads=1).predict(real("emodb/wav/03a01Wa.flac"), shares=True)
     assert found.label == "anger"
     assert len(found.spans) > 10
     assert all(0 <= one.start < one.end <= found.seconds + 1e-6 for one in found.spans)

@@ -15,14 +15,14 @@ import soundfile
 from phonemo.errors import AudioError, CheckpointError, UsageError
 from phonemo.evaluation.calibration import log_softmax
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.session import Graph
 from tests.tiny_bundle import BUNDLE, CLIPS, EXPECTED, RATE, alike, make_clip
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(BUNDLE, threads=1)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 def changed(folder: Path, **values: object) -> Path:
@@ -70,8 +70,8 @@ def test_padding_changes_nothing():
     bundle = open_bundle(BUNDLE)
     graph = Graph(bundle.model, threads=1)
     clip = make_clip(*CLIPS["odd"])
-    alone = graph.hear(clip, bundle.card.fewest_samples)
-    longer = graph.hear(clip, len(clip) + 5000)
+    alone = graph.recognize(clip, bundle.card.fewest_samples)
+    longer = graph.recognize(clip, len(clip) + 5000)
     assert len(alone.frame_weights) == len(longer.frame_weights)
     assert alone.phonemes.shape == longer.phonemes.shape
     assert alone.frame_weights.sum() == pytest.approx(1)
@@ -86,7 +86,7 @@ def test_padding_changes_nothing():
 def test_a_long_recording_is_heard_in_windows(recognizer, tmp_path):
     """By hand: four windows of a second out of 2.5, all of them spoken."""
     clip = make_clip(40_000, 440.0)
-    model = Recognizer.load(changed(tmp_path / "short", window_seconds=1.0), threads=1)
+    model = OnnxRecognizer.load(changed(tmp_path / "short", window_seconds=1.0), threads=1)
     model.window_seconds = 1.0
     found = model.predict(clip, RATE)
     parts = [
@@ -111,7 +111,7 @@ def test_a_long_recording_is_heard_in_windows(recognizer, tmp_path):
 def test_temperature_flattens_the_scores(recognizer, tmp_path):
     clip = make_clip(*CLIPS["odd"])
     sharp = np.array(list(recognizer.predict(clip, RATE).scores.values()))
-    warm = Recognizer.load(changed(tmp_path / "warm", temperature=2.0), threads=1)
+    warm = OnnxRecognizer.load(changed(tmp_path / "warm", temperature=2.0), threads=1)
     found = np.array(list(warm.predict(clip, RATE).scores.values()))
     np.testing.assert_allclose(found, np.sqrt(sharp) / np.sqrt(sharp).sum(), atol=1e-6)
 
@@ -124,7 +124,7 @@ def test_temperature_changes_how_sure_an_answer_is_and_not_the_answer(
     clip = make_clip(*CLIPS[name])
     cold = recognizer.predict(clip, RATE)
     folder = changed(tmp_path / "other", temperature=temperature)
-    found = Recognizer.load(folder, threads=1).predict(clip, RATE)
+    found = OnnxRecognizer.load(folder, threads=1).predict(clip, RATE)
     assert found.label == cold.label
     assert (found.phonemes, found.warnings) == (cold.phonemes, cold.warnings)
     assert sum(found.scores.values()) == pytest.approx(1)
@@ -140,7 +140,7 @@ def test_an_answer_below_the_threshold_is_unsure_and_at_it_is_not(recognizer, tm
     cases = {sure / 2: (), sure: (), math.nextafter(sure, 1): ("unsure",), 1.0: ("unsure",)}
     for number, (threshold, warnings) in enumerate(cases.items()):
         folder = changed(tmp_path / str(number), abstain_below=threshold, calibrated_on=10)
-        found = Recognizer.load(folder, threads=1).predict(clip, RATE)
+        found = OnnxRecognizer.load(folder, threads=1).predict(clip, RATE)
         assert found.warnings == warnings
         assert (found.label, found.scores, found.spans) == (
             answer.label,
@@ -153,7 +153,7 @@ def test_the_threshold_is_held_against_the_scores_after_scaling(recognizer, tmp_
     clip = make_clip(*CLIPS["odd"])
     sure = max(recognizer.predict(clip, RATE).scores.values())
     says = {"temperature": 4.0, "abstain_below": sure}
-    warm = Recognizer.load(changed(tmp_path / "warm", **says), threads=1).predict(clip, RATE)
+    warm = OnnxRecognizer.load(changed(tmp_path / "warm", **says), threads=1).predict(clip, RATE)
     assert max(warm.scores.values()) < sure
     assert warm.warnings == ("unsure",)
 
@@ -163,7 +163,7 @@ def test_the_threshold_is_held_against_the_mean_of_the_windows(recognizer, tmp_p
     parts = [recognizer.predict(part, RATE) for part in np.array_split(clip, 4)]
     surest = max(max(part.scores.values()) for part in parts)
     says = {"window_seconds": 1.0, "abstain_below": surest}
-    answer = Recognizer.load(changed(tmp_path / "short", **says), threads=1).predict(clip, RATE)
+    answer = OnnxRecognizer.load(changed(tmp_path / "short", **says), threads=1).predict(clip, RATE)
     assert max(answer.scores.values()) < surest, "one window alone would be sure enough"
     assert answer.warnings == ("windowed", "unsure")
 
@@ -195,7 +195,7 @@ def test_log_softmax_by_hand():
 )
 def test_a_card_that_does_not_fit_its_network(tmp_path, values, fragments):
     with pytest.raises(CheckpointError) as caught:
-        Recognizer.load(changed(tmp_path / "odd", **values))
+        OnnxRecognizer.load(changed(tmp_path / "odd", **values))
     for fragment in (*fragments, str(tmp_path / "odd")):
         assert fragment in str(caught.value)
 
@@ -204,7 +204,7 @@ def test_what_is_no_network_is_one_line(tmp_path):
     card = open_bundle(BUNDLE).card.model_dump(exclude={"sha256", "head_sha256"})
     write_bundle(tmp_path / "text", b"this is no network", card)
     with pytest.raises(CheckpointError, match="cannot open the network") as caught:
-        Recognizer.load(tmp_path / "text")
+        OnnxRecognizer.load(tmp_path / "text")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "text") in str(caught.value)
 
@@ -215,11 +215,11 @@ def test_errors_of_the_audio_and_the_caller(recognizer):
     with pytest.raises(AudioError, match="100 samples"):
         recognizer.predict(np.zeros(100, np.float32), RATE)
     with pytest.raises(UsageError, match="threads=0"):
-        Recognizer.load(BUNDLE, threads=0)
+        OnnxRecognizer.load(BUNDLE, threads=0)
 
 
 def test_load_without_a_name_takes_the_packaged_one(tmp_path, monkeypatch):
     home = tmp_path / "models" / "phonemo-small"
     shutil.copytree(BUNDLE, home)
     monkeypatch.setattr("phonemo.runtime.bundle.resources.files", lambda package: tmp_path)
-    assert Recognizer.load(threads=1).card.name == "tiny-bundle"
+    assert OnnxRecognizer.load(threads=1).card.name == "tiny-bundle"

@@ -11,13 +11,13 @@ import soundfile
 from phonemo.annotations.turns import Turn
 from phonemo.audio import AudioLimits, Excerpt
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 
 @pytest.fixture
-def model() -> Recognizer:
-    return Recognizer.load(BUNDLE, threads=1)
+def model() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from phonemo.errors import ModelError, UsageError
 from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.statistics import LEAST_POOL
 from phonemo.runtime.adaptation.streaming import Growing
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
@@ -19,8 +19,8 @@ WINDOW = 3 * RATE
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(ADAPTABLE, threads=1)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(ADAPTABLE, threads=1)
 
 
 def buzzes(count: int, hertz: float = 100.0) -> np.ndarray:
@@ -84,7 +84,9 @@ def test_the_first_windows_are_recognized_without_and_the_others_by_those_before
         adapted = recognizer.with_profile(pool.profile())
         clip = conversation[number * WINDOW // 2 :][:WINDOW]
         assert adapted.vector_of(clip) == pytest.approx(one.vector)
-        assert adapted._hear(clip, False).scores == pytest.approx(list(one.segment.scores.values()))
+        assert adapted._recognize_clip(clip, False).scores == pytest.approx(
+            list(one.segment.scores.values())
+        )
     assert answer.profile == found[-1].profile
     closed = [one for one in events if one.kind == "segment"]
     assert closed[-1].profile == answer.profile
@@ -149,7 +151,7 @@ def test_a_large_pool_is_renewed_now_and_then(recognizer, monkeypatch):
 
 
 def test_what_takes_no_profile_does_not_adapt():
-    old = Recognizer.load(BUNDLE, threads=1)
+    old = OnnxRecognizer.load(BUNDLE, threads=1)
     with pytest.raises(ModelError, match="this model takes no profile"):
         StreamingRecognizer(old, adapt=True)
 

@@ -13,24 +13,24 @@ from hypothesis import strategies as st
 
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
-from phonemo.runtime.sliding import Hearing
+from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.vad import EnergyDetector
-from phonemo.runtime.windows import Heard
+from phonemo.runtime.windows import ClipScores
 from tests.tiny_bundle import BUNDLE, make_clip
 
 RATE = 16_000
 LABELS = ("anger", "neutral")
 
 
-def pitch(samples: np.ndarray) -> Heard:
+def pitch(samples: np.ndarray) -> ClipScores:
     """A network to check by hand: high is anger; a phoneme in the middle of every second."""
     crossings = np.count_nonzero(np.diff(np.signbit(samples))) / len(samples)
     anger = float(crossings > 0.05)
     seconds = range(len(samples) // RATE)
     spans = tuple(PhonemeSpan("a", one + 0.4, one + 0.6, 1.0) for one in seconds)
-    return Heard(np.array([anger, 1 - anger]), spans, {"network": 0.5})
+    return ClipScores(np.array([anger, 1 - anger]), spans, {"network": 0.5})
 
 
 def tone(seconds: float, hertz: float, level: float = 0.3) -> np.ndarray:
@@ -40,8 +40,8 @@ def tone(seconds: float, hertz: float, level: float = 0.3) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(BUNDLE, threads=1)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def long_clip() -> np.ndarray:
 
 
 def test_two_emotions_and_a_pause_in_time():
-    hearing = Hearing(pitch, LABELS, EnergyDetector())
+    hearing = SlidingInference(pitch, LABELS, EnergyDetector())
     hearing.push(np.concatenate([tone(12, 100), 0 * tone(8, 100), tone(12, 2000)]))
     hearing.finish()
     found = hearing.answer()
@@ -68,7 +68,7 @@ def test_two_emotions_and_a_pause_in_time():
 
 
 def test_every_phoneme_is_taken_once_and_in_time():
-    hearing = Hearing(pitch, LABELS, EnergyDetector(), window_seconds=4)
+    hearing = SlidingInference(pitch, LABELS, EnergyDetector(), window_seconds=4)
     hearing.push(tone(33.5, 300))
     hearing.finish()
     starts = [one.start for one in hearing.answer().spans]
@@ -76,7 +76,7 @@ def test_every_phoneme_is_taken_once_and_in_time():
 
 
 def test_silence_says_so():
-    hearing = Hearing(pitch, LABELS, EnergyDetector())
+    hearing = SlidingInference(pitch, LABELS, EnergyDetector())
     hearing.push(np.zeros(40 * RATE, dtype=np.float32))
     events = hearing.finish()
     found = hearing.answer(("silent",))
@@ -194,7 +194,7 @@ def test_an_ended_stream_and_an_empty_one_are_told(recognizer):
 
 def test_memory_does_not_grow_with_the_recording():
     def peak(minutes: int) -> int:
-        hearing = Hearing(pitch, LABELS, EnergyDetector())
+        hearing = SlidingInference(pitch, LABELS, EnergyDetector())
         piece = tone(10, 300)
         tracemalloc.start()
         for _ in range(6 * minutes):

@@ -15,7 +15,7 @@ from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.batching import AHEAD, buckets, in_order
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 
@@ -88,7 +88,7 @@ class Long:
     def __init__(self, name: str, heard: list[str]) -> None:
         self.name, self.heard = name, heard
 
-    def hear(self):
+    def recognize(self):
         time.sleep(0.05)
         self.heard.append(self.name)
         return said(1000)
@@ -127,7 +127,7 @@ def test_the_first_answer_asks_for_few_recordings():
 
 
 def test_one_name_is_not_a_list_of_letters():
-    model = Recognizer.load(BUNDLE, threads=1)
+    model = OnnxRecognizer.load(BUNDLE, threads=1)
     for one in ("a.wav", b"RIFF", Path("a.wav")):
         with pytest.raises(UsageError, match="wants a list"):
             model.predict_many(one)
@@ -143,7 +143,7 @@ def test_a_fault_of_the_program_is_not_hidden():
 
 
 def test_two_at_once_and_together_say_what_one_alone_says():
-    model = Recognizer.load(BUNDLE, threads=2)
+    model = OnnxRecognizer.load(BUNDLE, threads=2)
     lengths = [5000, 16_000, 7000, 48_000, 6000, 5500, 16_100, 900]
     clips = [make_clip(size, 150.0 + 40 * number) for number, size in enumerate(lengths)]
     alone = [model.predict(clip, RATE) for clip in clips]
@@ -157,7 +157,7 @@ def test_two_at_once_and_together_say_what_one_alone_says():
 
 
 def test_bad_recordings_are_answered_in_place(tmp_path):
-    model = Recognizer.load(BUNDLE, threads=1)
+    model = OnnxRecognizer.load(BUNDLE, threads=1)
     good = make_clip(8000, 300.0)
     found = list(model.predict_many([tmp_path / "none.wav", tmp_path], jobs=2))
     assert [one.code for one in found] == ["missing_file", "unsupported_audio"]

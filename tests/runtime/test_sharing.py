@@ -16,8 +16,8 @@ from phonemo.integrations.hub_push import _place, files_of
 from phonemo.loader import fingerprint, located
 from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.adaptation.statistics import Affine
-from phonemo.runtime.bundle import is_bundle, named, open_bundle, shipped_names, write_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.bundle import is_bundle, named, open_bundle, packaged_names, write_bundle
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, CLIPS, RATE, SHARED, make_clip
 
@@ -52,7 +52,7 @@ def change(folder: Path, **values: object) -> None:
 
 def refused(folder: Path, *fragments: str) -> None:
     with pytest.raises(CheckpointError) as caught:
-        Recognizer.load(folder)
+        OnnxRecognizer.load(folder)
     line = str(caught.value)
     assert "\n" not in line
     for fragment in (str(folder), *fragments):
@@ -80,7 +80,7 @@ class TestAnswers:
         draws = np.random.default_rng(3)
         width = len(model.reference.centre)
         affine = Affine(draws.uniform(0.5, 2, width), draws.normal(size=width)) if mapped else None
-        found = model.graph.hear(CLIP, model.card.fewest_samples, affine)
+        found = model.graph.recognize(CLIP, model.card.fewest_samples, affine)
         kept = np.ones((1, len(found.features)), dtype=np.bool_)
         wanted = model.head.logits(found.features, kept, affine)[0]
         assert found.emotions.dtype == np.float32
@@ -93,7 +93,7 @@ class TestAnswers:
         write_bundle(folder, whole.model, says, whole.head, whole.adaptation)
         assert not (folder / "model.onnx").exists()
         clips = [make_clip(*clip) for clip in CLIPS.values()]
-        one, other = Recognizer.load(ADAPTABLE), Recognizer.load(folder)
+        one, other = OnnxRecognizer.load(ADAPTABLE), OnnxRecognizer.load(folder)
         profile = one.profile(clips, RATE)
         for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
             for clip in clips:
@@ -125,7 +125,7 @@ class TestFolders:
 
     def test_from_within_its_own_folder(self, shelf, monkeypatch):
         monkeypatch.chdir(shelf / SHARED.name)
-        assert Recognizer.load(".").labels == ("happiness", "neutral")
+        assert OnnxRecognizer.load(".").labels == ("happiness", "neutral")
 
     def test_the_sibling_is_missing(self, shelf):
         shutil.rmtree(shelf / ADAPTABLE.name)
@@ -196,7 +196,7 @@ class TestFolders:
 
 class TestNames:
     def test_shipped_models_are_opened_by_name(self, shipped):
-        assert shipped_names() == ("phonemo-small", "phonemo-open")
+        assert packaged_names() == ("phonemo-small", "phonemo-open")
         assert phonemo.load().labels == phonemo.load("phonemo-small").labels
         assert phonemo.load("phonemo-open").labels == ("happiness", "neutral")
         assert phonemo.predict(CLIP, "phonemo-open", RATE).label == "neutral"

@@ -7,8 +7,8 @@ import pytest
 
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import AudioError, PhonemeError, UsageError
-from phonemo.runtime.alignment import heard_spans, said_spans
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.alignment import aligned_spans, recognized_spans
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.real import real
 from tests.tiny_bundle import BUNDLE, CLIPS, RATE, make_clip
 
@@ -31,19 +31,19 @@ SAMPLES = 5 * 320 + 400
 
 
 @pytest.fixture(scope="module")
-def model() -> Recognizer:
-    return Recognizer.load(BUNDLE, threads=1)
+def model() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 def test_what_is_heard_and_what_is_said_are_the_same_where_it_is_right():
-    heard = heard_spans(POSTERIORS, SYMBOLS, GRID, SAMPLES)
+    heard = recognized_spans(POSTERIORS, SYMBOLS, GRID, SAMPLES)
     assert [one.symbol for one in heard] == ["a", "m"]
-    assert said_spans(POSTERIORS, SYMBOLS, ["a", "m"], GRID, SAMPLES) == heard
+    assert aligned_spans(POSTERIORS, SYMBOLS, ["a", "m"], GRID, SAMPLES) == heard
     assert heard[0].confidence == pytest.approx((0.7 * 0.6) ** 0.5)
 
 
 def test_what_is_said_is_found_where_something_else_is_likelier():
-    spans = said_spans(POSTERIORS, SYMBOLS, ["a", "s"], GRID, SAMPLES)
+    spans = aligned_spans(POSTERIORS, SYMBOLS, ["a", "s"], GRID, SAMPLES)
     assert [one.symbol for one in spans] == ["a", "s"]
     assert spans[1].confidence == pytest.approx(0.3)
     assert spans[0].end == spans[1].start
@@ -59,7 +59,7 @@ def test_what_is_said_is_found_where_something_else_is_likelier():
 )
 def test_what_cannot_be_said_is_told(said, words):
     with pytest.raises(PhonemeError, match=words):
-        said_spans(POSTERIORS, SYMBOLS, said, GRID, SAMPLES)
+        aligned_spans(POSTERIORS, SYMBOLS, said, GRID, SAMPLES)
 
 
 def test_a_recording_is_aligned_and_its_emotion_is_what_it_was(model):
@@ -86,7 +86,7 @@ def test_a_sentence_that_is_known_is_found_in_real_speech():
     """EmoDB's sentence a01, "Der Lappen liegt auf dem Eisschrank"."""
     said = "d ɛ ɐ l a p ə n l iː k t aʊ f d e m aɪ s ʃ ʁ a ŋ k".replace("iː", "i").split()
     path = real("emodb/wav/03a01Wa.flac")
-    found = Recognizer.load(threads=1).align(path, said)
+    found = OnnxRecognizer.load(threads=1).align(path, said)
     assert found.label == "anger"
     assert list(found.phonemes) == said
     times = [(one.start, one.end) for one in found.spans]

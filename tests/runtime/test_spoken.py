@@ -13,23 +13,23 @@ from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.annotations.turns import Turn
 from phonemo.audio import AudioLimits
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.onnx_recognizer import Recognizer
-from phonemo.runtime.recognizer import Listener
-from phonemo.runtime.windows import Heard
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.windows import ClipScores
 from tests.tiny_bundle import BUNDLE, make_clip
 
 RATE = 16_000
 
 
-class Loudness(Listener):
+class Loudness(EmotionRecognizer):
     """A network to check by hand: anger is the level; a phoneme from 0.1 to 0.2 s."""
 
     labels = ("anger", "calm")
 
-    def _hear(self, samples, shares):
+    def _recognize_clip(self, samples, shares):
         anger = round(float(np.abs(samples).max()), 3)
         share = anger if shares else None
-        return Heard(np.array([anger, 1 - anger]), (PhonemeSpan("a", 0.1, 0.2, 0.5, share),))
+        return ClipScores(np.array([anger, 1 - anger]), (PhonemeSpan("a", 0.1, 0.2, 0.5, share),))
 
 
 def levels(*parts: tuple[float, float]) -> np.ndarray:
@@ -39,8 +39,8 @@ def levels(*parts: tuple[float, float]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load(BUNDLE, threads=1)
+def recognizer() -> OnnxRecognizer:
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 @pytest.fixture(scope="module")

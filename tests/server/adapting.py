@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.server.asking import KIND, Answer, ask, form, part, wav
 from tests.server.serving import Served, served, settings
 from tests.tiny_bundle import ADAPTABLE, BUNDLE
@@ -27,7 +27,7 @@ def make(
 
 
 @contextmanager
-def offering(recognizer: Recognizer, folder: Path, **changes: object) -> Iterator[Served]:
+def offering(recognizer: OnnxRecognizer, folder: Path, **changes: object) -> Iterator[Served]:
     """A server of the adaptable bundle and the old one, which offers "office" and "room-2"."""
     recognizer.profile(RECORDINGS).save(folder / "office.json")
     recognizer.profile(RECORDINGS[:2]).save(folder / "room-2.json")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.tiny_bundle import BUNDLE
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def recognizer() -> Recognizer:
+def recognizer() -> OnnxRecognizer:
     """The golden bundle, as the servers open it."""
-    return Recognizer.load(BUNDLE, threads=1)
+    return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
 @pytest.fixture(scope="session")

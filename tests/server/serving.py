@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import uvicorn
 
-from phonemo.runtime.recognizer import Listener
-from phonemo.runtime.windows import Heard, Samples
+from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.config import ServeConfig
 from phonemo.server.decoders.pool import PROGRAM
 from phonemo.server.service import Service
-from phonemo.server.uvicorn_server import _listen, _settings
+from phonemo.server.uvicorn_server import _bind, _settings
 from tests.server.asking import ask
 from tests.tiny_bundle import BUNDLE
 
@@ -67,14 +67,14 @@ def settings(**changes: Any) -> ServeConfig:
 @contextlib.contextmanager
 def served(
     config: ServeConfig | None = None,
-    models: Mapping[str, Listener] | None = None,
+    models: Mapping[str, EmotionRecognizer] | None = None,
     program: Sequence[str] = PROGRAM,
     warm: bool = True,
 ) -> Iterator[Served]:
     """A server, warm; it is stopped afterwards."""
     config = config or settings(models=(str(BUNDLE),))
     app = create_app(config, models, program=program)
-    with _listen(config) as listening:
+    with _bind(config) as listening:
         server = uvicorn.Server(_settings(app, config, False))
         found = Served(app, listening.getsockname()[1], server)
         thread = threading.Thread(target=asyncio.run, args=[_run(found, listening)])
@@ -152,7 +152,7 @@ def command(*words: str, model: bool = True, **changes: str) -> Iterator[Process
             process.wait()
 
 
-class Held(Listener):
+class Held(EmotionRecognizer):
     """A model that hears when it is let: clips in a list, and a gate."""
 
     def __init__(self) -> None:
@@ -167,14 +167,14 @@ class Held(Listener):
         """Two."""
         return ("anger", "neutral")
 
-    def _hear(self, samples: Samples, shares: bool) -> Heard:
-        return self._hear_together([samples], shares)[0]
+    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+        return self._recognize_clips([samples], shares)[0]
 
-    def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
+    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
         self.batches.append(len(clips))
         self.heard += [len(one) for one in clips]
         assert self.go.wait(_PATIENCE_SECONDS)
-        return [Heard(np.array([share, 1 - share]), ()) for share in map(_share, clips)]
+        return [ClipScores(np.array([share, 1 - share]), ()) for share in map(_share, clips)]
 
 
 def _share(samples: Samples) -> float:

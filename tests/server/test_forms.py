@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phonemo.server.request_form import Fields, form_schema
-from phonemo.server.service import Wanted
+from phonemo.server.service import RecognizeOptions
 from tests.server.asking import KIND, PATH, ask, form, part, post, wav
 
 WAV = wav(0.1)
@@ -115,9 +115,9 @@ def test_a_field_of_odd_letters_is_told_printably(port):
 
 
 def test_spaces_around_labels_do_not_matter():
-    found = Fields(labels=" anger , neutral", phonemes=True, top_k=2).wanted
-    assert found == Wanted(True, False, ["anger", "neutral"], 2)
-    assert Fields().wanted == Wanted(False, False, [], None)
+    found = Fields(labels=" anger , neutral", phonemes=True, top_k=2).options
+    assert found == RecognizeOptions(True, False, ["anger", "neutral"], 2)
+    assert Fields().options == RecognizeOptions(False, False, [], None)
 
 
 def test_the_described_form_has_the_fields_that_are_taken():

@@ -14,8 +14,8 @@ import pytest
 import phonemo
 from phonemo.audio import RATE, Waveform
 from phonemo.errors import AudioError, CheckpointError
-from phonemo.runtime.windows import Heard
-from phonemo.server.dynamic_batching import Hearers
+from phonemo.runtime.windows import ClipScores
+from phonemo.server.dynamic_batching import DynamicBatcher
 from tests.server.asking import post, wav
 from tests.server.serving import Held, served, settings, until
 from tests.tiny_bundle import BUNDLE, alike, make_clip
@@ -29,7 +29,7 @@ def waveform(seconds, hertz=300.0):
 
 @contextlib.asynccontextmanager
 async def hearers(threads=1, batch_seconds=60.0, started=lambda size, waited: None):
-    found = Hearers(threads, batch_seconds, started)
+    found = DynamicBatcher(threads, batch_seconds, started)
     try:
         yield found
     finally:
@@ -38,7 +38,7 @@ async def hearers(threads=1, batch_seconds=60.0, started=lambda size, waited: No
 
 async def behind(found, model, asked):
     """The outcomes of what is asked while a first recording holds the thread."""
-    first = asyncio.ensure_future(found.hear(model, waveform(0.9), False, False))
+    first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
     while not model.heard:
         await asyncio.sleep(0.001)
     rest = [asyncio.ensure_future(one) for one in asked]
@@ -57,13 +57,13 @@ def model():
 class Fussy(Held):
     """Fails in company with a clip of half a second, and for it alone."""
 
-    def _hear_together(self, clips, shares):
+    def _recognize_clips(self, clips, shares):
         self.batches.append(len(clips))
         self.heard += [len(one) for one in clips]
         assert self.go.wait(30)
         if any(len(one) == RATE // 2 for one in clips):
             raise self.error
-        return [Heard(np.array([len(one) / RATE / 100, 0.9]), ()) for one in clips]
+        return [ClipScores(np.array([len(one) / RATE / 100, 0.9]), ()) for one in clips]
 
 
 # Company ------------------------------------------------------------------------------------------
@@ -77,7 +77,9 @@ def together(listener, clips, shares):
     async def act():
         async with hearers(started=lambda size, _: sizes.append(size)) as found:
             blocked = asyncio.ensure_future(found.run(ready.wait))
-            asked = [asyncio.ensure_future(found.hear(listener, c, shares, False)) for c in clips]
+            asked = [
+                asyncio.ensure_future(found.recognize(listener, c, shares, False)) for c in clips
+            ]
             await asyncio.sleep(0)
             ready.set()
             await blocked
@@ -114,7 +116,7 @@ def test_every_answer_is_its_own(model):
 
     async def act():
         async with hearers(threads=2) as found:
-            asked = [found.hear(model, waveform(one), False, False) for one in lengths]
+            asked = [found.recognize(model, waveform(one), False, False) for one in lengths]
             return await behind(found, model, asked)
 
     _, *found = asyncio.run(act())
@@ -131,7 +133,7 @@ def test_every_answer_is_its_own(model):
 def test_so_much_is_heard_together_and_no_more(model, batch_seconds, batches):
     async def act():
         async with hearers(batch_seconds=batch_seconds) as found:
-            asked = [found.hear(model, waveform(0.5), False, False) for _ in range(6)]
+            asked = [found.recognize(model, waveform(0.5), False, False) for _ in range(6)]
             return await behind(found, model, asked)
 
     asyncio.run(act())
@@ -143,7 +145,7 @@ def test_the_longest_counts_for_all(model):
 
     async def act():
         async with hearers(batch_seconds=6.0) as found:
-            asked = [found.hear(model, waveform(one), False, False) for one in (2.0, 1, 1, 1)]
+            asked = [found.recognize(model, waveform(one), False, False) for one in (2.0, 1, 1, 1)]
             return await behind(found, model, asked)
 
     asyncio.run(act())
@@ -156,7 +158,7 @@ def test_only_what_is_asked_alike_is_heard_together(model):
     async def act():
         async with hearers() as found:
             asked = [
-                found.hear(one, waveform(0.5), shares, timeline)
+                found.recognize(one, waveform(0.5), shares, timeline)
                 for one in (model, other)
                 for shares in (False, True)
                 for timeline in (False, True)
@@ -172,7 +174,7 @@ def test_only_what_is_asked_alike_is_heard_together(model):
 def test_nobody_waits_for_company(model):
     async def act():
         async with hearers(threads=4) as found:
-            asked = [found.hear(model, waveform(0.5), False, False) for _ in range(4)]
+            asked = [found.recognize(model, waveform(0.5), False, False) for _ in range(4)]
             waiting = asyncio.gather(*asked)
             while len(model.heard) < 4:
                 await asyncio.sleep(0.001)
@@ -187,7 +189,7 @@ def test_the_oldest_is_next(model):
     order = []
 
     async def ask(found, name, seconds):
-        await found.hear(model, waveform(seconds), False, False)
+        await found.recognize(model, waveform(seconds), False, False)
         order.append(name)
 
     async def act():
@@ -211,9 +213,9 @@ def test_one_bad_neighbour_harms_nobody(error):
     async def act():
         async with hearers() as found:
             lengths = (0.4, 0.5, 0.6, 0.7)
-            asked = [found.hear(model, waveform(one), False, False) for one in lengths]
+            asked = [found.recognize(model, waveform(one), False, False) for one in lengths]
             result = await behind(found, model, asked)
-            assert (await found.hear(model, waveform(1), False, False)).seconds == 1
+            assert (await found.recognize(model, waveform(1), False, False)).seconds == 1
             return result
 
     _, first, bad, third, fourth = asyncio.run(act())
@@ -240,9 +242,9 @@ def test_errors_reach_whoever_asked():
 def test_what_waits_is_dropped_when_its_asker_leaves(model):
     async def act():
         async with hearers(batch_seconds=0) as found:
-            first = asyncio.ensure_future(found.hear(model, waveform(0.9), False, False))
+            first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
             asked = [
-                asyncio.ensure_future(found.hear(model, waveform(one), False, False))
+                asyncio.ensure_future(found.recognize(model, waveform(one), False, False))
                 for one in (0.1, 0.2, 0.3)
             ]
             while not model.heard:
@@ -261,13 +263,13 @@ def test_what_waits_is_dropped_when_its_asker_leaves(model):
 def test_a_long_recording_is_left_when_its_asker_leaves(model):
     async def act():
         async with hearers() as found:
-            long = asyncio.ensure_future(found.hear(model, waveform(300), False, False))
+            long = asyncio.ensure_future(found.recognize(model, waveform(300), False, False))
             while not model.heard:
                 await asyncio.sleep(0.001)
             long.cancel()
             await asyncio.gather(long, return_exceptions=True)
             model.go.set()
-            return await found.hear(model, waveform(0.1), False, False)
+            return await found.recognize(model, waveform(0.1), False, False)
 
     assert asyncio.run(act()).seconds == 0.1
     assert len(model.heard) < 10, "of 199 windows"
@@ -276,9 +278,9 @@ def test_a_long_recording_is_left_when_its_asker_leaves(model):
 def test_an_asker_who_leaves_its_company_alone_harms_nobody(model):
     async def act():
         async with hearers() as found:
-            first = asyncio.ensure_future(found.hear(model, waveform(0.9), False, False))
+            first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
             asked = [
-                asyncio.ensure_future(found.hear(model, waveform(one), False, False))
+                asyncio.ensure_future(found.recognize(model, waveform(one), False, False))
                 for one in (0.4, 0.5, 0.6)
             ]
             while not model.heard:
@@ -304,7 +306,7 @@ def test_closing_with_work_that_waits_says_nothing(model):
         loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
         async with hearers(batch_seconds=0) as found:
             asked = [
-                asyncio.ensure_future(found.hear(model, waveform(0.1), False, False))
+                asyncio.ensure_future(found.recognize(model, waveform(0.1), False, False))
                 for _ in range(3)
             ]
             await asyncio.sleep(0.05)

@@ -158,10 +158,10 @@ def test_no_answer_in_time_is_504_and_gives_its_place_back(model):
 
 def test_a_fault_of_the_model_is_500_and_gives_its_place_back(model):
     class Broken(Held):
-        def _hear_together(self, clips, shares):
+        def _recognize_clips(self, clips, shares):
             if self.heard:
                 raise CheckpointError("the network cannot be run")
-            return super()._hear_together(clips, shares)
+            return super()._recognize_clips(clips, shares)
 
     with served(small(0, 1), {"broken": Broken()}) as found:
         assert post(found.port, WAV).told == (500, "model_error")

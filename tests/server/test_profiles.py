@@ -15,7 +15,7 @@ import pytest
 from phonemo.annotations import writers
 from phonemo.errors import UsageError
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.server.profile_store import open_profiles
 from phonemo.server.responses import EmotionAnswer, ProfileAnswer, ProfileList
 from tests.server.adapting import FILE, MAKE, RECORDINGS, make, offering
@@ -28,8 +28,8 @@ LABELS = ["anger", "neutral", "sadness"]
 
 
 @pytest.fixture(scope="module")
-def model() -> Recognizer:
-    return Recognizer.load(ADAPTABLE, threads=1)
+def model() -> OnnxRecognizer:
+    return OnnxRecognizer.load(ADAPTABLE, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +388,7 @@ def test_a_profile_of_no_served_model_is_one_line(folder, model, profile):
     with pytest.raises(UsageError, match=r"other\.json: a profile of model 000000000000, which is"):
         open_profiles(str(folder), {"a": model})
     (folder / "other.json").unlink()
-    old = Recognizer.load(BUNDLE, threads=1)
+    old = OnnxRecognizer.load(BUNDLE, threads=1)
     with pytest.raises(
         UsageError, match=r"good\.json: no model that is served takes a profile \(old\)"
     ):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.server.responses import prediction_data
 from tests.server.adapting import RECORDINGS, offering
@@ -25,8 +25,8 @@ SAMPLES = np.concatenate(
 
 
 @pytest.fixture(scope="module")
-def model() -> Recognizer:
-    return Recognizer.load(ADAPTABLE, threads=1)
+def model() -> OnnxRecognizer:
+    return OnnxRecognizer.load(ADAPTABLE, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from phonemo.runtime.recognizer import StreamingRecognizer
-from phonemo.runtime.windows import Heard
+from phonemo.runtime.windows import ClipScores
 from phonemo.server.responses import prediction_data
 from tests.server.asking import FINISH, clip, connected, events, stream
 from tests.server.serving import Held, served, settings, until
@@ -356,8 +356,8 @@ class Wordy(Held):
 
     labels = tuple(f"emotion{place}" for place in range(2000))
 
-    def _hear_together(self, clips, shares):
-        return [Heard(np.full(2000, 1 / 2000), ()) for _ in clips]
+    def _recognize_clips(self, clips, shares):
+        return [ClipScores(np.full(2000, 1 / 2000), ()) for _ in clips]
 
 
 def test_a_client_that_takes_nothing_in_holds_no_place_for_ever():

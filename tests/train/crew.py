@@ -123,6 +123,6 @@ def _nothing_left() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         _fail(sys.argv[2], int(sys.argv[3]))
-    with distributed.said_once():
+    with distributed.log_error_once():
         train_all(Path(sys.argv[1]))
     _nothing_left()

@@ -26,9 +26,9 @@ from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
 from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
 from phonemo.train.experiments.data import Experiment
 from phonemo.train.experiments.executors import Job, work, workers_for
-from phonemo.train.experiments.fold import Network
+from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.experiments.run import SYSTEMS
-from phonemo.train.experiments.run_folder import Cell, fold_metrics
+from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
@@ -103,7 +103,7 @@ def finished(tmp_path_factory, base) -> tuple[AblationConfig, dict[str, Any]]:
         patch.setattr(egemaps, "_opensmile", lambda: _FakeSmile)
         patch.setattr(egemaps, "_extractor", lambda: _pitch_and_level)
         found = ablate(config, "phonemo ablate", FOLDS[:2], workers=1)
-        patch.setattr(Network, "train", lambda *_: pytest.fail("it trains again"))
+        patch.setattr(NeuralSystem, "train", lambda *_: pytest.fail("it trains again"))
         patch.setattr(egemaps.EgemapsSvm, "train", lambda *_: pytest.fail("it trains again"))
         again = ablate(config, "phonemo ablate", FOLDS[:2], workers=1)
     return config, {"first": found, "again": again}
@@ -181,7 +181,7 @@ def test_a_failing_arm_leaves_the_others_finished_and_is_told_once(side_by_side)
 
 
 #: An arm's config, a fold and a seed to its validation score and who is answered rightly.
-Scores = Callable[[Any, Cell], tuple[float | None, Iterable[str]]]
+Scores = Callable[[Any, FoldSeed], tuple[float | None, Iterable[str]]]
 
 
 class _Written:
@@ -196,7 +196,7 @@ class _Written:
     def inputs(self) -> dict[str, str]:
         return {}
 
-    def train(self, cell: Cell) -> None:
+    def train(self, cell: FoldSeed) -> None:
         name = Path(self.experiment.config.output).name
         self.trained.append((name, cell.fold.name, cell.seed))
         validation, right = type(self).says(self.experiment.config, cell)
@@ -214,7 +214,7 @@ class _Written:
         return self.experiment.utterances[one].speaker
 
 
-def _answer(experiment: Experiment, cell: Cell, name: str, is_right: bool) -> dict[str, Any]:
+def _answer(experiment: Experiment, cell: FoldSeed, name: str, is_right: bool) -> dict[str, Any]:
     one = experiment.utterances[name]
     other = EMOTIONS[EMOTIONS.index(one.emotion) - 1]
     label = one.emotion if is_right else other
@@ -254,7 +254,7 @@ VALIDATION = {
 }
 
 
-def _test_disagrees(config: Any, cell: Cell) -> tuple[float, Iterable[str]]:
+def _test_disagrees(config: Any, cell: FoldSeed) -> tuple[float, Iterable[str]]:
     rate, fold = config.train.rate_heads, cell.fold.name
     score = VALIDATION.get((fold, rate), 0.5)
     best = max(VALIDATION.get((fold, one), 0.5) for one in RATES["values"])
@@ -366,7 +366,7 @@ def test_what_only_some_arms_have_is_left_out_of_the_table(study, written):
 
 
 def test_what_nobody_foresaw_stops_one_cell_alone(study, written):
-    def says(config: Any, cell: Cell) -> tuple[float, Iterable[str]]:
+    def says(config: Any, cell: FoldSeed) -> tuple[float, Iterable[str]]:
         if "bad" in config.output:
             raise ZeroDivisionError("by nothing")
         return 0.5, SPEAKERS
@@ -383,7 +383,7 @@ def test_what_nobody_foresaw_stops_one_cell_alone(study, written):
 
 
 def test_failures_of_several_cells_are_one_error(study, written):
-    def says(config: Any, cell: Cell) -> tuple[float, Iterable[str]]:
+    def says(config: Any, cell: FoldSeed) -> tuple[float, Iterable[str]]:
         if "bad" in config.output:
             raise ModelError(f"nothing is learnt on {cell.fold.name}")
         return 0.5, SPEAKERS
@@ -469,7 +469,7 @@ def test_arms_go_fold_by_fold_so_that_a_part_can_be_compared(study, written):
 def test_p_values_of_a_table_are_adjusted_for_its_arms(study, written):
     """Four speakers of whom each gets better: of 2^4 signs, 2 are as far apart: p = 1/8."""
 
-    def says(config: Any, cell: Cell) -> tuple[float, Iterable[str]]:
+    def says(config: Any, cell: FoldSeed) -> tuple[float, Iterable[str]]:
         return 0.5, () if "wrong" in config.output else SPEAKERS
 
     written.says = staticmethod(says)

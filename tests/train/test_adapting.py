@@ -12,7 +12,7 @@ from phonemo.errors import ModelError
 from phonemo.evaluation.calibration import Calibrated
 from phonemo.labels import LabelSet
 from phonemo.runtime.bundle import open_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.session import Graph
 from phonemo.train.calibrate import recalibrate
 from phonemo.train.evaluate import outputs_of
@@ -21,7 +21,7 @@ from phonemo.train.export.export import export, make_graph
 from phonemo.train.export.quantize import quantise
 from phonemo.train.linear_head import SHRINKAGE, class_means, fit_head, keep_reference, reference_of
 from phonemo.train.model_folder import load_trained, save_trained, shrink
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.golden.make_tiny_bundle import LABELS, RADIUS, make_adaptable, make_network
 from tests.tiny_bundle import CLIPS, RATE, make_clip
 from tests.train.test_logistic import logistic
@@ -44,7 +44,7 @@ def bundle(folder, tmp_path_factory) -> Path:
 
 
 def test_onnx_and_torch_make_and_apply_the_same_profile(folder, bundle):
-    models = [Predictor.load(folder), Recognizer.load(bundle, threads=1)]
+    models = [TorchRecognizer.load(folder), OnnxRecognizer.load(bundle, threads=1)]
     assert models[0].reference.digest == models[1].reference.digest
     profiles = [model.profile(BUZZES, RATE) for model in models]
     np.testing.assert_allclose(profiles[0].mean, profiles[1].mean, rtol=1e-3, atol=1e-4)
@@ -64,7 +64,7 @@ def test_fp32_int8_and_a_new_calibration_share_profiles(folder, bundle, tmp_path
     export(folder, tmp_path / "int8", "int8")
     recalibrate(bundle, tmp_path / "cool", Calibrated(1.5, 0.4, 9))
     digests = {
-        Recognizer.load(one).reference.digest
+        OnnxRecognizer.load(one).reference.digest
         for one in (bundle, tmp_path / "int8", tmp_path / "cool")
     }
     assert digests == {reference_of(load_trained(folder).model).digest}
@@ -91,8 +91,8 @@ def test_a_folder_without_one_takes_no_profile(tmp_path):
         assert card.adaptation_sha256 is None
         assert card.parity.difference < 1e-3
         for model in (
-            Predictor.load(tmp_path / head),
-            Recognizer.load(tmp_path / f"{head}-bundle"),
+            TorchRecognizer.load(tmp_path / head),
+            OnnxRecognizer.load(tmp_path / f"{head}-bundle"),
         ):
             assert model.reference is None
             with pytest.raises(ModelError, match="takes no profile"):
@@ -178,7 +178,7 @@ def test_the_graph_gives_the_vector_and_takes_a_map():
     graph = Graph(make_graph(model), threads=1)
     assert graph.width == model.vector_features == 8
     clip = make_clip(*CLIPS["odd"])
-    found = graph.hear(clip, 720)
+    found = graph.recognize(clip, 720)
     with torch.inference_mode():
         logits = model.head(torch.from_numpy(found.vector)[None])[0].numpy()
     np.testing.assert_allclose(found.emotions, logits, atol=1e-5)

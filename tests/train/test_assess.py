@@ -17,7 +17,7 @@ from phonemo.train.experiments import run as runner
 from phonemo.train.experiments.assess import assess_model, assess_run, rescore_run, write_assessment
 from phonemo.train.experiments.run import run
 from phonemo.train.model_folder import load_trained
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained
 
@@ -133,7 +133,7 @@ def test_a_subset_of_labels_is_renormalised(model):
     """Two of three emotions, one of them in the manifest's own word."""
     manifest = _foreign(model, "subset")
     assessment = assess_model(model, manifest, ("rage", "sadness"))
-    predictor, source = Predictor.load(model), read_manifest(manifest)
+    predictor, source = TorchRecognizer.load(model), read_manifest(manifest)
     by_id = {one.id: one for one in source.utterances}
     assert len(assessment.rows) == 12
     assert "neutral" in assessment.notes[1]

@@ -12,7 +12,7 @@ from phonemo.corpora.manifest import Header, Manifest, Phonemes, Utterance
 from phonemo.errors import AudioError
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
-from phonemo.train.dataset import Draws, SpeechDataset, Targets, collate, pad_audio
+from phonemo.train.dataset import AugmentationSeed, SpeechDataset, Targets, collate, pad_audio
 from phonemo.train.experiments.data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache, make_dataset
@@ -34,7 +34,7 @@ def cache(experiment, tmp_path_factory):
 
 def _with_draws(experiment, cache=None, seconds=15.0, augment=LOUD, ids=()) -> SpeechDataset:
     dataset = make_dataset(experiment, ids, cache)
-    dataset.draws = Draws(augment, seconds, seed=1)
+    dataset.draws = AugmentationSeed(augment, seconds, seed=1)
     return dataset
 
 

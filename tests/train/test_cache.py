@@ -378,7 +378,7 @@ class Sharing:
         self.made.append(place.name)
         place.write_text("made")
 
-    def hear(self) -> str:
+    def recognize(self) -> str:
         return self.told.get(timeout=SECONDS)
 
 
@@ -388,11 +388,11 @@ def test_what_another_is_making_is_come_back_to(tmp_path, finished):
     with held(tmp_path / "b.lock") as mine:
         assert mine
         sharing.thread.start()
-        assert [sharing.hear(), sharing.hear()] == ["a", "c"]
+        assert [sharing.recognize(), sharing.recognize()] == ["a", "c"]
         assert not (tmp_path / "b").exists()
         if finished:
             (tmp_path / "b").write_text("the other's")
-    assert sharing.hear() == "b"
+    assert sharing.recognize() == "b"
     sharing.thread.join(SECONDS)
     assert sharing.made == (["a", "c"] if finished else ["a", "c", "b"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]

@@ -30,8 +30,14 @@ from phonemo.evaluation.calibration import (
 )
 from phonemo.files import SEAL, check_seal, read_rows, sha256_of
 from phonemo.runtime.bundle import open_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
-from phonemo.train.calibrate import keep, kept, on_rows, on_validation, recalibrate
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.train.calibrate import (
+    on_rows,
+    on_validation,
+    recalibrate,
+    store_calibration,
+    stored_calibration,
+)
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import Outputs, outputs_of
 from phonemo.train.experiments.assess import assess_model, write_assessment
@@ -40,8 +46,8 @@ from phonemo.train.experiments.run import run
 from phonemo.train.export.export import export
 from phonemo.train.linear_head import _crosswise, fit_head, fitted
 from phonemo.train.model_folder import load_trained
-from phonemo.train.provenance import PROVENANCE, lineage_of, taught_by
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.provenance import PROVENANCE, lineage_from, lineage_of
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
 from tests.train.test_cross import rename
@@ -112,7 +118,7 @@ def test_a_trained_model_is_calibrated_on_its_validation_part(wide):
     fold = next(one for one in experiment.split.folds if one.name == FOLD)
     said = [one.speaker for one in experiment.part(fold.validation)]
     wanted = calibrate_across(found.logits.numpy(), found.labels.numpy(), said)
-    learnt = kept(load_trained(model).model)
+    learnt = stored_calibration(load_trained(model).model)
     assert learnt.temperature == pytest.approx(wanted.temperature, rel=1e-3)
     assert learnt.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-3)
     assert learnt.utterances == 12
@@ -122,7 +128,7 @@ def test_a_trained_model_is_calibrated_on_its_validation_part(wide):
 
 def test_rows_have_the_scores_of_the_logits_over_the_temperature(wide):
     cell, model = cell_of(wide), cell_of(wide) / "model"
-    learnt = kept(load_trained(model).model)
+    learnt = stored_calibration(load_trained(model).model)
     rows = read_rows(cell / "predictions.jsonl")
     found = heard(wide, model, "test").logits.numpy()
     assert {row["temperature"] for row in rows} == {learnt.temperature}
@@ -141,7 +147,7 @@ def test_a_run_says_how_it_was_before_and_how_much_it_answers(wide):
 
 
 def test_one_validation_speaker_calibrates_nothing(config, cell, model):
-    assert kept(load_trained(model).model) == UNCALIBRATED
+    assert stored_calibration(load_trained(model).model) == UNCALIBRATED
     assert not any("temperature" in row for row in read_rows(cell / "predictions.jsonl"))
     metrics = json.loads((Path(config.output) / "metrics.json").read_text())
     assert "uncalibrated" not in metrics["results"]
@@ -150,7 +156,7 @@ def test_one_validation_speaker_calibrates_nothing(config, cell, model):
 
 def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(wide):
     last = train(wide, "last", select_by="last", epochs=1)
-    assert kept(load_trained(last / "model").model) == UNCALIBRATED
+    assert stored_calibration(load_trained(last / "model").model) == UNCALIBRATED
     for row in read_rows(last / "predictions.jsonl"):
         assert not {"temperature", "unsure"} & row.keys()
     found = heard(wide, last / "model", "test").logits.numpy()
@@ -162,7 +168,7 @@ def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(wide):
 def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_by, utterances):
     """Speaker by speaker, so that validation need not be spared for it."""
     fitted_cell = train(config, f"fit-{select_by}", strategy="logistic", select_by=select_by)
-    assert kept(load_trained(fitted_cell / "model").model).utterances == utterances
+    assert stored_calibration(load_trained(fitted_cell / "model").model).utterances == utterances
     assert all("unsure" in row for row in read_rows(fitted_cell / "predictions.jsonl"))
 
 
@@ -173,7 +179,7 @@ def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
     """It would be too sure of them; only a protocol that leaks lets such a one begin at all."""
     backbone = Path(shutil.copytree(config.model.backbone, tmp_path / "backbone"))
     one = read_manifest(config.manifest).utterances[0]
-    past = taught_by("beeps", [one.model_copy(update={"id": "elsewhere", "speaker": learnt})])
+    past = lineage_from("beeps", [one.model_copy(update={"id": "elsewhere", "speaker": learnt})])
     (backbone / PROVENANCE).write_text(json.dumps(past.to_json()))
     leaky = with_changes(
         config,
@@ -183,16 +189,16 @@ def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
     )
     name = prepare_experiment(leaky).split.folds[0].name
     run(leaky, "phonemo train", folds=[name])
-    found = kept(load_trained(Path(leaky.output) / "seed-1" / name / "model").model)
+    found = stored_calibration(load_trained(Path(leaky.output) / "seed-1" / name / "model").model)
     assert (found.utterances > 0) == is_calibrated
     assert (found != UNCALIBRATED) == is_calibrated
 
 
 def test_what_is_kept_is_found_again(config):
     network = make_network(prepare_experiment(config))
-    assert kept(network) == UNCALIBRATED
-    keep(network, GIVEN)
-    assert kept(network) == GIVEN
+    assert stored_calibration(network) == UNCALIBRATED
+    store_calibration(network, GIVEN)
+    assert stored_calibration(network) == GIVEN
 
 
 def test_utterances_without_an_emotion_calibrate_nothing(config, model):
@@ -381,8 +387,8 @@ def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
     target = tmp_path / "new"
     recalibrate(carded, target, GIVEN)
     found = load_trained(target)
-    assert kept(found.model) == GIVEN
-    assert kept(load_trained(carded).model) != GIVEN, "the old one stays"
+    assert stored_calibration(found.model) == GIVEN
+    assert stored_calibration(load_trained(carded).model) != GIVEN, "the old one stays"
     assert found.labels == load_trained(carded).labels
     assert lineage_of(target) == lineage_of(carded)
     files = {path.name for path in carded.iterdir()}
@@ -453,9 +459,9 @@ def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path)
 
 def test_torch_and_the_bundle_are_as_sure_as_each_other(config, model, exported):
     manifest = read_manifest(config.manifest)
-    before = Predictor.load(model)
-    predictor = Predictor.load(exported / "model")
-    recognizer = Recognizer.load(exported / "bundle", threads=1)
+    before = TorchRecognizer.load(model)
+    predictor = TorchRecognizer.load(exported / "model")
+    recognizer = OnnxRecognizer.load(exported / "bundle", threads=1)
     highest = []
     for one in manifest.utterances:
         path = manifest.audio_path(one)
@@ -502,7 +508,7 @@ def test_a_model_is_calibrated_on_another_corpus(config, model, tmp_path, typed)
     manifest = rename(Path(config.manifest), "strangers", "x")
     answer = typed(model, "-o", tmp_path / "new", "--manifest", manifest)
     assert (answer.code, answer.err) == (0, "")
-    found = kept(load_trained(tmp_path / "new").model)
+    found = stored_calibration(load_trained(tmp_path / "new").model)
     assert found.utterances == 16, "anger and neutral are in common"
     said = f"{tmp_path / 'new'}: temperature {found.temperature:.3f} from 16 answers"
     assert answer.out.splitlines()[0] == said

@@ -22,7 +22,7 @@ from phonemo.labels import LabelSet
 from phonemo.train.experiments import cross_corpus as cross_module
 from phonemo.train.experiments.cross_corpus import Mapped, cross
 from phonemo.train.experiments.run import run
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
 from tests.train.tiny_run import make_config, with_changes
@@ -156,7 +156,7 @@ def test_a_foreign_cell_has_every_model_on_the_whole_corpus(
     chosen = [one for one in manifest.utterances if one.emotion != "sadness"]
     means, angry = [], []
     for folder in sorted(getattr(home, trained).glob("seed-*/*/model")):
-        predictor = Predictor.load(folder)
+        predictor = TorchRecognizer.load(folder)
         scores = [counted(predictor.predict(manifest.audio_path(one)).scores) for one in chosen]
         answers = [max(one, key=one.__getitem__) for one in scores]
         truth = [MERGE.get(one.emotion, one.emotion) for one in chosen]

@@ -21,14 +21,14 @@ from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.model.pooling import POOLINGS
 from phonemo.runtime.bundle import open_bundle, write_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.session import PHONEMES, Graph
 from phonemo.train.export import export as export_module
 from phonemo.train.export import parity as parity_module
 from phonemo.train.export.export import export, fold, make_graph, quantise
 from phonemo.train.export.parity import check_parity
 from phonemo.train.model_folder import save_trained
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests import tiny_nets
 from tests.tiny_bundle import CLIPS, RATE, make_clip
 from tests.train.tiny_run import EMOTIONS, make_corpus
@@ -171,7 +171,7 @@ def test_a_clip_says_the_same_in_any_company():
         row[: len(clip)] = clip
     together = graph.run(waveform, samples)
     for row, clip in enumerate(clips):
-        alone = graph.hear(clip, model.backbone.fewest_samples)
+        alone = graph.recognize(clip, model.backbone.fewest_samples)
         np.testing.assert_allclose(together["emotion_logits"][row], alone.emotions, atol=1e-4)
         frames = together["frames"][row]
         assert alone.phonemes.shape == (frames, 5)
@@ -266,8 +266,8 @@ def test_int8_says_the_same_in_any_company():
     clips = [make_clip(*clip) for clip in CLIPS.values()]
     clips = [0.01 * clips[0], clips[1], 20 * clips[2], clips[1][:9000]] * 2
     fewest = model.backbone.fewest_samples
-    alone = [graph.hear(clip, fewest).emotions for clip in clips]
-    together = [one.emotions for one in graph.hear_together(clips, fewest)]
+    alone = [graph.recognize(clip, fewest).emotions for clip in clips]
+    together = [one.emotions for one in graph.recognize_batch(clips, fewest)]
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(softmax(one), softmax(other), atol=1e-3)
 
@@ -288,8 +288,8 @@ def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
     assert card.window_seconds == 30.0
     assert card.grid.hop_samples == 640
     assert (card.drift is None) == (precision == "fp32")
-    recognizer = Recognizer.load(tmp_path / "mine", threads=1)
-    predictor = Predictor.load(folder)
+    recognizer = OnnxRecognizer.load(tmp_path / "mine", threads=1)
+    predictor = TorchRecognizer.load(folder)
     for clip in (*CLIPS.values(), (35 * RATE, 200.0)):
         found = recognizer.predict(make_clip(*clip), RATE)
         wanted = predictor.predict(make_clip(*clip), RATE)
@@ -306,8 +306,8 @@ def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
 def test_the_shares_of_phonemes_are_those_of_torch(folder, tmp_path, precision, tolerance):
     export(folder, tmp_path / "mine", precision)
     clip = make_clip(*CLIPS["long"])
-    wanted = Predictor.load(folder).predict(clip, RATE, shares=True)
-    found = Recognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE, shares=True)
+    wanted = TorchRecognizer.load(folder).predict(clip, RATE, shares=True)
+    found = OnnxRecognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE, shares=True)
     assert len(wanted.spans) > 5
     assert max(abs(one.share) for one in wanted.spans) > 0.003
     theirs = {(one.symbol, round(one.start, 2)): one.share for one in wanted.spans}
@@ -319,7 +319,7 @@ def test_the_shares_of_phonemes_are_those_of_torch(folder, tmp_path, precision, 
     assert len(both) > 0.8 * len(theirs)
     for one, other in both:
         assert one == pytest.approx(other, abs=tolerance)
-    plain = Recognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE)
+    plain = OnnxRecognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE)
     assert all(one.share is None for one in plain.spans)
 
 
@@ -329,7 +329,7 @@ def test_a_bundle_without_a_head_cannot_say_who_carried_the_emotion(folder, tmp_
     card = bundle.card.model_dump(exclude={"sha256", "head_sha256"})
     write_bundle(tmp_path / "mine", bundle.model, card)
     assert not (tmp_path / "mine" / "head.onnx").exists()
-    model = Recognizer.load(tmp_path / "mine", threads=1)
+    model = OnnxRecognizer.load(tmp_path / "mine", threads=1)
     assert model.predict(make_clip(*CLIPS["long"]), RATE).spans
     with pytest.raises(CheckpointError, match=r"has no head\.onnx"):
         model.predict(make_clip(*CLIPS["long"]), RATE, shares=True)
@@ -342,8 +342,8 @@ def test_int8_is_measured_on_a_manifest(folder, tmp_path):
     assert (drift.audio, drift.clips) == ("beeps", 24)
     assert 0 < drift.mean <= drift.largest < 0.5
     assert 0 <= drift.changed <= 1
-    predictor = Predictor.load(folder)
-    recognizer = Recognizer.load(tmp_path / "mine", threads=1)
+    predictor = TorchRecognizer.load(folder)
+    recognizer = OnnxRecognizer.load(tmp_path / "mine", threads=1)
     files = sorted((tmp_path / "corpus").glob("*.wav"))
     for opened, ua in ((predictor, drift.ua_fp32), (recognizer, drift.ua_int8)):
         right = [opened.predict(file).label in file.name for file in files]

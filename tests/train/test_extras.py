@@ -11,7 +11,7 @@ from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import LeakageError, ProtocolError
-from phonemo.train.dataset import Draws, SpeechDataset
+from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.experiments.data import prepare_experiment
 from phonemo.train.experiments.run import run
 from phonemo.train.provenance import lineage_of
@@ -73,7 +73,7 @@ def test_a_small_corpus_is_learnt_from_several_times_an_epoch(tmp_path: Path) ->
         prepare_experiment(config).manifest,
         extras.epoch[:3],
         prepare_experiment(config).targets,
-        draws=Draws.of(config.train, 1),
+        draws=AugmentationSeed.of(config.train, 1),
     )
     assert len({one.id for one in dataset.utterances}) == 1
     spans = {str(dataset[index]["spans"]["time"]) for index in range(3)}

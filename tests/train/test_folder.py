@@ -22,7 +22,7 @@ from phonemo.train import model_folder as folder_module
 from phonemo.train.experiments.data import prepare_experiment
 from phonemo.train.model_folder import load_trained, save_trained, shrink
 from phonemo.train.provenance import PROVENANCE, lineage_of
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_lively, save_untrained
@@ -262,7 +262,7 @@ def test_another_number_of_labels(copy):
 def test_transformers_gives_the_same_scores(saved):
     """After ``import phonemo.model`` the folder is an ordinary one for transformers."""
     assert phonemo.model.PhonemoForAudioClassification
-    predictor = Predictor.load(saved)
+    predictor = TorchRecognizer.load(saved)
     model = AutoModelForAudioClassification.from_pretrained(saved).eval()
     pipe = pipeline("audio-classification", model=str(saved))
     for clip in _clips():
@@ -281,7 +281,7 @@ def test_transformers_gives_the_same_scores(saved):
 def test_the_pipeline_takes_a_batch(saved):
     """Padded together by transformers, each scored as alone."""
     pipe = pipeline("audio-classification", model=str(saved), batch_size=3)
-    predictor = Predictor.load(saved)
+    predictor = TorchRecognizer.load(saved)
     found = pipe([{"raw": clip, "sampling_rate": RATE} for clip in _clips()])
     for clip, answer in zip(_clips(), found, strict=True):
         ours = predictor.predict(clip, RATE).scores

@@ -14,7 +14,7 @@ from transformers import AutoModel
 from phonemo.errors import AudioError, CheckpointError, UsageError
 from phonemo.runtime.vad import ActivityTrack, EnergyDetector
 from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import make_backbone_folder, make_network
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import save_untrained
@@ -39,9 +39,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predictor(folder) -> Predictor:
+def predictor(folder) -> TorchRecognizer:
     save_untrained(make_config(folder), folder / "model")
-    return Predictor.load(str(folder / "model"))
+    return TorchRecognizer.load(str(folder / "model"))
 
 
 def _noise(seconds: float, seed: int = 1) -> np.ndarray:
@@ -99,7 +99,7 @@ def test_an_answer_is_whole(predictor):
 def test_without_a_phoneme_head_there_are_none(folder):
     config = with_changes(make_config(folder), model={"auxiliary": None})
     save_untrained(config, folder / "single")
-    assert Predictor.load(folder / "single").predict(_noise(1.0), RATE).phonemes is None
+    assert TorchRecognizer.load(folder / "single").predict(_noise(1.0), RATE).phonemes is None
 
 
 def test_a_minute_is_heard_in_windows(predictor):
@@ -168,7 +168,7 @@ def test_an_array_needs_its_rate(predictor):
 
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(CheckpointError, match="no config"):
-        Predictor.load(tmp_path)
+        TorchRecognizer.load(tmp_path)
 
 
 def test_the_answers_are_those_of_evaluation(folder, predictor):

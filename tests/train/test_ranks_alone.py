@@ -123,12 +123,12 @@ def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch
 
 
 def test_an_error_is_said_where_nobody_can_be_asked(second):
-    with pytest.raises(RunError, match="one"), distributed.said_once():
+    with pytest.raises(RunError, match="one"), distributed.log_error_once():
         raise RunError("one")
 
 
 def test_an_interrupt_is_said_by_the_first(second):
-    with pytest.raises(SystemExit) as it, distributed.said_once():
+    with pytest.raises(SystemExit) as it, distributed.log_error_once():
         raise KeyboardInterrupt
     assert it.value.code == 130
 
@@ -154,7 +154,7 @@ def test_the_wait_is_no_part_of_a_config_name(tmp_path):
 # Random states ---------------------------------------------------------------------------------
 
 
-def _save(folder: Path, states: list[checkpointing.Draws] | None) -> Path:
+def _save(folder: Path, states: list[checkpointing.RngState] | None) -> Path:
     trainer = make_trainer(make_config(folder), folder)
     trainer.create_optimizer()
     scheduler = torch.optim.lr_scheduler.ConstantLR(trainer.optimizer)
@@ -170,11 +170,11 @@ def _drawn() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
 
-def _state_of(seed: int) -> tuple[checkpointing.Draws, tuple[float, float, float]]:
+def _state_of(seed: int) -> tuple[checkpointing.RngState, tuple[float, float, float]]:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    return checkpointing.Draws.now(), _drawn()
+    return checkpointing.RngState.now(), _drawn()
 
 
 def test_every_process_draws_on(tmp_path, caplog):

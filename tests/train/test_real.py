@@ -16,7 +16,7 @@ from phonemo.model.pretrained import load_backbone
 from phonemo.train.dataset import pad_audio
 from phonemo.train.experiments.run import run
 from phonemo.train.feature_cache import _samples
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "emodb.yaml"
@@ -56,7 +56,7 @@ def test_real_emotions_are_learnt_across_speakers(manifest):
 
 def _saved_model_gives_the_same(manifest: Path, fold: Path) -> None:
     """Scores from the audio file equal those from the feature cache and a batch."""
-    predictor = Predictor.load(fold / "model")
+    predictor = TorchRecognizer.load(fold / "model")
     data = read_manifest(manifest)
     by_id = {one.id: one for one in data.utterances}
     rows = [json.loads(line) for line in (fold / "predictions.jsonl").read_text().splitlines()]

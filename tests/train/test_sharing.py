@@ -15,7 +15,7 @@ from phonemo.labels import LabelSet
 from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.bundle import open_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.calibrate import Calibrated, recalibrate
 from phonemo.train.experiments.finetune import finetune, plan
 from phonemo.train.export import shared_network
@@ -53,7 +53,7 @@ def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
     assert not (shared.folder / "model.onnx").exists()
     assert shared.adaptation == whole.adaptation
     assert lineage_of(shared.folder) == lineage_of(models / "open")
-    one, other = Recognizer(whole), Recognizer.load(shared.folder)
+    one, other = OnnxRecognizer(whole), OnnxRecognizer.load(shared.folder)
     profile = one.profile(CLIPS_, RATE)
     for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
         for clip in CLIPS_:
@@ -150,7 +150,7 @@ def test_the_weights_may_be_those_of_the_one_that_shares(models, tmp_path, monke
     monkeypatch.setattr(bundle_module.resources, "files", lambda _: tmp_path)
     monkeypatch.chdir(tmp_path)
     assert [path.parent.name for path in tmp_path.rglob("model.onnx")] == ["phonemo-open"]
-    assert Recognizer.load().labels == load_trained(models / "small").labels.names
+    assert OnnxRecognizer.load().labels == load_trained(models / "small").labels.names
     found = start_folder("phonemo-open", tmp_path / "run")
     assert found == tmp_path / "run" / "start" / "phonemo-open"
     assert load_trained(found).labels.names == OTHER

@@ -13,10 +13,10 @@ import phonemo.model
 from phonemo.cli.app import app
 from phonemo.model.pretrained import load_backbone
 from phonemo.runtime.bundle import open_bundle, packaged
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.model_folder import load_trained
 from phonemo.train.provenance import lineage_of
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.laws import REPOSITORY
 from tests.train.tiny_run import make_corpus
 
@@ -38,7 +38,7 @@ def test_weights_and_bundle_say_the_same():
         "symbols": list(card.inventory.symbols)
     }
     draw = np.random.default_rng(4)
-    torch_side, onnx_side = Predictor.load(SMALL), Recognizer.load()
+    torch_side, onnx_side = TorchRecognizer.load(SMALL), OnnxRecognizer.load()
     for _ in range(3):
         clip = draw.normal(0, 0.05, 32_000).astype(np.float32)
         one, other = (side.predict(clip, rate=16_000) for side in (torch_side, onnx_side))

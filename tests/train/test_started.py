@@ -23,7 +23,7 @@ from phonemo.train.head_from_start import USUAL_STRENGTH, _Examples, _scores, fi
 from phonemo.train.head_prior import Linear, Prior, prior_of
 from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
-from phonemo.train.torch_recognizer import Predictor
+from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import make_backbone_folder
 from tests.train.test_prior import reference
 from tests.train.tiny_run import make_corpus, with_changes
@@ -180,7 +180,7 @@ def test_scores_of_profiles_are_those_of_the_recognizer(tuned):
         home = Path(config.output) / "seed-1" / f"speaker-{speaker}" / "model"
         rows = [one for one in manifest.utterances if one.speaker == speaker]
         paths = [manifest.audio_path(one) for one in rows]
-        adapted = Predictor.load(home).adapted(paths)
+        adapted = TorchRecognizer.load(home).adapted(paths)
         assert adapted.applied.count == len(rows), "a beep counts as speech"
         for one, path in zip(rows, paths, strict=True):
             right.setdefault(one.emotion, []).append(adapted.predict(path).label == one.emotion)

@@ -14,7 +14,7 @@ from phonemo.config import RunConfig
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.model.pretrained import build_network
-from phonemo.train.dataset import Draws, SpeechDataset
+from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.experiments.data import Experiment, prepare_experiment
 from phonemo.train.feature_cache import FeatureCache, build_cache
 from phonemo.train.freezing import boundary
@@ -74,7 +74,7 @@ def make_trainer(
     """A trainer of the first fold with seed 1."""
     experiment = prepare_experiment(config)
     cache = make_cache(experiment, folder / "cache") if cached else None
-    fold, draws = experiment.split.folds[0], Draws.of(config.train, 1)
+    fold, draws = experiment.split.folds[0], AugmentationSeed.of(config.train, 1)
     part = experiment.part(fold.train)
     training = SpeechDataset(experiment.manifest, part, experiment.targets, cache, draws)
     validation = make_dataset(experiment, fold.validation, cache)

@@ -139,7 +139,7 @@ class Prediction:
         """The symbols of the spans."""
         return None if self.spans is None else tuple(one.symbol for one in self.spans)
 
-    def doubted(self, threshold: float) -> Prediction:
+    def flag_unsure(self, threshold: float) -> Prediction:
         """The same, with the warning "unsure" if its highest score is below the threshold."""
         if max(self.scores.values()) >= threshold:
             return self
@@ -230,7 +230,7 @@ _SHORTEST = 1e-6
 
 
 @dataclass(frozen=True)
-class Interval:
+class TierInterval:
     """A stretch of a tier, in seconds; an empty text is a gap."""
 
     start: float
@@ -256,18 +256,18 @@ def titled(segment: Segment) -> str:
     return f"{segment.label} {segment.scores[segment.label]:.2f}"
 
 
-def heard_in(one: Segment, found: Prediction) -> str:
+def phonemes_within(one: Segment, found: Prediction) -> str:
     """The phonemes whose middle lies in a segment, parted by spaces."""
     middles = ((span.symbol, (span.start + span.end) / 2) for span in found.spans or ())
     return " ".join(symbol for symbol, middle in middles if one.start <= middle < one.end)
 
 
-def one_line(text: str | None) -> str:
+def single_line(text: str | None) -> str:
     """A speaker's name without line breaks; nothing for nobody."""
     return " ".join((text or "").split())
 
 
-def tiers_of(found: Prediction) -> dict[str, list[Interval]]:
+def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals from 0 to the recording's end.
 
     Emotions have one tier, and a tier of their speakers where these are known. Where segments
@@ -280,17 +280,17 @@ def tiers_of(found: Prediction) -> dict[str, list[Interval]]:
     if found.spans is not None:
         tiers["phonemes"] = list(filled(found.spans, found.seconds))
         if any(one.share is not None for one in found.spans):
-            shares = (Interval(one.start, one.end, _signed(one.share)) for one in found.spans)
+            shares = (TierInterval(one.start, one.end, _signed(one.share)) for one in found.spans)
             tiers["share"] = list(covering(shares, found.seconds))
     return tiers
 
 
-def filled(spans: Iterable[PhonemeSpan], seconds: float) -> Iterator[Interval]:
+def filled(spans: Iterable[PhonemeSpan], seconds: float) -> Iterator[TierInterval]:
     """The phonemes with the gaps between them, as ``covering`` gives them."""
-    return covering((Interval(one.start, one.end, one.symbol) for one in spans), seconds)
+    return covering((TierInterval(one.start, one.end, one.symbol) for one in spans), seconds)
 
 
-def covering(intervals: Iterable[Interval], seconds: float) -> Iterator[Interval]:
+def covering(intervals: Iterable[TierInterval], seconds: float) -> Iterator[TierInterval]:
     """Intervals with the gaps between them, from 0 to the recording's end, none of them empty.
 
     Where two overlap, the later one begins at the earlier one's end; one that is left no time is
@@ -302,24 +302,24 @@ def covering(intervals: Iterable[Interval], seconds: float) -> Iterator[Interval
         if end - start <= _SHORTEST:
             continue
         if start - now > _SHORTEST:
-            yield Interval(now, start, "")
+            yield TierInterval(now, start, "")
         else:
             start = now
-        yield Interval(start, end, one.text)
+        yield TierInterval(start, end, one.text)
         now = end
     if seconds - now > _SHORTEST or now == 0.0:
-        yield Interval(now, seconds, "")
+        yield TierInterval(now, seconds, "")
 
 
-def _emotions(segments: Sequence[Segment]) -> dict[str, list[Interval]]:
+def _emotions(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
     """Tier name -> the segments in it, and their speakers."""
     parted = _overlap(segments)
-    tiers: dict[str, list[Interval]] = {} if parted else {"emotion": []}
+    tiers: dict[str, list[TierInterval]] = {} if parted else {"emotion": []}
     for one in segments:
-        name = f"emotion {one_line(one.speaker)}".rstrip() if parted else "emotion"
-        tiers.setdefault(name, []).append(Interval(one.start, one.end, titled(one)))
+        name = f"emotion {single_line(one.speaker)}".rstrip() if parted else "emotion"
+        tiers.setdefault(name, []).append(TierInterval(one.start, one.end, titled(one)))
     if not parted and any(one.speaker for one in segments):
-        tiers["speaker"] = [Interval(x.start, x.end, one_line(x.speaker)) for x in segments]
+        tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
     return tiers
 
 
@@ -386,7 +386,7 @@ def _times(pandas: Any, seconds: list[float]) -> Any:
 
 def _row(found: Prediction, one: Segment, emotions: list[str]) -> list[Any]:
     scores = [one.scores.get(label) for label in emotions]
-    phonemes = None if found.spans is None else heard_in(one, found)
+    phonemes = None if found.spans is None else phonemes_within(one, found)
     return [
         one.label or None,
         *scores,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from phonemo.annotations.prediction import Interval
+from phonemo.annotations.prediction import TierInterval
 from phonemo.errors import UsageError, shown
 
 #: A string, in which quotation marks are doubled; one that is not closed; a comment; a word.
@@ -102,7 +102,7 @@ def labelled(name: str, text: str) -> Iterator[Labelled]:
                 yield Labelled(file.where, tier, start, end, said)
 
 
-def read_tiers(path: Path) -> dict[str, list[Interval]]:
+def read_tiers(path: Path) -> dict[str, list[TierInterval]]:
     """The interval tiers of a TextGrid in one of Praat's text formats, in UTF-8 or UTF-16.
 
     Returns:
@@ -112,7 +112,7 @@ def read_tiers(path: Path) -> dict[str, list[Interval]]:
         UsageError: it cannot be read, or is malformed; with the line.
     """
     name = shown(str(path))
-    tiers: dict[str, list[Interval]] = {}
+    tiers: dict[str, list[TierInterval]] = {}
     for one in labelled(name, _decoded(name, path)):
         interval = _interval(one.where, one.start, one.end, one.text)
         tiers.setdefault(one.tier.strip(), []).append(interval)
@@ -124,10 +124,10 @@ def _times(file: PraatText) -> range:
     return range(max(0, int(file.number())))
 
 
-def _interval(where: str, start: float, end: float, text: str) -> Interval:
+def _interval(where: str, start: float, end: float, text: str) -> TierInterval:
     if start < 0 or end <= start:
         raise UsageError(f"{where}: an interval from {start:g} to {end:g} s; save it from Praat")
-    return Interval(start, end, text)
+    return TierInterval(start, end, text)
 
 
 def _decoded(name: str, path: Path) -> str:

@@ -38,7 +38,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _TurnRow:
     """A turn, where the file has it ("turns.rttm line 3"), and the recording it is of."""
 
     where: str
@@ -76,7 +76,7 @@ def open_turns(
         UsageError: as there, for the file; what it gives raises it for the recording.
     """
     name = shown(path)
-    rows: list[_Row] = []
+    rows: list[_TurnRow] = []
     for row in _reader(path)(name, _text(path)):
         if len(rows) == MAX_TURNS:
             raise UsageError(f"{name}: more than {MAX_TURNS} turns; split the file by recording")
@@ -93,7 +93,7 @@ def open_turns(
     return turns_of
 
 
-def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_Row]]:
+def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
     suffix = PurePath(path).suffix.lower()
     if suffix not in _READERS:
         raise UsageError(f"{shown(path)}: turns come from {', '.join(_READERS)}; convert the file")
@@ -121,7 +121,7 @@ def _text(path: str | os.PathLike[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _chosen(name: str, rows: list[_Row], recording: str, lone: bool) -> list[_Row]:
+def _chosen(name: str, rows: list[_TurnRow], recording: str, lone: bool) -> list[_TurnRow]:
     """Those of the recording; all of an RTTM of one file, whatever its id, for a lone recording."""
     path = PurePath(recording)
     known = {recording, path.name, path.stem, "_".join(path.stem.split())}
@@ -138,7 +138,7 @@ def _chosen(name: str, rows: list[_Row], recording: str, lone: bool) -> list[_Ro
     return chosen
 
 
-def _within(row: _Row, seconds: float | None) -> Turn:
+def _within(row: _TurnRow, seconds: float | None) -> Turn:
     """A turn that does not end after the recording."""
     if seconds is None or row.turn.end <= seconds:
         return row.turn
@@ -148,16 +148,16 @@ def _within(row: _Row, seconds: float | None) -> Turn:
     return replace(row.turn, end=seconds)
 
 
-def _row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _Row:
+def _row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
     start, end = times
     if start < 0 or end <= start or math.isinf(end):
         found = f"a turn from {start:g} to {end:g} s"
         raise UsageError(f"{where}: {found}; a start of 0 or more and a later end are wanted")
     known = speaker.strip()
-    return _Row(where, file, Turn(start, end, None if known in ("", "<NA>") else known))
+    return _TurnRow(where, file, Turn(start, end, None if known in ("", "<NA>") else known))
 
 
-def _rttm(name: str, text: str) -> Iterator[_Row]:
+def _rttm(name: str, text: str) -> Iterator[_TurnRow]:
     for number, line in enumerate(io.StringIO(text), start=1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
@@ -171,8 +171,8 @@ def _rttm(name: str, text: str) -> Iterator[_Row]:
         yield _row(where, fields[1], (start, end), fields[7])
 
 
-def _table(delimiter: str) -> Callable[[str, str], Iterator[_Row]]:
-    def rows(name: str, text: str) -> Iterator[_Row]:
+def _table(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
+    def rows(name: str, text: str) -> Iterator[_TurnRow]:
         lines = csv.reader(io.StringIO(text), delimiter=delimiter)
         try:
             head = [cell.strip().lower() for cell in next(lines, [])]
@@ -188,14 +188,14 @@ def _table(delimiter: str) -> Callable[[str, str], Iterator[_Row]]:
     return rows
 
 
-def _table_row(where: str, head: list[str], cells: list[str]) -> _Row:
+def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
     row = dict(zip(head, cells, strict=False))
     start, end = (finite(where, row.get(name, "")) for name in ("start", "end"))
     file = row.get("file", "").strip() if "file" in head else None
     return _row(where, file, (start, end), row.get("speaker", ""))
 
 
-def _textgrid(name: str, text: str) -> Iterator[_Row]:
+def _textgrid(name: str, text: str) -> Iterator[_TurnRow]:
     rows = [
         (one.tier, _row(one.where, None, (one.start, one.end), _speaker(one.tier, one.text)))
         for one in labelled(name, text)
@@ -212,7 +212,7 @@ def _speaker(tier: str, text: str) -> str:
     return "" if tier == "emotion" else tier.removeprefix("emotion ")
 
 
-_READERS: dict[str, Callable[[str, str], Iterator[_Row]]] = {
+_READERS: dict[str, Callable[[str, str], Iterator[_TurnRow]]] = {
     ".rttm": _rttm,
     ".textgrid": _textgrid,
     ".csv": _table(","),

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from phonemo.annotations.prediction import (
-    Interval,
     Prediction,
     Segment,
-    heard_in,
-    one_line,
+    TierInterval,
+    phonemes_within,
     segments_of,
+    single_line,
     tiers_of,
     titled,
 )
@@ -66,7 +66,7 @@ def webvtt(name: str, found: Prediction) -> str:
     """Subtitles for HTML's video and audio, one for each segment; a speaker is a voice tag."""
     cues = ["WEBVTT\n"]
     for one in segments_of(found):
-        speaker = html.escape(one_line(one.speaker), quote=False)
+        speaker = html.escape(single_line(one.speaker), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
         text = html.escape(f"[{titled(one)}]", quote=False)
         cues.append(f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{voice}{text}\n")
@@ -139,10 +139,21 @@ def _cells(
 ) -> list[str]:
     scores = [f"{one.scores[label]:.6f}" if label in one.scores else "" for label in labels]
     times = [f"{one.start:.3f}", f"{one.end:.3f}"]
-    return [name, *times, one.speaker or "", one.label, *scores, heard_in(one, found), told, ""]
+    return [
+        name,
+        *times,
+        one.speaker or "",
+        one.label,
+        *scores,
+        phonemes_within(one, found),
+        told,
+        "",
+    ]
 
 
-def _tier(number: int, name: str, seconds: float, intervals: Sequence[Interval]) -> Iterator[str]:
+def _tier(
+    number: int, name: str, seconds: float, intervals: Sequence[TierInterval]
+) -> Iterator[str]:
     yield f"    item [{number}]:"
     yield '        class = "IntervalTier"'
     yield f'        name = "{_quoted(name)}"'
@@ -168,7 +179,7 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _voice(one: Segment) -> str:
-    speaker = one_line(one.speaker)
+    speaker = single_line(one.speaker)
     return _token(f"{speaker}_{one.label}" if speaker else one.label)
 
 
@@ -178,7 +189,7 @@ def _token(text: str) -> str:
 
 
 def _who(one: Segment) -> str:
-    name = one_line(one.speaker)
+    name = single_line(one.speaker)
     return f"{name}: " if name else ""
 
 

@@ -36,7 +36,7 @@ _FOREIGN = (
 )
 
 
-class Stream(Protocol):
+class SizedStream(Protocol):
     """Bytes with a known size."""
 
     size: int
@@ -70,7 +70,7 @@ def recognise(head: bytes) -> Kind:
     return Kind("text" if _is_text(head) else UNKNOWN, audio=False)
 
 
-def cut_short(stream: Stream) -> bool:
+def cut_short(stream: SizedStream) -> bool:
     """Whether a WAV, AIFF or Ogg file promises more bytes than are there.
 
     A WAV of unknown length (0xFFFFFFFF, as written into a pipe) counts as cut short: nothing in it
@@ -109,7 +109,7 @@ def _is_text(head: bytes) -> bool:
     return bool(text) and printable and "\ufffd" not in text
 
 
-def _chunks_cut_short(stream: Stream, order: Literal["big", "little"]) -> bool:
+def _chunks_cut_short(stream: SizedStream, order: Literal["big", "little"]) -> bool:
     position, long_size = 12, None
     for _ in range(_MAX_CHUNKS):
         stream.seek(position)
@@ -126,7 +126,7 @@ def _chunks_cut_short(stream: Stream, order: Literal["big", "little"]) -> bool:
     return False
 
 
-def _ogg_cut_short(stream: Stream) -> bool:
+def _ogg_cut_short(stream: SizedStream) -> bool:
     # The last page must be whole and marked as the end of its stream.
     stream.seek(max(0, stream.size - _MAX_OGG_PAGE))
     tail = stream.read(_MAX_OGG_PAGE)

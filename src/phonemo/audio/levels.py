@@ -29,7 +29,7 @@ DC_OFFSET = 1e-2
 _QUIET, _RAISED = (1e-5, 3e-3), 0.1
 
 
-def raised(samples: Block) -> Block:
+def boost_quiet(samples: Block) -> Block:
     """A very quiet clip (sample,), louder; any other as it is.
 
     wav2vec 2.0's normalisation adds 1e-7 to the variance that it divides by, beside which that of a
@@ -53,12 +53,12 @@ class Level:
     lowest: float = np.inf
     highest: float = -np.inf
 
-    def hear(self, block: Block) -> None:
+    def update_raw(self, block: Block) -> None:
         """Frames as the file has them, (frame, channel)."""
         self.frames += len(block)
         self.at_full_scale += int((np.abs(block) >= FULL_SCALE).any(axis=1).sum())
 
-    def listen(self, samples: Block) -> None:
+    def update_mono(self, samples: Block) -> None:
         """The mix at 16 kHz, (sample,)."""
         if len(samples):
             self.samples += len(samples)

@@ -103,7 +103,7 @@ def decode(audio: Audio, span: Span, limits: AudioLimits, level: Level) -> Itera
     for block in audio.blocks():
         inside, wanted = _part(block, position, start, stop), _part(block, position, first, last)
         position += len(block)
-        level.hear(inside)
+        level.update_raw(inside)
         _check_limits(audio, level.frames, position - begun, limits)
         mono = _mixed(audio, wanted)
         yield mono if stream is None else stream.resample_chunk(mono)

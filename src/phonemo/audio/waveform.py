@@ -132,7 +132,7 @@ class WaveformReader:
         """
         for piece in self._inside():
             self.samples += len(piece)
-            self._level.listen(piece)
+            self._level.update_mono(piece)
             if len(piece):
                 yield piece
         check_enough(self._audio, self.samples, self._span)

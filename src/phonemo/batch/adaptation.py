@@ -28,7 +28,7 @@ from phonemo.batch.job import Applied
 from phonemo.batch.plan import Item, read_part
 from phonemo.batch.profile import keep_profile
 from phonemo.batch.stores import Store
-from phonemo.batch.worker import ISOLATED_SECONDS, Work, open_listener
+from phonemo.batch.worker import ISOLATED_SECONDS, Work, open_recognizer
 from phonemo.errors import PhonemoError, UsageError, shown
 from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.statistics import Reference
@@ -142,7 +142,7 @@ def _vectors(item: Item) -> Vectors | None:
     """The model is opened here, where an error of it reaches the parent."""
     global _listener
     assert _told is not None
-    _listener = _listener or open_listener(_told.asked)
+    _listener = _listener or open_recognizer(_told.asked)
     return vectors_of_item(_listener, item)
 
 

@@ -15,8 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any
 
-from phonemo.batch.job import Asked, Engine, PartTally
-from phonemo.batch.worker import BEGUN_BEFORE, Hearer, Work
+from phonemo.batch.job import BatchOptions, Engine, PartTally
+from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, Work
 from phonemo.errors import PhonemoError, RunError
 from phonemo.runtime.workers import deaf_to_interrupts, end_children, ray_session, serve_parent
 
@@ -76,7 +76,7 @@ def _pool(work: Work, parts: Sequence[int], workers: int, alive: Alive) -> Itera
         while True:
             with deaf_to_interrupts():  # which the processes inherit, from their first moment on
                 running |= {
-                    pool.submit(_hear, one) for one in islice(rest, 2 * count - len(running))
+                    pool.submit(_run_part, one) for one in islice(rest, 2 * count - len(running))
                 }
             if not running:
                 return
@@ -97,7 +97,7 @@ def _pool(work: Work, parts: Sequence[int], workers: int, alive: Alive) -> Itera
 
 #: In a worker: what it was told, and from its first part on the model.
 _told: tuple[Work, Any] | None = None
-_hearer: Hearer | None = None
+_hearer: PartWorker | None = None
 
 
 def _set_up(work: Work, ticks: Any) -> None:
@@ -107,7 +107,7 @@ def _set_up(work: Work, ticks: Any) -> None:
     _told = work, ticks
 
 
-def _hear(part: int) -> PartTally:
+def _run_part(part: int) -> PartTally:
     """The model is opened here, where an error of it reaches the parent."""
     global _hearer
     assert _told is not None
@@ -117,8 +117,8 @@ def _hear(part: int) -> PartTally:
         with ticks.get_lock():
             ticks.value += 1
 
-    _hearer = _hearer or Hearer(work, tick)
-    return _hearer.hear(part)
+    _hearer = _hearer or PartWorker(work, tick)
+    return _hearer.recognize(part)
 
 
 class Actor:
@@ -129,20 +129,20 @@ class Actor:
     """
 
     def __init__(self) -> None:
-        self._hearer: Hearer | None = None
+        self._hearer: PartWorker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Hear the parts of a batch of rows; their numbers, as JSON."""
         rows = zip(batch["part"], batch["work"], strict=True)
-        return {"tally": [self._heard(int(part), work) for part, work in rows]}
+        return {"tally": [self._part_result(int(part), work) for part, work in rows]}
 
-    def _heard(self, part: int, work: str) -> str:
+    def _part_result(self, part: int, work: str) -> str:
         """A part's numbers, or the error that stops the batch: only rows come back."""
         try:
             if self._hearer is None:
-                self._hearer = Hearer(_work_of(work))
+                self._hearer = PartWorker(_work_of(work))
                 gc.freeze()  # Ray's many modules need not be looked through again and again
-            return self._hearer.hear(part).model_dump_json()
+            return self._hearer.recognize(part).model_dump_json()
         except PhonemoError as error:
             return f"{_ERROR}{error}"
 
@@ -186,7 +186,7 @@ def _dataset(work: Work, parts: Sequence[int], workers: int) -> Any:
 
 def _work_of(text: str) -> Work:
     told = json.loads(text)
-    return Work(told["folder"], Asked.model_validate(told["asked"]), told["profile"])
+    return Work(told["folder"], BatchOptions.model_validate(told["asked"]), told["profile"])
 
 
 def _text_of(work: Work) -> str:

@@ -29,7 +29,15 @@ from pathlib import PurePath
 from typing import Any
 
 from phonemo.batch.plan import Item
-from phonemo.batch.remote import absolute, answering, file_system, is_remote, joined, local, opened
+from phonemo.batch.remote import (
+    absolute,
+    file_system,
+    is_remote,
+    joined,
+    local,
+    open_address,
+    translate_errors,
+)
 from phonemo.errors import ManifestError, MissingExtraError, UsageError, shown
 from phonemo.files import STANDARD_INPUT, SUFFIXES, everything, inside, parsed
 
@@ -42,7 +50,7 @@ _REST = "\0"  # no column's name
 def from_jsonl(name: str) -> Iterator[Item]:
     """A JSON object, or a path as a string, in each line."""
     folder = _folder(name)
-    with readable(name), opened(name) as stream:
+    with readable(name), open_address(name) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
@@ -57,7 +65,7 @@ def from_jsonl(name: str) -> Iterator[Item]:
 def from_csv(name: str) -> Iterator[Item]:
     """A table with a header row; parted by commas, tabs or semicolons."""
     folder = _folder(name)
-    with readable(name), opened(name) as stream:
+    with readable(name), open_address(name) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         head = text.readline()
         delimiter = max(",\t;", key=head.count)
@@ -65,7 +73,7 @@ def from_csv(name: str) -> Iterator[Item]:
         if not set(names) & set(_FILE):
             raise ManifestError(f"{shown(name)}:1: no column {_WANTED}; the first line names them")
         rows = csv.DictReader(text, names, restkey=_REST, delimiter=delimiter, strict=True)
-        for row in _told(rows, name):
+        for row in _csv_rows(rows, name):
             where = f"{shown(name)}:{rows.line_num + 1}"
             if _REST in row:
                 raise ManifestError(
@@ -78,7 +86,7 @@ def from_csv(name: str) -> Iterator[Item]:
 def from_parquet(name: str) -> Iterator[Item]:
     """A Parquet file; only the columns that count are read."""
     folder = _folder(name)
-    with readable(name), opened(name) as stream:
+    with readable(name), open_address(name) as stream:
         table = _parquet(name, stream)
         names = [one for one in table.schema_arrow.names if one in _COLUMNS]
         if not set(names) & set(_FILE):
@@ -118,7 +126,7 @@ def readable(name: str) -> Iterator[None]:
         ) from error
 
 
-def _told(rows: csv.DictReader[str], name: str) -> Iterator[dict[str, Any]]:
+def _csv_rows(rows: csv.DictReader[str], name: str) -> Iterator[dict[str, Any]]:
     try:
         yield from rows
     except csv.Error as error:
@@ -303,7 +311,7 @@ def _from_remote_pattern(name: str) -> Iterator[Item]:
 
 def _listed(name: str, listing: Callable[[str], list[str]], place: str) -> list[str]:
     try:
-        with answering(name):
+        with translate_errors(name):
             return listing(place)
     except FileNotFoundError:
         return []
@@ -319,7 +327,7 @@ def _remote(name: str, paths: Iterable[str]) -> Iterator[Item]:
 
 
 def _from_list(name: str) -> Iterator[Item]:
-    with readable(name), opened(name) as stream:
+    with readable(name), open_address(name) as stream:
         yield from _lines(stream)
 
 

@@ -26,11 +26,11 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class _Part(BaseModel):
+class _JobModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Asked(_Part):
+class BatchOptions(_JobModel):
     """What is wanted of every recording; within one folder it stays the same."""
 
     model: str | None = None
@@ -56,7 +56,7 @@ class Asked(_Part):
     adapt: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     """Make a profile of a sample of so many recordings first; None makes none."""
 
-    def differences(self, other: Asked) -> list[str]:
+    def differences(self, other: BatchOptions) -> list[str]:
         """What differs, for a message; the same model may lie elsewhere."""
         mine, theirs = dict(self), dict(other)
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
@@ -65,7 +65,7 @@ class Asked(_Part):
         ]
 
 
-class Planned(_Part):
+class Planned(_JobModel):
     """The recordings of a batch, divided into parts."""
 
     parts: int = 0
@@ -79,7 +79,7 @@ class Planned(_Part):
     """Of the set that it named."""
 
 
-class Applied(_Part):
+class Applied(_JobModel):
     """The profile that every row is made with; the profile itself is a file beside the card."""
 
     hash: str
@@ -95,7 +95,7 @@ class Applied(_Part):
     """How many of them cannot be used."""
 
 
-class Card(_Part):
+class BatchCard(_JobModel):
     """The content of batch.json."""
 
     format: Literal[1] = 1
@@ -104,7 +104,7 @@ class Card(_Part):
     """The version that began it."""
     command: str
     """What was typed first."""
-    asked: Asked
+    asked: BatchOptions
     planned: Planned = Planned()
     profile: Applied | None = Field(default=None, exclude_if=_is_none)
 
@@ -120,7 +120,7 @@ class Engine:
     """Of a Ray cluster; None starts Ray on this machine."""
 
 
-class PartTally(_Part):
+class PartTally(_JobModel):
     """What a part holds, in numbers."""
 
     part: int
@@ -142,7 +142,7 @@ def _short(value: object) -> str:
     return repr(value[:12] if isinstance(value, str) else value)
 
 
-def read_card(store: Store) -> Card | None:
+def read_card(store: Store) -> BatchCard | None:
     """What was asked in this folder before; None where it is empty or not there.
 
     Raises:
@@ -158,7 +158,7 @@ def read_card(store: Store) -> Card | None:
             )
         return None
     try:
-        return Card.model_validate(parsed(store.read(CARD)))
+        return BatchCard.model_validate(parsed(store.read(CARD)))
     except (ValidationError, ValueError) as error:
         raise RunError(
             f"{shown(store.address)}: {CARD} is not of this version of phonemo; name another "
@@ -166,7 +166,7 @@ def read_card(store: Store) -> Card | None:
         ) from error
 
 
-def write_card(store: Store, card: Card) -> None:
+def write_card(store: Store, card: BatchCard) -> None:
     """Keep it."""
     store.write(CARD, json_text(card.model_dump(), indent=1) + "\n")
 
@@ -209,7 +209,7 @@ def totals_of(tallies: Iterable[PartTally]) -> Totals:
     return totals
 
 
-def summary_of(card: Card, totals: Totals, command: str) -> dict[str, Any]:
+def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
     """The content of summary.json."""
     planned, work = card.planned, totals.work_seconds
     found = {

@@ -58,7 +58,7 @@ def file_system(address: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def answering(address: str) -> Iterator[None]:
+def translate_errors(address: str) -> Iterator[None]:
     """Tell in one line what a store's own package raises, whatever that is.
 
     Raises:
@@ -77,14 +77,14 @@ def answering(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(name: str) -> Iterator[BinaryIO]:
+def open_address(name: str) -> Iterator[BinaryIO]:
     """The bytes of a path or an address; OSError where there are none."""
     if not is_remote(name):
         with open(local(name), "rb") as stream:
             yield stream
         return
     system, path = file_system(name)
-    with answering(name):
+    with translate_errors(name):
         stream = system.open(path, "rb")
     with stream:
         yield stream

@@ -20,8 +20,8 @@ from phonemo.batch.adaptation import make_profile
 from phonemo.batch.inputs import items_of
 from phonemo.batch.job import (
     SUMMARY,
-    Asked,
-    Card,
+    BatchCard,
+    BatchOptions,
     Engine,
     PartTally,
     Totals,
@@ -34,7 +34,7 @@ from phonemo.batch.plan import plan
 from phonemo.batch.profile import keep_profile, read_profile
 from phonemo.batch.rows import needs_pyarrow, part_name
 from phonemo.batch.stores import Store, open_store
-from phonemo.batch.worker import Work, open_listener, tally_name
+from phonemo.batch.worker import Work, open_recognizer, tally_name
 from phonemo.errors import RunError, UsageError
 from phonemo.files import json_text
 from phonemo.labels import LabelSet
@@ -51,7 +51,7 @@ ENGINES: dict[str, Callable[..., Iterator[PartTally]]] = {
 }
 
 
-class Progress:
+class BatchProgress:
     """Hears how far a batch is; this one keeps quiet, the command line shows it."""
 
     def listing(self, found: int) -> None:
@@ -63,7 +63,7 @@ class Progress:
     def begin(self, done: int, total: int) -> None:
         """So many of all recordings were heard in earlier runs."""
 
-    def heard(self, done: int, total: int, totals: Totals) -> None:
+    def advance(self, done: int, total: int, totals: Totals) -> None:
         """So many are heard now; ``totals`` are those of the parts that this run has finished."""
 
 
@@ -73,7 +73,7 @@ class Batch:
 
     output: str
     """The folder, or an address."""
-    asked: Asked
+    asked: BatchOptions
     engine: Engine = field(default_factory=Engine)
     part_files: int = 100
     """Recordings in a part: what is lost at most for each worker that is killed."""
@@ -84,7 +84,7 @@ class Batch:
 
 
 def run_batch(
-    inputs: Iterable[str], batch: Batch, command: str, progress: Progress | None = None
+    inputs: Iterable[str], batch: Batch, command: str, progress: BatchProgress | None = None
 ) -> dict[str, Any]:
     """Hear all recordings that were not heard yet.
 
@@ -108,7 +108,7 @@ def run_batch(
         ManifestError: of an input's row.
         MissingExtraError: of the engine, the format or an address.
     """
-    progress = progress or Progress()
+    progress = progress or BatchProgress()
     given = None if batch.profile is None else batch.profile.hash
     batch = replace(batch, asked=batch.asked.model_copy(update={"profile": given}))
     reference = _check(batch)
@@ -126,7 +126,7 @@ def run_batch(
         write_card(store, card)  # from here on the plan and the profile count
         done = _done(store, card, batch.retry)
         try:
-            new = _heard(store, batch, card, done, progress)
+            new = _run_missing(store, batch, card, done, progress)
         finally:  # what lost workers left behind takes room
             store.clear()
         found, now = summary_of(card, totals_of([*done, *new]), command), totals_of(new)
@@ -150,7 +150,7 @@ def _check(batch: Batch) -> Reference | None:
     if batch.asked.format == "parquet":
         needs_pyarrow()
     detector_of(batch.asked.activity)
-    listener = open_listener(batch.asked)
+    listener = open_recognizer(batch.asked)
     if batch.asked.labels:
         LabelSet(tuple(listener.labels)).restrict(batch.asked.labels)
     if batch.profile is None and batch.asked.adapt is None:
@@ -161,10 +161,10 @@ def _check(batch: Batch) -> Reference | None:
     return reference
 
 
-def _carried_on(store: Store, batch: Batch, command: str) -> Card:
+def _carried_on(store: Store, batch: Batch, command: str) -> BatchCard:
     card = read_card(store)
     if card is None or not card.planned.parts:
-        return Card(command=command, asked=batch.asked)
+        return BatchCard(command=command, asked=batch.asked)
     if other := card.asked.differences(batch.asked):
         raise RunError(
             f"{store.address}: holds a batch that was asked otherwise ({'; '.join(other)}); ask "
@@ -176,8 +176,12 @@ def _carried_on(store: Store, batch: Batch, command: str) -> Card:
 
 
 def _with_profile(
-    store: Store, batch: Batch, card: Card, reference: Reference | None, progress: Progress
-) -> Card:
+    store: Store,
+    batch: Batch,
+    card: BatchCard,
+    reference: Reference | None,
+    progress: BatchProgress,
+) -> BatchCard:
     """The card with the profile of the folder, which is made once, before the first part."""
     if reference is None or card.profile is not None:
         return card
@@ -190,7 +194,7 @@ def _with_profile(
     return card.model_copy(update={"profile": applied})
 
 
-def _done(store: Store, card: Card, retry: bool) -> list[PartTally]:
+def _done(store: Store, card: BatchCard, retry: bool) -> list[PartTally]:
     """The parts that are there, without those that are to be heard again."""
     there = store.names("parts")
     names = {part: part_name(part, card.asked.format).rpartition("/")[2] for part in _all(card)}
@@ -198,8 +202,8 @@ def _done(store: Store, card: Card, retry: bool) -> list[PartTally]:
     return [one for one in tallies if not (retry and one.failed)]
 
 
-def _heard(
-    store: Store, batch: Batch, card: Card, done: Sequence[PartTally], progress: Progress
+def _run_missing(
+    store: Store, batch: Batch, card: BatchCard, done: Sequence[PartTally], progress: BatchProgress
 ) -> list[PartTally]:
     """Hear the parts that are missing; the numbers of these."""
     there = {one.part for one in done}
@@ -211,7 +215,7 @@ def _heard(
         return new
 
     def alive(more: int) -> None:
-        progress.heard(min(total, before + now.files + more), total, now)
+        progress.advance(min(total, before + now.files + more), total, now)
 
     asked = card.asked.model_copy(update={"model": batch.asked.model})
     applied = None if card.profile is None else card.profile.hash
@@ -241,5 +245,5 @@ def _tally(store: Store, part: int) -> PartTally:
         ) from error
 
 
-def _all(card: Card) -> range:
+def _all(card: BatchCard) -> range:
     return range(card.planned.parts)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from phonemo.batch.remote import absolute, answering, file_system, is_remote
+from phonemo.batch.remote import absolute, file_system, is_remote, translate_errors
 from phonemo.errors import RunError, UsageError, shown
 from phonemo.files import flush, locked
 
@@ -153,7 +153,7 @@ class _Remote(Store):
         place = self._path(folder)
         self._system.invalidate_cache(place)
         try:
-            with answering(self.address):
+            with translate_errors(self.address):
                 found = self._system.ls(place, detail=True)
         except FileNotFoundError:
             return set()
@@ -161,7 +161,7 @@ class _Remote(Store):
 
     def read(self, name: str) -> str:
         try:
-            with answering(self.address):
+            with translate_errors(self.address):
                 text: str = self._system.cat_file(self._path(name)).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(self.address, name, error) from error
@@ -169,12 +169,12 @@ class _Remote(Store):
 
     def remove(self, name: str) -> None:
         if self._is_there(name):
-            with answering(self.address):
+            with translate_errors(self.address):
                 self._system.rm_file(self._path(name))
 
     def _is_there(self, name: str) -> bool:
         self._system.invalidate_cache()
-        with answering(self.address):
+        with translate_errors(self.address):
             return bool(self._system.isfile(self._path(name)))
 
     @contextmanager
@@ -185,7 +185,7 @@ class _Remote(Store):
 
     def _put(self, path: Path, name: str) -> None:
         place = self._path(name)
-        with answering(self.address):
+        with translate_errors(self.address):
             self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
             kinds = self._system.protocol
             if (kinds if isinstance(kinds, str) else kinds[0]) in _WHOLE:

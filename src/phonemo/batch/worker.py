@@ -23,7 +23,7 @@ from typing import Any
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.batch.fetch import Fetched, fetched, release
-from phonemo.batch.job import Asked, PartTally
+from phonemo.batch.job import BatchOptions, PartTally
 from phonemo.batch.plan import Item, read_part
 from phonemo.batch.profile import read_profile
 from phonemo.batch.rows import Row, failed_row, part_name, row_of, writing_rows
@@ -100,7 +100,7 @@ class Work:
 
     folder: str
     """The batch's, as its store names it."""
-    asked: Asked
+    asked: BatchOptions
     profile: str | None = None
     """The hash of the profile in the folder that is applied; None applies none."""
 
@@ -115,7 +115,7 @@ def begun_name(part: int) -> str:
     return f"begun/part-{part:06d}"
 
 
-class Hearer:
+class PartWorker:
     """Hears parts. One processor: the model works in one thread.
 
     Args:
@@ -131,12 +131,12 @@ class Hearer:
         self.store: Store = open_store(work.folder)
         self.asked = work.asked
         self._work, self._tick = work, tick
-        self._listener = open_listener(work.asked)
+        self._listener = open_recognizer(work.asked)
         if work.profile is not None:
             profile = read_profile(self.store, work.profile)
             self._listener = self._listener.with_profile(profile)
 
-    def hear(self, part: int) -> PartTally:
+    def recognize(self, part: int) -> PartTally:
         """Hear a part and put its answers into the folder: all of them, or nothing.
 
         Raises:
@@ -146,13 +146,13 @@ class Hearer:
         if self._begin(part) < BEGUN_BEFORE:
             try:
                 with Watch(SECONDS, lambda: self._give_up(part)) as watch:
-                    return self._kept(part, self.rows(items), watch.tick)
+                    return self._stored(part, self.rows(items), watch.tick)
             except PhonemoError:
                 raise
             except Exception as error:  # a fault of ours, or of a library, that one file calls up
                 log.warning("part %d: %s; its files are heard one by one", part, _line(error))
 
-        return self._kept(part, careful_rows(self._work, items))
+        return self._stored(part, isolated_rows(self._work, items))
 
     def rows(self, items: Sequence[Item]) -> Iterator[Row]:
         """The answers of recordings, in their order."""
@@ -177,7 +177,7 @@ class Hearer:
         self.store.write(begun_name(part), f"{BEGUN_BEFORE}\n")
         os._exit(1)
 
-    def _kept(
+    def _stored(
         self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
     ) -> PartTally:
         tally, asked, named = _Counting(part), self.asked, self._work.profile is not None
@@ -208,7 +208,7 @@ class Hearer:
         return before
 
 
-def open_listener(asked: Asked) -> Any:
+def open_recognizer(asked: BatchOptions) -> Any:
     """The model as it was asked for.
 
     Raises:
@@ -275,7 +275,7 @@ class _Counting:
         )
 
 
-def careful_rows(work: Work, items: Iterable[Item]) -> Iterator[Row]:
+def isolated_rows(work: Work, items: Iterable[Item]) -> Iterator[Row]:
     """The answers of recordings, in their order, whatever one of them does to its process."""
     with closing(_Child(work)) as child:
         for one in items:
@@ -293,7 +293,7 @@ class _Child:
     def row(self, item: Item) -> Row:
         name = shown(item.file)
         try:
-            return self._opened().submit(_row_of, item).result(ISOLATED_SECONDS)
+            return self._open().submit(_row_of, item).result(ISOLATED_SECONDS)
         except BrokenProcessPool:
             self.close()
             message = f"{name}: the process that heard it died; convert it, or leave it out"
@@ -314,7 +314,7 @@ class _Child:
             end_children(self._others)
             pool.shutdown(cancel_futures=True)  # quick then; else its locks would stay for a while
 
-    def _opened(self) -> ProcessPoolExecutor:
+    def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _set_up, (self._work,))
@@ -325,7 +325,7 @@ class _Child:
 
 #: In the child: what it was told, and from its first file on the model.
 _told: Work | None = None
-_hearer: Hearer | None = None
+_hearer: PartWorker | None = None
 
 
 def _set_up(work: Work) -> None:
@@ -338,5 +338,5 @@ def _row_of(item: Item) -> Row:
     global _hearer
 
     assert _told is not None
-    _hearer = _hearer or Hearer(_told)
+    _hearer = _hearer or PartWorker(_told)
     return next(_hearer.rows([item]))

@@ -16,7 +16,7 @@ from phonemo.loader import open_model
 
 if TYPE_CHECKING:
     from phonemo.runtime.adaptation.pool import Pool
-    from phonemo.runtime.recognizer import Listener
+    from phonemo.runtime.recognizer import EmotionRecognizer
 
 Named = Sequence[tuple[str, PurePath]]
 Recordings = Annotated[
@@ -60,7 +60,7 @@ def adapt(
     check_writable(output)
     opened = open_model(model)
     opened.activity = vad
-    pool = pooled(opened, named, jobs, quiet, _say)
+    pool = pooled(opened, named, jobs, quiet, _print_result)
     if not quiet:
         for line in _left_out(pool, len(named)):
             typer.echo(f"phonemo: {line}", err=True)
@@ -73,7 +73,7 @@ def adapt(
 
 
 def pooled(
-    opened: Listener,
+    opened: EmotionRecognizer,
     named: Named,
     jobs: int | None,
     quiet: bool,
@@ -106,13 +106,13 @@ def pooled(
 
 
 def applied(
-    opened: Listener,
+    opened: EmotionRecognizer,
     named: Named,
     profile: Path | None,
     adapt: bool,
     jobs: int | None,
     quiet: bool,
-) -> Listener:
+) -> EmotionRecognizer:
     """The model with the profile of --profile, or of the recordings themselves for --adapt.
 
     Nothing is said of recordings that are left out: each has an error or a warning of its own in
@@ -156,7 +156,7 @@ def refuse_standard_input(named: Named) -> None:
         )
 
 
-def _say(error: PhonemoError) -> None:
+def _print_result(error: PhonemoError) -> None:
     typer.echo(f"phonemo: {error}", err=True)
 
 

@@ -81,7 +81,7 @@ def _phonemo(
     if ctx.invoked_subcommand not in (None, "train"):
         from phonemo.train import distributed
 
-        with distributed.said_once():
+        with distributed.log_error_once():
             distributed.refuse_several(ctx.invoked_subcommand)
 
 
@@ -208,7 +208,7 @@ def train(
     from phonemo.train import distributed
 
     first = distributed.started().first
-    with distributed.said_once():
+    with distributed.log_error_once():
         resolved = load_config(config, changes(overrides, output))
         needs_torch("training")
         from phonemo.train.experiments.run import run

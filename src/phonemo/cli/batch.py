@@ -33,7 +33,7 @@ from phonemo.errors import UsageError
 
 if TYPE_CHECKING:
     from phonemo.batch.job import Totals
-    from phonemo.batch.run import Progress
+    from phonemo.batch.run import BatchProgress
 
 
 class PartFormat(StrEnum):
@@ -125,7 +125,7 @@ def batch(
 
     model = located(model)
 
-    asked = asking.Asked(
+    asked = asking.BatchOptions(
         model=None if model is None else os.path.abspath(model),
         model_sha256=fingerprint(model),
         labels=tuple(names_of(labels)),
@@ -167,7 +167,7 @@ LINE_SECONDS = 30.0
 _SHOWN = 4
 
 
-class Pace:
+class Throughput:
     """How quickly something goes, from its counts.
 
     Args:
@@ -178,7 +178,7 @@ class Pace:
         self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
 
-    def tell(self, count: int) -> None:
+    def update(self, count: int) -> None:
         """So many are done now."""
         now = self._clock()
         if self._seen:  # what a lost worker had done is done again
@@ -202,14 +202,14 @@ class Pace:
 
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Progress]:
+def progress(quiet: bool) -> Iterator[BatchProgress]:
     """A bar for a person, a line now and then for a log; neither when quiet."""
-    from phonemo.batch.run import Progress
+    from phonemo.batch.run import BatchProgress
 
-    began, pace = time.monotonic(), Pace()
+    began, pace = time.monotonic(), Throughput()
     line = began
 
-    class Shown(Progress):
+    class BatchProgressBar(BatchProgress):
         def listing(self, found: int) -> None:
             bars.update(task, description="listing", completed=found, total=None)
 
@@ -220,13 +220,13 @@ def progress(quiet: bool) -> Iterator[Progress]:
         def begin(self, done: int, total: int) -> None:
             nonlocal began
             began = time.monotonic()
-            pace.tell(done)
+            pace.update(done)
             bars.update(task, description="hearing", completed=done, total=total)
             if done and not quiet:
                 bars.console.print(f"{done} of {total} were heard before", highlight=False)
 
-        def heard(self, done: int, total: int, totals: Totals) -> None:
-            pace.tell(done)
+        def advance(self, done: int, total: int, totals: Totals) -> None:
+            pace.update(done)
             note = _note(pace, total, totals, time.monotonic() - began)
             bars.update(task, completed=done, note=note)
             logged(f"{done} of {total} recordings; {note}")
@@ -240,7 +240,7 @@ def progress(quiet: bool) -> Iterator[Progress]:
     with console.bars(quiet, left=False) as bars:
         logs = not quiet and not bars.console.is_terminal
         task = bars.add_task("listing", total=None, note="")
-        yield Shown()
+        yield BatchProgressBar()
 
 
 def lines(found: Mapping[str, Any], output: str) -> Iterator[str]:
@@ -273,7 +273,7 @@ def _profile(one: Mapping[str, Any]) -> str:
     return f"profile {one['hash']} of {one['recordings']} recordings ({one['count']} vectors){out}"
 
 
-def _note(pace: Pace, total: int, totals: Totals, seconds: float) -> str:
+def _note(pace: Throughput, total: int, totals: Totals, seconds: float) -> str:
     parts = [f"{pace.per_second:.1f} a second"]
     if totals.audio_seconds and seconds > 0:
         parts.append(f"{totals.audio_seconds / seconds:.0f} x real time")

@@ -30,10 +30,10 @@ def counter(what: str, quiet: bool) -> Iterator[Counter]:
     with bars(quiet) as shown:
         task = shown.add_task(what, total=None, note="")
 
-        def tell(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             shown.update(task, completed=done, total=total)
 
-        yield tell
+        yield update
 
 
 @contextmanager
@@ -260,9 +260,9 @@ def script_lines(found: ScriptScore) -> Iterator[str]:
         yield f"{found.wordless} utterances have no transcript and are left out"
 
 
-def sureness_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iterator[str]:
+def calibration_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iterator[str]:
     """What a calibration makes of the answers that it was fitted on."""
-    from phonemo.evaluation.calibration import reheated
+    from phonemo.evaluation.calibration import undo_temperature
     from phonemo.evaluation.metrics import calibration
     from phonemo.evaluation.summary import all_scores
 
@@ -272,8 +272,8 @@ def sureness_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iter
     raw = [[scores.get(name, 0.0) for name in names] for scores in scores_of]
     truth = [names.index(row["truth"]) for row in rows]
     heats = [float(row.get("temperature", 1.0)) for row in rows]
-    before = reheated(raw, heats)
-    after = reheated(before, [1 / found.temperature] * len(rows))
+    before = undo_temperature(raw, heats)
+    after = undo_temperature(before, [1 / found.temperature] * len(rows))
     gaps = [calibration(scores, truth).ece for scores in (before, after)]
     for scores, index in zip(after, truth, strict=True):
         if scores.max() >= found.abstain_below:

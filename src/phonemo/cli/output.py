@@ -17,11 +17,11 @@ from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
 from phonemo.cli import console
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, write_whole
+from phonemo.files import STANDARD_INPUT, atomic_write_text
 
 if TYPE_CHECKING:
     from phonemo.annotations.turns import Turn
-    from phonemo.runtime.recognizer import Listener
+    from phonemo.runtime.recognizer import EmotionRecognizer
 
 
 class Format(StrEnum):
@@ -39,7 +39,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictOptions:
     """What is wanted of every recording."""
 
     labels: Sequence[str]
@@ -62,7 +62,7 @@ Writer = Callable[[str, Answer], None]
 
 
 def answers_of(
-    opened: Listener, named: Sequence[tuple[str, PurePath]], asked: Asked
+    opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], asked: PredictOptions
 ) -> Iterator[tuple[str, Answer]]:
     """Every recording's name and answer, in their order."""
     names = [name for name, _ in named]
@@ -168,7 +168,7 @@ def row_of(name: str, found: Answer, spans: bool) -> dict[str, Any]:
     return {"file": name, **found.to_dict(spans)}
 
 
-def _by_turns(opened: Listener, name: str, asked: Asked, turns_of: Any) -> Answer:
+def _by_turns(opened: EmotionRecognizer, name: str, asked: PredictOptions, turns_of: Any) -> Answer:
     try:
         turns = turns_of(name)
         return opened.predict(
@@ -195,12 +195,12 @@ def _array(spans: bool) -> Iterator[Writer]:
     """One JSON document of all answers, written as they come."""
     before = "["
 
-    def tell(name: str, found: Answer) -> None:
+    def emit(name: str, found: Answer) -> None:
         nonlocal before
         typer.echo(f"{before}{console.json_row(row_of(name, found, spans))}", nl=False)
         before = ",\n"
 
-    yield tell
+    yield emit
     typer.echo("[]" if before == "[" else "]")
 
 
@@ -211,7 +211,7 @@ def _csv(name: str, found: Answer, labels: Sequence[str], profile: bool) -> str:
 
 
 def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:
-    def tell(name: str, found: Answer) -> None:
+    def emit(name: str, found: Answer) -> None:
         if isinstance(found, PhonemoError):
             typer.echo(f"phonemo: {found}", err=True)
         elif name in targets:
@@ -219,14 +219,14 @@ def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) 
         else:
             _echo(write(name, found))
 
-    return tell
+    return emit
 
 
 def _write(target: Path, text: str) -> None:
     from phonemo.errors import printable, shown
 
     try:
-        write_whole(target, text)
+        atomic_write_text(target, text)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         message = f"{shown(target)}: cannot be written ({reason}); name another --output-dir"

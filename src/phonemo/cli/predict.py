@@ -12,14 +12,22 @@ import typer
 from phonemo.cli import adapt as cli_adapt
 from phonemo.cli import console
 from phonemo.cli.options import Activity, Jobs, Model
-from phonemo.cli.output import Answer, Asked, Format, Writer, answers_of, targets_of, writer_of
+from phonemo.cli.output import (
+    Answer,
+    Format,
+    PredictOptions,
+    Writer,
+    answers_of,
+    targets_of,
+    writer_of,
+)
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.files import STANDARD_INPUT, recordings
 from phonemo.labels import LabelSet
 from phonemo.loader import open_model
 
 if TYPE_CHECKING:
-    from phonemo.runtime.recognizer import Listener
+    from phonemo.runtime.recognizer import EmotionRecognizer
 
 
 # Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
@@ -105,14 +113,14 @@ def predict(
     all files answered; 1: some failed, each with an error in its line; 2: wrong usage.
     """
     named = recordings(files)
-    asked = Asked(
+    asked = PredictOptions(
         names_of(labels),
         top_k,
         phonemes or said is not None,
         timeline,
         _turns_of(turns, timeline or said is not None),
         jobs,
-        _said_of(said, named, model, timeline),
+        _given_phonemes(said, named, model, timeline),
         by_speaker=adapt and turns is not None,
     )
     cli_adapt.check_options(named, profile, adapt, turns is not None)
@@ -134,7 +142,7 @@ def predict(
         ) as write,
     ):
         for count, (name, found) in enumerate(answers_of(opened, named, asked), start=1):
-            failed += not _told(write, name, found)
+            failed += not _write_answer(write, name, found)
             progress(count, len(named))
     if failed:
         if not quiet and len(named) > 1:
@@ -150,7 +158,7 @@ def names_of(labels: str | None) -> list[str]:
     return names
 
 
-def _set(opened: Listener, vad: str, threshold: float | None) -> None:
+def _set(opened: EmotionRecognizer, vad: str, threshold: float | None) -> None:
     from phonemo.runtime.vad import detector_of
 
     detector_of(vad)  # a wrong one is told before any file
@@ -159,7 +167,7 @@ def _set(opened: Listener, vad: str, threshold: float | None) -> None:
         opened.abstain_below = threshold
 
 
-def _told(write: Writer, name: str, found: Answer) -> bool:
+def _write_answer(write: Writer, name: str, found: Answer) -> bool:
     """Whether there was an answer and it could leave; what could not does the others no harm."""
     try:
         write(name, found)
@@ -169,7 +177,7 @@ def _told(write: Writer, name: str, found: Answer) -> bool:
     return not isinstance(found, PhonemoError)
 
 
-def _said_of(
+def _given_phonemes(
     said: str | None, named: Sequence[object], model: Path | None, timeline: bool
 ) -> Sequence[str] | None:
     """The phonemes of --said, where it makes sense."""

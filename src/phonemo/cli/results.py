@@ -52,11 +52,11 @@ def compare(
     Paired by utterance and seed, with speakers as the unit.
     """
     from phonemo.evaluation.significance import compare_runs, comparison_data, comparison_lines
-    from phonemo.files import write_whole
+    from phonemo.files import atomic_write_text
 
     ours, theirs, found = compare_runs(first, second)
     for line in comparison_lines(ours.metrics, theirs.metrics, found):
         typer.echo(line)
     if output is not None:
         data = comparison_data(ours.metrics, theirs.metrics, found)
-        write_whole(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+        atomic_write_text(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")

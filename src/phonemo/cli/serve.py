@@ -74,10 +74,10 @@ def serve(
         return
     from phonemo.server.uvicorn_server import run
 
-    def tell(address: str) -> None:
+    def announce(address: str) -> None:
         typer.echo(f"phonemo: serving at {address} (Ctrl-C stops)", err=True)
 
-    run(resolved, tell, access_log)
+    run(resolved, announce, access_log)
 
 
 def _needs_serve() -> None:

@@ -94,7 +94,7 @@ def cross(
     A matrix of UA: on its own corpus a run's own folds, on another all of its models.
     """
     from phonemo.evaluation.studies import cross_lines
-    from phonemo.files import write_whole
+    from phonemo.files import atomic_write_text
 
     if output is not None:
         check_writable(output)
@@ -108,7 +108,7 @@ def cross(
         typer.echo(line)
     if output is not None:
         data = {"name": output.absolute().parent.name, "command": typed(), **found}
-        write_whole(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+        atomic_write_text(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def calibrate(
@@ -156,7 +156,7 @@ def calibrate(
     found = on_rows(rows, risk)
     recalibrate(folder, output, found, past if manifest else None)
     typer.echo(f"{output}: temperature {found.temperature:.3f} from {found.utterances} answers")
-    for line in console.sureness_lines(rows, found):
+    for line in console.calibration_lines(rows, found):
         typer.echo(line)
 
 
@@ -188,24 +188,24 @@ def transfer(
     stopped; finished cells are left as they are.
     """
     from phonemo.evaluation.transfer_report import transfer_lines
-    from phonemo.files import write_whole
+    from phonemo.files import atomic_write_text
     from phonemo.train.transfer.config import load_transfer_config
 
     resolved = load_transfer_config(config, changes(overrides, output))
     if results is not None:
         check_writable(results)
     needs_torch("testing on corpora left out")
-    from phonemo.train.transfer.run import TRANSFER, Part
+    from phonemo.train.transfer.run import TRANSFER, StudyPart
     from phonemo.train.transfer.run import transfer as run_transfer
 
-    part = Part(once(system), once(left_out), once(seed))
+    part = StudyPart(once(system), once(left_out), once(seed))
     with console.run_progress(quiet) as progress:
         found = run_transfer(resolved, typed(), part, progress)
     for line in transfer_lines(found):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / TRANSFER}")
     if results is not None:
-        write_whole(results, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        atomic_write_text(results, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {results}")
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml.constructor import ConstructorError
 
 from phonemo.errors import ConfigError
-from phonemo.files import write_whole
+from phonemo.files import atomic_write_text
 
 
 class Section(BaseModel):
@@ -63,7 +63,7 @@ def write_config(path: Path, config: Section) -> None:
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     if "\x85" in text:  # which PyYAML writes as it is, and reads as the end of a line
         text = yaml.safe_dump(data, sort_keys=False)
-    write_whole(path, text)
+    atomic_write_text(path, text)
 
 
 class _Plain(yaml.SafeLoader):

@@ -16,19 +16,19 @@ from phonemo.corpora.readers import (
     speechocean762,
     textgrid,
 )
-from phonemo.corpora.readers.base import Corpus
+from phonemo.corpora.readers.base import CorpusReader
 
-CORPORA: dict[str, Corpus] = {
-    "iemocap": Corpus(iemocap.CARD, iemocap.read),
-    "emodb": Corpus(emodb.CARD, emodb.read),
-    "ravdess": Corpus(ravdess.CARD, ravdess.read),
-    "nemo": Corpus(nemo.CARD, nemo.read),
-    "speechocean762": Corpus(speechocean762.CARD, speechocean762.read),
-    "cremad": Corpus(cremad.CARD, cremad.read),
-    "rakshak": Corpus(rakshak.CARD, rakshak.read),
-    "emotiontts": Corpus(emotiontts.CARD, emotiontts.read),
-    "csv": Corpus(csv.CARD, csv.read),
-    "audformat": Corpus(audformat.CARD, audformat.read),
-    "lhotse": Corpus(lhotse.CARD, lhotse.read),
-    "textgrid": Corpus(textgrid.CARD, textgrid.read),
+CORPORA: dict[str, CorpusReader] = {
+    "iemocap": CorpusReader(iemocap.CARD, iemocap.read),
+    "emodb": CorpusReader(emodb.CARD, emodb.read),
+    "ravdess": CorpusReader(ravdess.CARD, ravdess.read),
+    "nemo": CorpusReader(nemo.CARD, nemo.read),
+    "speechocean762": CorpusReader(speechocean762.CARD, speechocean762.read),
+    "cremad": CorpusReader(cremad.CARD, cremad.read),
+    "rakshak": CorpusReader(rakshak.CARD, rakshak.read),
+    "emotiontts": CorpusReader(emotiontts.CARD, emotiontts.read),
+    "csv": CorpusReader(csv.CARD, csv.read),
+    "audformat": CorpusReader(audformat.CARD, audformat.read),
+    "lhotse": CorpusReader(lhotse.CARD, lhotse.read),
+    "textgrid": CorpusReader(textgrid.CARD, textgrid.read),
 }

@@ -25,7 +25,7 @@ NEAR_WORDS = 4
 
 
 @dataclass(frozen=True)
-class Part:
+class PartSize:
     """Size of a part and how many utterances it has of each emotion ("unlabelled" included)."""
 
     utterances: int
@@ -75,9 +75,9 @@ class FoldLeakage:
     """One fold: its parts, and what they share."""
 
     name: str
-    train: Part
-    validation: Part
-    test: Part
+    train: PartSize
+    validation: PartSize
+    test: PartSize
     speakers: Shared
     sessions: Shared
     dialogs: Shared
@@ -239,7 +239,7 @@ __all__ = [
     "NEAR_WORDS",
     "FoldLeakage",
     "LeakageReport",
-    "Part",
+    "PartSize",
     "Repeats",
     "Shared",
     "forbid",
@@ -350,9 +350,9 @@ def _measure_fold(
     )
 
 
-def _part(ids: Sequence[str], rows: Mapping[str, Utterance]) -> Part:
+def _part(ids: Sequence[str], rows: Mapping[str, Utterance]) -> PartSize:
     counts = Counter(rows[one].emotion or "unlabelled" for one in ids)
-    return Part(utterances=len(ids), emotions=dict(sorted(counts.items())))
+    return PartSize(utterances=len(ids), emotions=dict(sorted(counts.items())))
 
 
 def _shared(fold: Fold, values: Mapping[str, str]) -> Shared:

@@ -21,7 +21,7 @@ STYLES: tuple[Style, ...] = get_args(Style)
 _GIVEN: dict[frozenset[str], set[str]] = {}
 
 
-class _Row(BaseModel):
+class _FrozenRow(BaseModel):
     """Frozen; and light, since a training holds every row of its corpora.
 
     pydantic notes the fields that were given in a set for each row, which is larger than all
@@ -52,10 +52,10 @@ class _Row(BaseModel):
         object.__setattr__(self, "__pydantic_fields_set__", shared)
 
 
-Row = TypeVar("Row", bound=_Row)
+Row = TypeVar("Row", bound=_FrozenRow)
 
 
-class Phonemes(_Row):
+class Phonemes(_FrozenRow):
     """The phonemes of an utterance, in one closed alphabet, and who said so."""
 
     alphabet: Literal["arpabet", "ipa"]
@@ -68,13 +68,13 @@ class Phonemes(_Row):
     """Start and end of each symbol in seconds from the utterance's start, where known."""
 
     @model_validator(mode="after")
-    def _one_time_a_symbol(self) -> Phonemes:
+    def _times_match_symbols(self) -> Phonemes:
         if self.times is not None and len(self.times) != len(self.symbols):
             raise ValueError(f"{len(self.times)} times for {len(self.symbols)} symbols")
         return self
 
 
-class Utterance(_Row):
+class Utterance(_FrozenRow):
     """One spoken utterance. Unknown fields are None; a transcript "" is known to have no words."""
 
     id: str
@@ -101,7 +101,7 @@ class Utterance(_Row):
     phonemes: Phonemes | None = None
 
 
-class Header(_Row):
+class Header(_FrozenRow):
     """The first line of a manifest."""
 
     manifest: Literal[1] = 1
@@ -117,7 +117,7 @@ class Header(_Row):
     """Version of phonemo that wrote it."""
 
 
-class Manifest(_Row):
+class Manifest(_FrozenRow):
     """A header and its utterances."""
 
     header: Header
@@ -229,7 +229,7 @@ def _write_rows(path: Path, header: Header, utterances: Iterable[Utterance]) -> 
     return hashes
 
 
-def _text(row: _Row) -> str:
+def _text(row: _FrozenRow) -> str:
     return json_text(row.model_dump(mode="json")) + "\n"
 
 

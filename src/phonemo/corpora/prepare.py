@@ -21,7 +21,7 @@ import soundfile
 from phonemo.corpora import CORPORA
 from phonemo.corpora.g2p.convert import phonemise
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, write_manifest
-from phonemo.corpora.readers.base import Card, Reading
+from phonemo.corpora.readers.base import CorpusCard, Reading
 from phonemo.errors import CorpusError, MissingExtraError, PhonemeError, UsageError
 from phonemo.version import __version__
 
@@ -185,7 +185,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class _Spoken:
+class _Phonemized:
     phonemes: Mapping[Text, Phonemes]
     warnings: tuple[str, ...]
 
@@ -230,7 +230,7 @@ def prepare(
 
 
 def prepare_reading(
-    card: Card,
+    card: CorpusCard,
     reading: Reading,
     root: Path,
     output: str | Path,
@@ -258,7 +258,7 @@ def prepare_reading(
     faults = (*_audio_faults(checked), *_count_faults(card, checked.utterances))
     if not checked.utterances or (faults and not allow_partial):
         raise _complaint(corpus, root, faults, reading.skipped, bool(checked.utterances))
-    spoken = _spoken(texts, tick)
+    spoken = _phonemize(texts, tick)
     header = Header(
         corpus=corpus,
         root=str(folder),
@@ -292,7 +292,7 @@ def _text(utterance: Utterance) -> Text | None:
     return utterance.transcript, utterance.language
 
 
-def _spoken(texts: Sequence[Text], tick: Callable[[], None]) -> _Spoken:
+def _phonemize(texts: Sequence[Text], tick: Callable[[], None]) -> _Phonemized:
     """The phonemes of texts; one that cannot be converted gives one warning a reason."""
     phonemes: dict[Text, Phonemes] = {}
     refused: dict[str, list[str]] = {}
@@ -309,7 +309,7 @@ def _spoken(texts: Sequence[Text], tick: Callable[[], None]) -> _Spoken:
         f"no phonemes for {len(sources)} {'texts' if len(sources) > 1 else 'text'}: {reason}"
         for reason, sources in refused.items()
     ]
-    return _Spoken(phonemes, _shortened(warnings, "reasons for missing phonemes"))
+    return _Phonemized(phonemes, _shortened(warnings, "reasons for missing phonemes"))
 
 
 def _filled(
@@ -331,7 +331,7 @@ def _audio_faults(checked: Audit) -> list[str]:
     ]
 
 
-def _count_faults(card: Card, utterances: Sequence[Utterance]) -> list[str]:
+def _count_faults(card: CorpusCard, utterances: Sequence[Utterance]) -> list[str]:
     """Where the release's published counts are not met. Emotions it does not count are free."""
     found = Counter(one.emotion for one in utterances)
     speakers = len({one.speaker for one in utterances} - {None})

@@ -239,7 +239,7 @@ def _without_near_duplicates(
             for ids in (fold.train, fold.validation)
         )
         thinner = replace(fold, train=train, validation=validation)
-        _require_classes_kept(fold, thinner, emotions, split.protocol)
+        _require_classes(fold, thinner, emotions, split.protocol)
         folds.append(thinner)
         notes.append(
             f"{fold.name}: {len(fold.train) - len(train)} of {len(fold.train)} train and "
@@ -250,7 +250,7 @@ def _without_near_duplicates(
     return replace(split, folds=tuple(folds), notes=(*split.notes, *notes))
 
 
-def _require_classes_kept(
+def _require_classes(
     before: Fold, after: Fold, emotions: Mapping[str, str | None], protocol: ProtocolConfig
 ) -> None:
     dropping = f"{before.name}: drop_near_duplicates {protocol.drop_near_duplicates:g}"

@@ -211,7 +211,7 @@ def flattened(logits: npt.ArrayLike, standardised: npt.ArrayLike, radius: float)
     return found
 
 
-def reheated(probabilities: npt.ArrayLike, temperature: npt.ArrayLike) -> Floats:
+def undo_temperature(probabilities: npt.ArrayLike, temperature: npt.ArrayLike) -> Floats:
     """Probabilities (utterance, emotion) as they were before division by temperatures (utterance,).
 
     What was rounded to 0 stays 0.

@@ -97,7 +97,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A statistic with its bootstrap interval."""
 
     estimate: float
@@ -272,7 +272,7 @@ def bootstrap_interval(
     seed: int = 0,
     level: float = 0.95,
     strata: Sequence[str] | None = None,
-) -> Interval:
+) -> ConfidenceInterval:
     """Percentile bootstrap that resamples whole clusters (speakers), not utterances.
 
     Utterances of one speaker are alike; resampling them singly would make the interval too
@@ -299,7 +299,7 @@ def bootstrap_interval(
     values = [statistic(np.concatenate([members[index] for index in draw])) for draw in draws]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     estimate = float(statistic(np.arange(len(owner))))
-    return Interval(estimate, float(low), float(high), level, len(names), samples)
+    return ConfidenceInterval(estimate, float(low), float(high), level, len(names), samples)
 
 
 def _class_indices(name: str, values: npt.ArrayLike, classes: int) -> Counts:

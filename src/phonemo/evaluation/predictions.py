@@ -31,7 +31,7 @@ def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class PredictionTable:
     """The rows in order of seed, fold and id, with their columns as arrays ``(row,)``."""
 
     rows: tuple[Mapping[str, Any], ...]
@@ -64,7 +64,7 @@ class Tested:
 _KEYS = ("id", "fold", "seed", "speaker", "gender", "truth", "label", "scores")
 
 
-def read_tested(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Tested:
+def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> PredictionTable:
     """Check prediction rows and order them; see phonemo.evaluation.summary.summarise."""
     if not rows:
         raise ResultError("no predictions to score; test at least one utterance")
@@ -73,7 +73,7 @@ def read_tested(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Tested:
     _check_unique(rows)
     ordered = sorted(rows, key=lambda row: (row["seed"], natural_order(fold_of(row)), row["id"]))
     seeds = sorted({int(row["seed"]) for row in rows})
-    return Tested(
+    return PredictionTable(
         rows=tuple(ordered),
         seeds=tuple(seeds),
         seed=np.array([seeds.index(int(row["seed"])) for row in ordered]),
@@ -119,7 +119,7 @@ def fold_of(row: Mapping[str, Any]) -> str:
     return str(row["fold"])
 
 
-def clusters_of(tested: Tested) -> list[str]:
+def clusters_of(tested: PredictionTable) -> list[str]:
     """One name a row: the speaker, or the utterance itself where the speaker is unknown."""
     return [
         f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"

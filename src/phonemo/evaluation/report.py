@@ -38,9 +38,9 @@ from phonemo.evaluation.plots import (
 from phonemo.evaluation.predictions import natural_order
 from phonemo.evaluation.schema import Metrics, Protocol, Results, Score
 from phonemo.evaluation.studies import Ablation, Crossing, study_sections
-from phonemo.evaluation.transfer_plots import is_drawn, plot_transfer
+from phonemo.evaluation.transfer_plots import is_current, plot_transfer
 from phonemo.evaluation.transfer_report import Transfer, transfer_sections
-from phonemo.files import parsed, write_whole
+from phonemo.files import atomic_write_text, parsed
 
 __all__ = [
     "Metrics",
@@ -89,11 +89,11 @@ def write_results(
     """
     pages = _pages(results_folder, output, readme, cards)
     for path, study in _pictures(results_folder, output).items():
-        if not is_drawn(study, path):
+        if not is_current(study, path):
             plot_transfer(study, path)
     for path, text in pages.items():
         if _differs(path, text):
-            write_whole(path, text)
+            atomic_write_text(path, text)
 
 
 def stale(
@@ -103,7 +103,7 @@ def stale(
     pages = _pages(results_folder, output, readme, cards)
     pictures = _pictures(results_folder, output)
     return [path for path, text in pages.items() if _differs(path, text)] + [
-        path for path, study in pictures.items() if not is_drawn(study, path)
+        path for path, study in pictures.items() if not is_current(study, path)
     ]
 
 
@@ -245,7 +245,7 @@ def _pages(
     studies = "\n".join([*transfer_sections(transfers), *sections])
     pages = {output: results_page(runs, studies)}
     if readme is not None:
-        _check_one_table(readme)
+        _check_single_table(readme)
         pages[readme] = _filled(readme, runs)
     return pages | {card: _filled(card, runs) for card in cards}
 
@@ -254,7 +254,7 @@ def _differs(path: Path, text: str) -> bool:
     return not path.is_file() or path.read_bytes() != text.encode()
 
 
-def _check_one_table(readme: Path) -> None:
+def _check_single_table(readme: Path) -> None:
     text = _read_text(readme)
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
         raise ResultError(f"{readme}: one line {START} and below it one line {END} are wanted")

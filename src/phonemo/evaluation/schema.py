@@ -11,11 +11,11 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class _MetricsModel(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Score(_Part):
+class Score(_MetricsModel):
     """One score: folds are pooled within a seed, then seeds are averaged."""
 
     mean: Share
@@ -30,7 +30,7 @@ class Score(_Part):
     """Sample standard deviation (n - 1) over folds of the same; null for a single fold."""
 
 
-class FoldScore(_Part):
+class FoldScore(_MetricsModel):
     """What one training scored on its own test part."""
 
     fold: str
@@ -41,7 +41,7 @@ class FoldScore(_Part):
     macro_f1: Share
 
 
-class GroupScore(_Part):
+class GroupScore(_MetricsModel):
     """What the utterances of one speaker or gender scored, averaged over seeds."""
 
     utterances: Count
@@ -49,7 +49,7 @@ class GroupScore(_Part):
     ua: Share
 
 
-class Confusion(_Part):
+class Confusion(_MetricsModel):
     """Counts summed over seeds; rows are the truth."""
 
     labels: tuple[str, ...]
@@ -63,14 +63,14 @@ class Confusion(_Part):
         return self
 
 
-class Chance(_Part):
+class Chance(_MetricsModel):
     """What always answering the commonest class scores."""
 
     majority_wa: Share
     ua: Share
 
 
-class Bin(_Part):
+class Bin(_MetricsModel):
     """One bar of the reliability plot: confidences in (low, high]."""
 
     low: Share
@@ -80,7 +80,7 @@ class Bin(_Part):
     accuracy: Share | None
 
 
-class CalibrationScore(_Part):
+class CalibrationScore(_MetricsModel):
     """Over the rows of all seeds, whose scores are calibrated where the model is."""
 
     ece: Share
@@ -89,7 +89,7 @@ class CalibrationScore(_Part):
     bins: tuple[Bin, ...]
 
 
-class RiskPoint(_Part):
+class RiskPoint(_MetricsModel):
     """A point of the risk-coverage curve."""
 
     coverage: Share
@@ -100,7 +100,7 @@ class RiskPoint(_Part):
     """The lowest score among those."""
 
 
-class SelectiveScore(_Part):
+class SelectiveScore(_MetricsModel):
     """What is gained by giving the surest answers only, over the rows of all seeds."""
 
     area: Share
@@ -112,7 +112,7 @@ class SelectiveScore(_Part):
     """Share of wrong ones among those; null where none is given."""
 
 
-class PhonemeScore(_Part):
+class PhonemeScore(_MetricsModel):
     """Phoneme error rate and its parts, summed over all rows that have a reference."""
 
     per: Amount
@@ -124,7 +124,7 @@ class PhonemeScore(_Part):
     """Rows with a reference, seeds counted apart."""
 
 
-class BoundaryScore(_Part):
+class BoundaryScore(_MetricsModel):
     """Errors of aligned phoneme boundaries, pooled within a seed, then averaged over seeds."""
 
     median_ms: Amount
@@ -138,7 +138,7 @@ class BoundaryScore(_Part):
     """Rows with boundaries, seeds counted apart."""
 
 
-class IntervalNote(_Part):
+class IntervalNote(_MetricsModel):
     """How the intervals were made."""
 
     level: Share
@@ -148,7 +148,7 @@ class IntervalNote(_Part):
     clusters: Count
 
 
-class Results(_Part):
+class Results(_MetricsModel):
     """The content of "results" in metrics.json. All scores are shares from 0 to 1."""
 
     utterances: Count
@@ -185,7 +185,7 @@ class Results(_Part):
     """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
 
 
-class ExtraScore(_Part):
+class ExtraScore(_MetricsModel):
     """Phonemes of an extra corpus' speakers who were held out of every training."""
 
     per: Amount

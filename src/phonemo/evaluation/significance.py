@@ -24,11 +24,11 @@ from phonemo.evaluation.markdown import per_cent, protocol_text
 from phonemo.evaluation.metrics import Counts, bootstrap_interval, unweighted_accuracy
 from phonemo.evaluation.predictions import (
     STATISTICS,
-    Tested,
+    PredictionTable,
     clusters_of,
     fold_of,
-    read_tested,
     unit_of,
+    validate_rows,
 )
 from phonemo.evaluation.schema import Metrics
 from phonemo.evaluation.summary import LEVEL, SAMPLES
@@ -99,7 +99,7 @@ class Comparison:
     """Whether all ways of swapping were tried."""
 
 
-def compare(first: Tested, second: Tested) -> Comparison:
+def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
     """Pair the answers of two runs, utterance by utterance and seed by seed.
 
     Args:
@@ -131,7 +131,7 @@ def compare(first: Tested, second: Tested) -> Comparison:
     )
 
 
-def check_paired(first: Tested, second: Tested) -> None:
+def check_paired(first: PredictionTable, second: PredictionTable) -> None:
     """Refuse runs whose rows do not pair; ResultError says where they part."""
     if first.seeds != second.seeds:
         raise ResultError(
@@ -191,7 +191,7 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _by_cluster(run: Tested, clusters: Sequence[str]) -> Counts:
+def _by_cluster(run: PredictionTable, clusters: Sequence[str]) -> Counts:
     """Count each speaker's answers: (cluster, seed, emotion, emotion)."""
     owner = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]
     shape = (int(owner.max()) + 1, len(run.seeds), run.classes, run.classes)
@@ -201,8 +201,8 @@ def _by_cluster(run: Tested, clusters: Sequence[str]) -> Counts:
 
 
 def _difference(
-    first: Tested,
-    second: Tested,
+    first: PredictionTable,
+    second: PredictionTable,
     statistic: Callable[[Counts], float],
     tables: Sequence[Counts],
     signs: _Signs,
@@ -252,7 +252,7 @@ def _swaps(clusters: int) -> tuple[_Signs, bool]:
     return signs, False
 
 
-def _disagreements(first: Tested, second: Tested) -> Iterator[Disagreement]:
+def _disagreements(first: PredictionTable, second: PredictionTable) -> Iterator[Disagreement]:
     ours, theirs = (run.predicted == run.truth for run in (first, second))
     for number, seed in enumerate(first.seeds):
         chosen = first.seed == number
@@ -261,7 +261,7 @@ def _disagreements(first: Tested, second: Tested) -> Iterator[Disagreement]:
         yield Disagreement(seed, only_first, only_second, mcnemar(only_first, only_second))
 
 
-def _fold_pairs(first: Tested, second: Tested) -> Iterator[FoldPair]:
+def _fold_pairs(first: PredictionTable, second: PredictionTable) -> Iterator[FoldPair]:
     trainings = [(int(row["seed"]), fold_of(row)) for row in first.rows]
     for seed, fold in dict.fromkeys(trainings):
         chosen = first.where(trainings, (seed, fold))
@@ -277,14 +277,14 @@ _NAMES = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "weighted_f1": "weight
 
 
 @dataclass(frozen=True)
-class TestedRun:
+class EvaluatedRun:
     """What a run folder says of its tests."""
 
     metrics: Metrics
-    tested: Tested
+    tested: PredictionTable
 
 
-def compare_runs(first: Path, second: Path) -> tuple[TestedRun, TestedRun, Comparison]:
+def compare_runs(first: Path, second: Path) -> tuple[EvaluatedRun, EvaluatedRun, Comparison]:
     """Open two run folders and pair their answers.
 
     Raises:
@@ -297,13 +297,13 @@ def compare_runs(first: Path, second: Path) -> tuple[TestedRun, TestedRun, Compa
     return ours, theirs, compare_read(ours, theirs)
 
 
-def compare_read(first: TestedRun, second: TestedRun) -> Comparison:
+def compare_read(first: EvaluatedRun, second: EvaluatedRun) -> Comparison:
     """Pair the answers of two opened runs; raises as ``compare_runs``."""
     _check_alike(first.metrics, second.metrics)
     return compare(first.tested, second.tested)
 
 
-def read_run(folder: Path) -> TestedRun:
+def read_run(folder: Path) -> EvaluatedRun:
     """Open a run folder; ResultError names what is missing or malformed."""
     try:
         metrics = Metrics.model_validate_json((folder / "metrics.json").read_bytes())
@@ -316,7 +316,7 @@ def read_run(folder: Path) -> TestedRun:
         ) from error
     except (ValidationError, ValueError) as error:
         raise ResultError(f"{folder}: not what phonemo train wrote; train it again") from error
-    return TestedRun(metrics, read_tested(rows, LabelSet(metrics.results.labels)))
+    return EvaluatedRun(metrics, validate_rows(rows, LabelSet(metrics.results.labels)))
 
 
 def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iterator[str]:

@@ -18,7 +18,7 @@ from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain, w
 from phonemo.evaluation.schema import Amount, Count, Protocol, Score, Share
 from phonemo.evaluation.significance import (
     Difference,
-    TestedRun,
+    EvaluatedRun,
     compare_read,
     holm,
     p_text,
@@ -28,11 +28,11 @@ from phonemo.evaluation.significance import (
 Points = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
+class _StudyModel(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Versus(_Part):
+class Versus(_StudyModel):
     """An arm against the table's baseline, in UA as a share."""
 
     difference: Points
@@ -44,7 +44,7 @@ class Versus(_Part):
     """Adjusted for the number of arms in the table."""
 
 
-class ArmScore(_Part):
+class ArmScore(_StudyModel):
     """One arm over all of its folds and seeds."""
 
     arm: str
@@ -66,7 +66,7 @@ class ArmScore(_Part):
     versus: Versus | None
 
 
-class ArmTable(_Part):
+class ArmTable(_StudyModel):
     """One question; the baseline is the first row."""
 
     title: str
@@ -74,7 +74,7 @@ class ArmTable(_Part):
     rows: tuple[ArmScore, ...] = Field(min_length=1)
 
 
-class Ablation(_Part):
+class Ablation(_StudyModel):
     """The content of ablation.json."""
 
     name: str
@@ -86,7 +86,7 @@ class Ablation(_Part):
     tables: tuple[ArmTable, ...]
 
 
-class CrossCell(_Part):
+class CrossCell(_StudyModel):
     """One training corpus on one tested corpus."""
 
     train: str
@@ -106,7 +106,7 @@ class CrossCell(_Part):
     ece: Share
 
 
-class Crossing(_Part):
+class Crossing(_StudyModel):
     """The content of cross.json."""
 
     name: str
@@ -153,12 +153,12 @@ def _ablation(study: Ablation) -> Iterator[str]:
         yield f"- not finished, and left out: {plain(', '.join(study.missing))}"
     for table in study.tables:
         yield f"\n**{plain(table.title)}**\n"
-        yield from _told(table.rows)
+        yield from _common_notes(table.rows)
         yield markdown_table(_HEADER, (_arm(row) for row in table.rows)).rstrip("\n")
     yield ""
 
 
-def _told(rows: Sequence[ArmScore]) -> Iterator[str]:
+def _common_notes(rows: Sequence[ArmScore]) -> Iterator[str]:
     """What all rows of a table have in common, and every note that one of them has."""
     first = rows[0]
     leaky = "**leaky** " if any(row.leaky for row in rows) else ""
@@ -275,7 +275,7 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield "against: UA minus the first row's; speakers are the unit (phonemo compare says more)"
 
 
-def _row(arm: str, changes: Changes, run: TestedRun) -> dict[str, Any]:
+def _row(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
     results = run.metrics.results
     return {
         "arm": arm,

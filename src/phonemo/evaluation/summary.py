@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import area, reheated, risk_coverage
+from phonemo.evaluation.calibration import area, risk_coverage, undo_temperature
 from phonemo.evaluation.metrics import Counts, summarise_errors
 from phonemo.evaluation.predictions import (
     STATISTICS,
-    Tested,
+    PredictionTable,
     clusters_of,
     fold_of,
     natural_order,
-    read_tested,
     unit_of,
+    validate_rows,
 )
 from phonemo.evaluation.schema import (
     BoundaryScore,
@@ -44,22 +44,22 @@ from phonemo.evaluation.schema import (
 from phonemo.labels import LabelSet
 
 
-def calibration_of(tested: Tested, labels: LabelSet) -> CalibrationScore:
+def calibration_of(tested: PredictionTable, labels: LabelSet) -> CalibrationScore:
     """Of the scores as they were given, over the rows of all seeds."""
     found = metrics.calibration(scores_of(tested, labels), tested.truth)
     return CalibrationScore.model_validate(asdict(found))
 
 
-def uncalibrated_of(tested: Tested, labels: LabelSet) -> CalibrationScore | None:
+def uncalibrated_of(tested: PredictionTable, labels: LabelSet) -> CalibrationScore | None:
     """The same of the scores as the network made them; None where no row was scaled."""
     temperatures = [float(row.get("temperature", 1.0)) for row in tested.rows]
     if not any("temperature" in row for row in tested.rows):
         return None
-    before = reheated(scores_of(tested, labels), temperatures)
+    before = undo_temperature(scores_of(tested, labels), temperatures)
     return CalibrationScore.model_validate(asdict(metrics.calibration(before, tested.truth)))
 
 
-def selective_of(tested: Tested, labels: LabelSet) -> SelectiveScore:
+def selective_of(tested: PredictionTable, labels: LabelSet) -> SelectiveScore:
     """The risk-coverage curve, and what the models' own thresholds make of these rows."""
     scores = scores_of(tested, labels)
     scores /= scores.sum(axis=1, keepdims=True)  # they were rounded
@@ -75,7 +75,7 @@ def selective_of(tested: Tested, labels: LabelSet) -> SelectiveScore:
     )
 
 
-def scores_of(tested: Tested, labels: LabelSet) -> npt.NDArray[np.float64]:
+def scores_of(tested: PredictionTable, labels: LabelSet) -> npt.NDArray[np.float64]:
     """(row, emotion)."""
     return np.array([[row["scores"][name] for name in labels.names] for row in tested.rows])
 
@@ -109,7 +109,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
             do not fit the labels, or a label that is not the one with the highest score.
         LabelError: a truth or label outside the label set.
     """
-    tested = read_tested(rows, labels)
+    tested = validate_rows(rows, labels)
     scores = {name: _score(tested, statistic) for name, statistic in STATISTICS.items()}
     results = Results(
         utterances=len({row["id"] for row in tested.rows}),
@@ -137,7 +137,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
     return results.model_dump(mode="json", exclude=without)
 
 
-def _score(tested: Tested, statistic: Callable[[Counts], float]) -> Score:
+def _score(tested: PredictionTable, statistic: Callable[[Counts], float]) -> Score:
     everything = np.arange(len(tested.rows))
     folds = [fold_of(row) for row in tested.rows]
     means = [tested.mean(statistic, tested.where(folds, fold)) for fold in sorted(set(folds))]
@@ -153,7 +153,7 @@ def _score(tested: Tested, statistic: Callable[[Counts], float]) -> Score:
 
 
 def _interval(
-    tested: Tested, statistic: Callable[[Counts], float]
+    tested: PredictionTable, statistic: Callable[[Counts], float]
 ) -> tuple[float | None, float | None]:
     clusters = clusters_of(tested)
     if len(set(clusters)) < 2:
@@ -164,14 +164,14 @@ def _interval(
     return interval.low, interval.high
 
 
-def _interval_note(tested: Tested) -> IntervalNote:
+def _interval_note(tested: PredictionTable) -> IntervalNote:
     clusters = clusters_of(tested)
     return IntervalNote(
         level=LEVEL, samples=SAMPLES, unit=unit_of(clusters), clusters=len(set(clusters))
     )
 
 
-def _recalls(tested: Tested, labels: LabelSet) -> dict[str, float | None]:
+def _recalls(tested: PredictionTable, labels: LabelSet) -> dict[str, float | None]:
     tables = tested.confusions(np.arange(len(tested.rows)))
     by_seed = [metrics.class_scores(table) for table in tables]
     found = [[one[n].recall for one in by_seed] for n in range(len(labels))]
@@ -183,7 +183,7 @@ def _mean_of_known(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _fold_scores(tested: Tested) -> tuple[FoldScore, ...]:
+def _fold_scores(tested: PredictionTable) -> tuple[FoldScore, ...]:
     trainings = [(int(row["seed"]), fold_of(row)) for row in tested.rows]
     scores = []
     for seed, fold in dict.fromkeys(trainings):
@@ -193,12 +193,12 @@ def _fold_scores(tested: Tested) -> tuple[FoldScore, ...]:
     return tuple(scores)
 
 
-def _confusion(tested: Tested, labels: LabelSet) -> Confusion:
+def _confusion(tested: PredictionTable, labels: LabelSet) -> Confusion:
     counts = metrics.confusion_matrix(tested.truth, tested.predicted, tested.classes)
     return Confusion(labels=labels.names, counts=counts.tolist())
 
 
-def _groups(tested: Tested, key: str) -> dict[str, GroupScore]:
+def _groups(tested: PredictionTable, key: str) -> dict[str, GroupScore]:
     names = [UNKNOWN if row.get(key) is None else str(row[key]) for row in tested.rows]
     groups = {}
     for name in sorted(set(names), key=natural_order):
@@ -211,12 +211,12 @@ def _groups(tested: Tested, key: str) -> dict[str, GroupScore]:
     return groups
 
 
-def _has(tested: Tested, key: str) -> bool:
+def _has(tested: PredictionTable, key: str) -> bool:
     """Whether rows say this: of a merged manifest their corpus, of IEMOCAP their style."""
     return any(row.get(key) is not None for row in tested.rows)
 
 
-def _phonemes(tested: Tested) -> PhonemeScore | None:
+def _phonemes(tested: PredictionTable) -> PhonemeScore | None:
     pairs = [(row.get("reference"), row.get("phonemes")) for row in tested.rows]
     known = [(said, heard) for said, heard in pairs if said is not None and heard is not None]
     if not any(said for said, _ in known):
@@ -225,7 +225,7 @@ def _phonemes(tested: Tested) -> PhonemeScore | None:
     return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
 
 
-def _boundaries(tested: Tested) -> BoundaryScore | None:
+def _boundaries(tested: PredictionTable) -> BoundaryScore | None:
     errors: dict[int, list[float]] = {}
     rows = [row for row in tested.rows if row.get("boundary_errors_ms")]
     for row in rows:
@@ -245,7 +245,7 @@ def _boundaries(tested: Tested) -> BoundaryScore | None:
     )
 
 
-def _ids_by_seed(tested: Tested) -> dict[int, set[str]]:
+def _ids_by_seed(tested: PredictionTable) -> dict[int, set[str]]:
     ids: dict[int, set[str]] = {seed: set() for seed in tested.seeds}
     for row in tested.rows:
         ids[int(row["seed"])].add(row["id"])

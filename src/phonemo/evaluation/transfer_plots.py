@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonemo.evaluation.plots import BLUE, GREEN, GREY, ORANGE, VERMILION, make_figure, save_figure
-from phonemo.evaluation.transfer_report import SystemScore, TestedAs, Transfer, curve, pool_sizes
+from phonemo.evaluation.transfer_report import (
+    ConditionScores,
+    SystemScore,
+    Transfer,
+    curve,
+    pool_sizes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +48,7 @@ def plot_transfer(study: Transfer, path: Path) -> None:
         _pools(axes[0], system, number, _names(study, None))
         for size in sizes:
             label = system.name if size == sizes[-1] else None
-            _shares(axes[1], curve(_drawn(system), size), shares, label, number)
+            _shares(axes[1], curve(_curves(system), size), shares, label, number)
     over = ", ".join(study.averaged)
     axes[0].set(xlabel="unlabelled recordings of the source", ylabel="UA, %")
     axes[0].set_title(f"Adapted by so many recordings (mean of {over})", fontsize=10)
@@ -62,7 +68,7 @@ def digest_of_picture(study: Transfer) -> str:
     return hashlib.sha256(f"{_VERSION} {study.model_dump_json()}".encode()).hexdigest()[:16]
 
 
-def is_drawn(study: Transfer, path: Path) -> bool:
+def is_current(study: Transfer, path: Path) -> bool:
     """Whether the file is a picture of this very study."""
     if not path.is_file():
         return False
@@ -80,22 +86,22 @@ def _texts(content: bytes) -> list[bytes]:
     return found
 
 
-def _drawn(system: SystemScore) -> Sequence[TestedAs]:
+def _curves(system: SystemScore) -> Sequence[ConditionScores]:
     """The mean, or the only corpora that are finished."""
     return system.mean or system.corpora[0].conditions
 
 
 def _names(study: Transfer, size: int | None) -> list[str]:
     """Of the conditions of all lines of a panel, in the order of the study."""
-    every = (one.name for system in study.systems for one in curve(_drawn(system), size))
+    every = (one.name for system in study.systems for one in curve(_curves(system), size))
     return list(dict.fromkeys(every))
 
 
 def _pools(axes: Axes, system: SystemScore, number: int, names: Sequence[str]) -> None:
     """Single at the left, and all at the right; by speaker as a mark of its own."""
-    found = curve(_drawn(system), None)
+    found = curve(_curves(system), None)
     _line(axes, [names.index(one.name) for one in found], found, system.name, number, "-")
-    speaker = [one for one in _drawn(system) if one.name == "speaker"]
+    speaker = [one for one in _curves(system) if one.name == "speaker"]
     _line(axes, [len(names)] * len(speaker), speaker, None, number, "")
     titles = [name.removeprefix("pool-") for name in names]
     axes.set_xticks(range(len(names) + 1), [*titles, "by\nspeaker"])
@@ -103,12 +109,16 @@ def _pools(axes: Axes, system: SystemScore, number: int, names: Sequence[str]) -
 
 def _shares_of(study: Transfer, sizes: Sequence[int]) -> list[float]:
     """All shares that were tested, ascending; 0 is an even pool."""
-    lines = (curve(_drawn(system), size) for system in study.systems for size in sizes)
+    lines = (curve(_curves(system), size) for system in study.systems for size in sizes)
     return sorted({one.share for line in lines for one in line if one.share is not None})
 
 
 def _shares(
-    axes: Axes, found: Sequence[TestedAs], shares: Sequence[float], label: str | None, number: int
+    axes: Axes,
+    found: Sequence[ConditionScores],
+    shares: Sequence[float],
+    label: str | None,
+    number: int,
 ) -> None:
     """A pool of the largest size is drawn whole, smaller ones dashed."""
     places = [shares.index(one.share) for one in found if one.share is not None]
@@ -120,7 +130,7 @@ def _shares(
 def _line(
     axes: Axes,
     places: Sequence[int],
-    found: Sequence[TestedAs],
+    found: Sequence[ConditionScores],
     label: str | None,
     number: int,
     dash: str,

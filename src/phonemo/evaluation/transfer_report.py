@@ -13,11 +13,11 @@ from phonemo.evaluation.schema import Count, Share
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Part(BaseModel):
+class _TransferModel(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Spread(_Part):
+class Spread(_TransferModel):
     """A UA as a share."""
 
     mean: Share
@@ -28,7 +28,7 @@ class Spread(_Part):
     """Deviation over seeds and draws; null for a single run, and for a mean over corpora."""
 
 
-class TestedAs(_Part):
+class ConditionScores(_TransferModel):
     """One way to test: by single recordings, by speaker, or with pools."""
 
     name: str
@@ -46,7 +46,7 @@ class TestedAs(_Part):
     ece: Share
 
 
-class Pick(_Part):
+class Pick(_TransferModel):
     """What nested tests picked with one seed."""
 
     seed: int
@@ -54,7 +54,7 @@ class Pick(_Part):
     choice: dict[str, Any]
 
 
-class Fit(_Part):
+class Fit(_TransferModel):
     """Temperature and threshold of one seed."""
 
     seed: int
@@ -64,7 +64,7 @@ class Fit(_Part):
     utterances: Count
 
 
-class LeftOut(_Part):
+class LeftOutCorpus(_TransferModel):
     """One system on one corpus that it did not learn from."""
 
     left_out: str
@@ -76,20 +76,20 @@ class LeftOut(_Part):
     picked: tuple[Pick, ...]
     combinations: Count
     calibration: tuple[Fit, ...]
-    conditions: tuple[TestedAs, ...] = Field(min_length=1)
+    conditions: tuple[ConditionScores, ...] = Field(min_length=1)
 
 
-class SystemScore(_Part):
+class SystemScore(_TransferModel):
     """One system on every corpus that was left out, and the mean."""
 
     name: str
     config: str
-    corpora: tuple[LeftOut, ...] = Field(min_length=1)
-    mean: tuple[TestedAs, ...]
+    corpora: tuple[LeftOutCorpus, ...] = Field(min_length=1)
+    mean: tuple[ConditionScores, ...]
     """Over the corpora that are averaged; empty where one is not finished."""
 
 
-class CorpusFacts(_Part):
+class CorpusFacts(_TransferModel):
     """A corpus of the study."""
 
     name: str
@@ -99,14 +99,14 @@ class CorpusFacts(_Part):
     left_out: bool
 
 
-class Frequent(_Part):
+class Frequent(_TransferModel):
     """What was picked for so many of the speakers."""
 
     speakers: Count
     choice: dict[str, Any]
 
 
-class WithinScore(_Part):
+class WithinScore(_TransferModel):
     """Speakers of one corpus left out in turn, without a profile or with."""
 
     ua: Spread
@@ -115,7 +115,7 @@ class WithinScore(_Part):
     picked: tuple[Frequent, ...]
 
 
-class Within(_Part):
+class Within(_TransferModel):
     """One system within one corpus."""
 
     system: str
@@ -128,7 +128,7 @@ class Within(_Part):
     profile: WithinScore
 
 
-class Transfer(_Part):
+class Transfer(_TransferModel):
     """The content of transfer.json."""
 
     name: str
@@ -190,7 +190,7 @@ def transfer_lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"not finished: {study.unfinished} cells; run the same command again"
 
 
-def curve(conditions: Sequence[TestedAs], one_sided: int | None) -> list[TestedAs]:
+def curve(conditions: Sequence[ConditionScores], one_sided: int | None) -> list[ConditionScores]:
     """The conditions of a line in a picture: pools by size, or of a size by share."""
     if one_sided is None:
         return [one for one in conditions if one.share is None and one.name != "speaker"]
@@ -268,7 +268,9 @@ def _table(study: Transfer, one_sided: int | None) -> str:
     return markdown_table(("system", "left out", *map(_titled, names)), rows)
 
 
-def _rows_of(study: Transfer, system: SystemScore) -> Iterator[tuple[str, Sequence[TestedAs]]]:
+def _rows_of(
+    study: Transfer, system: SystemScore
+) -> Iterator[tuple[str, Sequence[ConditionScores]]]:
     """The mean first, then the corpora."""
     if system.mean:
         yield ("**mean**", system.mean)
@@ -294,14 +296,14 @@ def _text(ua: Spread) -> str:
     return f"{per_cent(ua.mean)} ({per_cent(ua.low)} to {per_cent(ua.high)})"
 
 
-def _cell(one: TestedAs | None) -> str:
+def _cell(one: ConditionScores | None) -> str:
     if one is None:
         return "-"
     spread = f" ± {per_cent(one.ua.sd)}" if one.ua.sd else ""
     return _text(one.ua) + spread
 
 
-def _short(one: TestedAs | None) -> str:
+def _short(one: ConditionScores | None) -> str:
     return "-" if one is None else per_cent(one.ua.mean)
 
 
@@ -332,7 +334,7 @@ def _recalls(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:
             yield (plain(system.name), plain(left.left_out), _titled(one.name), *shares)
 
 
-def _shown(conditions: Sequence[TestedAs]) -> list[TestedAs]:
+def _shown(conditions: Sequence[ConditionScores]) -> list[ConditionScores]:
     """Single, and the largest pool of the source."""
     blind = curve(conditions, None)
     return [one for one in blind if one.name == "single"] + [

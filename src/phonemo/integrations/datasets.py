@@ -19,12 +19,12 @@ import soundfile
 from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.prepare import Prepared, prepare_reading
-from phonemo.corpora.readers.base import Card, Reading
+from phonemo.corpora.readers.base import CorpusCard, Reading
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError, MissingExtraError, PhonemoError, UsageError
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 
-CARD = Card(
+CARD = CorpusCard(
     name="csv",  # to its lineage a dataset is what a table is: somebody's own
     title="A Hugging Face dataset",
     language=None,
@@ -122,7 +122,7 @@ def to_datasets(manifest: Manifest) -> Any:
 
 
 def predict_rows(
-    model: Listener, dataset: Any, *, audio: str = "audio"
+    model: EmotionRecognizer, dataset: Any, *, audio: str = "audio"
 ) -> Iterator[dict[str, Any]]:
     """What a model hears in each row of a dataset, in order, also of one that streams.
 
@@ -144,7 +144,7 @@ def predict_rows(
             yield {"label": found.label, "scores": found.scores, "error": None}
 
 
-def predict_dataset(model: Listener, dataset: Any, *, audio: str = "audio") -> Any:
+def predict_dataset(model: EmotionRecognizer, dataset: Any, *, audio: str = "audio") -> Any:
     """A Dataset with the columns of ``predict_rows`` beside its own.
 
     Raises:

@@ -9,7 +9,7 @@ from phonemo.errors import CheckpointError, UsageError
 from phonemo.files import parsed
 from phonemo.integrations.model_card import with_front_matter
 from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL, named, open_bundle
-from phonemo.runtime.hub import SEAL, HubName, hub_client, hub_name, told
+from phonemo.runtime.hub import SEAL, HubName, hub_client, hub_errors, hub_name
 from phonemo.runtime.session import place_of
 
 README = "README.md"
@@ -63,7 +63,7 @@ def push(
             folder, name.repository, None if metrics is None else Path(metrics)
         )
         operations.append(hub.CommitOperationAdd(README, card.encode()))
-    with told(name):
+    with hub_errors(name):
         api = hub.HfApi(token=token)
         if not create_pr:
             api.create_repo(name.repository, private=private, exist_ok=True)

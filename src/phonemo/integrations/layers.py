@@ -12,7 +12,7 @@ import numpy.typing as npt
 from phonemo.errors import UsageError
 from phonemo.loader import located, needs_torch
 from phonemo.runtime.bundle import is_bundle
-from phonemo.runtime.onnx_recognizer import Recognizer
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class BundleLayers:
     cannot be reached.
     """
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    def __init__(self, recognizer: OnnxRecognizer) -> None:
         self._recognizer = recognizer
         graph = recognizer.graph
         has = {"features": graph.has_features, "phonemes": graph.has_phonemes, "emotions": True}
@@ -70,7 +70,7 @@ def layers_of(model: str | Path | None) -> NamedLayers:
     """
     folder = located(model)
     if folder is None or is_bundle(folder):
-        return BundleLayers(Recognizer.load(folder))
+        return BundleLayers(OnnxRecognizer.load(folder))
     needs_torch("the layers of a model folder")
     from phonemo.train.layers import Layers
 

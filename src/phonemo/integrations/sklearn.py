@@ -29,7 +29,7 @@ from phonemo.integrations.layers import NamedLayers, checked, layers_of
 from phonemo.integrations.standardizer import GivenProfile, SourceStandardizer
 from phonemo.loader import open_model
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 
 Floats = npt.NDArray[np.float32]
 
@@ -404,7 +404,7 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     @property
     def classes_(self) -> npt.NDArray[Any]:
         """The emotions, sorted."""
-        return np.array(sorted(self.labels or self._listener().labels))
+        return np.array(sorted(self.labels or self._recognizer().labels))
 
     def fit(self, X: Any = None, y: Any = None) -> ReadyEmotionClassifier:  # noqa: N803
         """Learn nothing.
@@ -456,7 +456,7 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         if adapt and profile is not None:
             raise UsageError("adapt beside profile: expected one of the two")
         clips = waveforms(self, X, self.rate, reset=False)
-        listener = self._listener().with_profile(profile)
+        listener = self._recognizer().with_profile(profile)
         if adapt:
             clips = iter(kept := list(clips))
             listener = listener.adapted(kept, RATE)
@@ -465,13 +465,13 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def _scores(self, listener: Listener, samples: Floats) -> list[float]:
+    def _scores(self, listener: EmotionRecognizer, samples: Floats) -> list[float]:
         """Of one clip (sample,) at 16 kHz, in the order of ``classes_``."""
         found = listener.predict(samples, rate=RATE)
         found = found if self.labels is None else found.among(self.labels)
         return [found.scores[str(name)] for name in self.classes_]
 
-    def _listener(self) -> Listener:
+    def _recognizer(self) -> EmotionRecognizer:
         return open_model(self.model)
 
 

@@ -113,7 +113,7 @@ class FrameAttention(Fusion):
         return zero_padding(self.norm(mixed), mask)
 
 
-class Gate(Fusion):
+class GatedFusion(Fusion):
     """A sigmoid gate for each feature of each frame mixes the streams (Arevalo et al. 2017)."""
 
     def __init__(
@@ -193,7 +193,7 @@ class Entrance(nn.Module):
 FUSIONS: dict[str, type[Fusion]] = {
     "cross_attention": CrossAttention,
     "frame_attention": FrameAttention,
-    "gate": Gate,
+    "gate": GatedFusion,
     "concatenation": Concatenation,
     "acoustic": AcousticOnly,
     "semantic": SemanticOnly,

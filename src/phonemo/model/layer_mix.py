@@ -51,7 +51,7 @@ class LayerMix(nn.Module):
         return mixed
 
 
-class Stream(nn.Module):
+class LayerSelector(nn.Module):
     """One hidden state as it is, or a learned mix of several."""
 
     def __init__(self, numbers: tuple[int, ...]) -> None:

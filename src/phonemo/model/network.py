@@ -21,7 +21,7 @@ from phonemo.errors import ModelError
 from phonemo.model.backbone import Backbone
 from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import AUXILIARIES, HEADS, LinearHead
-from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, Stream
+from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerSelector
 from phonemo.model.masks import lengths_of, mask_of, mask_spans
 from phonemo.model.pooling import POOLINGS, Pooled, statistics
 
@@ -104,10 +104,10 @@ class PhonemoForAudioClassification(PreTrainedModel):
         self.backbone = Backbone(network, config.normalise)
         fusion = FUSIONS[config.fusion]
         depth = self.backbone.depth
-        self.acoustic = Stream(
+        self.acoustic = LayerSelector(
             ACOUSTIC[config.acoustic](depth) if "acoustic" in fusion.needs else ()
         )
-        self.semantic = Stream(
+        self.semantic = LayerSelector(
             SEMANTIC[config.semantic](depth) if "semantic" in fusion.needs else ()
         )
         self.reads_cnn = "acoustic" in fusion.needs and config.acoustic == CNN
@@ -157,7 +157,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
         return int(self.config.width) + passed + self.speech_only
 
     @property
-    def wanted(self) -> frozenset[int]:
+    def required_states(self) -> frozenset[int]:
         """The numbers of the hidden states that the streams and the emotion head read."""
         return frozenset((*self.acoustic.numbers, *self.semantic.numbers, *self.statistics))
 
@@ -191,11 +191,11 @@ class PhonemoForAudioClassification(PreTrainedModel):
             return kept | {CNN: cnn}
         if self.reads_cnn:
             kept["acoustic"] = self.backbone.acoustic(cnn)
-        if self.wanted:
+        if self.required_states:
             mask = mask_of(frames, cnn.shape[1])
             hidden = self.backbone.embed(self.backbone.project(cnn), mask)
-            below = {number for number in self.wanted if number <= layers}
-            if below != self.wanted:
+            below = {number for number in self.required_states if number <= layers}
+            if below != self.required_states:
                 below.add(layers)
             states = self.backbone.run(hidden, mask, 0, below)
             kept |= {f"layer_{number}": state for number, state in states.items()}
@@ -297,19 +297,19 @@ class PhonemoForAudioClassification(PreTrainedModel):
     ) -> tuple[Tensor | None, dict[int, Tensor]]:
         if CNN in lower:
             acoustic = self.backbone.acoustic(lower[CNN]) if self.reads_cnn else None
-            if not self.wanted:
+            if not self.required_states:
                 return acoustic, {}
             hidden = mask_spans(self.backbone.project(lower[CNN]), spans)
             hidden = self.backbone.embed(hidden, mask)
-            return acoustic, self.backbone.run(hidden, mask, 0, self.wanted)
+            return acoustic, self.backbone.run(hidden, mask, 0, self.required_states)
         states = {int(name[6:]): value for name, value in lower.items() if name[:6] == "layer_"}
-        missing = self.wanted - states.keys()
+        missing = self.required_states - states.keys()
         if missing:
             top = max(states)
             states |= self.backbone.run(states[top], mask, top, missing)
         return lower.get("acoustic"), states
 
-    def _stream(self, stream: Stream, states: dict[int, Tensor]) -> Tensor | None:
+    def _stream(self, stream: LayerSelector, states: dict[int, Tensor]) -> Tensor | None:
         return stream(states) if stream.numbers else None
 
     def _heads(

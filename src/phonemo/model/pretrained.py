@@ -48,7 +48,7 @@ def read_config(kind: Any, path: str | Path, **where: Any) -> Any:
     Raises:
         ForeignError: it is absent, malformed, or asks for what is not allowed.
     """
-    with _told(), quiet_transformers():
+    with _parser_errors(), quiet_transformers():
         config = kind.from_pretrained(path, trust_remote_code=False, **where)
     _check(config.to_dict())
     # private to transformers, and not part of what it writes
@@ -71,7 +71,7 @@ def read_network(
         ForeignError: the weights are absent, malformed, no safetensors, or lie elsewhere.
     """
     _check_shards(Path(path))
-    with _told(), quiet_transformers():
+    with _parser_errors(), quiet_transformers():
         network, info = kind.from_pretrained(
             path,
             config=config,
@@ -90,7 +90,7 @@ def read_preprocessor(kind: Any, path: str | Path, **where: Any) -> Any:
     Raises:
         ForeignError: absent, malformed, or of a kind that only code of others knows.
     """
-    with _told(), quiet_transformers():
+    with _parser_errors(), quiet_transformers():
         return kind.from_pretrained(path, trust_remote_code=False, **where)
 
 
@@ -110,7 +110,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _parser_errors() -> Iterator[None]:
     """What a parser raises of a file that it did not expect may be anything."""
     try:
         yield
@@ -138,7 +138,7 @@ def _check_shards(folder: Path) -> None:
     """Weights in parts are files of this folder."""
     if not (folder / INDEX).is_file():
         return
-    with _told():
+    with _parser_errors():
         shards = set(parsed((folder / INDEX).read_bytes())["weight_map"].values())
     for name in shards:
         if not isinstance(name, str) or Path(name).name != name:
@@ -217,7 +217,7 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
         return _trained_backbone(name, path, layers, where)
     _check_kind(name, config, layers)
     config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
-    network = _read_whole(name, AutoModel, path, config, where)
+    network = _read_file(name, AutoModel, path, config, where)
     return network, _wants_normalising(path, where)
 
 
@@ -229,7 +229,7 @@ def _trained_backbone(
         config = read_config(PhonemoConfig, path, **where)
     except ForeignError as error:
         raise ModelError(f"backbone {name!r}: its config cannot be read ({error})") from error
-    trained = _read_whole(name, PhonemoForAudioClassification, path, config, where)
+    trained = _read_file(name, PhonemoForAudioClassification, path, config, where)
     network: Any = trained.backbone.network
     _check_kind(name, network.config, layers)
     if layers is not None:
@@ -238,7 +238,7 @@ def _trained_backbone(
     return network, trained.backbone.normalise
 
 
-def _read_whole(name: str, kind: Any, path: str, config: Any, where: dict[str, str]) -> Any:
+def _read_file(name: str, kind: Any, path: str, config: Any, where: dict[str, str]) -> Any:
     try:
         network, missing, _ = read_network(kind, path, config, **where)
     except ForeignError as error:

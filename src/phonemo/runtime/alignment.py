@@ -301,7 +301,7 @@ RULES: dict[str, Callable[[Floats, int], tuple[float, float]]] = {
 }
 
 
-def heard_spans(
+def recognized_spans(
     log_posteriors: npt.ArrayLike, symbols: Sequence[str], grid: FrameGrid, samples: int
 ) -> tuple[PhonemeSpan, ...]:
     """What is heard (the best path), in seconds and with names.
@@ -315,14 +315,14 @@ def heard_spans(
     return _named(recognise(log_posteriors), log_posteriors, symbols, grid, samples)
 
 
-def said_spans(
+def aligned_spans(
     log_posteriors: npt.ArrayLike,
     symbols: Sequence[str],
     said: Sequence[str],
     grid: FrameGrid,
     samples: int,
 ) -> tuple[PhonemeSpan, ...]:
-    """What is known to be said (``align``), in seconds; arguments as for ``heard_spans``.
+    """What is known to be said (``align``), in seconds; arguments as for ``recognized_spans``.
 
     Args:
         said: names of phonemes, without blanks.

@@ -28,7 +28,7 @@ AHEAD = 8
 class Later(Protocol[_OutOf]):
     """A recording that is too long to be opened first and heard then."""
 
-    def hear(self) -> _OutOf:
+    def recognize(self) -> _OutOf:
         """Its outcome; once."""
 
 
@@ -127,4 +127,4 @@ def _together(
 
 
 def _alone(one: Later[_Out]) -> list[_Out]:
-    return [one.hear()]
+    return [one.recognize()]

@@ -52,12 +52,12 @@ _Name = Annotated[str, Field(pattern=NETWORK_NAME, max_length=64)]
 _UNSAID = ("adaptation_sha256", "network", "network_digest")
 
 
-class _Part(BaseModel):
+class _CardModel(BaseModel):
     # Unknown keys are let through: a later phonemo may say more within the same format.
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class InventoryCard(_Part):
+class InventoryCard(_CardModel):
     """What the phoneme head tells apart: PhonemeInventory as JSON."""
 
     name: str
@@ -66,7 +66,7 @@ class InventoryCard(_Part):
     """The symbol of every index; the first is CTC's blank."""
 
 
-class Parity(_Part):
+class Parity(_CardModel):
     """How far the fp32 graph was from torch when it was exported."""
 
     clips: _Count
@@ -74,7 +74,7 @@ class Parity(_Part):
     """Largest difference of any logit or frame weight."""
 
 
-class Drift(_Part):
+class Drift(_CardModel):
     """How far int8 is from fp32, in scores (probabilities)."""
 
     audio: str
@@ -89,7 +89,7 @@ class Drift(_Part):
     ua_int8: _Share | None = None
 
 
-class BundleCard(_Part):
+class BundleCard(_CardModel):
     """What bundle.json says."""
 
     format: int = FORMAT
@@ -198,7 +198,7 @@ def packaged(name: str = PACKAGED) -> Path:
     return folder
 
 
-def shipped_names() -> tuple[str, ...]:
+def packaged_names() -> tuple[str, ...]:
     """The names of the bundles that ship with this copy of phonemo, the default one first."""
     shelf = _shelf()
     names = sorted(one.name for one in shelf.iterdir() if is_bundle(one)) if shelf.is_dir() else []
@@ -208,7 +208,7 @@ def shipped_names() -> tuple[str, ...]:
 def named(model: str | Path) -> Path:
     """The folder of a model: a path that exists wins over the name of a bundle that ships."""
     folder = Path(model)
-    if folder.exists() or str(model) not in shipped_names():
+    if folder.exists() or str(model) not in packaged_names():
         return folder
     return packaged(str(model))
 
@@ -357,7 +357,7 @@ def _write(target: Path, files: Mapping[str, bytes]) -> None:
 def _read(path: Path, most_bytes: int) -> bytes:
     """The content; of a regular file alone, as a pipe or a device may have no end."""
     try:
-        with open(path, "rb", opener=_opened) as stream:
+        with open(path, "rb", opener=_open_regular) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise CheckpointError(f"{path}: no regular file; copy the whole folder again")
@@ -375,7 +375,7 @@ def _read(path: Path, most_bytes: int) -> bytes:
         ) from error
 
 
-def _opened(path: str, flags: int) -> int:
+def _open_regular(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
 
 
@@ -393,7 +393,7 @@ def weights_of(name: str) -> Path:
     """
     if name not in _PLACES or Path(name).is_dir():
         return Path(name)
-    found = found_weights(name)
+    found = packaged_weights(name)
     if found is None:
         raise CheckpointError(
             f"{name}: this copy of phonemo has no weights of it; install the wheel, or name a "
@@ -402,7 +402,7 @@ def weights_of(name: str) -> Path:
     return found
 
 
-def found_weights(name: str) -> Path | None:
+def packaged_weights(name: str) -> Path | None:
     """The model folder of a name; None where this copy of phonemo has none."""
     package = Path(str(resources.files("phonemo")))
     inside, beside = _PLACES.get(name, ("", ""))

@@ -78,7 +78,7 @@ def hub_client() -> Any:
 
 
 @contextmanager
-def told(name: HubName) -> Iterator[None]:
+def hub_errors(name: HubName) -> Iterator[None]:
     """Whatever the hub or the network says against it, as one HubError."""
     hub_client()
     faults = importlib.import_module("huggingface_hub.errors")
@@ -169,7 +169,7 @@ def fetched(name: HubName, token: str | None = None) -> Path:
 
 
 def _snapshot(name: HubName, files: tuple[str, ...], token: str | None) -> Path:
-    with told(name):
+    with hub_errors(name):
         return Path(
             hub_client().snapshot_download(
                 name.repository,

@@ -13,23 +13,23 @@ import numpy.typing as npt
 
 from phonemo.annotations.prediction import PhonemeSpan, Prediction
 from phonemo.audio import Source, load_waveform
-from phonemo.audio.levels import raised
+from phonemo.audio.levels import boost_quiet
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.evaluation.calibration import log_softmax, softmax
 from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.runtime.alignment import heard_spans, said_spans
+from phonemo.runtime.alignment import aligned_spans, recognized_spans
 from phonemo.runtime.attribution import with_shares
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
-from phonemo.runtime.recognizer import Listener, checked_jobs
+from phonemo.runtime.recognizer import EmotionRecognizer, checked_jobs
 from phonemo.runtime.session import Graph, Head, Logits, SharedGraph
-from phonemo.runtime.windows import Heard, Samples
+from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.runtime.workers import available_cpus
 
 Floats = npt.NDArray[np.float64]
 
 
-class Recognizer(Listener):
+class OnnxRecognizer(EmotionRecognizer):
     """A bundle that answers for recordings, in windows of the length that the bundle says.
 
     Args:
@@ -53,7 +53,7 @@ class Recognizer(Listener):
         self._check_map(bundle.folder)
 
     @classmethod
-    def load(cls, folder: str | Path | None = None, threads: int | None = None) -> Recognizer:
+    def load(cls, folder: str | Path | None = None, threads: int | None = None) -> OnnxRecognizer:
         """From a bundle's folder, or without one from the bundle that ships with phonemo.
 
         Raises:
@@ -97,9 +97,9 @@ class Recognizer(Listener):
             raise ModelError("this model has no phoneme head; take one that was trained with it")
         symbols = self.card.inventory.symbols
         posteriors = log_softmax(found.phonemes)
-        spans = said_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
+        spans = aligned_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
         spans = self._shared(found, spans) if shares else spans
-        heard = Heard(softmax(found.emotions / self.card.temperature), spans)
+        heard = ClipScores(softmax(found.emotions / self.card.temperature), spans)
         return self._answer(waveform, heard, timeline=False)
 
     def logits(self, samples: Samples) -> Logits:
@@ -107,14 +107,14 @@ class Recognizer(Listener):
         return self._logits([samples])[0]
 
     @property
-    def takes_company(self) -> bool:
+    def supports_batching(self) -> bool:
         """Not in int8: sums that differ in their last digit can round to another step of 256.
 
         Of 320 clips of speech in company two moved a score by more than 0.001, one by 0.0025.
         """
         return self.card.precision != "int8"
 
-    def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
+    def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
         """Several clips at once, each by one thread, are quicker than one by all of them."""
         count = checked_jobs(jobs, available_cpus())
         if count == 1 or self._threads == 1:
@@ -124,38 +124,38 @@ class Recognizer(Listener):
         twin._threads = 1
         return twin, count
 
-    def _hear(self, samples: Samples, shares: bool) -> Heard:
-        return self._hear_together([samples], shares)[0]
+    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+        return self._recognize_clips([samples], shares)[0]
 
-    def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
-        if len(clips) > 1 and not self.takes_company:
-            return [self._hear(one, shares) for one in clips]
+    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
+        if len(clips) > 1 and not self.supports_batching:
+            return [self._recognize_clip(one, shares) for one in clips]
         began = perf_counter()
         found = self._logits(clips)
         each = (perf_counter() - began) / len(clips)
         return [
-            self._heard(one, len(clip), shares, each)
+            self._clip_scores(one, len(clip), shares, each)
             for one, clip in zip(found, clips, strict=True)
         ]
 
     def _logits(self, clips: Sequence[Samples]) -> list[Logits]:
-        heard = [raised(one) for one in clips] if self.card.normalise else clips
-        return self.graph.hear_together(heard, self.card.fewest_samples, self._affine)
+        heard = [boost_quiet(one) for one in clips] if self.card.normalise else clips
+        return self.graph.recognize_batch(heard, self.card.fewest_samples, self._affine)
 
-    def _heard(self, found: Logits, samples: int, shares: bool, network: float) -> Heard:
+    def _clip_scores(self, found: Logits, samples: int, shares: bool, network: float) -> ClipScores:
         began = perf_counter()
         scores = softmax(found.emotions / self.card.temperature)
         spans = self._spans(found, samples)
         if shares and spans:
             spans = self._shared(found, spans)
         timings = {"network": network, "phonemes": perf_counter() - began}
-        return Heard(scores, spans, timings, found.vector)
+        return ClipScores(scores, spans, timings, found.vector)
 
     def _spans(self, found: Logits, samples: int) -> tuple[PhonemeSpan, ...] | None:
         if self.card.inventory is None or found.phonemes is None:
             return None
         symbols = self.card.inventory.symbols
-        return heard_spans(log_softmax(found.phonemes), symbols, self.card.grid, samples)
+        return recognized_spans(log_softmax(found.phonemes), symbols, self.card.grid, samples)
 
     def _shared(self, found: Logits, spans: tuple[PhonemeSpan, ...]) -> tuple[PhonemeSpan, ...]:
         if self.head is None or found.features is None:

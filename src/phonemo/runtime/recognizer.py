@@ -37,14 +37,14 @@ from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.streaming import Growing
 from phonemo.runtime.batching import Opened, Outcome, in_order
-from phonemo.runtime.sliding import Event, Hearing
+from phonemo.runtime.sliding import Event, SlidingInference
 from phonemo.runtime.speaker_turns import by_turns, reopened, speakers_adapted, turns_of
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import ActivityTrack, detector_of
-from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, Heard, Samples
+from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, ClipScores, Samples
 
 
-class Listener(Adaptable):
+class EmotionRecognizer(Adaptable):
     """Emotions from files, bytes or arrays.
 
     A recording of up to ``whole_seconds`` is heard whole and by itself. A longer one is heard in
@@ -108,8 +108,8 @@ class Listener(Adaptable):
             turns = turns_of(turns, audio)
             return self._by_turns(audio, rate, turns, shares, by_speaker)
         began = perf_counter()
-        opened = self._opened(audio, rate, shares)
-        if isinstance(opened, _Long):
+        opened = self._open_audio(audio, rate, shares)
+        if isinstance(opened, _LongRecording):
             return opened.predict()
         decoding = {"decode": perf_counter() - began}
         answer = self.predict_waveform(opened, shares=shares, timeline=timeline)
@@ -128,7 +128,7 @@ class Listener(Adaptable):
         """The emotions of many recordings, in their order, as they are ready.
 
         Few are held at a time, so the recordings may be endless. Short ones of like length are
-        heard together, where that changes nothing of what is said of them (``takes_company``).
+        heard together, where that changes nothing of what is said of them (``supports_batching``).
 
         Args:
             audio: recordings as ``predict`` takes them. An error among them is given back in its
@@ -146,19 +146,19 @@ class Listener(Adaptable):
             raise UsageError("one recording; predict_many wants a list of them")
         listener, count = self.for_jobs(jobs)
 
-        def opened(one: Source | Excerpt | PhonemoError) -> Opened:
+        def open_one(one: Source | Excerpt | PhonemoError) -> Opened:
             if isinstance(one, PhonemoError):
                 return one
             try:
-                return listener._opened(one, rate, shares)
+                return listener._open_audio(one, rate, shares)
             except PhonemoError as error:
                 return error
 
-        def heard(clips: Sequence[Waveform]) -> list[Outcome]:
+        def recognize(clips: Sequence[Waveform]) -> list[Outcome]:
             return listener.predict_together(clips, shares, timeline)
 
-        longest = int(batch_seconds * RATE) if self.takes_company else 0
-        return in_order(audio, opened, heard, jobs=count, batch_samples=longest)
+        longest = int(batch_seconds * RATE) if self.supports_batching else 0
+        return in_order(audio, open_one, recognize, jobs=count, batch_samples=longest)
 
     def predict_waveform(
         self, waveform: Waveform, *, shares: bool = False, timeline: bool = False
@@ -167,7 +167,7 @@ class Listener(Adaptable):
         if len(waveform.samples) > self.whole_seconds * RATE:
             found = self.predict_pieces([waveform.samples], shares)
             return replace(found, warnings=(*waveform.warnings, *found.warnings))
-        heard = self._hear(waveform.samples, shares)
+        heard = self._recognize_clip(waveform.samples, shares)
         return self._answer(waveform, heard, timeline)
 
     def predict_together(
@@ -181,7 +181,7 @@ class Listener(Adaptable):
             timeline: as for ``predict``.
         """
         try:
-            heard = self._hear_together([one.samples for one in clips], shares)
+            heard = self._recognize_clips([one.samples for one in clips], shares)
         except PhonemoError as error:
             return [error for _ in clips]
         return [self._answer(clip, one, timeline) for clip, one in zip(clips, heard, strict=True)]
@@ -196,21 +196,23 @@ class Listener(Adaptable):
         Raises:
             AudioError: there was no sample.
         """
-        hearing = self.hearing(shares)
+        hearing = self.sliding_inference(shares)
         for piece in pieces:
             hearing.push(piece)
         hearing.finish()
-        return hearing.answer().doubted(self.abstain_below)
+        return hearing.answer().flag_unsure(self.abstain_below)
 
-    def hearing(self, shares: bool = False, growing: Growing | None = None) -> Hearing:
+    def sliding_inference(
+        self, shares: bool = False, growing: Growing | None = None
+    ) -> SlidingInference:
         """A long recording, or a stream, to be recognized in windows.
 
         Args:
             shares: as for ``predict``.
             growing: made of this recognizer, where the windows adapt those that follow them.
         """
-        recognize = self._hear if growing is None else growing.recognize
-        return Hearing(
+        recognize = self._recognize_clip if growing is None else growing.recognize
+        return SlidingInference(
             lambda samples: recognize(samples, shares),
             self.labels,
             detector_of(self.activity),
@@ -220,23 +222,25 @@ class Listener(Adaptable):
         )
 
     @property
-    def takes_company(self) -> bool:
+    def supports_batching(self) -> bool:
         """Whether clips may be heard as one batch: whether each is then heard as it is alone."""
         return True
 
-    def for_jobs(self, jobs: int | None) -> tuple[Listener, int]:
+    def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
         """The listener that hears several recordings at once, and how many."""
         return self, checked_jobs(jobs, 1)
 
     @abstractmethod
-    def _hear(self, samples: Samples, shares: bool) -> Heard:
+    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
         """What is heard in one clip (sample,)."""
 
-    def _hear_together(self, clips: Sequence[Samples], shares: bool) -> list[Heard]:
+    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
         """What is heard in each of several clips of like length."""
-        return [self._hear(one, shares) for one in clips]
+        return [self._recognize_clip(one, shares) for one in clips]
 
-    def _opened(self, audio: Source | Excerpt, rate: int | None, shares: bool) -> Waveform | _Long:
+    def _open_audio(
+        self, audio: Source | Excerpt, rate: int | None, shares: bool
+    ) -> Waveform | _LongRecording:
         """A short recording decoded, or the beginning of a long one."""
         one = audio if isinstance(audio, Excerpt) else Excerpt(audio)
         with ExitStack() as stack:
@@ -250,7 +254,7 @@ class Listener(Adaptable):
                 held.append(piece)
                 if reader.samples > self.whole_seconds * RATE:
                     whole = chain(held, pieces)
-                    return _Long(self, reader, whole, shares, stack.pop_all())
+                    return _LongRecording(self, reader, whole, shares, stack.pop_all())
             return Waveform(np.concatenate(held), reader.warnings)
 
     def _by_turns(
@@ -262,7 +266,7 @@ class Listener(Adaptable):
         by_speaker: bool,
     ) -> Prediction:
         """A recording turn by turn, some speakers by a recognizer of their own."""
-        apart: Mapping[str | None, Listener] = {}
+        apart: Mapping[str | None, EmotionRecognizer] = {}
 
         def predict(waveform: Waveform, turn: Turn) -> Prediction:
             return apart.get(turn.speaker, self).predict_waveform(waveform, shares=shares)
@@ -277,9 +281,9 @@ class Listener(Adaptable):
             for one in found.segments
         )
         found = replace(found, segments=segments, profile=self.applied)
-        return found.doubted(self.abstain_below)
+        return found.flag_unsure(self.abstain_below)
 
-    def _answer(self, waveform: Waveform, heard: Heard, timeline: bool) -> Prediction:
+    def _answer(self, waveform: Waveform, heard: ClipScores, timeline: bool) -> Prediction:
         """A recording that was heard whole."""
         size = len(waveform.samples)
         track = ActivityTrack(detector_of(self.activity))
@@ -297,18 +301,18 @@ class Listener(Adaptable):
             timings=heard.timings,
             profile=self.applied,
         )
-        return found.doubted(self.abstain_below)
+        return found.flag_unsure(self.abstain_below)
 
     def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
         return self.predict_pieces([samples], shares=False).segments
 
 
-class _Long:
+class _LongRecording:
     """A long recording whose beginning is decoded; it is open until it is heard."""
 
     def __init__(
         self,
-        listener: Listener,
+        listener: EmotionRecognizer,
         reader: WaveformReader,
         pieces: Iterable[Samples],
         shares: bool,
@@ -317,7 +321,7 @@ class _Long:
         self._listener, self._reader, self._pieces = listener, reader, pieces
         self._shares, self._stack = shares, stack
 
-    def hear(self) -> Outcome:
+    def recognize(self) -> Outcome:
         """The answer, or why there is none."""
         try:
             return self.predict()
@@ -372,13 +376,18 @@ class StreamingRecognizer:
     """
 
     def __init__(
-        self, listener: Listener, rate: int = RATE, *, shares: bool = False, adapt: bool = False
+        self,
+        listener: EmotionRecognizer,
+        rate: int = RATE,
+        *,
+        shares: bool = False,
+        adapt: bool = False,
     ) -> None:
         if rate not in RATES:
             raise UsageError(f"rate {rate} Hz; {RATES[0]} to {RATES[-1]} are wanted")
         self._listener = listener
         self._growing = Growing(listener) if adapt else None
-        self._hearing = listener.hearing(shares, self._growing)
+        self._hearing = listener.sliding_inference(shares, self._growing)
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
         self._level = Level()
         self._ended = False
@@ -421,7 +430,7 @@ class StreamingRecognizer:
             UsageError: the stream was finished.
         """
         self._check_open()
-        return self._heard(_checked(np.asarray(samples)), last=False)
+        return self._push_samples(_checked(np.asarray(samples)), last=False)
 
     def finish(self) -> tuple[list[Event], Prediction]:
         """The last events, and the answer for the whole stream.
@@ -431,21 +440,21 @@ class StreamingRecognizer:
             UsageError: the stream was finished before.
         """
         self._check_open()
-        events = self._heard(np.zeros(0, dtype=np.float32), last=True)
+        events = self._push_samples(np.zeros(0, dtype=np.float32), last=True)
         self._ended = True
         events += self._hearing.finish()
         found = self._hearing.answer(self._level.warnings(truncated=False))
-        return events, found.doubted(self._listener.abstain_below)
+        return events, found.flag_unsure(self._listener.abstain_below)
 
     def _check_open(self) -> None:
         if self._ended:
             raise UsageError("the stream was finished; make a new one")
 
-    def _heard(self, samples: npt.NDArray[np.float32], last: bool) -> list[Event]:
-        self._level.hear(samples[:, None])
+    def _push_samples(self, samples: npt.NDArray[np.float32], last: bool) -> list[Event]:
+        self._level.update_raw(samples[:, None])
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last=last)
-        self._level.listen(samples)
+        self._level.update_mono(samples)
         return self._hearing.push(samples)
 
 

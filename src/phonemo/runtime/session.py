@@ -232,11 +232,13 @@ class Graph:
         found = run_session(self._session, self._outputs, feed, f"{waveform.shape[1]} samples")
         return dict(zip(self._outputs, found, strict=True))
 
-    def hear(self, samples: Floats, fewest_samples: int, affine: Affine | None = None) -> Logits:
+    def recognize(
+        self, samples: Floats, fewest_samples: int, affine: Affine | None = None
+    ) -> Logits:
         """One clip, (sample,), by itself; padded to ``fewest_samples`` where it is shorter."""
-        return self.hear_together([samples], fewest_samples, affine)[0]
+        return self.recognize_batch([samples], fewest_samples, affine)[0]
 
-    def hear_together(
+    def recognize_batch(
         self, clips: Sequence[Floats], fewest_samples: int, affine: Affine | None = None
     ) -> list[Logits]:
         """Several clips, each (sample,), as one padded batch."""

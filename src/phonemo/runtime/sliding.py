@@ -22,7 +22,7 @@ from phonemo.runtime.vad import ActivityTrack, Detector
 from phonemo.runtime.windows import (
     LEAST_SPEECH_SECONDS,
     WINDOW_SECONDS,
-    Heard,
+    ClipScores,
     Samples,
     Window,
     Windower,
@@ -52,7 +52,7 @@ class Event:
     profile: ProfileMark | None = None
 
 
-class Hearing:
+class SlidingInference:
     """One long recording.
 
     Args:
@@ -60,20 +60,20 @@ class Hearing:
         labels: the emotions, in the order of the scores.
         detector: of voice activity, fresh.
         window_seconds: the length of a window.
-        profile: names the profile that ``hear`` applies.
-        growing: what ``hear`` calls, where the windows adapt those that follow them.
+        profile: names the profile that ``recognize`` applies.
+        growing: what ``recognize`` calls, where the windows adapt those that follow them.
     """
 
     def __init__(
         self,
-        hear: Callable[[Samples], Heard],
+        hear: Callable[[Samples], ClipScores],
         labels: Sequence[str],
         detector: Detector,
         window_seconds: float = WINDOW_SECONDS,
         profile: ProfileMark | None = None,
         growing: Growing | None = None,
     ) -> None:
-        self._hear = hear
+        self._recognize_clip = hear
         self._profile = profile
         self._growing = growing
         self._labels = tuple(labels)
@@ -126,7 +126,7 @@ class Hearing:
             opinion = None
             self._last = window
             if spoken >= LEAST_SPEECH_SECONDS:
-                heard = self._hear(window.samples)
+                heard = self._recognize_clip(window.samples)
                 opinion = Opinion(heard.scores, spoken)
                 self._keep(window, heard, spoken, last)
                 self._profile = self._profile if self._growing is None else self._growing.applied
@@ -135,7 +135,7 @@ class Hearing:
             events += self._segment_events(self._timeline.add(opinion))
         return events
 
-    def _grow(self, window: Window, heard: Heard, spoken: float) -> None:
+    def _grow(self, window: Window, heard: ClipScores, spoken: float) -> None:
         """Every second window, as they overlap by half."""
         if self._growing is not None and window.start % (2 * self._windower.hop) == 0:
             self._growing.add(heard.vector, spoken)
@@ -146,14 +146,14 @@ class Hearing:
     def _unspoken(self) -> Floats:
         if self._last is None:
             raise AudioError("empty_audio", "no samples were heard; audio is wanted")
-        return self._hear(self._last.samples).scores
+        return self._recognize_clip(self._last.samples).scores
 
-    def _event(self, window: Window, heard: Heard) -> Event:
+    def _event(self, window: Window, heard: ClipScores) -> Event:
         segment = segment_of(window.start, window.end, self._labels, heard.scores)
         share = self._track.share(window.start, window.end)
         return Event("window", segment, share, heard.vector, self._profile)
 
-    def _keep(self, window: Window, heard: Heard, spoken: float, last: bool) -> None:
+    def _keep(self, window: Window, heard: ClipScores, spoken: float, last: bool) -> None:
         self._total += heard.scores * spoken
         self._weight += spoken
         self._timings.update(heard.timings)

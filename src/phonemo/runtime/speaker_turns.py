@@ -30,7 +30,7 @@ _OF_ALL = {"silent", "no_speech"}
 
 
 @dataclass(frozen=True)
-class _Told:
+class _TurnResult:
     """What was heard in one turn."""
 
     turn: Turn
@@ -66,7 +66,7 @@ def by_turns(
 
     Args:
         predict: the answer for the decoded audio of a turn.
-        audio: the recording, as Listener.predict takes it.
+        audio: the recording, as EmotionRecognizer.predict takes it.
         rate: samples per second, for an array.
         turns: who speaks when.
         limits: of what is decoded, for each turn.
@@ -76,7 +76,7 @@ def by_turns(
         UsageError: no turns.
     """
     with decoded_turns(audio, rate, turns, limits) as (seconds, decoded):
-        told = [_Told(turn, predict(waveform, turn)) for turn, waveform in decoded]
+        told = [_TurnResult(turn, predict(waveform, turn)) for turn, waveform in decoded]
     if not told:
         raise AudioError(
             "too_short",
@@ -160,7 +160,7 @@ def _decoded(audio: Source, rate: int | None, turn: Turn, limits: AudioLimits) -
         return None
 
 
-def _warnings(told: Sequence[_Told], skipped: bool) -> tuple[str, ...]:
+def _warnings(told: Sequence[_TurnResult], skipped: bool) -> tuple[str, ...]:
     """Each that any turn carries, once, and those of silence only where all turns carry them.
 
     Whether the mean is sure is another question than whether each turn is.
@@ -189,7 +189,7 @@ def speakers_adapted(
 
     Args:
         listener: the model.
-        audio: the recording, as Listener.predict takes it.
+        audio: the recording, as EmotionRecognizer.predict takes it.
         rate: samples per second, for an array.
         turns: who speaks when.
 

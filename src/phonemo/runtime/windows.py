@@ -32,7 +32,7 @@ LEAST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Heard:
+class ClipScores:
     """What was heard in one window or recording."""
 
     scores: npt.NDArray[np.float64]

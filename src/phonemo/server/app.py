@@ -16,12 +16,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.auth import Access
 from phonemo.server.config import ServeConfig
 from phonemo.server.decoders.pool import PROGRAM
 from phonemo.server.errors import Refusal
-from phonemo.server.middleware import Gate, refused
+from phonemo.server.middleware import LimitsMiddleware, refused
 from phonemo.server.routes.info import about_router
 from phonemo.server.routes.profiles import profiles_router
 from phonemo.server.routes.recognize import emotions_router
@@ -58,7 +58,7 @@ class PhonemoApp(FastAPI):
 
 def create_app(
     config: ServeConfig | None = None,
-    models: Mapping[str, Listener] | None = None,
+    models: Mapping[str, EmotionRecognizer] | None = None,
     failed: Callable[[BaseException], None] | None = None,
     program: Sequence[str] = PROGRAM,
 ) -> PhonemoApp:
@@ -88,7 +88,9 @@ def create_app(
         },
     )
     app.service = service
-    app.outside = _with_cors(Gate(app.inside, config.limits, access, service.meters), config)
+    app.outside = _with_cors(
+        LimitsMiddleware(app.inside, config.limits, access, service.meters), config
+    )
     app.include_router(emotions_router(service, access))
     app.include_router(profiles_router(service, access))
     app.include_router(streams_router(service, access))
@@ -100,12 +102,12 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(
-    opened: Callable[[], Mapping[str, Listener]],
+    opened: Callable[[], Mapping[str, EmotionRecognizer]],
     failed: Callable[[BaseException], None] | None,
     app: PhonemoApp,
 ) -> AsyncIterator[None]:
     starting = asyncio.create_task(app.service.start(opened))
-    starting.add_done_callback(partial(_tell_failure, failed))
+    starting.add_done_callback(partial(_log_failure, failed))
     try:
         yield
     finally:
@@ -114,7 +116,7 @@ async def _lifespan(
         await asyncio.to_thread(app.service.close)
 
 
-def _tell_failure(
+def _log_failure(
     failed: Callable[[BaseException], None] | None, starting: asyncio.Task[None]
 ) -> None:
     error = None if starting.cancelled() else starting.exception()

@@ -19,7 +19,7 @@ from phonemo.audio import RATE, Waveform
 from phonemo.runtime.adaptation.adaptable import waveform_vectors, window_vectors
 from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.batching import Outcome
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import Samples
 
 Value = TypeVar("Value")
@@ -45,7 +45,7 @@ class _Job:
         return 0 if self.clip is None else len(self.clip.samples)
 
 
-class Hearers:
+class DynamicBatcher:
     """A few threads, and what waits for one.
 
     Nobody waits for company: whoever is there when a thread becomes free is heard with the oldest,
@@ -70,10 +70,10 @@ class Hearers:
         self._waiting: deque[_Job] = deque()
         self._pool = ThreadPoolExecutor(threads, "hearer", initializer=_give_way)
 
-    async def hear(
-        self, listener: Listener, clip: Waveform, shares: bool, timeline: bool
+    async def recognize(
+        self, listener: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
     ) -> Prediction:
-        """The emotion of one recording; arguments as for Listener.predict.
+        """The emotion of one recording; arguments as for EmotionRecognizer.predict.
 
         Raises:
             PhonemoError: it cannot be heard.
@@ -81,9 +81,9 @@ class Hearers:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
         if clip.seconds > listener.whole_seconds:
-            job = _Job(lambda: _hear_long(listener, clip, shares, future.cancelled), future)
+            job = _Job(lambda: _recognize_long(listener, clip, shares, future.cancelled), future)
         else:
-            kind = (id(listener), shares, timeline) if listener.takes_company else None
+            kind = (id(listener), shares, timeline) if listener.supports_batching else None
             job = _Job(
                 lambda: listener.predict_waveform(clip, shares=shares, timeline=timeline),
                 future,
@@ -94,8 +94,8 @@ class Hearers:
         found: Prediction = await self._done(job)
         return found
 
-    async def vectors(self, listener: Listener, clip: Waveform) -> Vectors:
-        """What one recording adds to a pool, as Listener.vectors gives it.
+    async def vectors(self, listener: EmotionRecognizer, clip: Waveform) -> Vectors:
+        """What one recording adds to a pool, as EmotionRecognizer.vectors gives it.
 
         Raises:
             PhonemoError: the network fails.
@@ -140,11 +140,11 @@ class Hearers:
             return [first]
         # others are left for the other free threads
         most = -(-(len(self._waiting) + 1) // self._free)
-        chosen = [first, *self._company(first, most - 1)]
+        chosen = [first, *self._batch_with(first, most - 1)]
         self._waiting = deque(one for one in self._waiting if one not in chosen)
         return chosen
 
-    def _company(self, first: _Job, most: int) -> list[_Job]:
+    def _batch_with(self, first: _Job, most: int) -> list[_Job]:
         alike = [one for one in self._waiting if one.kind == first.kind]
         alike.sort(key=lambda one: abs(one.samples - first.samples))
         chosen: list[_Job] = []
@@ -168,18 +168,20 @@ class Hearers:
         self._start()
 
 
-class _LeftError(Exception):
+class _RequesterGoneError(Exception):
     """Whoever asked is gone."""
 
 
-def _hear_long(
-    listener: Listener, clip: Waveform, shares: bool, cancelled: Callable[[], bool]
+def _recognize_long(
+    listener: EmotionRecognizer, clip: Waveform, shares: bool, cancelled: Callable[[], bool]
 ) -> Prediction:
     found = listener.predict_pieces(_pieces(clip.samples, cancelled), shares)
     return replace(found, warnings=(*clip.warnings, *found.warnings))
 
 
-def _vectors_of(listener: Listener, clip: Waveform, cancelled: Callable[[], bool]) -> Vectors:
+def _vectors_of(
+    listener: EmotionRecognizer, clip: Waveform, cancelled: Callable[[], bool]
+) -> Vectors:
     if clip.seconds > listener.whole_seconds:
         return window_vectors(listener, _pieces(clip.samples, cancelled))
     return waveform_vectors(listener, clip)
@@ -189,7 +191,7 @@ def _pieces(samples: Samples, cancelled: Callable[[], bool]) -> Iterator[Samples
     """The samples in pieces of a second, until nobody waits for the answer any more."""
     for start in range(0, len(samples), RATE):
         if cancelled():
-            raise _LeftError
+            raise _RequesterGoneError
         yield samples[start : start + RATE]
 
 

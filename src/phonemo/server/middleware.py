@@ -85,7 +85,7 @@ _PATIENCE_SECONDS = 5.0
 log = logging.getLogger("phonemo.server")
 
 
-class Gate:
+class LimitsMiddleware:
     """Around the whole app, its own last resort for errors included."""
 
     def __init__(self, app: ASGIApp, limits: ServeLimits, access: Access, meters: Meters) -> None:
@@ -175,7 +175,7 @@ class _Exchange:
         if self._whole:
             return await self._receive()
         try:
-            async with asyncio.timeout_at(self._began + self._patience()):
+            async with asyncio.timeout_at(self._began + self._read_deadline()):
                 message = await self._receive()
         except TimeoutError as error:
             raise Refusal(
@@ -190,16 +190,16 @@ class _Exchange:
         """The response, with its headers; the connection of one that came early is closed."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self._dress(MutableHeaders(scope=message))
+            self._add_headers(MutableHeaders(scope=message))
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
         if not last or self._whole:
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
-        await self._linger()
+        await self._drain_body()
         await self._send({"type": "http.response.body", "body": b""})
 
-    def _patience(self) -> float:
+    def _read_deadline(self) -> float:
         """How long after its head the next part of the request may come."""
         earned = self._taken / self._limits.slowest_bytes_per_second
         return min(self._limits.read_seconds, _PATIENCE_SECONDS + earned)
@@ -208,14 +208,14 @@ class _Exchange:
         self._taken += len(message.get("body", b""))
         self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
 
-    def _dress(self, headers: MutableHeaders) -> None:
+    def _add_headers(self, headers: MutableHeaders) -> None:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         headers["X-Request-Id"] = self._id
         if not self._whole:
             headers["Connection"] = "close"
 
-    async def _linger(self) -> None:
+    async def _drain_body(self) -> None:
         most = self._taken + _LINGER_BYTES
         try:
             async with asyncio.timeout(_LINGER_SECONDS):

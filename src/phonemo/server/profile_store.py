@@ -14,7 +14,7 @@ from typing import Any
 
 from phonemo.errors import UsageError, shown
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.errors import Refusal
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -30,7 +30,9 @@ class Offered:
         models: by name.
     """
 
-    def __init__(self, profiles: Mapping[str, Profile], models: Mapping[str, Listener]) -> None:
+    def __init__(
+        self, profiles: Mapping[str, Profile], models: Mapping[str, EmotionRecognizer]
+    ) -> None:
         self.profiles = dict(profiles)
         self._adapted = {
             (model, name): listener.with_profile(profile)
@@ -43,7 +45,7 @@ class Offered:
         """The models that a profile can be applied to."""
         return [model for model, profile in self._adapted if profile == name]
 
-    def named(self, model: str, name: str) -> Listener:
+    def named(self, model: str, name: str) -> EmotionRecognizer:
         """A model with one of the profiles.
 
         Raises:
@@ -64,7 +66,9 @@ class Offered:
         return f"no such profile; GET /v1/profiles lists them: {known}"
 
 
-def open_profiles(folder: str | None, models: Mapping[str, Listener]) -> dict[str, Profile]:
+def open_profiles(
+    folder: str | None, models: Mapping[str, EmotionRecognizer]
+) -> dict[str, Profile]:
     """The profiles in a folder, by the stems of their files' names.
 
     Args:
@@ -83,10 +87,10 @@ def open_profiles(folder: str | None, models: Mapping[str, Listener]) -> dict[st
     if not 1 <= len(paths) <= _MOST:
         found = f"{shown(folder)}: {len(paths)} files NAME.json"
         raise UsageError(f"{found}, 1 to {_MOST} are expected; phonemo adapt writes profiles")
-    return {path.stem: _opened(path, models) for path in paths}
+    return {path.stem: _open_profile(path, models) for path in paths}
 
 
-def with_sent(listener: Listener, sent: str | Mapping[str, Any]) -> Listener:
+def with_sent(listener: EmotionRecognizer, sent: str | Mapping[str, Any]) -> EmotionRecognizer:
     """A model with a profile that a client sent.
 
     Args:
@@ -110,14 +114,14 @@ def with_sent(listener: Listener, sent: str | Mapping[str, Any]) -> Listener:
         raise Refusal(422, "profile_mismatch", str(error), "profile_json") from error
 
 
-def check_adaptable(listener: Listener) -> None:
+def check_adaptable(listener: EmotionRecognizer) -> None:
     """Refusal (422) for a model that takes no profile."""
     if listener.reference is None:
         message = "this model takes no profile; GET /v1/profiles lists the models that take one"
         raise Refusal(422, "profile_unsupported", message, "model")
 
 
-def fits(profile: Profile, listener: Listener) -> bool:
+def fits(profile: Profile, listener: EmotionRecognizer) -> bool:
     """Whether a profile is of a model."""
     if listener.reference is None:
         return False
@@ -128,7 +132,7 @@ def fits(profile: Profile, listener: Listener) -> bool:
     return True
 
 
-def _opened(path: Path, models: Mapping[str, Listener]) -> Profile:
+def _open_profile(path: Path, models: Mapping[str, EmotionRecognizer]) -> Profile:
     if not _NAME.fullmatch(path.stem):
         raise UsageError(
             f"{shown(path)}: the name of a profile that is served is up to 64 letters, digits, "

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from phonemo.errors import shown
 from phonemo.server.errors import Refusal, client_closed, not_serving
-from phonemo.server.service import Wanted
+from phonemo.server.service import RecognizeOptions
 
 MOST_FIELDS = 16
 MULTIPART = "multipart/form-data"
@@ -175,14 +175,14 @@ class Fields(BaseModel):
     POST /v1/audio/profiles gave. It is not stored."""
 
     @property
-    def wanted(self) -> Wanted:
+    def options(self) -> RecognizeOptions:
         """The same for the service."""
         names = [one.strip() for one in self.labels.split(",")] if self.labels is not None else []
-        return Wanted(self.phonemes, self.timeline, names, self.top_k)
+        return RecognizeOptions(self.phonemes, self.timeline, names, self.top_k)
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecognizeRequest:
     """A request that was read."""
 
     upload: BinaryIO
@@ -197,7 +197,7 @@ def form_schema() -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[Asked]:
+async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[RecognizeRequest]:
     """The form; what it holds is gone after it.
 
     Args:
@@ -215,7 +215,7 @@ async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[Asked
         texts = {name: value for name, value in form.items() if name != "file"}
         if isinstance(sent := texts.get(_PROFILE), UploadFile):
             texts[_PROFILE] = await _text(sent, profile_bytes)
-        yield Asked(upload.file, named_upload(upload), _fields(texts))
+        yield RecognizeRequest(upload.file, named_upload(upload), _fields(texts))
 
 
 def _check_files(form: FormData) -> None:

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
 from phonemo.server.errors import type_of
-from phonemo.server.request_form import Asked, FormatName
-from phonemo.server.service import Heard
+from phonemo.server.request_form import FormatName, RecognizeRequest
+from phonemo.server.service import ServedPrediction
 
 
 class _Shape(BaseModel):
@@ -323,7 +323,9 @@ MEDIA: dict[str, str] = {
 }
 
 
-def response_of(model: str, asked: Asked, heard: Heard, timings: dict[str, float]) -> Response:
+def response_of(
+    model: str, asked: RecognizeRequest, heard: ServedPrediction, timings: dict[str, float]
+) -> Response:
     """The response to a request.
 
     Args:

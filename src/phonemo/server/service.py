@@ -21,14 +21,14 @@ import soundfile
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import RATE, Waveform
 from phonemo.errors import CheckpointError
-from phonemo.runtime.onnx_recognizer import Recognizer
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.vad import detector_of
 from phonemo.runtime.workers import available_cpus
 from phonemo.server.config import ServeConfig, ServeLimits
 from phonemo.server.decoders.pool import PROGRAM, Decoders
 from phonemo.server.decoders.worker import DecoderLimits
-from phonemo.server.dynamic_batching import Hearers
+from phonemo.server.dynamic_batching import DynamicBatcher
 from phonemo.server.errors import Refusal, not_serving, try_later
 from phonemo.server.middleware import Meters
 from phonemo.server.profile_store import Offered, open_profiles, with_sent
@@ -37,7 +37,7 @@ _PER_SECOND = 100.0
 _LONGEST_SECONDS = 1.0
 
 
-class Pace:
+class Throttle:
     """Lets callers through one after the other, each at most a second late.
 
     A crowd that was refused at the same moment would also come back at the same moment.
@@ -71,7 +71,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecognizeOptions:
     """What a request wants of a recording."""
 
     shares: bool = False
@@ -82,7 +82,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ServedPrediction:
     """An answer, and the seconds that its stages took."""
 
     prediction: Prediction
@@ -103,19 +103,19 @@ class Service:
         self.meters = Meters()
         self.stopping = asyncio.Event()
         self._warm = False
-        self.models: dict[str, Listener] = {}
+        self.models: dict[str, EmotionRecognizer] = {}
         """By name; the first answers where none is named."""
         self.offered = Offered({}, {})
         self.workers = config.workers or available_cpus()
         self.in_flight = 0
         self.uploads = 0
         self.streams = 0
-        self.pace = Pace()
+        self.pace = Throttle()
         self._usual_seconds = 0.1  # a running mean of how long one keeps a place
         self._program = program
         self._parts: ExitStack = ExitStack()
 
-    async def start(self, opened: Callable[[], Mapping[str, Listener]]) -> None:
+    async def start(self, opened: Callable[[], Mapping[str, EmotionRecognizer]]) -> None:
         """Open the models and hear a second of noise by each, so that no request finds them cold.
 
         Args:
@@ -133,14 +133,16 @@ class Service:
             self._program,
         )
         self._parts.callback(self.decoders.close)
-        self.hearers = Hearers(self.workers, self.config.batch_seconds, self.meters.started)
+        self.hearers = DynamicBatcher(self.workers, self.config.batch_seconds, self.meters.started)
         self._parts.callback(self.hearers.close)
         found = await asyncio.to_thread(opened)
         self.models = {name: self._prepared(one) for name, one in found.items()}
         profiles = await asyncio.to_thread(open_profiles, self.config.profiles, self.models)
         self.offered = Offered(profiles, self.models)
         for one in self.models.values():
-            await self.hear(io.BytesIO(_noise()), "warm-up", one, Wanted(shares=True))
+            await self.recognize(
+                io.BytesIO(_noise()), "warm-up", one, RecognizeOptions(shares=True)
+            )
         self._warm = True
 
     @property
@@ -158,7 +160,7 @@ class Service:
         """End the processes and the threads."""
         self._parts.close()
 
-    def model(self, name: str | None) -> tuple[str, Listener]:
+    def model(self, name: str | None) -> tuple[str, EmotionRecognizer]:
         """A model and its name; Refusal (404) for one that is not served."""
         chosen = name or next(iter(self.models))
         if chosen not in self.models:
@@ -169,7 +171,7 @@ class Service:
 
     def adapted(
         self, model: str, profile: str | None, profile_json: str | Mapping[str, Any] | None
-    ) -> Listener:
+    ) -> EmotionRecognizer:
         """A model with the profile that a request names or holds, if any.
 
         Args:
@@ -253,7 +255,9 @@ class Service:
             self.meters.in_flight.dec()
             self._usual_seconds += 0.1 * (perf_counter() - began - self._usual_seconds)
 
-    async def hear(self, upload: BinaryIO, file: str, listener: Listener, wanted: Wanted) -> Heard:
+    async def recognize(
+        self, upload: BinaryIO, file: str, listener: EmotionRecognizer, wanted: RecognizeOptions
+    ) -> ServedPrediction:
         """The emotion of an upload.
 
         Args:
@@ -269,22 +273,22 @@ class Service:
         began = perf_counter()
         waveform = await self.decoders.decode(upload, file)
         decoded = perf_counter()
-        answer = await self.hearers.hear(listener, waveform, wanted.shares, wanted.timeline)
+        answer = await self.hearers.recognize(listener, waveform, wanted.shares, wanted.timeline)
         work = sum(answer.timings.values())
         waited = max(0.0, perf_counter() - decoded - work)
         timings = {"decode": decoded - began, "wait": waited, **answer.timings}
         self._count(answer, timings)
-        return Heard(answer.narrowed(wanted.labels, wanted.top_k), timings)
+        return ServedPrediction(answer.narrowed(wanted.labels, wanted.top_k), timings)
 
     async def decoded(self, upload: BinaryIO, file: str) -> Waveform:
-        """The samples of an upload; arguments and errors are those of ``hear``."""
+        """The samples of an upload; arguments and errors are those of ``recognize``."""
         began = perf_counter()
         waveform = await self.decoders.decode(upload, file)
         self.meters.audio.inc(waveform.seconds)
         self.meters.stages.labels("decode").observe(perf_counter() - began)
         return waveform
 
-    def _prepared(self, listener: Listener) -> Listener:
+    def _prepared(self, listener: EmotionRecognizer) -> EmotionRecognizer:
         detector_of(self.config.activity)
         listener.activity = self.config.activity
         return listener.for_jobs(self.workers)[0]
@@ -296,7 +300,7 @@ class Service:
                 self.meters.stages.labels(stage).observe(timings[stage])
 
 
-def open_models(config: ServeConfig) -> dict[str, Listener]:
+def open_models(config: ServeConfig) -> dict[str, EmotionRecognizer]:
     """The models that a config names, by the names of their cards; or the one that ships.
 
     Raises:
@@ -305,7 +309,7 @@ def open_models(config: ServeConfig) -> dict[str, Listener]:
     """
     from phonemo.loader import open_model
 
-    opened: dict[str, Listener] = {}
+    opened: dict[str, EmotionRecognizer] = {}
     for path in config.models or (None,):
         listener = open_model(path)
         name = name_of(listener, path)
@@ -315,9 +319,9 @@ def open_models(config: ServeConfig) -> dict[str, Listener]:
     return opened
 
 
-def name_of(listener: Listener, path: str | Path | None) -> str:
+def name_of(listener: EmotionRecognizer, path: str | Path | None) -> str:
     """What a bundle's card says, or the folder's own name."""
-    if isinstance(listener, Recognizer):
+    if isinstance(listener, OnnxRecognizer):
         return listener.card.name
     return Path(path or "model").absolute().name
 

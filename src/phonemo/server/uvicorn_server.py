@@ -73,7 +73,7 @@ class _Drains:
 def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
     """WebSocket, with the limits of a stream."""
 
-    class Stream(_Drains, WebSocketsSansIOProtocol):
+    class StreamProtocol(_Drains, WebSocketsSansIOProtocol):
         drain_seconds = limits.stream_idle_seconds
 
         def data_received(self, data: bytes) -> None:
@@ -82,13 +82,13 @@ def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
             if self.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
                 self.transport.abort()
 
-    return Stream
+    return StreamProtocol
 
 
 def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
     """HTTP whose clients have so long to send the head of a request, and to take an answer in."""
 
-    class Patient(_Drains, H11Protocol):
+    class TimeoutProtocol(_Drains, H11Protocol):
         """Uvicorn closes a connection that is idle after a response, but not one that dawdles."""
 
         drain_seconds = limits.read_seconds
@@ -118,7 +118,7 @@ def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
             if self.conn.their_state is h11.IDLE and not upgraded:
                 self.transport.close()
 
-    return Patient
+    return TimeoutProtocol
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -144,7 +144,7 @@ def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = Fal
     """
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are for clients
     config = _within(config, _files())
-    listening = _listen(config)
+    listening = _bind(config)
     app = create_app(config, failed=lambda error: server.give_up(error))
     server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
     with listening:
@@ -255,7 +255,7 @@ def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn
     )
 
 
-def _listen(config: ServeConfig) -> socket.socket:
+def _bind(config: ServeConfig) -> socket.socket:
     try:
         family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # or Nagle waits

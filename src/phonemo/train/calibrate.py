@@ -86,14 +86,14 @@ def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
     return calibrate(logits, np.array(truth), risk)
 
 
-def keep(model: PhonemoForAudioClassification, calibrated: Calibrated) -> None:
+def store_calibration(model: PhonemoForAudioClassification, calibrated: Calibrated) -> None:
     """Write it into the network's config, which its folder and its bundle are made of."""
     for name, value in _fields(calibrated).items():
         setattr(model.config, name, value)
 
 
-def kept(model: PhonemoForAudioClassification) -> Calibrated:
-    """What ``keep`` wrote; a network without it is left as it is."""
+def stored_calibration(model: PhonemoForAudioClassification) -> Calibrated:
+    """What ``store_calibration`` wrote; a network without it is left as it is."""
     config = model.config
     return Calibrated(config.temperature, config.abstain_below, config.calibrated_on)
 

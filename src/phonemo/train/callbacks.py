@@ -25,7 +25,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from phonemo.config import RunConfig
 from phonemo.errors import MissingExtraError
-from phonemo.files import parsed, write_whole
+from phonemo.files import atomic_write_text, parsed
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class JsonLines(TrainerCallback):
         """Drop lines of steps that will be done again after a resume."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_log(self.path) if row.get("step", 0) <= state.global_step]
-        write_whole(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        atomic_write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """One line with the step."""

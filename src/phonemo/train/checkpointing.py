@@ -46,7 +46,7 @@ def save_checkpoint(
     scheduler: Any,
     trainer_state: Any,
     scaler: Any = None,
-    draws: Sequence[Draws] | None = None,
+    draws: Sequence[RngState] | None = None,
 ) -> None:
     """Write a checkpoint, sealed.
 
@@ -61,7 +61,7 @@ def save_checkpoint(
         scaler: the gradient scaler of fp16 training, if there is one.
         draws: where the random numbers of every process stand; default: of this one.
     """
-    first, *others = draws or [Draws.now()]
+    first, *others = draws or [RngState.now()]
     kept = set(names) | {name for name, _ in model.named_buffers()}
     weights = {k: v.detach().contiguous() for k, v in model.state_dict().items() if k in kept}
     tensors, groups = _flat_optimizer(optimizer.state_dict())
@@ -149,18 +149,18 @@ def load_random(folder: Path, rank: Rank | None = None) -> None:
         start = "" if rank.first else f"rank{rank.number}."
         own = {name.removeprefix(start): tensors[name] for name in tensors if _is_of(name, start)}
         with _of_this_version(folder):
-            Draws(own, states[rank.number]).restore()
+            RngState(own, states[rank.number]).restore()
 
 
 @dataclass(frozen=True)
-class Draws:
+class RngState:
     """Where the random numbers of a process stand: torch's as tensors, the others' as JSON."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
 
     @classmethod
-    def now(cls) -> Draws:
+    def now(cls) -> RngState:
         """Of this process."""
         return cls(_random_tensors(), _random_state())
 
@@ -310,10 +310,10 @@ class SealedTrainer(Trainer):
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"{PREFIX}{best}")
         self._keep_callback_states()
-        draws = distributed.gathered(Draws.now())
+        draws = distributed.gathered(RngState.now())
         distributed.by_first(lambda: self._write(target, draws))
 
-    def _write(self, target: Path, draws: Sequence[Draws]) -> None:
+    def _write(self, target: Path, draws: Sequence[RngState]) -> None:
         save_checkpoint(
             target,
             self.network,

@@ -216,7 +216,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Draws:
+class AugmentationSeed:
     """The random side of a training part."""
 
     augment: AugmentConfig
@@ -224,7 +224,7 @@ class Draws:
     seed: int
 
     @classmethod
-    def of(cls, config: TrainConfig, seed: int) -> Draws:
+    def of(cls, config: TrainConfig, seed: int) -> AugmentationSeed:
         """From a config and a seed."""
         return cls(config.augment, config.max_seconds, seed)
 
@@ -246,7 +246,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         utterances: Sequence[Utterance],
         targets: Targets,
         cache: FeatureCache | None = None,
-        draws: Draws | None = None,
+        draws: AugmentationSeed | None = None,
     ) -> None:
         self.manifest = manifest
         self.utterances = tuple(utterances)
@@ -279,7 +279,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         draw = None
         if self.draws is not None:
             draw = generator(self.draws.seed, self.epoch, self._draw_names[index])
-        item = self._kept(one, draw) if self.cache is not None else self._heard(one, draw)
+        item = self._cached(one, draw) if self.cache is not None else self._waveform(one, draw)
         whole = item.pop("whole")
         phonemes = self.targets.phonemes(one) if whole else ()
         found = {**item, "id": one.id, "label": self.targets.label(one), "phonemes": phonemes}
@@ -287,7 +287,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
             found |= {"label": ABSENT, "phonemes": (), STAND_IN: True}
         return found
 
-    def _heard(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
+    def _waveform(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
         path = self.manifest.audio_path(one)
         samples = np.array(load_waveform(path, start=one.start, end=one.end).samples)
         if draw is None or self.draws is None:
@@ -298,7 +298,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         spans = draw_spans(frames, self.draws.augment, draw)
         return {"samples": changed, "spans": spans, "whole": len(cropped) == len(samples)}
 
-    def _kept(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
+    def _cached(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
         assert self.cache is not None
         lower = self.cache.read(one.id)
         frames = self.cache.frames(one.id)

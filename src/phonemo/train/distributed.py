@@ -110,7 +110,7 @@ def joined(wait_minutes: float) -> Iterator[Rank]:
         yield _here
         return
     if rank.world == 1:
-        with _unnoticed():
+        with _hide_torchrun():
             yield rank
         return
     with _lost_touch(), ExitStack() as stack:
@@ -118,7 +118,7 @@ def joined(wait_minutes: float) -> Iterator[Rank]:
         _here = rank
         stack.push(_end)
         if not rank.first:
-            stack.enter_context(_hushed())
+            stack.enter_context(_silenced())
         yield rank
 
 
@@ -168,7 +168,7 @@ def summed(values: Tensor) -> Tensor:
 
 
 @contextmanager
-def said_once() -> Iterator[None]:
+def log_error_once() -> Iterator[None]:
     """An error that several processes meet alike leaves this in one of them alone.
 
     The others end with its exit code, in silence. Where they cannot ask each other, all speak.
@@ -176,7 +176,7 @@ def said_once() -> Iterator[None]:
     try:
         yield
     except (PhonemoError, OSError) as error:
-        if _said_elsewhere(error):
+        if _logged_elsewhere(error):
             time.sleep(_SILENT_SECONDS)
             raise SystemExit(getattr(error, "exit_code", 1)) from error
         raise
@@ -230,7 +230,7 @@ def _end(kind: type[BaseException] | None, *rest: Any) -> None:
 
 
 @contextmanager
-def _unnoticed() -> Iterator[None]:
+def _hide_torchrun() -> Iterator[None]:
     """One process of torchrun is no different from none: accelerate looks for its variables."""
     kept = {name: os.environ.pop(name) for name in _ENVIRONMENT if name in os.environ}
     try:
@@ -240,7 +240,7 @@ def _unnoticed() -> Iterator[None]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))
     try:
@@ -268,7 +268,7 @@ def _lost_touch() -> Iterator[None]:
         ) from error
 
 
-def _said_elsewhere(error: Exception) -> bool:
+def _logged_elsewhere(error: Exception) -> bool:
     """Ask at torchrun's own store, which outlives each of us, who says this."""
     if started().world == 1 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return False

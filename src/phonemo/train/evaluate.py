@@ -93,7 +93,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _UtteranceOutput:
     """The same of one utterance."""
 
     logits: Tensor
@@ -124,7 +124,7 @@ def outputs_of(
         timed: whether the phonemes are aligned where the manifest has hand-made times.
     """
     order, here = np.argsort(dataset.lengths(), kind="stable"), distributed.here()
-    found: dict[int, _Heard] = {}
+    found: dict[int, _UtteranceOutput] = {}
     training = model.training
     model.eval()
     try:
@@ -208,7 +208,7 @@ def prediction_rows(
                 "label": labels.names[int(chosen[index].argmax())],
                 "scores": _named(labels.names, chosen[index]),
                 **_among_all(dataset.targets.labels, labels, probabilities[index]),
-                **_sureness(calibrated, float(probabilities[index].max())),
+                **_confidence(calibrated, float(probabilities[index].max())),
                 **_units(found, index, inventory),
                 **boundary_row(one, found.times[index] if found.times else None),
             }
@@ -225,7 +225,7 @@ def _among_all(
     return {"all_scores": _named(known.names, probabilities)}
 
 
-def _sureness(calibrated: Calibrated, confidence: float) -> dict[str, Any]:
+def _confidence(calibrated: Calibrated, confidence: float) -> dict[str, Any]:
     """How the scores came about, and whether the answer is better not given."""
     if not calibrated.utterances:
         return {}
@@ -251,7 +251,7 @@ def _run(
     dataset: SpeechDataset,
     indices: Sequence[int],
     timed: bool,
-) -> list[_Heard]:
+) -> list[_UtteranceOutput]:
     items = [dataset[index] for index in indices]
     batch = collate(items)
     names = ("input_values", "attention_mask", "lower")
@@ -268,11 +268,11 @@ def _run(
     targets = [tuple(item["phonemes"]) for item in items]
     units = [tuple(one) for one in heard]
     vectors = output.vector.float().cpu()
-    rows = map(_Heard, logits, batch["labels"], units, targets, vectors, times)
+    rows = map(_UtteranceOutput, logits, batch["labels"], units, targets, vectors, times)
     return list(rows) if distributed.here().world == 1 else [_alone(row) for row in rows]
 
 
-def _alone(row: _Heard) -> _Heard:
+def _alone(row: _UtteranceOutput) -> _UtteranceOutput:
     """A copy that does not take its whole batch along to another process."""
     copies = {name: getattr(row, name).clone() for name in ("logits", "label", "vector")}
     return replace(row, **copies)

@@ -45,14 +45,14 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """
     try:
         with path.open("wb") as stream:
-            np.save(_Told(stream), array)
+            np.save(_ArrayFile(stream), array)
     except OSError as error:
         raise RunError(
             f"{path}: features cannot be kept ({error.strerror}); free room and run again"
         ) from error
 
 
-class _Told:
+class _ArrayFile:
     """Of a real file numpy writes by itself, and says of a full disk how many bytes it lacks."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -138,11 +138,11 @@ def build_cache(
         _write_shard(shard, model, manifest, members[shard], boundary)
 
     done = 0
-    for shard in share_out(list(members), _is_whole, write):
+    for shard in share_out(list(members), _is_complete, write):
         done += len(members[shard])
         if progress is not None:
             progress(done, len(utterances))
-    return _opened(members)
+    return _open_index(members)
 
 
 def _divided(home: Path, utterances: Sequence[Utterance]) -> dict[Path, list[Utterance]]:
@@ -155,7 +155,7 @@ def _divided(home: Path, utterances: Sequence[Utterance]) -> dict[Path, list[Utt
     }
 
 
-def _opened(members: Mapping[Path, Sequence[Utterance]]) -> FeatureCache:
+def _open_index(members: Mapping[Path, Sequence[Utterance]]) -> FeatureCache:
     """The places of all utterances; their ids are the manifest's own strings."""
     places: dict[str, Place] = {}
     names: tuple[str, ...] = ()
@@ -236,12 +236,12 @@ def _put(scratch: Path, shard: Path) -> None:
     try:
         scratch.rename(shard)
     except OSError:
-        if not _is_whole(shard):
+        if not _is_complete(shard):
             shutil.rmtree(shard)
             scratch.rename(shard)
 
 
-def _is_whole(shard: Path) -> bool:
+def _is_complete(shard: Path) -> bool:
     """Whether a shard's arrays have the frames that its index says."""
     try:
         index = parsed((shard / "index.json").read_text(encoding="utf-8"))
@@ -285,7 +285,7 @@ def _digest(
         "normalise": model.backbone.normalise,
         "layers": boundary.layers,
         "cnn": model.reads_cnn,
-        "wanted": sorted(model.wanted),
+        "wanted": sorted(model.required_states),
         "shard": SHARD_UTTERANCES,
     }
     if model.speech_only:

@@ -78,7 +78,7 @@ def _top_layers(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     _freeze_below(backbone, config.top_k)
 
 
-def _one_more_each_epoch(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
+def _unfreeze_gradually(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     """Heads alone first, then one more layer an epoch from the top (Howard and Ruder 2018)."""
     if epoch == 0:
         _freeze(backbone.modules())
@@ -107,7 +107,7 @@ STRATEGIES: dict[str, Callable[[Backbone, TrainConfig, int], None]] = {
     "freeze_cnn": _above_cnn,
     "full": _everything,
     "top_k": _top_layers,
-    "gradual": _one_more_each_epoch,
+    "gradual": _unfreeze_gradually,
     "lora": _adapters,
     "logistic": _nothing,
 }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phonemo.audio.levels import raised
+from phonemo.audio.levels import boost_quiet
 from phonemo.model.backbone import Backbone
 from phonemo.model.masks import mask_of
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
@@ -81,7 +81,7 @@ class Layers:
         Returns:
             (frame, feature).
         """
-        heard = raised(samples) if self._backbone.normalise else samples
+        heard = boost_quiet(samples) if self._backbone.normalise else samples
         found: Floats = self._readers[name](torch.from_numpy(np.array(heard))[None]).numpy()
         return found
 

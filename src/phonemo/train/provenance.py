@@ -34,15 +34,15 @@ _TABLE = "csv"
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainedOn:
     """What was learnt from one corpus, labels included."""
 
     speakers: frozenset[str] = frozenset()
     utterances: frozenset[str] = frozenset()
     """Twelve hexadecimal digits of the hash of each name."""
 
-    def __or__(self, other: Taught) -> Taught:
-        return Taught(self.speakers | other.speakers, self.utterances | other.utterances)
+    def __or__(self, other: TrainedOn) -> TrainedOn:
+        return TrainedOn(self.speakers | other.speakers, self.utterances | other.utterances)
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,20 @@ class Lineage:
     """
 
     heard: frozenset[str] = frozenset()
-    taught: Mapping[str, Taught] = field(default_factory=dict)
+    taught: Mapping[str, TrainedOn] = field(default_factory=dict)
 
     def __or__(self, other: Lineage) -> Lineage:
         names = self.taught.keys() | other.taught.keys()
-        both = {n: self.taught.get(n, Taught()) | other.taught.get(n, Taught()) for n in names}
+        both = {
+            n: self.taught.get(n, TrainedOn()) | other.taught.get(n, TrainedOn()) for n in names
+        }
         return Lineage(self.heard | other.heard, both)
 
     def overlap(self, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
         """How many of a manifest's utterances were learnt from, and which of their speakers."""
         count, speakers = 0, set[str]()
         for name, rows in by_corpus(corpus, utterances).items():
-            taught = self.taught.get(name, Taught())
+            taught = self.taught.get(name, TrainedOn())
             count += sum(_trace(name, one) in taught.utterances for one in rows)
             speakers |= {one.speaker for one in rows if one.speaker} & taught.speakers
         return count, sorted(speakers)
@@ -80,10 +82,10 @@ class Lineage:
         return {"heard": sorted(self.heard), "corpora": corpora}
 
 
-def taught_by(corpus: str, utterances: Iterable[Utterance]) -> Lineage:
+def lineage_from(corpus: str, utterances: Iterable[Utterance]) -> Lineage:
     """The lineage of a network that learns from utterances of a manifest of this corpus."""
     taught = {
-        name: Taught(
+        name: TrainedOn(
             frozenset(one.speaker for one in rows if one.speaker),
             frozenset(_trace(name, one) for one in rows),
         )
@@ -101,7 +103,7 @@ def lineage_of(folder: str | Path | None) -> Lineage:
     found = Lineage()
     if folder is None:
         return found
-    for name, read in ((HEARD, _from_heard), (PROVENANCE, _from_provenance)):
+    for name, read in ((HEARD, _from_pretraining), (PROVENANCE, _from_provenance)):
         path = Path(folder) / name
         if path.is_file():
             try:
@@ -144,9 +146,9 @@ def inherited(
     )
 
 
-def _from_heard(content: Mapping[str, Any]) -> Lineage:
+def _from_pretraining(content: Mapping[str, Any]) -> Lineage:
     before = content.get("before")
-    earlier = _from_heard(before) if before else Lineage()
+    earlier = _from_pretraining(before) if before else Lineage()
     return Lineage(_names(content["utterances"])) | earlier
 
 
@@ -159,7 +161,7 @@ def _names(found: Iterable[Any]) -> frozenset[str]:
 
 def _from_provenance(content: Mapping[str, Any]) -> Lineage:
     taught = {
-        name: Taught(_names(one["speakers"]), _names(one["utterances"]))
+        name: TrainedOn(_names(one["speakers"]), _names(one["utterances"]))
         for name, one in content["corpora"].items()
     }
     return Lineage(_names(content["heard"]) | frozenset(taught), taught)

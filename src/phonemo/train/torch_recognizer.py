@@ -10,29 +10,29 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phonemo.audio.levels import raised
+from phonemo.audio.levels import boost_quiet
 from phonemo.evaluation.calibration import softmax
-from phonemo.runtime.alignment import heard_spans
+from phonemo.runtime.alignment import recognized_spans
 from phonemo.runtime.attribution import with_shares
-from phonemo.runtime.recognizer import Listener
-from phonemo.runtime.windows import Heard, Samples
-from phonemo.train.calibrate import kept
+from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.windows import ClipScores, Samples
+from phonemo.train.calibrate import stored_calibration
 from phonemo.train.dataset import pad_audio
 from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import Trained, load_trained
 
 
-class Predictor(Listener):
+class TorchRecognizer(EmotionRecognizer):
     """A model folder that answers for recordings, with torch."""
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
-        self.calibrated = kept(trained.model)
+        self.calibrated = stored_calibration(trained.model)
         self.abstain_below = self.calibrated.abstain_below
         self.reference = reference_of(trained.model)
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int | None = None) -> Predictor:
+    def load(cls, folder: str | Path, threads: int | None = None) -> TorchRecognizer:
         """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one.
 
         Args:
@@ -48,8 +48,8 @@ class Predictor(Listener):
         """The emotions, in the order of the scores."""
         return self.trained.labels.names
 
-    def _hear(self, samples: Samples, shares: bool) -> Heard:
-        heard = raised(samples) if self.trained.model.config.normalise else samples
+    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+        heard = boost_quiet(samples) if self.trained.model.config.normalise else samples
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([heard]), calibrated=False)
             logits = output.logits if self._affine is None else self._mapped(output.vector)
@@ -59,16 +59,16 @@ class Predictor(Listener):
             posteriors = output.phoneme_logits[0, : int(output.frames[0])].double().log_softmax(1)
             grid = self.trained.model.backbone.grid
             symbols = self.trained.inventory.symbols
-            spans = heard_spans(posteriors.numpy(), symbols, grid, len(samples))
+            spans = recognized_spans(posteriors.numpy(), symbols, grid, len(samples))
             if shares and spans:
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)
                 spans = with_shares(spans, decide, grid, *features.shape[1:])
-        return Heard(scores, spans, vector=output.vector[0].numpy())
+        return ClipScores(scores, spans, vector=output.vector[0].numpy())
 
     def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
         """Probabilities (batch, emotion) from one clip's frames, some of them left out."""
-        keep = torch.from_numpy(kept)
+        keep = torch.from_numpy(stored_calibration)
         with torch.inference_mode():
             rows = features.expand(len(keep), -1, -1)
             logits, pooled = self.trained.model.decide(rows, torch.ones_like(keep), keep)

@@ -117,7 +117,7 @@ class PhonemoTrainer(SealedTrainer):
             data_collator=collate,
             train_dataset=training,
             eval_dataset=validation,
-            callbacks=[_Epochs(self), *_patience(config), *callbacks],
+            callbacks=[_Epochs(self), *_early_stopping(config), *callbacks],
         )
         self.remove_callback(PrinterCallback)
         self.order: Shares | None = None
@@ -255,7 +255,7 @@ class _Epochs(TrainerCallback):
             control.should_save = True
 
 
-def _patience(config: TrainConfig) -> list[TrainerCallback]:
+def _early_stopping(config: TrainConfig) -> list[TrainerCallback]:
     return [EarlyStoppingCallback(config.patience)] if config.selects else []
 
 

@@ -217,8 +217,8 @@ def test_the_map_parts_what_lies_apart():
 
 
 def test_too_few_make_no_map():
-    assert maps.thinned([{}] * 7, np.zeros((7, 3), np.float32)) is None
-    rows, vectors = maps.thinned([{}] * 5000, np.zeros((5000, 3), np.float32))
+    assert maps.subsample([{}] * 7, np.zeros((7, 3), np.float32)) is None
+    rows, vectors = maps.subsample([{}] * 5000, np.zeros((5000, 3), np.float32))
     assert len(rows) == len(vectors) == 2000
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from phonemo.config import write_config
 from phonemo.errors import ConfigError
-from phonemo.train.pretrain.config import HearingConfig, PretrainConfig, load_pretrain_config
+from phonemo.train.pretrain.config import AugmentationConfig, PretrainConfig, load_pretrain_config
 from tests.laws import REPOSITORY
 
 SHIPPED = sorted((REPOSITORY / "configs").glob("pretrain*.yaml"))
@@ -54,7 +54,7 @@ def test_the_digest_leaves_out_what_changes_no_result():
 
 
 def test_every_field_has_its_sentence():
-    for section in (PretrainConfig, HearingConfig):
+    for section in (PretrainConfig, AugmentationConfig):
         for name, field in section.model_fields.items():
             assert field.description, name
 

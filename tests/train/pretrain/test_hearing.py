@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phonemo.train.pretrain.augment import change, needed
-from phonemo.train.pretrain.config import HearingConfig
+from phonemo.train.pretrain.config import AugmentationConfig
 
 RATE = 16_000
 SIZE = 8000
@@ -20,7 +20,7 @@ def make_samples(size: int = SIZE) -> np.ndarray:
 
 def heard(samples: np.ndarray, **settings: float | None) -> list[np.ndarray]:
     """What many draws make of the same samples; those that were changed."""
-    config = HearingConfig(**(OFF | settings))
+    config = AugmentationConfig(**(OFF | settings))
     before = samples.copy()
     found = [change(samples, SIZE, config, np.random.default_rng(seed)) for seed in range(DRAWS)]
     assert np.array_equal(samples, before), "what is given is not written into"
@@ -41,7 +41,7 @@ def rms(samples: np.ndarray) -> float:
 
 
 def test_nothing_changes_when_all_are_off():
-    config = HearingConfig(**OFF)
+    config = AugmentationConfig(**OFF)
     samples = make_samples(needed(SIZE, config))
     for seed in range(20):
         found = change(samples, SIZE, config, np.random.default_rng(seed))
@@ -92,7 +92,7 @@ def test_the_equaliser_is_smooth_and_bounded():
 
 
 def test_speed_moves_the_pitch_and_keeps_the_size():
-    size = needed(SIZE, HearingConfig(**(OFF | {"speed": 0.15})))
+    size = needed(SIZE, AugmentationConfig(**(OFF | {"speed": 0.15})))
     tone = np.sin(2 * np.pi * 1000 * np.arange(size) / RATE).astype(np.float32)
     pitches = []
     for one in heard(tone, speed=0.15):
@@ -113,13 +113,13 @@ def test_enough_is_taken_for_the_highest_speed(size, speed):
         def uniform(self, low, high, size=None):
             return high
 
-    config = HearingConfig(**(OFF | {"speed": speed}))
+    config = AugmentationConfig(**(OFF | {"speed": speed}))
     draw = Highest(np.random.PCG64(1))
     assert change(make_samples(needed(size, config)), size, config, draw).shape == (size,)
 
 
 def test_the_generator_decides_alone():
-    config = HearingConfig()
+    config = AugmentationConfig()
     samples = make_samples(needed(SIZE, config))
 
     def found(seed: int) -> np.ndarray:
@@ -131,7 +131,7 @@ def test_the_generator_decides_alone():
 
 
 def test_digital_silence_stays_finite():
-    config = HearingConfig()
+    config = AugmentationConfig()
     samples = np.zeros(needed(SIZE, config), np.float32)
     for seed in range(DRAWS):
         found = change(samples, SIZE, config, np.random.default_rng(seed))

@@ -20,9 +20,9 @@ from phonemo.errors import (
 )
 from phonemo.evaluation.transfer_report import Transfer
 from phonemo.files import locked
-from phonemo.train.provenance import Lineage, taught_by
+from phonemo.train.provenance import Lineage, lineage_from
 from phonemo.train.transfer import run as protocol
-from phonemo.train.transfer.run import Part, transfer
+from phonemo.train.transfer.run import StudyPart, transfer
 from tests.train.transfer.planted import Planted, PlantedNetwork, conditions, relabelled, study_of
 
 #: The last one is far from the others, which are near each other.
@@ -31,7 +31,7 @@ FAR = Planted("far", shift=12.0, stretch=0.7)
 SEARCH = {"statistics": [[2], [1]], "inverse_penalty": [0.01, 1.0], "k_mean": [0, 5]}
 
 
-def run(config: Any, part: Part | None = None) -> dict[str, Any]:
+def run(config: Any, part: StudyPart | None = None) -> dict[str, Any]:
     return transfer(config, "phonemo transfer tiny.yaml", part)
 
 
@@ -173,7 +173,7 @@ def test_a_study_that_was_stopped_gives_the_same(tmp_path, network, monkeypatch)
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
     whole = run(config)
     stopped = config.model_copy(update={"output": str(tmp_path / "stopped")})
-    part = run(stopped, Part(left_out=["two"]))
+    part = run(stopped, StudyPart(left_out=["two"]))
     assert [one["left_out"] for one in part["systems"][0]["corpora"]] == ["two"]
     assert (part["unfinished"], part["systems"][0]["mean"]) == (1, [])
     for path in (tmp_path / "stopped" / "heads").glob("*.npz"):
@@ -215,7 +215,7 @@ def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, netw
 
 def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
-    network.lineage = taught_by("one", read_manifest(config.corpora[0]).utterances[:5])
+    network.lineage = lineage_from("one", read_manifest(config.corpora[0]).utterances[:5])
     with pytest.raises(LeakageError, match="learnt from 5 of its utterances and 1 of its speakers"):
         run(config)
     assert network.read == 0
@@ -225,7 +225,7 @@ def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
     tmp_path, network
 ) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
-    network.lineage = taught_by("two", read_manifest(config.corpora[1]).utterances)
+    network.lineage = lineage_from("two", read_manifest(config.corpora[1]).utterances)
     with pytest.raises(LeakageError, match="set inner=head"):
         run(config)
     system = config.systems["linear"].model_copy(update={"inner": "head"})
@@ -309,9 +309,9 @@ def test_another_process_and_another_folder_are_left_alone(tmp_path, network) ->
 @pytest.mark.parametrize(
     ("part", "says"),
     [
-        (Part(systems=["gone"]), "no system 'gone'; expected one of linear"),
-        (Part(left_out=["three"]), "no left-out corpus 'three'; expected one of one, two"),
-        (Part(seeds=[9]), "no seed 9; expected one of 1"),
+        (StudyPart(systems=["gone"]), "no system 'gone'; expected one of linear"),
+        (StudyPart(left_out=["three"]), "no left-out corpus 'three'; expected one of one, two"),
+        (StudyPart(seeds=[9]), "no seed 9; expected one of 1"),
     ],
 )
 def test_a_part_that_is_not_there(tmp_path, network, part, says) -> None:

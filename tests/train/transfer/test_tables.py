@@ -8,7 +8,7 @@ import pytest
 from phonemo.errors import ProtocolError
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import Calibrated
-from phonemo.train.transfer.selection import Answers, calibrated, score_of
+from phonemo.train.transfer.selection import NestedLogits, calibrated, score_of
 from phonemo.train.transfer.testing import (
     Condition,
     counted,
@@ -86,11 +86,11 @@ def test_strata_keep_their_number_of_speakers() -> None:
 # Nested scores ------------------------------------------------------------------------------------
 
 
-def answers(truth: list[int], right: list[bool], taught=(True, True, True)) -> Answers:
+def answers(truth: list[int], right: list[bool], taught=(True, True, True)) -> NestedLogits:
     logits = np.zeros((len(truth), 3))
     for row, (label, good) in enumerate(zip(truth, right, strict=True)):
         logits[row, label if good else (label + 1) % 3] = 5.0
-    return Answers(np.array(truth), (logits,), np.array(taught))
+    return NestedLogits(np.array(truth), (logits,), np.array(taught))
 
 
 def test_the_score_is_the_mean_over_corpora_and_conditions() -> None:
@@ -118,5 +118,5 @@ def test_every_corpus_calibrates_with_the_same_number_of_answers() -> None:
     found = calibrated(inner, Condition("single"), 0.3)
     assert found.utterances == 20
     assert found.temperature > 1
-    empty = Answers(np.array([0]), (), np.array([True] * 3))
+    empty = NestedLogits(np.array([0]), (), np.array([True] * 3))
     assert calibrated({"a": {"single": empty}}, Condition("single"), 0.1) == Calibrated()

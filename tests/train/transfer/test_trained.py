@@ -18,9 +18,9 @@ from phonemo.evaluation.transfer_report import Transfer
 from phonemo.train.callbacks import Progress
 from phonemo.train.dataset import pad_audio
 from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.fold import Network
+from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.model_folder import save_trained
-from phonemo.train.provenance import lineage_of, taught_by
+from phonemo.train.provenance import lineage_from, lineage_of
 from phonemo.train.transfer.config import TrainTemplate, TransferConfig
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.run import transfer
@@ -96,7 +96,7 @@ def test_every_network_has_learnt_from_what_it_may_and_no_more(home, tmp_path, m
     (left,) = found.systems[0].corpora
     assert left.picked[0].choice["pooled"] is True
     assert left.combinations == 2
-    monkeypatch.setattr(Network, "train_untested", None)
+    monkeypatch.setattr(NeuralSystem, "train_untested", None)
     again = config.model_copy(update={"draws": 3})
     assert transfer(again, "phonemo")["draws"] == 3
 
@@ -146,7 +146,7 @@ def knowing(home: Path, folder: Path, corpus: str) -> Path:
     experiment = prepare_experiment(make_config(home))
     rows = read_manifest(home / f"{corpus}.jsonl").utterances
     labels = experiment.targets.labels
-    save_trained(folder, make_lively(experiment), labels, lineage=taught_by(corpus, rows))
+    save_trained(folder, make_lively(experiment), labels, lineage=lineage_from(corpus, rows))
     return folder
 
 

@@ -17,11 +17,18 @@ from typing import Any, Literal
 import yaml
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import Card, Reading, listing, table_lines, told_apart, told_table
+from phonemo.corpora.readers.base import (
+    CorpusCard,
+    Reading,
+    csv_errors,
+    listing,
+    table_lines,
+    unique_ids,
+)
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError, MissingExtraError
 
-CARD = Card(
+CARD = CorpusCard(
     name="audformat",
     title="An audformat database (audEERING)",
     language=None,
@@ -60,7 +67,7 @@ def read(root: Path) -> Reading:
     ]
     if not rows:
         raise CorpusError(f"{folder}: table {name} has no row with an emotion")
-    return Reading(told_apart(rows, folder), dict(skipped))
+    return Reading(unique_ids(rows, folder), dict(skipped))
 
 
 def _header(folder: Path) -> dict[str, Any]:
@@ -123,7 +130,7 @@ def _rows(folder: Path, name: str) -> Iterator[tuple[Row, str]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[Row, str]]:
-    with told_table(path):
+    with csv_errors(path):
         reader = csv.DictReader(table_lines(path), strict=True)
         for row in reader:
             found = {str(key): str(value or "") for key, value in row.items() if key is not None}

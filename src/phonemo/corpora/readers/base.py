@@ -86,7 +86,7 @@ def table_lines(path: Path, hint: str = "") -> io.StringIO:
 
 
 @contextmanager
-def told_table(path: Path) -> Iterator[None]:
+def csv_errors(path: Path) -> Iterator[None]:
     """What the csv module finds wrong with a table, as CorpusError."""
     try:
         yield
@@ -114,7 +114,7 @@ def _preference(path: Path) -> tuple[int, str]:
     return rank, path.name
 
 
-def told_apart(rows: Sequence[Utterance], where: Path) -> tuple[Utterance, ...]:
+def unique_ids(rows: Sequence[Utterance], where: Path) -> tuple[Utterance, ...]:
     """The utterances, whose ids are unique; CorpusError where two have the same."""
     twice = [one for one, count in Counter(row.id for row in rows).items() if count > 1]
     if twice:
@@ -123,7 +123,7 @@ def told_apart(rows: Sequence[Utterance], where: Path) -> tuple[Utterance, ...]:
 
 
 @dataclass(frozen=True)
-class Card:
+class CorpusCard:
     """A corpus as its authors publish it; a count is None where they publish none."""
 
     name: str
@@ -153,8 +153,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusReader:
     """A card and the function that reads such a release from its folder."""
 
-    card: Card
+    card: CorpusCard
     read: Callable[[Path], Reading]

@@ -15,20 +15,20 @@ from typing import Literal
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
+    csv_errors,
     listing,
     need_folder,
     relative,
     table_lines,
-    told_table,
 )
 from phonemo.errors import CorpusError
 
 Gender = Literal["f", "m"]
 
-CARD = Card(
+CARD = CorpusCard(
     name="cremad",
     title="Crowd-sourced Emotional Multimodal Actors Dataset (CREMA-D)",
     language="en",
@@ -121,7 +121,7 @@ def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> U
 def _genders(path: Path) -> dict[str, Gender]:
     rows = csv.DictReader(table_lines(path, "it comes with CREMA-D and gives each actor's sex"))
     genders: dict[str, Gender] = {}
-    with told_table(path):
+    with csv_errors(path):
         for row in rows:
             actor, sex = row.get("ActorID"), row.get("Sex")
             if actor is None or sex not in _SEXES:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.manifest import STYLES, Style, Utterance
-from phonemo.corpora.readers.base import Card, Reading, is_shadow, listing, table_lines
+from phonemo.corpora.readers.base import CorpusCard, Reading, is_shadow, listing, table_lines
 from phonemo.errors import CorpusError
 
-CARD = Card(
+CARD = CorpusCard(
     name="csv",
     title="A table of your own (csv or tsv)",
     language=None,

@@ -14,7 +14,7 @@ from typing import Literal
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import (
     SHADOW,
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
     is_shadow,
@@ -26,7 +26,7 @@ from phonemo.corpora.readers.base import (
 from phonemo.corpora.readers.emodb_labels import lablaut_phonemes
 from phonemo.errors import CorpusError, PhonemeError
 
-CARD = Card(
+CARD = CorpusCard(
     name="emodb",
     title="Berlin Database of Emotional Speech (EmoDB)",
     language="de",

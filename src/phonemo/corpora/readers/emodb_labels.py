@@ -150,7 +150,7 @@ _PLACES = {"p": "lips", "b": "lips", "t": "ridge", "d": "ridge", "k": "velum", "
 
 
 @dataclass(frozen=True)
-class Segment:
+class LabelledSegment:
     """A labelled stretch of an utterance, in seconds from its start."""
 
     start: float
@@ -169,7 +169,7 @@ class Phone:
     """Whether so far it is a closure after silence."""
 
 
-def parse_lablaut(text: str) -> tuple[Segment, ...]:
+def parse_lablaut(text: str) -> tuple[LabelledSegment, ...]:
     """The rows of a label file in order, label without modifiers; "" where the row has none.
 
     Each ends where the next one starts; the last one, whose end the file does not give, has no
@@ -182,7 +182,7 @@ def parse_lablaut(text: str) -> tuple[Segment, ...]:
     if "#" not in (stripped := [line.strip() for line in lines]):
         raise CorpusError("no line '#' after the header of a label file")
     first = stripped.index("#") + 1
-    rows: list[Segment] = []
+    rows: list[LabelledSegment] = []
     for number, line in enumerate(stripped[first:], start=first + 1):
         if line:
             earliest = rows[-1].start if rows else 0.0
@@ -191,7 +191,7 @@ def parse_lablaut(text: str) -> tuple[Segment, ...]:
     return (*ended, *rows[-1:])
 
 
-def join_phones(segments: Iterable[Segment]) -> tuple[Phone, ...]:
+def join_phones(segments: Iterable[LabelledSegment]) -> tuple[Phone, ...]:
     """The phones: closure, burst and aspiration joined, pauses left out.
 
     A closure at the beginning of an utterance or after a pause (``_t``) is silence whose start
@@ -238,7 +238,7 @@ def lablaut_phonemes(text: str) -> Phonemes | None:
     return Phonemes(alphabet="ipa", source="lablaut", symbols=tuple(symbols), times=tuple(times))
 
 
-def _row(line: str, earliest: float, number: int) -> Segment:
+def _row(line: str, earliest: float, number: int) -> LabelledSegment:
     """One row as a segment that has no length yet."""
     row = _ROW.fullmatch(line)
     if row is None:
@@ -249,7 +249,7 @@ def _row(line: str, earliest: float, number: int) -> Segment:
     if start < earliest:
         raise CorpusError(f"line {number} of a label file starts before the row above it")
     label = _LABEL.match(row["label"])
-    return Segment(start, start, label["base"] if label else "")
+    return LabelledSegment(start, start, label["base"] if label else "")
 
 
 def _no_end(phone: Phone) -> str:
@@ -266,7 +266,7 @@ def _continues(kind: LablautKind, symbols: Sequence[str], phone: Phone) -> bool:
     return kind == "aspiration" and place is not None
 
 
-def _extended(phone: Phone, segment: Segment, kind: LablautKind) -> Phone:
+def _extended(phone: Phone, segment: LabelledSegment, kind: LablautKind) -> Phone:
     if phone.silent and kind == "burst":
         return Phone(segment.start, segment.end, phone.symbols)
     return replace(phone, end=segment.end)

@@ -21,7 +21,7 @@ from typing import Literal
 
 from phonemo.corpora.manifest import Style, Utterance
 from phonemo.corpora.readers.base import (
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
     listing,
@@ -30,7 +30,7 @@ from phonemo.corpora.readers.base import (
 )
 from phonemo.errors import CorpusError
 
-CARD = Card(
+CARD = CorpusCard(
     name="emotiontts",
     title="EmotionTTS open database, emotional part",
     language="ko",

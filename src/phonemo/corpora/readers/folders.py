@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import Card, Reading
+from phonemo.corpora.readers.base import CorpusCard, Reading
 from phonemo.errors import CorpusError, UsageError
 from phonemo.files import inside
 from phonemo.labels import EMOTIONS
 
-CARD = Card(
+CARD = CorpusCard(
     name="csv",  # to its lineage a folder is what a table is: somebody's own
     title="Folders of your own",
     language=None,

@@ -16,7 +16,7 @@ from pathlib import Path
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import (
     SHADOW,
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
     is_shadow,
@@ -34,7 +34,7 @@ from phonemo.corpora.readers.iemocap_files import (
 )
 from phonemo.errors import CorpusError
 
-CARD = Card(
+CARD = CorpusCard(
     name="iemocap",
     title="IEMOCAP: interactive emotional dyadic motion capture database",
     language="en",
@@ -125,7 +125,7 @@ def _session_folders(root: Path) -> tuple[Path, ...]:
 
 def _read_session(root: Path, session: Path, frame_offset: int) -> Reading:
     texts = _read_texts(session)
-    audio = _list_recordings(_wanted(session / "sentences" / "wav"))
+    audio = _list_recordings(_is_included(session / "sentences" / "wav"))
     names = {path: parse_name(path.stem) for path in audio.files}
     utterances: list[Utterance] = []
     faults: list[str | None] = []
@@ -174,7 +174,7 @@ def _align(session: Path, dialog: str, utterance: str, frame_offset: int) -> _Al
 
 
 def _read_texts(session: Path) -> _Texts:
-    evaluated = _list_texts(_wanted(session / "dialog" / "EmoEvaluation"))
+    evaluated = _list_texts(_is_included(session / "dialog" / "EmoEvaluation"))
     transcribed = _list_texts(session / "dialog" / "transcriptions")
     marks = [read_evaluations(path) for path in evaluated.files]
     words = [read_transcripts(path) for path in transcribed.files]
@@ -226,7 +226,7 @@ def _list_recordings(folder: Path) -> _Listing:
     return _Listing(tuple(found), skipped)
 
 
-def _wanted(folder: Path) -> Path:
+def _is_included(folder: Path) -> Path:
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder; unpack the whole release of IEMOCAP")
     return folder

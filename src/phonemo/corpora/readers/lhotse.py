@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import Card, Reading, listing, told_apart
+from phonemo.corpora.readers.base import CorpusCard, Reading, listing, unique_ids
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError
 from phonemo.files import parsed
 
-CARD = Card(
+CARD = CorpusCard(
     name="lhotse",
     title="Lhotse's cuts, the emotion in a supervision's custom fields",
     language=None,
@@ -57,7 +57,7 @@ def read(root: Path) -> Reading:
             rows += _utterances(cut, path.parent, where)
     if not rows:
         raise CorpusError(f"{path}: no supervision in any cut; export cuts with supervisions")
-    return Reading(told_apart(rows, path), dict(skipped))
+    return Reading(unique_ids(rows, path), dict(skipped))
 
 
 def _file(root: Path) -> Path:
@@ -100,7 +100,7 @@ def _utterances(cut: Mapping[str, Any], folder: Path, where: str) -> Iterator[Ut
             yield _utterance(cut, one, file)
     except (AttributeError, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
         raise CorpusError(
-            f"{where}: a cut without what is wanted of it ({_said(error)}); "
+            f"{where}: a cut without what is wanted of it ({_first_line(error)}); "
             "export MonoCuts with recordings and supervisions"
         ) from error
 
@@ -147,6 +147,6 @@ def _language(value: object) -> str | None:
     return text if 2 <= len(text) <= 3 and text.isalpha() else None
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The first line: what checks an utterance says more."""
     return f"{type(error).__name__}: {error}".partition("\n")[0][:120]

@@ -13,18 +13,18 @@ from typing import Any, Literal
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
+    csv_errors,
     listing,
     need_folder,
     relative,
     table_lines,
-    told_table,
 )
 from phonemo.errors import CorpusError
 
-CARD = Card(
+CARD = CorpusCard(
     name="nemo",
     title="nEMO, Polish emotional speech",
     language="pl",
@@ -87,12 +87,12 @@ def read(root: Path) -> Reading:
 
 def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     """The rows with stray blanks removed, each with its place for an error."""
-    with told_table(path):
+    with csv_errors(path):
         lines = table_lines(path, _WANTED)
-        return _told_rows(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
+        return _metadata_rows(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
 
 
-def _told_rows(reader: Any, path: Path) -> list[tuple[str, dict[str, str]]]:
+def _metadata_rows(reader: Any, path: Path) -> list[tuple[str, dict[str, str]]]:
     header = [cell.strip() for cell in next(reader, [])]
     missing = [column for column in _COLUMNS if column not in header]
     if missing:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
     listing,
@@ -25,7 +25,7 @@ from phonemo.corpora.readers.base import (
 )
 from phonemo.errors import CorpusError
 
-CARD = Card(
+CARD = CorpusCard(
     name="rakshak",
     title="Indian EmoSpeech Command Dataset 0.1 (Rakshak)",
     language=None,

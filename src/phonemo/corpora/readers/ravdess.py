@@ -13,7 +13,7 @@ from pathlib import Path
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
     listing,
@@ -22,7 +22,7 @@ from phonemo.corpora.readers.base import (
 )
 from phonemo.errors import CorpusError
 
-CARD = Card(
+CARD = CorpusCard(
     name="ravdess",
     title="Ryerson Audio-Visual Database of Emotional Speech and Song (speech)",
     language="en",

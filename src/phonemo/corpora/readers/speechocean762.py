@@ -19,18 +19,18 @@ from typing import Literal
 from phonemo.corpora.g2p.alphabets import strip_stress
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import (
-    Card,
+    CorpusCard,
     Reading,
     audio_by_stem,
+    csv_errors,
     listing,
     need_folder,
     relative,
     table_lines,
-    told_table,
 )
 from phonemo.errors import CorpusError, PhonemeError
 
-CARD = Card(
+CARD = CorpusCard(
     name="speechocean762",
     title="speechocean762, non-native English",
     language="en",
@@ -51,7 +51,7 @@ _WANTED = "train, test and resource/text-phone (or metadata.csv and phones.csv) 
 
 
 @dataclass(frozen=True)
-class _Row:
+class _SentenceRow:
     """What the tables of either layout say about one utterance."""
 
     speaker: str
@@ -84,7 +84,7 @@ def read(root: Path) -> Reading:
     return Reading(tuple(utterances), dict(skipped))
 
 
-def _utterance(file: str, name: str, row: _Row) -> Utterance:
+def _utterance(file: str, name: str, row: _SentenceRow) -> Utterance:
     if row.gender not in _GENDERS:
         raise CorpusError(f"{name}: gender {row.gender!r} of speaker {row.speaker}; f or m wanted")
     symbols = _symbols(name, row.phones)
@@ -114,18 +114,18 @@ def _audio(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
     return found
 
 
-def _kaldi_rows(root: Path) -> dict[str, _Row]:
+def _kaldi_rows(root: Path) -> dict[str, _SentenceRow]:
     phones: dict[str, list[str]] = {}
     for word, text in _kaldi_table(root / "resource" / "text-phone").items():
         phones.setdefault(word.rpartition(".")[0] or word, []).extend(text.split())
-    rows: dict[str, _Row] = {}
+    rows: dict[str, _SentenceRow] = {}
     for part in _PARTS:
         texts = _kaldi_table(root / part / "text")
         speakers = _kaldi_table(root / part / "utt2spk")
         genders = _kaldi_table(root / part / "spk2gender")
         for name in _kaldi_table(root / part / "wav.scp"):
             speaker = _entry(speakers, name, root / part / "utt2spk")
-            rows[name] = _Row(
+            rows[name] = _SentenceRow(
                 speaker=speaker,
                 gender=_entry(genders, speaker, root / part / "spk2gender"),
                 transcript=_entry(texts, name, root / part / "text"),
@@ -150,10 +150,10 @@ def _entry(table: dict[str, str], key: str, path: Path) -> str:
     return table[key]
 
 
-def _reduced_rows(root: Path) -> dict[str, _Row]:
+def _reduced_rows(root: Path) -> dict[str, _SentenceRow]:
     phones = {row["file"]: row["phones"] for row in _csv_rows(root / "phones.csv", "phones")}
     return {
-        Path(row["file"]).stem: _Row(
+        Path(row["file"]).stem: _SentenceRow(
             speaker=row["speaker"],
             gender=row["gender"],
             transcript=row["transcript"],
@@ -165,7 +165,7 @@ def _reduced_rows(root: Path) -> dict[str, _Row]:
 
 def _csv_rows(path: Path, *columns: str) -> list[dict[str, str]]:
     reader = csv.DictReader(table_lines(path, f"wanted: {_WANTED}"))
-    with told_table(path):
+    with csv_errors(path):
         missing = [name for name in ("file", *columns) if name not in (reader.fieldnames or ())]
         if missing:
             raise CorpusError(f"{path}: no column {missing[0]!r}; found: {reader.fieldnames}")

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from phonemo.annotations.prediction import Interval
+from phonemo.annotations.prediction import TierInterval
 from phonemo.annotations.textgrid import read_tiers
 from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.corpora.readers.base import Card, Reading, listing, told_apart
+from phonemo.corpora.readers.base import CorpusCard, Reading, listing, unique_ids
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError, UsageError
 from phonemo.files import inside
 
-CARD = Card(
+CARD = CorpusCard(
     name="textgrid",
     title="Recordings with a TextGrid each (Praat)",
     language=None,
@@ -56,10 +56,10 @@ def read(root: Path) -> Reading:
         raise CorpusError(
             f"{root}: no recording with a TextGrid of its name that has emotions ({listing(root)})"
         )
-    return Reading(told_apart(rows, root), dict(skipped))
+    return Reading(unique_ids(rows, root), dict(skipped))
 
 
-def _tiers(path: Path) -> dict[str, list[Interval]]:
+def _tiers(path: Path) -> dict[str, list[TierInterval]]:
     try:
         return read_tiers(path)
     except UsageError as error:
@@ -67,7 +67,7 @@ def _tiers(path: Path) -> dict[str, list[Interval]]:
 
 
 def _utterances(
-    file: str, tiers: dict[str, list[Interval]], skipped: Counter[str], grid: Path
+    file: str, tiers: dict[str, list[TierInterval]], skipped: Counter[str], grid: Path
 ) -> list[Utterance]:
     if not any(name == "emotion" or name.startswith("emotion ") for name in tiers):
         raise CorpusError(f"{grid}: no tier 'emotion' ({', '.join(tiers) or 'it has none'})")
@@ -95,7 +95,7 @@ def _utterances(
     ]
 
 
-def _speaker(tier: str, one: Interval, tiers: dict[str, list[Interval]]) -> str | None:
+def _speaker(tier: str, one: TierInterval, tiers: dict[str, list[TierInterval]]) -> str | None:
     """In the tier's name, or whoever speaks in the interval's middle."""
     if tier != "emotion":
         return tier.removeprefix("emotion ").strip() or None
@@ -104,7 +104,9 @@ def _speaker(tier: str, one: Interval, tiers: dict[str, list[Interval]]) -> str 
     return said[0] if said else None
 
 
-def _phonemes(one: Interval, tier: Sequence[Interval], skipped: Counter[str]) -> Phonemes | None:
+def _phonemes(
+    one: TierInterval, tier: Sequence[TierInterval], skipped: Counter[str]
+) -> Phonemes | None:
     """Those whose middle lies in the utterance, with times from its start; IPA, and all known."""
     inside_it = [x for x in tier if x.text and one.start <= (x.start + x.end) / 2 < one.end]
     if not inside_it:

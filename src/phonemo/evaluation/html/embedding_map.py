@@ -27,7 +27,7 @@ _COLOURS = (
 )
 
 
-def tested(cells: Sequence[Path]) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
+def select_rows(cells: Sequence[Path]) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
     """Rows of predictions and their vectors, of the cells of a run that belong into one map.
 
     Folds whose network is the same but for its linear head share a space; others do not, and then
@@ -36,7 +36,7 @@ def tested(cells: Sequence[Path]) -> tuple[list[Row], npt.NDArray[np.float32]] |
     found = [both for one in cells if (both := _of_cell(one)) is not None]
     if not found:
         return None
-    if len({vectors.shape[1] for _, vectors in found}) > 1 or not _one_space(cells):
+    if len({vectors.shape[1] for _, vectors in found}) > 1 or not _share_embedding(cells):
         found = [max(found, key=lambda both: len(both[0]))]
     rows = [row for some, _ in found for row in some]
     return rows, np.concatenate([vectors for _, vectors in found])
@@ -64,13 +64,13 @@ def positions(vectors: npt.NDArray[np.float32]) -> Points:
     return scaled_to_one
 
 
-def drawn(rows: Sequence[Row], places: Points, key: str) -> str:
+def render_svg(rows: Sequence[Row], places: Points, key: str) -> str:
     """The map as SVG with a legend, coloured by a field of the rows; each point says what it is."""
     names = sorted({str(row.get(key)) for row in rows})
     marks = "".join(
         f'<circle cx="{12 + x * (_SIDE - 24):.1f}" cy="{12 + (1 - y) * (_SIDE - 24):.1f}" r="3.5" '
         f'fill="{_colour(names, str(row.get(key)))}" fill-opacity="0.75"{_ring(row)}>'
-        f"<title>{html.escape(_said(row))}</title></circle>"
+        f"<title>{html.escape(_describe(row))}</title></circle>"
         for row, (x, y) in zip(rows, places, strict=True)
     )
     shown = names[: len(_COLOURS) * 2]
@@ -86,7 +86,7 @@ def drawn(rows: Sequence[Row], places: Points, key: str) -> str:
     )
 
 
-def _one_space(cells: Sequence[Path]) -> bool:
+def _share_embedding(cells: Sequence[Path]) -> bool:
     """Whether nothing below the emotion head learnt, so that all folds share a network."""
     return any((cell.parents[1] / "backbone.safetensors").is_file() for cell in cells) and all(
         not (cell / "learning-curves.png").is_file() for cell in cells
@@ -102,7 +102,7 @@ def _of_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
     return (rows, vectors) if len(rows) == len(vectors) else None
 
 
-def thinned(
+def subsample(
     rows: Sequence[Row], vectors: npt.NDArray[np.float32]
 ) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
     """At most so many, evenly; None where there are too few for a map."""
@@ -120,6 +120,6 @@ def _ring(row: Row) -> str:
     return "" if row["label"] == row["truth"] else ' stroke="currentColor" stroke-width="1.4"'
 
 
-def _said(row: Row) -> str:
+def _describe(row: Row) -> str:
     heard = "" if row["label"] == row["truth"] else f", heard as {row['label']}"
     return f"{row['id']}: {row['truth']}{heard}, speaker {row.get('speaker') or 'unknown'}"

@@ -27,7 +27,7 @@ from phonemo.evaluation.html import embedding_map as maps
 from phonemo.evaluation.html.profiles import profile_sections, scored
 from phonemo.evaluation.markdown import per_cent
 from phonemo.evaluation.schema import Metrics
-from phonemo.files import parsed, parsed_lines, write_whole
+from phonemo.files import atomic_write_text, parsed, parsed_lines
 
 PAGE = "report.html"
 _PICTURES = {
@@ -71,7 +71,7 @@ def write_page(run: str | Path, target: str | Path | None = None, audio: bool = 
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
     path = run / PAGE if target is None else Path(target)
-    write_whole(path, text)
+    atomic_write_text(path, text)
     return path
 
 
@@ -201,8 +201,8 @@ def _curves(run: Path) -> Iterator[str]:
 def _map(run: Path) -> Iterator[str]:
     cells = [path.parent for path in sorted(run.glob("seed-*/*/metrics.json"))]
     first = [one for one in cells if one.parent == cells[0].parent]
-    found = maps.tested(first)
-    chosen = None if found is None else maps.thinned(*found)
+    found = maps.select_rows(first)
+    chosen = None if found is None else maps.subsample(*found)
     if chosen is None:
         return
     rows, vectors = chosen
@@ -212,8 +212,8 @@ def _map(run: Path) -> Iterator[str]:
         "dimensions (t-SNE: neighbours mean something, distances between groups do not). A ring is "
         "a wrong answer; a point says which. If speakers part more clearly than emotions, the "
         "network tells people apart.</p>"
-        f'<div class="maps">{maps.drawn(rows, places, "truth")}'
-        f"{maps.drawn(rows, places, 'speaker')}</div>"
+        f'<div class="maps">{maps.render_svg(rows, places, "truth")}'
+        f"{maps.render_svg(rows, places, 'speaker')}</div>"
     )
 
 

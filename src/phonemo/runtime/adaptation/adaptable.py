@@ -22,7 +22,7 @@ from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import Affine, Reference, Statistics, affine, shrunk
 from phonemo.runtime.batching import Later, in_order
 from phonemo.runtime.vad import ActivityTrack, detector_of
-from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, Heard, Samples, Window, Windower
+from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, ClipScores, Samples, Window, Windower
 
 Found = Vectors | PhonemoError
 
@@ -33,22 +33,22 @@ def vectors_of(
     rate: int | None,
     jobs: int,
 ) -> Iterator[Found]:
-    """What each recording adds to a pool, in their order; see Listener.vectors."""
+    """What each recording adds to a pool, in their order; see EmotionRecognizer.vectors."""
 
-    def opened(one: Source | Excerpt | PhonemoError) -> Waveform | Later[Found] | Found:
+    def open_one(one: Source | Excerpt | PhonemoError) -> Waveform | Later[Found] | Found:
         if isinstance(one, PhonemoError):
             return one
         try:
-            found = listener._opened(one, rate, shares=False)
+            found = listener._open_audio(one, rate, shares=False)
         except PhonemoError as error:
             return error
-        return found if isinstance(found, Waveform) else _Long(listener, found.read())
+        return found if isinstance(found, Waveform) else _LongVectors(listener, found.read())
 
     def together(clips: Sequence[Waveform]) -> list[Found]:
         return [_guarded(partial(waveform_vectors, listener, clip)) for clip in clips]
 
     # each by itself: what a vector is must not hang on its neighbours in a batch
-    return in_order(recordings, opened, together, jobs=jobs, batch_samples=0)
+    return in_order(recordings, open_one, together, jobs=jobs, batch_samples=0)
 
 
 def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
@@ -87,13 +87,13 @@ def window_vectors(listener: Adaptable, pieces: Iterable[Samples]) -> Vectors:
     return _stacked(rows, total)
 
 
-class _Long:
+class _LongVectors:
     """A recording whose windows are cut while it is decoded."""
 
     def __init__(self, listener: Adaptable, pieces: Iterable[Samples]) -> None:
         self._listener, self._pieces = listener, pieces
 
-    def hear(self) -> Found:
+    def recognize(self) -> Found:
         """Its vectors, or why there are none."""
         return _guarded(partial(window_vectors, self._listener, self._pieces))
 
@@ -263,7 +263,7 @@ class Adaptable(ABC):
         Raises:
             ModelError: the model does not give it, or fails.
         """
-        found = self._hear(samples, shares=False).vector
+        found = self._recognize_clip(samples, shares=False).vector
         if found is None:
             raise ModelError("this model gives no vector for a profile; export it again")
         return found
@@ -273,11 +273,11 @@ class Adaptable(ABC):
         """The recognizer for several recordings at once, and how many."""
 
     @abstractmethod
-    def _hear(self, samples: Samples, shares: bool) -> Heard:
+    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
         """What the network says of one clip (sample,)."""
 
     @abstractmethod
-    def _opened(
+    def _open_audio(
         self, audio: Source | Excerpt, rate: int | None, shares: bool
     ) -> Waveform | Readable:
         """A short recording decoded, or the beginning of a long one."""

@@ -80,7 +80,7 @@ class Pool:
         """All vectors of one recording; whether there were any.
 
         Args:
-            found: what Listener.vectors gives of a recording: an error is counted.
+            found: what EmotionRecognizer.vectors gives of a recording: an error is counted.
         """
         if isinstance(found, PhonemoError):
             self.failed += 1

@@ -23,7 +23,7 @@ import numpy as np
 
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.errors import CheckpointError, UsageError, shown
-from phonemo.files import json_text, parsed, write_whole
+from phonemo.files import atomic_write_text, json_text, parsed
 from phonemo.runtime.adaptation.statistics import Reference, Statistics
 
 FORMAT = 1
@@ -140,7 +140,7 @@ class Profile:
             UsageError: it cannot be written.
         """
         try:
-            write_whole(Path(path), self.text())
+            atomic_write_text(Path(path), self.text())
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise UsageError(

@@ -8,7 +8,7 @@ from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.pool import STREAM_VECTORS, Floats, Pool
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrunk
-from phonemo.runtime.windows import Heard, Samples
+from phonemo.runtime.windows import ClipScores, Samples
 
 #: The profile is made anew when so much of its pool has come since: statistics of a thousand
 #: vectors cost about a second, and three more change nothing.
@@ -45,9 +45,9 @@ class Growing:
         """Of all windows so far; None before there is one."""
         return self._pool.profile() if len(self._pool) else None
 
-    def recognize(self, samples: Samples, shares: bool) -> Heard:
+    def recognize(self, samples: Samples, shares: bool) -> ClipScores:
         """One window, (sample,), by the profile so far."""
-        return self._current._hear(samples, shares)
+        return self._current._recognize_clip(samples, shares)
 
     def add(self, vector: Floats | None, seconds: float) -> None:
         """A window that was recognized: its vector, (feature,), and its seconds of speech.

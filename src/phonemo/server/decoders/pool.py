@@ -92,25 +92,25 @@ class Decoders:
     async def _read(self, upload: BinaryIO, name: str) -> _Frame:
         """Once more where a process is lost: it may have been ended from outside."""
         try:
-            return await self._borrow(upload, name)
+            return await self._acquire(upload, name)
         except _GoneError:
             upload.seek(0)
         try:
-            return await self._borrow(upload, name)
+            return await self._acquire(upload, name)
         except _GoneError as error:
             message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
             raise Refusal(422, "invalid_audio", message, "file") from error
 
-    async def _borrow(self, upload: BinaryIO, name: str) -> _Frame:
+    async def _acquire(self, upload: BinaryIO, name: str) -> _Frame:
         if self._closed:
             raise not_serving("stopping", "the server stops")
         process = await self._idle.get()
-        lent = asyncio.ensure_future(self._lend(process, upload, name))
+        lent = asyncio.ensure_future(self._checkout(process, upload, name))
         lent.add_done_callback(_looked_at)
         # whoever asked may leave; the process comes back when it is done
         return await asyncio.shield(lent)
 
-    async def _lend(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
+    async def _checkout(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
         loop = asyncio.get_running_loop()
         limit = loop.call_later(self._seconds, process.stop)
         whole = False
@@ -118,7 +118,7 @@ class Decoders:
             found = await loop.run_in_executor(self._threads, process.decode, upload, name)
             whole = True
             return found
-        except _LeftError as error:
+        except _ClientGoneError as error:
             whole = True
             raise client_closed() from error
         except _GoneError as error:
@@ -153,7 +153,7 @@ class _GoneError(Exception):
     """A process ended before it answered."""
 
 
-class _LeftError(Exception):
+class _ClientGoneError(Exception):
     """An upload was closed before it was read: its client has left."""
 
 
@@ -179,7 +179,7 @@ class _Process:
             if self._process is not None and self._process.poll() is not None:
                 _close_pipes(self._process)  # somebody ended it while it was idle
                 self._process = None
-            self._process = self._process or _opened(self._command)
+            self._process = self._process or _as_stream(self._command)
             return self._process
 
     def decode(self, upload: BinaryIO, name: str) -> _Frame:
@@ -194,7 +194,7 @@ class _Process:
         try:
             data = upload.read()
         except ValueError as error:  # of a closed file
-            raise _LeftError from error
+            raise _ClientGoneError from error
         try:
             write_frame(cast(BinaryIO, process.stdin), {"name": name}, data)
             found = read_frame(cast(BinaryIO, process.stdout), self._most_bytes)
@@ -222,7 +222,7 @@ class _Process:
             _close_pipes(process)
 
 
-def _opened(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _as_stream(command: Sequence[str]) -> subprocess.Popen[bytes]:
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from phonemo.runtime.onnx_recognizer import Recognizer
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.session import onnxruntime
 from phonemo.server.auth import Access
 from phonemo.server.config import ServeConfig
@@ -56,9 +56,9 @@ def about_router(service: Service, access: Access, config: ServeConfig) -> APIRo
     return router
 
 
-def _card(name: str, listener: Listener) -> ModelCard:
+def _card(name: str, listener: EmotionRecognizer) -> ModelCard:
     known: dict[str, Any] = {}
-    if isinstance(listener, Recognizer):
+    if isinstance(listener, OnnxRecognizer):
         card = listener.card
         known = {
             "phonemes": card.inventory is not None,

@@ -20,7 +20,7 @@ from starlette.datastructures import UploadFile
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.recognizer import Listener
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.admission import admitted, in_time
 from phonemo.server.auth import Access
 from phonemo.server.config import ServeLimits
@@ -170,7 +170,9 @@ async def _answered(service: Service, request: Request, asked: Recordings) -> Re
     )
 
 
-async def _made(service: Service, listener: Listener, uploads: Sequence[UploadFile]) -> Made:
+async def _made(
+    service: Service, listener: EmotionRecognizer, uploads: Sequence[UploadFile]
+) -> Made:
     """One recording after the other, as a request has one place.
 
     Raises:

@@ -15,7 +15,7 @@ from phonemo.labels import LabelSet
 from phonemo.server.admission import admitted, in_time
 from phonemo.server.auth import Access
 from phonemo.server.errors import refusal_of
-from phonemo.server.request_form import Asked, form_schema, read_form
+from phonemo.server.request_form import RecognizeRequest, form_schema, read_form
 from phonemo.server.responses import EMOTIONS, response_of
 from phonemo.server.service import Service
 
@@ -44,14 +44,16 @@ def emotions_router(service: Service, access: Access) -> APIRouter:
     return router
 
 
-async def _answered(service: Service, request: Request, began: float, asked: Asked) -> Response:
+async def _answered(
+    service: Service, request: Request, began: float, asked: RecognizeRequest
+) -> Response:
     uploaded = perf_counter()
-    wanted = asked.fields.wanted
+    wanted = asked.fields.options
     name, listener = service.model(asked.fields.model)
     if wanted.labels:
         _check_labels(listener.labels, wanted.labels)
     listener = service.adapted(name, asked.fields.profile, asked.fields.profile_json)
-    hearing = service.hear(asked.upload, asked.file, listener, wanted)
+    hearing = service.recognize(asked.upload, asked.file, listener, wanted)
     heard = await in_time(service, request, hearing)
     total = {"upload": uploaded - began, **heard.timings, "total": perf_counter() - began}
     if heard.prediction.seconds > _LONG_SECONDS:  # takes time that others wait for

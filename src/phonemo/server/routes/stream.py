@@ -20,7 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.errors import PhonemoError
 from phonemo.files import parsed
-from phonemo.runtime.recognizer import Listener, StreamingRecognizer
+from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
 from phonemo.runtime.sliding import Event
 from phonemo.server.auth import SUBPROTOCOL, Access, offered
 from phonemo.server.errors import Refusal, racing, refusal_of
@@ -158,7 +158,12 @@ class _Live:
     """One open stream; a profile that is sent, or grows with it, ends with it."""
 
     def __init__(
-        self, websocket: WebSocket, service: Service, model: str, listener: Listener, query: Query
+        self,
+        websocket: WebSocket,
+        service: Service,
+        model: str,
+        listener: EmotionRecognizer,
+        query: Query,
     ) -> None:
         self._websocket, self._service, self._model = websocket, service, model
         self._query, self._rate = query, query.rate
@@ -186,16 +191,16 @@ class _Live:
                 await self._obey(message)
             else:
                 samples = self._decoded(message)
-                await self._tell(await self._heard(partial(self._push, samples)))
+                await self._send_events(await self._run(partial(self._push, samples)))
                 self._samples += len(samples)
             if self._is_over():
                 break
-        events, found = await self._heard(self._recognizer.finish)
-        await self._tell(events)
+        events, found = await self._run(self._recognizer.finish)
+        await self._send_events(events)
         final = {"type": "final", "prediction": prediction_data(self._model, found)}
-        return final | (await self._heard(self._grown) if self._query.adapt else {})
+        return final | (await self._run(self._grown) if self._query.adapt else {})
 
-    def _use(self, listener: Listener) -> None:
+    def _use(self, listener: EmotionRecognizer) -> None:
         shares, adapt = self._query.phonemes, self._query.adapt
         self._listener = listener
         self._recognizer = StreamingRecognizer(listener, self._rate, shares=shares, adapt=adapt)
@@ -258,10 +263,10 @@ class _Live:
     def _push(self, samples: np.ndarray[Any, np.dtype[np.int16]]) -> list[Event]:
         return self._recognizer.push(samples.astype(np.int16))
 
-    async def _heard(self, call: Any) -> Any:
+    async def _run(self, call: Any) -> Any:
         return await self._service.hearers.run(call)
 
-    async def _tell(self, events: list[Event]) -> None:
+    async def _send_events(self, events: list[Event]) -> None:
         for one in events:
             told = {"segment": one.segment.to_dict(), "speech_ratio": one.speech_ratio}
             await self._websocket.send_json({"type": one.kind, **told, **_profile_of(one.profile)})

@@ -27,14 +27,14 @@ from phonemo.train.callbacks import Progress
 from phonemo.train.experiments.ablation_config import AblationConfig, arm_config
 from phonemo.train.experiments.data import Experiment, prepare_experiment
 from phonemo.train.experiments.executors import Cluster, Job, work, workers_for
-from phonemo.train.experiments.run import cells_of, collect, opened, read_cell
-from phonemo.train.experiments.run_folder import Cell
+from phonemo.train.experiments.run import cells_of, collect, open_system, read_cell
+from phonemo.train.experiments.run_folder import FoldSeed
 from phonemo.train.model_folder import link_or_copy
 from phonemo.version import __version__
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StudySelection:
     """What a session is asked to do."""
 
     folds: Sequence[str]
@@ -57,7 +57,7 @@ class Arm:
         """As it is without tuning."""
         return self.experiment.config
 
-    def cells(self, wanted: Wanted) -> list[Cell]:
+    def cells(self, wanted: StudySelection) -> list[FoldSeed]:
         """Those that a session is asked for."""
         return cells_of(self.experiment, wanted.folds, wanted.seeds)
 
@@ -88,7 +88,7 @@ def open_arm(config: AblationConfig, name: str, command: str, progress: Progress
     """Refuse what cannot be trained before anything is."""
     experiment = prepare_experiment(arm_config(config, name))
     torch.set_num_threads(experiment.config.threads)
-    opened(experiment, command, progress)
+    open_system(experiment, command, progress)
     candidates = {}
     if config.tune is not None and name in config.tuned:
         train = experiment.config.train
@@ -100,7 +100,7 @@ def open_arm(config: AblationConfig, name: str, command: str, progress: Progress
             )
         for value in config.tune.values:
             candidates[value] = arm_config(config, name, {config.tune.key: value})
-            opened(prepare_experiment(candidates[value]), command, progress)
+            open_system(prepare_experiment(candidates[value]), command, progress)
     return Arm(name, experiment, candidates)
 
 
@@ -174,7 +174,7 @@ def ablate(
         arms = {name: open_arm(config, name, command, progress) for name in config.arms}
         check_comparable(config, arms)
         most = workers_for(max(arm.config.threads for arm in arms.values()))
-        wanted = Wanted(folds, seeds, workers or most, cluster)
+        wanted = StudySelection(folds, seeds, workers or most, cluster)
         failed: list[str] = []
         picked = _train(list(arms.values()), wanted, progress, failed)
         found = _written_up(config, arms, picked, command)
@@ -186,7 +186,7 @@ def ablate(
 
 
 def _train(
-    arms: Sequence[Arm], wanted: Wanted, progress: Progress, failed: list[str]
+    arms: Sequence[Arm], wanted: StudySelection, progress: Progress, failed: list[str]
 ) -> dict[str, dict[str, float]]:
     """All cells; by arm and fold, the value that its validation part picked."""
     jobs: list[Job] = []
@@ -209,7 +209,7 @@ def _train(
     return picked
 
 
-def _do(jobs: Sequence[Job], wanted: Wanted, progress: Progress, failed: list[str]) -> None:
+def _do(jobs: Sequence[Job], wanted: StudySelection, progress: Progress, failed: list[str]) -> None:
     """Work, and tell of it; what fails is added to ``failed`` and leaves the others alone."""
     # fold by fold over all arms, so that an unfinished ablation can be compared already; the seeds
     # of an arm together, so that what they share is opened once
@@ -217,7 +217,7 @@ def _do(jobs: Sequence[Job], wanted: Wanted, progress: Progress, failed: list[st
     ordered = sorted(jobs, key=lambda job: folds.index(job.fold))
     done = itertools.count(1)
 
-    def told(job: Job, outcome: dict[str, Any] | PhonemoError) -> None:
+    def report(job: Job, outcome: dict[str, Any] | PhonemoError) -> None:
         arm = Path(job.config.output).name
         name = f"{arm} {job.fold} seed {job.seed}"
         progress.cell(next(done), len(ordered), name)
@@ -227,7 +227,7 @@ def _do(jobs: Sequence[Job], wanted: Wanted, progress: Progress, failed: list[st
         else:
             progress.scores(outcome | {"fold": f"{arm} {job.fold}"})
 
-    work(ordered, wanted.workers, progress, told, wanted.cluster)
+    work(ordered, wanted.workers, progress, report, wanted.cluster)
 
 
 def _gather(

@@ -15,13 +15,13 @@ from phonemo.errors import LabelError, ManifestError, RunError
 from phonemo.evaluation.summary import summarise
 from phonemo.files import parsed, read_rows, write_json, write_rows
 from phonemo.labels import LabelSet
-from phonemo.train.calibrate import forbid_memories, kept
+from phonemo.train.calibrate import forbid_memories, stored_calibration
 from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiments.data import prepare_experiment
 from phonemo.train.experiments.run_folder import CONFIG
 from phonemo.train.model_folder import Trained, load_trained
-from phonemo.train.provenance import Lineage, lineage_of, taught_by
+from phonemo.train.provenance import Lineage, lineage_from, lineage_of
 
 BATCH = 16
 Told = Callable[[int, int], None]
@@ -165,7 +165,7 @@ def held_out_rows(
     manifest = read_manifest(manifest_path)
     used = {row["id"] for row in found.rows}
     utterances = [one for one in manifest.utterances if one.id in used]
-    return found.rows, taught_by(manifest.header.corpus, utterances)
+    return found.rows, lineage_from(manifest.header.corpus, utterances)
 
 
 def _rows(
@@ -186,7 +186,7 @@ def _rows(
         targets.inventory,
         fold=folder.name,
         seed=0,
-        calibrated=kept(trained.model),
+        calibrated=stored_calibration(trained.model),
     )
 
 

@@ -20,7 +20,7 @@ from phonemo.evaluation.calibration import softmax
 from phonemo.evaluation.summary import summarise
 from phonemo.files import read_rows
 from phonemo.labels import LabelSet
-from phonemo.train.calibrate import kept
+from phonemo.train.calibrate import stored_calibration
 from phonemo.train.callbacks import Progress
 from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of
@@ -97,7 +97,7 @@ def cross(
     """
     progress = progress or Progress()
     opened = [_open(folder) for folder in runs]
-    tested = _tested(opened, manifests)
+    tested = _test(opened, manifests)
     merged = _merges(opened, merge or {})
     mapped = Mapped(_labels(opened, list(tested.values()), names, merged))
     pairs = [(one, corpus) for one in opened for corpus in tested]
@@ -125,7 +125,7 @@ def _open(folder: Path) -> _Run:
     return found
 
 
-def _tested(runs: Sequence[_Run], manifests: Sequence[Path]) -> dict[str, Manifest]:
+def _test(runs: Sequence[_Run], manifests: Sequence[Path]) -> dict[str, Manifest]:
     tested: dict[str, Manifest] = {}
     for path in [*(Path(run.config.manifest) for run in runs), *manifests]:
         manifest = read_manifest(path)
@@ -199,7 +199,7 @@ def _answers(
 ) -> Iterator[Row]:
     dataset = SpeechDataset(manifest, chosen, Targets(trained.labels, None), cache)
     found = outputs_of(trained.model, dataset, _BATCH, timed=False)
-    scores = softmax(found.logits.numpy() / kept(trained.model).temperature)
+    scores = softmax(found.logits.numpy() / stored_calibration(trained.model).temperature)
     for one, shares in zip(chosen, scores, strict=True):
         yield {
             "id": one.id,

@@ -22,7 +22,7 @@ Learner = Callable[[Rows, Rows], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class Task:
+class FoldTask:
     """What is told apart, and on which folds."""
 
     utterances: tuple[Utterance, ...]
@@ -33,17 +33,19 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Answers:
+class FoldPredictions:
     """Of every tested utterance, folds pooled."""
 
     utterances: tuple[Utterance, ...]
     truth: NDArray[np.int64]
     given: NDArray[np.int64]
 
-    def of_style(self, style: str) -> Answers:
+    def of_style(self, style: str) -> FoldPredictions:
         """Those of scripted or of improvised speech alone."""
         rows = [number for number, one in enumerate(self.utterances) if one.style == style]
-        return Answers(tuple(self.utterances[n] for n in rows), self.truth[rows], self.given[rows])
+        return FoldPredictions(
+            tuple(self.utterances[n] for n in rows), self.truth[rows], self.given[rows]
+        )
 
 
 def chosen(manifest: Manifest, names: Sequence[str], protocol: ProtocolConfig) -> list[Utterance]:
@@ -66,7 +68,7 @@ def chosen(manifest: Manifest, names: Sequence[str], protocol: ProtocolConfig) -
 
 def make_task(
     manifest: Manifest, utterances: Sequence[Utterance], protocol: ProtocolConfig
-) -> Task:
+) -> FoldTask:
     """Divide utterances that have an emotion.
 
     Raises:
@@ -84,10 +86,10 @@ def make_task(
     forbid(measure(utterances, split), protocol)
     labels = LabelSet(tuple(found))
     truth = np.array([labels.index(one.emotion or "") for one in utterances])
-    return Task(tuple(utterances), labels, truth, split)
+    return FoldTask(tuple(utterances), labels, truth, split)
 
 
-def answers(task: Task, learner: Learner) -> Answers:
+def answers(task: FoldTask, learner: Learner) -> FoldPredictions:
     """Truth and answers of every tested utterance, folds pooled.
 
     Nothing is selected, so each fold's validation part is learnt from too.
@@ -108,4 +110,4 @@ def answers(task: Task, learner: Learner) -> Answers:
         given[test] = learner(learn, test)
     tested = np.flatnonzero(given >= 0)
     utterances = tuple(task.utterances[number] for number in tested)
-    return Answers(utterances, task.truth[tested], given[tested])
+    return FoldPredictions(utterances, task.truth[tested], given[tested])

@@ -21,7 +21,7 @@ from phonemo.corpora.splits import make_split
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.labels import LabelSet
 from phonemo.train.dataset import Targets
-from phonemo.train.provenance import Lineage, inherited, taught_by
+from phonemo.train.provenance import Lineage, inherited, lineage_from
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def read_extras(
         train += learnt
         corpus = manifest.header.corpus
         kept_in = (one for one, named in zip(own, useful, strict=True) if named.speaker not in away)
-        lineage = lineage | taught_by(corpus, kept_in)
+        lineage = lineage | lineage_from(corpus, kept_in)
         if away:
             held_out[corpus] = tuple(one for one in useful if one.speaker in away)
         kept = f", {len(away)} speakers held out for phonemes" if away else ""

@@ -32,7 +32,7 @@ from phonemo.train.callbacks import Progress
 from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiments.data import Experiment
-from phonemo.train.experiments.run_folder import Cell, fold_metrics
+from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
 from phonemo.train.feature_cache import save_array
 
 #: Values of C that each fold's validation part picks from.
@@ -59,7 +59,7 @@ class EgemapsSvm:
         version = f"opensmile {_opensmile().__version__}"
         return {"features": hashlib.sha256(version.encode()).hexdigest()}
 
-    def train(self, cell: Cell) -> None:
+    def train(self, cell: FoldSeed) -> None:
         """Pick C on the validation part, by its UA, and answer for the test part."""
         began = time.perf_counter()
         labels = self.experiment.targets.labels
@@ -122,7 +122,7 @@ def functionals(
     facts = [_opensmile().__version__, *(_facts(manifest, one) for one in ordered)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     path = folder / f"egemaps-{digest}.npy"
-    kept = _kept(path, len(ordered))
+    kept = _cached(path, len(ordered))
     if kept is None:
         path.unlink(missing_ok=True)
         _fill(path, manifest, ordered, progress)
@@ -130,7 +130,7 @@ def functionals(
     return dict(zip((one.id for one in ordered), kept, strict=True))
 
 
-def _kept(path: Path, count: int) -> Features | None:
+def _cached(path: Path, count: int) -> Features | None:
     """What an earlier run kept; None where that is nothing, or cannot be used."""
     try:
         found: Features = np.load(path)
@@ -146,7 +146,7 @@ def _fill(path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress
     parts = {home / f"{at:08d}.npy": ordered[at : at + PART_UTTERANCES] for at in starts}
     extract = cache(_extractor)
 
-    def is_whole(part: Path) -> bool:
+    def is_complete(part: Path) -> bool:
         return part.is_file() or path.is_file()  # another process may have put all together
 
     def make(part: Path) -> None:
@@ -156,7 +156,7 @@ def _fill(path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress
             progress.features(done + len(rows), total)
         _keep(part, np.stack(rows))
 
-    for part in share_out(list(parts), is_whole, make):
+    for part in share_out(list(parts), is_complete, make):
         done += len(parts[part])
     with locked(path.parent / "egemaps", wait=True):
         if not path.is_file():

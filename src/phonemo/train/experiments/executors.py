@@ -185,7 +185,7 @@ def workers_for(threads: int) -> int:
 def _outcome(job: Job, progress: Progress = _QUIET) -> dict[str, Any] | PhonemoError:
     try:
         torch.set_num_threads(job.config.threads)
-        experiment, system = _opened(job.config.model_dump_json(), progress)
+        experiment, system = _open_system(job.config.model_dump_json(), progress)
         (cell,) = cells_of(experiment, [job.fold], [job.seed])
         return finished(system, cell)
     except PhonemoError as error:
@@ -198,7 +198,7 @@ def _outcome(job: Job, progress: Progress = _QUIET) -> dict[str, Any] | PhonemoE
 
 
 @lru_cache(maxsize=_OPEN)
-def _opened(config: str, progress: Progress) -> tuple[Experiment, System]:
+def _open_system(config: str, progress: Progress) -> tuple[Experiment, System]:
     resolved = RunConfig.model_validate_json(config)
     experiment = prepare_experiment(resolved)
     return experiment, SYSTEMS[resolved.system](experiment, progress)

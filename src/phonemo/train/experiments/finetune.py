@@ -20,10 +20,10 @@ from phonemo.errors import MissingExtraError, ProtocolError
 from phonemo.files import locked, parsed, write_json
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.fold import PRIOR, Network
+from phonemo.train.experiments.fold import PRIOR, NeuralSystem
 from phonemo.train.experiments.profiles import PROFILES, OwnProfiles, own_profiles
 from phonemo.train.experiments.run import run
-from phonemo.train.experiments.run_folder import Cell
+from phonemo.train.experiments.run_folder import FoldSeed
 from phonemo.train.export.export import export
 from phonemo.train.export.shared_network import start_folder
 from phonemo.train.model_folder import LABELS
@@ -257,7 +257,7 @@ def _learn_everything(config: RunConfig, model: Path, progress: Progress) -> Non
     home = Path(config.output) / f"seed-{_SEED}" / _EVERYTHING
     progress.cell(1, 1, "everybody")
     with locked(Path(config.output)):
-        Network(experiment, progress).train_untested(Cell(fold, _SEED, home))
+        NeuralSystem(experiment, progress).train_untested(FoldSeed(fold, _SEED, home))
         if (home / PRIOR).is_file():
             (home / PRIOR).replace(model.with_name(PRIOR))
         (home / "model").rename(model)

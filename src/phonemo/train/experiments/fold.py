@@ -19,7 +19,7 @@ from phonemo.files import SEAL, sha256_of, write_json, write_rows
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.model.pretrained import build_network
 from phonemo.train import distributed
-from phonemo.train.calibrate import keep, on_validation
+from phonemo.train.calibrate import on_validation, store_calibration
 from phonemo.train.callbacks import (
     TENSORBOARD,
     JsonLines,
@@ -30,17 +30,17 @@ from phonemo.train.callbacks import (
     tracked,
     trackers_of,
 )
-from phonemo.train.dataset import Draws, SpeechDataset
+from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.evaluate import Outputs, outputs_of, phoneme_scores, prediction_rows
 from phonemo.train.experiments.data import Experiment
-from phonemo.train.experiments.run_folder import Cell, fold_metrics, write_fold_plots
+from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics, write_fold_plots
 from phonemo.train.feature_cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.freezing import boundary, take_over
 from phonemo.train.head_from_start import fit_from_start
 from phonemo.train.head_prior import prior_of
 from phonemo.train.linear_head import fit_head
 from phonemo.train.model_folder import load_trained, save_trained
-from phonemo.train.provenance import Lineage, ancestors, taught_by
+from phonemo.train.provenance import Lineage, ancestors, lineage_from
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
 #: Beside the predictions of a cell, a vector for each, (utterance, feature) in half precision.
@@ -57,11 +57,11 @@ class System(Protocol):
     def inputs(self) -> dict[str, str]:
         """SHA-256 of what the config only names, beside the manifest."""
 
-    def train(self, cell: Cell) -> None:
+    def train(self, cell: FoldSeed) -> None:
         """Train and test a cell and write its folder, metrics.json last."""
 
 
-class Network:
+class NeuralSystem:
     """phonemo's own: backbone, fusion, emotion head and, where asked for, phoneme head."""
 
     def __init__(self, experiment: Experiment, progress: Progress) -> None:
@@ -86,11 +86,11 @@ class Network:
             found["start"] = sha256_of(Path(config.model.start) / SEAL)
         return found
 
-    def train(self, cell: Cell) -> None:
+    def train(self, cell: FoldSeed) -> None:
         """The kept features first, if the config wants them and they are not there yet."""
         _train_cell(self.experiment, cell, self._cache, self.progress)
 
-    def train_untested(self, cell: Cell) -> None:
+    def train_untested(self, cell: FoldSeed) -> None:
         """The same without a test: for a model that learns from everybody."""
         _trained(self.experiment, cell, self._cache, self.progress)
 
@@ -128,7 +128,7 @@ def _features(
 
 
 def _train_cell(
-    experiment: Experiment, cell: Cell, cache: FeatureCache | None, progress: Progress
+    experiment: Experiment, cell: FoldSeed, cache: FeatureCache | None, progress: Progress
 ) -> None:
     config = experiment.config
     named = f"{cell.fold.name} seed {cell.seed}"
@@ -139,7 +139,7 @@ def _train_cell(
 
 def _train_and_test(
     experiment: Experiment,
-    cell: Cell,
+    cell: FoldSeed,
     cache: FeatureCache | None,
     progress: Progress,
     tracking: Tracking,
@@ -167,7 +167,7 @@ def _train_and_test(
 
 def _trained(
     experiment: Experiment,
-    cell: Cell,
+    cell: FoldSeed,
     cache: FeatureCache | None,
     progress: Progress,
     tracking: Tracking | None = None,
@@ -178,9 +178,9 @@ def _trained(
     training, validation, test = _parts(experiment, cell, cache)
     callbacks = _callbacks(config, cell, progress, tracking)
     state, calibrated = _learn(config, cell, model, training, validation, callbacks)
-    if _has_heard(experiment, cell.fold):
+    if _has_seen(experiment, cell.fold):
         calibrated = UNCALIBRATED
-    keep(model, calibrated)
+    store_calibration(model, calibrated)
     shared = None
     if config.train.strategy in ("frozen", "logistic"):
         shared = Path(config.output) / "backbone.safetensors"
@@ -199,7 +199,7 @@ def write_vectors(path: Path, found: Outputs) -> None:
 
 def _learn(
     config: RunConfig,
-    cell: Cell,
+    cell: FoldSeed,
     model: PhonemoForAudioClassification,
     training: SpeechDataset,
     validation: SpeechDataset,
@@ -230,7 +230,7 @@ def _learn(
 
 
 def _fitted(
-    config: RunConfig, cell: Cell, model: PhonemoForAudioClassification, training: SpeechDataset
+    config: RunConfig, cell: FoldSeed, model: PhonemoForAudioClassification, training: SpeechDataset
 ) -> Calibrated:
     """A linear head fitted from nothing, or from a start; of the latter prior.json says how."""
     if config.train.prior == "none":
@@ -258,10 +258,10 @@ def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
     """What a fold's model has learnt from or was chosen by, and what it started from."""
     main = experiment.part([*fold.train, *fold.validation])
     past = ancestors(experiment.config.model)
-    return taught_by(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
+    return lineage_from(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
 
 
-def _has_heard(experiment: Experiment, fold: Fold) -> bool:
+def _has_seen(experiment: Experiment, fold: Fold) -> bool:
     """Whether what a fold starts from learnt from its speakers: it would be too sure of them."""
     past = ancestors(experiment.config.model)
     known = experiment.part([*fold.train, *fold.validation])
@@ -270,10 +270,10 @@ def _has_heard(experiment: Experiment, fold: Fold) -> bool:
 
 
 def _parts(
-    experiment: Experiment, cell: Cell, cache: FeatureCache | None
+    experiment: Experiment, cell: FoldSeed, cache: FeatureCache | None
 ) -> tuple[SpeechDataset, SpeechDataset, SpeechDataset]:
     train = experiment.config.train
-    draws = None if train.strategy == "logistic" else Draws.of(train, cell.seed)
+    draws = None if train.strategy == "logistic" else AugmentationSeed.of(train, cell.seed)
     training, validation, test = (
         SpeechDataset(
             experiment.manifest,
@@ -294,7 +294,7 @@ def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _callbacks(
-    config: RunConfig, cell: Cell, progress: Progress, tracking: Tracking | None
+    config: RunConfig, cell: FoldSeed, progress: Progress, tracking: Tracking | None
 ) -> list[TrainerCallback]:
     if not distributed.here().first:
         return []

@@ -22,7 +22,7 @@ from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.evaluation import metrics
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import load_backbone
-from phonemo.train.experiments.crossvalidation import Rows, Task, answers, chosen, make_task
+from phonemo.train.experiments.crossvalidation import FoldTask, Rows, answers, chosen, make_task
 from phonemo.train.linear_head import fitted
 from phonemo.train.pretrain.distil import at_level
 from phonemo.train.pretrain.teacher import Teacher, has_model, load_teacher
@@ -112,7 +112,7 @@ def _features(
     return np.stack(rows)
 
 
-def _score(layer: int, features: Features, task: Task) -> ProbeScore:
+def _score(layer: int, features: Features, task: FoldTask) -> ProbeScore:
     def learner(learn: Rows, test: Rows) -> NDArray[np.int64]:
         found: NDArray[np.int64] = fitted(features[learn], task.truth[learn], STRENGTH).predict(
             features[test]

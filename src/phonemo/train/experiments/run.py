@@ -27,9 +27,9 @@ from phonemo.train import distributed
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments.data import Experiment, prepare_experiment
 from phonemo.train.experiments.egemaps import EgemapsSvm
-from phonemo.train.experiments.fold import Network, System
+from phonemo.train.experiments.fold import NeuralSystem, System
 from phonemo.train.experiments.run_folder import (
-    Cell,
+    FoldSeed,
     discard_run,
     open_run,
     run_metrics,
@@ -37,7 +37,7 @@ from phonemo.train.experiments.run_folder import (
 )
 
 SYSTEMS: dict[str, Callable[[Experiment, Progress], System]] = {
-    "network": Network,
+    "network": NeuralSystem,
     "egemaps-svm": EgemapsSvm,
 }
 
@@ -77,7 +77,7 @@ def run(
         if overwrite:
             distributed.by_first(lambda: discard_run(Path(config.output)))
         distributed.by_first(lambda: stack.enter_context(locked(Path(config.output))))
-        system = opened(experiment, command, progress)
+        system = open_system(experiment, command, progress)
         for number, cell in enumerate(wanted, start=1):
             progress.cell(number, len(wanted), f"{cell.fold.name} seed {cell.seed}")
             progress.scores(finished(system, cell))
@@ -86,21 +86,21 @@ def run(
 
 def cells_of(
     experiment: Experiment, folds: Sequence[str] = (), seeds: Sequence[int] = ()
-) -> list[Cell]:
+) -> list[FoldSeed]:
     """The cells of a run, seed by seed, or some of them; ProtocolError for one it has not."""
     config = experiment.config
     strays = [seed for seed in seeds if seed not in config.seeds]
     if strays:
         raise ProtocolError(f"no seed {strays[0]}; seeds: {', '.join(map(str, config.seeds))}")
     return [
-        Cell(fold, seed, Path(config.output) / f"seed-{seed}" / fold.name)
+        FoldSeed(fold, seed, Path(config.output) / f"seed-{seed}" / fold.name)
         for seed in config.seeds
         if not seeds or seed in seeds
         for fold in _chosen(experiment.split, folds)
     ]
 
 
-def opened(experiment: Experiment, command: str, progress: Progress) -> System:
+def open_system(experiment: Experiment, command: str, progress: Progress) -> System:
     """Make the run folder, or go on with it; what is trained in its cells."""
     config = experiment.config
     system = SYSTEMS[config.system](experiment, progress)
@@ -113,7 +113,7 @@ def opened(experiment: Experiment, command: str, progress: Progress) -> System:
     return system
 
 
-def finished(system: System, cell: Cell) -> dict[str, Any]:
+def finished(system: System, cell: FoldSeed) -> dict[str, Any]:
     """The metrics.json of a cell, which is trained first if it has none."""
     if not distributed.by_first((cell.folder / "metrics.json").is_file):
         system.train(cell)

@@ -98,7 +98,7 @@ def discard_run(output: Path) -> None:
 
 
 def fold_metrics(
-    cell: Cell,
+    cell: FoldSeed,
     rows: Sequence[Mapping[str, Any]],
     labels: LabelSet,
     state: Any,
@@ -307,7 +307,7 @@ def _model_facts(config: RunConfig) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class FoldSeed:
     """One fold with one seed, and its folder."""
 
     fold: Fold

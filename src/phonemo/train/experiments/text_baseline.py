@@ -19,7 +19,13 @@ from phonemo.corpora.manifest import STYLES, read_manifest
 from phonemo.corpora.transcripts import sentence
 from phonemo.errors import CorpusError
 from phonemo.evaluation import metrics
-from phonemo.train.experiments.crossvalidation import Answers, Rows, answers, chosen, make_task
+from phonemo.train.experiments.crossvalidation import (
+    FoldPredictions,
+    Rows,
+    answers,
+    chosen,
+    make_task,
+)
 
 #: Words and pairs of words.
 _NGRAMS = (1, 2)
@@ -89,7 +95,7 @@ def script_control(
     )
 
 
-def _by_style(given: Answers, emotions: int) -> dict[str, tuple[float, float]]:
+def _by_style(given: FoldPredictions, emotions: int) -> dict[str, tuple[float, float]]:
     parts = {style: given.of_style(style) for style in STYLES}
     scores = {
         style: metrics.score_emotions(part.truth, part.given, emotions)

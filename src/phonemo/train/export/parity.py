@@ -75,7 +75,7 @@ def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -
     """
     hop = model.backbone.grid.hop_samples
     for frames in (1, 7, 60):
-        heard = graph.hear(_noise(model.backbone.grid.fewest_samples(frames)), hop).features
+        heard = graph.recognize(_noise(model.backbone.grid.fewest_samples(frames)), hop).features
         assert heard is not None
         kept = np.ones((4, len(heard)), dtype=np.bool_)
         kept[1, 1::3] = kept[2, :-1] = False
@@ -112,7 +112,7 @@ def measure_drift(fp32: Graph, int8: Graph, trained: Trained, clips: Clips) -> D
     fewest = trained.model.backbone.fewest_samples
     heat = trained.model.config.temperature
     scores = [
-        softmax(np.stack([graph.hear(one, fewest).emotions for one in clips.samples]) / heat)
+        softmax(np.stack([graph.recognize(one, fewest).emotions for one in clips.samples]) / heat)
         for graph in (fp32, int8)
     ]  # each (batch, emotion)
     away = np.abs(scores[0] - scores[1])

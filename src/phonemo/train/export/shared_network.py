@@ -20,10 +20,10 @@ from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.bundle import (
     Bundle,
     BundleCard,
-    found_weights,
     open_bundle,
     packaged,
-    shipped_names,
+    packaged_names,
+    packaged_weights,
     weights_of,
 )
 from phonemo.train.linear_head import keep_head, reference_of
@@ -104,9 +104,9 @@ def start_folder(start: str, run: str | Path) -> Path:
     Raises:
         CheckpointError: this copy of phonemo lacks the weights, or they are of another network.
     """
-    if Path(start).is_dir() or start not in shipped_names() or found_weights(start) is not None:
+    if Path(start).is_dir() or start not in packaged_names() or packaged_weights(start) is not None:
         return weights_of(start)
-    others = [found for name in shipped_names() if (found := found_weights(name)) is not None]
+    others = [found for name in packaged_names() if (found := packaged_weights(name)) is not None]
     if not others:
         return weights_of(start)  # which says that there are none
     target = Path(run) / STARTS / start

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from phonemo.audio import RATE
 from phonemo.train.dataset import Samples, equalised
-from phonemo.train.pretrain.config import HearingConfig
+from phonemo.train.pretrain.config import AugmentationConfig
 
 _SNR_RANGE_DB = 45.0
 
 
 def change(
-    samples: Samples, size: int, config: HearingConfig, draw: np.random.Generator
+    samples: Samples, size: int, config: AugmentationConfig, draw: np.random.Generator
 ) -> Samples:
     """``size`` samples made from a stretch (sample,); each change comes to half of the crops.
 
@@ -42,7 +42,7 @@ def change(
     return samples
 
 
-def needed(size: int, config: HearingConfig) -> int:
+def needed(size: int, config: AugmentationConfig) -> int:
     """How many samples to take so that ``size`` are left at the highest speed."""
     return int(size * (1 + config.speed)) + RATE // 100
 

@@ -24,13 +24,13 @@ class StudentConfig(Section):
     """How many of the teacher's Transformer layers it takes, from the bottom; null takes all."""
 
     @model_validator(mode="after")
-    def _one_stride_a_kernel(self) -> StudentConfig:
+    def _strides_match_kernels(self) -> StudentConfig:
         if len(self.kernels) != len(self.strides):
             raise ValueError(f"{len(self.kernels)} kernels for {len(self.strides)} strides")
         return self
 
 
-class HearingConfig(Section):
+class AugmentationConfig(Section):
     """What the student hears: random crops, changed at random; the teacher hears the same."""
 
     shortest_seconds: float = Field(default=1.0, gt=0.1)
@@ -47,7 +47,7 @@ class HearingConfig(Section):
     """Largest rise or fall of the level over a crop in decibels, in half of the crops."""
 
     @model_validator(mode="after")
-    def _shortest_first(self) -> HearingConfig:
+    def _shortest_first(self) -> AugmentationConfig:
         if self.shortest_seconds > self.longest_seconds:
             raise ValueError(
                 f"shortest_seconds {self.shortest_seconds} is above longest_seconds "
@@ -69,7 +69,7 @@ class StageConfig(Section):
     """Peak learning rate of the Transformer layers; the first stage leaves them alone."""
     warmup: float = Field(default=0.03, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; then it falls as a cosine."""
-    hearing: HearingConfig = HearingConfig()
+    hearing: AugmentationConfig = AugmentationConfig()
     """What is heard."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX."""

@@ -32,7 +32,12 @@ from phonemo.train.pretrain.augment import change, needed
 from phonemo.train.pretrain.config import PretrainConfig, StageConfig, load_pretrain_config
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
-from phonemo.train.pretrain.student import build_student, frame_shift, heard_by, open_student
+from phonemo.train.pretrain.student import (
+    build_student,
+    frame_shift,
+    open_student,
+    pretraining_corpora,
+)
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
 from phonemo.train.pretrain.trainer import StageTrainer
 from phonemo.train.provenance import HEARD, environment, lineage_of
@@ -238,5 +243,5 @@ def save_student(target: Path, student: Backbone, bank: Bank, config: PretrainCo
             "config": config.digest,
             "start": config.start,
         }
-        before = {} if config.start is None else {"before": heard_by(config.start)}
+        before = {} if config.start is None else {"before": pretraining_corpora(config.start)}
         (folder / HEARD).write_text(json.dumps(content | before, indent=1), encoding="utf-8")

@@ -69,7 +69,7 @@ def open_student(start: str, config: StudentConfig, teacher: Teacher) -> Backbon
     return student
 
 
-def heard_by(start: str | None) -> dict[str, Any] | None:
+def pretraining_corpora(start: str | None) -> dict[str, Any] | None:
     """What the student in a folder has heard, as its pretraining wrote it; None if not known."""
     if start is None or not (Path(start) / HEARD).is_file():
         return None

@@ -226,12 +226,12 @@ def _read(where: str) -> WhisperEncoder:
             f"teacher {where!r}: no Whisper model there ({error}); name a folder with a "
             "CTranslate2 model.bin (see docs/pretraining.md), a transformers folder or a hub id"
         ) from error
-    _check_whole(where, {name for name in missing if "encoder." in name})
+    _check_complete(where, {name for name in missing if "encoder." in name})
     encoder: WhisperEncoder = whisper.encoder
     return encoder
 
 
-def _check_whole(where: str, missing: set[str]) -> None:
+def _check_complete(where: str, missing: set[str]) -> None:
     """Transformers draws what it does not find; a teacher must not be made up."""
     if missing:
         raise ModelError(

@@ -18,8 +18,8 @@ from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.transfer.config import TransferConfig
 from phonemo.train.transfer.corpora import Indices
 from phonemo.train.transfer.selection import (
-    Answers,
     Choice,
+    NestedLogits,
     Picked,
     calibrated,
     check_nested,
@@ -27,7 +27,7 @@ from phonemo.train.transfer.selection import (
     score_of,
 )
 from phonemo.train.transfer.study import Cell, Study
-from phonemo.train.transfer.testing import Condition, Source, conditions_of, counted, tested
+from phonemo.train.transfer.testing import Condition, Source, conditions_of, counted, test_logits
 from phonemo.train.transfer.vectors import forbid_leaks
 
 
@@ -73,7 +73,7 @@ def calibrating(config: TransferConfig) -> Condition:
 
 def nested_answers(
     study: Study, choice: Choice, cell: Cell, names: Sequence[str]
-) -> dict[str, dict[str, Answers]]:
+) -> dict[str, dict[str, NestedLogits]]:
     """Answers on each corpus that teaches, from heads that it did not teach.
 
     Args:
@@ -96,7 +96,9 @@ def nested_answers(
         source = study.source(study.rows(network, choice, left.name), left.name, cell.seed)
         taught = (head.weight != 0).any(axis=1)
         found[left.name] = {
-            name: Answers(source.rows.truth, tuple(tested(head, source, Condition(name))), taught)
+            name: NestedLogits(
+                source.rows.truth, tuple(test_logits(head, source, Condition(name))), taught
+            )
             for name in names
         }
     return found
@@ -146,7 +148,7 @@ def _condition(
     head: Reference, source: Source, condition: Condition, picked: Picked
 ) -> dict[str, Any]:
     sure = picked.adapted if condition.adapts else picked.single
-    runs = [_run(source, logits, sure) for logits in tested(head, source, condition)]
+    runs = [_run(source, logits, sure) for logits in test_logits(head, source, condition)]
     return {"name": condition.name, "runs": runs}
 
 

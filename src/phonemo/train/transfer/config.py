@@ -118,7 +118,7 @@ class SystemConfig(Section):
         return tuple(_once_each(values))
 
     @model_validator(mode="after")
-    def _one_network(self) -> SystemConfig:
+    def _network_or_train(self) -> SystemConfig:
         if (self.network is None) == (not self.train):
             raise ValueError("expected network or train, one of the two")
         if self.network is not None and self.start_share != (0.0,):
@@ -135,7 +135,7 @@ class SystemConfig(Section):
         return self
 
 
-class OneSidedConfig(Section):
+class SkewedPoolConfig(Section):
     """Pools that are mostly of one emotion."""
 
     emotion: str = "neutral"
@@ -185,7 +185,7 @@ class TransferConfig(Section):
     """Of trainings, and of the pools that are drawn."""
     pools: tuple[PoolSize, ...] = (1, 5, 20, 100, "all")
     """How many unlabelled recordings of a source adapt a head to it."""
-    one_sided: OneSidedConfig | None = OneSidedConfig()
+    one_sided: SkewedPoolConfig | None = SkewedPoolConfig()
     """Pools that are mostly of one emotion; null tests none."""
     draws: int = Field(default=5, ge=1)
     """Pools that are drawn of each size, with each seed."""
@@ -228,7 +228,7 @@ class TransferConfig(Section):
         return names
 
     @model_validator(mode="after")
-    def _means_are_of_what_is_tested(self) -> TransferConfig:
+    def _mean_over_left_out(self) -> TransferConfig:
         strays = sorted(set(self.mean_over or ()) - set(self.left_out))
         if strays:
             raise ValueError(f"mean_over names {strays[0]!r}, which left_out does not")

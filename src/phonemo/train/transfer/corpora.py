@@ -125,7 +125,7 @@ def read_corpora(config: TransferConfig, labels: LabelSet) -> dict[str, Corpus]:
     _check_left_out(config.left_out, found)
     teachers = _teachers(config, found)
     for name in config.left_out:
-        _check_taught(found[name], [one for one in teachers if one.name != name], labels)
+        _check_teachers(found[name], [one for one in teachers if one.name != name], labels)
     return found
 
 
@@ -164,7 +164,7 @@ def _teachers(config: TransferConfig, corpora: Mapping[str, Corpus]) -> list[Cor
     return [corpora[name] for name in config.teachers or corpora]
 
 
-def _check_taught(corpus: Corpus, teachers: Sequence[Corpus], labels: LabelSet) -> None:
+def _check_teachers(corpus: Corpus, teachers: Sequence[Corpus], labels: LabelSet) -> None:
     if not teachers:
         raise ProtocolError(
             f"expected a corpus besides {corpus.name} to learn from, got none; add one to teachers"

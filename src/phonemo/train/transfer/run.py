@@ -43,7 +43,7 @@ _VERSIONS = (bench.VERSION, cell.VERSION, vectors.VERSION)
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyPart:
     """What of a study a session does; nothing named means all of it."""
 
     systems: Sequence[str] = ()
@@ -98,7 +98,7 @@ def tasks_of(study: Study) -> list[Task]:
     return found
 
 
-def chosen(tasks: Sequence[Task], study: Study, part: Part) -> list[Task]:
+def chosen(tasks: Sequence[Task], study: Study, part: StudyPart) -> list[Task]:
     """Those that a session is asked for; ProtocolError for what the study has not."""
     config = study.config
     _check_known("system", part.systems, tuple(config.systems))
@@ -165,7 +165,7 @@ _OURS = {_CONFIG, TRANSFER, ".lock", "cells", "heads", "manifests", "networks"}
 def transfer(
     config: TransferConfig,
     command: str,
-    part: Part | None = None,
+    part: StudyPart | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Test every system on every corpus that it did not learn from; finished cells are kept.
@@ -188,7 +188,7 @@ def transfer(
     study = Study(config, read_corpora(config, labels), labels, Bench(config, command, progress))
     _check(study)
     tasks = tasks_of(study)
-    wanted = chosen(tasks, study, part or Part())
+    wanted = chosen(tasks, study, part or StudyPart())
     with locked(output):
         torch.set_num_threads(config.threads)
         write_config(output / _CONFIG, config)

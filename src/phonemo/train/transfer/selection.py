@@ -94,7 +94,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class NestedLogits:
     """Logits on one corpus under one condition.
 
     Attributes:
@@ -121,7 +121,7 @@ class Answers:
 
 
 #: By tested corpus, by condition.
-Inner = Mapping[str, Mapping[str, Answers]]
+Inner = Mapping[str, Mapping[str, NestedLogits]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ def calibrated(inner: Inner, condition: Condition, risk: float) -> Calibrated:
     return calibrate(logits, truth, risk)
 
 
-def _answered(answers: Answers) -> tuple[Floats, Any]:
+def _answered(answers: NestedLogits) -> tuple[Floats, Any]:
     """The first draw's logits and truths, of emotions that were taught."""
     known = answers.taught[answers.truth]
     if not answers.draws:

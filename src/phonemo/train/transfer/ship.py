@@ -18,18 +18,18 @@ from phonemo.files import locked
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.train.calibrate import keep
+from phonemo.train.calibrate import store_calibration
 from phonemo.train.callbacks import Progress
 from phonemo.train.linear_head import keep_head
 from phonemo.train.model_folder import Trained, load_trained, save_trained
-from phonemo.train.provenance import lineage_of, taught_by
+from phonemo.train.provenance import lineage_from, lineage_of
 from phonemo.train.transfer.cell import calibrating, pick
 from phonemo.train.transfer.config import TransferConfig
 from phonemo.train.transfer.corpora import Corpus, read_corpora
-from phonemo.train.transfer.selection import Answers, Choice, Picked, calibrated
+from phonemo.train.transfer.selection import Choice, NestedLogits, Picked, calibrated
 from phonemo.train.transfer.study import Bench, Cell, Study
-from phonemo.train.transfer.testing import Condition, tested
-from phonemo.train.transfer.vectors import Network
+from phonemo.train.transfer.testing import Condition, test_logits
+from phonemo.train.transfer.vectors import FrozenNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Final:
 
     head: Reference
     picked: Picked
-    network: Network
+    network: FrozenNetwork
     teachers: tuple[Corpus, ...]
     labels: LabelSet
 
@@ -90,17 +90,19 @@ def fit_all(
         return Final(head, picked, network, tuple(teaching), labels)
 
 
-def _calibrated(study: Study, picked: Picked, head: Reference, network: Network) -> Picked:
+def _calibrated(study: Study, picked: Picked, head: Reference, network: FrozenNetwork) -> Picked:
     """How sure a head is that had nothing to be picked by: on corpora that are only tested."""
     config, taught = study.config, (head.weight != 0).any(axis=1)
     teachers = {one.name for one in study.teaching()}
     conditions = {"single": Condition("single"), "adapted": calibrating(config)}
-    inner: dict[str, dict[str, Answers]] = {}
+    inner: dict[str, dict[str, NestedLogits]] = {}
     for name in config.calibrate_by or ():
         if name not in teachers:
             source = study.source(study.rows(network, picked.choice, name), name, config.seeds[0])
             inner[name] = {
-                one.name: Answers(source.rows.truth, tuple(tested(head, source, one)), taught)
+                one.name: NestedLogits(
+                    source.rows.truth, tuple(test_logits(head, source, one)), taught
+                )
                 for one in conditions.values()
             }
     sure = {key: calibrated(inner, one, config.risk) for key, one in conditions.items()}
@@ -129,11 +131,11 @@ def ship(final: Final, network: str | Path, target: str | Path) -> Path:
     labels = final.labels
     model = _with_head(start, final.picked.choice, labels)
     keep_head(model, final.head)
-    keep(model, final.picked.single)
+    store_calibration(model, final.picked.single)
     _check_vectors(model, final)
     taught = lineage_of(network)
     for corpus in final.teachers:
-        taught = taught | taught_by(
+        taught = taught | lineage_from(
             corpus.name, [corpus.utterances[place] for place in corpus.chosen(labels)]
         )
     save_trained(Path(target), model, labels, lineage=taught, dtype=torch.float16)

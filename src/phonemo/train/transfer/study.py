@@ -27,7 +27,12 @@ from phonemo.train.transfer.heads import HeadOptions, adjusted, fit_head
 from phonemo.train.transfer.selection import Choice
 from phonemo.train.transfer.testing import Source
 from phonemo.train.transfer.trained_networks import trained_on
-from phonemo.train.transfer.vectors import Network, open_network, recordings_digest, vectors_of
+from phonemo.train.transfer.vectors import (
+    FrozenNetwork,
+    open_network,
+    recordings_digest,
+    vectors_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +53,13 @@ class Bench:
     def __init__(self, config: TransferConfig, command: str, progress: Progress) -> None:
         self.config, self.command, self.progress = config, command, progress
         self.home = Path(config.output)
-        self._networks: dict[tuple[Any, ...], Network] = {}
+        self._networks: dict[tuple[Any, ...], FrozenNetwork] = {}
         self._rows: OrderedDict[tuple[Any, ...], Rows] = OrderedDict()
         self._heads: OrderedDict[str, Reference] = OrderedDict()
 
     def network(
         self, system: SystemConfig, choice: Choice, teaching: Sequence[Corpus], seed: int
-    ) -> Network:
+    ) -> FrozenNetwork:
         """The network of a choice; where it is trained, on these corpora with this seed."""
         if system.network is not None:
             key: tuple[Any, ...] = (system.network,)
@@ -66,7 +71,7 @@ class Bench:
         return self._once(key, lambda: open_network(str(folder), choice.start_share, start))
 
     def rows(
-        self, network: Network, columns: Sequence[str], corpus: Corpus, labels: LabelSet
+        self, network: FrozenNetwork, columns: Sequence[str], corpus: Corpus, labels: LabelSet
     ) -> Rows:
         """The vectors of a corpus' utterances that have one of the labels."""
         key = (network.digest, tuple(columns), corpus.name, recordings_digest(corpus), str(labels))
@@ -99,7 +104,7 @@ class Bench:
         self, key: str, parts: Mapping[str, Rows], classes: int, options: HeadOptions
     ) -> Reference:
         path = self.home / "heads" / f"{key}.npz"
-        found = _kept(path, classes)
+        found = _cached_head(path, classes)
         if found is None:
             content = packed(fit_head(joined(list(parts.values())), classes, options))
             _write(path, content)
@@ -107,7 +112,7 @@ class Bench:
             found = unpacked(content, classes)
         return found
 
-    def _once(self, key: tuple[Any, ...], opened: Callable[[], Network]) -> Network:
+    def _once(self, key: tuple[Any, ...], opened: Callable[[], FrozenNetwork]) -> FrozenNetwork:
         if key not in self._networks:
             if len(self._networks) > 4:  # of trained ones many come by, each for a while
                 self._networks.clear()
@@ -115,7 +120,7 @@ class Bench:
         return self._networks[key]
 
     def _read(
-        self, network: Network, columns: Sequence[str], corpus: Corpus, labels: LabelSet
+        self, network: FrozenNetwork, columns: Sequence[str], corpus: Corpus, labels: LabelSet
     ) -> Rows:
         home = self.home.parent / "vectors"
         found = vectors_of(home, network, corpus, columns, self.progress.features)
@@ -153,7 +158,7 @@ def _shortened(kept: OrderedDict[Any, Any], most: int) -> None:
         kept.popitem(last=False)
 
 
-def _kept(path: Path, classes: int) -> Reference | None:
+def _cached_head(path: Path, classes: int) -> Reference | None:
     if not path.is_file():
         return None
     try:
@@ -198,7 +203,7 @@ class Study:
         """Rows of a corpus as a source that is tested."""
         return Source(rows, name, self.emotion, len(self.labels), seed, self.config.draws)
 
-    def rows(self, network: Network, choice: Choice, corpus: str) -> Rows:
+    def rows(self, network: FrozenNetwork, choice: Choice, corpus: str) -> Rows:
         """The vectors that a combination reads of a corpus.
 
         Raises:
@@ -207,7 +212,7 @@ class Study:
         network.check(choice.statistics, choice.pooled)
         return self.bench.rows(network, choice.columns, self.corpora[corpus], self.labels)
 
-    def head(self, network: Network, choice: Choice, teaching: Sequence[Corpus]) -> Reference:
+    def head(self, network: FrozenNetwork, choice: Choice, teaching: Sequence[Corpus]) -> Reference:
         """The head of a combination, fitted on some corpora."""
         parts = {one.name: self.rows(network, choice, one.name) for one in teaching}
         of = described(network, choice, teaching)
@@ -233,7 +238,7 @@ class Cell:
         return study.config.systems[self.system]
 
 
-def described(network: Network, choice: Choice, corpora: Sequence[Corpus]) -> str:
+def described(network: FrozenNetwork, choice: Choice, corpora: Sequence[Corpus]) -> str:
     """What the vectors of some corpora are."""
     digests = [recordings_digest(one) for one in corpora]
     return " ".join([network.digest, *choice.columns, *digests])

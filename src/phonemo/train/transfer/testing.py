@@ -51,7 +51,7 @@ class Condition:
         return int(found[3]) / 100 if found is not None and found[3] else None
 
     @property
-    def drawn(self) -> bool:
+    def is_random(self) -> bool:
         """Whether it depends on what is drawn."""
         return self.pool is not None
 
@@ -92,7 +92,7 @@ def draw(
         count = min(condition.pool, len(truth))
         return np.sort(random.choice(len(truth), count, replace=False))
     there = [number for number in range(classes) if (truth == number).any()]
-    wanted = _wanted(condition, emotion, there, random)
+    wanted = _class_counts(condition, emotion, there, random)
     if any((truth == number).sum() < count for number, count in wanted.items()):
         return None
     parts = [
@@ -102,7 +102,7 @@ def draw(
     return np.sort(np.concatenate(parts))
 
 
-def _wanted(
+def _class_counts(
     condition: Condition, emotion: int, there: list[int], random: np.random.Generator
 ) -> dict[int, int]:
     """By class, how many recordings; what does not divide falls to classes by chance."""
@@ -144,7 +144,7 @@ class Source:
     draws: int
 
 
-def tested(reference: Reference, source: Source, condition: Condition) -> Iterator[Floats]:
+def test_logits(reference: Reference, source: Source, condition: Condition) -> Iterator[Floats]:
     """Logits (utterance, emotion) of all of a source, for every draw; none where it has no pool.
 
     Recordings that are in a pool are tested too: their labels are not used.
@@ -154,7 +154,7 @@ def tested(reference: Reference, source: Source, condition: Condition) -> Iterat
         yield logits_of(reference, vectors, None)
     elif condition.name == "speaker":
         yield by_speaker(reference, source.rows, adapted(reference, vectors))
-    elif not condition.drawn:
+    elif not condition.is_random:
         yield logits_of(reference, vectors, adapted(reference, vectors))
     else:
         for pool in _pools(source, condition):

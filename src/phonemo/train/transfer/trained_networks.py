@@ -18,9 +18,9 @@ from phonemo.errors import LeakageError
 from phonemo.files import sha256_of
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.fold import Network
-from phonemo.train.experiments.run import opened
-from phonemo.train.experiments.run_folder import Cell
+from phonemo.train.experiments.fold import NeuralSystem
+from phonemo.train.experiments.run import open_system
+from phonemo.train.experiments.run_folder import FoldSeed
 from phonemo.train.model_folder import LABELS
 from phonemo.train.provenance import lineage_of
 from phonemo.train.transfer.config import TrainTemplate, TransferConfig
@@ -97,8 +97,8 @@ def _train(config: RunConfig, folder: Path, command: str, progress: Progress) ->
     experiment = prepare_experiment(config)
     first = experiment.split.folds[0]
     fold = Fold(_EVERYTHING, (*first.train, *first.test), first.validation, ())
-    opened(experiment, command, progress)
-    Network(experiment, progress).train_untested(Cell(fold, config.seeds[0], folder))
+    open_system(experiment, command, progress)
+    NeuralSystem(experiment, progress).train_untested(FoldSeed(fold, config.seeds[0], folder))
 
 
 def _config(

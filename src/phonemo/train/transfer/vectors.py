@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from phonemo.audio import load_waveform
-from phonemo.audio.levels import raised
+from phonemo.audio.levels import boost_quiet
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import AudioError, ConfigError, LeakageError
 from phonemo.model.backbone import Backbone
@@ -45,7 +45,7 @@ MEAN = "-mean"
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class FrozenNetwork:
     """A frozen network.
 
     Attributes:
@@ -102,7 +102,7 @@ class Network:
         Returns:
             By name, (feature,).
         """
-        louder = raised(samples) if self.backbone.normalise else samples
+        louder = boost_quiet(samples) if self.backbone.normalise else samples
         waveform = torch.from_numpy(np.array(louder))[None]
         found = self._statistics(waveform, [one for one in names if one != POOLED])
         if POOLED in names:
@@ -133,7 +133,7 @@ class Network:
         return output.vector[:, : self.model.pooling.features]
 
 
-def open_network(folder: str, start_share: float = 0.0, start: str | None = None) -> Network:
+def open_network(folder: str, start_share: float = 0.0, start: str | None = None) -> FrozenNetwork:
     """A network from its folder.
 
     Args:
@@ -149,12 +149,12 @@ def open_network(folder: str, start_share: float = 0.0, start: str | None = None
         model = load_trained(folder).model
         if start_share and start is not None:
             _move(model.backbone, start, start_share)
-        return Network(model.backbone.eval(), model.eval(), past, folder)
-    return Network(Backbone(*load_backbone(folder)).eval(), None, past, folder)
+        return FrozenNetwork(model.backbone.eval(), model.eval(), past, folder)
+    return FrozenNetwork(Backbone(*load_backbone(folder)).eval(), None, past, folder)
 
 
 def forbid_leaks(
-    network: Network, corpus: Corpus, remedy: str = "take the corpus out of left_out"
+    network: FrozenNetwork, corpus: Corpus, remedy: str = "take the corpus out of left_out"
 ) -> bool:
     """Whether it was pretrained on the corpus, unlabelled; one that learnt its labels is refused.
 
@@ -198,12 +198,12 @@ _DIGESTS: WeakKeyDictionary[Corpus, str] = WeakKeyDictionary()
 
 def vectors_of(
     home: Path,
-    network: Network,
+    network: FrozenNetwork,
     corpus: Corpus,
     names: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> dict[str, Floats32]:
-    """By name as ``Network.vectors`` has them, (utterance, feature) for all of ``utterances``.
+    """Vectors (utterance, feature) of ``utterances``, named as by ``FrozenNetwork.vectors``.
 
     Args:
         home: where vectors are kept; a folder in it is named by network and corpus.
@@ -226,7 +226,7 @@ def vectors_of(
 
 def _compute(
     paths: Mapping[str, Path],
-    network: Network,
+    network: FrozenNetwork,
     corpus: Corpus,
     names: Sequence[str],
     progress: Callable[[int, int], None],
@@ -248,7 +248,7 @@ def _compute(
 
 
 def _save_block(
-    paths: Mapping[str, Path], network: Network, corpus: Corpus, members: Sequence[Utterance]
+    paths: Mapping[str, Path], network: FrozenNetwork, corpus: Corpus, members: Sequence[Utterance]
 ) -> None:
     rows: dict[str, list[Floats32]] = {name: [] for name in paths}
     for one in members:

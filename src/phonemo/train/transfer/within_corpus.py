@@ -23,7 +23,7 @@ from phonemo.train.transfer.heads import Standardise
 from phonemo.train.transfer.selection import Choice, choices_of
 from phonemo.train.transfer.study import Study, described
 from phonemo.train.transfer.testing import by_speaker, counted, unweighted
-from phonemo.train.transfer.vectors import Network, forbid_leaks
+from phonemo.train.transfer.vectors import FrozenNetwork, forbid_leaks
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,7 +111,7 @@ class _Folds:
         self,
         study: Study,
         system: SystemConfig,
-        network: Network,
+        network: FrozenNetwork,
         labels: LabelSet,
         corpus: Corpus,
         teachers: Sequence[Corpus],
