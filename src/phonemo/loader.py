@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonemo.errors import CheckpointError, MissingExtraError
+from phonemo.files import SEAL
 
 if TYPE_CHECKING:
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 #: What phonemo.files names the file with the hashes of a model folder.
-_SEAL = "checkpoint.json"
 
 
 def open_model(model: str | Path | None = None, threads: int | None = None) -> EmotionRecognizer:
@@ -93,7 +93,7 @@ def fingerprint(model: str | Path | None = None) -> str:
     from phonemo.runtime.bundle import CARD, is_bundle, named, packaged
 
     folder = packaged() if model is None else named(model)
-    path = folder / (CARD if is_bundle(folder) else _SEAL)
+    path = folder / (CARD if is_bundle(folder) else SEAL)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

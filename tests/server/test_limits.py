@@ -237,6 +237,7 @@ def test_a_server_that_cannot_start_says_so_and_does_not_stay_cold(limits):
                 await asyncio.sleep(0.01)
 
     asyncio.run(act())
+    assert failures, "the program is told to end"
 
 
 # Models -------------------------------------------------------------------------------------------

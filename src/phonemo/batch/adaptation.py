@@ -87,7 +87,8 @@ def vectors_of_item(listener: Any, item: Item) -> Vectors | None:
         (found,) = listener.vectors(fetched([start], held), jobs=1)
     except Exception as error:  # a fault of ours, or of a library, that one file calls up
         told = f"{type(error).__name__} {' '.join(str(error).split())}"
-        log.warning("%s: %s; it is left out of the profile", shown(item.file), told)
+        message = "%s: %s; it is left out of the profile"
+        log.warning(message, shown(item.file), told, exc_info=True)
         return None
     finally:
         for source in held:

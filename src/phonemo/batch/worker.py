@@ -150,7 +150,8 @@ class PartWorker:
             except PhonemoError:
                 raise
             except Exception as error:  # a fault of ours, or of a library, that one file calls up
-                log.warning("part %d: %s; its files are heard one by one", part, _line(error))
+                told = "part %d: %s; its files are recognized one by one"
+                log.warning(told, part, _line(error), exc_info=True)
 
         return self._stored(part, isolated_rows(self._work, items))
 
@@ -306,6 +307,7 @@ class _Child:
             raise  # it is not the file's
         except Exception as error:  # a fault of ours, which is no reason to lose its neighbours
             told = f"{type(error).__name__} {' '.join(str(error).split())}"
+            log.warning("%s: internal error", name, exc_info=True)
             return failed_row(item, "internal_error", f"{name}: {told}; please report this")
 
     def close(self) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from phonemo.errors import CheckpointError, UsageError
-from phonemo.files import parsed
+from phonemo.files import SEAL, parsed
 from phonemo.integrations.model_card import with_front_matter
 from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL, named, open_bundle
-from phonemo.runtime.hub import SEAL, HubName, hub_client, hub_errors, hub_name
+from phonemo.runtime.hub import HubName, hub_client, hub_errors, hub_name
 from phonemo.runtime.session import place_of
 
 README = "README.md"

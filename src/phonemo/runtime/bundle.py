@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from phonemo.audio import RATE
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import CheckpointError
-from phonemo.files import parsed
+from phonemo.files import SEAL, parsed
 from phonemo.runtime.session import NETWORK_NAME, place_of
 
 FORMAT = 1
@@ -407,4 +407,4 @@ def packaged_weights(name: str) -> Path | None:
     package = Path(str(resources.files("phonemo")))
     inside, beside = _PLACES.get(name, ("", ""))
     places = (package / inside, package.parents[1] / beside) if inside else ()
-    return next((one for one in places if (one / "checkpoint.json").is_file()), None)
+    return next((one for one in places if (one / SEAL).is_file()), None)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.errors import HubError, MissingExtraError
+from phonemo.files import SEAL
 from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL
 from phonemo.version import __version__
 
@@ -131,7 +132,6 @@ def _advice(error: Any) -> str:
 
 
 #: What phonemo.files names the file with the hashes of a model folder.
-SEAL = "checkpoint.json"
 #: Small files: they say whether there is a model of phonemo at all.
 SAYINGS = (
     *(CARD, SEAL, "config.json", "labels.json", "preprocessor_config.json", "provenance.json"),

@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -59,6 +61,12 @@ class _ArrayFile:
         self.write = stream.write
 
 
+#: What an array or its index raises that is absent or broken; of a header numpy raises what its
+#: parser of Python does. No memory and no permission are no reason to compute anew.
+UNREADABLE = (
+    *(FileNotFoundError, NotADirectoryError, IsADirectoryError, EOFError, BadZipFile),
+    *(ValueError, LookupError, TypeError, AttributeError, SyntaxError, TokenError),
+)
 #: Raised whenever the frozen part computes something else from the same weights.
 VERSION = 1
 _SCRATCH = ".part"
@@ -247,7 +255,7 @@ def _is_complete(shard: Path) -> bool:
         index = parsed((shard / "index.json").read_text(encoding="utf-8"))
         frames = max(start + count for start, count in index["places"].values())
         arrays = [np.load(shard / f"{name}.npy", mmap_mode="r") for name in index["names"]]
-    except Exception:  # of a broken header numpy raises what its parser of Python does
+    except UNREADABLE:
         return False
     return bool(arrays) and all(len(array) == frames for array in arrays)
 

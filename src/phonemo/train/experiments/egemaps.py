@@ -33,7 +33,7 @@ from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiments.data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
-from phonemo.train.feature_cache import save_array
+from phonemo.train.feature_cache import UNREADABLE, save_array
 
 #: Values of C that each fold's validation part picks from.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -134,7 +134,7 @@ def _cached(path: Path, count: int) -> Features | None:
     """What an earlier run kept; None where that is nothing, or cannot be used."""
     try:
         found: Features = np.load(path)
-    except Exception:  # of a broken header numpy raises what its parser of Python does
+    except UNREADABLE:
         return None
     return found if found.ndim == 2 and len(found) == count else None
 
