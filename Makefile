@@ -16,6 +16,7 @@ LIGHT := .venv-light
 FUZZ := .venv-fuzz
 APP := .venv-app
 TOOLS := .venv-tools
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
@@ -30,7 +31,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup browser screenshots fuzz demo serve test test-light test-full lint report bench docs clean distclean
-.PHONY: lock audit sbom abuse soak fuzz-http dist release site
+.PHONY: test-lowest lock audit sbom abuse soak fuzz-http dist release site
 
 help: ## show this list
 	@echo "make TARGET [VARIABLE=VALUE]"
@@ -65,6 +66,13 @@ test-light: $(READY_LIGHT) ## run the tests of the base install in an environmen
 
 test-full: $(READY) ## run all tests with everything installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-lowest: $(LOWEST)/ready ## run the light job and the tests of the server with the lowest versions that pyproject.toml allows
+	$(LOWEST)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
+	PHONEMO_LIGHT=1 $(LOWEST)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile $(ARGS)
+	$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/serve.txt
+	$(LOWEST)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile tests/server $(ARGS)
+	@rm $(LOWEST)/ready
 
 screenshots: $(READY) browser ## take the pictures of the page under docs/images
 	$(BIN)/python -m tests.page.screenshots
@@ -129,7 +137,7 @@ clean: ## remove what was built and cached, but not the environments
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS)
+	rm -rf $(VENV) $(LIGHT) $(FUZZ) $(APP) $(TOOLS) $(LOWEST)
 
 define check_python
 @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON): not found; $(WANTED)" >&2; exit 1; }
@@ -166,6 +174,16 @@ $(APP)/ready: pyproject.toml src/phonemo/version.py deploy/requirements.txt depl
 	$(APP)/build/bin/pip --python $(APP)/bin/python install $(PIP_FLAGS) --require-hashes -r deploy/requirements.txt
 	$(APP)/build/bin/pip --python $(APP)/bin/python install $(PIP_FLAGS) --no-deps --force-reinstall $(APP)/build/phonemo-*.whl
 	@rm -rf $(APP)/build
+	@touch $@
+
+# Without what the server needs, which the light job must not find; test-lowest adds it and then begins anew.
+$(LOWEST)/ready: pyproject.toml $(TOOLS)/ready
+	$(check_python)
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test -o $(LOWEST)/light.txt pyproject.toml
+	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test --extra serve --extra vad \
+	  -o $(LOWEST)/serve.txt pyproject.toml
+	$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/light.txt
 	@touch $@
 
 $(TOOLS)/ready:

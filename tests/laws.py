@@ -77,7 +77,6 @@ DISTRIBUTIONS = {
     "click": "typer",
     "h11": "uvicorn",
     "sklearn": "scikit-learn",
-    "starlette": "fastapi",
     "yaml": "pyyaml",
 }
 

@@ -68,27 +68,26 @@ def held(file: Path, wait: bool = False) -> Iterator[bool]:
     """Hold a lock file, made where it is not there; False if another process holds it.
 
     With ``wait`` it waits until that one lets go. The lock is the system's and goes with its
-    process, however that ends: a file that a dead process left is free. Where the system has no
-    such locks (Windows), everyone gets it.
+    process, however that ends: a file that a dead process left is free.
 
     Raises:
         RunError: the file system cannot lock.
     """
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        yield True
-        return
+    from filelock import FileLock, Timeout
+
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            mine = True
-        except BlockingIOError:
-            mine = False
-        except OSError as error:
-            raise RunError(f"{file}: cannot be locked ({error}); use a local disk") from error
-        yield mine
+    lock = FileLock(file, timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        raise RunError(f"{file}: cannot be locked ({error}); use a local disk") from error
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def share_out(
