@@ -1,31 +1,121 @@
-"""The commands for data of one's own: init-corpus, finetune and page."""
+"""Corpora on the command line: corpora, prepare, merge, inspect, init-corpus."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonemo.cli import console
-from phonemo.cli.options import Quiet, check_writable, typed
+from phonemo.cli.options import (
+    Quiet,
+    check_writable,
+    protocol_of,
+)
 from phonemo.errors import UsageError
-from phonemo.loader import needs_torch
 
 if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
-    from phonemo.train.experiments.profiles import OwnProfiles
-
-#: By whose profile is applied, in words.
-_PROFILES = {"none": "without", "fold": "of all tested recordings", "speaker": "of each speaker"}
+from phonemo.cli import console
 
 
-class Strategy(StrEnum):
-    """What learns."""
+def corpora() -> None:
+    """List the corpora that can be prepared."""
+    from phonemo.corpora import CORPORA
 
-    logistic = "logistic"
-    top_k = "top_k"
+    for name, corpus in CORPORA.items():
+        card = corpus.card
+        counts = f"{card.utterances} utterances" if card.utterances else "any number"
+        typer.echo(f"{name:<16}{card.title} ({card.language or 'any language'}; {counts})")
+        typer.echo(f"{'':<16}licence: {card.licence}")
+
+
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="A name that `phonemo corpora` lists.")],
+    root: Annotated[Path, typer.Argument(help="The release's folder; for csv, the table.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial", help="Accept a part of the release; the manifest will say so."
+        ),
+    ] = False,
+    g2p: Annotated[bool, typer.Option(help="Turn transcripts into phonemes.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Read a corpus into a manifest: one JSON row an utterance."""
+    from phonemo.corpora.prepare import prepare as prepare_corpus
+
+    check_writable(output)
+    with console.counter("reading", quiet) as progress:
+        made = prepare_corpus(
+            corpus, root, output, allow_partial=allow_partial, g2p=g2p, progress=progress
+        )
+    for line in console.prepared_lines(made):
+        typer.echo(line)
+
+
+def merge(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests of different corpora.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+) -> None:
+    """Write several manifests as one.
+
+    Ids and speakers are named with their corpus.
+    """
+    from phonemo.corpora.merge import merge_streams
+
+    check_writable(output)
+    merged = merge_streams(manifests, output)
+    spoken = Counter(one.speaker for one in merged)
+    counts = f"{spoken.total()} utterances, {len(set(spoken) - {None})} speakers"
+    typer.echo(f"{output}: {counts} of {merged.header.corpus}")
+
+
+def inspect(
+    manifest: Annotated[Path, typer.Argument(help="A manifest.")],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="speaker, session, sentence, speaker-sentence, published, published-leaky or "
+            "random-leaky."
+        ),
+    ] = "speaker",
+    folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
+    folder: Annotated[
+        str | None, typer.Option(help="Folder of published fold files, for the published ones.")
+    ] = None,
+    validation_units: Annotated[int, typer.Option(help="Units in the validation part.")] = 1,
+    drop_near_duplicates: Annotated[
+        float | None,
+        typer.Option(help="Drop from train what is this near to a test text (0 to 1, Jaccard)."),
+    ] = None,
+) -> None:
+    """Show what train and test share; a speaker leak is an error."""
+    from phonemo.corpora import leakage
+    from phonemo.corpora.manifest import read_manifest
+    from phonemo.corpora.splits import make_split
+
+    settings = protocol_of(
+        name=protocol,
+        folds=folds,
+        folder=folder,
+        validation_units=validation_units,
+        drop_near_duplicates=drop_near_duplicates,
+    )
+    everything = read_manifest(manifest).utterances
+    rows = [one for one in everything if one.emotion]
+    if protocol.startswith("published") or not rows:  # published files name every utterance
+        rows = list(everything)
+    if len(rows) < len(everything):
+        left_out = f"{len(everything) - len(rows)} of {len(everything)} utterances"
+        typer.echo(f"phonemo: {left_out} have no emotion and are left out", err=True)
+    split = make_split(rows, settings)
+    report = leakage.measure(rows, split)
+    for line in leakage.lines(report):
+        typer.echo(line)
+    leakage.forbid(report, settings)
 
 
 def init_corpus(
@@ -64,73 +154,6 @@ def init_corpus(
         typer.echo(line)
 
 
-def finetune(
-    manifest: Annotated[Path, typer.Argument(help="As init-corpus or prepare wrote it.")],
-    start: Annotated[
-        str,
-        typer.Option("--from", help="phonemo-small, phonemo-open, a model folder, or a backbone."),
-    ] = "phonemo-small",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The run folder; default: runs/NAME.")
-    ] = None,
-    strategy: Annotated[
-        Strategy,
-        typer.Option(help="logistic: a head on the network as it is; top_k: its top learns too."),
-    ] = Strategy.logistic,
-    threads: Annotated[int, typer.Option(min=1, help="Of the processor.")] = 2,
-    audio: Annotated[
-        bool, typer.Option(help="Let the page hold the voices of the hardest clips.")
-    ] = True,
-    quiet: Quiet = False,
-) -> None:
-    """Fine-tune a model to your manifest, with a report.
-
-    Every fold first, which says how good it is on people it has not heard; then a model that
-    has heard all. Run it again to go on where it stopped.
-    """
-    needs_torch("fine-tuning")
-    from phonemo.evaluation.html.report import write_page
-    from phonemo.evaluation.report import summary_lines
-    from phonemo.train.experiments.finetune import finetune as learn
-    from phonemo.train.experiments.finetune import plan
-
-    made = plan(manifest, output or _home(manifest), start, strategy.value, threads)
-    for note in made.notes:
-        typer.echo(f"phonemo: {note}", err=True)
-    with console.run_progress(quiet) as progress:
-        found = learn(made.config, typed(), progress)
-    page = write_page(made.config.output, audio=audio)
-    for line in (*summary_lines(found.metrics), *_profile_lines(found.profiles)):
-        typer.echo(line)
-    typer.echo(f"  report: {page}")
-    typer.echo(f"  model: {found.bundle or found.model}")
-    typer.echo(f"  next: phonemo predict my.wav --model {found.bundle or found.model}")
-
-
-def page(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: report.html in the run.")
-    ] = None,
-    audio: Annotated[bool, typer.Option(help="Hold the voices of the hardest clips.")] = True,
-) -> None:
-    """Write a run's results as one page of HTML."""
-    from phonemo.evaluation.html.report import write_page
-
-    if output is not None:
-        check_writable(output)
-    typer.echo(str(write_page(run, output, audio)))
-
-
-def _home(manifest: Path) -> Path:
-    """Named after the manifest, or after its folder where it has the usual name."""
-    named = manifest.stem if manifest.stem != "manifest" else manifest.absolute().parent.name
-    kept = "".join(
-        one if one.isascii() and (one.isalnum() or one in "._-") else "-" for one in named
-    )
-    return Path("runs") / (kept.strip("-._") or "mine")
-
-
 def _made(
     folder: Path,
     output: Path,
@@ -149,24 +172,6 @@ def _made(
     root = folder.resolve()
     reading, _ = read_folders(root, emotion_level=level, speaker=speaker, language=language)
     return prepare_reading(CARD, reading, root, output, allow_partial=True, progress=told)
-
-
-def _profile_lines(found: OwnProfiles) -> list[str]:
-    """How far the heads were drawn towards the start's, and what profiles add."""
-    lines = []
-    done = found.prior.get("model")
-    if done is not None:
-        strength = (
-            "endless, its head as it is" if done["strength"] is None else f"{done['strength']:g}"
-        )
-        how = f"picked by {done['picked_by']} speakers left out" if done["picked_by"] else "set"
-        fresh = f"; learnt anew: {', '.join(done['fresh'])}" if done["fresh"] else ""
-        lines = [
-            f"  prior: the start's head for {', '.join(done['shared'])}{fresh}; strength "
-            f"{strength}, {how}; standardised by {done['standardised_by']}"
-        ]
-    told = [f"{_PROFILES[name]} {100 * one.ua:.1f} %" for name, one in found.scores.items()]
-    return [*lines, f"  UA with unlabelled profiles: {', '.join(told)}"] if told else lines
 
 
 def _advice(made: Prepared) -> list[str]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -27,6 +27,9 @@ Apart = Annotated[str | None, typer.Option(help="Tell these apart only: anger,ne
 ProtocolName = Annotated[str, typer.Option(help="As for inspect.")]
 Folds = Annotated[int | None, typer.Option(help="Group the units into so many folds.")]
 FoldFolder = Annotated[str | None, typer.Option(help="Folder of published fold files.")]
+
+if TYPE_CHECKING:
+    from phonemo.config import ProtocolConfig
 
 
 class EngineName(StrEnum):
@@ -112,3 +115,24 @@ def pairs_of(values: Iterable[str] | None) -> dict[str, str]:
             raise UsageError(f"--merge {value!r}: OLD=NEW is wanted, as calm=neutral")
         pairs[old] = new
     return pairs
+
+
+def protocol_of(**settings: object) -> ProtocolConfig:
+    """The protocol that options name; UsageError where they do not fit each other."""
+    from pydantic import ValidationError
+
+    from phonemo.config import ProtocolConfig
+
+    try:
+        protocol = ProtocolConfig.model_validate(settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = str(fault["loc"][0])
+        option = "protocol" if key == "name" else key.replace("_", "-")
+        raise UsageError(f"--{option} {fault['input']!r}: {fault['msg']}") from error
+    if protocol.name.startswith("published") != (protocol.folder is not None):
+        raise UsageError(
+            f"--protocol {protocol.name} and --folder {protocol.folder}: a folder of fold files is "
+            "for published and published-leaky, which need it"
+        )
+    return protocol

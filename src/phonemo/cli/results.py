@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from phonemo.cli.options import (
+    check_writable,
+)
+
+if TYPE_CHECKING:
+    pass
+
+import json
 
 from phonemo.errors import ResultError
 
@@ -60,3 +68,18 @@ def compare(
     if output is not None:
         data = comparison_data(ours.metrics, theirs.metrics, found)
         atomic_write_text(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+
+def page(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: report.html in the run.")
+    ] = None,
+    audio: Annotated[bool, typer.Option(help="Hold the voices of the hardest clips.")] = True,
+) -> None:
+    """Write a run's results as one page of HTML."""
+    from phonemo.evaluation.html.report import write_page
+
+    if output is not None:
+        check_writable(output)
+    typer.echo(str(write_page(run, output, audio)))
