@@ -20,8 +20,8 @@ from pathlib import Path
 from phonemo.config import RunConfig
 from phonemo.errors import PhonemoError
 from phonemo.train.experiments.ablation_config import arm_config, load_ablation_config
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 
 ABLATION = Path("configs/ablations/paper.yaml")
 ARMS = ("multi-task", "top-2", "transformer")

@@ -172,7 +172,7 @@ def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     import torch
 
     from phonemo.model.pretrained import build_network
-    from phonemo.train.experiments.data import prepare_experiment
+    from phonemo.train.experiments.experiment_data import prepare_experiment
     from phonemo.train.feature_cache import build_cache
     from phonemo.train.freezing import boundary
 
@@ -188,8 +188,8 @@ def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """One fold for one epoch, from what ``extract`` kept; with its validation, test and files."""
-    from phonemo.train.experiments.data import prepare_experiment
-    from phonemo.train.experiments.run import run
+    from phonemo.train.experiments.experiment_data import prepare_experiment
+    from phonemo.train.experiments.training_run import run
 
     settings = config(manifest, home, threads)
     if not (home / "cache").is_dir():

@@ -22,7 +22,7 @@ MODULES = frozenset(
 )
 AUDIO, READER = "phonemo.audio.decode", "phonemo.corpora.readers.emodb"
 NETWORK = "phonemo.model.network"
-RECOGNIZER, TRAINER, APP = "phonemo.runtime.recognizer", "phonemo.train.trainer", "phonemo.cli.app"
+RECOGNIZER, TRAINER, APP = "phonemo.runtime.recognizer", "phonemo.train.trainer", "phonemo.cli.main"
 REPORT = "phonemo.evaluation.report"
 DOWNWARDS, ROOT = "rooms_import_downwards", "nobody_imports_the_root"
 HEAVY, LAZY = "heavy_packages_stay_in_their_rooms", "optional_packages_are_lazy"
@@ -54,8 +54,8 @@ PLANTED = [
         RECOGNIZER,
         "import importlib\ndef f():\n    importlib.import_module('phonemo.model.network')",
     ),
-    (DOWNWARDS, TRAINER, "from phonemo.cli.app import main"),
-    (DOWNWARDS, TRAINER, "def f():\n    from phonemo.train.experiments.run import run"),
+    (DOWNWARDS, TRAINER, "from phonemo.cli.main import main"),
+    (DOWNWARDS, TRAINER, "def f():\n    from phonemo.train.experiments.training_run import run"),
     (DOWNWARDS, "phonemo.train.export.export", "from phonemo.train.experiments import run"),
     (DOWNWARDS, "phonemo.loader", "from phonemo.runtime.recognizer import Recognizer"),
     (DOWNWARDS, "phonemo.loader", "def f():\n    import phonemo.integrations.lhotse"),
@@ -77,7 +77,7 @@ PLANTED = [
     (HEAVY, READER, "import safetensors.numpy"),
     (HEAVY, RECOGNIZER, "def f():\n    from transformers import pipeline"),
     (HEAVY, REPORT, "def f():\n    import peft"),
-    (HEAVY, "phonemo.cli.app", "def f():\n    import fastapi"),
+    (HEAVY, "phonemo.cli.main", "def f():\n    import fastapi"),
     (LAZY, REPORT, "from matplotlib.figure import Figure"),
     (LAZY, REPORT, "try:\n    import scipy\nexcept E:\n    raise"),
     (LAZY, REPORT, "class A:\n    import matplotlib"),
@@ -132,7 +132,7 @@ LAWFUL = [
     (NETWORK, "import torch\nx = torch.load('a', weights_only=True)"),
     (TRAINER, "from phonemo.runtime import recognizer\nfrom phonemo import model"),
     (TRAINER, "import torch\ndef f():\n    torch.manual_seed(1)"),
-    ("phonemo.train.experiments.run", "from phonemo.train.export.export import export"),
+    ("phonemo.train.experiments.training_run", "from phonemo.train.export.export import export"),
     (AUDIO, "def f():\n" + "    x = 1\n" * (LONGEST_FUNCTION - 1)),
     (AUDIO, "x = 1\n" * LONGEST_FILE),
     (AUDIO, "try:\n    f()\nexcept OSError as error:\n    raise E from error"),

@@ -41,12 +41,12 @@ def test_importing_phonemo_loads_nothing_heavy():
 
 
 def test_importing_the_command_line_loads_nothing_heavy():
-    assert loaded_by("import phonemo.cli.app").isdisjoint(HEAVY)
+    assert loaded_by("import phonemo.cli.main").isdisjoint(HEAVY)
 
 
 def test_help_is_answered_without_torch():
     code = (
-        "import sys\nfrom phonemo.cli.app import main\nsys.argv = ['phonemo', '--help']\n"
+        "import sys\nfrom phonemo.cli.main import main\nsys.argv = ['phonemo', '--help']\n"
         f"try:\n    main()\nfinally:\n    print([n for n in {HEAVY} if n in sys.modules])"
     )
     result = run("-c", code)
@@ -56,7 +56,7 @@ def test_help_is_answered_without_torch():
 
 def test_the_command_is_installed():
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="phonemo")
-    assert entry.value == "phonemo.cli.app:main"
+    assert entry.value == "phonemo.cli.main:main"
     assert callable(entry.load())
 
 
@@ -66,7 +66,7 @@ def test_the_package_runs_as_a_module():
     assert "Usage" in result.stdout
 
 
-@pytest.mark.parametrize("code", ["import phonemo", "import phonemo.cli.app"])
+@pytest.mark.parametrize("code", ["import phonemo", "import phonemo.cli.main"])
 def test_importing_has_no_effect(code):
     state = (
         "import os, random, signal, sys, threading, warnings\n"

@@ -54,7 +54,7 @@ def test_every_public_name_is_in_the_reference(site):
 def test_every_command_and_its_options_are_in_the_reference(site):
     import typer
 
-    from phonemo.cli.app import app
+    from phonemo.cli.main import app
 
     page = text_of(site, "reference/command-line.html")
     commands = typer.main.get_command(app).commands

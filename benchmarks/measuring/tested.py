@@ -23,10 +23,10 @@ from phonemo.runtime.bundle import is_bundle
 from phonemo.runtime.vad import ActivityTrack, detector_of
 from phonemo.train.callbacks import Progress
 from phonemo.train.provenance import lineage_of
-from phonemo.train.transfer.config import load_transfer_config
 from phonemo.train.transfer.corpora import read_corpora
 from phonemo.train.transfer.selection import choices_of
 from phonemo.train.transfer.study import Bench, Cell, Study
+from phonemo.train.transfer.study_config import load_transfer_config
 from phonemo.train.transfer.vectors import forbid_leaks
 
 

@@ -217,7 +217,9 @@ def decoder_killed(to: Target, draw: random.Random) -> str:
     """One of the server's decoders is ended from outside."""
     said = {one: Path(f"/proc/{one}/cmdline") for one in tree(to.pid)[1:]}
     found = [
-        one for one, path in said.items() if b"phonemo.server.decoders.worker" in path.read_bytes()
+        one
+        for one, path in said.items()
+        if b"phonemo.server.decoders.decoder_worker" in path.read_bytes()
     ]
     if found:
         os.kill(draw.choice(found), signal.SIGKILL)

@@ -36,7 +36,7 @@ def _inside(found: re.Match[str], depth: int) -> str:
 
 
 def _commands() -> Iterator[str]:
-    from phonemo.cli.app import app
+    from phonemo.cli.main import app
 
     group = typer.main.get_command(app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
@@ -57,10 +57,10 @@ def _cell(text: str) -> str:
 
 def _config() -> Iterator[str]:
     from phonemo.train.experiments.ablation_config import AblationConfig
-    from phonemo.train.pretrain.config import PretrainConfig
+    from phonemo.train.pretrain.pretrain_config import PretrainConfig
     from phonemo.config import RunConfig
-    from phonemo.server.config import ServeConfig
-    from phonemo.train.transfer.config import TransferConfig
+    from phonemo.server.settings import ServeConfig
+    from phonemo.train.transfer.study_config import TransferConfig
 
     seen: set[type[BaseModel]] = set()
     for title, kind in (

@@ -32,8 +32,8 @@ from phonemo.config import load_config
 from phonemo.train import checkpointing, model_folder
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments import fold
-from phonemo.train.experiments import run as runner
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments import training_run as runner
+from phonemo.train.experiments.training_run import run
 
 FOLD = "speaker-s1"
 #: What changes the disk, as Python's audit events name it.

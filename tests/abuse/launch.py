@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 from phonemo.audio import AudioLimits, Waveform, load_waveform
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.server.decoders import pool
-from phonemo.server.decoders.worker import DecoderLimits, serve
+from phonemo.server.decoders import decoder_pool
+from phonemo.server.decoders.decoder_worker import DecoderLimits, serve
 
 _WORD_BYTES = 5
 _HANG_SECONDS = 600.0
@@ -70,8 +70,8 @@ def main() -> None:
     if sys.argv[1] != "serve":
         serve(DecoderLimits(**json.loads(sys.argv[1])), obey)
         return
-    pool.PROGRAM = ("-m", "tests.abuse.launch")  # before the app takes it
-    from phonemo.cli import app
+    decoder_pool.PROGRAM = ("-m", "tests.abuse.launch")  # before the app takes it
+    from phonemo.cli import main as app
 
     _slow_down()
     app.main()

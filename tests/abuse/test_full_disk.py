@@ -18,13 +18,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from phonemo.cli import app
+from phonemo.cli import main
 from phonemo.config import write_config
 from phonemo.errors import CheckpointError
 from phonemo.runtime.bundle import open_bundle, write_bundle
 from phonemo.train import checkpointing
 from phonemo.train.experiments import fold
-from phonemo.train.experiments import run as runner
+from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.run_folder import write_fold_plots
 from tests.abuse.figures import figure
 from tests.answers import Answer
@@ -119,7 +119,7 @@ def phonemo(capsys: pytest.CaptureFixture[str], monkeypatch) -> Callable[..., An
     def typed(*words: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["phonemo", *map(str, words)])
         with pytest.raises(SystemExit) as left:
-            app.main()
+            main.main()
         return Answer(int(left.value.code or 0), *capsys.readouterr())
 
     return typed

@@ -19,15 +19,15 @@ import pytest
 import torch
 import yaml
 
-from phonemo.config import base, load_config
+from phonemo.config import load_config, loading
 from phonemo.errors import CheckpointError, ConfigError, PhonemoError
 from phonemo.model.pretrained import load_backbone
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.server.config import load_serve_config
+from phonemo.server.settings import load_serve_config
 from phonemo.train import checkpointing, feature_cache
 from phonemo.train.experiments.ablation_config import load_ablation_config
 from phonemo.train.model_folder import load_trained
-from phonemo.train.pretrain.config import load_pretrain_config
+from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 from phonemo.train.pretrain.teacher import load_teacher
 from tests.abuse import hostile
 from tests.abuse.figures import figure
@@ -337,7 +337,7 @@ _RUNS = re.compile(
 )
 #: File -> how many, and why that is right.
 ALLOWED = {
-    "phonemo.config.base": (1, "yaml.load with a SafeLoader that knows no aliases"),
+    "phonemo.config.loading": (1, "yaml.load with a SafeLoader that knows no aliases"),
     "tests.test_errors": (2, "errors go from process to process as Python sends them"),
     "tests.abuse.hostile": (1, "makes the pickles that must not be opened"),
 }
@@ -369,7 +369,7 @@ def test_case_21_neither_source_nor_tests_run_what_they_read():
             strangers = [one.top for one in source.imports if one.top in NEVER - {"hydra"}]
             assert strangers == [], source.name
     assert set(ALLOWED) <= {source.name for source in everything}
-    assert issubclass(base._Plain, yaml.SafeLoader)
+    assert issubclass(loading._Plain, yaml.SafeLoader)
     figure(21, "files searched for what runs what it reads", len(everything), "files")
 
 

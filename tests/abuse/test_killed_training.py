@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from phonemo.config import RunConfig, write_config
 from phonemo.train.callbacks import read_log
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from tests.abuse.figures import figure
 from tests.laws import REPOSITORY
 from tests.train.tiny_run import make_config, with_changes

@@ -24,7 +24,7 @@ from phonemo.annotations.writers import (
     textgrid,
     webvtt,
 )
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from tests.tiny_bundle import BUNDLE, CLIPS, RATE, make_clip
 
 SPANS = (

@@ -26,7 +26,7 @@ from phonemo.batch.job import BatchOptions, Engine, PartTally, Planned
 from phonemo.batch.plan import Item, plan
 from phonemo.batch.stores import open_store
 from phonemo.batch.worker import PartWorker, Work
-from phonemo.cli import app
+from phonemo.cli import main
 from phonemo.loader import fingerprint
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
@@ -93,7 +93,7 @@ def batch(*words: object, stdin: bytes = b"") -> Answer:
         for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            app.main()
+            main.main()
     texts = []
     for one in (out, err):
         one.flush()

@@ -16,8 +16,8 @@ from phonemo.batch import adaptation
 from phonemo.batch import adaptation as vectors
 from phonemo.batch.adaptation import sample_of, vectors_of_item
 from phonemo.batch.job import Planned
+from phonemo.batch.job_profile import keep_profile, read_profile
 from phonemo.batch.plan import Item, plan
-from phonemo.batch.profile import keep_profile, read_profile
 from phonemo.batch.stores import open_store
 from phonemo.batch.worker import Work, open_recognizer
 from phonemo.loader import fingerprint

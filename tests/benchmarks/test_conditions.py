@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from phonemo.errors import CheckpointError, LabelError, LeakageError, UsageError
 from phonemo.labels import LabelSet
-from phonemo.train.transfer.run import transfer
+from phonemo.train.transfer.study_run import transfer
 from tests.benchmarks import REPOSITORY
 from tests.golden.make_tiny_bundle import make_adaptable, make_network
 from tests.tiny_bundle import ADAPTABLE

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.cli import app
+from phonemo.cli import main
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.answers import Answer
@@ -29,7 +29,7 @@ def phonemo(*words: object, stdin: bytes = b"") -> Answer:
         for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            app.main()
+            main.main()
     texts = []
     for one in (out, err):
         one.flush()

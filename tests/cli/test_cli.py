@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from phonemo.cli import app
+from phonemo.cli import main
 from phonemo.config import write_config
 from phonemo.corpora.manifest import Header, write_manifest
 from phonemo.corpora.splits import make_split
@@ -51,7 +51,7 @@ def call(*words: object) -> int:
         for name in NAMES:  # main sets what is not set; put it back
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            app.main()
+            main.main()
     return int(left.value.code or 0)
 
 
@@ -111,7 +111,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
 
 
 @pytest.mark.parametrize(
-    "command", [one.name or one.callback.__name__ for one in app.app.registered_commands]
+    "command", [one.name or one.callback.__name__ for one in main.app.registered_commands]
 )
 def test_every_option_of_every_command_is_explained(phonemo, command):
     answer = phonemo(command, "--help")
@@ -237,7 +237,7 @@ def test_a_bug_is_not_dressed_up_as_an_expected_error(phonemo, here, monkeypatch
 
     monkeypatch.setattr("phonemo.corpora.prepare.prepare", fail)
     with pytest.raises(ZeroDivisionError):
-        app.app(["prepare", "csv", str(here / "table"), "-o", str(here / "o.jsonl")])
+        main.app(["prepare", "csv", str(here / "table"), "-o", str(here / "o.jsonl")])
 
 
 def test_an_interrupted_command_says_how_to_go_on(phonemo, here, monkeypatch):

@@ -14,7 +14,7 @@ import soundfile
 
 from phonemo.annotations import writers
 from phonemo.annotations.turns import Turn
-from phonemo.cli import app
+from phonemo.cli import main
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
@@ -42,7 +42,7 @@ def predict(*words: object, stdin: bytes = b"") -> Answer:
         for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):  # main sets what is not set
             patch.setenv(name, "error")
         with pytest.raises(SystemExit) as left:
-            app.main()
+            main.main()
     texts = []
     for one in (out, err):
         one.flush()

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from phonemo.config import write_config
 from phonemo.errors import ConfigError
-from phonemo.train.transfer.config import (
+from phonemo.train.transfer.study_config import (
     SkewedPoolConfig,
     SystemConfig,
     TrainTemplate,

@@ -228,7 +228,7 @@ class TestTextGrid:
 
 @pytest.mark.parametrize("name", ["audformat", "lhotse", "textgrid"])
 def test_the_command_prepares_them(name, tmp_path, monkeypatch, capsys):
-    from phonemo.cli.app import main
+    from phonemo.cli.main import main
 
     root = tiny.FAKES[name](tmp_path / name)
     words = [

@@ -88,7 +88,7 @@ def test_every_synonym_is_a_canonical_emotion():
 class TestCommand:
     @pytest.fixture
     def phonemo(self, monkeypatch, capsys):
-        from phonemo.cli.app import main
+        from phonemo.cli.main import main
 
         def run(*words: object) -> tuple[int, str, str]:
             monkeypatch.setattr("sys.argv", ["phonemo", *map(str, words)])

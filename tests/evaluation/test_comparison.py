@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from phonemo.errors import ResultError
 from phonemo.evaluation.predictions import validate_rows
 from phonemo.evaluation.significance import SWAPS, compare, mcnemar

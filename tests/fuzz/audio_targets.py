@@ -16,7 +16,7 @@ from phonemo.audio import (
     load_waveform,
 )
 from phonemo.audio.resample import MAX_LEVEL
-from phonemo.server.decoders.worker import read_frame, write_frame
+from phonemo.server.decoders.decoder_worker import read_frame, write_frame
 from tests.fuzz.judging import told
 
 #: Small ones, so that an execution takes milliseconds; they are enforced by the same lines.

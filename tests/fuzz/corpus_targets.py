@@ -9,7 +9,14 @@ from pathlib import Path
 from phonemo.corpora.g2p.alphabets import ARPABET, IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.published_folds import read_folds
-from phonemo.corpora.readers import audformat, cremad, lhotse, nemo, speechocean762, textgrid
+from phonemo.corpora.readers import (
+    audformat_database,
+    cremad,
+    lhotse_cuts,
+    nemo,
+    speechocean762,
+    textgrid_folder,
+)
 from phonemo.corpora.readers import csv as tables
 from phonemo.corpora.readers import iemocap as release
 from phonemo.corpora.readers.base import Reading, read_text
@@ -37,9 +44,9 @@ _RELEASES: dict[bytes, tuple[Callable[[Path], Reading], Sequence[str], Sequence[
         ["metadata.csv", "phones.csv"],
         ["WAVE/SPEAKER0001/000010011.WAV"],
     ),
-    b"lhotse": (lhotse.read, ["cuts.jsonl"], ["a.wav"]),
-    b"audformat": (audformat.read, ["db.yaml", "db.moods.csv"], ["a.wav"]),
-    b"praat": (textgrid.read, ["a.TextGrid"], ["a.wav"]),
+    b"lhotse": (lhotse_cuts.read, ["cuts.jsonl"], ["a.wav"]),
+    b"audformat": (audformat_database.read, ["db.yaml", "db.moods.csv"], ["a.wav"]),
+    b"praat": (textgrid_folder.read, ["a.TextGrid"], ["a.wav"]),
     b"iemocap": (
         release.read,
         [

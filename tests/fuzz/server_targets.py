@@ -19,7 +19,7 @@ from phonemo.errors import printable
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.server.app import PhonemoApp, create_app
-from phonemo.server.config import ServeConfig
+from phonemo.server.settings import ServeConfig
 from tests.fuzz.judging import CUT, check_message, check_scores, cut
 
 _HOST = (b"host", b"localhost:8000")

@@ -13,9 +13,9 @@ from phonemo.batch.inputs import items_of
 from phonemo.batch.plan import Item
 from phonemo.config import load_config, write_config
 from phonemo.corpora.manifest import Manifest, read_manifest, write_manifest
-from phonemo.server.config import load_serve_config
+from phonemo.server.settings import load_serve_config
 from phonemo.train.experiments.ablation_config import load_ablation_config
-from phonemo.train.pretrain.config import load_pretrain_config
+from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 from tests.fuzz.judging import cut, scratch, told, written
 
 _MOST = 1000

@@ -220,7 +220,7 @@ class TestPushing:
             phonemo.push_to_hub(BUNDLE, "org/mine")
 
     def test_the_command_prints_the_address(self, hub, capsys, monkeypatch):
-        from phonemo.cli.app import main
+        from phonemo.cli.main import main
 
         monkeypatch.setattr("sys.argv", ["phonemo", "push", str(BUNDLE), "org/mine"])
         with pytest.raises(SystemExit) as ended:

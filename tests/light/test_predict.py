@@ -15,7 +15,7 @@ BARRED = ("torch", "transformers", "safetensors", "onnx", "sklearn", "matplotlib
 #: Any import of these is an error from here on.
 BAR = f"import sys\nsys.modules.update(dict.fromkeys({BARRED}))\n"
 COMMAND = (
-    "from phonemo.cli.app import main\n"
+    "from phonemo.cli.main import main\n"
     "sys.argv = ['phonemo', 'predict', *sys.argv[2:], '--model', sys.argv[1]]\nmain()"
 )
 PYTHON = (

@@ -48,7 +48,7 @@ def test_it_is_whole_and_small():
 
 def test_the_command_answers_with_no_options_and_no_torch(spoken):
     files = [str(spoken / f"{mood}.wav") for mood in FOUR]
-    code = f"{BAR}from phonemo.cli.app import main\nsys.argv[:1] = ['phonemo', 'predict']\nmain()"
+    code = f"{BAR}from phonemo.cli.main import main\nsys.argv[:1] = ['phonemo', 'predict']\nmain()"
     command = [sys.executable, "-I", "-W", "error", "-c", code, *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -26,8 +26,8 @@ from phonemo.evaluation.schema import Bin, CalibrationScore, Confusion, Score, S
 from phonemo.labels import EMOTIONS
 from phonemo.runtime.bundle import BundleCard, open_bundle, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.server.config import ServeAccess, ServeConfig, ServeLimits, load_serve_config
-from phonemo.train.pretrain.config import (
+from phonemo.server.settings import ServeAccess, ServeConfig, ServeLimits, load_serve_config
+from phonemo.train.pretrain.pretrain_config import (
     AugmentationConfig,
     PretrainConfig,
     StageConfig,

@@ -22,9 +22,9 @@ import uvicorn
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.server.app import PhonemoApp, create_app
-from phonemo.server.config import ServeConfig
-from phonemo.server.decoders.pool import PROGRAM
+from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.service import Service
+from phonemo.server.settings import ServeConfig
 from phonemo.server.uvicorn_server import _bind, _settings
 from tests.server.asking import ask
 from tests.tiny_bundle import BUNDLE

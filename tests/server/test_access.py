@@ -11,9 +11,9 @@ import pytest
 from starlette.datastructures import Headers
 
 from phonemo.errors import ConfigError
+from phonemo.server.api_errors import Refusal
 from phonemo.server.auth import Access, digest_of, is_loopback, new_key
-from phonemo.server.config import ServeAccess
-from phonemo.server.errors import Refusal
+from phonemo.server.settings import ServeAccess
 from tests.server.asking import FINISH, PATH, ask, clip, events, post, raw, stream, wav
 from tests.server.serving import command, served, settings
 from tests.tiny_bundle import BUNDLE

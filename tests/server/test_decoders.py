@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from phonemo.errors import AudioError
-from phonemo.server.decoders.pool import Decoders
-from phonemo.server.decoders.worker import DecoderLimits, read_frame, write_frame
-from phonemo.server.errors import Refusal
+from phonemo.server.api_errors import Refusal
+from phonemo.server.decoders.decoder_pool import Decoders
+from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
 from tests.server.asking import encoded, post, wav
 from tests.server.serving import Held, children, served, settings, until
 from tests.tiny_bundle import make_clip
@@ -29,7 +29,7 @@ ACTOR = """
 import json, os, signal, sys, time
 import numpy as np
 from phonemo.audio import Waveform
-from phonemo.server.decoders.worker import DecoderLimits, serve
+from phonemo.server.decoders.decoder_worker import DecoderLimits, serve
 
 def decode(upload, limits):
     word = upload.getvalue().split()[0] if upload.getvalue()[:1] != b"R" else b""
@@ -122,7 +122,7 @@ def test_a_file_is_decoded_as_the_library_does():
         data = encoded(samples, subtype="FLOAT")
         return await found.decode(io.BytesIO(data), "a.wav")
 
-    found, _ = run(act, program=("-m", "phonemo.server.decoders.worker"))
+    found, _ = run(act, program=("-m", "phonemo.server.decoders.decoder_worker"))
     assert np.array_equal(found.samples, samples)
     assert found.warnings == ()
 
@@ -147,7 +147,7 @@ def test_errors_of_the_library_keep_their_code():
         bad = (b"", bytes(100), encoded(np.zeros(10)), b"#EXTM3U\nhttp://a/b\n")
         return [await decode(found, one) for one in bad]
 
-    found, lost = run(act, program=("-m", "phonemo.server.decoders.worker"))
+    found, lost = run(act, program=("-m", "phonemo.server.decoders.decoder_worker"))
     assert found == ["empty_audio", "unsupported_audio", "too_short", (415, "unsupported_audio")]
     assert lost == []
 
@@ -349,7 +349,7 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
 @LINUX
 def test_a_decoder_writes_no_file(tmp_path):
     file = tmp_path / "a"
-    code = "from phonemo.server.decoders.worker import _confine\nfrom pathlib import Path\n"
+    code = "from phonemo.server.decoders.decoder_worker import _confine\nfrom pathlib import Path\n"
     code += "_confine(2**28)\n"
     code += f"Path({str(file)!r}).write_bytes(b'x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

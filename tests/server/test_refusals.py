@@ -13,7 +13,7 @@ from phonemo.errors import (
     PhonemoError,
     UsageError,
 )
-from phonemo.server.errors import Refusal, not_serving, refusal_of, try_later, type_of
+from phonemo.server.api_errors import Refusal, not_serving, refusal_of, try_later, type_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from phonemo.cli import app
+from phonemo.cli import main
 from tests.server.asking import FINISH, ask, clip, connected, encoded, events, post, stream, wav
 from tests.server.serving import children, command, until
 from tests.tiny_bundle import BUNDLE, RATE
@@ -183,7 +183,7 @@ def test_a_broken_model_is_one_line(tmp_path):
 def test_a_wrong_config_is_one_line(words, told, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["phonemo", "serve", *words])
     with pytest.raises(SystemExit) as left:
-        app.main()
+        main.main()
     said = capsys.readouterr().err
     assert left.value.code == 2
     assert said.startswith("phonemo: ")
@@ -221,7 +221,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
     monkeypatch.setattr(sys, "argv", ["phonemo", "serve"])
     with pytest.raises(SystemExit) as left:
-        app.main()
+        main.main()
     assert left.value.code == 1
     assert "pip install 'phonemo[serve]'" in capsys.readouterr().err
 

@@ -29,8 +29,8 @@ from safetensors.torch import save_file
 from phonemo.config import load_config
 from phonemo.train import distributed
 from phonemo.train.experiments import fold
-from phonemo.train.experiments import run as runner
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments import training_run as runner
+from phonemo.train.experiments.training_run import run
 from phonemo.train.trainer import PhonemoTrainer
 
 FOLD = "speaker-s1"

@@ -21,14 +21,14 @@ from phonemo.evaluation.studies import ablation_lines
 from phonemo.files import locked, read_rows, write_json, write_rows
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments import egemaps, executors
-from phonemo.train.experiments import run as runner
+from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
 from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
-from phonemo.train.experiments.data import Experiment
 from phonemo.train.experiments.executors import Job, work, workers_for
+from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.fold import NeuralSystem
-from phonemo.train.experiments.run import SYSTEMS
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
+from phonemo.train.experiments.training_run import SYSTEMS
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)

@@ -16,7 +16,7 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.session import Graph
 from phonemo.train.calibrate import recalibrate
 from phonemo.train.evaluate import outputs_of
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.export.export import export, make_graph
 from phonemo.train.export.quantize import quantise
 from phonemo.train.linear_head import SHRINKAGE, class_means, fit_head, keep_reference, reference_of

@@ -13,9 +13,9 @@ from phonemo.errors import CheckpointError, LabelError, ManifestError, RunError
 from phonemo.files import read_rows, write_rows
 from phonemo.labels import LabelSet
 from phonemo.train.experiments import fold
-from phonemo.train.experiments import run as runner
+from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.assess import assess_model, assess_run, rescore_run, write_assessment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from phonemo.train.model_folder import load_trained
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.train.tiny_run import make_config, with_changes

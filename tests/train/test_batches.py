@@ -13,7 +13,7 @@ from phonemo.errors import AudioError
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset, Targets, collate, pad_audio
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache, make_dataset
 

@@ -18,7 +18,7 @@ import torch
 from phonemo.errors import AudioError, RunError
 from phonemo.files import held, locked, share_out
 from phonemo.train import feature_cache as cache_module
-from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.feature_cache import build_cache
 from phonemo.train.freezing import Boundary, boundary
 from tests.train.tiny_run import make_config, make_corpus, with_changes
@@ -41,7 +41,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from phonemo.train import feature_cache
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache
 

@@ -41,8 +41,8 @@ from phonemo.train.calibrate import (
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import Outputs, outputs_of
 from phonemo.train.experiments.assess import assess_model, write_assessment
-from phonemo.train.experiments.data import Experiment, prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
 from phonemo.train.linear_head import _crosswise, fit_head, fitted
 from phonemo.train.model_folder import load_trained

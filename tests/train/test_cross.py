@@ -21,7 +21,7 @@ from phonemo.files import read_rows
 from phonemo.labels import LabelSet
 from phonemo.train.experiments import cross_corpus as cross_module
 from phonemo.train.experiments.cross_corpus import Mapped, cross
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call

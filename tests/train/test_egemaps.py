@@ -26,10 +26,10 @@ from phonemo.evaluation.calibration import calibrate_across, softmax
 from phonemo.files import held, read_rows
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments import egemaps
-from phonemo.train.experiments import run as runner
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.egemaps import STRENGTHS, EgemapsSvm, functionals
-from phonemo.train.experiments.run import read_cell, run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import read_cell, run
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes
 
 

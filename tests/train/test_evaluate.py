@@ -20,7 +20,7 @@ from phonemo.model.losses import ABSENT
 from phonemo.train import evaluate
 from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import Outputs, outputs_of, prediction_rows, validation_scores
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_cache, make_dataset, make_lively
 

@@ -12,8 +12,8 @@ from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.provenance import lineage_of
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 

@@ -19,7 +19,7 @@ from phonemo.errors import CheckpointError
 from phonemo.files import SEAL, _write_seal
 from phonemo.labels import LabelSet
 from phonemo.train import model_folder as folder_module
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.model_folder import load_trained, save_trained, shrink
 from phonemo.train.provenance import PROVENANCE, lineage_of
 from phonemo.train.torch_recognizer import TorchRecognizer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from phonemo.config import load_config
 from tests.laws import REPOSITORY
 from tests.tiny_iemocap import make_iemocap

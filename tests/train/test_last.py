@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from phonemo.train.callbacks import read_log
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.provenance import lineage_of
 from tests.train.tiny_run import make_config
 

@@ -10,7 +10,7 @@ import pytest
 from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import CheckpointError, LeakageError
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.provenance import HEARD, PROVENANCE, Lineage, TrainedOn, lineage_from, lineage_of
 from tests.train.test_extras import other_corpus
 from tests.train.tiny_run import make_config, with_changes

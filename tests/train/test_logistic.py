@@ -17,8 +17,8 @@ from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.assess import assess_run
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
 from phonemo.train.linear_head import fit_head
 from phonemo.train.model_folder import load_trained

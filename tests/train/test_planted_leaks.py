@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from phonemo.config import ProtocolConfig, load_config, write_config
 from phonemo.corpora.leakage import forbid, measure
 from phonemo.corpora.manifest import Header, Utterance, read_manifest, write_manifest
@@ -16,8 +16,8 @@ from phonemo.corpora.splits import make_split
 from phonemo.errors import ConfigError, LeakageError
 from phonemo.evaluation.report import summary_lines
 from phonemo.files import sha256_of
-from phonemo.train.experiments.run import run
 from phonemo.train.experiments.text_baseline import script_control
+from phonemo.train.experiments.training_run import run
 from phonemo.train.trainer import PhonemoTrainer
 from tests.train.tiny_run import EMOTIONS, make_config
 

@@ -13,7 +13,7 @@ from transformers import AutoModel
 
 from phonemo.errors import AudioError, CheckpointError, UsageError
 from phonemo.runtime.vad import ActivityTrack, EnergyDetector
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import make_backbone_folder, make_network
 from tests.train.tiny_run import make_config, with_changes

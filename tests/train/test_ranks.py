@@ -17,7 +17,7 @@ from phonemo.config import RunConfig, load_config, write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.files import read_rows
 from phonemo.train.callbacks import read_log
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from phonemo.train.freezing import STRATEGIES
 from tests.train import crew
 from tests.train.tiny_run import make_config, make_corpus, with_changes

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from phonemo.errors import ConfigError, RunError, UsageError
 from phonemo.train import checkpointing, distributed
 from phonemo.train.dataset import STAND_IN, StandIn, collate
 from phonemo.train.distributed import Rank
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_trainer
 

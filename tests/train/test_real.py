@@ -14,7 +14,7 @@ from phonemo.corpora.prepare import prepare
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.model.pretrained import load_backbone
 from phonemo.train.dataset import pad_audio
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from phonemo.train.feature_cache import _samples
 from phonemo.train.torch_recognizer import TorchRecognizer
 

@@ -17,7 +17,7 @@ from phonemo.errors import CheckpointError, RunError
 from phonemo.files import locked
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import read_log
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 FOLD = "speaker-s1"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.splits import make_split

@@ -10,7 +10,7 @@ from transformers import AutoModelForAudioClassification
 from typer.testing import CliRunner
 
 import phonemo.model
-from phonemo.cli.app import app
+from phonemo.cli.main import app
 from phonemo.model.pretrained import load_backbone
 from phonemo.runtime.bundle import open_bundle, packaged
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
 from phonemo.config import RunConfig
-from phonemo.evaluation.html.report import write_page
+from phonemo.evaluation.html.run_page import write_page
 from phonemo.runtime.adaptation.statistics import affine, moments, shrunk
 from phonemo.train.calibrate import speakers_of
 from phonemo.train.evaluate import outputs_of
-from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.finetune import Finetuned, finetune, model_settings, plan
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from phonemo.train.head_from_start import USUAL_STRENGTH, _Examples, _scores, fit_from_start
 from phonemo.train.head_prior import Linear, Prior, prior_of
 from phonemo.train.linear_head import reference_of

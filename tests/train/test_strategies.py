@@ -11,8 +11,8 @@ import torch
 from phonemo.config import TrainConfig
 from phonemo.errors import ConfigError
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.freezing import STRATEGIES, Boundary, boundary, freeze, will_learn
 from phonemo.train.model_folder import load_trained, save_trained
 from tests.tiny_nets import KINDS

@@ -11,8 +11,8 @@ from phonemo.corpora.inventory import make_inventory
 from phonemo.errors import CheckpointError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.pretrained import build_network, load_backbone
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.freezing import take_over
 from phonemo.train.model_folder import load_trained
 from tests.train.tiny_run import make_config, with_changes

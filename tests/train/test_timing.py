@@ -19,7 +19,7 @@ from phonemo.train.evaluate import (
     prediction_rows,
     validation_scores,
 )
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache, make_lively
 

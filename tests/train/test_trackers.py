@@ -15,7 +15,7 @@ import pytest
 from phonemo.config import RunConfig, load_config, write_config
 from phonemo.errors import ConfigError, MissingExtraError
 from phonemo.train import callbacks
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from tests.train.tiny_run import make_config, with_changes
 
 FOLD = "speaker-s1"

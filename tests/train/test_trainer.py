@@ -20,9 +20,9 @@ from phonemo.train.callbacks import read_log
 from phonemo.train.dataset import LengthGroupedSampler, SpeechDataset, collate
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiments import fold as cells
-from phonemo.train.experiments import run as runner
-from phonemo.train.experiments.data import prepare_experiment
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments import training_run as runner
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
 from phonemo.train.model_folder import load_trained
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes

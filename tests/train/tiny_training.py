@@ -15,7 +15,7 @@ from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.model.pretrained import build_network
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset
-from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.feature_cache import FeatureCache, build_cache
 from phonemo.train.freezing import boundary
 from phonemo.train.model_folder import save_trained

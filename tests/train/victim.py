@@ -14,7 +14,7 @@ from phonemo import files
 from phonemo.config import load_config
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 
 
 def _die() -> None:

@@ -25,8 +25,8 @@ import numpy as np
 
 from phonemo.batch.fetch import Fetched, fetched, release
 from phonemo.batch.job import Applied
+from phonemo.batch.job_profile import keep_profile
 from phonemo.batch.plan import Item, read_part
-from phonemo.batch.profile import keep_profile
 from phonemo.batch.stores import Store
 from phonemo.batch.worker import ISOLATED_SECONDS, Work, open_recognizer
 from phonemo.errors import PhonemoError, UsageError, shown

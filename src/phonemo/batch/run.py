@@ -30,8 +30,8 @@ from phonemo.batch.job import (
     totals_of,
     write_card,
 )
+from phonemo.batch.job_profile import keep_profile, read_profile
 from phonemo.batch.plan import plan
-from phonemo.batch.profile import keep_profile, read_profile
 from phonemo.batch.rows import needs_pyarrow, part_name
 from phonemo.batch.stores import Store, open_store
 from phonemo.batch.worker import Work, open_recognizer, tally_name

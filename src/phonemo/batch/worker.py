@@ -24,8 +24,8 @@ from typing import Any
 from phonemo.annotations.prediction import Prediction
 from phonemo.batch.fetch import Fetched, fetched, release
 from phonemo.batch.job import BatchOptions, PartTally
+from phonemo.batch.job_profile import read_profile
 from phonemo.batch.plan import Item, read_part
-from phonemo.batch.profile import read_profile
 from phonemo.batch.rows import Row, failed_row, part_name, row_of, writing_rows
 from phonemo.batch.stores import Store, open_store
 from phonemo.errors import PhonemoError, RunError, shown

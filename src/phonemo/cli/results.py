@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonemo.cli.options import (
-    check_writable,
-)
+from phonemo.cli.options import check_writable
 
 if TYPE_CHECKING:
     pass
@@ -78,7 +76,7 @@ def page(
     audio: Annotated[bool, typer.Option(help="Hold the voices of the hardest clips.")] = True,
 ) -> None:
     """Write a run's results as one page of HTML."""
-    from phonemo.evaluation.html.report import write_page
+    from phonemo.evaluation.html.run_page import write_page
 
     if output is not None:
         check_writable(output)

@@ -59,7 +59,7 @@ def serve(
     POST /v1/audio/emotions, WS /v1/audio/stream; the page is at /. Ctrl-C stops it, after what
     is in flight. Needs pip install 'phonemo[serve]'.
     """
-    from phonemo.server.config import load_serve_config
+    from phonemo.server.settings import load_serve_config
 
     folder = None if profiles is None else str(profiles)
     named = {"host": host, "port": port, "models": model, "profiles": folder}

@@ -3,13 +3,7 @@
 Nothing in a config names a class or a path to import: a choice is a name from a closed list.
 """
 
-from phonemo.config.base import (
-    Section,
-    digest_of,
-    load_section,
-    write_config,
-)
-from phonemo.config.run import (
+from phonemo.config.experiment import (
     Alphabet,
     AugmentConfig,
     AuxiliaryConfig,
@@ -22,6 +16,7 @@ from phonemo.config.run import (
     TrainConfig,
     load_config,
 )
+from phonemo.config.loading import Section, digest_of, load_section, write_config
 
 __all__ = [
     "Alphabet",

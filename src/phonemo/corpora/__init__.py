@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from phonemo.corpora.readers import (
-    audformat,
+    audformat_database,
     cremad,
     csv,
     emodb,
     emotiontts,
     iemocap,
-    lhotse,
+    lhotse_cuts,
     nemo,
     rakshak,
     ravdess,
     speechocean762,
-    textgrid,
+    textgrid_folder,
 )
 from phonemo.corpora.readers.base import CorpusReader
 
@@ -28,7 +28,7 @@ CORPORA: dict[str, CorpusReader] = {
     "rakshak": CorpusReader(rakshak.CARD, rakshak.read),
     "emotiontts": CorpusReader(emotiontts.CARD, emotiontts.read),
     "csv": CorpusReader(csv.CARD, csv.read),
-    "audformat": CorpusReader(audformat.CARD, audformat.read),
-    "lhotse": CorpusReader(lhotse.CARD, lhotse.read),
-    "textgrid": CorpusReader(textgrid.CARD, textgrid.read),
+    "audformat": CorpusReader(audformat_database.CARD, audformat_database.read),
+    "lhotse": CorpusReader(lhotse_cuts.CARD, lhotse_cuts.read),
+    "textgrid": CorpusReader(textgrid_folder.CARD, textgrid_folder.read),
 }

@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from phonemo.audio import RATE, Excerpt, Source, load_waveform
 from phonemo.errors import LabelError, UsageError
-from phonemo.integrations.layers import NamedLayers, checked, layers_of
+from phonemo.integrations.layer_embedding import NamedLayers, checked, layers_of
 from phonemo.integrations.standardizer import GivenProfile, SourceStandardizer
 from phonemo.loader import open_model
 from phonemo.runtime.adaptation.profile import Profile

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 
 from phonemo.errors import PhonemoError
+from phonemo.server.api_errors import Refusal, client_closed, racing, refusal_of
 from phonemo.server.auth import Access
-from phonemo.server.errors import Refusal, client_closed, racing, refusal_of
 from phonemo.server.service import Service
 
 Read = TypeVar("Read")

@@ -17,16 +17,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.server.api_errors import Refusal
 from phonemo.server.auth import Access
-from phonemo.server.config import ServeConfig
-from phonemo.server.decoders.pool import PROGRAM
-from phonemo.server.errors import Refusal
+from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import LimitsMiddleware, refused
 from phonemo.server.routes.info import about_router
-from phonemo.server.routes.profiles import profiles_router
+from phonemo.server.routes.profile_routes import profiles_router
 from phonemo.server.routes.recognize import emotions_router
 from phonemo.server.routes.stream import streams_router
 from phonemo.server.service import Service, open_models
+from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__
 
 WEB = Path(__file__).parent / "web"

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from phonemo.server.config import ServeAccess
-from phonemo.server.errors import Refusal
+from phonemo.server.api_errors import Refusal
+from phonemo.server.settings import ServeAccess
 
 #: The WebSocket subprotocol; a page, which cannot set headers there, offers its key as another.
 SUBPROTOCOL = "phonemo"

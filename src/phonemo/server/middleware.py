@@ -18,9 +18,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from phonemo.server.api_errors import Refusal, not_serving
 from phonemo.server.auth import Access
-from phonemo.server.config import ServeLimits
-from phonemo.server.errors import Refusal, not_serving
+from phonemo.server.settings import ServeLimits
 from phonemo.version import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -15,7 +15,7 @@ from typing import Any
 from phonemo.errors import UsageError, shown
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.server.errors import Refusal
+from phonemo.server.api_errors import Refusal
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST = 1000

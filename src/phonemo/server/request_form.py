@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from phonemo.errors import shown
-from phonemo.server.errors import Refusal, client_closed, not_serving
+from phonemo.server.api_errors import Refusal, client_closed, not_serving
 from phonemo.server.service import RecognizeOptions
 
 MOST_FIELDS = 16

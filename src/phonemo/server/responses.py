@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
-from phonemo.server.errors import type_of
+from phonemo.server.api_errors import type_of
 from phonemo.server.request_form import FormatName, RecognizeRequest
 from phonemo.server.service import ServedPrediction
 

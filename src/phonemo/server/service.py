@@ -25,13 +25,13 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.vad import detector_of
 from phonemo.runtime.workers import available_cpus
-from phonemo.server.config import ServeConfig, ServeLimits
-from phonemo.server.decoders.pool import PROGRAM, Decoders
-from phonemo.server.decoders.worker import DecoderLimits
+from phonemo.server.api_errors import Refusal, not_serving, try_later
+from phonemo.server.decoders.decoder_pool import PROGRAM, Decoders
+from phonemo.server.decoders.decoder_worker import DecoderLimits
 from phonemo.server.dynamic_batching import DynamicBatcher
-from phonemo.server.errors import Refusal, not_serving, try_later
 from phonemo.server.middleware import Meters
 from phonemo.server.profile_store import Offered, open_profiles, with_sent
+from phonemo.server.settings import ServeConfig, ServeLimits
 
 _PER_SECOND = 100.0
 _LONGEST_SECONDS = 1.0

@@ -23,8 +23,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from phonemo.errors import ModelError, PhonemoError, UsageError, shown
 from phonemo.server.app import PhonemoApp, create_app
-from phonemo.server.config import ServeConfig, ServeLimits
 from phonemo.server.service import State
+from phonemo.server.settings import ServeConfig, ServeLimits
 
 #: Taken from a socket at once. What arrives together is parsed in one go, while nobody else is
 #: answered: a quarter of a megabyte, asyncio's choice, can hold 40,000 chunks of one byte.

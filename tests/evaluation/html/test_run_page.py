@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 from phonemo.errors import ProtocolError, ResultError
 from phonemo.evaluation.html import embedding_map as maps
-from phonemo.evaluation.html.report import hardest, write_page
+from phonemo.evaluation.html.run_page import hardest, write_page
 from phonemo.runtime.bundle import weights_of
 from phonemo.train.experiments.finetune import finetune, plan
 from tests.laws import REPOSITORY
@@ -223,7 +223,7 @@ def test_too_few_make_no_map():
 
 
 def test_the_command_finetunes_and_writes_the_page(tmp_path, monkeypatch, capsys):
-    from phonemo.cli.app import main
+    from phonemo.cli.main import main
 
     manifest = make_corpus(tmp_path / "corpus")
     make_backbone_folder(tmp_path / "backbone", "wav2vec2-layer")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from phonemo.cli import app, console
+from phonemo.cli import console, main
 from phonemo.config import write_config
-from phonemo.train.pretrain import run as module
-from phonemo.train.pretrain.config import load_pretrain_config
+from phonemo.train.pretrain import pretraining as module
+from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 from tests.train.pretrain.tiny_teaching import make_config
 
 Phonemo = Callable[..., tuple[int, str, str]]
@@ -39,7 +39,7 @@ def phonemo(home, capfd, monkeypatch) -> Phonemo:
         monkeypatch.setattr(sys, "argv", line)
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
-            app.main()
+            main.main()
         torch.set_num_threads(threads)
         out, err = capfd.readouterr()
         return int(left.value.code or 0), out, err

@@ -7,7 +7,11 @@ from pydantic import ValidationError
 
 from phonemo.config import write_config
 from phonemo.errors import ConfigError
-from phonemo.train.pretrain.config import AugmentationConfig, PretrainConfig, load_pretrain_config
+from phonemo.train.pretrain.pretrain_config import (
+    AugmentationConfig,
+    PretrainConfig,
+    load_pretrain_config,
+)
 from tests.laws import REPOSITORY
 
 SHIPPED = sorted((REPOSITORY / "configs").glob("pretrain*.yaml"))

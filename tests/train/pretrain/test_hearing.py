@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.train.pretrain.augment import change, needed
-from phonemo.train.pretrain.config import AugmentationConfig
+from phonemo.train.pretrain.crops import change, needed
+from phonemo.train.pretrain.pretrain_config import AugmentationConfig
 
 RATE = 16_000
 SIZE = 8000

@@ -17,14 +17,14 @@ from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import load_backbone
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import Progress, read_log
-from phonemo.train.experiments.run import run as train
-from phonemo.train.pretrain import run as module
-from phonemo.train.pretrain.config import PretrainConfig
+from phonemo.train.experiments.training_run import run as train
+from phonemo.train.pretrain import pretraining as module
 from phonemo.train.pretrain.distil import Distillation
-from phonemo.train.pretrain.run import pretrain
+from phonemo.train.pretrain.distillation_trainer import StageTrainer
+from phonemo.train.pretrain.pretrain_config import PretrainConfig
+from phonemo.train.pretrain.pretraining import pretrain
 from phonemo.train.pretrain.student import build_student
 from phonemo.train.pretrain.teacher import load_teacher
-from phonemo.train.pretrain.trainer import StageTrainer
 from tests.train import tiny_run
 from tests.train.pretrain.tiny_teaching import STAGE, make_config, make_speech
 from tests.train.tiny_training import State, changed, copy_state

@@ -15,7 +15,7 @@ from phonemo.audio import load_waveform
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import ConfigError, ManifestError
-from phonemo.train.pretrain.config import PretrainConfig, StageConfig
+from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
 from tests.train.pretrain.tiny_teaching import RATE, make_speech
 
@@ -256,7 +256,7 @@ def test_recordings_are_entered_anywhere():
 def test_the_skipped_are_told(tmp_path, caplog):
     """By the run, once, whether the bank was just built or not."""
     from phonemo.train.callbacks import Progress
-    from phonemo.train.pretrain.run import _prepare
+    from phonemo.train.pretrain.pretraining import _prepare
 
     path = make_speech(tmp_path / "talk")
     (path.parent / "2.wav").write_text("not audio")

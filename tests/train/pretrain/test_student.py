@@ -11,7 +11,7 @@ import torch
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import ConfigError
 from phonemo.model.backbone import Backbone
-from phonemo.train.pretrain.config import StudentConfig
+from phonemo.train.pretrain.pretrain_config import StudentConfig
 from phonemo.train.pretrain.student import _sinusoids, build_student, frame_shift, open_student
 from tests.tiny_nets import make_backbone_folder
 from tests.train.pretrain.tiny_teaching import RATE, make_teacher, make_wave

@@ -14,7 +14,7 @@ import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
-from phonemo.train.pretrain.config import PretrainConfig
+from phonemo.train.pretrain.pretrain_config import PretrainConfig
 from phonemo.train.pretrain.teacher import Teacher
 
 RATE = 16_000

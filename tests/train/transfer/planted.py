@@ -17,9 +17,9 @@ import soundfile
 
 from phonemo.corpora.manifest import Header, Utterance, read_manifest, write_manifest
 from phonemo.train.provenance import Lineage
-from phonemo.train.transfer import run, study
-from phonemo.train.transfer import run as tasks
-from phonemo.train.transfer.config import TransferConfig
+from phonemo.train.transfer import study, study_run
+from phonemo.train.transfer import study_run as tasks
+from phonemo.train.transfer.study_config import TransferConfig
 
 FEATURES = 6
 EMOTIONS = ("anger", "neutral", "sadness")
@@ -93,7 +93,7 @@ class PlantedNetwork:
 def network(monkeypatch: pytest.MonkeyPatch) -> PlantedNetwork:
     """The planted network, whatever is opened."""
     found = PlantedNetwork()
-    for module in (study, run, tasks):
+    for module in (study, study_run, tasks):
         monkeypatch.setattr(module, "open_network", lambda *_: found)
     return found
 

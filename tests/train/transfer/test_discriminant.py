@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from phonemo.train.transfer.classifiers import NEVER, SCALE, Problem, fit_discriminant
 from phonemo.train.transfer.corpora import Rows
-from phonemo.train.transfer.heads import HeadOptions, balanced, fit_head
+from phonemo.train.transfer.linear_heads import HeadOptions, balanced, fit_head
 
 OPTIONS = HeadOptions("discriminant", "source", "corpus", 0.001, 0.3, False, 3.0, 10.0, 0)
 

@@ -9,10 +9,10 @@ from phonemo.errors import ProtocolError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import Progress
 from phonemo.train.transfer.corpora import joined, read_corpora
-from phonemo.train.transfer.heads import fit_head
-from phonemo.train.transfer.run import transfer
+from phonemo.train.transfer.linear_heads import fit_head
 from phonemo.train.transfer.ship import fit_all
 from phonemo.train.transfer.study import Bench, Study
+from phonemo.train.transfer.study_run import transfer
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of
 
 CORPORA = (Planted("one"), Planted("two", shift=0.5), Planted("three", shift=-0.5))

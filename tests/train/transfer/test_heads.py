@@ -19,7 +19,7 @@ from phonemo.runtime.adaptation.statistics import (
 )
 from phonemo.train.transfer.classifiers import NEVER, Problem, fit_softmax
 from phonemo.train.transfer.corpora import Rows, joined
-from phonemo.train.transfer.heads import (
+from phonemo.train.transfer.linear_heads import (
     HeadOptions,
     adjusted,
     balanced,

@@ -21,8 +21,8 @@ from phonemo.errors import (
 from phonemo.evaluation.transfer_report import Transfer
 from phonemo.files import locked
 from phonemo.train.provenance import Lineage, lineage_from
-from phonemo.train.transfer import run as protocol
-from phonemo.train.transfer.run import StudyPart, transfer
+from phonemo.train.transfer import study_run as protocol
+from phonemo.train.transfer.study_run import StudyPart, transfer
 from tests.train.transfer.planted import Planted, PlantedNetwork, conditions, relabelled, study_of
 
 #: The last one is far from the others, which are near each other.

@@ -16,7 +16,7 @@ from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import lineage_of
 from phonemo.train.transfer.corpora import Corpus
-from phonemo.train.transfer.heads import HeadOptions
+from phonemo.train.transfer.linear_heads import HeadOptions
 from phonemo.train.transfer.selection import Choice, Picked
 from phonemo.train.transfer.ship import Final, ship
 from phonemo.train.transfer.vectors import open_network

@@ -17,13 +17,13 @@ from phonemo.errors import ConfigError, LeakageError
 from phonemo.evaluation.transfer_report import Transfer
 from phonemo.train.callbacks import Progress
 from phonemo.train.dataset import pad_audio
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.model_folder import save_trained
 from phonemo.train.provenance import lineage_from, lineage_of
-from phonemo.train.transfer.config import TrainTemplate, TransferConfig
 from phonemo.train.transfer.corpora import Corpus
-from phonemo.train.transfer.run import transfer
+from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
+from phonemo.train.transfer.study_run import transfer
 from phonemo.train.transfer.trained_networks import trained_on
 from phonemo.train.transfer.vectors import open_network
 from tests.cli.test_cli import Answer as Typed

@@ -12,7 +12,7 @@ from phonemo.errors import ConfigError, LeakageError, ProtocolError
 from phonemo.evaluation.transfer_report import Transfer
 from phonemo.train.provenance import lineage_from
 from phonemo.train.transfer import within_corpus as module
-from phonemo.train.transfer.run import transfer
+from phonemo.train.transfer.study_run import transfer
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of
 
 PAIR = (Planted("one", takes=2), Planted("two", takes=2), Planted("other", takes=2))

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Response
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.session import onnxruntime
+from phonemo.server.api_errors import Refusal
 from phonemo.server.auth import Access
-from phonemo.server.config import ServeConfig
-from phonemo.server.errors import Refusal
 from phonemo.server.middleware import CONTENT_TYPE
 from phonemo.server.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
 from phonemo.server.service import Service
+from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__
 
 

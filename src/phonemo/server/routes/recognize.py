@@ -13,8 +13,8 @@ from fastapi.security import HTTPBearer
 from phonemo.errors import PhonemoError
 from phonemo.labels import LabelSet
 from phonemo.server.admission import admitted, in_time
+from phonemo.server.api_errors import refusal_of
 from phonemo.server.auth import Access
-from phonemo.server.errors import refusal_of
 from phonemo.server.request_form import RecognizeRequest, form_schema, read_form
 from phonemo.server.responses import EMOTIONS, response_of
 from phonemo.server.service import Service

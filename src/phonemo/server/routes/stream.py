@@ -22,8 +22,8 @@ from phonemo.errors import PhonemoError
 from phonemo.files import parsed
 from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
 from phonemo.runtime.sliding import Event
+from phonemo.server.api_errors import Refusal, racing, refusal_of
 from phonemo.server.auth import SUBPROTOCOL, Access, offered
-from phonemo.server.errors import Refusal, racing, refusal_of
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_form import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.responses import prediction_data

@@ -25,10 +25,10 @@ from phonemo.evaluation.studies import table_rows
 from phonemo.files import locked, write_json
 from phonemo.train.callbacks import Progress
 from phonemo.train.experiments.ablation_config import AblationConfig, arm_config
-from phonemo.train.experiments.data import Experiment, prepare_experiment
 from phonemo.train.experiments.executors import Cluster, Job, work, workers_for
-from phonemo.train.experiments.run import cells_of, collect, open_system, read_cell
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.run_folder import FoldSeed
+from phonemo.train.experiments.training_run import cells_of, collect, open_system, read_cell
 from phonemo.train.model_folder import link_or_copy
 from phonemo.version import __version__
 

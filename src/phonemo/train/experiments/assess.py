@@ -18,7 +18,7 @@ from phonemo.labels import LabelSet
 from phonemo.train.calibrate import forbid_memories, stored_calibration
 from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import outputs_of, prediction_rows
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.run_folder import CONFIG
 from phonemo.train.model_folder import Trained, load_trained
 from phonemo.train.provenance import Lineage, lineage_from, lineage_of

@@ -31,7 +31,7 @@ from phonemo.train.calibrate import speakers_of
 from phonemo.train.callbacks import Progress
 from phonemo.train.dataset import SpeechDataset, Targets
 from phonemo.train.evaluate import Outputs, prediction_rows
-from phonemo.train.experiments.data import Experiment
+from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
 from phonemo.train.feature_cache import UNREADABLE, save_array
 

@@ -24,9 +24,9 @@ from phonemo.errors import ProtocolError, UsageError
 from phonemo.files import parsed
 from phonemo.runtime.bundle import weights_of
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.finetune import model_settings
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.training_run import run
 from phonemo.train.provenance import ancestors
 
 

@@ -23,9 +23,9 @@ from phonemo.config import RunConfig
 from phonemo.errors import PhonemoError, RunError
 from phonemo.runtime.workers import deaf_to_interrupts, end_children, ray_session, serve_parent
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiments.data import Experiment, prepare_experiment
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.fold import System
-from phonemo.train.experiments.run import SYSTEMS, cells_of, finished, read_cell
+from phonemo.train.experiments.training_run import SYSTEMS, cells_of, finished, read_cell
 
 _Job = TypeVar("_Job")
 

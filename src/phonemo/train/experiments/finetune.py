@@ -19,11 +19,11 @@ from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import MissingExtraError, ProtocolError
 from phonemo.files import locked, parsed, write_json
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import PRIOR, NeuralSystem
-from phonemo.train.experiments.profiles import PROFILES, OwnProfiles, own_profiles
-from phonemo.train.experiments.run import run
+from phonemo.train.experiments.fold_profiles import PROFILES, OwnProfiles, own_profiles
 from phonemo.train.experiments.run_folder import FoldSeed
+from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
 from phonemo.train.export.shared_network import start_folder
 from phonemo.train.model_folder import LABELS

@@ -32,7 +32,7 @@ from phonemo.train.callbacks import (
 )
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.evaluate import Outputs, outputs_of, phoneme_scores, prediction_rows
-from phonemo.train.experiments.data import Experiment
+from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics, write_fold_plots
 from phonemo.train.feature_cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.freezing import boundary, take_over

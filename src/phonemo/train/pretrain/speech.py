@@ -20,8 +20,8 @@ from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import AudioError, CheckpointError, ConfigError
 from phonemo.files import check_seal, parsed, sealed_folder
 from phonemo.train.dataset import Samples
-from phonemo.train.pretrain.augment import change, needed
-from phonemo.train.pretrain.config import PretrainConfig, StageConfig
+from phonemo.train.pretrain.crops import change, needed
+from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig
 
 _VERSION = 1
 _SAMPLES = "samples.i2"

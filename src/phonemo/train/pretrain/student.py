@@ -22,7 +22,7 @@ from phonemo.files import parsed
 from phonemo.model.backbone import Backbone
 from phonemo.model.positions import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
 from phonemo.model.pretrained import load_backbone
-from phonemo.train.pretrain.config import StudentConfig
+from phonemo.train.pretrain.pretrain_config import StudentConfig
 from phonemo.train.pretrain.teacher import Teacher
 from phonemo.train.provenance import HEARD
 

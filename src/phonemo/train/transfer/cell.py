@@ -15,7 +15,6 @@ import numpy.typing as npt
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, softmax
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.train.transfer.config import TransferConfig
 from phonemo.train.transfer.corpora import Indices
 from phonemo.train.transfer.selection import (
     Choice,
@@ -27,6 +26,7 @@ from phonemo.train.transfer.selection import (
     score_of,
 )
 from phonemo.train.transfer.study import Cell, Study
+from phonemo.train.transfer.study_config import TransferConfig
 from phonemo.train.transfer.testing import Condition, Source, conditions_of, counted, test_logits
 from phonemo.train.transfer.vectors import forbid_leaks
 

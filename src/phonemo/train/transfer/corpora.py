@@ -16,7 +16,7 @@ import numpy.typing as npt
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import LabelError, ProtocolError
 from phonemo.labels import LabelSet
-from phonemo.train.transfer.config import TransferConfig
+from phonemo.train.transfer.study_config import TransferConfig
 
 Names = npt.NDArray[np.str_]
 Indices = npt.NDArray[np.int64]

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from phonemo.errors import ProtocolError
 from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, calibrate
-from phonemo.train.transfer.config import SystemConfig
 from phonemo.train.transfer.corpora import Indices
-from phonemo.train.transfer.heads import HeadOptions
+from phonemo.train.transfer.linear_heads import HeadOptions
+from phonemo.train.transfer.study_config import SystemConfig
 from phonemo.train.transfer.testing import Condition, unweighted
 from phonemo.train.transfer.vectors import MEAN, POOLED, SPEECH
 

@@ -24,10 +24,10 @@ from phonemo.train.linear_head import keep_head
 from phonemo.train.model_folder import Trained, load_trained, save_trained
 from phonemo.train.provenance import lineage_from, lineage_of
 from phonemo.train.transfer.cell import calibrating, pick
-from phonemo.train.transfer.config import TransferConfig
 from phonemo.train.transfer.corpora import Corpus, read_corpora
 from phonemo.train.transfer.selection import Choice, NestedLogits, Picked, calibrated
 from phonemo.train.transfer.study import Bench, Cell, Study
+from phonemo.train.transfer.study_config import TransferConfig
 from phonemo.train.transfer.testing import Condition, test_logits
 from phonemo.train.transfer.vectors import FrozenNetwork
 

@@ -21,10 +21,10 @@ from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import packed, unpacked
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.callbacks import Progress
-from phonemo.train.transfer.config import SystemConfig, TransferConfig
 from phonemo.train.transfer.corpora import Corpus, Rows, joined
-from phonemo.train.transfer.heads import HeadOptions, adjusted, fit_head
+from phonemo.train.transfer.linear_heads import HeadOptions, adjusted, fit_head
 from phonemo.train.transfer.selection import Choice
+from phonemo.train.transfer.study_config import SystemConfig, TransferConfig
 from phonemo.train.transfer.testing import Source
 from phonemo.train.transfer.trained_networks import trained_on
 from phonemo.train.transfer.vectors import (

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from phonemo.evaluation import metrics
 from phonemo.runtime.adaptation.statistics import Reference, Statistics, adapted, logits_of
-from phonemo.train.transfer.config import CONDITION, TransferConfig
 from phonemo.train.transfer.corpora import Indices, Names, Rows
+from phonemo.train.transfer.study_config import CONDITION, TransferConfig
 
 
 @dataclass(frozen=True)

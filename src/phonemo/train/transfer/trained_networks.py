@@ -17,14 +17,14 @@ from phonemo.corpora.merge import merge_streams
 from phonemo.errors import LeakageError
 from phonemo.files import sha256_of
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiments.data import prepare_experiment
+from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem
-from phonemo.train.experiments.run import open_system
 from phonemo.train.experiments.run_folder import FoldSeed
+from phonemo.train.experiments.training_run import open_system
 from phonemo.train.model_folder import LABELS
 from phonemo.train.provenance import lineage_of
-from phonemo.train.transfer.config import TrainTemplate, TransferConfig
 from phonemo.train.transfer.corpora import Corpus
+from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
 
 _EVERYTHING = "everything"
 

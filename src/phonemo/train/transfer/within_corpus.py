@@ -17,11 +17,11 @@ import numpy.typing as npt
 from phonemo.errors import ConfigError, ProtocolError
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.statistics import Reference, logits_of
-from phonemo.train.transfer.config import SystemConfig, WithinConfig
 from phonemo.train.transfer.corpora import Corpus, Indices, Rows, read_corpus
-from phonemo.train.transfer.heads import Standardise
+from phonemo.train.transfer.linear_heads import Standardise
 from phonemo.train.transfer.selection import Choice, choices_of
 from phonemo.train.transfer.study import Study, described
+from phonemo.train.transfer.study_config import SystemConfig, WithinConfig
 from phonemo.train.transfer.testing import by_speaker, counted, unweighted
 from phonemo.train.transfer.vectors import FrozenNetwork, forbid_leaks
 

@@ -28,9 +28,10 @@ from phonemo.files import locked, parsed, sealed_folder, sha256_of, write_json
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import feature_extractor, quiet_transformers
 from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
-from phonemo.train.pretrain.augment import change, needed
-from phonemo.train.pretrain.config import PretrainConfig, StageConfig, load_pretrain_config
+from phonemo.train.pretrain.crops import change, needed
 from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
+from phonemo.train.pretrain.distillation_trainer import StageTrainer
+from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig, load_pretrain_config
 from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
 from phonemo.train.pretrain.student import (
     build_student,
@@ -39,7 +40,6 @@ from phonemo.train.pretrain.student import (
     pretraining_corpora,
 )
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
-from phonemo.train.pretrain.trainer import StageTrainer
 from phonemo.train.provenance import HEARD, environment, lineage_of
 
 log = logging.getLogger(__name__)

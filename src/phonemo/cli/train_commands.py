@@ -26,7 +26,7 @@ from phonemo.errors import CheckpointError, UsageError
 from phonemo.loader import needs_torch
 
 if TYPE_CHECKING:
-    from phonemo.train.experiments.profiles import OwnProfiles
+    from phonemo.train.experiments.fold_profiles import OwnProfiles
 from phonemo.cli import console, predict
 from phonemo.cli.options import protocol_of
 
@@ -64,7 +64,7 @@ def train(
     with distributed.log_error_once():
         resolved = load_config(config, changes(overrides, output))
         needs_torch("training")
-        from phonemo.train.experiments.run import run
+        from phonemo.train.experiments.training_run import run
 
         with console.run_progress(quiet or not first) as progress:
             metrics = run(resolved, typed(), once(fold), overwrite, progress, once(seed))
@@ -86,11 +86,11 @@ def pretrain(
     A wav2vec 2.0 network learns the layers of a Whisper encoder from unlabelled speech.
     Run it again to go on where it stopped.
     """
-    from phonemo.train.pretrain.config import load_pretrain_config
+    from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 
     resolved = load_pretrain_config(config, changes(overrides, output))
     needs_torch("pretraining")
-    from phonemo.train.pretrain.run import pretrain as run_pretraining
+    from phonemo.train.pretrain.pretraining import pretrain as run_pretraining
 
     with console.run_progress(quiet) as progress:
         metrics = run_pretraining(resolved, typed(), progress)
@@ -212,7 +212,7 @@ def finetune(
     has heard all. Run it again to go on where it stopped.
     """
     needs_torch("fine-tuning")
-    from phonemo.evaluation.html.report import write_page
+    from phonemo.evaluation.html.run_page import write_page
     from phonemo.evaluation.report import summary_lines
     from phonemo.train.experiments.finetune import finetune as learn
     from phonemo.train.experiments.finetune import plan

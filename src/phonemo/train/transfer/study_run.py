@@ -29,11 +29,11 @@ from phonemo.train.callbacks import Progress
 from phonemo.train.transfer import cell, vectors
 from phonemo.train.transfer import study as bench
 from phonemo.train.transfer.cell import run_cell
-from phonemo.train.transfer.config import SystemConfig, TransferConfig, WithinConfig
 from phonemo.train.transfer.corpora import Corpus, read_corpora, read_corpus
 from phonemo.train.transfer.selection import check_nested, choices_of
 from phonemo.train.transfer.study import Bench, Cell, Study, digest_of_facts
-from phonemo.train.transfer.summary import summed_up
+from phonemo.train.transfer.study_config import SystemConfig, TransferConfig, WithinConfig
+from phonemo.train.transfer.study_summary import summed_up
 from phonemo.train.transfer.testing import conditions_of
 from phonemo.train.transfer.trained_networks import check_extras, forbid_start
 from phonemo.train.transfer.vectors import forbid_leaks, open_network, recordings_digest

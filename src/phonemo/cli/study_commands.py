@@ -189,14 +189,14 @@ def transfer(
     """
     from phonemo.evaluation.transfer_report import transfer_lines
     from phonemo.files import atomic_write_text
-    from phonemo.train.transfer.config import load_transfer_config
+    from phonemo.train.transfer.study_config import load_transfer_config
 
     resolved = load_transfer_config(config, changes(overrides, output))
     if results is not None:
         check_writable(results)
     needs_torch("testing on corpora left out")
-    from phonemo.train.transfer.run import TRANSFER, StudyPart
-    from phonemo.train.transfer.run import transfer as run_transfer
+    from phonemo.train.transfer.study_run import TRANSFER, StudyPart
+    from phonemo.train.transfer.study_run import transfer as run_transfer
 
     part = StudyPart(once(system), once(left_out), once(seed))
     with console.run_progress(quiet) as progress:
@@ -229,7 +229,7 @@ def fit_head(
     measures the recipe.
     """
     from phonemo.errors import UsageError
-    from phonemo.train.transfer.config import load_transfer_config
+    from phonemo.train.transfer.study_config import load_transfer_config
 
     resolved = load_transfer_config(config, changes(overrides, None))
     if system is None and len(resolved.systems) > 1:

@@ -14,8 +14,8 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from phonemo.errors import ModelError
 from phonemo.train import checkpointing
 from phonemo.train.checkpointing import SealedTrainer, arguments
-from phonemo.train.pretrain.config import PretrainConfig, StageConfig
 from phonemo.train.pretrain.distil import Distillation
+from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig
 from phonemo.train.pretrain.speech import Crops
 
 

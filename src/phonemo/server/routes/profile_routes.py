@@ -22,9 +22,8 @@ from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.admission import admitted, in_time
+from phonemo.server.api_errors import Refusal, refusal_of
 from phonemo.server.auth import Access
-from phonemo.server.config import ServeLimits
-from phonemo.server.errors import Refusal, refusal_of
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_form import (
     AUDIO,
@@ -39,6 +38,7 @@ from phonemo.server.request_form import (
 )
 from phonemo.server.responses import PROFILE, PROFILES, ProfileCard, ProfileLimits, ProfileList
 from phonemo.server.service import Service
+from phonemo.server.settings import ServeLimits
 
 #: Statuses of a recording that cannot be used; others are of the whole request.
 _OF_RECORDING = (413, 415, 422, 504)

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from phonemo.config.base import Section, digest_of, load_section
+from phonemo.config.loading import Section, digest_of, load_section
 
 Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
 Alphabet = Literal["arpabet", "ipa"]

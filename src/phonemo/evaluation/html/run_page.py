@@ -24,7 +24,7 @@ from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import ManifestError, PhonemoError, ResultError
 from phonemo.evaluation.html import embedding_map as maps
-from phonemo.evaluation.html.profiles import profile_sections, scored
+from phonemo.evaluation.html.profile_section import profile_sections, scored
 from phonemo.evaluation.markdown import per_cent
 from phonemo.evaluation.schema import Metrics
 from phonemo.files import atomic_write_text, parsed, parsed_lines

@@ -25,8 +25,8 @@ from phonemo.evaluation.summary import summarise
 from phonemo.files import locked, parsed, read_rows, sha256_of, write_json, write_rows
 from phonemo.train import distributed
 from phonemo.train.callbacks import Progress
-from phonemo.train.experiments.data import Experiment, prepare_experiment
 from phonemo.train.experiments.egemaps import EgemapsSvm
+from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem, System
 from phonemo.train.experiments.run_folder import (
     FoldSeed,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phonemo.audio import RATE
 from phonemo.train.dataset import Samples, equalised
-from phonemo.train.pretrain.config import AugmentationConfig
+from phonemo.train.pretrain.pretrain_config import AugmentationConfig
 
 _SNR_RANGE_DB = 45.0
 

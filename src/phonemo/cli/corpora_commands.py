@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from phonemo.cli.options import (
-    Quiet,
-    check_writable,
-    protocol_of,
-)
+from phonemo.cli.options import Quiet, check_writable, protocol_of
 from phonemo.errors import UsageError
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ import numpy as np
 from phonemo.audio import RATE, Waveform
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
-from phonemo.server.decoders.worker import DecoderLimits, read_frame, write_frame
-from phonemo.server.errors import Refusal, client_closed, not_serving
+from phonemo.server.api_errors import Refusal, client_closed, not_serving
+from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
 
 #: The module that is run; tests put one in its place that crashes or hangs.
-PROGRAM = ("-m", "phonemo.server.decoders.worker")
+PROGRAM = ("-m", "phonemo.server.decoders.decoder_worker")
 
 #: Enough for what a process says besides the samples.
 _HEAD_BYTES = 2**16

@@ -1,6 +1,6 @@
 """The process that decodes uploads: bytes in on standard input, samples out on standard output.
 
-    python -m phonemo.server.decoders.worker '{"max_seconds": 600, ...}'
+    python -m phonemo.server.decoders.decoder_worker '{"max_seconds": 600, ...}'
 
 Whatever an upload does to a decoder, it does it here: memory and time have limits that the system
 holds, no file can be written, and the parent replaces a process that ends. It opens no file.

@@ -15,7 +15,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from phonemo.cli import adapt, batch, data, models, predict, results, serve, studies, train
+from phonemo.cli import (
+    adapt,
+    batch,
+    corpora_commands,
+    models,
+    predict,
+    results,
+    serve,
+    study_commands,
+    train_commands,
+)
 from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 
@@ -65,32 +75,32 @@ def _phonemo(
             distributed.refuse_several(ctx.invoked_subcommand)
 
 
-app.command()(data.corpora)
-app.command()(data.prepare)
-app.command()(data.merge)
-app.command()(data.inspect)
-app.command()(train.train)
-app.command()(train.pretrain)
-app.command()(train.probe)
-app.command()(train.script)
-app.command()(train.evaluate)
+app.command()(corpora_commands.corpora)
+app.command()(corpora_commands.prepare)
+app.command()(corpora_commands.merge)
+app.command()(corpora_commands.inspect)
+app.command()(train_commands.train)
+app.command()(train_commands.pretrain)
+app.command()(train_commands.probe)
+app.command()(train_commands.script)
+app.command()(train_commands.evaluate)
 app.command()(predict.predict)
 app.command()(adapt.adapt)
 app.command()(batch.batch)
 app.command()(serve.serve)
-app.command("init-corpus")(data.init_corpus)
-app.command()(train.finetune)
+app.command("init-corpus")(corpora_commands.init_corpus)
+app.command()(train_commands.finetune)
 app.command()(results.page)
 app.command()(models.export)
 app.command()(models.shrink)
 app.command()(models.push)
 app.command()(models.card)
-app.command()(studies.ablate)
-app.command()(studies.cross)
-app.command()(studies.calibrate)
-app.command()(studies.transfer)
-app.command("fit-head")(studies.fit_head)
-app.command()(studies.emobox)
+app.command()(study_commands.ablate)
+app.command()(study_commands.cross)
+app.command()(study_commands.calibrate)
+app.command()(study_commands.transfer)
+app.command("fit-head")(study_commands.fit_head)
+app.command()(study_commands.emobox)
 app.command()(results.report)
 app.command()(results.compare)
 
