@@ -42,7 +42,7 @@ def voice(tmp_path_factory) -> Path:
 
 
 def test_it_shows_what_phonemo_says(example, voice):
-    scores, phonemes, figure, grid = example.recognize(str(voice))
+    scores, phonemes, figure, grid = example.hear(str(voice))
     wanted = phonemo.load().predict(voice, shares=True)
     assert scores == pytest.approx(wanted.scores)
     assert tuple(symbol.strip() for symbol, _ in phonemes) == wanted.phonemes
@@ -56,17 +56,17 @@ def test_what_cannot_be_heard_is_one_line(example, tmp_path, content):
     path = tmp_path / "bad.wav"
     path.write_bytes(content)
     with pytest.raises(gradio.Error) as caught:
-        example.recognize(str(path))
+        example.hear(str(path))
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
     with pytest.raises(gradio.Error, match="No recording yet"):
-        example.recognize(None)
+        example.hear(None)
 
 
 def test_a_long_recording_is_refused(example, tmp_path):
     path = spoken(tmp_path / "long.wav", seconds=example.LONGEST_SECONDS + 1)
     with pytest.raises(gradio.Error, match="60"):
-        example.recognize(str(path))
+        example.hear(str(path))
 
 
 def test_it_answers_a_request(example, voice, monkeypatch):

@@ -124,7 +124,7 @@ def paced(*steps):
     pace = Throughput(clock)
     for seconds, count in steps:
         clock.now = 100.0 + seconds
-        pace.tell(count)
+        pace.update(count)
     return pace
 
 

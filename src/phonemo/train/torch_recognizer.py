@@ -68,7 +68,7 @@ class TorchRecognizer(EmotionRecognizer):
 
     def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
         """Probabilities (batch, emotion) from one clip's frames, some of them left out."""
-        keep = torch.from_numpy(stored_calibration)
+        keep = torch.from_numpy(kept)
         with torch.inference_mode():
             rows = features.expand(len(keep), -1, -1)
             logits, pooled = self.trained.model.decide(rows, torch.ones_like(keep), keep)
