@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,9 +79,22 @@ Labels = Annotated[
     typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
 ]
 TopK = Annotated[int | None, typer.Option(min=1, help="Give the highest scores only, so many.")]
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and math.isnan(value):  # which no version of typer's ranges agrees on
+        raise typer.BadParameter("expected a number from 0 to 1, got nan")
+    return value
+
+
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Below this score an answer is unsure; default: the model's."),
+    typer.Option(
+        min=0,
+        max=1,
+        callback=_finite,
+        help="Below this score an answer is unsure; default: the model's.",
+    ),
 ]
 QuietCount = Annotated[
     bool,
