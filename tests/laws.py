@@ -39,7 +39,7 @@ EAGERLY = {
 
 #: Other people's packages that a room may import when it is imported itself.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
-_SERVING = {"fastapi", "h11", "prometheus_client", "starlette", "uvicorn"}
+_SERVING = {"fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"}
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
 _EAGER_PACKAGES = {
     "integrations": _BASE | {"sklearn"},

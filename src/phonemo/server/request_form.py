@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -127,8 +128,9 @@ async def _parsed(request: Request, files: int, largest: int) -> FormData:
     """The parts; a large file goes to a temporary one, for which there has to be room."""
     try:
         return await request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=largest)
-    except HTTPException as error:
-        message = f"{error.detail.rstrip('.')}; send parts named file, each with a filename, and "
+    except (HTTPException, FormParserError) as error:  # not every version of starlette converts it
+        detail = error.detail if isinstance(error, HTTPException) else str(error)
+        message = f"{detail.rstrip('.')}; send parts named file, each with a filename, and "
         message += f"fields of {_MOST_FIELD_LETTERS} letters"
         raise Refusal(400, "invalid_form", message) from error
     except OSError as error:
