@@ -56,10 +56,10 @@ def _cell(text: str) -> str:
 
 
 def _config() -> Iterator[str]:
-    from phonemo.train.experiments.ablation_config import AblationConfig
-    from phonemo.train.pretrain.pretrain_config import PretrainConfig
     from phonemo.config import RunConfig
     from phonemo.server.settings import ServeConfig
+    from phonemo.train.experiments.ablation_config import AblationConfig
+    from phonemo.train.pretrain.pretrain_config import PretrainConfig
     from phonemo.train.transfer.study_config import TransferConfig
 
     seen: set[type[BaseModel]] = set()
