@@ -108,7 +108,7 @@ def batch(
     adapt_sample: Sample = None,
     quiet: Quiet = False,
 ) -> None:
-    """Hear very many recordings; killed, it goes on.
+    """Recognize very many recordings; run it again after a kill to resume.
 
     On this machine or on many. Run the same command again to go on where it stopped. Every
     recording has one row in OUTPUT/parts: its answer, or its error. Exit status 0: all answered;
@@ -124,7 +124,6 @@ def batch(
     from phonemo.runtime.adaptation.profile import Profile
 
     model = located(model)
-
     asked = asking.BatchOptions(
         model=None if model is None else os.path.abspath(model),
         model_sha256=fingerprint(model),
@@ -146,10 +145,13 @@ def batch(
         None if profile is None else Profile.load(profile),
     )
     with progress(quiet) as shown:
-        found = run_batch(inputs, wanted, typed(), shown)
-    for line in lines(found, output):
+        _print_summary(run_batch(inputs, wanted, typed(), shown), output)
+
+
+def _print_summary(summary: Mapping[str, Any], output: str) -> None:
+    for line in lines(summary, output):
         typer.echo(line)
-    if found["files"]["failed"]:
+    if summary["files"]["failed"]:
         raise typer.Exit(1)
 
 
