@@ -71,9 +71,9 @@ def test_every_kind_of_input_gives_the_same_set(here):
         answer = batch(word, "-o", "out", stdin=stdin)
         assert answer.code == 0
         assert answer.out.startswith("out: 6 recordings (6 in earlier runs)"), word
-        assert "6 of 6 were heard before" in answer.err
+        assert "6 of 6 were recognized before" in answer.err
     answer = batch("in", "m.jsonl", *files, "-o", "out")
-    assert "named more than once: 12; each is heard once" in answer.out
+    assert "named more than once: 12; each is recognized once" in answer.out
     assert states(here / "out") == before
     assert_once(here / "out", names(*some(6)))
 

@@ -386,7 +386,7 @@ def test_at_addresses(here):
     assert answer.code == 1
     assert "of 5 recordings (5 vectors); 1 that cannot be used are left out" in answer.out
     again = adaptable(*words)
-    assert "6 of 6 were heard before" in again.err
+    assert "6 of 6 were recognized before" in again.err
     model = OnnxRecognizer.load(ADAPTABLE)
     names = [str(here / "in" / one) for one in some(6) if "3" not in one]
     assert Profile.parse(memory.cat_file("/office/out/profile.json")) == model.profile(names)

@@ -73,7 +73,7 @@ def test_what_is_printed_at_the_end():
         "out?: 5 recordings (3 in earlier runs), 2.00 h",
         "  anger 3, neutral 1",
         "  failed: 1 (too_short 1); their rows say why",
-        "  named more than once: 3; each is heard once",
+        "  named more than once: 3; each is recognized once",
         "  named no more: 1; their rows stay",
     ]
     many = {f"code{one}": 9 - one for one in range(6)}
@@ -181,5 +181,5 @@ def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quie
         return
     sample, before, line = err.splitlines()
     assert sample == "phonemo: 3 of 5 recordings for the profile"
-    assert before == "2 of 10 were heard before"
+    assert before == "2 of 10 were recognized before"
     assert re.fullmatch(r"phonemo: 5 of 10 recordings; [\d.]+ a second, .*1 failed", line)

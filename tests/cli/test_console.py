@@ -74,7 +74,7 @@ def test_a_table_row_ranks_four_emotions_and_draws_them():
         "  neutral      25.0%  █████",
         "  fear         15.0%  ███",
         "  sadness       6.0%  █",
-        "  heard: a ʃ",
+        "  phonemes: a ʃ",
         "  warnings: clipped, windowed",
     ]
 
@@ -95,7 +95,7 @@ def test_a_table_row_says_where_nobody_speaks_and_does_not_list_all_phonemes():
     assert lines[1] == "  no speech found; what follows means nothing"
     assert "no speech" not in console.table_row(ROW)
     long = console.table_row(ROW | {"phonemes": ["a"] * 500})
-    assert "  heard: " + "a " * 60 + "..." in long.splitlines()
+    assert "  phonemes: " + "a " * 60 + "..." in long.splitlines()
 
 
 def test_a_table_row_does_not_name_phonemes_that_carried_nothing():

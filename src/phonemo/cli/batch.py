@@ -108,7 +108,7 @@ def batch(
     adapt_sample: Sample = None,
     quiet: Quiet = False,
 ) -> None:
-    """Recognize very many recordings; run it again after a kill to resume.
+    """Recognize very many recordings, resumable.
 
     On this machine or on many. Run the same command again to go on where it stopped. Every
     recording has one row in OUTPUT/parts: its answer, or its error. Exit status 0: all answered;
@@ -223,9 +223,9 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
             nonlocal began
             began = time.monotonic()
             pace.update(done)
-            bars.update(task, description="hearing", completed=done, total=total)
+            bars.update(task, description="recognizing", completed=done, total=total)
             if done and not quiet:
-                bars.console.print(f"{done} of {total} were heard before", highlight=False)
+                bars.console.print(f"{done} of {total} were recognized before", highlight=False)
 
         def advance(self, done: int, total: int, totals: Totals) -> None:
             pace.update(done)
@@ -260,7 +260,7 @@ def lines(found: Mapping[str, Any], output: str) -> Iterator[str]:
     if files["failed"]:
         yield f"  failed: {files['failed']} ({_counted(found['errors'])}); their rows say why"
     if files["named_again"]:
-        yield f"  named more than once: {files['named_again']}; each is heard once"
+        yield f"  named more than once: {files['named_again']}; each is recognized once"
     if files["named_no_more"]:
         yield f"  named no more: {files['named_no_more']}; their rows stay"
 

@@ -133,7 +133,7 @@ def table_row(row: Mapping[str, Any]) -> str:
     lines += _segment_lines(row["segments"])
     if row["phonemes"]:
         more = " ..." if len(row["phonemes"]) > _SYMBOLS else ""
-        lines.append(f"  heard: {' '.join(row['phonemes'][:_SYMBOLS])}{more}")
+        lines.append(f"  phonemes: {' '.join(row['phonemes'][:_SYMBOLS])}{more}")
     lines += _share_lines(row.get("spans") or ())
     lines += _profile_lines(row)
     if row["warnings"]:

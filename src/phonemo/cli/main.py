@@ -51,7 +51,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     name="phonemo",
-    help="Speech emotion recognition that also hears phonemes.",
+    help="Speech emotion recognition with phonemes in time.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

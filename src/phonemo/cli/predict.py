@@ -60,18 +60,20 @@ InTime = Annotated[
 ]
 Turns = Annotated[
     Path | None,
-    typer.Option(help="Who speaks when: .rttm, .TextGrid or .csv; every turn is heard alone."),
+    typer.Option(
+        help="Who speaks when: .rttm, .TextGrid or .csv; every turn is recognized by itself."
+    ),
 ]
 Phonemes = Annotated[
     bool,
-    typer.Option("--phonemes", help="When each phoneme was heard and what it adds to the emotion."),
+    typer.Option("--phonemes", help="When each phoneme was said and what it adds to the emotion."),
 ]
 Said = Annotated[
     str | None,
     typer.Option(
         metavar="PHONEMES",
-        help="What is said in the one recording, as 'd a s': its times and shares, not what is "
-        "heard.",
+        help="What is said in the one recording, as 'd a s': its times and shares, not the "
+        "recognized phonemes.",
     ),
 ]
 Labels = Annotated[
@@ -150,7 +152,7 @@ def predict(
     opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
     failed = 0
     with (
-        console.counter("hearing", hidden) as progress,
+        console.counter("recognizing", hidden) as progress,
         writer_of(
             wanted, known.names, asked.shares, targets, profile is not None or adapt
         ) as write,

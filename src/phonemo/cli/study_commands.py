@@ -116,7 +116,9 @@ def calibrate(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
     manifest: Annotated[
         list[Path] | None,
-        typer.Option(help="Fit on this manifest, whose speakers it has not heard; repeatable."),
+        typer.Option(
+            help="Fit on this manifest, with speakers that it was not trained on; repeatable."
+        ),
     ] = None,
     predictions: Annotated[
         list[Path] | None,
@@ -150,7 +152,7 @@ def calibrate(
     rows = [row for path in predictions or () for row in read_rows(path)]
     past = Lineage()
     for path in manifest or ():
-        with console.counter("hearing", quiet) as progress:
+        with console.counter("recognizing", quiet) as progress:
             heard, whose = held_out_rows(folder, path, progress)
         rows, past = [*rows, *heard], past | whose
     found = on_rows(rows, risk)

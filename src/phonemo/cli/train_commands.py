@@ -81,7 +81,7 @@ def pretrain(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Teach a network to hear as Whisper does, resumable.
+    """Pretrain a network with Whisper's encoder as its teacher.
 
     A wav2vec 2.0 network learns the layers of a Whisper encoder from unlabelled speech.
     Run it again to go on where it stopped.
