@@ -1,19 +1,18 @@
 """Any recording as 16 kHz mono samples, whole or in blocks; limits hold while it is decoded."""
 
+from phonemo.audio.decode import AudioLimits
+from phonemo.audio.levels import WARNINGS
+from phonemo.audio.resample import FRAME_SAMPLES, RATE
+from phonemo.audio.sources import Source
 from phonemo.audio.waveform import (
-    FRAME_SAMPLES,
-    RATE,
-    WARNINGS,
-    AudioLimits,
     Excerpt,
-    Source,
     Waveform,
     WaveformReader,
     audio_seconds,
     load_waveform,
     open_waveform,
-    shown,
 )
+from phonemo.errors import shown
 
 __all__ = [
     "FRAME_SAMPLES",

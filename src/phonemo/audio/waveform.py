@@ -16,25 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.audio.decode import Audio, AudioLimits, Block, open_audio
-from phonemo.audio.levels import WARNINGS, Level
-from phonemo.audio.resample import FRAME_SAMPLES, RATE, Span, check_enough, decode, refuse_early
+from phonemo.audio.levels import Level
+from phonemo.audio.resample import RATE, Span, check_enough, decode, refuse_early
 from phonemo.audio.sources import Source
-from phonemo.errors import UsageError, shown
-
-__all__ = [
-    "FRAME_SAMPLES",
-    "RATE",
-    "WARNINGS",
-    "AudioLimits",
-    "Excerpt",
-    "Source",
-    "Waveform",
-    "WaveformReader",
-    "audio_seconds",
-    "load_waveform",
-    "open_waveform",
-    "shown",
-]
+from phonemo.errors import UsageError
 
 _DEFAULT_LIMITS = AudioLimits()
 

@@ -28,7 +28,7 @@ from phonemo.batch.job import Applied
 from phonemo.batch.job_profile import keep_profile
 from phonemo.batch.plan import Item, read_part
 from phonemo.batch.stores import Store
-from phonemo.batch.worker import ISOLATED_SECONDS, Work, open_recognizer
+from phonemo.batch.worker import ISOLATED_SECONDS, Work, error_line, open_recognizer
 from phonemo.errors import PhonemoError, UsageError, shown
 from phonemo.runtime.adaptation.pool import Pool
 from phonemo.runtime.adaptation.statistics import Reference
@@ -86,9 +86,8 @@ def vectors_of_item(listener: Any, item: Item) -> Vectors | None:
         start = replace(item, end=min(inf if item.end is None else item.end, end))
         (found,) = listener.vectors(fetched([start], held), jobs=1)
     except Exception as error:  # a fault of ours, or of a library, that one file calls up
-        told = f"{type(error).__name__} {' '.join(str(error).split())}"
         message = "%s: %s; it is left out of the profile"
-        log.warning(message, shown(item.file), told, exc_info=True)
+        log.warning(message, shown(item.file), error_line(error), exc_info=True)
         return None
     finally:
         for source in held:

@@ -151,7 +151,7 @@ class PartWorker:
                 raise
             except Exception as error:  # a fault of ours, or of a library, that one file calls up
                 told = "part %d: %s; its files are recognized one by one"
-                log.warning(told, part, _line(error), exc_info=True)
+                log.warning(told, part, error_line(error), exc_info=True)
 
         return self._stored(part, isolated_rows(self._work, items))
 
@@ -238,7 +238,8 @@ def _check_fault(found: PartTally) -> None:
             )
 
 
-def _line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
+    """An error's class and text, in one line."""
     return f"{type(error).__name__} {' '.join(str(error).split())}"
 
 
@@ -306,9 +307,9 @@ class _Child:
         except PhonemoError:
             raise  # it is not the file's
         except Exception as error:  # a fault of ours, which is no reason to lose its neighbours
-            told = f"{type(error).__name__} {' '.join(str(error).split())}"
             log.warning("%s: internal error", name, exc_info=True)
-            return failed_row(item, "internal_error", f"{name}: {told}; please report this")
+            message = f"{name}: {error_line(error)}; please report this"
+            return failed_row(item, "internal_error", message)
 
     def close(self) -> None:
         if self._pool is not None:

@@ -82,10 +82,11 @@ class LinearHead(nn.Module):
 
     def forward(self, vector: Tensor) -> Tensor:
         """(batch, feature) to logits (batch, emotion)."""
-        logits: Tensor = self.layers(vector)
+        standardised = self.standardise(vector)
+        logits: Tensor = self.layers[1:](standardised)
         if self.radius is None:
             return logits
-        square = self.standardise(vector).square().mean(dim=1, keepdim=True)
+        square = standardised.square().mean(dim=1, keepdim=True)
         far = (square / self.radius**2).clamp(min=1.0) ** (DISTANCE_POWER / 2)
         return cast(Tensor, logits / far)
 

@@ -97,15 +97,12 @@ def radius_of(rows: Rows, places: Places) -> float:
         places = places_of(rows, len(places.class_means))
     if len(places.sources) == 1:
         return np.inf
-    means, variances = (
-        {name: getattr(one, part) ** power for name, one in places.sources.items()}
-        for part, power in (("mean", 1), ("deviation", 2))
-    )
+    means = _of_others({name: one.mean for name, one in places.sources.items()})
+    variances = _of_others({name: one.deviation**2 for name, one in places.sources.items()})
     found = []
     for name in places.sources:
-        squares = np.square(rows.vectors[rows.source == name] - _of_others(means, name))
-        away = (squares / _of_others(variances, name)).mean(axis=1)
-        found.append(np.sqrt(np.quantile(away, _WITHIN)))
+        squares = np.square(rows.vectors[rows.source == name] - means[name])
+        found.append(np.sqrt(np.quantile((squares / variances[name]).mean(axis=1), _WITHIN)))
     return float(np.median(found))
 
 
@@ -174,10 +171,12 @@ def _filled(
     return _even(one, np.concatenate((one.means[own], places)), floor)
 
 
-def _of_others(values: Mapping[str, Floats], name: str) -> Floats:
-    """The mean of all but one, (feature,)."""
-    total: Floats = sum(values.values(), np.zeros_like(values[name]))
-    return (total - values[name]) / (len(values) - 1)
+def _of_others(values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """By name, the mean of all the others, (feature,)."""
+    total: Floats = np.zeros_like(next(iter(values.values())))
+    for one in values.values():
+        total = total + one
+    return {name: (total - one) / (len(values) - 1) for name, one in values.items()}
 
 
 def _even(one: _Moments, means: Floats, floor: Floats) -> Statistics:
