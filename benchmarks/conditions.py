@@ -30,7 +30,7 @@ from phonemo.audio import RATE
 from phonemo.errors import PhonemoError
 from phonemo.evaluation.metrics import bootstrap_interval
 from phonemo.labels import LabelSet
-from phonemo.runtime.adaptation.statistics import adapted, logits_of
+from phonemo.runtime.adaptation.statistics import adapt_logits, logits_of
 from phonemo.version import __version__
 
 STUDY = Path("work/transfer")
@@ -124,7 +124,7 @@ def _chosen(tested: Tested, values: np.ndarray, pool: np.ndarray | None) -> np.n
     assert tested.reference is not None
     source = None
     if pool is not None and pool.any():
-        source = adapted(tested.reference, values[pool])
+        source = adapt_logits(tested.reference, values[pool])
     logits = logits_of(tested.reference, values, source)
     return logits[:, list(tested.columns)].argmax(axis=1)
 

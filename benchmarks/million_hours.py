@@ -136,14 +136,14 @@ def decoding(files: list[Path]) -> tuple[float, float]:
 def planning(home: Path) -> tuple[float, float]:
     """Seconds and bytes for a list of recordings, which need not be there."""
     from phonemo.batch.inputs import items_of
-    from phonemo.batch.job import Planned
+    from phonemo.batch.job import PlanSummary
     from phonemo.batch.plan import plan
     from phonemo.batch.stores import open_store
 
     listed = home / "many.txt"
     listed.write_text("".join(f"/data/{n % 97}/{n:09d}.flac\n" for n in range(PLANNED)))
     began = perf_counter()
-    plan(open_store(str(home / "planned")), items_of([str(listed)]), Planned(), 1000)
+    plan(open_store(str(home / "planned")), items_of([str(listed)]), PlanSummary(), 1000)
     seconds = perf_counter() - began
     return seconds, sum(path.stat().st_size for path in (home / "planned" / "plan").iterdir())
 

@@ -174,14 +174,14 @@ def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     from phonemo.model.pretrained import build_network
     from phonemo.train.experiments.experiment_data import prepare_experiment
     from phonemo.train.feature_cache import build_cache
-    from phonemo.train.freezing import boundary
+    from phonemo.train.freezing import frozen_depth
 
     torch.set_num_threads(threads)
     experiment = prepare_experiment(config(manifest, home, threads))
     inventory = experiment.targets.inventory
     symbols = None if inventory is None else inventory.to_json()
     model = build_network(experiment.config.model, experiment.targets.labels, symbols)
-    where = boundary(model, experiment.config.train)
+    where = frozen_depth(model, experiment.config.train)
     utterances = list(experiment.utterances.values())
     return lambda: build_cache(home / "cache", model, experiment.manifest, utterances, where)
 
@@ -200,26 +200,28 @@ def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 def batch(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """``phonemo batch`` with one worker: this process lists, plans and adds up; that one hears."""
-    from phonemo.batch.job import BatchOptions, Engine
+    from phonemo.batch.job import BatchOptions, ExecutorOptions
     from phonemo.batch.run import Batch, run_batch
-    from phonemo.loader import fingerprint
+    from phonemo.loader import model_digest
 
-    asked = Batch(str(home / "batch"), BatchOptions(model_sha256=fingerprint()), Engine(workers=1))
+    asked = Batch(
+        str(home / "batch"), BatchOptions(model_sha256=model_digest()), ExecutorOptions(workers=1)
+    )
     return lambda: run_batch([str(manifest)], asked, "benchmarks/scaling.py")
 
 
 def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
     """What its worker does, in this process: every part of the plan."""
     from phonemo.batch.inputs import items_of
-    from phonemo.batch.job import BatchOptions, Planned
+    from phonemo.batch.job import BatchOptions, PlanSummary
     from phonemo.batch.plan import plan
     from phonemo.batch.stores import open_store
-    from phonemo.batch.worker import PartWorker, Work
-    from phonemo.loader import fingerprint
+    from phonemo.batch.worker import PartWorker, WorkerSpec
+    from phonemo.loader import model_digest
 
     folder = str(home / "heard")
-    planned = plan(open_store(folder), items_of([str(manifest)]), Planned(), 32)
-    hearer = PartWorker(Work(folder, BatchOptions(model_sha256=fingerprint())))
+    planned = plan(open_store(folder), items_of([str(manifest)]), PlanSummary(), 32)
+    hearer = PartWorker(WorkerSpec(folder, BatchOptions(model_sha256=model_digest())))
 
     def work() -> None:
         for part in range(planned.parts):

@@ -15,17 +15,17 @@ import numpy as np
 from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import CheckpointError, LabelError, LeakageError, RunError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.labels import LabelSet
-from phonemo.loader import open_model
+from phonemo.loader import load_model
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.bundle import is_bundle
-from phonemo.runtime.vad import ActivityTrack, detector_of
-from phonemo.train.callbacks import Progress
-from phonemo.train.provenance import lineage_of
+from phonemo.runtime.vad import VadTrack, detector_of
+from phonemo.train.callbacks import RunProgress
+from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import read_corpora
 from phonemo.train.transfer.selection import choices_of
-from phonemo.train.transfer.study import Bench, Cell, Study
+from phonemo.train.transfer.study import Cell, Study, StudyBench
 from phonemo.train.transfer.study_config import load_transfer_config
 from phonemo.train.transfer.vectors import forbid_leaks
 
@@ -74,7 +74,7 @@ class Tested:
 
     def recognize(self, clip: np.ndarray) -> Heard:
         """One clip, (sample,) at 16 kHz."""
-        track = ActivityTrack(detector_of("energy"))
+        track = VadTrack(detector_of("energy"))
         track.push(clip)
         return Heard(self.read(clip), track.seconds(0, len(clip)) > 0)
 
@@ -116,14 +116,14 @@ def open_pair(model: Path, manifest: Path, labels: LabelSet, count: int) -> Test
     found = read_manifest(manifest)
     name = found.header.corpus
     rows = [one for one in found.utterances if one.emotion and one.emotion in labels]
-    past = lineage_of(model)
+    past = provenance_of(model)
     seen, speakers = past.overlap(name, rows)
     if seen or speakers:
         raise LeakageError(
             f"{model}: expected a model that has not learnt from {name}, got one that learnt from "
             f"{seen} of its utterances and {len(speakers)} of its speakers; name another"
         )
-    listener = open_model(model)
+    listener = load_model(model)
     columns = _columns(str(model), listener.labels, labels)
 
     def read(clip: np.ndarray) -> np.ndarray:
@@ -153,7 +153,9 @@ def open_study(folder: Path, system: str | None, seed: int | None, count: int) -
     """
     config = load_transfer_config(folder / "transfer.yaml")
     labels = LabelSet(config.labels.names, config.labels.merge)
-    study = Study(config, read_corpora(config, labels), labels, Bench(config, "", Progress()))
+    study = Study(
+        config, read_corpora(config, labels), labels, StudyBench(config, "", RunProgress())
+    )
     name, number = system or next(iter(config.systems)), config.seeds[0] if seed is None else seed
     return [_of_study(study, Cell(name, one, number), count) for one in config.left_out]
 
@@ -180,7 +182,7 @@ def _of_study(study: Study, cell: Cell, count: int) -> Tested:
     if not paths:
         raise RunError(f"{home}: {cell.left_out} is not finished; run phonemo transfer first")
     newest = max(paths, key=lambda path: path.stat().st_mtime)
-    picked = parsed(newest.read_text(encoding="utf-8"))["picked"]
+    picked = loads_json(newest.read_text(encoding="utf-8"))["picked"]
     choice = next((one for one in choices_of(config) if one.to_json() == picked), None)
     if choice is None:
         raise RunError(f"{newest}: is of another config; run phonemo transfer again")

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from processes import held, tree
 
-from phonemo.batch.job import BatchOptions, Engine
+from phonemo.batch.job import BatchOptions, ExecutorOptions
 from phonemo.batch.run import Batch, run_batch
-from phonemo.loader import fingerprint
+from phonemo.loader import model_digest
 
 DEADLY_EVERY = 8
 
@@ -34,9 +34,9 @@ def main(given: dict) -> None:
         if number % DEADLY_EVERY == DEADLY_EVERY - 1:
             files.append(given["deadly"])
         output = home / f"out{number}"
-        engine = Engine("local", 2)
+        engine = ExecutorOptions("local", 2)
         batch = Batch(
-            str(output), BatchOptions(model_sha256=fingerprint(None)), engine, part_files=3
+            str(output), BatchOptions(model_sha256=model_digest(None)), engine, part_files=3
         )
         told = run_batch(files, batch, "soak")["now"]
         left = sum(1 for _ in output.rglob(".*.part"))

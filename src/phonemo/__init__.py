@@ -47,9 +47,9 @@ def load(model: str | Path | None = None) -> EmotionRecognizer:
         HubError: the hub has no such model, or is out of reach.
         MissingExtraError: it is a model folder and torch is not installed.
     """
-    from phonemo.loader import open_model
+    from phonemo.loader import load_model
 
-    return open_model(model)
+    return load_model(model)
 
 
 def predict(audio: Any, model: str | Path | None = None, rate: int | None = None) -> Prediction:
@@ -76,15 +76,15 @@ def from_pretrained(model: str | Path, token: str | None = None) -> EmotionRecog
         MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
             installed.
     """
-    from phonemo.loader import open_model
-    from phonemo.runtime.hub import hub_name
+    from phonemo.loader import load_model
+    from phonemo.runtime.hub import parse_hub_id
 
-    name = hub_name(model, bare=True)
+    name = parse_hub_id(model, bare=True)
     if name is None:
-        return open_model(model)
-    from phonemo.runtime.hub import fetched
+        return load_model(model)
+    from phonemo.runtime.hub import download_model
 
-    return open_model(fetched(name, token))
+    return load_model(download_model(name, token))
 
 
 def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
@@ -110,9 +110,9 @@ def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
             installed.
     """
     from phonemo.integrations.hub_push import push
-    from phonemo.loader import open_model
+    from phonemo.loader import load_model
 
-    open_model(folder)
+    load_model(folder)
     return push(folder, repository, **options)
 
 

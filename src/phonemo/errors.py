@@ -118,7 +118,7 @@ class ResultError(PhonemoError):
     """Scores cannot be computed or reported: nothing to score, or a malformed result."""
 
 
-def shown(name: str | os.PathLike[str]) -> str:
+def safe_name(name: str | os.PathLike[str]) -> str:
     """A file name that is safe in a message: one printable line of at most 123 characters.
 
     Control characters, right-to-left marks and other invisible ones become "?"; the middle of a
@@ -127,9 +127,9 @@ def shown(name: str | os.PathLike[str]) -> str:
     text = os.fspath(name)
     if len(text) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
         text = f"{text[:_HEAD_CHARACTERS]}...{text[-_TAIL_CHARACTERS:]}"
-    return printable(text)
+    return safe_text(text)
 
 
-def printable(text: str) -> str:
+def safe_text(text: str) -> str:
     """The text with "?" for every letter that a terminal would not show as one."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

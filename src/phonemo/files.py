@@ -39,7 +39,7 @@ def atomic_write_text(path: Path, text: str) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def flush(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Have the system write a file, or a folder's list of files, to its disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -49,12 +49,12 @@ def flush(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+def folder_lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keep other processes of this machine out of a folder; RunError if one is in it.
 
     With ``wait`` it waits until that one has left.
     """
-    with held(folder / ".lock", wait) as mine:
+    with file_lock(folder / ".lock", wait) as mine:
         if not mine:
             raise RunError(
                 f"{folder}: another process is working in this folder; wait, or name another "
@@ -64,7 +64,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def held(file: Path, wait: bool = False) -> Iterator[bool]:
+def file_lock(file: Path, wait: bool = False) -> Iterator[bool]:
     """Hold a lock file, made where it is not there; False if another process holds it.
 
     With ``wait`` it waits until that one lets go. The lock is the system's and goes with its
@@ -90,7 +90,7 @@ def held(file: Path, wait: bool = False) -> Iterator[bool]:
         lock.release()
 
 
-def share_out(
+def build_missing(
     places: Sequence[Path], is_whole: Callable[[Path], bool], make: Callable[[Path], None]
 ) -> Iterator[Path]:
     """Make what is not there yet, side by side with processes that do the same.
@@ -117,7 +117,7 @@ def share_out(
     while missing:
         busy = []
         for place in missing:
-            with held(_lock_of(place)) as mine:
+            with file_lock(_lock_of(place)) as mine:
                 if mine and not is_whole(place):
                     make(place)
             if mine:
@@ -125,7 +125,7 @@ def share_out(
             else:
                 busy.append(place)
         if busy:
-            with held(_lock_of(busy[0]), wait=True):
+            with file_lock(_lock_of(busy[0]), wait=True):
                 pass  # it is made now, or free
         missing = busy
     for place in places:  # whoever comes now finds everything whole and needs no lock
@@ -136,7 +136,7 @@ def _lock_of(place: Path) -> Path:
     return place.with_name(f"{place.name}.lock")
 
 
-def parsed(text: str | bytes) -> Any:
+def loads_json(text: str | bytes) -> Any:
     """What JSON says.
 
     Raises:
@@ -149,18 +149,18 @@ def parsed(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def parsed_lines(text: str) -> list[Any]:
+def loads_json_lines(text: str) -> list[Any]:
     """What JSON lines say; blank ones are left out.
 
     Not cut by splitlines, which also cuts at U+2028, and JSON allows that inside a string.
 
     Raises:
-        ValueError: as for ``parsed``.
+        ValueError: as for ``loads_json``.
     """
-    return [parsed(line) for line in text.split("\n") if line]
+    return [loads_json(line) for line in text.split("\n") if line]
 
 
-def json_text(data: Any, indent: int | None = None, encoding: str = "utf-8") -> str:
+def dumps_json(data: Any, indent: int | None = None, encoding: str = "utf-8") -> str:
     """JSON that an encoding can hold.
 
     Everything is written as it is, unless a letter does not fit (a file's name may be any bytes on
@@ -186,7 +186,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """What ``write_rows`` wrote."""
     try:
-        return parsed_lines(path.read_text(encoding="utf-8"))
+        return loads_json_lines(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path}: not prediction rows that can be read; train or evaluate again"
@@ -208,7 +208,7 @@ _NAMELESS = "recording"
 STANDARD_INPUT, _STANDARD_NAME = "-", "stdin"
 
 
-def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
+def find_recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
     """Every recording with its path below what was named.
 
     A folder stands for all recordings in it and in its folders, sorted; links to folders are not
@@ -237,18 +237,18 @@ def recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
 
 
 def inside(folder: str) -> Iterator[tuple[str, PurePath]]:
-    """The recordings in a folder, as ``recordings`` has them, folder by folder.
+    """The recordings in a folder, as ``find_recordings`` has them, folder by folder.
 
     Raises:
         UsageError: one of its folders cannot be read, so that recordings would be missed.
     """
-    for name in everything(folder):
+    for name in walk_files(folder):
         path = PurePath(name)
         if path.suffix.lower() in SUFFIXES:
             yield name, path.relative_to(folder)
 
 
-def everything(folder: str) -> Iterator[str]:
+def walk_files(folder: str) -> Iterator[str]:
     """All files in a folder, sorted, without hidden ones and links to folders; errors as above."""
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
@@ -258,16 +258,16 @@ def everything(folder: str) -> Iterator[str]:
 
 
 def _refuse(error: OSError) -> None:
-    from phonemo.errors import shown  # which imports numpy
+    from phonemo.errors import safe_name  # which imports numpy
 
     reason = error.strerror or type(error).__name__
     raise UsageError(
-        f"{shown(str(error.filename))}: cannot be read ({reason}); mend its permissions, or name "
-        "what is to be heard"
+        f"{safe_name(str(error.filename))}: cannot be read ({reason}); mend its permissions, or "
+        "name what is to be heard"
     ) from error
 
 
-SEAL = "checkpoint.json"
+CHECKSUMS = "checkpoint.json"
 SCRATCH = ".part"
 _MODE = 0o644
 _LONGEST_NAME = 255
@@ -276,7 +276,9 @@ _READ = (".safetensors", ".index.json", ".bin", "config.json")
 
 
 @contextmanager
-def sealed_folder(target: Path, faults: tuple[type[Exception], ...] = (OSError,)) -> Iterator[Path]:
+def checksummed_folder(
+    target: Path, faults: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[Path]:
     """A scratch folder to write into; sealed and renamed to ``target`` at the end.
 
     An exception, a full disk among them, leaves the target as it was.
@@ -293,7 +295,7 @@ def sealed_folder(target: Path, faults: tuple[type[Exception], ...] = (OSError,)
     try:
         scratch.mkdir(parents=True)
         yield scratch
-        _write_seal(scratch)
+        _write_checksums(scratch)
         _replace(scratch, target)
     except faults as error:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -303,17 +305,17 @@ def sealed_folder(target: Path, faults: tuple[type[Exception], ...] = (OSError,)
         ) from error
 
 
-def check_seal(folder: Path) -> None:
+def verify_checksums(folder: Path) -> None:
     """Raise CheckpointError unless every file is there as it was sealed.
 
     Others may lie beside them, such as a model card, but none that would be read as part of it.
     """
     try:
-        seal = parsed((folder / SEAL).read_bytes())
+        seal = loads_json((folder / CHECKSUMS).read_bytes())
         hashes = {str(name): wanted for name, wanted in dict(seal["sha256"]).items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{folder}: no readable {SEAL}; this is not a whole checkpoint"
+            f"{folder}: no readable {CHECKSUMS}; this is not a whole checkpoint"
         ) from error
     for name, wanted in hashes.items():
         path = folder / name
@@ -334,24 +336,24 @@ def _check_alone(folder: Path, sealed: Container[str]) -> None:
             )
 
 
-def _write_seal(folder: Path) -> None:
+def _write_checksums(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for path in files:
         path.chmod(_MODE)  # safetensors writes for its owner alone
-        flush(path)
-    seal = folder / SEAL
+        fsync(path)
+    seal = folder / CHECKSUMS
     seal.write_text(
         json.dumps({"sha256": {path.name: sha256_of(path) for path in files}}, indent=1)
     )
-    flush(seal)
-    flush(folder)
+    fsync(seal)
+    fsync(folder)
 
 
 def _replace(scratch: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     scratch.rename(target)
-    flush(target.parent)
+    fsync(target.parent)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonemo.errors import CheckpointError, MissingExtraError
-from phonemo.files import SEAL
+from phonemo.files import CHECKSUMS
 
 if TYPE_CHECKING:
     from phonemo.runtime.recognizer import EmotionRecognizer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: What phonemo.files names the file with the hashes of a model folder.
 
 
-def open_model(model: str | Path | None = None, threads: int | None = None) -> EmotionRecognizer:
+def load_model(model: str | Path | None = None, threads: int | None = None) -> EmotionRecognizer:
     """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
 
     Args:
@@ -33,7 +33,7 @@ def open_model(model: str | Path | None = None, threads: int | None = None) -> E
     """
     from phonemo.runtime.bundle import is_bundle
 
-    model = located(model)
+    model = resolve_model(model)
     if model is None or is_bundle(model):
         from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
@@ -46,7 +46,7 @@ def open_model(model: str | Path | None = None, threads: int | None = None) -> E
     return TorchRecognizer.load(model, threads)
 
 
-def located(model: str | Path | None) -> Path | None:
+def resolve_model(model: str | Path | None) -> Path | None:
     """The folder of a model: a path, the name of one that ships, or one of a hub, fetched.
 
     None stays None. A path that exists wins over the name of a model that ships.
@@ -59,32 +59,32 @@ def located(model: str | Path | None) -> Path | None:
     """
     if model is None:
         return None
-    from phonemo.runtime.hub import hub_name
+    from phonemo.runtime.hub import parse_hub_id
 
-    name = hub_name(model)
+    name = parse_hub_id(model)
     if name is None:
         from phonemo.runtime.bundle import named
 
         return named(model)
-    from phonemo.runtime.hub import fetched
+    from phonemo.runtime.hub import download_model
 
-    return fetched(name)
+    return download_model(name)
 
 
 def _expected(model: str) -> str:
-    from phonemo.runtime.hub import hub_name
+    from phonemo.runtime.hub import parse_hub_id
 
     if Path(model).name == model:
         from phonemo.runtime.bundle import packaged_names
 
         shipped = ", ".join(packaged_names()) or "none"
         return f"a bundle or a model is expected; models that ship with phonemo: {shipped}"
-    if hub_name(model, bare=True) is None:
+    if parse_hub_id(model, bare=True) is None:
         return "a bundle or a model is wanted"
     return f"a bundle or a model is wanted; one of a hub is {model}@main"
 
 
-def fingerprint(model: str | Path | None = None) -> str:
+def model_digest(model: str | Path | None = None) -> str:
     """SHA-256 that changes with a model: of the file that names the hashes of all its others.
 
     Raises:
@@ -93,7 +93,7 @@ def fingerprint(model: str | Path | None = None) -> str:
     from phonemo.runtime.bundle import CARD, is_bundle, named, packaged
 
     folder = packaged() if model is None else named(model)
-    path = folder / (CARD if is_bundle(folder) else SEAL)
+    path = folder / (CARD if is_bundle(folder) else CHECKSUMS)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from onnx import TensorProto, load_from_string
 
-from phonemo.files import SEAL, _write_seal
+from phonemo.files import CHECKSUMS, _write_checksums
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.train.model_folder import save_trained
@@ -92,8 +92,8 @@ def config_names() -> tuple[str, str]:
 
 def seal_again(folder: Path) -> None:
     """As whoever changed the files would: the seal proves that a copy is whole, not who made it."""
-    (folder / SEAL).unlink(missing_ok=True)
-    _write_seal(folder)
+    (folder / CHECKSUMS).unlink(missing_ok=True)
+    _write_checksums(folder)
 
 
 def change(path: Path, **values: Any) -> None:

@@ -30,7 +30,7 @@ import transformers.models.wav2vec2.modeling_wav2vec2  # noqa: F401
 
 from phonemo.config import load_config
 from phonemo.train import checkpointing, model_folder
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments import fold
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.training_run import run
@@ -96,7 +96,7 @@ class Events:
         return isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self._home)
 
 
-class _Steps(Progress):
+class _Steps(RunProgress):
     def __init__(self, events: Events) -> None:
         self.events = events
 

@@ -49,12 +49,12 @@ def obey(upload: BinaryIO, limits: AudioLimits) -> Waveform:
 
 
 def _slow_down() -> None:
-    hear = EmotionRecognizer.predict_pieces
+    hear = EmotionRecognizer.predict_chunks
 
     def slowly(self: EmotionRecognizer, pieces: Iterable, shares: bool):
         return hear(self, _paced(pieces), shares)
 
-    EmotionRecognizer.predict_pieces = slowly
+    EmotionRecognizer.predict_chunks = slowly
 
 
 def _paced(pieces: Iterable) -> Iterator:

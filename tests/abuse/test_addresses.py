@@ -19,7 +19,7 @@ from fsspec import AbstractFileSystem, register_implementation
 
 from phonemo.audio import load_waveform
 from phonemo.batch.fetch import fetched, release
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.errors import AudioError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.abuse.leads import ADDRESSES, ATTRIBUTES, DISGUISES, NAMES, PLAYLISTS
@@ -288,7 +288,7 @@ class Endless(AbstractFileSystem):
 def test_case_13_what_does_not_say_its_length_is_not_held_in_memory():
     """Those who name it may not know what lies there, or no longer."""
     register_implementation("endless", Endless, clobber=True)
-    item = Item("endless://a.wav", "endless://a.wav")
+    item = BatchItem("endless://a.wav", "endless://a.wav")
     (source,) = fetched([item], deque())
     assert load_waveform(source).seconds == 0.5
     release(source)

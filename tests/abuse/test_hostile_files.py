@@ -161,7 +161,7 @@ def test_case_21_kept_features_that_are_no_numbers_are_made_anew(tmp_path, senti
 
 def test_case_21_kept_functionals_that_are_no_numbers_are_noticed(tmp_path, sentinel, monkeypatch):
     from phonemo.corpora.manifest import read_manifest
-    from phonemo.train.callbacks import Progress
+    from phonemo.train.callbacks import RunProgress
     from phonemo.train.experiments import egemaps
     from tests.train.tiny_run import make_corpus
 
@@ -170,7 +170,7 @@ def test_case_21_kept_functionals_that_are_no_numbers_are_noticed(tmp_path, sent
 
     monkeypatch.setattr(egemaps, "_opensmile", Smile)
     manifest = read_manifest(make_corpus(tmp_path / "corpus", takes=1))
-    asked = tmp_path / "cache", manifest, list(manifest.utterances), Progress()
+    asked = tmp_path / "cache", manifest, list(manifest.utterances), RunProgress()
     filled = []
 
     def fill(path: Path, *_: object) -> None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, filled, segments_of
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, fill_gaps, segments_of
 from phonemo.annotations.writers import (
     audacity,
     csv_error,
@@ -94,7 +94,7 @@ def test_without_a_phoneme_head_there_is_one_tier():
 )
 def test_a_tier_covers_the_recording_once_whatever_was_heard(times):
     spans = [PhonemeSpan("a", start, end, 1.0) for start, end in times]
-    found = list(filled(spans, 1.0))
+    found = list(fill_gaps(spans, 1.0))
     assert found[0].start == 0
     assert found[-1].end == pytest.approx(1.0)
     for one, after in itertools.pairwise(found):

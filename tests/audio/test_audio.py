@@ -25,7 +25,7 @@ from phonemo.audio import (
     Waveform,
     audio_seconds,
     load_waveform,
-    shown,
+    safe_name,
 )
 from phonemo.errors import AudioError, UsageError
 
@@ -711,13 +711,13 @@ def test_flipped_bits_give_a_waveform_or_an_audio_error(
 
 
 def test_shown_by_hand() -> None:
-    assert shown("wav/03a01Fa.wav") == "wav/03a01Fa.wav"
-    assert shown(Path("größe ≠.wav")) == "größe ≠.wav"
-    assert shown("a\u202egpj.wav\n\x1b[2J\0\ud800\u200b") == "a?gpj.wav??[2J???"
-    long = shown("a" * 5000 + ".wav")
+    assert safe_name("wav/03a01Fa.wav") == "wav/03a01Fa.wav"
+    assert safe_name(Path("größe ≠.wav")) == "größe ≠.wav"
+    assert safe_name("a\u202egpj.wav\n\x1b[2J\0\ud800\u200b") == "a?gpj.wav??[2J???"
+    long = safe_name("a" * 5000 + ".wav")
     assert len(long) == 123
     assert long.endswith("a.wav")
-    assert shown("x" * 120) == "x" * 120
+    assert safe_name("x" * 120) == "x" * 120
 
 
 def test_names_in_messages_are_shown(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ from typing import Any
 import pytest
 import soundfile
 
-from phonemo.batch.job import BatchOptions, Engine, PartTally, Planned
-from phonemo.batch.plan import Item, plan
+from phonemo.batch.job import BatchOptions, ExecutorOptions, PartStats, PlanSummary
+from phonemo.batch.plan import BatchItem, plan
 from phonemo.batch.stores import open_store
-from phonemo.batch.worker import PartWorker, Work
+from phonemo.batch.worker import PartWorker, WorkerSpec
 from phonemo.cli import main
-from phonemo.loader import fingerprint
+from phonemo.loader import model_digest
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
@@ -102,8 +102,8 @@ def batch(*words: object, stdin: bytes = b"") -> Answer:
 
 
 def inline(
-    work: Work, parts: Sequence[int], engine: Engine, alive: Callable[[int], None]
-) -> Iterator[PartTally]:
+    work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Callable[[int], None]
+) -> Iterator[PartStats]:
     """An engine without processes, for all that is not about them."""
     hearer = PartWorker(work)
     for part in parts:
@@ -114,13 +114,15 @@ def inline(
 def asked(**changes: Any) -> BatchOptions:
     """All of the golden bundle's answers."""
     return BatchOptions.model_validate(
-        {"model": str(BUNDLE), "model_sha256": fingerprint(BUNDLE), **changes}
+        {"model": str(BUNDLE), "model_sha256": model_digest(BUNDLE), **changes}
     )
 
 
-def planned(folder: object, names: Iterable[str], size: int = 100) -> Planned:
+def planned(folder: object, names: Iterable[str], size: int = 100) -> PlanSummary:
     """A plan of recordings in a folder or at an address."""
-    return plan(open_store(str(folder)), [Item(one, one) for one in names], Planned(), size)
+    return plan(
+        open_store(str(folder)), [BatchItem(one, one) for one in names], PlanSummary(), size
+    )
 
 
 def rows(out: Path) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from phonemo.batch import worker
-from phonemo.batch.plan import Item
-from phonemo.batch.worker import Work, isolated_rows
+from phonemo.batch.plan import BatchItem
+from phonemo.batch.worker import WorkerSpec, isolated_rows
 from phonemo.errors import RunError
 from tests.batch.batches import Place, asked, clips, descendants, hears, lives, until
 
@@ -19,12 +19,13 @@ def items(place: Place, monkeypatch):
     for name in ("PYTHONPATH", "GATES"):
         monkeypatch.setenv(name, place.environment[name])
     return lambda *names: [
-        Item(one, path) for one, path in zip(names, clips(place.folder / "in", *names), strict=True)
+        BatchItem(one, path)
+        for one, path in zip(names, clips(place.folder / "in", *names), strict=True)
     ]
 
 
 def work(folder, **changes):
-    return Work(str(folder), asked(**changes))
+    return WorkerSpec(str(folder), asked(**changes))
 
 
 def test_what_a_file_does_to_its_process_is_its_own_row(tmp_path, items):

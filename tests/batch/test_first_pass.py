@@ -13,10 +13,10 @@ import soundfile
 
 from phonemo.batch import adaptation
 from phonemo.batch.adaptation import vectors_by_processes
-from phonemo.batch.plan import Item
-from phonemo.batch.worker import Work
+from phonemo.batch.plan import BatchItem
+from phonemo.batch.worker import WorkerSpec
 from phonemo.errors import RunError
-from phonemo.loader import fingerprint
+from phonemo.loader import model_digest
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
     Place,
@@ -44,12 +44,12 @@ def items(place: Place, monkeypatch: pytest.MonkeyPatch):
     """Recordings of these names; in the processes, they do what they are called."""
     for name in ("PYTHONPATH", "GATES"):
         monkeypatch.setenv(name, place.environment[name])
-    return lambda *names: [Item(one, one) for one in clips(place.folder / "in", *names)]
+    return lambda *names: [BatchItem(one, one) for one in clips(place.folder / "in", *names)]
 
 
-def work(folder: Path, **changes: object) -> Work:
-    known = {"model": str(ADAPTABLE), "model_sha256": fingerprint(ADAPTABLE)}
-    return Work(str(folder), asked(**(known | changes)))
+def work(folder: Path, **changes: object) -> WorkerSpec:
+    known = {"model": str(ADAPTABLE), "model_sha256": model_digest(ADAPTABLE)}
+    return WorkerSpec(str(folder), asked(**(known | changes)))
 
 
 def rows_of(found):
@@ -102,7 +102,7 @@ def begin(place: Place, *words: object):
 def sampled(place: Place, names: list[str]) -> list[str]:
     """Which of these names are in a sample of five."""
     path = {name: str(place.folder / "in" / name) for name in names}
-    return sorted(names, key=lambda name: Item(path[name], path[name]).key)[:5]
+    return sorted(names, key=lambda name: BatchItem(path[name], path[name]).key)[:5]
 
 
 def waiting(place: Place, gate: str, others: list[str], within: bool) -> str:

@@ -9,10 +9,10 @@ import json
 import pytest
 
 from phonemo.batch import fetch, stores, worker
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.batch.rows import failed_row, part_name
 from phonemo.batch.stores import open_store
-from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, Work, begun_name, tally_name
+from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, WorkerSpec, begun_name, tally_name
 from phonemo.errors import CheckpointError, RunError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import asked, clips, planned, rows, scratch, some
@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 
 
 def hearer(folder, **changes):
-    return PartWorker(Work(str(folder), asked(**changes)))
+    return PartWorker(WorkerSpec(str(folder), asked(**changes)))
 
 
 OPTIONS = [
@@ -101,13 +101,13 @@ def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, f
 
 def test_stretches_are_heard_as_recordings_of_their_own(tmp_path, recognizer, files):
     from phonemo.audio import Excerpt
-    from phonemo.batch.job import Planned
+    from phonemo.batch.job import PlanSummary
     from phonemo.batch.plan import plan
 
     name = files[28]
-    items = [Item(name, name, "whole"), Item(name, name, "part", 0.05, 0.15)]
-    items += [Item(name, name, "after", 50.0), Item(name, name, "tail", 0.1, 99.0)]
-    plan(open_store(str(tmp_path)), items, Planned(), 10)
+    items = [BatchItem(name, name, "whole"), BatchItem(name, name, "part", 0.05, 0.15)]
+    items += [BatchItem(name, name, "after", 50.0), BatchItem(name, name, "tail", 0.1, 99.0)]
+    plan(open_store(str(tmp_path)), items, PlanSummary(), 10)
     hearer(tmp_path).recognize(0)
     whole, part, after, tail = rows(tmp_path)
     assert (part["id"], part["from"], part["to"], part["seconds"]) == ("part", 0.05, 0.15, 0.1)
@@ -154,7 +154,7 @@ def test_a_full_disk_stops_the_worker_and_leaves_no_half(tmp_path, files, monkey
         flush(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stores, "flush", full)
+        patch.setattr(stores, "fsync", full)
         with pytest.raises(RunError, match=rf"{which}/.* cannot be written \(No space left"):
             one.recognize(0)
     assert one.store.names("parts") == set()
@@ -177,7 +177,7 @@ def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_pa
             raise OSError(errno.ENOSPC, "No space left on device")
         flush(path)
 
-    monkeypatch.setattr(stores, "flush", full)
+    monkeypatch.setattr(stores, "fsync", full)
     with pytest.raises(RunError):
         one.recognize(0)
     if one.store.find(part_name(0, "jsonl")) is not None:
@@ -200,7 +200,7 @@ def test_a_plan_that_is_not_there_says_so(tmp_path):
 def test_every_recording_is_ticked(tmp_path, files):
     planned(tmp_path, files[:5])
     ticks = []
-    PartWorker(Work(str(tmp_path), asked()), lambda: ticks.append(1)).recognize(0)
+    PartWorker(WorkerSpec(str(tmp_path), asked()), lambda: ticks.append(1)).recognize(0)
     assert len(ticks) == 5
 
 

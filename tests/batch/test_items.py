@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonemo.batch.plan import Item, SetHash
+from phonemo.batch.plan import BatchItem, UnorderedHash
 
 #: Surrogates too: they stand for bytes of a name that are no text.
 names = st.text(st.characters(exclude_categories=()), min_size=1)
 times = st.none() | st.floats(0, 1e6)
-items = st.builds(Item, names, names, st.none() | names, times, times)
+items = st.builds(BatchItem, names, names, st.none() | names, times, times)
 
 
 @given(items)
@@ -22,8 +22,8 @@ def test_a_line_gives_the_item_back_whatever_its_name(item):
     line = item.to_line()
     assert line.isascii()
     assert (line.count("\n"), line[-1]) == (1, "\n")
-    assert Item.of_line(line) == item
-    assert Item.of_line(line).key == item.key
+    assert BatchItem.of_line(line) == item
+    assert BatchItem.of_line(line).key == item.key
 
 
 @pytest.mark.parametrize(
@@ -32,26 +32,26 @@ def test_a_line_gives_the_item_back_whatever_its_name(item):
     ids=str,
 )
 def test_keys_tell_apart_what_is_heard(change):
-    item = Item("a.wav", "/a.wav")
+    item = BatchItem("a.wav", "/a.wav")
     assert dataclasses.replace(item, **change).key != item.key
 
 
 def test_a_key_does_not_depend_on_how_the_file_was_named():
-    assert Item("a.wav", "/x/a.wav").key == Item("../x/a.wav", "/x/a.wav").key
-    assert len(Item("a", "/a").key) == 16
+    assert BatchItem("a.wav", "/x/a.wav").key == BatchItem("../x/a.wav", "/x/a.wav").key
+    assert len(BatchItem("a", "/a").key) == 16
 
 
 def test_a_row_begins_with_what_is_known():
-    assert Item("a", "/a").named() == {"file": "a"}
-    found = Item("a", "/a", "7", 0.0, 2.5).named()
+    assert BatchItem("a", "/a").named() == {"file": "a"}
+    found = BatchItem("a", "/a", "7", 0.0, 2.5).named()
     assert list(found.items()) == [("id", "7"), ("file", "a"), ("from", 0.0), ("to", 2.5)]
 
 
 def test_the_hash_of_a_set_knows_no_order():
-    keys = [Item(one, one).key for one in "abc"]
+    keys = [BatchItem(one, one).key for one in "abc"]
     digests = set()
     for order in permutations(keys):
-        found = SetHash()
+        found = UnorderedHash()
         for key in order:
             found.add(key)
         digests.add(found.hexdigest())
@@ -62,8 +62,8 @@ def test_the_hash_of_a_set_knows_no_order():
 
 def test_sets_that_differ_by_one_have_other_hashes():
     seen = set()
-    found = SetHash()
+    found = UnorderedHash()
     for number in range(50):
         seen.add(found.hexdigest())
-        found.add(Item("a", f"/{number}").key)
+        found.add(BatchItem("a", f"/{number}").key)
     assert len(seen) == 50

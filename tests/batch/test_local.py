@@ -174,7 +174,7 @@ def test_a_model_that_breaks_on_the_way_is_one_line(place):
     """The processes open it after the command has looked at it."""
     named(place, *some(3))
     hook = place.folder / "hook" / "sitecustomize.py"
-    broken = "\n    import phonemo.loader\n    phonemo.loader.fingerprint = lambda model: 'gone'\n"
+    broken = "\n    import phonemo.loader\n    phonemo.loader.model_digest = lambda model: 'gone'\n"
     hook.write_text(hook.read_text(encoding="utf-8") + broken, encoding="utf-8")
     answer = place.run("in", "-q", "-j", 2, "--part-files", 1)
     assert (answer.code, answer.out) == (1, "")

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonemo.batch.job import Planned
-from phonemo.batch.plan import Item, plan, read_part
+from phonemo.batch.job import PlanSummary
+from phonemo.batch.plan import BatchItem, plan, read_part
 from phonemo.batch.stores import open_store
 
 
 def items(*names):
-    return [Item(one, f"/{one}") for one in names]
+    return [BatchItem(one, f"/{one}") for one in names]
 
 
 @pytest.fixture
@@ -27,19 +27,19 @@ def planned(store, total):
 
 
 def test_recordings_are_divided_in_their_order(store):
-    found = plan(store, items(*"abcde"), Planned(), 2)
+    found = plan(store, items(*"abcde"), PlanSummary(), 2)
     assert (found.parts, found.files, found.named, found.repeated) == (3, 5, 5, 0)
     assert planned(store, found) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 def test_what_is_named_again_is_planned_once(store):
-    found = plan(store, items(*"abacab"), Planned(), 2)
+    found = plan(store, items(*"abacab"), PlanSummary(), 2)
     assert (found.files, found.named, found.repeated) == (3, 3, 3)
     assert planned(store, found) == [["a", "b"], ["c"]]
 
 
 def test_new_ones_get_parts_of_their_own_and_old_ones_stay(store, tmp_path):
-    first = plan(store, items(*"abc"), Planned(), 2)
+    first = plan(store, items(*"abc"), PlanSummary(), 2)
     before = {one: one.read_bytes() for one in (tmp_path / "plan").iterdir()}
     second = plan(store, items(*"xcbya"), first, 2)
     assert planned(store, second) == [["a", "b"], ["c"], ["x", "y"]]
@@ -48,7 +48,7 @@ def test_new_ones_get_parts_of_their_own_and_old_ones_stay(store, tmp_path):
 
 
 def test_vanished_ones_stay_and_are_counted(store):
-    first = plan(store, items(*"abc"), Planned(), 2)
+    first = plan(store, items(*"abc"), PlanSummary(), 2)
     second = plan(store, items("b"), first, 2)
     assert (second.parts, second.files, second.named) == (2, 3, 1)
     third = plan(store, items(*"abc"), second, 2)
@@ -56,7 +56,7 @@ def test_vanished_ones_stay_and_are_counted(store):
 
 
 def test_the_same_set_in_another_order_is_known(store):
-    first = plan(store, items(*"abc"), Planned(), 2)
+    first = plan(store, items(*"abc"), PlanSummary(), 2)
     (store_folder := open_store(store.address)).remove("plan/part-000000.jsonl")
     again = plan(store_folder, items(*"cabb"), first, 1)  # reads no plan
     assert again == first.model_copy(update={"repeated": 1})
@@ -68,7 +68,7 @@ def test_the_same_set_in_another_order_is_known(store):
 )
 def test_whatever_is_named_in_several_runs_is_planned_once(tmp_path_factory, runs, sizes):
     store = open_store(str(tmp_path_factory.mktemp("plan")))
-    total = Planned()
+    total = PlanSummary()
     for names, size in zip(runs, sizes, strict=False):
         total = plan(store, items(*names), total, size)
     found = [name for part in planned(store, total) for name in part]
@@ -78,22 +78,22 @@ def test_whatever_is_named_in_several_runs_is_planned_once(tmp_path_factory, run
 
 
 def test_a_plan_that_was_killed_before_it_counted_is_made_anew(store):
-    plan(store, items(*"abcdef"), Planned(), 2)  # and the card was never written
-    found = plan(store, items(*"xy"), Planned(), 2)
+    plan(store, items(*"abcdef"), PlanSummary(), 2)  # and the card was never written
+    found = plan(store, items(*"xy"), PlanSummary(), 2)
     assert planned(store, found) == [["x", "y"]]
 
 
 def test_progress_is_told(store):
     told = []
-    plan(store, items(*map(str, range(2500))), Planned(), 1000, told.append)
+    plan(store, items(*map(str, range(2500))), PlanSummary(), 1000, told.append)
     assert told == [1000, 2000, 2500]
 
 
 def test_memory_does_not_grow_with_the_number_of_recordings(store):
-    names = (Item(f"/nowhere/{one}.wav", f"/nowhere/{one}.wav") for one in range(20_000))
+    names = (BatchItem(f"/nowhere/{one}.wav", f"/nowhere/{one}.wav") for one in range(20_000))
     tracemalloc.start()
     try:
-        plan(store, names, Planned(), 1000)
+        plan(store, names, PlanSummary(), 1000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

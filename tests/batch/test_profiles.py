@@ -15,12 +15,12 @@ import soundfile
 from phonemo.batch import adaptation
 from phonemo.batch import adaptation as vectors
 from phonemo.batch.adaptation import sample_of, vectors_of_item
-from phonemo.batch.job import Planned
+from phonemo.batch.job import PlanSummary
 from phonemo.batch.job_profile import keep_profile, read_profile
-from phonemo.batch.plan import Item, plan
+from phonemo.batch.plan import BatchItem, plan
 from phonemo.batch.stores import open_store
-from phonemo.batch.worker import Work, open_recognizer
-from phonemo.loader import fingerprint
+from phonemo.batch.worker import WorkerSpec, open_recognizer
+from phonemo.loader import model_digest
 from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
@@ -31,7 +31,9 @@ from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 pytestmark = pytest.mark.usefixtures("at_once", "inline")
 
 
-def inline_vectors(work: Work, items: list[Item], workers: int) -> Iterator[Vectors | None]:
+def inline_vectors(
+    work: WorkerSpec, items: list[BatchItem], workers: int
+) -> Iterator[Vectors | None]:
     """The first pass without processes, for all that is not about them."""
     listener = open_recognizer(work.asked)
     return (vectors_of_item(listener, one) for one in items)
@@ -66,11 +68,11 @@ def profile_of(out: Path) -> Profile:
 
 
 def test_a_sample_depends_on_the_set_alone(tmp_path):
-    items = [Item(str(number), f"/{number}") for number in range(50)]
+    items = [BatchItem(str(number), f"/{number}") for number in range(50)]
     found = []
     for number, size in enumerate((1, 7, 50)):
         store = open_store(str(tmp_path / str(number)))
-        total = plan(store, items, Planned(), size)
+        total = plan(store, items, PlanSummary(), size)
         found.append(sample_of(store, total.parts, 10))
         random.Random(number).shuffle(items)
     assert found[0] == found[1] == found[2]
@@ -79,9 +81,9 @@ def test_a_sample_depends_on_the_set_alone(tmp_path):
 
 def test_a_sample_is_of_all_folders_of_the_set(tmp_path):
     """It is drawn by hashes: neither the first ones nor a folder of its own."""
-    items = [Item(f"{n}", f"/{'ab'[n % 2]}/{n}.wav") for n in range(400)]
+    items = [BatchItem(f"{n}", f"/{'ab'[n % 2]}/{n}.wav") for n in range(400)]
     store = open_store(str(tmp_path))
-    total = plan(store, items, Planned(), 100)
+    total = plan(store, items, PlanSummary(), 100)
     numbers = [int(one.file) for one in sample_of(store, total.parts, 100)]
     assert 30 < sum(number % 2 for number in numbers) < 70
     assert 30 < sum(number < 200 for number in numbers) < 70
@@ -89,15 +91,15 @@ def test_a_sample_is_of_all_folders_of_the_set(tmp_path):
 
 def test_a_sample_is_everything_where_there_is_no_more(tmp_path):
     store = open_store(str(tmp_path))
-    items = [Item("a", "/a"), Item("b", "/b")]
-    total = plan(store, items, Planned(), 1)
+    items = [BatchItem("a", "/a"), BatchItem("b", "/b")]
+    total = plan(store, items, PlanSummary(), 1)
     assert {one.file for one in sample_of(store, total.parts, 300)} == {"a", "b"}
 
 
 def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
     store = open_store(str(tmp_path))
-    names = (Item(f"/nowhere/{one}.wav", f"/nowhere/{one}.wav") for one in range(20_000))
-    total = plan(store, names, Planned(), 100)
+    names = (BatchItem(f"/nowhere/{one}.wav", f"/nowhere/{one}.wav") for one in range(20_000))
+    total = plan(store, names, PlanSummary(), 100)
     tracemalloc.start()
     try:
         sample_of(store, total.parts, 50)
@@ -114,7 +116,7 @@ def test_of_a_long_recording_the_beginning_is_decoded(tmp_path, monkeypatch):
     name = str(tmp_path / "a.wav")
 
     def seconds(*stretch):
-        return vectors_of_item(listener, Item(name, name, None, *stretch)).seconds
+        return vectors_of_item(listener, BatchItem(name, name, None, *stretch)).seconds
 
     assert seconds() == seconds(0.0, 8.0) == pytest.approx(2.0, abs=0.1)
     assert seconds(3.0, None) == seconds(3.0, 99.0) == pytest.approx(2.0, abs=0.1)
@@ -316,10 +318,10 @@ def test_a_worker_takes_no_other_profile(tmp_path):
     model = OnnxRecognizer.load(ADAPTABLE)
     kept = keep_profile(store, model.profile(names))
     assert read_profile(store, kept.hash) == model.profile(names)
-    wanted = asked(model=str(ADAPTABLE), model_sha256=fingerprint(ADAPTABLE))
-    PartWorker(Work(store.address, wanted, kept.hash))
+    wanted = asked(model=str(ADAPTABLE), model_sha256=model_digest(ADAPTABLE))
+    PartWorker(WorkerSpec(store.address, wanted, kept.hash))
     with pytest.raises(RunError, match=f"profile.json is profile {kept.hash}, profile 0000 is"):
-        PartWorker(Work(store.address, wanted, "0000"))
+        PartWorker(WorkerSpec(store.address, wanted, "0000"))
 
 
 # What is refused ----------------------------------------------------------------------------------

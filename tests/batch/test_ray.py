@@ -21,8 +21,8 @@ import pytest
 pytest.importorskip("ray.data", reason="needs Ray: pip install 'phonemo[batch]'")
 
 from phonemo.batch import engines
-from phonemo.batch.job import PartTally
-from phonemo.batch.worker import Work
+from phonemo.batch.job import PartStats
+from phonemo.batch.worker import WorkerSpec
 from phonemo.errors import RunError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
@@ -153,7 +153,7 @@ def test_rows_with_a_profile_are_those_of_the_local_engine(place):
 def test_a_model_that_is_another_one_there_is_one_line(place):
     named(place, *some(2))
     hook = place.folder / "hook" / "sitecustomize.py"
-    broken = "\n    import phonemo.loader\n    phonemo.loader.fingerprint = lambda model: 'gone'\n"
+    broken = "\n    import phonemo.loader\n    phonemo.loader.model_digest = lambda model: 'gone'\n"
     hook.write_text(hook.read_text(encoding="utf-8") + broken, encoding="utf-8")
     answer = place.run(*RAY, "-j", 1, strict=False)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
@@ -224,12 +224,12 @@ def test_a_place_without_a_cluster_is_told_at_once(here, kind):
 
 def test_work_goes_to_actors_as_text_whatever_its_names():
     wanted = asked(model="mod\udce8le", labels=("anger", "neutral"), adapt=7)
-    work = Work("caf\udce9", wanted, "0123456789ab")
+    work = WorkerSpec("caf\udce9", wanted, "0123456789ab")
     assert engines._work_of(engines._text_of(work)) == work
 
 
 def test_errors_come_back_as_text():
-    tally = PartTally(part=3, files=2)
+    tally = PartStats(part=3, files=2)
     assert engines._tally_of(tally.model_dump_json()) == tally
     with pytest.raises(RunError, match=r"^what is wrong$"):
         engines._tally_of(f"{engines._ERROR}what is wrong")

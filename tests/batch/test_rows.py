@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.batch.rows import failed_row, part_name, row_of, writing_rows
 from phonemo.errors import AudioError, RunError
 
@@ -44,7 +44,7 @@ def test_parts_have_names_that_sort():
 
 
 def test_an_answer_and_an_error_as_rows():
-    item = Item("a.wav", "/a.wav", "7", 1.0)
+    item = BatchItem("a.wav", "/a.wav", "7", 1.0)
     row = row_of(item, FOUND, spans=False)
     assert list(row)[:4] == ["id", "file", "from", "label"]
     assert row["scores"] == SCORES
@@ -59,9 +59,9 @@ def test_an_answer_and_an_error_as_rows():
 @pytest.mark.parametrize("spans", [False, True])
 def test_both_formats_say_the_same(tmp_path, spans):
     pytest.importorskip("pyarrow")
-    rows = [row_of(Item(f"{n}.wav", "/x", str(n), float(n)), FOUND, spans) for n in range(600)]
-    rows[5] = failed_row(Item("bad.wav", "/x"), "too_short", "what is wrong")
-    rows[6] = row_of(Item("few.wav", "/x"), FOUND.top(1), spans)
+    rows = [row_of(BatchItem(f"{n}.wav", "/x", str(n), float(n)), FOUND, spans) for n in range(600)]
+    rows[5] = failed_row(BatchItem("bad.wav", "/x"), "too_short", "what is wrong")
+    rows[6] = row_of(BatchItem("few.wav", "/x"), FOUND.top(1), spans)
     lines = written(tmp_path / "a", "jsonl", rows, spans).read_text(encoding="utf-8")
     assert [json.loads(line) for line in lines.splitlines()] == rows
     found = table(written(tmp_path / "b", "parquet", rows, spans)).to_pylist()
@@ -73,8 +73,8 @@ def test_both_formats_say_the_same(tmp_path, spans):
 
 
 def test_all_parquet_parts_have_one_schema(tmp_path):
-    errors = [failed_row(Item("bad.wav", "/x"), "too_short", "what is wrong")]
-    whole = [row_of(Item("a.wav", "/x", "7", 1.0, 2.0), FOUND, spans=False)]
+    errors = [failed_row(BatchItem("bad.wav", "/x"), "too_short", "what is wrong")]
+    whole = [row_of(BatchItem("a.wav", "/x", "7", 1.0, 2.0), FOUND, spans=False)]
     kinds = {"errors": errors, "answers": whole, "nothing": []}
     schemas = [
         table(written(tmp_path / name, "parquet", rows)).schema for name, rows in kinds.items()
@@ -87,7 +87,7 @@ def test_all_parquet_parts_have_one_schema(tmp_path):
     "name", [BYTES, "line\nbreak", "\x1b[31m", 'q"\\', "ü語", "\u2028", "\x00"]
 )
 def test_json_lines_keep_every_name(tmp_path, name):
-    rows = [failed_row(Item(name, "/x", name), "code", f"{name}: bad"), {"file": "next"}]
+    rows = [failed_row(BatchItem(name, "/x", name), "code", f"{name}: bad"), {"file": "next"}]
     data = written(tmp_path / "a", "jsonl", rows).read_bytes()
     assert data.count(b"\n") == 2
     assert [json.loads(line) for line in data.split(b"\n")[:-1]] == rows
@@ -96,7 +96,7 @@ def test_json_lines_keep_every_name(tmp_path, name):
 @pytest.mark.parametrize("name", [BYTES, "\ud800", "line\nbreak", "ü語", "\x00"])
 def test_parquet_takes_every_name(tmp_path, name):
     pytest.importorskip("pyarrow")
-    rows = [failed_row(Item(name, "/x", name), "code", f"{name}: bad")]
+    rows = [failed_row(BatchItem(name, "/x", name), "code", f"{name}: bad")]
     found = table(written(tmp_path / "a", "parquet", rows)).to_pylist()[0]
     if name in (BYTES, "\ud800"):
         name = name.replace("\udce9", "\ufffd").replace("\ud800", "\ufffd")
@@ -105,6 +105,6 @@ def test_parquet_takes_every_name(tmp_path, name):
 
 def test_a_full_disk_stops_parquet_too():
     pytest.importorskip("pyarrow")
-    rows = [failed_row(Item(str(number), "/x"), "code", "bad") for number in range(600)]
+    rows = [failed_row(BatchItem(str(number), "/x"), "code", "bad") for number in range(600)]
     with pytest.raises(OSError, match=r"full|space"):
         written(Path("/dev/full"), "parquet", rows)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from phonemo.batch import stores
-from phonemo.batch.remote import absolute, is_remote, joined
+from phonemo.batch.remote import absolute_path, is_remote, join_url
 from phonemo.batch.stores import open_store
 from phonemo.errors import RunError, UsageError
 from tests.batch.batches import scratch
@@ -83,7 +83,7 @@ def test_a_disk_that_refuses_at_the_last_moment_leaves_nothing(tmp_path, monkeyp
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(stores, "flush", full)
+    monkeypatch.setattr(stores, "fsync", full)
     store = open_store(str(tmp_path))
     with pytest.raises(RunError, match="No space left"):
         store.write("parts/one", "x")
@@ -132,8 +132,8 @@ def test_addresses_and_paths(name, remote):
 
 
 def test_names_in_a_manifest_are_seen_from_its_folder(here: Path):
-    assert joined("/m", "a.wav") == "/m/a.wav"
-    assert joined("s3://b/m/", "x/a.wav") == "s3://b/m/x/a.wav"
-    assert joined("s3://b/m", "/abs.wav") == "/abs.wav"
-    assert joined("/m", "s3://b/a.wav") == "s3://b/a.wav"
-    assert absolute("x/../a.wav") == absolute("file://" + os.path.join(here, "a.wav"))
+    assert join_url("/m", "a.wav") == "/m/a.wav"
+    assert join_url("s3://b/m/", "x/a.wav") == "s3://b/m/x/a.wav"
+    assert join_url("s3://b/m", "/abs.wav") == "/abs.wav"
+    assert join_url("/m", "s3://b/a.wav") == "s3://b/a.wav"
+    assert absolute_path("x/../a.wav") == absolute_path("file://" + os.path.join(here, "a.wav"))

@@ -10,15 +10,15 @@ from phonemo.batch.job import (
     Applied,
     BatchCard,
     BatchOptions,
-    PartTally,
-    Planned,
+    PartStats,
+    PlanSummary,
     Totals,
     summary_of,
     totals_of,
 )
 from phonemo.cli.batch import Throughput, lines, progress
 
-FIRST = PartTally(
+FIRST = PartStats(
     part=0,
     files=3,
     failed=1,
@@ -28,13 +28,15 @@ FIRST = PartTally(
     errors={"too_short": 1},
     warnings={"unsure": 1},
 )
-SECOND = PartTally(
+SECOND = PartStats(
     part=1, files=2, audio_seconds=0.5, work_seconds=0.5, labels={"anger": 1, "neutral": 1}
 )
 
 
 def card(**planned):
-    return BatchCard(command="x", asked=BatchOptions(model_sha256="f"), planned=Planned(**planned))
+    return BatchCard(
+        command="x", asked=BatchOptions(model_sha256="f"), planned=PlanSummary(**planned)
+    )
 
 
 def test_parts_add_up():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
-from phonemo.batch.worker import Watch
+from phonemo.batch.worker import Watchdog
 
 
 def test_nothing_done_is_noticed_once():
     late = threading.Semaphore(0)
-    with Watch(0.02, late.release):
+    with Watchdog(0.02, late.release):
         assert late.acquire(timeout=60)
         time.sleep(0.1)
     assert not late.acquire(blocking=False)
@@ -18,7 +18,7 @@ def test_nothing_done_is_noticed_once():
 
 def test_who_goes_on_is_left_alone():
     late = threading.Event()
-    with Watch(60.0, late.set) as watch:
+    with Watchdog(60.0, late.set) as watch:
         for _ in range(100):
             watch.tick()
     assert not late.is_set()
@@ -27,7 +27,7 @@ def test_who_goes_on_is_left_alone():
 def test_it_ends_with_what_it_watches():
     before = threading.active_count()
     for _ in range(20):
-        with Watch(60.0, lambda: None):
+        with Watchdog(60.0, lambda: None):
             pass
     end = time.monotonic() + 60
     while threading.active_count() > before:

@@ -188,7 +188,7 @@ def terminal(monkeypatch):
 
 
 def test_a_counter_draws_on_standard_error_alone(terminal, capsys):
-    with console.counter("reading [x]", quiet=False) as tell:
+    with console.progress_callback("reading [x]", quiet=False) as tell:
         tell(3, 12)
     out, err = capsys.readouterr()
     assert out == ""
@@ -200,7 +200,7 @@ def test_a_counter_draws_on_standard_error_alone(terminal, capsys):
 def test_a_counter_is_silent_when_quiet_or_piped(request, capsys, looked_at):
     if looked_at:
         request.getfixturevalue("terminal")
-    with console.counter("reading", quiet=looked_at) as tell:
+    with console.progress_callback("reading", quiet=looked_at) as tell:
         tell(3, 12)
     assert capsys.readouterr() == ("", "")
 

@@ -11,7 +11,7 @@ import pytest
 from phonemo.corpora import CORPORA
 from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.base import CorpusReading
 from phonemo.errors import CorpusError
 from phonemo.labels import EMOTIONS
 from tests import tiny
@@ -27,11 +27,11 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def readings(roots: dict[str, Path]) -> dict[str, Reading]:
+def readings(roots: dict[str, Path]) -> dict[str, CorpusReading]:
     return {name: CORPORA[name].read(root) for name, root in roots.items()}
 
 
-def by_id(reading: Reading) -> dict[str, Utterance]:
+def by_id(reading: CorpusReading) -> dict[str, Utterance]:
     return {one.id: one for one in reading.utterances}
 
 
@@ -53,14 +53,14 @@ class TestContract:
             assert sum(card.emotions.values()) <= card.utterances
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_ids_are_unique(self, name: str, readings: dict[str, Reading]) -> None:
+    def test_ids_are_unique(self, name: str, readings: dict[str, CorpusReading]) -> None:
         ids = [one.id for one in readings[name].utterances]
         assert ids
         assert len(set(ids)) == len(ids)
 
     @pytest.mark.parametrize("name", NAMES)
     def test_files_exist_below_the_root(
-        self, name: str, roots: dict[str, Path], readings: dict[str, Reading]
+        self, name: str, roots: dict[str, Path], readings: dict[str, CorpusReading]
     ) -> None:
         for one in readings[name].utterances:
             assert (roots[name] / one.file).is_file()
@@ -69,7 +69,7 @@ class TestContract:
             assert not Path(one.file).name.startswith("._")
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_fields_are_canonical(self, name: str, readings: dict[str, Reading]) -> None:
+    def test_fields_are_canonical(self, name: str, readings: dict[str, CorpusReading]) -> None:
         card = CORPORA[name].card
         for one in readings[name].utterances:
             assert one.emotion is None or one.emotion in EMOTIONS
@@ -81,7 +81,9 @@ class TestContract:
                 assert one.speaker is not None
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_phonemes_are_in_their_alphabet(self, name: str, readings: dict[str, Reading]) -> None:
+    def test_phonemes_are_in_their_alphabet(
+        self, name: str, readings: dict[str, CorpusReading]
+    ) -> None:
         for one in readings[name].utterances:
             if one.phonemes is None:
                 continue
@@ -95,12 +97,12 @@ class TestContract:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_the_order_is_the_same_each_time(
-        self, name: str, roots: dict[str, Path], readings: dict[str, Reading]
+        self, name: str, roots: dict[str, Path], readings: dict[str, CorpusReading]
     ) -> None:
         assert CORPORA[name].read(roots[name]) == readings[name]
 
     @pytest.mark.parametrize("name", [name for name in NAMES if name not in LISTED])
-    def test_shadows_are_counted(self, name: str, readings: dict[str, Reading]) -> None:
+    def test_shadows_are_counted(self, name: str, readings: dict[str, CorpusReading]) -> None:
         assert readings[name].skipped["macOS ._ file"] >= 1
 
     @pytest.mark.parametrize("name", NAMES)
@@ -119,7 +121,7 @@ class TestContract:
 class TestEmodb:
     """Names, sentences and hand-made labels."""
 
-    def test_fields(self, readings: dict[str, Reading]) -> None:
+    def test_fields(self, readings: dict[str, CorpusReading]) -> None:
         found = by_id(readings["emodb"])
         assert list(found) == ["03a01Fa", "03a02Nc", "08b10Wb", "16a05La"]
         assert [one.emotion for one in found.values()] == [
@@ -134,7 +136,7 @@ class TestEmodb:
         )
         assert found["16a05La"].file == "wav/16a05La.WAV"
 
-    def test_labels(self, readings: dict[str, Reading]) -> None:
+    def test_labels(self, readings: dict[str, CorpusReading]) -> None:
         phonemes = by_id(readings["emodb"])["03a01Fa"].phonemes
         assert phonemes is not None
         assert phonemes.source == "lablaut"
@@ -148,7 +150,7 @@ class TestEmodb:
             (0.07, 0.085),
         )
 
-    def test_skipped(self, readings: dict[str, Reading]) -> None:
+    def test_skipped(self, readings: dict[str, CorpusReading]) -> None:
         assert readings["emodb"].skipped == {
             "macOS ._ file": 2,
             "not wav, flac or ogg": 1,
@@ -186,7 +188,7 @@ class TestEmodb:
         assert reading.skipped["same name with another extension"] == 1
 
 
-def test_ravdess(readings: dict[str, Reading]) -> None:
+def test_ravdess(readings: dict[str, CorpusReading]) -> None:
     found = readings["ravdess"].utterances
     assert [(one.speaker, one.gender, one.emotion) for one in found] == [
         ("01", "m", "neutral"),
@@ -206,7 +208,7 @@ def test_ravdess(readings: dict[str, Reading]) -> None:
 class TestNemo:
     """A table with stray blanks and quotation marks that quote nothing."""
 
-    def test_fields(self, readings: dict[str, Reading]) -> None:
+    def test_fields(self, readings: dict[str, CorpusReading]) -> None:
         found = by_id(readings["nemo"])
         assert list(found) == ["WR0_surprised_64", "EB0_neutral_13", "SK1_fear_2"]
         assert found["WR0_surprised_64"].emotion == "surprise"
@@ -215,7 +217,7 @@ class TestNemo:
         assert found["EB0_neutral_13"].transcript == '"Dom", rzekła.'
         assert found["EB0_neutral_13"].file == "samples/EB0_neutral_13.ogg"
 
-    def test_skipped(self, readings: dict[str, Reading]) -> None:
+    def test_skipped(self, readings: dict[str, CorpusReading]) -> None:
         assert readings["nemo"].skipped == {
             "macOS ._ file": 1,
             "row of data.tsv without audio": 1,
@@ -244,7 +246,7 @@ class TestNemo:
 class TestSpeechocean762:
     """Both layouts."""
 
-    def test_release(self, readings: dict[str, Reading]) -> None:
+    def test_release(self, readings: dict[str, CorpusReading]) -> None:
         first, second, third = readings["speechocean762"].utterances
         assert (first.id, first.speaker, first.gender) == ("000010011", "0001", "m")
         assert (third.id, third.speaker, third.gender) == ("000030012", "0003", "f")
@@ -298,7 +300,7 @@ class TestSpeechocean762:
 class TestCremad:
     """Intended emotions and the table of actors."""
 
-    def test_fields(self, readings: dict[str, Reading]) -> None:
+    def test_fields(self, readings: dict[str, CorpusReading]) -> None:
         found = by_id(readings["cremad"])
         assert [(one.speaker, one.gender, one.emotion) for one in found.values()] == [
             ("1001", "m", "anger"),
@@ -321,7 +323,7 @@ class TestCremad:
 class TestCsv:
     """A user's own table, and every way to get it wrong."""
 
-    def test_fields(self, readings: dict[str, Reading]) -> None:
+    def test_fields(self, readings: dict[str, CorpusReading]) -> None:
         first, second, third = readings["csv"].utterances
         assert (first.id, first.start, first.end) == ("talk#0-0.25", 0.0, 0.25)
         assert (second.id, second.start, second.end) == ("talk#0.25-", 0.25, None)

@@ -12,7 +12,7 @@ import soundfile
 
 from phonemo.corpora import CORPORA
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.base import CorpusReading
 from phonemo.errors import CorpusError
 from tests import tiny
 
@@ -21,16 +21,16 @@ EXCHANGED = {"anger": "sadness", "sadness": "anger"}
 
 
 @pytest.fixture(scope="module")
-def fake(tmp_path_factory: pytest.TempPathFactory) -> Reading:
+def fake(tmp_path_factory: pytest.TempPathFactory) -> CorpusReading:
     return CORPORA["emotiontts"].read(tiny.make_emotiontts(tmp_path_factory.mktemp("tts")))
 
 
 @pytest.fixture(scope="module")
-def real(shared_folder: Path) -> Reading:
+def real(shared_folder: Path) -> CorpusReading:
     return CORPORA["emotiontts"].read(shared_folder / "corpora" / "emotiontts")
 
 
-def test_the_first_utterance_by_hand(fake: Reading) -> None:
+def test_the_first_utterance_by_hand(fake: CorpusReading) -> None:
     assert fake.utterances[0] == Utterance(
         id="ema00001",
         file="plain-to-emotional/ema/wav/ema00001.wav",
@@ -43,7 +43,7 @@ def test_the_first_utterance_by_hand(fake: Reading) -> None:
     )
 
 
-def test_each_hundred_is_one_emotion(fake: Reading) -> None:
+def test_each_hundred_is_one_emotion(fake: CorpusReading) -> None:
     assert {one.id: one.emotion for one in fake.utterances} == {
         "ema00001": "neutral",
         "ema00101": "happiness",
@@ -53,13 +53,13 @@ def test_each_hundred_is_one_emotion(fake: Reading) -> None:
     }
 
 
-def test_kind_gender_and_missing_words(fake: Reading) -> None:
+def test_kind_gender_and_missing_words(fake: CorpusReading) -> None:
     *_, last = fake.utterances
     assert (last.style, last.gender, last.transcript) == ("emotional-to-emotional", "m", None)
     assert fake.utterances[1].transcript is None, "a file of blanks has no words that are known"
 
 
-def test_what_is_left_out_is_counted(fake: Reading) -> None:
+def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
     assert fake.skipped == {
         "macOS ._ file": 1,
         "file name not like ema00001": 1,
@@ -86,7 +86,7 @@ def test_a_transcript_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         CORPORA["emotiontts"].read(root)
 
 
-def test_real_clips_are_those_of_the_metadata(shared_folder: Path, real: Reading) -> None:
+def test_real_clips_are_those_of_the_metadata(shared_folder: Path, real: CorpusReading) -> None:
     path = shared_folder / "corpora" / "emotiontts" / "metadata.csv"
     with path.open(encoding="utf-8", newline="") as stream:
         wanted = {row["file"]: row for row in csv.DictReader(stream)}
@@ -99,7 +99,7 @@ def test_real_clips_are_those_of_the_metadata(shared_folder: Path, real: Reading
         assert (one.speaker, one.language, one.emotion) == (row["speaker"], "ko", emotion)
 
 
-def test_real_counts_are_the_published_ones(real: Reading) -> None:
+def test_real_counts_are_the_published_ones(real: CorpusReading) -> None:
     card = CORPORA["emotiontts"].card
     assert real.skipped == {}
     assert len(real.utterances) == card.utterances
@@ -113,7 +113,7 @@ def test_real_counts_are_the_published_ones(real: Reading) -> None:
 
 
 def test_the_block_that_is_read_as_anger_is_the_bright_one(
-    shared_folder: Path, real: Reading
+    shared_folder: Path, real: CorpusReading
 ) -> None:
     """Of every speaker, whose texts are the same in plain-to-emotional; so the README is wrong.
 

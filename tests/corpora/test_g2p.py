@@ -14,15 +14,15 @@ import pytest
 from phonemo.corpora.g2p import convert
 from phonemo.corpora.g2p import gruut as gruut_backend
 from phonemo.corpora.g2p.alphabets import ARPABET, IPA
-from phonemo.corpora.g2p.convert import BACKENDS, backend, phonemise
+from phonemo.corpora.g2p.convert import BACKENDS, backend, phonemize
 from phonemo.corpora.g2p.gruut import GRUUT, GRUUT_LANGUAGES, SECOND_DICTIONARY, from_gruut
 from phonemo.corpora.g2p.pinyin import FINALS, INITIALS, from_pinyin
-from phonemo.corpora.g2p.polish import phonemise_polish
+from phonemo.corpora.g2p.polish import phonemize_polish
 from phonemo.errors import MissingExtraError, PhonemeError
 
 
 def spoken(text: str, language: str) -> str:
-    return " ".join(phonemise(text, language).symbols)
+    return " ".join(phonemize(text, language).symbols)
 
 
 # --- Polish: a golden list, written by hand from Polish pronouncing dictionaries' conventions ---
@@ -127,17 +127,17 @@ POLISH_PHRASES = {
 
 @pytest.mark.parametrize(("word", "ipa"), POLISH.items(), ids=list(POLISH))
 def test_polish_words(word, ipa):
-    assert " ".join(phonemise_polish(word)) == ipa
+    assert " ".join(phonemize_polish(word)) == ipa
 
 
 @pytest.mark.parametrize(("phrase", "ipa"), POLISH_PHRASES.items(), ids=list(POLISH_PHRASES))
 def test_polish_phrases(phrase, ipa):
-    assert " ".join(phonemise_polish(phrase)) == ipa
+    assert " ".join(phonemize_polish(phrase)) == ipa
 
 
 def test_polish_sentence():
     sentence = "l u b j ɛ t͡ʂ ɨ t a t͡ɕ p ʂ ɛ t s n ɛ m"
-    assert phonemise("Lubię czytać przed snem.", "pl").model_dump() == {
+    assert phonemize("Lubię czytać przed snem.", "pl").model_dump() == {
         "alphabet": "ipa",
         "source": "phonemo rules pl",
         "symbols": tuple(sentence.split()),
@@ -148,13 +148,13 @@ def test_polish_sentence():
 @pytest.mark.parametrize(("text", "reason"), [("mam 3 koty", "'3'"), ("мама", "'м'")])
 def test_polish_refuses_what_it_cannot_say(text, reason):
     with pytest.raises(PhonemeError, match=reason):
-        phonemise(text, "pl")
+        phonemize(text, "pl")
 
 
 def test_polish_loses_foreign_accents_by_the_front_door_only():
     assert spoken("Müller", "pl") == "m u l ɛ r"
     with pytest.raises(PhonemeError, match="'ü'"):
-        phonemise_polish("Müller")
+        phonemize_polish("Müller")
 
 
 # --- gruut ---
@@ -176,7 +176,7 @@ def test_polish_loses_foreign_accents_by_the_front_door_only():
 def test_english(text, arpabet):
     pytest.importorskip("gruut")
     assert spoken(text, "en") == arpabet
-    assert phonemise(text, "en").alphabet == "arpabet"
+    assert phonemize(text, "en").alphabet == "arpabet"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_mandarin():
     assert spoken("你好，世界！", "zh") == "n i x aʊ ʂ ɨ t͡ɕ j ɛ"
     assert spoken("学月亮去女儿", "zh") == "ɕ ɥ ɛ ɥ ɛ l j a ŋ t͡ɕʰ y n y ɝ"
     with pytest.raises(PhonemeError, match="hello"):
-        phonemise("你好hello", "zh")
+        phonemize("你好hello", "zh")
 
 
 def test_pinyin_tables_lead_into_the_ipa():
@@ -309,13 +309,13 @@ def test_pinyin_tables_hold_every_syllable_of_pypinyin():
 @pytest.mark.parametrize("language", ["en", "de", "pl", "zh"])
 def test_a_text_without_words_is_an_error(text, language):
     with pytest.raises(PhonemeError, match="no word"):
-        phonemise(text, language)
+        phonemize(text, language)
 
 
 @pytest.mark.parametrize("language", ["ur", "", "EN", "klingon"])
 def test_an_unknown_language_is_an_error(language):
     with pytest.raises(PhonemeError, match=re.escape("known: de, en, es, fr, it, pl, zh")):
-        phonemise("text", language)
+        phonemize("text", language)
     with pytest.raises(PhonemeError, match="known:"):
         backend(language)
 
@@ -335,14 +335,14 @@ def test_an_unknown_language_is_an_error(language):
 )
 def test_what_has_no_pronunciation_is_named(text, language, named):
     with pytest.raises(PhonemeError, match=named):
-        phonemise(text, language)
+        phonemize(text, language)
 
 
 def test_a_word_that_gruut_gives_nothing_for_is_an_error(monkeypatch):
     monkeypatch.setattr(convert, "gruut_words", lambda text, language: iter([("xyz", ())]))
     monkeypatch.setattr(convert, "_version", lambda package: "0")
     with pytest.raises(PhonemeError, match="'xyz'"):
-        phonemise("xyz", "en")
+        phonemize("xyz", "en")
 
 
 def test_a_missing_language_part_says_what_to_install(monkeypatch):
@@ -355,7 +355,7 @@ def test_a_missing_language_part_says_what_to_install(monkeypatch):
 def test_a_missing_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pypinyin", None)
     with pytest.raises(MissingExtraError, match=re.escape("phonemo[g2p]")):
-        phonemise("你好", "zh")
+        phonemize("你好", "zh")
 
 
 @pytest.mark.extras
@@ -367,7 +367,7 @@ def test_backends_have_names_and_versions():
         pattern = r"(gruut|pypinyin) \d+\.\d+\S* [a-z]{2}|phonemo rules pl"
         assert re.fullmatch(pattern, name)
         assert name.endswith(language)
-    assert phonemise("yes", "en").source == backend("en")
+    assert phonemize("yes", "en").source == backend("en")
 
 
 # --- real corpora ---
@@ -391,7 +391,7 @@ def test_every_real_transcript_can_be_said(shared_folder, corpus, texts, alphabe
     assert len(rows) >= texts
     known = set(IPA if alphabet == "ipa" else ARPABET)
     for text, language in sorted(rows):
-        phonemes = phonemise(text, language)
+        phonemes = phonemize(text, language)
         assert phonemes.alphabet == alphabet
         assert set(phonemes.symbols) <= known
         letters = sum(one.isalpha() for one in text)

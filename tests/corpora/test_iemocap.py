@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.base import CorpusReading
 from phonemo.corpora.readers.iemocap import CARD, read
 from phonemo.errors import CorpusError
 from phonemo.labels import LabelSet
@@ -32,7 +32,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reading(release: Path) -> Reading:
+def reading(release: Path) -> CorpusReading:
     return read(release)
 
 
@@ -43,14 +43,14 @@ def session(tmp_path: Path, release: Path) -> Path:
     return tmp_path / "Session1"
 
 
-def find(reading: Reading, utterance: str) -> Utterance:
+def find(reading: CorpusReading, utterance: str) -> Utterance:
     return next(one for one in reading.utterances if one.id == utterance)
 
 
 # ---- a whole reading
 
 
-def test_an_utterance_is_all_that_the_release_says_of_it(reading: Reading) -> None:
+def test_an_utterance_is_all_that_the_release_says_of_it(reading: CorpusReading) -> None:
     assert find(reading, "Ses01F_impro01_M000") == Utterance(
         id="Ses01F_impro01_M000",
         file="Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M000.wav",
@@ -71,7 +71,7 @@ def test_an_utterance_is_all_that_the_release_says_of_it(reading: Reading) -> No
     )
 
 
-def test_every_dialog_is_read_with_both_of_its_actors(reading: Reading) -> None:
+def test_every_dialog_is_read_with_both_of_its_actors(reading: CorpusReading) -> None:
     assert len(reading.utterances) == 60
     assert len({one.id for one in reading.utterances}) == 60
     assert {one.dialog for one in reading.utterances} == {
@@ -82,14 +82,14 @@ def test_every_dialog_is_read_with_both_of_its_actors(reading: Reading) -> None:
     }
 
 
-def test_the_letter_of_the_turn_gives_speaker_and_gender(reading: Reading) -> None:
+def test_the_letter_of_the_turn_gives_speaker_and_gender(reading: CorpusReading) -> None:
     for one in reading.utterances:
         letter = one.id.split("_")[-1][0]
         assert (one.speaker, one.gender) == (f"{one.id[:5]}{letter}", letter.lower())
         assert one.session == one.id[4]
 
 
-def test_emotions_are_canonical_and_counted_by_hand(reading: Reading) -> None:
+def test_emotions_are_canonical_and_counted_by_hand(reading: CorpusReading) -> None:
     assert Counter(one.emotion for one in reading.utterances) == {
         "neutral": 10,
         "anger": 10,
@@ -105,7 +105,7 @@ def test_emotions_are_canonical_and_counted_by_hand(reading: Reading) -> None:
     }
 
 
-def test_what_is_left_out_is_counted_by_reason(reading: Reading) -> None:
+def test_what_is_left_out_is_counted_by_reason(reading: CorpusReading) -> None:
     assert reading.skipped == {
         "alignment broken off or malformed (kept, no phonemes)": 1,
         "alignment missing (kept, no phonemes)": 1,
@@ -130,7 +130,7 @@ def test_files_are_there_and_a_string_is_a_root(release: Path) -> None:
     assert all((release / one.file).is_file() for one in reading.utterances)
 
 
-def test_tags_are_no_words_and_a_tag_alone_has_none(reading: Reading) -> None:
+def test_tags_are_no_words_and_a_tag_alone_has_none(reading: CorpusReading) -> None:
     tagged = find(reading, ODDITIES["tag"])
     assert tagged.transcript == "Look, it's better."
     assert tagged.phonemes is not None
@@ -139,25 +139,25 @@ def test_tags_are_no_words_and_a_tag_alone_has_none(reading: Reading) -> None:
     assert (alone.transcript, alone.phonemes) == ("", None)
 
 
-def test_latin_1_is_read_where_a_file_is_not_utf_8(reading: Reading) -> None:
+def test_latin_1_is_read_where_a_file_is_not_utf_8(reading: CorpusReading) -> None:
     assert find(reading, ODDITIES["latin-1 transcript"]).transcript == "Café, I know."
     dialog = ODDITIES["latin-1 evaluation"]
     assert find(reading, f"{dialog}_F000").emotion == "neutral"
 
 
-def test_one_raters_own_file_is_not_the_result(reading: Reading) -> None:
+def test_one_raters_own_file_is_not_the_result(reading: CorpusReading) -> None:
     contradicted = find(reading, ODDITIES["contradicted by one rater's own file"])
     assert contradicted.emotion == "neutral"
 
 
 @pytest.mark.parametrize("oddity", ["alignment missing", "alignment cut off"])
-def test_no_alignment_leaves_the_phonemes_unknown(reading: Reading, oddity: str) -> None:
+def test_no_alignment_leaves_the_phonemes_unknown(reading: CorpusReading, oddity: str) -> None:
     one = find(reading, ODDITIES[oddity])
     assert one.phonemes is None
     assert one.transcript is not None
 
 
-def test_the_frame_offset_moves_every_alignment(release: Path, reading: Reading) -> None:
+def test_the_frame_offset_moves_every_alignment(release: Path, reading: CorpusReading) -> None:
     moved = find(read(release, frame_offset=2), "Ses01F_impro01_M000").phonemes
     still = find(reading, "Ses01F_impro01_M000").phonemes
     assert moved is not None
@@ -269,7 +269,7 @@ def test_the_published_counts_agree_with_each_other_and_the_card() -> None:
     assert all(str(number) in CARD.note for number in (5531, 2943, 2588))
 
 
-def test_four_classes_merge_excited_and_leave_out_the_rest(reading: Reading) -> None:
+def test_four_classes_merge_excited_and_leave_out_the_rest(reading: CorpusReading) -> None:
     chosen = four_class(reading.utterances)
     assert Counter(one.emotion for one in chosen) == {
         "neutral": 10,
@@ -281,7 +281,7 @@ def test_four_classes_merge_excited_and_leave_out_the_rest(reading: Reading) -> 
     LabelSet(FOUR_CLASSES.names, FOUR_CLASSES.merge)
 
 
-def test_four_class_counts_of_the_miniature(reading: Reading) -> None:
+def test_four_class_counts_of_the_miniature(reading: CorpusReading) -> None:
     counts = count_four_class(reading.utterances)
     assert counts.total == 46
     assert counts.sessions == {"1": 9, "2": 9, "3": 9, "4": 9, "5": 10}
@@ -289,7 +289,7 @@ def test_four_class_counts_of_the_miniature(reading: Reading) -> None:
     assert counts.styles == {"improvised": 20, "scripted": 26}
 
 
-def test_scripted_and_improvised_are_told_by_the_dialog(reading: Reading) -> None:
+def test_scripted_and_improvised_are_told_by_the_dialog(reading: CorpusReading) -> None:
     for one in reading.utterances:
         assert is_scripted(one) == ("script" in one.id)
         assert is_improvised(one) == ("impro" in one.id)

@@ -10,7 +10,14 @@ from dataclasses import asdict
 import pytest
 
 from phonemo.config import ProtocolConfig
-from phonemo.corpora.leakage import PartSize, Repeats, Shared, forbid, lines, measure
+from phonemo.corpora.leakage import (
+    PartSize,
+    Shared,
+    TranscriptOverlap,
+    assert_no_leakage,
+    lines,
+    measure_leakage,
+)
 from phonemo.corpora.splits import Fold, Split, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import from_metadata, parallel, scripted, utterance
@@ -20,7 +27,7 @@ def one_fold(train, validation, test, name="speaker"):
     """The report on one fold of given utterances."""
     ids = [tuple(row.id for row in rows) for rows in (train, validation, test)]
     split = Split(ProtocolConfig(name=name), name, (Fold("f", *ids),), ())
-    return measure([*train, *validation, *test], split)
+    return measure_leakage([*train, *validation, *test], split)
 
 
 def row(name, speaker=None, text=None, emotion=None, dialog=None, session=None):
@@ -54,7 +61,7 @@ def test_a_fold_by_hand():
     assert fold.sessions == Shared(None, None, None, 7)
     assert fold.sentences == Shared((), ("we go home now", "yes"), (), 0)
     # e and f repeat train; of the three with four words d (3 of 5 in common) and f are near.
-    assert fold.repeats == Repeats(known=4, exact=2, long=3, near=2)
+    assert fold.repeats == TranscriptOverlap(known=4, exact=2, long=3, near=2)
     assert fold.repeats.exact_share == 0.5
     assert fold.repeats.near_share == pytest.approx(2 / 3)
 
@@ -65,7 +72,7 @@ def test_unknown_is_not_zero():
     assert known.folds[0].speakers == Shared((), (), (), 1)
     assert "0 / 0 / 0 (1 unknown)" in "\n".join(lines(known))
     with pytest.raises(LeakageError, match="1 utterances have no known speaker"):
-        forbid(known, ProtocolConfig(name="speaker"))
+        assert_no_leakage(known, ProtocolConfig(name="speaker"))
     unknown = one_fold(train, validation, [row("d")])
     assert unknown.folds[0].speakers == Shared((), None, None, 2)
     assert "? / ? / 0 (2 unknown)" in "\n".join(lines(unknown))
@@ -79,38 +86,38 @@ def test_only_a_leaky_name_lets_speakers_leak():
     report = one_fold([row("a", "s1", "x")], [row("b", "s2", "y")], [row("c", "s1", "z")])
     for name in ("speaker", "published", "speaker-sentence"):
         with pytest.raises(LeakageError, match="train and test share 1 speakers, 's1'"):
-            forbid(report, ProtocolConfig(name=name))
+            assert_no_leakage(report, ProtocolConfig(name=name))
     for name in ("random-leaky", "published-leaky", "sentence"):
-        forbid(report, ProtocolConfig(name=name))
+        assert_no_leakage(report, ProtocolConfig(name=name))
     turned = one_fold([row("a", "s1")], [row("b", "s2")], [row("c", "s2")])
     with pytest.raises(LeakageError, match="validation and test share 1 speakers"):
-        forbid(turned, ProtocolConfig(name="speaker"))
+        assert_no_leakage(turned, ProtocolConfig(name="speaker"))
 
 
 def test_a_session_leak_is_refused_and_unknown_speakers_there_are_not():
     rows = [row(f"u{n}", session=f"x{n}") for n in range(3)]
-    forbid(one_fold(*([one] for one in rows)), ProtocolConfig(name="session"))
+    assert_no_leakage(one_fold(*([one] for one in rows)), ProtocolConfig(name="session"))
     rows[2] = row("u2", session="x0")
     with pytest.raises(LeakageError, match="share 1 sessions"):
-        forbid(one_fold(*([one] for one in rows)), ProtocolConfig(name="session"))
+        assert_no_leakage(one_fold(*([one] for one in rows)), ProtocolConfig(name="session"))
 
 
 def test_a_sentence_leak_is_refused():
     rows = [row(f"u{n}", text=text) for n, text in enumerate(["One.", "two", "one"])]
     with pytest.raises(LeakageError, match="share 1 sentences, 'one'"):
-        forbid(one_fold(*([one] for one in rows)), ProtocolConfig(name="sentence"))
+        assert_no_leakage(one_fold(*([one] for one in rows)), ProtocolConfig(name="sentence"))
 
 
 def test_a_split_of_another_manifest_is_an_error():
     rows = parallel("abcd", ["one"])
     split = make_split(rows, ProtocolConfig())
     with pytest.raises(ProtocolError, match="1 utterances of the split are not in the manifest"):
-        measure(rows[1:], split)
+        measure_leakage(rows[1:], split)
 
 
 def test_the_report_is_json():
     rows = parallel("abcd", ["one", "two"])
-    report = measure(rows, make_split(rows, ProtocolConfig()))
+    report = measure_leakage(rows, make_split(rows, ProtocolConfig()))
     back = json.loads(json.dumps(asdict(report)))
     assert back["protocol"] == "speaker"
     assert back["folds"][0]["train"] == {"utterances": 8, "emotions": {"anger": 4, "neutral": 4}}
@@ -119,7 +126,7 @@ def test_the_report_is_json():
 
 def test_the_text_has_a_row_for_each_fold_and_warns_of_repeated_sentences():
     rows = parallel(["f1", "f2", "m1", "m2"], ["we are all here", "so we go"])
-    text = lines(measure(rows, make_split(rows, ProtocolConfig())))
+    text = lines(measure_leakage(rows, make_split(rows, ProtocolConfig())))
     assert text[0] == "protocol speaker: 4 folds by speaker of 16 utterances"
     shared = next(line for line in text if line.startswith("speaker-f1"))
     assert words(shared) == "speaker-f1 0 / 0 / 0 unknown unknown 2 / 2 / 2 100 % 100 %"
@@ -133,7 +140,9 @@ def test_the_text_has_a_row_for_each_fold_and_warns_of_repeated_sentences():
 
 def test_warnings_for_leaky_splits_dialogs_and_lost_classes():
     rows = parallel("abcdef", ["one", "two", "three"])
-    text = "\n".join(lines(measure(rows, make_split(rows, ProtocolConfig(name="random-leaky")))))
+    text = "\n".join(
+        lines(measure_leakage(rows, make_split(rows, ProtocolConfig(name="random-leaky"))))
+    )
     assert "warning: LEAKY:" in text
     assert "note: LEAKY" not in text
     assert "warning: train and test share up to 5 speakers in a fold" in text
@@ -151,7 +160,7 @@ def test_warnings_for_leaky_splits_dialogs_and_lost_classes():
 
 def test_notes_are_printed():
     rows = parallel("abc", ["one", "two", "three"])
-    text = lines(measure(rows, make_split(rows, ProtocolConfig(name="sentence"))))
+    text = lines(measure_leakage(rows, make_split(rows, ProtocolConfig(name="sentence"))))
     assert any(line.startswith("note: speakers are shared between train and test") for line in text)
 
 
@@ -176,7 +185,7 @@ def test_five_thousand_sentences_take_seconds():
     ]
     split = make_split(rows, ProtocolConfig())
     start = time.process_time()
-    report = measure(rows, split)
+    report = measure_leakage(rows, split)
     assert time.process_time() - start < 5
     assert sum(fold.test.utterances for fold in report.folds) == 5000
     assert sum(fold.repeats.near for fold in report.folds) > 0
@@ -184,18 +193,18 @@ def test_five_thousand_sentences_take_seconds():
 
 def test_a_split_without_near_duplicates_measures_none():
     rows = scripted()
-    before = measure(rows, make_split(rows, ProtocolConfig()))
+    before = measure_leakage(rows, make_split(rows, ProtocolConfig()))
     assert sum(fold.repeats.near for fold in before.folds) > 0
     dropped = make_split(rows, ProtocolConfig(drop_near_duplicates=0.6))
-    assert all(fold.repeats.near == 0 for fold in measure(rows, dropped).folds)
+    assert all(fold.repeats.near == 0 for fold in measure_leakage(rows, dropped).folds)
 
 
 def test_emodb_by_speaker_repeats_every_sentence(shared_folder):
     rows = from_metadata(shared_folder / "corpora" / "emodb")
-    report = measure(rows, make_split(rows, ProtocolConfig()))
+    report = measure_leakage(rows, make_split(rows, ProtocolConfig()))
     assert len(report.folds) == 10
     assert all(fold.speakers.train_test == () for fold in report.folds)
     assert all(fold.repeats.exact_share == 1 for fold in report.folds)
     crossed = make_split(rows, ProtocolConfig(name="speaker-sentence", folds=5))
-    forbid(measure(rows, crossed), crossed.protocol)
+    assert_no_leakage(measure_leakage(rows, crossed), crossed.protocol)
     assert len(crossed.folds) == 25

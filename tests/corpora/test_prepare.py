@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
             raise PhonemeError("no phonemes for 'Karl'")
         return Phonemes(alphabet="ipa", source=f"fake 1.0 {language}", symbols=("a",))
 
-    monkeypatch.setattr(module, "phonemise", phonemise)
+    monkeypatch.setattr(module, "phonemize", phonemise)
     return texts
 
 
@@ -161,7 +161,7 @@ class TestPhonemes:
         def phonemise(text: str, language: str) -> Phonemes:
             raise MissingExtraError("gruut", "g2p")
 
-        monkeypatch.setattr(module, "phonemise", phonemise)
+        monkeypatch.setattr(module, "phonemize", phonemise)
         with pytest.raises(MissingExtraError, match=r"--no-g2p.*phonemo\[g2p\]"):
             prepared(emodb)
         assert not (emodb.parent / "manifest.jsonl").exists()

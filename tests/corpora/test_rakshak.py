@@ -10,7 +10,7 @@ import pytest
 
 from phonemo.corpora import CORPORA
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.base import CorpusReading
 from phonemo.errors import CorpusError
 from phonemo.labels import LabelSet
 from tests import tiny
@@ -19,16 +19,16 @@ ANN, BOB = "a" * 12, "b" * 12
 
 
 @pytest.fixture(scope="module")
-def fake(tmp_path_factory: pytest.TempPathFactory) -> Reading:
+def fake(tmp_path_factory: pytest.TempPathFactory) -> CorpusReading:
     return CORPORA["rakshak"].read(tiny.make_rakshak(tmp_path_factory.mktemp("rakshak")))
 
 
-def keyed(reading: Reading) -> dict[str, Utterance]:
+def keyed(reading: CorpusReading) -> dict[str, Utterance]:
     """Keyword and environment -> utterance; the fakes differ in them."""
     return {"-".join(Path(one.file).stem.split("-")[:2]): one for one in reading.utterances}
 
 
-def test_a_command_has_all_that_its_name_says(fake: Reading) -> None:
+def test_a_command_has_all_that_its_name_says(fake: CorpusReading) -> None:
     name = f"webservice/bacho-safe-angry-1562907046662-{'a' * 56}"
     assert keyed(fake)["bacho-safe"] == Utterance(
         id=name,
@@ -40,14 +40,14 @@ def test_a_command_has_all_that_its_name_says(fake: Reading) -> None:
     )
 
 
-def test_calm_stays_calm_and_a_config_merges_it(fake: Reading) -> None:
+def test_calm_stays_calm_and_a_config_merges_it(fake: CorpusReading) -> None:
     calm = keyed(fake)["help-safe"]
     assert (calm.emotion, calm.language, calm.transcript) == ("calm", "en", "help")
     merged = LabelSet(("anger", "happiness", "neutral", "sadness"), {"calm": "neutral"})
     assert merged.merged(calm.emotion or "") == "neutral"
 
 
-def test_what_a_name_leaves_open_is_unknown(fake: Reading) -> None:
+def test_what_a_name_leaves_open_is_unknown(fake: CorpusReading) -> None:
     found = keyed(fake)
     strange = found["unknown-safe"]
     assert (strange.emotion, strange.transcript, strange.language) == ("fear", None, None)
@@ -55,7 +55,9 @@ def test_what_a_name_leaves_open_is_unknown(fake: Reading) -> None:
     assert (unlabelled.emotion, unlabelled.speaker, unlabelled.transcript) == (None, None, "stop")
 
 
-def test_backgrounds_have_no_words_and_no_emotion_whatever_their_names_say(fake: Reading) -> None:
+def test_backgrounds_have_no_words_and_no_emotion_whatever_their_names_say(
+    fake: CorpusReading,
+) -> None:
     found = keyed(fake)
     quiet, shards = found["background-safe"], found["background-glass break"]
     assert [(one.emotion, one.transcript, one.language) for one in (quiet, shards)] == [
@@ -65,7 +67,7 @@ def test_backgrounds_have_no_words_and_no_emotion_whatever_their_names_say(fake:
     assert shards.file.startswith("Near Lake/")
 
 
-def test_what_is_left_out_is_counted(fake: Reading) -> None:
+def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
     assert len(fake.utterances) == 6
     assert fake.skipped == {
         "macOS ._ file": 1,

@@ -15,7 +15,7 @@ import soundfile
 from phonemo.corpora import CORPORA
 from phonemo.corpora.g2p.alphabets import IPA_CLASS
 from phonemo.corpora.prepare import audit
-from phonemo.corpora.readers.base import Reading
+from phonemo.corpora.readers.base import CorpusReading
 from phonemo.corpora.readers.emodb_labels import LabelledSegment, classify, parse_lablaut
 from phonemo.labels import EMOTIONS
 
@@ -25,13 +25,13 @@ PRESENT = (*WHOLE, "speechocean762")
 
 
 @pytest.fixture(scope="module")
-def real(shared_folder: Path) -> dict[str, Reading]:
+def real(shared_folder: Path) -> dict[str, CorpusReading]:
     return {name: CORPORA[name].read(shared_folder / "corpora" / name) for name in PRESENT}
 
 
 @pytest.mark.parametrize("name", PRESENT)
 def test_every_field_is_that_of_the_metadata(
-    name: str, shared_folder: Path, real: dict[str, Reading]
+    name: str, shared_folder: Path, real: dict[str, CorpusReading]
 ) -> None:
     path = shared_folder / "corpora" / name / "metadata.csv"
     with path.open(encoding="utf-8", newline="") as stream:
@@ -49,14 +49,14 @@ def test_every_field_is_that_of_the_metadata(
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_the_published_counts_are_met(name: str, real: dict[str, Reading]) -> None:
+def test_the_published_counts_are_met(name: str, real: dict[str, CorpusReading]) -> None:
     card, found = CORPORA[name].card, real[name].utterances
     assert len(found) == card.utterances
     assert len({one.speaker for one in found}) == card.speakers
     assert Counter(one.emotion for one in found) == card.emotions
 
 
-def test_emodb_labels(shared_folder: Path, real: dict[str, Reading]) -> None:
+def test_emodb_labels(shared_folder: Path, real: dict[str, CorpusReading]) -> None:
     """533 of 535 have hand-made phones; 08a01Ab and 08a01Wa have empty files."""
     reading = real["emodb"]
     bare = [one.id for one in reading.utterances if one.phonemes is None]
@@ -67,7 +67,7 @@ def test_emodb_labels(shared_folder: Path, real: dict[str, Reading]) -> None:
     }
 
 
-def test_emodb_labels_by_ear(real: dict[str, Reading]) -> None:
+def test_emodb_labels_by_ear(real: dict[str, CorpusReading]) -> None:
     """03a01Fa, "Der Lappen liegt auf dem Eisschrank.", read off its label file by hand."""
     first = next(one for one in real["emodb"].utterances if one.id == "03a01Fa")
     assert first.phonemes is not None
@@ -78,7 +78,7 @@ def test_emodb_labels_by_ear(real: dict[str, Reading]) -> None:
 
 
 def test_emodb_times_lie_in_order_within_the_audio(
-    shared_folder: Path, real: dict[str, Reading]
+    shared_folder: Path, real: dict[str, CorpusReading]
 ) -> None:
     root = shared_folder / "corpora" / "emodb"
     with (root / "metadata.csv").open(encoding="utf-8", newline="") as stream:
@@ -132,7 +132,7 @@ def _vowels_above_silence(
     return float(np.mean(vowels) - np.mean(silences))
 
 
-def test_ravdess_twins_of_actor_07(shared_folder: Path, real: dict[str, Reading]) -> None:
+def test_ravdess_twins_of_actor_07(shared_folder: Path, real: dict[str, CorpusReading]) -> None:
     root = shared_folder / "corpora" / "ravdess"
     actor = [one for one in real["ravdess"].utterances if one.speaker == "07"]
     checked = audit(actor, root, lambda: None)
@@ -146,7 +146,7 @@ def test_ravdess_twins_of_actor_07(shared_folder: Path, real: dict[str, Reading]
     assert len(checked.utterances) == 60
 
 
-def test_speechocean762_is_whole(real: dict[str, Reading]) -> None:
+def test_speechocean762_is_whole(real: dict[str, CorpusReading]) -> None:
     card, found = CORPORA["speechocean762"].card, real["speechocean762"]
     assert found.skipped == {}
     assert len(found.utterances) == card.utterances
@@ -166,7 +166,7 @@ def test_tables_of_recordings_without_emotions(
     assert found == emotions if emotions else found.isdisjoint(EMOTIONS)
 
 
-def test_speechocean762_phones(real: dict[str, Reading]) -> None:
+def test_speechocean762_phones(real: dict[str, CorpusReading]) -> None:
     first = real["speechocean762"].utterances[0]
     assert (first.id, first.transcript) == ("000010011", "WE CALL IT BEAR")
     assert first.phonemes is not None

@@ -110,10 +110,10 @@ def test_a_planted_leak_is_refused(name, rows, data):
     twin = row.model_copy(update={"id": "planted"})
     bad = Fold(fold.name, (*fold.train, "planted"), fold.validation, fold.test)
     planted = type(found)(found.protocol, found.unit, (bad,), found.notes)
-    report = leakage.measure([*rows, twin], planted)
+    report = leakage.measure_leakage([*rows, twin], planted)
     with pytest.raises(LeakageError, match="train and test share 1"):
-        leakage.forbid(report, found.protocol)
-    leakage.forbid(leakage.measure(rows, found), found.protocol)
+        leakage.assert_no_leakage(report, found.protocol)
+    leakage.assert_no_leakage(leakage.measure_leakage(rows, found), found.protocol)
 
 
 def test_seeds_differ():

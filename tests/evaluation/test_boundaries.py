@@ -9,7 +9,7 @@ import pytest
 
 from phonemo.errors import ResultError
 from phonemo.evaluation import report, summary
-from phonemo.evaluation.metrics import boundary_errors, summarise_errors
+from phonemo.evaluation.metrics import boundary_errors, summarize_errors
 from phonemo.labels import LabelSet
 
 LABELS = LabelSet(("anger", "neutral"))
@@ -41,12 +41,12 @@ def test_one_phoneme_and_none():
 
 
 def test_a_summary_by_hand():
-    found = summarise_errors([0.001, 0.02, 0.03, 0.04, 0.1])
+    found = summarize_errors([0.001, 0.02, 0.03, 0.04, 0.1])
     assert found.boundaries == 5
     assert found.median_seconds == 0.03
     assert (found.within_20_ms, found.within_40_ms) == (2 / 5, 4 / 5)
     with pytest.raises(ResultError, match="no boundary errors"):
-        summarise_errors([])
+        summarize_errors([])
 
 
 def row(name: str, seed: int, errors: list[float] | None) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_boundaries_are_pooled_within_a_seed_and_seeds_averaged():
     """Seed 1: 10, 20, 50, median 20; seed 2: 30, 40, median 35. Utterance c has no times."""
     rows = [row("a", 1, [10.0, 50.0]), row("b", 1, [20.0]), row("c", 1, None)]
     rows += [row("a", 2, [30.0]), row("b", 2, [40.0]), row("c", 2, None)]
-    found = summary.summarise(rows, LABELS)
+    found = summary.summarize(rows, LABELS)
     assert found["boundaries"] == {
         "median_ms": pytest.approx(27.5),
         "per_seed_median_ms": pytest.approx([20, 35]),
@@ -88,6 +88,6 @@ def test_boundaries_are_pooled_within_a_seed_and_seeds_averaged():
 
 
 def test_without_times_there_is_no_word_of_boundaries():
-    found = summary.summarise([row("a", 1, None), row("b", 1, [])], LABELS)
+    found = summary.summarize([row("a", 1, None), row("b", 1, [])], LABELS)
     assert "boundaries" not in found
     assert "boundaries" not in "\n".join(report.results_lines(found))

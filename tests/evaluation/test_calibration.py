@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from phonemo.errors import PhonemoError, ResultError
 from phonemo.evaluation import calibration
-from phonemo.evaluation.calibration import COLDEST, COVERAGES, HOTTEST, Calibrated, Point
+from phonemo.evaluation.calibration import COLDEST, COVERAGES, HOTTEST, Point, TemperatureScaling
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -155,7 +155,7 @@ def test_a_tenth_may_be_wrong_where_nothing_else_is_said() -> None:
 
 
 def test_uncalibrated_leaves_everything_as_it_is() -> None:
-    assert Calibrated(1.0, 0.0, 0) == calibration.UNCALIBRATED
+    assert TemperatureScaling(1.0, 0.0, 0) == calibration.UNCALIBRATED
 
 
 # from some speakers to others
@@ -163,13 +163,13 @@ def test_uncalibrated_leaves_everything_as_it_is() -> None:
 
 def test_one_speaker_says_nothing_of_others() -> None:
     logits, truth = drawn(3.0, rows=100)
-    assert calibration.calibrate_across(logits, truth, ["a"] * 100) == calibration.UNCALIBRATED
+    assert calibration.calibrate_grouped(logits, truth, ["a"] * 100) == calibration.UNCALIBRATED
 
 
 def test_what_holds_for_every_speaker_is_kept() -> None:
     logits, truth = drawn(3.0, rows=900)
     speakers = [f"s{number % 3}" for number in range(900)]
-    found = calibration.calibrate_across(logits, truth, speakers)
+    found = calibration.calibrate_grouped(logits, truth, speakers)
     assert found == calibration.calibrate(logits, truth)
     assert found.temperature > 2
 
@@ -180,7 +180,7 @@ def test_what_holds_for_one_speaker_alone_is_not() -> None:
     cold, cold_truth = drawn(0.2, rows=200)
     both = np.concatenate([logits, cold])
     truths = np.concatenate([truth, cold_truth])
-    found = calibration.calibrate_across(both, truths, ["a"] * 200 + ["b"] * 200, 0.2)
+    found = calibration.calibrate_grouped(both, truths, ["a"] * 200 + ["b"] * 200, 0.2)
     assert found.temperature == 1
     assert found.utterances == 400
     assert found.abstain_below == calibration.abstention(calibration.softmax(both), truths, 0.2)
@@ -189,7 +189,7 @@ def test_what_holds_for_one_speaker_alone_is_not() -> None:
 def test_more_speakers_than_parts_are_left_out_together() -> None:
     logits, truth = drawn(3.0, rows=600)
     speakers = [f"s{number % 40}" for number in range(600)]
-    assert calibration.calibrate_across(logits, truth, speakers).temperature > 2
+    assert calibration.calibrate_grouped(logits, truth, speakers).temperature > 2
 
 
 # the threshold
@@ -269,13 +269,13 @@ def test_a_curve_by_hand() -> None:
         Point(3 / 4, 1 / 3, 0.7),
         Point(4 / 4, 2 / 4, 0.6),
     )
-    assert calibration.area(FOUR, FOUR_TRUE) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+    assert calibration.aurc(FOUR, FOUR_TRUE) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
 
 
 def test_one_answer_is_one_point() -> None:
     assert calibration.risk_coverage([[0.2, 0.8]], [0]) == (Point(1.0, 1.0, 0.8),)
-    assert calibration.area([[0.2, 0.8]], [0]) == 1.0
-    assert calibration.area([[0.2, 0.8]], [1]) == 0.0
+    assert calibration.aurc([[0.2, 0.8]], [0]) == 1.0
+    assert calibration.aurc([[0.2, 0.8]], [1]) == 0.0
 
 
 def test_the_area_is_over_every_answer_and_not_over_the_points() -> None:
@@ -283,13 +283,13 @@ def test_the_area_is_over_every_answer_and_not_over_the_points() -> None:
     sure = np.linspace(0.99, 0.51, 200)
     scores, truth = two_sided(sure.tolist(), [False] + [True] * 199)
     harmonic = sum(1 / n for n in range(1, 201))
-    assert calibration.area(scores, truth) == pytest.approx(harmonic / 200)
+    assert calibration.aurc(scores, truth) == pytest.approx(harmonic / 200)
 
 
 def test_surer_right_answers_make_a_smaller_area() -> None:
     sure = [0.9, 0.8, 0.7, 0.6]
-    best = calibration.area(*two_sided(sure, [True, True, True, False]))
-    worst = calibration.area(*two_sided(sure, [False, True, True, True]))
+    best = calibration.aurc(*two_sided(sure, [True, True, True, False]))
+    worst = calibration.aurc(*two_sided(sure, [False, True, True, True]))
     assert best == pytest.approx(1 / 16)
     assert worst == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
 
@@ -305,7 +305,7 @@ def test_points_are_those_of_the_definition() -> None:
         assert given_ones.mean() == pytest.approx(one.coverage)
         assert wrong[given_ones].mean() == pytest.approx(one.risk)
     every = [wrong[sure >= one].mean() for one in sure]
-    assert calibration.area(scores, truth) == pytest.approx(np.mean(every))
+    assert calibration.aurc(scores, truth) == pytest.approx(np.mean(every))
 
 
 # softmax and back
@@ -361,7 +361,7 @@ CALLS: dict[str, Callable[..., object]] = {
     "fit_temperature": calibration.fit_temperature,
     "abstention": calibration.abstention,
     "risk_coverage": calibration.risk_coverage,
-    "area": calibration.area,
+    "area": calibration.aurc,
 }
 
 

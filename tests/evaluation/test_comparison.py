@@ -14,7 +14,7 @@ from phonemo.cli.main import app
 from phonemo.errors import ResultError
 from phonemo.evaluation.predictions import validate_rows
 from phonemo.evaluation.significance import SWAPS, compare, mcnemar
-from phonemo.evaluation.summary import summarise
+from phonemo.evaluation.summary import summarize
 from phonemo.labels import LabelSet
 
 LABELS = LabelSet(("anger", "neutral", "sadness"))
@@ -61,7 +61,7 @@ def test_the_permutation_test_is_that_of_the_definition():
     first, second = rows(0.6, speakers=4), rows(0.75, speakers=4, draw=3)
 
     def ua(chosen):
-        return summarise(chosen, LABELS)["ua"]["mean"]
+        return summarize(chosen, LABELS)["ua"]["mean"]
 
     def swapped(ways):
         mixed = [two if ways[int(one["speaker"])] else one for one, two in pairs]
@@ -155,7 +155,7 @@ def test_what_does_not_pair_is_refused(second, words):
 
 
 def write_run(folder, made, **more):
-    results = summarise(made, LABELS)
+    results = summarize(made, LABELS)
     metrics = {"name": folder.name, "title": "a system", "command": "phonemo train x.yaml"}
     metrics |= {"config": "abc", "protocol": {"name": "speaker", "parts": 6}, "protocol_note": ""}
     metrics |= {"leaky": False, "seeds": [1], "corpus": "emodb", "model": {}, "phonemo": "0.1.0"}

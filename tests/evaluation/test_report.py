@@ -37,7 +37,7 @@ def results(phonemes: bool = True) -> dict[str, Any]:
         }
         for n in range(8)
     ]
-    return summary.summarise(rows, LABELS)
+    return summary.summarize(rows, LABELS)
 
 
 RESULTS = results()

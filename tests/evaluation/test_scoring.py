@@ -51,7 +51,7 @@ def two_folds_two_seeds() -> list[dict[str, Any]]:
 
 
 def test_folds_are_pooled_within_a_seed_and_seeds_averaged() -> None:
-    found = summary.summarise(two_folds_two_seeds(), LABELS)
+    found = summary.summarize(two_folds_two_seeds(), LABELS)
     assert found["wa"]["mean"] == 3 / 4
     # pooled, seed 1: (2/3 + 1) / 2, seed 2: (1 + 0) / 2; a mean over folds would be 0.75, 1; 1, 0.5
     assert found["ua"]["per_seed"] == pytest.approx([5 / 6, 1 / 2])
@@ -64,17 +64,17 @@ def test_folds_are_pooled_within_a_seed_and_seeds_averaged() -> None:
 
 
 def test_fold_mean_and_sd_are_over_folds_after_averaging_seeds() -> None:
-    wa = summary.summarise(two_folds_two_seeds(), LABELS)["wa"]
+    wa = summary.summarize(two_folds_two_seeds(), LABELS)["wa"]
     # fold 1: 1/2 and 1, fold 2: 1 and 1/2; both 3/4
     assert (wa["fold_mean"], wa["fold_sd"]) == (0.75, 0.0)
     one_seed = [one for one in two_folds_two_seeds() if one["seed"] == 1]
-    wa = summary.summarise(one_seed, LABELS)["wa"]
+    wa = summary.summarize(one_seed, LABELS)["wa"]
     assert wa["fold_mean"] == 0.75
     assert wa["fold_sd"] == pytest.approx(np.std([0.5, 1.0], ddof=1))
 
 
 def test_each_fold_and_seed_has_its_row() -> None:
-    folds = summary.summarise(two_folds_two_seeds(), LABELS)["folds"]
+    folds = summary.summarize(two_folds_two_seeds(), LABELS)["folds"]
     assert [(one["seed"], one["fold"]) for one in folds] == [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
     assert [one["wa"] for one in folds] == [0.5, 1.0, 1.0, 0.5]
     assert [one["utterances"] for one in folds] == [2, 2, 2, 2]
@@ -82,11 +82,11 @@ def test_each_fold_and_seed_has_its_row() -> None:
 
 def test_fold_2_comes_before_fold_10() -> None:
     rows = [row(f"u{n}", "a", "a", fold=str(n)) for n in (10, 2, 1)]
-    assert [one["fold"] for one in summary.summarise(rows, LABELS)["folds"]] == ["1", "2", "10"]
+    assert [one["fold"] for one in summary.summarize(rows, LABELS)["folds"]] == ["1", "2", "10"]
 
 
 def test_speakers_and_genders_count_utterances_once_over_seeds() -> None:
-    found = summary.summarise(two_folds_two_seeds(), LABELS)
+    found = summary.summarize(two_folds_two_seeds(), LABELS)
     assert found["per_speaker"]["s1"] == {"utterances": 2, "wa": 0.75, "ua": 0.75}
     # s2: seed 1 recalls 1 and 1, seed 2 recalls 1 and 0
     assert found["per_speaker"]["s2"] == {"utterances": 2, "wa": 0.75, "ua": 0.75}
@@ -94,7 +94,7 @@ def test_speakers_and_genders_count_utterances_once_over_seeds() -> None:
 
 
 def test_merged_labels_are_scored_under_one_name() -> None:
-    found = summary.summarise([row("u1", "e", "h"), row("u2", "a", "a")], LABELS)
+    found = summary.summarize([row("u1", "e", "h"), row("u2", "a", "a")], LABELS)
     assert found["wa"]["mean"] == 1.0
     assert found["recalls"]["happiness"] == 1.0
 
@@ -107,19 +107,19 @@ def test_interval_resamples_speakers_over_all_seeds() -> None:
         for speaker in ("s1", "s2")
         for n in range(50)
     ]
-    found = summary.summarise(rows, LABELS)
+    found = summary.summarize(rows, LABELS)
     assert (found["wa"]["mean"], found["wa"]["low"], found["wa"]["high"]) == (0.5, 0.0, 1.0)
     assert found["interval"] == {"level": 0.95, "samples": 1000, "unit": "speaker", "clusters": 2}
 
 
 def test_a_single_speaker_has_no_interval() -> None:
-    found = summary.summarise([row("u1", "a", "a"), row("u2", "h", "a")], LABELS)
+    found = summary.summarize([row("u1", "a", "a"), row("u2", "h", "a")], LABELS)
     assert (found["ua"]["low"], found["ua"]["high"], found["ua"]["fold_sd"]) == (None, None, None)
 
 
 def test_without_speakers_utterances_are_resampled_and_it_says_so() -> None:
     rows = [row(f"u{n}", "a", "ah"[n % 2], speaker=None) for n in range(40)]
-    found = summary.summarise(rows, LABELS)
+    found = summary.summarize(rows, LABELS)
     assert (found["interval"]["unit"], found["interval"]["clusters"]) == ("utterance", 40)
     assert 0.3 < found["wa"]["low"] < 0.5 < found["wa"]["high"] < 0.7
     assert list(found["per_speaker"]) == ["unknown"]
@@ -128,11 +128,11 @@ def test_without_speakers_utterances_are_resampled_and_it_says_so() -> None:
 
 def test_phonemes_are_null_without_references_and_summed_with_them() -> None:
     rows = [row("u1", "a", "a"), row("u2", "h", "h"), row("u3", "n", "n")]
-    assert summary.summarise(rows, LABELS)["phonemes"] is None
+    assert summary.summarize(rows, LABELS)["phonemes"] is None
     rows[0] |= {"reference": list("abcd"), "phonemes": list("abd")}
     rows[1] |= {"reference": list("ab"), "phonemes": []}
     rows[2] |= {"phonemes": list("xyz")}
-    assert summary.summarise(rows, LABELS)["phonemes"] == {
+    assert summary.summarize(rows, LABELS)["phonemes"] == {
         "per": 0.5,
         "substitutions": 0,
         "deletions": 3,
@@ -144,7 +144,7 @@ def test_phonemes_are_null_without_references_and_summed_with_them() -> None:
 
 def test_calibration_and_chance() -> None:
     rows = [row("u1", "a", "a"), row("u2", "a", "a"), row("u3", "a", "h"), row("u4", "h", "h")]
-    found = summary.summarise(rows, LABELS)
+    found = summary.summarize(rows, LABELS)
     assert found["chance"] == {"majority_wa": 0.75, "ua": 0.5}
     assert found["calibration"]["ece"] == pytest.approx(0.05)  # says 0.8, is right 0.75
     assert sum(one["count"] for one in found["calibration"]["bins"]) == 4
@@ -152,16 +152,16 @@ def test_calibration_and_chance() -> None:
 
 def test_seeds_that_tested_different_utterances_are_reported() -> None:
     rows = two_folds_two_seeds()
-    assert summary.summarise(rows, LABELS)["seeds_agree"] is True
-    assert summary.summarise(rows[:-1], LABELS)["seeds_agree"] is False
+    assert summary.summarize(rows, LABELS)["seeds_agree"] is True
+    assert summary.summarize(rows[:-1], LABELS)["seeds_agree"] is False
 
 
 def test_summary_is_plain_json_and_does_not_depend_on_the_order_of_rows() -> None:
     rows = two_folds_two_seeds()
-    found = summary.summarise(rows, LABELS)
+    found = summary.summarize(rows, LABELS)
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text) == found
-    assert json.dumps(summary.summarise(rows[::-1], LABELS), allow_nan=False) == text
+    assert json.dumps(summary.summarize(rows[::-1], LABELS), allow_nan=False) == text
     assert _types(found) <= {dict, list, str, int, float, bool, type(None)}
 
 
@@ -192,14 +192,14 @@ def _without(key: str) -> Callable[[], list[dict[str, Any]]]:
 )
 def test_bad_rows_are_one_clear_line(make: Callable[[], list[Any]], words: str) -> None:
     with pytest.raises(ResultError) as caught:
-        summary.summarise(make(), LABELS)
+        summary.summarize(make(), LABELS)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_truth_is_a_label_error() -> None:
     with pytest.raises(LabelError, match="unknown label 'fear'"):
-        summary.summarise(_changed(truth="fear")(), LABELS)
+        summary.summarize(_changed(truth="fear")(), LABELS)
 
 
 def test_rows_of_several_corpora_are_scored_apart_too() -> None:
@@ -208,7 +208,7 @@ def test_rows_of_several_corpora_are_scored_apart_too() -> None:
         row("x/2", "h", "a") | {"corpus": "x"},
         row("y/1", "n", "n") | {"corpus": "y"},
     ]
-    found = summary.summarise(rows, LABELS)["per_corpus"]
+    found = summary.summarize(rows, LABELS)["per_corpus"]
     assert {name: (one["utterances"], one["ua"]) for name, one in found.items()} == {
         "x": (2, 0.5),
         "y": (1, 1.0),
@@ -216,4 +216,4 @@ def test_rows_of_several_corpora_are_scored_apart_too() -> None:
 
 
 def test_rows_of_one_corpus_have_no_such_table() -> None:
-    assert "per_corpus" not in summary.summarise([row("1", "a", "a")], LABELS)
+    assert "per_corpus" not in summary.summarize([row("1", "a", "a")], LABELS)

@@ -43,7 +43,7 @@ def unsure(*doubts: bool) -> list[dict[str, Any]]:
 
 
 def found(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return summary.summarise(rows, LABELS)
+    return summary.summarize(rows, LABELS)
 
 
 # before scaling

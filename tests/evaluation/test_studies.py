@@ -455,7 +455,7 @@ def write_run(folder: Path, rows: Sequence[dict[str, Any]], **more: Any) -> Path
     metrics = {"name": folder.name, "title": folder.name, "command": "c", "config": folder.name}
     metrics |= {"protocol": {"name": "speaker", "parts": 5}, "protocol_note": "a note"}
     metrics |= {"leaky": False, "seeds": [1], "corpus": "emodb", "model": {}, "phonemo": "0.1.0"}
-    metrics |= {"seconds": 2.5, "results": scoring.summarise(rows, LABELS)}
+    metrics |= {"seconds": 2.5, "results": scoring.summarize(rows, LABELS)}
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(metrics | more), encoding="utf-8")
     lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -497,7 +497,7 @@ def test_the_baseline_is_the_first_row_and_the_others_keep_their_order(
 
 
 def test_a_row_says_what_its_run_says(rows: list[dict[str, Any]]) -> None:
-    row, summary = rows[2], scoring.summarise(MADE["better"], LABELS)
+    row, summary = rows[2], scoring.summarize(MADE["better"], LABELS)
     assert (row["wa"], row["ua"]) == (summary["wa"], summary["ua"])
     assert (row["ece"], row["per"]) == (summary["calibration"]["ece"], None)
     assert (row["folds"], row["utterances"], row["speakers"]) == (5, 45, 5)

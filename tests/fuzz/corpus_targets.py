@@ -19,7 +19,7 @@ from phonemo.corpora.readers import (
 )
 from phonemo.corpora.readers import csv as tables
 from phonemo.corpora.readers import iemocap as release
-from phonemo.corpora.readers.base import Reading, read_text
+from phonemo.corpora.readers.base import CorpusReading, read_text
 from phonemo.corpora.readers.emodb_labels import lablaut_phonemes
 from phonemo.corpora.readers.iemocap_files import (
     clean_text,
@@ -31,7 +31,7 @@ from tests.fuzz.judging import cut, scratch, told, written
 
 #: Corpus -> its reader, its texts in the order of an input's parts, and sounds, of which only the
 #: names count.
-_RELEASES: dict[bytes, tuple[Callable[[Path], Reading], Sequence[str], Sequence[str]]] = {
+_RELEASES: dict[bytes, tuple[Callable[[Path], CorpusReading], Sequence[str], Sequence[str]]] = {
     b"nemo": (nemo.read, ["data.tsv"], ["samples/a_fear_1.wav", "samples/b.wav"]),
     b"cremad": (cremad.read, ["VideoDemographics.csv"], ["AudioWAV/1001_DFA_ANG_XX.wav"]),
     b"kaldi": (

@@ -15,7 +15,7 @@ import numpy as np
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import AudioLimits, Waveform, load_waveform
-from phonemo.errors import printable
+from phonemo.errors import safe_text
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.server.app import PhonemoApp, create_app
@@ -222,5 +222,5 @@ def _no_nan(found: str) -> None:
 def _check_error(data: dict[str, Any]) -> None:
     error = data["error"]
     check_message(error["message"])
-    assert printable(error["message"]) == error["message"], error
+    assert safe_text(error["message"]) == error["message"], error
     assert error["code"]

@@ -10,7 +10,7 @@ from phonemo.annotations.prediction import Prediction, Segment
 from phonemo.annotations.turns import MAX_TURNS, Turn, read_turns
 from phonemo.annotations.writers import textgrid as as_textgrid
 from phonemo.batch.inputs import items_of
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.config import load_config, write_config
 from phonemo.corpora.manifest import Manifest, read_manifest, write_manifest
 from phonemo.server.settings import load_serve_config
@@ -55,7 +55,7 @@ def batch_manifest(data: bytes) -> None:
     path = written(f"batch{suffix}", data[1:])
     items = told(lambda: list(islice(items_of([str(path)]), _MOST)))
     for one in items or ():
-        assert Item.of_line(one.to_line()) == one
+        assert BatchItem.of_line(one.to_line()) == one
         assert len(one.key) == 16
         start, end = one.start or 0.0, one.end
         assert math.isfinite(start)

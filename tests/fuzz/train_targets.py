@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from phonemo.files import SEAL, check_seal
-from phonemo.train.provenance import HEARD, PROVENANCE, lineage_of
+from phonemo.files import CHECKSUMS, verify_checksums
+from phonemo.train.provenance import HEARD, PROVENANCE, provenance_of
 from tests.fuzz.judging import cut, scratch, told, written
 
 
@@ -11,7 +11,7 @@ def seal(data: bytes) -> None:
     """The seal of a folder with one file."""
     said, content = cut(data, 2)
     written("sealed/state.json", content)
-    told(check_seal, written(f"sealed/{SEAL}", said).parent)
+    told(verify_checksums, written(f"sealed/{CHECKSUMS}", said).parent)
 
 
 def lineage(data: bytes) -> None:
@@ -20,5 +20,5 @@ def lineage(data: bytes) -> None:
         path = written(f"past/{name}", text)
         if not text:
             path.unlink()
-    found = told(lineage_of, scratch() / "past")
+    found = told(provenance_of, scratch() / "past")
     assert found is None or found.to_json()

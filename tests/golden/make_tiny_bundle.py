@@ -21,7 +21,7 @@ from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.train.export.export import export
 from phonemo.train.linear_head import keep_reference
 from phonemo.train.model_folder import load_trained, save_trained
-from phonemo.train.provenance import Lineage, TrainedOn
+from phonemo.train.provenance import Provenance, TrainedOn
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, EXPECTED, RATE, SHARED, make_clip
 
@@ -137,7 +137,7 @@ def make_other_head(folder: Path) -> Path:
     means = draws.normal(0, 0.5, (len(OTHER), 8))
     keep_reference(model, means, RADIUS, k_mean=1.0, k_spread=4.0)
     target = folder.with_name(f"{folder.name}-other")
-    lineage = Lineage(frozenset({"buzzes"}), {"buzzes": TrainedOn(frozenset({"b1"}))})
+    lineage = Provenance(frozenset({"buzzes"}), {"buzzes": TrainedOn(frozenset({"b1"}))})
     save_trained(target, model.eval(), LabelSet(OTHER), lineage=lineage)
     return target
 

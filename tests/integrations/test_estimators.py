@@ -18,7 +18,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import phonemo
 from phonemo.audio import Excerpt
 from phonemo.errors import AudioError, LabelError, UsageError
-from phonemo.integrations.sklearn import EmotionClassifier, ReadyEmotionClassifier, SpeechEmbedding
+from phonemo.integrations.sklearn import (
+    EmotionClassifier,
+    PretrainedEmotionClassifier,
+    SpeechEmbedding,
+)
 from tests.laws import REPOSITORY
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 from tests.voices import spoken
@@ -225,7 +229,7 @@ class TestClassifier:
 
 class TestReady:
     def test_its_scores_are_the_models(self, clips):
-        listener, ready = phonemo.load(BUNDLE), ReadyEmotionClassifier(BUNDLE)
+        listener, ready = phonemo.load(BUNDLE), PretrainedEmotionClassifier(BUNDLE)
         assert set(ready.classes_) == set(listener.labels)
         for row, clip in zip(ready.predict_proba(clips), clips, strict=True):
             wanted = listener.predict(clip, rate=RATE).scores
@@ -233,17 +237,17 @@ class TestReady:
 
     def test_it_chooses_among_some(self, clips):
         names = sorted(phonemo.load(BUNDLE).labels)[:2]
-        ready = ReadyEmotionClassifier(BUNDLE, labels=names)
+        ready = PretrainedEmotionClassifier(BUNDLE, labels=names)
         np.testing.assert_allclose(ready.predict_proba(clips).sum(axis=1), 1)
         assert set(ready.predict(clips)) <= set(names)
 
     def test_strange_emotions_are_told(self):
         with pytest.raises(LabelError, match=r"glee: not among the model's"):
-            ReadyEmotionClassifier(BUNDLE).fit(None, ["glee"])
+            PretrainedEmotionClassifier(BUNDLE).fit(None, ["glee"])
 
     def test_a_table_is_no_recording(self):
         with pytest.raises(UsageError, match="a list of recordings"):
-            ReadyEmotionClassifier(BUNDLE).predict(np.zeros((2, 8000)))
+            PretrainedEmotionClassifier(BUNDLE).predict(np.zeros((2, 8000)))
 
 
 def test_fitted_estimators_hold_no_network(clips, moods):

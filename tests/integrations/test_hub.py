@@ -16,7 +16,7 @@ import yaml
 import phonemo
 from phonemo.errors import CheckpointError, HubError, UsageError
 from phonemo.integrations.model_card import model_card
-from phonemo.runtime.hub import HubName, hub_name
+from phonemo.runtime.hub import HubName, parse_hub_id
 from tests.integrations import imitation
 from tests.laws import REPOSITORY
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
@@ -78,17 +78,17 @@ class TestNames:
         ],
     )
     def test_what_names_a_model_of_a_hub(self, text, wanted):
-        assert hub_name(text) == wanted
+        assert parse_hub_id(text) == wanted
 
     def test_a_bare_name_is_one_where_it_is_asked_for(self):
-        assert hub_name("org/name", bare=True) == HubName("org/name")
-        assert hub_name("models/../x", bare=True) is None
+        assert parse_hub_id("org/name", bare=True) == HubName("org/name")
+        assert parse_hub_id("models/../x", bare=True) is None
 
     def test_a_folder_that_is_here_is_no_name(self, tmp_path, monkeypatch):
         (tmp_path / "org" / "name@main").mkdir(parents=True)
         monkeypatch.chdir(tmp_path)
-        assert hub_name("org/name@main") is None
-        assert hub_name("org/name@other") == HubName("org/name", "other")
+        assert parse_hub_id("org/name@main") is None
+        assert parse_hub_id("org/name@other") == HubName("org/name", "other")
 
 
 class TestFetching:

@@ -18,12 +18,12 @@ import phonemo
 from phonemo.errors import ModelError, UsageError
 from phonemo.integrations.sklearn import (
     EmotionClassifier,
-    ReadyEmotionClassifier,
+    PretrainedEmotionClassifier,
     SourceStandardizer,
     SpeechEmbedding,
 )
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import Reference, affine, moments, shrunk
+from phonemo.runtime.adaptation.statistics import Reference, affine, moments, shrink_towards
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 
@@ -76,7 +76,7 @@ class TestByHand:
         found = standardizer.transform(x, where)
         for room in range(3):
             own = x[where == room]
-            scale, shift = affine(shrunk(moments(own, reference), reference), reference)
+            scale, shift = affine(shrink_towards(moments(own, reference), reference), reference)
             wanted = (own * scale + shift - reference.centre) / reference.spread
             np.testing.assert_allclose(found[where == room], wanted)
 
@@ -222,14 +222,14 @@ class TestReady:
         listener = phonemo.load(ADAPTABLE)
         profile = listener.profile(clips, RATE)
         adapted = listener.with_profile(profile)
-        ready = ReadyEmotionClassifier(ADAPTABLE)
+        ready = PretrainedEmotionClassifier(ADAPTABLE)
         wanted = [list(adapted.predict(one, RATE).scores.values()) for one in clips]
         order = [list(listener.labels).index(name) for name in ready.classes_]
         for found in (
             ready.predict_proba(clips, profile=profile),
             ready.predict_proba(clips, adapt=True),
-            ReadyEmotionClassifier(ADAPTABLE, profile=profile).predict_proba(clips),
-            ReadyEmotionClassifier(ADAPTABLE, adapt=True).predict_proba(clips),
+            PretrainedEmotionClassifier(ADAPTABLE, profile=profile).predict_proba(clips),
+            PretrainedEmotionClassifier(ADAPTABLE, adapt=True).predict_proba(clips),
         ):
             np.testing.assert_allclose(found, np.array(wanted)[:, order], atol=1e-6)
         assert np.abs(ready.predict_proba(clips) - found).max() > 1e-3
@@ -237,12 +237,12 @@ class TestReady:
 
     def test_what_does_not_go_together_is_refused(self, clips):
         with pytest.raises(ModelError, match="takes no profile"):
-            ReadyEmotionClassifier(BUNDLE, adapt=True).predict(clips)
+            PretrainedEmotionClassifier(BUNDLE, adapt=True).predict(clips)
         profile = phonemo.load(ADAPTABLE).profile(clips, RATE)
         with pytest.raises(UsageError, match="expected one of the two"):
-            ReadyEmotionClassifier(ADAPTABLE, profile=profile).predict(clips, adapt=True)
+            PretrainedEmotionClassifier(ADAPTABLE, profile=profile).predict(clips, adapt=True)
         with pytest.raises(UsageError, match="no such file"):
-            ReadyEmotionClassifier(ADAPTABLE, profile="absent.json").predict(clips)
+            PretrainedEmotionClassifier(ADAPTABLE, profile="absent.json").predict(clips)
 
 
 def test_a_profile_of_the_model_is_none_of_a_classifier(clips, moods):

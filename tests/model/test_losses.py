@@ -21,7 +21,7 @@ from phonemo.model.losses import (
     ctc_loss,
     emotion_loss,
     frames_needed,
-    share,
+    gradient_share,
 )
 
 NAN = float("nan")
@@ -259,8 +259,8 @@ def _shares(parts: list[list[int]], emotions: Tensor, phonemes: Tensor) -> list[
     told: list[Tensor] = []
     terms = [_terms(rows, emotions, phonemes) for rows in parts]
     for one in terms:
-        share(*one, 0.3, lambda values: told.append(values) or values)
-    return [share(*one, 0.3, lambda _: torch.stack(told).sum(0)) for one in terms]
+        gradient_share(*one, 0.3, lambda values: told.append(values) or values)
+    return [gradient_share(*one, 0.3, lambda _: torch.stack(told).sum(0)) for one in terms]
 
 
 @pytest.mark.parametrize("parts", [[[0, 2, 4], [1, 3]], [[0, 1, 3, 4], [2]], [[0], [1, 2, 3], [4]]])

@@ -17,12 +17,12 @@ from phonemo.runtime.alignment import (
     RULES,
     align,
     aligned_spans,
+    decode_phonemes,
     fewest_frames,
-    recognise,
     recognized_spans,
     time_phonemes,
 )
-from phonemo.runtime.attribution import drops, frames_within
+from phonemo.runtime.attribution import frames_within, score_drops
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.properties.strategies import RATE, few, many, some
 from tests.tiny_bundle import BUNDLE, make_clip
@@ -97,7 +97,7 @@ def test_a_longer_pause_or_edge_moves_no_phoneme_over_another(seed, frames, rule
     scores = posteriors(seed, frames, 5, 8)
     grid = FrameGrid(400, 320)
     samples = grid.fewest_samples(frames)
-    aligned = recognise(scores)
+    aligned = decode_phonemes(scores)
     timed = time_phonemes(
         aligned, scores, grid, samples, rule=rule, pause_seconds=pause, edge_seconds=edge
     )
@@ -183,7 +183,7 @@ def test_every_frame_counts_for_one_phoneme_at_most(seed, frames, size):
     def decide(kept):
         return (kept.astype(float) @ weights) / np.maximum(1e-9, (kept @ weights).sum(-1)[:, None])
 
-    found = drops(decide, inside, 16)
+    found = score_drops(decide, inside, 16)
     for share, left_out in zip(found, inside, strict=True):
         assert np.isnan(share) == left_out.all()
         assert np.isnan(share) or -1 <= share <= 1

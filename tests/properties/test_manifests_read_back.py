@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from phonemo.batch.inputs import READERS
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.batch.rows import row_of, writing_rows
 from phonemo.corpora.manifest import (
     STYLES,
@@ -236,7 +236,7 @@ LABELS = ("joy", "fear, or not", 'a "b"')
 @some
 @given(names, st.lists(predictions(labels=LABELS), max_size=3), st.booleans())
 def test_the_rows_of_a_batch_read_back(fresh, name, answers, spans):
-    item = Item(name, f"/{name}", name, 0.5)
+    item = BatchItem(name, f"/{name}", name, 0.5)
     rows = [row_of(item, one, spans) for one in answers]
     path = fresh() / "part.jsonl"
     with writing_rows(path, "jsonl", LABELS, spans) as write:
@@ -251,7 +251,7 @@ def test_the_rows_of_a_batch_read_back(fresh, name, answers, spans):
 @given(names, st.lists(predictions(labels=LABELS, who=st.none()), max_size=3), st.booleans())
 def test_the_rows_of_a_batch_in_parquet_read_back(fresh, name, answers, spans):
     parquet = pytest.importorskip("pyarrow.parquet")
-    rows = [row_of(Item(name, f"/{name}", name, 0.5), one, spans) for one in answers]
+    rows = [row_of(BatchItem(name, f"/{name}", name, 0.5), one, spans) for one in answers]
     path = fresh() / "part.parquet"
     with writing_rows(path, "parquet", LABELS, spans) as write:
         for row in rows:

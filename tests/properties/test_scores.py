@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phonemo.annotations.turns import Turn
 from phonemo.errors import AudioCode, AudioError
 from phonemo.evaluation.calibration import softmax
-from phonemo.files import json_text
+from phonemo.files import dumps_json
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.properties.strategies import RATE, SHAPES, few, finite_audio, many, some
@@ -50,8 +50,8 @@ def check(found):
         assert 0 <= one.confidence <= 1
         assert 0 <= one.start <= one.end <= found.seconds + 1e-9
         assert one.share is None or -1 <= one.share <= 1
-    assert "NaN" not in json_text(found.to_dict(spans=True))
-    assert json.loads(json_text(found.to_dict(spans=True)))["label"] == found.label
+    assert "NaN" not in dumps_json(found.to_dict(spans=True))
+    assert json.loads(dumps_json(found.to_dict(spans=True)))["label"] == found.label
 
 
 def documented(error):

@@ -12,12 +12,12 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.annotations.prediction import PhonemeSpan, TierInterval, covering
+from phonemo.annotations.prediction import PhonemeSpan, TierInterval, non_overlapping
 from phonemo.audio import load_waveform, open_waveform
 from phonemo.runtime.sliding import SlidingInference
-from phonemo.runtime.timeline import GAP_SECONDS, Opinion, Timeline
-from phonemo.runtime.vad import CHUNK_SAMPLES, ActivityTrack, EnergyDetector
-from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, ClipScores, Windower
+from phonemo.runtime.timeline import GAP_SECONDS, Timeline, WindowScore
+from phonemo.runtime.vad import CHUNK_SAMPLES, EnergyVad, VadTrack
+from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, ClipScores, SlidingWindows
 from tests.properties.strategies import RATE, few, many, some
 
 LABELS = ("anger", "neutral", "sadness")
@@ -42,7 +42,7 @@ def cut(audio, sizes):
 )
 def test_windows_of_any_length_cover_every_sample(length, hops, rest, sizes):
     """Each starts a hop after the one before; the halves of a hop belong to one window each."""
-    windower = Windower(length)
+    windower = SlidingWindows(length)
     hop = windower.hop
     samples = max(0, hops * hop + rest)
     audio = np.arange(samples, dtype=np.float32)
@@ -74,7 +74,7 @@ sounds = st.lists(st.integers(0, 50_000), min_size=1, max_size=7).map(lambda x: 
 @some
 @given(sounds, st.integers(0, 120_000), st.integers(1, 120_000))
 def test_where_somebody_speaks_is_inside_what_was_asked(audio, start, size):
-    track = ActivityTrack(EnergyDetector())
+    track = VadTrack(EnergyVad())
     track.push(audio)
     end = start + size
     found = track.extent(start, end)
@@ -91,7 +91,7 @@ def test_where_somebody_speaks_is_inside_what_was_asked(audio, start, size):
 
 
 opinions = st.none() | st.builds(
-    Opinion,
+    WindowScore,
     st.lists(st.integers(0, 9), min_size=3, max_size=3).map(
         lambda x: (np.array(x) + 1e-3) / (sum(x) + 3e-3)
     ),
@@ -112,7 +112,7 @@ def test_cells_that_all_hold_speech_tile_the_recording(told, rest, smoothing):
     """Without a pause, segments touch from the first sample to the last, and each is one run."""
     hop = 24_000
     line = Timeline(LABELS, hop, lambda start, end: (start, end), smoothing)
-    told = [Opinion(np.array([1.0, 0, 0]), 1.0) if one is None else one for one in told]
+    told = [WindowScore(np.array([1.0, 0, 0]), 1.0) if one is None else one for one in told]
     early = [segment for one in told for segment in line.add(one)]
     samples = len(told) * hop + rest
     found = [*early, *line.finish(samples)]
@@ -126,7 +126,7 @@ def test_cells_that_all_hold_speech_tile_the_recording(told, rest, smoothing):
     assert [one.label for one in found] == [LABELS[vote] for vote, _ in groupby(votes)]
 
 
-IN_TURN = [Opinion(np.eye(3)[n // 5 % 3], 1.0) for n in range(12)]
+IN_TURN = [WindowScore(np.eye(3)[n // 5 % 3], 1.0) for n in range(12)]
 
 
 @many
@@ -137,7 +137,7 @@ IN_TURN = [Opinion(np.eye(3)[n // 5 % 3], 1.0) for n in range(12)]
     st.sampled_from([4000, 8191, 16_000, 24_000]),
 )
 def test_segments_lie_in_order_hold_speech_and_are_parted_at_pauses(told, audio, hop):
-    track = ActivityTrack(EnergyDetector())
+    track = VadTrack(EnergyVad())
     track.push(audio)
     line = Timeline(LABELS, hop, track.extent)
     for one in told:
@@ -166,7 +166,7 @@ def loudness(samples):
 
 
 def hear(pieces, length=3.0):
-    hearing = SlidingInference(loudness, LABELS, EnergyDetector(), length)
+    hearing = SlidingInference(loudness, LABELS, EnergyVad(), length)
     events = [event for piece in pieces for event in hearing.push(piece)]
     events += hearing.finish()
     return events, hearing.answer()
@@ -303,7 +303,7 @@ gaps = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=8)
 def test_a_tier_covers_a_recording_once_whatever_the_times(times, length):
     """As turns of other programs may have them: anywhere, upside down, past the end, alike."""
     given_ = [TierInterval(start, end, "x") for start, end in sorted(times)]
-    found = list(covering(given_, length))
+    found = list(non_overlapping(given_, length))
     assert found[0].start == 0
     assert found[-1].end == pytest.approx(length, abs=1.1e-6)
     assert all(one.end == after.start for one, after in pairwise(found))

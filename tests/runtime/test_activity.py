@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonemo.errors import MissingExtraError, UsageError
-from phonemo.runtime.vad import CHUNK_SAMPLES, DETECTORS, ActivityTrack, EnergyDetector, detector_of
+from phonemo.runtime.vad import CHUNK_SAMPLES, DETECTORS, EnergyVad, VadTrack, detector_of
 from tests.real import speech
 
 RATE = 16_000
@@ -21,8 +21,8 @@ def noise(seconds: float, level: float) -> np.ndarray:
     return (level * RANDOM.normal(size=round(seconds * RATE))).astype(np.float32)
 
 
-def track(samples: np.ndarray, name: str = "energy") -> ActivityTrack:
-    made = ActivityTrack(detector_of(name))
+def track(samples: np.ndarray, name: str = "energy") -> VadTrack:
+    made = VadTrack(detector_of(name))
     made.push(samples)
     return made
 
@@ -61,7 +61,7 @@ def test_noise_that_grows_is_followed():
 @given(st.lists(st.integers(0, 5000), max_size=20))
 def test_pieces_do_not_matter(sizes):
     samples = np.concatenate([noise(0.5, 1e-4), noise(0.5, 0.1), noise(0.3, 1e-4)])
-    pieces, at = ActivityTrack(EnergyDetector()), 0
+    pieces, at = VadTrack(EnergyVad()), 0
     for size in (*sizes, len(samples)):
         pieces.push(samples[at : at + size])
         at += size
@@ -70,7 +70,7 @@ def test_pieces_do_not_matter(sizes):
 
 def test_an_answer_about_the_past_stays():
     samples = np.concatenate([noise(0.7, 0.1), noise(1, 1e-4)])
-    found, early = ActivityTrack(EnergyDetector()), 10_000
+    found, early = VadTrack(EnergyVad()), 10_000
     found.push(samples[:early])
     before = (found.seconds(0, early), found.extent(0, early))
     found.push(samples[early:])

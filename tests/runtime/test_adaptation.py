@@ -20,7 +20,7 @@ from phonemo.runtime.adaptation.statistics import (
     affine,
     estimate,
     moments,
-    shrunk,
+    shrink_towards,
 )
 
 #: Two features, two emotions that lie apart on the first feature only.
@@ -54,7 +54,7 @@ def test_a_feature_that_stands_still_is_bounded():
 
 
 def test_shrinkage_by_hand():
-    found = shrunk(moments(POOL, REFERENCE), REFERENCE)
+    found = shrink_towards(moments(POOL, REFERENCE), REFERENCE)
     # n = 2 against k = 3 for means; n - 1 = 1 against k = 1 for variances
     np.testing.assert_allclose(found.mean, [(2 * 5 + 3 * 1) / 5, (2 * 6 + 3 * 2) / 5])
     np.testing.assert_allclose(found.deviation, np.sqrt([(8 + 4) / 2, (32 + 16) / 2]))
@@ -62,17 +62,17 @@ def test_shrinkage_by_hand():
 
 def test_shrinkage_towards_a_wider_source_by_hand():
     wider = Statistics(100, np.array([11.0, 0.0]), np.array([1.0, 3.0]))
-    found = shrunk(moments(POOL, REFERENCE), REFERENCE, towards=wider)
+    found = shrink_towards(moments(POOL, REFERENCE), REFERENCE, towards=wider)
     np.testing.assert_allclose(found.mean, [(2 * 5 + 3 * 11) / 5, (2 * 6 + 0) / 5])
     np.testing.assert_allclose(found.deviation, np.sqrt([(8 + 1) / 2, (32 + 9) / 2]))
 
 
 def test_without_shrinkage_a_pool_stands_for_itself():
     free = replace(REFERENCE, k_mean=0.0, k_spread=0.0)
-    found = shrunk(moments(POOL, free), free)
+    found = shrink_towards(moments(POOL, free), free)
     np.testing.assert_allclose(found.mean, [5, 6])
     np.testing.assert_allclose(found.deviation, np.sqrt([8, 32]))
-    np.testing.assert_allclose(shrunk(moments(POOL[:1], free), free).deviation, [2, 4])
+    np.testing.assert_allclose(shrink_towards(moments(POOL[:1], free), free).deviation, [2, 4])
 
 
 def test_the_map_gives_a_source_the_moments_of_training():
@@ -90,7 +90,7 @@ def test_the_map_of_the_training_sources_changes_nothing():
 @given(arrays(np.float64, 2, elements=st.floats(-1e3, 1e3)), st.floats(0.5, 100))
 def test_one_vector_moves_the_mean_by_its_share_and_stretches_nothing(vector, k):
     reference = replace(REFERENCE, k_mean=k)
-    found = shrunk(estimate(vector[None], reference), reference)
+    found = shrink_towards(estimate(vector[None], reference), reference)
     moved = np.abs(found.mean - reference.centre)
     assert (moved <= np.abs(vector - reference.centre) / (1 + k) + 1e-9).all()
     assert affine(found, reference).scale.tolist() == [1, 1]
@@ -98,7 +98,7 @@ def test_one_vector_moves_the_mean_by_its_share_and_stretches_nothing(vector, k)
 
 def test_many_vectors_outweigh_the_training_sources():
     draws = np.random.default_rng(1).normal([5, -3], [1, 2], (4000, 2))
-    found = shrunk(moments(draws, REFERENCE), REFERENCE)
+    found = shrink_towards(moments(draws, REFERENCE), REFERENCE)
     np.testing.assert_allclose(found.mean, [5, -3], atol=0.15)
     np.testing.assert_allclose(found.deviation, [1, 2], rtol=0.05)
 
@@ -143,7 +143,7 @@ def distance(found: Statistics, truth: Statistics, reference: Reference) -> floa
 
 def recall(found: Statistics, reference: Reference, rows, classes) -> float:
     """Mean recall of the head under the map."""
-    scale, shift = affine(shrunk(found, reference), reference)
+    scale, shift = affine(shrink_towards(found, reference), reference)
     standardised = (rows * scale + shift - reference.centre) / reference.spread
     best = (standardised @ reference.weight.T + reference.bias).argmax(axis=1)
     return float(np.mean([(best[classes == one] == one).mean() for one in range(4)]))

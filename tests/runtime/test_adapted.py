@@ -15,9 +15,9 @@ from phonemo.annotations.prediction import ProfileMark
 from phonemo.annotations.turns import Turn
 from phonemo.audio import Excerpt
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
-from phonemo.runtime.adaptation.pool import Pool
+from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import affine, shrunk
+from phonemo.runtime.adaptation.statistics import affine, shrink_towards
 from phonemo.runtime.bundle import open_bundle, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
@@ -71,7 +71,7 @@ def test_it_says_what_torch_said(recognizer, name, kind):
 def test_a_vector_under_the_map_gives_the_scores(recognizer, profile, clips):
     """By the reference's own arithmetic: standardise, multiply, softmax."""
     reference = recognizer.reference
-    scale, shift = affine(shrunk(profile.statistics, reference), reference)
+    scale, shift = affine(shrink_towards(profile.statistics, reference), reference)
     mapped = recognizer.vector_of(clips[0]) * scale + shift
     logits = (mapped - reference.centre) / reference.spread @ reference.weight.T + reference.bias
     odds = np.exp(logits - logits.max())
@@ -154,7 +154,7 @@ def test_order_jobs_and_company_do_not_matter(recognizer, profile, clips):
     assert recognizer.profile(iter(clips), RATE, jobs=1) == profile
     assert recognizer.profile(clips, RATE, jobs=3) == profile
     assert recognizer.with_profile(profile).profile(clips, RATE) == profile
-    pool = Pool(recognizer.reference)
+    pool = VectorPool(recognizer.reference)
     for one in clips[::-1]:
         pool.take_all(recognizer.vectors([one], RATE))
     assert pool.profile() == profile
@@ -183,7 +183,7 @@ def test_what_has_no_speech_or_is_broken_is_left_out(recognizer, profile, clips,
     given += [AudioError("missing_file", "not fetched"), Excerpt(tmp_path / "good.wav", 0.1, 0.9)]
     found = list(recognizer.vectors(given))
     assert [isinstance(one, AudioError) for one in found] == [True, False, False, True, False]
-    pool = Pool(recognizer.reference).take_all(found)
+    pool = VectorPool(recognizer.reference).take_all(found)
     assert (len(pool), pool.silent, pool.failed) == (2, 1, 2)
     assert recognizer.profile([*clips, silence], RATE) == profile
     with pytest.raises(UsageError, match="1 recordings without speech, 0 that cannot be used"):

@@ -18,8 +18,8 @@ from phonemo.runtime.alignment import (
     AlignedPhoneme,
     TimedPhoneme,
     align,
+    decode_phonemes,
     fewest_frames,
-    recognise,
     time_phonemes,
 )
 
@@ -59,7 +59,7 @@ def test_the_frames_of_a_string_by_hand():
 def test_a_string_that_was_not_said_takes_the_best_there_is():
     """b was said, faintly: the best path hears nothing there, the alignment finds it."""
     scores = posteriors("a", "-", "-b", "-")
-    assert spans(recognise(scores)) == [(1, 0, 0)]
+    assert spans(decode_phonemes(scores)) == [(1, 0, 0)]
     assert spans(align(scores, (1, 2))) == [(1, 0, 0), (2, 2, 2)]
 
 
@@ -68,7 +68,7 @@ def test_confidence_is_the_geometric_mean_over_the_own_frames():
     (one,) = align(scores, (1,))
     assert (one.first, one.last) == (0, 1)
     assert one.confidence == pytest.approx(math.sqrt(0.5 * 0.9))
-    (one,) = recognise(scores)
+    (one,) = decode_phonemes(scores)
     assert (one.first, one.last, one.confidence) == (1, 1, pytest.approx(0.9))
 
 
@@ -84,14 +84,14 @@ def test_a_repeated_phoneme_needs_a_blank_between():
 def test_another_blank_index():
     scores = posteriors("-", "a", "-", "b")[:, [1, 2, 3, 0]]
     assert spans(align(scores, (0, 1), blank=3)) == [(0, 1, 1), (1, 3, 3)]
-    assert spans(recognise(scores, blank=3)) == [(0, 1, 1), (1, 3, 3)]
+    assert spans(decode_phonemes(scores, blank=3)) == [(0, 1, 1), (1, 3, 3)]
 
 
 def test_an_empty_string_a_single_frame_and_no_frames():
     scores = posteriors("a")
     assert align(scores, ()) == ()
     assert spans(align(scores, (2,))) == [(2, 0, 0)]
-    assert align(scores[:0], ()) == recognise(scores[:0]) == ()
+    assert align(scores[:0], ()) == decode_phonemes(scores[:0]) == ()
     assert time_phonemes((), scores, GRID, 320) == ()
     assert times(time_phonemes(align(scores, (1,)), scores, GRID, 320)) == [(0, 1)]
     with pytest.raises(PhonemeError, match=r"1 phonemes need at least 1 frames .* has 0"):
@@ -310,18 +310,18 @@ def test_the_laws_of_time(seed, frames, share, rule, pause, field):
 @given(seed=st.integers(0, 2**32 - 1), frames=st.integers(1, 40), size=st.integers(2, 6))
 def test_the_recognised_string_aligns_to_its_own_best_path(seed, frames, size):
     scores = drawn(np.random.default_rng(seed), frames, size, 0.0)
-    heard = recognise(scores)
+    heard = decode_phonemes(scores)
     assert align(scores, [one.symbol for one in heard]) == heard
 
 
 def test_recognise_is_the_best_path_of_the_inventories():
     scores = posteriors("-", "a", "a", "-", "a", "b", "b", "-")
-    assert spans(recognise(scores)) == [(1, 1, 2), (1, 4, 4), (2, 5, 6)]
+    assert spans(decode_phonemes(scores)) == [(1, 1, 2), (1, 4, 4), (2, 5, 6)]
 
 
 def test_inputs_stay_as_they_were():
     scores = posteriors("a", "-", "b")
     before = scores.copy()
     time_phonemes(align(scores, [1, 2]), scores, GRID, 960)
-    recognise(scores)
+    decode_phonemes(scores)
     np.testing.assert_array_equal(scores, before)

@@ -12,7 +12,7 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.audio.frames import FrameGrid
 from phonemo.evaluation.calibration import softmax
 from phonemo.runtime import attribution
-from phonemo.runtime.attribution import drops, frames_within, with_shares
+from phonemo.runtime.attribution import add_attribution, frames_within, score_drops
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.real import real
 
@@ -37,25 +37,25 @@ def test_frames_belong_to_the_phoneme_that_their_centre_lies_in():
 
 
 def test_shares_are_the_score_minus_the_score_without():
-    spans = with_shares([span("a", 0, 2), span("m", 2, 3)], decide, GRID, 5, 8)
+    spans = add_attribution([span("a", 0, 2), span("m", 2, 3)], decide, GRID, 5, 8)
     # all: mean 0.8, score 0.58; without frames 0 and 1: mean 0; without frame 2: mean 1.5
     assert [one.share for one in spans] == pytest.approx([0.08, 0.08 - 0.15])
     assert [one.symbol for one in spans] == ["a", "m"]
 
 
 def test_the_winner_of_the_whole_is_asked_for():
-    found = drops(lambda kept: decide(kept)[:, ::-1], np.array([[1, 0, 0, 0, 0]], bool), 8)
+    found = score_drops(lambda kept: decide(kept)[:, ::-1], np.array([[1, 0, 0, 0, 0]], bool), 8)
     assert found == pytest.approx([0.08]), "it is now the second emotion"
 
 
 def test_the_only_phoneme_has_no_share():
-    assert with_shares([span("a", 0, 5)], decide, GRID, 5, 8)[0].share is None
-    assert with_shares([], decide, GRID, 5, 8) == ()
+    assert add_attribution([span("a", 0, 5)], decide, GRID, 5, 8)[0].share is None
+    assert add_attribution([], decide, GRID, 5, 8) == ()
 
 
 def test_rows_are_run_in_parts_that_fit_the_memory(monkeypatch):
     left_out = np.eye(5, dtype=bool)
-    whole = drops(decide, left_out, 8)
+    whole = score_drops(decide, left_out, 8)
     sizes = []
 
     def counted(kept):
@@ -63,7 +63,7 @@ def test_rows_are_run_in_parts_that_fit_the_memory(monkeypatch):
         return decide(kept)
 
     monkeypatch.setattr(attribution, "_MOST_FEATURES", 80)
-    np.testing.assert_array_equal(drops(counted, left_out, 8), whole)
+    np.testing.assert_array_equal(score_drops(counted, left_out, 8), whole)
     assert sizes == [1, 2, 2, 1]
 
 
@@ -91,7 +91,7 @@ def heard() -> list[tuple[float, float, float]]:
             return softmax(found / model.card.temperature)
 
         left_out = np.array([inside[pick].any(axis=0) for pick in picks])
-        fall = drops(without, left_out, logits.features.shape[1])
+        fall = score_drops(without, left_out, logits.features.shape[1])
         rows.append((fall[0], fall[2:].mean(), fall[1]))
     return rows
 

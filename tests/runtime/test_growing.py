@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from phonemo.errors import ModelError, UsageError
-from phonemo.runtime.adaptation.pool import Pool
+from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import LEAST_POOL
-from phonemo.runtime.adaptation.streaming import Growing
+from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
@@ -78,7 +78,7 @@ def test_the_first_windows_are_recognized_without_and_the_others_by_those_before
     assert [one.profile.count for one in found[first : first + 4]] == [5, 5, 6, 6]
     assert found[first].segment != before[first].segment
     for number, one in enumerate(found[first : first + 4], start=first):
-        pool = Pool(recognizer.reference)
+        pool = VectorPool(recognizer.reference)
         for event in found[:number:2]:
             pool.add(event.vector)
         adapted = recognizer.with_profile(pool.profile())
@@ -137,9 +137,9 @@ def test_silence_adds_nothing(recognizer):
 
 def test_a_large_pool_is_renewed_now_and_then(recognizer, monkeypatch):
     made = []
-    whole = Pool.profile
-    monkeypatch.setattr(Pool, "profile", lambda pool: made.append(len(pool)) or whole(pool))
-    growing = Growing(recognizer)
+    whole = VectorPool.profile
+    monkeypatch.setattr(VectorPool, "profile", lambda pool: made.append(len(pool)) or whole(pool))
+    growing = GrowingProfile(recognizer)
     random = np.random.default_rng(0)
     vectors = random.normal(size=(60, len(recognizer.reference.centre))).astype(np.float32)
     for vector in vectors:
@@ -165,4 +165,4 @@ def test_a_stream_without_adapt_has_no_profile_to_reset(recognizer):
 
 def test_a_model_that_gives_no_vector_is_one_error(recognizer):
     with pytest.raises(ModelError, match="gives no vector"):
-        Growing(recognizer).add(None, 1.0)
+        GrowingProfile(recognizer).add(None, 1.0)

@@ -16,7 +16,7 @@ from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.runtime.sliding import SlidingInference
-from phonemo.runtime.vad import EnergyDetector
+from phonemo.runtime.vad import EnergyVad
 from phonemo.runtime.windows import ClipScores
 from tests.tiny_bundle import BUNDLE, make_clip
 
@@ -51,7 +51,7 @@ def long_clip() -> np.ndarray:
 
 
 def test_two_emotions_and_a_pause_in_time():
-    hearing = SlidingInference(pitch, LABELS, EnergyDetector())
+    hearing = SlidingInference(pitch, LABELS, EnergyVad())
     hearing.push(np.concatenate([tone(12, 100), 0 * tone(8, 100), tone(12, 2000)]))
     hearing.finish()
     found = hearing.answer()
@@ -68,7 +68,7 @@ def test_two_emotions_and_a_pause_in_time():
 
 
 def test_every_phoneme_is_taken_once_and_in_time():
-    hearing = SlidingInference(pitch, LABELS, EnergyDetector(), window_seconds=4)
+    hearing = SlidingInference(pitch, LABELS, EnergyVad(), window_seconds=4)
     hearing.push(tone(33.5, 300))
     hearing.finish()
     starts = [one.start for one in hearing.answer().spans]
@@ -76,7 +76,7 @@ def test_every_phoneme_is_taken_once_and_in_time():
 
 
 def test_silence_says_so():
-    hearing = SlidingInference(pitch, LABELS, EnergyDetector())
+    hearing = SlidingInference(pitch, LABELS, EnergyVad())
     hearing.push(np.zeros(40 * RATE, dtype=np.float32))
     events = hearing.finish()
     found = hearing.answer(("silent",))
@@ -194,7 +194,7 @@ def test_an_ended_stream_and_an_empty_one_are_told(recognizer):
 
 def test_memory_does_not_grow_with_the_recording():
     def peak(minutes: int) -> int:
-        hearing = SlidingInference(pitch, LABELS, EnergyDetector())
+        hearing = SlidingInference(pitch, LABELS, EnergyVad())
         piece = tone(10, 300)
         tracemalloc.start()
         for _ in range(6 * minutes):

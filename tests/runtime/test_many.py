@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.batching import AHEAD, buckets, in_order
+from phonemo.runtime.batching import AHEAD, length_buckets, map_ordered
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 
 @given(st.lists(st.integers(400, 500_000), max_size=40), st.integers(0, 100_000))
 def test_buckets_hold_everything_once_and_no_more_than_allowed(lengths, most):
-    made = buckets(lengths, most)
+    made = length_buckets(lengths, most)
     assert sorted(place for bucket in made for place in bucket) == list(range(len(lengths)))
     for bucket in made:
         longest = max(lengths[place] for place in bucket)
@@ -29,8 +29,8 @@ def test_buckets_hold_everything_once_and_no_more_than_allowed(lengths, most):
 
 
 def test_clips_of_like_length_are_together():
-    assert buckets([10, 100, 11, 12, 101], 40) == [[0, 2, 3], [1], [4]]
-    assert buckets([10, 10], 0) == [[0], [1]]
+    assert length_buckets([10, 100, 11, 12, 101], 40) == [[0, 2, 3], [1], [4]]
+    assert length_buckets([10, 10], 0) == [[0], [1]]
 
 
 def wave(size: int) -> Waveform:
@@ -52,7 +52,7 @@ def test_answers_come_in_order_whatever_is_quick(jobs):
     bad = AudioError("empty_audio", "nothing")
     items = [bad if number % 10 == 3 else size for number, size in enumerate(sizes)]
     opened = lambda item: item if isinstance(item, AudioError) else wave(item)  # noqa: E731
-    found = list(in_order(items, opened, heard, jobs=jobs, batch_samples=8000))
+    found = list(map_ordered(items, opened, heard, jobs=jobs, batch_samples=8000))
     for item, one in zip(items, found, strict=True):
         assert one == (item if isinstance(item, AudioError) else said(item))
 
@@ -71,7 +71,7 @@ def test_little_is_read_ahead_and_nothing_after_the_end():
         opened.append(number)
         return wave(500)
 
-    answers = in_order(
+    answers = map_ordered(
         endless(), open_one, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=0
     )
     next(answers)
@@ -98,7 +98,7 @@ def test_an_answer_does_not_wait_for_the_long_recordings_after_it():
     heard: list[str] = []
     items = [500, *(f"long {number}" for number in range(40))]
     opened = lambda item: wave(item) if item == 500 else Long(item, heard)  # noqa: E731
-    answers = in_order(
+    answers = map_ordered(
         items, opened, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=8000
     )
     assert next(answers) == said(500)
@@ -118,7 +118,7 @@ def test_the_first_answer_asks_for_few_recordings():
             read.append(number)
             yield 500
 
-    answers = in_order(
+    answers = map_ordered(
         slow(), wave, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=0
     )
     next(answers)
@@ -137,9 +137,9 @@ def test_one_name_is_not_a_list_of_letters():
 
 def test_a_fault_of_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
-        list(in_order([1], lambda one: 1 / 0, lambda clips: [], jobs=1, batch_samples=0))
+        list(map_ordered([1], lambda one: 1 / 0, lambda clips: [], jobs=1, batch_samples=0))
     with pytest.raises(ZeroDivisionError):
-        list(in_order([1], lambda one: wave(500), lambda clips: 1 / 0, jobs=1, batch_samples=0))
+        list(map_ordered([1], lambda one: wave(500), lambda clips: 1 / 0, jobs=1, batch_samples=0))
 
 
 def test_two_at_once_and_together_say_what_one_alone_says():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.adaptation.pool import Pool, Vectors
+from phonemo.runtime.adaptation.pool import VectorPool, Vectors
 from phonemo.runtime.adaptation.profile import MAX_BYTES, Profile
 from phonemo.runtime.adaptation.statistics import Statistics
 from tests.runtime.test_adaptation import REFERENCE
@@ -168,7 +168,7 @@ def test_another_model_is_refused():
 
 
 def test_a_pool_grows_and_begins_anew():
-    pool = Pool(REFERENCE)
+    pool = VectorPool(REFERENCE)
     with pytest.raises(UsageError, match="no speech to make a profile of"):
         pool.profile()
     pool.add([3.0, 10.0], 1.5)
@@ -189,7 +189,7 @@ def test_the_same_pool_in_any_order_is_the_same_profile():
     draws = np.random.default_rng(5).normal(0, 2, (40, 2))
     made = []
     for rows in (draws, draws[::-1], np.random.default_rng(6).permutation(draws)):
-        pool = Pool(REFERENCE)
+        pool = VectorPool(REFERENCE)
         for row in rows:
             pool.add(row, 0.1)
         made.append(pool.profile())
@@ -198,18 +198,18 @@ def test_the_same_pool_in_any_order_is_the_same_profile():
 
 
 def test_a_pool_of_a_stream_keeps_the_newest():
-    pool = Pool(REFERENCE, most=2)
+    pool = VectorPool(REFERENCE, most=2)
     for value in (100.0, 3.0, 7.0):
         pool.add([value, value])
     assert len(pool) == 2
     assert pool.profile().mean == (5.0, 5.0)
     with pytest.raises(UsageError, match="most=0"):
-        Pool(REFERENCE, most=0)
+        VectorPool(REFERENCE, most=0)
 
 
 @pytest.mark.parametrize("vector", [[1.0], [1.0, np.nan], [[1.0, 2.0]], [1.0, 1e60]])
 def test_what_is_no_vector(vector):
-    pool = Pool(REFERENCE)
+    pool = VectorPool(REFERENCE)
     with (
         pytest.raises(UsageError, match="2 finite features are expected"),
         np.errstate(over="ignore"),

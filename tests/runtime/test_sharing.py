@@ -13,7 +13,7 @@ import pytest
 import phonemo
 from phonemo.errors import CheckpointError
 from phonemo.integrations.hub_push import _place, files_of
-from phonemo.loader import fingerprint, located
+from phonemo.loader import model_digest, resolve_model
 from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.adaptation.statistics import Affine
 from phonemo.runtime.bundle import is_bundle, named, open_bundle, packaged_names, write_bundle
@@ -121,7 +121,7 @@ class TestFolders:
         assert is_bundle(SHARED)
         assert not (SHARED / "model.onnx").exists()
         assert open_bundle(SHARED).model == open_bundle(ADAPTABLE).model
-        assert fingerprint(SHARED) != fingerprint(ADAPTABLE)
+        assert model_digest(SHARED) != model_digest(ADAPTABLE)
 
     def test_from_within_its_own_folder(self, shelf, monkeypatch):
         monkeypatch.chdir(shelf / SHARED.name)
@@ -200,9 +200,9 @@ class TestNames:
         assert phonemo.load().labels == phonemo.load("phonemo-small").labels
         assert phonemo.load("phonemo-open").labels == ("happiness", "neutral")
         assert phonemo.predict(CLIP, "phonemo-open", RATE).label == "neutral"
-        assert located("phonemo-open") == shipped / "phonemo-open"
-        assert fingerprint("phonemo-open") == fingerprint(shipped / "phonemo-open")
-        assert fingerprint("phonemo-open") != fingerprint("phonemo-small") == fingerprint()
+        assert resolve_model("phonemo-open") == shipped / "phonemo-open"
+        assert model_digest("phonemo-open") == model_digest(shipped / "phonemo-open")
+        assert model_digest("phonemo-open") != model_digest("phonemo-small") == model_digest()
 
     def test_a_folder_of_that_name_wins(self, shipped, tmp_path):
         shutil.copytree(ADAPTABLE, tmp_path / "phonemo-open")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.runtime.timeline import Opinion, Timeline
+from phonemo.runtime.timeline import Timeline, WindowScore
 
 HOP = 16_000  # cells of a second
 LABELS = ("anger", "neutral")
@@ -25,7 +25,7 @@ def heard(opinions, samples, extent=everywhere, smoothing=1):
     line = Timeline(LABELS, HOP, extent, smoothing)
     known = []
     for one in opinions:
-        line.add(None if one is None else Opinion(one, 1.0))
+        line.add(None if one is None else WindowScore(one, 1.0))
         known.append(len(line.segments))
     line.finish(samples)
     return rows(line.segments), known
@@ -40,7 +40,7 @@ def test_without_smoothing_a_cell_is_the_mean_of_its_two_windows():
 def test_smoothing_is_a_triangle():
     line = Timeline(LABELS, HOP, everywhere, 1)
     for one in (ANGER, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL):
-        line.add(Opinion(one, 1.0))
+        line.add(WindowScore(one, 1.0))
     line.finish(6 * HOP)
     # cell 0 hears windows 0 (3/4) and 1 (1/4); cell 1 hears 0, 1 (3/4) and 2 (1/4);
     # cell 2 hears 0 and 3 (1/4), 1 and 2 (3/4); no cell after it hears window 0
@@ -53,8 +53,8 @@ def test_smoothing_is_a_triangle():
 
 def test_a_window_counts_as_much_as_it_has_speech():
     line = Timeline(LABELS, HOP, everywhere, 0)
-    line.add(Opinion(ANGER, 3.0))
-    line.add(Opinion(NEUTRAL, 1.0))
+    line.add(WindowScore(ANGER, 3.0))
+    line.add(WindowScore(NEUTRAL, 1.0))
     line.finish(3 * HOP)
     assert rows(line.segments) == [(0, 2, "anger", 0.875), (2, 3, "neutral", 0.0)]
 
@@ -116,7 +116,7 @@ def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
 def test_nothing_is_kept_but_the_windows_that_may_be_asked():
     line = Timeline(LABELS, HOP, everywhere)
     for number in range(500):
-        line.add(Opinion((ANGER, NEUTRAL)[number // 9 % 2], 1.0))
+        line.add(WindowScore((ANGER, NEUTRAL)[number // 9 % 2], 1.0))
         assert len(line._opinions) <= 4
         assert len(line._open) <= 12
 

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonemo.errors import UsageError
-from phonemo.runtime.windows import Windower
+from phonemo.runtime.windows import SlidingWindows
 
 RATE = 16_000
 
 
 def cut(samples: np.ndarray, pieces: list[int], seconds: float = 0.5) -> list[tuple[int, int]]:
     """Start and end of every window, which holds what stands there."""
-    windower, made, at = Windower(seconds), [], 0
+    windower, made, at = SlidingWindows(seconds), [], 0
     for size in (*pieces, len(samples)):
         made += list(windower.push(samples[at : at + size]))
         at = min(len(samples), at + size)
@@ -57,7 +57,7 @@ def test_where_the_pieces_end_does_not_matter(samples, pieces):
 
 
 def test_no_more_than_a_window_is_held():
-    windower = Windower(0.5)
+    windower = SlidingWindows(0.5)
     for _ in range(1000):
         list(windower.push(np.zeros(3000, dtype=np.float32)))
         held = sum(
@@ -69,4 +69,4 @@ def test_no_more_than_a_window_is_held():
 @pytest.mark.parametrize("seconds", [0.0, 0.49, -1.0, float("nan")])
 def test_windows_without_room_are_refused(seconds):
     with pytest.raises(UsageError, match=r"0\.5 or more are wanted"):
-        Windower(seconds)
+        SlidingWindows(seconds)

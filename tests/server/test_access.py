@@ -11,8 +11,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from phonemo.errors import ConfigError
-from phonemo.server.api_errors import Refusal
-from phonemo.server.auth import Access, digest_of, is_loopback, new_key
+from phonemo.server.api_errors import ApiError
+from phonemo.server.auth import AccessPolicy, digest_of, is_loopback, new_key
 from phonemo.server.settings import ServeAccess
 from tests.server.asking import FINISH, PATH, ask, clip, events, post, raw, stream, wav
 from tests.server.serving import command, served, settings
@@ -26,7 +26,7 @@ def refusal(call, **headers):
     """Status and code, or None where it is let in."""
     try:
         call(Headers({name.replace("_", "-"): value for name, value in headers.items()}))
-    except Refusal as found:
+    except ApiError as found:
         return found.status, found.code
     return None
 
@@ -65,7 +65,7 @@ def test_only_digests_are_kept_in_a_config():
     ],
 )
 def test_the_key_is_let_in(headers):
-    assert refusal(Access(ServeAccess(keys=(DIGEST,)), "::").check_key, **headers) is None
+    assert refusal(AccessPolicy(ServeAccess(keys=(DIGEST,)), "::").check_key, **headers) is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_key_is_let_in(headers):
     ],
 )
 def test_anything_else_is_401(headers):
-    found = refusal(Access(ServeAccess(keys=(DIGEST,)), "::").check_key, **headers)
+    found = refusal(AccessPolicy(ServeAccess(keys=(DIGEST,)), "::").check_key, **headers)
     assert found == (401, "invalid_api_key")
 
 
@@ -97,13 +97,13 @@ def test_every_key_is_compared_in_constant_time(monkeypatch):
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     digests = tuple(digest_of(name) for name in "abc")
-    access = Access(ServeAccess(keys=digests), "::")
+    access = AccessPolicy(ServeAccess(keys=digests), "::")
     assert refusal(access.check_key, authorization="Bearer a") is None
     assert compared == [(digests[0], one) for one in digests], "a match does not end it"
 
 
 def test_without_keys_everybody_is_let_in():
-    access = Access(ServeAccess(), "::")
+    access = AccessPolicy(ServeAccess(), "::")
     assert not access.wants_key
     assert refusal(access.check_key) is None
 
@@ -175,7 +175,7 @@ def test_which_address_only_this_machine_reaches(host, loopback):
 )
 def test_a_loopback_address_answers_to_its_own_names(name):
     for host in ("127.0.0.1", "::1", "localhost"):
-        assert refusal(Access(ServeAccess(), host).check_host, host=name) is None
+        assert refusal(AccessPolicy(ServeAccess(), host).check_host, host=name) is None
 
 
 @pytest.mark.parametrize(
@@ -198,25 +198,25 @@ def test_a_loopback_address_answers_to_its_own_names(name):
     ],
 )
 def test_a_loopback_address_answers_to_no_other_name(name):
-    found = refusal(Access(ServeAccess(), "127.0.0.1").check_host, host=name)
+    found = refusal(AccessPolicy(ServeAccess(), "127.0.0.1").check_host, host=name)
     assert found == (421, "wrong_host")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.1.2.3"])
 def test_any_loopback_address_answers_to_itself(host):
-    assert refusal(Access(ServeAccess(), host).check_host, host=f"{host}:8000") is None
+    assert refusal(AccessPolicy(ServeAccess(), host).check_host, host=f"{host}:8000") is None
 
 
 def test_an_open_address_answers_to_any_name_unless_told():
-    assert refusal(Access(ServeAccess(), "0.0.0.0").check_host, host="any.example") is None
-    told = Access(ServeAccess(hosts=("my.example",)), "0.0.0.0")
+    assert refusal(AccessPolicy(ServeAccess(), "0.0.0.0").check_host, host="any.example") is None
+    told = AccessPolicy(ServeAccess(hosts=("my.example",)), "0.0.0.0")
     assert refusal(told.check_host, host="my.example:443") is None
     assert refusal(told.check_host, host="MY.example") is None
     assert refusal(told.check_host, host="any.example") == (421, "wrong_host")
 
 
 def test_a_listed_host_may_have_capitals():
-    told = Access(ServeAccess(hosts=("My.Example",)), "0.0.0.0")
+    told = AccessPolicy(ServeAccess(hosts=("My.Example",)), "0.0.0.0")
     assert refusal(told.check_host, host="my.example") is None
 
 

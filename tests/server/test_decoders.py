@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from phonemo.errors import AudioError
-from phonemo.server.api_errors import Refusal
-from phonemo.server.decoders.decoder_pool import Decoders
+from phonemo.server.api_errors import ApiError
+from phonemo.server.decoders.decoder_pool import DecoderPool
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
 from tests.server.asking import encoded, post, wav
 from tests.server.serving import Held, children, served, settings, until
@@ -63,7 +63,7 @@ PROGRAM = ("-c", ACTOR)
 def decoders(count=1, seconds=20.0, limits=LIMITS, program=PROGRAM):
     """Decoders, and why they were replaced."""
     lost = []
-    found = Decoders(count, limits, seconds, lost.append, program)
+    found = DecoderPool(count, limits, seconds, lost.append, program)
     try:
         yield found, lost
     finally:
@@ -84,7 +84,7 @@ async def decode(found, word):
     """Samples, or status and code."""
     try:
         return await found.decode(io.BytesIO(word), "a.wav")
-    except Refusal as error:
+    except ApiError as error:
         return error.status, error.code
     except AudioError as error:
         return error.code
@@ -134,7 +134,7 @@ def test_a_client_that_left_costs_no_process():
         before = await pid(found)
         closed = io.BytesIO(b"say")
         closed.close()
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ApiError) as refused:
             await found.decode(closed, "a.wav")
         assert refused.value.code == "client_closed"
         return before == await pid(found)

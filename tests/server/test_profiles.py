@@ -297,7 +297,7 @@ def test_limits_of_recordings_and_of_all_together(model, tmp_path):
 def test_a_profile_takes_a_place_like_any_request(model, tmp_path):
     limits = {"queue": 0, "deadline_seconds": 0.2}
     with offering(model, tmp_path, workers=1, limits=limits) as found:
-        with found.service.place():
+        with found.service.queue_slot():
             assert make(found.port, FILE).told == (429, "queue_full")
         go = threading.Event()
         found.call(lambda: asyncio.ensure_future(found.service.hearers.run(go.wait)))

@@ -13,7 +13,13 @@ from phonemo.errors import (
     PhonemoError,
     UsageError,
 )
-from phonemo.server.api_errors import Refusal, not_serving, refusal_of, try_later, type_of
+from phonemo.server.api_errors import (
+    ApiError,
+    api_error_of,
+    service_unavailable,
+    too_many_requests,
+    type_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +40,7 @@ from phonemo.server.api_errors import Refusal, not_serving, refusal_of, try_late
     ],
 )
 def test_every_error_of_the_library_has_a_status_and_a_code(error, status, code, param):
-    found = refusal_of(error)
+    found = api_error_of(error)
     assert (found.status, found.code, found.param, str(found)) == (status, code, param, "a")
 
 
@@ -56,17 +62,17 @@ def test_the_type_follows_from_the_status(status, kind):
 
 def test_the_body_is_the_one_that_people_know():
     told = {"message": "m", "type": "invalid_request_error", "param": "p", "code": "c"}
-    assert Refusal(400, "c", "m", "p").to_dict() == {"error": told}
+    assert ApiError(400, "c", "m", "p").to_dict() == {"error": told}
 
 
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.0, "1"), (0.4, "1"), (1.0, "1"), (1.01, "2"), (29.5, "30")]
 )
 def test_another_try_is_in_whole_seconds_and_never_at_once(seconds, told):
-    found = try_later("queue_full", "full", seconds)
+    found = too_many_requests("queue_full", "full", seconds)
     assert (found.status, found.headers) == (429, {"Retry-After": told})
 
 
 def test_a_server_that_does_not_serve_says_when_to_come_back():
-    found = not_serving("stopping", "the server stops")
+    found = service_unavailable("stopping", "the server stops")
     assert (found.status, found.code, found.headers) == (503, "stopping", {"Retry-After": "1"})

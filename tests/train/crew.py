@@ -64,7 +64,7 @@ def _fail(how: str, step: int) -> None:
     compute = PhonemoTrainer.compute_loss
 
     def failing(trainer: PhonemoTrainer, *arguments: Any, **keywords: Any) -> Any:
-        if distributed.here().number == 1 and trainer.state.global_step == step:
+        if distributed.current_rank().number == 1 and trainer.state.global_step == step:
             os.kill(os.getpid(), signal.SIGKILL) if how == "kill" else time.sleep(600)
         return compute(trainer, *arguments, **keywords)
 

@@ -18,13 +18,13 @@ from transformers import TrainerState
 from phonemo.config import RunConfig, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
 from phonemo.evaluation.studies import ablation_lines
-from phonemo.files import locked, read_rows, write_json, write_rows
-from phonemo.train.callbacks import Progress
+from phonemo.files import folder_lock, read_rows, write_json, write_rows
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments import egemaps, executors
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
 from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
-from phonemo.train.experiments.executors import Job, work, workers_for
+from phonemo.train.experiments.executors import Job, run_jobs, workers_for
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
@@ -190,7 +190,7 @@ class _Written:
     says: Scores
     trained: list[tuple[str, str, int]]
 
-    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+    def __init__(self, experiment: Experiment, progress: RunProgress) -> None:
         self.experiment = experiment
 
     def inputs(self) -> dict[str, str]:
@@ -431,7 +431,7 @@ def test_an_unknown_fold_or_seed_is_named_before_anything_is_trained(
 
 def test_another_process_in_the_output_folder_is_noticed(study, written):
     config = study(TASKS)
-    with locked(Path(config.output)), pytest.raises(RunError, match="another process"):
+    with folder_lock(Path(config.output)), pytest.raises(RunError, match="another process"):
         ablate(config, "test", workers=1)
     assert written.trained == []
 
@@ -453,7 +453,7 @@ def test_all_folds_and_seeds_are_done_where_none_are_named(study, written):
 def test_arms_go_fold_by_fold_so_that_a_part_can_be_compared(study, written):
     told: list[str] = []
 
-    class Told(Progress):
+    class Told(RunProgress):
         def cell(self, number: int, total: int, name: str) -> None:
             told.append(f"{number}/{total} {name}")
 
@@ -510,7 +510,7 @@ def test_a_killed_process_is_one_line_that_says_what_to_do(tmp_path, base, monke
     monkeypatch.setattr(executors, "ProcessPoolExecutor", Killed)
     jobs = [Job(with_changes(base, output=str(tmp_path)), fold, 1) for fold in FOLDS[:2]]
     with pytest.raises(RunError, match=r"killed, perhaps for want of memory; .* fewer --workers"):
-        work(jobs, 2, Progress(), lambda *_: pytest.fail("nothing was done"))
+        run_jobs(jobs, 2, RunProgress(), lambda *_: pytest.fail("nothing was done"))
 
 
 @pytest.mark.parametrize(("cores", "threads", "workers"), [(8, 3, 2), (2, 4, 1), (None, 1, 1)])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from phonemo.errors import ModelError
-from phonemo.evaluation.calibration import Calibrated
+from phonemo.evaluation.calibration import TemperatureScaling
 from phonemo.labels import LabelSet
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
@@ -18,9 +18,9 @@ from phonemo.train.calibrate import recalibrate
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.export.export import export, make_graph
-from phonemo.train.export.quantize import quantise
+from phonemo.train.export.quantize import quantize
 from phonemo.train.linear_head import SHRINKAGE, class_means, fit_head, keep_reference, reference_of
-from phonemo.train.model_folder import load_trained, save_trained, shrink
+from phonemo.train.model_folder import convert_to_half, load_trained, save_trained
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.golden.make_tiny_bundle import LABELS, RADIUS, make_adaptable, make_network
 from tests.tiny_bundle import CLIPS, RATE, make_clip
@@ -62,7 +62,7 @@ def test_onnx_and_torch_make_and_apply_the_same_profile(folder, bundle):
 
 def test_fp32_int8_and_a_new_calibration_share_profiles(folder, bundle, tmp_path):
     export(folder, tmp_path / "int8", "int8")
-    recalibrate(bundle, tmp_path / "cool", Calibrated(1.5, 0.4, 9))
+    recalibrate(bundle, tmp_path / "cool", TemperatureScaling(1.5, 0.4, 9))
     digests = {
         OnnxRecognizer.load(one).reference.digest
         for one in (bundle, tmp_path / "int8", tmp_path / "cool")
@@ -73,7 +73,7 @@ def test_fp32_int8_and_a_new_calibration_share_profiles(folder, bundle, tmp_path
 
 def test_a_model_folder_keeps_its_reference(folder, tmp_path):
     first = reference_of(load_trained(folder).model)
-    shrink(folder, tmp_path / "half")
+    convert_to_half(folder, tmp_path / "half")
     second = reference_of(load_trained(tmp_path / "half").model)
     assert (first.k_mean, first.k_spread, first.em_iterations) == (1.0, 4.0, 10)
     np.testing.assert_allclose(second.class_means, first.class_means, atol=1e-2)
@@ -103,7 +103,7 @@ def test_a_folder_without_one_takes_no_profile(tmp_path):
 def test_a_radius_is_kept_and_is_of_one_head(folder, tmp_path):
     """Folder, half precision, and no radius of an older head beside a new one."""
     assert reference_of(load_trained(folder).model).radius == RADIUS
-    shrink(folder, tmp_path / "half")
+    convert_to_half(folder, tmp_path / "half")
     model = load_trained(tmp_path / "half").model
     assert reference_of(model).radius == model.head.radius == RADIUS
     vectors = torch.randn(6, 8, generator=torch.Generator().manual_seed(1)) * 3
@@ -160,7 +160,7 @@ def test_int8_leaves_the_head_and_the_map_alone():
     import onnx
 
     whole = onnx.load_from_string(make_graph(make_network("linear")))
-    small = onnx.load_from_string(quantise(whole.SerializeToString()))
+    small = onnx.load_from_string(quantize(whole.SerializeToString()))
     for model in (whole, small):
         makes = {output: node for node in model.graph.node for output in node.output}
         tail, names = [], ["emotion_logits"]

@@ -12,7 +12,7 @@ from phonemo.corpora.manifest import Header, Manifest, Phonemes, Utterance
 from phonemo.errors import AudioError
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
-from phonemo.train.dataset import AugmentationSeed, SpeechDataset, Targets, collate, pad_audio
+from phonemo.train.dataset import AugmentationSeed, SpeechDataset, TargetEncoder, collate, pad_audio
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from tests.train.tiny_run import make_config
 from tests.train.tiny_training import make_cache, make_dataset
@@ -46,22 +46,22 @@ def _said(emotion: str | None, symbols: tuple[str, ...] | None = ("a", "t")) -> 
 
 
 def test_labels_are_merged_and_absent_is_not_zero():
-    targets = Targets(LABELS, INVENTORY)
+    targets = TargetEncoder(LABELS, INVENTORY)
     found = [targets.label(_said(one)) for one in ("anger", "rage", "neutral", "joy", None)]
     assert found == [0, 0, 1, ABSENT, ABSENT]
 
 
 def test_phonemes_are_indices_of_the_inventory():
-    targets = Targets(LABELS, INVENTORY)
+    targets = TargetEncoder(LABELS, INVENTORY)
     wanted = tuple(INVENTORY.symbols.index(symbol) for symbol in ("a", "t"))
     assert targets.phonemes(_said("joy")) == wanted
     assert targets.phonemes(_said("anger", None)) == ()
-    assert Targets(LABELS, None).phonemes(_said("anger")) == ()
+    assert TargetEncoder(LABELS, None).phonemes(_said("anger")) == ()
 
 
 def test_phonemes_in_an_emotion_take_the_merged_one():
     inventory = make_inventory("phoneme_x_emotion", "ipa", LABELS.names)
-    targets = Targets(LABELS, inventory)
+    targets = TargetEncoder(LABELS, inventory)
     assert inventory.decode(targets.phonemes(_said("rage"))) == ("a/anger", "t/anger")
     assert targets.phonemes(_said(None)) == ()
 
@@ -211,7 +211,7 @@ def test_spans_are_drawn_inside_the_item(experiment, cache, kept):
 def test_a_missing_recording_is_an_audio_error():
     header = Header(corpus="none", root="nowhere", phonemo="test")
     manifest = Manifest(header=header, utterances=(_said("anger"),))
-    dataset = SpeechDataset(manifest, manifest.utterances, Targets(LABELS, None))
+    dataset = SpeechDataset(manifest, manifest.utterances, TargetEncoder(LABELS, None))
     with pytest.raises(AudioError, match=r"x\.wav"):
         dataset.lengths()
     with pytest.raises(AudioError, match=r"x\.wav"):

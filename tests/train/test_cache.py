@@ -16,11 +16,11 @@ import soundfile
 import torch
 
 from phonemo.errors import AudioError, RunError
-from phonemo.files import held, locked, share_out
+from phonemo.files import build_missing, file_lock, folder_lock
 from phonemo.train import feature_cache as cache_module
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.feature_cache import build_cache
-from phonemo.train.freezing import Boundary, boundary
+from phonemo.train.freezing import FrozenDepth, frozen_depth
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 from tests.train.tiny_training import (
     copy_state,
@@ -164,7 +164,7 @@ def test_extraction_is_deterministic_and_leaves_the_mode(folder, tmp_path):
     for mode in (True, False):
         model.train(mode)
         home = tmp_path / str(mode)
-        cache = build_cache(home, model, experiment.manifest, utterances, Boundary(3))
+        cache = build_cache(home, model, experiment.manifest, utterances, FrozenDepth(3))
         assert model.training == mode
         found.append(_everything(cache, experiment))
     _assert_close(*found, 0.0)
@@ -213,7 +213,7 @@ def test_what_is_there_is_opened_and_not_computed(folder, tmp_path, written):
     told: list[tuple[int, int]] = []
     for _ in range(2):
         model = make_network(experiment)
-        where = boundary(model, experiment.config.train)
+        where = frozen_depth(model, experiment.config.train)
         utterances = list(reversed(experiment.utterances.values()))
         build_cache(
             tmp_path, model, experiment.manifest, utterances, where, lambda *it: told.append(it)
@@ -264,10 +264,12 @@ def test_normalising_and_streams_are_part_of_the_name(folder, tmp_path):
     names = []
     for normalise in (True, False):
         model.backbone.normalise = normalise
-        cache = build_cache(tmp_path, model, experiment.manifest, utterances, Boundary(3))
+        cache = build_cache(tmp_path, model, experiment.manifest, utterances, FrozenDepth(3))
         names.append(cache.places[utterances[0].id].shard.parent.name)
     deep = prepare_experiment(with_changes(experiment.config, model=DEEP))
-    cache = build_cache(tmp_path, make_network(deep), experiment.manifest, utterances, Boundary(3))
+    cache = build_cache(
+        tmp_path, make_network(deep), experiment.manifest, utterances, FrozenDepth(3)
+    )
     names.append(cache.places[utterances[0].id].shard.parent.name)
     assert len(set(names)) == 3
 
@@ -371,7 +373,7 @@ class Sharing:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        for place in share_out(self.places, Path.is_file, self.make):
+        for place in build_missing(self.places, Path.is_file, self.make):
             self.told.put(place.name)
 
     def make(self, place: Path) -> None:
@@ -385,7 +387,7 @@ class Sharing:
 @pytest.mark.parametrize("finished", [True, False])
 def test_what_another_is_making_is_come_back_to(tmp_path, finished):
     sharing = Sharing(tmp_path)
-    with held(tmp_path / "b.lock") as mine:
+    with file_lock(tmp_path / "b.lock") as mine:
         assert mine
         sharing.thread.start()
         assert [sharing.recognize(), sharing.recognize()] == ["a", "c"]
@@ -403,17 +405,17 @@ def test_a_failure_gives_the_lock_back(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        list(share_out([tmp_path / "a"], Path.is_file, failing))
-    with held(tmp_path / "a.lock") as mine:
+        list(build_missing([tmp_path / "a"], Path.is_file, failing))
+    with file_lock(tmp_path / "a.lock") as mine:
         assert mine
 
 
 def test_a_lock_keeps_others_out_and_a_file_alone_does_not(tmp_path):
     (tmp_path / ".lock").write_text("")  # left by a process that is gone
-    with locked(tmp_path):
-        with held(tmp_path / ".lock") as mine:
+    with folder_lock(tmp_path):
+        with file_lock(tmp_path / ".lock") as mine:
             assert not mine
-        with pytest.raises(RunError, match="another process"), locked(tmp_path):
+        with pytest.raises(RunError, match="another process"), folder_lock(tmp_path):
             pass
-    with held(tmp_path / ".lock") as mine:
+    with file_lock(tmp_path / ".lock") as mine:
         assert mine

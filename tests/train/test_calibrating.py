@@ -23,17 +23,17 @@ from phonemo.errors import CheckpointError, ResultError
 from phonemo.evaluation.calibration import (
     HOTTEST,
     UNCALIBRATED,
-    Calibrated,
+    TemperatureScaling,
     calibrate,
-    calibrate_across,
+    calibrate_grouped,
     softmax,
 )
-from phonemo.files import SEAL, check_seal, read_rows, sha256_of
+from phonemo.files import CHECKSUMS, read_rows, sha256_of, verify_checksums
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.calibrate import (
-    on_rows,
-    on_validation,
+    calibrate_rows,
+    calibrate_validation,
     recalibrate,
     store_calibration,
     stored_calibration,
@@ -46,7 +46,7 @@ from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
 from phonemo.train.linear_head import _crosswise, fit_head, fitted
 from phonemo.train.model_folder import load_trained
-from phonemo.train.provenance import PROVENANCE, lineage_from, lineage_of
+from phonemo.train.provenance import PROVENANCE, provenance_from, provenance_of
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.cli.test_cli import Answer as Typed
 from tests.cli.test_cli import assert_one_line, call
@@ -59,7 +59,7 @@ pytestmark = pytest.mark.usefixtures("no_plots")
 FOLD = "speaker-s1"
 LINEAR = {"head": "linear", "statistics": [1]}
 #: Of the beeps one pitch is sure with it, two are not.
-GIVEN = Calibrated(0.1, 0.59, 7)
+GIVEN = TemperatureScaling(0.1, 0.59, 7)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_a_trained_model_is_calibrated_on_its_validation_part(wide):
     experiment = prepare_experiment(wide)
     fold = next(one for one in experiment.split.folds if one.name == FOLD)
     said = [one.speaker for one in experiment.part(fold.validation)]
-    wanted = calibrate_across(found.logits.numpy(), found.labels.numpy(), said)
+    wanted = calibrate_grouped(found.logits.numpy(), found.labels.numpy(), said)
     learnt = stored_calibration(load_trained(model).model)
     assert learnt.temperature == pytest.approx(wanted.temperature, rel=1e-3)
     assert learnt.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-3)
@@ -179,7 +179,7 @@ def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
     """It would be too sure of them; only a protocol that leaks lets such a one begin at all."""
     backbone = Path(shutil.copytree(config.model.backbone, tmp_path / "backbone"))
     one = read_manifest(config.manifest).utterances[0]
-    past = lineage_from("beeps", [one.model_copy(update={"id": "elsewhere", "speaker": learnt})])
+    past = provenance_from("beeps", [one.model_copy(update={"id": "elsewhere", "speaker": learnt})])
     (backbone / PROVENANCE).write_text(json.dumps(past.to_json()))
     leaky = with_changes(
         config,
@@ -206,13 +206,13 @@ def test_utterances_without_an_emotion_calibrate_nothing(config, model):
     network = load_trained(model).model
     rows = [one.model_copy(update={"emotion": None}) for one in experiment.manifest.utterances]
     silent = SpeechDataset(experiment.manifest, rows[:3], experiment.targets)
-    assert on_validation(network, silent, 4) == UNCALIBRATED
+    assert calibrate_validation(network, silent, 4) == UNCALIBRATED
     known = [*rows[:3], *experiment.manifest.utterances[6:18]]
     both = SpeechDataset(experiment.manifest, known, experiment.targets)
     alone = SpeechDataset(experiment.manifest, known[3:], experiment.targets)
-    assert on_validation(network, both, 4).utterances == 12
-    assert on_validation(network, both, 4).temperature == pytest.approx(
-        on_validation(network, alone, 4).temperature, rel=1e-3
+    assert calibrate_validation(network, both, 4).utterances == 12
+    assert calibrate_validation(network, both, 4).temperature == pytest.approx(
+        calibrate_validation(network, alone, 4).temperature, rel=1e-3
     )
 
 
@@ -333,25 +333,25 @@ def answers(
 def test_a_temperature_by_hand_from_rows_with_different_emotions():
     """Of answers with 90 % three of four are right: 9^(1/T) = 3, so T = 2."""
     rows = answers(("anger", "neutral"), 3, 1, 0.9) + answers(("sadness", "calm"), 6, 2, 0.9)
-    found = on_rows(rows, 0.25)
+    found = calibrate_rows(rows, 0.25)
     assert found.temperature == pytest.approx(2, abs=1e-3)
     assert (found.utterances, found.abstain_below) == (12, 0)
-    assert on_rows(rows, 0.2).abstain_below == pytest.approx(0.75, abs=1e-3)
+    assert calibrate_rows(rows, 0.2).abstain_below == pytest.approx(0.75, abs=1e-3)
 
 
 def test_an_earlier_temperature_is_undone():
     """The same network once as it is, once already divided by 4: 9^(1/4) to 1."""
     plain = answers(("anger", "neutral"), 3, 1, 0.9)
     cooled = answers(("anger", "neutral"), 3, 1, 3**0.5 / (3**0.5 + 1), temperature=4)
-    assert on_rows(cooled, 0.1).temperature == pytest.approx(2, abs=1e-3)
-    assert on_rows(plain + cooled, 0.1).temperature == pytest.approx(2, abs=1e-3)
+    assert calibrate_rows(cooled, 0.1).temperature == pytest.approx(2, abs=1e-3)
+    assert calibrate_rows(plain + cooled, 0.1).temperature == pytest.approx(2, abs=1e-3)
     hotter = answers(("anger", "neutral"), 3, 1, 3**0.5 / (3**0.5 + 1))
-    assert on_rows(hotter, 0.1).temperature == pytest.approx(0.5, abs=1e-3)
+    assert calibrate_rows(hotter, 0.1).temperature == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_score_that_was_rounded_to_nothing_is_no_certainty():
     rows = answers(("anger", "neutral"), 99, 1, 1.0)
-    assert 1 < on_rows(rows, 0.1).temperature < HOTTEST
+    assert 1 < calibrate_rows(rows, 0.1).temperature < HOTTEST
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_a_score_that_was_rounded_to_nothing_is_no_certainty():
 )
 def test_rows_without_scores_and_truth_are_refused(rows):
     with pytest.raises(ResultError, match="rows with scores and truth are wanted"):
-        on_rows(rows, 0.1)
+        calibrate_rows(rows, 0.1)
 
 
 def test_the_answers_of_a_run_give_back_its_logits(wide):
@@ -369,7 +369,7 @@ def test_the_answers_of_a_run_give_back_its_logits(wide):
     found = heard(wide, cell_of(wide) / "model", "test")
     wanted = calibrate(found.logits.numpy(), found.labels.numpy())
     assert wanted.temperature != pytest.approx(1, abs=0.05), "else this says nothing"
-    assert on_rows(rows, 0.1).temperature == pytest.approx(wanted.temperature, rel=1e-2)
+    assert calibrate_rows(rows, 0.1).temperature == pytest.approx(wanted.temperature, rel=1e-2)
 
 
 # Written again ------------------------------------------------------------------------------------
@@ -390,23 +390,23 @@ def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
     assert stored_calibration(found.model) == GIVEN
     assert stored_calibration(load_trained(carded).model) != GIVEN, "the old one stays"
     assert found.labels == load_trained(carded).labels
-    assert lineage_of(target) == lineage_of(carded)
+    assert provenance_of(target) == provenance_of(carded)
     files = {path.name for path in carded.iterdir()}
     assert {path.name for path in target.iterdir()} == files
     same = {name for name in files if sha256_of(carded / name) == sha256_of(target / name)}
-    assert files - same == {"config.json", SEAL}
+    assert files - same == {"config.json", CHECKSUMS}
 
 
 def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
     target = tmp_path / "new"
     recalibrate(carded, target, GIVEN)
     assert (target / "README.md").read_text() == "# A card\n"
-    assert "README.md" not in json.loads((target / SEAL).read_text())["sha256"]
+    assert "README.md" not in json.loads((target / CHECKSUMS).read_text())["sha256"]
     (target / "README.md").write_text("# Another card\n")
-    check_seal(target)
+    verify_checksums(target)
     (target / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="changed since it was saved"):
-        check_seal(target)
+        verify_checksums(target)
 
 
 def test_nothing_is_written_over_an_existing_folder_or_from_a_broken_one(carded, tmp_path):
@@ -438,7 +438,7 @@ def bundle(exported, tmp_path) -> Path:
 def test_a_bundle_is_written_over_itself_with_the_same_network(bundle, tmp_path):
     (bundle / "README.md").write_text("# A card\n")
     before, network = open_bundle(bundle).card, (bundle / "model.onnx").read_bytes()
-    recalibrate(bundle, bundle, Calibrated(1.5, 0.25, 99))
+    recalibrate(bundle, bundle, TemperatureScaling(1.5, 0.25, 99))
     card = open_bundle(bundle).card
     assert (card.temperature, card.abstain_below, card.calibrated_on) == (1.5, 0.25, 99)
     assert (bundle / "model.onnx").read_bytes() == network
@@ -519,10 +519,10 @@ def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path,
     manifest = rename(Path(config.manifest), "strangers", "x")
     assert typed(model, "-o", tmp_path / "new", "--manifest", manifest).code == 0
     strangers = read_manifest(manifest).utterances
-    assert lineage_of(model).overlap("strangers", strangers) == (0, [])
-    seen, speakers = lineage_of(tmp_path / "new").overlap("strangers", strangers)
+    assert provenance_of(model).overlap("strangers", strangers) == (0, [])
+    seen, speakers = provenance_of(tmp_path / "new").overlap("strangers", strangers)
     assert (seen, len(speakers)) == (16, 4)
-    check_seal(tmp_path / "new")
+    verify_checksums(tmp_path / "new")
     again = typed(tmp_path / "new", "-o", tmp_path / "newer", "--manifest", manifest)
     assert_one_line(again, 1, "LEAKY", "speakers that it has not heard")
 
@@ -539,12 +539,12 @@ def test_answers_among_some_are_fitted_among_all():
     """The threshold is of the scores that whoever asks for nothing in particular gets."""
     some = answers(("anger", "neutral"), 3, 1, 0.9)
     every = [row | {"all_scores": {"anger": 0.45, "neutral": 0.05, "fear": 0.5}} for row in some]
-    found = on_rows(every, 0.25)
+    found = calibrate_rows(every, 0.25)
     alone = [row | {"scores": row["all_scores"]} for row in every]
-    assert found == on_rows(
+    assert found == calibrate_rows(
         [{k: v for k, v in row.items() if k != "all_scores"} for row in alone], 0.25
     )
-    assert found != on_rows(some, 0.25)
+    assert found != calibrate_rows(some, 0.25)
 
 
 def test_a_manifest_is_heard_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):

@@ -22,9 +22,9 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import MissingExtraError, RunError
-from phonemo.evaluation.calibration import calibrate_across, softmax
-from phonemo.files import held, read_rows
-from phonemo.train.callbacks import Progress
+from phonemo.evaluation.calibration import calibrate_grouped, softmax
+from phonemo.files import file_lock, read_rows
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments import egemaps
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.egemaps import STRENGTHS, EgemapsSvm, functionals
@@ -85,7 +85,7 @@ def kept_features(config: RunConfig) -> dict[str, Any]:
     experiment = prepare_experiment(config)
     home = Path(config.output).parent / "cache"
     rows = list(experiment.utterances.values())
-    return functionals(home, experiment.manifest, rows, Progress())
+    return functionals(home, experiment.manifest, rows, RunProgress())
 
 
 # A run --------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_another_opensmile_or_another_audio_file_is_extracted_anew(config, finis
     assert counted.calls == 24
     manifest = read_manifest(config.manifest)
     cut = [manifest.utterances[0].model_copy(update={"end": 0.05}), manifest.utterances[1]]
-    found = functionals(Path(config.output).parent / "cache", manifest, cut, Progress())
+    found = functionals(Path(config.output).parent / "cache", manifest, cut, RunProgress())
     assert counted.calls == 26
     assert found[cut[0].id][0] != kept_features(config)[cut[0].id][0]
 
@@ -132,7 +132,7 @@ def test_another_opensmile_or_another_audio_file_is_extracted_anew(config, finis
 def test_features_are_told_and_go_by_the_name_of_their_utterance(config, tmp_path, extractor):
     told: list[tuple[int, int]] = []
 
-    class Told(Progress):
+    class Told(RunProgress):
         def features(self, done: int, total: int) -> None:
             told.append((done, total))
 
@@ -140,7 +140,7 @@ def test_features_are_told_and_go_by_the_name_of_their_utterance(config, tmp_pat
     backwards = manifest.utterances[::-1][:5]
     found = functionals(tmp_path, manifest, backwards, Told())
     assert told == [(number, 5) for number in range(1, 6)]
-    again = functionals(tmp_path, manifest, backwards[::-1], Progress())
+    again = functionals(tmp_path, manifest, backwards[::-1], RunProgress())
     assert extractor.calls == 5
     for one in backwards:
         wanted = Extractor()(np.array(load_waveform(manifest.audio_path(one)).samples))
@@ -161,11 +161,11 @@ def test_an_interrupted_extraction_goes_on(config, tmp_path, monkeypatch):
     five = manifest.utterances[:5]
     monkeypatch.setattr(egemaps, "_extractor", lambda: failing)
     with pytest.raises(OSError, match="the power went"):
-        functionals(tmp_path, manifest, five, Progress())
+        functionals(tmp_path, manifest, five, RunProgress())
     again = stand_in(monkeypatch)
-    found = functionals(tmp_path, manifest, five, Progress())
+    found = functionals(tmp_path, manifest, five, RunProgress())
     assert again.calls == 3
-    whole = functionals(tmp_path / "whole", manifest, five, Progress())
+    whole = functionals(tmp_path / "whole", manifest, five, RunProgress())
     assert all((found[name] == whole[name]).all() for name in whole)
     assert [path.suffix for path in sorted(tmp_path.glob("egemaps-*"))] == [".npy"]
 
@@ -177,17 +177,17 @@ def test_what_another_process_put_together_is_taken_and_not_made_again(
     stand_in(monkeypatch)
     manifest = read_manifest(config.manifest)
     six = manifest.utterances[:6]
-    theirs = functionals(tmp_path / "theirs", manifest, six, Progress())
+    theirs = functionals(tmp_path / "theirs", manifest, six, RunProgress())
     (whole,) = (tmp_path / "theirs").glob("*.npy")
     extractor, found, both = stand_in(monkeypatch), [], threading.Event()
 
-    class Told(Progress):
+    class Told(RunProgress):
         def features(self, done: int, total: int) -> None:
             if extractor.calls == 4:
                 both.set()
 
     home = tmp_path / "ours"
-    with held(home / f"{whole.stem}.parts" / "00000002.npy.lock"):  # the other's second part
+    with file_lock(home / f"{whole.stem}.parts" / "00000002.npy.lock"):  # the other's second part
         ours = threading.Thread(
             target=lambda: found.append(functionals(home, manifest, six, Told()))
         )
@@ -275,7 +275,7 @@ def test_scores_are_calibrated_on_two_validation_speakers(config, finished, extr
     run(wide, "phonemo train", folds=[fold.name])
     wanted = by_hand(wide, fold)
     said = [one.speaker for one in experiment.part(fold.validation)]
-    calibrated = calibrate_across(wanted.validation, wanted.truth, said)
+    calibrated = calibrate_grouped(wanted.validation, wanted.truth, said)
     rows = read_rows(Path(wide.output) / "seed-1" / fold.name / "predictions.jsonl")
     found = {row["id"]: row for row in rows}
     for name, shares in zip(fold.test, softmax(wanted.test / calibrated.temperature), strict=True):

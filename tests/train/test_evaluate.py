@@ -13,12 +13,12 @@ import torch
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import AudioError
-from phonemo.evaluation.calibration import Calibrated, softmax
-from phonemo.evaluation.summary import summarise
+from phonemo.evaluation.calibration import TemperatureScaling, softmax
+from phonemo.evaluation.summary import summarize
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT
 from phonemo.train import evaluate
-from phonemo.train.dataset import SpeechDataset, Targets
+from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import Outputs, outputs_of, prediction_rows, validation_scores
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from tests.train.tiny_run import make_config, with_changes
@@ -66,7 +66,7 @@ def test_rows_are_in_order_and_whole(experiment, found):
         assert isinstance(row["phonemes"], list)
     assert len({row["scores"]["anger"] for row in rows}) == 24
     assert json.loads(json.dumps(rows)) == rows
-    assert summarise(rows, dataset.targets.labels)["utterances"] == 24
+    assert summarize(rows, dataset.targets.labels)["utterances"] == 24
 
 
 def test_each_row_is_the_answer_to_its_own_audio(experiment, model, found):
@@ -136,7 +136,7 @@ def test_restricted_labels_by_hand(experiment):
 def test_truth_is_the_merged_emotion(experiment):
     labels = LabelSet(("happiness", "neutral"), {"anger": "happiness", "sadness": "neutral"})
     some = [*experiment.part(list(experiment.utterances))]
-    dataset = SpeechDataset(experiment.manifest, some, Targets(labels, None))
+    dataset = SpeechDataset(experiment.manifest, some, TargetEncoder(labels, None))
     found = _made([[0.0, 1.0]] * 24, [dataset[index]["label"] for index in range(24)])
     rows = _rows(found, dataset)
     wanted = {"anger": "happiness", "neutral": "neutral", "sadness": "neutral"}
@@ -203,7 +203,7 @@ def test_a_merged_manifest_says_the_corpus_of_each_row(experiment, model, tmp_pa
 def test_an_answer_among_some_says_what_it_was_among_all(experiment):
     dataset = make_dataset(experiment, [experiment.manifest.utterances[0].id])
     found = _made([[2.0, 1.0, 0.0]], [0])
-    calibrated = Calibrated(2.0, 0.55, 10)
+    calibrated = TemperatureScaling(2.0, 0.55, 10)
     everything = softmax(np.array([[1.0, 0.5, 0.0]]))[0]
     labels = LabelSet(("anger", "neutral"))
     targets = dataset.targets

@@ -25,7 +25,7 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.session import PHONEMES, Graph
 from phonemo.train.export import export as export_module
 from phonemo.train.export import parity as parity_module
-from phonemo.train.export.export import export, fold, make_graph, quantise
+from phonemo.train.export.export import export, fold, make_graph, quantize
 from phonemo.train.export.parity import check_parity
 from phonemo.train.model_folder import save_trained
 from phonemo.train.torch_recognizer import TorchRecognizer
@@ -82,7 +82,7 @@ def graph(model) -> bytes:
 
 @pytest.fixture(scope="module")
 def small(graph) -> bytes:
-    return quantise(graph)
+    return quantize(graph)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def folder(model, tmp_path_factory) -> Path:
 def quick(graph, small, monkeypatch) -> None:
     """The same network is not traced and quantised again for every bundle."""
     monkeypatch.setattr(export_module, "make_graph", lambda model: graph)
-    monkeypatch.setattr(export_module, "quantise", lambda made: small)
+    monkeypatch.setattr(export_module, "quantize", lambda made: small)
 
 
 def test_every_kind_of_backbone_is_tried():
@@ -242,7 +242,7 @@ def initialisers(graph: bytes) -> dict[str, tuple[int, ...]]:
 
 
 def test_quantising_says_nothing(graph, small, recwarn, caplog):
-    assert quantise(graph) == small
+    assert quantize(graph) == small
     assert not recwarn.list
     assert not caplog.records, "onnxruntime's quantiser logs to the root logger"
 
@@ -262,7 +262,7 @@ def test_int8_leaves_few_weight_matrices_in_fp32(graph, small):
 def test_int8_says_the_same_in_any_company():
     """A loud and long neighbour coarsens nobody: every frame has its own scale."""
     model = make_model("wav2vec2-group")
-    graph = Graph(quantise(make_graph(model)), threads=1)
+    graph = Graph(quantize(make_graph(model)), threads=1)
     clips = [make_clip(*clip) for clip in CLIPS.values()]
     clips = [0.01 * clips[0], clips[1], 20 * clips[2], clips[1][:9000]] * 2
     fewest = model.backbone.fewest_samples

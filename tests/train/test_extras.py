@@ -14,7 +14,7 @@ from phonemo.errors import LeakageError, ProtocolError
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
-from phonemo.train.provenance import lineage_of
+from phonemo.train.provenance import provenance_of
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 
@@ -126,7 +126,7 @@ def test_a_run_learns_from_them_and_says_so(tmp_path: Path) -> None:
     learnt = prepare_experiment(config).extras.train
     own = [one.model_copy(update={"id": one.id.partition("/")[2]}) for one in learnt]
     own = [one.model_copy(update={"speaker": one.speaker.partition("/")[2]}) for one in own]
-    lineage = lineage_of(home / "model")
+    lineage = provenance_of(home / "model")
     count, speakers = lineage.overlap("chirps", own)
     assert (count, len(speakers)) == (18, 3)
     assert lineage.overlap("beeps", own)[0] > 0  # the same names in the main corpus

@@ -16,12 +16,12 @@ from transformers import AutoModelForAudioClassification, pipeline
 
 import phonemo.model
 from phonemo.errors import CheckpointError
-from phonemo.files import SEAL, _write_seal
+from phonemo.files import CHECKSUMS, _write_checksums
 from phonemo.labels import LabelSet
 from phonemo.train import model_folder as folder_module
 from phonemo.train.experiments.experiment_data import prepare_experiment
-from phonemo.train.model_folder import load_trained, save_trained, shrink
-from phonemo.train.provenance import PROVENANCE, lineage_of
+from phonemo.train.model_folder import convert_to_half, load_trained, save_trained
+from phonemo.train.provenance import PROVENANCE, provenance_of
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes
@@ -79,8 +79,8 @@ def _fault(folder: Path) -> str:
 
 def _reseal(folder: Path) -> None:
     """As if phonemo had saved it so: the seal is not what refuses."""
-    (folder / SEAL).unlink()
-    _write_seal(folder)
+    (folder / CHECKSUMS).unlink()
+    _write_checksums(folder)
 
 
 @wavlm
@@ -192,8 +192,8 @@ def test_a_missing_file_is_named(copy, name):
 
 
 def test_a_missing_seal(copy):
-    (copy / SEAL).unlink()
-    assert SEAL in _fault(copy)
+    (copy / CHECKSUMS).unlink()
+    assert CHECKSUMS in _fault(copy)
 
 
 @pytest.mark.parametrize("text", [None, "{nope", "[]", '{"names": ["anger"], "merge": {}}', "{}"])
@@ -298,7 +298,7 @@ def test_save_pretrained_of_a_loaded_model(saved, tmp_path):
 
 
 def test_half_precision_is_half_the_size_and_opens_alike(saved, tmp_path):
-    shrink(saved, tmp_path / "small")
+    convert_to_half(saved, tmp_path / "small")
     weights = "model.safetensors"
     before, after = (load_file(folder / weights) for folder in (saved, tmp_path / "small"))
     assert {tensor.dtype for tensor in after.values()} == {torch.float16}
@@ -319,10 +319,10 @@ def test_shrinking_keeps_the_past_and_overwrites_nothing(saved, tmp_path):
     past = Path(shutil.copytree(saved, tmp_path / "past"))
     (past / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
     _reseal(past)
-    shrink(past, tmp_path / "small")
-    assert lineage_of(tmp_path / "small").heard == {"beeps"}
+    convert_to_half(past, tmp_path / "small")
+    assert provenance_of(tmp_path / "small").heard == {"beeps"}
     with pytest.raises(CheckpointError, match="is there already; name a new folder"):
-        shrink(past, tmp_path / "small")
+        convert_to_half(past, tmp_path / "small")
 
 
 def test_a_weight_beyond_half_precision_is_refused(config, tmp_path):
@@ -331,5 +331,5 @@ def test_a_weight_beyond_half_precision_is_refused(config, tmp_path):
         next(model.head.parameters())[0] = 1e6
     save_trained(tmp_path / "large", model, LabelSet(config.labels.names))
     with pytest.raises(CheckpointError, match="1e\\+06 is beyond half precision"):
-        shrink(tmp_path / "large", tmp_path / "small")
+        convert_to_half(tmp_path / "large", tmp_path / "small")
     assert not (tmp_path / "small").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from phonemo.train.callbacks import read_log
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
-from phonemo.train.provenance import lineage_of
+from phonemo.train.provenance import provenance_of
 from tests.train.tiny_run import make_config
 
 
@@ -26,5 +26,5 @@ def test_the_last_epoch_is_taken_and_validation_is_learnt_from(tmp_path: Path) -
     assert (home / "learning-curves.png").is_file()
     split = prepare_experiment(config).split
     tested = {one for one in split.folds if one.name == "speaker-s1"}.pop()
-    past = lineage_of(home / "model").taught["beeps"].utterances
+    past = provenance_of(home / "model").taught["beeps"].utterances
     assert len(past) == len(tested.train) + len(tested.validation)

@@ -11,7 +11,14 @@ from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import CheckpointError, LeakageError
 from phonemo.train.experiments.experiment_data import prepare_experiment
-from phonemo.train.provenance import HEARD, PROVENANCE, Lineage, TrainedOn, lineage_from, lineage_of
+from phonemo.train.provenance import (
+    HEARD,
+    PROVENANCE,
+    Provenance,
+    TrainedOn,
+    provenance_from,
+    provenance_of,
+)
 from tests.train.test_extras import other_corpus
 from tests.train.tiny_run import make_config, with_changes
 
@@ -27,7 +34,7 @@ def write(folder: Path, name: str, content: object) -> Path:
 
 
 def test_overlap_counts_names_of_the_same_corpus_alone() -> None:
-    past = lineage_from("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
+    past = provenance_from("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
     assert past.overlap("x", [spoken("1", "s9"), spoken("9", "s2"), spoken("8")]) == (
         1,
         ["s1", "s2"],
@@ -36,7 +43,7 @@ def test_overlap_counts_names_of_the_same_corpus_alone() -> None:
 
 
 def test_merged_names_are_those_of_their_corpora() -> None:
-    past = lineage_from("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
+    past = provenance_from("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
     assert past.overlap("x", [spoken("1")]) == (1, ["s1"])
     assert past.overlap("y", [spoken("1")]) == (1, [])
     assert past.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
@@ -44,10 +51,10 @@ def test_merged_names_are_those_of_their_corpora() -> None:
 
 
 def test_two_pasts_are_one_and_survive_the_disk(tmp_path: Path) -> None:
-    both = lineage_from("x", [spoken("1")]) | lineage_from("x", [spoken("2", "s2")])
-    both = both | Lineage(frozenset({"z"}), {"y": TrainedOn(frozenset({"s"}))})
+    both = provenance_from("x", [spoken("1")]) | provenance_from("x", [spoken("2", "s2")])
+    both = both | Provenance(frozenset({"z"}), {"y": TrainedOn(frozenset({"s"}))})
     write(tmp_path, PROVENANCE, both.to_json())
-    found = lineage_of(tmp_path)
+    found = provenance_of(tmp_path)
     assert found.taught == both.taught
     assert found.heard == {"x", "y", "z"}
     assert found.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
@@ -55,14 +62,14 @@ def test_two_pasts_are_one_and_survive_the_disk(tmp_path: Path) -> None:
 
 def test_a_backbone_says_what_it_and_its_start_heard(tmp_path: Path) -> None:
     content = {"utterances": {"x": 3}, "before": {"utterances": {"y": 1}}}
-    assert lineage_of(write(tmp_path, HEARD, content)).heard == {"x", "y"}
-    assert lineage_of(tmp_path / "absent") == lineage_of(None) == Lineage()
+    assert provenance_of(write(tmp_path, HEARD, content)).heard == {"x", "y"}
+    assert provenance_of(tmp_path / "absent") == provenance_of(None) == Provenance()
 
 
 @pytest.mark.parametrize("content", [[], {"heard": []}, {"heard": [], "corpora": {"x": 1}}])
 def test_a_malformed_past_is_one_line(tmp_path: Path, content: object) -> None:
     with pytest.raises(CheckpointError, match="malformed; copy the whole folder again"):
-        lineage_of(write(tmp_path, PROVENANCE, content))
+        provenance_of(write(tmp_path, PROVENANCE, content))
 
 
 def test_hearing_without_labels_is_told(tmp_path: Path) -> None:
@@ -75,7 +82,7 @@ def test_hearing_without_labels_is_told(tmp_path: Path) -> None:
 def test_a_start_that_learnt_the_test_is_refused(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     rows = read_manifest(config.manifest).utterances
-    past = lineage_from("beeps", [one for one in rows if one.speaker == "s2"])
+    past = provenance_from("beeps", [one for one in rows if one.speaker == "s2"])
     write(Path(config.model.backbone), PROVENANCE, past.to_json())
     with pytest.raises(LeakageError, match="learnt from 6 of the test utterances and from 1 of"):
         prepare_experiment(config)
@@ -88,18 +95,18 @@ def test_another_speaker_of_its_own_corpus_is_no_leak_but_the_same_speaker_is(
 ) -> None:
     config = make_config(tmp_path)
     stranger = spoken("elsewhere", "s2")
-    write(Path(config.model.backbone), PROVENANCE, lineage_from("beeps", [stranger]).to_json())
+    write(Path(config.model.backbone), PROVENANCE, provenance_from("beeps", [stranger]).to_json())
     with pytest.raises(LeakageError, match="from 0 of the test utterances and from 1 of their"):
         prepare_experiment(config)
     stranger = spoken("elsewhere", "s99")
-    write(Path(config.model.backbone), PROVENANCE, lineage_from("beeps", [stranger]).to_json())
+    write(Path(config.model.backbone), PROVENANCE, provenance_from("beeps", [stranger]).to_json())
     notes = prepare_experiment(config).split.notes
     assert any("has learnt from other speakers of beeps" in note for note in notes)
 
 
 def test_a_merged_manifest_does_not_hide_a_memory(tmp_path: Path) -> None:
     config = make_config(tmp_path)
-    past = lineage_from("beeps", read_manifest(config.manifest).utterances[:3])
+    past = provenance_from("beeps", read_manifest(config.manifest).utterances[:3])
     write(Path(config.model.backbone), PROVENANCE, past.to_json())
     paths = [Path(config.manifest), other_corpus(tmp_path / "other")]
     merge(paths, tmp_path / "both.jsonl")

@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from phonemo.cli.main import app
 from phonemo.config import ProtocolConfig, load_config, write_config
-from phonemo.corpora.leakage import forbid, measure
+from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
 from phonemo.corpora.manifest import Header, Utterance, read_manifest, write_manifest
 from phonemo.corpora.splits import make_split
 from phonemo.errors import ConfigError, LeakageError
 from phonemo.evaluation.report import summary_lines
 from phonemo.files import sha256_of
-from phonemo.train.experiments.text_baseline import script_control
+from phonemo.train.experiments.text_baseline import text_baseline
 from phonemo.train.experiments.training_run import run
 from phonemo.train.trainer import PhonemoTrainer
 from tests.train.tiny_run import EMOTIONS, make_config
@@ -54,10 +54,12 @@ def test_a_speaker_on_both_sides_is_refused(tmp_path):
     everybody = [one.model_copy(update={"speaker": "s1"}) for one in manifest.utterances]
     leaky = make_split(everybody, ProtocolConfig(name="random-leaky", folds=3))
     with pytest.raises(LeakageError, match="share 1 speaker"):
-        forbid(measure(everybody, leaky), ProtocolConfig(name="speaker"))
-    forbid(measure(everybody, leaky), ProtocolConfig(name="random-leaky", folds=3))
+        assert_no_leakage(measure_leakage(everybody, leaky), ProtocolConfig(name="speaker"))
+    assert_no_leakage(
+        measure_leakage(everybody, leaky), ProtocolConfig(name="random-leaky", folds=3)
+    )
     clean = make_split(manifest.utterances, config.protocol)
-    forbid(measure(manifest.utterances, clean), config.protocol)
+    assert_no_leakage(measure_leakage(manifest.utterances, clean), config.protocol)
 
 
 def test_a_leak_that_was_asked_for_is_in_every_line(tmp_path):
@@ -126,7 +128,7 @@ def test_a_near_duplicate_script_is_counted_and_measured(tmp_path):
     answer = invoked("inspect", path)
     assert answer.exit_code == 0
     assert "warning: 100 % of test utterances share their sentence with train" in answer.stdout
-    assert script_control(path, ProtocolConfig(name="speaker")).ua == 1
+    assert text_baseline(path, ProtocolConfig(name="speaker")).ua == 1
     assert "UA 100.0%" in invoked("script", path).stdout
 
 

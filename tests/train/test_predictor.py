@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModel
 
 from phonemo.errors import AudioError, CheckpointError, UsageError
-from phonemo.runtime.vad import ActivityTrack, EnergyDetector
+from phonemo.runtime.vad import EnergyVad, VadTrack
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import make_backbone_folder, make_network
@@ -113,7 +113,7 @@ def test_a_minute_is_heard_in_windows(predictor):
     hop = 3 * RATE // 2
     starts = range(0, 65 * RATE - hop, hop)
     parts = [predictor.predict(samples[start : start + 2 * hop], RATE) for start in starts]
-    track = ActivityTrack(EnergyDetector())
+    track = VadTrack(EnergyVad())
     track.push(samples)
     weights = [track.seconds(start, min(len(samples), start + 2 * hop)) for start in starts]
     for name, score in answer.scores.items():

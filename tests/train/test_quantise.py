@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from phonemo.train.export.quantize import quantise, quantised
+from phonemo.train.export.quantize import quantize, quantized_type
 
 RANDOM = np.random.default_rng(5)
 
@@ -38,7 +38,7 @@ def run(graph: bytes, frames: np.ndarray) -> np.ndarray:
 
 def by_hand(frames: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """The whole arithmetic, frame by frame."""
-    whole, tops = quantised(weights)
+    whole, tops = quantized_type(weights)
     found = []
     for frame in frames.reshape(-1, frames.shape[-1]):
         scale = max(np.abs(frame).max(), 1e-9) / 127
@@ -50,7 +50,7 @@ def by_hand(frames: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.nda
 def toy():
     weights = RANDOM.normal(size=(96, 40)).astype(np.float32)
     bias = RANDOM.normal(size=40).astype(np.float32)
-    return weights, bias, quantise(product(weights, bias))
+    return weights, bias, quantize(product(weights, bias))
 
 
 def test_it_is_the_arithmetic_of_numpy(toy):
@@ -77,7 +77,7 @@ def test_silence_is_the_bias(toy):
 
 def test_no_pair_of_products_leaves_16_bits():
     """What adds up in 16 bits, as AVX2 does, gives the same as what does not."""
-    whole, scales = quantised(np.array([[3.0, -1e-20], [-3.0, 0.0], [2.0, 0.0]], np.float32))
+    whole, scales = quantized_type(np.array([[3.0, -1e-20], [-3.0, 0.0], [2.0, 0.0]], np.float32))
     assert whole.dtype == np.int8
     assert whole[:, 0].tolist() == [64, -64, 43]
     assert scales[0] == pytest.approx(3 / 64)
@@ -88,7 +88,7 @@ def test_no_pair_of_products_leaves_16_bits():
 def test_a_scale_may_cut_off_a_weight_far_from_the_others():
     """By hand: 1000 weights that fit steps of a 64th, and one of 1.15 that would coarsen them."""
     column = np.append(RANDOM.integers(-64, 65, 1000) / 64, 1.15).astype(np.float32)[:, None]
-    whole, scales = quantised(column)
+    whole, scales = quantized_type(column)
     assert scales[0] < 1.14 / 64
     assert whole[-1, 0] == 64
     errors = {}
@@ -97,12 +97,12 @@ def test_a_scale_may_cut_off_a_weight_far_from_the_others():
         errors[name] = float(np.square(rounded * scale - column).sum())
     assert errors["cut"] < errors["whole"]
     plain = np.linspace(-1, 1, 129, dtype=np.float32)[:, None]
-    assert quantised(plain)[1][0] == pytest.approx(1 / 64), "nothing far off: nothing is cut"
+    assert quantized_type(plain)[1][0] == pytest.approx(1 / 64), "nothing far off: nothing is cut"
 
 
 def test_what_is_kept_is_as_it_was():
     weights, bias = np.ones((4, 2), np.float32), np.zeros(2, np.float32)
     graph = product(weights, bias, "/feature_projection/projection/MatMul")
     frames = RANDOM.normal(size=(1, 3, 4)).astype(np.float32)
-    np.testing.assert_array_equal(run(quantise(graph), frames), run(graph, frames))
-    assert not np.array_equal(run(quantise(graph, kept=()), frames), run(graph, frames))
+    np.testing.assert_array_equal(run(quantize(graph), frames), run(graph, frames))
+    assert not np.array_equal(run(quantize(graph, kept=()), frames), run(graph, frames))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from phonemo.cli.main import app
 from phonemo.errors import ConfigError, RunError, UsageError
 from phonemo.train import checkpointing, distributed
-from phonemo.train.dataset import STAND_IN, StandIn, collate
+from phonemo.train.dataset import PADDING_ROW, PaddingIndex, collate
 from phonemo.train.distributed import Rank
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
@@ -36,13 +36,13 @@ def second(monkeypatch) -> None:
 
 def test_one_process_is_alone(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert distributed.started() == distributed.here() == Rank(0, 1, 0, 1)
-    assert distributed.here().first
+    assert distributed.started() == distributed.current_rank() == Rank(0, 1, 0, 1)
+    assert distributed.current_rank().first
     assert distributed.gathered("mine") == ["mine"]
     values = torch.ones(2)
     assert distributed.summed(values) is values
-    assert distributed.by_first(lambda: "done") == "done"
-    with distributed.joined(1.0) as rank:
+    assert distributed.on_main_process(lambda: "done") == "done"
+    with distributed.process_group(1.0) as rank:
         assert rank == Rank()
     assert not torch.distributed.is_initialized()
 
@@ -58,7 +58,7 @@ def test_torchrun_with_one_process_is_no_different(tmp_path, monkeypatch):
 
 def test_who_a_process_is_by_its_environment(second, monkeypatch):
     assert distributed.started() == Rank(1, 2, 1, 2)
-    assert distributed.here() == Rank()  # it has not joined
+    assert distributed.current_rank() == Rank()  # it has not joined
     monkeypatch.setenv("WORLD_SIZE", "two")
     with pytest.raises(UsageError, match="start with torchrun"):
         distributed.started()
@@ -86,7 +86,7 @@ def test_other_commands_refuse_to_be_several(second, command):
 )
 def test_what_several_cannot_do_is_one_line(tmp_path, monkeypatch, changes, message):
     """Before anything is read or written."""
-    monkeypatch.setattr(distributed, "joined", lambda _: nullcontext(Rank(1, 2, 1, 2)))
+    monkeypatch.setattr(distributed, "process_group", lambda _: nullcontext(Rank(1, 2, 1, 2)))
     config = with_changes(make_config(tmp_path), **changes)
     with pytest.raises(ConfigError, match=message):
         run(config, "test")
@@ -98,10 +98,10 @@ def test_more_processes_than_gpus_is_one_line(second, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
         pytest.raises(ConfigError, match="2 processes on a machine with 1 GPUs"),
-        distributed.joined(1.0),
+        distributed.process_group(1.0),
     ):
         pass
-    assert distributed.here() == Rank()
+    assert distributed.current_rank() == Rank()
 
 
 def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch):
@@ -110,7 +110,7 @@ def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch
 
     monkeypatch.setattr(distributed, "_begin", begin)
     line = "rank 1: another process of this training ended"
-    with pytest.raises(RunError, match=line) as it, distributed.joined(1.0):
+    with pytest.raises(RunError, match=line) as it, distributed.process_group(1.0):
         pass
     assert "\n" not in str(it.value)
 
@@ -118,7 +118,7 @@ def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(distributed, "_begin", wrong)
-    with pytest.raises(RuntimeError, match="mat1 and mat2"), distributed.joined(1.0):
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), distributed.process_group(1.0):
         pass
 
 
@@ -135,15 +135,15 @@ def test_an_interrupt_is_said_by_the_first(second):
 
 def test_a_stand_in_is_heard_and_teaches_nothing(tmp_path):
     dataset = make_dataset(prepare_experiment(make_config(tmp_path)))
-    one, stand_in = dataset[3], dataset[StandIn(3)]
+    one, stand_in = dataset[3], dataset[PaddingIndex(3)]
     assert np.array_equal(one["samples"], stand_in["samples"])
     assert one["label"] >= 0
     assert one["phonemes"]
     batch = collate([stand_in])
     assert batch["labels"].tolist() == [-100]
     assert batch["phoneme_lengths"].tolist() == [0]
-    assert STAND_IN in batch
-    assert STAND_IN not in collate([one])
+    assert PADDING_ROW in batch
+    assert PADDING_ROW not in collate([one])
 
 
 def test_the_wait_is_no_part_of_a_config_name(tmp_path):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from phonemo import files
 from phonemo.config import RunConfig, write_config
 from phonemo.errors import CheckpointError, RunError
-from phonemo.files import locked
+from phonemo.files import folder_lock
 from phonemo.train import checkpointing
 from phonemo.train.callbacks import read_log
 from phonemo.train.experiments.training_run import run
@@ -126,7 +126,7 @@ def test_a_grown_manifest_is_noticed(tmp_path):
 
 def test_another_process_in_the_folder_is_noticed(tmp_path):
     config = make_config(tmp_path, epochs=1)
-    with locked(Path(config.output)), pytest.raises(RunError, match="another process"):
+    with folder_lock(Path(config.output)), pytest.raises(RunError, match="another process"):
         run(config, "test", folds=[FOLD])
 
 
@@ -144,33 +144,33 @@ def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path):
 
 
 def _fill(target: Path) -> None:
-    with files.sealed_folder(target) as folder:
+    with files.checksummed_folder(target) as folder:
         (folder / "weights").write_bytes(b"12345")
 
 
 def test_a_sealed_folder_is_checked(tmp_path):
     target = tmp_path / "one"
     _fill(target)
-    files.check_seal(target)
+    files.verify_checksums(target)
     (target / "weights").write_bytes(b"12346")
     with pytest.raises(CheckpointError, match="changed since it was saved"):
-        files.check_seal(target)
+        files.verify_checksums(target)
     (target / "weights").unlink()
     with pytest.raises(CheckpointError, match="missing"):
-        files.check_seal(target)
-    (target / files.SEAL).unlink()
+        files.verify_checksums(target)
+    (target / files.CHECKSUMS).unlink()
     with pytest.raises(CheckpointError, match="not a whole checkpoint"):
-        files.check_seal(target)
+        files.verify_checksums(target)
 
 
 def test_a_seal_cannot_point_outside(tmp_path):
     target = tmp_path / "one"
     _fill(target)
     (tmp_path / "secret").write_bytes(b"12345")
-    text = (target / files.SEAL).read_text().replace('"weights"', '"../secret"')
-    (target / files.SEAL).write_text(text)
+    text = (target / files.CHECKSUMS).read_text().replace('"weights"', '"../secret"')
+    (target / files.CHECKSUMS).write_text(text)
     with pytest.raises(CheckpointError, match="missing"):
-        files.check_seal(target)
+        files.verify_checksums(target)
 
 
 def test_a_full_disk_leaves_the_old_folder(tmp_path):
@@ -178,12 +178,12 @@ def test_a_full_disk_leaves_the_old_folder(tmp_path):
     _fill(target)
 
     def fill_up() -> None:
-        with files.sealed_folder(target) as folder:
+        with files.checksummed_folder(target) as folder:
             (folder / "weights").write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
     with pytest.raises(CheckpointError, match="No space left"):
         fill_up()
-    files.check_seal(target)
+    files.verify_checksums(target)
     assert (target / "weights").read_bytes() == b"12345"
     assert [path.name for path in tmp_path.iterdir()] == ["one"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.train.dataset import LengthGroupedSampler, Shares, StandIn
+from phonemo.train.dataset import DistributedBatchSampler, LengthGroupedSampler, PaddingIndex
 
 LENGTHS = np.random.default_rng(4).integers(100, 10_000, 205).tolist()
 
@@ -81,7 +81,10 @@ def test_shares_make_up_the_batches_of_one_process(world, count):
     """Each row once; in the last batch, who has none gets the shortest of it, to no effect."""
     lengths = LENGTHS[:count]
     whole = _order(2, lengths=lengths)
-    shares = [Shares(LengthGroupedSampler(lengths, 8, 1), rank, world) for rank in range(world)]
+    shares = [
+        DistributedBatchSampler(LengthGroupedSampler(lengths, 8, 1), rank, world)
+        for rank in range(world)
+    ]
     for one in shares:
         one.sampler.set_epoch(2)
     steps = list(zip(*shares, strict=True))
@@ -91,5 +94,5 @@ def test_shares_make_up_the_batches_of_one_process(world, count):
         given = [index for row in rows for index in row if type(index) is int]
         assert sorted(given) == sorted(batch)
         assert max(map(len, rows)) - min(map(len, rows)) <= 1
-        spare = [row for row in rows if isinstance(row[0], StandIn)]
+        spare = [row for row in rows if isinstance(row[0], PaddingIndex)]
         assert spare == [[batch[-1]]] * max(0, world - len(batch))

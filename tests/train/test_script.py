@@ -12,7 +12,7 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.splits import make_split
 from phonemo.errors import CorpusError, LabelError, LeakageError
-from phonemo.train.experiments.text_baseline import script_control
+from phonemo.train.experiments.text_baseline import text_baseline
 
 SPEAKER = ProtocolConfig(name="speaker")
 EMOTIONS = ("anger", "neutral", "sadness")
@@ -40,7 +40,7 @@ def write(folder, text, emotions=EMOTIONS, **more):
 
 def test_a_script_that_names_the_emotion_gives_it_away(tmp_path):
     path = write(tmp_path, lambda emotion, take: f"This is {emotion}, take {take}!")
-    found = script_control(path, SPEAKER)
+    found = text_baseline(path, SPEAKER)
     assert (found.ua, found.wa) == (1, 1)
     assert found.chance_ua == pytest.approx(1 / 3)
     assert (found.utterances, found.wordless, found.texts) == (72, 0, 12)
@@ -48,7 +48,7 @@ def test_a_script_that_names_the_emotion_gives_it_away(tmp_path):
 
 def test_the_same_script_for_every_emotion_gives_nothing_away(tmp_path):
     path = write(tmp_path, lambda emotion, take: f"The same words, take {take}.")
-    found = script_control(path, SPEAKER)
+    found = text_baseline(path, SPEAKER)
     assert found.ua == pytest.approx(1 / 3)
     assert found.texts == 4
 
@@ -57,29 +57,29 @@ def test_words_of_the_test_part_are_not_learnt_from(tmp_path):
     """A sentence-disjoint protocol takes what a speaker-disjoint one gives."""
     words = {("anger", n): f"a{n}" for n in range(4)} | {("neutral", n): f"n{n}" for n in range(4)}
     path = write(tmp_path, lambda *one: words[one], emotions=("anger", "neutral"))
-    assert script_control(path, SPEAKER).ua == 1
-    assert script_control(path, ProtocolConfig(name="sentence")).ua < 0.7
+    assert text_baseline(path, SPEAKER).ua == 1
+    assert text_baseline(path, ProtocolConfig(name="sentence")).ua < 0.7
 
 
 def test_utterances_without_words_are_counted(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion if take else "...")
-    found = script_control(path, SPEAKER)
+    found = text_baseline(path, SPEAKER)
     assert (found.utterances, found.wordless) == (54, 18)
     with pytest.raises(CorpusError, match="no utterance has a transcript"):
-        script_control(write(tmp_path, lambda *_: None), SPEAKER)
+        text_baseline(write(tmp_path, lambda *_: None), SPEAKER)
 
 
 def test_emotions_can_be_chosen_and_one_is_too_few(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion)
-    assert script_control(path, SPEAKER, ["anger", "sadness"]).utterances == 48
+    assert text_baseline(path, SPEAKER, ["anger", "sadness"]).utterances == 48
     with pytest.raises(LabelError, match="at least two"):
-        script_control(path, SPEAKER, ["anger"])
+        text_baseline(path, SPEAKER, ["anger"])
 
 
 def test_a_name_that_no_utterance_has_is_told(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion)
     with pytest.raises(LabelError, match="no utterance is 'sad'; found: anger, neutral, sadness"):
-        script_control(path, SPEAKER, ["anger", "neutral", "sad"])
+        text_baseline(path, SPEAKER, ["anger", "neutral", "sad"])
 
 
 def test_a_training_part_of_one_emotion_is_told(tmp_path):
@@ -90,14 +90,14 @@ def test_a_training_part_of_one_emotion_is_told(tmp_path):
     path = tmp_path / "manifest.jsonl"
     write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
     with pytest.raises(LabelError, match="has one emotion"):
-        script_control(path, SPEAKER)
+        text_baseline(path, SPEAKER)
 
 
 def test_speakers_are_kept_apart(tmp_path, monkeypatch):
     path = write(tmp_path, lambda emotion, take: emotion, session="one")
     monkeypatch.setattr("phonemo.train.experiments.crossvalidation.make_split", leaking)
     with pytest.raises(LeakageError):
-        script_control(path, SPEAKER)
+        text_baseline(path, SPEAKER)
 
 
 def leaking(utterances, protocol):
@@ -139,7 +139,7 @@ def test_scripted_and_improvised_speech_are_scored_apart(tmp_path):
     ]
     path = tmp_path / "manifest.jsonl"
     write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
-    found = script_control(path, SPEAKER)
+    found = text_baseline(path, SPEAKER)
     assert list(found.styles) == ["scripted", "improvised"]
     assert found.styles["scripted"] == (1, 1)
     assert found.styles["improvised"][0] == pytest.approx(1 / 3)
@@ -148,13 +148,13 @@ def test_scripted_and_improvised_speech_are_scored_apart(tmp_path):
 
 
 def test_where_no_style_is_known_none_is_scored(tmp_path):
-    assert script_control(write(tmp_path, lambda *one: "a"), SPEAKER).styles == {}
+    assert text_baseline(write(tmp_path, lambda *one: "a"), SPEAKER).styles == {}
 
 
 def test_a_protocol_of_one_style_takes_no_other(tmp_path):
     path = write(tmp_path, lambda *one: "a b", style="scripted")
-    assert script_control(path, SPEAKER).utterances == 72
+    assert text_baseline(path, SPEAKER).utterances == 72
     scripted = ProtocolConfig(name="speaker", style="scripted")
-    assert script_control(path, scripted).utterances == 72
+    assert text_baseline(path, scripted).utterances == 72
     with pytest.raises(LabelError):
-        script_control(path, ProtocolConfig(name="speaker", style="improvised"))
+        text_baseline(path, ProtocolConfig(name="speaker", style="improvised"))

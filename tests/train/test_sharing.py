@@ -16,14 +16,14 @@ from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.bundle import open_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.train.calibrate import Calibrated, recalibrate
+from phonemo.train.calibrate import TemperatureScaling, recalibrate
 from phonemo.train.experiments.finetune import finetune, plan
 from phonemo.train.export import shared_network
 from phonemo.train.export.export import export
 from phonemo.train.export.shared_network import compose, network_digest, start_folder
 from phonemo.train.linear_head import reference_of
-from phonemo.train.model_folder import load_trained, save_trained, shrink
-from phonemo.train.provenance import lineage_of
+from phonemo.train.model_folder import convert_to_half, load_trained, save_trained
+from phonemo.train.provenance import provenance_of
 from tests.golden.make_tiny_bundle import OTHER, make_other_head
 from tests.tiny_bundle import ADAPTABLE, CLIPS, RATE, SHARED, make_clip
 from tests.train.tiny_run import make_corpus
@@ -52,7 +52,7 @@ def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
     assert (shared.card.drift is None) == (precision == "fp32")
     assert not (shared.folder / "model.onnx").exists()
     assert shared.adaptation == whole.adaptation
-    assert lineage_of(shared.folder) == lineage_of(models / "open")
+    assert provenance_of(shared.folder) == provenance_of(models / "open")
     one, other = OnnxRecognizer(whole), OnnxRecognizer.load(shared.folder)
     profile = one.profile(CLIPS_, RATE)
     for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
@@ -62,7 +62,7 @@ def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
 
 
 def test_halves_have_the_digest_of_their_source(models, tmp_path):
-    shrink(models / "small", tmp_path / "half")
+    convert_to_half(models / "small", tmp_path / "half")
     digests = {
         network_digest(load_trained(folder).model)
         for folder in (models / "small", models / "open", tmp_path / "half")
@@ -101,7 +101,7 @@ def test_calibrated_in_place_it_still_shares(tmp_path):
     for folder in (ADAPTABLE, SHARED):
         shutil.copytree(folder, tmp_path / folder.name)
     folder = tmp_path / SHARED.name
-    recalibrate(folder, folder, Calibrated(3.0, 0.5, 10))
+    recalibrate(folder, folder, TemperatureScaling(3.0, 0.5, 10))
     assert open_bundle(folder).card.temperature == 3.0
     assert not (folder / "model.onnx").exists()
 
@@ -117,7 +117,7 @@ def test_a_model_folder_of_a_shared_bundle_is_the_one_it_came_from(models, tmp_p
     reference = reference_of(found.model)
     assert reference is not None
     assert reference.digest == unpacked(open_bundle(SHARED).adaptation or b"", 2).digest
-    assert lineage_of(target).heard == {"buzzes"}
+    assert provenance_of(target).heard == {"buzzes"}
 
 
 def test_it_is_not_made_of_another_network_nor_without_its_past(models, tmp_path):
@@ -178,7 +178,7 @@ def test_finetune_starts_from_a_shared_model_by_name(installed, tmp_path):
     assert made.config.model.start == str(start)
     assert start_folder("phonemo-open", tmp_path / "run") == start, "kept for when it goes on"
     found = finetune(made.config, "phonemo finetune")
-    past = lineage_of(found.model)
+    past = provenance_of(found.model)
     assert past.heard == {"buzzes", "beeps"}
     assert np.isfinite(found.metrics["results"]["ua"]["mean"])
     assert plan(manifest, tmp_path / "run", "phonemo-open", threads=1) == made

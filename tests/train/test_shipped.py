@@ -15,7 +15,7 @@ from phonemo.model.pretrained import load_backbone
 from phonemo.runtime.bundle import open_bundle, packaged
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.train.model_folder import load_trained
-from phonemo.train.provenance import lineage_of
+from phonemo.train.provenance import provenance_of
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.laws import REPOSITORY
 from tests.train.tiny_run import make_corpus
@@ -46,7 +46,7 @@ def test_weights_and_bundle_say_the_same():
 
 
 def test_it_says_what_it_has_heard():
-    past = lineage_of(SMALL)
+    past = provenance_of(SMALL)
     assert past.heard >= CORPORA | {"speechocean762"}
     assert {name: len(past.taught[name].speakers) for name in sorted(CORPORA)} == {
         "emodb": 10,
@@ -59,7 +59,7 @@ def test_the_backbone_has_heard_none_of_the_corpora_with_emotions():
     network, normalise = load_backbone(str(BACKBONE))
     assert normalise
     assert len(network.encoder.layers) == 4
-    past = lineage_of(BACKBONE)
+    past = provenance_of(BACKBONE)
     assert past.heard == {"csv", "speechocean762"}
     assert not past.taught
 
@@ -89,5 +89,5 @@ def test_it_is_a_start_for_a_corpus_of_ones_own(tmp_path, sets, monkeypatch):
     results = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     if not sets:  # beeps of three pitches: a fitted head tells them apart
         assert results["results"]["ua"]["mean"] > 0.9
-    past = lineage_of(tmp_path / "run" / "seed-1" / "speakers-1" / "model")
+    past = provenance_of(tmp_path / "run" / "seed-1" / "speakers-1" / "model")
     assert past.heard >= CORPORA | {"beeps"}

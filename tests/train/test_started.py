@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from phonemo.config import RunConfig
 from phonemo.evaluation.html.run_page import write_page
-from phonemo.runtime.adaptation.statistics import affine, moments, shrunk
+from phonemo.runtime.adaptation.statistics import affine, moments, shrink_towards
 from phonemo.train.calibrate import speakers_of
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
@@ -80,7 +80,7 @@ def test_endless_strength_is_the_start_with_a_profile_of_the_training_part(confi
     vectors = outputs_of(model, training, 4).vectors.double().numpy()
     _, done = fit_from_start(model, training, prior, experiment.config.train)
     scale, shift = affine(
-        shrunk(moments(vectors, prior.reference), prior.reference), prior.reference
+        shrink_towards(moments(vectors, prior.reference), prior.reference), prior.reference
     )
     mapped = (vectors * scale + shift - prior.reference.centre) / prior.reference.spread
     found = outputs_of(model, training, 4).logits.numpy()
@@ -97,13 +97,13 @@ def test_no_strength_is_the_plain_fit_on_standardised_vectors(config, unit):
     training = make_dataset(experiment)
     outputs = outputs_of(model, training, 4)
     vectors, truth = outputs.vectors.double().numpy(), outputs.labels.numpy()
-    source = shrunk(moments(vectors, prior.reference), prior.reference)
+    source = shrink_towards(moments(vectors, prior.reference), prior.reference)
     standardised = np.empty_like(vectors)
     names = np.array(speakers_of(training.utterances))
     for speaker in np.unique(names):
         own, one = names == speaker, source
         if unit == "speaker":
-            one = shrunk(moments(vectors[own], prior.reference), prior.reference, source)
+            one = shrink_towards(moments(vectors[own], prior.reference), prior.reference, source)
         standardised[own] = (vectors[own] - one.mean) / one.deviation
     _, done = fit_from_start(model, training, prior, experiment.config.train)
     plain = LogisticRegression(C=0.01, tol=1e-8, max_iter=5000).fit(standardised, truth)

@@ -13,7 +13,13 @@ from phonemo.errors import ConfigError
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
-from phonemo.train.freezing import STRATEGIES, Boundary, boundary, freeze, will_learn
+from phonemo.train.freezing import (
+    STRATEGIES,
+    FrozenDepth,
+    freeze,
+    frozen_depth,
+    trainable_parameters,
+)
 from phonemo.train.model_folder import load_trained, save_trained
 from tests.tiny_nets import KINDS
 from tests.train.tiny_run import make_config, with_changes
@@ -116,7 +122,7 @@ def test_what_a_checkpoint_must_keep_covers_all_epochs(folder):
         if name == "lora":
             continue
         config = TrainConfig(strategy=name, top_k=2, epochs=5)
-        kept = set(will_learn(model, config))
+        kept = set(trainable_parameters(model, config))
         learning = set()
         for epoch in range(5):
             freeze(model, config, epoch)
@@ -139,15 +145,15 @@ def test_more_layers_than_there_are(folder, tmp_path, name):
 
 def test_boundaries_by_hand(folder):
     model = _fresh(folder)
-    found = {one: boundary(model, TrainConfig(strategy=one, top_k=2)) for one in STRATEGIES}
+    found = {one: frozen_depth(model, TrainConfig(strategy=one, top_k=2)) for one in STRATEGIES}
     assert found == {
-        "frozen": Boundary(3),
-        "freeze_cnn": Boundary(None),
+        "frozen": FrozenDepth(3),
+        "freeze_cnn": FrozenDepth(None),
         "full": None,
-        "top_k": Boundary(1),
-        "gradual": Boundary(1),
-        "lora": Boundary(None),
-        "logistic": Boundary(3),
+        "top_k": FrozenDepth(1),
+        "gradual": FrozenDepth(1),
+        "lora": FrozenDepth(None),
+        "logistic": FrozenDepth(3),
     }
 
 

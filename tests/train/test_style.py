@@ -13,7 +13,7 @@ from phonemo.files import read_rows
 from phonemo.train.experiments import fold as cells
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.experiment_data import prepare_experiment
-from phonemo.train.experiments.text_baseline import script_control
+from phonemo.train.experiments.text_baseline import text_baseline
 from phonemo.train.experiments.training_run import run
 from tests.train.tiny_run import make_config, with_changes
 
@@ -114,6 +114,6 @@ def test_rows_and_results_say_the_style(config, monkeypatch):
 
 def test_words_alone_are_scored_for_each_style(config, plain):
     """The transcript is the emotion, in both."""
-    found = script_control(config.manifest, ProtocolConfig(name="speaker"))
+    found = text_baseline(config.manifest, ProtocolConfig(name="speaker"))
     assert found.styles == {"scripted": (1, 1), "improvised": (1, 1)}
-    assert script_control(plain.manifest, ProtocolConfig(name="speaker")).styles == {}
+    assert text_baseline(plain.manifest, ProtocolConfig(name="speaker")).styles == {}

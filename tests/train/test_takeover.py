@@ -13,7 +13,7 @@ from phonemo.labels import LabelSet
 from phonemo.model.pretrained import build_network, load_backbone
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
-from phonemo.train.freezing import take_over
+from phonemo.train.freezing import load_matching_weights
 from phonemo.train.model_folder import load_trained
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import copy_state, save_untrained
@@ -39,7 +39,7 @@ def fresh(config, labels: LabelSet, inventory=None):
 
 def test_the_same_network_is_taken_over_whole(config, start) -> None:
     network = fresh(config, start.labels, start.inventory)
-    take_over(network, start.labels, start.inventory, start)
+    load_matching_weights(network, start.labels, start.inventory, start)
     wanted = start.model.state_dict()
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, wanted[name]), name
@@ -49,7 +49,7 @@ def test_outputs_follow_their_names_and_strangers_stay_fresh(config, start, capl
     labels = LabelSet(("sadness", "boredom", "anger"))
     network = fresh(config, labels, start.inventory)
     before = copy_state(network)
-    take_over(network, labels, start.inventory, start)
+    load_matching_weights(network, labels, start.inventory, start)
     after, theirs = network.state_dict(), start.model.state_dict()
     name = next(n for n in reversed(before) if n.startswith("head.") and n.endswith("weight"))
     place = {emotion: row for row, emotion in enumerate(start.labels.names)}
@@ -63,7 +63,7 @@ def test_phonemes_follow_their_names(config, start) -> None:
     inventory = make_inventory("broad", "ipa", start.labels.names, ())
     network = fresh(config, start.labels, inventory)
     before = copy_state(network)
-    take_over(network, start.labels, inventory, start)
+    load_matching_weights(network, start.labels, inventory, start)
     after, theirs = network.state_dict()["auxiliary.output.weight"], start.model.state_dict()
     assert torch.equal(after[0], theirs["auxiliary.output.weight"][0])  # the blank is in both
     shared = set(inventory.symbols) & set(start.inventory.symbols)
@@ -74,7 +74,7 @@ def test_phonemes_follow_their_names(config, start) -> None:
 
 def test_a_single_task_network_takes_what_it_has(config, start) -> None:
     network = fresh(with_changes(config, model={"auxiliary": None}), start.labels)
-    take_over(network, start.labels, None, start)
+    load_matching_weights(network, start.labels, None, start)
     wanted = start.model.state_dict()
     assert all(torch.equal(t, wanted[name]) for name, t in network.state_dict().items())
 
@@ -85,11 +85,11 @@ def test_another_shape_is_refused(config, start) -> None:
     with pytest.raises(
         ModelError, match=r"has the shape .* is wanted; give the same model section"
     ):
-        take_over(network, start.labels, start.inventory, start)
+        load_matching_weights(network, start.labels, start.inventory, start)
     other = with_changes(config, model={"pooling": "attentive_statistics"})
     network = fresh(other, start.labels, start.inventory)
     with pytest.raises(ModelError, match="give the same model section"):
-        take_over(network, start.labels, start.inventory, start)
+        load_matching_weights(network, start.labels, start.inventory, start)
 
 
 def test_a_run_starts_from_a_model_and_pins_it(config, start, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_an_emotion_head_of_another_kind_begins_fresh(config, start) -> None:
     other = with_changes(config, model={"statistics": [1], "head": "linear"})
     network = fresh(other, start.labels, start.inventory)
     before = copy_state(network)
-    take_over(network, start.labels, start.inventory, start)
+    load_matching_weights(network, start.labels, start.inventory, start)
     theirs = start.model.state_dict()
     for name, tensor in network.state_dict().items():
         wanted = before[name] if name.startswith("head.") else theirs[name]

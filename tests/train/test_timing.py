@@ -9,7 +9,7 @@ import torch
 from phonemo.audio.frames import FrameGrid
 from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.evaluation.summary import summarise
+from phonemo.evaluation.summary import summarize
 from phonemo.train import evaluate
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import (
@@ -105,7 +105,7 @@ def test_rows_have_errors_where_the_manifest_has_times(experiment):
         if number % 2 == 0:
             assert len(row["boundary_errors_ms"]) == len(one.phonemes.symbols) + 1
             assert max(row["boundary_errors_ms"]) < 1000 * 4000 / 16_000
-    found = summarise(rows, dataset.targets.labels)["boundaries"]
+    found = summarize(rows, dataset.targets.labels)["boundaries"]
     assert found["utterances"] == 12
     assert found["boundaries"] == sum(len(row.get("boundary_errors_ms", ())) for row in rows)
 

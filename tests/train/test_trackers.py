@@ -37,7 +37,7 @@ class Spy:
     made: ClassVar[list[Spy]] = []
     fails_at: str = ""
 
-    def __init__(self, named: callbacks.Named) -> None:
+    def __init__(self, named: callbacks.RunInfo) -> None:
         self.named, self.rows, self.ended = named, [], False
         Spy.made.append(self)
         self._fail("start")

@@ -17,7 +17,7 @@ from phonemo.model.pretrained import build_network
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.feature_cache import FeatureCache, build_cache
-from phonemo.train.freezing import boundary
+from phonemo.train.freezing import frozen_depth
 from phonemo.train.model_folder import save_trained
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
@@ -51,7 +51,7 @@ def make_lively(experiment: Experiment, seed: int = 1) -> PhonemoForAudioClassif
 def make_cache(experiment: Experiment, folder: Path) -> FeatureCache:
     """The cache of all utterances for the config's strategy."""
     model = make_network(experiment)
-    where = boundary(model, experiment.config.train)
+    where = frozen_depth(model, experiment.config.train)
     assert where is not None
     utterances = list(experiment.utterances.values())
     return build_cache(folder, model, experiment.manifest, utterances, where)

@@ -13,7 +13,7 @@ import sys
 from phonemo import files
 from phonemo.config import load_config
 from phonemo.train import checkpointing
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.training_run import run
 
 
@@ -21,7 +21,7 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class _DieAtStep(Progress):
+class _DieAtStep(RunProgress):
     def __init__(self, last: int) -> None:
         self.last = last
 
@@ -32,7 +32,7 @@ class _DieAtStep(Progress):
 
 def _die_in_save(number: int) -> None:
     saves = []
-    seal_it = files._write_seal
+    seal_it = files._write_checksums
 
     def dying(folder):
         if folder.name.startswith(checkpointing.PREFIX):
@@ -41,12 +41,12 @@ def _die_in_save(number: int) -> None:
                 _die()
         seal_it(folder)
 
-    files._write_seal = dying
+    files._write_checksums = dying
 
 
 if __name__ == "__main__":
     where, number = sys.argv[2], int(sys.argv[3])
-    display = _DieAtStep(number) if where == "step" else Progress()
+    display = _DieAtStep(number) if where == "step" else RunProgress()
     if where == "save":
         _die_in_save(number)
     run(load_config(sys.argv[1]), "victim", folds=["speaker-s1"], progress=display)

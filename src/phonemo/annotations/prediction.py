@@ -251,7 +251,7 @@ def segments_of(found: Prediction) -> tuple[Segment, ...]:
     return (Segment(0.0, found.seconds, found.label, found.scores),)
 
 
-def titled(segment: Segment) -> str:
+def segment_label(segment: Segment) -> str:
     """Its emotion and score: "anger 0.75"."""
     return f"{segment.label} {segment.scores[segment.label]:.2f}"
 
@@ -274,23 +274,23 @@ def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     overlap there is a tier "emotion <speaker>" for each speaker instead of both.
     """
     tiers = {
-        name: list(covering(intervals, found.seconds))
+        name: list(non_overlapping(intervals, found.seconds))
         for name, intervals in _emotions(segments_of(found)).items()
     }
     if found.spans is not None:
-        tiers["phonemes"] = list(filled(found.spans, found.seconds))
+        tiers["phonemes"] = list(fill_gaps(found.spans, found.seconds))
         if any(one.share is not None for one in found.spans):
             shares = (TierInterval(one.start, one.end, _signed(one.share)) for one in found.spans)
-            tiers["share"] = list(covering(shares, found.seconds))
+            tiers["share"] = list(non_overlapping(shares, found.seconds))
     return tiers
 
 
-def filled(spans: Iterable[PhonemeSpan], seconds: float) -> Iterator[TierInterval]:
-    """The phonemes with the gaps between them, as ``covering`` gives them."""
-    return covering((TierInterval(one.start, one.end, one.symbol) for one in spans), seconds)
+def fill_gaps(spans: Iterable[PhonemeSpan], seconds: float) -> Iterator[TierInterval]:
+    """The phonemes with the gaps between them, as ``non_overlapping`` gives them."""
+    return non_overlapping((TierInterval(one.start, one.end, one.symbol) for one in spans), seconds)
 
 
-def covering(intervals: Iterable[TierInterval], seconds: float) -> Iterator[TierInterval]:
+def non_overlapping(intervals: Iterable[TierInterval], seconds: float) -> Iterator[TierInterval]:
     """Intervals with the gaps between them, from 0 to the recording's end, none of them empty.
 
     Where two overlap, the later one begins at the earlier one's end; one that is left no time is
@@ -317,7 +317,7 @@ def _emotions(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
     tiers: dict[str, list[TierInterval]] = {} if parted else {"emotion": []}
     for one in segments:
         name = f"emotion {single_line(one.speaker)}".rstrip() if parted else "emotion"
-        tiers.setdefault(name, []).append(TierInterval(one.start, one.end, titled(one)))
+        tiers.setdefault(name, []).append(TierInterval(one.start, one.end, segment_label(one)))
     if not parted and any(one.speaker for one in segments):
         tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
     return tiers

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phonemo.annotations.prediction import TierInterval
-from phonemo.errors import UsageError, shown
+from phonemo.errors import UsageError, safe_name
 
 #: A string, in which quotation marks are doubled; one that is not closed; a comment; a word.
 _PRAAT = re.compile(r'"((?:[^"]++|"")*+)"|(")|!.*|([^\s"]++)')
@@ -42,7 +42,7 @@ class PraatText:
         raise self._unlike("a number", value)
 
     def _unlike(self, wanted: str, value: object) -> UsageError:
-        found = "the end of the file" if value is None else shown(str(value))
+        found = "the end of the file" if value is None else safe_name(str(value))
         return UsageError(f"{self.where}: {found} found; {wanted} is wanted: save it from Praat")
 
     def _read(self, text: str) -> Iterator[str | float]:
@@ -66,12 +66,14 @@ def finite(where: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"{where}: {shown(text)!r} found; a finite number of seconds is wanted")
+        raise UsageError(
+            f"{where}: {safe_name(text)!r} found; a finite number of seconds is wanted"
+        )
     return number
 
 
 @dataclass(frozen=True)
-class Labelled:
+class TextGridInterval:
     """An interval of a TextGrid as it stands there, and where ("talk.TextGrid line 14")."""
 
     where: str
@@ -81,7 +83,7 @@ class Labelled:
     text: str
 
 
-def labelled(name: str, text: str) -> Iterator[Labelled]:
+def parse_textgrid(name: str, text: str) -> Iterator[TextGridInterval]:
     """The intervals of a TextGrid in a text format, gaps included; points are left out.
 
     Raises:
@@ -99,7 +101,7 @@ def labelled(name: str, text: str) -> Iterator[Labelled]:
             end = file.number() if kind == "IntervalTier" else start
             said = file.text().strip()
             if kind == "IntervalTier":
-                yield Labelled(file.where, tier, start, end, said)
+                yield TextGridInterval(file.where, tier, start, end, said)
 
 
 def read_tiers(path: Path) -> dict[str, list[TierInterval]]:
@@ -111,9 +113,9 @@ def read_tiers(path: Path) -> dict[str, list[TierInterval]]:
     Raises:
         UsageError: it cannot be read, or is malformed; with the line.
     """
-    name = shown(str(path))
+    name = safe_name(str(path))
     tiers: dict[str, list[TierInterval]] = {}
-    for one in labelled(name, _decoded(name, path)):
+    for one in parse_textgrid(name, _decoded(name, path)):
         interval = _interval(one.where, one.start, one.end, one.text)
         tiers.setdefault(one.tier.strip(), []).append(interval)
     return tiers

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from phonemo.annotations.textgrid import finite, labelled
-from phonemo.errors import UsageError, shown
+from phonemo.annotations.textgrid import finite, parse_textgrid
+from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
 MAX_TURNS = 100_000
@@ -75,7 +75,7 @@ def open_turns(
     Raises:
         UsageError: as there, for the file; what it gives raises it for the recording.
     """
-    name = shown(path)
+    name = safe_name(path)
     rows: list[_TurnRow] = []
     for row in _reader(path)(name, _text(path)):
         if len(rows) == MAX_TURNS:
@@ -96,12 +96,14 @@ def open_turns(
 def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
     suffix = PurePath(path).suffix.lower()
     if suffix not in _READERS:
-        raise UsageError(f"{shown(path)}: turns come from {', '.join(_READERS)}; convert the file")
+        raise UsageError(
+            f"{safe_name(path)}: turns come from {', '.join(_READERS)}; convert the file"
+        )
     return _READERS[suffix]
 
 
 def _text(path: str | os.PathLike[str]) -> str:
-    name = shown(path)
+    name = safe_name(path)
     try:
         if not Path(path).is_file():
             raise UsageError(f"{name}: no such file; the path of a file with turns is wanted")
@@ -127,13 +129,13 @@ def _chosen(name: str, rows: list[_TurnRow], recording: str, lone: bool) -> list
     known = {recording, path.name, path.stem, "_".join(path.stem.split())}
     names = {one.casefold() for one in known}
     chosen = [row for row in rows if row.file is None or row.file.casefold() in names]
-    files = list(dict.fromkeys(shown(row.file) for row in rows if row.file is not None))
+    files = list(dict.fromkeys(safe_name(row.file) for row in rows if row.file is not None))
     if not chosen and lone and len(files) == 1 and name.lower().endswith(".rttm"):
         return rows
     if not chosen:
         others = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
         raise UsageError(
-            f"no turn of {shown(recording)} in {name}: it has {others}; give its own file"
+            f"no turn of {safe_name(recording)} in {name}: it has {others}; give its own file"
         )
     return chosen
 
@@ -198,7 +200,7 @@ def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
 def _textgrid(name: str, text: str) -> Iterator[_TurnRow]:
     rows = [
         (one.tier, _row(one.where, None, (one.start, one.end), _speaker(one.tier, one.text)))
-        for one in labelled(name, text)
+        for one in parse_textgrid(name, text)
         if one.text and one.tier.lower() not in _NO_TURNS
     ]
     named = any(tier.lower() == "speaker" for tier, _ in rows)

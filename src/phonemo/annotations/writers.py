@@ -17,12 +17,12 @@ from phonemo.annotations.prediction import (
     Segment,
     TierInterval,
     phonemes_within,
+    segment_label,
     segments_of,
     single_line,
     tiers_of,
-    titled,
 )
-from phonemo.files import json_text
+from phonemo.files import dumps_json
 
 
 def textgrid(name: str, found: Prediction) -> str:
@@ -47,7 +47,7 @@ def textgrid(name: str, found: Prediction) -> str:
 
 def audacity(name: str, found: Prediction) -> str:
     """A label track of Audacity: start, end and text, parted by tabs; emotions, then phonemes."""
-    rows = [(one.start, one.end, _who(one) + titled(one)) for one in segments_of(found)]
+    rows = [(one.start, one.end, _who(one) + segment_label(one)) for one in segments_of(found)]
     rows += [(one.start, one.end, one.symbol) for one in found.spans or ()]
     return "".join(f"{start:.6f}\t{end:.6f}\t{text}\n" for start, end, text in rows)
 
@@ -56,7 +56,7 @@ def srt(name: str, found: Prediction) -> str:
     """Subtitles in the SubRip format, one for each segment: "A: [anger 0.75]"."""
     cues = []
     for number, one in enumerate(segments_of(found), start=1):
-        text = f"{_who(one)}[{titled(one)}]"
+        text = f"{_who(one)}[{segment_label(one)}]"
         times = f"{_clock(one.start, ',')} --> {_clock(one.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
@@ -68,7 +68,7 @@ def webvtt(name: str, found: Prediction) -> str:
     for one in segments_of(found):
         speaker = html.escape(single_line(one.speaker), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
-        text = html.escape(f"[{titled(one)}]", quote=False)
+        text = html.escape(f"[{segment_label(one)}]", quote=False)
         cues.append(f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{voice}{text}\n")
     return "\n".join(cues) if len(cues) > 1 else "WEBVTT\n\n"
 
@@ -90,7 +90,7 @@ def rttm(name: str, found: Prediction) -> str:
 def json_file(name: str, found: Prediction) -> str:
     """A JSON document with everything that is known, the times of the phonemes too."""
     data = {"file": name, **found.to_dict(spans=True)}
-    return json_text(data, indent=1) + "\n"
+    return dumps_json(data, indent=1) + "\n"
 
 
 def csv_head(labels: Iterable[str], profile: bool = False) -> str:

@@ -12,7 +12,7 @@ from phonemo.audio.waveform import (
     load_waveform,
     open_waveform,
 )
-from phonemo.errors import shown
+from phonemo.errors import safe_name
 
 __all__ = [
     "FRAME_SAMPLES",
@@ -26,5 +26,5 @@ __all__ = [
     "audio_seconds",
     "load_waveform",
     "open_waveform",
-    "shown",
+    "safe_name",
 ]

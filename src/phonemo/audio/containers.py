@@ -15,7 +15,7 @@ _MAX_CHUNKS = 1024  # a hostile file could hold millions of empty chunks
 _MAX_OGG_PAGE = 65_307  # bytes, header included: RFC 3533
 _UNSIZED = 0xFFFF_FFFF
 
-#: Bytes that ``recognise`` wants to see, and the name of what it cannot tell.
+#: Bytes that ``sniff_format`` wants to see, and the name of what it cannot tell.
 HEAD_BYTES, UNKNOWN = 4096, "something that is not audio"
 
 _FOREIGN = (
@@ -56,7 +56,7 @@ class Kind:
     audio: bool
 
 
-def recognise(head: bytes) -> Kind:
+def sniff_format(head: bytes) -> Kind:
     """The kind of file that starts with these bytes (``HEAD_BYTES`` are plenty)."""
     audio = _audio_kind(head)
     if audio:
@@ -70,7 +70,7 @@ def recognise(head: bytes) -> Kind:
     return Kind("text" if _is_text(head) else UNKNOWN, audio=False)
 
 
-def cut_short(stream: SizedStream) -> bool:
+def is_truncated(stream: SizedStream) -> bool:
     """Whether a WAV, AIFF or Ogg file promises more bytes than are there.
 
     A WAV of unknown length (0xFFFFFFFF, as written into a pipe) counts as cut short: nothing in it
@@ -79,8 +79,8 @@ def cut_short(stream: SizedStream) -> bool:
     stream.seek(0)
     magic = stream.read(4)
     if magic in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
-        return _chunks_cut_short(stream, "big" if magic in (b"RIFX", b"FORM") else "little")
-    return magic == b"OggS" and _ogg_cut_short(stream)
+        return _chunks_are_truncated(stream, "big" if magic in (b"RIFX", b"FORM") else "little")
+    return magic == b"OggS" and _ogg_is_truncated(stream)
 
 
 def _audio_kind(head: bytes) -> str | None:
@@ -109,7 +109,7 @@ def _is_text(head: bytes) -> bool:
     return bool(text) and printable and "\ufffd" not in text
 
 
-def _chunks_cut_short(stream: SizedStream, order: Literal["big", "little"]) -> bool:
+def _chunks_are_truncated(stream: SizedStream, order: Literal["big", "little"]) -> bool:
     position, long_size = 12, None
     for _ in range(_MAX_CHUNKS):
         stream.seek(position)
@@ -126,7 +126,7 @@ def _chunks_cut_short(stream: SizedStream, order: Literal["big", "little"]) -> b
     return False
 
 
-def _ogg_cut_short(stream: SizedStream) -> bool:
+def _ogg_is_truncated(stream: SizedStream) -> bool:
     # The last page must be whole and marked as the end of its stream.
     stream.seek(max(0, stream.size - _MAX_OGG_PAGE))
     tail = stream.read(_MAX_OGG_PAGE)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from phonemo.audio.containers import HEAD_BYTES, cut_short, recognise
-from phonemo.audio.sources import Source, Tap, open_stream
-from phonemo.errors import AudioError, UsageError, shown
+from phonemo.audio.containers import HEAD_BYTES, is_truncated, sniff_format
+from phonemo.audio.sources import BufferedSource, Source, open_stream
+from phonemo.errors import AudioError, UsageError, safe_name
 
 RATES = range(4_000, 384_001)
 """Sample rates in hertz that are taken; a header with another one is forged or not speech."""
@@ -91,19 +91,19 @@ def open_audio(source: Source, rate: int | None, limits: AudioLimits) -> Iterato
         raise UsageError("rate is for arrays alone; a file's own header gives its rate")
     with ExitStack() as stack:
         name, stream = open_stream(source, limits.max_decoded_bytes, stack)
-        yield _FileAudio(name, Tap(stream), stack)
+        yield _FileAudio(name, BufferedSource(stream), stack)
 
 
 class _FileAudio:
     """An encoded file behind libsndfile."""
 
-    def __init__(self, name: str, tap: Tap, stack: ExitStack) -> None:
+    def __init__(self, name: str, tap: BufferedSource, stack: ExitStack) -> None:
         self.name = name
         self._tap = tap
         self._damaged = self._at_end = False
         self._position = 0
         self._check_head()
-        self._cut_short = cut_short(tap)
+        self._cut_short = is_truncated(tap)
         self._file = self._open()
         stack.callback(self._close)
         self.rate = _checked_rate(name, self._file.samplerate)
@@ -117,7 +117,7 @@ class _FileAudio:
         self._raise_fault()
         if not head:
             raise AudioError("empty_audio", f"{self.name}: 0 bytes; {WANTED}")
-        kind = recognise(head)
+        kind = sniff_format(head)
         if not kind.audio:
             raise AudioError("unsupported_audio", f"{self.name}: {kind.name} found; {WANTED}")
 
@@ -127,7 +127,7 @@ class _FileAudio:
             file = _SequentialFile(cast(BinaryIO, self._tap))
         except soundfile.LibsndfileError as error:
             self._raise_fault()
-            reason = shown(error.error_string.strip().rstrip("."))
+            reason = safe_name(error.error_string.strip().rstrip("."))
             why = "" if "not exist" in reason else f" ({reason})"  # of a seek that failed
             message = f"{self.name}: cannot be decoded{why}; {WANTED}"
             raise AudioError("unsupported_audio", message) from error
@@ -189,7 +189,7 @@ class _FileAudio:
     def _raise_fault(self) -> None:
         fault = self._tap.fault
         if isinstance(fault, Exception):
-            reason = shown(f"{type(fault).__name__}: {fault}")
+            reason = safe_name(f"{type(fault).__name__}: {fault}")
             raise AudioError("invalid_audio", f"{self.name}: reading failed ({reason})") from fault
         if fault is not None:
             raise fault

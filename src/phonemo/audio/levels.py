@@ -42,7 +42,7 @@ def boost_quiet(samples: Block) -> Block:
 
 
 @dataclass
-class Level:
+class LevelMeter:
     """What is known of the frames of a slice, before and after the mix."""
 
     frames: int = 0

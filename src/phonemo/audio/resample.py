@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 
 from phonemo.audio.decode import BYTES_PER_SAMPLE, Audio, AudioLimits, Block
-from phonemo.audio.levels import Level
+from phonemo.audio.levels import LevelMeter
 from phonemo.errors import AudioError, UsageError
 
 RATE = 16_000
@@ -26,7 +26,7 @@ MAX_LEVEL = 2.0**31  # 32-bit integers stored as floats; beyond, their squares l
 
 
 @dataclass(frozen=True)
-class Span:
+class AudioSlice:
     """A slice in the audio's own frames and in samples at 16 kHz.
 
     Decoding begins on a whole second before the slice, where both rates meet, and ends after it,
@@ -39,7 +39,7 @@ class Span:
     """In seconds; None is the end of the audio."""
 
     @classmethod
-    def of(cls, start: float | None, end: float | None) -> Span:
+    def of(cls, start: float | None, end: float | None) -> AudioSlice:
         """A slice as somebody asks for it; UsageError where it is none."""
         for name, value in (("start", start), ("end", end)):
             if value is not None and not (math.isfinite(value) and value >= 0):
@@ -81,7 +81,7 @@ class Span:
         return None if self.end is None else round(self.end * rate)
 
 
-def refuse_early(audio: Audio, span: Span, limits: AudioLimits) -> None:
+def check_header_limits(audio: Audio, span: AudioSlice, limits: AudioLimits) -> None:
     """Raise AudioError for what the header alone makes impossible."""
     if audio.frames is None:
         return
@@ -94,7 +94,9 @@ def refuse_early(audio: Audio, span: Span, limits: AudioLimits) -> None:
     _check_limits(audio, end - start, end - span.first_frame(audio.rate), limits)
 
 
-def decode(audio: Audio, span: Span, limits: AudioLimits, level: Level) -> Iterator[Block]:
+def decode(
+    audio: Audio, span: AudioSlice, limits: AudioLimits, level: LevelMeter
+) -> Iterator[Block]:
     """Mono float32 at 16 kHz from the span's lead on, in pieces of (sample,)."""
     stream = None if audio.rate == RATE else soxr.ResampleStream(audio.rate, RATE, 1)
     start, stop = span.start_frame(audio.rate), span.end_frame(audio.rate)
@@ -113,7 +115,7 @@ def decode(audio: Audio, span: Span, limits: AudioLimits, level: Level) -> Itera
     yield end if stream is None else stream.resample_chunk(end, last=True)
 
 
-def check_enough(audio: Audio, found: int, span: Span) -> None:
+def check_min_length(audio: Audio, found: int, span: AudioSlice) -> None:
     """Raise AudioError where a slice of ``found`` samples cannot be heard."""
     if not found and span.start:
         raise _nothing_after_start(audio, span)
@@ -154,7 +156,7 @@ def _mixed(audio: Audio, block: Block) -> Block:
     return mono
 
 
-def _nothing_after_start(audio: Audio, span: Span) -> AudioError:
+def _nothing_after_start(audio: Audio, span: AudioSlice) -> AudioError:
     return AudioError(
         "too_short", f"{audio.name}: ends before start={span.start:g} s; start earlier"
     )

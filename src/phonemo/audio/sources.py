@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from phonemo.errors import AudioError, UsageError, shown
+from phonemo.errors import AudioError, UsageError, safe_name
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
     """
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        return shown(path), stack.enter_context(_open_regular(path))
+        return safe_name(path), stack.enter_context(_open_regular(path))
     if isinstance(source, bytes | bytearray | memoryview):
         return "audio bytes", io.BytesIO(source)
     if isinstance(source, np.ndarray) or not hasattr(source, "read"):
@@ -46,18 +46,18 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
             wanted += ": numpy.array(...) of the samples, or predict_many for several recordings"
         raise UsageError(f"audio of type {type(source).__name__} found; {wanted}")
     name = getattr(source, "name", None)
-    name = shown(name) if isinstance(name, str) else "audio stream"
+    name = safe_name(name) if isinstance(name, str) else "audio stream"
     try:
         if isinstance(source.read(0), str):
             raise UsageError(f"{name}: a text stream found; open it in binary mode ('rb')")
         return name, source if _seeks(source) else _spool(name, source, max_bytes, stack)
     except (OSError, ValueError) as error:
         raise AudioError(
-            "invalid_audio", f"{name}: reading failed ({shown(str(error))})"
+            "invalid_audio", f"{name}: reading failed ({safe_name(str(error))})"
         ) from error
 
 
-class Tap:
+class BufferedSource:
     """A stream's bytes from where it stood to its end, in the form libsndfile reads them.
 
     It never raises: an exception inside a C callback would be printed on stderr and lost, so the
@@ -132,7 +132,7 @@ def _spool(name: str, stream: BinaryIO, max_bytes: int, stack: ExitStack) -> Bin
 
 
 def _open_regular(path: str) -> BinaryIO:
-    name = shown(path)
+    name = safe_name(path)
     if _URL.match(path):
         wanted = "URL input is not supported; download it and give the file"
         raise AudioError("unsupported_audio", f"{name}: {wanted}")

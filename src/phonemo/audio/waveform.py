@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.audio.decode import Audio, AudioLimits, Block, open_audio
-from phonemo.audio.levels import Level
-from phonemo.audio.resample import RATE, Span, check_enough, decode, refuse_early
+from phonemo.audio.levels import LevelMeter
+from phonemo.audio.resample import RATE, AudioSlice, check_header_limits, check_min_length, decode
 from phonemo.audio.sources import Source
 from phonemo.errors import UsageError
 
@@ -102,12 +102,12 @@ def load_waveform(
 class WaveformReader:
     """Audio that is decoded while it is read, in memory that does not grow with its length."""
 
-    def __init__(self, audio: Audio, limits: AudioLimits, span: Span) -> None:
+    def __init__(self, audio: Audio, limits: AudioLimits, span: AudioSlice) -> None:
         self.samples = 0
         """Read so far."""
         self._audio, self._limits, self._span = audio, limits, span
-        self._level = Level()
-        refuse_early(audio, span, limits)
+        self._level = LevelMeter()
+        check_header_limits(audio, span, limits)
 
     def __iter__(self) -> Iterator[Block]:
         """The samples, float32 at 16 kHz, in pieces of (sample,); once.
@@ -120,7 +120,7 @@ class WaveformReader:
             self._level.update_mono(piece)
             if len(piece):
                 yield piece
-        check_enough(self._audio, self.samples, self._span)
+        check_min_length(self._audio, self.samples, self._span)
 
     def _inside(self) -> Iterator[Block]:
         """What is decoded, without what lies before and behind the slice."""
@@ -150,7 +150,7 @@ def open_waveform(
 
     Args and errors are those of :func:`load_waveform`.
     """
-    span = Span.of(start, end)
+    span = AudioSlice.of(start, end)
     with open_audio(source, rate, limits) as audio:
         yield WaveformReader(audio, limits, span)
 

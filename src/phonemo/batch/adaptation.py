@@ -26,13 +26,13 @@ import numpy as np
 from phonemo.batch.fetch import Fetched, fetched, release
 from phonemo.batch.job import Applied
 from phonemo.batch.job_profile import keep_profile
-from phonemo.batch.plan import Item, read_part
+from phonemo.batch.plan import BatchItem, read_part
 from phonemo.batch.stores import Store
-from phonemo.batch.worker import ISOLATED_SECONDS, Work, error_line, open_recognizer
-from phonemo.errors import PhonemoError, UsageError, shown
-from phonemo.runtime.adaptation.pool import Pool
+from phonemo.batch.worker import ISOLATED_SECONDS, WorkerSpec, error_line, open_recognizer
+from phonemo.errors import PhonemoError, UsageError, safe_name
+from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.runtime.workers import deaf_to_interrupts, end_children, serve_parent
+from phonemo.runtime.workers import exit_with_parent, ignore_sigint, terminate_children
 
 if TYPE_CHECKING:
     from phonemo.runtime.adaptation.pool import Vectors
@@ -49,7 +49,7 @@ _LOST = (BrokenProcessPool, TimeoutError)
 
 
 def vectors_by_processes(
-    work: Work, items: Iterable[Item], workers: int
+    work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
     """What each recording adds to a pool, in their order; None for one that cannot be used.
 
@@ -78,7 +78,7 @@ def vectors_by_processes(
                 yield _alone(work, rest.popleft())
 
 
-def vectors_of_item(listener: Any, item: Item) -> Vectors | None:
+def vectors_of_item(listener: Any, item: BatchItem) -> Vectors | None:
     """What the beginning of one recording adds to a pool; None where it cannot be used."""
     end = (item.start or 0.0) + LONGEST_SECONDS
     held = deque[Fetched]()
@@ -87,7 +87,7 @@ def vectors_of_item(listener: Any, item: Item) -> Vectors | None:
         (found,) = listener.vectors(fetched([start], held), jobs=1)
     except Exception as error:  # a fault of ours, or of a library, that one file calls up
         message = "%s: %s; it is left out of the profile"
-        log.warning(message, shown(item.file), error_line(error), exc_info=True)
+        log.warning(message, safe_name(item.file), error_line(error), exc_info=True)
         return None
     finally:
         for source in held:
@@ -99,7 +99,7 @@ def vectors_of_item(listener: Any, item: Item) -> Vectors | None:
 
 
 def _side_by_side(
-    work: Work, items: Iterable[Item], workers: int
+    work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
@@ -107,7 +107,7 @@ def _side_by_side(
     rest, running = iter(items), deque[Future["Vectors | None"]]()
     try:
         while True:
-            with deaf_to_interrupts():  # which the processes inherit, from their first moment on
+            with ignore_sigint():  # which the processes inherit, from their first moment on
                 free = _AHEAD * workers - len(running)
                 running.extend(pool.submit(_vectors, one) for one in islice(rest, free))
             if not running:
@@ -115,10 +115,10 @@ def _side_by_side(
             yield running.popleft().result(ISOLATED_SECONDS)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        end_children(others)
+        terminate_children(others)
 
 
-def _alone(work: Work, item: Item) -> Vectors | None:
+def _alone(work: WorkerSpec, item: BatchItem) -> Vectors | None:
     try:
         with closing(_side_by_side(work, [item], 1)) as running:
             return next(running)
@@ -127,18 +127,18 @@ def _alone(work: Work, item: Item) -> Vectors | None:
 
 
 #: In a process: what it was told, and from its first recording on the model.
-_told: Work | None = None
+_told: WorkerSpec | None = None
 _listener: Any = None
 
 
-def _set_up(work: Work) -> None:
+def _set_up(work: WorkerSpec) -> None:
     global _told
-    serve_parent()
+    exit_with_parent()
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
     _told = work
 
 
-def _vectors(item: Item) -> Vectors | None:
+def _vectors(item: BatchItem) -> Vectors | None:
     """The model is opened here, where an error of it reaches the parent."""
     global _listener
     assert _told is not None
@@ -156,7 +156,7 @@ _READERS = 16
 Told = Callable[[int, int], None]
 
 
-def sample_of(store: Store, parts: int, size: int) -> list[Item]:
+def sample_of(store: Store, parts: int, size: int) -> list[BatchItem]:
     """The planned recordings whose keys, which are hashes, are smallest; in that order.
 
     Args:
@@ -172,7 +172,7 @@ def sample_of(store: Store, parts: int, size: int) -> list[Item]:
 
 
 def make_profile(
-    store: Store, work: Work, parts: int, workers: int, reference: Reference, told: Told
+    store: Store, work: WorkerSpec, parts: int, workers: int, reference: Reference, told: Told
 ) -> Applied:
     """The profile of a sample, in the folder.
 
@@ -192,7 +192,7 @@ def make_profile(
         PhonemoError: of the model.
     """
     items = sample_of(store, parts, work.asked.adapt or SAMPLE)
-    pool, done = Pool(reference), 0
+    pool, done = VectorPool(reference), 0
     told(0, len(items))
     with closing(vectors_by_processes(work, items, min(workers, len(items)))) as running:
         for done, found in enumerate(running, start=1):
@@ -211,7 +211,7 @@ def make_profile(
     return keep_profile(store, pool.profile(), done, pool.silent, pool.failed)
 
 
-def _planned(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[Item]:
+def _planned(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[BatchItem]:
     """All planned recordings; an object store takes its time for each file."""
     for first in range(0, parts, _READERS):
         some = range(first, min(parts, first + _READERS))

@@ -15,10 +15,10 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any
 
-from phonemo.batch.job import BatchOptions, Engine, PartTally
-from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, Work
+from phonemo.batch.job import BatchOptions, ExecutorOptions, PartStats
+from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, WorkerSpec
 from phonemo.errors import PhonemoError, RunError
-from phonemo.runtime.workers import deaf_to_interrupts, end_children, ray_session, serve_parent
+from phonemo.runtime.workers import exit_with_parent, ignore_sigint, ray_session, terminate_children
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ Alive = Callable[[int], None]
 
 
 def run_parts_locally(
-    work: Work, parts: Sequence[int], engine: Engine, alive: Alive
-) -> Iterator[PartTally]:
+    work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Alive
+) -> Iterator[PartStats]:
     """Hear parts side by side; each one's numbers when it is done, in the order in which they end.
 
     A process that dies is replaced, and what it was at is begun again.
@@ -64,17 +64,19 @@ def run_parts_locally(
         rest = [part for part in rest if part not in set(done)]
 
 
-def _pool(work: Work, parts: Sequence[int], workers: int, alive: Alive) -> Iterator[PartTally]:
+def _pool(
+    work: WorkerSpec, parts: Sequence[int], workers: int, alive: Alive
+) -> Iterator[PartStats]:
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     ticks = context.Value("q", 0)
     count = min(workers, len(parts))
     pool = ProcessPoolExecutor(count, context, _set_up, (work, ticks))
     told, rest = 0, iter(parts)
-    running: set[Future[PartTally]] = set()
+    running: set[Future[PartStats]] = set()
     try:
         while True:
-            with deaf_to_interrupts():  # which the processes inherit, from their first moment on
+            with ignore_sigint():  # which the processes inherit, from their first moment on
                 running |= {
                     pool.submit(_run_part, one) for one in islice(rest, 2 * count - len(running))
                 }
@@ -90,24 +92,24 @@ def _pool(work: Work, parts: Sequence[int], workers: int, alive: Alive) -> Itera
             alive(max(0, ticks.get_obj().value - told))
     finally:  # after Ctrl-C too, where some still hear
         pool.shutdown(wait=False, cancel_futures=True)
-        end_children(others)
+        terminate_children(others)
         # the exception of a lost pool holds this frame, and would keep its pipes and locks with it
         del pool, ticks
 
 
 #: In a worker: what it was told, and from its first part on the model.
-_told: tuple[Work, Any] | None = None
+_told: tuple[WorkerSpec, Any] | None = None
 _hearer: PartWorker | None = None
 
 
-def _set_up(work: Work, ticks: Any) -> None:
+def _set_up(work: WorkerSpec, ticks: Any) -> None:
     global _told
-    serve_parent()
+    exit_with_parent()
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
     _told = work, ticks
 
 
-def _run_part(part: int) -> PartTally:
+def _run_part(part: int) -> PartStats:
     """The model is opened here, where an error of it reaches the parent."""
     global _hearer
     assert _told is not None
@@ -148,8 +150,8 @@ class Actor:
 
 
 def run_parts_on_ray(
-    work: Work, parts: Sequence[int], engine: Engine, alive: Alive
-) -> Iterator[PartTally]:
+    work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Alive
+) -> Iterator[PartStats]:
     """Hear parts side by side; arguments and errors as those of the local engine."""
     with ray_session(engine.address, engine.workers) as ray:
         cpus = int(ray.cluster_resources().get("CPU", 1))
@@ -165,7 +167,7 @@ def run_parts_on_ray(
             ) from error
 
 
-def _dataset(work: Work, parts: Sequence[int], workers: int) -> Any:
+def _dataset(work: WorkerSpec, parts: Sequence[int], workers: int) -> Any:
     import ray.data as ray_data
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -184,20 +186,20 @@ def _dataset(work: Work, parts: Sequence[int], workers: int) -> Any:
     )
 
 
-def _work_of(text: str) -> Work:
+def _work_of(text: str) -> WorkerSpec:
     told = json.loads(text)
-    return Work(told["folder"], BatchOptions.model_validate(told["asked"]), told["profile"])
+    return WorkerSpec(told["folder"], BatchOptions.model_validate(told["asked"]), told["profile"])
 
 
-def _text_of(work: Work) -> str:
+def _text_of(work: WorkerSpec) -> str:
     told = {"folder": work.folder, "asked": work.asked.model_dump(), "profile": work.profile}
     return json.dumps(told)
 
 
-def _tally_of(text: str) -> PartTally:
+def _tally_of(text: str) -> PartStats:
     if text.startswith(_ERROR):
         raise RunError(text.removeprefix(_ERROR))
-    return PartTally.model_validate_json(text)
+    return PartStats.model_validate_json(text)
 
 
 _ERROR = "error: "

@@ -10,9 +10,9 @@ from io import BufferedReader, BytesIO
 from typing import Any, BinaryIO
 
 from phonemo.audio import Excerpt, Source
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.batch.remote import file_system, is_remote
-from phonemo.errors import AudioError, PhonemoError, shown
+from phonemo.errors import AudioError, PhonemoError, safe_name
 
 #: A larger file is not fetched ahead, but read while it is heard.
 _MOST_BYTES = 2**25
@@ -21,7 +21,7 @@ AHEAD = 8
 Fetched = Source | Excerpt | PhonemoError
 
 
-def fetched(items: Iterable[Item], held: deque[Fetched]) -> Iterator[Fetched]:
+def fetched(items: Iterable[BatchItem], held: deque[Fetched]) -> Iterator[Fetched]:
     """What each item is opened from, in their order; an error where one cannot be fetched.
 
     Args:
@@ -62,7 +62,7 @@ class _Named(BufferedReader):
 class _Ahead:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="fetch")
-        self._items: deque[tuple[Item, Future[BinaryIO | PhonemoError] | None]] = deque()
+        self._items: deque[tuple[BatchItem, Future[BinaryIO | PhonemoError] | None]] = deque()
 
     @property
     def waiting(self) -> bool:
@@ -73,7 +73,7 @@ class _Ahead:
         remote = self._items and self._items[0][1] is not None
         return len(self._items) > (AHEAD if remote else 0)
 
-    def add(self, item: Item) -> None:
+    def add(self, item: BatchItem) -> None:
         later = self._threads.submit(self._fetch, item) if is_remote(item.path) else None
         self._items.append((item, later))
 
@@ -87,7 +87,7 @@ class _Ahead:
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _fetch(self, item: Item) -> BinaryIO | PhonemoError:
+    def _fetch(self, item: BatchItem) -> BinaryIO | PhonemoError:
         try:
             system, path = file_system(item.path)
             size = system.size(path)
@@ -100,6 +100,6 @@ class _Ahead:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             return AudioError(
                 "missing_file",
-                f"{shown(item.path)}: cannot be fetched ({reason}); the address of an audio file "
-                "is wanted",
+                f"{safe_name(item.path)}: cannot be fetched ({reason}); the address of an audio "
+                "file is wanted",
             )

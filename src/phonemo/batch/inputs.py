@@ -28,18 +28,18 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.batch.remote import (
-    absolute,
+    absolute_path,
     file_system,
     is_remote,
-    joined,
+    join_url,
     local,
     open_address,
     translate_errors,
 )
-from phonemo.errors import ManifestError, MissingExtraError, UsageError, shown
-from phonemo.files import STANDARD_INPUT, SUFFIXES, everything, inside, parsed
+from phonemo.errors import ManifestError, MissingExtraError, UsageError, safe_name
+from phonemo.files import STANDARD_INPUT, SUFFIXES, inside, loads_json, walk_files
 
 _FILE = ("file", "path", "audio_filepath")
 _START, _END = ("start", "offset"), ("end", "duration")
@@ -47,22 +47,22 @@ _BATCH_ROWS = 1024
 _REST = "\0"  # no column's name
 
 
-def from_jsonl(name: str) -> Iterator[Item]:
+def from_jsonl(name: str) -> Iterator[BatchItem]:
     """A JSON object, or a path as a string, in each line."""
     folder = _folder(name)
     with readable(name), open_address(name) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
-            where = f"{shown(name)}:{number}"
+            where = f"{safe_name(name)}:{number}"
             row = _json(line, where)
             if number == 1 and isinstance(row, dict) and "manifest" in row:
-                folder = joined(folder, str(row.get("root", "")))
+                folder = join_url(folder, str(row.get("root", "")))
                 continue
             yield _item({"file": row} if isinstance(row, str) else row, folder, where)
 
 
-def from_csv(name: str) -> Iterator[Item]:
+def from_csv(name: str) -> Iterator[BatchItem]:
     """A table with a header row; parted by commas, tabs or semicolons."""
     folder = _folder(name)
     with readable(name), open_address(name) as stream:
@@ -71,10 +71,12 @@ def from_csv(name: str) -> Iterator[Item]:
         delimiter = max(",\t;", key=head.count)
         names = _columns(head, delimiter, name)
         if not set(names) & set(_FILE):
-            raise ManifestError(f"{shown(name)}:1: no column {_WANTED}; the first line names them")
+            raise ManifestError(
+                f"{safe_name(name)}:1: no column {_WANTED}; the first line names them"
+            )
         rows = csv.DictReader(text, names, restkey=_REST, delimiter=delimiter, strict=True)
         for row in _csv_rows(rows, name):
-            where = f"{shown(name)}:{rows.line_num + 1}"
+            where = f"{safe_name(name)}:{rows.line_num + 1}"
             if _REST in row:
                 raise ManifestError(
                     f"{where}: more cells than the first line has; put quotes around a cell with a "
@@ -83,23 +85,23 @@ def from_csv(name: str) -> Iterator[Item]:
             yield _item(row, folder, where)
 
 
-def from_parquet(name: str) -> Iterator[Item]:
+def from_parquet(name: str) -> Iterator[BatchItem]:
     """A Parquet file; only the columns that count are read."""
     folder = _folder(name)
     with readable(name), open_address(name) as stream:
         table = _parquet(name, stream)
         names = [one for one in table.schema_arrow.names if one in _COLUMNS]
         if not set(names) & set(_FILE):
-            raise ManifestError(f"{shown(name)}: no column {_WANTED}")
+            raise ManifestError(f"{safe_name(name)}: no column {_WANTED}")
         number = 0
         for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=names):
             for row in batch.to_pylist():
                 number += 1
-                yield _item(row, folder, f"{shown(name)}: row {number}")
+                yield _item(row, folder, f"{safe_name(name)}: row {number}")
 
 
 #: By suffix.
-READERS: dict[str, Callable[[str], Iterator[Item]]] = {
+READERS: dict[str, Callable[[str], Iterator[BatchItem]]] = {
     ".jsonl": from_jsonl,
     ".ndjson": from_jsonl,
     ".csv": from_csv,
@@ -117,12 +119,12 @@ def readable(name: str) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{shown(name)}: not UTF-8 text; save it as UTF-8") from error
+        raise ManifestError(f"{safe_name(name)}: not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
         reason = error.strerror or f"{type(error).__name__} {error}"
         raise ManifestError(
-            f"{shown(name)}: cannot be read ({reason}); a folder, a pattern, a manifest or a list "
-            "is wanted"
+            f"{safe_name(name)}: cannot be read ({reason}); a folder, a pattern, a manifest or a "
+            "list is wanted"
         ) from error
 
 
@@ -130,17 +132,19 @@ def _csv_rows(rows: csv.DictReader[str], name: str) -> Iterator[dict[str, Any]]:
     try:
         yield from rows
     except csv.Error as error:
-        raise ManifestError(f"{shown(name)}:{rows.line_num + 1}: not a table ({error})") from error
+        raise ManifestError(
+            f"{safe_name(name)}:{rows.line_num + 1}: not a table ({error})"
+        ) from error
 
 
 def _columns(head: str, delimiter: str, name: str) -> list[str]:
     try:
         return [one.strip().lower() for one in next(csv.reader([head], delimiter=delimiter), [])]
     except csv.Error as error:
-        raise ManifestError(f"{shown(name)}:1: not a table ({error})") from error
+        raise ManifestError(f"{safe_name(name)}:1: not a table ({error})") from error
 
 
-def _item(row: Any, folder: str, where: str) -> Item:
+def _item(row: Any, folder: str, where: str) -> BatchItem:
     if not isinstance(row, Mapping):
         raise ManifestError(f"{where}: a JSON object, or a path as a string, is wanted")
     file = _first(row, _FILE)
@@ -153,8 +157,8 @@ def _item(row: Any, folder: str, where: str) -> Item:
     if end is not None and end <= (start or 0.0):
         raise ManifestError(f"{where}: end {end:g} s is not after start {start or 0:g} s")
     name = row.get("id")
-    path = absolute(joined(folder, file))
-    return Item(file, path, None if name in (None, "") else str(name), start, end)
+    path = absolute_path(join_url(folder, file))
+    return BatchItem(file, path, None if name in (None, "") else str(name), start, end)
 
 
 def _seconds(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> float | None:
@@ -166,7 +170,7 @@ def _seconds(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> floa
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        told = shown(repr(found))
+        told = safe_name(repr(found))
         raise ManifestError(f"{where}: {names[0]} {told}; seconds from 0 upwards are wanted")
     return value
 
@@ -178,7 +182,7 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 def _json(line: bytes, where: str) -> Any:
     try:
-        return parsed(line)
+        return loads_json(line)
     except ValueError as error:
         raise ManifestError(f"{where}: not JSON ({error}); one object a line is wanted") from error
 
@@ -187,7 +191,7 @@ def _folder(name: str) -> str:
     """The folder of a manifest."""
     if is_remote(name):
         return name.rpartition("/")[0]
-    return absolute(local(name)).rpartition("/")[0] or "/"
+    return absolute_path(local(name)).rpartition("/")[0] or "/"
 
 
 def _parquet(name: str, stream: Any) -> Any:
@@ -199,14 +203,14 @@ def _parquet(name: str, stream: Any) -> Any:
     try:
         return ParquetFile(stream)
     except ArrowInvalid as error:
-        raise ManifestError(f"{shown(name)}: not a Parquet file") from error
+        raise ManifestError(f"{safe_name(name)}: not a Parquet file") from error
 
 
 LISTS = (".txt", ".lst", ".list")
 _PATTERN = re.compile(r"[*?[]")
 
 
-def items_of(names: Iterable[str]) -> Iterator[Item]:
+def items_of(names: Iterable[str]) -> Iterator[BatchItem]:
     """Every recording that is meant; one that is meant twice comes twice.
 
     Args:
@@ -221,7 +225,7 @@ def items_of(names: Iterable[str]) -> Iterator[Item]:
         yield from _kind_of(name)(name)
 
 
-def _kind_of(name: str) -> Callable[[str], Iterator[Item]]:
+def _kind_of(name: str) -> Callable[[str], Iterator[BatchItem]]:
     suffix = PurePath(name).suffix.lower()
     if name == STANDARD_INPUT:
         return _from_standard_input
@@ -235,7 +239,7 @@ def _kind_of(name: str) -> Callable[[str], Iterator[Item]]:
     return _file_kind(suffix)
 
 
-def _remote_kind(name: str, suffix: str) -> Callable[[str], Iterator[Item]]:
+def _remote_kind(name: str, suffix: str) -> Callable[[str], Iterator[BatchItem]]:
     if _PATTERN.search(name):
         return _from_remote_pattern
     if suffix in SUFFIXES or suffix in READERS or suffix in LISTS:
@@ -243,25 +247,25 @@ def _remote_kind(name: str, suffix: str) -> Callable[[str], Iterator[Item]]:
     return _from_remote_folder
 
 
-def _file_kind(suffix: str) -> Callable[[str], Iterator[Item]]:
+def _file_kind(suffix: str) -> Callable[[str], Iterator[BatchItem]]:
     return READERS.get(suffix) or (_from_list if suffix in LISTS else _alone)
 
 
-def _alone(name: str) -> Iterator[Item]:
+def _alone(name: str) -> Iterator[BatchItem]:
     if not is_remote(name) and not os.path.lexists(local(name)):
-        raise UsageError(f"{shown(name)}: no such file or folder; name what is to be heard")
-    yield Item(name, absolute(name))
+        raise UsageError(f"{safe_name(name)}: no such file or folder; name what is to be heard")
+    yield BatchItem(name, absolute_path(name))
 
 
-def _from_folder(name: str) -> Iterator[Item]:
-    return _some((Item(path, absolute(path)) for path, _ in inside(local(name))), name)
+def _from_folder(name: str) -> Iterator[BatchItem]:
+    return _some((BatchItem(path, absolute_path(path)) for path, _ in inside(local(name))), name)
 
 
-def _from_pattern(name: str) -> Iterator[Item]:
+def _from_pattern(name: str) -> Iterator[BatchItem]:
     return _some(_matching(local(name)), name)
 
 
-def _matching(pattern: str) -> Iterator[Item]:
+def _matching(pattern: str) -> Iterator[BatchItem]:
     """What the pattern matches and may be a recording; a folder stands for all in it."""
     every = PurePath(pattern).suffix != "" and not _PATTERN.search(PurePath(pattern).suffix)
     suffix = PurePath(pattern).suffix.lower()
@@ -269,9 +273,9 @@ def _matching(pattern: str) -> Iterator[Item]:
         if suffix in READERS or suffix in LISTS:
             yield from _file_kind(suffix)(path)
         elif os.path.isdir(path):
-            yield from (Item(one, absolute(one)) for one, _ in inside(path))
+            yield from (BatchItem(one, absolute_path(one)) for one, _ in inside(path))
         elif every or path.lower().endswith(SUFFIXES):
-            yield Item(path, absolute(path))
+            yield BatchItem(path, absolute_path(path))
 
 
 def _paths(pattern: str) -> Iterator[str]:
@@ -282,7 +286,7 @@ def _paths(pattern: str) -> Iterator[str]:
         return
     magic = next(place for place, part in enumerate(parts) if _PATTERN.search(part))
     for top in glob.iglob(os.path.join(*parts[:magic])) if magic else ["."]:
-        for path in everything(top):
+        for path in walk_files(top):
             below = PurePath(path).relative_to(top).parts
             # a folder that matches stands for all in it
             if any(_fits(below[:depth], parts[magic:]) for depth in range(len(below), 0, -1)):
@@ -299,12 +303,12 @@ def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
     return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
 
 
-def _from_remote_folder(name: str) -> Iterator[Item]:
+def _from_remote_folder(name: str) -> Iterator[BatchItem]:
     system, root = file_system(name)
     return _some(_remote(name, _listed(name, system.find, root)), name)
 
 
-def _from_remote_pattern(name: str) -> Iterator[Item]:
+def _from_remote_pattern(name: str) -> Iterator[BatchItem]:
     system, pattern = file_system(name)
     return _some(_remote(name, _listed(name, system.glob, pattern)), name)
 
@@ -317,35 +321,35 @@ def _listed(name: str, listing: Callable[[str], list[str]], place: str) -> list[
         return []
 
 
-def _remote(name: str, paths: Iterable[str]) -> Iterator[Item]:
+def _remote(name: str, paths: Iterable[str]) -> Iterator[BatchItem]:
     """Paths of a file system as addresses of the kind that was named."""
     protocol = name.rpartition("://")[0]
     for path in paths:
         if path.lower().endswith(SUFFIXES):
             address = path if is_remote(path) else f"{protocol}://{path}"
-            yield Item(address, address)
+            yield BatchItem(address, address)
 
 
-def _from_list(name: str) -> Iterator[Item]:
+def _from_list(name: str) -> Iterator[BatchItem]:
     with readable(name), open_address(name) as stream:
         yield from _lines(stream)
 
 
-def _from_standard_input(name: str) -> Iterator[Item]:
+def _from_standard_input(name: str) -> Iterator[BatchItem]:
     if sys.stdin is None:
         raise UsageError("- is standard input, and that is closed; name a list")
     return _lines(sys.stdin.buffer)
 
 
-def _lines(stream: Iterable[bytes]) -> Iterator[Item]:
+def _lines(stream: Iterable[bytes]) -> Iterator[BatchItem]:
     """A path in each line, seen from the folder in which the command runs."""
     for number, line in enumerate(stream):
         name = os.fsdecode((line if number else line.removeprefix(BOM_UTF8)).rstrip(b"\r\n"))
         if name.strip():
-            yield Item(name, absolute(name))
+            yield BatchItem(name, absolute_path(name))
 
 
-def _some(items: Iterator[Item], name: str) -> Iterator[Item]:
+def _some(items: Iterator[BatchItem], name: str) -> Iterator[BatchItem]:
     """All of them; UsageError where there is none."""
     empty = True
     for one in items:
@@ -353,4 +357,4 @@ def _some(items: Iterator[Item], name: str) -> Iterator[Item]:
         yield one
     if empty:
         kinds = ", ".join(SUFFIXES)
-        raise UsageError(f"{shown(name)}: no recording ({kinds}) is there; name another place")
+        raise UsageError(f"{safe_name(name)}: no recording ({kinds}) is there; name another place")

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.batch.stores import Store
-from phonemo.errors import RunError, shown
-from phonemo.files import json_text, parsed
+from phonemo.errors import RunError, safe_name
+from phonemo.files import dumps_json, loads_json
 from phonemo.version import __version__
 
 CARD = "batch.json"
@@ -36,7 +36,7 @@ class BatchOptions(_JobModel):
     model: str | None = None
     """A bundle or a model folder; None is the bundle that ships with phonemo."""
     model_sha256: str
-    """What phonemo.loader.fingerprint says of it."""
+    """What phonemo.loader.model_digest says of it."""
     labels: tuple[str, ...] = ()
     """Choose among these emotions; all where there is none."""
     top_k: int | None = None
@@ -65,7 +65,7 @@ class BatchOptions(_JobModel):
         ]
 
 
-class Planned(_JobModel):
+class PlanSummary(_JobModel):
     """The recordings of a batch, divided into parts."""
 
     parts: int = 0
@@ -105,12 +105,12 @@ class BatchCard(_JobModel):
     command: str
     """What was typed first."""
     asked: BatchOptions
-    planned: Planned = Planned()
+    planned: PlanSummary = PlanSummary()
     profile: Applied | None = Field(default=None, exclude_if=_is_none)
 
 
 @dataclass(frozen=True)
-class Engine:
+class ExecutorOptions:
     """Where and how widely it is heard; another one may go on with the same folder."""
 
     name: Literal["local", "ray"] = "local"
@@ -120,7 +120,7 @@ class Engine:
     """Of a Ray cluster; None starts Ray on this machine."""
 
 
-class PartTally(_JobModel):
+class PartStats(_JobModel):
     """What a part holds, in numbers."""
 
     part: int
@@ -153,22 +153,22 @@ def read_card(store: Store) -> BatchCard | None:
         others = sorted(name for name in names if not name.startswith("."))
         if others:
             raise RunError(
-                f"{shown(store.address)}: holds something else than a batch ({others[0]}); name "
-                "an empty or a new folder with --output"
+                f"{safe_name(store.address)}: holds something else than a batch ({others[0]}); "
+                "name an empty or a new folder with --output"
             )
         return None
     try:
-        return BatchCard.model_validate(parsed(store.read(CARD)))
+        return BatchCard.model_validate(loads_json(store.read(CARD)))
     except (ValidationError, ValueError) as error:
         raise RunError(
-            f"{shown(store.address)}: {CARD} is not of this version of phonemo; name another "
+            f"{safe_name(store.address)}: {CARD} is not of this version of phonemo; name another "
             "folder with --output"
         ) from error
 
 
 def write_card(store: Store, card: BatchCard) -> None:
     """Keep it."""
-    store.write(CARD, json_text(card.model_dump(), indent=1) + "\n")
+    store.write(CARD, dumps_json(card.model_dump(), indent=1) + "\n")
 
 
 SUMMARY = "summary.json"
@@ -188,7 +188,7 @@ class Totals:
     warnings: Counter[str] = field(default_factory=Counter)
     versions: set[str] = field(default_factory=set)
 
-    def add(self, one: PartTally) -> None:
+    def add(self, one: PartStats) -> None:
         """One more part."""
         self.parts += 1
         self.files += one.files
@@ -201,7 +201,7 @@ class Totals:
         self.versions.add(one.phonemo)
 
 
-def totals_of(tallies: Iterable[PartTally]) -> Totals:
+def totals_of(tallies: Iterable[PartStats]) -> Totals:
     """Of several parts."""
     totals = Totals()
     for one in tallies:

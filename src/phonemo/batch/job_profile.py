@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phonemo.batch.job import Applied
 from phonemo.batch.stores import Store
-from phonemo.errors import RunError, UsageError, shown
+from phonemo.errors import RunError, UsageError, safe_name
 from phonemo.runtime.adaptation.profile import Profile
 
 PROFILE = "profile.json"
@@ -62,6 +62,6 @@ def read_profile(store: Store, wanted: str) -> Profile:
 
 def _lost(store: Store, wanted: str, found: str) -> RunError:
     return RunError(
-        f"{shown(store.address)}: {PROFILE} is {found}, profile {wanted} is expected, which the "
-        "batch was begun with; put that back, or name another folder with --output"
+        f"{safe_name(store.address)}: {PROFILE} is {found}, profile {wanted} is expected, which "
+        "the batch was begun with; put that back, or name another folder with --output"
     )

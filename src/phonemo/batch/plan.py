@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any
 
-from phonemo.batch.job import Planned
+from phonemo.batch.job import PlanSummary
 from phonemo.batch.stores import Store
 from phonemo.errors import RunError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 
 _ROUND = 2**128
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchItem:
     """A recording, or the stretch of it from ``start`` to ``end``."""
 
     file: str
@@ -55,12 +55,12 @@ class Item:
         return json.dumps({name: value for name, value in told if value is not None}) + "\n"
 
     @classmethod
-    def of_line(cls, line: str) -> Item:
+    def of_line(cls, line: str) -> BatchItem:
         """What ``to_line`` wrote."""
-        return cls(**parsed(line))
+        return cls(**loads_json(line))
 
 
-class SetHash:
+class UnorderedHash:
     """A hash of a set that does not depend on the order in which it is told."""
 
     def __init__(self) -> None:
@@ -88,18 +88,18 @@ def plan_name(part: int) -> str:
     return f"{FOLDER}/part-{part:06d}.jsonl"
 
 
-def read_part(store: Store, part: int) -> list[Item]:
+def read_part(store: Store, part: int) -> list[BatchItem]:
     """A part's recordings."""
-    return [Item.of_line(line) for line in store.read(plan_name(part)).split("\n") if line]
+    return [BatchItem.of_line(line) for line in store.read(plan_name(part)).split("\n") if line]
 
 
 def plan(
     store: Store,
-    items: Iterable[Item],
-    before: Planned,
+    items: Iterable[BatchItem],
+    before: PlanSummary,
     size: int,
     found: Found = lambda count: None,
-) -> Planned:
+) -> PlanSummary:
     """Write down the recordings that are new, in parts of their own behind those of before.
 
     What was planned before stays as it is, also where it is named no more. Memory does not grow
@@ -129,7 +129,7 @@ def plan(
             for one in read_part(store, part):
                 keys.add(one.key)
         spool.seek(0)
-        new = (line for line in spool if not before.parts or keys.add(Item.of_line(line).key))
+        new = (line for line in spool if not before.parts or keys.add(BatchItem.of_line(line).key))
         return _written(store, new, before, size).model_copy(update=told)
 
 
@@ -147,10 +147,10 @@ def _roomy() -> Iterator[None]:
 
 
 def _spooled(
-    items: Iterable[Item], keys: _Keys, spool: IO[str], found: Found
-) -> tuple[SetHash, int]:
+    items: Iterable[BatchItem], keys: _Keys, spool: IO[str], found: Found
+) -> tuple[UnorderedHash, int]:
     """Every recording once, into the spool; what they are, and how many were named."""
-    named, total = SetHash(), 0
+    named, total = UnorderedHash(), 0
     for total, one in enumerate(items, start=1):
         key = one.key
         if keys.add(key):
@@ -162,7 +162,7 @@ def _spooled(
     return named, total
 
 
-def _written(store: Store, lines: Iterator[str], planned: Planned, size: int) -> Planned:
+def _written(store: Store, lines: Iterator[str], planned: PlanSummary, size: int) -> PlanSummary:
     while some := list(islice(lines, size)):
         store.write(plan_name(planned.parts), "".join(some))
         more = {"parts": planned.parts + 1, "files": planned.files + len(some)}

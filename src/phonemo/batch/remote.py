@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from phonemo.errors import MissingExtraError, PhonemoError, RunError, UsageError, shown
+from phonemo.errors import MissingExtraError, PhonemoError, RunError, UsageError, safe_name
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+(::[a-z][a-z0-9+.-]+)*://", re.IGNORECASE)
 _FILE = "file://"
@@ -24,12 +24,12 @@ def local(name: str) -> str:
     return name[len(_FILE) :] if name.lower().startswith(_FILE) else name
 
 
-def absolute(name: str) -> str:
+def absolute_path(name: str) -> str:
     """What other processes, in other folders, can open."""
     return name if is_remote(name) else os.path.abspath(local(name))
 
 
-def joined(folder: str, name: str) -> str:
+def join_url(folder: str, name: str) -> str:
     """A name that a manifest has, seen from its folder."""
     if is_remote(name) or os.path.isabs(local(name)):
         return name
@@ -48,12 +48,12 @@ def file_system(address: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise MissingExtraError(f"the address {shown(address)}", "batch") from error
+        raise MissingExtraError(f"the address {safe_name(address)}", "batch") from error
     try:
         found: tuple[Any, str] = url_to_fs(address)
     except (ImportError, ValueError) as error:
         wanted = "a path, or an address whose fsspec package is installed (s3fs, gcsfs, adlfs)"
-        raise UsageError(f"{shown(address)}: {_line(error)}; {wanted} is wanted") from error
+        raise UsageError(f"{safe_name(address)}: {_line(error)}; {wanted} is wanted") from error
     return found
 
 
@@ -71,8 +71,8 @@ def translate_errors(address: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise RunError(
-            f"{shown(address)}: {type(error).__name__}: {_line(error)[:200]}; check the address, "
-            "its credentials and the network"
+            f"{safe_name(address)}: {type(error).__name__}: {_line(error)[:200]}; check the "
+            "address, its credentials and the network"
         ) from error
 
 

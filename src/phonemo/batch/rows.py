@@ -10,9 +10,9 @@ from typing import Any
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.batch.job import PartFormat
-from phonemo.batch.plan import Item
+from phonemo.batch.plan import BatchItem
 from phonemo.errors import MissingExtraError, PhonemoError
-from phonemo.files import json_text
+from phonemo.files import dumps_json
 
 Row = dict[str, Any]
 Write = Callable[[Row], None]
@@ -28,14 +28,14 @@ def part_name(part: int, kind: PartFormat) -> str:
     return f"parts/part-{part:06d}.{kind}"
 
 
-def row_of(item: Item, found: Prediction | PhonemoError, spans: bool) -> Row:
+def row_of(item: BatchItem, found: Prediction | PhonemoError, spans: bool) -> Row:
     """A recording's answer as plain data, or why there is none."""
     if isinstance(found, PhonemoError):
         return failed_row(item, getattr(found, "code", "error"), str(found))
     return item.named() | found.to_dict(spans)
 
 
-def failed_row(item: Item, code: str, message: str) -> Row:
+def failed_row(item: BatchItem, code: str, message: str) -> Row:
     """The row of a recording without an answer."""
     return item.named() | {"error": message, "code": code}
 
@@ -66,7 +66,7 @@ def _jsonl(path: Path, emotions: Sequence[str], spans: bool, profile: bool) -> I
     with path.open("w", encoding="utf-8") as stream:
 
         def write(row: Row) -> None:
-            stream.write(json_text(row) + "\n")
+            stream.write(dumps_json(row) + "\n")
 
         yield write
 

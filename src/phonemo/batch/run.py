@@ -22,8 +22,8 @@ from phonemo.batch.job import (
     SUMMARY,
     BatchCard,
     BatchOptions,
-    Engine,
-    PartTally,
+    ExecutorOptions,
+    PartStats,
     Totals,
     read_card,
     summary_of,
@@ -34,9 +34,9 @@ from phonemo.batch.job_profile import keep_profile, read_profile
 from phonemo.batch.plan import plan
 from phonemo.batch.rows import needs_pyarrow, part_name
 from phonemo.batch.stores import Store, open_store
-from phonemo.batch.worker import Work, open_recognizer, tally_name
+from phonemo.batch.worker import WorkerSpec, open_recognizer, tally_name
 from phonemo.errors import RunError, UsageError
-from phonemo.files import json_text
+from phonemo.files import dumps_json
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import Reference
@@ -45,7 +45,7 @@ from phonemo.runtime.workers import available_cpus, needs_ray
 
 #: Small files that are read at once.
 _READERS, _READ_TOGETHER = 16, 1024
-ENGINES: dict[str, Callable[..., Iterator[PartTally]]] = {
+ENGINES: dict[str, Callable[..., Iterator[PartStats]]] = {
     "local": engines.run_parts_locally,
     "ray": engines.run_parts_on_ray,
 }
@@ -74,7 +74,7 @@ class Batch:
     output: str
     """The folder, or an address."""
     asked: BatchOptions
-    engine: Engine = field(default_factory=Engine)
+    engine: ExecutorOptions = field(default_factory=ExecutorOptions)
     part_files: int = 100
     """Recordings in a part: what is lost at most for each worker that is killed."""
     retry: bool = False
@@ -130,7 +130,7 @@ def run_batch(
         finally:  # what lost workers left behind takes room
             store.clear()
         found, now = summary_of(card, totals_of([*done, *new]), command), totals_of(new)
-        store.write(SUMMARY, json_text(found, indent=1) + "\n")
+        store.write(SUMMARY, dumps_json(found, indent=1) + "\n")
     hours = round(now.audio_seconds / 3600, 4)
     return found | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
 
@@ -188,13 +188,16 @@ def _with_profile(
     if batch.profile is not None:
         applied = keep_profile(store, batch.profile)
     else:
-        work, workers = Work(store.address, batch.asked), batch.engine.workers or available_cpus()
+        work, workers = (
+            WorkerSpec(store.address, batch.asked),
+            batch.engine.workers or available_cpus(),
+        )
         parts = card.planned.parts
         applied = make_profile(store, work, parts, workers, reference, progress.sampled)
     return card.model_copy(update={"profile": applied})
 
 
-def _done(store: Store, card: BatchCard, retry: bool) -> list[PartTally]:
+def _done(store: Store, card: BatchCard, retry: bool) -> list[PartStats]:
     """The parts that are there, without those that are to be heard again."""
     there = store.names("parts")
     names = {part: part_name(part, card.asked.format).rpartition("/")[2] for part in _all(card)}
@@ -203,12 +206,12 @@ def _done(store: Store, card: BatchCard, retry: bool) -> list[PartTally]:
 
 
 def _run_missing(
-    store: Store, batch: Batch, card: BatchCard, done: Sequence[PartTally], progress: BatchProgress
-) -> list[PartTally]:
+    store: Store, batch: Batch, card: BatchCard, done: Sequence[PartStats], progress: BatchProgress
+) -> list[PartStats]:
     """Hear the parts that are missing; the numbers of these."""
     there = {one.part for one in done}
     missing = [part for part in _all(card) if part not in there]
-    new, now = list[PartTally](), Totals()
+    new, now = list[PartStats](), Totals()
     before, total = sum(one.files for one in done), card.planned.files
     progress.begin(before, total)
     if not missing:
@@ -219,7 +222,7 @@ def _run_missing(
 
     asked = card.asked.model_copy(update={"model": batch.asked.model})
     applied = None if card.profile is None else card.profile.hash
-    work = Work(store.address, asked, applied)
+    work = WorkerSpec(store.address, asked, applied)
     for tally in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
         new.append(tally)
         now.add(tally)
@@ -227,7 +230,7 @@ def _run_missing(
     return new
 
 
-def _tallies(store: Store, parts: Sequence[int]) -> Iterator[PartTally]:
+def _tallies(store: Store, parts: Sequence[int]) -> Iterator[PartStats]:
     """The numbers of parts, in their order; an object store takes its time for each file."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="tally") as threads:
         for first in range(0, len(parts), _READ_TOGETHER):
@@ -235,9 +238,9 @@ def _tallies(store: Store, parts: Sequence[int]) -> Iterator[PartTally]:
             yield from threads.map(lambda part: _tally(store, part), some)
 
 
-def _tally(store: Store, part: int) -> PartTally:
+def _tally(store: Store, part: int) -> PartStats:
     try:
-        return PartTally.model_validate_json(store.read(tally_name(part)))
+        return PartStats.model_validate_json(store.read(tally_name(part)))
     except ValueError as error:
         raise RunError(
             f"{store.address}: {tally_name(part)} is broken; remove it and the part of that "

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from phonemo.batch.remote import absolute, file_system, is_remote, translate_errors
-from phonemo.errors import RunError, UsageError, shown
-from phonemo.files import flush, locked
+from phonemo.batch.remote import absolute_path, file_system, is_remote, translate_errors
+from phonemo.errors import RunError, UsageError, safe_name
+from phonemo.files import folder_lock, fsync
 
 _SCRATCH = ".part"
 #: Protocols of stores in which an upload is there whole or not at all.
@@ -58,8 +58,8 @@ class Store(ABC):
         except OSError as error:
             reason = " ".join((error.strerror or f"{type(error).__name__} {error}").split())
             raise RunError(
-                f"{shown(self.address)}: {name} cannot be written ({reason}); free room or mend "
-                "its permissions, and run the same command again to go on"
+                f"{safe_name(self.address)}: {name} cannot be written ({reason}); free room or "
+                "mend its permissions, and run the same command again to go on"
             ) from error
 
     def write(self, name: str, text: str) -> None:
@@ -98,8 +98,8 @@ class _Folder(Store):
             return set()
         except OSError as error:
             raise RunError(
-                f"{shown(self.address)}: {error.strerror}; a folder that may be read and written "
-                "is wanted with --output"
+                f"{safe_name(self.address)}: {error.strerror}; a folder that may be read and "
+                "written is wanted with --output"
             ) from error
 
     def read(self, name: str) -> str:
@@ -113,7 +113,7 @@ class _Folder(Store):
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        with locked(Path(self.address)):
+        with folder_lock(Path(self.address)):
             yield
 
     def clear(self) -> None:
@@ -135,7 +135,7 @@ class _Folder(Store):
             path.unlink(missing_ok=True)
 
     def _put(self, path: Path, name: str) -> None:
-        flush(path)
+        fsync(path)
         path.replace(self._path(name))
 
     def _path(self, name: str) -> Path:
@@ -208,12 +208,12 @@ def open_store(name: str) -> Store:
     """
     if not name:
         raise UsageError("the folder of the batch has no name; give one with --output")
-    return _Remote(name) if is_remote(name) else _Folder(absolute(name))
+    return _Remote(name) if is_remote(name) else _Folder(absolute_path(name))
 
 
 def _unreadable(address: str, name: str, error: Exception) -> RunError:
     reason = getattr(error, "strerror", None) or type(error).__name__
     return RunError(
-        f"{shown(address)}: {name} cannot be read ({reason}); is it a folder that all "
+        f"{safe_name(address)}: {name} cannot be read ({reason}); is it a folder that all "
         "machines share?"
     )

@@ -23,14 +23,14 @@ from typing import Any
 
 from phonemo.annotations.prediction import Prediction
 from phonemo.batch.fetch import Fetched, fetched, release
-from phonemo.batch.job import BatchOptions, PartTally
+from phonemo.batch.job import BatchOptions, PartStats
 from phonemo.batch.job_profile import read_profile
-from phonemo.batch.plan import Item, read_part
+from phonemo.batch.plan import BatchItem, read_part
 from phonemo.batch.rows import Row, failed_row, part_name, row_of, writing_rows
 from phonemo.batch.stores import Store, open_store
-from phonemo.errors import PhonemoError, RunError, shown
-from phonemo.loader import fingerprint, open_model
-from phonemo.runtime.workers import deaf_to_interrupts, end_children, serve_parent
+from phonemo.errors import PhonemoError, RunError, safe_name
+from phonemo.loader import load_model, model_digest
+from phonemo.runtime.workers import exit_with_parent, ignore_sigint, terminate_children
 
 #: For one file; hours of audio take minutes.
 SECONDS = 3600.0
@@ -38,7 +38,7 @@ SECONDS = 3600.0
 ISOLATED_SECONDS = SECONDS
 
 
-class Watch:
+class Watchdog:
     """While it is open, ``late`` is called once, in a thread, when nothing was done for so long.
 
     Args:
@@ -57,7 +57,7 @@ class Watch:
             self._count += 1
             self._done.notify()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Watchdog:
         threading.Thread(target=self._look, name="watch", daemon=True).start()
         return self
 
@@ -95,7 +95,7 @@ Tick = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkerSpec:
     """What a worker must know; it goes to other processes and machines."""
 
     folder: str
@@ -127,7 +127,7 @@ class PartWorker:
         RunError: the profile is not there, or another one.
     """
 
-    def __init__(self, work: Work, tick: Tick = lambda: None) -> None:
+    def __init__(self, work: WorkerSpec, tick: Tick = lambda: None) -> None:
         self.store: Store = open_store(work.folder)
         self.asked = work.asked
         self._work, self._tick = work, tick
@@ -136,7 +136,7 @@ class PartWorker:
             profile = read_profile(self.store, work.profile)
             self._listener = self._listener.with_profile(profile)
 
-    def recognize(self, part: int) -> PartTally:
+    def recognize(self, part: int) -> PartStats:
         """Hear a part and put its answers into the folder: all of them, or nothing.
 
         Raises:
@@ -145,7 +145,7 @@ class PartWorker:
         items = read_part(self.store, part)
         if self._begin(part) < BEGUN_BEFORE:
             try:
-                with Watch(SECONDS, lambda: self._give_up(part)) as watch:
+                with Watchdog(SECONDS, lambda: self._give_up(part)) as watch:
                     return self._stored(part, self.rows(items), watch.tick)
             except PhonemoError:
                 raise
@@ -155,7 +155,7 @@ class PartWorker:
 
         return self._stored(part, isolated_rows(self._work, items))
 
-    def rows(self, items: Sequence[Item]) -> Iterator[Row]:
+    def rows(self, items: Sequence[BatchItem]) -> Iterator[Row]:
         """The answers of recordings, in their order."""
         asked = self.asked
         held: deque[Fetched] = deque()
@@ -180,8 +180,8 @@ class PartWorker:
 
     def _stored(
         self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
-    ) -> PartTally:
-        tally, asked, named = _Counting(part), self.asked, self._work.profile is not None
+    ) -> PartStats:
+        tally, asked, named = _StatsCounter(part), self.asked, self._work.profile is not None
         labels = self._listener.labels
         with (
             self.store.writing(part_name(part, asked.format)) as path,
@@ -216,19 +216,19 @@ def open_recognizer(asked: BatchOptions) -> Any:
         CheckpointError: it is absent, broken, or another one.
         LabelError: the model does not know one of the labels.
     """
-    if fingerprint(asked.model) != asked.model_sha256:
+    if model_digest(asked.model) != asked.model_sha256:
         raise RunError(
             f"{asked.model or 'the bundle that ships with phonemo'}: another model than the batch "
             "was begun with; every worker needs the same phonemo and the same model"
         )
-    listener = open_model(asked.model, threads=1)
+    listener = load_model(asked.model, threads=1)
     listener.activity = asked.activity
     if asked.threshold is not None:
         listener.abstain_below = asked.threshold
     return listener
 
 
-def _check_fault(found: PartTally) -> None:
+def _check_fault(found: PartStats) -> None:
     """What meets every file is no fault of the files."""
     for code in ("internal_error", "crashed", "timed_out"):
         if found.errors.get(code, 0) == found.files >= _MANY:
@@ -244,7 +244,7 @@ def error_line(error: Exception) -> str:
 
 
 @dataclass
-class _Counting:
+class _StatsCounter:
     """Numbers that grow row by row."""
 
     part: int
@@ -264,8 +264,8 @@ class _Counting:
         self.warnings.update(row["warnings"])
         self.audio_seconds += row["seconds"]
 
-    def result(self) -> PartTally:
-        return PartTally(
+    def result(self) -> PartStats:
+        return PartStats(
             part=self.part,
             files=self.files,
             failed=self.errors.total(),
@@ -277,7 +277,7 @@ class _Counting:
         )
 
 
-def isolated_rows(work: Work, items: Iterable[Item]) -> Iterator[Row]:
+def isolated_rows(work: WorkerSpec, items: Iterable[BatchItem]) -> Iterator[Row]:
     """The answers of recordings, in their order, whatever one of them does to its process."""
     with closing(_Child(work)) as child:
         for one in items:
@@ -287,13 +287,13 @@ def isolated_rows(work: Work, items: Iterable[Item]) -> Iterator[Row]:
 class _Child:
     """A process that hears; another one is begun where it was lost."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WorkerSpec) -> None:
         self._work = work
         self._pool: ProcessPoolExecutor | None = None
         self._others = set(multiprocessing.active_children())
 
-    def row(self, item: Item) -> Row:
-        name = shown(item.file)
+    def row(self, item: BatchItem) -> Row:
+        name = safe_name(item.file)
         try:
             return self._open().submit(_row_of, item).result(ISOLATED_SECONDS)
         except BrokenProcessPool:
@@ -314,30 +314,30 @@ class _Child:
     def close(self) -> None:
         if self._pool is not None:
             pool, self._pool = self._pool, None
-            end_children(self._others)
+            terminate_children(self._others)
             pool.shutdown(cancel_futures=True)  # quick then; else its locks would stay for a while
 
     def _open(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _set_up, (self._work,))
-            with deaf_to_interrupts():
+            with ignore_sigint():
                 self._pool.submit(int).result()  # it begins with the first that it is given
         return self._pool
 
 
 #: In the child: what it was told, and from its first file on the model.
-_told: Work | None = None
+_told: WorkerSpec | None = None
 _hearer: PartWorker | None = None
 
 
-def _set_up(work: Work) -> None:
+def _set_up(work: WorkerSpec) -> None:
     global _told
-    serve_parent()
+    exit_with_parent()
     _told = work
 
 
-def _row_of(item: Item) -> Row:
+def _row_of(item: BatchItem) -> Row:
     global _hearer
 
     assert _told is not None

@@ -11,11 +11,11 @@ import typer
 from phonemo.cli import console
 from phonemo.cli.options import Activity, Jobs, Model, Quiet, check_writable
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, recordings
-from phonemo.loader import open_model
+from phonemo.files import STANDARD_INPUT, find_recordings
+from phonemo.loader import load_model
 
 if TYPE_CHECKING:
-    from phonemo.runtime.adaptation.pool import Pool
+    from phonemo.runtime.adaptation.pool import VectorPool
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 Named = Sequence[tuple[str, PurePath]]
@@ -55,10 +55,10 @@ def adapt(
     It holds a count, means and deviations: no audio and no name. One of a person is personal data.
     Recordings that cannot be used or hold no speech are left out and counted.
     """
-    named = recordings(recordings_)
+    named = find_recordings(recordings_)
     refuse_standard_input(named)
     check_writable(output)
-    opened = open_model(model)
+    opened = load_model(model)
     opened.activity = vad
     pool = pooled(opened, named, jobs, quiet, _print_result)
     if not quiet:
@@ -78,7 +78,7 @@ def pooled(
     jobs: int | None,
     quiet: bool,
     failed: Callable[[PhonemoError], None] = lambda error: None,
-) -> Pool:
+) -> VectorPool:
     """The pool of recordings, with a progress bar unless quiet.
 
     Args:
@@ -91,12 +91,12 @@ def pooled(
     Raises:
         ModelError: the model takes no profile.
     """
-    from phonemo.runtime.adaptation.pool import Pool
+    from phonemo.runtime.adaptation.pool import VectorPool
 
-    pool = Pool(opened.adaptable())
+    pool = VectorPool(opened.adaptable())
     names = [name for name, _ in named]
     jobs = jobs if len(names) > 1 else 1  # a lone one by all threads, as it was opened
-    with console.counter("profile", quiet or len(names) < 2) as progress:
+    with console.progress_callback("profile", quiet or len(names) < 2) as progress:
         for count, found in enumerate(opened.vectors(names, jobs=jobs), start=1):
             pool.take(found)
             if isinstance(found, PhonemoError):
@@ -160,7 +160,7 @@ def _print_result(error: PhonemoError) -> None:
     typer.echo(f"phonemo: {error}", err=True)
 
 
-def _left_out(pool: Pool, total: int) -> Iterator[str]:
+def _left_out(pool: VectorPool, total: int) -> Iterator[str]:
     if pool.silent:
         yield f"{pool.silent} of {total} recordings hold no speech and are left out"
     if pool.failed:

@@ -26,7 +26,7 @@ from phonemo.cli.options import (
     Model,
     Quiet,
     check_address,
-    typed,
+    command_line,
 )
 from phonemo.cli.predict import InTime, Labels, Phonemes, Threshold, TopK, names_of
 from phonemo.errors import UsageError
@@ -120,13 +120,13 @@ def batch(
     from phonemo.batch import job as asking
     from phonemo.batch.adaptation import SAMPLE
     from phonemo.batch.run import Batch, run_batch
-    from phonemo.loader import fingerprint, located
+    from phonemo.loader import model_digest, resolve_model
     from phonemo.runtime.adaptation.profile import Profile
 
-    model = located(model)
+    model = resolve_model(model)
     asked = asking.BatchOptions(
         model=None if model is None else os.path.abspath(model),
-        model_sha256=fingerprint(model),
+        model_sha256=model_digest(model),
         labels=tuple(names_of(labels)),
         top_k=top_k,
         phonemes=phonemes,
@@ -139,13 +139,13 @@ def batch(
     wanted = Batch(
         output,
         asked,
-        asking.Engine(engine.value, workers or _processors(engine), address),
+        asking.ExecutorOptions(engine.value, workers or _processors(engine), address),
         part_files,
         retry,
         None if profile is None else Profile.load(profile),
     )
     with progress(quiet) as shown:
-        _print_summary(run_batch(inputs, wanted, typed(), shown), output)
+        _print_summary(run_batch(inputs, wanted, command_line(), shown), output)
 
 
 def _print_summary(summary: Mapping[str, Any], output: str) -> None:
@@ -247,12 +247,12 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
 
 def lines(found: Mapping[str, Any], output: str) -> Iterator[str]:
     """What a batch prints at its end."""
-    from phonemo.errors import shown
+    from phonemo.errors import safe_name
 
     files, now = found["files"], found["now"]
     before = files["planned"] - now["files"]
     again = f" ({before} in earlier runs)" if before else ""
-    yield f"{shown(output)}: {files['planned']} recordings{again}, {found['audio_hours']:.2f} h"
+    yield f"{safe_name(output)}: {files['planned']} recordings{again}, {found['audio_hours']:.2f} h"
     if found["labels"]:
         yield f"  {_counted(found['labels'])}"
     if "profile" in found:

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonemo.files import json_text
+from phonemo.files import dumps_json
 
 if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
-    from phonemo.evaluation.calibration import Calibrated
-    from phonemo.train.callbacks import Progress
+    from phonemo.evaluation.calibration import TemperatureScaling
+    from phonemo.train.callbacks import RunProgress
     from phonemo.train.experiments.text_baseline import ScriptScore
 
-Counter = Callable[[int, int], None]
+ProgressFn = Callable[[int, int], None]
 #: Of a long recording's phonemes a person sees so many.
 _SYMBOLS = 60
 #: A phoneme without which the score moves less carried nothing.
@@ -25,7 +25,7 @@ _BAR = 20
 
 
 @contextmanager
-def counter(what: str, quiet: bool) -> Iterator[Counter]:
+def progress_callback(what: str, quiet: bool) -> Iterator[ProgressFn]:
     """A progress bar for (done, total); none when quiet or when nobody looks."""
     with bars(quiet) as shown:
         task = shown.add_task(what, total=None, note="")
@@ -37,11 +37,11 @@ def counter(what: str, quiet: bool) -> Iterator[Counter]:
 
 
 @contextmanager
-def run_progress(quiet: bool) -> Iterator[Progress]:
+def run_progress(quiet: bool) -> Iterator[RunProgress]:
     """The display of a run: features, folds and steps; a line for every finished fold."""
-    from phonemo.train.callbacks import Progress
+    from phonemo.train.callbacks import RunProgress
 
-    class Shown(Progress):
+    class Shown(RunProgress):
         def features(self, done: int, total: int) -> None:
             shown.update(feature_task, completed=done, total=total, visible=True)
 
@@ -119,9 +119,9 @@ def result_lines(
 
 def table_row(row: Mapping[str, Any]) -> str:
     """One answer for a person: file, emotion, a bar, the runners-up; or the error."""
-    from phonemo.errors import shown
+    from phonemo.errors import safe_name
 
-    file = shown(row["file"])
+    file = safe_name(row["file"])
     if "error" in row:
         return f"{file}\n  error: {row['error']}"
     ranked: Sequence[tuple[str, float]] = sorted(row["scores"].items(), key=lambda one: -one[1])
@@ -143,13 +143,13 @@ def table_row(row: Mapping[str, Any]) -> str:
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A timeline, where there is more than the whole."""
-    from phonemo.errors import shown
+    from phonemo.errors import safe_name
 
     if len(segments) < 2 and not any("speaker" in one for one in segments):
         return
     for one in segments:
         times = f"{_clock(one['start'])} to {_clock(one['end'])}"
-        who = f"{shown(one['speaker'])}: " if "speaker" in one else ""
+        who = f"{safe_name(one['speaker'])}: " if "speaker" in one else ""
         yield f"  {times}  {who}{one['label']} {one['scores'][one['label']]:.0%}"
 
 
@@ -169,13 +169,13 @@ def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:
     """The profiles that decided: the source's, and those of speakers."""
-    from phonemo.errors import shown
+    from phonemo.errors import safe_name
 
     if "profile" in row:
         yield f"  profile: {row['profile']['hash']} ({row['profile']['count']} vectors)"
     speakers = {one["speaker"]: one["profile"] for one in row["segments"] if "profile" in one}
     for speaker, mark in speakers.items():
-        yield f"  profile of {shown(speaker)}: {mark['hash']} ({mark['count']} vectors)"
+        yield f"  profile of {safe_name(speaker)}: {mark['hash']} ({mark['count']} vectors)"
 
 
 def _clock(seconds: float) -> str:
@@ -188,7 +188,7 @@ def _clock(seconds: float) -> str:
 
 def json_row(row: Mapping[str, Any]) -> str:
     """One answer as a line of JSON that standard output can take."""
-    return json_text(row, encoding=sys.stdout.encoding or "utf-8")
+    return dumps_json(row, encoding=sys.stdout.encoding or "utf-8")
 
 
 def _newest(scores: Mapping[str, float]) -> str:
@@ -260,14 +260,16 @@ def script_lines(found: ScriptScore) -> Iterator[str]:
         yield f"{found.wordless} utterances have no transcript and are left out"
 
 
-def calibration_lines(rows: Sequence[Mapping[str, Any]], found: Calibrated) -> Iterator[str]:
+def calibration_lines(
+    rows: Sequence[Mapping[str, Any]], found: TemperatureScaling
+) -> Iterator[str]:
     """What a calibration makes of the answers that it was fitted on."""
     from phonemo.evaluation.calibration import undo_temperature
     from phonemo.evaluation.metrics import calibration
-    from phonemo.evaluation.summary import all_scores
+    from phonemo.evaluation.summary import full_scores
 
     given, wrong = 0, 0
-    scores_of = [all_scores(row) for row in rows]
+    scores_of = [full_scores(row) for row in rows]
     names = sorted({name for scores in scores_of for name in scores})
     raw = [[scores.get(name, 0.0) for name in names] for scores in scores_of]
     truth = [names.index(row["truth"]) for row in rows]

@@ -44,7 +44,7 @@ def prepare(
     from phonemo.corpora.prepare import prepare as prepare_corpus
 
     check_writable(output)
-    with console.counter("reading", quiet) as progress:
+    with console.progress_callback("reading", quiet) as progress:
         made = prepare_corpus(
             corpus, root, output, allow_partial=allow_partial, g2p=g2p, progress=progress
         )
@@ -108,10 +108,10 @@ def inspect(
         left_out = f"{len(everything) - len(rows)} of {len(everything)} utterances"
         typer.echo(f"phonemo: {left_out} have no emotion and are left out", err=True)
     split = make_split(rows, settings)
-    report = leakage.measure(rows, split)
+    report = leakage.measure_leakage(rows, split)
     for line in leakage.lines(report):
         typer.echo(line)
-    leakage.forbid(report, settings)
+    leakage.assert_no_leakage(report, settings)
 
 
 def init_corpus(
@@ -142,7 +142,7 @@ def init_corpus(
     check_writable(output)
     if csv is not None and (speaker or emotion_level or language):
         raise UsageError("--csv has columns for speaker, emotion and language; leave the options")
-    with console.counter("reading", quiet) as progress:
+    with console.progress_callback("reading", quiet) as progress:
         made = _made(folder, output, csv, speaker, emotion_level, language, progress)
     for line in console.prepared_lines(made):
         typer.echo(line)

@@ -84,7 +84,7 @@ def shrink(
     It takes half the room and is opened like any other.
     """
     needs_torch("shrinking")
-    from phonemo.train.model_folder import shrink as shrink_model
+    from phonemo.train.model_folder import convert_to_half as shrink_model
 
     shrink_model(model, output)
     size = sum(path.stat().st_size for path in output.iterdir())
@@ -136,9 +136,9 @@ def push(
     Log in first: hf auth login. The names of the speakers that it learnt from go with it.
     """
     from phonemo.integrations.hub_push import push as push_folder
-    from phonemo.loader import open_model
+    from phonemo.loader import load_model
 
-    open_model(model)
+    load_model(model)
     address = push_folder(
         model,
         repository,

@@ -90,18 +90,18 @@ def check_address(engine: EngineName, address: str | None) -> None:
         raise UsageError("--address is of a Ray cluster; give --engine ray with it")
 
 
-def typed() -> str:
+def command_line() -> str:
     """The command as it was typed."""
     return shlex.join(["phonemo", *sys.argv[1:]])
 
 
-def changes(overrides: list[str] | None, output: Path | None) -> list[str]:
+def parse_overrides(overrides: list[str] | None, output: Path | None) -> list[str]:
     """--output is one more override of the config."""
     named = [f"output={json.dumps(str(output))}"] if output else []
     return [*(overrides or ()), *named]
 
 
-def once(values: Iterable[Value] | None) -> list[Value]:
+def unique(values: Iterable[Value] | None) -> list[Value]:
     """A repeatable option's values, each once, in their order."""
     return list(dict.fromkeys(values or ()))
 

@@ -61,7 +61,7 @@ Answer = Prediction | PhonemoError
 Writer = Callable[[str, Answer], None]
 
 
-def answers_of(
+def iter_predictions(
     opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], asked: PredictOptions
 ) -> Iterator[tuple[str, Answer]]:
     """Every recording's name and answer, in their order."""
@@ -99,7 +99,7 @@ def writer_of(
         wanted: the format.
         labels: the emotions, for the head of a table.
         spans: whether JSON has the times of the phonemes.
-        targets: the file of each recording, from ``targets_of``.
+        targets: the file of each recording, from ``output_paths``.
         profile: whether a table has a column for the profile.
     """
     if wanted is Format.json and not targets:
@@ -115,7 +115,7 @@ def writer_of(
         yield lambda name, found: typer.echo(line(row_of(name, found, timed)))
 
 
-def targets_of(
+def output_paths(
     named: Sequence[tuple[str, PurePath]], wanted: Format, folder: Path | None, overwrite: bool
 ) -> dict[str, Path]:
     """Where each recording's file goes; empty where the answers go to standard output.
@@ -223,15 +223,15 @@ def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) 
 
 
 def _write(target: Path, text: str) -> None:
-    from phonemo.errors import printable, shown
+    from phonemo.errors import safe_name, safe_text
 
     try:
         atomic_write_text(target, text)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        message = f"{shown(target)}: cannot be written ({reason}); name another --output-dir"
+        message = f"{safe_name(target)}: cannot be written ({reason}); name another --output-dir"
         raise UsageError(message) from error
-    _echo(printable(str(target)) + "\n")
+    _echo(safe_text(str(target)) + "\n")
 
 
 def _echo(text: str) -> None:

@@ -18,14 +18,14 @@ from phonemo.cli.output import (
     Format,
     PredictOptions,
     Writer,
-    answers_of,
-    targets_of,
+    iter_predictions,
+    output_paths,
     writer_of,
 )
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, recordings
+from phonemo.files import STANDARD_INPUT, find_recordings
 from phonemo.labels import LabelSet
-from phonemo.loader import open_model
+from phonemo.loader import load_model
 
 if TYPE_CHECKING:
     from phonemo.runtime.recognizer import EmotionRecognizer
@@ -128,7 +128,7 @@ def predict(
     Recordings of up to 30 s are heard whole; longer ones in windows, as a timeline. Exit status 0:
     all files answered; 1: some failed, each with an error in its line; 2: wrong usage.
     """
-    named = recordings(files)
+    named = find_recordings(files)
     asked = PredictOptions(
         names_of(labels),
         top_k,
@@ -142,8 +142,8 @@ def predict(
     cli_adapt.check_options(named, profile, adapt, turns is not None)
     looked_at = _streams_are_open(named)
     wanted = format or (Format.table if looked_at else Format.jsonl)
-    targets = targets_of(named, wanted, output_dir, overwrite)
-    opened = open_model(model)
+    targets = output_paths(named, wanted, output_dir, overwrite)
+    opened = load_model(model)
     known = LabelSet(tuple(opened.labels))
     if asked.labels:
         known = known.restrict(asked.labels)  # a wrong one is told before any file
@@ -152,12 +152,12 @@ def predict(
     opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
     failed = 0
     with (
-        console.counter("recognizing", hidden) as progress,
+        console.progress_callback("recognizing", hidden) as progress,
         writer_of(
             wanted, known.names, asked.shares, targets, profile is not None or adapt
         ) as write,
     ):
-        for count, (name, found) in enumerate(answers_of(opened, named, asked), start=1):
+        for count, (name, found) in enumerate(iter_predictions(opened, named, asked), start=1):
             failed += not _write_answer(write, name, found)
             progress(count, len(named))
     if failed:

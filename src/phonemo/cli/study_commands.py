@@ -23,12 +23,12 @@ from phonemo.cli.options import (
     Override,
     Quiet,
     Seeds,
-    changes,
     check_address,
     check_writable,
-    once,
+    command_line,
     pairs_of,
-    typed,
+    parse_overrides,
+    unique,
 )
 from phonemo.cli.predict import names_of
 from phonemo.errors import UsageError
@@ -58,7 +58,7 @@ def ablate(
     from phonemo.evaluation.studies import ablation_lines
     from phonemo.train.experiments.ablation_config import expand, load_ablation_config
 
-    resolved = load_ablation_config(config, changes(overrides, output))
+    resolved = load_ablation_config(config, parse_overrides(overrides, output))
     expand(resolved)
     check_address(engine, address)
     needs_torch("training")
@@ -68,7 +68,9 @@ def ablate(
 
     cluster = Cluster(address, workers) if engine is EngineName.ray else None
     with console.run_progress(quiet) as progress:
-        found = run_ablation(resolved, typed(), once(fold), once(seed), workers, progress, cluster)
+        found = run_ablation(
+            resolved, command_line(), unique(fold), unique(seed), workers, progress, cluster
+        )
     for line in ablation_lines(found):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / ABLATION}")
@@ -107,7 +109,7 @@ def cross(
     for line in cross_lines(found):
         typer.echo(line)
     if output is not None:
-        data = {"name": output.absolute().parent.name, "command": typed(), **found}
+        data = {"name": output.absolute().parent.name, "command": command_line(), **found}
         atomic_write_text(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -141,21 +143,21 @@ def calibrate(
         raise UsageError(f"{folder}: a bundle; --manifest needs the model folder it was made of")
     needs_torch("calibrating")
     from phonemo.files import read_rows
-    from phonemo.train.calibrate import check_new, on_rows, recalibrate
+    from phonemo.train.calibrate import calibrate_rows, check_new, recalibrate
     from phonemo.train.experiments.assess import held_out_rows
-    from phonemo.train.provenance import Lineage
+    from phonemo.train.provenance import Provenance
 
     check_new(folder, output)
     for path in predictions or ():
         if not path.is_file():
             raise UsageError(f"{path}: no such file; phonemo evaluate --output writes one")
     rows = [row for path in predictions or () for row in read_rows(path)]
-    past = Lineage()
+    past = Provenance()
     for path in manifest or ():
-        with console.counter("recognizing", quiet) as progress:
+        with console.progress_callback("recognizing", quiet) as progress:
             heard, whose = held_out_rows(folder, path, progress)
         rows, past = [*rows, *heard], past | whose
-    found = on_rows(rows, risk)
+    found = calibrate_rows(rows, risk)
     recalibrate(folder, output, found, past if manifest else None)
     typer.echo(f"{output}: temperature {found.temperature:.3f} from {found.utterances} answers")
     for line in console.calibration_lines(rows, found):
@@ -193,16 +195,16 @@ def transfer(
     from phonemo.files import atomic_write_text
     from phonemo.train.transfer.study_config import load_transfer_config
 
-    resolved = load_transfer_config(config, changes(overrides, output))
+    resolved = load_transfer_config(config, parse_overrides(overrides, output))
     if results is not None:
         check_writable(results)
     needs_torch("testing on corpora left out")
     from phonemo.train.transfer.study_run import TRANSFER, StudyPart
     from phonemo.train.transfer.study_run import transfer as run_transfer
 
-    part = StudyPart(once(system), once(left_out), once(seed))
+    part = StudyPart(unique(system), unique(left_out), unique(seed))
     with console.run_progress(quiet) as progress:
-        found = run_transfer(resolved, typed(), part, progress)
+        found = run_transfer(resolved, command_line(), part, progress)
     for line in transfer_lines(found):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / TRANSFER}")
@@ -233,7 +235,7 @@ def fit_head(
     from phonemo.errors import UsageError
     from phonemo.train.transfer.study_config import load_transfer_config
 
-    resolved = load_transfer_config(config, changes(overrides, None))
+    resolved = load_transfer_config(config, parse_overrides(overrides, None))
     if system is None and len(resolved.systems) > 1:
         raise UsageError(f"expected --system, one of {', '.join(resolved.systems)}, got none")
     needs_torch("fitting a head")
@@ -241,7 +243,10 @@ def fit_head(
 
     with console.run_progress(quiet) as progress:
         final = fit_all(
-            resolved, system or next(iter(resolved.systems)), command=typed(), progress=progress
+            resolved,
+            system or next(iter(resolved.systems)),
+            command=command_line(),
+            progress=progress,
         )
     picked, sure = final.picked.choice.to_json(), final.picked.single
     typer.echo(f"picked: {json.dumps(picked)}")
@@ -271,7 +276,7 @@ def emobox(
     home = output or Path("work") / "runs" / f"emobox-{corpus}"
     config = emobox_config(corpus, manifest, folds, backbone, home)
     with console.run_progress(quiet) as progress:
-        found = compare(config, typed(), progress)
+        found = compare(config, command_line(), progress)
     for line in found.lines:
         typer.echo(line)
     typer.echo(f"  run folder: {home}")

@@ -17,10 +17,10 @@ from phonemo.cli.options import (
     ProtocolName,
     Quiet,
     Seeds,
-    changes,
     check_writable,
-    once,
-    typed,
+    command_line,
+    parse_overrides,
+    unique,
 )
 from phonemo.errors import CheckpointError, UsageError
 from phonemo.loader import needs_torch
@@ -62,12 +62,12 @@ def train(
 
     first = distributed.started().first
     with distributed.log_error_once():
-        resolved = load_config(config, changes(overrides, output))
+        resolved = load_config(config, parse_overrides(overrides, output))
         needs_torch("training")
         from phonemo.train.experiments.training_run import run
 
         with console.run_progress(quiet or not first) as progress:
-            metrics = run(resolved, typed(), once(fold), overwrite, progress, once(seed))
+            metrics = run(resolved, command_line(), unique(fold), overwrite, progress, unique(seed))
     if not first:
         return
     for line in summary_lines(metrics):
@@ -88,12 +88,12 @@ def pretrain(
     """
     from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 
-    resolved = load_pretrain_config(config, changes(overrides, output))
+    resolved = load_pretrain_config(config, parse_overrides(overrides, output))
     needs_torch("pretraining")
     from phonemo.train.pretrain.pretraining import pretrain as run_pretraining
 
     with console.run_progress(quiet) as progress:
-        metrics = run_pretraining(resolved, typed(), progress)
+        metrics = run_pretraining(resolved, command_line(), progress)
     for line in console.pretrained_lines(metrics, Path(resolved.output)):
         typer.echo(line)
 
@@ -115,7 +115,7 @@ def probe(
     needs_torch("probing")
     from phonemo.train.experiments.probe import probe as probe_network
 
-    with console.counter("listening", quiet) as progress:
+    with console.progress_callback("listening", quiet) as progress:
         scores = probe_network(network, manifest, settings, names, progress)
     typer.echo(f"{network} on {manifest}, protocol {protocol}:")
     for one in scores:
@@ -133,9 +133,9 @@ def script(
     settings = protocol_of(name=protocol, folds=folds, folder=folder)
     names = predict.names_of(labels)
     needs_torch("the script control")
-    from phonemo.train.experiments.text_baseline import script_control
+    from phonemo.train.experiments.text_baseline import text_baseline
 
-    for line in console.script_lines(script_control(manifest, settings, names)):
+    for line in console.script_lines(text_baseline(manifest, settings, names)):
         typer.echo(line)
 
 
@@ -172,7 +172,7 @@ def evaluate(
     if names and manifest is None and is_run(folder):
         _rescore(folder, names, output)
         return
-    with console.counter("testing", quiet) as progress:
+    with console.progress_callback("testing", quiet) as progress:
         if manifest is None and is_run(folder):
             assessment = assess_run(folder, progress)
         elif manifest is None:
@@ -221,7 +221,7 @@ def finetune(
     for note in made.notes:
         typer.echo(f"phonemo: {note}", err=True)
     with console.run_progress(quiet) as progress:
-        found = learn(made.config, typed(), progress)
+        found = learn(made.config, command_line(), progress)
     page = write_page(made.config.output, audio=audio)
     for line in (*summary_lines(found.metrics), *_profile_lines(found.profiles)):
         typer.echo(line)
@@ -236,7 +236,7 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
     from phonemo.train.experiments.assess import rescore_run
 
     name = output.absolute().parent.name if output is not None else folder.absolute().name
-    metrics = rescore_run(folder, names, name, typed())
+    metrics = rescore_run(folder, names, name, command_line())
     for line in summary_lines(metrics):
         typer.echo(line)
     if output is not None:

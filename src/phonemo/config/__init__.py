@@ -16,19 +16,19 @@ from phonemo.config.experiment import (
     TrainConfig,
     load_config,
 )
-from phonemo.config.loading import Section, digest_of, load_section, write_config
+from phonemo.config.loading import BaseConfig, digest_of, load_section, write_config
 
 __all__ = [
     "Alphabet",
     "AugmentConfig",
     "AuxiliaryConfig",
+    "BaseConfig",
     "ExtraConfig",
     "Inventory",
     "LabelsConfig",
     "ModelConfig",
     "ProtocolConfig",
     "RunConfig",
-    "Section",
     "TrainConfig",
     "digest_of",
     "load_config",

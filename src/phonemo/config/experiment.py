@@ -13,13 +13,13 @@ from pydantic import (
     model_validator,
 )
 
-from phonemo.config.loading import Section, digest_of, load_section
+from phonemo.config.loading import BaseConfig, digest_of, load_section
 
 Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
 Alphabet = Literal["arpabet", "ipa"]
 
 
-class LabelsConfig(Section):
+class LabelsConfig(BaseConfig):
     """Which emotions are told apart."""
 
     names: tuple[str, ...]
@@ -28,7 +28,7 @@ class LabelsConfig(Section):
     """Emotions counted as another one, such as excited: happiness."""
 
 
-class ProtocolConfig(Section):
+class ProtocolConfig(BaseConfig):
     """How utterances are divided into train, validation and test."""
 
     name: Literal[
@@ -57,7 +57,7 @@ class ProtocolConfig(Section):
     """Seed for the order of the units and, in random-leaky, of the utterances."""
 
 
-class AuxiliaryConfig(Section):
+class AuxiliaryConfig(BaseConfig):
     """The task that is trained beside the emotion."""
 
     task: Literal["phonemes"] = "phonemes"
@@ -72,7 +72,7 @@ class AuxiliaryConfig(Section):
     """What each utterance's CTC loss is divided by before the mean over the batch."""
 
 
-class ModelConfig(Section):
+class ModelConfig(BaseConfig):
     """The network, from backbone to heads."""
 
     backbone: str
@@ -113,7 +113,7 @@ class ModelConfig(Section):
     """The auxiliary task; null is the single-task arm and builds no head."""
 
 
-class AugmentConfig(Section):
+class AugmentConfig(BaseConfig):
     """Random changes to training audio, drawn by (seed, epoch, utterance id)."""
 
     gain_db: float = Field(default=0.0, ge=0)
@@ -140,7 +140,7 @@ class AugmentConfig(Section):
         return any(one > 0 for one in heard) or self.noise_snr_db is not None
 
 
-class TrainConfig(Section):
+class TrainConfig(BaseConfig):
     """How the network is trained."""
 
     strategy: Literal["frozen", "freeze_cnn", "full", "top_k", "gradual", "lora", "logistic"] = (
@@ -216,7 +216,7 @@ class TrainConfig(Section):
         return self.select_by != "last"
 
 
-class ExtraConfig(Section):
+class ExtraConfig(BaseConfig):
     """Another corpus that is learnt from besides; it is never tested for emotions."""
 
     manifest: str
@@ -227,7 +227,7 @@ class ExtraConfig(Section):
     """How many times each of its utterances is learnt from in an epoch: for a small corpus."""
 
 
-class RunConfig(Section):
+class RunConfig(BaseConfig):
     """One experiment: data, protocol, network, training."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -20,7 +20,7 @@ from phonemo.errors import ConfigError
 from phonemo.files import atomic_write_text
 
 
-class Section(BaseModel):
+class BaseConfig(BaseModel):
     """Frozen, typed, strict about its keys, and with a sentence under each field."""
 
     model_config = ConfigDict(
@@ -28,13 +28,13 @@ class Section(BaseModel):
     )
 
 
-def digest_of(config: Section, without: dict[str, Any]) -> str:
+def digest_of(config: BaseConfig, without: dict[str, Any]) -> str:
     """Twelve hexadecimal digits that name a config; ``without`` are keys that change no result."""
     data = config.model_dump(mode="json", exclude=without)
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
-Kind = TypeVar("Kind", bound=Section)
+Kind = TypeVar("Kind", bound=BaseConfig)
 _MOST_VALUES = 10_000
 
 
@@ -57,7 +57,7 @@ def load_section(
     return _validated(_read_yaml(Path(path)), overrides, kind, str(path))
 
 
-def write_config(path: Path, config: Section) -> None:
+def write_config(path: Path, config: BaseConfig) -> None:
     """Write the resolved config as YAML."""
     data = config.model_dump(mode="json")
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
@@ -155,7 +155,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r}: the value is not YAML") from error
 
 
-def _first_fault(error: ValidationError, kind: type[Section]) -> str:
+def _first_fault(error: ValidationError, kind: type[BaseConfig]) -> str:
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
     if not where:  # of the whole: what it says names the keys
@@ -168,7 +168,7 @@ def _first_fault(error: ValidationError, kind: type[Section]) -> str:
     return f"key {where!r}: {fault['msg']} (found {reprlib.repr(fault['input'])})"
 
 
-def _known_keys(location: tuple[int | str, ...], kind: type[Section]) -> list[str]:
+def _known_keys(location: tuple[int | str, ...], kind: type[BaseConfig]) -> list[str]:
     section: Any = kind
     named = False
     for part in location:

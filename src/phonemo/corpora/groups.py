@@ -24,7 +24,7 @@ _BOTH = frozenset(("f", "m"))
 
 
 @dataclass(frozen=True)
-class Group:
+class SplitGroup:
     """Units that are tested, or validated, together; one unit alone in leave-one-out."""
 
     name: str
@@ -62,7 +62,7 @@ def units_by_id(utterances: Sequence[Utterance], axis: Axis) -> dict[str, str]:
 
 def make_groups(
     utterances: Sequence[Utterance], axis: Axis, folds: int | None, seed: int
-) -> tuple[Group, ...]:
+) -> tuple[SplitGroup, ...]:
     """One group for each unit, or ``folds`` groups balanced by their utterances.
 
     The order is cyclic and comes from the seed; genders of speakers alternate in it as far as
@@ -78,11 +78,11 @@ def make_groups(
         members = [(names[unit], [unit]) for unit in order]
     else:
         members = _balanced(order, counts, folds, axis)
-    groups = [_group(name, units, genders) for name, units in members]
-    return _alternate(groups)
+    groups = [_make_group(name, units, genders) for name, units in members]
+    return _interleave_genders(groups)
 
 
-def choose_validation(rest: Sequence[Group], count: int) -> tuple[Group, ...]:
+def choose_validation(rest: Sequence[SplitGroup], count: int) -> tuple[SplitGroup, ...]:
     """The first ``count`` of the groups left, which follow the tested one in the cyclic order.
 
     Where two or more have but one gender and another group could mend that, it replaces the last.
@@ -95,7 +95,7 @@ def choose_validation(rest: Sequence[Group], count: int) -> tuple[Group, ...]:
     return tuple(chosen)
 
 
-def carve_by_speaker(
+def hold_out_speakers(
     rows: Sequence[Utterance], turn: int, count: int, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Ids left for train, and ids of ``count`` validation speakers, who move on with ``turn``.
@@ -163,12 +163,12 @@ def _genders(utterances: Sequence[Utterance], units: Mapping[str, str]) -> dict[
     return genders
 
 
-def _group(name: str, units: Sequence[str], genders: Mapping[str, set[str]]) -> Group:
+def _make_group(name: str, units: Sequence[str], genders: Mapping[str, set[str]]) -> SplitGroup:
     known = frozenset(gender for unit in units for gender in genders.get(unit, ()))
-    return Group(name=name, units=frozenset(units), genders=known)
+    return SplitGroup(name=name, units=frozenset(units), genders=known)
 
 
-def _alternate(groups: Sequence[Group]) -> tuple[Group, ...]:
+def _interleave_genders(groups: Sequence[SplitGroup]) -> tuple[SplitGroup, ...]:
     """Groups of each kind of gender spread evenly over the circle; order within a kind stays."""
     kinds = Counter(tuple(sorted(group.genders)) for group in groups)
     seen: Counter[tuple[str, ...]] = Counter()

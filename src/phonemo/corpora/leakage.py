@@ -47,7 +47,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Repeats:
+class TranscriptOverlap:
     """How many test utterances repeat a sentence of train; of those whose transcript is known.
 
     Near-duplicates are looked for among utterances of four or more words, and there an identical
@@ -82,7 +82,7 @@ class FoldLeakage:
     sessions: Shared
     dialogs: Shared
     sentences: Shared
-    repeats: Repeats
+    repeats: TranscriptOverlap
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _dialog_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
 
 def _sentence_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
     """Pooled over the folds."""
-    repeats = Repeats(
+    repeats = TranscriptOverlap(
         known=sum(fold.repeats.known for fold in folds),
         exact=sum(fold.repeats.exact for fold in folds),
         long=sum(fold.repeats.long for fold in folds),
@@ -240,15 +240,15 @@ __all__ = [
     "FoldLeakage",
     "LeakageReport",
     "PartSize",
-    "Repeats",
     "Shared",
-    "forbid",
+    "TranscriptOverlap",
+    "assert_no_leakage",
     "lines",
-    "measure",
+    "measure_leakage",
 ]
 
 
-def measure(utterances: Sequence[Utterance], split: Split) -> LeakageReport:
+def measure_leakage(utterances: Sequence[Utterance], split: Split) -> LeakageReport:
     """Measure every fold of a split.
 
     Raises:
@@ -268,7 +268,7 @@ def measure(utterances: Sequence[Utterance], split: Split) -> LeakageReport:
     )
 
 
-def forbid(report: LeakageReport, protocol: ProtocolConfig) -> None:
+def assert_no_leakage(report: LeakageReport, protocol: ProtocolConfig) -> None:
     """Raise if test shares with train or validation what the protocol's name keeps apart.
 
     Raises:
@@ -346,7 +346,7 @@ def _measure_fold(
         sessions=_shared(fold, values["sessions"]),
         dialogs=_shared(fold, values["dialogs"]),
         sentences=_shared(fold, values["sentences"]),
-        repeats=_repeats(fold, values["sentences"], near),
+        repeats=_transcript_overlap(fold, values["sentences"], near),
     )
 
 
@@ -373,13 +373,13 @@ def _shared(fold: Fold, values: Mapping[str, str]) -> Shared:
     )
 
 
-def _repeats(
+def _transcript_overlap(
     fold: Fold, sentences: Mapping[str, str], near: Mapping[str, frozenset[str]]
-) -> Repeats:
+) -> TranscriptOverlap:
     """``near`` knows every sentence of four or more words."""
     said = {sentences[one] for one in fold.train if one in sentences}
     tested = [sentences[one] for one in fold.test if one in sentences]
-    return Repeats(
+    return TranscriptOverlap(
         known=len(tested),
         exact=sum(text in said for text in tested),
         long=sum(text in near for text in tested),

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonemo.errors import ManifestError
-from phonemo.files import json_text, parsed
+from phonemo.files import dumps_json, loads_json
 
 Style = Literal["scripted", "improvised", "plain-to-emotional", "emotional-to-emotional"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -230,7 +230,7 @@ def _write_rows(path: Path, header: Header, utterances: Iterable[Utterance]) -> 
 
 
 def _text(row: _FrozenRow) -> str:
-    return json_text(row.model_dump(mode="json")) + "\n"
+    return dumps_json(row.model_dump(mode="json")) + "\n"
 
 
 def _check_unique(hashes: array[int], utterances: Iterable[Utterance], path: Path) -> None:
@@ -279,7 +279,7 @@ def _utterance(line: _Line, path: Path) -> Utterance:
 
 def _json(line: _Line, path: Path) -> dict[str, Any]:
     try:
-        row = parsed(line.text)
+        row = loads_json(line.text)
     except ValueError as error:  # also integers without end
         raise ManifestError(f"{path}:{line.number}: not JSON ({error})") from error
     if not isinstance(row, dict):

@@ -19,9 +19,9 @@ from pathlib import Path
 import soundfile
 
 from phonemo.corpora import CORPORA
-from phonemo.corpora.g2p.convert import phonemise
+from phonemo.corpora.g2p.convert import phonemize
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, write_manifest
-from phonemo.corpora.readers.base import CorpusCard, Reading
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading
 from phonemo.errors import CorpusError, MissingExtraError, PhonemeError, UsageError
 from phonemo.version import __version__
 
@@ -75,7 +75,7 @@ def audit(utterances: Sequence[Utterance], root: Path, progress: Callable[[], No
             faults[fault] += 1
             first_faults.setdefault(fault, utterance.file)
         progress()
-    twins = _twins(root, {utterance.file: sounds[utterance.file] for utterance in heard})
+    twins = _duplicates(root, {utterance.file: sounds[utterance.file] for utterance in heard})
     return Audit(tuple(heard), seconds, dict(faults), first_faults, twins)
 
 
@@ -109,7 +109,7 @@ def _length(utterance: Utterance, sound: Sound) -> float:
     return end - (utterance.start or 0.0)
 
 
-def _twins(root: Path, sounds: Mapping[str, Sound]) -> tuple[tuple[str, ...], ...]:
+def _duplicates(root: Path, sounds: Mapping[str, Sound]) -> tuple[tuple[str, ...], ...]:
     """Files with the same samples.
 
     To decode a whole corpus for this would take minutes, so only files of the same shape are
@@ -231,7 +231,7 @@ def prepare(
 
 def prepare_reading(
     card: CorpusCard,
-    reading: Reading,
+    reading: CorpusReading,
     root: Path,
     output: str | Path,
     *,
@@ -253,11 +253,11 @@ def prepare_reading(
     corpus, output = card.name, Path(output)
     folder = root.parent if root.is_file() else root
     texts = _texts(reading.utterances) if g2p else ()
-    tick = _ticker(progress, len(reading.utterances) + len(texts))
+    tick = _progress_counter(progress, len(reading.utterances) + len(texts))
     checked = audit(reading.utterances, folder, tick)
     faults = (*_audio_faults(checked), *_count_faults(card, checked.utterances))
     if not checked.utterances or (faults and not allow_partial):
-        raise _complaint(corpus, root, faults, reading.skipped, bool(checked.utterances))
+        raise _corpus_error(corpus, root, faults, reading.skipped, bool(checked.utterances))
     spoken = _phonemize(texts, tick)
     header = Header(
         corpus=corpus,
@@ -268,7 +268,7 @@ def prepare_reading(
     )
     sources: Counter[str] = Counter()
     write_manifest(output, header, _filled(checked.utterances, spoken.phonemes, sources))
-    warnings = (*faults, *_twin_warnings(checked), *spoken.warnings)
+    warnings = (*faults, *_duplicate_warnings(checked), *spoken.warnings)
     return _counted(header, output, checked, sources, warnings)
 
 
@@ -298,7 +298,7 @@ def _phonemize(texts: Sequence[Text], tick: Callable[[], None]) -> _Phonemized:
     refused: dict[str, list[str]] = {}
     for text in texts:
         try:
-            phonemes[text] = phonemise(*text)
+            phonemes[text] = phonemize(*text)
         except MissingExtraError as error:
             what = "turning transcripts into phonemes (--no-g2p leaves it out)"
             raise MissingExtraError(what, "g2p") from error
@@ -347,7 +347,7 @@ def _count_faults(card: CorpusCard, utterances: Sequence[Utterance]) -> list[str
     ]
 
 
-def _complaint(
+def _corpus_error(
     corpus: str, root: Path, faults: Sequence[str], skipped: Mapping[str, int], usable: bool
 ) -> CorpusError:
     left_out = ", ".join(f"{reason} ({count})" for reason, count in skipped.items())
@@ -359,7 +359,7 @@ def _complaint(
     )
 
 
-def _twin_warnings(checked: Audit) -> tuple[str, ...]:
+def _duplicate_warnings(checked: Audit) -> tuple[str, ...]:
     warnings = [f"the same recording: {', '.join(group)}" for group in checked.twins]
     return _shortened(warnings, "groups of identical recordings")
 
@@ -370,7 +370,7 @@ def _shortened(warnings: Sequence[str], what: str) -> tuple[str, ...]:
     return (*warnings[:_NAMED], f"and {len(warnings) - _NAMED} more {what}")
 
 
-def _ticker(progress: Progress | None, total: int) -> Callable[[], None]:
+def _progress_counter(progress: Progress | None, total: int) -> Callable[[], None]:
     steps = itertools.count(1)
 
     def tick() -> None:

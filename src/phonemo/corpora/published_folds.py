@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.folds import Fold, Split
-from phonemo.corpora.groups import carve_by_speaker, units_by_id
+from phonemo.corpora.groups import hold_out_speakers, units_by_id
 from phonemo.corpora.manifest import Utterance
-from phonemo.errors import LeakageError, ProtocolError, shown
-from phonemo.files import parsed
+from phonemo.errors import LeakageError, ProtocolError, safe_name
+from phonemo.files import loads_json
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ def _read_part(folder: Path, part: str, number: int) -> frozenset[str]:
 def _fresh(one: str, seen: Collection[str], where: str) -> str:
     if one in seen:
         raise ProtocolError(
-            f"{where}: {shown(one)} is there twice; an utterance is wanted once in a part"
+            f"{where}: {safe_name(one)} is there twice; an utterance is wanted once in a part"
         )
     return one
 
 
 def _stem(line: str, where: str) -> str:
     try:
-        row = parsed(line)
+        row = loads_json(line)
     except ValueError as error:
         raise ProtocolError(f"{where}: not JSON; one object a line is wanted") from error
     wav = row.get("wav") if isinstance(row, dict) else None
@@ -124,8 +124,8 @@ def _require_present(published: Sequence[PublishedFold], ids: Collection[str]) -
     if missing:
         raise ProtocolError(
             f"{len(missing)} of the {len(named)} utterances in the fold files are not in the "
-            f"manifest, {shown(missing[0])} for example; prepare the whole corpus, and make the "
-            "folds before leaving out labels"
+            f"manifest, {safe_name(missing[0])} for example; prepare the whole corpus, and make "
+            "the folds before leaving out labels"
         )
 
 
@@ -168,6 +168,6 @@ def _carve(
     fold: PublishedFold, turn: int, utterances: Sequence[Utterance], protocol: ProtocolConfig
 ) -> Fold:
     rows = [row for row in utterances if row.id in fold.train]
-    train, validation = carve_by_speaker(rows, turn, protocol.validation_units, protocol.seed)
+    train, validation = hold_out_speakers(rows, turn, protocol.validation_units, protocol.seed)
     test = tuple(row.id for row in utterances if row.id in fold.test)
     return Fold(name=fold.name, train=train, validation=validation, test=test)

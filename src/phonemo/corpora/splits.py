@@ -16,9 +16,9 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.folds import PARTS, Fold, Split
 from phonemo.corpora.groups import (
     Axis,
-    Group,
-    carve_by_speaker,
+    SplitGroup,
     choose_validation,
+    hold_out_speakers,
     make_groups,
     require_enough,
     units_by_id,
@@ -83,13 +83,15 @@ def _require_parts(fold: Fold) -> None:
 def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
     """One fold for each group, or for each pair of groups where two axes are crossed."""
     axes = AXES[protocol.name]
-    circles = [_circle(utterances, axis, protocol) for axis in axes]
+    circles = [_ordered_groups(utterances, axis, protocol) for axis in axes]
     units = [units_by_id(utterances, axis) for axis in axes]
     folds = []
     for places in product(*(range(len(circle)) for circle in circles)):
         chosen = list(zip(circles, places, strict=True))
-        roles = [_roles(circle, place, protocol.validation_units) for circle, place in chosen]
-        parts = _divide(utterances, units, roles)
+        roles = [
+            _assign_parts(circle, place, protocol.validation_units) for circle, place in chosen
+        ]
+        parts = _split_ids(utterances, units, roles)
         if parts["test"]:
             name = "_".join(circle[place].name for circle, place in chosen)
             folds.append(Fold(name, *(tuple(parts[part]) for part in PARTS)))
@@ -108,23 +110,25 @@ def _by_sentence(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> S
     folds = []
     for turn, tested in enumerate(sorted(set(sentences.values()))):
         rows = [row for row in utterances if sentences[row.id] != tested]
-        train, validation = carve_by_speaker(rows, turn, protocol.validation_units, protocol.seed)
+        train, validation = hold_out_speakers(rows, turn, protocol.validation_units, protocol.seed)
         test = tuple(row.id for row in utterances if sentences[row.id] == tested)
         folds.append(Fold(f"sentence-{turn + 1}", train, validation, test))
     note = "there are two sentences only: validation says that of train, with speakers of its own"
     return Split(protocol, "sentence", tuple(folds), (_NEW_SENTENCES, note))
 
 
-def _circle(
+def _ordered_groups(
     utterances: Sequence[Utterance], axis: Axis, protocol: ProtocolConfig
-) -> tuple[Group, ...]:
+) -> tuple[SplitGroup, ...]:
     groups = make_groups(utterances, axis, protocol.folds, protocol.seed)
     what = f"{axis}s" if protocol.folds is None else f"groups of {axis}s"
     require_enough(len(groups), what, protocol.validation_units)
     return groups
 
 
-def _roles(circle: Sequence[Group], place: int, validation_units: int) -> dict[str, str]:
+def _assign_parts(
+    circle: Sequence[SplitGroup], place: int, validation_units: int
+) -> dict[str, str]:
     """Unit -> part; validation comes next in the circle, so that the duty goes round."""
     rest = [*circle[place + 1 :], *circle[:place]]
     roles = {unit: "train" for group in rest for unit in group.units}
@@ -134,7 +138,7 @@ def _roles(circle: Sequence[Group], place: int, validation_units: int) -> dict[s
     return roles
 
 
-def _divide(
+def _split_ids(
     utterances: Sequence[Utterance],
     units: Sequence[Mapping[str, str]],
     roles: Sequence[Mapping[str, str]],

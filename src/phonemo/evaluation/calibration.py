@@ -34,7 +34,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class TemperatureScaling:
     """What is stored with a model.
 
     Attributes:
@@ -48,7 +48,7 @@ class Calibrated:
     utterances: int = 0
 
 
-UNCALIBRATED = Calibrated()
+UNCALIBRATED = TemperatureScaling()
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ class Point:
     """The lowest score among those answered."""
 
 
-def calibrate(logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -> Calibrated:
+def calibrate(
+    logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK
+) -> TemperatureScaling:
     """Fit the temperature, then the threshold on the scores that it makes.
 
     Args:
@@ -77,12 +79,12 @@ def calibrate(logits: npt.ArrayLike, truth: npt.ArrayLike, risk: float = RISK) -
     # without an error any colder temperature is likelier still: there is nothing to learn from
     temperature = fit_temperature(scores, indices) if wrong.any() else 1.0
     probabilities = softmax(scores / temperature)
-    return Calibrated(temperature, abstention(probabilities, indices, risk), len(indices))
+    return TemperatureScaling(temperature, abstention(probabilities, indices, risk), len(indices))
 
 
-def calibrate_across(
+def calibrate_grouped(
     logits: npt.ArrayLike, truth: npt.ArrayLike, speakers: Sequence[str], risk: float = RISK
-) -> Calibrated:
+) -> TemperatureScaling:
     """The same, if it carries over from some speakers to others.
 
     One speaker says nothing about the next, so with fewer than two nothing is fitted. The
@@ -101,7 +103,7 @@ def calibrate_across(
     found = calibrate(scores, indices, risk)
     if _gain(scores, indices, speakers) > 0:
         return found
-    return Calibrated(1.0, abstention(softmax(scores), indices, risk), len(indices))
+    return TemperatureScaling(1.0, abstention(softmax(scores), indices, risk), len(indices))
 
 
 def _gain(scores: Floats, truth: npt.NDArray[np.int64], speakers: Sequence[str]) -> float:
@@ -181,7 +183,7 @@ def risk_coverage(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[P
     )
 
 
-def area(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+def aurc(probabilities: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     """The area under the risk-coverage curve: its mean risk over all coverages."""
     return float(np.mean(_selective(*_checked(probabilities, truth))[1]))
 

@@ -435,7 +435,7 @@ def boundary_errors(reference: Times, aligned: Times) -> Floats:
     return np.array([*errors[:1, 0], *(one for pair in pairs for one in pair), *errors[-1:, 1]])
 
 
-def summarise_errors(errors: Iterable[float]) -> BoundaryErrors:
+def summarize_errors(errors: Iterable[float]) -> BoundaryErrors:
     """Median and shares of errors in seconds, pooled; ResultError where there is none."""
     seconds = np.array(list(errors), dtype=np.float64)
     if len(seconds) == 0:

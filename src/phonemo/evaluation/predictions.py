@@ -65,7 +65,7 @@ _KEYS = ("id", "fold", "seed", "speaker", "gender", "truth", "label", "scores")
 
 
 def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> PredictionTable:
-    """Check prediction rows and order them; see phonemo.evaluation.summary.summarise."""
+    """Check prediction rows and order them; see phonemo.evaluation.summary.summarize."""
     if not rows:
         raise ResultError("no predictions to score; test at least one utterance")
     for row in rows:

@@ -40,7 +40,7 @@ from phonemo.evaluation.schema import Metrics, Protocol, Results, Score
 from phonemo.evaluation.studies import Ablation, Crossing, study_sections
 from phonemo.evaluation.transfer_plots import is_current, plot_transfer
 from phonemo.evaluation.transfer_report import Transfer, transfer_sections
-from phonemo.files import atomic_write_text, parsed
+from phonemo.files import atomic_write_text, loads_json
 
 __all__ = [
     "Metrics",
@@ -209,7 +209,7 @@ def _pictures(results_folder: Path, output: Path) -> dict[Path, Transfer]:
 
 def _read_json(path: Path) -> object:
     try:
-        return parsed(path.read_text(encoding="utf-8"))
+        return loads_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise ResultError(f"{path}: not JSON ({reason}); measure it again") from error

@@ -32,7 +32,7 @@ from phonemo.evaluation.predictions import (
 )
 from phonemo.evaluation.schema import Metrics
 from phonemo.evaluation.summary import LEVEL, SAMPLES
-from phonemo.files import parsed_lines
+from phonemo.files import loads_json_lines
 from phonemo.labels import LabelSet
 
 SWAPS = 10_000
@@ -308,7 +308,7 @@ def read_run(folder: Path) -> EvaluatedRun:
     try:
         metrics = Metrics.model_validate_json((folder / "metrics.json").read_bytes())
         text = (folder / "predictions.jsonl").read_text(encoding="utf-8")
-        rows = parsed_lines(text)
+        rows = loads_json_lines(text)
     except OSError as error:
         raise ResultError(
             f"{folder}: no {Path(error.filename or '').name}; "

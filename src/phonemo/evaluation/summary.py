@@ -1,6 +1,6 @@
 """From the predictions of all folds and seeds to the one dict that every table is made of.
 
-``summarise`` computes it, ``Results`` is its schema: it becomes "results" in metrics.json, and
+``summarize`` computes it, ``Results`` is its schema: it becomes "results" in metrics.json, and
 RESULTS.md, the README's table and the terminal's summary are all read from there.
 
 How sure prediction rows are: calibration before and after scaling, and answering selectively.
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import area, risk_coverage, undo_temperature
-from phonemo.evaluation.metrics import Counts, summarise_errors
+from phonemo.evaluation.calibration import aurc, risk_coverage, undo_temperature
+from phonemo.evaluation.metrics import Counts, summarize_errors
 from phonemo.evaluation.predictions import (
     STATISTICS,
     PredictionTable,
@@ -46,7 +46,7 @@ from phonemo.labels import LabelSet
 
 def calibration_of(tested: PredictionTable, labels: LabelSet) -> CalibrationScore:
     """Of the scores as they were given, over the rows of all seeds."""
-    found = metrics.calibration(scores_of(tested, labels), tested.truth)
+    found = metrics.calibration(score_matrix(tested, labels), tested.truth)
     return CalibrationScore.model_validate(asdict(found))
 
 
@@ -55,32 +55,32 @@ def uncalibrated_of(tested: PredictionTable, labels: LabelSet) -> CalibrationSco
     temperatures = [float(row.get("temperature", 1.0)) for row in tested.rows]
     if not any("temperature" in row for row in tested.rows):
         return None
-    before = undo_temperature(scores_of(tested, labels), temperatures)
+    before = undo_temperature(score_matrix(tested, labels), temperatures)
     return CalibrationScore.model_validate(asdict(metrics.calibration(before, tested.truth)))
 
 
 def selective_of(tested: PredictionTable, labels: LabelSet) -> SelectiveScore:
     """The risk-coverage curve, and what the models' own thresholds make of these rows."""
-    scores = scores_of(tested, labels)
+    scores = score_matrix(tested, labels)
     scores /= scores.sum(axis=1, keepdims=True)  # they were rounded
     points = risk_coverage(scores, tested.truth)
     wrong = tested.predicted != tested.truth
     given = np.array([not row.get("unsure", False) for row in tested.rows])
     has_threshold = any("unsure" in row for row in tested.rows)
     return SelectiveScore(
-        area=area(scores, tested.truth),
+        area=aurc(scores, tested.truth),
         curve=tuple(RiskPoint(**asdict(point)) for point in points),
         coverage=float(given.mean()) if has_threshold else None,
         risk=float(wrong[given].mean()) if has_threshold and given.any() else None,
     )
 
 
-def scores_of(tested: PredictionTable, labels: LabelSet) -> npt.NDArray[np.float64]:
+def score_matrix(tested: PredictionTable, labels: LabelSet) -> npt.NDArray[np.float64]:
     """(row, emotion)."""
     return np.array([[row["scores"][name] for name in labels.names] for row in tested.rows])
 
 
-def all_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
+def full_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
     """A row's scores among all emotions that its network knows."""
     scores: Mapping[str, float] = row.get("all_scores", row["scores"])
     return scores
@@ -93,7 +93,7 @@ UNKNOWN = "unknown"
 """The key of utterances whose speaker or gender nobody knows."""
 
 
-def summarise(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
+def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
     """Score prediction rows of several folds and seeds; gives JSON-able data as in ``Results``.
 
     A row is ``{"id", "fold", "seed", "speaker", "gender", "truth", "label", "scores",
@@ -233,7 +233,7 @@ def _boundaries(tested: PredictionTable) -> BoundaryScore | None:
         errors.setdefault(int(row["seed"]), []).extend(found)
     if not errors:
         return None
-    seeds = [summarise_errors(one) for one in errors.values()]
+    seeds = [summarize_errors(one) for one in errors.values()]
     medians = tuple(1000 * one.median_seconds for one in seeds)
     return BoundaryScore(
         median_ms=float(np.mean(medians)),

@@ -13,7 +13,7 @@ from typing import Any
 from phonemo.annotations.prediction import Prediction, to_pandas
 from phonemo.audio import RATE
 from phonemo.errors import AudioError, MissingExtraError, UsageError
-from phonemo.loader import open_model
+from phonemo.loader import load_model
 from phonemo.version import __version__
 
 TABLE = "emotion"
@@ -80,7 +80,7 @@ def emotion_feature(model: str | Path | None = None, **options: Any) -> Any:
         MissingExtraError: audinterface is not installed.
     """
     audinterface = _audinterface()
-    listener = open_model(model)
+    listener = load_model(model)
     names = list(listener.labels)
 
     def scores(signal: Any, rate: int) -> list[float]:

@@ -19,7 +19,7 @@ import soundfile
 from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.prepare import Prepared, prepare_reading
-from phonemo.corpora.readers.base import CorpusCard, Reading
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError, MissingExtraError, PhonemoError, UsageError
 from phonemo.runtime.recognizer import EmotionRecognizer
@@ -82,7 +82,7 @@ def from_datasets(
         _utterance(home, number, row, audio, _label(row, emotion, names), known)
         for number, row in enumerate(plain)
     ]
-    reading = Reading(tuple(rows))
+    reading = CorpusReading(tuple(rows))
     return prepare_reading(
         CARD, reading, home.resolve(), home / "manifest.jsonl", allow_partial=True, g2p=g2p
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from phonemo.errors import CheckpointError, UsageError
-from phonemo.files import SEAL, parsed
+from phonemo.files import CHECKSUMS, loads_json
 from phonemo.integrations.model_card import with_front_matter
 from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL, named, open_bundle
-from phonemo.runtime.hub import HubName, hub_client, hub_errors, hub_name
+from phonemo.runtime.hub import HubName, hub_client, hub_errors, parse_hub_id
 from phonemo.runtime.session import place_of
 
 README = "README.md"
@@ -51,7 +51,7 @@ def push(
         MissingExtraError: huggingface-hub is not installed.
     """
     folder = named(folder)
-    name = hub_name(repository, bare=True)
+    name = parse_hub_id(repository, bare=True)
     if name is None or "@" in repository:
         raise UsageError(f"{repository!r}: a repository as org/name is wanted")
     name = HubName(name.repository, revision or name.revision)
@@ -103,11 +103,11 @@ def _model_files(folder: Path) -> Iterator[str]:
             yield ADAPTATION
         return
     try:
-        sealed = dict(parsed((folder / SEAL).read_bytes())["sha256"])
+        sealed = dict(loads_json((folder / CHECKSUMS).read_bytes())["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder}: neither a bundle nor a model folder; name what phonemo train or phonemo "
             "export wrote"
         ) from error
-    yield SEAL
+    yield CHECKSUMS
     yield from map(str, sealed)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import UsageError
-from phonemo.loader import located, needs_torch
+from phonemo.loader import needs_torch, resolve_model
 from phonemo.runtime.bundle import is_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
@@ -68,7 +68,7 @@ def layers_of(model: str | Path | None) -> NamedLayers:
         PhonemoError: it is none of these, or it is broken.
         MissingExtraError: torch is needed and not installed.
     """
-    folder = located(model)
+    folder = resolve_model(model)
     if folder is None or is_bundle(folder):
         return BundleLayers(OnnxRecognizer.load(folder))
     needs_torch("the layers of a model folder")

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from phonemo.errors import CheckpointError
 from phonemo.evaluation.schema import Metrics
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.runtime.bundle import CARD, named, open_bundle
 
 README = "README.md"
@@ -256,7 +256,7 @@ def _metrics(path: Path) -> Metrics:
 def _json(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
-            data = parsed(stream.read(_MOST_BYTES))
+            data = loads_json(stream.read(_MOST_BYTES))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read; copy the whole folder again") from error
     if not isinstance(data, dict):

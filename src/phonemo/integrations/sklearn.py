@@ -27,7 +27,7 @@ from phonemo.audio import RATE, Excerpt, Source, load_waveform
 from phonemo.errors import LabelError, UsageError
 from phonemo.integrations.layer_embedding import NamedLayers, checked, layers_of
 from phonemo.integrations.standardizer import GivenProfile, SourceStandardizer
-from phonemo.loader import open_model
+from phonemo.loader import load_model
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
 
@@ -373,7 +373,7 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return self.embedding_.transform(given).astype(np.float64)
 
 
-class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A model of phonemo as it is: its own emotions, its own calibrated scores; nothing is fitted.
 
     For scikit-learn's metrics and displays, or as a member of an ensemble. ``fit`` only looks
@@ -406,7 +406,7 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         """The emotions, sorted."""
         return np.array(sorted(self.labels or self._recognizer().labels))
 
-    def fit(self, X: Any = None, y: Any = None) -> ReadyEmotionClassifier:  # noqa: N803
+    def fit(self, X: Any = None, y: Any = None) -> PretrainedEmotionClassifier:  # noqa: N803
         """Learn nothing.
 
         Raises:
@@ -472,7 +472,12 @@ class ReadyEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         return [found.scores[str(name)] for name in self.classes_]
 
     def _recognizer(self) -> EmotionRecognizer:
-        return open_model(self.model)
+        return load_model(self.model)
 
 
-__all__ = ["EmotionClassifier", "ReadyEmotionClassifier", "SourceStandardizer", "SpeechEmbedding"]
+__all__ = [
+    "EmotionClassifier",
+    "PretrainedEmotionClassifier",
+    "SourceStandardizer",
+    "SpeechEmbedding",
+]

@@ -19,7 +19,13 @@ from sklearn.utils.validation import (
 
 from phonemo.errors import UsageError
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import Reference, Statistics, affine, moments, shrunk
+from phonemo.runtime.adaptation.statistics import (
+    Reference,
+    Statistics,
+    affine,
+    moments,
+    shrink_towards,
+)
 
 Floats = npt.NDArray[np.float64]
 GivenProfile = Profile | str | os.PathLike[str] | None
@@ -153,7 +159,7 @@ class SourceStandardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         mapped: Floats = rows.astype(np.float64)
         if source is not None:
             reference = self._reference()
-            scale, shift = affine(shrunk(source, reference), reference)
+            scale, shift = affine(shrink_towards(source, reference), reference)
             mapped = mapped * scale + shift
         found: npt.NDArray[Any] = (mapped - self.centre_) / self.spread_
         return found.astype(rows.dtype, copy=False)

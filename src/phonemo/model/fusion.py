@@ -46,9 +46,9 @@ class Fusion(nn.Module):
         super().__init__()
         self.width = width
         if "acoustic" in self.needs:
-            self.acoustic = Entrance(acoustic_features, width, dropout)
+            self.acoustic = InputProjection(acoustic_features, width, dropout)
         if "semantic" in self.needs:
-            self.semantic = Entrance(semantic_features, width, dropout)
+            self.semantic = InputProjection(semantic_features, width, dropout)
         self.norm = nn.LayerNorm(width)
 
 
@@ -174,7 +174,7 @@ class SemanticOnly(Fusion):
         return zero_padding(self.norm(self.semantic(semantic, mask)), mask)
 
 
-class Entrance(nn.Module):
+class InputProjection(nn.Module):
     """One stream on its way in: padding overwritten, frames normalised, width made common."""
 
     def __init__(self, features: int, width: int, dropout: float) -> None:

@@ -82,7 +82,7 @@ def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
     return Loss(total=total, parts=parts, counts=counts, value=total.detach())
 
 
-def share(
+def gradient_share(
     emotion: Term, phonemes: Term | None, alpha: float, summed: Callable[[Tensor], Tensor]
 ) -> Loss:
     """The same of a batch that several processes hold together, each some of its utterances.

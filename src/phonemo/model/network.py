@@ -52,8 +52,8 @@ class PhonemoConfig(PreTrainedConfig):
     head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
     lora_rank: int | None = None
-    #: Of phonemo.evaluation.calibration.Calibrated: the network's logits are as they come, whoever
-    #: makes
+    #: Of phonemo.evaluation.calibration.TemperatureScaling: the network's logits are as they come,
+    #: whoever makes
     #: scores of them divides.
     temperature: float = 1.0
     abstain_below: float = 0.0

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from phonemo.audio import RATE
 from phonemo.config import ModelConfig
 from phonemo.errors import ModelError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import BACKBONES
 from phonemo.model.logmel import NAME, LogMelConfig, LogMelModel
@@ -139,7 +139,7 @@ def _check_shards(folder: Path) -> None:
     if not (folder / INDEX).is_file():
         return
     with _parser_errors():
-        shards = set(parsed((folder / INDEX).read_bytes())["weight_map"].values())
+        shards = set(loads_json((folder / INDEX).read_bytes())["weight_map"].values())
     for name in shards:
         if not isinstance(name, str) or Path(name).name != name:
             raise ForeignError(f"{INDEX} names {name!r}, which is not in the folder")

@@ -1,10 +1,10 @@
 """CTC posteriors to phonemes in time: forced alignment, and where one phoneme ends.
 
-Two steps. ``align`` (a given phoneme string) and ``recognise`` (the most probable path) say which
-frames emit each phoneme; ``time_phonemes`` makes stretches of time of them. The second is needed
-because CTC is peaky: it emits a phoneme in a frame or two somewhere inside it and calls the rest
-blank, so a blank is not a silence and somebody must own it. A gap between two phonemes is divided
-by one of ``RULES`` unless it is too long to be speech.
+Two steps. ``align`` (a given phoneme string) and ``decode_phonemes`` (the most probable path) say
+which frames emit each phoneme; ``time_phonemes`` makes stretches of time of them. The second is
+needed because CTC is peaky: it emits a phoneme in a frame or two somewhere inside it and calls the
+rest blank, so a blank is not a silence and somebody must own it. A gap between two phonemes is
+divided by one of ``RULES`` unless it is too long to be speech.
 
 Works on one utterance or window: memory grows with frames times phonemes.
 
@@ -113,7 +113,7 @@ def align(
     return _emissions(scores, wanted, _best_states(floored, skips))
 
 
-def recognise(log_posteriors: npt.ArrayLike, blank: int = 0) -> tuple[AlignedPhoneme, ...]:
+def decode_phonemes(log_posteriors: npt.ArrayLike, blank: int = 0) -> tuple[AlignedPhoneme, ...]:
     """What is heard: the best symbol of each frame, repeats merged, blanks out (best path).
 
     Args and errors are those of ``align``. The symbols are those of phonemo.model.heads.best_path.
@@ -151,7 +151,7 @@ def time_phonemes(
     these lie in the recording.
 
     Args:
-        aligned: what ``align`` or ``recognise`` gave for the posteriors.
+        aligned: what ``align`` or ``decode_phonemes`` gave for the posteriors.
         log_posteriors: (frame, phoneme), as there.
         grid: where the frames lie.
         samples: length of the recording.
@@ -312,7 +312,7 @@ def recognized_spans(
         grid: where the frames lie.
         samples: length of the recording.
     """
-    return _named(recognise(log_posteriors), log_posteriors, symbols, grid, samples)
+    return _named(decode_phonemes(log_posteriors), log_posteriors, symbols, grid, samples)
 
 
 def aligned_spans(

@@ -43,7 +43,7 @@ def frames_within(spans: Sequence[PhonemeSpan], grid: FrameGrid, frames: int) ->
     return inside
 
 
-def drops(decide: Decide, left_out: Kept, features: int) -> npt.NDArray[np.float64]:
+def score_drops(decide: Decide, left_out: Kept, features: int) -> npt.NDArray[np.float64]:
     """How far the winning score falls without some frames.
 
     Args:
@@ -66,11 +66,11 @@ def drops(decide: Decide, left_out: Kept, features: int) -> npt.NDArray[np.float
     return float(whole[winner]) - without
 
 
-def with_shares(
+def add_attribution(
     spans: Sequence[PhonemeSpan], decide: Decide, grid: FrameGrid, frames: int, features: int
 ) -> tuple[PhonemeSpan, ...]:
     """The phonemes with their shares in the emotion; None for the only phoneme of a clip."""
-    found = drops(decide, frames_within(spans, grid, frames), features)
+    found = score_drops(decide, frames_within(spans, grid, frames), features)
     return tuple(
         replace(span, share=None if np.isnan(share) else float(share))
         for span, share in zip(spans, found, strict=True)

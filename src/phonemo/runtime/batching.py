@@ -25,19 +25,19 @@ AHEAD = 8
 
 
 @runtime_checkable
-class Later(Protocol[_OutOf]):
+class Deferred(Protocol[_OutOf]):
     """A recording that is too long to be opened first and heard then."""
 
     def recognize(self) -> _OutOf:
         """Its outcome; once."""
 
 
-Opened = Waveform | Later[Outcome] | Outcome
+Opened = Waveform | Deferred[Outcome] | Outcome
 
 
-def in_order(
+def map_ordered(
     items: Iterable[_Item],
-    opened: Callable[[_Item], Waveform | Later[_Out] | _Out],
+    opened: Callable[[_Item], Waveform | Deferred[_Out] | _Out],
     heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
     *,
     jobs: int,
@@ -50,7 +50,7 @@ def in_order(
 
     Args:
         items: what is opened.
-        opened: an item as audio to be heard, soon: what takes long is done ``Later``.
+        opened: an item as audio to be heard, soon: what takes long is done ``Deferred``.
         heard: the outcomes of several of them.
         jobs: how many calls run at once, each in a thread.
         batch_samples: how much audio is heard together, padding included.
@@ -58,13 +58,13 @@ def in_order(
     source = iter(items)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="phonemo")
 
-    def submit(count: int) -> list[Future[Waveform | Later[_Out] | _Out]]:
+    def submit(count: int) -> list[Future[Waveform | Deferred[_Out] | _Out]]:
         return [pool.submit(opened, one) for one in islice(source, count)]
 
     try:
         opening = submit(jobs)
         while opening:
-            following: list[Future[Waveform | Later[_Out] | _Out]] = []
+            following: list[Future[Waveform | Deferred[_Out] | _Out]] = []
             for outcome in _round(pool, opening, heard, batch_samples):
                 yield outcome
                 following += submit(min(2, AHEAD * jobs - len(following)))
@@ -73,7 +73,7 @@ def in_order(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def buckets(lengths: Sequence[int], most: int) -> list[list[int]]:
+def length_buckets(lengths: Sequence[int], most: int) -> list[list[int]]:
     """The places of clips that are heard together: of like length, padded to at most ``most``.
 
     Args:
@@ -92,7 +92,7 @@ def buckets(lengths: Sequence[int], most: int) -> list[list[int]]:
 
 def _round(
     pool: ThreadPoolExecutor,
-    opening: Sequence[Future[Waveform | Later[_Out] | _Out]],
+    opening: Sequence[Future[Waveform | Deferred[_Out] | _Out]],
     heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
     most: int,
 ) -> Iterator[_Out]:
@@ -100,10 +100,10 @@ def _round(
     clips = {place: one for place, one in enumerate(opened) if isinstance(one, Waveform)}
     running = _together(pool, clips, heard, most)
     for place, one in enumerate(opened):
-        if isinstance(one, Later):
+        if isinstance(one, Deferred):
             running[place] = (pool.submit(_alone, one), 0)
     for place, one in enumerate(opened):
-        if isinstance(one, Waveform | Later):
+        if isinstance(one, Waveform | Deferred):
             future, row = running[place]
             yield future.result()[row]
         else:
@@ -119,12 +119,14 @@ def _together(
     """Place -> what hears its bucket, and its row in that; the bucket of the first place first."""
     places = list(clips)
     running: dict[int, tuple[Future[Sequence[_Out]], int]] = {}
-    for bucket in sorted(buckets([len(clips[one].samples) for one in places], most), key=min):
+    for bucket in sorted(
+        length_buckets([len(clips[one].samples) for one in places], most), key=min
+    ):
         chosen = [places[one] for one in bucket]
         future = pool.submit(heard, [clips[place] for place in chosen])
         running |= {place: (future, row) for row, place in enumerate(chosen)}
     return running
 
 
-def _alone(one: Later[_Out]) -> list[_Out]:
+def _alone(one: Deferred[_Out]) -> list[_Out]:
     return [one.recognize()]

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from phonemo.audio import RATE
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import CheckpointError
-from phonemo.files import SEAL, parsed
+from phonemo.files import CHECKSUMS, loads_json
 from phonemo.runtime.session import NETWORK_NAME, place_of
 
 FORMAT = 1
@@ -299,7 +299,7 @@ def _card_text(card: BundleCard) -> str:
 def _card(folder: Path) -> BundleCard:
     path = folder / CARD
     try:
-        data = parsed(_read(path, _MOST_CARD_BYTES))
+        data = loads_json(_read(path, _MOST_CARD_BYTES))
     except ValueError as error:  # not UTF-8 either
         raise CheckpointError(f"{path}: not JSON; copy the whole folder again") from error
     found = data.get("format") if isinstance(data, dict) else None
@@ -407,4 +407,4 @@ def packaged_weights(name: str) -> Path | None:
     package = Path(str(resources.files("phonemo")))
     inside, beside = _PLACES.get(name, ("", ""))
     places = (package / inside, package.parents[1] / beside) if inside else ()
-    return next((one for one in places if (one / SEAL).is_file()), None)
+    return next((one for one in places if (one / CHECKSUMS).is_file()), None)

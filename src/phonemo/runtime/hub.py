@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.errors import HubError, MissingExtraError
-from phonemo.files import SEAL
+from phonemo.files import CHECKSUMS
 from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL
 from phonemo.version import __version__
 
@@ -43,7 +43,7 @@ class HubName:
         return f"{self.repository}@{self.revision}"
 
 
-def hub_name(text: str | os.PathLike[str], bare: bool = False) -> HubName | None:
+def parse_hub_id(text: str | os.PathLike[str], bare: bool = False) -> HubName | None:
     """The name of a model on a hub; None for anything else, and for what is a folder here.
 
     Args:
@@ -133,8 +133,8 @@ def _advice(error: Any) -> str:
 
 #: What phonemo.files names the file with the hashes of a model folder.
 #: Small files: they say whether there is a model of phonemo at all.
-SAYINGS = (
-    *(CARD, SEAL, "config.json", "labels.json", "preprocessor_config.json", "provenance.json"),
+SMALL_FILES = (
+    *(CARD, CHECKSUMS, "config.json", "labels.json", "preprocessor_config.json", "provenance.json"),
     *("model.safetensors.index.json", "README.md", "NOTICE.md", "LICENSE"),
 )
 #: The large ones.
@@ -144,7 +144,7 @@ WEIGHTS = (
 )
 
 
-def fetched(name: HubName, token: str | None = None) -> Path:
+def download_model(name: HubName, token: str | None = None) -> Path:
     """The folder of a model of a hub; the cache of huggingface_hub holds it.
 
     A revision that is a commit's hash, once fetched, is opened without a network; so is any
@@ -158,14 +158,14 @@ def fetched(name: HubName, token: str | None = None) -> Path:
         HubError: no such model, no access, or the hub is out of reach.
         MissingExtraError: huggingface-hub is not installed.
     """
-    folder = _snapshot(name, SAYINGS, token)
-    if not any((folder / one).is_file() for one in (CARD, SEAL)):
+    folder = _snapshot(name, SMALL_FILES, token)
+    if not any((folder / one).is_file() for one in (CARD, CHECKSUMS)):
         raise HubError(
-            f"{name}: no model of phonemo (neither {CARD} nor {SEAL} is there); phonemo push "
+            f"{name}: no model of phonemo (neither {CARD} nor {CHECKSUMS} is there); phonemo push "
             "puts one there, and --backbone takes other networks"
         )
     # of the same commit, whatever has been pushed since
-    return _snapshot(HubName(name.repository, folder.name), (*SAYINGS, *WEIGHTS), token)
+    return _snapshot(HubName(name.repository, folder.name), (*SMALL_FILES, *WEIGHTS), token)
 
 
 def _snapshot(name: HubName, files: tuple[str, ...], token: str | None) -> Path:

@@ -19,9 +19,9 @@ from phonemo.evaluation.calibration import log_softmax, softmax
 from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.alignment import aligned_spans, recognized_spans
-from phonemo.runtime.attribution import with_shares
+from phonemo.runtime.attribution import add_attribution
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
-from phonemo.runtime.recognizer import EmotionRecognizer, checked_jobs
+from phonemo.runtime.recognizer import EmotionRecognizer, validate_jobs
 from phonemo.runtime.session import Graph, Head, Logits, SharedGraph
 from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.runtime.workers import available_cpus
@@ -116,7 +116,7 @@ class OnnxRecognizer(EmotionRecognizer):
 
     def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
         """Several clips at once, each by one thread, are quicker than one by all of them."""
-        count = checked_jobs(jobs, available_cpus())
+        count = validate_jobs(jobs, available_cpus())
         if count == 1 or self._threads == 1:
             return self, count
         twin = copy(self)
@@ -165,7 +165,7 @@ class OnnxRecognizer(EmotionRecognizer):
             )
         head, features, heat = self.head, found.features, self.card.temperature
         mapped = self._affine
-        return with_shares(
+        return add_attribution(
             spans,
             lambda kept: softmax(head.logits(features, kept, mapped) / heat),
             self.card.grid,

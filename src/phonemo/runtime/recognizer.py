@@ -30,17 +30,17 @@ from phonemo.audio import (
     open_waveform,
 )
 from phonemo.audio.decode import RATES, SCALES
-from phonemo.audio.levels import Level
+from phonemo.audio.levels import LevelMeter
 from phonemo.audio.resample import MAX_LEVEL
 from phonemo.errors import AudioError, PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.streaming import Growing
-from phonemo.runtime.batching import Opened, Outcome, in_order
+from phonemo.runtime.adaptation.streaming import GrowingProfile
+from phonemo.runtime.batching import Opened, Outcome, map_ordered
 from phonemo.runtime.sliding import Event, SlidingInference
-from phonemo.runtime.speaker_turns import by_turns, reopened, speakers_adapted, turns_of
+from phonemo.runtime.speaker_turns import predict_turns, reopened, resolve_turns, speakers_adapted
 from phonemo.runtime.timeline import segment_of
-from phonemo.runtime.vad import ActivityTrack, detector_of
+from phonemo.runtime.vad import VadTrack, detector_of
 from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, ClipScores, Samples
 
 
@@ -105,7 +105,7 @@ class EmotionRecognizer(Adaptable):
                 raise UsageError("turns are of a whole recording; give the recording itself")
             if timeline:
                 raise UsageError("turns and timeline: turns are heard one by one; give one of them")
-            turns = turns_of(turns, audio)
+            turns = resolve_turns(turns, audio)
             return self._by_turns(audio, rate, turns, shares, by_speaker)
         began = perf_counter()
         opened = self._open_audio(audio, rate, shares)
@@ -158,14 +158,14 @@ class EmotionRecognizer(Adaptable):
             return listener.predict_together(clips, shares, timeline)
 
         longest = int(batch_seconds * RATE) if self.supports_batching else 0
-        return in_order(audio, open_one, recognize, jobs=count, batch_samples=longest)
+        return map_ordered(audio, open_one, recognize, jobs=count, batch_samples=longest)
 
     def predict_waveform(
         self, waveform: Waveform, *, shares: bool = False, timeline: bool = False
     ) -> Prediction:
         """The emotion of decoded audio; arguments as for ``predict``."""
         if len(waveform.samples) > self.whole_seconds * RATE:
-            found = self.predict_pieces([waveform.samples], shares)
+            found = self.predict_chunks([waveform.samples], shares)
             return replace(found, warnings=(*waveform.warnings, *found.warnings))
         heard = self._recognize_clip(waveform.samples, shares)
         return self._answer(waveform, heard, timeline)
@@ -186,7 +186,7 @@ class EmotionRecognizer(Adaptable):
             return [error for _ in clips]
         return [self._answer(clip, one, timeline) for clip, one in zip(clips, heard, strict=True)]
 
-    def predict_pieces(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
+    def predict_chunks(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
         """The emotion of a long recording, heard in windows as its pieces come.
 
         Args:
@@ -203,7 +203,7 @@ class EmotionRecognizer(Adaptable):
         return hearing.answer().flag_unsure(self.abstain_below)
 
     def sliding_inference(
-        self, shares: bool = False, growing: Growing | None = None
+        self, shares: bool = False, growing: GrowingProfile | None = None
     ) -> SlidingInference:
         """A long recording, or a stream, to be recognized in windows.
 
@@ -228,7 +228,7 @@ class EmotionRecognizer(Adaptable):
 
     def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
         """The listener that hears several recordings at once, and how many."""
-        return self, checked_jobs(jobs, 1)
+        return self, validate_jobs(jobs, 1)
 
     @abstractmethod
     def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
@@ -275,7 +275,7 @@ class EmotionRecognizer(Adaptable):
             again = reopened(audio, self.limits, stack)
             if by_speaker:
                 apart = speakers_adapted(self, again(), rate, turns)
-            found = by_turns(predict, again(), rate, turns, self.limits)
+            found = predict_turns(predict, again(), rate, turns, self.limits)
         segments = tuple(
             replace(one, profile=apart[one.speaker].applied) if one.speaker in apart else one
             for one in found.segments
@@ -286,7 +286,7 @@ class EmotionRecognizer(Adaptable):
     def _answer(self, waveform: Waveform, heard: ClipScores, timeline: bool) -> Prediction:
         """A recording that was heard whole."""
         size = len(waveform.samples)
-        track = ActivityTrack(detector_of(self.activity))
+        track = VadTrack(detector_of(self.activity))
         track.push(waveform.samples)
         ratio = track.share(0, size)
         whole = segment_of(0, size, self.labels, heard.scores)
@@ -304,7 +304,7 @@ class EmotionRecognizer(Adaptable):
         return found.flag_unsure(self.abstain_below)
 
     def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
-        return self.predict_pieces([samples], shares=False).segments
+        return self.predict_chunks([samples], shares=False).segments
 
 
 class _LongRecording:
@@ -337,13 +337,13 @@ class _LongRecording:
         """The answer, heard while the rest is decoded."""
         began = perf_counter()
         with self._stack:
-            found = self._listener.predict_pieces(self._pieces, self._shares)
+            found = self._listener.predict_chunks(self._pieces, self._shares)
             warnings = (*self._reader.warnings, *found.warnings)
         rest = perf_counter() - began - sum(found.timings.values())
         return replace(found, warnings=warnings, timings={"decode": rest, **found.timings})
 
 
-def checked_jobs(jobs: int | None, usual: int) -> int:
+def validate_jobs(jobs: int | None, usual: int) -> int:
     """How many at once; UsageError for less than one."""
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs={jobs}; 1 or more are wanted")
@@ -386,10 +386,10 @@ class StreamingRecognizer:
         if rate not in RATES:
             raise UsageError(f"rate {rate} Hz; {RATES[0]} to {RATES[-1]} are wanted")
         self._listener = listener
-        self._growing = Growing(listener) if adapt else None
+        self._growing = GrowingProfile(listener) if adapt else None
         self._hearing = listener.sliding_inference(shares, self._growing)
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
-        self._level = Level()
+        self._level = LevelMeter()
         self._ended = False
 
     @property

@@ -16,16 +16,16 @@ import numpy.typing as npt
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, ProfileMark, Segment
 from phonemo.audio import RATE
 from phonemo.errors import AudioError
-from phonemo.runtime.adaptation.streaming import Growing
-from phonemo.runtime.timeline import Floats, Opinion, Timeline, segment_of
-from phonemo.runtime.vad import ActivityTrack, Detector
+from phonemo.runtime.adaptation.streaming import GrowingProfile
+from phonemo.runtime.timeline import Floats, Timeline, WindowScore, segment_of
+from phonemo.runtime.vad import Detector, VadTrack
 from phonemo.runtime.windows import (
     LEAST_SPEECH_SECONDS,
     WINDOW_SECONDS,
     ClipScores,
     Samples,
+    SlidingWindows,
     Window,
-    Windower,
 )
 
 
@@ -39,8 +39,8 @@ class Event:
         segment: when and what.
         speech_ratio: share of a window in which somebody speaks; None for a segment.
         vector: of a window, what the emotion head read, before a profile's map, (feature,): for
-            a phonemo.runtime.adaptation.pool.Pool; None for a segment, or where the model does not
-            give it.
+            a phonemo.runtime.adaptation.pool.VectorPool; None for a segment, or where the model
+            does not give it.
         profile: the profile that the window was recognized with, or for a segment the one of the
             newest window when it was closed; None where there was none.
     """
@@ -71,14 +71,14 @@ class SlidingInference:
         detector: Detector,
         window_seconds: float = WINDOW_SECONDS,
         profile: ProfileMark | None = None,
-        growing: Growing | None = None,
+        growing: GrowingProfile | None = None,
     ) -> None:
         self._recognize_clip = hear
         self._profile = profile
         self._growing = growing
         self._labels = tuple(labels)
-        self._windower = Windower(window_seconds)
-        self._track = ActivityTrack(detector)
+        self._windower = SlidingWindows(window_seconds)
+        self._track = VadTrack(detector)
         self._timeline = Timeline(labels, self._windower.hop, self._track.extent)
         self._total = np.zeros(len(self._labels))
         self._weight = 0.0
@@ -127,7 +127,7 @@ class SlidingInference:
             self._last = window
             if spoken >= LEAST_SPEECH_SECONDS:
                 heard = self._recognize_clip(window.samples)
-                opinion = Opinion(heard.scores, spoken)
+                opinion = WindowScore(heard.scores, spoken)
                 self._keep(window, heard, spoken, last)
                 self._profile = self._profile if self._growing is None else self._growing.applied
                 events.append(self._event(window, heard))

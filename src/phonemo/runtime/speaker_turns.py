@@ -20,8 +20,8 @@ from phonemo.audio import RATE, AudioLimits, Source, Waveform, audio_seconds, lo
 from phonemo.audio.sources import open_stream
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
-from phonemo.runtime.adaptation.pool import Pool
-from phonemo.runtime.adaptation.statistics import shrunk
+from phonemo.runtime.adaptation.pool import VectorPool
+from phonemo.runtime.adaptation.statistics import shrink_towards
 
 #: The warning of an answer without some of its turns.
 SKIPPED = "turns_skipped"
@@ -53,7 +53,7 @@ class _TurnResult:
         return round(self.turn.start * RATE)
 
 
-def by_turns(
+def predict_turns(
     predict: Callable[[Waveform, Turn], Prediction],
     audio: Source,
     rate: int | None,
@@ -105,7 +105,7 @@ def decoded_turns(
 ) -> Iterator[tuple[float, Iterator[tuple[Turn, Waveform]]]]:
     """The recording's seconds, and each turn with its audio but those that are too short.
 
-    Arguments and errors are those of ``by_turns``.
+    Arguments and errors are those of ``predict_turns``.
     """
     if not turns:
         raise UsageError("no turns; give some, or turns=None for the whole recording")
@@ -122,7 +122,7 @@ def decoded_turns(
         )
 
 
-def turns_of(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> Sequence[Turn]:
+def resolve_turns(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> Sequence[Turn]:
     """The turns of a file, or those that were given; UsageError where they are none."""
     if isinstance(turns, str | os.PathLike):
         named = os.fspath(audio) if isinstance(audio, str | os.PathLike) else "recording"
@@ -199,17 +199,17 @@ def speakers_adapted(
         UsageError: no turns.
     """
     reference = listener.adaptable()
-    pools: dict[str, Pool] = {}
+    pools: dict[str, VectorPool] = {}
     spoken: Counter[str] = Counter()
     with decoded_turns(audio, rate, turns, listener.limits) as (_, decoded):
         for turn, waveform in decoded:
             if turn.speaker is not None:
-                pool = pools.setdefault(turn.speaker, Pool(reference))
+                pool = pools.setdefault(turn.speaker, VectorPool(reference))
                 spoken[turn.speaker] += pool.take(waveform_vectors(listener, waveform))
     found: dict[str | None, Kind] = {}
     for speaker, pool in pools.items():
         if spoken[speaker] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
             profile = pool.profile()
-            statistics = shrunk(profile.statistics, reference, listener.source)
+            statistics = shrink_towards(profile.statistics, reference, listener.source)
             found[speaker] = listener.with_statistics(statistics, profile.mark)
     return found

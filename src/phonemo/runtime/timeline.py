@@ -34,7 +34,7 @@ Extent = Callable[[int, int], tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
-class Opinion:
+class WindowScore:
     """What one window says."""
 
     scores: Floats
@@ -60,11 +60,11 @@ class Timeline:
         self.segments: list[Segment] = []
         """All that are closed."""
         self._hop, self._extent, self._reach = hop, extent, smoothing + 1
-        self._opinions: dict[int, Opinion] = {}
+        self._opinions: dict[int, WindowScore] = {}
         self._windows = self._cells = 0
         self._open: list[_Cell] = []
 
-    def add(self, opinion: Opinion | None) -> list[Segment]:
+    def add(self, opinion: WindowScore | None) -> list[Segment]:
         """The next window's opinion, None where nobody speaks in it; the segments that closed."""
         if opinion is not None:
             self._opinions[self._windows] = opinion
@@ -108,14 +108,14 @@ class Timeline:
         begins = end if cell is None else cell.start
         if begins - self._open[-1].end > GAP_SECONDS * RATE:
             return False
-        told = [one for one in self._open if not one.slight]
-        return cell is None or cell.slight or not told or cell.label == told[-1].label
+        told = [one for one in self._open if not one.is_short]
+        return cell is None or cell.is_short or not told or cell.label == told[-1].label
 
     def _close(self, following: _Cell | None = None) -> list[Segment]:
         """The open segment, up to the next cell where that follows at once."""
         if not self._open:
             return []
-        told = [cell for cell in self._open if not cell.slight] or self._open
+        told = [cell for cell in self._open if not cell.is_short] or self._open
         sizes = [cell.end - cell.start for cell in told]
         mean = np.average([cell.scores for cell in told], axis=0, weights=sizes)
         end = self._open[-1].end
@@ -141,7 +141,7 @@ class _Cell:
         return int(self.scores.argmax())
 
     @property
-    def slight(self) -> bool:
+    def is_short(self) -> bool:
         """Whether there is little speech in it."""
         return self.end - self.start < SLIGHT_SECONDS * RATE
 

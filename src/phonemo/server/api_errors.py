@@ -24,7 +24,7 @@ _TYPES = {
 _AUDIO = {"audio_too_long": 413, "audio_too_large": 413}
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, and so named by what it says
+class ApiError(Exception):
     """An answer that is an error.
 
     Args:
@@ -58,31 +58,31 @@ def type_of(status: int) -> str:
     return _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
 
-def refusal_of(error: PhonemoError) -> Refusal:
+def api_error_of(error: PhonemoError) -> ApiError:
     """What an error of the library is over HTTP."""
     if isinstance(error, AudioError):
-        return Refusal(_AUDIO.get(error.code, 422), error.code, str(error), "file")
+        return ApiError(_AUDIO.get(error.code, 422), error.code, str(error), "file")
     if isinstance(error, LabelError):
-        return Refusal(400, "invalid_label", str(error), "labels")
+        return ApiError(400, "invalid_label", str(error), "labels")
     if isinstance(error, UsageError):
-        return Refusal(400, "invalid_value", str(error))
-    return Refusal(500, "model_error", str(error))
+        return ApiError(400, "invalid_value", str(error))
+    return ApiError(500, "model_error", str(error))
 
 
-def try_later(code: str, message: str, seconds: float) -> Refusal:
+def too_many_requests(code: str, message: str, seconds: float) -> ApiError:
     """429: too much at once, with the time after which it is worth another try."""
     later = {"Retry-After": str(max(1, math.ceil(seconds)))}
-    return Refusal(429, code, message, headers=later)
+    return ApiError(429, code, message, headers=later)
 
 
-def not_serving(code: str, message: str) -> Refusal:
+def service_unavailable(code: str, message: str) -> ApiError:
     """503: the server starts or stops."""
-    return Refusal(503, code, message, headers={"Retry-After": "1"})
+    return ApiError(503, code, message, headers={"Retry-After": "1"})
 
 
-def client_closed() -> Refusal:
+def client_closed() -> ApiError:
     """499, which nobody reads: the client went away."""
-    return Refusal(499, "client_closed", "the client went away")
+    return ApiError(499, "client_closed", "the client went away")
 
 
 @asynccontextmanager

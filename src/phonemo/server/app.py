@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.server.api_errors import Refusal
-from phonemo.server.auth import Access
+from phonemo.server.api_errors import ApiError
+from phonemo.server.auth import AccessPolicy
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import LimitsMiddleware, refused
 from phonemo.server.routes.info import about_router
@@ -72,7 +72,7 @@ def create_app(
     """
     config = config or ServeConfig()
     service = Service(config, program)
-    access = Access(config.access, config.host)
+    access = AccessPolicy(config.access, config.host)
     opened = partial(open_models, config) if models is None else lambda: models
     app = PhonemoApp(
         title="phonemo",
@@ -82,7 +82,7 @@ def create_app(
         redoc_url=None,
         lifespan=partial(_lifespan, opened, failed),
         exception_handlers={
-            Refusal: _refused,
+            ApiError: _refused,
             HTTPException: _not_routed,
             Exception: _broken,
         },
@@ -158,7 +158,7 @@ class _Files(StaticFiles):
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, ApiError)
     service: Service = request.app.service
     service.meters.errors.labels(error.code).inc()
     return refused(error)
@@ -173,9 +173,9 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     }.get(error.status_code, str(error.detail))
     code = _CODES.get(error.status_code, "invalid_request")
     request.app.service.meters.errors.labels(code).inc()
-    return refused(Refusal(error.status_code, code, message, headers=dict(error.headers or {})))
+    return refused(ApiError(error.status_code, code, message, headers=dict(error.headers or {})))
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     """A fault of ours; its traceback goes to the log, and nothing of it to the client."""
-    return refused(Refusal(500, "internal_error", "the server failed; its log says why"))
+    return refused(ApiError(500, "internal_error", "the server failed; its log says why"))

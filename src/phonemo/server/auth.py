@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from phonemo.server.api_errors import Refusal
+from phonemo.server.api_errors import ApiError
 from phonemo.server.settings import ServeAccess
 
 #: The WebSocket subprotocol; a page, which cannot set headers there, offers its key as another.
@@ -32,7 +32,7 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class Access:
+class AccessPolicy:
     """The rules of a config.
 
     Args:
@@ -55,7 +55,7 @@ class Access:
         name = _without_port(headers.get("host", ""))
         if name.lower() not in self._hosts:
             message = "the Host header names another machine; list it in access.hosts"
-            raise Refusal(421, "wrong_host", message)
+            raise ApiError(421, "wrong_host", message)
 
     def check_key(self, headers: Headers) -> None:
         """Refusal (401) without one of the keys, where there are any."""
@@ -65,7 +65,7 @@ class Access:
         told = "this API key is not known" if given else "an API key is wanted"
         message = f"{told}: Authorization: Bearer KEY"
         challenge = {"WWW-Authenticate": 'Bearer realm="phonemo"'}
-        raise Refusal(401, "invalid_api_key", message, headers=challenge)
+        raise ApiError(401, "invalid_api_key", message, headers=challenge)
 
     def check_origin(self, headers: Headers) -> None:
         """Refusal (403) for a page of another origin.
@@ -78,7 +78,7 @@ class Access:
             return
         if _place_of(origin) != headers.get("host", "").lower():
             message = "pages of this origin may not ask; list it in access.cors_origins"
-            raise Refusal(403, "wrong_origin", message)
+            raise ApiError(403, "wrong_origin", message)
 
     def _is_known(self, keys: Iterable[str]) -> bool:
         # all are compared, so that the time tells nothing

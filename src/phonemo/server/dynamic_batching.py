@@ -68,7 +68,7 @@ class DynamicBatcher:
         self._most = int(batch_seconds * RATE)
         self._started = started
         self._waiting: deque[_Job] = deque()
-        self._pool = ThreadPoolExecutor(threads, "hearer", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(threads, "hearer", initializer=_lower_priority)
 
     async def recognize(
         self, listener: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
@@ -175,7 +175,7 @@ class _RequesterGoneError(Exception):
 def _recognize_long(
     listener: EmotionRecognizer, clip: Waveform, shares: bool, cancelled: Callable[[], bool]
 ) -> Prediction:
-    found = listener.predict_pieces(_pieces(clip.samples, cancelled), shares)
+    found = listener.predict_chunks(_pieces(clip.samples, cancelled), shares)
     return replace(found, warnings=(*clip.warnings, *found.warnings))
 
 
@@ -212,6 +212,6 @@ def _caught(call: Callable[[], Any]) -> Any:
         return error
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -18,8 +18,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from phonemo.server.api_errors import Refusal, not_serving
-from phonemo.server.auth import Access
+from phonemo.server.api_errors import ApiError, service_unavailable
+from phonemo.server.auth import AccessPolicy
 from phonemo.server.settings import ServeLimits
 from phonemo.version import __version__
 
@@ -88,7 +88,9 @@ log = logging.getLogger("phonemo.server")
 class LimitsMiddleware:
     """Around the whole app, its own last resort for errors included."""
 
-    def __init__(self, app: ASGIApp, limits: ServeLimits, access: Access, meters: Meters) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: ServeLimits, access: AccessPolicy, meters: Meters
+    ) -> None:
         self._app = app
         self._limits, self._access, self._meters = limits, access, meters
 
@@ -104,7 +106,7 @@ class LimitsMiddleware:
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._access.check_host(Headers(scope=scope))
-        except Refusal:
+        except ApiError:
             await send({"type": "websocket.close", "code": 1008})
             return
         await self._app(scope, receive, send)
@@ -112,20 +114,20 @@ class LimitsMiddleware:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         scope = _plain(scope)
-        exchange = _Exchange(scope, receive, send, self._limits)
+        exchange = _RequestContext(scope, receive, send, self._limits)
         try:
             self._check(Headers(scope=scope))
             await self._app(scope, exchange.receive, exchange.send)
-        except Refusal as refusal:
+        except ApiError as refusal:
             await self._refuse(refusal, exchange)
         except asyncio.CancelledError:  # the server stops, and waits no longer
             if exchange.status:
                 return  # the response is on its way, or cut off with the connection
-            await self._refuse(not_serving("stopping", "the server stops"), exchange)
+            await self._refuse(service_unavailable("stopping", "the server stops"), exchange)
         finally:
             self._count(scope, exchange.status, perf_counter() - began)
 
-    async def _refuse(self, refusal: Refusal, exchange: _Exchange) -> None:
+    async def _refuse(self, refusal: ApiError, exchange: _RequestContext) -> None:
         self._meters.errors.labels(refusal.code).inc()
         await refused(refusal)(exchange.scope, exchange.receive, exchange.send)
 
@@ -149,12 +151,12 @@ def _plain(scope: Scope) -> Scope:
     return {**scope, "method": method, "headers": headers}
 
 
-def refused(refusal: Refusal) -> JSONResponse:
+def refused(refusal: ApiError) -> JSONResponse:
     """The response that an error is."""
     return JSONResponse(refusal.to_dict(), refusal.status, refusal.headers)
 
 
-class _Exchange:
+class _RequestContext:
     """One request and its response."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: ServeLimits) -> None:
@@ -178,7 +180,7 @@ class _Exchange:
             async with asyncio.timeout_at(self._began + self._read_deadline()):
                 message = await self._receive()
         except TimeoutError as error:
-            raise Refusal(
+            raise ApiError(
                 408, "read_timeout", "the request arrives too slowly; send it faster, or less"
             ) from error
         self._took(message)
@@ -225,6 +227,6 @@ class _Exchange:
             log.debug("%s: the rest of a refused request is not waited for", self._id)
 
 
-def _too_large(limits: ServeLimits) -> Refusal:
+def _too_large(limits: ServeLimits) -> ApiError:
     most = f"at most {limits.body_bytes} bytes are taken"
-    return Refusal(413, "body_too_large", f"the request is too large; {most}", "file")
+    return ApiError(413, "body_too_large", f"the request is too large; {most}", "file")

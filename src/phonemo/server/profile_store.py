@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phonemo.errors import UsageError, shown
+from phonemo.errors import UsageError, safe_name
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.server.api_errors import Refusal
+from phonemo.server.api_errors import ApiError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST = 1000
 _NAMES_TOLD = 20
 
 
-class Offered:
+class ProfileStore:
     """The profiles of the operator, each applied to every model that it is of.
 
     Args:
@@ -52,10 +52,10 @@ class Offered:
             Refusal: no such profile (400), or it is of another model (422).
         """
         if name not in self.profiles:
-            raise Refusal(400, "profile_not_found", self._absent(), "profile")
+            raise ApiError(400, "profile_not_found", self._absent(), "profile")
         if (model, name) not in self._adapted:
             message = f"{name} is no profile of the model {model}; GET /v1/profiles tells which are"
-            raise Refusal(422, "profile_mismatch", message, "profile")
+            raise ApiError(422, "profile_mismatch", message, "profile")
         return self._adapted[model, name]
 
     def _absent(self) -> str:
@@ -82,10 +82,12 @@ def open_profiles(
     if folder is None:
         return {}
     if not Path(folder).is_dir():
-        raise UsageError(f"{shown(folder)}: no such folder; make one of profiles: phonemo adapt")
+        raise UsageError(
+            f"{safe_name(folder)}: no such folder; make one of profiles: phonemo adapt"
+        )
     paths = sorted(Path(folder).glob("*.json"))
     if not 1 <= len(paths) <= _MOST:
-        found = f"{shown(folder)}: {len(paths)} files NAME.json"
+        found = f"{safe_name(folder)}: {len(paths)} files NAME.json"
         raise UsageError(f"{found}, 1 to {_MOST} are expected; phonemo adapt writes profiles")
     return {path.stem: _open_profile(path, models) for path in paths}
 
@@ -107,18 +109,18 @@ def with_sent(listener: EmotionRecognizer, sent: str | Mapping[str, Any]) -> Emo
         else:
             profile = Profile.from_dict(sent, "profile_json")
     except UsageError as error:
-        raise Refusal(422, "invalid_profile", str(error), "profile_json") from error
+        raise ApiError(422, "invalid_profile", str(error), "profile_json") from error
     try:
         return listener.with_profile(profile)
     except UsageError as error:
-        raise Refusal(422, "profile_mismatch", str(error), "profile_json") from error
+        raise ApiError(422, "profile_mismatch", str(error), "profile_json") from error
 
 
 def check_adaptable(listener: EmotionRecognizer) -> None:
     """Refusal (422) for a model that takes no profile."""
     if listener.reference is None:
         message = "this model takes no profile; GET /v1/profiles lists the models that take one"
-        raise Refusal(422, "profile_unsupported", message, "model")
+        raise ApiError(422, "profile_unsupported", message, "model")
 
 
 def fits(profile: Profile, listener: EmotionRecognizer) -> bool:
@@ -135,18 +137,18 @@ def fits(profile: Profile, listener: EmotionRecognizer) -> bool:
 def _open_profile(path: Path, models: Mapping[str, EmotionRecognizer]) -> Profile:
     if not _NAME.fullmatch(path.stem):
         raise UsageError(
-            f"{shown(path)}: the name of a profile that is served is up to 64 letters, digits, "
+            f"{safe_name(path)}: the name of a profile that is served is up to 64 letters, digits, "
             "dots, dashes and underscores, the first a letter or digit; rename it"
         )
     profile = Profile.load(path)
     if all(listener.reference is None for listener in models.values()):
         raise UsageError(
-            f"{shown(path)}: no model that is served takes a profile ({', '.join(models)}); serve "
-            "one with a linear head, or leave out profiles"
+            f"{safe_name(path)}: no model that is served takes a profile ({', '.join(models)}); "
+            "serve one with a linear head, or leave out profiles"
         )
     if not any(fits(profile, listener) for listener in models.values()):
         raise UsageError(
-            f"{shown(path)}: a profile of model {profile.model[:12]}, which is not among those "
+            f"{safe_name(path)}: a profile of model {profile.model[:12]}, which is not among those "
             f"that are served ({', '.join(models)}); make it again with one of them: phonemo adapt"
         )
     return profile

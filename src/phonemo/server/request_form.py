@@ -18,8 +18,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from phonemo.errors import shown
-from phonemo.server.api_errors import Refusal, client_closed, not_serving
+from phonemo.errors import safe_name
+from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 from phonemo.server.service import RecognizeOptions
 
 MOST_FIELDS = 16
@@ -40,12 +40,12 @@ async def read_parts(request: Request, files: int, largest: int) -> AsyncIterato
         Refusal: another kind of body (415), or a form that is none (400).
     """
     if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        message = f"{shown(coding)}: bodies are taken as they are, not compressed"
-        raise Refusal(415, "unsupported_media_type", message)
+        message = f"{safe_name(coding)}: bodies are taken as they are, not compressed"
+        raise ApiError(415, "unsupported_media_type", message)
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != MULTIPART:
         message = f"{MULTIPART} with a part named file is wanted; curl -F file=@my.wav sends one"
-        raise Refusal(415, "unsupported_media_type", message)
+        raise ApiError(415, "unsupported_media_type", message)
     form = await _parsed(request, files, max(largest, _MOST_FIELD_LETTERS))
     try:
         yield form
@@ -57,21 +57,23 @@ def check_lengths(form: FormData, apart: Sequence[str] = ()) -> None:
     """Refusal (400) for a text that is longer than a field may be, but for the fields ``apart``."""
     for name, value in form.multi_items():
         if isinstance(value, str) and name not in apart and len(value) > _MOST_FIELD_LETTERS:
-            message = f"{shown(name)}: more than {_MOST_FIELD_LETTERS} letters; send a shorter one"
-            raise Refusal(400, "invalid_form", message, shown(name))
+            message = (
+                f"{safe_name(name)}: more than {_MOST_FIELD_LETTERS} letters; send a shorter one"
+            )
+            raise ApiError(400, "invalid_form", message, safe_name(name))
 
 
 def check_each_once(given: Iterable[tuple[str, Any]]) -> None:
     """Refusal (400) for a name that is there twice."""
     counts = Counter(name for name, _ in given)
     if twice := [name for name, count in counts.items() if count > 1]:
-        name = shown(min(twice))
-        raise Refusal(400, "invalid_value", f"{name}: given more than once", name)
+        name = safe_name(min(twice))
+        raise ApiError(400, "invalid_value", f"{name}: given more than once", name)
 
 
 def named_upload(part: UploadFile) -> str:
     """The client's name for a file, printable; never a path of ours."""
-    return shown(part.filename or "upload")
+    return safe_name(part.filename or "upload")
 
 
 def check_upload(part: object) -> UploadFile:
@@ -79,28 +81,28 @@ def check_upload(part: object) -> UploadFile:
     if isinstance(part, UploadFile):
         return part
     if part is None:
-        raise Refusal(400, "missing_file", "the part named file is missing", "file")
+        raise ApiError(400, "missing_file", "the part named file is missing", "file")
     message = "file is a text, and URLs are not supported; send the recording's bytes"
-    raise Refusal(400, "invalid_file", message, "file")
+    raise ApiError(400, "invalid_file", message, "file")
 
 
 def check_texts(texts: dict[str, Any]) -> None:
     """Refusal (400) for a file in the place of a field."""
     for name, value in texts.items():
         if not isinstance(value, str):
-            message = f"{shown(name)}: a file found; a text is expected"
-            raise Refusal(400, "invalid_value", message, shown(name))
+            message = f"{safe_name(name)}: a file found; a text is expected"
+            raise ApiError(400, "invalid_value", message, safe_name(name))
 
 
-def invalid(error: ValidationError, known: Sequence[str]) -> Refusal:
+def invalid(error: ValidationError, known: Sequence[str]) -> ApiError:
     """What is wrong with a field, from pydantic's words for it."""
     fault = error.errors()[0]
-    name = shown(str((fault["loc"] or ("?",))[-1]))
+    name = safe_name(str((fault["loc"] or ("?",))[-1]))
     if fault["type"] == "extra_forbidden":
         message = f"{name}: no such field; {', '.join(known)} are known"
-        return Refusal(400, "unknown_field", message, name)
-    found = shown(str(fault["input"]))
-    return Refusal(400, "invalid_value", f"{name}: {found!r} found; {fault['msg']}", name)
+        return ApiError(400, "unknown_field", message, name)
+    found = safe_name(str(fault["input"]))
+    return ApiError(400, "invalid_value", f"{name}: {found!r} found; {fault['msg']}", name)
 
 
 def body_schema(fields: type[BaseModel], file: dict[str, Any]) -> dict[str, Any]:
@@ -132,13 +134,15 @@ async def _parsed(request: Request, files: int, largest: int) -> FormData:
         detail = error.detail if isinstance(error, HTTPException) else str(error)
         message = f"{detail.rstrip('.')}; send parts named file, each with a filename, and "
         message += f"fields of {_MOST_FIELD_LETTERS} letters"
-        raise Refusal(400, "invalid_form", message) from error
+        raise ApiError(400, "invalid_form", message) from error
     except OSError as error:
-        raise not_serving("no_space", f"no room for the upload ({error.strerror})") from error
+        raise service_unavailable(
+            "no_space", f"no room for the upload ({error.strerror})"
+        ) from error
     except ClientDisconnect as error:
         raise client_closed() from error
     except UnicodeError as error:  # in a character set that the head of the request names
-        raise Refusal(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error
+        raise ApiError(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error
 
 
 FormatName = Literal["json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid"]
@@ -229,7 +233,7 @@ def _check_files(form: FormData) -> None:
     ]
     if len(files) > 1:
         message = f"{len(files)} files found; one part named file is expected"
-        raise Refusal(400, "invalid_form", message)
+        raise ApiError(400, "invalid_form", message)
 
 
 async def _text(sent: UploadFile, most: int) -> str:
@@ -237,7 +241,7 @@ async def _text(sent: UploadFile, most: int) -> str:
     data = await sent.read(most + 1)
     if len(data) > most:
         message = f"{_PROFILE}: more than {most} bytes; no profile is that large"
-        raise Refusal(400, "invalid_form", message, _PROFILE)
+        raise ApiError(400, "invalid_form", message, _PROFILE)
     return data.decode("utf-8", "replace")  # what that replaces is in no profile
 
 

@@ -25,12 +25,12 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.vad import detector_of
 from phonemo.runtime.workers import available_cpus
-from phonemo.server.api_errors import Refusal, not_serving, try_later
-from phonemo.server.decoders.decoder_pool import PROGRAM, Decoders
+from phonemo.server.api_errors import ApiError, service_unavailable, too_many_requests
+from phonemo.server.decoders.decoder_pool import PROGRAM, DecoderPool
 from phonemo.server.decoders.decoder_worker import DecoderLimits
 from phonemo.server.dynamic_batching import DynamicBatcher
 from phonemo.server.middleware import Meters
-from phonemo.server.profile_store import Offered, open_profiles, with_sent
+from phonemo.server.profile_store import ProfileStore, open_profiles, with_sent
 from phonemo.server.settings import ServeConfig, ServeLimits
 
 _PER_SECOND = 100.0
@@ -105,7 +105,7 @@ class Service:
         self._warm = False
         self.models: dict[str, EmotionRecognizer] = {}
         """By name; the first answers where none is named."""
-        self.offered = Offered({}, {})
+        self.offered = ProfileStore({}, {})
         self.workers = config.workers or available_cpus()
         self.in_flight = 0
         self.uploads = 0
@@ -125,7 +125,7 @@ class Service:
             PhonemoError: a model cannot be opened, or hears nothing.
             UsageError: a profile of the config cannot be offered.
         """
-        self.decoders = Decoders(
+        self.decoders = DecoderPool(
             self.config.decoders or available_cpus(),
             _decoder_limits(self.limits),
             self.limits.decode_seconds,
@@ -138,7 +138,7 @@ class Service:
         found = await asyncio.to_thread(opened)
         self.models = {name: self._prepared(one) for name, one in found.items()}
         profiles = await asyncio.to_thread(open_profiles, self.config.profiles, self.models)
-        self.offered = Offered(profiles, self.models)
+        self.offered = ProfileStore(profiles, self.models)
         for one in self.models.values():
             await self.recognize(
                 io.BytesIO(_noise()), "warm-up", one, RecognizeOptions(shares=True)
@@ -166,7 +166,7 @@ class Service:
         if chosen not in self.models:
             known = ", ".join(self.models)
             message = "no such model; GET /v1/models lists them: " + known
-            raise Refusal(404, "model_not_found", message, "model")
+            raise ApiError(404, "model_not_found", message, "model")
         return chosen, self.models[chosen]
 
     def adapted(
@@ -184,7 +184,7 @@ class Service:
         """
         if profile is not None and profile_json is not None:
             message = "profile and profile_json: one profile is applied; leave one of them out"
-            raise Refusal(400, "invalid_value", message, "profile_json")
+            raise ApiError(400, "invalid_value", message, "profile_json")
         if profile is not None:
             return self.offered.named(model, profile)
         if profile_json is not None:
@@ -194,16 +194,18 @@ class Service:
     def check_ready(self) -> None:
         """Refusal (503) before the models are warm, and while the server stops."""
         if self.state is State.STARTING:
-            raise not_serving("starting", "the models are being loaded; try again in a second")
+            raise service_unavailable(
+                "starting", "the models are being loaded; try again in a second"
+            )
         if self.state is State.STOPPING:
-            raise not_serving("stopping", "the server stops; send it to another one")
+            raise service_unavailable("stopping", "the server stops; send it to another one")
 
     @contextmanager
     def stream(self) -> Iterator[None]:
         """One of the places of live streams; Refusal (429) without any."""
         if self.streams >= self.limits.streams:
             message = f"{self.streams} streams are open already; try again later"
-            raise try_later("stream_limit", message, 5.0)
+            raise too_many_requests("stream_limit", message, 5.0)
         self.streams += 1
         self.meters.streams.inc()
         try:
@@ -218,11 +220,11 @@ class Service:
         return not (self.uploads or self.in_flight or self.streams)
 
     @contextmanager
-    def upload(self) -> Iterator[None]:
+    def upload_slot(self) -> Iterator[None]:
         """One of the places of requests that arrive; Refusal (429) without any."""
         if self.uploads >= self.limits.uploads:
             message = f"{self.uploads} requests are arriving already; try again later"
-            raise try_later("queue_full", message, 1.0)
+            raise too_many_requests("queue_full", message, 1.0)
         self.uploads += 1
         try:
             yield
@@ -234,17 +236,17 @@ class Service:
         """Whether as many requests wait or are worked on as may."""
         return self.in_flight >= self.limits.queue + self.workers
 
-    def too_many(self) -> Refusal:
+    def queue_full(self) -> ApiError:
         """429, with the time that those who wait will take."""
         seconds = self.in_flight / self.workers * self._usual_seconds
         message = f"{self.in_flight} recordings wait already; try again later"
-        return try_later("queue_full", message, min(_LATEST_SECONDS, seconds))
+        return too_many_requests("queue_full", message, min(_LATEST_SECONDS, seconds))
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def queue_slot(self) -> Iterator[None]:
         """One of the places of requests that wait or are worked on; Refusal (429) without any."""
         if self.is_full:
-            raise self.too_many()
+            raise self.queue_full()
         began = perf_counter()
         self.in_flight += 1
         self.meters.in_flight.inc()
@@ -307,11 +309,11 @@ def open_models(config: ServeConfig) -> dict[str, EmotionRecognizer]:
         CheckpointError: one is absent or broken, or two have the same name.
         MissingExtraError: one is a model folder and torch is not installed.
     """
-    from phonemo.loader import open_model
+    from phonemo.loader import load_model
 
     opened: dict[str, EmotionRecognizer] = {}
     for path in config.models or (None,):
-        listener = open_model(path)
+        listener = load_model(path)
         name = name_of(listener, path)
         if name in opened:
             raise CheckpointError(f"{path}: a model named {name} is served already")

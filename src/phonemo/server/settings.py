@@ -8,14 +8,14 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from phonemo.config import Section, load_section
+from phonemo.config import BaseConfig, load_section
 
 _Seconds = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class ServeLimits(Section):
+class ServeLimits(BaseConfig):
     """What one request, and all of them together, may take; each has a status of its own."""
 
     body_bytes: _Count = 25 * 2**20
@@ -61,7 +61,7 @@ class ServeLimits(Section):
     """Most audio of these recordings together, decoded; 413 audio_too_long."""
 
 
-class ServeAccess(Section):
+class ServeAccess(BaseConfig):
     """Who may ask. As it stands: everybody who reaches the address, no page of another origin."""
 
     keys: tuple[_Digest, ...] = ()
@@ -84,7 +84,7 @@ class ServeAccess(Section):
         return origins
 
 
-class ServeConfig(Section):
+class ServeConfig(BaseConfig):
     """Everything that ``phonemo serve`` can be told."""
 
     host: str = "127.0.0.1"

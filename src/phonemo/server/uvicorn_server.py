@@ -21,7 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from phonemo.errors import ModelError, PhonemoError, UsageError, shown
+from phonemo.errors import ModelError, PhonemoError, UsageError, safe_name
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.service import State
 from phonemo.server.settings import ServeConfig, ServeLimits
@@ -33,7 +33,7 @@ _READ_BYTES = 2**13
 _MOST_UNSENT_BYTES = 2**24
 
 
-class _Drains:
+class _WriteTimeoutMixin:
     """A connection is given up when its client takes nothing in any more.
 
     The clock runs from the first byte that the system does not take, not from asyncio's 64 KiB on,
@@ -73,7 +73,7 @@ class _Drains:
 def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
     """WebSocket, with the limits of a stream."""
 
-    class StreamProtocol(_Drains, WebSocketsSansIOProtocol):
+    class StreamProtocol(_WriteTimeoutMixin, WebSocketsSansIOProtocol):
         drain_seconds = limits.stream_idle_seconds
 
         def data_received(self, data: bytes) -> None:
@@ -88,7 +88,7 @@ def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
 def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
     """HTTP whose clients have so long to send the head of a request, and to take an answer in."""
 
-    class TimeoutProtocol(_Drains, H11Protocol):
+    class TimeoutProtocol(_WriteTimeoutMixin, H11Protocol):
         """Uvicorn closes a connection that is idle after a response, but not one that dawdles."""
 
         drain_seconds = limits.read_seconds
@@ -264,7 +264,7 @@ def _bind(config: ServeConfig) -> socket.socket:
         listening.bind((config.host, config.port))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no host name"
-        where = f"{shown(config.host)} port {config.port}"
+        where = f"{safe_name(config.host)} port {config.port}"
         raise UsageError(f"{where}: {reason}; name another --port or --host") from error
     return listening
 

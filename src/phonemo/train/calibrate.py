@@ -15,28 +15,28 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CheckpointError, LeakageError, ResultError
 from phonemo.evaluation.calibration import (
     UNCALIBRATED,
-    Calibrated,
     Floats,
+    TemperatureScaling,
     calibrate,
-    calibrate_across,
+    calibrate_grouped,
 )
-from phonemo.evaluation.summary import all_scores
-from phonemo.files import SEAL, parsed, sealed_folder
+from phonemo.evaluation.summary import full_scores
+from phonemo.files import CHECKSUMS, checksummed_folder, loads_json
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.bundle import is_bundle, open_bundle, write_bundle
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.model_folder import load_trained
-from phonemo.train.provenance import PROVENANCE, Lineage, lineage_of
+from phonemo.train.provenance import PROVENANCE, Provenance, provenance_of
 
 #: A score of 0 was rounded; its logarithm is taken of half of what would not have been.
 _LEAST = 5e-7
 
 
-def on_validation(
+def calibrate_validation(
     model: PhonemoForAudioClassification, validation: SpeechDataset, batch_size: int
-) -> Calibrated:
+) -> TemperatureScaling:
     """Temperature and threshold from utterances that the network has not learnt from."""
     found = outputs_of(model, validation, batch_size, timed=False)
     known = found.labels != ABSENT
@@ -44,7 +44,7 @@ def on_validation(
         return UNCALIBRATED
     said = [one for one, has in zip(validation.utterances, known.tolist(), strict=True) if has]
     logits, labels = found.logits[known].numpy(), found.labels[known].numpy()
-    return calibrate_across(logits, labels, speakers_of(said))
+    return calibrate_grouped(logits, labels, speakers_of(said))
 
 
 def speakers_of(utterances: Iterable[Utterance]) -> list[str]:
@@ -52,7 +52,7 @@ def speakers_of(utterances: Iterable[Utterance]) -> list[str]:
     return [one.speaker or f"utterance {one.id}" for one in utterances]
 
 
-def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
+def calibrate_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> TemperatureScaling:
     """The same from written answers, such as of ``phonemo evaluate --output``.
 
     Rows may be of networks that know different emotions; what temperature they had already is
@@ -75,7 +75,7 @@ def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
             "calibrate on speakers that they have not heard"
         )
     try:
-        given = [all_scores(row) for row in rows]
+        given = [full_scores(row) for row in rows]
         names = sorted({name for scores in given for name in scores})
         truth = [names.index(row["truth"]) for row in rows]
         logits = np.stack([_logits(row, names) for row in rows])
@@ -86,20 +86,20 @@ def on_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> Calibrated:
     return calibrate(logits, np.array(truth), risk)
 
 
-def store_calibration(model: PhonemoForAudioClassification, calibrated: Calibrated) -> None:
+def store_calibration(model: PhonemoForAudioClassification, calibrated: TemperatureScaling) -> None:
     """Write it into the network's config, which its folder and its bundle are made of."""
     for name, value in _fields(calibrated).items():
         setattr(model.config, name, value)
 
 
-def stored_calibration(model: PhonemoForAudioClassification) -> Calibrated:
+def stored_calibration(model: PhonemoForAudioClassification) -> TemperatureScaling:
     """What ``store_calibration`` wrote; a network without it is left as it is."""
     config = model.config
-    return Calibrated(config.temperature, config.abstain_below, config.calibrated_on)
+    return TemperatureScaling(config.temperature, config.abstain_below, config.calibrated_on)
 
 
 def recalibrate(
-    folder: Path, target: Path, calibrated: Calibrated, heard: Lineage | None = None
+    folder: Path, target: Path, calibrated: TemperatureScaling, heard: Provenance | None = None
 ) -> None:
     """Write a model folder or a bundle again with another calibration and the same weights.
 
@@ -119,18 +119,18 @@ def recalibrate(
         write_bundle(target, bundle.model, says, bundle.head, bundle.adaptation)
         return
     load_trained(folder)
-    past = lineage_of(folder) | (heard or Lineage())
-    sealed = parsed((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
-    with sealed_folder(target) as scratch:
+    past = provenance_of(folder) | (heard or Provenance())
+    sealed = loads_json((folder / CHECKSUMS).read_text(encoding="utf-8"))["sha256"]
+    with checksummed_folder(target) as scratch:
         for name in sealed:
             shutil.copyfile(folder / name, scratch / name)
-        config = parsed((scratch / "config.json").read_text(encoding="utf-8"))
+        config = loads_json((scratch / "config.json").read_text(encoding="utf-8"))
         text = json.dumps(dict(sorted((config | _fields(calibrated)).items())), indent=2)
         (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
         if heard is not None:
             (scratch / PROVENANCE).write_text(json.dumps(past.to_json()), encoding="utf-8")
     for path in folder.iterdir():  # such as a model card, which changes without the model
-        if path.is_file() and path.name not in (*sealed, SEAL):
+        if path.is_file() and path.name not in (*sealed, CHECKSUMS):
             shutil.copyfile(path, target / path.name)
 
 
@@ -141,13 +141,13 @@ def check_new(folder: Path, target: Path) -> None:
         raise CheckpointError(f"{target}: is there already; name a new folder")
 
 
-def forbid_memories(leaks: Sequence[str]) -> None:
+def check_unseen(leaks: Sequence[str]) -> None:
     """Refuse to calibrate on what a model has learnt from: it is always sure of that."""
     if leaks:
         raise LeakageError(f"{leaks[0]}; calibrate on speakers that it has not heard")
 
 
-def _fields(calibrated: Calibrated) -> dict[str, Any]:
+def _fields(calibrated: TemperatureScaling) -> dict[str, Any]:
     return {
         "temperature": round(calibrated.temperature, 6),
         # rounded down: the answer that it was taken from is still given
@@ -159,6 +159,6 @@ def _fields(calibrated: Calibrated) -> dict[str, Any]:
 def _logits(row: Mapping[str, Any], names: Sequence[str]) -> Floats:
     """Logits (emotion,) up to a constant; minus infinity for what could not be chosen."""
     heat = float(row.get("temperature", 1.0))
-    given = all_scores(row)
+    given = full_scores(row)
     scores = {name: heat * np.log(max(float(one), _LEAST)) for name, one in given.items()}
     return np.array([scores.get(name, -np.inf) for name in names])

@@ -25,12 +25,12 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from phonemo.config import RunConfig
 from phonemo.errors import MissingExtraError
-from phonemo.files import atomic_write_text, parsed
+from phonemo.files import atomic_write_text, loads_json
 
 log = logging.getLogger(__name__)
 
 
-class Progress:
+class RunProgress:
     """Hears what a run does; this one keeps quiet, the command line shows it."""
 
     def features(self, done: int, total: int) -> None:
@@ -68,7 +68,7 @@ class JsonLines(TrainerCallback):
 class Steps(TrainerCallback):
     """Hands steps and validation scores on to a Progress."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: RunProgress) -> None:
         self.progress = progress
         self.newest: dict[str, float] = {}
 
@@ -91,7 +91,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in filter(None, path.read_text(encoding="utf-8", errors="replace").split("\n")):
         try:
-            rows.append(parsed(line))
+            rows.append(loads_json(line))
         except ValueError:
             log.warning("%s: a broken line is left out", path)
     return [row for row in rows if isinstance(row, dict)]
@@ -111,7 +111,7 @@ _LONGEST = 500
 
 
 @dataclass(frozen=True)
-class Named:
+class RunInfo:
     """What a run is called in a tracker."""
 
     project: str
@@ -137,7 +137,7 @@ class Tracker(Protocol):
 class MlflowTracker:
     """Into MLFLOW_TRACKING_URI, or mlflow.db in the run folder (``mlflow ui`` shows it)."""
 
-    def __init__(self, named: Named) -> None:
+    def __init__(self, named: RunInfo) -> None:
         tracking = _package("mlflow.tracking", "mlflow")
         home = named.home.absolute()
         home.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ class MlflowTracker:
 class TrackioTracker:
     """Into TRACKIO_DIR, or trackio's folder in the user's cache (``trackio show`` shows it)."""
 
-    def __init__(self, named: Named) -> None:
+    def __init__(self, named: RunInfo) -> None:
         trackio = _package("trackio", "trackio")
         with redirect_stdout(sys.stderr):
             self._finish = trackio.finish
@@ -189,7 +189,7 @@ class TrackioTracker:
 class WandbTracker:
     """Into the run folder, offline (``wandb sync`` sends it); online where WANDB_API_KEY is set."""
 
-    def __init__(self, named: Named) -> None:
+    def __init__(self, named: RunInfo) -> None:
         wandb = _package("wandb", "wandb")
         home = named.home.absolute()
         home.mkdir(parents=True, exist_ok=True)
@@ -214,7 +214,7 @@ class WandbTracker:
         self._run.finish()
 
 
-TRACKERS: dict[str, Callable[[Named], Tracker]] = {
+TRACKERS: dict[str, Callable[[RunInfo], Tracker]] = {
     "mlflow": MlflowTracker,
     "trackio": TrackioTracker,
     "wandb": WandbTracker,
@@ -230,10 +230,10 @@ class Tracking(TrainerCallback):
         named: what the run is called.
     """
 
-    def __init__(self, names: Sequence[str], named: Named) -> None:
+    def __init__(self, names: Sequence[str], named: RunInfo) -> None:
         self._open: dict[str, Tracker] = {}
         for name in names:
-            with self._spared(name):
+            with self._drop_on_error(name):
                 self._open[name] = TRACKERS[name](named)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -248,18 +248,18 @@ class Tracking(TrainerCallback):
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
         for name, tracker in list(self._open.items()):
-            with self._spared(name):
+            with self._drop_on_error(name):
                 tracker.log(numbers, step)
 
     def end(self) -> None:
         """Nothing follows."""
         for name, tracker in list(self._open.items()):
-            with self._spared(name):
+            with self._drop_on_error(name):
                 tracker.end()
         self._open.clear()
 
     @contextmanager
-    def _spared(self, name: str) -> Iterator[None]:
+    def _drop_on_error(self, name: str) -> Iterator[None]:
         """Trackers raise what they like, and none of it is worth a training."""
         try:
             yield
@@ -287,7 +287,7 @@ def trackers_of(config: RunConfig) -> list[str]:
 def tracked(names: Sequence[str], config: RunConfig, run: str) -> Iterator[Tracking]:
     """Trackers that end with the context, whatever ends it."""
     settings = dict(_flat(config.model_dump(mode="json")))
-    tracking = Tracking(names, Named(config.name, run, Path(config.output), settings))
+    tracking = Tracking(names, RunInfo(config.name, run, Path(config.output), settings))
     try:
         yield tracking
     finally:

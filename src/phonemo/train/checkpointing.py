@@ -25,7 +25,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 from phonemo.errors import CheckpointError
-from phonemo.files import SCRATCH, check_seal, parsed, sealed_folder
+from phonemo.files import SCRATCH, checksummed_folder, loads_json, verify_checksums
 from phonemo.train import distributed
 from phonemo.train.distributed import Rank
 
@@ -76,7 +76,7 @@ def save_checkpoint(
     }
     if others:
         state["random_of_others"] = [one.state for one in others]
-    with sealed_folder(target, (OSError, SafetensorError)) as folder:
+    with checksummed_folder(target, (OSError, SafetensorError)) as folder:
         save_file(weights, folder / WEIGHTS)
         save_file(tensors, folder / OPTIMISER)
         (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
@@ -123,7 +123,7 @@ def load_scaler(folder: Path, scaler: Any) -> None:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = parsed((folder / STATE).read_bytes())
+    found: dict[str, Any] = loads_json((folder / STATE).read_bytes())
     return found
 
 
@@ -182,7 +182,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
         if path.name.endswith(SCRATCH):
             continue
         try:
-            check_seal(path)
+            verify_checksums(path)
         except CheckpointError as error:
             log.warning("passing over a broken checkpoint: %s", error)
         else:
@@ -227,7 +227,7 @@ def _is_of(name: str, start: str) -> bool:
 
 def _devices() -> list[int]:
     """The GPUs that this process draws on: its own, where each has one."""
-    if distributed.here().world > 1:
+    if distributed.current_rank().world > 1:
         return [torch.cuda.current_device()]
     return list(range(torch.cuda.device_count()))
 
@@ -245,7 +245,7 @@ def _random_state() -> dict[str, Any]:
     return {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *rest]}
 
 
-class SealedTrainer(Trainer):
+class ResumableTrainer(Trainer):
     """What every training here has in common: how its state is kept and found again.
 
     Attributes:
@@ -279,7 +279,7 @@ class SealedTrainer(Trainer):
             parameters = dict(self.network.named_parameters())
             for name in self.learning:
                 if (
-                    distributed.here().world > 1
+                    distributed.current_rank().world > 1
                 ):  # torch sums the gradients of what can have one now,
                     parameters[name].requires_grad_(True)  # before the strategy freezes it again
                 where = name.startswith(self.below), parameters[name].ndim > 1
@@ -311,7 +311,7 @@ class SealedTrainer(Trainer):
             self.state.best_model_checkpoint = str(self.folder / f"{PREFIX}{best}")
         self._keep_callback_states()
         draws = distributed.gathered(RngState.now())
-        distributed.by_first(lambda: self._write(target, draws))
+        distributed.on_main_process(lambda: self._write(target, draws))
 
     def _write(self, target: Path, draws: Sequence[RngState]) -> None:
         save_checkpoint(
@@ -341,7 +341,7 @@ class SealedTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint_folder: str | None) -> None:
         if checkpoint_folder is not None:
-            load_random(Path(checkpoint_folder), distributed.here())
+            load_random(Path(checkpoint_folder), distributed.current_rank())
 
     def _load_scaler(self, checkpoint_folder: str | None) -> None:
         if checkpoint_folder is not None:

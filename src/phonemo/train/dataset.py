@@ -62,7 +62,7 @@ def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Genera
             soxr.resample(samples, RATE * factor, RATE, quality="MQ"), dtype=np.float32
         )
     if config.tone_db > 0:
-        samples = equalised(samples, config.tone_db, draw)
+        samples = equalized(samples, config.tone_db, draw)
     if config.noise_snr_db is not None:
         samples = _noisy(samples, config.noise_snr_db, draw)
     if config.gain_db > 0:
@@ -71,7 +71,7 @@ def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Genera
     return samples
 
 
-def equalised(samples: Samples, most_db: float, draw: np.random.Generator) -> Samples:
+def equalized(samples: Samples, most_db: float, draw: np.random.Generator) -> Samples:
     """Samples (sample,) through a smooth equaliser, drawn between plus and minus ``most_db``."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
@@ -150,11 +150,11 @@ class LengthGroupedSampler(Sampler[int]):
         return iter([int(index) for batch in whole + short for index in batch])
 
 
-class StandIn(int):
+class PaddingIndex(int):
     """The index of an utterance that is heard and teaches nothing: of a rank without a row."""
 
 
-class Shares(Sampler[list[int]]):
+class DistributedBatchSampler(Sampler[list[int]]):
     """One process' share of each batch: the rows that are its turn, so that lengths stay similar.
 
     The batches are those of one process that has ``sampler`` to itself. Where the last holds
@@ -177,7 +177,7 @@ class Shares(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in batched(self.sampler, self.sampler.batch_size):
-            yield batch[self.rank :: self.world] or [StandIn(batch[-1])]
+            yield batch[self.rank :: self.world] or [PaddingIndex(batch[-1])]
 
 
 def batched(indices: Iterable[int], size: int) -> Iterator[list[int]]:
@@ -190,11 +190,11 @@ def batched(indices: Iterable[int], size: int) -> Iterator[list[int]]:
 #: Hop of every backbone here: 20 ms. Only for cropping kept features to about max_seconds.
 _FRAMES_PER_SECOND = 50
 #: The key of an item, and of a batch, that is no part of what is learnt from.
-STAND_IN = "stand_in"
+PADDING_ROW = "stand_in"
 
 
 @dataclass(frozen=True)
-class Targets:
+class TargetEncoder:
     """What is to be learnt: emotions, and the units of the auxiliary task if there is one."""
 
     labels: LabelSet
@@ -244,7 +244,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         self,
         manifest: Manifest,
         utterances: Sequence[Utterance],
-        targets: Targets,
+        targets: TargetEncoder,
         cache: FeatureCache | None = None,
         draws: AugmentationSeed | None = None,
     ) -> None:
@@ -283,8 +283,8 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         whole = item.pop("whole")
         phonemes = self.targets.phonemes(one) if whole else ()
         found = {**item, "id": one.id, "label": self.targets.label(one), "phonemes": phonemes}
-        if isinstance(index, StandIn):
-            found |= {"label": ABSENT, "phonemes": (), STAND_IN: True}
+        if isinstance(index, PaddingIndex):
+            found |= {"label": ABSENT, "phonemes": (), PADDING_ROW: True}
         return found
 
     def _waveform(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
@@ -340,8 +340,8 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name: torch.from_numpy(np.stack([item["spans"][name] for item in items]))
             for name in items[0]["spans"]
         }
-    if STAND_IN in items[0]:
-        batch[STAND_IN] = True
+    if PADDING_ROW in items[0]:
+        batch[PADDING_ROW] = True
     return batch
 
 

@@ -35,7 +35,7 @@ _SILENT_SECONDS = 3.0
 _STORE_SECONDS = 5
 
 
-class LostTouchError(RunError):
+class PeerLostError(RunError):
     """Another process is gone; what it died of is its own to say."""
 
 
@@ -58,7 +58,7 @@ _here = Rank()
 _joined = 0
 
 
-def here() -> Rank:
+def current_rank() -> Rank:
     """Who this process is in the training that goes on; the only one where none was joined."""
     return _here
 
@@ -91,7 +91,7 @@ def refuse_several(command: str) -> None:
 
 
 @contextmanager
-def joined(wait_minutes: float) -> Iterator[Rank]:
+def process_group(wait_minutes: float) -> Iterator[Rank]:
     """Be one of the processes that torchrun started, for as long as a training goes on.
 
     Collectives are gloo's on CPUs and nccl's on GPUs, one GPU a process. All but the first
@@ -113,7 +113,7 @@ def joined(wait_minutes: float) -> Iterator[Rank]:
         with _hide_torchrun():
             yield rank
         return
-    with _lost_touch(), ExitStack() as stack:
+    with _peer_lost(), ExitStack() as stack:
         _begin(rank, wait_minutes)
         _here = rank
         stack.push(_end)
@@ -122,7 +122,7 @@ def joined(wait_minutes: float) -> Iterator[Rank]:
         yield rank
 
 
-def by_first(do: Callable[[], Value]) -> Value:
+def on_main_process(do: Callable[[], Value]) -> Value:
     """What the first process does for all: its result, or its error, is everyone's.
 
     For what must be done once (writing) or be seen alike by all (what lies on a disk).
@@ -252,7 +252,7 @@ def _silenced() -> Iterator[None]:
 
 
 @contextmanager
-def _lost_touch() -> Iterator[None]:
+def _peer_lost() -> Iterator[None]:
     """What torch.distributed raises where another process is gone, in one line."""
     try:
         yield
@@ -262,7 +262,7 @@ def _lost_touch() -> Iterator[None]:
         # gloo's own errors are plain RuntimeErrors that begin with their place in its source
         if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
             raise
-        raise LostTouchError(
+        raise PeerLostError(
             f"rank {started().number}: another process of this training ended or did not answer; "
             "run the same command again to go on from the newest checkpoint"
         ) from error
@@ -279,7 +279,7 @@ def _logged_elsewhere(error: Exception) -> bool:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         timeout = timedelta(seconds=_STORE_SECONDS)
         store = stores.TCPStore(host, port, is_master=False, timeout=timeout)
-        lost = isinstance(error, LostTouchError)
+        lost = isinstance(error, PeerLostError)
         if lost:  # whoever is gone may be about to say why
             time.sleep(_SILENT_SECONDS)
         reasons = store.add(f"{_attempt()}/reasons", 0 if lost else 1)

@@ -18,7 +18,7 @@ from phonemo.audio.frames import FrameGrid
 from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Utterance
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, softmax
+from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling, softmax
 from phonemo.evaluation.metrics import Times, boundary_errors
 from phonemo.labels import LabelSet
 from phonemo.model.heads import BLANK, best_path
@@ -123,7 +123,7 @@ def outputs_of(
         progress: called with (done, total) utterances.
         timed: whether the phonemes are aligned where the manifest has hand-made times.
     """
-    order, here = np.argsort(dataset.lengths(), kind="stable"), distributed.here()
+    order, here = np.argsort(dataset.lengths(), kind="stable"), distributed.current_rank()
     found: dict[int, _UtteranceOutput] = {}
     training = model.training
     model.eval()
@@ -177,7 +177,7 @@ def prediction_rows(
     inventory: PhonemeInventory | None,
     fold: str,
     seed: int,
-    calibrated: Calibrated = UNCALIBRATED,
+    calibrated: TemperatureScaling = UNCALIBRATED,
 ) -> list[dict[str, Any]]:
     """Prediction rows as phonemo.evaluation.summary reads them, in the dataset's order.
 
@@ -225,7 +225,7 @@ def _among_all(
     return {"all_scores": _named(known.names, probabilities)}
 
 
-def _confidence(calibrated: Calibrated, confidence: float) -> dict[str, Any]:
+def _confidence(calibrated: TemperatureScaling, confidence: float) -> dict[str, Any]:
     """How the scores came about, and whether the answer is better not given."""
     if not calibrated.utterances:
         return {}
@@ -269,7 +269,7 @@ def _run(
     units = [tuple(one) for one in heard]
     vectors = output.vector.float().cpu()
     rows = map(_UtteranceOutput, logits, batch["labels"], units, targets, vectors, times)
-    return list(rows) if distributed.here().world == 1 else [_alone(row) for row in rows]
+    return list(rows) if distributed.current_rank().world == 1 else [_alone(row) for row in rows]
 
 
 def _alone(row: _UtteranceOutput) -> _UtteranceOutput:

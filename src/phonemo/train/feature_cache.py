@@ -34,9 +34,9 @@ from torch import Tensor
 from phonemo.audio import load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError, RunError
-from phonemo.files import parsed, share_out
+from phonemo.files import build_missing, loads_json
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.train.freezing import Boundary
+from phonemo.train.freezing import FrozenDepth
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
@@ -124,7 +124,7 @@ def build_cache(
     model: PhonemoForAudioClassification,
     manifest: Manifest,
     utterances: Sequence[Utterance],
-    boundary: Boundary,
+    boundary: FrozenDepth,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureCache:
     """Open the cache for these utterances, computing what is not there yet.
@@ -146,7 +146,7 @@ def build_cache(
         _write_shard(shard, model, manifest, members[shard], boundary)
 
     done = 0
-    for shard in share_out(list(members), _is_complete, write):
+    for shard in build_missing(list(members), _is_complete, write):
         done += len(members[shard])
         if progress is not None:
             progress(done, len(utterances))
@@ -168,7 +168,7 @@ def _open_index(members: Mapping[Path, Sequence[Utterance]]) -> FeatureCache:
     places: dict[str, Place] = {}
     names: tuple[str, ...] = ()
     for shard, ones in members.items():
-        index = parsed((shard / "index.json").read_text(encoding="utf-8"))
+        index = loads_json((shard / "index.json").read_text(encoding="utf-8"))
         names = tuple(index["names"])
         places.update((one.id, Place(shard, *index["places"][one.id])) for one in ones)
     return FeatureCache(places, names)
@@ -193,7 +193,7 @@ def _write_shard(
     model: PhonemoForAudioClassification,
     manifest: Manifest,
     members: Sequence[Utterance],
-    boundary: Boundary,
+    boundary: FrozenDepth,
 ) -> None:
     kept: dict[str, dict[str, NDArray[np.float32]]] = {}
     clips = {one.id: _samples(manifest, one) for one in members}
@@ -252,7 +252,7 @@ def _put(scratch: Path, shard: Path) -> None:
 def _is_complete(shard: Path) -> bool:
     """Whether a shard's arrays have the frames that its index says."""
     try:
-        index = parsed((shard / "index.json").read_text(encoding="utf-8"))
+        index = loads_json((shard / "index.json").read_text(encoding="utf-8"))
         frames = max(start + count for start, count in index["places"].values())
         arrays = [np.load(shard / f"{name}.npy", mmap_mode="r") for name in index["names"]]
     except UNREADABLE:
@@ -261,7 +261,7 @@ def _is_complete(shard: Path) -> bool:
 
 
 def _extract(
-    model: PhonemoForAudioClassification, clips: Sequence[Tensor], boundary: Boundary
+    model: PhonemoForAudioClassification, clips: Sequence[Tensor], boundary: FrozenDepth
 ) -> Iterable[dict[str, NDArray[np.float32]]]:
     lengths = torch.tensor([len(clip) for clip in clips])
     waveform = torch.nn.utils.rnn.pad_sequence(list(clips), batch_first=True)
@@ -285,7 +285,7 @@ def _digest(
     model: PhonemoForAudioClassification,
     manifest: Manifest,
     utterances: Sequence[Utterance],
-    boundary: Boundary,
+    boundary: FrozenDepth,
 ) -> str:
     digest = hashlib.sha256()
     shape: dict[str, Any] = {

@@ -18,11 +18,11 @@ from phonemo.errors import ConfigError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import Backbone
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.train.model_folder import Trained
+from phonemo.train.model_folder import LoadedModel
 
 
 @dataclass(frozen=True)
-class Boundary:
+class FrozenDepth:
     """Where the frozen part ends: after so many Transformer layers, or None: after the CNN."""
 
     layers: int | None
@@ -35,19 +35,19 @@ def freeze(model: PhonemoForAudioClassification, config: TrainConfig, epoch: int
     STRATEGIES[config.strategy](model.backbone, config, epoch)
 
 
-def boundary(model: PhonemoForAudioClassification, config: TrainConfig) -> Boundary | None:
+def frozen_depth(model: PhonemoForAudioClassification, config: TrainConfig) -> FrozenDepth | None:
     """How far the backbone stays frozen through the whole training; None where nothing does."""
     _check_depth(model, config)
     if config.strategy == "full":
         return None
     if config.strategy in ("freeze_cnn", "lora"):
-        return Boundary(None)
+        return FrozenDepth(None)
     depth = model.backbone.depth
     learning = 0 if config.strategy in ("frozen", "logistic") else config.top_k
-    return Boundary(depth - learning)
+    return FrozenDepth(depth - learning)
 
 
-def will_learn(model: PhonemoForAudioClassification, config: TrainConfig) -> list[str]:
+def trainable_parameters(model: PhonemoForAudioClassification, config: TrainConfig) -> list[str]:
     """Names of the parameters that learn in some epoch; what a checkpoint must keep."""
     freeze(model, config, epoch=config.epochs + config.top_k)
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -117,11 +117,11 @@ log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def take_over(
+def load_matching_weights(
     network: PhonemoForAudioClassification,
     labels: LabelSet,
     inventory: PhonemeInventory | None,
-    start: Trained,
+    start: LoadedModel,
 ) -> None:
     """Put a trained model's weights into a network of the same shape.
 

@@ -15,12 +15,17 @@ import torch
 
 from phonemo.config import TrainConfig
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, Floats, calibrate_across
+from phonemo.evaluation.calibration import (
+    UNCALIBRATED,
+    Floats,
+    TemperatureScaling,
+    calibrate_grouped,
+)
 from phonemo.labels import LabelSet
 from phonemo.model.heads import LinearHead
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
-from phonemo.runtime.adaptation.statistics import Reference, Statistics, moments, shrunk
+from phonemo.runtime.adaptation.statistics import Reference, Statistics, moments, shrink_towards
 from phonemo.train.calibrate import speakers_of
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import outputs_of
@@ -86,7 +91,7 @@ class _Fitted:
 
 def fit_from_start(
     model: PhonemoForAudioClassification, training: SpeechDataset, prior: Prior, train: TrainConfig
-) -> tuple[Calibrated, Started]:
+) -> tuple[TemperatureScaling, Started]:
     """Fit the linear head of a model, from a start; the rest of it stays as it is.
 
     Args:
@@ -124,7 +129,7 @@ def _examples(
 
 
 def _fit(examples: _Examples, prior: Prior, strength: float, train: TrainConfig) -> _Fitted:
-    source = shrunk(moments(examples.vectors, prior.reference), prior.reference)
+    source = shrink_towards(moments(examples.vectors, prior.reference), prior.reference)
     return _Fitted(
         source,
         fit_towards(
@@ -153,7 +158,7 @@ def _standardised(
     found = np.empty_like(vectors)
     for speaker in np.unique(by_speaker):
         own = by_speaker == speaker
-        one = shrunk(moments(vectors[own], reference), reference, source)
+        one = shrink_towards(moments(vectors[own], reference), reference, source)
         found[own] = (vectors[own] - one.mean) / one.deviation
     return found
 
@@ -196,7 +201,7 @@ def _parts(examples: _Examples) -> list[npt.NDArray[np.bool_]]:
 
 def _calibrated(
     examples: _Examples, prior: Prior, strength: float, train: TrainConfig
-) -> Calibrated:
+) -> TemperatureScaling:
     """Temperature and threshold from heads that each left some speakers out, all in turn."""
     parts = _parts(examples)
     if not parts:
@@ -205,7 +210,7 @@ def _calibrated(
     for away in parts:
         fitted = _fit(examples.where(~away), prior, strength, train)
         logits[away] = fitted.logits(examples.vectors[away], prior.reference, None)
-    return calibrate_across(logits, examples.truth, examples.speakers.tolist())
+    return calibrate_grouped(logits, examples.truth, examples.speakers.tolist())
 
 
 def _write(

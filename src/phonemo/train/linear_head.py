@@ -14,7 +14,12 @@ import numpy as np
 import torch
 
 from phonemo.errors import ModelError
-from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, Floats, calibrate_across
+from phonemo.evaluation.calibration import (
+    UNCALIBRATED,
+    Floats,
+    TemperatureScaling,
+    calibrate_grouped,
+)
 from phonemo.model.heads import LinearHead, Standardise
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import PhonemoForAudioClassification
@@ -127,7 +132,7 @@ def fit_head(
     training: SpeechDataset,
     inverse_penalty: float,
     batch_size: int,
-) -> Calibrated:
+) -> TemperatureScaling:
     """Standardise what the emotion head reads and fit its weights, with an L2 penalty.
 
     Args:
@@ -189,7 +194,7 @@ def _write(head: LinearHead, pipeline: Any) -> None:
 
 def _crosswise(
     vectors: Any, labels: Any, speakers: Sequence[str], emotions: int, inverse_penalty: float
-) -> Calibrated:
+) -> TemperatureScaling:
     """Temperature and threshold from heads that each left some speakers out, all in turn."""
     from sklearn.model_selection import GroupKFold
 
@@ -202,7 +207,7 @@ def _crosswise(
             return UNCALIBRATED
         pipeline = fitted(vectors[learn], labels[learn], inverse_penalty)
         logits[np.ix_(test, pipeline.classes_)] = _logits(pipeline, vectors[test])
-    return calibrate_across(logits, labels, speakers)
+    return calibrate_grouped(logits, labels, speakers)
 
 
 def _logits(pipeline: Any, vectors: Any) -> Floats:

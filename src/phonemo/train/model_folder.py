@@ -15,7 +15,7 @@ from torch import Tensor
 
 from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.errors import CheckpointError, LabelError
-from phonemo.files import check_seal, parsed, sealed_folder
+from phonemo.files import checksummed_folder, loads_json, verify_checksums
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.model.pretrained import (
@@ -25,14 +25,14 @@ from phonemo.model.pretrained import (
     read_config,
     read_network,
 )
-from phonemo.train.provenance import PROVENANCE, Lineage, lineage_of
+from phonemo.train.provenance import PROVENANCE, Provenance, provenance_of
 
 LABELS = "labels.json"
 _SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
 
 @dataclass(frozen=True)
-class Trained:
+class LoadedModel:
     """A network with what its outputs mean."""
 
     model: PhonemoForAudioClassification
@@ -46,7 +46,7 @@ def save_trained(
     model: PhonemoForAudioClassification,
     labels: LabelSet,
     frozen_backbone: Path | None = None,
-    lineage: Lineage | None = None,
+    lineage: Provenance | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a model folder, sealed.
@@ -64,7 +64,7 @@ def save_trained(
     state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     model.config.architectures = [type(model).__name__]
     model.config.dtype = "float32"
-    with sealed_folder(target, (OSError, SafetensorError)) as folder:
+    with checksummed_folder(target, (OSError, SafetensorError)) as folder:
         model.config.save_pretrained(folder)
         feature_extractor().save_pretrained(folder)
         names = {"names": labels.names, "merge": dict(labels.merge)}
@@ -77,7 +77,7 @@ def save_trained(
             _save_shards(folder, state, frozen_backbone)
 
 
-def shrink(source: str | Path, target: str | Path) -> None:
+def convert_to_half(source: str | Path, target: str | Path) -> None:
     """Write a model folder again with its weights in half precision: for giving away.
 
     Raises:
@@ -92,11 +92,11 @@ def shrink(source: str | Path, target: str | Path) -> None:
     if largest > torch.finfo(torch.float16).max:
         raise CheckpointError(f"{source}: a weight of {largest:g} is beyond half precision")
     save_trained(
-        target, trained.model, trained.labels, lineage=lineage_of(source), dtype=torch.float16
+        target, trained.model, trained.labels, lineage=provenance_of(source), dtype=torch.float16
     )
 
 
-def load_trained(folder: str | Path) -> Trained:
+def load_trained(folder: str | Path) -> LoadedModel:
     """Open a model folder that phonemo saved, after checking its seal.
 
     Raises:
@@ -104,7 +104,7 @@ def load_trained(folder: str | Path) -> Trained:
     """
     folder = Path(folder)
     _check_is_model(folder)
-    check_seal(folder)
+    verify_checksums(folder)
     labels = _labels(folder)
     try:
         config = read_config(PhonemoConfig, folder, local_files_only=True)
@@ -120,7 +120,7 @@ def load_trained(folder: str | Path) -> Trained:
         )
     auxiliary = model.config.auxiliary
     inventory = None if auxiliary is None else PhonemeInventory.from_json(auxiliary)
-    return Trained(model.eval(), labels, inventory, folder)
+    return LoadedModel(model.eval(), labels, inventory, folder)
 
 
 def _check_is_model(folder: Path) -> None:
@@ -135,7 +135,7 @@ def _check_is_model(folder: Path) -> None:
             f"{folder}: no config.json; a folder that phonemo train saved is wanted"
         )
     try:
-        kind = parsed((folder / "config.json").read_bytes()).get("model_type")
+        kind = loads_json((folder / "config.json").read_bytes()).get("model_type")
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder}/config.json: not JSON") from error
     if kind != "phonemo":
@@ -144,7 +144,7 @@ def _check_is_model(folder: Path) -> None:
 
 def _labels(folder: Path) -> LabelSet:
     try:
-        data = parsed((folder / LABELS).read_bytes())
+        data = loads_json((folder / LABELS).read_bytes())
         return LabelSet(tuple(data["names"]), data["merge"])
     except (OSError, ValueError, KeyError, TypeError, LabelError) as error:
         raise CheckpointError(f"{folder}: {LABELS} is missing or malformed") from error

@@ -22,7 +22,7 @@ from phonemo.corpora.folds import Split
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.merge import by_corpus
 from phonemo.errors import CheckpointError, LeakageError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.train import distributed
 
 _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", "soundfile", "soxr")
@@ -46,7 +46,7 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Provenance:
     """A network's past.
 
     Attributes:
@@ -57,12 +57,12 @@ class Lineage:
     heard: frozenset[str] = frozenset()
     taught: Mapping[str, TrainedOn] = field(default_factory=dict)
 
-    def __or__(self, other: Lineage) -> Lineage:
+    def __or__(self, other: Provenance) -> Provenance:
         names = self.taught.keys() | other.taught.keys()
         both = {
             n: self.taught.get(n, TrainedOn()) | other.taught.get(n, TrainedOn()) for n in names
         }
-        return Lineage(self.heard | other.heard, both)
+        return Provenance(self.heard | other.heard, both)
 
     def overlap(self, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
         """How many of a manifest's utterances were learnt from, and which of their speakers."""
@@ -82,7 +82,7 @@ class Lineage:
         return {"heard": sorted(self.heard), "corpora": corpora}
 
 
-def lineage_from(corpus: str, utterances: Iterable[Utterance]) -> Lineage:
+def provenance_from(corpus: str, utterances: Iterable[Utterance]) -> Provenance:
     """The lineage of a network that learns from utterances of a manifest of this corpus."""
     taught = {
         name: TrainedOn(
@@ -91,34 +91,34 @@ def lineage_from(corpus: str, utterances: Iterable[Utterance]) -> Lineage:
         )
         for name, rows in by_corpus(corpus, utterances).items()
     }
-    return Lineage(frozenset(taught), taught)
+    return Provenance(frozenset(taught), taught)
 
 
-def lineage_of(folder: str | Path | None) -> Lineage:
+def provenance_of(folder: str | Path | None) -> Provenance:
     """What a backbone's or a model's folder says of its past; nothing where it says nothing.
 
     Raises:
         CheckpointError: it says something that cannot be read.
     """
-    found = Lineage()
+    found = Provenance()
     if folder is None:
         return found
     for name, read in ((HEARD, _from_pretraining), (PROVENANCE, _from_provenance)):
         path = Path(folder) / name
         if path.is_file():
             try:
-                found = found | read(parsed(path.read_text(encoding="utf-8")))
+                found = found | read(loads_json(path.read_text(encoding="utf-8")))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(f"{path}: malformed; copy the whole folder again") from error
     return found
 
 
-def ancestors(model: ModelConfig) -> Lineage:
+def ancestors(model: ModelConfig) -> Provenance:
     """The past of what a config's network is made from."""
-    return lineage_of(model.backbone) | lineage_of(model.start)
+    return provenance_of(model.backbone) | provenance_of(model.start)
 
 
-def inherited(
+def pretrained_on(
     model: ModelConfig, corpus: str, split: Split, utterances: Mapping[str, Utterance]
 ) -> tuple[str, ...]:
     """Notes on what the network brings along; refuses what would make a test a memory.
@@ -146,10 +146,10 @@ def inherited(
     )
 
 
-def _from_pretraining(content: Mapping[str, Any]) -> Lineage:
+def _from_pretraining(content: Mapping[str, Any]) -> Provenance:
     before = content.get("before")
-    earlier = _from_pretraining(before) if before else Lineage()
-    return Lineage(_names(content["utterances"])) | earlier
+    earlier = _from_pretraining(before) if before else Provenance()
+    return Provenance(_names(content["utterances"])) | earlier
 
 
 def _names(found: Iterable[Any]) -> frozenset[str]:
@@ -159,12 +159,12 @@ def _names(found: Iterable[Any]) -> frozenset[str]:
     return names
 
 
-def _from_provenance(content: Mapping[str, Any]) -> Lineage:
+def _from_provenance(content: Mapping[str, Any]) -> Provenance:
     taught = {
         name: TrainedOn(_names(one["speakers"]), _names(one["utterances"]))
         for name, one in content["corpora"].items()
     }
-    return Lineage(_names(content["heard"]) | frozenset(taught), taught)
+    return Provenance(_names(content["heard"]) | frozenset(taught), taught)
 
 
 def _trace(corpus: str, one: Utterance) -> str:
@@ -179,7 +179,11 @@ def environment(command: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "torch_threads": torch.get_num_threads(),
-        **({"processes": distributed.here().world} if distributed.here().world > 1 else {}),
+        **(
+            {"processes": distributed.current_rank().world}
+            if distributed.current_rank().world > 1
+            else {}
+        ),
         "cuda": torch.version.cuda,
         "packages": {name: metadata.version(name) for name in _PACKAGES},
     }

@@ -13,19 +13,19 @@ from torch import Tensor
 from phonemo.audio.levels import boost_quiet
 from phonemo.evaluation.calibration import softmax
 from phonemo.runtime.alignment import recognized_spans
-from phonemo.runtime.attribution import with_shares
+from phonemo.runtime.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, Samples
 from phonemo.train.calibrate import stored_calibration
 from phonemo.train.dataset import pad_audio
 from phonemo.train.linear_head import reference_of
-from phonemo.train.model_folder import Trained, load_trained
+from phonemo.train.model_folder import LoadedModel, load_trained
 
 
 class TorchRecognizer(EmotionRecognizer):
     """A model folder that answers for recordings, with torch."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: LoadedModel) -> None:
         self.trained = trained
         self.calibrated = stored_calibration(trained.model)
         self.abstain_below = self.calibrated.abstain_below
@@ -63,7 +63,7 @@ class TorchRecognizer(EmotionRecognizer):
             if shares and spans:
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)
-                spans = with_shares(spans, decide, grid, *features.shape[1:])
+                spans = add_attribution(spans, decide, grid, *features.shape[1:])
         return ClipScores(scores, spans, vector=output.vector[0].numpy())
 
     def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:

@@ -22,14 +22,20 @@ from transformers import (
 
 from phonemo.config import TrainConfig
 from phonemo.errors import ModelError
-from phonemo.files import check_seal
-from phonemo.model.losses import Loss, Term, combine, ctc_loss, emotion_loss, share
+from phonemo.files import verify_checksums
+from phonemo.model.losses import Loss, Term, combine, ctc_loss, emotion_loss, gradient_share
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
 from phonemo.train import checkpointing, distributed
-from phonemo.train.checkpointing import SealedTrainer, arguments
-from phonemo.train.dataset import STAND_IN, LengthGroupedSampler, Shares, SpeechDataset, collate
+from phonemo.train.checkpointing import ResumableTrainer, arguments
+from phonemo.train.dataset import (
+    PADDING_ROW,
+    DistributedBatchSampler,
+    LengthGroupedSampler,
+    SpeechDataset,
+    collate,
+)
 from phonemo.train.evaluate import validation_scores
-from phonemo.train.freezing import boundary, freeze, will_learn
+from phonemo.train.freezing import freeze, frozen_depth, trainable_parameters
 
 #: Between the seeds of two processes: further than the seeds of a config lie apart.
 _APART = 1_000_003
@@ -50,12 +56,12 @@ class Objective:
         Of several processes each has its share of a batch, and the loss is its share too.
         """
         emotion, phonemes = self._terms(output, batch)
-        if distributed.here().world == 1:
+        if distributed.current_rank().world == 1:
             return combine(emotion, phonemes, self.alpha or 0.0)
-        if STAND_IN in batch:
+        if PADDING_ROW in batch:
             emotion = _uncounted(emotion)
             phonemes = None if phonemes is None else _uncounted(phonemes)
-        return share(emotion, phonemes, self.alpha or 0.0, distributed.summed)
+        return gradient_share(emotion, phonemes, self.alpha or 0.0, distributed.summed)
 
     def _terms(
         self, output: EmotionOutput, batch: Mapping[str, Tensor]
@@ -81,7 +87,7 @@ def _uncounted(term: Term) -> Term:
     return replace(term, counts=dict.fromkeys(term.counts, 0))
 
 
-class PhonemoTrainer(SealedTrainer):
+class PhonemoTrainer(ResumableTrainer):
     """Trains one network on one fold with one seed.
 
     The validation part picks the epoch; there is no argument for a test part.
@@ -105,9 +111,9 @@ class PhonemoTrainer(SealedTrainer):
         self.network = model
         self.training = training
         self.validation = validation
-        self.learning = will_learn(model, config)
+        self.learning = trainable_parameters(model, config)
         self.kept = config.keep_checkpoints
-        below = boundary(model, config)
+        below = frozen_depth(model, config)
         model.mask_streams = below is not None and below.layers is not None
         self.folder = folder
         self.sums: dict[str, list[float]] = defaultdict(list)
@@ -120,9 +126,11 @@ class PhonemoTrainer(SealedTrainer):
             callbacks=[_Epochs(self), *_early_stopping(config), *callbacks],
         )
         self.remove_callback(PrinterCallback)
-        self.order: Shares | None = None
-        if not distributed.here().first:  # dropout draws apart; the first as a process alone
-            set_seed(seed + _APART * distributed.here().number)
+        self.order: DistributedBatchSampler | None = None
+        if (
+            not distributed.current_rank().first
+        ):  # dropout draws apart; the first as a process alone
+            set_seed(seed + _APART * distributed.current_rank().number)
 
     @property
     def steps_in_epoch(self) -> int:
@@ -131,7 +139,7 @@ class PhonemoTrainer(SealedTrainer):
 
     def resume_or_start(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
-        newest = distributed.by_first(lambda: checkpointing.newest_checkpoint(self.folder))
+        newest = distributed.on_main_process(lambda: checkpointing.newest_checkpoint(self.folder))
         if newest is None or not self._has_ended(newest):
             self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
@@ -158,7 +166,9 @@ class PhonemoTrainer(SealedTrainer):
                 self.sums[name].append(loss.counts[name])
         # torch averages the gradients of the processes, and Trainer what it logs
         total = (
-            loss.total if distributed.here().world == 1 else loss.total * distributed.here().world
+            loss.total
+            if distributed.current_rank().world == 1
+            else loss.total * distributed.current_rank().world
         )
         return (total, output) if return_outputs else total
 
@@ -194,10 +204,10 @@ class PhonemoTrainer(SealedTrainer):
 
         Trainer's own would fill up the last batch with utterances that were there already.
         """
-        here = distributed.here()
+        here = distributed.current_rank()
         if here.world == 1:
             return super().get_train_dataloader()
-        self.order = Shares(self._get_train_sampler(), here.number, here.world)
+        self.order = DistributedBatchSampler(self._get_train_sampler(), here.number, here.world)
         return DataLoader(
             self.training,
             batch_sampler=self.order,
@@ -230,7 +240,7 @@ class PhonemoTrainer(SealedTrainer):
 
     def _load_best(self, state: TrainerState, newest: Path) -> None:
         best = self.folder / Path(state.best_model_checkpoint or newest).name
-        distributed.by_first(lambda: check_seal(best))
+        distributed.on_main_process(lambda: verify_checksums(best))
         checkpointing.load_weights(best, self.network)
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 from phonemo.errors import ProtocolError, ResultError
 from phonemo.evaluation.html import embedding_map as maps
-from phonemo.evaluation.html.run_page import hardest, write_page
+from phonemo.evaluation.html.run_page import most_confident_errors, write_page
 from phonemo.runtime.bundle import weights_of
 from phonemo.train.experiments.finetune import finetune, plan
 from tests.laws import REPOSITORY
@@ -201,7 +201,7 @@ def test_the_hardest_are_the_surest_and_of_all_kinds():
     rows = [row("right", "a", "a", 1.0)]
     rows += [row(f"ab{n}", "a", "b", 0.9 - n / 100) for n in range(20)]
     rows += [row("ba", "b", "a", 0.4)]
-    found = [one["id"] for one in hardest(rows)]
+    found = [one["id"] for one in most_confident_errors(rows)]
     assert found[:3] == ["ab0", "ab1", "ba"]
     assert len(found) == 12
 
@@ -209,7 +209,7 @@ def test_the_hardest_are_the_surest_and_of_all_kinds():
 def test_the_map_parts_what_lies_apart():
     draw = np.random.default_rng(0)
     vectors = np.concatenate([draw.normal(0, 1, (20, 8)), draw.normal(30, 1, (20, 8))])
-    places = maps.positions(vectors.astype(np.float32))
+    places = maps.tsne(vectors.astype(np.float32))
     assert places.min() >= 0
     assert places.max() <= 1
     first, second = places[:20].mean(0), places[20:].mean(0)

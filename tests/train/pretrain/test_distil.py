@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from phonemo.model.backbone import Backbone
-from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
+from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure_scales
 from phonemo.train.pretrain.student import build_student, frame_shift
 from phonemo.train.pretrain.teacher import Teacher
 from tests.train.pretrain.test_student import SHIFTED
@@ -57,7 +57,7 @@ def wave() -> Tensor:
 
 @pytest.fixture(scope="module")
 def scales(teacher, wave) -> Scales:
-    return measure(teacher, list(at_level(wave, LEVEL)))
+    return measure_scales(teacher, list(at_level(wave, LEVEL)))
 
 
 def losses(student: Any, teacher: Any, scales: Scales, wave: Tensor, shift: int, whole: bool):
@@ -114,7 +114,7 @@ def test_scales_by_hand():
         def forward(self, wave: Tensor) -> list[Tensor]:
             return [self.stem(wave), 10 * self.stem(wave)]
 
-    found = measure(Counting(), [torch.zeros(9)] * 2)  # type: ignore[arg-type]
+    found = measure_scales(Counting(), [torch.zeros(9)] * 2)  # type: ignore[arg-type]
     assert found.stem_mean.tolist() == [1, 5]
     variance = 4 / 3  # of 0 2 0 2, unbiased
     torch.testing.assert_close(found.stem, torch.tensor((variance / 2) ** 0.5))
@@ -142,7 +142,7 @@ def test_the_error_is_relative(teacher, wave):
     for name, one in (("plain", teacher), ("louder", Louder())):
         for whole in (False, True):
             parrot = Parrot(one, 0, wrong)  # type: ignore[arg-type]
-            found[name, whole] = losses(parrot, one, measure(one, crops), wave, 0, whole)
+            found[name, whole] = losses(parrot, one, measure_scales(one, crops), wave, 0, whole)
     for whole in (False, True):
         assert found["plain", whole] == pytest.approx(found["louder", whole], rel=1e-3)
         assert found["plain", whole]["loss"] > 1e-3

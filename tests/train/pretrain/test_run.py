@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from phonemo.config import write_config
 from phonemo.errors import ConfigError, ManifestError, ModelError, RunError
-from phonemo.files import check_seal, locked
+from phonemo.files import folder_lock, verify_checksums
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import load_backbone
 from phonemo.train import checkpointing
-from phonemo.train.callbacks import Progress, read_log
+from phonemo.train.callbacks import RunProgress, read_log
 from phonemo.train.experiments.training_run import run as train
 from phonemo.train.pretrain import pretraining as module
 from phonemo.train.pretrain.distil import Distillation
@@ -32,7 +32,7 @@ from tests.train.tiny_training import State, changed, copy_state
 LAYERS = "network.encoder."
 
 
-class Stop(Progress):
+class Stop(RunProgress):
     """Interrupts a stage as soon as some steps are done."""
 
     def __init__(self, stage: str, last: int) -> None:
@@ -46,7 +46,7 @@ class Stop(Progress):
             raise KeyboardInterrupt
 
 
-class Told(Progress):
+class Told(RunProgress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def _short():
     torch.set_num_threads(threads)
 
 
-def teach(config: PretrainConfig, progress: Progress | None = None) -> tuple[dict, State]:
+def teach(config: PretrainConfig, progress: RunProgress | None = None) -> tuple[dict, State]:
     """The metrics, and the student in full precision."""
     found: list[State] = []
     save = module.save_student
@@ -288,7 +288,7 @@ def test_the_folder_of_a_training_is_refused(home, tmp_path):
 
 
 def test_another_process_in_the_folder_is_noticed(home, whole):
-    with locked(Path(whole[0].output)), pytest.raises(RunError, match="another process"):
+    with folder_lock(Path(whole[0].output)), pytest.raises(RunError, match="another process"):
         pretrain(whole[0], "test")
 
 
@@ -319,7 +319,7 @@ def test_what_never_began_does_not_claim_its_folder(home, changes, error, says):
 def test_the_student_opens_as_a_backbone(whole):
     config, _, state = whole
     folder = Path(config.output) / "student"
-    check_seal(folder)
+    verify_checksums(folder)
     network, normalise = load_backbone(str(folder))
     assert normalise
     found = copy_state(Backbone(network, normalise))

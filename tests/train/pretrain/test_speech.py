@@ -16,7 +16,7 @@ from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.merge import merge
 from phonemo.errors import ConfigError, ManifestError
 from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig
-from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
+from phonemo.train.pretrain.speech import Crops, SpeechCache, divided, open_speech_cache
 from tests.train.pretrain.tiny_teaching import RATE, make_speech
 
 OFF = {"speed": 0.0, "tone_db": 0.0, "noise_snr_db": None, "gain_db": 0.0}
@@ -41,14 +41,14 @@ def quiet(done: int, total: int) -> None:
     """Nobody looks."""
 
 
-def make_bank(*sizes: int) -> Bank:
+def make_bank(*sizes: int) -> SpeechCache:
     """Recording n holds nothing but the value 100 (n + 1)."""
     samples = np.concatenate([np.full(size, 100 * (n + 1), "<i2") for n, size in enumerate(sizes)])
     ids = tuple(f"talk/r{number}" for number in range(len(sizes)))
-    return Bank(samples, ids, np.cumsum(sizes), {})
+    return SpeechCache(samples, ids, np.cumsum(sizes), {})
 
 
-def make_crops(bank: Bank, members: list[int], seed: int = 1, **changes: object) -> Crops:
+def make_crops(bank: SpeechCache, members: list[int], seed: int = 1, **changes: object) -> Crops:
     hearing = OFF | {"shortest_seconds": 0.2, "longest_seconds": 0.5}
     stage = {"steps": 20, "batch_size": 4, "rate_front": 0.1, "hearing": hearing} | changes
     return Crops(bank, members, StageConfig.model_validate(stage), seed)
@@ -65,7 +65,7 @@ def test_round_trip_in_sixteen_bits(tmp_path):
     one = make_speech(tmp_path / "one", "talk")
     two = make_speech(tmp_path / "two", "more", (0.3, 0.2))
     told = []
-    bank = open_bank(settings(one, two), tmp_path / "runs", lambda *now: told.append(now))
+    bank = open_speech_cache(settings(one, two), tmp_path / "runs", lambda *now: told.append(now))
     assert bank.ids == (*(f"talk/r{n}" for n in range(6)), "more/r0", "more/r1")
     assert len(bank) == 8
     assert bank.samples.dtype == np.dtype("<i2")
@@ -82,7 +82,7 @@ def test_round_trip_in_sixteen_bits(tmp_path):
 def test_full_scale_does_not_wrap_around(tmp_path):
     make_speech(tmp_path, seconds=(0.2,))
     soundfile.write(tmp_path / "0.wav", np.full(2000, 1.5), RATE, subtype="FLOAT")
-    bank = open_bank(settings(tmp_path / "manifest.jsonl"), tmp_path / "runs", quiet)
+    bank = open_speech_cache(settings(tmp_path / "manifest.jsonl"), tmp_path / "runs", quiet)
     assert float(bank.recording(0).min()) > 0.999
 
 
@@ -94,16 +94,16 @@ def test_segments_and_other_rates(tmp_path):
         Utterance(id="b", file="long.wav"),
     ]
     write_manifest(tmp_path / "m.jsonl", Header(corpus="talk", root=".", phonemo="test"), rows)
-    bank = open_bank(settings(tmp_path / "m.jsonl"), tmp_path / "runs", quiet)
+    bank = open_speech_cache(settings(tmp_path / "m.jsonl"), tmp_path / "runs", quiet)
     assert [len(bank.recording(number)) for number in (0, 1)] == [4000, 16_000]
 
 
 def test_built_once_and_read_again(tmp_path):
     config = settings(make_speech(tmp_path / "talk"))
-    first = open_bank(config, tmp_path / "runs", quiet)
+    first = open_speech_cache(config, tmp_path / "runs", quiet)
     (folder,) = (tmp_path / "runs").iterdir()
     before = (folder / "samples.i2").stat().st_mtime_ns
-    again = open_bank(config, tmp_path / "runs", lambda *_: pytest.fail("it decodes"))
+    again = open_speech_cache(config, tmp_path / "runs", lambda *_: pytest.fail("it decodes"))
     assert (folder / "samples.i2").stat().st_mtime_ns == before
     assert np.array_equal(first.samples, again.samples)
     assert (first.ids, first.skipped) == (again.ids, again.skipped)
@@ -112,19 +112,19 @@ def test_built_once_and_read_again(tmp_path):
 
 def test_a_changed_manifest_has_a_bank_of_its_own(tmp_path):
     path = make_speech(tmp_path / "talk")
-    assert len(open_bank(settings(path), tmp_path / "runs", quiet)) == 6
+    assert len(open_speech_cache(settings(path), tmp_path / "runs", quiet)) == 6
     make_speech(tmp_path / "talk", seconds=(0.5, 0.3))
-    assert len(open_bank(settings(path), tmp_path / "runs", quiet)) == 2
+    assert len(open_speech_cache(settings(path), tmp_path / "runs", quiet)) == 2
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
 def test_a_broken_bank_is_built_again(tmp_path):
     config = settings(make_speech(tmp_path / "talk"))
-    whole = np.array(open_bank(config, tmp_path / "runs", quiet).samples)
+    whole = np.array(open_speech_cache(config, tmp_path / "runs", quiet).samples)
     (folder,) = (tmp_path / "runs").iterdir()
     with (folder / "samples.i2").open("r+b") as stream:
         stream.truncate(1000)
-    assert np.array_equal(open_bank(config, tmp_path / "runs", quiet).samples, whole)
+    assert np.array_equal(open_speech_cache(config, tmp_path / "runs", quiet).samples, whole)
 
 
 def test_what_cannot_be_decoded_is_skipped_and_named(tmp_path):
@@ -132,7 +132,7 @@ def test_what_cannot_be_decoded_is_skipped_and_named(tmp_path):
     (path.parent / "2.wav").write_text("not audio")
     (path.parent / "5.wav").unlink()
     told = []
-    bank = open_bank(settings(path), tmp_path / "runs", lambda *now: told.append(now))
+    bank = open_speech_cache(settings(path), tmp_path / "runs", lambda *now: told.append(now))
     assert bank.ids == ("talk/r0", "talk/r1", "talk/r3", "talk/r4")
     assert set(bank.skipped) == {"talk/r2", "talk/r5"}
     assert "2.wav" in bank.skipped["talk/r2"]
@@ -144,7 +144,7 @@ def test_nothing_to_decode(tmp_path):
     path = make_speech(tmp_path / "talk", seconds=(0.3,))
     (path.parent / "0.wav").unlink()
     with pytest.raises(ConfigError, match="none of the recordings"):
-        open_bank(settings(path), tmp_path / "runs", quiet)
+        open_speech_cache(settings(path), tmp_path / "runs", quiet)
     assert not list((tmp_path / "runs").glob("speech-????????????")), "no empty bank stays"
 
 
@@ -152,24 +152,26 @@ def test_a_corpus_that_must_not_be_heard_is_refused(tmp_path):
     talk, test = make_speech(tmp_path / "talk"), make_speech(tmp_path / "test", "emodb")
     config = settings(talk, test, never_heard=["ravdess", "emodb"])
     with pytest.raises(ConfigError, match="corpus 'emodb' is among never_heard"):
-        open_bank(config, tmp_path / "runs", quiet)
+        open_speech_cache(config, tmp_path / "runs", quiet)
     assert not (tmp_path / "runs").exists()
-    assert len(open_bank(settings(talk, never_heard=["emodb"]), tmp_path / "runs", quiet)) == 6
+    assert (
+        len(open_speech_cache(settings(talk, never_heard=["emodb"]), tmp_path / "runs", quiet)) == 6
+    )
 
 
 def test_the_parts_of_a_merged_manifest_are_known(tmp_path):
     paths = [make_speech(tmp_path / "talk"), make_speech(tmp_path / "test", "emodb", (0.5, 0.3))]
     merge(paths, tmp_path / "both.jsonl")
-    bank = open_bank(settings(tmp_path / "both.jsonl"), tmp_path / "runs", quiet)
+    bank = open_speech_cache(settings(tmp_path / "both.jsonl"), tmp_path / "runs", quiet)
     assert bank.corpora == {"talk": 6, "emodb": 2}
     config = settings(tmp_path / "both.jsonl", never_heard=["emodb"])
     with pytest.raises(ConfigError, match="corpus 'emodb' is among never_heard"):
-        open_bank(config, tmp_path / "runs", quiet)
+        open_speech_cache(config, tmp_path / "runs", quiet)
 
 
 def test_a_manifest_that_is_not_there(tmp_path):
     with pytest.raises(ManifestError, match="phonemo prepare"):
-        open_bank(settings(tmp_path / "nowhere.jsonl"), tmp_path / "runs", quiet)
+        open_speech_cache(settings(tmp_path / "nowhere.jsonl"), tmp_path / "runs", quiet)
 
 
 # ---- held out
@@ -181,7 +183,7 @@ def test_held_out_are_chosen_by_their_names(tmp_path):
     assert len(held_out) == 5
     assert sorted(members + held_out) == list(range(20))
     assert members == sorted(members)
-    backwards = Bank(bank.samples, bank.ids[::-1], bank.ends, {})
+    backwards = SpeechCache(bank.samples, bank.ids[::-1], bank.ends, {})
     others = divided(backwards, 5)[1]
     assert {bank.ids[n] for n in held_out} == {backwards.ids[n] for n in others}
 
@@ -243,7 +245,7 @@ def test_a_second_of_each_recording_is_as_likely_as_another():
 
 
 def test_recordings_are_entered_anywhere():
-    ramp = Bank(np.arange(16_000, dtype="<i2"), ("talk/a",), np.array([16_000]), {})
+    ramp = SpeechCache(np.arange(16_000, dtype="<i2"), ("talk/a",), np.array([16_000]), {})
     crops = make_crops(ramp, [0])
     starts = [float(crops[number][0]) * 32768 for number in range(80)]
     ends = [float(crops[number][-1]) * 32768 for number in range(80)]
@@ -255,7 +257,7 @@ def test_recordings_are_entered_anywhere():
 
 def test_the_skipped_are_told(tmp_path, caplog):
     """By the run, once, whether the bank was just built or not."""
-    from phonemo.train.callbacks import Progress
+    from phonemo.train.callbacks import RunProgress
     from phonemo.train.pretrain.pretraining import _prepare
 
     path = make_speech(tmp_path / "talk")
@@ -264,7 +266,7 @@ def test_the_skipped_are_told(tmp_path, caplog):
     for _ in range(2):
         caplog.clear()
         with caplog.at_level(logging.WARNING), pytest.raises(ConfigError, match="there are 5"):
-            _prepare(config, Progress())
+            _prepare(config, RunProgress())
         assert "1 recordings cannot be decoded" in caplog.text
     (folder,) = (tmp_path / "runs").glob("speech-*")
     assert list(json.loads((folder / "index.json").read_text())["skipped"]) == ["talk/r2"]

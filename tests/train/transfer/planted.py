@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from phonemo.corpora.manifest import Header, Utterance, read_manifest, write_manifest
-from phonemo.train.provenance import Lineage
+from phonemo.train.provenance import Provenance
 from phonemo.train.transfer import study, study_run
 from phonemo.train.transfer import study_run as tasks
 from phonemo.train.transfer.study_config import TransferConfig
@@ -72,7 +72,7 @@ class PlantedNetwork:
 
     name: str = "planted"
     digest: str = "planted"
-    lineage: Lineage = field(default_factory=Lineage)
+    lineage: Provenance = field(default_factory=Provenance)
     read: int = 0
 
     def check(self, states: Sequence[int], pooled: bool) -> None:

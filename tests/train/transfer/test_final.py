@@ -7,11 +7,11 @@ import pytest
 
 from phonemo.errors import ProtocolError, UsageError
 from phonemo.labels import LabelSet
-from phonemo.train.callbacks import Progress
-from phonemo.train.transfer.corpora import joined, read_corpora
+from phonemo.train.callbacks import RunProgress
+from phonemo.train.transfer.corpora import concatenate_rows, read_corpora
 from phonemo.train.transfer.linear_heads import fit_head
 from phonemo.train.transfer.ship import fit_all
-from phonemo.train.transfer.study import Bench, Study
+from phonemo.train.transfer.study import Study, StudyBench
 from phonemo.train.transfer.study_run import transfer
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of
 
@@ -26,8 +26,12 @@ def test_it_is_fitted_on_all_and_picked_by_each_left_out(tmp_path, network) -> N
     assert found.picked.score is not None
     assert found.picked.single.utterances == found.picked.adapted.utterances == 3 * 72
     labels = LabelSet(EMOTIONS)
-    study = Study(config, read_corpora(config, labels), labels, Bench(config, "", Progress()))
-    rows = joined([study.rows(found.network, found.picked.choice, one.name) for one in CORPORA])
+    study = Study(
+        config, read_corpora(config, labels), labels, StudyBench(config, "", RunProgress())
+    )
+    rows = concatenate_rows(
+        [study.rows(found.network, found.picked.choice, one.name) for one in CORPORA]
+    )
     wanted = fit_head(rows, 3, found.picked.choice.head)
     np.testing.assert_allclose(found.head.weight, wanted.weight, atol=1e-6)
     np.testing.assert_allclose(found.head.centre, wanted.centre, atol=1e-5)

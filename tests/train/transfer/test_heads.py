@@ -13,12 +13,12 @@ from phonemo.evaluation.calibration import flattened
 from phonemo.runtime.adaptation.statistics import (
     Reference,
     Statistics,
-    adapted,
+    adapt_logits,
     estimate,
     logits_of,
 )
 from phonemo.train.transfer.classifiers import NEVER, Problem, fit_softmax
-from phonemo.train.transfer.corpora import Rows, joined
+from phonemo.train.transfer.corpora import Rows, concatenate_rows
 from phonemo.train.transfer.linear_heads import (
     HeadOptions,
     adjusted,
@@ -79,7 +79,7 @@ def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
     one, two = random_rows("one", 1), random_rows("two", 2)
     two = two.where(two.truth != 2)
     beside = rows_of("two", two.truth.tolist(), two.vectors + np.eye(3, 4)[2] * 2)
-    rows = joined([one, beside])
+    rows = concatenate_rows([one, beside])
     plain, masked = (
         fit_head(rows, 3, replace(OPTIONS, mask=mask, standardise="none")) for mask in (False, True)
     )
@@ -95,7 +95,7 @@ def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
 
 
 def test_every_class_of_every_corpus_weighs_the_same() -> None:
-    rows = joined(
+    rows = concatenate_rows(
         [
             rows_of("a", [0, 0, 0, 1], np.zeros((4, 1))),
             rows_of("b", [1, 1], np.zeros((2, 1))),
@@ -119,7 +119,7 @@ def test_a_class_that_a_source_lacks_is_filled_in_from_the_others() -> None:
     whole = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]])
     first = rows_of("a", [0, 0, 1, 1, 2, 2], whole)
     second = rows_of("b", [0, 0, 1, 1], whole[:4] + 100)
-    found = places_of(joined([first, second]), 3)
+    found = places_of(concatenate_rows([first, second]), 3)
     distance = found.sources["b"].mean - found.sources["a"].mean
     np.testing.assert_allclose(distance, [100.0], atol=0.7)
     plain = second.vectors.mean() - first.vectors.mean()
@@ -129,7 +129,7 @@ def test_a_class_that_a_source_lacks_is_filled_in_from_the_others() -> None:
 def test_centre_and_spread_are_of_the_sources_alike() -> None:
     first = rows_of("a", [0, 1], np.array([[-1.0], [1.0]]))
     second = rows_of("b", [0, 1] * 50, np.tile([[7.0], [13.0]], (50, 1)))
-    found = places_of(joined([first, second]), 2)
+    found = places_of(concatenate_rows([first, second]), 2)
     np.testing.assert_allclose(found.centre, [5.0])  # of 0 and 10
     np.testing.assert_allclose(found.spread, [np.sqrt((1 + 9) / 2)])
 
@@ -138,11 +138,11 @@ def test_the_radius_is_that_of_sources_taken_for_new_ones() -> None:
     """One of three lies far away, and does not decide: the median is of the other two."""
     parts = [random_rows(name, seed) for seed, name in enumerate("abc")]
     parts[2] = replace(parts[2], vectors=parts[2].vectors + 8)
-    every = joined(parts)
+    every = concatenate_rows(parts)
     found = radius_of(every, places_of(every, 3))
     expected = []
     for away in range(3):
-        places = places_of(joined(parts[:away] + parts[away + 1 :]), 3)
+        places = places_of(concatenate_rows(parts[:away] + parts[away + 1 :]), 3)
         centred = (parts[away].vectors - places.centre) / places.spread
         expected.append(np.quantile(np.sqrt(np.square(centred).mean(axis=1)), 0.95))
     assert found == pytest.approx(sorted(expected)[1], rel=1e-4)
@@ -197,25 +197,25 @@ def accuracy(head: Reference, rows: Rows, source: Statistics | None) -> float:
 
 @pytest.mark.parametrize("standardise", ["source", "mixture", "all"])
 def test_heads_on_standardised_sources_know_a_moved_source(standardise) -> None:
-    rows = joined([random_rows("a", 1, -5.0, 200), random_rows("b", 2, 5.0, 200)])
+    rows = concatenate_rows([random_rows("a", 1, -5.0, 200), random_rows("b", 2, 5.0, 200)])
     head = fit_head(rows, 3, replace(OPTIONS, standardise=standardise))
     new = random_rows("c", 3, 20.0, 200)
-    assert accuracy(head, new, adapted(head, new.vectors)) > 0.75
+    assert accuracy(head, new, adapt_logits(head, new.vectors)) > 0.75
     assert accuracy(head, new, None) < 0.5
 
 
 def test_a_mixture_serves_single_and_adapted_recordings() -> None:
-    rows = joined([random_rows("a", 1, -1.0, 200), random_rows("b", 2, 1.0, 200)])
+    rows = concatenate_rows([random_rows("a", 1, -1.0, 200), random_rows("b", 2, 1.0, 200)])
     head = fit_head(rows, 3, replace(OPTIONS, standardise="mixture"))
     new = random_rows("c", 3, 0.0, 200)
     assert accuracy(head, new, None) > 0.7
-    assert accuracy(head, new, adapted(head, new.vectors)) > 0.75
+    assert accuracy(head, new, adapt_logits(head, new.vectors)) > 0.75
 
 
 def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
-    rows = joined([random_rows("a", 1), random_rows("b", 2)])
+    rows = concatenate_rows([random_rows("a", 1), random_rows("b", 2)])
     head = fit_head(rows, 3, OPTIONS)
-    source = adapted(head, random_rows("c", 3, 4.0).vectors)
+    source = adapt_logits(head, random_rows("c", 3, 4.0).vectors)
     vectors = random_rows("c", 3, 4.0).vectors.astype(np.float64)
     mapped = (vectors - source.mean) * head.spread / source.deviation + head.centre
     standardised = (mapped - head.centre) / head.spread
@@ -225,12 +225,12 @@ def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
 
 
 def test_by_speaker_each_has_statistics_of_its_own() -> None:
-    rows = joined([random_rows("a", 1), random_rows("b", 2)])
+    rows = concatenate_rows([random_rows("a", 1), random_rows("b", 2)])
     head = fit_head(rows, 3, OPTIONS)
     new = random_rows("c", 3, 4.0)
     found = by_speaker(head, new, None)
     own = new.speaker == "c/s1"
-    wanted = logits_of(head, new.vectors[own], adapted(head, new.vectors[own]))
+    wanted = logits_of(head, new.vectors[own], adapt_logits(head, new.vectors[own]))
     np.testing.assert_array_equal(found[own], wanted)
 
 

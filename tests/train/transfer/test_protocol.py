@@ -19,8 +19,8 @@ from phonemo.errors import (
     RunError,
 )
 from phonemo.evaluation.transfer_report import Transfer
-from phonemo.files import locked
-from phonemo.train.provenance import Lineage, lineage_from
+from phonemo.files import folder_lock
+from phonemo.train.provenance import Provenance, provenance_from
 from phonemo.train.transfer import study_run as protocol
 from phonemo.train.transfer.study_run import StudyPart, transfer
 from tests.train.transfer.planted import Planted, PlantedNetwork, conditions, relabelled, study_of
@@ -215,7 +215,7 @@ def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, netw
 
 def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
-    network.lineage = lineage_from("one", read_manifest(config.corpora[0]).utterances[:5])
+    network.lineage = provenance_from("one", read_manifest(config.corpora[0]).utterances[:5])
     with pytest.raises(LeakageError, match="learnt from 5 of its utterances and 1 of its speakers"):
         run(config)
     assert network.read == 0
@@ -225,7 +225,7 @@ def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
     tmp_path, network
 ) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
-    network.lineage = lineage_from("two", read_manifest(config.corpora[1]).utterances)
+    network.lineage = provenance_from("two", read_manifest(config.corpora[1]).utterances)
     with pytest.raises(LeakageError, match="set inner=head"):
         run(config)
     system = config.systems["linear"].model_copy(update={"inner": "head"})
@@ -233,7 +233,7 @@ def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
 
 
 def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
-    network.lineage = Lineage(frozenset({"one"}))
+    network.lineage = Provenance(frozenset({"one"}))
     found = run(study_of(tmp_path, NEAR, ["one", "two"]))
     found_in = {one["left_out"]: one["unlabelled"] for one in found["systems"][0]["corpora"]}
     assert found_in == {"one": True, "two": False}
@@ -297,7 +297,7 @@ def test_a_missing_recording_is_named(tmp_path, network) -> None:
 def test_another_process_and_another_folder_are_left_alone(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     with (
-        locked(Path(config.output)),
+        folder_lock(Path(config.output)),
         pytest.raises(RunError, match="another process is working in this folder"),
     ):
         run(config)

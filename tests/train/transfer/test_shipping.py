@@ -8,13 +8,13 @@ import torch
 
 from phonemo.corpora.manifest import Header, Manifest, Utterance
 from phonemo.errors import ModelError
-from phonemo.evaluation.calibration import Calibrated
+from phonemo.evaluation.calibration import TemperatureScaling
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import load_trained, save_trained
-from phonemo.train.provenance import lineage_of
+from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.linear_heads import HeadOptions
 from phonemo.train.transfer.selection import Choice, Picked
@@ -25,7 +25,7 @@ from tests.model.test_network import _model
 LABELS = LabelSet(("anger", "happiness", "neutral", "sadness"))
 OPTIONS = HeadOptions("discriminant", "source", "corpus", 1.0, 0.5, False, 3.0, 10.0, 5)
 CHOICE = Choice(0, 0.0, (0, 1), "speech", "mean", False, OPTIONS)
-SURE = Calibrated(2.0, 0.5, 60)
+SURE = TemperatureScaling(2.0, 0.5, 60)
 
 
 def _head(features: int) -> Reference:
@@ -88,7 +88,7 @@ def test_the_phoneme_head_is_taken_over_and_so_is_the_past(folder, tmp_path):
     before, after = (load_trained(one).model for one in (folder, tmp_path / "shipped"))
     for name, tensor in before.auxiliary.state_dict().items():
         torch.testing.assert_close(after.auxiliary.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
-    assert lineage_of(tmp_path / "shipped").heard == {"tiny"}
+    assert provenance_of(tmp_path / "shipped").heard == {"tiny"}
 
 
 def test_a_network_with_other_lower_layers_is_refused(folder, tmp_path):

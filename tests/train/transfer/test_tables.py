@@ -7,8 +7,8 @@ import pytest
 
 from phonemo.errors import ProtocolError
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import Calibrated
-from phonemo.train.transfer.selection import NestedLogits, calibrated, score_of
+from phonemo.evaluation.calibration import TemperatureScaling
+from phonemo.train.transfer.selection import NestedLogits, nested_calibration, score_of
 from phonemo.train.transfer.testing import (
     Condition,
     counted,
@@ -115,8 +115,11 @@ def test_every_corpus_calibrates_with_the_same_number_of_answers() -> None:
     large = answers([0, 1] * 50, [True] * 100)
     small = answers([0, 1] * 5, [True, False] * 5)
     inner = {"large": {"single": large}, "small": {"single": small}}
-    found = calibrated(inner, Condition("single"), 0.3)
+    found = nested_calibration(inner, Condition("single"), 0.3)
     assert found.utterances == 20
     assert found.temperature > 1
     empty = NestedLogits(np.array([0]), (), np.array([True] * 3))
-    assert calibrated({"a": {"single": empty}}, Condition("single"), 0.1) == Calibrated()
+    assert (
+        nested_calibration({"a": {"single": empty}}, Condition("single"), 0.1)
+        == TemperatureScaling()
+    )

@@ -15,12 +15,12 @@ from phonemo.config import write_config
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError
 from phonemo.evaluation.transfer_report import Transfer
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.dataset import pad_audio
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.model_folder import save_trained
-from phonemo.train.provenance import lineage_from, lineage_of
+from phonemo.train.provenance import provenance_from, provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
 from phonemo.train.transfer.study_run import transfer
@@ -90,7 +90,7 @@ def test_every_network_has_learnt_from_what_it_may_and_no_more(home, tmp_path, m
     config = study(home, tmp_path / "study", systems)
     found = Transfer.model_validate(transfer(config, "phonemo"))
     models = sorted((tmp_path / "study" / "networks").glob("*/seed-1/everything/model"))
-    taught = sorted(tuple(sorted(lineage_of(one).taught)) for one in models)
+    taught = sorted(tuple(sorted(provenance_of(one).taught)) for one in models)
     # nested: on each of two alone, and then on both
     assert taught == [("chirps",), ("chirps", "tones"), ("tones",)]
     (left,) = found.systems[0].corpora
@@ -106,14 +106,14 @@ def test_heads_alone_can_be_nested_on_one_network(home, tmp_path) -> None:
     transfer(study(home, tmp_path / "study", systems), "phonemo")
     models = list((tmp_path / "study" / "networks").glob("*/seed-1/everything/model"))
     assert len(models) == 1
-    assert set(lineage_of(models[0]).taught) == {"tones", "chirps"}
+    assert set(provenance_of(models[0]).taught) == {"tones", "chirps"}
 
 
 def test_a_network_goes_back_to_its_start(home, tmp_path) -> None:
     config = study(home, tmp_path / "study", {"own": {"train": template(home), "pooled": True}})
     one = TrainTemplate.model_validate(template(home, strategy="full", rate_backbone=0.01))
     corpora = [Corpus(read_manifest(home / f"{name}.jsonl")) for name in NAMES[1:]]
-    folder = trained_on(config, one, corpora, 1, "phonemo", Progress())
+    folder = trained_on(config, one, corpora, 1, "phonemo", RunProgress())
     whole, half, start = (
         open_network(str(folder), share, backbone(home)) for share in (0.0, 0.5, 1.0)
     )
@@ -146,7 +146,7 @@ def knowing(home: Path, folder: Path, corpus: str) -> Path:
     experiment = prepare_experiment(make_config(home))
     rows = read_manifest(home / f"{corpus}.jsonl").utterances
     labels = experiment.targets.labels
-    save_trained(folder, make_lively(experiment), labels, lineage=lineage_from(corpus, rows))
+    save_trained(folder, make_lively(experiment), labels, lineage=provenance_from(corpus, rows))
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ConfigError, LeakageError, ProtocolError
 from phonemo.evaluation.transfer_report import Transfer
-from phonemo.train.provenance import lineage_from
+from phonemo.train.provenance import provenance_from
 from phonemo.train.transfer import within_corpus as module
 from phonemo.train.transfer.study_run import transfer
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of
@@ -105,7 +105,7 @@ def test_speakers_must_be_known(tmp_path, network) -> None:
 
 def test_a_network_that_has_learnt_from_the_corpus_is_refused(tmp_path, network) -> None:
     section = within(tmp_path)
-    network.lineage = lineage_from("home", read_manifest(section["manifest"]).utterances)
+    network.lineage = provenance_from("home", read_manifest(section["manifest"]).utterances)
     with pytest.raises(LeakageError, match="take it out of within"):
         run(tmp_path, section)
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from phonemo.corpora.g2p.gruut import GRUUT_LANGUAGES, from_gruut, gruut_words, optional_module
 from phonemo.corpora.g2p.pinyin import from_pinyin
-from phonemo.corpora.g2p.polish import phonemise_polish
+from phonemo.corpora.g2p.polish import phonemize_polish
 from phonemo.corpora.manifest import Phonemes
 from phonemo.errors import PhonemeError
 
@@ -34,7 +34,7 @@ _READ_OUT = "%&@#*/\\_"
 _CURRENCY = "$€£¥"
 
 
-def phonemise(text: str, language: str) -> Phonemes:
+def phonemize(text: str, language: str) -> Phonemes:
     """The phonemes of a text: ARPAbet without stress for English, IPA for other languages.
 
     Tags in square brackets, such as ``[LAUGHTER]``, are not speech and give nothing. Text in
@@ -76,7 +76,7 @@ def backend(language: str) -> str:
 
 
 def _by_rules(text: str, language: str) -> Iterator[str]:
-    yield from phonemise_polish(text)
+    yield from phonemize_polish(text)
 
 
 def _by_gruut(text: str, language: str) -> Iterator[str]:

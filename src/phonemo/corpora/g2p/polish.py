@@ -75,7 +75,7 @@ _RESPELLED = tuple(
 )
 
 
-def phonemise_polish(text: str) -> tuple[str, ...]:
+def phonemize_polish(text: str) -> tuple[str, ...]:
     """The phonemes of a text, as symbols of IPA; numbers and signs must be written as words.
 
     Raises:

@@ -19,7 +19,7 @@ import yaml
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     csv_errors,
     listing,
     table_lines,
@@ -48,7 +48,7 @@ _DURATION = re.compile(
 Row = Mapping[str, str]
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read a database's folder, or one of its tables, db.TABLE.csv.
 
     Raises:
@@ -67,7 +67,7 @@ def read(root: Path) -> Reading:
     ]
     if not rows:
         raise CorpusError(f"{folder}: table {name} has no row with an emotion")
-    return Reading(unique_ids(rows, folder), dict(skipped))
+    return CorpusReading(unique_ids(rows, folder), dict(skipped))
 
 
 def _header(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.errors import CorpusError, shown
+from phonemo.errors import CorpusError, safe_name
 
 #: Audio file types that every corpus reader takes, in the order of preference.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
@@ -25,7 +25,7 @@ NOT_AUDIO = "not wav, flac or ogg"
 TWICE = "same name with another extension"
 
 
-def need_folder(root: Path) -> None:
+def require_folder(root: Path) -> None:
     """Raise CorpusError unless ``root`` is a folder."""
     if not root.exists():
         raise CorpusError(f"{root}: no such folder; give the folder that holds the release")
@@ -118,7 +118,7 @@ def unique_ids(rows: Sequence[Utterance], where: Path) -> tuple[Utterance, ...]:
     """The utterances, whose ids are unique; CorpusError where two have the same."""
     twice = [one for one, count in Counter(row.id for row in rows).items() if count > 1]
     if twice:
-        raise CorpusError(f"{where}: {shown(twice[0])} is there twice; ids must be unique")
+        raise CorpusError(f"{where}: {safe_name(twice[0])} is there twice; ids must be unique")
     return tuple(rows)
 
 
@@ -144,7 +144,7 @@ class CorpusCard:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CorpusReading:
     """The utterances found in a release's folder, and what was left out and why."""
 
     utterances: tuple[Utterance, ...]
@@ -157,4 +157,4 @@ class CorpusReader:
     """A card and the function that reads such a release from its folder."""
 
     card: CorpusCard
-    read: Callable[[Path], Reading]
+    read: Callable[[Path], CorpusReading]

@@ -16,12 +16,12 @@ from typing import Literal
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     csv_errors,
     listing,
-    need_folder,
     relative,
+    require_folder,
     table_lines,
 )
 from phonemo.errors import CorpusError
@@ -79,13 +79,13 @@ _SEXES: dict[str, Gender] = {"Female": "f", "Male": "m"}
 _WANTED = "no AudioWAV folder with files like 1001_DFA_ANG_XX.wav"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read CREMA-D from the folder that holds ``AudioWAV/`` and ``VideoDemographics.csv``.
 
     Raises:
         CorpusError: the folder has another layout, or an actor is not in the table.
     """
-    need_folder(root)
+    require_folder(root)
     folder = root / "AudioWAV"
     if not folder.is_dir():
         raise CorpusError(f"{root}: {_WANTED} ({listing(root)}); give the folder that holds it")
@@ -100,7 +100,7 @@ def read(root: Path) -> Reading:
             utterances.append(_utterance(relative(path, root), match, genders))
     if not utterances:
         raise CorpusError(f"{root}: {_WANTED} ({listing(folder)} in AudioWAV)")
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> Utterance:

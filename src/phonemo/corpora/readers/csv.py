@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from phonemo.corpora.manifest import STYLES, Style, Utterance
-from phonemo.corpora.readers.base import CorpusCard, Reading, is_shadow, listing, table_lines
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading, is_shadow, listing, table_lines
 from phonemo.errors import CorpusError
 
 CARD = CorpusCard(
@@ -54,7 +54,7 @@ _STYLES: dict[str, Style] = {style: style for style in STYLES}
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read a table, or the one table in a folder.
 
     Raises:
@@ -74,7 +74,7 @@ def read(root: Path) -> Reading:
         utterances.append(utterance)
     if not utterances:
         raise CorpusError(f"{path}: no rows below the header")
-    return Reading(tuple(utterances))
+    return CorpusReading(tuple(utterances))
 
 
 def find_table(root: Path) -> Path:

@@ -15,13 +15,13 @@ from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import (
     SHADOW,
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     is_shadow,
     listing,
-    need_folder,
     read_text,
     relative,
+    require_folder,
 )
 from phonemo.corpora.readers.emodb_labels import lablaut_phonemes
 from phonemo.errors import CorpusError, PhonemeError
@@ -88,13 +88,13 @@ _LABEL_FILE = re.compile(r"(?P<stem>\d\d[ab]\d\d[A-Z][a-z])(?P<version>[a-z]*)\.
 _WANTED = "no wav folder with files like 03a01Fa.wav; give the folder that holds wav/"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read EmoDB from the folder that holds ``wav/`` and, if at hand, ``lablaut/``.
 
     Raises:
         CorpusError: the folder has another layout.
     """
-    need_folder(root)
+    require_folder(root)
     if not (root / "wav").is_dir():
         raise CorpusError(f"{root}: {_WANTED} ({listing(root)})")
     skipped: Counter[str] = Counter()
@@ -109,7 +109,7 @@ def read(root: Path) -> Reading:
         _utterance(relative(path, root), stem, _phonemes(labels.get(stem), skipped))
         for stem, path in known.items()
     ]
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, stem: str, phonemes: Phonemes | None) -> Utterance:

@@ -22,11 +22,11 @@ from typing import Literal
 from phonemo.corpora.manifest import Style, Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     listing,
-    need_folder,
     relative,
+    require_folder,
 )
 from phonemo.errors import CorpusError
 
@@ -57,13 +57,13 @@ _NAME = re.compile(r"(?P<speaker>[a-z]{3})(?P<number>\d{5})")
 _WANTED = "no folder plain-to-emotional or emotional-to-emotional with files like ema/wav/ema00001"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read the emotional part from the folder that holds ``plain-to-emotional``.
 
     Raises:
         CorpusError: the folder has another layout, or a transcript is no UTF-8.
     """
-    need_folder(root)
+    require_folder(root)
     skipped: Counter[str] = Counter()
     utterances = [
         utterance
@@ -75,7 +75,7 @@ def read(root: Path) -> Reading:
         raise CorpusError(
             f"{root}: {_WANTED} ({listing(root)}); give the folder that holds plain-to-emotional"
         )
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _folders(kind: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import CorpusCard, Reading
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading
 from phonemo.errors import CorpusError, UsageError
 from phonemo.files import inside
 from phonemo.labels import EMOTIONS
@@ -58,7 +58,7 @@ def read_folders(
     emotion_level: int | None = None,
     speaker: str | None = None,
     language: str | None = None,
-) -> tuple[Reading, Layout]:
+) -> tuple[CorpusReading, Layout]:
     """The recordings below a folder, with what their places say.
 
     Args:
@@ -80,7 +80,7 @@ def read_folders(
     layout = _layout(root, paths, emotion_level, speaker is not None)
     pattern = None if speaker is None else _pattern(speaker)
     rows = [_utterance(one, layout, pattern, language) for one in paths]
-    return Reading(tuple(rows)), layout
+    return CorpusReading(tuple(rows)), layout
 
 
 def canonical(word: str) -> str:

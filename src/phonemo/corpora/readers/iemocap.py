@@ -17,10 +17,10 @@ from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import (
     SHADOW,
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     is_shadow,
-    need_folder,
+    require_folder,
 )
 from phonemo.corpora.readers.iemocap_files import (
     Evaluation,
@@ -86,7 +86,7 @@ class _Alignment:
     fault: str | None = None
 
 
-def read(root: Path, *, frame_offset: int = 0) -> Reading:
+def read(root: Path, *, frame_offset: int = 0) -> CorpusReading:
     """Read the release from ``IEMOCAP_full_release`` or the folder that holds it.
 
     Every recording named like an utterance becomes one, labelled or not. Sessions that are not
@@ -101,7 +101,7 @@ def read(root: Path, *, frame_offset: int = 0) -> Reading:
         PhonemeError: an alignment with a phone outside the release's symbols.
     """
     root = Path(root)
-    need_folder(root)
+    require_folder(root)
     utterances: list[Utterance] = []
     skipped: Counter[str] = Counter()
     for session in _session_folders(root):
@@ -110,7 +110,7 @@ def read(root: Path, *, frame_offset: int = 0) -> Reading:
         skipped.update(part.skipped)
     if not utterances:
         raise CorpusError(f"{root}: no recordings under Session*/sentences/wav; unpack all of it")
-    return Reading(utterances=tuple(utterances), skipped=dict(sorted(skipped.items())))
+    return CorpusReading(utterances=tuple(utterances), skipped=dict(sorted(skipped.items())))
 
 
 def _session_folders(root: Path) -> tuple[Path, ...]:
@@ -123,7 +123,7 @@ def _session_folders(root: Path) -> tuple[Path, ...]:
     )
 
 
-def _read_session(root: Path, session: Path, frame_offset: int) -> Reading:
+def _read_session(root: Path, session: Path, frame_offset: int) -> CorpusReading:
     texts = _read_texts(session)
     audio = _list_recordings(_is_included(session / "sentences" / "wav"))
     names = {path: parse_name(path.stem) for path in audio.files}
@@ -138,7 +138,7 @@ def _read_session(root: Path, session: Path, frame_offset: int) -> Reading:
         utterances.append(_utterance(path.relative_to(root), name, texts, alignment.phonemes))
     skipped = Counter(fault for fault in faults if fault is not None)
     skipped.update(texts.skipped + audio.skipped + _gaps(texts, {one.id for one in utterances}))
-    return Reading(tuple(utterances), skipped)
+    return CorpusReading(tuple(utterances), skipped)
 
 
 def _utterance(

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from phonemo.corpora.manifest import Utterance
-from phonemo.corpora.readers.base import CorpusCard, Reading, listing, unique_ids
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 
 CARD = CorpusCard(
     name="lhotse",
@@ -38,7 +38,7 @@ _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "female": "f", "m": "m", "ma
 _PLAIN = "MonoCut"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read a file of cuts, or cuts.jsonl(.gz) in a folder.
 
     Raises:
@@ -57,7 +57,7 @@ def read(root: Path) -> Reading:
             rows += _utterances(cut, path.parent, where)
     if not rows:
         raise CorpusError(f"{path}: no supervision in any cut; export cuts with supervisions")
-    return Reading(unique_ids(rows, path), dict(skipped))
+    return CorpusReading(unique_ids(rows, path), dict(skipped))
 
 
 def _file(root: Path) -> Path:
@@ -84,7 +84,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _cut(line: str, where: str) -> dict[str, Any]:
     try:
-        found = parsed(line)
+        found = loads_json(line)
     except ValueError as error:
         raise CorpusError(f"{where}: not JSON; one cut a line is wanted") from error
     if not isinstance(found, dict):

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     csv_errors,
     listing,
-    need_folder,
     relative,
+    require_folder,
     table_lines,
 )
 from phonemo.errors import CorpusError
@@ -58,13 +58,13 @@ _COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender")
 _WANTED = "data.tsv and a folder samples are wanted; give the folder that holds both"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read nEMO from the folder that holds ``data.tsv`` and ``samples/``.
 
     Raises:
         CorpusError: the folder has another layout, or a row of data.tsv is malformed.
     """
-    need_folder(root)
+    require_folder(root)
     if not (root / "samples").is_dir():
         raise CorpusError(f"{root}: no folder samples ({listing(root)}); {_WANTED}")
     skipped: Counter[str] = Counter()
@@ -82,7 +82,7 @@ def read(root: Path) -> Reading:
             skipped["row of data.tsv without audio"] += 1
     if audio.keys() - described:
         skipped["audio without a row of data.tsv"] += len(audio.keys() - described)
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:

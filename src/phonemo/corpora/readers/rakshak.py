@@ -17,11 +17,11 @@ from pathlib import Path
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     listing,
-    need_folder,
     relative,
+    require_folder,
 )
 from phonemo.errors import CorpusError
 
@@ -67,13 +67,13 @@ _EXAMPLE = "bacho-safe-angry-1562907046662-HASH"
 _WANTED = f"no folder of a place with files like {_EXAMPLE}.wav"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read the corpus from the folder that holds the places (``webservice``, ``Metro``, ...).
 
     Raises:
         CorpusError: the folder has another layout.
     """
-    need_folder(root)
+    require_folder(root)
     skipped: Counter[str] = Counter()
     utterances: list[Utterance] = []
     for place in sorted(path for path in root.iterdir() if path.is_dir()):
@@ -87,7 +87,7 @@ def read(root: Path) -> Reading:
         raise CorpusError(
             f"{root}: {_WANTED} ({listing(root)}); give the folder that holds webservice"
         )
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, place: str, match: re.Match[str]) -> Utterance:

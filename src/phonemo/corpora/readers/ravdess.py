@@ -14,11 +14,11 @@ from pathlib import Path
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     listing,
-    need_folder,
     relative,
+    require_folder,
 )
 from phonemo.errors import CorpusError
 
@@ -67,13 +67,13 @@ _FOLDER = re.compile(r"Actor_(\d\d)")
 _WANTED = "no folder like Actor_01 with files like 03-01-05-02-01-01-01.wav"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read RAVDESS's speech from the folder that holds ``Actor_01`` to ``Actor_24``.
 
     Raises:
         CorpusError: the folder has another layout.
     """
-    need_folder(root)
+    require_folder(root)
     named = (path for path in root.iterdir() if _FOLDER.fullmatch(path.name))
     folders = sorted(path for path in named if path.is_dir())
     skipped: Counter[str] = Counter()
@@ -87,7 +87,7 @@ def read(root: Path) -> Reading:
         raise CorpusError(
             f"{root}: {_WANTED} ({listing(root)}); give the folder that holds Actor_01"
         )
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, folder: str, stem: str, skipped: Counter[str]) -> Utterance | None:

@@ -20,12 +20,12 @@ from phonemo.corpora.g2p.alphabets import strip_stress
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import (
     CorpusCard,
-    Reading,
+    CorpusReading,
     audio_by_stem,
     csv_errors,
     listing,
-    need_folder,
     relative,
+    require_folder,
     table_lines,
 )
 from phonemo.errors import CorpusError, PhonemeError
@@ -60,13 +60,13 @@ class _SentenceRow:
     phones: tuple[str, ...]
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read speechocean762 from the folder that holds ``WAVE``.
 
     Raises:
         CorpusError: neither layout, or a table is malformed or misses an utterance.
     """
-    need_folder(root)
+    require_folder(root)
     if not (root / "WAVE").is_dir():
         raise CorpusError(f"{root}: no folder WAVE ({listing(root)}); wanted: {_WANTED}")
     rows = _reduced_rows(root) if (root / "metadata.csv").is_file() else _kaldi_rows(root)
@@ -81,7 +81,7 @@ def read(root: Path) -> Reading:
         skipped["row of a table without audio"] += len(rows) - len(utterances)
     if audio.keys() - rows.keys():
         skipped["audio without a row of a table"] += len(audio.keys() - rows.keys())
-    return Reading(tuple(utterances), dict(skipped))
+    return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, name: str, row: _SentenceRow) -> Utterance:

@@ -16,7 +16,7 @@ from phonemo.annotations.prediction import TierInterval
 from phonemo.annotations.textgrid import read_tiers
 from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
-from phonemo.corpora.readers.base import CorpusCard, Reading, listing, unique_ids
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import CorpusError, UsageError
 from phonemo.files import inside
@@ -36,7 +36,7 @@ _SCORE = re.compile(r"\s+[01]?\.\d+$")
 _SOURCE = "TextGrid"
 
 
-def read(root: Path) -> Reading:
+def read(root: Path) -> CorpusReading:
     """Read every recording of a folder that has a TextGrid of its name.
 
     Raises:
@@ -56,7 +56,7 @@ def read(root: Path) -> Reading:
         raise CorpusError(
             f"{root}: no recording with a TextGrid of its name that has emotions ({listing(root)})"
         )
-    return Reading(unique_ids(rows, root), dict(skipped))
+    return CorpusReading(unique_ids(rows, root), dict(skipped))
 
 
 def _tiers(path: Path) -> dict[str, list[TierInterval]]:

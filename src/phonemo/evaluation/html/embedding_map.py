@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import MissingExtraError
-from phonemo.files import parsed_lines
+from phonemo.files import loads_json_lines
 
 Points = npt.NDArray[np.float64]
 Row = Mapping[str, Any]
@@ -42,7 +42,7 @@ def select_rows(cells: Sequence[Path]) -> tuple[list[Row], npt.NDArray[np.float3
     return rows, np.concatenate([vectors for _, vectors in found])
 
 
-def positions(vectors: npt.NDArray[np.float32]) -> Points:
+def tsne(vectors: npt.NDArray[np.float32]) -> Points:
     """t-SNE of standardised vectors (utterance, feature): (utterance, 2), between 0 and 1.
 
     Raises:
@@ -98,7 +98,7 @@ def _of_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
     if not path.is_file():
         return None
     vectors = np.load(path, allow_pickle=False).astype(np.float32)
-    rows = parsed_lines((cell / "predictions.jsonl").read_text(encoding="utf-8"))
+    rows = loads_json_lines((cell / "predictions.jsonl").read_text(encoding="utf-8"))
     return (rows, vectors) if len(rows) == len(vectors) else None
 
 

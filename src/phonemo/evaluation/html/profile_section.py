@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from phonemo.errors import ResultError
 from phonemo.evaluation.markdown import per_cent
-from phonemo.files import parsed
+from phonemo.files import loads_json
 
 #: What phonemo finetune writes beside metrics.json.
 PROFILES = "profiles.json"
@@ -53,7 +53,7 @@ def profile_sections(run: Path) -> Iterator[str]:
     if not path.is_file():
         return
     try:
-        found = _Profiles.model_validate(parsed(path.read_bytes()))
+        found = _Profiles.model_validate(loads_json(path.read_bytes()))
     except (ValueError, ValidationError) as error:
         raise ResultError(f"{path}: malformed; run phonemo finetune again") from error
     if (done := found.prior.get("model")) is not None:

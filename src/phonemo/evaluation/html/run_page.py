@@ -27,7 +27,7 @@ from phonemo.evaluation.html import embedding_map as maps
 from phonemo.evaluation.html.profile_section import profile_sections, scored
 from phonemo.evaluation.markdown import per_cent
 from phonemo.evaluation.schema import Metrics
-from phonemo.files import atomic_write_text, parsed, parsed_lines
+from phonemo.files import atomic_write_text, loads_json, loads_json_lines
 
 PAGE = "report.html"
 _PICTURES = {
@@ -77,8 +77,8 @@ def write_page(run: str | Path, target: str | Path | None = None, audio: bool = 
 
 def _read(run: Path) -> tuple[Metrics, list[Mapping[str, Any]]]:
     try:
-        metrics = Metrics.model_validate(parsed((run / "metrics.json").read_bytes()))
-        rows = parsed_lines((run / "predictions.jsonl").read_text(encoding="utf-8"))
+        metrics = Metrics.model_validate(loads_json((run / "metrics.json").read_bytes()))
+        rows = loads_json_lines((run / "predictions.jsonl").read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError) as error:
         raise ResultError(
             f"{run}: no finished run (metrics.json and predictions.jsonl are wanted); phonemo "
@@ -116,7 +116,7 @@ def _sections(
     yield "<h2>What is taken for what, and how sure</h2>" + _pictures(run)
     yield from _curves(run)
     yield from _map(run)
-    yield from _hardest(rows, manifest, audio)
+    yield from _error_section(rows, manifest, audio)
     yield (
         "<footer>A label is what somebody agreed to call a voice, not what a person feels. Made "
         f"by phonemo {html.escape(metrics.phonemo)}: <code>{html.escape(metrics.command)}</code>"
@@ -206,7 +206,7 @@ def _map(run: Path) -> Iterator[str]:
     if chosen is None:
         return
     rows, vectors = chosen
-    places = maps.positions(vectors)
+    places = maps.tsne(vectors)
     yield (
         "<h2>Where they lie</h2><p>What the emotion head reads of each test utterance, in two "
         "dimensions (t-SNE: neighbours mean something, distances between groups do not). A ring is "
@@ -217,16 +217,16 @@ def _map(run: Path) -> Iterator[str]:
     )
 
 
-def _hardest(
+def _error_section(
     rows: list[Mapping[str, Any]], manifest: Manifest | None, audio: bool
 ) -> Iterator[str]:
-    chosen = hardest(rows)
+    chosen = most_confident_errors(rows)
     if not chosen:
         yield "<h2>Hardest clips</h2><p>No answer was wrong.</p>"
         return
     heads = ("clip", "speaker", "truth", "heard", "score of the truth", "words", "listen")
     head = "".join(f"<th>{one}</th>" for one in heads)
-    body = "".join(players(chosen, manifest, audio))
+    body = "".join(audio_players(chosen, manifest, audio))
     note = "This page holds their voices: mind who gets it." if audio and manifest else ""
     yield (
         f"<h2>Hardest clips</h2><p>The surest of the wrong answers. {note}</p>"
@@ -242,7 +242,7 @@ _MOST = 12
 _SECONDS = 8.0
 
 
-def hardest(rows: Sequence[Row]) -> list[Row]:
+def most_confident_errors(rows: Sequence[Row]) -> list[Row]:
     """Wrong answers, the surest first, no more than two of a confusion until all had their turn."""
     wrong = sorted(
         (row for row in rows if row["label"] != row["truth"]),
@@ -258,7 +258,7 @@ def hardest(rows: Sequence[Row]) -> list[Row]:
     return [*first, *later][:_MOST]
 
 
-def players(rows: Sequence[Row], manifest: Manifest | None, audio: bool) -> Iterator[str]:
+def audio_players(rows: Sequence[Row], manifest: Manifest | None, audio: bool) -> Iterator[str]:
     """A row of a table for each clip: a player where its audio is there and wanted."""
     known = {} if manifest is None else {one.id: one for one in manifest.utterances}
     for row in rows:

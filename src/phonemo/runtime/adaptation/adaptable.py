@@ -17,12 +17,24 @@ import numpy as np
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.audio import RATE, AudioLimits, Excerpt, Source, Waveform
 from phonemo.errors import ModelError, PhonemoError, UsageError
-from phonemo.runtime.adaptation.pool import Floats, Pool, Vectors
+from phonemo.runtime.adaptation.pool import Floats, VectorPool, Vectors
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import Affine, Reference, Statistics, affine, shrunk
-from phonemo.runtime.batching import Later, in_order
-from phonemo.runtime.vad import ActivityTrack, detector_of
-from phonemo.runtime.windows import LEAST_SPEECH_SECONDS, ClipScores, Samples, Window, Windower
+from phonemo.runtime.adaptation.statistics import (
+    Affine,
+    Reference,
+    Statistics,
+    affine,
+    shrink_towards,
+)
+from phonemo.runtime.batching import Deferred, map_ordered
+from phonemo.runtime.vad import VadTrack, detector_of
+from phonemo.runtime.windows import (
+    LEAST_SPEECH_SECONDS,
+    ClipScores,
+    Samples,
+    SlidingWindows,
+    Window,
+)
 
 Found = Vectors | PhonemoError
 
@@ -35,7 +47,7 @@ def vectors_of(
 ) -> Iterator[Found]:
     """What each recording adds to a pool, in their order; see EmotionRecognizer.vectors."""
 
-    def open_one(one: Source | Excerpt | PhonemoError) -> Waveform | Later[Found] | Found:
+    def open_one(one: Source | Excerpt | PhonemoError) -> Waveform | Deferred[Found] | Found:
         if isinstance(one, PhonemoError):
             return one
         try:
@@ -48,7 +60,7 @@ def vectors_of(
         return [_guarded(partial(waveform_vectors, listener, clip)) for clip in clips]
 
     # each by itself: what a vector is must not hang on its neighbours in a batch
-    return in_order(recordings, open_one, together, jobs=jobs, batch_samples=0)
+    return map_ordered(recordings, open_one, together, jobs=jobs, batch_samples=0)
 
 
 def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
@@ -60,7 +72,7 @@ def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
     samples = waveform.samples
     if len(samples) > listener.whole_seconds * RATE:
         return window_vectors(listener, [samples])
-    track = ActivityTrack(detector_of(listener.activity))
+    track = VadTrack(detector_of(listener.activity))
     track.push(samples)
     seconds = track.seconds(0, len(samples))
     return _stacked([listener.vector_of(samples)] if seconds else [], seconds)
@@ -76,8 +88,8 @@ def window_vectors(listener: Adaptable, pieces: Iterable[Samples]) -> Vectors:
     Raises:
         ModelError: the network fails.
     """
-    windower = Windower(listener.window_seconds)
-    track = ActivityTrack(detector_of(listener.activity))
+    windower = SlidingWindows(listener.window_seconds)
+    track = VadTrack(detector_of(listener.activity))
     rows, total = [], 0.0
     for window in _windows(windower, track, pieces):
         seconds = track.seconds(window.start, window.end)
@@ -99,7 +111,7 @@ class _LongVectors:
 
 
 def _windows(
-    windower: Windower, track: ActivityTrack, pieces: Iterable[Samples]
+    windower: SlidingWindows, track: VadTrack, pieces: Iterable[Samples]
 ) -> Iterator[Window]:
     for piece in pieces:
         track.push(piece)
@@ -185,8 +197,8 @@ class Adaptable(ABC):
         """The profile of a source, from unlabelled recordings of it, in any order.
 
         Recordings that cannot be used and those without speech are left out; ``vectors`` and
-        ``phonemo.runtime.adaptation.pool.Pool`` say which. Every vector is kept until the end, 4
-        bytes a
+        ``phonemo.runtime.adaptation.pool.VectorPool`` say which. Every vector is kept until the
+        end, 4 bytes a
         feature: of very many recordings give some hundreds, more gain little.
 
         Args:
@@ -199,7 +211,7 @@ class Adaptable(ABC):
             ModelError: the model takes no profile.
         """
         found = self.vectors(recordings, rate, jobs=jobs)
-        return Pool(self.adaptable()).take_all(found).profile()
+        return VectorPool(self.adaptable()).take_all(found).profile()
 
     def with_profile(self, profile: Profile | str | os.PathLike[str] | None) -> Self:
         """A recognizer that applies a profile; it shares the network, and this one is unchanged.
@@ -217,13 +229,13 @@ class Adaptable(ABC):
         if not isinstance(profile, Profile):
             profile = Profile.load(profile)
         profile.check(reference)
-        return self.with_statistics(shrunk(profile.statistics, reference), profile.mark)
+        return self.with_statistics(shrink_towards(profile.statistics, reference), profile.mark)
 
     def with_statistics(self, source: Statistics | None, mark: ProfileMark | None) -> Self:
         """The same for statistics that are shrunk already, as of a pool that still grows.
 
         Args:
-            source: of phonemo.runtime.adaptation.statistics.shrunk; None applies none.
+            source: of phonemo.runtime.adaptation.statistics.shrink_towards; None applies none.
             mark: what predictions name them by.
 
         Raises:

@@ -34,7 +34,7 @@ class Vectors:
     seconds: float
 
 
-class Pool:
+class VectorPool:
     """Vectors of one source; statistics and a profile of those so far, at any time.
 
     The same vectors give the same profile in whatever order they came.
@@ -90,7 +90,7 @@ class Pool:
         self.silent += not len(found.rows)
         return len(found.rows) > 0
 
-    def take_all(self, recordings: Iterable[Vectors | PhonemoError]) -> Pool:
+    def take_all(self, recordings: Iterable[Vectors | PhonemoError]) -> VectorPool:
         """The same of every recording; the pool itself."""
         for found in recordings:
             self.take(found)

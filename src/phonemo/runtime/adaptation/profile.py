@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from phonemo.annotations.prediction import ProfileMark
-from phonemo.errors import CheckpointError, UsageError, shown
-from phonemo.files import atomic_write_text, json_text, parsed
+from phonemo.errors import CheckpointError, UsageError, safe_name
+from phonemo.files import atomic_write_text, dumps_json, loads_json
 from phonemo.runtime.adaptation.statistics import Reference, Statistics
 
 FORMAT = 1
@@ -84,7 +84,7 @@ class Profile:
         Raises:
             UsageError: it is absent, too large, or no profile.
         """
-        name = shown(path)
+        name = safe_name(path)
         try:
             if not Path(path).is_file():
                 raise UsageError(f"{name}: no such file; phonemo adapt writes a profile")
@@ -108,7 +108,7 @@ class Profile:
         if len(text) > MAX_BYTES:
             raise UsageError(f"{name}: more than {MAX_BYTES} bytes; no profile is that large")
         try:
-            data = parsed(text)
+            data = loads_json(text)
         except ValueError as error:
             raise UsageError(f"{name}: not JSON; phonemo adapt writes a profile") from error
         return cls.from_dict(data, name)
@@ -119,7 +119,7 @@ class Profile:
         if not isinstance(data, dict) or set(data) != set(_KEYS):
             raise UsageError(f"{name}: no profile: an object of {', '.join(_KEYS)} is expected")
         if type(data["format"]) is not int or data["format"] != FORMAT:
-            found = shown(repr(data["format"]))
+            found = safe_name(repr(data["format"]))
             raise UsageError(
                 f"{name}: format {found} found, format {FORMAT} is expected; make the profile "
                 "again with this phonemo"
@@ -144,12 +144,12 @@ class Profile:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise UsageError(
-                f"{shown(path)}: cannot be written ({reason}); name another"
+                f"{safe_name(path)}: cannot be written ({reason}); name another"
             ) from error
 
     def text(self) -> str:
         """The content of its file."""
-        return json_text(self.to_dict()) + "\n"
+        return dumps_json(self.to_dict()) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; 8.0 and 0.0 stay so where another program wrote 8 and -0."""

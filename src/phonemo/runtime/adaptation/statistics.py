@@ -2,7 +2,7 @@
 
 A linear emotion head reads one vector for each utterance, standardised by the training sources.
 Another microphone or person moves and stretches all its vectors; a few unlabelled recordings show
-how far. ``estimate`` measures that, ``shrunk`` draws it towards the training sources where
+how far. ``estimate`` measures that, ``shrink_towards`` draws it towards the training sources where
 recordings are few, and ``affine`` is the map that is applied to a vector before the head. All is
 numpy in float64, without state: training and the runtime use the same functions.
 """
@@ -127,7 +127,7 @@ def moments(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
     return Statistics(len(rows), mean, _bounded(rows.std(axis=0, ddof=1), reference))
 
 
-def shrunk(
+def shrink_towards(
     statistics: Statistics, reference: Reference, towards: Statistics | None = None
 ) -> Statistics:
     """A pool drawn towards the training sources, or towards a wider source that it is part of.
@@ -237,8 +237,8 @@ def logits_of(reference: Reference, vectors: npt.ArrayLike, source: Statistics |
     return reference.logits(vectors, None if source is None else affine(source, reference))
 
 
-def adapted(
+def adapt_logits(
     reference: Reference, pool: npt.ArrayLike, towards: Statistics | None = None
 ) -> Statistics:
     """Statistics of a source from unlabelled vectors (recording, feature), shrunk."""
-    return shrunk(estimate(pool, reference), reference, towards)
+    return shrink_towards(estimate(pool, reference), reference, towards)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.errors import ModelError
 from phonemo.runtime.adaptation.adaptable import Adaptable
-from phonemo.runtime.adaptation.pool import STREAM_VECTORS, Floats, Pool
+from phonemo.runtime.adaptation.pool import STREAM_VECTORS, Floats, VectorPool
 from phonemo.runtime.adaptation.profile import Profile
-from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrunk
+from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrink_towards
 from phonemo.runtime.windows import ClipScores, Samples
 
 #: The profile is made anew when so much of its pool has come since: statistics of a thousand
@@ -15,7 +15,7 @@ from phonemo.runtime.windows import ClipScores, Samples
 _RENEWED_SHARE = 1 / 16
 
 
-class Growing:
+class GrowingProfile:
     """The recognizer of a stream, adapted by the stream's own windows.
 
     What it does depends on the order of the windows alone. A pool of fewer than ``LEAST_POOL``
@@ -32,7 +32,7 @@ class Growing:
     def __init__(self, listener: Adaptable) -> None:
         self._first = self._current = listener
         self._reference = listener.adaptable()
-        self._pool = Pool(self._reference, STREAM_VECTORS)
+        self._pool = VectorPool(self._reference, STREAM_VECTORS)
         self._fresh = 0
 
     @property
@@ -76,6 +76,6 @@ class Growing:
 
     def _renew(self) -> None:
         profile = self._pool.profile()
-        source = shrunk(profile.statistics, self._reference, self._first.source)
+        source = shrink_towards(profile.statistics, self._reference, self._first.source)
         self._current = self._first.with_statistics(source, profile.mark)
         self._fresh = 0

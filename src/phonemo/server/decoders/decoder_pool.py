@@ -16,7 +16,7 @@ import numpy as np
 from phonemo.audio import RATE, Waveform
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
-from phonemo.server.api_errors import Refusal, client_closed, not_serving
+from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
 
 #: The module that is run; tests put one in its place that crashes or hangs.
@@ -28,7 +28,7 @@ _HEAD_BYTES = 2**16
 _Frame = tuple[dict[str, Any], bytes]
 
 
-class Decoders:
+class DecoderPool:
     """As many processes as recordings may be decoded at once.
 
     Args:
@@ -51,8 +51,8 @@ class Decoders:
         self._most_bytes = _HEAD_BYTES + int(limits.max_seconds * RATE + RATE) * BYTES_PER_SAMPLE
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
-        self._idle: asyncio.Queue[_Process] = asyncio.Queue()
-        self._all: set[_Process] = set()
+        self._idle: asyncio.Queue[_DecoderProcess] = asyncio.Queue()
+        self._all: set[_DecoderProcess] = set()
         self._closed = False
         for _ in range(count):
             self._add()
@@ -73,7 +73,7 @@ class Decoders:
         if "code" not in head:
             return Waveform(np.frombuffer(data, np.float32), tuple(head["warnings"]))
         if head["foreign"]:
-            raise Refusal(415, head["code"], head["message"], "file")
+            raise ApiError(415, head["code"], head["message"], "file")
         raise AudioError(head["code"], head["message"])
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class Decoders:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _add(self) -> None:
-        process = _Process(self._command, self._most_bytes)
+        process = _DecoderProcess(self._command, self._most_bytes)
         self._all.add(process)
         self._threads.submit(process.start)  # one that cannot start is tried again when it is used
         self._idle.put_nowait(process)
@@ -93,24 +93,24 @@ class Decoders:
         """Once more where a process is lost: it may have been ended from outside."""
         try:
             return await self._acquire(upload, name)
-        except _GoneError:
+        except _WorkerDiedError:
             upload.seek(0)
         try:
             return await self._acquire(upload, name)
-        except _GoneError as error:
+        except _WorkerDiedError as error:
             message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
-            raise Refusal(422, "invalid_audio", message, "file") from error
+            raise ApiError(422, "invalid_audio", message, "file") from error
 
     async def _acquire(self, upload: BinaryIO, name: str) -> _Frame:
         if self._closed:
-            raise not_serving("stopping", "the server stops")
+            raise service_unavailable("stopping", "the server stops")
         process = await self._idle.get()
         lent = asyncio.ensure_future(self._checkout(process, upload, name))
         lent.add_done_callback(_looked_at)
         # whoever asked may leave; the process comes back when it is done
         return await asyncio.shield(lent)
 
-    async def _checkout(self, process: _Process, upload: BinaryIO, name: str) -> _Frame:
+    async def _checkout(self, process: _DecoderProcess, upload: BinaryIO, name: str) -> _Frame:
         loop = asyncio.get_running_loop()
         limit = loop.call_later(self._seconds, process.stop)
         whole = False
@@ -121,17 +121,17 @@ class Decoders:
         except _ClientGoneError as error:
             whole = True
             raise client_closed() from error
-        except _GoneError as error:
+        except _WorkerDiedError as error:
             if process.stopped:
                 raise self._too_slow(name) from error
             raise
         except OSError as error:
-            raise not_serving("no_decoder", f"no process for decoding ({error})") from error
+            raise service_unavailable("no_decoder", f"no process for decoding ({error})") from error
         finally:
             limit.cancel()
             self._give_back(process, whole and not process.stopped)
 
-    def _give_back(self, process: _Process, whole: bool) -> None:
+    def _give_back(self, process: _DecoderProcess, whole: bool) -> None:
         """Whatever went wrong, one that may have something left to say is not used again."""
         if whole:
             self._idle.put_nowait(process)
@@ -142,14 +142,14 @@ class Decoders:
             self._replaced("timeout" if process.stopped else "crash")
             self._add()
 
-    def _too_slow(self, name: str) -> Refusal:
+    def _too_slow(self, name: str) -> ApiError:
         message = (
             f"{name}: not decoded within {self._seconds:g} s; try again, or send a shorter one"
         )
-        return Refusal(504, "decoder_timeout", message, "file")
+        return ApiError(504, "decoder_timeout", message, "file")
 
 
-class _GoneError(Exception):
+class _WorkerDiedError(Exception):
     """A process ended before it answered."""
 
 
@@ -157,7 +157,7 @@ class _ClientGoneError(Exception):
     """An upload was closed before it was read: its client has left."""
 
 
-class _Process:
+class _DecoderProcess:
     """One process; used by one thread at a time."""
 
     def __init__(self, command: Sequence[str], most_bytes: int) -> None:
@@ -175,7 +175,7 @@ class _Process:
         """
         with self._lock:
             if self._ended or self.stopped:
-                raise _GoneError
+                raise _WorkerDiedError
             if self._process is not None and self._process.poll() is not None:
                 _close_pipes(self._process)  # somebody ended it while it was idle
                 self._process = None
@@ -199,9 +199,9 @@ class _Process:
             write_frame(cast(BinaryIO, process.stdin), {"name": name}, data)
             found = read_frame(cast(BinaryIO, process.stdout), self._most_bytes)
         except (OSError, ValueError) as error:
-            raise _GoneError from error
+            raise _WorkerDiedError from error
         if found is None:
-            raise _GoneError
+            raise _WorkerDiedError
         return found
 
     def stop(self) -> None:

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from phonemo.audio import AudioLimits, Waveform, load_waveform
-from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, recognise
+from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
 from phonemo.errors import AudioError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
@@ -56,7 +56,7 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     """Answer one upload after another until standard input ends."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
-    _confine(limits.memory_bytes)
+    _apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         _alarm(limits.alarm_seconds)
         write_frame(target, *_answer(Upload(request[1], request[0]["name"]), audio, decode))
@@ -81,7 +81,7 @@ def read_frame(
     head, data = stream.read(head_bytes), stream.read(data_bytes)
     if len(head) < head_bytes or len(data) < data_bytes:
         return None
-    told = parsed(head)
+    told = loads_json(head)
     if not isinstance(told, dict):
         raise ValueError("the head is no object")
     return told, data
@@ -112,11 +112,11 @@ def _answer(
 
 def _is_foreign(upload: Upload) -> bool:
     """Whether the bytes are of another kind of file, as opposed to audio that is broken."""
-    kind = recognise(upload.getvalue()[:HEAD_BYTES])
+    kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
     return not kind.audio and kind.name != UNKNOWN
 
 
-def _confine(memory_bytes: int) -> None:
+def _apply_rlimits(memory_bytes: int) -> None:
     if sys.platform == "win32":
         return  # there, the time limit and the caps while decoding remain
     import resource

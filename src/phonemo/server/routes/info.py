@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.session import onnxruntime
-from phonemo.server.api_errors import Refusal
-from phonemo.server.auth import Access
+from phonemo.server.api_errors import ApiError
+from phonemo.server.auth import AccessPolicy
 from phonemo.server.middleware import CONTENT_TYPE
 from phonemo.server.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
 from phonemo.server.service import Service
@@ -18,7 +18,7 @@ from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__
 
 
-def about_router(service: Service, access: Access, config: ServeConfig) -> APIRouter:
+def about_router(service: Service, access: AccessPolicy, config: ServeConfig) -> APIRouter:
     """The routes."""
     router = APIRouter()
 
@@ -50,7 +50,7 @@ def about_router(service: Service, access: Access, config: ServeConfig) -> APIRo
     @router.get("/metrics", tags=["about"], include_in_schema=False)
     async def metrics() -> Response:
         if not config.access.metrics:
-            raise Refusal(404, "not_found", "metrics are switched off; access.metrics is theirs")
+            raise ApiError(404, "not_found", "metrics are switched off; access.metrics is theirs")
         return Response(service.meters.text(), media_type=CONTENT_TYPE)
 
     return router
@@ -75,7 +75,7 @@ def _card(name: str, listener: EmotionRecognizer) -> ModelCard:
     )
 
 
-def _limits(service: Service, access: Access) -> Limits:
+def _limits(service: Service, access: AccessPolicy) -> Limits:
     limits = service.limits
     return Limits(
         body_bytes=limits.body_bytes,

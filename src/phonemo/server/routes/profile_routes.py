@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.datastructures import UploadFile
 
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.runtime.adaptation.pool import Pool
+from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.admission import admitted, in_time
-from phonemo.server.api_errors import Refusal, refusal_of
-from phonemo.server.auth import Access
+from phonemo.server.api_errors import ApiError, api_error_of
+from phonemo.server.auth import AccessPolicy
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_form import (
     AUDIO,
@@ -68,11 +68,11 @@ class Made:
     """A profile, and what it is of."""
 
     profile: Profile
-    pool: Pool
+    pool: VectorPool
     left_out: Sequence[dict[str, str]]
 
 
-def profiles_router(service: Service, access: Access) -> APIRouter:
+def profiles_router(service: Service, access: AccessPolicy) -> APIRouter:
     """The routes."""
     router = APIRouter()
     keys = [Depends(HTTPBearer(auto_error=False))] if access.wants_key else []
@@ -178,13 +178,13 @@ async def _made(
     Raises:
         Refusal: too much audio (413), no speech in any (422), or what is wrong with the only one.
     """
-    pool = Pool(listener.adaptable())
+    pool = VectorPool(listener.adaptable())
     total, left_out = 0.0, []
     for upload in uploads:
         file = named_upload(upload)
         try:
             waveform = await service.decoded(upload.file, file)
-        except (Refusal, PhonemoError) as error:
+        except (ApiError, PhonemoError) as error:
             refusal = _of_recording(error, len(uploads))
             pool.failed += 1
             left_out.append({"file": file, "code": refusal.code, "message": str(refusal)})
@@ -197,13 +197,13 @@ async def _made(
     try:
         profile = await service.hearers.run(pool.profile)
     except UsageError as error:
-        raise Refusal(422, "no_speech", str(error), "file") from error
+        raise ApiError(422, "no_speech", str(error), "file") from error
     return Made(profile, pool, left_out)
 
 
-def _of_recording(error: Refusal | PhonemoError, recordings: int) -> Refusal:
+def _of_recording(error: ApiError | PhonemoError, recordings: int) -> ApiError:
     """Why a recording is left out; raised where it is the only one, or not its fault."""
-    refusal = error if isinstance(error, Refusal) else refusal_of(error)
+    refusal = error if isinstance(error, ApiError) else api_error_of(error)
     if recordings == 1 or refusal.status not in _OF_RECORDING:
         raise refusal from error
     return refusal
@@ -212,4 +212,4 @@ def _of_recording(error: Refusal | PhonemoError, recordings: int) -> Refusal:
 def _check_total(seconds: float, most: float) -> None:
     if seconds > most:
         message = f"the recordings are longer than {most:g} s together; send fewer of them"
-        raise Refusal(413, "audio_too_long", message, "file")
+        raise ApiError(413, "audio_too_long", message, "file")

@@ -13,8 +13,8 @@ from fastapi.security import HTTPBearer
 from phonemo.errors import PhonemoError
 from phonemo.labels import LabelSet
 from phonemo.server.admission import admitted, in_time
-from phonemo.server.api_errors import refusal_of
-from phonemo.server.auth import Access
+from phonemo.server.api_errors import api_error_of
+from phonemo.server.auth import AccessPolicy
 from phonemo.server.request_form import RecognizeRequest, form_schema, read_form
 from phonemo.server.responses import EMOTIONS, response_of
 from phonemo.server.service import Service
@@ -22,7 +22,7 @@ from phonemo.server.service import Service
 _LONG_SECONDS = 60.0
 
 
-def emotions_router(service: Service, access: Access) -> APIRouter:
+def emotions_router(service: Service, access: AccessPolicy) -> APIRouter:
     """The route."""
     router = APIRouter()
 
@@ -66,4 +66,4 @@ def _check_labels(known: Sequence[str], labels: Sequence[str]) -> None:
     try:
         LabelSet(tuple(known)).restrict(labels)
     except PhonemoError as error:
-        raise refusal_of(error) from error
+        raise api_error_of(error) from error

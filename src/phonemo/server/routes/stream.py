@@ -19,11 +19,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.errors import PhonemoError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
 from phonemo.runtime.sliding import Event
-from phonemo.server.api_errors import Refusal, racing, refusal_of
-from phonemo.server.auth import SUBPROTOCOL, Access, offered
+from phonemo.server.api_errors import ApiError, api_error_of, racing
+from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_form import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.responses import prediction_data
@@ -63,14 +63,14 @@ def command_of(text: str, profile_bytes: int) -> Command:
     """
     if len(text) > profile_bytes + len(_EXPECTED):
         message = f"the text is too large; a profile of {profile_bytes} bytes is the largest"
-        raise Refusal(413, "message_too_large", message)
+        raise ApiError(413, "message_too_large", message)
     try:
-        data = parsed(text)
+        data = loads_json(text)
     except ValueError:
         data = None
     kind = data.get("type") if isinstance(data, dict) else None
     if kind not in _KINDS:
-        raise Refusal(400, "invalid_message", _EXPECTED)
+        raise ApiError(400, "invalid_message", _EXPECTED)
     if kind == "finish":
         return Command(kind)
     if kind == "reset":
@@ -79,7 +79,7 @@ def command_of(text: str, profile_bytes: int) -> Command:
         expected = (
             '{"type": "profile", "profile_json": {...}} with the content of a profile\'s file'
         )
-        raise Refusal(400, "invalid_message", f"profile: {expected} is expected")
+        raise ApiError(400, "invalid_message", f"profile: {expected} is expected")
     return Command(kind, data["profile_json"])
 
 
@@ -87,7 +87,7 @@ def _everything(data: dict[str, Any]) -> bool:
     found = data.get("everything", False)
     if not set(data) <= {"type", "everything"} or not isinstance(found, bool):
         expected = '{"type": "reset"}, or {"type": "reset", "everything": true}, is expected'
-        raise Refusal(400, "invalid_message", f"reset: {expected}")
+        raise ApiError(400, "invalid_message", f"reset: {expected}")
     return found
 
 
@@ -113,7 +113,7 @@ class Query(BaseModel):
     """Whether the stream's own windows adapt those that follow."""
 
 
-def streams_router(service: Service, access: Access) -> APIRouter:
+def streams_router(service: Service, access: AccessPolicy) -> APIRouter:
     """The route."""
     router = APIRouter()
 
@@ -127,18 +127,18 @@ def streams_router(service: Service, access: Access) -> APIRouter:
     return router
 
 
-async def _answered(websocket: WebSocket, service: Service, access: Access) -> None:
+async def _answered(websocket: WebSocket, service: Service, access: AccessPolicy) -> None:
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered(websocket.headers) else None)
     try:
         await _served(websocket, service, access)
-    except (Refusal, PhonemoError) as error:
-        refusal = error if isinstance(error, Refusal) else refusal_of(error)
+    except (ApiError, PhonemoError) as error:
+        refusal = error if isinstance(error, ApiError) else api_error_of(error)
         service.meters.errors.labels(refusal.code).inc()
         await websocket.send_json({"type": "error", **refusal.to_dict()})
         await websocket.close(_CLOSE_CODES.get(refusal.status, 1008), refusal.code)
 
 
-async def _served(websocket: WebSocket, service: Service, access: Access) -> None:
+async def _served(websocket: WebSocket, service: Service, access: AccessPolicy) -> None:
     access.check_origin(websocket.headers)
     access.check_key(websocket.headers)
     service.check_ready()
@@ -275,7 +275,9 @@ class _Live:
 def _query(websocket: WebSocket) -> Query:
     asked = websocket.query_params
     if (count := len(asked.multi_items())) > MOST_FIELDS:
-        raise Refusal(400, "invalid_value", f"{count} fields found; at most {MOST_FIELDS} are read")
+        raise ApiError(
+            400, "invalid_value", f"{count} fields found; at most {MOST_FIELDS} are read"
+        )
     check_each_once(asked.multi_items())
     try:
         return Query.model_validate(dict(asked))
@@ -288,10 +290,10 @@ def _profile_of(mark: ProfileMark | None) -> dict[str, Any]:
     return {} if mark is None else {"profile": mark.to_dict()}
 
 
-def _invalid(message: str) -> Refusal:
-    return Refusal(400, "invalid_message", message)
+def _invalid(message: str) -> ApiError:
+    return ApiError(400, "invalid_message", message)
 
 
-def _too_large(service: Service) -> Refusal:
+def _too_large(service: Service) -> ApiError:
     most = f"at most {service.limits.stream_message_bytes} bytes are taken at once"
-    return Refusal(413, "message_too_large", f"the message is too large; {most}")
+    return ApiError(413, "message_too_large", f"the message is too large; {most}")

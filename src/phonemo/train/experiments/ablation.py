@@ -22,13 +22,13 @@ import torch
 from phonemo.config import RunConfig, digest_of
 from phonemo.errors import ConfigError, PhonemoError, RunError
 from phonemo.evaluation.studies import table_rows
-from phonemo.files import locked, write_json
-from phonemo.train.callbacks import Progress
+from phonemo.files import folder_lock, write_json
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.ablation_config import AblationConfig, arm_config
-from phonemo.train.experiments.executors import Cluster, Job, work, workers_for
+from phonemo.train.experiments.executors import Cluster, Job, run_jobs, workers_for
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.run_folder import FoldSeed
-from phonemo.train.experiments.training_run import cells_of, collect, open_system, read_cell
+from phonemo.train.experiments.training_run import cells_of, open_system, pool_folds, read_cell
 from phonemo.train.model_folder import link_or_copy
 from phonemo.version import __version__
 
@@ -84,7 +84,7 @@ class Arm:
         return self.config if value is None else self.candidates[value]
 
 
-def open_arm(config: AblationConfig, name: str, command: str, progress: Progress) -> Arm:
+def open_arm(config: AblationConfig, name: str, command: str, progress: RunProgress) -> Arm:
     """Refuse what cannot be trained before anything is."""
     experiment = prepare_experiment(arm_config(config, name))
     torch.set_num_threads(experiment.config.threads)
@@ -118,7 +118,7 @@ def check_comparable(config: AblationConfig, arms: Mapping[str, Arm]) -> None:
                     )
 
 
-def picked_by(arm: Arm) -> dict[str, float]:
+def best_value(arm: Arm) -> dict[str, float]:
     """By fold, the value with the best validation score of the first seed; the first of equals.
 
     Folds of which a value is not trained yet are left out.
@@ -148,7 +148,7 @@ def ablate(
     folds: Sequence[str] = (),
     seeds: Sequence[int] = (),
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
     cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Train and test every arm on every fold with every seed; what is finished is left as it is.
@@ -169,8 +169,8 @@ def ablate(
         RunError: an arm failed; the others were trained and written up first.
         PhonemoError: of any other kind, before anything is trained.
     """
-    progress = progress or Progress()
-    with locked(Path(config.output)):
+    progress = progress or RunProgress()
+    with folder_lock(Path(config.output)):
         arms = {name: open_arm(config, name, command, progress) for name in config.arms}
         check_comparable(config, arms)
         most = workers_for(max(arm.config.threads for arm in arms.values()))
@@ -186,7 +186,7 @@ def ablate(
 
 
 def _train(
-    arms: Sequence[Arm], wanted: StudySelection, progress: Progress, failed: list[str]
+    arms: Sequence[Arm], wanted: StudySelection, progress: RunProgress, failed: list[str]
 ) -> dict[str, dict[str, float]]:
     """All cells; by arm and fold, the value that its validation part picked."""
     jobs: list[Job] = []
@@ -199,7 +199,7 @@ def _train(
             jobs += arm.jobs(tuned, {fold: value for fold, _ in tuned})
         jobs += [] if arm.candidates else arm.jobs(cells, {})
     _do(jobs, wanted, progress, failed)
-    picked = {arm.name: picked_by(arm) for arm in arms}
+    picked = {arm.name: best_value(arm) for arm in arms}
     for arm in arms:
         own = picked[arm.name]
         later = [(c.fold.name, c.seed) for c in arm.cells(wanted) if c.seed != arm.config.seeds[0]]
@@ -209,7 +209,9 @@ def _train(
     return picked
 
 
-def _do(jobs: Sequence[Job], wanted: StudySelection, progress: Progress, failed: list[str]) -> None:
+def _do(
+    jobs: Sequence[Job], wanted: StudySelection, progress: RunProgress, failed: list[str]
+) -> None:
     """Work, and tell of it; what fails is added to ``failed`` and leaves the others alone."""
     # fold by fold over all arms, so that an unfinished ablation can be compared already; the seeds
     # of an arm together, so that what they share is opened once
@@ -227,7 +229,7 @@ def _do(jobs: Sequence[Job], wanted: StudySelection, progress: Progress, failed:
         else:
             progress.scores(outcome | {"fold": f"{arm} {job.fold}"})
 
-    work(ordered, wanted.workers, progress, report, wanted.cluster)
+    run_jobs(ordered, wanted.workers, progress, report, wanted.cluster)
 
 
 def _gather(
@@ -246,7 +248,7 @@ def _gather(
         write_json(Path(arm.config.output) / TUNED, {"key": config.tune.key, "folds": dict(picked)})
         for (fold, seed), home in homes.items():
             _take(home, Path(arm.config.output) / f"seed-{seed}" / fold)
-    collect(arm.experiment, command, homes, notes)
+    pool_folds(arm.experiment, command, homes, notes)
 
 
 def _take(cell: Path, target: Path) -> None:

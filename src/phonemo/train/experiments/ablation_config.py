@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from phonemo.config import RunConfig, Section, load_config, load_section
+from phonemo.config import BaseConfig, RunConfig, load_config, load_section
 from phonemo.errors import ConfigError
 
 #: Dotted key of an experiment's config -> its value.
@@ -17,7 +17,7 @@ Overrides = dict[str, Any]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
-class TuneConfig(Section):
+class TuneConfig(BaseConfig):
     """A setting that every arm picks for itself, on validation data alone."""
 
     key: str
@@ -35,7 +35,7 @@ class TuneConfig(Section):
         return values
 
 
-class TableConfig(Section):
+class TableConfig(BaseConfig):
     """One question: some arms, held against one of them."""
 
     title: str = Field(min_length=1)
@@ -57,7 +57,7 @@ def flattened(changes: dict[str, Any], above: str = "") -> Overrides:
     return found
 
 
-class AblationConfig(Section):
+class AblationConfig(BaseConfig):
     """Arms x folds x seeds of one experiment."""
 
     name: str = Field(pattern=_NAME)

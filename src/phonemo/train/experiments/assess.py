@@ -12,16 +12,16 @@ from phonemo.config import load_config
 from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.errors import LabelError, ManifestError, RunError
-from phonemo.evaluation.summary import summarise
-from phonemo.files import parsed, read_rows, write_json, write_rows
+from phonemo.evaluation.summary import summarize
+from phonemo.files import loads_json, read_rows, write_json, write_rows
 from phonemo.labels import LabelSet
-from phonemo.train.calibrate import forbid_memories, stored_calibration
-from phonemo.train.dataset import SpeechDataset, Targets
+from phonemo.train.calibrate import check_unseen, stored_calibration
+from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.run_folder import CONFIG
-from phonemo.train.model_folder import Trained, load_trained
-from phonemo.train.provenance import Lineage, lineage_from, lineage_of
+from phonemo.train.model_folder import LoadedModel, load_trained
+from phonemo.train.provenance import Provenance, provenance_from, provenance_of
 
 BATCH = 16
 Told = Callable[[int, int], None]
@@ -54,7 +54,7 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
             if not (home / "metrics.json").is_file():
                 continue
             trained = load_trained(home / "model")
-            targets = Targets(trained.labels, trained.inventory)
+            targets = TargetEncoder(trained.labels, trained.inventory)
             found = _rows(
                 trained, experiment.part(fold.test), folder, experiment.manifest, targets, progress
             )
@@ -65,7 +65,7 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
         raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
     note = f"{changed} of {len(rows)} answers differ from those written when the run was trained"
     labels = experiment.targets.labels
-    return Assessment(rows, summarise(rows, labels), (*experiment.split.notes, note))
+    return Assessment(rows, summarize(rows, labels), (*experiment.split.notes, note))
 
 
 def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> dict[str, Any]:
@@ -95,14 +95,14 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
         f"chosen among {len(labels)} of the {len(experiment.targets.labels)} emotions that the "
         f"network knows; {len(written) - len(rows)} of {len(written)} answers are left out"
     )
-    metrics: dict[str, Any] = parsed(path.read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = loads_json(path.read_text(encoding="utf-8"))
     before = metrics["protocol_note"]
     return metrics | {
         "name": name,
         "title": metrics["title"].replace(metrics["name"], name, 1),
         "command": command,
         "protocol_note": "; ".join([*([before] if before else []), note]),
-        "results": summarise(rows, labels),
+        "results": summarize(rows, labels),
     }
 
 
@@ -136,7 +136,7 @@ def assess_model(
     chosen = [one for one in manifest.utterances if one.emotion and one.emotion in labels]
     if not chosen:
         raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
-    targets = Targets(trained.labels, _usable(trained.inventory, chosen))
+    targets = TargetEncoder(trained.labels, _usable(trained.inventory, chosen))
     rows = _rows(trained, chosen, folder, manifest, targets, progress, labels)
     leaks = _leaks(folder, manifest.header.corpus, chosen)
     if leaks:  # the rows say it too, wherever they are carried
@@ -148,12 +148,12 @@ def assess_model(
         f"{', '.join(n for n in trained.labels.names if n not in labels.names) or 'none'}",
         *leaks,
     ]
-    return Assessment(rows, summarise(rows, labels), tuple(notes))
+    return Assessment(rows, summarize(rows, labels), tuple(notes))
 
 
 def held_out_rows(
     folder: Path, manifest_path: Path, progress: Told | None = None
-) -> tuple[list[dict[str, Any]], Lineage]:
+) -> tuple[list[dict[str, Any]], Provenance]:
     """The answers of a model for a manifest whose speakers it has not heard, and who they are.
 
     Raises:
@@ -161,19 +161,19 @@ def held_out_rows(
         PhonemoError: as ``assess_model``.
     """
     found = assess_model(folder, manifest_path, (), progress)
-    forbid_memories([note for note in found.notes if note.startswith("LEAKY")])
+    check_unseen([note for note in found.notes if note.startswith("LEAKY")])
     manifest = read_manifest(manifest_path)
     used = {row["id"] for row in found.rows}
     utterances = [one for one in manifest.utterances if one.id in used]
-    return found.rows, lineage_from(manifest.header.corpus, utterances)
+    return found.rows, provenance_from(manifest.header.corpus, utterances)
 
 
 def _rows(
-    trained: Trained,
+    trained: LoadedModel,
     utterances: Sequence[Utterance],
     folder: Path,
     manifest: Any,
-    targets: Targets,
+    targets: TargetEncoder,
     progress: Told | None,
     labels: LabelSet | None = None,
 ) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ def _rows(
 
 
 def _leaks(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> list[str]:
-    seen, speakers = lineage_of(folder).overlap(corpus, chosen)
+    seen, speakers = provenance_of(folder).overlap(corpus, chosen)
     if not speakers and not seen:
         return []
     return [

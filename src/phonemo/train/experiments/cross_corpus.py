@@ -17,18 +17,18 @@ from phonemo.config import RunConfig, load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import LabelError, LeakageError, ResultError
 from phonemo.evaluation.calibration import softmax
-from phonemo.evaluation.summary import summarise
+from phonemo.evaluation.summary import summarize
 from phonemo.files import read_rows
 from phonemo.labels import LabelSet
 from phonemo.train.calibrate import stored_calibration
-from phonemo.train.callbacks import Progress
-from phonemo.train.dataset import SpeechDataset, Targets
+from phonemo.train.callbacks import RunProgress
+from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.run_folder import CONFIG, is_run
 from phonemo.train.feature_cache import FeatureCache, build_cache
-from phonemo.train.freezing import boundary
-from phonemo.train.model_folder import Trained, load_trained
-from phonemo.train.provenance import lineage_of
+from phonemo.train.freezing import frozen_depth
+from phonemo.train.model_folder import LoadedModel, load_trained
+from phonemo.train.provenance import provenance_of
 
 _BATCH = 16
 Row = dict[str, Any]
@@ -76,7 +76,7 @@ def cross(
     manifests: Sequence[Path] = (),
     names: Sequence[str] = (),
     merge: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
 ) -> dict[str, Any]:
     """Test every run on every corpus.
 
@@ -95,7 +95,7 @@ def cross(
         LabelError: fewer than two emotions are everywhere.
         LeakageError: a run learnt from utterances or speakers of a corpus it is to be tested on.
     """
-    progress = progress or Progress()
+    progress = progress or RunProgress()
     opened = [_open(folder) for folder in runs]
     tested = _test(opened, manifests)
     merged = _merges(opened, merge or {})
@@ -106,7 +106,7 @@ def cross(
         progress.cell(number, len(pairs), f"{one.corpus} on {corpus}")
         own = one.corpus == corpus
         rows = _own(one, mapped) if own else _foreign(one, tested[corpus], mapped, progress)
-        cells.append(_cell(one, corpus, own, summarise(rows, mapped.labels)))
+        cells.append(_cell(one, corpus, own, summarize(rows, mapped.labels)))
     counted = dict(mapped.labels.merge)
     return {"labels": list(mapped.labels.names), "merge": counted, "cells": cells}
 
@@ -175,7 +175,7 @@ def _own(run: _Run, mapped: Mapped) -> list[Row]:
     return list(_counted(read_rows(run.folder / "predictions.jsonl"), mapped))
 
 
-def _foreign(run: _Run, manifest: Manifest, mapped: Mapped, progress: Progress) -> list[Row]:
+def _foreign(run: _Run, manifest: Manifest, mapped: Mapped, progress: RunProgress) -> list[Row]:
     """Every model on every utterance; a model's number stands where a seed does."""
     chosen = [one for one in manifest.utterances if mapped.emotion(one.emotion)]
     rows: list[Row] = []
@@ -191,13 +191,13 @@ def _foreign(run: _Run, manifest: Manifest, mapped: Mapped, progress: Progress) 
 
 
 def _answers(
-    trained: Trained,
+    trained: LoadedModel,
     manifest: Manifest,
     chosen: Sequence[Utterance],
     cache: FeatureCache | None,
     number: int,
 ) -> Iterator[Row]:
-    dataset = SpeechDataset(manifest, chosen, Targets(trained.labels, None), cache)
+    dataset = SpeechDataset(manifest, chosen, TargetEncoder(trained.labels, None), cache)
     found = outputs_of(trained.model, dataset, _BATCH, timed=False)
     scores = softmax(found.logits.numpy() / stored_calibration(trained.model).temperature)
     for one, shares in zip(chosen, scores, strict=True):
@@ -214,13 +214,13 @@ def _answers(
 
 def _features(
     run: _Run,
-    trained: Trained,
+    trained: LoadedModel,
     manifest: Manifest,
     chosen: Sequence[Utterance],
-    progress: Progress,
+    progress: RunProgress,
 ) -> FeatureCache | None:
     """Kept frozen layers, where all models of the run have the same."""
-    below = boundary(trained.model, run.config.train)
+    below = frozen_depth(trained.model, run.config.train)
     if below is None or not run.config.train.cache:
         return None
     home = run.folder.parent / "cache"
@@ -228,7 +228,7 @@ def _features(
 
 
 def _forbid_leaks(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> None:
-    seen, speakers = lineage_of(folder).overlap(corpus, chosen)
+    seen, speakers = provenance_of(folder).overlap(corpus, chosen)
     if seen or speakers:
         raise LeakageError(
             f"{folder}: learnt from {seen} of the {len(chosen)} utterances of {corpus} and has "
@@ -256,7 +256,7 @@ def _cell(run: _Run, corpus: str, own: bool, results: dict[str, Any]) -> dict[st
         "config": run.config.digest,
         "protocol": run.config.protocol.name if own else "another corpus",
         "leaky": own and run.config.protocol.name.endswith("-leaky"),
-        "heard": corpus in lineage_of(run.models[0]).heard,
+        "heard": corpus in provenance_of(run.models[0]).heard,
         "seeds": list(run.config.seeds),
         "models": len(run.models),
         "utterances": results["utterances"],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.folds import Split
-from phonemo.corpora.leakage import forbid, measure
+from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.splits import make_split
 from phonemo.errors import LabelError
@@ -48,7 +48,9 @@ class FoldPredictions:
         )
 
 
-def chosen(manifest: Manifest, names: Sequence[str], protocol: ProtocolConfig) -> list[Utterance]:
+def select_utterances(
+    manifest: Manifest, names: Sequence[str], protocol: ProtocolConfig
+) -> list[Utterance]:
     """The utterances that have an emotion, or one of these, in the protocol's style.
 
     Raises:
@@ -83,13 +85,13 @@ def make_task(
             f"{manifest.path}: at least two emotions are wanted; found {', '.join(known) or 'none'}"
         )
     split = make_split(utterances, protocol)
-    forbid(measure(utterances, split), protocol)
+    assert_no_leakage(measure_leakage(utterances, split), protocol)
     labels = LabelSet(tuple(found))
     truth = np.array([labels.index(one.emotion or "") for one in utterances])
     return FoldTask(tuple(utterances), labels, truth, split)
 
 
-def answers(task: FoldTask, learner: Learner) -> FoldPredictions:
+def cross_val_predict(task: FoldTask, learner: Learner) -> FoldPredictions:
     """Truth and answers of every tested utterance, folds pooled.
 
     Nothing is selected, so each fold's validation part is learnt from too.

@@ -24,12 +24,12 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.errors import AudioError, MissingExtraError
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import calibrate_across
-from phonemo.files import locked, share_out, write_json, write_rows
+from phonemo.evaluation.calibration import calibrate_grouped
+from phonemo.files import build_missing, folder_lock, write_json, write_rows
 from phonemo.labels import LabelSet
 from phonemo.train.calibrate import speakers_of
-from phonemo.train.callbacks import Progress
-from phonemo.train.dataset import SpeechDataset, Targets
+from phonemo.train.callbacks import RunProgress
+from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
@@ -49,7 +49,7 @@ class EgemapsSvm:
     Nothing in it is random, so that all seeds give the same answers.
     """
 
-    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+    def __init__(self, experiment: Experiment, progress: RunProgress) -> None:
         self.experiment = experiment
         self.progress = progress
         self._features: dict[str, Features] = {}
@@ -67,7 +67,7 @@ class EgemapsSvm:
         machine, best = _best(parts["train"], parts["validation"], len(labels))
         held, truth = parts["validation"]
         whose = speakers_of(self.experiment.part(cell.fold.validation))
-        calibrated = calibrate_across(_margins(machine, held, len(labels)), truth, whose)
+        calibrated = calibrate_grouped(_margins(machine, held, len(labels)), truth, whose)
         logits = torch.from_numpy(_margins(machine, parts["test"][0], len(labels)))
         rows = prediction_rows(
             Outputs(logits, torch.from_numpy(parts["test"][1]), None, ()),
@@ -90,7 +90,7 @@ class EgemapsSvm:
         return np.stack([known[one] for one in ids]), np.array(truth)
 
     def _dataset(self, ids: Sequence[str], labels: LabelSet) -> SpeechDataset:
-        targets = Targets(labels, None)
+        targets = TargetEncoder(labels, None)
         return SpeechDataset(self.experiment.manifest, self.experiment.part(ids), targets)
 
     def _known(self) -> dict[str, Features]:
@@ -105,7 +105,7 @@ class EgemapsSvm:
 
 
 def functionals(
-    folder: Path, manifest: Manifest, utterances: Sequence[Utterance], progress: Progress
+    folder: Path, manifest: Manifest, utterances: Sequence[Utterance], progress: RunProgress
 ) -> dict[str, Features]:
     """eGeMAPSv02 of utterances, each (feature,), by id; kept in the folder.
 
@@ -139,7 +139,9 @@ def _cached(path: Path, count: int) -> Features | None:
     return found if found.ndim == 2 and len(found) == count else None
 
 
-def _fill(path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress: Progress) -> None:
+def _fill(
+    path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress: RunProgress
+) -> None:
     """Write the file, from parts that are taken away afterwards."""
     home, total, done = path.with_suffix(".parts"), len(ordered), 0
     starts = range(0, total, PART_UTTERANCES)
@@ -156,9 +158,9 @@ def _fill(path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress
             progress.features(done + len(rows), total)
         _keep(part, np.stack(rows))
 
-    for part in share_out(list(parts), is_complete, make):
+    for part in build_missing(list(parts), is_complete, make):
         done += len(parts[part])
-    with locked(path.parent / "egemaps", wait=True):
+    with folder_lock(path.parent / "egemaps", wait=True):
         if not path.is_file():
             _keep(path, np.concatenate([np.load(part) for part in parts]))
     shutil.rmtree(home, ignore_errors=True)

@@ -21,9 +21,9 @@ from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.corpora.readers.folders import canonical
 from phonemo.errors import ProtocolError, UsageError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.runtime.bundle import weights_of
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.finetune import model_settings
 from phonemo.train.experiments.training_run import run
@@ -129,7 +129,7 @@ def emobox_config(
     )
 
 
-def compare(config: RunConfig, command: str, progress: Progress | None = None) -> Compared:
+def compare(config: RunConfig, command: str, progress: RunProgress | None = None) -> Compared:
     """Train and test every fold, and print the table.
 
     Args:
@@ -158,7 +158,7 @@ def emotions_of(folds: Path) -> list[str]:
     """
     path = folds / "label_map.json"
     try:
-        named = parsed(path.read_bytes())
+        named = loads_json(path.read_bytes())
         theirs = [str(one).strip().lower() for one in dict(named).values()]
     except (OSError, ValueError, TypeError) as error:
         raise ProtocolError(

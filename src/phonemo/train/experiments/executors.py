@@ -21,11 +21,11 @@ import torch
 
 from phonemo.config import RunConfig
 from phonemo.errors import PhonemoError, RunError
-from phonemo.runtime.workers import deaf_to_interrupts, end_children, ray_session, serve_parent
-from phonemo.train.callbacks import Progress
+from phonemo.runtime.workers import exit_with_parent, ignore_sigint, ray_session, terminate_children
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
-from phonemo.train.experiments.fold import System
-from phonemo.train.experiments.training_run import SYSTEMS, cells_of, finished, read_cell
+from phonemo.train.experiments.fold import TrainableSystem
+from phonemo.train.experiments.training_run import SYSTEMS, cells_of, ensure_trained, read_cell
 
 _Job = TypeVar("_Job")
 
@@ -40,7 +40,7 @@ class Cluster:
     """Cells side by side at most; None is as many as there are processors for."""
 
 
-def spread(
+def run_on_ray(
     jobs: Sequence[_Job],
     threads: int,
     do: Callable[[_Job], Any],
@@ -100,7 +100,7 @@ def _done_in(folder: str, do: Callable[[_Job], Any], job: _Job) -> Any:
 
 #: How many runs a process keeps open: their manifests, folds and kept features.
 _OPEN = 4
-_QUIET = Progress()
+_QUIET = RunProgress()
 FAILURE = "failure.txt"
 #: Told of every job that is done: the job and its metrics.json, or what stopped it.
 Told = Callable[["Job", "dict[str, Any] | PhonemoError"], None]
@@ -127,10 +127,10 @@ class Job:
         ).is_dir()
 
 
-def work(
+def run_jobs(
     jobs: Sequence[Job],
     workers: int,
-    progress: Progress,
+    progress: RunProgress,
     told: Told,
     cluster: Cluster | None = None,
 ) -> None:
@@ -153,7 +153,7 @@ def work(
     if cluster is not None:
         if todo:
             most = max(job.config.threads for job in todo)
-            spread(todo, most, _outcome, cluster, told)
+            run_on_ray(todo, most, _outcome, cluster, told)
         return
     if workers == 1 or len(todo) < 2:
         for job in todo:
@@ -163,7 +163,7 @@ def work(
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
     pool = ProcessPoolExecutor(workers, context, _set_up)
     try:
-        with deaf_to_interrupts():  # which the processes inherit, from their first moment on
+        with ignore_sigint():  # which the processes inherit, from their first moment on
             futures = {pool.submit(_outcome, job): job for job in todo}
         for future in as_completed(futures):
             told(futures[future], future.result())
@@ -174,7 +174,7 @@ def work(
         ) from error
     finally:  # after Ctrl-C too, where some still train
         pool.shutdown(wait=False, cancel_futures=True)
-        end_children(others)
+        terminate_children(others)
 
 
 def workers_for(threads: int) -> int:
@@ -182,12 +182,12 @@ def workers_for(threads: int) -> int:
     return max(1, (os.cpu_count() or 1) // threads)
 
 
-def _outcome(job: Job, progress: Progress = _QUIET) -> dict[str, Any] | PhonemoError:
+def _outcome(job: Job, progress: RunProgress = _QUIET) -> dict[str, Any] | PhonemoError:
     try:
         torch.set_num_threads(job.config.threads)
         experiment, system = _open_system(job.config.model_dump_json(), progress)
         (cell,) = cells_of(experiment, [job.fold], [job.seed])
-        return finished(system, cell)
+        return ensure_trained(system, cell)
     except PhonemoError as error:
         return error
     except Exception as error:  # whatever stops this cell, the others go on
@@ -198,7 +198,7 @@ def _outcome(job: Job, progress: Progress = _QUIET) -> dict[str, Any] | PhonemoE
 
 
 @lru_cache(maxsize=_OPEN)
-def _open_system(config: str, progress: Progress) -> tuple[Experiment, System]:
+def _open_system(config: str, progress: RunProgress) -> tuple[Experiment, TrainableSystem]:
     resolved = RunConfig.model_validate_json(config)
     experiment = prepare_experiment(resolved)
     return experiment, SYSTEMS[resolved.system](experiment, progress)
@@ -206,5 +206,5 @@ def _open_system(config: str, progress: Progress) -> tuple[Experiment, System]:
 
 def _set_up() -> None:
     """What the parent has warned of is said once."""
-    serve_parent()
+    exit_with_parent()
     logging.disable(logging.WARNING)

@@ -14,18 +14,18 @@ from pathlib import Path
 from phonemo.config import ExtraConfig, ProtocolConfig, RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.inventory import PhonemeInventory, make_inventory
-from phonemo.corpora.leakage import forbid, measure
+from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.merge import named_apart
 from phonemo.corpora.splits import make_split
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.labels import LabelSet
-from phonemo.train.dataset import Targets
-from phonemo.train.provenance import Lineage, inherited, lineage_from
+from phonemo.train.dataset import TargetEncoder
+from phonemo.train.provenance import Provenance, pretrained_on, provenance_from
 
 
 @dataclass(frozen=True)
-class Extras:
+class AuxiliaryCorpora:
     """Utterances of other corpora; ids and speakers begin with the corpus, files are absolute.
 
     Attributes:
@@ -39,7 +39,7 @@ class Extras:
     train: tuple[Utterance, ...] = ()
     held_out: dict[str, tuple[Utterance, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    lineage: Lineage = field(default_factory=Lineage)
+    lineage: Provenance = field(default_factory=Provenance)
     repeats: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -53,9 +53,9 @@ class Extras:
         return (*self.train, *(one for part in self.held_out.values() for one in part))
 
 
-def read_extras(
+def read_auxiliary(
     configs: Sequence[ExtraConfig], main: Manifest, labels: LabelSet, phonemes: bool
-) -> Extras:
+) -> AuxiliaryCorpora:
     """Read the extra corpora of a config.
 
     Args:
@@ -71,7 +71,7 @@ def read_extras(
     train: list[Utterance] = []
     held_out: dict[str, tuple[Utterance, ...]] = {}
     notes: list[str] = []
-    lineage = Lineage()
+    lineage = Provenance()
     repeats: dict[str, int] = {}
     tested = {main.audio_path(one).resolve() for one in main.utterances} if configs else set()
     for config in configs:
@@ -90,7 +90,7 @@ def read_extras(
         train += learnt
         corpus = manifest.header.corpus
         kept_in = (one for one, named in zip(own, useful, strict=True) if named.speaker not in away)
-        lineage = lineage | lineage_from(corpus, kept_in)
+        lineage = lineage | provenance_from(corpus, kept_in)
         if away:
             held_out[corpus] = tuple(one for one in useful if one.speaker in away)
         kept = f", {len(away)} speakers held out for phonemes" if away else ""
@@ -98,7 +98,7 @@ def read_extras(
         if often:
             repeats |= {one.id: config.repeat for one in learnt}
         notes.append(f"trained also on {len(learnt)} utterances of {corpus}{often}{kept}")
-    return Extras(tuple(train), held_out, tuple(notes), lineage, repeats)
+    return AuxiliaryCorpora(tuple(train), held_out, tuple(notes), lineage, repeats)
 
 
 def _forbid_main(path: str, manifest: Manifest, main: Manifest, tested: set[Path]) -> None:
@@ -141,9 +141,9 @@ class Experiment:
     config: RunConfig
     manifest: Manifest
     utterances: dict[str, Utterance]
-    targets: Targets
+    targets: TargetEncoder
     split: Split
-    extras: Extras
+    extras: AuxiliaryCorpora
 
     def part(self, ids: Sequence[str]) -> list[Utterance]:
         """The utterances of these ids."""
@@ -176,15 +176,15 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     if unstyled:
         note = f"only {config.protocol.style} speech: {unstyled} other utterances are left out"
         split = replace(split, notes=(*split.notes, note))
-    forbid(measure(chosen, split), config.protocol)
+    assert_no_leakage(measure_leakage(chosen, split), config.protocol)
     for note in split.notes:
         log.warning(note)
-    extras = read_extras(config.extra, manifest, labels, config.model.auxiliary is not None)
+    extras = read_auxiliary(config.extra, manifest, labels, config.model.auxiliary is not None)
     by_id = {one.id: one for one in chosen}
-    past = inherited(config.model, manifest.header.corpus, split, by_id)
+    past = pretrained_on(config.model, manifest.header.corpus, split, by_id)
     learnt = () if config.train.selects else (_NOTHING_SELECTED,)
     split = replace(split, notes=(*split.notes, *extras.notes, *past, *learnt))
-    targets = Targets(labels, _inventory(config, labels, [*chosen, *extras.train]))
+    targets = TargetEncoder(labels, _inventory(config, labels, [*chosen, *extras.train]))
     return Experiment(config, manifest, by_id, targets, split, extras)
 
 

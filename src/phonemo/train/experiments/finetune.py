@@ -17,8 +17,8 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import MissingExtraError, ProtocolError
-from phonemo.files import locked, parsed, write_json
-from phonemo.train.callbacks import Progress
+from phonemo.files import folder_lock, loads_json, write_json
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import PRIOR, NeuralSystem
 from phonemo.train.experiments.fold_profiles import PROFILES, OwnProfiles, own_profiles
@@ -108,7 +108,7 @@ def plan(
     return Plan(RunConfig.model_validate(settings), (*notes, *more, *told))
 
 
-def finetune(config: RunConfig, command: str, progress: Progress | None = None) -> Finetuned:
+def finetune(config: RunConfig, command: str, progress: RunProgress | None = None) -> Finetuned:
     """Train every fold, then once on everybody; what is finished already is left as it is.
 
     Args:
@@ -122,7 +122,7 @@ def finetune(config: RunConfig, command: str, progress: Progress | None = None) 
     metrics = run(config, command, progress=progress)
     model = Path(config.output) / "model"
     if not (model / LABELS).is_file():
-        _learn_everything(config, model, progress or Progress())
+        _learn_everything(config, model, progress or RunProgress())
     profiles = own_profiles(config)
     write_json(Path(config.output) / PROFILES, profiles.to_json())
     return Finetuned(metrics, model, _bundle(model, config), profiles)
@@ -182,7 +182,7 @@ def _shared(folder: Path, names: Sequence[str]) -> list[str]:
     if config.get("head") != "linear" or not config.get("adaptation"):
         return []
     try:
-        known = parsed((folder / LABELS).read_bytes())["names"]
+        known = loads_json((folder / LABELS).read_bytes())["names"]
     except (OSError, ValueError, KeyError, TypeError):
         return []  # whoever opens the network says what is wrong
     shared = [name for name in names if name in known]
@@ -243,20 +243,20 @@ def _training(strategy: str) -> dict[str, Any]:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        found = parsed((folder / "config.json").read_bytes())
+        found = loads_json((folder / "config.json").read_bytes())
     except (OSError, ValueError):
         return {}  # whoever opens the network says what is wrong
     return found if isinstance(found, dict) else {}
 
 
-def _learn_everything(config: RunConfig, model: Path, progress: Progress) -> None:
+def _learn_everything(config: RunConfig, model: Path, progress: RunProgress) -> None:
     """Train as in a fold that has nothing to test: validation is learnt from, as in the others."""
     experiment = prepare_experiment(config)
     first = experiment.split.folds[0]
     fold = Fold(_EVERYTHING, (*first.train, *first.test), first.validation, ())
     home = Path(config.output) / f"seed-{_SEED}" / _EVERYTHING
     progress.cell(1, 1, "everybody")
-    with locked(Path(config.output)):
+    with folder_lock(Path(config.output)):
         NeuralSystem(experiment, progress).train_untested(FoldSeed(fold, _SEED, home))
         if (home / PRIOR).is_file():
             (home / PRIOR).replace(model.with_name(PRIOR))

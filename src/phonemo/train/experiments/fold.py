@@ -14,16 +14,16 @@ from transformers import TrainerCallback, TrainerState
 
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold
-from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated
-from phonemo.files import SEAL, sha256_of, write_json, write_rows
+from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling
+from phonemo.files import CHECKSUMS, sha256_of, write_json, write_rows
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.model.pretrained import build_network
 from phonemo.train import distributed
-from phonemo.train.calibrate import on_validation, store_calibration
+from phonemo.train.calibrate import calibrate_validation, store_calibration
 from phonemo.train.callbacks import (
     TENSORBOARD,
     JsonLines,
-    Progress,
+    RunProgress,
     Steps,
     Tracking,
     tensorboard,
@@ -35,12 +35,12 @@ from phonemo.train.evaluate import Outputs, outputs_of, phoneme_scores, predicti
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics, write_fold_plots
 from phonemo.train.feature_cache import FeatureCache, backbone_digest, build_cache
-from phonemo.train.freezing import boundary, take_over
+from phonemo.train.freezing import frozen_depth, load_matching_weights
 from phonemo.train.head_from_start import fit_from_start
 from phonemo.train.head_prior import prior_of
 from phonemo.train.linear_head import fit_head
 from phonemo.train.model_folder import load_trained, save_trained
-from phonemo.train.provenance import Lineage, ancestors, lineage_from
+from phonemo.train.provenance import Provenance, ancestors, provenance_from
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
 #: Beside the predictions of a cell, a vector for each, (utterance, feature) in half precision.
@@ -51,7 +51,7 @@ PRIOR = "prior.json"
 _MOST_VECTORS = 4000
 
 
-class System(Protocol):
+class TrainableSystem(Protocol):
     """Something that can be trained and tested on a cell."""
 
     def inputs(self) -> dict[str, str]:
@@ -64,7 +64,7 @@ class System(Protocol):
 class NeuralSystem:
     """phonemo's own: backbone, fusion, emotion head and, where asked for, phoneme head."""
 
-    def __init__(self, experiment: Experiment, progress: Progress) -> None:
+    def __init__(self, experiment: Experiment, progress: RunProgress) -> None:
         trackers_of(experiment.config)  # one that is not installed is told before anything is done
         self.experiment = experiment
         self.progress = progress
@@ -83,7 +83,7 @@ class NeuralSystem:
         config = self.experiment.config
         found = {"backbone": backbone_digest(self._first)}
         if config.model.start is not None:
-            found["start"] = sha256_of(Path(config.model.start) / SEAL)
+            found["start"] = sha256_of(Path(config.model.start) / CHECKSUMS)
         return found
 
     def train(self, cell: FoldSeed) -> None:
@@ -104,17 +104,17 @@ def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification
     labels = experiment.targets.labels
     network = build_network(config.model, labels, symbols, rank)
     if config.model.start is not None:
-        take_over(network, labels, inventory, load_trained(config.model.start))
+        load_matching_weights(network, labels, inventory, load_trained(config.model.start))
     return network
 
 
 def _features(
-    experiment: Experiment, model: PhonemoForAudioClassification, progress: Progress
+    experiment: Experiment, model: PhonemoForAudioClassification, progress: RunProgress
 ) -> FeatureCache | None:
     config = experiment.config
     if not config.train.cache or config.train.augment.changes_audio:
         return None
-    where = boundary(model, config.train)
+    where = frozen_depth(model, config.train)
     if where is None:
         return None
     return build_cache(
@@ -128,11 +128,11 @@ def _features(
 
 
 def _train_cell(
-    experiment: Experiment, cell: FoldSeed, cache: FeatureCache | None, progress: Progress
+    experiment: Experiment, cell: FoldSeed, cache: FeatureCache | None, progress: RunProgress
 ) -> None:
     config = experiment.config
     named = f"{cell.fold.name} seed {cell.seed}"
-    names = trackers_of(config) if distributed.here().first else []
+    names = trackers_of(config) if distributed.current_rank().first else []
     with tracked(names, config, named) as tracking:
         _train_and_test(experiment, cell, cache, progress, tracking)
 
@@ -141,7 +141,7 @@ def _train_and_test(
     experiment: Experiment,
     cell: FoldSeed,
     cache: FeatureCache | None,
-    progress: Progress,
+    progress: RunProgress,
     tracking: Tracking,
 ) -> None:
     config, began = experiment.config, time.perf_counter()
@@ -162,16 +162,16 @@ def _train_and_test(
         tracking.log(scores, state.global_step)
         write_json(cell.folder / "metrics.json", metrics)
 
-    distributed.by_first(write)
+    distributed.on_main_process(write)
 
 
 def _trained(
     experiment: Experiment,
     cell: FoldSeed,
     cache: FeatureCache | None,
-    progress: Progress,
+    progress: RunProgress,
     tracking: Tracking | None = None,
-) -> tuple[PhonemoForAudioClassification, TrainerState, Calibrated, SpeechDataset]:
+) -> tuple[PhonemoForAudioClassification, TrainerState, TemperatureScaling, SpeechDataset]:
     """The network of a cell, which lies in its folder too; what is left to test it on."""
     config = experiment.config
     model = _network(experiment, cell.seed)
@@ -186,7 +186,7 @@ def _trained(
         shared = Path(config.output) / "backbone.safetensors"
     lineage, labels = _lineage(experiment, cell.fold), experiment.targets.labels
     home = cell.folder / "model"
-    distributed.by_first(lambda: save_trained(home, model, labels, shared, lineage))
+    distributed.on_main_process(lambda: save_trained(home, model, labels, shared, lineage))
     return model, state, calibrated, test
 
 
@@ -204,7 +204,7 @@ def _learn(
     training: SpeechDataset,
     validation: SpeechDataset,
     callbacks: Sequence[TrainerCallback],
-) -> tuple[TrainerState, Calibrated]:
+) -> tuple[TrainerState, TemperatureScaling]:
     """Train by gradient, or fit the emotion head alone; what happened, and how sure it is."""
     size = config.train.batch_size
     if config.train.strategy == "logistic":
@@ -223,15 +223,15 @@ def _learn(
         callbacks,
     )
     trainer.resume_or_start()
-    distributed.by_first(lambda: write_fold_plots(cell.folder, trainer.state))
+    distributed.on_main_process(lambda: write_fold_plots(cell.folder, trainer.state))
     if not config.train.selects:  # validation was learnt from: nothing is left to calibrate on
         return trainer.state, UNCALIBRATED
-    return trainer.state, on_validation(model, validation, size)
+    return trainer.state, calibrate_validation(model, validation, size)
 
 
 def _fitted(
     config: RunConfig, cell: FoldSeed, model: PhonemoForAudioClassification, training: SpeechDataset
-) -> Calibrated:
+) -> TemperatureScaling:
     """A linear head fitted from nothing, or from a start; of the latter prior.json says how."""
     if config.train.prior == "none":
         return fit_head(model, training, config.train.inverse_penalty, config.train.batch_size)
@@ -254,11 +254,13 @@ def _extra_phonemes(
     return found
 
 
-def _lineage(experiment: Experiment, fold: Fold) -> Lineage:
+def _lineage(experiment: Experiment, fold: Fold) -> Provenance:
     """What a fold's model has learnt from or was chosen by, and what it started from."""
     main = experiment.part([*fold.train, *fold.validation])
     past = ancestors(experiment.config.model)
-    return lineage_from(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
+    return (
+        provenance_from(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
+    )
 
 
 def _has_seen(experiment: Experiment, fold: Fold) -> bool:
@@ -294,9 +296,9 @@ def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _callbacks(
-    config: RunConfig, cell: FoldSeed, progress: Progress, tracking: Tracking | None
+    config: RunConfig, cell: FoldSeed, progress: RunProgress, tracking: Tracking | None
 ) -> list[TrainerCallback]:
-    if not distributed.here().first:
+    if not distributed.current_rank().first:
         return []
     found: list[TrainerCallback] = [JsonLines(cell.folder / "log.jsonl"), Steps(progress)]
     if TENSORBOARD in config.train.loggers:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from phonemo.config import RunConfig
 from phonemo.evaluation import metrics
-from phonemo.files import parsed, read_rows
-from phonemo.runtime.adaptation.statistics import Reference, adapted, logits_of
+from phonemo.files import loads_json, read_rows
+from phonemo.runtime.adaptation.statistics import Reference, adapt_logits, logits_of
 from phonemo.train.experiments.fold import PRIOR, VECTORS
 from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
@@ -117,7 +117,7 @@ def _adapted(
     names, found = np.array(groups), np.zeros(len(groups), dtype=np.int64)
     for name in np.unique(names):
         own = vectors[names == name]
-        logits = logits_of(reference, own, adapted(reference, own))
+        logits = logits_of(reference, own, adapt_logits(reference, own))
         found[names == name] = logits.argmax(axis=1)
     return found
 
@@ -150,5 +150,5 @@ def _prior(cell: Path) -> dict[str, Any] | None:
     path = cell / PRIOR
     found: dict[str, Any] | None = None
     if path.is_file():
-        found = parsed(path.read_text(encoding="utf-8"))
+        found = loads_json(path.read_text(encoding="utf-8"))
     return found

@@ -22,7 +22,13 @@ from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.evaluation import metrics
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import load_backbone
-from phonemo.train.experiments.crossvalidation import FoldTask, Rows, answers, chosen, make_task
+from phonemo.train.experiments.crossvalidation import (
+    FoldTask,
+    Rows,
+    cross_val_predict,
+    make_task,
+    select_utterances,
+)
 from phonemo.train.linear_head import fitted
 from phonemo.train.pretrain.distil import at_level
 from phonemo.train.pretrain.teacher import Teacher, has_model, load_teacher
@@ -66,7 +72,7 @@ def probe(
         PhonemoError: of any kind, in one line.
     """
     manifest = read_manifest(manifest_path)
-    rows = chosen(manifest, names, protocol)
+    rows = select_utterances(manifest, names, protocol)
     task = make_task(manifest, rows, protocol)
     states = _states_of(network)
     features = _features(states, manifest, rows, progress)  # (utterance, layer, feature)
@@ -119,6 +125,6 @@ def _score(layer: int, features: Features, task: FoldTask) -> ProbeScore:
         )
         return found
 
-    heard = answers(task, learner)
+    heard = cross_val_predict(task, learner)
     found = metrics.score_emotions(heard.truth, heard.given, len(task.labels))
     return ProbeScore(layer, found.ua, found.wa)

@@ -23,8 +23,8 @@ from phonemo.evaluation.report import (
     plot_reliability,
     plot_risk_coverage,
 )
-from phonemo.evaluation.summary import summarise
-from phonemo.files import parsed, write_json
+from phonemo.evaluation.summary import summarize
+from phonemo.files import loads_json, write_json
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import read_log
 from phonemo.train.provenance import environment
@@ -115,7 +115,7 @@ def fold_metrics(
         extra: results on other corpora.
         seconds: of this session, training and testing; kept features count where they were made.
     """
-    results = summarise(rows, labels)
+    results = summarize(rows, labels)
     return {
         "fold": cell.fold.name,
         "seed": cell.seed,
@@ -147,7 +147,7 @@ def run_metrics(
         manifest: its data.
         split: its folds.
         command: what was typed.
-        results: what ``summarise`` gave.
+        results: what ``summarize`` gave.
         cells: the metrics.json of every finished cell.
         missing: how many cells are not finished.
         more: notes beside those of the split.
@@ -204,7 +204,7 @@ def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> N
         what = ", ".join(changed[:3])
         raise RunError(f"{output}: holds a run with another config ({what}); {remedy}")
     if (output / "inputs.json").is_file():
-        earlier = parsed((output / "inputs.json").read_text(encoding="utf-8"))
+        earlier = loads_json((output / "inputs.json").read_text(encoding="utf-8"))
         for name, digest in inputs.items():
             if earlier.get(name, digest) != digest:
                 raise RunError(f"{output}: the {name} changed since this run was begun; {remedy}")

@@ -22,9 +22,9 @@ from phonemo.evaluation import metrics
 from phonemo.train.experiments.crossvalidation import (
     FoldPredictions,
     Rows,
-    answers,
-    chosen,
+    cross_val_predict,
     make_task,
+    select_utterances,
 )
 
 #: Words and pairs of words.
@@ -51,7 +51,7 @@ class ScriptScore:
     """UA and WA of scripted and of improvised speech, where utterances say which they are."""
 
 
-def script_control(
+def text_baseline(
     manifest_path: str | Path, protocol: ProtocolConfig, names: Sequence[str] = ()
 ) -> ScriptScore:
     """Recognise the emotion from the transcripts, on the folds of a protocol.
@@ -66,7 +66,7 @@ def script_control(
         PhonemoError: of the data or the protocol, in one line.
     """
     manifest = read_manifest(manifest_path)
-    wanted = chosen(manifest, names, protocol)
+    wanted = select_utterances(manifest, names, protocol)
     spoken = [one for one in wanted if sentence(one.transcript or "")]
     if wanted and not spoken:
         raise CorpusError(
@@ -80,7 +80,7 @@ def script_control(
             [texts[row] for row in learn], task.truth[learn], [texts[row] for row in test]
         )
 
-    given = answers(task, learner)
+    given = cross_val_predict(task, learner)
     found = metrics.score_emotions(given.truth, given.given, len(task.labels))
     chance = metrics.chance_levels(given.truth, len(task.labels))
     return ScriptScore(

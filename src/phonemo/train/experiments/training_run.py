@@ -21,13 +21,13 @@ import torch
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.errors import ConfigError, ProtocolError, RunError
-from phonemo.evaluation.summary import summarise
-from phonemo.files import locked, parsed, read_rows, sha256_of, write_json, write_rows
+from phonemo.evaluation.summary import summarize
+from phonemo.files import folder_lock, loads_json, read_rows, sha256_of, write_json, write_rows
 from phonemo.train import distributed
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.egemaps import EgemapsSvm
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
-from phonemo.train.experiments.fold import NeuralSystem, System
+from phonemo.train.experiments.fold import NeuralSystem, TrainableSystem
 from phonemo.train.experiments.run_folder import (
     FoldSeed,
     discard_run,
@@ -36,7 +36,7 @@ from phonemo.train.experiments.run_folder import (
     write_run_plots,
 )
 
-SYSTEMS: dict[str, Callable[[Experiment, Progress], System]] = {
+SYSTEMS: dict[str, Callable[[Experiment, RunProgress], TrainableSystem]] = {
     "network": NeuralSystem,
     "egemaps-svm": EgemapsSvm,
 }
@@ -47,7 +47,7 @@ def run(
     command: str,
     folds: Sequence[str] = (),
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
     seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Train and test every fold with every seed; what is finished already is left as it is.
@@ -68,20 +68,20 @@ def run(
     Raises:
         PhonemoError: of any kind; what was finished stays.
     """
-    with distributed.joined(config.train.wait_minutes) as rank, ExitStack() as stack:
+    with distributed.process_group(config.train.wait_minutes) as rank, ExitStack() as stack:
         _check_several(config, rank.world)
-        progress = progress if progress is not None and rank.first else Progress()
+        progress = progress if progress is not None and rank.first else RunProgress()
         torch.set_num_threads(max(1, config.threads // rank.local_world))
         experiment = prepare_experiment(config)
         wanted = cells_of(experiment, folds, seeds)
         if overwrite:
-            distributed.by_first(lambda: discard_run(Path(config.output)))
-        distributed.by_first(lambda: stack.enter_context(locked(Path(config.output))))
+            distributed.on_main_process(lambda: discard_run(Path(config.output)))
+        distributed.on_main_process(lambda: stack.enter_context(folder_lock(Path(config.output))))
         system = open_system(experiment, command, progress)
         for number, cell in enumerate(wanted, start=1):
             progress.cell(number, len(wanted), f"{cell.fold.name} seed {cell.seed}")
-            progress.scores(finished(system, cell))
-        return distributed.by_first(lambda: collect(experiment, command))
+            progress.scores(ensure_trained(system, cell))
+        return distributed.on_main_process(lambda: pool_folds(experiment, command))
 
 
 def cells_of(
@@ -100,34 +100,36 @@ def cells_of(
     ]
 
 
-def open_system(experiment: Experiment, command: str, progress: Progress) -> System:
+def open_system(experiment: Experiment, command: str, progress: RunProgress) -> TrainableSystem:
     """Make the run folder, or go on with it; what is trained in its cells."""
     config = experiment.config
     system = SYSTEMS[config.system](experiment, progress)
     inputs = {"manifest": sha256_of(Path(config.manifest)), **system.inputs()}
     for extra in config.extra:
         inputs[f"extra {extra.manifest}"] = sha256_of(Path(extra.manifest))
-    distributed.by_first(
+    distributed.on_main_process(
         lambda: open_run(Path(config.output), config, experiment.split, inputs, command)
     )
     return system
 
 
-def finished(system: System, cell: FoldSeed) -> dict[str, Any]:
+def ensure_trained(system: TrainableSystem, cell: FoldSeed) -> dict[str, Any]:
     """The metrics.json of a cell, which is trained first if it has none."""
-    if not distributed.by_first((cell.folder / "metrics.json").is_file):
+    if not distributed.on_main_process((cell.folder / "metrics.json").is_file):
         system.train(cell)
-    distributed.by_first(lambda: shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True))
-    return distributed.by_first(lambda: read_cell(cell.folder))
+    distributed.on_main_process(
+        lambda: shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
+    )
+    return distributed.on_main_process(lambda: read_cell(cell.folder))
 
 
 def read_cell(folder: Path) -> dict[str, Any]:
     """What a finished cell wrote."""
-    found: dict[str, Any] = parsed((folder / "metrics.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = loads_json((folder / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 
-def collect(
+def pool_folds(
     experiment: Experiment,
     command: str,
     homes: Mapping[tuple[str, int], Path] | None = None,
@@ -155,7 +157,7 @@ def collect(
         experiment.manifest,
         experiment.split,
         command,
-        summarise(rows, experiment.targets.labels),
+        summarize(rows, experiment.targets.labels),
         [read_cell(folder) for folder in done],
         every - len(done),
         notes,

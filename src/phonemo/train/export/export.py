@@ -42,10 +42,10 @@ from phonemo.runtime.session import (
 )
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.export.parity import check_head, check_parity, measure_drift, pick_clips
-from phonemo.train.export.quantize import quantise
+from phonemo.train.export.quantize import quantize
 from phonemo.train.export.shared_network import copy_lineage, network_digest, sibling_of
 from phonemo.train.linear_head import reference_of
-from phonemo.train.model_folder import Trained, load_trained
+from phonemo.train.model_folder import LoadedModel, load_trained
 from phonemo.version import __version__
 
 #: Version of the operators: the first with GELU as one of them.
@@ -108,7 +108,7 @@ def export(
     if sibling is not None:
         precision, model = sibling.card.precision, sibling.model
     else:
-        model = quantise(graph) if precision == "int8" else graph
+        model = quantize(graph) if precision == "int8" else graph
     drift = None
     if precision == "int8":
         drift = measure_drift(opened, open_as(model), trained, pick_clips(trained, manifest))
@@ -248,7 +248,7 @@ def _make_plain(module: Any) -> None:
         module.register_parameter(name, nn.Parameter(weight, requires_grad=False))
 
 
-def _says(trained: Trained) -> dict[str, Any]:
+def _says(trained: LoadedModel) -> dict[str, Any]:
     backbone = trained.model.backbone
     inventory = trained.inventory
     return {

@@ -24,7 +24,7 @@ from phonemo.runtime.adaptation.statistics import Affine
 from phonemo.runtime.bundle import Drift, Parity
 from phonemo.runtime.session import FEATURES, PHONEMES, VECTOR, Graph, Head
 from phonemo.runtime.windows import WHOLE_SECONDS
-from phonemo.train.model_folder import Trained
+from phonemo.train.model_folder import LoadedModel
 
 #: The largest difference of a logit or frame weight that an fp32 export may have.
 MOST = 1e-3
@@ -89,7 +89,7 @@ def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -
         _check_near("head", float(np.abs(found - wanted.numpy()).max()))
 
 
-def pick_clips(trained: Trained, manifest: str | Path | None) -> Clips:
+def pick_clips(trained: LoadedModel, manifest: str | Path | None) -> Clips:
     """Up to ``CLIPS`` recordings, spread over a manifest; without one, noise.
 
     Raises:
@@ -107,7 +107,7 @@ def pick_clips(trained: Trained, manifest: str | Path | None) -> Clips:
     return Clips(rows.header.corpus, samples, truth)
 
 
-def measure_drift(fp32: Graph, int8: Graph, trained: Trained, clips: Clips) -> Drift:
+def measure_drift(fp32: Graph, int8: Graph, trained: LoadedModel, clips: Clips) -> Drift:
     """How the scores and answers of int8 differ from those of fp32."""
     fewest = trained.model.backbone.fewest_samples
     heat = trained.model.config.temperature

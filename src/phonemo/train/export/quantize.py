@@ -33,7 +33,7 @@ _LEAST = 1e-9
 """A frame of zeros has no scale of its own."""
 
 
-def quantise(graph: bytes, kept: Sequence[str] = KEPT) -> bytes:
+def quantize(graph: bytes, kept: Sequence[str] = KEPT) -> bytes:
     """The same network with int8 products wherever a matrix of weights is a factor.
 
     Args:
@@ -54,7 +54,7 @@ def quantise(graph: bytes, kept: Sequence[str] = KEPT) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def quantised(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def quantized_type(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """A matrix (feature in, feature out) as whole numbers and a scale for each feature out.
 
     The scale is the one of ``_CLIPS`` with the least square error: cutting off the few largest
@@ -94,7 +94,7 @@ class _Writer:
 
     def replace(self, node: Any, weights: npt.NDArray[np.float32]) -> None:
         """The product of frames and weights, made of whole numbers."""
-        whole, scales = quantised(weights)
+        whole, scales = quantized_type(weights)
         name = node.input[1] + "/int8"
         frames, frame_scales = self._frames(node.input[0])
         matrix, scale = self._constant(name, whole), self._constant(name + "/scale", scales)

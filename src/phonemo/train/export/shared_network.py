@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from phonemo.errors import CheckpointError, ModelError
-from phonemo.files import check_seal
+from phonemo.files import verify_checksums
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.runtime.adaptation.profile import unpacked
@@ -27,8 +27,8 @@ from phonemo.runtime.bundle import (
     weights_of,
 )
 from phonemo.train.linear_head import keep_head, reference_of
-from phonemo.train.model_folder import Trained, load_trained, save_trained
-from phonemo.train.provenance import PROVENANCE, lineage_of
+from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
+from phonemo.train.provenance import PROVENANCE, provenance_of
 
 #: Where the model folder of a start lies in a run's folder.
 STARTS = "start"
@@ -56,7 +56,7 @@ def network_digest(model: PhonemoForAudioClassification) -> str:
     return found.hexdigest()
 
 
-def sibling_of(output: str | Path, name: str, trained: Trained) -> tuple[Bundle, Reference]:
+def sibling_of(output: str | Path, name: str, trained: LoadedModel) -> tuple[Bundle, Reference]:
     """The bundle beside an export whose network a model shares, and the head it adds to that.
 
     Args:
@@ -111,7 +111,7 @@ def start_folder(start: str, run: str | Path) -> Path:
         return weights_of(start)  # which says that there are none
     target = Path(run) / STARTS / start
     if target.is_dir():
-        check_seal(target)
+        verify_checksums(target)
         return target
     return compose(open_bundle(packaged(start)), others[0], target)
 
@@ -142,11 +142,11 @@ def compose(bundle: Bundle, network: str | Path, target: Path) -> Path:
         )
     model = _under(start.model, card, unpacked(content, len(card.labels)))
     labels = LabelSet(card.labels)
-    save_trained(target, model, labels, lineage=lineage_of(bundle.folder))
+    save_trained(target, model, labels, lineage=provenance_of(bundle.folder))
     return target
 
 
-def _check_same(sibling: Bundle, trained: Trained) -> None:
+def _check_same(sibling: Bundle, trained: LoadedModel) -> None:
     wanted, folder = sibling.card.network_digest, sibling.folder
     if wanted is None:
         raise ModelError(

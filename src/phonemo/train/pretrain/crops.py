@@ -10,7 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from phonemo.audio import RATE
-from phonemo.train.dataset import Samples, equalised
+from phonemo.train.dataset import Samples, equalized
 from phonemo.train.pretrain.pretrain_config import AugmentationConfig
 
 _SNR_RANGE_DB = 45.0
@@ -32,7 +32,7 @@ def change(
         samples = soxr.resample(samples, RATE * factor, RATE, quality="MQ")
     samples = np.asarray(samples[:size], dtype=np.float32)
     if draw.random() < 0.5 and config.tone_db > 0:
-        samples = equalised(samples, config.tone_db, draw)
+        samples = equalized(samples, config.tone_db, draw)
     if draw.random() < 0.5 and config.gain_db > 0:
         first_db, last_db = draw.uniform(-config.gain_db / 2, config.gain_db / 2, 2)
         rise_db = np.linspace(first_db, last_db, len(samples))

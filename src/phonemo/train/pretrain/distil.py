@@ -31,7 +31,7 @@ class Scales:
 
 
 @torch.no_grad()
-def measure(teacher: Teacher, crops: Sequence[Tensor]) -> Scales:
+def measure_scales(teacher: Teacher, crops: Sequence[Tensor]) -> Scales:
     """Scales of the teacher over some crops, each (sample,), already at its level."""
     stems, states = [], []
     for crop in crops:

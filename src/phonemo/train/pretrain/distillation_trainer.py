@@ -13,13 +13,13 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from phonemo.errors import ModelError
 from phonemo.train import checkpointing
-from phonemo.train.checkpointing import SealedTrainer, arguments
+from phonemo.train.checkpointing import ResumableTrainer, arguments
 from phonemo.train.pretrain.distil import Distillation
 from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig
 from phonemo.train.pretrain.speech import Crops
 
 
-class StageTrainer(SealedTrainer):
+class StageTrainer(ResumableTrainer):
     """Teaches the student for one stage.
 
     Args:

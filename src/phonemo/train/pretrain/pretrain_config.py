@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from phonemo.config import Section, digest_of, load_section
+from phonemo.config import BaseConfig, digest_of, load_section
 
 
-class StudentConfig(Section):
+class StudentConfig(BaseConfig):
     """The shape of the network that learns; its Transformer layers have the teacher's shape."""
 
     channels: int = Field(default=512, ge=4, multiple_of=4)
@@ -30,7 +30,7 @@ class StudentConfig(Section):
         return self
 
 
-class AugmentationConfig(Section):
+class AugmentationConfig(BaseConfig):
     """What the student hears: random crops, changed at random; the teacher hears the same."""
 
     shortest_seconds: float = Field(default=1.0, gt=0.1)
@@ -56,7 +56,7 @@ class AugmentationConfig(Section):
         return self
 
 
-class StageConfig(Section):
+class StageConfig(BaseConfig):
     """One stage of learning."""
 
     steps: int = Field(ge=0)
@@ -75,7 +75,7 @@ class StageConfig(Section):
     """Arithmetic; bf16 is faster on GPUs, and on CPUs with AVX512-BF16 or AMX."""
 
 
-class PretrainConfig(Section):
+class PretrainConfig(BaseConfig):
     """A wav2vec 2.0 network that learns to hear as a Whisper encoder does, layer by layer."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -24,15 +24,15 @@ from transformers import TrainerCallback
 from phonemo.audio import RATE
 from phonemo.config import write_config
 from phonemo.errors import ConfigError, ManifestError, RunError
-from phonemo.files import locked, parsed, sealed_folder, sha256_of, write_json
+from phonemo.files import checksummed_folder, folder_lock, loads_json, sha256_of, write_json
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import feature_extractor, quiet_transformers
-from phonemo.train.callbacks import JsonLines, Progress, Steps, tensorboard
+from phonemo.train.callbacks import JsonLines, RunProgress, Steps, tensorboard
 from phonemo.train.pretrain.crops import change, needed
-from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure
+from phonemo.train.pretrain.distil import Distillation, Scales, at_level, measure_scales
 from phonemo.train.pretrain.distillation_trainer import StageTrainer
 from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig, load_pretrain_config
-from phonemo.train.pretrain.speech import Bank, Crops, divided, open_bank
+from phonemo.train.pretrain.speech import Crops, SpeechCache, divided, open_speech_cache
 from phonemo.train.pretrain.student import (
     build_student,
     frame_shift,
@@ -40,7 +40,7 @@ from phonemo.train.pretrain.student import (
     pretraining_corpora,
 )
 from phonemo.train.pretrain.teacher import Teacher, load_teacher
-from phonemo.train.provenance import HEARD, environment, lineage_of
+from phonemo.train.provenance import HEARD, environment, provenance_of
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ class Lesson:
     config: PretrainConfig
     teacher: Teacher
     student: Backbone
-    bank: Bank
+    bank: SpeechCache
     members: list[int]
     held_out: list[Tensor]
     scales: Scales
 
 
 def pretrain(
-    config: PretrainConfig, command: str, progress: Progress | None = None
+    config: PretrainConfig, command: str, progress: RunProgress | None = None
 ) -> dict[str, Any]:
     """Teach a student, from where an earlier call stopped; what is finished is left as it is.
 
@@ -85,16 +85,16 @@ def pretrain(
     Raises:
         PhonemoError: of any kind; what was finished stays.
     """
-    progress = progress or Progress()
+    progress = progress or RunProgress()
     torch.set_num_threads(config.threads)
     output, inputs = Path(config.output), _inputs(config)
-    with locked(output):
+    with folder_lock(output):
         _check_same(output, config, inputs)
         if not (output / "metrics.json").is_file():
             lesson = _prepare(config, progress)
             _claim(output, config, inputs, command)
             _teach(lesson, output, progress)
-    found: dict[str, Any] = parsed((output / "metrics.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = loads_json((output / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -121,7 +121,7 @@ def _check_same(output: Path, config: PretrainConfig, inputs: dict[str, str]) ->
         raise RunError(
             f"{output}: not a pretraining's folder ({error}); name another with --output"
         ) from error
-    same = parsed((output / "inputs.json").read_text(encoding="utf-8")) == inputs
+    same = loads_json((output / "inputs.json").read_text(encoding="utf-8")) == inputs
     if earlier.digest != config.digest or not same:
         what = "another config" if same else "other manifests"
         raise RunError(f"{output}: holds a pretraining with {what}; name another with --output")
@@ -133,9 +133,9 @@ def _claim(output: Path, config: PretrainConfig, inputs: dict[str, str], command
     write_config(output / CONFIG, config)
 
 
-def _prepare(config: PretrainConfig, progress: Progress) -> Lesson:
+def _prepare(config: PretrainConfig, progress: RunProgress) -> Lesson:
     _check_start(config)
-    bank = open_bank(config, Path(config.output).parent, progress.features)
+    bank = open_speech_cache(config, Path(config.output).parent, progress.features)
     if bank.skipped:
         log.warning("%d recordings cannot be decoded and are left out", len(bank.skipped))
     members, held_out = divided(bank, config.held_out)
@@ -147,13 +147,13 @@ def _prepare(config: PretrainConfig, progress: Progress) -> Lesson:
     else:
         student = open_student(config.start, config.student, teacher)
     crops = [_fixed_crop(bank, members, number, config) for number in range(_MEASURED)]
-    scales = measure(teacher, crops)
+    scales = measure_scales(teacher, crops)
     heard = _held_out_batches(bank, held_out)
     return Lesson(config, teacher, student, bank, members, heard, scales)
 
 
 def _check_start(config: PretrainConfig) -> None:
-    heard = lineage_of(config.start).heard
+    heard = provenance_of(config.start).heard
     for corpus in config.never_heard:
         if corpus in heard:
             raise ConfigError(
@@ -171,7 +171,9 @@ def _check_lengths(config: PretrainConfig, teacher: Teacher) -> None:
         )
 
 
-def _fixed_crop(bank: Bank, members: list[int], number: int, config: PretrainConfig) -> Tensor:
+def _fixed_crop(
+    bank: SpeechCache, members: list[int], number: int, config: PretrainConfig
+) -> Tensor:
     """A crop as the teacher hears it, for measuring."""
     size = _MEASURED_SECONDS * RATE
     hearing = config.whole.hearing
@@ -181,14 +183,14 @@ def _fixed_crop(bank: Bank, members: list[int], number: int, config: PretrainCon
     return at_level(torch.from_numpy(change(stretch, size, hearing, draw)), config.level)
 
 
-def _held_out_batches(bank: Bank, numbers: list[int]) -> list[Tensor]:
+def _held_out_batches(bank: SpeechCache, numbers: list[int]) -> list[Tensor]:
     """The beginnings of the recordings held out, unchanged, in batches (batch, sample)."""
     size = _HELD_OUT_SECONDS * RATE
     clips = [np.resize(bank.recording(number), size).astype(np.float32) for number in numbers]
     return list(torch.from_numpy(np.stack(clips)).split(_HELD_OUT_BATCH))
 
 
-def _teach(lesson: Lesson, output: Path, progress: Progress) -> None:
+def _teach(lesson: Lesson, output: Path, progress: RunProgress) -> None:
     config = lesson.config
     metrics: dict[str, Any] = {"hours": lesson.bank.seconds / 3600, "config": config.digest}
     for number, name in enumerate(_STAGES, start=1):
@@ -203,7 +205,7 @@ def _teach(lesson: Lesson, output: Path, progress: Progress) -> None:
 
 
 def _teach_stage(
-    lesson: Lesson, name: str, stage: StageConfig, output: Path, progress: Progress
+    lesson: Lesson, name: str, stage: StageConfig, output: Path, progress: RunProgress
 ) -> dict[str, float]:
     config, folder = lesson.config, output / name
     distillation = Distillation(
@@ -228,13 +230,15 @@ def _teach_stage(
     return trainer.evaluate()
 
 
-def _callbacks(folder: Path, progress: Progress) -> list[TrainerCallback]:
+def _callbacks(folder: Path, progress: RunProgress) -> list[TrainerCallback]:
     return [JsonLines(folder / "log.jsonl"), Steps(progress), tensorboard(folder / "tensorboard")]
 
 
-def save_student(target: Path, student: Backbone, bank: Bank, config: PretrainConfig) -> None:
+def save_student(
+    target: Path, student: Backbone, bank: SpeechCache, config: PretrainConfig
+) -> None:
     """Write the student in half precision, sealed, with the corpora that it has heard."""
-    with quiet_transformers(), sealed_folder(target, (OSError, SafetensorError)) as folder:
+    with quiet_transformers(), checksummed_folder(target, (OSError, SafetensorError)) as folder:
         student.network.half().save_pretrained(folder)
         student.network.float()
         feature_extractor(normalise=True).save_pretrained(folder)

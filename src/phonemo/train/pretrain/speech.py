@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import AudioError, CheckpointError, ConfigError
-from phonemo.files import check_seal, parsed, sealed_folder
+from phonemo.files import checksummed_folder, loads_json, verify_checksums
 from phonemo.train.dataset import Samples
 from phonemo.train.pretrain.crops import change, needed
 from phonemo.train.pretrain.pretrain_config import PretrainConfig, StageConfig
@@ -30,7 +30,7 @@ _FULL = 32768.0
 
 
 @dataclass(frozen=True)
-class Bank:
+class SpeechCache:
     """All recordings, one after the other, as 16-bit integers at 16 kHz.
 
     Attributes:
@@ -69,7 +69,9 @@ class Bank:
         return stretch / np.float32(_FULL)
 
 
-def open_bank(config: PretrainConfig, folder: Path, progress: Callable[[int, int], None]) -> Bank:
+def open_speech_cache(
+    config: PretrainConfig, folder: Path, progress: Callable[[int, int], None]
+) -> SpeechCache:
     """The bank of a config's manifests, built below ``folder`` if it is not there yet.
 
     Raises:
@@ -86,7 +88,7 @@ def open_bank(config: PretrainConfig, folder: Path, progress: Callable[[int, int
     key = hashlib.sha256(b"\n".join([str(_VERSION).encode(), *texts])).hexdigest()[:12]
     target = folder / f"speech-{key}"
     try:
-        check_seal(target)
+        verify_checksums(target)
     except CheckpointError:
         _build(target, manifests, progress)
     return _read(target)
@@ -102,7 +104,9 @@ class Crops(Dataset[Tensor]):
         seed: two stages must not have the same.
     """
 
-    def __init__(self, bank: Bank, members: Sequence[int], stage: StageConfig, seed: int) -> None:
+    def __init__(
+        self, bank: SpeechCache, members: Sequence[int], stage: StageConfig, seed: int
+    ) -> None:
         self.bank = bank
         self.members = np.asarray(members)
         self.stage = stage
@@ -139,7 +143,7 @@ class Crops(Dataset[Tensor]):
         return np.concatenate(parts)
 
 
-def divided(bank: Bank, held_out: int) -> tuple[list[int], list[int]]:
+def divided(bank: SpeechCache, held_out: int) -> tuple[list[int], list[int]]:
     """Numbers of the recordings to learn from and of those held out; chosen by their names."""
     if held_out >= len(bank):
         raise ConfigError(f"held_out is {held_out}, but there are {len(bank)} recordings")
@@ -154,7 +158,7 @@ def _build(
     ends: list[int] = []
     skipped: dict[str, str] = {}
     total = sum(len(manifest.utterances) for manifest in manifests)
-    with sealed_folder(target) as folder, (folder / _SAMPLES).open("wb") as stream:
+    with checksummed_folder(target) as folder, (folder / _SAMPLES).open("wb") as stream:
         for number, (name, manifest, one) in enumerate(_utterances(manifests), start=1):
             try:
                 samples = _decoded(manifest, one)
@@ -183,9 +187,9 @@ def _decoded(manifest: Manifest, one: Utterance) -> NDArray[np.int16]:
     return np.round(np.clip(found, -1, 1) * (_FULL - 1)).astype("<i2")
 
 
-def _read(folder: Path) -> Bank:
-    index = parsed((folder / _INDEX).read_text(encoding="utf-8"))
-    return Bank(
+def _read(folder: Path) -> SpeechCache:
+    index = loads_json((folder / _INDEX).read_text(encoding="utf-8"))
+    return SpeechCache(
         np.memmap(folder / _SAMPLES, dtype="<i2", mode="r"),
         tuple(index["ids"]),
         np.asarray(index["ends"], dtype=np.int64),

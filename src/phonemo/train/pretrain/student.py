@@ -18,7 +18,7 @@ from torch import Tensor
 from phonemo.audio import RATE
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import ConfigError
-from phonemo.files import parsed
+from phonemo.files import loads_json
 from phonemo.model.backbone import Backbone
 from phonemo.model.positions import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
 from phonemo.model.pretrained import load_backbone
@@ -73,7 +73,7 @@ def pretraining_corpora(start: str | None) -> dict[str, Any] | None:
     """What the student in a folder has heard, as its pretraining wrote it; None if not known."""
     if start is None or not (Path(start) / HEARD).is_file():
         return None
-    found: dict[str, Any] = parsed((Path(start) / HEARD).read_text(encoding="utf-8"))
+    found: dict[str, Any] = loads_json((Path(start) / HEARD).read_text(encoding="utf-8"))
     return found
 
 

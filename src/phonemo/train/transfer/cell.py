@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.evaluation import metrics
-from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, softmax
+from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling, softmax
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.transfer.corpora import Indices
 from phonemo.train.transfer.selection import (
     Choice,
     NestedLogits,
     Picked,
-    calibrated,
     check_nested,
     choices_of,
+    nested_calibration,
     score_of,
 )
 from phonemo.train.transfer.study import Cell, Study
@@ -58,8 +58,8 @@ def pick(study: Study, cell: Cell) -> tuple[Picked, list[dict[str, Any]]]:
     found = Picked(
         choices[best],
         scores[best],
-        calibrated(inner, Condition("single"), study.config.risk),
-        calibrated(inner, adapted, study.config.risk),
+        nested_calibration(inner, Condition("single"), study.config.risk),
+        nested_calibration(inner, adapted, study.config.risk),
     )
     rows = zip(choices, scores, strict=True)
     return found, [one.to_json() | {"score": score} for one, score in rows]
@@ -152,7 +152,7 @@ def _condition(
     return {"name": condition.name, "runs": runs}
 
 
-def _run(source: Source, logits: Floats, sure: Calibrated) -> dict[str, Any]:
+def _run(source: Source, logits: Floats, sure: TemperatureScaling) -> dict[str, Any]:
     """One draw's counts by speaker, and what its answers are worth."""
     rows, answers = source.rows, logits.argmax(axis=1)
     tables = counted(rows.truth, answers, rows.speaker, source.classes)
@@ -161,7 +161,7 @@ def _run(source: Source, logits: Floats, sure: Calibrated) -> dict[str, Any]:
 
 
 def _selective(
-    truth: Indices, answers: Indices, scores: Floats, sure: Calibrated
+    truth: Indices, answers: Indices, scores: Floats, sure: TemperatureScaling
 ) -> dict[str, Any]:
     """Answers given at the threshold, the wrong ones among them, and the calibration error."""
     given = scores.max(axis=1) >= sure.abstain_below

@@ -49,14 +49,14 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedClassifier:
     """weight (class, feature) and bias (class,)."""
 
     weight: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
 
 
-def fit_softmax(problem: Problem, classes: int, inverse_penalty: float) -> Fitted:
+def fit_softmax(problem: Problem, classes: int, inverse_penalty: float) -> FittedClassifier:
     """Minimise the mean cross-entropy plus ||weight||^2 / (2 C n).
 
     That is scikit-learn's LogisticRegression with C = ``inverse_penalty`` and weights that sum to
@@ -107,9 +107,9 @@ def _objective(problem: Problem, inverse_penalty: float) -> Any:
     return loss
 
 
-def _known_only(weight: Tensor, bias: Tensor, truth: npt.NDArray[np.int64]) -> Fitted:
+def _known_only(weight: Tensor, bias: Tensor, truth: npt.NDArray[np.int64]) -> FittedClassifier:
     """As arrays; the bias has a mean of 0 over the classes that were learnt from."""
-    found = Fitted(weight.detach().double().numpy(), bias.detach().double().numpy())
+    found = FittedClassifier(weight.detach().double().numpy(), bias.detach().double().numpy())
     known = np.isin(np.arange(len(found.bias)), truth)
     found.bias[known] -= found.bias[known].mean()
     found.weight[~known] = 0.0
@@ -124,7 +124,7 @@ Floats = npt.NDArray[np.float64]
 SCALE = 0.2
 
 
-def fit_discriminant(problem: Problem, class_means: Floats, ridge: float) -> Fitted:
+def fit_discriminant(problem: Problem, class_means: Floats, ridge: float) -> FittedClassifier:
     """Weights by which the classes are as likely beforehand, and as wide.
 
     Args:
@@ -142,7 +142,7 @@ def fit_discriminant(problem: Problem, class_means: Floats, ridge: float) -> Fit
     bias = np.full(len(class_means), NEVER)
     bias[known] = -0.5 * (weight[known] * (class_means[known] + middle)).sum(axis=1)
     bias[known] -= bias[known].mean()
-    return Fitted(SCALE * weight, np.where(known, SCALE * bias, NEVER))
+    return FittedClassifier(SCALE * weight, np.where(known, SCALE * bias, NEVER))
 
 
 def _within(problem: Problem, class_means: Floats) -> Floats:

@@ -55,7 +55,7 @@ class Rows:
         )
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def concatenate_rows(parts: Sequence[Rows]) -> Rows:
     """Several as one."""
     return Rows(
         np.concatenate([one.vectors for one in parts]),

@@ -17,7 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import ProtocolError
-from phonemo.runtime.adaptation.statistics import LEAST_DEVIATION, Reference, Statistics, shrunk
+from phonemo.runtime.adaptation.statistics import (
+    LEAST_DEVIATION,
+    Reference,
+    Statistics,
+    shrink_towards,
+)
 from phonemo.train.transfer.classifiers import Problem, fit_discriminant, fit_softmax
 from phonemo.train.transfer.corpora import Indices, Rows
 
@@ -120,7 +125,7 @@ def speaker_statistics(rows: Rows, places: Places, reference: Reference) -> dict
         source = places.sources[str(own.source[0])]
         away = own.vectors - source.deviation * places.class_means[own.truth]
         plain = _with_classes(away, places, reference)
-        found[str(speaker)] = shrunk(plain, reference, source)
+        found[str(speaker)] = shrink_towards(plain, reference, source)
     return found
 
 

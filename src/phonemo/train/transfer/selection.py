@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import ProtocolError
-from phonemo.evaluation.calibration import UNCALIBRATED, Calibrated, calibrate
+from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling, calibrate
 from phonemo.train.transfer.corpora import Indices
 from phonemo.train.transfer.linear_heads import HeadOptions
 from phonemo.train.transfer.study_config import SystemConfig
@@ -137,8 +137,8 @@ class Picked:
 
     choice: Choice
     score: float | None
-    single: Calibrated
-    adapted: Calibrated
+    single: TemperatureScaling
+    adapted: TemperatureScaling
 
 
 def check_nested(choices: Sequence[Choice], teaching: Sequence[str], system: str) -> bool:
@@ -174,7 +174,7 @@ def score_of(inner: Inner, names: Sequence[str]) -> float:
     return float(np.mean(means))
 
 
-def calibrated(inner: Inner, condition: Condition, risk: float) -> Calibrated:
+def nested_calibration(inner: Inner, condition: Condition, risk: float) -> TemperatureScaling:
     """Temperature and threshold from answers on corpora that were not learnt from.
 
     Every corpus has the same number of them, drawn where it has more.

@@ -14,19 +14,19 @@ from torch import Tensor
 
 from phonemo.audio import RATE
 from phonemo.errors import ConfigError, ModelError, UsageError
-from phonemo.files import locked
+from phonemo.files import folder_lock
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.calibrate import store_calibration
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.linear_head import keep_head
-from phonemo.train.model_folder import Trained, load_trained, save_trained
-from phonemo.train.provenance import lineage_from, lineage_of
+from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
+from phonemo.train.provenance import provenance_from, provenance_of
 from phonemo.train.transfer.cell import calibrating, pick
 from phonemo.train.transfer.corpora import Corpus, read_corpora
-from phonemo.train.transfer.selection import Choice, NestedLogits, Picked, calibrated
-from phonemo.train.transfer.study import Bench, Cell, Study
+from phonemo.train.transfer.selection import Choice, NestedLogits, Picked, nested_calibration
+from phonemo.train.transfer.study import Cell, Study, StudyBench
 from phonemo.train.transfer.study_config import TransferConfig
 from phonemo.train.transfer.testing import Condition, test_logits
 from phonemo.train.transfer.vectors import FrozenNetwork
@@ -57,7 +57,7 @@ def fit_all(
     system: str,
     seed: int | None = None,
     command: str = "",
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
 ) -> Final:
     """Fit a system of a study on all of its corpora; what was computed before is used again.
 
@@ -76,10 +76,10 @@ def fit_all(
     if system not in config.systems:
         raise UsageError(f"no system {system!r}; expected one of {', '.join(config.systems)}")
     labels = LabelSet(config.labels.names, config.labels.merge)
-    bench = Bench(config, command, progress or Progress())
+    bench = StudyBench(config, command, progress or RunProgress())
     study = Study(config, read_corpora(config, labels), labels, bench)
     cell = Cell(system, None, config.seeds[0] if seed is None else seed)
-    with locked(Path(config.output)):
+    with folder_lock(Path(config.output)):
         torch.set_num_threads(config.threads)
         picked, _ = pick(study, cell)
         teaching = study.teaching()
@@ -105,7 +105,7 @@ def _calibrated(study: Study, picked: Picked, head: Reference, network: FrozenNe
                 )
                 for one in conditions.values()
             }
-    sure = {key: calibrated(inner, one, config.risk) for key, one in conditions.items()}
+    sure = {key: nested_calibration(inner, one, config.risk) for key, one in conditions.items()}
     return replace(picked, single=sure["single"], adapted=sure["adapted"])
 
 
@@ -133,16 +133,18 @@ def ship(final: Final, network: str | Path, target: str | Path) -> Path:
     keep_head(model, final.head)
     store_calibration(model, final.picked.single)
     _check_vectors(model, final)
-    taught = lineage_of(network)
+    taught = provenance_of(network)
     for corpus in final.teachers:
-        taught = taught | lineage_from(
+        taught = taught | provenance_from(
             corpus.name, [corpus.utterances[place] for place in corpus.chosen(labels)]
         )
     save_trained(Path(target), model, labels, lineage=taught, dtype=torch.float16)
     return Path(target)
 
 
-def _with_head(start: Trained, choice: Choice, labels: LabelSet) -> PhonemoForAudioClassification:
+def _with_head(
+    start: LoadedModel, choice: Choice, labels: LabelSet
+) -> PhonemoForAudioClassification:
     """The network with a fresh linear head over what a choice reads."""
     if choice.pooled:
         raise ConfigError("expected statistics of hidden states alone, got pooled=true")

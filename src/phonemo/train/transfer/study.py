@@ -20,8 +20,8 @@ from phonemo.errors import CheckpointError
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import packed, unpacked
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.train.callbacks import Progress
-from phonemo.train.transfer.corpora import Corpus, Rows, joined
+from phonemo.train.callbacks import RunProgress
+from phonemo.train.transfer.corpora import Corpus, Rows, concatenate_rows
 from phonemo.train.transfer.linear_heads import HeadOptions, adjusted, fit_head
 from phonemo.train.transfer.selection import Choice
 from phonemo.train.transfer.study_config import SystemConfig, TransferConfig
@@ -41,7 +41,7 @@ VERSION = 3
 _MOST_ROWS, _MOST_HEADS = 48, 400
 
 
-class Bench:
+class StudyBench:
     """Networks, vectors and heads of one study.
 
     Args:
@@ -50,7 +50,7 @@ class Bench:
         progress: shows what is computed.
     """
 
-    def __init__(self, config: TransferConfig, command: str, progress: Progress) -> None:
+    def __init__(self, config: TransferConfig, command: str, progress: RunProgress) -> None:
         self.config, self.command, self.progress = config, command, progress
         self.home = Path(config.output)
         self._networks: dict[tuple[Any, ...], FrozenNetwork] = {}
@@ -106,7 +106,7 @@ class Bench:
         path = self.home / "heads" / f"{key}.npz"
         found = _cached_head(path, classes)
         if found is None:
-            content = packed(fit_head(joined(list(parts.values())), classes, options))
+            content = packed(fit_head(concatenate_rows(list(parts.values())), classes, options))
             _write(path, content)
             # as it is read again, in half the digits: the same however often a study is resumed
             found = unpacked(content, classes)
@@ -186,7 +186,7 @@ class Study:
     config: TransferConfig
     corpora: Mapping[str, Corpus]
     labels: LabelSet
-    bench: Bench
+    bench: StudyBench
 
     @property
     def emotion(self) -> int:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, NonNegativeInt, field_validator, model_validator
 
 from phonemo.config import (
+    BaseConfig,
     ExtraConfig,
     LabelsConfig,
     ModelConfig,
     ProtocolConfig,
-    Section,
     TrainConfig,
     load_section,
 )
@@ -49,7 +49,7 @@ def _once_each(values: Sequence[Value]) -> Sequence[Value]:
     return values
 
 
-class TrainTemplate(Section):
+class TrainTemplate(BaseConfig):
     """How a network is trained on all corpora but those that are left out."""
 
     model: ModelConfig
@@ -62,7 +62,7 @@ class TrainTemplate(Section):
     """Its first fold's validation part picks the epoch, where train.select_by picks one."""
 
 
-class SystemConfig(Section):
+class SystemConfig(BaseConfig):
     """Vectors and a linear head; what is a list is picked without the corpus that is left out."""
 
     network: str | None = None
@@ -135,7 +135,7 @@ class SystemConfig(Section):
         return self
 
 
-class SkewedPoolConfig(Section):
+class SkewedPoolConfig(BaseConfig):
     """Pools that are mostly of one emotion."""
 
     emotion: str = "neutral"
@@ -151,7 +151,7 @@ class SkewedPoolConfig(Section):
         return tuple(_once_each(values))
 
 
-class WithinConfig(Section):
+class WithinConfig(BaseConfig):
     """One corpus whose speakers are left out in turn, without and with their profiles."""
 
     manifest: str
@@ -162,7 +162,7 @@ class WithinConfig(Section):
     """Names of corpora of the study that are learnt from besides."""
 
 
-class TransferConfig(Section):
+class TransferConfig(BaseConfig):
     """Corpora x seeds x systems: each corpus is left out of training in turn and tested."""
 
     name: str = Field(pattern=_NAME)

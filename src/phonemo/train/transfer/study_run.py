@@ -23,17 +23,17 @@ import torch
 
 from phonemo.config import write_config
 from phonemo.errors import ConfigError, ProtocolError, RunError
-from phonemo.files import locked, parsed, write_json
+from phonemo.files import folder_lock, loads_json, write_json
 from phonemo.labels import LabelSet
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.transfer import cell, vectors
 from phonemo.train.transfer import study as bench
 from phonemo.train.transfer.cell import run_cell
 from phonemo.train.transfer.corpora import Corpus, read_corpora, read_corpus
 from phonemo.train.transfer.selection import check_nested, choices_of
-from phonemo.train.transfer.study import Bench, Cell, Study, digest_of_facts
+from phonemo.train.transfer.study import Cell, Study, StudyBench, digest_of_facts
 from phonemo.train.transfer.study_config import SystemConfig, TransferConfig, WithinConfig
-from phonemo.train.transfer.study_summary import summed_up
+from phonemo.train.transfer.study_summary import summarize_study
 from phonemo.train.transfer.testing import conditions_of
 from phonemo.train.transfer.trained_networks import check_extras, forbid_start
 from phonemo.train.transfer.vectors import forbid_leaks, open_network, recordings_digest
@@ -166,7 +166,7 @@ def transfer(
     config: TransferConfig,
     command: str,
     part: StudyPart | None = None,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
 ) -> dict[str, Any]:
     """Test every system on every corpus that it did not learn from; finished cells are kept.
 
@@ -182,21 +182,23 @@ def transfer(
     Raises:
         PhonemoError: of any kind; what was finished stays.
     """
-    progress, output = progress or Progress(), Path(config.output)
+    progress, output = progress or RunProgress(), Path(config.output)
     _check_folder(output)
     labels = LabelSet(config.labels.names, config.labels.merge)
-    study = Study(config, read_corpora(config, labels), labels, Bench(config, command, progress))
+    study = Study(
+        config, read_corpora(config, labels), labels, StudyBench(config, command, progress)
+    )
     _check(study)
     tasks = tasks_of(study)
     wanted = chosen(tasks, study, part or StudyPart())
-    with locked(output):
+    with folder_lock(output):
         torch.set_num_threads(config.threads)
         write_config(output / _CONFIG, config)
         for number, task in enumerate(wanted, start=1):
             progress.cell(number, len(wanted), task.name)
             if _read(task) is None:
                 write_json(task.path, task.make())
-        found = summed_up(study, [_read(task) for task in tasks], command)
+        found = summarize_study(study, [_read(task) for task in tasks], command)
         write_json(output / TRANSFER, found)
     return found
 
@@ -206,7 +208,7 @@ def _read(task: Task) -> dict[str, Any] | None:
     if not task.path.is_file():
         return None
     try:
-        found: dict[str, Any] = parsed(task.path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = loads_json(task.path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{task.path}: not JSON ({error}); remove it and run again") from error
     return found

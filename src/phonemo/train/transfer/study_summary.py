@@ -28,7 +28,7 @@ Counts = npt.NDArray[np.int64]
 Cells = Sequence[Mapping[str, Any]]
 
 
-def summed_up(
+def summarize_study(
     study: Study, files: Sequence[Mapping[str, Any] | None], command: str
 ) -> dict[str, Any]:
     """The content of transfer.json.

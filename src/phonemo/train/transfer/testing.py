@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.evaluation import metrics
-from phonemo.runtime.adaptation.statistics import Reference, Statistics, adapted, logits_of
+from phonemo.runtime.adaptation.statistics import Reference, Statistics, adapt_logits, logits_of
 from phonemo.train.transfer.corpora import Indices, Names, Rows
 from phonemo.train.transfer.study_config import CONDITION, TransferConfig
 
@@ -153,12 +153,12 @@ def test_logits(reference: Reference, source: Source, condition: Condition) -> I
     if not condition.adapts:
         yield logits_of(reference, vectors, None)
     elif condition.name == "speaker":
-        yield by_speaker(reference, source.rows, adapted(reference, vectors))
+        yield by_speaker(reference, source.rows, adapt_logits(reference, vectors))
     elif not condition.is_random:
-        yield logits_of(reference, vectors, adapted(reference, vectors))
+        yield logits_of(reference, vectors, adapt_logits(reference, vectors))
     else:
         for pool in _pools(source, condition):
-            yield logits_of(reference, vectors, adapted(reference, vectors[pool]))
+            yield logits_of(reference, vectors, adapt_logits(reference, vectors[pool]))
 
 
 def by_speaker(reference: Reference, rows: Rows, towards: Statistics | None) -> Floats:
@@ -173,7 +173,7 @@ def by_speaker(reference: Reference, rows: Rows, towards: Statistics | None) -> 
     for speaker in np.unique(rows.speaker):
         own = rows.speaker == speaker
         vectors = rows.vectors[own]
-        found[own] = logits_of(reference, vectors, adapted(reference, vectors, towards))
+        found[own] = logits_of(reference, vectors, adapt_logits(reference, vectors, towards))
     return found
 
 

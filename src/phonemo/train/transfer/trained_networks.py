@@ -16,13 +16,13 @@ from phonemo.corpora.manifest import stream_manifest
 from phonemo.corpora.merge import merge_streams
 from phonemo.errors import LeakageError
 from phonemo.files import sha256_of
-from phonemo.train.callbacks import Progress
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.experiments.run_folder import FoldSeed
 from phonemo.train.experiments.training_run import open_system
 from phonemo.train.model_folder import LABELS
-from phonemo.train.provenance import lineage_of
+from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
 
@@ -35,7 +35,7 @@ def trained_on(
     corpora: Sequence[Corpus],
     seed: int,
     command: str,
-    progress: Progress,
+    progress: RunProgress,
 ) -> Path:
     """The model folder of a network that has learnt from these corpora; trained where it is not.
 
@@ -83,7 +83,7 @@ def forbid_start(template: TrainTemplate, corpus: Corpus) -> None:
         LeakageError: it has.
     """
     for folder in {template.model.backbone, template.model.start} - {None}:
-        seen, speakers = lineage_of(folder).overlap(corpus.name, corpus.manifest.utterances)
+        seen, speakers = provenance_of(folder).overlap(corpus.name, corpus.manifest.utterances)
         if seen or speakers:
             raise LeakageError(
                 f"{folder}: expected a start that has not learnt from {corpus.name}, got one that "
@@ -91,7 +91,7 @@ def forbid_start(template: TrainTemplate, corpus: Corpus) -> None:
             )
 
 
-def _train(config: RunConfig, folder: Path, command: str, progress: Progress) -> None:
+def _train(config: RunConfig, folder: Path, command: str, progress: RunProgress) -> None:
     """Train as in the first fold, with what it would test among what is learnt from."""
     torch.set_num_threads(config.threads)
     experiment = prepare_experiment(config)

@@ -30,7 +30,7 @@ from phonemo.model.pooling import statistics
 from phonemo.model.pretrained import load_backbone
 from phonemo.train.feature_cache import save_array
 from phonemo.train.model_folder import LABELS, load_trained
-from phonemo.train.provenance import Lineage, lineage_of
+from phonemo.train.provenance import Provenance, provenance_of
 from phonemo.train.transfer.corpora import Corpus
 
 Floats32 = npt.NDArray[np.float32]
@@ -57,7 +57,7 @@ class FrozenNetwork:
 
     backbone: Backbone
     model: PhonemoForAudioClassification | None
-    lineage: Lineage
+    lineage: Provenance
     name: str
 
     @cached_property
@@ -144,7 +144,7 @@ def open_network(folder: str, start_share: float = 0.0, start: str | None = None
     Raises:
         PhonemoError: it cannot be opened.
     """
-    past = lineage_of(folder)
+    past = provenance_of(folder)
     if (Path(folder) / LABELS).is_file():
         model = load_trained(folder).model
         if start_share and start is not None:
