@@ -147,5 +147,5 @@ def test_lower_then_upper_equals_forward(acoustic: str, semantic: str, layers: i
     batch, lengths = _poisoned(_clips())
     with torch.no_grad():
         whole = model(batch, mask_of(lengths, batch.shape[1]).long())
-        halves = model(lower=model.lower(batch, lengths, layers))
+        halves = model(frozen=model.forward_frozen(batch, lengths, layers))
     torch.testing.assert_close(halves.logits, whole.logits, atol=1e-5, rtol=0)

@@ -166,9 +166,9 @@ def test_what_is_kept_below_a_boundary(settings, layers, names):
     model = _model(**settings)
     waves, mask = _batch()
     with torch.no_grad():
-        lower = model.lower(waves, mask.sum(dim=1), layers)
-        kept, whole = model(lower=lower), model(waves, mask)
-    assert lower.keys() == names | {"frames"}
+        lower = model.forward_frozen(waves, mask.sum(dim=1), layers)
+        kept, whole = model(frozen=lower), model(waves, mask)
+    assert lower.named().keys() == names
     torch.testing.assert_close(kept.logits, whole.logits, atol=1e-5, rtol=0)
     torch.testing.assert_close(kept.phoneme_logits, whole.phoneme_logits, atol=1e-5, rtol=0)
 
@@ -180,8 +180,8 @@ def _everything(kind: str) -> dict[str, torch.Tensor]:
 
 def _scores(model, spans, layers: int | None, clips: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        lower = model.lower(clips, torch.full((3,), clips.shape[1]), layers)
-        return model(lower=lower, spans=spans).logits
+        lower = model.forward_frozen(clips, torch.full((3,), clips.shape[1]), layers)
+        return model(frozen=lower, spans=spans).logits
 
 
 @pytest.mark.parametrize("kind", ["time", "feature"])
@@ -235,9 +235,9 @@ def test_the_emotion_head_reads_statistics_beside_the_fusion():
     waves, mask = _batch()
     with torch.no_grad():
         output, without = model(waves, mask), plain(waves, mask)
-        lower = model.lower(waves, torch.tensor(LENGTHS), None)
-        valid = mask_of(lower["frames"], lower["cnn"].shape[1])
-        hidden = model.backbone.embed(model.backbone.project(lower["cnn"]), valid)
+        lower = model.forward_frozen(waves, torch.tensor(LENGTHS), None)
+        valid = mask_of(lower.frames, lower.cnn.shape[1])
+        hidden = model.backbone.embed(model.backbone.project(lower.cnn), valid)
         states = model.backbone.run(hidden, valid, 0, (0, 2))
     width, pooled = model.backbone.semantic_features, without.vector.shape[1]
     assert output.vector.shape == (3, pooled + 4 * width)
@@ -265,8 +265,8 @@ def test_statistics_from_kept_features_are_the_same(layers):
     model = _model(statistics=(1, 2))
     waves, mask = _batch()
     with torch.no_grad():
-        lower = model.lower(waves, torch.tensor(LENGTHS), layers)
-        torch.testing.assert_close(model(lower=lower).vector, model(waves, mask).vector)
+        lower = model.forward_frozen(waves, torch.tensor(LENGTHS), layers)
+        torch.testing.assert_close(model(frozen=lower).vector, model(waves, mask).vector)
 
 
 def test_a_hidden_state_that_is_not_there_is_one_line():
@@ -282,8 +282,8 @@ def test_logits_are_calibrated_outside_of_training_alone():
     with torch.no_grad():
         raw = model.eval()(waveform, calibrated=False).logits
         assert torch.equal(model(waveform).logits, raw / 2.5)
-        lower = model.lower(waveform, torch.full((2,), 8000), None)
-        assert torch.equal(model.upper(lower).logits, raw)
+        lower = model.forward_frozen(waveform, torch.full((2,), 8000), None)
+        assert torch.equal(model.forward_from(lower).logits, raw)
     trained = model.train()
     trained.config.temperature = 1e9
     assert trained(waveform).logits.abs().max() > 1e-3

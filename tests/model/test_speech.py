@@ -77,8 +77,8 @@ def test_kept_features_give_the_same():
     waves, mask = _batch()
     with torch.no_grad():
         expected = model(waves, mask)
-        lower = model.lower(waves, mask.sum(dim=1), 1)
-        found = model.upper(lower)
+        lower = model.forward_frozen(waves, mask.sum(dim=1), 1)
+        found = model.forward_from(lower)
     torch.testing.assert_close(found.vector, expected.vector)
 
 
@@ -88,7 +88,7 @@ def test_speech_that_is_left_out_leaves_the_rest():
         output = model(_spoken(5)[:1])
         mask = mask_of(output.frames, output.features.shape[1])
         keep = output.features[:, :, -1] == 0
-        _, pooled = model.decide(output.features, mask, keep)
+        _, pooled = model.classify_frames(output.features, mask, keep)
     assert pooled.vector.isfinite().all()
     torch.testing.assert_close(pooled.weights.sum(dim=1), torch.ones(1))
     assert not pooled.weights[~keep].any()

@@ -84,20 +84,20 @@ def test_a_batch_by_hand():
     assert batch["phoneme_lengths"].tolist() == [2, 0]
     assert batch["input_values"].shape == (2, 2)
     assert "spans" not in batch
-    assert "lower" not in batch
+    assert "frozen" not in batch
 
 
 def test_kept_features_are_padded_with_their_frames():
     rows = np.arange(6, dtype=np.float32).reshape(3, 2)
     spans = {"time": np.array([[0, 1]], np.float32)}
     items = [
-        {"lower": {"cnn": rows}, "label": 0, "phonemes": (1,), "spans": spans},
-        {"lower": {"cnn": rows[:1]}, "label": 1, "phonemes": (), "spans": spans},
+        {"frozen": {"cnn": rows}, "label": 0, "phonemes": (1,), "spans": spans},
+        {"frozen": {"cnn": rows[:1]}, "label": 1, "phonemes": (), "spans": spans},
     ]
     batch = collate(items)
-    assert batch["lower"]["frames"].tolist() == [3, 1]
-    assert batch["lower"]["cnn"][1].tolist() == [[0, 1], [0, 0], [0, 0]]
-    assert torch.equal(batch["lower"]["cnn"][0], torch.from_numpy(rows))
+    assert batch["frozen"].frames.tolist() == [3, 1]
+    assert batch["frozen"].cnn[1].tolist() == [[0, 1], [0, 0], [0, 0]]
+    assert torch.equal(batch["frozen"].cnn[0], torch.from_numpy(rows))
     assert batch["spans"]["time"].shape == (2, 1, 2)
     assert "input_values" not in batch
 
@@ -130,7 +130,7 @@ def test_kept_features_have_lengths_in_frames(experiment, cache):
     dataset = make_dataset(experiment, (), cache)
     for index, frames in enumerate(dataset.lengths()):
         item = dataset[index]
-        assert {len(value) for value in item["lower"].values()} == {frames}
+        assert {len(value) for value in item["frozen"].values()} == {frames}
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -145,7 +145,7 @@ def test_an_item_depends_on_seed_epoch_and_id_alone(experiment, cache, kept):
         return dataset[ids.index(wanted)]
 
     def flat(one: dict) -> list:
-        arrays = [one["samples"]] if "samples" in one else list(one["lower"].values())
+        arrays = [one["samples"]] if "samples" in one else list(one["frozen"].values())
         return [array.tolist() for array in [*arrays, *one["spans"].values()]]
 
     first, second, third = list(experiment.utterances)[:3]
@@ -161,7 +161,7 @@ def test_evaluation_is_never_cropped_nor_changed(experiment, cache):
         short = _with_draws(experiment, kept, seconds=0.05)
         assert plain.draws is None
         assert short[0]["phonemes"] == ()
-        key = "samples" if kept is None else "lower"
+        key = "samples" if kept is None else "frozen"
         whole = plain[0][key] if kept is None else plain[0][key]["acoustic"]
         cut = short[0][key] if kept is None else short[0][key]["acoustic"]
         assert len(cut) < len(whole)
@@ -187,10 +187,10 @@ def test_kept_features_are_cropped_together(experiment, cache):
         dataset.set_epoch(epoch)
         item, whole = dataset[0], cache.read(dataset.utterances[0].id)
         assert item["phonemes"] == ()
-        acoustic = item["lower"]["acoustic"]
+        acoustic = item["frozen"]["acoustic"]
         assert len(acoustic) == 10
         start = int(np.flatnonzero((whole["acoustic"] == acoustic[0]).all(axis=1))[0])
-        for name, value in item["lower"].items():
+        for name, value in item["frozen"].items():
             np.testing.assert_array_equal(value, whole[name][start : start + 10])
         starts.add(start)
     assert len(starts) > 4

@@ -136,11 +136,13 @@ def test_what_is_kept_is_what_the_network_gives(folder, tmp_path):
         item = dataset[index]
         samples = torch.from_numpy(item["samples"])[None]
         with torch.no_grad():
-            lower = model.lower(samples, torch.tensor([samples.shape[1]]), model.backbone.depth)
-        assert int(lower.pop("frames")) == cache.frames(item["id"])
+            lower = model.forward_frozen(
+                samples, torch.tensor([samples.shape[1]]), model.backbone.depth
+            )
+        assert int(lower.frames) == cache.frames(item["id"])
         kept = cache.read(item["id"])
-        assert kept.keys() == lower.keys()
-        for name, value in lower.items():
+        assert kept.keys() == lower.named().keys()
+        for name, value in lower.named().items():
             np.testing.assert_allclose(kept[name], value[0].numpy(), atol=1e-4, rtol=0)
 
 

@@ -165,11 +165,11 @@ def test_a_frozen_backbone_is_deterministic_while_training(folder, kind):
     model.train()
     assert model.head.training
     clip, size = torch.randn(1, 900), torch.tensor([900])
-    first, second = (model.lower(clip, size, 3) for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    first, second = (model.forward_frozen(clip, size, 3) for _ in range(2))
+    assert all(map(torch.equal, first.named().values(), second.named().values()))
     freeze(model, TrainConfig(strategy="full"))
     model.train()
-    live = [model.lower(clip, size, 3)["layer_3"] for _ in range(2)]
+    live = [model.forward_frozen(clip, size, 3).layers[3] for _ in range(2)]
     assert not torch.equal(*live)
 
 
@@ -182,12 +182,12 @@ def test_adapters_reach_the_answer_of_every_backbone(folder, kind):
     adapters = [it for name, it in adapted.named_parameters() if "lora_B" in name]
     assert len(adapters) == 6
     with torch.no_grad():
-        hidden = plain.lower(clip, torch.tensor([900]), 3)["layer_3"]
-        fresh = adapted.lower(clip, torch.tensor([900]), 3)["layer_3"]
+        hidden = plain.forward_frozen(clip, torch.tensor([900]), 3).layers[3]
+        fresh = adapted.forward_frozen(clip, torch.tensor([900]), 3).layers[3]
         torch.testing.assert_close(hidden, fresh, atol=1e-6, rtol=0)
         for adapter in adapters:
             adapter.normal_()
-            now = adapted.lower(clip, torch.tensor([900]), 3)["layer_3"]
+            now = adapted.forward_frozen(clip, torch.tensor([900]), 3).layers[3]
             assert (now - fresh).abs().max() > 1e-3
             adapter.zero_()
 

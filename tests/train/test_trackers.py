@@ -155,9 +155,9 @@ ALONE = """
 import sys
 from pathlib import Path
 from typing import ClassVar
-from phonemo.train.callbacks import TRACKERS, Named
+from phonemo.train.callbacks import TRACKERS, RunInfo
 for number in (1, 2):
-    named = Named("project", f"fold seed {number}", Path("run"), {"train.epochs": 2})
+    named = RunInfo("project", f"fold seed {number}", Path("run"), {"train.epochs": 2})
     tracker = TRACKERS[sys.argv[1]](named)
     tracker.log({"loss": 0.5, "eval_ua": 0.25 * number}, 3)
     tracker.end()

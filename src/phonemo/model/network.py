@@ -19,6 +19,7 @@ from transformers.utils.generic import ModelOutput
 
 from phonemo.errors import ModelError
 from phonemo.model.backbone import Backbone
+from phonemo.model.frozen_features import FrozenFeatures
 from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import AUXILIARIES, HEADS, LinearHead
 from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerSelector
@@ -78,7 +79,7 @@ class EmotionOutput(ModelOutput):
     frames: Tensor = _LATER
     #: what the emotion head reads, (batch, feature); never None either
     vector: Tensor = _LATER
-    #: what pooling reads, (batch, frame, feature); ``decide`` takes it; never None either
+    #: what pooling reads, (batch, frame, feature); ``classify_frames`` takes it; never None either
     features: Tensor = _LATER
     #: share of each frame in the pooled vector, (batch, frame); None where pooling has none
     frame_weights: Tensor | None = None
@@ -170,50 +171,50 @@ class PhonemoForAudioClassification(PreTrainedModel):
                     module.eval()
         return self
 
-    def lower(self, waveform: Tensor, samples: Tensor, layers: int | None) -> dict[str, Tensor]:
-        """The part below a boundary, for keeping.
+    def forward_frozen(
+        self, waveform: Tensor, samples: Tensor, layers: int | None
+    ) -> FrozenFeatures:
+        """Run the part below a boundary.
 
         Args:
             waveform: (batch, sample) at 16 kHz.
             samples: length of each, (batch,).
             layers: how many Transformer layers are below; None stops after the CNN.
-
-        Returns:
-            ``frames`` (batch,) and what ``upper`` needs, each (batch, frame, feature).
         """
-        frames = self.backbone.frames(samples)
         cnn = self.backbone.convolve(waveform, samples)
-        kept = {"frames": frames}
+        output = FrozenFeatures(self.backbone.frames(samples))
+        mask = mask_of(output.frames, cnn.shape[1])
         if self.speech_only:
-            valid = mask_of(frames, cnn.shape[1])
-            kept[SPEECH] = self.backbone.speech(waveform, samples, valid)[:, :, None].to(cnn.dtype)
+            speech = self.backbone.speech(waveform, samples, mask)
+            output.speech = speech[:, :, None].to(cnn.dtype)
         if layers is None:
-            return kept | {CNN: cnn}
+            output.cnn = cnn
+            return output
         if self.reads_cnn:
-            kept["acoustic"] = self.backbone.acoustic(cnn)
+            output.acoustic = self.backbone.acoustic(cnn)
         if self.required_states:
-            mask = mask_of(frames, cnn.shape[1])
-            hidden = self.backbone.embed(self.backbone.project(cnn), mask)
-            below = {number for number in self.required_states if number <= layers}
-            if below != self.required_states:
-                below.add(layers)
-            states = self.backbone.run(hidden, mask, 0, below)
-            kept |= {f"layer_{number}": state for number, state in states.items()}
-        return kept
+            output.layers = self._states_below(cnn, mask, layers)
+        return output
 
-    def upper(
-        self, lower: dict[str, Tensor], spans: dict[str, Tensor] | None = None
+    def _states_below(self, cnn: Tensor, mask: Tensor, layers: int) -> dict[int, Tensor]:
+        """The states that are read up to a layer, and that layer's where others follow from it."""
+        below = {number for number in self.required_states if number <= layers}
+        if below != self.required_states:
+            below.add(layers)
+        hidden = self.backbone.embed(self.backbone.project(cnn), mask)
+        return self.backbone.run(hidden, mask, 0, below)
+
+    def forward_from(
+        self, frozen: FrozenFeatures, spans: dict[str, Tensor] | None = None
     ) -> EmotionOutput:
-        """The part above the boundary, heads included.
+        """Run the part above the boundary, heads included.
 
         Args:
-            lower: what ``lower`` gave, or the same from a cache.
+            frozen: the output of :meth:`forward_frozen`, or the same from a cache.
             spans: SpecAugment spans as made by phonemo.train.dataset; None masks nothing.
         """
-        frames = lower["frames"]
-        size = next(value.shape[1] for name, value in lower.items() if name != "frames")
-        mask = mask_of(frames, size)
-        acoustic, states = self._states(lower, mask, None if self.mask_streams else spans)
+        mask = mask_of(frozen.frames, frozen.padded_frames)
+        acoustic, states = self._states(frozen, mask, None if self.mask_streams else spans)
         acoustic_stream = acoustic if self.reads_cnn else self._stream(self.acoustic, states)
         semantic_stream = self._stream(self.semantic, states)
         acoustic_stream = _masked(acoustic_stream, spans)
@@ -221,15 +222,16 @@ class PhonemoForAudioClassification(PreTrainedModel):
             semantic_stream = _masked(semantic_stream, spans)
         passed = [states[number] for number in self.statistics]
         if self.speech_only:
-            passed.append(lower[SPEECH])
-        return self._heads(acoustic_stream, semantic_stream, passed, mask, frames)
+            assert frozen.speech is not None
+            passed.append(frozen.speech)
+        return self._heads(acoustic_stream, semantic_stream, passed, mask, frozen.frames)
 
     def forward(
         self,
         input_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        lower: dict[str, Tensor] | None = None,
+        frozen: FrozenFeatures | None = None,
         spans: dict[str, Tensor] | None = None,
         calibrated: bool = True,
         **ignored: Any,
@@ -243,23 +245,23 @@ class PhonemoForAudioClassification(PreTrainedModel):
             input_values: waveforms (batch, sample) at 16 kHz, padded with anything.
             attention_mask: (batch, sample), ones where there is audio; None means everywhere.
             labels: emotions (batch,); with them the plain cross-entropy is in ``loss``.
-            lower: instead of audio, the result of :meth:`lower`.
+            frozen: instead of audio, the result of :meth:`forward_frozen`.
             spans: SpecAugment spans (training).
             calibrated: divide the logits by the config's temperature, unless in training; phonemo
                 itself asks for them as they are.
         """
-        if lower is None:
+        if frozen is None:
             assert input_values is not None
             samples = _samples(input_values, attention_mask)
-            lower = self.lower(input_values, samples, None)
-        output = self.upper(lower, spans)
+            frozen = self.forward_frozen(input_values, samples, None)
+        output = self.forward_from(frozen, spans)
         if calibrated and not self.training:
             output.logits = output.logits / self.config.temperature
         if labels is not None:
             output.loss = nn.functional.cross_entropy(output.logits, labels)
         return output
 
-    def decide(
+    def classify_frames(
         self, features: Tensor, mask: Tensor, keep: Tensor | None = None
     ) -> tuple[Tensor, Pooled]:
         """From frames to the emotion, once more and with frames left out.
@@ -293,21 +295,22 @@ class PhonemoForAudioClassification(PreTrainedModel):
         return Pooled(torch.cat([*own, *known], dim=1), pooled.weights)
 
     def _states(
-        self, lower: dict[str, Tensor], mask: Tensor, spans: dict[str, Tensor] | None
+        self, frozen: FrozenFeatures, mask: Tensor, spans: dict[str, Tensor] | None
     ) -> tuple[Tensor | None, dict[int, Tensor]]:
-        if CNN in lower:
-            acoustic = self.backbone.acoustic(lower[CNN]) if self.reads_cnn else None
+        """The convolutions' output for the acoustic stream, and the hidden states that are read."""
+        if frozen.cnn is not None:
+            acoustic = self.backbone.acoustic(frozen.cnn) if self.reads_cnn else None
             if not self.required_states:
                 return acoustic, {}
-            hidden = mask_spans(self.backbone.project(lower[CNN]), spans)
+            hidden = mask_spans(self.backbone.project(frozen.cnn), spans)
             hidden = self.backbone.embed(hidden, mask)
             return acoustic, self.backbone.run(hidden, mask, 0, self.required_states)
-        states = {int(name[6:]): value for name, value in lower.items() if name[:6] == "layer_"}
-        missing = self.required_states - states.keys()
-        if missing:
-            top = max(states)
-            states |= self.backbone.run(states[top], mask, top, missing)
-        return lower.get("acoustic"), states
+        missing = self.required_states - frozen.layers.keys()
+        if not missing:
+            return frozen.acoustic, frozen.layers
+        top = max(frozen.layers)
+        above = self.backbone.run(frozen.layers[top], mask, top, missing)
+        return frozen.acoustic, frozen.layers | above
 
     def _stream(self, stream: LayerSelector, states: dict[int, Tensor]) -> Tensor | None:
         return stream(states) if stream.numbers else None

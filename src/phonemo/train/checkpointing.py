@@ -311,7 +311,7 @@ class ResumableTrainer(Trainer):
             self.state.best_model_checkpoint = str(self.folder / f"{PREFIX}{best}")
         self._keep_callback_states()
         draws = distributed.gathered(RngState.now())
-        distributed.on_main_process(lambda: self._write(target, draws))
+        distributed.on_main_process(self._write, target, draws)
 
     def _write(self, target: Path, draws: Sequence[RngState]) -> None:
         save_checkpoint(

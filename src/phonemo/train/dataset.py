@@ -30,6 +30,7 @@ from phonemo.config import AugmentConfig, TrainConfig
 from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.labels import LabelSet
+from phonemo.model.frozen_features import FrozenFeatures
 from phonemo.model.losses import ABSENT
 from phonemo.model.masks import mask_of
 from phonemo.train.feature_cache import FeatureCache
@@ -303,12 +304,12 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         lower = self.cache.read(one.id)
         frames = self.cache.frames(one.id)
         if draw is None or self.draws is None:
-            return {"lower": lower, "spans": {}, "whole": True}
+            return {"frozen": lower, "spans": {}, "whole": True}
         most = round(self.draws.max_seconds * _FRAMES_PER_SECOND)
         start = int(draw.integers(0, max(0, frames - most) + 1))
         lower = {name: value[start : start + most] for name, value in lower.items()}
         spans = draw_spans(min(frames, most), self.draws.augment, draw)
-        return {"lower": lower, "spans": spans, "whole": frames <= most}
+        return {"frozen": lower, "spans": spans, "whole": frames <= most}
 
     def _samples(self, one: Utterance) -> int:
         end = one.end
@@ -321,8 +322,8 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Items to one padded batch.
 
     Returns:
-        ``input_values`` and ``attention_mask`` (batch, sample), or ``lower`` with ``frames``
-        (batch,) and tensors (batch, frame, feature); ``labels`` (batch,); ``phonemes``
+        ``input_values`` and ``attention_mask`` (batch, sample), or ``frozen``, FrozenFeatures;
+        ``labels`` (batch,); ``phonemes``
         (batch, phoneme) with ``phoneme_lengths`` (batch,); ``spans`` where they were drawn;
         STAND_IN where the one utterance is in the batch for want of another.
     """
@@ -334,7 +335,7 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if "samples" in items[0]:
         batch |= pad_audio([item["samples"] for item in items])
     else:
-        batch["lower"] = _lower([item["lower"] for item in items])
+        batch["frozen"] = _frozen([item["frozen"] for item in items])
     if items[0]["spans"]:
         batch["spans"] = {
             name: torch.from_numpy(np.stack([item["spans"][name] for item in items]))
@@ -353,10 +354,11 @@ def pad_audio(clips: Sequence[Any]) -> dict[str, Tensor]:
     return {"input_values": values, "attention_mask": mask.to(torch.long)}
 
 
-def _lower(kept: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    names = sorted(kept[0])
-    frames = torch.tensor([len(one[names[0]]) for one in kept])
-    return {"frames": frames} | {name: _padded([one[name] for one in kept]) for name in names}
+def _frozen(clips: Sequence[Mapping[str, Any]]) -> FrozenFeatures:
+    names = sorted(clips[0])
+    frames = torch.tensor([len(clip[names[0]]) for clip in clips])
+    named = {name: _padded([clip[name] for clip in clips]) for name in names}
+    return FrozenFeatures.from_named(frames, named)
 
 
 def _padded(arrays: Sequence[Any]) -> Tensor:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from phonemo.errors import ConfigError, PhonemoError, RunError, UsageError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Value = TypeVar("Value")
+Parameters = ParamSpec("Parameters")
 
 #: What torchrun sets, with what it means where it is not set; libraries take its presence for a
 #: sign that they are one of several.
@@ -122,26 +123,33 @@ def process_group(wait_minutes: float) -> Iterator[Rank]:
         yield rank
 
 
-def on_main_process(do: Callable[[], Value]) -> Value:
-    """What the first process does for all: its result, or its error, is everyone's.
+def on_main_process(
+    function: Callable[Parameters, Value], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Value:
+    """Call a function in the first process; its result, or its error, is that of all processes.
 
-    For what must be done once (writing) or be seen alike by all (what lies on a disk).
+    A collective: every process has to come here. For what must be done once (writing) or has to
+    look alike to all (what is on a disk).
+
+    Args:
+        function: called in the first process alone.
+        args: of the call, ``kwargs`` too.
     """
     if _here.world == 1:
-        return do()
+        return function(*args, **kwargs)
     import torch.distributed as dist
 
-    told: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]
     if _here.first:
         try:
-            told[0] = do()
+            outcome[0] = function(*args, **kwargs)
         except (PhonemoError, OSError) as error:
-            told[1] = error
-    mine = told[1]
-    dist.broadcast_object_list(told, src=0)
-    if told[1] is not None:
-        raise mine or told[1]
-    result: Value = told[0]
+            outcome[1] = error
+    own = outcome[1]
+    dist.broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise own or outcome[1]
+    result: Value = outcome[0]
     return result
 
 

@@ -254,10 +254,10 @@ def _run(
 ) -> list[_UtteranceOutput]:
     items = [dataset[index] for index in indices]
     batch = collate(items)
-    names = ("input_values", "attention_mask", "lower")
+    names = ("input_values", "attention_mask", "frozen")
     device = model.device
     with torch.no_grad():
-        inputs = {name: _moved(batch[name], device) for name in names if name in batch}
+        inputs = {name: batch[name].to(device) for name in names if name in batch}
         output = model(**inputs, calibrated=False)
     heard: list[list[int]] = [[] for _ in items]
     times: list[Times | None] = [None for _ in items]
@@ -291,12 +291,6 @@ def _times(
         aligned_times(dataset.utterances[index], inventory, logits[:frames], grid)
         for index, logits, frames in rows
     ]
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, dict):
-        return {name: one.to(device) for name, one in value.items()}
-    return value.to(device)
 
 
 def _restricted(

@@ -268,11 +268,10 @@ def _extract(
     training = model.training
     model.eval()
     with torch.no_grad():
-        lower = model.lower(waveform, lengths, boundary.layers)
+        frozen = model.forward_frozen(waveform, lengths, boundary.layers)
     model.train(training)
-    frames = lower.pop("frames").tolist()
-    for row, size in enumerate(frames):
-        yield {name: value[row, :size].numpy() for name, value in lower.items()}
+    for row, size in enumerate(frozen.frames.tolist()):
+        yield {name: value[row, :size].numpy() for name, value in frozen.named().items()}
 
 
 def _samples(manifest: Manifest, utterance: Utterance) -> Tensor:

@@ -71,7 +71,7 @@ class TorchRecognizer(EmotionRecognizer):
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
             rows = features.expand(len(keep), -1, -1)
-            logits, pooled = self.trained.model.decide(rows, torch.ones_like(keep), keep)
+            logits, pooled = self.trained.model.classify_frames(rows, torch.ones_like(keep), keep)
             logits = logits if self._affine is None else self._mapped(pooled.vector)
         return softmax(logits.numpy() / self.calibrated.temperature)
 

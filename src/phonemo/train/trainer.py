@@ -139,7 +139,7 @@ class PhonemoTrainer(ResumableTrainer):
 
     def resume_or_start(self) -> None:
         """Train to the end, from the newest whole checkpoint if there is one."""
-        newest = distributed.on_main_process(lambda: checkpointing.newest_checkpoint(self.folder))
+        newest = distributed.on_main_process(checkpointing.newest_checkpoint, self.folder)
         if newest is None or not self._has_ended(newest):
             self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
@@ -151,8 +151,11 @@ class PhonemoTrainer(ResumableTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """The multi-task loss; its parts are summed up for the log."""
-        names = ("input_values", "attention_mask", "lower", "spans")
-        output = model(**{name: inputs[name] for name in names if name in inputs})
+        names = ("input_values", "attention_mask", "frozen", "spans")
+        arguments = {name: inputs[name] for name in names if name in inputs}
+        if "frozen" in arguments:  # which Trainer does not know how to move
+            arguments["frozen"] = arguments["frozen"].to(self.args.device)
+        output = model(**arguments)
         loss = self.objective(output, inputs)
         if not torch.isfinite(loss.value):  # of all processes: all end here, or none
             raise ModelError(
@@ -240,7 +243,7 @@ class PhonemoTrainer(ResumableTrainer):
 
     def _load_best(self, state: TrainerState, newest: Path) -> None:
         best = self.folder / Path(state.best_model_checkpoint or newest).name
-        distributed.on_main_process(lambda: verify_checksums(best))
+        distributed.on_main_process(verify_checksums, best)
         checkpointing.load_weights(best, self.network)
 
 

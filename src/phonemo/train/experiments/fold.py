@@ -1,19 +1,19 @@
-"""One fold with one seed: what is trained in it, and the files that say what came out."""
+"""One fold with one seed: built, fitted, tested and saved.
+
+Every process of a training calls the same methods in the same order; the first one writes.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerState
 
-from phonemo.config import RunConfig
-from phonemo.corpora.folds import Fold
 from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling
 from phonemo.files import CHECKSUMS, sha256_of, write_json, write_rows
 from phonemo.model.network import PhonemoForAudioClassification
@@ -87,12 +87,204 @@ class NeuralSystem:
         return found
 
     def train(self, cell: FoldSeed) -> None:
-        """The kept features first, if the config wants them and they are not there yet."""
-        _train_cell(self.experiment, cell, self._cache, self.progress)
+        """Train and test a cell and write its folder, metrics.json last."""
+        FoldRun(self.experiment, cell, self._cache, self.progress).run()
 
     def train_untested(self, cell: FoldSeed) -> None:
-        """The same without a test: for a model that learns from everybody."""
-        _trained(self.experiment, cell, self._cache, self.progress)
+        """Train a cell and write its model, without a test: for a model that learns from all."""
+        fold = FoldRun(self.experiment, cell, self._cache, self.progress)
+        fold.save_model(fold.fit(fold.build()))
+
+
+class Fitted(NamedTuple):
+    """A network after its training."""
+
+    model: PhonemoForAudioClassification
+    state: TrainerState
+    calibration: TemperatureScaling
+
+
+class Tested(NamedTuple):
+    """What a network gives for the test part, and its phoneme errors by auxiliary corpus."""
+
+    outputs: Outputs
+    auxiliary: dict[str, Any]
+
+
+class FoldRun:
+    """One fold with one seed of a network: ``build``, ``fit``, ``test``, ``save``.
+
+    Args:
+        experiment: the data, the split and the config.
+        cell: the fold, the seed and the folder that is written.
+        cache: the frozen layers' output; None runs the whole network.
+        progress: receives the steps.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        cell: FoldSeed,
+        cache: FeatureCache | None,
+        progress: RunProgress,
+    ) -> None:
+        self.experiment = experiment
+        self.config = experiment.config
+        self.cell = cell
+        self.cache = cache
+        self.progress = progress
+
+    def run(self) -> None:
+        """All steps; the trackers end with them, whatever ends them."""
+        began, first = time.perf_counter(), distributed.current_rank().first
+        names = trackers_of(self.config) if first else []
+        title = f"{self.cell.fold.name} seed {self.cell.seed}"
+        with tracked(names, self.config, title) as tracking:
+            fitted = self.fit(self.build(), tracking)
+            self.save_model(fitted)
+            tested = self.test(fitted.model)
+            distributed.on_main_process(self._save_scores, fitted, tested, tracking, began)
+
+    def build(self) -> PhonemoForAudioClassification:
+        """The untrained network, or the one that the training starts from."""
+        return _network(self.experiment, self.cell.seed)
+
+    def fit(self, model: PhonemoForAudioClassification, tracking: Tracking | None = None) -> Fitted:
+        """Train by gradient, or fit the emotion head alone; then calibrate on validation."""
+        if self.config.train.strategy == "logistic":
+            self.cell.folder.mkdir(parents=True, exist_ok=True)
+            state, calibration = TrainerState(epoch=0), self._fit_head(model)
+        else:
+            state, calibration = self._fit_by_gradient(model, tracking)
+        if self._start_knows_fold():
+            calibration = UNCALIBRATED
+        store_calibration(model, calibration)
+        return Fitted(model, state, calibration)
+
+    def test(self, model: PhonemoForAudioClassification) -> Tested:
+        """The test part, and the speakers of auxiliary corpora that were held out."""
+        outputs = outputs_of(model, self.dataset("test"), self.config.train.batch_size)
+        return Tested(outputs, self._auxiliary_phonemes(model))
+
+    def save_model(self, fitted: Fitted) -> None:
+        """Write the learning curves and the model folder."""
+        distributed.on_main_process(self._save_model, fitted, self._provenance())
+
+    def dataset(self, part: str) -> SpeechDataset:
+        """A part of the fold: train, validation or test; where nothing is selected, both train."""
+        train, fold = self.config.train, self.cell.fold
+        ids, draws = fold.parts[part], None
+        if part == "train":
+            ids = ids if train.selects else (*ids, *fold.validation)
+            draws = None if train.strategy == "logistic" else self._augmentation()
+        extra = list(self.experiment.extras.epoch) if part == "train" else []
+        rows = self.experiment.part(ids) + extra
+        return SpeechDataset(
+            self.experiment.manifest, rows, self.experiment.targets, self.cache, draws
+        )
+
+    def _augmentation(self) -> AugmentationSeed:
+        return AugmentationSeed.of(self.config.train, self.cell.seed)
+
+    def _fit_by_gradient(
+        self, model: PhonemoForAudioClassification, tracking: Tracking | None
+    ) -> tuple[TrainerState, TemperatureScaling]:
+        config, checkpoints = self.config, self.cell.folder / "checkpoints"
+        training, validation = self.dataset("train"), self.dataset("validation")
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        trainer = PhonemoTrainer(
+            model,
+            config.train,
+            objective_of(config.train, config.model.auxiliary, training),
+            training,
+            validation,
+            checkpoints,
+            self.cell.seed,
+            self._callbacks(tracking),
+        )
+        trainer.resume_or_start()
+        if not config.train.selects:  # validation was trained on: nothing is left to calibrate on
+            return trainer.state, UNCALIBRATED
+        calibration = calibrate_validation(model, validation, config.train.batch_size)
+        return trainer.state, calibration
+
+    def _fit_head(self, model: PhonemoForAudioClassification) -> TemperatureScaling:
+        """A linear head fitted from nothing, or from a start; of the latter prior.json says how."""
+        train, training = self.config.train, self.dataset("train")
+        if train.prior == "none":
+            return fit_head(model, training, train.inverse_penalty, train.batch_size)
+        prior = prior_of(str(self.config.model.start), training.targets.labels)
+        calibration, done = fit_from_start(model, training, prior, train)
+        write_json(self.cell.folder / PRIOR, done.to_json())
+        return calibration
+
+    def _callbacks(self, tracking: Tracking | None) -> list[TrainerCallback]:
+        if not distributed.current_rank().first:
+            return []
+        folder = self.cell.folder
+        callbacks: list[TrainerCallback] = [JsonLines(folder / "log.jsonl"), Steps(self.progress)]
+        if TENSORBOARD in self.config.train.loggers:
+            callbacks.append(tensorboard(folder / "tensorboard"))
+        return callbacks if tracking is None else [*callbacks, tracking]
+
+    def _auxiliary_phonemes(self, model: PhonemoForAudioClassification) -> dict[str, Any]:
+        """By auxiliary corpus, the phoneme errors on its speakers that were held out."""
+        scores = {}
+        for corpus, rows in self.experiment.extras.held_out.items():
+            dataset = SpeechDataset(
+                self.experiment.manifest, rows, self.experiment.targets, self.cache
+            )
+            outputs = outputs_of(model, dataset, self.config.train.batch_size)
+            speakers = len({row.speaker for row in rows})
+            counts = {"utterances": len(rows), "speakers": speakers}
+            scores[corpus] = phoneme_scores(outputs) | counts
+        return scores
+
+    def _provenance(self) -> Provenance:
+        """What the model was trained on or chosen by, and what it started from."""
+        fold, corpus = self.cell.fold, self.experiment.manifest.header.corpus
+        own = provenance_from(corpus, self.experiment.part([*fold.train, *fold.validation]))
+        return own | self.experiment.extras.lineage | ancestors(self.config.model)
+
+    def _start_knows_fold(self) -> bool:
+        """Whether the start was trained on the fold's speakers: it would be overconfident here."""
+        fold = self.cell.fold
+        rows = self.experiment.part([*fold.train, *fold.validation])
+        corpus = self.experiment.manifest.header.corpus
+        return any(map(bool, ancestors(self.config.model).overlap(corpus, rows)))
+
+    def _save_model(self, fitted: Fitted, provenance: Provenance) -> None:
+        if self.config.train.strategy != "logistic":
+            write_fold_plots(self.cell.folder, fitted.state)
+        shared = None
+        if self.config.train.strategy in ("frozen", "logistic"):
+            shared = Path(self.config.output) / "backbone.safetensors"
+        labels = self.experiment.targets.labels
+        save_trained(self.cell.folder / "model", fitted.model, labels, shared, provenance)
+
+    def _save_scores(
+        self, fitted: Fitted, tested: Tested, tracking: Tracking, began: float
+    ) -> None:
+        targets, folder = self.experiment.targets, self.cell.folder
+        rows = prediction_rows(
+            tested.outputs,
+            self.dataset("test"),
+            targets.labels,
+            targets.inventory,
+            self.cell.fold.name,
+            self.cell.seed,
+            fitted.calibration,
+        )
+        write_rows(folder / "predictions.jsonl", rows)
+        write_vectors(folder / VECTORS, tested.outputs)
+        seconds = time.perf_counter() - began
+        metrics = fold_metrics(
+            self.cell, rows, targets.labels, fitted.state, tested.auxiliary, seconds
+        )
+        results = metrics["results"]
+        scores = {f"test_{name}": results[name]["mean"] for name in ("ua", "wa", "macro_f1")}
+        tracking.log(scores, fitted.state.global_step)
+        write_json(folder / "metrics.json", metrics)
 
 
 def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification:
@@ -127,180 +319,8 @@ def _features(
     )
 
 
-def _train_cell(
-    experiment: Experiment, cell: FoldSeed, cache: FeatureCache | None, progress: RunProgress
-) -> None:
-    config = experiment.config
-    named = f"{cell.fold.name} seed {cell.seed}"
-    names = trackers_of(config) if distributed.current_rank().first else []
-    with tracked(names, config, named) as tracking:
-        _train_and_test(experiment, cell, cache, progress, tracking)
-
-
-def _train_and_test(
-    experiment: Experiment,
-    cell: FoldSeed,
-    cache: FeatureCache | None,
-    progress: RunProgress,
-    tracking: Tracking,
-) -> None:
-    config, began = experiment.config, time.perf_counter()
-    labels, inventory = experiment.targets.labels, experiment.targets.inventory
-    model, state, calibrated, test = _trained(experiment, cell, cache, progress, tracking)
-    found = outputs_of(model, test, config.train.batch_size)
-    extra = _extra_phonemes(experiment, model, cache)
-
-    def write() -> None:
-        name, seed = cell.fold.name, cell.seed
-        rows = prediction_rows(found, test, labels, inventory, name, seed, calibrated)
-        write_rows(cell.folder / "predictions.jsonl", rows)
-        write_vectors(cell.folder / VECTORS, found)
-        seconds = time.perf_counter() - began
-        metrics = fold_metrics(cell, rows, labels, state, extra, seconds)
-        found_here = metrics["results"]
-        scores = {f"test_{name}": found_here[name]["mean"] for name in ("ua", "wa", "macro_f1")}
-        tracking.log(scores, state.global_step)
-        write_json(cell.folder / "metrics.json", metrics)
-
-    distributed.on_main_process(write)
-
-
-def _trained(
-    experiment: Experiment,
-    cell: FoldSeed,
-    cache: FeatureCache | None,
-    progress: RunProgress,
-    tracking: Tracking | None = None,
-) -> tuple[PhonemoForAudioClassification, TrainerState, TemperatureScaling, SpeechDataset]:
-    """The network of a cell, which lies in its folder too; what is left to test it on."""
-    config = experiment.config
-    model = _network(experiment, cell.seed)
-    training, validation, test = _parts(experiment, cell, cache)
-    callbacks = _callbacks(config, cell, progress, tracking)
-    state, calibrated = _learn(config, cell, model, training, validation, callbacks)
-    if _has_seen(experiment, cell.fold):
-        calibrated = UNCALIBRATED
-    store_calibration(model, calibrated)
-    shared = None
-    if config.train.strategy in ("frozen", "logistic"):
-        shared = Path(config.output) / "backbone.safetensors"
-    lineage, labels = _lineage(experiment, cell.fold), experiment.targets.labels
-    home = cell.folder / "model"
-    distributed.on_main_process(lambda: save_trained(home, model, labels, shared, lineage))
-    return model, state, calibrated, test
-
-
 def write_vectors(path: Path, found: Outputs) -> None:
     """What the emotion head read of each row of the predictions, for a map of them."""
     if found.vectors is not None and len(found.vectors) <= _MOST_VECTORS:
         with path.open("wb") as stream:
             np.save(stream, found.vectors.to(torch.float16).numpy(), allow_pickle=False)
-
-
-def _learn(
-    config: RunConfig,
-    cell: FoldSeed,
-    model: PhonemoForAudioClassification,
-    training: SpeechDataset,
-    validation: SpeechDataset,
-    callbacks: Sequence[TrainerCallback],
-) -> tuple[TrainerState, TemperatureScaling]:
-    """Train by gradient, or fit the emotion head alone; what happened, and how sure it is."""
-    size = config.train.batch_size
-    if config.train.strategy == "logistic":
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        return TrainerState(epoch=0), _fitted(config, cell, model, training)
-    checkpoints = cell.folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    trainer = PhonemoTrainer(
-        model,
-        config.train,
-        objective_of(config.train, config.model.auxiliary, training),
-        training,
-        validation,
-        checkpoints,
-        cell.seed,
-        callbacks,
-    )
-    trainer.resume_or_start()
-    distributed.on_main_process(lambda: write_fold_plots(cell.folder, trainer.state))
-    if not config.train.selects:  # validation was learnt from: nothing is left to calibrate on
-        return trainer.state, UNCALIBRATED
-    return trainer.state, calibrate_validation(model, validation, size)
-
-
-def _fitted(
-    config: RunConfig, cell: FoldSeed, model: PhonemoForAudioClassification, training: SpeechDataset
-) -> TemperatureScaling:
-    """A linear head fitted from nothing, or from a start; of the latter prior.json says how."""
-    if config.train.prior == "none":
-        return fit_head(model, training, config.train.inverse_penalty, config.train.batch_size)
-    prior = prior_of(str(config.model.start), training.targets.labels)
-    calibrated, done = fit_from_start(model, training, prior, config.train)
-    write_json(cell.folder / PRIOR, done.to_json())
-    return calibrated
-
-
-def _extra_phonemes(
-    experiment: Experiment, model: PhonemoForAudioClassification, cache: FeatureCache | None
-) -> dict[str, Any]:
-    """By extra corpus, the phoneme errors on its speakers that were held out."""
-    found = {}
-    for corpus, rows in experiment.extras.held_out.items():
-        dataset = SpeechDataset(experiment.manifest, rows, experiment.targets, cache)
-        outputs = outputs_of(model, dataset, experiment.config.train.batch_size)
-        speakers = len({one.speaker for one in rows})
-        found[corpus] = phoneme_scores(outputs) | {"utterances": len(rows), "speakers": speakers}
-    return found
-
-
-def _lineage(experiment: Experiment, fold: Fold) -> Provenance:
-    """What a fold's model has learnt from or was chosen by, and what it started from."""
-    main = experiment.part([*fold.train, *fold.validation])
-    past = ancestors(experiment.config.model)
-    return (
-        provenance_from(experiment.manifest.header.corpus, main) | experiment.extras.lineage | past
-    )
-
-
-def _has_seen(experiment: Experiment, fold: Fold) -> bool:
-    """Whether what a fold starts from learnt from its speakers: it would be too sure of them."""
-    past = ancestors(experiment.config.model)
-    known = experiment.part([*fold.train, *fold.validation])
-    seen, speakers = past.overlap(experiment.manifest.header.corpus, known)
-    return bool(seen or speakers)
-
-
-def _parts(
-    experiment: Experiment, cell: FoldSeed, cache: FeatureCache | None
-) -> tuple[SpeechDataset, SpeechDataset, SpeechDataset]:
-    train = experiment.config.train
-    draws = None if train.strategy == "logistic" else AugmentationSeed.of(train, cell.seed)
-    training, validation, test = (
-        SpeechDataset(
-            experiment.manifest,
-            experiment.part(ids) + (list(experiment.extras.epoch) if part == "train" else []),
-            experiment.targets,
-            cache,
-            draws if part == "train" else None,
-        )
-        for part, ids in _learnt(cell.fold, experiment.config).items()
-    )
-    return training, validation, test
-
-
-def _learnt(fold: Fold, config: RunConfig) -> dict[str, tuple[str, ...]]:
-    """The parts of a fold; where nothing is selected, validation is learnt from too."""
-    more = () if config.train.selects else fold.validation
-    return {**fold.parts, "train": (*fold.train, *more)}
-
-
-def _callbacks(
-    config: RunConfig, cell: FoldSeed, progress: RunProgress, tracking: Tracking | None
-) -> list[TrainerCallback]:
-    if not distributed.current_rank().first:
-        return []
-    found: list[TrainerCallback] = [JsonLines(cell.folder / "log.jsonl"), Steps(progress)]
-    if TENSORBOARD in config.train.loggers:
-        found.append(tensorboard(cell.folder / "tensorboard"))
-    return found if tracking is None else [*found, tracking]

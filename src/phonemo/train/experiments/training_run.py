@@ -74,14 +74,12 @@ def run(
         torch.set_num_threads(max(1, config.threads // rank.local_world))
         experiment = prepare_experiment(config)
         wanted = cells_of(experiment, folds, seeds)
-        if overwrite:
-            distributed.on_main_process(lambda: discard_run(Path(config.output)))
-        distributed.on_main_process(lambda: stack.enter_context(folder_lock(Path(config.output))))
+        distributed.on_main_process(_claim_folder, Path(config.output), overwrite, stack)
         system = open_system(experiment, command, progress)
         for number, cell in enumerate(wanted, start=1):
             progress.cell(number, len(wanted), f"{cell.fold.name} seed {cell.seed}")
             progress.scores(ensure_trained(system, cell))
-        return distributed.on_main_process(lambda: pool_folds(experiment, command))
+        return distributed.on_main_process(pool_folds, experiment, command)
 
 
 def cells_of(
@@ -107,20 +105,35 @@ def open_system(experiment: Experiment, command: str, progress: RunProgress) -> 
     inputs = {"manifest": sha256_of(Path(config.manifest)), **system.inputs()}
     for extra in config.extra:
         inputs[f"extra {extra.manifest}"] = sha256_of(Path(extra.manifest))
-    distributed.on_main_process(
-        lambda: open_run(Path(config.output), config, experiment.split, inputs, command)
-    )
+    folder = Path(config.output)
+    distributed.on_main_process(open_run, folder, config, experiment.split, inputs, command)
     return system
 
 
 def ensure_trained(system: TrainableSystem, cell: FoldSeed) -> dict[str, Any]:
     """The metrics.json of a cell, which is trained first if it has none."""
-    if not distributed.on_main_process((cell.folder / "metrics.json").is_file):
+    metrics = distributed.on_main_process(_finished_metrics, cell.folder)
+    if metrics is None:
         system.train(cell)
-    distributed.on_main_process(
-        lambda: shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
-    )
-    return distributed.on_main_process(lambda: read_cell(cell.folder))
+        metrics = distributed.on_main_process(_finished_metrics, cell.folder)
+    if metrics is None:
+        raise RunError(f"{cell.folder}: expected metrics.json after the training, got none")
+    return metrics
+
+
+def _claim_folder(folder: Path, overwrite: bool, stack: ExitStack) -> None:
+    """Lock the run's folder until the stack is closed, after a run that is overwritten is gone."""
+    if overwrite:
+        discard_run(folder)
+    stack.enter_context(folder_lock(folder))
+
+
+def _finished_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics.json of a finished cell, whose checkpoints are removed; None without one."""
+    if not (folder / "metrics.json").is_file():
+        return None
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return read_cell(folder)
 
 
 def read_cell(folder: Path) -> dict[str, Any]:

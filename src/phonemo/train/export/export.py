@@ -216,7 +216,7 @@ class _Exported(nn.Module):
         That is OUTPUTS, FEATURES, VECTOR, then PHONEMES. ``scale`` and ``shift``, (feature,),
         are a profile's map of the vector.
         """
-        found = self.model.upper(self.model.lower(waveform, samples, None))
+        found = self.model.forward_from(self.model.forward_frozen(waveform, samples, None))
         assert found.frame_weights is not None
         logits = self.model.head(found.vector * scale + shift)
         always = (logits, found.frames, found.frame_weights, found.features, found.vector)
@@ -233,7 +233,7 @@ class _Head(nn.Module):
     def forward(self, features: Tensor, kept: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Frames (1, frame, feature) and those kept (batch, frame) to logits (batch, emotion)."""
         features = features.expand(kept.shape[0], -1, -1)
-        _, pooled = self.model.decide(features, torch.ones_like(kept), kept)
+        _, pooled = self.model.classify_frames(features, torch.ones_like(kept), kept)
         logits: Tensor = self.model.head(pooled.vector * scale + shift)
         return logits
 

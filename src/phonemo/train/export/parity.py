@@ -84,7 +84,7 @@ def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -
         features = torch.from_numpy(heard)[None].expand(len(kept), -1, -1)
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
-            _, pooled = model.decide(features, torch.ones_like(keep), keep)
+            _, pooled = model.classify_frames(features, torch.ones_like(keep), keep)
         wanted = _mapped_logits(model, pooled.vector, affine)
         _check_near("head", float(np.abs(found - wanted.numpy()).max()))
 
