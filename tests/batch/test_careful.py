@@ -34,7 +34,7 @@ def test_what_a_file_does_to_its_process_is_its_own_row(tmp_path, items):
     assert [row["file"] for row in found] == list(names)
     codes = [None, "crashed", None, "internal_error", "unsupported_audio", "crashed"]
     assert [row.get("code") for row in found] == codes
-    assert found[1]["error"].startswith("deadly.wav: the process that heard it died")
+    assert found[1]["error"].startswith("deadly.wav: the process that recognized it died")
     assert "ZeroDivisionError an odd file" in found[3]["error"]
     assert not any("\n" in row.get("error", "") for row in found)
     until(lambda: not any(lives(one) for one in descendants(os.getpid()) if hears(one)))
@@ -44,7 +44,7 @@ def test_a_file_that_never_ends_is_given_up(tmp_path, items, monkeypatch):
     monkeypatch.setattr(worker, "ISOLATED_SECONDS", 0.5)
     (row,) = isolated_rows(work(tmp_path), items("hang.wav"))
     assert row["code"] == "timed_out"
-    assert row["error"].startswith("hang.wav: not heard in 0.5 s")
+    assert row["error"].startswith("hang.wav: no result in 0.5 s")
 
 
 def test_a_fault_of_the_job_is_no_files(tmp_path, items):

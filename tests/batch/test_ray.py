@@ -187,14 +187,14 @@ def test_a_cluster_of_two_hears_with_one_model_in_each_actor(place, cluster):
     hook = place.folder / "hook" / "sitecustomize.py"
     counted = """
     import phonemo.batch.worker as hearing
-    opening = hearing.open_model
+    opening = hearing.load_model
 
     def told(*arguments, **keywords):
         with open(os.path.join(os.environ["GATES"], "opened"), "a") as stream:
             stream.write(f"{os.getpid()}\\n")
         return opening(*arguments, **keywords)
 
-    hearing.open_model = told
+    hearing.load_model = told
 """
     hook.write_text(hook.read_text(encoding="utf-8") + counted, encoding="utf-8")
     # the first actor waits in the first part; Ray may have given it one more
@@ -230,6 +230,6 @@ def test_work_goes_to_actors_as_text_whatever_its_names():
 
 def test_errors_come_back_as_text():
     tally = PartStats(part=3, files=2)
-    assert engines._tally_of(tally.model_dump_json()) == tally
+    assert engines._stats_of(tally.model_dump_json()) == tally
     with pytest.raises(RunError, match=r"^what is wrong$"):
-        engines._tally_of(f"{engines._ERROR}what is wrong")
+        engines._stats_of(f"{engines._ERROR}what is wrong")

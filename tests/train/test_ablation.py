@@ -19,12 +19,13 @@ from phonemo.config import RunConfig, write_config
 from phonemo.errors import ConfigError, ModelError, ProtocolError, RunError
 from phonemo.evaluation.studies import ablation_lines
 from phonemo.files import folder_lock, read_rows, write_json, write_rows
+from phonemo.runtime import workers
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments import egemaps, executors
+from phonemo.train.experiments import egemaps
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
 from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
-from phonemo.train.experiments.executors import Job, run_jobs, workers_for
+from phonemo.train.experiments.executors import FoldJob, run_jobs, workers_for
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.fold import NeuralSystem
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
@@ -507,10 +508,10 @@ def test_a_killed_process_is_one_line_that_says_what_to_do(tmp_path, base, monke
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(executors, "ProcessPoolExecutor", Killed)
-    jobs = [Job(with_changes(base, output=str(tmp_path)), fold, 1) for fold in FOLDS[:2]]
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Killed)
+    jobs = [FoldJob(with_changes(base, output=str(tmp_path)), fold, 1) for fold in FOLDS[:2]]
     with pytest.raises(RunError, match=r"killed, perhaps for want of memory; .* fewer --workers"):
-        run_jobs(jobs, 2, RunProgress(), lambda *_: pytest.fail("nothing was done"))
+        next(run_jobs(jobs, 2, RunProgress()))
 
 
 @pytest.mark.parametrize(("cores", "threads", "workers"), [(8, 3, 2), (2, 4, 1), (None, 1, 1)])

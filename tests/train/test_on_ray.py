@@ -19,7 +19,6 @@ from phonemo.config import write_config
 from phonemo.errors import MissingExtraError, RunError
 from phonemo.files import read_rows
 from phonemo.runtime import workers
-from phonemo.train.experiments import executors
 from phonemo.train.experiments.ablation import ablate
 from phonemo.train.experiments.ablation_config import AblationConfig
 from tests.train import tiny_training  # noqa: F401  (it keeps collections short)
@@ -31,14 +30,13 @@ TRAINED = ("multi-task", "single-task")
 #: One job for each process, and one that fails there.
 SPREAD = """
 import os
-from phonemo.train.experiments.executors import Cluster, spread
+from phonemo.runtime.workers import Cluster, run_on_ray
 
 def process(job):
     return os.getpid() if job else 1 // job
 
-told = {}
-spread([1, 2, 0], 1, process, Cluster(workers=2), told.__setitem__)
-print(sorted(told), os.getpid() in told.values(), type(told[0]).__name__, told[0])
+found = dict(run_on_ray(process, [1, 2, 0], 1, Cluster(workers=2)))
+print(sorted(found), os.getpid() in found.values(), type(found[0]).__name__, found[0])
 """
 
 
@@ -102,9 +100,9 @@ def test_jobs_are_done_in_other_processes_and_what_fails_there_is_one_line(tmp_p
 
 
 def test_a_machine_that_does_not_see_the_folder_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors.logging, "disable", lambda level: None)
+    monkeypatch.setattr(workers.logging, "disable", lambda level: None)
     before = os.getcwd()
-    found = executors._done_in(str(tmp_path / "elsewhere"), str, 1)
+    found = workers._call_in_folder(str(tmp_path / "elsewhere"), str, 1)
     assert isinstance(found, RunError)
     assert "must share the folder" in str(found)
     assert os.getcwd() == before

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import heapq
 import logging
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +30,7 @@ from phonemo.batch.worker import ISOLATED_SECONDS, WorkerSpec, error_line, open_
 from phonemo.errors import PhonemoError, UsageError, safe_name
 from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.runtime.workers import exit_with_parent, ignore_sigint, terminate_children
+from phonemo.runtime.workers import AHEAD, WorkerPool
 
 if TYPE_CHECKING:
     from phonemo.runtime.adaptation.pool import Vectors
@@ -42,8 +40,6 @@ log = logging.getLogger(__name__)
 
 #: Of a longer recording the beginning is decoded: hours of one say little more of its source.
 LONGEST_SECONDS = 60.0
-#: Recordings that each process is given at once.
-_AHEAD = 2
 #: A process that died, and one that gets no further.
 _LOST = (BrokenProcessPool, TimeoutError)
 
@@ -74,7 +70,7 @@ def vectors_by_processes(
                     yield found
         except _LOST:
             log.warning("a process of the first pass was lost; its recordings are decoded alone")
-            for _ in range(min(_AHEAD * workers, len(rest))):
+            for _ in range(min(AHEAD * workers, len(rest))):
                 yield _alone(work, rest.popleft())
 
 
@@ -101,21 +97,8 @@ def vectors_of_item(listener: Any, item: BatchItem) -> Vectors | None:
 def _side_by_side(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _set_up, (work,))
-    rest, running = iter(items), deque[Future["Vectors | None"]]()
-    try:
-        while True:
-            with ignore_sigint():  # which the processes inherit, from their first moment on
-                free = _AHEAD * workers - len(running)
-                running.extend(pool.submit(_vectors, one) for one in islice(rest, free))
-            if not running:
-                return
-            yield running.popleft().result(ISOLATED_SECONDS)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        terminate_children(others)
+    with WorkerPool(_vectors, workers, _set_up, (work,)) as pool:
+        yield from pool.ordered(items, ISOLATED_SECONDS)
 
 
 def _alone(work: WorkerSpec, item: BatchItem) -> Vectors | None:
@@ -126,24 +109,23 @@ def _alone(work: WorkerSpec, item: BatchItem) -> Vectors | None:
         return None
 
 
-#: In a process: what it was told, and from its first recording on the model.
-_told: WorkerSpec | None = None
-_listener: Any = None
+#: In a process: its batch, and from its first recording on the model.
+_spec: WorkerSpec | None = None
+_recognizer: Any = None
 
 
 def _set_up(work: WorkerSpec) -> None:
-    global _told
-    exit_with_parent()
+    global _spec
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
-    _told = work
+    _spec = work
 
 
 def _vectors(item: BatchItem) -> Vectors | None:
     """The model is opened here, where an error of it reaches the parent."""
-    global _listener
-    assert _told is not None
-    _listener = _listener or open_recognizer(_told.asked)
-    return vectors_of_item(_listener, item)
+    global _recognizer
+    assert _spec is not None
+    _recognizer = _recognizer or open_recognizer(_spec.asked)
+    return vectors_of_item(_recognizer, item)
 
 
 #: Recordings of a sample, unless another number is wanted: more gain little.

@@ -1,6 +1,6 @@
-"""The engine of one machine: processes, each with the model, that hear parts.
+"""The two engines of a batch: processes of this machine, or actors of Ray Data on one or many.
 
-The engine of one machine or many: Ray Data, whose actors hold a model each and hear parts.
+Each process or actor holds one model and recognizes parts one after another.
 """
 
 from __future__ import annotations
@@ -10,37 +10,36 @@ import json
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from typing import Any
 
 from phonemo.batch.job import BatchOptions, ExecutorOptions, PartStats
 from phonemo.batch.worker import BEGUN_BEFORE, PartWorker, WorkerSpec
 from phonemo.errors import PhonemoError, RunError
-from phonemo.runtime.workers import exit_with_parent, ignore_sigint, ray_session, terminate_children
+from phonemo.runtime.workers import WorkerPool, ray_session
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at how far the workers are.
-_LOOK = 0.2
-#: A pool that is lost so often in a row, without a part being done, is lost for another reason.
+#: Between two reports of how far the workers are.
+_POLL_SECONDS = 0.2
+#: After so many losses in a row without a finished part, the parts are not the reason.
 _MOST_LOSSES = 2 * BEGUN_BEFORE + 1
+#: Receives how many recordings were recognized in parts that are not finished.
 Alive = Callable[[int], None]
 
 
 def run_parts_locally(
     work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Alive
 ) -> Iterator[PartStats]:
-    """Hear parts side by side; each one's numbers when it is done, in the order in which they end.
+    """Recognize parts side by side; each one's numbers when it is done, in the order of their ends.
 
-    A process that dies is replaced, and what it was at is begun again.
+    A process that dies is replaced, and its part is begun again.
 
     Args:
-        work: what is wanted.
-        parts: which.
-        engine: says how many processes.
-        alive: told now and then how many recordings were heard that no part has told yet.
+        work: the batch and its options.
+        parts: their numbers.
+        engine: how many processes.
+        alive: called now and then with the recordings done in parts that are not.
 
     Raises:
         RunError: processes die again and again, or the folder cannot be written.
@@ -50,9 +49,9 @@ def run_parts_locally(
     while rest:
         done = list[int]()
         try:
-            for tally in _pool(work, rest, engine.workers or 1, alive):
-                done.append(tally.part)
-                yield tally
+            for stats in _run_pool(work, rest, engine.workers or 1, alive):
+                done.append(stats.part)
+                yield stats
         except BrokenProcessPool as error:
             losses = 0 if done else losses + 1
             if losses == _MOST_LOSSES:
@@ -64,87 +63,69 @@ def run_parts_locally(
         rest = [part for part in rest if part not in set(done)]
 
 
-def _pool(
+def _run_pool(
     work: WorkerSpec, parts: Sequence[int], workers: int, alive: Alive
 ) -> Iterator[PartStats]:
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    ticks = context.Value("q", 0)
-    count = min(workers, len(parts))
-    pool = ProcessPoolExecutor(count, context, _set_up, (work, ticks))
-    told, rest = 0, iter(parts)
-    running: set[Future[PartStats]] = set()
-    try:
-        while True:
-            with ignore_sigint():  # which the processes inherit, from their first moment on
-                running |= {
-                    pool.submit(_run_part, one) for one in islice(rest, 2 * count - len(running))
-                }
-            if not running:
-                return
-            ended, running = wait(running, _LOOK, FIRST_COMPLETED)
-            # what is done first: one that was lost is told by an exception
-            for future in sorted(ended, key=lambda one: one.exception() is not None):
-                tally = future.result()
-                told += tally.files
-                yield tally
-            # without its lock, which a process may have been killed with
-            alive(max(0, ticks.get_obj().value - told))
-    finally:  # after Ctrl-C too, where some still hear
-        pool.shutdown(wait=False, cancel_futures=True)
-        terminate_children(others)
-        # the exception of a lost pool holds this frame, and would keep its pipes and locks with it
-        del pool, ticks
+    ticks = multiprocessing.get_context("spawn").Value("q", 0)
+    reported = 0
+    with WorkerPool(_run_part, min(workers, len(parts)), _set_up, (work, ticks)) as pool:
+        try:
+            for outcome in pool.completed(parts, _POLL_SECONDS):
+                if outcome is not None:
+                    reported += outcome[1].files
+                    yield outcome[1]
+                # without its lock, which a process may have been killed with
+                alive(max(0, ticks.get_obj().value - reported))
+        finally:  # the exception of a lost pool holds this frame, and would keep its locks with it
+            del ticks
 
 
-#: In a worker: what it was told, and from its first part on the model.
-_told: tuple[WorkerSpec, Any] | None = None
-_hearer: PartWorker | None = None
+#: In a worker: its batch and its counter, and from its first part on the model.
+_spec: tuple[WorkerSpec, Any] | None = None
+_worker: PartWorker | None = None
 
 
 def _set_up(work: WorkerSpec, ticks: Any) -> None:
-    global _told
-    exit_with_parent()
+    global _spec
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
-    _told = work, ticks
+    _spec = work, ticks
 
 
 def _run_part(part: int) -> PartStats:
     """The model is opened here, where an error of it reaches the parent."""
-    global _hearer
-    assert _told is not None
-    work, ticks = _told
+    global _worker
+    assert _spec is not None
+    work, ticks = _spec
 
     def tick() -> None:
         with ticks.get_lock():
             ticks.value += 1
 
-    _hearer = _hearer or PartWorker(work, tick)
-    return _hearer.recognize(part)
+    _worker = _worker or PartWorker(work, tick)
+    return _worker.recognize(part)
 
 
 class Actor:
     """One model in a process of Ray's; the folder of the batch must be one that it can reach.
 
-    It is told of its work by its rows: what an actor's constructor is told may be lost when Ray
-    begins it again (https://github.com/ray-project/ray/issues/53727).
+    Its rows carry the batch's options: a constructor's arguments may be lost when Ray restarts it (https://github.com/ray-project/ray/issues/53727).
     """
 
     def __init__(self) -> None:
-        self._hearer: PartWorker | None = None
+        self._worker: PartWorker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Hear the parts of a batch of rows; their numbers, as JSON."""
+        """Recognize the parts of a batch of rows; their numbers, as JSON."""
         rows = zip(batch["part"], batch["work"], strict=True)
         return {"tally": [self._part_result(int(part), work) for part, work in rows]}
 
     def _part_result(self, part: int, work: str) -> str:
         """A part's numbers, or the error that stops the batch: only rows come back."""
         try:
-            if self._hearer is None:
-                self._hearer = PartWorker(_work_of(work))
+            if self._worker is None:
+                self._worker = PartWorker(_work_of(work))
                 gc.freeze()  # Ray's many modules need not be looked through again and again
-            return self._hearer.recognize(part).model_dump_json()
+            return self._worker.recognize(part).model_dump_json()
         except PhonemoError as error:
             return f"{_ERROR}{error}"
 
@@ -152,13 +133,13 @@ class Actor:
 def run_parts_on_ray(
     work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Alive
 ) -> Iterator[PartStats]:
-    """Hear parts side by side; arguments and errors as those of the local engine."""
+    """Recognize parts side by side; arguments and errors are those of the local engine."""
     with ray_session(engine.address, engine.workers) as ray:
         cpus = int(ray.cluster_resources().get("CPU", 1))
         workers = min(engine.workers or cpus, len(parts))
         try:
             for row in _dataset(work, parts, workers).iter_rows():
-                yield _tally_of(row["tally"])
+                yield _stats_of(row["tally"])
         except ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[:200]
             raise RunError(
@@ -176,8 +157,8 @@ def _dataset(work: WorkerSpec, parts: Sequence[int], workers: int) -> Any:
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
     context.execution_no_progress_timeout_s = -1  # a part of long recordings takes its time
-    told = _text_of(work)
-    rows = [{"part": part, "work": told} for part in parts]
+    text = _text_of(work)
+    rows = [{"part": part, "work": text} for part in parts]
     return ray_data.from_items(rows, override_num_blocks=len(parts)).map_batches(
         Actor,
         batch_size=1,
@@ -187,16 +168,16 @@ def _dataset(work: WorkerSpec, parts: Sequence[int], workers: int) -> Any:
 
 
 def _work_of(text: str) -> WorkerSpec:
-    told = json.loads(text)
-    return WorkerSpec(told["folder"], BatchOptions.model_validate(told["asked"]), told["profile"])
+    data = json.loads(text)
+    return WorkerSpec(data["folder"], BatchOptions.model_validate(data["asked"]), data["profile"])
 
 
 def _text_of(work: WorkerSpec) -> str:
-    told = {"folder": work.folder, "asked": work.asked.model_dump(), "profile": work.profile}
-    return json.dumps(told)
+    data = {"folder": work.folder, "asked": work.asked.model_dump(), "profile": work.profile}
+    return json.dumps(data)
 
 
-def _tally_of(text: str) -> PartStats:
+def _stats_of(text: str) -> PartStats:
     if text.startswith(_ERROR):
         raise RunError(text.removeprefix(_ERROR))
     return PartStats.model_validate_json(text)

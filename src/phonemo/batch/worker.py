@@ -8,12 +8,10 @@ Files heard one by one in a process that may die of one: that file alone then ha
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -30,7 +28,7 @@ from phonemo.batch.rows import Row, failed_row, part_name, row_of, writing_rows
 from phonemo.batch.stores import Store, open_store
 from phonemo.errors import PhonemoError, RunError, safe_name
 from phonemo.loader import load_model, model_digest
-from phonemo.runtime.workers import exit_with_parent, ignore_sigint, terminate_children
+from phonemo.runtime.workers import WorkerPool
 
 #: For one file; hours of audio take minutes.
 SECONDS = 3600.0
@@ -285,24 +283,23 @@ def isolated_rows(work: WorkerSpec, items: Iterable[BatchItem]) -> Iterator[Row]
 
 
 class _Child:
-    """A process that hears; another one is begun where it was lost."""
+    """A process for one recording at a time; it is replaced where it was lost."""
 
     def __init__(self, work: WorkerSpec) -> None:
         self._work = work
-        self._pool: ProcessPoolExecutor | None = None
-        self._others = set(multiprocessing.active_children())
+        self._pool: WorkerPool[BatchItem, Row] | None = None
 
     def row(self, item: BatchItem) -> Row:
         name = safe_name(item.file)
         try:
-            return self._open().submit(_row_of, item).result(ISOLATED_SECONDS)
+            return self._open().submit(item).result(ISOLATED_SECONDS)
         except BrokenProcessPool:
             self.close()
-            message = f"{name}: the process that heard it died; convert it, or leave it out"
+            message = f"{name}: the process that recognized it died; convert it, or leave it out"
             return failed_row(item, "crashed", message)
         except TimeoutError:
             self.close()
-            message = f"{name}: not heard in {ISOLATED_SECONDS:g} s; convert it, or leave it out"
+            message = f"{name}: no result in {ISOLATED_SECONDS:g} s; convert it, or leave it out"
             return failed_row(item, "timed_out", message)
         except PhonemoError:
             raise  # it is not the file's
@@ -313,33 +310,28 @@ class _Child:
 
     def close(self) -> None:
         if self._pool is not None:
-            pool, self._pool = self._pool, None
-            terminate_children(self._others)
-            pool.shutdown(cancel_futures=True)  # quick then; else its locks would stay for a while
+            self._pool.close()
+            self._pool = None
 
-    def _open(self) -> ProcessPoolExecutor:
+    def _open(self) -> WorkerPool[BatchItem, Row]:
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, _set_up, (self._work,))
-            with ignore_sigint():
-                self._pool.submit(int).result()  # it begins with the first that it is given
+            self._pool = WorkerPool(_row_of, 1, _set_up, (self._work,))
+            self._pool.start()
         return self._pool
 
 
-#: In the child: what it was told, and from its first file on the model.
-_told: WorkerSpec | None = None
-_hearer: PartWorker | None = None
+#: In the child: its batch, and from its first file on the model.
+_spec: WorkerSpec | None = None
+_worker: PartWorker | None = None
 
 
 def _set_up(work: WorkerSpec) -> None:
-    global _told
-    exit_with_parent()
-    _told = work
+    global _spec
+    _spec = work
 
 
 def _row_of(item: BatchItem) -> Row:
-    global _hearer
-
-    assert _told is not None
-    _hearer = _hearer or PartWorker(_told)
-    return next(_hearer.rows([item]))
+    global _worker
+    assert _spec is not None
+    _worker = _worker or PartWorker(_spec)
+    return next(_worker.rows([item]))

@@ -62,9 +62,9 @@ def ablate(
     expand(resolved)
     check_address(engine, address)
     needs_torch("training")
+    from phonemo.runtime.workers import Cluster
     from phonemo.train.experiments.ablation import ABLATION
     from phonemo.train.experiments.ablation import ablate as run_ablation
-    from phonemo.train.experiments.executors import Cluster
 
     cluster = Cluster(address, workers) if engine is EngineName.ray else None
     with console.run_progress(quiet) as progress:

@@ -1,6 +1,6 @@
-"""Ray on this machine, or a cluster that runs already: the one way in.
+"""Work in other processes: a pool of this machine's, and Ray on this machine or a cluster.
 
-Processes that work for this one: deaf to its Ctrl-C, and gone when it is.
+Processes of the pool ignore Ctrl-C, which is the parent's, and end when the parent ends.
 """
 
 from __future__ import annotations
@@ -13,14 +13,232 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
 from phonemo.errors import MissingExtraError, RunError
 
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+#: Jobs that each process has at hand, so that none waits for the next.
+AHEAD = 2
 _PATIENCE_SECONDS = 5.0
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+
+
+class WorkerPool(Generic[Job, Result]):
+    """Processes that call one function with many jobs; a context that terminates them at its end.
+
+    Args:
+        function: called with a job, in a process; a module's own, so that it can be pickled.
+        workers: processes.
+        set_up: called once in each process, with ``arguments``.
+        arguments: of ``set_up``.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Job], Result],
+        workers: int,
+        set_up: Callable[..., None] | None = None,
+        arguments: Sequence[Any] = (),
+    ) -> None:
+        self._function, self._most = function, AHEAD * workers
+        self._others = set(multiprocessing.active_children())
+        context = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
+        self._pool = ProcessPoolExecutor(workers, context, _start, (set_up, tuple(arguments)))
+
+    def __enter__(self) -> WorkerPool[Job, Result]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Terminate the processes, whatever they do; jobs that were not begun are dropped."""
+        terminate_children(self._others)
+        self._pool.shutdown(
+            cancel_futures=True
+        )  # quick then; else its locks would stay for a while
+
+    def start(self) -> None:
+        """Wait for a process to be there: a job's time limit should not include its start."""
+        with ignore_sigint():
+            self._pool.submit(int).result()
+
+    def submit(self, job: Job) -> Future[Result]:
+        """Give the pool one job; BrokenProcessPool where a process died."""
+        with ignore_sigint():  # which the processes inherit, from their first moment on
+            return self._pool.submit(self._function, job)
+
+    def completed(
+        self, jobs: Iterable[Job], poll_seconds: float | None = None
+    ) -> Generator[tuple[Job, Result] | None, None, None]:
+        """Jobs with their results, in the order in which they end.
+
+        Args:
+            jobs: taken as processes become free.
+            poll_seconds: None is given for them after so long without a result, for who reports.
+
+        Raises:
+            BrokenProcessPool: a process died, after the results of the others.
+        """
+        rest, running = iter(jobs), dict[Future[Result], Job]()
+        while True:
+            for job in islice(rest, self._most - len(running)):
+                running[self.submit(job)] = job
+            if not running:
+                return
+            ended, _ = wait(running, poll_seconds, FIRST_COMPLETED)
+            # results first: a process that died is an exception of all its jobs
+            for future in sorted(ended, key=lambda future: future.exception() is not None):
+                yield running.pop(future), future.result()
+            if not ended:
+                yield None
+
+    def ordered(self, jobs: Iterable[Job], seconds: float) -> Generator[Result, None, None]:
+        """The results of jobs, in their order.
+
+        Raises:
+            BrokenProcessPool: a process died.
+            TimeoutError: one took longer than ``seconds``.
+        """
+        rest, running = iter(jobs), deque[Future[Result]]()
+        while True:
+            running.extend(map(self.submit, islice(rest, self._most - len(running))))
+            if not running:
+                return
+            yield running.popleft().result(seconds)
+
+
+def _start(set_up: Callable[..., None] | None, arguments: Sequence[Any]) -> None:
+    exit_with_parent()
+    if set_up is not None:
+        set_up(*arguments)
+
+
+@contextmanager
+def ignore_sigint() -> Iterator[None]:
+    """Child processes started inside this context ignore SIGINT, from their first moment on.
+
+    It is for the parent, which terminates them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other thread may set signals, nor receives them
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def exit_with_parent() -> None:
+    """At the beginning of a process: leave Ctrl-C to the parent, and exit when that ends.
+
+    A killed parent cannot terminate anything: two jobs would work in one folder.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's start has set its own
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def terminate_children(others: set[multiprocessing.process.BaseProcess]) -> None:
+    """Terminate and join all processes of multiprocessing but the ``others``."""
+    ours = set(multiprocessing.active_children()) - others
+    for child in ours:
+        child.terminate()
+    for child in ours:
+        child.join(_PATIENCE_SECONDS)
+        if child.is_alive():
+            child.kill()
+            child.join()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def available_cpus() -> int:
+    """Processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Ray runs jobs."""
+
+    address: str | None = None
+    """Of a Ray cluster, whose machines share the folder of the command; None starts Ray here."""
+    workers: int | None = None
+    """Jobs side by side at most; None is as many as there are processors for."""
+
+
+def run_on_ray(
+    function: Callable[[Job], Result], jobs: Iterable[Job], threads: int, cluster: Cluster
+) -> Generator[tuple[Job, Result | RunError], None, None]:
+    """Jobs with their results as tasks of Ray, in the order in which they end.
+
+    Args:
+        function: called with a job, in another process, perhaps of another machine.
+        jobs: taken as processors become free.
+        threads: processors for each.
+        cluster: where.
+
+    Raises:
+        RunError: Ray cannot be reached.
+        MissingExtraError: Ray is not installed.
+    """
+    here = None if cluster.workers is None else cluster.workers * threads
+    with ray_session(cluster.address, here) as ray:
+        task = ray.remote(num_cpus=threads)(_call_in_folder)
+        rest, running = iter(jobs), dict[Any, Job]()
+        most = cluster.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+        while True:
+            for job in islice(rest, most - len(running)):
+                running[task.remote(os.getcwd(), function, job)] = job
+            if not running:
+                return
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            yield running.pop(ready), _ray_result(ray, ready)
+
+
+def _ray_result(ray: Any, ready: Any) -> Any:
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayTaskError as error:
+        return RunError(
+            f"at Ray: {type(error.cause).__name__}: {' '.join(str(error.cause).split())}"
+        )
+    except ray.exceptions.RayError as error:
+        return RunError(f"its process at Ray was lost again and again ({type(error).__name__})")
+
+
+def _call_in_folder(folder: str, function: Callable[[Job], Result], job: Job) -> Result | RunError:
+    """In a process of Ray's, which may have begun in another folder."""
+    logging.disable(logging.WARNING)  # the parent has logged them
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        return RunError(
+            f"{os.uname().nodename}: does not see {folder} ({error.strerror}); all machines of a "
+            "cluster must share the folder of the command and those that its config names"
+        )
+    return function(job)
 
 
 @contextmanager
@@ -114,53 +332,3 @@ def needs_ray(address: str | None = None) -> Any:
     except ImportError as error:
         raise MissingExtraError("the engine ray", "batch") from error
     return ray
-
-
-@contextmanager
-def ignore_sigint() -> Iterator[None]:
-    """Processes that are begun in here do not hear Ctrl-C, from their first moment on.
-
-    It is for the parent, which then ends the processes that it began.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread may set signals, nor hears them
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def exit_with_parent() -> None:
-    """For the beginning of a process: leave Ctrl-C to the parent, and end when that ends.
-
-    A parent that was killed ends nobody: two jobs would work in one folder.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's start has set its own
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def terminate_children(others: set[multiprocessing.process.BaseProcess]) -> None:
-    """End all processes that multiprocessing began, but the ``others``, and wait for it."""
-    ours = set(multiprocessing.active_children()) - others
-    for child in ours:
-        child.terminate()
-    for child in ours:
-        child.join(_PATIENCE_SECONDS)
-        if child.is_alive():
-            child.kill()
-            child.join()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def available_cpus() -> int:
-    """Processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -8,7 +8,6 @@ The arms of an ablation: opened and checked before anything is trained, and what
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import shutil
@@ -23,9 +22,10 @@ from phonemo.config import RunConfig, digest_of
 from phonemo.errors import ConfigError, PhonemoError, RunError
 from phonemo.evaluation.studies import table_rows
 from phonemo.files import folder_lock, write_json
+from phonemo.runtime.workers import Cluster
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.ablation_config import AblationConfig, arm_config
-from phonemo.train.experiments.executors import Cluster, Job, run_jobs, workers_for
+from phonemo.train.experiments.executors import FoldJob, run_jobs, workers_for
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.run_folder import FoldSeed
 from phonemo.train.experiments.training_run import cells_of, open_system, pool_folds, read_cell
@@ -76,9 +76,9 @@ class Arm:
                 found[cell.fold.name, cell.seed] = home
         return found
 
-    def jobs(self, cells: Sequence[tuple[str, int]], picked: Mapping[str, float]) -> list[Job]:
+    def jobs(self, cells: Sequence[tuple[str, int]], picked: Mapping[str, float]) -> list[FoldJob]:
         """The cells as work to do."""
-        return [Job(self._config(picked.get(fold)), fold, seed) for fold, seed in cells]
+        return [FoldJob(self._config(picked.get(fold)), fold, seed) for fold, seed in cells]
 
     def _config(self, value: float | None) -> RunConfig:
         return self.config if value is None else self.candidates[value]
@@ -189,8 +189,8 @@ def _train(
     arms: Sequence[Arm], wanted: StudySelection, progress: RunProgress, failed: list[str]
 ) -> dict[str, dict[str, float]]:
     """All cells; by arm and fold, the value that its validation part picked."""
-    jobs: list[Job] = []
-    rest: list[Job] = []
+    jobs: list[FoldJob] = []
+    rest: list[FoldJob] = []
     for arm in arms:
         cells = [(cell.fold.name, cell.seed) for cell in arm.cells(wanted)]
         first = arm.config.seeds[0]
@@ -198,38 +198,35 @@ def _train(
         for value in arm.candidates:
             jobs += arm.jobs(tuned, {fold: value for fold, _ in tuned})
         jobs += [] if arm.candidates else arm.jobs(cells, {})
-    _do(jobs, wanted, progress, failed)
+    _run(jobs, wanted, progress, failed)
     picked = {arm.name: best_value(arm) for arm in arms}
     for arm in arms:
         own = picked[arm.name]
         later = [(c.fold.name, c.seed) for c in arm.cells(wanted) if c.seed != arm.config.seeds[0]]
         rest += arm.jobs([cell for cell in later if cell[0] in own], own)
     if rest:
-        _do(rest, wanted, progress, failed)
+        _run(rest, wanted, progress, failed)
     return picked
 
 
-def _do(
-    jobs: Sequence[Job], wanted: StudySelection, progress: RunProgress, failed: list[str]
+def _run(
+    jobs: Sequence[FoldJob], wanted: StudySelection, progress: RunProgress, failed: list[str]
 ) -> None:
-    """Work, and tell of it; what fails is added to ``failed`` and leaves the others alone."""
+    """Run jobs and report them; what fails is added to ``failed`` and leaves the others alone."""
     # fold by fold over all arms, so that an unfinished ablation can be compared already; the seeds
     # of an arm together, so that what they share is opened once
     folds = list(dict.fromkeys(job.fold for job in jobs))
     ordered = sorted(jobs, key=lambda job: folds.index(job.fold))
-    done = itertools.count(1)
-
-    def report(job: Job, outcome: dict[str, Any] | PhonemoError) -> None:
+    outcomes = run_jobs(ordered, wanted.workers, progress, wanted.cluster)
+    for number, (job, outcome) in enumerate(outcomes, start=1):
         arm = Path(job.config.output).name
         name = f"{arm} {job.fold} seed {job.seed}"
-        progress.cell(next(done), len(ordered), name)
+        progress.cell(number, len(ordered), name)
         if isinstance(outcome, PhonemoError):
             log.warning("%s failed: %s", name, outcome)
             failed.append(f"{name}: {outcome}")
         else:
             progress.scores(outcome | {"fold": f"{arm} {job.fold}"})
-
-    run_jobs(ordered, wanted.workers, progress, report, wanted.cluster)
 
 
 def _gather(

@@ -1,113 +1,37 @@
-"""Cells of several runs, one after another or side by side.
-
-Cells of several runs as tasks of Ray: side by side on this machine, or over a cluster.
-"""
+"""Folds of several runs: one after another, side by side, or as tasks of Ray."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from phonemo.config import RunConfig
 from phonemo.errors import PhonemoError, RunError
-from phonemo.runtime.workers import exit_with_parent, ignore_sigint, ray_session, terminate_children
+from phonemo.runtime.workers import Cluster, WorkerPool, run_on_ray
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.fold import TrainableSystem
 from phonemo.train.experiments.training_run import SYSTEMS, cells_of, ensure_trained, read_cell
 
-_Job = TypeVar("_Job")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where cells are trained."""
-
-    address: str | None = None
-    """Of a Ray cluster, whose machines share the folder of the command; None starts Ray here."""
-    workers: int | None = None
-    """Cells side by side at most; None is as many as there are processors for."""
-
-
-def run_on_ray(
-    jobs: Sequence[_Job],
-    threads: int,
-    do: Callable[[_Job], Any],
-    cluster: Cluster,
-    told: Callable[[_Job, Any], None],
-) -> None:
-    """Do jobs as tasks of Ray.
-
-    Args:
-        jobs: what is done; each goes to another process, perhaps of another machine.
-        threads: processors for each.
-        do: does one, and returns what came out or a PhonemoError.
-        cluster: where.
-        told: called for every job, in the order in which they end.
-
-    Raises:
-        RunError: Ray cannot be reached, or a machine does not see the folder.
-        MissingExtraError: Ray is not installed.
-    """
-    here = None if cluster.workers is None else cluster.workers * threads
-    with ray_session(cluster.address, here) as ray:
-        task = ray.remote(num_cpus=threads)(_done_in)
-        rest, running = iter(jobs), dict[Any, _Job]()
-        most = cluster.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
-        while True:
-            while len(running) < most and (job := next(rest, None)) is not None:
-                running[task.remote(os.getcwd(), do, job)] = job
-            if not running:
-                return
-            (ready, *_), _ = ray.wait(list(running), num_returns=1)
-            told(running.pop(ready), _result(ray, ready))
-
-
-def _result(ray: Any, ready: Any) -> Any:
-    try:
-        return ray.get(ready)
-    except ray.exceptions.RayTaskError as error:
-        return RunError(
-            f"at Ray: {type(error.cause).__name__}: {' '.join(str(error.cause).split())}"
-        )
-    except ray.exceptions.RayError as error:
-        return RunError(f"its process at Ray was lost again and again ({type(error).__name__})")
-
-
-def _done_in(folder: str, do: Callable[[_Job], Any], job: _Job) -> Any:
-    """In a process of Ray's, which may have begun in another folder."""
-    logging.disable(logging.WARNING)  # what the parent has warned of is said once
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        return RunError(
-            f"{os.uname().nodename}: does not see {folder} ({error.strerror}); all machines of a "
-            "cluster must share the folder of the command and those that its config names"
-        )
-    return do(job)
-
-
 #: How many runs a process keeps open: their manifests, folds and kept features.
 _OPEN = 4
 _QUIET = RunProgress()
 FAILURE = "failure.txt"
-#: Told of every job that is done: the job and its metrics.json, or what stopped it.
-Told = Callable[["Job", "dict[str, Any] | PhonemoError"], None]
+#: The metrics.json of a fold, or what stopped it.
+Outcome = dict[str, Any] | PhonemoError
 
 
 @dataclass(frozen=True)
-class Job:
+class FoldJob:
     """One cell of a run whose folder is open already."""
 
     config: RunConfig
@@ -128,53 +52,43 @@ class Job:
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[FoldJob],
     workers: int,
     progress: RunProgress,
-    told: Told,
     cluster: Cluster | None = None,
-) -> None:
-    """Do all jobs; one that fails leaves the others alone.
+) -> Iterator[tuple[FoldJob, Outcome]]:
+    """Jobs with their outcomes, in the order in which they end; one that fails leaves the others.
 
     Args:
-        jobs: any number; those whose cell is finished cost next to nothing.
+        jobs: any number; those whose fold is finished cost next to nothing.
         workers: processes; 1 works in this one.
-        progress: told of steps, where there is one process.
-        told: called for every job, in the order in which they end.
-        cluster: where Ray does them, instead of processes of this machine.
+        progress: receives the steps, where there is one process.
+        cluster: where Ray runs them, instead of processes of this machine.
 
     Raises:
         RunError: a process was killed from outside, or Ray cannot be reached.
     """
     for job in jobs:
         if job.done:
-            told(job, read_cell(job.folder))
+            yield job, read_cell(job.folder)
     todo = [job for job in jobs if not job.done]
-    if cluster is not None:
-        if todo:
-            most = max(job.config.threads for job in todo)
-            run_on_ray(todo, most, _outcome, cluster, told)
-        return
-    if workers == 1 or len(todo) < 2:
-        for job in todo:
-            told(job, _outcome(job, progress))
-        return
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")  # torch does not survive a fork with threads
-    pool = ProcessPoolExecutor(workers, context, _set_up)
+    if cluster is not None and todo:
+        yield from run_on_ray(_outcome, todo, max(job.config.threads for job in todo), cluster)
+    elif workers == 1 or len(todo) < 2:
+        yield from ((job, _outcome(job, progress)) for job in todo)
+    else:
+        yield from _run_pool(todo, workers)
+
+
+def _run_pool(jobs: Sequence[FoldJob], workers: int) -> Iterator[tuple[FoldJob, Outcome]]:
     try:
-        with ignore_sigint():  # which the processes inherit, from their first moment on
-            futures = {pool.submit(_outcome, job): job for job in todo}
-        for future in as_completed(futures):
-            told(futures[future], future.result())
+        with WorkerPool(_outcome, workers, logging.disable, (logging.WARNING,)) as pool:
+            yield from filter(None, pool.completed(jobs))
     except BrokenProcessPool as error:
         raise RunError(
             "a training process was killed, perhaps for want of memory; run the same command "
             "again, with fewer --workers"
         ) from error
-    finally:  # after Ctrl-C too, where some still train
-        pool.shutdown(wait=False, cancel_futures=True)
-        terminate_children(others)
 
 
 def workers_for(threads: int) -> int:
@@ -182,7 +96,7 @@ def workers_for(threads: int) -> int:
     return max(1, (os.cpu_count() or 1) // threads)
 
 
-def _outcome(job: Job, progress: RunProgress = _QUIET) -> dict[str, Any] | PhonemoError:
+def _outcome(job: FoldJob, progress: RunProgress = _QUIET) -> Outcome:
     try:
         torch.set_num_threads(job.config.threads)
         experiment, system = _open_system(job.config.model_dump_json(), progress)
@@ -190,7 +104,7 @@ def _outcome(job: Job, progress: RunProgress = _QUIET) -> dict[str, Any] | Phone
         return ensure_trained(system, cell)
     except PhonemoError as error:
         return error
-    except Exception as error:  # whatever stops this cell, the others go on
+    except Exception as error:  # whatever stops this fold, the others go on
         job.folder.mkdir(parents=True, exist_ok=True)
         report = job.folder / FAILURE
         report.write_text(traceback.format_exc(), encoding="utf-8")
@@ -202,9 +116,3 @@ def _open_system(config: str, progress: RunProgress) -> tuple[Experiment, Traina
     resolved = RunConfig.model_validate_json(config)
     experiment = prepare_experiment(resolved)
     return experiment, SYSTEMS[resolved.system](experiment, progress)
-
-
-def _set_up() -> None:
-    """What the parent has warned of is said once."""
-    exit_with_parent()
-    logging.disable(logging.WARNING)
