@@ -105,7 +105,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
     names = ["corpora", "prepare", "merge", "inspect", "train", "pretrain", "probe", "script"]
     names += ["evaluate", "predict", "adapt", "batch", "serve", "init-corpus", "finetune", "page"]
     names += ["export", "shrink", "push", "card", "ablate", "cross", "calibrate"]
-    names += ["transfer", "fit-head", "emobox", "report", "compare"]
+    names += ["transfer", "fit-head", "report", "compare"]
     assert [line.split()[0] for line in commands] == names
     assert all(line.endswith(".") and not line.endswith("...") for line in commands)
 
@@ -438,7 +438,7 @@ def test_bad_training_is_one_clear_line(phonemo, trained, words, code, fragments
 
 def test_a_label_that_no_utterance_has_is_refused(phonemo, trained, monkeypatch):
     monkeypatch.setattr(
-        "phonemo.train.experiments.fold._train_cell", lambda *_: pytest.fail("it trains")
+        "phonemo.train.experiments.fold.FoldRun.run", lambda *_: pytest.fail("it trains")
     )
     words = ("--set", "labels.names=[anger,neutral,joy]", "-o", trained.home / "label")
     assert_one_line(phonemo("train", trained.config, *words), 1, "joy")
@@ -455,7 +455,7 @@ def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monk
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("phonemo.train.experiments.fold._train_cell", interrupted)
+    monkeypatch.setattr("phonemo.train.experiments.fold.FoldRun.run", interrupted)
     answer = phonemo("train", trained.config, "-o", trained.home / "stopped")
     assert_one_line(answer, 130, "run the same command again to go on where it stopped")
 

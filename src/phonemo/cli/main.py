@@ -100,7 +100,6 @@ app.command()(study_commands.cross)
 app.command()(study_commands.calibrate)
 app.command()(study_commands.transfer)
 app.command("fit-head")(study_commands.fit_head)
-app.command()(study_commands.emobox)
 app.command()(results.report)
 app.command()(results.compare)
 

@@ -1,26 +1,27 @@
-"""EmoBox' published scores, to be shown beside ours.
+"""EmoBox' folds with a frozen backbone and a linear head, beside its published Table 4.
+
+    python benchmarks/emobox.py ravdess --manifest work/ravdess.jsonl --folds EMOBOX/data/ravdess
 
 Source: Ma et al., EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and
-Benchmark (Interspeech 2024, arXiv 2406.07162), Table 4: frozen backbones, a small head, EmoBox
-own folds, unweighted accuracy in per cent.
-
-EmoBox' folds with a frozen backbone and a linear head, as its Table 4 has them.
-
-Nothing is chosen on a test part: the layers are the middle ones, whatever the corpus, and the
-head's penalty is the one that phonemo always takes.
+Benchmark (Interspeech 2024, arXiv 2406.07162), Table 4: frozen backbones, a small head, EmoBox'
+own folds, unweighted accuracy in per cent. Nothing is chosen on a test part: the layers are the
+middle ones, whatever the corpus, and the head's penalty is the one that phonemo always takes.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phonemo.cli import console
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.corpora.readers.folders import canonical
-from phonemo.errors import ProtocolError, UsageError
+from phonemo.errors import PhonemoError, ProtocolError, UsageError
 from phonemo.files import loads_json
 from phonemo.runtime.bundle import weights_of
 from phonemo.train.callbacks import RunProgress
@@ -108,7 +109,9 @@ def emobox_config(
         raise UsageError(f"{corpus!r}: EmoBox' scores are here for {', '.join(PROTOCOLS)}")
     found = read_manifest(manifest)
     if found.header.corpus != corpus:
-        raise ProtocolError(f"{manifest}: of {found.header.corpus}, and {corpus} is wanted")
+        raise ProtocolError(
+            f"{manifest}: expected a manifest of {corpus}, got {found.header.corpus}"
+        )
     names = emotions_of(Path(folds))
     heard = {one.emotion for one in found.utterances if one.emotion}
     missing = sorted(set(names) - heard)
@@ -145,13 +148,13 @@ def compare(config: RunConfig, command: str, progress: RunProgress | None = None
     name = Path(config.model.start or config.model.backbone).name
     lines = [*table_lines(corpus, name, _millions(config), metrics)]
     heard = sorted(ancestors(config.model).heard)
-    lines.append(f"  {name} has heard: {', '.join(heard) or 'nothing on record'}")
+    lines.append(f"  {name} was trained on: {', '.join(heard) or 'nothing on record'}")
     experiment = prepare_experiment(config)
     return Compared(metrics, (*lines, *(f"  {note}" for note in experiment.split.notes)))
 
 
 def emotions_of(folds: Path) -> list[str]:
-    """Our names of the emotions in label_map.json, sorted.
+    """The emotions in label_map.json by phonemo's names, sorted.
 
     Raises:
         ProtocolError: there is no such file, or it is no map of names.
@@ -173,3 +176,31 @@ def _millions(config: RunConfig) -> float:
 
     network, _ = load_backbone(config.model.backbone, config.model.layers)
     return sum(one.numel() for one in network.parameters()) / 1e6
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the table; the exit status."""
+    output = arguments.output or Path("work") / "runs" / f"emobox-{arguments.corpus}"
+    try:
+        config = emobox_config(
+            arguments.corpus, arguments.manifest, arguments.folds, arguments.backbone, output
+        )
+        with console.run_progress(False) as progress:
+            result = compare(config, " ".join(["python", *sys.argv]), progress)
+    except PhonemoError as error:
+        print(f"emobox.py: {error}", file=sys.stderr)
+        return error.exit_code
+    print("\n".join([*result.lines, f"  run folder: {output}"]))
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("corpus", help=", ".join(PROTOCOLS))
+    parser.add_argument("--manifest", type=Path, required=True, help="of the whole corpus")
+    parser.add_argument("--folds", type=Path, required=True, help="EmoBox' folder with fold_1, ...")
+    parser.add_argument(
+        "--backbone", default="models/phonemo-small-backbone", help="a backbone or model folder"
+    )
+    parser.add_argument("--output", type=Path, help="default: work/runs/emobox-CORPUS")
+    sys.exit(main(parser.parse_args()))

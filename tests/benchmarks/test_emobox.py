@@ -9,7 +9,11 @@ import pytest
 
 from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.errors import ProtocolError, UsageError
-from phonemo.train.experiments.emobox import (
+from tests.benchmarks import REPOSITORY
+from tests.train.tiny_run import make_config
+
+assert REPOSITORY
+from emobox import (  # noqa: E402
     PROTOCOLS,
     TABLE_4,
     compare,
@@ -17,7 +21,6 @@ from phonemo.train.experiments.emobox import (
     emotions_of,
     table_lines,
 )
-from tests.train.tiny_run import make_config
 
 
 def score(mean: float, low: float | None = None, high: float | None = None) -> dict:
@@ -70,7 +73,7 @@ def test_it_runs_the_folds_and_prints_the_table(folds, tmp_path):
     config = emobox_config("emodb", manifest, folder, backbone, tmp_path / "run", threads=1)
     assert config.protocol.name == "published-leaky"
     assert config.train.strategy == "logistic"
-    found = compare(config, "phonemo emobox")
+    found = compare(config, "python benchmarks/emobox.py")
     assert "LEAKY" in found.lines[0]
     assert f"> {Path(backbone).name}" in "\n".join(found.lines)
     assert found.metrics["results"]["utterances"] == len(read_manifest(manifest).utterances)
@@ -79,7 +82,7 @@ def test_it_runs_the_folds_and_prints_the_table(folds, tmp_path):
 
 def test_a_manifest_of_another_corpus_is_refused(folds, tmp_path):
     manifest, folder = folds
-    with pytest.raises(ProtocolError, match="of emodb, and ravdess is wanted"):
+    with pytest.raises(ProtocolError, match="expected a manifest of ravdess, got emodb"):
         emobox_config("ravdess", manifest, folder, "backbone", tmp_path / "run")
 
 
