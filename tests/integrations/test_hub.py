@@ -288,6 +288,11 @@ class TestCard:
         card = model_card(BUNDLE, metrics=tmp_path / "metrics.json")
         assert "**LEAKY: train and test share speakers.**" in card
 
+    def test_without_the_extra_it_is_named(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+        with pytest.raises(MissingExtraError, match="hub"):
+            model_card(BUNDLE)
+
     @pytest.mark.parametrize("content", ["", "[]", "{}", "\0"])
     def test_what_is_no_run_is_one_line(self, tmp_path, content):
         (tmp_path / "metrics.json").write_text(content)

@@ -1,7 +1,7 @@
-"""The card of a model: what it hears, what it has heard, how to use it, what it is not for.
+"""Model cards: labels, training data, use, calibration, scores and limits.
 
-Everything in it comes from the files of the model, and from a run's metrics.json where that is
-given; nothing is made up, and what is unknown is said to be.
+A card is written from the model's files, and from a run's metrics.json where one is given; what
+the files do not state is reported as unknown.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from phonemo.errors import CheckpointError
 from phonemo.evaluation.schema import Metrics
 from phonemo.files import loads_json
 from phonemo.runtime.bundle import CARD, named, open_bundle
+from phonemo.runtime.hub import hub_client
 
 README = "README.md"
 _MOST_BYTES = 2**24
@@ -26,7 +26,7 @@ _MOST_BYTES = 2**24
 
 @dataclass(frozen=True)
 class _Facts:
-    """What the files of a model say about it."""
+    """What a model's files state."""
 
     name: str
     kind: str
@@ -36,10 +36,10 @@ class _Facts:
     licence: str | None = None
     abstain_below: float = 0.0
     calibrated_on: int = 0
-    heard: Sequence[str] | None = None
-    """Corpora, with labels or without; None where the files do not say."""
+    trained_on: Sequence[str] | None = None
+    """Corpora, with labels or without; None where the files do not state them."""
     speakers: Mapping[str, int] = field(default_factory=dict)
-    """By corpus, how many it learnt from with labels."""
+    """By corpus, the number of speakers with labels."""
 
 
 def model_card(
@@ -50,11 +50,12 @@ def model_card(
     Args:
         folder: a bundle, a model folder, or the name of a bundle that ships.
         repository: "org/name", for the lines that show how to use it.
-        metrics: metrics.json of the run whose recipe made the model: its scores on speakers that
-            were not learnt from.
+        metrics: metrics.json of the run whose recipe made the model, for scores on held-out
+            speakers.
 
     Raises:
         CheckpointError: the folder is neither, or one of its files cannot be read.
+        MissingExtraError: huggingface_hub, which writes the front matter, is not installed.
     """
     folder = named(folder)
     facts = _facts(folder)
@@ -65,7 +66,7 @@ def model_card(
 
 
 def with_front_matter(folder: Path, repository: str, metrics: Path | None = None) -> str:
-    """The card that lies in the folder, with front matter if it has none; else a new one."""
+    """The folder's own card, with front matter added if it has none; otherwise a new card."""
     path = folder / README
     if not path.is_file():
         return model_card(folder, repository, metrics)
@@ -96,7 +97,8 @@ def _of_bundle(folder: Path) -> _Facts:
 def _of_folder(folder: Path) -> _Facts:
     labels, config = _json(folder / "labels.json"), _json(folder / "config.json")
     auxiliary = config.get("auxiliary") or {}
-    past = _json(folder / "provenance.json") if (folder / "provenance.json").is_file() else {}
+    path = folder / "provenance.json"
+    provenance = _json(path) if path.is_file() else {}
     return _Facts(
         folder.absolute().name,
         "a model folder for torch and transformers",
@@ -105,72 +107,74 @@ def _of_folder(folder: Path) -> _Facts:
         None,
         float(config.get("abstain_below") or 0.0),
         int(config.get("calibrated_on") or 0),
-        past.get("heard"),
-        {name: len(one["speakers"]) for name, one in past.get("corpora", {}).items()},
+        provenance.get("heard"),
+        {name: len(row["speakers"]) for name, row in provenance.get("corpora", {}).items()},
     )
 
 
 def _front_matter(facts: _Facts, scores: Metrics | None) -> str:
-    data: dict[str, Any] = {"library_name": "phonemo", "pipeline_tag": "audio-classification"}
-    if facts.licence is not None:
-        data |= _licence(facts.licence)
-    data["tags"] = ["speech-emotion-recognition", "speech", "phonemes", "wav2vec2"]
-    if not facts.phonemes:
-        data["tags"].remove("phonemes")
+    """YAML as hubs read it, written by their own library."""
+    measured: dict[str, Any] = {}
     if scores is not None:
-        data["metrics"] = ["accuracy", "recall"]
-        data["model-index"] = [_index(facts, scores)]
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        measured = {"metrics": ["accuracy", "recall"], "eval_results": _eval_results(scores)}
+    phonemes = ["phonemes"] if facts.phonemes else []
+    data = hub_client().ModelCardData(
+        library_name="phonemo",
+        pipeline_tag="audio-classification",
+        tags=["speech-emotion-recognition", "speech", *phonemes, "wav2vec2"],
+        model_name=facts.name,
+        **_licence(facts.licence),
+        **measured,
+    )
+    return f"{data.to_yaml()}\n"
 
 
-def _licence(name: str) -> dict[str, str]:
-    """As hubs want it: an id of theirs in small letters, or "other" with the name."""
+def _licence(name: str | None) -> dict[str, str]:
+    """An id that hubs know, in small letters, or "other" with the name; nothing for None."""
+    if name is None:
+        return {}
     written = name.strip().lower().replace(" ", "-")
     if written in ("mit", "apache-2.0") or written.startswith("cc-by"):
         return {"license": written}
     return {"license": "other", "license_name": name}
 
 
-def _index(facts: _Facts, scores: Metrics) -> dict[str, Any]:
-    """Of the recipe on the speakers of folds that it had not learnt from."""
-    found = scores.results
-    measured = [
-        {"type": "accuracy", "name": "WA", "value": round(found.wa.mean, 4)},
-        {"type": "recall", "name": "UA", "value": round(found.ua.mean, 4)},
+def _eval_results(scores: Metrics) -> list[Any]:
+    """Scores of the recipe on speakers of folds that it was not trained on."""
+    hub, results = hub_client(), scores.results
+    measured = (("accuracy", "WA", results.wa.mean), ("recall", "UA", results.ua.mean))
+    return [
+        hub.EvalResult(
+            task_type="audio-classification",
+            task_name="speech emotion recognition",
+            dataset_type=scores.corpus,
+            dataset_name=f"{scores.corpus}, protocol {scores.protocol.name}",
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(value, 4),
+        )
+        for kind, name, value in measured
     ]
-    return {
-        "name": facts.name,
-        "results": [
-            {
-                "task": {"type": "audio-classification", "name": "speech emotion recognition"},
-                "dataset": {
-                    "type": scores.corpus,
-                    "name": f"{scores.corpus}, protocol {scores.protocol.name}",
-                },
-                "metrics": measured,
-            }
-        ],
-    }
 
 
 def _body(facts: _Facts, repository: str) -> Iterator[str]:
     phonemes = f" and {len(facts.phonemes)} phonemes" if facts.phonemes else ""
     yield f"# {facts.name}"
     yield (
-        f"{facts.name} hears {len(facts.labels)} emotions{phonemes} in a recording of speech: "
+        f"{facts.name} recognizes {len(facts.labels)} emotions{phonemes} in recorded speech. It is "
         f"{facts.kind}, made with phonemo."
     )
     yield f"**Emotions**: {', '.join(facts.labels)}."
     if facts.phonemes:
         yield f"**Phonemes**: {' '.join(facts.phonemes)}"
     yield f"## Use\n\n```python\n{_usage(facts, repository)}```"
-    yield f"## What it has heard\n\n{_past(facts)}"
-    yield f"## How sure it is\n\n{_certainty(facts)}"
+    yield f"## Training data\n\n{_training_data(facts)}"
+    yield f"## Calibration\n\n{_calibration(facts)}"
     yield (
-        "## What it is not for\n\nA label is what listeners or directors agreed on, not what "
-        "somebody feels. Do not use it to judge people, at work or in education least of all. "
-        "Speech unlike what it has heard (other languages, microphones, ages, spontaneous where it "
-        "learnt acted) gives answers that nobody has measured."
+        "## Limits\n\nA label is what listeners or directors agreed on, not what a person feels. "
+        "Do not use it to judge people, least of all at work or in education. Accuracy on speech "
+        "unlike the training data (other languages, microphones, ages, spontaneous instead of "
+        "acted speech) has not been measured."
     )
 
 
@@ -193,54 +197,55 @@ def _usage(facts: _Facts, repository: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _past(facts: _Facts) -> str:
-    if facts.heard is None:
+def _training_data(facts: _Facts) -> str:
+    if facts.trained_on is None:
         return (
-            "Its files do not say. A model folder keeps that in `provenance.json`; ask whoever "
-            "pushed it before you test it on a corpus."
+            "The files do not state it. A model folder has it in `provenance.json`; ask the author "
+            "before you test the model on a corpus."
         )
-    if not facts.heard:
+    if not facts.trained_on:
         return "No corpus is on record."
-    lines = [f"- {name}: {_learnt(facts.speakers.get(name, 0))}" for name in facts.heard]
-    told = "\n".join(lines)
-    return f"{told}\n\nA score on these is none on unseen speakers; phonemo refuses such a test."
+    lines = [f"- {name}: {_labelled(facts.speakers.get(name, 0))}" for name in facts.trained_on]
+    return "\n".join(lines) + (
+        "\n\nA score on these corpora is not speaker-independent; phonemo refuses such a test."
+    )
 
 
-def _learnt(speakers: int) -> str:
+def _labelled(speakers: int) -> str:
     if not speakers:
         return "without labels"
     return f"labels (of emotions or phonemes) of {speakers} speaker{'s' if speakers > 1 else ''}"
 
 
-def _certainty(facts: _Facts) -> str:
+def _calibration(facts: _Facts) -> str:
     if not facts.calibrated_on:
-        return "Its scores have not been calibrated: 0.9 need not be right nine times in ten."
+        return "The scores are not calibrated: 0.9 does not mean right nine times in ten."
     threshold = (
-        f" An answer with a score below {facts.abstain_below:.2f} carries the warning `unsure`."
+        f" A prediction with a score below {facts.abstain_below:.2f} has the warning `unsure`."
         if facts.abstain_below
         else ""
     )
     return (
-        f"Its scores were calibrated (temperature) on {facts.calibrated_on} utterances of speakers "
-        f"held out for it.{threshold}"
+        f"The scores are calibrated by temperature scaling on {facts.calibrated_on} utterances of "
+        f"held-out speakers.{threshold}"
     )
 
 
 def _scores(scores: Metrics | None) -> Iterator[str]:
     if scores is None:
         yield (
-            "## How good it is\n\nNo result is on record here. A figure that counts is one on "
-            "speakers it has not heard: `phonemo evaluate`."
+            "## Scores\n\nNo result is on record here. Measure it on speakers that are not in the "
+            "training data: `phonemo evaluate`."
         )
         return
-    found, protocol, folds = scores.results, scores.protocol.name, len(scores.results.folds)
+    results, protocol, folds = scores.results, scores.protocol.name, len(scores.results.folds)
     leaky = " **LEAKY: train and test share speakers.**" if scores.leaky else ""
     seeds = ", ".join(map(str, scores.seeds))
     yield (
-        f"## How good its recipe is\n\nWA {found.wa.mean:.1%}, UA {found.ua.mean:.1%} on "
+        f"## Scores of the recipe\n\nWA {results.wa.mean:.1%}, UA {results.ua.mean:.1%} on "
         f"{scores.corpus}, protocol {protocol}, {folds} folds, seeds {seeds}.{leaky} "
-        f"Command: `{scores.command}`. Each fold's network had not learnt from its test part; the "
-        "one here may have."
+        f"Command: `{scores.command}`. Each fold's network was tested on speakers it was not "
+        "trained on; this model may have been trained on all of them."
     )
 
 
@@ -260,5 +265,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read; copy the whole folder again") from error
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: {json.dumps(data)[:20]} found; an object is wanted")
+        raise CheckpointError(f"{path}: expected a JSON object, got {json.dumps(data)[:20]}")
     return data
