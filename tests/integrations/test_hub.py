@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 import phonemo
-from phonemo.errors import CheckpointError, HubError, UsageError
+from phonemo.errors import CheckpointError, HubError, MissingExtraError, UsageError
 from phonemo.integrations.model_card import model_card
 from phonemo.runtime.hub import HubName, parse_hub_id
 from tests.integrations import imitation

@@ -37,17 +37,23 @@ class Spy:
     made: ClassVar[list[Spy]] = []
     fails_at: str = ""
 
-    def __init__(self, named: callbacks.RunInfo) -> None:
-        self.named, self.rows, self.ended = named, [], False
+    def __init__(self, info: callbacks.RunInfo) -> None:
+        self.info, self.settings, self.rows, self.ended = info, {}, [], False
         Spy.made.append(self)
+
+    def start(self):
         self._fail("start")
+
+    def store_init_configuration(self, values):
+        self._fail("settings")
+        self.settings = values
 
     def log(self, values, step):
         self._fail("log")
         self.rows.append((step, dict(values)))
 
-    def end(self):
-        self._fail("end")
+    def finish(self):
+        self._fail("finish")
         self.ended = True
 
     def _fail(self, where: str) -> None:
@@ -66,10 +72,10 @@ def spies(monkeypatch) -> list[Spy]:
 def test_every_fold_with_every_seed_is_a_run_that_ends(config, tmp_path, spies):
     both = with_changes(told(config, tmp_path / "run", "mlflow"), seeds=[1, 2])
     metrics = run(both, "test", folds=[FOLD])
-    assert [one.named.run for one in spies] == [f"{FOLD} seed 1", f"{FOLD} seed 2"]
+    assert [one.info.run for one in spies] == [f"{FOLD} seed 1", f"{FOLD} seed 2"]
     for spy in spies:
         assert spy.ended
-        assert spy.named.settings["train.epochs"] == 2
+        assert spy.settings["train.epochs"] == "2"
         steps = [step for step, _ in spy.rows]
         assert steps == sorted(steps)
         names = {name for _, values in spy.rows for name in values}
@@ -78,14 +84,14 @@ def test_every_fold_with_every_seed_is_a_run_that_ends(config, tmp_path, spies):
     assert tested == pytest.approx(metrics["results"]["ua"]["per_seed"])
 
 
-@pytest.mark.parametrize("where", ["start", "log", "end"])
+@pytest.mark.parametrize("where", ["start", "settings", "log", "finish"])
 def test_one_that_fails_is_told_once_and_stops_nothing(config, tmp_path, spies, where, caplog):
     Spy.fails_at = where
     with caplog.at_level(logging.WARNING, "phonemo.train.callbacks"):
         metrics = run(told(config, tmp_path / "run", "mlflow"), "test", folds=[FOLD])
     assert metrics["results"]["utterances"]
     said = [one.message for one in caplog.records if one.name == "phonemo.train.callbacks"]
-    line = f"mlflow is left out from here on: ConnectionError: no answer at {where} second line"
+    line = f"mlflow is disabled from here on: ConnectionError: no answer at {where} second line"
     assert said == [line]
 
 
@@ -155,12 +161,12 @@ ALONE = """
 import sys
 from pathlib import Path
 from typing import ClassVar
-from phonemo.train.callbacks import TRACKERS, RunInfo
+from phonemo.train.callbacks import RunInfo, Tracking
 for number in (1, 2):
-    named = RunInfo("project", f"fold seed {number}", Path("run"), {"train.epochs": 2})
-    tracker = TRACKERS[sys.argv[1]](named)
-    tracker.log({"loss": 0.5, "eval_ua": 0.25 * number}, 3)
-    tracker.end()
+    info = RunInfo("project", f"fold seed {number}", Path("run"), {"train.epochs": 2})
+    tracking = Tracking([sys.argv[1]], info)
+    tracking.log({"loss": 0.5, "eval_ua": 0.25 * number}, 3)
+    tracking.end()
 """
 
 

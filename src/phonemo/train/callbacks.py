@@ -1,10 +1,8 @@
-"""What a training tells the world: JSON lines, TensorBoard, and a progress display.
+"""Callbacks of a training: JSON lines, TensorBoard, a progress display, experiment trackers.
 
-Experiment trackers: what a training says, told to MLflow, trackio or Weights & Biases.
-
-Their public interfaces are used, not transformers' callbacks, which keep one global run a process:
-here every fold with a seed is a run of its own, and ends with it. Nothing leaves the machine
-unless the tracker's own environment variables say so.
+MLflow, trackio and Weights & Biases are reached through accelerate's trackers, not transformers'
+callbacks, which keep one global run per process: here every fold with a seed is a run of its own
+and ends with it. Nothing leaves the machine unless the tracker's own environment variables say so.
 """
 
 from __future__ import annotations
@@ -18,8 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from accelerate import PartialState
+from accelerate.tracking import GeneralTracker, MLflowTracker, TrackioTracker, WandBTracker
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
@@ -31,19 +31,19 @@ log = logging.getLogger(__name__)
 
 
 class RunProgress:
-    """Hears what a run does; this one keeps quiet, the command line shows it."""
+    """Callbacks for run progress; this base class ignores them."""
 
     def features(self, done: int, total: int) -> None:
-        """So many utterances have gone through the frozen layers."""
+        """Count utterances that have passed the frozen layers."""
 
     def cell(self, number: int, total: int, name: str) -> None:
-        """A fold with a seed begins."""
+        """Begin a fold with a seed."""
 
     def step(self, done: int, total: int, scores: Mapping[str, float]) -> None:
-        """A training step is done; ``scores`` are the newest validation scores."""
+        """Count training steps; ``scores`` are the newest validation scores."""
 
     def scores(self, metrics: Mapping[str, Any]) -> None:
-        """A fold with a seed is finished, now or in an earlier session."""
+        """Finish a fold with a seed, now or in an earlier session."""
 
 
 class JsonLines(TrainerCallback):
@@ -53,7 +53,7 @@ class JsonLines(TrainerCallback):
         self.path = path
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Drop lines of steps that will be done again after a resume."""
+        """Drop lines of steps that a resumed training repeats."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_log(self.path) if row.get("step", 0) <= state.global_step]
         atomic_write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -66,7 +66,7 @@ class JsonLines(TrainerCallback):
 
 
 class Steps(TrainerCallback):
-    """Hands steps and validation scores on to a Progress."""
+    """Passes steps and validation scores on to a RunProgress."""
 
     def __init__(self, progress: RunProgress) -> None:
         self.progress = progress
@@ -80,12 +80,12 @@ class Steps(TrainerCallback):
         self.progress.step(state.global_step, state.max_steps, self.newest)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell the step."""
+        """Report the step."""
         self.progress.step(state.global_step, state.max_steps, self.newest)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; a line that a kill cut short is left out."""
+    """Rows of a log; a line that was truncated by a kill is left out, with a warning."""
     if not path.is_file():
         return []
     rows = []
@@ -93,7 +93,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(loads_json(line))
         except ValueError:
-            log.warning("%s: a broken line is left out", path)
+            log.warning("%s: a truncated line is left out", path)
     return [row for row in rows if isinstance(row, dict)]
 
 
@@ -104,15 +104,15 @@ def tensorboard(folder: Path) -> TrainerCallback:
     return callback
 
 
-#: What TensorBoard is called in train.loggers; it has a callback of its own.
+#: The name of TensorBoard in train.loggers; it has a callback of its own.
 TENSORBOARD = "tensorboard"
-#: MLflow refuses longer values.
+#: MLflow refuses longer values, and accelerate then drops them.
 _LONGEST = 500
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run is called in a tracker."""
+    """The names and settings that a tracker shows of a run."""
 
     project: str
     """The run's name, of phonemo."""
@@ -124,124 +124,94 @@ class RunInfo:
     """The config, with dotted keys."""
 
 
-class Tracker(Protocol):
-    """One run of a tracker, begun when it is made."""
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """Values at a step."""
-
-    def end(self) -> None:
-        """Nothing follows."""
-
-
-class MlflowTracker:
-    """Into MLFLOW_TRACKING_URI, or mlflow.db in the run folder (``mlflow ui`` shows it)."""
-
-    def __init__(self, named: RunInfo) -> None:
-        tracking = _package("mlflow.tracking", "mlflow")
-        home = named.home.absolute()
-        home.mkdir(parents=True, exist_ok=True)
-        where = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
-        self._client = tracking.MlflowClient(tracking_uri=where)
-        known = self._client.get_experiment_by_name(named.project)
-        experiment = known.experiment_id if known else self._client.create_experiment(named.project)
-        run = self._client.create_run(experiment, run_name=named.run)
-        self._run = run.info.run_id
-        for name, value in named.settings.items():
-            self._client.log_param(self._run, name, str(value)[:_LONGEST])
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """As metrics."""
-        for name, value in values.items():
-            self._client.log_metric(self._run, name, value, step=step)
-
-    def end(self) -> None:
-        """Mark it finished."""
-        self._client.set_terminated(self._run)
+def _mlflow(info: RunInfo) -> GeneralTracker:
+    """To MLFLOW_TRACKING_URI, or mlflow.db in the run folder (``mlflow ui`` shows it)."""
+    home = info.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+    _package("mlflow", "mlflow").set_tracking_uri(uri)
+    return MLflowTracker(info.project, run_name=info.run)
 
 
-class TrackioTracker:
-    """Into TRACKIO_DIR, or trackio's folder in the user's cache (``trackio show`` shows it)."""
+def _trackio(info: RunInfo) -> GeneralTracker:
+    """To TRACKIO_DIR, or trackio's folder in the user's cache (``trackio show`` shows it)."""
+    return _QuietTrackioTracker(
+        info.project,
+        name=info.run,
+        config=dict(info.settings),
+        embed=False,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+    )
 
-    def __init__(self, named: RunInfo) -> None:
-        trackio = _package("trackio", "trackio")
+
+def _wandb(info: RunInfo) -> GeneralTracker:
+    """To the run folder, offline (``wandb sync`` sends it); online where WANDB_API_KEY is set."""
+    wandb, home = _package("wandb", "wandb"), info.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    online = "online" if os.environ.get("WANDB_API_KEY") else "offline"
+    return WandBTracker(
+        os.environ.get("WANDB_PROJECT") or "phonemo",
+        group=info.project,
+        name=f"{info.project} {info.run}",
+        config=dict(info.settings),
+        dir=str(home),
+        mode=os.environ.get("WANDB_MODE") or online,
+        reinit="create_new",
+        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+    )
+
+
+class _QuietTrackioTracker(TrackioTracker):  # type: ignore[misc]
+    """Prints nothing to standard output, where trackio announces its start and end."""
+
+    def start(self) -> None:
         with redirect_stdout(sys.stderr):
-            self._finish = trackio.finish
-            self._run = trackio.init(
-                named.project,
-                name=named.run,
-                config=dict(named.settings),
-                embed=False,
-                auto_log_gpu=False,
-                auto_log_cpu=False,
-            )
+            super().start()
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """As metrics."""
-        self._run.log(dict(values), step=step)
-
-    def end(self) -> None:
-        """Write what is left."""
+    def finish(self) -> None:
+        # not the run's own finish, as accelerate's: trackio would end the run again at exit
         with redirect_stdout(sys.stderr):
-            self._finish()  # not the run's own, which trackio would end again, aloud, at the exit
+            _package("trackio", "trackio").finish()
 
 
-class WandbTracker:
-    """Into the run folder, offline (``wandb sync`` sends it); online where WANDB_API_KEY is set."""
-
-    def __init__(self, named: RunInfo) -> None:
-        wandb = _package("wandb", "wandb")
-        home = named.home.absolute()
-        home.mkdir(parents=True, exist_ok=True)
-        online = "online" if os.environ.get("WANDB_API_KEY") else "offline"
-        self._run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or "phonemo",
-            group=named.project,
-            name=f"{named.project} {named.run}",
-            config=dict(named.settings),
-            dir=str(home),
-            mode=os.environ.get("WANDB_MODE") or online,
-            reinit="create_new",
-            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
-        )
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """As metrics."""
-        self._run.log(dict(values), step=step)
-
-    def end(self) -> None:
-        """Write what is left."""
-        self._run.finish()
-
-
-TRACKERS: dict[str, Callable[[RunInfo], Tracker]] = {
-    "mlflow": MlflowTracker,
-    "trackio": TrackioTracker,
-    "wandb": WandbTracker,
+#: Trackers that have the settings from the start; accelerate's way to add them later is for a
+#: process's only run.
+_CONFIGURED = ("trackio", "wandb")
+TRACKERS: dict[str, Callable[[RunInfo], GeneralTracker]] = {
+    "mlflow": _mlflow,
+    "trackio": _trackio,
+    "wandb": _wandb,
 }
-_PACKAGES = {"mlflow": "mlflow", "trackio": "trackio", "wandb": "wandb"}
 
 
 class Tracking(TrainerCallback):
-    """The trackers of one fold with one seed; one that fails is told once and left out.
+    """The trackers of one fold with one seed; one that fails is logged once and dropped.
 
     Args:
         names: keys of TRACKERS.
-        named: what the run is called.
+        info: names and settings of the run.
     """
 
-    def __init__(self, names: Sequence[str], named: RunInfo) -> None:
-        self._open: dict[str, Tracker] = {}
+    def __init__(self, names: Sequence[str], info: RunInfo) -> None:
+        self._open: dict[str, GeneralTracker] = {}
+        if names:
+            PartialState()  # without which accelerate's trackers cannot log
+        settings = {name: str(value)[:_LONGEST] for name, value in info.settings.items()}
         for name in names:
             with self._drop_on_error(name):
-                self._open[name] = TRACKERS[name](named)
+                tracker = TRACKERS[name](info)
+                tracker.start()
+                self._open[name] = tracker
+                if name not in _CONFIGURED:
+                    tracker.store_init_configuration(settings)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Every line of the log, with its step."""
+        """Pass on every line of the log, with its step."""
         self.log(logs or {}, state.global_step)
 
     def log(self, values: Mapping[str, Any], step: int) -> None:
-        """The numbers among these values."""
+        """Pass on the numbers among these values."""
         numbers = {
             name: float(value)
             for name, value in values.items()
@@ -252,15 +222,15 @@ class Tracking(TrainerCallback):
                 tracker.log(numbers, step)
 
     def end(self) -> None:
-        """Nothing follows."""
+        """Finish all runs."""
         for name, tracker in list(self._open.items()):
             with self._drop_on_error(name):
-                tracker.end()
+                tracker.finish()
         self._open.clear()
 
     @contextmanager
     def _drop_on_error(self, name: str) -> Iterator[None]:
-        """Trackers raise what they like, and none of it is worth a training."""
+        """A failing tracker is disabled; it must never abort the training."""
         try:
             yield
         except MissingExtraError:
@@ -268,24 +238,24 @@ class Tracking(TrainerCallback):
         except Exception as error:
             self._open.pop(name, None)
             reason = " ".join(str(error).split())[:200]
-            log.warning("%s is left out from here on: %s: %s", name, type(error).__name__, reason)
+            log.warning("%s is disabled from here on: %s: %s", name, type(error).__name__, reason)
 
 
 def trackers_of(config: RunConfig) -> list[str]:
-    """Those of train.loggers that are not TensorBoard.
+    """The names in train.loggers but TensorBoard's.
 
     Raises:
         MissingExtraError: the package of one is not installed.
     """
     names: list[str] = [name for name in config.train.loggers if name != TENSORBOARD]
     for name in names:
-        _package(_PACKAGES[name], name)
+        _package(name, name)
     return names
 
 
 @contextmanager
 def tracked(names: Sequence[str], config: RunConfig, run: str) -> Iterator[Tracking]:
-    """Trackers that end with the context, whatever ends it."""
+    """Trackers that are finished when the context ends, for whatever reason."""
     settings = dict(_flat(config.model_dump(mode="json")))
     tracking = Tracking(names, RunInfo(config.name, run, Path(config.output), settings))
     try:
