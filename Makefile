@@ -1,4 +1,4 @@
-# Every target sets up what it needs; `make help` lists them.
+# Every target installs what it needs; `make help` lists them.
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -9,7 +9,7 @@ FILE ?=
 MINUTES ?= 60
 FUZZ_TARGETS ?=
 
-# All that can be had in one environment, without espeak (GPL-3) and media.
+# All extras that fit into one environment; without espeak (GPL-3) and media.
 EXTRAS := train,g2p,export,egemaps,serve,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
 VENV := .venv
 LIGHT := .venv-light
@@ -22,7 +22,7 @@ READY := $(VENV)/ready
 READY_LIGHT := $(LIGHT)/ready
 PIP_FLAGS := --disable-pip-version-check --quiet --quiet
 INSTALL_LIGHT := $(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
-# One lock for every Python and system that phonemo runs on; it names no index.
+# One lock for every supported Python and system; it names no index.
 LOCK := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-package phonemo --no-annotate --no-header
 WANTED := phonemo needs Python 3.11, 3.12 or 3.13: make setup PYTHON=python3.12
@@ -39,72 +39,72 @@ help: ## show this list
 	@echo "variables"
 	@echo "  PYTHON          the Python to build on (3.11, 3.12 or 3.13); now: $(PYTHON)"
 	@echo "  TORCH           the torch to install first; now: $(TORCH)"
-	@echo "  PIP_TORCH_ARGS  pip's options for it: where pip would take a CUDA build of several GB,"
-	@echo "                  --index-url with PyTorch's CPU index keeps it small"
+	@echo "  PIP_TORCH_ARGS  options of pip for torch: if pip would install a CUDA build of several GB,"
+	@echo "                  use --index-url with PyTorch's CPU index"
 	@echo "  WORKERS         test processes; now: $(WORKERS)"
 	@echo "  MINUTES         how long to fuzz or to soak; now: $(MINUTES)"
 	@echo "  ARGS            more arguments for pytest, such as ARGS='-k audio'"
 
 setup: $(READY) ## make .venv: torch first, then phonemo with its extras for training and development
 
-browser: ## install Debian's Chromium, and letters for Chinese, for the tests of the page
+browser: ## install Debian's Chromium and a Chinese font, for the page tests
 	@command -v chromium >/dev/null && fc-list 2>/dev/null | grep -qi noto.*cjk || { \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; }
 
-serve: $(READY) ## the server and its page, at http://127.0.0.1:8000/
+serve: $(READY) ## run the server and its page, at http://127.0.0.1:8000/
 	$(BIN)/phonemo serve
 
-demo: $(READY_LIGHT) ## hear emotions and phonemes, without torch; FILE=my.wav takes your own file
+demo: $(READY_LIGHT) ## recognize emotions and phonemes, without torch; FILE=my.wav for your own file
 	@$(INSTALL_LIGHT)
 	$(LIGHT)/bin/python examples/demo.py $(if $(FILE),"$(FILE)")
 
 test: test-light test-full ## run the tests: without torch, then all of them
 
-test-light: $(READY_LIGHT) ## run the tests of the base install in an environment without torch
+test-light: $(READY_LIGHT) ## run the base install's tests in an environment without torch
 	@$(INSTALL_LIGHT)
 	PHONEMO_LIGHT=1 $(LIGHT)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-full: $(READY) ## run all tests with everything installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-lowest: $(LOWEST)/ready ## run the light job and the tests of the server with the lowest versions that pyproject.toml allows
+test-lowest: $(LOWEST)/ready ## run the light job and the server tests with the lowest versions allowed by pyproject.toml
 	$(LOWEST)/bin/pip install $(PIP_FLAGS) --no-deps --force-reinstall --no-build-isolation .
 	PHONEMO_LIGHT=1 $(LOWEST)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile $(ARGS)
 	$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/serve.txt
-	@# older versions of starlette leave temporary files of a broken form to the collector, which warns
+	@# older versions of starlette leave temporary files of a broken form to the garbage collector, which warns
 	$(LOWEST)/bin/python -m pytest -q -p no:cacheprovider -n $(WORKERS) --dist loadfile \
 	  -W ignore::pytest.PytestUnraisableExceptionWarning tests/server $(ARGS)
 	@rm $(LOWEST)/ready
 
-screenshots: $(READY) browser ## take the pictures of the page under docs/images
+screenshots: $(READY) browser ## take the page screenshots in docs/images
 	$(BIN)/python -m tests.page.screenshots
 
-abuse: $(READY) ## throw the 26 cases of abuse, and write what was measured into docs/reliability.md
+abuse: $(READY) ## run the 26 abuse cases, and write the measurements into docs/reliability.md
 	@rm -f work/abuse.jsonl
 	PHONEMO_FIGURES=work/abuse.jsonl OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/abuse $(ARGS)
 	$(BIN)/python -m tests.abuse.table work/abuse.jsonl
 
-soak: $(READY) ## ask the server and batches, well and badly, for MINUTES; does anything grow?
+soak: $(READY) ## send valid and invalid requests to server and batches for MINUTES, and check for leaks
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
-fuzz: $(FUZZ)/ready ## fuzz whatever reads a file or a message, for MINUTES; FUZZ_TARGETS="audio config" picks some
+fuzz: $(FUZZ)/ready ## fuzz all readers of files and messages for MINUTES; FUZZ_TARGETS="audio config" selects some
 	$(FUZZ)/bin/python -m tests.fuzz.run --minutes $(MINUTES) $(foreach one,$(FUZZ_TARGETS),--target $(one))
 
-fuzz-http: $(READY) $(FUZZ)/ready ## throw schemathesis at the server's OpenAPI description
+fuzz-http: $(READY) $(FUZZ)/ready ## run schemathesis on the server's OpenAPI description
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
 
-lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt; ARGS=--upgrade takes newer ones
+lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt; ARGS=--upgrade for newer ones
 	$(LOCK) $(ARGS) --extra serve --extra vad -o deploy/requirements.txt pyproject.toml
 	echo 'hatchling>=1.27' | $(LOCK) $(ARGS) -o deploy/build-requirements.txt -
 
-audit: $(TOOLS)/ready ## ask pip-audit whether a pinned package has a known hole; ARGS='--osv-url ...' asks another database
+audit: $(TOOLS)/ready ## check pinned packages for known vulnerabilities (pip-audit); ARGS='--osv-url ...' uses another database
 	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(ARGS) \
 	  -r deploy/requirements.txt -r deploy/build-requirements.txt
 
 sbom: $(APP)/ready $(TOOLS)/ready ## write the app's bill of materials (CycloneDX): build/sbom.json
 	$(TOOLS)/bin/python deploy/sbom.py $(APP)/bin/python build/sbom.json
 
-lint: $(READY) ## check style, types and that the generated tables are fresh
+lint: $(READY) ## check style, types and that the generated tables are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -113,15 +113,15 @@ lint: $(READY) ## check style, types and that the generated tables are fresh
 report: $(READY) ## write RESULTS.md and the README's table from results/*/metrics.json
 	$(BIN)/phonemo report
 
-bench: $(READY) ## run every script in benchmarks/, but for the soak of an hour
+bench: $(READY) ## run every script in benchmarks/ except the soak test
 	@set -e; found=; for script in benchmarks/*.py; do \
 	  test -f "$$script" || continue; test "$$script" != benchmarks/soak.py || continue; found=1; echo "== $$script"; $(BIN)/python "$$script"; \
 	done; test -n "$$found" || echo "benchmarks/ holds no benchmark yet"
 
-docs: $(READY) ## check that every link in the documents leads somewhere
+docs: $(READY) ## check every link in the documentation
 	$(BIN)/python -m pytest -q tests/test_docs.py
 
-site: $(READY) ## build the site of the documents: build/site/index.html
+site: $(READY) ## build the documentation site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 dist: $(READY) ## build the wheel and the source distribution into dist/, and check them
@@ -131,10 +131,10 @@ dist: $(READY) ## build the wheel and the source distribution into dist/, and ch
 	$(BIN)/python deploy/release.py --check
 	@du -h dist/*
 
-release: $(READY) ## write VERSION=x.y.z where it is named, and date the changelog
+release: $(READY) ## write VERSION=x.y.z into all files that contain it, and date the changelog
 	$(BIN)/python deploy/release.py "$(VERSION)"
 
-clean: ## remove what was built and cached, but not the environments
+clean: ## remove build and cache files, but not the environments
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -147,7 +147,7 @@ define check_python
   { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); $(WANTED)" >&2; exit 1; }
 endef
 
-# The file `ready` is written last, so that an interrupted set-up starts again.
+# The file `ready` is written last, so that an interrupted setup restarts.
 $(READY): pyproject.toml src/phonemo/version.py
 	$(check_python)
 	@echo "setting up $(VENV): a few minutes the first time"
@@ -165,7 +165,7 @@ $(FUZZ)/ready: pyproject.toml src/phonemo/version.py
 	  echo "no wheel of atheris for this Python: hypothesis fuzzes instead"
 	@touch $@
 
-# The app as it is deployed: what is pinned, and nothing else, not even pip.
+# The app as deployed: only the pinned packages, without pip.
 $(APP)/ready: pyproject.toml src/phonemo/version.py deploy/requirements.txt deploy/build-requirements.txt
 	$(check_python)
 	@rm -f $@
@@ -178,7 +178,7 @@ $(APP)/ready: pyproject.toml src/phonemo/version.py deploy/requirements.txt depl
 	@rm -rf $(APP)/build
 	@touch $@
 
-# Without what the server needs, which the light job must not find; test-lowest adds it and then begins anew.
+# Without the server's packages, which the light job must not find; test-lowest adds them and then starts over.
 $(LOWEST)/ready: pyproject.toml $(TOOLS)/ready
 	$(check_python)
 	$(PYTHON) -m venv --clear $(LOWEST)
