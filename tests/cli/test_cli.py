@@ -192,7 +192,7 @@ BAD = [
         ("share 4 speakers", "published-leaky"),
     ),
     ("train {here}/nowhere.yaml", 2, ("no such config file",)),
-    ("train {here}/broken.yaml", 2, ("not YAML",)),
+    ("train {here}/broken.yaml", 2, ("expected YAML",)),
     ("train {here}/typo.yaml", 2, ("key 'name' is missing",)),
     ("train {here}/run.yaml --set train.epoch=3", 2, ("'train.epoch'", "epochs", "batch_size")),
     ("train {here}/run.yaml --set colour=3", 2, ("'colour'", "manifest", "seeds")),
@@ -201,7 +201,7 @@ BAD = [
     ("train {here}/run.yaml --set train.epochs", 2, ("KEY=VALUE",)),
     ("train {here}/run.yaml --set =3", 2, ("KEY=VALUE",)),
     ("train {here}/run.yaml --set name.x=3", 2, ("'name' has no keys",)),
-    ("train {here}/run.yaml --set train.epochs=[1", 2, ("not YAML",)),
+    ("train {here}/run.yaml --set train.epochs=[1", 2, ("expected YAML",)),
     ("evaluate {here}/nowhere", 1, ("no such folder",)),
     ("evaluate {here}/empty --labels anger,,neutral", 2, ("--labels", "'anger,,neutral'")),
     ("evaluate {here}/empty -o {here}/empty", 2, ("a folder; name the file",)),
@@ -551,12 +551,15 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 #: File as it is typed -> code and words of its error.
 BAD_CLIPS = {
     "nowhere.wav": ("missing_file", "no such file"),
-    "./text.wav": ("unsupported_audio", "text found; wav, flac"),
+    "./text.wav": (
+        "unsupported_audio",
+        "or aiff, got text",
+    ),
     "empty.wav": ("empty_audio", "0 bytes"),
     "none.wav": ("empty_audio", "no samples"),
     "short.wav": ("too_short", "100 samples"),
     "nan.wav": ("invalid_audio", "not a number"),
-    "folder.wav": ("unsupported_audio", "a folder found"),
+    "folder.wav": ("unsupported_audio", "got a folder"),
     "http://localhost/a.wav": ("unsupported_audio", "download it"),
     "": ("missing_file", "no such file"),
 }
