@@ -249,14 +249,14 @@ def inside(folder: str) -> Iterator[tuple[str, PurePath]]:
 
 def walk_files(folder: str) -> Iterator[str]:
     """Yield all files in a folder, sorted, without hidden ones; errors as for ``inside``."""
-    for place, folders, files in os.walk(folder, onerror=_refuse):
+    for place, folders, files in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(files):
             if not file.startswith("."):
                 yield os.path.join(place, file)
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     from phonemo.errors import safe_name  # which imports numpy
 
     reason = error.strerror or type(error).__name__
@@ -324,10 +324,10 @@ def verify_checksums(folder: Path) -> None:
             raise CheckpointError(
                 f"{path}: changed since it was saved; copy the whole folder again"
             )
-    _check_alone(folder, hashes)
+    _check_unlisted(folder, hashes)
 
 
-def _check_alone(folder: Path, listed: Container[str]) -> None:
+def _check_unlisted(folder: Path, listed: Container[str]) -> None:
     for path in sorted(folder.iterdir()):
         if path.name.endswith(_READ) and path.name not in listed:
             raise CheckpointError(f"{path}: not listed in {CHECKSUMS}; copy the whole folder again")

@@ -37,7 +37,7 @@ def load_model(model: str | Path | None = None, threads: int | None = None) -> E
 
         return OnnxRecognizer.load(model, threads)
     if not Path(model).is_dir():
-        raise CheckpointError(f"{model}: no such model folder; {_expected(str(model))}")
+        raise CheckpointError(f"{model}: no such model folder; {_expected_model(str(model))}")
     needs_torch("predicting with a model folder")
     from phonemo.train.torch_recognizer import TorchRecognizer
 
@@ -68,7 +68,7 @@ def resolve_model(model: str | Path | None) -> Path | None:
     return download_model(name)
 
 
-def _expected(model: str) -> str:
+def _expected_model(model: str) -> str:
     from phonemo.runtime.hub import parse_hub_id
 
     if Path(model).name == model:

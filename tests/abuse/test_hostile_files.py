@@ -369,7 +369,7 @@ def test_case_21_neither_source_nor_tests_run_what_they_read():
             strangers = [one.top for one in source.imports if one.top in NEVER - {"hydra"}]
             assert strangers == [], source.name
     assert set(ALLOWED) <= {source.name for source in everything}
-    assert issubclass(loading._Plain, yaml.SafeLoader)
+    assert issubclass(loading._StrictLoader, yaml.SafeLoader)
     figure(21, "files searched for what runs what it reads", len(everything), "files")
 
 

@@ -87,8 +87,8 @@ class Segment:
 
     def among(self, names: Iterable[str]) -> Segment:
         """Restrict to some emotions; arguments and errors are those of ``Prediction.among``."""
-        scores = _scaled(self.scores, names)
-        return replace(self, label=_best(scores), scores=scores)
+        scores = _rescale(self.scores, names)
+        return replace(self, label=_best_label(scores), scores=scores)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -149,9 +149,9 @@ class Prediction:
             LabelError: an emotion without a score, or fewer than two.
         """
         emotions = tuple(names)
-        scores = _scaled(self.scores, emotions)
+        scores = _rescale(self.scores, emotions)
         parts = tuple(segment.among(emotions) for segment in self.segments)
-        return replace(self, label=_best(scores), scores=scores, segments=parts)
+        return replace(self, label=_best_label(scores), scores=scores, segments=parts)
 
     def top(self, count: int) -> Prediction:
         """Keep the highest scores only, unscaled, highest first.
@@ -162,9 +162,9 @@ class Prediction:
         if count < 1:
             raise UsageError(f"expected a number of top scores of at least 1, got {count}")
         parts = tuple(
-            replace(segment, scores=_highest(segment.scores, count)) for segment in self.segments
+            replace(segment, scores=_top_scores(segment.scores, count)) for segment in self.segments
         )
-        return replace(self, scores=_highest(self.scores, count), segments=parts)
+        return replace(self, scores=_top_scores(self.scores, count), segments=parts)
 
     def narrowed(self, names: Iterable[str], top_k: int | None) -> Prediction:
         """Apply ``among`` if there are names, then ``top`` if a count is given."""
@@ -204,7 +204,7 @@ class Prediction:
         return data
 
 
-def _scaled(scores: dict[str, float], names: Iterable[str]) -> dict[str, float]:
+def _rescale(scores: dict[str, float], names: Iterable[str]) -> dict[str, float]:
     """Scores of some emotions, rescaled to sum to one."""
     emotions = LabelSet(tuple(scores)).restrict(names).names
     total = sum(scores[name] for name in emotions)
@@ -213,16 +213,16 @@ def _scaled(scores: dict[str, float], names: Iterable[str]) -> dict[str, float]:
     return {name: scores[name] / total for name in emotions}
 
 
-def _best(scores: dict[str, float]) -> str:
+def _best_label(scores: dict[str, float]) -> str:
     return max(scores, key=scores.__getitem__)
 
 
-def _highest(scores: dict[str, float], count: int) -> dict[str, float]:
+def _top_scores(scores: dict[str, float], count: int) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1])[:count])
 
 
 #: Shorter gaps between two phonemes are rounding errors, not pauses.
-_SHORTEST = 1e-6
+_MIN_GAP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -271,13 +271,14 @@ def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     """
     tiers = {
         name: list(non_overlapping(intervals, found.seconds))
-        for name, intervals in _emotions(segments_of(found)).items()
+        for name, intervals in _emotion_tiers(segments_of(found)).items()
     }
     if found.spans is not None:
         tiers["phonemes"] = list(fill_gaps(found.spans, found.seconds))
         if any(span.share is not None for span in found.spans):
             shares = (
-                TierInterval(span.start, span.end, _signed(span.share)) for span in found.spans
+                TierInterval(span.start, span.end, _format_share(span.share))
+                for span in found.spans
             )
             tiers["share"] = list(non_overlapping(shares, found.seconds))
     return tiers
@@ -299,21 +300,21 @@ def non_overlapping(intervals: Iterable[TierInterval], seconds: float) -> Iterat
     position = 0.0
     for interval in intervals:
         start, end = max(interval.start, position), min(interval.end, seconds)
-        if end - start <= _SHORTEST:
+        if end - start <= _MIN_GAP:
             continue
-        if start - position > _SHORTEST:
+        if start - position > _MIN_GAP:
             yield TierInterval(position, start, "")
         else:
             start = position
         yield TierInterval(start, end, interval.text)
         position = end
-    if seconds - position > _SHORTEST or position == 0.0:
+    if seconds - position > _MIN_GAP or position == 0.0:
         yield TierInterval(position, seconds, "")
 
 
-def _emotions(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
+def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals of emotions or speakers."""
-    overlap = _overlap(segments)
+    overlap = _have_overlap(segments)
     tiers: dict[str, list[TierInterval]] = {} if overlap else {"emotion": []}
     for segment in segments:
         name = f"emotion {single_line(segment.speaker)}".rstrip() if overlap else "emotion"
@@ -325,17 +326,17 @@ def _emotions(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
     return tiers
 
 
-def _overlap(segments: Sequence[Segment]) -> bool:
+def _have_overlap(segments: Sequence[Segment]) -> bool:
     """Whether any two segments, sorted by start, overlap."""
     latest_end = 0.0
     for segment in segments:
-        if latest_end - segment.start > _SHORTEST:
+        if latest_end - segment.start > _MIN_GAP:
             return True
         latest_end = max(latest_end, segment.end)
     return False
 
 
-def _signed(share: float | None) -> str:
+def _format_share(share: float | None) -> str:
     """Percentage points with three significant digits, since most shares are small."""
     return "" if share is None else f"{100 * share + 0.0:+.3g} %"
 
@@ -355,7 +356,7 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Raises:
         MissingExtraError: pandas is not installed.
     """
-    pandas = _pandas()
+    pandas = _import_pandas()
     segments = [
         (name, prediction, segment)
         for name, prediction in answers
@@ -365,29 +366,31 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
         dict.fromkeys(label for _, prediction, _ in segments for label in prediction.scores)
     )
     columns = ["label", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
-    rows = [_row(prediction, segment, emotions) for _, prediction, segment in segments]
+    rows = [_build_row(prediction, segment, emotions) for _, prediction, segment in segments]
     marks = [segment.profile or prediction.profile for _, prediction, segment in segments]
     if any(marks):
         columns.append("profile")
         rows = [[*row, mark and mark.hash] for row, mark in zip(rows, marks, strict=True)]
-    frame = pandas.DataFrame(rows, columns=columns, index=_index(pandas, segments), dtype=object)
+    frame = pandas.DataFrame(
+        rows, columns=columns, index=_build_index(pandas, segments), dtype=object
+    )
     return frame.astype(dict.fromkeys([*emotions, "speech_ratio"], "float64"))
 
 
-def _index(pandas: Any, segments: list[tuple[str, Prediction, Segment]]) -> Any:
+def _build_index(pandas: Any, segments: list[tuple[str, Prediction, Segment]]) -> Any:
     files = pandas.array([name for name, _, _ in segments], dtype="string")
-    starts = _times(pandas, [segment.start for _, _, segment in segments])
-    ends = _times(pandas, [segment.end for _, _, segment in segments])
+    starts = _to_timedelta(pandas, [segment.start for _, _, segment in segments])
+    ends = _to_timedelta(pandas, [segment.end for _, _, segment in segments])
     return pandas.MultiIndex.from_arrays([files, starts, ends], names=["file", "start", "end"])
 
 
-def _times(pandas: Any, seconds: list[float]) -> Any:
+def _to_timedelta(pandas: Any, seconds: list[float]) -> Any:
     """Convert to integer nanoseconds first: pandas truncates float seconds."""
     nanoseconds = [round(second * 1e9) for second in seconds]
     return pandas.to_timedelta(pandas.Series(nanoseconds, dtype="int64"), unit="ns")
 
 
-def _row(prediction: Prediction, segment: Segment, emotions: list[str]) -> list[Any]:
+def _build_row(prediction: Prediction, segment: Segment, emotions: list[str]) -> list[Any]:
     scores = [segment.scores.get(label) for label in emotions]
     phonemes = None if prediction.spans is None else phonemes_within(segment, prediction)
     return [
@@ -400,7 +403,7 @@ def _row(prediction: Prediction, segment: Segment, emotions: list[str]) -> list[
     ]
 
 
-def _pandas() -> Any:
+def _import_pandas() -> Any:
     try:
         return importlib.import_module("pandas")
     except ImportError as error:

@@ -32,16 +32,16 @@ class PraatText:
         value = next(self._values, None)
         if isinstance(value, str):
             return value
-        raise self._unlike("a text in quotes", value)
+        raise self._unexpected("a text in quotes", value)
 
     def number(self) -> float:
         """Read the next value, a finite number."""
         value = next(self._values, None)
         if isinstance(value, float):
             return value
-        raise self._unlike("a number", value)
+        raise self._unexpected("a number", value)
 
-    def _unlike(self, expected: str, value: object) -> UsageError:
+    def _unexpected(self, expected: str, value: object) -> UsageError:
         actual = "the end of the file" if value is None else safe_name(str(value))
         return UsageError(f"{self.where}: expected {expected}, got {actual}; save it from Praat")
 
@@ -93,10 +93,10 @@ def parse_textgrid(name: str, text: str) -> Iterator[TextGridInterval]:
             f"{name}: expected a TextGrid in a text format; save it from Praat as text"
         )
     file.number(), file.number()
-    for _ in _times(file):
+    for _ in _counted_range(file):
         kind, tier = file.text(), file.text()
         file.number(), file.number()
-        for _ in _times(file):
+        for _ in _counted_range(file):
             start = file.number()
             end = file.number() if kind == "IntervalTier" else start
             label = file.text().strip()
@@ -115,18 +115,18 @@ def read_tiers(path: Path) -> dict[str, list[TierInterval]]:
     """
     name = safe_name(str(path))
     tiers: dict[str, list[TierInterval]] = {}
-    for row in parse_textgrid(name, _decoded(name, path)):
-        interval = _interval(row.where, row.start, row.end, row.text)
+    for row in parse_textgrid(name, _read_text(name, path)):
+        interval = _validate_interval(row.where, row.start, row.end, row.text)
         tiers.setdefault(row.tier.strip(), []).append(interval)
     return tiers
 
 
-def _times(file: PraatText) -> range:
+def _counted_range(file: PraatText) -> range:
     """A range of the length read next; a count that is too large ends at the end of the file."""
     return range(max(0, int(file.number())))
 
 
-def _interval(where: str, start: float, end: float, text: str) -> TierInterval:
+def _validate_interval(where: str, start: float, end: float, text: str) -> TierInterval:
     if start < 0 or end <= start:
         raise UsageError(
             f"{where}: expected an interval with 0 <= start < end, got {start:g} to {end:g} s; "
@@ -135,7 +135,7 @@ def _interval(where: str, start: float, end: float, text: str) -> TierInterval:
     return TierInterval(start, end, text)
 
 
-def _decoded(name: str, path: Path) -> str:
+def _read_text(name: str, path: Path) -> str:
     try:
         data = path.read_bytes()
         wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))

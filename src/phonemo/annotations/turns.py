@@ -19,7 +19,7 @@ from phonemo.errors import UsageError, safe_name
 MAX_BYTES = 64 * 2**20
 MAX_TURNS = 100_000
 #: Tiers written by phonemo that do not contain turns.
-_NO_TURNS = {"phonemes", "share"}
+_OTHER_TIERS = {"phonemes", "share"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def open_turns(
     """
     name = safe_name(path)
     rows: list[_TurnRow] = []
-    for row in _reader(path)(name, _text(path)):
+    for row in _reader_for(path)(name, _read_text(path)):
         if len(rows) == MAX_TURNS:
             raise UsageError(
                 f"{name}: expected at most {MAX_TURNS} turns; split the file by recording"
@@ -89,13 +89,13 @@ def open_turns(
     def turns_of(
         recording: str, seconds: float | None = None, lone: bool = True
     ) -> tuple[Turn, ...]:
-        turns = [_within(row, seconds) for row in _chosen(name, rows, recording, lone)]
+        turns = [_clip_turn(row, seconds) for row in _select_rows(name, rows, recording, lone)]
         return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))
 
     return turns_of
 
 
-def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
+def _reader_for(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
     suffix = PurePath(path).suffix.lower()
     if suffix not in _READERS:
         raise UsageError(
@@ -104,7 +104,7 @@ def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_Turn
     return _READERS[suffix]
 
 
-def _text(path: str | os.PathLike[str]) -> str:
+def _read_text(path: str | os.PathLike[str]) -> str:
     name = safe_name(path)
     try:
         if not Path(path).is_file():
@@ -126,7 +126,7 @@ def _text(path: str | os.PathLike[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _chosen(name: str, rows: list[_TurnRow], recording: str, only: bool) -> list[_TurnRow]:
+def _select_rows(name: str, rows: list[_TurnRow], recording: str, only: bool) -> list[_TurnRow]:
     """Rows of the recording; for a single recording, all rows of an RTTM with a single file id."""
     path = PurePath(recording)
     spellings = {recording, path.name, path.stem, "_".join(path.stem.split())}
@@ -144,7 +144,7 @@ def _chosen(name: str, rows: list[_TurnRow], recording: str, only: bool) -> list
     return selected
 
 
-def _within(row: _TurnRow, seconds: float | None) -> Turn:
+def _clip_turn(row: _TurnRow, seconds: float | None) -> Turn:
     """The row's turn, shortened to the recording's length."""
     if seconds is None or row.turn.end <= seconds:
         return row.turn
@@ -154,7 +154,7 @@ def _within(row: _TurnRow, seconds: float | None) -> Turn:
     return replace(row.turn, end=seconds)
 
 
-def _row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
+def _make_row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
     start, end = times
     if start < 0 or end <= start or math.isinf(end):
         actual = f"a turn from {start:g} to {end:g} s"
@@ -163,7 +163,7 @@ def _row(where: str, file: str | None, times: tuple[float, float], speaker: str)
     return _TurnRow(where, file, Turn(start, end, None if name in ("", "<NA>") else name))
 
 
-def _rttm(name: str, text: str) -> Iterator[_TurnRow]:
+def _read_rttm(name: str, text: str) -> Iterator[_TurnRow]:
     for number, line in enumerate(io.StringIO(text), start=1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
@@ -174,10 +174,10 @@ def _rttm(name: str, text: str) -> Iterator[_TurnRow]:
             raise UsageError(f"{where}: expected {expected}, got {len(fields)}")
         start = finite(where, fields[3])
         end = start + finite(where, fields[4])
-        yield _row(where, fields[1], (start, end), fields[7])
+        yield _make_row(where, fields[1], (start, end), fields[7])
 
 
-def _table(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
+def _table_reader(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
     def rows(name: str, text: str) -> Iterator[_TurnRow]:
         lines = csv.reader(io.StringIO(text), delimiter=delimiter)
         try:
@@ -198,28 +198,28 @@ def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
     row = dict(zip(head, cells, strict=False))
     start, end = (finite(where, row.get(name, "")) for name in ("start", "end"))
     file = row.get("file", "").strip() if "file" in head else None
-    return _row(where, file, (start, end), row.get("speaker", ""))
+    return _make_row(where, file, (start, end), row.get("speaker", ""))
 
 
-def _textgrid(name: str, text: str) -> Iterator[_TurnRow]:
+def _read_textgrid(name: str, text: str) -> Iterator[_TurnRow]:
     rows = [
         (
             interval.tier,
-            _row(
+            _make_row(
                 interval.where,
                 None,
                 (interval.start, interval.end),
-                _speaker(interval.tier, interval.text),
+                _speaker_of(interval.tier, interval.text),
             ),
         )
         for interval in parse_textgrid(name, text)
-        if interval.text and interval.tier.lower() not in _NO_TURNS
+        if interval.text and interval.tier.lower() not in _OTHER_TIERS
     ]
     has_speakers = any(tier.lower() == "speaker" for tier, _ in rows)
     yield from (row for tier, row in rows if not (has_speakers and tier == "emotion"))
 
 
-def _speaker(tier: str, text: str) -> str:
+def _speaker_of(tier: str, text: str) -> str:
     """The speaker of an interval: the tier's name, except in tiers written by phonemo."""
     if tier.lower() == "speaker":
         return text
@@ -227,8 +227,8 @@ def _speaker(tier: str, text: str) -> str:
 
 
 _READERS: dict[str, Callable[[str, str], Iterator[_TurnRow]]] = {
-    ".rttm": _rttm,
-    ".textgrid": _textgrid,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
+    ".rttm": _read_rttm,
+    ".textgrid": _read_textgrid,
+    ".csv": _table_reader(","),
+    ".tsv": _table_reader("\t"),
 }

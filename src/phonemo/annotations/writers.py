@@ -38,7 +38,7 @@ def textgrid(name: str, found: Prediction) -> str:
     body = [
         line
         for number, (tier, intervals) in enumerate(tiers.items(), start=1)
-        for line in _tier(number, tier, found.seconds, intervals)
+        for line in _tier_lines(number, tier, found.seconds, intervals)
     ]
     return "\n".join([*head, *body]) + "\n"
 
@@ -46,7 +46,7 @@ def textgrid(name: str, found: Prediction) -> str:
 def audacity(name: str, found: Prediction) -> str:
     """An Audacity label track: start, end and text, tab-separated; emotions, then phonemes."""
     rows = [
-        (segment.start, segment.end, _who(segment) + segment_label(segment))
+        (segment.start, segment.end, _speaker_prefix(segment) + segment_label(segment))
         for segment in segments_of(found)
     ]
     rows += [(span.start, span.end, span.symbol) for span in found.spans or ()]
@@ -57,8 +57,8 @@ def srt(name: str, found: Prediction) -> str:
     """Subtitles in the SubRip format, one per segment: "A: [anger 0.75]"."""
     cues = []
     for number, segment in enumerate(segments_of(found), start=1):
-        text = f"{_who(segment)}[{segment_label(segment)}]"
-        times = f"{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}"
+        text = f"{_speaker_prefix(segment)}[{segment_label(segment)}]"
+        times = f"{_timestamp(segment.start, ',')} --> {_timestamp(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
 
@@ -70,7 +70,9 @@ def webvtt(name: str, found: Prediction) -> str:
         speaker = html.escape(single_line(segment.speaker), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
         text = html.escape(f"[{segment_label(segment)}]", quote=False)
-        cues.append(f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{voice}{text}\n")
+        cues.append(
+            f"{_timestamp(segment.start, '.')} --> {_timestamp(segment.end, '.')}\n{voice}{text}\n"
+        )
     return "\n".join(cues) if len(cues) > 1 else "WEBVTT\n\n"
 
 
@@ -83,7 +85,7 @@ def rttm(name: str, found: Prediction) -> str:
     file = _token(PurePath(name).stem.encode("utf-8", "replace").decode())
     return "".join(
         f"SPEAKER {file} 1 {segment.start:.3f} {segment.end - segment.start:.3f} <NA> <NA> "
-        f"{_voice(segment)} {segment.scores[segment.label]:.3f} <NA>\n"
+        f"{_rttm_label(segment)} {segment.scores[segment.label]:.3f} <NA>\n"
         for segment in segments_of(found)
     )
 
@@ -119,7 +121,10 @@ def csv_rows(name: str, found: Prediction, labels: Sequence[str], profile: bool 
         return _csv_line([*cells, *_hash_cells(found, None, profile)])
     return "".join(
         _csv_line(
-            [*_cells(name, found, segment, labels, warnings), *_hash_cells(found, segment, profile)]
+            [
+                *_segment_cells(name, found, segment, labels, warnings),
+                *_hash_cells(found, segment, profile),
+            ]
         )
         for segment in segments
     )
@@ -137,7 +142,7 @@ def _hash_cells(prediction: Prediction, segment: Segment | None, profile: bool) 
     return [mark.hash if mark is not None else ""] if profile else []
 
 
-def _cells(
+def _segment_cells(
     name: str, prediction: Prediction, segment: Segment, labels: Sequence[str], warnings: str
 ) -> list[str]:
     scores = [f"{segment.scores[label]:.6f}" if label in segment.scores else "" for label in labels]
@@ -154,12 +159,12 @@ def _cells(
     ]
 
 
-def _tier(
+def _tier_lines(
     number: int, name: str, seconds: float, intervals: Sequence[TierInterval]
 ) -> Iterator[str]:
     yield f"    item [{number}]:"
     yield '        class = "IntervalTier"'
-    yield f'        name = "{_quoted(name)}"'
+    yield f'        name = "{_escape(name)}"'
     yield "        xmin = 0"
     yield f"        xmax = {seconds:.6f}"
     yield f"        intervals: size = {len(intervals)}"
@@ -167,21 +172,21 @@ def _tier(
         yield f"        intervals [{index}]:"
         yield f"            xmin = {interval.start:.6f}"
         yield f"            xmax = {interval.end:.6f}"
-        yield f'            text = "{_quoted(interval.text)}"'
+        yield f'            text = "{_escape(interval.text)}"'
 
 
-def _quoted(text: str) -> str:
+def _escape(text: str) -> str:
     """Double the quotation marks, as Praat does inside strings."""
     return text.replace('"', '""')
 
 
-def _clock(seconds: float, point: str) -> str:
+def _timestamp(seconds: float, point: str) -> str:
     """A subtitle time in milliseconds; hours may exceed 99."""
     total, milliseconds = divmod(round(seconds * 1000), 1000)
     return f"{total // 3600:02d}:{total // 60 % 60:02d}:{total % 60:02d}{point}{milliseconds:03d}"
 
 
-def _voice(segment: Segment) -> str:
+def _rttm_label(segment: Segment) -> str:
     speaker = single_line(segment.speaker)
     return _token(f"{speaker}_{segment.label}" if speaker else segment.label)
 
@@ -191,7 +196,7 @@ def _token(text: str) -> str:
     return "_".join(text.split()) or "audio"
 
 
-def _who(segment: Segment) -> str:
+def _speaker_prefix(segment: Segment) -> str:
     name = single_line(segment.speaker)
     return f"{name}: " if name else ""
 

@@ -99,21 +99,21 @@ class _FileAudio:
 
     def __init__(self, name: str, tap: BufferedSource, stack: ExitStack) -> None:
         self.name = name
-        self._tap = tap
+        self._source = tap
         self._damaged = self._at_end = False
         self._position = 0
         self._check_head()
         self._cut_short = is_truncated(tap)
         self._file = self._open()
         stack.callback(self._close)
-        self.rate = _checked_rate(name, self._file.samplerate)
-        self.channels = _checked_channels(name, self._file.channels)
+        self.rate = _validate_rate(name, self._file.samplerate)
+        self.channels = _validate_channels(name, self._file.channels)
         has_length = self._file.frames < _UNKNOWN_FRAMES
         self.frames = self._file.frames if has_length else None
 
     def _check_head(self) -> None:
-        self._tap.seek(0)
-        head = self._tap.read(HEAD_BYTES)
+        self._source.seek(0)
+        head = self._source.read(HEAD_BYTES)
         self._raise_fault()
         if not head:
             raise AudioError("empty_audio", f"{self.name}: {EXPECTED}, got 0 bytes")
@@ -122,9 +122,9 @@ class _FileAudio:
             raise AudioError("unsupported_audio", f"{self.name}: {EXPECTED}, got {kind.name}")
 
     def _open(self) -> _SequentialFile:
-        self._tap.seek(0)
+        self._source.seek(0)
         try:
-            file = _SequentialFile(cast(BinaryIO, self._tap))
+            file = _SequentialFile(cast(BinaryIO, self._source))
         except soundfile.LibsndfileError as error:
             self._raise_fault()
             reason = safe_name(error.error_string.strip().rstrip("."))
@@ -153,13 +153,13 @@ class _FileAudio:
     def blocks(self) -> Iterator[Block]:
         while not self._at_end:
             block = np.full((BLOCK_FRAMES, self.channels), np.nan, dtype=np.float32)
-            count = self._fill(block)
+            count = self._fill_block(block)
             self._raise_fault()
             self._position += count
             if count:
                 yield block[:count]
 
-    def _fill(self, block: Block) -> int:
+    def _fill_block(self, block: Block) -> int:
         try:
             count = len(self._file.read(out=block))
         except soundfile.LibsndfileError:
@@ -174,20 +174,20 @@ class _FileAudio:
     def truncated(self) -> bool:
         if self._damaged or self._cut_short:
             return True
-        return self._at_end and (self._too_few() or self._left_over())
+        return self._at_end and (self._has_missing_frames() or self._has_unread_bytes())
 
-    def _too_few(self) -> bool:
+    def _has_missing_frames(self) -> bool:
         slack = _MP3_SLACK if self._file.format == "MP3" else 0
         return self.frames is not None and self._position < self.frames - slack
 
-    def _left_over(self) -> bool:
+    def _has_unread_bytes(self) -> bool:
         # Without a Xing header libsndfile estimates an MP3's length from its first frame and stops
         # there: https://github.com/libsndfile/libsndfile/issues/1001
-        allowed = max(256, min(4096, self._tap.size // 10))  # tags may follow the audio
-        return self._file.format == "MP3" and self._tap.size - self._tap.tell() > allowed
+        allowed = max(256, min(4096, self._source.size // 10))  # tags may follow the audio
+        return self._file.format == "MP3" and self._source.size - self._source.tell() > allowed
 
     def _raise_fault(self) -> None:
-        fault = self._tap.fault
+        fault = self._source.fault
         if isinstance(fault, Exception):
             reason = safe_name(f"{type(fault).__name__}: {fault}")
             raise AudioError("invalid_audio", f"{self.name}: reading failed ({reason})") from fault
@@ -219,14 +219,14 @@ class _ArrayAudio:
         self.name = "array"
         if not isinstance(rate, int | np.integer) or isinstance(rate, bool):
             raise UsageError(f"array: expected rate as an integer in hertz, got {rate!r}")
-        self.rate = _checked_rate(self.name, int(rate))
-        self._scale = self._checked_scale(array)
+        self.rate = _validate_rate(self.name, int(rate))
+        self._scale = self._full_scale_of(array)
         self._array = np.atleast_2d(array)
-        self.channels = _checked_channels(self.name, self._array.shape[0])
+        self.channels = _validate_channels(self.name, self._array.shape[0])
         self.frames: int | None = self._array.shape[1]
         self._position = 0
 
-    def _checked_scale(self, array: npt.NDArray[Any]) -> float:
+    def _full_scale_of(self, array: npt.NDArray[Any]) -> float:
         shape, kind = array.shape, array.dtype.name
         if kind not in SCALES:
             expected = "expected float32, float64, int16 or int32"
@@ -254,14 +254,14 @@ class _ArrayAudio:
         return False
 
 
-def _checked_rate(name: str, rate: int) -> int:
+def _validate_rate(name: str, rate: int) -> int:
     if rate not in RATES:
         expected = f"expected a sample rate from {RATES[0]} to {RATES[-1]} Hz"
         raise AudioError("unsupported_audio", f"{name}: {expected}, got {rate} Hz")
     return rate
 
 
-def _checked_channels(name: str, channels: int) -> int:
+def _validate_channels(name: str, channels: int) -> int:
     if not 1 <= channels <= MAX_CHANNELS:
         expected = f"expected 1 to {MAX_CHANNELS} channels"
         raise AudioError("unsupported_audio", f"{name}: {expected}, got {channels}")

@@ -26,7 +26,7 @@ DC_OFFSET = 1e-2
 
 
 #: Standard deviations of clips that are boosted (-100 to -50 dB of full scale), and the target.
-_QUIET, _RAISED = (1e-5, 3e-3), 0.1
+_QUIET, _TARGET = (1e-5, 3e-3), 0.1
 
 
 def boost_quiet(samples: Block) -> Block:
@@ -38,7 +38,7 @@ def boost_quiet(samples: Block) -> Block:
     deviation = float(samples.std(dtype=np.float64)) if len(samples) else 0.0
     if not _QUIET[0] <= deviation < _QUIET[1]:
         return samples
-    return samples * np.float32(_RAISED / deviation)
+    return samples * np.float32(_TARGET / deviation)
 
 
 @dataclass

@@ -89,7 +89,7 @@ def check_header_limits(audio: Audio, span: AudioSlice, limits: AudioLimits) -> 
         raise AudioError("empty_audio", f"{audio.name}: expected audio, got no samples")
     start, stop = span.start_frame(audio.rate), span.end_frame(audio.rate)
     if start >= audio.frames:
-        raise _nothing_after_start(audio, span)
+        raise _start_beyond_end(audio, span)
     end = audio.frames if stop is None else min(stop, audio.frames)
     _check_limits(audio, end - start, end - span.first_frame(audio.rate), limits)
 
@@ -103,11 +103,11 @@ def decode(
     first, last = span.first_frame(audio.rate), span.last_frame(audio.rate)
     position = origin = audio.seek(first)
     for block in audio.blocks():
-        inside, needed = _part(block, position, start, stop), _part(block, position, first, last)
+        inside, needed = _crop(block, position, start, stop), _crop(block, position, first, last)
         position += len(block)
         level.update_raw(inside)
         _check_limits(audio, level.frames, position - origin, limits)
-        mono = _mixed(audio, needed)
+        mono = _mix_to_mono(audio, needed)
         yield mono if stream is None else stream.resample_chunk(mono)
         if last is not None and position >= last:
             break
@@ -118,7 +118,7 @@ def decode(
 def check_min_length(audio: Audio, found: int, span: AudioSlice) -> None:
     """Raise AudioError if ``found`` samples are too few to process."""
     if not found and span.start:
-        raise _nothing_after_start(audio, span)
+        raise _start_beyond_end(audio, span)
     if not found:
         raise AudioError("empty_audio", f"{audio.name}: no samples could be decoded")
     if found < FRAME_SAMPLES:
@@ -139,13 +139,13 @@ def _check_limits(audio: Audio, slice_frames: int, frames: int, limits: AudioLim
         raise AudioError("audio_too_large", f"{audio.name}: {expected}, got {size}; {advice}")
 
 
-def _part(block: Block, position: int, first: int, last: int | None) -> Block:
+def _crop(block: Block, position: int, first: int, last: int | None) -> Block:
     """The frames in [first, last) of a block that begins at ``position``."""
     stop = None if last is None else max(0, last - position)
     return block[max(0, first - position) : stop]
 
 
-def _mixed(audio: Audio, block: Block) -> Block:
+def _mix_to_mono(audio: Audio, block: Block) -> Block:
     with np.errstate(over="ignore", invalid="ignore"):
         # in float64, so that the mean of identical channels equals each of them
         mono: Block = block.mean(axis=1, dtype=np.float64).astype(np.float32)  # (sample,)
@@ -158,6 +158,6 @@ def _mixed(audio: Audio, block: Block) -> Block:
     return mono
 
 
-def _nothing_after_start(audio: Audio, span: AudioSlice) -> AudioError:
+def _start_beyond_end(audio: Audio, span: AudioSlice) -> AudioError:
     message = f"start={span.start:g} s is beyond the end of the recording; start earlier"
     return AudioError("too_short", f"{audio.name}: {message}")

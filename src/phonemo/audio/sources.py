@@ -24,7 +24,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _SPOOL_BYTES = 2**24  # kept in memory before a temporary file is used
 _COPY_BYTES = 2**16
 #: Largest C file offset; a header may direct libsndfile beyond it.
-_FURTHEST = 2**63 - 1
+_MAX_OFFSET = 2**63 - 1
 
 
 def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, BinaryIO]:
@@ -52,7 +52,7 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
         if isinstance(source.read(0), str):
             expected = "expected a binary stream, got a text stream"
             raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
-        return name, source if _seeks(source) else _spool(name, source, max_bytes, stack)
+        return name, source if _can_seek(source) else _spool(name, source, max_bytes, stack)
     except (OSError, ValueError) as error:
         raise AudioError(
             "invalid_audio", f"{name}: reading failed ({safe_name(str(error))})"
@@ -76,7 +76,7 @@ class BufferedSource:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a byte offset, at least 0."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
-        self._position = min(max(0, bases[whence] + offset), _FURTHEST)
+        self._position = min(max(0, bases[whence] + offset), _MAX_OFFSET)
         return self._position
 
     def tell(self) -> int:
@@ -105,7 +105,7 @@ class BufferedSource:
         return len(data)
 
 
-def _seeks(stream: BinaryIO) -> bool:
+def _can_seek(stream: BinaryIO) -> bool:
     """Whether the stream can seek to its end and back; ``seekable()`` is not always right."""
     if not (hasattr(stream, "seekable") and stream.seekable()):
         return False

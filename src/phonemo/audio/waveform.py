@@ -114,14 +114,14 @@ class WaveformReader:
         Raises:
             AudioError: as :func:`load_waveform`; too_short and empty_audio after the last piece.
         """
-        for piece in self._inside():
+        for piece in self._decode_slice():
             self.samples += len(piece)
             self._level.update_mono(piece)
             if len(piece):
                 yield piece
         check_min_length(self._audio, self.samples, self._span)
 
-    def _inside(self) -> Iterator[Block]:
+    def _decode_slice(self) -> Iterator[Block]:
         """Decode, and drop the samples before and after the slice."""
         before, after = self._span.drop_samples, self._span.samples
         for piece in decode(self._audio, self._span, self._limits, self._level):

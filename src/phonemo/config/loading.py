@@ -50,8 +50,8 @@ def load_section(
         ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
     """
     if path is None:
-        return _validated({}, overrides, kind, name)
-    return _validated(_read_yaml(Path(path)), overrides, kind, str(path))
+        return _validate({}, overrides, kind, name)
+    return _validate(_read_yaml(Path(path)), overrides, kind, str(path))
 
 
 def write_config(path: Path, config: BaseConfig) -> None:
@@ -63,7 +63,7 @@ def write_config(path: Path, config: BaseConfig) -> None:
     atomic_write_text(path, text)
 
 
-class _Plain(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """A safe YAML loader that rejects expanding aliases and duplicate keys.
 
     PyYAML silently keeps the last of several equal keys.
@@ -71,7 +71,7 @@ class _Plain(yaml.SafeLoader):
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        if node is not None and _values(node, {}) > _MAX_VALUES:
+        if node is not None and _count_values(node, {}) > _MAX_VALUES:
             message = f"expected at most {_MAX_VALUES} values"
             raise ConstructorError(None, None, message, node.start_mark)
         return node
@@ -85,7 +85,7 @@ class _Plain(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _values(node: Any, counts: dict[int, int]) -> int:
+def _count_values(node: Any, counts: dict[int, int]) -> int:
     """Count a node's values with aliases expanded; a node that contains itself exceeds the limit.
 
     Args:
@@ -97,11 +97,11 @@ def _values(node: Any, counts: dict[int, int]) -> int:
     counts[id(node)] = _MAX_VALUES + 1
     below = node.value if not isinstance(node, yaml.ScalarNode) else ()
     pairs = [child for pair in below for child in (pair if isinstance(pair, tuple) else (pair,))]
-    counts[id(node)] = 1 + sum(_values(child, counts) for child in pairs)
+    counts[id(node)] = 1 + sum(_count_values(child, counts) for child in pairs)
     return counts[id(node)]
 
 
-def _yaml(text: str) -> Any:
+def _parse_yaml(text: str) -> Any:
     """Parse YAML.
 
     Raises:
@@ -109,27 +109,27 @@ def _yaml(text: str) -> Any:
             !!int "", PyYAML itself raises various exceptions.
     """
     try:
-        return yaml.load(text, _Plain)
+        return yaml.load(text, _StrictLoader)
     except (yaml.YAMLError, ValueError, LookupError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     except (AttributeError, TypeError, RecursionError) as error:
         raise ValueError("a value does not match its tag or is nested too deeply") from error
 
 
-def _validated(data: dict[str, Any], overrides: Sequence[str], kind: type[Kind], name: str) -> Kind:
+def _validate(data: dict[str, Any], overrides: Sequence[str], kind: type[Kind], name: str) -> Kind:
     for override in overrides:
-        _override(data, override)
+        _apply_override(data, override)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_first_fault(error, kind)}") from error
+        raise ConfigError(f"{name}: {_first_error(error, kind)}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such config file")
     try:
-        data = _yaml(path.read_text(encoding="utf-8"))
+        data = _parse_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:  # includes invalid UTF-8
         raise ConfigError(f"{path}: expected YAML ({error})") from error
     if not isinstance(data, dict):
@@ -137,7 +137,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _apply_override(data: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(
@@ -150,12 +150,12 @@ def _override(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"override {override!r}: {parent!r} has no keys below it")
         data = branch
     try:
-        data[last] = _yaml(text)
+        data[last] = _parse_yaml(text)
     except ValueError as error:
         raise ConfigError(f"override {override!r}: expected YAML after '='") from error
 
 
-def _first_fault(error: ValidationError, kind: type[BaseConfig]) -> str:
+def _first_error(error: ValidationError, kind: type[BaseConfig]) -> str:
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
     if not where:  # a fault of the whole config; its message names the keys
