@@ -1,7 +1,7 @@
-"""phonemo: speech emotion recognition whose network also learns to hear phonemes.
+"""phonemo: speech emotion recognition with a network trained jointly on emotions and phonemes.
 
-``load`` opens a bundle or a model folder and gives something with ``predict``; ``predict`` does
-both for one recording. Importing phonemo imports neither numpy nor torch.
+``load`` opens a bundle or a model folder and returns a recognizer; ``predict`` loads the model and
+recognizes one recording. Importing phonemo imports neither numpy nor torch.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = [
     "push_to_hub",
 ]
 
-#: What is imported when it is asked for.
-_ELSEWHERE = {
+#: Names that are imported on first access.
+_LAZY_IMPORTS = {
     "Prediction": "phonemo.annotations.prediction",
     "StreamingRecognizer": "phonemo.runtime.recognizer",
 }
@@ -37,15 +37,15 @@ def load(model: str | Path | None = None) -> EmotionRecognizer:
     """Open a bundle, or a model folder that ``phonemo train`` wrote (with torch).
 
     Args:
-        model: the folder; "phonemo-small" or "phonemo-open", which ship with phonemo, unless a
-            folder of that name is here; or the name of a model on a hub: "org/name@revision".
-            None opens phonemo-small.
+        model: a folder; "phonemo-small" or "phonemo-open", which ship with phonemo (a folder with
+            that name in the working directory takes precedence); or a hub model,
+            "org/name@revision". None opens phonemo-small.
 
     Raises:
-        CheckpointError: the folder is absent, broken or neither; or no bundle ships with this
-            copy of phonemo.
-        HubError: the hub has no such model, or is out of reach.
-        MissingExtraError: it is a model folder and torch is not installed.
+        CheckpointError: the folder is missing, broken or neither kind; or this copy of phonemo
+            has no packaged bundle.
+        HubError: the hub has no such model or is unreachable.
+        MissingExtraError: a model folder was given and torch is not installed.
     """
     from phonemo.loader import load_model
 
@@ -53,28 +53,27 @@ def load(model: str | Path | None = None) -> EmotionRecognizer:
 
 
 def predict(audio: Any, model: str | Path | None = None, rate: int | None = None) -> Prediction:
-    """The emotion of one recording; for many, ``load`` once and call its ``predict``.
+    """Recognize the emotion of one recording; for many, ``load`` once and call its ``predict``.
 
     Args:
         audio: a path, bytes, an open binary file, or samples with their ``rate``.
-        model: as ``load`` takes it; None is phonemo-small.
+        model: as for ``load``; None is phonemo-small.
         rate: samples per second, for an array.
     """
     return load(model).predict(audio, rate=rate)
 
 
 def from_pretrained(model: str | Path, token: str | None = None) -> EmotionRecognizer:
-    """Open a model of a hub; of a folder that is there, as ``load`` does.
+    """Open a hub model, or an existing folder as ``load`` does.
 
     Args:
-        model: "org/name", "org/name@revision" (a branch, a tag or a commit) or a folder.
-        token: for a private one; by default the one of ``hf auth login``.
+        model: "org/name", "org/name@revision" (a branch, tag or commit) or a folder.
+        token: for a private model; defaults to the token of ``hf auth login``.
 
     Raises:
-        HubError: the hub has no such model, or is out of reach.
-        CheckpointError: what was fetched is no whole model.
-        MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
-            installed.
+        HubError: the hub has no such model or is unreachable.
+        CheckpointError: the downloaded model is incomplete.
+        MissingExtraError: the extra hub is missing, or torch for a model folder.
     """
     from phonemo.loader import load_model
     from phonemo.runtime.hub import parse_hub_id
@@ -88,10 +87,10 @@ def from_pretrained(model: str | Path, token: str | None = None) -> EmotionRecog
 
 
 def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
-    """Put a model onto a hub, with its card; ``phonemo push`` does the same.
+    """Upload a model and its card to a hub, as ``phonemo push`` does.
 
-    It is opened first: what cannot be opened here would be of no use there. The names of the
-    speakers it learnt from (provenance.json) go with it.
+    The model is opened first, so that a broken one is not uploaded. The upload includes
+    provenance.json, which names the speakers in the training data.
 
     Args:
         folder: a bundle or a model folder.
@@ -100,14 +99,13 @@ def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
             ``token``, as in phonemo.integrations.hub_push.push.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        HubError: the hub refuses, or is out of reach.
-        CheckpointError: the folder is no whole model.
-        UsageError: the repository is no "org/name".
-        MissingExtraError: it needs the extra hub, or it is a model folder and torch is not
-            installed.
+        HubError: the hub rejects the upload or is unreachable.
+        CheckpointError: the folder is not a complete model.
+        UsageError: the repository is not "org/name".
+        MissingExtraError: the extra hub is missing, or torch for a model folder.
     """
     from phonemo.integrations.hub_push import push
     from phonemo.loader import load_model
@@ -117,11 +115,11 @@ def push_to_hub(folder: str | Path, repository: str, **options: Any) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ELSEWHERE:
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_ELSEWHERE[name]), name)
+    return getattr(import_module(_LAZY_IMPORTS[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
-"""Every exception a user can meet.
+"""All exceptions that phonemo raises on purpose.
 
-A message is one line and says what was found, what was wanted and the next step. Library code
-raises; the command line prints the message and leaves with ``exit_code``.
+A message is one line with the expected value, the actual value and the next step. Library code
+raises; the command line prints the message and exits with ``exit_code``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ AudioCode = Literal[
 ]
 
 
-#: Letters of a message; of a longer one the middle is left out.
+#: Characters kept at each end of a message; the middle of a longer one is omitted.
 _HEAD, _TAIL = 600, 300
 
 
 class PhonemoError(Exception):
-    """The parent of all errors that phonemo raises on purpose."""
+    """Base class of phonemo's errors."""
 
     exit_code = 1
 
     def __str__(self) -> str:
-        """One printable line that is not too long, whatever a file put into it."""
+        """The message as one printable line of limited length."""
         text = super().__str__()
         if len(text) > _HEAD + _TAIL:
             text = f"{text[:_HEAD]}...{text[-_TAIL:]}"
@@ -50,18 +50,18 @@ class ConfigError(UsageError):
 
 
 class LabelError(UsageError):
-    """An emotion is not in the label set that was asked for."""
+    """An emotion is not in the requested label set."""
 
 
 class AudioError(PhonemoError):
-    """Audio that cannot be used; ``code`` is stable and meant for programs."""
+    """Audio cannot be used; ``code`` is stable and machine-readable."""
 
     def __init__(self, code: AudioCode, message: str) -> None:
         super().__init__(message)
         self.code: AudioCode = code
 
     def __reduce__(self) -> tuple[type[AudioError], tuple[AudioCode, str]]:
-        """Survive the way between processes, which would call ``__init__`` with args alone."""
+        """Support pickling; the default would call ``__init__`` with ``args`` only."""
         return type(self), (self.code, str(self))
 
 
@@ -70,11 +70,11 @@ class ManifestError(PhonemoError):
 
 
 class CorpusError(PhonemoError):
-    """A corpus folder does not have the layout or the counts of its release."""
+    """A corpus folder does not match the layout or the counts of its release."""
 
 
 class ProtocolError(PhonemoError):
-    """Folds cannot be made as asked, or do not fit the manifest."""
+    """Folds cannot be built as configured, or do not match the manifest."""
 
 
 class LeakageError(ProtocolError):
@@ -90,19 +90,19 @@ class ModelError(PhonemoError):
 
 
 class CheckpointError(PhonemoError):
-    """A model folder or checkpoint is missing, broken or of another kind."""
+    """A model folder or checkpoint is missing, broken or of the wrong kind."""
 
 
 class HubError(PhonemoError):
-    """A hub has no such model, refuses, or is out of reach."""
+    """A hub has no such model, rejects the request or is unreachable."""
 
 
 class RunError(PhonemoError):
-    """A run folder cannot be continued, or belongs to another config."""
+    """A run folder cannot be resumed, or belongs to another config."""
 
 
 class MissingExtraError(PhonemoError):
-    """A command needs an optional part of phonemo that is not installed."""
+    """A command needs an optional dependency that is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part: pip install 'phonemo[{extra}]'")
@@ -110,19 +110,19 @@ class MissingExtraError(PhonemoError):
         self.extra = extra
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """Survive the way between processes, which would call ``__init__`` with args alone."""
+        """Support pickling; the default would call ``__init__`` with ``args`` only."""
         return type(self), (self.what, self.extra)
 
 
 class ResultError(PhonemoError):
-    """Scores cannot be computed or reported: nothing to score, or a malformed result."""
+    """Scores cannot be computed or reported: no rows, or a malformed result."""
 
 
 def safe_name(name: str | os.PathLike[str]) -> str:
-    """A file name that is safe in a message: one printable line of at most 123 characters.
+    """Return a file name for use in a message: one printable line of at most 123 characters.
 
-    Control characters, right-to-left marks and other invisible ones become "?"; the middle of a
-    long name is left out. For HTML it must still be escaped.
+    Invisible characters (control characters, right-to-left marks) become "?"; the middle of a long
+    name is omitted. HTML escaping is still needed.
     """
     text = os.fspath(name)
     if len(text) > _HEAD_CHARACTERS + _TAIL_CHARACTERS:
@@ -131,5 +131,5 @@ def safe_name(name: str | os.PathLike[str]) -> str:
 
 
 def safe_text(text: str) -> str:
-    """The text with "?" for every letter that a terminal would not show as one."""
+    """Replace every non-printable character with "?"."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,14 +1,8 @@
-"""Files that are there whole or not at all, locks, and work that processes share.
+"""Atomic writes, file locks, guarded JSON, audio file discovery and checksummed folders.
 
-JSON as it comes from anywhere, and as it can hold the name of any file.
-
-The recordings that somebody names: files, and everything that sounds in folders.
-
-Folders that are there whole or not at all.
-
-A folder is written beside its place, then a seal with the SHA-256 of every file is written last,
-everything is flushed, and the folder is renamed. A folder without a seal, or with another hash,
-is broken and is passed over.
+A checksummed folder is written to a scratch folder, a file with the SHA-256 of every other file is
+added last, everything is flushed, and the folder is renamed. A folder without that file, or with a
+different hash, is treated as broken.
 """
 
 from __future__ import annotations
@@ -24,12 +18,12 @@ from typing import Any
 
 from phonemo.errors import CheckpointError, RunError, UsageError
 
-#: Of a name that is nearly as long as names may be (255 bytes) there is no room for an ending.
+#: Characters of a name kept for its scratch file: names near 255 bytes leave no room for a suffix.
 _NAME_LETTERS = 60
 
 
 def atomic_write_text(path: Path, text: str) -> None:
-    """Write UTF-8 beside the place, then rename; folders on the way are made."""
+    """Write UTF-8 to a scratch file and rename it; parent folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name[:_NAME_LETTERS] + ".part")
     try:
@@ -40,7 +34,7 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Have the system write a file, or a folder's list of files, to its disk."""
+    """Flush a file, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -50,12 +44,17 @@ def fsync(path: Path) -> None:
 
 @contextmanager
 def folder_lock(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes of this machine out of a folder; RunError if one is in it.
+    """Lock a folder against other processes of this machine.
 
-    With ``wait`` it waits until that one has left.
+    Args:
+        folder: the folder.
+        wait: block until the lock is free instead of raising.
+
+    Raises:
+        RunError: another process holds the lock, or the file system cannot lock.
     """
-    with file_lock(folder / ".lock", wait) as mine:
-        if not mine:
+    with file_lock(folder / ".lock", wait) as acquired:
+        if not acquired:
             raise RunError(
                 f"{folder}: another process is working in this folder; wait, or name another "
                 "with --output"
@@ -65,10 +64,10 @@ def folder_lock(folder: Path, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def file_lock(file: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold a lock file, made where it is not there; False if another process holds it.
+    """Hold a lock file, created if missing; yields False if another process holds it.
 
-    With ``wait`` it waits until that one lets go. The lock is the system's and goes with its
-    process, however that ends: a file that a dead process left is free.
+    With ``wait`` it blocks until the lock is free. The operating system releases the lock when its
+    process ends, so the lock file of a dead process is free.
 
     Raises:
         RunError: the file system cannot lock.
@@ -93,18 +92,18 @@ def file_lock(file: Path, wait: bool = False) -> Iterator[bool]:
 def build_missing(
     places: Sequence[Path], is_whole: Callable[[Path], bool], make: Callable[[Path], None]
 ) -> Iterator[Path]:
-    """Make what is not there yet, side by side with processes that do the same.
+    """Build the missing outputs; several processes may do so concurrently.
 
-    Each place has a lock of its own, so that a process passes by what another is making and comes
-    back to it at the end: whatever that one did not finish is made here.
+    Each output has its own lock. A process skips an output that another one is building, returns
+    to it at the end, and builds it if the other process did not finish.
 
     Args:
-        places: what is to be made, in the order in which it is tried.
-        is_whole: whether a place is made already.
-        make: makes a place, whole or not at all.
+        places: outputs, in the order in which they are tried.
+        is_whole: whether an output exists already.
+        make: builds an output atomically.
 
     Yields:
-        Every place once, as soon as it is known to be whole.
+        Every output once, as soon as it is complete.
     """
     missing = []
     for place in places:
@@ -117,18 +116,18 @@ def build_missing(
     while missing:
         busy = []
         for place in missing:
-            with file_lock(_lock_of(place)) as mine:
-                if mine and not is_whole(place):
+            with file_lock(_lock_of(place)) as acquired:
+                if acquired and not is_whole(place):
                     make(place)
-            if mine:
+            if acquired:
                 yield place
             else:
                 busy.append(place)
         if busy:
             with file_lock(_lock_of(busy[0]), wait=True):
-                pass  # it is made now, or free
+                pass  # now complete, or free to build
         missing = busy
-    for place in places:  # whoever comes now finds everything whole and needs no lock
+    for place in places:  # all outputs are complete: no process needs the locks any longer
         _lock_of(place).unlink(missing_ok=True)
 
 
@@ -137,11 +136,10 @@ def _lock_of(place: Path) -> Path:
 
 
 def loads_json(text: str | bytes) -> Any:
-    """What JSON says.
+    """Parse JSON.
 
     Raises:
-        ValueError: it is none, or nested so deeply that Python's parser gives up; bytes that are
-            no UTF-8.
+        ValueError: invalid JSON, bytes that are not UTF-8, or nesting too deep for the parser.
     """
     try:
         return json.loads(text)
@@ -150,9 +148,10 @@ def loads_json(text: str | bytes) -> Any:
 
 
 def loads_json_lines(text: str) -> list[Any]:
-    """What JSON lines say; blank ones are left out.
+    """Parse JSON lines; blank lines are skipped.
 
-    Not cut by splitlines, which also cuts at U+2028, and JSON allows that inside a string.
+    Lines are split at newlines only; ``splitlines`` would also split at U+2028, which JSON allows
+    inside a string.
 
     Raises:
         ValueError: as for ``loads_json``.
@@ -161,13 +160,13 @@ def loads_json_lines(text: str) -> list[Any]:
 
 
 def dumps_json(data: Any, indent: int | None = None, encoding: str = "utf-8") -> str:
-    """JSON that an encoding can hold.
+    """Serialize to JSON that an encoding can represent.
 
-    Everything is written as it is, unless a letter does not fit (a file's name may be any bytes on
-    some systems, nor is every terminal UTF-8): then all that is not ASCII is escaped.
+    Text is written unescaped. If a character cannot be encoded (file names may be arbitrary bytes
+    on some systems, and not every terminal is UTF-8), everything outside ASCII is escaped.
 
     Raises:
-        ValueError: a number that JSON does not have.
+        ValueError: NaN or an infinite number.
     """
     text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False)
     try:
@@ -178,69 +177,69 @@ def dumps_json(data: Any, indent: int | None = None, encoding: str = "utf-8") ->
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """JSON lines, whole or not at all."""
+    """Write JSON lines atomically."""
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     atomic_write_text(path, text)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """What ``write_rows`` wrote."""
+    """Read a file written by ``write_rows``; RunError if that fails."""
     try:
         return loads_json_lines(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{path}: not prediction rows that can be read; train or evaluate again"
+            f"{path}: expected readable prediction rows; train or evaluate again"
         ) from error
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """A JSON file, whole or not at all."""
+    """Write a JSON file atomically."""
     atomic_write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".aiff", ".aif")
-"""What counts as a recording in a folder, in any case of letters; a named file may be any."""
+"""Suffixes (case-insensitive) of recordings in a folder; a file given by name may have any."""
 
-#: What an answer is called where the name has no last part, as "." has none.
+#: Output name of a recording whose path has no last part, such as ".".
 _NAMELESS = "recording"
 
-#: What stands for the bytes on standard input, and the name that its answer's file gets.
+#: The argument for standard input, and its output name.
 STANDARD_INPUT, _STANDARD_NAME = "-", "stdin"
 
 
 def find_recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
-    """Every recording with its path below what was named.
+    """Expand files and folders to recordings with their relative paths.
 
-    A folder stands for all recordings in it and in its folders, sorted; links to folders are not
-    followed, and hidden files are left out. A folder without any stays as it was named, for the
-    one who opens it to say what it is. "-" is standard input.
+    A folder stands for all recordings below it, sorted; links to folders are not followed and
+    hidden files are skipped. A folder without recordings is returned unchanged, so that opening it
+    raises the error. "-" is standard input.
 
     Args:
-        names: as they were typed.
+        names: files and folders as the user typed them.
 
     Returns:
-        (name, relative path) of each; the path is the file's name where a file was named.
+        (name, relative path) of each recording; for a file the path is its name.
 
     Raises:
-        UsageError: standard input is named twice.
+        UsageError: standard input is given twice, or a folder cannot be read.
     """
-    found: list[tuple[str, PurePath]] = []
+    recordings: list[tuple[str, PurePath]] = []
     for name in names:
         if name == STANDARD_INPUT:
-            if any(other == name for other, _ in found):
-                raise UsageError("- stands there twice; standard input is one recording")
-            found.append((name, PurePath(_STANDARD_NAME)))
+            if any(known == name for known, _ in recordings):
+                raise UsageError("'-' (standard input) may be given only once")
+            recordings.append((name, PurePath(_STANDARD_NAME)))
             continue
         found_here = list(inside(name)) if os.path.isdir(name) else []
-        found += found_here or [(name, PurePath(PurePath(name).name or _NAMELESS))]
-    return found
+        recordings += found_here or [(name, PurePath(PurePath(name).name or _NAMELESS))]
+    return recordings
 
 
 def inside(folder: str) -> Iterator[tuple[str, PurePath]]:
-    """The recordings in a folder, as ``find_recordings`` has them, folder by folder.
+    """Yield the recordings in a folder as ``find_recordings`` does, folder by folder.
 
     Raises:
-        UsageError: one of its folders cannot be read, so that recordings would be missed.
+        UsageError: a subfolder cannot be read, so that recordings would be missed.
     """
     for name in walk_files(folder):
         path = PurePath(name)
@@ -249,21 +248,21 @@ def inside(folder: str) -> Iterator[tuple[str, PurePath]]:
 
 
 def walk_files(folder: str) -> Iterator[str]:
-    """All files in a folder, sorted, without hidden ones and links to folders; errors as above."""
-    for place, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+    """Yield all files in a folder, sorted, without hidden ones; errors as for ``inside``."""
+    for place, folders, files in os.walk(folder, onerror=_raise_unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(files):
             if not file.startswith("."):
                 yield os.path.join(place, file)
 
 
-def _refuse(error: OSError) -> None:
+def _raise_unreadable(error: OSError) -> None:
     from phonemo.errors import safe_name  # which imports numpy
 
     reason = error.strerror or type(error).__name__
     raise UsageError(
-        f"{safe_name(str(error.filename))}: cannot be read ({reason}); mend its permissions, or "
-        "name what is to be heard"
+        f"{safe_name(str(error.filename))}: cannot be read ({reason}); fix its permissions or "
+        "name the recordings"
     ) from error
 
 
@@ -271,7 +270,7 @@ CHECKSUMS = "checkpoint.json"
 SCRATCH = ".part"
 _MODE = 0o644
 _LONGEST_NAME = 255
-#: What transformers reads of a folder, whether it is named there or not.
+#: Endings of files that transformers reads from a folder even if they are not listed.
 _READ = (".safetensors", ".index.json", ".bin", "config.json")
 
 
@@ -279,16 +278,16 @@ _READ = (".safetensors", ".index.json", ".bin", "config.json")
 def checksummed_folder(
     target: Path, faults: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[Path]:
-    """A scratch folder to write into; sealed and renamed to ``target`` at the end.
+    """Yield a scratch folder; checksums are added and it is renamed to ``target`` at the end.
 
-    An exception, a full disk among them, leaves the target as it was.
+    Any exception, such as a full disk, leaves the target unchanged.
 
     Args:
-        target: the folder to make.
-        faults: what a full disk raises of the libraries that write into the folder.
+        target: the folder to create.
+        faults: exceptions that the writing libraries raise when the disk is full.
 
     Raises:
-        CheckpointError: the disk refused; the cause is named.
+        CheckpointError: writing failed; the message has the reason.
     """
     scratch = target.with_name(target.name + SCRATCH)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -301,45 +300,43 @@ def checksummed_folder(
         shutil.rmtree(scratch, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"{target}: could not be written ({reason}); free room, run again"
+            f"{target}: could not be written ({reason}); free disk space and run again"
         ) from error
 
 
 def verify_checksums(folder: Path) -> None:
-    """Raise CheckpointError unless every file is there as it was sealed.
+    """Raise CheckpointError unless every listed file exists with its recorded checksum.
 
-    Others may lie beside them, such as a model card, but none that would be read as part of it.
+    Extra files, such as a model card, are allowed unless transformers would read them.
     """
     try:
         seal = loads_json((folder / CHECKSUMS).read_bytes())
-        hashes = {str(name): wanted for name, wanted in dict(seal["sha256"]).items()}
+        hashes = {str(name): expected for name, expected in dict(seal["sha256"]).items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{folder}: no readable {CHECKSUMS}; this is not a whole checkpoint"
+            f"{folder}: no readable {CHECKSUMS}; expected a complete checkpoint"
         ) from error
-    for name, wanted in hashes.items():
+    for name, expected in hashes.items():
         path = folder / name
         if Path(name).name != name or len(name) > _LONGEST_NAME or not path.is_file():
             raise CheckpointError(f"{folder}: {name!r} is missing; copy the whole folder again")
-        if sha256_of(path) != wanted:
+        if sha256_of(path) != expected:
             raise CheckpointError(
                 f"{path}: changed since it was saved; copy the whole folder again"
             )
-    _check_alone(folder, hashes)
+    _check_unlisted(folder, hashes)
 
 
-def _check_alone(folder: Path, sealed: Container[str]) -> None:
+def _check_unlisted(folder: Path, listed: Container[str]) -> None:
     for path in sorted(folder.iterdir()):
-        if path.name.endswith(_READ) and path.name not in sealed:
-            raise CheckpointError(
-                f"{path}: not there when the folder was sealed; copy the whole folder again"
-            )
+        if path.name.endswith(_READ) and path.name not in listed:
+            raise CheckpointError(f"{path}: not listed in {CHECKSUMS}; copy the whole folder again")
 
 
 def _write_checksums(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for path in files:
-        path.chmod(_MODE)  # safetensors writes for its owner alone
+        path.chmod(_MODE)  # safetensors creates files readable by the owner only
         fsync(path)
     seal = folder / CHECKSUMS
     seal.write_text(
@@ -357,6 +354,6 @@ def _replace(scratch: Path, target: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, read block by block."""
+    """Return the SHA-256 of a file, read block by block."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Label sets: ordered emotion names, the way to an index and back, and merges."""
+"""Label sets: ordered emotion names, their indices, and merges."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ EMOTIONS = (
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Emotions in a fixed order, with merges applied before the look-up.
+    """Emotions in a fixed order; merges are applied before the lookup.
 
     ``LabelSet(("anger", "happiness"), {"excited": "happiness"})`` gives "excited" the index 1.
 
     Raises:
-        LabelError: for an empty or repeated list of names, a merge into a name not in it, or a
-            merge of a name that is in it (its own output could never be right).
+        LabelError: fewer than two names, repeated names, a merge into an unknown name, or a merge
+            of a name in the list (its own output could never be correct).
     """
 
     names: tuple[str, ...]
@@ -40,17 +40,17 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if len(self.names) < 2:
-            raise LabelError(f"{len(self.names)} labels given; at least two are needed")
+            raise LabelError(f"expected at least two labels, got {len(self.names)}")
         if len(set(self.names)) != len(self.names):
             raise LabelError(f"labels are repeated: {', '.join(self.names)}")
-        strays = sorted(set(self.merge.values()) - set(self.names))
-        if strays:
-            raise LabelError(f"merge into unknown label {strays[0]!r}; labels: {self}")
-        doubles = [old for old, new in self.merge.items() if old in self.names and old != new]
-        if doubles:
+        unknown = sorted(set(self.merge.values()) - set(self.names))
+        if unknown:
+            raise LabelError(f"merge into unknown label {unknown[0]!r}; labels: {self}")
+        ambiguous = [old for old, new in self.merge.items() if old in self.names and old != new]
+        if ambiguous:
             raise LabelError(
-                f"{doubles[0]!r} is a label and also merged into {self.merge[doubles[0]]!r}; "
-                "take it out of the labels or out of the merges"
+                f"{ambiguous[0]!r} is a label and also merged into {self.merge[ambiguous[0]]!r}; "
+                "remove it from the labels or from the merges"
             )
 
     def __str__(self) -> str:
@@ -63,18 +63,18 @@ class LabelSet:
         return emotion in self.names or emotion in self.merge
 
     def index(self, emotion: str) -> int:
-        """The index of an emotion after merging; LabelError if it has none."""
+        """Return the index of an emotion after merging; LabelError if there is none."""
         name = self.merge.get(emotion, emotion)
         if name not in self.names:
             raise LabelError(f"unknown label {emotion!r}; labels: {self}")
         return self.names.index(name)
 
     def merged(self, emotion: str) -> str:
-        """The name under which an emotion is counted."""
+        """Return the label of an emotion after merging."""
         return self.names[self.index(emotion)]
 
     def restrict(self, wanted: Iterable[str]) -> LabelSet:
-        """The same order with only the wanted names; LabelError for one that is not here."""
+        """Keep only the wanted names, in the same order; LabelError for an unknown one."""
         indices = sorted({self.index(name) for name in wanted})
         names = tuple(self.names[index] for index in indices)
         return LabelSet(names, {old: new for old, new in self.merge.items() if new in names})

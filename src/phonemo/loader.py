@@ -1,6 +1,6 @@
-"""From the name of a model to something with ``predict``: the one place that tells them apart.
+"""Resolve a model name and load its recognizer.
 
-A bundle (``phonemo export``) is heard by onnxruntime, a model folder (``phonemo train``) by torch.
+A bundle (``phonemo export``) runs on onnxruntime, a model folder (``phonemo train``) on torch.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from phonemo.files import CHECKSUMS
 if TYPE_CHECKING:
     from phonemo.runtime.recognizer import EmotionRecognizer
 
-#: What phonemo.files names the file with the hashes of a model folder.
-
 
 def load_model(model: str | Path | None = None, threads: int | None = None) -> EmotionRecognizer:
-    """Open a bundle or a model folder; without a name, the bundle that ships with phonemo.
+    """Open a bundle or a model folder; None opens the bundle that ships with phonemo.
 
     Args:
-        model: the folder, the name of a model that ships with phonemo ("phonemo-small"; a folder
-            of that name in the working directory wins), or of one on a hub: "org/name@revision".
-        threads: how many threads one clip may use; None leaves it to the engine.
+        model: a folder, a model that ships with phonemo ("phonemo-small"; a folder with that name
+            in the working directory takes precedence), or a hub model, "org/name@revision".
+        threads: threads per clip; None uses the engine's default.
 
     Raises:
-        CheckpointError: the folder is absent, broken or neither.
-        HubError: the hub has no such model, or is out of reach.
-        MissingExtraError: it is a model folder and torch is not installed.
+        CheckpointError: the folder is missing, broken or neither kind.
+        HubError: the hub has no such model or is unreachable.
+        MissingExtraError: a model folder was given and torch is not installed.
     """
     from phonemo.runtime.bundle import is_bundle
 
@@ -39,7 +37,7 @@ def load_model(model: str | Path | None = None, threads: int | None = None) -> E
 
         return OnnxRecognizer.load(model, threads)
     if not Path(model).is_dir():
-        raise CheckpointError(f"{model}: no such model folder; {_expected(str(model))}")
+        raise CheckpointError(f"{model}: no such model folder; {_expected_model(str(model))}")
     needs_torch("predicting with a model folder")
     from phonemo.train.torch_recognizer import TorchRecognizer
 
@@ -47,14 +45,13 @@ def load_model(model: str | Path | None = None, threads: int | None = None) -> E
 
 
 def resolve_model(model: str | Path | None) -> Path | None:
-    """The folder of a model: a path, the name of one that ships, or one of a hub, fetched.
+    """Return the folder of a path, a packaged model or a hub model, which is downloaded.
 
-    None stays None. A path that exists wins over the name of a model that ships.
-
-    Nothing is asked of a network unless the name has a revision, or begins with hf://.
+    None stays None. An existing path takes precedence over a packaged model. The network is used
+    only if the name has a revision or begins with hf://.
 
     Raises:
-        HubError: the hub has no such model, or is out of reach.
+        HubError: the hub has no such model or is unreachable.
         MissingExtraError: huggingface-hub is not installed.
     """
     if model is None:
@@ -71,24 +68,24 @@ def resolve_model(model: str | Path | None) -> Path | None:
     return download_model(name)
 
 
-def _expected(model: str) -> str:
+def _expected_model(model: str) -> str:
     from phonemo.runtime.hub import parse_hub_id
 
     if Path(model).name == model:
         from phonemo.runtime.bundle import packaged_names
 
         shipped = ", ".join(packaged_names()) or "none"
-        return f"a bundle or a model is expected; models that ship with phonemo: {shipped}"
+        return f"expected a bundle or a model folder; models that ship with phonemo: {shipped}"
     if parse_hub_id(model, bare=True) is None:
-        return "a bundle or a model is wanted"
-    return f"a bundle or a model is wanted; one of a hub is {model}@main"
+        return "expected a bundle or a model folder"
+    return f"expected a bundle or a model folder; for a hub model write {model}@main"
 
 
 def model_digest(model: str | Path | None = None) -> str:
-    """SHA-256 that changes with a model: of the file that names the hashes of all its others.
+    """Return the SHA-256 of the file that lists the hashes of all other files of the model.
 
     Raises:
-        CheckpointError: there is no such file.
+        CheckpointError: that file cannot be read.
     """
     from phonemo.runtime.bundle import CARD, is_bundle, named, packaged
 
@@ -98,12 +95,12 @@ def model_digest(model: str | Path | None = None) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CheckpointError(
-            f"{folder}: no {path.name} can be read; a bundle or a model folder is wanted"
+            f"{folder}: cannot read {path.name}; expected a bundle or a model folder"
         ) from error
 
 
 def needs_torch(what: str) -> None:
-    """Raise MissingExtraError where torch or transformers are not installed."""
+    """Raise MissingExtraError unless torch and transformers are installed."""
     from importlib.util import find_spec
 
     if find_spec("torch") is None or find_spec("transformers") is None:

@@ -45,7 +45,7 @@ def test_what_cannot_be_chosen_from_is_an_error(names, words):
 
 def test_nothing_is_divided_by_zero():
     silent = Prediction(label="a", scores={"a": 1.0, "b": 0.0, "c": 0.0}, seconds=1.0)
-    with pytest.raises(LabelError, match="every score of b, c is 0"):
+    with pytest.raises(LabelError, match="all scores of b, c are 0"):
         silent.among(["b", "c"])
 
 
@@ -106,7 +106,7 @@ def test_every_segment_chooses_among_the_same_emotions():
 
 def test_a_segment_whose_chosen_scores_are_all_zero_is_an_error():
     silent = Segment(0.0, 1.0, "a", {"a": 1.0, "b": 0.0, "c": 0.0})
-    with pytest.raises(LabelError, match="every score of b, c is 0"):
+    with pytest.raises(LabelError, match="all scores of b, c are 0"):
         silent.among(["b", "c"])
 
 
@@ -121,7 +121,7 @@ def test_the_highest_scores_come_first_and_keep_their_values():
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_the_highest_of_nothing_is_an_error(count):
-    with pytest.raises(UsageError, match=f"top {count} scores; 1 or more"):
+    with pytest.raises(UsageError, match=f"top scores of at least 1, got {count}"):
         TIMED.top(count)
 
 

@@ -154,7 +154,7 @@ def test_each_recording_gets_a_file_with_what_the_library_says(here, recognizer,
     suffix, write = WRITERS[format]
     assert found.code == 1
     assert found.err.splitlines() == [
-        "phonemo: text.wav: text found; wav, flac, mp3, ogg (vorbis, opus) or aiff is wanted",
+        "phonemo: text.wav: expected wav, flac, mp3, ogg (vorbis, opus) or aiff, got text",
         "phonemo: 1 of 3 failed; their lines say why",
     ]
     assert found.out.split() == [f"out/ten{suffix}", f"out/short{suffix}"]
@@ -333,7 +333,7 @@ def test_a_file_that_no_turn_is_for_fails_alone(here):
     found = predict("ten.wav", "long.wav", "short.wav", "--turns", turns)
     assert (found.code, found.err) == (1, "phonemo: 1 of 3 failed; their lines say why\n")
     ten, long, short = found.rows
-    assert "no turn of long.wav in turns.csv: it has ten.wav, short.wav" in long["error"]
+    assert "turns.csv: expected turns of long.wav, got turns of ten.wav, short.wav" in long["error"]
     assert [ten] == predict("ten.wav", "--turns", turns).rows
     assert [short] == predict("short.wav", "--turns", turns).rows
     assert short["segments"][0]["speaker"] == "Bob"

@@ -269,12 +269,15 @@ def test_audio_is_changed_by_what_touches_the_waveform_alone() -> None:
         ("train=5", "key 'train'"),
         ("train.epochs.x=3", "key 'train.epochs'"),
         ("name.x=3", "override 'name.x=3': 'name' has no keys below it"),
-        ("train.epochs", "override 'train.epochs': KEY=VALUE is wanted"),
-        ("=3", "override '=3': KEY=VALUE is wanted"),
-        ("train.epochs=[", "override 'train.epochs=[': the value is not YAML"),
-        ("train.epochs=2001-99-99", "the value is not YAML"),
-        (f"train.epochs={'9' * 5000}", "the value is not YAML"),
-        ("name=!!python/name:os.system", "the value is not YAML"),
+        (
+            "train.epochs",
+            "override KEY=VALUE such as train.epochs=5, got 'train.epochs'",
+        ),
+        ("=3", "expected an override KEY=VALUE such as train.epochs=5, got '=3'"),
+        ("train.epochs=[", "override 'train.epochs=[': expected YAML after '='"),
+        ("train.epochs=2001-99-99", "expected YAML after '='"),
+        (f"train.epochs={'9' * 5000}", "expected YAML after '='"),
+        ("name=!!python/name:os.system", "expected YAML after '='"),
     ],
 )
 def test_a_wrong_override_is_one_clear_line(path: Path, override: str, says: str) -> None:
@@ -296,15 +299,15 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "a mapping of keys is wanted, found NoneType"),
-        (b"- a\n", "a mapping of keys is wanted, found list"),
-        (b"a: [\n", "not YAML"),
-        (b"a: 1\n--- \nb: 2\n", "not YAML"),
-        (b"\xff\xfe\x00", "not YAML"),
-        (b"x: 2001-99-99\n", "not YAML"),
-        (b"x: " + b"9" * 5000, "not YAML"),
-        (b"[" * 600, "not YAML"),
-        (b"x: !!python/object/apply:os.system [ls]\n", "not YAML"),
+        (b"", "expected a mapping of keys, got NoneType"),
+        (b"- a\n", "expected a mapping of keys, got list"),
+        (b"a: [\n", "expected YAML"),
+        (b"a: 1\n--- \nb: 2\n", "expected YAML"),
+        (b"\xff\xfe\x00", "expected YAML"),
+        (b"x: 2001-99-99\n", "expected YAML"),
+        (b"x: " + b"9" * 5000, "expected YAML"),
+        (b"[" * 600, "expected YAML"),
+        (b"x: !!python/object/apply:os.system [ls]\n", "expected YAML"),
     ],
 )
 def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, says: str) -> None:
@@ -394,7 +397,7 @@ def test_an_unknown_style_is_an_error(path: Path) -> None:
 
 
 def test_a_repeated_seed_is_an_error(path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"key 'seeds': .*a seed is there twice"):
+    with pytest.raises(ConfigError, match=r"key 'seeds': .*expected distinct seeds"):
         load_config(path, ["seeds=[1, 2, 1]"])
 
 
@@ -621,7 +624,7 @@ def test_an_unknown_key_in_a_table_names_the_known_ones(path: Path) -> None:
         ({"train.epochs.x": 3}, "key 'train.epochs'"),
         ({"name.x": 3}, "'name' has no keys below it"),
         ({"train.strategy": "logistic"}, "set model.head=linear"),
-        ({"": 3}, "KEY=VALUE is wanted"),
+        ({"": 3}, "expected an override KEY=VALUE"),
     ],
 )
 def test_a_change_that_does_not_fit_names_the_arm(

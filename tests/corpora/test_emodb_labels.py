@@ -132,9 +132,12 @@ def test_a_file_without_phones_has_none() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no line '#'"),
-        ("signal x\n0.1 -1 a\n", "no line '#'"),
-        (LABLAUT_HEADER + "0.1 -1 a\na -1 0.2\n", "line 9 of a label file is not"),
+        ("", "expected a line '#'"),
+        ("signal x\n0.1 -1 a\n", "expected a line '#'"),
+        (
+            LABLAUT_HEADER + "0.1 -1 a\na -1 0.2\n",
+            "line 9 of a label file: expected 'start colour label'",
+        ),
         (LABLAUT_HEADER + "0.1 -1 a\n0.05 -1 b\n", "line 9 of a label file starts before"),
     ],
 )

@@ -74,7 +74,7 @@ def test_one_kind_alone_is_enough_and_a_kind_itself_is_refused(tmp_path: Path) -
     assert {one.style for one in CORPORA["emotiontts"].read(root).utterances} == {
         "plain-to-emotional"
     }
-    with pytest.raises(CorpusError, match="give the folder that holds plain-to-emotional"):
+    with pytest.raises(CorpusError, match="pass the folder with plain-to-emotional"):
         CORPORA["emotiontts"].read(root / "plain-to-emotional")
 
 
@@ -82,7 +82,7 @@ def test_a_transcript_in_another_encoding_is_an_error(tmp_path: Path) -> None:
     root = tiny.make_emotiontts(tmp_path)
     path = root / "plain-to-emotional" / "ema" / "transcript" / "ema00001.txt"
     path.write_bytes("기준".encode("cp949"))
-    with pytest.raises(CorpusError, match=r"ema00001.txt: not UTF-8"):
+    with pytest.raises(CorpusError, match=r"ema00001.txt: expected UTF-8"):
         CORPORA["emotiontts"].read(root)
 
 

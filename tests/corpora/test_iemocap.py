@@ -174,7 +174,7 @@ def test_sessions_that_are_there_are_read(session: Path) -> None:
 
 
 def test_no_session_is_an_error_with_the_next_step(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"no Session1 .* give the folder IEMOCAP_full_release"):
+    with pytest.raises(CorpusError, match=r"Session1 .* pass IEMOCAP_full_release"):
         read(tmp_path)
     with pytest.raises(CorpusError, match="no such folder"):
         read(tmp_path / "nowhere")
@@ -190,7 +190,7 @@ def test_a_session_without_its_folders_is_an_error(session: Path, folder: str) -
 def test_a_release_without_recordings_is_an_error(session: Path) -> None:
     shutil.rmtree(session / "sentences" / "wav")
     (session / "sentences" / "wav").mkdir()
-    with pytest.raises(CorpusError, match="no recordings"):
+    with pytest.raises(CorpusError, match="expected recordings"):
         read(session.parent)
 
 

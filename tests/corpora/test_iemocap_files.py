@@ -127,7 +127,9 @@ def test_an_unknown_code_is_an_error_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "one.txt"
     block = "\n[1.0 - 2.0]\tSes01F_impro01_F000\tjoy\t[2.5000, 2.5000, 2.5000]\n"
     path.write_text(block, encoding="utf-8")
-    with pytest.raises(CorpusError, match=r"one\.txt:2: emotion code 'joy' is not one of neu ang"):
+    with pytest.raises(
+        CorpusError, match=r"one\.txt:2: expected an emotion code of neu ang .*, got 'joy'"
+    ):
         read_evaluations(path)
 
 

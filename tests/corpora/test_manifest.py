@@ -193,13 +193,12 @@ def test_a_failed_write_leaves_the_old_manifest(path: Path) -> None:
 
 
 def test_repeated_ids_are_refused_on_both_ways(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="id 'b' is there twice; ids must be unique"):
+    with pytest.raises(ManifestError, match="id 'b' is repeated; ids must be unique"):
         write_manifest(tmp_path / "a.jsonl", HEADER, [BARE, WHOLE, BARE])
     assert not (tmp_path / "a.jsonl").exists()
     row = {"id": "a", "file": "a.wav"}
     assert (
-        fault(lines(tmp_path / "b.jsonl", row, row))
-        == ": id 'a' is there twice; ids must be unique"
+        fault(lines(tmp_path / "b.jsonl", row, row)) == ": id 'a' is repeated; ids must be unique"
     )
 
 
@@ -207,20 +206,20 @@ def test_repeated_ids_are_refused_on_both_ways(tmp_path: Path) -> None:
 
 
 def test_a_missing_manifest_names_the_next_step(tmp_path: Path) -> None:
-    assert "no such manifest; make one with: phonemo prepare" in fault(tmp_path / "no.jsonl")
+    assert "no such manifest; create one with: phonemo prepare" in fault(tmp_path / "no.jsonl")
     assert "no such manifest" in fault(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", ": no manifest header in line 1"),
-        (b'{"id": "a", "file": "a.wav"}\n', ": no manifest header in line 1"),
-        (b"id,file\na,a.wav\n", ":1: not JSON"),
-        (b"[1, 2]\n", ":1: a JSON object is wanted in every line"),
-        (b"RIFF\xff\xfe\x00WAVE", ": not a UTF-8 text file"),
-        (b"[" * 100_000, ":1: not JSON"),
-        (b'{"manifest": ' + b"9" * 5000 + b"}", ":1: not JSON"),
+        (b"", ": expected a manifest header in line 1"),
+        (b'{"id": "a", "file": "a.wav"}\n', ": expected a manifest header in line 1"),
+        (b"id,file\na,a.wav\n", ":1: expected JSON"),
+        (b"[1, 2]\n", ":1: expected a JSON object in every line"),
+        (b"RIFF\xff\xfe\x00WAVE", ":1: expected UTF-8"),
+        (b"[" * 100_000, ":1: expected JSON"),
+        (b'{"manifest": ' + b"9" * 5000 + b"}", ":1: expected JSON"),
         (b'{"manifest": 2, "corpus": "a", "root": "b", "phonemo": "1"}', ":1: field 'manifest'"),
         (b'{"manifest": 1, "corpus": "a", "root": "b"}', ":1: field 'phonemo': Field required"),
     ],
@@ -248,8 +247,8 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(
         ({"id": "a", "file": "a.wav", "end": 0}, "field 'end'"),
         ('{"id": "a", "file": "a.wav", "start": NaN}', "field 'start'"),
         ('{"id": "a", "file": "a.wav", "end": Infinity}', "field 'end'"),
-        ('{"id": "a", "file": ', "not JSON"),
-        ("[]", "a JSON object is wanted"),
+        ('{"id": "a", "file": ', "expected JSON"),
+        ("[]", "expected a JSON object"),
         (
             {
                 "id": "a",
@@ -264,7 +263,7 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(
                 "file": "a.wav",
                 "phonemes": {"alphabet": "ipa", "source": "x", "symbols": ["a"], "times": []},
             },
-            "field 'phonemes': Value error, 0 times for 1 symbols",
+            "field 'phonemes': Value error, expected 1 times, got 0",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_the_header_keeps_what_was_said(tmp_path: Path) -> None:
 
 def test_one_manifest_or_one_corpus_twice_is_refused(tmp_path: Path) -> None:
     path = corpus(tmp_path, "x")
-    with pytest.raises(ManifestError, match="1 manifest to merge; two or more"):
+    with pytest.raises(ManifestError, match="expected at least two manifests to merge, got 1"):
         merge([path], tmp_path / "b")
     with pytest.raises(ManifestError, match="two manifests are of the corpus 'x'"):
         merge([path, path], tmp_path / "b")

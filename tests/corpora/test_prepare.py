@@ -173,10 +173,10 @@ class TestCounts:
     @pytest.mark.parametrize(
         ("facts", "says"),
         [
-            ({"utterances": 5}, "utterances: 4 found, 5 published"),
-            ({"speakers": 2}, "speakers: 3 found, 2 published"),
-            ({"emotions": {"anger": 2}}, "anger: 1 found, 2 published"),
-            ({"emotions": {"surprise": 1}}, "surprise: 0 found, 1 published"),
+            ({"utterances": 5}, "utterances: expected 5 as published, got 4"),
+            ({"speakers": 2}, "speakers: expected 2 as published, got 3"),
+            ({"emotions": {"anger": 2}}, "anger: expected 2 as published, got 1"),
+            ({"emotions": {"surprise": 1}}, "surprise: expected 1 as published, got 0"),
         ],
     )
     def test_unmet_counts_fail_unless_allowed(
@@ -288,7 +288,7 @@ class TestAudio:
         sound = (emodb / "wav" / "03a01Fa.wav").read_bytes()
         (emodb / "wav" / "16a05La.WAV").write_bytes(sound)
         result = prepared(emodb)
-        assert result.warnings == ("the same recording: wav/03a01Fa.wav, wav/16a05La.WAV",)
+        assert result.warnings == ("identical recordings: wav/03a01Fa.wav, wav/16a05La.WAV",)
         assert result.utterances == 4
 
     def test_a_late_difference_is_a_difference(self, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ class TestAudio:
         rows = "".join(f"{number}.wav,x\n" for number in range(10))
         tiny.write_text(tmp_path / "t.csv", "file,emotion\n" + rows)
         warnings = prepare("csv", tmp_path, tmp_path / "m.jsonl").warnings
-        assert warnings[0] == "the same recording: 0.wav, 1.wav"
+        assert warnings[0] == "identical recordings: 0.wav, 1.wav"
         assert warnings[3] == "and 2 more groups of identical recordings"
         assert len(warnings) == 4
 
@@ -323,7 +323,7 @@ def test_an_unknown_corpus_names_the_known(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_output(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="name the manifest to write"):
+    with pytest.raises(UsageError, match="give a name such as manifest.jsonl"):
         prepare("emodb", tmp_path, tmp_path)
 
 

@@ -54,7 +54,7 @@ def test_two_validation_speakers_have_both_genders(clean):
     for fold in split(clean, validation_units=2).folds:
         assert {one[0] for one in fold.validation} == {"f", "m"}
         assert len(fold.train) == 2
-    with pytest.raises(ProtocolError, match=r"3 speakers .* at least 4 wanted"):
+    with pytest.raises(ProtocolError, match=r"expected at least 4 speakers .*, got 3"):
         split(clean, validation_units=3)
 
 
@@ -72,11 +72,11 @@ def test_published_leaky_without_a_leak_says_so(clean):
 
 
 def test_what_the_manifest_lacks_is_an_error_and_what_the_files_lack_is_noted(clean):
-    with pytest.raises(ProtocolError, match=r"1 of the 8 utterances .*, f1-0-0 for example"):
+    with pytest.raises(ProtocolError, match=r"1 of the 8 utterances .*, such as f1-0-0"):
         split(clean, rows=ROWS[1:])
     found = split(clean, rows=[*ROWS, *parallel(["f9"], ["one"])])
     assert found.notes == (
-        "2 utterances of the manifest are in no published fold and are left out",
+        "2 utterances of the manifest are in no published fold and are excluded",
     )
     assert not any(one.startswith("f9") for fold in found.folds for one in fold.train + fold.test)
 
@@ -98,18 +98,18 @@ def test_options_that_contradict(clean):
         make_split(ROWS, ProtocolConfig(name="published"))
     with pytest.raises(ProtocolError, match=r"set protocol.folds to null"):
         split(clean, folds=2)
-    with pytest.raises(ProtocolError, match="no folders fold_1"):
+    with pytest.raises(ProtocolError, match="expected folders fold_1"):
         split(clean / "nowhere")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not JSON"),
-        ("[1]", "no audio path under the key 'wav'"),
-        ('{"wav": ""}', "no audio path"),
-        ('{"wav": "a/b.wav"}\n\n{"wav": "c/b.flac"}', "jsonl:3: b is there twice"),
-        ("\udce9", "not a UTF-8 text file"),
+        ("{", "expected one JSON object per line"),
+        ("[1]", "expected an audio path under the key 'wav'"),
+        ('{"wav": ""}', "expected an audio path"),
+        ('{"wav": "a/b.wav"}\n\n{"wav": "c/b.flac"}', "jsonl:3: b is repeated"),
+        ("\udce9", "expected JSON lines in UTF-8"),
     ],
 )
 def test_malformed_files(clean, text, message):
@@ -122,11 +122,11 @@ def test_malformed_files(clean, text, message):
 def test_a_part_is_missing_or_there_twice(clean):
     path = clean / "fold_1" / "toy_train_fold_1.jsonl"
     path.with_name("other_train_fold_1.jsonl").write_bytes(path.read_bytes())
-    with pytest.raises(ProtocolError, match="found 2"):
+    with pytest.raises(ProtocolError, match="got 2"):
         read_folds(clean)
     path.unlink()
     path.with_name("other_train_fold_1.jsonl").unlink()
-    with pytest.raises(ProtocolError, match="found 0"):
+    with pytest.raises(ProtocolError, match="got 0"):
         read_folds(clean)
 
 

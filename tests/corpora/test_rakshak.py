@@ -78,7 +78,7 @@ def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
 
 def test_the_place_itself_is_refused(tmp_path: Path) -> None:
     root = tiny.make_rakshak(tmp_path)
-    with pytest.raises(CorpusError, match="give the folder that holds webservice"):
+    with pytest.raises(CorpusError, match="pass the folder that contains webservice"):
         CORPORA["rakshak"].read(root / "webservice")
 
 

@@ -132,7 +132,7 @@ def test_a_fold_that_leaks_cannot_be_made():
         Fold("f", train=("a", "b"), validation=("c",), test=("a",))
     with pytest.raises(LeakageError, match="c is in validation and in test"):
         Fold("f", train=("a", "b"), validation=("c",), test=("c",))
-    with pytest.raises(ProtocolError, match="a is twice in train"):
+    with pytest.raises(ProtocolError, match="a is repeated in train"):
         Fold("f", train=("a", "b", "a"), validation=("c",), test=("d",))
 
 
@@ -195,16 +195,16 @@ def test_an_unknown_unit_is_an_error_that_counts(name, field):
         for n in range(6)
     ]
     rows[2] = rows[2].model_copy(update={field: None})
-    with pytest.raises(ProtocolError, match=f"1 of 6 utterances have no {field}, u2"):
+    with pytest.raises(ProtocolError, match=f"1 of 6 utterances have no {field}, such as u2"):
         split(rows, name)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"validation_units": 3}, "4 speakers found, at least 5 wanted"),
-        ({"folds": 5}, "4 speakers found, too few for 5 folds"),
-        ({"folds": 2}, "2 groups of speakers found, at least 3 wanted"),
+        ({"validation_units": 3}, "expected at least 5 speakers .*, got 4"),
+        ({"folds": 5}, "expected at least 5 speakers for 5 folds, got 4"),
+        ({"folds": 2}, "expected at least 3 groups of speakers .*, got 2"),
     ],
 )
 def test_too_few_units(options, message):
@@ -213,9 +213,9 @@ def test_too_few_units(options, message):
 
 
 def test_nothing_to_divide_and_repeated_ids():
-    with pytest.raises(ProtocolError, match="no utterances"):
+    with pytest.raises(ProtocolError, match="expected utterances to split, got none"):
         split([])
-    with pytest.raises(ProtocolError, match="id a-0-0 is there twice"):
+    with pytest.raises(ProtocolError, match="id a-0-0 is repeated"):
         split([*parallel("abc", ["one"]), *parallel("a", ["one"])])
 
 
@@ -260,8 +260,8 @@ def test_with_two_sentences_validation_has_speakers_of_its_own():
         assert speakers(fold.train + fold.validation) == list("abcd")
         assert not set(speakers(fold.train)) & set(speakers(fold.validation))
     assert found.folds[0].validation[0][0] != found.folds[1].validation[0][0]
-    assert "two sentences only" in found.notes[1]
-    with pytest.raises(ProtocolError, match="1 sentences found"):
+    assert "only two sentences" in found.notes[1]
+    with pytest.raises(ProtocolError, match="expected at least 3 sentences .*, got 1"):
         split(parallel("abcd", ["one"]), "sentence")
 
 
@@ -270,7 +270,7 @@ def test_speaker_and_sentence_crossed_by_hand():
     assert len(found.folds) == 9
     assert all(len(ids) == 1 for fold in found.folds for ids in fold.parts.values())
     # Three of nine utterances are in a fold.
-    assert found.notes[0].startswith("67 % of the utterances are left out")
+    assert found.notes[0].startswith("67 % of the utterances are excluded")
     assert found.folds[0].name == "speaker-a_sentence-1"
     # In the order of the alphabet: "one" (0), "three" (2), "two" (1).
     assert [fold.test for fold in found.folds[:3]] == [("a-0-0",), ("a-2-0",), ("a-1-0",)]
@@ -296,9 +296,9 @@ def test_random_folds_are_stratified_and_say_that_they_leak():
         assert Counter(emotions[one] for one in fold.test) == {"anger": 6, "neutral": 6}
         assert (len(fold.train), len(fold.validation)) == (36, 12)
     assert len(split(rows, "random-leaky", folds=3).folds) == 3
-    with pytest.raises(ProtocolError, match="at least 3 wanted"):
+    with pytest.raises(ProtocolError, match="expected at least 3 folds"):
         split(rows, "random-leaky", folds=2)
-    with pytest.raises(ProtocolError, match="4 utterances are too few"):
+    with pytest.raises(ProtocolError, match="expected at least 5 utterances for 5 folds, got 4"):
         split(rows[:4], "random-leaky")
 
 

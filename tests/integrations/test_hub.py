@@ -162,7 +162,7 @@ class TestFetching:
             phonemo.load("org/name@main")
 
     def test_a_missing_folder_asks_nobody(self, hub):
-        with pytest.raises(CheckpointError, match="one of a hub is org/name@main"):
+        with pytest.raises(CheckpointError, match="for a hub model write org/name@main"):
             phonemo.load("org/name")
         assert hub.asked == []
 

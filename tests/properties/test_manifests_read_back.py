@@ -122,7 +122,7 @@ def test_an_id_that_is_there_twice_is_found_wherever_it_stands(fresh, ids, data)
     ids.insert(data.draw(st.integers(0, len(ids))), data.draw(st.sampled_from(ids)))
     rows = [Utterance(id=name, file="a.wav") for name in ids]
     folder = fresh()
-    with pytest.raises(ManifestError, match="there twice"):
+    with pytest.raises(ManifestError, match="is repeated"):
         write_manifest(folder / "m.jsonl", Header(corpus="x", root=".", phonemo="t"), rows)
     assert list(folder.iterdir()) == []
 

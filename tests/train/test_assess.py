@@ -162,7 +162,7 @@ def test_labels_that_the_manifest_has_not_cannot_be_chosen(model):
         (("anger", "rage"), (), LabelError, "the manifest has anger, rage: at least two"),
         ((None,), (), LabelError, "no emotions: at least two"),
         (WORDS, ("anger", "joy"), LabelError, "unknown label 'joy'"),
-        (WORDS, ("anger", "rage"), LabelError, "1 labels given"),
+        (WORDS, ("anger", "rage"), LabelError, "at least two labels, got 1"),
         (("fear",), ("anger", "neutral"), ManifestError, "no utterance has one of the emotions"),
     ],
 )

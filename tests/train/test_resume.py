@@ -159,7 +159,7 @@ def test_a_sealed_folder_is_checked(tmp_path):
     with pytest.raises(CheckpointError, match="missing"):
         files.verify_checksums(target)
     (target / files.CHECKSUMS).unlink()
-    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+    with pytest.raises(CheckpointError, match="expected a complete checkpoint"):
         files.verify_checksums(target)
 
 

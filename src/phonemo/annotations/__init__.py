@@ -1,1 +1,1 @@
-"""What is known about a recording in time: predictions, writers, TextGrids, turns."""
+"""Time-aligned annotations of a recording: predictions, writers, TextGrids, speaker turns."""

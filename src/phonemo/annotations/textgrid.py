@@ -1,6 +1,6 @@
-"""Praat's text files as a row of values, the long format and the short one alike.
+"""Parse Praat's text files, in the long and the short format, as a sequence of values.
 
-Praat itself reads them so: what is neither a string nor a number that stands alone is a comment.
+As in Praat itself, everything except strings and free-standing numbers is a comment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from phonemo.annotations.prediction import TierInterval
 from phonemo.errors import UsageError, safe_name
 
-#: A string, in which quotation marks are doubled; one that is not closed; a comment; a word.
+#: A string with doubled quotation marks; an unclosed string; a comment; a word.
 _PRAAT = re.compile(r'"((?:[^"]++|"")*+)"|(")|!.*|([^\s"]++)')
 _NUMBER = re.compile(r"[+-]?\.?[0-9]")
 
@@ -28,30 +28,30 @@ class PraatText:
         self._values = self._read(text)
 
     def text(self) -> str:
-        """The next value, a string."""
+        """Read the next value, a string."""
         value = next(self._values, None)
         if isinstance(value, str):
             return value
-        raise self._unlike("a text in quotes", value)
+        raise self._unexpected("a text in quotes", value)
 
     def number(self) -> float:
-        """The next value, a finite number."""
+        """Read the next value, a finite number."""
         value = next(self._values, None)
         if isinstance(value, float):
             return value
-        raise self._unlike("a number", value)
+        raise self._unexpected("a number", value)
 
-    def _unlike(self, wanted: str, value: object) -> UsageError:
-        found = "the end of the file" if value is None else safe_name(str(value))
-        return UsageError(f"{self.where}: {found} found; {wanted} is wanted: save it from Praat")
+    def _unexpected(self, expected: str, value: object) -> UsageError:
+        actual = "the end of the file" if value is None else safe_name(str(value))
+        return UsageError(f"{self.where}: expected {expected}, got {actual}; save it from Praat")
 
     def _read(self, text: str) -> Iterator[str | float]:
-        line, seen = 1, 0
-        for found in _PRAAT.finditer(text):
-            line, seen = line + text.count("\n", seen, found.start()), found.start()
+        line, offset = 1, 0
+        for match in _PRAAT.finditer(text):
+            line, offset = line + text.count("\n", offset, match.start()), match.start()
             self.where = f"{self._name} line {line}"
-            quoted, opened, word = found.groups()
-            if opened:
+            quoted, unclosed, word = match.groups()
+            if unclosed:
                 raise UsageError(f"{self.where}: a quote is not closed; save it from Praat again")
             if quoted is not None:
                 yield quoted.replace('""', '"')
@@ -60,21 +60,19 @@ class PraatText:
 
 
 def finite(where: str, text: str) -> float:
-    """A finite number of seconds; UsageError for anything else."""
+    """Parse a finite number of seconds; UsageError for anything else."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(
-            f"{where}: {safe_name(text)!r} found; a finite number of seconds is wanted"
-        )
+        raise UsageError(f"{where}: expected a finite number of seconds, got {safe_name(text)!r}")
     return number
 
 
 @dataclass(frozen=True)
 class TextGridInterval:
-    """An interval of a TextGrid as it stands there, and where ("talk.TextGrid line 14")."""
+    """An unvalidated interval of a TextGrid and its location ("talk.TextGrid line 14")."""
 
     where: str
     tier: str
@@ -84,60 +82,65 @@ class TextGridInterval:
 
 
 def parse_textgrid(name: str, text: str) -> Iterator[TextGridInterval]:
-    """The intervals of a TextGrid in a text format, gaps included; points are left out.
+    """Yield the intervals of a TextGrid in a text format, gaps included, points excluded.
 
     Raises:
-        UsageError: it is none, or it is malformed; with the line.
+        UsageError: not a TextGrid, or malformed; with the line.
     """
     file = PraatText(name, text)
     if not file.text().startswith("ooTextFile") or file.text() != "TextGrid":
-        raise UsageError(f"{name}: no TextGrid in a text format; save it from Praat as text")
+        raise UsageError(
+            f"{name}: expected a TextGrid in a text format; save it from Praat as text"
+        )
     file.number(), file.number()
-    for _ in _times(file):
+    for _ in _counted_range(file):
         kind, tier = file.text(), file.text()
         file.number(), file.number()
-        for _ in _times(file):
+        for _ in _counted_range(file):
             start = file.number()
             end = file.number() if kind == "IntervalTier" else start
-            said = file.text().strip()
+            label = file.text().strip()
             if kind == "IntervalTier":
-                yield TextGridInterval(file.where, tier, start, end, said)
+                yield TextGridInterval(file.where, tier, start, end, label)
 
 
 def read_tiers(path: Path) -> dict[str, list[TierInterval]]:
-    """The interval tiers of a TextGrid in one of Praat's text formats, in UTF-8 or UTF-16.
+    """Read the interval tiers of a TextGrid in one of Praat's text formats, in UTF-8 or UTF-16.
 
     Returns:
-        Tier name -> its intervals, gaps included; tiers of one name are joined.
+        Tier name -> its intervals, gaps included; tiers with the same name are joined.
 
     Raises:
-        UsageError: it cannot be read, or is malformed; with the line.
+        UsageError: unreadable or malformed; with the line.
     """
     name = safe_name(str(path))
     tiers: dict[str, list[TierInterval]] = {}
-    for one in parse_textgrid(name, _decoded(name, path)):
-        interval = _interval(one.where, one.start, one.end, one.text)
-        tiers.setdefault(one.tier.strip(), []).append(interval)
+    for row in parse_textgrid(name, _read_text(name, path)):
+        interval = _validate_interval(row.where, row.start, row.end, row.text)
+        tiers.setdefault(row.tier.strip(), []).append(interval)
     return tiers
 
 
-def _times(file: PraatText) -> range:
-    """As many as the next number says; a count that lies meets the end of the file."""
+def _counted_range(file: PraatText) -> range:
+    """A range of the length read next; a count that is too large ends at the end of the file."""
     return range(max(0, int(file.number())))
 
 
-def _interval(where: str, start: float, end: float, text: str) -> TierInterval:
+def _validate_interval(where: str, start: float, end: float, text: str) -> TierInterval:
     if start < 0 or end <= start:
-        raise UsageError(f"{where}: an interval from {start:g} to {end:g} s; save it from Praat")
+        raise UsageError(
+            f"{where}: expected an interval with 0 <= start < end, got {start:g} to {end:g} s; "
+            "save it from Praat"
+        )
     return TierInterval(start, end, text)
 
 
-def _decoded(name: str, path: Path) -> str:
+def _read_text(name: str, path: Path) -> str:
     try:
         data = path.read_bytes()
         wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         return data.decode("utf-16" if wide else "utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{name}: cannot be read; check the path and its rights") from error
+        raise UsageError(f"{name}: cannot be read; check the path and its permissions") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: not a text file; save it from Praat as text") from error
+        raise UsageError(f"{name}: expected a text file; save it from Praat as text") from error

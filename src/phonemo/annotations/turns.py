@@ -1,6 +1,6 @@
-"""Who speaks when, from files of other programs: diarisation's RTTM, Praat, tables.
+"""Read speaker turns from RTTM, TextGrid, CSV and TSV files.
 
-Such a file comes from anywhere: whatever is in it, reading ends in turns or in one clear error.
+The files are untrusted: reading any content gives turns or one clear error.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
 MAX_TURNS = 100_000
-#: Tiers that phonemo writes and that are no turns.
-_NO_TURNS = {"phonemes", "share"}
+#: Tiers written by phonemo that do not contain turns.
+_OTHER_TIERS = {"phonemes", "share"}
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A stretch in which one speaker speaks.
+    """A speaker turn.
 
     Attributes:
-        start: where it begins, in seconds.
-        end: where it ends, in seconds.
-        speaker: who speaks; None where the file does not say.
+        start: start in seconds.
+        end: end in seconds.
+        speaker: the speaker; None if unknown.
     """
 
     start: float
@@ -39,7 +39,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class _TurnRow:
-    """A turn, where the file has it ("turns.rttm line 3"), and the recording it is of."""
+    """A turn, its location ("turns.rttm line 3") and its recording."""
 
     where: str
     file: str | None
@@ -49,17 +49,17 @@ class _TurnRow:
 def read_turns(
     path: str | os.PathLike[str], recording: str, seconds: float | None = None
 ) -> tuple[Turn, ...]:
-    """The turns of a recording, by their start.
+    """Read the turns of a recording, sorted by start.
 
     Args:
         path: an .rttm, .TextGrid (Praat's text formats), .csv or .tsv file of at most 64 MiB.
-        recording: the recording's name as it was typed; a file with turns of several recordings
-            is searched for it or its stem.
-        seconds: the recording's length: a turn that ends later is shortened to it.
+        recording: the recording's name; a file with turns of several recordings is searched for it
+            or its stem.
+        seconds: the recording's length; turns that end later are shortened to it.
 
     Raises:
-        UsageError: the file cannot be read or is malformed, has no turn of the recording, more
-            than 100000 turns, or one that begins after the recording's end.
+        UsageError: the file is unreadable or malformed, has no turn of the recording, more than
+            100000 turns, or a turn that begins after the recording's end.
     """
     return open_turns(path)(recording, seconds)
 
@@ -67,119 +67,123 @@ def read_turns(
 def open_turns(
     path: str | os.PathLike[str],
 ) -> Callable[..., tuple[Turn, ...]]:
-    """A file of turns that is read once: what ``read_turns`` gives for a recording of it.
+    """Read a file of turns once and return a function that selects a recording's turns.
 
-    What it returns takes the recording's name, its length or None, and whether it is the only
-    one: of one of several it is not assumed that an RTTM with another id is meant for it.
+    The function takes the recording's name, its length or None, and whether it is the only
+    recording: only then are the turns of an RTTM with another file id used for it.
 
     Raises:
-        UsageError: as there, for the file; what it gives raises it for the recording.
+        UsageError: as ``read_turns``, for the file; the function raises it for the recording.
     """
     name = safe_name(path)
     rows: list[_TurnRow] = []
-    for row in _reader(path)(name, _text(path)):
+    for row in _reader_for(path)(name, _read_text(path)):
         if len(rows) == MAX_TURNS:
-            raise UsageError(f"{name}: more than {MAX_TURNS} turns; split the file by recording")
+            raise UsageError(
+                f"{name}: expected at most {MAX_TURNS} turns; split the file by recording"
+            )
         rows.append(row)
     if not rows:
-        raise UsageError(f"{name}: no turn in it; give a file that says who speaks when")
+        raise UsageError(f"{name}: expected speaker turns, got none; pass a file with turns")
 
     def turns_of(
         recording: str, seconds: float | None = None, lone: bool = True
     ) -> tuple[Turn, ...]:
-        turns = [_within(row, seconds) for row in _chosen(name, rows, recording, lone)]
-        return tuple(sorted(turns, key=lambda one: (one.start, one.end)))
+        turns = [_clip_turn(row, seconds) for row in _select_rows(name, rows, recording, lone)]
+        return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))
 
     return turns_of
 
 
-def _reader(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
+def _reader_for(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
     suffix = PurePath(path).suffix.lower()
     if suffix not in _READERS:
         raise UsageError(
-            f"{safe_name(path)}: turns come from {', '.join(_READERS)}; convert the file"
+            f"{safe_name(path)}: expected a file of turns as {', '.join(_READERS)}; convert it"
         )
     return _READERS[suffix]
 
 
-def _text(path: str | os.PathLike[str]) -> str:
+def _read_text(path: str | os.PathLike[str]) -> str:
     name = safe_name(path)
     try:
         if not Path(path).is_file():
-            raise UsageError(f"{name}: no such file; the path of a file with turns is wanted")
+            raise UsageError(f"{name}: no such file; expected the path of a file with turns")
         with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{name}: cannot be read; check the path and its rights") from error
+        raise UsageError(f"{name}: cannot be read; check the path and its permissions") from error
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{name}: more than {MAX_BYTES // 2**20} MiB; split it by recording")
+        limit = f"{MAX_BYTES // 2**20} MiB"
+        raise UsageError(f"{name}: expected at most {limit}; split it by recording")
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UsageError(f"{name}: not a text file; save it as UTF-8 text")
+        raise UsageError(f"{name}: expected a text file; save it as UTF-8 text")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _chosen(name: str, rows: list[_TurnRow], recording: str, lone: bool) -> list[_TurnRow]:
-    """Those of the recording; all of an RTTM of one file, whatever its id, for a lone recording."""
+def _select_rows(name: str, rows: list[_TurnRow], recording: str, only: bool) -> list[_TurnRow]:
+    """Rows of the recording; for a single recording, all rows of an RTTM with a single file id."""
     path = PurePath(recording)
-    known = {recording, path.name, path.stem, "_".join(path.stem.split())}
-    names = {one.casefold() for one in known}
-    chosen = [row for row in rows if row.file is None or row.file.casefold() in names]
+    spellings = {recording, path.name, path.stem, "_".join(path.stem.split())}
+    names = {spelling.casefold() for spelling in spellings}
+    selected = [row for row in rows if row.file is None or row.file.casefold() in names]
     files = list(dict.fromkeys(safe_name(row.file) for row in rows if row.file is not None))
-    if not chosen and lone and len(files) == 1 and name.lower().endswith(".rttm"):
+    if not selected and only and len(files) == 1 and name.lower().endswith(".rttm"):
         return rows
-    if not chosen:
+    if not selected:
         others = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
         raise UsageError(
-            f"no turn of {safe_name(recording)} in {name}: it has {others}; give its own file"
+            f"{name}: expected turns of {safe_name(recording)}, got turns of {others}; "
+            "pass the file of this recording"
         )
-    return chosen
+    return selected
 
 
-def _within(row: _TurnRow, seconds: float | None) -> Turn:
-    """A turn that does not end after the recording."""
+def _clip_turn(row: _TurnRow, seconds: float | None) -> Turn:
+    """The row's turn, shortened to the recording's length."""
     if seconds is None or row.turn.end <= seconds:
         return row.turn
     if row.turn.start >= seconds:
-        begins = f"begins at {row.turn.start:.3f} s, the recording ends at {seconds:.3f} s"
-        raise UsageError(f"{row.where}: a turn {begins}; is it of this recording?")
+        times = f"begins at {row.turn.start:.3f} s, the recording ends at {seconds:.3f} s"
+        raise UsageError(f"{row.where}: a turn {times}; check that it belongs to this recording")
     return replace(row.turn, end=seconds)
 
 
-def _row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
+def _make_row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
     start, end = times
     if start < 0 or end <= start or math.isinf(end):
-        found = f"a turn from {start:g} to {end:g} s"
-        raise UsageError(f"{where}: {found}; a start of 0 or more and a later end are wanted")
-    known = speaker.strip()
-    return _TurnRow(where, file, Turn(start, end, None if known in ("", "<NA>") else known))
+        actual = f"a turn from {start:g} to {end:g} s"
+        raise UsageError(f"{where}: expected 0 <= start < end, got {actual}")
+    name = speaker.strip()
+    return _TurnRow(where, file, Turn(start, end, None if name in ("", "<NA>") else name))
 
 
-def _rttm(name: str, text: str) -> Iterator[_TurnRow]:
+def _read_rttm(name: str, text: str) -> Iterator[_TurnRow]:
     for number, line in enumerate(io.StringIO(text), start=1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
             continue
         where = f"{name} line {number}"
         if len(fields) < 8:
-            wanted = "8 or more are wanted (SPEAKER file 1 start duration <NA> <NA> speaker)"
-            raise UsageError(f"{where}: {len(fields)} fields; {wanted}")
+            expected = "8 fields or more (SPEAKER file 1 start duration <NA> <NA> speaker)"
+            raise UsageError(f"{where}: expected {expected}, got {len(fields)}")
         start = finite(where, fields[3])
         end = start + finite(where, fields[4])
-        yield _row(where, fields[1], (start, end), fields[7])
+        yield _make_row(where, fields[1], (start, end), fields[7])
 
 
-def _table(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
+def _table_reader(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
     def rows(name: str, text: str) -> Iterator[_TurnRow]:
         lines = csv.reader(io.StringIO(text), delimiter=delimiter)
         try:
             head = [cell.strip().lower() for cell in next(lines, [])]
             if not {"start", "end"} <= set(head):
-                raise UsageError(f"{name} line 1: no columns start and end; write them as a header")
+                raise UsageError(f"{name} line 1: expected a header with columns start and end")
             for cells in lines:
                 if any(cell.strip() for cell in cells):
                     yield _table_row(f"{name} line {lines.line_num}", head, cells)
@@ -194,29 +198,37 @@ def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
     row = dict(zip(head, cells, strict=False))
     start, end = (finite(where, row.get(name, "")) for name in ("start", "end"))
     file = row.get("file", "").strip() if "file" in head else None
-    return _row(where, file, (start, end), row.get("speaker", ""))
+    return _make_row(where, file, (start, end), row.get("speaker", ""))
 
 
-def _textgrid(name: str, text: str) -> Iterator[_TurnRow]:
+def _read_textgrid(name: str, text: str) -> Iterator[_TurnRow]:
     rows = [
-        (one.tier, _row(one.where, None, (one.start, one.end), _speaker(one.tier, one.text)))
-        for one in parse_textgrid(name, text)
-        if one.text and one.tier.lower() not in _NO_TURNS
+        (
+            interval.tier,
+            _make_row(
+                interval.where,
+                None,
+                (interval.start, interval.end),
+                _speaker_of(interval.tier, interval.text),
+            ),
+        )
+        for interval in parse_textgrid(name, text)
+        if interval.text and interval.tier.lower() not in _OTHER_TIERS
     ]
-    named = any(tier.lower() == "speaker" for tier, _ in rows)
-    yield from (row for tier, row in rows if not (named and tier == "emotion"))
+    has_speakers = any(tier.lower() == "speaker" for tier, _ in rows)
+    yield from (row for tier, row in rows if not (has_speakers and tier == "emotion"))
 
 
-def _speaker(tier: str, text: str) -> str:
-    """Who speaks in an interval: the tier's name, but in the tiers that phonemo writes."""
+def _speaker_of(tier: str, text: str) -> str:
+    """The speaker of an interval: the tier's name, except in tiers written by phonemo."""
     if tier.lower() == "speaker":
         return text
     return "" if tier == "emotion" else tier.removeprefix("emotion ")
 
 
 _READERS: dict[str, Callable[[str, str], Iterator[_TurnRow]]] = {
-    ".rttm": _rttm,
-    ".textgrid": _textgrid,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
+    ".rttm": _read_rttm,
+    ".textgrid": _read_textgrid,
+    ".csv": _table_reader(","),
+    ".tsv": _table_reader("\t"),
 }

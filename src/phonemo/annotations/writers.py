@@ -1,7 +1,6 @@
-"""Predictions as the files that other programs open: Praat, Audacity, players, spreadsheets.
+"""Write predictions as files for Praat, Audacity, media players and spreadsheets.
 
-Every writer takes a name (the recording's, as it was typed) and what was heard in it, and gives the
-whole text of a file.
+Every writer takes the recording's name and its prediction, and returns the text of a file.
 """
 
 from __future__ import annotations
@@ -28,10 +27,9 @@ from phonemo.files import dumps_json
 def textgrid(name: str, found: Prediction) -> str:
     """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
 
-    All but the first only where they are known; where segments overlap, each speaker has a tier
-    "emotion <speaker>" instead of the first two. The long text format of Praat's manual, in
-    UTF-8. Tiers cover the recording without gaps, as Praat wants them; nothing heard is an empty
-    interval.
+    All but the first are optional; if segments overlap, each speaker has a tier "emotion <speaker>"
+    instead of the first two. The format is the long text format of Praat's manual, in UTF-8. Tiers
+    cover the recording without gaps, as Praat requires; a gap is an empty interval.
     """
     tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -40,64 +38,69 @@ def textgrid(name: str, found: Prediction) -> str:
     body = [
         line
         for number, (tier, intervals) in enumerate(tiers.items(), start=1)
-        for line in _tier(number, tier, found.seconds, intervals)
+        for line in _tier_lines(number, tier, found.seconds, intervals)
     ]
     return "\n".join([*head, *body]) + "\n"
 
 
 def audacity(name: str, found: Prediction) -> str:
-    """A label track of Audacity: start, end and text, parted by tabs; emotions, then phonemes."""
-    rows = [(one.start, one.end, _who(one) + segment_label(one)) for one in segments_of(found)]
-    rows += [(one.start, one.end, one.symbol) for one in found.spans or ()]
+    """An Audacity label track: start, end and text, tab-separated; emotions, then phonemes."""
+    rows = [
+        (segment.start, segment.end, _speaker_prefix(segment) + segment_label(segment))
+        for segment in segments_of(found)
+    ]
+    rows += [(span.start, span.end, span.symbol) for span in found.spans or ()]
     return "".join(f"{start:.6f}\t{end:.6f}\t{text}\n" for start, end, text in rows)
 
 
 def srt(name: str, found: Prediction) -> str:
-    """Subtitles in the SubRip format, one for each segment: "A: [anger 0.75]"."""
+    """Subtitles in the SubRip format, one per segment: "A: [anger 0.75]"."""
     cues = []
-    for number, one in enumerate(segments_of(found), start=1):
-        text = f"{_who(one)}[{segment_label(one)}]"
-        times = f"{_clock(one.start, ',')} --> {_clock(one.end, ',')}"
+    for number, segment in enumerate(segments_of(found), start=1):
+        text = f"{_speaker_prefix(segment)}[{segment_label(segment)}]"
+        times = f"{_timestamp(segment.start, ',')} --> {_timestamp(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
 
 
 def webvtt(name: str, found: Prediction) -> str:
-    """Subtitles for HTML's video and audio, one for each segment; a speaker is a voice tag."""
+    """Subtitles for HTML video and audio, one per segment; speakers become voice tags."""
     cues = ["WEBVTT\n"]
-    for one in segments_of(found):
-        speaker = html.escape(single_line(one.speaker), quote=False)
+    for segment in segments_of(found):
+        speaker = html.escape(single_line(segment.speaker), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
-        text = html.escape(f"[{segment_label(one)}]", quote=False)
-        cues.append(f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{voice}{text}\n")
+        text = html.escape(f"[{segment_label(segment)}]", quote=False)
+        cues.append(
+            f"{_timestamp(segment.start, '.')} --> {_timestamp(segment.end, '.')}\n{voice}{text}\n"
+        )
     return "\n".join(cues) if len(cues) > 1 else "WEBVTT\n\n"
 
 
 def rttm(name: str, found: Prediction) -> str:
-    """Lines of NIST's RTTM, one for each segment, for tools of diarisation.
+    """NIST RTTM for diarization tools, one line per segment.
 
-    The emotion stands where they want the speaker's name ("<speaker>_<emotion>" where the speaker
-    is known), its score is the confidence. The file's id is the name's stem.
+    The speaker field holds the emotion ("<speaker>_<emotion>" if the speaker is known), the
+    confidence field its score. The file id is the stem of the name.
     """
     file = _token(PurePath(name).stem.encode("utf-8", "replace").decode())
     return "".join(
-        f"SPEAKER {file} 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> {_voice(one)} "
-        f"{one.scores[one.label]:.3f} <NA>\n"
-        for one in segments_of(found)
+        f"SPEAKER {file} 1 {segment.start:.3f} {segment.end - segment.start:.3f} <NA> <NA> "
+        f"{_rttm_label(segment)} {segment.scores[segment.label]:.3f} <NA>\n"
+        for segment in segments_of(found)
     )
 
 
 def json_file(name: str, found: Prediction) -> str:
-    """A JSON document with everything that is known, the times of the phonemes too."""
+    """A JSON document with all fields, including the times of the phonemes."""
     data = {"file": name, **found.to_dict(spans=True)}
     return dumps_json(data, indent=1) + "\n"
 
 
 def csv_head(labels: Iterable[str], profile: bool = False) -> str:
-    """The first line of a table that has a row for each segment.
+    """The header of a table with a row per segment.
 
     Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings,
-    error and, where a profile is applied, profile: the hash of the one that decided.
+    error and, if a profile is applied, profile: the hash of the applied profile.
     """
     times = ["start", "end", "speaker", "label"]
     last = ["profile"] if profile else []
@@ -105,102 +108,107 @@ def csv_head(labels: Iterable[str], profile: bool = False) -> str:
 
 
 def csv_rows(name: str, found: Prediction, labels: Sequence[str], profile: bool = False) -> str:
-    """The lines of that table for one recording; times are in seconds.
+    """The table's rows for one recording; times are in seconds.
 
-    Phonemes (those whose middle lies in the segment) and warnings are parted by spaces. A
-    recording without segments has one line without times and label, so that it is not missed.
+    Phonemes (those whose midpoint lies in the segment) and warnings are separated by spaces. A
+    recording without segments has one row without times and label.
     """
-    told = " ".join(found.warnings)
+    warnings = " ".join(found.warnings)
     segments = segments_of(found)
     if not segments:
-        heard = " ".join(found.phonemes or ())
-        cells = [name, "", "", "", "", *("" for _ in labels), heard, told, ""]
+        phonemes = " ".join(found.phonemes or ())
+        cells = [name, "", "", "", "", *("" for _ in labels), phonemes, warnings, ""]
         return _csv_line([*cells, *_hash_cells(found, None, profile)])
     return "".join(
-        _csv_line([*_cells(name, found, one, labels, told), *_hash_cells(found, one, profile)])
-        for one in segments
+        _csv_line(
+            [
+                *_segment_cells(name, found, segment, labels, warnings),
+                *_hash_cells(found, segment, profile),
+            ]
+        )
+        for segment in segments
     )
 
 
 def csv_error(name: str, error: str, labels: Sequence[str], profile: bool = False) -> str:
-    """A line of that table for a file that could not be used."""
+    """The table's row for a file that could not be processed."""
     last = [""] if profile else []
     return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
-def _hash_cells(found: Prediction, one: Segment | None, profile: bool) -> list[str]:
-    """The cell of the profile, where there is such a column."""
-    mark = (one.profile if one is not None else None) or found.profile
+def _hash_cells(prediction: Prediction, segment: Segment | None, profile: bool) -> list[str]:
+    """The cell of the profile column, if there is one."""
+    mark = (segment.profile if segment is not None else None) or prediction.profile
     return [mark.hash if mark is not None else ""] if profile else []
 
 
-def _cells(
-    name: str, found: Prediction, one: Segment, labels: Sequence[str], told: str
+def _segment_cells(
+    name: str, prediction: Prediction, segment: Segment, labels: Sequence[str], warnings: str
 ) -> list[str]:
-    scores = [f"{one.scores[label]:.6f}" if label in one.scores else "" for label in labels]
-    times = [f"{one.start:.3f}", f"{one.end:.3f}"]
+    scores = [f"{segment.scores[label]:.6f}" if label in segment.scores else "" for label in labels]
+    times = [f"{segment.start:.3f}", f"{segment.end:.3f}"]
     return [
         name,
         *times,
-        one.speaker or "",
-        one.label,
+        segment.speaker or "",
+        segment.label,
         *scores,
-        phonemes_within(one, found),
-        told,
+        phonemes_within(segment, prediction),
+        warnings,
         "",
     ]
 
 
-def _tier(
+def _tier_lines(
     number: int, name: str, seconds: float, intervals: Sequence[TierInterval]
 ) -> Iterator[str]:
     yield f"    item [{number}]:"
     yield '        class = "IntervalTier"'
-    yield f'        name = "{_quoted(name)}"'
+    yield f'        name = "{_escape(name)}"'
     yield "        xmin = 0"
     yield f"        xmax = {seconds:.6f}"
     yield f"        intervals: size = {len(intervals)}"
-    for place, one in enumerate(intervals, start=1):
-        yield f"        intervals [{place}]:"
-        yield f"            xmin = {one.start:.6f}"
-        yield f"            xmax = {one.end:.6f}"
-        yield f'            text = "{_quoted(one.text)}"'
+    for index, interval in enumerate(intervals, start=1):
+        yield f"        intervals [{index}]:"
+        yield f"            xmin = {interval.start:.6f}"
+        yield f"            xmax = {interval.end:.6f}"
+        yield f'            text = "{_escape(interval.text)}"'
 
 
-def _quoted(text: str) -> str:
-    """Praat doubles a quotation mark inside a string."""
+def _escape(text: str) -> str:
+    """Double the quotation marks, as Praat does inside strings."""
     return text.replace('"', '""')
 
 
-def _clock(seconds: float, point: str) -> str:
-    """A time of subtitles to the millisecond; there may be more than 99 hours."""
-    whole, rest = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{rest:03d}"
+def _timestamp(seconds: float, point: str) -> str:
+    """A subtitle time in milliseconds; hours may exceed 99."""
+    total, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{total // 3600:02d}:{total // 60 % 60:02d}:{total % 60:02d}{point}{milliseconds:03d}"
 
 
-def _voice(one: Segment) -> str:
-    speaker = single_line(one.speaker)
-    return _token(f"{speaker}_{one.label}" if speaker else one.label)
+def _rttm_label(segment: Segment) -> str:
+    speaker = single_line(segment.speaker)
+    return _token(f"{speaker}_{segment.label}" if speaker else segment.label)
 
 
 def _token(text: str) -> str:
-    """A field of a line whose fields are parted by spaces."""
+    """A field of a space-separated line."""
     return "_".join(text.split()) or "audio"
 
 
-def _who(one: Segment) -> str:
-    name = single_line(one.speaker)
+def _speaker_prefix(segment: Segment) -> str:
+    name = single_line(segment.speaker)
     return f"{name}: " if name else ""
 
 
 def _csv_line(cells: Iterable[str]) -> str:
     line = io.StringIO()
-    # quotes what holds a letter of the line's end, and both may be in the name of a file
+    # csv quotes cells that contain a line terminator; file names may contain \r and \n
     csv.writer(line, lineterminator="\r\n").writerow(cells)
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
-#: Formats of which each recording gets a file of its own: name -> suffix and writer.
+#: Formats with one file per recording: name -> suffix and writer.
 BY_FILE: dict[str, tuple[str, Callable[[str, Prediction], str]]] = {
     "json": (".json", json_file),
     "srt": (".srt", srt),

@@ -1,4 +1,4 @@
-"""Any recording as 16 kHz mono samples, whole or in blocks; limits hold while it is decoded."""
+"""Decode audio to 16 kHz mono, at once or in blocks, with limits enforced while decoding."""
 
 from phonemo.audio.decode import AudioLimits
 from phonemo.audio.levels import WARNINGS

@@ -1,8 +1,8 @@
-"""Containers by their bytes: what a file really is, and whether its end is missing.
+"""Detect a file's format from its first bytes, and whether the file is truncated.
 
-libsndfile opens many formats that phonemo has no use for, guesses some, and shortens a damaged
-WAV or Ogg file without a word. So the first bytes are looked at before it sees them, and the
-container's own promise of its length is compared with the bytes that are there.
+libsndfile opens many formats that phonemo does not use, guesses some, and silently shortens a
+damaged WAV or Ogg file. Therefore the first bytes are checked before libsndfile reads them, and
+the length declared by the container is compared with the bytes present.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MAX_CHUNKS = 1024  # a hostile file could hold millions of empty chunks
 _MAX_OGG_PAGE = 65_307  # bytes, header included: RFC 3533
 _UNSIZED = 0xFFFF_FFFF
 
-#: Bytes that ``sniff_format`` wants to see, and the name of what it cannot tell.
+#: Bytes that ``sniff_format`` needs, and the name that it gives to an unknown format.
 HEAD_BYTES, UNKNOWN = 4096, "something that is not audio"
 
 _FOREIGN = (
@@ -37,27 +37,27 @@ _FOREIGN = (
 
 
 class SizedStream(Protocol):
-    """Bytes with a known size."""
+    """A byte stream with a known size."""
 
     size: int
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte."""
+        """Move to a byte offset."""
 
     def read(self, count: int) -> bytes:
-        """At most ``count`` bytes."""
+        """Read at most ``count`` bytes."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the first bytes say a file is."""
+    """The format detected from a file's first bytes."""
 
     name: str
     audio: bool
 
 
 def sniff_format(head: bytes) -> Kind:
-    """The kind of file that starts with these bytes (``HEAD_BYTES`` are plenty)."""
+    """Detect the format of a file from its first ``HEAD_BYTES`` bytes."""
     audio = _audio_kind(head)
     if audio:
         return Kind(audio, audio=True)
@@ -71,10 +71,10 @@ def sniff_format(head: bytes) -> Kind:
 
 
 def is_truncated(stream: SizedStream) -> bool:
-    """Whether a WAV, AIFF or Ogg file promises more bytes than are there.
+    """Whether a WAV, AIFF or Ogg file declares more bytes than are present.
 
-    A WAV of unknown length (0xFFFFFFFF, as written into a pipe) counts as cut short: nothing in it
-    tells whether the end is missing. For FLAC and MP3 compare the frames decoded instead.
+    A WAV of unknown length (0xFFFFFFFF, as written to a pipe) counts as truncated, because its true
+    length is not recorded. For FLAC and MP3 compare the number of decoded frames instead.
     """
     stream.seek(0)
     magic = stream.read(4)

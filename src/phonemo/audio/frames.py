@@ -1,6 +1,6 @@
-"""Frames in time: how many a stack of convolutions makes, and which samples each one hears.
+"""Frame arithmetic of a convolution stack: number of frames and the samples that each one covers.
 
-The only owner of this arithmetic, for torch's tensors of lengths and for plain counts alike.
+All of phonemo uses these functions, for torch tensors of lengths and for plain integers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Count = TypeVar("Count", bound=_Countable)
 
 
 def frames_of(samples: Count, kernels: Sequence[int], strides: Sequence[int]) -> Count:
-    """How many frames a stack of unpadded convolutions makes of this many samples.
+    """Number of frames that a stack of unpadded convolutions outputs.
 
     Args:
-        samples: a count, or a tensor of counts of any shape.
+        samples: number of input samples, or a tensor of such numbers of any shape.
         kernels: kernel of each convolution, first to last.
         strides: stride of each convolution.
     """
@@ -37,7 +37,7 @@ def frames_of(samples: Count, kernels: Sequence[int], strides: Sequence[int]) ->
 
 
 def fewest_samples(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """The receptive field: the shortest input that still makes one frame."""
+    """The receptive field: the shortest input that gives one frame."""
     samples = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         samples = (samples - 1) * stride + kernel
@@ -46,26 +46,26 @@ def fewest_samples(kernels: Sequence[int], strides: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class FrameGrid:
-    """Where frames lie: frame n hears ``field_samples`` samples, from n * ``hop_samples`` on.
+    """Frame timing: frame n covers ``field_samples`` samples starting at n * ``hop_samples``.
 
-    A frame stands for the hop around the middle of what it hears. *Positions* count hops along
-    that line: frame n stands from position n to position n + 1, and its centre is n + 1/2.
+    A frame represents the hop around the middle of its receptive field. *Positions* count hops:
+    frame n extends from position n to n + 1, with its center at n + 1/2.
     """
 
     field_samples: int
     """The receptive field."""
     hop_samples: int
-    """From a frame to the next."""
+    """Samples between the starts of successive frames."""
 
     @classmethod
     def of(cls, kernels: Sequence[int], strides: Sequence[int]) -> FrameGrid:
-        """The grid of a stack of unpadded convolutions, first to last."""
+        """Build the grid of a stack of unpadded convolutions, first to last."""
         return cls(fewest_samples(kernels, strides), math.prod(strides))
 
     def sample_at(self, position: float) -> float:
-        """The sample, not rounded, of a position; it may lie outside the recording."""
+        """The (fractional) sample of a position; it may lie outside the recording."""
         return (position - 0.5) * self.hop_samples + self.field_samples / 2
 
     def fewest_samples(self, frames: int) -> int:
-        """The shortest recording that makes this many frames (at least one)."""
+        """The shortest recording that gives this number of frames (at least one)."""
         return (frames - 1) * self.hop_samples + self.field_samples

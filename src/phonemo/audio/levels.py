@@ -1,6 +1,6 @@
-"""How loud audio is, heard piece by piece: what there is to warn of.
+"""Level statistics of audio, accumulated block by block, and the warnings they cause.
 
-A part of :mod:`phonemo.audio`, which is the way in for everybody else.
+Internal to :mod:`phonemo.audio`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 from phonemo.audio.decode import Block
 
 WARNINGS = {
-    "truncated": "The file ends early or is damaged; what could be decoded is used.",
-    "silent": "Nothing is louder than -80 dB of full scale, a constant offset aside.",
+    "truncated": "The file ends early or is damaged; the part that could be decoded is used.",
+    "silent": "Apart from a constant offset, nothing is louder than -80 dB of full scale.",
     "clipped": "At least 1 in 1,000 samples is at full scale.",
     "dc_offset": "The mean is off zero by at least 1 % of full scale.",
 }
-"""What each name in ``Waveform.warnings`` means."""
+"""Meaning of each name in ``Waveform.warnings``."""
 
 SILENT_PEAK = 1e-4
 FULL_SCALE = 0.999
@@ -25,41 +25,41 @@ CLIPPED_SHARE = 1e-3
 DC_OFFSET = 1e-2
 
 
-#: Deviations of clips that are made louder, -100 to -50 dB of full scale, and what they then have.
-_QUIET, _RAISED = (1e-5, 3e-3), 0.1
+#: Standard deviations of clips that are boosted (-100 to -50 dB of full scale), and the target.
+_QUIET, _TARGET = (1e-5, 3e-3), 0.1
 
 
 def boost_quiet(samples: Block) -> Block:
-    """A very quiet clip (sample,), louder; any other as it is.
+    """Amplify a very quiet clip (sample,); return any other unchanged.
 
-    wav2vec 2.0's normalisation adds 1e-7 to the variance that it divides by, beside which that of a
-    very quiet clip would vanish: 40 dB softer, ordinary speech was another emotion.
+    wav2vec 2.0's normalization adds 1e-7 to the variance, which outweighs the variance of a very
+    quiet clip: attenuating ordinary speech by 40 dB changed the recognized emotion.
     """
     deviation = float(samples.std(dtype=np.float64)) if len(samples) else 0.0
     if not _QUIET[0] <= deviation < _QUIET[1]:
         return samples
-    return samples * np.float32(_RAISED / deviation)
+    return samples * np.float32(_TARGET / deviation)
 
 
 @dataclass
 class LevelMeter:
-    """What is known of the frames of a slice, before and after the mix."""
+    """Level statistics of a slice, before and after mixing to mono."""
 
     frames: int = 0
     at_full_scale: int = 0
-    """Frames that are at full scale in any channel."""
+    """Frames at full scale in any channel."""
     samples: int = 0
     total: float = 0.0
     lowest: float = np.inf
     highest: float = -np.inf
 
     def update_raw(self, block: Block) -> None:
-        """Frames as the file has them, (frame, channel)."""
+        """Add frames at the file's rate, (frame, channel)."""
         self.frames += len(block)
         self.at_full_scale += int((np.abs(block) >= FULL_SCALE).any(axis=1).sum())
 
     def update_mono(self, samples: Block) -> None:
-        """The mix at 16 kHz, (sample,)."""
+        """Add the mono mix at 16 kHz, (sample,)."""
         if len(samples):
             self.samples += len(samples)
             self.total += float(samples.sum(dtype=np.float64))
@@ -67,12 +67,12 @@ class LevelMeter:
             self.highest = max(self.highest, float(samples.max()))
 
     def warnings(self, truncated: bool) -> tuple[str, ...]:
-        """Names from ``WARNINGS``."""
+        """Names from ``WARNINGS`` that apply."""
         mean = self.total / max(1, self.samples)
-        found = {
+        applies = {
             "truncated": truncated,
             "silent": max(self.highest - mean, mean - self.lowest) < SILENT_PEAK,
             "clipped": self.at_full_scale >= CLIPPED_SHARE * self.frames,
             "dc_offset": abs(mean) >= DC_OFFSET,
         }
-        return tuple(name for name in WARNINGS if found[name])
+        return tuple(name for name in WARNINGS if applies[name])

@@ -1,6 +1,6 @@
-"""Where audio comes from: a regular file, bytes or a stream, as bytes that can be sought in.
+"""Open audio sources (regular files, bytes, streams) as seekable byte streams.
 
-Nothing but the regular file given is opened: no URL, no folder, no device, no pipe by name.
+Only regular files are opened: no URL, folder, device or named pipe.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from phonemo.errors import AudioError, UsageError, safe_name
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
-_SPOOL_BYTES = 2**24  # held in memory before a temporary file is used
+_SPOOL_BYTES = 2**24  # kept in memory before a temporary file is used
 _COPY_BYTES = 2**16
-#: What C can tell; a header may send libsndfile further.
-_FURTHEST = 2**63 - 1
+#: Largest C file offset; a header may direct libsndfile beyond it.
+_MAX_OFFSET = 2**63 - 1
 
 
 def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, BinaryIO]:
-    """A name for messages and a seekable binary stream; what is opened is closed by ``stack``.
+    """Return a name for messages and a seekable binary stream, which ``stack`` closes.
 
     Raises:
         AudioError: missing_file, unsupported_audio, audio_too_large (a pipe with more than
-            ``max_bytes``), invalid_audio (a stream that cannot be read).
-        UsageError: a text stream, or no source of audio at all.
+            ``max_bytes``), invalid_audio (an unreadable stream).
+        UsageError: a text stream, or an unsupported type.
     """
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
@@ -41,16 +41,18 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
     if isinstance(source, bytes | bytearray | memoryview):
         return "audio bytes", io.BytesIO(source)
     if isinstance(source, np.ndarray) or not hasattr(source, "read"):
-        wanted = "a path, bytes, a binary stream or a numpy array is wanted"
+        message = "expected audio as a path, bytes, a binary stream or a numpy array, got "
+        message += type(source).__name__
         if isinstance(source, list | tuple):
-            wanted += ": numpy.array(...) of the samples, or predict_many for several recordings"
-        raise UsageError(f"audio of type {type(source).__name__} found; {wanted}")
+            message += "; use numpy.array(samples), or predict_many for several recordings"
+        raise UsageError(message)
     name = getattr(source, "name", None)
     name = safe_name(name) if isinstance(name, str) else "audio stream"
     try:
         if isinstance(source.read(0), str):
-            raise UsageError(f"{name}: a text stream found; open it in binary mode ('rb')")
-        return name, source if _seeks(source) else _spool(name, source, max_bytes, stack)
+            expected = "expected a binary stream, got a text stream"
+            raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
+        return name, source if _can_seek(source) else _spool(name, source, max_bytes, stack)
     except (OSError, ValueError) as error:
         raise AudioError(
             "invalid_audio", f"{name}: reading failed ({safe_name(str(error))})"
@@ -58,10 +60,10 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
 
 
 class BufferedSource:
-    """A stream's bytes from where it stood to its end, in the form libsndfile reads them.
+    """A stream from its current position to its end, as a file object for libsndfile.
 
     It never raises: an exception inside a C callback would be printed on stderr and lost, so the
-    first one is kept in ``fault``.
+    first one is stored in ``fault``.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -72,19 +74,19 @@ class BufferedSource:
         self._position = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte; before the first one means the first."""
+        """Move to a byte offset, at least 0."""
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
-        self._position = min(max(0, bases[whence] + offset), _FURTHEST)
+        self._position = min(max(0, bases[whence] + offset), _MAX_OFFSET)
         return self._position
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """Offset of the next read."""
         return self._position
 
     def read(self, count: int) -> bytes:
-        """Up to ``count`` bytes; fewer only at the end or after a fault."""
+        """Read ``count`` bytes; fewer only at the end or after a fault."""
         data = b""
-        if self._position >= self.size:  # a header may send libsndfile beyond what seek takes
+        if self._position >= self.size:  # a header may direct libsndfile beyond the limit of seek
             return data
         try:
             self._stream.seek(self._start + self._position)
@@ -97,14 +99,14 @@ class BufferedSource:
         return data
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a C buffer; returns how many bytes were put there."""
+        """Fill a C buffer and return the number of bytes written."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
 
-def _seeks(stream: BinaryIO) -> bool:
-    """Whether it can be sought in to its end and back; some say so and cannot."""
+def _can_seek(stream: BinaryIO) -> bool:
+    """Whether the stream can seek to its end and back; ``seekable()`` is not always right."""
     if not (hasattr(stream, "seekable") and stream.seekable()):
         return False
     try:
@@ -117,15 +119,15 @@ def _seeks(stream: BinaryIO) -> bool:
 
 
 def _spool(name: str, stream: BinaryIO, max_bytes: int, stack: ExitStack) -> BinaryIO:
-    # libsndfile seeks, a pipe cannot. Encoded audio is not larger than decoded: the limit serves.
+    # libsndfile seeks, a pipe cannot. Encoded audio is not larger than decoded audio, so the limit
+    # on decoded bytes applies.
     spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115
     stack.callback(spool.close)
     size = 0
     while data := stream.read(_COPY_BYTES):
         size += len(data)
         if size > max_bytes:
-            most = f"at most {max_bytes} are taken"
-            raise AudioError("audio_too_large", f"{name}: more bytes than allowed; {most}")
+            raise AudioError("audio_too_large", f"{name}: expected at most {max_bytes} bytes")
         spool.write(data)
     spool.seek(0)
     return cast(BinaryIO, spool)
@@ -134,17 +136,17 @@ def _spool(name: str, stream: BinaryIO, max_bytes: int, stack: ExitStack) -> Bin
 def _open_regular(path: str) -> BinaryIO:
     name = safe_name(path)
     if _URL.match(path):
-        wanted = "URL input is not supported; download it and give the file"
-        raise AudioError("unsupported_audio", f"{name}: {wanted}")
+        message = f"{name}: URL input is not supported; download it and pass the file"
+        raise AudioError("unsupported_audio", message)
     try:
-        # Look before opening: opening a device may act on it. Look again after: the file may
-        # have been swapped; O_NONBLOCK so that a FIFO put in its place cannot hang.
+        # Check before opening, because opening a device may trigger it, and again afterwards, in
+        # case the file was swapped; O_NONBLOCK prevents blocking on a FIFO swapped in.
         _check_regular(name, os.stat(path).st_mode)
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         stream = os.fdopen(os.open(path, flags), "rb")
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        message = f"{name}: {reason}; the path of an audio file is wanted"
+        message = f"{name}: {reason}; expected the path of an audio file"
         raise AudioError("missing_file", message) from error
     try:
         _check_regular(name, os.fstat(stream.fileno()).st_mode)
@@ -157,5 +159,5 @@ def _open_regular(path: str) -> BinaryIO:
 def _check_regular(name: str, mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-        message = f"{name}: {kind} found; the path of an audio file is wanted"
+        message = f"{name}: expected the path of an audio file, got {kind}"
         raise AudioError("unsupported_audio", message)

@@ -1,9 +1,8 @@
-"""Any audio to a Waveform (mono float32 at 16 kHz): the only decoder, with its limits.
+"""Decode audio to a Waveform (mono float32 at 16 kHz), with limits.
 
-wav, flac, mp3, ogg (vorbis and opus) and aiff, of any rate from 4 to 384 kHz and up to 64
-channels, from a path, bytes, a binary stream or an array. Channels are mixed by their mean; soxr
-resamples at its quality HQ, block by block, so that memory is bounded by the limits and not by
-what a header claims.
+Input is wav, flac, mp3, ogg (vorbis and opus) or aiff, at 4 to 384 kHz and with up to 64 channels,
+from a path, bytes, a binary stream or an array. Channels are averaged; soxr resamples at quality
+HQ, block by block, so that memory is bounded by the limits and not by the header.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ class Waveform:
     """Mono audio at 16 kHz.
 
     Raises:
-        UsageError: for samples that are not one axis of float32.
+        UsageError: the samples are not one-dimensional float32.
     """
 
     samples: npt.NDArray[np.float32]
-    """Float32, (sample,), full scale is 1, read-only."""
+    """Float32, (sample,), full scale 1, read-only."""
     warnings: tuple[str, ...] = ()
     """Names from ``WARNINGS``."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.dtype != np.float32:
-            found = f"{self.samples.dtype} of shape {self.samples.shape}"
-            raise UsageError(f"samples: {found} found; float32 of (sample,) is wanted")
-        view = self.samples.view()  # the caller's own array stays writeable
+            actual = f"{self.samples.dtype} of shape {self.samples.shape}"
+            raise UsageError(f"samples: expected float32 of (sample,), got {actual}")
+        view = self.samples.view()  # the caller's array stays writable
         view.flags.writeable = False
         object.__setattr__(self, "samples", view)
 
@@ -53,13 +52,13 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A stretch of a recording, to be heard as if it were all of it."""
+    """A part of a recording, processed like a whole recording."""
 
     source: Source
     start: float | None = None
-    """In seconds; None is the recording's beginning."""
+    """In seconds; None is the recording's start."""
     end: float | None = None
-    """In seconds; None is its end."""
+    """In seconds; None is the recording's end."""
 
 
 def load_waveform(
@@ -73,26 +72,26 @@ def load_waveform(
     """Decode audio, or the slice of it from ``start`` to ``end`` seconds.
 
     Args:
-        source: a path, the bytes of a file, a binary stream (read from where it stands; left
-            anywhere) or an array of (sample,) or (channel, sample).
-        rate: sample rate in hertz, for arrays alone.
-        start: first second of the slice; rounded to a sample at 16 kHz.
-        end: end of the slice in seconds; past the end of the audio it means the end.
+        source: a path, the bytes of a file, a binary stream (read from its current position; its
+            final position is undefined) or an array of (sample,) or (channel, sample).
+        rate: sample rate in hertz, for arrays only.
+        start: start of the slice in seconds; rounded to a sample at 16 kHz.
+        end: end of the slice in seconds; beyond the end of the audio it means the end.
         limits: enforced on headers first and again while decoding.
 
-    A slice equals the same samples of the whole: exactly for lossless audio at 16 kHz, within 2e-6
-    of full scale where it was resampled, and within what the decoder needs to settle (under 1e-3)
-    for lossy codecs. Where the container can seek, no more than two seconds before the slice and
-    half a second after it are decoded.
+    A slice equals the same samples of the full recording: exactly for lossless audio at 16 kHz,
+    within 2e-6 of full scale if resampled, and within 1e-3 (the decoder's settling time) for lossy
+    codecs. If the container can seek, at most two seconds before the slice and half a second after
+    it are decoded.
 
-    libmpg123 writes its complaints about damaged MP3 files to the process's stderr.
+    libmpg123 writes warnings about damaged MP3 files to the process's stderr.
 
     Raises:
         AudioError: with ``code`` missing_file, unsupported_audio (not audio, or a URL, a folder, a
             device, a rate or channel count out of range), empty_audio, too_short (less than 400
             samples at 16 kHz, or nothing after ``start``), audio_too_long, audio_too_large,
-            invalid_audio (NaN, infinite or absurd samples, an array of the wrong kind).
-        UsageError: for ``start`` and ``end`` that make no slice, or a rate missing or in vain.
+            invalid_audio (NaN, infinite or huge samples, an array of the wrong dtype or shape).
+        UsageError: invalid ``start`` and ``end``, or ``rate`` missing or not applicable.
     """
     with open_waveform(source, rate=rate, start=start, end=end, limits=limits) as reader:
         samples = np.concatenate(list(reader))
@@ -100,30 +99,30 @@ def load_waveform(
 
 
 class WaveformReader:
-    """Audio that is decoded while it is read, in memory that does not grow with its length."""
+    """Audio decoded while it is read, in memory independent of its length."""
 
     def __init__(self, audio: Audio, limits: AudioLimits, span: AudioSlice) -> None:
         self.samples = 0
-        """Read so far."""
+        """Number of samples read so far."""
         self._audio, self._limits, self._span = audio, limits, span
         self._level = LevelMeter()
         check_header_limits(audio, span, limits)
 
     def __iter__(self) -> Iterator[Block]:
-        """The samples, float32 at 16 kHz, in pieces of (sample,); once.
+        """Yield the samples, float32 at 16 kHz, in pieces of (sample,); works once.
 
         Raises:
             AudioError: as :func:`load_waveform`; too_short and empty_audio after the last piece.
         """
-        for piece in self._inside():
+        for piece in self._decode_slice():
             self.samples += len(piece)
             self._level.update_mono(piece)
             if len(piece):
                 yield piece
         check_min_length(self._audio, self.samples, self._span)
 
-    def _inside(self) -> Iterator[Block]:
-        """What is decoded, without what lies before and behind the slice."""
+    def _decode_slice(self) -> Iterator[Block]:
+        """Decode, and drop the samples before and after the slice."""
         before, after = self._span.drop_samples, self._span.samples
         for piece in decode(self._audio, self._span, self._limits, self._level):
             inside = piece[before:][:after]
@@ -133,7 +132,7 @@ class WaveformReader:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Names from ``WARNINGS`` for what was read; whole after the last piece."""
+        """Names from ``WARNINGS`` for the samples read; complete after the last piece."""
         return self._level.warnings(self._audio.truncated())
 
 
@@ -146,9 +145,9 @@ def open_waveform(
     end: float | None = None,
     limits: AudioLimits = _DEFAULT_LIMITS,
 ) -> Iterator[WaveformReader]:
-    """Decode audio piece by piece; the pieces together are what :func:`load_waveform` gives.
+    """Decode audio piece by piece; the pieces join to the result of :func:`load_waveform`.
 
-    Args and errors are those of :func:`load_waveform`.
+    Arguments and errors are those of :func:`load_waveform`.
     """
     span = AudioSlice.of(start, end)
     with open_audio(source, rate, limits) as audio:
@@ -156,7 +155,7 @@ def open_waveform(
 
 
 def audio_seconds(source: Source, rate: int | None = None) -> float:
-    """Duration in seconds as the header has it, for reports; decodes only where it does not say.
+    """Duration in seconds from the header, for reports; decodes only if the header has none.
 
     Args:
         source: a path, bytes or an array, as for :func:`load_waveform`.

@@ -1,6 +1,6 @@
-"""Configs: frozen, typed data with a sentence under each field; YAML in, YAML out.
+"""Frozen, typed configs, read from and written to YAML.
 
-Nothing in a config names a class or a path to import: a choice is a name from a closed list.
+A config cannot name a class or module to import: every choice comes from a closed list.
 """
 
 from phonemo.config.experiment import (

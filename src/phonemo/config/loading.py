@@ -1,7 +1,4 @@
-"""What every section of a config has in common.
-
-YAML in, YAML out.
-"""
+"""The base class of config sections, and guarded reading and writing of YAML."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from phonemo.files import atomic_write_text
 
 
 class BaseConfig(BaseModel):
-    """Frozen, typed, strict about its keys, and with a sentence under each field."""
+    """A frozen, typed section that rejects unknown keys; docstrings describe its fields."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
@@ -29,13 +26,13 @@ class BaseConfig(BaseModel):
 
 
 def digest_of(config: BaseConfig, without: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that name a config; ``without`` are keys that change no result."""
+    """Twelve hexadecimal digits that identify a config, ``without`` keys that affect no result."""
     data = config.model_dump(mode="json", exclude=without)
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
 Kind = TypeVar("Kind", bound=BaseConfig)
-_MOST_VALUES = 10_000
+_MAX_VALUES = 10_000
 
 
 def load_section(
@@ -44,105 +41,108 @@ def load_section(
     """Read a YAML config; ``overrides`` are KEY=VALUE with dotted keys, VALUE as YAML.
 
     Args:
-        path: of the file; None reads the defaults.
+        path: the file; None starts from the defaults.
         overrides: applied in order.
         kind: the config's class.
-        name: of the defaults, in errors.
+        name: name of the defaults in error messages.
 
     Raises:
         ConfigError: missing file, broken YAML, unknown key or wrong value, in one line.
     """
     if path is None:
-        return _validated({}, overrides, kind, name)
-    return _validated(_read_yaml(Path(path)), overrides, kind, str(path))
+        return _validate({}, overrides, kind, name)
+    return _validate(_read_yaml(Path(path)), overrides, kind, str(path))
 
 
 def write_config(path: Path, config: BaseConfig) -> None:
     """Write the resolved config as YAML."""
     data = config.model_dump(mode="json")
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    if "\x85" in text:  # which PyYAML writes as it is, and reads as the end of a line
+    if "\x85" in text:  # PyYAML writes it unescaped and reads it as a line break
         text = yaml.safe_dump(data, sort_keys=False)
     atomic_write_text(path, text)
 
 
-class _Plain(yaml.SafeLoader):
-    """YAML without what a config has no use for: aliases that grow without end, and double keys.
+class _StrictLoader(yaml.SafeLoader):
+    """A safe YAML loader that rejects expanding aliases and duplicate keys.
 
-    A key that is there twice would silently be the last one.
+    PyYAML silently keeps the last of several equal keys.
     """
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
-        if node is not None and _values(node, {}) > _MOST_VALUES:
-            raise ConstructorError(None, None, f"more than {_MOST_VALUES} values", node.start_mark)
+        if node is not None and _count_values(node, {}) > _MAX_VALUES:
+            message = f"expected at most {_MAX_VALUES} values"
+            raise ConstructorError(None, None, message, node.start_mark)
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
         for key, _ in node.value:
             if isinstance(key.value, str) and key.value in seen:
-                raise ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                raise ConstructorError(None, None, f"duplicate key {key.value!r}", key.start_mark)
             seen |= {key.value} if isinstance(key.value, str) else set()
         return super().construct_mapping(node, deep)
 
 
-def _values(node: Any, counts: dict[int, int]) -> int:
-    """How many there are with every alias written out; those of a node that holds itself: too many.
+def _count_values(node: Any, counts: dict[int, int]) -> int:
+    """Count a node's values with aliases expanded; a node that contains itself exceeds the limit.
 
     Args:
-        node: of YAML.
-        counts: by node, what is known already; a node that is being counted counts as too many.
+        node: a YAML node.
+        counts: known counts by node; a node whose counting is unfinished exceeds the limit.
     """
     if id(node) in counts:
         return counts[id(node)]
-    counts[id(node)] = _MOST_VALUES + 1
+    counts[id(node)] = _MAX_VALUES + 1
     below = node.value if not isinstance(node, yaml.ScalarNode) else ()
-    pairs = [one for pair in below for one in (pair if isinstance(pair, tuple) else (pair,))]
-    counts[id(node)] = 1 + sum(_values(one, counts) for one in pairs)
+    pairs = [child for pair in below for child in (pair if isinstance(pair, tuple) else (pair,))]
+    counts[id(node)] = 1 + sum(_count_values(child, counts) for child in pairs)
     return counts[id(node)]
 
 
-def _yaml(text: str) -> Any:
-    """What YAML says.
+def _parse_yaml(text: str) -> Any:
+    """Parse YAML.
 
     Raises:
-        ValueError: it is none. Of a value that does not fit its tag, as 2001-99-99 or !!int "",
-            PyYAML raises anything.
+        ValueError: invalid YAML. For values that do not match their tag, such as 2001-99-99 or
+            !!int "", PyYAML itself raises various exceptions.
     """
     try:
-        return yaml.load(text, _Plain)
+        return yaml.load(text, _StrictLoader)
     except (yaml.YAMLError, ValueError, LookupError, ArithmeticError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     except (AttributeError, TypeError, RecursionError) as error:
-        raise ValueError("a value does not fit its tag, or is nested too deeply") from error
+        raise ValueError("a value does not match its tag or is nested too deeply") from error
 
 
-def _validated(data: dict[str, Any], overrides: Sequence[str], kind: type[Kind], name: str) -> Kind:
+def _validate(data: dict[str, Any], overrides: Sequence[str], kind: type[Kind], name: str) -> Kind:
     for override in overrides:
-        _override(data, override)
+        _apply_override(data, override)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_first_fault(error, kind)}") from error
+        raise ConfigError(f"{name}: {_first_error(error, kind)}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such config file")
     try:
-        data = _yaml(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not UTF-8 either
-        raise ConfigError(f"{path}: not YAML ({error})") from error
+        data = _parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # includes invalid UTF-8
+        raise ConfigError(f"{path}: expected YAML ({error})") from error
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is wanted, found {type(data).__name__}")
+        raise ConfigError(f"{path}: expected a mapping of keys, got {type(data).__name__}")
     return data
 
 
-def _override(data: dict[str, Any], override: str) -> None:
-    key, found, text = override.partition("=")
-    if not found or not key:
-        raise ConfigError(f"override {override!r}: KEY=VALUE is wanted, such as train.epochs=5")
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(
+            f"expected an override KEY=VALUE such as train.epochs=5, got {override!r}"
+        )
     *parents, last = key.split(".")
     for parent in parents:
         branch = data.setdefault(parent, {})
@@ -150,36 +150,38 @@ def _override(data: dict[str, Any], override: str) -> None:
             raise ConfigError(f"override {override!r}: {parent!r} has no keys below it")
         data = branch
     try:
-        data[last] = _yaml(text)
+        data[last] = _parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"override {override!r}: the value is not YAML") from error
+        raise ConfigError(f"override {override!r}: expected YAML after '='") from error
 
 
-def _first_fault(error: ValidationError, kind: type[BaseConfig]) -> str:
+def _first_error(error: ValidationError, kind: type[BaseConfig]) -> str:
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"])
-    if not where:  # of the whole: what it says names the keys
+    if not where:  # a fault of the whole config; its message names the keys
         return str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        known = ", ".join(_known_keys(fault["loc"][:-1], kind))
-        return f"unknown key {where!r}; known keys: {known}"
+        keys = ", ".join(_known_keys(fault["loc"][:-1], kind))
+        return f"unknown key {where!r}; known keys: {keys}"
     if fault["type"] == "missing":
         return f"key {where!r} is missing"
-    return f"key {where!r}: {fault['msg']} (found {reprlib.repr(fault['input'])})"
+    return f"key {where!r}: {fault['msg']} (got {reprlib.repr(fault['input'])})"
 
 
 def _known_keys(location: tuple[int | str, ...], kind: type[BaseConfig]) -> list[str]:
     section: Any = kind
-    named = False
+    in_mapping = False
     for part in location:
-        if named or not isinstance(part, str):  # a place in a mapping, or in a list, of sections
-            named = False
+        if in_mapping or not isinstance(part, str):  # a key or an index of a section
+            in_mapping = False
             continue
         annotation = section.model_fields[part].annotation
-        section, named = _section_of(annotation), get_origin(annotation) is dict
+        section, in_mapping = _section_of(annotation), get_origin(annotation) is dict
     return list(section.model_fields)
 
 
 def _section_of(annotation: Any) -> Any:
     options = getattr(annotation, "__args__", (annotation,))
-    return next(one for one in options if isinstance(one, type) and issubclass(one, BaseModel))
+    return next(
+        option for option in options if isinstance(option, type) and issubclass(option, BaseModel)
+    )

@@ -1,4 +1,4 @@
-"""Corpora by name: what each release's authors publish, read into one kind of manifest."""
+"""Corpus readers by name; every reader turns a release into the same manifest format."""
 
 from __future__ import annotations
 

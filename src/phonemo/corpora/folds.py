@@ -1,4 +1,4 @@
-"""What a split is: folds of train, validation and test, with the notes that go with them."""
+"""Folds and splits: ids of train, validation and test, with notes on the result."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Fold:
-    """Utterance ids of the three parts, each in the order of the manifest.
+    """Utterance ids of the three parts, each in manifest order.
 
     Raises:
-        LeakageError: an id is in two parts. A fold that leaks cannot be made.
-        ProtocolError: an id is twice in one part.
+        LeakageError: an id is in two parts.
+        ProtocolError: an id is repeated in a part.
     """
 
     name: str
@@ -30,25 +30,25 @@ class Fold:
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """The ids by the name of their part: train, validation, test."""
+        """Part name (train, validation, test) -> ids."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def check(self) -> None:
-        """Raise unless every id is in one part and only once."""
+        """Raise unless every id occurs once and in one part."""
         owner: dict[str, str] = {}
         for part, ids in self.parts.items():
-            for one in ids:
-                other = owner.setdefault(one, part)
-                if other != part:
-                    raise LeakageError(f"{self.name}: {one} is in {other} and in {part}")
+            for utterance in ids:
+                owner_part = owner.setdefault(utterance, part)
+                if owner_part != part:
+                    raise LeakageError(f"{self.name}: {utterance} is in {owner_part} and in {part}")
             if len(set(ids)) != len(ids):
-                twice = Counter(ids).most_common(1)[0][0]
-                raise ProtocolError(f"{self.name}: {twice} is twice in {part}")
+                repeated = Counter(ids).most_common(1)[0][0]
+                raise ProtocolError(f"{self.name}: {repeated} is repeated in {part}")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Folds, the unit they are cut by, and notes that belong beside every result."""
+    """Folds, the unit that separates them, and notes to report with every result."""
 
     protocol: ProtocolConfig
     unit: str

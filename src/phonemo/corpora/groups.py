@@ -1,4 +1,4 @@
-"""The units that parts of a split may not share, grouped and put into a cyclic order."""
+"""Group the units that parts of a split must not share, in a cyclic order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BOTH = frozenset(("f", "m"))
 
 @dataclass(frozen=True)
 class SplitGroup:
-    """Units that are tested, or validated, together; one unit alone in leave-one-out."""
+    """Units that are tested or validated together; a single unit in leave-one-out."""
 
     name: str
     units: frozenset[str]
@@ -33,9 +33,9 @@ class SplitGroup:
 
 
 def unit_of(utterance: Utterance, axis: Axis) -> str | None:
-    """The speaker, the session or the sentence in normal form; None where it is unknown.
+    """The speaker, session or normalized sentence; None if unknown.
 
-    Transcripts without words are one sentence, the empty one.
+    All transcripts without words count as one sentence, the empty one.
     """
     if axis == "sentence":
         return None if utterance.transcript is None else sentence(utterance.transcript)
@@ -46,16 +46,16 @@ def units_by_id(utterances: Sequence[Utterance], axis: Axis) -> dict[str, str]:
     """Utterance id -> unit.
 
     Raises:
-        ProtocolError: some utterances lack it; says how many and which field.
+        ProtocolError: some utterances have no unit.
     """
-    found = {utterance.id: unit_of(utterance, axis) for utterance in utterances}
-    units = {one: unit for one, unit in found.items() if unit is not None}
-    if len(units) < len(found):
-        example = next(one for one, unit in found.items() if unit is None)
+    values = {utterance.id: unit_of(utterance, axis) for utterance in utterances}
+    units = {utterance: unit for utterance, unit in values.items() if unit is not None}
+    if len(units) < len(values):
+        example = next(utterance for utterance, unit in values.items() if unit is None)
         raise ProtocolError(
-            f"{len(found) - len(units)} of {len(found)} utterances have no {_FIELDS[axis]}, "
-            f"{example} for example; fill it in the manifest, leave them out, or choose a "
-            "protocol that does not need it"
+            f"{len(values) - len(units)} of {len(values)} utterances have no {_FIELDS[axis]}, "
+            f"such as {example}; fill it in the manifest, remove them, or choose a protocol that "
+            "does not need it"
         )
     return units
 
@@ -63,10 +63,10 @@ def units_by_id(utterances: Sequence[Utterance], axis: Axis) -> dict[str, str]:
 def make_groups(
     utterances: Sequence[Utterance], axis: Axis, folds: int | None, seed: int
 ) -> tuple[SplitGroup, ...]:
-    """One group for each unit, or ``folds`` groups balanced by their utterances.
+    """Make one group per unit, or ``folds`` groups balanced by number of utterances.
 
-    The order is cyclic and comes from the seed; genders of speakers alternate in it as far as
-    they can, so that neighbours, which validate together, have both.
+    The cyclic order depends on the seed; speaker genders alternate as far as possible, so that
+    neighbors, which validate together, have both.
     """
     units = units_by_id(utterances, axis)
     counts = Counter(units.values())
@@ -77,28 +77,28 @@ def make_groups(
     if folds is None:
         members = [(names[unit], [unit]) for unit in order]
     else:
-        members = _balanced(order, counts, folds, axis)
+        members = _balance(order, counts, folds, axis)
     groups = [_make_group(name, units, genders) for name, units in members]
     return _interleave_genders(groups)
 
 
 def choose_validation(rest: Sequence[SplitGroup], count: int) -> tuple[SplitGroup, ...]:
-    """The first ``count`` of the groups left, which follow the tested one in the cyclic order.
+    """Choose the first ``count`` of the groups that follow the tested one in the cyclic order.
 
-    Where two or more have but one gender and another group could mend that, it replaces the last.
+    If two or more have only one gender and a later group has the other, it replaces the last.
     """
-    chosen = list(rest[:count])
-    lacking = _BOTH.difference(*(group.genders for group in chosen))
+    selected = list(rest[:count])
+    lacking = _BOTH.difference(*(group.genders for group in selected))
     if count >= 2 and len(lacking) == 1:
-        mend = next((group for group in rest[count:] if lacking <= group.genders), None)
-        chosen[-1] = mend or chosen[-1]
-    return tuple(chosen)
+        other = next((group for group in rest[count:] if lacking <= group.genders), None)
+        selected[-1] = other or selected[-1]
+    return tuple(selected)
 
 
 def hold_out_speakers(
     rows: Sequence[Utterance], turn: int, count: int, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ids left for train, and ids of ``count`` validation speakers, who move on with ``turn``.
+    """Ids for train, and ids of ``count`` validation speakers, which rotate with ``turn``.
 
     Raises:
         ProtocolError: a speaker is unknown, or none would be left for train.
@@ -106,29 +106,29 @@ def hold_out_speakers(
     circle = make_groups(rows, "speaker", None, seed)
     if len(circle) <= count:
         raise ProtocolError(
-            f"{len(circle)} speakers to take validation from, at least {count + 1} wanted "
-            f"({count} for validation, 1 for train); lower protocol.validation_units"
+            f"expected at least {count + 1} speakers ({count} for validation, 1 for train), got "
+            f"{len(circle)}; lower protocol.validation_units"
         )
     start = turn * count % len(circle)
-    chosen = choose_validation([*circle[start:], *circle[:start]], count)
-    speakers = {unit for group in chosen for unit in group.units}
+    selected = choose_validation([*circle[start:], *circle[:start]], count)
+    speakers = {unit for group in selected for unit in group.units}
     train = tuple(row.id for row in rows if row.speaker not in speakers)
     return train, tuple(row.id for row in rows if row.speaker in speakers)
 
 
 def require_enough(found: int, what: str, validation: int) -> None:
     """Raise ProtocolError unless test, validation and train get at least one group each."""
-    wanted = validation + 2
-    if found < wanted:
+    required = validation + 2
+    if found < required:
         raise ProtocolError(
-            f"{found} {what} found, at least {wanted} wanted (1 for test, {validation} for "
-            "validation, 1 for train); change protocol.folds or protocol.validation_units, or "
-            "choose another protocol"
+            f"expected at least {required} {what} (1 for test, {validation} for validation, 1 for "
+            f"train), got {found}; change protocol.folds or protocol.validation_units, or choose "
+            "another protocol"
         )
 
 
 def _names(units: Sequence[str], axis: Axis) -> dict[str, str]:
-    """Names fit for folders: the unit's own, or its number where that is no name."""
+    """Group names usable as folder names: the unit's name, or its number otherwise."""
     slugs = {unit: re.sub(r"[^A-Za-z0-9._-]+", "-", unit).strip("-.") for unit in units}
     distinct = len({slug.lower() for slug in slugs.values()}) == len(units)
     if axis != "sentence" and distinct and all(slugs.values()):
@@ -137,20 +137,21 @@ def _names(units: Sequence[str], axis: Axis) -> dict[str, str]:
     return {unit: f"{axis}-{n:0{digits}d}" for n, unit in enumerate(units, start=1)}
 
 
-def _balanced(
+def _balance(
     order: Sequence[str], counts: Mapping[str, int], folds: int, axis: Axis
 ) -> list[tuple[str, list[str]]]:
-    """Largest unit first, each into the group that has the fewest utterances so far."""
+    """Assign units, largest first, to the group with the fewest utterances so far."""
     if len(order) < folds:
         raise ProtocolError(
-            f"{len(order)} {axis}s found, too few for {folds} folds; lower protocol.folds"
+            f"expected at least {folds} {axis}s for {folds} folds, got {len(order)}; lower "
+            "protocol.folds"
         )
     members: list[list[str]] = [[] for _ in range(folds)]
     sizes = [0] * folds
     for unit in sorted(order, key=lambda unit: -counts[unit]):
-        least = sizes.index(min(sizes))
-        members[least].append(unit)
-        sizes[least] += counts[unit]
+        smallest = sizes.index(min(sizes))
+        members[smallest].append(unit)
+        sizes[smallest] += counts[unit]
     digits = len(str(folds))
     return [(f"{axis}s-{n:0{digits}d}", units) for n, units in enumerate(members, start=1)]
 
@@ -169,7 +170,7 @@ def _make_group(name: str, units: Sequence[str], genders: Mapping[str, set[str]]
 
 
 def _interleave_genders(groups: Sequence[SplitGroup]) -> tuple[SplitGroup, ...]:
-    """Groups of each kind of gender spread evenly over the circle; order within a kind stays."""
+    """Spread the groups of each gender evenly over the circle, keeping their relative order."""
     kinds = Counter(tuple(sorted(group.genders)) for group in groups)
     seen: Counter[tuple[str, ...]] = Counter()
     places = []

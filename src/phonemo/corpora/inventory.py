@@ -1,16 +1,15 @@
-"""Phoneme inventories: what the phoneme head recognises, and the way from an utterance to targets.
+"""Phoneme inventories: the symbols of the phoneme head, and the CTC targets of utterances.
 
-Five inventories over two alphabets (see ``phonemo.corpora.g2p.alphabets`` for what is in the
-alphabets):
+There are five inventories over two alphabets (see ``phonemo.corpora.g2p.alphabets``):
 
 - ``phonemes``: every symbol of the alphabet;
-- ``vowels``: every vowel and diphthong, all consonants as one symbol "C"; a run of consonants is
-  one "C", since their number says nothing about the vowels;
-- ``broad``: the seven phonetic classes, one for every phoneme;
-- ``phoneme_x_emotion``: every symbol in every emotion, "a/anger"; the utterance's emotion decides;
+- ``vowels``: every vowel and diphthong; a run of consonants becomes one symbol "C", since the
+  number of consonants is irrelevant to the vowels;
+- ``broad``: seven phonetic classes, one per phoneme;
+- ``phoneme_x_emotion``: every symbol combined with the utterance's emotion, "a/anger";
 - ``characters``: the characters of the training transcripts, "|" between words.
 
-Index 0 is CTC's blank in all of them.
+Index 0 is the CTC blank in all of them.
 """
 
 from __future__ import annotations
@@ -61,16 +60,16 @@ _CLASSES: dict[str, dict[str, PhoneClass]] = {"arpabet": ARPABET_CLASS, "ipa": I
 
 @dataclass(frozen=True)
 class PhonemeInventory:
-    """The closed list of what a phoneme head tells apart; stored in the checkpoint as it is.
+    """The closed list of symbols of a phoneme head, stored in the checkpoint.
 
     Raises:
-        PhonemeError: on making one, for an unknown name, a missing blank or a repeated symbol.
+        PhonemeError: an unknown name, a missing blank or a repeated symbol.
     """
 
     name: Inventory
     alphabet: Alphabet
     symbols: tuple[str, ...]
-    """The symbol of every index; the first is "<blank>"."""
+    """Symbols by index; the first is "<blank>"."""
 
     def __post_init__(self) -> None:
         if self.name not in get_args(Inventory) or self.alphabet not in get_args(Alphabet):
@@ -79,45 +78,45 @@ class PhonemeInventory:
                 f"{', '.join(get_args(Inventory))}; alphabets: {', '.join(get_args(Alphabet))}"
             )
         if self.symbols[:1] != (BLANK,) or len(self.symbols) < 2:
-            raise PhonemeError(f"inventory {self.name!r}: the first of the symbols must be {BLANK}")
+            raise PhonemeError(f"inventory {self.name!r}: the first symbol must be {BLANK}")
         if len(set(self.symbols)) != len(self.symbols):
-            raise PhonemeError(f"inventory {self.name!r}: a symbol is there twice")
+            raise PhonemeError(f"inventory {self.name!r}: symbols must be unique")
 
     def __len__(self) -> int:
-        """The number of symbols, blank included: the width of the phoneme head's output."""
+        """Number of symbols including blank: the output width of the phoneme head."""
         return len(self.symbols)
 
     def encode(
         self, phonemes: Phonemes | None, transcript: str | None, emotion: str | None
     ) -> tuple[int, ...] | None:
-        """The CTC target of an utterance: indices without blanks; None where it has no target.
+        """Return the CTC target of an utterance, indices without blanks; None if there is none.
 
-        ARPAbet phonemes are turned into IPA where the inventory is IPA. There is no target where
-        what the inventory needs is unknown or empty: phonemes, for ``characters`` the transcript,
-        for ``phoneme_x_emotion`` also the emotion.
+        ARPAbet phonemes are converted for an IPA inventory. There is no target if the required
+        input is unknown or empty: the phonemes, for ``characters`` the transcript, for
+        ``phoneme_x_emotion`` also the emotion.
 
         Raises:
-            PhonemeError: a symbol, character or emotion outside the inventory; IPA phonemes with
-                an ARPAbet inventory.
+            PhonemeError: a symbol, character or emotion outside the inventory; IPA phonemes for an
+                ARPAbet inventory.
         """
         units = self._units(phonemes, transcript, emotion)
         return tuple(self._index(unit) for unit in units) or None
 
     def decode(self, indices: Iterable[int]) -> tuple[str, ...]:
-        """The symbols of indices, one for one; PhonemeError for an index outside the inventory."""
+        """Return the symbol of every index; PhonemeError for an index outside the inventory."""
         indices = [int(index) for index in indices]
-        strays = [index for index in indices if not 0 <= index < len(self.symbols)]
-        if strays:
+        invalid = [index for index in indices if not 0 <= index < len(self.symbols)]
+        if invalid:
             raise PhonemeError(
-                f"index {strays[0]} is outside the {len(self.symbols)} symbols of {self.name!r}"
+                f"index {invalid[0]} is outside the {len(self.symbols)} symbols of {self.name!r}"
             )
         return tuple(self.symbols[index] for index in indices)
 
     def collapse(self, frames: Iterable[int]) -> tuple[int, ...]:
-        """CTC's best path made a sequence: repeats merged, then blanks dropped.
+        """Collapse a CTC path: merge repeats, then drop blanks.
 
         Args:
-            frames: an index for every frame, (frame,).
+            frames: one index per frame, (frame,).
         """
         merged = _merge_repeats([int(index) for index in frames])
         return tuple(index for index in merged if index != 0)
@@ -128,7 +127,7 @@ class PhonemeInventory:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PhonemeInventory:
-        """The inventory that ``to_json`` wrote; PhonemeError where the data is not one."""
+        """Load the data of ``to_json``; PhonemeError for anything else."""
         symbols = data.get("symbols")
         if not isinstance(symbols, list | tuple) or not all(isinstance(s, str) for s in symbols):
             raise PhonemeError("a stored phoneme inventory needs a list of strings under 'symbols'")
@@ -147,19 +146,19 @@ class PhonemeInventory:
         if self.name == "phoneme_x_emotion":
             return [] if emotion is None else [f"{symbol}/{emotion}" for symbol in symbols]
         classes = _CLASSES[self.alphabet]
-        self._check(symbols, classes)
+        self._check_symbols(symbols, classes)
         if self.name == "broad":
             return [classes[symbol] for symbol in symbols]
         return _collapse_consonants(symbols, classes)
 
-    def _check(self, symbols: Sequence[str], known: Mapping[str, object]) -> None:
+    def _check_symbols(self, symbols: Sequence[str], known: Mapping[str, object]) -> None:
         for symbol in symbols:
             if symbol not in known:
-                raise PhonemeError(_unknown(symbol, self))
+                raise PhonemeError(_unknown_message(symbol, self))
 
     def _index(self, unit: str) -> int:
         if unit not in self._indices:
-            raise PhonemeError(_unknown(unit, self))
+            raise PhonemeError(_unknown_message(unit, self))
         return self._indices[unit]
 
     @cached_property
@@ -173,13 +172,13 @@ def make_inventory(
     emotions: Sequence[str],
     transcripts: Iterable[str] = (),
 ) -> PhonemeInventory:
-    """The inventory of a name.
+    """Build an inventory.
 
     Args:
-        name: which units.
-        alphabet: which phonemes they come from; makes no difference to ``characters``.
-        emotions: the emotions of ``phoneme_x_emotion`` (as merged); the others ignore them.
-        transcripts: the training transcripts, whose characters close ``characters``.
+        name: the kind of units.
+        alphabet: the phoneme alphabet; irrelevant to ``characters``.
+        emotions: emotions after merging, for ``phoneme_x_emotion`` only.
+        transcripts: training transcripts, for ``characters`` only.
 
     Raises:
         PhonemeError: an unknown name or alphabet; no emotions or no transcripts where needed.
@@ -199,21 +198,21 @@ def make_inventory(
     else:
         units = sorted({unit for text in transcripts for unit in characters(text)})
     if not units:
-        wanted = "the training transcripts" if name == "characters" else "the emotions"
-        raise PhonemeError(f"inventory {name!r} cannot be made without {wanted}")
+        missing = "the training transcripts" if name == "characters" else "the emotions"
+        raise PhonemeError(f"inventory {name!r} needs {missing}, got none")
     return PhonemeInventory(name, alphabet, (BLANK, *units))
 
 
 def characters(transcript: str) -> tuple[str, ...]:
-    """The characters of a transcript: lowercase NFC letters and digits, "|" between words.
+    """Split a transcript into lowercase NFC letters and digits, with "|" between words.
 
-    An apostrophe inside a word is kept; all other marks part words or are dropped.
+    An apostrophe inside a word is kept; all other characters are dropped or separate words.
     """
     text = unicodedata.normalize("NFC", transcript.lower()).replace(
         "\N{RIGHT SINGLE QUOTATION MARK}", "'"
     )
-    kept = "".join(one if _is_letter(one) or one == "'" else " " for one in text)
-    words = [word.strip("'") for word in kept.split()]
+    spaced = "".join(letter if _is_letter(letter) or letter == "'" else " " for letter in text)
+    words = [word.strip("'") for word in spaced.split()]
     return tuple(WORD_BOUNDARY.join(word for word in words if word))
 
 
@@ -227,8 +226,8 @@ def _in_alphabet(phonemes: Phonemes, alphabet: Alphabet) -> tuple[str, ...]:
     if phonemes.alphabet == "arpabet":
         return tuple(arpabet_to_ipa(symbol) for symbol in phonemes.symbols)
     raise PhonemeError(
-        f"phonemes of {phonemes.source!r} are IPA, but the inventory is ARPAbet, which serves "
-        "English alone; set model.auxiliary.alphabet: ipa"
+        f"phonemes of {phonemes.source!r} are IPA, but the inventory is ARPAbet, which is for "
+        "English only; set model.auxiliary.alphabet: ipa"
     )
 
 
@@ -242,16 +241,14 @@ def _collapse_consonants(symbols: Sequence[str], classes: Mapping[str, PhoneClas
 
 
 def _merge_repeats(indices: Sequence[int]) -> list[int]:
-    return [one for n, one in enumerate(indices) if n == 0 or one != indices[n - 1]]
+    return [index for n, index in enumerate(indices) if n == 0 or index != indices[n - 1]]
 
 
-def _unknown(unit: str, inventory: PhonemeInventory) -> str:
+def _unknown_message(unit: str, inventory: PhonemeInventory) -> str:
     if inventory.name == "characters":
-        return (
-            f"character {unit!r} is not in the closed inventory made from the training transcripts"
-        )
+        return f"character {unit!r} is not in the closed inventory of the training transcripts"
     if inventory.name == "phoneme_x_emotion":
-        return f"{unit!r} is no phoneme and emotion of the closed inventory; see its 'symbols'"
+        return f"{unit!r} is not a phoneme and emotion of the closed inventory; see its 'symbols'"
     return (
         f"phoneme {unit!r} is not in the closed {inventory.alphabet} inventory of "
         f"{inventory.name!r}; prepare the manifest again with this version"

@@ -1,9 +1,7 @@
-"""What the parts of a fold share: speakers, sessions, dialogs, transcripts.
+"""Measure which speakers, sessions, dialogs and transcripts the parts of a fold share.
 
-Nothing here decides how a split is made; it measures one, says what it found in plain text, and
-refuses a split that leaks what its protocol promises to keep apart. Unknown is never zero.
-
-The leakage report: what it holds, and how it reads as plain text.
+The report is plain data or text. A split that shares what its protocol keeps apart is rejected.
+Unknown values are never counted as zero.
 """
 
 from __future__ import annotations
@@ -19,14 +17,14 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.transcripts import near_duplicates
 from phonemo.errors import LeakageError, ProtocolError
 
-#: Sentences of this many words whose sets of words are this near (Jaccard) are near-duplicates.
+#: Near-duplicates: sentences of at least NEAR_WORDS words with a word Jaccard index of NEAR.
 NEAR = 0.6
 NEAR_WORDS = 4
 
 
 @dataclass(frozen=True)
 class PartSize:
-    """Size of a part and how many utterances it has of each emotion ("unlabelled" included)."""
+    """Number of utterances of a part, in total and per emotion (including "unlabelled")."""
 
     utterances: int
     emotions: dict[str, int]
@@ -36,8 +34,8 @@ class PartSize:
 class Shared:
     """Values of one field that two parts of a fold have in common.
 
-    A pair is None where one of its parts does not know the field of any utterance; ``unknown``
-    counts the utterances without it, in whatever part, so that () with unknown > 0 proves nothing.
+    A pair is None if the field is unknown for all utterances of one part. ``unknown`` counts the
+    utterances of all parts without the field, so () with unknown > 0 does not prove separation.
     """
 
     train_validation: tuple[str, ...] | None
@@ -48,10 +46,10 @@ class Shared:
 
 @dataclass(frozen=True)
 class TranscriptOverlap:
-    """How many test utterances repeat a sentence of train; of those whose transcript is known.
+    """Number of test utterances with a known transcript that repeat a sentence of train.
 
-    Near-duplicates are looked for among utterances of four or more words, and there an identical
-    sentence counts as near too.
+    Near-duplicates are searched among utterances of four or more words; identical sentences count
+    as near-duplicates there.
     """
 
     known: int
@@ -61,18 +59,18 @@ class TranscriptOverlap:
 
     @property
     def exact_share(self) -> float | None:
-        """Share of the test utterances whose sentence occurs in train; None if none is known."""
+        """Fraction of test utterances whose sentence occurs in train; None if none is known."""
         return self.exact / self.known if self.known else None
 
     @property
     def near_share(self) -> float | None:
-        """The same for near-duplicates among the longer utterances."""
+        """Fraction of the longer test utterances with a near-duplicate in train."""
         return self.near / self.long if self.long else None
 
 
 @dataclass(frozen=True)
 class FoldLeakage:
-    """One fold: its parts, and what they share."""
+    """The parts of one fold and what they share."""
 
     name: str
     train: PartSize
@@ -87,7 +85,7 @@ class FoldLeakage:
 
 @dataclass(frozen=True)
 class LeakageReport:
-    """A whole split, fit for ``dataclasses.asdict`` and JSON."""
+    """The leakage of a split, serializable with ``dataclasses.asdict``."""
 
     protocol: str
     unit: str
@@ -97,7 +95,7 @@ class LeakageReport:
 
 
 def lines(report: LeakageReport) -> list[str]:
-    """The report as text: two tables with a row for each fold, then notes and warnings."""
+    """Format the report as text: two tables with a row per fold, then notes and warnings."""
     return [
         f"protocol {report.protocol}: {len(report.folds)} folds by {report.unit} of "
         f"{report.utterances} utterances",
@@ -106,7 +104,7 @@ def lines(report: LeakageReport) -> list[str]:
         *_table([_SHARED_HEAD, *(_shared_row(fold) for fold in report.folds)]),
         "",
         "utterances of each emotion in train / validation / test:",
-        *_table(_balance(report.folds)),
+        *_table(_class_table(report.folds)),
         "",
         *(f"note: {note}" for note in report.notes if not note.startswith("LEAKY")),
         *(f"warning: {text}" for text in warnings(report)),
@@ -114,7 +112,7 @@ def lines(report: LeakageReport) -> list[str]:
 
 
 def warnings(report: LeakageReport) -> list[str]:
-    """What the reader of a result from this split must know, a sentence each."""
+    """Warnings to report with any result of this split, one sentence each."""
     return [
         *(note for note in report.notes if note.startswith("LEAKY")),
         *_speaker_warnings(report.folds),
@@ -129,7 +127,7 @@ _SHARED_HEAD = ["fold", *_REPORT_FIELDS, "test said in train", "nearly said"]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, the others to the right, two spaces apart."""
+    """Align the first column left and the others right, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -143,7 +141,11 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 def _shared_row(fold: FoldLeakage) -> list[str]:
     cells = [_shared_cell(getattr(fold, field)) for field in _REPORT_FIELDS]
     shares = (fold.repeats.exact_share, fold.repeats.near_share)
-    return [fold.name, *cells, *("unknown" if one is None else _percent(one) for one in shares)]
+    return [
+        fold.name,
+        *cells,
+        *("unknown" if share is None else _percent(share) for share in shares),
+    ]
 
 
 def _shared_cell(shared: Shared) -> str:
@@ -158,7 +160,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _balance(folds: Sequence[FoldLeakage]) -> list[list[str]]:
+def _class_table(folds: Sequence[FoldLeakage]) -> list[list[str]]:
     parts = [(fold.train, fold.validation, fold.test) for fold in folds]
     emotions = sorted({name for three in parts for part in three for name in part.emotions})
     rows = [["fold", *emotions, "all"]]
@@ -170,29 +172,28 @@ def _balance(folds: Sequence[FoldLeakage]) -> list[list[str]]:
 
 
 def _speaker_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    found = [fold.speakers for fold in folds]
-    most = max(len(shared.train_test or ()) for shared in found)
-    unknown = max(shared.unknown for shared in found)
+    speakers = [fold.speakers for fold in folds]
+    largest = max(len(shared.train_test or ()) for shared in speakers)
+    unknown = max(shared.unknown for shared in speakers)
     texts = []
-    if most:
-        texts.append(f"train and test share up to {most} speakers in a fold")
+    if largest:
+        texts.append(f"train and test share up to {largest} speakers in a fold")
     if unknown:
-        texts.append(f"up to {unknown} utterances in a fold have no speaker: a leak may hide there")
+        texts.append(f"up to {unknown} utterances in a fold have no speaker and may leak")
     return texts
 
 
 def _dialog_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    most = max(len(fold.dialogs.train_test or ()) for fold in folds)
-    if not most:
+    largest = max(len(fold.dialogs.train_test or ()) for fold in folds)
+    if not largest:
         return []
     return [
-        f"train and test share up to {most} dialogs in a fold, one partner in each: protocol "
+        f"train and test share up to {largest} dialogs in a fold, one partner in each: protocol "
         "session keeps them apart"
     ]
 
 
 def _sentence_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    """Pooled over the folds."""
     repeats = TranscriptOverlap(
         known=sum(fold.repeats.known for fold in folds),
         exact=sum(fold.repeats.exact for fold in folds),
@@ -202,17 +203,17 @@ def _sentence_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
     exact, near = repeats.exact_share, repeats.near_share
     texts = []
     if exact is None:
-        texts.append("no test utterance has a transcript: whether train says the same is unknown")
+        texts.append("no test utterance has a transcript: overlap with train is unknown")
     elif exact > 0:
         texts.append(
             f"{_percent(exact)} of test utterances share their sentence with train: a phoneme "
-            "head can learn the script; compare with protocol sentence or speaker-sentence"
+            "head can memorize the script; compare with protocol sentence or speaker-sentence"
         )
     if near and near > (exact or 0):
         texts.append(
             f"{_percent(near)} of test utterances of {NEAR_WORDS} or more words have a "
             f"near-duplicate in train (word Jaccard >= {NEAR}): protocol.drop_near_duplicates "
-            "leaves those out of train"
+            "removes those from train"
         )
     return texts
 
@@ -222,13 +223,13 @@ def _class_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
     for fold in folds:
         lost = sorted(fold.test.emotions.keys() - fold.train.emotions.keys())
         if lost:
-            texts.append(f"{fold.name}: test has {', '.join(lost)}, which train has not")
+            texts.append(f"{fold.name}: test has {', '.join(lost)}, which train lacks")
     thin = [fold.name for fold in folds if fold.train.emotions.keys() - fold.validation.emotions]
     if thin:
         texts.append(
             f"validation lacks an emotion of train in {len(thin)} of {len(folds)} folds "
-            f"({thin[0]} for example): raise protocol.validation_units for a steadier choice of "
-            "the epoch"
+            f"(such as {thin[0]}): raise protocol.validation_units for a more stable choice of the "
+            "epoch"
         )
     return texts
 
@@ -252,12 +253,12 @@ def measure_leakage(utterances: Sequence[Utterance], split: Split) -> LeakageRep
     """Measure every fold of a split.
 
     Raises:
-        ProtocolError: the split names an utterance that is not among ``utterances``.
+        ProtocolError: the split contains an utterance that is not in ``utterances``.
     """
     rows = {row.id: row for row in utterances}
     for fold in split.folds:
         _require_known(fold, rows)
-    values = {name: _known(utterances, get) for name, get in _FIELDS.items()}
+    values = {name: _values_by_id(utterances, get) for name, get in _FIELDS.items()}
     near = near_duplicates(values["sentences"].values(), NEAR, NEAR_WORDS)
     return LeakageReport(
         protocol=split.protocol.name,
@@ -269,18 +270,18 @@ def measure_leakage(utterances: Sequence[Utterance], split: Split) -> LeakageRep
 
 
 def assert_no_leakage(report: LeakageReport, protocol: ProtocolConfig) -> None:
-    """Raise if test shares with train or validation what the protocol's name keeps apart.
+    """Raise if test shares with train or validation what the protocol keeps apart.
 
     Raises:
-        LeakageError: it does, or that cannot be told because the field is unknown.
+        LeakageError: it does, or the field is unknown for some utterances.
     """
     for fold in report.folds:
         for field in FORBIDDEN[protocol.name]:
             _forbid_shared(fold.name, field, getattr(fold, field), protocol.name)
 
 
-#: Protocol -> fields of FoldLeakage that test may share with no other part. For session, the
-#: speakers follow where they are known.
+#: Protocol -> fields of FoldLeakage that test must not share with another part. For session, known
+#: speakers are checked too.
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "speaker": ("speakers",),
     "session": ("sessions", "speakers"),
@@ -300,35 +301,37 @@ _FIELDS: dict[str, Callable[[Utterance], str | None]] = {
 
 
 def _forbid_shared(fold: str, field: str, shared: Shared, protocol: str) -> None:
-    for part, found in (("train", shared.train_test), ("validation", shared.validation_test)):
-        if found:
+    for part, values in (("train", shared.train_test), ("validation", shared.validation_test)):
+        if values:
             raise LeakageError(
-                f"{fold}: {part} and test share {len(found)} {field}, {found[0]!r} for example, "
+                f"{fold}: {part} and test share {len(values)} {field}, such as {values[0]!r}, "
                 f"which protocol {protocol} forbids; make the split with phonemo.corpora.splits, "
-                "or name a leaky protocol"
+                "or use a leaky protocol"
             )
     if shared.unknown and (protocol, field) != ("session", "speakers"):
         raise LeakageError(
-            f"{fold}: {shared.unknown} utterances have no known {field[:-1]}, so whether {field} "
-            "leak cannot be told; fill them in the manifest, or name a leaky protocol"
+            f"{fold}: {shared.unknown} utterances have no known {field[:-1]}, so leakage of "
+            f"{field} cannot be checked; fill them in the manifest, or use a leaky protocol"
         )
 
 
 def _require_known(fold: Fold, rows: Mapping[str, Utterance]) -> None:
-    strays = [one for ids in fold.parts.values() for one in ids if one not in rows]
-    if strays:
+    unknown = [
+        utterance for ids in fold.parts.values() for utterance in ids if utterance not in rows
+    ]
+    if unknown:
         raise ProtocolError(
-            f"{fold.name}: {len(strays)} utterances of the split are not in the manifest, "
-            f"{strays[0]} for example; make the split from this manifest"
+            f"{fold.name}: {len(unknown)} utterances of the split are not in the manifest, "
+            f"such as {unknown[0]}; make the split from this manifest"
         )
 
 
-def _known(
+def _values_by_id(
     utterances: Sequence[Utterance], get: Callable[[Utterance], str | None]
 ) -> dict[str, str]:
-    """Utterance id -> value, for those that have one."""
-    found = ((row.id, get(row)) for row in utterances)
-    return {one: value for one, value in found if value is not None}
+    """Utterance id -> value, for utterances that have one."""
+    pairs = ((row.id, get(row)) for row in utterances)
+    return {utterance: value for utterance, value in pairs if value is not None}
 
 
 def _measure_fold(
@@ -339,49 +342,52 @@ def _measure_fold(
 ) -> FoldLeakage:
     return FoldLeakage(
         name=fold.name,
-        train=_part(fold.train, rows),
-        validation=_part(fold.validation, rows),
-        test=_part(fold.test, rows),
-        speakers=_shared(fold, values["speakers"]),
-        sessions=_shared(fold, values["sessions"]),
-        dialogs=_shared(fold, values["dialogs"]),
-        sentences=_shared(fold, values["sentences"]),
+        train=_part_size(fold.train, rows),
+        validation=_part_size(fold.validation, rows),
+        test=_part_size(fold.test, rows),
+        speakers=_shared_values(fold, values["speakers"]),
+        sessions=_shared_values(fold, values["sessions"]),
+        dialogs=_shared_values(fold, values["dialogs"]),
+        sentences=_shared_values(fold, values["sentences"]),
         repeats=_transcript_overlap(fold, values["sentences"], near),
     )
 
 
-def _part(ids: Sequence[str], rows: Mapping[str, Utterance]) -> PartSize:
-    counts = Counter(rows[one].emotion or "unlabelled" for one in ids)
+def _part_size(ids: Sequence[str], rows: Mapping[str, Utterance]) -> PartSize:
+    counts = Counter(rows[utterance].emotion or "unlabelled" for utterance in ids)
     return PartSize(utterances=len(ids), emotions=dict(sorted(counts.items())))
 
 
-def _shared(fold: Fold, values: Mapping[str, str]) -> Shared:
-    found = {
-        part: {values[one] for one in ids if one in values} for part, ids in fold.parts.items()
+def _shared_values(fold: Fold, values: Mapping[str, str]) -> Shared:
+    by_part = {
+        part: {values[utterance] for utterance in ids if utterance in values}
+        for part, ids in fold.parts.items()
     }
 
-    def common(one: str, other: str) -> tuple[str, ...] | None:
-        if not found[one] or not found[other]:
+    def common(first: str, second: str) -> tuple[str, ...] | None:
+        if not by_part[first] or not by_part[second]:
             return None
-        return tuple(sorted(found[one] & found[other]))
+        return tuple(sorted(by_part[first] & by_part[second]))
 
     return Shared(
         train_validation=common("train", "validation"),
         train_test=common("train", "test"),
         validation_test=common("validation", "test"),
-        unknown=sum(one not in values for ids in fold.parts.values() for one in ids),
+        unknown=sum(utterance not in values for ids in fold.parts.values() for utterance in ids),
     )
 
 
 def _transcript_overlap(
     fold: Fold, sentences: Mapping[str, str], near: Mapping[str, frozenset[str]]
 ) -> TranscriptOverlap:
-    """``near`` knows every sentence of four or more words."""
-    said = {sentences[one] for one in fold.train if one in sentences}
-    tested = [sentences[one] for one in fold.test if one in sentences]
+    """Compare test with train; ``near`` has every sentence of four or more words as a key."""
+    trained = {sentences[utterance] for utterance in fold.train if utterance in sentences}
+    tested = [sentences[utterance] for utterance in fold.test if utterance in sentences]
     return TranscriptOverlap(
         known=len(tested),
-        exact=sum(text in said for text in tested),
+        exact=sum(text in trained for text in tested),
         long=sum(text in near for text in tested),
-        near=sum(text in near and (text in said or bool(near[text] & said)) for text in tested),
+        near=sum(
+            text in near and (text in trained or bool(near[text] & trained)) for text in tested
+        ),
     )

@@ -1,4 +1,4 @@
-"""Several manifests as one: names that were unique in their corpus stay so beside the others'."""
+"""Merge manifests; ids, speakers, sessions and dialogs get their corpus as a prefix."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from phonemo.corpora.manifest import (
 from phonemo.errors import ManifestError
 from phonemo.version import __version__
 
-#: Between the corpora of a manifest that was merged.
-_JOINED = "+"
+#: Separates the corpora of a merged manifest.
+_SEPARATOR = "+"
 
 
 def named_apart(manifest: Manifest | ManifestStream, one: Utterance) -> Utterance:
-    """An utterance whose id, speaker, session and dialog begin with its corpus.
+    """Prefix an utterance's id, speaker, session and dialog with its corpus.
 
-    Those of a manifest that was merged do so already. Its file is absolute, so that it can stand
-    in any manifest.
+    Those of a merged manifest already have the prefix. The file becomes absolute, so that the
+    utterance can be part of any manifest.
     """
     corpus = manifest.header.corpus
     update: dict[str, str] = {}
-    if _JOINED not in corpus:
+    if _SEPARATOR not in corpus:
         names = {name: getattr(one, name) for name in ("id", "speaker", "session", "dialog")}
         update = {name: f"{corpus}/{value}" for name, value in names.items() if value is not None}
     path = manifest.audio_path(one).resolve().as_posix()
@@ -38,72 +38,74 @@ def named_apart(manifest: Manifest | ManifestStream, one: Utterance) -> Utteranc
 
 
 def by_corpus(corpus: str, utterances: Iterable[Utterance]) -> dict[str, list[Utterance]]:
-    """Utterances by their corpus, with the names that they have there.
+    """Group utterances by corpus, with their original ids and speakers.
 
     Args:
-        corpus: of their manifest's header; "a+b" where it was merged.
-        utterances: any of that manifest.
+        corpus: the corpus in the manifest's header; "a+b" if it was merged.
+        utterances: utterances of that manifest.
     """
-    corpora = corpus.split(_JOINED)
-    found: dict[str, list[Utterance]] = {}
-    for one in utterances:
-        name, _, rest = one.id.partition("/")
+    corpora = corpus.split(_SEPARATOR)
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        name, _, utterance_id = utterance.id.partition("/")
         if len(corpora) > 1 and name in corpora:
-            speaker = one.speaker and one.speaker.removeprefix(f"{name}/")
-            found.setdefault(name, []).append(
-                one.model_copy(update={"id": rest, "speaker": speaker})
+            speaker = utterance.speaker and utterance.speaker.removeprefix(f"{name}/")
+            groups.setdefault(name, []).append(
+                utterance.model_copy(update={"id": utterance_id, "speaker": speaker})
             )
         else:
-            found.setdefault(corpus, []).append(one)
-    return found
+            groups.setdefault(corpus, []).append(utterance)
+    return groups
 
 
 def merge(paths: Sequence[Path], output: Path) -> Manifest:
-    """Write one manifest with all utterances of several, and read it; see merge_streams."""
+    """Merge manifests as merge_streams does, and read the result."""
     return read_manifest(merge_streams(paths, output).path)
 
 
 def merge_streams(paths: Sequence[Path], output: Path) -> ManifestStream:
-    """Write one manifest with all utterances of several, each named with its corpus.
+    """Write one manifest with the utterances of several, prefixed with their corpus.
 
-    The rows go from file to file; none is held.
+    Rows are streamed from file to file.
 
     Args:
-        paths: two manifests or more, each of another corpus.
+        paths: two or more manifests of different corpora.
         output: the manifest to write; its audio paths are relative to its folder.
 
     Raises:
-        ManifestError: fewer than two, or two of one corpus, whose names would clash.
+        ManifestError: fewer than two manifests, or two of the same corpus.
     """
     if len(paths) < 2:
-        raise ManifestError(f"{len(paths)} manifest to merge; two or more are wanted")
+        raise ManifestError(f"expected at least two manifests to merge, got {len(paths)}")
     manifests = [stream_manifest(path) for path in paths]
-    names = [one for manifest in manifests for one in manifest.header.corpus.split(_JOINED)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ManifestError(f"two manifests are of the corpus {twice!r}; merge one of them")
-    rows = (named_apart(manifest, one) for manifest in manifests for one in manifest)
+    names = [
+        corpus for manifest in manifests for corpus in manifest.header.corpus.split(_SEPARATOR)
+    ]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise ManifestError(f"two manifests are of the corpus {repeated!r}; merge only one of them")
+    rows = (named_apart(manifest, utterance) for manifest in manifests for utterance in manifest)
     folder = output.resolve().parent
-    header = _header([manifest.header for manifest in manifests])
-    write_manifest(output, header, (_from(folder, one) for one in rows))
+    header = _merge_headers([manifest.header for manifest in manifests])
+    write_manifest(output, header, (_relative_to(folder, utterance) for utterance in rows))
     return stream_manifest(output)
 
 
-def _header(headers: Sequence[Header]) -> Header:
+def _merge_headers(headers: Sequence[Header]) -> Header:
     return Header(
-        corpus=_JOINED.join(one.corpus for one in headers),
+        corpus=_SEPARATOR.join(header.corpus for header in headers),
         root=".",
-        partial=any(one.partial for one in headers),
+        partial=any(header.partial for header in headers),
         skipped={
-            f"{one.corpus}: {reason}": count
-            for one in headers
-            for reason, count in one.skipped.items()
+            f"{header.corpus}: {reason}": count
+            for header in headers
+            for reason, count in header.skipped.items()
         },
         phonemo=__version__,
     )
 
 
-def _from(folder: Path, one: Utterance) -> Utterance:
-    """Its file as it is found from the manifest's own folder, so that both can move together."""
-    path = Path(os.path.relpath(one.file, folder)).as_posix()
-    return one.model_copy(update={"file": path})
+def _relative_to(folder: Path, utterance: Utterance) -> Utterance:
+    """Make the file relative to the manifest's folder, so that both can be moved together."""
+    path = Path(os.path.relpath(utterance.file, folder)).as_posix()
+    return utterance.model_copy(update={"file": path})

@@ -1,9 +1,7 @@
-"""A release's folder in, a manifest out: read, open the audio, hold against the published counts.
+"""Turn a corpus release into a manifest: read it, check its audio and compare published counts.
 
-Phonemes come from the release's own annotation where it has one, and otherwise from its
-transcripts by grapheme-to-phoneme conversion.
-
-What the audio of a corpus says before anything is trained on it: length, faults, duplicates.
+Phonemes come from the release's own annotation, or else from its transcripts by grapheme-to-phoneme
+conversion. The audio check reports durations, faults and duplicates.
 """
 
 from __future__ import annotations
@@ -25,16 +23,16 @@ from phonemo.corpora.readers.base import CorpusCard, CorpusReading
 from phonemo.errors import CorpusError, MissingExtraError, PhonemeError, UsageError
 from phonemo.version import __version__
 
-#: Shortest utterance that a network with 25 ms frames can hear.
+#: Shortest utterance that a network with 25 ms frames can process.
 SHORTEST_SECONDS = 0.025
-#: How far a table's end may lie behind the end of the audio: rounding in hand-made tables.
+#: Seconds that a segment may extend beyond its audio, for rounding in manually created tables.
 _SLACK_SECONDS = 0.05
 _BLOCK_SAMPLES = 8192
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A file's header: its length and shape, or the fault that makes it useless."""
+    """A file's header: its length and shape, or why it is unusable."""
 
     seconds: float = 0.0
     samples: int = 0
@@ -45,42 +43,42 @@ class Sound:
 
 @dataclass(frozen=True)
 class Audit:
-    """Which utterances can be heard, for how long, and which files are the same recording."""
+    """The usable utterances, their total duration, faults and duplicate recordings."""
 
     utterances: tuple[Utterance, ...]
     seconds: float
     faults: Mapping[str, int]
-    """Reason -> utterances left out for it."""
+    """Reason -> number of unusable utterances."""
     first_faults: Mapping[str, str]
-    """Reason -> the first such file, to look at."""
+    """Reason -> the first such file."""
     twins: tuple[tuple[str, ...], ...]
     """Groups of files with the same samples."""
 
 
 def audit(utterances: Sequence[Utterance], root: Path, progress: Callable[[], None]) -> Audit:
-    """Open every utterance's audio under ``root``; ``progress`` is called after each."""
+    """Check every utterance's audio under ``root``; ``progress`` is called after each."""
     sounds: dict[str, Sound] = {}
     faults: Counter[str] = Counter()
     first_faults: dict[str, str] = {}
-    heard: list[Utterance] = []
+    usable: list[Utterance] = []
     seconds = 0.0
     for utterance in utterances:
         sound = sounds.get(utterance.file) or inspect(root / utterance.file)
         sounds[utterance.file] = sound
         fault = sound.fault or _segment_fault(utterance, sound)
         if fault is None:
-            heard.append(utterance)
-            seconds += _length(utterance, sound)
+            usable.append(utterance)
+            seconds += _duration(utterance, sound)
         else:
             faults[fault] += 1
             first_faults.setdefault(fault, utterance.file)
         progress()
-    twins = _duplicates(root, {utterance.file: sounds[utterance.file] for utterance in heard})
-    return Audit(tuple(heard), seconds, dict(faults), first_faults, twins)
+    twins = _duplicates(root, {utterance.file: sounds[utterance.file] for utterance in usable})
+    return Audit(tuple(usable), seconds, dict(faults), first_faults, twins)
 
 
 def inspect(path: Path) -> Sound:
-    """Read a file's header; a fault is returned, not raised, so that all can be counted."""
+    """Read a file's header; a fault is returned, not raised, so that faults can be counted."""
     if not path.is_file():
         return Sound(fault="audio: no such file")
     try:
@@ -99,12 +97,12 @@ def _segment_fault(utterance: Utterance, sound: Sound) -> str | None:
     end = utterance.end if utterance.end is not None else sound.seconds
     if end > sound.seconds + _SLACK_SECONDS:
         return "segment: ends behind the end of its audio"
-    if _length(utterance, sound) < SHORTEST_SECONDS:
+    if _duration(utterance, sound) < SHORTEST_SECONDS:
         return "segment: shorter than 25 ms"
     return None
 
 
-def _length(utterance: Utterance, sound: Sound) -> float:
+def _duration(utterance: Utterance, sound: Sound) -> float:
     end = min(utterance.end if utterance.end is not None else sound.seconds, sound.seconds)
     return end - (utterance.start or 0.0)
 
@@ -112,19 +110,19 @@ def _length(utterance: Utterance, sound: Sound) -> float:
 def _duplicates(root: Path, sounds: Mapping[str, Sound]) -> tuple[tuple[str, ...], ...]:
     """Files with the same samples.
 
-    To decode a whole corpus for this would take minutes, so only files of the same shape are
-    opened, and of those only files that begin alike are decoded to their end.
+    Decoding a whole corpus would take minutes, so only files of the same shape are opened, and only
+    those with the same first block are decoded to the end.
     """
-    groups = _grouped(sounds, lambda file: _shape(sounds[file]))
+    groups = _group_by(sounds, lambda file: _shape(sounds[file]))
     for blocks in (1, None):
         groups = [
-            same for group in groups for same in _grouped(group, partial(_digest, root, blocks))
+            same for group in groups for same in _group_by(group, partial(_digest, root, blocks))
         ]
     return tuple(tuple(group) for group in groups)
 
 
-def _grouped(files: Iterable[str], key: Callable[[str], Hashable]) -> list[list[str]]:
-    """The files that share their key with another one; None is shared with nobody."""
+def _group_by(files: Iterable[str], key: Callable[[str], Hashable]) -> list[list[str]]:
+    """Group the files that share a key with another file; None never matches."""
     groups: dict[Hashable, list[str]] = {}
     for file in sorted(files):
         groups.setdefault(key(file), []).append(file)
@@ -136,9 +134,9 @@ def _shape(sound: Sound) -> tuple[int, int, int]:
 
 
 def _digest(root: Path, blocks: int | None, file: str) -> str | None:
-    """A hash of the samples in the first blocks; None where they cannot be decoded.
+    """A hash of the samples in the first blocks; None if they cannot be decoded.
 
-    What cannot be decoded behind its header is training's to complain about, not this hash's.
+    Audio that is damaged after its header is reported in training, not here.
     """
     digest = hashlib.sha256()
     try:
@@ -158,16 +156,16 @@ def _blocks(path: Path) -> Iterator[bytes]:
 Progress = Callable[[int, int], None]
 Text = tuple[str, str]
 
-#: The key that counts what has no emotion, speaker or phonemes.
+#: The key that counts utterances without emotion, speaker or phonemes.
 NONE = "(none)"
 
-#: How many warnings of one kind are written out.
-_NAMED = 3
+#: Number of warnings of one kind that are listed.
+_MAX_LISTED = 3
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What went into a manifest, counted."""
+    """Statistics of a prepared manifest."""
 
     header: Header
     output: Path
@@ -178,7 +176,7 @@ class Prepared:
     speakers: Mapping[str, int]
     """Speaker -> utterances; "(none)" counts those without one."""
     skipped: Mapping[str, int]
-    """Reason -> entries of the release left out for it; audio faults among them."""
+    """Reason -> skipped entries of the release, including audio faults."""
     phoneme_sources: Mapping[str, int]
     """Annotation or backend -> utterances; "(none)" counts those without phonemes."""
     warnings: tuple[str, ...]
@@ -203,17 +201,17 @@ def prepare(
 
     Args:
         corpus: a name in CORPORA.
-        root: the release's folder (for csv the table itself, or its folder).
-        output: the manifest to write; it is written whole or not at all.
-        allow_partial: accept missing or unusable audio and unmet published counts; the manifest
-            then says that it is partial.
-        g2p: turn transcripts into phonemes where the release has no annotation.
+        root: the release's folder (for csv the table or its folder).
+        output: the manifest to write, atomically.
+        allow_partial: accept missing or unusable audio and unmet published counts; the manifest is
+            then marked as partial.
+        g2p: convert transcripts to phonemes if the release has no annotation.
         progress: called with (done, total) over the files opened and the texts converted.
 
     Raises:
         UsageError: unknown corpus, or an output that is a folder.
-        CorpusError: another layout, published counts not met, or audio that cannot be used.
-        MissingExtraError: phonemes are wanted from text and the g2p extra is not installed.
+        CorpusError: unknown layout, published counts not met, or unusable audio.
+        MissingExtraError: text is to be converted and the g2p extra is not installed.
     """
     _check_request(corpus, Path(output))
     root = Path(root).resolve()
@@ -239,26 +237,26 @@ def prepare_reading(
     g2p: bool = True,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Check what was read of a release and write its manifest; arguments and errors of prepare.
+    """Check a corpus reading and write its manifest; errors are those of ``prepare``.
 
     Args:
-        card: of the corpus.
+        card: the corpus's card.
         reading: its utterances.
         root: the release's folder, or a file in the folder that paths are relative to.
         output: the manifest.
-        allow_partial: as there.
-        g2p: as there.
-        progress: as there.
+        allow_partial: as for ``prepare``.
+        g2p: as for ``prepare``.
+        progress: as for ``prepare``.
     """
     corpus, output = card.name, Path(output)
     folder = root.parent if root.is_file() else root
-    texts = _texts(reading.utterances) if g2p else ()
+    texts = _texts_to_convert(reading.utterances) if g2p else ()
     tick = _progress_counter(progress, len(reading.utterances) + len(texts))
     checked = audit(reading.utterances, folder, tick)
     faults = (*_audio_faults(checked), *_count_faults(card, checked.utterances))
     if not checked.utterances or (faults and not allow_partial):
         raise _corpus_error(corpus, root, faults, reading.skipped, bool(checked.utterances))
-    spoken = _phonemize(texts, tick)
+    phonemized = _phonemize(texts, tick)
     header = Header(
         corpus=corpus,
         root=str(folder),
@@ -267,40 +265,42 @@ def prepare_reading(
         phonemo=__version__,
     )
     sources: Counter[str] = Counter()
-    write_manifest(output, header, _filled(checked.utterances, spoken.phonemes, sources))
-    warnings = (*faults, *_duplicate_warnings(checked), *spoken.warnings)
-    return _counted(header, output, checked, sources, warnings)
+    write_manifest(output, header, _with_phonemes(checked.utterances, phonemized.phonemes, sources))
+    warnings = (*faults, *_duplicate_warnings(checked), *phonemized.warnings)
+    return _summarize(header, output, checked, sources, warnings)
 
 
 def _check_request(corpus: str, output: Path) -> None:
     if corpus not in CORPORA:
         raise UsageError(f"unknown corpus {corpus!r}; known: {', '.join(CORPORA)}")
     if output.is_dir():
-        raise UsageError(f"{output}: a folder; name the manifest to write, such as manifest.jsonl")
+        raise UsageError(
+            f"{output}: expected a file to write, got a folder; give a name such as manifest.jsonl"
+        )
 
 
-def _texts(utterances: Iterable[Utterance]) -> tuple[Text, ...]:
-    """The distinct texts, with their languages, of utterances that no annotation covers."""
-    wanted = {_text(one): None for one in utterances if one.phonemes is None}
-    return tuple(text for text in wanted if text is not None)
+def _texts_to_convert(utterances: Iterable[Utterance]) -> tuple[Text, ...]:
+    """The distinct texts, with their languages, of utterances without annotated phonemes."""
+    texts = {_text_of(utterance): None for utterance in utterances if utterance.phonemes is None}
+    return tuple(text for text in texts if text is not None)
 
 
-def _text(utterance: Utterance) -> Text | None:
-    """The words and their language; None without either (laughter is a transcript of no words)."""
+def _text_of(utterance: Utterance) -> Text | None:
+    """Transcript and language; None if either is missing (laughter has the transcript "")."""
     if not utterance.transcript or utterance.language is None:
         return None
     return utterance.transcript, utterance.language
 
 
 def _phonemize(texts: Sequence[Text], tick: Callable[[], None]) -> _Phonemized:
-    """The phonemes of texts; one that cannot be converted gives one warning a reason."""
+    """Convert texts to phonemes; failures give one warning per reason."""
     phonemes: dict[Text, Phonemes] = {}
     refused: dict[str, list[str]] = {}
     for text in texts:
         try:
             phonemes[text] = phonemize(*text)
         except MissingExtraError as error:
-            what = "turning transcripts into phonemes (--no-g2p leaves it out)"
+            what = "converting transcripts to phonemes (skip it with --no-g2p)"
             raise MissingExtraError(what, "g2p") from error
         except PhonemeError as error:
             refused.setdefault(str(error), []).append(text[0])
@@ -309,19 +309,19 @@ def _phonemize(texts: Sequence[Text], tick: Callable[[], None]) -> _Phonemized:
         f"no phonemes for {len(sources)} {'texts' if len(sources) > 1 else 'text'}: {reason}"
         for reason, sources in refused.items()
     ]
-    return _Phonemized(phonemes, _shortened(warnings, "reasons for missing phonemes"))
+    return _Phonemized(phonemes, _shorten(warnings, "reasons for missing phonemes"))
 
 
-def _filled(
+def _with_phonemes(
     utterances: Iterable[Utterance], phonemes: Mapping[Text, Phonemes], sources: Counter[str]
 ) -> Iterator[Utterance]:
-    """The utterances with the phonemes of their texts, one by one; counts where those are from."""
-    for one in utterances:
-        text = _text(one)
-        if one.phonemes is None and text is not None and text in phonemes:
-            one = one.model_copy(update={"phonemes": phonemes[text]})
-        sources[NONE if one.phonemes is None else one.phonemes.source] += 1
-        yield one
+    """Yield the utterances with the phonemes of their texts, and count the sources."""
+    for utterance in utterances:
+        text = _text_of(utterance)
+        if utterance.phonemes is None and text is not None and text in phonemes:
+            utterance = utterance.model_copy(update={"phonemes": phonemes[text]})
+        sources[NONE if utterance.phonemes is None else utterance.phonemes.source] += 1
+        yield utterance
 
 
 def _audio_faults(checked: Audit) -> list[str]:
@@ -332,18 +332,18 @@ def _audio_faults(checked: Audit) -> list[str]:
 
 
 def _count_faults(card: CorpusCard, utterances: Sequence[Utterance]) -> list[str]:
-    """Where the release's published counts are not met. Emotions it does not count are free."""
-    found = Counter(one.emotion for one in utterances)
-    speakers = len({one.speaker for one in utterances} - {None})
+    """Differences from the published counts; emotions without a published count are ignored."""
+    counts = Counter(utterance.emotion for utterance in utterances)
+    speakers = len({utterance.speaker for utterance in utterances} - {None})
     pairs: list[tuple[str, int, int | None]] = [
         ("utterances", len(utterances), card.utterances),
         ("speakers", speakers, card.speakers),
     ]
-    pairs += [(name, found[name], wanted) for name, wanted in (card.emotions or {}).items()]
+    pairs += [(name, counts[name], published) for name, published in (card.emotions or {}).items()]
     return [
-        f"{name}: {have} found, {wanted} published"
-        for name, have, wanted in pairs
-        if wanted is not None and have != wanted
+        f"{name}: expected {published} as published, got {actual}"
+        for name, actual, published in pairs
+        if published is not None and actual != published
     ]
 
 
@@ -353,21 +353,21 @@ def _corpus_error(
     left_out = ", ".join(f"{reason} ({count})" for reason, count in skipped.items())
     return CorpusError(
         f"{corpus} in {root}: {'; '.join(faults)}"
-        + (f"; left out while reading: {left_out}" if left_out else "")
+        + (f"; skipped while reading: {left_out}" if left_out else "")
         + "; complete the folder"
-        + (", or take it as it is with --allow-partial" if usable else "")
+        + (" or accept it with --allow-partial" if usable else "")
     )
 
 
 def _duplicate_warnings(checked: Audit) -> tuple[str, ...]:
-    warnings = [f"the same recording: {', '.join(group)}" for group in checked.twins]
-    return _shortened(warnings, "groups of identical recordings")
+    warnings = [f"identical recordings: {', '.join(group)}" for group in checked.twins]
+    return _shorten(warnings, "groups of identical recordings")
 
 
-def _shortened(warnings: Sequence[str], what: str) -> tuple[str, ...]:
-    if len(warnings) <= _NAMED:
+def _shorten(warnings: Sequence[str], what: str) -> tuple[str, ...]:
+    if len(warnings) <= _MAX_LISTED:
         return tuple(warnings)
-    return (*warnings[:_NAMED], f"and {len(warnings) - _NAMED} more {what}")
+    return (*warnings[:_MAX_LISTED], f"and {len(warnings) - _MAX_LISTED} more {what}")
 
 
 def _progress_counter(progress: Progress | None, total: int) -> Callable[[], None]:
@@ -384,7 +384,7 @@ def _tally(names: Iterable[str | None]) -> dict[str, int]:
     return dict(sorted(Counter(NONE if name is None else name for name in names).items()))
 
 
-def _counted(
+def _summarize(
     header: Header,
     output: Path,
     checked: Audit,
@@ -396,8 +396,8 @@ def _counted(
         output=output,
         utterances=len(checked.utterances),
         hours=checked.seconds / 3600,
-        emotions=_tally(one.emotion for one in checked.utterances),
-        speakers=_tally(one.speaker for one in checked.utterances),
+        emotions=_tally(utterance.emotion for utterance in checked.utterances),
+        speakers=_tally(utterance.speaker for utterance in checked.utterances),
         skipped=header.skipped,
         phoneme_sources=dict(sorted(sources.items())),
         warnings=warnings,

@@ -1,7 +1,7 @@
-"""Folds of train, validation and test: by speaker, session or sentence, or as published.
+"""Split utterances into folds by speaker, session or sentence, or as published.
 
-The parts of a fold never share the unit that the protocol names, and validation is a part of its
-own, so nothing can be selected on test. A protocol that lets speakers leak says so by its name.
+The parts of a fold never share the protocol's unit, and validation is separate from test, so that
+nothing is selected on test. Protocols in which speakers leak have "leaky" in their name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from phonemo.errors import LeakageError, ProtocolError
 
 __all__ = ["AXES", "PARTS", "Fold", "Split", "make_split"]
 
-#: The units that no two parts of a fold may share, for the protocols that are made of units.
+#: Protocol -> the units that two parts of a fold must not share.
 AXES: dict[str, tuple[Axis, ...]] = {
     "speaker": ("speaker",),
     "session": ("session",),
@@ -45,14 +45,14 @@ _NEW_SENTENCES = (
 
 
 def make_split(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
-    """Divide utterances as the protocol says; the same input gives the same split.
+    """Split utterances according to a protocol, deterministically.
 
     Raises:
-        ProtocolError: too few units, a unit unknown, an empty part, or unfit fold files.
+        ProtocolError: too few units, an unknown unit, an empty part, or invalid fold files.
         LeakageError: train and test would share speakers under a protocol that forbids it.
     """
     if not utterances:
-        raise ProtocolError("no utterances to divide; check the manifest and the labels asked for")
+        raise ProtocolError("expected utterances to split, got none; check manifest and labels")
     _require_unique(utterances)
     split = _MAKERS[protocol.name](utterances, protocol)
     if protocol.drop_near_duplicates is not None:
@@ -63,9 +63,11 @@ def make_split(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Spl
 
 
 def _require_unique(utterances: Sequence[Utterance]) -> None:
-    twice = [one for one, count in Counter(row.id for row in utterances).items() if count > 1]
-    if twice:
-        raise ProtocolError(f"id {twice[0]} is there twice; ids must be unique to be divided")
+    repeated = [
+        utterance for utterance, count in Counter(row.id for row in utterances).items() if count > 1
+    ]
+    if repeated:
+        raise ProtocolError(f"id {repeated[0]} is repeated; ids must be unique")
 
 
 def _require_parts(fold: Fold) -> None:
@@ -81,19 +83,20 @@ def _require_parts(fold: Fold) -> None:
 
 
 def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
-    """One fold for each group, or for each pair of groups where two axes are crossed."""
+    """One fold per group, or per pair of groups for two crossed axes."""
     axes = AXES[protocol.name]
     circles = [_ordered_groups(utterances, axis, protocol) for axis in axes]
     units = [units_by_id(utterances, axis) for axis in axes]
     folds = []
-    for places in product(*(range(len(circle)) for circle in circles)):
-        chosen = list(zip(circles, places, strict=True))
+    for indices in product(*(range(len(circle)) for circle in circles)):
+        positions = list(zip(circles, indices, strict=True))
         roles = [
-            _assign_parts(circle, place, protocol.validation_units) for circle, place in chosen
+            _assign_parts(circle, position, protocol.validation_units)
+            for circle, position in positions
         ]
         parts = _split_ids(utterances, units, roles)
         if parts["test"]:
-            name = "_".join(circle[place].name for circle, place in chosen)
+            name = "_".join(circle[position].name for circle, position in positions)
             folds.append(Fold(name, *(tuple(parts[part]) for part in PARTS)))
     folds.sort(key=lambda fold: fold.name)
     if protocol.name == "session":
@@ -103,7 +106,7 @@ def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split
 
 
 def _by_sentence(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
-    """By unit, unless there are two sentences only (RAVDESS): then validation is by speaker."""
+    """By unit; with only two sentences (RAVDESS), validation is split off by speaker."""
     sentences = units_by_id(utterances, "sentence")
     if len(set(sentences.values())) != 2 or protocol.folds not in (None, 2):
         return _by_unit(utterances, protocol)
@@ -113,7 +116,7 @@ def _by_sentence(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> S
         train, validation = hold_out_speakers(rows, turn, protocol.validation_units, protocol.seed)
         test = tuple(row.id for row in utterances if sentences[row.id] == tested)
         folds.append(Fold(f"sentence-{turn + 1}", train, validation, test))
-    note = "there are two sentences only: validation says that of train, with speakers of its own"
+    note = "there are only two sentences: validation has the sentence of train and other speakers"
     return Split(protocol, "sentence", tuple(folds), (_NEW_SENTENCES, note))
 
 
@@ -127,12 +130,12 @@ def _ordered_groups(
 
 
 def _assign_parts(
-    circle: Sequence[SplitGroup], place: int, validation_units: int
+    circle: Sequence[SplitGroup], position: int, validation_units: int
 ) -> dict[str, str]:
-    """Unit -> part; validation comes next in the circle, so that the duty goes round."""
-    rest = [*circle[place + 1 :], *circle[:place]]
+    """Unit -> part; validation is next in the circle, so that it rotates over the folds."""
+    rest = [*circle[position + 1 :], *circle[:position]]
     roles = {unit: "train" for group in rest for unit in group.units}
-    roles |= dict.fromkeys(circle[place].units, "test")
+    roles |= dict.fromkeys(circle[position].units, "test")
     for group in choose_validation(rest, validation_units):
         roles |= dict.fromkeys(group.units, "validation")
     return roles
@@ -143,12 +146,12 @@ def _split_ids(
     units: Sequence[Mapping[str, str]],
     roles: Sequence[Mapping[str, str]],
 ) -> dict[str, list[str]]:
-    """Ids by part. Where two axes disagree about an utterance it is in no part."""
+    """Ids by part; an utterance is dropped if two axes disagree about its part."""
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for utterance in utterances:
-        found = {role[unit[utterance.id]] for role, unit in zip(roles, units, strict=True)}
-        if len(found) == 1:
-            parts[found.pop()].append(utterance.id)
+        assigned = {role[unit[utterance.id]] for role, unit in zip(roles, units, strict=True)}
+        if len(assigned) == 1:
+            parts[assigned.pop()].append(utterance.id)
     return parts
 
 
@@ -159,27 +162,31 @@ def _unit_notes(
         return (_NEW_SENTENCES,)
     if protocol.name == "session" and any(row.speaker is None for row in utterances):
         missing = sum(row.speaker is None for row in utterances)
-        return (f"{missing} utterances have no speaker: that no speaker leaks is not checked",)
+        return (f"{missing} utterances have no speaker: speaker leakage is not checked for them",)
     if protocol.name == "speaker-sentence":
         used = sum(len(ids) for fold in folds for ids in fold.parts.values())
         share = 1 - used / (len(folds) * len(utterances))
         return (
-            f"{100 * share:.0f} % of the utterances are left out of a fold on average, because "
+            f"{100 * share:.0f} % of the utterances are excluded from a fold on average, because "
             "their speaker is in one part and their sentence in another",
         )
     return ()
 
 
 def _require_speakers_apart(folds: Sequence[Fold], utterances: Sequence[Utterance]) -> None:
-    """Sessions keep speakers apart only if nobody speaks in two of them."""
+    """Raise if a speaker is in two sessions and therefore in two parts."""
     speakers = {row.id: row.speaker for row in utterances if row.speaker is not None}
     for fold in folds:
-        heard = {part: {speakers.get(one) for one in ids} for part, ids in fold.parts.items()}
-        for one, other in combinations(PARTS, 2):
-            shared = sorted(speaker for speaker in heard[one] & heard[other] if speaker)
+        speakers_of = {
+            part: {speakers.get(utterance) for utterance in ids} for part, ids in fold.parts.items()
+        }
+        for first, second in combinations(PARTS, 2):
+            shared = sorted(
+                speaker for speaker in speakers_of[first] & speakers_of[second] if speaker
+            )
             if shared:
                 raise LeakageError(
-                    f"{fold.name}: speaker {shared[0]} is in {one} and in {other}, in more than "
+                    f"{fold.name}: speaker {shared[0]} is in {first} and in {second}, in more than "
                     "one session; correct the manifest, or use protocol speaker"
                 )
 
@@ -188,30 +195,32 @@ def _require_speakers_apart(folds: Sequence[Fold], utterances: Sequence[Utteranc
 
 
 def _at_random(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
-    """Folds stratified by emotion that know nothing of speakers."""
+    """Folds stratified by emotion, ignoring speakers."""
     count = protocol.folds or 5
     require_enough(count, "folds", protocol.validation_units)
     if len(utterances) < count:
-        raise ProtocolError(f"{len(utterances)} utterances are too few for {count} folds")
+        raise ProtocolError(
+            f"expected at least {count} utterances for {count} folds, got {len(utterances)}"
+        )
     deck = _shuffled_by_emotion(utterances, protocol.seed)
-    place = {one: number % count for number, one in enumerate(deck)}
+    fold_of = {utterance: number % count for number, utterance in enumerate(deck)}
     folds = []
     for number in range(count):
         role = {(number + n) % count: "validation" for n in range(1, protocol.validation_units + 1)}
         role[number] = "test"
         parts: dict[str, list[str]] = {part: [] for part in PARTS}
         for row in utterances:
-            parts[role.get(place[row.id], "train")].append(row.id)
+            parts[role.get(fold_of[row.id], "train")].append(row.id)
         folds.append(Fold(f"random-{number + 1}", *(tuple(parts[part]) for part in PARTS)))
     note = (
-        "LEAKY: a random split that does not keep speakers apart; on IEMOCAP that is worth "
-        "about +6.6 points of WA (arXiv 2111.02735)"
+        "LEAKY: a random split that does not keep speakers apart; on IEMOCAP this adds about +6.6 "
+        "points of WA (arXiv 2111.02735)"
     )
     return Split(protocol, "utterance", tuple(folds), (note,))
 
 
 def _shuffled_by_emotion(utterances: Sequence[Utterance], seed: int) -> list[str]:
-    """Ids, one emotion after the other, so that dealing them round gives every fold its share."""
+    """Ids ordered by emotion, so that round-robin assignment stratifies the folds."""
     random = Random(seed)
     strata: defaultdict[str, list[str]] = defaultdict(list)
     for row in utterances:
@@ -230,16 +239,16 @@ def _shuffled_by_emotion(utterances: Sequence[Utterance], seed: int) -> list[str
 def _without_near_duplicates(
     split: Split, utterances: Sequence[Utterance], threshold: float
 ) -> Split:
-    """Drop from train and validation what is said, or nearly said, in test."""
+    """Drop train and validation utterances with a near-duplicate in test."""
     sentences = units_by_id(utterances, "sentence")
     near = near_duplicates(sentences.values(), threshold)
     emotions = {row.id: row.emotion for row in utterances}
     folds, notes = [], []
     for fold in split.folds:
-        tested = {sentences[one] for one in fold.test} - {""}
+        tested = {sentences[utterance] for utterance in fold.test} - {""}
         banned = tested.union(*(near[text] for text in tested))
         train, validation = (
-            tuple(one for one in ids if sentences[one] not in banned)
+            tuple(utterance for utterance in ids if sentences[utterance] not in banned)
             for ids in (fold.train, fold.validation)
         )
         thinner = replace(fold, train=train, validation=validation)
@@ -258,7 +267,7 @@ def _require_classes(
     before: Fold, after: Fold, emotions: Mapping[str, str | None], protocol: ProtocolConfig
 ) -> None:
     dropping = f"{before.name}: drop_near_duplicates {protocol.drop_near_duplicates:g}"
-    advice = "; the same sentences are said by all"
+    advice = "; all speakers share the same sentences"
     if protocol.name == "speaker":
         advice += ": use protocol speaker-sentence, which is disjoint in both"
     for part in ("train", "validation"):
@@ -266,7 +275,9 @@ def _require_classes(
             raise ProtocolError(
                 f"{dropping} leaves no {part} utterance of {len(before.parts[part])}{advice}"
             )
-    lost = {emotions[one] for one in before.train} - {emotions[one] for one in after.train}
+    lost = {emotions[utterance] for utterance in before.train} - {
+        emotions[utterance] for utterance in after.train
+    }
     if lost:
         names = ", ".join(sorted(str(name) for name in lost))
         raise ProtocolError(

@@ -1,7 +1,7 @@
-"""When two transcripts count as the same sentence, and when as nearly the same.
+"""Compare transcripts: identical sentences and near-duplicates.
 
-Texts are compared in one normal form: lower case, unicode NFC, no punctuation, words apart by one
-space. A character of a script that is written without spaces (Chinese, Japanese) is a word.
+Texts are compared in normal form: lower case, Unicode NFC, no punctuation, words separated by one
+space. In scripts without spaces (Chinese, Japanese) every character is a word.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff])")
 
 
 def sentence(transcript: str) -> str:
-    """The normal form; "" for a transcript without words.
+    """Return the normal form; "" for a transcript without words.
 
-    Letters, marks and digits stay; an apostrophe vanishes ("don't" -> "dont") and any other
-    character parts words ("well-known" -> "well known").
+    Letters, marks and digits are kept; apostrophes are removed ("don't" -> "dont"), and any other
+    character separates words ("well-known" -> "well known").
     """
     text = unicodedata.normalize("NFC", transcript.casefold()).translate(_APOSTROPHES)
-    kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text)
-    return " ".join(_UNSPACED.sub(r" \1 ", kept).split())
+    spaced = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text)
+    return " ".join(_UNSPACED.sub(r" \1 ", spaced).split())
 
 
 def near_duplicates(
     sentences: Iterable[str], threshold: float, least_words: int = 1
 ) -> dict[str, frozenset[str]]:
-    """Other sentences whose set of words has a Jaccard index of at least ``threshold``.
+    """Find sentences whose sets of words have a Jaccard index of at least ``threshold``.
 
     Args:
         sentences: normal forms; repeated ones count once.
@@ -40,36 +40,36 @@ def near_duplicates(
         least_words: shorter sentences are not compared.
 
     Returns:
-        Every sentence that was compared, with its near-duplicates, itself left out.
+        Every compared sentence -> its near-duplicates, excluding itself.
 
-    Only sentences that share one of their rarest words are compared (prefix filtering: Bayardo,
-    Ma and Srikant, WWW 2007), which is exact and spares the pairs that share "the" alone.
+    Only sentences that share one of their rarest words are compared (prefix filtering: Bayardo, Ma
+    and Srikant, WWW 2007), which is exact and avoids pairs that only share words such as "the".
     """
-    bags = {one: frozenset(one.split()) for one in sentences if len(one.split()) >= least_words}
+    bags = {text: frozenset(text.split()) for text in sentences if len(text.split()) >= least_words}
     bags.pop("", None)
     counts = Counter(word for bag in bags.values() for word in bag)
     index: defaultdict[str, list[str]] = defaultdict(list)
-    found: dict[str, set[str]] = {one: set() for one in bags}
-    for one in sorted(bags, key=lambda text: (len(bags[text]), text)):
-        rare = _rarest(bags[one], counts, threshold)
+    similar: dict[str, set[str]] = {text: set() for text in bags}
+    for current in sorted(bags, key=lambda text: (len(bags[text]), text)):
+        rare = _rarest_words(bags[current], counts, threshold)
         for other in {other for word in rare for other in index[word]}:
-            if _near(bags[one], bags[other], threshold):
-                found[one].add(other)
-                found[other].add(one)
+            if _is_near(bags[current], bags[other], threshold):
+                similar[current].add(other)
+                similar[other].add(current)
         for word in rare:
-            index[word].append(one)
-    return {one: frozenset(others) for one, others in found.items()}
+            index[word].append(current)
+    return {text: frozenset(others) for text, others in similar.items()}
 
 
-def _rarest(bag: frozenset[str], counts: Mapping[str, int], threshold: float) -> list[str]:
-    """So many of the rarest words that a near-duplicate must share at least one of them."""
+def _rarest_words(bag: frozenset[str], counts: Mapping[str, int], threshold: float) -> list[str]:
+    """The rarest words, enough that a near-duplicate must share at least one of them."""
     size = len(bag) - math.ceil(threshold * len(bag) - _TOLERANCE) + 1
     return sorted(bag, key=lambda word: (counts[word], word))[:size]
 
 
-def _near(one: frozenset[str], other: frozenset[str], threshold: float) -> bool:
-    fewer, more = sorted((len(one), len(other)))
-    if fewer < threshold * more - _TOLERANCE:
+def _is_near(first: frozenset[str], second: frozenset[str], threshold: float) -> bool:
+    smaller, larger = sorted((len(first), len(second)))
+    if smaller < threshold * larger - _TOLERANCE:
         return False
-    common = len(one & other)
-    return common >= threshold * (len(one) + len(other) - common) - _TOLERANCE
+    common = len(first & second)
+    return common >= threshold * (len(first) + len(second) - common) - _TOLERANCE

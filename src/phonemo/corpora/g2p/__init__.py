@@ -1,1 +1,1 @@
-"""Text to phonemes."""
+"""Grapheme-to-phoneme conversion."""

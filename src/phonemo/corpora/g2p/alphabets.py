@@ -1,23 +1,23 @@
-"""The two closed phoneme alphabets, their classes, and the way from ARPAbet to IPA.
+"""The two closed phoneme alphabets, their classes, and the conversion from ARPAbet to IPA.
 
-``ARPABET`` is CMU's set of 39 without stress, for English alone. ``IPA`` is one closed list that
-English, German, Polish, Italian, French, Spanish and Mandarin share, so that one network can be
-trained on all of them. It is phonemic and as narrow as the transcriptions it is fed from:
+``ARPABET`` is CMU's set of 39 without stress, for English only. ``IPA`` is a closed list shared by
+English, German, Polish, Italian, French, Spanish and Mandarin, so that one network can be trained
+on all of them. It is phonemic and as narrow as its source transcriptions:
 
 - length, stress, syllables and tones have no symbol: German ``aː`` is ``a``, an Italian double
   consonant is written once;
-- an affricate is one symbol (``t͡s``), because Polish tells ``t͡ʂ`` (czy) from ``t ʂ`` (trzy) and
-  ARPAbet has CH and JH; sources that write two symbols for it are joined;
+- an affricate is one symbol (``t͡s``), because Polish distinguishes ``t͡ʂ`` (czy) from ``t ʂ``
+  (trzy) and ARPAbet has CH and JH; sources that write two symbols for it are joined;
 - the closing diphthongs are one symbol each, as in ARPAbet and in EmoDB's labels, and English
-  ``ɔɪ`` and German ``ɔʏ`` are the same one; German vowel + vocalised r is two (``i ɐ``), and so
-  is a Polish vowel + ``j``, as both are two phonemes;
+  ``ɔɪ`` and German ``ɔʏ`` are the same symbol; German vowel + vocalized r is two (``i ɐ``), and
+  so is a Polish vowel + ``j``, as both are two phonemes;
 - ARPAbet AH, which covers STRUT and schwa, is ``ə``, the more frequent of the two; ER is ``ɝ``;
 - the Polish and French nasal vowels share symbols, Polish and Mandarin the retroflex and
-  alveolo-palatal ones; German ``χ`` is ``x``; the glottal stop, a phoneme in none, has no symbol.
+  alveolo-palatal ones; German ``χ`` is ``x``; the glottal stop, a phoneme in none of them, has no
+  symbol.
 
-``IPA`` only grows at its end, and a checkpoint stores its own copy: indices keep their meaning.
-
-The phones of SPHINX-3, in which IEMOCAP's forced alignments are written, as ARPAbet.
+``IPA`` is only extended at its end, and checkpoints store their own copy, so that indices keep
+their meaning. ``SPHINX`` maps the phones of IEMOCAP's forced alignments to ARPAbet.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ _IPA_BY_CLASS: dict[PhoneClass, str] = {
 
 
 def table(text: str) -> dict[str, tuple[str, ...]]:
-    """A table of phones as it is written in this package: "AY:aɪ i6:i+ɐ ʔ:" has three rows."""
+    """Parse a phone table; "AY:aɪ i6:i+ɐ ʔ:" has three rows."""
     rows = (row.split(":") for row in text.split())
     return {source: tuple(symbols.split("+")) if symbols else () for source, symbols in rows}
 
 
-#: ARPAbet without stress -> IPA; total and one to one.
+#: ARPAbet without stress -> IPA, one to one.
 ARPABET_TO_IPA: dict[str, str] = {
     phone: ipa
     for phone, (ipa,) in table(
@@ -74,7 +74,7 @@ ARPABET_TO_IPA: dict[str, str] = {
 #: The 39 phonemes of the CMU dictionary, in alphabetical order.
 ARPABET: tuple[str, ...] = tuple(ARPABET_TO_IPA)
 
-#: Symbol -> class, for every symbol of IPA. ʁ counts as the approximant that a rhotic is.
+#: Symbol -> class, for every symbol of IPA. ʁ counts as an approximant, like other rhotics.
 IPA_CLASS: dict[str, PhoneClass] = {
     symbol: kind for kind, symbols in _IPA_BY_CLASS.items() for symbol in symbols.split()
 }
@@ -84,29 +84,29 @@ ARPABET_CLASS: dict[str, PhoneClass] = {
     symbol: IPA_CLASS[ipa] for symbol, ipa in ARPABET_TO_IPA.items()
 }
 
-#: The closed inventory for several languages, without blank.
+#: The closed multilingual inventory, without blank.
 IPA: tuple[str, ...] = tuple(IPA_CLASS)
 
 
 def arpabet_to_ipa(phone: str) -> str:
-    """The IPA symbol of an ARPAbet phone without stress; PhonemeError for anything else."""
+    """Convert an ARPAbet phone without stress to IPA; PhonemeError for anything else."""
     if phone not in ARPABET_TO_IPA:
         raise PhonemeError(
-            f"{phone!r} is not one of the 39 ARPAbet phonemes; stress digits are taken off first, "
-            "with strip_stress"
+            f"expected one of the 39 ARPAbet phonemes, got {phone!r}; remove stress digits with "
+            "strip_stress"
         )
     return ARPABET_TO_IPA[phone]
 
 
 def strip_stress(phone: str) -> str:
-    """An ARPAbet phone without its stress digit: "IY0" -> "IY".
+    """Remove the stress digit of an ARPAbet phone: "IY0" -> "IY".
 
     Raises:
-        PhonemeError: what is left is not one of the 39.
+        PhonemeError: the result is not one of the 39 phones.
     """
     bare = phone[:-1] if phone[-1:] in ("0", "1", "2") else phone
     if bare not in ARPABET_TO_IPA:
-        raise PhonemeError(f"{phone!r} is not an ARPAbet phone; the 39 of the CMU set are known")
+        raise PhonemeError(f"expected one of the 39 ARPAbet phones of the CMU set, got {phone!r}")
     return bare
 
 
@@ -115,12 +115,12 @@ def is_vowel(symbol: str, classes: Mapping[str, PhoneClass]) -> bool:
     return classes[symbol] in ("vowel", "diphthong")
 
 
-#: Reduced vowels, flap and the unreleased stops at a word's end, folded into the 39.
+#: Reduced vowels, flap and unreleased final stops, mapped to the 39.
 _FOLDED = table("AX:AH AXR:ER IX:IH DX:T TS:T+S BD:B DD:D GD:G KD:K PD:P TD:T")
 
 _FILLERS = ("SIL", "+BREATHING+", "+GARBAGE+", "+LAUGHTER+", "+LIPSMACK+")
 
-#: Every phone that a .phseg file may hold -> ARPAbet; empty for silence and noises.
+#: Every phone of .phseg files -> ARPAbet; empty for silence and noise.
 SPHINX: dict[str, tuple[str, ...]] = {
     **{phone: (phone,) for phone in ARPABET},
     **_FOLDED,
@@ -129,14 +129,13 @@ SPHINX: dict[str, tuple[str, ...]] = {
 
 
 def from_sphinx(phone: str) -> tuple[str, ...]:
-    """ARPAbet for the first token of a .phseg phone; empty for silence and noises.
+    """Convert the first token of a .phseg phone to ARPAbet; empty for silence and noise.
 
     Raises:
-        PhonemeError: a phone outside the table.
+        PhonemeError: an unknown phone.
     """
     if phone not in SPHINX:
         raise PhonemeError(
-            f"unknown phone {phone!r} in a SPHINX alignment; the {len(SPHINX)} known ones are: "
-            f"{', '.join(SPHINX)}"
+            f"unknown phone {phone!r} in a SPHINX alignment; known phones: {', '.join(SPHINX)}"
         )
     return SPHINX[phone]

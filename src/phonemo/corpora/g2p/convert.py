@@ -1,7 +1,7 @@
-"""Text to phonemes, when a corpus is prepared: gruut, pypinyin, or phonemo's own rules for Polish.
+"""Convert text to phonemes with gruut, pypinyin, or phonemo's rules for Polish.
 
-What cannot be converted is an error that names it; nothing is left out of a text unsaid. (gruut
-answers with nothing for languages it cannot do, and leaves out letters that it does not know.)
+Text that cannot be converted raises an error that names it; nothing is dropped silently. (gruut
+returns nothing for unsupported languages and drops unknown letters.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from phonemo.corpora.g2p.polish import phonemize_polish
 from phonemo.corpora.manifest import Phonemes
 from phonemo.errors import PhonemeError
 
-#: The letters of each language beside a to z; other letters lose their accents or are refused.
+#: The letters of each language besides a to z; other letters lose their accents or raise an error.
 _LETTERS = {
     "en": "",
     "de": "äöüß",
@@ -29,32 +29,32 @@ _LETTERS = {
 }
 
 _NOISE_TAG = re.compile(r"\[[^\]]*\]")
-#: Signs that are read out as a word, and differently by everyone.
+#: Signs with several possible readings.
 _READ_OUT = "%&@#*/\\_"
 _CURRENCY = "$€£¥"
 
 
 def phonemize(text: str, language: str) -> Phonemes:
-    """The phonemes of a text: ARPAbet without stress for English, IPA for other languages.
+    """Convert text to phonemes: ARPAbet without stress for English, IPA for other languages.
 
-    Tags in square brackets, such as ``[LAUGHTER]``, are not speech and give nothing. Text in
-    capitals alone is read as words, not letter by letter. Numbers are read out for English,
-    German, Italian, French and Spanish.
+    Tags in square brackets, such as ``[LAUGHTER]``, are not speech and are removed. Text in all
+    capitals is read as words, not letter by letter. Numbers are expanded for English, German,
+    Italian, French and Spanish.
 
     Args:
         text: a transcript.
-        language: ISO 639-1 code; the known ones are the keys of ``BACKENDS``.
+        language: ISO 639-1 code, a key of ``BACKENDS``.
 
     Raises:
-        PhonemeError: a language without a backend or without its installed part; a character or
-            sign that has no pronunciation there; a text without any phoneme.
-        MissingExtraError: the optional part ``g2p`` is not installed.
+        PhonemeError: a language without a backend or installed data; a character without a
+            pronunciation; a text without any phoneme.
+        MissingExtraError: the extra ``g2p`` is not installed.
     """
     convert = _backend(language)
     cleaned = _clean(text, language)
     symbols = tuple(convert(cleaned, language)) if cleaned else ()
     if not symbols:
-        raise PhonemeError(f"no word in {text!r}; leave the transcript empty where nobody speaks")
+        raise PhonemeError(f"expected words, got {text!r}; leave transcripts without speech empty")
     return Phonemes(
         alphabet="arpabet" if language == "en" else "ipa",
         source=backend(language),
@@ -63,11 +63,11 @@ def phonemize(text: str, language: str) -> Phonemes:
 
 
 def backend(language: str) -> str:
-    """What converts a language, with its version: "gruut 2.4.0 de".
+    """Name and version of a language's backend: "gruut 2.4.0 de".
 
     Raises:
         PhonemeError: a language without a backend.
-        MissingExtraError: the optional part ``g2p`` is not installed.
+        MissingExtraError: the extra ``g2p`` is not installed.
     """
     if _backend(language) is _by_rules:
         return f"phonemo rules {language}"
@@ -88,7 +88,7 @@ def _by_gruut(text: str, language: str) -> Iterator[str]:
 
 def _by_pinyin(text: str, language: str) -> Iterator[str]:
     pypinyin = optional_module("pypinyin")
-    words = "".join(one if one.isalnum() else " " for one in text).split()
+    words = "".join(character if character.isalnum() else " " for character in text).split()
     for word in words:
         styles = (pypinyin.Style.INITIALS, pypinyin.Style.FINALS)
         initials, finals = (
@@ -100,10 +100,10 @@ def _by_pinyin(text: str, language: str) -> Iterator[str]:
 
 
 def _no_pinyin(characters: str) -> str:
-    raise PhonemeError(f"{characters!r} has no pinyin; write Mandarin in Chinese characters alone")
+    raise PhonemeError(f"{characters!r} has no pinyin; write Mandarin in Chinese characters only")
 
 
-#: Language -> what converts it.
+#: Language -> conversion function.
 BACKENDS: dict[str, Callable[[str, str], Iterator[str]]] = {
     **dict.fromkeys(GRUUT_LANGUAGES, _by_gruut),
     "pl": _by_rules,
@@ -126,37 +126,37 @@ def _version(package: str) -> str:
 
 
 def _clean(text: str, language: str) -> str:
-    """The text with tags and foreign accents gone; PhonemeError for what nobody can read out."""
+    """Remove tags and foreign accents; PhonemeError for characters without a pronunciation."""
     text = unicodedata.normalize("NFC", _NOISE_TAG.sub(" ", text)).replace("\u2019", "'")
     if language == "zh":
         return text.strip()
     if text.isupper() and any(len(word) > 1 for word in text.split()):
         text = text.lower()
-    text = "".join(_readable(one, language) for one in text)
-    return text if any(one.isalnum() for one in text) else ""
+    text = "".join(_normalize_character(character, language) for character in text)
+    return text if any(character.isalnum() for character in text) else ""
 
 
-def _readable(character: str, language: str) -> str:
+def _normalize_character(character: str, language: str) -> str:
     if character.isascii() and (character.isalnum() or character.isspace()):
         return character
     if character.isalpha():
-        return _letter(character, language)
+        return _normalize_letter(character, language)
     kind = unicodedata.category(character)
     if kind == "Pd" and character != "-":
-        return " , "  # gruut takes words on both sides of a long dash for one
+        return " , "  # gruut joins the words on both sides of a long dash
     if character in _READ_OUT or (kind[0] not in "PZ" and character not in _CURRENCY):
         raise PhonemeError(
-            f"the sign {character!r} has no one pronunciation; write it as a word or leave it out"
+            f"the sign {character!r} has no unique pronunciation; write it as a word or remove it"
         )
     return character
 
 
-def _letter(character: str, language: str) -> str:
+def _normalize_letter(character: str, language: str) -> str:
     if character.lower() in _LETTERS[language]:
         return character
     base = unicodedata.normalize("NFD", character)[0]
     if not base.isascii():
         raise PhonemeError(
-            f"the letter {character!r} is not one of language {language!r}; is the language right?"
+            f"the letter {character!r} is not in language {language!r}; check the language"
         )
     return base

@@ -1,17 +1,15 @@
-"""gruut, with its dictionary looked up fast: text to words of gruut's own phonemes.
+"""Convert text with gruut, using an indexed copy of its dictionary, to ARPAbet (English) or IPA.
 
-gruut's dictionaries are SQLite files without an index, and a word that is not in them is sought
-again every time, at 20 to 40 ms a search. Here the table is copied once into memory and indexed.
+gruut's dictionaries are SQLite files without an index, and every lookup of an unknown word takes 20
+to 40 ms. Here the table is copied into memory once and indexed.
 
-gruut's phonemes, language by language, as ARPAbet (English) or IPA, and what a word still needs.
+The tables below cover every symbol of the dictionaries of gruut 2.4, and its models for unknown
+words output no others. Symbols are compared in NFC and without stress marks.
 
-The tables hold every symbol of the dictionaries of gruut 2.4, which are also all that its models
-for unknown words can answer. Symbols are compared in NFC and without stress marks.
-
-German comes from the second of the two dictionaries in gruut's language package, the one that gruut
-uses with ``espeak=True``: it has every word of the first and 1,742 more, among them "leben",
-"Freude" and "neun", and it writes a diphthong alike everywhere, where the first, made by machine,
-has aɪ̯, a eː, a ɪ or ə iː for the same "ei". No part of eSpeak itself is run.
+German uses the second of the two dictionaries in gruut's language package, which gruut selects with
+``espeak=True``: it has every word of the first and 1,742 more, including "leben", "Freude" and
+"neun", and its diphthongs are consistent, while the first, machine-generated one has aɪ̯, a eː,
+a ɪ or ə iː for the same "ei". eSpeak itself is not used.
 """
 
 from __future__ import annotations
@@ -29,13 +27,13 @@ from typing import Any
 from phonemo.corpora.g2p.alphabets import IPA_CLASS, table
 from phonemo.errors import MissingExtraError, PhonemeError
 
-#: Language -> what gruut calls it.
+#: Language -> gruut's language code.
 GRUUT_LANGUAGES = {"en": "en-us", "de": "de-de", "it": "it-it", "fr": "fr-fr", "es": "es-es"}
 
-#: Languages for which gruut is asked for its second dictionary.
+#: Languages that use gruut's second dictionary.
 SECOND_DICTIONARY = frozenset({"de"})
 
-#: Language -> gruut's symbol -> the closed alphabet's symbols: ARPAbet for en, else IPA.
+#: Language -> gruut's symbol -> symbols of the closed alphabet: ARPAbet for en, else IPA.
 GRUUT: dict[str, dict[str, tuple[str, ...]]] = {
     "en": table(
         """
@@ -87,10 +85,10 @@ _JOINED = {
 
 
 def from_gruut(phonemes: Sequence[str], language: str) -> tuple[str, ...]:
-    """One word's phonemes as gruut gives them, in the closed alphabet of the language.
+    """Convert one word's phonemes from gruut to the closed alphabet of the language.
 
-    Diphthongs and affricates that gruut writes as two symbols are joined, a double consonant of
-    German or Italian is written once, and a German r after a vowel and not before one is ``ɐ``.
+    Diphthongs and affricates that gruut writes as two symbols are joined, double consonants of
+    German and Italian are written once, and a German r after a vowel and not before one is ``ɐ``.
 
     Raises:
         PhonemeError: a symbol outside the table.
@@ -98,31 +96,31 @@ def from_gruut(phonemes: Sequence[str], language: str) -> tuple[str, ...]:
     symbols: list[str] = []
     joined = _JOINED.get(language, {})
     for phoneme in phonemes:
-        for symbol in _symbols(phoneme, language):
+        for symbol in _map_symbols(phoneme, language):
             pair = (symbols[-1] if symbols else "", symbol)
-            # A stressed second vowel begins a syllable: "beaufsichtigen" has no aʊ across it.
+            # A stressed second vowel begins a syllable: "beaufsichtigen" has no aʊ.
             if pair in joined and phoneme[0] not in _STRESS:
                 symbols[-1] = joined[pair]
             elif not (joined and pair[0] == symbol and not _is_vowel(symbol)):
                 symbols.append(symbol)
-    return tuple(_vocalised(symbols) if language == "de" else symbols)
+    return tuple(_vocalize_r(symbols) if language == "de" else symbols)
 
 
-def _symbols(phoneme: str, language: str) -> tuple[str, ...]:
+def _map_symbols(phoneme: str, language: str) -> tuple[str, ...]:
     bare = unicodedata.normalize("NFC", phoneme.lstrip(_STRESS))
     if bare not in GRUUT[language]:
         raise PhonemeError(
-            f"gruut gave {phoneme!r} for language {language!r}, which is not in phonemo's table "
-            "of its phonemes; report it, or leave the utterance without phonemes"
+            f"gruut returned {phoneme!r} for language {language!r}, which is not in phonemo's "
+            "phoneme table; report it, or omit the utterance's phonemes"
         )
     return GRUUT[language][bare]
 
 
-def _vocalised(symbols: Sequence[str]) -> list[str]:
+def _vocalize_r(symbols: Sequence[str]) -> list[str]:
     bounded = ["", *symbols, ""]
     return [
-        "ɐ" if here == "ʁ" and _is_vowel(before) and not _is_vowel(after) else here
-        for before, here, after in zip(bounded, symbols, bounded[2:], strict=False)
+        "ɐ" if symbol == "ʁ" and _is_vowel(before) and not _is_vowel(after) else symbol
+        for before, symbol, after in zip(bounded, symbols, bounded[2:], strict=False)
     ]
 
 
@@ -138,7 +136,7 @@ _COPY = (
 
 
 def optional_module(name: str) -> ModuleType:
-    """A module of the extra ``g2p``; MissingExtraError where it is not installed."""
+    """Import a module of the extra ``g2p``; MissingExtraError if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -146,10 +144,10 @@ def optional_module(name: str) -> ModuleType:
 
 
 def gruut_words(text: str, language: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each spoken word of a text, as gruut reads it out, with gruut's phonemes for it.
+    """Yield each spoken word of a text, as expanded by gruut, with gruut's phonemes.
 
     Raises:
-        PhonemeError: the language's part of gruut is not installed.
+        PhonemeError: gruut's language package is not installed.
         MissingExtraError: gruut is not installed.
     """
     processor = _processor(language)
@@ -174,16 +172,16 @@ def _language_folder(language: str) -> Path:
     spec = importlib.util.find_spec(f"gruut_lang_{language}")
     if spec is None or spec.origin is None:
         raise PhonemeError(
-            f"gruut's part for language {language!r} is not installed: "
-            f"pip install 'gruut[{language}]'"
+            f"gruut's package for language {language!r} is not installed; run pip install "
+            f"'gruut[{language}]'"
         )
     return Path(spec.origin).parent
 
 
 def _dictionary(path: Path) -> Any:
-    """Gruut's own look-up, with the same fallbacks, over a copy of the dictionary in memory."""
+    """Gruut's lookup, with the same fallbacks, on an in-memory copy of the dictionary."""
     if not path.is_file():
-        raise PhonemeError(f"{path}: no dictionary there; install gruut's language part again")
+        raise PhonemeError(f"{path}: no such dictionary; reinstall gruut's language package")
     copy = sqlite3.connect(":memory:", check_same_thread=False)
     copy.execute("ATTACH ? AS disk", (str(path),))
     for statement in _COPY:

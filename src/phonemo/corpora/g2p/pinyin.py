@@ -1,7 +1,7 @@
-"""Mandarin syllables, as pypinyin splits them, as IPA; tones have no symbol.
+"""Convert Mandarin syllables, split by pypinyin, to IPA; tones have no symbol.
 
-Source: the phoneme values of Hanyu Pinyin as textbooks give them (Duanmu 2007, "The Phonology of
-Standard Chinese"); the vowel after z c s zh ch sh r is written with Polish y's ``ɨ``.
+Source: the phoneme values of Hanyu Pinyin (Duanmu 2007, "The Phonology of Standard Chinese"); the
+vowel after z c s zh ch sh r is ``ɨ``, as for Polish y.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from phonemo.corpora.g2p.alphabets import table
 from phonemo.errors import PhonemeError
 
-#: Initial -> IPA; the empty initial is no key.
+#: Initial -> IPA; the empty initial is not a key.
 INITIALS = table(
     """
     b:p p:pʰ m:m f:f d:t t:tʰ n:n l:l g:k k:kʰ h:x j:t͡ɕ q:t͡ɕʰ x:ɕ zh:t͡ʂ ch:t͡ʂʰ sh:ʂ r:ʐ z:t͡s c:t͡sʰ
@@ -31,15 +31,15 @@ _APICAL = ("z", "c", "s", "zh", "ch", "sh", "r")
 
 
 def from_pinyin(initial: str, final: str) -> tuple[str, ...]:
-    """The IPA of one syllable: an initial, which may be empty, and a final, as in "sh", "uang".
+    """Convert a syllable to IPA: an initial, which may be empty, and a final ("sh", "uang").
 
     Raises:
         PhonemeError: an initial or final outside the tables.
     """
     if final not in FINALS or (initial and initial not in INITIALS):
         raise PhonemeError(
-            f"{initial + final!r} is not a Mandarin syllable of phonemo's table; leave the "
-            "utterance without phonemes or write it in other characters"
+            f"{initial + final!r} is not in phonemo's table of Mandarin syllables; omit the "
+            "utterance's phonemes or write it in other characters"
         )
     if initial in _APICAL and final == "i":
         return (*INITIALS[initial], "ɨ")

@@ -1,14 +1,14 @@
-"""Polish spelling to phonemes by rule: the spelling is regular, so no dictionary is needed.
+"""Convert Polish spelling to phonemes by rule; the spelling is regular and needs no dictionary.
 
-The pronunciation is the careful standard of Warsaw, with these choices:
+The pronunciation is careful standard Polish (Warsaw), with these choices:
 
 - soft labials and velars are consonant + ``j`` before a vowel ("lubię" l u b j ɛ) and plain before
   i; soft s z c n dz are ɕ ʑ t͡ɕ ɲ d͡ʑ;
-- ę at a word's end is ɛ, ą is ɔ̃; before a plosive or affricate both are a vowel and a nasal of its
-  place; before a fricative they stay nasal; before l and ł they lose it;
-- an obstruent takes the voice of the next one, over word boundaries too; at a word's end before
-  anything else it is voiceless; w and rz after a voiceless consonant follow that instead;
-- prepositions belong to the next word ("pod oknem" keeps its d);
+- ę at a word's end is ɛ, ą is ɔ̃; before a plosive or affricate both are a vowel and a homorganic
+  nasal; before a fricative they stay nasal; before l and ł they are oral;
+- an obstruent takes the voicing of the next one, also over word boundaries; at a word's end before
+  anything else it is voiceless; w and rz after a voiceless consonant are voiceless;
+- prepositions are joined to the next word ("pod oknem" keeps its d);
 - n is ŋ after a vowel before k and g; ł between consonants is silent ("jabłko");
 - a double consonant is written once, as length is not in the inventory.
 
@@ -28,7 +28,7 @@ from phonemo.errors import PhonemeError
 class _Phone(NamedTuple):
     symbol: str
     yields: bool = False
-    """w and rz: after a voiceless consonant they lose their voice instead of giving it."""
+    """w and rz: they are devoiced after a voiceless consonant instead of voicing it."""
 
 
 _UNIT = re.compile(r"dź|dż|dz|ch|cz|sz|rz|.")
@@ -54,11 +54,11 @@ _DEVOICED = {
 }
 _VOICED = {voiceless: voiced for voiced, voiceless in _DEVOICED.items()}
 _OBSTRUENTS = {*_DEVOICED, *_VOICED, "x"}
-_SOUNDED = {"a", "ɛ", "i", "ɔ", "u", "ɨ", "ą", "ę"}
+_SYLLABIC = {"a", "ɛ", "i", "ɔ", "u", "ɨ", "ą", "ę"}
 _CLITICS = {"w", "z", "od", "pod", "nad", "przed", "bez", "przez", "spod", "znad", "sprzed"}
 
-# Stems whose letters would mislead the rules, spelled as they are said; "+" parts two letters
-# that are no digraph or no diphthong here.
+# Stems that are exceptions to the rules, respelled as pronounced; "+" separates letters that are
+# not a digraph or diphthong here.
 _RESPELLED = tuple(
     (re.compile(pattern), spelling)
     for pattern, spelling in (
@@ -76,27 +76,27 @@ _RESPELLED = tuple(
 
 
 def phonemize_polish(text: str) -> tuple[str, ...]:
-    """The phonemes of a text, as symbols of IPA; numbers and signs must be written as words.
+    """Convert a text to IPA symbols; numbers and signs must be written as words.
 
     Raises:
-        PhonemeError: a digit or a letter that Polish does not have.
+        PhonemeError: a digit, or a letter that is not Polish.
     """
     symbols: list[str] = []
     for phrase in re.split(r"[.,;:!?…()\"„”»«–—\n]+|\s-\s", text.lower()):
-        symbols += _phrase(re.findall(r"[\w']+", phrase))
+        symbols += _convert_phrase(re.findall(r"[\w']+", phrase))
     return tuple(symbols)
 
 
-def _phrase(words: Sequence[str]) -> list[str]:
-    """Words that are said in one breath; voice is settled from the last to the first."""
+def _convert_phrase(words: Sequence[str]) -> list[str]:
+    """Convert words spoken without a pause; voicing is assimilated from the last to the first."""
     following: _Phone | None = None
-    spoken: list[list[str]] = []
+    groups: list[list[str]] = []
     for group in reversed(_with_clitics(words)):
-        phones = [phone for word in group for phone in _word(word)]
+        phones = [phone for word in group for phone in _convert_word(word)]
         voiced = _assimilate(phones, following)
         following = voiced[0] if voiced else following
-        spoken.append(_velar_nasals([phone.symbol for phone in voiced]))
-    return [symbol for symbols in reversed(spoken) for symbol in symbols]
+        groups.append(_velarize_nasals([phone.symbol for phone in voiced]))
+    return [symbol for symbols in reversed(groups) for symbol in symbols]
 
 
 def _with_clitics(words: Sequence[str]) -> list[list[str]]:
@@ -109,17 +109,17 @@ def _with_clitics(words: Sequence[str]) -> list[list[str]]:
     return groups
 
 
-def _word(word: str) -> list[_Phone]:
+def _convert_word(word: str) -> list[_Phone]:
     for pattern, spelling in _RESPELLED:
         word = pattern.sub(spelling, word)
     parts = [_UNIT.findall(part) for part in re.split(r"[+']", word)]
     units = [unit for part in parts for unit in part]
-    phones = [phone for index in range(len(units)) for phone in _unit(units, index)]
-    return _single(_denasalise(_silent(phones)))
+    phones = [phone for index in range(len(units)) for phone in _convert_unit(units, index)]
+    return _merge_doubles(_denasalize(_drop_silent_l(phones)))
 
 
-def _unit(units: Sequence[str], index: int) -> list[_Phone]:
-    """The phones of one letter or digraph among its neighbours."""
+def _convert_unit(units: Sequence[str], index: int) -> list[_Phone]:
+    """The phones of one letter or digraph, given its neighbors."""
     unit = units[index]
     after = units[index + 1] if index + 1 < len(units) else ""
     before = units[index - 1] if index else ""
@@ -132,63 +132,63 @@ def _unit(units: Sequence[str], index: int) -> list[_Phone]:
     if unit in _CONSONANTS:
         return [_Phone(symbol, yields=unit in ("w", "rz")) for symbol in _CONSONANTS[unit]]
     if unit.isdigit():
-        raise PhonemeError(f"Polish text holds the digit {unit!r}; write numbers as words")
-    raise PhonemeError(f"{unit!r} is not a letter of Polish; write the word as it is said")
+        raise PhonemeError(f"expected Polish words, got the digit {unit!r}; write numbers as words")
+    raise PhonemeError(f"{unit!r} is not a Polish letter; write the word as it is pronounced")
 
 
-def _silent(phones: Sequence[_Phone]) -> list[_Phone]:
-    """Without each ł that stands between a consonant and an obstruent."""
-    kept = []
+def _drop_silent_l(phones: Sequence[_Phone]) -> list[_Phone]:
+    """Drop every ł between a consonant and an obstruent."""
+    pronounced = []
     for index, phone in enumerate(phones):
         before = phones[index - 1].symbol if index else "a"
         after = phones[index + 1].symbol if index + 1 < len(phones) else ""
-        if not (phone.symbol == "w" and before not in _SOUNDED and after in _OBSTRUENTS):
-            kept.append(phone)
-    return kept
+        if not (phone.symbol == "w" and before not in _SYLLABIC and after in _OBSTRUENTS):
+            pronounced.append(phone)
+    return pronounced
 
 
-def _denasalise(phones: Sequence[_Phone]) -> list[_Phone]:
-    spoken: list[_Phone] = []
+def _denasalize(phones: Sequence[_Phone]) -> list[_Phone]:
+    result: list[_Phone] = []
     for index, phone in enumerate(phones):
         if phone.symbol not in _NASAL:
-            spoken.append(phone)
+            result.append(phone)
             continue
         after = phones[index + 1].symbol if index + 1 < len(phones) else ""
         oral, nasal = _NASAL[phone.symbol]
         if after in _NASAL_BEFORE:
-            spoken += [_Phone(oral), _Phone(_NASAL_BEFORE[after])]
+            result += [_Phone(oral), _Phone(_NASAL_BEFORE[after])]
         elif after in ("l", "w") or (not after and phone.symbol == "ę"):
-            spoken.append(_Phone(oral))
+            result.append(_Phone(oral))
         else:
-            spoken.append(_Phone(nasal))
-    return spoken
+            result.append(_Phone(nasal))
+    return result
 
 
-def _single(phones: Sequence[_Phone]) -> list[_Phone]:
+def _merge_doubles(phones: Sequence[_Phone]) -> list[_Phone]:
     return [
         phone
         for index, phone in enumerate(phones)
-        if index == 0 or phone.symbol in _SOUNDED or phone.symbol != phones[index - 1].symbol
+        if index == 0 or phone.symbol in _SYLLABIC or phone.symbol != phones[index - 1].symbol
     ]
 
 
 def _assimilate(phones: Sequence[_Phone], following: _Phone | None) -> list[_Phone]:
-    """Give every run of obstruents one voice: its last one's, or at the end the next word's."""
-    spoken = list(phones)
-    stop = len(spoken)
+    """Give a run of obstruents the voicing of its last one, or at the end of the next word."""
+    result = list(phones)
+    stop = len(result)
     while stop > 0:
         start = stop
-        while start > 0 and spoken[start - 1].symbol in _OBSTRUENTS:
+        while start > 0 and result[start - 1].symbol in _OBSTRUENTS:
             start -= 1
         if start < stop:
-            final = stop == len(spoken)
-            voiced = _is_voiced(following) if final else _voice(spoken[start:stop])
-            spoken[start:stop] = [_with_voice(phone, voiced) for phone in spoken[start:stop]]
+            final = stop == len(result)
+            voiced = _is_voiced(following) if final else _run_is_voiced(result[start:stop])
+            result[start:stop] = [_set_voicing(phone, voiced) for phone in result[start:stop]]
         stop = start - 1 if start == stop else start
-    return spoken
+    return result
 
 
-def _voice(run: Sequence[_Phone]) -> bool:
+def _run_is_voiced(run: Sequence[_Phone]) -> bool:
     deciding = [phone for phone in run if not phone.yields]
     return _is_voiced(deciding[-1] if deciding else run[0])
 
@@ -197,14 +197,14 @@ def _is_voiced(phone: _Phone | None) -> bool:
     return phone is not None and phone.symbol in _DEVOICED
 
 
-def _with_voice(phone: _Phone, voiced: bool) -> _Phone:
+def _set_voicing(phone: _Phone, voiced: bool) -> _Phone:
     change = _VOICED if voiced else _DEVOICED
     return phone._replace(symbol=change.get(phone.symbol, phone.symbol))
 
 
-def _velar_nasals(symbols: Sequence[str]) -> list[str]:
-    spoken = list(symbols)
-    for index in range(1, len(spoken) - 1):
-        if spoken[index] == "n" and spoken[index + 1] in ("k", "ɡ"):
-            spoken[index] = "ŋ" if spoken[index - 1] in _SOUNDED else "n"
-    return spoken
+def _velarize_nasals(symbols: Sequence[str]) -> list[str]:
+    result = list(symbols)
+    for index in range(1, len(result) - 1):
+        if result[index] == "n" and result[index + 1] in ("k", "ɡ"):
+            result[index] = "ŋ" if result[index - 1] in _SYLLABIC else "n"
+    return result

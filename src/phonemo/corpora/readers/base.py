@@ -1,6 +1,6 @@
-"""Finding audio in a release's folders; what is left out is counted by reason.
+"""Shared parts of the corpus readers: finding audio, reading tables, cards and readings.
 
-What every corpus reader gives: a card of published facts, and a reading of a folder.
+Skipped files and entries are counted by reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError, safe_name
 
-#: Audio file types that every corpus reader takes, in the order of preference.
+#: Audio file types of all corpus readers, in order of preference.
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 
 SHADOW = "macOS ._ file"
@@ -28,44 +28,44 @@ TWICE = "same name with another extension"
 def require_folder(root: Path) -> None:
     """Raise CorpusError unless ``root`` is a folder."""
     if not root.exists():
-        raise CorpusError(f"{root}: no such folder; give the folder that holds the release")
+        raise CorpusError(f"{root}: no such folder; pass the release's folder")
     if not root.is_dir():
-        raise CorpusError(f"{root}: a file, not a folder; give the folder that holds the release")
+        raise CorpusError(f"{root}: expected a folder, got a file; pass the release's folder")
 
 
 def is_shadow(path: Path) -> bool:
-    """Whether this is macOS metadata (``._name``) rather than the file it is named after."""
+    """Whether the path is macOS metadata (``._name``)."""
     return path.name.startswith("._")
 
 
 def relative(path: Path, root: Path) -> str:
-    """The path as a manifest holds it: relative to the root, forward slashes."""
+    """The path as stored in a manifest: relative to the root, with forward slashes."""
     return path.relative_to(root).as_posix()
 
 
 def audio_by_stem(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
-    """The audio files directly in a folder, by name without extension, sorted.
+    """Stem -> audio file, sorted, for the files directly in a folder.
 
-    What is no audio is counted into ``skipped``. Of ``a.wav`` and ``a.flac`` the wav is kept.
+    Other files are counted in ``skipped``. Of ``a.wav`` and ``a.flac`` the wav is kept.
     """
-    found: dict[str, Path] = {}
+    audio: dict[str, Path] = {}
     for path in sorted(_files(folder), key=_preference):
         if is_shadow(path):
             skipped[SHADOW] += 1
         elif path.suffix.lower() not in AUDIO_SUFFIXES:
             skipped[NOT_AUDIO] += 1
-        elif path.stem in found:
+        elif path.stem in audio:
             skipped[TWICE] += 1
         else:
-            found[path.stem] = path
-    return dict(sorted(found.items()))
+            audio[path.stem] = path
+    return dict(sorted(audio.items()))
 
 
 def read_text(path: Path, hint: str = "") -> str:
-    """A text file of a release: UTF-8 (a byte order mark is dropped), else Latin-1.
+    """Read a text file: UTF-8 (without the byte order mark), else Latin-1.
 
     Raises:
-        CorpusError: if it is not there; ``hint`` says what the layout should be.
+        CorpusError: the file is missing; ``hint`` describes the expected layout.
     """
     if not path.is_file():
         raise CorpusError(f"{path}: no such file" + (f"; {hint}" if hint else ""))
@@ -77,7 +77,7 @@ def read_text(path: Path, hint: str = "") -> str:
 
 
 def table_lines(path: Path, hint: str = "") -> io.StringIO:
-    """The lines of a table, cut where a table's lines end: a cell may hold U+2028, as texts do.
+    """Return a stream of a table's lines, not split at U+2028, which cells may contain.
 
     Raises:
         CorpusError: as ``read_text``.
@@ -87,20 +87,20 @@ def table_lines(path: Path, hint: str = "") -> io.StringIO:
 
 @contextmanager
 def csv_errors(path: Path) -> Iterator[None]:
-    """What the csv module finds wrong with a table, as CorpusError."""
+    """Convert errors of the csv module to CorpusError."""
     try:
         yield
     except csv.Error as error:
-        raise CorpusError(f"{path}: not a table ({error})") from error
+        raise CorpusError(f"{path}: expected a table ({error})") from error
 
 
 def listing(root: Path, most: int = 4) -> str:
-    """A few names in a folder, for an error that says what was found instead."""
+    """A few names in a folder, for error messages."""
     names = sorted(path.name for path in root.iterdir())
     if not names:
         return "the folder is empty"
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"found {', '.join(names[:most])}{rest}"
+    return f"got {', '.join(names[:most])}{rest}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -115,46 +115,48 @@ def _preference(path: Path) -> tuple[int, str]:
 
 
 def unique_ids(rows: Sequence[Utterance], where: Path) -> tuple[Utterance, ...]:
-    """The utterances, whose ids are unique; CorpusError where two have the same."""
-    twice = [one for one, count in Counter(row.id for row in rows).items() if count > 1]
-    if twice:
-        raise CorpusError(f"{where}: {safe_name(twice[0])} is there twice; ids must be unique")
+    """Return the utterances; CorpusError if two have the same id."""
+    repeated = [
+        utterance for utterance, count in Counter(row.id for row in rows).items() if count > 1
+    ]
+    if repeated:
+        raise CorpusError(f"{where}: id {safe_name(repeated[0])} is repeated; ids must be unique")
     return tuple(rows)
 
 
 @dataclass(frozen=True)
 class CorpusCard:
-    """A corpus as its authors publish it; a count is None where they publish none."""
+    """Published facts about a corpus; a count is None if none is published."""
 
     name: str
     """The name in CORPORA and on the command line."""
     title: str
     language: str | None
-    """ISO 639-1 code; None where each utterance has its own."""
+    """ISO 639-1 code; None if it varies by utterance."""
     licence: str
     homepage: str
     acted: bool
-    """True where actors or readers were told which emotion to show."""
+    """Whether actors or readers portrayed prescribed emotions."""
     utterances: int | None = None
     speakers: int | None = None
     emotions: Mapping[str, int] | None = None
-    """Canonical emotion -> utterances in the release."""
+    """Canonical emotion -> number of utterances in the release."""
     note: str = ""
-    """What a user must know before he trusts a number from this corpus."""
+    """Caveats for results on this corpus."""
 
 
 @dataclass(frozen=True)
 class CorpusReading:
-    """The utterances found in a release's folder, and what was left out and why."""
+    """The utterances of a release, and the skipped entries."""
 
     utterances: tuple[Utterance, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
-    """Reason -> how many entries were left out for it."""
+    """Reason -> number of skipped entries."""
 
 
 @dataclass(frozen=True)
 class CorpusReader:
-    """A card and the function that reads such a release from its folder."""
+    """A card and the function that reads the release from its folder."""
 
     card: CorpusCard
     read: Callable[[Path], CorpusReading]

@@ -1,8 +1,8 @@
 """CREMA-D, Crowd-sourced Emotional Multimodal Actors Dataset (Cao et al., 2014).
 
 ``AudioWAV/1001_DFA_ANG_XX.wav`` is actor, sentence, intended emotion and level;
-``VideoDemographics.csv`` gives each actor's sex. The intended emotion is the label; listeners
-recognised it from the voice alone in 40.9 % of the clips.
+``VideoDemographics.csv`` has each actor's sex. The intended emotion is the label; listeners
+recognized it from the voice alone in 40.9 % of the clips.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CARD = CorpusCard(
         "neutral": 1087,
         "sadness": 1271,
     },
-    note="Twelve fixed sentences; the label is what the actor intended, not what was heard.",
+    note="Twelve fixed sentences; the label is the intended emotion, not the perceived one.",
 )
 
 SENTENCES = {
@@ -76,7 +76,7 @@ _NAME = re.compile(
     rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?:LO|MD|HI|XX?)"
 )
 _SEXES: dict[str, Gender] = {"Female": "f", "Male": "m"}
-_WANTED = "no AudioWAV folder with files like 1001_DFA_ANG_XX.wav"
+_EXPECTED = "expected a folder AudioWAV with files like 1001_DFA_ANG_XX.wav"
 
 
 def read(root: Path) -> CorpusReading:
@@ -88,7 +88,7 @@ def read(root: Path) -> CorpusReading:
     require_folder(root)
     folder = root / "AudioWAV"
     if not folder.is_dir():
-        raise CorpusError(f"{root}: {_WANTED} ({listing(root)}); give the folder that holds it")
+        raise CorpusError(f"{root}: {_EXPECTED} ({listing(root)}); pass its parent folder")
     genders = _genders(root / "VideoDemographics.csv")
     skipped: Counter[str] = Counter()
     utterances: list[Utterance] = []
@@ -99,7 +99,7 @@ def read(root: Path) -> CorpusReading:
         else:
             utterances.append(_utterance(relative(path, root), match, genders))
     if not utterances:
-        raise CorpusError(f"{root}: {_WANTED} ({listing(folder)} in AudioWAV)")
+        raise CorpusError(f"{root}: {_EXPECTED} ({listing(folder)} in AudioWAV)")
     return CorpusReading(tuple(utterances), dict(skipped))
 
 
@@ -119,14 +119,14 @@ def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> U
 
 
 def _genders(path: Path) -> dict[str, Gender]:
-    rows = csv.DictReader(table_lines(path, "it comes with CREMA-D and gives each actor's sex"))
+    rows = csv.DictReader(table_lines(path, "it is part of CREMA-D and has each actor's sex"))
     genders: dict[str, Gender] = {}
     with csv_errors(path):
         for row in rows:
             actor, sex = row.get("ActorID"), row.get("Sex")
             if actor is None or sex not in _SEXES:
                 raise CorpusError(
-                    f"{path}:{rows.line_num}: columns ActorID and Sex (Female or Male) are wanted"
+                    f"{path}:{rows.line_num}: expected columns ActorID and Sex (Female or Male)"
                 )
             genders[actor.strip()] = _SEXES[sex]
     return genders

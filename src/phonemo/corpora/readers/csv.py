@@ -1,11 +1,11 @@
-"""A user's own corpus: a table (csv or tsv) with a header row and one row for each utterance.
+"""A custom corpus: a table (csv or tsv) with a header and one row per utterance.
 
-Columns, in any order: ``file`` (needed; relative to the table), ``emotion`` and ``transcript``
+Columns, in any order: ``file`` (required; relative to the table), ``emotion`` and ``transcript``
 (at least one of them), ``id``, ``speaker``, ``gender`` (f or m), ``session``, ``dialog``,
 ``language`` (ISO 639-1), ``style`` (scripted, improvised, plain-to-emotional or
-emotional-to-emotional), ``start`` and ``end`` (seconds). An empty cell means unknown: a table whose
-cells of ``emotion`` are all empty is one of unlabelled recordings. Emotion names are the user's
-own. ``duration_s`` and ``sample_rate`` may be there and are not used: every file is opened.
+emotional-to-emotional), ``start`` and ``end`` (seconds). An empty cell means unknown: in a table of
+unlabeled recordings all cells of ``emotion`` are empty. Emotion names are free. ``duration_s`` and
+``sample_rate`` are allowed but ignored, since every file is opened.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from phonemo.errors import CorpusError
 
 CARD = CorpusCard(
     name="csv",
-    title="A table of your own (csv or tsv)",
+    title="Your own table (csv or tsv)",
     language=None,
     licence="yours",
     homepage="",
     acted=False,
-    note="Give speaker, or folds cannot be made speaker-independent.",
+    note="Without the column speaker, folds cannot be speaker-independent.",
 )
 
 COLUMNS = (
@@ -45,7 +45,7 @@ COLUMNS = (
     "start",
     "end",
 )
-#: Facts of the audio, which is measured itself.
+#: Allowed but ignored columns; their values are measured.
 MEASURED = ("duration_s", "sample_rate")
 
 _SUFFIXES = (".csv", ".tsv")
@@ -55,10 +55,10 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 def read(root: Path) -> CorpusReading:
-    """Read a table, or the one table in a folder.
+    """Read a table, or the only table in a folder.
 
     Raises:
-        CorpusError: no table or several, an unknown column, or a wrong cell, with its line.
+        CorpusError: no or several tables, an unknown column, or an invalid cell, with its line.
     """
     path = find_table(root)
     utterances: list[Utterance] = []
@@ -67,22 +67,22 @@ def read(root: Path) -> CorpusReading:
         utterance = _utterance(row, f"{path}:{line}")
         if utterance.id in lines:
             raise CorpusError(
-                f"{path}:{line}: id {utterance.id!r} is in line {lines[utterance.id]} already; "
+                f"{path}:{line}: id {utterance.id!r} is already in line {lines[utterance.id]}; "
                 "ids must be unique"
             )
         lines[utterance.id] = line
         utterances.append(utterance)
     if not utterances:
-        raise CorpusError(f"{path}: no rows below the header")
+        raise CorpusError(f"{path}: expected rows below the header, got none")
     return CorpusReading(tuple(utterances))
 
 
 def find_table(root: Path) -> Path:
-    """The table itself, or the one in a folder; CorpusError if there is not exactly one."""
+    """Return a table, or the only table in a folder; CorpusError unless there is exactly one."""
     if root.is_file():
         return root
     if not root.is_dir():
-        raise CorpusError(f"{root}: no such file or folder; give a csv or tsv table")
+        raise CorpusError(f"{root}: no such file or folder; expected a csv or tsv table")
     tables = [
         path
         for path in sorted(root.iterdir())
@@ -91,9 +91,9 @@ def find_table(root: Path) -> Path:
     if len(tables) == 1:
         return tables[0]
     if not tables:
-        raise CorpusError(f"{root}: no csv or tsv table in it ({listing(root)})")
+        raise CorpusError(f"{root}: expected a csv or tsv table ({listing(root)})")
     names = ", ".join(path.name for path in tables)
-    raise CorpusError(f"{root}: {len(tables)} tables ({names}); give the path of one of them")
+    raise CorpusError(f"{root}: expected one table, got {len(tables)} ({names}); pass one of them")
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -109,12 +109,12 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
                 continue
             if len(cells) != len(header):
                 raise CorpusError(
-                    f"{path}:{reader.line_num}: {len(cells)} cells, the header has {len(header)}"
+                    f"{path}:{reader.line_num}: expected {len(header)} cells, got {len(cells)}"
                 )
             stripped = (cell.strip() for cell in cells)
             rows.append((reader.line_num, dict(zip(header, stripped, strict=True))))
     except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: not a csv table ({error})") from error
+        raise CorpusError(f"{path}:{reader.line_num}: expected a csv table ({error})") from error
     return rows
 
 
@@ -128,13 +128,12 @@ def _header(cells: list[str], path: Path) -> list[str]:
         if name not in (*COLUMNS, *MEASURED):
             raise CorpusError(f"{path}:1: unknown column {name!r}; known: {', '.join(COLUMNS)}")
         if header.count(name) > 1:
-            raise CorpusError(f"{path}:1: column {name!r} is there twice")
+            raise CorpusError(f"{path}:1: column {name!r} is repeated")
     if "file" not in header:
-        raise CorpusError(f"{path}:1: no column 'file'; the first line must name the columns")
+        raise CorpusError(f"{path}:1: expected a header line with a column 'file'")
     if "emotion" not in header and "transcript" not in header:
         raise CorpusError(
-            f"{path}:1: no column 'emotion' and none 'transcript'; expected at least one of them, "
-            "which may be empty"
+            f"{path}:1: expected a column 'emotion' or 'transcript', whose cells may be empty"
         )
     return header
 
@@ -145,7 +144,7 @@ def _utterance(row: Mapping[str, str], where: str) -> Utterance:
         raise CorpusError(f"{where}: column 'file' is empty")
     start, end = _seconds(row, "start", where), _seconds(row, "end", where)
     if end is not None and end <= (start or 0.0):
-        raise CorpusError(f"{where}: end {end:g} s is not after start {start or 0:g} s")
+        raise CorpusError(f"{where}: expected end > start, got {start or 0:g} to {end:g} s")
     return Utterance(
         id=row.get("id") or _id(file, row),
         file=file,
@@ -163,7 +162,7 @@ def _utterance(row: Mapping[str, str], where: str) -> Utterance:
 
 
 def _id(file: str, row: Mapping[str, str]) -> str:
-    """The file without its extension, and the segment where the row names one."""
+    """The file without its extension, plus the segment if the row has one."""
     stem = file.rpartition(".")[0] or file
     segment = "-".join(row.get(column, "") for column in ("start", "end"))
     return stem if segment.strip("-") == "" else f"{stem}#{segment}"
@@ -176,16 +175,16 @@ def _seconds(row: Mapping[str, str], column: str, where: str) -> float | None:
     try:
         value = float(text)
     except ValueError as error:
-        raise CorpusError(f"{where}: {column} {text!r} is not a number of seconds") from error
+        raise CorpusError(f"{where}: expected {column} in seconds, got {text!r}") from error
     if not math.isfinite(value) or value < 0:
-        raise CorpusError(f"{where}: {column} {text!r}; seconds from 0 upwards are wanted")
+        raise CorpusError(f"{where}: expected {column} as seconds from 0 on, got {text!r}")
     return value
 
 
 def _gender(row: Mapping[str, str], where: str) -> Literal["f", "m"] | None:
     text = row.get("gender", "").lower()
     if text and text not in _GENDERS:
-        raise CorpusError(f"{where}: gender {text!r}; f, m or an empty cell is wanted")
+        raise CorpusError(f"{where}: expected gender f, m or an empty cell, got {text!r}")
     return _GENDERS.get(text)
 
 
@@ -193,7 +192,7 @@ def _style(row: Mapping[str, str], where: str) -> Style | None:
     text = row.get("style", "").lower()
     if text and text not in _STYLES:
         raise CorpusError(
-            f"{where}: style {text!r}; {', '.join(STYLES)} or an empty cell is wanted"
+            f"{where}: expected style {', '.join(STYLES)} or an empty cell, got {text!r}"
         )
     return _STYLES.get(text)
 
@@ -201,5 +200,5 @@ def _style(row: Mapping[str, str], where: str) -> Style | None:
 def _language(row: Mapping[str, str], where: str) -> str | None:
     text = row.get("language", "").lower()
     if text and not _LANGUAGE.fullmatch(text):
-        raise CorpusError(f"{where}: language {text!r}; an ISO 639-1 code such as en is wanted")
+        raise CorpusError(f"{where}: expected an ISO 639-1 language such as en, got {text!r}")
     return text or None

@@ -1,7 +1,7 @@
 """EmoDB, the Berlin Database of Emotional Speech (Burkhardt et al., Interspeech 2005).
 
 ``wav/03a01Fa.wav`` is speaker 03, sentence a01, emotion F, version a.
-``lablaut/03a01Faxx.lablaut``, where present, holds hand-made phone times.
+``lablaut/03a01Faxx.lablaut``, if present, has manual phone labels with times.
 """
 
 from __future__ import annotations
@@ -85,23 +85,23 @@ _NAME = re.compile(
     f"({'|'.join(GENDERS)})({'|'.join(SENTENCES)})([{''.join(EMOTION_LETTERS)}])[a-z]"
 )
 _LABEL_FILE = re.compile(r"(?P<stem>\d\d[ab]\d\d[A-Z][a-z])(?P<version>[a-z]*)\.lablaut")
-_WANTED = "no wav folder with files like 03a01Fa.wav; give the folder that holds wav/"
+_EXPECTED = "expected a folder wav with files like 03a01Fa.wav; pass the folder that contains wav/"
 
 
 def read(root: Path) -> CorpusReading:
-    """Read EmoDB from the folder that holds ``wav/`` and, if at hand, ``lablaut/``.
+    """Read EmoDB from the folder that contains ``wav/`` and, optionally, ``lablaut/``.
 
     Raises:
         CorpusError: the folder has another layout.
     """
     require_folder(root)
     if not (root / "wav").is_dir():
-        raise CorpusError(f"{root}: {_WANTED} ({listing(root)})")
+        raise CorpusError(f"{root}: {_EXPECTED} ({listing(root)})")
     skipped: Counter[str] = Counter()
     audio = audio_by_stem(root / "wav", skipped)
     known = {stem: path for stem, path in audio.items() if _NAME.fullmatch(stem)}
     if not known:
-        raise CorpusError(f"{root}: {_WANTED} ({listing(root / 'wav')} in wav)")
+        raise CorpusError(f"{root}: {_EXPECTED} ({listing(root / 'wav')} in wav)")
     if len(known) < len(audio):
         skipped["file name not like 03a01Fa"] += len(audio) - len(known)
     labels = _label_files(root / "lablaut", known, skipped)
@@ -129,7 +129,7 @@ def _utterance(file: str, stem: str, phonemes: Phonemes | None) -> Utterance:
 def _label_files(
     folder: Path, known: dict[str, Path], skipped: Counter[str]
 ) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    labels: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = _LABEL_FILE.fullmatch(path.name)
         if is_shadow(path):
@@ -139,13 +139,13 @@ def _label_files(
         elif match["stem"] not in known:
             skipped["lablaut: labels without audio"] += 1
         else:
-            found.setdefault(match["stem"], []).append(path)
-    return found
+            labels.setdefault(match["stem"], []).append(path)
+    return labels
 
 
 def _phonemes(paths: list[Path] | None, skipped: Counter[str]) -> Phonemes | None:
-    """The phonemes of the first label file that has any; every other one is counted."""
-    found: Phonemes | None = None
+    """The phonemes of the first label file that has any; all others are counted as skipped."""
+    first: Phonemes | None = None
     for path in paths or ():
         try:
             phonemes = lablaut_phonemes(read_text(path))
@@ -157,8 +157,8 @@ def _phonemes(paths: list[Path] | None, skipped: Counter[str]) -> Phonemes | Non
             continue
         if phonemes is None:
             skipped["lablaut: no phone is labelled"] += 1
-        elif found is not None:
+        elif first is not None:
             skipped["lablaut: second label file"] += 1
         else:
-            found = phonemes
-    return found
+            first = phonemes
+    return first

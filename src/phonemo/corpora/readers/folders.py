@@ -1,7 +1,7 @@
-"""A user's own recordings, whose emotions and speakers are in the names of folders and files.
+"""Custom recordings with emotions and speakers in the names of folders and files.
 
-``anger/a.wav``, ``anger/anna/1.wav``, ``anna/anger/1.wav`` and ``anger/anna_1.wav`` with a pattern
-for the speaker: which level of folders holds the emotions is found by the words in it.
+Layouts are ``anger/a.wav``, ``anger/anna/1.wav``, ``anna/anger/1.wav`` and, with a pattern for the
+speaker, ``anger/anna_1.wav``. The folder level of the emotions is detected by its names.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from phonemo.files import inside
 from phonemo.labels import EMOTIONS
 
 CARD = CorpusCard(
-    name="csv",  # to its lineage a folder is what a table is: somebody's own
-    title="Folders of your own",
+    name="csv",  # for provenance, folders are a custom corpus like a table
+    title="Your own folders",
     language=None,
     licence="yours",
     homepage="",
     acted=False,
-    note="Give speakers, or folds cannot be made speaker-independent.",
+    note="Without speakers, folds cannot be speaker-independent.",
 )
 
-#: How else people write an emotion -> its canonical name. Other words stay as they are.
+#: Other spellings of an emotion -> its canonical name. Other words are kept.
 SYNONYMS: dict[str, str] = {
     **dict.fromkeys(("angry", "ang", "wut", "aerger", "ärger", "生气", "愤怒"), "anger"),
     **dict.fromkeys(("happy", "hap", "joy", "joyful", "freude", "高兴", "快乐"), "happiness"),
@@ -46,7 +46,7 @@ SYNONYMS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Which level of folders says what; 0 is the outermost."""
+    """The folder levels of emotion and speaker; 0 is the outermost."""
 
     emotion: int
     speaker: int | None
@@ -59,72 +59,72 @@ def read_folders(
     speaker: str | None = None,
     language: str | None = None,
 ) -> tuple[CorpusReading, Layout]:
-    """The recordings below a folder, with what their places say.
+    """Read the recordings below a folder, with emotions and speakers from their paths.
 
     Args:
         root: the folder.
-        emotion_level: which level of folders names the emotion, 1 for the outermost; None looks.
-        speaker: a pattern of the file's name without its ending that has {speaker} in it, such as
-            "{speaker}_*"; None takes the other level of folders, if there is one.
-        language: ISO 639-1 code of what is spoken, if it is known.
+        emotion_level: the folder level of the emotion, 1 for the outermost; None detects it.
+        speaker: a pattern of the file's stem that contains {speaker}, such as "{speaker}_*"; None
+            uses the other folder level, if there is one.
+        language: ISO 639-1 code, if known.
 
     Raises:
-        CorpusError: no recordings, recordings in no folder, or levels that cannot be told apart.
+        CorpusError: no recordings, recordings outside a folder, or an ambiguous emotion level.
         UsageError: a pattern without {speaker}, or no such level.
     """
     if not root.is_dir():
-        raise CorpusError(f"{root}: no such folder; one with a folder for each emotion is wanted")
+        raise CorpusError(f"{root}: no such folder; expected one with a folder per emotion")
     paths = [path for _, path in inside(str(root))]
     if not paths:
-        raise CorpusError(f"{root}: no recordings in it; .wav, .flac, .mp3 and .ogg are looked for")
+        raise CorpusError(f"{root}: expected recordings (.wav, .flac, .mp3, .ogg), got none")
     layout = _layout(root, paths, emotion_level, speaker is not None)
     pattern = None if speaker is None else _pattern(speaker)
-    rows = [_utterance(one, layout, pattern, language) for one in paths]
+    rows = [_utterance(path, layout, pattern, language) for path in paths]
     return CorpusReading(tuple(rows)), layout
 
 
 def canonical(word: str) -> str:
-    """An emotion under phonemo's name for it; a word that is none stays, in small letters."""
+    """Return the canonical name of an emotion; unknown words are only lowercased."""
     small = word.strip().lower()
     return SYNONYMS.get(small, small)
 
 
 def _layout(
-    root: Path, paths: Sequence[PurePath], asked: int | None, speaker_is_elsewhere: bool
+    root: Path, paths: Sequence[PurePath], requested: int | None, speaker_is_elsewhere: bool
 ) -> Layout:
     depths = Counter(len(path.parts) - 1 for path in paths)
     depth = min(depths)
     if not depth:
         stray = next(path for path in paths if len(path.parts) == 1)
         raise CorpusError(
-            f"{root}: {stray} lies in no folder; put each recording into a folder named after its "
-            "emotion, or say what it is in a table: --csv"
+            f"{root}: {stray} is not in a folder; put each recording into a folder named after its "
+            "emotion, or use a table: --csv"
         )
-    if asked is not None and not 1 <= asked <= depth:
-        raise UsageError(f"--emotion-level {asked}: there are {depth} levels of folders everywhere")
-    emotion = _emotion_level(root, paths, depth) if asked is None else asked - 1
+    if requested is not None and not 1 <= requested <= depth:
+        raise UsageError(f"expected --emotion-level from 1 to {depth}, got {requested}")
+    emotion = _emotion_level(root, paths, depth) if requested is None else requested - 1
     others = [level for level in range(depth) if level != emotion]
     return Layout(emotion, None if speaker_is_elsewhere or not others else others[-1])
 
 
 def _emotion_level(root: Path, paths: Iterable[PurePath], depth: int) -> int:
     names = [{path.parts[level] for path in paths} for level in range(depth)]
-    known = [sum(canonical(one) in EMOTIONS for one in level) for level in names]
-    best = max(range(depth), key=known.__getitem__)
-    if depth == 1 or known.count(known[best]) == 1:
+    counts = [sum(canonical(name) in EMOTIONS for name in level) for level in names]
+    best = max(range(depth), key=counts.__getitem__)
+    if depth == 1 or counts.count(counts[best]) == 1:
         return best
-    told = "; ".join(
+    levels = "; ".join(
         f"level {number}: {', '.join(sorted(level)[:4])}" for number, level in enumerate(names, 1)
     )
     raise CorpusError(
-        f"{root}: which folders name the emotion ({told})? Say it with --emotion-level"
+        f"{root}: the level of the emotions is ambiguous ({levels}); set --emotion-level"
     )
 
 
 def _pattern(text: str) -> re.Pattern[str]:
     if text.count("{speaker}") != 1:
         raise UsageError(
-            f"--speaker {text!r}: a file's name with {{speaker}} in it, as '{{speaker}}_*'"
+            f"expected --speaker with one {{speaker}}, such as '{{speaker}}_*', got {text!r}"
         )
     before, after = text.split("{speaker}")
     return re.compile(f"{_glob(before)}(?P<speaker>.+?){_glob(after)}", re.DOTALL)
@@ -139,8 +139,8 @@ def _utterance(
 ) -> Utterance:
     speaker = None if layout.speaker is None else path.parts[layout.speaker]
     if pattern is not None:
-        found = pattern.fullmatch(path.stem)
-        speaker = found["speaker"] if found else None
+        match = pattern.fullmatch(path.stem)
+        speaker = match["speaker"] if match else None
     file = path.as_posix()
     return Utterance(
         id=file,
@@ -152,6 +152,6 @@ def _utterance(
 
 
 def renamed(paths: Iterable[PurePath], layout: Layout) -> Mapping[str, str]:
-    """Folder -> the canonical name of its emotion, where they differ."""
+    """Folder -> canonical emotion, for folders whose name differs from it."""
     folders = sorted({path.parts[layout.emotion] for path in paths})
-    return {one: canonical(one) for one in folders if canonical(one) != one}
+    return {folder: canonical(folder) for folder in folders if canonical(folder) != folder}

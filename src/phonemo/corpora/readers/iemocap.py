@@ -1,9 +1,9 @@
 """IEMOCAP: five sessions of two actors each, improvised and scripted dialogs in English.
 
-Who is heard is the letter before the turn's number: ``Ses01F_impro01_M003`` is spoken by Ses01M.
-The letter after the session names the actor with markers on. ``Utterance.session`` is "1" to "5",
-``dialog`` such as "Ses01F_impro01". A turn of laughter alone has the transcript "", for it is known
-to have no words; one that the transcriptions leave out has None.
+The letter before the turn's number is the speaker: ``Ses01F_impro01_M003`` is spoken by Ses01M. The
+letter after the session is the actor with motion-capture markers. ``Utterance.session`` is "1" to
+"5", ``dialog`` such as "Ses01F_impro01". A turn with only laughter has the transcript "", since it
+has no words; a turn that is missing from the transcriptions has None.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ CARD = CorpusCard(
     },
     note=(
         "Half of the standard four classes is scripted, and scripts repeat over sessions: report "
-        "scripted and improvised apart (5531 utterances with excited merged into happiness: "
-        "2943 improvised, 2588 scripted). Utterances without an agreed emotion have none here."
+        "scripted and improvised separately (5531 utterances with excited merged into happiness: "
+        "2943 improvised, 2588 scripted). Utterances without an agreed emotion have none."
     ),
 )
 
@@ -63,7 +63,7 @@ _SESSIONS = tuple(f"Session{number}" for number in range(1, 6))
 
 @dataclass(frozen=True)
 class _Texts:
-    """What a session's text files say, by utterance, and what in them was left out."""
+    """The evaluations and transcripts of a session by utterance, and the skipped entries."""
 
     evaluations: Mapping[str, Evaluation]
     transcripts: Mapping[str, str]
@@ -72,7 +72,7 @@ class _Texts:
 
 @dataclass(frozen=True)
 class _Listing:
-    """Files in the order of their names, and what lay among them and was left out."""
+    """Files sorted by name, and the skipped ones."""
 
     files: tuple[Path, ...]
     skipped: Counter[str]
@@ -80,25 +80,25 @@ class _Listing:
 
 @dataclass(frozen=True)
 class _Alignment:
-    """An utterance's phonemes, or why there are none."""
+    """An utterance's phonemes, or the reason why there are none."""
 
     phonemes: Phonemes | None = None
     fault: str | None = None
 
 
 def read(root: Path, *, frame_offset: int = 0) -> CorpusReading:
-    """Read the release from ``IEMOCAP_full_release`` or the folder that holds it.
+    """Read the release from ``IEMOCAP_full_release`` or its parent folder.
 
-    Every recording named like an utterance becomes one, labelled or not. Sessions that are not
-    there are left out: whoever needs all of them compares the counts with ``CARD``.
+    Every recording named like an utterance becomes one, labeled or not. Missing sessions are
+    skipped; compare the counts with ``CARD`` if all are required.
 
     Args:
         root: The folder; ``Utterance.file`` is relative to it.
         frame_offset: Frames of 10 ms added to the times of the forced alignments.
 
     Raises:
-        CorpusError: no session at all, a session without its folders, or no recordings.
-        PhonemeError: an alignment with a phone outside the release's symbols.
+        CorpusError: no session, a session without its folders, or no recordings.
+        PhonemeError: an alignment with an unknown phone.
     """
     root = Path(root)
     require_folder(root)
@@ -109,23 +109,25 @@ def read(root: Path, *, frame_offset: int = 0) -> CorpusReading:
         utterances.extend(part.utterances)
         skipped.update(part.skipped)
     if not utterances:
-        raise CorpusError(f"{root}: no recordings under Session*/sentences/wav; unpack all of it")
+        raise CorpusError(
+            f"{root}: expected recordings in Session*/sentences/wav; unpack the whole release"
+        )
     return CorpusReading(utterances=tuple(utterances), skipped=dict(sorted(skipped.items())))
 
 
 def _session_folders(root: Path) -> tuple[Path, ...]:
     for base in (root, root / _RELEASE_FOLDER):
-        found = tuple(base / name for name in _SESSIONS if (base / name).is_dir())
-        if found:
-            return found
+        folders = tuple(base / name for name in _SESSIONS if (base / name).is_dir())
+        if folders:
+            return folders
     raise CorpusError(
-        f"{root}: no Session1 ... Session5 in it; give the folder {_RELEASE_FOLDER} or its parent"
+        f"{root}: expected folders Session1 ... Session5; pass {_RELEASE_FOLDER} or its parent"
     )
 
 
 def _read_session(root: Path, session: Path, frame_offset: int) -> CorpusReading:
     texts = _read_texts(session)
-    audio = _list_recordings(_is_included(session / "sentences" / "wav"))
+    audio = _list_recordings(_require_subfolder(session / "sentences" / "wav"))
     names = {path: parse_name(path.stem) for path in audio.files}
     utterances: list[Utterance] = []
     faults: list[str | None] = []
@@ -137,7 +139,11 @@ def _read_session(root: Path, session: Path, frame_offset: int) -> CorpusReading
         faults.append(alignment.fault)
         utterances.append(_utterance(path.relative_to(root), name, texts, alignment.phonemes))
     skipped = Counter(fault for fault in faults if fault is not None)
-    skipped.update(texts.skipped + audio.skipped + _gaps(texts, {one.id for one in utterances}))
+    skipped.update(
+        texts.skipped
+        + audio.skipped
+        + _count_gaps(texts, {utterance.id for utterance in utterances})
+    )
     return CorpusReading(tuple(utterances), skipped)
 
 
@@ -174,38 +180,38 @@ def _align(session: Path, dialog: str, utterance: str, frame_offset: int) -> _Al
 
 
 def _read_texts(session: Path) -> _Texts:
-    evaluated = _list_texts(_is_included(session / "dialog" / "EmoEvaluation"))
+    evaluated = _list_texts(_require_subfolder(session / "dialog" / "EmoEvaluation"))
     transcribed = _list_texts(session / "dialog" / "transcriptions")
     marks = [read_evaluations(path) for path in evaluated.files]
     words = [read_transcripts(path) for path in transcribed.files]
-    evaluations = [one for mark in marks for one in mark.evaluations]
+    evaluations = [evaluation for mark in marks for evaluation in mark.evaluations]
     turns = [turn for word in words for turn in word.turns]
     skipped = Counter(
         {
             "stray line in an evaluation": sum(mark.strays for mark in marks),
             "stray line in a transcript": sum(word.strays for word in words),
-            "turn evaluated again": repeated([one.utterance for one in evaluations]),
+            "turn evaluated again": repeated([evaluation.utterance for evaluation in evaluations]),
             "turn transcribed again": repeated([name for name, _ in turns]),
         }
     )
     return _Texts(
-        evaluations={one.utterance: one for one in reversed(evaluations)},
+        evaluations={evaluation.utterance: evaluation for evaluation in reversed(evaluations)},
         transcripts=dict(reversed(turns)),
         skipped=skipped + evaluated.skipped + transcribed.skipped,
     )
 
 
-def _gaps(texts: _Texts, heard: set[str]) -> Counter[str]:
-    """What the text files and the recordings do not have in common, and what is left unsaid."""
-    evaluated, written = set(texts.evaluations), set(texts.transcripts)
-    tags = sum(clean_text(texts.transcripts[name]).tags for name in written & heard)
-    undecided = [name for name in evaluated & heard if texts.evaluations[name].emotion is None]
+def _count_gaps(texts: _Texts, recorded: set[str]) -> Counter[str]:
+    """Count mismatches of text files and recordings, missing emotions and removed tags."""
+    evaluated, transcribed = set(texts.evaluations), set(texts.transcripts)
+    tags = sum(clean_text(texts.transcripts[name]).tags for name in transcribed & recorded)
+    undecided = [name for name in evaluated & recorded if texts.evaluations[name].emotion is None]
     return Counter(
         {
-            "evaluation without a recording": len(evaluated - heard),
-            "turn without a recording": len(written - heard),
-            "recording without an evaluation (kept, no emotion)": len(heard - evaluated),
-            "recording without a transcript (kept)": len(heard - written),
+            "evaluation without a recording": len(evaluated - recorded),
+            "turn without a recording": len(transcribed - recorded),
+            "recording without an evaluation (kept, no emotion)": len(recorded - evaluated),
+            "recording without a transcript (kept)": len(recorded - transcribed),
             "emotion not agreed on (kept, no emotion)": len(undecided),
             "tag taken out of a transcript": tags,
         }
@@ -213,20 +219,20 @@ def _gaps(texts: _Texts, heard: set[str]) -> Counter[str]:
 
 
 def _list_texts(folder: Path) -> _Listing:
-    """The text files of a folder itself; the raters' own files lie in folders below it."""
+    """The text files directly in a folder; the individual raters' files are in subfolders."""
     files = sorted(folder.glob("*.txt"))
-    shown = tuple(path for path in files if not is_shadow(path))
-    return _Listing(shown, Counter({SHADOW: len(files) - len(shown)}))
+    texts = tuple(path for path in files if not is_shadow(path))
+    return _Listing(texts, Counter({SHADOW: len(files) - len(texts)}))
 
 
 def _list_recordings(folder: Path) -> _Listing:
     skipped: Counter[str] = Counter()
     dialogs = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    found = [path for dialog in dialogs for path in audio_by_stem(dialog, skipped).values()]
-    return _Listing(tuple(found), skipped)
+    recordings = [path for dialog in dialogs for path in audio_by_stem(dialog, skipped).values()]
+    return _Listing(tuple(recordings), skipped)
 
 
-def _is_included(folder: Path) -> Path:
+def _require_subfolder(folder: Path) -> Path:
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder; unpack the whole release of IEMOCAP")
     return folder

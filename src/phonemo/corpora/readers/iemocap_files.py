@@ -1,7 +1,7 @@
-"""The file formats of IEMOCAP: names, evaluations, transcripts and forced alignments.
+"""IEMOCAP's file formats: names, evaluations, transcripts and forced alignments.
 
-Each function reads one file and knows nothing of the folders around it. Lines end at line feeds
-and carriage returns only, because ``splitlines`` would also cut at the Latin-1 byte 0x85.
+Each function reads a single file. Lines are split at line feeds and carriage returns only, because
+``splitlines`` would also split at the Latin-1 byte 0x85.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from phonemo.corpora.readers.base import read_text
 from phonemo.errors import CorpusError, PhonemeError
 
 FRAMES_PER_SECOND = 100
-#: Digits of a frame's number: 115 days.
+#: Maximum digits of a frame number (115 days).
 _LONGEST_COUNT = 9
 
-#: Emotion code of a turn -> canonical name; None where the raters did not agree.
+#: Emotion code of a turn -> canonical name; None if the raters did not agree.
 EMOTION_CODES: Mapping[str, str | None] = {
     "neu": "neutral",
     "ang": "anger",
@@ -42,7 +42,7 @@ _DIALOG = re.compile(r"Ses0(?P<session>[1-5])[FM]_(impro0[1-8][ab]?|script0[1-3]
 _TURN = re.compile(r"(?P<actor>[FM])\d{3}")
 _TRANSCRIPT = re.compile(r"(Ses0[1-5][FM]_\w+_[FM](?:XX)?\d+)\s*+(?:\[[\d.\s-]*+\])?\s*+:(.*)")
 _TAG = re.compile(r"\[[^\[\]]*\]|\[\w+")
-# Possessive, so that a line of blanks or digits is not shared out in every way.
+# Possessive quantifiers prevent catastrophic backtracking on a line of blanks or digits.
 _NUMBER = r"\s*+(-?\d*+\.?\d*+)\s*+"
 _BLOCK = re.compile(
     rf"\[{_NUMBER}-{_NUMBER}\]\s+(\S+)\s+(\w+)\s+\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*"
@@ -53,24 +53,24 @@ _ATTRIBUTE = re.compile(r"\b(val|act|dom)\s*(\d+\.?\d*)\s*;")
 
 @dataclass(frozen=True)
 class UtteranceName:
-    """What an utterance's name says."""
+    """The parts of an utterance's name."""
 
     dialog: str
     session: str
-    """The number alone, "1" to "5"."""
+    """The session's number, "1" to "5"."""
     speaker: str
-    """Such as "Ses01M": who is heard, which is not the actor whom the dialog is named for."""
+    """The person who speaks, such as "Ses01M", not the actor in the dialog's name."""
     gender: Literal["f", "m"]
 
     @property
     def style(self) -> Style:
-        """Whether the dialog was played from a text."""
+        """Whether the dialog was scripted or improvised."""
         return "scripted" if "_script" in self.dialog else "improvised"
 
 
 @dataclass(frozen=True)
 class Rating:
-    """One rater's attributes of one turn, on a scale from 1 to 5; None where left empty."""
+    """One rater's attributes of one turn, on a scale from 1 to 5; None if missing."""
 
     rater: str
     valence: float | None
@@ -80,14 +80,14 @@ class Rating:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The label of one turn, with its mean attributes and the single ratings behind them."""
+    """The label of one turn, with its mean attributes and the individual ratings."""
 
     utterance: str
     start: float | None
-    """Start in seconds in the dialog's recording, not in the utterance's own file."""
+    """Start in seconds in the dialog's recording, not in the utterance's file."""
     end: float | None
     emotion: str | None
-    """A canonical name; None where the raters did not agree (``xxx``)."""
+    """A canonical name; None if the raters did not agree (``xxx``)."""
     valence: float | None
     activation: float | None
     dominance: float | None
@@ -96,7 +96,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class EvaluationFile:
-    """The evaluations of a dialog, and how many lines were none of the known kinds."""
+    """The evaluations of a dialog, and the number of unrecognized lines."""
 
     evaluations: tuple[Evaluation, ...]
     strays: int
@@ -104,7 +104,7 @@ class EvaluationFile:
 
 @dataclass(frozen=True)
 class TranscriptFile:
-    """The turns of a dialog as (name, text with tags), and how many lines were no turn."""
+    """The turns of a dialog as (name, text with tags), and the number of unrecognized lines."""
 
     turns: tuple[tuple[str, str], ...]
     strays: int
@@ -112,26 +112,26 @@ class TranscriptFile:
 
 @dataclass(frozen=True)
 class CleanText:
-    """A transcript without its tags; ``text`` is "" where nothing else was said."""
+    """A transcript without its tags; ``text`` is "" if there were only tags."""
 
     text: str
     tags: int
 
 
 def parse_name(utterance: str) -> UtteranceName | None:
-    """What ``<dialog>_{F|M}ddd`` says; None for another name, such as a turn ``_MXX0``.
+    """Parse a name ``<dialog>_{F|M}ddd``; None for another name, such as a turn ``_MXX0``.
 
-    The name is cut from the right: dialogs such as ``Ses03M_impro05a`` have no fixed length, and
-    the letter after the session is the actor with markers on, not the speaker.
+    The name is split from the right: dialogs such as ``Ses03M_impro05a`` have no fixed length, and
+    the letter after the session is the actor with markers, not the speaker.
     """
     dialog, _, turn = utterance.rpartition("_")
-    place, actor = _DIALOG.fullmatch(dialog), _TURN.fullmatch(turn)
-    if place is None or actor is None:
+    dialog_match, actor = _DIALOG.fullmatch(dialog), _TURN.fullmatch(turn)
+    if dialog_match is None or actor is None:
         return None
     return UtteranceName(
         dialog=dialog,
-        session=place["session"],
-        speaker=f"Ses0{place['session']}{actor['actor']}",
+        session=dialog_match["session"],
+        speaker=f"Ses0{dialog_match['session']}{actor['actor']}",
         gender="f" if actor["actor"] == "F" else "m",
     )
 
@@ -140,7 +140,7 @@ def read_evaluations(path: Path) -> EvaluationFile:
     """Read ``dialog/EmoEvaluation/<dialog>.txt``.
 
     Raises:
-        CorpusError: a turn with an emotion code that the release does not have.
+        CorpusError: an unknown emotion code.
     """
     evaluations: list[Evaluation] = []
     ratings: list[list[Rating]] = []
@@ -156,12 +156,12 @@ def read_evaluations(path: Path) -> EvaluationFile:
         else:
             strays += bool(line.strip()) and not line.startswith("%")
     pairs = zip(evaluations, ratings, strict=True)
-    rated = (replace(one, ratings=tuple(more)) for one, more in pairs)
+    rated = (replace(evaluation, ratings=tuple(group)) for evaluation, group in pairs)
     return EvaluationFile(evaluations=tuple(rated), strays=strays)
 
 
 def read_transcripts(path: Path) -> TranscriptFile:
-    """Read ``dialog/transcriptions/<dialog>.txt``; every turn is given, with audio or without."""
+    """Read ``dialog/transcriptions/<dialog>.txt``, including turns without audio."""
     lines = [line.strip() for line in _lines(path) if line.strip()]
     matches = [_TRANSCRIPT.fullmatch(line) for line in lines]
     turns = tuple((match[1], match[2].strip()) for match in matches if match is not None)
@@ -169,7 +169,7 @@ def read_transcripts(path: Path) -> TranscriptFile:
 
 
 def clean_text(text: str) -> CleanText:
-    """Take tags such as ``[LAUGHTER]`` out of a transcript; one left open counts as well."""
+    """Remove tags such as ``[LAUGHTER]``, including unclosed ones, from a transcript."""
     bare, tags = _TAG.subn(" ", text)
     return CleanText(text=" ".join(bare.split()), tags=tags)
 
@@ -177,16 +177,16 @@ def clean_text(text: str) -> CleanText:
 def read_alignment(path: Path, frame_offset: int = 0) -> Phonemes | None:
     """Read a SPHINX-3 ``.phseg`` file: phonemes with times, without silences and other fillers.
 
-    A row holds start frame, end frame (inclusive), score and phone, and after the phone there may
-    be its context. A phone of two symbols (``TS``) gives each of them half of its time.
+    A row has start frame, end frame (inclusive), score, phone and, optionally, the phone's context.
+    The time of a phone with two symbols (``TS``) is divided equally between them.
 
     Args:
         path: The file; its frames of 10 ms count from the utterance's start.
         frame_offset: Frames added to both ends of every segment; one public parser adds two.
 
     Returns:
-        The phonemes, empty where only fillers were aligned; None for a file that cannot be used:
-        a malformed row, or no ``Total score`` at its end because it was cut off.
+        The phonemes, empty if only fillers were aligned; None for an unusable file: a malformed
+        row, or no ``Total score`` at its end because it was truncated.
 
     Raises:
         PhonemeError: a phone outside the release's 52 symbols.
@@ -207,7 +207,7 @@ def read_alignment(path: Path, frame_offset: int = 0) -> Phonemes | None:
 
 
 def repeated(names: list[str]) -> int:
-    """How many names are there again after their first time."""
+    """Number of repetitions of names after their first occurrence."""
     return sum(count - 1 for count in Counter(names).values())
 
 
@@ -219,7 +219,7 @@ def _evaluation(block: re.Match[str], where: str) -> Evaluation:
     start, end, name, code, valence, activation, dominance = block.groups()
     if code not in EMOTION_CODES:
         known = " ".join(EMOTION_CODES)
-        raise CorpusError(f"{where}: emotion code {code!r} is not one of {known}; check the file")
+        raise CorpusError(f"{where}: expected an emotion code of {known}, got {code!r}")
     return Evaluation(
         utterance=name,
         start=_number(start),
@@ -235,7 +235,7 @@ def _rating(line: re.Match[str]) -> list[Rating]:
     """One rating for an attribute line; none for a line of categories."""
     if line["kind"] == "C":
         return []
-    attributes, _, _ = line["rest"].partition("(")  # a remark in free words comes after them
+    attributes, _, _ = line["rest"].partition("(")  # a free-text remark may follow
     values = {name: float(value) for name, value in _ATTRIBUTE.findall(attributes)}
     return [Rating(line["rater"], values.get("val"), values.get("act"), values.get("dom"))]
 
@@ -248,7 +248,7 @@ def _is_segment(row: list[str]) -> bool:
     frames = row[:2]
     return (
         len(row) >= 4
-        and all(one.isdecimal() and len(one) <= _LONGEST_COUNT for one in frames)
+        and all(frame.isdecimal() and len(frame) <= _LONGEST_COUNT for frame in frames)
         and int(row[0]) <= int(row[1])
     )
 
@@ -261,7 +261,7 @@ def _symbols(phone: str, path: Path) -> tuple[str, ...]:
 
 
 def _spread(start: int, stop: int, parts: int) -> list[tuple[float, float]]:
-    """Cut the frames from start to before stop into equal parts, in seconds."""
+    """Divide the frames in [start, stop) into equal parts, in seconds."""
     edges = [start + (stop - start) * part / max(parts, 1) for part in range(parts + 1)]
     seconds = [edge / FRAMES_PER_SECOND for edge in edges]
     return list(pairwise(seconds))

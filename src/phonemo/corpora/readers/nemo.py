@@ -1,7 +1,7 @@
 """nEMO, Polish emotional speech (Christop, LREC-COLING 2024).
 
 ``samples/SK1_anger_1.wav`` is described by a row of ``data.tsv``: file_id, emotion, raw_text,
-normalized_text, speaker_id, gender, age. Cells have stray blanks around them.
+normalized_text, speaker_id, gender, age. Cells may have surrounding blanks.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ EMOTION_NAMES = {
 
 _GENDERS: dict[str, Literal["f", "m"]] = {"female": "f", "male": "m"}
 _COLUMNS = ("file_id", "emotion", "raw_text", "speaker_id", "gender")
-_WANTED = "data.tsv and a folder samples are wanted; give the folder that holds both"
+_EXPECTED = "expected data.tsv and a folder samples; pass the folder that contains both"
 
 
 def read(root: Path) -> CorpusReading:
-    """Read nEMO from the folder that holds ``data.tsv`` and ``samples/``.
+    """Read nEMO from the folder that contains ``data.tsv`` and ``samples/``.
 
     Raises:
         CorpusError: the folder has another layout, or a row of data.tsv is malformed.
     """
     require_folder(root)
     if not (root / "samples").is_dir():
-        raise CorpusError(f"{root}: no folder samples ({listing(root)}); {_WANTED}")
+        raise CorpusError(f"{root}: no folder samples ({listing(root)}); {_EXPECTED}")
     skipped: Counter[str] = Counter()
     audio = audio_by_stem(root / "samples", skipped)
     utterances: list[Utterance] = []
@@ -74,7 +74,7 @@ def read(root: Path) -> CorpusReading:
     for where, row in _rows(root / "data.tsv"):
         stem = Path(row["file_id"]).stem
         if stem in described:
-            raise CorpusError(f"{where}: {stem!r} has a row already; one for each file is wanted")
+            raise CorpusError(f"{where}: expected one row per file, got another one for {stem!r}")
         described.add(stem)
         if stem in audio:
             utterances.append(_utterance(relative(audio[stem], root), stem, row, where))
@@ -86,9 +86,9 @@ def read(root: Path) -> CorpusReading:
 
 
 def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
-    """The rows with stray blanks removed, each with its place for an error."""
+    """The rows without surrounding blanks, each with its location for error messages."""
     with csv_errors(path):
-        lines = table_lines(path, _WANTED)
+        lines = table_lines(path, _EXPECTED)
         return _metadata_rows(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
 
 
@@ -96,12 +96,12 @@ def _metadata_rows(reader: Any, path: Path) -> list[tuple[str, dict[str, str]]]:
     header = [cell.strip() for cell in next(reader, [])]
     missing = [column for column in _COLUMNS if column not in header]
     if missing:
-        raise CorpusError(f"{path}: no column {missing[0]!r}; the header line is {header}")
+        raise CorpusError(f"{path}: expected a column {missing[0]!r}, got {header}")
     rows = []
     for cells in reader:
         where = f"{path}:{reader.line_num}"
         if len(cells) != len(header):
-            raise CorpusError(f"{where}: {len(cells)} cells, the header has {len(header)}")
+            raise CorpusError(f"{where}: expected {len(header)} cells, got {len(cells)}")
         rows.append((where, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     return rows
 
@@ -111,7 +111,7 @@ def _utterance(file: str, stem: str, row: dict[str, str], where: str) -> Utteran
     if emotion not in EMOTION_NAMES:
         raise CorpusError(f"{where}: unknown emotion {emotion!r}; known: {list(EMOTION_NAMES)}")
     if gender not in _GENDERS:
-        raise CorpusError(f"{where}: unknown gender {gender!r}; female or male is wanted")
+        raise CorpusError(f"{where}: expected gender female or male, got {gender!r}")
     return Utterance(
         id=stem,
         file=file,

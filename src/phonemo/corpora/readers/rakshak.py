@@ -1,10 +1,10 @@
 """Indian EmoSpeech Command Dataset, version 0.1 (Banga et al., arXiv 1910.13801, 2019).
 
 ``webservice/bacho-safe-angry-1562907046662-HASH.wav`` is the place of the recording and then
-keyword, environment, emotion, time and the SHA-224 hash of the user's name, of which twelve digits
-are the speaker here. The hash of the empty name stands for an unknown user. Clips with the keyword
-``background`` hold no command: whatever emotion their names give, they have none here, and their
-transcript is "".
+keyword, environment, emotion, time and the SHA-224 hash of the user's name, whose first twelve
+digits are the speaker here. The hash of the empty name stands for an unknown user. Clips with the
+keyword ``background`` contain no command: they have no emotion here, regardless of their names, and
+the transcript "".
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CARD = CorpusCard(
     licence="CC BY-NC-SA 4.0",
     homepage="https://github.com/RakshakTeam/emospeech-dataset-v1",
     acted=True,
-    note="Noisy labels: volunteers were told which emotion to show, and nobody judged the result. "
-    "One word a clip; background clips hold no speech and no emotion.",
+    note="Noisy labels: volunteers portrayed prescribed emotions, and the result was not rated. "
+    "One word per clip; background clips have no speech and no emotion.",
 )
 
-#: Keyword -> its language; None where the word is not known.
+#: Keyword -> its language; None if the word is unknown.
 KEYWORDS: dict[str, str | None] = {
     "bacho": "hi",
     "go": "en",
@@ -56,7 +56,7 @@ EMOTION_NAMES: dict[str, str | None] = {
 }
 UNKNOWN_USER = hashlib.sha224(b"").hexdigest()
 
-#: Of a hash, which tell the users apart and can be read in a table.
+#: Digits of a hash that distinguish the users and are short enough for a table.
 _DIGITS = 12
 
 _NAME = re.compile(
@@ -64,11 +64,11 @@ _NAME = re.compile(
     rf"-(?P<emotion>(?i:{'|'.join(EMOTION_NAMES)}))-\d+-(?P<user>[0-9a-f]{{56}})"
 )
 _EXAMPLE = "bacho-safe-angry-1562907046662-HASH"
-_WANTED = f"no folder of a place with files like {_EXAMPLE}.wav"
+_EXPECTED = f"expected folders of places with files like {_EXAMPLE}.wav"
 
 
 def read(root: Path) -> CorpusReading:
-    """Read the corpus from the folder that holds the places (``webservice``, ``Metro``, ...).
+    """Read the corpus from the folder that contains the places (``webservice``, ``Metro``, ...).
 
     Raises:
         CorpusError: the folder has another layout.
@@ -76,35 +76,35 @@ def read(root: Path) -> CorpusReading:
     require_folder(root)
     skipped: Counter[str] = Counter()
     utterances: list[Utterance] = []
-    for place in sorted(path for path in root.iterdir() if path.is_dir()):
-        for stem, path in audio_by_stem(place, skipped).items():
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        for stem, path in audio_by_stem(folder, skipped).items():
             match = _NAME.fullmatch(stem)
             if match is None:
                 skipped[f"file name not like {_EXAMPLE}"] += 1
             else:
-                utterances.append(_utterance(relative(path, root), place.name, match))
+                utterances.append(_utterance(relative(path, root), folder.name, match))
     if not utterances:
         raise CorpusError(
-            f"{root}: {_WANTED} ({listing(root)}); give the folder that holds webservice"
+            f"{root}: {_EXPECTED} ({listing(root)}); pass the folder that contains webservice"
         )
     return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, place: str, match: re.Match[str]) -> Utterance:
     keyword, user = match["keyword"], match["user"]
-    spoken = keyword != BACKGROUND
+    has_command = keyword != BACKGROUND
     return Utterance(
         id=f"{place}/{match.group()}",
         file=file,
         speaker=None if user == UNKNOWN_USER else user[:_DIGITS],
         language=KEYWORDS.get(keyword),
         transcript=_transcript(keyword),
-        emotion=EMOTION_NAMES[match["emotion"].lower()] if spoken else None,
+        emotion=EMOTION_NAMES[match["emotion"].lower()] if has_command else None,
     )
 
 
 def _transcript(keyword: str) -> str | None:
-    """The word; "" where nothing is said, None where it is not known what is."""
+    """The spoken word; "" if nothing is said, None if the word is unknown."""
     if keyword == BACKGROUND:
         return ""
     return None if keyword == "unknown" else keyword

@@ -1,8 +1,8 @@
 """RAVDESS, the audio-only speech part (Livingstone and Russo, PLOS ONE 13(5), 2018).
 
 ``Actor_01/03-01-05-02-01-01-01.wav`` is modality, channel, emotion, intensity, statement,
-repetition and actor. Modality 03 is audio alone, channel 01 is speech (02 is song). Actors with
-odd numbers are male.
+repetition and actor. Modality 03 is audio only, channel 01 is speech (02 is song). Actors with odd
+numbers are male.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CARD = CorpusCard(
         "sadness": 192,
         "surprise": 192,
     },
-    note="Two fixed sentences; two files of Actor_07 are one recording; silent ends are long.",
+    note="Two fixed sentences; two files of Actor_07 are one recording; long trailing silence.",
 )
 
 EMOTION_CODES = {
@@ -64,11 +64,11 @@ _NAME = re.compile(
     r"-(?P<statement>0[12])-0[12]-(?P<actor>\d\d)"
 )
 _FOLDER = re.compile(r"Actor_(\d\d)")
-_WANTED = "no folder like Actor_01 with files like 03-01-05-02-01-01-01.wav"
+_EXPECTED = "expected folders like Actor_01 with files like 03-01-05-02-01-01-01.wav"
 
 
 def read(root: Path) -> CorpusReading:
-    """Read RAVDESS's speech from the folder that holds ``Actor_01`` to ``Actor_24``.
+    """Read RAVDESS's speech from the folder that contains ``Actor_01`` to ``Actor_24``.
 
     Raises:
         CorpusError: the folder has another layout.
@@ -85,14 +85,14 @@ def read(root: Path) -> CorpusReading:
                 utterances.append(utterance)
     if not utterances:
         raise CorpusError(
-            f"{root}: {_WANTED} ({listing(root)}); give the folder that holds Actor_01"
+            f"{root}: {_EXPECTED} ({listing(root)}); pass the folder that contains Actor_01"
         )
     return CorpusReading(tuple(utterances), dict(skipped))
 
 
 def _utterance(file: str, folder: str, stem: str, skipped: Counter[str]) -> Utterance | None:
     match = _NAME.fullmatch(stem)
-    reason = _fault(match, folder)
+    reason = _skip_reason(match, folder)
     if match is None or reason is not None:
         skipped[reason or ""] += 1
         return None
@@ -108,7 +108,7 @@ def _utterance(file: str, folder: str, stem: str, skipped: Counter[str]) -> Utte
     )
 
 
-def _fault(match: re.Match[str] | None, folder: str) -> str | None:
+def _skip_reason(match: re.Match[str] | None, folder: str) -> str | None:
     if match is None:
         return "file name not like 03-01-05-02-01-01-01"
     if match["modality"] != "03":

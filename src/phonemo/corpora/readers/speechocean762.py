@@ -1,10 +1,10 @@
 """speechocean762, English read by Mandarin speakers (Zhang et al., Interspeech 2021).
 
-Two layouts are read. The release (SLR101): ``train`` and ``test`` hold Kaldi tables (``text``,
-``utt2spk``, ``spk2gender``, ``wav.scp``), ``resource/text-phone`` the canonical phones of each
-word (``000010011.0<TAB>W_B IY0_E``), ``WAVE/SPEAKER0001/000010011.WAV`` the audio. And a reduced
-form: ``metadata.csv`` (file, speaker, gender, transcript) with ``phones.csv`` (file, phones)
-beside ``WAVE``. There is no emotion here; the phones are canonical, not what was said.
+There are two layouts. In the release (SLR101), ``train`` and ``test`` contain Kaldi tables
+(``text``, ``utt2spk``, ``spk2gender``, ``wav.scp``), ``resource/text-phone`` the canonical phones
+of each word (``000010011.0<TAB>W_B IY0_E``), ``WAVE/SPEAKER0001/000010011.WAV`` the audio. A
+reduced form has ``metadata.csv`` (file, speaker, gender, transcript) and ``phones.csv`` (file,
+phones) beside ``WAVE``. There are no emotions; the phones are canonical, not as spoken.
 """
 
 from __future__ import annotations
@@ -47,12 +47,14 @@ SOURCE = "speechocean762 canonical"
 
 _GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "m": "m"}
 _PARTS = ("train", "test")
-_WANTED = "train, test and resource/text-phone (or metadata.csv and phones.csv) beside WAVE"
+_EXPECTED = (
+    "expected train, test and resource/text-phone (or metadata.csv and phones.csv) beside WAVE"
+)
 
 
 @dataclass(frozen=True)
 class _SentenceRow:
-    """What the tables of either layout say about one utterance."""
+    """One utterance in the tables of either layout."""
 
     speaker: str
     gender: str
@@ -61,14 +63,14 @@ class _SentenceRow:
 
 
 def read(root: Path) -> CorpusReading:
-    """Read speechocean762 from the folder that holds ``WAVE``.
+    """Read speechocean762 from the folder that contains ``WAVE``.
 
     Raises:
-        CorpusError: neither layout, or a table is malformed or misses an utterance.
+        CorpusError: neither layout, or a table is malformed or lacks an utterance.
     """
     require_folder(root)
     if not (root / "WAVE").is_dir():
-        raise CorpusError(f"{root}: no folder WAVE ({listing(root)}); wanted: {_WANTED}")
+        raise CorpusError(f"{root}: no folder WAVE ({listing(root)}); {_EXPECTED}")
     rows = _reduced_rows(root) if (root / "metadata.csv").is_file() else _kaldi_rows(root)
     skipped: Counter[str] = Counter()
     audio = _audio(root / "WAVE", skipped)
@@ -86,7 +88,9 @@ def read(root: Path) -> CorpusReading:
 
 def _utterance(file: str, name: str, row: _SentenceRow) -> Utterance:
     if row.gender not in _GENDERS:
-        raise CorpusError(f"{name}: gender {row.gender!r} of speaker {row.speaker}; f or m wanted")
+        raise CorpusError(
+            f"{name}: expected gender f or m of speaker {row.speaker}, got {row.gender!r}"
+        )
     symbols = _symbols(name, row.phones)
     return Utterance(
         id=name,
@@ -100,7 +104,7 @@ def _utterance(file: str, name: str, row: _SentenceRow) -> Utterance:
 
 
 def _symbols(name: str, phones: Sequence[str]) -> tuple[str, ...]:
-    """ARPAbet of canonical phones such as IY0 or, with their place in the word, IY0_E."""
+    """ARPAbet of canonical phones such as IY0 or, with the position in the word, IY0_E."""
     try:
         return tuple(strip_stress(phone.partition("_")[0]) for phone in phones)
     except PhonemeError as error:
@@ -108,10 +112,10 @@ def _symbols(name: str, phones: Sequence[str]) -> tuple[str, ...]:
 
 
 def _audio(folder: Path, skipped: Counter[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    audio: dict[str, Path] = {}
     for speaker in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found |= audio_by_stem(speaker, skipped)
-    return found
+        audio |= audio_by_stem(speaker, skipped)
+    return audio
 
 
 def _kaldi_rows(root: Path) -> dict[str, _SentenceRow]:
@@ -137,7 +141,7 @@ def _kaldi_rows(root: Path) -> dict[str, _SentenceRow]:
 def _kaldi_table(path: Path) -> dict[str, str]:
     """A Kaldi table: key, blank, value."""
     table: dict[str, str] = {}
-    for line in table_lines(path, f"wanted: {_WANTED}"):
+    for line in table_lines(path, _EXPECTED):
         if line.strip():
             key, *value = line.split(maxsplit=1)
             table[key] = value[0].strip() if value else ""
@@ -146,7 +150,7 @@ def _kaldi_table(path: Path) -> dict[str, str]:
 
 def _entry(table: dict[str, str], key: str, path: Path) -> str:
     if key not in table:
-        raise CorpusError(f"{path}: no row for {key}, which another table names")
+        raise CorpusError(f"{path}: expected a row for {key}, which is in another table")
     return table[key]
 
 
@@ -164,9 +168,9 @@ def _reduced_rows(root: Path) -> dict[str, _SentenceRow]:
 
 
 def _csv_rows(path: Path, *columns: str) -> list[dict[str, str]]:
-    reader = csv.DictReader(table_lines(path, f"wanted: {_WANTED}"))
+    reader = csv.DictReader(table_lines(path, _EXPECTED))
     with csv_errors(path):
         missing = [name for name in ("file", *columns) if name not in (reader.fieldnames or ())]
         if missing:
-            raise CorpusError(f"{path}: no column {missing[0]!r}; found: {reader.fieldnames}")
+            raise CorpusError(f"{path}: expected a column {missing[0]!r}, got {reader.fieldnames}")
         return [{key: value or "" for key, value in row.items() if key} for row in reader]

@@ -1,7 +1,7 @@
-"""Recordings with Praat's TextGrids beside them: what a phonetician has corrected by hand.
+"""Recordings with Praat TextGrids beside them, such as manually corrected predictions.
 
-The tiers are those that phonemo writes (``phonemo predict --format textgrid``): "emotion", whose
-intervals are the utterances, "speaker", and "phonemes". A score behind an emotion is dropped.
+The tiers are those of ``phonemo predict --format textgrid``: "emotion", whose intervals are the
+utterances, "speaker", and "phonemes". A score after an emotion is dropped.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from phonemo.files import inside
 
 CARD = CorpusCard(
     name="textgrid",
-    title="Recordings with a TextGrid each (Praat)",
+    title="Recordings with TextGrids (Praat)",
     language=None,
     licence="yours",
     homepage="https://www.fon.hum.uva.nl/praat/",
     acted=False,
-    note="Tiers emotion, speaker and phonemes, as phonemo predict --format textgrid writes them.",
+    note="Tiers emotion, speaker and phonemes, as written by phonemo predict --format textgrid.",
 )
 
 _SUFFIX = ".TextGrid"
@@ -37,13 +37,13 @@ _SOURCE = "TextGrid"
 
 
 def read(root: Path) -> CorpusReading:
-    """Read every recording of a folder that has a TextGrid of its name.
+    """Read every recording of a folder that has a TextGrid with the same name.
 
     Raises:
         CorpusError: no folder, no such pair, no tier "emotion", or a malformed TextGrid.
     """
     if not root.is_dir():
-        raise CorpusError(f"{root}: no such folder; one with recordings and TextGrids is wanted")
+        raise CorpusError(f"{root}: no such folder; expected one with recordings and TextGrids")
     rows: list[Utterance] = []
     skipped: Counter[str] = Counter()
     for name, relative in inside(str(root)):
@@ -54,7 +54,8 @@ def read(root: Path) -> CorpusReading:
             skipped["no TextGrid beside it"] += 1
     if not rows:
         raise CorpusError(
-            f"{root}: no recording with a TextGrid of its name that has emotions ({listing(root)})"
+            f"{root}: expected a recording and a TextGrid with emotions of its name "
+            f"({listing(root)})"
         )
     return CorpusReading(unique_ids(rows, root), dict(skipped))
 
@@ -70,45 +71,51 @@ def _utterances(
     file: str, tiers: dict[str, list[TierInterval]], skipped: Counter[str], grid: Path
 ) -> list[Utterance]:
     if not any(name == "emotion" or name.startswith("emotion ") for name in tiers):
-        raise CorpusError(f"{grid}: no tier 'emotion' ({', '.join(tiers) or 'it has none'})")
-    spoken = [
-        (one, _speaker(name, one, tiers))
+        raise CorpusError(f"{grid}: expected a tier 'emotion', got {', '.join(tiers) or 'none'}")
+    intervals = [
+        (interval, _speaker(name, interval, tiers))
         for name, tier in tiers.items()
         if name == "emotion" or name.startswith("emotion ")
-        for one in tier
-        if one.text
+        for interval in tier
+        if interval.text
     ]
-    if not spoken:
+    if not intervals:
         skipped["no interval with an emotion"] += 1
-    whole = len(spoken) == 1
+    single = len(intervals) == 1
     return [
         Utterance(
-            id=file if whole else f"{file}#{one.start:.6f}-{one.end:.6f}",
+            id=file if single else f"{file}#{interval.start:.6f}-{interval.end:.6f}",
             file=file,
-            start=one.start,
-            end=one.end,
+            start=interval.start,
+            end=interval.end,
             speaker=speaker,
-            emotion=canonical(_SCORE.sub("", one.text)),
-            phonemes=_phonemes(one, tiers.get("phonemes", ()), skipped),
+            emotion=canonical(_SCORE.sub("", interval.text)),
+            phonemes=_phonemes(interval, tiers.get("phonemes", ()), skipped),
         )
-        for one, speaker in spoken
+        for interval, speaker in intervals
     ]
 
 
-def _speaker(tier: str, one: TierInterval, tiers: dict[str, list[TierInterval]]) -> str | None:
-    """In the tier's name, or whoever speaks in the interval's middle."""
+def _speaker(tier: str, interval: TierInterval, tiers: dict[str, list[TierInterval]]) -> str | None:
+    """The speaker in the tier's name, or in the tier "speaker" at the interval's midpoint."""
     if tier != "emotion":
         return tier.removeprefix("emotion ").strip() or None
-    middle = (one.start + one.end) / 2
-    said = [x.text for x in tiers.get("speaker", ()) if x.start <= middle < x.end and x.text]
-    return said[0] if said else None
+    middle = (interval.start + interval.end) / 2
+    speakers = [
+        other.text
+        for other in tiers.get("speaker", ())
+        if other.start <= middle < other.end and other.text
+    ]
+    return speakers[0] if speakers else None
 
 
 def _phonemes(
-    one: TierInterval, tier: Sequence[TierInterval], skipped: Counter[str]
+    utterance: TierInterval, tier: Sequence[TierInterval], skipped: Counter[str]
 ) -> Phonemes | None:
-    """Those whose middle lies in the utterance, with times from its start; IPA, and all known."""
-    inside_it = [x for x in tier if x.text and one.start <= (x.start + x.end) / 2 < one.end]
+    """Phonemes whose midpoint is in the utterance, with times from its start; None if unusable."""
+    inside_it = [
+        x for x in tier if x.text and utterance.start <= (x.start + x.end) / 2 < utterance.end
+    ]
     if not inside_it:
         return None
     if any(x.text not in IPA for x in inside_it):
@@ -117,9 +124,12 @@ def _phonemes(
     if any(later.start < earlier.end for earlier, later in pairwise(inside_it)):
         skipped["phonemes that overlap (the utterance stays)"] += 1
         return None
-    length = one.end - one.start
+    length = utterance.end - utterance.start
     times = tuple(
-        (round(max(0.0, x.start - one.start), 6), round(min(length, x.end - one.start), 6))
+        (
+            round(max(0.0, x.start - utterance.start), 6),
+            round(min(length, x.end - utterance.start), 6),
+        )
         for x in inside_it
     )
     return Phonemes(
