@@ -69,7 +69,7 @@ class Reference:
         k_mean: number of pool vectors that weigh as much as the training sources' mean.
         k_spread: the same for the deviation.
         em_iterations: EM steps for the class shares; 0 takes plain moments.
-        radius: norm of a standardized vector beyond which the head's confidence is reduced.
+        radius: distance of a standardized vector beyond which the head's logits are flattened.
     """
 
     centre: Floats
