@@ -350,7 +350,7 @@ USAGE = {
     "a sample alone": (["--adapt-sample", 5], 2, ["--adapt-sample is of --adapt"]),
     "no file": (["--profile", "absent.json"], 2, ["absent.json: no such file"]),
     "no profile": (["--profile", "list.txt"], 2, ["list.txt: not JSON"]),
-    "another model's": (["--profile", "other.json"], 2, ["the profile is of model 00000000"]),
+    "another model's": (["--profile", "other.json"], 2, ["got one of model 00000000"]),
     "no adaptation": (["--adapt", "--model", BUNDLE], 1, ["this model takes no profile"]),
     "nor a profile": (
         ["--profile", "office.json", "--model", BUNDLE],

@@ -178,7 +178,7 @@ def test_turns_are_adapted_by_speaker(here, office):
             "1 that cannot be used",
         ),
         (("adapt", "call.wav", "-o", "office"), 2, "office: a folder"),
-        (("adapt", "call.wav", "-o", "x.json", "--vad", "ears"), 2, "no voice activity 'ears'"),
+        (("adapt", "call.wav", "-o", "x.json", "--vad", "ears"), 2, "got 'ears'"),
     ],
 )
 def test_what_cannot_be_done(here, words, code, what):

@@ -417,7 +417,7 @@ BAD_TRAIN = [
     ("--set labels.merge={{calm:serenity}}", 2, ("labels.merge",)),
     ("--set model.backbone={home}/nowhere", 1, ("nowhere", "no such folder", "config.json")),
     ("--set model.backbone={home}/corpus", 1, ("corpus", "config.json")),
-    ("--set model.layers=99", 1, ("model.layers is 99", "has 3")),
+    ("--set model.layers=99", 1, ("expected model.layers of at most 3", "got 99")),
     ("--set model.width=9", 1, ("width 9", "attention_heads 2")),
     ("--fold moon", 1, ("'moon'", "speaker-s1, speaker-s2")),
     ("--set protocol.name=session", 1, ("no session",)),

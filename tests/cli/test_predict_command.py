@@ -436,7 +436,8 @@ def test_the_count_of_jobs_changes_no_answer(here):
 def test_a_wrong_voice_activity_is_told_before_any_file(here):
     found = predict("nowhere.wav", "--vad", "ears")
     assert (found.code, found.out) == (2, "")
-    assert found.err == "phonemo: no voice activity 'ears'; there are: energy, silero\n"
+    expected = "phonemo: expected a voice activity of energy, silero, got 'ears'; choose one\n"
+    assert found.err == expected
     assert predict("short.wav", "--vad", "energy").out == predict("short.wav").out
 
 
@@ -485,7 +486,7 @@ def test_what_is_said_is_aligned(here):
         (("short.wav", "short.wav", "--said", "s"), 2, "--said is for one recording"),
         (("short.wav", "--timeline", "--said", "s"), 2, "--said is for one recording"),
         (("short.wav", "--turns", "t.csv", "--said", "s"), 2, "neither --timeline nor --said"),
-        (("short.wav", "--said", "x"), 1, "no phoneme of this model"),
+        (("short.wav", "--said", "x"), 1, "expected phonemes of this model"),
     ],
 )
 def test_what_cannot_be_aligned_is_told(here, words, code, told):

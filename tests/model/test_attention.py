@@ -61,7 +61,7 @@ def test_attention_without_any_valid_frame_reads_them_all() -> None:
 
 
 def test_heads_must_divide_the_width() -> None:
-    with pytest.raises(ModelError, match="3 attention heads do not divide a width of 8"):
+    with pytest.raises(ModelError, match="expected attention_heads that divide the width 8, got 3"):
         MultiHeadAttention(8, 3)
     with pytest.raises(ModelError, match="0 attention heads"):
         MultiHeadAttention(8, 0)

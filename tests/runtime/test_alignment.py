@@ -77,7 +77,7 @@ def test_a_repeated_phoneme_needs_a_blank_between():
     scores = posteriors("a", "a", "a")
     assert spans(align(scores, (1, 1))) == [(1, 0, 0), (1, 2, 2)]
     assert spans(align(posteriors("a", "b", "b"), (1, 2))) == [(1, 0, 0), (2, 1, 2)]
-    with pytest.raises(PhonemeError, match=r"2 phonemes need at least 3 frames .* has 2"):
+    with pytest.raises(PhonemeError, match="expected at least 3 frames for 2 phonemes, got 2"):
         align(posteriors("a", "a"), (1, 1))
 
 
@@ -94,7 +94,7 @@ def test_an_empty_string_a_single_frame_and_no_frames():
     assert align(scores[:0], ()) == decode_phonemes(scores[:0]) == ()
     assert time_phonemes((), scores, GRID, 320) == ()
     assert times(time_phonemes(align(scores, (1,)), scores, GRID, 320)) == [(0, 1)]
-    with pytest.raises(PhonemeError, match=r"1 phonemes need at least 1 frames .* has 0"):
+    with pytest.raises(PhonemeError, match="expected at least 1 frames for 1 phonemes, got 0"):
         align(scores[:0], (1,))
 
 
@@ -117,8 +117,8 @@ def test_what_the_network_calls_impossible_is_aligned_with_no_confidence():
         ([[math.nan, -1.0]], (1,), 0, "NaN"),
         ([-1.0, -1.0], (1,), 0, r"shape \(2,\)"),
         ([[-1.0, -1.0]], (1,), 2, "blank 2"),
-        ([[-1.0, -1.0]], (2,), 0, "phoneme 2 cannot be aligned"),
-        ([[-1.0, -1.0]], (-1,), 0, "phoneme -1"),
+        ([[-1.0, -1.0]], (2,), 0, "without the blank 0, got 2"),
+        ([[-1.0, -1.0]], (-1,), 0, "without the blank 0, got -1"),
         ([[-1.0, -1.0]], (0,), 0, "without the blank 0"),
     ],
 )
@@ -218,7 +218,9 @@ def test_times_are_those_of_the_grid():
 
 
 def test_an_unknown_rule():
-    with pytest.raises(PhonemeError, match=r"no rule 'half'.*spike, midpoint, posterior"):
+    with pytest.raises(
+        PhonemeError, match="expected a rule of spike, midpoint, posterior, got 'half'"
+    ):
         time_phonemes((), posteriors("a"), GRID, 320, rule="half")
 
 
@@ -256,7 +258,7 @@ def test_no_path_that_spells_the_string_is_better(seed, frames, size, zeros, dat
     ]
     if not rows:
         assert fewest_frames(symbols) > frames
-        with pytest.raises(PhonemeError, match="need at least"):
+        with pytest.raises(PhonemeError, match="expected at least"):
             align(scores, symbols)
         return
     path = [0] * frames

@@ -133,7 +133,7 @@ def test_an_interrupted_replacement_is_noticed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["thesis.doc", "config.json"])
 def test_other_people_s_folders_are_left_alone(tmp_path, name):
     (tmp_path / name).write_text("precious")
-    with pytest.raises(CheckpointError, match="something else"):
+    with pytest.raises(CheckpointError, match="expected a bundle or an empty folder"):
         write_bundle(tmp_path, b"network", SAYS)
     with pytest.raises(CheckpointError, match="a file"):
         write_bundle(tmp_path / name, b"network", SAYS)
@@ -163,7 +163,7 @@ def test_no_folder_and_no_bundle_are_told_apart(tmp_path):
 
 def test_another_format_names_both_numbers(copy):
     change(copy, format=2, labels="of a later kind")
-    refused(copy, "format 2 found, format 1 is wanted", "export the model again")
+    refused(copy, "expected format 1, got 2", "export the model again")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": "1"}', '{"format": true}', "{}"])
@@ -174,16 +174,16 @@ def test_a_card_that_is_none(copy, text):
 
 def test_a_card_that_is_not_text(copy):
     (copy / "bundle.json").write_bytes(b"\xff\xfe\x00")
-    refused(copy, "not JSON")
+    refused(copy, "expected JSON")
 
 
 @pytest.mark.parametrize(
     ("values", "fragment"),
     [
         ({"labels": []}, "labels"),
-        ({"labels": ["anger", "anger"]}, "twice"),
+        ({"labels": ["anger", "anger"]}, "got a duplicate"),
         ({"labels": "anger"}, "labels"),
-        ({"rate": 8000}, "8000 samples a second, 16000 are wanted"),
+        ({"rate": 8000}, "expected 16000 samples per second, got 8000"),
         ({"temperature": 0}, "temperature"),
         ({"temperature": -1.5}, "temperature"),
         ({"abstain_below": 2}, "abstain_below"),

@@ -185,11 +185,11 @@ def test_log_softmax_by_hand():
 @pytest.mark.parametrize(
     ("values", "fragments"),
     [
-        ({"labels": ("anger", "neutral")}, ("2 labels", "its network 3")),
-        ({"inventory": None}, ("no phoneme symbols", "and 5")),
+        ({"labels": ("anger", "neutral")}, ("2 labels", "a network of 3")),
+        ({"inventory": None}, ("no phonemes", "and 5")),
         (
             {"inventory": {"name": "phonemes", "alphabet": "ipa", "symbols": ("<blank>", "a")}},
-            ("2 phoneme symbols", "5"),
+            ("2 phonemes", "5"),
         ),
     ],
 )

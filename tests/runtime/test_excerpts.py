@@ -102,7 +102,7 @@ def test_limits_hold_for_stretches(model, path, monkeypatch):
 
 
 def test_turns_are_of_whole_recordings(model, path):
-    with pytest.raises(UsageError, match="turns are of a whole recording"):
+    with pytest.raises(UsageError, match="turns expect a recording, got an excerpt"):
         model.predict(Excerpt(path, 0.0, 5.0), turns=[Turn(0.0, 1.0, "a")])
 
 

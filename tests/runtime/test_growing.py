@@ -164,5 +164,5 @@ def test_a_stream_without_adapt_has_no_profile_to_reset(recognizer):
 
 
 def test_a_model_that_gives_no_vector_is_one_error(recognizer):
-    with pytest.raises(ModelError, match="gives no vector"):
+    with pytest.raises(ModelError, match="outputs no vector"):
         GrowingProfile(recognizer).add(None, 1.0)

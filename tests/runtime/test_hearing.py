@@ -160,11 +160,11 @@ def test_integers_and_floats_are_the_same_stream(recognizer):
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
-        (np.array([0.1, np.nan]), "not finite"),
-        (np.array([0.1, np.inf]), "not finite"),
+        (np.array([0.1, np.nan]), "expected finite samples"),
+        (np.array([0.1, np.inf]), "expected finite samples"),
         (np.zeros((2, 100), np.float32), "mix the channels"),
         (np.zeros(10, np.int64), "int64"),
-        (["a"], "is wanted"),
+        (["a"], "expected .sample,. of int16"),
     ],
 )
 def test_bad_samples_are_refused_and_the_stream_goes_on(recognizer, samples, words):

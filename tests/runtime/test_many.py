@@ -129,9 +129,9 @@ def test_the_first_answer_asks_for_few_recordings():
 def test_one_name_is_not_a_list_of_letters():
     model = OnnxRecognizer.load(BUNDLE, threads=1)
     for one in ("a.wav", b"RIFF", Path("a.wav")):
-        with pytest.raises(UsageError, match="wants a list"):
+        with pytest.raises(UsageError, match="got a single one"):
             model.predict_many(one)
-    with pytest.raises(UsageError, match="jobs=0; 1 or more"):
+    with pytest.raises(UsageError, match="expected 1 or more jobs, got jobs=0"):
         model.predict_many(["a.wav"], jobs=0)
 
 

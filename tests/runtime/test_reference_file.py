@@ -49,25 +49,25 @@ def test_it_holds_a_radius_or_none(radius):
     [
         ({"centre": None}, "cannot be read"),
         ({"k_mean": None}, "cannot be read"),
-        ({"centre": np.zeros(2)}, "not float32"),
-        ({"centre": np.zeros(0, np.float32)}, "centre has shape"),
-        ({"centre": np.float32(1)}, "centre has shape"),
-        ({"spread": np.ones(3, np.float32)}, "spread has shape"),
-        ({"bias": np.ones(3, np.float32)}, "bias has shape"),
-        ({"weight": np.ones((2, 3), np.float32)}, "weight has shape"),
-        ({"class_means": np.ones((3, 2), np.float32)}, "class_means has shape"),
-        ({"centre": np.array([1, np.nan], np.float32)}, "not finite"),
-        ({"spread": np.array([1, 0], np.float32)}, "not above 0"),
-        ({"spread": np.array([1, -1], np.float32)}, "not above 0"),
+        ({"centre": np.zeros(2)}, "expected float32 arrays"),
+        ({"centre": np.zeros(0, np.float32)}, "expected centre of shape"),
+        ({"centre": np.float32(1)}, "expected centre of shape"),
+        ({"spread": np.ones(3, np.float32)}, "expected spread of shape"),
+        ({"bias": np.ones(3, np.float32)}, "expected bias of shape"),
+        ({"weight": np.ones((2, 3), np.float32)}, "expected weight of shape"),
+        ({"class_means": np.ones((3, 2), np.float32)}, "expected class_means of shape"),
+        ({"centre": np.array([1, np.nan], np.float32)}, "expected finite numbers"),
+        ({"spread": np.array([1, 0], np.float32)}, "expected a spread above 0"),
+        ({"spread": np.array([1, -1], np.float32)}, "expected a spread above 0"),
         ({"k_mean": np.float64(-1)}, "0 or more"),
-        ({"k_spread": np.float64("inf")}, "not finite"),
-        ({"k_spread": np.ones(2)}, "is no number"),
-        ({"radius": np.float64(0)}, "not above 0"),
-        ({"radius": np.float64("nan")}, "not above 0"),
+        ({"k_spread": np.float64("inf")}, "expected finite numbers"),
+        ({"k_spread": np.ones(2)}, "expected numbers in k_mean"),
+        ({"radius": np.float64(0)}, "expected a radius above 0"),
+        ({"radius": np.float64("nan")}, "expected a radius above 0"),
         ({"em_iterations": np.float64(2.5)}, "whole number"),
         ({"em_iterations": np.float64(1e9)}, "whole number"),
-        ({"em_iterations": np.int64(3)}, "is no number"),
-        ({"bias": np.array(["a", "b"])}, "not float32"),
+        ({"em_iterations": np.int64(3)}, "expected numbers in k_mean"),
+        ({"bias": np.array(["a", "b"])}, "expected float32 arrays"),
     ],
 )
 def test_what_is_no_reference(changes, what):
@@ -89,7 +89,7 @@ def test_an_object_is_not_unpickled():
 
 
 def test_an_archive_that_swells_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(profile, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(profile, "MAX_REFERENCE_BYTES", 10_000)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("centre.npy", bytes(1_000_000))

@@ -164,7 +164,7 @@ class TestFolders:
 
     def test_a_head_is_needed(self, shelf):
         change(shelf / SHARED.name, adaptation_sha256=None)
-        refused(shelf / SHARED.name, "adaptation.npz is not named")
+        refused(shelf / SHARED.name, "expected adaptation.npz for the shared network")
 
     def test_a_network_that_gives_no_vector(self, shelf):
         network = (SHARED.parent / "tiny-bundle" / "model.onnx").read_bytes()

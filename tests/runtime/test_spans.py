@@ -52,9 +52,9 @@ def test_what_is_said_is_found_where_something_else_is_likelier():
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (["a", "x"], r"'x' is no phoneme of this model; it knows a m s"),
-        (["<blank>"], "no phoneme of this model"),
-        (["a"] * 5, "need at least 9 frames and the recording has 6"),
+        (["a", "x"], r"expected phonemes of this model .a m s., got 'x'"),
+        (["<blank>"], "expected phonemes of this model"),
+        (["a"] * 5, "expected at least 9 frames for 5 phonemes, got 6"),
     ],
 )
 def test_what_cannot_be_said_is_told(said, words):
@@ -73,7 +73,7 @@ def test_a_recording_is_aligned_and_its_emotion_is_what_it_was(model):
     assert other.phonemes == ("s", "t")
     assert all(one.share is None for one in other.spans)
     for said in ([], "s t"):
-        with pytest.raises(UsageError, match="a list of phonemes is wanted"):
+        with pytest.raises(UsageError, match="expected a list of phonemes"):
             model.align(clip, said, RATE)
 
 

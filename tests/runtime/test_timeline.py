@@ -117,7 +117,7 @@ def test_nothing_is_kept_but_the_windows_that_may_be_asked():
     line = Timeline(LABELS, HOP, everywhere)
     for number in range(500):
         line.add(WindowScore((ANGER, NEUTRAL)[number // 9 % 2], 1.0))
-        assert len(line._opinions) <= 4
+        assert len(line._scores) <= 4
         assert len(line._open) <= 12
 
 

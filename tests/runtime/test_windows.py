@@ -61,12 +61,12 @@ def test_no_more_than_a_window_is_held():
     for _ in range(1000):
         list(windower.push(np.zeros(3000, dtype=np.float32)))
         held = sum(
-            one.base.nbytes if one.base is not None else one.nbytes for one in windower._held
+            one.base.nbytes if one.base is not None else one.nbytes for one in windower._pending
         )
         assert held <= 4 * (8000 + 3000)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.49, -1.0, float("nan")])
 def test_windows_without_room_are_refused(seconds):
-    with pytest.raises(UsageError, match=r"0\.5 or more are wanted"):
+    with pytest.raises(UsageError, match=r"at least 0\.5 seconds"):
         SlidingWindows(seconds)

@@ -1,4 +1,4 @@
-"""The network. Importing this makes phonemo's models known to transformers' Auto classes."""
+"""The network. Importing this package registers it with transformers' Auto classes."""
 
 from phonemo.model.network import EmotionOutput, PhonemoConfig, PhonemoForAudioClassification
 

@@ -1,9 +1,9 @@
-"""The backbone: a speech encoder of transformers, run so that padding changes nothing.
+"""The backbone: a speech encoder of transformers, run so that padding has no effect.
 
-The loop over its parts is ours, for three reasons: the group norm of wav2vec2-base and
+phonemo has its own loop over the parts, for three reasons: the group norm of wav2vec2-base and
 hubert-base runs over time, padding included (transformers issues #10117 and #21534);
 data2vec's five positional convolutions leak padding from one to the next; and the loop can stop
-at any layer and go on from it, so the output of frozen layers can be kept.
+at any layer and continue from there, so the output of frozen layers can be cached.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Backbone(nn.Module):
 
     Args:
         network: a bare Wav2Vec2Model, HubertModel, WavLMModel or Data2VecAudioModel.
-        normalise: whether each clip is brought to zero mean and unit variance first, over its
-            own samples, as the preprocessor_config.json of the backbone says.
+        normalise: whether to normalize each clip to zero mean and unit variance over its own
+            samples, as the backbone's preprocessor_config.json requires.
     """
 
     network: Any  # transformers' modules are reached by name, which torch types as Tensor | Module
@@ -47,7 +47,7 @@ class Backbone(nn.Module):
         self.network = network
         self.normalise = normalise
         self.biased = BACKBONES[self.network.config.model_type]
-        #: How the waveform is convolved; an export takes by_products.
+        #: How the waveform is convolved; an export uses by_products.
         self.convolutions = by_convolution
 
     @property
@@ -57,28 +57,28 @@ class Backbone(nn.Module):
 
     @property
     def acoustic_features(self) -> int:
-        """Features of a CNN frame."""
+        """Features per CNN frame."""
         return int(self.network.config.conv_dim[-1])
 
     @property
     def semantic_features(self) -> int:
-        """Features of a Transformer frame."""
+        """Features per Transformer frame."""
         return int(self.network.config.hidden_size)
 
     @property
     def fewest_samples(self) -> int:
-        """The shortest clip in samples; shorter ones are padded with zeros to this."""
+        """The shortest clip in samples; shorter ones are zero-padded to this."""
         config = self.network.config
         return fewest_samples(config.conv_kernel, config.conv_stride)
 
     @property
     def grid(self) -> FrameGrid:
-        """Where the frames lie in time."""
+        """The position of the frames in time."""
         config = self.network.config
         return FrameGrid.of(config.conv_kernel, config.conv_stride)
 
     def frames(self, samples: Tensor) -> Tensor:
-        """Frames (batch,) of clips of these lengths in samples (batch,)."""
+        """Numbers of frames (batch,) for clips of ``samples`` (batch,)."""
         config = self.network.config
         samples = samples.clamp(min=self.fewest_samples)
         return frames_of(samples, config.conv_kernel, config.conv_stride)
@@ -86,14 +86,14 @@ class Backbone(nn.Module):
     def convolve(self, waveform: Tensor, samples: Tensor) -> Tensor:
         """Waveforms (batch, sample) of lengths (batch,) to CNN output (batch, frame, feature).
 
-        Whatever stands in the padding, NaN included, is replaced by zero first.
+        Padding, which may hold NaN, is set to zero first.
         """
         signal = self.signal(waveform, samples)
         layers = self.network.feature_extractor.conv_layers
         return self.convolutions(layers, signal, samples.clamp(min=self.fewest_samples))
 
     def signal(self, waveform: Tensor, samples: Tensor) -> Tensor:
-        """What the CNN reads: zero in the padding, normalised, at least ``fewest_samples`` long.
+        """The CNN's input: zero in the padding, normalized, at least ``fewest_samples`` long.
 
         Args:
             waveform: (batch, sample).
@@ -101,12 +101,12 @@ class Backbone(nn.Module):
         """
         signal = waveform.masked_fill(~mask_of(samples, waveform.shape[1]), 0.0)
         if self.normalise:
-            signal = _normalised(signal, samples)
+            signal = _normalize(signal, samples)
         short = self.fewest_samples - signal.shape[1]
         return nn.functional.pad(signal, (0, short)) if short > 0 else signal
 
     def speech(self, waveform: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
-        """Frames that hold speech, (batch, frame).
+        """Frames that contain speech, (batch, frame).
 
         Args:
             waveform: (batch, sample).
@@ -122,7 +122,7 @@ class Backbone(nn.Module):
         return normed
 
     def project(self, cnn: Tensor) -> Tensor:
-        """CNN output (batch, frame, feature) to the width of the Transformer."""
+        """CNN output (batch, frame, feature) to the Transformer's width."""
         projected = self.network.feature_projection(cnn)
         first: Tensor = projected[0] if isinstance(projected, tuple) else projected
         return first
@@ -140,9 +140,9 @@ class Backbone(nn.Module):
     def run(
         self, hidden: Tensor, mask: Tensor, start: int, wanted: Iterable[int]
     ) -> dict[int, Tensor]:
-        """Hidden state ``start`` to the wanted later ones, keyed by their number.
+        """Run from hidden state ``start`` to the ``wanted`` later ones, keyed by their number.
 
-        Padded frames hold values that mean nothing; nobody may read them.
+        Values in padded frames are undefined and must not be used.
         """
         wanted = set(wanted)
         states = {start: hidden}
@@ -156,12 +156,12 @@ class Backbone(nn.Module):
         return {number: states[number] for number in wanted if number in states}
 
     def parts(self) -> list[list[nn.Module]]:
-        """What can be frozen, from the bottom: the CNN, the embedding, then each layer."""
+        """Parts that can be frozen, from the bottom: the CNN, the embedding, then each layer."""
         encoder = self.network.encoder
         embedding = [self.network.feature_projection, encoder.pos_conv_embed, encoder.dropout]
         if not self._norm_is_last():
             embedding.append(encoder.layer_norm)
-        return [[self.network.feature_extractor], embedding, *([one] for one in encoder.layers)]
+        return [[self.network.feature_extractor], embedding, *([layer] for layer in encoder.layers)]
 
     def _norm_is_last(self) -> bool:
         return bool(getattr(self.network.config, "do_stable_layer_norm", False))
@@ -169,8 +169,8 @@ class Backbone(nn.Module):
     def _positions(self, hidden: Tensor, mask: Tensor) -> Tensor:
         positional = self.network.encoder.pos_conv_embed
         if isinstance(positional, SinusoidalPositions):
-            found: Tensor = positional(hidden)
-            return found
+            encoded: Tensor = positional(hidden)
+            return encoded
         gap = ~mask[:, None, :]
         signal = hidden.transpose(1, 2)
         for stage in getattr(positional, "layers", ()):
@@ -201,13 +201,13 @@ class Backbone(nn.Module):
             result = layer(hidden, attention_mask=attention)
         else:
             result = layer(hidden, attention_mask=attention, position_bias=bias)
-        after: Tensor = result[0] if isinstance(result, tuple) else result
-        return after
+        output: Tensor = result[0] if isinstance(result, tuple) else result
+        return output
 
 
-def _normalised(signal: Tensor, samples: Tensor) -> Tensor:
+def _normalize(signal: Tensor, samples: Tensor) -> Tensor:
     mask = mask_of(samples, signal.shape[1])
     count = samples[:, None].clamp(min=1)
-    centred = (signal - signal.sum(dim=1, keepdim=True) / count).masked_fill(~mask, 0.0)
-    variance = centred.square().sum(dim=1, keepdim=True) / count
-    return centred / torch.sqrt(variance + 1e-7)
+    centered = (signal - signal.sum(dim=1, keepdim=True) / count).masked_fill(~mask, 0.0)
+    variance = centered.square().sum(dim=1, keepdim=True) / count
+    return centered / torch.sqrt(variance + 1e-7)

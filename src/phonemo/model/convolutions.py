@@ -1,8 +1,8 @@
-"""The waveform encoder's convolutions over time, in two ways that give the same.
+"""The waveform encoder's convolutions over time, in two equivalent implementations.
 
-As convolutions, which is what torch is fast at, in training and out of it; and as products of
-windows with a matrix, which is what an exported network is made of: there they run at the speed of
-matrix products, can be quantised like them, and need no transposes around the layer norms.
+As convolutions, which are fastest in torch, in training and inference; and as products of
+windows with a matrix, used in exported networks: there they run at the speed of matrix products,
+can be quantized like them, and need no transposes around the layer norms.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from phonemo.model.masks import frames_of, mask_of
 
 
 def by_convolution(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Tensor:
-    """Every layer as it is written in transformers, but for the group norm.
+    """Run every layer as in transformers, except for the group norm.
 
     Args:
-        layers: ``feature_extractor.conv_layers`` of a network of transformers.
-        signal: (batch, sample), zero where there is padding.
+        layers: ``feature_extractor.conv_layers`` of a transformers network.
+        signal: (batch, sample), zero in the padding.
         lengths: (batch,) in samples.
 
     Returns:
@@ -41,9 +41,10 @@ def by_convolution(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Te
 
 
 def by_products(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Tensor:
-    """The same, each convolution over time as windows times a matrix; arguments as there.
+    """Run the same layers with each convolution as windows times a matrix.
 
-    Layers without a convolution in one dimension (the log-mel baseline) are left as they are.
+    Arguments are those of ``by_convolution``, which is used if a layer has no one-dimensional
+    convolution (the log-mel baseline).
     """
     layers = list(layers)
     if not all(isinstance(layer.conv, nn.Conv1d) for layer in layers):
@@ -62,38 +63,38 @@ def by_products(layers: Iterable[Any], signal: Tensor, lengths: Tensor) -> Tenso
 
 
 def convolved(conv: nn.Conv1d, frames: Tensor) -> Tensor:
-    """A convolution without padding over (batch, frame, feature), as a product with a matrix."""
+    """A convolution without padding over (batch, frame, feature), as a matrix product."""
     (kernel,), (stride,) = conv.kernel_size, conv.stride
     windows = _windows(frames, kernel, stride)
-    # (feature, window): what stands in a window lies frame by frame
+    # (feature, window): a window is laid out frame by frame
     matrix = conv.weight.transpose(1, 2).reshape(conv.out_channels, -1)
     return nn.functional.linear(windows, matrix, conv.bias)
 
 
 def masked_group_norm(norm: nn.GroupNorm, frames: Tensor, mask: Tensor) -> Tensor:
-    """Group norm of one channel a group over the valid frames of (batch, frame, feature).
+    """Group norm, with one channel per group, over the valid frames of (batch, frame, feature).
 
-    Statistics that count padding would make a clip's answer depend on its batch (transformers
+    Statistics that include padding would make a clip's result depend on its batch (transformers
     issues #10117 and #21534).
     """
     gap = ~mask[:, :, None]
     count = mask.sum(dim=1).to(frames.dtype)[:, None, None]
     frames = frames.masked_fill(gap, 0.0)
-    centred = (frames - frames.sum(dim=1, keepdim=True) / count).masked_fill(gap, 0.0)
-    variance = centred.square().sum(dim=1, keepdim=True) / count
-    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight) + norm.bias
+    centered = (frames - frames.sum(dim=1, keepdim=True) / count).masked_fill(gap, 0.0)
+    variance = centered.square().sum(dim=1, keepdim=True) / count
+    return centered * (torch.rsqrt(variance + norm.eps) * norm.weight) + norm.bias
 
 
 def _windows(frames: Tensor, kernel: int, stride: int) -> Tensor:
-    """Every window's frames side by side: (batch, frame, feature) of ``kernel`` times the features.
+    """Every window's frames, concatenated: (batch, frame, ``kernel`` times the features).
 
-    Frames are taken ``stride`` at a time, so that a window is a few neighbouring rows: slices and
-    one concatenation, where a gather would fetch every sample by itself.
+    Frames are grouped by ``stride``, so that a window is a few adjacent rows: slices and one
+    concatenation, where a gather would fetch every sample separately.
     """
     batch, size, features = frames.shape
     count = (size - kernel) // stride + 1
     rows = -(-kernel // stride)
-    short = (count + rows - 1) * stride - size  # what the last row lacks, or has too much
+    short = (count + rows - 1) * stride - size  # padding of the last row; negative: excess frames
     frames = nn.functional.pad(frames, (0, 0, 0, short))
     blocks = frames.reshape(batch, count + rows - 1, stride * features)
     parts = [blocks[:, row : row + count] for row in range(rows)]

@@ -1,11 +1,11 @@
-"""Fusion: an acoustic and a semantic sequence of the same frames become one sequence.
+"""Fusion: combines an acoustic and a semantic sequence of the same frames into one.
 
-Every class takes the same arguments and keeps the same contract:
+Every class takes the same arguments and follows the same contract:
 
-- each stream is layer-normalised per frame first, since CNN and Transformer features have wild
-  and different scales, and then brought to the common width;
+- each stream is first layer-normalized per frame, since CNN and Transformer features have very
+  different scales, and then projected to the common width;
 - padded frames may hold anything, NaN included; in the result they are 0;
-- ``needs`` names the streams that are read; the others may be None and need not be computed.
+- ``needs`` names the streams that are used; the others may be None and need not be computed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from phonemo.model.attention import MultiHeadAttention, zero_padding
 
 
 class Fusion(nn.Module):
-    """What all fusions have in common: an entrance for each stream they need, a norm at the end.
+    """Base of all fusions: an input projection for each required stream, and a final norm.
 
     ``forward(acoustic, semantic, mask)`` takes the streams as (batch, frame, feature) and the
     mask as (batch, frame), True where valid; it returns (batch, frame, feature) of ``width``
     features.
 
     Args:
-        acoustic_features: features of an acoustic frame.
-        semantic_features: features of a semantic frame.
-        width: features of a frame of the result.
+        acoustic_features: features per acoustic frame.
+        semantic_features: features per semantic frame.
+        width: features per frame of the result.
         attention_heads: heads of the fusion's attention, where it has one.
         dropout: share of features dropped in training.
     """
@@ -53,11 +53,11 @@ class Fusion(nn.Module):
 
 
 class CrossAttention(Fusion):
-    """Each stream reads the other by attention; both results are concatenated and projected.
+    """Each stream attends to the other; both results are concatenated and projected.
 
-    Both directions have a residual connection and a layer norm, as a layer of Vaswani et al.
-    (2017) has. This is phonemo's reading of "an attention mechanism fuses the acoustic and the
-    semantic features" (Li et al. 2024), whose abstract does not say which mechanism.
+    Both directions have a residual connection and a layer norm, like a layer of Vaswani et al.
+    (2017). This is phonemo's interpretation of "an attention mechanism fuses the acoustic and the
+    semantic features" (Li et al. 2024), whose abstract does not name the mechanism.
     """
 
     def __init__(
@@ -79,17 +79,20 @@ class CrossAttention(Fusion):
     def forward(self, acoustic: Tensor, semantic: Tensor, mask: Tensor) -> Tensor:
         """Attention in both directions; shapes as in Fusion."""
         acoustic, semantic = self.acoustic(acoustic, mask), self.semantic(semantic, mask)
-        heard = self.dropout(self.acoustic_reads(acoustic, semantic, mask))
-        meant = self.dropout(self.semantic_reads(semantic, acoustic, mask))
-        both = (self.acoustic_norm(acoustic + heard), self.semantic_norm(semantic + meant))
+        acoustic_context = self.dropout(self.acoustic_reads(acoustic, semantic, mask))
+        semantic_context = self.dropout(self.semantic_reads(semantic, acoustic, mask))
+        both = (
+            self.acoustic_norm(acoustic + acoustic_context),
+            self.semantic_norm(semantic + semantic_context),
+        )
         return zero_padding(self.norm(self.project(torch.cat(both, dim=2))), mask)
 
 
 class FrameAttention(Fusion):
-    """In each frame a softmax over two weights says how much of each stream is taken.
+    """In each frame, a softmax over two weights mixes the streams.
 
-    A score is additive attention's v . tanh(W x) (Bahdanau et al. 2015) with one W and v for
-    both streams. v has no bias, which the softmax would take away.
+    The score is additive attention's v . tanh(W x) (Bahdanau et al. 2015) with one W and v for
+    both streams. v has no bias, which the softmax would cancel.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class FrameAttention(Fusion):
         )
 
     def forward(self, acoustic: Tensor, semantic: Tensor, mask: Tensor) -> Tensor:
-        """A convex mix of the streams, one weight a frame; shapes as in Fusion."""
+        """A convex mix of the streams with one weight per frame; shapes as in Fusion."""
         acoustic, semantic = self.acoustic(acoustic, mask), self.semantic(semantic, mask)
         shares = torch.cat((self.score(acoustic), self.score(semantic)), dim=2).softmax(dim=2)
         mixed = shares[:, :, :1] * acoustic + shares[:, :, 1:] * semantic
@@ -128,14 +131,14 @@ class GatedFusion(Fusion):
         self.gate = nn.Linear(2 * width, width)
 
     def forward(self, acoustic: Tensor, semantic: Tensor, mask: Tensor) -> Tensor:
-        """A convex mix of the streams, one weight a feature; shapes as in Fusion."""
+        """A convex mix of the streams with one weight per feature; shapes as in Fusion."""
         acoustic, semantic = self.acoustic(acoustic, mask), self.semantic(semantic, mask)
-        opening = self.gate(torch.cat((acoustic, semantic), dim=2)).sigmoid()
-        return zero_padding(self.norm(opening * acoustic + (1 - opening) * semantic), mask)
+        gate = self.gate(torch.cat((acoustic, semantic), dim=2)).sigmoid()
+        return zero_padding(self.norm(gate * acoustic + (1 - gate) * semantic), mask)
 
 
 class Concatenation(Fusion):
-    """The streams side by side, through one non-linear layer: no attention, the control."""
+    """Both streams concatenated, through one non-linear layer: the control without attention."""
 
     def __init__(
         self,
@@ -149,13 +152,13 @@ class Concatenation(Fusion):
         self.project = nn.Sequential(nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, acoustic: Tensor, semantic: Tensor, mask: Tensor) -> Tensor:
-        """Concatenated and projected; shapes as in Fusion."""
+        """Concatenate and project; shapes as in Fusion."""
         acoustic, semantic = self.acoustic(acoustic, mask), self.semantic(semantic, mask)
         return zero_padding(self.norm(self.project(torch.cat((acoustic, semantic), dim=2))), mask)
 
 
 class AcousticOnly(Fusion):
-    """The acoustic stream alone; the semantic one may be None."""
+    """The acoustic stream only; the semantic one may be None."""
 
     needs = frozenset({"acoustic"})
 
@@ -165,7 +168,7 @@ class AcousticOnly(Fusion):
 
 
 class SemanticOnly(Fusion):
-    """The semantic stream alone; the acoustic one may be None."""
+    """The semantic stream only; the acoustic one may be None."""
 
     needs = frozenset({"semantic"})
 
@@ -175,7 +178,7 @@ class SemanticOnly(Fusion):
 
 
 class InputProjection(nn.Module):
-    """One stream on its way in: padding overwritten, frames normalised, width made common."""
+    """Zeroes a stream's padding, normalizes its frames and projects them to the common width."""
 
     def __init__(self, features: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -185,11 +188,11 @@ class InputProjection(nn.Module):
 
     def forward(self, stream: Tensor, mask: Tensor) -> Tensor:
         """(batch, frame, feature) to (batch, frame, feature), finite everywhere."""
-        entered: Tensor = self.dropout(self.project(self.norm(zero_padding(stream, mask))))
-        return entered
+        projected: Tensor = self.dropout(self.project(self.norm(zero_padding(stream, mask))))
+        return projected
 
 
-#: Name in ModelConfig.fusion -> its class.
+#: Name in ModelConfig.fusion -> class.
 FUSIONS: dict[str, type[Fusion]] = {
     "cross_attention": CrossAttention,
     "frame_attention": FrameAttention,

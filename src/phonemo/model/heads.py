@@ -1,4 +1,4 @@
-"""Heads: the emotion of an utterance, and the phonemes of its frames."""
+"""Heads: the utterance's emotion, and the frames' phonemes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from phonemo.model.attention import zero_padding
 
 #: The index of CTC's blank in every phoneme inventory.
 BLANK = 0
-#: The share of blank frames that a fresh phoneme head expects: about what speech at 50 frames
-#: and 12 phonemes a second has.
+#: The share of blank frames that a new phoneme head predicts: about that of speech at 50 frames
+#: and 12 phonemes per second.
 BLANK_SHARE = 0.75
-#: That of phonemo.evaluation.calibration; a test holds this head against its numpy twin.
+#: Equal to that of phonemo.evaluation.calibration; a test compares this head with the numpy code.
 DISTANCE_POWER = 4
 
 
 class EmotionHead(nn.Module):
-    """A vector to one score for each emotion, through one hidden layer.
+    """One hidden layer from a vector to one logit per emotion.
 
     Args:
         features: features of the vector.
-        emotions: how many emotions are told apart.
+        emotions: number of emotions.
         dropout: share of features dropped in training, before each linear layer.
         hidden: features of the hidden layer.
     """
@@ -46,17 +46,16 @@ class EmotionHead(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """A vector to one score for each emotion, by a linear layer over standardised features.
+    """A linear layer over standardized features, from a vector to one logit per emotion.
 
-    Its ``centre`` and ``spread`` are those of the training part; phonemo.train.linear_head sets
-    them
-    together with the weights, and the ``class_means`` (emotion, feature), standardised, that
-    adaptation needs. Without these, None, the model takes no profile. Where there is a ``radius``,
-    vectors further away give flatter logits: phonemo.evaluation.calibration.flattened.
+    ``centre`` and ``spread`` are those of the training part; phonemo.train.linear_head sets them
+    together with the weights, and the ``class_means`` (emotion, feature), standardized, that
+    adaptation needs. Where these are None, the model takes no profile. With a ``radius``, more
+    distant vectors give flatter logits: phonemo.evaluation.calibration.flattened.
 
     Args:
         features: features of the vector.
-        emotions: how many emotions are told apart.
+        emotions: number of emotions.
         dropout: share of features dropped in training.
     """
 
@@ -82,17 +81,17 @@ class LinearHead(nn.Module):
 
     def forward(self, vector: Tensor) -> Tensor:
         """(batch, feature) to logits (batch, emotion)."""
-        standardised = self.standardise(vector)
-        logits: Tensor = self.layers[1:](standardised)
+        standardized = self.standardise(vector)
+        logits: Tensor = self.layers[1:](standardized)
         if self.radius is None:
             return logits
-        square = standardised.square().mean(dim=1, keepdim=True)
-        far = (square / self.radius**2).clamp(min=1.0) ** (DISTANCE_POWER / 2)
-        return cast(Tensor, logits / far)
+        square = standardized.square().mean(dim=1, keepdim=True)
+        flattening = (square / self.radius**2).clamp(min=1.0) ** (DISTANCE_POWER / 2)
+        return cast(Tensor, logits / flattening)
 
 
 class Standardise(nn.Module):
-    """Each feature minus its centre, over its spread; 0 and 1 until somebody measures them."""
+    """Subtracts each feature's centre and divides by its spread; initially 0 and 1."""
 
     centre: Tensor
     spread: Tensor
@@ -103,18 +102,18 @@ class Standardise(nn.Module):
         self.register_buffer("spread", torch.ones(features))
 
     def forward(self, vector: Tensor) -> Tensor:
-        """(batch, feature), standardised."""
+        """(batch, feature), standardized."""
         return (vector - self.centre) / self.spread
 
 
 class PhonemeHead(nn.Module):
-    """Each frame to one score for each symbol of the inventory; index 0 is CTC's blank.
+    """A linear layer from each frame to one logit per symbol; index 0 is CTC's blank.
 
-    One linear layer only, so that what tells phonemes apart is learned below it, where the
-    emotion profits.
+    It is a single layer, so that the phoneme features are learned below it, where the emotion head
+    can use them.
 
     Args:
-        features: features of a frame.
+        features: features per frame.
         symbols: size of the inventory, blank included.
         dropout: share of features dropped in training.
     """
@@ -124,8 +123,8 @@ class PhonemeHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(features, symbols)
         with torch.no_grad():
-            # CTC first learns that most frames are blank. Begun from there, it need not drive
-            # all frames into one direction in the first epochs, which stalls the emotion.
+            # CTC first learns that most frames are blank. With this bias it need not shift all
+            # frames in one direction in the first epochs, which would stall the emotion.
             odds = BLANK_SHARE / (1 - BLANK_SHARE) * (symbols - 1)
             self.output.bias.zero_()
             self.output.bias[BLANK] = math.log(odds)
@@ -135,8 +134,8 @@ class PhonemeHead(nn.Module):
 
         Args:
             sequence: (batch, frame, feature).
-            mask: (batch, frame), True where valid. It may be left out where the padding is
-                finite, as every fusion leaves it; with other padding the gradients would not be.
+            mask: (batch, frame), True where valid. It may be omitted where the padding is finite,
+                as after every fusion; with other padding the gradients would not be.
         """
         if mask is not None:
             sequence = zero_padding(sequence, mask)
@@ -145,14 +144,14 @@ class PhonemeHead(nn.Module):
 
 
 def best_path(logits: Tensor, lengths: Tensor) -> list[list[int]]:
-    """Greedy CTC decoding (Graves et al. 2006): best symbol a frame, repeats merged, blanks out.
+    """Greedy CTC decoding (Graves et al. 2006): best symbol per frame, repeats and blanks removed.
 
     Args:
         logits: (batch, frame, phoneme).
-        lengths: (batch,), valid frames of each utterance; what follows them is not read.
+        lengths: (batch,), valid frames of each utterance; later frames are ignored.
 
     Returns:
-        The indices of the recognised symbols, one list an utterance.
+        The indices of the recognized symbols, one list per utterance.
     """
     best = logits.argmax(dim=2).cpu()
     rows = zip(best, lengths.tolist(), strict=True)
@@ -163,8 +162,8 @@ def _collapse(merged: Tensor) -> list[int]:
     return [int(index) for index in merged.tolist() if index != BLANK]
 
 
-#: Name in ModelConfig.head -> its class.
+#: Name in ModelConfig.head -> class.
 HEADS: dict[str, type[EmotionHead | LinearHead]] = {"hidden": EmotionHead, "linear": LinearHead}
 
-#: Task in AuxiliaryConfig.task -> its head.
+#: Task in AuxiliaryConfig.task -> class.
 AUXILIARIES: dict[str, type[PhonemeHead]] = {"phonemes": PhonemeHead}

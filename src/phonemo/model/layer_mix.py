@@ -1,4 +1,4 @@
-"""Which hidden states make the acoustic and the semantic stream, and how they are mixed."""
+"""Layer selection: the hidden states of the acoustic and the semantic stream, and their mix."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _all(depth: int) -> tuple[int, ...]:
     return tuple(range(depth + 1))
 
 
-#: Name of a stream -> the numbers of the hidden states it reads (0 is the Transformer's input);
-#: "cnn" reads none, it is the CNN encoder's output itself.
+#: Stream name -> function from depth to the numbers of its hidden states (0 is the Transformer's
+#: input); "cnn" has none: it is the CNN encoder's output.
 ACOUSTIC = {"cnn": lambda depth: (), "lower_mix": _lower_third}
 SEMANTIC = {"last": _last, "upper_mix": _upper_half, "all_mix": _all}
 
 
 class LayerMix(nn.Module):
-    """A learned convex mix of layers, each normalised per frame first.
+    """A learned convex mix of layers, each normalized per frame first.
 
-    The weights start equal (Yang et al. 2021, SUPERB; Pepino et al. 2021). Without the norm the
-    layers of a pre-layer-norm network, which grow with depth, would not be comparable.
+    The weights are equal at first (Yang et al. 2021, SUPERB; Pepino et al. 2021). Without the norm
+    the layers of a pre-layer-norm network, which grow with depth, would not be comparable.
     """
 
     def __init__(self, layers: int) -> None:
@@ -42,9 +42,9 @@ class LayerMix(nn.Module):
         self.weights = nn.Parameter(torch.zeros(layers))
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
-        """Layers, each (batch, frame, feature), to (batch, frame, feature)."""
+        """Mix layers, each (batch, frame, feature), to (batch, frame, feature)."""
         shares = self.weights.softmax(dim=0)
-        width = (int(states[0].shape[-1]),)  # a plain number: an ONNX trace would make it a tensor
+        width = (int(states[0].shape[-1]),)  # as int: an ONNX trace would make it a tensor
         mixed = torch.zeros_like(states[0])
         for share, state in zip(shares, states, strict=True):
             mixed = mixed + share * nn.functional.layer_norm(state, width)
@@ -52,7 +52,7 @@ class LayerMix(nn.Module):
 
 
 class LayerSelector(nn.Module):
-    """One hidden state as it is, or a learned mix of several."""
+    """Selects one hidden state, or a learned mix of several."""
 
     def __init__(self, numbers: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""The frequency-domain baseline: a log-mel spectrogram, a small CNN and bidirectional LSTMs.
+"""The spectral baseline: a log-mel spectrogram, a small CNN and bidirectional LSTMs.
 
-It has the parts of a wav2vec 2.0 (convolutions from samples to frames, a projection, layers), so
-that everything that holds for a backbone holds for it too: exact padding, fusion, phonemes,
-export. Nothing in it is pretrained.
+It has the same parts as wav2vec 2.0 (convolutions from samples to frames, a projection, layers), so
+that everything that works with a backbone works with it: exact padding, fusion, phonemes, export.
+Nothing in it is pretrained.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from phonemo.audio import RATE
 
-#: What a config writes as model.backbone.
+#: Its name in model.backbone.
 NAME = "log-mel"
 
 
 class LogMelConfig(PreTrainedConfig):
-    """The shape.
+    """The shape of the network.
 
-    ``conv_kernel`` and ``conv_stride`` are those of time alone, as wav2vec 2.0's. The last of
-    ``conv_dim`` is the channels times the mel bands that are left, each convolution halving them.
+    ``conv_kernel`` and ``conv_stride`` are those over time, as in wav2vec 2.0. The last of
+    ``conv_dim`` is the channels times the remaining mel bands, halved by each convolution.
     """
 
     model_type = NAME
@@ -43,7 +43,7 @@ class LogMelConfig(PreTrainedConfig):
 
 
 class LogMelModel(PreTrainedModel):
-    """Log-mel frames, convolutions over time and frequency, a projection, LSTMs both ways."""
+    """Log-mel frames, convolutions over time and frequency, a projection, bidirectional LSTMs."""
 
     config_class = LogMelConfig
     main_input_name = "input_values"
@@ -56,7 +56,7 @@ class LogMelModel(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Each layer's own initialisation."""
+        """Keep each layer's own initialization."""
 
     def forward(self, input_values: Tensor, **ignored: Any) -> BaseModelOutput:
         """Waveforms (batch, sample) without padding to frames (batch, frame, feature)."""
@@ -74,7 +74,7 @@ class LogMelModel(PreTrainedModel):
 
 @dataclass(frozen=True)
 class _Sizes:
-    """What the arithmetic of frames asks a layer's convolution for: its way over time."""
+    """A convolution's kernel and stride over time, as the computation of frames reads them."""
 
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -89,13 +89,13 @@ class LogMel(nn.Module):
     def __init__(self, mels: int, window: int, hop: int) -> None:
         super().__init__()
         self.conv = _Sizes((window,), (hop,))
-        # saved, though anyone could compute them: transformers makes models without their values
+        # saved although they can be computed: transformers creates models without their values
         self.register_buffer("kernels", _fourier(window))
         self.register_buffer("filters", _mel_filters(mels, window))
 
     def forward(self, signal: Tensor) -> Tensor:
-        """One window a frame, no padding."""
-        # never in half precision: the energies of a clip span ten orders of magnitude
+        """One window per frame, without padding."""
+        # never in half precision: a clip's energies span ten orders of magnitude
         with torch.autocast(signal.device.type, enabled=False):
             parts = nn.functional.conv1d(signal.float(), self.kernels, stride=self.conv.stride)
             real, imaginary = parts.chunk(2, dim=1)
@@ -104,7 +104,7 @@ class LogMel(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """Over time and mel bands, the bands halved: (batch, channel, mel, frame)."""
+    """Convolves time and mel bands, halving the bands: (batch, channel, mel, frame)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, last: bool) -> None:
         super().__init__()
@@ -114,11 +114,11 @@ class _Convolution(nn.Module):
         self.last = last
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Normed over channels frame by frame, so that no frame knows of another's padding."""
-        found = self.convolve(signal)
-        found = self.norm(found.transpose(1, 3)).transpose(1, 3)
-        found = nn.functional.gelu(found)
-        return found.flatten(1, 2) if self.last else found
+        """Normalize over channels frame by frame, so that padding affects no other frame."""
+        hidden = self.convolve(signal)
+        hidden = self.norm(hidden.transpose(1, 3)).transpose(1, 3)
+        hidden = nn.functional.gelu(hidden)
+        return hidden.flatten(1, 2) if self.last else hidden
 
 
 class _Convolutions(nn.Module):
@@ -146,7 +146,7 @@ class _Projection(nn.Module):
 
 
 class _NoPositions(nn.Module):
-    """An LSTM counts for itself."""
+    """An LSTM needs no positions."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         return torch.zeros_like(hidden[:1, :, :1])
@@ -165,7 +165,7 @@ class _Encoder(nn.Module):
 
 
 class _Recurrent(nn.Module):
-    """An LSTM each way, the backward one from each clip's own last frame."""
+    """An LSTM in each direction, the backward one from each clip's own last frame."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
@@ -174,21 +174,21 @@ class _Recurrent(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        """(batch, frame, feature); the mask (batch, 1, 1, frame) is 0 where there is a frame."""
+        """(batch, frame, feature); the mask (batch, 1, 1, frame) is 0 on valid frames."""
         frames = (attention_mask[:, 0, 0] == 0).sum(dim=1)
-        turned = _turned(hidden, frames)
-        ahead, _ = self.forwards(hidden)
-        back, _ = self.backwards(turned)
-        both: Tensor = self.dropout(torch.cat([ahead, _turned(back, frames)], dim=2))
+        reversed_frames = _reverse_frames(hidden, frames)
+        forward, _ = self.forwards(hidden)
+        backward, _ = self.backwards(reversed_frames)
+        both: Tensor = self.dropout(torch.cat([forward, _reverse_frames(backward, frames)], dim=2))
         return both
 
 
-def _turned(hidden: Tensor, frames: Tensor) -> Tensor:
-    """Each clip's frames in reverse, its padding where it was; its own inverse."""
-    places = torch.arange(hidden.shape[1], device=hidden.device)[None]
-    mirrored = frames[:, None] - 1 - places
-    chosen = torch.where(mirrored >= 0, mirrored, places)
-    return torch.gather(hidden, 1, chosen[..., None].expand(-1, -1, hidden.shape[2]))
+def _reverse_frames(hidden: Tensor, frames: Tensor) -> Tensor:
+    """Reverse each clip's frames and leave its padding in place; its own inverse."""
+    positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
+    mirrored = frames[:, None] - 1 - positions
+    indices = torch.where(mirrored >= 0, mirrored, positions)
+    return torch.gather(hidden, 1, indices[..., None].expand(-1, -1, hidden.shape[2]))
 
 
 def _fourier(window: int) -> Tensor:
@@ -201,7 +201,7 @@ def _fourier(window: int) -> Tensor:
 
 
 def _mel_filters(mels: int, window: int) -> Tensor:
-    """Triangles with their feet on their neighbours' tops, in O'Shaughnessy's mel: (mel, band)."""
+    """Triangular filters on O'Shaughnessy's mel scale, each reaching its neighbors' peaks."""
     bands = torch.linspace(0, RATE / 2, window // 2 + 1, dtype=torch.float64)
     highest = 2595 * math.log10(1 + RATE / 2 / 700)
     feet = 700 * (10 ** (torch.linspace(0, highest, mels + 2, dtype=torch.float64) / 2595) - 1)

@@ -1,7 +1,7 @@
-"""The loss of both tasks, which keeps its parts.
+"""The loss of both tasks, with its parts.
 
-What a batch does not hold is absent, not zero: an utterance without an emotion, without phonemes,
-or too short for its phonemes is left out of that term's mean and counted.
+Missing targets are excluded, not zero: an utterance without an emotion, without phonemes, or too
+short for its phonemes is left out of that term's mean and counted.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from phonemo.errors import ModelError
 from phonemo.model.heads import BLANK
 from phonemo.model.masks import mask_of
 
-#: The emotion target of an utterance that has none.
+#: The emotion target of an utterance without an emotion.
 ABSENT = -100
 
-#: What an utterance's CTC loss is divided by, from its target's length and its frames.
+#: Divisor of an utterance's CTC loss, from its target's length and its frames.
 REDUCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "per_token": lambda tokens, frames: tokens,
     "per_frame": lambda tokens, frames: frames,
@@ -34,10 +34,10 @@ class Term:
 
     Attributes:
         value: a scalar; None where no utterance of the batch can be used.
-        anchor: a scalar 0 that hangs on the logits, so that a batch without any target still
+        anchor: a scalar 0 that depends on the logits, so that a batch without any target still
             has a backward pass, with zero gradients.
-        counts: how many utterances were used, and how many left out for which reason.
-        size: what the mean was divided by: the utterances, or the sum of their class weights.
+        counts: numbers of utterances used, and left out for each reason.
+        size: the divisor of the mean: the utterances, or the sum of their class weights.
     """
 
     value: Tensor | None
@@ -48,13 +48,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Loss:
-    """What is minimised, and what it is made of.
+    """The loss to minimize and its parts.
 
     Attributes:
         total: a scalar with its gradient.
-        parts: each task that was present, by name: its term before its weight, detached.
-        counts: those of the terms, together.
-        value: what ``total`` is over the whole batch, detached, where ``total`` is a share of it.
+        parts: the value of each task that was present, by name, unweighted and detached.
+        counts: the counts of all terms.
+        value: ``total`` over the whole batch, detached, where ``total`` is a share of it.
     """
 
     total: Tensor
@@ -66,7 +66,7 @@ class Loss:
 def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
     """Emotion term + alpha * phoneme term; ``phonemes`` is None without an auxiliary task.
 
-    ``alpha`` means nothing without the reduction of the phoneme term: write both down.
+    ``alpha`` is only meaningful with the phoneme term's reduction: report both.
     """
     terms = {"emotion": (emotion, 1.0)}
     if phonemes is not None:
@@ -85,20 +85,20 @@ def combine(emotion: Term, phonemes: Term | None, alpha: float) -> Loss:
 def gradient_share(
     emotion: Term, phonemes: Term | None, alpha: float, summed: Callable[[Tensor], Tensor]
 ) -> Loss:
-    """The same of a batch that several processes hold together, each some of its utterances.
+    """Like ``combine``, for a batch whose utterances are distributed over several processes.
 
-    A mean of the processes' means would be another loss: one may hold fewer utterances with a
-    target than another, or none. So each term is divided by what all hold together.
+    A mean of the processes' means would be a different loss, as they may hold different numbers of
+    utterances with a target, or none. So each term is divided by the size over all processes.
 
     Args:
-        emotion: of the utterances here.
-        phonemes: of the utterances here; None without an auxiliary task.
+        emotion: of this process's utterances.
+        phonemes: of this process's utterances; None without an auxiliary task.
         alpha: weight of the phoneme term.
-        summed: adds a tensor up over all processes; called once.
+        summed: sums a tensor over all processes; called once.
 
     Returns:
-        A loss whose totals, added up over the processes, are the loss of the whole batch; the
-        rest is of the whole batch already.
+        A loss whose totals, summed over the processes, are the loss of the whole batch; the other
+        fields already refer to the whole batch.
     """
     terms = {"emotion": (emotion, 1.0)}
     if phonemes is not None:
@@ -107,10 +107,10 @@ def gradient_share(
     value = torch.zeros_like(total.detach())
     parts: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
-    known = iter(summed(torch.cat([_sums(term) for term, _ in terms.values()])))
+    sums = iter(summed(torch.cat([_sums(term) for term, _ in terms.values()])))
     for name, (term, weight) in terms.items():
-        loss, size = next(known), next(known)
-        counts |= {reason: int(next(known)) for reason in term.counts}
+        loss, size = next(sums), next(sums)
+        counts |= {reason: int(next(sums)) for reason in term.counts}
         if term.value is not None:
             total = total + weight * term.value * (term.size / size).to(term.value.dtype)
         if size > 0:
@@ -161,16 +161,16 @@ def ctc_loss(
 ) -> Term:
     """Connectionist temporal classification (Graves et al. 2006), averaged over utterances.
 
-    CTC cannot write a target into fewer frames than it has symbols, plus one blank between two
-    equal neighbours. Such utterances are left out, as are those without a target.
+    CTC needs a frame for each symbol of the target, plus one blank between two equal neighbors.
+    Utterances with fewer frames are left out, as are those without a target.
 
     Args:
         frame_logits: (batch, frame, phoneme); padding may hold anything.
         frame_lengths: (batch,), valid frames.
         targets: (batch, phoneme), indices from 1; padding may hold anything.
         target_lengths: (batch,), symbols of each target; 0 where there is none.
-        reduction: a name in REDUCTIONS: what each utterance's negative log-likelihood is divided
-            by before the mean.
+        reduction: a name in REDUCTIONS: the divisor of each utterance's negative log-likelihood
+            before the mean.
 
     Returns:
         A term with the counts ``phonemes`` (used), ``phonemes_absent``, ``phonemes_too_long``.
@@ -179,9 +179,9 @@ def ctc_loss(
         ModelError: an unknown reduction, or a target symbol outside the head's inventory.
     """
     if reduction not in REDUCTIONS:
-        raise ModelError(f"unknown reduction {reduction!r}; known: {', '.join(REDUCTIONS)}")
+        raise ModelError(f"expected a reduction of {', '.join(REDUCTIONS)}, got {reduction!r}")
     targets = targets.masked_fill(~mask_of(target_lengths, targets.shape[1]), BLANK)
-    _check_symbols(targets, target_lengths, symbols=frame_logits.shape[2])
+    _check_targets(targets, target_lengths, symbols=frame_logits.shape[2])
     present = target_lengths > 0
     usable = present & (frame_lengths >= frames_needed(targets, target_lengths))
     value = None
@@ -193,7 +193,7 @@ def ctc_loss(
 
 
 def frames_needed(targets: Tensor, target_lengths: Tensor) -> Tensor:
-    """Fewest frames (batch,) that CTC needs: the symbols plus the equal neighbours.
+    """Minimum frames (batch,) for CTC: the symbols plus the pairs of equal neighbors.
 
     Args:
         targets: (batch, phoneme); padding may hold anything.
@@ -219,14 +219,14 @@ def _likelihoods(logits: Tensor, frames: Tensor, targets: Tensor, tokens: Tensor
     )
 
 
-def _check_symbols(targets: Tensor, target_lengths: Tensor, symbols: int) -> None:
-    # torch reads beyond its table on a symbol too large, and takes a blank for a symbol.
-    found = targets[mask_of(target_lengths, targets.shape[1])]
-    strays = found[(found <= BLANK) | (found >= symbols)]
-    if len(strays):
+def _check_targets(targets: Tensor, target_lengths: Tensor, symbols: int) -> None:
+    # torch reads out of bounds for a symbol too large, and accepts a blank as a symbol
+    indices = targets[mask_of(target_lengths, targets.shape[1])]
+    invalid = indices[(indices <= BLANK) | (indices >= symbols)]
+    if len(invalid):
         raise ModelError(
-            f"phoneme target {int(strays[0])} is outside 1 to {symbols - 1}; "
-            "the targets and the phoneme head need the same inventory"
+            f"expected phoneme targets from 1 to {symbols - 1}, got {int(invalid[0])}; use the "
+            "same inventory for the targets and the phoneme head"
         )
 
 
@@ -239,12 +239,12 @@ def _phoneme_counts(present: Tensor, usable: Tensor) -> dict[str, int]:
 
 
 def _sums(term: Term) -> Tensor:
-    """What can be added up over processes: the sum of losses, its divisor, and the counts."""
+    """Quantities that can be summed over processes: the loss sum, its divisor, and the counts."""
     size = term.size.double()
     loss = torch.zeros_like(size) if term.value is None else term.value.detach() * size
     return torch.stack([loss, size, *(torch.full_like(size, n) for n in term.counts.values())])
 
 
 def _anchor(logits: Tensor) -> Tensor:
-    # The sum of no rows: 0 even where the logits are NaN, which 0 * logits.sum() would not be.
+    # An empty sum: 0 even where the logits are NaN, unlike 0 * logits.sum().
     return logits[:0].float().sum()

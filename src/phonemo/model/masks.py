@@ -1,11 +1,11 @@
-"""Lengths to masks and back. Samples to frames is phonemo.audio.frames' arithmetic, found here too.
+"""Masks: lengths to masks and back, SpecAugment, and frames that contain speech.
 
-SpecAugment: spans of frames and of features set to zero (Park et al. 2019).
+SpecAugment sets spans of frames and of features to zero (Park et al. 2019). The conversion of
+samples to frames comes from phonemo.audio.frames.
 
-Frames that hold speech, by their level: so that silence around an utterance changes nothing.
-
-A recording's reference level is the mean power of its frames, weighted by that power: silent frames
-add nothing to it, however many there are. Frames more than ``RANGE_DB`` below it do not count.
+Speech frames are found by their level, so that silence around an utterance has no effect. The
+reference level is the mean power of the recording's frames, weighted by that power: silent frames
+do not change it, however many there are. Frames more than ``RANGE_DB`` below it are no speech.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["fewest_samples", "frames_of", "lengths_of", "mask_of"]
 
 
 def mask_of(lengths: Tensor, size: int) -> Tensor:
-    """Lengths (batch,) to a mask (batch, size) that is True where there is something."""
+    """Lengths (batch,) to a mask (batch, size) that is True for valid positions."""
     return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
 
 
@@ -29,53 +29,53 @@ def lengths_of(attention_mask: Tensor) -> Tensor:
 
 
 def mask_spans(sequence: Tensor, spans: dict[str, Tensor] | None) -> Tensor:
-    """Zero the spans of a sequence (batch, frame, feature).
+    """Zero spans of a sequence (batch, frame, feature).
 
     Args:
         sequence: (batch, frame, feature).
         spans: ``time`` (batch, span, 2) first and past-the-last frame; ``feature``
-            (batch, span, 2) the same as shares of the width, so that one draw fits every stream.
+            (batch, span, 2) the same as fractions of the width, so that they fit every stream.
     """
     if not spans:
         return sequence
     _, frames, features = sequence.shape
     if "time" in spans:
-        sequence = sequence.masked_fill(_covered(spans["time"], frames)[:, :, None], 0.0)
+        sequence = sequence.masked_fill(_span_mask(spans["time"], frames)[:, :, None], 0.0)
     if "feature" in spans:
         edges = (spans["feature"] * features).round().to(torch.long)
-        sequence = sequence.masked_fill(_covered(edges, features)[:, None, :], 0.0)
+        sequence = sequence.masked_fill(_span_mask(edges, features)[:, None, :], 0.0)
     return sequence
 
 
-def _covered(spans: Tensor, size: int) -> Tensor:
+def _span_mask(spans: Tensor, size: int) -> Tensor:
     """Spans (batch, span, 2) to a mask (batch, size) that is True inside any of them."""
-    places = torch.arange(size, device=spans.device)[None, None, :]
-    inside = (places >= spans[..., :1]) & (places < spans[..., 1:])
+    positions = torch.arange(size, device=spans.device)[None, None, :]
+    inside = (positions >= spans[..., :1]) & (positions < spans[..., 1:])
     return inside.any(dim=1)
 
 
 #: Frames this far below the reference level are pauses.
 RANGE_DB = 30.0
-#: Added to the sum of powers: digital silence has a reference of 0 and every frame of it counts.
-_LEAST = 1e-20
+#: Added to the sum of powers: for digital silence the reference is 0, and every frame is speech.
+_EPSILON = 1e-20
 
 
 def speech_frames(signal: Tensor, mask: Tensor, grid: FrameGrid) -> Tensor:
-    """Which frames hold speech.
+    """Find the frames that contain speech.
 
     Args:
         signal: waveforms (batch, sample) without an offset, zero in the padding, long enough for
             the frames of ``mask``.
         mask: (batch, frame), True where a frame is valid.
-        grid: where the frames lie.
+        grid: frame positions.
 
     Returns:
-        (batch, frame), True where a valid frame is within ``RANGE_DB`` of the reference level. At
-        least one frame of every clip is.
+        (batch, frame), True where a valid frame is within ``RANGE_DB`` of the reference level;
+        this holds for at least one frame of every clip.
     """
     square = signal.square()[:, None]
     means = nn.functional.avg_pool1d(square, grid.field_samples, grid.hop_samples)[:, 0]
     power = means[:, : mask.shape[1]].masked_fill(~mask, 0.0)  # (batch, frame)
-    reference = power.square().sum(dim=1) / (power.sum(dim=1) + _LEAST)
-    found: Tensor = (power >= reference[:, None] * 10 ** (-RANGE_DB / 10)) & mask
-    return found
+    reference = power.square().sum(dim=1) / (power.sum(dim=1) + _EPSILON)
+    speech: Tensor = (power >= reference[:, None] * 10 ** (-RANGE_DB / 10)) & mask
+    return speech

@@ -1,4 +1,4 @@
-"""The network: backbone, streams, fusion, pooling and heads, wired together; no arithmetic."""
+"""The network: wires backbone, layer selection, fusion, pooling and heads; no arithmetic."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LATER = cast(Tensor, None)
 
 
 class PhonemoConfig(PreTrainedConfig):
-    """What a model folder must say to rebuild the network; see phonemo.config.ModelConfig."""
+    """The fields of a model folder that rebuild the network; see phonemo.config.ModelConfig."""
 
     model_type = "phonemo"
 
@@ -53,44 +53,42 @@ class PhonemoConfig(PreTrainedConfig):
     head: str = "hidden"
     auxiliary: dict[str, Any] | None = None
     lora_rank: int | None = None
-    #: Of phonemo.evaluation.calibration.TemperatureScaling: the network's logits are as they come,
-    #: whoever makes
-    #: scores of them divides.
+    #: From phonemo.evaluation.calibration.TemperatureScaling: the network's logits are not scaled,
+    #: the code that turns them into scores divides by the temperature.
     temperature: float = 1.0
     abstain_below: float = 0.0
     calibrated_on: int = 0
     #: k_mean, k_spread, em_iterations and radius of
-    #: phonemo.runtime.adaptation.statistics.Reference (a radius
-    #: of None is infinity), where the head holds class means; None for a network that takes no
-    #: profile.
+    #: phonemo.runtime.adaptation.statistics.Reference (a radius of None is infinity), where the
+    #: head has class means; None for a network that takes no profile.
     adaptation: dict[str, float | None] | None = None
 
 
 @dataclass
 class EmotionOutput(ModelOutput):
-    """What a forward pass gives."""
+    """The output of a forward pass."""
 
     loss: Tensor | None = None
-    #: (batch, emotion); never None, but ModelOutput wants a default
+    #: (batch, emotion); never None, but ModelOutput needs a default
     logits: Tensor = _LATER
     #: (batch, frame, phoneme); None in the single-task arm
     phoneme_logits: Tensor | None = None
     #: valid frames, (batch,); never None either
     frames: Tensor = _LATER
-    #: what the emotion head reads, (batch, feature); never None either
+    #: the emotion head's input, (batch, feature); never None either
     vector: Tensor = _LATER
     #: what pooling reads, (batch, frame, feature); ``classify_frames`` takes it; never None either
     features: Tensor = _LATER
-    #: share of each frame in the pooled vector, (batch, frame); None where pooling has none
+    #: weight of each frame in the pooled vector, (batch, frame); None where pooling has none
     frame_weights: Tensor | None = None
 
 
 class PhonemoForAudioClassification(PreTrainedModel):
-    """Speech to emotion, and to phonemes beside it (Li et al. 2024).
+    """Classifies emotions, and phonemes as an auxiliary task (Li et al. 2024).
 
     Args:
-        config: the shape of everything.
-        network: a loaded backbone; without it one of that shape is made, for weights to come.
+        config: the shape of the network.
+        network: a loaded backbone; by default one is created from the config, without weights.
     """
 
     config_class = PhonemoConfig
@@ -119,51 +117,51 @@ class PhonemoForAudioClassification(PreTrainedModel):
             config.attention_heads,
             config.dropout,
         )
-        #: A fusion that is not pooled for the emotion head still has frames, which weigh the same.
+        #: Without pooling for the emotion head the frames have equal weights.
         self.pooling = POOLINGS[config.pooling if config.pooled else "mean"](
             config.width, config.attention_heads, config.hops, config.dropout
         )
         emotions = len(config.id2label or {})
-        self.statistics = _known_states(config.statistics, depth)
-        #: The emotion is read from frames that hold speech, not from all.
+        self.statistics = _check_states(config.statistics, depth)
+        #: Whether the emotion is pooled from speech frames only.
         self.speech_only = config.frames == SPEECH
         features = self.pooling.features if config.pooled else 0
-        #: The mean of a state alone is half of its statistics.
+        #: The mean is the first half of a state's statistics.
         self.halves = 1 if config.moments == "mean" else 2
         features += self.halves * self.backbone.semantic_features * len(self.statistics)
-        #: features of the vector that the emotion head reads
+        #: width of the emotion head's input vector
         self.vector_features: int = features
         if not features:
-            raise ModelError("the emotion head reads nothing; set model.statistics or model.pooled")
+            raise ModelError("the emotion head has no input; set model.statistics or model.pooled")
         self.head = HEADS[config.head](features, emotions, config.dropout)
         if config.adaptation is not None and isinstance(self.head, LinearHead):
             self.head.class_means = torch.zeros(emotions, features)
             self.head.radius = config.adaptation.get("radius")
         self.auxiliary = _auxiliary_head(config)
-        #: SpecAugment masks the semantic stream, for a training whose lower layers are frozen;
-        #: False masks the Transformer's input instead, as wav2vec 2.0 is fine-tuned.
+        #: SpecAugment masks the semantic stream, for training with frozen lower layers; False masks
+        #: the Transformer's input instead, as in wav2vec 2.0 fine-tuning.
         self.mask_streams = False
         self.post_init()
-        # after post_init, which would let the backbone's class draw them, so that they are not 0
+        # after post_init, in which the backbone's class would initialize them to nonzero values
         if config.lora_rank is not None:
             _add_adapters(self.backbone, config.lora_rank)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Keep each layer's own initialisation: a missing weight is an error, not a fresh draw."""
+        """Keep each layer's initialization: a missing weight is an error, not initialized anew."""
 
     @property
     def frame_features(self) -> int:
-        """Features of a frame of ``EmotionOutput.features``."""
+        """Features per frame of ``EmotionOutput.features``."""
         passed = len(self.statistics) * self.backbone.semantic_features
         return int(self.config.width) + passed + self.speech_only
 
     @property
     def required_states(self) -> frozenset[int]:
-        """The numbers of the hidden states that the streams and the emotion head read."""
+        """The numbers of the hidden states that the streams and the emotion head use."""
         return frozenset((*self.acoustic.numbers, *self.semantic.numbers, *self.statistics))
 
     def train(self, mode: bool = True) -> PhonemoForAudioClassification:
-        """Like torch's, but frozen parts of the backbone stay in evaluation mode."""
+        """Set the mode as in torch, but keep frozen parts of the backbone in evaluation mode."""
         super().train(mode)
         for part in self.backbone.parts():
             if not any(p.requires_grad for module in part for p in module.parameters()):
@@ -236,19 +234,19 @@ class PhonemoForAudioClassification(PreTrainedModel):
         calibrated: bool = True,
         **ignored: Any,
     ) -> EmotionOutput:
-        """Audio, or the kept output of frozen layers, to scores.
+        """Compute scores from audio, or from the cached output of frozen layers.
 
-        Outside of training, a softmax over the logits gives the scores that phonemo gives, so that
-        transformers' pipeline does.
+        Outside of training, a softmax over the logits gives phonemo's scores, so that transformers'
+        pipeline gives them too.
 
         Args:
-            input_values: waveforms (batch, sample) at 16 kHz, padded with anything.
+            input_values: waveforms (batch, sample) at 16 kHz; padding values do not matter.
             attention_mask: (batch, sample), ones where there is audio; None means everywhere.
             labels: emotions (batch,); with them the plain cross-entropy is in ``loss``.
             frozen: instead of audio, the result of :meth:`forward_frozen`.
             spans: SpecAugment spans (training).
             calibrated: divide the logits by the config's temperature, unless in training; phonemo
-                itself asks for them as they are.
+                itself requests them without that.
         """
         if frozen is None:
             assert input_values is not None
@@ -264,7 +262,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
     def classify_frames(
         self, features: Tensor, mask: Tensor, keep: Tensor | None = None
     ) -> tuple[Tensor, Pooled]:
-        """From frames to the emotion, once more and with frames left out.
+        """Classify frames, optionally with some left out.
 
         Args:
             features: of an :class:`EmotionOutput`, (batch, frame, feature).
@@ -272,7 +270,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
             keep: (batch, frame), False where a frame is left out; None keeps all.
 
         Returns:
-            Logits (batch, emotion), and the vector and weights they came from.
+            Logits (batch, emotion), and the vector and weights that they are computed from.
         """
         pooled = self._pooled(features, mask, keep)
         return self.head(pooled.vector), pooled
@@ -280,8 +278,8 @@ class PhonemoForAudioClassification(PreTrainedModel):
     def _pooled(self, features: Tensor, mask: Tensor, keep: Tensor | None = None) -> Pooled:
         if self.speech_only:
             features, speech = features[:, :, :-1], features[:, :, -1] > 0
-            # a clip that was cropped, or whose speech is left out, has what is left; in logic
-            # alone, as onnxruntime has no choice between booleans
+            # a clip without (kept) speech frames uses all its frames; by boolean logic only, as
+            # onnxruntime has no Where for booleans
             spoken = speech & mask if keep is None else speech & mask & keep
             mask = mask & (speech | ~spoken.any(dim=1, keepdim=True))
         width = int(self.config.width)
@@ -290,9 +288,9 @@ class PhonemoForAudioClassification(PreTrainedModel):
         )
         pooled = self.pooling(fused, mask, keep)
         width = self.halves * self.backbone.semantic_features
-        known = [statistics(one, mask, keep)[:, :width] for one in passed]
-        own = [pooled.vector] if self.config.pooled else []
-        return Pooled(torch.cat([*own, *known], dim=1), pooled.weights)
+        moments = [statistics(states, mask, keep)[:, :width] for states in passed]
+        vectors = [pooled.vector] if self.config.pooled else []
+        return Pooled(torch.cat([*vectors, *moments], dim=1), pooled.weights)
 
     def _states(
         self, frozen: FrozenFeatures, mask: Tensor, spans: dict[str, Tensor] | None
@@ -326,7 +324,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
         fused = self.fusion(acoustic, semantic, mask)
         features = torch.cat([fused, *passed], dim=2)
         pooled = self._pooled(features, mask)
-        # in this order, as both heads draw their dropout: a seed goes on meaning the same network
+        # in this order, as both heads draw their dropout: a seed must keep giving the same network
         phoneme_logits = None if self.auxiliary is None else self.auxiliary(fused)
         return EmotionOutput(
             logits=self.head(pooled.vector),
@@ -346,13 +344,13 @@ def _masked(stream: Tensor | None, spans: dict[str, Tensor] | None) -> Tensor | 
     return None if stream is None else mask_spans(stream, spans)
 
 
-def _known_states(numbers: Iterable[int], depth: int) -> tuple[int, ...]:
-    found = tuple(sorted(set(numbers)))
-    if found and found[-1] > depth:
+def _check_states(numbers: Iterable[int], depth: int) -> tuple[int, ...]:
+    states = tuple(sorted(set(numbers)))
+    if states and states[-1] > depth:
         raise ModelError(
-            f"model.statistics names hidden state {found[-1]}, the backbone has 0 to {depth}"
+            f"expected model.statistics from 0 to {depth}, got hidden state {states[-1]}"
         )
-    return found
+    return states
 
 
 def _samples(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
@@ -372,7 +370,7 @@ def _auxiliary_head(config: PhonemoConfig) -> nn.Module | None:
 def _add_adapters(backbone: Backbone, rank: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
-    # WavLM reads its projections' weights past their forward, so adapters there would be ignored
+    # WavLM uses its projections' weights without calling them, so adapters there would be ignored
     targets = ["intermediate_dense", "output_dense"] if backbone.biased else ["q_proj", "v_proj"]
     adapters = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=targets)
     inject_adapter_in_model(adapters, backbone.network)

@@ -1,8 +1,8 @@
-"""wav2vec 2.0 with Whisper's sinusoidal positions in place of the positional convolution.
+"""wav2vec 2.0 with Whisper's sinusoidal positions instead of the positional convolution.
 
-A Transformer that was grafted from Whisper leans on those positions: its heads turn them to look
-some frames back or ahead. Without them the teacher's own third layer lost 13 points of UA on
-EmoDB (LOG.md), and a positional convolution, which knows only what is near, cannot make them.
+A Transformer initialized from Whisper depends on those positions: its heads use them to attend
+some frames back or ahead. Without them the teacher's third layer lost 13 points of UA on EmoDB
+(LOG.md), and a positional convolution, with its local context, cannot replace them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SLOWEST = 10_000.0
 
 
 class SinusoidalWav2Vec2Config(Wav2Vec2Config):
-    """A wav2vec 2.0 whose positions are sinusoids; the fields of the convolution mean nothing."""
+    """A wav2vec 2.0 with sinusoidal positions; the convolution's fields are ignored."""
 
     model_type = "wav2vec2-sinusoidal"
 
@@ -27,7 +27,7 @@ class SinusoidalWav2Vec2Config(Wav2Vec2Config):
 
 
 class SinusoidalPositions(nn.Module):
-    """Positions of frames, with no weights: sines, then cosines, of falling frequency."""
+    """Frame positions without weights: sines, then cosines, of decreasing frequency."""
 
     def __init__(self, features: int, first: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class SinusoidalPositions(nn.Module):
 
 
 class SinusoidalWav2Vec2Model(Wav2Vec2Model):
-    """Wav2Vec2Model in everything but the positions."""
+    """Wav2Vec2Model with other positions."""
 
     config_class = SinusoidalWav2Vec2Config
 

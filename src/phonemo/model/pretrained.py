@@ -1,10 +1,9 @@
-"""From a config to a network with its backbone's weights; from a folder to a network.
+"""Pretrained networks: build one from a config, or open a folder safely.
 
-Folders of others, opened by transformers so that nothing in them runs or leads out of them.
-
-A config may name Python beside it, a kernel of a hub, a pickle or a file elsewhere; transformers
-would ask on standard input, fetch it, or open it. None of that is wanted: weights are safetensors
-in the folder, and the code is that of the installed packages.
+Folders of third parties are opened by transformers in a way that executes no code and reads no
+files outside the folder. A config may name Python files, a kernel on a hub, a pickle or a file
+elsewhere; transformers would prompt on standard input, download it or open it. Here weights must be
+safetensors in the folder, and only code of the installed packages runs.
 """
 
 from __future__ import annotations
@@ -34,24 +33,24 @@ _ATTENTIONS = (None, "eager", "sdpa")
 
 
 class ForeignError(Exception):
-    """A folder of others cannot be opened; the reason in one line."""
+    """A third-party folder cannot be opened; the reason in one line."""
 
 
 def read_config(kind: Any, path: str | Path, **where: Any) -> Any:
-    """A config of transformers.
+    """Read a transformers config.
 
     Args:
-        kind: AutoConfig, or the class of the config.
-        path: a folder, or a hub's id.
-        where: ``revision`` and the like.
+        kind: AutoConfig, or the config class.
+        path: a folder, or a hub id.
+        where: ``revision`` and similar arguments.
 
     Raises:
-        ForeignError: it is absent, malformed, or asks for what is not allowed.
+        ForeignError: it is missing, malformed, or requires something that is not allowed.
     """
     with _parser_errors(), quiet_transformers():
         config = kind.from_pretrained(path, trust_remote_code=False, **where)
-    _check(config.to_dict())
-    # private to transformers, and not part of what it writes
+    _check_config(config.to_dict())
+    # a private attribute of transformers, not part of the saved config
     _check_attention(getattr(config, "_attn_implementation", None))
     return config
 
@@ -59,16 +58,16 @@ def read_config(kind: Any, path: str | Path, **where: Any) -> Any:
 def read_network(
     kind: Any, path: str | Path, config: Any, **where: Any
 ) -> tuple[Any, list[str], list[str]]:
-    """A network in float32, and the names of weights that are missing and that are too many.
+    """Load a network in float32; also return the names of missing and of unexpected weights.
 
     Args:
-        kind: AutoModel, or the class of the network.
-        path: a folder, or a hub's id.
+        kind: AutoModel, or the network class.
+        path: a folder, or a hub id.
         config: from :func:`read_config`.
-        where: ``revision`` and the like.
+        where: ``revision`` and similar arguments.
 
     Raises:
-        ForeignError: the weights are absent, malformed, no safetensors, or lie elsewhere.
+        ForeignError: the weights are missing, malformed, not safetensors, or outside the folder.
     """
     _check_shards(Path(path))
     with _parser_errors(), quiet_transformers():
@@ -85,10 +84,10 @@ def read_network(
 
 
 def read_preprocessor(kind: Any, path: str | Path, **where: Any) -> Any:
-    """A feature extractor of transformers.
+    """Read a transformers feature extractor.
 
     Raises:
-        ForeignError: absent, malformed, or of a kind that only code of others knows.
+        ForeignError: it is missing, malformed, or of a class that needs third-party code.
     """
     with _parser_errors(), quiet_transformers():
         return kind.from_pretrained(path, trust_remote_code=False, **where)
@@ -96,7 +95,7 @@ def read_preprocessor(kind: Any, path: str | Path, **where: Any) -> Any:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without transformers' report of weights that are left out on purpose."""
+    """Suppress transformers' progress bars and its report of unused weights."""
     before = transformers_logging.get_verbosity()
     bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -111,7 +110,7 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def _parser_errors() -> Iterator[None]:
-    """What a parser raises of a file that it did not expect may be anything."""
+    """Convert errors to ForeignError: on unexpected files a parser may raise anything."""
     try:
         yield
     except Exception as error:
@@ -119,37 +118,37 @@ def _parser_errors() -> Iterator[None]:
         raise ForeignError(lines[0]) from error
 
 
-def _check(config: Mapping[str, Any]) -> None:
+def _check_config(config: Mapping[str, Any]) -> None:
     for key in ("auto_map", "quantization_config"):
         if config.get(key):
-            raise ForeignError(f"its config has {key}, which would run code of others")
+            raise ForeignError(f"its config has {key}, which would run third-party code")
     _check_attention(config.get("attn_implementation"))
     if isinstance(inner := config.get("backbone"), Mapping):
-        _check(inner)
+        _check_config(inner)
         _check_attention(inner.get("_attn_implementation"))
 
 
 def _check_attention(name: object) -> None:
     if name not in _ATTENTIONS:
-        raise ForeignError(f"its config wants the attention {name!r}; eager or sdpa is allowed")
+        raise ForeignError(f"its config expects attention {name!r}; eager or sdpa is allowed")
 
 
 def _check_shards(folder: Path) -> None:
-    """Weights in parts are files of this folder."""
+    """Check that sharded weights are files of this folder."""
     if not (folder / INDEX).is_file():
         return
     with _parser_errors():
         shards = set(loads_json((folder / INDEX).read_bytes())["weight_map"].values())
     for name in shards:
         if not isinstance(name, str) or Path(name).name != name:
-            raise ForeignError(f"{INDEX} names {name!r}, which is not in the folder")
+            raise ForeignError(f"expected shards in the folder, got {name!r} in {INDEX}")
 
 
 log = logging.getLogger(__name__)
 
 _PREPROCESSOR = "preprocessor_config.json"
-#: Regularisers of pretraining that would make resuming inexact or masking happen twice.
-_OFF = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
+#: Pretraining regularizers that would make resuming inexact or mask twice.
+_DISABLED = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0}
 
 
 def build_network(
@@ -158,16 +157,16 @@ def build_network(
     symbols: Mapping[str, Any] | None,
     lora_rank: int | None = None,
 ) -> PhonemoForAudioClassification:
-    """A network with a pretrained backbone and fresh heads.
+    """Build a network with a pretrained backbone and newly initialized heads.
 
     Args:
-        model: its description.
+        model: the model config.
         labels: the emotions, in the order of the outputs.
-        symbols: the closed inventory of the auxiliary task as JSON, or None without the task.
+        symbols: the auxiliary task's closed inventory as JSON, or None without the task.
         lora_rank: rank of the adapters, for the strategy lora.
 
     Raises:
-        ModelError: the backbone is absent, of an unknown kind or incomplete.
+        ModelError: the backbone is missing, of an unknown kind or incomplete.
     """
     network, normalise = load_backbone(model.backbone, model.layers)
     shape: Any = network.config
@@ -185,17 +184,18 @@ def build_network(
     )
     if model.width % model.attention_heads:
         raise ModelError(
-            f"width {model.width} is not a multiple of attention_heads {model.attention_heads}"
+            f"expected a width that is a multiple of attention_heads {model.attention_heads}, got "
+            f"{model.width}"
         )
     return PhonemoForAudioClassification(config, network)
 
 
 def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool]:
-    """A bare transformers encoder in fp32, and whether it wants each clip normalised.
+    """Load a bare transformers encoder in fp32; also return whether clips must be normalized.
 
     Args:
         name: a folder, or a hub id with an optional @revision.
-        layers: use only so many Transformer layers from the bottom.
+        layers: number of Transformer layers to use, from the bottom; None uses all.
     """
     if name == NAME:
         shape = LogMelConfig()
@@ -207,29 +207,29 @@ def load_backbone(name: str, layers: int | None = None) -> tuple[nn.Module, bool
     try:
         config = read_config(AutoConfig, path, **where)
     except ForeignError as error:
-        found = "no such folder, and no model hub gave it"
+        reason = "no such folder, and no model hub has it"
         if folder.exists():
-            found = f"it has no config.json that may be used ({error})"
+            reason = f"its config.json cannot be used ({error})"
         raise ModelError(
-            f"backbone {name!r}: {found}; name a folder with config.json and model.safetensors"
+            f"backbone {name!r}: {reason}; name a folder with config.json and model.safetensors"
         ) from error
     if config.model_type == PhonemoConfig.model_type:
         return _trained_backbone(name, path, layers, where)
     _check_kind(name, config, layers)
-    config.update(_OFF | ({"num_hidden_layers": layers} if layers else {}))
-    network = _read_file(name, AutoModel, path, config, where)
-    return network, _wants_normalising(path, where)
+    config.update(_DISABLED | ({"num_hidden_layers": layers} if layers else {}))
+    network = _read_weights(name, AutoModel, path, config, where)
+    return network, _needs_normalization(path, where)
 
 
 def _trained_backbone(
     name: str, path: str, layers: int | None, where: dict[str, str]
 ) -> tuple[nn.Module, bool]:
-    """The backbone of a trained phonemo model, cut to so many layers."""
+    """The backbone of a trained phonemo model, cut to ``layers`` layers."""
     try:
         config = read_config(PhonemoConfig, path, **where)
     except ForeignError as error:
         raise ModelError(f"backbone {name!r}: its config cannot be read ({error})") from error
-    trained = _read_file(name, PhonemoForAudioClassification, path, config, where)
+    trained = _read_weights(name, PhonemoForAudioClassification, path, config, where)
     network: Any = trained.backbone.network
     _check_kind(name, network.config, layers)
     if layers is not None:
@@ -238,24 +238,24 @@ def _trained_backbone(
     return network, trained.backbone.normalise
 
 
-def _read_file(name: str, kind: Any, path: str, config: Any, where: dict[str, str]) -> Any:
+def _read_weights(name: str, kind: Any, path: str, config: Any, where: dict[str, str]) -> Any:
     try:
         network, missing, _ = read_network(kind, path, config, **where)
     except ForeignError as error:
         raise ModelError(f"backbone {name!r}: its weights cannot be read ({error})") from error
     if missing:
         raise ModelError(
-            f"backbone {name!r}: {len(missing)} weights are missing, as {missing[0]!r}"
+            f"backbone {name!r}: {len(missing)} weights are missing, such as {missing[0]!r}"
         )
     return network
 
 
 def feature_extractor(normalise: bool = False) -> Wav2Vec2FeatureExtractor:
-    """The preprocessor beside saved weights.
+    """The preprocessor that is saved with weights.
 
     Args:
-        normalise: whether it brings each clip to zero mean and unit variance: for a backbone that
-            wants it. A whole phonemo model normalises by itself.
+        normalise: whether it normalizes each clip to zero mean and unit variance, for a backbone
+            that needs it. A complete phonemo model normalizes inside the network.
     """
     return Wav2Vec2FeatureExtractor(
         feature_size=1,
@@ -269,17 +269,18 @@ def feature_extractor(normalise: bool = False) -> Wav2Vec2FeatureExtractor:
 def _check_kind(name: str, config: Any, layers: int | None) -> None:
     if config.model_type not in BACKBONES:
         raise ModelError(
-            f"backbone {name!r} is a {config.model_type}; known kinds: {', '.join(BACKBONES)}"
+            f"backbone {name!r}: expected one of {', '.join(BACKBONES)}, got {config.model_type}"
         )
     if getattr(config, "add_adapter", False):
-        raise ModelError(f"backbone {name!r} has a convolutional adapter, which is not supported")
+        raise ModelError(f"backbone {name!r}: a convolutional adapter is not supported")
     if layers is not None and layers > config.num_hidden_layers:
         raise ModelError(
-            f"model.layers is {layers}, but backbone {name!r} has {config.num_hidden_layers}"
+            f"backbone {name!r}: expected model.layers of at most {config.num_hidden_layers}, got "
+            f"{layers}"
         )
 
 
-def _wants_normalising(path: str, where: dict[str, str]) -> bool:
+def _needs_normalization(path: str, where: dict[str, str]) -> bool:
     try:
         extractor = read_preprocessor(AutoFeatureExtractor, path, **where)
     except ForeignError as error:
@@ -287,10 +288,11 @@ def _wants_normalising(path: str, where: dict[str, str]) -> bool:
             raise ModelError(
                 f"backbone {path!r}: its {_PREPROCESSOR} cannot be read ({error})"
             ) from error
-        log.warning("%s has no %s: clips will be normalised", path, _PREPROCESSOR)
+        log.warning("%s has no %s: clips will be normalized", path, _PREPROCESSOR)
         return True
     if extractor.sampling_rate != RATE:
         raise ModelError(
-            f"backbone {path!r} wants {extractor.sampling_rate} Hz; phonemo has {RATE}"
+            f"backbone {path!r}: expected a sampling rate of {RATE} Hz, got "
+            f"{extractor.sampling_rate}"
         )
     return bool(extractor.do_normalize)

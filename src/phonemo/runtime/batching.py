@@ -1,7 +1,7 @@
-"""Many recordings: a few are opened ahead, short ones of like length are heard together.
+"""Batches of recordings: a few are opened ahead, and short ones of similar length share a batch.
 
-The order of the answers is that of the recordings, and which are heard together follows from their
-order alone: the same list gives the same answers.
+Results keep the order of the recordings. Batches depend on that order only: the same list gives the
+same results.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _Item = TypeVar("_Item")
 _Out = TypeVar("_Out")
 _OutOf = TypeVar("_OutOf", covariant=True)
 
-#: Recordings that are opened at once, for each job.
+#: Recordings opened ahead, per job.
 AHEAD = 8
 
 
 @runtime_checkable
 class Deferred(Protocol[_OutOf]):
-    """A recording that is too long to be opened first and heard then."""
+    """A recording too long to be decoded completely before it is recognized."""
 
     def recognize(self) -> _OutOf:
-        """Its outcome; once."""
+        """Return the outcome; may be called once."""
 
 
 Opened = Waveform | Deferred[Outcome] | Outcome
@@ -43,23 +43,23 @@ def map_ordered(
     jobs: int,
     batch_samples: int,
 ) -> Iterator[_Out]:
-    """The outcome of every item, in order, each as soon as it and those before it are known.
+    """Yield the outcome of every item in order, each as soon as the earlier ones are known.
 
-    The items are taken in rounds that double from ``jobs`` to ``AHEAD`` x jobs; while the outcomes
-    of one are given, the next one is opened.
+    Items are taken in rounds that double from ``jobs`` to ``AHEAD`` x jobs; while the outcomes of
+    one round are yielded, the next one is opened.
 
     Args:
-        items: what is opened.
-        opened: an item as audio to be heard, soon: what takes long is done ``Deferred``.
-        heard: the outcomes of several of them.
-        jobs: how many calls run at once, each in a thread.
-        batch_samples: how much audio is heard together, padding included.
+        items: the items to open.
+        opened: opens an item quickly, as audio; slow work is returned as ``Deferred``.
+        heard: returns the outcomes of a batch.
+        jobs: number of concurrent calls, each in a thread.
+        batch_samples: samples per batch, padding included.
     """
     source = iter(items)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="phonemo")
 
     def submit(count: int) -> list[Future[Waveform | Deferred[_Out] | _Out]]:
-        return [pool.submit(opened, one) for one in islice(source, count)]
+        return [pool.submit(opened, item) for item in islice(source, count)]
 
     try:
         opening = submit(jobs)
@@ -74,59 +74,59 @@ def map_ordered(
 
 
 def length_buckets(lengths: Sequence[int], most: int) -> list[list[int]]:
-    """The places of clips that are heard together: of like length, padded to at most ``most``.
+    """Group the indices of clips of similar length, each group padded to at most ``most`` samples.
 
     Args:
         lengths: samples of each clip.
-        most: samples of a bucket, padding included; a longer clip is alone.
+        most: samples per group, padding included; a longer clip forms its own group.
     """
-    made: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lambda one: lengths[one]):
-        # sorted, so that the last one is the longest
-        if made and (len(made[-1]) + 1) * lengths[place] <= most:
-            made[-1].append(place)
+    buckets: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        # ascending, so the current clip is the longest of its bucket
+        if buckets and (len(buckets[-1]) + 1) * lengths[index] <= most:
+            buckets[-1].append(index)
         else:
-            made.append([place])
-    return made
+            buckets.append([index])
+    return buckets
 
 
 def _round(
     pool: ThreadPoolExecutor,
     opening: Sequence[Future[Waveform | Deferred[_Out] | _Out]],
-    heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
-    most: int,
+    recognize: Callable[[Sequence[Waveform]], Sequence[_Out]],
+    batch_samples: int,
 ) -> Iterator[_Out]:
-    opened = [one.result() for one in opening]
-    clips = {place: one for place, one in enumerate(opened) if isinstance(one, Waveform)}
-    running = _together(pool, clips, heard, most)
-    for place, one in enumerate(opened):
-        if isinstance(one, Deferred):
-            running[place] = (pool.submit(_alone, one), 0)
-    for place, one in enumerate(opened):
-        if isinstance(one, Waveform | Deferred):
+    opened = [entry.result() for entry in opening]
+    clips = {place: entry for place, entry in enumerate(opened) if isinstance(entry, Waveform)}
+    running = _submit_buckets(pool, clips, recognize, batch_samples)
+    for place, entry in enumerate(opened):
+        if isinstance(entry, Deferred):
+            running[place] = (pool.submit(_recognize_deferred, entry), 0)
+    for place, entry in enumerate(opened):
+        if isinstance(entry, Waveform | Deferred):
             future, row = running[place]
             yield future.result()[row]
         else:
-            yield one
+            yield entry
 
 
-def _together(
+def _submit_buckets(
     pool: ThreadPoolExecutor,
     clips: dict[int, Waveform],
-    heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
-    most: int,
+    recognize: Callable[[Sequence[Waveform]], Sequence[_Out]],
+    batch_samples: int,
 ) -> dict[int, tuple[Future[Sequence[_Out]], int]]:
-    """Place -> what hears its bucket, and its row in that; the bucket of the first place first."""
+    """Index -> (future of its bucket, row in the result); the first index's bucket runs first."""
     places = list(clips)
     running: dict[int, tuple[Future[Sequence[_Out]], int]] = {}
     for bucket in sorted(
-        length_buckets([len(clips[one].samples) for one in places], most), key=min
+        length_buckets([len(clips[place].samples) for place in places], most=batch_samples), key=min
     ):
-        chosen = [places[one] for one in bucket]
-        future = pool.submit(heard, [clips[place] for place in chosen])
+        chosen = [places[index] for index in bucket]
+        future = pool.submit(recognize, [clips[place] for place in chosen])
         running |= {place: (future, row) for row, place in enumerate(chosen)}
     return running
 
 
-def _alone(one: Deferred[_Out]) -> list[_Out]:
-    return [one.recognize()]
+def _recognize_deferred(recording: Deferred[_Out]) -> list[_Out]:
+    return [recording.recognize()]

@@ -1,11 +1,10 @@
-"""The client of the hub, imported where it is needed; its errors in one line each.
+"""Model download from the Hugging Face hub.
 
-What names a model on a hub, told apart from a folder on this disk.
+Parses model names of the hub (as opposed to local folders), downloads a model into a local folder
+and reports hub errors in one line each. huggingface_hub is imported only when needed.
 
-A model of a hub, as a folder on this machine: fetched once, then opened like any other.
-
-Only files that phonemo opens are fetched. What is in them is checked where it is opened: the
-hashes of a bundle's card or a folder's seal, and that nothing in it runs.
+Only files that phonemo opens are downloaded. Their content is checked when they are opened: the
+hashes of a bundle's card or a folder's checksums, and that no file executes code.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from phonemo.files import CHECKSUMS
 from phonemo.runtime.bundle import ADAPTATION, CARD, HEAD, MODEL
 from phonemo.version import __version__
 
-#: "hf://org/name@revision"; a Path makes one slash of two.
+#: "hf://org/name@revision"; a Path collapses the two slashes to one.
 _PREFIX = re.compile(r"^hf:/{1,2}")
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _NAME = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9][\w./-]{{0,199}}))?")
-#: The revision of a name without one.
+#: The default revision.
 MAIN = "main"
 
 
 @dataclass(frozen=True)
 class HubName:
-    """A repository of models and one of its revisions: a branch, a tag or a commit's hash."""
+    """A model repository and one of its revisions: a branch, a tag or a commit hash."""
 
     repository: str
     revision: str = MAIN
@@ -44,30 +43,30 @@ class HubName:
 
 
 def parse_hub_id(text: str | os.PathLike[str], bare: bool = False) -> HubName | None:
-    """The name of a model on a hub; None for anything else, and for what is a folder here.
+    """Parse a hub model name; None for anything else and for existing folders.
 
     Args:
         text: "org/name@revision", "hf://org/name" or "hf://org/name@revision".
-        bare: take "org/name" too, which might as well be a folder that is missing: nobody is
-            to reach out for another machine because of a mistyped path.
+        bare: accept "org/name" too. It may be a mistyped local path, which must not cause a
+            network request.
     """
-    written = os.fspath(text)
-    without = _PREFIX.sub("", written)
-    found = _NAME.fullmatch(without)
-    if found is None or (written == without and os.path.exists(written)):
+    name = os.fspath(text)
+    bare_name = _PREFIX.sub("", name)
+    match = _NAME.fullmatch(bare_name)
+    if match is None or (name == bare_name and os.path.exists(name)):
         return None
-    repository, revision = found.groups()
-    if revision is None and written == without and not bare:
+    repository, revision = match.groups()
+    if revision is None and name == bare_name and not bare:
         return None
     return HubName(repository, revision or MAIN)
 
 
-#: Of huggingface_hub's own client, which has changed its name before: errors of a connection.
+#: Modules of huggingface_hub's HTTP clients (it has changed them before): connection errors.
 _CLIENTS = ("httpx", "httpcore", "requests", "urllib3")
 
 
 def hub_client() -> Any:
-    """The package huggingface_hub.
+    """Import the package huggingface_hub.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -80,7 +79,7 @@ def hub_client() -> Any:
 
 @contextmanager
 def hub_errors(name: HubName) -> Iterator[None]:
-    """Whatever the hub or the network says against it, as one HubError."""
+    """Convert errors of the hub or the network to HubError."""
     hub_client()
     faults = importlib.import_module("huggingface_hub.errors")
     try:
@@ -100,7 +99,7 @@ def hub_errors(name: HubName) -> Iterator[None]:
             "a commit of it"
         ) from error
     except faults.HFValidationError as error:
-        raise HubError(f"{name}: no name of a repository; org/name@revision is wanted") from error
+        raise HubError(f"{name}: expected a repository name: org/name@revision") from error
     except faults.LocalEntryNotFoundError as error:
         raise HubError(
             f"{name}: not in the cache of this machine, and the hub is out of reach (or "
@@ -131,13 +130,12 @@ def _advice(error: Any) -> str:
     return "try again later"
 
 
-#: What phonemo.files names the file with the hashes of a model folder.
-#: Small files: they say whether there is a model of phonemo at all.
+#: Small files, which show whether a repository holds a phonemo model.
 SMALL_FILES = (
     *(CARD, CHECKSUMS, "config.json", "labels.json", "preprocessor_config.json", "provenance.json"),
     *("model.safetensors.index.json", "README.md", "NOTICE.md", "LICENSE"),
 )
-#: The large ones.
+#: Large files.
 WEIGHTS = (
     *(MODEL, HEAD, ADAPTATION),
     *("model.safetensors", "model-?????-of-?????.safetensors"),
@@ -145,26 +143,26 @@ WEIGHTS = (
 
 
 def download_model(name: HubName, token: str | None = None) -> Path:
-    """The folder of a model of a hub; the cache of huggingface_hub holds it.
+    """Download a model and return its folder in the cache of huggingface_hub.
 
-    A revision that is a commit's hash, once fetched, is opened without a network; so is any
+    A downloaded revision that is a commit hash opens without a network; so does any revision
     where HF_HUB_OFFLINE is set.
 
     Args:
         name: the repository and its revision.
-        token: for a private one; by default the one of ``hf auth login``.
+        token: access token for a private repository; by default that of ``hf auth login``.
 
     Raises:
-        HubError: no such model, no access, or the hub is out of reach.
+        HubError: no such model, no access, or the hub cannot be reached.
         MissingExtraError: huggingface-hub is not installed.
     """
     folder = _snapshot(name, SMALL_FILES, token)
-    if not any((folder / one).is_file() for one in (CARD, CHECKSUMS)):
+    if not any((folder / file).is_file() for file in (CARD, CHECKSUMS)):
         raise HubError(
-            f"{name}: no model of phonemo (neither {CARD} nor {CHECKSUMS} is there); phonemo push "
-            "puts one there, and --backbone takes other networks"
+            f"{name}: expected a phonemo model, got neither {CARD} nor {CHECKSUMS}; phonemo push "
+            "uploads one, and --backbone takes other networks"
         )
-    # of the same commit, whatever has been pushed since
+    # from the same commit, even if the branch has moved since
     return _snapshot(HubName(name.repository, folder.name), (*SMALL_FILES, *WEIGHTS), token)
 
 

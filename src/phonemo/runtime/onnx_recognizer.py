@@ -1,4 +1,4 @@
-"""Emotions from recordings without torch."""
+"""Emotion recognition with onnxruntime, without torch."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class OnnxRecognizer(EmotionRecognizer):
-    """A bundle that answers for recordings, in windows of the length that the bundle says.
+    """Recognizes emotions with a bundle, in windows of the length given in its card.
 
     Args:
         bundle: an opened bundle.
-        threads: how many threads one clip may use; None leaves it to onnxruntime.
+        threads: threads per clip; None leaves the choice to onnxruntime.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
@@ -45,37 +45,37 @@ class OnnxRecognizer(EmotionRecognizer):
         try:
             if bundle.adaptation is not None:
                 self.reference = unpacked(bundle.adaptation, len(bundle.card.labels))
-            self.graph, self.head = _networks(bundle, self.reference, threads)
+            self.graph, self.head = _open_networks(bundle, self.reference, threads)
         except CheckpointError as error:
             raise CheckpointError(f"{bundle.folder}: {error}") from error
         self._single = _SingleThreaded(bundle, self.reference)
-        self._check_fit(bundle.folder)
-        self._check_map(bundle.folder)
+        self._check_sizes(bundle.folder)
+        self._check_map_width(bundle.folder)
 
     @classmethod
     def load(cls, folder: str | Path | None = None, threads: int | None = None) -> OnnxRecognizer:
-        """From a bundle's folder, or without one from the bundle that ships with phonemo.
+        """Open a bundle's folder, or by default the bundle that ships with phonemo.
 
         Raises:
-            CheckpointError: it is no bundle, or it is broken; or none ships with this copy.
+            CheckpointError: it is missing, no bundle or corrupt; or none ships with this copy.
         """
         return cls(open_bundle(packaged() if folder is None else folder), threads)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions, in the order of the scores."""
+        """The emotion labels, in the order of the scores."""
         return self.card.labels
 
     def align(
         self, audio: Source, said: Sequence[str], rate: int | None = None, *, shares: bool = True
     ) -> Prediction:
-        """The emotion of a recording whose phonemes are known, and when each was said.
+        """Predict the emotion of a recording with known phonemes, and align the phonemes.
 
         Args:
             audio: as for ``predict``; at most ``whole_seconds`` long.
-            said: its phonemes, by the names of the model's inventory.
+            said: the spoken phonemes, as named in the model's inventory.
             rate: samples per second, for an array.
-            shares: whether every phoneme says what it adds to the winning score.
+            shares: whether to add each phoneme's contribution to the winning score.
 
         Raises:
             AudioError: the recording cannot be used, or is too long.
@@ -84,38 +84,38 @@ class OnnxRecognizer(EmotionRecognizer):
             UsageError: no phonemes, or text instead of a list.
         """
         if isinstance(said, str) or not said:
-            raise UsageError("a list of phonemes is wanted, as ['d', 'a', 's']")
+            raise UsageError("expected a list of phonemes, such as ['d', 'a', 's']")
         waveform = load_waveform(audio, rate=rate, limits=self.limits)
         if waveform.seconds > self.whole_seconds:
             raise AudioError(
                 "audio_too_long",
-                f"{waveform.seconds:.1f} s cannot be aligned at once, at most "
-                f"{self.whole_seconds:g} s can; cut the recording",
+                f"expected at most {self.whole_seconds:g} s for alignment, got "
+                f"{waveform.seconds:.1f} s; cut the recording",
             )
-        (found,) = self._logits([waveform.samples])
-        if self.card.inventory is None or found.phonemes is None:
-            raise ModelError("this model has no phoneme head; take one that was trained with it")
+        (logits,) = self._logits([waveform.samples])
+        if self.card.inventory is None or logits.phonemes is None:
+            raise ModelError("this model has no phoneme head; use a model trained with phonemes")
         symbols = self.card.inventory.symbols
-        posteriors = log_softmax(found.phonemes)
+        posteriors = log_softmax(logits.phonemes)
         spans = aligned_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
-        spans = self._shared(found, spans) if shares else spans
-        heard = ClipScores(softmax(found.emotions / self.card.temperature), spans)
-        return self._answer(waveform, heard, timeline=False)
+        spans = self._add_attribution(logits, spans) if shares else spans
+        clip = ClipScores(softmax(logits.emotions / self.card.temperature), spans)
+        return self._clip_prediction(waveform, clip, timeline=False)
 
     def logits(self, samples: Samples) -> Logits:
-        """What the network says of one clip, (sample,) at 16 kHz, before any scores are made."""
+        """The network's output for one clip, (sample,) at 16 kHz, before the softmax."""
         return self._logits([samples])[0]
 
     @property
     def supports_batching(self) -> bool:
-        """Not in int8: sums that differ in their last digit can round to another step of 256.
+        """Whether clips may be batched; not in int8, where batching changes rounding.
 
-        Of 320 clips of speech in company two moved a score by more than 0.001, one by 0.0025.
+        Of 320 batched clips of speech, two moved a score by more than 0.001, one by 0.0025.
         """
         return self.card.precision != "int8"
 
     def for_jobs(self, jobs: int | None) -> tuple[EmotionRecognizer, int]:
-        """Several clips at once, each by one thread, are quicker than one by all of them."""
+        """Return a recognizer for parallel clips: one thread per clip is faster than many."""
         count = validate_jobs(jobs, available_cpus())
         if count == 1 or self._threads == 1:
             return self, count
@@ -129,64 +129,69 @@ class OnnxRecognizer(EmotionRecognizer):
 
     def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
         if len(clips) > 1 and not self.supports_batching:
-            return [self._recognize_clip(one, shares) for one in clips]
+            return [self._recognize_clip(logits, shares) for logits in clips]
         began = perf_counter()
-        found = self._logits(clips)
+        batch = self._logits(clips)
         each = (perf_counter() - began) / len(clips)
         return [
-            self._clip_scores(one, len(clip), shares, each)
-            for one, clip in zip(found, clips, strict=True)
+            self._clip_scores(logits, len(clip), shares, each)
+            for logits, clip in zip(batch, clips, strict=True)
         ]
 
     def _logits(self, clips: Sequence[Samples]) -> list[Logits]:
-        heard = [boost_quiet(one) for one in clips] if self.card.normalise else clips
-        return self.graph.recognize_batch(heard, self.card.fewest_samples, self._affine)
+        boosted = [boost_quiet(clip) for clip in clips] if self.card.normalise else clips
+        return self.graph.recognize_batch(boosted, self.card.fewest_samples, self._affine)
 
-    def _clip_scores(self, found: Logits, samples: int, shares: bool, network: float) -> ClipScores:
+    def _clip_scores(
+        self, logits: Logits, samples: int, shares: bool, network: float
+    ) -> ClipScores:
         began = perf_counter()
-        scores = softmax(found.emotions / self.card.temperature)
-        spans = self._spans(found, samples)
+        scores = softmax(logits.emotions / self.card.temperature)
+        spans = self._spans(logits, samples)
         if shares and spans:
-            spans = self._shared(found, spans)
+            spans = self._add_attribution(logits, spans)
         timings = {"network": network, "phonemes": perf_counter() - began}
-        return ClipScores(scores, spans, timings, found.vector)
+        return ClipScores(scores, spans, timings, logits.vector)
 
-    def _spans(self, found: Logits, samples: int) -> tuple[PhonemeSpan, ...] | None:
-        if self.card.inventory is None or found.phonemes is None:
+    def _spans(self, logits: Logits, samples: int) -> tuple[PhonemeSpan, ...] | None:
+        if self.card.inventory is None or logits.phonemes is None:
             return None
         symbols = self.card.inventory.symbols
-        return recognized_spans(log_softmax(found.phonemes), symbols, self.card.grid, samples)
+        return recognized_spans(log_softmax(logits.phonemes), symbols, self.card.grid, samples)
 
-    def _shared(self, found: Logits, spans: tuple[PhonemeSpan, ...]) -> tuple[PhonemeSpan, ...]:
-        if self.head is None or found.features is None:
+    def _add_attribution(
+        self, logits: Logits, spans: tuple[PhonemeSpan, ...]
+    ) -> tuple[PhonemeSpan, ...]:
+        if self.head is None or logits.features is None:
             raise CheckpointError(
-                f"{self._bundle.folder}: has no head.onnx, so it cannot say which phonemes carry "
-                "the emotion; export the model again"
+                f"{self._bundle.folder}: expected head.onnx for the phonemes' shares in the "
+                "emotion; export the model again"
             )
-        head, features, heat = self.head, found.features, self.card.temperature
-        mapped = self._affine
+        head, features, temperature = self.head, logits.features, self.card.temperature
+        affine = self._affine
         return add_attribution(
             spans,
-            lambda kept: softmax(head.logits(features, kept, mapped) / heat),
+            lambda kept: softmax(head.logits(features, kept, affine) / temperature),
             self.card.grid,
             *features.shape,
         )
 
-    def _check_fit(self, folder: Path) -> None:
+    def _check_sizes(self, folder: Path) -> None:
         inventory = self.card.inventory
-        said = (len(self.card.labels), None if inventory is None else len(inventory.symbols))
+        expected = (len(self.card.labels), None if inventory is None else len(inventory.symbols))
         emotions, symbols = self.graph.emotions, self.graph.symbols
-        if (inventory is not None) != self.graph.has_phonemes or said != (
-            emotions or said[0],
-            symbols or said[1],
+        if (inventory is not None) != self.graph.has_phonemes or expected != (
+            emotions or expected[0],
+            symbols or expected[1],
         ):
             raise CheckpointError(
-                f"{folder}: its card has {said[0]} labels and {said[1] or 'no'} phoneme symbols, "
-                f"its network {emotions} and {symbols or 'no'}; export the model again"
+                f"{folder}: expected {expected[0]} labels and {expected[1] or 'no'} phonemes as "
+                f"in the card, got a network of {emotions} and {symbols or 'no'}; export the model "
+                "again"
             )
 
-    def _check_map(self, folder: Path) -> None:
-        """The network, its head and the reference map a vector of one width, or none does."""
+    def _check_map_width(self, folder: Path) -> None:
+        """Check that network, head and reference map vectors of the same width, or none does."""
         width = self.graph.width
         head = width if self.head is None else self.head.width
         reference = width if self.reference is None else len(self.reference.centre)
@@ -199,31 +204,31 @@ class OnnxRecognizer(EmotionRecognizer):
 
 
 class _SingleThreaded:
-    """The networks of a bundle once more, for clips side by side; copies of a recognizer share it.
+    """Single-threaded sessions for parallel clips; copies of a recognizer share them.
 
     Args:
         bundle: opened.
-        reference: of its adaptation, where it has one.
+        reference: the bundle's reference, where it has one.
     """
 
     def __init__(self, bundle: Bundle, reference: Reference | None) -> None:
         self._bundle, self._reference = bundle, reference
         self._lock = Lock()
-        self._made: tuple[Graph, Head | None] | None = None
+        self._opened: tuple[Graph, Head | None] | None = None
 
     def networks(self) -> tuple[Graph, Head | None]:
-        """Opened when they are first needed."""
+        """Open the sessions when they are first needed."""
         with self._lock:
-            self._made = self._made or _networks(self._bundle, self._reference, threads=1)
-        return self._made
+            self._opened = self._opened or _open_networks(self._bundle, self._reference, threads=1)
+        return self._opened
 
 
-def _networks(
+def _open_networks(
     bundle: Bundle, reference: Reference | None, threads: int | None
 ) -> tuple[Graph, Head | None]:
     head = None if bundle.head is None else Head(bundle.head, threads)
     if bundle.card.network is None:
         return Graph(bundle.model, threads), head
-    if reference is None:  # no card that was checked says so
-        raise CheckpointError("shares a network and has no head of its own; export it again")
+    if reference is None:  # excluded by the card's validation
+        raise CheckpointError("a shared network needs adaptation.npz; export the model again")
     return SharedGraph(bundle.model, reference, threads), head

@@ -1,10 +1,6 @@
-"""onnxruntime, imported so that it tells nobody: the one place that does.
+"""ONNX sessions: model.onnx (waveforms to logits), head.onnx (frames to emotions), shared networks.
 
-A network in onnxruntime: waveforms in, logits out.
-
-The upper end of a network by itself: from frames to the emotion, with frames left out.
-
-Bundles that share a network: where it lies, and how it gets another emotion head.
+onnxruntime is imported only here, with its telemetry disabled.
 """
 
 from __future__ import annotations
@@ -23,14 +19,14 @@ import numpy.typing as npt
 from phonemo.errors import CheckpointError, ModelError, UsageError
 from phonemo.runtime.adaptation.statistics import Affine, Reference
 
-#: Read when onnxruntime is imported. Without it, 1.32 keeps a device id and a database of events
-#: below the user's cache folder, for a telemetry that goes to its maker.
-_SILENCE = "ORT_DISABLE_TELEMETRY"
+#: Read when onnxruntime is imported. Without it, 1.32 stores a device id and an event database in
+#: the user's cache folder, for telemetry to its vendor.
+_TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
 
 
 def onnxruntime() -> ModuleType:
-    """The package; whoever sets the variable himself, to whatever, is left his choice."""
-    os.environ.setdefault(_SILENCE, "1")
+    """Import the package with telemetry disabled; a value the user has set is kept."""
+    os.environ.setdefault(_TELEMETRY_VARIABLE, "1")
     import onnxruntime as ort
 
     module: ModuleType = ort
@@ -39,14 +35,14 @@ def onnxruntime() -> ModuleType:
 
 @cache
 def onnx_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises."""
+    """The exceptions that onnxruntime raises."""
     onnxruntime()
     from onnxruntime.capi import onnxruntime_pybind11_state as native
 
     return (
         *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf),
         *(native.NotImplemented, native.NoSuchFile, native.RuntimeException),
-        UnicodeDecodeError,  # its message names a part of the file, in whatever bytes are there
+        UnicodeDecodeError,  # error messages quote raw bytes of the file
     )
 
 
@@ -55,61 +51,61 @@ Counts = npt.NDArray[np.int64]
 
 #: (batch, sample) float32, padded with anything; (batch,) int64, the length of each.
 INPUTS = ("waveform", "samples")
-#: (batch, emotion); valid frames (batch,); each frame's share in the decision (batch, frame).
+#: (batch, emotion); valid frames (batch,); each frame's pooling weight (batch, frame).
 OUTPUTS = ("emotion_logits", "frames", "frame_weights")
 #: (batch, frame, phoneme); absent where the network has no phoneme head.
 PHONEMES = "phoneme_logits"
-#: (batch, frame, feature), what pooling reads; absent from bundles without a head.
+#: (batch, frame, feature), the input of pooling; absent from bundles without a head.
 FEATURES = "features"
-#: (batch, feature), what the emotion head reads before a profile's map; absent from older bundles.
+#: (batch, feature), the emotion head's input before a profile's map; absent from older bundles.
 VECTOR = "vector"
-#: (feature,) float32 each, a profile's map of that vector; with the vector, or absent like it.
+#: (feature,) float32 each, a profile's map of that vector; present only with the vector.
 MAP = ("scale", "shift")
 _OPTIONAL = {PHONEMES, FEATURES, VECTOR}
 
-#: Where weights outside the file are looked for, which would be the working directory: nowhere.
-_ELSEWHERE = "session.model_external_initializers_file_folder_path"
-_FATAL_ONLY = 4  # errors are raised; they need not be logged as well
+#: Folder of external weights, by default the working directory; set to a place without files.
+_EXTERNAL_DATA_KEY = "session.model_external_initializers_file_folder_path"
+_FATAL_ONLY = 4  # errors are raised, so they are not logged
 
 
 @dataclass(frozen=True)
 class Logits:
-    """What the network says of one clip."""
+    """The network's output for one clip."""
 
     emotions: Floats
     """(emotion,)."""
     phonemes: Floats | None
     """(frame, phoneme); None without a phoneme head."""
     frame_weights: Floats
-    """(frame,): each frame's share in the decision."""
+    """(frame,): each frame's pooling weight."""
     features: Floats | None = None
-    """(frame, feature): what pooling reads; None where the network does not give it."""
+    """(frame, feature): input of pooling; None where the network does not output it."""
     vector: Floats | None = None
-    """(feature,): what the emotion head reads before a profile's map; None likewise."""
+    """(feature,): the emotion head's input before a profile's map; None likewise."""
 
 
 def open_session(model: bytes, threads: int | None = None) -> Any:
-    """A network in onnxruntime.
+    """Open a network in onnxruntime.
 
     Args:
-        model: the content of an ONNX file.
-        threads: how many threads a run may use; None leaves it to onnxruntime.
+        model: content of an ONNX file.
+        threads: threads per run; None leaves the choice to onnxruntime.
 
     Raises:
         CheckpointError: onnxruntime cannot open it.
-        UsageError: less than one thread.
+        UsageError: fewer than one thread.
     """
     ort = onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
-    options.add_session_config_entry(_ELSEWHERE, os.devnull)
-    options.enable_mem_pattern = False  # it would keep a plan for every length that was ever heard
+    options.add_session_config_entry(_EXTERNAL_DATA_KEY, os.devnull)
+    options.enable_mem_pattern = False  # it would store a plan for every input length
     if threads is not None:
         if threads < 1:
-            raise UsageError(f"threads={threads}; 1 or more are wanted")
+            raise UsageError(f"expected 1 or more threads, got threads={threads}")
         options.intra_op_num_threads = threads
     try:
-        # no fallback, which would be the same again, told on standard output
+        # the fallback would only retry the same provider and print to standard output
         return ort.InferenceSession(
             model, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
@@ -121,40 +117,40 @@ def open_session(model: bytes, threads: int | None = None) -> Any:
 
 
 def names_of(session: Any) -> tuple[set[str], dict[str, Any]]:
-    """What a network takes, and what it gives, with the shape of each.
+    """A network's input names, and its output names with their shapes.
 
     Raises:
-        CheckpointError: a name is no text.
+        CheckpointError: a name is not valid text.
     """
     try:
-        taken = {one.name for one in session.get_inputs()}
-        return taken, {one.name: one.shape for one in session.get_outputs()}
+        inputs = {node.name for node in session.get_inputs()}
+        return inputs, {node.name: node.shape for node in session.get_outputs()}
     except UnicodeDecodeError as error:
         raise CheckpointError(
-            "the network's inputs and outputs have names that are no text; export the model again"
+            "expected UTF-8 names of the network's inputs and outputs; export the model again"
         ) from error
 
 
 def map_width(session: Any) -> int | None:
-    """Features of the vector that MAP maps; None where a network does not take it.
+    """Width of the vector that MAP maps; None for a network without these inputs.
 
     Raises:
-        CheckpointError: one of the two alone, or of unequal or unknown width.
+        CheckpointError: only one of the two inputs, or unequal or unknown widths.
     """
-    shapes = {one.name: one.shape for one in session.get_inputs() if one.name in MAP}
+    shapes = {node.name: node.shape for node in session.get_inputs() if node.name in MAP}
     if not shapes:
         return None
     shape = shapes.get(MAP[0], [])
     if len(shape) != 1 or not isinstance(shape[0], int) or shape != shapes.get(MAP[1]):
         raise CheckpointError(
-            f"the network takes {shapes}; {' and '.join(MAP)} of one and the same width are "
-            "expected: export the model again"
+            f"expected inputs {' and '.join(MAP)} of one width, got {shapes}; export the model "
+            "again"
         )
     return int(shape[0])
 
 
 def map_of(affine: Affine | None, width: int | None) -> dict[str, Floats]:
-    """What a network that takes MAP is given; without a map, the one that changes nothing."""
+    """Values for the inputs MAP, where the network has them; without a map, the identity."""
     if width is None:
         return {}
     if affine is None:
@@ -163,31 +159,31 @@ def map_of(affine: Affine | None, width: int | None) -> dict[str, Floats]:
 
 
 def run_session(session: Any, names: Iterable[str], feed: dict[str, Any], size: str) -> list[Any]:
-    """The outputs of these names; ``size`` says in an error how much there was to do.
+    """Run a session for the named outputs; ``size`` describes the input in error messages.
 
     Raises:
-        ModelError: onnxruntime fails, for want of memory or because the network is broken.
+        ModelError: onnxruntime fails, out of memory or on a corrupt network.
     """
     try:
-        found: list[Any] = session.run(list(names), feed)
+        outputs: list[Any] = session.run(list(names), feed)
     except onnx_errors() as error:
         raise ModelError(
             f"onnxruntime fails on {size} ({_first_line(error)}); free memory, or export the "
             "model again"
         ) from error
-    return found
+    return outputs
 
 
 class Graph:
     """An opened model.onnx.
 
     Args:
-        model: the content of the file.
-        threads: how many threads one clip may use; None leaves it to onnxruntime.
+        model: content of the file.
+        threads: threads per clip; None leaves the choice to onnxruntime.
 
     Raises:
         CheckpointError: onnxruntime cannot open it, or it has other inputs or outputs.
-        UsageError: less than one thread.
+        UsageError: fewer than one thread.
     """
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
@@ -201,73 +197,74 @@ class Graph:
 
     @property
     def has_features(self) -> bool:
-        """Whether it gives what pooling reads."""
+        """Whether it outputs the input of pooling."""
         return FEATURES in self._outputs
 
     @property
     def emotions(self) -> int | None:
-        """How many emotions are told apart; None where the graph leaves it open."""
+        """Number of emotions; None where the graph's axis is dynamic."""
         return self._last_axis(OUTPUTS[0])
 
     @property
     def symbols(self) -> int | None:
-        """Width of the phoneme head; None without one, or where the graph leaves it open."""
+        """Width of the phoneme head; None without one, or where the axis is dynamic."""
         return self._last_axis(PHONEMES) if self.has_phonemes else None
 
     def run(
         self, waveform: Floats, samples: Counts, affine: Affine | None = None
     ) -> dict[str, Any]:
-        """All outputs by name, for a padded batch (batch, sample) with lengths (batch,).
+        """Run a padded batch (batch, sample) with lengths (batch,); return all outputs by name.
 
         Args:
-            waveform: padded with anything.
-            samples: length of each.
+            waveform: padding values do not matter.
+            samples: true length of each clip.
             affine: a profile's map; only for a network with a ``width``.
 
         Raises:
-            ModelError: onnxruntime fails, for want of memory or because the network is broken.
+            ModelError: onnxruntime fails, out of memory or on a corrupt network.
         """
         feed: dict[str, Any] = dict(zip(INPUTS, (waveform, samples), strict=True))
         feed |= map_of(affine, self.width)
-        found = run_session(self._session, self._outputs, feed, f"{waveform.shape[1]} samples")
-        return dict(zip(self._outputs, found, strict=True))
+        outputs = run_session(self._session, self._outputs, feed, f"{waveform.shape[1]} samples")
+        return dict(zip(self._outputs, outputs, strict=True))
 
     def recognize(
         self, samples: Floats, fewest_samples: int, affine: Affine | None = None
     ) -> Logits:
-        """One clip, (sample,), by itself; padded to ``fewest_samples`` where it is shorter."""
+        """Process one clip, (sample,), padded to ``fewest_samples`` where it is shorter."""
         return self.recognize_batch([samples], fewest_samples, affine)[0]
 
     def recognize_batch(
         self, clips: Sequence[Floats], fewest_samples: int, affine: Affine | None = None
     ) -> list[Logits]:
-        """Several clips, each (sample,), as one padded batch."""
-        lengths = np.array([len(one) for one in clips], dtype=np.int64)
+        """Process several clips, each (sample,), as one padded batch."""
+        lengths = np.array([len(clip) for clip in clips], dtype=np.int64)
         padded = np.zeros((len(clips), max(*lengths, fewest_samples)), dtype=np.float32)
         for row, clip in zip(padded, clips, strict=True):
             row[: len(clip)] = clip
-        found = self.run(padded, lengths, affine)
-        return [self._clip(found, number) for number in range(len(clips))]
+        outputs = self.run(padded, lengths, affine)
+        return [self._clip(outputs, number) for number in range(len(clips))]
 
-    def _clip(self, found: dict[str, Any], number: int) -> Logits:
-        emotions, frames, weights = (found[name][number] for name in OUTPUTS)
+    def _clip(self, outputs: dict[str, Any], number: int) -> Logits:
+        emotions, frames, weights = (outputs[name][number] for name in OUTPUTS)
         phonemes, features = (
-            found[name][number, :frames] if name in found else None for name in (PHONEMES, FEATURES)
+            outputs[name][number, :frames] if name in outputs else None
+            for name in (PHONEMES, FEATURES)
         )
-        vector = found[VECTOR][number] if VECTOR in found else None
+        vector = outputs[VECTOR][number] if VECTOR in outputs else None
         return Logits(emotions, phonemes, weights[:frames], features, vector)
 
     def _check_names(self) -> None:
-        given, self._outputs = names_of(self._session)
-        #: features of the vector that a profile maps; None where the network takes no map
+        names, self._outputs = names_of(self._session)
+        #: width of the vector that a profile maps; None where the network takes no map
         self.width = map_width(self._session)
-        inputs, outputs = given - set(MAP), set(self._outputs) - _OPTIONAL
-        odd = (self.width is None) == (VECTOR in self._outputs)
-        if inputs != set(INPUTS) or outputs != set(OUTPUTS) or odd:
+        inputs, outputs = names - set(MAP), set(self._outputs) - _OPTIONAL
+        unpaired_map = (self.width is None) == (VECTOR in self._outputs)
+        if inputs != set(INPUTS) or outputs != set(OUTPUTS) or unpaired_map:
             raise CheckpointError(
-                f"the network takes {', '.join(sorted(given))} and gives "
-                f"{', '.join(sorted(self._outputs))}; {', '.join(INPUTS)} and "
-                f"{', '.join(OUTPUTS)} are wanted: export the model again"
+                f"expected a network from {', '.join(INPUTS)} to {', '.join(OUTPUTS)}, got one "
+                f"from {', '.join(sorted(names))} to {', '.join(sorted(self._outputs))}; export "
+                "the model again"
             )
 
     def _last_axis(self, name: str) -> int | None:
@@ -291,8 +288,8 @@ class Head:
     """An opened head.onnx.
 
     Args:
-        model: the content of the file.
-        threads: how many threads a run may use; None leaves it to onnxruntime.
+        model: content of the file.
+        threads: threads per run; None leaves the choice to onnxruntime.
 
     Raises:
         CheckpointError: onnxruntime cannot open it, or it has other inputs or outputs.
@@ -300,17 +297,18 @@ class Head:
 
     def __init__(self, model: bytes, threads: int | None = None) -> None:
         self._session = open_session(model, threads)
-        given, gives = names_of(self._session)
-        #: features of the vector that a profile maps; None where the head takes no map
+        inputs, outputs = names_of(self._session)
+        #: width of the vector that a profile maps; None where the head takes no map
         self.width = map_width(self._session)
-        if given - set(MAP) != set(HEAD_INPUTS) or set(gives) != {HEAD_OUTPUT}:
+        if inputs - set(MAP) != set(HEAD_INPUTS) or set(outputs) != {HEAD_OUTPUT}:
             raise CheckpointError(
-                f"the head takes {', '.join(sorted(given))} and gives {', '.join(sorted(gives))}; "
-                f"{', '.join(HEAD_INPUTS)} and {HEAD_OUTPUT} are wanted: export the model again"
+                f"expected a head from {', '.join(HEAD_INPUTS)} to {HEAD_OUTPUT}, got one from "
+                f"{', '.join(sorted(inputs))} to {', '.join(sorted(outputs))}; export the model "
+                "again"
             )
 
     def logits(self, features: Floats, kept: Kept, affine: Affine | None = None) -> Floats:
-        """The emotion when only some frames count.
+        """Emotion logits when only some frames are pooled.
 
         Args:
             features: of one clip, (frame, feature).
@@ -325,54 +323,54 @@ class Head:
         """
         feed = dict(zip(HEAD_INPUTS, (features[None], kept), strict=True))
         feed |= map_of(affine, self.width)
-        found: Floats
-        (found,) = run_session(self._session, [HEAD_OUTPUT], feed, f"{kept.shape[1]} frames")
-        return found
+        logits: Floats
+        (logits,) = run_session(self._session, [HEAD_OUTPUT], feed, f"{kept.shape[1]} frames")
+        return logits
 
 
-#: What the bundle that holds a network for others may be called: a name, and never a path.
+#: Allowed names of a bundle whose network is shared: a plain name, never a path.
 NETWORK_NAME = "^[a-z0-9][a-z0-9-]*$"
 
 
 def place_of(folder: Path, file: str, network: str | None) -> Path:
-    """Where a bundle's network lies: in its own folder, or in that of the bundle it shares one of.
+    """Path of a bundle's network: in its own folder, or in the bundle that it shares one with.
 
     Args:
         folder: of the bundle.
-        file: the network's name in it.
-        network: the name of the bundle beside it, as ``NETWORK_NAME`` allows; None: it is whole.
+        file: the network's file name.
+        network: name of the adjacent bundle, as in ``NETWORK_NAME``; None: nothing is shared.
 
     Raises:
-        CheckpointError: the other bundle is absent, has no network, or is a link.
+        CheckpointError: the other bundle is missing, has no network, or is a link.
     """
     own = folder / file
-    if network is None or own.exists():  # a copy of the network makes a sharing bundle whole
+    if network is None or own.exists():  # a copy of the network makes the bundle complete
         return own
-    home = Path(os.path.abspath(folder)).parent / network
-    found = home / file
-    if home.is_symlink() or found.is_symlink():
+    other = Path(os.path.abspath(folder)).parent / network
+    path = other / file
+    if other.is_symlink() or path.is_symlink():
         raise CheckpointError(
-            f"{folder}: expected the network in {found}, got a link; copy the bundle {network} "
+            f"{folder}: expected the network in {path}, got a link; copy the bundle {network} "
             "itself beside this one"
         )
-    if not found.is_file():
+    if not path.is_file():
         raise CheckpointError(
-            f"{folder}: expected the network in {found}, got no such file; copy the bundle "
+            f"{folder}: expected the network in {path}, got no such file; copy the bundle "
             f"{network} beside this one"
         )
-    return found
+    return path
 
 
 class SharedGraph(Graph):
-    """A network under another emotion head, that of a reference; all other outputs are its own.
+    """A shared network with the emotion head of a reference; other outputs are unchanged.
 
     Args:
-        model: the content of model.onnx.
-        reference: holds the head, and with it how many emotions there are.
-        threads: how many threads one clip may use; None leaves it to onnxruntime.
+        model: content of model.onnx.
+        reference: holds the head, and thereby the number of emotions.
+        threads: threads per clip; None leaves the choice to onnxruntime.
 
     Raises:
-        CheckpointError: the network gives no vector, or one of another width.
+        CheckpointError: the network outputs no vector, or one of another width.
     """
 
     def __init__(self, model: bytes, reference: Reference, threads: int | None = None) -> None:
@@ -387,13 +385,13 @@ class SharedGraph(Graph):
 
     @property
     def emotions(self) -> int:
-        """How many emotions the head tells apart."""
+        """Number of emotions of the head."""
         return len(self._reference.bias)
 
     def run(
         self, waveform: Floats, samples: Counts, affine: Affine | None = None
     ) -> dict[str, Any]:
-        """As of ``Graph``, with the emotion logits of the head."""
-        found = super().run(waveform, samples)
-        logits = self._reference.logits(found[VECTOR], affine)
-        return found | {OUTPUTS[0]: logits.astype("float32")}
+        """Run as ``Graph.run``, with the emotion logits of the head."""
+        outputs = super().run(waveform, samples)
+        logits = self._reference.logits(outputs[VECTOR], affine)
+        return outputs | {OUTPUTS[0]: logits.astype("float32")}

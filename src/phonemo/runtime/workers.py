@@ -243,28 +243,26 @@ def _call_in_folder(folder: str, function: Callable[[Job], Result], job: Job) ->
 
 @contextmanager
 def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
-    """Ray, connected; what was started here is stopped at the end.
+    """Connect to Ray; an instance started here is stopped at the end.
 
-    Ray listens on all addresses of a machine, and whoever may speak to it may run code. Started
-    here it therefore wants a token, which this process makes up; it has no dashboard, and reports
-    nothing to anybody.
-
-    Meanwhile what is printed goes to standard error.
+    Ray listens on all addresses of a machine and runs code for every client. An instance started
+    here therefore requires a token that this process generates; it has no dashboard and sends no
+    usage reports. Standard output is redirected to standard error meanwhile.
 
     Args:
         address: of a cluster: "auto", HOST:PORT or ray://HOST:PORT; None starts Ray here.
-        cpus: how many tasks of one processor Ray may run, where it is started here.
+        cpus: number of one-processor tasks that Ray may run, where it is started here.
 
     Raises:
         MissingExtraError: Ray is not installed.
         RunError: there is no cluster at the address, or Ray does not start.
     """
     ray = needs_ray(address)
-    _check_there(address)
+    _check_reachable(address)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
     try:
         if address is None:
-            with _muted():
+            with _mute_stderr():
                 ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
         else:
             ray.init(address=address, **quiet)
@@ -274,7 +272,7 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
             f"no Ray {where} ({' '.join(str(error).split())[:200]}); ray start --head starts a "
             "cluster, and --address names it"
         ) from error
-    with redirect_stdout(sys.stderr):  # Ray tells of workers that it lost, at its end too
+    with redirect_stdout(sys.stderr):  # Ray prints about lost workers, also while shutting down
         try:
             yield ray
         finally:
@@ -282,50 +280,50 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _muted() -> Iterator[None]:
-    """Without the line in which Ray's C++ side says how much it will log."""
+def _mute_stderr() -> Iterator[None]:
+    """Suppress the line that Ray's C++ side prints about its logging."""
     try:
-        kept = os.dup(2)
-    except OSError:  # closed: nobody would hear it
+        saved = os.dup(2)
+    except OSError:  # standard error is closed
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)
 
 
-def _check_there(address: str | None) -> None:
-    """Ray itself would try for minutes."""
+def _check_reachable(address: str | None) -> None:
+    """Fail early: Ray itself would retry for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):
         return
     try:
-        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
+        socket.create_connection((host, int(port)), _TIMEOUT_SECONDS).close()
     except OSError as error:
         raise RunError(
             f"no Ray at {address} ({error.strerror or error}); ray start --head starts a cluster "
-            "and says its address"
+            "and prints its address"
         ) from error
 
 
 def needs_ray(address: str | None = None) -> Any:
-    """The package, told to report nothing; MissingExtraError where it is not installed.
+    """Import ray with usage reports disabled; MissingExtraError where it is not installed.
 
     Args:
         address: as for ``ray_session``.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray would set CUDA_VISIBLE_DEVICES of what asks for no GPU, and warns that this will change
+    # Ray would hide the GPUs from tasks that request none, and warns that this will change
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     decided = "ray" in sys.modules or any(name in os.environ for name in _AUTHENTICATION)
     if address is None and not decided:  # Ray reads them once, when it is imported
         os.environ |= dict(zip(_AUTHENTICATION, ("token", secrets.token_hex(32)), strict=True))
-    if address is None:  # or it speaks of arguments of its own, which does no harm (ray 57733)
+    if address is None:  # Ray otherwise logs a harmless line about its own arguments (ray 57733)
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray

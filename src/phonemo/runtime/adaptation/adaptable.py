@@ -1,7 +1,4 @@
-"""A model that takes profiles: vectors of recordings, their profile, a copy that applies it.
-
-Recordings to the vectors that a pool is made of: the first pass of adaptation.
-"""
+"""Models that take profiles: vectors of recordings, their profile, a copy that applies it."""
 
 from __future__ import annotations
 
@@ -45,26 +42,26 @@ def vectors_of(
     rate: int | None,
     jobs: int,
 ) -> Iterator[Found]:
-    """What each recording adds to a pool, in their order; see EmotionRecognizer.vectors."""
+    """The vectors that each recording adds to a pool, in order; see EmotionRecognizer.vectors."""
 
-    def open_one(one: Source | Excerpt | PhonemoError) -> Waveform | Deferred[Found] | Found:
-        if isinstance(one, PhonemoError):
-            return one
+    def open_one(item: Source | Excerpt | PhonemoError) -> Waveform | Deferred[Found] | Found:
+        if isinstance(item, PhonemoError):
+            return item
         try:
-            found = listener._open_audio(one, rate, shares=False)
+            opened = listener._open_audio(item, rate, shares=False)
         except PhonemoError as error:
             return error
-        return found if isinstance(found, Waveform) else _LongVectors(listener, found.read())
+        return opened if isinstance(opened, Waveform) else _LongVectors(listener, opened.read())
 
     def together(clips: Sequence[Waveform]) -> list[Found]:
-        return [_guarded(partial(waveform_vectors, listener, clip)) for clip in clips]
+        return [_vectors_or_error(partial(waveform_vectors, listener, clip)) for clip in clips]
 
-    # each by itself: what a vector is must not hang on its neighbours in a batch
+    # one by one: a vector must not depend on the other clips of a batch
     return map_ordered(recordings, open_one, together, jobs=jobs, batch_samples=0)
 
 
 def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
-    """The vector of decoded audio, or of a long one the vectors of its windows.
+    """The vector of decoded audio, or the vectors of a long recording's windows.
 
     Raises:
         ModelError: the network fails.
@@ -75,73 +72,73 @@ def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
     track = VadTrack(detector_of(listener.activity))
     track.push(samples)
     seconds = track.seconds(0, len(samples))
-    return _stacked([listener.vector_of(samples)] if seconds else [], seconds)
+    return _stack_vectors([listener.vector_of(samples)] if seconds else [], seconds)
 
 
 def window_vectors(listener: Adaptable, pieces: Iterable[Samples]) -> Vectors:
     """The vectors of a long recording: of every second window, as they overlap by half.
 
     Args:
-        listener: the model.
-        pieces: (sample,) at 16 kHz each, in order; an exception of theirs is let through.
+        listener: the recognizer.
+        pieces: (sample,) at 16 kHz each, in order; an exception they raise is propagated.
 
     Raises:
         ModelError: the network fails.
     """
-    windower = SlidingWindows(listener.window_seconds)
+    windows = SlidingWindows(listener.window_seconds)
     track = VadTrack(detector_of(listener.activity))
     rows, total = [], 0.0
-    for window in _windows(windower, track, pieces):
+    for window in _windows(windows, track, pieces):
         seconds = track.seconds(window.start, window.end)
-        if window.start % (2 * windower.hop) == 0 and seconds >= LEAST_SPEECH_SECONDS:
+        if window.start % (2 * windows.hop) == 0 and seconds >= LEAST_SPEECH_SECONDS:
             rows.append(listener.vector_of(window.samples))
             total += seconds
-    return _stacked(rows, total)
+    return _stack_vectors(rows, total)
 
 
 class _LongVectors:
     """A recording whose windows are cut while it is decoded."""
 
-    def __init__(self, listener: Adaptable, pieces: Iterable[Samples]) -> None:
-        self._listener, self._pieces = listener, pieces
+    def __init__(self, recognizer: Adaptable, pieces: Iterable[Samples]) -> None:
+        self._recognizer, self._pieces = recognizer, pieces
 
     def recognize(self) -> Found:
-        """Its vectors, or why there are none."""
-        return _guarded(partial(window_vectors, self._listener, self._pieces))
+        """Return the vectors or the error."""
+        return _vectors_or_error(partial(window_vectors, self._recognizer, self._pieces))
 
 
 def _windows(
-    windower: SlidingWindows, track: VadTrack, pieces: Iterable[Samples]
+    windows: SlidingWindows, track: VadTrack, pieces: Iterable[Samples]
 ) -> Iterator[Window]:
     for piece in pieces:
         track.push(piece)
-        yield from windower.push(piece)
-    yield from windower.finish()
+        yield from windows.push(piece)
+    yield from windows.finish()
 
 
-def _guarded(make: Callable[[], Vectors]) -> Found:
+def _vectors_or_error(make: Callable[[], Vectors]) -> Found:
     try:
         return make()
     except PhonemoError as error:
         return error
 
 
-def _stacked(rows: Sequence[Floats], seconds: float) -> Vectors:
+def _stack_vectors(rows: Sequence[Floats], seconds: float) -> Vectors:
     return Vectors(np.stack(rows) if rows else np.zeros((0, 0), np.float32), seconds)
 
 
 class Readable(Protocol):
-    """A recording that is too long to be recognized at once."""
+    """A recording too long to be recognized in one pass."""
 
     def read(self) -> Iterable[Samples]:
-        """Its samples, (sample,) at 16 kHz each, in order."""
+        """Yield its samples, (sample,) at 16 kHz each, in order."""
 
 
 class Adaptable(ABC):
-    """The part of a Listener that has to do with profiles.
+    """The part of EmotionRecognizer that handles profiles.
 
-    A copy that applies a profile shares the network; nothing of a model changes once it is made,
-    so that threads may use any number of copies at once.
+    A copy that applies a profile shares the network; a model never changes after its creation, so
+    threads may use any number of copies at once.
     """
 
     activity: str
@@ -149,11 +146,11 @@ class Adaptable(ABC):
     whole_seconds: float
     window_seconds: float
     reference: Reference | None = None
-    """What adaptation needs of the model; None for one that takes no profile."""
+    """The statistics that adaptation needs; None for a model that takes no profile."""
     applied: ProfileMark | None = None
-    """Names the profile that ``with_profile`` applied."""
+    """Mark of the profile that ``with_profile`` applied."""
     _affine: Affine | None = None
-    """The map that the applied profile makes of a vector."""
+    """The applied profile's map of a vector."""
     source: Statistics | None = None
     """The applied profile's statistics, shrunk."""
 
@@ -164,28 +161,28 @@ class Adaptable(ABC):
         *,
         jobs: int | None = None,
     ) -> Iterator[Vectors | PhonemoError]:
-        """What each recording adds to a pool, in their order, as they are ready.
+        """Yield the vectors that each recording adds to a pool, in order.
 
-        Each is decoded by itself, and the profile that is applied changes nothing of them.
+        Recordings are processed one by one, and an applied profile does not change their vectors.
 
         Args:
             recordings: as for ``predict_many``.
             rate: samples per second, for arrays.
-            jobs: how many are decoded at once; None is one for each processor.
+            jobs: recordings processed at once; None is one per processor.
 
         Yields:
             Vectors, or the error of a recording that cannot be used.
 
         Raises:
             ModelError: the model takes no profile.
-            UsageError: one recording instead of several, or an unknown voice activity.
+            UsageError: a single recording instead of several, or an unknown voice activity.
         """
         self.adaptable()
-        detector_of(self.activity)  # an unknown one is no fault of the recordings
+        detector_of(self.activity)  # fail once here, not for every recording
         if isinstance(recordings, str | bytes | os.PathLike):
-            raise UsageError("one recording; a list of recordings is expected")
-        listener, count = self.for_jobs(jobs)
-        return vectors_of(listener, recordings, rate, count)
+            raise UsageError("expected a list of recordings, got a single one; pass [recording]")
+        recognizer, count = self.for_jobs(jobs)
+        return vectors_of(recognizer, recordings, rate, count)
 
     def profile(
         self,
@@ -194,27 +191,26 @@ class Adaptable(ABC):
         *,
         jobs: int | None = None,
     ) -> Profile:
-        """The profile of a source, from unlabelled recordings of it, in any order.
+        """Compute a source's profile from unlabeled recordings, in any order.
 
         Recordings that cannot be used and those without speech are left out; ``vectors`` and
-        ``phonemo.runtime.adaptation.pool.VectorPool`` say which. Every vector is kept until the
-        end, 4 bytes a
-        feature: of very many recordings give some hundreds, more gain little.
+        ``phonemo.runtime.adaptation.pool.VectorPool`` tell which. All vectors are kept until the
+        end, at 4 bytes a feature: some hundreds of recordings are enough, more gain little.
 
         Args:
-            recordings: of one microphone, call centre or person; as for ``predict_many``.
+            recordings: of one microphone, call center or person; as for ``predict_many``.
             rate: samples per second, for arrays.
-            jobs: how many are decoded at once; None is one for each processor.
+            jobs: recordings processed at once; None is one per processor.
 
         Raises:
             UsageError: no recording with speech.
             ModelError: the model takes no profile.
         """
-        found = self.vectors(recordings, rate, jobs=jobs)
-        return VectorPool(self.adaptable()).take_all(found).profile()
+        vectors = self.vectors(recordings, rate, jobs=jobs)
+        return VectorPool(self.adaptable()).take_all(vectors).profile()
 
     def with_profile(self, profile: Profile | str | os.PathLike[str] | None) -> Self:
-        """A recognizer that applies a profile; it shares the network, and this one is unchanged.
+        """Return a recognizer that applies a profile and shares this one's network.
 
         Args:
             profile: a profile, or the path of its file; None applies none.
@@ -232,19 +228,19 @@ class Adaptable(ABC):
         return self.with_statistics(shrink_towards(profile.statistics, reference), profile.mark)
 
     def with_statistics(self, source: Statistics | None, mark: ProfileMark | None) -> Self:
-        """The same for statistics that are shrunk already, as of a pool that still grows.
+        """Return a recognizer that applies statistics already shrunk, as of a growing pool.
 
         Args:
-            source: of phonemo.runtime.adaptation.statistics.shrink_towards; None applies none.
-            mark: what predictions name them by.
+            source: from phonemo.runtime.adaptation.statistics.shrink_towards; None applies none.
+            mark: identifies them in predictions.
 
         Raises:
             ModelError: the model takes no profile.
         """
-        found = copy(self)
-        found.applied, found.source = mark, source
-        found._affine = None if source is None else affine(source, self.adaptable())
-        return found
+        adapted = copy(self)
+        adapted.applied, adapted.source = mark, source
+        adapted._affine = None if source is None else affine(source, self.adaptable())
+        return adapted
 
     def adapted(
         self,
@@ -253,15 +249,15 @@ class Adaptable(ABC):
         *,
         jobs: int | None = None,
     ) -> Self:
-        """A recognizer that applies the profile of these recordings.
+        """Return a recognizer that applies the profile of these recordings.
 
-        The recordings are often those to be recognized afterwards: that is a second pass over
-        them, so give a list and no iterator. Arguments and errors are those of ``profile``.
+        These are often the recordings to be recognized afterwards, which is a second pass over
+        them: pass a list, not an iterator. Arguments and errors are those of ``profile``.
         """
         return self.with_profile(self.profile(recordings, rate, jobs=jobs))
 
     def adaptable(self) -> Reference:
-        """The model's reference; ModelError where it has none."""
+        """Return the model's reference; ModelError where it has none."""
         if self.reference is None:
             raise ModelError(
                 "this model takes no profile: it has no statistics of its training sources; "
@@ -270,26 +266,26 @@ class Adaptable(ABC):
         return self.reference
 
     def vector_of(self, samples: Samples) -> Floats:
-        """What the emotion head reads of one clip (sample,), before any map: (feature,) float32.
+        """The emotion head's input for one clip (sample,), before any map: (feature,) float32.
 
         Raises:
-            ModelError: the model does not give it, or fails.
+            ModelError: the model does not output it, or fails.
         """
-        found = self._recognize_clip(samples, shares=False).vector
-        if found is None:
-            raise ModelError("this model gives no vector for a profile; export it again")
-        return found
+        vector = self._recognize_clip(samples, shares=False).vector
+        if vector is None:
+            raise ModelError("this model outputs no vector for a profile; export it again")
+        return vector
 
     @abstractmethod
     def for_jobs(self, jobs: int | None) -> tuple[Adaptable, int]:
-        """The recognizer for several recordings at once, and how many."""
+        """The recognizer for several recordings at once, and their number."""
 
     @abstractmethod
     def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
-        """What the network says of one clip (sample,)."""
+        """Process one clip (sample,)."""
 
     @abstractmethod
     def _open_audio(
         self, audio: Source | Excerpt, rate: int | None, shares: bool
     ) -> Waveform | Readable:
-        """A short recording decoded, or the beginning of a long one."""
+        """Decode a short recording, or the beginning of a long one."""

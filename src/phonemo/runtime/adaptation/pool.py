@@ -1,4 +1,4 @@
-"""A pool: the vectors of unlabelled recordings of one source, from which a profile is made."""
+"""Vector pools: vectors of one source's unlabeled recordings, from which a profile is made."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from phonemo.runtime.adaptation.statistics import Reference, Statistics, estimat
 
 Floats = npt.NDArray[np.float32]
 
-#: A pool of a stream keeps this many of its newest vectors.
+#: A stream's pool keeps this many of its newest vectors.
 STREAM_VECTORS = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """What one recording adds to a pool.
+    """The vectors that one recording adds to a pool.
 
     Attributes:
-        rows: (vector, feature), before any profile's map. One for a recording that is decoded
-            whole; of a longer one the windows that hold speech and do not overlap, so that
-            five minutes weigh more than one sentence; none where there is no speech.
+        rows: (vector, feature), before any profile's map. One for a recording decoded in one pass;
+            for a longer one those of the windows that contain speech and do not overlap, so that
+            five minutes weigh more than one sentence; none without speech.
         seconds: of speech in them.
     """
 
@@ -35,34 +35,33 @@ class Vectors:
 
 
 class VectorPool:
-    """Vectors of one source; statistics and a profile of those so far, at any time.
+    """Collects vectors of one source; gives their statistics and profile at any time.
 
-    The same vectors give the same profile in whatever order they came.
+    The profile does not depend on the order of the vectors.
 
     Args:
-        reference: of the model.
-        most: how many of the newest vectors are kept, for a pool that grows with a stream; None
-            keeps all.
+        reference: the model's reference.
+        most: number of newest vectors to keep, for a pool that grows with a stream; None keeps all.
 
     Attributes:
-        seconds: of speech, of everything that was added.
-        silent: recordings without speech, which add nothing.
-        failed: recordings that cannot be used, which add nothing.
+        seconds: of speech in everything that was added.
+        silent: number of recordings without speech, which add nothing.
+        failed: number of recordings that cannot be used, which add nothing.
     """
 
     def __init__(self, reference: Reference, most: int | None = None) -> None:
         if most is not None and most < 1:
-            raise UsageError(f"most={most}; 1 or more is expected")
+            raise UsageError(f"expected most of 1 or more, got most={most}")
         self._reference = reference
         self._rows: deque[Floats] = deque(maxlen=most)
         self.reset()
 
     def __len__(self) -> int:
-        """How many vectors it holds."""
+        """Number of vectors in the pool."""
         return len(self._rows)
 
     def add(self, vector: npt.ArrayLike, seconds: float = 0.0) -> None:
-        """One vector, (feature,), with the seconds of speech that it is of.
+        """Add one vector, (feature,), and its seconds of speech.
 
         Raises:
             UsageError: it is not finite or of another width.
@@ -71,16 +70,16 @@ class VectorPool:
         width = len(self._reference.centre)
         if row.shape != (width,) or not np.isfinite(row).all():
             raise UsageError(
-                f"a vector of shape {row.shape} found, {width} finite features are expected"
+                f"expected a vector of {width} finite features, got one of shape {row.shape}"
             )
         self._rows.append(row)
         self.seconds += seconds
 
     def take(self, found: Vectors | PhonemoError) -> bool:
-        """All vectors of one recording; whether there were any.
+        """Add all vectors of one recording; return whether there were any.
 
         Args:
-            found: what EmotionRecognizer.vectors gives of a recording: an error is counted.
+            found: an item of EmotionRecognizer.vectors; errors are counted.
         """
         if isinstance(found, PhonemoError):
             self.failed += 1
@@ -91,27 +90,27 @@ class VectorPool:
         return len(found.rows) > 0
 
     def take_all(self, recordings: Iterable[Vectors | PhonemoError]) -> VectorPool:
-        """The same of every recording; the pool itself."""
+        """Call ``take`` for every recording; return the pool."""
         for found in recordings:
             self.take(found)
         return self
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Drop all vectors and counts."""
         self._rows.clear()
         self.seconds = 0.0
         self.silent = self.failed = 0
 
     def statistics(self) -> Statistics:
-        """Of the vectors so far, not shrunk yet.
+        """The statistics of the vectors so far, not shrunk yet.
 
         Raises:
-            UsageError: there is none; the message counts what was left out.
+            UsageError: the pool is empty; the message counts the recordings left out.
         """
         if not self._rows:
             raise UsageError(
-                f"no speech to make a profile of: {self.silent} recordings without speech, "
-                f"{self.failed} that cannot be used; give recordings of the source with speech"
+                f"expected speech to make a profile from, got {self.silent} recordings without "
+                f"speech, {self.failed} that cannot be used; add recordings with speech"
             )
         return estimate(np.stack(self._rows), self._reference)
 

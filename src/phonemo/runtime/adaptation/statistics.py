@@ -1,10 +1,10 @@
-"""Adaptation without labels: statistics of a source, and the map from it to the training sources.
+"""Unsupervised adaptation: source statistics and the map from a source to the training sources.
 
-A linear emotion head reads one vector for each utterance, standardised by the training sources.
-Another microphone or person moves and stretches all its vectors; a few unlabelled recordings show
-how far. ``estimate`` measures that, ``shrink_towards`` draws it towards the training sources where
-recordings are few, and ``affine`` is the map that is applied to a vector before the head. All is
-numpy in float64, without state: training and the runtime use the same functions.
+A linear emotion head takes one vector per utterance, standardized by the training sources. Another
+microphone or speaker shifts and scales all vectors; a few unlabeled recordings show by how much.
+``estimate`` measures this, ``shrink_towards`` shrinks it towards the training sources where
+recordings are few, and ``affine`` is the map applied to a vector before the head. Everything is
+stateless numpy in float64, shared by training and the runtime.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from phonemo.evaluation.calibration import flattened
 
 Floats = npt.NDArray[np.float64]
 
-#: Of fewer vectors the classes' shares are not estimated: the statistics are plain moments.
+#: With fewer vectors class shares are not estimated: the statistics are plain moments.
 LEAST_POOL = 5
-#: A deviation is at least this share of the training sources': a scale stays below 1 / 0.05.
+#: Minimum deviation as a share of the training sources': a scale stays below 1 / 0.05.
 LEAST_DEVIATION = 0.05
-#: The head's logits are divided by it when shares are estimated.
+#: Divides the head's logits when class shares are estimated.
 _TEMPERATURE = 2.0
-#: Vectors, as a share of the pool, that are given to all classes evenly in advance.
+#: Prior vectors, as a share of the pool, spread evenly over the classes.
 _PRIOR = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """The vectors of one source in three numbers a feature.
+    """The vectors of one source, summarized per feature.
 
     Attributes:
-        count: how many vectors they are of.
+        count: number of vectors.
         mean: (feature,).
         deviation: (feature,), above 0.
     """
@@ -48,7 +48,7 @@ class Statistics:
 
 
 class Affine(NamedTuple):
-    """The map v * scale + shift of a vector, each (feature,)."""
+    """The map v * scale + shift of a vector; scale and shift are (feature,)."""
 
     scale: Floats
     shift: Floats
@@ -56,20 +56,20 @@ class Affine(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What a model knows of the sources that it was trained on.
+    """A model's statistics of its training sources, with its emotion head.
 
-    "Standardised" means minus ``centre``, over ``spread``.
+    "Standardized" means minus ``centre``, divided by ``spread``.
 
     Attributes:
         centre: (feature,), the mean of the training vectors.
         spread: (feature,), their deviation, above 0.
-        class_means: (emotion, feature), standardised; zeros for an emotion without an example.
-        weight: (emotion, feature) of the head, which reads standardised vectors.
+        class_means: (emotion, feature), standardized; zeros for an emotion without an example.
+        weight: (emotion, feature) of the head, which takes standardized vectors.
         bias: (emotion,).
-        k_mean: how many vectors of a pool weigh as much as the training sources' mean.
+        k_mean: number of pool vectors that weigh as much as the training sources' mean.
         k_spread: the same for the deviation.
-        em_iterations: steps by which classes' shares are estimated; 0 takes plain moments.
-        radius: distance of a standardised vector up to which the head is as sure as it says.
+        em_iterations: EM steps for the class shares; 0 takes plain moments.
+        radius: distance of a standardized vector beyond which the head's logits are flattened.
     """
 
     centre: Floats
@@ -84,73 +84,75 @@ class Reference:
 
     @property
     def statistics(self) -> Statistics:
-        """The training sources themselves."""
+        """The statistics of the training sources."""
         return Statistics(np.inf, self.centre, self.spread)
 
     def logits(self, vectors: npt.ArrayLike, mapped: Affine | None = None) -> Floats:
-        """What the head says of vectors (..., feature) under a profile's map: (..., emotion)."""
+        """The head's logits (..., emotion) for vectors (..., feature) under a profile's map."""
         rows: Floats = np.asarray(vectors, dtype=np.float64)
         if mapped is not None:
             rows = rows * mapped.scale + mapped.shift
-        standardised = (rows - self.centre) / self.spread
-        return flattened(standardised @ self.weight.T + self.bias, standardised, self.radius)
+        standardized = (rows - self.centre) / self.spread
+        return flattened(standardized @ self.weight.T + self.bias, standardized, self.radius)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the vectors' space and the head, in float32.
+        """SHA-256 of the vector space and the head, in float32.
 
-        Exports in fp32 and int8 and the model folder that they come from have the same one; how
-        much a pool is trusted is no part of it.
+        Exports in fp32 and int8 and the model folder that they come from share it; the shrinkage
+        parameters are not part of it.
         """
         arrays = (self.centre, self.spread, self.class_means, self.weight, self.bias)
-        found = hashlib.sha256()
+        sha256 = hashlib.sha256()
         for array in arrays:
-            found.update(f"{array.shape}".encode())
-            found.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-        return found.hexdigest()
+            sha256.update(f"{array.shape}".encode())
+            sha256.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+        return sha256.hexdigest()
 
 
 def moments(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
-    """The plain mean and deviation of a pool, whatever the order of its vectors.
+    """The plain mean and deviation of a pool, independent of the order of its vectors.
 
     Args:
         vectors: (vector, feature), one or more.
-        reference: bounds the deviation, and is the deviation of a single vector.
+        reference: bounds the deviation, and gives that of a single vector.
 
     Raises:
         UsageError: no vector, or one that is not finite or of another width.
     """
-    rows = _ordered(vectors, reference)
+    rows = _sorted_rows(vectors, reference)
     mean = rows.mean(axis=0)
     if len(rows) == 1:
         return Statistics(1, mean, reference.spread)
-    return Statistics(len(rows), mean, _bounded(rows.std(axis=0, ddof=1), reference))
+    return Statistics(len(rows), mean, _bound_deviation(rows.std(axis=0, ddof=1), reference))
 
 
 def shrink_towards(
     statistics: Statistics, reference: Reference, towards: Statistics | None = None
 ) -> Statistics:
-    """A pool drawn towards the training sources, or towards a wider source that it is part of.
+    """Shrink a pool towards the training sources, or towards a wider source that it is part of.
 
-    The mean is (n mean + k mean0) / (n + k) with k = ``k_mean``. Variances are drawn in the same
-    way, with n - 1 for n and ``k_spread`` for k; how far the means lie apart adds nothing to
-    them, as that is what adaptation takes away. So one vector moves the mean by 1 / (1 + k) of
-    its distance and leaves the deviation.
+    The mean is (n mean + k mean0) / (n + k) with k = ``k_mean``. Variances are shrunk in the same
+    way, with n - 1 for n and ``k_spread`` for k; the distance of the means adds nothing to them, as
+    adaptation removes it. One vector thus moves the mean by 1 / (1 + k) of its distance and leaves
+    the deviation unchanged.
 
     Args:
         statistics: of the pool, not shrunk yet.
-        reference: holds k_mean and k_spread, and the training sources.
-        towards: the statistics of the wider source; None is the training sources.
+        reference: k_mean, k_spread and the training sources.
+        towards: statistics of the wider source; None is the training sources.
     """
     wider = reference.statistics if towards is None else towards
     count, known = statistics.count, max(0.0, statistics.count - 1)
-    mean = _between(statistics.mean, wider.mean, count, reference.k_mean)
-    variance = _between(statistics.deviation**2, wider.deviation**2, known, reference.k_spread)
+    mean = _weighted_mean(statistics.mean, wider.mean, count, reference.k_mean)
+    variance = _weighted_mean(
+        statistics.deviation**2, wider.deviation**2, known, reference.k_spread
+    )
     return Statistics(count, mean, np.sqrt(variance))
 
 
 def affine(statistics: Statistics, reference: Reference) -> Affine:
-    """The map that gives a source the mean and deviation of the training sources.
+    """The map that gives a source the training sources' mean and deviation.
 
     Args:
         statistics: of the source, shrunk.
@@ -161,18 +163,18 @@ def affine(statistics: Statistics, reference: Reference) -> Affine:
 
 
 def estimate(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
-    """The statistics that a source would have with evenly many vectors of every class.
+    """The statistics that a source would have with equally many vectors of every class.
 
-    A pool that is mostly of one class (calls are mostly neutral) has the mean of that class, and
-    to centre it would tell the class apart no more. So the classes' shares in the pool are
-    estimated first: the head's posteriors of every vector under the training statistics, then EM
-    over the shares alone (Saerens et al. 2002), with posteriors at ``_TEMPERATURE`` and an even
-    prior of ``_PRIOR`` of the pool, since a head that has not met the source is surer than right.
-    The mean then loses what the shares that are not even add to it. Nothing is learnt by gradients.
+    A pool that is mostly one class (calls are mostly neutral) has the mean of that class, and
+    centering on it would remove the class. So the class shares in the pool are estimated first:
+    the head's posteriors of every vector under the training statistics, then EM over the shares
+    only (Saerens et al. 2002), with posteriors at ``_TEMPERATURE`` and an even prior of ``_PRIOR``
+    of the pool, since a head is overconfident on a source it was not trained on. The contribution
+    of the uneven shares is then subtracted from the mean. No gradients are involved.
 
-    It departs from ``moments`` by a mixture of the class means, and is ``moments`` for fewer than
-    ``LEAST_POOL`` vectors. (Estimating means, deviations and shares together, by EM over
-    everything, settled on wrong classes for real pools: LOG.md, 2026-11-29.)
+    The result differs from ``moments`` by a mixture of the class means, and equals ``moments``
+    below ``LEAST_POOL`` vectors. (EM over means, deviations and shares together converged to wrong
+    classes on real pools: LOG.md, 2026-11-29.)
 
     Args:
         vectors: (vector, feature), in any order.
@@ -181,17 +183,17 @@ def estimate(vectors: npt.ArrayLike, reference: Reference) -> Statistics:
     Raises:
         UsageError: no vector, or one that is not finite or of another width.
     """
-    rows = _ordered(vectors, reference)
-    found = moments(rows, reference)
+    rows = _sorted_rows(vectors, reference)
+    plain = moments(rows, reference)
     if len(rows) < LEAST_POOL or reference.em_iterations == 0:
-        return found
-    uneven = _shares(rows, reference) - 1 / len(reference.bias)
-    return replace(found, mean=found.mean - found.deviation * (uneven @ reference.class_means))
+        return plain
+    excess = _class_shares(rows, reference) - 1 / len(reference.bias)
+    return replace(plain, mean=plain.mean - plain.deviation * (excess @ reference.class_means))
 
 
-def _shares(rows: Floats, reference: Reference) -> Floats:
+def _class_shares(rows: Floats, reference: Reference) -> Floats:
     """The share of each class in a pool, (emotion,)."""
-    # a source that lies far out has its own place to tell classes apart by: no radius
+    # no radius: vectors of a distant source still separate its classes
     logits = replace(reference, radius=np.inf).logits(rows) / _TEMPERATURE
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     even = 1 / len(reference.bias)
@@ -203,36 +205,34 @@ def _shares(rows: Floats, reference: Reference) -> Floats:
     return shares
 
 
-def _ordered(vectors: npt.ArrayLike, reference: Reference) -> Floats:
-    """The vectors in float64 in an order of their own, so that sums do not hang on the caller's."""
+def _sorted_rows(vectors: npt.ArrayLike, reference: Reference) -> Floats:
+    """The vectors in float64 in a canonical order, so that sums do not depend on the caller's."""
     rows: npt.NDArray[Any] = np.asarray(vectors, dtype=np.float64)
     width = len(reference.centre)
     if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != width:
-        raise UsageError(
-            f"vectors of shape {rows.shape} found, (vector, {width}) with one or more are expected"
-        )
+        raise UsageError(f"expected vectors (vector, {width}), one or more, got shape {rows.shape}")
     if not np.isfinite(rows).all():
-        raise UsageError("a vector is not finite; leave its recording out of the pool")
+        raise UsageError("expected finite vectors, got NaN or infinity; leave the recording out")
     return rows[sorted(range(len(rows)), key=lambda number: rows[number].tobytes())]
 
 
-def _bounded(deviation: Floats, reference: Reference) -> Floats:
+def _bound_deviation(deviation: Floats, reference: Reference) -> Floats:
     return np.maximum(deviation, LEAST_DEVIATION * reference.spread)
 
 
-def _between(own: Floats, wider: Floats, count: float, k: float) -> Floats:
-    """The mean of both, weighted by count and k; the wider one where neither weighs anything."""
+def _weighted_mean(pool: Floats, wider: Floats, count: float, k: float) -> Floats:
+    """The mean of both, weighted by count and k; the wider one where both weights are 0."""
     share = 1.0 if np.isinf(count) else count / (count + k) if count + k > 0 else 0.0
-    return share * own + (1 - share) * wider
+    return share * pool + (1 - share) * wider
 
 
 def logits_of(reference: Reference, vectors: npt.ArrayLike, source: Statistics | None) -> Floats:
-    """Logits (utterance, emotion) of vectors (utterance, feature), mapped from their source.
+    """Logits (utterance, emotion) of vectors (utterance, feature), adapted to their source.
 
     Args:
         reference: the head.
-        vectors: as the network gives them.
-        source: its statistics, shrunk; None for recordings by themselves.
+        vectors: the network's output.
+        source: shrunk statistics of the source; None without adaptation.
     """
     return reference.logits(vectors, None if source is None else affine(source, reference))
 
@@ -240,5 +240,5 @@ def logits_of(reference: Reference, vectors: npt.ArrayLike, source: Statistics |
 def adapt_logits(
     reference: Reference, pool: npt.ArrayLike, towards: Statistics | None = None
 ) -> Statistics:
-    """Statistics of a source from unlabelled vectors (recording, feature), shrunk."""
+    """The shrunk statistics of a source from unlabeled vectors (recording, feature)."""
     return shrink_towards(estimate(pool, reference), reference, towards)

@@ -1,4 +1,4 @@
-"""A profile that grows with one stream: its windows adapt the recognizer of those that follow."""
+"""Streaming adaptation: a stream's windows adapt the recognizer for the windows that follow."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrink_towards
 from phonemo.runtime.windows import ClipScores, Samples
 
-#: The profile is made anew when so much of its pool has come since: statistics of a thousand
-#: vectors cost about a second, and three more change nothing.
+#: The profile is updated when this share of its pool is new: statistics of a thousand vectors take
+#: about a second, and three new ones change nothing.
 _RENEWED_SHARE = 1 / 16
 
 
 class GrowingProfile:
-    """The recognizer of a stream, adapted by the stream's own windows.
+    """A stream's recognizer, adapted by the stream's own windows.
 
-    What it does depends on the order of the windows alone. A pool of fewer than ``LEAST_POOL``
-    vectors is not applied: shares of classes cannot be told from it. The statistics are shrunk
-    towards the profile that the recognizer applies already, or else the training sources.
+    Results depend only on the order of the windows. A pool of fewer than ``LEAST_POOL`` vectors is
+    not applied: class shares cannot be estimated from it. The statistics are shrunk towards the
+    profile that the recognizer already applies, or else the training sources.
 
     Args:
-        listener: the model; it is unchanged.
+        listener: the recognizer; it is not modified.
 
     Raises:
         ModelError: the model takes no profile.
@@ -33,49 +33,49 @@ class GrowingProfile:
         self._first = self._current = listener
         self._reference = listener.adaptable()
         self._pool = VectorPool(self._reference, STREAM_VECTORS)
-        self._fresh = 0
+        self._new_vectors = 0
 
     @property
     def applied(self) -> ProfileMark | None:
-        """Names the profile that the next window is recognized with."""
+        """Mark of the profile that is applied to the next window."""
         return self._current.applied
 
     @property
     def profile(self) -> Profile | None:
-        """Of all windows so far; None before there is one."""
+        """The profile of all windows so far; None before the first."""
         return self._pool.profile() if len(self._pool) else None
 
     def recognize(self, samples: Samples, shares: bool) -> ClipScores:
-        """One window, (sample,), by the profile so far."""
+        """Process one window, (sample,), with the profile so far."""
         return self._current._recognize_clip(samples, shares)
 
     def add(self, vector: Floats | None, seconds: float) -> None:
-        """A window that was recognized: its vector, (feature,), and its seconds of speech.
+        """Add a recognized window: its vector, (feature,), and its seconds of speech.
 
         Raises:
-            ModelError: the model gave no vector.
+            ModelError: the model outputs no vector.
         """
         if vector is None:
-            raise ModelError("this model gives no vector for a profile; export it again")
+            raise ModelError("this model outputs no vector for a profile; export it again")
         self._pool.add(vector, seconds)
-        self._fresh += 1
-        if len(self._pool) >= LEAST_POOL and self._fresh >= _RENEWED_SHARE * len(self._pool):
-            self._renew()
+        self._new_vectors += 1
+        if len(self._pool) >= LEAST_POOL and self._new_vectors >= _RENEWED_SHARE * len(self._pool):
+            self._update_profile()
 
     def reset(self, everything: bool = False) -> None:
-        """Forget all windows; the recognizer is again as it was given, or without any profile.
+        """Drop all windows and return to the original recognizer.
 
         Args:
-            everything: whether the profile that it was given with is forgotten too.
+            everything: whether to drop the profile of the original recognizer, too.
         """
         if everything:
             self._first = self._first.with_profile(None)
         self._pool.reset()
         self._current = self._first
-        self._fresh = 0
+        self._new_vectors = 0
 
-    def _renew(self) -> None:
+    def _update_profile(self) -> None:
         profile = self._pool.profile()
         source = shrink_towards(profile.statistics, self._reference, self._first.source)
         self._current = self._first.with_statistics(source, profile.mark)
-        self._fresh = 0
+        self._new_vectors = 0
