@@ -316,7 +316,7 @@ def test_processes_end_with_the_one_that_made_them():
         "import asyncio, sys, os, signal\n"
         "from tests.server.test_decoders import *\n"
         "async def act():\n"
-        "    found = Decoders(2, LIMITS, 9, print, PROGRAM)\n"
+        "    found = DecoderPool(2, LIMITS, 9, print, PROGRAM)\n"
         "    print(await pid(found), *children(os.getpid()), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(act())\n"
@@ -349,8 +349,9 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
 @LINUX
 def test_a_decoder_writes_no_file(tmp_path):
     file = tmp_path / "a"
-    code = "from phonemo.server.decoders.decoder_worker import _confine\nfrom pathlib import Path\n"
-    code += "_confine(2**28)\n"
+    code = "from pathlib import Path\n"
+    code += "from phonemo.server.decoders.decoder_worker import _apply_rlimits\n"
+    code += "_apply_rlimits(2**28)\n"
     code += f"Path({str(file)!r}).write_bytes(b'x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"too large" in done.stderr

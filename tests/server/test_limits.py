@@ -248,7 +248,7 @@ def test_a_model_is_not_served_twice():
         open_models(settings(models=(str(BUNDLE), str(BUNDLE))))
 
 
-@pytest.mark.parametrize(("place", "count"), [("place", "in_flight"), ("stream", "streams")])
+@pytest.mark.parametrize(("place", "count"), [("queue_slot", "in_flight"), ("stream", "streams")])
 def test_places_are_given_back_whatever_happens(place, count):
     service = Service(small(1, 1))
     with contextlib.suppress(KeyError), getattr(service, place)():
