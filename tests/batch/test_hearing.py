@@ -146,12 +146,12 @@ def test_a_full_disk_stops_the_worker_and_leaves_no_half(tmp_path, files, monkey
         pytest.importorskip("pyarrow")
     planned(tmp_path, files[:3])
     one = hearer(tmp_path, format=kind)
-    flush = stores.flush
+    fsync = stores.fsync
 
     def full(path):
         if path.parent.name == which:
             raise OSError(errno.ENOSPC, "No space left on device")
-        flush(path)
+        fsync(path)
 
     with monkeypatch.context() as patch:
         patch.setattr(stores, "fsync", full)
@@ -170,12 +170,12 @@ def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_pa
     assert one.recognize(0).failed == 1
     clips(tmp_path / "in", "ok.wav")[0]
     (tmp_path / "in/ok.wav").replace(tmp_path / "in/bad.wav")
-    flush = stores.flush
+    fsync = stores.fsync
 
     def full(path):
         if path.parent.name == "parts":
             raise OSError(errno.ENOSPC, "No space left on device")
-        flush(path)
+        fsync(path)
 
     monkeypatch.setattr(stores, "fsync", full)
     with pytest.raises(RunError):

@@ -323,7 +323,7 @@ def test_an_unknown_corpus_names_the_known(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_output(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give a name such as manifest.jsonl"):
+    with pytest.raises(UsageError, match=r"give a name such as manifest\.jsonl"):
         prepare("emodb", tmp_path, tmp_path)
 
 

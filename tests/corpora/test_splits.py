@@ -261,7 +261,7 @@ def test_with_two_sentences_validation_has_speakers_of_its_own():
         assert not set(speakers(fold.train)) & set(speakers(fold.validation))
     assert found.folds[0].validation[0][0] != found.folds[1].validation[0][0]
     assert "only two sentences" in found.notes[1]
-    with pytest.raises(ProtocolError, match="expected at least 3 sentences .*, got 1"):
+    with pytest.raises(ProtocolError, match=r"expected at least 3 sentences .*, got 1"):
         split(parallel("abcd", ["one"]), "sentence")
 
 

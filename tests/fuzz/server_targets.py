@@ -69,8 +69,8 @@ def _app() -> PhonemoApp:
     """The app, warm."""
     app = create_app(ServeConfig.model_validate({"workers": 1, "limits": _LIMITS}), {})
     service: Any = app.service
-    service.models, service._warm = {"quick": Quick()}, True
-    service.decoders = service.hearers = Here()
+    service.registry.models, service._warm = {"quick": Quick()}, True
+    service.pipeline.decoders = service.pipeline.batcher = Here()
     return app
 
 
@@ -121,7 +121,7 @@ def websocket(data: bytes) -> None:
     scope = _scope("websocket", "/v1/audio/stream", headers)
     client.meets(_app(), {**scope, "query_string": query[:2000], "subprotocols": []})
     _check_stream(client.sent)
-    assert _app().service.streams == 0
+    assert _app().service.admission.streams.in_use == 0
 
 
 def _message(text: bytes) -> dict[str, Any] | None:
@@ -179,7 +179,7 @@ def form(data: bytes) -> None:
         client.meets(_app(), {**scope, "query_string": b""})
     _check_response(client.sent)
     service = _app().service
-    assert service.is_idle
+    assert service.admission.is_idle
 
 
 def _check_response(sent: list[dict[str, Any]]) -> None:

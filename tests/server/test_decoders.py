@@ -64,6 +64,7 @@ def decoders(count=1, seconds=20.0, limits=LIMITS, program=PROGRAM):
     """Decoders, and why they were replaced."""
     lost = []
     found = DecoderPool(count, limits, seconds, lost.append, program)
+    found.start()
     try:
         yield found, lost
     finally:
@@ -316,7 +317,8 @@ def test_processes_end_with_the_one_that_made_them():
         "import asyncio, sys, os, signal\n"
         "from tests.server.test_decoders import *\n"
         "async def act():\n"
-        "    found = Decoders(2, LIMITS, 9, print, PROGRAM)\n"
+        "    found = DecoderPool(2, LIMITS, 9, print, PROGRAM)\n"
+        "    found.start()\n"
         "    print(await pid(found), *children(os.getpid()), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(act())\n"
@@ -343,14 +345,15 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
             assert post(found.port, b"say").status == 200
         assert found.metric("decoders_replaced") == 3
         assert found.metric("errors") >= 2
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
 
 
 @LINUX
 def test_a_decoder_writes_no_file(tmp_path):
     file = tmp_path / "a"
-    code = "from phonemo.server.decoders.decoder_worker import _confine\nfrom pathlib import Path\n"
-    code += "_confine(2**28)\n"
+    code = "from pathlib import Path\n"
+    code += "from phonemo.server.decoders.decoder_worker import _apply_rlimits\n"
+    code += "_apply_rlimits(2**28)\n"
     code += f"Path({str(file)!r}).write_bytes(b'x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"too large" in done.stderr

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from phonemo.server.pipeline import RecognizeOptions
 from phonemo.server.request_form import Fields, form_schema
-from phonemo.server.service import RecognizeOptions
 from tests.server.asking import KIND, PATH, ask, form, part, post, wav
 
 WAV = wav(0.1)

@@ -143,7 +143,7 @@ def test_a_body_at_a_byte_at_a_time_is_closed_at_the_limit(small, folder):
     assert status_of(said) == 408
     assert said.endswith(b'"code":"read_timeout"}}')
     assert list(folder.iterdir()) == []
-    assert small.service.in_flight == 0
+    assert small.service.admission.queue.in_use == 0
 
 
 def test_a_head_at_a_byte_at_a_time_is_closed_at_the_limit(small):
@@ -250,7 +250,7 @@ def test_a_flood_of_tiny_chunks_lets_others_be_answered(small):
 
 def broken(found):
     """A server whose models cannot be listed."""
-    found.service.models = None
+    found.service.registry.models = None
     return ask(found.port, "/v1/models")
 
 

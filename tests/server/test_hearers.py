@@ -333,11 +333,11 @@ def test_every_answer_under_load_is_the_one_that_it_has_alone(recognizer):
     config = settings(models=(str(BUNDLE),), workers=1, limits={"queue": 32})
     with served(config) as found:
         release = threading.Event()
-        found.call(lambda: asyncio.ensure_future(found.service.hearers.run(release.wait)))
+        found.call(lambda: asyncio.ensure_future(found.service.pipeline.batcher.run(release.wait)))
         threads = [threading.Thread(target=ask, args=[place]) for place in range(24)]
         for one in threads:
             one.start()
-        until(lambda: len(found.service.hearers._waiting) == 24)
+        until(lambda: len(found.service.pipeline.batcher._waiting) == 24)
         release.set()
         for one in threads:
             one.join()

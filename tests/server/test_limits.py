@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from phonemo.errors import CheckpointError
 from phonemo.server.app import create_app
-from phonemo.server.service import Service, open_models
+from phonemo.server.model_registry import open_models
+from phonemo.server.service import Service, State
 from tests.server.asking import KIND, PATH, ask, connected, form, head, part, post, stream, wav
 from tests.server.serving import Held, served, settings, until
 from tests.tiny_bundle import BUNDLE
@@ -32,7 +34,7 @@ def holding(found, model, count):
     with ThreadPoolExecutor(count) as pool:
         asked = [pool.submit(post, found.port, WAV) for _ in range(count)]
         try:
-            until(lambda: found.service.in_flight == count)
+            until(lambda: found.service.admission.queue.in_use == count)
             yield statuses
         finally:
             model.go.set()
@@ -58,7 +60,7 @@ def test_one_more_than_there_are_places_is_429(model, queue, workers):
             assert found.metric("in_flight") == queue + workers
         assert statuses == [200] * (queue + workers)
         assert post(found.port, WAV).status == 200
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
 
 
 def test_of_many_at_once_those_with_a_place_are_answered_and_the_rest_is_429(model):
@@ -70,7 +72,7 @@ def test_of_many_at_once_those_with_a_place_are_answered_and_the_rest_is_429(mod
             model.go.set()
             statuses = [one.result().status for one in asked]
         assert sorted(statuses) == [200] * 6 + [429] * 34
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
 
 
 def test_an_upload_that_does_not_arrive_keeps_nobody_out(model):
@@ -101,7 +103,7 @@ def test_an_error_gives_its_place_back(model, body, status):
     with served(small(0, 1), {"held": model}) as found:
         for _ in range(3):
             assert ask(found.port, PATH, "POST", body, KIND).status == status
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
         assert post(found.port, WAV).status == 200
 
 
@@ -113,8 +115,8 @@ def test_a_client_that_leaves_gives_its_place_back(model):
         model.go.clear()
         with connected(found.port) as client:
             client.sendall(head(found.port, len(BODY)) + BODY)
-            until(lambda: found.service.in_flight == 1)
-        until(lambda: found.service.in_flight == 0)
+            until(lambda: found.service.admission.queue.in_use == 1)
+        until(lambda: found.service.admission.queue.in_use == 0)
         model.go.set()
         assert post(found.port, WAV).status == 200
         assert found.complaints.lines == []
@@ -124,8 +126,8 @@ def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(model):
     with served(small(0, 1), {"held": model}) as found:
         with connected(found.port) as client:
             client.sendall(head(found.port, len(BODY)) + BODY[:500])
-            until(lambda: found.service.uploads == 1)
-        until(lambda: found.service.is_idle)
+            until(lambda: found.service.admission.uploads.in_use == 1)
+        until(lambda: found.service.admission.is_idle)
         assert post(found.port, WAV).status == 200
         assert found.complaints.lines == []
         assert 'status="500"' not in ask(found.port, "/metrics").body.decode()
@@ -138,8 +140,8 @@ def test_what_waits_for_a_client_that_left_is_not_heard(model):
             for _ in range(2):
                 with connected(found.port) as client:
                     client.sendall(head(found.port, len(BODY)) + BODY)
-                    until(lambda: found.service.in_flight == 2)
-                until(lambda: found.service.in_flight == 1)
+                    until(lambda: found.service.admission.queue.in_use == 2)
+                until(lambda: found.service.admission.queue.in_use == 1)
         assert post(found.port, WAV).status == 200
         assert len(model.heard) == 3
 
@@ -151,7 +153,7 @@ def test_no_answer_in_time_is_504_and_gives_its_place_back(model):
     with served(small(0, 1, deadline_seconds=0.5), {"held": model}) as found:
         model.go.clear()
         assert post(found.port, WAV).told == (504, "deadline_exceeded")
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
         model.go.set()
         assert post(found.port, WAV).status == 200
 
@@ -165,7 +167,7 @@ def test_a_fault_of_the_model_is_500_and_gives_its_place_back(model):
 
     with served(small(0, 1), {"broken": Broken()}) as found:
         assert post(found.port, WAV).told == (500, "model_error")
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
 
 
 # Too early and too late ---------------------------------------------------------------------------
@@ -248,10 +250,24 @@ def test_a_model_is_not_served_twice():
         open_models(settings(models=(str(BUNDLE), str(BUNDLE))))
 
 
-@pytest.mark.parametrize(("place", "count"), [("place", "in_flight"), ("stream", "streams")])
-def test_places_are_given_back_whatever_happens(place, count):
-    service = Service(small(1, 1))
-    with contextlib.suppress(KeyError), getattr(service, place)():
-        assert getattr(service, count) == 1
+@pytest.mark.parametrize("name", ["queue", "streams", "uploads"])
+def test_a_slot_is_released_after_an_error(name):
+    slots = getattr(Service(small(1, 1)).admission, name)
+    with contextlib.suppress(KeyError), slots.slot():
+        assert slots.in_use == 1
         raise KeyError
-    assert getattr(service, count) == 0
+    assert slots.in_use == 0
+
+
+def test_an_app_can_be_started_again_after_it_was_closed():
+    app = create_app(settings(), {"held": Held()})
+
+    async def run():
+        async with app.router.lifespan_context(app), asyncio.timeout(20):
+            while app.service.state is State.STARTING:
+                await asyncio.sleep(0.01)
+            waveform = await app.service.pipeline.decode(io.BytesIO(wav(1)), "a.wav")
+            assert waveform.seconds == 1
+
+    asyncio.run(run())
+    asyncio.run(run())

@@ -297,12 +297,12 @@ def test_limits_of_recordings_and_of_all_together(model, tmp_path):
 def test_a_profile_takes_a_place_like_any_request(model, tmp_path):
     limits = {"queue": 0, "deadline_seconds": 0.2}
     with offering(model, tmp_path, workers=1, limits=limits) as found:
-        with found.service.queue_slot():
+        with found.service.admission.queue.slot():
             assert make(found.port, FILE).told == (429, "queue_full")
         go = threading.Event()
-        found.call(lambda: asyncio.ensure_future(found.service.hearers.run(go.wait)))
+        found.call(lambda: asyncio.ensure_future(found.service.pipeline.batcher.run(go.wait)))
         assert make(found.port, FILE).told == (504, "deadline_exceeded")
-        assert found.service.in_flight == 0
+        assert found.service.admission.queue.in_use == 0
         go.set()
         found.call(found.service.stop)
         assert make(found.port, FILE).told == (503, "stopping")
@@ -444,9 +444,9 @@ def test_no_log_line_and_no_metric_holds_a_profile(folder, profile):
 
 
 def test_nothing_of_a_profile_stays_in_the_server(at, offered, profile):
-    before = dict(offered.service.offered._adapted)
+    before = dict(offered.service.registry.profile_store._adapted)
     own = changed(profile, seconds=1.0)
     assert post(at, FILE, profile_json=own).status == 200
     assert make(at, *RECORDINGS[:3]).status == 200
-    assert offered.service.offered._adapted == before
+    assert offered.service.registry.profile_store._adapted == before
     assert offered.complaints.lines == []

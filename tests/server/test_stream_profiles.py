@@ -45,7 +45,7 @@ def offered(model, tmp_path_factory):
 def quiet(offered):
     """Nothing that a client does is a fault in the server's log, and no place is lost."""
     yield
-    until(lambda: offered.service.streams == 0, 10)
+    until(lambda: offered.service.admission.streams.in_use == 0, 10)
     complaints, offered.complaints.lines = offered.complaints.lines, []
     assert complaints == []
 

@@ -78,7 +78,7 @@ def quiet(request):
     yield
     for name in {"small", "server"} & set(request.fixturenames):
         found = request.getfixturevalue(name)
-        until(lambda found=found: found.service.streams == 0, 10)
+        until(lambda found=found: found.service.admission.streams.in_use == 0, 10)
         complaints, found.complaints.lines = found.complaints.lines, []
         assert complaints == []
 
@@ -263,7 +263,7 @@ def test_one_stream_more_than_there_are_places_is_told(small):
         assert told["error"]["code"] == "stream_limit"
         assert code == 1013
         assert small.metric("streams") == 2
-    until(lambda: small.service.streams == 0)
+    until(lambda: small.service.admission.streams.in_use == 0)
     assert streamed(small.port, [clip().tobytes()[:9999], FINISH])[1] == 1000
 
 
@@ -280,7 +280,7 @@ def test_a_client_that_goes_away_frees_its_place(small, messages, abrupt):
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
                 client.socket.close()
-        until(lambda: small.service.streams == 0)
+        until(lambda: small.service.admission.streams.in_use == 0)
 
 
 def test_a_client_that_goes_away_while_it_is_heard_frees_its_place():
@@ -295,7 +295,7 @@ def test_a_client_that_goes_away_while_it_is_heard_frees_its_place():
             client.sendall(size + data)
             until(lambda: len(model.heard) == 2)
         model.go.set()
-        until(lambda: found.service.streams == 0)
+        until(lambda: found.service.admission.streams.in_use == 0)
         assert found.complaints.lines == []
 
 
@@ -320,7 +320,7 @@ def test_frames_that_are_none_end_the_stream(server, frame):
         with contextlib.suppress(ConnectionResetError):
             while data := client.recv(2**16):
                 found += data
-    until(lambda: server.service.streams == 0)
+    until(lambda: server.service.admission.streams.in_use == 0)
     server.complaints.lines = [one for one in server.complaints.lines if "Traceback" in one]
 
 
@@ -370,8 +370,8 @@ def test_a_client_that_takes_nothing_in_holds_no_place_for_ever():
         client.connect(("127.0.0.1", found.port))
         client.sendall(UPGRADE)
         client.recv(100)
-        until(lambda: found.service.streams == 1)
+        until(lambda: found.service.admission.streams.in_use == 1)
         with contextlib.suppress(OSError):
             for _ in range(40):
                 client.sendall(frames)
-        until(lambda: found.service.streams == 0, 10)
+        until(lambda: found.service.admission.streams.in_use == 0, 10)

@@ -303,7 +303,7 @@ def _check_reachable(address: str | None) -> None:
     if not (host and port.isdigit()):
         return
     try:
-        socket.create_connection((host, int(port)), _TIMEOUT_SECONDS).close()
+        socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
     except OSError as error:
         raise RunError(
             f"no Ray at {address} ({error.strerror or error}); ray start --head starts a cluster "

@@ -1,101 +1,124 @@
-"""The way of a request with recordings: who may, whether there is room, and until when."""
+"""Admission control: how many requests may arrive, wait and stream at the same time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
 
-from fastapi import Request, Response
+from prometheus_client import Gauge
 
-from phonemo.errors import PhonemoError
-from phonemo.server.api_errors import ApiError, api_error_of, client_closed, racing
-from phonemo.server.auth import AccessPolicy
-from phonemo.server.service import Service
+from phonemo.server.api_errors import ApiError, too_many_requests
+from phonemo.server.middleware import Meters
+from phonemo.server.settings import ServeLimits
 
-Read = TypeVar("Read")
-Value = TypeVar("Value")
-_TOO_MANY = 429
+_FIRST_MEAN_SECONDS = 0.1
+_MEAN_WEIGHT = 0.1
+_MAX_RETRY_SECONDS = 30.0
+_REFUSALS_PER_SECOND = 100.0
+_MAX_DELAY_SECONDS = 1.0
 
 
-async def admitted(
-    service: Service,
-    access: AccessPolicy,
-    request: Request,
-    read: Callable[[Request], AbstractAsyncContextManager[Read]],
-    answered: Callable[[Read], Awaitable[Response]],
-) -> Response:
-    """The response to a request that may be made and for which there is room.
+class Slots:
+    """A limited number of slots, each held for the length of a ``with`` block.
 
     Args:
-        service: has the places.
-        access: who may.
-        request: its body is not read yet.
-        read: what reads it.
-        answered: the response to what was read.
-
-    Raises:
-        Refusal: not ready, not allowed, no room, or what ``read`` and ``answered`` raise.
+        limit: the number of slots.
+        refusal: builds the error that is raised when all of them are in use.
+        gauge: a metric that follows the number in use.
     """
-    service.check_ready()
-    access.check_origin(request.headers)
-    access.check_key(request.headers)
-    try:
-        return await _taken_in(service, request, read, answered)
-    except ApiError as refusal:
-        if refusal.status == _TOO_MANY:
-            await service.pace.wait()
-        raise
+
+    def __init__(
+        self, limit: int, refusal: Callable[[Slots], ApiError], gauge: Gauge | None = None
+    ) -> None:
+        self.in_use = 0
+        self.mean_seconds = _FIRST_MEAN_SECONDS
+        """Running mean of how long a slot is held."""
+        self._limit, self._refusal, self._gauge = limit, refusal, gauge
+
+    def check_free(self) -> None:
+        """Raise the refusal when all slots are in use."""
+        if self.in_use >= self._limit:
+            raise self._refusal(self)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold a slot; raise the refusal when all of them are in use."""
+        self.check_free()
+        began = perf_counter()
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+            self.mean_seconds += _MEAN_WEIGHT * (perf_counter() - began - self.mean_seconds)
+
+    def _count(self, change: int) -> None:
+        self.in_use += change
+        if self._gauge is not None:
+            self._gauge.inc(change)
 
 
-async def in_time(service: Service, request: Request, work: Coroutine[Any, Any, Value]) -> Value:
-    """The value of the work; it ends at the deadline, and where the client leaves.
+class Throttle:
+    """Spaces out callers evenly, each delayed by at most a second.
 
-    Raises:
-        Refusal: past the deadline (504), the client left (499), or what the work raises.
+    Clients that were all refused at the same moment would all retry at the same moment.
     """
-    return await _unless_gone(request, _before_deadline(service, work))
+
+    def __init__(
+        self,
+        per_second: float = _REFUSALS_PER_SECOND,
+        longest_seconds: float = _MAX_DELAY_SECONDS,
+    ) -> None:
+        self._step, self._longest = 1 / per_second, longest_seconds
+        self._free_at = 0.0
+
+    async def wait(self) -> None:
+        """Wait for the caller's turn."""
+        now = asyncio.get_running_loop().time()
+        turn = min(max(now, self._free_at), now + self._longest)
+        self._free_at = turn + self._step
+        if turn > now:
+            await asyncio.sleep(turn - now)
 
 
-async def _taken_in(
-    service: Service,
-    request: Request,
-    read: Callable[[Request], AbstractAsyncContextManager[Read]],
-    answered: Callable[[Read], Awaitable[Response]],
-) -> Response:
-    """A slow client takes a place when its request is whole; a full house is told before that."""
-    if service.is_full:
-        raise service.queue_full()
-    async with AsyncExitStack() as stack:
-        with service.upload_slot():
-            found = await stack.enter_async_context(read(request))
-        with service.queue_slot():
-            return await answered(found)
+class Admission:
+    """The limits on requests in progress; each of them refuses with 429.
+
+    Args:
+        limits: server limits.
+        workers: number of recordings that are recognized at the same time.
+        meters: has the gauges of the queue and of the streams.
+    """
+
+    def __init__(self, limits: ServeLimits, workers: int, meters: Meters) -> None:
+        self._workers = workers
+        self.uploads = Slots(limits.uploads, _uploads_full)
+        """Requests whose body is being received."""
+        self.queue = Slots(limits.queue + workers, self._queue_full, meters.in_flight)
+        """Requests that wait for a worker or are processed by one."""
+        self.streams = Slots(limits.streams, _streams_full, meters.streams)
+        """Open live streams."""
+        self.throttle = Throttle()
+        """Paces the refusals, so that clients that retry at once do not starve the others."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in progress."""
+        return not (self.uploads.in_use or self.queue.in_use or self.streams.in_use)
+
+    def _queue_full(self, queue: Slots) -> ApiError:
+        seconds = queue.in_use / self._workers * queue.mean_seconds
+        message = f"{queue.in_use} recordings wait already; try again later"
+        return too_many_requests("queue_full", message, min(_MAX_RETRY_SECONDS, seconds))
 
 
-async def _before_deadline(service: Service, work: Coroutine[Any, Any, Value]) -> Value:
-    seconds = service.limits.deadline_seconds
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError as error:
-        message = f"no answer within {seconds:g} s; send a shorter recording, or try again later"
-        raise ApiError(504, "deadline_exceeded", message) from error
-    except PhonemoError as error:
-        raise api_error_of(error) from error
+def _uploads_full(uploads: Slots) -> ApiError:
+    message = f"{uploads.in_use} requests are arriving already; try again later"
+    return too_many_requests("queue_full", message, 1.0)
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Value]) -> Value:
-    """The value, or an end of the work where its client leaves meanwhile."""
-    async with racing(work, _gone(request)) as (working, gone):
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise client_closed()
-        found: Value = working.result()
-        return found
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        continue
+def _streams_full(streams: Slots) -> ApiError:
+    message = f"{streams.in_use} streams are open already; try again later"
+    return too_many_requests("stream_limit", message, 5.0)

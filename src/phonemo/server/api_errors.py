@@ -1,14 +1,8 @@
-"""Why a request gets no answer: a status, a stable code and one line.
-
-Waiting for whatever comes first.
-"""
+"""API errors: an HTTP status, a stable code and a message of one line."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from typing import Any
 
 from phonemo.errors import AudioError, LabelError, PhonemoError, UsageError
@@ -83,15 +77,3 @@ def service_unavailable(code: str, message: str) -> ApiError:
 def client_closed() -> ApiError:
     """499, which nobody reads: the client went away."""
     return ApiError(499, "client_closed", "the client went away")
-
-
-@asynccontextmanager
-async def racing(*works: Coroutine[Any, Any, Any]) -> AsyncIterator[tuple[asyncio.Task[Any], ...]]:
-    """Tasks that run side by side; those that are left at the end are cancelled and gone."""
-    tasks = tuple(asyncio.ensure_future(one) for one in works)
-    try:
-        yield tasks
-    finally:
-        for one in tasks:
-            one.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

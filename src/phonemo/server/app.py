@@ -21,11 +21,12 @@ from phonemo.server.api_errors import ApiError
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import LimitsMiddleware, refused
+from phonemo.server.model_registry import open_models
 from phonemo.server.routes.info import about_router
 from phonemo.server.routes.profile_routes import profiles_router
 from phonemo.server.routes.recognize import emotions_router
 from phonemo.server.routes.stream import streams_router
-from phonemo.server.service import Service, open_models
+from phonemo.server.service import Service
 from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__
 

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from phonemo.errors import safe_name
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
-from phonemo.server.service import RecognizeOptions
+from phonemo.server.pipeline import RecognizeOptions
 
 MOST_FIELDS = 16
 MULTIPART = "multipart/form-data"

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
 from phonemo.server.api_errors import type_of
+from phonemo.server.pipeline import ServedPrediction
 from phonemo.server.request_form import FormatName, RecognizeRequest
-from phonemo.server.service import ServedPrediction
 
 
 class _Shape(BaseModel):

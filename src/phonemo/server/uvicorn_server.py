@@ -205,7 +205,7 @@ class _Server(uvicorn.Server):
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._service.config.grace_seconds
-        while not self._service.is_idle and loop.time() < until:
+        while not self._service.admission.is_idle and loop.time() < until:
             await asyncio.sleep(_POLL_SECONDS)
         self.should_exit = True  # what is left is cancelled a second later
 

@@ -54,7 +54,11 @@ class DecoderPool:
         self._idle: asyncio.Queue[_DecoderProcess] = asyncio.Queue()
         self._all: set[_DecoderProcess] = set()
         self._closed = False
-        for _ in range(count):
+        self._count = count
+
+    def start(self) -> None:
+        """Start the processes."""
+        for _ in range(self._count):
             self._add()
 
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:

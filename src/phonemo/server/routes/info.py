@@ -40,7 +40,7 @@ def about_router(service: Service, access: AccessPolicy, config: ServeConfig) ->
 
     @router.get("/v1/models", tags=["about"], summary="The models that are served")
     async def models() -> ModelList:
-        cards = [_card(name, one) for name, one in service.models.items()]
+        cards = [_card(name, one) for name, one in service.registry.models.items()]
         return ModelList(object="list", data=cards)
 
     @router.get("/v1/limits", tags=["about"], summary="What a request may take")

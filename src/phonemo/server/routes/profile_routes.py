@@ -21,7 +21,6 @@ from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.server.admission import admitted, in_time
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.profile_store import check_adaptable
@@ -36,6 +35,7 @@ from phonemo.server.request_form import (
     named_upload,
     read_parts,
 )
+from phonemo.server.request_handling import handle_upload, run_with_deadline
 from phonemo.server.responses import PROFILE, PROFILES, ProfileCard, ProfileLimits, ProfileList
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeLimits
@@ -104,23 +104,23 @@ def profiles_router(service: Service, access: AccessPolicy) -> APIRouter:
         Send it back as `profile_json` with the recordings to be recognized. It is not stored.
         """
         read = partial(_read, limits=service.limits)
-        return await admitted(service, access, request, read, partial(_answered, service, request))
+        return await handle_upload(
+            service, access, request, read, partial(_answered, service, request)
+        )
 
     return router
 
 
 def _listed(service: Service) -> ProfileList:
-    limits = service.limits
+    limits, store = service.limits, service.registry.profile_store
     cards = [
-        ProfileCard(
-            name=name, hash=one.hash, count=one.count, models=service.offered.models_of(name)
-        )
-        for name, one in service.offered.profiles.items()
+        ProfileCard(name=name, hash=profile.hash, count=profile.count, models=store.models_of(name))
+        for name, profile in store.profiles.items()
     ]
     return ProfileList(
         object="list",
         data=cards,
-        models=[name for name, one in service.models.items() if one.reference is not None],
+        models=[name for name, one in service.registry.models.items() if one.reference is not None],
         limits=ProfileLimits(
             profile_bytes=limits.profile_bytes,
             profile_files=limits.profile_files,
@@ -151,9 +151,9 @@ async def _read(request: Request, limits: ServeLimits) -> AsyncIterator[Recordin
 
 
 async def _answered(service: Service, request: Request, asked: Recordings) -> Response:
-    name, listener = service.model(asked.fields.model)
+    name, listener = service.registry.find(asked.fields.model)
     check_adaptable(listener)
-    made = await in_time(service, request, _made(service, listener, asked.uploads))
+    made = await run_with_deadline(service, request, _made(service, listener, asked.uploads))
     if asked.fields.response_format == "profile":
         return Response(made.profile.text(), media_type="application/json")
     used = len(asked.uploads) - made.pool.silent - made.pool.failed
@@ -183,7 +183,7 @@ async def _made(
     for upload in uploads:
         file = named_upload(upload)
         try:
-            waveform = await service.decoded(upload.file, file)
+            waveform = await service.pipeline.decode(upload.file, file)
         except (ApiError, PhonemoError) as error:
             refusal = _of_recording(error, len(uploads))
             pool.failed += 1
@@ -191,11 +191,11 @@ async def _made(
             continue
         total += waveform.seconds
         _check_total(total, service.limits.profile_seconds)
-        if not pool.take(await service.hearers.vectors(listener, waveform)):
+        if not pool.take(await service.pipeline.batcher.vectors(listener, waveform)):
             message = f"{file}: no speech; it is left out"
             left_out.append({"file": file, "code": "no_speech", "message": message})
     try:
-        profile = await service.hearers.run(pool.profile)
+        profile = await service.pipeline.batcher.run(pool.profile)
     except UsageError as error:
         raise ApiError(422, "no_speech", str(error), "file") from error
     return Made(profile, pool, left_out)

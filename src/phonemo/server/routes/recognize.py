@@ -12,10 +12,10 @@ from fastapi.security import HTTPBearer
 
 from phonemo.errors import PhonemoError
 from phonemo.labels import LabelSet
-from phonemo.server.admission import admitted, in_time
 from phonemo.server.api_errors import api_error_of
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.request_form import RecognizeRequest, form_schema, read_form
+from phonemo.server.request_handling import handle_upload, run_with_deadline
 from phonemo.server.responses import EMOTIONS, response_of
 from phonemo.server.service import Service
 
@@ -39,7 +39,7 @@ def emotions_router(service: Service, access: AccessPolicy) -> APIRouter:
         """The emotion that is heard in a recording, in the whole of it and in time."""
         read = partial(read_form, profile_bytes=service.limits.profile_bytes)
         answered = partial(_answered, service, request, perf_counter())
-        return await admitted(service, access, request, read, answered)
+        return await handle_upload(service, access, request, read, answered)
 
     return router
 
@@ -49,12 +49,12 @@ async def _answered(
 ) -> Response:
     uploaded = perf_counter()
     wanted = asked.fields.options
-    name, listener = service.model(asked.fields.model)
+    name, listener = service.registry.find(asked.fields.model)
     if wanted.labels:
         _check_labels(listener.labels, wanted.labels)
-    listener = service.adapted(name, asked.fields.profile, asked.fields.profile_json)
-    hearing = service.recognize(asked.upload, asked.file, listener, wanted)
-    heard = await in_time(service, request, hearing)
+    listener = service.registry.adapted(name, asked.fields.profile, asked.fields.profile_json)
+    hearing = service.pipeline.recognize(asked.upload, asked.file, listener, wanted)
+    heard = await run_with_deadline(service, request, hearing)
     total = {"upload": uploaded - began, **heard.timings, "total": perf_counter() - began}
     if heard.prediction.seconds > _LONG_SECONDS:  # takes time that others wait for
         return await asyncio.to_thread(response_of, name, asked, heard, total)

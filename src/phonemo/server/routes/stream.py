@@ -22,10 +22,11 @@ from phonemo.errors import PhonemoError
 from phonemo.files import loads_json
 from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
 from phonemo.runtime.sliding import Event
-from phonemo.server.api_errors import ApiError, api_error_of, racing
+from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_form import MOST_FIELDS, check_each_once, invalid
+from phonemo.server.request_handling import race_tasks
 from phonemo.server.responses import prediction_data
 from phonemo.server.service import Service
 
@@ -143,11 +144,11 @@ async def _served(websocket: WebSocket, service: Service, access: AccessPolicy) 
     access.check_key(websocket.headers)
     service.check_ready()
     query = _query(websocket)
-    name, listener = service.model(query.model)
+    name, listener = service.registry.find(query.model)
     if query.adapt:
         check_adaptable(listener)
-    listener = service.adapted(name, query.profile, None)
-    with service.stream():
+    listener = service.registry.adapted(name, query.profile, None)
+    with service.admission.streams.slot():
         live = _Live(websocket, service, name, listener, query)
         await live.greet()
         await websocket.send_json(await live.run())
@@ -214,7 +215,9 @@ class _Live:
         else:
             if self._samples or self._odd:
                 raise _invalid("profile: a profile is sent before the first samples")
-            self._use(self._service.adapted(self._model, self._query.profile, command.profile))
+            self._use(
+                self._service.registry.adapted(self._model, self._query.profile, command.profile)
+            )
         told = _profile_of(self._recognizer.applied) or {"profile": None}
         await self._websocket.send_json({"type": "profile", **told})
 
@@ -233,7 +236,7 @@ class _Live:
         """The next message: samples, or a command; None where there will be none."""
         if self._service.stopping.is_set():
             return None
-        async with racing(self._websocket.receive(), self._service.stopping.wait()) as tasks:
+        async with race_tasks(self._websocket.receive(), self._service.stopping.wait()) as tasks:
             done, _ = await asyncio.wait(
                 tasks,
                 timeout=self._service.limits.stream_idle_seconds,
@@ -264,7 +267,7 @@ class _Live:
         return self._recognizer.push(samples.astype(np.int16))
 
     async def _run(self, call: Any) -> Any:
-        return await self._service.hearers.run(call)
+        return await self._service.pipeline.batcher.run(call)
 
     async def _send_events(self, events: list[Event]) -> None:
         for one in events:

@@ -1,0 +1,128 @@
+"""From the bytes of an upload to a prediction: decoder processes, then batched inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import BinaryIO
+
+from phonemo.annotations.prediction import Prediction
+from phonemo.audio import Waveform
+from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.workers import available_cpus
+from phonemo.server.decoders.decoder_pool import PROGRAM, DecoderPool
+from phonemo.server.decoders.decoder_worker import DecoderLimits
+from phonemo.server.dynamic_batching import DynamicBatcher
+from phonemo.server.middleware import Meters
+from phonemo.server.settings import ServeConfig, ServeLimits
+
+_ALARM_SLACK_SECONDS = 5.0
+_STAGES = ("decode", "network", "phonemes")
+
+
+@dataclass(frozen=True)
+class RecognizeOptions:
+    """What a request asks for beside the emotion."""
+
+    shares: bool = False
+    timeline: bool = False
+    labels: Sequence[str] = ()
+    """Choose among these; empty is all."""
+    top_k: int | None = None
+
+
+@dataclass(frozen=True)
+class ServedPrediction:
+    """A prediction, and the seconds that each stage took."""
+
+    prediction: Prediction
+    timings: dict[str, float]
+
+
+class Pipeline:
+    """The processes and threads that do the work; none runs before ``start``.
+
+    Args:
+        config: server config.
+        workers: number of recordings that are recognized at the same time.
+        meters: counts audio, stages, batches and lost decoders.
+        program: Python arguments that start a decoder; tests replace it.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        workers: int,
+        meters: Meters,
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        self.closed = False
+        self.decoders = DecoderPool(
+            config.decoders or available_cpus(),
+            _decoder_limits(config.limits),
+            config.limits.decode_seconds,
+            lambda reason: meters.replaced.labels(reason).inc(),
+            program,
+        )
+        self.batcher = DynamicBatcher(workers, config.batch_seconds, meters.started)
+        self._meters = meters
+
+    def start(self) -> None:
+        """Start the decoder processes."""
+        self.decoders.start()
+
+    def close(self) -> None:
+        """Terminate the processes and the threads; a closed pipeline cannot be started again."""
+        self.closed = True
+        self.batcher.close()
+        self.decoders.close()
+
+    async def recognize(
+        self,
+        upload: BinaryIO,
+        file: str,
+        recognizer: EmotionRecognizer,
+        options: RecognizeOptions,
+    ) -> ServedPrediction:
+        """Recognize the emotion of an upload.
+
+        Args:
+            upload: content of an audio file.
+            file: its printable name, for messages.
+            recognizer: the model.
+            options: what the request asks for.
+
+        Raises:
+            PhonemoError: the recording cannot be used.
+            ApiError: as DecoderPool.decode.
+        """
+        began = perf_counter()
+        waveform = await self.decoders.decode(upload, file)
+        decoded = perf_counter()
+        prediction = await self.batcher.recognize(
+            recognizer, waveform, options.shares, options.timeline
+        )
+        work = sum(prediction.timings.values())
+        waited = max(0.0, perf_counter() - decoded - work)
+        timings = {"decode": decoded - began, "wait": waited, **prediction.timings}
+        self._count(prediction.seconds, timings)
+        return ServedPrediction(prediction.narrowed(options.labels, options.top_k), timings)
+
+    async def decode(self, upload: BinaryIO, file: str) -> Waveform:
+        """Decode an upload; arguments and errors are those of ``recognize``."""
+        began = perf_counter()
+        waveform = await self.decoders.decode(upload, file)
+        self._count(waveform.seconds, {"decode": perf_counter() - began})
+        return waveform
+
+    def _count(self, audio_seconds: float, timings: dict[str, float]) -> None:
+        self._meters.audio.inc(audio_seconds)
+        for stage in _STAGES:
+            if stage in timings:
+                self._meters.stages.labels(stage).observe(timings[stage])
+
+
+def _decoder_limits(limits: ServeLimits) -> DecoderLimits:
+    alarm = limits.decode_seconds + _ALARM_SLACK_SECONDS
+    return DecoderLimits(limits.audio_seconds, limits.decoded_bytes, limits.decoder_bytes, alarm)
