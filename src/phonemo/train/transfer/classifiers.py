@@ -11,20 +11,18 @@ analysis"): there are more features than speakers. It is solved at once and has 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from phonemo.train.head_prior import minimize
+
 Floats32 = npt.NDArray[np.float32]
 
-#: The solver ends before, where the slope is this small.
-_MOST_STEPS = 300
-_LEAST_SLOPE = 1e-5
-_LEAST_CHANGE = 1e-9
 #: Logit of a class that a row's corpus does not have, and bias of one that no row has.
 NEVER = -30.0
 
@@ -71,26 +69,11 @@ def fit_softmax(problem: Problem, classes: int, inverse_penalty: float) -> Fitte
     weight = torch.zeros(classes, problem.vectors.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     loss = _objective(problem, inverse_penalty)
-    solver = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=_MOST_STEPS,
-        history_size=20,
-        tolerance_grad=_LEAST_SLOPE,
-        tolerance_change=_LEAST_CHANGE,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        found: Tensor = loss(weight, bias)
-        found.backward()
-        return found
-
-    solver.step(closure)
+    minimize(lambda: loss(weight, bias), [weight, bias], steps=300, slope=1e-5, change=1e-9)
     return _known_only(weight, bias, problem.truth)
 
 
-def _objective(problem: Problem, inverse_penalty: float) -> Any:
+def _objective(problem: Problem, inverse_penalty: float) -> Callable[[Tensor, Tensor], Tensor]:
     vectors, truth = torch.from_numpy(problem.vectors), torch.from_numpy(problem.truth)
     shares = torch.from_numpy((problem.weights / problem.weights.sum()).astype(np.float32))
     barred = None if problem.allowed is None else torch.from_numpy(~problem.allowed)
