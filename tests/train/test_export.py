@@ -202,7 +202,7 @@ def _wrong_weight(graph: onnx.ModelProto) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (_wrong_weight, r"differs from torch by .*0\.001 is right"),
+        (_wrong_weight, r"differs from torch by .*at most 0\.001"),
         (_frozen_length, r"differs from torch|onnxruntime fails"),
     ],
 )

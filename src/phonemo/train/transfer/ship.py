@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from phonemo.audio import RATE
 from phonemo.errors import ConfigError, ModelError, UsageError
 from phonemo.files import folder_lock
 from phonemo.labels import LabelSet
-from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.calibrate import store_calibration
 from phonemo.train.callbacks import RunProgress
+from phonemo.train.export.shared_network import with_linear_head
 from phonemo.train.linear_head import keep_head
 from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
 from phonemo.train.provenance import provenance_from, provenance_of
@@ -145,28 +145,17 @@ def ship(final: Final, network: str | Path, target: str | Path) -> Path:
 def _with_head(
     start: LoadedModel, choice: Choice, labels: LabelSet
 ) -> PhonemoForAudioClassification:
-    """The network with a fresh linear head over what a choice reads."""
     if choice.pooled:
         raise ConfigError("expected statistics of hidden states alone, got pooled=true")
-    facts = start.model.config.to_dict() | {
-        "statistics": choice.statistics,
-        "frames": choice.frames,
-        "moments": choice.moments,
-        "pooled": False,
-        "head": "linear",
-        "pooling": "mean",
-        "adaptation": None,
-        "id2label": dict(enumerate(labels.names)),
-        "label2id": {name: index for index, name in enumerate(labels.names)},
-    }
-    model = PhonemoForAudioClassification(PhonemoConfig(**facts))
-    theirs = start.model.state_dict()
-    own = model.state_dict()
-    fresh = [name for name in own if name.startswith("head.")]
-    taken: dict[str, Tensor] = {name: theirs[name] for name in own if name not in fresh}
-    model.load_state_dict(taken | {name: own[name] for name in fresh})
-    model.eval()
-    return model
+    return with_linear_head(
+        start.model,
+        labels.names,
+        statistics=choice.statistics,
+        frames=choice.frames,
+        moments=choice.moments,
+        pooled=False,
+        pooling="mean",
+    )
 
 
 @torch.inference_mode()
