@@ -86,7 +86,7 @@ class _Fitted:
     head: Linear
 
     def logits(self, vectors: Floats, reference: Reference, by_speaker: Names | None) -> Floats:
-        return self.head.logits(_standardised(vectors, self.source, reference, by_speaker))
+        return self.head.logits(_standardize(vectors, self.source, reference, by_speaker))
 
 
 def fit_from_start(
@@ -139,7 +139,7 @@ def _fit(examples: _Examples, prior: Prior, strength: float, train: TrainConfig)
     return _Fitted(
         source,
         fit_towards(
-            _standardised_training(examples, source, prior, train),
+            _standardize_training(examples, source, prior, train),
             examples.truth,
             prior,
             strength,
@@ -148,25 +148,25 @@ def _fit(examples: _Examples, prior: Prior, strength: float, train: TrainConfig)
     )
 
 
-def _standardised_training(
+def _standardize_training(
     examples: _Examples, source: Statistics, prior: Prior, train: TrainConfig
 ) -> Floats:
     speakers = examples.speakers if train.standardise_by == "speaker" else None
-    return _standardised(examples.vectors, source, prior.reference, speakers)
+    return _standardize(examples.vectors, source, prior.reference, speakers)
 
 
-def _standardised(
+def _standardize(
     vectors: Floats, source: Statistics, reference: Reference, by_speaker: Names | None
 ) -> Floats:
     """Standardize by the source, or by each speaker's statistics shrunk towards the source."""
     if by_speaker is None:
         return (vectors - source.mean) / source.deviation
-    standardised = np.empty_like(vectors)
+    standardized = np.empty_like(vectors)
     for speaker in np.unique(by_speaker):
         own = by_speaker == speaker
         statistics = shrink_towards(moments(vectors[own], reference), reference, source)
-        standardised[own] = (vectors[own] - statistics.mean) / statistics.deviation
-    return standardised
+        standardized[own] = (vectors[own] - statistics.mean) / statistics.deviation
+    return standardized
 
 
 def _scores(examples: _Examples, prior: Prior, train: TrainConfig) -> dict[float, float]:
@@ -242,10 +242,10 @@ def _write(
             (head.linear.bias, fitted.head.bias),
         ):
             tensor.copy_(torch.from_numpy(values))
-    standardised = _standardised_training(examples, fitted.source, prior, train)
+    standardized = _standardize_training(examples, fitted.source, prior, train)
     means = prior.class_means.copy()
     for emotion in np.unique(examples.truth):
-        means[emotion] = standardised[examples.truth == emotion].mean(axis=0)
+        means[emotion] = standardized[examples.truth == emotion].mean(axis=0)
     shrinkage = {"k_mean": reference.k_mean, "k_spread": reference.k_spread}
     keep_reference(model, means, **shrinkage, em_iterations=reference.em_iterations)
 
