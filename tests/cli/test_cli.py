@@ -640,7 +640,7 @@ BAD_MODELS = [
     ("{home}/nowhere", ("no such model folder",)),
     ("{home}/corpus", ("no config.json",)),
     ("{home}/config.yaml", ("no such model folder",)),
-    ("{home}/backbone-wav2vec2-layer", ("'wav2vec2'", "a phonemo model is wanted")),
+    ("{home}/backbone-wav2vec2-layer", ("'wav2vec2'", "expected a phonemo model")),
     ("{home}/runs/tiny", ("a run folder", "speaker-s1/model")),
 ]
 

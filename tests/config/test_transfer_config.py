@@ -78,19 +78,25 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"systems": {"x": {"statistics": [1]}}}, "expected network or train, one of the two"),
-        ({"systems": {"x": {"network": "b"}}}, "a head reads nothing: set statistics=[3]"),
+        (
+            {"systems": {"x": {"statistics": [1]}}},
+            "expected either network or train, got both or neither",
+        ),
+        (
+            {"systems": {"x": {"network": "b"}}},
+            "expected vectors for the head, got none; set statistics=[3]",
+        ),
         (
             {"systems": {"x": {"network": "b", "pooled": True, "mask": []}}},
-            "mask is an empty list",
+            "expected a value for mask, got an empty list",
         ),
         (
             {"systems": {"x": {"network": "b", "pooled": True, "k_mean": [1, 1]}}},
-            "1.0 is there twice",
+            "got 1.0 twice",
         ),
         (
             {"systems": {"x": {"network": "b", "pooled": True, "start_share": 0.5}}},
-            "start_share is of a network that section train trains",
+            "expected start_share only with section train",
         ),
         (
             {"systems": {"x": {"network": "b", "statistic": [3]}}},
@@ -100,14 +106,18 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
             {"systems": {"labels": {"train": {"model": {"backbone": "b", "wide": 1}}}}},
             "unknown key 'systems.labels.train.0.model.wide'; known keys: backbone, ",
         ),
-        ({"systems": {"../x": {"network": "b", "pooled": True}}}, "system '../x'"),
+        ({"systems": {"../x": {"network": "b", "pooled": True}}}, "got '../x'"),
         ({"corpora": ["a.jsonl"]}, "key 'corpora'"),
-        ({"corpora": ["a.jsonl", "a.jsonl"]}, "'a.jsonl' is there twice"),
-        ({"mean_over": ["c"]}, "mean_over names 'c', which left_out does not"),
+        ({"corpora": ["a.jsonl", "a.jsonl"]}, "got 'a.jsonl' twice"),
+        ({"mean_over": ["c"]}, "expected names of left_out in mean_over, got 'c'"),
         ({"pools": [0]}, "key 'pools.0"),
         ({"pools": ["most"]}, "key 'pools.0"),
-        ({"select_by": ["best"]}, "no condition 'best'; conditions: single, speaker"),
-        ({"one_sided": {"emotion": "joy"}}, "one_sided.emotion is 'joy', which is no label"),
+        (
+            {"select_by": ["best"]},
+            "expected a condition such as single, speaker, pool-20, pool-all, even-20 or "
+            "80-per-cent-20, got 'best'",
+        ),
+        ({"one_sided": {"emotion": "joy"}}, "expected a label for one_sided.emotion, got 'joy'"),
         ({"seeds": []}, "key 'seeds'"),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_radius_is_kept_and_is_of_one_head(folder, tmp_path):
 def test_means_belong_to_a_linear_head_of_their_shape():
     with pytest.raises(ModelError, match="linear head"):
         keep_reference(make_network("hidden"), np.zeros((3, 8)))
-    with pytest.raises(ModelError, match=r"\(2, 8\), \(3, 8\) is expected"):
+    with pytest.raises(ModelError, match=r"\(3, 8\), got \(2, 8\)"):
         keep_reference(make_network("linear"), np.zeros((2, 8)))
 
 

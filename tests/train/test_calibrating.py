@@ -44,7 +44,7 @@ from phonemo.train.experiments.assess import assess_model, write_assessment
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
-from phonemo.train.linear_head import _crosswise, fit_head, fitted
+from phonemo.train.linear_head import _cross_calibrate, fit_head, fitted
 from phonemo.train.model_folder import load_trained
 from phonemo.train.provenance import PROVENANCE, provenance_from, provenance_of
 from phonemo.train.torch_recognizer import TorchRecognizer
@@ -268,7 +268,7 @@ def test_a_memory_of_each_utterance_does_not_make_it_sure():
     speakers = crowd()
     labels = np.random.default_rng(5).integers(0, 2, len(speakers))
     memories = np.eye(len(speakers))
-    found = _crosswise(memories, labels, speakers, 2, 10.0)
+    found = _cross_calibrate(memories, labels, speakers, 2, 10.0)
     assert highest_of(memories, labels, 1.0).mean() > 0.95
     assert highest_of(memories, labels, found.temperature).mean() < 0.65
     assert found.utterances == len(speakers)
@@ -279,17 +279,17 @@ def test_a_memory_of_each_speaker_does_not_make_it_sure():
     speakers = crowd()
     voices = np.array([[one == name for name in sorted(set(speakers))] for one in speakers])
     labels = np.array([int(one[1:]) % 2 for one in speakers])
-    found = _crosswise(voices.astype(float), labels, speakers, 2, 10.0)
+    found = _cross_calibrate(voices.astype(float), labels, speakers, 2, 10.0)
     assert found.temperature == pytest.approx(HOTTEST, rel=1e-3)
     names = [f"utterance {number}" for number in range(len(speakers))]
-    mixed = _crosswise(voices.astype(float), labels, names, 2, 10.0)
+    mixed = _cross_calibrate(voices.astype(float), labels, names, 2, 10.0)
     assert mixed.temperature == 1, "left out one by one, voices would be known"
 
 
 def test_a_feature_that_holds_for_everyone_makes_it_sure():
     speakers = crowd()
     labels = np.arange(len(speakers)) % 2
-    found = _crosswise(labels[:, None] * 2.0 - 1, labels, speakers, 2, 10.0)
+    found = _cross_calibrate(labels[:, None] * 2.0 - 1, labels, speakers, 2, 10.0)
     assert found.temperature == 1, "without an error nothing says how sure it may be"
     assert found.abstain_below == 0
 
@@ -300,14 +300,15 @@ def test_a_feature_that_holds_for_everyone_makes_it_sure():
 )
 def test_too_few_speakers_or_emotions_calibrate_nothing(speakers, labels):
     vectors = np.arange(4.0)[:, None]
-    assert _crosswise(vectors, np.array(labels), speakers, 2, 1.0) == UNCALIBRATED
+    assert _cross_calibrate(vectors, np.array(labels), speakers, 2, 1.0) == UNCALIBRATED
 
 
 def test_utterances_of_nobody_are_left_out_one_by_one(config, monkeypatch):
     """Without a name each could be anybody."""
     given = []
     monkeypatch.setattr(
-        "phonemo.train.linear_head._crosswise", lambda *it: given.append(it[2]) or UNCALIBRATED
+        "phonemo.train.linear_head._cross_calibrate",
+        lambda *it: given.append(it[2]) or UNCALIBRATED,
     )
     experiment = prepare_experiment(with_changes(config, model=LINEAR))
     rows = list(experiment.manifest.utterances)
@@ -358,7 +359,7 @@ def test_a_score_that_was_rounded_to_nothing_is_no_certainty():
     "rows", [[], [{"truth": "anger"}], [{"scores": {"anger": 1.0}}], [{"scores": 1, "truth": "a"}]]
 )
 def test_rows_without_scores_and_truth_are_refused(rows):
-    with pytest.raises(ResultError, match="rows with scores and truth are wanted"):
+    with pytest.raises(ResultError, match="expected rows with scores and truth"):
         calibrate_rows(rows, 0.1)
 
 
@@ -412,7 +413,7 @@ def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
 def test_nothing_is_written_over_an_existing_folder_or_from_a_broken_one(carded, tmp_path):
     (tmp_path / "there").mkdir()
     for target in (tmp_path / "there", carded):
-        with pytest.raises(CheckpointError, match="is there already; name a new folder"):
+        with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
             recalibrate(carded, target, GIVEN)
     (carded / "labels.json").unlink()
     with pytest.raises(CheckpointError, match=r"labels\.json"):
@@ -452,7 +453,7 @@ def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path)
     recalibrate(bundle, tmp_path / "new", UNCALIBRATED)
     assert open_bundle(tmp_path / "new").card.temperature == 1
     assert open_bundle(bundle).card.temperature == GIVEN.temperature
-    with pytest.raises(CheckpointError, match="is there already; name a new folder"):
+    with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
         recalibrate(bundle, tmp_path / "new", GIVEN)
     assert open_bundle(tmp_path / "new").card.calibrated_on == 0
 
@@ -492,7 +493,7 @@ def typed(capfd):
 
 def test_a_manifest_whose_speakers_it_heard_is_refused(config, model, tmp_path, typed):
     answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
-    said = ("LEAKY: the model was trained on 18 of these 24", "speakers that it has not heard")
+    said = ("LEAKY: the model was trained on 18 of these 24", "speakers it was not trained on")
     assert_one_line(answer, 1, *said)
     assert not (tmp_path / "new").exists()
 
@@ -524,14 +525,14 @@ def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path,
     assert (seen, len(speakers)) == (16, 4)
     verify_checksums(tmp_path / "new")
     again = typed(tmp_path / "new", "-o", tmp_path / "newer", "--manifest", manifest)
-    assert_one_line(again, 1, "LEAKY", "speakers that it has not heard")
+    assert_one_line(again, 1, "LEAKY", "speakers it was not trained on")
 
 
 def test_written_answers_of_speakers_that_it_heard_are_refused(config, model, tmp_path, typed):
     found = assess_model(model, Path(config.manifest))
     write_assessment(tmp_path / "rows.jsonl", found)
     answer = typed(model, "-o", tmp_path / "new", "--predictions", tmp_path / "rows.jsonl")
-    assert_one_line(answer, 1, "24 of 24 answers are of models that had heard their speakers")
+    assert_one_line(answer, 1, "got 24 of 24 from models trained on them")
     assert not (tmp_path / "new").exists()
 
 
@@ -558,7 +559,7 @@ def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, ty
     )
     (tmp_path / "new").mkdir()
     answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
-    assert_one_line(answer, 1, "new: is there already; name a new folder")
+    assert_one_line(answer, 1, "new: expected a new folder, got an existing one")
 
 
 def test_a_bundle_is_calibrated_on_written_answers(bundle, tmp_path, typed):

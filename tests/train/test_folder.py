@@ -209,8 +209,8 @@ def test_bad_labels(copy, text):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ('{"model_type": "wav2vec2"}', "a model of type 'wav2vec2'; a phonemo model is wanted"),
-        ("{}", "a model of type None; a phonemo model is wanted"),
+        ('{"model_type": "wav2vec2"}', "expected a phonemo model, got a model of type 'wav2vec2'"),
+        ("{}", "expected a phonemo model, got a model of type None"),
         ("{nope", "config.json: not JSON"),
         ("[1]", "config.json: not JSON"),
     ],
@@ -256,7 +256,7 @@ def test_another_number_of_labels(copy):
     labels = {"names": ["anger", "neutral"], "merge": {}}
     (copy / "labels.json").write_text(json.dumps(labels))
     _reseal(copy)
-    assert "do not fit" in _fault(copy)
+    assert "that fit its config" in _fault(copy)
 
 
 def test_transformers_gives_the_same_scores(saved):
@@ -321,7 +321,7 @@ def test_shrinking_keeps_the_past_and_overwrites_nothing(saved, tmp_path):
     _reseal(past)
     convert_to_half(past, tmp_path / "small")
     assert provenance_of(tmp_path / "small").heard == {"beeps"}
-    with pytest.raises(CheckpointError, match="is there already; name a new folder"):
+    with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
         convert_to_half(past, tmp_path / "small")
 
 
@@ -330,6 +330,6 @@ def test_a_weight_beyond_half_precision_is_refused(config, tmp_path):
     with torch.no_grad():
         next(model.head.parameters())[0] = 1e6
     save_trained(tmp_path / "large", model, LabelSet(config.labels.names))
-    with pytest.raises(CheckpointError, match="1e\\+06 is beyond half precision"):
+    with pytest.raises(CheckpointError, match="within half precision, got 1e\\+06"):
         convert_to_half(tmp_path / "large", tmp_path / "small")
     assert not (tmp_path / "small").exists()

@@ -76,7 +76,7 @@ def test_hearing_without_labels_is_told(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     write(Path(config.model.backbone), HEARD, {"utterances": {"beeps": 24}})
     notes = prepare_experiment(config).split.notes
-    assert "the network that this one starts from has heard beeps without labels" in notes
+    assert "the network that this one starts from was trained on beeps without labels" in notes
 
 
 def test_a_start_that_learnt_the_test_is_refused(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_a_start_that_learnt_the_test_is_refused(tmp_path: Path) -> None:
     rows = read_manifest(config.manifest).utterances
     past = provenance_from("beeps", [one for one in rows if one.speaker == "s2"])
     write(Path(config.model.backbone), PROVENANCE, past.to_json())
-    with pytest.raises(LeakageError, match="learnt from 6 of the test utterances and from 1 of"):
+    with pytest.raises(LeakageError, match="trained on 6 of the test utterances and 1 of"):
         prepare_experiment(config)
     leaky = with_changes(config, protocol={"name": "random-leaky", "folds": 4})
-    assert any("learnt from 6" in note for note in prepare_experiment(leaky).split.notes)
+    assert any("trained on 6" in note for note in prepare_experiment(leaky).split.notes)
 
 
 def test_another_speaker_of_its_own_corpus_is_no_leak_but_the_same_speaker_is(
@@ -96,12 +96,12 @@ def test_another_speaker_of_its_own_corpus_is_no_leak_but_the_same_speaker_is(
     config = make_config(tmp_path)
     stranger = spoken("elsewhere", "s2")
     write(Path(config.model.backbone), PROVENANCE, provenance_from("beeps", [stranger]).to_json())
-    with pytest.raises(LeakageError, match="from 0 of the test utterances and from 1 of their"):
+    with pytest.raises(LeakageError, match="on 0 of the test utterances and 1 of their"):
         prepare_experiment(config)
     stranger = spoken("elsewhere", "s99")
     write(Path(config.model.backbone), PROVENANCE, provenance_from("beeps", [stranger]).to_json())
     notes = prepare_experiment(config).split.notes
-    assert any("has learnt from other speakers of beeps" in note for note in notes)
+    assert any("was trained on other speakers of beeps" in note for note in notes)
 
 
 def test_a_merged_manifest_does_not_hide_a_memory(tmp_path: Path) -> None:
@@ -111,5 +111,5 @@ def test_a_merged_manifest_does_not_hide_a_memory(tmp_path: Path) -> None:
     paths = [Path(config.manifest), other_corpus(tmp_path / "other")]
     merge(paths, tmp_path / "both.jsonl")
     merged = with_changes(config, manifest=str(tmp_path / "both.jsonl"))
-    with pytest.raises(LeakageError, match="learnt from 3 of the test utterances"):
+    with pytest.raises(LeakageError, match="trained on 3 of the test utterances"):
         prepare_experiment(merged)

@@ -222,7 +222,7 @@ def test_another_number_of_processes_goes_on_with_a_warning(killed, folders, cap
     config = with_changes(config, output=str(killed / "alone"))
     with caplog.at_level(logging.WARNING):
         metrics = run(config, "test", folds=[FOLD])
-    assert "was written by 2 process(es) and goes on with 1: other random" in caplog.text
+    assert "was written by 2 process(es) and is resumed by 1: random numbers differ" in caplog.text
     assert metrics["results"]["utterances"] == 6
     rows = read_log(killed / "alone" / "seed-1" / FOLD / "log.jsonl")
     before = read_log(_home(folders[1], "whole") / "log.jsonl")

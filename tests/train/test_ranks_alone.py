@@ -193,7 +193,7 @@ def test_other_numbers_of_processes_are_told(tmp_path, caplog):
     target = _save(tmp_path, [first, second])
     checkpointing.load_random(target)
     assert _drawn() == mine
-    assert "was written by 2 process(es) and goes on with 1" in caplog.text
+    assert "was written by 2 process(es) and is resumed by 1" in caplog.text
     _, wanted = _state_of(3)
     _state_of(3)[0].restore()
     checkpointing.load_random(target, Rank(2, 3))  # there was no third: it draws on as it is

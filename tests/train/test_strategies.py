@@ -134,11 +134,15 @@ def test_what_a_checkpoint_must_keep_covers_all_epochs(folder):
 def test_more_layers_than_there_are(folder, tmp_path, name):
     """Found before the features are computed for nothing."""
     config = make_config(folder, strategy=name, top_k=4)
-    with pytest.raises(ConfigError, match=r"train\.top_k is 4, but the backbone has 3 layers"):
+    with pytest.raises(
+        ConfigError, match=r"train\.top_k of at most 3, the backbone's layers, got 4"
+    ):
         make_trainer(config, tmp_path)
     output = str(tmp_path / "runs" / "one")
     alone = with_changes(config, model={"fusion": "semantic"}, output=output)
-    with pytest.raises(ConfigError, match=r"train\.top_k is 4, but the backbone has 3 layers"):
+    with pytest.raises(
+        ConfigError, match=r"train\.top_k of at most 3, the backbone's layers, got 4"
+    ):
         run(alone, "test")
     assert not (tmp_path / "runs" / "cache").exists()
 

@@ -1,4 +1,4 @@
-"""How sure a network is: fitted on speakers that it has not learnt from, kept in its config."""
+"""Calibration on speakers the network was not trained on, stored in the network's config."""
 
 from __future__ import annotations
 
@@ -30,70 +30,74 @@ from phonemo.train.evaluate import outputs_of
 from phonemo.train.model_folder import load_trained
 from phonemo.train.provenance import PROVENANCE, Provenance, provenance_of
 
-#: A score of 0 was rounded; its logarithm is taken of half of what would not have been.
+#: Stands in for a score of 0, which was rounded: half of the smallest score that is not.
 _LEAST = 5e-7
 
 
 def calibrate_validation(
     model: PhonemoForAudioClassification, validation: SpeechDataset, batch_size: int
 ) -> TemperatureScaling:
-    """Temperature and threshold from utterances that the network has not learnt from."""
-    found = outputs_of(model, validation, batch_size, timed=False)
-    known = found.labels != ABSENT
+    """Fit temperature and threshold on utterances the network was not trained on."""
+    outputs = outputs_of(model, validation, batch_size, timed=False)
+    known = outputs.labels != ABSENT
     if not bool(known.any()):
         return UNCALIBRATED
-    said = [one for one, has in zip(validation.utterances, known.tolist(), strict=True) if has]
-    logits, labels = found.logits[known].numpy(), found.labels[known].numpy()
-    return calibrate_grouped(logits, labels, speakers_of(said))
+    labeled = [
+        utterance
+        for utterance, is_known in zip(validation.utterances, known.tolist(), strict=True)
+        if is_known
+    ]
+    logits, labels = outputs.logits[known].numpy(), outputs.labels[known].numpy()
+    return calibrate_grouped(logits, labels, speakers_of(labeled))
 
 
 def speakers_of(utterances: Iterable[Utterance]) -> list[str]:
-    """Who is heard in each; an utterance of nobody known stands for itself."""
-    return [one.speaker or f"utterance {one.id}" for one in utterances]
+    """Return each utterance's speaker; without one, an utterance is its own group."""
+    return [utterance.speaker or f"utterance {utterance.id}" for utterance in utterances]
 
 
 def calibrate_rows(rows: Sequence[Mapping[str, Any]], risk: float) -> TemperatureScaling:
-    """The same from written answers, such as of ``phonemo evaluate --output``.
+    """Fit temperature and threshold on written predictions, as of ``phonemo evaluate --output``.
 
-    Rows may be of networks that know different emotions; what temperature they had already is
-    undone. It is fitted as it was asked for, however few the speakers are. Where an answer was
-    chosen among some emotions, the scores among all count, as they do for whoever asks for none
-    in particular.
+    Rows may come from networks with different emotions; a temperature already applied is undone.
+    The fit does not require a minimum number of speakers. Where a prediction was restricted to
+    some emotions, the scores over all emotions are used.
 
     Args:
-        rows: of speakers that their models had not learnt from.
-        risk: share of wrong answers that is allowed among those given.
+        rows: predictions for speakers their models were not trained on.
+        risk: allowed share of wrong predictions among those given.
 
     Raises:
         ResultError: no row, or one without scores and truth.
-        LeakageError: a row says that its model had learnt from its corpus.
+        LeakageError: a row is marked as leaky: its model was trained on its corpus.
     """
     leaky = sum(row.get("leaky") is True for row in rows)
     if leaky:
         raise LeakageError(
-            f"{leaky} of {len(rows)} answers are of models that had heard their speakers; "
-            "calibrate on speakers that they have not heard"
+            f"expected predictions for unseen speakers, got {leaky} of {len(rows)} from models "
+            "trained on them; calibrate on other speakers"
         )
     try:
-        given = [full_scores(row) for row in rows]
-        names = sorted({name for scores in given for name in scores})
+        row_scores = [full_scores(row) for row in rows]
+        names = sorted({name for scores in row_scores for name in scores})
         truth = [names.index(row["truth"]) for row in rows]
         logits = np.stack([_logits(row, names) for row in rows])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultError(
-            "rows with scores and truth are wanted, as phonemo evaluate --output writes them"
+            "expected rows with scores and truth, got others; write them with phonemo evaluate "
+            "--output"
         ) from error
     return calibrate(logits, np.array(truth), risk)
 
 
 def store_calibration(model: PhonemoForAudioClassification, calibrated: TemperatureScaling) -> None:
-    """Write it into the network's config, which its folder and its bundle are made of."""
+    """Write a calibration into the network's config, from which folder and bundle get it."""
     for name, value in _fields(calibrated).items():
         setattr(model.config, name, value)
 
 
 def stored_calibration(model: PhonemoForAudioClassification) -> TemperatureScaling:
-    """What ``store_calibration`` wrote; a network without it is left as it is."""
+    """Return what ``store_calibration`` wrote; without that, the config's neutral defaults."""
     config = model.config
     return TemperatureScaling(config.temperature, config.abstain_below, config.calibrated_on)
 
@@ -101,64 +105,64 @@ def stored_calibration(model: PhonemoForAudioClassification) -> TemperatureScali
 def recalibrate(
     folder: Path, target: Path, calibrated: TemperatureScaling, heard: Provenance | None = None
 ) -> None:
-    """Write a model folder or a bundle again with another calibration and the same weights.
+    """Copy a model folder or a bundle with another calibration and the same weights.
 
     Args:
         folder: what ``phonemo train`` or ``phonemo export`` wrote.
-        target: the folder to write; a bundle may be written over itself.
+        target: the folder to write; a bundle may be overwritten in place.
         calibrated: the temperature and the threshold.
-        heard: whose answers it was fitted on, where that is known: no test is made of them later.
+        heard: provenance of the calibration data, if known, so that it is never tested on later.
 
     Raises:
-        CheckpointError: the folder is neither, or the target is there already.
+        CheckpointError: the folder is neither, or the target exists.
     """
     check_new(folder, target)
     if is_bundle(folder):
         bundle = open_bundle(folder)
-        says = bundle.card.model_dump(exclude={"sha256"}) | _fields(calibrated)
-        write_bundle(target, bundle.model, says, bundle.head, bundle.adaptation)
+        card = bundle.card.model_dump(exclude={"sha256"}) | _fields(calibrated)
+        write_bundle(target, bundle.model, card, bundle.head, bundle.adaptation)
         return
     load_trained(folder)
-    past = provenance_of(folder) | (heard or Provenance())
-    sealed = loads_json((folder / CHECKSUMS).read_text(encoding="utf-8"))["sha256"]
+    provenance = provenance_of(folder) | (heard or Provenance())
+    checksummed = loads_json((folder / CHECKSUMS).read_text(encoding="utf-8"))["sha256"]
     with checksummed_folder(target) as scratch:
-        for name in sealed:
+        for name in checksummed:
             shutil.copyfile(folder / name, scratch / name)
         config = loads_json((scratch / "config.json").read_text(encoding="utf-8"))
         text = json.dumps(dict(sorted((config | _fields(calibrated)).items())), indent=2)
         (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
         if heard is not None:
-            (scratch / PROVENANCE).write_text(json.dumps(past.to_json()), encoding="utf-8")
-    for path in folder.iterdir():  # such as a model card, which changes without the model
-        if path.is_file() and path.name not in (*sealed, CHECKSUMS):
+            (scratch / PROVENANCE).write_text(json.dumps(provenance.to_json()), encoding="utf-8")
+    for path in folder.iterdir():  # such as a model card, which is not part of the checksums
+        if path.is_file() and path.name not in (*checksummed, CHECKSUMS):
             shutil.copyfile(path, target / path.name)
 
 
 def check_new(folder: Path, target: Path) -> None:
-    """Refuse to write over something; a bundle may be written over itself."""
+    """Refuse an existing target; a bundle may be overwritten in place."""
     same = is_bundle(folder) and target.resolve() == folder.resolve()
     if target.exists() and not same:
-        raise CheckpointError(f"{target}: is there already; name a new folder")
+        raise CheckpointError(f"{target}: expected a new folder, got an existing one; name another")
 
 
 def check_unseen(leaks: Sequence[str]) -> None:
-    """Refuse to calibrate on what a model has learnt from: it is always sure of that."""
+    """Refuse to calibrate on training data, where a model is always confident."""
     if leaks:
-        raise LeakageError(f"{leaks[0]}; calibrate on speakers that it has not heard")
+        raise LeakageError(f"{leaks[0]}; calibrate on speakers it was not trained on")
 
 
 def _fields(calibrated: TemperatureScaling) -> dict[str, Any]:
     return {
         "temperature": round(calibrated.temperature, 6),
-        # rounded down: the answer that it was taken from is still given
+        # rounded down, so that the prediction it was taken from is still given
         "abstain_below": math.floor(1e6 * calibrated.abstain_below) / 1e6,
         "calibrated_on": calibrated.utterances,
     }
 
 
 def _logits(row: Mapping[str, Any], names: Sequence[str]) -> Floats:
-    """Logits (emotion,) up to a constant; minus infinity for what could not be chosen."""
-    heat = float(row.get("temperature", 1.0))
-    given = full_scores(row)
-    scores = {name: heat * np.log(max(float(one), _LEAST)) for name, one in given.items()}
+    """Return logits (emotion,) up to a constant; minus infinity for impossible emotions."""
+    temperature = float(row.get("temperature", 1.0))
+    full = full_scores(row)
+    scores = {name: temperature * np.log(max(float(score), _LEAST)) for name, score in full.items()}
     return np.array([scores.get(name, -np.inf) for name in names])

@@ -1,6 +1,7 @@
-"""Training states: what learns, the optimiser, the schedule and the random numbers; no pickles.
+"""Checkpoints of trainable weights, optimizer, schedule and random state, without pickles.
 
-transformers' Trainer with sealed checkpoints: no pickles, whole or not at all.
+``ResumableTrainer`` is transformers' Trainer with these checkpoints: checksummed, written
+atomically.
 """
 
 from __future__ import annotations
@@ -48,26 +49,26 @@ def save_checkpoint(
     scaler: Any = None,
     draws: Sequence[RngState] | None = None,
 ) -> None:
-    """Write a checkpoint, sealed.
+    """Write a checkpoint with checksums.
 
     Args:
         target: the folder.
-        model: its parameters ``names`` and all its buffers are kept; the rest is frozen and
+        model: its parameters ``names`` and all its buffers are saved; the rest is frozen and
             comes from the backbone.
-        names: parameters that learn in some epoch.
+        names: parameters that are trained in some epoch.
         optimizer: with ``state_dict``.
         scheduler: with ``state_dict``.
         trainer_state: with ``save_to_json``.
-        scaler: the gradient scaler of fp16 training, if there is one.
-        draws: where the random numbers of every process stand; default: of this one.
+        scaler: the gradient scaler of fp16 training, if any.
+        draws: the random state of every process; default: that of this one.
     """
     first, *others = draws or [RngState.now()]
     kept = set(names) | {name for name, _ in model.named_buffers()}
     weights = {k: v.detach().contiguous() for k, v in model.state_dict().items() if k in kept}
     tensors, groups = _flat_optimizer(optimizer.state_dict())
     tensors |= first.tensors
-    for number, one in enumerate(others, start=1):
-        tensors |= {f"rank{number}.{name}": tensor for name, tensor in one.tensors.items()}
+    for number, other in enumerate(others, start=1):
+        tensors |= {f"rank{number}.{name}": tensor for name, tensor in other.tensors.items()}
     state = {
         "groups": groups,
         "scheduler": scheduler.state_dict(),
@@ -75,7 +76,7 @@ def save_checkpoint(
         "scaler": None if scaler is None else scaler.state_dict(),
     }
     if others:
-        state["random_of_others"] = [one.state for one in others]
+        state["random_of_others"] = [other.state for other in others]
     with checksummed_folder(target, (OSError, SafetensorError)) as folder:
         save_file(weights, folder / WEIGHTS)
         save_file(tensors, folder / OPTIMISER)
@@ -84,88 +85,93 @@ def save_checkpoint(
 
 
 @contextmanager
-def _of_this_version(folder: Path) -> Iterator[None]:
-    """CheckpointError for content that is as it was sealed, and yet not what is wanted."""
+def _checked_content(folder: Path) -> Iterator[None]:
+    """Raise CheckpointError for content that matches its checksums but is of another kind."""
     try:
         yield
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"{folder}: not a checkpoint of this training ({str(error).partition(chr(10))[0]}); "
-            "remove it, and the training goes on from the one before"
+            f"{folder}: expected a checkpoint of this training, got another "
+            f"({str(error).partition(chr(10))[0]}); remove it to resume from the one before"
         ) from error
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Put a checkpoint's weights into the model it was made from."""
-    with _of_this_version(folder):
+    """Load a checkpoint's weights into the model it was made from."""
+    with _checked_content(folder):
         weights = load_file(folder / WEIGHTS)
     result = model.load_state_dict(weights, strict=False)
     if result.unexpected_keys:
         raise CheckpointError(
-            f"{folder}: of another network; it has no {result.unexpected_keys[0]!r}"
+            f"{folder}: expected a checkpoint of this network, which has no "
+            f"{result.unexpected_keys[0]!r}, got one of another; remove it"
         )
 
 
 def load_optimizer(folder: Path, optimizer: Any, scheduler: Any) -> None:
-    """Put a checkpoint's optimiser and schedule back."""
-    with _of_this_version(folder):
+    """Restore a checkpoint's optimizer and schedule."""
+    with _checked_content(folder):
         tensors, state = load_file(folder / OPTIMISER), _state(folder)
         optimizer.load_state_dict(_deep_optimizer(tensors, state["groups"]))
         scheduler.load_state_dict(state["scheduler"])
 
 
 def load_scaler(folder: Path, scaler: Any) -> None:
-    """Put the gradient scaler of fp16 training back, where both sides have one."""
-    with _of_this_version(folder):
+    """Restore the gradient scaler of fp16 training, where both sides have one."""
+    with _checked_content(folder):
         state = _state(folder)["scaler"]
         if scaler is not None and state is not None:
             scaler.load_state_dict(state)
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = loads_json((folder / STATE).read_bytes())
-    return found
+    state: dict[str, Any] = loads_json((folder / STATE).read_bytes())
+    return state
 
 
 def load_random(folder: Path, rank: Rank | None = None) -> None:
-    """Put the random numbers of python, numpy and torch back.
+    """Restore the random state of python, numpy and torch.
 
     Args:
         folder: the checkpoint.
-        rank: which process this is of how many; default: the only one. Where there were fewer,
-            it goes on with the numbers that it has.
+        rank: this process and the world size; default: a single process. A process that the
+            checkpoint has no state for keeps its current one.
     """
     rank = rank or Rank()
-    with _of_this_version(folder):
+    with _checked_content(folder):
         tensors, state = load_file(folder / OPTIMISER), _state(folder)
         states = [state["random"], *state.get("random_of_others", ())]
     if len(states) != rank.world:
         log.warning(
-            "%s was written by %d process(es) and goes on with %d: other random numbers are drawn "
-            "from here on, so that the weights differ from those of an uninterrupted training",
+            "%s was written by %d process(es) and is resumed by %d: random numbers differ from "
+            "here on, so the weights will not equal those of an uninterrupted training",
             *(folder, len(states), rank.world),
         )
     if rank.number < len(states):
-        start = "" if rank.first else f"rank{rank.number}."
-        own = {name.removeprefix(start): tensors[name] for name in tensors if _is_of(name, start)}
-        with _of_this_version(folder):
-            RngState(own, states[rank.number]).restore()
+        prefix = "" if rank.first else f"rank{rank.number}."
+        own_tensors = {
+            name.removeprefix(prefix): tensors[name]
+            for name in tensors
+            if _is_rng_state(name, prefix)
+        }
+        with _checked_content(folder):
+            RngState(own_tensors, states[rank.number]).restore()
 
 
 @dataclass(frozen=True)
 class RngState:
-    """Where the random numbers of a process stand: torch's as tensors, the others' as JSON."""
+    """The random state of a process: torch's as tensors, python's and numpy's as JSON."""
 
     tensors: dict[str, Tensor]
     state: dict[str, Any]
 
     @classmethod
     def now(cls) -> RngState:
-        """Of this process."""
+        """Return the state of this process."""
         return cls(_random_tensors(), _random_state())
 
     def restore(self) -> None:
-        """Go on from there."""
+        """Set this process' random state."""
         version, words, gauss = self.state["python"]
         random.setstate((version, tuple(words), gauss))
         name, keys, *rest = self.state["numpy"]
@@ -177,14 +183,14 @@ class RngState:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in a folder; broken ones are named in the log and passed over."""
+    """Return the newest intact checkpoint of a folder; broken ones are logged and skipped."""
     for path in sorted(folder.glob(f"{PREFIX}*"), key=_step, reverse=True):
         if path.name.endswith(SCRATCH):
             continue
         try:
             verify_checksums(path)
         except CheckpointError as error:
-            log.warning("passing over a broken checkpoint: %s", error)
+            log.warning("skipping a broken checkpoint: %s", error)
         else:
             return path
     return None
@@ -221,12 +227,12 @@ def _deep_optimizer(tensors: Mapping[str, Tensor], groups: list[Any]) -> dict[st
     return {"state": state, "param_groups": groups}
 
 
-def _is_of(name: str, start: str) -> bool:
-    return name.startswith(f"{start}random.")
+def _is_rng_state(name: str, prefix: str) -> bool:
+    return name.startswith(f"{prefix}random.")
 
 
 def _devices() -> list[int]:
-    """The GPUs that this process draws on: its own, where each has one."""
+    """Return the GPUs this process uses: its own, where each process has one."""
     if distributed.current_rank().world > 1:
         return [torch.cuda.current_device()]
     return list(range(torch.cuda.device_count()))
@@ -246,18 +252,18 @@ def _random_state() -> dict[str, Any]:
 
 
 class ResumableTrainer(Trainer):
-    """What every training here has in common: how its state is kept and found again.
+    """Trainer whose state is saved to checkpoints and resumed from them.
 
     Attributes:
-        network: what learns.
-        learning: names of its parameters that learn; the others are not kept.
-        folder: where the checkpoints lie.
-        kept: how many of them stay, besides the best.
-        below: how the names of the parameters begin that have a learning rate of their own.
-        betas: of AdamW.
+        network: the module that is trained.
+        learning: names of the trained parameters; the others are not saved.
+        folder: the checkpoints' folder.
+        kept: number of checkpoints to keep, besides the best.
+        below: name prefix of the parameters with a separate learning rate.
+        betas: AdamW's betas.
     """
 
-    network: Any  # a module of whatever kind is trained
+    network: Any  # any module
     learning: Sequence[str]
     folder: Path
     kept: int
@@ -265,38 +271,38 @@ class ResumableTrainer(Trainer):
     betas = (0.9, 0.999)
 
     def rates(self) -> tuple[float, float]:
-        """The learning rates above and ``below``."""
+        """Return the learning rates of the parameters above and ``below``."""
         raise NotImplementedError
 
     def decay(self) -> float:
-        """AdamW's weight decay."""
+        """Return AdamW's weight decay."""
         raise NotImplementedError
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with two rates, over all that learns at some time; norms and biases undecayed."""
+        """Create AdamW with two rates for all trained parameters; norms and biases undecayed."""
         if self.optimizer is None:
             groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
             parameters = dict(self.network.named_parameters())
             for name in self.learning:
-                if (
-                    distributed.current_rank().world > 1
-                ):  # torch sums the gradients of what can have one now,
-                    parameters[name].requires_grad_(True)  # before the strategy freezes it again
-                where = name.startswith(self.below), parameters[name].ndim > 1
-                groups[where].append(parameters[name])
+                if distributed.current_rank().world > 1:
+                    # DDP reduces the gradients of parameters that require one now, before the
+                    # strategy freezes them again
+                    parameters[name].requires_grad_(True)
+                group = name.startswith(self.below), parameters[name].ndim > 1
+                groups[group].append(parameters[name])
             self.optimizer = torch.optim.AdamW(
-                [self._group(where, found) for where, found in sorted(groups.items())],
+                [self._group(group, members) for group, members in sorted(groups.items())],
                 betas=self.betas,
             )
         return self.optimizer
 
-    def _group(self, where: tuple[bool, bool], found: list[nn.Parameter]) -> dict[str, Any]:
-        below, decays = where
+    def _group(self, group: tuple[bool, bool], members: list[nn.Parameter]) -> dict[str, Any]:
+        below, decays = group
         decay = self.decay() if decays else 0.0
-        return {"params": found, "lr": self.rates()[below], "weight_decay": decay}
+        return {"params": members, "lr": self.rates()[below], "weight_decay": decay}
 
     def _announce(self, scores: Mapping[str, float], prefix: str) -> dict[str, float]:
-        """Log an evaluation and tell the callbacks, as Trainer.evaluate does."""
+        """Log an evaluation and notify the callbacks, as Trainer.evaluate does."""
         metrics = {f"{prefix}_{name}": value for name, value in scores.items()}
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(
@@ -309,7 +315,7 @@ class ResumableTrainer(Trainer):
         best = self.state.best_global_step
         if best:
             self.state.best_model_checkpoint = str(self.folder / f"{PREFIX}{best}")
-        self._keep_callback_states()
+        self._collect_callback_states()
         draws = distributed.gathered(RngState.now())
         distributed.on_main_process(self._write, target, draws)
 
@@ -326,11 +332,11 @@ class ResumableTrainer(Trainer):
         )
         rotate(self.folder, self.kept, self.state.best_model_checkpoint)
 
-    def _keep_callback_states(self) -> None:
-        kept: Any = self.state.stateful_callbacks
+    def _collect_callback_states(self) -> None:
+        states: Any = self.state.stateful_callbacks
         for callback in [*self.callback_handler.callbacks, self.control]:
             if isinstance(callback, ExportableState):
-                kept[type(callback).__name__] = callback.state()
+                states[type(callback).__name__] = callback.state()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(Path(resume_from_checkpoint), self.network)
@@ -348,12 +354,12 @@ class ResumableTrainer(Trainer):
             load_scaler(Path(checkpoint_folder), self._scaler())
 
     def _scaler(self) -> Any:
-        """The gradient scaler of fp16 training; None in any other precision."""
+        """Return the gradient scaler of fp16 training; None in any other precision."""
         return getattr(self.accelerator, "scaler", None)
 
 
 def arguments(folder: Path, seed: int, clip: float, **settings: Any) -> TrainingArguments:
-    """Trainer's settings: what no training here changes, and what this one does."""
+    """Return Trainer's settings: those that all trainings share, and ``settings``."""
     gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(folder),
@@ -365,7 +371,7 @@ def arguments(folder: Path, seed: int, clip: float, **settings: Any) -> Training
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",
-        # what learns changes from epoch to epoch, and LayerDrop from step to step
+        # trained parameters change from epoch to epoch, and LayerDrop from step to step
         ddp_find_unused_parameters=True,
         **settings,
     )

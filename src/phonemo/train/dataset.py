@@ -1,11 +1,8 @@
-"""Utterances to batches: audio or kept features, targets, and the draws of augmentation.
+"""Datasets, samplers and collation: audio or cached features, targets and augmentation.
 
-Random changes to training data, each drawn by (seed, epoch, utterance id) alone.
-
-The global random state is never touched: a resumed run draws what the uninterrupted one drew,
-whatever the order of the utterances.
-
-Batches of similar length, in an order that is drawn by (seed, epoch) alone.
+Augmentation is seeded by (seed, epoch, utterance id), and the order of the length-grouped batches
+by (seed, epoch). The global random state is never used, so a resumed run draws the same as an
+uninterrupted one, in any order of utterances.
 """
 
 from __future__ import annotations
@@ -37,18 +34,18 @@ from phonemo.train.feature_cache import FeatureCache
 
 Samples = NDArray[np.float32]
 
-#: Frequencies in hertz at which the random equaliser is drawn; between them it is interpolated.
+#: Frequencies in hertz at which the random equalizer is drawn; interpolated in between.
 _KNOTS = (0, 150, 300, 600, 1200, 2400, 4800, 8000)
 
 
 def generator(seed: int, epoch: int, utterance: str) -> np.random.Generator:
-    """The random numbers of one utterance in one epoch."""
+    """Return the random generator of one utterance in one epoch."""
     key = hashlib.sha256(f"{seed}/{epoch}/{utterance}".encode()).digest()
     return np.random.default_rng(int.from_bytes(key[:16], "little"))
 
 
 def crop(samples: Samples, most: int, draw: np.random.Generator) -> Samples:
-    """A random stretch of at most ``most`` samples; the same array if it is short enough."""
+    """Return a random crop of at most ``most`` samples; a shorter array is returned unchanged."""
     if len(samples) <= most:
         return samples
     start = int(draw.integers(0, len(samples) - most + 1))
@@ -56,7 +53,7 @@ def crop(samples: Samples, most: int, draw: np.random.Generator) -> Samples:
 
 
 def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Generator) -> Samples:
-    """Speed, tone, noise and level, in this order; the same array where none is asked for."""
+    """Change speed, tone, noise and level, in this order, where the config enables them."""
     if config.speed > 0:
         factor = 1 + draw.uniform(-config.speed, config.speed)
         samples = np.asarray(
@@ -65,7 +62,7 @@ def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Genera
     if config.tone_db > 0:
         samples = equalized(samples, config.tone_db, draw)
     if config.noise_snr_db is not None:
-        samples = _noisy(samples, config.noise_snr_db, draw)
+        samples = _add_noise(samples, config.noise_snr_db, draw)
     if config.gain_db > 0:
         gain = 10 ** (draw.uniform(-config.gain_db, config.gain_db) / 20)
         samples = samples * np.float32(gain)
@@ -73,7 +70,7 @@ def change_audio(samples: Samples, config: AugmentConfig, draw: np.random.Genera
 
 
 def equalized(samples: Samples, most_db: float, draw: np.random.Generator) -> Samples:
-    """Samples (sample,) through a smooth equaliser, drawn between plus and minus ``most_db``."""
+    """Filter samples (sample,) by a smooth random equalizer of at most ``most_db`` up or down."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
     decibels = np.interp(hertz, _KNOTS, draw.uniform(-most_db, most_db, len(_KNOTS)))
@@ -83,24 +80,24 @@ def equalized(samples: Samples, most_db: float, draw: np.random.Generator) -> Sa
 def draw_spans(
     frames: int, config: AugmentConfig, draw: np.random.Generator
 ) -> dict[str, NDArray[np.float32]]:
-    """SpecAugment spans: ``time`` (span, 2) in frames, ``feature`` (span, 2) as shares.
+    """Draw SpecAugment spans: ``time`` (span, 2) in frames, ``feature`` (span, 2) as fractions.
 
-    Widths are uniform from none to the config's largest; a time span never covers more than a
-    fifth of the clip, so that short clips keep their speech.
+    Widths are uniform from 0 to the config's largest; a time span covers at most a fifth of the
+    clip, so that short clips keep their speech.
     """
     spans = {}
     if config.time_masks:
         longest = min(config.time_mask_frames, frames // 5)
         spans["time"] = _spans(config.time_masks, frames, longest, draw)
     if config.feature_masks:
-        # drawn on a grid of 512 features: shares, so that streams of any width can use them
+        # drawn on a grid of 512 features and stored as fractions, which apply to any width
         grid = 512
         drawn = _spans(config.feature_masks, grid, config.feature_mask_width, draw)
         spans["feature"] = drawn / np.float32(grid)
     return spans
 
 
-def _noisy(samples: Samples, lowest_db: float, draw: np.random.Generator) -> Samples:
+def _add_noise(samples: Samples, lowest_db: float, draw: np.random.Generator) -> Samples:
     ratio_db = draw.uniform(lowest_db, lowest_db + 30)
     level = float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (-ratio_db / 20)
     noise: Samples = draw.normal(0, level, len(samples)).astype(np.float32)
@@ -114,10 +111,10 @@ def _spans(count: int, size: int, longest: int, draw: np.random.Generator) -> ND
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Indices so ordered that each run of ``batch_size`` has similar lengths.
+    """Indices ordered so that each run of ``batch_size`` has similar lengths.
 
-    The whole is shuffled, cut into pools of ``pool_batches`` batches, each pool is sorted by
-    length, and the batches of all pools are shuffled.
+    All indices are shuffled and cut into pools of ``pool_batches`` batches; each pool is sorted
+    by length, and the batches of all pools are shuffled.
     """
 
     def __init__(
@@ -130,42 +127,41 @@ class LengthGroupedSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of this epoch from now on."""
+        """Set the epoch that the order is drawn for."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        draw = np.random.default_rng([self.seed, self.epoch])
-        order = draw.permutation(len(self.lengths))
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self.lengths))
         batches: list[np.ndarray] = []
         for start in range(0, len(order), self.pool):
             pool = order[start : start + self.pool]
             pool = pool[np.argsort(-self.lengths[pool], kind="stable")]
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        # the one short batch stays last, or every batch behind it would be cut out of step
+        # the short batch stays last, or the batches after it would be cut at the wrong indices
         short = [batch for batch in batches if len(batch) < self.batch_size]
-        whole = [batch for batch in batches if len(batch) == self.batch_size]
-        draw.shuffle(whole)
-        return iter([int(index) for batch in whole + short for index in batch])
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        random.shuffle(full)
+        return iter([int(index) for batch in full + short for index in batch])
 
 
 class PaddingIndex(int):
-    """The index of an utterance that is heard and teaches nothing: of a rank without a row."""
+    """Index of an utterance without loss, for a process that a batch has no row for."""
 
 
 class DistributedBatchSampler(Sampler[list[int]]):
-    """One process' share of each batch: the rows that are its turn, so that lengths stay similar.
+    """One process' rows of each batch: every ``world``-th, so that lengths stay similar.
 
-    The batches are those of one process that has ``sampler`` to itself. Where the last holds
-    fewer utterances than there are processes, those without one get a stand-in, since all must
-    take every step.
+    The batches are those of a single process. Where the last holds fewer utterances than there
+    are processes, the others get a PaddingIndex, since all must take every step.
 
     Args:
-        sampler: gives the same indices in the same order to all processes.
-        rank: which process this is.
-        world: how many there are.
+        sampler: yields the same indices in the same order in all processes.
+        rank: the number of this process.
+        world: the number of processes.
     """
 
     def __init__(self, sampler: LengthGroupedSampler, rank: int, world: int) -> None:
@@ -182,32 +178,32 @@ class DistributedBatchSampler(Sampler[list[int]]):
 
 
 def batched(indices: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Runs of ``size`` indices; the last may be shorter."""
-    rest = iter(indices)
-    while batch := list(islice(rest, size)):
+    """Yield lists of ``size`` indices; the last may be shorter."""
+    remaining = iter(indices)
+    while batch := list(islice(remaining, size)):
         yield batch
 
 
-#: Hop of every backbone here: 20 ms. Only for cropping kept features to about max_seconds.
+#: Every backbone here has a hop of 20 ms. Only for cropping cached features to max_seconds.
 _FRAMES_PER_SECOND = 50
-#: The key of an item, and of a batch, that is no part of what is learnt from.
+#: Key that marks an item, and a batch, as padding without loss.
 PADDING_ROW = "stand_in"
 
 
 @dataclass(frozen=True)
 class TargetEncoder:
-    """What is to be learnt: emotions, and the units of the auxiliary task if there is one."""
+    """Encodes the targets: emotions, and the units of the auxiliary task if there is one."""
 
     labels: LabelSet
     inventory: PhonemeInventory | None
 
     def label(self, utterance: Utterance) -> int:
-        """Index of the emotion; ABSENT where the utterance has none of the label set."""
+        """Return the emotion's index; ABSENT where the utterance has none of the label set."""
         emotion = utterance.emotion
         return self.labels.index(emotion) if emotion in self.labels and emotion else ABSENT
 
     def phonemes(self, utterance: Utterance) -> tuple[int, ...]:
-        """Indices of the phonemes; empty where there are none."""
+        """Return the indices of the phonemes; empty where there are none."""
         if self.inventory is None:
             return ()
         merged = utterance.emotion
@@ -218,7 +214,7 @@ class TargetEncoder:
 
 @dataclass(frozen=True)
 class AugmentationSeed:
-    """The random side of a training part."""
+    """Augmentation settings and seed of a training part."""
 
     augment: AugmentConfig
     max_seconds: float
@@ -226,19 +222,19 @@ class AugmentationSeed:
 
     @classmethod
     def of(cls, config: TrainConfig, seed: int) -> AugmentationSeed:
-        """From a config and a seed."""
+        """Create it from a config and a seed."""
         return cls(config.augment, config.max_seconds, seed)
 
 
 class SpeechDataset(Dataset[dict[str, Any]]):
-    """A part of a manifest, one item an utterance.
+    """A part of a manifest, one item per utterance.
 
     Args:
-        manifest: says where the audio lies.
+        manifest: locates the audio.
         utterances: the part.
-        targets: what is to be learnt.
-        cache: kept features; None reads audio.
-        draws: augmentation, for training; None leaves everything as it is.
+        targets: encodes emotions and phonemes.
+        cache: cached features; None reads audio.
+        draws: augmentation, for training; None disables it.
     """
 
     def __init__(
@@ -256,41 +252,50 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         self.draws = draws
         self.epoch = 0
         seen: Counter[str] = Counter()
-        self._draw_names: list[str] = []  # an utterance that is there again draws anew
-        for one in self.utterances:
-            again = f" again {seen[one.id]}" if seen[one.id] else ""
-            self._draw_names.append(one.id + again)
-            seen[one.id] += 1
+        self._draw_names: list[str] = []  # repetitions of an utterance draw differently
+        for utterance in self.utterances:
+            suffix = f" again {seen[utterance.id]}" if seen[utterance.id] else ""
+            self._draw_names.append(utterance.id + suffix)
+            seen[utterance.id] += 1
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw augmentation for this epoch from now on."""
+        """Set the epoch that augmentation is drawn for."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.utterances)
 
     def lengths(self) -> list[int]:
-        """Length of each utterance, in frames or samples; for grouping alone."""
+        """Return each utterance's length in frames or samples, for grouping only."""
         if self.cache is not None:
-            return [self.cache.frames(one.id) for one in self.utterances]
-        return [self._samples(one) for one in self.utterances]
+            return [self.cache.frames(utterance.id) for utterance in self.utterances]
+        return [self._samples(utterance) for utterance in self.utterances]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        one = self.utterances[index]
+        utterance = self.utterances[index]
         draw = None
         if self.draws is not None:
             draw = generator(self.draws.seed, self.epoch, self._draw_names[index])
-        item = self._cached(one, draw) if self.cache is not None else self._waveform(one, draw)
-        whole = item.pop("whole")
-        phonemes = self.targets.phonemes(one) if whole else ()
-        found = {**item, "id": one.id, "label": self.targets.label(one), "phonemes": phonemes}
+        item = (
+            self._cached(utterance, draw)
+            if self.cache is not None
+            else self._waveform(utterance, draw)
+        )
+        is_whole = item.pop("whole")
+        phonemes = self.targets.phonemes(utterance) if is_whole else ()
+        encoded = {
+            **item,
+            "id": utterance.id,
+            "label": self.targets.label(utterance),
+            "phonemes": phonemes,
+        }
         if isinstance(index, PaddingIndex):
-            found |= {"label": ABSENT, "phonemes": (), PADDING_ROW: True}
-        return found
+            encoded |= {"label": ABSENT, "phonemes": (), PADDING_ROW: True}
+        return encoded
 
-    def _waveform(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
-        path = self.manifest.audio_path(one)
-        samples = np.array(load_waveform(path, start=one.start, end=one.end).samples)
+    def _waveform(self, utterance: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
+        path = self.manifest.audio_path(utterance)
+        samples = np.array(load_waveform(path, start=utterance.start, end=utterance.end).samples)
         if draw is None or self.draws is None:
             return {"samples": samples, "spans": {}, "whole": True}
         cropped = crop(samples, round(self.draws.max_seconds * RATE), draw)
@@ -299,10 +304,10 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         spans = draw_spans(frames, self.draws.augment, draw)
         return {"samples": changed, "spans": spans, "whole": len(cropped) == len(samples)}
 
-    def _cached(self, one: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
+    def _cached(self, utterance: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
         assert self.cache is not None
-        lower = self.cache.read(one.id)
-        frames = self.cache.frames(one.id)
+        lower = self.cache.read(utterance.id)
+        frames = self.cache.frames(utterance.id)
         if draw is None or self.draws is None:
             return {"frozen": lower, "spans": {}, "whole": True}
         most = round(self.draws.max_seconds * _FRAMES_PER_SECOND)
@@ -311,21 +316,21 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         spans = draw_spans(min(frames, most), self.draws.augment, draw)
         return {"frozen": lower, "spans": spans, "whole": frames <= most}
 
-    def _samples(self, one: Utterance) -> int:
-        end = one.end
+    def _samples(self, utterance: Utterance) -> int:
+        end = utterance.end
         if end is None:
-            end = audio_seconds(self.manifest.audio_path(one))
-        return round((end - (one.start or 0.0)) * RATE)
+            end = audio_seconds(self.manifest.audio_path(utterance))
+        return round((end - (utterance.start or 0.0)) * RATE)
 
 
 def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Items to one padded batch.
+    """Collate items into one padded batch.
 
     Returns:
         ``input_values`` and ``attention_mask`` (batch, sample), or ``frozen``, FrozenFeatures;
         ``labels`` (batch,); ``phonemes``
         (batch, phoneme) with ``phoneme_lengths`` (batch,); ``spans`` where they were drawn;
-        STAND_IN where the one utterance is in the batch for want of another.
+        PADDING_ROW where the only utterance is padding.
     """
     batch: dict[str, Any] = {
         "labels": torch.tensor([item["label"] for item in items]),
@@ -347,7 +352,7 @@ def collate(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def pad_audio(clips: Sequence[Any]) -> dict[str, Tensor]:
-    """Clips, each (sample,), to ``input_values`` and ``attention_mask`` (batch, sample)."""
+    """Pad clips, each (sample,), to ``input_values`` and ``attention_mask`` (batch, sample)."""
     lengths = torch.tensor([len(clip) for clip in clips])
     values = _padded([np.asarray(clip, dtype=np.float32) for clip in clips])
     mask = mask_of(lengths, values.shape[1])
@@ -362,5 +367,5 @@ def _frozen(clips: Sequence[Mapping[str, Any]]) -> FrozenFeatures:
 
 
 def _padded(arrays: Sequence[Any]) -> Tensor:
-    # a copy, since memory-mapped arrays are read-only and torch wants to own what it pads
-    return pad_sequence([torch.from_numpy(np.array(one)) for one in arrays], batch_first=True)
+    # a copy, since memory-mapped arrays are read-only, which torch does not support
+    return pad_sequence([torch.from_numpy(np.array(array)) for array in arrays], batch_first=True)

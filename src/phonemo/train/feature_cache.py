@@ -1,14 +1,11 @@
-"""The output of frozen layers, computed once and kept in memory-mapped shards.
+"""The output of frozen layers, computed once and cached in memory-mapped shards.
 
 A shard is a folder of one .npy per tensor, (frame, feature) with the frames of its utterances
-one after another, and an index. It is written beside its place and renamed, so that an
-interrupted extraction goes on where it stopped, and each has a lock, so that several processes
-share the extraction.
+one after another, and an index. It is written to a scratch folder and renamed, so that an
+interrupted extraction can resume, and each has a lock, so that several processes share the work.
 
-No map stays open: the frames of an utterance are mapped, copied and unmapped. What was touched of
-an open map counts as memory of the process, which would grow to the size of its cache.
-
-Arrays in files, with an error that says what the disk said.
+No map stays open: an utterance's frames are mapped, copied and unmapped. Pages read through an
+open map count as the process' memory, which would grow to the size of its cache.
 """
 
 from __future__ import annotations
@@ -43,31 +40,31 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write a .npy file.
 
     Raises:
-        RunError: the disk refused.
+        RunError: the file cannot be written.
     """
     try:
         with path.open("wb") as stream:
             np.save(_ArrayFile(stream), array)
     except OSError as error:
         raise RunError(
-            f"{path}: features cannot be kept ({error.strerror}); free room and run again"
+            f"{path}: features cannot be written ({error.strerror}); free disk space and run again"
         ) from error
 
 
 class _ArrayFile:
-    """Of a real file numpy writes by itself, and says of a full disk how many bytes it lacks."""
+    """Hides the real file: numpy writes those directly, and its error has no reason."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.write = stream.write
 
 
-#: What an array or its index raises that is absent or broken; of a header numpy raises what its
-#: parser of Python does. No memory and no permission are no reason to compute anew.
+#: Raised for an array or an index that is absent or broken; numpy parses headers as Python.
+#: MemoryError and PermissionError are no reason to compute it again.
 UNREADABLE = (
     *(FileNotFoundError, NotADirectoryError, IsADirectoryError, EOFError, BadZipFile),
     *(ValueError, LookupError, TypeError, AttributeError, SyntaxError, TokenError),
 )
-#: Raised whenever the frozen part computes something else from the same weights.
+#: Incremented whenever the frozen part computes something else from the same weights.
 VERSION = 1
 _SCRATCH = ".part"
 SHARD_UTTERANCES = 64
@@ -76,7 +73,7 @@ BATCH_UTTERANCES = 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an utterance's frames lie; there is one for each utterance, so it is small."""
+    """Position of an utterance's frames; one for each utterance, hence slots."""
 
     shard: Path
     start: int
@@ -85,7 +82,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where the numbers of a .npy begin, and of what kind they are."""
+    """Offset, width and dtype of the values in a .npy file."""
 
     offset: int
     features: int
@@ -93,7 +90,7 @@ class _Layout:
 
 
 class FeatureCache:
-    """Kept features, by utterance id."""
+    """Cached features by utterance id."""
 
     def __init__(self, places: dict[str, Place], names: tuple[str, ...]) -> None:
         self.places = places
@@ -101,15 +98,15 @@ class FeatureCache:
         self._layouts: dict[Path, _Layout] = {}
 
     def frames(self, utterance: str) -> int:
-        """Frames of an utterance."""
+        """Return the number of frames of an utterance."""
         return self.places[utterance].frames
 
     def read(self, utterance: str) -> dict[str, NDArray[np.float32]]:
-        """Its tensors by name, each (frame, feature), in memory of their own."""
+        """Return copies of an utterance's tensors by name, each (frame, feature)."""
         place = self.places[utterance]
-        return {name: self._copied(place.shard / f"{name}.npy", place) for name in self.names}
+        return {name: self._read_copy(place.shard / f"{name}.npy", place) for name in self.names}
 
-    def _copied(self, path: Path, place: Place) -> NDArray[np.float32]:
+    def _read_copy(self, path: Path, place: Place) -> NDArray[np.float32]:
         layout = self._layouts.get(path)
         if layout is None:
             layout = self._layouts[path] = _layout(path)
@@ -127,20 +124,20 @@ def build_cache(
     boundary: FrozenDepth,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureCache:
-    """Open the cache for these utterances, computing what is not there yet.
+    """Open the cache for these utterances, computing missing shards.
 
-    Processes that do this at the same time share the shards; each then opens the whole.
+    Processes that do this at the same time share the shards; each then opens all of them.
 
     Args:
         folder: the parent of all caches; this one's name is a hash of everything it depends on.
-        model: gives the frozen part, in evaluation mode.
-        manifest: says where the audio lies.
-        utterances: what to keep, in any order.
+        model: has the frozen part, in evaluation mode.
+        manifest: locates the audio.
+        utterances: what to cache, in any order.
         boundary: where the frozen part ends.
         progress: called with (done, total) utterances.
     """
-    home = folder / _digest(model, manifest, utterances, boundary)
-    members = _divided(home, utterances)
+    cache = folder / _digest(model, manifest, utterances, boundary)
+    members = _assign_shards(cache, utterances)
 
     def write(shard: Path) -> None:
         _write_shard(shard, model, manifest, members[shard], boundary)
@@ -153,29 +150,31 @@ def build_cache(
     return _open_index(members)
 
 
-def _divided(home: Path, utterances: Sequence[Utterance]) -> dict[Path, list[Utterance]]:
-    """Shard -> its utterances, in the order of their ids."""
-    ordered = sorted(utterances, key=lambda one: one.id)
+def _assign_shards(cache: Path, utterances: Sequence[Utterance]) -> dict[Path, list[Utterance]]:
+    """Map each shard to its utterances, ordered by id."""
+    ordered = sorted(utterances, key=lambda utterance: utterance.id)
     starts = range(0, len(ordered), SHARD_UTTERANCES)
     return {
-        home / f"shard-{number:05d}": ordered[start : start + SHARD_UTTERANCES]
+        cache / f"shard-{number:05d}": ordered[start : start + SHARD_UTTERANCES]
         for number, start in enumerate(starts)
     }
 
 
 def _open_index(members: Mapping[Path, Sequence[Utterance]]) -> FeatureCache:
-    """The places of all utterances; their ids are the manifest's own strings."""
+    """Read all positions; keys are the manifest's own strings, so that ids are not stored twice."""
     places: dict[str, Place] = {}
     names: tuple[str, ...] = ()
-    for shard, ones in members.items():
+    for shard, utterances in members.items():
         index = loads_json((shard / "index.json").read_text(encoding="utf-8"))
         names = tuple(index["names"])
-        places.update((one.id, Place(shard, *index["places"][one.id])) for one in ones)
+        places.update(
+            (utterance.id, Place(shard, *index["places"][utterance.id])) for utterance in utterances
+        )
     return FeatureCache(places, names)
 
 
 def backbone_digest(model: PhonemoForAudioClassification) -> str:
-    """SHA-256 of the backbone's weights, whatever file they came from."""
+    """Return the SHA-256 of the backbone's weights, independent of their file."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.backbone.state_dict().items()):
         digest.update(name.encode())
@@ -195,28 +194,34 @@ def _write_shard(
     members: Sequence[Utterance],
     boundary: FrozenDepth,
 ) -> None:
-    kept: dict[str, dict[str, NDArray[np.float32]]] = {}
-    clips = {one.id: _samples(manifest, one) for one in members}
-    by_length = sorted(members, key=lambda one: len(clips[one.id]))
+    features: dict[str, dict[str, NDArray[np.float32]]] = {}
+    clips = {utterance.id: _samples(manifest, utterance) for utterance in members}
+    by_length = sorted(members, key=lambda utterance: len(clips[utterance.id]))
     for start in range(0, len(by_length), BATCH_UTTERANCES):
-        ids = [one.id for one in by_length[start : start + BATCH_UTTERANCES]]
-        kept |= dict(zip(ids, _extract(model, [clips[key] for key in ids], boundary), strict=True))
-    with _scratch_of(shard) as scratch:
-        _save(scratch, kept, [one.id for one in members])
+        ids = [utterance.id for utterance in by_length[start : start + BATCH_UTTERANCES]]
+        features |= dict(
+            zip(
+                ids,
+                _extract(model, [clips[identifier] for identifier in ids], boundary),
+                strict=True,
+            )
+        )
+    with _scratch_folder(shard) as scratch:
+        _save(scratch, features, [utterance.id for utterance in members])
         scratch.chmod(0o755)
-        _put(scratch, shard)
+        _move_into_place(scratch, shard)
 
 
 @contextmanager
-def _scratch_of(shard: Path) -> Iterator[Path]:
-    """A folder to write into; gone where that fails, and so are those of processes that died.
+def _scratch_folder(shard: Path) -> Iterator[Path]:
+    """Yield a scratch folder and remove it, and those of processes that died.
 
-    The caller holds the shard's lock, where the system has any.
+    The caller holds the shard's lock, except on Windows.
     """
     shard.parent.mkdir(parents=True, exist_ok=True)
     if os.name != "nt":
-        for left in shard.parent.glob(f"{shard.name}.*{_SCRATCH}"):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in shard.parent.glob(f"{shard.name}.*{_SCRATCH}"):
+            shutil.rmtree(leftover, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{shard.name}.", suffix=_SCRATCH, dir=shard.parent))
     try:
         yield scratch
@@ -225,22 +230,22 @@ def _scratch_of(shard: Path) -> Iterator[Path]:
 
 
 def _save(
-    scratch: Path, kept: Mapping[str, Mapping[str, NDArray[np.float32]]], ids: Sequence[str]
+    scratch: Path, features: Mapping[str, Mapping[str, NDArray[np.float32]]], ids: Sequence[str]
 ) -> None:
-    places, at = {}, 0
-    names = sorted(next(iter(kept.values())))
+    places, position = {}, 0
+    names = sorted(next(iter(features.values())))
     for key in ids:
-        frames = len(kept[key][names[0]])
-        places[key] = (at, frames)
-        at += frames
+        frames = len(features[key][names[0]])
+        places[key] = (position, frames)
+        position += frames
     for name in names:
-        save_array(scratch / f"{name}.npy", np.concatenate([kept[key][name] for key in ids]))
+        save_array(scratch / f"{name}.npy", np.concatenate([features[key][name] for key in ids]))
     index = {"names": names, "places": places}
     (scratch / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
-def _put(scratch: Path, shard: Path) -> None:
-    """Rename; where another process was faster, its shard holds the same."""
+def _move_into_place(scratch: Path, shard: Path) -> None:
+    """Rename; if another process was faster, its shard has the same content."""
     try:
         scratch.rename(shard)
     except OSError:
@@ -250,7 +255,7 @@ def _put(scratch: Path, shard: Path) -> None:
 
 
 def _is_complete(shard: Path) -> bool:
-    """Whether a shard's arrays have the frames that its index says."""
+    """Whether a shard's arrays have as many frames as its index lists."""
     try:
         index = loads_json((shard / "index.json").read_text(encoding="utf-8"))
         frames = max(start + count for start, count in index["places"].values())
@@ -301,11 +306,21 @@ def _digest(
     digest.update(model.backbone.network.config.to_json_string().encode())
     digest.update(backbone_digest(model).encode())
     root = manifest.root
-    for one in sorted(utterances, key=lambda one: one.id):
-        path = root / one.file
+    for utterance in sorted(utterances, key=lambda utterance: utterance.id):
+        path = root / utterance.file
         if not path.is_file():
-            raise AudioError("missing_file", f"{path}: no such file; {one.id} of the manifest")
-        facts = path.stat()
-        row = (one.id, one.file, one.start, one.end, facts.st_size, facts.st_mtime_ns)
+            raise AudioError(
+                "missing_file",
+                f"{path}: no such file; {utterance.id} of the manifest",
+            )
+        stat = path.stat()
+        row = (
+            utterance.id,
+            utterance.file,
+            utterance.start,
+            utterance.end,
+            stat.st_size,
+            stat.st_mtime_ns,
+        )
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()[:24]

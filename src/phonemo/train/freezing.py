@@ -1,6 +1,6 @@
-"""Which part of the backbone learns, and where the frozen part ends.
+"""Freezing strategies for the backbone, and weight transfer from a trained model.
 
-Fine-tuning from a trained model: its weights are taken over, its outputs by their names.
+A fine-tuned model copies all weights of the model it starts from, output rows by name.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from phonemo.train.model_folder import LoadedModel
 
 @dataclass(frozen=True)
 class FrozenDepth:
-    """Where the frozen part ends: after so many Transformer layers, or None: after the CNN."""
+    """Number of frozen Transformer layers; None: the CNN alone is frozen."""
 
     layers: int | None
 
 
 def freeze(model: PhonemoForAudioClassification, config: TrainConfig, epoch: int = 0) -> None:
-    """Set what learns in this epoch; everything above the backbone always does."""
+    """Set the parameters trained in this epoch; those above the backbone always are."""
     _check_depth(model, config)
     model.requires_grad_(True)
     STRATEGIES[config.strategy](model.backbone, config, epoch)
 
 
 def frozen_depth(model: PhonemoForAudioClassification, config: TrainConfig) -> FrozenDepth | None:
-    """How far the backbone stays frozen through the whole training; None where nothing does."""
+    """Return the depth that stays frozen during the whole training; None without any."""
     _check_depth(model, config)
     if config.strategy == "full":
         return None
@@ -48,7 +48,7 @@ def frozen_depth(model: PhonemoForAudioClassification, config: TrainConfig) -> F
 
 
 def trainable_parameters(model: PhonemoForAudioClassification, config: TrainConfig) -> list[str]:
-    """Names of the parameters that learn in some epoch; what a checkpoint must keep."""
+    """Return names of the parameters trained in some epoch, which a checkpoint must save."""
     freeze(model, config, epoch=config.epochs + config.top_k)
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     freeze(model, config, epoch=0)
@@ -58,23 +58,24 @@ def trainable_parameters(model: PhonemoForAudioClassification, config: TrainConf
 def _check_depth(model: PhonemoForAudioClassification, config: TrainConfig) -> None:
     if config.strategy in ("top_k", "gradual") and config.top_k > model.backbone.depth:
         raise ConfigError(
-            f"train.top_k is {config.top_k}, but the backbone has {model.backbone.depth} layers"
+            f"expected train.top_k of at most {model.backbone.depth}, the backbone's layers, got "
+            f"{config.top_k}; lower it"
         )
 
 
-def _nothing(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
+def _freeze_all(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     _freeze(backbone.modules())
 
 
-def _above_cnn(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
+def _train_above_cnn(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     _freeze(backbone.parts()[0])
 
 
-def _everything(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
+def _train_all(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     backbone.requires_grad_(True)
 
 
-def _top_layers(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
+def _train_top_layers(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     _freeze_below(backbone, config.top_k)
 
 
@@ -86,7 +87,7 @@ def _unfreeze_gradually(backbone: Backbone, config: TrainConfig, epoch: int) -> 
         _freeze_below(backbone, min(epoch, config.top_k))
 
 
-def _adapters(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
+def _train_adapters(backbone: Backbone, config: TrainConfig, epoch: int) -> None:
     for name, parameter in backbone.named_parameters():
         parameter.requires_grad_("lora_" in name)
 
@@ -103,13 +104,13 @@ def _freeze(modules: Iterable[nn.Module]) -> None:
 
 
 STRATEGIES: dict[str, Callable[[Backbone, TrainConfig, int], None]] = {
-    "frozen": _nothing,
-    "freeze_cnn": _above_cnn,
-    "full": _everything,
-    "top_k": _top_layers,
+    "frozen": _freeze_all,
+    "freeze_cnn": _train_above_cnn,
+    "full": _train_all,
+    "top_k": _train_top_layers,
     "gradual": _unfreeze_gradually,
-    "lora": _adapters,
-    "logistic": _nothing,
+    "lora": _train_adapters,
+    "logistic": _freeze_all,
 }
 
 
@@ -123,45 +124,47 @@ def load_matching_weights(
     inventory: PhonemeInventory | None,
     start: LoadedModel,
 ) -> None:
-    """Put a trained model's weights into a network of the same shape.
+    """Copy a trained model's weights into a network of the same shape.
 
-    Emotions and phonemes that both know keep their outputs; those the trained model does not know
-    stay fresh, and so does an emotion head of another kind.
+    Emotions and phonemes that both models have keep their output rows; new ones keep their
+    initialization, and so does an emotion head of another kind.
 
     Args:
-        network: as it was built.
+        network: the initialized network.
         labels: its emotions.
-        inventory: its phonemes, or None without that task.
+        inventory: its phonemes; None without that task.
         start: the trained model.
 
     Raises:
-        ModelError: another shape; both are named.
+        ModelError: the shapes differ; the message has both.
     """
     outputs = _outputs(network, labels, inventory)
-    before = _outputs(start.model, start.labels, start.inventory)
-    theirs = start.model.state_dict()
-    anew = _head_kind(network) != _head_kind(start.model)
+    start_outputs = _outputs(start.model, start.labels, start.inventory)
+    start_weights = start.model.state_dict()
+    new_head = _head_kind(network) != _head_kind(start.model)
     for name, tensor in network.state_dict().items():
-        if anew and name.startswith("head."):
+        if new_head and name.startswith("head."):
             continue
-        if name not in outputs and name not in theirs and not name.startswith("auxiliary."):
-            raise ModelError(f"model.start {start.folder} has no {name!r}; {_WANTED}")
+        if name not in outputs and name not in start_weights and not name.startswith("auxiliary."):
+            raise ModelError(
+                f"model.start {start.folder}: expected a weight {name!r}, got none; {_REMEDY}"
+            )
         if name in outputs:
-            if name in before:
-                _copy_rows(tensor, outputs[name], theirs[name], before[name])
-        elif name in theirs:
-            if theirs[name].shape != tensor.shape:
+            if name in start_outputs:
+                _copy_rows(tensor, outputs[name], start_weights[name], start_outputs[name])
+        elif name in start_weights:
+            if start_weights[name].shape != tensor.shape:
                 raise ModelError(
-                    f"model.start {start.folder}: {name!r} has the shape "
-                    f"{tuple(theirs[name].shape)}, {tuple(tensor.shape)} is wanted; {_WANTED}"
+                    f"model.start {start.folder}: expected {name!r} of shape "
+                    f"{tuple(tensor.shape)}, got {tuple(start_weights[name].shape)}; {_REMEDY}"
                 )
-            tensor.copy_(theirs[name])
-    fresh = [name for name in labels.names if name not in start.labels.names]
-    if fresh and not anew:
-        log.warning("%s does not know: %s", start.folder, ", ".join(fresh))
+            tensor.copy_(start_weights[name])
+    new_labels = [name for name in labels.names if name not in start.labels.names]
+    if new_labels and not new_head:
+        log.warning("%s was not trained on: %s", start.folder, ", ".join(new_labels))
 
 
-_WANTED = "give the same model section as the one it was trained with"
+_REMEDY = "give the same model section as the one it was trained with"
 
 
 def _head_kind(network: PhonemoForAudioClassification) -> tuple[object, ...]:
@@ -174,22 +177,30 @@ def _outputs(
     labels: LabelSet,
     inventory: PhonemeInventory | None,
 ) -> dict[str, Sequence[str]]:
-    """Names of the weights with one row an output, and what each row stands for."""
-    last = max(n for n, layer in enumerate(network.head.layers) if isinstance(layer, nn.Linear))
-    found: dict[str, Sequence[str]] = {}
+    """Map the weights with one row per output to the names of their rows."""
+    last = max(
+        index for index, layer in enumerate(network.head.layers) if isinstance(layer, nn.Linear)
+    )
+    outputs: dict[str, Sequence[str]] = {}
     for part in ("weight", "bias"):
-        found[f"head.layers.{last}.{part}"] = labels.names
+        outputs[f"head.layers.{last}.{part}"] = labels.names
         if inventory is not None:
-            found[f"auxiliary.output.{part}"] = inventory.symbols
-    return found
+            outputs[f"auxiliary.output.{part}"] = inventory.symbols
+    return outputs
 
 
 def _copy_rows(
-    to: torch.Tensor, wanted: Sequence[str], source: torch.Tensor, known: Sequence[str]
+    target: torch.Tensor,
+    row_names: Sequence[str],
+    source: torch.Tensor,
+    source_names: Sequence[str],
 ) -> None:
-    places = {name: row for row, name in enumerate(known)}
-    if to.shape[1:] != source.shape[1:]:
-        raise ModelError(f"the heads of model.start have another width; {_WANTED}")
-    for row, name in enumerate(wanted):
-        if name in places:
-            to[row] = source[places[name]]
+    source_rows = {name: row for row, name in enumerate(source_names)}
+    if target.shape[1:] != source.shape[1:]:
+        raise ModelError(
+            f"model.start: expected heads of width {tuple(target.shape[1:])}, got "
+            f"{tuple(source.shape[1:])}; {_REMEDY}"
+        )
+    for row, name in enumerate(row_names):
+        if name in source_rows:
+            target[row] = source[source_rows[name]]

@@ -1,7 +1,7 @@
-"""A head fitted from a start model: its statistics, how much it is trusted, and the final fit.
+"""Fit a linear head with a prior taken from a start model.
 
-Training vectors are standardised by their own source, as a profile would, and the head is drawn
-towards the start's. How strongly is picked by speakers left out inside the training part.
+Training vectors are standardized by their own source, as under a profile, and the head is drawn
+towards the start's. The strength is picked by cross-validation over the training speakers.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from phonemo.train.evaluate import outputs_of
 from phonemo.train.head_prior import Indices, Linear, Prior, fit_towards
 from phonemo.train.linear_head import keep_reference
 
-#: Precisions of the prior that are tried; 0 is none, infinity is the start's head as it is.
+#: Candidate precisions of the prior; 0 is no prior, infinity keeps the start's head.
 STRENGTHS = (0.0, 10.0, 100.0, 1000.0, np.inf)
-#: Where too few speakers are there to pick one.
+#: Used with too few speakers to pick one.
 USUAL_STRENGTH = 100.0
-#: Parts that speakers are put into, to pick and to calibrate on those that a head has not met.
+#: Folds over speakers, for picking and for calibration.
 _PARTS = 5
 Names = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
 class Started:
-    """What was done, for the run's report.
+    """Summary of the fit, for the run's report.
 
     Attributes:
         shared: emotions that the start has too.
-        fresh: those that were learnt from nothing.
+        fresh: emotions trained without a prior.
         standardised_by: "source" or "speaker".
-        strength: of the prior; None stands for infinity, the start's head as it is.
-        picked_by: speakers that it was picked by; 0 where it was given or is the usual one.
-        scores: by strength, the mean UA on speakers left out, without and with their profiles.
+        strength: precision of the prior; None stands for infinity, the start's head unchanged.
+        picked_by: number of speakers the strength was picked by; 0 if it was given or the default.
+        scores: by strength, the UA on held-out speakers, averaged over without and with profiles.
     """
 
     shared: tuple[str, ...]
@@ -62,7 +62,7 @@ class Started:
     scores: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return it as plain data."""
         return asdict(self)
 
 
@@ -74,58 +74,64 @@ class _Examples:
     truth: Indices
     speakers: Names
 
-    def where(self, chosen: Any) -> _Examples:
-        return _Examples(self.vectors[chosen], self.truth[chosen], self.speakers[chosen])
+    def where(self, mask: Any) -> _Examples:
+        return _Examples(self.vectors[mask], self.truth[mask], self.speakers[mask])
 
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """A head and the statistics of what it was fitted on."""
+    """A head and the statistics of its training vectors."""
 
     source: Statistics
     head: Linear
 
     def logits(self, vectors: Floats, reference: Reference, by_speaker: Names | None) -> Floats:
-        return self.head.logits(_standardised(vectors, self.source, reference, by_speaker))
+        return self.head.logits(_standardize(vectors, self.source, reference, by_speaker))
 
 
 def fit_from_start(
     model: PhonemoForAudioClassification, training: SpeechDataset, prior: Prior, train: TrainConfig
 ) -> tuple[TemperatureScaling, Started]:
-    """Fit the linear head of a model, from a start; the rest of it stays as it is.
+    """Fit a model's linear head with a prior; the rest of the model is unchanged.
 
     Args:
-        model: whose vectors are those of the start; its head and its reference are overwritten.
-        training: what to learn from, unchanged by augmentation; without an emotion it is left out.
+        model: has the same vectors as the start; its head and its reference are overwritten.
+        training: the data, without augmentation; utterances without an emotion are skipped.
         prior: the start's head, and the statistics of its sources.
         train: inverse_penalty, prior_strength, standardise_by and batch_size.
 
     Returns:
-        How sure it is, from heads like it that had not learnt from the speaker; what was done.
+        The calibration, from heads cross-validated over speakers, and a summary.
     """
     assert isinstance(model.head, LinearHead)
     examples = _examples(model, training, train.batch_size)
     strength, scores = train.prior_strength, dict[float, float]()
     if strength is None:
         scores = _scores(examples, prior, train)
-        # of equal ones the strongest: it departs least from what is known
-        strength = max(scores, key=lambda one: (scores[one], one), default=USUAL_STRENGTH)
+        # on a tie the strongest, which stays closest to the start
+        strength = max(
+            scores, key=lambda candidate: (scores[candidate], candidate), default=USUAL_STRENGTH
+        )
     fitted = _fit(examples, prior, strength, train)
     _write(model, fitted, examples, prior, train)
     picked_by = len(set(examples.speakers.tolist())) if scores else 0
-    done = _done(training.targets.labels, prior, train, strength, picked_by, scores)
-    return _calibrated(examples, prior, strength, train), done
+    summary = _summary(training.targets.labels, prior, train, strength, picked_by, scores)
+    return _calibrated(examples, prior, strength, train), summary
 
 
 def _examples(
     model: PhonemoForAudioClassification, training: SpeechDataset, batch_size: int
 ) -> _Examples:
-    found = outputs_of(model, training, batch_size, timed=False)
-    assert found.vectors is not None
-    known = (found.labels != ABSENT).numpy()
-    said = [one for one, has in zip(training.utterances, known, strict=True) if has]
-    vectors = found.vectors.double().numpy()[known]
-    return _Examples(vectors, found.labels.numpy()[known], np.array(speakers_of(said)))
+    outputs = outputs_of(model, training, batch_size, timed=False)
+    assert outputs.vectors is not None
+    known = (outputs.labels != ABSENT).numpy()
+    labeled = [
+        utterance
+        for utterance, is_known in zip(training.utterances, known, strict=True)
+        if is_known
+    ]
+    vectors = outputs.vectors.double().numpy()[known]
+    return _Examples(vectors, outputs.labels.numpy()[known], np.array(speakers_of(labeled)))
 
 
 def _fit(examples: _Examples, prior: Prior, strength: float, train: TrainConfig) -> _Fitted:
@@ -133,7 +139,7 @@ def _fit(examples: _Examples, prior: Prior, strength: float, train: TrainConfig)
     return _Fitted(
         source,
         fit_towards(
-            _training_view(examples, source, prior, train),
+            _standardize_training(examples, source, prior, train),
             examples.truth,
             prior,
             strength,
@@ -142,74 +148,79 @@ def _fit(examples: _Examples, prior: Prior, strength: float, train: TrainConfig)
     )
 
 
-def _training_view(
+def _standardize_training(
     examples: _Examples, source: Statistics, prior: Prior, train: TrainConfig
 ) -> Floats:
     speakers = examples.speakers if train.standardise_by == "speaker" else None
-    return _standardised(examples.vectors, source, prior.reference, speakers)
+    return _standardize(examples.vectors, source, prior.reference, speakers)
 
 
-def _standardised(
+def _standardize(
     vectors: Floats, source: Statistics, reference: Reference, by_speaker: Names | None
 ) -> Floats:
-    """By the source, or by each speaker's own statistics, shrunk towards the source."""
+    """Standardize by the source, or by each speaker's statistics shrunk towards the source."""
     if by_speaker is None:
         return (vectors - source.mean) / source.deviation
-    found = np.empty_like(vectors)
+    standardized = np.empty_like(vectors)
     for speaker in np.unique(by_speaker):
         own = by_speaker == speaker
-        one = shrink_towards(moments(vectors[own], reference), reference, source)
-        found[own] = (vectors[own] - one.mean) / one.deviation
-    return found
+        statistics = shrink_towards(moments(vectors[own], reference), reference, source)
+        standardized[own] = (vectors[own] - statistics.mean) / statistics.deviation
+    return standardized
 
 
 def _scores(examples: _Examples, prior: Prior, train: TrainConfig) -> dict[float, float]:
-    """By strength, the UA on speakers left out: the mean of without and with their profiles."""
-    parts = _parts(examples)
-    if not parts:
+    """Map each strength to the UA on held-out speakers, averaged over without and with profiles."""
+    masks = _speaker_masks(examples)
+    if not masks:
         return {}
-    classes, found = len(prior.known), {}
+    classes, scores = len(prior.known), {}
     for strength in STRENGTHS:
         guesses = np.zeros((2, len(examples.truth)), dtype=np.int64)
-        for away in parts:
+        for held_out in masks:
             fitted, tested = (
-                _fit(examples.where(~away), prior, strength, train),
-                examples.where(away),
+                _fit(examples.where(~held_out), prior, strength, train),
+                examples.where(held_out),
             )
             for row, by in enumerate((None, tested.speakers)):
                 logits = fitted.logits(tested.vectors, prior.reference, by)
-                guesses[row, away] = logits.argmax(axis=1)
-        uas = [metrics.score_emotions(examples.truth, one, classes).ua for one in guesses]
-        found[strength] = float(np.mean(uas))
-    return found
+                guesses[row, held_out] = logits.argmax(axis=1)
+        uas = [
+            metrics.score_emotions(examples.truth, row_guesses, classes).ua
+            for row_guesses in guesses
+        ]
+        scores[strength] = float(np.mean(uas))
+    return scores
 
 
-def _parts(examples: _Examples) -> list[npt.NDArray[np.bool_]]:
-    """Which utterances are left out together: whole speakers; none where there are too few."""
+def _speaker_masks(examples: _Examples) -> list[npt.NDArray[np.bool_]]:
+    """Return masks (utterance,) of speakers held out together; none with too few speakers."""
     from sklearn.model_selection import GroupKFold
 
     count = min(_PARTS, len(set(examples.speakers.tolist())))
     if count < 2:
         return []
-    found = []
-    for learnt, tested in GroupKFold(count).split(examples.vectors, groups=examples.speakers):
-        if len(set(examples.truth[learnt].tolist())) < 2:
+    masks = []
+    for train_rows, test_rows in GroupKFold(count).split(
+        examples.vectors, groups=examples.speakers
+    ):
+        if len(set(examples.truth[train_rows].tolist())) < 2:
             return []
-        found.append(np.isin(np.arange(len(examples.truth)), tested))
-    return found
+        masks.append(np.isin(np.arange(len(examples.truth)), test_rows))
+    return masks
 
 
 def _calibrated(
     examples: _Examples, prior: Prior, strength: float, train: TrainConfig
 ) -> TemperatureScaling:
-    """Temperature and threshold from heads that each left some speakers out, all in turn."""
-    parts = _parts(examples)
-    if not parts:
+    """Fit temperature and threshold on cross-validated logits, split by speaker."""
+    masks = _speaker_masks(examples)
+    if not masks:
         return UNCALIBRATED
     logits = np.zeros((len(examples.truth), len(prior.known)))
-    for away in parts:
-        fitted = _fit(examples.where(~away), prior, strength, train)
-        logits[away] = fitted.logits(examples.vectors[away], prior.reference, None)
+    for held_out in masks:
+        fitted = _fit(examples.where(~held_out), prior, strength, train)
+        logits[held_out] = fitted.logits(examples.vectors[held_out], prior.reference, None)
     return calibrate_grouped(logits, examples.truth, examples.speakers.tolist())
 
 
@@ -220,7 +231,7 @@ def _write(
     prior: Prior,
     train: TrainConfig,
 ) -> None:
-    """The head, the statistics of its source, and how much a pool is trusted, as the start does."""
+    """Write the head and its source's statistics; shrinkage constants are the start's."""
     head, reference = model.head, prior.reference
     assert isinstance(head, LinearHead)
     with torch.no_grad():
@@ -231,15 +242,15 @@ def _write(
             (head.linear.bias, fitted.head.bias),
         ):
             tensor.copy_(torch.from_numpy(values))
-    standardised = _training_view(examples, fitted.source, prior, train)
+    standardized = _standardize_training(examples, fitted.source, prior, train)
     means = prior.class_means.copy()
     for emotion in np.unique(examples.truth):
-        means[emotion] = standardised[examples.truth == emotion].mean(axis=0)
-    trust = {"k_mean": reference.k_mean, "k_spread": reference.k_spread}
-    keep_reference(model, means, **trust, em_iterations=reference.em_iterations)
+        means[emotion] = standardized[examples.truth == emotion].mean(axis=0)
+    shrinkage = {"k_mean": reference.k_mean, "k_spread": reference.k_spread}
+    keep_reference(model, means, **shrinkage, em_iterations=reference.em_iterations)
 
 
-def _done(
+def _summary(
     labels: LabelSet,
     prior: Prior,
     train: TrainConfig,
@@ -254,5 +265,5 @@ def _done(
         standardised_by=train.standardise_by,
         strength=None if np.isinf(strength) else float(strength),
         picked_by=picked_by,
-        scores={f"{one:g}": round(score, 4) for one, score in scores.items()},
+        scores={f"{candidate:g}": round(score, 4) for candidate, score in scores.items()},
     )

@@ -1,11 +1,12 @@
-"""A head that is drawn towards another one: a logistic regression with a Gaussian prior.
+"""Logistic regression with a Gaussian prior centered on a start model's head.
 
-With few speakers, what a start model knows of emotions is worth more than what they add. So the
-weights are penalised for their distance from the start's, not from zero.
+With few speakers, the start model carries more information than they add, so weights are
+penalized for their distance from the start's, not from zero.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,27 +24,23 @@ from phonemo.train.model_folder import load_trained
 
 Indices = npt.NDArray[np.int64]
 
-#: The solver ends before, where the slope is this small.
-_MOST_STEPS = 500
-_LEAST_SLOPE = 1e-7
-_LEAST_CHANGE = 1e-12
-#: Bias of an emotion that is neither known nor learnt, below the least other one.
+#: Added to the smallest bias for an emotion that neither prior nor data have.
 _NEVER = -30.0
-#: Fewer emotions in common are no choice.
+#: Fewest emotions in common with the start.
 _FEWEST = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """weight (emotion, feature), of standardised vectors, and bias (emotion,)."""
+    """Weight (emotion, feature), for standardized vectors, and bias (emotion,)."""
 
     weight: Floats
     bias: Floats
 
     def logits(self, standardised: Floats) -> Floats:
-        """(utterance, feature) to (utterance, emotion)."""
-        found: Floats = standardised @ self.weight.T + self.bias
-        return found
+        """Map (utterance, feature) to (utterance, emotion)."""
+        logits: Floats = standardised @ self.weight.T + self.bias
+        return logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +61,7 @@ class Prior:
 
 
 def prior_of(folder: str | Path, labels: LabelSet) -> Prior:
-    """The prior that a model folder gives a model of these emotions.
+    """Read a model folder's prior for a model of these emotions.
 
     Raises:
         CheckpointError: the folder cannot be opened.
@@ -78,63 +75,63 @@ def prior_of(folder: str | Path, labels: LabelSet) -> Prior:
             f"{folder}: expected a linear head that takes profiles, got another; set "
             "train.prior=none, or start from a model that phonemo adapt takes"
         )
-    found = prior_from(reference, start.labels, labels)
-    if found.known.sum() < _FEWEST:
+    prior = prior_from(reference, start.labels, labels)
+    if prior.known.sum() < _FEWEST:
         raise LabelError(
             f"{folder}: expected two emotions or more of {labels}, got a model of {start.labels}; "
             "set train.prior=none"
         )
-    return found
+    return prior
 
 
 def prior_from(reference: Reference, theirs: LabelSet, labels: LabelSet) -> Prior:
-    """The rows of a reference's head that belong to ``labels``, found by their names."""
+    """Select the rows of a reference's head that belong to ``labels``, by name."""
     width = len(reference.centre)
     weight, means = np.zeros((len(labels), width)), np.zeros((len(labels), width))
     bias, known = np.zeros(len(labels)), np.zeros(len(labels), dtype=bool)
     for row, name in enumerate(labels.names):
         if name in theirs.names:
-            place = theirs.names.index(name)
-            weight[row], bias[row] = reference.weight[place], reference.bias[place]
-            means[row], known[row] = reference.class_means[place], True
+            source_row = theirs.names.index(name)
+            weight[row], bias[row] = reference.weight[source_row], reference.bias[source_row]
+            means[row], known[row] = reference.class_means[source_row], True
     return Prior(Linear(weight, bias), known, means, reference)
 
 
 def fit_towards(
     standardised: Floats, truth: Indices, prior: Prior, strength: float, inverse_penalty: float
 ) -> Linear:
-    """Minimise the summed cross-entropy and what the weights' distance from the prior costs.
+    """Minimize the summed cross-entropy plus the penalty of the prior.
 
-    That is strength / 2 times the squared distance of weight and bias from the start's, for an
-    emotion that the start has. An emotion that it lacks costs ||weight||^2 / (2 C), its bias
-    nothing, and so does every one where ``strength`` is 0: scikit-learn's LogisticRegression.
+    For an emotion that the start has, the penalty is strength / 2 times the squared distance of
+    weight and bias from the start's. For one that it lacks, and for all where ``strength`` is 0,
+    it is ||weight||^2 / (2 C), as in scikit-learn's LogisticRegression.
 
     Args:
         standardised: (utterance, feature).
         truth: class indices (utterance,).
         prior: the start.
-        strength: 0 or more; infinity keeps the start's weights as they are.
+        strength: 0 or more; infinity keeps the start's weights.
         inverse_penalty: C.
 
     Returns:
         The head. An emotion without an example keeps the start's weights; one that the start
-        lacks too is never the answer.
+        lacks too is never predicted.
     """
     known = prior.known if strength > 0 else np.zeros_like(prior.known)
     centre = Linear(prior.head.weight * known[:, None], prior.head.bias * known)
-    there = np.isin(np.arange(len(known)), truth)
-    free = there & ~known if np.isinf(strength) else there
-    found = centre
+    has_examples = np.isin(np.arange(len(known)), truth)
+    free = has_examples & ~known if np.isinf(strength) else has_examples
+    head = centre
     if free.any():
         finite = 0.0 if np.isinf(strength) else strength
         costs = np.where(known, finite, 1 / inverse_penalty), np.where(known, finite, 0.0)
-        found = _solved(standardised, truth, centre, free, there | known, costs)
-    never = ~(there | known)
-    found.bias[never] = found.bias[~never].min() + _NEVER
-    return found
+        head = _solve(standardised, truth, centre, free, has_examples | known, costs)
+    impossible = ~(has_examples | known)
+    head.bias[impossible] = head.bias[~impossible].min() + _NEVER
+    return head
 
 
-def _solved(
+def _solve(
     standardised: Floats,
     truth: Indices,
     centre: Linear,
@@ -142,33 +139,60 @@ def _solved(
     possible: npt.NDArray[np.bool_],
     costs: tuple[Floats, Floats],
 ) -> Linear:
-    """By L-BFGS in float64, from the centre; only the rows that are free move."""
+    """Solve by L-BFGS in float64, from the center; only free rows move."""
     vectors, labels = torch.from_numpy(standardised), torch.from_numpy(truth)
-    start, low = torch.from_numpy(centre.weight), torch.from_numpy(centre.bias)
-    moves, barred = torch.from_numpy(free).double(), torch.from_numpy(~possible)
-    of_weight, of_bias = (torch.from_numpy(one) for one in costs)
-    weight, bias = (torch.zeros_like(one).requires_grad_() for one in (start, low))
+    start_weight, start_bias = torch.from_numpy(centre.weight), torch.from_numpy(centre.bias)
+    free_rows, impossible = torch.from_numpy(free).double(), torch.from_numpy(~possible)
+    weight_costs, bias_costs = (torch.from_numpy(array) for array in costs)
+    weight, bias = (
+        torch.zeros_like(array).requires_grad_() for array in (start_weight, start_bias)
+    )
+
+    def objective() -> Tensor:
+        weight_shift, bias_shift = weight * free_rows[:, None], bias * free_rows
+        logits = vectors @ (start_weight + weight_shift).T + (start_bias + bias_shift)
+        logits = logits.masked_fill(impossible, -torch.inf)
+        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+        loss = loss + (weight_costs * weight_shift.square().sum(dim=1)).sum() / 2
+        loss = (loss + (bias_costs * bias_shift.square()).sum() / 2) / len(labels)
+        return loss
+
+    minimize(objective, [weight, bias], steps=500, slope=1e-7, change=1e-12)
+    with torch.no_grad():
+        solution = start_weight + weight * free_rows[:, None], start_bias + bias * free_rows
+    return Linear(*(array.numpy() for array in solution))
+
+
+def minimize(
+    objective: Callable[[], Tensor],
+    parameters: Sequence[Tensor],
+    *,
+    steps: int,
+    slope: float,
+    change: float,
+) -> None:
+    """Minimize a convex objective in place, by L-BFGS with a strong Wolfe line search.
+
+    Args:
+        objective: computes the loss from the parameters.
+        parameters: leaf tensors that require gradients.
+        steps: the most iterations.
+        slope: stop where no gradient is larger.
+        change: stop where an iteration changes loss and parameters less.
+    """
     solver = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=_MOST_STEPS,
+        parameters,
+        max_iter=steps,
         history_size=20,
-        tolerance_grad=_LEAST_SLOPE,
-        tolerance_change=_LEAST_CHANGE,
+        tolerance_grad=slope,
+        tolerance_change=change,
         line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:
         solver.zero_grad()
-        away, up = weight * moves[:, None], bias * moves
-        logits = vectors @ (start + away).T + (low + up)
-        logits = logits.masked_fill(barred, -torch.inf)
-        loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
-        loss = loss + (of_weight * away.square().sum(dim=1)).sum() / 2
-        loss = (loss + (of_bias * up.square()).sum() / 2) / len(labels)
+        loss = objective()
         loss.backward()
         return loss
 
     solver.step(closure)
-    with torch.no_grad():
-        found = start + weight * moves[:, None], low + bias * moves
-    return Linear(*(one.numpy() for one in found))

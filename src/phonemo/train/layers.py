@@ -1,4 +1,4 @@
-"""Any layer of a network by its name: a phonemo model, or a backbone of transformers."""
+"""Access to a network's layers by name: a phonemo model's, or a transformers backbone's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from phonemo.train.model_folder import LABELS, load_trained
 Floats = npt.NDArray[np.float32]
 _Reader = Callable[[Tensor], Tensor]
 
-#: What only a phonemo model has, and what of its output it is.
+#: Layers that only a phonemo model has, and how to get each from its output.
 _ABOVE: dict[str, Callable[[EmotionOutput], Tensor | None]] = {
     "features": lambda output: output.features[0],
     "fusion": lambda output: None,
@@ -32,13 +32,12 @@ _ABOVE: dict[str, Callable[[EmotionOutput], Tensor | None]] = {
 
 
 class Layers:
-    """A network whose layers are asked for by name.
+    """A network whose layers are read by name.
 
-    Names are ``cnn`` (the convolutions' output behind its norm), ``layer.0`` (the input of the
-    Transformer) to the last layer, and of a phonemo model ``fusion`` (the fused sequence),
-    ``features`` (what pooling reads: that and the hidden states that pass by it), ``phonemes``
-    (logits), ``pooled`` (what the emotion head reads) and ``emotions`` (logits); the last two have
-    one frame.
+    Names are ``cnn`` (the convolutions' output after its norm), ``layer.0`` (the Transformer's
+    input) to the last layer, and for a phonemo model ``fusion`` (the fused sequence), ``features``
+    (the input of pooling: fusion and the hidden states that bypass it), ``phonemes`` (logits),
+    ``pooled`` (the emotion head's input) and ``emotions`` (logits); the last two have one frame.
     """
 
     def __init__(
@@ -50,15 +49,15 @@ class Layers:
             self._readers[f"layer.{number}"] = partial(self._layer, number)
         if model is not None:
             model.eval()
-            names = [one for one in _ABOVE if one != "phonemes" or model.auxiliary is not None]
+            names = [name for name in _ABOVE if name != "phonemes" or model.auxiliary is not None]
             self._readers |= {name: partial(self._above, name) for name in names}
 
     @classmethod
     def load(cls, folder: str | Path) -> Layers:
-        """Of a model folder, or of a backbone that transformers opens.
+        """Open a model folder, or a backbone that transformers can load.
 
         Raises:
-            PhonemoError: it is neither, or it is broken.
+            PhonemoError: the folder is neither, or broken.
         """
         if (Path(folder) / LABELS).is_file():
             model = load_trained(folder).model
@@ -67,12 +66,12 @@ class Layers:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the layers, from the bottom."""
+        """Return the names of the layers, from the bottom."""
         return tuple(self._readers)
 
     @torch.inference_mode()
     def frames(self, name: str, samples: Floats) -> Floats:
-        """A layer's output for one clip.
+        """Compute a layer's output for one clip.
 
         Args:
             name: one of ``names``.
@@ -81,9 +80,9 @@ class Layers:
         Returns:
             (frame, feature).
         """
-        heard = boost_quiet(samples) if self._backbone.normalise else samples
-        found: Floats = self._readers[name](torch.from_numpy(np.array(heard))[None]).numpy()
-        return found
+        leveled = boost_quiet(samples) if self._backbone.normalise else samples
+        output: Floats = self._readers[name](torch.from_numpy(np.array(leveled))[None]).numpy()
+        return output
 
     def _convolved(self, waveform: Tensor) -> Tensor:
         return self._backbone.convolve(waveform, torch.tensor([waveform.shape[1]]))
@@ -99,10 +98,10 @@ class Layers:
 
     def _above(self, name: str, waveform: Tensor) -> Tensor:
         assert self._model is not None
-        ones = mask_of(torch.tensor([waveform.shape[1]]), waveform.shape[1])
-        output: EmotionOutput = self._model(waveform, ones, calibrated=False)
+        mask = mask_of(torch.tensor([waveform.shape[1]]), waveform.shape[1])
+        output: EmotionOutput = self._model(waveform, mask, calibrated=False)
         if name == "fusion":
             return output.features[0, :, : int(self._model.config.width)]
-        found = _ABOVE[name](output)
-        assert found is not None
-        return found[0] if name == "phonemes" else found
+        values = _ABOVE[name](output)
+        assert values is not None
+        return values[0] if name == "phonemes" else values

@@ -1,8 +1,7 @@
-"""What a trained network knows of its training sources, for profiles of other ones.
+"""The linear emotion head: fitting, and the training statistics that profiles need.
 
-The emotion head as a logistic regression: convex, so that no epoch and no seed decides.
-
-Fitted on what a finished network makes of the training part; everything below stays as it is.
+The head is a logistic regression on the vectors of a trained network, which stays unchanged. The
+problem is convex, so the result does not depend on epochs or seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from phonemo.train.calibrate import speakers_of
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import outputs_of
 
-#: How much a pool is trusted where nothing was chosen yet.
+#: Default shrinkage of a pool's statistics.
 SHRINKAGE = {"k_mean": 5.0, "k_spread": 20.0, "em_iterations": 10}
 _RADIUS = "radius"
 
@@ -39,34 +38,36 @@ def keep_reference(
     radius: float = np.inf,
     **shrinkage: float,
 ) -> None:
-    """Write class means and shrinkage into a network, from where its folder and bundle get them.
+    """Write class means and shrinkage into a network, from which folder and bundle get them.
 
     Args:
-        model: with a linear head.
-        class_means: (emotion, feature), of standardised vectors; zeros without an example.
-        radius: of phonemo.runtime.adaptation.statistics.Reference.
-        **shrinkage: those of ``SHRINKAGE`` that are not the usual ones.
+        model: has a linear head.
+        class_means: (emotion, feature), of standardized vectors; zeros without an example.
+        radius: see phonemo.runtime.adaptation.statistics.Reference.
+        **shrinkage: values that differ from ``SHRINKAGE``.
 
     Raises:
         ModelError: another head, or means of another shape.
     """
     head = model.head
     if not isinstance(head, LinearHead):
-        raise ModelError("class means belong to a linear head; set model.head=linear")
+        raise ModelError(
+            "expected a linear head for class means, got another; set model.head=linear"
+        )
     means = torch.as_tensor(np.asarray(class_means), dtype=torch.float32)
     if means.shape != head.linear.weight.shape:
         expected = tuple(head.linear.weight.shape)
-        raise ModelError(f"class means of shape {tuple(means.shape)}, {expected} is expected")
+        raise ModelError(f"expected class means of shape {expected}, got {tuple(means.shape)}")
     head.class_means = means.to(head.linear.weight.device)
     head.radius = None if np.isinf(radius) else float(radius)  # JSON has no infinity
-    known = {**SHRINKAGE, **(model.config.adaptation or {}), **shrinkage}
-    model.config.adaptation = {**known, _RADIUS: head.radius}
+    adaptation = {**SHRINKAGE, **(model.config.adaptation or {}), **shrinkage}
+    model.config.adaptation = {**adaptation, _RADIUS: head.radius}
 
 
 def reference_of(model: PhonemoForAudioClassification) -> Reference | None:
-    """The reference of a network; None for one that takes no profile."""
-    head, known = model.head, model.config.adaptation
-    if known is None or not isinstance(head, LinearHead) or head.class_means is None:
+    """Return a network's reference; None for a network that does not support profiles."""
+    head, adaptation = model.head, model.config.adaptation
+    if adaptation is None or not isinstance(head, LinearHead) or head.class_means is None:
         return None
     standardise: Standardise = head.standardise
     tensors = {
@@ -77,22 +78,22 @@ def reference_of(model: PhonemoForAudioClassification) -> Reference | None:
         "bias": head.linear.bias,
     }
     arrays: dict[str, Any] = {
-        name: one.detach().cpu().double().numpy() for name, one in tensors.items()
+        name: tensor.detach().cpu().double().numpy() for name, tensor in tensors.items()
     }
     return Reference(
         **arrays,
-        k_mean=float(known["k_mean"]),
-        k_spread=float(known["k_spread"]),
-        em_iterations=int(known["em_iterations"]),
+        k_mean=float(adaptation["k_mean"]),
+        k_spread=float(adaptation["k_spread"]),
+        em_iterations=int(adaptation["em_iterations"]),
         radius=np.inf if head.radius is None else head.radius,
     )
 
 
 def keep_head(model: PhonemoForAudioClassification, reference: Reference) -> None:
-    """Write a whole reference into a network: its linear head, class means and shrinkage.
+    """Write a reference into a network: its linear head, class means and shrinkage.
 
     Args:
-        model: with a linear head of the same width and emotions.
+        model: has a linear head of the same width and emotions.
         reference: in the space of the network's vectors.
 
     Raises:
@@ -119,11 +120,11 @@ def keep_head(model: PhonemoForAudioClassification, reference: Reference) -> Non
             tensor.copy_(torch.from_numpy(values))
 
 
-#: The solver ends long before.
+#: Far more than the solver needs.
 _MOST_STEPS = 5000
-#: Added to the logit of an emotion that is never answered.
+#: Added to the logit of an emotion that is never predicted.
 _NEVER = -30.0
-#: Parts that speakers are put into, to calibrate on those that a head has not learnt from.
+#: Folds over speakers, for calibration.
 _PARTS = 5
 
 
@@ -133,44 +134,48 @@ def fit_head(
     inverse_penalty: float,
     batch_size: int,
 ) -> TemperatureScaling:
-    """Standardise what the emotion head reads and fit its weights, with an L2 penalty.
+    """Standardize the emotion head's input and fit its weights, with an L2 penalty.
 
     Args:
-        model: with a linear head, which is overwritten.
-        training: what to learn from, unchanged by augmentation; without an emotion it is left out.
+        model: has a linear head, which is overwritten.
+        training: the data, without augmentation; utterances without an emotion are skipped.
         inverse_penalty: C of scikit-learn's LogisticRegression.
-        batch_size: utterances heard at once.
+        batch_size: utterances processed at once.
 
     Returns:
-        How sure its answers are, from heads like it that had not learnt from the speaker.
+        The calibration, from heads cross-validated over speakers.
     """
     assert isinstance(model.head, LinearHead)
-    found = outputs_of(model, training, batch_size, timed=False)
-    assert found.vectors is not None
-    known = found.labels != ABSENT
-    vectors, labels = found.vectors[known].numpy(), found.labels[known].numpy()
+    outputs = outputs_of(model, training, batch_size, timed=False)
+    assert outputs.vectors is not None
+    known = outputs.labels != ABSENT
+    vectors, labels = outputs.vectors[known].numpy(), outputs.labels[known].numpy()
     pipeline = fitted(vectors, labels, inverse_penalty)
     _write(model.head, pipeline)
     emotions = len(training.targets.labels)
     keep_reference(model, class_means(pipeline[0].transform(vectors), labels, emotions))
-    said = [one for one, has in zip(training.utterances, known.tolist(), strict=True) if has]
-    return _crosswise(vectors, labels, speakers_of(said), emotions, inverse_penalty)
+    labeled = [
+        utterance
+        for utterance, is_known in zip(training.utterances, known.tolist(), strict=True)
+        if is_known
+    ]
+    return _cross_calibrate(vectors, labels, speakers_of(labeled), emotions, inverse_penalty)
 
 
 def fitted(vectors: Any, labels: Any, inverse_penalty: float) -> Any:
-    """Features (utterance, feature) standardised, then a logistic regression: a pipeline."""
+    """Fit a pipeline on features (utterance, feature): scaler, then logistic regression."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     classifier = LogisticRegression(C=inverse_penalty, max_iter=_MOST_STEPS)
-    with threadpool_limits(1):  # products this small are slower on more
+    with threadpool_limits(1):  # more threads are slower for products this small
         return make_pipeline(StandardScaler(), classifier).fit(vectors, labels)
 
 
 def class_means(standardised: Any, labels: Any, emotions: int) -> Floats:
-    """The mean vector of every emotion, (emotion, feature); zeros without an example."""
+    """Return the mean vector of each emotion, (emotion, feature); zeros without an example."""
     means = np.zeros((emotions, standardised.shape[1]))
     for emotion in np.unique(labels):
         means[emotion] = standardised[labels == emotion].mean(axis=0)
@@ -178,45 +183,44 @@ def class_means(standardised: Any, labels: Any, emotions: int) -> Floats:
 
 
 def _write(head: LinearHead, pipeline: Any) -> None:
-    """The fitted weights into the head."""
     scaler, classifier = pipeline
     standardise, linear = head.standardise, head.linear
     with torch.no_grad():
         standardise.centre.copy_(torch.from_numpy(scaler.mean_))
         standardise.spread.copy_(torch.from_numpy(scaler.scale_))
-        # an emotion without an example keeps no weights and is never answered
+        # an emotion without an example has zero weights and is never predicted
         linear.weight.zero_()
         linear.bias.fill_(float(np.min(classifier.intercept_)) + _NEVER)
         rows = torch.from_numpy(classifier.classes_)
-        linear.weight[rows] = torch.from_numpy(_both(classifier.coef_)).float()
-        linear.bias[rows] = torch.from_numpy(_both(classifier.intercept_)).float()
+        linear.weight[rows] = torch.from_numpy(_row_per_class(classifier.coef_)).float()
+        linear.bias[rows] = torch.from_numpy(_row_per_class(classifier.intercept_)).float()
 
 
-def _crosswise(
+def _cross_calibrate(
     vectors: Any, labels: Any, speakers: Sequence[str], emotions: int, inverse_penalty: float
 ) -> TemperatureScaling:
-    """Temperature and threshold from heads that each left some speakers out, all in turn."""
+    """Fit temperature and threshold on cross-validated logits, split by speaker."""
     from sklearn.model_selection import GroupKFold
 
     groups = min(_PARTS, len(set(speakers)))
     if groups < 2:
         return UNCALIBRATED
     logits = np.full((len(labels), emotions), _NEVER)
-    for learn, test in GroupKFold(groups).split(vectors, labels, speakers):
-        if len(set(labels[learn].tolist())) < 2:
+    for train_rows, test_rows in GroupKFold(groups).split(vectors, labels, speakers):
+        if len(set(labels[train_rows].tolist())) < 2:
             return UNCALIBRATED
-        pipeline = fitted(vectors[learn], labels[learn], inverse_penalty)
-        logits[np.ix_(test, pipeline.classes_)] = _logits(pipeline, vectors[test])
+        pipeline = fitted(vectors[train_rows], labels[train_rows], inverse_penalty)
+        logits[np.ix_(test_rows, pipeline.classes_)] = _logits(pipeline, vectors[test_rows])
     return calibrate_grouped(logits, labels, speakers)
 
 
 def _logits(pipeline: Any, vectors: Any) -> Floats:
-    """(utterance, emotion) for the emotions that were learnt; of two, halves of the one."""
-    found = pipeline.decision_function(vectors)
-    logits: Floats = found if found.ndim == 2 else np.stack([-found, found], axis=1) / 2
+    """Return (utterance, emotion) for the fitted emotions; for two, halves of the one logit."""
+    decision = pipeline.decision_function(vectors)
+    logits: Floats = decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1) / 2
     return logits
 
 
-def _both(values: Any) -> Any:
-    """Of two classes scikit-learn gives one row, the second's; halved, it serves for both."""
+def _row_per_class(values: Any) -> Any:
+    """Expand scikit-learn's single row for two classes: halved, with either sign."""
     return np.concatenate([-values, values]) / 2 if len(values) == 1 else values

@@ -1,4 +1,4 @@
-"""Model folders: what transformers' from_pretrained opens, with labels and a seal beside it."""
+"""Model folders: readable by transformers' from_pretrained, plus labels and checksums."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network with what its outputs mean."""
+    """A network with its labels and phonemes."""
 
     model: PhonemoForAudioClassification
     labels: LabelSet
@@ -49,17 +49,17 @@ def save_trained(
     lineage: Provenance | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a model folder, sealed.
+    """Write a model folder with checksums.
 
     Args:
         target: the folder.
         model: the network.
         labels: its emotions.
-        frozen_backbone: where the weights of a backbone that never learned are shared by many
-            folders: written there once and hard-linked, so that ten folds do not cost ten
-            backbones. Each folder is still complete by itself when copied.
+        frozen_backbone: file for the weights of a frozen backbone, shared by many folders:
+            written once and hard-linked, so that ten folds do not store ten backbones. Each
+            folder is still complete when copied.
         lineage: what it was trained on, its ancestors included.
-        dtype: of the weights in the file; they are opened in float32 whatever it is.
+        dtype: of the weights in the file; they are always loaded in float32.
     """
     state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     model.config.architectures = [type(model).__name__]
@@ -78,26 +78,28 @@ def save_trained(
 
 
 def convert_to_half(source: str | Path, target: str | Path) -> None:
-    """Write a model folder again with its weights in half precision: for giving away.
+    """Copy a model folder with its weights in half precision, for distribution.
 
     Raises:
-        CheckpointError: the source is no model, the target is there already, or a weight is
-            beyond half precision.
+        CheckpointError: the source is no model, the target exists, or a weight is beyond half
+            precision.
     """
     target = Path(target)
     if target.exists():
-        raise CheckpointError(f"{target}: is there already; name a new folder")
+        raise CheckpointError(f"{target}: expected a new folder, got an existing one; name another")
     trained = load_trained(source)
     largest = max(float(tensor.abs().max()) for tensor in trained.model.state_dict().values())
     if largest > torch.finfo(torch.float16).max:
-        raise CheckpointError(f"{source}: a weight of {largest:g} is beyond half precision")
+        raise CheckpointError(
+            f"{source}: expected weights within half precision, got {largest:g}; keep it as it is"
+        )
     save_trained(
         target, trained.model, trained.labels, lineage=provenance_of(source), dtype=torch.float16
     )
 
 
 def load_trained(folder: str | Path) -> LoadedModel:
-    """Open a model folder that phonemo saved, after checking its seal.
+    """Open a model folder that phonemo saved, after verifying its checksums.
 
     Raises:
         CheckpointError: absent, broken, incomplete, or not a phonemo model.
@@ -113,10 +115,11 @@ def load_trained(folder: str | Path) -> LoadedModel:
         )
     except ForeignError as error:
         raise CheckpointError(f"{folder}: the model cannot be read ({error})") from error
-    strangers = missing + unexpected
-    if strangers or model.config.num_labels != len(labels):
+    mismatched = missing + unexpected
+    if mismatched or model.config.num_labels != len(labels):
         raise CheckpointError(
-            f"{folder}: weights and config do not fit each other: {strangers[:1]}"
+            f"{folder}: expected weights and labels that fit its config, got others "
+            f"{mismatched[:1]}; copy the whole folder again"
         )
     auxiliary = model.config.auxiliary
     inventory = None if auxiliary is None else PhonemeInventory.from_json(auxiliary)
@@ -129,17 +132,19 @@ def _check_is_model(folder: Path) -> None:
     if (folder / "config.yaml").is_file() and not (folder / "config.json").is_file():
         models = sorted(folder.glob("seed-*/*/model"))
         hint = f"; name one of its models, as {models[0]}" if models else ""
-        raise CheckpointError(f"{folder}: this is a run folder, a model folder is wanted{hint}")
+        raise CheckpointError(f"{folder}: expected a model folder, got a run folder{hint}")
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder}: no config.json; a folder that phonemo train saved is wanted"
+            f"{folder}: expected a model folder of phonemo train, got no config.json"
         )
     try:
         kind = loads_json((folder / "config.json").read_bytes()).get("model_type")
     except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{folder}/config.json: not JSON") from error
+        raise CheckpointError(
+            f"{folder}/config.json: not JSON; copy the whole folder again"
+        ) from error
     if kind != "phonemo":
-        raise CheckpointError(f"{folder}: a model of type {kind!r}; a phonemo model is wanted")
+        raise CheckpointError(f"{folder}: expected a phonemo model, got a model of type {kind!r}")
 
 
 def _labels(folder: Path) -> LabelSet:
@@ -147,17 +152,23 @@ def _labels(folder: Path) -> LabelSet:
         data = loads_json((folder / LABELS).read_bytes())
         return LabelSet(tuple(data["names"]), data["merge"])
     except (OSError, ValueError, KeyError, TypeError, LabelError) as error:
-        raise CheckpointError(f"{folder}: {LABELS} is missing or malformed") from error
+        raise CheckpointError(
+            f"{folder}: {LABELS} is missing or malformed; copy the whole folder again"
+        ) from error
 
 
 def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
     parts = [
-        {name: tensor for name, tensor in state.items() if name.startswith("backbone.") == below}
-        for below in (True, False)
+        {
+            name: tensor
+            for name, tensor in state.items()
+            if name.startswith("backbone.") == is_backbone
+        }
+        for is_backbone in (True, False)
     ]
     if not shared.is_file():
         shared.parent.mkdir(parents=True, exist_ok=True)
-        # of one name, as one process at a time is in a run's folder: a killed one's is written over
+        # a fixed name, since one process at a time holds a run's folder: leftovers are overwritten
         scratch = shared.with_name(f"{shared.name}.part")
         try:
             save_file(parts[0], scratch, metadata={"format": "pt"})
@@ -168,13 +179,13 @@ def _save_shards(folder: Path, state: dict[str, Tensor], shared: Path) -> None:
     link_or_copy(shared, folder / _SHARDS[0])
     save_file(parts[1], folder / _SHARDS[1], metadata={"format": "pt"})
     size = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
-    places = {name: shard for shard, part in zip(_SHARDS, parts, strict=True) for name in part}
-    index = {"metadata": {"total_size": size}, "weight_map": places}
+    weight_map = {name: shard for shard, part in zip(_SHARDS, parts, strict=True) for name in part}
+    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
-    """The same bytes in another place, at no cost where the file system can."""
+    """Hard-link a file, or copy it where the file system cannot."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links

@@ -1,7 +1,7 @@
-"""What a network has heard, through all that it was made from; so that no test is a memory.
+"""A network's training data, its ancestors' included, so that tests on it can be refused.
 
-A pretrained backbone says which corpora it heard without labels (``heard.json``), a trained model
-which speakers and utterances it learnt from (``provenance.json``), its ancestors' included.
+A pretrained backbone lists the corpora it was trained on without labels (``heard.json``), a
+trained model its training speakers and utterances (``provenance.json``), each with its ancestors'.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _PACKAGES = ("phonemo", "torch", "transformers", "accelerate", "peft", "numpy", 
 
 HEARD = "heard.json"
 PROVENANCE = "provenance.json"
-#: The corpus of every table of somebody's own: the name alone says nothing of what was heard.
+#: Corpus name of every user-supplied table, which therefore does not identify its data.
 _TABLE = "csv"
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What was learnt from one corpus, labels included."""
+    """The labeled training data from one corpus."""
 
     speakers: frozenset[str] = frozenset()
     utterances: frozenset[str] = frozenset()
-    """Twelve hexadecimal digits of the hash of each name."""
+    """The first twelve hexadecimal digits of each id's hash."""
 
     def __or__(self, other: TrainedOn) -> TrainedOn:
         return TrainedOn(self.speakers | other.speakers, self.utterances | other.utterances)
@@ -47,11 +47,11 @@ class TrainedOn:
 
 @dataclass(frozen=True)
 class Provenance:
-    """A network's past.
+    """A network's training data.
 
     Attributes:
-        heard: corpora that it heard, with labels or without.
-        taught: by corpus, what it learnt from with labels.
+        heard: corpora it was trained on, with or without labels.
+        taught: by corpus, its labeled training data.
     """
 
     heard: frozenset[str] = frozenset()
@@ -59,35 +59,38 @@ class Provenance:
 
     def __or__(self, other: Provenance) -> Provenance:
         names = self.taught.keys() | other.taught.keys()
-        both = {
-            n: self.taught.get(n, TrainedOn()) | other.taught.get(n, TrainedOn()) for n in names
+        taught = {
+            name: self.taught.get(name, TrainedOn()) | other.taught.get(name, TrainedOn())
+            for name in names
         }
-        return Provenance(self.heard | other.heard, both)
+        return Provenance(self.heard | other.heard, taught)
 
     def overlap(self, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
-        """How many of a manifest's utterances were learnt from, and which of their speakers."""
+        """Count the utterances that are training data, and list their speakers that are."""
         count, speakers = 0, set[str]()
         for name, rows in by_corpus(corpus, utterances).items():
             taught = self.taught.get(name, TrainedOn())
-            count += sum(_trace(name, one) in taught.utterances for one in rows)
-            speakers |= {one.speaker for one in rows if one.speaker} & taught.speakers
+            count += sum(_trace(name, utterance) in taught.utterances for utterance in rows)
+            speakers |= {
+                utterance.speaker for utterance in rows if utterance.speaker
+            } & taught.speakers
         return count, sorted(speakers)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return it as plain data."""
         corpora = {
-            name: {"speakers": sorted(one.speakers), "utterances": sorted(one.utterances)}
-            for name, one in sorted(self.taught.items())
+            name: {"speakers": sorted(data.speakers), "utterances": sorted(data.utterances)}
+            for name, data in sorted(self.taught.items())
         }
         return {"heard": sorted(self.heard), "corpora": corpora}
 
 
 def provenance_from(corpus: str, utterances: Iterable[Utterance]) -> Provenance:
-    """The lineage of a network that learns from utterances of a manifest of this corpus."""
+    """Return the provenance of a network trained on utterances from a corpus' manifest."""
     taught = {
         name: TrainedOn(
-            frozenset(one.speaker for one in rows if one.speaker),
-            frozenset(_trace(name, one) for one in rows),
+            frozenset(utterance.speaker for utterance in rows if utterance.speaker),
+            frozenset(_trace(name, utterance) for utterance in rows),
         )
         for name, rows in by_corpus(corpus, utterances).items()
     }
@@ -95,84 +98,89 @@ def provenance_from(corpus: str, utterances: Iterable[Utterance]) -> Provenance:
 
 
 def provenance_of(folder: str | Path | None) -> Provenance:
-    """What a backbone's or a model's folder says of its past; nothing where it says nothing.
+    """Read the provenance in a backbone's or a model's folder; empty if there is none.
 
     Raises:
-        CheckpointError: it says something that cannot be read.
+        CheckpointError: a provenance file is malformed.
     """
-    found = Provenance()
+    provenance = Provenance()
     if folder is None:
-        return found
+        return provenance
     for name, read in ((HEARD, _from_pretraining), (PROVENANCE, _from_provenance)):
         path = Path(folder) / name
         if path.is_file():
             try:
-                found = found | read(loads_json(path.read_text(encoding="utf-8")))
+                provenance = provenance | read(loads_json(path.read_text(encoding="utf-8")))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(f"{path}: malformed; copy the whole folder again") from error
-    return found
+    return provenance
 
 
 def ancestors(model: ModelConfig) -> Provenance:
-    """The past of what a config's network is made from."""
+    """Return the provenance of the backbone and the start in a model config."""
     return provenance_of(model.backbone) | provenance_of(model.start)
 
 
 def pretrained_on(
     model: ModelConfig, corpus: str, split: Split, utterances: Mapping[str, Utterance]
 ) -> tuple[str, ...]:
-    """Notes on what the network brings along; refuses what would make a test a memory.
+    """Return notes on the network's earlier training data; refuse leaks.
 
     Raises:
-        LeakageError: it learnt from test utterances or their speakers, and the protocol does not
-            say by its name that it leaks.
+        LeakageError: it was trained on test utterances or their speakers, and the protocol's name
+            does not end with "-leaky".
     """
-    past = ancestors(model)
-    tested = [utterances[one] for fold in split.folds for one in fold.test if one in utterances]
-    count, speakers = past.overlap(corpus, tested)
+    provenance = ancestors(model)
+    test_utterances = [
+        utterances[identifier]
+        for fold in split.folds
+        for identifier in fold.test
+        if identifier in utterances
+    ]
+    count, speakers = provenance.overlap(corpus, test_utterances)
     if count or speakers:
-        found = (
-            f"the network that this one starts from learnt from {count} of the test utterances "
-            f"and from {len(speakers)} of their speakers"
+        leak = (
+            f"the network that this one starts from was trained on {count} of the test utterances "
+            f"and {len(speakers)} of their speakers"
         )
         if not split.protocol.name.endswith("-leaky"):
-            raise LeakageError(f"{found}; start from one that did not")
-        return (found,)
+            raise LeakageError(f"{leak}; start from one that was not")
+        return (leak,)
     return tuple(
-        f"the network that this one starts from has learnt from other speakers of {name}"
-        if name in past.taught
-        else f"the network that this one starts from has heard {name} without labels"
-        for name in sorted((past.heard & set(corpus.split("+"))) - {_TABLE})
+        f"the network that this one starts from was trained on other speakers of {name}"
+        if name in provenance.taught
+        else f"the network that this one starts from was trained on {name} without labels"
+        for name in sorted((provenance.heard & set(corpus.split("+"))) - {_TABLE})
     )
 
 
 def _from_pretraining(content: Mapping[str, Any]) -> Provenance:
-    before = content.get("before")
-    earlier = _from_pretraining(before) if before else Provenance()
-    return Provenance(_names(content["utterances"])) | earlier
+    parent = content.get("before")
+    inherited = _from_pretraining(parent) if parent else Provenance()
+    return Provenance(_names(content["utterances"])) | inherited
 
 
-def _names(found: Iterable[Any]) -> frozenset[str]:
-    names = frozenset(found)
-    if strange := [one for one in names if not isinstance(one, str)]:
-        raise TypeError(f"{strange[0]!r} is no name")
+def _names(values: Iterable[Any]) -> frozenset[str]:
+    names = frozenset(values)
+    if invalid := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"expected a string, got {invalid[0]!r}")
     return names
 
 
 def _from_provenance(content: Mapping[str, Any]) -> Provenance:
     taught = {
-        name: TrainedOn(_names(one["speakers"]), _names(one["utterances"]))
-        for name, one in content["corpora"].items()
+        name: TrainedOn(_names(data["speakers"]), _names(data["utterances"]))
+        for name, data in content["corpora"].items()
     }
     return Provenance(_names(content["heard"]) | frozenset(taught), taught)
 
 
-def _trace(corpus: str, one: Utterance) -> str:
-    return hashlib.sha256(f"{corpus}/{one.id}".encode()).hexdigest()[:12]
+def _trace(corpus: str, utterance: Utterance) -> str:
+    return hashlib.sha256(f"{corpus}/{utterance.id}".encode()).hexdigest()[:12]
 
 
 def environment(command: str) -> dict[str, Any]:
-    """What a result depends on besides its config."""
+    """Return what a result depends on besides its config: command, machine and packages."""
     return {
         "command": command,
         "python": sys.version.split()[0],

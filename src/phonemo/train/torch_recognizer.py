@@ -1,4 +1,4 @@
-"""A trained network that answers for recordings."""
+"""Speech emotion recognition with torch, from a model folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from phonemo.train.model_folder import LoadedModel, load_trained
 
 
 class TorchRecognizer(EmotionRecognizer):
-    """A model folder that answers for recordings, with torch."""
+    """Recognizes emotions with the torch model in a model folder."""
 
     def __init__(self, trained: LoadedModel) -> None:
         self.trained = trained
@@ -33,11 +33,11 @@ class TorchRecognizer(EmotionRecognizer):
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None) -> TorchRecognizer:
-        """From a model folder that ``phonemo train`` wrote; CheckpointError if it is not one.
+        """Open a model folder of ``phonemo train``; raise CheckpointError if it is not one.
 
         Args:
             folder: the model.
-            threads: of torch, in the whole process; None leaves them as they are.
+            threads: torch's threads, for the whole process; None leaves them unchanged.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -45,13 +45,13 @@ class TorchRecognizer(EmotionRecognizer):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions, in the order of the scores."""
+        """Return the emotions, in the order of the scores."""
         return self.trained.labels.names
 
     def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
-        heard = boost_quiet(samples) if self.trained.model.config.normalise else samples
+        leveled = boost_quiet(samples) if self.trained.model.config.normalise else samples
         with torch.inference_mode():
-            output = self.trained.model(**pad_audio([heard]), calibrated=False)
+            output = self.trained.model(**pad_audio([leveled]), calibrated=False)
             logits = output.logits if self._affine is None else self._mapped(output.vector)
         scores = softmax(logits[0].numpy() / self.calibrated.temperature)
         spans = None
@@ -67,7 +67,7 @@ class TorchRecognizer(EmotionRecognizer):
         return ClipScores(scores, spans, vector=output.vector[0].numpy())
 
     def _decide(self, features: Tensor, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:
-        """Probabilities (batch, emotion) from one clip's frames, some of them left out."""
+        """Return probabilities (batch, emotion) for one clip with some of its frames left out."""
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
             rows = features.expand(len(keep), -1, -1)
@@ -76,7 +76,7 @@ class TorchRecognizer(EmotionRecognizer):
         return softmax(logits.numpy() / self.calibrated.temperature)
 
     def _mapped(self, vector: Tensor) -> Tensor:
-        """Logits (batch, emotion) of vectors (batch, feature) under the applied profile."""
+        """Map vectors (batch, feature) to logits (batch, emotion) under the applied profile."""
         assert self._affine is not None
         scale, shift = (torch.from_numpy(part).float() for part in self._affine)
         logits: Tensor = self.trained.model.head(vector * scale + shift)

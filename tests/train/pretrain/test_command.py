@@ -80,11 +80,11 @@ BAD = [
     ("--set whole.steps=many", 2, ("whole.steps", "'many'")),
     ("--set manifests=[nowhere.jsonl]", 1, ("no such manifest", "phonemo prepare")),
     ("--set never_heard=[talk]", 2, ("'talk'", "never_heard")),
-    ("--set teacher=nowhere/", 1, ("no Whisper model there", "docs/pretraining.md")),
+    ("--set teacher=nowhere/", 1, ("expected a Whisper model", "docs/pretraining.md")),
     ("--set start=nowhere/", 1, ("'nowhere/'", "no such folder")),
-    ("--set held_out=99", 2, ("held_out is 99", "6 recordings")),
-    ("--set student.strides=[160,1,1,1]", 2, ("160 samples a frame", "320")),
-    ("--output {home}/speech", 1, ("not a pretraining's folder", "--output")),
+    ("--set held_out=99", 2, ("held_out below 6", "got 99")),
+    ("--set student.strides=[160,1,1,1]", 2, ("got 160", "320")),
+    ("--output {home}/speech", 1, ("expected a pretraining's folder", "--output")),
 ]
 
 

@@ -67,9 +67,12 @@ def test_every_field_has_its_sentence():
     ("changes", "says"),
     [
         ({"manifests": []}, "manifests"),
-        ({"student": {"kernels": (400, 3), "strides": (160, 1, 2)}}, "2 kernels for 3 strides"),
+        ({"student": {"kernels": (400, 3), "strides": (160, 1, 2)}}, "got 2 kernels and 3 strides"),
         ({"student": {"channels": 10}}, "multiple of 4"),
-        ({"whole": STAGE | {"hearing": {"shortest_seconds": 7.0}}}, "is above longest_seconds"),
+        (
+            {"whole": STAGE | {"hearing": {"shortest_seconds": 7.0}}},
+            "expected shortest_seconds up to longest_seconds",
+        ),
         ({"whole": STAGE | {"hearing": {"longest_seconds": 31}}}, "30"),
         ({"whole": STAGE | {"steps": -1}}, "steps"),
         ({"held_out": 0}, "held_out"),

@@ -43,7 +43,9 @@ def fault(folder: Path) -> str:
     with pytest.raises(ModelError) as caught:
         read_variables(folder, "")
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(f"{folder}/model.bin: not a whole CTranslate2 Whisper")
+    assert str(caught.value).startswith(
+        f"{folder}/model.bin: expected a complete CTranslate2 Whisper"
+    )
     return str(caught.value)
 
 
@@ -91,7 +93,7 @@ def test_a_folder_without_one(tmp_path):
 @pytest.mark.parametrize("size", [0, 3, 10, 20, 40, 60, 75, 110, len(BY_HAND) - 5])
 def test_truncated(tmp_path, size):
     (tmp_path / MODEL).write_bytes(BY_HAND[:size])
-    assert "put all of its parts there" in fault(tmp_path)
+    assert "copy all of its parts" in fault(tmp_path)
 
 
 def test_the_second_part_alone(tmp_path):
@@ -114,4 +116,4 @@ def test_a_type_that_nobody_knows(tmp_path):
     data = ctranslate2_bytes({"encoder/a": np.zeros(2, np.float32)})
     kind = data.index(b"encoder/a\0") + 10 + 1 + 4
     (tmp_path / MODEL).write_bytes(data[:kind] + b"\x05" + data[kind + 1 :])
-    assert "values of type 5" in fault(tmp_path)
+    assert "got 5" in fault(tmp_path)

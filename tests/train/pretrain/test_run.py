@@ -189,7 +189,9 @@ def test_a_loss_that_is_no_number_stops_at_once(home, monkeypatch):
         return {"loss": torch.tensor(float("nan"), requires_grad=True)}
 
     monkeypatch.setattr(Distillation, "forward", broken)
-    with pytest.raises(ModelError, match="the loss is nan at step 0; lower rate_front"):
+    with pytest.raises(
+        ModelError, match="expected a finite loss, got nan at step 0; lower rate_front"
+    ):
         pretrain(other(home, "nan"), "test")
 
 
@@ -256,7 +258,7 @@ def test_what_is_finished_is_left_as_it_is(whole):
 
 def test_another_config_does_not_touch_a_pretraining(home, whole):
     for changes in ({"seed": 2}, {"whole": {"rate_layers": 0.1}}, {"floor_db": 80.0}):
-        with pytest.raises(RunError, match="holds a pretraining with another config"):
+        with pytest.raises(RunError, match="got one with another config"):
             pretrain(make_config(home, **changes), "test")
     pretrain(make_config(home, log_steps=7, threads=1), "test")
 
@@ -265,7 +267,7 @@ def test_a_grown_manifest_is_noticed(tmp_path):
     config = make_config(tmp_path, front_end={"steps": 1}, whole={"steps": 0})
     pretrain(config, "test")
     make_speech(tmp_path / "speech", seconds=(0.5,) * 7)
-    with pytest.raises(RunError, match="holds a pretraining with other manifests"):
+    with pytest.raises(RunError, match="got one with other manifests"):
         pretrain(config, "test")
 
 
@@ -274,7 +276,9 @@ def test_a_foreign_folder_is_refused(home):
     precious = Path(config.output) / "student" / "thesis.tex"
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")
-    with pytest.raises(RunError, match="not a pretraining's folder, it holds 'student'"):
+    with pytest.raises(
+        RunError, match="expected a pretraining's folder or an empty one, got one with 'student'"
+    ):
         pretrain(config, "test")
     assert precious.read_text() == "years of work"
 
@@ -282,7 +286,7 @@ def test_a_foreign_folder_is_refused(home):
 def test_the_folder_of_a_training_is_refused(home, tmp_path):
     config = other(home, "training")
     write_config(Path(config.output) / "config.yaml", tiny_run.make_config(tmp_path))
-    with pytest.raises(RunError, match="not a pretraining's folder") as caught:
+    with pytest.raises(RunError, match="expected a pretraining's folder") as caught:
         pretrain(config, "test")
     assert "\n" not in str(caught.value)
 
@@ -295,13 +299,17 @@ def test_another_process_in_the_folder_is_noticed(home, whole):
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
-        ({"teacher": "nowhere/"}, ModelError, "no Whisper model there"),
+        ({"teacher": "nowhere/"}, ModelError, "expected a Whisper model"),
         ({"start": "nowhere/"}, ModelError, "no such folder"),
         ({"manifests": ["nowhere.jsonl"]}, ManifestError, "phonemo prepare"),
         ({"never_heard": ["talk"]}, ConfigError, "never_heard"),
-        ({"held_out": 6}, ConfigError, "there are 6 recordings"),
-        ({"student": {"strides": (80, 1, 1, 2)}}, ConfigError, "the teacher has 320"),
-        ({"whole": {"hearing": {"longest_seconds": 3.5}}}, ConfigError, "hears 3 s at most"),
+        ({"held_out": 6}, ConfigError, "held_out below 6"),
+        ({"student": {"strides": (80, 1, 1, 2)}}, ConfigError, "a product of 320"),
+        (
+            {"whole": {"hearing": {"longest_seconds": 3.5}}},
+            ConfigError,
+            "at most 3 s, the teacher's limit",
+        ),
     ],
     ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
 )
@@ -362,7 +370,7 @@ def test_going_on_from_a_student(home, whole):
     assert heard["start"] == start
     assert heard["before"]["utterances"] == {"talk": 6}
     again = other(home, "again", start=str(Path(config.output) / "student"), never_heard=["talk"])
-    with pytest.raises(ConfigError, match="has heard corpus 'talk', which is among never_heard"):
+    with pytest.raises(ConfigError, match="not trained on never_heard, got one trained on 'talk'"):
         pretrain(make_config(home, **again.model_dump() | {"manifests": [str(speech)]}), "test")
 
 

@@ -53,7 +53,7 @@ def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -
 
 
 def test_a_system_that_is_not_there(tmp_path, network) -> None:
-    with pytest.raises(UsageError, match="no system 'gone'; expected one of linear"):
+    with pytest.raises(UsageError, match="expected a system among linear, got 'gone'"):
         fit_all(study_of(tmp_path, CORPORA, ["one"]), "gone")
 
 
@@ -75,7 +75,7 @@ def test_a_corpus_that_is_not_there_is_refused(tmp_path, network, key) -> None:
 
 def test_a_study_without_a_teacher_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], teachers=["one"])
-    with pytest.raises(ProtocolError, match="a corpus besides one to learn from, got none"):
+    with pytest.raises(ProtocolError, match="a corpus besides one to train on, got none"):
         fit_all(config, "linear")
 
 

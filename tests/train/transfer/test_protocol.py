@@ -144,7 +144,7 @@ def test_one_corpus_that_teaches_is_enough_where_nothing_is_picked(tmp_path, net
     (left,) = found["systems"][0]["corpora"]
     assert left["picked"][0]["score"] is None
     assert conditions(found, "one")["single"]["coverage"] == 1
-    with pytest.raises(ProtocolError, match="picks among 8 combinations and learns from two alone"):
+    with pytest.raises(ProtocolError, match="to pick among 8 combinations, got two alone"):
         run(study_of(tmp_path / "other", NEAR[:2], ["one"], system=SEARCH))
 
 
@@ -216,7 +216,7 @@ def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, netw
 def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     network.lineage = provenance_from("one", read_manifest(config.corpora[0]).utterances[:5])
-    with pytest.raises(LeakageError, match="learnt from 5 of its utterances and 1 of its speakers"):
+    with pytest.raises(LeakageError, match="trained on 5 of its utterances and 1 of its speakers"):
         run(config)
     assert network.read == 0
 
@@ -258,13 +258,13 @@ def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
             (NEAR[0], Planted("half", emotions=("anger", "neutral"))),
             {},
             LabelError,
-            "no corpus besides one has 'sadness'",
+            "expected a corpus besides one with 'sadness'",
         ),
         (
             NEAR,
             {"select_by": ["single", "80-per-cent-900"]},
             ProtocolError,
-            "condition 80-per-cent-900 could not be tested on two, three",
+            "got 80-per-cent-900, for which two, three have",
         ),
     ],
 )
@@ -309,9 +309,9 @@ def test_another_process_and_another_folder_are_left_alone(tmp_path, network) ->
 @pytest.mark.parametrize(
     ("part", "says"),
     [
-        (StudyPart(systems=["gone"]), "no system 'gone'; expected one of linear"),
-        (StudyPart(left_out=["three"]), "no left-out corpus 'three'; expected one of one, two"),
-        (StudyPart(seeds=[9]), "no seed 9; expected one of 1"),
+        (StudyPart(systems=["gone"]), "expected a system among linear, got 'gone'"),
+        (StudyPart(left_out=["three"]), "expected a left-out corpus among one, two, got 'three'"),
+        (StudyPart(seeds=[9]), "expected a seed among 1, got 9"),
     ],
 )
 def test_a_part_that_is_not_there(tmp_path, network, part, says) -> None:

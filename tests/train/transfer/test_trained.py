@@ -130,7 +130,7 @@ def test_a_start_that_has_learnt_from_the_tested_corpus_is_refused(home, tmp_pat
     section = template(home)
     section["model"] = {**section["model"], "start": str(start)}
     systems = {"own": {"train": section, "pooled": True}}
-    with pytest.raises(LeakageError, match="expected a start that has not learnt from beeps"):
+    with pytest.raises(LeakageError, match="expected a start that was not trained on beeps"):
         transfer(study(home, tmp_path / "study", systems), "phonemo")
 
 
@@ -156,7 +156,7 @@ def knowing(home: Path, folder: Path, corpus: str) -> Path:
 def test_a_model_that_has_learnt_from_the_tested_corpus_is_refused(home, tmp_path) -> None:
     model = knowing(home, tmp_path / "knowing", "beeps")
     systems = {"model": {"network": str(model), "pooled": True}}
-    with pytest.raises(LeakageError, match=r"learnt from 8 of its utterances and 4 of its speake"):
+    with pytest.raises(LeakageError, match=r"trained on 8 of its utterances and 4 of its speake"):
         transfer(study(home, tmp_path / "study", systems), "phonemo")
 
 

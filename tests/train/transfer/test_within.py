@@ -111,6 +111,6 @@ def test_a_network_that_has_learnt_from_the_corpus_is_refused(tmp_path, network)
 
 
 def test_groups_of_speakers_share_none() -> None:
-    found = module._grouped([f"s{n}" for n in range(10)])
+    found = module._groups([f"s{n}" for n in range(10)])
     assert len(found) == 4
     assert sorted(np.concatenate(found).tolist()) == sorted(f"s{n}" for n in range(10))

@@ -1,1 +1,1 @@
-"""A trained model as a bundle: ONNX, int8, and the check against torch."""
+"""Export of trained models as bundles: ONNX, int8, and comparison with torch."""

@@ -1,10 +1,10 @@
-"""A trained network as a bundle: for onnxruntime, without torch, and checked against torch.
+"""Export a trained network as a bundle for onnxruntime, and compare it with torch.
 
-torch 2.13 has two exporters. The traced one is used: both give the same scores for every kind of
-backbone, but the newer one takes 16 to 27 times as long for a small network, wants onnxscript too,
+torch 2.13 has two exporters. The tracing one is used: both give the same scores for every kind of
+backbone, but the newer one takes 16 to 27 times as long for a small network, requires onnxscript,
 and rounds the sinusoidal positions of long clips worse (1e-4 instead of 1e-6 after 8,000 frames).
-A trace is blind to what depends on the data, which is why every export is compared with torch on
-lengths it has not seen, and refused if it differs.
+A trace cannot capture data-dependent behavior, so every export is compared with torch on other
+lengths and rejected if it differs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import LoadedModel, load_trained
 from phonemo.version import __version__
 
-#: Version of the operators: the first with GELU as one of them.
+#: The first operator set with GELU.
 _OPSET = 20
 _AXES = {
     "waveform": {0: "batch", 1: "sample"},
@@ -77,16 +77,17 @@ def export(
     """Write a model folder as a bundle.
 
     Args:
-        model_folder: what ``phonemo train`` wrote.
+        model_folder: a folder of ``phonemo train``.
         output: the folder to write; an older bundle there is replaced.
-        precision: fp32, or int8 for the matrix products' weights; that of ``share`` counts.
+        precision: fp32, or int8 for the matrix products' weights; ``share`` overrides it.
         name: the bundle's name; default: that of the output folder.
-        licence: of the weights.
-        manifest: recordings on which int8 is compared with fp32; default: noise, which says less.
-        share: the name of a bundle beside the output that holds the same network; the bundle then
-            has none of its own.
-        lineage: put what the model learnt from (provenance.json, with names of speakers) into the
-            bundle, so that fine-tuning can start from it; a bundle that shares always has it.
+        licence: the weights' license.
+        manifest: recordings on which int8 is compared with fp32; default: noise, which is less
+            representative.
+        share: the name of a bundle beside the output with the same network; the new bundle then
+            stores none.
+        lineage: copy provenance.json, with names of speakers, into the bundle, so that fine-tuning
+            can start from it; a bundle with ``share`` always has it.
 
     Raises:
         CheckpointError: no model folder, or the output cannot be written.
@@ -102,32 +103,32 @@ def export(
         sibling, reference = sibling_of(output, share, trained)
         open_as = partial(SharedGraph, reference=reference)
     graph, head = make_graph(trained.model), make_head(trained.model)
-    opened = open_as(graph)
-    parity = check_parity(trained.model, opened)
-    check_head(trained.model, opened, Head(head))
+    exported = open_as(graph)
+    parity = check_parity(trained.model, exported)
+    check_head(trained.model, exported, Head(head))
     if sibling is not None:
         precision, model = sibling.card.precision, sibling.model
     else:
         model = quantize(graph) if precision == "int8" else graph
     drift = None
     if precision == "int8":
-        drift = measure_drift(opened, open_as(model), trained, pick_clips(trained, manifest))
+        drift = measure_drift(exported, open_as(model), trained, pick_clips(trained, manifest))
     elif sibling is not None:
         parity = check_parity(trained.model, open_as(model))
-    says = _says(trained) | {"precision": precision, "licence": licence, "network": share}
-    says |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
+    card = _card_facts(trained) | {"precision": precision, "licence": licence, "network": share}
+    card |= {"name": name or Path(output).absolute().name, "parity": parity, "drift": drift}
     adaptation = None if reference is None else packed(reference)
-    bundle = write_bundle(output, model, says, head, adaptation)
+    bundle = write_bundle(output, model, card, head, adaptation)
     if lineage or share is not None:
         copy_lineage(trained.folder, bundle.folder)
     return bundle
 
 
 def make_graph(model: PhonemoForAudioClassification) -> bytes:
-    """The network as ONNX in fp32, with any batch size and length; the network is not changed.
+    """Export the network as ONNX in fp32, for any batch size and length; it is not changed.
 
     Raises:
-        ModelError: torch cannot express it.
+        ModelError: torch cannot export it.
     """
     plain = fold(model)
     plain.backbone.convolutions = by_products
@@ -136,27 +137,31 @@ def make_graph(model: PhonemoForAudioClassification) -> bytes:
     example = (
         torch.zeros(2, longest),
         torch.tensor([longest, longest * 3 // 4]),
-        *_unmapped(model),
+        *_identity_map(model),
     )
-    return _traced(_Exported(plain), example, (*INPUTS, *MAP), outputs)
+    return _trace(_Exported(plain), example, (*INPUTS, *MAP), outputs)
 
 
 def make_head(model: PhonemoForAudioClassification) -> bytes:
-    """From frames to the emotion as ONNX in fp32, with any frames left out.
+    """Export the part from frames to emotions as ONNX in fp32, with a mask of frames.
 
     Raises:
-        ModelError: torch cannot express it.
+        ModelError: torch cannot export it.
     """
     width = model.frame_features
-    example = (torch.zeros(1, 50, width), torch.ones(3, 50, dtype=torch.bool), *_unmapped(model))
-    return _traced(_Head(fold(model)), example, (*HEAD_INPUTS, *MAP), [HEAD_OUTPUT])
+    example = (
+        torch.zeros(1, 50, width),
+        torch.ones(3, 50, dtype=torch.bool),
+        *_identity_map(model),
+    )
+    return _trace(_Head(fold(model)), example, (*HEAD_INPUTS, *MAP), [HEAD_OUTPUT])
 
 
-def _traced(
+def _trace(
     network: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
 ) -> bytes:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the traced exporter, and what check_parity checks
+        warnings.simplefilter("ignore")  # a deprecated exporter, whose traces are checked later
         path = Path(folder) / "model.onnx"
         try:
             torch.onnx.export(
@@ -171,12 +176,14 @@ def _traced(
             )
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"torch {torch.__version__} cannot export it ({reason})") from error
+            raise ModelError(
+                f"torch {torch.__version__} cannot export the network ({reason}); try another"
+            ) from error
         return path.read_bytes()
 
 
 def fold(model: PhonemoForAudioClassification) -> PhonemoForAudioClassification:
-    """A copy whose weights are plain: weight norm multiplied out, adapters merged."""
+    """Return a copy with plain weights: weight norm multiplied out, adapters merged."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     plain: PhonemoForAudioClassification = copy.deepcopy(model).eval()
@@ -189,15 +196,15 @@ def fold(model: PhonemoForAudioClassification) -> PhonemoForAudioClassification:
 
 
 def needs_onnx() -> None:
-    """Raise MissingExtraError where onnx is not installed."""
+    """Raise MissingExtraError if onnx is not installed."""
     from importlib.util import find_spec
 
     if find_spec("onnx") is None:
         raise MissingExtraError("exporting", "export")
 
 
-def _unmapped(model: PhonemoForAudioClassification) -> tuple[Tensor, Tensor]:
-    """The map of a vector that changes nothing, (feature,) each."""
+def _identity_map(model: PhonemoForAudioClassification) -> tuple[Tensor, Tensor]:
+    """Return the identity map of a vector, (feature,) each."""
     return torch.ones(model.vector_features), torch.zeros(model.vector_features)
 
 
@@ -211,27 +218,27 @@ class _Exported(nn.Module):
     def forward(
         self, waveform: Tensor, samples: Tensor, scale: Tensor, shift: Tensor
     ) -> tuple[Tensor, ...]:
-        """Waveforms (batch, sample) of lengths (batch,) to what the bundle gives.
+        """Map waveforms (batch, sample) of lengths (batch,) to the bundle's outputs.
 
-        That is OUTPUTS, FEATURES, VECTOR, then PHONEMES. ``scale`` and ``shift``, (feature,),
+        These are OUTPUTS, FEATURES, VECTOR, then PHONEMES. ``scale`` and ``shift``, (feature,),
         are a profile's map of the vector.
         """
-        found = self.model.forward_from(self.model.forward_frozen(waveform, samples, None))
-        assert found.frame_weights is not None
-        logits = self.model.head(found.vector * scale + shift)
-        always = (logits, found.frames, found.frame_weights, found.features, found.vector)
-        return always if found.phoneme_logits is None else (*always, found.phoneme_logits)
+        output = self.model.forward_from(self.model.forward_frozen(waveform, samples, None))
+        assert output.frame_weights is not None
+        logits = self.model.head(output.vector * scale + shift)
+        outputs = (logits, output.frames, output.frame_weights, output.features, output.vector)
+        return outputs if output.phoneme_logits is None else (*outputs, output.phoneme_logits)
 
 
 class _Head(nn.Module):
-    """What stands above the frames, for one clip with different frames left out in each row."""
+    """The part above the frames, for one clip with a different mask of frames in each row."""
 
     def __init__(self, model: PhonemoForAudioClassification) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, features: Tensor, kept: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Frames (1, frame, feature) and those kept (batch, frame) to logits (batch, emotion)."""
+        """Map frames (1, frame, feature) and masks (batch, frame) to logits (batch, emotion)."""
         features = features.expand(kept.shape[0], -1, -1)
         _, pooled = self.model.classify_frames(features, torch.ones_like(kept), kept)
         logits: Tensor = self.model.head(pooled.vector * scale + shift)
@@ -239,8 +246,8 @@ class _Head(nn.Module):
 
 
 def _make_plain(module: Any) -> None:
-    # Not by remove_parametrizations: it takes the weight from the class, which a copy shares with
-    # the module it was copied from.
+    # remove_parametrizations deletes the weight from the class, which a copy shares with the
+    # module it was copied from
     weights = {name: getattr(module, name).detach() for name in module.parametrizations}
     module.__class__ = parametrize.type_before_parametrizations(module)
     del module.parametrizations
@@ -248,7 +255,7 @@ def _make_plain(module: Any) -> None:
         module.register_parameter(name, nn.Parameter(weight, requires_grad=False))
 
 
-def _says(trained: LoadedModel) -> dict[str, Any]:
+def _card_facts(trained: LoadedModel) -> dict[str, Any]:
     backbone = trained.model.backbone
     inventory = trained.inventory
     return {

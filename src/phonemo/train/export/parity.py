@@ -1,4 +1,4 @@
-"""How far an exported network is from the trained one, and int8 from fp32."""
+"""Numerical differences between an exported and the trained network, and int8 and fp32."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from phonemo.runtime.session import FEATURES, PHONEMES, VECTOR, Graph, Head
 from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.model_folder import LoadedModel
 
-#: The largest difference of a logit or frame weight that an fp32 export may have.
+#: Largest allowed difference of a logit or frame weight in an fp32 export.
 MOST = 1e-3
 #: Recordings on which int8 is compared with fp32.
 CLIPS = 200
@@ -36,7 +36,7 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clips:
-    """Recordings to compare on, with their emotions where they are known."""
+    """Recordings to compare on, with their emotions if known."""
 
     audio: str
     samples: list[Samples]
@@ -44,117 +44,124 @@ class Clips:
 
 
 def check_parity(model: PhonemoForAudioClassification, graph: Graph) -> Parity:
-    """Compare a graph with its network: short, odd and long clips, and a padded batch.
+    """Compare a graph with its network on short, odd and long clips, and on a padded batch.
 
-    All under a random map of the vector that the emotion head reads, as a profile's is.
+    The emotion head's input is mapped at random, as by a profile.
 
     Args:
         model: in evaluation mode.
-        graph: what was made of it, in fp32.
+        graph: its fp32 export.
 
     Raises:
         ModelError: frames differ, or a logit or frame weight by more than ``MOST``.
     """
-    batches = [[clip] for clip in _alone(model)] + [_together(model)]
-    found = [_difference(model, graph, batch) for batch in batches]
-    largest = max(found)
-    _check_near("network", largest)
+    batches = [[clip] for clip in _single_clips(model)] + [_batch_clips(model)]
+    differences = [_difference(model, graph, batch) for batch in batches]
+    largest = max(differences)
+    _check_difference("network", largest)
     return Parity(clips=sum(len(batch) for batch in batches), difference=largest)
 
 
 def check_head(model: PhonemoForAudioClassification, graph: Graph, head: Head) -> None:
-    """Compare a head with its network, with frames left out here and there.
+    """Compare an exported head with its network, with some frames left out.
 
     Args:
         model: in evaluation mode.
-        graph: what was made of the network, in fp32.
-        head: what was made of its upper end.
+        graph: the network's fp32 export.
+        head: the exported head.
 
     Raises:
         ModelError: a logit differs by more than ``MOST``.
     """
     hop = model.backbone.grid.hop_samples
     for frames in (1, 7, 60):
-        heard = graph.recognize(_noise(model.backbone.grid.fewest_samples(frames)), hop).features
-        assert heard is not None
-        kept = np.ones((4, len(heard)), dtype=np.bool_)
+        frame_features = graph.recognize(
+            _noise(model.backbone.grid.fewest_samples(frames)), hop
+        ).features
+        assert frame_features is not None
+        kept = np.ones((4, len(frame_features)), dtype=np.bool_)
         kept[1, 1::3] = kept[2, :-1] = False
         affine = _random_map(model)
-        found = head.logits(heard, kept, affine)
-        features = torch.from_numpy(heard)[None].expand(len(kept), -1, -1)
+        logits = head.logits(frame_features, kept, affine)
+        features = torch.from_numpy(frame_features)[None].expand(len(kept), -1, -1)
         keep = torch.from_numpy(kept)
         with torch.inference_mode():
             _, pooled = model.classify_frames(features, torch.ones_like(keep), keep)
-        wanted = _mapped_logits(model, pooled.vector, affine)
-        _check_near("head", float(np.abs(found - wanted.numpy()).max()))
+        expected = _mapped_logits(model, pooled.vector, affine)
+        _check_difference("head", float(np.abs(logits - expected.numpy()).max()))
 
 
 def pick_clips(trained: LoadedModel, manifest: str | Path | None) -> Clips:
-    """Up to ``CLIPS`` recordings, spread over a manifest; without one, noise.
+    """Pick up to ``CLIPS`` recordings spread over a manifest; without one, noise.
 
     Raises:
         ManifestError: the manifest has no usable utterance.
     """
     if manifest is None:
-        noise = _alone(trained.model)
+        noise = _single_clips(trained.model)
         return Clips("noise", noise, [None] * len(noise))
-    rows = read_manifest(Path(manifest))
-    chosen = rows.utterances[:: max(1, -(-len(rows.utterances) // CLIPS))]
-    if not chosen:
-        raise ManifestError(f"{manifest}: no utterance; some recordings to compare on are wanted")
-    samples = [_read(rows, one) for one in chosen]
-    truth = [_merged(trained.labels, one.emotion) for one in chosen]
-    return Clips(rows.header.corpus, samples, truth)
+    recordings = read_manifest(Path(manifest))
+    utterances = recordings.utterances[:: max(1, -(-len(recordings.utterances) // CLIPS))]
+    if not utterances:
+        raise ManifestError(
+            f"{manifest}: expected recordings to compare on, got none; name another manifest"
+        )
+    samples = [_read(recordings, utterance) for utterance in utterances]
+    truth = [_merged(trained.labels, utterance.emotion) for utterance in utterances]
+    return Clips(recordings.header.corpus, samples, truth)
 
 
 def measure_drift(fp32: Graph, int8: Graph, trained: LoadedModel, clips: Clips) -> Drift:
-    """How the scores and answers of int8 differ from those of fp32."""
+    """Measure how int8 scores and predictions differ from fp32."""
     fewest = trained.model.backbone.fewest_samples
-    heat = trained.model.config.temperature
+    temperature = trained.model.config.temperature
     scores = [
-        softmax(np.stack([graph.recognize(one, fewest).emotions for one in clips.samples]) / heat)
+        softmax(
+            np.stack([graph.recognize(clip, fewest).emotions for clip in clips.samples])
+            / temperature
+        )
         for graph in (fp32, int8)
     ]  # each (batch, emotion)
-    away = np.abs(scores[0] - scores[1])
-    answers = [found.argmax(axis=1) for found in scores]
-    accuracies = [_accuracy(found, clips.truth, trained.labels) for found in answers]
+    differences = np.abs(scores[0] - scores[1])
+    answers = [table.argmax(axis=1) for table in scores]
+    accuracies = [_accuracy(indices, clips.truth, trained.labels) for indices in answers]
     return Drift(
         audio=clips.audio,
         clips=len(clips.samples),
-        largest=float(away.max()),
-        mean=float(away.mean()),
+        largest=float(differences.max()),
+        mean=float(differences.mean()),
         changed=float((answers[0] != answers[1]).mean()),
         ua_fp32=accuracies[0],
         ua_int8=accuracies[1],
     )
 
 
-def _check_near(what: str, largest: float) -> None:
+def _check_difference(what: str, largest: float) -> None:
     if not largest <= MOST:  # NaN is not
         raise ModelError(
-            f"the exported {what} differs from torch by {largest:.1e}, at most {MOST:g} is "
-            f"right; torch {torch.__version__} exports it wrongly, try another version"
+            f"the exported {what} differs from torch by {largest:.1e}, expected at most {MOST:g}; "
+            f"try another version than torch {torch.__version__}"
         )
 
 
-def _alone(model: PhonemoForAudioClassification) -> list[Samples]:
-    """Clips of the lengths where a trace goes wrong: shorter than a frame, a frame, odd, long."""
+def _single_clips(model: PhonemoForAudioClassification) -> list[Samples]:
+    """Return clips of lengths that break a trace: shorter than a frame, a frame, odd, long."""
     backbone = model.backbone
     fewest, hop = backbone.fewest_samples, backbone.grid.hop_samples
     lengths = [min(FRAME_SAMPLES, fewest), fewest, fewest + 1, fewest + hop - 1, fewest + hop]
     lengths += [2 * fewest + 7, 25 * hop + fewest // 2, 50 * hop, 150 * hop + 3, 350 * hop + 77]
-    lengths.append(1500 * hop)  # a whole window, at the usual 20 ms
+    lengths.append(1500 * hop)  # a full window, at a hop of 20 ms
     return [*(_noise(length) for length in lengths), np.zeros(50 * hop, np.float32)]
 
 
-def _together(model: PhonemoForAudioClassification) -> list[Samples]:
+def _batch_clips(model: PhonemoForAudioClassification) -> list[Samples]:
     fewest, hop = model.backbone.fewest_samples, model.backbone.grid.hop_samples
     lengths = (fewest + 50 * hop + 1, fewest, fewest + 100 * hop, fewest // 2 + 1)
     return [_noise(length) for length in lengths]
 
 
 def _noise(length: int) -> Samples:
-    """Noise that swells four times a second, as speech does."""
+    """Return noise with four bursts a second, like speech."""
     swell = 0.02 + 0.1 * np.sin(4 * np.pi * np.arange(length) / RATE) ** 2
     noise = np.random.default_rng(length).normal(size=length)
     return (noise * swell).astype(np.float32)
@@ -169,14 +176,17 @@ def _difference(
     for row, clip in zip(waveform, clips, strict=True):
         row[: len(clip)] = clip
     affine = _random_map(model)
-    found = graph.run(waveform, samples, affine)
-    wanted = _by_torch(model, waveform, samples, affine)
-    if not np.array_equal(found["frames"], wanted["frames"]):
+    outputs = graph.run(waveform, samples, affine)
+    expected = _torch_outputs(model, waveform, samples, affine)
+    if not np.array_equal(outputs["frames"], expected["frames"]):
         raise ModelError(
-            f"clips of {samples.tolist()} samples have {found['frames'].tolist()} frames in the "
-            f"exported network and {wanted['frames'].tolist()} in torch; try another torch"
+            f"expected {expected['frames'].tolist()} frames for clips of {samples.tolist()} "
+            f"samples, as in torch, got {outputs['frames'].tolist()} from the export; try another "
+            "torch version"
         )
-    return max(_largest(name, found[name], wanted) for name in wanted if name != "frames")
+    return max(
+        _largest_difference(name, outputs[name], expected) for name in expected if name != "frames"
+    )
 
 
 def _random_map(model: PhonemoForAudioClassification) -> Affine:
@@ -192,7 +202,7 @@ def _mapped_logits(model: PhonemoForAudioClassification, vector: Tensor, affine:
     return logits
 
 
-def _by_torch(
+def _torch_outputs(
     model: PhonemoForAudioClassification,
     waveform: Samples,
     samples: npt.NDArray[np.int64],
@@ -213,17 +223,21 @@ def _by_torch(
     return {name: value.numpy() for name, value in named.items() if value is not None}
 
 
-def _largest(name: str, found: Any, wanted: dict[str, Any]) -> float:
-    """Largest difference of one output, frames of padding left out; NaN where either is NaN."""
-    away = np.abs(found - wanted[name])
+def _largest_difference(name: str, values: Any, expected: dict[str, Any]) -> float:
+    """Return one output's largest difference without padding frames; NaN if any is NaN."""
+    differences = np.abs(values - expected[name])
     if name not in ("emotion_logits", VECTOR):
-        valid = np.arange(away.shape[1])[None] < wanted["frames"][:, None]  # (batch, frame)
-        away = away[valid]
-    return float(away.max())
+        valid = (
+            np.arange(differences.shape[1])[None] < expected["frames"][:, None]
+        )  # (batch, frame)
+        differences = differences[valid]
+    return float(differences.max())
 
 
-def _read(manifest: Manifest, one: Utterance) -> Samples:
-    waveform = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
+def _read(manifest: Manifest, utterance: Utterance) -> Samples:
+    waveform = load_waveform(
+        manifest.audio_path(utterance), start=utterance.start, end=utterance.end
+    )
     return waveform.samples[: round(WHOLE_SECONDS * RATE)]
 
 
@@ -234,8 +248,8 @@ def _merged(labels: LabelSet, emotion: str | None) -> str | None:
 def _accuracy(
     answers: npt.NDArray[np.int64], truth: Sequence[str | None], labels: LabelSet
 ) -> float | None:
-    known = [number for number, name in enumerate(truth) if name is not None]
+    known = [index for index, name in enumerate(truth) if name is not None]
     if not known:
         return None
-    wanted = [labels.index(str(truth[number])) for number in known]
-    return score_emotions(wanted, answers[known], len(labels)).ua
+    expected = [labels.index(str(truth[index])) for index in known]
+    return score_emotions(expected, answers[known], len(labels)).ua

@@ -1,14 +1,12 @@
-"""Int8 products for an exported network: every frame by itself, and the same on every processor.
+"""Int8 matrix products for an exported network: scaled per frame, equal on all processors.
 
-onnxruntime's own dynamic quantisation takes one scale over a whole tensor, so that a loud frame, or
-a neighbour in the batch, coarsens all others. Here every frame has a scale of its own, taken while
-it runs: nothing needs to be calibrated, a clip's company does not touch its scores, and on real
-speech the scores move half as much (LOG.md).
+onnxruntime's dynamic quantization uses one scale per tensor, so that a loud frame, or another clip
+in the batch, coarsens all others. Here every frame has a scale computed at run time: no calibration
+is needed, scores do not depend on the batch, and on real speech they change half as much (LOG.md).
 
-Weights are signed and keep seven bits, from -64 to 64. The kernel for processors with AVX2 but no
-VNNI adds pairs of products in 16 bits; 2 * 255 * 64 still fits there and 2 * 255 * 127 does not,
-which would make the scores depend on the processor. The kernel for signed weights is also the one
-that VNNI makes fast.
+Weights are signed and use seven bits, from -64 to 64. The kernel for processors with AVX2 but no
+VNNI adds pairs of products in 16 bits: 2 * 255 * 64 fits and 2 * 255 * 127 does not, which would
+make scores depend on the processor. VNNI also accelerates the kernel for signed weights.
 """
 
 from __future__ import annotations
@@ -19,26 +17,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Products that stay fp32, by a part of their name: what enters the Transformer has a few features
-#: with values far off all others, and int8 there cost more exactness than everywhere else together.
+#: Products that stay fp32, by a part of their name: the Transformer's input has a few outlier
+#: features, and int8 there costs more accuracy than everywhere else together.
 KEPT = ("feature_projection/projection",)
 
 _WEIGHT_TOP = 64
 _CLIPS = np.linspace(1.0, 0.5, 26)
-"""Shares of the largest weight of a column that the scale may be made for."""
+"""Candidate scales, as fractions of the one that fits a column's largest weight."""
 _FRAME_TOP = 127
 _ZERO = 128
-"""What stands for 0 in an unsigned frame."""
+"""Zero point of an unsigned frame."""
 _LEAST = 1e-9
-"""A frame of zeros has no scale of its own."""
+"""Smallest scale, for a frame of zeros."""
 
 
 def quantize(graph: bytes, kept: Sequence[str] = KEPT) -> bytes:
-    """The same network with int8 products wherever a matrix of weights is a factor.
+    """Replace all products with a weight matrix by int8 products.
 
     Args:
         graph: an ONNX model in fp32.
-        kept: products whose name has one of these in it stay as they are.
+        kept: products whose name contains one of these stay in fp32.
     """
     import onnx
 
@@ -55,23 +53,23 @@ def quantize(graph: bytes, kept: Sequence[str] = KEPT) -> bytes:
 
 
 def quantized_type(weights: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """A matrix (feature in, feature out) as whole numbers and a scale for each feature out.
+    """Quantize a matrix (feature in, feature out) to int8, with a scale for each feature out.
 
-    The scale is the one of ``_CLIPS`` with the least square error: cutting off the few largest
-    weights lets all others be finer.
+    The scale is the one of ``_CLIPS`` with the least squared error: clipping the few largest
+    weights leaves finer steps for all others.
     """
     top = np.abs(weights).max(axis=0)
     top[top == 0] = 1.0
     best = np.full(top.shape, np.inf)
-    scales, whole = top / _WEIGHT_TOP, np.zeros_like(weights)
+    scales, integers = top / _WEIGHT_TOP, np.zeros_like(weights)
     for share in _CLIPS:
-        tried = share * top / _WEIGHT_TOP
-        rounded = np.round(weights / tried).clip(-_WEIGHT_TOP, _WEIGHT_TOP)
-        error = np.square(rounded * tried - weights).sum(axis=0)
+        candidate = share * top / _WEIGHT_TOP
+        rounded = np.round(weights / candidate).clip(-_WEIGHT_TOP, _WEIGHT_TOP)
+        error = np.square(rounded * candidate - weights).sum(axis=0)
         better = error < best
-        best, scales = np.where(better, error, best), np.where(better, tried, scales)
-        whole = np.where(better, rounded, whole)
-    return whole.astype(np.int8), scales.astype(np.float32)
+        best, scales = np.where(better, error, best), np.where(better, candidate, scales)
+        integers = np.where(better, rounded, integers)
+    return integers.astype(np.int8), scales.astype(np.float32)
 
 
 class _Writer:
@@ -80,11 +78,11 @@ class _Writer:
     def __init__(self, graph: Any) -> None:
         self.graph = graph
         self.nodes: list[Any] = []
-        self.constants = {one.name: one for one in graph.initializer}
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
         self.frames: dict[str, tuple[str, str]] = {}
 
     def weights_of(self, node: Any) -> npt.NDArray[np.float32] | None:
-        """The matrix of a product, (feature, feature); None for any other node."""
+        """Return a product's weight matrix, (feature, feature); None for any other node."""
         from onnx import numpy_helper
 
         if node.op_type != "MatMul" or node.input[1] not in self.constants:
@@ -93,39 +91,41 @@ class _Writer:
         return weights if weights.ndim == 2 else None
 
     def replace(self, node: Any, weights: npt.NDArray[np.float32]) -> None:
-        """The product of frames and weights, made of whole numbers."""
-        whole, scales = quantized_type(weights)
+        """Add nodes that compute a product of frames and weights in integers."""
+        integers, scales = quantized_type(weights)
         name = node.input[1] + "/int8"
         frames, frame_scales = self._frames(node.input[0])
-        matrix, scale = self._constant(name, whole), self._constant(name + "/scale", scales)
+        matrix, scale = self._constant(name, integers), self._constant(name + "/scale", scales)
         zero = self._constant("int8/zero", np.array(_ZERO, np.uint8))
         product = self._node("MatMulInteger", [frames, matrix, zero], node.name + "/int8")
         product = self._node("Cast", [product], node.name + "/float", to=1)
-        # In this order, and not as scale times scale: where onnxruntime 1.32 recognises its own
-        # pattern it fuses the bias too, and multiplies it by the scales of the frames.
+        # In this order, not scale times scale: onnxruntime 1.32 would recognize its own pattern,
+        # fuse the bias too and multiply it by the frames' scales.
         product = self._node("Mul", [product, scale], node.name + "/by_weights")
         self.nodes.append(self._make("Mul", [product, frame_scales], node.output[0], node.name))
 
     def finish(self) -> None:
-        """Put the nodes into the graph, and leave out constants that nobody reads any more."""
-        read = {name for node in self.nodes for name in node.input}
+        """Write the nodes into the graph and drop unused constants."""
+        used = {name for node in self.nodes for name in node.input}
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
         del self.graph.initializer[:]
-        self.graph.initializer.extend(one for name, one in self.constants.items() if name in read)
+        self.graph.initializer.extend(
+            tensor for name, tensor in self.constants.items() if name in used
+        )
 
     def _frames(self, name: str) -> tuple[str, str]:
-        """A tensor (..., frame, feature) in whole numbers, and the scale of every frame."""
+        """Add nodes that quantize a tensor (..., frame, feature); return it and its scales."""
         if name not in self.frames:
             top = self._constant("int8/top", np.array(_FRAME_TOP, np.float32))
-            one = self._constant("int8/one", np.array(1, np.float32))
+            unit_scale = self._constant("int8/one", np.array(1, np.float32))
             zero = self._constant("int8/zero", np.array(_ZERO, np.uint8))
             largest = self._largest(name)
             factor = self._node("Div", [top, largest], name + "/factor")
             scale = self._node("Div", [largest, top], name + "/scale")
             scaled = self._node("Mul", [name, factor], name + "/scaled")
-            whole = self._node("QuantizeLinear", [scaled, one, zero], name + "/whole")
-            self.frames[name] = (whole, scale)
+            integers = self._node("QuantizeLinear", [scaled, unit_scale, zero], name + "/whole")
+            self.frames[name] = (integers, scale)
         return self.frames[name]
 
     def _largest(self, name: str) -> str:

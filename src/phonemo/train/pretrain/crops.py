@@ -1,6 +1,6 @@
-"""Random changes to what is heard: speed, tone, level and noise.
+"""Augmentation of speech crops: speed, tone, level and noise.
 
-They stand for other voices, microphones and rooms: little speech has to stand for all speech.
+It imitates other voices, microphones and rooms, since there is little speech to train on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _SNR_RANGE_DB = 45.0
 def change(
     samples: Samples, size: int, config: AugmentationConfig, draw: np.random.Generator
 ) -> Samples:
-    """``size`` samples made from a stretch (sample,); each change comes to half of the crops.
+    """Augment a crop (sample,) to ``size`` samples; each change applies to half of the crops.
 
     Args:
-        samples: as long as ``needed`` says, or longer.
+        samples: at least ``needed`` samples.
         size: length of the result in samples.
-        config: how far the changes go.
-        draw: the only source of chance.
+        config: the largest changes.
+        draw: the random generator.
     """
     if draw.random() < 0.5 and config.speed > 0:
         factor = 1 + draw.uniform(-config.speed, config.speed)
@@ -43,12 +43,12 @@ def change(
 
 
 def needed(size: int, config: AugmentationConfig) -> int:
-    """How many samples to take so that ``size`` are left at the highest speed."""
+    """Return how many samples leave ``size`` at the highest speed."""
     return int(size * (1 + config.speed)) + RATE // 100
 
 
 def _noise(samples: Samples, lowest_db: float, draw: np.random.Generator) -> Samples:
-    """Noise between white and brown, so much quieter than the samples as was drawn."""
+    """Return noise between white and brown, at a random ratio below the samples' level."""
     spectrum = np.fft.rfft(draw.standard_normal(len(samples)))
     hertz = np.maximum(np.fft.rfftfreq(len(samples), 1 / RATE), 50.0)
     noise = np.fft.irfft(spectrum * hertz ** -draw.uniform(0, 1), len(samples))

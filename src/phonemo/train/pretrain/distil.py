@@ -1,4 +1,4 @@
-"""What the student is told: to hear as the teacher does, at its front end or in every layer."""
+"""Distillation losses: the student matches the teacher's front end, or every hidden state."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from phonemo.model.backbone import Backbone
 from phonemo.train.pretrain.teacher import Teacher
 
-#: A feature that hardly moves in the teacher counts as if it moved this much of the mean one.
+#: Smallest deviation of a feature, relative to the mean deviation of its layer.
 _LEAST_MOVEMENT = 0.1
 
 
 @dataclass(frozen=True)
 class Scales:
-    """How the teacher's features move, over frames of real speech.
+    """Statistics of the teacher's features over frames of real speech.
 
     Attributes:
-        stem_mean: of the output of its convolutions, (feature,).
+        stem_mean: mean output of its convolutions, (feature,).
         stem: root of the mean variance of that output.
         layers: standard deviation of each hidden state's features, (layer, feature).
     """
@@ -32,7 +32,7 @@ class Scales:
 
 @torch.no_grad()
 def measure_scales(teacher: Teacher, crops: Sequence[Tensor]) -> Scales:
-    """Scales of the teacher over some crops, each (sample,), already at its level."""
+    """Measure the teacher's scales on crops, each (sample,), already at its level."""
     stems, states = [], []
     for crop in crops:
         stems.append(teacher.stem(crop[None])[0])
@@ -47,11 +47,11 @@ class Distillation(nn.Module):
     """Student and teacher on the same clips; the loss has one part for each hidden state.
 
     Args:
-        student: the network that learns; it brings every clip to mean 0 and variance 1.
-        teacher: the network that is right.
-        scales: how the teacher's features move.
-        level: root mean square of what the teacher hears.
-        shift: how many frames later the teacher's frame lies.
+        student: the trained network; it normalizes every clip to mean 0 and variance 1.
+        teacher: the target network.
+        scales: the teacher's feature statistics.
+        level: root mean square of the teacher's input.
+        shift: index of the teacher's frame that matches the student's frame 0.
         whole: False compares the outputs of the two front ends, True every hidden state.
     """
 
@@ -73,33 +73,35 @@ class Distillation(nn.Module):
         self.whole = whole
 
     def forward(self, waveform: Tensor) -> dict[str, Tensor]:
-        """Relative squared errors over clips of one length, (batch, sample): ``loss``, parts."""
-        heard = at_level(waveform, self.level)
+        """Compute relative squared errors on clips (batch, sample): ``loss`` and its parts."""
+        leveled = at_level(waveform, self.level)
         samples = torch.full((len(waveform),), waveform.shape[1], device=waveform.device)
         projected = self.student.project(self.student.convolve(waveform, samples))
         if not self.whole:
-            wanted = self.teacher.stem(heard)[:, self.shift :]
-            return {"loss": _error(projected, wanted, self.scales.stem)}
-        return self._layers(projected, self.teacher(heard))
+            expected = self.teacher.stem(leveled)[:, self.shift :]
+            return {"loss": _error(projected, expected, self.scales.stem)}
+        return self._layers(projected, self.teacher(leveled))
 
     def _layers(self, projected: Tensor, teacher: list[Tensor]) -> dict[str, Tensor]:
         mask = torch.ones(projected.shape[:2], dtype=torch.bool, device=projected.device)
         hidden = self.student.embed(projected, mask)
         states = self.student.run(hidden, mask, 0, range(len(teacher)))
         parts = {
-            f"layer_{number}": _error(states[number], wanted[:, self.shift :], scale)
-            for number, (wanted, scale) in enumerate(zip(teacher, self.scales.layers, strict=True))
+            f"layer_{number}": _error(states[number], expected[:, self.shift :], scale)
+            for number, (expected, scale) in enumerate(
+                zip(teacher, self.scales.layers, strict=True)
+            )
         }
         return {"loss": torch.stack(list(parts.values())).mean(), **parts}
 
 
 def at_level(waveform: Tensor, level: float) -> Tensor:
-    """Clips (batch, sample) with mean 0 and this root mean square; silence stays silent."""
+    """Scale clips (batch, sample) to mean 0 and this root mean square; silence stays silent."""
     centred = waveform - waveform.mean(dim=-1, keepdim=True)
     return centred * (level / (centred.square().mean(dim=-1, keepdim=True) + 1e-7).sqrt())
 
 
-def _error(found: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-    frames = min(found.shape[1], wanted.shape[1])
-    difference = found[:, :frames] - wanted[:, :frames]
+def _error(actual: Tensor, expected: Tensor, scale: Tensor) -> Tensor:
+    frames = min(actual.shape[1], expected.shape[1])
+    difference = actual[:, :frames] - expected[:, :frames]
     return (difference / scale.to(difference.device)).square().mean()

@@ -1,4 +1,4 @@
-"""One stage of a pretraining: transformers' Trainer over random crops."""
+"""Trainer for one pretraining stage, on random crops."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from phonemo.train.pretrain.speech import Crops
 
 
 class StageTrainer(ResumableTrainer):
-    """Teaches the student for one stage.
+    """Trains the student for one stage.
 
     Args:
         distillation: student, teacher, and the loss between them.
-        config: the whole pretraining.
-        stage: this part of it.
-        crops: what is heard.
-        held_out: batches of crops (batch, sample) that are never learnt from.
+        config: the pretraining's config.
+        stage: this stage's config.
+        crops: the training data.
+        held_out: batches of crops (batch, sample) for evaluation only.
         folder: for checkpoints.
-        callbacks: told what happens.
+        callbacks: Trainer callbacks.
     """
 
     below = "network.encoder."
@@ -67,7 +67,7 @@ class StageTrainer(ResumableTrainer):
         self.remove_callback(PrinterCallback)
 
     def resume_or_start(self) -> None:
-        """Train to the end, from the newest whole checkpoint if there is one."""
+        """Train to the end, from the newest intact checkpoint if there is one."""
         newest = checkpointing.newest_checkpoint(self.folder)
         self.train(resume_from_checkpoint=None if newest is None else str(newest))
 
@@ -78,12 +78,12 @@ class StageTrainer(ResumableTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The distillation loss."""
+        """Compute the distillation loss."""
         output = model(inputs["waveform"])
         if not torch.isfinite(output["loss"]):
             raise ModelError(
-                f"the loss is {output['loss'].item()} at step {self.state.global_step}; "
-                "lower rate_front or rate_layers"
+                f"expected a finite loss, got {output['loss'].item()} at step "
+                f"{self.state.global_step}; lower rate_front or rate_layers"
             )
         return (output["loss"], output) if return_outputs else output["loss"]
 
@@ -94,21 +94,23 @@ class StageTrainer(ResumableTrainer):
         ignore_keys: Any = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """The loss on what is held out, with its part in every layer."""
-        found = [self.distillation(batch.to(self.args.device)) for batch in self.held_out]
-        scores = {name: sum(float(one[name]) for one in found) / len(found) for name in found[0]}
+        """Compute the loss on held-out crops, in total and for each layer."""
+        losses = [self.distillation(batch.to(self.args.device)) for batch in self.held_out]
+        scores = {
+            name: sum(float(loss[name]) for loss in losses) / len(losses) for name in losses[0]
+        }
         return self._announce(scores, metric_key_prefix)
 
     def rates(self) -> tuple[float, float]:
-        """Of the front end, and of the Transformer."""
+        """Return the learning rates of front end and Transformer."""
         return self.stage.rate_front, self.stage.rate_layers
 
     def decay(self) -> float:
-        """AdamW's weight decay."""
+        """Return AdamW's weight decay."""
         return self.settings.weight_decay
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(self.crops)  # the crops are drawn at random already
+        return SequentialSampler(self.crops)  # crops are random already
 
 
 def _collate(crops: Sequence[Tensor]) -> dict[str, Tensor]:

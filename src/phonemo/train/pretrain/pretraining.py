@@ -1,9 +1,9 @@
-"""A whole pretraining, resumable, into one folder.
+"""A complete pretraining, resumable, into one folder.
 
-<output>/config.yaml inputs.json environment.json     what was run, on what, where
-<output>/front_end/ whole/     log.jsonl, tensorboard/, and checkpoints/ until all is done
-<output>/student/              the network, for model.backbone of a config
-<output>/metrics.json          the last losses; written last
+<output>/config.yaml inputs.json environment.json     config, manifest hashes, software versions
+<output>/front_end/ whole/     log.jsonl, tensorboard/, and checkpoints/ until the end
+<output>/student/              the network, for a config's model.backbone
+<output>/metrics.json          the final losses; written last
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ STUDENT = "student"
 _STAGES = ("front_end", "whole")
 #: What a folder may hold before its config is written.
 _BEFORE_CONFIG = {".lock", "inputs.json", "environment.json", f"{CONFIG}.part"}
-#: How many crops the teacher's features are measured on, and how long they are.
+#: Number and length of the crops on which the teacher's features are measured.
 _MEASURED = 64
 _MEASURED_SECONDS = 3
 _HELD_OUT_SECONDS = 3
@@ -58,7 +58,7 @@ _HELD_OUT_BATCH = 16
 
 @dataclass(frozen=True)
 class Lesson:
-    """What both stages need."""
+    """Inputs of both stages."""
 
     config: PretrainConfig
     teacher: Teacher
@@ -72,18 +72,18 @@ class Lesson:
 def pretrain(
     config: PretrainConfig, command: str, progress: RunProgress | None = None
 ) -> dict[str, Any]:
-    """Teach a student, from where an earlier call stopped; what is finished is left as it is.
+    """Train a student, or resume; a finished pretraining is not repeated.
 
     Args:
-        config: the pretraining.
-        command: what was typed; written beside the result.
-        progress: told what happens.
+        config: the pretraining's config.
+        command: the command line, written to the output.
+        progress: receives progress.
 
     Returns:
-        The last losses on the recordings held out, with the hours of speech.
+        The final losses on held-out recordings, with the hours of speech.
 
     Raises:
-        PhonemoError: of any kind; what was finished stays.
+        PhonemoError: of any kind; finished stages are kept.
     """
     progress = progress or RunProgress()
     torch.set_num_threads(config.threads)
@@ -92,10 +92,10 @@ def pretrain(
         _check_same(output, config, inputs)
         if not (output / "metrics.json").is_file():
             lesson = _prepare(config, progress)
-            _claim(output, config, inputs, command)
-            _teach(lesson, output, progress)
-    found: dict[str, Any] = loads_json((output / "metrics.json").read_text(encoding="utf-8"))
-    return found
+            _write_inputs(output, config, inputs, command)
+            _train_stages(lesson, output, progress)
+    metrics: dict[str, Any] = loads_json((output / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
 
 
 def _inputs(config: PretrainConfig) -> dict[str, str]:
@@ -106,28 +106,34 @@ def _inputs(config: PretrainConfig) -> dict[str, str]:
 
 
 def _check_same(output: Path, config: PretrainConfig, inputs: dict[str, str]) -> None:
-    kept = output / CONFIG
-    if not kept.is_file():
+    config_path = output / CONFIG
+    if not config_path.is_file():
         foreign = sorted({path.name for path in output.iterdir()} - _BEFORE_CONFIG)
         if foreign:
             raise RunError(
-                f"{output}: not a pretraining's folder, it holds {foreign[0]!r}; name another "
-                "with --output"
+                f"{output}: expected a pretraining's folder or an empty one, got one with "
+                f"{foreign[0]!r}; name another with --output"
             )
         return
     try:
-        earlier = load_pretrain_config(kept)
+        earlier = load_pretrain_config(config_path)
     except ConfigError as error:
         raise RunError(
-            f"{output}: not a pretraining's folder ({error}); name another with --output"
+            f"{output}: expected a pretraining's folder, got another ({error}); name another with "
+            "--output"
         ) from error
-    same = loads_json((output / "inputs.json").read_text(encoding="utf-8")) == inputs
-    if earlier.digest != config.digest or not same:
-        what = "another config" if same else "other manifests"
-        raise RunError(f"{output}: holds a pretraining with {what}; name another with --output")
+    same_inputs = loads_json((output / "inputs.json").read_text(encoding="utf-8")) == inputs
+    if earlier.digest != config.digest or not same_inputs:
+        difference = "another config" if same_inputs else "other manifests"
+        raise RunError(
+            f"{output}: expected a pretraining with the same config and manifests, got one with "
+            f"{difference}; name another with --output"
+        )
 
 
-def _claim(output: Path, config: PretrainConfig, inputs: dict[str, str], command: str) -> None:
+def _write_inputs(
+    output: Path, config: PretrainConfig, inputs: dict[str, str], command: str
+) -> None:
     write_json(output / "inputs.json", inputs)
     write_json(output / "environment.json", environment(command))
     write_config(output / CONFIG, config)
@@ -137,7 +143,7 @@ def _prepare(config: PretrainConfig, progress: RunProgress) -> Lesson:
     _check_start(config)
     bank = open_speech_cache(config, Path(config.output).parent, progress.features)
     if bank.skipped:
-        log.warning("%d recordings cannot be decoded and are left out", len(bank.skipped))
+        log.warning("%d recordings cannot be decoded and are skipped", len(bank.skipped))
     members, held_out = divided(bank, config.held_out)
     teacher = load_teacher(config.teacher, config.floor_db, config.student.layers)
     _check_lengths(config, teacher)
@@ -148,17 +154,17 @@ def _prepare(config: PretrainConfig, progress: RunProgress) -> Lesson:
         student = open_student(config.start, config.student, teacher)
     crops = [_fixed_crop(bank, members, number, config) for number in range(_MEASURED)]
     scales = measure_scales(teacher, crops)
-    heard = _held_out_batches(bank, held_out)
-    return Lesson(config, teacher, student, bank, members, heard, scales)
+    batches = _held_out_batches(bank, held_out)
+    return Lesson(config, teacher, student, bank, members, batches, scales)
 
 
 def _check_start(config: PretrainConfig) -> None:
-    heard = provenance_of(config.start).heard
+    corpora = provenance_of(config.start).heard
     for corpus in config.never_heard:
-        if corpus in heard:
+        if corpus in corpora:
             raise ConfigError(
-                f"start {config.start!r} has heard corpus {corpus!r}, which is among "
-                "never_heard; leave out one or the other"
+                f"start {config.start!r}: expected a student not trained on never_heard, got one "
+                f"trained on {corpus!r}; remove one or the other"
             )
 
 
@@ -166,45 +172,45 @@ def _check_lengths(config: PretrainConfig, teacher: Teacher) -> None:
     longest = max(config.front_end.hearing.longest_seconds, config.whole.hearing.longest_seconds)
     if max(longest, _MEASURED_SECONDS) > teacher.longest_seconds:
         raise ConfigError(
-            f"crops of {longest:g} s, but the teacher hears {teacher.longest_seconds:g} s at most; "
-            "lower hearing.longest_seconds"
+            f"expected crops of at most {teacher.longest_seconds:g} s, the teacher's limit, got "
+            f"{longest:g} s; lower hearing.longest_seconds"
         )
 
 
 def _fixed_crop(
     bank: SpeechCache, members: list[int], number: int, config: PretrainConfig
 ) -> Tensor:
-    """A crop as the teacher hears it, for measuring."""
+    """Return a crop at the teacher's level, for measuring."""
     size = _MEASURED_SECONDS * RATE
-    hearing = config.whole.hearing
+    augmentation = config.whole.hearing
     draw = np.random.default_rng([config.seed, 2, number])
-    chosen = bank.recording(members[int(draw.integers(len(members)))])
-    stretch = np.resize(chosen, needed(size, hearing))  # repeated until it is long enough
-    return at_level(torch.from_numpy(change(stretch, size, hearing, draw)), config.level)
+    recording = bank.recording(members[int(draw.integers(len(members)))])
+    samples = np.resize(recording, needed(size, augmentation))  # repeated until it is long enough
+    return at_level(torch.from_numpy(change(samples, size, augmentation, draw)), config.level)
 
 
 def _held_out_batches(bank: SpeechCache, numbers: list[int]) -> list[Tensor]:
-    """The beginnings of the recordings held out, unchanged, in batches (batch, sample)."""
+    """Return the beginnings of held-out recordings, unchanged, in batches (batch, sample)."""
     size = _HELD_OUT_SECONDS * RATE
     clips = [np.resize(bank.recording(number), size).astype(np.float32) for number in numbers]
     return list(torch.from_numpy(np.stack(clips)).split(_HELD_OUT_BATCH))
 
 
-def _teach(lesson: Lesson, output: Path, progress: RunProgress) -> None:
+def _train_stages(lesson: Lesson, output: Path, progress: RunProgress) -> None:
     config = lesson.config
     metrics: dict[str, Any] = {"hours": lesson.bank.seconds / 3600, "config": config.digest}
     for number, name in enumerate(_STAGES, start=1):
         stage: StageConfig = getattr(config, name)
         if stage.steps:
             progress.cell(number, len(_STAGES), name.replace("_", " "))
-            metrics[name] = _teach_stage(lesson, name, stage, output, progress)
+            metrics[name] = _train_stage(lesson, name, stage, output, progress)
     save_student(output / STUDENT, lesson.student, lesson.bank, config)
     write_json(output / "metrics.json", metrics)
     for name in _STAGES:
         shutil.rmtree(output / name / "checkpoints", ignore_errors=True)
 
 
-def _teach_stage(
+def _train_stage(
     lesson: Lesson, name: str, stage: StageConfig, output: Path, progress: RunProgress
 ) -> dict[str, float]:
     config, folder = lesson.config, output / name
@@ -237,7 +243,7 @@ def _callbacks(folder: Path, progress: RunProgress) -> list[TrainerCallback]:
 def save_student(
     target: Path, student: Backbone, bank: SpeechCache, config: PretrainConfig
 ) -> None:
-    """Write the student in half precision, sealed, with the corpora that it has heard."""
+    """Write the student in half precision, with checksums and its training corpora."""
     with quiet_transformers(), checksummed_folder(target, (OSError, SafetensorError)) as folder:
         student.network.half().save_pretrained(folder)
         student.network.float()

@@ -1,4 +1,4 @@
-"""The speech to learn from: decoded once, kept in one file, read at random."""
+"""Training speech: decoded once, cached in one file, read at random."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _FULL = 32768.0
 
 @dataclass(frozen=True)
 class SpeechCache:
-    """All recordings, one after the other, as 16-bit integers at 16 kHz.
+    """All recordings, concatenated, as 16-bit integers at 16 kHz.
 
     Attributes:
         samples: (sample,), memory-mapped.
-        ids: corpus and utterance of each recording.
-        ends: where each recording ends in ``samples``; ascending.
+        ids: corpus and utterance id of each recording.
+        ends: end of each recording in ``samples``; ascending.
         skipped: recordings that could not be decoded, with the reason.
     """
 
@@ -50,39 +50,40 @@ class SpeechCache:
 
     @property
     def corpora(self) -> dict[str, int]:
-        """Recordings of each corpus; a merged manifest counts for its parts."""
-        found: Counter[str] = Counter()
+        """Return the number of recordings by corpus; a merged manifest's parts are separate."""
+        counts: Counter[str] = Counter()
         for name in self.ids:
             corpus, _, rest = name.partition("/")
-            found[rest.partition("/")[0] if "+" in corpus else corpus] += 1
-        return dict(found)
+            counts[rest.partition("/")[0] if "+" in corpus else corpus] += 1
+        return dict(counts)
 
     @property
     def seconds(self) -> float:
-        """Length of all of it."""
+        """Return the total duration."""
         return len(self.samples) / RATE
 
     def recording(self, number: int) -> Samples:
-        """One recording (sample,), full scale at 1."""
+        """Return one recording (sample,), full scale at 1."""
         start = int(self.ends[number - 1]) if number else 0
-        stretch = self.samples[start : int(self.ends[number])].astype(np.float32)
-        return stretch / np.float32(_FULL)
+        samples = self.samples[start : int(self.ends[number])].astype(np.float32)
+        return samples / np.float32(_FULL)
 
 
 def open_speech_cache(
     config: PretrainConfig, folder: Path, progress: Callable[[int, int], None]
 ) -> SpeechCache:
-    """The bank of a config's manifests, built below ``folder`` if it is not there yet.
+    """Open the speech cache of a config's manifests, building it below ``folder`` if needed.
 
     Raises:
-        ConfigError: a manifest is of a corpus that must not be heard, or nothing is left.
+        ConfigError: a manifest is of an excluded corpus, or no recording can be decoded.
     """
     manifests = [read_manifest(path) for path in config.manifests]
     for path, manifest in zip(config.manifests, manifests, strict=True):
-        for corpus in manifest.header.corpus.split("+"):  # a merged one names its parts so
+        for corpus in manifest.header.corpus.split("+"):  # the parts of a merged manifest
             if corpus in config.never_heard:
                 raise ConfigError(
-                    f"{path}: corpus {corpus!r} is among never_heard; leave out one or the other"
+                    f"{path}: expected a corpus not in never_heard, got {corpus!r}; remove one "
+                    "or the other"
                 )
     texts = [Path(path).read_bytes() for path in config.manifests]
     key = hashlib.sha256(b"\n".join([str(_VERSION).encode(), *texts])).hexdigest()[:12]
@@ -95,13 +96,13 @@ def open_speech_cache(
 
 
 class Crops(Dataset[Tensor]):
-    """Random crops, each drawn by (seed, stage, its own number) alone: a resume hears the same.
+    """Random crops, each seeded by (seed, number), so that a resumed stage gets the same.
 
     Args:
         bank: the speech.
-        members: which of its recordings may be heard.
-        stage: how many, how long, and what is changed.
-        seed: two stages must not have the same.
+        members: indices of the recordings to use.
+        stage: number, length and augmentation of the crops.
+        seed: must differ between stages.
     """
 
     def __init__(
@@ -118,35 +119,40 @@ class Crops(Dataset[Tensor]):
         return self.stage.steps * self.stage.batch_size
 
     def __getitem__(self, number: int) -> Tensor:
-        hearing = self.stage.hearing
+        augmentation = self.stage.hearing
         size = self.samples_of(number // self.stage.batch_size)
         draw = np.random.default_rng([self.seed, 1, number])
-        stretch = self._stretch(needed(size, hearing), draw)
-        return torch.from_numpy(change(stretch, size, hearing, draw))
+        samples = self._stretch(needed(size, augmentation), draw)
+        return torch.from_numpy(change(samples, size, augmentation, draw))
 
     def samples_of(self, step: int) -> int:
-        """Length in samples of the crops of a step."""
-        hearing = self.stage.hearing
+        """Return the length in samples of a step's crops."""
+        augmentation = self.stage.hearing
         draw = np.random.default_rng([self.seed, 0, step])
-        return round(draw.uniform(hearing.shortest_seconds, hearing.longest_seconds) * RATE)
+        return round(
+            draw.uniform(augmentation.shortest_seconds, augmentation.longest_seconds) * RATE
+        )
 
     def _stretch(self, size: int, draw: np.random.Generator) -> Samples:
-        """Some recordings in a row, entered at random, as long as asked."""
+        """Concatenate random recordings, each from a random start, up to ``size`` samples."""
         parts: list[Samples] = []
-        left = size
-        while left > 0:
-            chosen = int(draw.choice(self.members, p=self.shares))
-            found = self.bank.recording(chosen)
-            start = int(draw.integers(0, max(1, len(found) - left + 1)))
-            parts.append(found[start : start + left])
-            left -= len(parts[-1])
+        missing = size
+        while missing > 0:
+            index = int(draw.choice(self.members, p=self.shares))
+            samples = self.bank.recording(index)
+            start = int(draw.integers(0, max(1, len(samples) - missing + 1)))
+            parts.append(samples[start : start + missing])
+            missing -= len(parts[-1])
         return np.concatenate(parts)
 
 
 def divided(bank: SpeechCache, held_out: int) -> tuple[list[int], list[int]]:
-    """Numbers of the recordings to learn from and of those held out; chosen by their names."""
+    """Return the indices of training and held-out recordings, chosen by hashed id."""
     if held_out >= len(bank):
-        raise ConfigError(f"held_out is {held_out}, but there are {len(bank)} recordings")
+        raise ConfigError(
+            f"expected held_out below {len(bank)}, the number of recordings, got {held_out}; "
+            "lower it"
+        )
     order = sorted(range(len(bank)), key=lambda n: hashlib.sha256(bank.ids[n].encode()).digest())
     return sorted(order[held_out:]), order[:held_out]
 
@@ -159,9 +165,9 @@ def _build(
     skipped: dict[str, str] = {}
     total = sum(len(manifest.utterances) for manifest in manifests)
     with checksummed_folder(target) as folder, (folder / _SAMPLES).open("wb") as stream:
-        for number, (name, manifest, one) in enumerate(_utterances(manifests), start=1):
+        for number, (name, manifest, utterance) in enumerate(_utterances(manifests), start=1):
             try:
-                samples = _decoded(manifest, one)
+                samples = _decode(manifest, utterance)
             except AudioError as error:
                 skipped[name] = str(error)
             else:
@@ -171,20 +177,25 @@ def _build(
             progress(number, total)
         stream.flush()
         if not ids:
-            raise ConfigError("none of the recordings of the manifests can be decoded")
+            raise ConfigError(
+                "expected recordings that can be decoded, got none in the manifests; check the "
+                "audio"
+            )
         index = {"ids": ids, "ends": ends, "skipped": skipped}
         (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def _utterances(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest, Utterance]]:
     for manifest in manifests:
-        for one in manifest.utterances:
-            yield f"{manifest.header.corpus}/{one.id}", manifest, one
+        for utterance in manifest.utterances:
+            yield f"{manifest.header.corpus}/{utterance.id}", manifest, utterance
 
 
-def _decoded(manifest: Manifest, one: Utterance) -> NDArray[np.int16]:
-    found = load_waveform(manifest.audio_path(one), start=one.start, end=one.end).samples
-    return np.round(np.clip(found, -1, 1) * (_FULL - 1)).astype("<i2")
+def _decode(manifest: Manifest, utterance: Utterance) -> NDArray[np.int16]:
+    samples = load_waveform(
+        manifest.audio_path(utterance), start=utterance.start, end=utterance.end
+    ).samples
+    return np.round(np.clip(samples, -1, 1) * (_FULL - 1)).astype("<i2")
 
 
 def _read(folder: Path) -> SpeechCache:

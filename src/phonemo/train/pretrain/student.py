@@ -1,8 +1,8 @@
 """The student: a wav2vec 2.0 network with the teacher's Transformer and a waveform front end.
 
 Whisper's encoder layers and wav2vec 2.0's ``do_stable_layer_norm`` layers are the same
-computation, so the teacher's weights are taken over as they are, and its sinusoidal positions with
-them. What the student must learn is to hear: the waveform CNN and its projection.
+computation, so the teacher's weights and sinusoidal positions are copied. Only the waveform CNN and
+its projection start untrained.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _LETTERS = ("q", "k", "v", "out")
 
 
 def build_student(config: StudentConfig, teacher: Teacher) -> SinusoidalWav2Vec2Model:
-    """A student with grafted layers and a front end of sinusoids; it still has to learn.
+    """Build an untrained student with the teacher's layers and a front end of sinusoids.
 
     Raises:
-        ConfigError: its frames would not be the teacher's.
+        ConfigError: its frame rate differs from the teacher's.
     """
     _check_hop(config, teacher)
     student = SinusoidalWav2Vec2Model(_shape(config, teacher))
     with torch.no_grad():
-        _graft(student, teacher)
+        _copy_layers(student, teacher)
         first: Any = student.feature_extractor.conv_layers[0].conv
         first.weight.copy_(_sinusoids(*first.weight.shape[::2]))
         first.bias.normal_(std=0.3)
@@ -51,36 +51,36 @@ def build_student(config: StudentConfig, teacher: Teacher) -> SinusoidalWav2Vec2
 
 
 def open_student(start: str, config: StudentConfig, teacher: Teacher) -> Backbone:
-    """A student that an earlier pretraining made, to go on from.
+    """Open a student of an earlier pretraining, to continue from.
 
     Raises:
         ModelError: there is none.
-        ConfigError: its frames or its layers are not those of the config and the teacher.
+        ConfigError: its frames or layers differ from those of the config and the teacher.
     """
     student = Backbone(*load_backbone(start))
-    found, wanted = student.network.config, _shape(config, teacher)
+    actual, expected = student.network.config, _shape(config, teacher)
     for key in ("conv_kernel", "conv_stride", "hidden_size", "num_hidden_layers"):
-        ours, theirs = getattr(found, key), getattr(wanted, key)
-        if list(np.atleast_1d(ours)) != list(np.atleast_1d(theirs)):
+        value, expected_value = getattr(actual, key), getattr(expected, key)
+        if list(np.atleast_1d(value)) != list(np.atleast_1d(expected_value)):
             raise ConfigError(
-                f"start {start!r}: its {key} is {ours}, the teacher and the config's student have "
-                f"{theirs}; change student, or start from another"
+                f"start {start!r}: expected {key} {expected_value}, as in the teacher and the "
+                f"config's student, got {value}; change student, or start from another"
             )
     return student
 
 
 def pretraining_corpora(start: str | None) -> dict[str, Any] | None:
-    """What the student in a folder has heard, as its pretraining wrote it; None if not known."""
+    """Return the content of a student's heard.json; None if there is none."""
     if start is None or not (Path(start) / HEARD).is_file():
         return None
-    found: dict[str, Any] = loads_json((Path(start) / HEARD).read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = loads_json((Path(start) / HEARD).read_text(encoding="utf-8"))
+    return content
 
 
 def frame_shift(config: StudentConfig) -> int:
-    """How many frames later the teacher's frame lies that is heard by the student's frame 0.
+    """Return the index of the teacher's frame that matches the student's frame 0.
 
-    The teacher's frame n is centred on sample n x hop; the student's frame 0 on the middle of
+    The teacher's frame n is centered on sample n x hop; the student's frame 0 on the middle of
     its receptive field.
     """
     grid = FrameGrid.of(config.kernels, config.strides)
@@ -91,7 +91,8 @@ def _check_hop(config: StudentConfig, teacher: Teacher) -> None:
     hop = FrameGrid.of(config.kernels, config.strides).hop_samples
     if hop != teacher.hop:
         raise ConfigError(
-            f"student.strides multiply to {hop} samples a frame, the teacher has {teacher.hop}"
+            f"expected student.strides with a product of {teacher.hop}, the teacher's samples per "
+            f"frame, got {hop}; change them"
         )
 
 
@@ -120,28 +121,28 @@ def _shape(config: StudentConfig, teacher: Teacher) -> SinusoidalWav2Vec2Config:
     )
 
 
-def _graft(student: SinusoidalWav2Vec2Model, teacher: Teacher) -> None:
+def _copy_layers(student: SinusoidalWav2Vec2Model, teacher: Teacher) -> None:
     layers: Any = student.encoder.layers
-    for old, new in zip(teacher.encoder.layers, layers, strict=True):
+    for source, target in zip(teacher.encoder.layers, layers, strict=True):
         for letter in _LETTERS:
             name = f"{letter}_proj"
-            _copy(getattr(old.self_attn, name), getattr(new.attention, name))
-        _copy(old.self_attn_layer_norm, new.layer_norm)
-        _copy(old.final_layer_norm, new.final_layer_norm)
-        _copy(old.fc1, new.feed_forward.intermediate_dense)
-        _copy(old.fc2, new.feed_forward.output_dense)
+            _copy(getattr(source.self_attn, name), getattr(target.attention, name))
+        _copy(source.self_attn_layer_norm, target.layer_norm)
+        _copy(source.final_layer_norm, target.final_layer_norm)
+        _copy(source.fc1, target.feed_forward.intermediate_dense)
+        _copy(source.fc2, target.feed_forward.output_dense)
     _copy(teacher.encoder.layer_norm, student.encoder.layer_norm)
 
 
-def _copy(old: Any, new: Any) -> None:
-    new.weight.copy_(old.weight)
-    new.bias.copy_(torch.zeros_like(new.bias) if old.bias is None else old.bias)
+def _copy(source: Any, target: Any) -> None:
+    target.weight.copy_(source.weight)
+    target.bias.copy_(torch.zeros_like(target.bias) if source.bias is None else source.bias)
 
 
 def _sinusoids(channels: int, samples: int) -> Tensor:
-    """Windowed sinusoids (channel, 1, sample), mel-spaced, each of unit norm at 0 Hz.
+    """Return windowed sinusoids (channel, 1, sample), mel-spaced, of unit norm at 0 Hz.
 
-    They rise by 6 dB an octave above 1 kHz, against the fall of the spectrum of speech.
+    They rise by 6 dB per octave above 1 kHz, to offset the falling spectrum of speech.
     """
     top = _mel(RATE / 2)
     mels = torch.linspace(_mel(_LOWEST_HZ), top, channels // _PHASES)

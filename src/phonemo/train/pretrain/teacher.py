@@ -1,14 +1,13 @@
 """The teacher: a Whisper encoder (Radford et al. 2022, MIT), run on clips of any length.
 
-transformers' own encoder wants windows of 30 s; speech of three seconds would cost ten times what
-it has to, so its parts are run here one by one.
+transformers' encoder requires windows of 30 s, ten times the cost for three seconds of speech, so
+its modules are called here one by one.
 
-Reads the variables of a CTranslate2 model file, so that the teacher needs no model hub.
-
-The layout (little-endian, from CTranslate2's model specification): version, name of the
-specification, its revision, number of variables; then for each its name, rank, dimensions, type,
-bytes and values. Strings have their length with a closing zero in front. The file may be cut
-into parts ``model.bin.part1``, ``model.bin.part2`` ..., as some packages ship it.
+Weights can be read from a CTranslate2 model file, which needs no model hub. Its layout
+(little-endian, from CTranslate2's model specification): version, name of the specification, its
+revision, number of variables; then for each variable its name, rank, dimensions, type, size in
+bytes and values. Strings are zero-terminated and preceded by their length, the zero included. The
+file may be split into ``model.bin.part1``, ``model.bin.part2`` ..., as some packages ship it.
 """
 
 from __future__ import annotations
@@ -37,35 +36,37 @@ Variables = dict[str, NDArray[np.generic]]
 
 
 def has_model(folder: Path) -> bool:
-    """Whether a folder holds such a file, whole or in parts."""
+    """Whether a folder holds a CTranslate2 model file, whole or in parts."""
     return bool(_parts(folder))
 
 
 def read_variables(folder: Path, prefix: str) -> Variables:
-    """The variables whose names begin with ``prefix``, without it, as they are stored.
+    """Read the variables whose names begin with ``prefix``, which is removed, in stored types.
 
     Raises:
-        ModelError: the file is absent, cut short, or of another kind of network.
+        ModelError: the file is absent, truncated, or of another kind of network.
     """
     data = b"".join(path.read_bytes() for path in _parts(folder))
     try:
-        found = _Reader(data).variables()
+        variables = _Reader(data).variables()
     except (struct.error, ValueError) as error:
         raise ModelError(
-            f"{folder}/{MODEL}: not a whole CTranslate2 Whisper model ({error}); "
-            "put all of its parts there"
+            f"{folder}/{MODEL}: expected a complete CTranslate2 Whisper model, got another file "
+            f"({error}); copy all of its parts"
         ) from error
     return {
-        name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)
+        name.removeprefix(prefix): value
+        for name, value in variables.items()
+        if name.startswith(prefix)
     }
 
 
 def _parts(folder: Path) -> list[Path]:
-    whole = folder / MODEL
-    if whole.is_file():
-        return [whole]
-    numbered = [path for path in folder.glob(f"{MODEL}.part*") if path.suffix[5:].isdigit()]
-    return sorted(numbered, key=lambda path: int(path.suffix[5:]))
+    path = folder / MODEL
+    if path.is_file():
+        return [path]
+    parts = [part for part in folder.glob(f"{MODEL}.part*") if part.suffix[5:].isdigit()]
+    return sorted(parts, key=lambda part: int(part.suffix[5:]))
 
 
 class _Reader:
@@ -77,7 +78,7 @@ class _Reader:
         self._number("I")
         name = self._text()
         if name != _SPECIFICATION:
-            raise ValueError(f"it holds a {name[:40]!r}")
+            raise ValueError(f"expected a {_SPECIFICATION}, got a {name[:40]!r}")
         self._number("I")
         return dict(self._variable() for _ in range(self._number("I")))
 
@@ -93,7 +94,7 @@ class _Reader:
     def _type(self) -> np.dtype[Any]:
         number = self._number("B")
         if number not in _TYPES:
-            raise ValueError(f"values of type {number}, known are 0 to {max(_TYPES)}")
+            raise ValueError(f"expected a type of 0 to {max(_TYPES)}, got {number}")
         return np.dtype(_TYPES[number]).newbyteorder("<")
 
     def _text(self) -> str:
@@ -108,18 +109,18 @@ class _Reader:
         return value
 
 
-#: Samples between two frames of the spectrogram, and in its window.
+#: Samples between two spectrogram frames, and in a window.
 HOP = 160
 WINDOW = 400
 
 
 class Teacher(nn.Module):
-    """Waveforms to the hidden states of a Whisper encoder; it never learns.
+    """A frozen Whisper encoder that maps waveforms to hidden states.
 
     Args:
         encoder: transformers' WhisperEncoder.
-        floor_db: what is so far below the loudest part of a clip counts as silence; Whisper's own
-            80 dB is the default.
+        floor_db: dynamic range of the spectrogram below a clip's maximum; Whisper's 80 dB is the
+            default.
     """
 
     filters: Tensor
@@ -135,28 +136,30 @@ class Teacher(nn.Module):
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Always in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @property
     def depth(self) -> int:
-        """The number of Transformer layers."""
+        """Return the number of Transformer layers."""
         return len(self.encoder.layers)
 
     @property
     def hop(self) -> int:
-        """Samples between two frames of the hidden states: its second convolution halves them."""
+        """Return samples per hidden frame: the second convolution halves the frame rate."""
         return 2 * HOP
 
     @property
     def longest_seconds(self) -> float:
-        """The longest clip it has positions for: 30 s."""
+        """Return the longest clip it has positions for: 30 s."""
         frames: int = self.encoder.embed_positions.weight.shape[0]
         return frames * self.hop / RATE
 
     def spectrogram(self, waveform: Tensor) -> Tensor:
-        """Whisper's log-mel spectrogram of (batch, sample): (batch, feature, frame)."""
-        with torch.autocast(waveform.device.type, enabled=False):  # its range needs all digits
+        """Compute Whisper's log-mel spectrogram of (batch, sample): (batch, feature, frame)."""
+        with torch.autocast(
+            waveform.device.type, enabled=False
+        ):  # the dynamic range needs full precision
             spectrum = torch.stft(
                 waveform, WINDOW, HOP, window=self.window, center=True, return_complex=True
             )
@@ -168,47 +171,47 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def stem(self, waveform: Tensor) -> Tensor:
-        """What its two convolutions make of (batch, sample): (batch, frame, feature)."""
+        """Run the two convolutions on (batch, sample): (batch, frame, feature)."""
         signal = nn.functional.gelu(self.encoder.conv1(self.spectrogram(waveform)))
-        found: Tensor = nn.functional.gelu(self.encoder.conv2(signal)).transpose(1, 2)
-        return found
+        features: Tensor = nn.functional.gelu(self.encoder.conv2(signal)).transpose(1, 2)
+        return features
 
     @torch.no_grad()
     def forward(self, waveform: Tensor) -> list[Tensor]:
-        """Hidden states of (batch, sample), each (batch, frame, feature).
+        """Compute the hidden states of (batch, sample), each (batch, frame, feature).
 
-        The first is the input of the Transformer, positions included; the last is after the
-        closing layer norm.
+        The first is the Transformer's input, positions included; the last is after the final
+        layer norm.
         """
         hidden = self.stem(waveform)
         hidden = hidden + self.encoder.embed_positions.weight[: hidden.shape[1]]
         states = [hidden]
         for layer in self.encoder.layers:
-            found = layer(hidden, None)
-            hidden = found[0] if isinstance(found, tuple) else found
+            output = layer(hidden, None)
+            hidden = output[0] if isinstance(output, tuple) else output
             states.append(hidden)
         states[-1] = self.encoder.layer_norm(hidden)
         return states
 
 
 def load_teacher(where: str, floor_db: float = 80.0, layers: int | None = None) -> Teacher:
-    """A teacher from a hub id, a transformers folder, or a folder with a CTranslate2 model.
+    """Load a teacher from a hub id, a transformers folder, or a CTranslate2 folder.
 
     Args:
-        where: which of these.
+        where: the hub id or folder.
         floor_db: as in Teacher.
-        layers: how many Transformer layers it keeps, from the bottom; its closing layer norm
-            then follows the last of these. None keeps all.
+        layers: number of Transformer layers to keep, from the bottom; the final layer norm then
+            follows the last of these. None keeps all.
 
     Raises:
-        ModelError: nothing there can be read as a Whisper encoder, or it has fewer layers.
+        ModelError: it is not a readable Whisper encoder, or it has fewer layers.
     """
     teacher = Teacher(_read(where), floor_db)
     if layers is not None:
         if layers > teacher.depth:
             raise ModelError(
-                f"teacher {where!r}: it has {teacher.depth} layers, student.layers is {layers}; "
-                "lower it"
+                f"teacher {where!r}: expected student.layers of at most {teacher.depth}, its "
+                f"layers, got {layers}; lower it"
             )
         del teacher.encoder.layers[layers:]
     return teacher
@@ -217,14 +220,14 @@ def load_teacher(where: str, floor_db: float = 80.0, layers: int | None = None) 
 def _read(where: str) -> WhisperEncoder:
     folder = Path(where)
     if has_model(folder):
-        return _converted(folder)
+        return _convert(folder)
     try:
         config = read_config(WhisperConfig, where)
         whisper, missing, _ = read_network(WhisperModel, where, config)
     except ForeignError as error:
         raise ModelError(
-            f"teacher {where!r}: no Whisper model there ({error}); name a folder with a "
-            "CTranslate2 model.bin (see docs/pretraining.md), a transformers folder or a hub id"
+            f"teacher {where!r}: expected a Whisper model, got none ({error}); name a folder with "
+            "a CTranslate2 model.bin (see docs/pretraining.md), a transformers folder or a hub id"
         ) from error
     _check_complete(where, {name for name in missing if "encoder." in name})
     encoder: WhisperEncoder = whisper.encoder
@@ -232,65 +235,67 @@ def _read(where: str) -> WhisperEncoder:
 
 
 def _check_complete(where: str, missing: set[str]) -> None:
-    """Transformers draws what it does not find; a teacher must not be made up."""
+    """Refuse missing weights, which transformers would initialize at random."""
     if missing:
         raise ModelError(
-            f"teacher {where!r}: {len(missing)} weights of a Whisper encoder are missing, as "
-            f"{min(missing)!r}; another model is wanted"
+            f"teacher {where!r}: expected all weights of a Whisper encoder, got {len(missing)} "
+            f"missing, as {min(missing)!r}; name another model"
         )
 
 
-def _converted(folder: Path) -> WhisperEncoder:
-    """CTranslate2's variables as transformers' encoder; k's bias is always zero in Whisper."""
+def _convert(folder: Path) -> WhisperEncoder:
+    """Convert CTranslate2's variables; the bias of k is always zero in Whisper."""
     stored = read_variables(folder, "encoder/")
     if any(value.ndim and value.dtype.kind != "f" for value in stored.values()):
         raise ModelError(
-            f"{folder}: a CTranslate2 model of rounded weights; one in float16 or float32 is wanted"
+            f"{folder}: expected a CTranslate2 model in float16 or float32, got a quantized one; "
+            "convert it again without quantization"
         )
-    found = {name: torch.from_numpy(value.astype(np.float32)) for name, value in stored.items()}
+    tensors = {name: torch.from_numpy(value.astype(np.float32)) for name, value in stored.items()}
     try:
-        return _encoder(found)
+        return _encoder(tensors)
     except KeyError as error:
         raise ModelError(
-            f"{folder}: a CTranslate2 model without the encoder's {error}; another one is wanted"
+            f"{folder}: expected a CTranslate2 model with the encoder's {error}, got one without; "
+            "name another"
         ) from error
 
 
-def _encoder(found: dict[str, Tensor]) -> WhisperEncoder:
-    width, mels, _ = found["conv1/weight"].shape
-    layers = sum(name.endswith("self_attention/linear_0/weight") for name in found)
+def _encoder(tensors: dict[str, Tensor]) -> WhisperEncoder:
+    width, mels, _ = tensors["conv1/weight"].shape
+    layers = sum(name.endswith("self_attention/linear_0/weight") for name in tensors)
     config = WhisperConfig(
         d_model=width,
         encoder_layers=layers,
         encoder_attention_heads=width // 64,
-        encoder_ffn_dim=found["layer_0/ffn/linear_0/bias"].shape[0],
+        encoder_ffn_dim=tensors["layer_0/ffn/linear_0/bias"].shape[0],
         num_mel_bins=mels,
-        max_source_positions=len(found["position_encodings/encodings"]),
+        max_source_positions=len(tensors["position_encodings/encodings"]),
     )
     encoder = WhisperEncoder(config)
-    encoder.load_state_dict(_renamed(found, layers))
+    encoder.load_state_dict(_state_dict(tensors, layers))
     return encoder
 
 
-def _renamed(found: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
-    state = {"embed_positions.weight": found["position_encodings/encodings"]}
-    state |= _pair(found, "layer_norm", "layer_norm", ("gamma", "beta"))
+def _state_dict(tensors: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
+    state = {"embed_positions.weight": tensors["position_encodings/encodings"]}
+    state |= _pair(tensors, "layer_norm", "layer_norm", ("gamma", "beta"))
     for name in ("conv1", "conv2"):
-        state |= _pair(found, name, name)
+        state |= _pair(tensors, name, name)
     for number in range(layers):
-        state |= _layer(found, f"layer_{number}/", f"layers.{number}.")
+        state |= _layer(tensors, f"layer_{number}/", f"layers.{number}.")
     return state
 
 
-def _layer(found: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
-    state = _pair(found, f"{old}self_attention/linear_1", f"{new}self_attn.out_proj")
-    state |= _pair(found, f"{old}ffn/linear_0", f"{new}fc1")
-    state |= _pair(found, f"{old}ffn/linear_1", f"{new}fc2")
+def _layer(tensors: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
+    state = _pair(tensors, f"{old}self_attention/linear_1", f"{new}self_attn.out_proj")
+    state |= _pair(tensors, f"{old}ffn/linear_0", f"{new}fc1")
+    state |= _pair(tensors, f"{old}ffn/linear_1", f"{new}fc2")
     norms = {"self_attention": "self_attn_layer_norm", "ffn": "final_layer_norm"}
     for place, name in norms.items():
-        state |= _pair(found, f"{old}{place}/layer_norm", new + name, ("gamma", "beta"))
-    weights = found[f"{old}self_attention/linear_0/weight"].chunk(3)
-    biases = found[f"{old}self_attention/linear_0/bias"].chunk(3)
+        state |= _pair(tensors, f"{old}{place}/layer_norm", new + name, ("gamma", "beta"))
+    weights = tensors[f"{old}self_attention/linear_0/weight"].chunk(3)
+    biases = tensors[f"{old}self_attention/linear_0/bias"].chunk(3)
     for letter, weight, bias in zip("qkv", weights, biases, strict=True):
         state[f"{new}self_attn.{letter}_proj.weight"] = weight
         if letter != "k":
@@ -299,6 +304,9 @@ def _layer(found: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
 
 
 def _pair(
-    found: dict[str, Tensor], old: str, new: str, names: tuple[str, str] = ("weight", "bias")
+    tensors: dict[str, Tensor], old: str, new: str, names: tuple[str, str] = ("weight", "bias")
 ) -> dict[str, Tensor]:
-    return {f"{new}.weight": found[f"{old}/{names[0]}"], f"{new}.bias": found[f"{old}/{names[1]}"]}
+    return {
+        f"{new}.weight": tensors[f"{old}/{names[0]}"],
+        f"{new}.bias": tensors[f"{old}/{names[1]}"],
+    }

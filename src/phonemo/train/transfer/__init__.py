@@ -1,6 +1,6 @@
-"""Leave one corpus out: networks, vectors, linear heads, and tests on speakers of another corpus.
+"""Leave-one-corpus-out studies: networks, vectors, linear heads, and tests on another corpus.
 
-``protocol.transfer`` is the way in. A corpus is a source; a network turns its utterances into
-vectors, a linear head is fitted on those of all other corpora, and the source that was left out is
-tested one recording at a time and adapted by its own unlabelled recordings.
+``study_run.transfer`` is the entry point. Each corpus is a source: a network maps its utterances
+to vectors, a linear head is fitted on those of all other corpora, and the left-out source is tested
+one recording at a time, and adapted with its unlabeled recordings.
 """

@@ -1,6 +1,6 @@
-"""One system with one corpus left out and one seed: picked, calibrated, tested, written down.
+"""One cell of a study: a system with one corpus left out and one seed.
 
-Which combination a cell uses, and how sure its answers are: nested tests, run.
+Nested tests pick the cell's combination and calibrate it; then it is tested.
 """
 
 from __future__ import annotations
@@ -32,41 +32,45 @@ from phonemo.train.transfer.vectors import forbid_leaks
 
 
 def pick(study: Study, cell: Cell) -> tuple[Picked, list[dict[str, Any]]]:
-    """What nested tests pick for a cell, and the score of every combination.
+    """Pick a cell's combination by nested tests; return it and all combinations' scores.
 
     Args:
-        study: with its corpora.
-        cell: whose corpus is left out of everything.
+        study: the study.
+        cell: its left-out corpus is not used.
 
     Raises:
         PhonemoError: of any kind.
     """
     choices = choices_of(cell.config(study))
-    names = [one.name for one in study.teaching(cell.left_out)]
+    names = [corpus.name for corpus in study.teaching(cell.left_out)]
     if not check_nested(choices, names, cell.system):
         return Picked(choices[0], None, UNCALIBRATED, UNCALIBRATED), []
     scores: list[float] = []
     for number, choice in enumerate(choices, start=1):
-        inner = nested_answers(study, choice, cell, study.config.select_by)
-        scores.append(score_of(inner, study.config.select_by))
+        nested = nested_answers(study, choice, cell, study.config.select_by)
+        scores.append(score_of(nested, study.config.select_by))
         study.bench.progress.step(number, len(choices), {"ua": max(scores)})
     best = int(np.argmax(scores))
     adapted = calibrating(study.config)
-    inner = nested_answers(study, choices[best], cell, ("single", adapted.name))
-    trusted = study.config.calibrate_by
-    inner = {name: one for name, one in inner.items() if trusted is None or name in trusted}
-    found = Picked(
+    nested = nested_answers(study, choices[best], cell, ("single", adapted.name))
+    calibration_corpora = study.config.calibrate_by
+    nested = {
+        name: logits
+        for name, logits in nested.items()
+        if calibration_corpora is None or name in calibration_corpora
+    }
+    picked = Picked(
         choices[best],
         scores[best],
-        nested_calibration(inner, Condition("single"), study.config.risk),
-        nested_calibration(inner, adapted, study.config.risk),
+        nested_calibration(nested, Condition("single"), study.config.risk),
+        nested_calibration(nested, adapted, study.config.risk),
     )
     rows = zip(choices, scores, strict=True)
-    return found, [one.to_json() | {"score": score} for one, score in rows]
+    return picked, [choice.to_json() | {"score": score} for choice, score in rows]
 
 
 def calibrating(config: TransferConfig) -> Condition:
-    """The condition that adapted answers are calibrated on: the first of select_by, or all."""
+    """Return the condition for calibrating adapted predictions: select_by's first, or pool-all."""
     adapting = [name for name in config.select_by if Condition(name).adapts]
     return Condition(adapting[0] if adapting else "pool-all")
 
@@ -74,48 +78,48 @@ def calibrating(config: TransferConfig) -> Condition:
 def nested_answers(
     study: Study, choice: Choice, cell: Cell, names: Sequence[str]
 ) -> dict[str, dict[str, NestedLogits]]:
-    """Answers on each corpus that teaches, from heads that it did not teach.
+    """Compute logits on each training corpus, from heads fitted without it.
 
     Args:
-        study: with its corpora.
+        study: the study.
         choice: the combination.
-        cell: whose corpus is left out.
-        names: of conditions.
+        cell: its left-out corpus is not used.
+        names: the conditions.
 
     Returns:
-        By corpus, by condition.
+        Logits by corpus, by condition.
     """
-    system, found = cell.config(study), {}
-    for left in study.teaching(cell.left_out):
-        teaching = study.teaching(cell.left_out, left.name)
-        below = teaching if system.inner == "network" else study.teaching(cell.left_out)
-        network = study.bench.network(system, choice, below, cell.seed)
+    system, logits = cell.config(study), {}
+    for corpus in study.teaching(cell.left_out):
+        teaching = study.teaching(cell.left_out, corpus.name)
+        network_corpora = teaching if system.inner == "network" else study.teaching(cell.left_out)
+        network = study.bench.network(system, choice, network_corpora, cell.seed)
         if system.inner == "network":
-            forbid_leaks(network, left, "set inner=head, which picks by a network that knows it")
+            forbid_leaks(network, corpus, "set inner=head, which picks by a network trained on it")
         head = study.head(network, choice, teaching)
-        source = study.source(study.rows(network, choice, left.name), left.name, cell.seed)
+        source = study.source(study.rows(network, choice, corpus.name), corpus.name, cell.seed)
         taught = (head.weight != 0).any(axis=1)
-        found[left.name] = {
+        logits[corpus.name] = {
             name: NestedLogits(
                 source.rows.truth, tuple(test_logits(head, source, Condition(name))), taught
             )
             for name in names
         }
-    return found
+    return logits
 
 
 Floats = npt.NDArray[np.float64]
 
-#: Raised whenever the same heads give other cells.
+#: Incremented whenever the same heads give other cells.
 VERSION = 1
 
 
 def run_cell(study: Study, cell: Cell) -> dict[str, Any]:
-    """The content of a cell's file.
+    """Compute the content of a cell's file.
 
     Args:
-        study: with its corpora.
-        cell: with a corpus that is left out.
+        study: the study.
+        cell: a cell with a left-out corpus.
 
     Raises:
         PhonemoError: of any kind.
@@ -147,24 +151,27 @@ def run_cell(study: Study, cell: Cell) -> dict[str, Any]:
 def _condition(
     head: Reference, source: Source, condition: Condition, picked: Picked
 ) -> dict[str, Any]:
-    sure = picked.adapted if condition.adapts else picked.single
-    runs = [_run(source, logits, sure) for logits in test_logits(head, source, condition)]
+    calibration = picked.adapted if condition.adapts else picked.single
+    runs = [_run(source, logits, calibration) for logits in test_logits(head, source, condition)]
     return {"name": condition.name, "runs": runs}
 
 
-def _run(source: Source, logits: Floats, sure: TemperatureScaling) -> dict[str, Any]:
-    """One draw's counts by speaker, and what its answers are worth."""
+def _run(source: Source, logits: Floats, calibration: TemperatureScaling) -> dict[str, Any]:
+    """Return one draw's counts by speaker, and its selective scores."""
     rows, answers = source.rows, logits.argmax(axis=1)
     tables = counted(rows.truth, answers, rows.speaker, source.classes)
-    scores = softmax(logits / sure.temperature)
-    return {"tables": tables.reshape(-1).tolist(), **_selective(rows.truth, answers, scores, sure)}
+    scores = softmax(logits / calibration.temperature)
+    return {
+        "tables": tables.reshape(-1).tolist(),
+        **_selective(rows.truth, answers, scores, calibration),
+    }
 
 
 def _selective(
-    truth: Indices, answers: Indices, scores: Floats, sure: TemperatureScaling
+    truth: Indices, answers: Indices, scores: Floats, calibration: TemperatureScaling
 ) -> dict[str, Any]:
-    """Answers given at the threshold, the wrong ones among them, and the calibration error."""
-    given = scores.max(axis=1) >= sure.abstain_below
+    """Count predictions above the threshold and errors among them; add the calibration error."""
+    given = scores.max(axis=1) >= calibration.abstain_below
     return {
         "given": int(given.sum()),
         "wrong": int((answers != truth)[given].sum()),

@@ -1,7 +1,4 @@
-"""Labelled vectors of several corpora, side by side.
-
-The corpora of a study: read, reduced to the labels, and refused where they do not fit.
-"""
+"""A study's corpora, and labeled vectors of several corpora in one table."""
 
 from __future__ import annotations
 
@@ -24,15 +21,15 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Utterances as vectors, with what is known of them.
+    """Vectors of utterances with their labels.
 
     Attributes:
-        vectors: (utterance, feature), as the network gives them.
+        vectors: (utterance, feature), as computed by the network.
         truth: class indices (utterance,).
-        corpus: (utterance,), by which corpora weigh the same in training.
-        source: (utterance,), whose statistics a vector is standardised by: the corpus, or within
-            one corpus the speaker.
-        speaker: (utterance,), unique over corpora; one of its own where nobody is known.
+        corpus: (utterance,), for weighting corpora equally in training.
+        source: (utterance,), whose statistics standardize a vector: the corpus, or within one
+            corpus the speaker.
+        speaker: (utterance,), unique over corpora; a separate name if the speaker is unknown.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -44,96 +41,107 @@ class Rows:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Rows:
-        """Some of the utterances."""
+    def where(self, mask: npt.NDArray[np.bool_]) -> Rows:
+        """Select utterances by a mask."""
         return Rows(
-            self.vectors[chosen],
-            self.truth[chosen],
-            self.corpus[chosen],
-            self.source[chosen],
-            self.speaker[chosen],
+            self.vectors[mask],
+            self.truth[mask],
+            self.corpus[mask],
+            self.source[mask],
+            self.speaker[mask],
         )
 
 
 def concatenate_rows(parts: Sequence[Rows]) -> Rows:
-    """Several as one."""
+    """Concatenate several tables."""
     return Rows(
-        np.concatenate([one.vectors for one in parts]),
-        np.concatenate([one.truth for one in parts]),
-        np.concatenate([one.corpus for one in parts]),
-        np.concatenate([one.source for one in parts]),
-        np.concatenate([one.speaker for one in parts]),
+        np.concatenate([rows.vectors for rows in parts]),
+        np.concatenate([rows.truth for rows in parts]),
+        np.concatenate([rows.corpus for rows in parts]),
+        np.concatenate([rows.source for rows in parts]),
+        np.concatenate([rows.speaker for rows in parts]),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """One corpus: all that has an emotion, whatever the labels of a study."""
+    """One corpus' utterances that have an emotion, independent of a study's labels."""
 
     manifest: Manifest
 
     @property
     def name(self) -> str:
-        """As its manifest says it."""
+        """Return the name in its manifest."""
         return self.manifest.header.corpus
 
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
-        """Those that have an emotion."""
-        return tuple(one for one in self.manifest.utterances if one.emotion)
+        """Return the utterances that have an emotion."""
+        return tuple(utterance for utterance in self.manifest.utterances if utterance.emotion)
 
     def chosen(self, labels: LabelSet) -> Indices:
-        """Places of the utterances with one of the labels."""
+        """Return indices of the utterances with one of the labels."""
         return np.array(
-            [n for n, one in enumerate(self.utterances) if one.emotion in labels], np.int64
+            [
+                index
+                for index, utterance in enumerate(self.utterances)
+                if utterance.emotion in labels
+            ],
+            np.int64,
         )
 
     def truth(self, labels: LabelSet) -> Indices:
-        """Class indices of the chosen ones."""
-        rows = (self.utterances[place] for place in self.chosen(labels))
-        return np.array([labels.index(one.emotion or "") for one in rows], np.int64)
+        """Return class indices of the chosen utterances."""
+        utterances = (self.utterances[index] for index in self.chosen(labels))
+        return np.array(
+            [labels.index(utterance.emotion or "") for utterance in utterances], np.int64
+        )
 
     def speakers(self, labels: LabelSet) -> Names:
-        """Of the chosen ones, each with its corpus; unknown ones are speakers of their own."""
-        rows = (self.utterances[place] for place in self.chosen(labels))
+        """Return the chosen utterances' speakers, with the corpus; unknown ones are distinct."""
+        utterances = (self.utterances[index] for index in self.chosen(labels))
         return np.array(
             [
-                f"{self.name}/{one.speaker}" if one.speaker else f"{self.name}/utterance {one.id}"
-                for one in rows
+                f"{self.name}/{utterance.speaker}"
+                if utterance.speaker
+                else f"{self.name}/utterance {utterance.id}"
+                for utterance in utterances
             ]
         )
 
 
 def read_corpora(config: TransferConfig, labels: LabelSet) -> dict[str, Corpus]:
-    """By name, the corpora of a study.
+    """Read a study's corpora, by name.
 
     Raises:
-        ProtocolError: a corpus is there twice, holds none of the labels, is left out and not
-            among the corpora, or fewer than two are left to learn from and pick by.
-        LabelError: a corpus that is left out has a label that no other one teaches.
+        ProtocolError: a corpus is listed twice, has none of the labels, or is left out but not
+            listed, or there is none to train on.
+        LabelError: a left-out corpus has a label that no training corpus has.
         ManifestError: a manifest cannot be read.
     """
-    found: dict[str, Corpus] = {}
+    corpora: dict[str, Corpus] = {}
     for path in config.corpora:
         corpus = read_corpus(path, labels)
-        if corpus.name in found:
+        if corpus.name in corpora:
             raise ProtocolError(
                 f"{path}: expected a manifest for each corpus, got {corpus.name!r} twice; leave "
                 "one out"
             )
-        found[corpus.name] = corpus
-    _check_left_out(config.left_out, found)
-    teachers = _teachers(config, found)
+        corpora[corpus.name] = corpus
+    _check_left_out(config.left_out, corpora)
+    teachers = _teachers(config, corpora)
     for name in config.left_out:
-        _check_teachers(found[name], [one for one in teachers if one.name != name], labels)
-    return found
+        _check_teachers(
+            corpora[name], [teacher for teacher in teachers if teacher.name != name], labels
+        )
+    return corpora
 
 
 def read_corpus(path: str | Path, labels: LabelSet) -> Corpus:
-    """One of them; ProtocolError where it has none of the labels."""
+    """Read a corpus; raise ProtocolError if it has none of the labels, or is merged."""
     corpus = Corpus(read_manifest(path))
     if len(corpus.chosen(labels)) == 0:
-        names = sorted({one.emotion or "" for one in corpus.utterances})
+        names = sorted({utterance.emotion or "" for utterance in corpus.utterances})
         raise ProtocolError(
             f"{path}: expected utterances with one of the labels {labels}, got "
             f"{', '.join(names) or 'no emotion at all'}; take it out of corpora"
@@ -146,19 +154,20 @@ def read_corpus(path: str | Path, labels: LabelSet) -> Corpus:
 
 
 def _check_left_out(left_out: Sequence[str], corpora: Mapping[str, Corpus]) -> None:
-    strays = [name for name in left_out if name not in corpora]
-    if strays:
+    unknown = [name for name in left_out if name not in corpora]
+    if unknown:
         raise ProtocolError(
-            f"left_out names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its manifest"
+            f"left_out names {unknown[0]!r}, got manifests of {', '.join(corpora)}; add its "
+            "manifest"
         )
 
 
 def _teachers(config: TransferConfig, corpora: Mapping[str, Corpus]) -> list[Corpus]:
     for key in ("teachers", "calibrate_by"):
-        strays = [name for name in getattr(config, key) or () if name not in corpora]
-        if strays:
+        unknown = [name for name in getattr(config, key) or () if name not in corpora]
+        if unknown:
             raise ProtocolError(
-                f"{key} names {strays[0]!r}, got manifests of {', '.join(corpora)}; add its "
+                f"{key} names {unknown[0]!r}, got manifests of {', '.join(corpora)}; add its "
                 "manifest"
             )
     return [corpora[name] for name in config.teachers or corpora]
@@ -167,12 +176,12 @@ def _teachers(config: TransferConfig, corpora: Mapping[str, Corpus]) -> list[Cor
 def _check_teachers(corpus: Corpus, teachers: Sequence[Corpus], labels: LabelSet) -> None:
     if not teachers:
         raise ProtocolError(
-            f"expected a corpus besides {corpus.name} to learn from, got none; add one to teachers"
+            f"expected a corpus besides {corpus.name} to train on, got none; add one to teachers"
         )
-    taught = set(np.concatenate([one.truth(labels) for one in teachers]).tolist())
-    strays = sorted(set(corpus.truth(labels).tolist()) - taught)
-    if strays:
+    taught = set(np.concatenate([teacher.truth(labels) for teacher in teachers]).tolist())
+    untaught = sorted(set(corpus.truth(labels).tolist()) - taught)
+    if untaught:
         raise LabelError(
-            f"no corpus besides {corpus.name} has {labels.names[strays[0]]!r}, so that it cannot "
-            "be learnt when that is left out; leave the label out, or merge it with labels.merge"
+            f"expected a corpus besides {corpus.name} with {labels.names[untaught[0]]!r}, got "
+            "none to train on when it is left out; remove the label, or merge it with labels.merge"
         )

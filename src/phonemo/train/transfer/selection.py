@@ -1,10 +1,8 @@
-"""Nested leave-one-corpus-out: what is picked, and how sure it is, without the tested corpus.
+"""Nested leave-one-corpus-out: selection and calibration without the tested corpus.
 
-Every corpus that teaches is left out in turn once more. Each combination of a system's choices is
-fitted on the rest and tested on it; the best on the mean is picked, and its answers on corpora that
-it had not learnt from calibrate it.
-
-What a system can be: every combination of the choices that its config lists.
+A system is every combination of the choices in its config. Each training corpus is left out in
+turn once more; each combination is fitted on the rest and tested on it. The best mean is picked,
+and its predictions on left-out corpora calibrate it.
 """
 
 from __future__ import annotations
@@ -28,16 +26,16 @@ from phonemo.train.transfer.vectors import MEAN, POOLED, SPEECH
 
 @dataclass(frozen=True)
 class Choice:
-    """One combination.
+    """One combination of a system's choices.
 
     Attributes:
-        training: the number of the template; 0 too where the network is used as it is.
-        start_share: how far a trained backbone goes back to its start.
+        training: index of the train template; 0 if the network is not trained.
+        start_share: weight of the start in the interpolation with a trained backbone.
         statistics: hidden states that the head reads.
-        frames: which frames those statistics are over: "all" or "speech".
+        frames: frames the statistics are over: "all" or "speech".
         moments: "mean-deviation", or "mean" alone.
-        pooled: whether it reads the pooled fusion.
-        head: how it is fitted and adapted.
+        pooled: whether the head reads the pooled fusion.
+        head: options for fitting and adaptation.
     """
 
     training: int
@@ -50,20 +48,22 @@ class Choice:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the vectors that stand side by side."""
-        end = (SPEECH if self.frames == "speech" else "") + (MEAN if self.moments == "mean" else "")
-        states = (f"{number}{end}" for number in self.statistics)
-        return (*((POOLED,) if self.pooled else ()), *states)
+        """Return names of the concatenated vectors."""
+        suffix = (SPEECH if self.frames == "speech" else "") + (
+            MEAN if self.moments == "mean" else ""
+        )
+        names = (f"{number}{suffix}" for number in self.statistics)
+        return (*((POOLED,) if self.pooled else ()), *names)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, flat, by the keys of a system's config."""
-        found = asdict(self)
-        head = found.pop("head")
-        return {**found, "statistics": list(self.statistics), **head}
+        """Return it as flat plain data, by the keys of a system's config."""
+        data = asdict(self)
+        head = data.pop("head")
+        return {**data, "statistics": list(self.statistics), **head}
 
 
 def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
-    """All combinations, in the order of the config; of equals the first is picked."""
+    """List all combinations, in the config's order; on a tie the first is picked."""
     heads = [
         HeadOptions(*values)
         for values in itertools.product(
@@ -78,7 +78,7 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
             system.em_iterations,
         )
     ]
-    below = itertools.product(
+    vectors = itertools.product(
         range(max(1, len(system.train))),
         system.start_share,
         system.statistics,
@@ -86,8 +86,8 @@ def choices_of(system: SystemConfig) -> tuple[Choice, ...]:
         system.moments,
         system.pooled,
     )
-    found = (Choice(*one, head) for one, head in itertools.product(below, heads))
-    return tuple(one for one in found if one.statistics or one.pooled)
+    choices = (Choice(*vector, head) for vector, head in itertools.product(vectors, heads))
+    return tuple(choice for choice in choices if choice.statistics or choice.pooled)
 
 
 Floats = npt.NDArray[np.float64]
@@ -99,8 +99,8 @@ class NestedLogits:
 
     Attributes:
         truth: class indices (utterance,).
-        draws: for each pool that was drawn, (utterance, emotion).
-        taught: (emotion,), which ones the head has learnt.
+        draws: (utterance, emotion) for each pool.
+        taught: mask (emotion,) of those the head was trained on.
     """
 
     truth: Indices
@@ -109,30 +109,31 @@ class NestedLogits:
 
     @property
     def ua(self) -> float | None:
-        """Mean over the draws, of utterances whose emotion was taught; None without any."""
+        """Return the UA on taught emotions, averaged over draws; None without any."""
         known = self.taught[self.truth]
         if not self.draws or not known.any():
             return None
         classes = len(self.taught)
-        found = [
-            unweighted(self.truth[known], one[known].argmax(axis=1), classes) for one in self.draws
+        scores = [
+            unweighted(self.truth[known], logits[known].argmax(axis=1), classes)
+            for logits in self.draws
         ]
-        return float(np.mean(found))
+        return float(np.mean(scores))
 
 
-#: By tested corpus, by condition.
+#: Logits by tested corpus, by condition.
 Inner = Mapping[str, Mapping[str, NestedLogits]]
 
 
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """A combination with what nested tests say of it.
+    """The picked combination with its nested scores.
 
     Attributes:
-        choice: the one that is picked.
-        score: its mean UA over corpora and conditions; None where there was nothing to pick.
-        single: how sure it is of a recording by itself.
-        adapted: how sure it is of an adapted one.
+        choice: the combination.
+        score: its mean UA over corpora and conditions; None if there was nothing to pick.
+        single: calibration for single recordings.
+        adapted: calibration for adapted recordings.
     """
 
     choice: Choice
@@ -142,63 +143,62 @@ class Picked:
 
 
 def check_nested(choices: Sequence[Choice], teaching: Sequence[str], system: str) -> bool:
-    """Whether nested tests can be done; refuse a system that needs them and cannot have them.
+    """Whether nested tests are possible; refuse a system that needs them if they are not.
 
     Raises:
-        ProtocolError: a system has several choices and a single corpus to learn from.
+        ProtocolError: a system has several choices and a single training corpus.
     """
     if len(teaching) < 2 and len(choices) > 1:
         raise ProtocolError(
-            f"system {system} picks among {len(choices)} combinations and learns from "
-            f"{teaching[0]} alone; expected two corpora or more that teach: add one, or give "
-            "each key a single value"
+            f"system {system}: expected two training corpora or more to pick among {len(choices)} "
+            f"combinations, got {teaching[0]} alone; add one, or give each key a single value"
         )
     return len(teaching) > 1
 
 
 def score_of(inner: Inner, names: Sequence[str]) -> float:
-    """Mean UA over corpora, of conditions by name.
+    """Return the mean UA over corpora and conditions.
 
     Raises:
         ProtocolError: a condition could not be tested on any corpus.
     """
     means = []
     for name in names:
-        found = [one[name].ua for one in inner.values() if one[name].ua is not None]
-        if not found:
+        scores = [logits[name].ua for logits in inner.values() if logits[name].ua is not None]
+        if not scores:
             raise ProtocolError(
-                f"select_by: condition {name} could not be tested on {', '.join(inner)}; a corpus "
-                "has too few recordings of an emotion for it: name another"
+                f"select_by: expected a condition that can be tested, got {name}, for which "
+                f"{', '.join(inner)} have too few recordings of an emotion; name another"
             )
-        means.append(float(np.mean([one for one in found if one is not None])))
+        means.append(float(np.mean([score for score in scores if score is not None])))
     return float(np.mean(means))
 
 
 def nested_calibration(inner: Inner, condition: Condition, risk: float) -> TemperatureScaling:
-    """Temperature and threshold from answers on corpora that were not learnt from.
+    """Fit temperature and threshold on predictions for left-out corpora.
 
-    Every corpus has the same number of them, drawn where it has more.
+    Every corpus contributes the same number of predictions; larger ones are sampled.
 
     Args:
-        inner: of the combination that was picked.
-        condition: whose answers.
-        risk: share of wrong answers that is allowed among those given.
+        inner: logits of the picked combination.
+        condition: whose predictions to use.
+        risk: allowed share of wrong predictions among those given.
     """
-    parts = [_answered(one[condition.name]) for one in inner.values()]
+    parts = [_taught_logits(corpus[condition.name]) for corpus in inner.values()]
     fewest = min((len(truth) for _, truth in parts), default=0)
     if fewest == 0:
         return UNCALIBRATED
     random = np.random.default_rng(0)
-    chosen = [random.choice(len(truth), fewest, replace=False) for _, truth in parts]
-    logits = np.concatenate([one[0][rows] for one, rows in zip(parts, chosen, strict=True)])
-    truth = np.concatenate([one[1][rows] for one, rows in zip(parts, chosen, strict=True)])
+    samples = [random.choice(len(truth), fewest, replace=False) for _, truth in parts]
+    logits = np.concatenate([part[0][rows] for part, rows in zip(parts, samples, strict=True)])
+    truth = np.concatenate([part[1][rows] for part, rows in zip(parts, samples, strict=True)])
     return calibrate(logits, truth, risk)
 
 
-def _answered(answers: NestedLogits) -> tuple[Floats, Any]:
-    """The first draw's logits and truths, of emotions that were taught."""
-    known = answers.taught[answers.truth]
-    if not answers.draws:
+def _taught_logits(nested: NestedLogits) -> tuple[Floats, Any]:
+    """Return the first draw's logits and truth, for taught emotions."""
+    known = nested.taught[nested.truth]
+    if not nested.draws:
         known = np.zeros_like(known)
-        return np.empty((0, len(answers.taught))), answers.truth[known]
-    return answers.draws[0][known], answers.truth[known]
+        return np.empty((0, len(nested.taught))), nested.truth[known]
+    return nested.draws[0][known], nested.truth[known]

@@ -1,7 +1,4 @@
-"""The head that is shipped: picked by leaving each corpus out, fitted on all of them.
-
-A head that is fitted on all corpora, put into a network: the model folder that ships.
-"""
+"""Model folders to ship: a head picked by leave-one-corpus-out and fitted on all corpora."""
 
 from __future__ import annotations
 
@@ -10,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from phonemo.audio import RATE
 from phonemo.errors import ConfigError, ModelError, UsageError
 from phonemo.files import folder_lock
 from phonemo.labels import LabelSet
-from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
+from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.calibrate import store_calibration
 from phonemo.train.callbacks import RunProgress
+from phonemo.train.export.shared_network import with_linear_head
 from phonemo.train.linear_head import keep_head
 from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
 from phonemo.train.provenance import provenance_from, provenance_of
@@ -34,15 +31,15 @@ from phonemo.train.transfer.vectors import FrozenNetwork
 
 @dataclass(frozen=True, eq=False)
 class Final:
-    """What a system is when no corpus is left out.
+    """A system fitted without leaving a corpus out.
 
     Attributes:
-        head: on the vectors ``picked.choice.columns`` of the network, standardised by itself.
-        picked: the combination, and temperature and threshold from answers on corpora that were
-            left out: ``single`` for recordings by themselves, ``adapted`` for adapted ones.
-        network: whose vectors they are.
-        teachers: what it has learnt from.
-        labels: the study's.
+        head: on the network's vectors ``picked.choice.columns``, which it standardizes.
+        picked: the combination, with temperature and threshold from left-out corpora: ``single``
+            for single recordings, ``adapted`` for adapted ones.
+        network: computes the vectors.
+        teachers: the training corpora.
+        labels: the study's labels.
     """
 
     head: Reference
@@ -59,22 +56,22 @@ def fit_all(
     command: str = "",
     progress: RunProgress | None = None,
 ) -> Final:
-    """Fit a system of a study on all of its corpora; what was computed before is used again.
+    """Fit a study's system on all of its corpora, with the study's caches.
 
-    No score belongs to it: ``transfer`` tests the recipe, with corpora left out.
+    It has no score: ``transfer`` tests the same procedure with corpora left out.
 
     Args:
-        config: the study.
-        system: its name.
-        seed: one of the study's; None takes the first.
-        command: what was typed, for trainings.
-        progress: shows what is computed.
+        config: the study's config.
+        system: the system's name.
+        seed: one of the study's seeds; None is the first.
+        command: the command line, for trainings.
+        progress: receives progress.
 
     Raises:
         PhonemoError: of any kind.
     """
     if system not in config.systems:
-        raise UsageError(f"no system {system!r}; expected one of {', '.join(config.systems)}")
+        raise UsageError(f"expected a system among {', '.join(config.systems)}, got {system!r}")
     labels = LabelSet(config.labels.names, config.labels.merge)
     bench = StudyBench(config, command, progress or RunProgress())
     study = Study(config, read_corpora(config, labels), labels, bench)
@@ -91,41 +88,44 @@ def fit_all(
 
 
 def _calibrated(study: Study, picked: Picked, head: Reference, network: FrozenNetwork) -> Picked:
-    """How sure a head is that had nothing to be picked by: on corpora that are only tested."""
+    """Calibrate a head without nested tests, on corpora that are not trained on."""
     config, taught = study.config, (head.weight != 0).any(axis=1)
-    teachers = {one.name for one in study.teaching()}
+    teachers = {corpus.name for corpus in study.teaching()}
     conditions = {"single": Condition("single"), "adapted": calibrating(config)}
     inner: dict[str, dict[str, NestedLogits]] = {}
     for name in config.calibrate_by or ():
         if name not in teachers:
             source = study.source(study.rows(network, picked.choice, name), name, config.seeds[0])
             inner[name] = {
-                one.name: NestedLogits(
-                    source.rows.truth, tuple(test_logits(head, source, one)), taught
+                condition.name: NestedLogits(
+                    source.rows.truth, tuple(test_logits(head, source, condition)), taught
                 )
-                for one in conditions.values()
+                for condition in conditions.values()
             }
-    sure = {key: nested_calibration(inner, one, config.risk) for key, one in conditions.items()}
-    return replace(picked, single=sure["single"], adapted=sure["adapted"])
+    calibrations = {
+        key: nested_calibration(inner, condition, config.risk)
+        for key, condition in conditions.items()
+    }
+    return replace(picked, single=calibrations["single"], adapted=calibrations["adapted"])
 
 
-#: The largest difference of a vector from the study's, as a share of its largest feature.
+#: Largest difference of a vector from the study's, relative to its largest feature.
 _MOST = 1e-4
 
 
 def ship(final: Final, network: str | Path, target: str | Path) -> Path:
-    """Write a model folder: a network as it is, with the head of a study.
+    """Write a model folder with a network and the head of a study.
 
     Args:
-        final: the head, and how sure it is of single recordings.
-        network: a model folder whose layers below the head are those of the study's network; its
-            fusion and phoneme head are taken over, its emotion head is not.
+        final: the head and its calibration.
+        network: a model folder whose layers below the head equal those of the study's network; its
+            fusion and phoneme head are kept, its emotion head is replaced.
         target: the folder to write.
 
     Raises:
-        ModelError: the network's vectors are not those that the head was fitted on.
-        CheckpointError: the network cannot be opened, or the target is there already.
-        ConfigError: a head on a pooled fusion.
+        ModelError: the network's vectors differ from those the head was fitted on.
+        CheckpointError: the network cannot be opened, or the target exists.
+        ConfigError: the head reads the pooled fusion.
     """
     start = load_trained(network)
     labels = final.labels
@@ -133,55 +133,44 @@ def ship(final: Final, network: str | Path, target: str | Path) -> Path:
     keep_head(model, final.head)
     store_calibration(model, final.picked.single)
     _check_vectors(model, final)
-    taught = provenance_of(network)
+    lineage = provenance_of(network)
     for corpus in final.teachers:
-        taught = taught | provenance_from(
-            corpus.name, [corpus.utterances[place] for place in corpus.chosen(labels)]
+        lineage = lineage | provenance_from(
+            corpus.name, [corpus.utterances[index] for index in corpus.chosen(labels)]
         )
-    save_trained(Path(target), model, labels, lineage=taught, dtype=torch.float16)
+    save_trained(Path(target), model, labels, lineage=lineage, dtype=torch.float16)
     return Path(target)
 
 
 def _with_head(
     start: LoadedModel, choice: Choice, labels: LabelSet
 ) -> PhonemoForAudioClassification:
-    """The network with a fresh linear head over what a choice reads."""
     if choice.pooled:
         raise ConfigError("expected statistics of hidden states alone, got pooled=true")
-    facts = start.model.config.to_dict() | {
-        "statistics": choice.statistics,
-        "frames": choice.frames,
-        "moments": choice.moments,
-        "pooled": False,
-        "head": "linear",
-        "pooling": "mean",
-        "adaptation": None,
-        "id2label": dict(enumerate(labels.names)),
-        "label2id": {name: index for index, name in enumerate(labels.names)},
-    }
-    model = PhonemoForAudioClassification(PhonemoConfig(**facts))
-    theirs = start.model.state_dict()
-    own = model.state_dict()
-    fresh = [name for name in own if name.startswith("head.")]
-    taken: dict[str, Tensor] = {name: theirs[name] for name in own if name not in fresh}
-    model.load_state_dict(taken | {name: own[name] for name in fresh})
-    model.eval()
-    return model
+    return with_linear_head(
+        start.model,
+        labels.names,
+        statistics=choice.statistics,
+        frames=choice.frames,
+        moments=choice.moments,
+        pooled=False,
+        pooling="mean",
+    )
 
 
 @torch.inference_mode()
 def _check_vectors(model: PhonemoForAudioClassification, final: Final) -> None:
-    """Noise with a pause in it, through the model and through the study's network."""
+    """Compare the vectors of model and study's network on noise with a pause."""
     random = np.random.default_rng(1)
     samples = random.normal(0, 0.1, 3 * RATE).astype(np.float32)
     samples[RATE : 2 * RATE] *= 1e-4
     columns = final.picked.choice.columns
     parts = final.network.vectors(samples, columns)
     expected = np.concatenate([parts[name] for name in columns])
-    found = model(torch.from_numpy(samples)[None]).vector[0].numpy()
+    vector = model(torch.from_numpy(samples)[None]).vector[0].numpy()
     if (
-        found.shape != expected.shape
-        or np.abs(found - expected).max() > _MOST * np.abs(expected).max()
+        vector.shape != expected.shape
+        or np.abs(vector - expected).max() > _MOST * np.abs(expected).max()
     ):
         raise ModelError(
             "expected a network whose lower layers are those of the study's, got other vectors; "

@@ -1,7 +1,4 @@
-"""What all cells of a study share: networks, vectors and heads, each computed once and kept.
-
-What all parts of a study have in common, and the heads of one combination of choices.
-"""
+"""A study, and its networks, vectors and heads, each computed once and cached."""
 
 from __future__ import annotations
 
@@ -36,18 +33,18 @@ from phonemo.train.transfer.vectors import (
 
 log = logging.getLogger(__name__)
 
-#: Raised whenever the same vectors give other heads.
+#: Incremented whenever the same vectors give other heads.
 VERSION = 3
 _MOST_ROWS, _MOST_HEADS = 48, 400
 
 
 class StudyBench:
-    """Networks, vectors and heads of one study.
+    """Caches a study's networks, vectors and heads.
 
     Args:
-        config: the study.
-        command: what was typed.
-        progress: shows what is computed.
+        config: the study's config.
+        command: the command line.
+        progress: receives progress.
     """
 
     def __init__(self, config: TransferConfig, command: str, progress: RunProgress) -> None:
@@ -60,43 +57,43 @@ class StudyBench:
     def network(
         self, system: SystemConfig, choice: Choice, teaching: Sequence[Corpus], seed: int
     ) -> FrozenNetwork:
-        """The network of a choice; where it is trained, on these corpora with this seed."""
+        """Open the network of a choice, trained on these corpora with this seed if needed."""
         if system.network is not None:
             key: tuple[Any, ...] = (system.network,)
-            return self._once(key, lambda: open_network(str(system.network)))
+            return self._cached(key, lambda: open_network(str(system.network)))
         template = system.train[choice.training]
         folder = trained_on(self.config, template, teaching, seed, self.command, self.progress)
         start = template.model.start or template.model.backbone
         key = (str(folder), choice.start_share)
-        return self._once(key, lambda: open_network(str(folder), choice.start_share, start))
+        return self._cached(key, lambda: open_network(str(folder), choice.start_share, start))
 
     def rows(
         self, network: FrozenNetwork, columns: Sequence[str], corpus: Corpus, labels: LabelSet
     ) -> Rows:
-        """The vectors of a corpus' utterances that have one of the labels."""
+        """Return vectors of a corpus' utterances that have one of the labels."""
         key = (network.digest, tuple(columns), corpus.name, recordings_digest(corpus), str(labels))
         if key not in self._rows:
             self._rows[key] = self._read(network, columns, corpus, labels)
-            _shortened(self._rows, _MOST_ROWS)
+            _evict(self._rows, _MOST_ROWS)
         self._rows.move_to_end(key)
         return self._rows[key]
 
     def head(
         self, parts: Mapping[str, Rows], of: str, classes: int, options: HeadOptions
     ) -> Reference:
-        """A head that is fitted on rows, or read where one like it was fitted before.
+        """Fit a head on rows, or read it from the cache.
 
         Args:
-            parts: by name, what is learnt from.
-            of: what the rows' vectors are: the network, the columns, the recordings.
-            classes: how many emotions there are.
-            options: how.
+            parts: the training data, by name.
+            of: identifies the rows' vectors: network, columns and recordings.
+            classes: number of emotions.
+            options: how to fit.
         """
         fitting = options.fitting()
         key = digest_of_facts(VERSION, of, classes, asdict(fitting), _fingerprints(parts))
         if key not in self._heads:
             self._heads[key] = self._fitted(key, parts, classes, fitting)
-            _shortened(self._heads, _MOST_HEADS)
+            _evict(self._heads, _MOST_HEADS)
         self._heads.move_to_end(key)
         return adjusted(self._heads[key], options)
 
@@ -104,28 +101,28 @@ class StudyBench:
         self, key: str, parts: Mapping[str, Rows], classes: int, options: HeadOptions
     ) -> Reference:
         path = self.home / "heads" / f"{key}.npz"
-        found = _cached_head(path, classes)
-        if found is None:
+        head = _cached_head(path, classes)
+        if head is None:
             content = packed(fit_head(concatenate_rows(list(parts.values())), classes, options))
             _write(path, content)
-            # as it is read again, in half the digits: the same however often a study is resumed
-            found = unpacked(content, classes)
-        return found
+            # read back in its stored precision, so that a resumed study gets the same head
+            head = unpacked(content, classes)
+        return head
 
-    def _once(self, key: tuple[Any, ...], opened: Callable[[], FrozenNetwork]) -> FrozenNetwork:
+    def _cached(self, key: tuple[Any, ...], factory: Callable[[], FrozenNetwork]) -> FrozenNetwork:
         if key not in self._networks:
-            if len(self._networks) > 4:  # of trained ones many come by, each for a while
+            if len(self._networks) > 4:  # many trained networks are used, each for a short time
                 self._networks.clear()
-            self._networks[key] = opened()
+            self._networks[key] = factory()
         return self._networks[key]
 
     def _read(
         self, network: FrozenNetwork, columns: Sequence[str], corpus: Corpus, labels: LabelSet
     ) -> Rows:
-        home = self.home.parent / "vectors"
-        found = vectors_of(home, network, corpus, columns, self.progress.features)
+        folder = self.home.parent / "vectors"
+        matrices = vectors_of(folder, network, corpus, columns, self.progress.features)
         chosen = corpus.chosen(labels)
-        vectors = np.concatenate([found[name][chosen] for name in columns], axis=1)
+        vectors = np.concatenate([matrices[name][chosen] for name in columns], axis=1)
         names = np.full(len(chosen), corpus.name)
         return Rows(
             vectors.astype(np.float32, copy=False),
@@ -137,25 +134,31 @@ class StudyBench:
 
 
 def digest_of_facts(*facts: Any) -> str:
-    """Sixteen hexadecimal digits that name plain data."""
+    """Return sixteen hexadecimal digits that identify plain data."""
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _fingerprints(parts: Mapping[str, Rows]) -> list[Any]:
-    """What rows are, besides the network that their vectors come from."""
+    """Identify rows without their vectors."""
     return [
-        [name, *(_named(one) for one in (rows.truth, rows.corpus, rows.source, rows.speaker))]
+        [
+            name,
+            *(
+                _column_digest(column)
+                for column in (rows.truth, rows.corpus, rows.source, rows.speaker)
+            ),
+        ]
         for name, rows in parts.items()
     ]
 
 
-def _named(column: Any) -> str:
+def _column_digest(column: Any) -> str:
     return sha256("\n".join(map(str, column.tolist())).encode()).hexdigest()[:16]
 
 
-def _shortened(kept: OrderedDict[Any, Any], most: int) -> None:
-    while len(kept) > most:
-        kept.popitem(last=False)
+def _evict(cache: OrderedDict[Any, Any], limit: int) -> None:
+    while len(cache) > limit:
+        cache.popitem(last=False)
 
 
 def _cached_head(path: Path, classes: int) -> Reference | None:
@@ -164,12 +167,12 @@ def _cached_head(path: Path, classes: int) -> Reference | None:
     try:
         return unpacked(path.read_bytes(), classes)
     except CheckpointError:
-        log.warning("%s: broken, and fitted again", path)
+        log.warning("%s: broken; fitting it again", path)
         return None
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.part")
     try:
@@ -181,7 +184,7 @@ def _write(path: Path, content: bytes) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A config with its corpora, and what is computed once for all."""
+    """A study's config, corpora and caches."""
 
     config: TransferConfig
     corpora: Mapping[str, Corpus]
@@ -190,31 +193,31 @@ class Study:
 
     @property
     def emotion(self) -> int:
-        """The class that one-sided pools are mostly of."""
-        one = self.config.one_sided
-        return 0 if one is None else self.labels.index(one.emotion)
+        """Return the majority class of one-sided pools."""
+        config = self.config.one_sided
+        return 0 if config is None else self.labels.index(config.emotion)
 
     def teaching(self, *left_out: str | None) -> list[Corpus]:
-        """All corpora that may teach, but these."""
+        """List the training corpora except these."""
         teachers = self.config.teachers or tuple(self.corpora)
         return [self.corpora[name] for name in teachers if name not in left_out]
 
     def source(self, rows: Rows, name: str, seed: int) -> Source:
-        """Rows of a corpus as a source that is tested."""
+        """Wrap a corpus' rows as a test source."""
         return Source(rows, name, self.emotion, len(self.labels), seed, self.config.draws)
 
     def rows(self, network: FrozenNetwork, choice: Choice, corpus: str) -> Rows:
-        """The vectors that a combination reads of a corpus.
+        """Return a corpus' vectors for a combination.
 
         Raises:
-            ConfigError: the network has not what is read.
+            ConfigError: the network lacks a layer that is read.
         """
         network.check(choice.statistics, choice.pooled)
         return self.bench.rows(network, choice.columns, self.corpora[corpus], self.labels)
 
     def head(self, network: FrozenNetwork, choice: Choice, teaching: Sequence[Corpus]) -> Reference:
-        """The head of a combination, fitted on some corpora."""
-        parts = {one.name: self.rows(network, choice, one.name) for one in teaching}
+        """Return a combination's head, fitted on these corpora."""
+        parts = {corpus.name: self.rows(network, choice, corpus.name) for corpus in teaching}
         of = described(network, choice, teaching)
         return self.bench.head(parts, of, len(self.labels), choice.head)
 
@@ -224,9 +227,9 @@ class Cell:
     """A system with one corpus left out and one seed.
 
     Attributes:
-        system: its name.
-        left_out: the corpus that is tested; None leaves none out, for a head that is shipped.
-        seed: of trainings and draws.
+        system: the system's name.
+        left_out: the tested corpus; None leaves none out, for a head to ship.
+        seed: seed of training and draws.
     """
 
     system: str
@@ -234,11 +237,11 @@ class Cell:
     seed: int
 
     def config(self, study: Study) -> SystemConfig:
-        """Of the system."""
+        """Return the system's config."""
         return study.config.systems[self.system]
 
 
 def described(network: FrozenNetwork, choice: Choice, corpora: Sequence[Corpus]) -> str:
-    """What the vectors of some corpora are."""
-    digests = [recordings_digest(one) for one in corpora]
+    """Identify vectors by network, columns and recordings."""
+    digests = [recordings_digest(corpus) for corpus in corpora]
     return " ".join([network.digest, *choice.columns, *digests])

@@ -1,4 +1,4 @@
-"""The config of a transfer study: systems that are tested on corpora which they did not learn."""
+"""Transfer study config: systems that are tested on corpora they were not trained on."""
 
 from __future__ import annotations
 
@@ -23,82 +23,84 @@ Value = TypeVar("Value")
 Standardise = Literal["none", "source", "speaker", "source-speaker", "mixture", "all"]
 PoolSize = Annotated[int, Field(ge=1)] | Literal["all"]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-#: How a test can be done: one recording at a time, by the speaker's recordings, by a pool of the
-#: source's, or by a pool with a share of one emotion in per cent.
+#: Test conditions: single recordings, adaptation by speaker, by a random pool of the source, or by
+#: a pool with a given percentage of one emotion.
 CONDITION = re.compile(r"^(single|speaker|pool-(\d+|all)|even-\d+|(\d+)-per-cent-(\d+))$")
 
 
-def _listed(value: Any) -> Any:
-    """A single choice as a list of one."""
+def _as_tuple(value: Any) -> Any:
+    """Wrap a single choice in a tuple."""
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _lists(value: Any) -> Any:
-    """Hidden states as a list of choices: [2, 3] is one choice of two states."""
-    value = _listed(value)
-    return value if any(isinstance(one, list | tuple) for one in value) else (value,)
+def _as_tuples(value: Any) -> Any:
+    """Wrap hidden states as choices: [2, 3] is one choice of two states."""
+    value = _as_tuple(value)
+    return value if any(isinstance(item, list | tuple) for item in value) else (value,)
 
 
-Several = BeforeValidator(_listed)
+Several = BeforeValidator(_as_tuple)
 
 
-def _once_each(values: Sequence[Value]) -> Sequence[Value]:
+def _check_unique(values: Sequence[Value]) -> Sequence[Value]:
     for number, value in enumerate(values):
         if value in values[:number]:
-            raise ValueError(f"{value!r} is there twice; name each once")
+            raise ValueError(f"expected different values, got {value!r} twice; remove one")
     return values
 
 
 class TrainTemplate(BaseConfig):
-    """How a network is trained on all corpora but those that are left out."""
+    """How a network is trained on all corpora except those left out."""
 
     model: ModelConfig
     """The network, as in a config of phonemo train."""
     train: TrainConfig = TrainConfig()
-    """How it is trained."""
+    """Training options."""
     extra: tuple[ExtraConfig, ...] = ()
-    """Corpora without emotions that are learnt from besides."""
+    """Additional training corpora without emotions."""
     protocol: ProtocolConfig = ProtocolConfig()
-    """Its first fold's validation part picks the epoch, where train.select_by picks one."""
+    """The first fold's validation part picks the epoch, if train.select_by picks one."""
 
 
 class SystemConfig(BaseConfig):
-    """Vectors and a linear head; what is a list is picked without the corpus that is left out."""
+    """Vectors and a linear head; lists are choices, picked without the left-out corpus."""
 
     network: str | None = None
-    """A backbone's or a model's folder, used as it is; null trains one by section train."""
+    """Folder of a backbone or a model, used unchanged; null trains one by section train."""
     train: Annotated[tuple[TrainTemplate, ...], Several] = ()
-    """One training, or several to pick from, for each corpus that is left out and each seed."""
+    """One training, or several to pick from, for each left-out corpus and each seed."""
     start_share: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Several] = (0.0,)
-    """Of a trained network: how far its backbone goes back to the weights that it started from."""
+    """Interpolation of a trained backbone with its start: 0 keeps it, 1 is the start."""
     inner: Literal["network", "head"] = "network"
-    """Whether nested tests train networks of their own, or heads alone on the outer network."""
-    statistics: Annotated[tuple[tuple[NonNegativeInt, ...], ...], BeforeValidator(_lists)] = ((),)
-    """Hidden states whose mean and deviation over time the head reads; a list of lists to pick."""
+    """Whether nested tests train separate networks, or only heads on the outer network."""
+    statistics: Annotated[tuple[tuple[NonNegativeInt, ...], ...], BeforeValidator(_as_tuples)] = (
+        (),
+    )
+    """Hidden states whose mean and deviation over time the head reads; a list of lists picks."""
     frames: Annotated[tuple[Literal["all", "speech"], ...], Several] = ("all",)
-    """Which frames those statistics are over; speech leaves out those 30 dB below its level."""
+    """Frames of those statistics; speech excludes frames 30 dB below the speech level."""
     moments: Annotated[tuple[Literal["mean", "mean-deviation"], ...], Several] = ("mean-deviation",)
-    """Whether both the mean and the deviation over time of a state are read, or the mean alone."""
+    """Whether a state's mean and deviation over time are read, or the mean alone."""
     pooled: Annotated[tuple[bool, ...], Several] = (False,)
     """Whether the head reads the network's pooled fusion; for models, not for backbones."""
     fit: Annotated[tuple[Literal["logistic", "discriminant"], ...], Several] = ("logistic",)
     """The head: a logistic regression, or Fisher's discriminant with a ridge."""
     standardise: Annotated[tuple[Standardise, ...], Several] = ("mixture",)
-    """By what training vectors are standardised; mixture: by source and by all sources alike."""
+    """The statistics that standardize training vectors; mixture: by source and by all sources."""
     balance: Annotated[tuple[Literal["corpus", "size"], ...], Several] = ("corpus",)
-    """Whether a corpus weighs as every other one, or by its size; its emotions weigh the same."""
+    """Whether corpora have equal weights, or weights by size; emotions are balanced in each."""
     inverse_penalty: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Several] = (0.001,)
-    """C of the logistic regression; the lower, the stronger its penalty."""
+    """C of the logistic regression; lower is a stronger penalty."""
     ridge: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Several] = (0.5,)
-    """Share of the identity in the discriminant's covariance."""
+    """Weight of the identity in the discriminant's covariance."""
     mask: Annotated[tuple[bool, ...], Several] = (False,)
-    """Whether a vector's loss sees only the emotions that its corpus has."""
+    """Whether a vector's loss is restricted to its corpus' emotions."""
     k_mean: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Several] = (3.0,)
-    """Recordings of a pool that weigh as much as the training sources' mean."""
+    """Size of a pool that weighs as much as the training sources' mean."""
     k_spread: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Several] = (10.0,)
     """The same for the deviation."""
     em_iterations: Annotated[tuple[NonNegativeInt, ...], Several] = (0,)
-    """Steps in which a pool's shares of emotions are estimated; 0 takes plain moments."""
+    """Iterations that estimate a pool's emotion distribution; 0 uses plain moments."""
 
     @field_validator(
         *("train", "start_share", "statistics", "frames", "moments", "pooled", "fit"),
@@ -115,55 +117,61 @@ class SystemConfig(BaseConfig):
     )
     @classmethod
     def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(_once_each(values))
+        return tuple(_check_unique(values))
 
     @model_validator(mode="after")
     def _network_or_train(self) -> SystemConfig:
         if (self.network is None) == (not self.train):
-            raise ValueError("expected network or train, one of the two")
+            raise ValueError("expected either network or train, got both or neither; set one")
         if self.network is not None and self.start_share != (0.0,):
-            raise ValueError("start_share is of a network that section train trains")
+            raise ValueError(
+                "expected start_share only with section train, got it with network; remove it"
+            )
         return self
 
     @model_validator(mode="after")
     def _something_is_read(self) -> SystemConfig:
         for name in type(self).model_fields:
             if name not in ("network", "train", "inner") and not getattr(self, name):
-                raise ValueError(f"{name} is an empty list; give a value, or leave it out")
+                raise ValueError(
+                    f"expected a value for {name}, got an empty list; give one, or remove the key"
+                )
         if not any(self.statistics) and not any(self.pooled):
-            raise ValueError("a head reads nothing: set statistics=[3], or pooled=true")
+            raise ValueError(
+                "expected vectors for the head, got none; set statistics=[3], or pooled=true"
+            )
         return self
 
 
 class SkewedPoolConfig(BaseConfig):
-    """Pools that are mostly of one emotion."""
+    """Pools dominated by one emotion."""
 
     emotion: str = "neutral"
-    """Which one."""
+    """The emotion."""
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.8, 0.95)
-    """Its shares in a pool; one with even shares of all emotions is always tested beside them."""
+    """Its shares in a pool; a pool with equal shares of all emotions is always tested too."""
     pools: tuple[Annotated[int, Field(ge=2)], ...] = (20, 80)
     """Recordings in a pool."""
 
     @field_validator("shares", "pools")
     @classmethod
     def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(_once_each(values))
+        return tuple(_check_unique(values))
 
 
 class WithinConfig(BaseConfig):
-    """One corpus whose speakers are left out in turn, without and with their profiles."""
+    """Leave-one-speaker-out within one corpus, without and with speaker profiles."""
 
     manifest: str
-    """The corpus; its speakers are known."""
+    """The corpus; its speakers must be known."""
     labels: LabelsConfig
-    """Which emotions are told apart in it."""
+    """The emotions to recognize in it."""
     teachers: tuple[str, ...] = ()
-    """Names of corpora of the study that are learnt from besides."""
+    """Additional training corpora, by their names in the study."""
 
 
 class TransferConfig(BaseConfig):
-    """Corpora x seeds x systems: each corpus is left out of training in turn and tested."""
+    """Corpora x seeds x systems: each corpus in turn is left out of training and tested."""
 
     name: str = Field(pattern=_NAME)
     """A short name, used in tables."""
@@ -172,31 +180,31 @@ class TransferConfig(BaseConfig):
     corpora: tuple[str, ...] = Field(min_length=2)
     """Manifests; each is one corpus and one source."""
     left_out: tuple[str, ...] = Field(min_length=1)
-    """Names of the corpora that are tested in turn; the others only teach."""
+    """Names of the corpora to test in turn; the others are only trained on."""
     mean_over: tuple[str, ...] | None = None
-    """Those of them that the mean is over; null is all."""
+    """The left-out corpora to average over; null is all."""
     teachers: tuple[str, ...] | None = None
-    """Names of the corpora that may be learnt from; the others are only tested. Null is all."""
+    """Names of the training corpora; the others are only tested. Null is all."""
     calibrate_by: tuple[str, ...] | None = None
     """Names of corpora whose predictions fit temperature and threshold; null is all teachers."""
     labels: LabelsConfig
-    """Which emotions are told apart; a corpus may lack some."""
+    """The emotions to recognize; a corpus may lack some."""
     seeds: tuple[int, ...] = Field(default=(1, 2, 3), min_length=1)
-    """Of trainings, and of the pools that are drawn."""
+    """Seeds of training and of random pools."""
     pools: tuple[PoolSize, ...] = (1, 5, 20, 100, "all")
-    """How many unlabelled recordings of a source adapt a head to it."""
+    """Numbers of unlabeled recordings that adapt a head to a source."""
     one_sided: SkewedPoolConfig | None = SkewedPoolConfig()
-    """Pools that are mostly of one emotion; null tests none."""
+    """Pools dominated by one emotion; null tests none."""
     draws: int = Field(default=5, ge=1)
-    """Pools that are drawn of each size, with each seed."""
+    """Number of random pools of each size, for each seed."""
     select_by: tuple[str, ...] = Field(default=("single", "pool-20"), min_length=1)
-    """Conditions whose mean UA picks among a system's choices, in nested tests."""
+    """Conditions whose mean UA in nested tests picks among a system's choices."""
     risk: float = Field(default=0.1, gt=0, lt=1)
-    """Share of wrong answers that the threshold of an answer allows."""
+    """Allowed share of wrong predictions above the threshold."""
     systems: dict[str, SystemConfig] = Field(min_length=1)
-    """By name, what is tested."""
+    """The systems to test, by name."""
     within: tuple[WithinConfig, ...] = ()
-    """Corpora that are tested by speaker within themselves, with the same systems."""
+    """Corpora for leave-one-speaker-out tests of the same systems."""
     threads: int = Field(default=2, ge=1)
     """CPU threads for torch."""
 
@@ -206,46 +214,48 @@ class TransferConfig(BaseConfig):
     )
     @classmethod
     def _different(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        return values if values is None else tuple(_once_each(values))
+        return values if values is None else tuple(_check_unique(values))
 
     @field_validator("systems")
     @classmethod
     def _names_are_folders(cls, systems: dict[str, SystemConfig]) -> dict[str, SystemConfig]:
-        strange = [name for name in systems if not re.match(_NAME, name)]
-        if strange:
-            raise ValueError(f"system {strange[0]!r}: expected letters, digits, '.', '_' and '-'")
+        invalid = [name for name in systems if not re.match(_NAME, name)]
+        if invalid:
+            raise ValueError(
+                f"expected a system name of letters, digits, '.', '_' and '-', got {invalid[0]!r}"
+            )
         return systems
 
     @field_validator("select_by")
     @classmethod
     def _known_conditions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        strange = [name for name in names if not CONDITION.match(name)]
-        if strange:
+        invalid = [name for name in names if not CONDITION.match(name)]
+        if invalid:
             raise ValueError(
-                f"no condition {strange[0]!r}; conditions: single, speaker, pool-20, pool-all, "
-                "even-20, 80-per-cent-20"
+                f"expected a condition such as single, speaker, pool-20, pool-all, even-20 or "
+                f"80-per-cent-20, got {invalid[0]!r}"
             )
         return names
 
     @model_validator(mode="after")
     def _mean_over_left_out(self) -> TransferConfig:
-        strays = sorted(set(self.mean_over or ()) - set(self.left_out))
-        if strays:
-            raise ValueError(f"mean_over names {strays[0]!r}, which left_out does not")
-        neutral = self.one_sided and self.one_sided.emotion
-        if neutral and neutral not in self.labels.names:
+        unknown = sorted(set(self.mean_over or ()) - set(self.left_out))
+        if unknown:
+            raise ValueError(f"expected names of left_out in mean_over, got {unknown[0]!r}")
+        emotion = self.one_sided and self.one_sided.emotion
+        if emotion and emotion not in self.labels.names:
             raise ValueError(
-                f"one_sided.emotion is {neutral!r}, which is no label; name one, or set "
+                f"expected a label for one_sided.emotion, got {emotion!r}; name one, or set "
                 "one_sided=null"
             )
         return self
 
     @property
     def averaged(self) -> tuple[str, ...]:
-        """The corpora that the mean is over."""
+        """Return the corpora to average over."""
         return self.left_out if self.mean_over is None else self.mean_over
 
 
 def load_transfer_config(path: str | Path, overrides: Sequence[str] = ()) -> TransferConfig:
-    """Read the config of a transfer study; see ``load_section``."""
+    """Read a transfer study config; see ``load_section``."""
     return load_section(path, overrides, TransferConfig)

@@ -1,13 +1,11 @@
-"""The files that a study consists of, each named by everything that its content depends on.
+"""A complete study, systems x left-out corpora x seeds, resumable, into one folder.
 
-A whole study: systems x corpora that are left out x seeds, resumable, into one folder.
-
-<output>/transfer.yaml              the config as it was resolved
-<output>/networks/ manifests/       trainings, and the merged manifests that they learn from
-<output>/heads/                     linear heads by what they depend on
-<output>/cells/<system>/<corpus>-seed-1-<digest>.json   what came out of each cell
-<output>/transfer.json              all of them, summed up
-Vectors lie beside the folder, in vectors/, where other studies find them too.
+<output>/transfer.yaml              the resolved config
+<output>/networks/ manifests/       trained networks, and the merged manifests they are trained on
+<output>/heads/                     linear heads, named by a digest of their inputs
+<output>/cells/<system>/<corpus>-seed-1-<digest>.json   the result of each cell
+<output>/transfer.json              the summary
+Vectors are stored beside the folder, in vectors/, and shared with other studies.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ _VERSIONS = (bench.VERSION, cell.VERSION, vectors.VERSION)
 
 @dataclass(frozen=True)
 class StudyPart:
-    """What of a study a session does; nothing named means all of it."""
+    """The part of a study to run; empty fields select everything."""
 
     systems: Sequence[str] = ()
     left_out: Sequence[str] = ()
@@ -53,14 +51,14 @@ class StudyPart:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One file.
+    """One result file of a study.
 
     Attributes:
-        name: for a progress display.
+        name: name for progress.
         system: the system's name.
-        left_out: the corpus that is left out; for a test within a corpus, None.
-        seed: of the cell; None within a corpus.
-        path: of the file.
+        left_out: the left-out corpus; None for a test within a corpus.
+        seed: the cell's seed; None within a corpus.
+        path: path of the file.
         make: computes its content.
     """
 
@@ -73,63 +71,63 @@ class Task:
 
 
 def tasks_of(study: Study) -> list[Task]:
-    """All files of a study, one corpus after another, those within corpora last."""
-    found = []
+    """List all result files of a study by corpus, those within corpora last."""
+    tasks = []
     config = study.config
     facts = _facts(study)
     identities = {name: _identity(system) for name, system in config.systems.items()}
-    home = Path(config.output) / "cells"
+    folder = Path(config.output) / "cells"
     for corpus in config.left_out:
         for name in config.systems:
             for seed in config.seeds:
                 key = digest_of_facts(facts, identities[name], corpus, seed)
-                path = home / name / f"{corpus}-seed-{seed}-{key}.json"
+                path = folder / name / f"{corpus}-seed-{seed}-{key}.json"
                 make = partial(run_cell, study, Cell(name, corpus, seed))
-                found.append(
+                tasks.append(
                     Task(f"{name} on {corpus} seed {seed}", name, corpus, seed, path, make)
                 )
     for within in config.within:
-        own = _within_facts(study, within)
+        within_facts = _within_facts(study, within)
         for name in config.systems:
-            key = digest_of_facts(_VERSIONS, own, identities[name])
-            path = home / name / f"within-{key}.json"
+            key = digest_of_facts(_VERSIONS, within_facts, identities[name])
+            path = folder / name / f"within-{key}.json"
             make = partial(run_within, study, name, within)
-            found.append(Task(f"{name} within {within.manifest}", name, None, None, path, make))
-    return found
+            tasks.append(Task(f"{name} within {within.manifest}", name, None, None, path, make))
+    return tasks
 
 
 def chosen(tasks: Sequence[Task], study: Study, part: StudyPart) -> list[Task]:
-    """Those that a session is asked for; ProtocolError for what the study has not."""
+    """Select the tasks of a part; raise ProtocolError for a name the study does not have."""
     config = study.config
-    _check_known("system", part.systems, tuple(config.systems))
-    _check_known("left-out corpus", part.left_out, config.left_out)
-    _check_known("seed", part.seeds, config.seeds)
+    _check_names("system", part.systems, tuple(config.systems))
+    _check_names("left-out corpus", part.left_out, config.left_out)
+    _check_names("seed", part.seeds, config.seeds)
     return [
-        one
-        for one in tasks
-        if (not part.systems or one.system in part.systems)
-        and (not part.left_out or one.left_out in part.left_out)
-        and (not part.seeds or one.seed in part.seeds)
+        task
+        for task in tasks
+        if (not part.systems or task.system in part.systems)
+        and (not part.left_out or task.left_out in part.left_out)
+        and (not part.seeds or task.seed in part.seeds)
     ]
 
 
-def _check_known(kind: str, asked: Sequence[Any], known: Sequence[Any]) -> None:
-    strays = [one for one in asked if one not in known]
-    if strays:
+def _check_names(kind: str, names: Sequence[Any], known: Sequence[Any]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
         raise ProtocolError(
-            f"no {kind} {strays[0]!r}; expected one of {', '.join(map(str, known))}"
+            f"expected a {kind} among {', '.join(map(str, known))}, got {unknown[0]!r}"
         )
 
 
 def _facts(study: Study) -> list[Any]:
-    """What all cells depend on besides their system."""
+    """Return what all cells depend on besides their system."""
     config = study.config
-    corpora = [_corpus_facts(one, study.labels) for one in study.corpora.values()]
-    names = [one.name for one in conditions_of(config)]
+    corpora = [_corpus_facts(corpus, study.labels) for corpus in study.corpora.values()]
+    names = [condition.name for condition in conditions_of(config)]
     labels = config.labels.model_dump(mode="json")
     one_sided = None if config.one_sided is None else config.one_sided.emotion
-    rest = [list(config.select_by), config.draws, config.risk, one_sided]
-    return [list(_VERSIONS), corpora, names, labels, rest]
+    options = [list(config.select_by), config.draws, config.risk, one_sided]
+    return [list(_VERSIONS), corpora, names, labels, options]
 
 
 def _within_facts(study: Study, within: WithinConfig) -> list[Any]:
@@ -137,7 +135,7 @@ def _within_facts(study: Study, within: WithinConfig) -> list[Any]:
     corpora = [read_corpus(within.manifest, labels)]
     corpora += [study.corpora[name] for name in within.teachers if name in study.corpora]
     section = within.model_dump(mode="json", exclude={"manifest"})
-    return [section, [_corpus_facts(one, labels) for one in corpora]]
+    return [section, [_corpus_facts(corpus, labels) for corpus in corpora]]
 
 
 def _corpus_facts(corpus: Corpus, labels: LabelSet) -> list[str]:
@@ -148,7 +146,7 @@ def _corpus_facts(corpus: Corpus, labels: LabelSet) -> list[str]:
 
 
 def _identity(system: SystemConfig) -> list[Any]:
-    """Of a system: its config, and the weights that its networks are or start from."""
+    """Identify a system by its config and the weights of its networks or their starts."""
     folders = [system.network] if system.network is not None else []
     for template in system.train:
         folders += [template.model.backbone]
@@ -159,7 +157,7 @@ def _identity(system: SystemConfig) -> list[Any]:
 
 TRANSFER = "transfer.json"
 _CONFIG = "transfer.yaml"
-_OURS = {_CONFIG, TRANSFER, ".lock", "cells", "heads", "manifests", "networks"}
+_OWN_NAMES = {_CONFIG, TRANSFER, ".lock", "cells", "heads", "manifests", "networks"}
 
 
 def transfer(
@@ -168,19 +166,19 @@ def transfer(
     part: StudyPart | None = None,
     progress: RunProgress | None = None,
 ) -> dict[str, Any]:
-    """Test every system on every corpus that it did not learn from; finished cells are kept.
+    """Test every system on every left-out corpus; finished cells are kept.
 
     Args:
-        config: the study.
-        command: what was typed; written beside the results.
-        part: what of it is done now; None does all.
-        progress: shows vectors, cells and heads.
+        config: the study's config.
+        command: the command line, written to the results.
+        part: the part to run; None runs everything.
+        progress: receives progress of vectors, cells and heads.
 
     Returns:
-        The content of transfer.json, of all that is finished.
+        The content of transfer.json, for all finished cells.
 
     Raises:
-        PhonemoError: of any kind; what was finished stays.
+        PhonemoError: of any kind; finished cells are kept.
     """
     progress, output = progress or RunProgress(), Path(config.output)
     _check_folder(output)
@@ -190,35 +188,35 @@ def transfer(
     )
     _check(study)
     tasks = tasks_of(study)
-    wanted = chosen(tasks, study, part or StudyPart())
+    selected = chosen(tasks, study, part or StudyPart())
     with folder_lock(output):
         torch.set_num_threads(config.threads)
         write_config(output / _CONFIG, config)
-        for number, task in enumerate(wanted, start=1):
-            progress.cell(number, len(wanted), task.name)
+        for number, task in enumerate(selected, start=1):
+            progress.cell(number, len(selected), task.name)
             if _read(task) is None:
                 write_json(task.path, task.make())
-        found = summarize_study(study, [_read(task) for task in tasks], command)
-        write_json(output / TRANSFER, found)
-    return found
+        summary = summarize_study(study, [_read(task) for task in tasks], command)
+        write_json(output / TRANSFER, summary)
+    return summary
 
 
 def _read(task: Task) -> dict[str, Any] | None:
-    """A finished file's content; None where it is not finished."""
+    """Read a task's file; None if it is not finished."""
     if not task.path.is_file():
         return None
     try:
-        found: dict[str, Any] = loads_json(task.path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = loads_json(task.path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{task.path}: not JSON ({error}); remove it and run again") from error
-    return found
+    return content
 
 
 def _check_folder(output: Path) -> None:
-    """Refuse a folder that holds something else."""
+    """Refuse a folder with other content."""
     if not output.is_dir() or (output / _CONFIG).is_file():
         return
-    foreign = sorted(one.name for one in output.iterdir() if one.name not in _OURS)
+    foreign = sorted(path.name for path in output.iterdir() if path.name not in _OWN_NAMES)
     if foreign:
         raise RunError(
             f"{output}: expected a folder of phonemo transfer or an empty one, got one with "
@@ -227,10 +225,10 @@ def _check_folder(output: Path) -> None:
 
 
 def _check(study: Study) -> None:
-    """What would stop a cell after hours is said before the first one."""
+    """Raise errors that would otherwise stop a cell after hours."""
     for name, system in study.config.systems.items():
         for corpus in study.config.left_out:
-            teaching = [one.name for one in study.teaching(corpus)]
+            teaching = [teacher.name for teacher in study.teaching(corpus)]
             check_nested(choices_of(system), teaching, name)
             for template in system.train:
                 forbid_start(template, study.corpora[corpus])

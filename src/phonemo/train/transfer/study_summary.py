@@ -1,4 +1,4 @@
-"""From the files of a study to transfer.json: scores over seeds and draws, with intervals."""
+"""Summary of a study's files: scores over seeds and draws, with intervals."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Cells = Sequence[Mapping[str, Any]]
 def summarize_study(
     study: Study, files: Sequence[Mapping[str, Any] | None], command: str
 ) -> dict[str, Any]:
-    """The content of transfer.json.
+    """Compute the content of transfer.json.
 
     Args:
-        study: its config and corpora.
-        files: the contents of its files; None for what is not finished.
-        command: what was typed.
+        study: the study.
+        files: the contents of its files; None for unfinished ones.
+        command: the command line.
     """
     config = study.config
-    done = [one for one in files if one is not None]
-    tested = [one for one in done if "left_out" in one]
-    within = [one for one in done if "corpus" in one]
+    done = [content for content in files if content is not None]
+    tested = [cell for cell in done if "left_out" in cell]
+    within = [content for content in done if "corpus" in content]
     return {
         "name": config.name,
         "command": command,
@@ -56,13 +56,13 @@ def summarize_study(
         "select_by": list(config.select_by),
         "averaged": list(config.averaged),
         "unfinished": len(files) - len(done),
-        "corpora": [_corpus(study, one) for one in study.corpora.values()],
+        "corpora": [_corpus(study, corpus) for corpus in study.corpora.values()],
         "systems": [
-            _system(study, name, [one for one in tested if one["system"] == name])
+            _system(study, name, [cell for cell in tested if cell["system"] == name])
             for name in config.systems
-            if any(one["system"] == name for one in tested)
+            if any(cell["system"] == name for cell in tested)
         ],
-        "within": [_within(one) for one in within],
+        "within": [_within(content) for content in within],
     }
 
 
@@ -72,8 +72,10 @@ def _corpus(study: Study, corpus: Corpus) -> dict[str, Any]:
     return {
         "name": corpus.name,
         "utterances": len(corpus.chosen(labels)),
-        "speakers": len({one.speaker for one in corpus.utterances if one.speaker}),
-        "emotions": {labels.names[number]: counts[number] for number in sorted(counts)},
+        "speakers": len(
+            {utterance.speaker for utterance in corpus.utterances if utterance.speaker}
+        ),
+        "emotions": {labels.names[index]: counts[index] for index in sorted(counts)},
         "left_out": corpus.name in study.config.left_out,
     }
 
@@ -81,45 +83,47 @@ def _corpus(study: Study, corpus: Corpus) -> dict[str, Any]:
 def _system(study: Study, name: str, cells: Cells) -> dict[str, Any]:
     config = study.config
     by_corpus = {
-        corpus: [one for one in cells if one["left_out"] == corpus] for corpus in config.left_out
+        corpus: [cell for cell in cells if cell["left_out"] == corpus] for corpus in config.left_out
     }
-    names = [one.name for one in conditions_of(config)]
-    whole = all(by_corpus[corpus] for corpus in config.averaged)
+    names = [condition.name for condition in conditions_of(config)]
+    complete = all(by_corpus[corpus] for corpus in config.averaged)
     return {
         "name": name,
         "config": digest_of(config.systems[name], {}),
-        "corpora": [_left_out(study, found) for found in by_corpus.values() if found],
+        "corpora": [_left_out(study, own_cells) for own_cells in by_corpus.values() if own_cells],
         "mean": [
-            found
-            for one in names
-            if whole and (found := _mean(study, [by_corpus[c] for c in config.averaged], one))
+            summary
+            for condition in names
+            if complete
+            and (summary := _mean(study, [by_corpus[c] for c in config.averaged], condition))
         ],
     }
 
 
 def _left_out(study: Study, cells: Cells) -> dict[str, Any]:
-    names = [one.name for one in conditions_of(study.config)]
+    names = [condition.name for condition in conditions_of(study.config)]
     return {
         "left_out": cells[0]["left_out"],
-        "seeds": [one["seed"] for one in cells],
-        "unlabelled": any(one["unlabelled"] for one in cells),
+        "seeds": [cell["seed"] for cell in cells],
+        "unlabelled": any(cell["unlabelled"] for cell in cells),
         "utterances": cells[0]["utterances"],
         "speakers": len(cells[0]["speakers"]),
         "picked": [
-            {"seed": one["seed"], "score": one["score"], "choice": one["picked"]} for one in cells
+            {"seed": cell["seed"], "score": cell["score"], "choice": cell["picked"]}
+            for cell in cells
         ],
         "combinations": max(1, len(cells[0]["candidates"])),
         "calibration": [
-            {"seed": one["seed"], "adapted": kind == "adapted", **one["calibration"][kind]}
-            for one in cells
+            {"seed": cell["seed"], "adapted": kind == "adapted", **cell["calibration"][kind]}
+            for cell in cells
             for kind in ("single", "adapted")
         ],
-        "conditions": [found for one in names if (found := _condition(study, cells, one))],
+        "conditions": [scores for name in names if (scores := _condition(study, cells, name))],
     }
 
 
 def _condition(study: Study, cells: Cells, name: str) -> dict[str, Any] | None:
-    """Scores over all runs of some cells; None where no pool could be drawn."""
+    """Score all runs of some cells; None if no pool could be drawn."""
     runs = _runs(cells, name)
     if not runs:
         return None
@@ -127,36 +131,36 @@ def _condition(study: Study, cells: Cells, name: str) -> dict[str, Any] | None:
     pooled = tables.sum(axis=1)
     recalls = dict(zip(study.labels.names, mean_recalls(pooled), strict=True))
     return {
-        **_about(name),
+        **_condition_facts(name),
         "runs": len(runs),
         "ua": _score([tables]),
         "wa": mean_wa(pooled),
-        "recalls": {label: one for label, one in recalls.items() if one is not None},
+        "recalls": {label: recall for label, recall in recalls.items() if recall is not None},
         **_selective(runs, int(cells[0]["utterances"])),
     }
 
 
 def _mean(study: Study, parts: Sequence[Cells], name: str) -> dict[str, Any] | None:
-    """The same over corpora, each of which weighs the same; None where one has no such test."""
-    found = [_condition(study, cells, name) for cells in parts]
-    if any(one is None for one in found):
+    """Average the scores over corpora with equal weights; None if one lacks the test."""
+    scores = [_condition(study, cells, name) for cells in parts]
+    if any(score is None for score in scores):
         return None
-    known = [one for one in found if one is not None]
+    tested = [score for score in scores if score is not None]
     tables = [_tables(study, cells, _runs(cells, name)) for cells in parts]
-    coverages = [one["coverage"] for one in known]
-    errors = [one["error"] for one in known if one["error"] is not None]
+    coverages = [score["coverage"] for score in tested]
+    errors = [score["error"] for score in tested if score["error"] is not None]
     return {
-        **_about(name),
-        "runs": sum(one["runs"] for one in known),
+        **_condition_facts(name),
+        "runs": sum(score["runs"] for score in tested),
         "ua": _score(tables),
-        "wa": float(np.mean([one["wa"] for one in known])),
+        "wa": float(np.mean([score["wa"] for score in tested])),
         "coverage": float(np.mean(coverages)),
         "error": float(np.mean(errors)) if errors else None,
-        "ece": float(np.mean([one["ece"] for one in known])),
+        "ece": float(np.mean([score["ece"] for score in tested])),
     }
 
 
-def _about(name: str) -> dict[str, Any]:
+def _condition_facts(name: str) -> dict[str, Any]:
     condition = Condition(name)
     return {"name": name, "pool": condition.pool, "share": condition.share}
 
@@ -172,62 +176,62 @@ def _runs(cells: Cells, name: str) -> list[Mapping[str, Any]]:
 
 
 def _tables(study: Study, cells: Cells, runs: Sequence[Mapping[str, Any]]) -> Counts:
-    """(run, speaker, emotion, emotion)."""
+    """Return counts (run, speaker, emotion, emotion)."""
     classes = len(study.labels)
     shape = (len(runs), len(cells[0]["speakers"]), classes, classes)
-    return np.array([one["tables"] for one in runs], np.int64).reshape(shape)
+    return np.array([run["tables"] for run in runs], np.int64).reshape(shape)
 
 
 def _score(parts: Sequence[Counts]) -> dict[str, Any]:
-    """UA over corpora: its mean, interval, and deviation over runs (of one corpus alone)."""
+    """Return the UA over corpora with interval, and the deviation over runs of a single corpus."""
     low, high = interval(parts)
-    runs = ua_by_run(parts[0].sum(axis=1)) if len(parts) == 1 else []
+    by_run = ua_by_run(parts[0].sum(axis=1)) if len(parts) == 1 else []
     return {
-        "mean": float(np.mean([mean_ua(one.sum(axis=1)) for one in parts])),
+        "mean": float(np.mean([mean_ua(tables.sum(axis=1)) for tables in parts])),
         "low": low,
         "high": high,
-        "sd": float(np.std(runs, ddof=1)) if len(runs) > 1 else None,
+        "sd": float(np.std(by_run, ddof=1)) if len(by_run) > 1 else None,
     }
 
 
 def _selective(runs: Sequence[Mapping[str, Any]], utterances: int) -> dict[str, Any]:
-    given = sum(one["given"] for one in runs)
+    given = sum(run["given"] for run in runs)
     return {
         "coverage": given / (utterances * len(runs)),
-        "error": sum(one["wrong"] for one in runs) / given if given else None,
-        "ece": float(np.mean([one["ece"] for one in runs])),
+        "error": sum(run["wrong"] for run in runs) / given if given else None,
+        "ece": float(np.mean([run["ece"] for run in runs])),
     }
 
 
-def _within(found: Mapping[str, Any]) -> dict[str, Any]:
-    classes, speakers = len(found["labels"]), len(found["speakers"])
+def _within(content: Mapping[str, Any]) -> dict[str, Any]:
+    classes, speakers = len(content["labels"]), len(content["speakers"])
     scores = {}
     for profile in PROFILES:
-        tables = np.array(found[profile]["tables"], np.int64)
+        tables = np.array(content[profile]["tables"], np.int64)
         tables = tables.reshape(1, speakers, classes, classes)
         recalls = mean_recalls(tables.sum(axis=1))
         scores[profile] = {
             "ua": _score([tables]),
             "wa": mean_wa(tables.sum(axis=1)),
             "recalls": {
-                label: one
-                for label, one in zip(found["labels"], recalls, strict=True)
-                if one is not None
+                label: recall
+                for label, recall in zip(content["labels"], recalls, strict=True)
+                if recall is not None
             },
-            "picked": _often(found[profile]["picked"]),
+            "picked": _count_choices(content[profile]["picked"]),
         }
-    kept = ("system", "corpus", "labels", "teachers", "utterances")
-    return {**{key: found[key] for key in kept}, "speakers": speakers, **scores}
+    keys = ("system", "corpus", "labels", "teachers", "utterances")
+    return {**{key: content[key] for key in keys}, "speakers": speakers, **scores}
 
 
-def _often(picked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was picked, and for how many speakers, the most often first."""
-    different: list[Mapping[str, Any]] = []
+def _count_choices(picked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Count speakers by picked choice, most frequent first."""
+    choices: list[Mapping[str, Any]] = []
     counts: list[int] = []
-    for one in picked:
-        if one not in different:
-            different.append(one)
+    for choice in picked:
+        if choice not in choices:
+            choices.append(choice)
             counts.append(0)
-        counts[different.index(one)] += 1
-    order = sorted(range(len(counts)), key=lambda number: -counts[number])
-    return [{"speakers": counts[number], "choice": dict(different[number])} for number in order]
+        counts[choices.index(choice)] += 1
+    order = sorted(range(len(counts)), key=lambda index: -counts[index])
+    return [{"speakers": counts[index], "choice": dict(choices[index])} for index in order]

@@ -1,4 +1,4 @@
-"""Networks of a study that are trained here: on some corpora, merged, and never tested on them."""
+"""Networks that a study trains on merged corpora, and never tests on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.study_config import TrainTemplate, TransferConfig
 
-_EVERYTHING = "everything"
+_ALL_DATA = "everything"
 
 
 def trained_on(
@@ -37,35 +37,37 @@ def trained_on(
     command: str,
     progress: RunProgress,
 ) -> Path:
-    """The model folder of a network that has learnt from these corpora; trained where it is not.
+    """Return the model folder of a network trained on these corpora, training it if needed.
 
-    A training that was interrupted goes on from its last checkpoint.
+    An interrupted training is resumed from its last checkpoint.
 
     Args:
-        study: says the labels and the folder.
+        study: has the labels and the output folder.
         template: how it is trained.
-        corpora: what it learns from.
-        seed: of the training.
-        command: what was typed.
-        progress: shows the training.
+        corpora: the training corpora.
+        seed: seed of the training.
+        command: the command line.
+        progress: receives progress.
 
     Raises:
-        PhonemoError: of any kind; what was finished stays.
+        PhonemoError: of any kind; finished parts are kept.
     """
     manifest = _manifest(Path(study.output), corpora)
-    home = Path(study.output) / "networks" / _named(study.labels, template, manifest, seed)
-    folder = home / f"seed-{seed}" / _EVERYTHING
+    run_folder = (
+        Path(study.output) / "networks" / _training_digest(study.labels, template, manifest, seed)
+    )
+    folder = run_folder / f"seed-{seed}" / _ALL_DATA
     if not (folder / "model" / LABELS).is_file():
-        _train(_config(study, template, manifest, home, seed), folder, command, progress)
+        _train(_config(study, template, manifest, run_folder, seed), folder, command, progress)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return folder / "model"
 
 
 def check_extras(template: TrainTemplate, corpora: Mapping[str, Corpus]) -> None:
-    """Refuse an extra corpus that is one of the study's, and a start that has learnt from it.
+    """Refuse an extra corpus that is one of the study's.
 
     Raises:
-        LeakageError: either.
+        LeakageError: there is one.
     """
     for extra in template.extra:
         name = stream_manifest(extra.manifest).header.corpus
@@ -77,37 +79,37 @@ def check_extras(template: TrainTemplate, corpora: Mapping[str, Corpus]) -> None
 
 
 def forbid_start(template: TrainTemplate, corpus: Corpus) -> None:
-    """Refuse a training that starts from what has learnt from a corpus that it is tested on.
+    """Refuse a training whose start was trained on the tested corpus.
 
     Raises:
-        LeakageError: it has.
+        LeakageError: it was.
     """
     for folder in {template.model.backbone, template.model.start} - {None}:
         seen, speakers = provenance_of(folder).overlap(corpus.name, corpus.manifest.utterances)
         if seen or speakers:
             raise LeakageError(
-                f"{folder}: expected a start that has not learnt from {corpus.name}, got one that "
-                f"learnt from {seen} of its utterances; name another in train.model"
+                f"{folder}: expected a start that was not trained on {corpus.name}, got one that "
+                f"was trained on {seen} of its utterances; name another in train.model"
             )
 
 
 def _train(config: RunConfig, folder: Path, command: str, progress: RunProgress) -> None:
-    """Train as in the first fold, with what it would test among what is learnt from."""
+    """Train as in the first fold, with its test part added to the training part."""
     torch.set_num_threads(config.threads)
     experiment = prepare_experiment(config)
     first = experiment.split.folds[0]
-    fold = Fold(_EVERYTHING, (*first.train, *first.test), first.validation, ())
+    fold = Fold(_ALL_DATA, (*first.train, *first.test), first.validation, ())
     open_system(experiment, command, progress)
     NeuralSystem(experiment, progress).train_untested(FoldSeed(fold, config.seeds[0], folder))
 
 
 def _config(
-    study: TransferConfig, template: TrainTemplate, manifest: Path, home: Path, seed: int
+    study: TransferConfig, template: TrainTemplate, manifest: Path, run_folder: Path, seed: int
 ) -> RunConfig:
     return RunConfig(
-        name=f"{study.name}-{home.name}",
+        name=f"{study.name}-{run_folder.name}",
         manifest=str(manifest),
-        output=str(home),
+        output=str(run_folder),
         extra=template.extra,
         labels=_labels_of(study.labels, manifest),
         protocol=template.protocol,
@@ -119,18 +121,18 @@ def _config(
 
 
 def _labels_of(labels: LabelsConfig, manifest: Path) -> LabelsConfig:
-    """Those that the manifest has: an inner fold may lack one."""
-    there = {one.emotion for one in stream_manifest(manifest)}
-    counted = {labels.merge.get(name or "", name) for name in there}
-    names = tuple(name for name in labels.names if name in counted)
+    """Return the labels that the manifest has, since an inner fold may lack some."""
+    present = {utterance.emotion for utterance in stream_manifest(manifest)}
+    merged = {labels.merge.get(name or "", name) for name in present}
+    names = tuple(name for name in labels.names if name in merged)
     return LabelsConfig(
         names=names, merge={old: new for old, new in labels.merge.items() if new in names}
     )
 
 
 def _manifest(output: Path, corpora: Sequence[Corpus]) -> Path:
-    """One manifest of all; that of a single corpus as it is."""
-    paths = [Path(str(one.manifest.path)) for one in corpora]
+    """Merge the manifests; a single one is used unchanged."""
+    paths = [Path(str(corpus.manifest.path)) for corpus in corpora]
     if len(paths) == 1:
         return paths[0]
     content = "".join(map(sha256_of, paths))
@@ -140,8 +142,10 @@ def _manifest(output: Path, corpora: Sequence[Corpus]) -> Path:
     return target
 
 
-def _named(labels: LabelsConfig, template: TrainTemplate, manifest: Path, seed: int) -> str:
-    """A folder's name for all that a training depends on."""
-    sections = [one.model_dump(mode="json") for one in (labels, template)]
+def _training_digest(
+    labels: LabelsConfig, template: TrainTemplate, manifest: Path, seed: int
+) -> str:
+    """Return a folder name that identifies a training's inputs."""
+    sections = [section.model_dump(mode="json") for section in (labels, template)]
     facts = [*sections, sha256_of(manifest), seed]
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]

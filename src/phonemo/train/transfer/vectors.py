@@ -1,6 +1,6 @@
-"""Networks that turn an utterance into vectors, each named by a hash of what it computes.
+"""Frozen networks and their vectors, computed once and cached as .npy files.
 
-Vectors of a corpus under a network: computed once, kept as .npy files by what they depend on.
+Networks and files are named by digests of everything their content depends on.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from phonemo.train.transfer.corpora import Corpus
 
 Floats32 = npt.NDArray[np.float32]
 
-#: Raised whenever the same weights give other vectors.
+#: Incremented whenever the same weights give other vectors.
 VERSION = 1
 POOLED = "pooled"
-#: Ends the name of statistics over frames that hold speech.
+#: Suffix of statistics over frames that hold speech.
 SPEECH = "-speech"
-#: Ends the name of statistics without the deviation.
+#: Suffix of statistics without the deviation.
 MEAN = "-mean"
 
 
@@ -50,9 +50,9 @@ class FrozenNetwork:
 
     Attributes:
         backbone: in evaluation mode.
-        model: the whole model; None where there is a backbone alone.
-        lineage: what it has learnt from.
-        name: the folder's, for messages.
+        model: the whole model; None if there is only a backbone.
+        lineage: its training data.
+        name: its folder, for messages.
     """
 
     backbone: Backbone
@@ -62,25 +62,25 @@ class FrozenNetwork:
 
     @cached_property
     def digest(self) -> str:
-        """Twelve hexadecimal digits of its weights and of how it is run."""
+        """Return twelve hexadecimal digits that identify its weights and preprocessing."""
         module = self.backbone if self.model is None else self.model
-        found = hashlib.sha256(f"{VERSION} {self.backbone.normalise}".encode())
+        digest = hashlib.sha256(f"{VERSION} {self.backbone.normalise}".encode())
         for name, tensor in sorted(module.state_dict().items()):
             if not name.startswith(("head.", "auxiliary.")):
-                found.update(name.encode())
-                found.update(tensor.contiguous().cpu().numpy().tobytes())
-        return found.hexdigest()[:12]
+                digest.update(name.encode())
+                digest.update(tensor.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()[:12]
 
     def check(self, states: Sequence[int], pooled: bool) -> None:
-        """Refuse what the network does not have.
+        """Refuse vectors the network does not have.
 
         Raises:
             ConfigError: a hidden state above its last, or the fusion of a backbone.
         """
         depth = self.backbone.depth
-        if strays := [one for one in states if one > depth]:
+        if missing := [state for state in states if state > depth]:
             raise ConfigError(
-                f"{self.name}: expected hidden states 0 to {depth}, got {strays[0]}; change "
+                f"{self.name}: expected hidden states 0 to {depth}, got {missing[0]}; change "
                 "statistics"
             )
         if pooled and self.model is None:
@@ -91,7 +91,7 @@ class FrozenNetwork:
 
     @torch.inference_mode()
     def vectors(self, samples: Floats32, names: Sequence[str]) -> dict[str, Floats32]:
-        """What a head may read of one clip.
+        """Compute vectors of one clip.
 
         Args:
             samples: at 16 kHz, (sample,).
@@ -100,14 +100,14 @@ class FrozenNetwork:
                 fusion.
 
         Returns:
-            By name, (feature,).
+            Vectors (feature,) by name.
         """
-        louder = boost_quiet(samples) if self.backbone.normalise else samples
-        waveform = torch.from_numpy(np.array(louder))[None]
-        found = self._statistics(waveform, [one for one in names if one != POOLED])
+        leveled = boost_quiet(samples) if self.backbone.normalise else samples
+        waveform = torch.from_numpy(np.array(leveled))[None]
+        vectors = self._statistics(waveform, [name for name in names if name != POOLED])
         if POOLED in names:
-            found[POOLED] = self._pooled(waveform)
-        return {name: tensor[0].numpy() for name, tensor in found.items()}
+            vectors[POOLED] = self._pooled(waveform)
+        return {name: tensor[0].numpy() for name, tensor in vectors.items()}
 
     def _statistics(self, waveform: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
         if not names:
@@ -115,74 +115,74 @@ class FrozenNetwork:
         samples = torch.tensor([waveform.shape[1]])
         projected = self.backbone.project(self.backbone.convolve(waveform, samples))
         mask = torch.ones(projected.shape[:2], dtype=torch.bool)
-        spoken = self.backbone.speech(waveform, samples, mask)
+        speech_mask = self.backbone.speech(waveform, samples, mask)
         numbers = {name: int(name.partition("-")[0]) for name in names}
         hidden = self.backbone.embed(projected, mask)
         states = self.backbone.run(hidden, mask, 0, set(numbers.values()))
-        found = {}
+        vectors = {}
         for name, number in numbers.items():
-            both = statistics(states[number], spoken if SPEECH in name else mask)
-            found[name] = both[:, : both.shape[1] // 2] if name.endswith(MEAN) else both
-        return found
+            vector = statistics(states[number], speech_mask if SPEECH in name else mask)
+            vectors[name] = vector[:, : vector.shape[1] // 2] if name.endswith(MEAN) else vector
+        return vectors
 
     def _pooled(self, waveform: Tensor) -> Tensor:
         assert self.model is not None
         size = waveform.shape[1]
-        ones = mask_of(torch.tensor([size]), size)
-        output: EmotionOutput = self.model(waveform, ones, calibrated=False)
+        mask = mask_of(torch.tensor([size]), size)
+        output: EmotionOutput = self.model(waveform, mask, calibrated=False)
         return output.vector[:, : self.model.pooling.features]
 
 
 def open_network(folder: str, start_share: float = 0.0, start: str | None = None) -> FrozenNetwork:
-    """A network from its folder.
+    """Open a network.
 
     Args:
-        folder: a backbone's or a model's.
-        start_share: how far the backbone's weights go towards those of ``start``, 0 to 1.
+        folder: a backbone's or a model's folder.
+        start_share: weight of ``start`` in an interpolation of the backbone's weights, 0 to 1.
         start: the backbone, or the model, that the training started from.
 
     Raises:
         PhonemoError: it cannot be opened.
     """
-    past = provenance_of(folder)
+    provenance = provenance_of(folder)
     if (Path(folder) / LABELS).is_file():
         model = load_trained(folder).model
         if start_share and start is not None:
-            _move(model.backbone, start, start_share)
-        return FrozenNetwork(model.backbone.eval(), model.eval(), past, folder)
-    return FrozenNetwork(Backbone(*load_backbone(folder)).eval(), None, past, folder)
+            _interpolate(model.backbone, start, start_share)
+        return FrozenNetwork(model.backbone.eval(), model.eval(), provenance, folder)
+    return FrozenNetwork(Backbone(*load_backbone(folder)).eval(), None, provenance, folder)
 
 
 def forbid_leaks(
     network: FrozenNetwork, corpus: Corpus, remedy: str = "take the corpus out of left_out"
 ) -> bool:
-    """Whether it was pretrained on the corpus, unlabelled; one that learnt its labels is refused.
+    """Whether a network was pretrained on a corpus without labels; refuse labeled training.
 
     Args:
-        network: the one that is tested.
-        corpus: what it is tested on.
-        remedy: what can be done besides naming another network.
+        network: the tested network.
+        corpus: the corpus it is tested on.
+        remedy: an alternative to naming another network, for the message.
 
     Raises:
-        LeakageError: it has learnt from utterances or speakers of the corpus.
+        LeakageError: it was trained on utterances or speakers of the corpus.
     """
     seen, speakers = network.lineage.overlap(corpus.name, corpus.manifest.utterances)
     if seen or speakers:
         raise LeakageError(
-            f"{network.name}: expected a network that has not learnt from {corpus.name}, got one "
-            f"that learnt from {seen} of its utterances and {len(speakers)} of its speakers; name "
-            f"another network, or {remedy}"
+            f"{network.name}: expected a network that was not trained on {corpus.name}, got one "
+            f"that was trained on {seen} of its utterances and {len(speakers)} of its speakers; "
+            f"name another network, or {remedy}"
         )
     return corpus.name in network.lineage.heard
 
 
-def _move(backbone: Backbone, start: str, share: float) -> None:
-    """Weights between the trained ones and those of the start (WiSE-FT, Wortsman et al. 2022)."""
-    before: Mapping[str, Any] = _start_of(start, backbone.depth)
+def _interpolate(backbone: Backbone, start: str, share: float) -> None:
+    """Interpolate trained weights with the start's (WiSE-FT, Wortsman et al. 2022)."""
+    start_weights: Mapping[str, Any] = _start_of(start, backbone.depth)
     with torch.no_grad():
         for name, tensor in backbone.state_dict().items():
             if tensor.is_floating_point():
-                tensor.lerp_(before[name], share)
+                tensor.lerp_(start_weights[name], share)
 
 
 def _start_of(start: str, layers: int) -> Mapping[str, Any]:
@@ -190,9 +190,9 @@ def _start_of(start: str, layers: int) -> Mapping[str, Any]:
     return Backbone(network, normalise).state_dict()
 
 
-#: Utterances of a block, in which vectors are kept until the whole corpus is done.
+#: Utterances per block; blocks are cached until the corpus is complete.
 _BLOCK = 100
-#: By corpus, once it is known: thousands of files are looked at.
+#: Digests by corpus, since each requires a stat of thousands of files.
 _DIGESTS: WeakKeyDictionary[Corpus, str] = WeakKeyDictionary()
 
 
@@ -203,18 +203,18 @@ def vectors_of(
     names: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> dict[str, Floats32]:
-    """Vectors (utterance, feature) of ``utterances``, named as by ``FrozenNetwork.vectors``.
+    """Return a corpus' vectors (utterance, feature), by names as in ``FrozenNetwork.vectors``.
 
     Args:
-        home: where vectors are kept; a folder in it is named by network and corpus.
-        network: computes what is not there.
-        corpus: whose.
-        names: which.
+        home: folder of the cache, with a subfolder for each network and corpus.
+        network: computes missing vectors.
+        corpus: the corpus.
+        names: names of the vectors.
         progress: called with (done, total) utterances.
 
     Raises:
         AudioError: a recording is missing or cannot be decoded.
-        RunError: the disk refused.
+        RunError: a file cannot be written.
     """
     folder = home / network.digest / f"{corpus.name}-{recordings_digest(corpus)}"
     paths = {name: folder / f"{name}.npy" for name in names}
@@ -231,14 +231,14 @@ def _compute(
     names: Sequence[str],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Block by block, so that an interrupted computation goes on where it stopped."""
+    """Compute vectors in blocks, so that an interrupted computation can be resumed."""
     total = len(corpus.utterances)
     blocks: dict[str, list[Path]] = {name: [] for name in names}
     for start in range(0, total, _BLOCK):
-        own = {name: paths[name].with_name(f"{name}.{start:07d}.npy") for name in names}
-        if not all(path.is_file() for path in own.values()):
-            _save_block(own, network, corpus, corpus.utterances[start : start + _BLOCK])
-        for name, path in own.items():
+        block_paths = {name: paths[name].with_name(f"{name}.{start:07d}.npy") for name in names}
+        if not all(path.is_file() for path in block_paths.values()):
+            _save_block(block_paths, network, corpus, corpus.utterances[start : start + _BLOCK])
+        for name, path in block_paths.items():
             blocks[name].append(path)
         progress(min(start + _BLOCK, total), total)
     for name, parts in blocks.items():
@@ -251,9 +251,9 @@ def _save_block(
     paths: Mapping[str, Path], network: FrozenNetwork, corpus: Corpus, members: Sequence[Utterance]
 ) -> None:
     rows: dict[str, list[Floats32]] = {name: [] for name in paths}
-    for one in members:
-        path = corpus.manifest.audio_path(one)
-        audio = load_waveform(path, start=one.start, end=one.end)
+    for utterance in members:
+        path = corpus.manifest.audio_path(utterance)
+        audio = load_waveform(path, start=utterance.start, end=utterance.end)
         for name, vector in network.vectors(np.array(audio.samples), list(paths)).items():
             rows[name].append(vector)
     for name, vectors in rows.items():
@@ -261,7 +261,7 @@ def _save_block(
 
 
 def _save(path: Path, array: Floats32) -> None:
-    """Whole or not at all."""
+    """Write an array atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.part")
     try:
@@ -272,20 +272,27 @@ def _save(path: Path, array: Floats32) -> None:
 
 
 def recordings_digest(corpus: Corpus) -> str:
-    """Of the recordings that have an emotion, not of which; AudioError where one is missing."""
+    """Digest the recordings with an emotion, not the emotions; AudioError if one is missing."""
     if corpus not in _DIGESTS:
-        found = hashlib.sha256()
-        for one in corpus.utterances:
-            found.update(json.dumps(_facts(corpus, one)).encode())
-        _DIGESTS[corpus] = found.hexdigest()[:12]
+        digest = hashlib.sha256()
+        for utterance in corpus.utterances:
+            digest.update(json.dumps(_facts(corpus, utterance)).encode())
+        _DIGESTS[corpus] = digest.hexdigest()[:12]
     return _DIGESTS[corpus]
 
 
-def _facts(corpus: Corpus, one: Utterance) -> tuple[str | float | None, ...]:
-    path = corpus.manifest.audio_path(one)
+def _facts(corpus: Corpus, utterance: Utterance) -> tuple[str | float | None, ...]:
+    path = corpus.manifest.audio_path(utterance)
     if not path.is_file():
         raise AudioError(
-            "missing_file", f"{path}: no such file; {one.id} of the manifest of {corpus.name}"
+            "missing_file", f"{path}: no such file; {utterance.id} of the manifest of {corpus.name}"
         )
-    facts = path.stat()
-    return (one.id, one.file, one.start, one.end, facts.st_size, facts.st_mtime_ns)
+    stat = path.stat()
+    return (
+        utterance.id,
+        utterance.file,
+        utterance.start,
+        utterance.end,
+        stat.st_size,
+        stat.st_mtime_ns,
+    )

@@ -1,8 +1,8 @@
-"""Within one corpus: every speaker left out in turn, without and with the speaker's profile.
+"""Leave-one-speaker-out within one corpus, without and with the speaker's profile.
 
-A speaker is a source here. Without a profile a head reads vectors as they are; with one, the
-training speakers are standardised by speaker and the tested one by all of the speaker's own
-unlabelled recordings. Other corpora may teach besides, by speaker too.
+A speaker is a source here. Without a profile a head reads unstandardized vectors; with one, vectors
+are standardized by speaker, for the tested one by all of the speaker's unlabeled recordings. Other
+corpora may be trained on too, also by speaker.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from phonemo.train.transfer.vectors import FrozenNetwork, forbid_leaks
 
 Floats = npt.NDArray[np.float64]
 
-#: Whether profiles are used -> by what training vectors are standardised.
+#: Whether profiles are used -> the statistics that standardize training vectors.
 PROFILES: dict[str, Standardise] = {"single": "none", "profile": "source"}
-#: Speakers that teach are left out in at most so many groups, to pick.
+#: Largest number of speaker groups that are left out for picking.
 _GROUPS = 4
 
 
 def run_within(study: Study, name: str, within: WithinConfig) -> dict[str, Any]:
-    """The content of a file: one system on one corpus, all of its speakers.
+    """Compute the content of a file: one system on all speakers of one corpus.
 
     Args:
-        study: its corpora may teach besides.
-        name: of the system, whose network is used as it is.
+        study: the study; its corpora may be trained on too.
+        name: the system's name; its network is used unchanged.
         within: the corpus and its labels.
 
     Raises:
@@ -51,18 +51,18 @@ def run_within(study: Study, name: str, within: WithinConfig) -> dict[str, Any]:
     forbid_leaks(network, corpus, "take it out of within")
     folds = _Folds(study, system, network, labels, corpus, _teachers(study, within, corpus))
     speakers = _speakers(corpus, labels)
-    found: dict[str, Any] = {profile: _empty() for profile in PROFILES}
+    results: dict[str, Any] = {profile: _empty() for profile in PROFILES}
     rows = folds.rows(corpus, choices_of(system)[0])
     answers = {profile: np.zeros(len(rows), np.int64) for profile in PROFILES}
     for number, speaker in enumerate(speakers, start=1):
         for profile in PROFILES:
-            choice = folds.picked(speaker, profile)
-            found[profile]["picked"].append(choice.to_json())
+            choice = folds.pick(speaker, profile)
+            results[profile]["picked"].append(choice.to_json())
             answers[profile][rows.speaker == speaker] = folds.answers(choice, [speaker], [speaker])
         study.bench.progress.step(number, len(speakers), {})
-    for profile, given in answers.items():
-        tables = counted(rows.truth, given, rows.speaker, len(labels))
-        found[profile]["tables"] = tables.reshape(-1).tolist()
+    for profile, predicted in answers.items():
+        tables = counted(rows.truth, predicted, rows.speaker, len(labels))
+        results[profile]["tables"] = tables.reshape(-1).tolist()
     return {
         "system": name,
         "corpus": corpus.name,
@@ -71,7 +71,7 @@ def run_within(study: Study, name: str, within: WithinConfig) -> dict[str, Any]:
         "network": network.digest,
         "utterances": len(rows),
         "speakers": speakers,
-        **found,
+        **results,
     }
 
 
@@ -80,10 +80,10 @@ def _empty() -> dict[str, Any]:
 
 
 def _teachers(study: Study, within: WithinConfig, corpus: Corpus) -> list[Corpus]:
-    strays = [name for name in within.teachers if name not in study.corpora]
-    if strays:
+    unknown = [name for name in within.teachers if name not in study.corpora]
+    if unknown:
         raise ConfigError(
-            f"within.teachers names {strays[0]!r}, expected one of {', '.join(study.corpora)}"
+            f"within.teachers names {unknown[0]!r}, expected one of {', '.join(study.corpora)}"
         )
     if corpus.name in within.teachers:
         raise ConfigError(
@@ -93,9 +93,9 @@ def _teachers(study: Study, within: WithinConfig, corpus: Corpus) -> list[Corpus
 
 
 def _speakers(corpus: Corpus, labels: LabelSet) -> list[str]:
-    chosen = [corpus.utterances[place] for place in corpus.chosen(labels)]
-    unknown = sum(one.speaker is None for one in chosen)
-    speakers = sorted({str(one) for one in corpus.speakers(labels)})
+    utterances = [corpus.utterances[index] for index in corpus.chosen(labels)]
+    unknown = sum(utterance.speaker is None for utterance in utterances)
+    speakers = sorted({str(speaker) for speaker in corpus.speakers(labels)})
     if unknown or len(speakers) < 3:
         raise ProtocolError(
             f"{corpus.manifest.path}: expected three known speakers or more, got "
@@ -105,7 +105,7 @@ def _speakers(corpus: Corpus, labels: LabelSet) -> list[str]:
 
 
 class _Folds:
-    """Heads for some speakers of a corpus, each for what is left out."""
+    """Heads of a corpus, by the speakers that are left out."""
 
     def __init__(
         self,
@@ -120,39 +120,39 @@ class _Folds:
         self.labels, self.corpus, self.teachers = labels, corpus, tuple(teachers)
 
     def rows(self, corpus: Corpus, choice: Choice) -> Rows:
-        """Of a corpus, each speaker a source."""
+        """Return a corpus' rows, with each speaker as a source."""
         self.network.check(choice.statistics, choice.pooled)
-        found = self.study.bench.rows(self.network, choice.columns, corpus, self.labels)
-        return replace(found, source=found.speaker)
+        rows = self.study.bench.rows(self.network, choice.columns, corpus, self.labels)
+        return replace(rows, source=rows.speaker)
 
-    def picked(self, speaker: str, profile: str) -> Choice:
-        """The best choice for the other speakers, left out in groups."""
+    def pick(self, speaker: str, profile: str) -> Choice:
+        """Pick the choice that is best for the other speakers, left out in groups."""
         choices = _for_profile(choices_of(self.system), profile)
         if len(choices) == 1:
             return choices[0]
-        scores = [self._score(one, speaker) for one in choices]
+        scores = [self._score(choice, speaker) for choice in choices]
         return choices[int(np.argmax(scores))]
 
-    def answers(self, choice: Choice, away: Sequence[str], asked: Sequence[str]) -> Indices:
-        """Class indices for some speakers' utterances from a head without those that are away."""
+    def answers(self, choice: Choice, left_out: Sequence[str], speakers: Sequence[str]) -> Indices:
+        """Predict class indices for speakers with a head fitted without the left-out ones."""
         own = self.rows(self.corpus, choice)
-        head = self._head(choice, own, away)
-        rows = own.where(np.isin(own.speaker, asked))
-        found: Indices = _logits(head, rows, choice.head.standardise == "source").argmax(axis=1)
-        return found
+        head = self._head(choice, own, left_out)
+        rows = own.where(np.isin(own.speaker, speakers))
+        answers: Indices = _logits(head, rows, choice.head.standardise == "source").argmax(axis=1)
+        return answers
 
     def _score(self, choice: Choice, speaker: str) -> float:
         own = self.rows(self.corpus, choice)
         others = sorted(set(own.speaker.tolist()) - {speaker})
-        given, truth = [], []
-        for group in _grouped(others):
-            given.append(self.answers(choice, [speaker, *group], group))
+        answers, truth = [], []
+        for group in _groups(others):
+            answers.append(self.answers(choice, [speaker, *group], group))
             truth.append(own.truth[np.isin(own.speaker, group)])
-        return unweighted(np.concatenate(truth), np.concatenate(given), len(self.labels))
+        return unweighted(np.concatenate(truth), np.concatenate(answers), len(self.labels))
 
-    def _head(self, choice: Choice, own: Rows, away: Sequence[str]) -> Reference:
-        parts: dict[str, Rows] = {self.corpus.name: own.where(~np.isin(own.speaker, away))}
-        parts |= {one.name: self.rows(one, choice) for one in self.teachers}
+    def _head(self, choice: Choice, own: Rows, left_out: Sequence[str]) -> Reference:
+        parts: dict[str, Rows] = {self.corpus.name: own.where(~np.isin(own.speaker, left_out))}
+        parts |= {corpus.name: self.rows(corpus, choice) for corpus in self.teachers}
         of = described(self.network, choice, [self.corpus, *self.teachers])
         return self.study.bench.head(parts, of, len(self.labels), choice.head)
 
@@ -161,17 +161,17 @@ def _logits(head: Reference, rows: Rows, profiled: bool) -> Floats:
     return by_speaker(head, rows, None) if profiled else logits_of(head, rows.vectors, None)
 
 
-def _grouped(speakers: Sequence[str]) -> list[list[str]]:
+def _groups(speakers: Sequence[str]) -> list[list[str]]:
     count = min(_GROUPS, len(speakers))
-    return [list(speakers[number::count]) for number in range(count)]
+    return [list(speakers[index::count]) for index in range(count)]
 
 
 def _for_profile(choices: Sequence[Choice], profile: str) -> list[Choice]:
-    """Those that differ, without a profile's constants where there is none."""
-    found = []
+    """Remove duplicate choices, ignoring adaptation constants if there is no profile."""
+    adjusted = []
     for choice in choices:
         head = replace(choice.head, standardise=PROFILES[profile], mask=False)
         if profile == "single":
             head = replace(head, k_mean=0.0, k_spread=0.0, em_iterations=0)
-        found.append(replace(choice, head=head))
-    return list(dict.fromkeys(found))
+        adjusted.append(replace(choice, head=head))
+    return list(dict.fromkeys(adjusted))
