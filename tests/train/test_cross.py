@@ -366,7 +366,7 @@ def test_the_command_prints_the_matrix_and_writes_it(home, matrix, tmp_path, cap
 @pytest.mark.parametrize("pair", ["calm", "calm=", "=neutral", " = "])
 def test_a_malformed_merge_is_a_usage_error(home, capfd, pair):
     code = call("cross", *home.runs, "--merge", pair, "--quiet")
-    assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': OLD=NEW is wanted")
+    assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': expected OLD=NEW")
 
 
 def test_what_a_run_learnt_as_one_is_counted_as_one_everywhere(home, monkeypatch):
