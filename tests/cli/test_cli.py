@@ -470,7 +470,7 @@ def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monk
 def test_evaluate_tests_a_run_again_and_gets_the_same(phonemo, trained, tmp_path):
     answer = phonemo("evaluate", trained.run, "--output", tmp_path / "new" / "p.jsonl")
     assert (answer.code, answer.err) == (0, "")
-    assert "note: 0 of 12 answers differ" in answer.out
+    assert "note: 0 of 12 predictions differ" in answer.out
     assert "confusion (rows: true, columns: predicted)" in answer.out
     rows = [json.loads(line) for line in (tmp_path / "new" / "p.jsonl").read_text().splitlines()]
     assert {row["speaker"] for row in rows} == {"s1", "s2"}
