@@ -48,7 +48,7 @@ def test_a_folder_is_heard_and_told(here):
     head, labels, failed = answer.out.splitlines()
     assert head == "out: 3 recordings, 0.00 h"
     assert labels.startswith("  ")
-    assert failed == "  failed: 1 (unsupported_audio 1); their rows say why"
+    assert failed == "  failed: 1 (unsupported_audio 1); details in their rows"
     assert parts(here / "out") == ["part-000000.jsonl", "part-000001.jsonl"]
     assert_once(here / "out", names("a.wav", "bad.wav", "sub/c d.wav"))
 
@@ -189,7 +189,7 @@ def test_files_that_vanished_keep_their_rows(here):
     (here / "in/a0001.wav").unlink()
     answer = batch("in", "-o", "out")
     assert answer.code == 0
-    assert "  named no more: 1; their rows stay" in answer.out
+    assert "  no longer named: 1; their rows are kept" in answer.out
     assert_once(here / "out", names(*some(3)))
 
 

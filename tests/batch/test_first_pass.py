@@ -188,7 +188,7 @@ def test_stopped_in_peace_in_the_first_pass_it_leaves_no_process(place):
     running.kill(signal.SIGINT)
     answer = running.ended()
     assert answer.code == 130
-    assert "run the same command again to go on where it stopped" in answer.err
+    assert "run the same command again to resume" in answer.err
     place.open("a")
     assert begin(place).ended().code == 0
     assert_once(place.out, [f"in/{one}" for one in [*names, "wait-a.wav"]])

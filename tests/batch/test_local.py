@@ -111,7 +111,7 @@ def test_stopped_in_peace_it_leaves_no_process_and_no_scratch(place, how):
     if how == signal.SIGINT:
         assert answer.code == 130
         assert answer.err.count("\n") == 1
-        assert "run the same command again to go on where it stopped" in answer.err
+        assert "run the same command again to resume" in answer.err
     place.open("a")
     assert place.run("in", "-q").code == 0
     assert_once(place.out, names)

@@ -143,8 +143,8 @@ def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
     assert profile_of(here / "out") == OnnxRecognizer.load(ADAPTABLE).profile(names)
     mark = model.applied.to_dict()
     assert answer.out.splitlines()[2] == (
-        f"  profile {mark['hash']} of 8 recordings (8 vectors); 1 without speech and 1 that cannot "
-        "be used are left out"
+        f"  profile {mark['hash']} of 8 recordings (8 vectors); skipped: 1 without speech and 1 "
+        "unusable"
     )
     found = by_file(here / "out")
     assert "profile" not in found.pop("in/bad.wav")
@@ -239,7 +239,10 @@ def test_a_batch_goes_on_with_the_profile_that_it_was_begun_with(here, monkeypat
     (here / "out/parts/part-000001.jsonl").unlink()
     monkeypatch.setattr(adaptation, "vectors_by_processes", None)  # there is no second first pass
     answer = adaptable(*words)
-    assert f"  profile {profile_of(here / 'out').hash} of 8 recordings (8 vectors); 1" in answer.out
+    assert (
+        f"  profile {profile_of(here / 'out').hash} of 8 recordings (8 vectors); skipped: 1"
+        in answer.out
+    )
     assert (here / "out/profile.json").read_bytes() == kept
     after = by_file(here / "out")
     assert after["in/new.wav"]["profile"] == before["in/a0000.wav"]["profile"]
@@ -347,7 +350,7 @@ def test_a_sample_without_speech_leaves_nothing_in_the_way(here):
 
 USAGE = {
     "both": (["--adapt", "--profile", "office.json"], 2, ["--profile and --adapt", "leave one"]),
-    "a sample alone": (["--adapt-sample", 5], 2, ["--adapt-sample is of --adapt"]),
+    "a sample alone": (["--adapt-sample", 5], 2, ["--adapt-sample requires --adapt"]),
     "no file": (["--profile", "absent.json"], 2, ["absent.json: no such file"]),
     "no profile": (["--profile", "list.txt"], 2, ["list.txt: not JSON"]),
     "another model's": (["--profile", "other.json"], 2, ["got one of model 00000000"]),
@@ -386,7 +389,7 @@ def test_at_addresses(here):
     words = ["memory://office/in", "-o", "memory://office/out", "--adapt", "--part-files", 2]
     answer = adaptable(*words)
     assert answer.code == 1
-    assert "of 5 recordings (5 vectors); 1 that cannot be used are left out" in answer.out
+    assert "of 5 recordings (5 vectors); skipped: 1 unusable" in answer.out
     again = adaptable(*words)
     assert "6 of 6 were recognized before" in again.err
     model = OnnxRecognizer.load(ADAPTABLE)

@@ -74,13 +74,13 @@ def test_what_is_printed_at_the_end():
     assert told() == [
         "out?: 5 recordings (3 in earlier runs), 2.00 h",
         "  anger 3, neutral 1",
-        "  failed: 1 (too_short 1); their rows say why",
+        "  failed: 1 (too_short 1); details in their rows",
         "  named more than once: 3; each is recognized once",
-        "  named no more: 1; their rows stay",
+        "  no longer named: 1; their rows are kept",
     ]
     many = {f"code{one}": 9 - one for one in range(6)}
     assert (
-        "  failed: 1 (code0 9, code1 8, code2 7, code3 6, 2 more kinds); their rows say why"
+        "  failed: 1 (code0 9, code1 8, code2 7, code3 6, 2 more kinds); details in their rows"
         in told(errors=many)
     )
 
@@ -93,10 +93,10 @@ APPLIED = {"hash": "0123456789ab", "count": 9, "seconds": 20.5}
     [
         ({}, "(9 vectors)"),
         ({"sampled": 8}, "of 8 recordings (9 vectors)"),
-        ({"sampled": 8, "silent": 2}, "of 6 recordings (9 vectors); 2 without speech are left out"),
+        ({"sampled": 8, "silent": 2}, "of 6 recordings (9 vectors); skipped: 2 without speech"),
         (
             {"sampled": 8, "silent": 1, "failed": 3},
-            "of 4 recordings (9 vectors); 1 without speech and 3 that cannot be used are left out",
+            "of 4 recordings (9 vectors); skipped: 1 without speech and 3 unusable",
         ),
     ],
 )

@@ -87,8 +87,8 @@ def test_adapt_says_what_it_used_and_what_not(here, tmp_path):
     lines = found.err.splitlines()
     assert lines[0].startswith("phonemo: office/text.wav: text found")
     assert lines[1:] == [
-        "phonemo: 1 of 9 recordings hold no speech and are left out",
-        "phonemo: 1 of 9 recordings cannot be used and are left out",
+        "phonemo: 1 of 9 recordings contain no speech and were skipped",
+        "phonemo: 1 of 9 recordings are unusable and were skipped",
     ]
     assert (
         len(phonemo("adapt", "office", "-o", path, "-q", "--model", ADAPTABLE).err.splitlines())
@@ -117,7 +117,7 @@ def test_adapt_is_two_passes_over_what_is_given(here, office):
         else:
             assert row["scores"] == model.predict(row["file"]).scores
             assert row["profile"] == model.applied.to_dict()
-    assert found.err == "phonemo: 1 of 8 failed; their lines say why\n", "each is said once"
+    assert found.err == "phonemo: 1 of 8 failed; details in their lines\n", "each is said once"
 
 
 def test_without_a_profile_nothing_names_one(here):
@@ -166,9 +166,9 @@ def test_turns_are_adapted_by_speaker(here, office):
 @pytest.mark.parametrize(
     ("words", "code", "what"),
     [
-        (("predict", "-", "--adapt"), 2, "standard input, which can be read once only"),
-        (("adapt", "-", "-o", "x.json"), 2, "standard input, which can be read once only"),
-        (("predict", "office", "--adapt", "--profile", "x.json"), 2, "--profile and --adapt"),
+        (("predict", "-", "--adapt"), 2, "can be read only once; save it"),
+        (("adapt", "-", "-o", "x.json"), 2, "can be read only once; save it"),
+        (("predict", "office", "--adapt", "--profile", "x.json"), 2, "--profile or --adapt"),
         (("predict", "call.wav", "--profile", "absent.json"), 2, "absent.json: no such file"),
         (("predict", "call.wav", "--profile", "turns.csv"), 2, "turns.csv: not JSON"),
         (("predict", "office/silent.wav", "--adapt"), 2, "1 recordings without speech"),
@@ -177,7 +177,7 @@ def test_turns_are_adapted_by_speaker(here, office):
             2,
             "1 that cannot be used",
         ),
-        (("adapt", "call.wav", "-o", "office"), 2, "office: a folder"),
+        (("adapt", "call.wav", "-o", "office"), 2, "office: expected a file, got a folder"),
         (("adapt", "call.wav", "-o", "x.json", "--vad", "ears"), 2, "got 'ears'"),
     ],
 )

@@ -173,8 +173,12 @@ BAD = [
     ),
     ("prepare emodb {here}/text.wav -o {here}/o", 1, ("expected a folder, got a file",)),
     ("prepare csv {here}/empty -o {here}/o", 1, ("expected a csv or tsv table",)),
-    ("prepare emodb {here}/emodb -o {here}/empty", 2, ("a folder; name the file",)),
-    ("prepare emodb {here}/emodb -o {here}/text.wav/a/b", 2, ("text.wav is not a folder",)),
+    ("prepare emodb {here}/emodb -o {here}/empty", 2, ("got a folder; name the file",)),
+    (
+        "prepare emodb {here}/emodb -o {here}/text.wav/a/b",
+        2,
+        ("text.wav is not a writable folder",),
+    ),
     ("inspect {here}/nowhere.jsonl", 1, ("no such manifest", "phonemo prepare")),
     ("inspect {here}/text.wav", 1, ("text.wav:1", "expected JSON")),
     ("inspect {here}/m.jsonl --protocol klingon", 2, ("'klingon'", "'speaker-sentence'")),
@@ -208,7 +212,7 @@ BAD = [
     ("train {here}/run.yaml --set train.epochs=[1", 2, ("expected YAML",)),
     ("evaluate {here}/nowhere", 1, ("no such folder",)),
     ("evaluate {here}/empty --labels anger,,neutral", 2, ("--labels", "'anger,,neutral'")),
-    ("evaluate {here}/empty -o {here}/empty", 2, ("a folder; name the file",)),
+    ("evaluate {here}/empty -o {here}/empty", 2, ("got a folder; name the file",)),
     ("report --results {here}/nowhere", 1, ("no such folder",)),
     ("report --output {here}/r.md --readme {here}/README.md", 1, ("<!-- results:start -->",)),
 ]
@@ -307,7 +311,7 @@ def test_inspect_says_what_it_leaves_out_and_takes_a_corpus_without_emotions(pho
     write_manifest(tmp_path / "some.jsonl", head, [silent[0], *rows[1:]])
     write_manifest(tmp_path / "none.jsonl", head, silent)
     some = phonemo("inspect", tmp_path / "some.jsonl")
-    assert some.err == "phonemo: 1 of 12 utterances have no emotion and are left out\n"
+    assert some.err == "phonemo: 1 of 12 utterances have no emotion and were skipped\n"
     assert "of 11 utterances" in some.out
     none = phonemo("inspect", tmp_path / "none.jsonl")
     assert (none.code, none.err) == (0, "")
@@ -321,10 +325,10 @@ def test_report_writes_then_agrees_then_finds_a_change(phonemo, tmp_path, monkey
     assert_one_line(phonemo("report", "--check"), 1, "RESULTS.md, README.md", "make report")
     assert not Path("RESULTS.md").exists()
     assert phonemo("report") == Answer(0, "written: RESULTS.md, README.md\n", "")
-    assert phonemo("report") == Answer(0, "nothing has changed\n", "")
+    assert phonemo("report") == Answer(0, "no changes\n", "")
     assert phonemo("report", "--check") == Answer(0, "", "")
     Path("RESULTS.md").write_text("UA 100 %", encoding="utf-8")
-    assert_one_line(phonemo("report", "--check"), 1, "RESULTS.md: not what results/ says")
+    assert_one_line(phonemo("report", "--check"), 1, "RESULTS.md: out of date with results/")
 
 
 def test_a_reader_that_leaves_early_is_no_error_to_tell(tmp_path):
@@ -461,7 +465,7 @@ def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monk
 
     monkeypatch.setattr("phonemo.train.experiments.fold.FoldRun.run", interrupted)
     answer = phonemo("train", trained.config, "-o", trained.home / "stopped")
-    assert_one_line(answer, 130, "run the same command again to go on where it stopped")
+    assert_one_line(answer, 130, "run the same command again to resume")
 
 
 # evaluate -----------------------------------------------------------------------------------------
@@ -470,8 +474,8 @@ def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monk
 def test_evaluate_tests_a_run_again_and_gets_the_same(phonemo, trained, tmp_path):
     answer = phonemo("evaluate", trained.run, "--output", tmp_path / "new" / "p.jsonl")
     assert (answer.code, answer.err) == (0, "")
-    assert "note: 0 of 12 answers differ" in answer.out
-    assert "confusion (rows: true, columns: answered)" in answer.out
+    assert "note: 0 of 12 predictions differ" in answer.out
+    assert "confusion (rows: true, columns: predicted)" in answer.out
     rows = [json.loads(line) for line in (tmp_path / "new" / "p.jsonl").read_text().splitlines()]
     assert {row["speaker"] for row in rows} == {"s1", "s2"}
 
@@ -581,7 +585,7 @@ def test_predict_answers_a_line_a_file_and_bad_neighbours_do_no_harm(phonemo, tr
     assert answer.code == 1
     assert (
         answer.err
-        == f"phonemo: {len(BAD_CLIPS)} of {len(BAD_CLIPS) + 2} failed; their lines say why\n"
+        == f"phonemo: {len(BAD_CLIPS)} of {len(BAD_CLIPS) + 2} failed; details in their lines\n"
     )
     assert [row["file"] for row in answer.rows[1:-1]] == list(BAD_CLIPS), "as they were typed"
     assert answer.rows[0] == answer.rows[-1] == good
@@ -658,7 +662,7 @@ def test_predict_takes_a_bundle_as_well(phonemo, clips):
     good, bad = answer.rows
     assert (good["label"], len(good["phonemes"])) == ("anger", 13)
     assert bad["code"] == "unsupported_audio"
-    assert answer.err == "phonemo: 1 of 2 failed; their lines say why\n"
+    assert answer.err == "phonemo: 1 of 2 failed; details in their lines\n"
 
 
 def test_predict_chooses_among_some_emotions(phonemo, clips):
@@ -730,7 +734,7 @@ def test_a_process_of_its_own_keeps_the_pipe_clean(trained, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert [set(json.loads(line)) >= {"file"} for line in done.stdout.splitlines()] == [True, True]
-    assert done.stderr == "phonemo: 1 of 2 failed; their lines say why\n"
+    assert done.stderr == "phonemo: 1 of 2 failed; details in their lines\n"
 
 
 def test_the_library_says_the_same_in_python(trained):

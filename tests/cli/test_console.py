@@ -92,7 +92,7 @@ def test_a_table_row_shows_a_timeline_and_who_speaks():
 
 def test_a_table_row_says_where_nobody_speaks_and_does_not_list_all_phonemes():
     lines = console.table_row(ROW | {"warnings": ["no_speech"]}).splitlines()
-    assert lines[1] == "  no speech found; what follows means nothing"
+    assert lines[1] == "  no speech detected; the scores below are meaningless"
     assert "no speech" not in console.table_row(ROW)
     long = console.table_row(ROW | {"phonemes": ["a"] * 500})
     assert "  phonemes: " + "a " * 60 + "..." in long.splitlines()
@@ -165,7 +165,7 @@ def test_result_lines_by_hand():
     }
     assert console.result_lines(results, lambda found: [f"{len(found)} parts"]) == [
         "3 parts",
-        "  confusion (rows: true, columns: answered)",
+        "  confusion (rows: true, columns: predicted)",
         "                 anger neutrali",
         "  anger              1        0",
         "  neutrality        12        3",

@@ -113,7 +113,7 @@ def test_json_is_an_array_for_one_file_and_for_none_that_is_good(here):
     assert one["file"] == "short.wav"
     bad = predict("text.wav", "empty.wav", "--format", "json")
     assert [row["code"] for row in json.loads(bad.out)] == ["unsupported_audio", "empty_audio"]
-    assert (bad.code, bad.err) == (1, "phonemo: 2 of 2 failed; their lines say why\n")
+    assert (bad.code, bad.err) == (1, "phonemo: 2 of 2 failed; details in their lines\n")
 
 
 def test_json_lines_say_what_the_library_says(here, recognizer):
@@ -155,7 +155,7 @@ def test_each_recording_gets_a_file_with_what_the_library_says(here, recognizer,
     assert found.code == 1
     assert found.err.splitlines() == [
         "phonemo: text.wav: expected wav, flac, mp3, ogg (vorbis, opus) or aiff, got text",
-        "phonemo: 1 of 3 failed; their lines say why",
+        "phonemo: 1 of 3 failed; details in their lines",
     ]
     assert found.out.split() == [f"out/ten{suffix}", f"out/short{suffix}"]
     assert sorted(one.name for one in Path("out").iterdir()) == [f"short{suffix}", f"ten{suffix}"]
@@ -331,7 +331,7 @@ def test_a_turn_past_the_end_is_left_out_and_one_over_it_is_shortened(here):
 def test_a_file_that_no_turn_is_for_fails_alone(here):
     turns = table_of("ten.wav,0,4,Ann", "short.wav,1,3,Bob", head="file,start,end,speaker")
     found = predict("ten.wav", "long.wav", "short.wav", "--turns", turns)
-    assert (found.code, found.err) == (1, "phonemo: 1 of 3 failed; their lines say why\n")
+    assert (found.code, found.err) == (1, "phonemo: 1 of 3 failed; details in their lines\n")
     ten, long, short = found.rows
     assert "turns.csv: expected turns of long.wav, got turns of ten.wav, short.wav" in long["error"]
     assert [ten] == predict("ten.wav", "--turns", turns).rows
@@ -348,7 +348,7 @@ def test_turns_of_a_folder_are_told_by_their_file(here):
         "./ten.wav": "Ann",
         "./short.wav": "Bob",
     }
-    assert found.err == "phonemo: 5 of 7 failed; their lines say why\n"
+    assert found.err == "phonemo: 5 of 7 failed; details in their lines\n"
 
 
 def test_turns_that_are_all_past_the_end_are_an_error_of_the_file(here):
@@ -452,7 +452,7 @@ def test_quiet_leaves_the_count_of_failures_out_and_the_status_in(here):
 def test_a_folder_of_good_bad_and_empty_files(here):
     found = predict(".")
     assert found.code == 1
-    assert found.err == "phonemo: 2 of 7 failed; their lines say why\n"
+    assert found.err == "phonemo: 2 of 7 failed; details in their lines\n"
     codes = {row["file"]: row.get("code") for row in found.rows}
     assert list(codes.items()) == [
         ("./empty.wav", "empty_audio"),
@@ -483,9 +483,9 @@ def test_what_is_said_is_aligned(here):
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("short.wav", "short.wav", "--said", "s"), 2, "--said is for one recording"),
-        (("short.wav", "--timeline", "--said", "s"), 2, "--said is for one recording"),
-        (("short.wav", "--turns", "t.csv", "--said", "s"), 2, "neither --timeline nor --said"),
+        (("short.wav", "short.wav", "--said", "s"), 2, "--said: expected one recording"),
+        (("short.wav", "--timeline", "--said", "s"), 2, "--said: expected one recording"),
+        (("short.wav", "--turns", "t.csv", "--said", "s"), 2, "combined with --timeline or --said"),
         (("short.wav", "--said", "x"), 1, "expected phonemes of this model"),
     ],
 )

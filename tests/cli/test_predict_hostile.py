@@ -66,7 +66,7 @@ def the_bad_row(*words: object, file: str) -> dict:
     """The row of the one bad file; a good neighbour is answered, and the status is 1."""
     answer = predict(*words)
     assert answer.code == 1
-    assert answer.err == "phonemo: 1 of 2 failed; their lines say why\n"
+    assert answer.err == "phonemo: 1 of 2 failed; details in their lines\n"
     assert answer.out.count("\n") == 2
     rows = {row["file"]: row for row in answer.rows}
     assert rows["good.wav"]["label"]

@@ -105,7 +105,7 @@ class TestCommand:
         code, out, err = phonemo("init-corpus", tmp_path, "-q")
         assert (code, err) == (0, "")
         assert "2 utterances, 0 speakers, 2 emotions" in out
-        assert "0 known speakers: no score will be of unseen people" in out
+        assert "0 known speakers, so scores cannot be speaker-independent" in out
         assert "fewer than 6 utterances" in out
         assert out.splitlines()[-1] == f"  next: phonemo finetune {tmp_path / 'manifest.jsonl'}"
 

@@ -106,10 +106,10 @@ class TestEmbedding:
 
     def test_an_unknown_layer_is_told_with_those_there_are(self):
         with pytest.raises(
-            UsageError, match=r"layer 'layer.3': .* has features, phonemes, emotion"
+            UsageError, match=r"expected a layer of features, phonemes, emotions, got 'layer.3'"
         ):
             SpeechEmbedding(BUNDLE, layer="layer.3").fit(["a.wav"])
-        with pytest.raises(UsageError, match="mean or mean_std is wanted"):
+        with pytest.raises(UsageError, match="expected statistics mean or mean_std, got"):
             SpeechEmbedding(BUNDLE, statistics="median").fit(["a.wav"])
 
     def test_a_recording_that_cannot_be_used_is_named(self, tmp_path):
@@ -120,7 +120,7 @@ class TestEmbedding:
 
     @pytest.mark.parametrize("given", ["a.wav", b"RIFF", []])
     def test_what_is_no_list_of_recordings_is_refused(self, given):
-        with pytest.raises(UsageError, match="wanted"):
+        with pytest.raises(UsageError, match=r"expected .* recordings?, got"):
             SpeechEmbedding(BUNDLE).fit(given)
 
 
@@ -242,7 +242,7 @@ class TestReady:
         assert set(ready.predict(clips)) <= set(names)
 
     def test_strange_emotions_are_told(self):
-        with pytest.raises(LabelError, match=r"glee: not among the model's"):
+        with pytest.raises(LabelError, match=r"expected the model's emotions .*, got glee"):
             PretrainedEmotionClassifier(BUNDLE).fit(None, ["glee"])
 
     def test_a_table_is_no_recording(self):

@@ -12,7 +12,7 @@ import pytest
 
 import phonemo
 from phonemo.errors import CheckpointError
-from phonemo.integrations.hub_push import _place, files_of
+from phonemo.integrations.hub_push import _file_path, files_of
 from phonemo.loader import model_digest, resolve_model
 from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.adaptation.statistics import Affine
@@ -179,7 +179,7 @@ class TestFolders:
         assert set(names) == {"bundle.json", "model.onnx", "head.onnx", "adaptation.npz"}
         (tmp_path / "alone").mkdir()
         for name in names:
-            shutil.copyfile(_place(SHARED, name), tmp_path / "alone" / name)
+            shutil.copyfile(_file_path(SHARED, name), tmp_path / "alone" / name)
         assert open_bundle(tmp_path / "alone").model == bundle.model
         wanted = phonemo.load(SHARED).predict(CLIP, RATE)
         assert phonemo.load(tmp_path / "alone").predict(CLIP, RATE).scores == wanted.scores

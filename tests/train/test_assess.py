@@ -73,7 +73,7 @@ def test_a_run_gives_its_own_answers_again(finished):
     told: list[tuple[int, int]] = []
     assessment = assess_run(finished, lambda *it: told.append(it))
     stored = {row["id"]: row for row in read_rows(finished / "predictions.jsonl")}
-    assert "0 of 12 answers differ" in assessment.notes[-1]
+    assert "0 of 12 predictions differ" in assessment.notes[-1]
     assert {row["id"] for row in assessment.rows} == stored.keys()
     for row in assessment.rows:
         before = stored[row["id"]]
@@ -94,7 +94,7 @@ def test_answers_that_changed_are_counted(finished, tmp_path):
     rows = read_rows(path)
     other = {"anger": "neutral", "neutral": "sadness", "sadness": "anger"}
     write_rows(path, [rows[0] | {"label": other[rows[0]["label"]]}, *rows[1:]])
-    assert "1 of 12 answers differ" in assess_run(copy).notes[-1]
+    assert "1 of 12 predictions differ" in assess_run(copy).notes[-1]
 
 
 def test_only_finished_folds_are_tested(finished, tmp_path):
@@ -124,7 +124,7 @@ def test_a_model_on_another_manifest(model):
     assert len(assessment.rows) == 16  # four of six words
     assert {row["truth"] for row in assessment.rows} == set(LABELS.names)
     assert assessment.notes[0].startswith("8 of 24 utterances")
-    assert assessment.notes[1].endswith("cannot be chosen: none")
+    assert assessment.notes[1].endswith("not scored: none")
     assert assessment.results["utterances"] == 16
     assert len(assessment.notes) == 2
 
@@ -158,9 +158,9 @@ def test_labels_that_the_manifest_has_not_cannot_be_chosen(model):
 @pytest.mark.parametrize(
     ("words", "names", "error", "match"),
     [
-        (("fear", "joy"), (), LabelError, "the manifest has fear, joy: at least two"),
-        (("anger", "rage"), (), LabelError, "the manifest has anger, rage: at least two"),
-        ((None,), (), LabelError, "no emotions: at least two"),
+        (("fear", "joy"), (), LabelError, "two common emotions: .* the manifest has fear, joy"),
+        (("anger", "rage"), (), LabelError, "two common emotions: .* the manifest has anger, rage"),
+        ((None,), (), LabelError, "two common emotions: .* the manifest has none"),
         (WORDS, ("anger", "joy"), LabelError, "unknown label 'joy'"),
         (WORDS, ("anger", "rage"), LabelError, "at least two labels, got 1"),
         (("fear",), ("anger", "neutral"), ManifestError, "no utterance has one of the emotions"),

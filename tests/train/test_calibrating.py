@@ -500,7 +500,7 @@ def test_a_manifest_whose_speakers_it_heard_is_refused(config, model, tmp_path, 
 
 def test_nothing_to_calibrate_on_is_a_usage_error(model, tmp_path, typed):
     answer = typed(model, "-o", tmp_path / "new")
-    assert_one_line(answer, 2, "nothing to calibrate on; give --manifest or --predictions")
+    assert_one_line(answer, 2, "no calibration data; add --manifest or --predictions")
     absent = typed(model, "-o", tmp_path / "new", "--predictions", tmp_path / "no.jsonl")
     assert_one_line(absent, 2, "no.jsonl: no such file")
 
@@ -511,7 +511,7 @@ def test_a_model_is_calibrated_on_another_corpus(config, model, tmp_path, typed)
     assert (answer.code, answer.err) == (0, "")
     found = stored_calibration(load_trained(tmp_path / "new").model)
     assert found.utterances == 16, "anger and neutral are in common"
-    said = f"{tmp_path / 'new'}: temperature {found.temperature:.3f} from 16 answers"
+    said = f"{tmp_path / 'new'}: temperature {found.temperature:.3f} from 16 predictions"
     assert answer.out.splitlines()[0] == said
     assert answer.out.splitlines()[1].startswith("  ECE ")
 
@@ -550,7 +550,7 @@ def test_answers_among_some_are_fitted_among_all():
 
 def test_a_manifest_is_heard_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):
     answer = typed(bundle, "-o", tmp_path / "new", "--manifest", config.manifest)
-    assert_one_line(answer, 2, "a bundle; --manifest needs the model folder it was made of")
+    assert_one_line(answer, 2, "--manifest: expected a model folder, got a bundle")
 
 
 def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, typed, monkeypatch):
@@ -569,8 +569,8 @@ def test_a_bundle_is_calibrated_on_written_answers(bundle, tmp_path, typed):
     answer = typed(bundle, "-o", bundle, "--predictions", path, "--risk", 0.25)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
-        f"{bundle}: temperature 2.000 from 4 answers",
-        "  ECE 15.0% before, 0.0% after, on the same answers",
-        "  below 0.000 an answer is unsure: 100.0% are given, 25.0% of them wrong",
+        f"{bundle}: temperature 2.000 from 4 predictions",
+        "  ECE 15.0% before, 0.0% after, on the same predictions",
+        "  below 0.000 a prediction is unsure; the other 100.0% have 25.0% errors",
     ]
     assert open_bundle(bundle).card.temperature == pytest.approx(2, abs=1e-3)

@@ -244,10 +244,14 @@ def test_scores_of_strangers_alone_say_nothing():
 @pytest.mark.parametrize(
     ("names", "merge", "message"),
     [
-        (["anger", "sadness"], {}, "not everyone has 'sadness'; in common: anger, neutral"),
-        (["anger", "calm"], MERGE, "not everyone has 'calm'; in common: anger, neutral"),
-        ([], {"neutral": "anger", "calm": "anger"}, "1 emotions in common; at least two"),
-        (["anger"], {}, "1 emotions in common; at least two are wanted: merge some with --merge"),
+        (
+            ["anger", "sadness"],
+            {},
+            "'sadness' is not in every run and corpus; common: anger, neutral",
+        ),
+        (["anger", "calm"], MERGE, "'calm' is not in every run and corpus; common: anger, neutral"),
+        ([], {"neutral": "anger", "calm": "anger"}, "at least two common emotions, got 1"),
+        (["anger"], {}, "expected at least two common emotions, got 1; add merges with --merge"),
     ],
 )
 def test_emotions_that_do_not_meet(home, names, merge, message):
@@ -280,7 +284,7 @@ def test_runs_that_count_an_emotion_differently_do_not_meet(home, merging, tmp_p
     write_config(
         folder / "config.yaml", with_changes(load_config(folder / "config.yaml"), labels=labels)
     )
-    with pytest.raises(LabelError, match="counts calm as neutral, --merge or another run as anger"):
+    with pytest.raises(LabelError, match="maps calm to neutral, --merge or another run to anger"):
         cross([folder, merging])
 
 
@@ -296,7 +300,7 @@ def test_a_run_that_heard_the_speakers_of_a_tested_corpus_is_a_leak(home, tmp_pa
         model={"start": str(start), "backbone": str(start)},
         train={"epochs": 1},
     )
-    with pytest.raises(LeakageError, match=r"heir.*learnt from 12 of the 16 utterances of beeps"):
+    with pytest.raises(LeakageError, match=r"heir.*trained on 12 of the 16 utterances of beeps"):
         cross([home.beeps, train(heir, ["speaker-t-s1"])])
 
 
@@ -310,25 +314,25 @@ def test_the_same_speakers_under_other_utterances_are_a_leak_too(home, tmp_path)
     start = home.beeps / "seed-1" / "speaker-s1" / "model"
     heir = with_changes(config, output=str(tmp_path / "heir"), model={"backbone": str(start)})
     folder = train(with_changes(heir, train={"epochs": 1}), ["speaker-t-s1"])
-    with pytest.raises(LeakageError, match=r"learnt from 0 of the 16 .* heard 3 of their speakers"):
+    with pytest.raises(LeakageError, match=r"trained on 0 of the 16 .* on 3 of their speakers"):
         cross([folder], [tmp_path / "manifest.jsonl"])
 
 
 def test_two_runs_of_one_corpus_are_refused(home, tmp_path):
     twin = shutil.copytree(home.beeps, tmp_path / "twin")
-    with pytest.raises(ResultError, match="corpus 'beeps' is there twice"):
+    with pytest.raises(ResultError, match="corpus 'beeps' occurs twice"):
         cross([home.beeps, twin])
-    with pytest.raises(ResultError, match="corpus 'beeps' is there twice"):
+    with pytest.raises(ResultError, match="corpus 'beeps' occurs twice"):
         cross([home.beeps], [home.manifest("beeps")])
 
 
 def test_an_unfinished_run_or_one_without_its_models_is_refused(home, tmp_path):
     copy = Path(shutil.copytree(home.tones, tmp_path / "copy"))
     shutil.rmtree(copy / "seed-1" / "speaker-t-s1" / "model")
-    with pytest.raises(ResultError, match=r"speaker-t-s1.model: no model is there"):
+    with pytest.raises(ResultError, match=r"speaker-t-s1.model: no model found"):
         cross([home.beeps, copy])
     (copy / "metrics.json").unlink()
-    with pytest.raises(ResultError, match="copy: no finished run"):
+    with pytest.raises(ResultError, match="copy: expected a finished run"):
         cross([home.beeps, copy])
     with pytest.raises(ResultError, match="no finished run"):
         cross([home.beeps, home.tones / "seed-1"])
@@ -338,7 +342,7 @@ def test_a_system_without_models_cannot_be_tested_elsewhere(home, tmp_path):
     folder = Path(shutil.copytree(home.tones, tmp_path / "svm"))
     config = load_config(folder / "config.yaml")
     write_config(folder / "config.yaml", with_changes(config, system="egemaps-svm"))
-    with pytest.raises(ResultError, match="svm: system egemaps-svm keeps no model to test"):
+    with pytest.raises(ResultError, match="svm: system egemaps-svm saves no model"):
         cross([home.beeps, folder])
 
 
@@ -366,7 +370,7 @@ def test_the_command_prints_the_matrix_and_writes_it(home, matrix, tmp_path, cap
 @pytest.mark.parametrize("pair", ["calm", "calm=", "=neutral", " = "])
 def test_a_malformed_merge_is_a_usage_error(home, capfd, pair):
     code = call("cross", *home.runs, "--merge", pair, "--quiet")
-    assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': OLD=NEW is wanted")
+    assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': expected OLD=NEW")
 
 
 def test_what_a_run_learnt_as_one_is_counted_as_one_everywhere(home, monkeypatch):
@@ -378,9 +382,9 @@ def test_what_a_run_learnt_as_one_is_counted_as_one_everywhere(home, monkeypatch
             update={"labels": LabelsConfig(names=("anger", "sadness"), merge={"calm": "anger"})}
         ),
     )
-    assert cross_module._merges([merging, runs[1]], {"neutral": "sadness"}) == {
+    assert cross_module._combine_merges([merging, runs[1]], {"neutral": "sadness"}) == {
         "neutral": "sadness",
         "calm": "anger",
     }
-    with pytest.raises(LabelError, match="counts calm as anger, --merge or another run as sadness"):
-        cross_module._merges([merging], {"calm": "sadness"})
+    with pytest.raises(LabelError, match="maps calm to anger, --merge or another run to sadness"):
+        cross_module._combine_merges([merging], {"calm": "sadness"})

@@ -301,12 +301,12 @@ class Machine:
 @pytest.fixture
 def machines(monkeypatch) -> None:
     """Such a machine for every strength."""
-    monkeypatch.setattr(egemaps, "_fitted", lambda features, truth, strength: Machine(strength))
+    monkeypatch.setattr(egemaps, "_fit_svm", lambda features, truth, strength: Machine(strength))
 
 
 def test_of_equal_validation_scores_the_smallest_c_is_taken(machines):
     held = np.array([[0, 1], [1, 1], [2, 1]]), np.arange(3)
-    machine, score = egemaps._best(held, held, 3)
+    machine, score = egemaps._select_svm(held, held, 3)
     assert (machine.strength, score) == (1e-3, 1)
 
 
@@ -403,4 +403,4 @@ def test_a_clip_shorter_than_a_window_has_features_too():
     extract = egemaps._extractor()
     for length in (160, 640, 1600):
         beep = np.sin(np.arange(length) / 10).astype(np.float32)
-        assert np.isfinite(extract(egemaps._long_enough(beep))).all(), length
+        assert np.isfinite(extract(egemaps._pad(beep))).all(), length

@@ -78,7 +78,9 @@ def test_emotions_can_be_chosen_and_one_is_too_few(tmp_path):
 
 def test_a_name_that_no_utterance_has_is_told(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion)
-    with pytest.raises(LabelError, match="no utterance is 'sad'; found: anger, neutral, sadness"):
+    with pytest.raises(
+        LabelError, match="no utterance has the emotion 'sad'; present: anger, neutral, sadness"
+    ):
         text_baseline(path, SPEAKER, ["anger", "neutral", "sad"])
 
 
@@ -89,7 +91,9 @@ def test_a_training_part_of_one_emotion_is_told(tmp_path):
     ]
     path = tmp_path / "manifest.jsonl"
     write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
-    with pytest.raises(LabelError, match="has one emotion"):
+    with pytest.raises(
+        LabelError, match="expected at least two emotions in the training data, got one"
+    ):
         text_baseline(path, SPEAKER)
 
 

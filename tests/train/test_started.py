@@ -211,8 +211,8 @@ def test_test_speakers_teach_nothing(config, tmp_path):
 def test_a_plan_without_a_prior(start, tmp_path):
     manifest = other_corpus(tmp_path / "corpus")
     made = plan(manifest, tmp_path / "run", str(start))
-    assert made.notes[-1].startswith("the head is drawn towards that of")
-    assert made.notes[-1].endswith("anger, neutral; learnt anew: fear")
+    assert made.notes[-1].startswith("the head is regularized towards that of")
+    assert made.notes[-1].endswith("anger, neutral; newly trained: fear")
     text = manifest.read_text()
     for before in ('"emotion":"anger"', '"emotion": "anger"'):
         text = text.replace(before, before.replace("anger", "surprise"))

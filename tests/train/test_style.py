@@ -71,7 +71,7 @@ def test_other_emotions_and_other_styles_are_counted_apart(config):
 
 
 def test_a_manifest_without_styles_is_refused(plain):
-    with pytest.raises(ProtocolError, match="no utterance is said to be improvised; leave"):
+    with pytest.raises(ProtocolError, match="no utterance has the style improvised; remove"):
         prepare_experiment(of_style(plain, "improvised"))
 
 

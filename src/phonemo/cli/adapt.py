@@ -1,4 +1,4 @@
-"""Adaptation on the command line: the command adapt, and predict's --profile and --adapt."""
+"""The command adapt, and the --profile and --adapt options of predict and batch."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ Recordings = Annotated[
     list[str],
     typer.Argument(
         metavar="RECORDING",
-        help="Unlabelled recordings of one source: a microphone, a call centre, a person. A "
-        "folder stands for all in it.",
+        help="Unlabeled recordings from one source: a microphone, a call center, a person. A "
+        "folder stands for all recordings in it.",
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="The profile to write, a JSON file.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The profile to write (JSON).")]
 ProfileFile = Annotated[
     Path | None,
-    typer.Option("--profile", help="Apply a profile that phonemo adapt wrote."),
+    typer.Option("--profile", help="Apply a profile written by phonemo adapt."),
 ]
 Adapt = Annotated[
     bool,
     typer.Option(
         "--adapt",
-        help="First make a profile of these recordings, then apply it: two passes. With --turns, "
-        "each speaker with enough speech is adapted alone.",
+        help="Compute a profile from these recordings, then apply it (two passes). With --turns, "
+        "each speaker with enough speech gets a separate profile.",
     ),
 ]
 
@@ -50,19 +50,20 @@ def adapt(
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a source's profile from unlabelled recordings.
+    """Compute a profile of a source from unlabeled recordings.
 
-    It holds a count, means and deviations: no audio and no name. One of a person is personal data.
-    Recordings that cannot be used or hold no speech are left out and counted.
+    The profile contains a count, means and deviations, but no audio and no name. A profile of one
+    person is personal data. Recordings that are unusable or contain no speech are skipped and
+    counted.
     """
     named = find_recordings(recordings_)
     refuse_standard_input(named)
     check_writable(output)
     opened = load_model(model)
     opened.activity = vad
-    pool = pooled(opened, named, jobs, quiet, _print_result)
+    pool = pooled(opened, named, jobs, quiet, _print_error)
     if not quiet:
-        for line in _left_out(pool, len(named)):
+        for line in _skipped_lines(pool, len(named)):
             typer.echo(f"phonemo: {line}", err=True)
     profile = pool.profile()
     profile.save(output)
@@ -79,28 +80,28 @@ def pooled(
     quiet: bool,
     failed: Callable[[PhonemoError], None] = lambda error: None,
 ) -> VectorPool:
-    """The pool of recordings, with a progress bar unless quiet.
+    """Pool the feature vectors of recordings, with a progress bar unless quiet.
 
     Args:
         opened: the model.
         named: the recordings.
-        jobs: recordings at once.
-        quiet: no progress.
-        failed: is given each error of a recording that is left out.
+        jobs: recordings processed in parallel.
+        quiet: hide progress.
+        failed: called with the error of each skipped recording.
 
     Raises:
-        ModelError: the model takes no profile.
+        ModelError: the model does not support profiles.
     """
     from phonemo.runtime.adaptation.pool import VectorPool
 
     pool = VectorPool(opened.adaptable())
     names = [name for name, _ in named]
-    jobs = jobs if len(names) > 1 else 1  # a lone one by all threads, as it was opened
+    jobs = jobs if len(names) > 1 else 1  # a single recording uses all threads of the model
     with console.progress_callback("profile", quiet or len(names) < 2) as progress:
-        for count, found in enumerate(opened.vectors(names, jobs=jobs), start=1):
-            pool.take(found)
-            if isinstance(found, PhonemoError):
-                failed(found)
+        for count, vectors in enumerate(opened.vectors(names, jobs=jobs), start=1):
+            pool.take(vectors)
+            if isinstance(vectors, PhonemoError):
+                failed(vectors)
             progress(count, len(names))
     return pool
 
@@ -113,22 +114,21 @@ def applied(
     jobs: int | None,
     quiet: bool,
 ) -> EmotionRecognizer:
-    """The model with the profile of --profile, or of the recordings themselves for --adapt.
+    """Apply the profile of --profile, or one computed from the recordings for --adapt.
 
-    Nothing is said of recordings that are left out: each has an error or a warning of its own in
-    the predictions that follow.
+    Skipped recordings are not reported here: each has an error or a warning in the predictions.
 
     Args:
         opened: the model.
         named: the recordings.
-        profile: the file of --profile.
-        adapt: whether these recordings are pooled first.
-        jobs: recordings at once.
-        quiet: no progress.
+        profile: the --profile file.
+        adapt: whether to pool these recordings first.
+        jobs: recordings processed in parallel.
+        quiet: hide progress.
 
     Raises:
-        UsageError: the profile cannot be used, or no recording holds speech.
-        ModelError: the model takes no profile.
+        UsageError: the profile cannot be used, or no recording contains speech.
+        ModelError: the model does not support profiles.
     """
     if profile is not None:
         opened = opened.with_profile(profile)
@@ -138,30 +138,30 @@ def applied(
 
 
 def check_options(named: Named, profile: Path | None, adapt: bool, turns: bool) -> None:
-    """Raise UsageError where --profile and --adapt make no sense together or for the input."""
+    """Raise UsageError if --profile and --adapt conflict, or if the input cannot be read twice."""
     if adapt:
         refuse_standard_input(named)
     if adapt and profile is not None and not turns:
         raise UsageError(
-            "--profile and --adapt: the recordings are adapted by one of them; leave one out, or "
-            "give --turns, for speakers within the profile's source"
+            "expected --profile or --adapt, got both; drop one, or add --turns to adapt to the "
+            "speakers within the profile's source"
         )
 
 
 def refuse_standard_input(named: Named) -> None:
-    """Raise UsageError for - among the recordings."""
+    """Raise UsageError if standard input (-) is among the recordings."""
     if any(name == STANDARD_INPUT for name, _ in named):
         raise UsageError(
-            "- is standard input, which can be read once only; save it and name the file"
+            "- (standard input) can be read only once; save it to a file and pass the file"
         )
 
 
-def _print_result(error: PhonemoError) -> None:
+def _print_error(error: PhonemoError) -> None:
     typer.echo(f"phonemo: {error}", err=True)
 
 
-def _left_out(pool: VectorPool, total: int) -> Iterator[str]:
+def _skipped_lines(pool: VectorPool, total: int) -> Iterator[str]:
     if pool.silent:
-        yield f"{pool.silent} of {total} recordings hold no speech and are left out"
+        yield f"{pool.silent} of {total} recordings contain no speech and were skipped"
     if pool.failed:
-        yield f"{pool.failed} of {total} recordings cannot be used and are left out"
+        yield f"{pool.failed} of {total} recordings are unusable and were skipped"

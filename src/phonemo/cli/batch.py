@@ -1,7 +1,4 @@
-"""The command for very many recordings: batch.
-
-What a batch shows: how far it is, how quickly it goes and when it will be over.
-"""
+"""The command batch: options, progress (count, throughput, time left) and summary."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class PartFormat(StrEnum):
-    """Of the files with the answers."""
+    """Format of the output parts."""
 
     jsonl = "jsonl"
     parquet = "parquet"
@@ -47,44 +44,48 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="A folder, a pattern ('calls/**/*.wav'), a manifest (.jsonl, .csv, .parquet with a "
-        "column file), a list (.txt, or - for standard input) or a recording; an address such as "
-        "s3://bucket/folder too.",
+        help="A folder, a pattern ('calls/**/*.wav'), a manifest (.jsonl, .csv or .parquet with a "
+        "'file' column), a list (.txt, or - for standard input), a recording, or an address such "
+        "as s3://bucket/folder.",
     ),
 ]
 Output = Annotated[
     str,
-    typer.Option("--output", "-o", help="The batch's folder, or an address; run again to go on."),
+    typer.Option("--output", "-o", help="Output folder or address; run again to resume."),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", "-j", min=1, help="Recordings at once; default: one a processor."),
+    typer.Option(
+        "--workers", "-j", min=1, help="Recordings processed in parallel. Default: one per CPU."
+    ),
 ]
 Kind = Annotated[
     PartFormat,
-    typer.Option("--format", help="Of the answers; parquet needs pip install 'phonemo[parquet]'."),
+    typer.Option("--format", help="Output format; parquet needs pip install 'phonemo[parquet]'."),
 ]
 PartFiles = Annotated[
     int,
     typer.Option(
-        min=1, help="Recordings in a part: what a killed worker loses at most. Hours long: few."
+        min=1,
+        help="Recordings per part, the most that a killed worker loses. Use few for recordings "
+        "that last hours.",
     ),
 ]
 Adapt = Annotated[
     bool,
     typer.Option(
         "--adapt",
-        help="First make a profile of a sample of the recordings, then apply it to all; it stays "
-        "in OUTPUT. They should be of one source.",
+        help="Compute a profile from a sample of the recordings and apply it to all of them. The "
+        "recordings should come from one source. The profile is kept in OUTPUT.",
     ),
 ]
 Sample = Annotated[
     int | None,
     typer.Option(
-        "--adapt-sample", min=1, help="Recordings of that sample. Default: 300; more gain little."
+        "--adapt-sample", min=1, help="Size of that sample. Default: 300; more adds little."
     ),
 ]
-Retry = Annotated[bool, typer.Option("--retry", help="Hear parts with errors again.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Process parts with errors again.")]
 
 
 def batch(
@@ -108,23 +109,23 @@ def batch(
     adapt_sample: Sample = None,
     quiet: Quiet = False,
 ) -> None:
-    """Recognize very many recordings, resumable.
+    """Recognize emotion in very many recordings.
 
-    On this machine or on many. Run the same command again to go on where it stopped. Every
-    recording has one row in OUTPUT/parts: its answer, or its error. Exit status 0: all answered;
-    1: some failed, each with an error in its row; 2: wrong usage.
+    Runs on one machine or on a cluster; run the same command again to resume. Every recording gets
+    one row in OUTPUT/parts with its prediction or its error. Exit status 0: all recordings
+    succeeded; 1: some failed, each with an error in its row; 2: wrong usage.
     """
     check_address(engine, address)
     if adapt_sample is not None and not adapt:
-        raise UsageError("--adapt-sample is of --adapt; give --adapt with it")
-    from phonemo.batch import job as asking
+        raise UsageError("--adapt-sample requires --adapt; add --adapt")
+    from phonemo.batch import job
     from phonemo.batch.adaptation import SAMPLE
     from phonemo.batch.run import Batch, run_batch
     from phonemo.loader import model_digest, resolve_model
     from phonemo.runtime.adaptation.profile import Profile
 
     model = resolve_model(model)
-    asked = asking.BatchOptions(
+    options = job.BatchOptions(
         model=None if model is None else os.path.abspath(model),
         model_sha256=model_digest(model),
         labels=tuple(names_of(labels)),
@@ -136,16 +137,16 @@ def batch(
         format=format.value,
         adapt=(adapt_sample or SAMPLE) if adapt else None,
     )
-    wanted = Batch(
+    request = Batch(
         output,
-        asked,
-        asking.ExecutorOptions(engine.value, workers or _processors(engine), address),
+        options,
+        job.ExecutorOptions(engine.value, workers or _processors(engine), address),
         part_files,
         retry,
         None if profile is None else Profile.load(profile),
     )
-    with progress(quiet) as shown:
-        _print_summary(run_batch(inputs, wanted, command_line(), shown), output)
+    with progress(quiet) as reporter:
+        _print_summary(run_batch(inputs, request, command_line(), reporter), output)
 
 
 def _print_summary(summary: Mapping[str, Any], output: str) -> None:
@@ -156,24 +157,24 @@ def _print_summary(summary: Mapping[str, Any], output: str) -> None:
 
 
 def _processors(engine: EngineName) -> int | None:
-    """Ray knows those of its cluster."""
+    """Count the local CPUs; None for Ray, which uses those of its cluster."""
     from phonemo.runtime.workers import available_cpus
 
     return available_cpus() if engine is EngineName.local else None
 
 
-#: The rate is that of the last so many seconds.
+#: Window over which the rate is averaged.
 _WINDOW_SECONDS = 60.0
-#: Where nobody looks, a line is written so often, for the log of a long job.
+#: Interval between log lines when standard error is not a terminal.
 LINE_SECONDS = 30.0
-_SHOWN = 4
+_MAX_KINDS = 4
 
 
 class Throughput:
-    """How quickly something goes, from its counts.
+    """Recent throughput, from a running count of finished items.
 
     Args:
-        clock: seconds.
+        clock: returns seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -181,9 +182,9 @@ class Throughput:
         self._seen: deque[tuple[float, int]] = deque()
 
     def update(self, count: int) -> None:
-        """So many are done now."""
+        """Record the number of items finished."""
         now = self._clock()
-        if self._seen:  # what a lost worker had done is done again
+        if self._seen:  # the count drops when a lost worker's items are repeated
             count = max(count, self._seen[-1][1])
         self._seen.append((now, count))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW_SECONDS:
@@ -191,21 +192,21 @@ class Throughput:
 
     @property
     def per_second(self) -> float:
-        """Of late; 0 while nothing is known."""
+        """Items per second in the recent window; 0 while unknown."""
         if len(self._seen) < 2:
             return 0.0
         (began, first), (now, last) = self._seen[0], self._seen[-1]
         return (last - first) / (now - began) if now > began else 0.0
 
     def left(self, total: int) -> float | None:
-        """Seconds until all are done; None while nothing is known."""
+        """Estimate the seconds until total items are finished; None while unknown."""
         rate = self.per_second
         return (total - self._seen[-1][1]) / rate if rate > 0 else None
 
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[BatchProgress]:
-    """A bar for a person, a line now and then for a log; neither when quiet."""
+    """A progress bar on a terminal, periodic lines in a log; neither when quiet."""
     from phonemo.batch.run import BatchProgress
 
     began, pace = time.monotonic(), Throughput()
@@ -229,7 +230,7 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
 
         def advance(self, done: int, total: int, totals: Totals) -> None:
             pace.update(done)
-            note = _note(pace, total, totals, time.monotonic() - began)
+            note = _progress_note(pace, total, totals, time.monotonic() - began)
             bars.update(task, completed=done, note=note)
             logged(f"{done} of {total} recordings; {note}")
 
@@ -245,37 +246,40 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
         yield BatchProgressBar()
 
 
-def lines(found: Mapping[str, Any], output: str) -> Iterator[str]:
-    """What a batch prints at its end."""
+def lines(summary: Mapping[str, Any], output: str) -> Iterator[str]:
+    """The summary that a batch prints at its end."""
     from phonemo.errors import safe_name
 
-    files, now = found["files"], found["now"]
+    files, now = summary["files"], summary["now"]
     before = files["planned"] - now["files"]
-    again = f" ({before} in earlier runs)" if before else ""
-    yield f"{safe_name(output)}: {files['planned']} recordings{again}, {found['audio_hours']:.2f} h"
-    if found["labels"]:
-        yield f"  {_counted(found['labels'])}"
-    if "profile" in found:
-        yield f"  {_profile(found['profile'])}"
+    earlier = f" ({before} in earlier runs)" if before else ""
+    total = f"{files['planned']} recordings{earlier}"
+    yield f"{safe_name(output)}: {total}, {summary['audio_hours']:.2f} h"
+    if summary["labels"]:
+        yield f"  {_format_counts(summary['labels'])}"
+    if "profile" in summary:
+        yield f"  {_profile_line(summary['profile'])}"
     if files["failed"]:
-        yield f"  failed: {files['failed']} ({_counted(found['errors'])}); their rows say why"
+        errors = _format_counts(summary["errors"])
+        yield f"  failed: {files['failed']} ({errors}); details in their rows"
     if files["named_again"]:
         yield f"  named more than once: {files['named_again']}; each is recognized once"
     if files["named_no_more"]:
-        yield f"  named no more: {files['named_no_more']}; their rows stay"
+        yield f"  no longer named: {files['named_no_more']}; their rows are kept"
 
 
-def _profile(one: Mapping[str, Any]) -> str:
-    """Which profile every row was made with, and of what a first pass made it."""
-    if "recordings" not in one:
-        return f"profile {one['hash']} ({one['count']} vectors)"
-    lost = {"without speech": one["silent"], "that cannot be used": one["failed"]}
-    left = " and ".join(f"{count} {kind}" for kind, count in lost.items() if count)
-    out = f"; {left} are left out" if left else ""
-    return f"profile {one['hash']} of {one['recordings']} recordings ({one['count']} vectors){out}"
+def _profile_line(profile: Mapping[str, Any]) -> str:
+    """The profile of every row, and the sample it was computed from."""
+    if "recordings" not in profile:
+        return f"profile {profile['hash']} ({profile['count']} vectors)"
+    counts = {"without speech": profile["silent"], "unusable": profile["failed"]}
+    skipped = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    suffix = f"; skipped: {skipped}" if skipped else ""
+    sample = f"{profile['recordings']} recordings ({profile['count']} vectors){suffix}"
+    return f"profile {profile['hash']} of {sample}"
 
 
-def _note(pace: Throughput, total: int, totals: Totals, seconds: float) -> str:
+def _progress_note(pace: Throughput, total: int, totals: Totals, seconds: float) -> str:
     parts = [f"{pace.per_second:.1f} a second"]
     if totals.audio_seconds and seconds > 0:
         parts.append(f"{totals.audio_seconds / seconds:.0f} x real time")
@@ -292,7 +296,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    first = [f"{name} {count}" for name, count in list(counts.items())[:_SHOWN]]
+def _format_counts(counts: Mapping[str, int]) -> str:
+    first = [f"{name} {count}" for name, count in list(counts.items())[:_MAX_KINDS]]
     more = len(counts) - len(first)
     return ", ".join([*first, *([f"{more} more kinds"] if more > 0 else [])])

@@ -1,4 +1,4 @@
-"""Corpora on the command line: corpora, prepare, merge, inspect, init-corpus."""
+"""The corpus commands: corpora, prepare, merge, inspect and init-corpus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phonemo.cli import console
 
 
 def corpora() -> None:
-    """List the corpora that can be prepared."""
+    """List the supported corpora."""
     from phonemo.corpora import CORPORA
 
     for name, corpus in CORPORA.items():
@@ -28,19 +28,19 @@ def corpora() -> None:
 
 
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="A name that `phonemo corpora` lists.")],
-    root: Annotated[Path, typer.Argument(help="The release's folder; for csv, the table.")],
+    corpus: Annotated[str, typer.Argument(help="A name listed by `phonemo corpora`.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the release; for csv, the table.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
     allow_partial: Annotated[
         bool,
         typer.Option(
-            "--allow-partial", help="Accept a part of the release; the manifest will say so."
+            "--allow-partial", help="Accept an incomplete release; the manifest is marked partial."
         ),
     ] = False,
-    g2p: Annotated[bool, typer.Option(help="Turn transcripts into phonemes.")] = True,
+    g2p: Annotated[bool, typer.Option(help="Convert transcripts to phonemes.")] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Read a corpus into a manifest: one JSON row an utterance."""
+    """Read a corpus into a manifest, one JSON row per utterance."""
     from phonemo.corpora.prepare import prepare as prepare_corpus
 
     check_writable(output)
@@ -56,16 +56,16 @@ def merge(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of different corpora.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
 ) -> None:
-    """Write several manifests as one.
+    """Merge several manifests into one.
 
-    Ids and speakers are named with their corpus.
+    Ids and speakers are prefixed with the name of their corpus.
     """
     from phonemo.corpora.merge import merge_streams
 
     check_writable(output)
     merged = merge_streams(manifests, output)
-    spoken = Counter(one.speaker for one in merged)
-    counts = f"{spoken.total()} utterances, {len(set(spoken) - {None})} speakers"
+    speakers = Counter(row.speaker for row in merged)
+    counts = f"{speakers.total()} utterances, {len(set(speakers) - {None})} speakers"
     typer.echo(f"{output}: {counts} of {merged.header.corpus}")
 
 
@@ -78,17 +78,21 @@ def inspect(
             "random-leaky."
         ),
     ] = "speaker",
-    folds: Annotated[int | None, typer.Option(help="Group the units into so many folds.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Number of folds to group the units into.")
+    ] = None,
     folder: Annotated[
-        str | None, typer.Option(help="Folder of published fold files, for the published ones.")
+        str | None, typer.Option(help="Folder of fold files, for published and published-leaky.")
     ] = None,
     validation_units: Annotated[int, typer.Option(help="Units in the validation part.")] = 1,
     drop_near_duplicates: Annotated[
         float | None,
-        typer.Option(help="Drop from train what is this near to a test text (0 to 1, Jaccard)."),
+        typer.Option(
+            help="Drop training texts at least this similar to a test text (Jaccard, 0 to 1)."
+        ),
     ] = None,
 ) -> None:
-    """Show what train and test share; a speaker leak is an error."""
+    """Show the overlap of train and test; speaker leaks are errors."""
     from phonemo.corpora import leakage
     from phonemo.corpora.manifest import read_manifest
     from phonemo.corpora.splits import make_split
@@ -100,13 +104,13 @@ def inspect(
         validation_units=validation_units,
         drop_near_duplicates=drop_near_duplicates,
     )
-    everything = read_manifest(manifest).utterances
-    rows = [one for one in everything if one.emotion]
-    if protocol.startswith("published") or not rows:  # published files name every utterance
-        rows = list(everything)
-    if len(rows) < len(everything):
-        left_out = f"{len(everything) - len(rows)} of {len(everything)} utterances"
-        typer.echo(f"phonemo: {left_out} have no emotion and are left out", err=True)
+    utterances = read_manifest(manifest).utterances
+    rows = [row for row in utterances if row.emotion]
+    if protocol.startswith("published") or not rows:  # published folds list every utterance
+        rows = list(utterances)
+    if len(rows) < len(utterances):
+        left_out = f"{len(utterances) - len(rows)} of {len(utterances)} utterances"
+        typer.echo(f"phonemo: {left_out} have no emotion and were skipped", err=True)
     split = make_split(rows, settings)
     report = leakage.measure_leakage(rows, split)
     for line in leakage.lines(report):
@@ -115,42 +119,48 @@ def inspect(
 
 
 def init_corpus(
-    folder: Annotated[Path, typer.Argument(help="Recordings, in a folder for each emotion.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of recordings with one subfolder per emotion.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Default: FOLDER/manifest.jsonl."),
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="A table in FOLDER with columns file and emotion, instead of names."),
+        typer.Option(
+            help="Table in FOLDER with columns file and emotion, used instead of folder names."
+        ),
     ] = None,
     speaker: Annotated[
-        str | None, typer.Option(help="Who speaks, in a file's name: '{speaker}_*'.")
+        str | None, typer.Option(help="Pattern of the speaker in file names: '{speaker}_*'.")
     ] = None,
     emotion_level: Annotated[
-        int | None, typer.Option(help="Which level of folders names the emotion; 1 is outermost.")
+        int | None, typer.Option(help="Folder level that names the emotion; 1 is outermost.")
     ] = None,
-    language: Annotated[str | None, typer.Option(help="ISO 639-1 code, as en.")] = None,
+    language: Annotated[str | None, typer.Option(help="ISO 639-1 code, e.g. en.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a manifest of your own recordings.
+    """Create a manifest of your own recordings.
 
-    Emotions and speakers are in the names of folders, or in a table. What cannot be used is left
-    out and told.
+    Emotions and speakers come from folder names or from a table. Unusable recordings are skipped
+    and listed.
     """
     output = output or folder / "manifest.jsonl"
     check_writable(output)
     if csv is not None and (speaker or emotion_level or language):
-        raise UsageError("--csv has columns for speaker, emotion and language; leave the options")
+        raise UsageError(
+            "--csv has columns for speaker, emotion and language; drop the other options"
+        )
     with console.progress_callback("reading", quiet) as progress:
-        made = _made(folder, output, csv, speaker, emotion_level, language, progress)
+        made = _prepare_folder(folder, output, csv, speaker, emotion_level, language, progress)
     for line in console.prepared_lines(made):
         typer.echo(line)
     for line in _advice(made):
         typer.echo(line)
 
 
-def _made(
+def _prepare_folder(
     folder: Path,
     output: Path,
     csv: Path | None,
@@ -162,24 +172,24 @@ def _made(
     from phonemo.corpora.prepare import prepare, prepare_reading
     from phonemo.corpora.readers.folders import CARD, read_folders
 
-    told = progress if callable(progress) else None
+    callback = progress if callable(progress) else None
     if csv is not None:
-        return prepare("csv", csv, output, allow_partial=True, progress=told)
+        return prepare("csv", csv, output, allow_partial=True, progress=callback)
     root = folder.resolve()
     reading, _ = read_folders(root, emotion_level=level, speaker=speaker, language=language)
-    return prepare_reading(CARD, reading, root, output, allow_partial=True, progress=told)
+    return prepare_reading(CARD, reading, root, output, allow_partial=True, progress=callback)
 
 
 def _advice(made: Prepared) -> list[str]:
-    """What stands in the way of a number that means something, and what to type next."""
+    """Warnings about unreliable scores, and the next command."""
     known = [name for name in made.speakers if name != "(none)"]
     lines = []
     if "(none)" in made.speakers or len(known) < 3:
         lines.append(
-            f"  warning: {len(known)} known speakers: no score will be of unseen people; put each "
-            "speaker into a folder, or say --speaker '{speaker}_*'"
+            f"  warning: {len(known)} known speakers, so scores cannot be speaker-independent; put "
+            "each speaker into a folder, or pass --speaker '{speaker}_*'"
         )
     few = [name for name, count in made.emotions.items() if name != "(none)" and count < 6]
     if few:
-        lines.append(f"  warning: fewer than 6 utterances, left out by finetune: {', '.join(few)}")
+        lines.append(f"  warning: fewer than 6 utterances, skipped by finetune: {', '.join(few)}")
     return [*lines, f"  next: phonemo finetune {made.output}"]

@@ -1,7 +1,7 @@
-"""The command line.
+"""The command-line entry point.
 
-Each command imports what it needs when it runs; results go to standard output, everything else
-to standard error.
+Commands import their dependencies when they run. Results go to standard output, everything else to
+standard error.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from phonemo.cli import (
 from phonemo.errors import PhonemoError
 from phonemo.version import __version__
 
-#: Commands that go on where they stopped.
+#: Commands that resume where they stopped.
 _RESUMABLE = ("train", "pretrain", "ablate", "batch", "finetune", "transfer")
 
 
 class _Commands(TyperGroup):
-    """The commands; typer alone would leave without a word when it is interrupted."""
+    """The command group; on Ctrl-C it prints how to resume, where typer prints nothing."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; Ctrl-C is told what to do next."""
+        """Run the command; on Ctrl-C exit with 130 and the next step."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             resumes = ctx.invoked_subcommand in _RESUMABLE
-            kept = " to go on where it stopped" if resumes else ""
+            advice = " to resume" if resumes else ""
             if ctx.invoked_subcommand == "predict":
-                kept = ", with --overwrite where it wrote files; those are whole"
-            _leave(f"stopped; run the same command again{kept}", 130)
+                advice = ", with --overwrite if it wrote files; written files are complete"
+            _leave(f"stopped; run the same command again{advice}", 130)
 
 
 app = typer.Typer(
     cls=_Commands,
     name="phonemo",
-    help="Speech emotion recognition with phonemes in time.",
+    help="Speech emotion recognition with time-aligned phonemes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,7 +67,7 @@ def _phonemo(
     if version:
         typer.echo(f"phonemo {__version__}")
         raise typer.Exit
-    # torchrun sets it; without, no command but train needs to know of processes
+    # set by torchrun; only train supports several processes
     if ctx.invoked_subcommand not in (None, "train") and "LOCAL_RANK" in os.environ:
         from phonemo.train import distributed
 
@@ -105,7 +105,7 @@ app.command()(results.compare)
 
 
 def main() -> None:
-    """Run a command; every expected error is one line on standard error."""
+    """Run a command; report every expected error as one line on standard error."""
     _set_up_streams()
     try:
         app(prog_name="phonemo")
@@ -121,11 +121,13 @@ def main() -> None:
 
 
 def _set_up_streams() -> None:
-    """Ours go to standard error; of other libraries only what fails; no letter stops a line."""
+    """Send logs to standard error, silence libraries, and escape what stdout cannot encode."""
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s", stream=sys.stderr)
     for name in ("HF_HUB_VERBOSITY", "TRANSFORMERS_VERBOSITY"):
         os.environ.setdefault(name, "error")
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's C++ warns of no user's mistake
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # no warning of torch's C++ concerns users
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

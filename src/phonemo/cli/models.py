@@ -1,7 +1,4 @@
-"""The commands that make a trained model ready to be used elsewhere: export and shrink.
-
-The commands about models on a hub: push and card.
-"""
+"""The model commands: export, shrink, push and card."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Precision(StrEnum):
-    """Weights of an exported network."""
+    """Weight precision of an exported network."""
 
     int8 = "int8"
     fp32 = "fp32"
@@ -30,33 +27,34 @@ def export(
     model: Annotated[Path, typer.Argument(help="A model folder that phonemo train wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to write.")],
     precision: Annotated[
-        Precision, typer.Option(help="int8 is a third of the size and nearly as exact.")
+        Precision, typer.Option(help="int8 is a third of the size and nearly as accurate.")
     ] = Precision.int8,
     name: Annotated[
-        str | None, typer.Option(help="The bundle's name; default: that of its folder.")
+        str | None, typer.Option(help="Name of the bundle. Default: its folder's name.")
     ] = None,
-    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="License of the weights.")] = "not stated",
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Recordings to compare int8 with fp32 on; default: noise."),
+        typer.Option(help="Recordings for comparing int8 with fp32. Default: noise."),
     ] = None,
     share: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Share the network of the bundle NAME beside the output, with its precision.",
+            help="Reuse the network, and its precision, of the bundle NAME next to the output.",
         ),
     ] = None,
     lineage: Annotated[
         bool,
         typer.Option(
-            "--lineage", help="Put provenance.json into it, with names of speakers; --share does."
+            "--lineage",
+            help="Include provenance.json, with speaker names; implied by --share.",
         ),
     ] = False,
 ) -> None:
-    """Write a model as a bundle, which needs no torch.
+    """Export a model to an ONNX bundle, which needs no torch.
 
-    It is checked against torch, and refused if it differs.
+    The bundle is compared with torch and rejected if its scores differ.
     """
     needs_torch("exporting")
     from phonemo.train.export.export import export as export_model
@@ -79,9 +77,9 @@ def shrink(
     model: Annotated[Path, typer.Argument(help="A model folder that phonemo train wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.")],
 ) -> None:
-    """Write a model folder with weights in half precision.
+    """Write a model folder with half-precision weights.
 
-    It takes half the room and is opened like any other.
+    The result takes half the disk space and opens like any other model folder.
     """
     needs_torch("shrinking")
     from phonemo.train.model_folder import convert_to_half as shrink_model
@@ -104,7 +102,7 @@ def _exported_lines(bundle: Bundle) -> Iterator[str]:
 def _drift_line(drift: Drift) -> str:
     line = (
         f"  int8 against fp32 on {drift.clips} clips ({drift.audio}): scores differ by at most "
-        f"{drift.largest:.3f}, {drift.mean:.4f} in the mean; {drift.changed:.1%} of labels change"
+        f"{drift.largest:.3f}, {drift.mean:.4f} on average; {drift.changed:.1%} of labels change"
     )
     if drift.ua_fp32 is None or drift.ua_int8 is None:
         return line
@@ -114,26 +112,28 @@ def _drift_line(drift: Drift) -> str:
 Folder = Annotated[Path, typer.Argument(help="A bundle or a model folder.")]
 Scores = Annotated[
     Path | None,
-    typer.Option(help="metrics.json of the run whose recipe made it: its scores, for the card."),
+    typer.Option(
+        help="metrics.json of a run with the model's recipe; its scores go onto the card."
+    ),
 ]
 
 
 def push(
     model: Folder,
-    repository: Annotated[str, typer.Argument(help="org/name; made where it is not there.")],
-    private: Annotated[bool, typer.Option("--private", help="For its owner alone.")] = False,
-    revision: Annotated[
-        str | None, typer.Option(help="A branch that is there; default: the main one.")
-    ] = None,
-    message: Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.")] = None,
+    repository: Annotated[str, typer.Argument(help="org/name; created if it does not exist.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Create the repository as private.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="An existing branch. Default: main.")] = None,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Commit message.")] = None,
     create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="Propose the change instead of making it.")
+        bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")
     ] = False,
     metrics: Scores = None,
 ) -> None:
-    """Put a model onto the Hugging Face hub, with its card.
+    """Upload a model and its card to the Hugging Face hub.
 
-    Log in first: hf auth login. The names of the speakers that it learnt from go with it.
+    Log in first: hf auth login. The names of the training speakers are uploaded too.
     """
     from phonemo.integrations.hub_push import push as push_folder
     from phonemo.loader import load_model
@@ -154,12 +154,12 @@ def push(
 def card(
     model: Folder,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write it there, as README.md.")
+        Path | None, typer.Option("--output", "-o", help="File to write, such as README.md.")
     ] = None,
-    repository: Annotated[str, typer.Option(help="The org/name that it will have.")] = "org/name",
+    repository: Annotated[str, typer.Option(help="The org/name on the hub.")] = "org/name",
     metrics: Scores = None,
 ) -> None:
-    """Write a model's card from what its files say."""
+    """Write a model's card from the metadata in its files."""
     from phonemo.integrations.model_card import model_card
 
     text = model_card(model, repository, metrics)

@@ -1,4 +1,4 @@
-"""Options and checks that several commands share."""
+"""Options and checks shared by several commands."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import typer
 from phonemo.errors import UsageError
 
 Value = TypeVar("Value", int, str)
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress.")]
 Override = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a key, as train.epochs=5; repeatable."
+        "--set", metavar="KEY=VALUE", help="Override a config key, e.g. train.epochs=5; repeatable."
     ),
 ]
-Apart = Annotated[str | None, typer.Option(help="Tell these apart only: anger,neutral,sadness")]
-ProtocolName = Annotated[str, typer.Option(help="As for inspect.")]
-Folds = Annotated[int | None, typer.Option(help="Group the units into so many folds.")]
+Apart = Annotated[str | None, typer.Option(help="Use only these emotions: anger,neutral,sadness")]
+ProtocolName = Annotated[str, typer.Option(help="Split protocol; see phonemo inspect.")]
+Folds = Annotated[int | None, typer.Option(help="Number of folds to group the units into.")]
 FoldFolder = Annotated[str | None, typer.Option(help="Folder of published fold files.")]
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class EngineName(StrEnum):
-    """Where work is done side by side."""
+    """Where parallel work runs."""
 
     local = "local"
     ray = "ray"
@@ -41,17 +41,17 @@ class EngineName(StrEnum):
 
 Engine = Annotated[
     EngineName,
-    typer.Option("--engine", help="local: processes on this machine; ray: Ray, a cluster too."),
+    typer.Option("--engine", help="local: processes on this machine; ray: a Ray cluster."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; default: none."),
+    typer.Option(help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Default: a local Ray."),
 ]
 Model = Annotated[
     Path | None,
     typer.Option(
         help="A bundle (phonemo export), a model folder (phonemo train, needs torch), or "
-        "phonemo-small or phonemo-open, which ship with phonemo. Default: phonemo-small."
+        "phonemo-small or phonemo-open (included). Default: phonemo-small."
     ),
 ]
 Activity = Annotated[
@@ -60,65 +60,67 @@ Activity = Annotated[
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", "-j", min=1, help="Recordings at once; default: one a processor."),
+    typer.Option(
+        "--jobs", "-j", min=1, help="Recordings processed in parallel. Default: one per CPU."
+    ),
 ]
 Names = Annotated[
     list[str] | None,
-    typer.Option("--fold", metavar="NAME", help="Do this fold only; repeatable."),
+    typer.Option("--fold", metavar="NAME", help="Run only this fold; repeatable."),
 ]
 Seeds = Annotated[
     list[int] | None,
-    typer.Option("--seed", metavar="N", help="Do this seed only; repeatable."),
+    typer.Option("--seed", metavar="N", help="Run only this seed; repeatable."),
 ]
 
 
 def check_writable(path: Path) -> None:
-    """Say at once what would else come out after minutes of work."""
+    """Check before minutes of work that path can be written; raise UsageError if not."""
     if path.is_dir():
-        raise UsageError(f"{path}: a folder; name the file to write")
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"{path}: expected a file, got a folder; name the file to write")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise UsageError(
-            f"{path}: cannot be written, because {there} is not a folder you may write to; "
-            "name another --output"
+            f"{path}: cannot be written, because {parent} is not a writable folder; name another "
+            "--output"
         )
 
 
 def check_address(engine: EngineName, address: str | None) -> None:
-    """An address is of no use without Ray."""
+    """Raise UsageError for an address without Ray."""
     if address is not None and engine is not EngineName.ray:
-        raise UsageError("--address is of a Ray cluster; give --engine ray with it")
+        raise UsageError("--address requires --engine ray; add --engine ray")
 
 
 def command_line() -> str:
-    """The command as it was typed."""
+    """The command line as typed."""
     return shlex.join(["phonemo", *sys.argv[1:]])
 
 
 def parse_overrides(overrides: list[str] | None, output: Path | None) -> list[str]:
-    """--output is one more override of the config."""
-    named = [f"output={json.dumps(str(output))}"] if output else []
-    return [*(overrides or ()), *named]
+    """The config overrides, with --output as the last one."""
+    outputs = [f"output={json.dumps(str(output))}"] if output else []
+    return [*(overrides or ()), *outputs]
 
 
 def unique(values: Iterable[Value] | None) -> list[Value]:
-    """A repeatable option's values, each once, in their order."""
+    """A repeatable option's values without duplicates, in order."""
     return list(dict.fromkeys(values or ()))
 
 
 def pairs_of(values: Iterable[str] | None) -> dict[str, str]:
-    """A repeatable OLD=NEW option; UsageError for another form."""
+    """Parse a repeatable OLD=NEW option; raise UsageError for any other form."""
     pairs = {}
     for value in values or ():
         old, _, new = (part.strip() for part in value.partition("="))
         if not old or not new:
-            raise UsageError(f"--merge {value!r}: OLD=NEW is wanted, as calm=neutral")
+            raise UsageError(f"--merge {value!r}: expected OLD=NEW, such as calm=neutral")
         pairs[old] = new
     return pairs
 
 
 def protocol_of(**settings: object) -> ProtocolConfig:
-    """The protocol that options name; UsageError where they do not fit each other."""
+    """Build the protocol from options; raise UsageError if they conflict."""
     from pydantic import ValidationError
 
     from phonemo.config import ProtocolConfig
@@ -132,7 +134,7 @@ def protocol_of(**settings: object) -> ProtocolConfig:
         raise UsageError(f"--{option} {fault['input']!r}: {fault['msg']}") from error
     if protocol.name.startswith("published") != (protocol.folder is not None):
         raise UsageError(
-            f"--protocol {protocol.name} and --folder {protocol.folder}: a folder of fold files is "
-            "for published and published-leaky, which need it"
+            f"--protocol {protocol.name} and --folder {protocol.folder}: expected a folder of fold "
+            "files with published and published-leaky, and only with them"
         )
     return protocol

@@ -1,4 +1,4 @@
-"""How predict's answers come, and how they leave: standard output, or a file for each recording."""
+"""Predict's output: predictions in order, to standard output or one file per recording."""
 
 from __future__ import annotations
 
@@ -40,48 +40,52 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What is wanted of every recording."""
+    """Options of predict that apply to every recording."""
 
     labels: Sequence[str]
-    """Choose among these; all where there is none."""
+    """Emotions to choose among; empty for all."""
     top_k: int | None
     shares: bool
     timeline: bool
     turns: Callable[..., Sequence[Turn]] | None
-    """What phonemo.annotations.turns.open_turns gives."""
+    """The result of phonemo.annotations.turns.open_turns."""
     jobs: int | None
     said: Sequence[str] | None = None
-    """Phonemes of the one recording, to be aligned."""
+    """Phonemes to align with a single recording."""
     by_speaker: bool = False
-    """Whether turns are adapted by the statistics of their speaker."""
+    """Adapt turns to the statistics of their speaker."""
 
 
 Answer = Prediction | PhonemoError
-#: Takes the recording's name and what was heard, or why nothing was; raises where it cannot leave.
+#: Called with a recording's name and its prediction or error; raises if it cannot be written.
 Writer = Callable[[str, Answer], None]
 
 
 def iter_predictions(
     opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], asked: PredictOptions
 ) -> Iterator[tuple[str, Answer]]:
-    """Every recording's name and answer, in their order."""
+    """Yield each recording's name with its prediction or error, in order."""
     names = [name for name, _ in named]
-    found: Iterator[Answer]
+    results: Iterator[Answer]
     if asked.said is not None:
-        found = (_aligned(opened, name, asked.said) for name in names)
+        results = (_align(opened, name, asked.said) for name in names)
     elif asked.turns is None:
         sources = (_source(name) for name in names)
-        jobs = asked.jobs if len(names) > 1 else 1  # a lone one by all threads, as it was opened
-        found = opened.predict_many(
+        jobs = (
+            asked.jobs if len(names) > 1 else 1
+        )  # a single recording uses all threads of the model
+        results = opened.predict_many(
             sources, jobs=jobs, shares=asked.shares, timeline=asked.timeline
         )
     else:
         turns_of = partial(asked.turns, lone=len(names) == 1)
-        found = (_by_turns(opened, name, asked, turns_of) for name in names)
-    for name, one in zip(names, found, strict=True):
+        results = (_predict_turns(opened, name, asked, turns_of) for name in names)
+    for name, result in zip(names, results, strict=True):
         yield (
             name,
-            one if isinstance(one, PhonemoError) else one.narrowed(asked.labels, asked.top_k),
+            result
+            if isinstance(result, PhonemoError)
+            else result.narrowed(asked.labels, asked.top_k),
         )
 
 
@@ -93,53 +97,55 @@ def writer_of(
     targets: dict[str, Path],
     profile: bool = False,
 ) -> Iterator[Writer]:
-    """What to do with each answer; the end of a document follows the last.
+    """A function that writes each result; a document is closed on exit.
 
     Args:
         wanted: the format.
-        labels: the emotions, for the head of a table.
-        spans: whether JSON has the times of the phonemes.
-        targets: the file of each recording, from ``output_paths``.
-        profile: whether a table has a column for the profile.
+        labels: the emotions, for the header of a table.
+        spans: include the times of the phonemes in JSON.
+        targets: each recording's file, from ``output_paths``.
+        profile: include a profile column in a table.
     """
     if wanted is Format.json and not targets:
-        yield from _array(spans)
+        yield from _write_array(spans)
     elif wanted in writers.BY_FILE:
-        yield _by_file(writers.BY_FILE[wanted][1], targets)
+        yield _write_files(writers.BY_FILE[wanted][1], targets)
     elif wanted is Format.csv:
         typer.echo(writers.csv_head(labels, profile), nl=False)
-        yield lambda name, found: _echo(_csv(name, found, labels, profile))
+        yield lambda name, result: _echo(_csv_text(name, result, labels, profile))
     else:
         line = console.json_row if wanted is Format.jsonl else console.table_row
         timed = spans or wanted is Format.table
-        yield lambda name, found: typer.echo(line(row_of(name, found, timed)))
+        yield lambda name, result: typer.echo(line(row_of(name, result, timed)))
 
 
 def output_paths(
     named: Sequence[tuple[str, PurePath]], wanted: Format, folder: Path | None, overwrite: bool
 ) -> dict[str, Path]:
-    """Where each recording's file goes; empty where the answers go to standard output.
+    """Each recording's output file; empty if results go to standard output.
 
     Args:
-        named: the recordings, with their paths below what was named.
+        named: the recordings, with their paths relative to the argument that named them.
         wanted: the format.
-        folder: where the files go; what came from a folder keeps its place in it.
-        overwrite: whether files that are there already may be replaced.
+        folder: the output folder; recordings found in a folder keep their relative path.
+        overwrite: whether existing files may be replaced.
 
     Raises:
-        UsageError: several recordings and no folder, a folder for a format that has lines, or
-            two recordings of one name or a file of that name, which would be lost.
+        UsageError: several recordings without a folder, a folder for a line-based format, two
+            recordings with one output file, or an existing file.
     """
     if wanted not in writers.BY_FILE:
         if folder is not None:
             kinds = ", ".join(writers.BY_FILE)
             raise UsageError(
-                f"--output-dir goes with --format {kinds}; {wanted} goes to the screen"
+                f"--output-dir: expected --format {kinds}, got {wanted}, which is printed"
             )
         return {}
     if folder is None:
         if len(named) > 1 and wanted is not Format.json:
-            raise UsageError(f"{len(named)} recordings in the format {wanted}: give --output-dir")
+            raise UsageError(
+                f"{len(named)} recordings in the format {wanted} need a folder; add --output-dir"
+            )
         return {}
     targets: dict[str, Path] = {}
     taken: dict[str, str] = {}
@@ -147,28 +153,32 @@ def output_paths(
         target = folder / below.with_suffix(writers.BY_FILE[wanted][0])
         other = taken.setdefault(str(target).casefold(), name)
         if other != name:
-            raise UsageError(f"{other} and {name} would both be written to {target}")
-        if _is_there(target) and not overwrite:
-            raise UsageError(f"{target} is there already; another --output-dir, or --overwrite")
+            raise UsageError(
+                f"{other} and {name} would both be written to {target}; rename one of them"
+            )
+        if _exists(target) and not overwrite:
+            raise UsageError(f"{target} already exists; use another --output-dir or --overwrite")
         targets[name] = target
     return targets
 
 
-def _is_there(target: Path) -> bool:
+def _exists(target: Path) -> bool:
     try:
         return target.exists()
-    except OSError:  # a name that no file can have; writing it will say so
+    except OSError:  # an invalid file name; writing raises the error
         return False
 
 
-def row_of(name: str, found: Answer, spans: bool) -> dict[str, Any]:
-    """The answer as plain data."""
-    if isinstance(found, PhonemoError):
-        return {"file": name, "error": str(found), "code": getattr(found, "code", "error")}
-    return {"file": name, **found.to_dict(spans)}
+def row_of(name: str, result: Answer, spans: bool) -> dict[str, Any]:
+    """Convert a prediction or an error to plain data."""
+    if isinstance(result, PhonemoError):
+        return {"file": name, "error": str(result), "code": getattr(result, "code", "error")}
+    return {"file": name, **result.to_dict(spans)}
 
 
-def _by_turns(opened: EmotionRecognizer, name: str, asked: PredictOptions, turns_of: Any) -> Answer:
+def _predict_turns(
+    opened: EmotionRecognizer, name: str, asked: PredictOptions, turns_of: Any
+) -> Answer:
     try:
         turns = turns_of(name)
         return opened.predict(
@@ -178,46 +188,45 @@ def _by_turns(opened: EmotionRecognizer, name: str, asked: PredictOptions, turns
         return error
 
 
-def _aligned(opened: Any, name: str, said: Sequence[str]) -> Answer:
+def _align(opened: Any, name: str, said: Sequence[str]) -> Answer:
     try:
-        found: Prediction = opened.align(_source(name), said)
-        return found
+        prediction: Prediction = opened.align(_source(name), said)
+        return prediction
     except PhonemoError as error:
         return error
 
 
 def _source(name: str) -> str | BinaryIO:
-    """What is opened for a name."""
     return name if name != STANDARD_INPUT else sys.stdin.buffer
 
 
-def _array(spans: bool) -> Iterator[Writer]:
-    """One JSON document of all answers, written as they come."""
-    before = "["
+def _write_array(spans: bool) -> Iterator[Writer]:
+    """Write all results as one JSON array, each as it arrives."""
+    separator = "["
 
-    def emit(name: str, found: Answer) -> None:
-        nonlocal before
-        typer.echo(f"{before}{console.json_row(row_of(name, found, spans))}", nl=False)
-        before = ",\n"
+    def emit(name: str, result: Answer) -> None:
+        nonlocal separator
+        typer.echo(f"{separator}{console.json_row(row_of(name, result, spans))}", nl=False)
+        separator = ",\n"
 
     yield emit
-    typer.echo("[]" if before == "[" else "]")
+    typer.echo("[]" if separator == "[" else "]")
 
 
-def _csv(name: str, found: Answer, labels: Sequence[str], profile: bool) -> str:
-    if isinstance(found, PhonemoError):
-        return writers.csv_error(name, str(found), labels, profile)
-    return writers.csv_rows(name, found, labels, profile)
+def _csv_text(name: str, result: Answer, labels: Sequence[str], profile: bool) -> str:
+    if isinstance(result, PhonemoError):
+        return writers.csv_error(name, str(result), labels, profile)
+    return writers.csv_rows(name, result, labels, profile)
 
 
-def _by_file(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:
-    def emit(name: str, found: Answer) -> None:
-        if isinstance(found, PhonemoError):
-            typer.echo(f"phonemo: {found}", err=True)
+def _write_files(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:
+    def emit(name: str, result: Answer) -> None:
+        if isinstance(result, PhonemoError):
+            typer.echo(f"phonemo: {result}", err=True)
         elif name in targets:
-            _write(targets[name], write(name, found))
+            _write(targets[name], write(name, result))
         else:
-            _echo(write(name, found))
+            _echo(write(name, result))
 
     return emit
 
@@ -229,11 +238,11 @@ def _write(target: Path, text: str) -> None:
         atomic_write_text(target, text)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        message = f"{safe_name(target)}: cannot be written ({reason}); name another --output-dir"
+        message = f"{safe_name(target)}: cannot be written ({reason}); use another --output-dir"
         raise UsageError(message) from error
     _echo(safe_text(str(target)) + "\n")
 
 
 def _echo(text: str) -> None:
-    """As it is: a pipe gets what would colour a terminal, too, where it is part of a name."""
+    """Print unchanged: color codes in file names also reach pipes."""
     typer.echo(text, nl=False, color=True)

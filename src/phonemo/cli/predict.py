@@ -1,4 +1,4 @@
-"""The command that most people came for: predict."""
+"""The command predict."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 
-# Not Path: the answer names each file as it was typed, and Path would tidy ./a and http://b.
+# Not Path: results name each file as typed, and Path would normalize ./a and http://b.
 Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE",
-        help="wav, flac, mp3, ogg or aiff; a folder stands for all in it, - for standard input.",
+        help="wav, flac, mp3, ogg or aiff; a folder stands for all recordings in it, - for "
+        "standard input.",
     ),
 ]
 FormatName = Annotated[
@@ -49,42 +50,47 @@ FormatName = Annotated[
 ]
 OutputDir = Annotated[
     Path | None,
-    typer.Option(help="Folder for a file of each recording; not for table, jsonl and csv."),
+    typer.Option(help="Folder for one file per recording; not for table, jsonl and csv."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files in that folder.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace existing files in that folder.")
+]
 InTime = Annotated[
     bool,
     typer.Option(
-        "--timeline", help="Emotions in time for short recordings too: 3 s windows, smoothed."
+        "--timeline",
+        help="Emotions over time, also for short recordings: smoothed 3 s windows.",
     ),
 ]
 Turns = Annotated[
     Path | None,
     typer.Option(
-        help="Who speaks when: .rttm, .TextGrid or .csv; every turn is recognized by itself."
+        help="Speaker turns (.rttm, .TextGrid or .csv); each turn is recognized separately."
     ),
 ]
 Phonemes = Annotated[
     bool,
-    typer.Option("--phonemes", help="When each phoneme was said and what it adds to the emotion."),
+    typer.Option(
+        "--phonemes", help="Add the time of each phoneme and its contribution to the emotion."
+    ),
 ]
 Said = Annotated[
     str | None,
     typer.Option(
         metavar="PHONEMES",
-        help="What is said in the one recording, as 'd a s': its times and shares, not the "
-        "recognized phonemes.",
+        help="Phonemes spoken in a single recording, e.g. 'd a s': they are aligned and get times "
+        "and shares instead of the recognized phonemes.",
     ),
 ]
 Labels = Annotated[
     str | None,
-    typer.Option(help="Choose among these emotions only: anger,happiness,neutral,sadness"),
+    typer.Option(help="Choose only among these emotions: anger,happiness,neutral,sadness"),
 ]
-TopK = Annotated[int | None, typer.Option(min=1, help="Give the highest scores only, so many.")]
+TopK = Annotated[int | None, typer.Option(min=1, help="Number of highest scores to show.")]
 
 
-def _finite(value: float | None) -> float | None:
-    if value is not None and math.isnan(value):  # which no version of typer's ranges agrees on
+def _reject_nan(value: float | None) -> float | None:
+    if value is not None and math.isnan(value):  # typer versions disagree on nan in ranges
         raise typer.BadParameter("expected a number from 0 to 1, got nan")
     return value
 
@@ -94,13 +100,13 @@ Threshold = Annotated[
     typer.Option(
         min=0,
         max=1,
-        callback=_finite,
-        help="Below this score an answer is unsure; default: the model's.",
+        callback=_reject_nan,
+        help="Below this score a prediction is unsure. Default: the model's threshold.",
     ),
 ]
 QuietCount = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="No progress, and no count of failed files."),
+    typer.Option("--quiet", "-q", help="Hide progress and the count of failed files."),
 ]
 
 
@@ -123,111 +129,117 @@ def predict(
     jobs: Jobs = None,
     quiet: QuietCount = False,
 ) -> None:
-    """Say which emotion each recording carries, and when.
+    """Recognize the emotion of each recording, with times.
 
-    Recordings of up to 30 s are heard whole; longer ones in windows, as a timeline. Exit status 0:
-    all files answered; 1: some failed, each with an error in its line; 2: wrong usage.
+    Recordings of up to 30 s are processed in one pass, longer ones in windows, as a timeline. Exit
+    status 0: all files succeeded; 1: some failed, each with an error in its line; 2: wrong usage.
     """
     named = find_recordings(files)
-    asked = PredictOptions(
+    options = PredictOptions(
         names_of(labels),
         top_k,
         phonemes or said is not None,
         timeline,
-        _turns_of(turns, timeline or said is not None),
+        _load_turns(turns, timeline or said is not None),
         jobs,
-        _given_phonemes(said, named, model, timeline),
+        _parse_phonemes(said, named, model, timeline),
         by_speaker=adapt and turns is not None,
     )
     cli_adapt.check_options(named, profile, adapt, turns is not None)
-    looked_at = _streams_are_open(named)
-    wanted = format or (Format.table if looked_at else Format.jsonl)
-    targets = output_paths(named, wanted, output_dir, overwrite)
+    on_terminal = _check_streams(named)
+    output_format = format or (Format.table if on_terminal else Format.jsonl)
+    targets = output_paths(named, output_format, output_dir, overwrite)
     opened = load_model(model)
     known = LabelSet(tuple(opened.labels))
-    if asked.labels:
-        known = known.restrict(asked.labels)  # a wrong one is told before any file
-    _set(opened, vad, threshold)
-    hidden = quiet or len(named) < 2 or looked_at
+    if options.labels:
+        known = known.restrict(options.labels)  # fails before any file is read
+    _configure(opened, vad, threshold)
+    hidden = quiet or len(named) < 2 or on_terminal
     opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
     failed = 0
     with (
         console.progress_callback("recognizing", hidden) as progress,
         writer_of(
-            wanted, known.names, asked.shares, targets, profile is not None or adapt
+            output_format, known.names, options.shares, targets, profile is not None or adapt
         ) as write,
     ):
-        for count, (name, found) in enumerate(iter_predictions(opened, named, asked), start=1):
-            failed += not _write_answer(write, name, found)
+        for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):
+            failed += not _write_result(write, name, result)
             progress(count, len(named))
     if failed:
         if not quiet and len(named) > 1:
-            typer.echo(f"phonemo: {failed} of {len(named)} failed; their lines say why", err=True)
+            typer.echo(
+                f"phonemo: {failed} of {len(named)} failed; details in their lines", err=True
+            )
         raise typer.Exit(1)
 
 
 def names_of(labels: str | None) -> list[str]:
-    """The emotions of an option --labels; none where it was not given."""
+    """Parse the emotions of --labels; an empty list if it was not given."""
     names = [name.strip() for name in labels.split(",")] if labels is not None else []
     if not all(names):
-        raise UsageError(f"--labels {labels!r}: emotions with commas between, as anger,neutral")
+        raise UsageError(
+            f"--labels {labels!r}: expected emotions separated by commas, such as anger,neutral"
+        )
     return names
 
 
-def _set(opened: EmotionRecognizer, vad: str, threshold: float | None) -> None:
+def _configure(opened: EmotionRecognizer, vad: str, threshold: float | None) -> None:
     from phonemo.runtime.vad import detector_of
 
-    detector_of(vad)  # a wrong one is told before any file
+    detector_of(vad)  # fails before any file is read
     opened.activity = vad
     if threshold is not None:
         opened.abstain_below = threshold
 
 
-def _write_answer(write: Writer, name: str, found: Answer) -> bool:
-    """Whether there was an answer and it could leave; what could not does the others no harm."""
+def _write_result(write: Writer, name: str, result: Answer) -> bool:
+    """Write one result; return whether it is a prediction that was written."""
     try:
-        write(name, found)
+        write(name, result)
     except PhonemoError as error:
         typer.echo(f"phonemo: {error}", err=True)
         return False
-    return not isinstance(found, PhonemoError)
+    return not isinstance(result, PhonemoError)
 
 
-def _given_phonemes(
+def _parse_phonemes(
     said: str | None, named: Sequence[object], model: Path | None, timeline: bool
 ) -> Sequence[str] | None:
-    """The phonemes of --said, where it makes sense."""
+    """Parse and check the phonemes of --said."""
     if said is None:
         return None
     from phonemo.runtime.bundle import is_bundle
     from phonemo.runtime.bundle import named as folder_of
 
     if len(named) != 1 or timeline:
-        raise UsageError("--said is for one recording, without --timeline; name one")
+        raise UsageError("--said: expected one recording and no --timeline; pass a single file")
     if model is not None and not is_bundle(folder_of(model)):
-        raise UsageError(f"--said wants a bundle; phonemo export {model} -o bundle/ makes one")
+        raise UsageError(
+            f"--said: expected a bundle, got {model}; run: phonemo export {model} -o bundle/"
+        )
     return said.split()
 
 
-def _turns_of(path: Path | None, timeline: bool) -> Any:
-    """The file is read before any recording, so that a bad one is told once."""
+def _load_turns(path: Path | None, timeline: bool) -> Any:
+    """Read the turns before any recording, so that an error is reported once."""
     if path is None:
         return None
     if timeline:
-        raise UsageError("--turns goes with neither --timeline nor --said; leave one out")
+        raise UsageError("--turns cannot be combined with --timeline or --said; drop one")
     from phonemo.annotations.turns import open_turns
 
     return open_turns(path)
 
 
-def _streams_are_open(named: Sequence[tuple[str, object]]) -> bool:
-    """Whether a person looks at standard output.
+def _check_streams(named: Sequence[tuple[str, object]]) -> bool:
+    """Check the standard streams; return whether standard output is a terminal.
 
     Raises:
-        UsageError: a stream that is needed is closed.
+        UsageError: a required stream is closed.
     """
     if sys.stdout is None:
-        raise UsageError("standard output is closed; give it somewhere to go, as > answers.jsonl")
+        raise UsageError("standard output is closed; redirect it, e.g. > predictions.jsonl")
     if sys.stdin is None and any(name == STANDARD_INPUT for name, _ in named):
-        raise UsageError("- is standard input, and that is closed; name a file")
+        raise UsageError("- (standard input) is closed; pass a file instead")
     return sys.stdout.isatty()

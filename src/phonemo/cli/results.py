@@ -1,4 +1,4 @@
-"""The commands that read results and train nothing: report and compare."""
+"""The commands that read results: report, compare and page."""
 
 from __future__ import annotations
 
@@ -24,58 +24,60 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path(
         "RESULTS.md"
     ),
-    readme: Annotated[Path, typer.Option(help="Its table is rewritten too.")] = Path("README.md"),
+    readme: Annotated[Path, typer.Option(help="The README whose table is updated.")] = Path(
+        "README.md"
+    ),
     models: Annotated[
-        Path, typer.Option(help="Folder of <name>/README.md, model cards with tables.")
+        Path, typer.Option(help="Folder of model cards with tables, <name>/README.md.")
     ] = Path("models"),
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail if a page would change.")
     ] = False,
 ) -> None:
-    """Write RESULTS.md and the tables of README and cards."""
+    """Write RESULTS.md and the tables of README and model cards."""
     from phonemo.evaluation.report import stale, write_results
 
     if results != _RESULTS and not results.is_dir():
-        raise ResultError(f"{results}: no such folder; the folder of <name>/metrics.json is wanted")
+        raise ResultError(f"{results}: no such folder; expected a folder of <name>/metrics.json")
     cards = sorted(models.glob("*/README.md"))
     pages = ", ".join(str(page) for page in stale(results, output, readme, cards))
     if check and pages:
-        raise ResultError(f"{pages}: not what {results}/ says; run: make report")
+        raise ResultError(f"{pages}: out of date with {results}/; run: make report")
     if not check:
         write_results(results, output, readme, cards)
-        typer.echo(f"written: {pages}" if pages else "nothing has changed")
+        typer.echo(f"written: {pages}" if pages else "no changes")
 
 
 def compare(
     first: Annotated[Path, typer.Argument(help="A run folder.")],
-    second: Annotated[Path, typer.Argument(help="Another, of the same protocol and seeds.")],
+    second: Annotated[Path, typer.Argument(help="Another run with the same protocol and seeds.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the comparison as JSON, too.")
+        Path | None, typer.Option("--output", "-o", help="Also write the comparison as JSON.")
     ] = None,
 ) -> None:
-    """Say whether two runs differ by more than chance.
+    """Test whether two runs differ significantly.
 
-    Paired by utterance and seed, with speakers as the unit.
+    Predictions are paired by utterance and seed; the sampling unit is the speaker.
     """
     from phonemo.evaluation.significance import compare_runs, comparison_data, comparison_lines
     from phonemo.files import atomic_write_text
 
-    ours, theirs, found = compare_runs(first, second)
-    for line in comparison_lines(ours.metrics, theirs.metrics, found):
+    run_a, run_b, comparison = compare_runs(first, second)
+    for line in comparison_lines(run_a.metrics, run_b.metrics, comparison):
         typer.echo(line)
     if output is not None:
-        data = comparison_data(ours.metrics, theirs.metrics, found)
+        data = comparison_data(run_a.metrics, run_b.metrics, comparison)
         atomic_write_text(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def page(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Default: report.html in the run.")
+        Path | None, typer.Option("--output", "-o", help="Default: report.html in the run folder.")
     ] = None,
-    audio: Annotated[bool, typer.Option(help="Hold the voices of the hardest clips.")] = True,
+    audio: Annotated[bool, typer.Option(help="Embed audio of the hardest clips.")] = True,
 ) -> None:
-    """Write a run's results as one page of HTML."""
+    """Write a run's results as a single HTML page."""
     from phonemo.evaluation.html.run_page import write_page
 
     if output is not None:

@@ -1,4 +1,4 @@
-"""The command that opens phonemo to browsers and other programs: serve."""
+"""The command serve."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from phonemo.cli.options import Override
 from phonemo.errors import MissingExtraError
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A YAML config, as configs/serve.yaml.")
+    Path | None, typer.Option("--config", "-c", help="A YAML config, e.g. configs/serve.yaml.")
 ]
 Host = Annotated[
-    str | None, typer.Option(help="Address to listen on; default: 127.0.0.1, this machine only.")
+    str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1, this machine only.")
 ]
 Port = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default: 8000.")
+    int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one. Default: 8000.")
 ]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="A bundle, a model folder, or the name of a model that ships; repeatable, the first "
-        "is the default. Default: phonemo-small.",
+        help="A bundle, a model folder, or the name of an included model; repeatable, the first "
+        "one is the default model. Default: phonemo-small.",
     ),
 ]
 Profiles = Annotated[
     Path | None,
     typer.Option(
         "--profiles",
-        help="A folder of profiles that phonemo adapt wrote; clients name one: profile=STEM.",
+        help="Folder of profiles written by phonemo adapt; clients select one with profile=STEM.",
     ),
 ]
 AccessLog = Annotated[
-    bool, typer.Option("--access-log", help="A line on standard error for every request.")
+    bool, typer.Option("--access-log", help="Log every request to standard error.")
 ]
 NewKey = Annotated[
     bool,
-    typer.Option("--new-key", help="Print a fresh API key and its digest for access.keys; stop."),
+    typer.Option("--new-key", help="Print a new API key and its digest for access.keys, and exit."),
 ]
 
 
@@ -54,16 +54,16 @@ def serve(
     access_log: AccessLog = False,
     new_key: NewKey = False,
 ) -> None:
-    """Answer over HTTP and WebSocket, and show a page to people.
+    """Serve emotion recognition over HTTP and WebSocket.
 
-    POST /v1/audio/emotions, WS /v1/audio/stream; the page is at /. Ctrl-C stops it, after what
-    is in flight. Needs pip install 'phonemo[serve]'.
+    Endpoints: POST /v1/audio/emotions and WS /v1/audio/stream; / is a web page. Ctrl-C stops the
+    server after running requests finish. Needs pip install 'phonemo[serve]'.
     """
     from phonemo.server.settings import load_serve_config
 
     folder = None if profiles is None else str(profiles)
-    named = {"host": host, "port": port, "models": model, "profiles": folder}
-    typed = [f"{key}={json.dumps(value)}" for key, value in named.items() if value is not None]
+    options = {"host": host, "port": port, "models": model, "profiles": folder}
+    typed = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
     resolved = load_serve_config(config, [*(overrides or ()), *typed])
     _needs_serve()
     if new_key:
@@ -83,6 +83,6 @@ def serve(
 def _needs_serve() -> None:
     from importlib.util import find_spec
 
-    wanted = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client")
-    if any(find_spec(name) is None for name in wanted):
+    modules = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client")
+    if any(find_spec(name) is None for name in modules):
         raise MissingExtraError("phonemo serve", "serve")

@@ -1,4 +1,4 @@
-"""The commands that need several trainings: ablations, crossings, studies of left-out corpora."""
+"""The commands for studies of several trainings: ablate, cross, calibrate, transfer."""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ from phonemo.loader import needs_torch
 
 
 def ablate(
-    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/ablations/paper.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(help="A YAML config, e.g. configs/ablations/paper.yaml.")
+    ],
     overrides: Override = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder of the arms' runs.")
+        Path | None, typer.Option("--output", "-o", help="Folder of the arms' runs.")
     ] = None,
     fold: Names = None,
     seed: Seeds = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Trainings side by side; default: as the cores allow."),
+        typer.Option(min=1, help="Trainings run in parallel. Default: by number of CPUs."),
     ] = None,
     engine: Engine = EngineName.local,
     address: Address = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train arms of an experiment and compare them, resumable.
+    """Train and compare the arms of an ablation study.
 
-    Run it again to go on where it stopped; finished cells are left as they are.
+    Run the command again to resume; finished folds are kept.
     """
     from phonemo.evaluation.studies import ablation_lines
     from phonemo.train.experiments.ablation_config import expand, load_ablation_config
@@ -63,32 +65,33 @@ def ablate(
 
     cluster = Cluster(address, workers) if engine is EngineName.ray else None
     with console.run_progress(quiet) as progress:
-        found = run_ablation(
+        results = run_ablation(
             resolved, command_line(), unique(fold), unique(seed), workers, progress, cluster
         )
-    for line in ablation_lines(found):
+    for line in ablation_lines(results):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / ABLATION}")
 
 
 def cross(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, each of another corpus.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, one per corpus.")],
     manifest: Annotated[
-        list[Path] | None, typer.Option(help="Test on this corpus too; repeatable.")
+        list[Path] | None, typer.Option(help="Also test on this corpus; repeatable.")
     ] = None,
     labels: Apart = None,
     merge: Annotated[
         list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Count an emotion as another; repeatable."),
+        typer.Option(metavar="OLD=NEW", help="Map an emotion to another; repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the matrix as JSON, too.")
+        Path | None, typer.Option("--output", "-o", help="Also write the matrix as JSON.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test every run on the corpora of the others.
+    """Test every run on the other runs' corpora.
 
-    A matrix of UA: on its own corpus a run's own folds, on another all of its models.
+    Prints a matrix of UA: a run is scored on its own corpus by its folds, and on other corpora by
+    all of its models.
     """
     from phonemo.evaluation.studies import cross_lines
     from phonemo.files import atomic_write_text
@@ -100,11 +103,11 @@ def cross(
     from phonemo.train.experiments.cross_corpus import cross as run_cross
 
     with console.run_progress(quiet) as progress:
-        found = run_cross(runs, manifest or (), names, merged, progress)
-    for line in cross_lines(found):
+        matrix = run_cross(runs, manifest or (), names, merged, progress)
+    for line in cross_lines(matrix):
         typer.echo(line)
     if output is not None:
-        data = {"name": output.absolute().parent.name, "command": command_line(), **found}
+        data = {"name": output.absolute().parent.name, "command": command_line(), **matrix}
         atomic_write_text(output, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -114,28 +117,31 @@ def calibrate(
     manifest: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Fit on this manifest, with speakers that it was not trained on; repeatable."
+            help="Fit on this manifest, whose speakers the model was not trained on; repeatable."
         ),
     ] = None,
     predictions: Annotated[
         list[Path] | None,
-        typer.Option(help="Fit on answers that phonemo evaluate --output wrote; repeatable."),
+        typer.Option(help="Fit on predictions written by phonemo evaluate --output; repeatable."),
     ] = None,
     risk: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of wrong answers that may be given.")
+        float, typer.Option(min=0, max=1, help="Largest accepted share of wrong predictions.")
     ] = 0.1,
     quiet: Quiet = False,
 ) -> None:
-    """Make a model's scores mean what they say.
+    """Calibrate a model's scores.
 
-    Fits a temperature and the score below which an answer carries the warning "unsure".
+    Fits a temperature, and the score below which a prediction gets the warning "unsure".
     """
     from phonemo.runtime.bundle import is_bundle
 
     if not manifest and not predictions:
-        raise UsageError("nothing to calibrate on; give --manifest or --predictions")
+        raise UsageError("no calibration data; add --manifest or --predictions")
     if manifest and is_bundle(folder):
-        raise UsageError(f"{folder}: a bundle; --manifest needs the model folder it was made of")
+        raise UsageError(
+            f"{folder}: --manifest: expected a model folder, got a bundle; pass the folder "
+            "it was exported from"
+        )
     needs_torch("calibrating")
     from phonemo.files import read_rows
     from phonemo.train.calibrate import calibrate_rows, check_new, recalibrate
@@ -145,46 +151,48 @@ def calibrate(
     check_new(folder, output)
     for path in predictions or ():
         if not path.is_file():
-            raise UsageError(f"{path}: no such file; phonemo evaluate --output writes one")
+            raise UsageError(f"{path}: no such file; create it with phonemo evaluate --output")
     rows = [row for path in predictions or () for row in read_rows(path)]
-    past = Provenance()
+    provenance = Provenance()
     for path in manifest or ():
         with console.progress_callback("recognizing", quiet) as progress:
-            heard, whose = held_out_rows(folder, path, progress)
-        rows, past = [*rows, *heard], past | whose
-    found = calibrate_rows(rows, risk)
-    recalibrate(folder, output, found, past if manifest else None)
-    typer.echo(f"{output}: temperature {found.temperature:.3f} from {found.utterances} answers")
-    for line in console.calibration_lines(rows, found):
+            new_rows, source = held_out_rows(folder, path, progress)
+        rows, provenance = [*rows, *new_rows], provenance | source
+    scaling = calibrate_rows(rows, risk)
+    recalibrate(folder, output, scaling, provenance if manifest else None)
+    typer.echo(
+        f"{output}: temperature {scaling.temperature:.3f} from {scaling.utterances} predictions"
+    )
+    for line in console.calibration_lines(rows, scaling):
         typer.echo(line)
 
 
 def transfer(
-    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/transfer.yaml.")],
+    config: Annotated[Path, typer.Argument(help="A YAML config, e.g. configs/transfer.yaml.")],
     overrides: Override = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder of the study.")
+        Path | None, typer.Option("--output", "-o", help="Folder of the study.")
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Write the results here, too: results/transfer/transfer.json."),
+        typer.Option(help="Also write the results here, e.g. results/transfer/transfer.json."),
     ] = None,
     system: Annotated[
         list[str] | None,
-        typer.Option("--system", metavar="NAME", help="Test this system only; repeatable."),
+        typer.Option("--system", metavar="NAME", help="Test only this system; repeatable."),
     ] = None,
     left_out: Annotated[
         list[str] | None,
-        typer.Option("--left-out", metavar="CORPUS", help="Test on this one only; repeatable."),
+        typer.Option("--left-out", metavar="CORPUS", help="Test only on this corpus; repeatable."),
     ] = None,
     seed: Seeds = None,
     quiet: Quiet = False,
 ) -> None:
-    """Test systems on corpora left out in turn, resumable.
+    """Evaluate systems with leave-one-corpus-out tests.
 
-    Each corpus is left out in turn; everything is learnt and picked on the others. It is tested one
-    recording at a time, and adapted by unlabelled recordings of it. Run it again to go on where it
-    stopped; finished cells are left as they are.
+    Systems are trained and selected on all corpora but one and tested on that one: one recording
+    at a time, and adapted with its unlabeled recordings. Run the command again to resume;
+    finished folds are kept.
     """
     from phonemo.evaluation.transfer_report import transfer_lines
     from phonemo.files import atomic_write_text
@@ -199,33 +207,34 @@ def transfer(
 
     part = StudyPart(unique(system), unique(left_out), unique(seed))
     with console.run_progress(quiet) as progress:
-        found = run_transfer(resolved, command_line(), part, progress)
-    for line in transfer_lines(found):
+        study = run_transfer(resolved, command_line(), part, progress)
+    for line in transfer_lines(study):
         typer.echo(line)
     typer.echo(f"written: {Path(resolved.output) / TRANSFER}")
     if results is not None:
-        atomic_write_text(results, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        atomic_write_text(results, json.dumps(study, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {results}")
 
 
 def fit_head(
-    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/small.yaml.")],
+    config: Annotated[Path, typer.Argument(help="A YAML config, e.g. configs/small.yaml.")],
     network: Annotated[
         Path,
-        typer.Option(help="A model folder that the head is put into; its other weights stay."),
+        typer.Option(help="Model folder that gets the head; its other weights are unchanged."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write.")],
     system: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the config; default: its only one.")
+        str | None,
+        typer.Option(metavar="NAME", help="System of the config. Default: its only one."),
     ] = None,
     overrides: Override = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fit the head that ships, and put it into a network.
+    """Fit the head of the released model and put it into a network.
 
-    It learns from all corpora of a study that teach. What the study picks from, temperature and
-    threshold come from corpora left out in turn. No score is the model's own: phonemo transfer
-    measures the recipe.
+    The head is trained on all training corpora of a study. Hyperparameters, temperature and
+    threshold come from leave-one-corpus-out tests. The model itself gets no score: phonemo
+    transfer measures the recipe.
     """
     from phonemo.errors import UsageError
     from phonemo.train.transfer.study_config import load_transfer_config
@@ -243,10 +252,10 @@ def fit_head(
             command=command_line(),
             progress=progress,
         )
-    picked, sure = final.picked.choice.to_json(), final.picked.single
-    typer.echo(f"picked: {json.dumps(picked)}")
+    choice, single = final.picked.choice.to_json(), final.picked.single
+    typer.echo(f"picked: {json.dumps(choice)}")
     typer.echo(
-        f"temperature {sure.temperature:.3f}, unsure below {sure.abstain_below:.3f}, fitted on "
-        f"{sure.utterances} answers for corpora left out"
+        f"temperature {single.temperature:.3f}, unsure below {single.abstain_below:.3f}, fitted on "
+        f"{single.utterances} predictions on left-out corpora"
     )
     typer.echo(f"written: {ship(final, network, output)}")

@@ -1,4 +1,4 @@
-"""Training on the command line: train, pretrain, probe, script, evaluate, finetune."""
+"""The training commands: train, pretrain, probe, script, evaluate and finetune."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 from phonemo.cli import console, predict
 from phonemo.cli.options import protocol_of
 
-#: By whose profile is applied, in words.
+#: Descriptions of the applied profiles.
 _PROFILES = {"none": "without", "fold": "of all tested recordings", "speaker": "of each speaker"}
 
 
 class Strategy(StrEnum):
-    """What learns."""
+    """Which part of the model is trained."""
 
     logistic = "logistic"
     top_k = "top_k"
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/emodb.yaml.")],
+    config: Annotated[Path, typer.Argument(help="A YAML config, e.g. configs/emodb.yaml.")],
     overrides: Override = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
     fold: Names = None,
     seed: Seeds = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Throw away the run that the folder holds.")
+        bool, typer.Option("--overwrite", help="Discard the run in the folder.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train and test every fold with every seed, resumable.
+    """Train and test every fold with every seed.
 
-    Run it again to go on where it stopped.
+    Run the command again to resume.
     """
     from phonemo.config import load_config
     from phonemo.evaluation.report import summary_lines
@@ -76,15 +76,17 @@ def train(
 
 
 def pretrain(
-    config: Annotated[Path, typer.Argument(help="A YAML config, as configs/pretrain-small.yaml.")],
+    config: Annotated[
+        Path, typer.Argument(help="A YAML config, e.g. configs/pretrain-small.yaml.")
+    ],
     overrides: Override = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Pretrain a network with Whisper's encoder as its teacher.
+    """Pretrain a network by distilling Whisper's encoder.
 
-    A wav2vec 2.0 network learns the layers of a Whisper encoder from unlabelled speech.
-    Run it again to go on where it stopped.
+    A wav2vec 2.0 network is trained to predict the layers of a Whisper encoder from unlabeled
+    speech. Run the command again to resume.
     """
     from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 
@@ -100,7 +102,7 @@ def pretrain(
 
 def probe(
     network: Annotated[
-        str, typer.Argument(help="A backbone, a model, or a Whisper in CTranslate2.")
+        str, typer.Argument(help="A backbone, a model, or a Whisper model in CTranslate2 format.")
     ],
     manifest: Annotated[Path, typer.Argument(help="A manifest with emotions.")],
     labels: Apart = None,
@@ -115,11 +117,11 @@ def probe(
     needs_torch("probing")
     from phonemo.train.experiments.probe import probe as probe_network
 
-    with console.progress_callback("listening", quiet) as progress:
+    with console.progress_callback("features", quiet) as progress:
         scores = probe_network(network, manifest, settings, names, progress)
     typer.echo(f"{network} on {manifest}, protocol {protocol}:")
-    for one in scores:
-        typer.echo(f"  layer {one.layer:<3} UA {one.ua:.1%}  WA {one.wa:.1%}")
+    for score in scores:
+        typer.echo(f"  layer {score.layer:<3} UA {score.ua:.1%}  WA {score.wa:.1%}")
 
 
 def script(
@@ -129,10 +131,10 @@ def script(
     folds: Folds = None,
     folder: FoldFolder = None,
 ) -> None:
-    """Score the words alone: what the script gives away."""
+    """Score a text-only baseline: how much the words alone predict."""
     settings = protocol_of(name=protocol, folds=folds, folder=folder)
     names = predict.names_of(labels)
-    needs_torch("the script control")
+    needs_torch("the text baseline")
     from phonemo.train.experiments.text_baseline import text_baseline
 
     for line in console.script_lines(text_baseline(manifest, settings, names)):
@@ -142,28 +144,30 @@ def script(
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="A run folder, or a model folder.")],
     manifest: Annotated[
-        Path | None, typer.Option(help="Test a model on this manifest instead of a run's own data.")
+        Path | None, typer.Option(help="Test a model on this manifest instead of the run's data.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Choose among these emotions only: anger,neutral,sadness")
+        str | None, typer.Option(help="Choose only among these emotions: anger,neutral,sadness")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write the predictions; with a run's --labels its metrics.json."
+            "--output",
+            "-o",
+            help="Write the predictions; for a run with --labels, its metrics.json.",
         ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Test a run again, or any model on any manifest.
 
-    With --labels a run's written answers are scored among these emotions; no audio is needed.
+    With --labels, a run's stored predictions are rescored among these emotions, without audio.
     """
     names = predict.names_of(labels)
     if output is not None:
         check_writable(output)
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; a run or a model folder is wanted")
+        raise CheckpointError(f"{folder}: no such folder; expected a run folder or a model folder")
     needs_torch("evaluating")
     from phonemo.evaluation.report import results_lines
     from phonemo.train.experiments.assess import assess_model, assess_run, write_assessment
@@ -176,10 +180,10 @@ def evaluate(
         if manifest is None and is_run(folder):
             assessment = assess_run(folder, progress)
         elif manifest is None:
-            raise UsageError(f"{folder}: not a run folder; a model needs --manifest FILE")
+            raise UsageError(f"{folder}: not a run folder; to test a model, add --manifest FILE")
         else:
             assessment = assess_model(folder, manifest, names, progress)
-    if output is not None:  # before anything is printed, which a closed pipe may stop
+    if output is not None:  # first, because a closed pipe can stop printing
         write_assessment(output, assessment)
     for note in assessment.notes:
         typer.echo(f"  note: {note}")
@@ -188,28 +192,30 @@ def evaluate(
 
 
 def finetune(
-    manifest: Annotated[Path, typer.Argument(help="As init-corpus or prepare wrote it.")],
+    manifest: Annotated[Path, typer.Argument(help="A manifest written by init-corpus or prepare.")],
     start: Annotated[
         str,
         typer.Option("--from", help="phonemo-small, phonemo-open, a model folder, or a backbone."),
     ] = "phonemo-small",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The run folder; default: runs/NAME.")
+        Path | None, typer.Option("--output", "-o", help="The run folder. Default: runs/NAME.")
     ] = None,
     strategy: Annotated[
         Strategy,
-        typer.Option(help="logistic: a head on the network as it is; top_k: its top learns too."),
+        typer.Option(
+            help="logistic: train a head on the frozen network; top_k: also train its top layers."
+        ),
     ] = Strategy.logistic,
-    threads: Annotated[int, typer.Option(min=1, help="Of the processor.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     audio: Annotated[
-        bool, typer.Option(help="Let the page hold the voices of the hardest clips.")
+        bool, typer.Option(help="Embed audio of the hardest clips in the page.")
     ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Fine-tune a model to your manifest, with a report.
+    """Fine-tune a model on your manifest, with a report.
 
-    Every fold first, which says how good it is on people it has not heard; then a model that
-    has heard all. Run it again to go on where it stopped.
+    Cross-validation first measures the scores on unseen speakers; then a final model is trained on
+    all data. Run the command again to resume.
     """
     needs_torch("fine-tuning")
     from phonemo.evaluation.html.run_page import write_page
@@ -217,17 +223,17 @@ def finetune(
     from phonemo.train.experiments.finetune import finetune as learn
     from phonemo.train.experiments.finetune import plan
 
-    made = plan(manifest, output or _home(manifest), start, strategy.value, threads)
-    for note in made.notes:
+    planned = plan(manifest, output or _default_output(manifest), start, strategy.value, threads)
+    for note in planned.notes:
         typer.echo(f"phonemo: {note}", err=True)
     with console.run_progress(quiet) as progress:
-        found = learn(made.config, command_line(), progress)
-    page = write_page(made.config.output, audio=audio)
-    for line in (*summary_lines(found.metrics), *_profile_lines(found.profiles)):
+        tuned = learn(planned.config, command_line(), progress)
+    page = write_page(planned.config.output, audio=audio)
+    for line in (*summary_lines(tuned.metrics), *_profile_lines(tuned.profiles)):
         typer.echo(line)
     typer.echo(f"  report: {page}")
-    typer.echo(f"  model: {found.bundle or found.model}")
-    typer.echo(f"  next: phonemo predict my.wav --model {found.bundle or found.model}")
+    typer.echo(f"  model: {tuned.bundle or tuned.model}")
+    typer.echo(f"  next: phonemo predict my.wav --model {tuned.bundle or tuned.model}")
 
 
 def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
@@ -244,28 +250,31 @@ def _rescore(folder: Path, names: list[str], output: Path | None) -> None:
         write_json(output, metrics)
 
 
-def _home(manifest: Path) -> Path:
-    """Named after the manifest, or after its folder where it has the usual name."""
-    named = manifest.stem if manifest.stem != "manifest" else manifest.absolute().parent.name
-    kept = "".join(
-        one if one.isascii() and (one.isalnum() or one in "._-") else "-" for one in named
+def _default_output(manifest: Path) -> Path:
+    """Name the run folder after the manifest, or after its folder if it has the usual name."""
+    name = manifest.stem if manifest.stem != "manifest" else manifest.absolute().parent.name
+    safe = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-"
+        for letter in name
     )
-    return Path("runs") / (kept.strip("-._") or "mine")
+    return Path("runs") / (safe.strip("-._") or "mine")
 
 
-def _profile_lines(found: OwnProfiles) -> list[str]:
-    """How far the heads were drawn towards the start's, and what profiles add."""
+def _profile_lines(profiles: OwnProfiles) -> list[str]:
+    """The strength of the prior towards the start's head, and the scores with profiles."""
     lines = []
-    done = found.prior.get("model")
-    if done is not None:
+    prior = profiles.prior.get("model")
+    if prior is not None:
         strength = (
-            "endless, its head as it is" if done["strength"] is None else f"{done['strength']:g}"
+            "infinite (head unchanged)" if prior["strength"] is None else f"{prior['strength']:g}"
         )
-        how = f"picked by {done['picked_by']} speakers left out" if done["picked_by"] else "set"
-        fresh = f"; learnt anew: {', '.join(done['fresh'])}" if done["fresh"] else ""
+        how = f"selected on {prior['picked_by']} left-out speakers" if prior["picked_by"] else "set"
+        fresh = f"; newly trained: {', '.join(prior['fresh'])}" if prior["fresh"] else ""
         lines = [
-            f"  prior: the start's head for {', '.join(done['shared'])}{fresh}; strength "
-            f"{strength}, {how}; standardised by {done['standardised_by']}"
+            f"  prior: the start's head for {', '.join(prior['shared'])}{fresh}; strength "
+            f"{strength}, {how}; standardised by {prior['standardised_by']}"
         ]
-    told = [f"{_PROFILES[name]} {100 * one.ua:.1f} %" for name, one in found.scores.items()]
-    return [*lines, f"  UA with unlabelled profiles: {', '.join(told)}"] if told else lines
+    scores = [
+        f"{_PROFILES[name]} {100 * score.ua:.1f} %" for name, score in profiles.scores.items()
+    ]
+    return [*lines, f"  UA with unlabeled profiles: {', '.join(scores)}"] if scores else lines

@@ -1,1 +1,1 @@
-"""Other people's libraries: scikit-learn, datasets, audformat, Lhotse, pyannote, the hub."""
+"""Integrations with scikit-learn, datasets, audformat, Lhotse, pyannote and the hub."""

@@ -1,7 +1,4 @@
-"""What was heard as an audformat database: one segmented table, with schemes.
-
-phonemo behind audEERING's audinterface: scores as features of files, segments and windows.
-"""
+"""Export predictions to audformat, and compute scores as audinterface features."""
 
 from __future__ import annotations
 
@@ -20,42 +17,42 @@ TABLE = "emotion"
 
 
 def to_audformat(answers: Iterable[tuple[str, Prediction]], name: str = "phonemo") -> Any:
-    """An ``audformat.Database`` with a table "emotion", a row for each segment.
+    """Convert predictions to an ``audformat.Database`` with a table "emotion", a row per segment.
 
     Its columns are emotion (a scheme with the labels), a score from 0 to 1 for each emotion, and
-    speaker where one is known. ``database.save(folder)`` writes it.
+    speaker, if known. ``database.save(folder)`` writes it.
 
     Args:
-        answers: file names and what was heard in them.
-        name: of the database.
+        answers: pairs of file name and prediction.
+        name: the database's name.
 
     Raises:
-        UsageError: no answers.
+        UsageError: no predictions.
         MissingExtraError: audformat is not installed.
     """
     audformat = _audformat()
-    heard = list(answers)
-    if not heard:
-        raise UsageError("no answers to make a table of; give pairs of a file and a Prediction")
-    frame = to_pandas(heard)
-    emotions = list(dict.fromkeys(label for _, found in heard for label in found.scores))
-    made = audformat.Database(
+    pairs = list(answers)
+    if not pairs:
+        raise UsageError("expected one or more (file, Prediction) pairs, got none")
+    frame = to_pandas(pairs)
+    emotions = list(dict.fromkeys(label for _, prediction in pairs for label in prediction.scores))
+    database = audformat.Database(
         name,
         source=f"phonemo {__version__}",
         usage=audformat.define.Usage.UNRESTRICTED,
-        description="Emotions that a network heard; no human labels.",
+        description="Emotions predicted by a network; no human labels.",
     )
-    made.schemes["emotion"] = audformat.Scheme(labels=emotions)
-    made.schemes["score"] = audformat.Scheme("float", minimum=0, maximum=1)
-    made.schemes["speaker"] = audformat.Scheme("str")
-    made.raters["phonemo"] = audformat.Rater("machine")
-    table = made[TABLE] = audformat.Table(frame.index)
+    database.schemes["emotion"] = audformat.Scheme(labels=emotions)
+    database.schemes["score"] = audformat.Scheme("float", minimum=0, maximum=1)
+    database.schemes["speaker"] = audformat.Scheme("str")
+    database.raters["phonemo"] = audformat.Rater("machine")
+    table = database[TABLE] = audformat.Table(frame.index)
     schemes = {"emotion": "emotion", **dict.fromkeys(emotions, "score"), "speaker": "speaker"}
     frame = frame.rename(columns={"label": "emotion"})
     for column, scheme in schemes.items():
         table[column] = audformat.Column(scheme_id=scheme, rater_id="phonemo")
         table[column].set(frame[column].tolist())
-    return made
+    return database
 
 
 def _audformat() -> Any:
@@ -66,31 +63,30 @@ def _audformat() -> Any:
 
 
 def emotion_feature(model: str | Path | None = None, **options: Any) -> Any:
-    """An ``audinterface.Feature`` whose features are the emotions' scores.
+    """Create an ``audinterface.Feature`` whose features are the emotions' scores.
 
-    A signal that is too short to hear has no scores (NaN). Samples are brought to 16 kHz, and
-    several channels are mixed into one.
+    Signals that are too short get NaN. Samples are resampled to 16 kHz and mixed to mono.
 
     Args:
-        model: as phonemo.load takes it.
-        **options: of audinterface.Feature, such as ``win_dur`` and ``hop_dur``.
+        model: as in phonemo.load.
+        **options: options of audinterface.Feature, such as ``win_dur`` and ``hop_dur``.
 
     Raises:
-        CheckpointError: the model cannot be opened.
+        CheckpointError: the model cannot be loaded.
         MissingExtraError: audinterface is not installed.
     """
     audinterface = _audinterface()
-    listener = load_model(model)
-    names = list(listener.labels)
+    recognizer = load_model(model)
+    names = list(recognizer.labels)
 
     def scores(signal: Any, rate: int) -> list[float]:
         try:
-            found = listener.predict(signal, rate=rate).scores
+            result = recognizer.predict(signal, rate=rate).scores
         except AudioError as error:
             if error.code in ("too_short", "empty_audio"):
                 return [float("nan")] * len(names)
             raise
-        return [found[name] for name in names]
+        return [result[name] for name in names]
 
     return audinterface.Feature(
         names, name="phonemo", process_func=scores, sampling_rate=RATE, resample=True, **options

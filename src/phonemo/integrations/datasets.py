@@ -1,7 +1,7 @@
-"""Hugging Face datasets: into a manifest, out of one, and heard row by row.
+"""Convert Hugging Face datasets to and from manifests, and predict their rows.
 
-Audio is never decoded by datasets (which would want torchcodec): its bytes are taken as they are
-and read by phonemo.audio, whose limits hold for them too.
+datasets never decodes audio (which needs torchcodec): phonemo.audio reads the encoded bytes, with
+its usual limits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from phonemo.errors import CorpusError, MissingExtraError, PhonemoError, UsageEr
 from phonemo.runtime.recognizer import EmotionRecognizer
 
 CARD = CorpusCard(
-    name="csv",  # to its lineage a dataset is what a table is: somebody's own
+    name="csv",  # provenance treats a dataset like a user's own table
     title="A Hugging Face dataset",
     language=None,
     licence="that of the dataset",
@@ -35,8 +35,8 @@ CARD = CorpusCard(
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}")
-#: Text columns that may go with an utterance: ours, and what the dataset calls it.
-_TEXTS = ("speaker", "transcript", "language")
+#: Utterance fields that dataset columns can be mapped to.
+_TEXT_FIELDS = ("speaker", "transcript", "language")
 
 
 def from_datasets(
@@ -48,52 +48,52 @@ def from_datasets(
     columns: Mapping[str, str] | None = None,
     g2p: bool = True,
 ) -> Prepared:
-    """Write a dataset's recordings into a folder, with a manifest of them.
+    """Write a dataset's recordings and their manifest into a folder.
 
     Args:
-        dataset: a ``datasets.Dataset`` or an ``IterableDataset``: one split.
-        folder: gets ``audio/`` and ``manifest.jsonl``; it may not hold them yet.
+        dataset: one split, a ``datasets.Dataset`` or an ``IterableDataset``.
+        folder: the folder for ``audio/`` and ``manifest.jsonl``, which must not exist yet.
         audio: the column with the recordings.
-        emotion: the column with the emotions, as text or as ClassLabel; None: there is none.
-        columns: ours -> the dataset's, for speaker, transcript and language.
-        g2p: turn transcripts into phonemes, where the language is known.
+        emotion: the column with the emotions, as text or as ClassLabel; None without emotions.
+        columns: the dataset's columns for speaker, transcript and language.
+        g2p: convert transcripts to phonemes, if the language is known.
 
     Returns:
-        What went into the manifest, counted; recordings that cannot be used are left out.
+        Counts of what went into the manifest; unusable recordings are skipped.
 
     Raises:
-        UsageError: several splits, or a column that is not there.
-        CorpusError: the folder holds something already, or no recording can be used.
+        UsageError: several splits, or a missing column.
+        CorpusError: the folder is not empty, or no recording is usable.
         MissingExtraError: datasets is not installed.
     """
-    known = dict(columns or {})
-    strange = sorted(set(known) - set(_TEXTS))
-    if strange:
-        raise UsageError(f"columns {strange[0]!r}: {', '.join(_TEXTS)} can be given")
-    plain = _undecoded(dataset, audio)
-    names = _names(plain, emotion)
-    _check_columns(plain, [*known.values(), *([emotion] if emotion else [])])
-    home = Path(folder)
-    target = home / "audio"
+    mapping = dict(columns or {})
+    unknown = sorted(set(mapping) - set(_TEXT_FIELDS))
+    if unknown:
+        raise UsageError(f"columns: expected keys {', '.join(_TEXT_FIELDS)}, got {unknown[0]!r}")
+    encoded = _without_decoding(dataset, audio)
+    names = _class_names(encoded, emotion)
+    _check_columns(encoded, [*mapping.values(), *([emotion] if emotion else [])])
+    root = Path(folder)
+    target = root / "audio"
     if target.exists():
-        raise CorpusError(f"{target}: is there already; name a new folder")
+        raise CorpusError(f"{target}: already exists; use a new folder")
     target.mkdir(parents=True)
     rows = [
-        _utterance(home, number, row, audio, _label(row, emotion, names), known)
-        for number, row in enumerate(plain)
+        _utterance(root, number, row, audio, _label(row, emotion, names), mapping)
+        for number, row in enumerate(encoded)
     ]
     reading = CorpusReading(tuple(rows))
     return prepare_reading(
-        CARD, reading, home.resolve(), home / "manifest.jsonl", allow_partial=True, g2p=g2p
+        CARD, reading, root.resolve(), root / "manifest.jsonl", allow_partial=True, g2p=g2p
     )
 
 
 def to_datasets(manifest: Manifest) -> Any:
-    """A ``datasets.Dataset`` of a manifest, with the audio of each utterance inside.
+    """Convert a manifest to a ``datasets.Dataset`` with embedded audio.
 
-    Columns: id, audio (Audio without decoding; an utterance that is a part of a file is cut out of
-    it, as FLAC at 16 kHz), emotion (ClassLabel, None where it is unknown), speaker, gender,
-    language, transcript, and phonemes (a list of symbols; None where they are unknown).
+    Columns: id, audio (Audio without decoding; a part of a file is cut out as FLAC at 16 kHz),
+    emotion (ClassLabel, None if unknown), speaker, gender, language, transcript, and phonemes (a
+    list of symbols, None if unknown).
 
     Raises:
         AudioError: a recording cannot be read.
@@ -101,7 +101,7 @@ def to_datasets(manifest: Manifest) -> Any:
     """
     datasets = _datasets()
     value, text = datasets.Value, datasets.Value("string")
-    names = sorted({one.emotion for one in manifest.utterances if one.emotion})
+    names = sorted({row.emotion for row in manifest.utterances if row.emotion})
     features = datasets.Features(
         {
             "id": text,
@@ -114,53 +114,53 @@ def to_datasets(manifest: Manifest) -> Any:
             "phonemes": datasets.List(value("string")),
         }
     )
-    rows = [_row(manifest, one) for one in manifest.utterances]
+    rows = [_row(manifest, utterance) for utterance in manifest.utterances]
     data = {name: [row[name] for row in rows] for name in features}
-    made = datasets.Dataset.from_dict(data, features=features)
-    # behind it: an Audio column that is filled directly wants torchcodec, though nothing is coded
-    return made.cast_column("audio", datasets.Audio(decode=False))
+    dataset = datasets.Dataset.from_dict(data, features=features)
+    # cast afterwards: filling an Audio column directly needs torchcodec, even without decoding
+    return dataset.cast_column("audio", datasets.Audio(decode=False))
 
 
 def predict_rows(
     model: EmotionRecognizer, dataset: Any, *, audio: str = "audio"
 ) -> Iterator[dict[str, Any]]:
-    """What a model hears in each row of a dataset, in order, also of one that streams.
+    """Predict each row of a dataset, in order; streaming datasets work too.
 
     Args:
-        model: of phonemo.load.
+        model: a model from phonemo.load.
         dataset: a Dataset or an IterableDataset.
         audio: the column with the recordings.
 
     Yields:
-        ``label``, ``scores`` and ``error``: a row that cannot be heard has its one line there, and
-        None in the others.
+        A dictionary with ``label``, ``scores`` and ``error``. A failed row has a one-line error
+        and None in the others.
     """
-    for row in _undecoded(dataset, audio):
+    for row in _without_decoding(dataset, audio):
         try:
-            found = model.predict(_source(row, audio))
+            prediction = model.predict(_source(row, audio))
         except PhonemoError as error:
             yield {"label": None, "scores": None, "error": str(error)}
         else:
-            yield {"label": found.label, "scores": found.scores, "error": None}
+            yield {"label": prediction.label, "scores": prediction.scores, "error": None}
 
 
 def predict_dataset(model: EmotionRecognizer, dataset: Any, *, audio: str = "audio") -> Any:
-    """A Dataset with the columns of ``predict_rows`` beside its own.
+    """Add the columns of ``predict_rows`` to a Dataset.
 
     Raises:
-        UsageError: it streams (``predict_rows`` is for that), or has such columns already.
+        UsageError: the dataset streams (use ``predict_rows``), or already has such columns.
     """
     if not isinstance(dataset, _datasets().Dataset):
-        raise UsageError("a dataset that streams has no columns to add to; use predict_rows")
-    there = sorted({"label", "scores", "error"} & set(dataset.column_names))
-    if there:
-        raise UsageError(f"the dataset has a column {there[0]!r} already; rename it")
-    found = list(predict_rows(model, dataset, audio=audio))
+        raise UsageError("expected a Dataset, got a streaming one; use predict_rows")
+    existing = sorted({"label", "scores", "error"} & set(dataset.column_names))
+    if existing:
+        raise UsageError(f"the dataset already has a column {existing[0]!r}; rename it")
+    results = list(predict_rows(model, dataset, audio=audio))
     text = _datasets().Value("string")
     numbers = {name: _datasets().Value("float64") for name in model.labels}
     types = {"label": text, "scores": numbers, "error": text}
     for name, kind in types.items():
-        column = [one[name] for one in found]
+        column = [result[name] for result in results]
         dataset = dataset.add_column(name, column, feature=kind)
     return dataset
 
@@ -172,63 +172,63 @@ def _datasets() -> Any:
         raise MissingExtraError("a Hugging Face dataset", "datasets") from error
 
 
-def _undecoded(dataset: Any, audio: str) -> Any:
+def _without_decoding(dataset: Any, audio: str) -> Any:
     datasets = _datasets()
     if isinstance(dataset, Mapping):
         raise UsageError(
-            f"the dataset has the splits {', '.join(map(str, dataset))}; give one, as "
+            f"expected one split, got {', '.join(map(str, dataset))}; pass one, e.g. "
             "dataset['train']"
         )
     _check_columns(dataset, [audio])
     return dataset.cast_column(audio, datasets.Audio(decode=False))
 
 
-def _check_columns(dataset: Any, wanted: list[str]) -> None:
-    there = dataset.column_names
-    missing = [name for name in wanted if there is not None and name not in there]
+def _check_columns(dataset: Any, names: list[str]) -> None:
+    columns = dataset.column_names
+    missing = [name for name in names if columns is not None and name not in columns]
     if missing:
-        raise UsageError(f"no column {missing[0]!r}; there are {', '.join(there)}")
+        raise UsageError(f"no column {missing[0]!r}; the columns are {', '.join(columns)}")
 
 
-def _names(dataset: Any, emotion: str | None) -> list[str] | None:
+def _class_names(dataset: Any, emotion: str | None) -> list[str] | None:
     feature: Any = (dataset.features or {}).get(emotion)
     return list(feature.names) if hasattr(feature, "names") else None
 
 
 def _label(row: Mapping[str, Any], emotion: str | None, names: list[str] | None) -> str | None:
-    found = None if emotion is None else row[emotion]
-    if found is None or found == "" or (names is not None and not 0 <= int(found) < len(names)):
+    value = None if emotion is None else row[emotion]
+    if value is None or value == "" or (names is not None and not 0 <= int(value) < len(names)):
         return None
-    return canonical(str(found) if names is None else names[int(found)])
+    return canonical(str(value) if names is None else names[int(value)])
 
 
 def _source(row: Mapping[str, Any], audio: str) -> Any:
-    found = row[audio] or {}
-    if found.get("bytes") is not None:
-        return bytes(found["bytes"])
-    return str(found.get("path") or "")
+    recording = row[audio] or {}
+    if recording.get("bytes") is not None:
+        return bytes(recording["bytes"])
+    return str(recording.get("path") or "")
 
 
 def _utterance(
-    home: Path,
+    root: Path,
     number: int,
     row: Mapping[str, Any],
     audio: str,
     emotion: str | None,
     columns: Mapping[str, str],
 ) -> Utterance:
-    found = row[audio] or {}
-    name = _file_name(number, str(found.get("path") or ""))
-    data = found.get("bytes")
-    if data is None and found.get("path"):
-        data = _bytes_of(str(found["path"]))
-    (home / "audio" / name).write_bytes(data or b"")  # one without is left out by the audit
-    texts = {ours: _text(row[theirs]) for ours, theirs in columns.items()}
-    known = {"id": name, "file": f"audio/{name}", "emotion": emotion}
-    return Utterance.model_validate(known | texts)
+    recording = row[audio] or {}
+    name = _file_name(number, str(recording.get("path") or ""))
+    data = recording.get("bytes")
+    if data is None and recording.get("path"):
+        data = _read_bytes(str(recording["path"]))
+    (root / "audio" / name).write_bytes(data or b"")  # the audit skips empty files
+    texts = {field: _text(row[column]) for field, column in columns.items()}
+    fields = {"id": name, "file": f"audio/{name}", "emotion": emotion}
+    return Utterance.model_validate(fields | texts)
 
 
-def _bytes_of(path: str) -> bytes | None:
+def _read_bytes(path: str) -> bytes | None:
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError):
@@ -236,7 +236,7 @@ def _bytes_of(path: str) -> bytes | None:
 
 
 def _file_name(number: int, path: str) -> str:
-    """Never a path: the number, and what is harmless of the name."""
+    """The row number and the safe characters of the name, never a path."""
     pure = PurePosixPath(path.replace("\\", "/"))
     stem = _UNSAFE.sub("-", pure.stem)[:60].strip("-.")
     ending = pure.suffix if _ENDING.fullmatch(pure.suffix) else ".audio"
@@ -247,26 +247,26 @@ def _text(value: Any) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def _row(manifest: Manifest, one: Utterance) -> dict[str, Any]:
+def _row(manifest: Manifest, utterance: Utterance) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "audio": _audio(manifest, one),
-        "emotion": one.emotion,
-        "speaker": one.speaker,
-        "gender": one.gender,
-        "language": one.language,
-        "transcript": one.transcript,
-        "phonemes": None if one.phonemes is None else list(one.phonemes.symbols),
+        "id": utterance.id,
+        "audio": _audio(manifest, utterance),
+        "emotion": utterance.emotion,
+        "speaker": utterance.speaker,
+        "gender": utterance.gender,
+        "language": utterance.language,
+        "transcript": utterance.transcript,
+        "phonemes": None if utterance.phonemes is None else list(utterance.phonemes.symbols),
     }
 
 
-def _audio(manifest: Manifest, one: Utterance) -> dict[str, Any]:
-    path = manifest.audio_path(one)
-    if one.start is None and one.end is None:
-        load_waveform(path)  # what cannot be heard is told now
-        return {"path": one.file, "bytes": path.read_bytes()}
-    part = load_waveform(path, start=one.start, end=one.end)
+def _audio(manifest: Manifest, utterance: Utterance) -> dict[str, Any]:
+    path = manifest.audio_path(utterance)
+    if utterance.start is None and utterance.end is None:
+        load_waveform(path)  # unreadable audio fails here
+        return {"path": utterance.file, "bytes": path.read_bytes()}
+    part = load_waveform(path, start=utterance.start, end=utterance.end)
     file = io.BytesIO()
     clipped = np.clip(part.samples, -1, 1)
     soundfile.write(file, clipped, RATE, format="FLAC", subtype="PCM_16")
-    return {"path": f"{_UNSAFE.sub('-', one.id)}.flac", "bytes": file.getvalue()}
+    return {"path": f"{_UNSAFE.sub('-', utterance.id)}.flac", "bytes": file.getvalue()}

@@ -1,4 +1,4 @@
-"""A model to a hub: its files, its card, and nothing else that lies beside them."""
+"""Upload a model's files and card to a hub."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from phonemo.runtime.hub import HubName, hub_client, hub_errors, parse_hub_id
 from phonemo.runtime.session import place_of
 
 README = "README.md"
-#: Texts that go with a model, where they are there.
-_TEXTS = ("NOTICE.md", "LICENSE")
+#: Documents uploaded with a model if present.
+_DOCUMENTS = ("NOTICE.md", "LICENSE")
 
 
 def push(
@@ -28,37 +28,37 @@ def push(
     metrics: str | Path | None = None,
     token: str | None = None,
 ) -> str:
-    """Put a model that was opened and found whole onto a hub, with a card.
+    """Upload a verified model and its card to a hub.
 
     Args:
-        folder: a bundle, a model folder, or the name of a bundle that ships. Of a bundle that
-            shares a network the network goes with it.
-        repository: "org/name"; it is made where it is not there.
-        private: whether a new repository is for its owner alone.
-        revision: a branch that is there; by default the main one.
-        message: of the commit.
-        create_pr: propose the change instead of making it.
-        metrics: metrics.json of the run whose recipe made it, for the card.
-        token: that may write there; by default the one of ``hf auth login``.
+        folder: a bundle, a model folder, or the name of an included bundle. A bundle that shares a
+            network is uploaded with that network.
+        repository: "org/name"; created if it does not exist.
+        private: create the repository as private.
+        revision: an existing branch; by default main.
+        message: the commit message.
+        create_pr: open a pull request instead of committing.
+        metrics: metrics.json of a run with the model's recipe, for the card.
+        token: an access token with write permission; by default that of ``hf auth login``.
 
     Returns:
-        The address of the commit, or of the proposal.
+        The URL of the commit or pull request.
 
     Raises:
-        UsageError: the repository is no "org/name".
+        UsageError: the repository is not "org/name".
         CheckpointError: the folder is neither a bundle nor a model folder.
-        HubError: the hub refuses, or is out of reach.
+        HubError: the hub rejects the upload or is unreachable.
         MissingExtraError: huggingface-hub is not installed.
     """
     folder = named(folder)
     name = parse_hub_id(repository, bare=True)
     if name is None or "@" in repository:
-        raise UsageError(f"{repository!r}: a repository as org/name is wanted")
+        raise UsageError(f"expected a repository org/name, got {repository!r}")
     name = HubName(name.repository, revision or name.revision)
     hub = hub_client()
-    files = {one: _place(folder, one) for one in files_of(folder)}
-    operations = [hub.CommitOperationAdd(one, str(path)) for one, path in files.items()]
-    if README not in files:  # sealed with the rest it goes as it is
+    files = {file: _file_path(folder, file) for file in files_of(folder)}
+    operations = [hub.CommitOperationAdd(file, str(path)) for file, path in files.items()]
+    if README not in files:  # a checksummed README is uploaded unchanged
         card = with_front_matter(
             folder, name.repository, None if metrics is None else Path(metrics)
         )
@@ -67,27 +67,27 @@ def push(
         api = hub.HfApi(token=token)
         if not create_pr:
             api.create_repo(name.repository, private=private, exist_ok=True)
-        made = api.create_commit(
+        commit = api.create_commit(
             name.repository,
             operations,
             commit_message=message or f"{folder.absolute().name}, by phonemo",
             revision=revision,
             create_pr=create_pr,
         )
-    return str(made.pr_url or made.commit_url)
+    return str(commit.pr_url or commit.commit_url)
 
 
 def files_of(folder: Path) -> list[str]:
-    """The names of the files that are a model; what else lies there stays.
+    """List a model's files; other files in the folder are not uploaded.
 
     Raises:
-        CheckpointError: it is neither a bundle nor a model folder.
+        CheckpointError: the folder is neither a bundle nor a model folder.
     """
-    return [*_model_files(folder), *(one for one in _TEXTS if (folder / one).is_file())]
+    return [*_model_files(folder), *(name for name in _DOCUMENTS if (folder / name).is_file())]
 
 
-def _place(folder: Path, name: str) -> Path:
-    """Where a file of a model lies; a network that is shared, in the bundle beside it."""
+def _file_path(folder: Path, name: str) -> Path:
+    """The path of a model's file; a shared network is in the bundle next to it."""
     if name == MODEL and (folder / CARD).is_file():
         return place_of(folder, MODEL, open_bundle(folder).card.network)
     return folder / name
@@ -103,11 +103,11 @@ def _model_files(folder: Path) -> Iterator[str]:
             yield ADAPTATION
         return
     try:
-        sealed = dict(loads_json((folder / CHECKSUMS).read_bytes())["sha256"])
+        checksums = dict(loads_json((folder / CHECKSUMS).read_bytes())["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{folder}: neither a bundle nor a model folder; name what phonemo train or phonemo "
-            "export wrote"
+            f"{folder}: expected a bundle or a model folder, as written by phonemo export or "
+            "phonemo train"
         ) from error
     yield CHECKSUMS
-    yield from map(str, sealed)
+    yield from map(str, checksums)

@@ -1,4 +1,4 @@
-"""The layers of whatever holds a network, by name; opened once in a process."""
+"""Named layers of bundles, model folders and backbones, cached per process."""
 
 from __future__ import annotations
 
@@ -16,56 +16,54 @@ from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
 Floats = npt.NDArray[np.float32]
 
-#: How many networks stay open.
-_OPEN = 4
+#: Number of cached networks.
+_CACHED = 4
 
 
 class NamedLayers(Protocol):
-    """Something whose layers are asked for by name."""
+    """A network whose layers are accessed by name."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the layers, from the bottom."""
+        """The names of the layers, lowest first."""
 
     def frames(self, name: str, samples: Floats) -> Floats:
-        """A layer's output (frame, feature) for one clip (sample,) at 16 kHz."""
+        """Compute a layer's output (frame, feature) for one clip (sample,) at 16 kHz."""
 
 
 class BundleLayers:
-    """What a bundle gives without torch: ``features``, ``phonemes`` and ``emotions``.
+    """The layers of a bundle, without torch: ``features``, ``phonemes`` and ``emotions``.
 
-    They are what phonemo.train.layers.Layers calls so. Hidden layers are inside the graph and
-    cannot be reached.
+    The names match phonemo.train.layers.Layers. Hidden layers of the graph are not accessible.
     """
 
     def __init__(self, recognizer: OnnxRecognizer) -> None:
         self._recognizer = recognizer
         graph = recognizer.graph
         has = {"features": graph.has_features, "phonemes": graph.has_phonemes, "emotions": True}
-        self.names = tuple(name for name, there in has.items() if there)
+        self.names = tuple(name for name, present in has.items() if present)
 
     def frames(self, name: str, samples: Floats) -> Floats:
-        """A layer's output (frame, feature) for one clip (sample,) at 16 kHz."""
-        found = self._recognizer.logits(samples)
-        chosen = {
-            "features": found.features,
-            "phonemes": found.phonemes,
-            "emotions": found.emotions[None],
+        """Compute a layer's output (frame, feature) for one clip (sample,) at 16 kHz."""
+        outputs = self._recognizer.logits(samples)
+        output = {
+            "features": outputs.features,
+            "phonemes": outputs.phonemes,
+            "emotions": outputs.emotions[None],
         }[name]
-        assert chosen is not None
-        return chosen
+        assert output is not None
+        return output
 
 
-@lru_cache(maxsize=_OPEN)
+@lru_cache(maxsize=_CACHED)
 def layers_of(model: str | Path | None) -> NamedLayers:
-    """The layers of a bundle, a model folder, a backbone, or a model on a hub.
+    """Load the layers of a bundle, a model folder, a backbone, or a model on a hub.
 
     Args:
-        model: as phonemo.load takes it, or the folder of a backbone; None is the bundle that
-            ships with phonemo.
+        model: as in phonemo.load, or a backbone folder; None is the included bundle.
 
     Raises:
-        PhonemoError: it is none of these, or it is broken.
+        PhonemoError: the model is none of these, or it is broken.
         MissingExtraError: torch is needed and not installed.
     """
     folder = resolve_model(model)
@@ -78,15 +76,16 @@ def layers_of(model: str | Path | None) -> NamedLayers:
 
 
 def checked(model: str | Path | None, layer: str) -> NamedLayers:
-    """The layers of a model that has this one.
+    """Load a model's layers and check that they include this one.
 
     Raises:
-        UsageError: it has none of that name; those that it has are named.
+        UsageError: there is no such layer; the message lists the names.
     """
-    found = layers_of(model)
-    if layer not in found.names:
-        more = "" if len(found.names) > 3 else "; a model folder or a backbone has every layer"
+    layers = layers_of(model)
+    if layer not in layers.names:
+        hint = "" if len(layers.names) > 3 else "; a model folder or a backbone has every layer"
         raise UsageError(
-            f"layer {layer!r}: {model or 'phonemo-small'} has {', '.join(found.names)}{more}"
+            f"{model or 'phonemo-small'}: expected a layer of {', '.join(layers.names)}, got "
+            f"{layer!r}{hint}"
         )
-    return found
+    return layers

@@ -1,4 +1,4 @@
-"""What was heard as Lhotse's supervisions, phonemes as their alignment."""
+"""Export predictions as Lhotse supervisions, with phonemes as alignment."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from phonemo.errors import MissingExtraError
 
 
 def to_lhotse(answers: Iterable[tuple[str, Prediction]]) -> Any:
-    """A ``lhotse.SupervisionSet`` with a supervision for each segment.
+    """Convert predictions to a ``lhotse.SupervisionSet``, one supervision per segment.
 
-    A recording's id is its file's stem, as ``Recording.from_file`` names it; ``custom`` has emotion
-    and scores, ``alignment["phoneme"]`` the phonemes whose middle lies in the segment.
+    The recording id is the file's stem, as in ``Recording.from_file``; ``custom`` has emotion and
+    scores, ``alignment["phoneme"]`` the phonemes whose midpoint lies in the segment.
 
     Args:
-        answers: file names and what was heard in them.
+        answers: pairs of file name and prediction.
 
     Raises:
         MissingExtraError: lhotse is not installed.
     """
     lhotse = _lhotse()
     return lhotse.SupervisionSet.from_segments(
-        _segment(lhotse, name, number, one, found)
-        for name, found in answers
-        for number, one in enumerate(segments_of(found))
+        _segment(lhotse, name, number, segment, prediction)
+        for name, prediction in answers
+        for number, segment in enumerate(segments_of(prediction))
     )
 
 
-def _segment(lhotse: Any, name: str, number: int, one: Segment, found: Prediction) -> Any:
+def _segment(lhotse: Any, name: str, number: int, segment: Segment, prediction: Prediction) -> Any:
     recording = PurePath(name).stem
-    items = list(_phonemes(one, found))
+    items = list(_phonemes(segment, prediction))
     return lhotse.SupervisionSegment(
         id=f"{recording}-{number}",
         recording_id=recording,
-        start=one.start,
-        duration=one.end - one.start,
-        speaker=one.speaker,
-        custom={"emotion": one.label, "scores": dict(one.scores)},
+        start=segment.start,
+        duration=segment.end - segment.start,
+        speaker=segment.speaker,
+        custom={"emotion": segment.label, "scores": dict(segment.scores)},
         alignment={"phoneme": items} if items else None,
     )
 
 
-def _phonemes(one: Segment, found: Prediction) -> Iterator[Any]:
+def _phonemes(segment: Segment, prediction: Prediction) -> Iterator[Any]:
     item = importlib.import_module("lhotse.supervision").AlignmentItem
-    for span in found.spans or ():
-        if one.start <= (span.start + span.end) / 2 < one.end:
+    for span in prediction.spans or ():
+        if segment.start <= (span.start + span.end) / 2 < segment.end:
             yield item(span.symbol, span.start, span.end - span.start, span.confidence)
 
 

@@ -1,4 +1,4 @@
-"""Turns from pyannote's annotations, for ``predict(..., turns=...)``."""
+"""Convert pyannote annotations to turns, for ``predict(..., turns=...)``."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from phonemo.errors import UsageError
 
 
 def turns_from(annotation: Any) -> tuple[Turn, ...]:
-    """The turns of a ``pyannote.core.Annotation``, by their start; nothing of pyannote is imported.
+    """Convert a ``pyannote.core.Annotation`` to turns, sorted by start, without importing pyannote.
 
     Args:
-        annotation: anything whose ``itertracks(yield_label=True)`` gives a segment with start and
-            end in seconds, a track, and the speaker.
+        annotation: an object whose ``itertracks(yield_label=True)`` yields a segment with start
+            and end in seconds, a track, and the speaker.
 
     Raises:
-        UsageError: it has no tracks, or none that ends after it starts.
+        UsageError: the annotation has no tracks, or none that ends after it starts.
     """
     if not hasattr(annotation, "itertracks"):
-        raise UsageError(
-            f"{type(annotation).__name__} has no itertracks; a pyannote.core.Annotation is wanted"
-        )
+        raise UsageError(f"expected a pyannote.core.Annotation, got {type(annotation).__name__}")
     turns = [
         Turn(max(0.0, float(segment.start)), float(segment.end), str(speaker))
         for segment, _, speaker in annotation.itertracks(yield_label=True)
         if float(segment.end) > max(0.0, float(segment.start))
     ]
     if not turns:
-        raise UsageError("the annotation has no turn; run the diarisation on the recording first")
-    return tuple(sorted(turns, key=lambda one: (one.start, one.end)))
+        raise UsageError(
+            "expected an annotation with turns, got none; run diarization on the recording first"
+        )
+    return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))

@@ -1,10 +1,8 @@
-"""Emotions as a classifier: fitted on your labels, or a model as it is.
+"""scikit-learn estimators: embeddings of recordings, and emotion classifiers.
 
-What scikit-learn calls X, as recordings.
-
-Recordings as vectors: the mean and the deviation of any layer of a network.
-
-phonemo as scikit-learn estimators.
+X is a list of recordings or a table of samples (``waveforms``). ``SpeechEmbedding`` returns the
+mean and standard deviation of a network layer, ``EmotionClassifier`` is fitted on your labels, and
+``PretrainedEmotionClassifier`` wraps a trained model.
 """
 
 from __future__ import annotations
@@ -33,72 +31,72 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 
 Floats = npt.NDArray[np.float32]
 
-#: A clip of fewer samples at 16 kHz has no frame; a row of a table is padded to it.
-_FEWEST = 400
+#: Samples at 16 kHz that give one frame; shorter rows of a table are padded to this length.
+_MIN_SAMPLES = 400
 
 
 def waveforms(
     estimator: BaseEstimator, given: Any, rate: int | None, reset: bool
 ) -> Iterator[Floats]:
-    """Every recording of X at 16 kHz, (sample,), as it is needed.
+    """Yield every recording of X at 16 kHz, (sample,), lazily.
 
     Args:
-        estimator: whose X it is; it learns how wide a table is.
+        estimator: the estimator that gets X; the width of a table is stored on it.
         given: paths, bytes, open files, excerpts, pairs of samples and their rate, or arrays of
-            samples with ``rate``, in a list, a tuple, a Series or an object array; or a table
-            (recording, sample) of numbers, whose rows are as long as each other.
-        rate: samples per second of arrays and tables; None is 16 kHz.
+            samples with ``rate``, in a list, a tuple, a Series or an object array; or a numeric
+            table (recording, sample).
+        rate: sampling rate in Hz of arrays and tables; None is 16 kHz.
         reset: whether the estimator is being fitted.
 
     Raises:
-        UsageError: it is none of these.
-        AudioError: a recording cannot be used; its place is named.
-        ValueError: a table is none that scikit-learn takes.
+        UsageError: X is none of these.
+        AudioError: a recording cannot be used; the message gives its position.
+        ValueError: scikit-learn rejects the table.
     """
-    listed = _listed(given)
-    if listed is None:
+    recordings = _recordings(given)
+    if recordings is None:
         table = validate_data(estimator, given, reset=reset, dtype="numeric", ensure_min_samples=1)
-        return _rows(np.asarray(table, dtype=np.float64), rate or RATE)
-    if not listed:
-        raise UsageError("X is empty; one recording or more is wanted")
-    return (_waveform(one, rate) for one in listed)
+        return _table_rows(np.asarray(table, dtype=np.float64), rate or RATE)
+    if not recordings:
+        raise UsageError("expected one or more recordings, got an empty X")
+    return (_waveform(recording, rate) for recording in recordings)
 
 
 def count(given: Any) -> int | None:
-    """How many recordings a list of them holds; None for a table."""
-    listed = _listed(given)
-    return None if listed is None else len(listed)
+    """Count the recordings of a list; None for a table."""
+    recordings = _recordings(given)
+    return None if recordings is None else len(recordings)
 
 
-def _listed(given: Any) -> Sequence[Any] | None:
-    """The recordings one by one; None for a table of numbers, or what should be one."""
+def _recordings(given: Any) -> Sequence[Any] | None:
+    """X as a sequence of recordings; None for anything else, such as a table of numbers."""
     if isinstance(given, str | bytes | os.PathLike):
-        raise UsageError("X is one recording; a list of recordings is wanted, as ['a.wav']")
+        raise UsageError("expected a list of recordings, got a single one; pass ['a.wav']")
     if isinstance(given, list | tuple):
-        listed: Sequence[Any] = given
+        recordings: Sequence[Any] = given
     elif getattr(given, "ndim", None) == 1 and getattr(given, "dtype", None) is not None:
-        listed = list(given)
+        recordings = list(given)
     else:
         return None
-    return listed if not len(listed) or _is_recording(listed[0]) else None
+    return recordings if not len(recordings) or _is_recording(recordings[0]) else None
 
 
-def _is_recording(one: Any) -> bool:
-    if isinstance(one, str | bytes | PurePath | Excerpt) or hasattr(one, "read"):
+def _is_recording(value: Any) -> bool:
+    if isinstance(value, str | bytes | PurePath | Excerpt) or hasattr(value, "read"):
         return True
-    if isinstance(one, tuple) and len(one) == 2 and np.ndim(one[0]) in (1, 2):
-        return np.ndim(one[1]) == 0
-    return isinstance(one, np.ndarray) and one.ndim in (1, 2)
+    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) in (1, 2):
+        return np.ndim(value[1]) == 0
+    return isinstance(value, np.ndarray) and value.ndim in (1, 2)
 
 
-def _waveform(one: Any, rate: int | None) -> Floats:
-    if isinstance(one, Excerpt):
-        return load_waveform(one.source, start=one.start, end=one.end).samples
-    if isinstance(one, tuple):
-        return load_waveform(_array(one[0]), rate=int(one[1])).samples
-    if isinstance(one, np.ndarray):
-        return load_waveform(one, rate=rate or RATE).samples
-    source: Source = one
+def _waveform(recording: Any, rate: int | None) -> Floats:
+    if isinstance(recording, Excerpt):
+        return load_waveform(recording.source, start=recording.start, end=recording.end).samples
+    if isinstance(recording, tuple):
+        return load_waveform(_array(recording[0]), rate=int(recording[1])).samples
+    if isinstance(recording, np.ndarray):
+        return load_waveform(recording, rate=rate or RATE).samples
+    source: Source = recording
     return load_waveform(source).samples
 
 
@@ -106,37 +104,37 @@ def _array(samples: Any) -> npt.NDArray[np.float32]:
     return np.asarray(samples)
 
 
-def _rows(table: npt.NDArray[np.float64], rate: int) -> Iterator[Floats]:
-    """Short rows are padded with silence, loud ones brought to full scale: any table is heard."""
-    short = -(-_FEWEST * rate // RATE) - table.shape[1]
+def _table_rows(table: npt.NDArray[np.float64], rate: int) -> Iterator[Floats]:
+    """Yield a table's rows, padded with silence if short and scaled down if above full scale."""
+    short = -(-_MIN_SAMPLES * rate // RATE) - table.shape[1]
     padded = np.pad(table, ((0, 0), (0, max(0, short))))
     peaks = np.maximum(np.abs(padded).max(axis=1, keepdims=True), 1.0)
     for row in (padded / peaks).astype(np.float32):
         yield load_waveform(row, rate=rate).samples
 
 
-#: How the frames of a recording become one vector.
+#: Ways of pooling a recording's frames into one vector.
 STATISTICS = ("mean", "mean_std")
-#: Longer recordings are heard in stretches of equal length: attention grows with its square.
-_WHOLE_SECONDS = 30.0
+#: Longer recordings are split into equal parts, since attention cost grows quadratically.
+_MAX_SECONDS = 30.0
 
 
 class SpeechEmbedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
-    """Recordings to vectors, by a layer of a network that is not trained any more.
+    """Embed recordings with one layer of a frozen network.
 
     X is what ``phonemo.integrations.sklearn.waveforms`` takes: paths, bytes, arrays, pairs of
-    samples and rate, or a table (recording, sample). There is nothing to fit, except that the
-    model is opened and the layer looked for.
+    samples and rate, or a table (recording, sample). ``fit`` only loads the model and checks the
+    layer.
 
     Args:
-        model: a bundle, a model folder, the folder of a backbone, or the name of a model on a hub;
-            None is phonemo-small, the bundle in the package.
-        layer: its name; ``SpeechEmbedding.layers(model)`` lists them.
-        statistics: "mean" over the frames, or "mean_std" for their deviation too.
-        rate: samples per second of arrays and tables; None is 16 kHz.
+        model: a bundle, a model folder, a backbone folder, or the name of a model on a hub; None
+            is phonemo-small, the bundle in the package.
+        layer: the layer's name; ``SpeechEmbedding.layers(model)`` lists the names.
+        statistics: "mean" over the frames, or "mean_std" to add their standard deviation.
+        rate: sampling rate in Hz of arrays and tables; None is 16 kHz.
 
     Attributes:
-        n_features_out_: how many features a vector has.
+        n_features_out_: the number of features of a vector.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
@@ -155,35 +153,39 @@ class SpeechEmbedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
 
     @staticmethod
     def layers(model: str | Path | None = None) -> tuple[str, ...]:
-        """The names of a model's layers, from the bottom."""
+        """List the names of a model's layers, lowest first."""
         return tuple(layers_of(model).names)
 
     def fit(self, X: Any, y: Any = None) -> SpeechEmbedding:  # noqa: N803  scikit-learn's name
-        """Open the model, and learn how wide a vector is.
+        """Load the model and determine the size of its vectors.
 
         Raises:
             UsageError: the model has no such layer.
-            PhonemoError: the model cannot be opened.
+            PhonemoError: the model cannot be loaded.
         """
-        layers = self._checked()
-        waveforms(self, X, self.rate, reset=True)  # a table is looked at; recordings when heard
+        layers = self._checked_layers()
+        waveforms(
+            self, X, self.rate, reset=True
+        )  # checks a table; recordings are checked when read
         silence = np.zeros(RATE // 10, dtype=np.float32)
-        self.n_features_out_ = len(self._pooled(layers, silence))
+        self.n_features_out_ = len(self._pool(layers, silence))
         return self
 
     def transform(self, X: Any) -> Floats:  # noqa: N803
-        """The vectors, (recording, feature) in float32.
+        """Embed recordings as float32 vectors, (recording, feature).
 
         Raises:
             AudioError: a recording cannot be used.
         """
         check_is_fitted(self)
-        layers = self._checked()
-        rows = [self._pooled(layers, one) for one in waveforms(self, X, self.rate, reset=False)]
+        layers = self._checked_layers()
+        rows = [
+            self._pool(layers, samples) for samples in waveforms(self, X, self.rate, reset=False)
+        ]
         return np.stack(rows)
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
-        """Such as "layer.3_mean_17"."""
+        """Name the features, such as "layer.3_mean_17"."""
         check_is_fitted(self)
         kinds = self.statistics.split("_")
         each = self.n_features_out_ // len(kinds)
@@ -196,52 +198,55 @@ class SpeechEmbedding(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _checked(self) -> NamedLayers:
+    def _checked_layers(self) -> NamedLayers:
         if self.statistics not in STATISTICS:
-            raise UsageError(f"statistics={self.statistics!r}; {' or '.join(STATISTICS)} is wanted")
+            raise UsageError(
+                f"expected statistics {' or '.join(STATISTICS)}, got {self.statistics!r}"
+            )
         return checked(self.model, self.layer)
 
-    def _pooled(self, layers: NamedLayers, samples: Floats) -> Floats:
-        frames = np.concatenate([layers.frames(self.layer, one) for one in _stretches(samples)])
+    def _pool(self, layers: NamedLayers, samples: Floats) -> Floats:
+        frames = np.concatenate([layers.frames(self.layer, part) for part in _split(samples)])
         mean = frames.mean(axis=0, dtype=np.float64)
         kinds = [mean] if self.statistics == "mean" else [mean, frames.std(0, dtype=np.float64)]
         return np.concatenate(kinds).astype(np.float32)
 
 
-def _stretches(samples: Floats) -> Iterator[Floats]:
-    count = -(-len(samples) // int(_WHOLE_SECONDS * RATE))
+def _split(samples: Floats) -> Iterator[Floats]:
+    count = -(-len(samples) // int(_MAX_SECONDS * RATE))
     yield from np.array_split(samples, max(1, count))
 
 
-_MOST_STEPS = 5000
+_MAX_ITERATIONS = 5000
 
 
 class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
-    """A logistic regression on what a network hears, fitted on labels of your own.
+    """A logistic regression on network embeddings, fitted on your labels.
 
-    The network is not trained: its layer is embedded (``SpeechEmbedding``), standardised, and a
-    logistic regression with an L2 penalty is fitted, as phonemo's own strategy "logistic" does.
-    X is what ``SpeechEmbedding`` takes. With recordings of several people, give their names as
-    ``groups`` to scikit-learn's cross-validation, or its scores are of people it has heard.
+    The network is frozen: recordings are embedded with one of its layers (``SpeechEmbedding``) and
+    standardized, and a logistic regression with an L2 penalty is fitted, as in phonemo's strategy
+    "logistic". X is what ``SpeechEmbedding`` takes. With several speakers, pass their names as
+    ``groups`` to scikit-learn's cross-validation; otherwise its scores are not
+    speaker-independent.
 
-    Unlabelled recordings of the microphone or person that is recognized make it better: give
-    ``fit`` the source or speaker of each recording as ``groups``, so that each is standardised by
-    its own (``SourceStandardizer``), and ``predict`` groups too, a profile, or ``adapt``.
+    Unlabeled recordings of the same microphone or person improve the predictions: pass the source
+    or speaker of each recording as ``groups`` to ``fit``, so that each source is standardized
+    separately (``SourceStandardizer``), and pass groups, a profile, or ``adapt`` to ``predict``.
 
     Args:
         model: as for ``SpeechEmbedding``.
         layer: as for ``SpeechEmbedding``.
         statistics: as for ``SpeechEmbedding``.
-        rate: samples per second of arrays and tables; None is 16 kHz.
+        rate: sampling rate in Hz of arrays and tables; None is 16 kHz.
         C: inverse strength of the penalty.
-        class_weight: None, or "balanced" where emotions are not equally many.
-        adapt: whether ``predict`` without groups and profile takes the recordings of one call as
-            one source, as scikit-learn's cross-validation calls it.
+        class_weight: None, or "balanced" for emotions of unequal frequency.
+        adapt: treat the recordings of one ``predict`` call without groups and profile as one
+            source, for example in scikit-learn's cross-validation.
 
     Attributes:
         classes_: the emotions, sorted.
         embedding_: the fitted ``SpeechEmbedding``.
-        head_: the fitted pipeline on its vectors, ``SourceStandardizer`` and regression.
+        head_: the fitted pipeline of ``SourceStandardizer`` and regression.
     """
 
     def __init__(
@@ -274,12 +279,12 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         Args:
             X: the recordings.
             y: their emotions, (recording,).
-            sample_weight: how much each counts, (recording,); None counts all alike.
-            groups: the source or speaker of each, (recording,); None is one source.
+            sample_weight: weights, (recording,); None weights all equally.
+            groups: the source or speaker of each recording, (recording,); None is one source.
 
         Raises:
             AudioError: a recording cannot be used.
-            ValueError: emotions that are none, of fewer than two kinds, or not as many as X.
+            ValueError: y is missing, has fewer than two emotions, or differs from X in length.
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
@@ -293,11 +298,11 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         assert_all_finite(targets)
         check_classification_targets(targets)
         regression = LogisticRegression(
-            C=self.C, class_weight=self.class_weight, max_iter=_MOST_STEPS
+            C=self.C, class_weight=self.class_weight, max_iter=_MAX_ITERATIONS
         )
         standardizer = SourceStandardizer()
-        standardised = standardizer.fit_transform(vectors, None, groups, sample_weight)
-        regression.fit(standardised, targets, sample_weight)
+        standardized = standardizer.fit_transform(vectors, None, groups, sample_weight)
+        regression.fit(standardized, targets, sample_weight)
         self.head_: Pipeline = make_pipeline(standardizer, regression)
         self.classes_ = self.head_.classes_
         return self
@@ -309,21 +314,19 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         profile: GivenProfile = None,
         adapt: bool | None = None,
     ) -> npt.NDArray[Any]:
-        """The most likely emotion of each recording, (recording,).
+        """Predict the most likely emotion of each recording, (recording,).
 
         Args:
             X: the recordings.
-            groups: the source or speaker of each, (recording,): each is adapted by its own.
-            profile: of the method ``profile``, or the path of its file: all are of that source.
-            adapt: whether all of X is one source; None is what the classifier was made with.
+            groups: the source or speaker of each recording, (recording,), adapted separately.
+            profile: from the method ``profile``, or the path of its file; applied to all of X.
+            adapt: treat all of X as one source; None is the constructor's value.
 
         Raises:
             AudioError: a recording cannot be used.
-            UsageError: several of the three, or a profile of another classifier.
+            UsageError: more than one of the three, or another classifier's profile.
         """
-        vectors = self._vectors(X, groups, profile, adapt)
-        found: npt.NDArray[Any] = self.head_[-1].predict(vectors)
-        return found
+        return self._apply_head("predict", X, groups, profile, adapt)
 
     def predict_proba(
         self,
@@ -332,10 +335,8 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         profile: GivenProfile = None,
         adapt: bool | None = None,
     ) -> npt.NDArray[np.float64]:
-        """The probability of each of ``classes_``, (recording, emotion); rows sum to one."""
-        vectors = self._vectors(X, groups, profile, adapt)
-        found: npt.NDArray[np.float64] = self.head_[-1].predict_proba(vectors)
-        return found
+        """Predict the probabilities of ``classes_``, (recording, emotion); rows sum to one."""
+        return self._apply_head("predict_proba", X, groups, profile, adapt)
 
     def decision_function(
         self,
@@ -344,47 +345,51 @@ class EmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         profile: GivenProfile = None,
         adapt: bool | None = None,
     ) -> npt.NDArray[np.float64]:
-        """The regression's scores, (recording, emotion); (recording,) where there are two."""
-        vectors = self._vectors(X, groups, profile, adapt)
-        found: npt.NDArray[np.float64] = self.head_[-1].decision_function(vectors)
-        return found
+        """Compute the logits, (recording, emotion); (recording,) for two emotions."""
+        return self._apply_head("decision_function", X, groups, profile, adapt)
 
     def profile(self, X: Any) -> Profile:  # noqa: N803
-        """The profile of unlabelled recordings of one source, for this classifier alone.
+        """Compute the profile of one source's unlabeled recordings, for this classifier only.
 
         Raises:
             AudioError: a recording cannot be used.
         """
-        found: Profile = self.head_[0].profile(self._embedded(X))
-        return found
+        profile: Profile = self.head_[0].profile(self._embed(X))
+        return profile
 
-    def _vectors(self, given: Any, groups: Any, profile: GivenProfile, adapt: bool | None) -> Any:
-        """What the regression reads, (recording, feature)."""
+    def _apply_head(
+        self, method: str, given: Any, groups: Any, profile: GivenProfile, adapt: bool | None
+    ) -> npt.NDArray[Any]:
+        """Call a method of the regression on the standardized vectors of recordings."""
         if adapt and (groups is not None or profile is not None):
-            raise UsageError("adapt beside groups or profile: expected one of the three")
-        vectors = self._embedded(given)
+            raise UsageError(
+                "expected one of adapt, groups and profile, got several; pass only one"
+            )
+        vectors = self._embed(given)
         if groups is None and profile is None and (self.adapt if adapt is None else adapt):
             groups = np.zeros(len(vectors), dtype=int)
-        return self.head_[0].transform(vectors, groups, profile)
+        standardized = self.head_[0].transform(vectors, groups, profile)
+        result: npt.NDArray[Any] = getattr(self.head_[-1], method)(standardized)
+        return result
 
-    def _embedded(self, given: Any) -> Any:
+    def _embed(self, given: Any) -> Any:
         check_is_fitted(self)
-        waveforms(self, given, self.rate, reset=False)  # looks at a table, by this one's name
+        waveforms(self, given, self.rate, reset=False)  # checks a table under this estimator's name
         return self.embedding_.transform(given).astype(np.float64)
 
 
 class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A model of phonemo as it is: its own emotions, its own calibrated scores; nothing is fitted.
+    """A trained phonemo model with its emotions and calibrated scores; nothing is fitted.
 
-    For scikit-learn's metrics and displays, or as a member of an ensemble. ``fit`` only looks
-    whether the emotions that are asked for are among those it knows.
+    Useful with scikit-learn's metrics and displays, or in an ensemble. ``fit`` only checks that
+    the model knows the emotions of ``y``.
 
     Args:
-        model: as phonemo.load takes it; None is phonemo-small, the bundle in the package.
-        labels: choose among these alone, their scores scaled to sum to one; None takes all.
-        rate: samples per second of arrays and tables; None is 16 kHz.
-        profile: what ``phonemo adapt`` or the model's ``profile`` made, or the path of its file.
-        adapt: whether the recordings of one call are one source, whose profile is applied.
+        model: as in phonemo.load; None is phonemo-small, the bundle in the package.
+        labels: choose among these emotions, with scores rescaled to sum to one; None uses all.
+        rate: sampling rate in Hz of arrays and tables; None is 16 kHz.
+        profile: a profile from ``phonemo adapt`` or the model's ``profile``, or its path.
+        adapt: treat the recordings of one call as one source and apply its profile.
     """
 
     def __init__(
@@ -407,16 +412,16 @@ class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: igno
         return np.array(sorted(self.labels or self._recognizer().labels))
 
     def fit(self, X: Any = None, y: Any = None) -> PretrainedEmotionClassifier:  # noqa: N803
-        """Learn nothing.
+        """Check the labels; nothing is fitted.
 
         Raises:
             LabelError: ``y`` has an emotion that is not among ``classes_``.
         """
-        strange = sorted({str(one) for one in (() if y is None else y)} - set(self.classes_))
-        if strange:
+        unknown = sorted({str(label) for label in (() if y is None else y)} - set(self.classes_))
+        if unknown:
             raise LabelError(
-                f"{', '.join(strange)}: not among the model's {', '.join(self.classes_)}; "
-                "EmotionClassifier learns emotions of your own"
+                f"expected the model's emotions {', '.join(self.classes_)}, got "
+                f"{', '.join(unknown)}; use EmotionClassifier to fit other emotions"
             )
         return self
 
@@ -426,10 +431,10 @@ class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: igno
         profile: GivenProfile = None,
         adapt: bool | None = None,
     ) -> npt.NDArray[Any]:
-        """The most likely emotion of each recording, (recording,); as ``predict_proba``."""
-        chances = self.predict_proba(X, profile, adapt)
-        found: npt.NDArray[Any] = self.classes_[chances.argmax(axis=1)]
-        return found
+        """Predict the most likely emotion of each recording, (recording,)."""
+        scores = self.predict_proba(X, profile, adapt)
+        labels: npt.NDArray[Any] = self.classes_[scores.argmax(axis=1)]
+        return labels
 
     def predict_proba(
         self,
@@ -437,39 +442,39 @@ class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: igno
         profile: GivenProfile = None,
         adapt: bool | None = None,
     ) -> npt.NDArray[np.float64]:
-        """The score of each of ``classes_``, (recording, emotion); rows sum to one.
+        """Predict the score of each of ``classes_``, (recording, emotion); rows sum to one.
 
         Args:
             X: the recordings.
-            profile: as for the classifier; None is the one that it was made with.
-            adapt: as for the classifier; None is what it was made with.
+            profile: overrides the constructor's profile, unless None.
+            adapt: overrides the constructor's value, unless None.
 
         Raises:
             AudioError: a recording cannot be used.
-            UsageError: a profile together with ``adapt``, or one of another model.
-            ModelError: the model takes no profile.
+            UsageError: both a profile and ``adapt``, or another model's profile.
+            ModelError: the model does not support profiles.
         """
         if count(X) is None:
-            raise UsageError("a list of recordings is wanted, as ['a.wav', 'b.wav']")
+            raise UsageError("expected a list of recordings, got a table; pass ['a.wav', 'b.wav']")
         profile = self.profile if profile is None else profile
         adapt = self.adapt if adapt is None else adapt
         if adapt and profile is not None:
-            raise UsageError("adapt beside profile: expected one of the two")
+            raise UsageError("expected adapt or profile, got both; pass only one")
         clips = waveforms(self, X, self.rate, reset=False)
-        listener = self._recognizer().with_profile(profile)
+        recognizer = self._recognizer().with_profile(profile)
         if adapt:
-            clips = iter(kept := list(clips))
-            listener = listener.adapted(kept, RATE)
-        return np.array([self._scores(listener, samples) for samples in clips])
+            clips = iter(source := list(clips))
+            recognizer = recognizer.adapted(source, RATE)
+        return np.array([self._scores(recognizer, samples) for samples in clips])
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def _scores(self, listener: EmotionRecognizer, samples: Floats) -> list[float]:
-        """Of one clip (sample,) at 16 kHz, in the order of ``classes_``."""
-        found = listener.predict(samples, rate=RATE)
-        found = found if self.labels is None else found.among(self.labels)
-        return [found.scores[str(name)] for name in self.classes_]
+    def _scores(self, recognizer: EmotionRecognizer, samples: Floats) -> list[float]:
+        """Score one clip (sample,) at 16 kHz, in the order of ``classes_``."""
+        prediction = recognizer.predict(samples, rate=RATE)
+        prediction = prediction if self.labels is None else prediction.among(self.labels)
+        return [prediction.scores[str(name)] for name in self.classes_]
 
     def _recognizer(self) -> EmotionRecognizer:
         return load_model(self.model)

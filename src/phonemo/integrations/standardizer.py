@@ -1,4 +1,4 @@
-"""Vectors standardised by their source, so that microphones, rooms and people compare."""
+"""Standardize vectors by source, to remove differences of microphones, rooms and people."""
 
 from __future__ import annotations
 
@@ -32,24 +32,23 @@ GivenProfile = Profile | str | os.PathLike[str] | None
 
 
 class SourceStandardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Each source's vectors minus its own mean, over its own deviation; no label is used.
+    """Standardize each source's vectors to zero mean and unit deviation, without labels.
 
-    A source is whatever ``groups`` names: microphones, corpora or speakers. A group's mean counts
-    as its n vectors, that of the training sources as ``k_mean``: (n mean + k mean0) / (n + k);
-    variances likewise, with n - 1 and ``k_spread`` (phonemo.runtime.adaptation.statistics).
-    Without groups
-    and profile, vectors are standardised by the training sources, each by itself; or, with
-    ``adapt``, everything that one call transforms is one source.
+    Sources are the values of ``groups``: microphones, corpora or speakers. Means are shrunk
+    towards the training sources' mean, (n mean + k mean0) / (n + k) with n vectors and k =
+    ``k_mean``; variances likewise, with n - 1 and ``k_spread``
+    (phonemo.runtime.adaptation.statistics). Without groups and profile, vectors are standardized
+    independently by the training sources, or, with ``adapt``, as one source per call.
 
     Args:
-        k_mean: how many vectors of a source weigh as much as the training sources' mean.
+        k_mean: number of vectors that weigh as much as the training sources' mean.
         k_spread: the same for the deviation.
-        adapt: whether ``transform`` without groups and profile takes what it is given as one
-            source. A vector then depends on the others of the call.
+        adapt: whether ``transform`` without groups and profile treats its input as one source. A
+            vector then depends on the others of the call.
 
     Attributes:
         centre_: (feature,), the mean of the training sources' means.
-        spread_: (feature,), the root of the mean of their variances; 1 where nothing varies.
+        spread_: (feature,), the root of the mean of their variances; 1 for constant features.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
@@ -66,33 +65,33 @@ class SourceStandardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         groups: Any = None,
         sample_weight: Any = None,
     ) -> SourceStandardizer:
-        """Measure the training sources.
+        """Estimate the statistics of the training sources.
 
         Args:
             X: (recording, feature).
-            y: nothing; scikit-learn passes it.
+            y: ignored; part of scikit-learn's interface.
             groups: the source of each vector, (recording,); None is one source.
-            sample_weight: how much each counts, (recording,); None counts all alike.
+            sample_weight: weights, (recording,); None weights all equally.
 
         Raises:
             UsageError: a negative k_mean or k_spread.
-            ValueError: no table that scikit-learn takes, or groups that are not as many.
+            ValueError: scikit-learn rejects X, or the length of groups differs.
         """
         if min(self.k_mean, self.k_spread) < 0:
             raise UsageError(
-                f"k_mean={self.k_mean}, k_spread={self.k_spread}: 0 or more is expected"
+                f"expected k_mean and k_spread of at least 0, got {self.k_mean} and {self.k_spread}"
             )
         rows = validate_data(self, X, dtype=[np.float64, np.float32])
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
         scalers = [
-            StandardScaler().fit(rows[own].astype(np.float64), None, _part(weights, own))
-            for own in _sources(rows, groups)
-            if weights is None or weights[own].any()
+            StandardScaler().fit(rows[mask].astype(np.float64), None, _select(weights, mask))
+            for mask in _sources(rows, groups)
+            if weights is None or weights[mask].any()
         ]
-        self.centre_ = np.mean([one.mean_ for one in scalers], axis=0)
-        self.spread_ = np.sqrt(np.mean([one.scale_**2 for one in scalers], axis=0))
+        self.centre_ = np.mean([scaler.mean_ for scaler in scalers], axis=0)
+        self.spread_ = np.sqrt(np.mean([scaler.scale_**2 for scaler in scalers], axis=0))
         return self
 
     def transform(
@@ -101,29 +100,31 @@ class SourceStandardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         groups: Any = None,
         profile: GivenProfile = None,
     ) -> npt.NDArray[Any]:
-        """The vectors, standardised, (recording, feature).
+        """Standardize vectors, (recording, feature).
 
         Args:
             X: (recording, feature).
             groups: the source of each vector, (recording,).
-            profile: of ``profile``, or the path of its file: all vectors are of that source.
+            profile: from ``profile``, or the path of its file; applied to all vectors.
 
         Raises:
-            UsageError: groups together with a profile, or a profile of another standardizer.
-            ValueError: no table that scikit-learn takes, or groups that are not as many.
+            UsageError: both groups and a profile, or another standardizer's profile.
+            ValueError: scikit-learn rejects X, or the length of groups differs.
         """
         check_is_fitted(self)
         rows: npt.NDArray[Any] = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
         if profile is not None:
             if groups is not None:
-                raise UsageError("groups and profile: expected one of them, got both")
-            return self._standardised(rows, self._known(profile))
+                raise UsageError("expected groups or profile, got both; pass only one")
+            return self._standardize(rows, self._profile_statistics(profile))
         if groups is None and not self.adapt:
-            return self._standardised(rows, None)
-        found = np.empty_like(rows)
-        for own in _sources(rows, groups):
-            found[own] = self._standardised(rows[own], moments(rows[own], self._reference()))
-        return found
+            return self._standardize(rows, None)
+        standardized = np.empty_like(rows)
+        for mask in _sources(rows, groups):
+            standardized[mask] = self._standardize(
+                rows[mask], moments(rows[mask], self._reference())
+            )
+        return standardized
 
     def fit_transform(
         self,
@@ -132,17 +133,17 @@ class SourceStandardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         groups: Any = None,
         sample_weight: Any = None,
     ) -> npt.NDArray[Any]:
-        """``fit``, and ``transform`` with the same groups."""
+        """Call ``fit``, then ``transform`` with the same groups."""
         return self.fit(X, y, groups, sample_weight).transform(X, groups)
 
     def profile(self, X: Any) -> Profile:  # noqa: N803
-        """The profile of one source's vectors (recording, feature), for this standardizer alone.
+        """Compute the profile of one source's vectors, (recording, feature).
 
-        It is a JSON file as ``phonemo adapt`` writes it, of this standardizer's vectors; a
+        Saved, it has the JSON format of ``phonemo adapt``, but fits only this standardizer. A
         profile of one person is personal data.
 
         Raises:
-            ValueError: no table that scikit-learn takes.
+            ValueError: scikit-learn rejects X.
         """
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
@@ -154,35 +155,35 @@ class SourceStandardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _standardised(self, rows: npt.NDArray[Any], source: Statistics | None) -> npt.NDArray[Any]:
-        """Of one source, (recording, feature); None is the training sources."""
+    def _standardize(self, rows: npt.NDArray[Any], source: Statistics | None) -> npt.NDArray[Any]:
+        """Standardize vectors of one source, (recording, feature); None is the training sources."""
         mapped: Floats = rows.astype(np.float64)
         if source is not None:
             reference = self._reference()
             scale, shift = affine(shrink_towards(source, reference), reference)
             mapped = mapped * scale + shift
-        found: npt.NDArray[Any] = (mapped - self.centre_) / self.spread_
-        return found.astype(rows.dtype, copy=False)
+        standardized: npt.NDArray[Any] = (mapped - self.centre_) / self.spread_
+        return standardized.astype(rows.dtype, copy=False)
 
-    def _known(self, profile: GivenProfile) -> Statistics:
-        found = profile if isinstance(profile, Profile) else Profile.load(profile or "")
+    def _profile_statistics(self, profile: GivenProfile) -> Statistics:
+        loaded = profile if isinstance(profile, Profile) else Profile.load(profile or "")
         reference = self._reference()
-        if found.model != reference.digest or len(found.mean) != len(reference.centre):
+        if loaded.model != reference.digest or len(loaded.mean) != len(reference.centre):
             raise UsageError(
                 f"expected a profile of this standardizer ({reference.digest[:12]}), got one of "
-                f"{found.model[:12]}; make it with its own method profile"
+                f"{loaded.model[:12]}; create it with this standardizer's profile method"
             )
-        return found.statistics
+        return loaded.statistics
 
     def _reference(self) -> Reference:
-        """The training sources without a head: classes' shares cannot be estimated."""
+        """The training sources' statistics, without a head and so without class shares."""
         nothing = np.zeros((1, len(self.centre_)))
         sources = (self.centre_, self.spread_, nothing, nothing, nothing[:, 0])
         return Reference(*sources, self.k_mean, self.k_spread, em_iterations=0)
 
 
 def _sources(rows: npt.NDArray[Any], groups: Any) -> list[npt.NDArray[np.bool_]]:
-    """Which rows each source has, (recording,); all of them where there are no groups."""
+    """A mask (recording,) for each source; one mask of all rows without groups."""
     if groups is None:
         return [np.ones(len(rows), dtype=bool)]
     names = column_or_1d(groups)
@@ -190,5 +191,5 @@ def _sources(rows: npt.NDArray[Any], groups: Any) -> list[npt.NDArray[np.bool_]]
     return [names == name for name in np.unique(names)]
 
 
-def _part(weights: Floats | None, own: npt.NDArray[np.bool_]) -> Floats | None:
-    return None if weights is None else weights[own]
+def _select(weights: Floats | None, mask: npt.NDArray[np.bool_]) -> Floats | None:
+    return None if weights is None else weights[mask]

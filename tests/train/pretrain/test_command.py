@@ -51,7 +51,7 @@ def test_it_prints_the_errors_that_are_left_and_where_the_network_is(phonemo, ho
     code, out, err = phonemo()
     assert (code, err) == (0, "")
     first, front, whole, network = out.splitlines()
-    assert first == "0.00 h of speech; errors on held-out recordings (1: learnt nothing)"
+    assert first == "0.00 h of speech; errors on held-out recordings (1: nothing learned)"
     assert front.startswith("  front end: loss ")
     assert whole.startswith("  whole: loss ")
     assert all(f", layer_{number} " in whole for number in range(3))
@@ -114,7 +114,7 @@ def test_stopped_it_says_how_to_go_on(phonemo, home, monkeypatch):
     monkeypatch.setattr(module, "_prepare", interrupted)
     code, out, err = phonemo("-o", home / "stopped")
     assert (code, out) == (130, "")
-    assert err == "phonemo: stopped; run the same command again to go on where it stopped\n"
+    assert err == "phonemo: stopped; run the same command again to resume\n"
 
 
 def test_without_torch_the_extra_is_named(phonemo, monkeypatch):
@@ -132,7 +132,7 @@ def test_the_lines_by_hand():
         "whole": {"eval_loss": 0.25, "eval_layer_0": 0.1, "eval_layer_1": 0.4},
     }
     assert console.pretrained_lines(metrics, Path("runs/a")) == [
-        "12.35 h of speech; errors on held-out recordings (1: learnt nothing)",
+        "12.35 h of speech; errors on held-out recordings (1: nothing learned)",
         "  front end: loss 0.123",
         "  whole: loss 0.250, layer_0 0.100, layer_1 0.400",
         "  network: runs/a/student",

@@ -1,4 +1,4 @@
-"""Trained models on data: a run on its own protocol, or any model on any manifest."""
+"""Test trained models: a run on its own protocol, or any model on any manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Assessment:
-    """Prediction rows and their summary."""
+    """Prediction rows, their summary and notes."""
 
     rows: list[dict[str, Any]]
     results: dict[str, Any]
@@ -37,52 +37,52 @@ class Assessment:
 
 
 def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
-    """Test every finished fold of a run again with its saved model, on the run's own protocol.
+    """Test every finished fold of a run again with its saved model and protocol.
 
     Raises:
-        RunError: nothing is finished.
+        RunError: no fold is finished, or the run saves no models.
     """
     config = load_config(folder / CONFIG)
     if config.system != "network":
-        raise RunError(f"{folder}: system {config.system} keeps no model that could be asked again")
+        raise RunError(f"{folder}: system {config.system} saves no model to test again")
     experiment = prepare_experiment(config)
     rows: list[dict[str, Any]] = []
     changed = 0
     for seed in experiment.config.seeds:
         for fold in experiment.split.folds:
-            home = folder / f"seed-{seed}" / fold.name
-            if not (home / "metrics.json").is_file():
+            cell = folder / f"seed-{seed}" / fold.name
+            if not (cell / "metrics.json").is_file():
                 continue
-            trained = load_trained(home / "model")
+            trained = load_trained(cell / "model")
             targets = TargetEncoder(trained.labels, trained.inventory)
-            found = _rows(
+            predicted = _rows(
                 trained, experiment.part(fold.test), folder, experiment.manifest, targets, progress
             )
-            fresh = [row | {"fold": fold.name, "seed": seed} for row in found]
-            changed += _changes(fresh, read_rows(home / "predictions.jsonl"))
+            fresh = [row | {"fold": fold.name, "seed": seed} for row in predicted]
+            changed += _count_changes(fresh, read_rows(cell / "predictions.jsonl"))
             rows += fresh
     if not rows:
         raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
-    note = f"{changed} of {len(rows)} answers differ from those written when the run was trained"
+    note = f"{changed} of {len(rows)} predictions differ from those of the training run"
     labels = experiment.targets.labels
     return Assessment(rows, summarize(rows, labels), (*experiment.split.notes, note))
 
 
 def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> dict[str, Any]:
-    """Score a run's written answers again among some of its emotions, as a metrics.json.
+    """Rescore a run's stored predictions among some of its emotions, as a metrics.json.
 
-    Nothing is heard again: the scores of the emotions asked for are scaled to sum to one, as
-    ``Prediction.among`` does, and utterances of other emotions are left out.
+    No audio is processed: the scores of these emotions are rescaled to sum to one, as in
+    ``Prediction.among``, and utterances of other emotions are skipped.
 
     Args:
         folder: the run.
         names: two or more of its emotions.
-        name: of the result.
-        command: what was typed; written beside the result.
+        name: the result's name.
+        command: the command line, stored in the result.
 
     Raises:
-        RunError: nothing is finished.
-        LabelError: an emotion that the run does not know, or fewer than two.
+        RunError: no fold is finished.
+        LabelError: an unknown emotion, or fewer than two.
     """
     experiment = prepare_experiment(load_config(folder / CONFIG))
     path = folder / "metrics.json"
@@ -90,7 +90,7 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
         raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
     labels = experiment.targets.labels.restrict(names)
     written = read_rows(folder / "predictions.jsonl")
-    rows = [_among(row, labels) for row in written if row["truth"] in labels]
+    rows = [_rescale(row, labels) for row in written if row["truth"] in labels]
     note = (
         f"chosen among {len(labels)} of the {len(experiment.targets.labels)} emotions that the "
         f"network knows; {len(written) - len(rows)} of {len(written)} answers are left out"
@@ -106,10 +106,10 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
     }
 
 
-def _among(row: dict[str, Any], labels: LabelSet) -> dict[str, Any]:
-    answer = Prediction(row["label"], row["scores"], 0.0).among(labels.names)
-    scores = {name: round(score, 6) for name, score in answer.scores.items()}
-    return row | {"label": answer.label, "scores": scores}
+def _rescale(row: dict[str, Any], labels: LabelSet) -> dict[str, Any]:
+    prediction = Prediction(row["label"], row["scores"], 0.0).among(labels.names)
+    scores = {name: round(score, 6) for name, score in prediction.scores.items()}
+    return row | {"label": prediction.label, "scores": scores}
 
 
 def assess_model(
@@ -118,34 +118,34 @@ def assess_model(
     names: Sequence[str] = (),
     progress: Told | None = None,
 ) -> Assessment:
-    """Any model on any manifest.
+    """Test any model on any manifest.
 
     Args:
         folder: a model folder.
-        manifest_path: the data; utterances without one of the emotions are left out.
-        names: the emotions to choose from, in the model's or the manifest's words; none means
-            all that both have.
-        progress: told (done, total) utterances.
+        manifest_path: the data; utterances without one of the emotions are skipped.
+        names: the emotions to choose from, as named by the model or the manifest; empty means all
+            common ones.
+        progress: called with (done, total) utterances.
 
     Raises:
-        LabelError: an emotion the model does not know, or fewer than two in common.
+        LabelError: an emotion the model does not know, or fewer than two common ones.
     """
     trained = load_trained(folder)
     manifest = read_manifest(manifest_path)
-    labels = _common(trained.labels, {one.emotion for one in manifest.utterances}, names)
-    chosen = [one for one in manifest.utterances if one.emotion and one.emotion in labels]
+    labels = _common_labels(trained.labels, {row.emotion for row in manifest.utterances}, names)
+    chosen = [row for row in manifest.utterances if row.emotion and row.emotion in labels]
     if not chosen:
         raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
-    targets = TargetEncoder(trained.labels, _usable(trained.inventory, chosen))
+    targets = TargetEncoder(trained.labels, _usable_inventory(trained.inventory, chosen))
     rows = _rows(trained, chosen, folder, manifest, targets, progress, labels)
-    leaks = _leaks(folder, manifest.header.corpus, chosen)
-    if leaks:  # the rows say it too, wherever they are carried
+    leaks = _leak_notes(folder, manifest.header.corpus, chosen)
+    if leaks:  # mark the rows too, since they are stored separately
         rows = [row | {"leaky": True} for row in rows]
     notes = [
         f"{len(manifest.utterances) - len(chosen)} of {len(manifest.utterances)} utterances "
-        f"have none of the emotions {labels} and are left out",
-        f"the model's other emotions cannot be chosen: "
-        f"{', '.join(n for n in trained.labels.names if n not in labels.names) or 'none'}",
+        f"have none of the emotions {labels} and were skipped",
+        f"emotions of the model that are not scored: "
+        f"{', '.join(name for name in trained.labels.names if name not in labels.names) or 'none'}",
         *leaks,
     ]
     return Assessment(rows, summarize(rows, labels), tuple(notes))
@@ -154,18 +154,18 @@ def assess_model(
 def held_out_rows(
     folder: Path, manifest_path: Path, progress: Told | None = None
 ) -> tuple[list[dict[str, Any]], Provenance]:
-    """The answers of a model for a manifest whose speakers it has not heard, and who they are.
+    """Predict a manifest whose speakers the model was not trained on; also return their provenance.
 
     Raises:
-        LeakageError: it has heard them.
-        PhonemoError: as ``assess_model``.
+        LeakageError: the model was trained on some of the speakers.
+        PhonemoError: as in ``assess_model``.
     """
-    found = assess_model(folder, manifest_path, (), progress)
-    check_unseen([note for note in found.notes if note.startswith("LEAKY")])
+    assessment = assess_model(folder, manifest_path, (), progress)
+    check_unseen([note for note in assessment.notes if note.startswith("LEAKY")])
     manifest = read_manifest(manifest_path)
-    used = {row["id"] for row in found.rows}
-    utterances = [one for one in manifest.utterances if one.id in used]
-    return found.rows, provenance_from(manifest.header.corpus, utterances)
+    used = {row["id"] for row in assessment.rows}
+    utterances = [utterance for utterance in manifest.utterances if utterance.id in used]
+    return assessment.rows, provenance_from(manifest.header.corpus, utterances)
 
 
 def _rows(
@@ -178,9 +178,9 @@ def _rows(
     labels: LabelSet | None = None,
 ) -> list[dict[str, Any]]:
     dataset = SpeechDataset(manifest, utterances, targets)
-    found = outputs_of(trained.model, dataset, BATCH, progress)
+    outputs = outputs_of(trained.model, dataset, BATCH, progress)
     return prediction_rows(
-        found,
+        outputs,
         dataset,
         labels or trained.labels,
         targets.inventory,
@@ -190,45 +190,46 @@ def _rows(
     )
 
 
-def _leaks(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> list[str]:
+def _leak_notes(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> list[str]:
     seen, speakers = provenance_of(folder).overlap(corpus, chosen)
     if not speakers and not seen:
         return []
     return [
-        f"LEAKY: the model was trained on {seen} of these {len(chosen)} utterances and has heard "
-        f"{len(speakers)} of their speakers ({', '.join(speakers[:5])}); this is no test score"
+        f"LEAKY: the model was trained on {seen} of these {len(chosen)} utterances and on "
+        f"{len(speakers)} of their speakers ({', '.join(speakers[:5])}); this is not a test score"
     ]
 
 
-def _usable(
+def _usable_inventory(
     inventory: PhonemeInventory | None, utterances: Sequence[Utterance]
 ) -> PhonemeInventory | None:
-    """The inventory, if a foreign manifest's phonemes can be written in it."""
+    """The inventory, if it can represent the manifest's phonemes; otherwise None."""
     if inventory is None or inventory.name in ("phoneme_x_emotion", "characters"):
         return None
-    alphabets = {one.phonemes.alphabet for one in utterances if one.phonemes is not None}
+    alphabets = {row.phonemes.alphabet for row in utterances if row.phonemes is not None}
     return None if inventory.alphabet == "arpabet" and "ipa" in alphabets else inventory
 
 
-def _common(labels: LabelSet, found: set[str | None], names: Sequence[str]) -> LabelSet:
+def _common_labels(labels: LabelSet, emotions: set[str | None], names: Sequence[str]) -> LabelSet:
     if names:
         return labels.restrict(names)
-    both = sorted({labels.merged(one) for one in found if one is not None and one in labels})
-    if len(both) < 2:
+    common = sorted(
+        {labels.merged(name) for name in emotions if name is not None and name in labels}
+    )
+    if len(common) < 2:
         raise LabelError(
-            f"the model knows {labels}; the manifest has "
-            f"{', '.join(sorted(one for one in found if one)) or 'no emotions'}: "
-            "at least two must be in common"
+            f"expected at least two common emotions: the model has {labels}, the manifest has "
+            f"{', '.join(sorted(name for name in emotions if name)) or 'none'}"
         )
-    return labels.restrict(both)
+    return labels.restrict(common)
 
 
-def _changes(fresh: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> int:
+def _count_changes(fresh: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> int:
     earlier = {row["id"]: row["label"] for row in before}
     return sum(earlier.get(row["id"]) != row["label"] for row in fresh)
 
 
 def write_assessment(path: Path, assessment: Assessment) -> None:
-    """Write predictions as JSON lines, the summary beside them."""
+    """Write predictions as JSON lines, and the summary next to them."""
     write_rows(path, assessment.rows)
     write_json(path.with_suffix(".metrics.json"), assessment.results)

@@ -1,7 +1,7 @@
-"""Across corpora: every model of some runs on the corpora that it has not learnt from.
+"""Cross-corpus evaluation: every model of some runs on the other runs' corpora.
 
-A row is a training corpus, a column a tested one. On its own corpus a run has its own folds; on
-another one each of its models is tested on all utterances, and the models are averaged.
+A row is a training corpus, a column a test corpus. On its own corpus a run is scored by its folds;
+on others, each of its models is tested on all utterances and the scores are averaged.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Mapped:
-    """The emotions that are told apart everywhere, and what is counted as one of them."""
+    """The common emotions, and the mapping of other emotions to them."""
 
     labels: LabelSet
 
     def emotion(self, name: str | None) -> str | None:
-        """As it is counted; None where it is none of them."""
+        """Map an emotion to a common one; None if there is none."""
         return self.labels.merged(name) if name is not None and name in self.labels else None
 
     def scores(self, given: Mapping[str, float]) -> dict[str, float]:
-        """Scores over these emotions, merged ones added up, summing to one."""
+        """Sum scores over the common emotions and rescale them to one."""
         sums = dict.fromkeys(self.labels.names, 0.0)
         for name, score in given.items():
-            counted = self.emotion(name)
-            if counted is not None:
-                sums[counted] += score
+            common = self.emotion(name)
+            if common is not None:
+                sums[common] += score
         total = sum(sums.values())
         if total <= 0:
             return {name: 1 / len(sums) for name in sums}
@@ -59,7 +59,7 @@ class Mapped:
 
 @dataclass(frozen=True)
 class _Run:
-    """A run with a finished cell or more."""
+    """A run with at least one finished fold."""
 
     folder: Path
     config: RunConfig
@@ -67,8 +67,8 @@ class _Run:
 
     @property
     def models(self) -> list[Path]:
-        """Of its finished cells."""
-        return [one.parent / "model" for one in sorted(self.folder.glob("seed-*/*/metrics.json"))]
+        """The model folders of its finished folds."""
+        return [path.parent / "model" for path in sorted(self.folder.glob("seed-*/*/metrics.json"))]
 
 
 def cross(
@@ -81,116 +81,122 @@ def cross(
     """Test every run on every corpus.
 
     Args:
-        runs: run folders of ``phonemo train``, each of another corpus.
-        manifests: further corpora to test on, beside the runs' own.
-        names: the emotions to tell apart; none means all that every run and corpus has.
-        merge: emotions counted as another one, as {"calm": "neutral"}.
-        progress: told of each pair, and of the features that it needs.
+        runs: run folders of ``phonemo train``, one per corpus.
+        manifests: further corpora to test on.
+        names: the emotions to classify; empty means all that every run and corpus has.
+        merge: emotions mapped to another, such as {"calm": "neutral"}.
+        progress: progress callbacks for each pair and the features it needs.
 
     Returns:
-        JSON-able: ``labels``, ``merge`` and ``cells``, one for each pair, with its results.
+        JSON-compatible data: ``labels``, ``merge`` and ``cells``, one per pair with its results.
 
     Raises:
-        ResultError: a folder is no finished run, or two are of one corpus.
-        LabelError: fewer than two emotions are everywhere.
-        LeakageError: a run learnt from utterances or speakers of a corpus it is to be tested on.
+        ResultError: a folder is not a finished run, or two runs have the same corpus.
+        LabelError: fewer than two common emotions.
+        LeakageError: a run was trained on utterances or speakers of another tested corpus.
     """
     progress = progress or RunProgress()
     opened = [_open(folder) for folder in runs]
-    tested = _test(opened, manifests)
-    merged = _merges(opened, merge or {})
-    mapped = Mapped(_labels(opened, list(tested.values()), names, merged))
-    pairs = [(one, corpus) for one in opened for corpus in tested]
+    tested = _test_corpora(opened, manifests)
+    merged = _combine_merges(opened, merge or {})
+    mapped = Mapped(_common_labels(opened, list(tested.values()), names, merged))
+    pairs = [(run, corpus) for run in opened for corpus in tested]
     cells = []
-    for number, (one, corpus) in enumerate(pairs, start=1):
-        progress.cell(number, len(pairs), f"{one.corpus} on {corpus}")
-        own = one.corpus == corpus
-        rows = _own(one, mapped) if own else _foreign(one, tested[corpus], mapped, progress)
-        cells.append(_cell(one, corpus, own, summarize(rows, mapped.labels)))
-    counted = dict(mapped.labels.merge)
-    return {"labels": list(mapped.labels.names), "merge": counted, "cells": cells}
+    for number, (run, corpus) in enumerate(pairs, start=1):
+        progress.cell(number, len(pairs), f"{run.corpus} on {corpus}")
+        own = run.corpus == corpus
+        rows = (
+            _fold_rows(run, mapped) if own else _cross_rows(run, tested[corpus], mapped, progress)
+        )
+        cells.append(_cell(run, corpus, own, summarize(rows, mapped.labels)))
+    merges = dict(mapped.labels.merge)
+    return {"labels": list(mapped.labels.names), "merge": merges, "cells": cells}
 
 
 def _open(folder: Path) -> _Run:
     if not is_run(folder) or not (folder / "metrics.json").is_file():
-        raise ResultError(f"{folder}: no finished run; a run folder of phonemo train is wanted")
+        raise ResultError(f"{folder}: expected a finished run folder of phonemo train")
     config = load_config(folder / CONFIG)
     if config.system != "network":
-        raise ResultError(f"{folder}: system {config.system} keeps no model to test elsewhere")
-    found = _Run(folder, config, read_manifest(config.manifest).header.corpus)
-    strays = [model for model in found.models if not model.is_dir()]
-    if strays or not found.models:
-        where = strays[0] if strays else folder
-        raise ResultError(f"{where}: no model is there; train the run again")
-    return found
+        raise ResultError(
+            f"{folder}: system {config.system} saves no model; use a run with system network"
+        )
+    run = _Run(folder, config, read_manifest(config.manifest).header.corpus)
+    missing = [model for model in run.models if not model.is_dir()]
+    if missing or not run.models:
+        where = missing[0] if missing else folder
+        raise ResultError(f"{where}: no model found; train the run again")
+    return run
 
 
-def _test(runs: Sequence[_Run], manifests: Sequence[Path]) -> dict[str, Manifest]:
+def _test_corpora(runs: Sequence[_Run], manifests: Sequence[Path]) -> dict[str, Manifest]:
     tested: dict[str, Manifest] = {}
     for path in [*(Path(run.config.manifest) for run in runs), *manifests]:
         manifest = read_manifest(path)
         corpus = manifest.header.corpus
         if corpus in tested:
-            raise ResultError(f"{path}: corpus {corpus!r} is there twice; once each is wanted")
+            raise ResultError(f"{path}: corpus {corpus!r} occurs twice; pass each corpus once")
         tested[corpus] = manifest
     return tested
 
 
-def _merges(runs: Sequence[_Run], asked: Mapping[str, str]) -> dict[str, str]:
-    """What was asked for, and what the runs themselves learnt as one."""
-    merged = dict(asked)
+def _combine_merges(runs: Sequence[_Run], requested: Mapping[str, str]) -> dict[str, str]:
+    """Combine the requested merges with those of the runs' configs."""
+    merged = dict(requested)
     for run in runs:
         for old, new in run.config.labels.merge.items():
-            if merged.setdefault(old, asked.get(new, new)) != asked.get(new, new):
-                others = f"--merge or another run as {merged[old]}"
-                raise LabelError(f"{run.folder} counts {old} as {new}, {others}")
+            if merged.setdefault(old, requested.get(new, new)) != requested.get(new, new):
+                others = f"--merge or another run to {merged[old]}"
+                raise LabelError(f"{run.folder} maps {old} to {new}, {others}; use one mapping")
     return merged
 
 
-def _labels(
+def _common_labels(
     runs: Sequence[_Run],
     manifests: Sequence[Manifest],
     names: Sequence[str],
     merge: Mapping[str, str],
 ) -> LabelSet:
-    """The emotions that every network knows and every corpus has, after merging."""
+    """The emotions common to all networks and corpora, after merging."""
     known = [{merge.get(name, name) for name in run.config.labels.names} for run in runs]
     for manifest in manifests:
-        found = {one.emotion for one in manifest.utterances if one.emotion}
-        known.append({merge.get(name, name) for name in found})
+        emotions = {row.emotion for row in manifest.utterances if row.emotion}
+        known.append({merge.get(name, name) for name in emotions})
     common = set.intersection(*known)
-    strays = sorted(set(names) - common)
-    if strays:
-        raise LabelError(f"not everyone has {strays[0]!r}; in common: {', '.join(sorted(common))}")
+    unknown = sorted(set(names) - common)
+    if unknown:
+        raise LabelError(
+            f"{unknown[0]!r} is not in every run and corpus; common: {', '.join(sorted(common))}"
+        )
     chosen = sorted(names or common)
     if len(chosen) < 2:
         raise LabelError(
-            f"{len(chosen)} emotions in common; at least two are wanted: merge some with --merge"
+            f"expected at least two common emotions, got {len(chosen)}; add merges with --merge"
         )
     return LabelSet(tuple(chosen), {old: new for old, new in merge.items() if new in chosen})
 
 
-def _own(run: _Run, mapped: Mapped) -> list[Row]:
-    """The answers that the run's folds gave, among the common emotions."""
-    return list(_counted(read_rows(run.folder / "predictions.jsonl"), mapped))
+def _fold_rows(run: _Run, mapped: Mapped) -> list[Row]:
+    """The predictions of the run's folds, mapped to the common emotions."""
+    return list(_map_rows(read_rows(run.folder / "predictions.jsonl"), mapped))
 
 
-def _foreign(run: _Run, manifest: Manifest, mapped: Mapped, progress: RunProgress) -> list[Row]:
-    """Every model on every utterance; a model's number stands where a seed does."""
-    chosen = [one for one in manifest.utterances if mapped.emotion(one.emotion)]
+def _cross_rows(run: _Run, manifest: Manifest, mapped: Mapped, progress: RunProgress) -> list[Row]:
+    """Predictions of every model on every utterance, with the model's number as seed."""
+    chosen = [row for row in manifest.utterances if mapped.emotion(row.emotion)]
     rows: list[Row] = []
     cache: FeatureCache | None = None
     for number, folder in enumerate(run.models):
         trained = load_trained(folder)
-        _forbid_leaks(folder, manifest.header.corpus, chosen)
+        _check_leakage(folder, manifest.header.corpus, chosen)
         if number == 0:
             cache = _features(run, trained, manifest, chosen, progress)
-        rows += _counted(_answers(trained, manifest, chosen, cache, number), mapped)
+        rows += _map_rows(_predict_rows(trained, manifest, chosen, cache, number), mapped)
         progress.step(number + 1, len(run.models), {})
     return rows
 
 
-def _answers(
+def _predict_rows(
     trained: LoadedModel,
     manifest: Manifest,
     chosen: Sequence[Utterance],
@@ -198,17 +204,17 @@ def _answers(
     number: int,
 ) -> Iterator[Row]:
     dataset = SpeechDataset(manifest, chosen, TargetEncoder(trained.labels, None), cache)
-    found = outputs_of(trained.model, dataset, _BATCH, timed=False)
-    scores = softmax(found.logits.numpy() / stored_calibration(trained.model).temperature)
-    for one, shares in zip(chosen, scores, strict=True):
+    outputs = outputs_of(trained.model, dataset, _BATCH, timed=False)
+    scores = softmax(outputs.logits.numpy() / stored_calibration(trained.model).temperature)
+    for utterance, probabilities in zip(chosen, scores, strict=True):
         yield {
-            "id": one.id,
+            "id": utterance.id,
             "fold": "all",
             "seed": number,
-            "speaker": one.speaker,
-            "gender": one.gender,
-            "truth": one.emotion,
-            "scores": dict(zip(trained.labels.names, map(float, shares), strict=True)),
+            "speaker": utterance.speaker,
+            "gender": utterance.gender,
+            "truth": utterance.emotion,
+            "scores": dict(zip(trained.labels.names, map(float, probabilities), strict=True)),
         }
 
 
@@ -219,33 +225,33 @@ def _features(
     chosen: Sequence[Utterance],
     progress: RunProgress,
 ) -> FeatureCache | None:
-    """Kept frozen layers, where all models of the run have the same."""
+    """Cached frozen features, if all models of the run share the frozen layers."""
     below = frozen_depth(trained.model, run.config.train)
     if below is None or not run.config.train.cache:
         return None
-    home = run.folder.parent / "cache"
-    return build_cache(home, trained.model, manifest, chosen, below, progress.features)
+    folder = run.folder.parent / "cache"
+    return build_cache(folder, trained.model, manifest, chosen, below, progress.features)
 
 
-def _forbid_leaks(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> None:
+def _check_leakage(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> None:
     seen, speakers = provenance_of(folder).overlap(corpus, chosen)
     if seen or speakers:
         raise LeakageError(
-            f"{folder}: learnt from {seen} of the {len(chosen)} utterances of {corpus} and has "
-            f"heard {len(speakers)} of their speakers; test it on a corpus that it has not heard"
+            f"{folder}: trained on {seen} of the {len(chosen)} utterances of {corpus} and on "
+            f"{len(speakers)} of their speakers; test it on an unseen corpus"
         )
 
 
-def _counted(rows: Iterable[Row], mapped: Mapped) -> Iterator[Row]:
-    """Rows among the common emotions; those of another truth are left out."""
+def _map_rows(rows: Iterable[Row], mapped: Mapped) -> Iterator[Row]:
+    """Map rows to the common emotions; skip rows whose true emotion is not among them."""
     for row in rows:
         truth = mapped.emotion(row["truth"])
         if truth is None:
             continue
         scores = mapped.scores(row["scores"])
         label = mapped.labels.names[int(np.argmax(list(scores.values())))]
-        bare = {key: value for key, value in row.items() if key not in ("temperature", "unsure")}
-        yield bare | {"truth": truth, "label": label, "scores": scores}
+        kept = {key: value for key, value in row.items() if key not in ("temperature", "unsure")}
+        yield kept | {"truth": truth, "label": label, "scores": scores}
 
 
 def _cell(run: _Run, corpus: str, own: bool, results: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Something fitted anew for every fold and asked about its test part, without a trained network."""
+"""Cross-validate a classifier on fixed features: fit on each fold, predict its test part."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from phonemo.errors import LabelError
 from phonemo.labels import LabelSet
 
 Rows = list[int]
-#: Rows to learn from and rows to answer for -> one class index for each of the latter.
+#: (training rows, test rows) -> a class index for each test row.
 Learner = Callable[[Rows, Rows], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class FoldTask:
-    """What is told apart, and on which folds."""
+    """A classification task on folds."""
 
     utterances: tuple[Utterance, ...]
     labels: LabelSet
@@ -34,82 +34,85 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class FoldPredictions:
-    """Of every tested utterance, folds pooled."""
+    """Truth and predicted class indices of the tested utterances, folds pooled."""
 
     utterances: tuple[Utterance, ...]
     truth: NDArray[np.int64]
     given: NDArray[np.int64]
 
     def of_style(self, style: str) -> FoldPredictions:
-        """Those of scripted or of improvised speech alone."""
-        rows = [number for number, one in enumerate(self.utterances) if one.style == style]
+        """Select the utterances of one speaking style, scripted or improvised."""
+        rows = [row for row, utterance in enumerate(self.utterances) if utterance.style == style]
         return FoldPredictions(
-            tuple(self.utterances[n] for n in rows), self.truth[rows], self.given[rows]
+            tuple(self.utterances[row] for row in rows), self.truth[rows], self.given[rows]
         )
 
 
 def select_utterances(
     manifest: Manifest, names: Sequence[str], protocol: ProtocolConfig
 ) -> list[Utterance]:
-    """The utterances that have an emotion, or one of these, in the protocol's style.
+    """Select utterances in the protocol's style that have an emotion, or one of these emotions.
 
     Raises:
-        LabelError: an emotion that none has.
+        LabelError: an emotion that no utterance has.
     """
-    known = {one.emotion for one in manifest.utterances if one.emotion}
-    strays = [name for name in names if name not in known]
-    if strays:
-        found = ", ".join(sorted(known)) or "none"
-        raise LabelError(f"{manifest.path}: no utterance is {strays[0]!r}; found: {found}")
+    known = {row.emotion for row in manifest.utterances if row.emotion}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        present = ", ".join(sorted(known)) or "none"
+        raise LabelError(
+            f"{manifest.path}: no utterance has the emotion {unknown[0]!r}; present: {present}"
+        )
     return [
-        one
-        for one in manifest.utterances
-        if one.emotion in (names or known) and protocol.style in (None, one.style)
+        row
+        for row in manifest.utterances
+        if row.emotion in (names or known) and protocol.style in (None, row.style)
     ]
 
 
 def make_task(
     manifest: Manifest, utterances: Sequence[Utterance], protocol: ProtocolConfig
 ) -> FoldTask:
-    """Divide utterances that have an emotion.
+    """Split utterances that have an emotion into folds.
 
     Raises:
         LabelError: fewer than two emotions.
-        LeakageError: the protocol lets speakers through.
-        ProtocolError: the data cannot be divided so.
+        LeakageError: speakers leak between train and test.
+        ProtocolError: the data does not fit the protocol.
     """
-    found = sorted({one.emotion for one in utterances if one.emotion})
-    if len(found) < 2:
-        known = sorted({one.emotion for one in manifest.utterances if one.emotion})
+    names = sorted({row.emotion for row in utterances if row.emotion})
+    if len(names) < 2:
+        known = sorted({row.emotion for row in manifest.utterances if row.emotion})
         raise LabelError(
-            f"{manifest.path}: at least two emotions are wanted; found {', '.join(known) or 'none'}"
+            f"{manifest.path}: expected at least two emotions, got {', '.join(names) or 'none'}; "
+            f"the manifest has {', '.join(known) or 'none'}"
         )
     split = make_split(utterances, protocol)
     assert_no_leakage(measure_leakage(utterances, split), protocol)
-    labels = LabelSet(tuple(found))
-    truth = np.array([labels.index(one.emotion or "") for one in utterances])
+    labels = LabelSet(tuple(names))
+    truth = np.array([labels.index(row.emotion or "") for row in utterances])
     return FoldTask(tuple(utterances), labels, truth, split)
 
 
 def cross_val_predict(task: FoldTask, learner: Learner) -> FoldPredictions:
-    """Truth and answers of every tested utterance, folds pooled.
+    """Predict every tested utterance, folds pooled.
 
-    Nothing is selected, so each fold's validation part is learnt from too.
+    Nothing is selected, so the learner is also fitted on each fold's validation part.
 
     Raises:
         LabelError: a training part has a single emotion.
     """
-    places = {one.id: number for number, one in enumerate(task.utterances)}
+    rows = {utterance.id: row for row, utterance in enumerate(task.utterances)}
     given = np.full(len(task.truth), -1)
     for fold in task.split.folds:
-        learn = [places[one] for one in (*fold.train, *fold.validation)]
-        test = [places[one] for one in fold.test]
-        if len(set(task.truth[learn].tolist())) < 2:
+        train = [rows[name] for name in (*fold.train, *fold.validation)]
+        test = [rows[name] for name in fold.test]
+        if len(set(task.truth[train].tolist())) < 2:
             raise LabelError(
-                f"fold {fold.name}: all it could learn from has one emotion; more data, or another "
-                "protocol, is wanted"
+                f"fold {fold.name}: expected at least two emotions in the training data, got one; "
+                "add data or use another protocol"
             )
-        given[test] = learner(learn, test)
+        given[test] = learner(train, test)
     tested = np.flatnonzero(given >= 0)
-    utterances = tuple(task.utterances[number] for number in tested)
+    utterances = tuple(task.utterances[row] for row in tested)
     return FoldPredictions(utterances, task.truth[tested], given[tested])

@@ -1,7 +1,7 @@
 """The classical baseline: 88 functionals of pitch, loudness and spectrum, and a linear SVM.
 
-eGeMAPS is Eyben et al. 2016 ("The Geneva Minimalistic Acoustic Parameter Set"), as openSMILE
-computes it. openSMILE is free for research only, so it is an extra that nothing else needs.
+eGeMAPS is Eyben et al. 2016 ("The Geneva Minimalistic Acoustic Parameter Set"), computed by
+openSMILE, which is free for research only and therefore an optional extra.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
 from phonemo.train.feature_cache import UNREADABLE, save_array
 
-#: Values of C that each fold's validation part picks from.
+#: Values of C, selected on each fold's validation part.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-#: Utterances whose functionals are kept together until all are there.
+#: Utterances per intermediate file of functionals.
 PART_UTTERANCES = 64
-_FEWEST_SAMPLES = RATE // 10
+_MIN_SAMPLES = RATE // 10
 Features = NDArray[np.float64]
 
 
 class EgemapsSvm:
-    """Functionals of every utterance once, then a support vector machine for each fold.
+    """Functionals of every utterance, computed once, and a support vector machine per fold.
 
-    Nothing in it is random, so that all seeds give the same answers.
+    Training is deterministic: all seeds give the same predictions.
     """
 
     def __init__(self, experiment: Experiment, progress: RunProgress) -> None:
@@ -55,20 +55,20 @@ class EgemapsSvm:
         self._features: dict[str, Features] = {}
 
     def inputs(self) -> dict[str, str]:
-        """OpenSMILE's version stands for its weights."""
+        """Hash openSMILE's version in place of weights."""
         version = f"opensmile {_opensmile().__version__}"
         return {"features": hashlib.sha256(version.encode()).hexdigest()}
 
     def train(self, cell: FoldSeed) -> None:
-        """Pick C on the validation part, by its UA, and answer for the test part."""
+        """Select C by UA on the validation part, and predict the test part."""
         began = time.perf_counter()
         labels = self.experiment.targets.labels
         parts = {name: self._part(ids, labels) for name, ids in cell.fold.parts.items()}
-        machine, best = _best(parts["train"], parts["validation"], len(labels))
-        held, truth = parts["validation"]
-        whose = speakers_of(self.experiment.part(cell.fold.validation))
-        calibrated = calibrate_grouped(_margins(machine, held, len(labels)), truth, whose)
-        logits = torch.from_numpy(_margins(machine, parts["test"][0], len(labels)))
+        svm, best = _select_svm(parts["train"], parts["validation"], len(labels))
+        features, truth = parts["validation"]
+        speakers = speakers_of(self.experiment.part(cell.fold.validation))
+        calibrated = calibrate_grouped(_margins(svm, features, len(labels)), truth, speakers)
+        logits = torch.from_numpy(_margins(svm, parts["test"][0], len(labels)))
         rows = prediction_rows(
             Outputs(logits, torch.from_numpy(parts["test"][1]), None, ()),
             self._dataset(cell.fold.test, labels),
@@ -81,19 +81,19 @@ class EgemapsSvm:
         cell.folder.mkdir(parents=True, exist_ok=True)
         write_rows(cell.folder / "predictions.jsonl", rows)
         state = TrainerState(epoch=0, best_metric=best)
-        found = fold_metrics(cell, rows, labels, state, {}, time.perf_counter() - began)
-        write_json(cell.folder / "metrics.json", found)
+        result = fold_metrics(cell, rows, labels, state, {}, time.perf_counter() - began)
+        write_json(cell.folder / "metrics.json", result)
 
     def _part(self, ids: Sequence[str], labels: LabelSet) -> tuple[Features, NDArray[np.int64]]:
-        known = self._known()
-        truth = [labels.index(self.experiment.utterances[one].emotion or "") for one in ids]
-        return np.stack([known[one] for one in ids]), np.array(truth)
+        features = self._all_features()
+        truth = [labels.index(self.experiment.utterances[name].emotion or "") for name in ids]
+        return np.stack([features[name] for name in ids]), np.array(truth)
 
     def _dataset(self, ids: Sequence[str], labels: LabelSet) -> SpeechDataset:
         targets = TargetEncoder(labels, None)
         return SpeechDataset(self.experiment.manifest, self.experiment.part(ids), targets)
 
-    def _known(self) -> dict[str, Features]:
+    def _all_features(self) -> dict[str, Features]:
         if not self._features:
             self._features = functionals(
                 Path(self.experiment.config.output).parent / "cache",
@@ -107,88 +107,102 @@ class EgemapsSvm:
 def functionals(
     folder: Path, manifest: Manifest, utterances: Sequence[Utterance], progress: RunProgress
 ) -> dict[str, Features]:
-    """eGeMAPSv02 of utterances, each (feature,), by id; kept in the folder.
+    """Compute or load eGeMAPSv02 functionals, (feature,) by utterance id, cached in a folder.
 
-    Until all are there they are kept in parts, which processes side by side share and which
-    survive an interruption.
+    Parts are stored until all are complete; parallel processes share them, and they survive
+    interruptions.
 
     Args:
-        folder: the parent of the file that keeps them; its name says of what.
-        manifest: says where the audio lies.
-        utterances: which.
-        progress: told how far it is.
+        folder: the cache folder; the file name has a digest of the utterances.
+        manifest: the manifest, for audio paths.
+        utterances: the utterances.
+        progress: progress callbacks.
     """
-    ordered = sorted(utterances, key=lambda one: one.id)
-    facts = [_opensmile().__version__, *(_facts(manifest, one) for one in ordered)]
+    ordered = sorted(utterances, key=lambda utterance: utterance.id)
+    facts = [
+        _opensmile().__version__,
+        *(_dependencies(manifest, utterance) for utterance in ordered),
+    ]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     path = folder / f"egemaps-{digest}.npy"
-    kept = _cached(path, len(ordered))
-    if kept is None:
+    features = _load_cached(path, len(ordered))
+    if features is None:
         path.unlink(missing_ok=True)
-        _fill(path, manifest, ordered, progress)
-        kept = np.load(path)
-    return dict(zip((one.id for one in ordered), kept, strict=True))
+        _compute_all(path, manifest, ordered, progress)
+        features = np.load(path)
+    return dict(zip((utterance.id for utterance in ordered), features, strict=True))
 
 
-def _cached(path: Path, count: int) -> Features | None:
-    """What an earlier run kept; None where that is nothing, or cannot be used."""
+def _load_cached(path: Path, count: int) -> Features | None:
+    """Load cached functionals; None if missing or unusable."""
     try:
-        found: Features = np.load(path)
+        features: Features = np.load(path)
     except UNREADABLE:
         return None
-    return found if found.ndim == 2 and len(found) == count else None
+    return features if features.ndim == 2 and len(features) == count else None
 
 
-def _fill(
+def _compute_all(
     path: Path, manifest: Manifest, ordered: Sequence[Utterance], progress: RunProgress
 ) -> None:
-    """Write the file, from parts that are taken away afterwards."""
-    home, total, done = path.with_suffix(".parts"), len(ordered), 0
+    """Write the file from parts, which are removed afterwards."""
+    folder, total, done = path.with_suffix(".parts"), len(ordered), 0
     starts = range(0, total, PART_UTTERANCES)
-    parts = {home / f"{at:08d}.npy": ordered[at : at + PART_UTTERANCES] for at in starts}
+    parts = {folder / f"{at:08d}.npy": ordered[at : at + PART_UTTERANCES] for at in starts}
     extract = cache(_extractor)
 
     def is_complete(part: Path) -> bool:
-        return part.is_file() or path.is_file()  # another process may have put all together
+        return part.is_file() or path.is_file()  # another process may have finished the file
 
     def make(part: Path) -> None:
         rows = []
-        for one in parts[part]:
-            rows.append(_computed(extract(), manifest, one))
+        for utterance in parts[part]:
+            rows.append(_compute(extract(), manifest, utterance))
             progress.features(done + len(rows), total)
-        _keep(part, np.stack(rows))
+        _save(part, np.stack(rows))
 
     for part in build_missing(list(parts), is_complete, make):
         done += len(parts[part])
     with folder_lock(path.parent / "egemaps", wait=True):
         if not path.is_file():
-            _keep(path, np.concatenate([np.load(part) for part in parts]))
-    shutil.rmtree(home, ignore_errors=True)
+            _save(path, np.concatenate([np.load(part) for part in parts]))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _facts(manifest: Manifest, one: Utterance) -> list[Any]:
-    """What the features of an utterance depend on; AudioError where its file is not there."""
-    path = manifest.audio_path(one)
+def _dependencies(manifest: Manifest, utterance: Utterance) -> list[Any]:
+    """The inputs that an utterance's features depend on; AudioError if its file is missing."""
+    path = manifest.audio_path(utterance)
     if not path.is_file():
-        raise AudioError("missing_file", f"{path}: no such file; {one.id} of the manifest")
+        raise AudioError(
+            "missing_file", f"{path}: no such file, for {utterance.id} in the manifest"
+        )
     file = path.stat()
-    return [one.id, str(path.resolve()), one.start, one.end, file.st_size, file.st_mtime_ns]
+    return [
+        utterance.id,
+        str(path.resolve()),
+        utterance.start,
+        utterance.end,
+        file.st_size,
+        file.st_mtime_ns,
+    ]
 
 
-def _computed(extract: Any, manifest: Manifest, one: Utterance) -> Features:
-    heard = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-    found: Features = extract(_long_enough(heard.samples))
-    if not np.isfinite(found).all():
-        raise AudioError("invalid_audio", f"{one.id}: openSMILE gives no number; leave it out")
-    return found
+def _compute(extract: Any, manifest: Manifest, utterance: Utterance) -> Features:
+    audio = load_waveform(manifest.audio_path(utterance), start=utterance.start, end=utterance.end)
+    features: Features = extract(_pad(audio.samples))
+    if not np.isfinite(features).all():
+        raise AudioError(
+            "invalid_audio", f"{utterance.id}: openSMILE returns no number; remove the utterance"
+        )
+    return features
 
 
-def _long_enough(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Silence is added: openSMILE has no number for less than its longest window."""
-    return np.pad(samples, (0, max(0, _FEWEST_SAMPLES - len(samples))))
+def _pad(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pad with silence: openSMILE returns no number below its longest window."""
+    return np.pad(samples, (0, max(0, _MIN_SAMPLES - len(samples))))
 
 
-def _keep(path: Path, values: Features) -> None:
+def _save(path: Path, values: Features) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".part")
     try:
@@ -198,42 +212,42 @@ def _keep(path: Path, values: Features) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _best(
+def _select_svm(
     train: tuple[Features, NDArray[np.int64]],
     validation: tuple[Features, NDArray[np.int64]],
     emotions: int,
 ) -> tuple[Any, float]:
-    """The machine with the best validation UA (the smaller C where two are), and that UA."""
-    found = []
+    """The SVM with the best validation UA (the smaller C on ties), and that UA."""
+    candidates = []
     for strength in STRENGTHS:
-        machine = _fitted(*train, strength)
-        guess = _margins(machine, validation[0], emotions).argmax(axis=1)
-        score = metrics.score_emotions(validation[1], guess, emotions).ua
-        found.append((score, -strength, machine))
-    best = max(found, key=lambda one: one[:2])
+        svm = _fit_svm(*train, strength)
+        predicted = _margins(svm, validation[0], emotions).argmax(axis=1)
+        score = metrics.score_emotions(validation[1], predicted, emotions).ua
+        candidates.append((score, -strength, svm))
+    best = max(candidates, key=lambda candidate: candidate[:2])
     return best[2], best[0]
 
 
-def _fitted(features: Features, truth: NDArray[np.int64], strength: float) -> Any:
+def _fit_svm(features: Features, truth: NDArray[np.int64], strength: float) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    machine = SVC(C=strength, kernel="linear", class_weight="balanced")
-    return make_pipeline(StandardScaler(), machine).fit(features, truth)
+    svm = SVC(C=strength, kernel="linear", class_weight="balanced")
+    return make_pipeline(StandardScaler(), svm).fit(features, truth)
 
 
-def _margins(machine: Any, features: Features, emotions: int) -> Features:
-    """(utterance, emotion); an emotion without an example is never the highest."""
-    found = machine.decision_function(features)
-    learnt = found if found.ndim == 2 else np.stack([-found, found], axis=1) / 2
-    margins = np.full((len(features), emotions), learnt.min() - 30.0)
-    margins[:, machine.classes_] = learnt
+def _margins(svm: Any, features: Features, emotions: int) -> Features:
+    """Margins (utterance, emotion); an emotion without training data is never the highest."""
+    scores = svm.decision_function(features)
+    known = scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1) / 2
+    margins = np.full((len(features), emotions), known.min() - 30.0)
+    margins[:, svm.classes_] = known
     return margins
 
 
 def _extractor() -> Any:
-    """Samples (sample,) to functionals (feature,)."""
+    """A function from samples (sample,) to functionals (feature,)."""
     opensmile = _opensmile()
     smile = opensmile.Smile(
         feature_set=opensmile.FeatureSet.eGeMAPSv02,

@@ -1,6 +1,6 @@
-"""A config with its data: read, divided, and refused if it leaks.
+"""An experiment's data: the split manifest, checked for leaks, and auxiliary corpora.
 
-Other corpora that join the training part of every fold.
+Auxiliary corpora are added to the training part of every fold.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from phonemo.train.provenance import Provenance, pretrained_on, provenance_from
 
 @dataclass(frozen=True)
 class AuxiliaryCorpora:
-    """Utterances of other corpora; ids and speakers begin with the corpus, files are absolute.
+    """Utterances of other corpora; ids and speakers are prefixed with the corpus, paths absolute.
 
     Attributes:
-        train: learnt from in every fold, each once.
-        repeats: by utterance id, how many times in an epoch, where that is not once.
-        held_out: by corpus, utterances of speakers that are never learnt from.
-        notes: what belongs beside every result.
-        lineage: what a network that learns from them has heard.
+        train: training utterances of every fold, each listed once.
+        repeats: repetitions per epoch by utterance id, if more than one.
+        held_out: by corpus, utterances of speakers excluded from training.
+        notes: notes reported with every result.
+        lineage: the provenance of these training data.
     """
 
     train: tuple[Utterance, ...] = ()
@@ -44,87 +44,93 @@ class AuxiliaryCorpora:
 
     @property
     def epoch(self) -> tuple[Utterance, ...]:
-        """What is learnt from in one epoch, as often as it is."""
-        return tuple(one for one in self.train for _ in range(self.repeats.get(one.id, 1)))
+        """Training utterances of one epoch, with repetitions."""
+        return tuple(row for row in self.train for _ in range(self.repeats.get(row.id, 1)))
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
-        """All of them."""
-        return (*self.train, *(one for part in self.held_out.values() for one in part))
+        """All utterances, training and held out."""
+        return (*self.train, *(row for part in self.held_out.values() for row in part))
 
 
 def read_auxiliary(
     configs: Sequence[ExtraConfig], main: Manifest, labels: LabelSet, phonemes: bool
 ) -> AuxiliaryCorpora:
-    """Read the extra corpora of a config.
+    """Read a config's extra corpora.
 
     Args:
-        configs: which, and how many speakers stay out.
-        main: the corpus that is tested; nothing of it may come in by this door.
-        labels: an utterance with none of these emotions has only its phonemes to teach.
-        phonemes: whether the network learns phonemes.
+        configs: the corpora, and how many speakers each holds out.
+        main: the tested corpus, which the extra corpora must not overlap.
+        labels: the emotions; utterances of other emotions only contribute phonemes.
+        phonemes: whether the network is trained on phonemes.
 
     Raises:
         LeakageError: an extra corpus is the main one, or shares its recordings.
-        ProtocolError: nothing is left to learn from, or too many speakers are held out.
+        ProtocolError: no training data is left, or too many speakers are held out.
     """
     train: list[Utterance] = []
     held_out: dict[str, tuple[Utterance, ...]] = {}
     notes: list[str] = []
     lineage = Provenance()
     repeats: dict[str, int] = {}
-    tested = {main.audio_path(one).resolve() for one in main.utterances} if configs else set()
+    tested = {main.audio_path(row).resolve() for row in main.utterances} if configs else set()
     for config in configs:
         manifest = read_manifest(config.manifest)
-        _forbid_main(config.manifest, manifest, main, tested)
-        own = [
-            one
-            for one in manifest.utterances
-            if one.emotion in labels or (phonemes and one.phonemes)
+        _check_overlap(config.manifest, manifest, main, tested)
+        usable = [
+            row
+            for row in manifest.utterances
+            if row.emotion in labels or (phonemes and row.phonemes)
         ]
-        useful = [named_apart(manifest, one) for one in own]
-        away = _speakers_out(useful, config)
-        learnt = [one for one in useful if one.speaker not in away]
-        if not learnt:
-            raise ProtocolError(f"{config.manifest}: no utterance has anything to learn from")
-        train += learnt
+        renamed = [named_apart(manifest, row) for row in usable]
+        excluded = _select_held_out(renamed, config)
+        used = [row for row in renamed if row.speaker not in excluded]
+        if not used:
+            raise ProtocolError(
+                f"{config.manifest}: no utterance has a usable target; remove it from extra"
+            )
+        train += used
         corpus = manifest.header.corpus
-        kept_in = (one for one, named in zip(own, useful, strict=True) if named.speaker not in away)
-        lineage = lineage | provenance_from(corpus, kept_in)
-        if away:
-            held_out[corpus] = tuple(one for one in useful if one.speaker in away)
-        kept = f", {len(away)} speakers held out for phonemes" if away else ""
-        often = f", {config.repeat} times an epoch" if config.repeat > 1 else ""
-        if often:
-            repeats |= {one.id: config.repeat for one in learnt}
-        notes.append(f"trained also on {len(learnt)} utterances of {corpus}{often}{kept}")
+        training = (
+            row for row, new in zip(usable, renamed, strict=True) if new.speaker not in excluded
+        )
+        lineage = lineage | provenance_from(corpus, training)
+        if excluded:
+            held_out[corpus] = tuple(row for row in renamed if row.speaker in excluded)
+        held_out_note = f", {len(excluded)} speakers held out for phonemes" if excluded else ""
+        repeat_note = f", {config.repeat} times an epoch" if config.repeat > 1 else ""
+        if repeat_note:
+            repeats |= {row.id: config.repeat for row in used}
+        notes.append(
+            f"trained also on {len(used)} utterances of {corpus}{repeat_note}{held_out_note}"
+        )
     return AuxiliaryCorpora(tuple(train), held_out, tuple(notes), lineage, repeats)
 
 
-def _forbid_main(path: str, manifest: Manifest, main: Manifest, tested: set[Path]) -> None:
-    shared = sum(manifest.audio_path(one).resolve() in tested for one in manifest.utterances)
-    corpora = [set(one.header.corpus.split("+")) for one in (manifest, main)]
-    same = (corpora[0] & corpora[1]) - {"csv"}
-    if shared or same:
-        what = f"shares {shared} recordings with" if shared else "is of the same corpus as"
+def _check_overlap(path: str, manifest: Manifest, main: Manifest, tested: set[Path]) -> None:
+    shared = sum(manifest.audio_path(row).resolve() in tested for row in manifest.utterances)
+    names = [set(source.header.corpus.split("+")) for source in (manifest, main)]
+    shared_corpora = (names[0] & names[1]) - {"csv"}
+    if shared or shared_corpora:
+        overlap = f"shares {shared} recordings with" if shared else "is of the same corpus as"
         raise LeakageError(
-            f"extra manifest {path} {what} {main.path}, which is tested; "
-            "take another corpus, or leave it out of extra"
+            f"extra manifest {path} {overlap} {main.path}, which is tested; "
+            "use another corpus, or remove it from extra"
         )
 
 
-def _speakers_out(utterances: Iterable[Utterance], config: ExtraConfig) -> set[str]:
-    """Speakers to leave out, chosen by their names alone."""
-    speakers = sorted({one.speaker for one in utterances if one.speaker}, key=_order)
+def _select_held_out(utterances: Iterable[Utterance], config: ExtraConfig) -> set[str]:
+    """Select the speakers to hold out, by a hash of their names."""
+    speakers = sorted({row.speaker for row in utterances if row.speaker}, key=_speaker_hash)
     if config.held_out_speakers >= max(1, len(speakers)):
         raise ProtocolError(
-            f"{config.manifest}: held_out_speakers is {config.held_out_speakers}, "
-            f"but it has {len(speakers)} speakers"
+            f"{config.manifest}: expected held_out_speakers below its {len(speakers)} speakers, "
+            f"got {config.held_out_speakers}"
         )
     return set(speakers[: config.held_out_speakers])
 
 
-def _order(speaker: str) -> bytes:
+def _speaker_hash(speaker: str) -> bytes:
     return hashlib.sha256(speaker.encode()).digest()
 
 
@@ -136,7 +142,7 @@ _NOTHING_SELECTED = "no epoch was selected: the last is taken, and validation is
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config with its data, read and divided."""
+    """A config with its data and split."""
 
     config: RunConfig
     manifest: Manifest
@@ -146,30 +152,30 @@ class Experiment:
     extras: AuxiliaryCorpora
 
     def part(self, ids: Sequence[str]) -> list[Utterance]:
-        """The utterances of these ids."""
-        return [self.utterances[one] for one in ids]
+        """Look up utterances by id."""
+        return [self.utterances[name] for name in ids]
 
 
 def prepare_experiment(config: RunConfig) -> Experiment:
-    """Read the manifest, leave out what has no label, divide the rest, and refuse leaks."""
+    """Read the manifest, select labeled utterances, split them, and check for leaks."""
     manifest = read_manifest(config.manifest)
     labels = LabelSet(config.labels.names, config.labels.merge)
-    chosen = [_merged(one, labels) for one in manifest.utterances if one.emotion in labels]
+    chosen = [_merge_label(row, labels) for row in manifest.utterances if row.emotion in labels]
     if not chosen:
-        found = sorted({one.emotion or "none" for one in manifest.utterances})
+        present = sorted({row.emotion or "none" for row in manifest.utterances})
         raise ProtocolError(
-            f"{config.manifest}: no utterance has one of the labels {labels}; "
-            f"found: {', '.join(found)}"
+            f"{config.manifest}: expected utterances with the labels {labels}, got "
+            f"{', '.join(present)}"
         )
-    chosen, unstyled = _of_style(chosen, config)
-    unheard = sorted(set(labels.names) - {one.emotion for one in chosen if one.emotion})
-    if unheard:
+    chosen, unstyled = _select_style(chosen, config)
+    missing = sorted(set(labels.names) - {row.emotion for row in chosen if row.emotion})
+    if missing:
         raise ProtocolError(
-            f"{config.manifest}: no utterance has the label {unheard[0]!r}; "
-            "leave it out of labels.names, or merge another into it with labels.merge"
+            f"{config.manifest}: no utterance has the label {missing[0]!r}; "
+            "remove it from labels.names, or merge another into it with labels.merge"
         )
     left_out = len(manifest.utterances) - len(chosen) - unstyled
-    split = _divided(manifest, chosen, config.protocol)
+    split = _split(manifest, chosen, config.protocol)
     if left_out:
         note = f"{left_out} of {len(manifest.utterances)} utterances have none of the labels"
         split = replace(split, notes=(*split.notes, f"{note} and are left out"))
@@ -180,44 +186,51 @@ def prepare_experiment(config: RunConfig) -> Experiment:
     for note in split.notes:
         log.warning(note)
     extras = read_auxiliary(config.extra, manifest, labels, config.model.auxiliary is not None)
-    by_id = {one.id: one for one in chosen}
-    past = pretrained_on(config.model, manifest.header.corpus, split, by_id)
-    learnt = () if config.train.selects else (_NOTHING_SELECTED,)
-    split = replace(split, notes=(*split.notes, *extras.notes, *past, *learnt))
+    by_id = {row.id: row for row in chosen}
+    pretraining = pretrained_on(config.model, manifest.header.corpus, split, by_id)
+    selection = () if config.train.selects else (_NOTHING_SELECTED,)
+    split = replace(split, notes=(*split.notes, *extras.notes, *pretraining, *selection))
     targets = TargetEncoder(labels, _inventory(config, labels, [*chosen, *extras.train]))
     return Experiment(config, manifest, by_id, targets, split, extras)
 
 
-def _of_style(chosen: Sequence[Utterance], config: RunConfig) -> tuple[list[Utterance], int]:
-    """Those of the protocol's style, and how many are not."""
+def _select_style(chosen: Sequence[Utterance], config: RunConfig) -> tuple[list[Utterance], int]:
+    """Select utterances in the protocol's style, and count the others."""
     style = config.protocol.style
-    kept = [one for one in chosen if style is None or one.style == style]
+    kept = [row for row in chosen if style is None or row.style == style]
     if not kept:
         raise ProtocolError(
-            f"{config.manifest}: no utterance is said to be {style}; leave protocol.style out"
+            f"{config.manifest}: no utterance has the style {style}; remove protocol.style"
         )
     return kept, len(chosen) - len(kept)
 
 
-def _merged(one: Utterance, labels: LabelSet) -> Utterance:
-    """The utterance under the name its emotion is counted by, for balance and stratification."""
-    name = labels.merged(one.emotion or "")
-    return one if one.emotion == name else one.model_copy(update={"emotion": name})
+def _merge_label(utterance: Utterance, labels: LabelSet) -> Utterance:
+    """Rename the emotion to its merged label, for balancing and stratification."""
+    name = labels.merged(utterance.emotion or "")
+    return (
+        utterance if utterance.emotion == name else utterance.model_copy(update={"emotion": name})
+    )
 
 
-def _divided(manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
-    """Folds over the chosen utterances; published folds name others too, which are left out."""
+def _split(manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+    """Split the chosen utterances; others in published folds are dropped."""
     if not protocol.name.startswith("published"):
         return make_split(chosen, protocol)
     split = make_split(manifest.utterances, protocol)
-    ids = {one.id for one in chosen}
+    ids = {row.id for row in chosen}
     folds = tuple(
-        Fold(fold.name, *(tuple(one for one in part if one in ids) for part in fold.parts.values()))
+        Fold(
+            fold.name,
+            *(tuple(name for name in part if name in ids) for part in fold.parts.values()),
+        )
         for fold in split.folds
     )
     empty = [fold.name for fold in folds if not all(fold.parts.values())]
     if empty:
-        raise ProtocolError(f"{empty[0]}: a part has no utterance with one of the labels")
+        raise ProtocolError(
+            f"fold {empty[0]}: a part has no utterance with one of the labels; change labels.names"
+        )
     return replace(split, folds=folds)
 
 
@@ -227,9 +240,9 @@ def _inventory(
     auxiliary = config.model.auxiliary
     if auxiliary is None:
         return None
-    transcripts = [one.transcript for one in utterances if one.transcript]
+    transcripts = [row.transcript for row in utterances if row.transcript]
     inventory = make_inventory(auxiliary.inventory, auxiliary.alphabet, labels.names, transcripts)
-    with_target = sum(one.phonemes is not None for one in utterances)
+    with_target = sum(row.phonemes is not None for row in utterances)
     if auxiliary.inventory != "characters" and with_target == 0:
         raise ProtocolError(
             f"{config.manifest}: no utterance has phonemes, which the auxiliary task needs; "

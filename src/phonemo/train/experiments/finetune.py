@@ -1,7 +1,7 @@
-"""From a manifest of one's own to a model: the settings, the folds, and one that heard all of it.
+"""Fine-tuning on a user's manifest: settings, cross-validation, and a final model.
 
-The folds say how good the recipe is on people it has not heard; the model that is kept has learnt
-from everybody, and no score is its own.
+Cross-validation measures the recipe on unseen speakers. The final model is trained on all data and
+has no test score.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from phonemo.train.export.export import export
 from phonemo.train.export.shared_network import start_folder
 from phonemo.train.model_folder import LABELS
 
-#: An emotion with fewer utterances is left out: some fold would have none to learn from.
+#: Emotions with fewer utterances are dropped: a fold could have none in its training part.
 FEWEST = 6
-#: Most folds that are made of speakers: more cost time and say little more.
+#: Maximum number of speaker folds; more take longer and change the scores little.
 _MOST_FOLDS = 5
 _SEED = 1
-_EVERYTHING = "everything"
-#: Phonemes are learnt where so many utterances have them.
+_FINAL = "everything"
+#: Share of utterances with phonemes needed to train on phonemes.
 _ENOUGH_PHONEMES = 0.5
-#: A start that has fewer of the emotions is no prior.
+#: Shared emotions needed to use the start's head as prior.
 _FEWEST_SHARED = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done, and what a user must know of it."""
+    """The planned run, and notes for the user."""
 
     config: RunConfig
     notes: tuple[str, ...]
@@ -50,16 +50,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What came out."""
+    """The result of fine-tuning."""
 
     metrics: dict[str, Any]
-    """metrics.json of the run: the folds, pooled."""
+    """The run's metrics.json, folds pooled."""
     model: Path
-    """The model folder that heard everybody."""
+    """The folder of the model trained on all data."""
     bundle: Path | None
-    """The same without torch; None where the extra export is not installed."""
+    """The exported model; None if the extra export is not installed."""
     profiles: OwnProfiles
-    """How its heads were fitted, and what profiles of the tested people add."""
+    """The priors of the heads, and the scores with profiles of the tested speakers."""
 
 
 def plan(
@@ -69,31 +69,31 @@ def plan(
     strategy: str = "logistic",
     threads: int = 2,
 ) -> Plan:
-    """Settings that suit a manifest and a processor.
+    """Choose settings for a manifest.
 
     Args:
-        manifest_path: as phonemo init-corpus or phonemo prepare wrote it.
+        manifest_path: a manifest from phonemo init-corpus or phonemo prepare.
         output: the run folder.
-        start: "phonemo-small", "phonemo-open", a model folder whose outputs are taken over, or a
+        start: "phonemo-small", "phonemo-open", a model folder whose outputs are reused, or a
             backbone.
-        strategy: "logistic" fits a linear head on the network as it is (minutes); "top_k" lets
-            its upper layer learn too.
-        threads: of the processor.
+        strategy: "logistic" fits a linear head on the frozen network (minutes); "top_k" also
+            trains its top layer.
+        threads: CPU threads.
 
     Raises:
         ProtocolError: fewer than two emotions with enough utterances.
         PhonemoError: the manifest or the start cannot be read.
     """
     manifest = read_manifest(manifest_path)
-    names, notes = _emotions(manifest)
-    rows = [one for one in manifest.utterances if one.emotion in names]
-    protocol, more = _protocol(rows)
+    names, notes = _select_emotions(manifest)
+    rows = [row for row in manifest.utterances if row.emotion in names]
+    protocol, protocol_notes = _protocol(rows)
     folder = start_folder(start, output)
-    spoken = sum(one.phonemes is not None for one in rows) >= _ENOUGH_PHONEMES * len(rows)
-    training, told = _training(strategy), []
-    if strategy == "logistic" and (shared := _shared(folder, names)):
+    spoken = sum(row.phonemes is not None for row in rows) >= _ENOUGH_PHONEMES * len(rows)
+    training, prior_notes = _train_settings(strategy), []
+    if strategy == "logistic" and (shared := _shared_emotions(folder, names)):
         training["prior"] = "start"
-        told = [_prior_note(start, names, shared)]
+        prior_notes = [_prior_note(start, names, shared)]
     settings = {
         "name": Path(output).name,
         "manifest": str(manifest_path),
@@ -105,99 +105,101 @@ def plan(
         "seeds": [_SEED],
         "threads": threads,
     }
-    return Plan(RunConfig.model_validate(settings), (*notes, *more, *told))
+    return Plan(RunConfig.model_validate(settings), (*notes, *protocol_notes, *prior_notes))
 
 
 def finetune(config: RunConfig, command: str, progress: RunProgress | None = None) -> Finetuned:
-    """Train every fold, then once on everybody; what is finished already is left as it is.
+    """Train every fold, then a final model on all data; finished parts are kept.
 
     Args:
-        config: of a plan.
-        command: what was typed; written beside the results.
-        progress: told what happens.
+        config: the config of a plan.
+        command: the command line, stored with the results.
+        progress: progress callbacks.
 
     Raises:
-        PhonemoError: of any kind; what was finished stays.
+        PhonemoError: training failed; finished folds are kept.
     """
     metrics = run(config, command, progress=progress)
     model = Path(config.output) / "model"
     if not (model / LABELS).is_file():
-        _learn_everything(config, model, progress or RunProgress())
+        _train_final(config, model, progress or RunProgress())
     profiles = own_profiles(config)
     write_json(Path(config.output) / PROFILES, profiles.to_json())
     return Finetuned(metrics, model, _bundle(model, config), profiles)
 
 
-def _emotions(manifest: Manifest) -> tuple[list[str], list[str]]:
-    counts = Counter(one.emotion for one in manifest.utterances if one.emotion)
+def _select_emotions(manifest: Manifest) -> tuple[list[str], list[str]]:
+    counts = Counter(row.emotion for row in manifest.utterances if row.emotion)
     names = sorted(name for name, count in counts.items() if count >= FEWEST)
-    few = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEWEST]
+    rare = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEWEST]
     if len(names) < 2:
-        found = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items())) or "none"
+        present = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items())) or "none"
         raise ProtocolError(
-            f"{manifest.path}: two emotions with {FEWEST} utterances or more are wanted, and it "
-            f"has {found}"
+            f"{manifest.path}: expected two or more emotions with at least {FEWEST} utterances, "
+            f"got {present}; add recordings"
         )
-    notes = [f"left out, fewer than {FEWEST} utterances: {', '.join(few)}"] if few else []
-    unlabelled = sum(one.emotion is None for one in manifest.utterances)
-    return names, notes + ([f"{unlabelled} utterances have no emotion"] if unlabelled else [])
+    notes = [f"left out, fewer than {FEWEST} utterances: {', '.join(rare)}"] if rare else []
+    unlabeled = sum(row.emotion is None for row in manifest.utterances)
+    return names, notes + ([f"{unlabeled} utterances have no emotion"] if unlabeled else [])
 
 
 def _protocol(rows: Sequence[Utterance]) -> tuple[dict[str, Any], list[str]]:
-    """By speaker where there are three or more; else it leaks, and says so."""
-    speakers = {one.speaker for one in rows}
+    """Split by speaker if there are three or more; otherwise split randomly, with a LEAKY note."""
+    speakers = {row.speaker for row in rows}
     if None not in speakers and len(speakers) >= 3:
         folds = _MOST_FOLDS if len(speakers) > _MOST_FOLDS else None
         return {"name": "speaker", "folds": folds}, []
     known = len(speakers - {None})
-    why = "some utterances have no speaker" if None in speakers else f"{known} speakers are too few"
+    reason = (
+        "some utterances have no speaker" if None in speakers else f"{known} speakers are too few"
+    )
     note = (
-        f"LEAKY: {why} (three are wanted), so that the folds share voices and every score is too "
-        "high; say who speaks: phonemo init-corpus --speaker, or a column in a table"
+        f"LEAKY: {reason} (expected three or more), so the folds share voices and every score is "
+        "too high; add speakers with phonemo init-corpus --speaker, or in a table"
     )
     return {"name": "random-leaky", "folds": _MOST_FOLDS}, [note]
 
 
 def model_settings(folder: Path, strategy: str, spoken: bool) -> dict[str, Any]:
-    """Section model of a config: a trained model taken over, or a backbone with fresh heads.
+    """Build the model section of a config, from a trained model or a backbone with new heads.
 
     Args:
-        folder: the model folder, or the backbone's.
-        strategy: what will learn.
-        spoken: whether phonemes are known, to learn them beside the emotion.
+        folder: the model or backbone folder.
+        strategy: the training strategy.
+        spoken: train on phonemes too.
     """
     trained = (folder / LABELS).is_file()
     settings: dict[str, Any] = {"backbone": str(folder), "pooling": "attentive_statistics"}
     if trained:
-        settings |= _shape(folder) | {"start": str(folder)}
+        settings |= _shape_settings(folder) | {"start": str(folder)}
     if strategy == "logistic" or not settings.get("pooled", True):
         settings |= {"head": "linear", "statistics": _upper_layers(folder)}
     settings["auxiliary"] = _auxiliary(folder, trained) if spoken else None
     return settings
 
 
-def _shared(folder: Path, names: Sequence[str]) -> list[str]:
-    """Emotions that a start's linear head knows too; none where it is no prior."""
-    config = _config(folder)
+def _shared_emotions(folder: Path, names: Sequence[str]) -> list[str]:
+    """Emotions shared with the start's linear head; empty if it cannot be a prior."""
+    config = _read_config(folder)
     if config.get("head") != "linear" or not config.get("adaptation"):
         return []
     try:
         known = loads_json((folder / LABELS).read_bytes())["names"]
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # whoever opens the network says what is wrong
+        return []  # loading the network reports the error
     shared = [name for name in names if name in known]
     return shared if len(shared) >= _FEWEST_SHARED else []
 
 
 def _prior_note(start: str, names: Sequence[str], shared: Sequence[str]) -> str:
     fresh = [name for name in names if name not in shared]
-    learnt = f"; learnt anew: {', '.join(fresh)}" if fresh else ""
-    return f"the head is drawn towards that of {start}: {', '.join(shared)}{learnt}"
+    new = f"; newly trained: {', '.join(fresh)}" if fresh else ""
+    return f"the head is regularized towards that of {start}: {', '.join(shared)}{new}"
 
 
-def _shape(folder: Path) -> dict[str, Any]:
-    """What must be as it is in the model whose weights are taken over."""
-    config = _config(folder)
+def _shape_settings(folder: Path) -> dict[str, Any]:
+    """Settings that must match the model whose weights are loaded."""
+    config = _read_config(folder)
     names = (
         *("acoustic", "semantic", "fusion", "pooling", "width", "attention_heads", "hops"),
         *("pooled", "frames", "moments"),
@@ -206,7 +208,7 @@ def _shape(folder: Path) -> dict[str, Any]:
 
 
 def _auxiliary(folder: Path, trained: bool) -> dict[str, Any]:
-    known = _config(folder).get("auxiliary") if trained else None
+    known = _read_config(folder).get("auxiliary") if trained else None
     inventory = (known or {}).get("inventory", "phonemes")
     alphabet = (known or {}).get("alphabet", "ipa")
     alpha = {"alpha": 0.3, "reduction": "per_token"}
@@ -214,18 +216,18 @@ def _auxiliary(folder: Path, trained: bool) -> dict[str, Any]:
 
 
 def _upper_layers(folder: Path) -> list[int]:
-    """Hidden states whose mean and deviation the head reads: those of phonemo-small, or like them.
+    """Hidden states whose mean and deviation feed the head: phonemo-small's, or the middle ones.
 
-    Emotion is best heard in the middle (benchmarks/sklearn_emodb.py has every layer of one).
+    Middle layers predict emotion best (benchmarks/sklearn_emodb.py scores every layer).
     """
-    config = _config(folder)
+    config = _read_config(folder)
     if config.get("statistics"):
-        return [int(one) for one in config["statistics"]]
+        return [int(layer) for layer in config["statistics"]]
     depth = int((config.get("backbone") or config).get("num_hidden_layers", 2))
     return [depth // 2, depth // 2 + 1] if depth > 1 else [depth]
 
 
-def _training(strategy: str) -> dict[str, Any]:
+def _train_settings(strategy: str) -> dict[str, Any]:
     if strategy == "logistic":
         return {"strategy": "logistic", "select_by": "last"}
     return {
@@ -241,27 +243,27 @@ def _training(strategy: str) -> dict[str, Any]:
     }
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        found = loads_json((folder / "config.json").read_bytes())
+        config = loads_json((folder / "config.json").read_bytes())
     except (OSError, ValueError):
-        return {}  # whoever opens the network says what is wrong
-    return found if isinstance(found, dict) else {}
+        return {}  # loading the network reports the error
+    return config if isinstance(config, dict) else {}
 
 
-def _learn_everything(config: RunConfig, model: Path, progress: RunProgress) -> None:
-    """Train as in a fold that has nothing to test: validation is learnt from, as in the others."""
+def _train_final(config: RunConfig, model: Path, progress: RunProgress) -> None:
+    """Train on all data, as a fold without a test part; validation is trained on, as in folds."""
     experiment = prepare_experiment(config)
     first = experiment.split.folds[0]
-    fold = Fold(_EVERYTHING, (*first.train, *first.test), first.validation, ())
-    home = Path(config.output) / f"seed-{_SEED}" / _EVERYTHING
-    progress.cell(1, 1, "everybody")
+    fold = Fold(_FINAL, (*first.train, *first.test), first.validation, ())
+    cell = Path(config.output) / f"seed-{_SEED}" / _FINAL
+    progress.cell(1, 1, "all data")
     with folder_lock(Path(config.output)):
-        NeuralSystem(experiment, progress).train_untested(FoldSeed(fold, _SEED, home))
-        if (home / PRIOR).is_file():
-            (home / PRIOR).replace(model.with_name(PRIOR))
-        (home / "model").rename(model)
-        shutil.rmtree(home)
+        NeuralSystem(experiment, progress).train_untested(FoldSeed(fold, _SEED, cell))
+        if (cell / PRIOR).is_file():
+            (cell / PRIOR).replace(model.with_name(PRIOR))
+        (cell / "model").rename(model)
+        shutil.rmtree(cell)
 
 
 def _bundle(model: Path, config: RunConfig) -> Path | None:

@@ -1,7 +1,7 @@
-"""A run's folds once more, with profiles: what unlabelled recordings of the tested people add.
+"""Score a run's folds with profiles computed from unlabeled recordings of the tested speakers.
 
-Every tested utterance is recognized without a profile, as in the run's own scores, with that of
-its whole fold, and with that of its speaker. Labels take no part in a profile.
+Every tested utterance is scored without a profile, as in the run's metrics, with the profile of its
+fold, and with the profile of its speaker. Profiles use no labels.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from phonemo.train.experiments.fold import PRIOR, VECTORS
 from phonemo.train.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
 
-#: Beside metrics.json: how heads were fitted, and what profiles add.
+#: File next to metrics.json with the priors of the heads and the scores with profiles.
 PROFILES = "profiles.json"
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class ProfileScore:
-    """UA over all folds, with its interval over speakers; None where there are too few."""
+    """UA over all folds, with its interval over speakers; None for fewer than two speakers."""
 
     ua: float
     low: float | None
@@ -41,12 +41,11 @@ class OwnProfiles:
     """The content of profiles.json.
 
     Attributes:
-        prior: by cell, and for "model", what phonemo.train.head_from_start says was done; empty
-        without
-            a prior.
-        scores: by "none", "fold" and "speaker": whose unlabelled recordings are the profile.
-            Empty where the head takes none; without "speaker" where not all are known.
-        utterances: that the scores are of.
+        prior: by fold and seed, and for "model", the report of phonemo.train.head_from_start;
+            empty without a prior.
+        scores: UA by profile: "none", "fold" and "speaker". Empty if the head does not support
+            profiles; without "speaker" if speakers are unknown.
+        utterances: the number of scored utterances.
     """
 
     prior: Mapping[str, Mapping[str, Any]]
@@ -54,14 +53,14 @@ class OwnProfiles:
     utterances: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        scores = {name: vars(one) for name, one in self.scores.items()}
+        """Convert to JSON-compatible data."""
+        scores = {name: vars(score) for name, score in self.scores.items()}
         return {"prior": dict(self.prior), "scores": scores, "utterances": self.utterances}
 
 
 @dataclass(frozen=True, eq=False)
-class _Answers:
-    """Class indices (utterance,) of one cell, by whose profile was applied."""
+class _CellPredictions:
+    """Predicted class indices (utterance,) of one fold and seed, by profile."""
 
     truth: Indices
     speakers: tuple[str | None, ...]
@@ -69,30 +68,30 @@ class _Answers:
 
 
 def own_profiles(config: RunConfig) -> OwnProfiles:
-    """Score the finished cells of a run with profiles.
+    """Score the finished folds of a run with profiles.
 
     Args:
-        config: of the run.
+        config: the run's config.
 
     Raises:
-        PhonemoError: a cell's files cannot be read.
+        PhonemoError: a fold's files cannot be read.
     """
     cells = [path.parent for path in sorted(Path(config.output).glob("seed-*/*/metrics.json"))]
-    answers = [found for cell in cells if (found := _answers(cell)) is not None]
-    priors = {f"{cell.parent.name}/{cell.name}": _prior(cell) for cell in cells}
-    priors["model"] = _prior(Path(config.output))  # of the one that learns from everybody
+    predictions = [result for cell in cells if (result := _predict_cell(cell)) is not None]
+    priors = {f"{cell.parent.name}/{cell.name}": _read_prior(cell) for cell in cells}
+    priors["model"] = _read_prior(Path(config.output))  # of the model trained on all data
     scores: dict[str, ProfileScore] = {}
-    if answers and len(answers) == len(cells):
-        scores = {name: _score(answers, name, config) for name in _profiles(answers)}
+    if predictions and len(predictions) == len(cells):
+        scores = {name: _score(predictions, name, config) for name in _common_profiles(predictions)}
     return OwnProfiles(
-        {name: one for name, one in priors.items() if one is not None},
+        {name: prior for name, prior in priors.items() if prior is not None},
         scores,
-        sum(len(one.truth) for one in answers) if scores else 0,
+        sum(len(result.truth) for result in predictions) if scores else 0,
     )
 
 
-def _answers(cell: Path) -> _Answers | None:
-    """Of one cell; None where its head takes no profile or its vectors were not kept."""
+def _predict_cell(cell: Path) -> _CellPredictions | None:
+    """Predict one fold; None if its head does not support profiles or its vectors are missing."""
     path, trained = cell / VECTORS, load_trained(cell / "model")
     reference = reference_of(trained.model)
     if reference is None or not path.is_file():
@@ -102,53 +101,55 @@ def _answers(cell: Path) -> _Answers | None:
     speakers = tuple(row["speaker"] for row in rows)
     given = {
         "none": logits_of(reference, vectors, None).argmax(axis=1),
-        "fold": _adapted(reference, vectors, ["fold"] * len(rows)),
+        "fold": _predict_adapted(reference, vectors, ["fold"] * len(rows)),
     }
     if None not in speakers:
-        given["speaker"] = _adapted(reference, vectors, [str(one) for one in speakers])
+        given["speaker"] = _predict_adapted(
+            reference, vectors, [str(speaker) for speaker in speakers]
+        )
     truth = np.array([trained.labels.index(row["truth"]) for row in rows], dtype=np.int64)
-    return _Answers(truth, speakers, given)
+    return _CellPredictions(truth, speakers, given)
 
 
-def _adapted(
+def _predict_adapted(
     reference: Reference, vectors: npt.NDArray[np.float64], groups: Sequence[str]
 ) -> Indices:
-    """Class indices (utterance,), each group by the statistics of its own vectors."""
-    names, found = np.array(groups), np.zeros(len(groups), dtype=np.int64)
+    """Predict class indices (utterance,), adapting each group to its own statistics."""
+    names, predicted = np.array(groups), np.zeros(len(groups), dtype=np.int64)
     for name in np.unique(names):
-        own = vectors[names == name]
-        logits = logits_of(reference, own, adapt_logits(reference, own))
-        found[names == name] = logits.argmax(axis=1)
-    return found
+        members = vectors[names == name]
+        logits = logits_of(reference, members, adapt_logits(reference, members))
+        predicted[names == name] = logits.argmax(axis=1)
+    return predicted
 
 
-def _profiles(answers: Sequence[_Answers]) -> Iterator[str]:
-    """Those that every cell has."""
-    return (name for name in answers[0].given if all(name in one.given for one in answers))
+def _common_profiles(cells: Sequence[_CellPredictions]) -> Iterator[str]:
+    """The profiles that every fold has."""
+    return (name for name in cells[0].given if all(name in cell.given for cell in cells))
 
 
-def _score(answers: Sequence[_Answers], name: str, config: RunConfig) -> ProfileScore:
+def _score(cells: Sequence[_CellPredictions], name: str, config: RunConfig) -> ProfileScore:
     classes = len(config.labels.names)
-    truth = np.concatenate([one.truth for one in answers])
-    given = np.concatenate([one.given[name] for one in answers])
-    who = [
+    truth = np.concatenate([cell.truth for cell in cells])
+    given = np.concatenate([cell.given[name] for cell in cells])
+    speakers = [
         speaker or f"utterance {number}"
-        for one in answers
-        for number, speaker in enumerate(one.speakers)
+        for cell in cells
+        for number, speaker in enumerate(cell.speakers)
     ]
 
-    def ua(chosen: npt.NDArray[Any]) -> float:
-        return metrics.score_emotions(truth[chosen], given[chosen], classes).ua
+    def ua(rows: npt.NDArray[Any]) -> float:
+        return metrics.score_emotions(truth[rows], given[rows], classes).ua
 
-    if len(set(who)) < 2:
+    if len(set(speakers)) < 2:
         return ProfileScore(ua(np.arange(len(truth))), None, None)
-    interval = metrics.bootstrap_interval(who, ua)
+    interval = metrics.bootstrap_interval(speakers, ua)
     return ProfileScore(interval.estimate, interval.low, interval.high)
 
 
-def _prior(cell: Path) -> dict[str, Any] | None:
+def _read_prior(cell: Path) -> dict[str, Any] | None:
     path = cell / PRIOR
-    found: dict[str, Any] | None = None
+    prior: dict[str, Any] | None = None
     if path.is_file():
-        found = loads_json(path.read_text(encoding="utf-8"))
-    return found
+        prior = loads_json(path.read_text(encoding="utf-8"))
+    return prior

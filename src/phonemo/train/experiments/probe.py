@@ -1,8 +1,8 @@
-"""What a frozen network knows of emotion: one layer, pooled over time, and a linear classifier.
+"""Linear probes: how well each layer of a frozen network predicts emotion.
 
-The measure by which backbones are compared before anything is trained on top of them: mean and
-standard deviation over the frames of one layer, standardised, then a logistic regression. Nothing
-is selected: each fold's validation part is learnt from too, and every layer is reported.
+Backbones are compared this way before training: the mean and standard deviation over a layer's
+frames are standardized and classified by logistic regression. Nothing is selected: the classifier
+is also fitted on each fold's validation part, and every layer is reported.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from phonemo.train.linear_head import fitted
 from phonemo.train.pretrain.distil import at_level
 from phonemo.train.pretrain.teacher import Teacher, has_model, load_teacher
 
-#: Inverse strength of the logistic regression's penalty; fixed, so that nothing is tuned.
+#: Inverse penalty of the logistic regression; fixed, so that nothing is tuned.
 STRENGTH = 0.01
-#: Level at which a Whisper encoder hears every clip, as the student of the pretraining does.
+#: Level to which clips are scaled for a Whisper encoder, as in pretraining.
 _LEVEL = 0.08
 
 Features = NDArray[np.float32]
@@ -44,7 +44,7 @@ States = Callable[[Tensor], Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class ProbeScore:
-    """What the classifier on one hidden state scored, folds pooled."""
+    """Scores of the classifier on one hidden state, folds pooled."""
 
     layer: int
     """0 is the input of the Transformer."""
@@ -64,38 +64,38 @@ def probe(
     Args:
         network: a backbone or a phonemo model, or a folder with a CTranslate2 Whisper model.
         manifest_path: the data.
-        protocol: how it is divided.
-        names: the emotions to tell apart; none means all of the manifest.
-        progress: told (done, total) utterances.
+        protocol: the split protocol.
+        names: the emotions to classify; empty means all of the manifest's.
+        progress: called with (done, total) utterances.
 
     Raises:
-        PhonemoError: of any kind, in one line.
+        PhonemoError: the network or the data cannot be used.
     """
     manifest = read_manifest(manifest_path)
     rows = select_utterances(manifest, names, protocol)
     task = make_task(manifest, rows, protocol)
-    states = _states_of(network)
+    states = _load_states(network)
     features = _features(states, manifest, rows, progress)  # (utterance, layer, feature)
     return [_score(layer, features[:, layer], task) for layer in range(features.shape[1])]
 
 
-def _states_of(network: str) -> States:
+def _load_states(network: str) -> States:
     if has_model(Path(network)):
-        return _of_teacher(load_teacher(network))
-    return _of_backbone(Backbone(*load_backbone(network)).eval())
+        return _teacher_states(load_teacher(network))
+    return _backbone_states(Backbone(*load_backbone(network)).eval())
 
 
-def _of_teacher(teacher: Teacher) -> States:
+def _teacher_states(teacher: Teacher) -> States:
     return lambda waveform: teacher(at_level(waveform, _LEVEL))
 
 
-def _of_backbone(backbone: Backbone) -> States:
+def _backbone_states(backbone: Backbone) -> States:
     def states(waveform: Tensor) -> list[Tensor]:
         samples = torch.tensor([waveform.shape[1]])
         projected = backbone.project(backbone.convolve(waveform, samples))
         mask = torch.ones(projected.shape[:2], dtype=torch.bool)
-        found = backbone.run(backbone.embed(projected, mask), mask, 0, range(backbone.depth + 1))
-        return [found[number] for number in sorted(found)]
+        outputs = backbone.run(backbone.embed(projected, mask), mask, 0, range(backbone.depth + 1))
+        return [outputs[layer] for layer in sorted(outputs)]
 
     return states
 
@@ -108,10 +108,12 @@ def _features(
     progress: Callable[[int, int], None] | None,
 ) -> Features:
     rows = []
-    for number, one in enumerate(utterances, start=1):
-        audio = load_waveform(manifest.audio_path(one), start=one.start, end=one.end)
-        found = states(torch.from_numpy(np.array(audio.samples))[None])
-        pooled = [torch.cat([state[0].mean(0), state[0].std(0, correction=0)]) for state in found]
+    for number, utterance in enumerate(utterances, start=1):
+        audio = load_waveform(
+            manifest.audio_path(utterance), start=utterance.start, end=utterance.end
+        )
+        hidden = states(torch.from_numpy(np.array(audio.samples))[None])
+        pooled = [torch.cat([state[0].mean(0), state[0].std(0, correction=0)]) for state in hidden]
         rows.append(torch.stack(pooled).numpy())
         if progress is not None:
             progress(number, len(utterances))
@@ -119,12 +121,11 @@ def _features(
 
 
 def _score(layer: int, features: Features, task: FoldTask) -> ProbeScore:
-    def learner(learn: Rows, test: Rows) -> NDArray[np.int64]:
-        found: NDArray[np.int64] = fitted(features[learn], task.truth[learn], STRENGTH).predict(
-            features[test]
-        )
-        return found
+    def learner(train: Rows, test: Rows) -> NDArray[np.int64]:
+        classifier = fitted(features[train], task.truth[train], STRENGTH)
+        predicted: NDArray[np.int64] = classifier.predict(features[test])
+        return predicted
 
-    heard = cross_val_predict(task, learner)
-    found = metrics.score_emotions(heard.truth, heard.given, len(task.labels))
-    return ProbeScore(layer, found.ua, found.wa)
+    predictions = cross_val_predict(task, learner)
+    scores = metrics.score_emotions(predictions.truth, predictions.given, len(task.labels))
+    return ProbeScore(layer, scores.ua, scores.wa)

@@ -1,8 +1,8 @@
-"""How much the words alone give away: a bag of n-grams, and no sound.
+"""A text-only baseline: a bag of n-grams, without audio.
 
-In corpora where a sentence goes with an emotion (IEMOCAP's scripts), a network that recognises the
-words scores without hearing any emotion. What this control scores above chance is the part of a
-result that the script may explain.
+In corpora where sentences go with emotions (IEMOCAP's scripts), a network that recognizes words
+scores without recognizing emotion. The baseline's margin above chance is the part of a result that
+the script may explain.
 """
 
 from __future__ import annotations
@@ -35,85 +35,84 @@ STRENGTH = 1.0
 
 @dataclass(frozen=True)
 class ScriptScore:
-    """What the words alone score, folds pooled, as shares from 0 to 1."""
+    """Scores of the text-only baseline, folds pooled, from 0 to 1."""
 
     ua: float
     wa: float
     chance_ua: float
     chance_wa: float
     utterances: int
-    """Tested, and with words."""
+    """Tested utterances with a transcript."""
     wordless: int
-    """Left out, because nobody wrote down what was said."""
+    """Utterances skipped because they have no transcript."""
     texts: int
-    """Different texts."""
+    """Number of distinct texts."""
     styles: dict[str, tuple[float, float]]
-    """UA and WA of scripted and of improvised speech, where utterances say which they are."""
+    """UA and WA of scripted and improvised speech, if the manifest has styles."""
 
 
 def text_baseline(
     manifest_path: str | Path, protocol: ProtocolConfig, names: Sequence[str] = ()
 ) -> ScriptScore:
-    """Recognise the emotion from the transcripts, on the folds of a protocol.
+    """Predict the emotion from the transcripts, on the folds of a protocol.
 
     Args:
         manifest_path: the data.
-        protocol: how it is divided.
-        names: the emotions to tell apart; none means all of the manifest.
+        protocol: the split protocol.
+        names: the emotions to classify; empty means all of the manifest's.
 
     Raises:
         CorpusError: no utterance has a transcript.
-        PhonemoError: of the data or the protocol, in one line.
+        PhonemoError: the data does not fit the protocol.
     """
     manifest = read_manifest(manifest_path)
-    wanted = select_utterances(manifest, names, protocol)
-    spoken = [one for one in wanted if sentence(one.transcript or "")]
-    if wanted and not spoken:
+    selected = select_utterances(manifest, names, protocol)
+    transcribed = [utterance for utterance in selected if sentence(utterance.transcript or "")]
+    if selected and not transcribed:
         raise CorpusError(
-            f"{manifest.path}: no utterance has a transcript; this control needs them"
+            f"{manifest.path}: no utterance has a transcript; prepare the corpus with transcripts"
         )
-    task = make_task(manifest, spoken, protocol)
-    texts = [sentence(one.transcript or "") for one in spoken]
+    task = make_task(manifest, transcribed, protocol)
+    texts = [sentence(utterance.transcript or "") for utterance in transcribed]
 
-    def learner(learn: Rows, test: Rows) -> NDArray[np.int64]:
-        return _fitted(
-            [texts[row] for row in learn], task.truth[learn], [texts[row] for row in test]
-        )
+    def learner(train: Rows, test: Rows) -> NDArray[np.int64]:
+        known = [texts[row] for row in train]
+        return _predict_texts(known, task.truth[train], [texts[row] for row in test])
 
-    given = cross_val_predict(task, learner)
-    found = metrics.score_emotions(given.truth, given.given, len(task.labels))
-    chance = metrics.chance_levels(given.truth, len(task.labels))
+    predictions = cross_val_predict(task, learner)
+    scores = metrics.score_emotions(predictions.truth, predictions.given, len(task.labels))
+    chance = metrics.chance_levels(predictions.truth, len(task.labels))
     return ScriptScore(
-        ua=found.ua,
-        wa=found.wa,
+        ua=scores.ua,
+        wa=scores.wa,
         chance_ua=chance.ua,
         chance_wa=chance.majority_wa,
-        utterances=len(given.truth),
-        wordless=len(wanted) - len(spoken),
+        utterances=len(predictions.truth),
+        wordless=len(selected) - len(transcribed),
         texts=len(set(texts)),
-        styles=_by_style(given, len(task.labels)),
+        styles=_by_style(predictions, len(task.labels)),
     )
 
 
-def _by_style(given: FoldPredictions, emotions: int) -> dict[str, tuple[float, float]]:
-    parts = {style: given.of_style(style) for style in STYLES}
+def _by_style(predictions: FoldPredictions, emotions: int) -> dict[str, tuple[float, float]]:
+    parts = {style: predictions.of_style(style) for style in STYLES}
     scores = {
         style: metrics.score_emotions(part.truth, part.given, emotions)
         for style, part in parts.items()
         if part.utterances
     }
-    return {style: (one.ua, one.wa) for style, one in scores.items()}
+    return {style: (score.ua, score.wa) for style, score in scores.items()}
 
 
-def _fitted(
-    known: Sequence[str], truth: NDArray[np.int64], asked: Sequence[str]
+def _predict_texts(
+    train: Sequence[str], truth: NDArray[np.int64], test: Sequence[str]
 ) -> NDArray[np.int64]:
-    """The n-grams of the training part alone make the vocabulary and its weights."""
+    """Fit vocabulary, weights and classifier on the training texts; predict the test texts."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     grams = TfidfVectorizer(ngram_range=_NGRAMS, token_pattern=r"\S+", sublinear_tf=True)
     classifier = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000)
-    found: NDArray[np.int64] = make_pipeline(grams, classifier).fit(known, truth).predict(asked)
-    return found
+    predicted: NDArray[np.int64] = make_pipeline(grams, classifier).fit(train, truth).predict(test)
+    return predicted
