@@ -78,3 +78,16 @@ class LabelSet:
         indices = sorted({self.index(name) for name in wanted})
         names = tuple(self.names[index] for index in indices)
         return LabelSet(names, {old: new for old, new in self.merge.items() if new in names})
+
+
+def rescale_scores(scores: dict[str, float], names: Iterable[str]) -> dict[str, float]:
+    """Rescale the scores of some emotions to sum to one.
+
+    Raises:
+        LabelError: an emotion without a score, fewer than two, or a sum of 0.
+    """
+    emotions = LabelSet(tuple(scores)).restrict(names).names
+    total = sum(scores[name] for name in emotions)
+    if not total > 0:
+        raise LabelError(f"all scores of {', '.join(emotions)} are 0; add other emotions")
+    return {name: scores[name] / total for name in emotions}

@@ -214,3 +214,26 @@ def test_an_answer_among_some_says_what_it_was_among_all(experiment):
     assert row["unsure"]
     (whole,) = prediction_rows(found, dataset, targets.labels, None, "f", 3, calibrated)
     assert "all_scores" not in whole
+
+
+def test_rows_have_the_keys_of_a_prediction_row_and_no_others(tmp_path):
+    """The schema is written once: what the writer adds must be in it."""
+    from phonemo.evaluation.predictions import PredictionRow
+    from phonemo.evaluation.schema import FoldMetrics, Metrics
+    from phonemo.files import loads_json, read_rows
+    from phonemo.train.experiments.training_run import run
+    from tests.train.tiny_run import make_config
+
+    config = make_config(tmp_path, epochs=1, strategy="frozen")
+    run(config, "test", folds=["speaker-s1"])
+    output = Path(config.output)
+    rows = read_rows(output / "predictions.jsonl")
+    assert rows
+    for row in rows:
+        assert PredictionRow.__required_keys__ <= row.keys() <= PredictionRow.__annotations__.keys()
+    for path, model in (
+        (output / "metrics.json", Metrics),
+        (output / "seed-1" / "speaker-s1" / "metrics.json", FoldMetrics),
+    ):
+        content = loads_json(path.read_text(encoding="utf-8"))
+        assert model.model_validate(content).model_dump(mode="json") == content

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from phonemo.errors import LabelError, MissingExtraError, UsageError
-from phonemo.labels import LabelSet
+from phonemo.errors import MissingExtraError, UsageError
+from phonemo.labels import rescale_scores
 
 #: The warning of a prediction whose highest score is below the model's threshold.
 UNSURE = "unsure"
@@ -87,7 +87,7 @@ class Segment:
 
     def among(self, names: Iterable[str]) -> Segment:
         """Restrict to some emotions; arguments and errors are those of ``Prediction.among``."""
-        scores = _rescale(self.scores, names)
+        scores = rescale_scores(self.scores, names)
         return replace(self, label=_best_label(scores), scores=scores)
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Prediction:
             LabelError: an emotion without a score, or fewer than two.
         """
         emotions = tuple(names)
-        scores = _rescale(self.scores, emotions)
+        scores = rescale_scores(self.scores, emotions)
         parts = tuple(segment.among(emotions) for segment in self.segments)
         return replace(self, label=_best_label(scores), scores=scores, segments=parts)
 
@@ -202,15 +202,6 @@ class Prediction:
             timed = self.spans
             data["spans"] = None if timed is None else [span.to_dict() for span in timed]
         return data
-
-
-def _rescale(scores: dict[str, float], names: Iterable[str]) -> dict[str, float]:
-    """Scores of some emotions, rescaled to sum to one."""
-    emotions = LabelSet(tuple(scores)).restrict(names).names
-    total = sum(scores[name] for name in emotions)
-    if not total > 0:
-        raise LabelError(f"all scores of {', '.join(emotions)} are 0; add other emotions")
-    return {name: scores[name] / total for name in emotions}
 
 
 def _best_label(scores: dict[str, float]) -> str:

@@ -143,7 +143,7 @@ def calibrate(
             "it was exported from"
         )
     needs_torch("calibrating")
-    from phonemo.files import read_rows
+    from phonemo.evaluation.predictions import read_predictions
     from phonemo.train.calibrate import calibrate_rows, check_new, recalibrate
     from phonemo.train.experiments.assess import held_out_rows
     from phonemo.train.provenance import Provenance
@@ -152,7 +152,7 @@ def calibrate(
     for path in predictions or ():
         if not path.is_file():
             raise UsageError(f"{path}: no such file; create it with phonemo evaluate --output")
-    rows = [row for path in predictions or () for row in read_rows(path)]
+    rows = [row for path in predictions or () for row in read_predictions(path)]
     provenance = Provenance()
     for path in manifest or ():
         with console.progress_callback("recognizing", quiet) as progress:

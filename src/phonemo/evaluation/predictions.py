@@ -7,14 +7,60 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from phonemo.errors import ResultError
 from phonemo.evaluation import metrics
 from phonemo.evaluation.metrics import Counts
+from phonemo.files import read_rows
 from phonemo.labels import LabelSet
+
+
+class _RequiredColumns(TypedDict):
+    """Without which a row cannot be scored."""
+
+    id: str
+    fold: str
+    seed: int
+    speaker: str | None
+    gender: str | None
+    truth: str
+    label: str
+    """The emotion with the highest score."""
+    scores: dict[str, float]
+    """A probability for each label."""
+
+
+class PredictionRow(_RequiredColumns, total=False):
+    """One line of predictions.jsonl: a tested utterance of one fold with one seed."""
+
+    all_scores: dict[str, float]
+    """The same among all emotions of the network, where fewer are tested."""
+    phonemes: list[str] | None
+    """Recognized by the phoneme head."""
+    reference: list[str] | None
+    """The phonemes of the manifest."""
+    corpus: str
+    """In merged manifests."""
+    style: str
+    """Scripted or improvised."""
+    temperature: float
+    """Of a calibrated model."""
+    unsure: bool
+    """Whether the score is below a calibrated model's threshold."""
+    leaky: bool
+    """Whether the model was trained on the utterance or its speaker."""
+    boundary_errors_ms: list[float]
+    """Of aligned phonemes against hand-made times."""
+
+
+def read_predictions(path: Path) -> list[PredictionRow]:
+    """Rows of a predictions.jsonl that phonemo wrote; ``validate_rows`` checks foreign ones."""
+    return cast(list[PredictionRow], read_rows(path))
+
 
 STATISTICS: dict[str, Callable[[Counts], float]] = {
     "wa": metrics.weighted_accuracy,
@@ -34,7 +80,7 @@ def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
 class PredictionTable:
     """The rows in order of seed, fold and id, with their columns as arrays ``(row,)``."""
 
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[PredictionRow, ...]
     seeds: tuple[int, ...]
     """The different seeds, ascending."""
     seed: Counts
@@ -61,9 +107,6 @@ class PredictionTable:
         return np.array([n for n, value in enumerate(values) if value == wanted], np.int64)
 
 
-_KEYS = ("id", "fold", "seed", "speaker", "gender", "truth", "label", "scores")
-
-
 def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> PredictionTable:
     """Check prediction rows and order them; see phonemo.evaluation.summary.summarize."""
     if not rows:
@@ -74,7 +117,7 @@ def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Predic
     ordered = sorted(rows, key=lambda row: (row["seed"], natural_order(fold_of(row)), row["id"]))
     seeds = sorted({int(row["seed"]) for row in rows})
     return PredictionTable(
-        rows=tuple(ordered),
+        rows=tuple(cast(PredictionRow, row) for row in ordered),
         seeds=tuple(seeds),
         seed=np.array([seeds.index(int(row["seed"])) for row in ordered]),
         truth=np.array([labels.index(row["truth"]) for row in ordered]),
@@ -84,7 +127,7 @@ def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Predic
 
 
 def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
-    missing = [key for key in _KEYS if key not in row]
+    missing = [key for key in _RequiredColumns.__annotations__ if key not in row]
     if missing:
         raise ResultError(f"prediction {row.get('id')!r} has no key {missing[0]!r}")
     if not isinstance(row["seed"], int):

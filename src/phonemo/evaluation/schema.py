@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -184,6 +191,34 @@ class Results(_MetricsModel):
     seeds_agree: bool = True
     """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
 
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        absent = ("boundaries", "per_corpus", "per_style", "uncalibrated")
+        return {name: value for name, value in data.items() if name not in absent or value}
+
+
+class FoldMetrics(_MetricsModel):
+    """The content of metrics.json of one fold with one seed."""
+
+    fold: str
+    seed: int
+    sizes: dict[str, Count]
+    """Part -> utterances."""
+    best_step: int | None
+    best_validation: float | None
+    steps: Count
+    epochs: float | None
+    seconds: Amount = 0.0
+    """Of the session that finished it, training and testing."""
+    results: Results
+    extra: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """By auxiliary corpus, phoneme scores of its held-out speakers."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty_extra(handler(self))
+
 
 class ExtraScore(_MetricsModel):
     """Phonemes of an extra corpus' speakers who were held out of every training."""
@@ -230,6 +265,16 @@ class Metrics(BaseModel):
     """Version that measured it."""
     seconds: Amount = 0.0
     """Of training and testing, summed over cells; 0 where nobody took the time."""
+    partial_corpus: bool = False
+    """Whether the manifest has less than the corpus as published."""
     extra: dict[str, ExtraScore] = Field(default_factory=dict)
     """By extra corpus, where speakers of it were held out."""
     results: Results
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty_extra(handler(self))
+
+
+def _without_empty_extra(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name != "extra" or value}

@@ -96,12 +96,7 @@ UNKNOWN = "unknown"
 def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
     """Score prediction rows of several folds and seeds; gives JSON-able data as in ``Results``.
 
-    A row is ``{"id", "fold", "seed", "speaker", "gender", "truth", "label", "scores",
-    "phonemes", "reference"}``: ``scores`` has a probability for each label, ``phonemes`` is what
-    the phoneme head heard and ``reference`` what was said (null where there is none). A row may
-    have ``boundary_errors_ms``, of its aligned phonemes against hand-made times, and that of a
-    calibrated model its ``temperature`` and ``unsure``, whether its answer is better not given. The
-    order of the rows does not matter. Intervals are bootstrapped over the rows of all seeds,
+    The order of the rows does not matter. Intervals are bootstrapped over the rows of all seeds,
     clustered by speaker.
 
     Raises:
@@ -132,9 +127,7 @@ def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
         interval=_interval_note(tested),
         seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
     )
-    optional = ("boundaries", "per_corpus", "per_style", "uncalibrated")
-    without = {name for name in optional if getattr(results, name) is None}
-    return results.model_dump(mode="json", exclude=without)
+    return results.model_dump(mode="json")
 
 
 def _score(tested: PredictionTable, statistic: Callable[[Counts], float]) -> Score:
@@ -199,7 +192,8 @@ def _confusion(tested: PredictionTable, labels: LabelSet) -> Confusion:
 
 
 def _groups(tested: PredictionTable, key: str) -> dict[str, GroupScore]:
-    names = [UNKNOWN if row.get(key) is None else str(row[key]) for row in tested.rows]
+    values = [row.get(key) for row in tested.rows]
+    names = [UNKNOWN if value is None else str(value) for value in values]
     groups = {}
     for name in sorted(set(names), key=natural_order):
         chosen = tested.where(names, name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from phonemo.corpora.manifest import Utterance
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling, softmax
 from phonemo.evaluation.metrics import Times, boundary_errors
+from phonemo.evaluation.predictions import PredictionRow
 from phonemo.labels import LabelSet
 from phonemo.model.heads import BLANK, best_path
 from phonemo.model.losses import ABSENT
@@ -54,13 +54,13 @@ def aligned_times(
     return [(one.start_seconds, one.end_seconds) for one in timed]
 
 
-def boundary_row(utterance: Utterance, times: Times | None) -> dict[str, list[float]]:
-    """``boundary_errors_ms`` of a prediction row; no key where nothing was aligned."""
+def boundary_errors_ms(utterance: Utterance, times: Times | None) -> list[float] | None:
+    """Errors of aligned boundaries against hand-made times; None where nothing was aligned."""
     phonemes = utterance.phonemes
     if times is None or phonemes is None or phonemes.times is None:
-        return {}
+        return None
     errors = boundary_errors(phonemes.times, times)
-    return {"boundary_errors_ms": [round(1000 * float(one), 1) for one in errors]}
+    return [round(1000 * float(error), 1) for error in errors]
 
 
 def _timed_symbols(utterance: Utterance, inventory: PhonemeInventory | None) -> Sequence[int]:
@@ -178,7 +178,7 @@ def prediction_rows(
     fold: str,
     seed: int,
     calibrated: TemperatureScaling = UNCALIBRATED,
-) -> list[dict[str, Any]]:
+) -> list[PredictionRow]:
     """Prediction rows as phonemo.evaluation.summary reads them, in the dataset's order.
 
     Args:
@@ -193,53 +193,51 @@ def prediction_rows(
     """
     probabilities = softmax(found.logits.numpy() / calibrated.temperature)
     chosen = _restricted(probabilities, dataset.targets.labels, labels)
+    references = None if found.phonemes is None else found.references
     rows = []
-    for index, one in enumerate(dataset.utterances):
-        rows.append(
-            {
-                "id": one.id,
-                "fold": fold,
-                "seed": seed,
-                **_corpus(dataset, one),
-                "speaker": one.speaker,
-                "gender": one.gender,
-                **({} if one.style is None else {"style": one.style}),
-                "truth": labels.merged(one.emotion or ""),
-                "label": labels.names[int(chosen[index].argmax())],
-                "scores": _named(labels.names, chosen[index]),
-                **_among_all(dataset.targets.labels, labels, probabilities[index]),
-                **_confidence(calibrated, float(probabilities[index].max())),
-                **_units(found, index, inventory),
-                **boundary_row(one, found.times[index] if found.times else None),
-            }
+    for index, utterance in enumerate(dataset.utterances):
+        row = PredictionRow(
+            id=utterance.id,
+            fold=fold,
+            seed=seed,
+            speaker=utterance.speaker,
+            gender=utterance.gender,
+            truth=labels.merged(utterance.emotion or ""),
+            label=labels.names[int(chosen[index].argmax())],
+            scores=_named(labels.names, chosen[index]),
+            phonemes=_decode(found.phonemes, index, inventory),
+            reference=_decode(references, index, inventory) or None,
         )
+        _add_groups(row, dataset, utterance)
+        _add_confidence(row, dataset.targets.labels, probabilities[index], calibrated)
+        if errors := boundary_errors_ms(utterance, found.times[index] if found.times else None):
+            row["boundary_errors_ms"] = errors
+        rows.append(row)
     return rows
 
 
-def _among_all(
-    known: LabelSet, asked: LabelSet, probabilities: NDArray[np.float64]
-) -> dict[str, Any]:
-    """The scores among all that the network knows, where fewer were asked for."""
-    if known.names == asked.names:
-        return {}
-    return {"all_scores": _named(known.names, probabilities)}
-
-
-def _confidence(calibrated: TemperatureScaling, confidence: float) -> dict[str, Any]:
-    """How the scores came about, and whether the answer is better not given."""
-    if not calibrated.utterances:
-        return {}
-    return {
-        "temperature": round(calibrated.temperature, 6),
-        "unsure": confidence < calibrated.abstain_below,
-    }
-
-
-def _corpus(dataset: SpeechDataset, one: Utterance) -> dict[str, str]:
-    """In a merged manifest ids begin with their corpus."""
+def _add_groups(row: PredictionRow, dataset: SpeechDataset, utterance: Utterance) -> None:
+    """The style, and in a merged manifest, where ids begin with it, the corpus."""
     corpora = dataset.manifest.header.corpus.split("+")
-    name = one.id.partition("/")[0]
-    return {"corpus": name} if len(corpora) > 1 and name in corpora else {}
+    name = utterance.id.partition("/")[0]
+    if len(corpora) > 1 and name in corpora:
+        row["corpus"] = name
+    if utterance.style is not None:
+        row["style"] = utterance.style
+
+
+def _add_confidence(
+    row: PredictionRow,
+    known: LabelSet,
+    probabilities: NDArray[np.float64],
+    calibrated: TemperatureScaling,
+) -> None:
+    """Scores among all emotions of the network, where fewer are tested, and whether it is sure."""
+    if known.names != tuple(row["scores"]):
+        row["all_scores"] = _named(known.names, probabilities)
+    if calibrated.utterances:
+        row["temperature"] = round(calibrated.temperature, 6)
+        row["unsure"] = float(probabilities.max()) < calibrated.abstain_below
 
 
 def _words(indices: Sequence[int]) -> list[str]:
@@ -307,11 +305,7 @@ def _named(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float
     return {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
 
 
-def _units(found: Outputs, index: int, inventory: PhonemeInventory | None) -> dict[str, Any]:
-    if inventory is None or found.phonemes is None:
-        return {"phonemes": None, "reference": None}
-    reference = inventory.decode(found.references[index])
-    return {
-        "phonemes": list(inventory.decode(found.phonemes[index])),
-        "reference": list(reference) or None,
-    }
+def _decode(
+    units: Sequence[Sequence[int]] | None, index: int, inventory: PhonemeInventory | None
+) -> list[str] | None:
+    return None if inventory is None or units is None else list(inventory.decode(units[index]))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phonemo.annotations.prediction import Prediction
 from phonemo.config import load_config
 from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Utterance, read_manifest
 from phonemo.errors import LabelError, ManifestError, RunError
+from phonemo.evaluation.predictions import PredictionRow, read_predictions
 from phonemo.evaluation.summary import summarize
-from phonemo.files import loads_json, read_rows, write_json, write_rows
-from phonemo.labels import LabelSet
+from phonemo.files import loads_json, write_json, write_rows
+from phonemo.labels import LabelSet, rescale_scores
 from phonemo.train.calibrate import check_unseen, stored_calibration
 from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import outputs_of, prediction_rows
@@ -31,7 +31,7 @@ Told = Callable[[int, int], None]
 class Assessment:
     """Prediction rows, their summary and notes."""
 
-    rows: list[dict[str, Any]]
+    rows: list[PredictionRow]
     results: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -46,7 +46,7 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
     if config.system != "network":
         raise RunError(f"{folder}: system {config.system} saves no model to test again")
     experiment = prepare_experiment(config)
-    rows: list[dict[str, Any]] = []
+    rows: list[PredictionRow] = []
     changed = 0
     for seed in experiment.config.seeds:
         for fold in experiment.split.folds:
@@ -58,8 +58,10 @@ def assess_run(folder: Path, progress: Told | None = None) -> Assessment:
             predicted = _rows(
                 trained, experiment.part(fold.test), folder, experiment.manifest, targets, progress
             )
-            fresh = [row | {"fold": fold.name, "seed": seed} for row in predicted]
-            changed += _count_changes(fresh, read_rows(cell / "predictions.jsonl"))
+            fresh: list[PredictionRow] = [
+                {**row, "fold": fold.name, "seed": seed} for row in predicted
+            ]
+            changed += _count_changes(fresh, read_predictions(cell / "predictions.jsonl"))
             rows += fresh
     if not rows:
         raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
@@ -89,7 +91,7 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
     if not path.is_file():
         raise RunError(f"{folder}: no fold is finished; run: phonemo train {folder / CONFIG}")
     labels = experiment.targets.labels.restrict(names)
-    written = read_rows(folder / "predictions.jsonl")
+    written = read_predictions(folder / "predictions.jsonl")
     rows = [_rescale(row, labels) for row in written if row["truth"] in labels]
     note = (
         f"chosen among {len(labels)} of the {len(experiment.targets.labels)} emotions that the "
@@ -106,10 +108,10 @@ def rescore_run(folder: Path, names: Sequence[str], name: str, command: str) -> 
     }
 
 
-def _rescale(row: dict[str, Any], labels: LabelSet) -> dict[str, Any]:
-    prediction = Prediction(row["label"], row["scores"], 0.0).among(labels.names)
-    scores = {name: round(score, 6) for name, score in prediction.scores.items()}
-    return row | {"label": prediction.label, "scores": scores}
+def _rescale(row: PredictionRow, labels: LabelSet) -> PredictionRow:
+    among = rescale_scores(row["scores"], labels.names)
+    scores = {name: round(score, 6) for name, score in among.items()}
+    return {**row, "label": max(among, key=among.__getitem__), "scores": scores}
 
 
 def assess_model(
@@ -140,7 +142,8 @@ def assess_model(
     rows = _rows(trained, chosen, folder, manifest, targets, progress, labels)
     leaks = _leak_notes(folder, manifest.header.corpus, chosen)
     if leaks:  # mark the rows too, since they are stored separately
-        rows = [row | {"leaky": True} for row in rows]
+        for row in rows:
+            row["leaky"] = True
     notes = [
         f"{len(manifest.utterances) - len(chosen)} of {len(manifest.utterances)} utterances "
         f"have none of the emotions {labels} and were skipped",
@@ -153,7 +156,7 @@ def assess_model(
 
 def held_out_rows(
     folder: Path, manifest_path: Path, progress: Told | None = None
-) -> tuple[list[dict[str, Any]], Provenance]:
+) -> tuple[list[PredictionRow], Provenance]:
     """Predict a manifest whose speakers the model was not trained on; also return their provenance.
 
     Raises:
@@ -176,7 +179,7 @@ def _rows(
     targets: TargetEncoder,
     progress: Told | None,
     labels: LabelSet | None = None,
-) -> list[dict[str, Any]]:
+) -> list[PredictionRow]:
     dataset = SpeechDataset(manifest, utterances, targets)
     outputs = outputs_of(trained.model, dataset, BATCH, progress)
     return prediction_rows(
@@ -224,7 +227,7 @@ def _common_labels(labels: LabelSet, emotions: set[str | None], names: Sequence[
     return labels.restrict(common)
 
 
-def _count_changes(fresh: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> int:
+def _count_changes(fresh: Sequence[PredictionRow], before: Sequence[PredictionRow]) -> int:
     earlier = {row["id"]: row["label"] for row in before}
     return sum(earlier.get(row["id"]) != row["label"] for row in fresh)
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from phonemo.config import RunConfig
 from phonemo.evaluation import metrics
-from phonemo.files import loads_json, read_rows
+from phonemo.evaluation.predictions import read_predictions
+from phonemo.files import loads_json
 from phonemo.runtime.adaptation.statistics import Reference, adapt_logits, logits_of
 from phonemo.train.experiments.fold import PRIOR, VECTORS
 from phonemo.train.linear_head import reference_of
@@ -96,7 +97,7 @@ def _predict_cell(cell: Path) -> _CellPredictions | None:
     reference = reference_of(trained.model)
     if reference is None or not path.is_file():
         return None
-    rows = read_rows(cell / "predictions.jsonl")
+    rows = read_predictions(cell / "predictions.jsonl")
     vectors = np.load(path, allow_pickle=False).astype(np.float64)
     speakers = tuple(row["speaker"] for row in rows)
     given = {

@@ -17,12 +17,14 @@ from phonemo.config import RunConfig, load_config, write_config
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
+from phonemo.evaluation.predictions import PredictionRow
 from phonemo.evaluation.report import (
     plot_confusion,
     plot_learning_curves,
     plot_reliability,
     plot_risk_coverage,
 )
+from phonemo.evaluation.schema import ExtraScore, FoldMetrics, Metrics, Protocol, Results
 from phonemo.evaluation.summary import summarize
 from phonemo.files import loads_json, write_json
 from phonemo.labels import LabelSet
@@ -99,7 +101,7 @@ def discard_run(output: Path) -> None:
 
 def fold_metrics(
     cell: FoldSeed,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[PredictionRow],
     labels: LabelSet,
     state: Any,
     extra: Mapping[str, Any],
@@ -115,19 +117,19 @@ def fold_metrics(
         extra: results on other corpora.
         seconds: of this session, training and testing; kept features count where they were made.
     """
-    results = summarize(rows, labels)
-    return {
-        "fold": cell.fold.name,
-        "seed": cell.seed,
-        "sizes": {part: len(ids) for part, ids in cell.fold.parts.items()},
-        "best_step": state.best_global_step,
-        "best_validation": state.best_metric,
-        "steps": state.global_step,
-        "epochs": state.epoch,
-        "seconds": round(seconds, 1),
-        "results": results,
-        **({"extra": dict(extra)} if extra else {}),
-    }
+    metrics = FoldMetrics(
+        fold=cell.fold.name,
+        seed=cell.seed,
+        sizes={part: len(ids) for part, ids in cell.fold.parts.items()},
+        best_step=state.best_global_step,
+        best_validation=state.best_metric,
+        steps=state.global_step,
+        epochs=state.epoch,
+        seconds=round(seconds, 1),
+        results=Results.model_validate(summarize(rows, labels)),
+        extra=dict(extra),
+    )
+    return metrics.model_dump(mode="json")
 
 
 def run_metrics(
@@ -155,23 +157,25 @@ def run_metrics(
     notes = [*split.notes, *more]
     if missing:
         notes.append(f"{missing} of the run's cells (fold with seed) are not finished")
-    return {
-        "name": config.name,
-        "title": _title(config),
-        "command": command,
-        "config": config.digest,
-        "protocol": config.protocol.model_dump(mode="json") | {"parts": len(split.folds)},
-        "protocol_note": "; ".join(notes),
-        "leaky": config.protocol.name.endswith("-leaky"),
-        "seeds": list(config.seeds),
-        "corpus": manifest.header.corpus,
-        "partial_corpus": manifest.header.partial,
-        "model": _model_facts(config),
-        "phonemo": __version__,
-        "seconds": round(sum(one.get("seconds", 0.0) for one in cells), 1),
-        **({"extra": found} if (found := _extra_scores(cells)) else {}),
-        "results": results,
-    }
+    protocol = config.protocol.model_dump(mode="json") | {"parts": len(split.folds)}
+    metrics = Metrics(
+        name=config.name,
+        title=_title(config),
+        command=command,
+        config=config.digest,
+        protocol=Protocol.model_validate(protocol),
+        protocol_note="; ".join(notes),
+        leaky=config.protocol.name.endswith("-leaky"),
+        seeds=tuple(config.seeds),
+        corpus=manifest.header.corpus,
+        partial_corpus=manifest.header.partial,
+        model=_model_facts(config),
+        phonemo=__version__,
+        seconds=round(sum(cell.get("seconds", 0.0) for cell in cells), 1),
+        extra=_extra_scores(cells),
+        results=Results.model_validate(results),
+    )
+    return metrics.model_dump(mode="json")
 
 
 def write_fold_plots(folder: Path, state: Any) -> None:
@@ -247,14 +251,14 @@ def _protocol(split: Split) -> dict[str, Any]:
     }
 
 
-def _extra_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _extra_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, ExtraScore]:
     """By extra corpus, the phoneme error rate of its held-out speakers, averaged over cells."""
     scores = {}
     extras = [cell.get("extra", {}) for cell in cells]
     for corpus in sorted({name for cell in extras for name in cell if "per" in cell[name]}):
         own = [cell[corpus] for cell in extras if "per" in cell.get(corpus, {})]
         per = sum(one["per"] for one in own) / len(own)
-        scores[corpus] = {**own[0], "per": per, "trainings": len(own)}
+        scores[corpus] = ExtraScore(**{**own[0], "per": per, "trainings": len(own)})
     return scores
 
 

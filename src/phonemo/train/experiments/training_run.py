@@ -21,8 +21,9 @@ import torch
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.errors import ConfigError, ProtocolError, RunError
+from phonemo.evaluation.predictions import read_predictions
 from phonemo.evaluation.summary import summarize
-from phonemo.files import folder_lock, loads_json, read_rows, sha256_of, write_json, write_rows
+from phonemo.files import folder_lock, loads_json, sha256_of, write_json, write_rows
 from phonemo.train import distributed
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.egemaps import EgemapsSvm
@@ -163,7 +164,7 @@ def pool_folds(
     done = [folder for folder in homes.values() if (folder / "metrics.json").is_file()]
     if not done:
         raise RunError(f"{output}: no fold is finished; run: phonemo train")
-    rows = [row for folder in done for row in read_rows(folder / "predictions.jsonl")]
+    rows = [row for folder in done for row in read_predictions(folder / "predictions.jsonl")]
     write_rows(output / "predictions.jsonl", rows)
     metrics = run_metrics(
         experiment.config,
