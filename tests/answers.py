@@ -1,4 +1,4 @@
-"""What a command left behind, for the tests of the command line."""
+"""The result of a command, for the tests of the command line."""
 
 from __future__ import annotations
 

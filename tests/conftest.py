@@ -1,15 +1,15 @@
-"""Every test is seeded and offline; in the light job, what needs an optional part is skipped.
+"""Every test is seeded and offline; the light job skips tests that need an optional package.
 
-The light job runs these same tests in an environment that has the base install alone, with
-PHONEMO_LIGHT=1. Tests under tests/light are never skipped there for a missing package.
+The light job runs these tests in an environment with only the base install, with PHONEMO_LIGHT=1.
+Tests in tests/light are never skipped there for a missing package.
 """
 
 from __future__ import annotations
 
 import os
 
-# Before numpy, torch or transformers are imported by anyone: tiny tensors gain nothing from
-# threads, and two test processes on two cores lose by them.
+# Before numpy, torch or transformers are imported: threads do not speed up tiny tensors, and they
+# slow down two test processes on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -30,7 +30,7 @@ from phonemo.errors import MissingExtraError
 
 TESTS = Path(__file__).resolve().parent
 LIGHT = os.environ.get("PHONEMO_LIGHT") == "1"
-#: Packages of the extras, as they are imported.
+#: Import names of the packages in the extras.
 OPTIONAL = (
     *("accelerate", "matplotlib", "peft", "safetensors", "scipy", "sklearn", "tensorboard"),
     *("torch", "transformers", "gruut", "gruut_ipa", "pypinyin", "phonemizer", "fastapi"),
@@ -43,7 +43,7 @@ OPTIONAL = (
 
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
-    """The folder of real speech beside the repository; the test is skipped where it is absent."""
+    """The folder of real speech beside the repository; the test is skipped if it is missing."""
     folder = TESTS.parents[1] / "shared"
     if not (folder / "corpora").is_dir():
         pytest.skip("needs ../shared (real speech), which is absent")
@@ -60,7 +60,7 @@ def _seeded() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _offline():
-    """A connection or a look-up that would leave this machine is an error."""
+    """Raise an error for connections and lookups that leave this machine."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     look_up = socket.getaddrinfo
 
@@ -89,17 +89,17 @@ def _stay_home(address: object) -> None:
         return
     text = host.decode() if isinstance(host, bytes) else str(host)
     try:
-        home = ipaddress.ip_address(text).is_loopback or text in ("0.0.0.0", "::")
+        is_local = ipaddress.ip_address(text).is_loopback or text in ("0.0.0.0", "::")
     except ValueError:
-        home = False
-    if not home:
+        is_local = False
+    if not is_local:
         raise RuntimeError(f"a test wanted to reach {text!r}; tests are offline")
 
 
 class _SkipWhatIsMissing(importlib.abc.MetaPathFinder):
-    """Last on the path: a test that imports an absent optional package is skipped.
+    """The last finder: skip tests that import a missing optional package.
 
-    Library code that does so gets its ImportError: the light job is there to find that.
+    Library code gets the ImportError instead, since the light job has to detect it.
     """
 
     def find_spec(self, name, path, target=None):
@@ -122,7 +122,7 @@ if LIGHT:
 
 
 def pytest_report_header() -> str | None:
-    """Says which job this is."""
+    """Report the job in the header."""
     return "light job: the base install, without the extras" if LIGHT else None
 
 
@@ -135,7 +135,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """In the light job, a feature that asks for its extra is skipped, not failed."""
+    """In the light job, skip tests that fail for a missing extra."""
     try:
         return (yield)
     except MissingExtraError as error:

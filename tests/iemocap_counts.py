@@ -1,4 +1,4 @@
-"""The published counts of the standard four classes of IEMOCAP, and how they are counted."""
+"""The published counts of IEMOCAP's standard four classes, and the code that counts them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from phonemo.config import LabelsConfig
 from phonemo.corpora.manifest import Utterance
 from phonemo.labels import LabelSet
 
-#: The four classes that most papers report, with excited counted as happiness.
+#: The four classes that most papers report, with excited merged into happiness.
 FOUR_CLASSES = LabelsConfig(
     names=("anger", "happiness", "neutral", "sadness"), merge={"excited": "happiness"}
 )
@@ -18,7 +18,7 @@ FOUR_CLASSES = LabelsConfig(
 
 @dataclass(frozen=True)
 class FourClassCounts:
-    """How many utterances of the standard four classes there are, by what they are reported by."""
+    """Number of utterances of the standard four classes, in total and by group."""
 
     total: int
     emotions: Mapping[str, int]
@@ -49,7 +49,7 @@ FOUR_CLASS_RELEASE = FourClassCounts(
 
 
 def is_scripted(utterance: Utterance) -> bool:
-    """Whether an IEMOCAP utterance was read from one of the scripts."""
+    """Whether an IEMOCAP utterance is scripted."""
     return _style(utterance).startswith("script")
 
 
@@ -59,24 +59,26 @@ def is_improvised(utterance: Utterance) -> bool:
 
 
 def four_class(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:
-    """The utterances of the standard four classes, with the merged emotion as their emotion."""
+    """The utterances of the standard four classes, with merged emotions."""
     labels = LabelSet(FOUR_CLASSES.names, FOUR_CLASSES.merge)
     return tuple(
-        one.model_copy(update={"emotion": labels.merged(one.emotion)})
-        for one in utterances
-        if one.emotion is not None and one.emotion in labels
+        utterance.model_copy(update={"emotion": labels.merged(utterance.emotion)})
+        for utterance in utterances
+        if utterance.emotion is not None and utterance.emotion in labels
     )
 
 
 def count_four_class(utterances: Iterable[Utterance]) -> FourClassCounts:
-    """Count the standard four classes, to be compared with ``FOUR_CLASS_RELEASE``."""
-    chosen = four_class(utterances)
+    """Count the standard four classes, for comparison with ``FOUR_CLASS_RELEASE``."""
+    selected = four_class(utterances)
     return FourClassCounts(
-        total=len(chosen),
-        emotions=Counter(str(one.emotion) for one in chosen),
-        sessions=Counter(str(one.session) for one in chosen),
-        speakers=Counter(str(one.speaker) for one in chosen),
-        styles=Counter("scripted" if is_scripted(one) else "improvised" for one in chosen),
+        total=len(selected),
+        emotions=Counter(str(utterance.emotion) for utterance in selected),
+        sessions=Counter(str(utterance.session) for utterance in selected),
+        speakers=Counter(str(utterance.speaker) for utterance in selected),
+        styles=Counter(
+            "scripted" if is_scripted(utterance) else "improvised" for utterance in selected
+        ),
     )
 
 

@@ -1,6 +1,6 @@
-"""The laws of the architecture, as functions from one module's source to its offences.
+"""The laws of the architecture: functions from a module's source to its offences.
 
-An offence is one line: where it stands, what was found, what to do instead.
+An offence is one line: its location, the problem, and what to do instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LONGEST_FUNCTION = 80
 LONGEST_FILE = 500
 
-#: What a room may not import although it lies below: torch stays away from the light programs.
+#: Lower rooms that a room must not import, to keep torch out of the light programs.
 TRAINING = {room for room in FLOOR if room.partition(".")[0] == "train"}
 BARRED = {
     "evaluation": {"model"},
@@ -29,7 +29,7 @@ BARRED = {
     "batch": {"corpora", "evaluation", "model", *TRAINING},
     "server": {"corpora", "model", *TRAINING},
 }
-#: What the entrances may import when they are imported themselves: they stay light.
+#: Rooms that entry points may import at module level, to keep them light.
 _LIGHT = {"version", "errors", "labels", "files", "audio", "config", "annotations"}
 EAGERLY = {
     "loader": _LIGHT,
@@ -37,7 +37,7 @@ EAGERLY = {
     "root": _LIGHT,
 }
 
-#: Other people's packages that a room may import when it is imported itself.
+#: Third-party packages that a room may import at module level.
 _BASE = {"numpy", "pydantic", "soundfile", "soxr", "yaml"}
 _SERVING = {"fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"}
 _TORCH = {"accelerate", "peft", "safetensors", "torch", "transformers"}
@@ -50,7 +50,7 @@ _EAGER_PACKAGES = {
     "loader": set[str](),
     "root": set[str](),
 }
-#: Packages that only these folders may import, lazily too.
+#: Packages that only these folders may import, even lazily.
 ONLY_IN = (
     {name: {"model", "train"} for name in _TORCH}
     | {
@@ -71,7 +71,7 @@ NEVER = {
     *("hydra", "omegaconf", "pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"),
     "marshal",
 }
-#: Import name -> name of the distribution, where they differ; click comes with typer, starlette
+#: Import name -> distribution name, where they differ; click comes with typer, starlette
 #: with fastapi, h11 with uvicorn.
 DISTRIBUTIONS = {
     "click": "typer",
@@ -91,44 +91,52 @@ Offences = Iterator[str]
 
 
 def rooms_import_downwards(source: Source) -> Offences:
-    """The import law between rooms; the entrances import heavy rooms inside functions."""
-    for one in source.imports:
-        if one.top != PACKAGE or one.target == PACKAGE:
+    """Rooms import only lower ones; entry points import heavy rooms inside functions."""
+    for imported in source.imports:
+        if imported.top != PACKAGE or imported.target == PACKAGE:
             continue
-        room = room_of(one.target)
-        if not _may_import(source.room, room, one.lazy):
-            when = "" if one.lazy else " at module level"
-            yield _at(source, one.line, f"{source.room} imports {one.target} ({room}){when}")
+        room = room_of(imported.target)
+        if not _may_import(source.room, room, imported.lazy):
+            scope = "" if imported.lazy else " at module level"
+            yield _at(
+                source, imported.line, f"{source.room} imports {imported.target} ({room}){scope}"
+            )
 
 
-def _may_import(room: str, other: str, lazy: bool) -> bool:
-    if other == room:
+def _may_import(room: str, target: str, lazy: bool) -> bool:
+    if target == room:
         return True
-    if FLOOR[other] >= FLOOR[room] or other in BARRED.get(room, ()):
+    if FLOOR[target] >= FLOOR[room] or target in BARRED.get(room, ()):
         return False
-    return lazy or room not in EAGERLY or other in EAGERLY[room]
+    return lazy or room not in EAGERLY or target in EAGERLY[room]
 
 
 def nobody_imports_the_root(source: Source) -> Offences:
-    """The root imports the rooms, so a room that imports the root closes a circle."""
-    for one in source.imports:
-        if one.target == PACKAGE:
-            yield _at(source, one.line, f"import the module of {PACKAGE} that defines it")
+    """The root imports the rooms, so a room that imports the root would create a cycle."""
+    for imported in source.imports:
+        if imported.target == PACKAGE:
+            yield _at(source, imported.line, f"import the module of {PACKAGE} that defines it")
 
 
 def heavy_packages_stay_in_their_rooms(source: Source) -> Offences:
-    """Torch and its kin in model and train alone, even inside a function."""
-    for one in source.imports:
-        if source.folder not in ONLY_IN.get(one.top, {source.folder}):
-            rooms = " and ".join(sorted(ONLY_IN[one.top]))
-            yield _at(source, one.line, f"{one.top} is imported in {source.room}, not in {rooms}")
+    """Torch and related packages are imported only in model and train, even lazily."""
+    for imported in source.imports:
+        if source.folder not in ONLY_IN.get(imported.top, {source.folder}):
+            rooms = " and ".join(sorted(ONLY_IN[imported.top]))
+            yield _at(
+                source,
+                imported.line,
+                f"{imported.top} is imported in {source.room}, not in {rooms}",
+            )
 
 
 def optional_packages_are_lazy(source: Source) -> Offences:
-    """What the base install lacks is imported inside the function that needs it."""
-    for one in source.imports:
-        if not one.lazy and _foreign(one.top) and one.top not in _eager(source):
-            yield _at(source, one.line, f"import {one.top} inside the function that needs it")
+    """Optional packages are imported inside the function that needs them."""
+    for imported in source.imports:
+        if not imported.lazy and _foreign(imported.top) and imported.top not in _eager(source):
+            yield _at(
+                source, imported.line, f"import {imported.top} inside the function that needs it"
+            )
 
 
 def _eager(source: Source) -> set[str]:
@@ -136,23 +144,27 @@ def _eager(source: Source) -> set[str]:
 
 
 def packages_are_declared(source: Source) -> Offences:
-    """Every foreign import is a dependency, or in an extra, of pyproject.toml."""
-    for one in source.imports:
-        if _foreign(one.top) and one.top not in NEVER and _distribution(one.top) not in _declared():
-            yield _at(source, one.line, f"{one.top} is not declared in pyproject.toml")
+    """Every third-party import is a dependency or in an extra of pyproject.toml."""
+    for imported in source.imports:
+        if (
+            _foreign(imported.top)
+            and imported.top not in NEVER
+            and _distribution(imported.top) not in _declared()
+        ):
+            yield _at(source, imported.line, f"{imported.top} is not declared in pyproject.toml")
 
 
 def forbidden_packages_are_absent(source: Source) -> Offences:
-    """Pickles, and packages that were decided against."""
-    for one in source.imports:
-        if one.top in NEVER:
-            yield _at(source, one.line, f"{one.top} is never imported")
+    """Pickle and packages that the project excludes are not imported."""
+    for imported in source.imports:
+        if imported.top in NEVER:
+            yield _at(source, imported.line, f"{imported.top} is never imported")
 
 
 def files_are_not_unpickled(source: Source) -> Offences:
     """torch.load runs code from the file unless weights_only is True; numpy with allow_pickle."""
     for call in _calls(source):
-        keywords = {one.arg: getattr(one.value, "value", None) for one in call.keywords}
+        keywords = {keyword.arg: getattr(keyword.value, "value", None) for keyword in call.keywords}
         if dotted(call.func) == "torch.load" and keywords.get("weights_only") is not True:
             yield _at(source, call.lineno, "torch.load without weights_only=True")
         if keywords.get("allow_pickle", False) is not False:
@@ -174,7 +186,7 @@ def only_commands_print(source: Source) -> Offences:
 
 
 def importing_has_no_effect(source: Source) -> Offences:
-    """No seeds, threads, warning filters, paths or environment set by an import."""
+    """Imports do not set seeds, threads, warning filters, paths or the environment."""
     for node, lazy in walk(source.tree):
         if lazy:
             continue
@@ -185,7 +197,7 @@ def importing_has_no_effect(source: Source) -> Offences:
 
 
 def functions_fit_a_hand(source: Source) -> Offences:
-    """Aim at 10 lines, look twice at 40, never past 80."""
+    """Functions have at most 80 lines (aim for 10, reconsider at 40)."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -194,24 +206,24 @@ def functions_fit_a_hand(source: Source) -> Offences:
 
 
 def files_stay_short(source: Source) -> Offences:
-    """Near 200 lines, never past 500."""
+    """Modules have at most 500 lines (aim for 200)."""
     lines = len(source.text.splitlines())
     if lines > LONGEST_FILE:
         yield _at(source, lines, f"{lines} lines; split it")
 
 
 def errors_are_not_swallowed(source: Source) -> Offences:
-    """No bare except, and no handler or suppress that silently drops whatever came."""
+    """No bare except, and no handler or suppress that silently drops any exception."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ExceptHandler):
             if node.type is None:
                 yield _at(source, node.lineno, "bare except; name the error")
-            if all(_does_nothing(one) for one in node.body):
+            if all(_does_nothing(statement) for statement in node.body):
                 yield _at(source, node.lineno, "the error is dropped; handle it or let it pass")
     for call in _calls(source):
         if dotted(call.func).endswith("suppress"):
-            for one in call.args:
-                if dotted(one) in ("Exception", "BaseException"):
+            for argument in call.args:
+                if dotted(argument) in ("Exception", "BaseException"):
                     yield _at(source, call.lineno, "suppress names the error that it expects")
 
 
@@ -235,9 +247,12 @@ LAWS: dict[str, Callable[[Source], Offences]] = {
 
 
 def circle_in(sources: Iterable[Source]) -> list[str]:
-    """Modules that import each other in a circle, lazily or not; empty where there is none."""
-    known = {one.name: {i.target for i in one.imports} - {one.name, PACKAGE} for one in sources}
-    edges = {name: targets & set(known) for name, targets in known.items()}
+    """Modules in an import cycle, lazy imports included; empty if there is none."""
+    graph = {
+        source.name: {i.target for i in source.imports} - {source.name, PACKAGE}
+        for source in sources
+    }
+    edges = {name: targets & set(graph) for name, targets in graph.items()}
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
@@ -245,8 +260,8 @@ def circle_in(sources: Iterable[Source]) -> list[str]:
     return []
 
 
-def _at(source: Source, line: int, what: str) -> str:
-    return f"{source.name}:{line}: {what}"
+def _at(source: Source, line: int, message: str) -> str:
+    return f"{source.name}:{line}: {message}"
 
 
 def _calls(source: Source) -> Iterator[ast.Call]:
@@ -273,11 +288,13 @@ def _distribution(top: str) -> str:
 
 @cache
 def _declared() -> frozenset[str]:
-    """Names of the distributions in pyproject.toml, the development extras left out."""
+    """Names of the distributions in pyproject.toml, without the development extras."""
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     project = tomllib.loads(text)["project"]
     extras = project["optional-dependencies"]
     groups = [extras[name] for name in extras if name not in ("test", "dev")]
-    wanted = [one for group in (project["dependencies"], *groups) for one in group]
-    names = [re.match(r"[A-Za-z0-9._-]+", one) for one in wanted]
+    requirements = [
+        requirement for group in (project["dependencies"], *groups) for requirement in group
+    ]
+    names = [re.match(r"[A-Za-z0-9._-]+", requirement) for requirement in requirements]
     return frozenset(re.sub(r"[-_.]+", "-", name[0]).lower() for name in names if name)

@@ -1,4 +1,4 @@
-"""Real speech beside the checkout; tests that need it skip where it is absent."""
+"""Real speech beside the checkout; tests that need it are skipped if it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads Python source without running it: what the architecture's laws are checked on."""
+"""Parse Python source for the architecture's laws, without running it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = "phonemo"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 #: The rooms from the ground up: folders, and the modules beside them. A room imports from lower
-#: floors alone, lazily or not; rooms of one floor do not know each other.
+#: floors only, lazily or not; rooms of one floor do not import each other.
 FLOORS = (
     ("version", "errors"),
     ("labels", "files"),
@@ -35,7 +35,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module; lazy means inside a function, or for type checkers alone."""
+    """One imported module; lazy means inside a function or for type checkers only."""
 
     target: str
     line: int
@@ -65,7 +65,7 @@ class Source:
 
     @property
     def folder(self) -> str:
-        """The room, or the one that it is part of."""
+        """The room, or its parent room."""
         return self.room.partition(".")[0]
 
     @cached_property
@@ -84,7 +84,9 @@ class Source:
             names = [f"{base}.{alias.name}" for alias in node.names]
             return [name if name in self.modules else base for name in names]
         if isinstance(node, ast.Call) and dotted(node.func) in DYNAMIC:
-            return [one.value for one in node.args[:1] if isinstance(one, ast.Constant)]
+            return [
+                argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant)
+            ]
         return []
 
     def _absolute(self, node: ast.ImportFrom) -> str:
@@ -99,7 +101,7 @@ DYNAMIC = ("import_module", "importlib.import_module", "__import__")
 
 
 def room_of(module: str) -> str:
-    """The room of a module of the package; what lies in no room is the root's."""
+    """The room of a module; modules outside a room belong to the root."""
     parts = module.split(".")[1:]
     for length in (2, 1):
         if len(parts) >= length and ".".join(parts[:length]) in FLOOR:
@@ -108,18 +110,18 @@ def room_of(module: str) -> str:
 
 
 def walk(tree: ast.AST, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node, and whether it is put off until a function is called or a type is checked."""
+    """Yield every node, and whether it is evaluated lazily or only by type checkers."""
     for child in ast.iter_child_nodes(tree):
-        later = lazy or (_for_types(tree) and child in getattr(tree, "body", ()))
-        yield child, later
+        is_lazy = lazy or (_for_types(tree) and child in getattr(tree, "body", ()))
+        yield child, is_lazy
         if isinstance(child, FUNCTIONS):
-            yield from _walk_function(child, later)
+            yield from _walk_function(child, is_lazy)
         else:
-            yield from walk(child, later)
+            yield from walk(child, is_lazy)
 
 
 def _walk_function(function: ast.AST, lazy: bool) -> Iterator[tuple[ast.AST, bool]]:
-    """Only the body waits: decorators and defaults run when the module is imported."""
+    """Only the body is lazy: decorators and defaults run when the module is imported."""
     body = function.body if isinstance(function.body, list) else [function.body]
     for child in ast.iter_child_nodes(function):
         inside = lazy or child in body

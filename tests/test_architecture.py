@@ -1,4 +1,4 @@
-"""The import law and the house rules, kept on the real source and proved on planted offences."""
+"""The architecture's laws, checked on the real source and on planted offences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOWNWARDS, ROOT = "rooms_import_downwards", "nobody_imports_the_root"
 HEAVY, LAZY = "heavy_packages_stay_in_their_rooms", "optional_packages_are_lazy"
 EFFECT, SWALLOWED = "importing_has_no_effect", "errors_are_not_swallowed"
 
-#: Law, module, text: each must be called an offence by this law.
+#: Law, module, text: the law must report each as an offence.
 PLANTED = [
     (DOWNWARDS, AUDIO, "from phonemo.corpora import manifest"),
     (DOWNWARDS, AUDIO, "def f():\n    import phonemo.model.network"),
@@ -115,7 +115,7 @@ PLANTED = [
     (SWALLOWED, AUDIO, "with suppress(Exception):\n    f()"),
 ]
 
-#: Module, text: no law may object.
+#: Module, text: no law may report an offence.
 LAWFUL = [
     ("phonemo", "def load():\n    from phonemo.runtime.recognizer import Recognizer"),
     ("phonemo", "from phonemo.config import RunConfig"),
@@ -151,7 +151,7 @@ def planted(module: str, text: str) -> Source:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_the_source_keeps_the_law(law):
-    offences = [one for source in SOURCES for one in LAWS[law](source)]
+    offences = [offence for source in SOURCES for offence in LAWS[law](source)]
     assert not offences, "\n" + "\n".join(offences)
 
 
@@ -161,8 +161,8 @@ def test_the_law_finds_the_planted_offence(law, module, text):
 
 
 @pytest.mark.parametrize(("module", "text"), LAWFUL)
-def test_no_law_objects_to_lawful_source(module, text):
-    assert [one for law in LAWS.values() for one in law(planted(module, text))] == []
+def test_no_law_rejects_valid_source(module, text):
+    assert [offence for law in LAWS.values() for offence in law(planted(module, text))] == []
 
 
 def test_every_law_is_proved_on_an_offence():
@@ -176,25 +176,25 @@ def test_no_modules_import_each_other_in_a_circle():
 def test_circles_are_found():
     audio = planted("phonemo.audio", "from phonemo.config import RunConfig")
     config = planted("phonemo.config", "from phonemo import audio")
-    later = planted("phonemo.config", "def f():\n    from phonemo import audio")
+    lazy = planted("phonemo.config", "def f():\n    from phonemo import audio")
     assert set(circle_in([audio, config])) == {"phonemo.audio", "phonemo.config"}
-    assert set(circle_in([audio, later])) == {"phonemo.audio", "phonemo.config"}, "lazily too"
+    assert set(circle_in([audio, lazy])) == {"phonemo.audio", "phonemo.config"}, "lazily too"
     assert circle_in([audio, planted("phonemo.config", "import phonemo.labels")]) == []
 
 
-def test_the_reader_sees_every_room():
+def test_the_source_reader_finds_every_room():
     names = {source.name for source in SOURCES}
     assert {"phonemo", "phonemo.config", "phonemo.corpora.manifest", "phonemo.model"} <= names
     assert {source.room for source in SOURCES} == set(FLOOR), "no room is empty or unknown"
 
 
-def test_an_offence_says_where():
+def test_an_offence_has_its_location():
     (offence,) = LAWS["only_commands_print"](planted(AUDIO, "x = 1\nprint(x)"))
     assert offence == f"{AUDIO}:2: print in library code"
 
 
 def test_rooms_have_few_files():
-    """A folder that is full gets a wall before it gets another file."""
+    """A folder with too many files is divided before another one is added."""
     package = REPOSITORY / "src" / "phonemo"
     counts = Counter(path.parent for path in package.rglob("*.py") if path.name != "__init__.py")
     # __init__.py is one of the root's eight

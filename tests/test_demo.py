@@ -1,4 +1,4 @@
-"""examples/demo.py: with the model that ships, with and without real speech beside the clone."""
+"""examples/demo.py with the packaged model, with and without real speech beside the clone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MOODS = ("anger", "happiness", "neutral", "sadness")
 
 @pytest.fixture
 def demo(monkeypatch, tmp_path) -> ModuleType:
-    """The script, freshly loaded, in a clone that has nothing beside it."""
+    """The script, freshly loaded, in a clone without real speech beside it."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    place = REPOSITORY / "examples" / "demo.py"
-    specification = importlib.util.spec_from_file_location("demo_of_the_tests", place)
+    path = REPOSITORY / "examples" / "demo.py"
+    specification = importlib.util.spec_from_file_location("demo_of_the_tests", path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -33,11 +33,11 @@ def demo(monkeypatch, tmp_path) -> ModuleType:
 
 
 def answers(out: str) -> list[list[str]]:
-    """The words of the lines that answer for a file."""
+    """The words of the output lines for a file."""
     return [line.split() for line in out.splitlines() if line.split(" ")[0].endswith((".wav", "c"))]
 
 
-def test_it_speaks_and_hears_without_anything_beside_the_clone(demo, capsys):
+def test_the_demo_runs_without_external_files(demo, capsys):
     assert demo.main([]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -51,7 +51,7 @@ def test_it_speaks_and_hears_without_anything_beside_the_clone(demo, capsys):
     assert "EmoDB" not in out
 
 
-def test_real_speech_is_heard_where_it_is_there(demo, capsys, tmp_path):
+def test_the_demo_recognizes_real_speech_if_available(demo, capsys, tmp_path):
     demo.EMODB = tmp_path / "wav"
     demo.EMODB.mkdir()
     for name in ("03a01Wa", "03a01Na", "16b10Tb", "notes"):
@@ -60,11 +60,11 @@ def test_real_speech_is_heard_where_it_is_there(demo, capsys, tmp_path):
     out = capsys.readouterr().out
     assert "this is no test" in out
     acted = {row[0]: row[1] for row in answers(out)[4:]}
-    wanted = {"03a01Na.flac": "neutral", "03a01Wa.flac": "anger", "16b10Tb.flac": "sadness"}
-    assert acted == wanted
+    expected = {"03a01Na.flac": "neutral", "03a01Wa.flac": "anger", "16b10Tb.flac": "sadness"}
+    assert acted == expected
 
 
-def test_it_answers_for_own_files_good_and_bad(demo, capsys):
+def test_the_demo_handles_good_and_bad_files(demo, capsys):
     soundfile.write("own.wav", make_clip(*CLIPS["long"]), RATE)
     Path("text.wav").write_text("this is text", encoding="utf-8")
     assert demo.main(["own.wav"]) == 0

@@ -1,4 +1,4 @@
-"""Every relative link in the documents leads somewhere, headings included."""
+"""Every relative link in the documents has a target, headings included."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ CODE = re.compile(r"`[^`\n]*`")
 
 
 def links_in(text: str) -> list[str]:
-    """Targets of links and pictures, fenced and inline code left out."""
+    """Targets of links and images, without fenced and inline code."""
     prose = CODE.sub("", FENCE.sub("", text))
     return [first or second for first, second in LINK.findall(prose)]
 
 
 def anchors_in(text: str) -> set[str]:
-    """The anchors that headings get when a document is shown."""
+    """The anchors of a document's headings."""
     titles = HEADING.findall(FENCE.sub("", text))
     bare = [re.sub(r"[^\w\- ]", "", title.lower()) for title in titles]
     return {title.replace(" ", "-") for title in bare}
 
 
 def broken_links(path: Path) -> list[str]:
-    """The relative links of a document that lead nowhere."""
+    """The broken relative links of a document."""
     broken = []
     for link in links_in(path.read_text(encoding="utf-8")):
         if re.match(r"[a-z][a-z+.-]*:", link):
@@ -47,16 +47,16 @@ def broken_links(path: Path) -> list[str]:
 
 
 def has_anchor(target: Path, anchor: str) -> bool:
-    """Whether a document has the heading; of other files nothing is known, so yes."""
+    """Whether a document has the heading; always true for other files."""
     return target.suffix != ".md" or anchor in anchors_in(target.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(path):
+def test_every_link_has_a_target(path):
     assert broken_links(path) == []
 
 
-def test_the_documents_a_newcomer_needs_are_there():
+def test_the_documents_for_newcomers_exist():
     for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"):
         assert (REPOSITORY / name).read_text(encoding="utf-8").strip(), f"{name} is empty"
 

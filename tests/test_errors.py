@@ -1,4 +1,4 @@
-"""The errors' law: one family, an exit code, a sentence each, and a way between processes."""
+"""Errors: one base class, an exit code, a docstring each, and pickling."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from phonemo.errors import (
     UsageError,
 )
 
-CLASSES = [one for _, one in inspect.getmembers(errors, inspect.isclass)]
+CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass)]
 
 
 def example(kind: type[PhonemoError]) -> PhonemoError:
-    """An error of a kind with a message that names it."""
+    """An error of a class, with its name as the message."""
     if issubclass(kind, AudioError):
         return kind("too_short", "a.wav: 12 samples found, 400 wanted")
     if issubclass(kind, MissingExtraError):
@@ -39,12 +39,12 @@ def test_every_error_is_of_the_family_and_documented(kind: type[PhonemoError]) -
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_wrong_usage_leaves_with_2_and_failure_with_1(kind: type[PhonemoError]) -> None:
+def test_wrong_usage_exits_with_2_and_failure_with_1(kind: type[PhonemoError]) -> None:
     assert kind.exit_code == (2 if issubclass(kind, UsageError) else 1)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_every_error_survives_the_way_between_processes(kind: type[PhonemoError]) -> None:
+def test_every_error_can_be_pickled(kind: type[PhonemoError]) -> None:
     sent = example(kind)
     came = pickle.loads(pickle.dumps(sent))
     assert type(came) is kind
@@ -52,7 +52,7 @@ def test_every_error_survives_the_way_between_processes(kind: type[PhonemoError]
     assert vars(came) == vars(sent)
 
 
-def test_configs_and_labels_are_matters_of_usage() -> None:
+def test_config_and_label_errors_are_usage_errors() -> None:
     assert issubclass(ConfigError, UsageError)
     assert issubclass(LabelError, UsageError)
 
@@ -63,6 +63,6 @@ def test_an_audio_error_has_its_code_beside_the_message(code: AudioCode) -> None
     assert (error.code, str(error)) == (code, "a.wav: no such file")
 
 
-def test_a_missing_extra_says_what_to_install() -> None:
+def test_a_missing_extra_is_an_error_with_the_command() -> None:
     error = MissingExtraError("phonemes from text", "g2p")
     assert str(error) == "phonemes from text needs an optional part: pip install 'phonemo[g2p]'"

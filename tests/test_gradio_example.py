@@ -1,4 +1,4 @@
-"""The gradio example: what it shows is what phonemo says, and it answers a real request."""
+"""The gradio example shows phonemo's predictions and handles a real request."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def example():
     """The script, as a module."""
-    place = REPOSITORY / "examples" / "gradio_app.py"
-    specification = importlib.util.spec_from_file_location("gradio_app_of_the_tests", place)
+    path = REPOSITORY / "examples" / "gradio_app.py"
+    specification = importlib.util.spec_from_file_location("gradio_app_of_the_tests", path)
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
     with warnings.catch_warnings():
@@ -41,18 +41,18 @@ def voice(tmp_path_factory) -> Path:
     return spoken(tmp_path_factory.mktemp("voice") / "voice.wav")
 
 
-def test_it_shows_what_phonemo_says(example, voice):
+def test_the_gradio_example_shows_the_prediction(example, voice):
     scores, phonemes, figure, grid = example.hear(str(voice))
-    wanted = phonemo.load().predict(voice, shares=True)
-    assert scores == pytest.approx(wanted.scores)
-    assert tuple(symbol.strip() for symbol, _ in phonemes) == wanted.phonemes
+    expected = phonemo.load().predict(voice, shares=True)
+    assert scores == pytest.approx(expected.scores)
+    assert tuple(symbol.strip() for symbol, _ in phonemes) == expected.phonemes
     assert max(abs(share) for _, share in phonemes) == pytest.approx(1)
     assert len(figure.axes[0].patches) >= 1
     assert Path(grid).read_text(encoding="utf-8").startswith('File type = "ooTextFile"')
 
 
 @pytest.mark.parametrize("content", [b"", b"no audio"])
-def test_what_cannot_be_heard_is_one_line(example, tmp_path, content):
+def test_unusable_audio_is_one_line(example, tmp_path, content):
     path = tmp_path / "bad.wav"
     path.write_bytes(content)
     with pytest.raises(gradio.Error) as caught:
@@ -69,7 +69,7 @@ def test_a_long_recording_is_refused(example, tmp_path):
         example.hear(str(path))
 
 
-def test_it_answers_a_request(example, voice, monkeypatch):
+def test_the_gradio_example_handles_a_request(example, voice, monkeypatch):
     gradio_client = pytest.importorskip("gradio_client")
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     app = example.make_app()

@@ -1,4 +1,4 @@
-"""Label sets by hand: order, merges, restriction, and what they refuse."""
+"""Label sets: order, merges, restriction and errors."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_length_and_text_do_not_count_merges() -> None:
 @pytest.mark.parametrize("emotion", ["fear", "Anger", "", "happy"])
 def test_an_unknown_label_is_an_error_that_names_the_known(emotion: str) -> None:
     assert emotion not in FOUR
-    wanted = f"unknown label {emotion!r}; labels: anger, happiness, neutral, sadness"
-    with pytest.raises(LabelError, match=f"^{wanted}$"):
+    expected = f"unknown label {emotion!r}; labels: anger, happiness, neutral, sadness"
+    with pytest.raises(LabelError, match=f"^{expected}$"):
         FOUR.index(emotion)
     with pytest.raises(LabelError, match="unknown label"):
         FOUR.merged(emotion)
@@ -65,7 +65,7 @@ def test_repeated_labels_are_refused() -> None:
         LabelSet(("anger", "neutral", "anger"))
 
 
-def test_a_merge_into_a_stranger_is_refused() -> None:
+def test_a_merge_into_an_unknown_label_is_rejected() -> None:
     with pytest.raises(LabelError, match="merge into unknown label 'joy'"):
         LabelSet(("anger", "neutral"), {"excited": "joy"})
 
@@ -76,7 +76,7 @@ def test_a_label_that_is_merged_away_is_refused() -> None:
     assert LabelSet(("anger", "neutral"), {"anger": "anger"}).index("anger") == 0
 
 
-def test_restrict_keeps_the_order_and_the_merges_that_still_lead_somewhere() -> None:
+def test_restrict_keeps_the_order_and_the_valid_merges() -> None:
     happy = FOUR.restrict(["neutral", "excited"])
     assert happy == LabelSet(("happiness", "neutral"), {"excited": "happiness"})
     angry = FOUR.restrict(["neutral", "anger", "neutral"])
@@ -84,7 +84,7 @@ def test_restrict_keeps_the_order_and_the_merges_that_still_lead_somewhere() -> 
     assert "excited" not in angry
 
 
-def test_restrict_refuses_strangers_and_a_single_label() -> None:
+def test_restrict_rejects_unknown_labels_and_a_single_label() -> None:
     with pytest.raises(LabelError, match="unknown label 'fear'"):
         FOUR.restrict(["anger", "fear"])
     with pytest.raises(LabelError, match="at least two labels, got 1"):

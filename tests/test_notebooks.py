@@ -1,4 +1,4 @@
-"""The three notebooks run from their first cell to their last, in a kernel of this Python."""
+"""The three notebooks run completely, in a kernel of this Python."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ EXAMPLES = REPOSITORY / "examples"
 NOTEBOOKS = sorted((EXAMPLES / "notebooks").glob("*.ipynb"))
 
 
-def test_there_are_three():
+def test_there_are_three_notebooks():
     assert [path.name[0] for path in NOTEBOOKS] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_is_kept_without_outputs(path):
-    """They would go stale, and hold what the machine of whoever ran them looks like."""
+def test_notebooks_are_stored_without_outputs(path):
+    """Outputs would become outdated and expose details of the machine that ran them."""
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
@@ -33,7 +33,7 @@ def test_it_is_kept_without_outputs(path):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """A copy of examples/, with a kernel that is this very Python; nothing is written elsewhere."""
+    """A copy of examples/, with a kernel of this Python; nothing is written elsewhere."""
     pytest.importorskip("torch")
     shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("work"))
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
@@ -50,18 +50,22 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*zmq.*:RuntimeWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs(path, folder):
+def test_notebooks_run(path, folder):
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=240, resources={"metadata": {"path": str(folder)}}
     )
     client.execute()
-    outputs = [one for cell in notebook.cells for one in cell.get("outputs", ())]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert len(outputs) >= 4
-    assert not [one for one in outputs if one.output_type == "error"]
-    said = [one.text for one in outputs if one.output_type == "stream" and one.name == "stderr"]
+    assert not [output for output in outputs if output.output_type == "error"]
+    stderr = [
+        output.text
+        for output in outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
     # tqdm, which transformers imports, misses the widgets of a notebook
-    assert not [text for text in said if "Warning" in text and "TqdmWarning" not in text]
+    assert not [text for text in stderr if "Warning" in text and "TqdmWarning" not in text]
     keep = folder.parent / "executed"
     keep.mkdir(exist_ok=True)
     nbformat.write(notebook, keep / path.name)

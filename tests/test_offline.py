@@ -1,4 +1,4 @@
-"""The fence that tests/conftest.py puts round every test."""
+"""The offline guard of tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 def test_no_test_can_reach_the_network(host):
     with pytest.raises(RuntimeError, match="offline"):
         socket.create_connection((host, 80), timeout=0.1)
-    with socket.socket() as one, pytest.raises(RuntimeError, match="offline"):
-        one.connect((host, 80))
-    with socket.socket() as one, pytest.raises(RuntimeError, match="offline"):
-        one.connect_ex((host, 80))
+    with socket.socket() as sock, pytest.raises(RuntimeError, match="offline"):
+        sock.connect((host, 80))
+    with socket.socket() as sock, pytest.raises(RuntimeError, match="offline"):
+        sock.connect_ex((host, 80))
 
 
 def test_this_machine_can_be_reached():
@@ -28,7 +28,7 @@ def test_this_machine_can_be_reached():
         assert client.getpeername() == server.getsockname()
 
 
-def test_hubs_are_told_to_stay_offline():
+def test_hub_libraries_are_set_offline():
     assert (os.environ["HF_HUB_OFFLINE"], os.environ["TRANSFORMERS_OFFLINE"]) == ("1", "1")
 
 

@@ -1,4 +1,4 @@
-"""What an installed phonemo promises: light imports, a version with one owner, type information."""
+"""The installed package: light imports, a single version, type information."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_version_has_one_owner():
     assert importlib.metadata.version("phonemo") == version.__version__
 
 
-def test_type_checkers_are_welcome():
+def test_the_package_is_typed():
     specification = importlib.util.find_spec("phonemo")
     assert specification is not None
     (folder,) = specification.submodule_search_locations or ()
@@ -102,12 +102,12 @@ def test_type_checkers_are_welcome():
 
 
 OPEN = "phonemo-open"
-#: Bars of the issue that asked for a second model.
+#: Limits from the issue about a second model.
 MOST_BYTES = 60_000_000
 LICENCES = {PACKAGED: "CC BY-NC-SA 4.0", OPEN: "MIT"}
 
 
-def test_every_model_that_ships_says_its_licence_and_the_project_knows_it():
+def test_every_packaged_model_has_a_licence_that_the_project_declares():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert packaged_names()[0] == PACKAGED
     for name in packaged_names():
@@ -122,26 +122,26 @@ def test_every_model_that_ships_says_its_licence_and_the_project_knows_it():
 
 def test_what_goes_into_the_wheel_has_each_network_once():
     folders = [packaged(name) for name in packaged_names()]
-    hashes = {json.loads((one / "bundle.json").read_text())["sha256"] for one in folders}
-    networks = [one for one in folders if (one / MODEL).is_file()]
+    hashes = {json.loads((folder / "bundle.json").read_text())["sha256"] for folder in folders}
+    networks = [folder for folder in folders if (folder / MODEL).is_file()]
     assert len(networks) == len(hashes)
-    # of onnx and safetensors files nothing is won by compressing: this is about the wheel's size
+    # onnx and safetensors files do not compress, so this is about the size of the wheel
     inside = [*folders, REPOSITORY / "models" / PACKAGED]
     size = sum(path.stat().st_size for folder in inside for path in folder.iterdir())
     assert size < MOST_BYTES
 
 
 @pytest.mark.skipif(OPEN not in packaged_names(), reason="this copy ships no phonemo-open")
-def test_both_models_answer_by_their_names_from_one_network():
+def test_both_packaged_models_share_one_network():
     models = [phonemo.load(name) for name in (PACKAGED, OPEN)]
-    one, other = (open_bundle(packaged(name)) for name in (PACKAGED, OPEN))
-    assert one.card.sha256 == other.card.sha256
-    assert one.card.network_digest == other.card.network_digest is not None
+    packaged_model, open_model = (open_bundle(packaged(name)) for name in (PACKAGED, OPEN))
+    assert packaged_model.card.sha256 == open_model.card.sha256
+    assert packaged_model.card.network_digest == open_model.card.network_digest is not None
     clip = make_clip(2 * RATE, 150.0)
     small, free = (model.predict(clip, RATE) for model in models)
     assert small.phonemes == free.phonemes
     assert small.scores != free.scores
     if (REPOSITORY / "models" / PACKAGED).is_dir():  # so that fine-tuning can start from it
         assert (packaged(OPEN) / "provenance.json").is_file()
-        past = json.loads((packaged(OPEN) / "provenance.json").read_text(encoding="utf-8"))
-        assert not {"ravdess", "nemo"} & {*past["heard"], *past["corpora"]}
+        provenance = json.loads((packaged(OPEN) / "provenance.json").read_text(encoding="utf-8"))
+        assert not {"ravdess", "nemo"} & {*provenance["heard"], *provenance["corpora"]}

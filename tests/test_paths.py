@@ -1,4 +1,4 @@
-"""The pages that lead through the code name files that exist, and leave no room out."""
+"""The pages that explain the code name existing files and cover every room."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_file_exists(page):
     assert [name for name in names if not (PACKAGE / name).is_file()] == []
 
 
-def test_the_two_pages_lead_through_every_room():
+def test_the_two_pages_cover_every_room():
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     rooms = {name.split("/")[0] for name in FILE.findall(text) if "/" in name}
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}

@@ -1,7 +1,7 @@
-"""What is released: built, small enough, well-formed, and of use where nothing else is.
+"""The release: it builds, is small and well-formed, and works in an empty environment.
 
-The wheel is built once, installed into an empty environment with what it asks for, and used there
-in a cage that lets nothing reach another machine.
+The wheel is built once, installed with its dependencies into an empty environment, and used there
+without network access.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ DAY = date(2031, 2, 3)
 
 
 def run(*command: object, **keywords: object) -> subprocess.CompletedProcess[str]:
-    """A program that has to succeed."""
-    done = subprocess.run(
-        [str(one) for one in command], capture_output=True, text=True, timeout=280, **keywords
+    """Run a program that has to succeed."""
+    result = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=280, **keywords
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    return result
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory) -> Path:
-    """Source distribution, and the wheel that is built from it alone."""
+    """The source distribution, and the wheel built from it."""
     pytest.importorskip("build")
     folder = tmp_path_factory.mktemp("dist")
-    # not into the caches of the user: this is what a machine that releases does
+    # without the user's caches, as on a release machine
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, REPOSITORY)
     return folder
 
@@ -52,14 +52,14 @@ def wheel(dist) -> Path:
 
 @pytest.fixture(scope="module")
 def empty(wheel, tmp_path_factory) -> Path:
-    """The Python of a new environment that has the wheel and what that asks for, and no more."""
+    """The Python of a new environment with only the wheel and its dependencies."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    asked = subprocess.run(
+    result = subprocess.run(
         [*pip, "install", "--dry-run", "--ignore-installed", "--no-deps", "typer"],
         capture_output=True,
         timeout=120,
     )
-    if asked.returncode:
+    if result.returncode:
         pytest.skip("needs a package registry, and none is in reach")
     folder = tmp_path_factory.mktemp("empty") / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", folder)
@@ -100,15 +100,15 @@ def test_the_source_distribution_has_what_builds_and_tests_it(dist):
     (source,) = dist.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"Makefile", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "tests/conftest.py"}
-    assert wanted | {"models/phonemo-small/model.safetensors", "mkdocs.yml"} <= names
+    expected = {"Makefile", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "tests/conftest.py"}
+    assert expected | {"models/phonemo-small/model.safetensors", "mkdocs.yml"} <= names
     assert not [name for name in names if name.startswith(("work/", ".venv", "build/"))]
 
 
-def test_a_registry_would_take_both(dist):
+def test_both_distributions_pass_the_registry_checks(dist):
     pytest.importorskip("twine")
-    said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *dist.iterdir())
-    assert said.stdout.count("PASSED") == 2, said.stdout
+    output = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", *dist.iterdir())
+    assert output.stdout.count("PASSED") == 2, output.stdout
 
 
 def test_an_empty_environment_predicts_offline(empty, tmp_path):
@@ -125,28 +125,28 @@ def test_an_empty_environment_predicts_offline(empty, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     environment = caged("none", home)
-    done = run(empty, "-I", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
-    version, label, total = json.loads(done.stdout)
+    result = run(empty, "-I", "-W", "error", "-c", code, cwd=tmp_path, env=environment)
+    version, label, total = json.loads(result.stdout)
     assert label
     assert version == _version()
     assert total == pytest.approx(1)
     command = empty.with_name("phonemo")
-    said = run(command, "predict", "tone.wav", cwd=tmp_path, env=environment)
-    assert json.loads(said.stdout)["label"] == label
+    output = run(command, "predict", "tone.wav", cwd=tmp_path, env=environment)
+    assert json.loads(output.stdout)["label"] == label
     assert list(home.iterdir()) == []
 
 
-def test_an_empty_environment_says_what_it_lacks(empty, tmp_path):
-    done = subprocess.run(
+def test_an_empty_environment_names_the_missing_extra(empty, tmp_path):
+    result = subprocess.run(
         [empty.with_name("phonemo"), "train", REPOSITORY / "configs" / "emodb.yaml"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         timeout=60,
     )
-    assert done.returncode == 1
-    assert "pip install 'phonemo[train]'" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert result.returncode == 1
+    assert "pip install 'phonemo[train]'" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def _version() -> str:
@@ -176,17 +176,17 @@ class TestReleasing:
         assert citation["version"] == "7.1.0"
         assert citation["date-released"] == DAY
 
-    def test_a_second_release_takes_what_came_after_the_first(self, root):
+    def test_a_second_release_contains_the_changes_after_the_first(self, root):
         release = _release()
         release.release(root, "7.1.0", DAY)
         with pytest.raises(release.ReleaseError, match="nothing to release"):
             release.release(root, "7.2.0", DAY)
         path = root / "CHANGELOG.md"
         text = path.read_text(encoding="utf-8")
-        more = "## [Unreleased]\n\n### Fixed\n\n- One thing.\n"
-        path.write_text(text.replace("## [Unreleased]\n", more, 1), encoding="utf-8")
+        section = "## [Unreleased]\n\n### Fixed\n\n- One thing.\n"
+        path.write_text(text.replace("## [Unreleased]\n", section, 1), encoding="utf-8")
         release.release(root, "7.2.0rc1", DAY)
-        release_lines = [one for one in path.read_text().splitlines() if one.startswith("## [")]
+        release_lines = [line for line in path.read_text().splitlines() if line.startswith("## [")]
         assert release_lines[:3] == [
             "## [Unreleased]",
             "## [7.2.0rc1] - 2031-02-03",
@@ -196,12 +196,12 @@ class TestReleasing:
         assert citation.count("date-released") == 1
 
     @pytest.mark.parametrize("version", ["7", "v7.1.0", "7.1.0-rc1", "", "7.1.0\n"])
-    def test_what_is_no_version_changes_nothing(self, root, version):
+    def test_an_invalid_version_changes_nothing(self, root, version):
         release = _release()
-        before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        contents = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
         with pytest.raises(release.ReleaseError, match="is no version"):
             release.release(root, version, DAY)
-        assert {path: path.read_bytes() for path in before} == before
+        assert {path: path.read_bytes() for path in contents} == contents
 
     def test_an_older_version_is_refused(self, root):
         release = _release()
@@ -210,7 +210,7 @@ class TestReleasing:
             with pytest.raises(release.ReleaseError, match="does not come after"):
                 release.release(root, older, DAY)
 
-    def test_files_that_differ_are_told(self, root):
+    def test_differing_versions_are_reported(self, root):
         release = _release()
         path = root / "CITATION.cff"
         path.write_text(path.read_text().replace("version: 0", "version: 9"), encoding="utf-8")
@@ -237,7 +237,13 @@ def test_the_citation_names_the_paper():
     assert {"message", "title", "authors"} <= citation.keys()  # what the format demands
     (paper,) = citation["references"]
     assert paper["title"] == "Speech Emotion Recognition with Multi-task Learning"
-    assert [one["family-names"] for one in paper["authors"]] == ["Li", "Yan", "Gao", "Fang", "Zou"]
+    assert [author["family-names"] for author in paper["authors"]] == [
+        "Li",
+        "Yan",
+        "Gao",
+        "Fang",
+        "Zou",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -253,11 +259,11 @@ def test_issue_forms_are_well_formed(path):
     assert form.keys() <= {"name", "description", "labels", "title", "body"}
     assert form["name"]
     assert form["description"]
-    ids = [one["id"] for one in form["body"] if one["type"] != "markdown"]
+    ids = [field["id"] for field in form["body"] if field["type"] != "markdown"]
     assert len(set(ids)) == len(ids) > 0
-    for one in form["body"]:
-        assert one["type"] in ("markdown", "textarea", "input", "dropdown", "checkboxes")
-        assert one["attributes"].get("label") or one["attributes"].get("value")
+    for field in form["body"]:
+        assert field["type"] in ("markdown", "textarea", "input", "dropdown", "checkboxes")
+        assert field["attributes"].get("label") or field["attributes"].get("value")
 
 
 def test_contributing_fits_a_screen():

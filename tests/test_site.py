@@ -1,6 +1,6 @@
-"""The site of the documents builds strictly, holds all that is public, and asks nobody else.
+"""The documentation site builds strictly, covers the public API and loads nothing external.
 
-Never with --quiet: mkdocs then does not count the warnings that --strict turns into a failure.
+Do not use --quiet: mkdocs then does not count the warnings that --strict turns into a failure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OUTSIDE = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"?(https?:[
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=REPOSITORY,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
@@ -37,7 +37,7 @@ def site(tmp_path_factory) -> Path:
         text=True,
         timeout=240,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
 
@@ -62,9 +62,9 @@ def test_every_command_and_its_options_are_in_the_reference(site):
     for name, command in commands.items():
         assert f'<h2 id="{name}"' in page, name
         for option in command.params:
-            for written in getattr(option, "opts", []):
-                if written.startswith("--"):
-                    assert written in page, f"{name} {written}"
+            for option_name in getattr(option, "opts", []):
+                if option_name.startswith("--"):
+                    assert option_name in page, f"{name} {option_name}"
 
 
 def test_every_key_of_a_config_is_in_the_reference(site):
@@ -81,7 +81,7 @@ def test_every_key_of_a_config_is_in_the_reference(site):
         assert f"<code>{name}</code>" in page, name
 
 
-def test_nothing_is_fetched_from_elsewhere(site):
+def test_the_site_loads_no_external_resources(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 25
     for path in pages:
@@ -91,14 +91,16 @@ def test_nothing_is_fetched_from_elsewhere(site):
 
 
 def test_every_document_is_in_the_navigation(site):
-    named = set(re.findall(r"[\w/-]+\.md", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")))
-    there = {
-        str(one.relative_to(REPOSITORY / "docs")) for one in (REPOSITORY / "docs").rglob("*.md")
+    listed = set(
+        re.findall(r"[\w/-]+\.md", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
+    )
+    documents = {
+        str(path.relative_to(REPOSITORY / "docs")) for path in (REPOSITORY / "docs").rglob("*.md")
     }
-    assert there == named
+    assert documents == listed
 
 
-def test_links_that_leave_the_documents_are_paths(site):
+def test_links_out_of_the_documents_are_paths(site):
     page = text_of(site, "training.html")
     assert 'href="../' not in page.replace('href="../docs', "")
 
@@ -107,45 +109,47 @@ def test_a_broken_link_fails_the_build(tmp_path):
     config = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text("# Home\n\n[gone](gone.md)\n", encoding="utf-8")
-    kept = {key: config[key] for key in ("site_name", "theme", "validation")}
-    (tmp_path / "mkdocs.yml").write_text(yaml.safe_dump(kept), encoding="utf-8")
+    settings = {key: config[key] for key in ("site_name", "theme", "validation")}
+    (tmp_path / "mkdocs.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
-    assert done.returncode != 0
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, timeout=120
+    )
+    assert result.returncode != 0
 
 
 class TestChinese:
-    """README.zh-CN.md says what README.md says, with the same commands and the same numbers."""
+    """README.zh-CN.md has the same commands and numbers as README.md."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def both(cls) -> tuple[str, str]:
+    def readmes(cls) -> tuple[str, str]:
         names = ("README.md", "README.zh-CN.md")
-        english, chinese = ((REPOSITORY / one).read_text(encoding="utf-8") for one in names)
+        english, chinese = ((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
         return english, chinese
 
-    def test_every_command_is_one_of_the_original(self, both):
-        english, chinese = both
+    def test_every_command_is_one_of_the_original(self, readmes):
+        english, chinese = readmes
         lines = {line.strip() for line in english.splitlines()}
         blocks = INDENTED.findall(FENCE.sub("", chinese))
         assert len(blocks) >= 5
         for line in "".join(blocks).splitlines():
             assert line.strip() in lines, line
 
-    def test_the_python_is_the_original(self, both):
-        english, chinese = both
+    def test_the_python_is_the_original(self, readmes):
+        english, chinese = readmes
         assert FENCED.findall(chinese) == FENCED.findall(english)[:1]
 
-    def test_the_results_are_the_original(self, both):
-        english, chinese = both
+    def test_the_results_are_the_original(self, readmes):
+        english, chinese = readmes
         rows = [
             line for line in english.splitlines() if re.match(r"\| (emodb|nemo|ravdess) \|", line)
         ]
         assert len(rows) >= 8
         assert [line for line in chinese.splitlines() if line in rows] == rows
 
-    def test_it_names_the_original(self, both):
-        english, chinese = both
+    def test_it_names_the_original(self, readmes):
+        english, chinese = readmes
         assert "(README.md)" in chinese.split("\n## ")[0]
         assert "(README.zh-CN.md)" in english.split("\n## ")[0]

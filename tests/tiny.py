@@ -1,8 +1,8 @@
-"""A few utterances of every corpus in its release's own folder layout, written by code.
+"""Fake releases of every corpus: a few utterances in the release's folder layout.
 
-Each ``make_<corpus>(root)`` writes one and returns the folder to give to the reader. Every fake
-holds what real downloads hold beside the audio: macOS ``._`` files and names nobody knows. Each
-sound is noise of its own, so that no two files are the same recording.
+Each ``make_<corpus>(root)`` writes one and returns the folder for the reader. Like real downloads,
+the fakes contain macOS ``._`` files and unknown names. Each sound is different noise, so that no
+two files are the same recording.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ nfields 1
 """
 
 #: "Das" and a pause, then "ist": closure after silence, burst, aspiration, a change of voicing.
-#: Each time is where its row starts; the last row is the pause that ends the last phone.
+#: Times are starts of rows; the last row is the pause that ends the last phone.
 LABLAUT_ROWS = """    0.005000   -1 _d\t-sth
     0.010000   -1 !d\t+asp
     0.015000   -1 dasp
@@ -46,7 +46,7 @@ LABLAUT_ROWS = """    0.005000   -1 _d\t-sth
 
 
 def write_sound(path: Path, seconds: float = SECONDS, channels: int = 1) -> None:
-    """Noise that is the path's own, in the format of its suffix."""
+    """Noise seeded by the path, in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(zlib.crc32(path.as_posix().encode()))
     samples = random.uniform(-0.5, 0.5, (round(seconds * RATE), channels))
@@ -54,18 +54,18 @@ def write_sound(path: Path, seconds: float = SECONDS, channels: int = 1) -> None
 
 
 def write_text(path: Path, text: str) -> None:
-    """A UTF-8 text file, its folder made where needed."""
+    """Write a UTF-8 text file, creating its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
 def write_shadow(path: Path) -> None:
-    """The ``._`` file that macOS puts beside ``path``."""
+    """Write the ``._`` file that macOS creates beside ``path``."""
     path.with_name("._" + path.name).write_bytes(SHADOW)
 
 
 def make_emodb(root: Path) -> Path:
-    """Four utterances; labels for the first, empty labels for the second, labels of a stranger."""
+    """Four utterances; labels for the first, empty for the second, labels without audio."""
     for name in ("03a01Fa.wav", "03a02Nc.flac", "08b10Wb.ogg", "16a05La.WAV"):
         write_sound(root / "wav" / name)
     write_shadow(root / "wav" / "03a01Fa.wav")
@@ -92,7 +92,7 @@ def make_ravdess(root: Path) -> Path:
 
 
 def make_nemo(root: Path) -> Path:
-    """Three utterances, one row whose audio is missing and one sound that no row describes."""
+    """Three utterances, one row without audio and one audio file without a row."""
     for name in ("WR0_surprised_64.wav", "EB0_neutral_13.ogg", "SK1_fear_2.flac", "stray.wav"):
         write_sound(root / "samples" / name)
     write_shadow(root / "samples" / "stray.wav")
@@ -109,7 +109,7 @@ def make_nemo(root: Path) -> Path:
 
 
 def make_speechocean762(root: Path) -> Path:
-    """The release's Kaldi tables: two utterances to train and one to test, and a stray sound."""
+    """The release's Kaldi tables: two train utterances, one test utterance, an unlisted sound."""
     rows = {
         "train": [("000010011", "0001", "WE CALL IT"), ("000010035", "0001", "ZERO")],
         "test": [("000030012", "0003", "MARK IS")],
@@ -154,7 +154,7 @@ def make_reduced_speechocean762(root: Path) -> Path:
 
 
 def make_cremad(root: Path) -> Path:
-    """Three utterances of two actors, and a clip with a name nobody knows."""
+    """Three utterances of two actors, and a clip with an unknown name."""
     for name in ("1001_DFA_ANG_XX.wav", "1001_IEO_HAP_HI.flac", "1002_WSI_NEU_XX.ogg", "x.wav"):
         write_sound(root / "AudioWAV" / name)
     write_shadow(root / "AudioWAV" / "1001_DFA_ANG_XX.wav")
@@ -168,7 +168,7 @@ def make_cremad(root: Path) -> Path:
 
 
 def make_rakshak(root: Path) -> Path:
-    """Six clips from three places: a known user's, an unknown one's, and backgrounds."""
+    """Six clips from three places: of a known user, an unknown user, and backgrounds."""
     ann, bob, unknown = (
         "a" * 56,
         "b" * 56,
@@ -192,7 +192,7 @@ def make_rakshak(root: Path) -> Path:
 
 
 def make_emotiontts(root: Path) -> Path:
-    """Five utterances of two kinds of script; one has its words, and four names are wrong."""
+    """Five utterances of two kinds of script; one has a transcript; four invalid names."""
     for name in ("ema00001.wav", "ema00101.flac", "ema00300.ogg", "ema00401.wav", "song.wav"):
         write_sound(root / "plain-to-emotional" / "ema" / "wav" / name)
     for name in ("neo00201.wav", "neo00400.wav", "nea00001.wav", "neo00000.wav"):
@@ -206,7 +206,7 @@ def make_emotiontts(root: Path) -> Path:
 
 
 def make_csv(root: Path) -> Path:
-    """A user's table: two segments of one file, and a file with little known about it."""
+    """A custom table: two segments of one file, and a file with few known fields."""
     write_sound(root / "talk.wav", seconds=0.5)
     write_sound(root / "more" / "b.flac")
     write_text(
@@ -220,7 +220,7 @@ def make_csv(root: Path) -> Path:
 
 
 def make_audformat(root: Path) -> Path:
-    """An audformat database as its own package writes it, by hand; and a hostile cache."""
+    """An audformat database in the format of its package, and a hostile cache."""
     for name in ("a.wav", "b.wav"):
         write_sound(root / "audio" / name, seconds=0.5)
     write_text(
@@ -244,11 +244,15 @@ def make_audformat(root: Path) -> Path:
 
 
 def make_lhotse(root: Path) -> Path:
-    """Three cuts as Lhotse writes them: with two supervisions, with one, and with none."""
+    """Three cuts in Lhotse's format: with two supervisions, with one, and with none."""
     write_sound(root / "talk.wav", seconds=0.5)
-    said = [_supervision(0, 0.25, "anger", "ann"), _supervision(0.25, 0.2, "calm", "bob")]
-    cuts = [_cut("one", said), _cut("two", [_supervision(0.0, 0.5, None, "ann")]), _cut("no", [])]
-    write_text(root / "cuts.jsonl", "".join(json.dumps(one) + "\n" for one in cuts))
+    supervisions = [_supervision(0, 0.25, "anger", "ann"), _supervision(0.25, 0.2, "calm", "bob")]
+    cuts = [
+        _cut("one", supervisions),
+        _cut("two", [_supervision(0.0, 0.5, None, "ann")]),
+        _cut("no", []),
+    ]
+    write_text(root / "cuts.jsonl", "".join(json.dumps(cut) + "\n" for cut in cuts))
     return root
 
 
@@ -256,16 +260,16 @@ def _cut(name: str, supervisions: list[dict[str, object]]) -> dict[str, object]:
     source = {"type": "file", "channels": [0], "source": "talk.wav"}
     recording = {"id": "talk", "sources": [source], "sampling_rate": RATE, "duration": 0.5}
     times = {"start": 0.0, "duration": 0.5, "channel": 0}
-    known = {"supervisions": supervisions, "recording": recording, "type": "MonoCut"}
-    return {"id": name, **times, **known}
+    fields = {"supervisions": supervisions, "recording": recording, "type": "MonoCut"}
+    return {"id": name, **times, **fields}
 
 
 def _supervision(
     start: float, seconds: float, emotion: str | None, speaker: str
 ) -> dict[str, object]:
     custom = {"emotion": emotion} if emotion else {}
-    said = {"id": f"{speaker}-{start}", "recording_id": "talk", "text": "Yes.", "gender": "F"}
-    return {"start": start, "duration": seconds, "speaker": speaker, "custom": custom, **said}
+    fields = {"id": f"{speaker}-{start}", "recording_id": "talk", "text": "Yes.", "gender": "F"}
+    return {"start": start, "duration": seconds, "speaker": speaker, "custom": custom, **fields}
 
 
 def make_textgrid(root: Path) -> Path:
@@ -288,13 +292,13 @@ def make_textgrid(root: Path) -> Path:
 
 
 def make_iemocap(root: Path) -> Path:
-    """The miniature of IEMOCAP, which has a file of its own."""
+    """The miniature of IEMOCAP, from tests/tiny_iemocap.py."""
     from tests.tiny_iemocap import make_iemocap
 
     return make_iemocap(root)
 
 
-#: Corpus -> the function that fakes it; the contract test wants one for every corpus.
+#: Corpus -> the function that writes its fake; the contract test needs one for every corpus.
 FAKES: dict[str, Callable[[Path], Path]] = {
     "iemocap": make_iemocap,
     "emodb": make_emodb,

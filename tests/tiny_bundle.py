@@ -1,4 +1,4 @@
-"""The golden bundles, and the clips whose answers are kept beside them; no torch."""
+"""The golden bundles, and the clips whose predictions are stored with them; no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 BUNDLE = Path(__file__).resolve().parent / "golden" / "tiny-bundle"
 EXPECTED = BUNDLE / "expected.json"
-#: A bundle that takes a profile; BUNDLE takes none, as bundles did before there were profiles.
+#: A bundle that supports profiles; BUNDLE does not, like bundles of earlier versions.
 ADAPTABLE = BUNDLE.parent / "tiny-adaptable"
 ADAPTED = ADAPTABLE / "expected.json"
 #: A bundle that shares the network of ADAPTABLE, with another head.
@@ -22,13 +22,13 @@ CLIPS = {"short": (401, 440.0), "odd": (16_001, 120.0), "long": (50_000, 900.0)}
 
 
 def make_clip(samples: int, hertz: float) -> npt.NDArray[np.float32]:
-    """A buzz that rises in pitch and loudness, without a random number."""
+    """A deterministic buzz that rises in pitch and loudness."""
     time = np.arange(samples) / RATE
     phase = 2 * np.pi * hertz * time * (1 + 0.3 * time)
     wave = 0.2 * np.sin(phase) + 0.1 * np.sign(np.sin(2.7 * phase))
     return (wave * (0.3 + time / time[-1])).astype(np.float32)
 
 
-def alike(heard: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Whether nearly the same phonemes were heard: with weights as coarse as int8, one may flip."""
-    return SequenceMatcher(None, heard, wanted, autojunk=False).ratio() > 0.9
+def alike(actual: Sequence[str], expected: Sequence[str]) -> bool:
+    """Whether two phoneme sequences are nearly equal; with int8 weights one may differ."""
+    return SequenceMatcher(None, actual, expected, autojunk=False).ratio() > 0.9

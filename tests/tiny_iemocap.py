@@ -1,7 +1,7 @@
-"""A faithful miniature of IEMOCAP's folder, written by code, with every trap of the real one.
+"""A generated miniature of IEMOCAP's folder, with the irregularities of the release.
 
-Ten dialogs of six turns: in each session one improvised and one scripted, one for each actor with
-markers on, and both actors speak in both. What is odd is listed in ``ODDITIES``.
+Ten dialogs of six turns: in each session one improvised and one scripted, one per actor with
+markers, and both actors speak in both. The special cases are listed in ``ODDITIES``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SENTENCES = (
     ("I know.", "AY N OW"),
 )
 
-#: What the tests look for, by the utterance or the dialog in which it is.
+#: Special cases for the tests -> their utterance or dialog.
 ODDITIES = {
     "spoken by the other actor": "Ses01F_impro01_M000",
     "tag": "Ses01F_impro01_F001",
@@ -137,8 +137,8 @@ def _write_transcript(session: Path, dialog: str, turns: tuple[Turn, ...]) -> No
         f"{turn.id} [{turn.start:08.4f}-{turn.start + SECONDS:08.4f}]: {turn.text}"
         for turn in turns
     ]
-    other = "M" if dialog[5] == "F" else "F"
-    lines.insert(2, f"{dialog}_{other}XX0 [009.0000-009.4000]: Mmhmm.")
+    partner = "M" if dialog[5] == "F" else "F"
+    lines.insert(2, f"{dialog}_{partner}XX0 [009.0000-009.4000]: Mmhmm.")
     lines.insert(4, "M: Right.")
     lines += [f"{dialog}_{dialog[5]}XX1 [020.0000-020.5000]: [LAUGHTER]", ""]
     encoding = "latin-1" if ODDITIES["latin-1 transcript"].startswith(dialog) else "utf-8"
@@ -148,15 +148,17 @@ def _write_transcript(session: Path, dialog: str, turns: tuple[Turn, ...]) -> No
 
 
 def _write_alignment(session: Path, turn: Turn) -> None:
-    """Three frames of silence, three for each phone, and silence for the rest; context columns."""
+    """Three frames of silence, three per phone, then silence; with context columns."""
     if turn.id == ODDITIES["alignment missing"]:
         return
     rows = [("SIL", 3)] + [(phone, 3) for phone in turn.phones]
     rows.append(("SIL", round(SECONDS * 100) - sum(frames for _, frames in rows)))
     lines, first = ["     SFrm     EFrm    SegAScr Phone"], 0
     for position, (phone, frames) in enumerate(rows):
-        left, right = rows[position - 1][0], rows[(position + 1) % len(rows)][0]
-        context = "" if phone in ("SIL", "+LAUGHTER+", "+BREATHING+") else f" {left} {right} i"
+        previous, following = rows[position - 1][0], rows[(position + 1) % len(rows)][0]
+        context = (
+            "" if phone in ("SIL", "+LAUGHTER+", "+BREATHING+") else f" {previous} {following} i"
+        )
         lines.append(f"{first:9d}{first + frames - 1:9d}{-31415 - position:11d} {phone}{context}")
         first += frames
     if turn.id != ODDITIES["alignment cut off"]:
@@ -167,7 +169,7 @@ def _write_alignment(session: Path, turn: Turn) -> None:
 
 
 def _write_wav(session: Path, turn: Turn) -> None:
-    """A tone whose pitch follows the speaker and the emotion, in a little seeded noise."""
+    """A tone whose pitch depends on speaker and emotion, with some seeded noise."""
     count = round(SECONDS * RATE)
     code = sorted({*CODES["impro"], *CODES["script"], *RARE.values()}).index(turn.code)
     pitch = (120 if turn.name[0] == "M" else 210) * (1 + code / 8)
@@ -179,7 +181,7 @@ def _write_wav(session: Path, turn: Turn) -> None:
 
 
 def _write_shadows(session: Path, dialog: str) -> None:
-    """The ``._`` files that macOS leaves beside every real one."""
+    """Write the ``._`` files that macOS creates beside every file."""
     for path in sorted(session.rglob(f"{dialog}*")):
         if path.is_file():
             _write(path.with_name(f"._{path.name}"), SHADOW)
@@ -187,7 +189,7 @@ def _write_shadows(session: Path, dialog: str) -> None:
 
 
 def _write_one_raters_file(session: Path) -> None:
-    """Below EmoEvaluation lie the raters' own files; they must not be taken for the result."""
+    """The individual raters' files below EmoEvaluation, which must not be read as the result."""
     utterance = ODDITIES["contradicted by one rater's own file"]
     dialog = utterance.rpartition("_")[0]
     line = f"[6.2900 - 6.7900]\t{utterance}\tsad\t[1.0000, 1.0000, 1.0000]\n"

@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[str, dict[str, object]]] = {
 
 
 def make_network(kind: str) -> torch.nn.Module:
-    """A bare random encoder of this kind, in evaluation mode, with lively weights."""
+    """A random encoder of this kind, in evaluation mode, with large weights."""
     model_type, settings = KINDS[kind]
     torch.manual_seed(7)
     network = AutoModel.from_config(AutoConfig.for_model(model_type, **(_SHAPE | settings)))
@@ -58,7 +58,7 @@ def make_network(kind: str) -> torch.nn.Module:
 
 
 def make_backbone_folder(folder: Path, kind: str = "wav2vec2-layer") -> Path:
-    """The same, saved as a folder that transformers can open."""
+    """Save such an encoder as a folder that transformers can open."""
     make_network(kind).save_pretrained(folder)
     preprocessor = {
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",

@@ -1,4 +1,4 @@
-"""Recordings that the project makes itself: the voices of examples/speak.py."""
+"""Synthetic recordings: the voices of examples/speak.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.laws import REPOSITORY
 
 
 def spoken(path: Path, mood: str = "anger", seconds: float = 3.0) -> Path:
-    """A synthetic voice of so many seconds, as 16-bit WAV."""
+    """A synthetic voice of the given duration, as 16-bit WAV."""
     speak = speaking()
     samples = np.resize(speak.speak(speak.MOODS[mood]), int(seconds * speak.RATE))
     soundfile.write(path, samples, speak.RATE, subtype="PCM_16")
@@ -25,8 +25,8 @@ def speaking() -> ModuleType:
     """The script, as a module."""
     name = "speak_of_the_tests"
     if name not in sys.modules:
-        place = REPOSITORY / "examples" / "speak.py"
-        specification = importlib.util.spec_from_file_location(name, place)
+        path = REPOSITORY / "examples" / "speak.py"
+        specification = importlib.util.spec_from_file_location(name, path)
         assert specification is not None
         assert specification.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(specification)

@@ -1,4 +1,4 @@
-"""Predictions as files of other programs: TextGrids, label tracks and tables."""
+"""Writers of predictions: TextGrids, label tracks, subtitles and tables."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ FOUND = Prediction("anger", {"anger": 0.75, "neutral": 0.25}, 0.5, SPANS, ("clip
 ANGER, CALM = {"anger": 0.75, "calm": 0.25}, {"anger": 0.125, "calm": 0.875}
 
 
-def spoken(*segments, seconds=4.0, **more):
-    """(start, end, emotion, speaker) each; the score of the emotion says which it is."""
+def spoken(*segments, seconds=4.0, **options):
+    """A prediction of segments (start, end, emotion, speaker); the score depends on the emotion."""
     scores = {"anger": ANGER, "calm": CALM}
-    parts = tuple(Segment(a, b, label, scores[label], who) for a, b, label, who in segments)
-    return Prediction("anger", ANGER, seconds, segments=parts, **more)
+    parts = tuple(Segment(a, b, label, scores[label], speaker) for a, b, label, speaker in segments)
+    return Prediction("anger", ANGER, seconds, segments=parts, **options)
 
 
 TURNS = spoken((0.5, 1.25, "anger", "Ann"), (2.0, 3.0, "calm", "Bob & Co\n<x>"))
@@ -48,19 +48,19 @@ SILENT = Prediction("anger", ANGER, 4.0, warnings=("no_speech",))
 
 
 def intervals(text):
-    """Tier name -> (start, end, text), read by nothing but the format's own lines."""
+    """Tier name -> (start, end, text), parsed with a regular expression only."""
     tiers = {}
     for part in re.split(r"\n    item \[\d+\]:\n", text)[1:]:
         name = re.search(r'name = "(.*)"', part).group(1)
         pattern = r'xmin = (\S+)\n\s+xmax = (\S+)\n\s+text = "(.*)"(?:\n|$)'
-        found = re.findall(pattern, part)
+        matches = re.findall(pattern, part)
         size = int(re.search(r"intervals: size = (\d+)", part).group(1))
-        assert len(found) == size
-        tiers[name] = [(float(a), float(b), c.replace('""', '"')) for a, b, c in found]
+        assert len(matches) == size
+        tiers[name] = [(float(a), float(b), c.replace('""', '"')) for a, b, c in matches]
     return tiers
 
 
-def test_a_textgrid_says_what_was_heard_and_when():
+def test_a_textgrid_has_the_emotions_and_phonemes_with_times():
     text = textgrid("a.wav", FOUND)
     assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\n')
     assert intervals(text) == {
@@ -76,9 +76,9 @@ def test_a_textgrid_says_what_was_heard_and_when():
 
 
 def test_without_a_phoneme_head_there_is_one_tier():
-    found = Prediction("anger", FOUND.scores, 0.5)
-    assert list(intervals(textgrid("a", found))) == ["emotion"]
-    assert "size = 1\nitem" in textgrid("a", found)
+    prediction = Prediction("anger", FOUND.scores, 0.5)
+    assert list(intervals(textgrid("a", prediction))) == ["emotion"]
+    assert "size = 1\nitem" in textgrid("a", prediction)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_without_a_phoneme_head_there_is_one_tier():
         [(0.2, 0.4), (0.4, 0.4), (0.4 + 1e-9, 0.5)],
     ],
 )
-def test_a_tier_covers_the_recording_once_whatever_was_heard(times):
+def test_a_tier_covers_the_recording_without_gaps_or_overlaps(times):
     spans = [PhonemeSpan("a", start, end, 1.0) for start, end in times]
-    found = list(fill_gaps(spans, 1.0))
-    assert found[0].start == 0
-    assert found[-1].end == pytest.approx(1.0)
-    for one, after in itertools.pairwise(found):
-        assert one.end == after.start
-    assert all(one.end > one.start for one in found)
+    intervals = list(fill_gaps(spans, 1.0))
+    assert intervals[0].start == 0
+    assert intervals[-1].end == pytest.approx(1.0)
+    for interval, following in itertools.pairwise(intervals):
+        assert interval.end == following.start
+    assert all(interval.end > interval.start for interval in intervals)
 
 
 def test_emotions_and_speakers_have_tiers_with_gaps():
@@ -113,35 +113,37 @@ def test_emotions_and_speakers_have_tiers_with_gaps():
     }
 
 
-def test_where_speakers_overlap_each_has_a_tier_of_emotions():
-    found = spoken(
+def test_overlapping_speakers_have_separate_emotion_tiers():
+    prediction = spoken(
         (0, 2, "anger", "A"), (1, 3, "calm", "B"), (1.5, 2.5, "calm", "A"), (3.5, 4, "calm", None)
     )
-    assert intervals(textgrid("a", found)) == {
+    assert intervals(textgrid("a", prediction)) == {
         "emotion A": [(0, 2, "anger 0.75"), (2, 2.5, "calm 0.88"), (2.5, 4, "")],
         "emotion B": [(0, 1, ""), (1, 3, "calm 0.88"), (3, 4, "")],
         "emotion": [(0, 3.5, ""), (3.5, 4, "calm 0.88")],
     }
 
 
-def test_what_an_earlier_segment_of_the_speaker_covers_is_left_out():
-    found = spoken((0, 3, "anger", None), (1, 2, "calm", None))
-    assert intervals(textgrid("a", found)) == {"emotion": [(0, 3, "anger 0.75"), (3, 4, "")]}
+def test_a_segment_covered_by_an_earlier_one_is_omitted():
+    prediction = spoken((0, 3, "anger", None), (1, 2, "calm", None))
+    assert intervals(textgrid("a", prediction)) == {"emotion": [(0, 3, "anger 0.75"), (3, 4, "")]}
 
 
-def test_shares_stand_under_their_phonemes():
+def test_the_share_tier_is_aligned_with_the_phonemes():
     shares = (0.0519, None, -0.0001)
     spans = [
-        PhonemeSpan(one.symbol, one.start, one.end, 0.9, share)
-        for one, share in zip(SPANS, shares, strict=True)
+        PhonemeSpan(span.symbol, span.start, span.end, 0.9, share)
+        for span, share in zip(SPANS, shares, strict=True)
     ]
     tiers = intervals(textgrid("a", Prediction("anger", ANGER, 0.5, tuple(spans))))
     assert list(tiers) == ["emotion", "phonemes", "share"]
-    assert [one[:2] for one in tiers["share"]] == [one[:2] for one in tiers["phonemes"]]
-    assert [one[2] for one in tiers["share"]] == ["", "+5.19 %", "", "", "-0.01 %"]
+    assert [interval[:2] for interval in tiers["share"]] == [
+        interval[:2] for interval in tiers["phonemes"]
+    ]
+    assert [interval[2] for interval in tiers["share"]] == ["", "+5.19 %", "", "", "-0.01 %"]
 
 
-def test_silence_has_no_emotion_and_one_made_by_hand_has_one():
+def test_silence_has_no_segment_and_a_bare_prediction_has_one():
     assert segments_of(SILENT) == ()
     assert segments_of(FOUND) == (Segment(0.0, 0.5, "anger", FOUND.scores),)
     assert intervals(textgrid("a", SILENT)) == {"emotion": [(0, 4, "")]}
@@ -149,9 +151,9 @@ def test_silence_has_no_emotion_and_one_made_by_hand_has_one():
     assert webvtt("a", SILENT) == "WEBVTT\n\n"
 
 
-def test_segments_come_by_their_start():
-    found = spoken((2, 3, "calm", None), (0, 1, "anger", None))
-    assert [one.start for one in segments_of(found)] == [0, 2]
+def test_segments_are_sorted_by_start():
+    prediction = spoken((2, 3, "calm", None), (0, 1, "anger", None))
+    assert [segment.start for segment in segments_of(prediction)] == [0, 2]
 
 
 def test_subtitles():
@@ -165,12 +167,12 @@ def test_subtitles():
     )
 
 
-def test_subtitles_of_nobody_in_a_recording_of_days():
-    found = spoken((59.9996, 3661.25, "anger", None), (360_000, 360_001, "calm", " \n"))
-    lines = srt("a", found).splitlines()
+def test_subtitles_without_a_speaker_in_a_very_long_recording():
+    prediction = spoken((59.9996, 3661.25, "anger", None), (360_000, 360_001, "calm", " \n"))
+    lines = srt("a", prediction).splitlines()
     assert lines[1:3] == ["00:01:00,000 --> 01:01:01,250", "[anger 0.75]"]
     assert lines[5:] == ["100:00:00,000 --> 100:00:01,000", "[calm 0.88]"]
-    assert "\n100:00:00.000 --> 100:00:01.000\n[calm 0.88]\n" in webvtt("a", found)
+    assert "\n100:00:00.000 --> 100:00:01.000\n[calm 0.88]\n" in webvtt("a", prediction)
 
 
 def test_rttm_has_the_emotion_as_its_name():
@@ -219,10 +221,10 @@ def test_a_table_is_read_back():
 
 def test_a_table_has_a_row_for_each_segment_with_its_phonemes():
     spans = (PhonemeSpan("a", 0.4, 0.8, 1), PhonemeSpan("b", 1.5, 2.5, 1))
-    found = spoken(
+    prediction = spoken(
         (0.5, 1.25, "anger", "Ann"), (2.0, 3.0, "calm", None), spans=spans, warnings=("silent",)
     )
-    text = csv_head(["calm", "joy"]) + csv_rows("a.wav", found, ["calm", "joy"])
+    text = csv_head(["calm", "joy"]) + csv_rows("a.wav", prediction, ["calm", "joy"])
     assert text.splitlines() == [
         "file,start,end,speaker,label,calm,joy,phonemes,warnings,error",
         "a.wav,0.500,1.250,Ann,anger,0.250000,,a,silent,",
@@ -230,7 +232,7 @@ def test_a_table_has_a_row_for_each_segment_with_its_phonemes():
     ]
 
 
-def test_a_recording_without_speech_is_in_the_table_all_the_same():
+def test_a_recording_without_speech_has_a_row_in_the_table():
     assert csv_rows("a.wav", SILENT, ["anger", "calm"]) == "a.wav,,,,,,,,no_speech,\n"
 
 
@@ -250,28 +252,28 @@ def predict(*words):
 def test_each_recording_gets_a_textgrid(clips):
     into = clips / "grids"
     options = ("--format", "textgrid", "--output-dir", into)
-    done = predict(clips / "one.wav", clips / "none.wav", clips / "two.wav", *options)
-    assert done.exit_code == 1
-    assert "none.wav" in done.stderr
-    assert done.stdout.split() == [str(into / "one.TextGrid"), str(into / "two.TextGrid")]
+    result = predict(clips / "one.wav", clips / "none.wav", clips / "two.wav", *options)
+    assert result.exit_code == 1
+    assert "none.wav" in result.stderr
+    assert result.stdout.split() == [str(into / "one.TextGrid"), str(into / "two.TextGrid")]
     tiers = intervals((into / "one.TextGrid").read_text(encoding="utf-8"))
     assert list(tiers) == ["emotion", "phonemes"]
     assert tiers["phonemes"][-1][1] == pytest.approx(50_000 / RATE, abs=1e-5)
 
 
-def test_a_folder_stands_for_all_recordings_in_it_and_keeps_its_shape(clips):
+def test_a_folder_is_expanded_and_its_structure_is_kept(clips):
     (clips / "notes.txt").write_text("no recording", encoding="utf-8")
     (clips / "._one.wav").write_text("of macOS", encoding="utf-8")
     into = clips / "grids"
-    done = predict(clips, "--format", "textgrid", "--output-dir", into)
-    assert done.exit_code == 0, done.stderr
-    written = sorted(path.relative_to(into).as_posix() for path in into.rglob("*.*"))
-    assert written == ["more/one.TextGrid", "one.TextGrid", "two.TextGrid"]
+    result = predict(clips, "--format", "textgrid", "--output-dir", into)
+    assert result.exit_code == 0, result.stderr
+    files = sorted(path.relative_to(into).as_posix() for path in into.rglob("*.*"))
+    assert files == ["more/one.TextGrid", "one.TextGrid", "two.TextGrid"]
     rows = predict(clips, clips / "one.wav", "--format", "csv").stdout.splitlines()
     assert len(rows) == 5, "a head, three of the folder and the one that is named"
 
 
-def test_files_that_are_there_are_kept_unless_they_may_go(clips):
+def test_existing_files_are_kept_without_overwrite(clips):
     into = clips / "grids"
     into.mkdir()
     (into / "one.TextGrid").write_text("made by hand", encoding="utf-8")
@@ -285,38 +287,38 @@ def test_files_that_are_there_are_kept_unless_they_may_go(clips):
 @pytest.mark.parametrize("name", [".", ""])
 def test_a_name_without_a_last_part_is_one_line(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    done = predict(name, "--format", "textgrid", "--output-dir", "o")
-    assert done.exit_code == 1
-    assert done.stderr.count("phonemo: ") == 1, "why; there is nothing to count"
+    result = predict(name, "--format", "textgrid", "--output-dir", "o")
+    assert result.exit_code == 1
+    assert result.stderr.count("phonemo: ") == 1, "why; there is nothing to count"
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path):
-    done = predict(tmp_path, "--format", "jsonl")
-    assert done.exit_code == 1
-    assert "a folder" in done.stdout
+    result = predict(tmp_path, "--format", "jsonl")
+    assert result.exit_code == 1
+    assert "a folder" in result.stdout
 
 
 def test_one_recording_is_written_to_standard_output(clips):
-    done = predict(clips / "one.wav", "--format", "audacity")
-    assert done.exit_code == 0
-    assert done.stdout.startswith("0.000000\t3.125000\t")
+    result = predict(clips / "one.wav", "--format", "audacity")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("0.000000\t3.125000\t")
 
 
-def test_spans_are_in_json_where_they_are_asked_for(clips):
+def test_spans_are_in_json_on_request(clips):
     assert '"spans"' not in predict(clips / "one.wav", "--format", "jsonl").stdout
     assert '"spans"' in predict(clips / "one.wav", "--format", "jsonl", "--phonemes").stdout
 
 
 def test_a_table_of_files_good_and_bad(clips):
-    done = predict(clips / "one.wav", clips / "none.wav", "--format", "csv")
-    assert done.exit_code == 1
-    good, bad = csv.DictReader(io.StringIO(done.stdout))
+    result = predict(clips / "one.wav", clips / "none.wav", "--format", "csv")
+    assert result.exit_code == 1
+    good, bad = csv.DictReader(io.StringIO(result.stdout))
     assert good["label"]
     assert "none.wav" in bad["error"]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("one.wav", "two.wav", "--format", "textgrid"), "give --output-dir"),
         (("one.wav", "--format", "csv", "--output-dir", "x"), "goes with --format json"),
@@ -326,8 +328,8 @@ def test_a_table_of_files_good_and_bad(clips):
         ),
     ],
 )
-def test_what_would_be_lost_is_refused_before_any_work(clips, monkeypatch, words, said):
+def test_conflicting_outputs_are_rejected_before_any_work(clips, monkeypatch, words, expected):
     monkeypatch.chdir(clips)
-    done = predict(*words)
-    assert said in str(done.exception)
+    result = predict(*words)
+    assert expected in str(result.exception)
     assert not (clips / "x").exists()

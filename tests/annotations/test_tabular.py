@@ -1,4 +1,4 @@
-"""Predictions as a data frame with audformat's index, by hand."""
+"""Predictions as a data frame with audformat's index."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_the_index_is_of_files_and_exact_times(pandas):
 
 
 @pytest.mark.parametrize("answers", [[], [("a.wav", LONG)]])
-def test_its_types_are_those_of_audformat(pandas, answers):
+def test_the_index_types_are_those_of_audformat(pandas, answers):
     audformat = pytest.importorskip("audformat", reason="only compares with audformat")
-    wanted = audformat.segmented_index(["a.wav"], ["0s"], ["1s"]).dtypes
-    assert to_pandas(answers).index.dtypes.to_dict() == wanted.to_dict()
+    expected = audformat.segmented_index(["a.wav"], ["0s"], ["1s"]).dtypes
+    assert to_pandas(answers).index.dtypes.to_dict() == expected.to_dict()
 
 
-def test_nothing_is_an_empty_frame(pandas):
+def test_no_predictions_give_an_empty_frame(pandas):
     frame = to_pandas([])
     assert len(frame) == 0
     assert list(frame) == ["label", "speaker", "speech_ratio", "phonemes", "warnings"]
@@ -80,11 +80,11 @@ def test_silence_is_a_row_without_an_emotion(pandas):
     assert row["warnings"] == "no_speech"
 
 
-def test_a_prediction_makes_its_own(pandas):
+def test_a_prediction_converts_itself_to_a_frame(pandas):
     pandas.testing.assert_frame_equal(LONG.to_pandas("a.wav"), to_pandas([("a.wav", LONG)]))
 
 
-def test_without_pandas_it_says_what_to_install(monkeypatch):
+def test_missing_pandas_is_an_error_with_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtraError, match=r"a data frame needs .*phonemo\[pandas\]"):
         to_pandas([])

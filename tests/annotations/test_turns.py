@@ -1,4 +1,4 @@
-"""Turns of speakers from files of other programs, each line by hand."""
+"""Reading speaker turns from RTTM, TextGrid and tables."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ GRID = (Turn(0.0, 4.0, "Bob"), Turn(0.25, 1.25, 'An "n"'))
 
 
 @pytest.fixture
-def written(tmp_path):
+def write_file(tmp_path):
     def write(name, content, encoding="utf-8"):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
@@ -119,13 +119,13 @@ def written(tmp_path):
     return write
 
 
-def test_rttm_is_sorted_and_other_lines_are_skipped(written):
-    found = read_turns(written("a.RTTM", RTTM), "any.wav")
-    assert found == (ANN, Turn(1.5, 2.0, None), BOB)
+def test_rttm_is_sorted_and_other_lines_are_skipped(write_file):
+    turns = read_turns(write_file("a.RTTM", RTTM), "any.wav")
+    assert turns == (ANN, Turn(1.5, 2.0, None), BOB)
 
 
-def test_of_several_recordings_only_the_one_that_is_meant(written):
-    path = written("all.rttm", RTTM + "SPEAKER b_b 1 7 1 <NA> <NA> Eve <NA> <NA>\n")
+def test_turns_are_selected_by_recording(write_file):
+    path = write_file("all.rttm", RTTM + "SPEAKER b_b 1 7 1 <NA> <NA> Eve <NA> <NA>\n")
     assert read_turns(path, "calls/B B.wav") == (Turn(7.0, 8.0, "Eve"),)
     assert len(read_turns(path, "A.wav")) == 3
     with pytest.raises(UsageError, match=r"expected turns of c.wav, got turns of a, b_b; pass"):
@@ -134,55 +134,55 @@ def test_of_several_recordings_only_the_one_that_is_meant(written):
 
 @pytest.mark.parametrize("grid", [LONG_GRID, SHORT_GRID])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_praat_in_both_formats(written, grid, encoding):
-    assert read_turns(written("a.TextGrid", grid, encoding), "a.wav") == GRID
+def test_praat_in_both_formats(write_file, grid, encoding):
+    assert read_turns(write_file("a.TextGrid", grid, encoding), "a.wav") == GRID
     windows = grid.replace("\n", "\r\n")
-    assert read_turns(written("b.textgrid", windows, encoding), "a.wav") == GRID
+    assert read_turns(write_file("b.textgrid", windows, encoding), "a.wav") == GRID
 
 
-def test_what_phonemo_writes_is_read_back(written):
+def test_textgrids_written_by_phonemo_are_read_back(write_file):
     scores = {"anger": 1.0}
     parts = (Segment(0.5, 1.0, "anger", scores, "A"), Segment(1.5, 2.0, "anger", scores, "B"))
-    found = Prediction("anger", scores, 2.0, segments=parts)
-    lines = read_turns(written("x.rttm", rttm("a b.wav", found)), "a b.wav")
+    prediction = Prediction("anger", scores, 2.0, segments=parts)
+    lines = read_turns(write_file("x.rttm", rttm("a b.wav", prediction)), "a b.wav")
     assert lines == (Turn(0.5, 1.0, "A_anger"), Turn(1.5, 2.0, "B_anger"))
-    grid = read_turns(written("x.TextGrid", textgrid("a b.wav", found)), "a b.wav")
+    grid = read_turns(write_file("x.TextGrid", textgrid("a b.wav", prediction)), "a b.wav")
     assert grid == (Turn(0.5, 1.0, "A"), Turn(1.5, 2.0, "B"))
 
 
-def test_of_phonemos_own_tiers_only_the_speakers_are_turns(written):
+def test_only_the_speaker_tiers_of_phonemo_are_turns(write_file):
     scores, spans = {"anger": 1.0}, (PhonemeSpan("a", 0.1, 0.2, 1.0, 0.5),)
-    alone = (Segment(0.0, 1.0, "anger", scores), Segment(1.5, 2.0, "anger", scores))
-    found = Prediction("anger", scores, 2.0, spans, segments=alone)
-    path = written("x.TextGrid", textgrid("a.wav", found))
+    segments = (Segment(0.0, 1.0, "anger", scores), Segment(1.5, 2.0, "anger", scores))
+    prediction = Prediction("anger", scores, 2.0, spans, segments=segments)
+    path = write_file("x.TextGrid", textgrid("a.wav", prediction))
     assert read_turns(path, "a.wav") == (Turn(0.0, 1.0, None), Turn(1.5, 2.0, None))
-    both = (Segment(0.0, 1.0, "anger", scores, "A"), Segment(0.5, 2.0, "anger", scores, "B"))
-    path = written("y.TextGrid", textgrid("a.wav", replace(found, segments=both)))
+    overlapping = (Segment(0.0, 1.0, "anger", scores, "A"), Segment(0.5, 2.0, "anger", scores, "B"))
+    path = write_file("y.TextGrid", textgrid("a.wav", replace(prediction, segments=overlapping)))
     assert read_turns(path, "a.wav") == (Turn(0.0, 1.0, "A"), Turn(0.5, 2.0, "B"))
 
 
-def test_an_rttm_of_another_recording_is_taken_for_a_lone_one_only(written):
-    path = written("a.rttm", RTTM)
+def test_an_rttm_with_another_id_is_used_only_for_a_single_recording(write_file):
+    path = write_file("a.rttm", RTTM)
     turns_of = open_turns(path)
     assert turns_of("c.wav") == turns_of("a.wav")
     with pytest.raises(UsageError, match=r"expected turns of c\.wav"):
         turns_of("c.wav", lone=False)
 
 
-def test_tables_with_and_without_speakers_and_files(written):
+def test_tables_with_and_without_speakers_and_files(write_file):
     text = "note,End, START ,Speaker\nx,3.0,2.5,Bob\n\n,1.25,0.25,Ann\n"
-    assert read_turns(written("a.csv", "\ufeff" + text), "a.wav") == (ANN, BOB)
-    bare = written("a.tsv", "start\tend\n0.5\t1\n")
+    assert read_turns(write_file("a.csv", "\ufeff" + text), "a.wav") == (ANN, BOB)
+    bare = write_file("a.tsv", "start\tend\n0.5\t1\n")
     assert read_turns(bare, "a.wav") == (Turn(0.5, 1.0, None),)
     files = "file,start,end,speaker\nin/a.wav,0.25,1.25,Ann\na,2.5,3,Bob\nb.wav,5,6,Eve\n"
-    path = written("b.csv", files)
+    path = write_file("b.csv", files)
     assert read_turns(path, "in/a.wav") == (ANN, BOB)
     with pytest.raises(UsageError, match=r"turns of c.wav, got turns of in/a.wav, a, b"):
         read_turns(path, "c.wav")
 
 
-def test_a_turn_does_not_end_after_the_recording(written):
-    path = written("a.rttm", RTTM)
+def test_a_turn_does_not_end_after_the_recording(write_file):
+    path = write_file("a.rttm", RTTM)
     assert read_turns(path, "a.wav", 2.75)[-1] == Turn(2.5, 2.75, "Bob")
     with pytest.raises(UsageError, match=r"line 4: a turn begins at 2.500 s, the recording ends"):
         read_turns(path, "a.wav", 2.5)
@@ -198,7 +198,7 @@ def rttm_line(start="0", duration="1"):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         (
             "a.rttm",
@@ -275,32 +275,32 @@ def rttm_line(start="0", duration="1"):
         ("a.TextGrid", b"\xff\xfea", "a.TextGrid: expected a text file"),
     ],
 )
-def test_a_malformed_file_is_one_line(written, name, text, said):
-    with pytest.raises(UsageError, match=said) as caught:
-        read_turns(written(name, text), "a.wav")
+def test_a_malformed_file_is_one_line(write_file, name, text, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        read_turns(write_file(name, text), "a.wav")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".rttm", ".TextGrid", ".csv", ".tsv"])
-def test_junk_is_an_error_of_the_request(written, suffix):
+def test_junk_is_an_error_of_the_request(write_file, suffix):
     for seed in range(20):
-        junk = bytes((seed * 7 + place * place * 31) % 251 + 1 for place in range(3000))
+        junk = bytes((seed * 7 + position * position * 31) % 251 + 1 for position in range(3000))
         for content in (junk, junk.decode("latin-1"), '"' * (2001 + seed), "\n" * 1000):
             with pytest.raises(UsageError):
-                read_turns(written(f"a{suffix}", content), "a.wav")
+                read_turns(write_file(f"a{suffix}", content), "a.wav")
     with pytest.raises(UsageError):
-        read_turns(written(f"a{suffix}", "\n" * 1_000_000), "a.wav")
+        read_turns(write_file(f"a{suffix}", "\n" * 1_000_000), "a.wav")
 
 
 @pytest.mark.parametrize("suffix", ["rttm", "csv"])
-def test_a_file_of_too_many_turns_is_refused(written, suffix):
+def test_a_file_of_too_many_turns_is_refused(write_file, suffix):
     line = {"rttm": "SPEAKER a 1 0 1 b c Ann\n", "csv": "0,1\n"}[suffix]
     head = {"rttm": "", "csv": "start,end\n"}[suffix]
-    many = written(f"a.{suffix}", head + line * (turns.MAX_TURNS + 1))
+    too_many = write_file(f"a.{suffix}", head + line * (turns.MAX_TURNS + 1))
     with pytest.raises(UsageError, match="expected at most 100000 turns; split the file"):
-        read_turns(many, "a.wav")
-    most = written(f"b.{suffix}", head + line * turns.MAX_TURNS)
-    assert len(read_turns(most, "a.wav")) == turns.MAX_TURNS
+        read_turns(too_many, "a.wav")
+    allowed = write_file(f"b.{suffix}", head + line * turns.MAX_TURNS)
+    assert len(read_turns(allowed, "a.wav")) == turns.MAX_TURNS
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path):
@@ -311,7 +311,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path):
         read_turns(path, "a.wav")
 
 
-def test_what_is_no_file_is_an_error(tmp_path):
+def test_a_path_that_is_not_a_file_is_an_error(tmp_path):
     (tmp_path / "folder.rttm").mkdir()
     names = ["none.rttm", "folder.rttm", "a\0b.rttm", "x" * 5000 + ".rttm"]
     if hasattr(os, "mkfifo"):

@@ -1,4 +1,4 @@
-"""The decoder: containers, rates, slices, limits, and everything that must be refused."""
+"""The decoder: containers, rates, slices, limits, and input that must be rejected."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def encode(samples: np.ndarray, rate: int, container: str = "wav_pcm16", **optio
     with soundfile.SoundFile(
         stream, "w", rate, channels, format=kind, subtype=subtype, **options
     ) as file:
-        # Written in pieces: libvorbis overflows its stack on large ones.
+        # Written in pieces: libvorbis overflows its stack on large blocks.
         for first in range(0, len(samples), 8192):
             file.write(samples[first : first + 8192])
     return stream.getvalue()
@@ -81,7 +81,7 @@ def wav_bytes(
     rate: int = RATE,
     channels: int = 1,
 ) -> bytes:
-    """A 16-bit WAV of a 440 Hz tone, written by hand so that its header can lie."""
+    """A 16-bit WAV of a 440 Hz tone, written by hand so that its header can be forged."""
     data = (tone(RATE, frames / RATE) * 32767).astype("<i2").tobytes()
     size = len(data) if claimed_bytes is None else claimed_bytes
     layout = struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * 2 & 0xFFFFFFFF, 2 * channels, 16)
@@ -100,13 +100,13 @@ def forge_flac(data: bytes, *, rate: int | None = None, frames: int | None = Non
 
 
 def strip_xing(data: bytes) -> bytes:
-    """An MP3 without its first frame, which holds the Xing or Info header."""
+    """An MP3 without its first frame, which contains the Xing or Info header."""
     assert b"Xing" in data[:100] or b"Info" in data[:100]
     return data[data.index(data[:2], 4) :]
 
 
 def refused(source: Any, code: str, **options: Any) -> str:
-    """The message of the AudioError that loading must raise: one line, of that code."""
+    """Return the message of the AudioError that loading must raise: one line, with that code."""
     with pytest.raises(AudioError) as caught:
         load_waveform(source, **options)
     message = str(caught.value)
@@ -126,7 +126,7 @@ def long_flac() -> bytes:
     return stream.getvalue()
 
 
-# --- what is decoded
+# --- decoding
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -156,7 +156,7 @@ def test_resampling_keeps_frequency_and_level(rate: int) -> None:
     assert np.delete(spectrum, 1000).max() < 1e-3
 
 
-def test_resampling_removes_what_16_khz_cannot_hold() -> None:
+def test_resampling_removes_frequencies_above_nyquist() -> None:
     waveform = load_waveform(encode(tone(48_000, 1.0, hertz=12_000.0), 48_000))
     assert np.abs(waveform.samples[2000:-2000]).max() < 1e-3
 
@@ -174,9 +174,9 @@ def test_decoding_in_blocks_equals_decoding_at_once(
     container: str, rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = encode(noise(2 * rate + 123), rate, container)
-    whole = load_waveform(data)
+    full = load_waveform(data)
     monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", 1000)
-    np.testing.assert_array_equal(load_waveform(data).samples, whole.samples)
+    np.testing.assert_array_equal(load_waveform(data).samples, full.samples)
 
 
 def test_path_bytes_and_streams_give_the_same(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_path_bytes_and_streams_give_the_same(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, data)
     os.close(writer)
-    wanted = load_waveform(path).samples
+    expected = load_waveform(path).samples
     with path.open("rb") as file, os.fdopen(reader, "rb") as pipe:
         for source in (
             str(path),
@@ -200,20 +200,20 @@ def test_path_bytes_and_streams_give_the_same(tmp_path: Path) -> None:
             pipe,
             bytearray(data),
         ):
-            np.testing.assert_array_equal(load_waveform(source).samples, wanted)
+            np.testing.assert_array_equal(load_waveform(source).samples, expected)
         assert not file.closed
     assert not stream.closed
 
 
 def test_a_waveform_is_read_only_and_leaves_the_callers_array_alone() -> None:
     array = noise(1000).astype(np.float32)
-    before = array.copy()
+    original = array.copy()
     waveform = load_waveform(array, rate=RATE)
     with pytest.raises(ValueError, match="read-only"):
         waveform.samples[0] = 1.0
     assert array.flags.writeable
     assert not np.shares_memory(array, waveform.samples)
-    np.testing.assert_array_equal(array, before)
+    np.testing.assert_array_equal(array, original)
     assert Waveform(array).samples.base is array
     assert array.flags.writeable
     with pytest.raises(UsageError, match="float32"):
@@ -260,7 +260,7 @@ def test_an_array_is_treated_like_the_file(monkeypatch: pytest.MonkeyPatch) -> N
         (np.full((2, 900), 3e38, np.float32), "invalid_audio", "got 3e+38"),
     ],
 )
-def test_arrays_that_are_refused(array: np.ndarray, code: str, words: str) -> None:
+def test_invalid_arrays_are_rejected(array: np.ndarray, code: str, words: str) -> None:
     assert words in refused(array, code, rate=RATE)
 
 
@@ -280,14 +280,14 @@ def test_an_array_needs_its_rate(rate: Any) -> None:
 )
 def test_a_slice_equals_the_slice_of_the_whole(rate: int, start: float, end: float | None) -> None:
     data = encode(noise(5 * rate), rate, "flac")
-    whole = load_waveform(data).samples
+    full = load_waveform(data).samples
     part = load_waveform(data, start=start, end=end).samples
     last = None if end is None else round(end * RATE)
-    wanted = whole[round(start * RATE) : last]
+    expected = full[round(start * RATE) : last]
     if rate == RATE:
-        np.testing.assert_array_equal(part, wanted)
-    assert len(part) == len(wanted)
-    np.testing.assert_allclose(part, wanted, atol=2e-6)
+        np.testing.assert_array_equal(part, expected)
+    assert len(part) == len(expected)
+    np.testing.assert_allclose(part, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -295,22 +295,22 @@ def test_a_slice_equals_the_slice_of_the_whole(rate: int, start: float, end: flo
 )
 def test_a_slice_of_a_lossy_file(container: str, atol: float) -> None:
     data = encode(noise(6 * 48_000), 48_000, container)
-    whole = load_waveform(data).samples
+    full = load_waveform(data).samples
     part = load_waveform(data, start=3.21, end=4.5).samples
-    np.testing.assert_allclose(part, whole[51_360:72_000], atol=max(atol, 2e-6))
+    np.testing.assert_allclose(part, full[51_360:72_000], atol=max(atol, 2e-6))
 
 
 def test_a_slice_of_a_long_file_is_found_by_seeking(long_flac: bytes) -> None:
-    begun = process_time()
+    start_time = process_time()
     limits = AudioLimits(max_seconds=2.0)
     assert load_waveform(long_flac, start=7000.0, end=7001.0, limits=limits).seconds == 1.0
-    assert process_time() - begun < 0.5
+    assert process_time() - start_time < 0.5
 
 
 @pytest.mark.parametrize(
     ("start", "end"), [(1.0, 1.0), (2.0, 1.0), (-1.0, None), (float("nan"), None), (0.0, 0.0)]
 )
-def test_times_that_make_no_slice(start: float, end: float | None) -> None:
+def test_invalid_slice_times_are_rejected(start: float, end: float | None) -> None:
     with pytest.raises(UsageError, match="expected"):
         load_waveform(wav_bytes(), start=start, end=end)
 
@@ -325,25 +325,23 @@ def test_a_slice_outside_the_audio() -> None:
 
 
 def test_two_hours_of_silence_are_refused_from_the_header(long_flac: bytes) -> None:
-    begun = process_time()
+    start_time = process_time()
     message = refused(long_flac, "audio_too_long", limits=AudioLimits(max_seconds=600))
-    assert process_time() - begun < 0.1
+    assert process_time() - start_time < 0.1
     assert "7200.0 s" in message
     assert "600 s" in message
 
 
 @pytest.mark.parametrize("kind", ["seconds", "bytes"])
-def test_a_header_without_a_length_does_not_get_past_the_limits(
-    long_flac: bytes, kind: str
-) -> None:
+def test_limits_hold_without_a_length_in_the_header(long_flac: bytes, kind: str) -> None:
     nameless = forge_flac(long_flac, frames=0)
     limits = AudioLimits(max_seconds=600) if kind == "seconds" else None
     limits = limits or AudioLimits(max_decoded_bytes=600 * RATE * 4)
     code = "audio_too_long" if kind == "seconds" else "audio_too_large"
     tracemalloc.start()
-    begun = process_time()
+    start_time = process_time()
     refused(nameless, code, limits=limits)
-    seconds, peak = process_time() - begun, tracemalloc.get_traced_memory()[1]
+    seconds, peak = process_time() - start_time, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 1.0
     assert peak < 60 * 2**20  # 600 s are 38.4 MB
@@ -376,18 +374,18 @@ def test_all_channels_count_as_decoded_bytes() -> None:
 
 def test_a_pipe_is_not_read_past_the_limit() -> None:
     class Endless(io.RawIOBase):
-        given = 0
+        served = 0
 
         def readable(self) -> bool:
             return True
 
         def readinto(self, buffer: Any) -> int:
-            Endless.given += len(buffer)
+            Endless.served += len(buffer)
             return len(buffer)
 
     limits = AudioLimits(max_decoded_bytes=10**6)
     refused(Endless(), "audio_too_large", limits=limits)
-    assert Endless.given < 1_200_000
+    assert Endless.served < 1_200_000
 
 
 @pytest.mark.parametrize("limits", [{"max_seconds": 0}, {"max_decoded_bytes": -1}])
@@ -396,11 +394,11 @@ def test_limits_above_zero(limits: dict[str, Any]) -> None:
         AudioLimits(**limits)
 
 
-# --- headers that lie
+# --- forged headers
 
 
 @pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0xFFFFFFF0, 0x7FFFFFFF, 3002])
-def test_a_wav_that_claims_more_than_it_has(claimed: int) -> None:
+def test_a_wav_that_declares_more_than_it_contains(claimed: int) -> None:
     tracemalloc.start()
     waveform = load_waveform(wav_bytes(claimed_bytes=claimed))
     peak = tracemalloc.get_traced_memory()[1]
@@ -426,18 +424,18 @@ def test_forged_channels_are_refused(channels: int) -> None:
     "container", ["wav_pcm16", "wav_float", "rf64", "flac", "aiff", "mp3", "vorbis", "opus"]
 )
 @pytest.mark.parametrize("share", [0.6, 0.95])
-def test_a_truncated_file_says_so(container: str, share: float) -> None:
+def test_a_truncated_file_has_a_warning(container: str, share: float) -> None:
     data = encode(noise(4 * RATE), RATE, container)
-    whole = load_waveform(data)
+    full = load_waveform(data)
     part = load_waveform(data[: int(len(data) * share)])
-    assert whole.warnings == ()
+    assert full.warnings == ()
     assert part.warnings == ("truncated",)
     assert 1.0 < part.seconds < 3.95
     atol = 1e-6 if container != "opus" else 1.0
-    np.testing.assert_allclose(part.samples, whole.samples[: len(part.samples)], atol=atol)
+    np.testing.assert_allclose(part.samples, full.samples[: len(part.samples)], atol=atol)
 
 
-def test_an_ogg_cut_between_two_pages_says_so() -> None:
+def test_an_ogg_cut_between_two_pages_has_a_warning() -> None:
     data = encode(noise(4 * RATE), RATE, "opus")
     waveform = load_waveform(data[: data.rindex(b"OggS")])
     assert waveform.seconds > 1.0
@@ -460,7 +458,7 @@ def test_damage_in_the_middle_of_a_flac_keeps_what_came_before() -> None:
         assert 1.0 < waveform.seconds < 5.0
 
 
-def test_an_mp3_whose_length_is_guessed_wrong_says_so() -> None:
+def test_an_mp3_with_a_wrong_length_estimate_has_a_warning() -> None:
     quiet_then_loud = np.concatenate([noise(8 * RATE), np.zeros(20 * RATE)])
     variable = encode(quiet_then_loud, RATE, "mp3", bitrate_mode="VARIABLE", compression_level=0.5)
     assert load_waveform(variable).warnings == ()
@@ -486,13 +484,13 @@ def test_warnings_by_hand() -> None:
         ("dc_offset",): [clean * 0.5 - 0.011],
         ("silent", "dc_offset"): [np.full(RATE, 0.2)],
     }
-    for wanted, arrays in cases.items():
+    for expected, arrays in cases.items():
         for array in arrays:
-            assert load_waveform(array, rate=RATE).warnings == wanted
+            assert load_waveform(array, rate=RATE).warnings == expected
     assert list(WARNINGS) == ["truncated", "silent", "clipped", "dc_offset"]
 
 
-def test_clipping_is_looked_for_before_the_mix_and_in_the_slice_alone() -> None:
+def test_clipping_is_detected_before_mixing_and_only_in_the_slice() -> None:
     loud = np.clip(tone(48_000, 1.0, level=1.2), -1, 1)
     stereo = np.stack([loud, np.zeros_like(loud)])
     assert load_waveform(stereo, rate=48_000).warnings == ("clipped",)
@@ -502,11 +500,11 @@ def test_clipping_is_looked_for_before_the_mix_and_in_the_slice_alone() -> None:
     assert load_waveform(encode(loud, 48_000)).warnings == ("clipped",)
 
 
-# --- what is refused
+# --- rejected input
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "kind"),
     [
         (b"#EXTM3U\n#EXTINF:10,\nhttp://127.0.0.1/a.ts\n", "m3u8"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "ffconcat"),
@@ -530,11 +528,11 @@ def test_clipping_is_looked_for_before_the_mix_and_in_the_slice_alone() -> None:
         (b"ID3" + bytes(100), "decoded"),
     ],
 )
-def test_other_files_named_wav(content: bytes, found: str, tmp_path: Path) -> None:
+def test_other_formats_named_wav_are_rejected(content: bytes, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.wav"
     path.write_bytes(content)
     message = refused(path, "unsupported_audio")
-    assert found in message
+    assert kind in message
     assert "clip.wav" in message
     assert "expected wav" in message
 
@@ -598,7 +596,7 @@ def test_a_file_swapped_for_a_fifo_does_not_hang(
 @pytest.mark.parametrize(
     "name", ["none.wav", "no/such/folder.wav", "nul\0.wav", "x" * 10_000, "\ud800.wav", ""]
 )
-def test_files_that_are_not_there(name: str, tmp_path: Path) -> None:
+def test_missing_files_are_rejected(name: str, tmp_path: Path) -> None:
     message = refused(f"{tmp_path}/{name}" if name else "", "missing_file")
     assert len(message) < 300
 
@@ -623,14 +621,14 @@ def test_empty_and_short_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 @pytest.mark.parametrize("container", ["wav_float", "wav_double"])
-@pytest.mark.parametrize("place", [0, 70_000, -1])
-def test_samples_that_are_not_numbers(value: float, container: str, place: int) -> None:
+@pytest.mark.parametrize("position", [0, 70_000, -1])
+def test_samples_that_are_not_numbers(value: float, container: str, position: int) -> None:
     samples = noise(80_000)
-    samples[place] = value
+    samples[position] = value
     refused(encode(samples, RATE, container), "invalid_audio")
 
 
-def test_floats_scaled_like_integers_are_taken_as_they_are() -> None:
+def test_floats_scaled_like_integers_are_accepted_unchanged() -> None:
     samples = noise(1000) * 32_768
     waveform = load_waveform(encode(samples, RATE, "wav_float"))
     np.testing.assert_allclose(waveform.samples, samples, rtol=1e-6)
@@ -642,7 +640,7 @@ def test_sources_of_another_type(source: Any) -> None:
         load_waveform(source)
 
 
-def test_a_rate_is_for_arrays_alone() -> None:
+def test_a_rate_is_for_arrays_only() -> None:
     with pytest.raises(UsageError, match="only for arrays"):
         load_waveform(wav_bytes(), rate=RATE)
 
@@ -671,7 +669,7 @@ def test_a_stream_that_fails_is_reported(reads: int, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-# --- damage at random
+# --- random damage
 
 FLIPPED = {
     name: encode(noise(12_000), RATE, name)
@@ -692,9 +690,9 @@ def test_flipped_bits_give_a_waveform_or_an_audio_error(
     container: str, data: st.DataObject
 ) -> None:
     content = bytearray(FLIPPED[container])
-    # Half of the flips in the headers, where they do most.
-    place = st.integers(0, 8 * 200) | st.integers(0, 8 * len(content) - 1)
-    for bit in data.draw(st.lists(place, min_size=1, max_size=8)):
+    # Half of the flips are in the header, where they have most effect.
+    position = st.integers(0, 8 * 200) | st.integers(0, 8 * len(content) - 1)
+    for bit in data.draw(st.lists(position, min_size=1, max_size=8)):
         content[bit // 8] ^= 1 << bit % 8
     end = data.draw(st.none() | st.integers(0, len(content)))
     start = data.draw(st.sampled_from([None, 0.3, 2.0]))
@@ -710,7 +708,7 @@ def test_flipped_bits_give_a_waveform_or_an_audio_error(
 # --- names
 
 
-def test_shown_by_hand() -> None:
+def test_safe_name_replaces_invisible_characters() -> None:
     assert safe_name("wav/03a01Fa.wav") == "wav/03a01Fa.wav"
     assert safe_name(Path("größe ≠.wav")) == "größe ≠.wav"
     assert safe_name("a\u202egpj.wav\n\x1b[2J\0\ud800\u200b") == "a?gpj.wav??[2J???"
@@ -720,7 +718,7 @@ def test_shown_by_hand() -> None:
     assert safe_name("x" * 120) == "x" * 120
 
 
-def test_names_in_messages_are_shown(tmp_path: Path) -> None:
+def test_names_in_messages_are_printable(tmp_path: Path) -> None:
     path = tmp_path / "evil\n\u202ename.wav"
     path.write_text("text")
     assert "evil??name.wav" in refused(path, "unsupported_audio")
@@ -736,7 +734,7 @@ def test_audio_seconds_equals_the_decoded_length(container: str, tmp_path: Path)
     assert audio_seconds(path) == pytest.approx(load_waveform(path).seconds, abs=1e-3)
 
 
-def test_audio_seconds_decodes_where_the_header_is_silent(tmp_path: Path) -> None:
+def test_audio_seconds_decodes_if_the_header_has_no_length(tmp_path: Path) -> None:
     path = tmp_path / "clip.flac"
     path.write_bytes(forge_flac(encode(noise(RATE), RATE, "flac"), frames=0))
     assert audio_seconds(path) == 1.0
@@ -745,7 +743,7 @@ def test_audio_seconds_decodes_where_the_header_is_silent(tmp_path: Path) -> Non
         audio_seconds(tmp_path / "none.flac")
 
 
-def test_real_speech_decodes_without_complaint(shared_folder: Path) -> None:
+def test_real_speech_decodes_without_warnings(shared_folder: Path) -> None:
     patterns = ("emodb/wav/*.flac", "ravdess/*/*.flac", "nemo/samples/*.ogg")
     for pattern in (*patterns, "speechocean762/WAVE/*/*.ogg"):
         for path in sorted((shared_folder / "corpora").glob(pattern))[::60][:8]:

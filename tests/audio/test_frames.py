@@ -1,4 +1,4 @@
-"""Frames in time: receptive field, hop and centres by hand."""
+"""Frame timing: receptive field, hop and centers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_the_shortest_recording_of_a_number_of_frames(stack):
         assert frames_of(samples - 1, *stack) == frames - 1
 
 
-def test_a_frame_is_centred_in_what_it_hears():
-    """Frame 2 hears samples 640 to 1680; position 2.5 is its centre, 1160."""
+def test_a_frame_is_centered_in_its_receptive_field():
+    """Frame 2 covers samples 640 to 1680; position 2.5 is its center, 1160."""
     grid = FrameGrid.of(*SMALL)
     assert grid.sample_at(2.5) == (640 + 1680) / 2
     assert grid.sample_at(3) - grid.sample_at(2) == 320

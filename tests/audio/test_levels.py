@@ -1,4 +1,4 @@
-"""How loud a clip is: a very quiet one is made louder before a network hears it."""
+"""Very quiet clips are amplified before they are processed by a network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ CLIP = make_clip(RATE, 300.0)
 
 
 @pytest.mark.parametrize("deviation", [3.1e-3, 0.01, 0.5, 30.0])
-def test_what_is_loud_enough_is_left_as_it_is(deviation):
+def test_a_loud_enough_clip_is_unchanged(deviation):
     clip = (CLIP * np.float32(deviation / CLIP.std())).astype(np.float32)
     assert boost_quiet(clip) is clip or np.array_equal(boost_quiet(clip), clip)
 
 
 @pytest.mark.parametrize("deviation", [1.1e-5, 1e-4, 2.9e-3])
-def test_what_is_very_quiet_is_raised(deviation):
+def test_a_very_quiet_clip_is_boosted(deviation):
     clip = (CLIP * np.float32(deviation / CLIP.std())).astype(np.float32)
     assert boost_quiet(clip).std(dtype=np.float64) == pytest.approx(0.1, rel=1e-4)
     assert boost_quiet(clip).dtype == np.float32
@@ -29,7 +29,7 @@ def test_what_is_very_quiet_is_raised(deviation):
 @pytest.mark.parametrize(
     "clip", [np.zeros(0), np.zeros(100), np.full(100, 0.5), np.full(50, 1e-30)]
 )
-def test_what_says_nothing_stays_so(clip):
+def test_a_silent_clip_is_unchanged(clip):
     assert np.array_equal(boost_quiet(clip.astype(np.float32)), clip.astype(np.float32))
 
 

@@ -1,4 +1,4 @@
-"""The config's laws: a sentence under each field, YAML both ways, one clear line for a fault."""
+"""Configs: a docstring for each field, YAML in and out, one-line errors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FRACTIONS = [
     if "float" in str(SECTIONS[section].model_fields[name].annotation)
 ]
 
-#: Another allowed value for each field whose default does not lead to one by itself.
+#: Another valid value of each field for which none can be derived from the default.
 OTHERS: dict[str, Any] = {
     "model.statistics": [1, 2],
     "protocol.folds": 5,
@@ -79,7 +79,7 @@ OTHERS: dict[str, Any] = {
     "seeds": [1, 2, 3],
 }
 
-#: Fields with one choice only, which cannot be changed yet.
+#: Fields with a single choice, which cannot be changed.
 SINGLE = {"model.auxiliary.task"}
 
 
@@ -122,16 +122,16 @@ def other_value(key: str, value: Any) -> Any:
         return value * 2 if value else 0.25 if isinstance(value, float) else 7
     section, _, name = key.rpartition(".")
     options = SECTIONS[section].model_json_schema()["properties"][name].get("enum")
-    return next(one for one in options if one != value) if options else f"{value}-2"
+    return next(option for option in options if option != value) if options else f"{value}-2"
 
 
 # ---- laws over every section and field
 
 
-def test_the_sections_of_this_test_are_all_there_are(path: Path) -> None:
-    def sections(one: BaseModel, name: str) -> Iterator[str]:
+def test_all_sections_are_tested(path: Path) -> None:
+    def sections(section: BaseModel, name: str) -> Iterator[str]:
         yield name
-        for field, value in one:
+        for field, value in section:
             if isinstance(value, BaseModel):
                 yield from sections(value, dotted(name, field))
 
@@ -151,17 +151,17 @@ def test_every_field_has_a_sentence(section: str, name: str) -> None:
 def test_an_unknown_key_is_an_error_that_names_the_known_keys(path: Path, section: str) -> None:
     key = dotted(section, "no_such_key")
     message = fault(path, f"{key}=1")
-    known = ", ".join(SECTIONS[section].model_fields)
-    assert message == f"{path}: unknown key {key!r}; known keys: {known}"
+    keys = ", ".join(SECTIONS[section].model_fields)
+    assert message == f"{path}: unknown key {key!r}; known keys: {keys}"
 
 
 @pytest.mark.parametrize(("section", "name"), FIELDS)
 def test_no_field_can_be_changed_afterwards(path: Path, section: str, name: str) -> None:
-    one: Any = load_config(path)
+    part_config: Any = load_config(path)
     for part in filter(None, section.split(".")):
-        one = getattr(one, part)
+        part_config = getattr(part_config, part)
     with pytest.raises(ValidationError, match="frozen"):
-        setattr(one, name, getattr(one, name))
+        setattr(part_config, name, getattr(part_config, name))
 
 
 @pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
@@ -186,7 +186,7 @@ def test_the_least_config_has_the_papers_defaults(path: Path) -> None:
     assert auxiliary.reduction == "per_token"
 
 
-def test_what_is_written_reads_back_the_same(path: Path, tmp_path: Path) -> None:
+def test_written_data_reads_back_unchanged(path: Path, tmp_path: Path) -> None:
     config = load_config(
         path,
         [
@@ -196,17 +196,17 @@ def test_what_is_written_reads_back_the_same(path: Path, tmp_path: Path) -> None
             "seeds=[3, 1]",
         ],
     )
-    written = tmp_path / "resolved.yaml"
-    write_config(written, config)
-    assert load_config(written) == config
-    assert load_config(written).digest == config.digest
-    assert "łza" in written.read_text(encoding="utf-8")
+    path_written = tmp_path / "resolved.yaml"
+    write_config(path_written, config)
+    assert load_config(path_written) == config
+    assert load_config(path_written).digest == config.digest
+    assert "łza" in path_written.read_text(encoding="utf-8")
 
 
 def test_every_default_is_written_out(path: Path, tmp_path: Path) -> None:
-    written = tmp_path / "resolved.yaml"
-    write_config(written, load_config(path))
-    data = yaml.safe_load(written.read_text(encoding="utf-8"))
+    path_written = tmp_path / "resolved.yaml"
+    write_config(path_written, load_config(path))
+    data = yaml.safe_load(path_written.read_text(encoding="utf-8"))
     assert set(data) == set(RunConfig.model_fields)
     assert set(data["train"]["augment"]) == set(AugmentConfig.model_fields)
     assert set(data["model"]["auxiliary"]) == set(AuxiliaryConfig.model_fields)
@@ -246,7 +246,7 @@ def test_an_override_does_not_touch_its_neighbours(path: Path) -> None:
     assert config.labels.merge == {"excited": "anger", "calm": "neutral"}
 
 
-def test_audio_is_changed_by_what_touches_the_waveform_alone() -> None:
+def test_changes_audio_covers_only_waveform_augmentation() -> None:
     assert not AugmentConfig(time_masks=2, feature_masks=2).changes_audio
     assert AugmentConfig(gain_db=3).changes_audio
     assert AugmentConfig(noise_snr_db=0).changes_audio
@@ -257,7 +257,7 @@ def test_audio_is_changed_by_what_touches_the_waveform_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("override", "message"),
     [
         ("train.epochs=0", "key 'train.epochs': Input should be greater than or equal to 1"),
         ("train.epochs=many", "key 'train.epochs': Input should be a valid integer"),
@@ -280,8 +280,8 @@ def test_audio_is_changed_by_what_touches_the_waveform_alone() -> None:
         ("name=!!python/name:os.system", "expected YAML after '='"),
     ],
 )
-def test_a_wrong_override_is_one_clear_line(path: Path, override: str, says: str) -> None:
-    assert says in fault(path, override)
+def test_a_wrong_override_is_one_clear_line(path: Path, override: str, message: str) -> None:
+    assert message in fault(path, override)
 
 
 @pytest.mark.parametrize("key", ["name", "manifest", "output", "labels", "model", "model.backbone"])
@@ -297,7 +297,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "expected a mapping of keys, got NoneType"),
         (b"- a\n", "expected a mapping of keys, got list"),
@@ -310,10 +310,10 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
         (b"x: !!python/object/apply:os.system [ls]\n", "expected YAML"),
     ],
 )
-def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, says: str) -> None:
+def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_bytes(content)
-    assert says in fault(path)
+    assert message in fault(path)
 
 
 def test_a_missing_file_and_a_folder_are_one_clear_line(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_missing_file_and_a_folder_are_one_clear_line(tmp_path: Path) -> None:
     assert fault(tmp_path) == f"{tmp_path}: no such config file"
 
 
-def test_a_key_that_is_no_string_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_key_that_is_not_a_string_is_one_clear_line(tmp_path: Path) -> None:
     assert "Keys should be strings" in fault(write(tmp_path / "odd.yaml", {**LEAST, 1: 2}))
 
 
@@ -333,7 +333,7 @@ def test_the_digest_is_the_hash_of_the_resolved_values(path: Path) -> None:
     data = json.loads(config.model_dump_json())
     del data["output"], data["threads"], data["system"]
     del data["train"]["save_steps"], data["train"]["keep_checkpoints"]
-    # these came later: configs that do without them keep their names
+    # added later: configs without these fields keep their digests
     del data["extra"], data["train"]["augment"]["tone_db"], data["train"]["inverse_penalty"]
     del data["model"]["start"], data["model"]["statistics"], data["model"]["head"]
     del data["model"]["pooled"], data["model"]["frames"], data["model"]["moments"]
@@ -341,7 +341,7 @@ def test_the_digest_is_the_hash_of_the_resolved_values(path: Path) -> None:
     assert config.digest == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def test_the_digest_knows_neither_order_nor_what_was_left_to_defaults(tmp_path: Path) -> None:
+def test_the_digest_ignores_key_order_and_explicit_defaults(tmp_path: Path) -> None:
     short = load_config(write(tmp_path / "short.yaml", LEAST))
     backwards = dict(reversed(short.model_dump(mode="json").items()))
     long = tmp_path / "long.yaml"
@@ -353,20 +353,20 @@ def test_the_digest_is_the_same_in_another_process(path: Path) -> None:
     code = "import sys; from phonemo.config import load_config as l; print(l(sys.argv[1]).digest)"
     command = [sys.executable, "-c", code, str(path)]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == load_config(path).digest
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == load_config(path).digest
 
 
-#: Where a run lies, how fast it is and how often it is saved change no result.
+#: Paths, speed and the frequency of saving affect no result.
 NO_RESULT = ("output", "threads", "train.save_steps", "train.keep_checkpoints")
 KEYS = sorted(key for key, _ in leaves(RunConfig.model_validate(LEAST).model_dump(mode="json")))
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in SINGLE])
-def test_every_value_is_in_the_digest_but_where_and_how_fast(path: Path, key: str) -> None:
+def test_the_digest_covers_every_value_except_paths_and_speed(path: Path, key: str) -> None:
     config = load_config(path)
     value = dict(leaves(config.model_dump(mode="json")))[key]
-    # a head that does not read the fusion must read something else
+    # a head without the fusion needs another input
     besides = ["model.statistics=[3]"] if key == "model.pooled" else []
     config = load_config(path, besides)
     changed = load_config(path, [*besides, f"{key}={json.dumps(other_value(key, value))}"])
@@ -374,7 +374,7 @@ def test_every_value_is_in_the_digest_but_where_and_how_fast(path: Path, key: st
     assert (changed.digest == config.digest) == (key in NO_RESULT)
 
 
-def test_a_style_is_in_the_digest_and_without_one_runs_keep_their_names(path: Path) -> None:
+def test_a_style_is_in_the_digest_and_its_absence_does_not_change_it(path: Path) -> None:
     plain, scripted = load_config(path), load_config(path, ["protocol.style=scripted"])
     improvised = load_config(path, ["protocol.style=improvised"])
     assert plain.digest == "b1ea05402010", "as it was before there were styles"
@@ -382,7 +382,7 @@ def test_a_style_is_in_the_digest_and_without_one_runs_keep_their_names(path: Pa
     assert len({plain.digest, scripted.digest, improvised.digest}) == 3
 
 
-def test_a_style_is_written_where_there_is_one(path: Path, tmp_path: Path) -> None:
+def test_a_style_is_written_if_set(path: Path, tmp_path: Path) -> None:
     assert "style" not in ProtocolConfig().model_dump()
     assert "style" not in load_config(path).model_dump(mode="json")["protocol"]
     assert set(ProtocolConfig().model_dump()) == {*ProtocolConfig.model_fields} - {"style"}
@@ -405,7 +405,7 @@ def test_a_repeated_seed_is_an_error(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "says"),
+    ("extra", "message"),
     [
         (
             [{"manifest": "a"}, {"manifest": "b", "reapeat": 2}],
@@ -416,8 +416,10 @@ def test_a_repeated_seed_is_an_error(path: Path) -> None:
         (["a.jsonl"], "key 'extra.0': Input should be a valid dictionary"),
     ],
 )
-def test_a_fault_in_a_list_of_sections_is_one_clear_line(path: Path, extra: Any, says: str) -> None:
-    assert says in fault(write(path, LEAST | {"extra": extra}))
+def test_a_fault_in_a_list_of_sections_is_one_clear_line(
+    path: Path, extra: Any, message: str
+) -> None:
+    assert message in fault(write(path, LEAST | {"extra": extra}))
 
 
 # ---- ablations
@@ -434,7 +436,7 @@ SHIPPED = sorted((REPOSITORY / "configs" / "ablations").glob("*.yaml"))
 
 
 def study(path: Path, **changes: Any) -> AblationConfig:
-    """An ablation of the experiment that lies at ``path``."""
+    """An ablation of the experiment at ``path``."""
     text = yaml.safe_dump(STUDY | {"base": str(path)} | changes, sort_keys=False)
     file = path.with_name("study.yaml")
     file.write_text(text, encoding="utf-8")
@@ -442,7 +444,7 @@ def study(path: Path, **changes: Any) -> AblationConfig:
 
 
 def study_fault(path: Path, **changes: Any) -> str:
-    """What is wrong with it, without the path of the file."""
+    """The error of an ablation, without the file's path."""
     with pytest.raises(ConfigError) as caught:
         expand(study(path, **changes))
     message = str(caught.value)
@@ -469,30 +471,34 @@ def test_an_arm_is_the_base_with_its_changes(path: Path) -> None:
     assert longer == load_config(path, ["train.epochs=60"])
 
 
-def test_an_arm_is_named_after_the_study_and_lies_in_its_folder(path: Path) -> None:
+def test_an_arm_is_named_after_the_study_and_stored_in_its_folder(path: Path) -> None:
     arms = expand(study(path))
-    assert [one.name for one in arms.values()] == ["study-plain", "study-longer"]
-    assert [one.output for one in arms.values()] == ["runs/study/plain", "runs/study/longer"]
+    assert [arm.name for arm in arms.values()] == ["study-plain", "study-longer"]
+    assert [arm.output for arm in arms.values()] == ["runs/study/plain", "runs/study/longer"]
 
 
-def test_a_candidate_keeps_the_arms_name_and_has_a_folder_of_its_own(path: Path) -> None:
+def test_a_candidate_keeps_the_arms_name_and_has_a_separate_folder(path: Path) -> None:
     config = study(path)
-    one = arm_config(config, "longer", {"train.rate_heads": 0.0005})
-    assert one.output == "runs/study/longer@rate_heads=0.0005"
-    assert (one.name, one.train.rate_heads, one.train.epochs) == ("study-longer", 0.0005, 60)
+    candidate = arm_config(config, "longer", {"train.rate_heads": 0.0005})
+    assert candidate.output == "runs/study/longer@rate_heads=0.0005"
+    assert (candidate.name, candidate.train.rate_heads, candidate.train.epochs) == (
+        "study-longer",
+        0.0005,
+        60,
+    )
     two = arm_config(config, "longer", {"train.rate_heads": 1e-5, "model.dropout": 0.5})
     assert two.output == "runs/study/longer@rate_heads=1e-05@dropout=0.5"
     assert (two.train.rate_heads, two.model.dropout) == (0.00001, 0.5)
 
 
-def test_every_arm_has_what_every_says_unless_it_says_otherwise_itself(path: Path) -> None:
+def test_changes_of_every_apply_to_all_arms_unless_overridden(path: Path) -> None:
     write(path, LEAST | {"train": {"epochs": 5, "batch_size": 8}})
-    every = {"train.epochs": 10, "model.auxiliary.alpha": 0.3}
+    shared = {"train.epochs": 10, "model.auxiliary.alpha": 0.3}
     arms = {"plain": {}, "longer": {"train.epochs": 60, "model.auxiliary": None}}
-    config = study(path, every=every, arms=arms)
+    config = study(path, every=shared, arms=arms)
     plain, longer = expand(config).values()
-    assert [one.train.batch_size for one in (plain, longer)] == [8, 8], "of the base"
-    assert [one.train.epochs for one in (plain, longer)] == [10, 60]
+    assert [arm.train.batch_size for arm in (plain, longer)] == [8, 8], "of the base"
+    assert [arm.train.epochs for arm in (plain, longer)] == [10, 60]
     assert plain.model.auxiliary is not None
     assert plain.model.auxiliary.alpha == 0.3
     assert longer.model.auxiliary is None
@@ -511,15 +517,15 @@ def test_every_arm_has_what_every_says_unless_it_says_otherwise_itself(path: Pat
         ("manifest", "work/łódź: a #1.jsonl"),
     ],
 )
-def test_a_change_is_the_value_that_it_was_written_as(path: Path, key: str, value: Any) -> None:
+def test_a_change_keeps_the_type_of_its_value(path: Path, key: str, value: Any) -> None:
     arms = {"plain": {}, "longer": {key: value}}
-    found = expand(study(path, arms=arms))["longer"].model_dump(mode="json")
+    dump = expand(study(path, arms=arms))["longer"].model_dump(mode="json")
     for part in key.split("."):
-        found = found[part]
-    assert found == value
+        dump = dump[part]
+    assert dump == value
 
 
-def test_overrides_reach_an_ablation_too(path: Path) -> None:
+def test_overrides_apply_to_an_ablation(path: Path) -> None:
     study(path)
     file = path.with_name("study.yaml")
     config = load_ablation_config(file, ["output=elsewhere", "arms.longer={train.epochs: 7}"])
@@ -527,14 +533,14 @@ def test_overrides_reach_an_ablation_too(path: Path) -> None:
     assert (arm.output, arm.train.epochs) == ("elsewhere/longer", 7)
 
 
-def test_all_arms_are_tuned_where_none_is_named(path: Path) -> None:
+def test_all_arms_are_tuned_by_default(path: Path) -> None:
     tune = {"key": "train.rate_heads", "values": [0.1, 0.2]}
     assert study(path).tuned == ()
     assert study(path, tune=tune).tuned == ("plain", "longer")
     assert study(path, tune=tune | {"arms": ["longer", "plain"]}).tuned == ("longer", "plain")
 
 
-def test_a_table_holds_no_tuned_arm_against_an_untuned_one(path: Path) -> None:
+def test_a_table_does_not_compare_tuned_with_untuned_arms(path: Path) -> None:
     tune = {"key": "train.rate_heads", "values": [0.1, 0.2], "arms": ["longer"]}
     with pytest.raises(ConfigError, match=r"with and without tuned .*; tune all of them or none"):
         study(path, tune=tune)
@@ -544,8 +550,8 @@ def test_a_section_in_an_arm_changes_only_what_it_names(path: Path) -> None:
     arms = {"plain": {}, "longer": {"train": {"epochs": 7, "augment": {"time_masks": 2}}}}
     config = study(path, arms=arms)
     assert config.arms["longer"] == {"train.epochs": 7, "train.augment.time_masks": 2}
-    found = expand(config)
-    assert found["longer"].train.batch_size == found["plain"].train.batch_size
+    expanded = expand(config)
+    assert expanded["longer"].train.batch_size == expanded["plain"].train.batch_size
 
 
 def test_every_from_the_command_line_keeps_the_rest_of_the_section(path: Path) -> None:
@@ -566,20 +572,20 @@ def test_a_date_in_an_arm_is_one_line(path: Path) -> None:
         expand(study(path, arms=arms))
 
 
-def test_log_mel_is_trained_whole(path: Path) -> None:
+def test_log_mel_needs_full_training(path: Path) -> None:
     with pytest.raises(ConfigError, match="log-mel is not pretrained"):
         load_config(path, ["model.backbone=log-mel", "train.strategy=top_k"])
     load_config(path, ["model.backbone=log-mel", "train.strategy=full"])
 
 
-def test_a_fault_of_the_whole_is_said_without_the_whole(path: Path) -> None:
+def test_a_fault_of_the_whole_config_does_not_print_the_config(path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         study(path, tables=[TABLE | {"arms": ["longre"]}])
     assert "found {" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         (
             {"tables": [TABLE | {"arms": ["longre"]}]},
@@ -611,9 +617,9 @@ def test_a_fault_of_the_whole_is_said_without_the_whole(path: Path) -> None:
     ],
 )
 def test_arms_and_tables_that_do_not_fit_are_one_clear_line(
-    path: Path, changes: dict[str, Any], says: str
+    path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    assert says in study_fault(path, **changes)
+    assert message in study_fault(path, **changes)
 
 
 def test_an_unknown_key_in_a_table_names_the_known_ones(path: Path) -> None:
@@ -623,7 +629,7 @@ def test_an_unknown_key_in_a_table_names_the_known_ones(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "fault_text"),
     [
         ({"train.epochs": 0}, "key 'train.epochs': Input should be greater than or equal to 1"),
         ({"train.epoch": 3}, "unknown key 'train.epoch'; known keys: strategy, "),
@@ -634,21 +640,21 @@ def test_an_unknown_key_in_a_table_names_the_known_ones(path: Path) -> None:
     ],
 )
 def test_a_change_that_does_not_fit_names_the_arm(
-    path: Path, change: dict[str, Any], says: str
+    path: Path, change: dict[str, Any], fault_text: str
 ) -> None:
     message = study_fault(path, arms={"plain": {}, "longer": change})
     assert message.startswith("arm 'longer' of study: ")
-    assert says in message
+    assert fault_text in message
 
 
-def test_an_arm_whose_name_is_no_folder_is_named(path: Path) -> None:
+def test_an_arm_with_an_invalid_name_is_an_error_that_names_it(path: Path) -> None:
     arms = {"plain": {}, "../longer": {}}
     message = study_fault(path, arms=arms, tables=[TABLE | {"arms": ["../longer"]}])
     assert message.startswith("arm '../longer' of study: ")
     assert "key 'name': String should match pattern" in message
 
 
-def test_a_base_that_is_not_there_is_one_clear_line(path: Path) -> None:
+def test_a_missing_base_is_one_clear_line(path: Path) -> None:
     message = study_fault(path, base="no.yaml")
     assert message == "arm 'plain' of study: no.yaml: no such config file"
 
@@ -664,7 +670,7 @@ def test_a_shipped_ablation_expands(path: Path, monkeypatch: pytest.MonkeyPatch)
     assert config.name == path.stem
     arms = expand(config)
     assert list(arms) == list(config.arms)
-    assert len({one.output for one in arms.values()}) == len(arms)
+    assert len({arm.output for arm in arms.values()}) == len(arms)
     for arm in config.tuned:
         assert config.tune is not None
         assert arms[arm].train.selects

@@ -1,4 +1,4 @@
-"""The config of a transfer study: choices, what does not fit, and the one that ships."""
+"""The config of a transfer study: choices, errors, and the shipped config."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_a_single_choice_is_a_list_of_one(tmp_path: Path) -> None:
     assert system.statistics == ((2, 3),)
     assert (system.inverse_penalty, system.mask, system.pooled) == ((0.001,), (False,), (False,))
     several = {"network": "b", "statistics": [[2, 3], [3]], "inverse_penalty": [0.1, 1]}
-    found = load_transfer_config(written(tmp_path, systems={"linear": several})).systems["linear"]
-    assert found.statistics == ((2, 3), (3,))
-    assert found.inverse_penalty == (0.1, 1.0)
+    systems = load_transfer_config(written(tmp_path, systems={"linear": several})).systems["linear"]
+    assert systems.statistics == ((2, 3), (3,))
+    assert systems.inverse_penalty == (0.1, 1.0)
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_study_is_read_back(tmp_path: Path) -> None:
     template = {"model": {"backbone": "b"}, "train": {"epochs": 3}}
     systems = {"own": {"train": template, "pooled": [True, False], "statistics": [[], [3]]}}
     config = load_transfer_config(
@@ -76,7 +76,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         (
             {"systems": {"x": {"statistics": [1]}}},
@@ -121,10 +121,10 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ({"seeds": []}, "key 'seeds'"),
     ],
 )
-def test_what_does_not_fit_is_one_clear_line(
-    tmp_path: Path, changes: dict[str, Any], says: str
+def test_an_inconsistent_study_is_one_clear_line(
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    assert says in fault(tmp_path, **changes)
+    assert message in fault(tmp_path, **changes)
 
 
 @pytest.mark.parametrize("name", ["transfer", "transfer-seven"])

@@ -1,4 +1,4 @@
-"""The contract of a corpus, over CORPORA unedited; then each reader on its fake by hand."""
+"""The contract of all corpora in CORPORA, then each reader on its fake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phonemo.labels import EMOTIONS
 from tests import tiny
 
 NAMES = sorted(CORPORA)
-#: Of these a table says which files there are, or hidden ones are never looked at.
+#: Corpora whose files are listed in a table, or whose reader ignores hidden files.
 LISTED = ("audformat", "csv", "lhotse", "textgrid")
 
 
@@ -32,11 +32,11 @@ def readings(roots: dict[str, Path]) -> dict[str, CorpusReading]:
 
 
 def by_id(reading: CorpusReading) -> dict[str, Utterance]:
-    return {one.id: one for one in reading.utterances}
+    return {utterance.id: utterance for utterance in reading.utterances}
 
 
 class TestContract:
-    """What holds for every corpus."""
+    """Properties of every corpus."""
 
     def test_every_corpus_has_a_fake(self) -> None:
         assert sorted(tiny.FAKES) == NAMES
@@ -54,7 +54,7 @@ class TestContract:
 
     @pytest.mark.parametrize("name", NAMES)
     def test_ids_are_unique(self, name: str, readings: dict[str, CorpusReading]) -> None:
-        ids = [one.id for one in readings[name].utterances]
+        ids = [utterance.id for utterance in readings[name].utterances]
         assert ids
         assert len(set(ids)) == len(ids)
 
@@ -62,38 +62,43 @@ class TestContract:
     def test_files_exist_below_the_root(
         self, name: str, roots: dict[str, Path], readings: dict[str, CorpusReading]
     ) -> None:
-        for one in readings[name].utterances:
-            assert (roots[name] / one.file).is_file()
-            assert "\\" not in one.file
-            assert not Path(one.file).is_absolute()
-            assert not Path(one.file).name.startswith("._")
+        for utterance in readings[name].utterances:
+            assert (roots[name] / utterance.file).is_file()
+            assert "\\" not in utterance.file
+            assert not Path(utterance.file).is_absolute()
+            assert not Path(utterance.file).name.startswith("._")
 
     @pytest.mark.parametrize("name", NAMES)
     def test_fields_are_canonical(self, name: str, readings: dict[str, CorpusReading]) -> None:
         card = CORPORA[name].card
-        for one in readings[name].utterances:
-            assert one.emotion is None or one.emotion in EMOTIONS
-            assert one.gender in ("f", "m", None)
-            # A transcript may be "": a turn of laughter is known to have no words.
-            assert "" not in (one.speaker, one.session, one.dialog, one.language)
+        for utterance in readings[name].utterances:
+            assert utterance.emotion is None or utterance.emotion in EMOTIONS
+            assert utterance.gender in ("f", "m", None)
+            # A transcript may be "": a turn of laughter has no words.
+            assert "" not in (
+                utterance.speaker,
+                utterance.session,
+                utterance.dialog,
+                utterance.language,
+            )
             if card.language is not None:
-                assert one.language == card.language
-                assert one.speaker is not None
+                assert utterance.language == card.language
+                assert utterance.speaker is not None
 
     @pytest.mark.parametrize("name", NAMES)
     def test_phonemes_are_in_their_alphabet(
         self, name: str, readings: dict[str, CorpusReading]
     ) -> None:
-        for one in readings[name].utterances:
-            if one.phonemes is None:
+        for utterance in readings[name].utterances:
+            if utterance.phonemes is None:
                 continue
-            inventory = make_inventory("phonemes", one.phonemes.alphabet, ())
-            assert set(one.phonemes.symbols) <= set(inventory.symbols[1:])
-            assert one.phonemes.symbols
-            for start, end in one.phonemes.times or ():
+            inventory = make_inventory("phonemes", utterance.phonemes.alphabet, ())
+            assert set(utterance.phonemes.symbols) <= set(inventory.symbols[1:])
+            assert utterance.phonemes.symbols
+            for start, end in utterance.phonemes.times or ():
                 assert 0 <= start < end
-            if one.phonemes.times is not None:
-                assert len(one.phonemes.times) == len(one.phonemes.symbols)
+            if utterance.phonemes.times is not None:
+                assert len(utterance.phonemes.times) == len(utterance.phonemes.symbols)
 
     @pytest.mark.parametrize("name", NAMES)
     def test_the_order_is_the_same_each_time(
@@ -119,22 +124,22 @@ class TestContract:
 
 
 class TestEmodb:
-    """Names, sentences and hand-made labels."""
+    """Names, sentences and manual labels."""
 
     def test_fields(self, readings: dict[str, CorpusReading]) -> None:
-        found = by_id(readings["emodb"])
-        assert list(found) == ["03a01Fa", "03a02Nc", "08b10Wb", "16a05La"]
-        assert [one.emotion for one in found.values()] == [
+        utterances = by_id(readings["emodb"])
+        assert list(utterances) == ["03a01Fa", "03a02Nc", "08b10Wb", "16a05La"]
+        assert [utterance.emotion for utterance in utterances.values()] == [
             "happiness",
             "neutral",
             "anger",
             "boredom",
         ]
-        assert [one.gender for one in found.values()] == ["m", "m", "f", "f"]
-        assert found["08b10Wb"].transcript == (
+        assert [utterance.gender for utterance in utterances.values()] == ["m", "m", "f", "f"]
+        assert utterances["08b10Wb"].transcript == (
             "Die wird auf dem Platz sein, wo wir sie immer hinlegen."
         )
-        assert found["16a05La"].file == "wav/16a05La.WAV"
+        assert utterances["16a05La"].file == "wav/16a05La.WAV"
 
     def test_labels(self, readings: dict[str, CorpusReading]) -> None:
         phonemes = by_id(readings["emodb"])["03a01Fa"].phonemes
@@ -171,7 +176,7 @@ class TestEmodb:
             tiny.write_text(root / "lablaut" / f"{name}xx.lablaut", header + (text or ""))
         reading = CORPORA["emodb"].read(root)
         assert len(reading.utterances) == 4
-        assert all(one.phonemes is None for one in reading.utterances)
+        assert all(utterance.phonemes is None for utterance in reading.utterances)
         assert reading.skipped["lablaut: broken label file"] == 2
         assert reading.skipped["lablaut: unknown label"] == 1
 
@@ -189,13 +194,15 @@ class TestEmodb:
 
 
 def test_ravdess(readings: dict[str, CorpusReading]) -> None:
-    found = readings["ravdess"].utterances
-    assert [(one.speaker, one.gender, one.emotion) for one in found] == [
+    utterances = readings["ravdess"].utterances
+    assert [
+        (utterance.speaker, utterance.gender, utterance.emotion) for utterance in utterances
+    ] == [
         ("01", "m", "neutral"),
         ("01", "m", "anger"),
         ("02", "f", "surprise"),
     ]
-    assert found[1].transcript == "Dogs are sitting by the door."
+    assert utterances[1].transcript == "Dogs are sitting by the door."
     assert readings["ravdess"].skipped == {
         "macOS ._ file": 1,
         "song, not speech (channel 02)": 1,
@@ -206,16 +213,16 @@ def test_ravdess(readings: dict[str, CorpusReading]) -> None:
 
 
 class TestNemo:
-    """A table with stray blanks and quotation marks that quote nothing."""
+    """A table with surrounding blanks and unpaired quotation marks."""
 
     def test_fields(self, readings: dict[str, CorpusReading]) -> None:
-        found = by_id(readings["nemo"])
-        assert list(found) == ["WR0_surprised_64", "EB0_neutral_13", "SK1_fear_2"]
-        assert found["WR0_surprised_64"].emotion == "surprise"
-        assert [one.speaker for one in found.values()] == ["WR0", "EB0", "SK1"]
-        assert [one.gender for one in found.values()] == ["m", "f", "m"]
-        assert found["EB0_neutral_13"].transcript == '"Dom", rzekła.'
-        assert found["EB0_neutral_13"].file == "samples/EB0_neutral_13.ogg"
+        utterances = by_id(readings["nemo"])
+        assert list(utterances) == ["WR0_surprised_64", "EB0_neutral_13", "SK1_fear_2"]
+        assert utterances["WR0_surprised_64"].emotion == "surprise"
+        assert [utterance.speaker for utterance in utterances.values()] == ["WR0", "EB0", "SK1"]
+        assert [utterance.gender for utterance in utterances.values()] == ["m", "f", "m"]
+        assert utterances["EB0_neutral_13"].transcript == '"Dom", rzekła.'
+        assert utterances["EB0_neutral_13"].file == "samples/EB0_neutral_13.ogg"
 
     def test_skipped(self, readings: dict[str, CorpusReading]) -> None:
         assert readings["nemo"].skipped == {
@@ -225,7 +232,7 @@ class TestNemo:
         }
 
     @pytest.mark.parametrize(
-        ("old", "new", "says"),
+        ("old", "new", "message"),
         [
             ("\tfear\t", "\tjoy\t", "data.tsv:4: unknown emotion 'joy'"),
             ("\tfemale\t", "\tF\t", "data.tsv:3: expected gender female or male, got 'F'"),
@@ -234,13 +241,13 @@ class TestNemo:
         ],
     )
     def test_a_malformed_table_is_an_error_with_its_line(
-        self, tmp_path: Path, old: str, new: str, says: str
+        self, tmp_path: Path, old: str, new: str, message: str
     ) -> None:
         table = tiny.make_nemo(tmp_path) / "data.tsv"
         table.write_text(table.read_text("utf-8").replace(old, new), "utf-8")
         with pytest.raises(CorpusError) as error:
             CORPORA["nemo"].read(tmp_path)
-        assert says in str(error.value)
+        assert message in str(error.value)
 
 
 class TestSpeechocean762:
@@ -268,19 +275,23 @@ class TestSpeechocean762:
         root = tiny.make_reduced_speechocean762(tmp_path)
         (root / "WAVE" / "SPEAKER0003" / "000030012.ogg").unlink()
         reading = CORPORA["speechocean762"].read(root)
-        (one,) = reading.utterances
-        assert one.phonemes is not None
-        assert one.phonemes.symbols == ("W", "IY", "K", "AO", "L", "IH", "T")
-        assert (one.speaker, one.gender, one.transcript) == ("0001", "m", "WE CALL IT")
+        (utterance,) = reading.utterances
+        assert utterance.phonemes is not None
+        assert utterance.phonemes.symbols == ("W", "IY", "K", "AO", "L", "IH", "T")
+        assert (utterance.speaker, utterance.gender, utterance.transcript) == (
+            "0001",
+            "m",
+            "WE CALL IT",
+        )
         assert reading.skipped == {"row of a table without audio": 1}
 
     def test_an_utterance_without_phones_has_none(self, tmp_path: Path) -> None:
         root = tiny.make_reduced_speechocean762(tmp_path)
-        found = by_id(CORPORA["speechocean762"].read(root))
-        assert found["000030012"].phonemes is None
+        utterances = by_id(CORPORA["speechocean762"].read(root))
+        assert utterances["000030012"].phonemes is None
 
     @pytest.mark.parametrize(
-        ("table", "old", "new", "says"),
+        ("table", "old", "new", "message"),
         [
             ("train/utt2spk", "000010011", "000010012", "expected a row for 000010011"),
             ("test/spk2gender", "f", "x", "expected gender f or m of speaker 0003, got 'x'"),
@@ -293,26 +304,29 @@ class TestSpeechocean762:
         ],
     )
     def test_a_malformed_table_is_an_error(
-        self, tmp_path: Path, table: str, old: str, new: str, says: str
+        self, tmp_path: Path, table: str, old: str, new: str, message: str
     ) -> None:
         path = tiny.make_speechocean762(tmp_path) / table
         path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
         with pytest.raises(CorpusError) as error:
             CORPORA["speechocean762"].read(tmp_path)
-        assert says in str(error.value)
+        assert message in str(error.value)
 
 
 class TestCremad:
     """Intended emotions and the table of actors."""
 
     def test_fields(self, readings: dict[str, CorpusReading]) -> None:
-        found = by_id(readings["cremad"])
-        assert [(one.speaker, one.gender, one.emotion) for one in found.values()] == [
+        utterances = by_id(readings["cremad"])
+        assert [
+            (utterance.speaker, utterance.gender, utterance.emotion)
+            for utterance in utterances.values()
+        ] == [
             ("1001", "m", "anger"),
             ("1001", "m", "happiness"),
             ("1002", "f", "neutral"),
         ]
-        assert found["1001_IEO_HAP_HI"].transcript == "It's eleven o'clock."
+        assert utterances["1001_IEO_HAP_HI"].transcript == "It's eleven o'clock."
         assert readings["cremad"].skipped == {
             "macOS ._ file": 1,
             "file name not like 1001_DFA_ANG_XX": 1,
@@ -326,7 +340,7 @@ class TestCremad:
 
 
 class TestCsv:
-    """A user's own table, and every way to get it wrong."""
+    """A custom table, and its errors."""
 
     def test_fields(self, readings: dict[str, CorpusReading]) -> None:
         first, second, third = readings["csv"].utterances
@@ -340,11 +354,11 @@ class TestCsv:
     def test_delimiters_and_byte_order_mark(self, tmp_path: Path, suffix: str, mark: str) -> None:
         table = tmp_path / f"t.{suffix}"
         table.write_text(f"FILE{mark} Emotion \r\na.wav{mark} my joy \r\n\r\n", "utf-8-sig")
-        (one,) = CORPORA["csv"].read(table).utterances
-        assert one == Utterance(id="a", file="a.wav", emotion="my joy")
+        (utterance,) = CORPORA["csv"].read(table).utterances
+        assert utterance == Utterance(id="a", file="a.wav", emotion="my joy")
 
     @pytest.mark.parametrize(
-        ("text", "says"),
+        ("text", "message"),
         [
             ("file,emotoin\na.wav,anger\n", ":1: unknown column 'emotoin'; known: file, emotion,"),
             ("emotion\nanger\n", ":1: expected a header line with a column 'file'"),
@@ -378,30 +392,28 @@ class TestCsv:
         ],
     )
     def test_a_wrong_table_is_an_error_with_its_line(
-        self, tmp_path: Path, text: str, says: str
+        self, tmp_path: Path, text: str, message: str
     ) -> None:
         table = tmp_path / "t.csv"
         table.write_text(text, "utf-8")
         with pytest.raises(CorpusError) as error:
             CORPORA["csv"].read(tmp_path)
         assert str(error.value).startswith(str(table))
-        assert says in str(error.value)
+        assert message in str(error.value)
         assert "\n" not in str(error.value)
 
     def test_a_style_is_one_of_four_in_any_case_or_unknown(self, tmp_path: Path) -> None:
         rows = "a.wav,scripted\nb.wav, Improvised \nc.wav,\nd.wav,plain-to-emotional\n"
         tiny.write_text(tmp_path / "t.csv", "file,style,emotion\n" + rows.replace("\n", ",x\n"))
-        found = CORPORA["csv"].read(tmp_path).utterances
-        assert [one.style for one in found] == [
+        utterances = CORPORA["csv"].read(tmp_path).utterances
+        assert [utterance.style for utterance in utterances] == [
             "scripted",
             "improvised",
             None,
             "plain-to-emotional",
         ]
 
-    def test_a_table_without_an_emotion_is_one_of_unlabelled_recordings(
-        self, tmp_path: Path
-    ) -> None:
+    def test_a_table_may_have_unlabeled_recordings(self, tmp_path: Path) -> None:
         header = "file,speaker,gender,emotion,transcript,language,duration_s,sample_rate\n"
         rows = "a.wav,,,,,en,6.800,16000\nb.wav,,,,,en,8.400,16000\n"
         tiny.write_text(tmp_path / "metadata.csv", header + rows)
@@ -410,7 +422,7 @@ class TestCsv:
             Utterance(id="b", file="b.wav", language="en"),
         )
 
-    def test_two_tables_in_a_folder_are_refused_by_name(self, tmp_path: Path) -> None:
+    def test_two_tables_in_a_folder_are_rejected_by_name(self, tmp_path: Path) -> None:
         tiny.make_csv(tmp_path)
         tiny.write_text(tmp_path / "other.tsv", "file\temotion\n")
         with pytest.raises(
@@ -419,7 +431,7 @@ class TestCsv:
             CORPORA["csv"].read(tmp_path)
         assert len(CORPORA["csv"].read(tmp_path / "table.csv").utterances) == 3
 
-    def test_emotions_are_the_users_own(self, tmp_path: Path) -> None:
+    def test_emotion_names_are_free(self, tmp_path: Path) -> None:
         tiny.write_text(tmp_path / "t.csv", "file,emotion\na.wav,Vorfreude\nb.wav,\n")
-        found = CORPORA["csv"].read(tmp_path).utterances
-        assert Counter(one.emotion for one in found) == {"Vorfreude": 1, None: 1}
+        utterances = CORPORA["csv"].read(tmp_path).utterances
+        assert Counter(utterance.emotion for utterance in utterances) == {"Vorfreude": 1, None: 1}

@@ -1,4 +1,4 @@
-"""EmoDB's label files, by hand: which rows make one phone and when it begins and ends."""
+"""EmoDB's label files: which rows form a phone, and its start and end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tiny import LABLAUT_HEADER
 
 
 def file(*labels: str) -> str:
-    """A label file with a row every 10 ms from 0 on, and the pause that closes real ones."""
+    """A label file with a row every 10 ms from 0 on, and the final pause of real files."""
     rows = [f"    {n / 100:.6f}   -1 {label}" for n, label in enumerate((*labels, "."))]
     return LABLAUT_HEADER + "\n".join(rows) + "\n"
 
@@ -26,7 +26,7 @@ def heard(*labels: str) -> list[tuple[str, float, float]]:
     if phonemes is None:
         return []
     assert phonemes.times is not None
-    return [(one, *time) for one, time in zip(phonemes.symbols, phonemes.times, strict=True)]
+    return [(symbol, *time) for symbol, time in zip(phonemes.symbols, phonemes.times, strict=True)]
 
 
 def test_rows_become_segments() -> None:
@@ -53,7 +53,7 @@ def test_rows_become_segments() -> None:
 
 
 def test_a_row_lasts_until_the_next_one_starts() -> None:
-    """03a01Fa from "_t" to "a", and a pause: what lies before the first row is silence."""
+    """03a01Fa from "_t" to "a", and a pause; before the first row is silence."""
     rows = "0.08 -1 _t\n0.12 -1 !t\t+asp\n0.144 -1 E6\n0.244 -1 l\n0.348 -1 .\n"
     phonemes = lablaut_phonemes(LABLAUT_HEADER + rows)
     assert phonemes is not None
@@ -68,7 +68,7 @@ def test_a_last_phone_without_an_end_is_an_error(rows: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "wanted"),
+    ("labels", "expected"),
     [
         (("a", "t", "!t", "tasp", "a"), [("t", 0.01, 0.04)]),
         (("a", "t", "", "!t", "!t", "a"), [("t", 0.01, 0.05)]),
@@ -84,14 +84,14 @@ def test_a_last_phone_without_an_end_is_an_error(rows: str) -> None:
         (("a", "l", "hoe", "a"), [("l", 0.01, 0.03)]),
     ],
 )
-def test_the_parts_of_a_phone_are_one(
-    labels: tuple[str, ...], wanted: list[tuple[str, float, float]]
+def test_the_parts_of_a_phone_are_joined(
+    labels: tuple[str, ...], expected: list[tuple[str, float, float]]
 ) -> None:
-    assert heard(*labels)[1:-1] == wanted
+    assert heard(*labels)[1:-1] == expected
 
 
 @pytest.mark.parametrize(
-    ("labels", "wanted"),
+    ("labels", "expected"),
     [
         (("_t", "!t", "a"), [("t", 0.01, 0.02)]),
         (("_t", "", "!t", "tasp", "a"), [("t", 0.02, 0.04)]),
@@ -100,9 +100,9 @@ def test_the_parts_of_a_phone_are_one(
     ],
 )
 def test_a_closure_after_silence_begins_at_its_burst(
-    labels: tuple[str, ...], wanted: list[tuple[str, float, float]]
+    labels: tuple[str, ...], expected: list[tuple[str, float, float]]
 ) -> None:
-    assert heard(*labels)[:-1] == wanted
+    assert heard(*labels)[:-1] == expected
 
 
 def test_pauses_end_phones_and_keep_their_modifiers() -> None:
@@ -130,7 +130,7 @@ def test_a_file_without_phones_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "expected a line '#'"),
         ("signal x\n0.1 -1 a\n", "expected a line '#'"),
@@ -141,8 +141,8 @@ def test_a_file_without_phones_has_none() -> None:
         (LABLAUT_HEADER + "0.1 -1 a\n0.05 -1 b\n", "line 9 of a label file starts before"),
     ],
 )
-def test_a_broken_file_is_an_error_with_its_line(text: str, says: str) -> None:
-    with pytest.raises(CorpusError, match=says):
+def test_a_broken_file_is_an_error_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
         parse_lablaut(text)
 
 

@@ -1,4 +1,4 @@
-"""emotiontts: names by hand, the real clips, and which block of numbers is sad."""
+"""emotiontts: names, the real clips, and which block of numbers is sad."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phonemo.corpora.readers.base import CorpusReading
 from phonemo.errors import CorpusError
 from tests import tiny
 
-#: The README's names of the two blocks that it exchanges -> what was recorded.
+#: The README's names of the two swapped blocks -> the recorded emotions.
 EXCHANGED = {"anger": "sadness", "sadness": "anger"}
 
 
@@ -44,7 +44,7 @@ def test_the_first_utterance_by_hand(fake: CorpusReading) -> None:
 
 
 def test_each_hundred_is_one_emotion(fake: CorpusReading) -> None:
-    assert {one.id: one.emotion for one in fake.utterances} == {
+    assert {utterance.id: utterance.emotion for utterance in fake.utterances} == {
         "ema00001": "neutral",
         "ema00101": "happiness",
         "ema00300": "sadness",
@@ -59,7 +59,7 @@ def test_kind_gender_and_missing_words(fake: CorpusReading) -> None:
     assert fake.utterances[1].transcript is None, "a file of blanks has no words that are known"
 
 
-def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
+def test_skipped_files_are_counted(fake: CorpusReading) -> None:
     assert fake.skipped == {
         "macOS ._ file": 1,
         "file name not like ema00001": 1,
@@ -68,10 +68,10 @@ def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
     }
 
 
-def test_one_kind_alone_is_enough_and_a_kind_itself_is_refused(tmp_path: Path) -> None:
+def test_one_kind_is_enough_and_the_folder_of_a_kind_is_rejected(tmp_path: Path) -> None:
     root = tiny.make_emotiontts(tmp_path)
     (root / "emotional-to-emotional").rename(tmp_path / "away")
-    assert {one.style for one in CORPORA["emotiontts"].read(root).utterances} == {
+    assert {utterance.style for utterance in CORPORA["emotiontts"].read(root).utterances} == {
         "plain-to-emotional"
     }
     with pytest.raises(CorpusError, match="pass the folder with plain-to-emotional"):
@@ -86,44 +86,50 @@ def test_a_transcript_in_another_encoding_is_an_error(tmp_path: Path) -> None:
         CORPORA["emotiontts"].read(root)
 
 
-def test_real_clips_are_those_of_the_metadata(shared_folder: Path, real: CorpusReading) -> None:
+def test_real_clips_match_the_metadata(shared_folder: Path, real: CorpusReading) -> None:
     path = shared_folder / "corpora" / "emotiontts" / "metadata.csv"
     with path.open(encoding="utf-8", newline="") as stream:
-        wanted = {row["file"]: row for row in csv.DictReader(stream)}
-    found = {one.file: one for one in real.utterances}
-    assert found.keys() == wanted.keys()
-    for file, row in wanted.items():
-        one = found[file]
-        # its emotions are those of the release's README
+        metadata = {row["file"]: row for row in csv.DictReader(stream)}
+    utterances = {utterance.file: utterance for utterance in real.utterances}
+    assert utterances.keys() == metadata.keys()
+    for file, row in metadata.items():
+        utterance = utterances[file]
+        # the metadata has the emotions of the release's README
         emotion = EXCHANGED.get(row["emotion"], row["emotion"])
-        assert (one.speaker, one.language, one.emotion) == (row["speaker"], "ko", emotion)
+        assert (utterance.speaker, utterance.language, utterance.emotion) == (
+            row["speaker"],
+            "ko",
+            emotion,
+        )
 
 
 def test_real_counts_are_the_published_ones(real: CorpusReading) -> None:
     card = CORPORA["emotiontts"].card
     assert real.skipped == {}
     assert len(real.utterances) == card.utterances
-    assert Counter(one.emotion for one in real.utterances) == card.emotions
-    genders = dict.fromkeys((one.speaker, one.gender) for one in real.utterances)
+    assert Counter(utterance.emotion for utterance in real.utterances) == card.emotions
+    genders = dict.fromkeys((utterance.speaker, utterance.gender) for utterance in real.utterances)
     assert Counter(gender for _, gender in genders) == {"f": 7, "m": 8}
-    assert Counter(one.style for one in real.utterances) == {
+    assert Counter(utterance.style for utterance in real.utterances) == {
         "plain-to-emotional": 100,
         "emotional-to-emotional": 200,
     }
 
 
-def test_the_block_that_is_read_as_anger_is_the_bright_one(
+def test_the_block_read_as_anger_has_the_brighter_voices(
     shared_folder: Path, real: CorpusReading
 ) -> None:
-    """Of every speaker, whose texts are the same in plain-to-emotional; so the README is wrong.
+    """Compare the blocks of every speaker on equal plain-to-emotional texts: the README is wrong.
 
     Angry speech has more of its power above 1 kHz than sad speech (Banse and Scherer, 1996).
     """
     root = shared_folder / "corpora" / "emotiontts"
     brightness: defaultdict[tuple[str | None, str | None], list[float]] = defaultdict(list)
-    for one in real.utterances:
-        if one.emotion in EXCHANGED:
-            brightness[one.speaker, one.emotion].append(_brightness(root / one.file))
+    for utterance in real.utterances:
+        if utterance.emotion in EXCHANGED:
+            brightness[utterance.speaker, utterance.emotion].append(
+                _brightness(root / utterance.file)
+            )
     speakers = {speaker for speaker, _ in brightness}
     margins = [
         np.mean(brightness[speaker, "anger"]) - np.mean(brightness[speaker, "sadness"])
@@ -135,7 +141,7 @@ def test_the_block_that_is_read_as_anger_is_the_bright_one(
 
 
 def _brightness(path: Path) -> float:
-    """The level from 1 to 4 kHz less that from 80 Hz to 1 kHz, in decibels."""
+    """Level from 1 to 4 kHz minus level from 80 Hz to 1 kHz, in decibels."""
     samples, rate = soundfile.read(path)
     power = np.abs(np.fft.rfft(samples)) ** 2
     frequency = np.fft.rfftfreq(len(samples), 1 / rate)

@@ -1,4 +1,4 @@
-"""Corpora in other programs' formats: audformat, Lhotse, TextGrids; twins and hostile files."""
+"""Corpora in third-party formats: audformat, Lhotse, TextGrids; also hostile files."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class TestAudformat:
         assert (third.emotion, third.gender) == ("anger", "m")
 
     def test_it_becomes_a_manifest(self, root, tmp_path):
-        made = prepare("audformat", root, tmp_path / "m.jsonl", g2p=False)
-        assert made.emotions == {"anger": 2, "happiness": 1}
+        prepared = prepare("audformat", root, tmp_path / "m.jsonl", g2p=False)
+        assert prepared.emotions == {"anger": 2, "happiness": 1}
 
     def test_the_hostile_cache_is_never_opened(self, root):
-        """A pipe in its place would hang whoever opens it; the table beside it is newer or not."""
+        """The cache is replaced by a pipe, which would block a reader; the table may be newer."""
         os.remove(root / "db.moods.pkl")
         os.mkfifo(root / "db.moods.pkl")
         assert len(rows("audformat", root)) == 3
 
-    def test_several_tables_with_emotions_ask_which(self, root):
+    def test_several_tables_with_emotions_are_an_error(self, root):
         header = (root / "db.yaml").read_text()
-        more = "  other:\n    type: filewise\n    columns:\n      emotion: {scheme_id: emotion}\n"
-        (root / "db.yaml").write_text(header + more)
+        table = "  other:\n    type: filewise\n    columns:\n      emotion: {scheme_id: emotion}\n"
+        (root / "db.yaml").write_text(header + table)
         with pytest.raises(
             CorpusError,
             match=r"expected one table with emotions, got 2 \(moods, other\).*db\.moods",
@@ -55,7 +55,7 @@ class TestAudformat:
         assert len(rows("audformat", root / "db.moods.csv")) == 3
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("", "expected a database header"),
             ("[1]", "expected a database header"),
@@ -65,13 +65,13 @@ class TestAudformat:
             ("!!python/object/apply:os.system ['false']", "expected readable YAML"),
         ],
     )
-    def test_a_header_that_is_none_is_one_line(self, root, text, said):
+    def test_an_invalid_header_is_one_line(self, root, text, message):
         (root / "db.yaml").write_text(text)
-        with pytest.raises(CorpusError, match=said) as caught:
+        with pytest.raises(CorpusError, match=message) as caught:
             rows("audformat", root)
         assert "\n" not in str(caught.value)
 
-    def test_a_time_that_is_none_is_told_with_its_line(self, root):
+    def test_an_invalid_time_is_an_error_with_its_line(self, root):
         table = (
             (root / "db.moods.csv").read_text().replace("0 days 00:00:00.250000,anger", "x,anger")
         )
@@ -82,18 +82,18 @@ class TestAudformat:
             rows("audformat", root)
 
     @pytest.mark.parametrize("storage", ["csv", "parquet"])
-    def test_what_audformat_itself_writes_is_read(self, tmp_path, storage):
+    def test_databases_written_by_audformat_are_read(self, tmp_path, storage):
         audformat = pytest.importorskip("audformat")
         tiny.write_sound(tmp_path / "a.wav", seconds=2.0)
-        made = audformat.Database("mine", languages=["eng"])
-        made.schemes["emotion"] = audformat.Scheme(labels=["angry", "neutral"])
-        made.schemes["speaker"] = audformat.Scheme(labels={"s": {"gender": "female"}})
+        database = audformat.Database("mine", languages=["eng"])
+        database.schemes["emotion"] = audformat.Scheme(labels=["angry", "neutral"])
+        database.schemes["speaker"] = audformat.Scheme(labels={"s": {"gender": "female"}})
         index = audformat.segmented_index(["a.wav", "a.wav"], ["0s", "0.75s"], ["0.75s", "NaT"])
-        table = made["emotion"] = audformat.Table(index)
+        table = database["emotion"] = audformat.Table(index)
         for name, values in {"emotion": ["angry", "neutral"], "speaker": ["s", "s"]}.items():
             table[name] = audformat.Column(scheme_id=name)
             table[name].set(values)
-        made.save(str(tmp_path), storage_format=storage)
+        database.save(str(tmp_path), storage_format=storage)
         first, second = rows("audformat", tmp_path)
         assert (first.emotion, first.start, first.end) == ("anger", None, 0.75)
         assert (second.emotion, second.start, second.end) == ("neutral", 0.75, None)
@@ -122,7 +122,7 @@ class TestLhotse:
             rows("lhotse", root)
 
     @pytest.mark.parametrize("kind", ["command", "url", "memory", ["file"]])
-    def test_audio_that_is_no_file_is_refused(self, root, kind):
+    def test_audio_that_is_not_a_file_is_rejected(self, root, kind):
         cut = json.loads((root / "cuts.jsonl").read_text().splitlines()[0])
         cut["recording"]["sources"][0] |= {"type": kind, "source": "touch owned |"}
         (root / "cuts.jsonl").write_text(json.dumps(cut))
@@ -139,25 +139,29 @@ class TestLhotse:
     @pytest.mark.parametrize(
         "line", ["{", "[]", '{"id": 1, "supervisions": [{}]}', '{"supervisions": 3}', "NaN"]
     )
-    def test_a_line_that_is_no_cut_is_told(self, root, line):
+    def test_a_line_that_is_not_a_cut_is_an_error(self, root, line):
         (root / "cuts.jsonl").write_text(line + "\n")
         with pytest.raises(CorpusError, match=r"cuts\.jsonl:1") as caught:
             rows("lhotse", root)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.filterwarnings("ignore")
-    def test_what_lhotse_itself_writes_is_read(self, tmp_path):
+    def test_cuts_written_by_lhotse_are_read(self, tmp_path):
         lhotse = pytest.importorskip("lhotse")
         tiny.write_sound(tmp_path / "a.wav", seconds=2.0)
         recording = lhotse.Recording.from_file(tmp_path / "a.wav")
-        said = lhotse.SupervisionSegment(
+        supervision = lhotse.SupervisionSegment(
             "s1", "a", 0.5, 1.0, speaker="ann", language="en", custom={"emotion": "Happy"}
         )
-        cut = lhotse.MonoCut("c", 0.25, 1.75, 0, supervisions=[said], recording=recording)
+        cut = lhotse.MonoCut("c", 0.25, 1.75, 0, supervisions=[supervision], recording=recording)
         lhotse.CutSet.from_cuts([cut]).to_file(tmp_path / "cuts.jsonl.gz")
-        (one,) = rows("lhotse", tmp_path)
-        assert (one.file, one.start, one.end) == ("a.wav", 0.75, 1.75)
-        assert (one.emotion, one.speaker, one.language) == ("happiness", "ann", "en")
+        (utterance,) = rows("lhotse", tmp_path)
+        assert (utterance.file, utterance.start, utterance.end) == ("a.wav", 0.75, 1.75)
+        assert (utterance.emotion, utterance.speaker, utterance.language) == (
+            "happiness",
+            "ann",
+            "en",
+        )
 
 
 class TestTextGrid:
@@ -173,7 +177,7 @@ class TestTextGrid:
         assert (second.emotion, second.speaker, second.phonemes) == ("calm", "bob", None)
         assert (third.id, third.file, third.emotion) == ("more/b.wav", "more/b.wav", "neutral")
 
-    def test_a_recording_without_one_is_counted(self, root):
+    def test_a_recording_without_a_textgrid_is_counted(self, root):
         (root / "a.TextGrid").unlink()
         assert CORPORA["textgrid"].read(root).skipped == {"no TextGrid beside it": 1}
 
@@ -190,7 +194,7 @@ class TestTextGrid:
         assert sum(reading.skipped.values()) == 1
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("", "expected a text in quotes"),
             ("\xff\xfe\0", "expected a text"),
@@ -205,26 +209,28 @@ class TestTextGrid:
             ('"ooTextFile" "TextGrid" 0 1 <exists> 9999999999', "end of the file"),
         ],
     )
-    def test_a_malformed_one_is_one_line(self, root, text, said):
+    def test_a_malformed_textgrid_is_one_line(self, root, text, message):
         (root / "a.TextGrid").write_text(text, encoding="utf-8")
-        with pytest.raises(CorpusError, match=said) as caught:
+        with pytest.raises(CorpusError, match=message) as caught:
             rows("textgrid", root)
         assert "\n" not in str(caught.value)
 
-    def test_what_phonemo_wrote_comes_back(self, tmp_path):
-        """Predicted, saved for Praat, and read as a corpus: the same phonemes at the same times."""
+    def test_predictions_written_by_phonemo_are_read_back(self, tmp_path):
+        """A prediction saved for Praat and read as a corpus has the same phonemes and times."""
         import phonemo
         from phonemo.annotations.writers import textgrid
         from tests.voices import spoken
 
         path = spoken(tmp_path / "voice.wav")
-        found = phonemo.predict(path)
-        (tmp_path / "voice.TextGrid").write_text(textgrid("voice.wav", found), encoding="utf-8")
+        prediction = phonemo.predict(path)
+        (tmp_path / "voice.TextGrid").write_text(
+            textgrid("voice.wav", prediction), encoding="utf-8"
+        )
         prepare("textgrid", tmp_path, tmp_path / "m.jsonl", g2p=False)
-        (one,) = read_manifest(tmp_path / "m.jsonl").utterances
-        assert one.emotion == found.label
-        assert one.phonemes.symbols == found.phonemes
-        for (start, end), span in zip(one.phonemes.times, found.spans, strict=True):
+        (utterance,) = read_manifest(tmp_path / "m.jsonl").utterances
+        assert utterance.emotion == prediction.label
+        assert utterance.phonemes.symbols == prediction.phonemes
+        for (start, end), span in zip(utterance.phonemes.times, prediction.spans, strict=True):
             assert start == pytest.approx(span.start, abs=1e-5)
             assert end == pytest.approx(span.end, abs=1e-5)
 

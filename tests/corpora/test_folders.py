@@ -1,4 +1,4 @@
-"""A user's own folders: which level says what, and what is told where that cannot be known."""
+"""Custom folders: detecting the levels of emotion and speaker, and the errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def folder(root: Path, *names: str) -> Path:
 
 def heard(root: Path, **options) -> list[tuple[str, str | None, str | None]]:
     reading, _ = read_folders(root, **options)
-    return [(one.file, one.emotion, one.speaker) for one in reading.utterances]
+    return [
+        (utterance.file, utterance.emotion, utterance.speaker) for utterance in reading.utterances
+    ]
 
 
 def test_a_folder_for_each_emotion(tmp_path):
@@ -40,7 +42,7 @@ def test_a_folder_for_each_emotion(tmp_path):
         (("2024/ann/anger/1.wav", "2024/bob/calm/1.wav"), 2),
     ],
 )
-def test_the_level_with_words_for_emotions_is_found(tmp_path, names, level):
+def test_the_level_of_the_emotions_is_detected(tmp_path, names, level):
     folder(tmp_path, *names)
     _, layout = read_folders(tmp_path)
     assert layout.emotion == level
@@ -49,13 +51,13 @@ def test_the_level_with_words_for_emotions_is_found(tmp_path, names, level):
 
 def test_the_speaker_may_be_in_the_files_name(tmp_path):
     folder(tmp_path, "anger/ann_1.wav", "anger/bob_2.wav", "calm/odd.wav")
-    found = heard(tmp_path, speaker="{speaker}_*")
-    assert [speaker for _, _, speaker in found] == ["ann", "bob", None]
+    rows = heard(tmp_path, speaker="{speaker}_*")
+    assert [speaker for _, _, speaker in rows] == ["ann", "bob", None]
     with pytest.raises(UsageError, match=r"'\{speaker\}_\*'"):
         heard(tmp_path, speaker="(.*)_")
 
 
-def test_levels_that_cannot_be_told_apart_are_asked_about(tmp_path):
+def test_ambiguous_levels_are_an_error(tmp_path):
     folder(tmp_path, "x/a/1.wav", "y/b/2.wav")
     with pytest.raises(CorpusError, match=r"level 1: x, y; level 2: a, b.*--emotion-level"):
         heard(tmp_path)
@@ -64,13 +66,13 @@ def test_levels_that_cannot_be_told_apart_are_asked_about(tmp_path):
         heard(tmp_path, emotion_level=3)
 
 
-def test_recordings_in_no_folder_are_told(tmp_path):
+def test_recordings_outside_a_folder_are_an_error(tmp_path):
     folder(tmp_path, "anger/a.wav", "stray.wav")
     with pytest.raises(CorpusError, match=r"stray\.wav is not in a folder"):
         heard(tmp_path)
 
 
-def test_nothing_to_hear_is_told(tmp_path):
+def test_a_folder_without_recordings_is_an_error_with_the_formats(tmp_path):
     (tmp_path / "anger").mkdir()
     with pytest.raises(CorpusError, match="expected recordings"):
         heard(tmp_path)
@@ -94,12 +96,12 @@ class TestCommand:
             monkeypatch.setattr("sys.argv", ["phonemo", *map(str, words)])
             with pytest.raises(SystemExit) as ended:
                 main()
-            said = capsys.readouterr()
-            return ended.value.code or 0, said.out, said.err
+            output = capsys.readouterr()
+            return ended.value.code or 0, output.out, output.err
 
         return run
 
-    def test_it_counts_warns_and_says_what_is_next(self, phonemo, tmp_path):
+    def test_the_command_counts_warns_and_prints_the_next_step(self, phonemo, tmp_path):
         folder(tmp_path, "anger/a.wav", "calm/b.wav")
         (tmp_path / "calm" / "broken.wav").write_bytes(b"no audio")
         code, out, err = phonemo("init-corpus", tmp_path, "-q")
@@ -109,7 +111,7 @@ class TestCommand:
         assert "fewer than 6 utterances" in out
         assert out.splitlines()[-1] == f"  next: phonemo finetune {tmp_path / 'manifest.jsonl'}"
 
-    def test_a_table_says_it_instead(self, phonemo, tmp_path):
+    def test_a_table_can_replace_the_folder_names(self, phonemo, tmp_path):
         folder(tmp_path, "a.wav", "b.wav")
         tiny.write_text(tmp_path / "t.csv", "file,emotion,speaker\na.wav,anger,x\nb.wav,calm,y\n")
         code, out, _ = phonemo("init-corpus", tmp_path, "--csv", tmp_path / "t.csv", "-q")

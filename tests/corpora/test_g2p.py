@@ -1,4 +1,4 @@
-"""Text to phonemes: hand-checked words, totality of the tables, and what must be refused."""
+"""Text to phonemes: hand-checked words, complete tables, and text that must be rejected."""
 
 from __future__ import annotations
 
@@ -146,12 +146,12 @@ def test_polish_sentence():
 
 
 @pytest.mark.parametrize(("text", "reason"), [("mam 3 koty", "'3'"), ("мама", "'м'")])
-def test_polish_refuses_what_it_cannot_say(text, reason):
+def test_polish_rejects_unknown_characters(text, reason):
     with pytest.raises(PhonemeError, match=reason):
         phonemize(text, "pl")
 
 
-def test_polish_loses_foreign_accents_by_the_front_door_only():
+def test_polish_loses_foreign_accents_only_in_phonemize():
     assert spoken("Müller", "pl") == "m u l ɛ r"
     with pytest.raises(PhonemeError, match="'ü'"):
         phonemize_polish("Müller")
@@ -221,9 +221,9 @@ def test_from_gruut_by_hand(phonemes, language, symbols):
 
 
 @pytest.mark.parametrize("language", GRUUT)
-def test_gruut_tables_lead_into_the_closed_alphabet(language):
-    known = set(ARPABET) if language == "en" else set(IPA)
-    assert {symbol for symbols in GRUUT[language].values() for symbol in symbols} <= known
+def test_gruut_tables_map_into_the_closed_alphabet(language):
+    inventory = set(ARPABET) if language == "en" else set(IPA)
+    assert {symbol for symbols in GRUUT[language].values() for symbol in symbols} <= inventory
     assert all(symbols for symbols in GRUUT[language].values())
     if language == "en":
         assert {symbol for (symbol,) in GRUUT["en"].values()} == set(ARPABET)
@@ -236,28 +236,31 @@ def test_a_symbol_outside_the_table_is_named():
 
 @pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.extras
-def test_gruut_tables_hold_the_whole_dictionary(language):
+def test_gruut_tables_cover_the_dictionary(language):
     package = pytest.importorskip(f"gruut_lang_{language}")
     folder = Path(package.__file__).parent
     path = folder / ("espeak" if language in SECOND_DICTIONARY else "") / "lexicon.db"
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT DISTINCT phonemes FROM word_phonemes").fetchall()
     connection.close()
-    found = {phoneme for (row,) in rows for phoneme in row.split()}
-    bare = {unicodedata.normalize("NFC", phoneme.lstrip("ˈˌ")) for phoneme in found}
+    symbols = {phoneme for (row,) in rows for phoneme in row.split()}
+    bare = {unicodedata.normalize("NFC", phoneme.lstrip("ˈˌ")) for phoneme in symbols}
     assert len(rows) > 100_000
     assert bare == set(GRUUT[language])
 
 
 @pytest.mark.extras
-def test_the_dictionary_in_memory_answers_like_gruut_itself():
+def test_the_dictionary_in_memory_gives_the_results_of_gruut():
     gruut = pytest.importorskip("gruut")
     german = "Das schwarze Stück Papier, z. B. am 3. Oktober: Krankenwagenxyz!"
     english = "Don't! He's We'll Dr. Smith's 3 friends: xyzzyq."
     for text, language, second in ((german, "de", True), (english, "en", False)):
         sentences = gruut.sentences(text, lang=GRUUT_LANGUAGES[language], espeak=second)
         theirs = [
-            (word.text, tuple(word.phonemes)) for one in sentences for word in one if word.is_spoken
+            (word.text, tuple(word.phonemes))
+            for sentence in sentences
+            for word in sentence
+            if word.is_spoken
         ]
         assert list(gruut_backend.gruut_words(text, language)) == theirs
 
@@ -274,7 +277,7 @@ def test_mandarin():
         phonemize("你好hello", "zh")
 
 
-def test_pinyin_tables_lead_into_the_ipa():
+def test_pinyin_tables_map_into_the_ipa():
     for parts in (INITIALS, FINALS):
         assert {symbol for symbols in parts.values() for symbol in symbols} <= set(IPA)
 
@@ -289,7 +292,7 @@ def test_from_pinyin():
 
 
 @pytest.mark.extras
-def test_pinyin_tables_hold_every_syllable_of_pypinyin():
+def test_pinyin_tables_cover_every_syllable_of_pypinyin():
     pypinyin = pytest.importorskip("pypinyin")
     characters = "".join(chr(code) for code in range(0x4E00, 0x9FA6))
     initials, finals = (
@@ -302,7 +305,7 @@ def test_pinyin_tables_hold_every_syllable_of_pypinyin():
         assert set(from_pinyin(initial, final)) <= set(IPA)
 
 
-# --- the front door ---
+# --- phonemize ---
 
 
 @pytest.mark.parametrize("text", ["", "  ", "...", "[LAUGHTER]", "?!", "\u2014"])
@@ -321,7 +324,7 @@ def test_an_unknown_language_is_an_error(language):
 
 
 @pytest.mark.parametrize(
-    ("text", "language", "named"),
+    ("text", "language", "culprit"),
     [
         ("50 % off", "en", "'%'"),
         ("you & me", "en", "'&'"),
@@ -333,26 +336,26 @@ def test_an_unknown_language_is_an_error(language):
         ("1 = 1", "de", "'='"),
     ],
 )
-def test_what_has_no_pronunciation_is_named(text, language, named):
-    with pytest.raises(PhonemeError, match=named):
+def test_characters_without_a_pronunciation_are_named(text, language, culprit):
+    with pytest.raises(PhonemeError, match=culprit):
         phonemize(text, language)
 
 
-def test_a_word_that_gruut_gives_nothing_for_is_an_error(monkeypatch):
+def test_a_word_without_phonemes_from_gruut_is_an_error(monkeypatch):
     monkeypatch.setattr(convert, "gruut_words", lambda text, language: iter([("xyz", ())]))
     monkeypatch.setattr(convert, "_version", lambda package: "0")
     with pytest.raises(PhonemeError, match="'xyz'"):
         phonemize("xyz", "en")
 
 
-def test_a_missing_language_part_says_what_to_install(monkeypatch):
+def test_a_missing_language_package_is_an_error_with_the_command(monkeypatch):
     monkeypatch.setattr(gruut_backend.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(gruut_backend, "optional_module", lambda name: None)
     with pytest.raises(PhonemeError, match=re.escape("pip install 'gruut[it]'")):
         list(gruut_backend.gruut_words("ciao", "it"))
 
 
-def test_a_missing_extra_says_what_to_install(monkeypatch):
+def test_a_missing_extra_is_an_error_with_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "pypinyin", None)
     with pytest.raises(MissingExtraError, match=re.escape("phonemo[g2p]")):
         phonemize("你好", "zh")
@@ -382,17 +385,17 @@ def test_backends_have_names_and_versions():
         ("speechocean762", 600, "arpabet"),
     ],
 )
-def test_every_real_transcript_can_be_said(shared_folder, corpus, texts, alphabet):
+def test_every_real_transcript_can_be_converted(shared_folder, corpus, texts, alphabet):
     if corpus != "nemo":
         pytest.importorskip("gruut")
     path = shared_folder / "corpora" / corpus / "metadata.csv"
     with path.open(encoding="utf-8", newline="") as stream:
         rows = {(row["transcript"], row["language"]) for row in csv.DictReader(stream)}
     assert len(rows) >= texts
-    known = set(IPA if alphabet == "ipa" else ARPABET)
+    symbols = set(IPA if alphabet == "ipa" else ARPABET)
     for text, language in sorted(rows):
         phonemes = phonemize(text, language)
         assert phonemes.alphabet == alphabet
-        assert set(phonemes.symbols) <= known
-        letters = sum(one.isalpha() for one in text)
+        assert set(phonemes.symbols) <= symbols
+        letters = sum(character.isalpha() for character in text)
         assert 0.4 < len(phonemes.symbols) / letters < 1.5

@@ -1,4 +1,4 @@
-"""IEMOCAP against its miniature: every trap of the release, by hand."""
+"""The IEMOCAP reader on a miniature with the irregularities of the release."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def reading(release: Path) -> CorpusReading:
 
 @pytest.fixture
 def session(tmp_path: Path, release: Path) -> Path:
-    """A release of session 1 alone that a test may spoil."""
+    """A release with only session 1, which a test may modify."""
     shutil.copytree(release / "Session1", tmp_path / "Session1")
     return tmp_path / "Session1"
 
 
 def find(reading: CorpusReading, utterance: str) -> Utterance:
-    return next(one for one in reading.utterances if one.id == utterance)
+    return next(row for row in reading.utterances if row.id == utterance)
 
 
-# ---- a whole reading
+# ---- a complete release
 
 
-def test_an_utterance_is_all_that_the_release_says_of_it(reading: CorpusReading) -> None:
+def test_an_utterance_has_all_fields_of_the_release(reading: CorpusReading) -> None:
     assert find(reading, "Ses01F_impro01_M000") == Utterance(
         id="Ses01F_impro01_M000",
         file="Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M000.wav",
@@ -73,24 +73,27 @@ def test_an_utterance_is_all_that_the_release_says_of_it(reading: CorpusReading)
 
 def test_every_dialog_is_read_with_both_of_its_actors(reading: CorpusReading) -> None:
     assert len(reading.utterances) == 60
-    assert len({one.id for one in reading.utterances}) == 60
-    assert {one.dialog for one in reading.utterances} == {
+    assert len({utterance.id for utterance in reading.utterances}) == 60
+    assert {utterance.dialog for utterance in reading.utterances} == {
         d for two in DIALOGS.values() for d in two
     }
-    assert Counter(one.speaker for one in reading.utterances) == {
+    assert Counter(utterance.speaker for utterance in reading.utterances) == {
         f"Ses0{number}{letter}": 6 for number in range(1, 6) for letter in "FM"
     }
 
 
 def test_the_letter_of_the_turn_gives_speaker_and_gender(reading: CorpusReading) -> None:
-    for one in reading.utterances:
-        letter = one.id.split("_")[-1][0]
-        assert (one.speaker, one.gender) == (f"{one.id[:5]}{letter}", letter.lower())
-        assert one.session == one.id[4]
+    for utterance in reading.utterances:
+        letter = utterance.id.split("_")[-1][0]
+        assert (utterance.speaker, utterance.gender) == (
+            f"{utterance.id[:5]}{letter}",
+            letter.lower(),
+        )
+        assert utterance.session == utterance.id[4]
 
 
 def test_emotions_are_canonical_and_counted_by_hand(reading: CorpusReading) -> None:
-    assert Counter(one.emotion for one in reading.utterances) == {
+    assert Counter(utterance.emotion for utterance in reading.utterances) == {
         "neutral": 10,
         "anger": 10,
         "sadness": 10,
@@ -105,7 +108,7 @@ def test_emotions_are_canonical_and_counted_by_hand(reading: CorpusReading) -> N
     }
 
 
-def test_what_is_left_out_is_counted_by_reason(reading: CorpusReading) -> None:
+def test_skipped_entries_are_counted_by_reason(reading: CorpusReading) -> None:
     assert reading.skipped == {
         "alignment broken off or malformed (kept, no phonemes)": 1,
         "alignment missing (kept, no phonemes)": 1,
@@ -118,59 +121,59 @@ def test_what_is_left_out_is_counted_by_reason(reading: CorpusReading) -> None:
     }
 
 
-def test_root_may_be_the_folder_above_and_files_are_relative_to_it(release: Path) -> None:
+def test_root_may_be_the_parent_folder_and_files_are_relative_to_it(release: Path) -> None:
     above = read(release.parent)
     assert len(above.utterances) == 60
-    assert all((release.parent / one.file).is_file() for one in above.utterances)
+    assert all((release.parent / utterance.file).is_file() for utterance in above.utterances)
     assert above.utterances[0].file.startswith("IEMOCAP_full_release/Session1/")
 
 
-def test_files_are_there_and_a_string_is_a_root(release: Path) -> None:
+def test_files_exist_and_the_root_may_be_a_string(release: Path) -> None:
     reading = read(str(release))  # type: ignore[arg-type]
-    assert all((release / one.file).is_file() for one in reading.utterances)
+    assert all((release / utterance.file).is_file() for utterance in reading.utterances)
 
 
-def test_tags_are_no_words_and_a_tag_alone_has_none(reading: CorpusReading) -> None:
+def test_tags_are_removed_and_a_tag_only_transcript_is_empty(reading: CorpusReading) -> None:
     tagged = find(reading, ODDITIES["tag"])
     assert tagged.transcript == "Look, it's better."
     assert tagged.phonemes is not None
     assert " ".join(tagged.phonemes.symbols) == "L UH K IH T S B EH T ER"
-    alone = find(reading, ODDITIES["tag alone"])
-    assert (alone.transcript, alone.phonemes) == ("", None)
+    only_tag = find(reading, ODDITIES["tag alone"])
+    assert (only_tag.transcript, only_tag.phonemes) == ("", None)
 
 
-def test_latin_1_is_read_where_a_file_is_not_utf_8(reading: CorpusReading) -> None:
+def test_latin_1_is_read_if_a_file_is_not_utf_8(reading: CorpusReading) -> None:
     assert find(reading, ODDITIES["latin-1 transcript"]).transcript == "Café, I know."
     dialog = ODDITIES["latin-1 evaluation"]
     assert find(reading, f"{dialog}_F000").emotion == "neutral"
 
 
-def test_one_raters_own_file_is_not_the_result(reading: CorpusReading) -> None:
+def test_files_of_individual_raters_are_ignored(reading: CorpusReading) -> None:
     contradicted = find(reading, ODDITIES["contradicted by one rater's own file"])
     assert contradicted.emotion == "neutral"
 
 
 @pytest.mark.parametrize("oddity", ["alignment missing", "alignment cut off"])
 def test_no_alignment_leaves_the_phonemes_unknown(reading: CorpusReading, oddity: str) -> None:
-    one = find(reading, ODDITIES[oddity])
-    assert one.phonemes is None
-    assert one.transcript is not None
+    utterance = find(reading, ODDITIES[oddity])
+    assert utterance.phonemes is None
+    assert utterance.transcript is not None
 
 
 def test_the_frame_offset_moves_every_alignment(release: Path, reading: CorpusReading) -> None:
-    moved = find(read(release, frame_offset=2), "Ses01F_impro01_M000").phonemes
+    shifted = find(read(release, frame_offset=2), "Ses01F_impro01_M000").phonemes
     still = find(reading, "Ses01F_impro01_M000").phonemes
-    assert moved is not None
+    assert shifted is not None
     assert still is not None
-    assert (moved.times or ())[0] == pytest.approx((0.05, 0.08))
+    assert (shifted.times or ())[0] == pytest.approx((0.05, 0.08))
     assert (still.times or ())[0] == pytest.approx((0.03, 0.06))
 
 
-# ---- a release that is not whole
+# ---- an incomplete release
 
 
-def test_sessions_that_are_there_are_read(session: Path) -> None:
-    assert {one.session for one in read(session.parent).utterances} == {"1"}
+def test_existing_sessions_are_read(session: Path) -> None:
+    assert {utterance.session for utterance in read(session.parent).utterances} == {"1"}
 
 
 def test_no_session_is_an_error_with_the_next_step(tmp_path: Path) -> None:
@@ -202,11 +205,11 @@ def test_recordings_without_texts_are_kept_and_counted(session: Path) -> None:
     assert reading.skipped["recording without a transcript (kept)"] == 12
     assert reading.skipped["recording without an evaluation (kept, no emotion)"] == 6
     assert reading.skipped["emotion not agreed on (kept, no emotion)"] == 1
-    assert all(one.transcript is None for one in reading.utterances)
+    assert all(utterance.transcript is None for utterance in reading.utterances)
     assert find(reading, "Ses01M_script01_1_F000").emotion is None
 
 
-def test_a_turn_without_words_is_known_to_have_none(session: Path) -> None:
+def test_a_turn_without_words_has_an_empty_transcript(session: Path) -> None:
     path = session / "dialog/transcriptions/Ses01F_impro01.txt"
     path.write_text("Ses01F_impro01_F000 [006.2901-008.2357]:\n", encoding="utf-8")
     reading = read(session.parent)
@@ -222,7 +225,7 @@ def test_texts_without_a_recording_are_counted(session: Path) -> None:
     assert reading.skipped["turn without a recording"] == 5
 
 
-def test_what_is_written_twice_counts_once_and_the_first_stands(session: Path) -> None:
+def test_repeated_turns_are_counted_and_the_first_is_used(session: Path) -> None:
     for folder in ("EmoEvaluation", "transcriptions"):
         path = session / "dialog" / folder / "Ses01F_impro01.txt"
         text = path.read_text(encoding="utf-8")
@@ -235,7 +238,7 @@ def test_what_is_written_twice_counts_once_and_the_first_stands(session: Path) -
     assert (first.emotion, first.transcript) == ("neutral", "It's hot.")
 
 
-def test_flac_is_read_wav_goes_before_it_and_other_names_are_counted(session: Path) -> None:
+def test_flac_is_read_wav_is_preferred_and_other_names_are_counted(session: Path) -> None:
     folder = session / "sentences" / "wav" / "Ses01F_impro01"
     audio, rate = soundfile.read(folder / "Ses01F_impro01_F000.wav")
     for name in ("Ses01F_impro01_F000", "Ses01F_impro01_F001", "notes", "Ses01F_impro01_MXX0"):
@@ -261,17 +264,17 @@ def test_the_published_counts_agree_with_each_other_and_the_card() -> None:
         actors = (f"Ses0{session}{letter}" for letter in "FM")
         assert sum(release.speakers[actor] for actor in actors) == count
     emotions = CARD.emotions or {}
-    merged = Counter[str]()
+    total = Counter[str]()
     for emotion, count in emotions.items():
-        merged[FOUR_CLASSES.merge.get(emotion, emotion)] += count
-    assert merged == release.emotions
+        total[FOUR_CLASSES.merge.get(emotion, emotion)] += count
+    assert total == release.emotions
     assert (CARD.utterances, CARD.speakers) == (10039, 10)
     assert all(str(number) in CARD.note for number in (5531, 2943, 2588))
 
 
 def test_four_classes_merge_excited_and_leave_out_the_rest(reading: CorpusReading) -> None:
-    chosen = four_class(reading.utterances)
-    assert Counter(one.emotion for one in chosen) == {
+    selected = four_class(reading.utterances)
+    assert Counter(utterance.emotion for utterance in selected) == {
         "neutral": 10,
         "anger": 10,
         "sadness": 10,
@@ -289,10 +292,10 @@ def test_four_class_counts_of_the_miniature(reading: CorpusReading) -> None:
     assert counts.styles == {"improvised": 20, "scripted": 26}
 
 
-def test_scripted_and_improvised_are_told_by_the_dialog(reading: CorpusReading) -> None:
-    for one in reading.utterances:
-        assert is_scripted(one) == ("script" in one.id)
-        assert is_improvised(one) == ("impro" in one.id)
+def test_the_dialog_determines_scripted_or_improvised(reading: CorpusReading) -> None:
+    for utterance in reading.utterances:
+        assert is_scripted(utterance) == ("script" in utterance.id)
+        assert is_improvised(utterance) == ("impro" in utterance.id)
     nobody = Utterance(id="a", file="a.wav")
     assert not is_scripted(nobody)
     assert not is_improvised(nobody)

@@ -1,4 +1,4 @@
-"""IEMOCAP's file formats, each line of a kind by hand."""
+"""IEMOCAP's file formats, with an example of each kind of line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def phseg(path: Path, *rows: str, footer: str = " Total score:   -12345") -> Pat
         ("Ses05M_script01_1_M007", "Ses05M_script01_1", "Ses05M", "m"),
     ],
 )
-def test_names_are_cut_from_the_right(
+def test_names_are_split_from_the_right(
     utterance: str, dialog: str, speaker: str, gender: str
 ) -> None:
     name = parse_name(utterance)
@@ -67,7 +67,7 @@ def test_names_are_cut_from_the_right(
         "",
     ],
 )
-def test_other_names_are_no_utterances(name: str) -> None:
+def test_other_names_are_not_utterances(name: str) -> None:
     assert parse_name(name) is None
 
 
@@ -86,10 +86,10 @@ def test_an_evaluation_has_its_attributes_and_ratings(release: Path) -> None:
     first, second = file.evaluations[:2]
     assert (first.utterance, first.start, first.end) == ("Ses01F_impro01_F000", 6.29, 6.79)
     assert (first.valence, first.activation, first.dominance) == (2.5, 3.0, 1.6667)
-    assert [one.rater for one in first.ratings] == ["E3", "E4"]
-    empty, whole = first.ratings[0], second.ratings[0]
+    assert [rating.rater for rating in first.ratings] == ["E3", "E4"]
+    empty, complete = first.ratings[0], second.ratings[0]
     assert (empty.valence, empty.activation, empty.dominance) == (3.0, 2.0, None)
-    assert (whole.valence, whole.activation, whole.dominance) == (3.0, 2.0, 2.0)
+    assert (complete.valence, complete.activation, complete.dominance) == (3.0, 2.0, 2.0)
     remarked = first.ratings[1]
     assert remarked.dominance == 1.0
     assert file.strays == 0
@@ -108,9 +108,9 @@ def test_an_empty_dominance_in_any_spacing_is_none(tmp_path: Path, dominance: st
 def test_empty_means_and_times_are_none(tmp_path: Path) -> None:
     path = tmp_path / "one.txt"
     path.write_text("[ - 8.2]\tSes01F_impro01_F000\txxx\t[2.5, , 3]\n", encoding="utf-8")
-    (one,) = read_evaluations(path).evaluations
-    assert (one.start, one.end, one.emotion) == (None, 8.2, None)
-    assert (one.valence, one.activation, one.dominance) == (2.5, None, 3.0)
+    (evaluation,) = read_evaluations(path).evaluations
+    assert (evaluation.start, evaluation.end, evaluation.emotion) == (None, 8.2, None)
+    assert (evaluation.valence, evaluation.activation, evaluation.dominance) == (2.5, None, 3.0)
 
 
 def test_stray_lines_of_an_evaluation_are_counted(tmp_path: Path) -> None:

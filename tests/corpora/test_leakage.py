@@ -1,4 +1,4 @@
-"""The leakage report: measured by hand, fast enough for IEMOCAP, and never taking unknown for 0."""
+"""The leakage report: correct on small examples, fast enough for IEMOCAP, unknown is not 0."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.corpora.tiny_manifests import from_metadata, parallel, scripted, utte
 
 
 def one_fold(train, validation, test, name="speaker"):
-    """The report on one fold of given utterances."""
+    """The report on one fold of the given utterances."""
     ids = [tuple(row.id for row in rows) for rows in (train, validation, test)]
     split = Split(ProtocolConfig(name=name), name, (Fold("f", *ids),), ())
     return measure_leakage([*train, *validation, *test], split)
@@ -66,13 +66,13 @@ def test_a_fold_by_hand():
     assert fold.repeats.near_share == pytest.approx(2 / 3)
 
 
-def test_unknown_is_not_zero():
+def test_unknown_values_are_not_zero():
     train, validation = [row("a", "s1"), row("b")], [row("c", "s2")]
-    known = one_fold(train, validation, [row("d", "s3")])
-    assert known.folds[0].speakers == Shared((), (), (), 1)
-    assert "0 / 0 / 0 (1 unknown)" in "\n".join(lines(known))
+    fold = one_fold(train, validation, [row("d", "s3")])
+    assert fold.folds[0].speakers == Shared((), (), (), 1)
+    assert "0 / 0 / 0 (1 unknown)" in "\n".join(lines(fold))
     with pytest.raises(LeakageError, match="1 utterances have no known speaker"):
-        assert_no_leakage(known, ProtocolConfig(name="speaker"))
+        assert_no_leakage(fold, ProtocolConfig(name="speaker"))
     unknown = one_fold(train, validation, [row("d")])
     assert unknown.folds[0].speakers == Shared((), None, None, 2)
     assert "? / ? / 0 (2 unknown)" in "\n".join(lines(unknown))
@@ -82,7 +82,7 @@ def test_unknown_is_not_zero():
     assert "no test utterance has a transcript" in text
 
 
-def test_only_a_leaky_name_lets_speakers_leak():
+def test_speakers_may_leak_only_in_a_leaky_protocol():
     report = one_fold([row("a", "s1", "x")], [row("b", "s2", "y")], [row("c", "s1", "z")])
     for name in ("speaker", "published", "speaker-sentence"):
         with pytest.raises(LeakageError, match="train and test share 1 speakers, such as 's1'"):
@@ -94,18 +94,18 @@ def test_only_a_leaky_name_lets_speakers_leak():
         assert_no_leakage(turned, ProtocolConfig(name="speaker"))
 
 
-def test_a_session_leak_is_refused_and_unknown_speakers_there_are_not():
+def test_a_session_leak_is_rejected_but_unknown_speakers_are_not():
     rows = [row(f"u{n}", session=f"x{n}") for n in range(3)]
-    assert_no_leakage(one_fold(*([one] for one in rows)), ProtocolConfig(name="session"))
+    assert_no_leakage(one_fold(*([row] for row in rows)), ProtocolConfig(name="session"))
     rows[2] = row("u2", session="x0")
     with pytest.raises(LeakageError, match="share 1 sessions"):
-        assert_no_leakage(one_fold(*([one] for one in rows)), ProtocolConfig(name="session"))
+        assert_no_leakage(one_fold(*([row] for row in rows)), ProtocolConfig(name="session"))
 
 
 def test_a_sentence_leak_is_refused():
     rows = [row(f"u{n}", text=text) for n, text in enumerate(["One.", "two", "one"])]
     with pytest.raises(LeakageError, match="share 1 sentences, such as 'one'"):
-        assert_no_leakage(one_fold(*([one] for one in rows)), ProtocolConfig(name="sentence"))
+        assert_no_leakage(one_fold(*([row] for row in rows)), ProtocolConfig(name="sentence"))
 
 
 def test_a_split_of_another_manifest_is_an_error():
@@ -164,7 +164,7 @@ def test_notes_are_printed():
     assert any(line.startswith("note: speakers are shared between train and test") for line in text)
 
 
-def test_near_duplicates_of_longer_sentences_are_warned_of():
+def test_near_duplicates_of_longer_sentences_give_a_warning():
     report = one_fold(
         [row("a", "s1", "we go home now please")],
         [row("b", "s2", "never")],
@@ -175,7 +175,7 @@ def test_near_duplicates_of_longer_sentences_are_warned_of():
 
 
 def test_five_thousand_sentences_take_seconds():
-    """Words as unequal as real ones, so that many sentences share the frequent ones."""
+    """Words with realistic frequencies, so that many sentences share the frequent ones."""
     draw = random.Random(0)
     words = [f"w{n}" for n in range(4000)]
     weights = [1 / (n + 1) for n in range(4000)]
@@ -193,10 +193,10 @@ def test_five_thousand_sentences_take_seconds():
 
 def test_a_split_without_near_duplicates_measures_none():
     rows = scripted()
-    before = measure_leakage(rows, make_split(rows, ProtocolConfig()))
-    assert sum(fold.repeats.near for fold in before.folds) > 0
-    dropped = make_split(rows, ProtocolConfig(drop_near_duplicates=0.6))
-    assert all(fold.repeats.near == 0 for fold in measure_leakage(rows, dropped).folds)
+    report = measure_leakage(rows, make_split(rows, ProtocolConfig()))
+    assert sum(fold.repeats.near for fold in report.folds) > 0
+    split = make_split(rows, ProtocolConfig(drop_near_duplicates=0.6))
+    assert all(fold.repeats.near == 0 for fold in measure_leakage(rows, split).folds)
 
 
 def test_emodb_by_speaker_repeats_every_sentence(shared_folder):

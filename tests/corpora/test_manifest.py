@@ -1,4 +1,4 @@
-"""The manifest: what is written reads back, and every malformed line is one clear error."""
+"""The manifest: round trips, and one clear error for every malformed line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WHOLE = Utterance(
 BARE = Utterance(id="b", file="b.wav")
 SCRIPTED = Utterance(id="c", file="c.wav", style="scripted", emotion="anger")
 
-#: The issue's row: these keys, null where unknown.
+#: The row of the issue: these keys, null if unknown.
 KEYS = [
     "id",
     "file",
@@ -67,7 +67,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def lines(path: Path, *rows: Any) -> Path:
-    """A manifest of these rows behind a good header; strings are written as they are."""
+    """A manifest of a valid header and these rows; strings are written verbatim."""
     texts = [row if isinstance(row, str) else json.dumps(row) for row in (good_header(), *rows)]
     path.write_text("\n".join(texts) + "\n", encoding="utf-8")
     return path
@@ -86,23 +86,23 @@ def fault(path: Path) -> str:
     return message.removeprefix(str(path))
 
 
-# ---- there and back
+# ---- round trips
 
 
-def test_what_is_written_reads_back_the_same(path: Path) -> None:
+def test_written_data_reads_back_unchanged(path: Path) -> None:
     manifest = read_manifest(path)
     assert manifest == Manifest(header=HEADER, utterances=(WHOLE, BARE), path=path)
 
 
 def test_a_row_is_json_with_all_keys_and_null_where_unknown(path: Path) -> None:
-    _, whole, bare, end = path.read_text(encoding="utf-8").split("\n")
-    assert list(json.loads(whole)) == KEYS
+    _, full, bare, end = path.read_text(encoding="utf-8").split("\n")
+    assert list(json.loads(full)) == KEYS
     assert json.loads(bare) == {**dict.fromkeys(KEYS), "id": "b", "file": "b.wav"}
-    assert "łódź" in whole
+    assert "łódź" in full
     assert end == ""
 
 
-def test_a_manifest_from_before_there_were_styles_keeps_its_bytes(tmp_path: Path) -> None:
+def test_a_manifest_without_styles_keeps_its_bytes(tmp_path: Path) -> None:
     old = (
         '{"manifest": 1, "corpus": "tiny", "root": "audio", "partial": true, '
         '"skipped": {"stray line": 2}, "phonemo": "0.1.0"}\n'
@@ -117,7 +117,7 @@ def test_a_manifest_from_before_there_were_styles_keeps_its_bytes(tmp_path: Path
     assert (tmp_path / "new.jsonl").read_bytes() == old.encode()
 
 
-def test_a_style_is_written_where_it_is_known_and_reads_back(tmp_path: Path) -> None:
+def test_a_known_style_is_written_and_read_back(tmp_path: Path) -> None:
     write_manifest(tmp_path / "a.jsonl", HEADER, [SCRIPTED, BARE])
     _, scripted, bare, _ = (tmp_path / "a.jsonl").read_text(encoding="utf-8").split("\n")
     assert list(json.loads(scripted)) == [*KEYS[:10], "style", *KEYS[10:]]
@@ -131,7 +131,7 @@ def test_a_style_that_is_null_is_none(tmp_path: Path) -> None:
     assert read_manifest(path).utterances == (BARE,)
 
 
-def test_the_first_line_says_where_it_came_from(path: Path) -> None:
+def test_the_first_line_is_the_header(path: Path) -> None:
     header = json.loads(path.read_text(encoding="utf-8").split("\n")[0])
     assert header == {
         "manifest": 1,
@@ -150,13 +150,13 @@ def test_an_empty_manifest_is_a_header_alone(tmp_path: Path) -> None:
 
 def test_blank_lines_and_carriage_returns_do_no_harm(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", "\r", {"id": "a", "file": "a.wav"}, "  \r")
-    assert [one.id for one in read_manifest(path).utterances] == ["a"]
+    assert [utterance.id for utterance in read_manifest(path).utterances] == ["a"]
 
 
-# ---- where the audio lies
+# ---- audio paths
 
 
-def test_a_relative_root_starts_at_the_manifests_folder(path: Path) -> None:
+def test_a_relative_root_is_relative_to_the_manifest(path: Path) -> None:
     manifest = read_manifest(path)
     assert manifest.root == path.parent / "audio"
     assert manifest.audio_path(BARE) == path.parent / "audio" / "b.wav"
@@ -168,7 +168,7 @@ def test_an_absolute_root_stays(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "a.jsonl").root == tmp_path / "elsewhere"
 
 
-def test_a_given_root_goes_before_the_headers_and_starts_here(
+def test_a_given_root_overrides_the_header_and_is_relative_to_the_working_directory(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -177,7 +177,7 @@ def test_a_given_root_goes_before_the_headers_and_starts_here(
     assert read_manifest(path).header.root == "audio"
 
 
-# ---- whole or not at all
+# ---- atomic writes
 
 
 def test_a_failed_write_leaves_the_old_manifest(path: Path) -> None:
@@ -185,14 +185,14 @@ def test_a_failed_write_leaves_the_old_manifest(path: Path) -> None:
         yield WHOLE
         raise RuntimeError("the reader fell over")
 
-    before = path.read_bytes()
+    content = path.read_bytes()
     with pytest.raises(RuntimeError):
         write_manifest(path, HEADER, broken())
-    assert path.read_bytes() == before
+    assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_repeated_ids_are_refused_on_both_ways(tmp_path: Path) -> None:
+def test_repeated_ids_are_rejected_in_reading_and_writing(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="id 'b' is repeated; ids must be unique"):
         write_manifest(tmp_path / "a.jsonl", HEADER, [BARE, WHOLE, BARE])
     assert not (tmp_path / "a.jsonl").exists()
@@ -211,7 +211,7 @@ def test_a_missing_manifest_names_the_next_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", ": expected a manifest header in line 1"),
         (b'{"id": "a", "file": "a.wav"}\n', ": expected a manifest header in line 1"),
@@ -224,16 +224,16 @@ def test_a_missing_manifest_names_the_next_step(tmp_path: Path) -> None:
         (b'{"manifest": 1, "corpus": "a", "root": "b"}', ":1: field 'phonemo': Field required"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_one_clear_line(
-    tmp_path: Path, content: bytes, says: str
+def test_a_file_that_is_not_a_manifest_is_one_clear_line(
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
     path = tmp_path / "odd.jsonl"
     path.write_bytes(content)
-    assert fault(path).startswith(says)
+    assert fault(path).startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("row", "says"),
+    ("row", "message"),
     [
         ({"id": "a"}, "field 'file': Field required"),
         ({"id": "a", "file": "a.wav", "colour": 1}, "field 'colour': Extra inputs"),
@@ -267,13 +267,15 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(
         ),
     ],
 )
-def test_a_malformed_line_is_an_error_with_its_number(tmp_path: Path, row: Any, says: str) -> None:
+def test_a_malformed_line_is_an_error_with_its_number(
+    tmp_path: Path, row: Any, message: str
+) -> None:
     good = {"id": "good", "file": "good.wav"}
     path = lines(tmp_path / "a.jsonl", good, "", row)
-    assert fault(path).startswith(f":4: {says}")
+    assert fault(path).startswith(f":4: {message}")
 
 
-# ---- rows are data
+# ---- rows are immutable
 
 
 @pytest.mark.parametrize("row", [HEADER, WHOLE, BARE, SCRIPTED, WHOLE.phonemes])

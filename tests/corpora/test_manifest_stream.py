@@ -1,4 +1,4 @@
-"""Manifests row by row: memory that does not grow, files that are closed, writes that are whole."""
+"""Streaming manifests: constant memory, closed files, atomic writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from phonemo.errors import ManifestError
 
 HEADER = Header(corpus="long", root="audio", phonemo="test")
 ROWS = 400
-#: So long that the rows together are much larger than whatever a reader may keep for speed.
+#: Long enough that all rows are much larger than any buffer of a reader.
 LETTERS = 20_000
 MOST_BYTES = 1_000_000
 
@@ -63,7 +63,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The files that are opened from now on."""
+    """The files opened after this point."""
     files, real = [], Path.open
 
     def spy(path: Path, *args: Any, **kwargs: Any) -> Any:
@@ -75,7 +75,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """What Python had allocated at most, above what it had before."""
+    """Peak memory allocated by Python, above the start."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -103,36 +103,36 @@ def test_a_writer_holds_no_rows(tmp_path: Path) -> None:
 def test_merging_holds_no_rows(long: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     write_manifest(other, HEADER.model_copy(update={"corpus": "other"}), rows(10))
-    both = tmp_path / "both.jsonl"
-    assert peak_bytes(lambda: merge_streams([long, other], both)) < MOST_BYTES
-    assert len(read_manifest(both).utterances) == ROWS + 10
+    output = tmp_path / "both.jsonl"
+    assert peak_bytes(lambda: merge_streams([long, other], output)) < MOST_BYTES
+    assert len(read_manifest(output).utterances) == ROWS + 10
 
 
 def test_rows_share_what_they_repeat(tmp_path: Path) -> None:
     symbols = Phonemes(alphabet="ipa", source="hand", symbols=("aɪ", "s"))
-    two = [Utterance(id=one, file="a.wav", speaker="speaker", phonemes=symbols) for one in "ab"]
+    two = [Utterance(id=name, file="a.wav", speaker="speaker", phonemes=symbols) for name in "ab"]
     write_manifest(tmp_path / "a.jsonl", HEADER, two)
-    one, other = read_manifest(tmp_path / "a.jsonl").utterances
-    assert one.phonemes is not None
-    assert other.phonemes is not None
-    assert one.speaker is other.speaker
-    assert one.phonemes.source is other.phonemes.source
-    assert all(map(lambda a, b: a is b, one.phonemes.symbols, other.phonemes.symbols))
-    assert one.__pydantic_fields_set__ is other.__pydantic_fields_set__
+    first, second = read_manifest(tmp_path / "a.jsonl").utterances
+    assert first.phonemes is not None
+    assert second.phonemes is not None
+    assert first.speaker is second.speaker
+    assert first.phonemes.source is second.phonemes.source
+    assert all(map(lambda a, b: a is b, first.phonemes.symbols, second.phonemes.symbols))
+    assert first.__pydantic_fields_set__ is second.__pydantic_fields_set__
 
 
-def test_a_copy_says_of_itself_alone_what_was_given() -> None:
-    one, other = Utterance(id="a", file="a.wav"), Utterance(id="b", file="b.wav")
-    copied = one.model_copy(update={"speaker": "s"})
+def test_a_copy_tracks_its_given_fields_separately() -> None:
+    first, second = Utterance(id="a", file="a.wav"), Utterance(id="b", file="b.wav")
+    copied = first.model_copy(update={"speaker": "s"})
     assert copied.model_fields_set == {"id", "file", "speaker"}
-    assert one.model_fields_set == other.model_fields_set == {"id", "file"}
-    assert one.model_copy().__pydantic_fields_set__ is other.__pydantic_fields_set__
+    assert first.model_fields_set == second.model_fields_set == {"id", "file"}
+    assert first.model_copy().__pydantic_fields_set__ is second.__pydantic_fields_set__
 
 
 # ---- reading
 
 
-def test_a_stream_gives_what_reading_gives_again_and_again(long: Path) -> None:
+def test_a_stream_can_be_iterated_repeatedly_with_the_same_rows(long: Path) -> None:
     stream, manifest = stream_manifest(long), read_manifest(long)
     for _ in range(2):
         assert tuple(stream) == manifest.utterances
@@ -141,32 +141,32 @@ def test_a_stream_gives_what_reading_gives_again_and_again(long: Path) -> None:
     assert (stream.root, stream.audio_path(first)) == (manifest.root, manifest.audio_path(first))
 
 
-def test_two_loops_over_one_stream_do_not_meet(tmp_path: Path) -> None:
+def test_two_loops_over_one_stream_are_independent(tmp_path: Path) -> None:
     write_manifest(tmp_path / "a.jsonl", HEADER, rows(3))
     stream = stream_manifest(tmp_path / "a.jsonl")
-    pairs = [(one.id, other.id) for one in stream for other in stream]
+    pairs = [(first.id, second.id) for first in stream for second in stream]
     assert len(set(pairs)) == 9
 
 
-def test_a_given_root_goes_before_the_headers(long: Path, tmp_path: Path) -> None:
+def test_a_given_root_overrides_the_header(long: Path, tmp_path: Path) -> None:
     stream = stream_manifest(str(long), root=tmp_path / "moved")
     assert stream.audio_path(next(iter(stream))) == tmp_path / "moved" / "0.wav"
 
 
-def test_rows_before_a_malformed_line_are_given_and_the_line_is_named(tmp_path: Path) -> None:
+def test_rows_before_a_malformed_line_are_read_and_the_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    # U+2028 and U+0085 end no line; a blank line counts
+    # U+2028 and U+0085 do not end a line; blank lines count
     good = '{"id": "a", "file": "a.wav", "transcript": "x\u2028y\u0085z"}'
     head = HEADER.model_dump_json()
     path.write_text(f'{head}\n{good}\n\n{{"id": 1, "file": "b.wav"}}\n', encoding="utf-8")
-    found = iter(stream_manifest(path))
-    assert next(found).transcript == "x\u2028y\u0085z"
+    rows = iter(stream_manifest(path))
+    assert next(rows).transcript == "x\u2028y\u0085z"
     with pytest.raises(ManifestError) as caught:
-        next(found)
+        next(rows)
     assert str(caught.value) == f"{path}:4: field 'id': Input should be a valid string"
 
 
-def test_bytes_that_are_no_text_are_named_where_they_stand(tmp_path: Path) -> None:
+def test_invalid_utf_8_is_an_error_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(HEADER.model_dump_json().encode() + b'\n{"id": "\xff"}\n')
     stream = stream_manifest(path)
@@ -174,13 +174,13 @@ def test_bytes_that_are_no_text_are_named_where_they_stand(tmp_path: Path) -> No
         next(iter(stream))
 
 
-def test_a_row_that_only_pythons_json_takes_is_taken(tmp_path: Path) -> None:
+def test_a_row_that_only_pythons_json_accepts_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(HEADER.model_dump_json() + '\n{"id": "\\ud800", "file": "a.wav"}\n')
-    assert [one.id for one in stream_manifest(path)] == ["\ud800"]
+    assert [utterance.id for utterance in stream_manifest(path)] == ["\ud800"]
 
 
-def test_a_file_that_is_no_manifest_is_refused_before_the_first_row(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_rejected_before_the_first_row(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no such manifest"):
         stream_manifest(tmp_path / "no.jsonl")
     (tmp_path / "rows.jsonl").write_text('{"id": "a", "file": "a.wav"}\n')
@@ -198,7 +198,7 @@ def test_the_file_is_closed_at_the_end_at_a_break_and_at_an_error(
     broken.write_text(HEADER.model_dump_json() + "\n[]\n")
     opened.clear()
     stream, bad = stream_manifest(long), stream_manifest(broken)
-    assert [one.closed for one in opened] == [True, True]
+    assert [stream.closed for stream in opened] == [True, True]
     for _ in stream:
         assert not opened[-1].closed
         break
@@ -208,7 +208,7 @@ def test_the_file_is_closed_at_the_end_at_a_break_and_at_an_error(
         next(iter(bad))
     gc.collect()
     assert len(opened) == 5
-    assert all(one.closed for one in opened)
+    assert all(stream.closed for stream in opened)
 
 
 # ---- writing
@@ -218,11 +218,11 @@ def test_a_manifest_can_be_written_over_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write_manifest(path, HEADER, rows(5))
     stream = stream_manifest(path)
-    write_manifest(path, HEADER, (one for one in stream if one.id != "u2"))
-    assert [one.id for one in stream] == ["u0", "u1", "u3", "u4"]
+    write_manifest(path, HEADER, (row for row in stream if row.id != "u2"))
+    assert [row.id for row in stream] == ["u0", "u1", "u3", "u4"]
 
 
-def test_ids_whose_hashes_meet_are_told_apart(
+def test_different_ids_with_equal_hashes_are_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest_module, "hash", lambda text: 7, raising=False)
@@ -237,23 +237,23 @@ def test_ids_whose_hashes_meet_are_told_apart(
 def test_a_writer_that_is_killed_leaves_the_old_manifest(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write_manifest(path, HEADER, rows(2))
-    before = path.read_bytes()
-    done = subprocess.run([sys.executable, "-c", WRITER, str(path)], env={**os.environ})
-    assert done.returncode == -signal.SIGKILL
-    assert path.read_bytes() == before
+    content = path.read_bytes()
+    result = subprocess.run([sys.executable, "-c", WRITER, str(path)], env={**os.environ})
+    assert result.returncode == -signal.SIGKILL
+    assert path.read_bytes() == content
     write_manifest(path, HEADER, rows(3))
     assert len(read_manifest(path).utterances) == 3
     assert list(tmp_path.iterdir()) == [path], "what was left of the dead one is gone too"
 
 
 def test_a_merge_that_fails_leaves_the_old_manifest(tmp_path: Path) -> None:
-    good, bad, both = (tmp_path / name for name in ("good.jsonl", "bad.jsonl", "both.jsonl"))
+    good, bad, output = (tmp_path / name for name in ("good.jsonl", "bad.jsonl", "both.jsonl"))
     write_manifest(good, HEADER, rows(2))
     bad.write_text(HEADER.model_copy(update={"corpus": "bad"}).model_dump_json() + "\n[]\n")
-    both.write_text("old")
+    output.write_text("old")
     with pytest.raises(ManifestError, match=r"bad\.jsonl:2: expected a JSON object"):
-        merge_streams([good, bad], both)
-    assert both.read_text() == "old"
+        merge_streams([good, bad], output)
+    assert output.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "bad.jsonl",
         "both.jsonl",

@@ -1,4 +1,4 @@
-"""Several manifests as one."""
+"""Merging manifests."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def corpus(folder: Path, name: str, partial: bool = False) -> Path:
     return path
 
 
-def test_equal_names_stay_apart(tmp_path: Path) -> None:
+def test_equal_names_of_two_corpora_stay_distinct(tmp_path: Path) -> None:
     merged = merge([corpus(tmp_path, "x"), corpus(tmp_path, "y")], tmp_path / "out" / "both.jsonl")
-    assert [one.id for one in merged.utterances] == ["x/one", "x/two", "y/one", "y/two"]
-    assert [one.speaker for one in merged.utterances] == ["x/1", None, "y/1", None]
+    assert [utterance.id for utterance in merged.utterances] == ["x/one", "x/two", "y/one", "y/two"]
+    assert [utterance.speaker for utterance in merged.utterances] == ["x/1", None, "y/1", None]
     assert merged.utterances[2].session == "y/s"
     assert merged.utterances[0].emotion == "anger"
 
 
-def test_the_recordings_are_found_and_the_paths_can_move(tmp_path: Path) -> None:
+def test_merged_audio_paths_are_relative_and_movable(tmp_path: Path) -> None:
     output = tmp_path / "out" / "both.jsonl"
     merged = merge([corpus(tmp_path, "x"), corpus(tmp_path, "y")], output)
     assert merged.utterances[0].file == "../x/a/one.wav"
-    found = merged.audio_path(merged.utterances[0]).resolve()
-    assert found == (tmp_path / "x" / "a" / "one.wav").resolve()
+    path = merged.audio_path(merged.utterances[0]).resolve()
+    assert path == (tmp_path / "x" / "a" / "one.wav").resolve()
     assert read_manifest(output) == merged
 
 
-def test_the_header_keeps_what_was_said(tmp_path: Path) -> None:
+def test_the_merged_header_keeps_partial_and_skipped(tmp_path: Path) -> None:
     merged = merge([corpus(tmp_path, "x"), corpus(tmp_path, "y", partial=True)], tmp_path / "b")
     assert merged.header.corpus == "x+y"
     assert merged.header.partial
     assert merged.header.skipped == {"x: broken": 2, "y: broken": 2}
 
 
-def test_one_manifest_or_one_corpus_twice_is_refused(tmp_path: Path) -> None:
+def test_one_manifest_or_a_repeated_corpus_is_rejected(tmp_path: Path) -> None:
     path = corpus(tmp_path, "x")
     with pytest.raises(ManifestError, match="expected at least two manifests to merge, got 1"):
         merge([path], tmp_path / "b")
@@ -57,6 +57,6 @@ def test_one_manifest_or_one_corpus_twice_is_refused(tmp_path: Path) -> None:
 
 def test_named_apart_leaves_unknown_names_unknown(tmp_path: Path) -> None:
     manifest = read_manifest(corpus(tmp_path, "x"))
-    one = named_apart(manifest, manifest.utterances[1])
-    assert (one.speaker, one.session, one.dialog) == (None, None, None)
-    assert Path(one.file).is_absolute()
+    utterance = named_apart(manifest, manifest.utterances[1])
+    assert (utterance.speaker, utterance.session, utterance.dialog) == (None, None, None)
+    assert Path(utterance.file).is_absolute()

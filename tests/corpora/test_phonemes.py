@@ -1,4 +1,4 @@
-"""Phoneme alphabets, EmoDB's and IEMOCAP's labels in them, and the five inventories."""
+"""Phoneme alphabets, the labels of EmoDB and IEMOCAP, and the five inventories."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# "Kids are talking", as the CMU dictionary has it.
+# "Kids are talking" in the CMU dictionary.
 KIDS = Phonemes(alphabet="arpabet", source="test", symbols=words("K IH D Z AA R T AO K IH NG"))
-# "Tisch", as gruut and lablaut have it after mapping.
+# "Tisch" in gruut and lablaut, after mapping.
 TISCH = Phonemes(alphabet="ipa", source="test", symbols=("t", "ɪ", "ʃ"))
 
 
@@ -105,7 +105,7 @@ def test_strip_stress(phone, bare):
 
 
 @pytest.mark.parametrize("phone", ["IY3", "QQ1", "", "0", "SIL"])
-def test_strip_stress_refuses_what_is_no_phone(phone):
+def test_strip_stress_rejects_unknown_phones(phone):
     with pytest.raises(PhonemeError, match="expected one of the 39 ARPAbet phones"):
         strip_stress(phone)
 
@@ -180,7 +180,7 @@ def test_unknown_lablaut_label_is_an_error():
         from_lablaut("Q")
 
 
-def test_settle_joins_affricates_and_says_from_where():
+def test_settle_joins_affricates_and_returns_their_range():
     assert settle(("j", "ɛ", "t", "s", "t")) == (
         Settled("j", 0, 1),
         Settled("ɛ", 1, 2),
@@ -190,7 +190,7 @@ def test_settle_joins_affricates_and_says_from_where():
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("symbols", "expected"),
     [
         ("ʃ x a ŋ k", "ʃ ʁ a ŋ k"),  # Schrank
         ("n a x h aʊ z ə", "n a x h aʊ z ə"),  # nach Hause
@@ -202,8 +202,8 @@ def test_settle_joins_affricates_and_says_from_where():
         ("", ""),
     ],
 )
-def test_settle_tells_r_from_ach(before, after):
-    assert [one.symbol for one in settle(before.split())] == after.split()
+def test_settle_distinguishes_r_from_ach(symbols, expected):
+    assert [settled.symbol for settled in settle(symbols.split())] == expected.split()
 
 
 def test_every_label_of_emodb_is_known(shared_folder):
@@ -214,7 +214,7 @@ def test_every_label_of_emodb_is_known(shared_folder):
     unknown = sorted(label for label in labels if classify(label)[0] == "unknown")
     assert unknown == []
     bare = {label.split()[0] for label in labels if label.split()}
-    dead = sorted(label for label in LABLAUT if not any(one.startswith(label) for one in bare))
+    dead = sorted(label for label in LABLAUT if not any(base.startswith(label) for base in bare))
     assert dead == [], "labels in the table that the release does not hold"
 
 
@@ -328,21 +328,21 @@ def test_ipa_phonemes_with_an_arpabet_inventory_say_what_to_set():
 
 @pytest.mark.parametrize("name", NAMES[:4])
 @pytest.mark.parametrize(("alphabet", "stray"), [("ipa", "aː"), ("arpabet", "AH0")])
-def test_a_stray_symbol_is_named(name, alphabet, stray):
+def test_an_unknown_symbol_is_named(name, alphabet, stray):
     inventory = make_inventory(name, alphabet, EMOTIONS)
     phonemes = Phonemes(alphabet=alphabet, source="test", symbols=(stray,))
     with pytest.raises(PhonemeError, match=stray):
         inventory.encode(phonemes, None, "anger")
 
 
-def test_a_blank_in_the_phonemes_is_a_stray():
+def test_a_blank_in_the_phonemes_is_an_error():
     inventory = make_inventory("phonemes", "ipa", ())
     blank = Phonemes(alphabet="ipa", source="test", symbols=(BLANK,))
     with pytest.raises(PhonemeError, match=BLANK):
         inventory.encode(blank, None, None)
 
 
-def test_decode_refuses_other_indices():
+def test_decode_rejects_other_indices():
     inventory = make_inventory("broad", "ipa", ())
     assert inventory.decode([0, 1]) == (BLANK, "vowel")
     for index in (-1, 8):
@@ -376,12 +376,12 @@ def test_broken_inventories_are_refused(name, alphabet, symbols):
 
 
 @pytest.mark.parametrize("data", [{}, {"symbols": "abc"}, {"symbols": [1, 2]}])
-def test_from_json_refuses_other_data(data):
+def test_from_json_rejects_other_data(data):
     with pytest.raises(PhonemeError):
         PhonemeInventory.from_json({"name": "phonemes", "alphabet": "ipa", **data})
 
 
-def test_what_an_inventory_needs_must_be_given():
+def test_missing_inputs_of_an_inventory_are_an_error():
     with pytest.raises(PhonemeError, match="transcripts"):
         make_inventory("characters", "ipa", EMOTIONS)
     with pytest.raises(PhonemeError, match="emotions"):
@@ -400,7 +400,7 @@ def test_inventories_of_older_checkpoints_keep_their_indices():
 # --- real corpora ---
 
 
-def test_speechocean762_passes_through(shared_folder):
+def test_speechocean762_phonemes_are_encoded(shared_folder):
     path = shared_folder / "corpora" / "speechocean762" / "phones.csv"
     with path.open(encoding="utf-8", newline="") as stream:
         rows = [row["phones"].split() for row in csv.DictReader(stream)]
@@ -408,8 +408,10 @@ def test_speechocean762_passes_through(shared_folder):
     inventory = make_inventory("phonemes", "ipa", ())
     for row in rows:
         symbols = tuple(strip_stress(phone) for phone in row)
-        spoken = Phonemes(alphabet="arpabet", source="speechocean762", symbols=symbols)
-        assert units(inventory, spoken, None, None) == tuple(ARPABET_TO_IPA[one] for one in symbols)
+        phonemes = Phonemes(alphabet="arpabet", source="speechocean762", symbols=symbols)
+        assert units(inventory, phonemes, None, None) == tuple(
+            ARPABET_TO_IPA[symbol] for symbol in symbols
+        )
 
 
 @pytest.mark.parametrize("corpus", ["nemo", "emodb", "ravdess", "speechocean762"])
@@ -420,6 +422,6 @@ def test_characters_of_real_transcripts(shared_folder, corpus):
     inventory = make_inventory("characters", "ipa", (), texts)
     assert len(inventory) < 45
     for text in texts:
-        letters = [one for one in text.lower() if one.isalnum()]
-        spoken = units(inventory, None, text, None)
-        assert [one for one in spoken if one.isalnum()] == letters
+        letters = [character for character in text.lower() if character.isalnum()]
+        characters = units(inventory, None, text, None)
+        assert [character for character in characters if character.isalnum()] == letters

@@ -1,4 +1,4 @@
-"""prepare() on fakes: the counts, the audio, the phonemes, and what goes into the manifest."""
+"""prepare() on fakes: counts, audio, phonemes and the written manifest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EMODB_COUNTS = {"happiness": 1, "neutral": 1, "anger": 1, "boredom": 1}
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What phonemise was asked; it answers with one phoneme, but does not know "Karl"."""
+    """Calls of a fake phonemize, which returns one phoneme and rejects "Karl"."""
     texts: list[tuple[str, str]] = []
 
     def phonemise(text: str, language: str) -> Phonemes:
@@ -37,14 +37,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, corpus: str, **facts: Any) -> None:
-    """Give a corpus other published counts."""
+    """Replace a corpus's published counts."""
     changed = replace(CORPORA[corpus], card=replace(CORPORA[corpus].card, **facts))
     monkeypatch.setitem(CORPORA, corpus, changed)
 
 
 @pytest.fixture
 def emodb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The fake of EmoDB, with a card that publishes what it holds."""
+    """The fake of EmoDB, with a card that matches it."""
     publish(monkeypatch, "emodb", utterances=4, speakers=3, emotions=EMODB_COUNTS)
     return tiny.make_emodb(tmp_path / "emodb")
 
@@ -55,11 +55,11 @@ def prepared(root: Path, **options: Any) -> Prepared:
 
 def phonemes_of(path: Path) -> Mapping[str, str | None]:
     rows = read_manifest(path).utterances
-    return {one.id: one.phonemes.source if one.phonemes else None for one in rows}
+    return {row.id: row.phonemes.source if row.phonemes else None for row in rows}
 
 
 class TestManifest:
-    """What is written."""
+    """The written manifest."""
 
     def test_header_and_counts(self, emodb: Path, asked: list[tuple[str, str]]) -> None:
         result = prepared(emodb)
@@ -75,8 +75,8 @@ class TestManifest:
         assert result.skipped == manifest.header.skipped
         assert result.skipped["macOS ._ file"] == 2
         assert result.warnings == ()
-        for one in manifest.utterances:
-            assert manifest.audio_path(one).is_file()
+        for utterance in manifest.utterances:
+            assert manifest.audio_path(utterance).is_file()
 
     def test_a_relative_root_is_written_absolute(
         self, emodb: Path, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
@@ -99,9 +99,9 @@ class TestManifest:
 
 
 class TestPhonemes:
-    """Annotation first, then text."""
+    """Annotation is preferred to text."""
 
-    def test_only_what_no_annotation_covers_is_converted(
+    def test_only_utterances_without_annotation_are_converted(
         self, emodb: Path, asked: list[tuple[str, str]]
     ) -> None:
         result = prepared(emodb)
@@ -113,7 +113,7 @@ class TestPhonemes:
         }
         assert result.phoneme_sources == {"fake 1.0 de": 3, "lablaut": 1}
 
-    def test_an_annotation_stays_where_another_needs_its_text(
+    def test_an_annotation_is_kept_if_its_text_is_converted_for_another(
         self, emodb: Path, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         publish(monkeypatch, "emodb", utterances=5, emotions={})
@@ -155,7 +155,7 @@ class TestPhonemes:
         prepare("csv", tmp_path, tmp_path / "m.jsonl")
         assert asked == []
 
-    def test_the_missing_extra_names_the_way_round_it(
+    def test_a_missing_g2p_extra_names_the_option_to_skip_it(
         self, emodb: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def phonemise(text: str, language: str) -> Phonemes:
@@ -171,7 +171,7 @@ class TestCounts:
     """The release's published counts."""
 
     @pytest.mark.parametrize(
-        ("facts", "says"),
+        ("facts", "message"),
         [
             ({"utterances": 5}, "utterances: expected 5 as published, got 4"),
             ({"speakers": 2}, "speakers: expected 2 as published, got 3"),
@@ -185,10 +185,10 @@ class TestCounts:
         asked: list[tuple[str, str]],
         monkeypatch: pytest.MonkeyPatch,
         facts: Mapping[str, Any],
-        says: str,
+        message: str,
     ) -> None:
         publish(monkeypatch, "emodb", **facts)
-        with pytest.raises(CorpusError, match=rf"{says};.*--allow-partial") as error:
+        with pytest.raises(CorpusError, match=rf"{message};.*--allow-partial") as error:
             prepared(emodb)
         assert "file name not like 03a01Fa (1)" in str(error.value)
         assert "\n" not in str(error.value)
@@ -196,14 +196,14 @@ class TestCounts:
         result = prepared(emodb, allow_partial=True)
         assert result.header.partial
         assert read_manifest(result.output).header.partial
-        assert result.warnings == (says,)
+        assert result.warnings == (message,)
 
-    def test_met_counts_are_not_partial_however_asked(
+    def test_complete_counts_are_never_partial(
         self, emodb: Path, asked: list[tuple[str, str]]
     ) -> None:
         assert not prepared(emodb, allow_partial=True).header.partial
 
-    def test_uncounted_emotions_are_free(
+    def test_emotions_without_a_published_count_are_not_checked(
         self, emodb: Path, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         publish(monkeypatch, "emodb", emotions={"anger": 1})
@@ -230,10 +230,10 @@ class TestCounts:
 
 
 class TestAudio:
-    """Every file is opened."""
+    """Every audio file is checked."""
 
     @pytest.mark.parametrize(
-        ("content", "says"),
+        ("content", "message"),
         [
             (b"this is not audio", "audio: cannot be opened"),
             (b"", "audio: cannot be opened"),
@@ -241,8 +241,8 @@ class TestAudio:
             (0.02, "audio: shorter than 25 ms"),
         ],
     )
-    def test_a_bad_file_is_left_out_and_counted(
-        self, emodb: Path, asked: list[tuple[str, str]], content: bytes | float, says: str
+    def test_a_bad_file_is_skipped_and_counted(
+        self, emodb: Path, asked: list[tuple[str, str]], content: bytes | float, message: str
     ) -> None:
         path = emodb / "wav" / "03a01Fa.wav"
         if isinstance(content, bytes):
@@ -251,10 +251,10 @@ class TestAudio:
             tiny.write_sound(path, seconds=content)
         with pytest.raises(CorpusError) as error:
             prepared(emodb)
-        assert f"{says} (1, first wav/03a01Fa.wav)" in str(error.value)
+        assert f"{message} (1, first wav/03a01Fa.wav)" in str(error.value)
         result = prepared(emodb, allow_partial=True)
         assert result.header.partial
-        assert result.skipped[says] == 1
+        assert result.skipped[message] == 1
         assert "03a01Fa" not in phonemes_of(result.output)
 
     def test_a_missing_file_of_a_users_table_fails_too(self, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ class TestAudio:
         result = prepare("csv", root, tmp_path / "m.jsonl", g2p=False, allow_partial=True)
         assert (result.utterances, result.header.partial) == (2, True)
 
-    def test_a_segment_behind_the_end_is_left_out(self, tmp_path: Path) -> None:
+    def test_a_segment_beyond_the_end_is_skipped(self, tmp_path: Path) -> None:
         tiny.make_csv(tmp_path)
         rows = "talk.wav,x,0,0.54\ntalk.wav,x,0.4,0.6\ntalk.wav,x,0.49,\n"
         tiny.write_text(tmp_path / "table.csv", "file,emotion,start,end\n" + rows)
@@ -299,7 +299,7 @@ class TestAudio:
         tiny.write_text(tmp_path / "t.csv", "file,emotion\na.wav,x\nb.wav,y\n")
         assert prepare("csv", tmp_path, tmp_path / "m.jsonl").warnings == ()
 
-    def test_many_twins_are_summed_up(self, tmp_path: Path) -> None:
+    def test_many_duplicates_are_summarized(self, tmp_path: Path) -> None:
         for number in range(10):
             tiny.write_sound(tmp_path / f"{number}.wav", seconds=0.1 + number // 2 / 100)
             if number % 2:
@@ -322,8 +322,8 @@ def test_an_unknown_corpus_names_the_known(tmp_path: Path) -> None:
         prepare("emo", tmp_path, tmp_path / "m.jsonl")
 
 
-def test_a_folder_is_no_output(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"give a name such as manifest\.jsonl"):
+def test_a_folder_as_output_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a file to write, got a folder"):
         prepare("emodb", tmp_path, tmp_path)
 
 
@@ -336,4 +336,4 @@ def test_every_corpus_can_be_prepared(corpus: str, tmp_path: Path) -> None:
     assert sum(result.emotions.values()) == sum(result.speakers.values()) == result.utterances
     assert sum(result.phoneme_sources.values()) == result.utterances
     assert result.header.partial == (CORPORA[corpus].card.utterances is not None)
-    assert all(manifest.audio_path(one).is_file() for one in manifest.utterances)
+    assert all(manifest.audio_path(utterance).is_file() for utterance in manifest.utterances)

@@ -1,4 +1,4 @@
-"""Published fold files: read by hand-made ones, and the real ones of EmoBox where they are."""
+"""Published fold files: small examples, and EmoBox's real ones if available."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tests.corpora.tiny_manifests import from_metadata, parallel, write_folds
 
 ROWS = parallel(["f1", "f2", "m1", "m2"], ["one"])
 BY_SPEAKER = {
-    who: [row.id for row in ROWS if row.speaker == who] for who in ("f1", "f2", "m1", "m2")
+    speaker: [row.id for row in ROWS if row.speaker == speaker]
+    for speaker in ("f1", "f2", "m1", "m2")
 }
 
 
-def ids(*who):
-    return [one for each in who for one in BY_SPEAKER[each]]
+def ids(*speakers):
+    return [name for speaker in speakers for name in BY_SPEAKER[speaker]]
 
 
 def split(folder, name="published", rows=ROWS, **options):
@@ -34,25 +35,25 @@ def clean(tmp_path):
 @pytest.fixture
 def leaky(tmp_path):
     """One fold with the first take of everyone in train and the second in test."""
-    every = ids(*BY_SPEAKER)
-    return write_folds(tmp_path / "leaky", [(every[::2], every[1::2])])
+    everyone = ids(*BY_SPEAKER)
+    return write_folds(tmp_path / "leaky", [(everyone[::2], everyone[1::2])])
 
 
-def test_train_and_test_are_as_published_and_validation_is_carved_by_speaker(clean):
-    found = split(clean)
-    assert [fold.name for fold in found.folds] == ["fold-1", "fold-2"]
-    assert [list(fold.test) for fold in found.folds] == [ids("m2"), ids("f1")]
-    for fold, train in zip(found.folds, [("f1", "f2", "m1"), ("f2", "m1", "m2")], strict=True):
+def test_train_and_test_are_as_published_and_validation_is_split_by_speaker(clean):
+    result = split(clean)
+    assert [fold.name for fold in result.folds] == ["fold-1", "fold-2"]
+    assert [list(fold.test) for fold in result.folds] == [ids("m2"), ids("f1")]
+    for fold, train in zip(result.folds, [("f1", "f2", "m1"), ("f2", "m1", "m2")], strict=True):
         assert sorted(fold.train + fold.validation) == sorted(ids(*train))
-        assert len({one.split("-")[0] for one in fold.validation}) == 1
+        assert len({name.split("-")[0] for name in fold.validation}) == 1
         assert len(fold.validation) == 2
-    assert found.notes == ()
-    assert found.unit == "speaker"
+    assert result.notes == ()
+    assert result.unit == "speaker"
 
 
 def test_two_validation_speakers_have_both_genders(clean):
     for fold in split(clean, validation_units=2).folds:
-        assert {one[0] for one in fold.validation} == {"f", "m"}
+        assert {name[0] for name in fold.validation} == {"f", "m"}
         assert len(fold.train) == 2
     with pytest.raises(ProtocolError, match=r"expected at least 4 speakers .*, got 3"):
         split(clean, validation_units=3)
@@ -61,24 +62,26 @@ def test_two_validation_speakers_have_both_genders(clean):
 def test_shared_speakers_are_an_error_unless_the_name_says_so(leaky):
     with pytest.raises(LeakageError, match=r"share 4 speakers \(f1, f2, m1, m2\).*published-leaky"):
         split(leaky)
-    found = split(leaky, "published-leaky")
-    assert found.notes[0].startswith("LEAKY:")
-    assert "up to 4 speakers" in found.notes[0]
-    assert len({one.split("-")[0] for one in found.folds[0].validation}) == 1
+    result = split(leaky, "published-leaky")
+    assert result.notes[0].startswith("LEAKY:")
+    assert "up to 4 speakers" in result.notes[0]
+    assert len({name.split("-")[0] for name in result.folds[0].validation}) == 1
 
 
-def test_published_leaky_without_a_leak_says_so(clean):
+def test_published_leaky_without_a_leak_has_a_note(clean):
     assert "share no speaker" in split(clean, "published-leaky").notes[0]
 
 
-def test_what_the_manifest_lacks_is_an_error_and_what_the_files_lack_is_noted(clean):
+def test_ids_missing_from_the_manifest_are_an_error_and_ids_missing_from_the_files_a_note(clean):
     with pytest.raises(ProtocolError, match=r"1 of the 8 utterances .*, such as f1-0-0"):
         split(clean, rows=ROWS[1:])
-    found = split(clean, rows=[*ROWS, *parallel(["f9"], ["one"])])
-    assert found.notes == (
+    result = split(clean, rows=[*ROWS, *parallel(["f9"], ["one"])])
+    assert result.notes == (
         "2 utterances of the manifest are in no published fold and are excluded",
     )
-    assert not any(one.startswith("f9") for fold in found.folds for one in fold.train + fold.test)
+    assert not any(
+        name.startswith("f9") for fold in result.folds for name in fold.train + fold.test
+    )
 
 
 def test_an_unknown_speaker_is_an_error(clean):
@@ -119,7 +122,7 @@ def test_malformed_files(clean, text, message):
         read_folds(clean)
 
 
-def test_a_part_is_missing_or_there_twice(clean):
+def test_a_missing_or_repeated_part_is_an_error(clean):
     path = clean / "fold_1" / "toy_train_fold_1.jsonl"
     path.with_name("other_train_fold_1.jsonl").write_bytes(path.read_bytes())
     with pytest.raises(ProtocolError, match="got 2"):
@@ -138,15 +141,15 @@ def test_folds_come_in_the_order_of_their_numbers(tmp_path):
 
 def test_emobox_folds_of_ravdess_keep_speakers_apart(shared_folder):
     rows = from_metadata(shared_folder / "corpora" / "ravdess")
-    found = split(shared_folder / "folds" / "ravdess", rows=rows)
-    assert [len(fold.test) for fold in found.folds] == [240] * 6
-    assert [len(fold.train) + len(fold.validation) for fold in found.folds] == [1200] * 6
-    assert {one for fold in found.folds for one in fold.test} == {row.id for row in rows}
+    result = split(shared_folder / "folds" / "ravdess", rows=rows)
+    assert [len(fold.test) for fold in result.folds] == [240] * 6
+    assert [len(fold.train) + len(fold.validation) for fold in result.folds] == [1200] * 6
+    assert {name for fold in result.folds for name in fold.test} == {row.id for row in rows}
 
 
 def test_emobox_folds_of_emodb_leak(shared_folder):
     rows = from_metadata(shared_folder / "corpora" / "emodb")
     with pytest.raises(LeakageError, match="share 10 speakers"):
         split(shared_folder / "folds" / "emodb", rows=rows)
-    found = split(shared_folder / "folds" / "emodb", "published-leaky", rows=rows)
-    assert [len(fold.test) for fold in found.folds] == [107] * 5
+    result = split(shared_folder / "folds" / "emodb", "published-leaky", rows=rows)
+    assert [len(fold.test) for fold in result.folds] == [107] * 5

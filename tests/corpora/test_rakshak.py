@@ -1,4 +1,4 @@
-"""rakshak: names by hand, and the real clips beside the repository."""
+"""rakshak: file names, and the real clips beside the repository."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> CorpusReading:
 
 def keyed(reading: CorpusReading) -> dict[str, Utterance]:
     """Keyword and environment -> utterance; the fakes differ in them."""
-    return {"-".join(Path(one.file).stem.split("-")[:2]): one for one in reading.utterances}
+    return {
+        "-".join(Path(utterance.file).stem.split("-")[:2]): utterance
+        for utterance in reading.utterances
+    }
 
 
-def test_a_command_has_all_that_its_name_says(fake: CorpusReading) -> None:
+def test_a_command_has_all_fields_of_its_name(fake: CorpusReading) -> None:
     name = f"webservice/bacho-safe-angry-1562907046662-{'a' * 56}"
     assert keyed(fake)["bacho-safe"] == Utterance(
         id=name,
@@ -47,27 +50,28 @@ def test_calm_stays_calm_and_a_config_merges_it(fake: CorpusReading) -> None:
     assert merged.merged(calm.emotion or "") == "neutral"
 
 
-def test_what_a_name_leaves_open_is_unknown(fake: CorpusReading) -> None:
-    found = keyed(fake)
-    strange = found["unknown-safe"]
+def test_fields_missing_from_a_name_are_unknown(fake: CorpusReading) -> None:
+    utterances = keyed(fake)
+    strange = utterances["unknown-safe"]
     assert (strange.emotion, strange.transcript, strange.language) == ("fear", None, None)
-    unlabelled = found["stop-scream"]
+    unlabelled = utterances["stop-scream"]
     assert (unlabelled.emotion, unlabelled.speaker, unlabelled.transcript) == (None, None, "stop")
 
 
-def test_backgrounds_have_no_words_and_no_emotion_whatever_their_names_say(
+def test_backgrounds_have_no_words_and_no_emotion_regardless_of_their_names(
     fake: CorpusReading,
 ) -> None:
-    found = keyed(fake)
-    quiet, shards = found["background-safe"], found["background-glass break"]
-    assert [(one.emotion, one.transcript, one.language) for one in (quiet, shards)] == [
-        (None, "", None)
-    ] * 2
+    utterances = keyed(fake)
+    quiet, shards = utterances["background-safe"], utterances["background-glass break"]
+    assert [
+        (utterance.emotion, utterance.transcript, utterance.language)
+        for utterance in (quiet, shards)
+    ] == [(None, "", None)] * 2
     assert (quiet.speaker, shards.speaker) == (BOB, None)
     assert shards.file.startswith("Near Lake/")
 
 
-def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
+def test_skipped_files_are_counted(fake: CorpusReading) -> None:
     assert len(fake.utterances) == 6
     assert fake.skipped == {
         "macOS ._ file": 1,
@@ -76,39 +80,41 @@ def test_what_is_left_out_is_counted(fake: CorpusReading) -> None:
     }
 
 
-def test_the_place_itself_is_refused(tmp_path: Path) -> None:
+def test_the_folder_of_a_place_is_rejected(tmp_path: Path) -> None:
     root = tiny.make_rakshak(tmp_path)
     with pytest.raises(CorpusError, match="pass the folder that contains webservice"):
         CORPORA["rakshak"].read(root / "webservice")
 
 
-def test_real_clips_are_those_of_the_metadata(shared_folder: Path) -> None:
+def test_real_clips_match_the_metadata(shared_folder: Path) -> None:
     root = shared_folder / "corpora" / "rakshak"
     reading = CORPORA["rakshak"].read(root)
     with (root / "metadata.csv").open(encoding="utf-8", newline="") as stream:
-        wanted = {row["file"]: row for row in csv.DictReader(stream)}
-    found = {one.file: one for one in reading.utterances}
-    assert found.keys() == wanted.keys()
-    for file, row in wanted.items():
-        one = found[file]
-        assert (one.speaker or "", one.emotion or "", one.transcript) == (
+        metadata = {row["file"]: row for row in csv.DictReader(stream)}
+    utterances = {utterance.file: utterance for utterance in reading.utterances}
+    assert utterances.keys() == metadata.keys()
+    for file, row in metadata.items():
+        utterance = utterances[file]
+        assert (utterance.speaker or "", utterance.emotion or "", utterance.transcript) == (
             row["speaker"],
             row["emotion"],
             row["transcript"],
         )
-        # the metadata gives backgrounds, in which nothing is said, a language
-        assert one.language == (row["language"] if row["transcript"] else None)
+        # the metadata has a language for backgrounds, which contain no speech
+        assert utterance.language == (row["language"] if row["transcript"] else None)
 
 
 def test_real_counts(shared_folder: Path) -> None:
     reading = CORPORA["rakshak"].read(shared_folder / "corpora" / "rakshak")
     assert reading.skipped == {}
-    assert len({one.speaker for one in reading.utterances} - {None}) == 102
-    assert Counter(one.emotion for one in reading.utterances) == {
+    assert len({utterance.speaker for utterance in reading.utterances} - {None}) == 102
+    assert Counter(utterance.emotion for utterance in reading.utterances) == {
         "calm": 739,
         "anger": 448,
         "fear": 421,
         "happiness": 386,
         None: 1116,
     }
-    assert {one.emotion for one in reading.utterances if one.transcript == ""} == {None}
+    assert {
+        utterance.emotion for utterance in reading.utterances if utterance.transcript == ""
+    } == {None}

@@ -1,4 +1,4 @@
-"""The readers on real speech beside the repository, against tables that others made of it."""
+"""The readers on real speech beside the repository, compared with independent tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from phonemo.corpora.readers.base import CorpusReading
 from phonemo.corpora.readers.emodb_labels import LabelledSegment, classify, parse_lablaut
 from phonemo.labels import EMOTIONS
 
-#: Corpora of which the whole release is there, and the hours of it.
+#: Corpora whose complete release is available, and their hours.
 WHOLE = {"emodb": 0.41, "ravdess": 1.48, "nemo": 3.07}
 PRESENT = (*WHOLE, "speechocean762")
 
@@ -30,36 +30,39 @@ def real(shared_folder: Path) -> dict[str, CorpusReading]:
 
 
 @pytest.mark.parametrize("name", PRESENT)
-def test_every_field_is_that_of_the_metadata(
+def test_every_field_matches_the_metadata(
     name: str, shared_folder: Path, real: dict[str, CorpusReading]
 ) -> None:
     path = shared_folder / "corpora" / name / "metadata.csv"
     with path.open(encoding="utf-8", newline="") as stream:
-        wanted = {row["file"]: row for row in csv.DictReader(stream)}
-    found = {one.file: one for one in real[name].utterances}
-    assert found.keys() == wanted.keys()
-    for file, row in wanted.items():
-        one = found[file]
-        assert (one.speaker, one.gender, one.language) == (
+        metadata = {row["file"]: row for row in csv.DictReader(stream)}
+    utterances = {utterance.file: utterance for utterance in real[name].utterances}
+    assert utterances.keys() == metadata.keys()
+    for file, row in metadata.items():
+        utterance = utterances[file]
+        assert (utterance.speaker, utterance.gender, utterance.language) == (
             row["speaker"],
             row["gender"],
             row["language"],
         )
-        assert (one.transcript, one.emotion) == (row["transcript"], row["emotion"] or None)
+        assert (utterance.transcript, utterance.emotion) == (
+            row["transcript"],
+            row["emotion"] or None,
+        )
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_published_counts_are_met(name: str, real: dict[str, CorpusReading]) -> None:
-    card, found = CORPORA[name].card, real[name].utterances
-    assert len(found) == card.utterances
-    assert len({one.speaker for one in found}) == card.speakers
-    assert Counter(one.emotion for one in found) == card.emotions
+    card, utterances = CORPORA[name].card, real[name].utterances
+    assert len(utterances) == card.utterances
+    assert len({utterance.speaker for utterance in utterances}) == card.speakers
+    assert Counter(utterance.emotion for utterance in utterances) == card.emotions
 
 
 def test_emodb_labels(shared_folder: Path, real: dict[str, CorpusReading]) -> None:
-    """533 of 535 have hand-made phones; 08a01Ab and 08a01Wa have empty files."""
+    """533 of 535 have manual phones; 08a01Ab and 08a01Wa have empty files."""
     reading = real["emodb"]
-    bare = [one.id for one in reading.utterances if one.phonemes is None]
+    bare = [utterance.id for utterance in reading.utterances if utterance.phonemes is None]
     assert bare == ["08a01Ab", "08a01Wa"]
     assert reading.skipped == {
         "lablaut: labels without audio": 2,
@@ -67,9 +70,9 @@ def test_emodb_labels(shared_folder: Path, real: dict[str, CorpusReading]) -> No
     }
 
 
-def test_emodb_labels_by_ear(real: dict[str, CorpusReading]) -> None:
+def test_emodb_labels_of_one_utterance_by_hand(real: dict[str, CorpusReading]) -> None:
     """03a01Fa, "Der Lappen liegt auf dem Eisschrank.", read off its label file by hand."""
-    first = next(one for one in real["emodb"].utterances if one.id == "03a01Fa")
+    first = next(utterance for utterance in real["emodb"].utterances if utterance.id == "03a01Fa")
     assert first.phonemes is not None
     assert " ".join(first.phonemes.symbols) == ("t ɛ ɐ l a p m l i t a f d ɪ m aɪ s ʃ ʁ a ŋ k")
     assert first.phonemes.times is not None
@@ -83,13 +86,13 @@ def test_emodb_times_lie_in_order_within_the_audio(
     root = shared_folder / "corpora" / "emodb"
     with (root / "metadata.csv").open(encoding="utf-8", newline="") as stream:
         seconds = {row["file"]: float(row["duration_s"]) for row in csv.DictReader(stream)}
-    for one in real["emodb"].utterances:
-        if one.phonemes is None or one.phonemes.times is None:
+    for utterance in real["emodb"].utterances:
+        if utterance.phonemes is None or utterance.phonemes.times is None:
             continue
-        edges = [edge for times in one.phonemes.times for edge in times]
-        assert edges == sorted(edges), one.id
-        assert all(start < end for start, end in one.phonemes.times), one.id
-        assert edges[-1] <= seconds[one.file] + 0.001, one.id
+        edges = [edge for times in utterance.phonemes.times for edge in times]
+        assert edges == sorted(edges), utterance.id
+        assert all(start < end for start, end in utterance.phonemes.times), utterance.id
+        assert edges[-1] <= seconds[utterance.file] + 0.001, utterance.id
 
 
 def test_emodb_rows_give_starts_not_ends(shared_folder: Path) -> None:
@@ -102,8 +105,8 @@ def test_emodb_rows_give_starts_not_ends(shared_folder: Path) -> None:
         (labels, *_) = (audio.parent.parent / "lablaut").glob(f"{audio.stem}*.lablaut")
         segments = parse_lablaut(labels.read_text("latin-1"))
         as_ends = [
-            LabelledSegment(before.start, row.start, row.label)
-            for before, row in itertools.pairwise(segments)
+            LabelledSegment(previous.start, row.start, row.label)
+            for previous, row in itertools.pairwise(segments)
         ]
         samples, rate = soundfile.read(audio)
         levels["starts"].append(_vowels_above_silence(segments, samples, rate))
@@ -119,11 +122,11 @@ def _vowels_above_silence(
     samples: np.ndarray[tuple[int], np.dtype[np.float64]],
     rate: int,
 ) -> float:
-    """Mean level of vowel rows less that of closures and pauses, in decibels."""
+    """Mean level of vowel rows minus that of closures and pauses, in decibels."""
     vowels, silences = [], []
-    for one in segments:
-        kind, symbols = classify(one.label)
-        inside = samples[round(one.start * rate) : round(one.end * rate)]
+    for segment in segments:
+        kind, symbols = classify(segment.label)
+        inside = samples[round(segment.start * rate) : round(segment.end * rate)]
         level = 10 * np.log10(np.mean(inside**2) + 1e-7) if inside.size else None
         if level is not None and kind in ("closure", "pause"):
             silences.append(level)
@@ -134,7 +137,7 @@ def _vowels_above_silence(
 
 def test_ravdess_twins_of_actor_07(shared_folder: Path, real: dict[str, CorpusReading]) -> None:
     root = shared_folder / "corpora" / "ravdess"
-    actor = [one for one in real["ravdess"].utterances if one.speaker == "07"]
+    actor = [utterance for utterance in real["ravdess"].utterances if utterance.speaker == "07"]
     checked = audit(actor, root, lambda: None)
     assert checked.twins == (
         (
@@ -146,12 +149,12 @@ def test_ravdess_twins_of_actor_07(shared_folder: Path, real: dict[str, CorpusRe
     assert len(checked.utterances) == 60
 
 
-def test_speechocean762_is_whole(real: dict[str, CorpusReading]) -> None:
-    card, found = CORPORA["speechocean762"].card, real["speechocean762"]
-    assert found.skipped == {}
-    assert len(found.utterances) == card.utterances
-    assert len({one.speaker for one in found.utterances}) == card.speakers
-    assert Counter(one.gender for one in found.utterances) == {"f": 2500, "m": 2500}
+def test_speechocean762_is_complete(real: dict[str, CorpusReading]) -> None:
+    card, reading = CORPORA["speechocean762"].card, real["speechocean762"]
+    assert reading.skipped == {}
+    assert len(reading.utterances) == card.utterances
+    assert len({utterance.speaker for utterance in reading.utterances}) == card.speakers
+    assert Counter(utterance.gender for utterance in reading.utterances) == {"f": 2500, "m": 2500}
 
 
 @pytest.mark.parametrize(
@@ -162,8 +165,8 @@ def test_tables_of_recordings_without_emotions(
 ) -> None:
     reading = CORPORA["csv"].read(shared_folder / "corpora" / name / "metadata.csv")
     assert len(reading.utterances) == clips
-    found = {one.emotion for one in reading.utterances}
-    assert found == emotions if emotions else found.isdisjoint(EMOTIONS)
+    values = {utterance.emotion for utterance in reading.utterances}
+    assert values == emotions if emotions else values.isdisjoint(EMOTIONS)
 
 
 def test_speechocean762_phones(real: dict[str, CorpusReading]) -> None:
@@ -171,4 +174,4 @@ def test_speechocean762_phones(real: dict[str, CorpusReading]) -> None:
     assert (first.id, first.transcript) == ("000010011", "WE CALL IT BEAR")
     assert first.phonemes is not None
     assert " ".join(first.phonemes.symbols) == "W IY K AO L IH T B EH R"
-    assert all(one.phonemes is not None for one in real["speechocean762"].utterances)
+    assert all(utterance.phonemes is not None for utterance in real["speechocean762"].utterances)

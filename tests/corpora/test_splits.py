@@ -1,4 +1,4 @@
-"""Splits by unit and at random: by hand, and by laws that hold for every protocol."""
+"""Splits by unit and at random: small examples, and properties of every protocol."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def split(rows, name="speaker", **options):
 
 
 def speakers(ids):
-    return sorted({one.split("-")[0] for one in ids})
+    return sorted({name.split("-")[0] for name in ids})
 
 
-# Laws ---------------------------------------------------------------------------------------------
+# Properties ---------------------------------------------------------------------------------------
 
 generated = settings(max_examples=12, deadline=None, database=None, derandomize=True)
 options = st.fixed_dictionaries(
@@ -47,13 +47,13 @@ options = st.fixed_dictionaries(
 def test_every_utterance_is_tested_once_and_parts_are_disjoint(name, rows, options):
     if name == "session":
         options = options | {"folds": None if options["folds"] == 4 else options["folds"]}
-    found = split(rows, name, **options)
-    assert Counter(one for fold in found.folds for one in fold.test) == Counter(
+    result = split(rows, name, **options)
+    assert Counter(name for fold in result.folds for name in fold.test) == Counter(
         row.id for row in rows
     )
-    for fold in found.folds:
-        for one, other in combinations(fold.parts.values(), 2):
-            assert not set(one) & set(other)
+    for fold in result.folds:
+        for first, second in combinations(fold.parts.values(), 2):
+            assert not set(first) & set(second)
         assert all(fold.parts.values())
         if name != "speaker-sentence":
             assert sum(map(len, fold.parts.values())) == len(rows)
@@ -66,17 +66,17 @@ def test_no_two_parts_share_a_unit(name, rows, seed, folds):
     by_id = {row.id: row for row in rows}
     for fold in split(rows, name, seed=seed, folds=folds).folds:
         for axis in AXES[name]:
-            units = [{unit_of(by_id[one], axis) for one in ids} for ids in fold.parts.values()]
-            for one, other in combinations(units, 2):
-                assert not one & other
+            units = [{unit_of(by_id[name], axis) for name in ids} for ids in fold.parts.values()]
+            for first, second in combinations(units, 2):
+                assert not first & second
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "published" not in name])
 @generated
 @given(rows=manifests(), seed=st.integers(0, 3))
 def test_the_same_request_gives_the_same_split_in_any_order_of_the_manifest(name, rows, seed):
-    def parts(found):
-        return [{part: set(ids) for part, ids in fold.parts.items()} for fold in found.folds]
+    def parts(result):
+        return [{part: set(ids) for part, ids in fold.parts.items()} for fold in result.folds]
 
     first = split(rows, name, seed=seed)
     assert split(rows, name, seed=seed) == first
@@ -84,36 +84,36 @@ def test_the_same_request_gives_the_same_split_in_any_order_of_the_manifest(name
     assert [fold.name for fold in split(rows[::-1], name, seed=seed).folds] == [
         fold.name for fold in first.folds
     ]
-    places = {row.id: n for n, row in enumerate(rows)}
+    positions = {row.id: n for n, row in enumerate(rows)}
     for fold in first.folds:
-        assert list(fold.train) == sorted(fold.train, key=places.__getitem__)
+        assert list(fold.train) == sorted(fold.train, key=positions.__getitem__)
 
 
 @pytest.mark.parametrize("name", ["speaker", "session", "sentence"])
 @generated
 @given(rows=manifests(), seed=st.integers(0, 3))
-def test_validation_duty_goes_round(name, rows, seed):
-    found = split(rows, name, seed=seed)
-    validated = Counter(one for fold in found.folds for one in fold.validation)
+def test_validation_rotates_over_the_units(name, rows, seed):
+    result = split(rows, name, seed=seed)
+    validated = Counter(name for fold in result.folds for name in fold.validation)
     assert validated == Counter(row.id for row in rows)
 
 
 @pytest.mark.parametrize("name", UNIT_PROTOCOLS)
 @generated
 @given(rows=manifests(), data=st.data())
-def test_a_planted_leak_is_refused(name, rows, data):
-    """One utterance of a test unit goes into train, under another id."""
-    found = split(rows, name, folds=3)
-    fold = data.draw(st.sampled_from(found.folds))
+def test_a_planted_leak_is_rejected(name, rows, data):
+    """Move one utterance of a test unit to train, under another id."""
+    result = split(rows, name, folds=3)
+    fold = data.draw(st.sampled_from(result.folds))
     tested = data.draw(st.sampled_from(fold.test))
     row = next(row for row in rows if row.id == tested)
     twin = row.model_copy(update={"id": "planted"})
     bad = Fold(fold.name, (*fold.train, "planted"), fold.validation, fold.test)
-    planted = type(found)(found.protocol, found.unit, (bad,), found.notes)
+    planted = type(result)(result.protocol, result.unit, (bad,), result.notes)
     report = leakage.measure_leakage([*rows, twin], planted)
     with pytest.raises(LeakageError, match="train and test share 1"):
-        leakage.assert_no_leakage(report, found.protocol)
-    leakage.assert_no_leakage(leakage.measure_leakage(rows, found), found.protocol)
+        leakage.assert_no_leakage(report, result.protocol)
+    leakage.assert_no_leakage(leakage.measure_leakage(rows, result), result.protocol)
 
 
 def test_seeds_differ():
@@ -121,7 +121,7 @@ def test_seeds_differ():
     for name in ("speaker", "random-leaky"):
         folds = None if name == "speaker" else 5
         tests = [split(rows, name, seed=seed, folds=folds).folds for seed in range(4)]
-        assert len({tuple(fold.validation for fold in found) for found in tests}) > 1
+        assert len({tuple(fold.validation for fold in folds) for folds in tests}) > 1
 
 
 # Folds --------------------------------------------------------------------------------------------
@@ -141,16 +141,16 @@ def test_a_fold_that_leaks_cannot_be_made():
 
 def test_leave_one_speaker_out_by_hand():
     rows = parallel(["f1", "m1", "f2", "m2"], ["one", "two"])
-    found = split(rows)
-    assert [fold.name for fold in found.folds] == [
+    result = split(rows)
+    assert [fold.name for fold in result.folds] == [
         "speaker-f1",
         "speaker-f2",
         "speaker-m1",
         "speaker-m2",
     ]
-    assert found.unit == "speaker"
-    assert found.notes == ()
-    for fold in found.folds:
+    assert result.unit == "speaker"
+    assert result.notes == ()
+    for fold in result.folds:
         assert speakers(fold.test) == [fold.name.removeprefix("speaker-")]
         assert len(fold.test) == len(fold.validation) == 4
         assert len(fold.train) == 8
@@ -159,37 +159,41 @@ def test_leave_one_speaker_out_by_hand():
 def test_groups_are_balanced_by_utterances():
     # Largest first: 5 | 3 | 2, then the other 2 joins the 2.
     sizes = {"a": 5, "b": 3, "c": 2, "d": 2}
-    rows = [utterance(f"{who}-{n}", who) for who, count in sizes.items() for n in range(count)]
-    found = split(rows, folds=3)
-    assert sorted(len(fold.test) for fold in found.folds) == [3, 4, 5]
-    assert [fold.name for fold in found.folds] == ["speakers-1", "speakers-2", "speakers-3"]
-    assert ["c", "d"] in [speakers(fold.test) for fold in found.folds]
+    rows = [
+        utterance(f"{speaker}-{n}", speaker)
+        for speaker, count in sizes.items()
+        for n in range(count)
+    ]
+    result = split(rows, folds=3)
+    assert sorted(len(fold.test) for fold in result.folds) == [3, 4, 5]
+    assert [fold.name for fold in result.folds] == ["speakers-1", "speakers-2", "speakers-3"]
+    assert ["c", "d"] in [speakers(fold.test) for fold in result.folds]
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("men", [1, 2, 4])
-def test_two_validation_speakers_have_both_genders_where_that_can_be(men, seed):
-    who = [f"f{n}" for n in range(5)] + [f"m{n}" for n in range(men)]
-    for fold in split(parallel(who, ["one"]), validation_units=2, seed=seed).folds:
+def test_two_validation_speakers_have_both_genders_if_possible(men, seed):
+    names = [f"f{n}" for n in range(5)] + [f"m{n}" for n in range(men)]
+    for fold in split(parallel(names, ["one"]), validation_units=2, seed=seed).folds:
         only_man_is_tested = men == 1 and speakers(fold.test) == ["m0"]
         assert len(speakers(fold.validation)) == 2
-        genders = {one[0] for one in speakers(fold.validation)}
+        genders = {name[0] for name in speakers(fold.validation)}
         assert genders == ({"f"} if only_man_is_tested else {"f", "m"})
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_genders_alternate_so_that_two_validation_speakers_serve_equally_often(seed):
-    who = [*(f"f{n}" for n in range(4)), *(f"m{n}" for n in range(4))]
-    found = split(parallel(who, ["one"]), validation_units=2, seed=seed)
-    served = Counter(name for fold in found.folds for name in speakers(fold.validation))
-    assert served == dict.fromkeys(who, 2)
+    names = [*(f"f{n}" for n in range(4)), *(f"m{n}" for n in range(4))]
+    result = split(parallel(names, ["one"]), validation_units=2, seed=seed)
+    served = Counter(name for fold in result.folds for name in speakers(fold.validation))
+    assert served == dict.fromkeys(names, 2)
 
 
 @pytest.mark.parametrize(
     ("name", "field"),
     [("speaker", "speaker"), ("session", "session"), ("sentence", "transcript")],
 )
-def test_an_unknown_unit_is_an_error_that_counts(name, field):
+def test_an_unknown_unit_is_an_error_with_a_count(name, field):
     rows = [
         utterance(f"u{n}", **{"speaker": f"s{n}", "session": f"x{n}", "transcript": f"t {n}"})
         for n in range(6)
@@ -219,10 +223,12 @@ def test_nothing_to_divide_and_repeated_ids():
         split([*parallel("abc", ["one"]), *parallel("a", ["one"])])
 
 
-def test_names_of_folds_are_fit_for_folders():
-    rows = [utterance(f"u{n}", who) for n, who in enumerate(["../x", "a b", "\u0141", "a/b"])]
+def test_fold_names_are_valid_folder_names():
+    rows = [
+        utterance(f"u{n}", speaker) for n, speaker in enumerate(["../x", "a b", "\u0141", "a/b"])
+    ]
     assert [fold.name for fold in split(rows).folds] == [f"speaker-{n}" for n in range(1, 5)]
-    rows = [utterance(f"u{n}", who) for n, who in enumerate(["Ses01F", "a b", "c"])]
+    rows = [utterance(f"u{n}", speaker) for n, speaker in enumerate(["Ses01F", "a b", "c"])]
     assert [fold.name for fold in split(rows).folds] == [
         "speaker-Ses01F",
         "speaker-a-b",
@@ -238,42 +244,42 @@ def test_a_speaker_in_two_sessions_is_a_leak():
         split(moved, "session")
 
 
-def test_sessions_without_speakers_are_noted_not_trusted():
+def test_sessions_without_speakers_have_a_note():
     rows = [utterance(f"u{n}", session=f"x{n}") for n in range(4)]
     assert "4 utterances have no speaker" in split(rows, "session").notes[0]
 
 
-def test_sentences_are_compared_in_normal_form_and_speakers_are_said_to_be_shared():
+def test_sentences_are_compared_in_normal_form_and_shared_speakers_are_noted():
     texts = ["Good morning!", "good  MORNING", "Never.", "It's me", "its me?"]
     rows = [utterance(f"u{n}", "s", transcript=text) for n, text in enumerate(texts)]
-    found = split(rows, "sentence")
-    assert [fold.test for fold in found.folds] == [("u0", "u1"), ("u3", "u4"), ("u2",)]
-    assert "speakers are shared" in found.notes[0]
+    result = split(rows, "sentence")
+    assert [fold.test for fold in result.folds] == [("u0", "u1"), ("u3", "u4"), ("u2",)]
+    assert "speakers are shared" in result.notes[0]
 
 
-def test_with_two_sentences_validation_has_speakers_of_its_own():
-    found = split(parallel("abcd", ["one", "two"]), "sentence")
-    for fold, tested in zip(found.folds, "01", strict=True):
-        assert {one.split("-")[1] for one in fold.test} == {tested}
-        assert {one.split("-")[1] for one in fold.train + fold.validation} == {"10"[int(tested)]}
+def test_with_two_sentences_validation_has_separate_speakers():
+    result = split(parallel("abcd", ["one", "two"]), "sentence")
+    for fold, tested in zip(result.folds, "01", strict=True):
+        assert {name.split("-")[1] for name in fold.test} == {tested}
+        assert {name.split("-")[1] for name in fold.train + fold.validation} == {"10"[int(tested)]}
         assert len(speakers(fold.validation)) == 1
         assert speakers(fold.train + fold.validation) == list("abcd")
         assert not set(speakers(fold.train)) & set(speakers(fold.validation))
-    assert found.folds[0].validation[0][0] != found.folds[1].validation[0][0]
-    assert "only two sentences" in found.notes[1]
+    assert result.folds[0].validation[0][0] != result.folds[1].validation[0][0]
+    assert "only two sentences" in result.notes[1]
     with pytest.raises(ProtocolError, match=r"expected at least 3 sentences .*, got 1"):
         split(parallel("abcd", ["one"]), "sentence")
 
 
 def test_speaker_and_sentence_crossed_by_hand():
-    found = split(parallel("abc", ["one", "two", "three"], takes=1), "speaker-sentence")
-    assert len(found.folds) == 9
-    assert all(len(ids) == 1 for fold in found.folds for ids in fold.parts.values())
+    result = split(parallel("abc", ["one", "two", "three"], takes=1), "speaker-sentence")
+    assert len(result.folds) == 9
+    assert all(len(ids) == 1 for fold in result.folds for ids in fold.parts.values())
     # Three of nine utterances are in a fold.
-    assert found.notes[0].startswith("67 % of the utterances are excluded")
-    assert found.folds[0].name == "speaker-a_sentence-1"
-    # In the order of the alphabet: "one" (0), "three" (2), "two" (1).
-    assert [fold.test for fold in found.folds[:3]] == [("a-0-0",), ("a-2-0",), ("a-1-0",)]
+    assert result.notes[0].startswith("67 % of the utterances are excluded")
+    assert result.folds[0].name == "speaker-a_sentence-1"
+    # In alphabetical order: "one" (0), "three" (2), "two" (1).
+    assert [fold.test for fold in result.folds[:3]] == [("a-0-0",), ("a-2-0",), ("a-1-0",)]
 
 
 def test_speaker_and_sentence_on_a_corpus_without_parallel_texts():
@@ -285,15 +291,15 @@ def test_speaker_and_sentence_on_a_corpus_without_parallel_texts():
 # At random ----------------------------------------------------------------------------------------
 
 
-def test_random_folds_are_stratified_and_say_that_they_leak():
+def test_random_folds_are_stratified_and_have_a_leak_note():
     rows = parallel("abcde", ["one", "two", "three"], takes=4)
-    found = split(rows, "random-leaky")
+    result = split(rows, "random-leaky")
     emotions = {row.id: row.emotion for row in rows}
-    assert len(found.folds) == 5
-    assert found.notes[0].startswith("LEAKY:")
-    assert "+6.6" in found.notes[0]
-    for fold in found.folds:
-        assert Counter(emotions[one] for one in fold.test) == {"anger": 6, "neutral": 6}
+    assert len(result.folds) == 5
+    assert result.notes[0].startswith("LEAKY:")
+    assert "+6.6" in result.notes[0]
+    for fold in result.folds:
+        assert Counter(emotions[name] for name in fold.test) == {"anger": 6, "neutral": 6}
         assert (len(fold.train), len(fold.validation)) == (36, 12)
     assert len(split(rows, "random-leaky", folds=3).folds) == 3
     with pytest.raises(ProtocolError, match="expected at least 3 folds"):
@@ -308,22 +314,22 @@ def test_random_folds_are_stratified_and_say_that_they_leak():
 def test_near_duplicates_of_test_are_dropped_and_counted():
     # Four of six words in common: 0.667.
     rows = scripted()
-    before = {fold.name: fold for fold in split(rows).folds}
-    found = split(rows, drop_near_duplicates=0.6)
-    test_a = next(fold for fold in found.folds if fold.test == ("a-0", "a-1"))
+    full = {fold.name: fold for fold in split(rows).folds}
+    result = split(rows, drop_near_duplicates=0.6)
+    test_a = next(fold for fold in result.folds if fold.test == ("a-0", "a-1"))
     assert "b-0" not in test_a.train + test_a.validation
     assert "b-1" in test_a.train + test_a.validation
-    test_c = next(fold for fold in found.folds if fold.test == ("c-0", "c-1"))
+    test_c = next(fold for fold in result.folds if fold.test == ("c-0", "c-1"))
     assert len(test_c.train + test_c.validation) == 6
-    notes = {note.partition(":")[0]: note for note in found.notes}
-    dropped = len(before["speaker-a"].train) - len(test_a.train)
+    notes = {note.partition(":")[0]: note for note in result.notes}
+    dropped = len(full["speaker-a"].train) - len(test_a.train)
     assert notes["speaker-a"].startswith(f"speaker-a: {dropped} of 4 train and {1 - dropped} of 2")
     assert "0 of 4 train and 0 of 2 validation" in notes["speaker-c"]
-    whole = split(rows, drop_near_duplicates=0.7)
-    assert all(len(fold.train + fold.validation) == 6 for fold in whole.folds)
+    stricter = split(rows, drop_near_duplicates=0.7)
+    assert all(len(fold.train + fold.validation) == 6 for fold in stricter.folds)
 
 
-def test_dropping_everything_explains_itself():
+def test_dropping_everything_is_an_error_with_advice():
     rows = parallel("abcd", ["one two three four", "five six seven eight"])
     with pytest.raises(ProtocolError, match=r"leaves no train utterance of 8.*speaker-sentence"):
         split(rows, drop_near_duplicates=0.6)
@@ -331,8 +337,10 @@ def test_dropping_everything_explains_itself():
 
 def test_dropping_the_last_of_a_class_is_an_error():
     rows = [
-        utterance(f"{who}-{n}", who, transcript="same" if n else f"own {who}", emotion=emotion)
-        for who in "abcd"
+        utterance(
+            f"{speaker}-{n}", speaker, transcript="same" if n else f"own {speaker}", emotion=emotion
+        )
+        for speaker in "abcd"
         for n, emotion in enumerate(("anger", "neutral"))
     ]
     with pytest.raises(ProtocolError, match="leaves no neutral in train"):

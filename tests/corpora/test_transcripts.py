@@ -1,4 +1,4 @@
-"""Normal forms and near-duplicates: by hand, and against all pairs."""
+"""Normal forms and near-duplicates, compared with an all-pairs search."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_repeated_words_count_once_and_the_empty_sentence_never():
     st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=12).map(" ".join)),
     st.sampled_from([0.1, 0.3, 0.5, 0.6, 0.7, 0.75, 0.9, 1.0]),
 )
-def test_near_duplicates_are_those_of_all_pairs(texts, threshold):
-    wanted = {text: set() for text in texts}
-    for one, other in combinations(wanted, 2):
-        a, b = set(one.split()), set(other.split())
+def test_near_duplicates_equal_those_of_all_pairs(texts, threshold):
+    expected = {text: set() for text in texts}
+    for first, second in combinations(expected, 2):
+        a, b = set(first.split()), set(second.split())
         if len(a & b) / len(a | b) >= threshold:
-            wanted[one].add(other)
-            wanted[other].add(one)
-    assert near_duplicates(texts, threshold) == wanted
+            expected[first].add(second)
+            expected[second].add(first)
+    assert near_duplicates(texts, threshold) == expected
