@@ -271,7 +271,7 @@ def test_statistics_from_kept_features_are_the_same(layers):
 
 def test_a_hidden_state_that_is_not_there_is_one_line():
     with pytest.raises(
-        ModelError, match="expected model.statistics from 0 to 3, got hidden state 9"
+        ModelError, match=r"expected model\.statistics from 0 to 3, got hidden state 9"
     ):
         _model(statistics=(0, 9))
 
