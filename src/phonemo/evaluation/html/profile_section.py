@@ -76,7 +76,7 @@ def _prior_text(prior: _Prior) -> str:
     how = f"selected on {prior.picked_by} left-out speakers" if prior.picked_by else "set"
     fresh = f" Trained from scratch: {', '.join(prior.fresh)}." if prior.fresh else ""
     return (
-        f"The head is regularized towards the initial model's for {', '.join(prior.shared)} "
+        f"The head is regularized towards that of the initial model for {', '.join(prior.shared)} "
         f"({strength}, {how}); training recordings are standardized by {prior.standardised_by}."
         f"{fresh}"
     )
