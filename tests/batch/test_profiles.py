@@ -352,7 +352,7 @@ USAGE = {
     "both": (["--adapt", "--profile", "office.json"], 2, ["--profile and --adapt", "leave one"]),
     "a sample alone": (["--adapt-sample", 5], 2, ["--adapt-sample requires --adapt"]),
     "no file": (["--profile", "absent.json"], 2, ["absent.json: no such file"]),
-    "no profile": (["--profile", "list.txt"], 2, ["list.txt: not JSON"]),
+    "no profile": (["--profile", "list.txt"], 2, ["list.txt: expected JSON"]),
     "another model's": (["--profile", "other.json"], 2, ["got one of model 00000000"]),
     "no adaptation": (["--adapt", "--model", BUNDLE], 1, ["this model takes no profile"]),
     "nor a profile": (

@@ -170,7 +170,7 @@ def test_turns_are_adapted_by_speaker(here, office):
         (("adapt", "-", "-o", "x.json"), 2, "can be read only once; save it"),
         (("predict", "office", "--adapt", "--profile", "x.json"), 2, "--profile or --adapt"),
         (("predict", "call.wav", "--profile", "absent.json"), 2, "absent.json: no such file"),
-        (("predict", "call.wav", "--profile", "turns.csv"), 2, "turns.csv: not JSON"),
+        (("predict", "call.wav", "--profile", "turns.csv"), 2, "turns.csv: expected JSON"),
         (("predict", "office/silent.wav", "--adapt"), 2, "1 recordings without speech"),
         (
             ("adapt", "office/silent.wav", "office/text.wav", "-o", "x.json"),

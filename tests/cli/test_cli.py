@@ -422,7 +422,7 @@ BAD_TRAIN = [
     ("--set model.backbone={home}/nowhere", 1, ("nowhere", "no such folder", "config.json")),
     ("--set model.backbone={home}/corpus", 1, ("corpus", "config.json")),
     ("--set model.layers=99", 1, ("expected model.layers of at most 3", "got 99")),
-    ("--set model.width=9", 1, ("width 9", "attention_heads 2")),
+    ("--set model.width=9", 1, ("expected a width", "attention_heads 2")),
     ("--fold moon", 1, ("'moon'", "speaker-s1, speaker-s2")),
     ("--set protocol.name=session", 1, ("no session",)),
     ("--set protocol.name=published", 1, ("protocol.folder",)),
@@ -723,7 +723,9 @@ def test_export_writes_a_bundle_that_predict_opens(phonemo, trained, tmp_path):
 def test_a_wrong_model_is_not_exported(phonemo, trained, tmp_path, model, fragments):
     words = ("export", model.format(home=trained.home), "-o", tmp_path / "bundle")
     assert_one_line(phonemo(*words), 1, *fragments)
-    assert_one_line(phonemo("export", trained.model, "-o", trained.home), 1, "something else")
+    assert_one_line(
+        phonemo("export", trained.model, "-o", trained.home), 1, "a bundle or an empty folder"
+    )
 
 
 def test_a_process_of_its_own_keeps_the_pipe_clean(trained, tmp_path):

@@ -252,9 +252,9 @@ def test_the_threshold_is_the_lowest_that_keeps_the_risk(
 
 @pytest.mark.parametrize("risk", [-0.01, 1.01, 10.0, math.nan])
 def test_a_risk_that_is_no_share_is_refused(risk: float) -> None:
-    with pytest.raises(ResultError, match=r"a risk of .*a share from 0 to 1 is wanted"):
+    with pytest.raises(ResultError, match="expected a risk from 0 to 1, got "):
         calibration.abstention(FOUR, FOUR_TRUE, risk)
-    with pytest.raises(ResultError, match="a share from 0 to 1"):
+    with pytest.raises(ResultError, match="expected a risk from 0 to 1"):
         calibration.calibrate(FOUR, FOUR_TRUE, risk)
 
 
@@ -369,12 +369,12 @@ CALLS: dict[str, Callable[..., object]] = {
 @pytest.mark.parametrize(
     ("scores", "truth", "words"),
     [
-        (np.zeros((0, 3)), [], r"\(0, 3\) and truth of shape \(0,\)"),
-        ([0.5, 0.5], [0, 1], r"scores of shape \(2,\)"),
-        ([[[0.5, 0.5]]], [0], r"scores of shape \(1, 1, 2\)"),
-        ([[0.5, 0.5]], [0, 1], r"\(1, 2\) and truth of shape \(2,\)"),
-        ([[0.5, 0.5]], [[0]], r"truth of shape \(1, 1\)"),
-        ([[0.5, 0.5]], 0, r"truth of shape \(\)"),
+        (np.zeros((0, 3)), [], r"got shapes \(0, 3\) and \(0,\)"),
+        ([0.5, 0.5], [0, 1], r"got shapes \(2,\) and"),
+        ([[[0.5, 0.5]]], [0], r"got shapes \(1, 1, 2\) and"),
+        ([[0.5, 0.5]], [0, 1], r"got shapes \(1, 2\) and \(2,\)"),
+        ([[0.5, 0.5]], [[0]], r"got shapes .* and \(1, 1\)"),
+        ([[0.5, 0.5]], 0, r"got shapes .* and \(\)"),
     ],
 )
 def test_other_shapes_are_one_clear_line(

@@ -118,7 +118,7 @@ def test_without_speakers_utterances_stand_for_themselves_and_it_is_said(tmp_pat
     done = CliRunner().invoke(app, ["compare", first, second])
     assert done.exit_code == 0, done.output
     assert "30 utterances, 30 clusters (utterance)" in done.stdout
-    assert "too sure" in done.stdout
+    assert "p is too small" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def changed(key, value, where=0):
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        (rows(0.7, seeds=(2,)), "different seeds: 1 and 2"),
-        (rows(0.7)[:-1], "1 answers are in one run only, as '5-14'"),
-        (changed("fold", "speaker-9"), "different folds"),
-        (changed("truth", "sadness"), "do not agree on the truth of '0-0'"),
+        (rows(0.7, seeds=(2,)), "expected the same seeds, got 1 and 2"),
+        (rows(0.7)[:-1], "got 1 answers in one run only, such as '5-14'"),
+        (changed("fold", "speaker-9"), "expected the same folds"),
+        (changed("truth", "sadness"), "expected the same truth for '0-0'"),
     ],
 )
 def test_what_does_not_pair_is_refused(second, words):
@@ -176,7 +176,7 @@ def test_the_command_shows_everything_and_writes_json(tmp_path):
     assert "A  one: a system" in done.stdout
     assert "all 64 ways" in done.stdout
     assert "6 clusters (speaker)" in done.stdout
-    assert "too sure" not in done.stdout
+    assert "p is too small" not in done.stdout
     assert "speaker-5" in done.stdout
     assert "UA: B is higher by" in done.stdout.splitlines()[-1]
     data = json.loads(output.read_text(encoding="utf-8"))
@@ -197,9 +197,9 @@ def test_no_difference_is_said_with_care(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"corpus": "nemo"}, "tested emodb and nemo"),
-        ({"protocol": {"name": "sentence", "parts": 6}}, "protocol.name is speaker and sentence"),
-        ({"protocol": {"name": "speaker", "parts": 5}}, "protocol.parts is 6 and 5"),
+        ({"corpus": "nemo"}, "got emodb and nemo"),
+        ({"protocol": {"name": "sentence", "parts": 6}}, "got protocol.name speaker and sentence"),
+        ({"protocol": {"name": "speaker", "parts": 5}}, "got protocol.parts 6 and 5"),
     ],
 )
 def test_unlike_runs_are_refused_with_one_line(tmp_path, more, words):
@@ -213,10 +213,10 @@ def test_unlike_runs_are_refused_with_one_line(tmp_path, more, words):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("metrics.json", None, "no metrics.json"),
-        ("predictions.jsonl", None, "no predictions.jsonl"),
-        ("predictions.jsonl", "{broken", "not what phonemo train wrote"),
-        ("metrics.json", "{}", "not what phonemo train wrote"),
+        ("metrics.json", None, "got no metrics.json"),
+        ("predictions.jsonl", None, "got no predictions.jsonl"),
+        ("predictions.jsonl", "{broken", "expected files of phonemo train"),
+        ("metrics.json", "{}", "expected files of phonemo train"),
     ],
 )
 def test_what_is_no_run_is_named(tmp_path, name, text, words):

@@ -244,8 +244,11 @@ def test_one_utterance_a_speaker_equals_scipy_s_bootstrap() -> None:
     [
         (lambda: metrics.score_emotions([], [], 2), "truth is empty"),
         (lambda: metrics.confusion_matrix([0, 1], [0], 2), "2 true and 1 predicted"),
-        (lambda: metrics.confusion_matrix([0, 2], [0, 1], 2), "class 2; wanted 0 to 1"),
-        (lambda: metrics.confusion_matrix([0, -1], [0, 1], 2), "class -1"),
+        (
+            lambda: metrics.confusion_matrix([0, 2], [0, 1], 2),
+            "expected classes from 0 to 1 in truth, got 2",
+        ),
+        (lambda: metrics.confusion_matrix([0, -1], [0, 1], 2), "in truth, got -1"),
         (lambda: metrics.confusion_matrix([0.5], [0], 2), "integer class indices"),
         (lambda: metrics.confusion_matrix([[0]], [0], 2), "2 axes"),
         (
@@ -256,16 +259,16 @@ def test_one_utterance_a_speaker_equals_scipy_s_bootstrap() -> None:
         (lambda: metrics.macro_f1(np.zeros((2, 2), np.int64)), "matrix is empty"),
         (lambda: metrics.weighted_f1(np.zeros((2, 2), np.int64)), "matrix is empty"),
         (lambda: metrics.chance_levels([], 2), "truth is empty"),
-        (lambda: metrics.phoneme_errors([], []), "no reference phonemes"),
-        (lambda: metrics.phoneme_errors([""], ["a"]), "no reference phonemes"),
+        (lambda: metrics.phoneme_errors([], []), "at least one reference phoneme"),
+        (lambda: metrics.phoneme_errors([""], ["a"]), "at least one reference phoneme"),
         (lambda: metrics.phoneme_errors(["a"], []), "1 references and 0 hypotheses"),
         (lambda: metrics.calibration(np.zeros((0, 2)), []), "(utterance, emotion)"),
-        (lambda: metrics.calibration([[0.5, 0.5]], [0, 1]), "1 rows of scores and 2 labels"),
-        (lambda: metrics.calibration([[0.5, 0.6]], [0]), "row 0 sum to 1.1"),
+        (lambda: metrics.calibration([[0.5, 0.5]], [0, 1]), "got 1 rows and 2 labels"),
+        (lambda: metrics.calibration([[0.5, 0.6]], [0]), "got 1.1 in row 0"),
         (lambda: metrics.calibration([[float("nan"), 1.0]], [0]), "NaN"),
         (lambda: metrics.calibration([[-0.5, 1.5]], [0]), "negative"),
         (lambda: metrics.bootstrap_interval(["a", "a"], len), "at least two speakers"),
-        (lambda: metrics.bootstrap_interval([], len), "0 cluster(s)"),
+        (lambda: metrics.bootstrap_interval([], len), "for an interval, got 0"),
     ],
 )
 def test_impossible_input_is_one_clear_line(call: Callable[[], object], words: str) -> None:

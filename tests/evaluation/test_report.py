@@ -383,14 +383,20 @@ def test_a_risk_coverage_plot_depends_on_all_that_it_is_given(tmp_path: Path, ch
     [
         (
             lambda path: report.plot_risk_coverage({"curve": [], "area": 0.0}, path, "t"),
-            "the risk-coverage curve has no point",
+            "expected points in the risk-coverage curve",
         ),
-        (lambda path: report.plot_learning_curves([], path), "no epoch with a loss"),
-        (lambda path: report.plot_learning_curves([{"loss": 1.0}], path), "no epoch with a loss"),
-        (lambda path: report.plot_reliability({"bins": []}, path), "no filled bin"),
+        (lambda path: report.plot_learning_curves([], path), "expected an epoch with a loss"),
+        (
+            lambda path: report.plot_learning_curves([{"loss": 1.0}], path),
+            "expected an epoch with a loss",
+        ),
+        (
+            lambda path: report.plot_reliability({"bins": []}, path),
+            "expected a bin with utterances",
+        ),
         (
             lambda path: report.plot_confusion({"labels": ["a"], "counts": []}, path, "t"),
-            "1 labels but counts of another shape",
+            "expected counts of 1 x 1 labels",
         ),
     ],
 )
@@ -449,7 +455,7 @@ def test_a_card_shows_the_runs_that_it_names(tmp_path: Path) -> None:
 
 def test_a_card_that_names_an_unknown_run_is_refused(tmp_path: Path) -> None:
     card, folder = carded(tmp_path, CARD), save(tmp_path, run("one"))
-    with pytest.raises(ResultError, match="names the result 'two'; found: one"):
+    with pytest.raises(ResultError, match="expected a result of one, got 'two'"):
         report.write_results(folder, tmp_path / "RESULTS.md", cards=[card])
     assert not (tmp_path / "RESULTS.md").exists()
 
@@ -457,7 +463,7 @@ def test_a_card_that_names_an_unknown_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["<!-- results:start one -->", "<!-- details:end -->"])
 def test_a_card_with_half_a_pair_of_markers_is_refused(tmp_path: Path, line: str) -> None:
     card, folder = carded(tmp_path, f"{CARD}\n{line}\n"), save(tmp_path, run("one"), run("two"))
-    with pytest.raises(ResultError, match="lacks its other"):
+    with pytest.raises(ResultError, match="has no partner"):
         report.write_results(folder, tmp_path / "RESULTS.md", cards=[card])
 
 

@@ -181,13 +181,19 @@ def _without(key: str) -> Callable[[], list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (list, "no predictions"),
-        (lambda: [row("u1", "a", "a", fold="1"), row("u1", "a", "h", fold="2")], "tested 2 times"),
-        (_without("truth"), "no key 'truth'"),
-        (_changed(seed=None), "seed None; an integer is wanted"),
-        (_changed(scores={"anger": 1.0}), "scores for anger; wanted: anger, happiness, neutral"),
-        (_changed(label="neutral"), "'neutral', which is not its highest score"),
-        (_changed(scores={"anger": 0.9, "happiness": 0.3, "neutral": 0.1}), "sum to 1.3"),
+        (list, "expected at least one prediction"),
+        (
+            lambda: [row("u1", "a", "a", fold="1"), row("u1", "a", "h", fold="2")],
+            "with seed 1, got 2",
+        ),
+        (_without("truth"), "key 'truth' is missing"),
+        (_changed(seed=None), "expected an integer seed, got None"),
+        (
+            _changed(scores={"anger": 1.0}),
+            "expected scores for anger, happiness, neutral, got anger",
+        ),
+        (_changed(label="neutral"), "the highest score, got 'neutral'"),
+        (_changed(scores={"anger": 0.9, "happiness": 0.3, "neutral": 0.1}), "sum to 1, got 1.3"),
     ],
 )
 def test_bad_rows_are_one_clear_line(make: Callable[[], list[Any]], words: str) -> None:

@@ -567,7 +567,9 @@ def test_an_arm_that_is_not_finished_is_named(
     pair: dict[str, Path], name: str, unfinished: str
 ) -> None:
     (pair[unfinished] / name).unlink()
-    with pytest.raises(ResultError, match=f"arm-{unfinished}: no {name}"):
+    with pytest.raises(
+        ResultError, match=f"arm-{unfinished}: expected a run folder .* got no {name}"
+    ):
         table_rows(pair, {"a": {}, "b": {}}, "a", ["b"])
 
 
@@ -575,7 +577,7 @@ def test_an_arm_with_a_fold_too_few_is_refused(pair: dict[str, Path]) -> None:
     path = pair["b"] / "predictions.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-9]), encoding="utf-8")
-    with pytest.raises(ResultError, match="9 answers are in one run only, as '4-0'"):
+    with pytest.raises(ResultError, match="9 answers in one run only, such as '4-0'"):
         table_rows(pair, {"a": {}, "b": {}}, "a", ["b"])
 
 
@@ -583,7 +585,7 @@ def test_arms_of_different_protocols_are_refused(pair: dict[str, Path]) -> None:
     path = pair["b"] / "metrics.json"
     data = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(data | {"protocol": {"name": "sentence"}}), encoding="utf-8")
-    with pytest.raises(ResultError, match=r"protocol\.name is speaker and sentence"):
+    with pytest.raises(ResultError, match=r"got protocol\.name speaker and sentence"):
         table_rows(pair, {"a": {}, "b": {}}, "a", ["b"])
 
 
@@ -635,10 +637,10 @@ def test_a_leaky_table_says_so_on_the_terminal_and_on_the_page(tmp_path: Path) -
 def test_arms_without_a_finished_cell_are_named(tmp_path: Path) -> None:
     table = {"title": "t", "baseline": "a", "rows": [arm("a")]}
     found = ablation(table, missing=["wild"])
-    assert any(line.endswith("left out: wild") for line in ablation_lines(found))
-    assert "- not finished, and left out: wild" in written(tmp_path, ablation=found)
+    assert any(line == "left out, no finished run: wild" for line in ablation_lines(found))
+    assert "- left out, not finished: wild" in written(tmp_path, ablation=found)
 
 
 def test_a_backbone_that_heard_the_corpus_is_marked(tmp_path: Path) -> None:
     text = written(tmp_path, cross=crossing(cell("a", "a"), cell("a", "b", heard=True)))
-    assert text.count("(heard without labels)") == 1
+    assert text.count("(pretrained on, without labels)") == 1

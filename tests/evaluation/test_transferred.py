@@ -144,14 +144,17 @@ def test_a_table_by_hand(tmp_path: Path) -> None:
         "70.0 (60.0 to 80.0) ± 1.2",
         "75.0 (65.0 to 85.0) ± 1.2",
     ]
-    (beside, *_) = rows_of(text, "linear", "ravdess (beside) (pretrained on it, unlabelled)")
+    (beside, *_) = rows_of(
+        text, "linear", "ravdess (not in the mean) (pretrained on it, unlabeled)"
+    )
     assert beside[2].startswith("40.0")
 
 
 def test_one_sided_pools_have_a_table_for_each_size(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert (
-        "Adapted with 20 recordings: as many of each emotion, and with a share of neutral" in text
+        "Adapted with 20 recordings: equally many of each emotion, and with a share of neutral"
+        in text
     )
     assert "| system | left out | even | 80 % |" in text
     (_, shares, *_) = rows_of(text, "linear", "emodb")
@@ -168,8 +171,10 @@ def test_sureness_recalls_and_picks(tmp_path: Path) -> None:
 def test_the_facts(tmp_path: Path) -> None:
     text = written(tmp_path, unfinished=2)
     assert "- emotions: anger, neutral (chance 50.0 %); merged: calm as neutral" in text
-    assert "- nemo: 100 utterances, 10 speakers (anger 50, neutral 50); only teaches" in text
-    assert "- mean over emodb; picked by single, pool-20" in text
+    assert (
+        "- nemo: 100 utterances, 10 speakers (anger 50, neutral 50); used for training only" in text
+    )
+    assert "- mean over emodb; selected by single, pool-20" in text
     assert "- **2 cells are not finished**" in text
 
 
@@ -193,7 +198,7 @@ def test_a_corpus_without_a_condition_has_a_dash(tmp_path: Path) -> None:
     fewer["conditions"] = fewer["conditions"][:1]
     system = study()["systems"][0] | {"corpora": [left_out("emodb", 0.5), fewer], "mean": []}
     text = written(tmp_path, systems=[system])
-    assert rows_of(text, "linear", "ravdess (beside)")[0][3:] == ["-", "-", "-"]
+    assert rows_of(text, "linear", "ravdess (not in the mean)")[0][3:] == ["-", "-", "-"]
 
 
 def test_a_malformed_file_names_its_key(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ class TestReady:
             PretrainedEmotionClassifier(BUNDLE).fit(None, ["glee"])
 
     def test_a_table_is_no_recording(self):
-        with pytest.raises(UsageError, match="expected a list of recordings"):
+        with pytest.raises(UsageError, match="a list of recordings"):
             PretrainedEmotionClassifier(BUNDLE).predict(np.zeros((2, 8000)))
 
 

@@ -63,7 +63,7 @@ def test_attention_without_any_valid_frame_reads_them_all() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ModelError, match="expected attention_heads that divide the width 8, got 3"):
         MultiHeadAttention(8, 3)
-    with pytest.raises(ModelError, match="0 attention heads"):
+    with pytest.raises(ModelError, match="divide the width 8, got 0"):
         MultiHeadAttention(8, 0)
 
 

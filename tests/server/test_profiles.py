@@ -366,9 +366,9 @@ def test_the_folder_is_opened_by_stems(folder, model, profile):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("bad.json", "{}", "bad.json: no profile"),
-        ("bad.json", "", "bad.json: not JSON"),
-        ("bad.json", "[" * 2**21, "more than 1048576 bytes"),
+        ("bad.json", "{}", "bad.json: expected an object"),
+        ("bad.json", "", "bad.json: expected JSON"),
+        ("bad.json", "[" * 2**21, "at most 1048576 bytes, got more"),
         ("a b.json", None, "rename it"),
         ("..json", None, "rename it"),
         (".hidden.json", None, "rename it"),
@@ -408,7 +408,7 @@ def test_the_command_leaves_with_2_and_a_line(folder):
     options = ("--model", str(ADAPTABLE), "--profiles", str(folder))
     with command(*options, model=False) as process:
         assert process.ended() == 2
-        assert re.fullmatch(r"phonemo: .*bad\.json: no profile: .*\n", process.said)
+        assert re.fullmatch(r"phonemo: .*bad\.json: expected an object .*\n", process.said)
 
 
 # Nothing is kept ----------------------------------------------------------------------------------

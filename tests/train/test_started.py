@@ -161,7 +161,7 @@ def test_a_finetuning_says_what_was_done_and_what_profiles_add(tuned, start):
     assert said["scores"]["none"]["ua"] == pytest.approx(found.metrics["results"]["ua"]["mean"])
     assert found.metrics["model"]["prior"] == "start, by source"
     page = write_page(home).read_text()
-    assert "drawn towards that of the start for anger, neutral" in page
+    assert "towards that of the initial model for anger, neutral" in page
     assert "each speaker&#x27;s own" in page or "each speaker's own" in page
     reference = reference_of(load_trained(found.model).model)
     before = reference_of(load_trained(start).model)

@@ -1,4 +1,4 @@
-"""Measured runs as Markdown: the page of all results, the short table, one run in detail."""
+"""Measured runs as Markdown: the results page, the short table, run details."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Written by `make report` from the files in `results/`; do not edit.
 
 
 def results_page(runs: Sequence[Metrics], studies: str = "") -> str:
-    """RESULTS.md: a table for each corpus, the studies of several runs, every run in detail."""
+    """RESULTS.md: a table for each corpus, the studies of several runs, all run details."""
     if not runs and not studies:
         return f"{PREFACE}\n{NOTHING}"
     corpora = sorted({run.corpus for run in runs})
@@ -64,23 +64,23 @@ def _corpus_table(runs: Sequence[Metrics]) -> str:
 
 
 def _corpus_row(run: Metrics) -> tuple[str, ...]:
-    found = run.results
+    results = run.results
     return (
         plain(run.title),
-        str(len(found.labels)),
+        str(len(results.labels)),
         _marked_protocol(run),
         ", ".join(str(seed) for seed in run.seeds),
-        with_interval(found.wa),
-        with_interval(found.ua),
-        _by_fold(found.ua),
-        per_cent(found.phonemes.per if found.phonemes else None),
+        with_interval(results.wa),
+        with_interval(results.ua),
+        _by_fold(results.ua),
+        per_cent(results.phonemes.per if results.phonemes else None),
         code(run.config),
         code(run.command),
     )
 
 
 def summary_table(runs: Sequence[Metrics]) -> str:
-    """One row a run, for a README or a model card."""
+    """One row per run, for a README or a model card."""
     if not runs:
         return NOTHING
     header = ("corpus", "system", "classes", "protocol", "WA %", "UA % (95 % interval)", "PER %")
@@ -88,96 +88,102 @@ def summary_table(runs: Sequence[Metrics]) -> str:
 
 
 def _readme_row(run: Metrics) -> tuple[str, ...]:
-    found = run.results
+    results = run.results
     return (
         plain(run.corpus),
         plain(run.title),
-        str(len(found.labels)),
+        str(len(results.labels)),
         _marked_protocol(run),
-        per_cent(found.wa.mean),
-        with_interval(found.ua),
-        per_cent(found.phonemes.per if found.phonemes else None),
+        per_cent(results.wa.mean),
+        with_interval(results.ua),
+        per_cent(results.phonemes.per if results.phonemes else None),
     )
 
 
 def details(run: Metrics) -> str:
     """One run with its facts, folds, classes, genders and confusions."""
-    found = run.results
+    results = run.results
     parts = [
         f"### {plain(run.name)}\n",
         _facts(run),
-        _fold_table(found),
-        _recall_table(found),
-        *([_group_table("corpus", found.per_corpus)] if found.per_corpus else []),
-        *([_group_table("style", found.per_style)] if found.per_style else []),
-        _group_table("gender", found.per_gender),
+        _fold_table(results),
+        _recall_table(results),
+        *([_group_table("corpus", results.per_corpus)] if results.per_corpus else []),
+        *([_group_table("style", results.per_style)] if results.per_style else []),
+        _group_table("gender", results.per_gender),
         "Confusion, rows are the truth, summed over seeds:\n",
-        _confusion_table(found),
+        _confusion_table(results),
     ]
     return "\n".join(parts)
 
 
 def _facts(run: Metrics) -> str:
-    found = run.results
+    results = run.results
     model = ", ".join(f"{key} {_value(value)}" for key, value in sorted(run.model.items()))
     facts = [
-        f"{plain(run.title)}, on {plain(run.corpus)}: {found.utterances} utterances, "
-        f"{found.speakers_count} speakers, {len(found.labels)} classes",
+        f"{plain(run.title)}, on {plain(run.corpus)}: {results.utterances} utterances, "
+        f"{results.speakers_count} speakers, {len(results.labels)} classes",
         f"protocol: {_marked_protocol(run)}" + _after_colon(run.protocol_note),
         f"model: {plain(model)}",
         f"measured by phonemo {plain(run.phonemo)} with {code(run.command)}",
-        f"WA by fold {_by_fold(found.wa)} %; macro F1 {with_interval(found.macro_f1)} %, "
-        f"weighted F1 {with_interval(found.weighted_f1)} %",
-        f"chance: WA {per_cent(found.chance.majority_wa)} %, UA {per_cent(found.chance.ua)} %",
-        *calibration_texts(found),
-        f"intervals: {found.interval.samples} resamples of {found.interval.clusters} clusters "
-        f"({plain(found.interval.unit)})",
-        *_phoneme_facts(found),
-        *([] if found.boundaries is None else [f"boundaries: {boundaries_text(found.boundaries)}"]),
+        f"WA by fold {_by_fold(results.wa)} %; macro F1 {with_interval(results.macro_f1)} %, "
+        f"weighted F1 {with_interval(results.weighted_f1)} %",
+        f"chance: WA {per_cent(results.chance.majority_wa)} %, UA {per_cent(results.chance.ua)} %",
+        *calibration_texts(results),
+        f"intervals: {results.interval.samples} resamples of {results.interval.clusters} clusters "
+        f"({plain(results.interval.unit)})",
+        *_phoneme_facts(results),
+        *(
+            []
+            if results.boundaries is None
+            else [f"boundaries: {boundaries_text(results.boundaries)}"]
+        ),
         *extra_texts(run),
     ]
-    if not found.seeds_agree:
+    if not results.seeds_agree:
         facts.append(f"**{UNEVEN}**")
     return "".join(f"- {fact}\n" for fact in facts)
 
 
 def calibration_texts(found: Results) -> list[str]:
-    """How far scores can be believed, and what answering selectively would gain."""
+    """Calibration of the scores, and the gain from selective answers."""
     texts = [f"calibration: {_calibration_text(found.calibration)}"]
     if found.uncalibrated is not None:
         texts[0] += f"; before temperature scaling {_calibration_text(found.uncalibrated)}"
-    one = found.selective
-    if one is not None and one.coverage is not None:
-        risk = "-" if one.risk is None else f"{per_cent(one.risk)} % of them wrong"
-        texts.append(f"at the models' own thresholds {per_cent(one.coverage)} % answered, {risk}")
+    selective = found.selective
+    if selective is not None and selective.coverage is not None:
+        risk = "-" if selective.risk is None else f"{per_cent(selective.risk)} % of them wrong"
+        texts.append(
+            f"at the models' own thresholds {per_cent(selective.coverage)} % answered, {risk}"
+        )
     return texts
 
 
-def _calibration_text(one: CalibrationScore) -> str:
-    return f"ECE {per_cent(one.ece)} %, Brier {one.brier:.3f}, NLL {one.nll:.3f} nats"
+def _calibration_text(score: CalibrationScore) -> str:
+    return f"ECE {per_cent(score.ece)} %, Brier {score.brier:.3f}, NLL {score.nll:.3f} nats"
 
 
-def _phoneme_facts(found: Results) -> list[str]:
-    one = found.phonemes
-    if one is None:
+def _phoneme_facts(results: Results) -> list[str]:
+    score = results.phonemes
+    if score is None:
         return []
     return [
-        f"phonemes: PER {per_cent(one.per)} % of {one.tokens} tokens ({one.substitutions} "
-        f"substitutions, {one.deletions} deletions, {one.insertions} insertions)"
+        f"phonemes: PER {per_cent(score.per)} % of {score.tokens} tokens ({score.substitutions} "
+        f"substitutions, {score.deletions} deletions, {score.insertions} insertions)"
     ]
 
 
 def extra_texts(run: Metrics) -> list[str]:
     """A line for each extra corpus with speakers held out."""
     return [
-        f"{plain(corpus)}: PER {per_cent(one.per)} % on {one.utterances} utterances of "
-        f"{one.speakers} speakers held out, mean of {one.trainings} trainings"
-        for corpus, one in sorted(run.extra.items())
+        f"{plain(corpus)}: PER {per_cent(score.per)} % on {score.utterances} utterances of "
+        f"{score.speakers} speakers held out, mean of {score.trainings} trainings"
+        for corpus, score in sorted(run.extra.items())
     ]
 
 
 def boundaries_text(one: BoundaryScore) -> str:
-    """How far aligned phonemes end from hand-made ones, in a line."""
+    """Distance of aligned phoneme boundaries from hand-made ones, in a line."""
     return (
         f"median {one.median_ms:.0f} ms ({per_cent(one.within_20_ms)} % within 20 ms, "
         f"{per_cent(one.within_40_ms)} % within 40 ms) of {one.boundaries} in "
@@ -185,48 +191,48 @@ def boundaries_text(one: BoundaryScore) -> str:
     )
 
 
-def _fold_table(found: Results) -> str:
+def _fold_table(results: Results) -> str:
     rows = (
         (
-            plain(one.fold),
-            str(one.seed),
-            str(one.utterances),
-            *(per_cent(value) for value in (one.wa, one.ua, one.macro_f1)),
+            plain(fold.fold),
+            str(fold.seed),
+            str(fold.utterances),
+            *(per_cent(value) for value in (fold.wa, fold.ua, fold.macro_f1)),
         )
-        for one in found.folds
+        for fold in results.folds
     )
     return markdown_table(("fold", "seed", "utterances", "WA %", "UA %", "macro F1 %"), rows)
 
 
-def _recall_table(found: Results) -> str:
-    names = [plain(name) for name in found.recalls]
-    shares = [per_cent(value) for value in found.recalls.values()]
+def _recall_table(results: Results) -> str:
+    names = [plain(name) for name in results.recalls]
+    shares = [per_cent(value) for value in results.recalls.values()]
     return markdown_table(("class", *names), [("recall %", *shares)])
 
 
 def _group_table(kind: str, groups: Mapping[str, GroupScore]) -> str:
     rows = (
-        (plain(name), str(one.utterances), per_cent(one.wa), per_cent(one.ua))
-        for name, one in sorted(groups.items())
+        (plain(name), str(group.utterances), per_cent(group.wa), per_cent(group.ua))
+        for name, group in sorted(groups.items())
     )
     return markdown_table((kind, "utterances", "WA %", "UA %"), rows)
 
 
-def _confusion_table(found: Results) -> str:
-    names = [plain(name) for name in found.confusion.labels]
-    rows = zip(names, found.confusion.counts, strict=True)
+def _confusion_table(results: Results) -> str:
+    names = [plain(name) for name in results.confusion.labels]
+    rows = zip(names, results.confusion.counts, strict=True)
     return markdown_table(("truth", *names), ((name, *map(str, row)) for name, row in rows))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A header and rows of cells as Markdown."""
+    """Format a header and rows of cells as a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def protocol_text(run: Metrics) -> str:
-    """The protocol with the number of its folds."""
-    folds = len({one.fold for one in run.results.folds})
+    """The protocol with its number of folds."""
+    folds = len({fold.fold for fold in run.results.folds})
     return f"{run.protocol.name}, {folds} fold{'s' if folds != 1 else ''}"
 
 
@@ -260,13 +266,13 @@ def _after_colon(note: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that cannot break a table, open a tag or pass for a marker."""
+    """Escape text so that it cannot break a table, open a tag or imitate a marker."""
     words = " ".join(text.split())
     return words.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def code(text: str) -> str:
-    """Text as Markdown code that cannot break a table."""
+    """Format text as Markdown code that cannot break a table."""
     words = " ".join(text.split()).replace("|", "\\|")
     fence = "``" if "`" in words else "`"
     gap = " " if "`" in words else ""

@@ -1,17 +1,15 @@
-"""Scores of emotion and phoneme recognition: arrays in, floats out; knows no model.
+"""Metrics of emotion and phoneme recognition: arrays in, floats out, independent of models.
 
-Every function raises ResultError for empty or impossible input and never returns NaN. A score
-that does not exist, such as the recall of a class nobody uttered, is None and not zero.
+Every function raises ResultError for empty or impossible input and never returns NaN. An undefined
+score, such as the recall of a class without utterances, is None and not zero.
 
-How far the ends of aligned phonemes lie from hand-made ones: times in, errors out.
+Boundary errors compare the times of aligned phonemes with hand-made ones. The reference alone
+determines the boundaries, so that every alignment of an utterance is measured at the same ones:
 
-What counts as a boundary is decided by the reference alone, so that every alignment of an
-utterance is asked for the same ones:
-
-- where two reference phonemes touch, one boundary: the end of the first is the start of the
-  second. An alignment that leaves a gap there has two answers, and their mean error counts;
-- beside a pause, and at both ends of the utterance, the edge of the phoneme is a boundary of its
-  own: the end before the pause, the start after it.
+- where two reference phonemes touch there is one boundary: the end of the first is the start of the
+  second. An alignment with a gap there has two times, and their mean error counts;
+- beside a pause, and at both ends of the utterance, the edge of the phoneme is a separate boundary:
+  the end before the pause, the start after it.
 """
 
 from __future__ import annotations
@@ -30,20 +28,20 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class: how many utterances have it, and its scores (None where undefined)."""
+    """One class: its number of utterances and its scores (None where undefined)."""
 
     support: int
     precision: float | None
-    """Share of right ones among those given this class; None if none was given it."""
+    """Share of correct ones among the utterances predicted as this class; None without any."""
     recall: float | None
-    """Share of right ones among those that have this class; None if none has it."""
+    """Share of correct ones among the utterances of this class; None without any."""
     f1: float | None
     """2 hits / (support + predicted); None if the class is in neither truth nor prediction."""
 
 
 @dataclass(frozen=True)
 class EmotionScores:
-    """The scores of one set of utterances, as shares from 0 to 1."""
+    """The scores of a set of utterances, as shares from 0 to 1."""
 
     utterances: int
     wa: float
@@ -80,12 +78,12 @@ class CalibrationBin:
     confidence: float | None
     """Mean of the highest probabilities; None in an empty bin."""
     accuracy: float | None
-    """Share of right answers; None in an empty bin."""
+    """Share of correct predictions; None in an empty bin."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far the probabilities can be believed."""
+    """Calibration of probabilities."""
 
     ece: float
     """Expected calibration error, 0 to 1 (Guo et al. 2017)."""
@@ -111,7 +109,7 @@ class ConfidenceInterval:
 
 @dataclass(frozen=True)
 class ChanceLevels:
-    """What the best guess without listening scores."""
+    """Scores of the best constant prediction."""
 
     majority_wa: float
     ua: float
@@ -128,13 +126,16 @@ def confusion_matrix(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: in
     rows = _class_indices("truth", truth, classes)
     columns = _class_indices("predicted", predicted, classes)
     if len(rows) != len(columns):
-        raise ResultError(f"{len(rows)} true and {len(columns)} predicted labels; one each wanted")
+        raise ResultError(
+            f"expected one prediction per label, got {len(rows)} true and {len(columns)} "
+            "predicted labels"
+        )
     counts = np.bincount(rows * classes + columns, minlength=classes * classes)
     return counts.astype(np.int64).reshape(classes, classes)  # (emotion, emotion)
 
 
 def score_emotions(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> EmotionScores:
-    """All scores of class indices ``(utterance,)``; raises as ``confusion_matrix`` does."""
+    """All scores for class indices ``(utterance,)``; raises as ``confusion_matrix`` does."""
     confusion = confusion_matrix(truth, predicted, classes)
     return EmotionScores(
         utterances=int(confusion.sum()),
@@ -147,15 +148,15 @@ def score_emotions(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: int)
 
 
 def weighted_accuracy(confusion: Counts) -> float:
-    """WA: the share of correct utterances, so each class weighs what it counts."""
+    """WA: the share of correct utterances; classes are weighted by their size."""
     return float(np.trace(confusion) / _total(confusion))
 
 
 def unweighted_accuracy(confusion: Counts) -> float:
     """UA: the mean recall over the classes PRESENT in the truth.
 
-    A class that nobody uttered has no recall; counting it as zero would punish a speaker who
-    never laughed. scikit-learn's ``balanced_accuracy_score`` does the same.
+    An absent class has no recall; counting it as zero would penalize test speakers without that
+    emotion. scikit-learn's ``balanced_accuracy_score`` does the same.
     """
     _total(confusion)
     support = confusion.sum(axis=1)
@@ -164,7 +165,7 @@ def unweighted_accuracy(confusion: Counts) -> float:
 
 
 def macro_f1(confusion: Counts) -> float:
-    """The mean F1 over the classes found in truth or prediction (scikit-learn's default)."""
+    """The mean F1 over the classes that occur in truth or prediction (scikit-learn's default)."""
     _total(confusion)
     twice = confusion.sum(axis=0) + confusion.sum(axis=1)
     seen = twice > 0
@@ -172,7 +173,7 @@ def macro_f1(confusion: Counts) -> float:
 
 
 def weighted_f1(confusion: Counts) -> float:
-    """The mean F1 weighted by how many utterances have each class."""
+    """The mean F1, weighted by the number of utterances of each class."""
     support = confusion.sum(axis=1)
     twice = np.maximum(confusion.sum(axis=0) + support, 1)
     scores = 2 * np.diagonal(confusion) / twice
@@ -199,9 +200,9 @@ def class_scores(confusion: Counts) -> tuple[ClassScores, ...]:
 
 
 def chance_levels(truth: npt.ArrayLike, classes: int) -> ChanceLevels:
-    """What always answering the commonest class scores.
+    """The scores of always predicting the most frequent class.
 
-    WA is that class's share; UA is 1 / (classes present in the truth), whichever is guessed.
+    WA is that class's share; UA is 1 / (classes present in the truth) for any constant prediction.
     """
     support = np.bincount(_class_indices("truth", truth, classes), minlength=classes)
     present = int(np.count_nonzero(support))
@@ -211,23 +212,24 @@ def chance_levels(truth: npt.ArrayLike, classes: int) -> ChanceLevels:
 def phoneme_errors(
     references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[str]]
 ) -> PhonemeErrors:
-    """Levenshtein edits from references to hypotheses, one pair an utterance.
+    """Levenshtein edits from references to hypotheses, one pair per utterance.
 
-    Among the alignments with the fewest edits the one with the most substitutions is counted, so
-    the three numbers are unique and not a matter of how ties are broken.
+    Among the alignments with the fewest edits, the one with the most substitutions is counted, so
+    the three numbers are unique and do not depend on how ties are broken.
 
     Raises:
         ResultError: unequal numbers of utterances, or no reference phoneme at all.
     """
     if len(references) != len(hypotheses):
         raise ResultError(
-            f"{len(references)} references and {len(hypotheses)} hypotheses; one each is wanted"
+            f"expected one hypothesis per reference, got {len(references)} references and "
+            f"{len(hypotheses)} hypotheses"
         )
     tokens = sum(len(reference) for reference in references)
     if tokens == 0:
-        raise ResultError("no reference phonemes; an error rate needs at least one")
+        raise ResultError("expected at least one reference phoneme, got none")
     pairs = zip(references, hypotheses, strict=True)
-    totals = np.sum([_edits(one, other) for one, other in pairs], axis=0)
+    totals = np.sum([_edits(reference, hypothesis) for reference, hypothesis in pairs], axis=0)
     substitutions, deletions, insertions = (int(total) for total in totals)
     return PhonemeErrors(substitutions, deletions, insertions, tokens)
 
@@ -237,12 +239,12 @@ def calibration(probabilities: npt.ArrayLike, truth: npt.ArrayLike, bins: int = 
 
     Args:
         probabilities: ``(utterance, emotion)``, each row summing to 1 within 0.001 (rows are
-            normalised, so that rounded scores may be given).
+            normalized, so that rounded scores may be given).
         truth: class indices, ``(utterance,)``.
         bins: number of bins (low, high] from 0 to 1.
 
     Raises:
-        ResultError: no utterances, unequal lengths, or rows that are no probabilities.
+        ResultError: no utterances, unequal lengths, or rows that are not probabilities.
 
     A true class of probability 0 would make the NLL infinite; it is counted as 2.2e-16, the
     precision of a double (as scikit-learn's ``log_loss`` does).
@@ -251,7 +253,8 @@ def calibration(probabilities: npt.ArrayLike, truth: npt.ArrayLike, bins: int = 
     indices = _class_indices("truth", truth, scores.shape[1])
     if len(indices) != len(scores):
         raise ResultError(
-            f"{len(scores)} rows of scores and {len(indices)} labels; one each wanted"
+            f"expected one label per row of scores, got {len(scores)} rows and {len(indices)} "
+            "labels"
         )
     rows = _calibration_bins(scores.max(axis=1), scores.argmax(axis=1) == indices, bins)
     one_hot = np.eye(scores.shape[1])[indices]  # (utterance, emotion)
@@ -275,23 +278,23 @@ def bootstrap_interval(
 ) -> ConfidenceInterval:
     """Percentile bootstrap that resamples whole clusters (speakers), not utterances.
 
-    Utterances of one speaker are alike; resampling them singly would make the interval too
-    narrow. ``clusters`` names each utterance's speaker; ``statistic`` gets the indices of the
-    resampled utterances, ``(sample,)`` with repeats, and gives a float. The order of the
-    utterances does not matter. With ``strata``, each utterance's corpus, speakers are resampled
-    within their corpus, so that every corpus keeps its number of speakers.
+    Utterances of one speaker are correlated; resampling them individually would make the interval
+    too narrow. ``clusters`` names each utterance's speaker; ``statistic`` maps the indices of the
+    resampled utterances, ``(sample,)`` with repeats, to a float. The order of the utterances does
+    not matter. With ``strata``, each utterance's corpus, speakers are resampled within their
+    corpus, so that every corpus keeps its number of speakers.
 
     Raises:
         ResultError: no utterances, or fewer than two clusters (whose spread is unknown).
     """
     names, owner = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
     if len(names) < 2:
-        raise ResultError(f"{len(names)} cluster(s) given; an interval needs at least two speakers")
+        raise ResultError(f"expected at least two speakers for an interval, got {len(names)}")
     members = [np.flatnonzero(owner == index) for index in range(len(names))]
     groups = [np.arange(len(names))]
     if strata is not None:
-        home = np.asarray(strata, dtype=np.str_)[[one[0] for one in members]]  # (cluster,)
-        groups = [np.flatnonzero(home == name) for name in np.unique(home)]
+        stratum = np.asarray(strata, dtype=np.str_)[[rows[0] for rows in members]]  # (cluster,)
+        groups = [np.flatnonzero(stratum == name) for name in np.unique(stratum)]
     random = np.random.default_rng(seed)
     draws = np.concatenate(
         [group[random.integers(len(group), size=(samples, len(group)))] for group in groups], axis=1
@@ -305,21 +308,23 @@ def bootstrap_interval(
 def _class_indices(name: str, values: npt.ArrayLike, classes: int) -> Counts:
     array = np.asarray(values)
     if array.ndim != 1:
-        raise ResultError(f"{name} has {array.ndim} axes; one index for each utterance is wanted")
+        raise ResultError(f"expected one index per utterance in {name}, got {array.ndim} axes")
     if array.size == 0:
-        raise ResultError(f"{name} is empty; scores need at least one utterance")
+        raise ResultError(f"expected at least one utterance, got none: {name} is empty")
     if array.dtype.kind not in "iu":
-        raise ResultError(f"{name} is of type {array.dtype}; integer class indices are wanted")
+        raise ResultError(f"expected integer class indices in {name}, got {array.dtype}")
     if array.min() < 0 or array.max() >= classes:
-        stray = array[(array < 0) | (array >= classes)][0]
-        raise ResultError(f"{name} has class {stray}; wanted 0 to {classes - 1}")
+        invalid = array[(array < 0) | (array >= classes)][0]
+        raise ResultError(f"expected classes from 0 to {classes - 1} in {name}, got {invalid}")
     return array.astype(np.int64)
 
 
 def _total(confusion: Counts) -> int:
     total = int(confusion.sum())
     if total == 0:
-        raise ResultError("the confusion matrix is empty; scores need at least one utterance")
+        raise ResultError(
+            "expected at least one utterance, got none: the confusion matrix is empty"
+        )
     return total
 
 
@@ -330,19 +335,19 @@ def _share(part: int, whole: int) -> float | None:
 def _edits(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int, int]:
     """Substitutions, deletions and insertions of one pair.
 
-    One number carries both aims: a substitution costs ``unit``, the others ``unit + 1``, so the
-    last digit in base ``unit`` counts deletions and insertions. Their difference is known from
+    One number encodes both criteria: a substitution costs ``unit``, the others ``unit + 1``, so the
+    last digit in base ``unit`` counts deletions and insertions. Their difference follows from
     the lengths. Each row of the table is one vector step: the insertions, which run along the
     row, are a running minimum.
     """
     unit = len(reference) + len(hypothesis) + 1
     codes: dict[str, int] = {}
-    heard = np.array([codes.setdefault(symbol, len(codes)) for symbol in hypothesis], np.int64)
+    symbols = np.array([codes.setdefault(symbol, len(codes)) for symbol in hypothesis], np.int64)
     ramp = np.arange(len(hypothesis) + 1, dtype=np.int64) * (unit + 1)
     row = ramp
     for symbol in reference:
         best = row + unit + 1
-        best[1:] = np.minimum(best[1:], row[:-1] + unit * (heard != codes.get(symbol, -1)))
+        best[1:] = np.minimum(best[1:], row[:-1] + unit * (symbols != codes.get(symbol, -1)))
         row = np.minimum.accumulate(best - ramp) + ramp
     edits, unpaired = divmod(int(row[-1]), unit)
     deletions = (unpaired + len(reference) - len(hypothesis)) // 2
@@ -352,15 +357,15 @@ def _edits(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, in
 def _probabilities(values: npt.ArrayLike) -> Floats:
     scores = np.asarray(values, dtype=np.float64)
     if scores.ndim != 2 or scores.size == 0:
-        raise ResultError(f"scores have shape {scores.shape}; (utterance, emotion) is wanted")
+        raise ResultError(f"expected scores (utterance, emotion), got shape {scores.shape}")
     if not np.all(np.isfinite(scores)) or scores.min() < 0:
-        raise ResultError("scores are negative, infinite or NaN; probabilities are wanted")
+        raise ResultError("expected probabilities, got negative numbers, infinity or NaN")
     sums = scores.sum(axis=1, keepdims=True)
     if np.abs(sums - 1).max() > 1e-3:
         worst = int(np.abs(sums - 1).argmax())
-        raise ResultError(f"scores of row {worst} sum to {sums[worst, 0]:.4g}; 1 is wanted")
-    normalised: Floats = scores / sums
-    return normalised
+        raise ResultError(f"expected scores that sum to 1, got {sums[worst, 0]:.4g} in row {worst}")
+    normalized: Floats = scores / sums
+    return normalized
 
 
 def _calibration_bins(
@@ -369,17 +374,17 @@ def _calibration_bins(
     upper = np.arange(1, bins + 1) / bins
     index = np.searchsorted(upper, confidence, side="left")
     counts = np.bincount(index, minlength=bins)
-    sure = np.bincount(index, weights=confidence, minlength=bins)
-    right = np.bincount(index, weights=correct, minlength=bins)
+    confidences = np.bincount(index, weights=confidence, minlength=bins)
+    hits = np.bincount(index, weights=correct, minlength=bins)
     return tuple(
         CalibrationBin(
-            low=place / bins,
-            high=(place + 1) / bins,
+            low=number / bins,
+            high=(number + 1) / bins,
             count=int(count),
-            confidence=float(sure[place] / count) if count else None,
-            accuracy=float(right[place] / count) if count else None,
+            confidence=float(confidences[number] / count) if count else None,
+            accuracy=float(hits[number] / count) if count else None,
         )
-        for place, count in enumerate(counts)
+        for number, count in enumerate(counts)
     )
 
 
@@ -391,13 +396,13 @@ def _gap(row: CalibrationBin) -> float:
 
 Times = Sequence[tuple[float, float]]
 
-#: Reference phonemes less than this apart touch; hand-made times are rounded.
+#: Reference phonemes closer than this touch; hand-made times are rounded.
 TOUCH_SECONDS = 1e-3
 
 
 @dataclass(frozen=True)
 class BoundaryErrors:
-    """The errors of many boundaries, in few numbers."""
+    """Summary of boundary errors."""
 
     boundaries: int
     median_seconds: float
@@ -407,11 +412,11 @@ class BoundaryErrors:
 
 
 def boundary_errors(reference: Times, aligned: Times) -> Floats:
-    """Absolute errors in seconds, one for each boundary of the reference in its order.
+    """Absolute errors in seconds, one for each reference boundary, in order.
 
     Args:
         reference: start and end of each phoneme in seconds.
-        aligned: the same of the same phonemes, one for one: the aligned string is the reference.
+        aligned: start and end of the same phonemes: the aligned string is the reference.
 
     Returns:
         (boundary,); empty for no phonemes.
@@ -421,25 +426,25 @@ def boundary_errors(reference: Times, aligned: Times) -> Floats:
     """
     if len(reference) != len(aligned):
         raise ResultError(
-            f"{len(reference)} phonemes with hand-made times and {len(aligned)} aligned ones; "
+            f"expected {len(reference)} aligned phonemes, as in the reference, got {len(aligned)}; "
             "align the reference string itself"
         )
-    wanted = np.array(reference, dtype=np.float64).reshape(-1, 2)  # (phoneme, start and end)
-    errors = np.abs(np.array(aligned, dtype=np.float64).reshape(-1, 2) - wanted)
-    touching = np.abs(wanted[1:, 0] - wanted[:-1, 1]) < TOUCH_SECONDS
+    expected = np.array(reference, dtype=np.float64).reshape(-1, 2)  # (phoneme, start and end)
+    errors = np.abs(np.array(aligned, dtype=np.float64).reshape(-1, 2) - expected)
+    touching = np.abs(expected[1:, 0] - expected[:-1, 1]) < TOUCH_SECONDS
     inner = np.stack([errors[:-1, 1], errors[1:, 0]], axis=1)  # (pair, end and start)
     pairs = [
         [end_start.mean()] if touch else end_start.tolist()
         for end_start, touch in zip(inner, touching, strict=True)
     ]
-    return np.array([*errors[:1, 0], *(one for pair in pairs for one in pair), *errors[-1:, 1]])
+    return np.array([*errors[:1, 0], *(error for pair in pairs for error in pair), *errors[-1:, 1]])
 
 
 def summarize_errors(errors: Iterable[float]) -> BoundaryErrors:
-    """Median and shares of errors in seconds, pooled; ResultError where there is none."""
+    """Median and shares of pooled errors in seconds; ResultError without errors."""
     seconds = np.array(list(errors), dtype=np.float64)
     if len(seconds) == 0:
-        raise ResultError("no boundary errors; a median needs at least one")
+        raise ResultError("expected at least one boundary error, got none")
     return BoundaryErrors(
         boundaries=len(seconds),
         median_seconds=float(np.median(seconds)),
@@ -449,4 +454,4 @@ def summarize_errors(errors: Iterable[float]) -> BoundaryErrors:
 
 
 def _fraction(seconds: Floats, most: float) -> float:
-    return float(np.mean(seconds <= most + 1e-9))  # 20 ms must not fail by its last binary digit
+    return float(np.mean(seconds <= most + 1e-9))  # tolerates rounding of exactly 20 ms

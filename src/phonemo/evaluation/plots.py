@@ -1,8 +1,8 @@
-"""Plots of a run as PNG files: confusion, learning curves, reliability.
+"""Plots of a run as PNG files: confusion, learning curves, reliability, risk and coverage.
 
-Figures are made as objects, without pyplot: no global state, no window, safe in threads.
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; lines differ in dash or
-marker as well.
+Figures are created as objects, without pyplot: no global state, no window, thread-safe.
+Colors are Okabe and Ito's, distinguishable for color-blind readers; lines also differ in dash or
+marker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DPI = 150
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B6B6B"
 
-#: Key in the log -> its name in the legend, colour, dash.
+#: Key in the log -> legend name, color, dash.
 LOSSES = {
     "loss": ("total", "#000000", "-"),
     "loss_emotion": ("emotion", BLUE, "--"),
@@ -32,7 +32,7 @@ SCORES = {"eval_ua": ("UA", BLUE, "-"), "eval_wa": ("WA", VERMILION, "--")}
 
 
 def plot_confusion(confusion: Mapping[str, Any], path: Path, title: str) -> None:
-    """Draw "confusion" of the results: counts, and row percentages, which the colour shows.
+    """Draw "confusion" of the results: counts, and row percentages as colors.
 
     Raises:
         ResultError: counts that are not (emotion, emotion) for the labels.
@@ -40,7 +40,9 @@ def plot_confusion(confusion: Mapping[str, Any], path: Path, title: str) -> None
     """
     labels, counts = list(confusion["labels"]), [list(row) for row in confusion["counts"]]
     if not labels or len(counts) != len(labels) or {len(row) for row in counts} != {len(labels)}:
-        raise ResultError(f"confusion has {len(labels)} labels but counts of another shape")
+        raise ResultError(
+            f"expected counts of {len(labels)} x {len(labels)} labels, got another shape"
+        )
     shares = [[_percent(count, sum(row)) for count in row] for row in counts]
     side = 2.6 + 0.72 * len(labels)
     figure = make_figure(side + 1.6, side, "compressed")
@@ -52,7 +54,7 @@ def plot_confusion(confusion: Mapping[str, Any], path: Path, title: str) -> None
     names = [f"{label} ({sum(row)})" for label, row in zip(labels, counts, strict=True)]
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), names)
-    axes.set(xlabel="recognised", ylabel="true emotion (answers)", title=title)
+    axes.set(xlabel="recognized", ylabel="true emotion (answers)", title=title)
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("share of the true emotion, %")
     save_figure(figure, path)
@@ -64,15 +66,15 @@ def plot_learning_curves(
     title: str = "Learning curves",
     best_epoch: float | None = None,
 ) -> None:
-    """Draw the log of one training: its losses on the left, validation scores on the right.
+    """Draw the log of one training: losses on the left, validation scores on the right.
 
     Args:
         rows: the log's rows; each has "epoch" and any of "loss", "loss_emotion",
             "loss_phonemes", "eval_loss", "eval_ua", "eval_wa" (shares from 0 to 1).
         path: the PNG to write.
-        title: what was trained.
-        best_epoch: the epoch that was chosen; left out, the first one with the best validation
-            UA, or else WA, or else loss.
+        title: title of the figure.
+        best_epoch: the selected epoch; by default the first one with the best validation UA, or
+            else WA, or else loss.
 
     Raises:
         ResultError: no row with an epoch and a number to draw.
@@ -81,13 +83,13 @@ def plot_learning_curves(
     losses = {key: _series(rows, key) for key in LOSSES}
     scores = {key: _series(rows, key, 100.0) for key in SCORES}
     if not any(losses.values()) and not any(scores.values()):
-        raise ResultError("the log has no epoch with a loss or a validation score to draw")
+        raise ResultError("expected an epoch with a loss or a validation score, got none")
     best = _best_epoch(losses, scores) if best_epoch is None else best_epoch
     figure = make_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
     _draw_series(left, losses, LOSSES, best)
     left.set(xlabel="epoch", ylabel="loss, nats", title="Loss in training")
-    left.set_ylim(bottom=min([0.0, *(y for one in losses.values() for _, y in one)]))
+    left.set_ylim(bottom=min([0.0, *(y for series in losses.values() for _, y in series)]))
     _draw_series(right, scores, SCORES, best)
     right.set(xlabel="epoch", ylabel="%", title="Validation scores")
     right.set_ylim(*_score_limits(scores))
@@ -98,15 +100,15 @@ def plot_learning_curves(
 def plot_reliability(
     calibration: Mapping[str, Any], path: Path, title: str = "Reliability"
 ) -> None:
-    """Draw "calibration" of the results: accuracy by confidence, and how many had it.
+    """Draw "calibration" of the results: accuracy by confidence, and its histogram.
 
     Raises:
-        ResultError: no bin holds an utterance.
+        ResultError: all bins are empty.
         MissingExtraError: matplotlib is not installed.
     """
-    bins = [one for one in calibration["bins"] if one["count"]]
+    bins = [row for row in calibration["bins"] if row["count"]]
     if not bins:
-        raise ResultError("calibration has no filled bin; there is nothing to draw")
+        raise ResultError("expected a bin with utterances in calibration, got none")
     figure = make_figure(5.6, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     _draw_reliability(upper, bins)
@@ -121,7 +123,7 @@ def plot_reliability(
 
 
 def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> None:
-    """Draw "selective" of the results: the share of wrong answers if only the surest are given.
+    """Draw "selective" of the results: the share of wrong answers among the most confident ones.
 
     Raises:
         ResultError: an empty curve.
@@ -129,10 +131,10 @@ def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> 
     """
     curve = selective["curve"]
     if not curve:
-        raise ResultError("the risk-coverage curve has no point; there is nothing to draw")
+        raise ResultError("expected points in the risk-coverage curve, got none")
     figure = make_figure(5.6, 4.6)
     axes = figure.add_subplot()
-    covered, risks = ([100 * one[key] for one in curve] for key in ("coverage", "risk"))
+    covered, risks = ([100 * point[key] for point in curve] for key in ("coverage", "risk"))
     label = f"surest answers first (area {100 * selective['area']:.1f} %)"
     axes.plot(covered, risks, "o-", color=BLUE, ms=4, label=label)
     if selective.get("coverage") is not None and selective.get("risk") is not None:
@@ -152,7 +154,7 @@ def make_figure(
     height_inches: float,
     layout: Literal["constrained", "compressed"] = "constrained",
 ) -> Figure:
-    """An empty figure; MissingExtraError where matplotlib is not installed."""
+    """Create an empty figure; MissingExtraError where matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -164,9 +166,9 @@ def make_figure(
 
 
 def save_figure(figure: Figure, path: Path, **texts: str) -> None:
-    """Write the PNG, with texts that it holds; folders on the way are made."""
+    """Write the PNG with metadata ``texts``; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without "Software" the same data gives the same bytes under any version that draws alike.
+    # Without "Software", versions that draw alike give the same bytes.
     data = {"Software": None, **texts}
     figure.savefig(path, dpi=DPI, format="png", bbox_inches="tight", metadata=data)
 
@@ -176,18 +178,18 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _write_cell(axes: Axes, row: int, column: int, count: int, share: float | None) -> None:
-    colour = "white" if share is not None and share > 55 else "black"
+    color = "white" if share is not None and share > 55 else "black"
     weight = "bold" if row == column else "normal"
     text = f"{count}" if share is None else f"{count}\n{share:.0f} %"
     axes.text(
-        column, row, text, ha="center", va="center", color=colour, fontsize=9, fontweight=weight
+        column, row, text, ha="center", va="center", color=color, fontsize=9, fontweight=weight
     )
 
 
 def _series(
     rows: Sequence[Mapping[str, Any]], key: str, factor: float = 1.0
 ) -> list[tuple[float, float]]:
-    """Pairs of epoch and value; rows without the key, or with NaN after a fault, are left out."""
+    """Pairs of epoch and value, without rows that lack the key or have NaN."""
     pairs = [(row.get("epoch"), row.get(key)) for row in rows]
     known = [(float(x), float(y)) for x, y in pairs if x is not None and y is not None]
     return [(x, y * factor) for x, y in known if math.isfinite(x) and math.isfinite(y)]
@@ -212,10 +214,10 @@ def _draw_series(
 ) -> None:
     drawn = [key for key in styles if series[key]]
     for key in drawn:
-        name, colour, dash = styles[key]
+        name, color, dash = styles[key]
         marker = "o" if len(series[key]) <= 60 else ""
         epochs, values = zip(*series[key], strict=True)
-        axes.plot(epochs, values, color=colour, linestyle=dash, marker=marker, ms=3, label=name)
+        axes.plot(epochs, values, color=color, linestyle=dash, marker=marker, ms=3, label=name)
     if not drawn:
         axes.text(0.5, 0.5, "none in the log", transform=axes.transAxes, ha="center", color=GREY)
         axes.set(xticks=[], yticks=[])
@@ -229,7 +231,7 @@ def _draw_series(
 
 
 def _score_limits(scores: Mapping[str, list[tuple[float, float]]]) -> tuple[float, float]:
-    """Whole tens around the scores, in per cent."""
+    """Multiples of ten around the scores, in per cent."""
     values = [value for series in scores.values() for _, value in series] or [0.0, 100.0]
     low, high = math.floor((min(values) - 2) / 10), math.ceil((max(values) + 2) / 10)
     return max(0.0, 10.0 * low), min(100.0, 10.0 * high)
@@ -238,10 +240,10 @@ def _score_limits(scores: Mapping[str, list[tuple[float, float]]]) -> tuple[floa
 def _bars(
     bins: Sequence[Mapping[str, Any]], key: str, factor: float
 ) -> tuple[list[float], list[float], list[float]]:
-    """Left edges in per cent, heights and widths in per cent, as ``Axes.bar`` takes them."""
-    left = [100 * one["low"] for one in bins]
-    width = [100 * (one["high"] - one["low"]) for one in bins]
-    return left, [factor * one[key] for one in bins], width
+    """Left edges in per cent, heights and widths in per cent, as for ``Axes.bar``."""
+    left = [100 * row["low"] for row in bins]
+    width = [100 * (row["high"] - row["low"]) for row in bins]
+    return left, [factor * row[key] for row in bins], width
 
 
 def _draw_reliability(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
@@ -256,13 +258,21 @@ def _draw_reliability(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
         label="right answers in the bin",
     )
     axes.plot([0, 100], [0, 100], color="black", linestyle="--", label="perfectly calibrated")
-    sure = [100 * one["confidence"] for one in bins]
-    axes.plot(sure, sure, "D", color=ORANGE, mec="black", ms=5, label="mean confidence of the bin")
+    confidence = [100 * row["confidence"] for row in bins]
+    axes.plot(
+        confidence,
+        confidence,
+        "D",
+        color=ORANGE,
+        mec="black",
+        ms=5,
+        label="mean confidence of the bin",
+    )
     axes.legend(fontsize=9, loc="lower right", framealpha=1)
 
 
 def _calibration_text(calibration: Mapping[str, Any]) -> str:
-    utterances = sum(one["count"] for one in calibration["bins"])
+    utterances = sum(row["count"] for row in calibration["bins"])
     return "\n".join(
         (
             f"ECE {100 * calibration['ece']:.1f} %",

@@ -1,4 +1,4 @@
-"""Prediction rows as columns: what every score and every comparison is counted from."""
+"""Prediction rows as columns: the input of all scores and comparisons."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ STATISTICS: dict[str, Callable[[Counts], float]] = {
 
 
 def natural_order(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts fold 2 before fold 10."""
+    """Sort key that orders fold 2 before fold 10."""
     parts = re.findall(r"\d+|\D+", text)
-    return tuple((0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionTable:
-    """The rows in order of seed, fold and id, with their columns as arrays ``(row,)``."""
+    """Rows ordered by seed, fold and id, with their columns as arrays ``(row,)``."""
 
     rows: tuple[PredictionRow, ...]
     seeds: tuple[int, ...]
-    """The different seeds, ascending."""
+    """Distinct seeds, ascending."""
     seed: Counts
     """Index into ``seeds``."""
     truth: Counts
@@ -95,22 +95,22 @@ class PredictionTable:
         cell = (self.seed * self.classes + self.truth) * self.classes + self.predicted
         counts = np.bincount(cell[chosen], minlength=len(self.seeds) * cells)
         table = counts.astype(np.int64).reshape(len(self.seeds), self.classes, self.classes)
-        tested: Counts = table[table.sum(axis=(1, 2)) > 0]
-        return tested
+        counted: Counts = table[table.sum(axis=(1, 2)) > 0]
+        return counted
 
     def mean(self, statistic: Callable[[Counts], float], chosen: Counts) -> float:
         """The statistic of each seed's chosen rows, averaged over seeds."""
         return float(np.mean([statistic(table) for table in self.confusions(chosen)]))
 
     def where(self, values: Sequence[object], wanted: object) -> Counts:
-        """Indices of the rows whose value is the wanted one."""
+        """Indices of the rows whose value equals ``wanted``."""
         return np.array([n for n, value in enumerate(values) if value == wanted], np.int64)
 
 
 def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> PredictionTable:
-    """Check prediction rows and order them; see phonemo.evaluation.summary.summarize."""
+    """Check and order prediction rows; see phonemo.evaluation.summary.summarize."""
     if not rows:
-        raise ResultError("no predictions to score; test at least one utterance")
+        raise ResultError("expected at least one prediction, got none; test an utterance")
     for row in rows:
         _check_row(row, labels)
     _check_unique(rows)
@@ -129,22 +129,25 @@ def validate_rows(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Predic
 def _check_row(row: Mapping[str, Any], labels: LabelSet) -> None:
     missing = [key for key in _RequiredColumns.__annotations__ if key not in row]
     if missing:
-        raise ResultError(f"prediction {row.get('id')!r} has no key {missing[0]!r}")
+        raise ResultError(f"prediction {row.get('id')!r}: key {missing[0]!r} is missing")
     if not isinstance(row["seed"], int):
         raise ResultError(
-            f"prediction {row['id']!r} has seed {row['seed']!r}; an integer is wanted"
+            f"prediction {row['id']!r}: expected an integer seed, got {row['seed']!r}"
         )
     scores = row["scores"]
     if set(scores) != set(labels.names):
-        found = ", ".join(sorted(scores))
-        raise ResultError(f"prediction {row['id']!r} has scores for {found}; wanted: {labels}")
-    heat = row.get("temperature", 1.0)
-    if not isinstance(heat, int | float) or not 0 < heat < math.inf:
-        raise ResultError(f"prediction {row['id']!r} has temperature {heat!r}; above 0 is wanted")
-    # A thousandth of slack: scores may have been rounded, and then two of them tie.
+        names = ", ".join(sorted(scores))
+        raise ResultError(f"prediction {row['id']!r}: expected scores for {labels}, got {names}")
+    temperature = row.get("temperature", 1.0)
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise ResultError(
+            f"prediction {row['id']!r}: expected a temperature above 0, got {temperature!r}"
+        )
+    # With a tolerance of 0.001: rounded scores may tie.
     if scores[labels.merged(row["label"])] < max(scores.values()) - 1e-3:
         raise ResultError(
-            f"prediction {row['id']!r} says {row['label']!r}, which is not its highest score"
+            f"prediction {row['id']!r}: expected the label with the highest score, got "
+            f"{row['label']!r}"
         )
 
 
@@ -152,8 +155,8 @@ def _check_unique(rows: Sequence[Mapping[str, Any]]) -> None:
     (key, times), *_ = Counter((row["seed"], row["id"]) for row in rows).most_common(1)
     if times > 1:
         raise ResultError(
-            f"utterance {key[1]!r} was tested {times} times with seed {key[0]}; once is wanted: "
-            "test parts of different folds may not overlap"
+            f"expected one test of utterance {key[1]!r} with seed {key[0]}, got {times}; test "
+            "parts of different folds must not overlap"
         )
 
 
@@ -163,7 +166,7 @@ def fold_of(row: Mapping[str, Any]) -> str:
 
 
 def clusters_of(tested: PredictionTable) -> list[str]:
-    """One name a row: the speaker, or the utterance itself where the speaker is unknown."""
+    """The cluster of each row: the speaker, or the utterance where the speaker is unknown."""
     return [
         f"utterance {row['id']}" if row["speaker"] is None else f"speaker {row['speaker']}"
         for row in tested.rows
@@ -171,5 +174,5 @@ def clusters_of(tested: PredictionTable) -> list[str]:
 
 
 def unit_of(clusters: Iterable[str]) -> str:
-    """What the clusters are: "speaker", "utterance", or both with "or" between."""
+    """Kind of the clusters: "speaker", "utterance", or both with "or" between."""
     return " or ".join(sorted({name.split(" ", 1)[0] for name in clusters}))

@@ -1,11 +1,10 @@
-"""The only writer of RESULTS.md and of the README's table, from results/<name>/metrics.json.
+"""Writes RESULTS.md and the tables of the README and model cards from results/<name>/metrics.json.
 
-Studies of several runs stand there as ablation.json, cross.json and transfer.json; a transfer study
+Studies of several runs are read from ablation.json, cross.json and transfer.json; a transfer study
 has its picture below docs/images.
 
-One number has one owner: nothing is typed into a table by hand. The output depends on the files
-alone and is sorted, so that writing it twice changes nothing. Shares are shown in per cent with
-one decimal, standard deviations in points.
+No number is typed by hand. The output depends on the files only and is sorted, so that writing it
+twice changes nothing. Shares are shown in per cent with one decimal, standard deviations in points.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ __all__ = [
 ]
 
 Study = TypeVar("Study", Ablation, Crossing, Transfer)
-#: Where pictures lie, from the folder of RESULTS.md.
+#: Folder of pictures, relative to that of RESULTS.md.
 _IMAGES = Path("docs") / "images"
 START = "<!-- results:start -->"
 END = "<!-- results:end -->"
@@ -73,26 +72,25 @@ def write_results(
 ) -> None:
     """Write RESULTS.md from every ``results_folder/*/metrics.json``, and the tables of other pages.
 
-    ``*/ablation.json``, ``*/cross.json`` and ``*/transfer.json`` make its sections on studies; the
-    picture of each transfer study is drawn into docs/images beside RESULTS.md.
+    The sections on studies come from ``*/ablation.json``, ``*/cross.json`` and
+    ``*/transfer.json``; each transfer study's picture is drawn into docs/images beside RESULTS.md.
 
-    A missing or empty results folder gives a RESULTS.md that says so. The README's table stands
-    between the lines ``<!-- results:start -->`` and ``<!-- results:end -->``. A model card may
-    have several such tables, of the runs that are named behind ``start``, and runs in detail
-    between ``details:start NAME`` and ``details:end``. Nothing is written unless everything can
-    be.
+    For a missing or empty results folder RESULTS.md states that nothing was measured. The README's
+    table is written between the lines ``<!-- results:start -->`` and ``<!-- results:end -->``. A
+    model card may have several such tables, of the runs named after ``start``, and run details
+    between ``details:start NAME`` and ``details:end``. Either all files are written or none.
 
     Raises:
         ResultError: a malformed metrics.json (naming file and key), two results of one name, or
             a README without the markers.
-        MissingExtraError: a picture is to be drawn, and matplotlib is not installed.
+        MissingExtraError: a picture must be drawn, and matplotlib is not installed.
     """
-    pages = _pages(results_folder, output, readme, cards)
-    for path, study in _pictures(results_folder, output).items():
+    pages = _render_pages(results_folder, output, readme, cards)
+    for path, study in _picture_paths(results_folder, output).items():
         if not is_current(study, path):
             plot_transfer(study, path)
     for path, text in pages.items():
-        if _differs(path, text):
+        if _has_changed(path, text):
             atomic_write_text(path, text)
 
 
@@ -100,20 +98,20 @@ def stale(
     results_folder: Path, output: Path, readme: Path | None = None, cards: Sequence[Path] = ()
 ) -> list[Path]:
     """The pages that ``write_results`` would change; it writes nothing and raises the same."""
-    pages = _pages(results_folder, output, readme, cards)
-    pictures = _pictures(results_folder, output)
-    return [path for path, text in pages.items() if _differs(path, text)] + [
+    pages = _render_pages(results_folder, output, readme, cards)
+    pictures = _picture_paths(results_folder, output)
+    return [path for path, text in pages.items() if _has_changed(path, text)] + [
         path for path, study in pictures.items() if not is_current(study, path)
     ]
 
 
 def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
-    """The content of a metrics.json as plain text lines for the terminal.
+    """Format the content of a metrics.json as lines for the terminal.
 
     Raises:
         ResultError: a key is missing or malformed.
     """
-    run = _validated(metrics, "metrics")
+    run = _validate_metrics(metrics, "metrics")
     seeds = " ".join(str(seed) for seed in run.seeds)
     head = f"{run.name}: {run.title} ({run.corpus}, {protocol_text(run)}, seeds {seeds})"
     note = [f"  note: {run.protocol_note}"] if run.protocol_note else []
@@ -123,34 +121,34 @@ def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def results_lines(results: Mapping[str, Any]) -> list[str]:
-    """What ``scoring.summarise`` gave as plain text lines, scores first and then the folds.
+    """Format the output of ``summary.summarize``: scores first, then the folds.
 
     Raises:
         ResultError: a key is missing or malformed.
     """
     try:
-        found = Results.model_validate(results)
+        checked = Results.model_validate(results)
     except ValidationError as error:
         raise ResultError(f"results: {_first_fault(error)}") from error
-    scores = {"WA": found.wa, "UA": found.ua, "macro F1": found.macro_f1}
+    scores = {"WA": checked.wa, "UA": checked.ua, "macro F1": checked.macro_f1}
     lines = [f"  {name:<9}{_score_line(score)}" for name, score in scores.items()]
     lines.append(
-        f"  chance   WA {per_cent(found.chance.majority_wa)}, UA "
-        f"{per_cent(found.chance.ua)} (always the commonest class), %"
+        f"  chance   WA {per_cent(checked.chance.majority_wa)}, UA "
+        f"{per_cent(checked.chance.ua)} (always the commonest class), %"
     )
-    if found.phonemes is not None:
-        lines.append(f"  PER      {per_cent(found.phonemes.per)} %")
-    if found.boundaries is not None:
-        lines.append(f"  boundaries: {boundaries_text(found.boundaries)}")
-    lines += [f"  {text}" for text in calibration_texts(found)]
+    if checked.phonemes is not None:
+        lines.append(f"  PER      {per_cent(checked.phonemes.per)} %")
+    if checked.boundaries is not None:
+        lines.append(f"  boundaries: {boundaries_text(checked.boundaries)}")
+    lines += [f"  {text}" for text in calibration_texts(checked)]
     lines.append(
-        f"  {found.utterances} utterances, {found.speakers_count} speakers; "
-        f"recalls: {_recalls(found)} %"
+        f"  {checked.utterances} utterances, {checked.speakers_count} speakers; "
+        f"recalls: {_recalls(checked)} %"
     )
-    if not found.seeds_agree:
+    if not checked.seeds_agree:
         lines.append(f"  NOTE: {UNEVEN}")
     header = f"  {'fold':<12}{'seed':>6}{'utterances':>12}{'WA %':>8}{'UA %':>8}{'F1 %':>8}"
-    return [*lines, header, *(_fold_line(found, n) for n in range(len(found.folds)))]
+    return [*lines, header, *(_fold_line(checked, n) for n in range(len(checked.folds)))]
 
 
 def _score_line(score: Score) -> str:
@@ -163,22 +161,22 @@ def _score_line(score: Score) -> str:
     return text
 
 
-def _fold_line(found: Results, number: int) -> str:
-    one = found.folds[number]
-    shares = "".join(f"{per_cent(value):>8}" for value in (one.wa, one.ua, one.macro_f1))
-    return f"  {one.fold:<12}{one.seed:>6}{one.utterances:>12}{shares}"
+def _fold_line(results: Results, number: int) -> str:
+    fold = results.folds[number]
+    shares = "".join(f"{per_cent(value):>8}" for value in (fold.wa, fold.ua, fold.macro_f1))
+    return f"  {fold.fold:<12}{fold.seed:>6}{fold.utterances:>12}{shares}"
 
 
-def _recalls(found: Results) -> str:
-    return ", ".join(f"{name} {per_cent(value)}" for name, value in found.recalls.items())
+def _recalls(results: Results) -> str:
+    return ", ".join(f"{name} {per_cent(value)}" for name, value in results.recalls.items())
 
 
 def _read_runs(folder: Path) -> list[Metrics]:
-    """All results in the order of the tables: by corpus, clean before leaky, then by name."""
+    """Read all results, ordered by corpus, clean before leaky, then name."""
     paths: dict[str, Path] = {}
     runs = []
     for path in sorted(folder.glob("*/metrics.json")):
-        run = _validated(_read_json(path), str(path))
+        run = _validate_metrics(_read_json(path), str(path))
         if run.name in paths:
             raise ResultError(f"{path}: key 'name': {run.name!r} is also in {paths[run.name]}")
         paths[run.name] = path
@@ -187,18 +185,18 @@ def _read_runs(folder: Path) -> list[Metrics]:
 
 
 def _read_studies(folder: Path, name: str, kind: type[Study]) -> dict[str, Study]:
-    """All studies of a kind, by the names of their folders and in their order."""
-    found = {}
-    for path in sorted(folder.glob(f"*/{name}"), key=lambda one: natural_order(one.parent.name)):
+    """All studies of a kind by folder name, in that order."""
+    studies = {}
+    for path in sorted(folder.glob(f"*/{name}"), key=lambda file: natural_order(file.parent.name)):
         try:
-            found[path.parent.name] = kind.model_validate(_read_json(path))
+            studies[path.parent.name] = kind.model_validate(_read_json(path))
         except ValidationError as error:
             raise ResultError(f"{path}: {_first_fault(error)}") from error
-    return found
+    return studies
 
 
-def _pictures(results_folder: Path, output: Path) -> dict[Path, Transfer]:
-    """Where the picture of each transfer study with results lies."""
+def _picture_paths(results_folder: Path, output: Path) -> dict[Path, Transfer]:
+    """Picture path of each transfer study with results."""
     studies = _read_studies(results_folder, "transfer.json", Transfer)
     return {
         output.parent / _IMAGES / f"{name}.png": study
@@ -212,10 +210,10 @@ def _read_json(path: Path) -> object:
         return loads_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise ResultError(f"{path}: not JSON ({reason}); measure it again") from error
+        raise ResultError(f"{path}: expected JSON ({reason}); measure it again") from error
 
 
-def _validated(data: object, where: str) -> Metrics:
+def _validate_metrics(data: object, where: str) -> Metrics:
     try:
         return Metrics.model_validate(data)
     except ValidationError as error:
@@ -226,11 +224,11 @@ def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"])
     if not key:
-        return "an object with keys such as 'name' and 'results' is wanted"
+        return "expected an object with keys such as 'name' and 'results'"
     return f"key {key!r}: {fault['msg']}"
 
 
-def _pages(
+def _render_pages(
     results_folder: Path, output: Path, readme: Path | None, cards: Sequence[Path]
 ) -> dict[Path, str]:
     runs = _read_runs(results_folder)
@@ -246,25 +244,25 @@ def _pages(
     pages = {output: results_page(runs, studies)}
     if readme is not None:
         _check_single_table(readme)
-        pages[readme] = _filled(readme, runs)
-    return pages | {card: _filled(card, runs) for card in cards}
+        pages[readme] = _fill_tables(readme, runs)
+    return pages | {card: _fill_tables(card, runs) for card in cards}
 
 
-def _differs(path: Path, text: str) -> bool:
+def _has_changed(path: Path, text: str) -> bool:
     return not path.is_file() or path.read_bytes() != text.encode()
 
 
 def _check_single_table(readme: Path) -> None:
     text = _read_text(readme)
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
-        raise ResultError(f"{readme}: one line {START} and below it one line {END} are wanted")
+        raise ResultError(f"{readme}: expected one line {START} and, below it, one line {END}")
 
 
-def _filled(page: Path, runs: Sequence[Metrics]) -> str:
-    """The page with what stands between its markers written anew."""
+def _fill_tables(page: Path, runs: Sequence[Metrics]) -> str:
+    """The page with the content between its markers replaced."""
     text = _read_text(page)
     if len(_BLOCK.findall(text)) != len(_MARKER.findall(text)) / 2:
-        raise ResultError(f"{page}: a line <!-- ...:start --> or <!-- ...:end --> lacks its other")
+        raise ResultError(f"{page}: a line <!-- ...:start --> or <!-- ...:end --> has no partner")
     return _BLOCK.sub(lambda block: _block(page, block, runs), text)
 
 
@@ -273,7 +271,7 @@ def _block(page: Path, block: re.Match[str], runs: Sequence[Metrics]) -> str:
     names = block["names"].split()
     for name in names:
         if name not in by_name:
-            raise ResultError(f"{page}: names the result {name!r}; found: {', '.join(by_name)}")
+            raise ResultError(f"{page}: expected a result of {', '.join(by_name)}, got {name!r}")
     chosen = [by_name[name] for name in names] if names else list(runs)
     if block["kind"] == "results":
         content = summary_table(chosen)
@@ -284,8 +282,8 @@ def _block(page: Path, block: re.Match[str], runs: Sequence[Metrics]) -> str:
 
 def _read_text(page: Path) -> str:
     if not page.is_file():
-        raise ResultError(f"{page}: no such file; it is to have lines {START} and {END}")
+        raise ResultError(f"{page}: no such file; create it with lines {START} and {END}")
     try:
         return page.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise ResultError(f"{page}: not a UTF-8 text file; save it as one") from error
+        raise ResultError(f"{page}: expected a UTF-8 text file; save it as UTF-8") from error

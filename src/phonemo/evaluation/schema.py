@@ -1,4 +1,4 @@
-"""The schema of metrics.json: what was measured, how, and what was scored, with uncertainty."""
+"""The schema of metrics.json: the measured system, the method, and scores with uncertainty."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Score(_MetricsModel):
 
 
 class FoldScore(_MetricsModel):
-    """What one training scored on its own test part."""
+    """The scores of one training on its test part."""
 
     fold: str
     seed: int
@@ -49,7 +49,7 @@ class FoldScore(_MetricsModel):
 
 
 class GroupScore(_MetricsModel):
-    """What the utterances of one speaker or gender scored, averaged over seeds."""
+    """The scores of one speaker's or gender's utterances, averaged over seeds."""
 
     utterances: Count
     wa: Share
@@ -63,15 +63,15 @@ class Confusion(_MetricsModel):
     counts: tuple[tuple[Count, ...], ...]
 
     @model_validator(mode="after")
-    def _is_square(self) -> Confusion:
-        wanted = len(self.labels)
-        if len(self.counts) != wanted or any(len(row) != wanted for row in self.counts):
-            raise ValueError(f"counts are not {wanted} x {wanted}, as the labels want")
+    def _check_square(self) -> Confusion:
+        size = len(self.labels)
+        if len(self.counts) != size or any(len(row) != size for row in self.counts):
+            raise ValueError(f"expected {size} x {size} counts, as many as labels")
         return self
 
 
 class Chance(_MetricsModel):
-    """What always answering the commonest class scores."""
+    """The scores of always predicting the most frequent class."""
 
     majority_wa: Share
     ua: Share
@@ -88,7 +88,7 @@ class Bin(_MetricsModel):
 
 
 class CalibrationScore(_MetricsModel):
-    """Over the rows of all seeds, whose scores are calibrated where the model is."""
+    """Calibration over the rows of all seeds; scores are scaled where the model is calibrated."""
 
     ece: Share
     brier: Amount
@@ -100,7 +100,7 @@ class RiskPoint(_MetricsModel):
     """A point of the risk-coverage curve."""
 
     coverage: Share
-    """Share of the rows that is answered, the surest first."""
+    """Share of the rows that is answered, the most confident first."""
     risk: Share
     """Share of wrong answers among those."""
     threshold: Share
@@ -108,13 +108,13 @@ class RiskPoint(_MetricsModel):
 
 
 class SelectiveScore(_MetricsModel):
-    """What is gained by giving the surest answers only, over the rows of all seeds."""
+    """Scores of giving only the most confident answers, over the rows of all seeds."""
 
     area: Share
-    """Under the risk-coverage curve: the mean risk over all coverages."""
+    """Area under the risk-coverage curve: the mean risk over all coverages."""
     curve: tuple[RiskPoint, ...]
     coverage: Share | None = None
-    """Share of answers that the models' own thresholds give; null where no model has one."""
+    """Share of answers above the models' thresholds; null where no model has one."""
     risk: Share | None = None
     """Share of wrong ones among those; null where none is given."""
 
@@ -128,7 +128,7 @@ class PhonemeScore(_MetricsModel):
     insertions: Count
     tokens: Count
     utterances: Count
-    """Rows with a reference, seeds counted apart."""
+    """Rows with a reference; each seed counts separately."""
 
 
 class BoundaryScore(_MetricsModel):
@@ -140,18 +140,18 @@ class BoundaryScore(_MetricsModel):
     within_20_ms: Share
     within_40_ms: Share
     boundaries: Count
-    """Over all rows, seeds counted apart."""
+    """Over all rows; each seed counts separately."""
     utterances: Count
-    """Rows with boundaries, seeds counted apart."""
+    """Rows with boundaries; each seed counts separately."""
 
 
 class IntervalNote(_MetricsModel):
-    """How the intervals were made."""
+    """How the intervals were computed."""
 
     level: Share
     samples: Count
     unit: str
-    """What was resampled: "speaker", "utterance" where no speaker is known, or a mixture."""
+    """Resampled unit: "speaker", "utterance" where no speaker is known, or a mixture."""
     clusters: Count
 
 
@@ -159,37 +159,37 @@ class Results(_MetricsModel):
     """The content of "results" in metrics.json. All scores are shares from 0 to 1."""
 
     utterances: Count
-    """Different utterances tested, however many seeds."""
+    """Distinct utterances tested, over all seeds."""
     speakers_count: Count
-    """Different known speakers among them."""
+    """Distinct known speakers among them."""
     labels: tuple[str, ...]
     wa: Score
     ua: Score
     macro_f1: Score
     weighted_f1: Score
     recalls: dict[str, Share | None]
-    """Mean recall over seeds; null for an emotion that no test part has."""
+    """Mean recall over seeds; null for an emotion that is in no test part."""
     folds: tuple[FoldScore, ...]
     confusion: Confusion
     per_speaker: dict[str, GroupScore]
     per_gender: dict[str, GroupScore]
     per_corpus: dict[str, GroupScore] | None = None
-    """Left out where the rows are all of one corpus."""
+    """Omitted where all rows are of one corpus."""
     per_style: dict[str, GroupScore] | None = None
-    """Scripted and improvised speech apart; left out where no row says which it is."""
+    """Scripted and improvised speech separately; omitted where no row has a style."""
     chance: Chance
     calibration: CalibrationScore
     uncalibrated: CalibrationScore | None = None
-    """The same without temperature scaling; left out where no model has a temperature."""
+    """Calibration without temperature scaling; omitted where no model has a temperature."""
     selective: SelectiveScore | None = None
-    """Left out in results of earlier versions."""
+    """Omitted in results of earlier versions."""
     phonemes: PhonemeScore | None
     """Null without a phoneme head, or where no utterance has reference phonemes."""
     boundaries: BoundaryScore | None = None
-    """Left out where no row has any: no phoneme head, or no hand-made times."""
+    """Omitted where no row has boundaries: no phoneme head, or no hand-made times."""
     interval: IntervalNote
     seeds_agree: bool = True
-    """Whether all seeds tested the same utterances; if not, their mean is of unlike things."""
+    """Whether all seeds tested the same utterances; otherwise their mean is not meaningful."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class FoldMetrics(_MetricsModel):
 
 
 class ExtraScore(_MetricsModel):
-    """Phonemes of an extra corpus' speakers who were held out of every training."""
+    """Phoneme scores of an extra corpus's speakers held out of every training."""
 
     per: Amount
     """Phoneme error rate, averaged over trainings."""
@@ -232,7 +232,7 @@ class ExtraScore(_MetricsModel):
 
 
 class Protocol(BaseModel):
-    """How the data was divided: the protocol section of the config, of which the name is shown."""
+    """How the data was split: the protocol section of the config; its name is shown."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -240,21 +240,21 @@ class Protocol(BaseModel):
 
 
 class Metrics(BaseModel):
-    """The content of metrics.json; keys beyond these are left alone."""
+    """The content of metrics.json; other keys are ignored."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     name: str = Field(min_length=1)
-    """Unique among the results; the run's name."""
+    """The run's name, unique among the results."""
     title: str
-    """What the system is, in a few words."""
+    """Short description of the system."""
     command: str
-    """What to type to measure it again."""
+    """The command that reproduces the measurement."""
     config: str
     """Digest of the resolved config."""
     protocol: Protocol
     protocol_note: str
-    """What a reader must know about the protocol; may be empty."""
+    """Important remarks on the protocol; may be empty."""
     leaky: bool
     """Whether train and test share speakers."""
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -262,13 +262,13 @@ class Metrics(BaseModel):
     model: dict[str, Any]
     """Short facts: name -> value."""
     phonemo: str
-    """Version that measured it."""
+    """Version of phonemo that measured it."""
     seconds: Amount = 0.0
-    """Of training and testing, summed over cells; 0 where nobody took the time."""
+    """Training and test time, summed over cells; 0 where it was not measured."""
     partial_corpus: bool = False
     """Whether the manifest has less than the corpus as published."""
     extra: dict[str, ExtraScore] = Field(default_factory=dict)
-    """By extra corpus, where speakers of it were held out."""
+    """Scores by extra corpus, where speakers of it were held out."""
     results: Results
 
     @model_serializer(mode="wrap")

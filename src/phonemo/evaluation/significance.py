@@ -1,9 +1,9 @@
-"""Two runs of one protocol, paired: how far apart they are, and whether chance could do that.
+"""Paired comparison of two runs of one protocol: difference of scores and its significance.
 
-The unit is the speaker: utterances of one speaker are alike, and taking them as independent makes
-every difference look surer than it is.
+The unit is the speaker: utterances of one speaker are correlated, and treating them as independent
+would overstate the significance of every difference.
 
-Run folders to compare, and the comparison as text and as JSON.
+The module also reads run folders and formats a comparison as text and as JSON.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from phonemo.files import loads_json_lines
 from phonemo.labels import LabelSet
 
 SWAPS = 10_000
-"""Most ways of swapping speakers that are tried; all of them where there are fewer."""
+"""Maximum number of speaker permutations; where fewer exist, all are used."""
 _Signs = npt.NDArray[np.bool_]
-#: Two differences this near are equal: sums of floats in another order.
+#: Differences this close are equal up to rounding of sums in another order.
 _EQUAL = 1e-12
 
 
@@ -52,7 +52,7 @@ class Difference:
     """Lower end of the 95 % bootstrap interval of second - first; None for a single speaker."""
     high: float | None
     p: float | None
-    """Share of swaps of whole speakers between the runs that lie as far apart; two-sided."""
+    """Two-sided: share of speaker permutations with a difference at least as large."""
 
     @property
     def difference(self) -> float:
@@ -62,13 +62,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """McNemar's test of one seed: utterances that only one run answered rightly."""
+    """McNemar's test of one seed: utterances that only one run classified correctly."""
 
     seed: int
     only_first: int
     only_second: int
     p: float
-    """Exact, two-sided; takes utterances as independent."""
+    """Exact, two-sided; treats utterances as independent."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class FoldPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` found; the second run is held against the first."""
+    """Result of ``compare``: the second run relative to the first."""
 
     scores: dict[str, Difference]
     """By score: wa, ua, macro_f1, weighted_f1."""
@@ -93,28 +93,28 @@ class Comparison:
     utterances: int
     clusters: int
     unit: str
-    """What is drawn and swapped: "speaker", or "utterance" where no speaker is known, or both."""
+    """Unit of resampling: "speaker", "utterance" where no speaker is known, or both."""
     swaps: int
     exact: bool
-    """Whether all ways of swapping were tried."""
+    """Whether all permutations were used."""
 
 
 def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
-    """Pair the answers of two runs, utterance by utterance and seed by seed.
+    """Pair the predictions of two runs, utterance by utterance and seed by seed.
 
     Args:
-        first: the run to compare with.
-        second: the other one.
+        first: the reference run.
+        second: the other run.
 
     Raises:
-        ResultError: the runs tested different utterances, folds or seeds, or do not agree on
-            what is true.
+        ResultError: the runs tested different utterances, folds or seeds, or differ in the true
+            labels.
     """
     check_paired(first, second)
     clusters = clusters_of(first)
     tables = [_by_cluster(run, clusters) for run in (first, second)]
     count = len(set(clusters))
-    signs, exact = _swaps(count)
+    signs, exact = _draw_swaps(count)
     scores = {
         name: _difference(first, second, statistic, tables, signs)
         for name, statistic in STATISTICS.items()
@@ -132,45 +132,46 @@ def compare(first: PredictionTable, second: PredictionTable) -> Comparison:
 
 
 def check_paired(first: PredictionTable, second: PredictionTable) -> None:
-    """Refuse runs whose rows do not pair; ResultError says where they part."""
+    """Raise ResultError, with the first difference, for runs whose rows do not pair."""
     if first.seeds != second.seeds:
         raise ResultError(
-            f"the runs have different seeds: {_listed(first.seeds)} and {_listed(second.seeds)}; "
-            "train both with the same ones"
+            f"expected the same seeds, got {_join_numbers(first.seeds)} and "
+            f"{_join_numbers(second.seeds)}; train both with the same ones"
         )
-    ours, theirs = (
+    first_folds, second_folds = (
         {(row["seed"], row["id"]): fold_of(row) for row in run.rows} for run in (first, second)
     )
-    apart = sorted(ours.keys() ^ theirs.keys())
-    if apart:
+    unpaired = sorted(first_folds.keys() ^ second_folds.keys())
+    if unpaired:
         raise ResultError(
-            f"{len(apart)} answers are in one run only, as {apart[0][1]!r} (seed {apart[0][0]}); "
-            "finish both runs, on one manifest and one protocol"
+            f"expected the same utterances, got {len(unpaired)} answers in one run only, such as "
+            f"{unpaired[0][1]!r} (seed {unpaired[0][0]}); finish both runs, on one manifest and "
+            "one protocol"
         )
-    moved = sorted(key for key, fold in ours.items() if theirs[key] != fold)
+    moved = sorted(key for key, fold in first_folds.items() if second_folds[key] != fold)
     if moved:
         name = moved[0]
         raise ResultError(
-            f"{name[1]!r} is tested in fold {ours[name]} and in fold {theirs[name]}: "
-            "the runs have different folds and cannot be paired"
+            f"expected the same folds, got {name[1]!r} in fold {first_folds[name]} and in fold "
+            f"{second_folds[name]}; train both runs with one protocol"
         )
     if not np.array_equal(first.truth, second.truth):
-        place = int(np.flatnonzero(first.truth != second.truth)[0])
+        index = int(np.flatnonzero(first.truth != second.truth)[0])
         raise ResultError(
-            f"the runs do not agree on the truth of {first.rows[place]['id']!r}: "
-            f"{first.rows[place]['truth']} and {second.rows[place]['truth']}"
+            f"expected the same truth for {first.rows[index]['id']!r}, got "
+            f"{first.rows[index]['truth']} and {second.rows[index]['truth']}"
         )
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test, two-sided (1947): p of counts so uneven under a fair coin.
+    """McNemar's exact test, two-sided (1947): p of such uneven counts under a fair coin.
 
     Args:
-        only_first: utterances that only the first run answered rightly.
+        only_first: utterances that only the first run classified correctly.
         only_second: those that only the second did.
     """
     total, fewer = only_first + only_second, min(only_first, only_second)
-    ways = term = 1  # binomial coefficients, one from the other
+    ways = term = 1  # binomial coefficients, each computed from the previous one
     for count in range(fewer):
         term = term * (total - count) // (count + 1)
         ways += term
@@ -178,21 +179,21 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """P of several comparisons, adjusted so that any false one is as rare (Holm 1979).
+    """Adjust the p-values of several comparisons for the family-wise error rate (Holm 1979).
 
     Args:
-        values: p of each comparison, in any order.
+        values: p-values in any order.
     """
     adjusted = [0.0] * len(values)
     highest = 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = highest
     return adjusted
 
 
 def _by_cluster(run: PredictionTable, clusters: Sequence[str]) -> Counts:
-    """Count each speaker's answers: (cluster, seed, emotion, emotion)."""
+    """Count each speaker's predictions: (cluster, seed, emotion, emotion)."""
     owner = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)[1]
     shape = (int(owner.max()) + 1, len(run.seeds), run.classes, run.classes)
     cell = np.ravel_multi_index((owner, run.seed, run.truth, run.predicted), shape)
@@ -207,48 +208,48 @@ def _difference(
     tables: Sequence[Counts],
     signs: _Signs,
 ) -> Difference:
-    def apart(rows: Counts) -> float:
+    def difference(rows: Counts) -> float:
         return second.mean(statistic, rows) - first.mean(statistic, rows)
 
     everything = np.arange(len(first.rows))
     ours, theirs = (run.mean(statistic, everything) for run in (first, second))
     if signs.shape[1] < 2:
         return Difference(ours, theirs, None, None, None)
-    interval = bootstrap_interval(clusters_of(first), apart, samples=SAMPLES, level=LEVEL)
+    interval = bootstrap_interval(clusters_of(first), difference, samples=SAMPLES, level=LEVEL)
     p = _swapped_share(statistic, tables, signs, abs(theirs - ours))
     return Difference(ours, theirs, interval.low, interval.high, p)
 
 
 def _swapped_share(
-    statistic: Callable[[Counts], float], tables: Sequence[Counts], signs: _Signs, found: float
+    statistic: Callable[[Counts], float], tables: Sequence[Counts], signs: _Signs, observed: float
 ) -> float:
-    """The share of the swaps that lie at least as far apart as what was found."""
+    """Share of the permutations with a difference at least as large as the observed one."""
     ours, theirs = tables
-    mixed = _summed(~signs, ours) + _summed(signs, theirs)
-    rest = _summed(signs, ours) + _summed(~signs, theirs)
+    mixed = _sum_clusters(~signs, ours) + _sum_clusters(signs, theirs)
+    rest = _sum_clusters(signs, ours) + _sum_clusters(~signs, theirs)
 
     def score(table: Counts) -> float:
-        return float(np.mean([statistic(one) for one in table if one.any()]))
+        return float(np.mean([statistic(first) for first in table if first.any()]))
 
-    far = [
-        abs(score(other) - score(one)) >= found - _EQUAL
-        for one, other in zip(mixed, rest, strict=True)
+    extreme = [
+        abs(score(second) - score(first)) >= observed - _EQUAL
+        for first, second in zip(mixed, rest, strict=True)
     ]
-    return float(np.mean(far))
+    return float(np.mean(extreme))
 
 
-def _summed(weights: _Signs, tables: Counts) -> Counts:
-    """Which clusters count (swap, cluster), and their counts (cluster, ...), to (swap, ...)."""
+def _sum_clusters(weights: _Signs, tables: Counts) -> Counts:
+    """Sum counts (cluster, ...) over the clusters selected in (swap, cluster): (swap, ...)."""
     total = np.tensordot(weights.astype(np.float64), tables.astype(np.float64), axes=1)
     return np.rint(total).astype(np.int64)
 
 
-def _swaps(clusters: int) -> tuple[_Signs, bool]:
-    """Which speakers are swapped, (swap, cluster); the first swaps none. All ways, if few."""
+def _draw_swaps(clusters: int) -> tuple[_Signs, bool]:
+    """Speakers to swap, (swap, cluster); the first row swaps none. All permutations, if few."""
     if 2**clusters <= SWAPS:
         return np.array(list(itertools.product((False, True), repeat=clusters))), True
     signs = np.random.default_rng(0).integers(2, size=(SWAPS, clusters)).astype(bool)
-    signs[0] = False  # what was found is one of the ways (Phipson and Smyth 2010)
+    signs[0] = False  # the observed labeling is one of the permutations (Phipson and Smyth 2010)
     return signs, False
 
 
@@ -269,7 +270,7 @@ def _fold_pairs(first: PredictionTable, second: PredictionTable) -> Iterator[Fol
         yield FoldPair(fold, seed, len(chosen), ours, theirs)
 
 
-def _listed(values: Sequence[int]) -> str:
+def _join_numbers(values: Sequence[int]) -> str:
     return " ".join(str(value) for value in values)
 
 
@@ -278,49 +279,49 @@ _NAMES = {"wa": "WA", "ua": "UA", "macro_f1": "macro F1", "weighted_f1": "weight
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """What a run folder says of its tests."""
+    """The test results in a run folder."""
 
     metrics: Metrics
     tested: PredictionTable
 
 
 def compare_runs(first: Path, second: Path) -> tuple[EvaluatedRun, EvaluatedRun, Comparison]:
-    """Open two run folders and pair their answers.
+    """Read two run folders and pair their predictions.
 
     Raises:
-        ResultError: one is no finished run, or they differ in corpus, protocol or labels, so that
-            a difference of scores would mean nothing.
+        ResultError: one is not a finished run, or they differ in corpus, protocol or labels, so
+            that a difference of scores would be meaningless.
     """
     if first.resolve() == second.resolve():
-        raise ResultError(f"{first} and {second} are the same run; name two")
+        raise ResultError(f"expected two runs, got the same run in {first} and {second}")
     ours, theirs = read_run(first), read_run(second)
     return ours, theirs, compare_read(ours, theirs)
 
 
 def compare_read(first: EvaluatedRun, second: EvaluatedRun) -> Comparison:
-    """Pair the answers of two opened runs; raises as ``compare_runs``."""
-    _check_alike(first.metrics, second.metrics)
+    """Pair the predictions of two runs already read; raises as ``compare_runs``."""
+    _check_comparable(first.metrics, second.metrics)
     return compare(first.tested, second.tested)
 
 
 def read_run(folder: Path) -> EvaluatedRun:
-    """Open a run folder; ResultError names what is missing or malformed."""
+    """Read a run folder; ResultError names the missing or malformed file."""
     try:
         metrics = Metrics.model_validate_json((folder / "metrics.json").read_bytes())
         text = (folder / "predictions.jsonl").read_text(encoding="utf-8")
         rows = loads_json_lines(text)
     except OSError as error:
         raise ResultError(
-            f"{folder}: no {Path(error.filename or '').name}; "
-            "a run folder of phonemo train is wanted"
+            f"{folder}: expected a run folder of phonemo train, got no "
+            f"{Path(error.filename or '').name}"
         ) from error
     except (ValidationError, ValueError) as error:
-        raise ResultError(f"{folder}: not what phonemo train wrote; train it again") from error
+        raise ResultError(f"{folder}: expected files of phonemo train; train it again") from error
     return EvaluatedRun(metrics, validate_rows(rows, LabelSet(metrics.results.labels)))
 
 
 def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iterator[str]:
-    """The comparison for a terminal, second against first."""
+    """Yield a comparison as terminal lines, second against first."""
     yield f"A  {first.name}: {first.title}"
     yield f"B  {second.name}: {second.title}"
     yield f"{first.corpus}, {protocol_text(first)}, seeds {' '.join(map(str, first.seeds))}"
@@ -328,10 +329,10 @@ def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iter
         yield "LEAKY: train and test share speakers; not a speaker-independent comparison"
     yield f"{found.utterances} utterances, {found.clusters} clusters ({found.unit})"
     if found.unit != "speaker":
-        yield "speakers are not all known: utterances stand for themselves, so this is too sure"
+        yield "some speakers are unknown: their utterances count as independent, so p is too small"
     yield f"{'':<13}{'A %':>7}{'B %':>7}{'B - A':>8}   95 % interval       p"
-    for name, one in found.scores.items():
-        yield f"{_NAMES[name]:<13}{_score_line(one)}"
+    for name, difference in found.scores.items():
+        yield f"{_NAMES[name]:<13}{_score_line(difference)}"
     ways = f"all {found.swaps} ways" if found.exact else f"{found.swaps} random ways"
     yield f"interval: bootstrap over clusters; p: {ways} of swapping them between A and B"
     yield from _mcnemar_lines(found)
@@ -340,10 +341,10 @@ def comparison_lines(first: Metrics, second: Metrics, found: Comparison) -> Iter
 
 
 def comparison_data(first: Metrics, second: Metrics, found: Comparison) -> dict[str, Any]:
-    """The same as JSON-able data; shares from 0 to 1."""
+    """The comparison as JSON data; shares from 0 to 1."""
     data = asdict(found)
-    for name, one in found.scores.items():
-        data["scores"][name]["difference"] = one.difference
+    for name, difference in found.scores.items():
+        data["scores"][name]["difference"] = difference.difference
     runs = {
         key: {"name": run.name, "title": run.title, "command": run.command, "config": run.config}
         for key, run in (("first", first), ("second", second))
@@ -353,64 +354,62 @@ def comparison_data(first: Metrics, second: Metrics, found: Comparison) -> dict[
 
 
 def verdict(found: Comparison) -> str:
-    """One sentence about UA."""
-    one = found.scores["ua"]
-    if one.p is None:
-        return "UA: one speaker says nothing about others"
-    if one.p >= 0.05:
-        return f"UA: no difference is shown (p {p_text(one.p)}); that is not the same as none"
-    better = "higher" if one.difference > 0 else "lower"
-    return f"UA: B is {better} by {100 * abs(one.difference):.1f} points (p {p_text(one.p)})"
+    """Summarize the comparison of UA in one sentence."""
+    ua = found.scores["ua"]
+    if ua.p is None:
+        return "UA: a single speaker allows no conclusion about others"
+    if ua.p >= 0.05:
+        return f"UA: no difference is shown (p {p_text(ua.p)}), which does not show equality"
+    better = "higher" if ua.difference > 0 else "lower"
+    return f"UA: B is {better} by {100 * abs(ua.difference):.1f} points (p {p_text(ua.p)})"
 
 
-def _check_alike(first: Metrics, second: Metrics) -> None:
+def _check_comparable(first: Metrics, second: Metrics) -> None:
     if first.corpus != second.corpus:
-        raise ResultError(
-            f"the runs tested {first.corpus} and {second.corpus}; one corpus is wanted"
-        )
+        raise ResultError(f"expected runs on one corpus, got {first.corpus} and {second.corpus}")
     if first.results.labels != second.results.labels:
         raise ResultError(
-            f"the runs have the emotions {', '.join(first.results.labels)} and "
-            f"{', '.join(second.results.labels)}; the same are wanted"
+            f"expected runs with the same emotions, got {', '.join(first.results.labels)} and "
+            f"{', '.join(second.results.labels)}"
         )
     ours, theirs = first.protocol.model_dump(), second.protocol.model_dump()
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key):
             raise ResultError(
-                f"different protocols: protocol.{key} is {ours.get(key)} and {theirs.get(key)}; "
-                "train both with the same one"
+                f"expected the same protocol, got protocol.{key} {ours.get(key)} and "
+                f"{theirs.get(key)}; train both with one protocol"
             )
 
 
-def _score_line(one: Difference) -> str:
-    values = f"{per_cent(one.first):>7}{per_cent(one.second):>7}{100 * one.difference:>+8.1f}"
-    if one.low is None or one.high is None or one.p is None:
+def _score_line(score: Difference) -> str:
+    values = f"{per_cent(score.first):>7}{per_cent(score.second):>7}{100 * score.difference:>+8.1f}"
+    if score.low is None or score.high is None or score.p is None:
         return f"{values}   one speaker: none"
-    interval = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-    return f"{values}   {interval:<16}{p_text(one.p):>8}"
+    interval = f"{100 * score.low:+.1f} to {100 * score.high:+.1f}"
+    return f"{values}   {interval:<16}{p_text(score.p):>8}"
 
 
-def _mcnemar_lines(found: Comparison) -> Iterator[str]:
-    for one in found.disagreements:
+def _mcnemar_lines(comparison: Comparison) -> Iterator[str]:
+    for test in comparison.disagreements:
         yield (
-            f"McNemar, seed {one.seed}: only A is right {one.only_first} times, only B "
-            f"{one.only_second} times, p {p_text(one.p)} (takes utterances as independent)"
+            f"McNemar, seed {test.seed}: only A is right {test.only_first} times, only B "
+            f"{test.only_second} times, p {p_text(test.p)} (treats utterances as independent)"
         )
 
 
-def _fold_lines(found: Comparison) -> Iterator[str]:
-    width = max(4, *(len(one.fold) for one in found.folds))
+def _fold_lines(comparison: Comparison) -> Iterator[str]:
+    width = max(4, *(len(fold.fold) for fold in comparison.folds))
     yield f"{'fold':<{width}}  seed  utterances  A UA %  B UA %   B - A"
-    for one in found.folds:
-        apart = 100 * (one.second - one.first)
+    for fold in comparison.folds:
+        difference = 100 * (fold.second - fold.first)
         yield (
-            f"{one.fold:<{width}}{one.seed:>6}{one.utterances:>12}{per_cent(one.first):>8}"
-            f"{per_cent(one.second):>8}{apart:>+8.1f}"
+            f"{fold.fold:<{width}}{fold.seed:>6}{fold.utterances:>12}{per_cent(fold.first):>8}"
+            f"{per_cent(fold.second):>8}{difference:>+8.1f}"
         )
 
 
 def p_text(value: float) -> str:
-    """A p-value in few letters, never as 0."""
+    """Format a p-value compactly, never as 0."""
     if value >= 0.001:
         return f"{value:.3f}"
     return f"{value:.0e}" if value > 0 else "<1e-300"

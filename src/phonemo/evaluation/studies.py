@@ -1,8 +1,7 @@
-"""Studies of several runs as Markdown: ablations (ablation.json) and corpora (cross.json).
+"""Studies of several runs (ablation.json, cross.json): schemas, Markdown and terminal tables.
 
-Tables of an ablation: every arm of a question held against its baseline.
-
-The matrix of corpora for a terminal.
+An ablation compares every arm of a table with the table's baseline; a crossing is a matrix of
+training and tested corpora.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ class _StudyModel(BaseModel):
 
 
 class Versus(_StudyModel):
-    """An arm against the table's baseline, in UA as a share."""
+    """An arm compared with the table's baseline; UA as a share."""
 
     difference: Points
     low: Points | None
     high: Points | None
     p: Share | None
-    """Of the permutation of whole speakers; null for a single speaker."""
+    """From permutation of whole speakers; null for a single speaker."""
     p_holm: Share | None
     """Adjusted for the number of arms in the table."""
 
 
 class ArmScore(_StudyModel):
-    """One arm over all of its folds and seeds."""
+    """One arm over all its folds and seeds."""
 
     arm: str
     changes: dict[str, Any]
@@ -67,7 +66,7 @@ class ArmScore(_StudyModel):
 
 
 class ArmTable(_StudyModel):
-    """One question; the baseline is the first row."""
+    """One question of an ablation; the baseline is the first row."""
 
     title: str
     baseline: str
@@ -82,7 +81,7 @@ class Ablation(_StudyModel):
     config: str
     phonemo: str
     missing: tuple[str, ...] = ()
-    """Arms without a finished cell."""
+    """Arms without a finished run."""
     tables: tuple[ArmTable, ...]
 
 
@@ -96,7 +95,7 @@ class CrossCell(_StudyModel):
     protocol: str
     leaky: bool
     heard: bool = False
-    """Whether the backbone heard the tested corpus without labels."""
+    """Whether the backbone was pretrained on the tested corpus, without labels."""
     seeds: tuple[int, ...] = ()
     models: Count
     utterances: Count
@@ -117,16 +116,16 @@ class Crossing(_StudyModel):
 
 
 def study_sections(ablations: Iterable[Ablation], crossings: Iterable[Crossing]) -> Iterator[str]:
-    """The sections of RESULTS.md below its tables of runs."""
+    """Yield the study sections of RESULTS.md."""
     ablations, crossings = list(ablations), list(crossings)
     if ablations:
         yield f"## Ablations\n\n{_ABLATIONS}"
     for study in ablations:
-        yield "\n".join(_ablation(study))
+        yield "\n".join(_ablation_section(study))
     if crossings:
         yield f"## Across corpora\n\n{_CROSSINGS}"
     for crossing in crossings:
-        yield "\n".join(_crossing(crossing))
+        yield "\n".join(_crossing_section(crossing))
 
 
 _HEADER = (
@@ -134,32 +133,32 @@ _HEADER = (
     *("UA against the first", "p", "p (Holm)", "config"),
 )
 _ABLATIONS = """\
-An arm is held against the first row of its table: the difference in UA with its 95 % interval
-(bootstrap over speakers) and p (whole speakers swapped between the two; Holm: for all arms of the
-table). Settings are the base config's but for what an arm changes.
+Each arm is compared with the first row of its table: the difference in UA with its 95 % interval
+(bootstrap over speakers) and p (permutation of whole speakers; Holm: adjusted for all arms of the
+table). Settings are those of the base config except for the arm's changes.
 """
 _CROSSINGS = """\
-UA in %, with its 95 % interval over speakers. On its own corpus (\\*) a run has its own
-folds; on another each of its models hears the whole corpus, and the models are
+UA in %, with its 95 % interval over speakers. On its own corpus (\\*) a run is tested by its
+folds; on another corpus each of its models is tested on the whole corpus, and their scores are
 averaged.
 """
 
 
-def _ablation(study: Ablation) -> Iterator[str]:
+def _ablation_section(study: Ablation) -> Iterator[str]:
     yield f"### {plain(study.name)}\n"
     yield f"- measured by phonemo {plain(study.phonemo)}, config {code(study.config)}, with"
     yield f"  {code(study.command)}"
     if study.missing:
-        yield f"- not finished, and left out: {plain(', '.join(study.missing))}"
+        yield f"- left out, not finished: {plain(', '.join(study.missing))}"
     for table in study.tables:
         yield f"\n**{plain(table.title)}**\n"
         yield from _common_notes(table.rows)
-        yield markdown_table(_HEADER, (_arm(row) for row in table.rows)).rstrip("\n")
+        yield markdown_table(_HEADER, (_arm_row(row) for row in table.rows)).rstrip("\n")
     yield ""
 
 
 def _common_notes(rows: Sequence[ArmScore]) -> Iterator[str]:
-    """What all rows of a table have in common, and every note that one of them has."""
+    """Facts that all rows of a table share, and the notes of all rows."""
     first = rows[0]
     leaky = "**leaky** " if any(row.leaky for row in rows) else ""
     yield (
@@ -172,7 +171,7 @@ def _common_notes(rows: Sequence[ArmScore]) -> Iterator[str]:
     yield ""
 
 
-def _arm(row: ArmScore) -> tuple[str, ...]:
+def _arm_row(row: ArmScore) -> tuple[str, ...]:
     changes = ", ".join(f"{key}={json.dumps(value)}" for key, value in row.changes.items())
     return (
         plain(row.arm),
@@ -181,12 +180,12 @@ def _arm(row: ArmScore) -> tuple[str, ...]:
         with_interval(row.ua),
         per_cent(row.per),
         per_cent(row.ece),
-        *_against(row.versus),
+        *_versus_cells(row.versus),
         code(row.config),
     )
 
 
-def _against(versus: Versus | None) -> tuple[str, str, str]:
+def _versus_cells(versus: Versus | None) -> tuple[str, str, str]:
     if versus is None:
         return "-", "-", "-"
     points = f"{100 * versus.difference:+.1f}"
@@ -197,7 +196,7 @@ def _against(versus: Versus | None) -> tuple[str, str, str]:
     return f"{points} ({interval})", p_text(versus.p), adjusted
 
 
-def _crossing(study: Crossing) -> Iterator[str]:
+def _crossing_section(study: Crossing) -> Iterator[str]:
     yield f"### {plain(study.name)}\n"
     merged = ", ".join(f"{old} as {new}" for old, new in sorted(study.merge.items()))
     chance = f"chance {per_cent(1 / len(study.labels))}"
@@ -211,18 +210,20 @@ def _crossing(study: Crossing) -> Iterator[str]:
     yield ""
     rows = []
     for train in dict.fromkeys(cell.train for cell in study.cells):
-        own = {cell.test: cell for cell in study.cells if cell.train == train}
-        first = next(iter(own.values()))
-        rows.append((plain(train), plain(first.run), *(_cell(own.get(test)) for test in tests)))
+        cells = {cell.test: cell for cell in study.cells if cell.train == train}
+        first = next(iter(cells.values()))
+        rows.append(
+            (plain(train), plain(first.run), *(_cross_cell(cells.get(test)) for test in tests))
+        )
     yield markdown_table(("trained on", "run", *map(plain, tests)), rows)
 
 
-def _cell(cell: CrossCell | None) -> str:
+def _cross_cell(cell: CrossCell | None) -> str:
     if cell is None:
         return "-"
-    own = "\\*" if cell.train == cell.test else ""
-    own += " (heard without labels)" if cell.heard and not own else ""
-    return ("**leaky** " if cell.leaky else "") + with_interval(cell.ua) + own
+    note = "\\*" if cell.train == cell.test else ""
+    note += " (pretrained on, without labels)" if cell.heard and not note else ""
+    return ("**leaky** " if cell.leaky else "") + with_interval(cell.ua) + note
 
 
 Changes = Mapping[str, Any]
@@ -234,11 +235,11 @@ def table_rows(
     baseline: str,
     arms: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The rows of one table, the baseline first; shares from 0 to 1.
+    """Build the rows of one table, the baseline first; shares from 0 to 1.
 
     Args:
-        folders: by arm, its run folder.
-        changes: by arm, what it changes in the base.
+        folders: run folder of each arm.
+        changes: the base settings that each arm changes.
         baseline: the arm that the others are compared with.
         arms: the others.
 
@@ -247,18 +248,20 @@ def table_rows(
     """
     first = read_run(folders[baseline])
     others = {arm: read_run(folders[arm]) for arm in arms}
-    found = {arm: compare_read(first, run).scores["ua"] for arm, run in others.items()}
-    known = {arm: one.p for arm, one in found.items() if one.p is not None}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
-    rows = [_row(baseline, changes[baseline], first)]
+    differences = {arm: compare_read(first, run).scores["ua"] for arm, run in others.items()}
+    p_values = {
+        arm: difference.p for arm, difference in differences.items() if difference.p is not None
+    }
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    rows = [_arm_data(baseline, changes[baseline], first)]
     for arm, run in others.items():
-        versus = _versus(found[arm], adjusted.get(arm))
-        rows.append(_row(arm, changes[arm], run) | {"versus": versus})
+        versus = _versus_data(differences[arm], adjusted.get(arm))
+        rows.append(_arm_data(arm, changes[arm], run) | {"versus": versus})
     return rows
 
 
 def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The content of ablation.json for a terminal."""
+    """Yield the content of ablation.json as terminal lines."""
     for table in found["tables"]:
         width = max(len(row["arm"]) for row in table["rows"]) + 1
         yield table["title"]
@@ -269,13 +272,13 @@ def ablation_lines(found: Mapping[str, Any]) -> Iterator[str]:
             f"{'p':>9}{'p (Holm)':>10}"
         )
         for row in table["rows"]:
-            yield f"  {row['arm']:<{width}}{_scores(row)}{_arm_against(row['versus'])}"
+            yield f"  {row['arm']:<{width}}{_score_columns(row)}{_versus_columns(row['versus'])}"
     if found.get("missing"):
-        yield f"not finished by any cell, and left out: {', '.join(found['missing'])}"
-    yield "against: UA minus the first row's; speakers are the unit (phonemo compare says more)"
+        yield f"left out, no finished run: {', '.join(found['missing'])}"
+    yield "against: UA minus the first row's, tested over speakers (details: phonemo compare)"
 
 
-def _row(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
+def _arm_data(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
     results = run.metrics.results
     return {
         "arm": arm,
@@ -286,7 +289,7 @@ def _row(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
         "protocol_note": run.metrics.protocol_note,
         "leaky": run.metrics.leaky,
         "seeds": list(run.metrics.seeds),
-        "folds": len({one.fold for one in results.folds}),
+        "folds": len({fold.fold for fold in results.folds}),
         "utterances": results.utterances,
         "speakers": results.speakers_count,
         "wa": results.wa.model_dump(mode="json"),
@@ -298,22 +301,22 @@ def _row(arm: str, changes: Changes, run: EvaluatedRun) -> dict[str, Any]:
     }
 
 
-def _versus(one: Difference, adjusted: float | None) -> dict[str, Any]:
+def _versus_data(difference: Difference, adjusted: float | None) -> dict[str, Any]:
     return {
-        "difference": one.difference,
-        "low": one.low,
-        "high": one.high,
-        "p": one.p,
+        "difference": difference.difference,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p,
         "p_holm": adjusted,
     }
 
 
-def _scores(row: Mapping[str, Any]) -> str:
+def _score_columns(row: Mapping[str, Any]) -> str:
     shares = (row["wa"]["mean"], row["ua"]["mean"], row["per"])
-    return "".join(f"{'-' if one is None else f'{100 * one:.1f}':>7}" for one in shares)
+    return "".join(f"{'-' if share is None else f'{100 * share:.1f}':>7}" for share in shares)
 
 
-def _arm_against(versus: Mapping[str, Any] | None) -> str:
+def _versus_columns(versus: Mapping[str, Any] | None) -> str:
     if versus is None:
         return ""
     points = f"{100 * versus['difference']:>+9.1f}"
@@ -324,7 +327,7 @@ def _arm_against(versus: Mapping[str, Any] | None) -> str:
 
 
 def cross_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Lines of a cross-corpus table: UA with its interval, a row a training corpus."""
+    """Yield a cross-corpus table as terminal lines: UA with its interval, a row per corpus."""
     labels = found["labels"]
     yield f"UA %, {len(labels)} emotions: {', '.join(labels)} (chance {100 / len(labels):.1f})"
     if found["merge"]:
@@ -335,18 +338,18 @@ def cross_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{'trained on':<{width}}" + "".join(f"  {name:>24}" for name in tests)
     for name in dict.fromkeys(cell["train"] for cell in found["cells"]):
         cells = {cell["test"]: cell for cell in found["cells"] if cell["train"] == name}
-        yield f"{name:<{width}}" + "".join(f"  {_text(cells[test]):>24}" for test in tests)
+        yield f"{name:<{width}}" + "".join(f"  {_cross_text(cells[test]):>24}" for test in tests)
     yield "*: its own folds; the others: every model on the whole corpus"
     for cell in found["cells"]:
         if cell.get("heard") and cell["train"] != cell["test"]:
-            yield f"note: what {cell['run']} is made of heard {cell['test']}, without labels"
+            yield f"note: {cell['run']} was pretrained on {cell['test']}, without labels"
 
 
-def _text(cell: Mapping[str, Any]) -> str:
+def _cross_text(cell: Mapping[str, Any]) -> str:
     score = cell["ua"]
-    own = "*" if cell["train"] == cell["test"] else ""
+    mark = "*" if cell["train"] == cell["test"] else ""
     leaky = " LEAKY" if cell["leaky"] else ""
-    mean = f"{100 * score['mean']:.1f}{own}"
+    mean = f"{100 * score['mean']:.1f}{mark}"
     if score["low"] is None:
         return mean + leaky
     return f"{mean} ({100 * score['low']:.1f}-{100 * score['high']:.1f}){leaky}"

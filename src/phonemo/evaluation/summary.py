@@ -1,9 +1,8 @@
-"""From the predictions of all folds and seeds to the one dict that every table is made of.
+"""Summary of the predictions of all folds and seeds, from which all tables are made.
 
-``summarize`` computes it, ``Results`` is its schema: it becomes "results" in metrics.json, and
-RESULTS.md, the README's table and the terminal's summary are all read from there.
-
-How sure prediction rows are: calibration before and after scaling, and answering selectively.
+``summarize`` computes it and ``Results`` is its schema: it becomes "results" in metrics.json, from
+which RESULTS.md, the README's table and the terminal's summary are made. It includes calibration
+before and after scaling, and selective classification.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ from phonemo.labels import LabelSet
 
 
 def calibration_of(tested: PredictionTable, labels: LabelSet) -> CalibrationScore:
-    """Of the scores as they were given, over the rows of all seeds."""
-    found = metrics.calibration(score_matrix(tested, labels), tested.truth)
-    return CalibrationScore.model_validate(asdict(found))
+    """Calibration of the given scores, over the rows of all seeds."""
+    scores = metrics.calibration(score_matrix(tested, labels), tested.truth)
+    return CalibrationScore.model_validate(asdict(scores))
 
 
 def uncalibrated_of(tested: PredictionTable, labels: LabelSet) -> CalibrationScore | None:
-    """The same of the scores as the network made them; None where no row was scaled."""
+    """Calibration without temperature scaling; None where no row was scaled."""
     temperatures = [float(row.get("temperature", 1.0)) for row in tested.rows]
     if not any("temperature" in row for row in tested.rows):
         return None
@@ -60,7 +59,7 @@ def uncalibrated_of(tested: PredictionTable, labels: LabelSet) -> CalibrationSco
 
 
 def selective_of(tested: PredictionTable, labels: LabelSet) -> SelectiveScore:
-    """The risk-coverage curve, and what the models' own thresholds make of these rows."""
+    """The risk-coverage curve, and coverage and risk at the models' own thresholds."""
     scores = score_matrix(tested, labels)
     scores /= scores.sum(axis=1, keepdims=True)  # they were rounded
     points = risk_coverage(scores, tested.truth)
@@ -76,12 +75,12 @@ def selective_of(tested: PredictionTable, labels: LabelSet) -> SelectiveScore:
 
 
 def score_matrix(tested: PredictionTable, labels: LabelSet) -> npt.NDArray[np.float64]:
-    """(row, emotion)."""
+    """The rows' scores as an array (row, emotion)."""
     return np.array([[row["scores"][name] for name in labels.names] for row in tested.rows])
 
 
 def full_scores(row: Mapping[str, Any]) -> Mapping[str, float]:
-    """A row's scores among all emotions that its network knows."""
+    """A row's scores for all emotions of its network."""
     scores: Mapping[str, float] = row.get("all_scores", row["scores"])
     return scores
 
@@ -90,11 +89,11 @@ SAMPLES = 1000
 """Bootstrap resamples behind each interval."""
 LEVEL = 0.95
 UNKNOWN = "unknown"
-"""The key of utterances whose speaker or gender nobody knows."""
+"""Key for utterances whose speaker or gender is unknown."""
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
-    """Score prediction rows of several folds and seeds; gives JSON-able data as in ``Results``.
+    """Score prediction rows of several folds and seeds; return JSON data as in ``Results``.
 
     The order of the rows does not matter. Intervals are bootstrapped over the rows of all seeds,
     clustered by speaker.
@@ -167,8 +166,8 @@ def _interval_note(tested: PredictionTable) -> IntervalNote:
 def _recalls(tested: PredictionTable, labels: LabelSet) -> dict[str, float | None]:
     tables = tested.confusions(np.arange(len(tested.rows)))
     by_seed = [metrics.class_scores(table) for table in tables]
-    found = [[one[n].recall for one in by_seed] for n in range(len(labels))]
-    return dict(zip(labels.names, map(_mean_of_known, found), strict=True))
+    recalls = [[scores[n].recall for scores in by_seed] for n in range(len(labels))]
+    return dict(zip(labels.names, map(_mean_of_known, recalls), strict=True))
 
 
 def _mean_of_known(values: Sequence[float | None]) -> float | None:
@@ -206,16 +205,22 @@ def _groups(tested: PredictionTable, key: str) -> dict[str, GroupScore]:
 
 
 def _has(tested: PredictionTable, key: str) -> bool:
-    """Whether rows say this: of a merged manifest their corpus, of IEMOCAP their style."""
+    """Whether any row has this key: corpus in a merged manifest, style in IEMOCAP."""
     return any(row.get(key) is not None for row in tested.rows)
 
 
 def _phonemes(tested: PredictionTable) -> PhonemeScore | None:
     pairs = [(row.get("reference"), row.get("phonemes")) for row in tested.rows]
-    known = [(said, heard) for said, heard in pairs if said is not None and heard is not None]
-    if not any(said for said, _ in known):
+    known = [
+        (reference, hypothesis)
+        for reference, hypothesis in pairs
+        if reference is not None and hypothesis is not None
+    ]
+    if not any(reference for reference, _ in known):
         return None
-    errors = metrics.phoneme_errors([said for said, _ in known], [heard for _, heard in known])
+    errors = metrics.phoneme_errors(
+        [reference for reference, _ in known], [hypothesis for _, hypothesis in known]
+    )
     return PhonemeScore(per=errors.rate, utterances=len(known), **asdict(errors))
 
 
@@ -223,18 +228,18 @@ def _boundaries(tested: PredictionTable) -> BoundaryScore | None:
     errors: dict[int, list[float]] = {}
     rows = [row for row in tested.rows if row.get("boundary_errors_ms")]
     for row in rows:
-        found = [one / 1000 for one in row["boundary_errors_ms"]]
-        errors.setdefault(int(row["seed"]), []).extend(found)
+        seconds = [error / 1000 for error in row["boundary_errors_ms"]]
+        errors.setdefault(int(row["seed"]), []).extend(seconds)
     if not errors:
         return None
-    seeds = [summarize_errors(one) for one in errors.values()]
-    medians = tuple(1000 * one.median_seconds for one in seeds)
+    seeds = [summarize_errors(error) for error in errors.values()]
+    medians = tuple(1000 * error.median_seconds for error in seeds)
     return BoundaryScore(
         median_ms=float(np.mean(medians)),
         per_seed_median_ms=medians,
-        within_20_ms=float(np.mean([one.within_20_ms for one in seeds])),
-        within_40_ms=float(np.mean([one.within_40_ms for one in seeds])),
-        boundaries=sum(one.boundaries for one in seeds),
+        within_20_ms=float(np.mean([error.within_20_ms for error in seeds])),
+        within_40_ms=float(np.mean([error.within_40_ms for error in seeds])),
+        boundaries=sum(error.boundaries for error in seeds),
         utterances=len(rows),
     )
 

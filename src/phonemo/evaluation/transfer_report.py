@@ -1,4 +1,4 @@
-"""Transfer studies: the schema of transfer.json, its section of RESULTS.md, and the terminal."""
+"""Transfer studies: the schema of transfer.json, its section of RESULTS.md, terminal lines."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ class Spread(_TransferModel):
     """Lower end of the 95 % bootstrap interval over speakers; null for a single speaker."""
     high: Share | None
     sd: Amount | None
-    """Deviation over seeds and draws; null for a single run, and for a mean over corpora."""
+    """Standard deviation over seeds and draws; null for a single run and a mean over corpora."""
 
 
 class ConditionScores(_TransferModel):
-    """One way to test: by single recordings, by speaker, or with pools."""
+    """Scores of one condition: single recordings, adapted by speaker, or adapted with pools."""
 
     name: str
     pool: Count | None
     share: Share | None
-    """Of one emotion in the pool, 0 for as many of each; null where the pool is drawn blindly."""
+    """Share of one emotion in the pool, 0 for equal shares; null for randomly drawn pools."""
     runs: Count
     ua: Spread
     wa: Share
     recalls: dict[str, Share] = Field(default_factory=dict)
     coverage: Share
-    """Answers at the threshold that was fitted on other corpora."""
+    """Share of answers given at the threshold fitted on other corpora."""
     error: Share | None
-    """Wrong ones among them; null where none was given."""
+    """Share of wrong ones among them; null where none was given."""
     ece: Share
 
 
 class Pick(_TransferModel):
-    """What nested tests picked with one seed."""
+    """The hyperparameters selected in nested tests with one seed."""
 
     seed: int
     score: Share | None
@@ -65,7 +65,7 @@ class Fit(_TransferModel):
 
 
 class LeftOutCorpus(_TransferModel):
-    """One system on one corpus that it did not learn from."""
+    """One system on one corpus that it was not trained on."""
 
     left_out: str
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -80,13 +80,13 @@ class LeftOutCorpus(_TransferModel):
 
 
 class SystemScore(_TransferModel):
-    """One system on every corpus that was left out, and the mean."""
+    """One system on every left-out corpus, and the mean."""
 
     name: str
     config: str
     corpora: tuple[LeftOutCorpus, ...] = Field(min_length=1)
     mean: tuple[ConditionScores, ...]
-    """Over the corpora that are averaged; empty where one is not finished."""
+    """Over the averaged corpora; empty where one is not finished."""
 
 
 class CorpusFacts(_TransferModel):
@@ -100,14 +100,14 @@ class CorpusFacts(_TransferModel):
 
 
 class Frequent(_TransferModel):
-    """What was picked for so many of the speakers."""
+    """Hyperparameters, and the number of speakers they were selected for."""
 
     speakers: Count
     choice: dict[str, Any]
 
 
 class WithinScore(_TransferModel):
-    """Speakers of one corpus left out in turn, without a profile or with."""
+    """Scores with the speakers of one corpus left out in turn, with or without a profile."""
 
     ua: Spread
     wa: Share
@@ -138,33 +138,33 @@ class Transfer(_TransferModel):
     labels: tuple[str, ...] = Field(min_length=2)
     merge: dict[str, str]
     emotion: str | None
-    """Of one-sided pools."""
+    """Emotion of the one-sided pools."""
     seeds: tuple[int, ...]
     draws: Count
     risk: Share
     select_by: tuple[str, ...]
     averaged: tuple[str, ...]
     unfinished: Count
-    """Cells that are not finished."""
+    """Number of cells that are not finished."""
     corpora: tuple[CorpusFacts, ...]
     systems: tuple[SystemScore, ...]
     within: tuple[Within, ...] = ()
 
 
 _PREFACE = """\
-A corpus is left out; everything is learnt and picked on the others, which are left out once more to
-pick. The first one is tested: one recording at a time (**single**), adapted by the statistics of so
-many unlabelled recordings of it, and by each speaker's own. UA in %: the mean over seeds and pools,
-with a 95 % bootstrap interval over speakers; ± is the deviation over seeds and pools. In the
-**mean** each corpus weighs the same.
+Each corpus is left out in turn; training and selection use the other corpora, each of which is left
+out once more for the selection. The left-out corpus is then tested: one recording at a time
+(**single**), adapted by the statistics of a number of its unlabeled recordings, and by those of
+each speaker. UA in %: the mean over seeds and pools, with a 95 % bootstrap interval over speakers;
+± is the standard deviation over seeds and pools. In the **mean** all corpora have the same weight.
 """
 
 
 def transfer_sections(studies: Sequence[tuple[str, Transfer]]) -> Iterator[str]:
-    """The sections of RESULTS.md.
+    """Yield the sections of RESULTS.md.
 
     Args:
-        studies: each with the address of its picture, as the page has it.
+        studies: each with the address of its picture, relative to the page.
     """
     if studies:
         yield f"## Corpora left out\n\n{_PREFACE}"
@@ -173,73 +173,98 @@ def transfer_sections(studies: Sequence[tuple[str, Transfer]]) -> Iterator[str]:
 
 
 def transfer_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The content of transfer.json for a terminal."""
+    """Yield the content of transfer.json as terminal lines."""
     study = Transfer.model_validate(found)
     names = _names(study, one_sided=None)
     yield f"{study.name}: UA % on corpora left out; seeds {', '.join(map(str, study.seeds))}"
     yield f"  {'':<34}" + "".join(f"{name:>16}" for name in names)
     for system in study.systems:
-        for title, conditions in _rows_of(study, system):
-            by_name = {one.name: one for one in conditions}
-            cells = [f"{_short(by_name.get(name)):>16}" for name in names]
+        for title, conditions in _conditions_by_corpus(study, system):
+            by_name = {condition.name: condition for condition in conditions}
+            cells = [f"{_mean_text(by_name.get(name)):>16}" for name in names]
             yield f"  {f'{system.name}, {title}'.replace('*', ''):<34}" + "".join(cells)
-    for one in study.within:
-        scores = f"single {_text(one.single.ua)}, with a profile {_text(one.profile.ua)}"
-        yield f"  {one.system}, speakers of {one.corpus}: {scores}"
+    for result in study.within:
+        scores = f"single {_text(result.single.ua)}, with a profile {_text(result.profile.ua)}"
+        yield f"  {result.system}, speakers of {result.corpus}: {scores}"
     if study.unfinished:
         yield f"not finished: {study.unfinished} cells; run the same command again"
 
 
 def curve(conditions: Sequence[ConditionScores], one_sided: int | None) -> list[ConditionScores]:
-    """The conditions of a line in a picture: pools by size, or of a size by share."""
+    """The conditions of a line in the picture: pools by size, or one size by share."""
     if one_sided is None:
-        return [one for one in conditions if one.share is None and one.name != "speaker"]
-    return [one for one in conditions if one.share is not None and one.pool == one_sided]
+        return [
+            condition
+            for condition in conditions
+            if condition.share is None and condition.name != "speaker"
+        ]
+    return [
+        condition
+        for condition in conditions
+        if condition.share is not None and condition.pool == one_sided
+    ]
 
 
 def pool_sizes(study: Transfer) -> list[int]:
-    """Of the one-sided pools, ascending."""
-    shared = [one for system in study.systems for left in system.corpora for one in left.conditions]
-    return sorted({one.pool for one in shared if one.share is not None and one.pool is not None})
+    """Sizes of the one-sided pools, ascending."""
+    conditions = [
+        condition
+        for system in study.systems
+        for left in system.corpora
+        for condition in left.conditions
+    ]
+    return sorted(
+        {
+            condition.pool
+            for condition in conditions
+            if condition.share is not None and condition.pool is not None
+        }
+    )
 
 
 def _study(picture: str, study: Transfer) -> Iterator[str]:
     yield f"### {plain(study.name)}\n"
     yield from _facts(study)
-    yield f"\n![UA against the number of unlabelled recordings]({picture})\n"
+    yield f"\n![UA against the number of unlabeled recordings]({picture})\n"
     yield _table(study, None)
     for size in pool_sizes(study):
         yield (
-            f"Adapted with {size} recordings: as many of each emotion, and with a share of "
+            f"Adapted with {size} recordings: equally many of each emotion, and with a share of "
             f"{plain(study.emotion or '')}:\n"
         )
         yield _table(study, size)
-    yield f"Answers at the threshold that may give {per_cent(study.risk)} % wrong ones:\n"
-    yield markdown_table(_SURE, (row for system in study.systems for row in _sure(study, system)))
-    yield "Recalls in %, single and by all unlabelled recordings:\n"
+    yield f"Answers at the threshold that allows {per_cent(study.risk)} % wrong ones:\n"
+    yield markdown_table(
+        _SELECTIVE_HEADER,
+        (row for system in study.systems for row in _selective_rows(study, system)),
+    )
+    yield "Recalls in %, single and adapted with all unlabeled recordings:\n"
     yield markdown_table(
         ("system", "left out", "tested", *map(plain, study.labels)),
-        (row for system in study.systems for row in _recalls(study, system)),
+        (row for system in study.systems for row in _recall_rows(study, system)),
     )
-    yield "What was picked, with the first seed:\n"
-    yield markdown_table(_PICKED, (row for system in study.systems for row in _picked(system)))
+    yield "Selected hyperparameters, with the first seed:\n"
+    yield markdown_table(
+        _CHOICE_HEADER, (row for system in study.systems for row in _choice_rows(system))
+    )
     if study.within:
         yield "Speakers left out within one corpus, without and with their profiles:\n"
-        yield markdown_table(_WITHIN, map(_within, study.within))
+        yield markdown_table(_WITHIN_HEADER, map(_within_row, study.within))
 
 
 def _facts(study: Transfer) -> Iterator[str]:
     merged = ", ".join(f"{old} as {new}" for old, new in sorted(study.merge.items()))
     chance = f"chance {per_cent(1 / len(study.labels))} %"
     yield f"- emotions: {plain(', '.join(study.labels))} ({chance}); merged: {plain(merged) or '-'}"
-    for one in study.corpora:
-        counts = ", ".join(f"{name} {count}" for name, count in one.emotions.items())
-        alone = "" if one.left_out else "; only teaches"
-        size = f"{one.utterances} utterances, {one.speakers} speakers"
-        yield f"- {plain(one.name)}: {size} ({plain(counts)}){alone}"
-    yield f"- mean over {plain(', '.join(study.averaged))}; picked by {', '.join(study.select_by)}"
+    for corpus in study.corpora:
+        counts = ", ".join(f"{name} {count}" for name, count in corpus.emotions.items())
+        note = "" if corpus.left_out else "; used for training only"
+        size = f"{corpus.utterances} utterances, {corpus.speakers} speakers"
+        yield f"- {plain(corpus.name)}: {size} ({plain(counts)}){note}"
+    averaged, select_by = plain(", ".join(study.averaged)), ", ".join(study.select_by)
+    yield f"- mean over {averaged}; selected by {select_by}"
     seeds = ", ".join(map(str, study.seeds))
-    yield f"- seeds {seeds}, {study.draws} pools of each size with each"
+    yield f"- seeds {seeds}, {study.draws} pools of each size per seed"
     yield f"- measured by phonemo {plain(study.phonemo)}, config {code(study.config)}, with"
     yield f"  {code(study.command)}"
     if study.unfinished:
@@ -247,41 +272,45 @@ def _facts(study: Transfer) -> Iterator[str]:
 
 
 def _names(study: Transfer, one_sided: int | None) -> list[str]:
-    """Names of the conditions of a table, in the order of the study."""
-    found: dict[str, None] = {}
+    """Names of a table's conditions, in the order of the study."""
+    names: dict[str, None] = {}
     for system in study.systems:
         for left in system.corpora:
-            for one in left.conditions:
-                if (one.share is None) if one_sided is None else one in curve([one], one_sided):
-                    found[one.name] = None
-    return list(found)
+            for condition in left.conditions:
+                if (
+                    (condition.share is None)
+                    if one_sided is None
+                    else condition in curve([condition], one_sided)
+                ):
+                    names[condition.name] = None
+    return list(names)
 
 
 def _table(study: Transfer, one_sided: int | None) -> str:
     names = _names(study, one_sided)
     rows = []
     for system in study.systems:
-        for title, conditions in _rows_of(study, system):
-            by_name = {one.name: one for one in conditions}
+        for title, conditions in _conditions_by_corpus(study, system):
+            by_name = {condition.name: condition for condition in conditions}
             cells = [_cell(by_name.get(name)) for name in names]
             rows.append((plain(system.name), title, *cells))
-    return markdown_table(("system", "left out", *map(_titled, names)), rows)
+    return markdown_table(("system", "left out", *map(_column_title, names)), rows)
 
 
-def _rows_of(
+def _conditions_by_corpus(
     study: Transfer, system: SystemScore
 ) -> Iterator[tuple[str, Sequence[ConditionScores]]]:
     """The mean first, then the corpora."""
     if system.mean:
         yield ("**mean**", system.mean)
-    for one in system.corpora:
-        beside = "" if one.left_out in study.averaged else " (beside)"
-        known = " (pretrained on it, unlabelled)" if one.unlabelled else ""
-        yield (f"{plain(one.left_out)}{beside}{known}", one.conditions)
+    for corpus in system.corpora:
+        not_averaged = "" if corpus.left_out in study.averaged else " (not in the mean)"
+        pretrained = " (pretrained on it, unlabeled)" if corpus.unlabelled else ""
+        yield (f"{plain(corpus.left_out)}{not_averaged}{pretrained}", corpus.conditions)
 
 
-def _titled(name: str) -> str:
-    """A condition as a head of a column."""
+def _column_title(name: str) -> str:
+    """A condition as a column title."""
     first, _, rest = name.partition("-")
     if first == "pool":
         return f"adapted, {rest}"
@@ -296,53 +325,55 @@ def _text(ua: Spread) -> str:
     return f"{per_cent(ua.mean)} ({per_cent(ua.low)} to {per_cent(ua.high)})"
 
 
-def _cell(one: ConditionScores | None) -> str:
-    if one is None:
+def _cell(condition: ConditionScores | None) -> str:
+    if condition is None:
         return "-"
-    spread = f" ± {per_cent(one.ua.sd)}" if one.ua.sd else ""
-    return _text(one.ua) + spread
+    spread = f" ± {per_cent(condition.ua.sd)}" if condition.ua.sd else ""
+    return _text(condition.ua) + spread
 
 
-def _short(one: ConditionScores | None) -> str:
-    return "-" if one is None else per_cent(one.ua.mean)
+def _mean_text(condition: ConditionScores | None) -> str:
+    return "-" if condition is None else per_cent(condition.ua.mean)
 
 
-_SURE = ("system", "left out", "tested", "answered %", "wrong among them %", "ECE %")
-_PICKED = ("system", "left out", "of", "UA % in nested tests", "choice")
-_WITHIN = (
+_SELECTIVE_HEADER = ("system", "left out", "tested", "answered %", "wrong among them %", "ECE %")
+_CHOICE_HEADER = ("system", "left out", "of", "UA % in nested tests", "choice")
+_WITHIN_HEADER = (
     "system",
     "corpus",
     "emotions",
     "speakers",
-    "taught besides",
+    "trained also on",
     "without",
     "with a profile",
 )
 
 
-def _sure(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:
-    for title, conditions in _rows_of(study, system):
-        for one in _shown(conditions):
-            shares = (per_cent(value) for value in (one.coverage, one.error, one.ece))
-            yield (plain(system.name), title, _titled(one.name), *shares)
+def _selective_rows(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:
+    for title, conditions in _conditions_by_corpus(study, system):
+        for condition in _main_conditions(conditions):
+            shares = (
+                per_cent(value) for value in (condition.coverage, condition.error, condition.ece)
+            )
+            yield (plain(system.name), title, _column_title(condition.name), *shares)
 
 
-def _recalls(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:
+def _recall_rows(study: Transfer, system: SystemScore) -> Iterator[tuple[str, ...]]:
     for left in system.corpora:
-        for one in _shown(left.conditions):
-            shares = (per_cent(one.recalls.get(name)) for name in study.labels)
-            yield (plain(system.name), plain(left.left_out), _titled(one.name), *shares)
+        for condition in _main_conditions(left.conditions):
+            shares = (per_cent(condition.recalls.get(name)) for name in study.labels)
+            yield (plain(system.name), plain(left.left_out), _column_title(condition.name), *shares)
 
 
-def _shown(conditions: Sequence[ConditionScores]) -> list[ConditionScores]:
+def _main_conditions(conditions: Sequence[ConditionScores]) -> list[ConditionScores]:
     """Single, and the largest pool of the source."""
     blind = curve(conditions, None)
-    return [one for one in blind if one.name == "single"] + [
-        one for one in blind[-1:] if one.name != "single"
+    return [condition for condition in blind if condition.name == "single"] + [
+        condition for condition in blind[-1:] if condition.name != "single"
     ]
 
 
-def _picked(system: SystemScore) -> Iterator[tuple[str, ...]]:
+def _choice_rows(system: SystemScore) -> Iterator[tuple[str, ...]]:
     for left in system.corpora:
         first = left.picked[0]
         choice = ", ".join(f"{key}={value}" for key, value in first.choice.items())
@@ -356,8 +387,15 @@ def _picked(system: SystemScore) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _within(one: Within) -> tuple[str, ...]:
-    scores = (_text(one.single.ua), _text(one.profile.ua))
-    taught = plain(", ".join(one.teachers)) or "-"
-    emotions = str(len(one.labels))
-    return (plain(one.system), plain(one.corpus), emotions, str(one.speakers), taught, *scores)
+def _within_row(result: Within) -> tuple[str, ...]:
+    scores = (_text(result.single.ua), _text(result.profile.ua))
+    teachers = plain(", ".join(result.teachers)) or "-"
+    emotions = str(len(result.labels))
+    return (
+        plain(result.system),
+        plain(result.corpus),
+        emotions,
+        str(result.speakers),
+        teachers,
+        *scores,
+    )

@@ -189,7 +189,7 @@ def test_data_that_is_gone_leaves_a_page(run):
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.jsonl"])
 def test_what_is_no_run_is_one_line(run, name):
     (run / name).write_text("{")
-    with pytest.raises(ResultError, match="no finished run") as caught:
+    with pytest.raises(ResultError, match="expected a finished run") as caught:
         write_page(run)
     assert "\n" not in str(caught.value)
 

@@ -1,1 +1,1 @@
-"""Runs as pages that a browser opens, with all they need inside."""
+"""Runs as self-contained HTML pages."""

@@ -1,4 +1,4 @@
-"""A map of what the emotion head reads: one point for each tested utterance, as an SVG."""
+"""An embedding map: the emotion head's input for each tested utterance as a point in an SVG."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from phonemo.files import loads_json_lines
 Points = npt.NDArray[np.float64]
 Row = Mapping[str, Any]
 
-#: Of at most so many points; t-SNE takes seconds for them.
-_MOST = 2000
-_FEWEST = 8
+#: Maximum number of points; t-SNE takes seconds for them.
+_MAX_POINTS = 2000
+_MIN_POINTS = 8
 _SIDE = 420
-#: Okabe and Ito's colours, which colour-blind people tell apart, and two more; then shapes.
-_COLOURS = (
+#: Okabe and Ito's colors, distinguishable for color-blind readers, and two more.
+_COLORS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"),
     *("#b8a800", "#5b3a8e"),
 )
 
 
 def select_rows(cells: Sequence[Path]) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
-    """Rows of predictions and their vectors, of the cells of a run that belong into one map.
+    """Prediction rows and their vectors, from the cells of a run that share one map.
 
-    Folds whose network is the same but for its linear head share a space; others do not, and then
-    the largest fold is taken alone. None where no vectors were kept.
+    Folds whose networks differ only in the linear head share a vector space; otherwise only the
+    largest fold is used. None where no vectors were stored.
     """
-    found = [both for one in cells if (both := _of_cell(one)) is not None]
-    if not found:
+    parts = [part for cell in cells if (part := _read_cell(cell)) is not None]
+    if not parts:
         return None
-    if len({vectors.shape[1] for _, vectors in found}) > 1 or not _share_embedding(cells):
-        found = [max(found, key=lambda both: len(both[0]))]
-    rows = [row for some, _ in found for row in some]
-    return rows, np.concatenate([vectors for _, vectors in found])
+    if len({vectors.shape[1] for _, vectors in parts}) > 1 or not _share_embedding(cells):
+        parts = [max(parts, key=lambda part: len(part[0]))]
+    rows = [row for part_rows, _ in parts for row in part_rows]
+    return rows, np.concatenate([vectors for _, vectors in parts])
 
 
 def tsne(vectors: npt.NDArray[np.float32]) -> Points:
-    """t-SNE of standardised vectors (utterance, feature): (utterance, 2), between 0 and 1.
+    """t-SNE of standardized vectors (utterance, feature): (utterance, 2), between 0 and 1.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -55,45 +55,47 @@ def tsne(vectors: npt.NDArray[np.float32]) -> Points:
         raise MissingExtraError("a map of embeddings", "sklearn") from error
     spread = vectors.std(axis=0)
     scaled = (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    few = min(30, *scaled.shape)
-    reduced = PCA(few, random_state=0).fit_transform(scaled.astype(np.float64))
-    near = min(30.0, (len(reduced) - 1) / 3)
-    found: Points = TSNE(2, perplexity=near, init="pca", random_state=0).fit_transform(reduced)
-    low, high = found.min(axis=0), found.max(axis=0)
-    scaled_to_one: Points = (found - low) / np.where(high > low, high - low, 1)
+    components = min(30, *scaled.shape)
+    reduced = PCA(components, random_state=0).fit_transform(scaled.astype(np.float64))
+    perplexity = min(30.0, (len(reduced) - 1) / 3)
+    points: Points = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(
+        reduced
+    )
+    low, high = points.min(axis=0), points.max(axis=0)
+    scaled_to_one: Points = (points - low) / np.where(high > low, high - low, 1)
     return scaled_to_one
 
 
 def render_svg(rows: Sequence[Row], places: Points, key: str) -> str:
-    """The map as SVG with a legend, coloured by a field of the rows; each point says what it is."""
+    """Render the map as SVG with a legend, colored by a row field; points have tooltips."""
     names = sorted({str(row.get(key)) for row in rows})
     marks = "".join(
         f'<circle cx="{12 + x * (_SIDE - 24):.1f}" cy="{12 + (1 - y) * (_SIDE - 24):.1f}" r="3.5" '
-        f'fill="{_colour(names, str(row.get(key)))}" fill-opacity="0.75"{_ring(row)}>'
+        f'fill="{_color(names, str(row.get(key)))}" fill-opacity="0.75"{_ring(row)}>'
         f"<title>{html.escape(_describe(row))}</title></circle>"
         for row, (x, y) in zip(rows, places, strict=True)
     )
-    shown = names[: len(_COLOURS) * 2]
-    more = f"<li>and {len(names) - len(shown)} more</li>" if len(names) > len(shown) else ""
+    listed = names[: len(_COLORS) * 2]
+    rest = f"<li>and {len(names) - len(listed)} more</li>" if len(names) > len(listed) else ""
     legend = "".join(
-        f'<li><i style="background:{_colour(names, name)}"></i>{html.escape(name)}</li>'
-        for name in shown
+        f'<li><i style="background:{_color(names, name)}"></i>{html.escape(name)}</li>'
+        for name in listed
     )
     return (
         f'<figure><svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" aria-label="Map of {len(rows)} '
         f'utterances by {html.escape(key)}">{marks}</svg>'
-        f'<ul class="legend">{legend}{more}</ul></figure>'
+        f'<ul class="legend">{legend}{rest}</ul></figure>'
     )
 
 
 def _share_embedding(cells: Sequence[Path]) -> bool:
-    """Whether nothing below the emotion head learnt, so that all folds share a network."""
+    """Whether only the emotion head was trained, so that all folds share a network."""
     return any((cell.parents[1] / "backbone.safetensors").is_file() for cell in cells) and all(
         not (cell / "learning-curves.png").is_file() for cell in cells
     )
 
 
-def _of_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
+def _read_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
     path = cell / "vectors.npy"
     if not path.is_file():
         return None
@@ -105,15 +107,15 @@ def _of_cell(cell: Path) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
 def subsample(
     rows: Sequence[Row], vectors: npt.NDArray[np.float32]
 ) -> tuple[list[Row], npt.NDArray[np.float32]] | None:
-    """At most so many, evenly; None where there are too few for a map."""
-    if len(rows) < _FEWEST:
+    """Sample at most ``_MAX_POINTS`` rows evenly; None where there are too few for a map."""
+    if len(rows) < _MIN_POINTS:
         return None
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(int)
-    return [rows[one] for one in chosen], vectors[chosen]
+    indices = np.linspace(0, len(rows) - 1, min(len(rows), _MAX_POINTS)).astype(int)
+    return [rows[index] for index in indices], vectors[indices]
 
 
-def _colour(names: Sequence[str], name: str) -> str:
-    return _COLOURS[names.index(name) % len(_COLOURS)]
+def _color(names: Sequence[str], name: str) -> str:
+    return _COLORS[names.index(name) % len(_COLORS)]
 
 
 def _ring(row: Row) -> str:
@@ -121,5 +123,5 @@ def _ring(row: Row) -> str:
 
 
 def _describe(row: Row) -> str:
-    heard = "" if row["label"] == row["truth"] else f", heard as {row['label']}"
-    return f"{row['id']}: {row['truth']}{heard}, speaker {row.get('speaker') or 'unknown'}"
+    error = "" if row["label"] == row["truth"] else f", recognized as {row['label']}"
+    return f"{row['id']}: {row['truth']}{error}, speaker {row.get('speaker') or 'unknown'}"

@@ -1,4 +1,4 @@
-"""The part of a run's page that is of profiles: how heads were fitted, and what profiles add."""
+"""The profile section of a run's page: how heads were fitted, and the scores with profiles."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from phonemo.errors import ResultError
 from phonemo.evaluation.markdown import per_cent
 from phonemo.files import loads_json
 
-#: What phonemo finetune writes beside metrics.json.
+#: File of phonemo finetune beside metrics.json.
 PROFILES = "profiles.json"
-#: By whose unlabelled recordings the profile is, in words.
+#: Whose unlabeled recordings a profile is made of, in words.
 _WORDS = {"none": "none", "fold": "all tested recordings", "speaker": "each speaker's own"}
 
 
 class _Prior(BaseModel):
-    """What is shown of phonemo.train.head_from_start.Started."""
+    """The fields of phonemo.train.head_from_start.Started that are shown."""
 
     shared: tuple[str, ...]
     fresh: tuple[str, ...]
@@ -29,7 +29,7 @@ class _Prior(BaseModel):
 
 
 class _ProfileScore(BaseModel):
-    """UA in parts of one, with its interval."""
+    """UA as a share, with its interval."""
 
     ua: float
     low: float | None
@@ -37,14 +37,14 @@ class _ProfileScore(BaseModel):
 
 
 class _Profiles(BaseModel):
-    """The content of the file."""
+    """The content of profiles.json."""
 
     prior: dict[str, _Prior]
     scores: dict[str, _ProfileScore]
 
 
 def profile_sections(run: Path) -> Iterator[str]:
-    """HTML of a run folder's profiles.json; nothing where there is none.
+    """Yield HTML for a run folder's profiles.json; nothing without that file.
 
     Raises:
         ResultError: the file is malformed.
@@ -53,39 +53,40 @@ def profile_sections(run: Path) -> Iterator[str]:
     if not path.is_file():
         return
     try:
-        found = _Profiles.model_validate(loads_json(path.read_bytes()))
+        profiles = _Profiles.model_validate(loads_json(path.read_bytes()))
     except (ValueError, ValidationError) as error:
         raise ResultError(f"{path}: malformed; run phonemo finetune again") from error
-    if (done := found.prior.get("model")) is not None:
-        yield f"<p>{html.escape(_fitted(done))}</p>"
-    if found.scores:
+    if (prior := profiles.prior.get("model")) is not None:
+        yield f"<p>{html.escape(_prior_text(prior))}</p>"
+    if profiles.scores:
         yield (
-            "<h2>With profiles</h2><p>The same models with statistics of unlabelled recordings "
-            f"(phonemo adapt).</p>{_table(found.scores)}"
+            "<h2>With profiles</h2><p>The same models, adapted by statistics of unlabeled "
+            f"recordings (phonemo adapt).</p>{_table(profiles.scores)}"
         )
 
 
 def scored(mean: float, low: float | None, high: float | None) -> str:
-    """A score in per cent, with its interval where there is one; HTML."""
+    """Format a score in per cent, with its interval where there is one; HTML."""
     interval = "" if low is None else f" ({per_cent(low)} to {per_cent(high)})"
     return f"{per_cent(mean)} %<span>{interval}</span>"
 
 
-def _fitted(done: _Prior) -> str:
-    strength = "its head as it is" if done.strength is None else f"strength {done.strength:g}"
-    how = f"picked by {done.picked_by} speakers left out" if done.picked_by else "set"
-    fresh = f" Learnt anew: {', '.join(done.fresh)}." if done.fresh else ""
+def _prior_text(prior: _Prior) -> str:
+    strength = "unchanged" if prior.strength is None else f"strength {prior.strength:g}"
+    how = f"selected on {prior.picked_by} left-out speakers" if prior.picked_by else "set"
+    fresh = f" Trained from scratch: {', '.join(prior.fresh)}." if prior.fresh else ""
     return (
-        f"The head is drawn towards that of the start for {', '.join(done.shared)} "
-        f"({strength}, {how}); training recordings are standardised by {done.standardised_by}."
+        f"The head is regularized towards that of the initial model for {', '.join(prior.shared)} "
+        f"({strength}, {how}); training recordings are standardized by {prior.standardised_by}."
         f"{fresh}"
     )
 
 
 def _table(scores: dict[str, _ProfileScore]) -> str:
     rows = [
-        f'<tr><th scope="row">{_WORDS[name]}</th><td>{scored(one.ua, one.low, one.high)}</td></tr>'
-        for name, one in scores.items()
+        f'<tr><th scope="row">{_WORDS[name]}</th>'
+        f"<td>{scored(score.ua, score.low, score.high)}</td></tr>"
+        for name, score in scores.items()
         if name in _WORDS
     ]
     head = "<tr><th>profile</th><th>UA</th></tr>"

@@ -1,8 +1,6 @@
-"""A run as one page of HTML: scores, pictures, a map, and the clips it was most wrong about.
+"""A run as a single HTML page: scores, pictures, a map, and the most confident errors with players.
 
-Everything is inside the file: it can be mailed, and opening it asks nobody for anything.
-
-The clips that a run was most wrong about, with players.
+Everything is inside the file: it can be mailed, and opening it makes no network request.
 """
 
 from __future__ import annotations
@@ -32,8 +30,8 @@ from phonemo.files import atomic_write_text, loads_json, loads_json_lines
 PAGE = "report.html"
 _PICTURES = {
     "confusion.png": "Confusion matrix: rows are the true emotions",
-    "reliability.png": "Reliability: how often answers are right, by how sure they are",
-    "risk-coverage.png": "Risk and coverage: errors among the surest answers",
+    "reliability.png": "Reliability: accuracy by confidence",
+    "risk-coverage.png": "Risk and coverage: errors among the most confident answers",
 }
 _MOST_CURVES = 12
 
@@ -44,13 +42,13 @@ def write_page(run: str | Path, target: str | Path | None = None, audio: bool = 
     Args:
         run: a folder that phonemo train wrote.
         target: the file; default: report.html in the run folder.
-        audio: whether the page holds the voices of the hardest clips.
+        audio: whether the page contains the audio of the hardest clips.
 
     Returns:
-        The file.
+        The path of the page.
 
     Raises:
-        ResultError: the folder is no run, or none of its folds is finished.
+        ResultError: the folder is not a run, or none of its folds is finished.
         MissingExtraError: scikit-learn is not installed, for the map.
     """
     run = Path(run)
@@ -81,14 +79,14 @@ def _read(run: Path) -> tuple[Metrics, list[Mapping[str, Any]]]:
         rows = loads_json_lines((run / "predictions.jsonl").read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError) as error:
         raise ResultError(
-            f"{run}: no finished run (metrics.json and predictions.jsonl are wanted); phonemo "
+            f"{run}: expected a finished run with metrics.json and predictions.jsonl; phonemo "
             "train writes one"
         ) from error
     return metrics, rows
 
 
 def _manifest(run: Path) -> Manifest | None:
-    """Where the audio is, if the data is still where it was."""
+    """The manifest of the run, if its data is still in the same place."""
     try:
         return read_manifest(load_config(run / "config.yaml").manifest)
     except ManifestError:
@@ -107,57 +105,57 @@ def _sections(
     if metrics.leaky:
         yield (
             '<p class="leaky"><strong>LEAKY.</strong> Train and test share speakers: every score '
-            "here is too high for people who were not heard.</p>"
+            "here is too high for unseen speakers.</p>"
         )
     yield _cards(metrics)
     yield _facts(metrics)
     yield from profile_sections(run)
     yield "<h2>Each emotion</h2>" + _recalls(metrics)
-    yield "<h2>What is taken for what, and how sure</h2>" + _pictures(run)
+    yield "<h2>Confusions and confidence</h2>" + _pictures(run)
     yield from _curves(run)
     yield from _map(run)
     yield from _error_section(rows, manifest, audio)
     yield (
-        "<footer>A label is what somebody agreed to call a voice, not what a person feels. Made "
+        "<footer>A label is how annotators described a voice, not what a person feels. Made "
         f"by phonemo {html.escape(metrics.phonemo)}: <code>{html.escape(metrics.command)}</code>"
         "</footer>"
     )
 
 
 def _cards(metrics: Metrics) -> str:
-    found = metrics.results
-    chance = found.chance
-    said = [
+    results = metrics.results
+    chance = results.chance
+    entries = [
         (
             "UA",
-            scored(found.ua.mean, found.ua.low, found.ua.high),
+            scored(results.ua.mean, results.ua.low, results.ua.high),
             f"chance {per_cent(chance.ua)} %",
         ),
         (
             "WA",
-            scored(found.wa.mean, found.wa.low, found.wa.high),
+            scored(results.wa.mean, results.wa.low, results.wa.high),
             f"always the commonest {per_cent(chance.majority_wa)} %",
         ),
-        ("ECE", f"{found.calibration.ece:.3f}", "0 where scores mean what they say"),
-        ("utterances", str(found.utterances), f"{found.speakers_count or 'no known'} speakers"),
+        ("ECE", f"{results.calibration.ece:.3f}", "0 for perfect calibration"),
+        ("utterances", str(results.utterances), f"{results.speakers_count or 'no known'} speakers"),
     ]
     cards = "".join(
         f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
-        for name, value, note in said
+        for name, value, note in entries
     )
     return f'<dl class="cards">{cards}</dl>'
 
 
 def _facts(metrics: Metrics) -> str:
-    folds = len({one.fold for one in metrics.results.folds})
+    folds = len({fold.fold for fold in metrics.results.folds})
     seeds = ", ".join(map(str, metrics.seeds))
     interval = metrics.results.interval
-    told = (
+    text = (
         f"Protocol {metrics.protocol.name}, {folds} folds, seeds {seeds}. Intervals: "
         f"{interval.level:.0%}, bootstrap over {interval.clusters} {interval.unit}s."
     )
     note = f" {metrics.protocol_note}." if metrics.protocol_note else ""
-    return f"<p>{html.escape(told + note)}</p>"
+    return f"<p>{html.escape(text + note)}</p>"
 
 
 def _recalls(metrics: Metrics) -> str:
@@ -175,45 +173,45 @@ def _recalls(metrics: Metrics) -> str:
 
 
 def _pictures(run: Path) -> str:
-    return '<div class="pictures">' + "".join(_embedded(run, _PICTURES.items())) + "</div>"
+    return '<div class="pictures">' + "".join(_embed_pictures(run, _PICTURES.items())) + "</div>"
 
 
-def _embedded(folder: Path, pictures: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _embed_pictures(folder: Path, pictures: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, caption in pictures:
         path = folder / name
         if path.is_file():
             data = base64.b64encode(path.read_bytes()).decode()
-            told = html.escape(caption)
+            text = html.escape(caption)
             yield (
-                f'<figure><img src="data:image/png;base64,{data}" alt="{told}">'
-                f"<figcaption>{told}</figcaption></figure>"
+                f'<figure><img src="data:image/png;base64,{data}" alt="{text}">'
+                f"<figcaption>{text}</figcaption></figure>"
             )
 
 
 def _curves(run: Path) -> Iterator[str]:
-    found = sorted(run.glob("seed-*/*/learning-curves.png"))[:_MOST_CURVES]
-    if found:
-        named = [(str(path.relative_to(run)), f"Fold {path.parent.name}") for path in found]
-        pictures = "".join(_embedded(run, named))
+    paths = sorted(run.glob("seed-*/*/learning-curves.png"))[:_MOST_CURVES]
+    if paths:
+        captions = [(str(path.relative_to(run)), f"Fold {path.parent.name}") for path in paths]
+        pictures = "".join(_embed_pictures(run, captions))
         yield f'<h2>Learning curves</h2><div class="pictures">{pictures}</div>'
 
 
 def _map(run: Path) -> Iterator[str]:
     cells = [path.parent for path in sorted(run.glob("seed-*/*/metrics.json"))]
-    first = [one for one in cells if one.parent == cells[0].parent]
-    found = maps.select_rows(first)
-    chosen = None if found is None else maps.subsample(*found)
+    first = [cell for cell in cells if cell.parent == cells[0].parent]
+    selected = maps.select_rows(first)
+    chosen = None if selected is None else maps.subsample(*selected)
     if chosen is None:
         return
     rows, vectors = chosen
-    places = maps.tsne(vectors)
+    positions = maps.tsne(vectors)
     yield (
-        "<h2>Where they lie</h2><p>What the emotion head reads of each test utterance, in two "
-        "dimensions (t-SNE: neighbours mean something, distances between groups do not). A ring is "
-        "a wrong answer; a point says which. If speakers part more clearly than emotions, the "
-        "network tells people apart.</p>"
-        f'<div class="maps">{maps.render_svg(rows, places, "truth")}'
-        f"{maps.render_svg(rows, places, 'speaker')}</div>"
+        "<h2>Embedding map</h2><p>The emotion head's input for each test utterance, in two "
+        "dimensions (t-SNE: neighborhoods are meaningful, distances between groups are not). A "
+        "ring is a wrong answer; see the tooltips. If speakers separate more clearly than "
+        "emotions, the network distinguishes speakers.</p>"
+        f'<div class="maps">{maps.render_svg(rows, positions, "truth")}'
+        f"{maps.render_svg(rows, positions, 'speaker')}</div>"
     )
 
 
@@ -224,12 +222,12 @@ def _error_section(
     if not chosen:
         yield "<h2>Hardest clips</h2><p>No answer was wrong.</p>"
         return
-    heads = ("clip", "speaker", "truth", "heard", "score of the truth", "words", "listen")
-    head = "".join(f"<th>{one}</th>" for one in heads)
+    titles = ("clip", "speaker", "truth", "recognized", "score of the truth", "words", "listen")
+    head = "".join(f"<th>{title}</th>" for title in titles)
     body = "".join(audio_players(chosen, manifest, audio))
-    note = "This page holds their voices: mind who gets it." if audio and manifest else ""
+    note = "This page contains their voices: share it with care." if audio and manifest else ""
     yield (
-        f"<h2>Hardest clips</h2><p>The surest of the wrong answers. {note}</p>"
+        f"<h2>Hardest clips</h2><p>The most confident wrong answers. {note}</p>"
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -237,55 +235,55 @@ def _error_section(
 
 Row = Mapping[str, Any]
 
-#: How many of them, and how much of each is heard.
+#: Number of hardest clips, and seconds of audio of each.
 _MOST = 12
 _SECONDS = 8.0
 
 
 def most_confident_errors(rows: Sequence[Row]) -> list[Row]:
-    """Wrong answers, the surest first, no more than two of a confusion until all had their turn."""
+    """Wrong answers, the most confident first; two per confusion until all confusions are shown."""
     wrong = sorted(
         (row for row in rows if row["label"] != row["truth"]),
         key=lambda row: -float(row["scores"][row["label"]]),
     )
-    taken: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str], int] = {}
     first: list[Row] = []
     later: list[Row] = []
     for row in wrong:
         pair = (row["truth"], row["label"])
-        taken[pair] = taken.get(pair, 0) + 1
-        (first if taken[pair] <= 2 else later).append(row)
+        counts[pair] = counts.get(pair, 0) + 1
+        (first if counts[pair] <= 2 else later).append(row)
     return [*first, *later][:_MOST]
 
 
 def audio_players(rows: Sequence[Row], manifest: Manifest | None, audio: bool) -> Iterator[str]:
-    """A row of a table for each clip: a player where its audio is there and wanted."""
-    known = {} if manifest is None else {one.id: one for one in manifest.utterances}
+    """Yield a table row for each clip, with a player if its audio is available and requested."""
+    known = {} if manifest is None else {item.id: item for item in manifest.utterances}
     for row in rows:
-        one = known.get(str(row["id"]))
-        said = (one.transcript or "") if one is not None else ""
-        sound = _sound(manifest, one) if audio and manifest and one else ""
+        utterance = known.get(str(row["id"]))
+        transcript = (utterance.transcript or "") if utterance is not None else ""
+        player = _audio_player(manifest, utterance) if audio and manifest and utterance else ""
         cells = (
             html.escape(str(row["id"])),
             html.escape(str(row.get("speaker") or "")),
             html.escape(row["truth"]),
             f"{html.escape(row['label'])} {row['scores'][row['label']]:.0%}",
             f"{row['scores'].get(row['truth'], 0.0):.0%}",
-            html.escape(said),
-            sound,
+            html.escape(transcript),
+            player,
         )
         yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _sound(manifest: Manifest, one: Utterance) -> str:
-    """The clip inside the page, as FLAC; a recording that is gone leaves a word."""
-    begin = one.start or 0.0
-    end = begin + _SECONDS if one.end is None else min(one.end, begin + _SECONDS)
+def _audio_player(manifest: Manifest, utterance: Utterance) -> str:
+    """The clip embedded as FLAC, or a note where the recording is gone."""
+    begin = utterance.start or 0.0
+    end = begin + _SECONDS if utterance.end is None else min(utterance.end, begin + _SECONDS)
     try:
-        found = load_waveform(manifest.audio_path(one), start=one.start, end=end)
+        waveform = load_waveform(manifest.audio_path(utterance), start=utterance.start, end=end)
     except PhonemoError:
         return "audio is gone"
     file = io.BytesIO()
-    soundfile.write(file, np.clip(found.samples, -1, 1), RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, np.clip(waveform.samples, -1, 1), RATE, format="FLAC", subtype="PCM_16")
     data = base64.b64encode(file.getvalue()).decode()
     return f'<audio controls preload="none" src="data:audio/flac;base64,{data}"></audio>'
