@@ -87,7 +87,7 @@ def percent(page):
 
 
 def rounded(found):
-    return f"{100 * max(found.scores.values()):.0f} %"
+    return f"{100 * max(found.scores.values()):.0f}%"
 
 
 # Where there is none ------------------------------------------------------------------------------
