@@ -390,7 +390,7 @@ def test_a_profile_of_no_served_model_is_one_line(folder, model, profile):
     (folder / "other.json").unlink()
     old = OnnxRecognizer.load(BUNDLE, threads=1)
     with pytest.raises(
-        UsageError, match=r"good\.json: no model that is served takes a profile \(old\)"
+        UsageError, match=r"good\.json: no served model supports profiles \(old\)"
     ):
         open_profiles(str(folder), {"old": old})
     assert set(open_profiles(str(folder), {"old": old, "a": model})) == {"good"}
