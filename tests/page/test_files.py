@@ -47,7 +47,7 @@ def test_phonemes_are_reached_by_keyboard_and_by_pointer(page, voice):
     page.keyboard.press("ArrowRight")
     second = detail.inner_text()
     assert first != second
-    assert re.search(r"\d\.\d+ to \d\.\d+ s.*confidence \d+ %", second), second
+    assert re.search(r"\d\.\d+ to \d\.\d+ s.*confidence \d+%", second), second
     page.get_by_test_id("phoneme").nth(5).hover()
     assert detail.inner_text() != second
 
@@ -127,7 +127,7 @@ def test_a_file_above_the_limit_is_not_sent(page, voice):
             input.dispatchEvent(new Event("change", { bubbles: true }));
         }"""
     )
-    page.get_by_text(re.compile("27.* MB; this server takes 25 MB at most")).first.wait_for()
+    page.get_by_text(re.compile("27.* MB; this server accepts at most 25 MB")).first.wait_for()
     assert "POST" not in asked
 
 

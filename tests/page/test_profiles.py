@@ -87,7 +87,7 @@ def percent(page):
 
 
 def rounded(found):
-    return f"{100 * max(found.scores.values()):.0f} %"
+    return f"{100 * max(found.scores.values()):.0f}%"
 
 
 # Where there is none ------------------------------------------------------------------------------
@@ -102,9 +102,9 @@ def test_a_model_that_takes_none_shows_no_control(page, voice):
 
 
 def test_it_is_off_until_somebody_turns_it_on(session, model, recordings):
-    assert not session.get_by_test_id("profile-grow").is_checked()
+    assert not session.get_by_test_id("profile-adapt").is_checked()
     upload(session, *recordings[:2])
-    assert "each recording is recognized by itself" in state(session).inner_text()
+    assert "each recording is recognized on its own" in state(session).inner_text()
     assert note(session).count() == 0
     assert percent(session) == rounded(model.predict(recordings[0]))
     assert session.get_by_test_id("profile-save").is_disabled()
@@ -116,7 +116,7 @@ def test_it_is_off_until_somebody_turns_it_on(session, model, recordings):
 
 def test_one_that_is_offered(session, model, recordings, profile):
     session.get_by_test_id("profile-select").select_option("office")
-    assert state(session).inner_text() == "Applied: office, made of 6 recordings or windows."
+    assert state(session).inner_text() == "Applied: office, made from 6 recordings or windows."
     upload(session, recordings[1])
     assert "profile of 6 recordings" in note(session).inner_text()
     assert percent(session) == rounded(model.with_profile(profile).predict(recordings[1]))
@@ -149,7 +149,9 @@ def test_one_from_a_file_and_back_to_one(session, model, recordings, profile, tm
 def test_a_file_that_is_none_is_told(session, tmp_path, text):
     (tmp_path / "bad.json").write_text(text, "utf-8")
     session.get_by_test_id("profile-file").set_input_files(str(tmp_path / "bad.json"))
-    session.get_by_role("alert").filter(has_text="bad.json: The file is no profile").wait_for()
+    session.get_by_role("alert").filter(
+        has_text="bad.json: The file is not a readable profile"
+    ).wait_for()
     assert "No profile" in state(session).inner_text()
 
 
@@ -158,31 +160,31 @@ def test_one_of_another_model_is_told_when_it_is_used(session, recordings, profi
     (tmp_path / "other.json").write_text(other, "utf-8")
     session.get_by_test_id("profile-file").set_input_files(str(tmp_path / "other.json"))
     session.get_by_test_id("file-input").set_input_files(str(recordings[0]))
-    session.get_by_role("alert").filter(has_text="of another model. Reset it").wait_for()
+    session.get_by_role("alert").filter(has_text="belongs to another model. Reset it").wait_for()
 
 
 # Grown --------------------------------------------------------------------------------------------
 
 
 def test_one_grows_over_the_recordings_and_is_reset(session, model, recordings):
-    session.get_by_test_id("profile-grow").check()
+    session.get_by_test_id("profile-adapt").check()
     assert "0 windows so far" in state(session).inner_text()
     upload(session, *recordings[:3])
-    state(session).get_by_text("grown over this session: 3 windows.").wait_for()
+    state(session).get_by_text("profile of this session, 3 windows.").wait_for()
     assert note(session).count() == 0, "it was not there yet"
     upload(session, recordings[4])
     assert "profile of 3 recordings" in note(session).inner_text()
     assert percent(session) == rounded(model.adapted(recordings[:3]).predict(recordings[4]))
-    state(session).get_by_text("grown over this session: 4 windows.").wait_for()
+    state(session).get_by_text("profile of this session, 4 windows.").wait_for()
     with session.expect_download() as waiting:
         session.get_by_test_id("profile-save").click()
     assert Profile.load(waiting.value.path()) == model.profile([*recordings[:3], recordings[4]])
     session.get_by_test_id("profile-reset").click()
-    assert session.get_by_test_id("profile-grow").is_checked()
+    assert session.get_by_test_id("profile-adapt").is_checked()
     assert "0 windows so far" in state(session).inner_text()
     upload(session, recordings[5])
-    state(session).get_by_text("grown over this session: 1 windows.").wait_for()
-    session.get_by_test_id("profile-grow").uncheck()
+    state(session).get_by_text("profile of this session, 1 windows.").wait_for()
+    session.get_by_test_id("profile-adapt").uncheck()
     upload(session, recordings[3])
     assert note(session).count() == 0
 
@@ -191,8 +193,8 @@ def test_recordings_of_before_count_and_samples_do_not(session, recordings):
     session.locator("[data-testid^=sample-]").first.click()
     session.get_by_test_id("result-label").wait_for()
     upload(session, *recordings[:2])
-    session.get_by_test_id("profile-grow").check()
-    state(session).get_by_text("grown over this session: 2 windows.").wait_for()
+    session.get_by_test_id("profile-adapt").check()
+    state(session).get_by_text("profile of this session, 2 windows.").wait_for()
     session.get_by_test_id("clear-button").click()
     assert "0 windows so far" in state(session).inner_text()
 
@@ -202,15 +204,15 @@ def test_a_server_that_cannot_make_one_is_told(session, recordings):
     session.route(
         "**/v1/audio/profiles", lambda route: route.fulfill(status=413, json={"error": error})
     )
-    session.get_by_test_id("profile-grow").check()
+    session.get_by_test_id("profile-adapt").check()
     upload(session, recordings[0])
     state(session).get_by_text("No profile was made: The recording is longer").wait_for()
 
 
 def test_nothing_of_it_is_left_behind(session, recordings):
-    session.get_by_test_id("profile-grow").check()
+    session.get_by_test_id("profile-adapt").check()
     upload(session, *recordings[:2])
-    state(session).get_by_text("grown over").wait_for()
+    state(session).get_by_text("profile of this session").wait_for()
     kept = session.evaluate(
         "() => JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
     )
@@ -218,7 +220,7 @@ def test_nothing_of_it_is_left_behind(session, recordings):
     assert "profile" not in kept
     session.reload()
     session.get_by_test_id("profile").wait_for()
-    assert not session.get_by_test_id("profile-grow").is_checked()
+    assert not session.get_by_test_id("profile-adapt").is_checked()
     assert "No profile" in state(session).inner_text()
 
 
@@ -237,10 +239,10 @@ def talking(chromium, tmp_path_factory):
 def test_one_grows_live_and_is_reset(talking, adaptable):
     faults = []
     page = opened(talking, adaptable, faults)
-    page.get_by_test_id("profile-grow").check()
+    page.get_by_test_id("profile-adapt").check()
     page.get_by_test_id("live-button").click()
-    page.locator("[data-testid=profile-grow]:disabled").wait_for()
-    state(page).get_by_text(re.compile("grown over this session: [5-9] windows")).wait_for()
+    page.locator("[data-testid=profile-adapt]:disabled").wait_for()
+    state(page).get_by_text(re.compile("profile of this session, [5-9] windows")).wait_for()
     page.get_by_test_id("profile-reset").click()
     state(page).get_by_text("0 windows so far").wait_for()
     page.wait_for_timeout(2500)
@@ -249,8 +251,8 @@ def test_one_grows_live_and_is_reset(talking, adaptable):
     )
     page.get_by_test_id("live-stop").click()
     page.get_by_test_id("result-label").wait_for()
-    assert not page.get_by_test_id("profile-grow").is_disabled()
-    state(page).get_by_text(re.compile(r"grown over this session: \d+ windows\.")).wait_for()
+    assert not page.get_by_test_id("profile-adapt").is_disabled()
+    state(page).get_by_text(re.compile(r"profile of this session, \d+ windows\.")).wait_for()
     page.context.close()
     assert faults == [[]]
 
@@ -268,7 +270,7 @@ def test_it_breaks_no_rule_of_accessibility_and_fits(
     faults = []
     page = opened(browser, adaptable, faults, locale=language, color_scheme=scheme, viewport=size)
     empty = broken(page)
-    page.get_by_test_id("profile-grow").check()
+    page.get_by_test_id("profile-adapt").check()
     upload(page, *recordings[:2])
     state(page).get_by_text("2").wait_for()
     full = broken(page)
@@ -287,9 +289,9 @@ def test_the_language_can_be_switched_while_one_is_applied(session):
 
 
 def test_it_can_be_used_by_keyboard_alone(session, recordings):
-    session.get_by_test_id("profile-grow").focus()
+    session.get_by_test_id("profile-adapt").focus()
     session.keyboard.press("Space")
-    assert session.get_by_test_id("profile-grow").is_checked()
+    assert session.get_by_test_id("profile-adapt").is_checked()
     order = ["profile-select", "profile-file", "profile-reset"]
     for name in order:
         session.keyboard.press("Tab")

@@ -145,7 +145,7 @@ def test_a_wrong_profile_is_told(at, fields, told, param):
 def test_an_unknown_name_is_told_with_those_that_there_are(at, port):
     assert "office, room-2" in post(at, FILE, profile="shop").data["error"]["message"]
     none = post(port, FILE, profile="shop").data["error"]["message"]
-    assert "offers none; send one as profile_json" in none
+    assert "has none; send one as profile_json" in none
 
 
 @pytest.mark.parametrize(
@@ -369,11 +369,11 @@ def test_the_folder_is_opened_by_stems(folder, model, profile):
         ("bad.json", "{}", "bad.json: expected an object"),
         ("bad.json", "", "bad.json: expected JSON"),
         ("bad.json", "[" * 2**21, "at most 1048576 bytes, got more"),
-        ("a b.json", None, "rename it"),
-        ("..json", None, "rename it"),
-        (".hidden.json", None, "rename it"),
-        ("büro.json", None, "rename it"),
-        (f"{'a' * 65}.json", None, "rename it"),
+        ("a b.json", None, "rename the file"),
+        ("..json", None, "rename the file"),
+        (".hidden.json", None, "rename the file"),
+        ("büro.json", None, "rename the file"),
+        (f"{'a' * 65}.json", None, "rename the file"),
     ],
 )
 def test_a_file_that_cannot_be_offered_is_one_line(folder, model, profile, name, text, told):
@@ -385,19 +385,17 @@ def test_a_file_that_cannot_be_offered_is_one_line(folder, model, profile, name,
 
 def test_a_profile_of_no_served_model_is_one_line(folder, model, profile):
     (folder / "other.json").write_text(changed(profile, model="0" * 64), "utf-8")
-    with pytest.raises(UsageError, match=r"other\.json: a profile of model 000000000000, which is"):
+    with pytest.raises(UsageError, match=r"other\.json: expected .* got one of 000000000000"):
         open_profiles(str(folder), {"a": model})
     (folder / "other.json").unlink()
     old = OnnxRecognizer.load(BUNDLE, threads=1)
-    with pytest.raises(
-        UsageError, match=r"good\.json: no model that is served takes a profile \(old\)"
-    ):
+    with pytest.raises(UsageError, match=r"good\.json: no served model supports profiles \(old\)"):
         open_profiles(str(folder), {"old": old})
     assert set(open_profiles(str(folder), {"old": old, "a": model})) == {"good"}
 
 
 def test_a_folder_without_profiles_is_one_line(tmp_path, model):
-    with pytest.raises(UsageError, match=r"0 files NAME\.json, 1 to 1000 are expected"):
+    with pytest.raises(UsageError, match=r"expected 1 to 1000 files NAME\.json, got 0"):
         open_profiles(str(tmp_path), {"a": model})
     with pytest.raises(UsageError, match="no such folder"):
         open_profiles(str(tmp_path / "absent"), {"a": model})

@@ -7,26 +7,26 @@ from typing import Any
 
 from phonemo.errors import AudioError, LabelError, PhonemoError, UsageError
 
-#: The type in the error's body, by what the status says.
+#: HTTP status -> type of the error in the response body.
 _TYPES = {
     401: "authentication_error",
     404: "not_found_error",
     429: "rate_limit_error",
 }
 
-#: Codes of phonemo.errors.AudioError; what is not here cannot be heard and is 422.
-_AUDIO = {"audio_too_long": 413, "audio_too_large": 413}
+#: Codes of phonemo.errors.AudioError -> HTTP status; all other codes are 422.
+_AUDIO_STATUSES = {"audio_too_long": 413, "audio_too_large": 413}
 
 
 class ApiError(Exception):
-    """An answer that is an error.
+    """An error response.
 
     Args:
-        status: of HTTP.
-        code: stable, for programs.
-        message: one line: what was found, what is wanted, what to do next.
-        param: the field of the request that is meant.
-        headers: of the response.
+        status: HTTP status.
+        code: stable identifier for programs.
+        message: one line: what was expected, what was found, what to do next.
+        param: the request field that caused the error.
+        headers: response headers.
     """
 
     def __init__(
@@ -42,20 +42,20 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The body of the response."""
-        told = {"message": str(self), "type": type_of(self.status), "param": self.param}
-        return {"error": {**told, "code": self.code}}
+        """Return the response body."""
+        details = {"message": str(self), "type": type_of(self.status), "param": self.param}
+        return {"error": {**details, "code": self.code}}
 
 
 def type_of(status: int) -> str:
-    """The kind of error that a status is."""
+    """Return the error type of an HTTP status."""
     return _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
 
 def api_error_of(error: PhonemoError) -> ApiError:
-    """What an error of the library is over HTTP."""
+    """Convert an error of the library to an API error."""
     if isinstance(error, AudioError):
-        return ApiError(_AUDIO.get(error.code, 422), error.code, str(error), "file")
+        return ApiError(_AUDIO_STATUSES.get(error.code, 422), error.code, str(error), "file")
     if isinstance(error, LabelError):
         return ApiError(400, "invalid_label", str(error), "labels")
     if isinstance(error, UsageError):
@@ -64,16 +64,16 @@ def api_error_of(error: PhonemoError) -> ApiError:
 
 
 def too_many_requests(code: str, message: str, seconds: float) -> ApiError:
-    """429: too much at once, with the time after which it is worth another try."""
-    later = {"Retry-After": str(max(1, math.ceil(seconds)))}
-    return ApiError(429, code, message, headers=later)
+    """Return a 429 with the number of seconds after which to retry."""
+    headers = {"Retry-After": str(max(1, math.ceil(seconds)))}
+    return ApiError(429, code, message, headers=headers)
 
 
 def service_unavailable(code: str, message: str) -> ApiError:
-    """503: the server starts or stops."""
+    """Return a 503: the server is starting, stopping or out of resources."""
     return ApiError(503, code, message, headers={"Retry-After": "1"})
 
 
 def client_closed() -> ApiError:
-    """499, which nobody reads: the client went away."""
-    return ApiError(499, "client_closed", "the client went away")
+    """Return a 499; it is only logged, because the client has disconnected."""
+    return ApiError(499, "client_closed", "the client disconnected")

@@ -1,4 +1,4 @@
-"""The app: routes over a service, behind a gate."""
+"""The ASGI app: the routes of a service behind the limits middleware."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ WEB = Path(__file__).parent / "web"
 _DESCRIPTION = """Emotions, and the phonemes that carry them, from recordings and live streams.
 
 Live streams: `WS /v1/audio/stream?rate=16000` takes mono 16-bit PCM in binary messages, ends with
-the text `{"type": "finish"}` and answers in JSON: `ready`, `window` and `segment` while it runs,
+the text `{"type": "finish"}` and sends JSON events: `ready`, `window` and `segment` while it runs,
 then `final` or `error`. `profile=NAME`, or the first text
 `{"type": "profile", "profile_json": {...}}`, applies a profile; with `adapt=true` the stream's
-own windows adapt those that follow, and the text `{"type": "reset"}` forgets them."""
+windows adapt later ones, and the text `{"type": "reset"}` resets that profile."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_form"}
 
 
 class PhonemoApp(FastAPI):
-    """FastAPI behind the gate, through which its own last resort for errors goes too."""
+    """FastAPI inside the limits middleware, which also sees the responses to unhandled errors."""
 
     service: Service
     outside: ASGIApp
-    """The gate, and around it CORS where that is wanted, so that refusals can be read too."""
+    """The limits middleware inside optional CORS, so that other origins can read refusals too."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle an ASGI connection."""
         await self.outside(scope, receive, send)
 
     async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What the gate lets through."""
+        """Handle a connection that the limits middleware has passed on."""
         await super().__call__(scope, receive, send)
 
 
@@ -63,29 +63,29 @@ def create_app(
     failed: Callable[[BaseException], None] | None = None,
     program: Sequence[str] = PROGRAM,
 ) -> PhonemoApp:
-    """The server as an ASGI app.
+    """Create the server as an ASGI app.
 
     Args:
-        config: of the server; the defaults without.
-        models: name -> opened model; without, those of the config are opened when the app starts.
-        failed: called where the models cannot be opened; without, /health/ready stays 503.
-        program: what decodes, for tests.
+        config: server config; default values without one.
+        models: name -> opened model; without, the app opens those of the config when it starts.
+        failed: called when the models cannot be opened; without it, /health/ready stays 503.
+        program: Python arguments that start a decoder; tests replace it.
     """
     config = config or ServeConfig()
     service = Service(config, program)
     access = AccessPolicy(config.access, config.host)
-    opened = partial(open_models, config) if models is None else lambda: models
+    open_all = partial(open_models, config) if models is None else lambda: models
     app = PhonemoApp(
         title="phonemo",
         version=__version__,
         description=_DESCRIPTION,
-        docs_url=None,  # its scripts would come from elsewhere
+        docs_url=None,  # its scripts would be loaded from a third-party host
         redoc_url=None,
-        lifespan=partial(_lifespan, opened, failed),
+        lifespan=partial(_lifespan, open_all, failed),
         exception_handlers={
-            ApiError: _refused,
-            HTTPException: _not_routed,
-            Exception: _broken,
+            ApiError: _on_api_error,
+            HTTPException: _on_http_exception,
+            Exception: _on_unhandled_error,
         },
     )
     app.service = service
@@ -103,11 +103,11 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(
-    opened: Callable[[], Mapping[str, EmotionRecognizer]],
+    open_all: Callable[[], Mapping[str, EmotionRecognizer]],
     failed: Callable[[BaseException], None] | None,
     app: PhonemoApp,
 ) -> AsyncIterator[None]:
-    starting = asyncio.create_task(app.service.start(opened))
+    starting = asyncio.create_task(app.service.start(open_all))
     starting.add_done_callback(partial(_log_failure, failed))
     try:
         yield
@@ -150,7 +150,7 @@ def _add_page(app: PhonemoApp) -> None:
 
 
 class _Files(StaticFiles):
-    """The page's files, which a browser asks for anew, so that an update is seen."""
+    """Files of the page, revalidated on every load, so that an update takes effect at once."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
@@ -158,25 +158,25 @@ class _Files(StaticFiles):
         return response
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     service: Service = request.app.service
     service.meters.errors.labels(error.code).inc()
     return refused(error)
 
 
-async def _not_routed(request: Request, error: Exception) -> Response:
-    """What FastAPI itself refuses: an unknown path, a wrong method, a form that is none."""
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Convert FastAPI's own errors: an unknown path, a wrong method, an invalid form."""
     assert isinstance(error, HTTPException)
     message = {
-        404: "no such address; GET /openapi.json describes those that are there",
-        405: f"{request.method} is not for this address",
+        404: "no such address; GET /openapi.json lists the valid ones",
+        405: f"{request.method} is not supported at this address",
     }.get(error.status_code, str(error.detail))
     code = _CODES.get(error.status_code, "invalid_request")
     request.app.service.meters.errors.labels(code).inc()
     return refused(ApiError(error.status_code, code, message, headers=dict(error.headers or {})))
 
 
-async def _broken(request: Request, error: Exception) -> Response:
-    """A fault of ours; its traceback goes to the log, and nothing of it to the client."""
+async def _on_unhandled_error(request: Request, error: Exception) -> Response:
+    """Respond to a bug: the traceback goes to the log, no detail to the client."""
     return refused(ApiError(500, "internal_error", "the server failed; its log says why"))

@@ -1,4 +1,4 @@
-"""Who may ask: API keys, names of the host, origins."""
+"""Access control: API keys, Host header, Origin header."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from phonemo.server.api_errors import ApiError
 from phonemo.server.settings import ServeAccess
 
-#: The WebSocket subprotocol; a page, which cannot set headers there, offers its key as another.
+#: The WebSocket subprotocol; pages cannot set headers, so they send the key as another subprotocol.
 SUBPROTOCOL = "phonemo"
 _KEY_PREFIX = "phonemo.key."
 _KEY_BYTES = 32
@@ -22,22 +22,22 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def new_key() -> tuple[str, str]:
-    """A fresh API key, and its digest for the config."""
+    """Create an API key; return it with its digest for the config."""
     key = secrets.token_urlsafe(_KEY_BYTES)
     return key, digest_of(key)
 
 
 def digest_of(key: str) -> str:
-    """SHA-256 in hexadecimal; a key is random and long, so that no slower hash is needed."""
+    """Return the SHA-256 in hexadecimal; keys are long and random, so no slow hash is needed."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class AccessPolicy:
-    """The rules of a config.
+    """The access rules of a server.
 
     Args:
-        rules: of the config.
-        host: the address that is listened on.
+        rules: access section of the config.
+        host: the address that the server binds to.
     """
 
     def __init__(self, rules: ServeAccess, host: str) -> None:
@@ -46,57 +46,57 @@ class AccessPolicy:
         names = rules.hosts
         if names is None and is_loopback(host):
             names = (*_LOOPBACK_NAMES, f"[{host}]" if ":" in host else host)
-        self._hosts = None if names is None else {one.lower() for one in names}
+        self._hosts = None if names is None else {name.lower() for name in names}
 
     def check_host(self, headers: Headers) -> None:
-        """Refusal (421) for a Host that is not ours: a page reaches a loopback address by any."""
+        """Raise ApiError (421) for a foreign Host header, as in DNS rebinding."""
         if self._hosts is None:
             return
         name = _without_port(headers.get("host", ""))
         if name.lower() not in self._hosts:
-            message = "the Host header names another machine; list it in access.hosts"
+            message = "the Host header names another host; add it to access.hosts"
             raise ApiError(421, "wrong_host", message)
 
     def check_key(self, headers: Headers) -> None:
-        """Refusal (401) without one of the keys, where there are any."""
-        if not self.wants_key or self._is_known(_keys_in(headers)):
+        """Raise ApiError (401) without a valid key, if the config has keys."""
+        keys = _keys_in(headers)
+        if not self.wants_key or self._is_known(keys):
             return
-        given = _keys_in(headers)
-        told = "this API key is not known" if given else "an API key is wanted"
-        message = f"{told}: Authorization: Bearer KEY"
+        problem = "this API key is not valid" if keys else "an API key is required"
+        message = f"{problem}; send Authorization: Bearer KEY"
         challenge = {"WWW-Authenticate": 'Bearer realm="phonemo"'}
         raise ApiError(401, "invalid_api_key", message, headers=challenge)
 
     def check_origin(self, headers: Headers) -> None:
-        """Refusal (403) for a page of another origin.
+        """Raise ApiError (403) for a page of another origin.
 
-        CORS would let it ask, and fill the queue, and only keep the answer from it; of streams
-        it knows nothing.
+        CORS alone would let it send requests and fill the queue, and only hide the responses; it
+        does not cover WebSockets.
         """
         origin = headers.get("origin")
         if origin is None or {"*", origin} & set(self._rules.cors_origins):
             return
-        if _place_of(origin) != headers.get("host", "").lower():
-            message = "pages of this origin may not ask; list it in access.cors_origins"
+        if _host_of(origin) != headers.get("host", "").lower():
+            message = "this origin is not allowed; add it to access.cors_origins"
             raise ApiError(403, "wrong_origin", message)
 
     def _is_known(self, keys: Iterable[str]) -> bool:
-        # all are compared, so that the time tells nothing
-        found = [
+        # all are compared, so that the time reveals nothing
+        matches = [
             hmac.compare_digest(digest_of(key), known) for key in keys for known in self._rules.keys
         ]
-        return any(found)
+        return any(matches)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches an address."""
+    """Whether an address is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
 
-def _place_of(origin: str) -> str | None:
+def _host_of(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
@@ -106,15 +106,15 @@ def _place_of(origin: str) -> str | None:
 def _keys_in(headers: Headers) -> list[str]:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     keys = [key.strip()] if scheme.lower() == "bearer" else []
-    for one in offered(headers):
-        if one.startswith(_KEY_PREFIX):
-            keys.append(one.removeprefix(_KEY_PREFIX))
+    for protocol in offered(headers):
+        if protocol.startswith(_KEY_PREFIX):
+            keys.append(protocol.removeprefix(_KEY_PREFIX))
     return keys
 
 
 def offered(headers: Headers) -> list[str]:
-    """The subprotocols that a WebSocket's client can speak."""
-    return [one.strip() for one in headers.get("sec-websocket-protocol", "").split(",")]
+    """Return the subprotocols that a WebSocket client offers."""
+    return [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",")]
 
 
 def _without_port(host: str) -> str:

@@ -1,4 +1,4 @@
-"""The threads that hear: waiting clips of like length are heard together."""
+"""Dynamic batching: inference threads that process waiting clips of similar length together."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import Samples
 
 Value = TypeVar("Value")
-#: Threads that hear give way to the one that answers: on Linux threads have a priority each.
+#: Inference threads run at a lower priority than the event loop; Linux has per-thread priorities.
 _NICE = 10
 
 
 @dataclass(eq=False)
 class _Job:
-    """Something that waits for a thread."""
+    """Work that waits for a thread."""
 
     call: Callable[[], Any]
-    """What is done where it is alone."""
+    """Runs the job alone."""
     future: asyncio.Future[Any]
     kind: Hashable = None
-    """Clips of the same kind may be heard together; None is alone."""
+    """Jobs of the same kind can be batched; None cannot."""
     clip: Waveform | None = None
-    together: Callable[[Sequence[Waveform]], Sequence[Outcome]] | None = None
-    asked_at: float = field(default_factory=perf_counter)
+    batch_call: Callable[[Sequence[Waveform]], Sequence[Outcome]] | None = None
+    queued_at: float = field(default_factory=perf_counter)
 
     @property
     def samples(self) -> int:
@@ -46,15 +46,15 @@ class _Job:
 
 
 class DynamicBatcher:
-    """A few threads, and what waits for one.
+    """A thread pool with a queue that batches jobs.
 
-    Nobody waits for company: whoever is there when a thread becomes free is heard with the oldest,
-    if of like length and if the model says of each then what it says of it alone.
+    Jobs never wait for a batch to fill: when a thread becomes free, the oldest job runs together
+    with waiting jobs of similar length, if batching does not change the model's results.
 
     Args:
-        threads: how many recordings are heard at once.
-        batch_seconds: how much audio is heard together, padding included.
-        started: called with the number of clips that a thread takes, and how long each waited.
+        threads: number of threads.
+        batch_seconds: most audio in a batch, including padding.
+        started: called with the number of clips in a batch, and how long each waited.
     """
 
     def __init__(
@@ -65,95 +65,95 @@ class DynamicBatcher:
     ) -> None:
         self._free = threads
         self._closed = False
-        self._most = int(batch_seconds * RATE)
+        self._max_samples = int(batch_seconds * RATE)
         self._started = started
         self._waiting: deque[_Job] = deque()
-        self._pool = ThreadPoolExecutor(threads, "hearer", initializer=_lower_priority)
+        self._pool = ThreadPoolExecutor(threads, "inference", initializer=_lower_priority)
 
     async def recognize(
-        self, listener: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
+        self, recognizer: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
     ) -> Prediction:
-        """The emotion of one recording; arguments as for EmotionRecognizer.predict.
+        """Recognize one recording; arguments as for EmotionRecognizer.predict.
 
         Raises:
-            PhonemoError: it cannot be heard.
+            PhonemoError: the recording cannot be recognized.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
-        if clip.seconds > listener.whole_seconds:
-            job = _Job(lambda: _recognize_long(listener, clip, shares, future.cancelled), future)
+        if clip.seconds > recognizer.whole_seconds:
+            job = _Job(lambda: _recognize_long(recognizer, clip, shares, future.cancelled), future)
         else:
-            kind = (id(listener), shares, timeline) if listener.supports_batching else None
+            kind = (id(recognizer), shares, timeline) if recognizer.supports_batching else None
             job = _Job(
-                lambda: listener.predict_waveform(clip, shares=shares, timeline=timeline),
+                lambda: recognizer.predict_waveform(clip, shares=shares, timeline=timeline),
                 future,
                 kind,
                 clip,
-                lambda clips: listener.predict_together(clips, shares, timeline),
+                lambda clips: recognizer.predict_together(clips, shares, timeline),
             )
-        found: Prediction = await self._done(job)
-        return found
+        prediction: Prediction = await self._enqueue(job)
+        return prediction
 
-    async def vectors(self, listener: EmotionRecognizer, clip: Waveform) -> Vectors:
-        """What one recording adds to a pool, as EmotionRecognizer.vectors gives it.
+    async def vectors(self, recognizer: EmotionRecognizer, clip: Waveform) -> Vectors:
+        """Return the vectors of one recording for a profile, as EmotionRecognizer.vectors.
 
         Raises:
             PhonemoError: the network fails.
         """
         future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-        job = _Job(lambda: _vectors_of(listener, clip, future.cancelled), future)
-        found: Vectors = await self._done(job)
-        return found
+        job = _Job(lambda: _vectors_of(recognizer, clip, future.cancelled), future)
+        vectors: Vectors = await self._enqueue(job)
+        return vectors
 
     async def run(self, call: Callable[[], Value]) -> Value:
-        """What a call gives, in one of the threads, after what waits already."""
+        """Run a call in one of the threads, after the jobs that already wait."""
         future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
-        found: Value = await self._done(_Job(call, future))
-        return found
+        value: Value = await self._enqueue(_Job(call, future))
+        return value
 
     def close(self) -> None:
-        """Let what runs finish; what waits is left."""
+        """Wait for running jobs; waiting jobs are dropped."""
         self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _done(self, job: _Job) -> Any:
+    async def _enqueue(self, job: _Job) -> Any:
         self._waiting.append(job)
         self._start()
         return await job.future
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._free and not self._closed and (jobs := self._next()):
+        while self._free and not self._closed and (jobs := self._take_batch()):
             self._free -= 1
             now = perf_counter()
-            self._started(len(jobs), [now - one.asked_at for one in jobs])
-            running = loop.run_in_executor(self._pool, _outcomes, jobs)
+            self._started(len(jobs), [now - job.queued_at for job in jobs])
+            running = loop.run_in_executor(self._pool, _run_jobs, jobs)
             running.add_done_callback(partial(self._finish, jobs))
 
-    def _next(self) -> list[_Job]:
-        """The oldest that waits, and those that are heard with it."""
-        self._waiting = deque(one for one in self._waiting if not one.future.done())
+    def _take_batch(self) -> list[_Job]:
+        """Take the oldest job, and those that are batched with it."""
+        self._waiting = deque(job for job in self._waiting if not job.future.done())
         if not self._waiting:
             return []
         first = self._waiting.popleft()
         if first.kind is None:
             return [first]
-        # others are left for the other free threads
-        most = -(-(len(self._waiting) + 1) // self._free)
-        chosen = [first, *self._batch_with(first, most - 1)]
-        self._waiting = deque(one for one in self._waiting if one not in chosen)
+        # leave an equal share of the jobs to the other free threads
+        limit = -(-(len(self._waiting) + 1) // self._free)
+        chosen = [first, *self._batch_with(first, limit - 1)]
+        self._waiting = deque(job for job in self._waiting if job not in chosen)
         return chosen
 
-    def _batch_with(self, first: _Job, most: int) -> list[_Job]:
-        alike = [one for one in self._waiting if one.kind == first.kind]
-        alike.sort(key=lambda one: abs(one.samples - first.samples))
+    def _batch_with(self, first: _Job, limit: int) -> list[_Job]:
+        candidates = [job for job in self._waiting if job.kind == first.kind]
+        candidates.sort(key=lambda job: abs(job.samples - first.samples))
         chosen: list[_Job] = []
         longest = first.samples
-        for one in alike[:most]:
-            longest = max(longest, one.samples)
-            if longest * (len(chosen) + 2) > self._most:
+        for job in candidates[:limit]:
+            longest = max(longest, job.samples)
+            if longest * (len(chosen) + 2) > self._max_samples:
                 break
-            chosen.append(one)
+            chosen.append(job)
         return chosen
 
     def _finish(self, jobs: Sequence[_Job], done: asyncio.Future[list[Any]]) -> None:
@@ -168,47 +168,48 @@ class DynamicBatcher:
         self._start()
 
 
-class _RequesterGoneError(Exception):
-    """Whoever asked is gone."""
+class _CancelledError(Exception):
+    """The job's future was cancelled."""
 
 
 def _recognize_long(
-    listener: EmotionRecognizer, clip: Waveform, shares: bool, cancelled: Callable[[], bool]
+    recognizer: EmotionRecognizer, clip: Waveform, shares: bool, cancelled: Callable[[], bool]
 ) -> Prediction:
-    found = listener.predict_chunks(_pieces(clip.samples, cancelled), shares)
-    return replace(found, warnings=(*clip.warnings, *found.warnings))
+    prediction = recognizer.predict_chunks(_chunks(clip.samples, cancelled), shares)
+    return replace(prediction, warnings=(*clip.warnings, *prediction.warnings))
 
 
 def _vectors_of(
-    listener: EmotionRecognizer, clip: Waveform, cancelled: Callable[[], bool]
+    recognizer: EmotionRecognizer, clip: Waveform, cancelled: Callable[[], bool]
 ) -> Vectors:
-    if clip.seconds > listener.whole_seconds:
-        return window_vectors(listener, _pieces(clip.samples, cancelled))
-    return waveform_vectors(listener, clip)
+    if clip.seconds > recognizer.whole_seconds:
+        return window_vectors(recognizer, _chunks(clip.samples, cancelled))
+    return waveform_vectors(recognizer, clip)
 
 
-def _pieces(samples: Samples, cancelled: Callable[[], bool]) -> Iterator[Samples]:
-    """The samples in pieces of a second, until nobody waits for the answer any more."""
+def _chunks(samples: Samples, cancelled: Callable[[], bool]) -> Iterator[Samples]:
+    """Yield the samples in chunks of a second; stop when the job is cancelled."""
     for start in range(0, len(samples), RATE):
         if cancelled():
-            raise _RequesterGoneError
+            raise _CancelledError
         yield samples[start : start + RATE]
 
 
-def _outcomes(jobs: Sequence[_Job]) -> list[Any]:
-    """The value of every job, or what it raised; runs in a thread."""
-    together = jobs[0].together
-    if len(jobs) > 1 and together is not None:
-        found = _caught(lambda: together([one.clip for one in jobs if one.clip is not None]))
-        if isinstance(found, list) and not any(isinstance(one, Exception) for one in found):
-            return found
-    return [_caught(one.call) for one in jobs]  # a bad one does its neighbours no harm
+def _run_jobs(jobs: Sequence[_Job]) -> list[Any]:
+    """Return the value of every job, or the error it raised; runs in a thread."""
+    batch_call = jobs[0].batch_call
+    if len(jobs) > 1 and batch_call is not None:
+        clips = [job.clip for job in jobs if job.clip is not None]
+        results = _catch(lambda: batch_call(clips))
+        if isinstance(results, list) and not any(isinstance(one, Exception) for one in results):
+            return results
+    return [_catch(job.call) for job in jobs]  # alone, so that one error affects no other job
 
 
-def _caught(call: Callable[[], Any]) -> Any:
+def _catch(call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except Exception as error:  # whatever it is, whoever waits is told
+    except Exception as error:  # of any kind: it is passed to the caller
         return error
 
 

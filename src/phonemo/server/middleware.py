@@ -1,6 +1,6 @@
-"""What every request passes: caps while its body is read, headers of its response, its counters.
+"""ASGI middleware around every request: body limits, response headers and metrics.
 
-What /metrics tells Prometheus; labels come from closed lists, so that they stay few.
+Metric labels come from closed sets, so that their number stays small.
 """
 
 from __future__ import annotations
@@ -28,38 +28,41 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 
 class Meters:
-    """The server's counters; one set for each app, so that two in one process stay apart."""
+    """Prometheus metrics of one app; each app has its own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        made: dict[str, Any] = {"namespace": "phonemo", "registry": registry}
-        Gauge("info", "The version that answers.", ["version"], **made).labels(__version__).set(1)
-        self.requests = Counter("requests", "Responses.", ["route", "method", "status"], **made)
+        common: dict[str, Any] = {"namespace": "phonemo", "registry": registry}
+        Gauge("info", "Version of the server.", ["version"], **common).labels(__version__).set(1)
+        self.requests = Counter("requests", "Responses.", ["route", "method", "status"], **common)
         self.seconds = Histogram(
-            "request_seconds", "From a request's head to the end of its response.", ["route"],
-            buckets=_SECONDS, **made,
+            "request_seconds", "From the head of a request to the end of its response.", ["route"],
+            buckets=_SECONDS, **common,
         )  # fmt: skip
         self.stages = Histogram(
-            "stage_seconds", "Of one recording, by stage.", ["stage"], buckets=_SECONDS, **made
-        )
-        self.audio = Counter("audio_seconds", "Length of the recordings that were heard.", **made)
-        self.errors = Counter("errors", "Requests and streams without an answer.", ["code"], **made)
-        self.in_flight = Gauge("in_flight", "Recordings that wait or are worked on.", **made)
+            "stage_seconds", "Time of one recording by stage.", ["stage"],
+            buckets=_SECONDS, **common,
+        )  # fmt: skip
+        self.audio = Counter("audio_seconds", "Length of the recognized recordings.", **common)
+        self.errors = Counter("errors", "Requests and streams that failed.", ["code"], **common)
+        self.in_flight = Gauge("in_flight", "Recordings that wait or are processed.", **common)
         self.batches = Histogram(
-            "batch_clips", "Recordings heard together.", buckets=(1, 2, 4, 8, 16), **made
+            "batch_clips", "Recordings in a batch.", buckets=(1, 2, 4, 8, 16), **common
         )
-        self.replaced = Counter("decoders_replaced", "Decoders that were lost.", ["reason"], **made)
-        self.streams = Gauge("streams", "Live streams that are open.", **made)
+        self.replaced = Counter(
+            "decoders_replaced", "Decoder processes that were replaced.", ["reason"], **common
+        )
+        self.streams = Gauge("streams", "Open live streams.", **common)
 
     def started(self, clips: int, waited: Sequence[float]) -> None:
-        """A thread took so many recordings, which had waited so many seconds."""
+        """Count a batch of clips and the seconds that each waited."""
         self.batches.observe(clips)
-        for one in waited:
-            self.stages.labels("queue").observe(one)
+        for seconds in waited:
+            self.stages.labels("queue").observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
@@ -69,7 +72,7 @@ _CONTENT = (
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-#: On every response.
+#: Headers of every response.
 HEADERS = {
     "Content-Security-Policy": _CONTENT,
     "X-Content-Type-Options": "nosniff",
@@ -77,16 +80,16 @@ HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-#: A response that comes before the body was read: so long, and so much of it, is still taken in,
-#: so that a client which sends first and reads then finds the response and not a reset.
+#: How long, and how many bytes, of a body are still read after an early response, so that a client
+#: that sends its whole request before it reads gets the response and not a connection reset.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**26
-_PATIENCE_SECONDS = 5.0
+_INITIAL_READ_SECONDS = 5.0
 
 log = logging.getLogger("phonemo.server")
 
 
 class LimitsMiddleware:
-    """Around the whole app, its own last resort for errors included."""
+    """Middleware around the whole app, including its handler for unhandled errors."""
 
     def __init__(
         self, app: ASGIApp, limits: ServeLimits, access: AccessPolicy, meters: Meters
@@ -95,7 +98,7 @@ class LimitsMiddleware:
         self._limits, self._access, self._meters = limits, access, meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one connection on, or refuse it."""
+        """Pass on a connection, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -113,23 +116,23 @@ class LimitsMiddleware:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
-        scope = _plain(scope)
-        exchange = _RequestContext(scope, receive, send, self._limits)
+        scope = _normalize(scope)
+        context = _RequestContext(scope, receive, send, self._limits)
         try:
             self._check(Headers(scope=scope))
-            await self._app(scope, exchange.receive, exchange.send)
-        except ApiError as refusal:
-            await self._refuse(refusal, exchange)
-        except asyncio.CancelledError:  # the server stops, and waits no longer
-            if exchange.status:
-                return  # the response is on its way, or cut off with the connection
-            await self._refuse(service_unavailable("stopping", "the server stops"), exchange)
+            await self._app(scope, context.receive, context.send)
+        except ApiError as error:
+            await self._refuse(error, context)
+        except asyncio.CancelledError:  # the server stops and does not wait any longer
+            if context.status:
+                return  # the response has begun, or ends with the connection
+            await self._refuse(service_unavailable("stopping", "the server stops"), context)
         finally:
-            self._count(scope, exchange.status, perf_counter() - began)
+            self._count(scope, context.status, perf_counter() - began)
 
-    async def _refuse(self, refusal: ApiError, exchange: _RequestContext) -> None:
-        self._meters.errors.labels(refusal.code).inc()
-        await refused(refusal)(exchange.scope, exchange.receive, exchange.send)
+    async def _refuse(self, error: ApiError, context: _RequestContext) -> None:
+        self._meters.errors.labels(error.code).inc()
+        await refused(error)(context.scope, context.receive, context.send)
 
     def _check(self, headers: Headers) -> None:
         self._access.check_host(headers)
@@ -144,57 +147,57 @@ class LimitsMiddleware:
         self._meters.seconds.labels(route).observe(seconds)
 
 
-def _plain(scope: Scope) -> Scope:
-    """HEAD as GET, for uvicorn leaves the body out; no Range, for nothing here is so large."""
+def _normalize(scope: Scope) -> Scope:
+    """Turn HEAD into GET, whose body uvicorn drops; remove Range, which nothing here needs."""
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    headers = [one for one in scope["headers"] if one[0] != b"range"]
+    headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
     return {**scope, "method": method, "headers": headers}
 
 
-def refused(refusal: ApiError) -> JSONResponse:
-    """The response that an error is."""
-    return JSONResponse(refusal.to_dict(), refusal.status, refusal.headers)
+def refused(error: ApiError) -> JSONResponse:
+    """Return the response to an error."""
+    return JSONResponse(error.to_dict(), error.status, error.headers)
 
 
 class _RequestContext:
-    """One request and its response."""
+    """One request and its response, within the limits."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: ServeLimits) -> None:
         self.status = 0
-        """Of the response; 0 where there was none."""
+        """Status of the response; 0 before it."""
         self.scope = scope
         self._receive, self._send, self._limits = receive, send, limits
         self._began = asyncio.get_running_loop().time()
-        self._taken = 0
+        self._received = 0
         headers = Headers(scope=scope)
-        self._whole = (
+        self._complete = (
             "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
         )
         self._id = secrets.token_hex(8)
 
     async def receive(self) -> Message:
-        """More of the request, within its limits; Refusal (413, 408) past them."""
-        if self._whole:
+        """Receive more of the request; raise ApiError (413, 408) past its limits."""
+        if self._complete:
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._began + self._read_deadline()):
                 message = await self._receive()
         except TimeoutError as error:
             raise ApiError(
-                408, "read_timeout", "the request arrives too slowly; send it faster, or less"
+                408, "read_timeout", "the request arrives too slowly; send it faster, or send less"
             ) from error
-        self._took(message)
-        if self._taken > self._limits.body_bytes:
+        self._update(message)
+        if self._received > self._limits.body_bytes:
             raise _too_large(self._limits)
         return message
 
     async def send(self, message: Message) -> None:
-        """The response, with its headers; the connection of one that came early is closed."""
+        """Send the response with its headers; close the connection after an early response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._add_headers(MutableHeaders(scope=message))
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if not last or self._whole:
+        if not last or self._complete:
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
@@ -202,31 +205,31 @@ class _RequestContext:
         await self._send({"type": "http.response.body", "body": b""})
 
     def _read_deadline(self) -> float:
-        """How long after its head the next part of the request may come."""
-        earned = self._taken / self._limits.slowest_bytes_per_second
-        return min(self._limits.read_seconds, _PATIENCE_SECONDS + earned)
+        """Return the seconds after the head by which the next part of the body must arrive."""
+        earned = self._received / self._limits.slowest_bytes_per_second
+        return min(self._limits.read_seconds, _INITIAL_READ_SECONDS + earned)
 
-    def _took(self, message: Message) -> None:
-        self._taken += len(message.get("body", b""))
-        self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
+    def _update(self, message: Message) -> None:
+        self._received += len(message.get("body", b""))
+        self._complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
 
     def _add_headers(self, headers: MutableHeaders) -> None:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         headers["X-Request-Id"] = self._id
-        if not self._whole:
+        if not self._complete:
             headers["Connection"] = "close"
 
     async def _drain_body(self) -> None:
-        most = self._taken + _LINGER_BYTES
+        limit = self._received + _LINGER_BYTES
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
-                while not self._whole and self._taken < most:
-                    self._took(await self._receive())
+                while not self._complete and self._received < limit:
+                    self._update(await self._receive())
         except (TimeoutError, asyncio.CancelledError):  # or the server stops
-            log.debug("%s: the rest of a refused request is not waited for", self._id)
+            log.debug("%s: the rest of a refused request was not received", self._id)
 
 
 def _too_large(limits: ServeLimits) -> ApiError:
-    most = f"at most {limits.body_bytes} bytes are taken"
-    return ApiError(413, "body_too_large", f"the request is too large; {most}", "file")
+    message = f"the request is too large; at most {limits.body_bytes} bytes are accepted"
+    return ApiError(413, "body_too_large", message, "file")

@@ -1,8 +1,7 @@
-"""Profiles for requests: those that the operator offers by name, and those that a client sends.
+"""Profiles for requests: the operator's, by name, and those that clients send.
 
-The operator's folder is read once, when the server starts. A client gives a name, which is looked
-up among these, or the content of a profile; no path of a client is ever opened. What a client
-sends lives as long as its request.
+The operator's folder is read once, when the server starts. A client sends the name of one of
+these, or the content of a profile, which is dropped with the request; no client path is opened.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.api_errors import ApiError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MOST = 1000
-_NAMES_TOLD = 20
+_MAX_PROFILES = 1000
+_MAX_NAMES_SHOWN = 20
 
 
 class ProfileStore:
-    """The profiles of the operator, each applied to every model that it is of.
+    """The operator's profiles, each applied to the models that it fits.
 
     Args:
-        profiles: by name, as ``open_profiles`` gives them.
+        profiles: by name, from ``open_profiles``.
         models: by name.
     """
 
@@ -35,74 +34,72 @@ class ProfileStore:
     ) -> None:
         self.profiles = dict(profiles)
         self._adapted = {
-            (model, name): listener.with_profile(profile)
+            (model, name): recognizer.with_profile(profile)
             for name, profile in profiles.items()
-            for model, listener in models.items()
-            if fits(profile, listener)
+            for model, recognizer in models.items()
+            if fits(profile, recognizer)
         }
 
     def models_of(self, name: str) -> list[str]:
-        """The models that a profile can be applied to."""
+        """Return the models that a profile can be applied to."""
         return [model for model, profile in self._adapted if profile == name]
 
     def named(self, model: str, name: str) -> EmotionRecognizer:
-        """A model with one of the profiles.
+        """Return a model with one of the profiles applied.
 
         Raises:
-            Refusal: no such profile (400), or it is of another model (422).
+            ApiError: no such profile (400), or it belongs to another model (422).
         """
         if name not in self.profiles:
-            raise ApiError(400, "profile_not_found", self._absent(), "profile")
+            raise ApiError(400, "profile_not_found", self._not_found(), "profile")
         if (model, name) not in self._adapted:
-            message = f"{name} is no profile of the model {model}; GET /v1/profiles tells which are"
+            message = f"{name} is not a profile of the model {model}; GET /v1/profiles lists those"
             raise ApiError(422, "profile_mismatch", message, "profile")
         return self._adapted[model, name]
 
-    def _absent(self) -> str:
+    def _not_found(self) -> str:
         names = list(self.profiles)
         if not names:
-            return "no such profile: this server offers none; send one as profile_json"
-        known = ", ".join(names[:_NAMES_TOLD]) + (", ..." if len(names) > _NAMES_TOLD else "")
-        return f"no such profile; GET /v1/profiles lists them: {known}"
+            return "no such profile: this server has none; send one as profile_json"
+        shown = names[:_MAX_NAMES_SHOWN] + ["..."] * (len(names) > _MAX_NAMES_SHOWN)
+        return f"no such profile; GET /v1/profiles lists them: {', '.join(shown)}"
 
 
 def open_profiles(
     folder: str | None, models: Mapping[str, EmotionRecognizer]
 ) -> dict[str, Profile]:
-    """The profiles in a folder, by the stems of their files' names.
+    """Open the profiles in a folder, by the stems of their file names.
 
     Args:
-        folder: of files NAME.json; None is no profile.
-        models: those that are served, by name.
+        folder: contains NAME.json files; None means no profiles.
+        models: served models by name.
 
     Raises:
-        UsageError: no such folder or none in it, a name that is not allowed, a file that is no
-            profile or is one of a model that is not served.
+        UsageError: the folder is missing or empty, a name is not allowed, or a file is invalid or
+            a profile of a model that is not served.
     """
     if folder is None:
         return {}
     if not Path(folder).is_dir():
-        raise UsageError(
-            f"{safe_name(folder)}: no such folder; make one of profiles: phonemo adapt"
-        )
+        raise UsageError(f"{safe_name(folder)}: no such folder; create profiles with phonemo adapt")
     paths = sorted(Path(folder).glob("*.json"))
-    if not 1 <= len(paths) <= _MOST:
-        found = f"{safe_name(folder)}: {len(paths)} files NAME.json"
-        raise UsageError(f"{found}, 1 to {_MOST} are expected; phonemo adapt writes profiles")
+    if not 1 <= len(paths) <= _MAX_PROFILES:
+        expected = f"{safe_name(folder)}: expected 1 to {_MAX_PROFILES} files NAME.json"
+        raise UsageError(f"{expected}, got {len(paths)}; phonemo adapt writes profiles")
     return {path.stem: _open_profile(path, models) for path in paths}
 
 
-def with_sent(listener: EmotionRecognizer, sent: str | Mapping[str, Any]) -> EmotionRecognizer:
-    """A model with a profile that a client sent.
+def with_sent(recognizer: EmotionRecognizer, sent: str | Mapping[str, Any]) -> EmotionRecognizer:
+    """Return a model with a profile from a client applied.
 
     Args:
-        listener: the model.
-        sent: the content of the profile's file: JSON, or its plain data.
+        recognizer: the model.
+        sent: content of a profile file, as JSON or as its plain data.
 
     Raises:
-        Refusal: it is no profile, one of another model, or the model takes none (422).
+        ApiError: invalid, of another model, or the model does not support profiles (422).
     """
-    check_adaptable(listener)
+    check_adaptable(recognizer)
     try:
         if isinstance(sent, str):
             profile = Profile.parse(sent, "profile_json")
@@ -111,24 +108,24 @@ def with_sent(listener: EmotionRecognizer, sent: str | Mapping[str, Any]) -> Emo
     except UsageError as error:
         raise ApiError(422, "invalid_profile", str(error), "profile_json") from error
     try:
-        return listener.with_profile(profile)
+        return recognizer.with_profile(profile)
     except UsageError as error:
         raise ApiError(422, "profile_mismatch", str(error), "profile_json") from error
 
 
-def check_adaptable(listener: EmotionRecognizer) -> None:
-    """Refusal (422) for a model that takes no profile."""
-    if listener.reference is None:
-        message = "this model takes no profile; GET /v1/profiles lists the models that take one"
+def check_adaptable(recognizer: EmotionRecognizer) -> None:
+    """Raise ApiError (422) for a model that does not support profiles."""
+    if recognizer.reference is None:
+        message = "this model does not support profiles; GET /v1/profiles lists those that do"
         raise ApiError(422, "profile_unsupported", message, "model")
 
 
-def fits(profile: Profile, listener: EmotionRecognizer) -> bool:
-    """Whether a profile is of a model."""
-    if listener.reference is None:
+def fits(profile: Profile, recognizer: EmotionRecognizer) -> bool:
+    """Whether a profile belongs to a model."""
+    if recognizer.reference is None:
         return False
     try:
-        profile.check(listener.reference)
+        profile.check(recognizer.reference)
     except UsageError:
         return False
     return True
@@ -137,18 +134,18 @@ def fits(profile: Profile, listener: EmotionRecognizer) -> bool:
 def _open_profile(path: Path, models: Mapping[str, EmotionRecognizer]) -> Profile:
     if not _NAME.fullmatch(path.stem):
         raise UsageError(
-            f"{safe_name(path)}: the name of a profile that is served is up to 64 letters, digits, "
-            "dots, dashes and underscores, the first a letter or digit; rename it"
+            f"{safe_name(path)}: expected a name of up to 64 letters, digits, dots, dashes and "
+            "underscores that starts with a letter or digit; rename the file"
         )
     profile = Profile.load(path)
-    if all(listener.reference is None for listener in models.values()):
+    if all(recognizer.reference is None for recognizer in models.values()):
         raise UsageError(
-            f"{safe_name(path)}: no model that is served takes a profile ({', '.join(models)}); "
+            f"{safe_name(path)}: no served model supports profiles ({', '.join(models)}); "
             "serve one with a linear head, or leave out profiles"
         )
-    if not any(fits(profile, listener) for listener in models.values()):
+    if not any(fits(profile, recognizer) for recognizer in models.values()):
         raise UsageError(
-            f"{safe_name(path)}: a profile of model {profile.model[:12]}, which is not among those "
-            f"that are served ({', '.join(models)}); make it again with one of them: phonemo adapt"
+            f"{safe_name(path)}: expected a profile of a served model ({', '.join(models)}), got "
+            f"one of {profile.model[:12]}; create it again with phonemo adapt"
         )
     return profile

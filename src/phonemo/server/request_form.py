@@ -1,6 +1,6 @@
-"""Reading a multipart form: which bodies are taken, and how much of each part.
+"""Multipart forms: limits and checks, and the form of POST /v1/audio/emotions.
 
-The form of POST /v1/audio/emotions: what may be asked, and reading it.
+The form is parsed by hand for exact error messages, so its OpenAPI schema is built here too.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from phonemo.server.pipeline import RecognizeOptions
 
 MOST_FIELDS = 16
 MULTIPART = "multipart/form-data"
-_MOST_FIELD_LETTERS = 4096
+_MAX_FIELD_CHARACTERS = 4096
 
 
 @asynccontextmanager
 async def read_parts(request: Request, files: int, largest: int) -> AsyncIterator[FormData]:
-    """The parts of a form; what they hold is gone after it.
+    """Parse a form; its parts are closed at the end of the context.
 
     Args:
-        request: its body is not read yet.
-        files: how many parts may be files.
-        largest: bytes of a part that is no file.
+        request: a request whose body has not been read.
+        files: most parts that are files.
+        largest: most bytes of a part that is not a file.
 
     Raises:
-        Refusal: another kind of body (415), or a form that is none (400).
+        ApiError: not a multipart form (415), or an invalid one (400).
     """
     if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        message = f"{safe_name(coding)}: bodies are taken as they are, not compressed"
+        message = f"{safe_name(coding)}: compressed bodies are not supported; send it uncompressed"
         raise ApiError(415, "unsupported_media_type", message)
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != MULTIPART:
-        message = f"{MULTIPART} with a part named file is wanted; curl -F file=@my.wav sends one"
+        message = f"expected {MULTIPART} with a part named file, as curl -F file=@my.wav sends it"
         raise ApiError(415, "unsupported_media_type", message)
-    form = await _parsed(request, files, max(largest, _MOST_FIELD_LETTERS))
+    form = await _parse(request, files, max(largest, _MAX_FIELD_CHARACTERS))
     try:
         yield form
     finally:
@@ -54,86 +54,92 @@ async def read_parts(request: Request, files: int, largest: int) -> AsyncIterato
 
 
 def check_lengths(form: FormData, apart: Sequence[str] = ()) -> None:
-    """Refusal (400) for a text that is longer than a field may be, but for the fields ``apart``."""
+    """Raise ApiError (400) for a text field that is too long, except those in ``apart``."""
     for name, value in form.multi_items():
-        if isinstance(value, str) and name not in apart and len(value) > _MOST_FIELD_LETTERS:
+        if isinstance(value, str) and name not in apart and len(value) > _MAX_FIELD_CHARACTERS:
             message = (
-                f"{safe_name(name)}: more than {_MOST_FIELD_LETTERS} letters; send a shorter one"
+                f"{safe_name(name)}: expected at most {_MAX_FIELD_CHARACTERS} characters, got "
+                f"{len(value)}; send a shorter text"
             )
             raise ApiError(400, "invalid_form", message, safe_name(name))
 
 
 def check_each_once(given: Iterable[tuple[str, Any]]) -> None:
-    """Refusal (400) for a name that is there twice."""
+    """Raise ApiError (400) for a name that is given twice."""
     counts = Counter(name for name, _ in given)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        name = safe_name(min(twice))
-        raise ApiError(400, "invalid_value", f"{name}: given more than once", name)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        name = safe_name(min(repeated))
+        raise ApiError(400, "invalid_value", f"{name}: given more than once; send it once", name)
 
 
 def named_upload(part: UploadFile) -> str:
-    """The client's name for a file, printable; never a path of ours."""
+    """Return the client's file name, made printable; it is never used as a path."""
     return safe_name(part.filename or "upload")
 
 
 def check_upload(part: object) -> UploadFile:
-    """A part that has to be a file; Refusal (400) where it is a text or absent."""
+    """Return a part that must be a file; raise ApiError (400) if it is a text or missing."""
     if isinstance(part, UploadFile):
         return part
     if part is None:
         raise ApiError(400, "missing_file", "the part named file is missing", "file")
-    message = "file is a text, and URLs are not supported; send the recording's bytes"
+    message = "file: expected a file, got a text; send the bytes of the recording, not a URL"
     raise ApiError(400, "invalid_file", message, "file")
 
 
 def check_texts(texts: dict[str, Any]) -> None:
-    """Refusal (400) for a file in the place of a field."""
+    """Raise ApiError (400) for a file in place of a text field."""
     for name, value in texts.items():
         if not isinstance(value, str):
-            message = f"{safe_name(name)}: a file found; a text is expected"
+            message = f"{safe_name(name)}: expected a text, got a file"
             raise ApiError(400, "invalid_value", message, safe_name(name))
 
 
 def invalid(error: ValidationError, known: Sequence[str]) -> ApiError:
-    """What is wrong with a field, from pydantic's words for it."""
-    fault = error.errors()[0]
-    name = safe_name(str((fault["loc"] or ("?",))[-1]))
-    if fault["type"] == "extra_forbidden":
-        message = f"{name}: no such field; {', '.join(known)} are known"
+    """Convert a pydantic error about a field to an API error."""
+    details = error.errors()[0]
+    name = safe_name(str((details["loc"] or ("?",))[-1]))
+    if details["type"] == "extra_forbidden":
+        message = f"{name}: no such field; expected one of {', '.join(known)}"
         return ApiError(400, "unknown_field", message, name)
-    found = safe_name(str(fault["input"]))
-    return ApiError(400, "invalid_value", f"{name}: {found!r} found; {fault['msg']}", name)
+    value = safe_name(str(details["input"]))
+    return ApiError(400, "invalid_value", f"{name}: got {value!r}; {details['msg']}", name)
 
 
 def body_schema(fields: type[BaseModel], file: dict[str, Any]) -> dict[str, Any]:
-    """The request's body for OpenAPI.
+    """Return the OpenAPI schema of a form.
 
     Args:
-        fields: those beside the files.
-        file: the schema of the part named file.
+        fields: text fields.
+        file: schema of the part named file.
     """
     schema = fields.model_json_schema()
-    schema["properties"] = {name: _without_null(one) for name, one in schema["properties"].items()}
+    schema["properties"] = {
+        name: _without_null(field) for name, field in schema["properties"].items()
+    }
     schema["properties"] = {"file": file, **schema["properties"]}
     schema["required"] = ["file"]
     return {"content": {MULTIPART: {"schema": schema}}, "required": True}
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """A form has no null: a field that is not meant is left out."""
-    kinds = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
-    rest = {key: one for key, one in field.items() if key != "anyOf" and one is not None}
-    return {**rest, **kinds[0]} if kinds else rest
+    """Remove null from a schema: a form has no null, absent fields are left out."""
+    types = [schema for schema in field.get("anyOf", ()) if schema != {"type": "null"}]
+    rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    return {**rest, **types[0]} if types else rest
 
 
-async def _parsed(request: Request, files: int, largest: int) -> FormData:
-    """The parts; a large file goes to a temporary one, for which there has to be room."""
+async def _parse(request: Request, files: int, largest: int) -> FormData:
+    """Parse the parts; large files are spooled to disk, which may be full."""
     try:
         return await request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=largest)
-    except (HTTPException, FormParserError) as error:  # not every version of starlette converts it
+    except (
+        HTTPException,
+        FormParserError,
+    ) as error:  # newer starlette converts it
         detail = error.detail if isinstance(error, HTTPException) else str(error)
         message = f"{detail.rstrip('.')}; send parts named file, each with a filename, and "
-        message += f"fields of {_MOST_FIELD_LETTERS} letters"
+        message += f"fields of at most {_MAX_FIELD_CHARACTERS} characters"
         raise ApiError(400, "invalid_form", message) from error
     except OSError as error:
         raise service_unavailable(
@@ -141,12 +147,12 @@ async def _parsed(request: Request, files: int, largest: int) -> FormData:
         ) from error
     except ClientDisconnect as error:
         raise client_closed() from error
-    except UnicodeError as error:  # in a character set that the head of the request names
+    except UnicodeError as error:  # from the charset in the Content-Type
         raise ApiError(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error
 
 
 FormatName = Literal["json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid"]
-#: The schema of a part that is a recording.
+#: Schema of a part that is a recording.
 AUDIO: dict[str, Any] = {
     "type": "string",
     "format": "binary",
@@ -157,61 +163,61 @@ _PROFILE = "profile_json"
 
 
 class Fields(BaseModel):
-    """The fields beside the file."""
+    """Form fields other than the file."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     model: str | None = None
-    """A name of GET /v1/models; without one, its first."""
+    """A name from GET /v1/models; default: the first one."""
     response_format: FormatName = "json"
-    """verbose_json has the times of the phonemes and of the work too; csv, srt, vtt, rttm and
-    textgrid (for Praat) are text with a line, cue or interval for each segment."""
+    """verbose_json adds phoneme times and timings; csv, srt, vtt, rttm and textgrid (for Praat) are
+    text with a line, cue or interval for each segment."""
     timeline: bool = False
-    """Emotions in time for a short recording too; a long one always has them."""
+    """Return emotions over time for short recordings too; long ones always have them."""
     phonemes: bool = False
-    """What each phoneme adds to the emotion: its `share`."""
+    """Return the contribution of each phoneme to the emotion's score, its `share`."""
     top_k: Annotated[int | None, Field(ge=1, le=1000, examples=[3])] = None
-    """Give the highest scores only, so many."""
+    """Return only this many of the highest scores."""
     labels: Annotated[str | None, Field(examples=["anger,happiness,neutral,sadness"])] = None
-    """Choose among these emotions only."""
+    """Restrict the result to these emotions."""
     profile: str | None = None
-    """Apply a profile that the server offers: a name of GET /v1/profiles."""
+    """Apply a profile on the server: a name from GET /v1/profiles."""
     profile_json: str | None = None
-    """Apply this profile: the content of a file of `phonemo adapt`, or what
-    POST /v1/audio/profiles gave. It is not stored."""
+    """Apply this profile: the content of a file from `phonemo adapt`, or the result of
+    POST /v1/audio/profiles. It is not stored."""
 
     @property
     def options(self) -> RecognizeOptions:
-        """The same for the service."""
-        names = [one.strip() for one in self.labels.split(",")] if self.labels is not None else []
-        return RecognizeOptions(self.phonemes, self.timeline, names, self.top_k)
+        """Return the options for the pipeline."""
+        labels = [] if self.labels is None else [name.strip() for name in self.labels.split(",")]
+        return RecognizeOptions(self.phonemes, self.timeline, labels, self.top_k)
 
 
 @dataclass(frozen=True)
 class RecognizeRequest:
-    """A request that was read."""
+    """A parsed request."""
 
     upload: BinaryIO
     file: str
-    """The client's name for it, printable; never a path of ours."""
+    """The client's file name, made printable; it is never used as a path."""
     fields: Fields
 
 
 def form_schema() -> dict[str, Any]:
-    """The request's body for OpenAPI."""
+    """Return the OpenAPI schema of the request body."""
     return body_schema(Fields, AUDIO)
 
 
 @asynccontextmanager
 async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[RecognizeRequest]:
-    """The form; what it holds is gone after it.
+    """Parse the form; its parts are closed at the end of the context.
 
     Args:
-        request: its body is not read yet.
-        profile_bytes: the most that a profile may have.
+        request: a request whose body has not been read.
+        profile_bytes: most bytes of a profile.
 
     Raises:
-        Refusal: another kind of body (415), or a form that is not as described (400).
+        ApiError: not a multipart form (415), or one that does not match the schema (400).
     """
     async with read_parts(request, files=2, largest=profile_bytes) as form:
         _check_files(form)
@@ -220,32 +226,32 @@ async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[Recog
         upload = check_upload(form.get("file"))
         texts = {name: value for name, value in form.items() if name != "file"}
         if isinstance(sent := texts.get(_PROFILE), UploadFile):
-            texts[_PROFILE] = await _text(sent, profile_bytes)
-        yield RecognizeRequest(upload.file, named_upload(upload), _fields(texts))
+            texts[_PROFILE] = await _read_profile(sent, profile_bytes)
+        yield RecognizeRequest(upload.file, named_upload(upload), _validate_fields(texts))
 
 
 def _check_files(form: FormData) -> None:
-    """Refusal (400) for two files, where a profile, which curl may send as one, does not count."""
+    """Raise ApiError (400) for two files; a profile, which curl may send as a file, is allowed."""
     files = [
         name
         for name, value in form.multi_items()
         if isinstance(value, UploadFile) and name != _PROFILE
     ]
     if len(files) > 1:
-        message = f"{len(files)} files found; one part named file is expected"
+        message = f"expected one part named file, got {len(files)} files"
         raise ApiError(400, "invalid_form", message)
 
 
-async def _text(sent: UploadFile, most: int) -> str:
-    """A profile that came as a file."""
-    data = await sent.read(most + 1)
-    if len(data) > most:
-        message = f"{_PROFILE}: more than {most} bytes; no profile is that large"
+async def _read_profile(sent: UploadFile, max_bytes: int) -> str:
+    """Read a profile that was sent as a file."""
+    data = await sent.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        message = f"{_PROFILE}: expected at most {max_bytes} bytes, got more"
         raise ApiError(400, "invalid_form", message, _PROFILE)
-    return data.decode("utf-8", "replace")  # what that replaces is in no profile
+    return data.decode("utf-8", "replace")  # a valid profile has no replaced characters
 
 
-def _fields(texts: dict[str, Any]) -> Fields:
+def _validate_fields(texts: dict[str, Any]) -> Fields:
     check_texts(texts)
     try:
         return Fields.model_validate(texts)

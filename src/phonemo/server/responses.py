@@ -1,7 +1,4 @@
-"""The shapes of the answers, for OpenAPI: what they hold, and an example of each.
-
-What was heard as a response: JSON, or one of the text formats.
-"""
+"""Responses: schemas and examples for OpenAPI, and predictions as JSON or as text."""
 
 from __future__ import annotations
 
@@ -18,39 +15,39 @@ from phonemo.server.pipeline import ServedPrediction
 from phonemo.server.request_form import FormatName, RecognizeRequest
 
 
-class _Shape(BaseModel):
+class _Schema(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Fault(_Shape):
-    """What is wrong."""
+class Fault(_Schema):
+    """Details of an error."""
 
     message: str
-    """One line: what was found, what is wanted, what to do next."""
+    """One line: what was expected, what was found, what to do next."""
     type: str
     param: str | None = None
-    """The field that is meant."""
+    """The field that caused the error."""
     code: str
-    """Stable, for programs."""
+    """Stable identifier for programs."""
 
 
-class ErrorAnswer(_Shape):
-    """The body of every response that is an error."""
+class ErrorAnswer(_Schema):
+    """Body of every error response."""
 
     error: Fault
 
 
-class ProfileName(_Shape):
-    """Names the profile that was applied; absent where there was none."""
+class ProfileName(_Schema):
+    """The applied profile; absent without one."""
 
     hash: str
-    """The beginning of the SHA-256 of its content."""
+    """Beginning of the SHA-256 of its content."""
     count: int
-    """How many vectors it is of: recordings, and windows of long ones."""
+    """Number of vectors it was made from: recordings, and windows of long ones."""
 
 
-class SegmentData(_Shape):
-    """A stretch of the recording and the emotion heard in it; times in seconds."""
+class SegmentData(_Schema):
+    """A segment of the recording with its emotion; times in seconds."""
 
     start: float
     end: float
@@ -58,20 +55,20 @@ class SegmentData(_Shape):
     scores: dict[str, float]
 
 
-class SpanData(_Shape):
-    """A phoneme that was heard."""
+class SpanData(_Schema):
+    """A recognized phoneme."""
 
     symbol: str
-    """IPA, of the model's inventory."""
+    """IPA symbol from the model's inventory."""
     start: float
     end: float
     confidence: float
     share: float | None = None
-    """What it adds to the score of the emotion that was heard, -1 to 1; with `phonemes`."""
+    """Contribution to the score of the recognized emotion, -1 to 1; with `phonemes`."""
 
 
-class EmotionAnswer(_Shape):
-    """The emotion heard in a recording."""
+class EmotionAnswer(_Schema):
+    """The emotion of a recording."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -79,102 +76,102 @@ class EmotionAnswer(_Shape):
     label: str
     """The emotion with the highest score."""
     scores: dict[str, float]
-    """Probability of every emotion."""
+    """Probability of each emotion."""
     seconds: float
     """Length of the recording."""
     phonemes: list[str] | None
     warnings: list[str]
     """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure."""
     speech_ratio: float | None
-    """Share of the recording in which somebody speaks."""
+    """Fraction of the recording that is speech."""
     profile: ProfileName | None = None
     segments: list[SegmentData]
     spans: list[SpanData] | None = None
-    """The phonemes in time; with `phonemes`, or in verbose_json."""
+    """Phonemes with times; with `phonemes`, or in verbose_json."""
     file: str | None = None
     """In verbose_json."""
     timings: dict[str, float] | None = None
-    """Seconds of work by stage; in verbose_json."""
+    """Processing time in seconds by stage; in verbose_json."""
 
 
-class Status(_Shape):
-    """Of the server."""
+class Status(_Schema):
+    """Health of the server."""
 
     status: Literal["ok"]
 
 
-class Version(_Shape):
-    """What answers."""
+class Version(_Schema):
+    """Versions of the server and of its inference runtime."""
 
     phonemo: str
     onnxruntime: str
 
 
-class ModelCard(_Shape):
-    """A model that is served."""
+class ModelCard(_Schema):
+    """A served model."""
 
     id: str
     object: Literal["model"]
     labels: list[str]
     phonemes: bool | None = None
-    """Whether it hears phonemes; null where that is not known."""
+    """Whether it recognizes phonemes; null if unknown."""
     precision: str | None = None
     licence: str | None = None
-    """Of the weights."""
+    """License of the weights."""
     whole_seconds: float
-    """The longest recording that is heard whole."""
+    """Longest recording that is processed in one pass."""
     window_seconds: float
-    """The windows in which a longer one is heard."""
+    """Window length for longer recordings."""
 
 
-class ModelList(_Shape):
-    """The models, the default one first."""
+class ModelList(_Schema):
+    """The models, default first."""
 
     object: Literal["list"]
     data: list[ModelCard]
 
 
-class ProfileData(_Shape):
-    """The content of a profile's file. One of a person is a coarse voice print: personal data."""
+class ProfileData(_Schema):
+    """Content of a profile file. A profile of a person is a coarse voice print: personal data."""
 
     format: Literal[1]
     model: str
-    """Digest of the model that it is of."""
+    """Digest of the model that it belongs to."""
     count: int
-    """How many vectors it is of."""
+    """Number of vectors it was made from."""
     seconds: float
-    """Of speech in them."""
+    """Seconds of speech it was made from."""
     mean: list[float]
     deviation: list[float]
 
 
-class LeftOut(_Shape):
-    """A recording that adds nothing to a profile."""
+class LeftOut(_Schema):
+    """A recording that is not part of a profile."""
 
     file: str
     code: str
-    """no_speech, or the code of the error that it would be."""
+    """no_speech, or the code of the error."""
     message: str
 
 
-class ProfileAnswer(_Shape):
-    """A profile that was made, and of what."""
+class ProfileAnswer(_Schema):
+    """A new profile, and the recordings that it was made from."""
 
     model: str
     hash: str
-    """What an answer names it by."""
+    """Identifies the profile in predictions."""
     recordings: int
-    """That it is of."""
+    """Recordings that it was made from."""
     silent: int
-    """Recordings without speech, which are left out."""
+    """Recordings left out because they contain no speech."""
     failed: int
-    """Recordings that cannot be used, which are left out."""
+    """Recordings left out because they cannot be used."""
     left_out: list[LeftOut]
     profile: ProfileData
 
 
-class ProfileCard(_Shape):
-    """A profile that the server offers."""
+class ProfileCard(_Schema):
+    """A profile on the server."""
 
     name: str
     hash: str
@@ -183,16 +180,16 @@ class ProfileCard(_Shape):
     """The models that it can be applied to."""
 
 
-class ProfileLimits(_Shape):
-    """What a profile, and the making of one, may take."""
+class ProfileLimits(_Schema):
+    """Limits of profiles, and of creating them."""
 
     profile_bytes: int
     profile_files: int
     profile_seconds: float
 
 
-class ProfileList(_Shape):
-    """The profiles that are offered, and the models that take any."""
+class ProfileList(_Schema):
+    """The profiles on the server, and the models that support profiles."""
 
     object: Literal["list"]
     data: list[ProfileCard]
@@ -200,8 +197,8 @@ class ProfileList(_Shape):
     limits: ProfileLimits
 
 
-class Limits(_Shape):
-    """What a request may take."""
+class Limits(_Schema):
+    """Limits of a request."""
 
     body_bytes: int
     audio_seconds: float
@@ -236,28 +233,28 @@ _TEXTS = {
 }
 
 
-def _errors(status: int, *told: tuple[str, str]) -> dict[str, Any]:
-    """One status and the codes that it stands for, each with an example."""
+def _errors(status: int, *errors: tuple[str, str]) -> dict[str, Any]:
+    """Return the OpenAPI response of a status, with an example for each error code."""
     kind = type_of(status)
     examples = {
         code: {"value": {"error": {"message": text, "type": kind, "param": None, "code": code}}}
-        for code, text in told
+        for code, text in errors
     }
     return {
-        "description": ", ".join(code for code, _ in told),
+        "description": ", ".join(code for code, _ in errors),
         "model": ErrorAnswer,
         "content": {"application/json": {"examples": examples}},
     }
 
 
 _LATER = {
-    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until another try."}
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before a retry."}
 }
 _STARTING = _errors(503, ("starting", "the models are being loaded; try again in a second"))
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {**_STARTING, "headers": _LATER}}
 EMOTIONS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "What was heard, in the format that was asked for.",
+        "description": "The prediction, in the requested format.",
         "model": EmotionAnswer,
         "content": {
             "application/json": {"example": _EXAMPLE},
@@ -269,30 +266,36 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     },
     400: _errors(
         400,
-        ("invalid_value", "top_k: '0' found; it should be 1 or more"),
+        ("invalid_value", "top_k: got '0'; Input should be greater than or equal to 1"),
         ("profile_not_found", "no such profile; GET /v1/profiles lists them: office"),
     ),
-    401: _errors(401, ("invalid_api_key", "an API key is wanted: Authorization: Bearer KEY")),
+    401: _errors(
+        401, ("invalid_api_key", "an API key is required; send Authorization: Bearer KEY")
+    ),
     404: _errors(404, ("model_not_found", "no such model; GET /v1/models lists them")),
-    408: _errors(408, ("read_timeout", "the request did not arrive within 60 s")),
-    403: _errors(403, ("wrong_origin", "pages of this origin may not ask")),
+    408: _errors(
+        408, ("read_timeout", "the request arrives too slowly; send it faster, or send less")
+    ),
+    403: _errors(
+        403, ("wrong_origin", "this origin is not allowed; add it to access.cors_origins")
+    ),
     413: _errors(
         413,
-        ("body_too_large", "the request is too large; at most 26214400 bytes are taken"),
-        ("audio_too_long", "my.wav: 7200.0 s found; at most 600 s are taken"),
+        ("body_too_large", "the request is too large; at most 26214400 bytes are accepted"),
+        ("audio_too_long", "my.wav: expected at most 600 s, got 7200.0 s"),
         ("audio_too_large", "my.wav: more decoded bytes than allowed"),
     ),
-    415: _errors(415, ("unsupported_audio", "my.wav: a playlist (m3u8) found; wav is wanted")),
-    421: _errors(421, ("wrong_host", "the Host header names another machine")),
+    415: _errors(415, ("unsupported_audio", "my.wav: expected audio, got a playlist (m3u8)")),
+    421: _errors(421, ("wrong_host", "the Host header names another host; add it to access.hosts")),
     422: _errors(
         422,
-        ("too_short", "my.wav: 120 samples found; 400 are wanted"),
+        ("too_short", "my.wav: expected at least 400 samples, got 120"),
         ("invalid_profile", "profile_json: not JSON; phonemo adapt writes a profile"),
         ("profile_mismatch", "the profile is of model 1a2b, this is model 3c4d"),
-        ("profile_unsupported", "this model takes no profile"),
+        ("profile_unsupported", "this model does not support profiles"),
     ),
     429: {
-        **_errors(429, ("queue_full", "18 recordings are waiting already; try again later")),
+        **_errors(429, ("queue_full", "18 recordings wait already; try again later")),
         "headers": _LATER,
     },
     500: _errors(500, ("internal_error", "the server failed; its log says why")),
@@ -301,19 +304,19 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
 }
 PROFILE: dict[int | str, dict[str, Any]] = {
     **EMOTIONS,
-    200: {"description": "The profile, and what it is of.", "model": ProfileAnswer},
+    200: {"description": "The profile, and what it was made from.", "model": ProfileAnswer},
     400: _errors(400, ("invalid_form", "Too many files. Maximum number of files is 64")),
     422: _errors(
         422,
         ("no_speech", "no speech to make a profile of: 2 recordings without speech"),
-        ("profile_unsupported", "this model takes no profile"),
-        ("too_short", "my.wav: 120 samples found; 400 are wanted"),
+        ("profile_unsupported", "this model does not support profiles"),
+        ("too_short", "my.wav: expected at least 400 samples, got 120"),
     ),
 }
 PROFILES: dict[int | str, dict[str, Any]] = {code: EMOTIONS[code] for code in (401, 421, 503)}
 
 
-#: Response format -> media type, of those that are text.
+#: Text format -> media type.
 MEDIA: dict[str, str] = {
     "csv": "text/csv",
     "srt": "application/x-subrip",
@@ -324,38 +327,38 @@ MEDIA: dict[str, str] = {
 
 
 def response_of(
-    model: str, asked: RecognizeRequest, heard: ServedPrediction, timings: dict[str, float]
+    model: str, request: RecognizeRequest, served: ServedPrediction, timings: dict[str, float]
 ) -> Response:
-    """The response to a request.
+    """Return the response to a request.
 
     Args:
-        model: the name of the one that heard.
-        asked: the request.
-        heard: its answer.
+        model: name of the model.
+        request: the request.
+        served: its prediction.
         timings: seconds by stage, for verbose_json.
     """
-    wanted, found = asked.fields.response_format, heard.prediction
-    if wanted in MEDIA:
-        return _text(wanted, asked.file, found)
-    verbose = wanted == "verbose_json"
-    data = prediction_data(model, found, spans=verbose or asked.fields.phonemes)
+    response_format, prediction = request.fields.response_format, served.prediction
+    if response_format in MEDIA:
+        return _text_response(response_format, request.file, prediction)
+    verbose = response_format == "verbose_json"
+    data = prediction_data(model, prediction, spans=verbose or request.fields.phonemes)
     if verbose:
         rounded = {name: round(seconds, 5) for name, seconds in timings.items()}
-        data = {**data, "file": asked.file, "timings": rounded}
+        data = {**data, "file": request.file, "timings": rounded}
     return JSONResponse(data)
 
 
-def prediction_data(model: str, found: Prediction, spans: bool = True) -> dict[str, Any]:
-    """What was heard, and by whom; a live stream's answer as it is."""
-    return {"model": model, **found.to_dict(spans)}
+def prediction_data(model: str, prediction: Prediction, spans: bool = True) -> dict[str, Any]:
+    """Return a prediction with the name of its model, as plain data."""
+    return {"model": model, **prediction.to_dict(spans)}
 
 
-def _text(wanted: FormatName, file: str, found: Prediction) -> PlainTextResponse:
-    if wanted == "csv":
-        labels = tuple(found.scores)
-        profile = found.profile is not None
+def _text_response(name: FormatName, file: str, prediction: Prediction) -> PlainTextResponse:
+    if name == "csv":
+        labels = tuple(prediction.scores)
+        profile = prediction.profile is not None
         head = writers.csv_head(labels, profile)
-        text = head + writers.csv_rows(file, found, labels, profile)
+        text = head + writers.csv_rows(file, prediction, labels, profile)
     else:
-        text = writers.BY_FILE[wanted][1](file, found)
-    return PlainTextResponse(text, media_type=MEDIA[wanted])
+        text = writers.BY_FILE[name][1](file, prediction)
+    return PlainTextResponse(text, media_type=MEDIA[name])

@@ -1,4 +1,4 @@
-"""The config of a server: where it listens, what it takes, who may ask."""
+"""Server config: address, models, limits and access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ServeLimits(BaseConfig):
-    """What one request, and all of them together, may take; each has a status of its own."""
+    """Limits of single requests and of all together; each has its own error status."""
 
     body_bytes: _Count = 25 * 2**20
     """Most bytes of a request, with or without Content-Length; 413 body_too_large."""
@@ -25,96 +25,97 @@ class ServeLimits(BaseConfig):
     decoded_bytes: _Count = 2**28
     """Most bytes of float32 samples of all channels at the file's own rate; 413 audio_too_large."""
     read_seconds: _Seconds = 60.0
-    """For a request to arrive once its head is there; 408 read_timeout. As long may a client take
-    in no more of its answer."""
+    """Time to receive a request after its head; 408 read_timeout. Also the time after which a
+    connection is closed whose client stops reading the response."""
     slowest_bytes_per_second: _Count = 1024
-    """A request that arrives more slowly, after five seconds of patience, is 408 read_timeout."""
+    """Slowest rate of a request after its first five seconds; 408 read_timeout."""
     header_seconds: _Seconds = 10.0
-    """For the head of a request to arrive; the connection is then closed."""
+    """Time to receive the head of a request; the connection is then closed."""
     queue: Annotated[int, Field(ge=0)] = 16
-    """Requests that may wait beside those that are worked on; 429 queue_full."""
+    """Requests that may wait, in addition to those being processed; 429 queue_full."""
     connections: _Count = 1000
-    """Connections that may be open; a further one is closed at once. Fewer where the system lets
-    the process open fewer files."""
+    """Open connections; further ones are closed at once. Fewer if the system's limit on open files
+    is lower."""
     uploads: _Count = 64
-    """Requests that may arrive at once; they take no place of the queue until they are whole;
+    """Requests that may be received at the same time; they enter the queue once they are complete;
     429 queue_full."""
     deadline_seconds: _Seconds = 60.0
-    """From the last byte of a request to its answer; 504 deadline_exceeded."""
+    """Time from the last byte of a request to its response; 504 deadline_exceeded."""
     decode_seconds: _Seconds = 15.0
-    """For decoding one recording; its process is then replaced; 504 decoder_timeout."""
+    """Time to decode one recording; the decoder process is then replaced; 504 decoder_timeout."""
     decoder_bytes: _Count = 2**29
-    """Memory that a decoding process may take beyond what it has when it starts."""
+    """Memory that a decoder process may allocate after its start."""
     streams: Annotated[int, Field(ge=0)] = 4
-    """Live streams at once; a further one is told stream_limit and closed with 1013."""
+    """Concurrent live streams; further ones get stream_limit and are closed with 1013."""
     stream_seconds: _Seconds = 3600.0
-    """Longest live stream, by its audio or by the clock; it is then answered and closed."""
+    """Longest live stream, in audio or in real time; it then gets its result and is closed."""
     stream_idle_seconds: _Seconds = 30.0
-    """Longest silence of a client in a live stream; it is then answered and closed."""
+    """Longest time without a message in a live stream; it then gets its result and is closed."""
     stream_message_bytes: _Count = 2**18
-    """Largest message of a live stream; a larger one closes it with 1009."""
+    """Largest message in a live stream; a larger one closes it with 1009."""
     profile_bytes: _Count = 2**17
-    """Largest profile that a client may send: some 5000 features; 400 invalid_form."""
+    """Largest profile that a client may send: about 5000 features; 400 invalid_form."""
     profile_files: _Count = 64
-    """Most recordings from which a client may have one profile made; 400 invalid_form."""
+    """Most recordings for one profile; 400 invalid_form."""
     profile_seconds: _Seconds = 600.0
-    """Most audio of these recordings together, decoded; 413 audio_too_long."""
+    """Most decoded audio of these recordings in total; 413 audio_too_long."""
 
 
 class ServeAccess(BaseConfig):
-    """Who may ask. As it stands: everybody who reaches the address, no page of another origin."""
+    """Access control; by default open to every client, but to no page of another origin."""
 
     keys: tuple[_Digest, ...] = ()
-    """SHA-256 of the API keys that are let in, in hexadecimal; none lets everybody in.
-    ``phonemo serve --new-key`` makes a key and its digest."""
+    """SHA-256 of the accepted API keys, in hexadecimal; empty accepts requests without a key.
+    ``phonemo serve --new-key`` creates a key and its digest."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may ask and read answers, as https://example.org; "*" is any."""
+    """Origins whose pages may send requests, such as https://example.org; "*" is any."""
     hosts: tuple[str, ...] | None = None
-    """Names that the Host header may have; null is any, or on a loopback address its own names
-    only, so that no page can reach it by a name of its own."""
+    """Accepted names in the Host header; null is any, but on a loopback address only its own names,
+    which prevents DNS rebinding."""
     metrics: bool = True
-    """Whether /metrics is there. It is open to everybody, also where keys are wanted."""
+    """Whether to serve /metrics. It needs no API key, even if the config has keys."""
 
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for one in origins:
-            if one != "*" and (one.count("/") != 2 or not one.startswith(("http://", "https://"))):
-                raise ValueError(f"{one!r}: an origin is https://example.org, without a path")
+        for origin in origins:
+            is_url = origin.count("/") == 2 and origin.startswith(("http://", "https://"))
+            if origin != "*" and not is_url:
+                raise ValueError(f"expected an origin like https://example.org, got {origin!r}")
         return origins
 
 
 class ServeConfig(BaseConfig):
-    """Everything that ``phonemo serve`` can be told."""
+    """The config of ``phonemo serve``."""
 
     host: str = "127.0.0.1"
-    """The address to listen on; 0.0.0.0 is all of this machine's."""
+    """Address to bind to; 0.0.0.0 is all addresses of this machine."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    """The port; 0 takes a free one."""
+    """Port; 0 selects a free one."""
     models: tuple[str, ...] = ()
-    """Bundles, model folders, or names of models that ship (phonemo-small, phonemo-open); the first
-    answers where no model is named; none: phonemo-small."""
+    """Bundles, model folders, or names of packaged models (phonemo-small, phonemo-open); the first
+    is the default model; empty: phonemo-small."""
     profiles: str | None = None
-    """A folder of profiles that phonemo adapt wrote: each NAME.json in it is offered to clients as
-    NAME; letters, digits, dots, dashes and underscores. They are read once, at the start."""
+    """Folder of profiles from phonemo adapt: each NAME.json is offered to clients as NAME (letters,
+    digits, dots, dashes and underscores). They are read once, at startup."""
     page: bool = True
-    """Whether / shows the page."""
+    """Whether to serve the page at /."""
     workers: _Count | None = None
-    """Recordings heard at once; null is one for each processor."""
+    """Recordings processed at the same time; null is one per CPU."""
     decoders: _Count | None = None
-    """Processes that decode; null is one for each processor."""
+    """Decoder processes; null is one per CPU."""
     batch_seconds: Annotated[float, Field(ge=0)] = 4.0
-    """How much audio of waiting requests is heard together; 0 hears every one by itself."""
+    """Most audio in a batch of waiting requests; 0 disables batching."""
     activity: str = "energy"
-    """The voice activity, as for ``phonemo predict --vad``."""
+    """Voice activity detector, as for ``phonemo predict --vad``."""
     grace_seconds: _Seconds = 30.0
-    """After a signal to stop: how long work in flight may take to finish."""
+    """Time for requests in progress to finish after a stop signal."""
     limits: ServeLimits = ServeLimits()
-    """What a request may take."""
+    """Limits of requests."""
     access: ServeAccess = ServeAccess()
-    """Who may ask."""
+    """Access control."""
 
 
 def load_serve_config(path: str | Path | None, overrides: Sequence[str] = ()) -> ServeConfig:
-    """Read the config of a server, or without a file the defaults; see ``load_section``."""
+    """Read a server config, or use the defaults without a file; see ``load_section``."""
     return load_section(path, overrides, ServeConfig, "serve")

@@ -1,7 +1,4 @@
-"""From a config to a server that runs until a signal, and stops without losing an answer.
-
-Uvicorn's protocols, for clients that dawdle: over a request's head, or over an answer.
-"""
+"""Run the app in uvicorn until a signal, with timeouts for slow clients and a graceful stop."""
 
 from __future__ import annotations
 
@@ -26,70 +23,70 @@ from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.service import State
 from phonemo.server.settings import ServeConfig, ServeLimits
 
-#: Taken from a socket at once. What arrives together is parsed in one go, while nobody else is
-#: answered: a quarter of a megabyte, asyncio's choice, can hold 40,000 chunks of one byte.
+#: Most bytes read from a socket at once. They are parsed without yielding to other connections, and
+#: 256 KiB, the default of asyncio, can hold 40,000 chunks of one byte.
 _READ_BYTES = 2**13
-#: More than the answer to a stream of an hour, with its phonemes.
-_MOST_UNSENT_BYTES = 2**24
+#: More than the result of a stream of one hour, with its phonemes.
+_MAX_UNSENT_BYTES = 2**24
 
 
 class _WriteTimeoutMixin:
-    """A connection is given up when its client takes nothing in any more.
+    """Aborts a connection whose client stops reading.
 
-    The clock runs from the first byte that the system does not take, not from asyncio's 64 KiB on,
-    which a client that never reads might never fill.
+    The timer starts with the first byte that the socket does not accept, not at the high-water mark
+    of asyncio (64 KiB), which a client that never reads might never reach.
     """
 
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     drain_seconds: float
-    _full: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """It is there."""
+        """Start with an empty write buffer."""
         transport.set_write_buffer_limits(high=0)
         super().connection_made(transport)  # type: ignore[misc]
 
     def pause_writing(self) -> None:
-        """Something waits to be sent."""
+        """Start the timer when data waits to be sent."""
         super().pause_writing()  # type: ignore[misc]
-        self._full = self.loop.call_later(self.drain_seconds, self.transport.abort)
+        self._write_timer = self.loop.call_later(self.drain_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """All of it has left."""
-        self._let()
+        """Stop the timer when all data has been sent."""
+        self._cancel_timer()
         super().resume_writing()  # type: ignore[misc]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed, by either side."""
-        self._let()
+        """Stop the timer when the connection is closed."""
+        self._cancel_timer()
         super().connection_lost(exc)  # type: ignore[misc]
 
-    def _let(self) -> None:
-        if self._full is not None:
-            self._full.cancel()
+    def _cancel_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
 
 
 def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
-    """WebSocket, with the limits of a stream."""
+    """Return the WebSocket protocol with the limits of a stream."""
 
     class StreamProtocol(_WriteTimeoutMixin, WebSocketsSansIOProtocol):
         drain_seconds = limits.stream_idle_seconds
 
         def data_received(self, data: bytes) -> None:
-            """A client that pings and never reads would have its pongs pile up."""
+            """Abort a client that sends pings but never reads the pongs, which would pile up."""
             super().data_received(data)
-            if self.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
                 self.transport.abort()
 
     return StreamProtocol
 
 
 def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
-    """HTTP whose clients have so long to send the head of a request, and to take an answer in."""
+    """Return the HTTP protocol with timeouts for request heads and for responses."""
 
     class TimeoutProtocol(_WriteTimeoutMixin, H11Protocol):
-        """Uvicorn closes a connection that is idle after a response, but not one that dawdles."""
+        """Uvicorn closes connections that idle after a response, but not slow ones."""
 
         drain_seconds = limits.read_seconds
 
@@ -97,23 +94,23 @@ def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
             if hasattr(transport, "max_size"):
                 transport.max_size = _READ_BYTES
             super().connection_made(transport)
-            self._wait_for_head()
+            self._start_head_timer()
             if len(self.connections) > limits.connections:
                 transport.abort()
 
         def on_response_complete(self) -> None:
-            self._patience.cancel()
-            self._wait_for_head()
+            self._head_timer.cancel()
+            self._start_head_timer()
             super().on_response_complete()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._patience.cancel()
+            self._head_timer.cancel()
             super().connection_lost(exc)
 
-        def _wait_for_head(self) -> None:
-            self._patience = self.loop.call_later(limits.header_seconds, self._give_up)
+        def _start_head_timer(self) -> None:
+            self._head_timer = self.loop.call_later(limits.header_seconds, self._close_without_head)
 
-        def _give_up(self) -> None:
+        def _close_without_head(self) -> None:
             upgraded = self.transport.get_protocol() is not self
             if self.conn.their_state is h11.IDLE and not upgraded:
                 self.transport.close()
@@ -125,25 +122,25 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.05
 _BACKLOG = 2048
 _PING_SECONDS = 20.0
-_MOST_FILES = 2**16
-#: For models, decoders, uploads and what Python has open.
-_OWN_FILES = 128
+_MAX_FILES = 2**16
+#: Reserved for models, decoders, uploads and the interpreter.
+_RESERVED_FILES = 128
 
 
 def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM; what is in flight is then finished.
+    """Serve until SIGINT or SIGTERM, then finish the requests in progress.
 
     Args:
-        config: of the server.
-        tell: takes the line that says where it serves, once it is warm.
-        access_log: whether every request is a line on standard error.
+        config: server config.
+        tell: called with the address once the server is warm.
+        access_log: whether to log every request on standard error.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: the address cannot be bound.
         PhonemoError: a model cannot be opened.
     """
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are for clients
-    config = _within(config, _files())
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns about bad requests
+    config = _limit_connections(config, _raise_file_limit())
     listening = _bind(config)
     app = create_app(config, failed=lambda error: server.give_up(error))
     server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
@@ -156,46 +153,46 @@ def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = Fal
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that lets work finish before it closes its door, and then leaves with status 0."""
+    """Uvicorn server that finishes requests before it shuts down, and exits with status 0."""
 
     def __init__(self, settings: uvicorn.Config, app: PhonemoApp, warm: Callable[[], None]) -> None:
         super().__init__(settings)
         self.failure: BaseException | None = None
         self._service, self._warm = app.service, warm
-        self._told = False
+        self._announced = False
         self._draining: asyncio.Task[None] | None = None
 
     def give_up(self, error: BaseException) -> None:
-        """Stop, because there is nothing to serve."""
+        """Stop because the models cannot be opened."""
         self.failure = error
         self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ours instead of uvicorn's, which would end the process by the signal after all."""
+        """Replace uvicorn's handlers, which re-raise the signal after the shutdown."""
         loop = asyncio.get_running_loop()
-        before = {one: signal.getsignal(one) for one in _SIGNALS}
+        previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
         def stop(number: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(self._stop)
 
-        for one in _SIGNALS:
-            signal.signal(one, stop)
+        for number in _SIGNALS:
+            signal.signal(number, stop)
         try:
             yield
         finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     async def on_tick(self, counter: int) -> bool:
-        """Say once that it is warm."""
-        if not self._told and self._service.state is State.READY:
-            self._told = True
+        """Announce once that the server is warm."""
+        if not self._announced and self._service.state is State.READY:
+            self._announced = True
             self._warm()
         return await super().on_tick(counter)
 
     def _stop(self) -> None:
-        if self._service.stopping.is_set():  # a second signal: at once
+        if self._service.stopping.is_set():  # a second signal stops at once
             self.config.timeout_graceful_shutdown = 0
             self.should_exit = True
             return
@@ -204,48 +201,48 @@ class _Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._service.config.grace_seconds
-        while not self._service.admission.is_idle and loop.time() < until:
+        deadline = loop.time() + self._service.config.grace_seconds
+        while not self._service.admission.is_idle and loop.time() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
-        self.should_exit = True  # what is left is cancelled a second later
+        self.should_exit = True  # the remaining requests are cancelled a second later
 
 
-def _files() -> int | None:
-    """How many files this process may have open, as many as the system lets it; None: unknown."""
+def _raise_file_limit() -> int | None:
+    """Raise the limit on open files as far as allowed, and return it; None if unknown."""
     if sys.platform == "win32":
         return None
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
+    target = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def _within(config: ServeConfig, files: int | None) -> ServeConfig:
-    """With no more connections than there are files for, beside those of its own."""
+def _limit_connections(config: ServeConfig, files: int | None) -> ServeConfig:
+    """Limit the connections to the number of files that may be open."""
     if files is None:
         return config
-    most = min(config.limits.connections, max(1, files - _OWN_FILES))
+    limit = min(config.limits.connections, max(1, files - _RESERVED_FILES))
     return config.model_copy(
-        update={"limits": config.limits.model_copy(update={"connections": most})}
+        update={"limits": config.limits.model_copy(update={"connections": limit})}
     )
 
 
 def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        loop="asyncio",  # what else is installed must not change what a limit means
+        loop="asyncio",  # installed uvloop must not change the meaning of the limits
         http=http_protocol(config.limits),
         ws=websocket_protocol(config.limits),
-        ws_max_size=2 * config.limits.stream_message_bytes,  # the route tells those in between why
+        ws_max_size=2 * config.limits.stream_message_bytes,  # the route refuses smaller ones
         ws_ping_interval=_PING_SECONDS,
         ws_ping_timeout=_PING_SECONDS,
         ws_per_message_deflate=False,
         lifespan="on",
-        log_level="info" if access_log else "error",  # it warns of what clients do wrong
+        log_level="info" if access_log else "error",  # it warns about clients' mistakes
         access_log=access_log,
         server_header=False,
         proxy_headers=False,
@@ -258,14 +255,15 @@ def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn
 def _bind(config: ServeConfig) -> socket.socket:
     try:
         family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # or Nagle waits
-        if sys.platform != "win32":  # there it would let two listen at once
+        # with IPPROTO_TCP, asyncio disables Nagle's algorithm
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        if sys.platform != "win32":  # there it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((config.host, config.port))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "no host name"
         where = f"{safe_name(config.host)} port {config.port}"
-        raise UsageError(f"{where}: {reason}; name another --port or --host") from error
+        raise UsageError(f"{where}: {reason}; choose another --port or --host") from error
     return listening
 
 

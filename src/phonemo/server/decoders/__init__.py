@@ -1,1 +1,1 @@
-"""Decoding in processes of their own."""
+"""Audio decoding in separate processes."""

@@ -1,4 +1,4 @@
-"""The processes that decode uploads, seen from the server: lent one by one, replaced when lost."""
+"""Pool of decoder processes: one upload per process at a time; lost processes are replaced."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from phonemo.errors import AudioError
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
 
-#: The module that is run; tests put one in its place that crashes or hangs.
+#: Python arguments that start a decoder; tests replace them with one that crashes or hangs.
 PROGRAM = ("-m", "phonemo.server.decoders.decoder_worker")
 
-#: Enough for what a process says besides the samples.
+#: Most bytes of a reply besides the samples.
 _HEAD_BYTES = 2**16
 
 _Frame = tuple[dict[str, Any], bytes]
 
 
 class DecoderPool:
-    """As many processes as recordings may be decoded at once.
+    """Decoder processes; none runs before ``start``.
 
     Args:
-        count: how many.
-        limits: of one upload.
-        seconds: for decoding one; its process is then ended and replaced.
-        replaced: called with "crash" or "timeout" when a process was lost.
-        program: Python's arguments that start one.
+        count: number of processes.
+        limits: limits of one upload.
+        seconds: time to decode an upload; its process is then killed and replaced.
+        replaced: called with "crash" or "timeout" when a process is replaced.
+        program: Python arguments that start a process.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class DecoderPool:
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self._command = [sys.executable, *program, limits.to_json()]
-        self._most_bytes = _HEAD_BYTES + int(limits.max_seconds * RATE + RATE) * BYTES_PER_SAMPLE
+        max_samples = int(limits.max_seconds * RATE + RATE)
+        self._max_reply_bytes = _HEAD_BYTES + max_samples * BYTES_PER_SAMPLE
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
         self._idle: asyncio.Queue[_DecoderProcess] = asyncio.Queue()
@@ -62,18 +63,18 @@ class DecoderPool:
             self._add()
 
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:
-        """The samples of an upload.
+        """Decode an upload.
 
         Args:
-            upload: its bytes.
-            name: what messages call it.
+            upload: content of a file.
+            name: its name in messages.
 
         Raises:
-            AudioError: it cannot be used.
-            Refusal: decoding it ends the decoder (422), takes too long (504), or it is a file of
-                another kind (415).
+            AudioError: the audio cannot be used.
+            ApiError: decoding crashes the decoder (422) or takes too long (504), or the file is not
+                audio (415).
         """
-        head, data = await self._read(upload, name)
+        head, data = await self._decode_with_retry(upload, name)
         if "code" not in head:
             return Waveform(np.frombuffer(data, np.float32), tuple(head["warnings"]))
         if head["foreign"]:
@@ -81,63 +82,64 @@ class DecoderPool:
         raise AudioError(head["code"], head["message"])
 
     def close(self) -> None:
-        """End all processes."""
+        """Terminate all processes."""
         self._closed = True
-        for one in list(self._all):
-            one.end()
+        for process in list(self._all):
+            process.end()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _add(self) -> None:
-        process = _DecoderProcess(self._command, self._most_bytes)
+        process = _DecoderProcess(self._command, self._max_reply_bytes)
         self._all.add(process)
-        self._threads.submit(process.start)  # one that cannot start is tried again when it is used
+        self._threads.submit(process.start)  # a failed start is repeated on use
         self._idle.put_nowait(process)
 
-    async def _read(self, upload: BinaryIO, name: str) -> _Frame:
-        """Once more where a process is lost: it may have been ended from outside."""
+    async def _decode_with_retry(self, upload: BinaryIO, name: str) -> _Frame:
+        """Retry once after a lost process: it may have been killed from outside."""
         try:
-            return await self._acquire(upload, name)
+            return await self._decode_once(upload, name)
         except _WorkerDiedError:
             upload.seek(0)
         try:
-            return await self._acquire(upload, name)
+            return await self._decode_once(upload, name)
         except _WorkerDiedError as error:
-            message = f"{name}: decoding it ends the decoder; encode it anew, as WAV or FLAC"
+            message = f"{name}: it crashes the decoder; convert it to WAV or FLAC"
             raise ApiError(422, "invalid_audio", message, "file") from error
 
-    async def _acquire(self, upload: BinaryIO, name: str) -> _Frame:
+    async def _decode_once(self, upload: BinaryIO, name: str) -> _Frame:
         if self._closed:
             raise service_unavailable("stopping", "the server stops")
         process = await self._idle.get()
-        lent = asyncio.ensure_future(self._checkout(process, upload, name))
-        lent.add_done_callback(_looked_at)
-        # whoever asked may leave; the process comes back when it is done
-        return await asyncio.shield(lent)
+        task = asyncio.ensure_future(self._run(process, upload, name))
+        task.add_done_callback(_retrieve_exception)
+        # the request may be cancelled; the process returns to the pool when it is done
+        return await asyncio.shield(task)
 
-    async def _checkout(self, process: _DecoderProcess, upload: BinaryIO, name: str) -> _Frame:
+    async def _run(self, process: _DecoderProcess, upload: BinaryIO, name: str) -> _Frame:
         loop = asyncio.get_running_loop()
-        limit = loop.call_later(self._seconds, process.stop)
-        whole = False
+        timer = loop.call_later(self._seconds, process.stop)
+        reusable = False
         try:
-            found = await loop.run_in_executor(self._threads, process.decode, upload, name)
-            whole = True
-            return found
+            reply = await loop.run_in_executor(self._threads, process.decode, upload, name)
+            reusable = True
+            return reply
         except _ClientGoneError as error:
-            whole = True
+            reusable = True
             raise client_closed() from error
         except _WorkerDiedError as error:
             if process.stopped:
-                raise self._too_slow(name) from error
+                raise self._timeout_error(name) from error
             raise
         except OSError as error:
-            raise service_unavailable("no_decoder", f"no process for decoding ({error})") from error
+            message = f"no decoder process ({error}); try again later"
+            raise service_unavailable("no_decoder", message) from error
         finally:
-            limit.cancel()
-            self._give_back(process, whole and not process.stopped)
+            timer.cancel()
+            self._release(process, reusable and not process.stopped)
 
-    def _give_back(self, process: _DecoderProcess, whole: bool) -> None:
-        """Whatever went wrong, one that may have something left to say is not used again."""
-        if whole:
+    def _release(self, process: _DecoderProcess, reusable: bool) -> None:
+        """Return a process to the pool, or replace one that may have unread output."""
+        if reusable:
             self._idle.put_nowait(process)
             return
         self._all.discard(process)
@@ -146,53 +148,53 @@ class DecoderPool:
             self._replaced("timeout" if process.stopped else "crash")
             self._add()
 
-    def _too_slow(self, name: str) -> ApiError:
+    def _timeout_error(self, name: str) -> ApiError:
         message = (
-            f"{name}: not decoded within {self._seconds:g} s; try again, or send a shorter one"
+            f"{name}: not decoded within {self._seconds:g} s; try again, or send a shorter file"
         )
         return ApiError(504, "decoder_timeout", message, "file")
 
 
 class _WorkerDiedError(Exception):
-    """A process ended before it answered."""
+    """A process ended before it replied."""
 
 
 class _ClientGoneError(Exception):
-    """An upload was closed before it was read: its client has left."""
+    """An upload was closed before it was read, because its client disconnected."""
 
 
 class _DecoderProcess:
-    """One process; used by one thread at a time."""
+    """One decoder process; used by one thread at a time."""
 
-    def __init__(self, command: Sequence[str], most_bytes: int) -> None:
+    def __init__(self, command: Sequence[str], max_reply_bytes: int) -> None:
         self.stopped = self._ended = False
-        self._command, self._most_bytes = command, most_bytes
+        self._command, self._max_reply_bytes = command, max_reply_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it, unless it runs.
+        """Start the process unless it runs.
 
         Raises:
-            OSError: the system has no room.
-            _GoneError: it was ended, or stopped before it began.
+            OSError: the system has too few resources.
+            _WorkerDiedError: it was ended, or stopped before it started.
         """
         with self._lock:
             if self._ended or self.stopped:
                 raise _WorkerDiedError
             if self._process is not None and self._process.poll() is not None:
-                _close_pipes(self._process)  # somebody ended it while it was idle
+                _close_pipes(self._process)  # it was killed while idle
                 self._process = None
-            self._process = self._process or _as_stream(self._command)
+            self._process = self._process or _spawn(self._command)
             return self._process
 
     def decode(self, upload: BinaryIO, name: str) -> _Frame:
-        """The answer.
+        """Decode an upload; return the reply.
 
         Raises:
-            _GoneError: there is none.
-            _LeftError: there is nothing to decode any more.
-            OSError: it cannot be started.
+            _WorkerDiedError: the process ended, or its reply is invalid.
+            _ClientGoneError: the upload is closed.
+            OSError: the process cannot be started.
         """
         process = self.start()
         try:
@@ -201,22 +203,22 @@ class _DecoderProcess:
             raise _ClientGoneError from error
         try:
             write_frame(cast(BinaryIO, process.stdin), {"name": name}, data)
-            found = read_frame(cast(BinaryIO, process.stdout), self._most_bytes)
+            reply = read_frame(cast(BinaryIO, process.stdout), self._max_reply_bytes)
         except (OSError, ValueError) as error:
             raise _WorkerDiedError from error
-        if found is None:
+        if reply is None:
             raise _WorkerDiedError
-        return found
+        return reply
 
     def stop(self) -> None:
-        """End it because it takes too long."""
+        """Kill the process because it takes too long."""
         self.stopped = True
         process = self._process
         if process is not None:
             process.kill()
 
     def end(self) -> None:
-        """End it, and wait until it is gone."""
+        """Kill the process and wait for its end."""
         with self._lock:
             self._ended = True
             process = self._process
@@ -226,15 +228,15 @@ class _DecoderProcess:
             _close_pipes(process)
 
 
-def _as_stream(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # libmpg123 complains there of every damaged file
+        stderr=subprocess.DEVNULL,  # libmpg123 logs every damaged file there
         env=os.environ | one_thread,
-        start_new_session=True,  # Ctrl-C is for the server, which lets it finish
+        start_new_session=True,  # Ctrl-C goes to the server only, which lets the decoder finish
     )
 
 
@@ -244,10 +246,10 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
         try:
             stream.close()
         except BrokenPipeError:
-            stream.raw.close()  # what was not sent has nobody to go to
+            stream.raw.close()  # discard unsent data
 
 
-def _looked_at(done: asyncio.Future[_Frame]) -> None:
-    """Whoever asked may have left: then nobody else takes the exception."""
+def _retrieve_exception(done: asyncio.Future[_Frame]) -> None:
+    """Mark the exception as retrieved: after a cancelled request, nothing else awaits the task."""
     if not done.cancelled():
         done.exception()

@@ -1,9 +1,9 @@
-"""The process that decodes uploads: bytes in on standard input, samples out on standard output.
+"""A decoder process: encoded bytes on standard input, samples on standard output.
 
     python -m phonemo.server.decoders.decoder_worker '{"max_seconds": 600, ...}'
 
-Whatever an upload does to a decoder, it does it here: memory and time have limits that the system
-holds, no file can be written, and the parent replaces a process that ends. It opens no file.
+A malicious upload can harm only this process: the operating system limits its memory and time, it
+cannot write files and opens none, and the parent replaces a process that ends.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ Decode = Callable[[BinaryIO, AudioLimits], Waveform]
 
 @dataclass(frozen=True)
 class DecoderLimits:
-    """What one upload may take."""
+    """Limits of one upload."""
 
     max_seconds: float
     max_decoded_bytes: int
     memory_bytes: int
-    """Beyond what the process has when it starts."""
+    """In addition to what the process uses at its start."""
     alarm_seconds: float
-    """After which the process ends by itself, where nobody is left to end it."""
+    """After which the process ends, even if its parent is gone."""
 
     def to_json(self) -> str:
-        """The argument of the process."""
+        """Return the command-line argument of the process."""
         return json.dumps(asdict(self))
 
 
 class Upload(io.BytesIO):
-    """The bytes of an upload under the name that messages give it."""
+    """The content of an upload, with its name for messages."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
@@ -53,42 +53,42 @@ class Upload(io.BytesIO):
 
 
 def serve(limits: DecoderLimits, decode: Decode) -> None:
-    """Answer one upload after another until standard input ends."""
+    """Decode one upload after another until the end of standard input."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
     _apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         _alarm(limits.alarm_seconds)
-        write_frame(target, *_answer(Upload(request[1], request[0]["name"]), audio, decode))
+        write_frame(target, *_reply(Upload(request[1], request[0]["name"]), audio, decode))
         _alarm(0)
-        del request  # an idle process keeps nobody's audio
+        del request  # an idle process holds no audio
 
 
 def read_frame(
-    stream: BinaryIO, most_bytes: int = _UNLIMITED
+    stream: BinaryIO, max_bytes: int = _UNLIMITED
 ) -> tuple[dict[str, Any], bytes] | None:
-    """A head and the bytes that follow it; None where the stream ends.
+    """Read a JSON head and the bytes that follow it; None at the end of the stream.
 
     Raises:
-        ValueError: more bytes are announced than may come, or the head is no JSON.
+        ValueError: the frame is larger than ``max_bytes``, or the head is not a JSON object.
     """
     sizes = stream.read(_SIZES.size)
     if len(sizes) < _SIZES.size:
         return None
     head_bytes, data_bytes = _SIZES.unpack(sizes)
-    if head_bytes + data_bytes > most_bytes:
-        raise ValueError(f"{head_bytes + data_bytes} bytes announced; {most_bytes} may come")
+    if head_bytes + data_bytes > max_bytes:
+        raise ValueError(f"expected at most {max_bytes} bytes, got {head_bytes + data_bytes}")
     head, data = stream.read(head_bytes), stream.read(data_bytes)
     if len(head) < head_bytes or len(data) < data_bytes:
         return None
-    told = loads_json(head)
-    if not isinstance(told, dict):
-        raise ValueError("the head is no object")
-    return told, data
+    fields = loads_json(head)
+    if not isinstance(fields, dict):
+        raise ValueError("expected a JSON object as head")
+    return fields, data
 
 
 def write_frame(stream: BinaryIO, head: dict[str, Any], data: bytes | memoryview = b"") -> None:
-    """The counterpart of ``read_frame``."""
+    """Write a frame for ``read_frame``."""
     text = json.dumps(head).encode()
     stream.write(_SIZES.pack(len(text), len(data)))
     stream.write(text)
@@ -96,7 +96,7 @@ def write_frame(stream: BinaryIO, head: dict[str, Any], data: bytes | memoryview
     stream.flush()
 
 
-def _answer(
+def _reply(
     upload: Upload, limits: AudioLimits, decode: Decode
 ) -> tuple[dict[str, Any], bytes | memoryview]:
     try:
@@ -105,25 +105,25 @@ def _answer(
         foreign = error.code == "unsupported_audio" and _is_foreign(upload)
         return {"code": error.code, "message": str(error), "foreign": foreign}, b""
     except MemoryError:
-        message = f"{upload.name}: decoding takes more memory than allowed; send a shorter one"
+        message = f"{upload.name}: decoding takes more memory than allowed; send a shorter file"
         return {"code": "audio_too_large", "message": message, "foreign": False}, b""
     return {"warnings": list(waveform.warnings)}, waveform.samples.view("B").data
 
 
 def _is_foreign(upload: Upload) -> bool:
-    """Whether the bytes are of another kind of file, as opposed to audio that is broken."""
+    """Whether the upload is another type of file, as opposed to damaged audio."""
     kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
     return not kind.audio and kind.name != UNKNOWN
 
 
 def _apply_rlimits(memory_bytes: int) -> None:
     if sys.platform == "win32":
-        return  # there, the time limit and the caps while decoding remain
+        return  # the time limit and the limits of the decoder still apply
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if sys.platform == "linux":  # others do not hold it
+    if sys.platform == "linux":  # other systems do not enforce it
         with open("/proc/self/statm", encoding="ascii") as pages:
             used = int(pages.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + memory_bytes, used + memory_bytes))

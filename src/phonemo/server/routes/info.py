@@ -1,4 +1,4 @@
-"""What the server says of itself: health, version, models, limits, metrics."""
+"""Health, version, models, limits and metrics of the server."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from phonemo.version import __version__
 
 
 def about_router(service: Service, access: AccessPolicy, config: ServeConfig) -> APIRouter:
-    """The routes."""
+    """Return the routes."""
     router = APIRouter()
 
-    @router.get("/health/live", tags=["health"], summary="Does the process answer?")
+    @router.get("/health/live", tags=["health"], summary="Is the process alive?")
     async def live() -> Status:
         return Status(status="ok")
 
     @router.get(
-        "/health/ready", tags=["health"], summary="Is it warm, and does it stay?",
+        "/health/ready", tags=["health"], summary="Is the server ready for requests?",
         responses=NOT_READY,
     )  # fmt: skip
     async def ready() -> Status:
         service.check_ready()
         return Status(status="ok")
 
-    @router.get("/version", tags=["about"], summary="What answers")
+    @router.get("/version", tags=["about"], summary="Version of the server")
     async def version() -> Version:
         return Version(phonemo=__version__, onnxruntime=onnxruntime().__version__)
 
-    @router.get("/v1/models", tags=["about"], summary="The models that are served")
+    @router.get("/v1/models", tags=["about"], summary="The served models")
     async def models() -> ModelList:
-        cards = [_card(name, one) for name, one in service.registry.models.items()]
+        cards = [_card(name, recognizer) for name, recognizer in service.registry.models.items()]
         return ModelList(object="list", data=cards)
 
-    @router.get("/v1/limits", tags=["about"], summary="What a request may take")
+    @router.get("/v1/limits", tags=["about"], summary="Limits of a request")
     async def limits() -> Limits:
         return _limits(service, access)
 
     @router.get("/metrics", tags=["about"], include_in_schema=False)
     async def metrics() -> Response:
         if not config.access.metrics:
-            raise ApiError(404, "not_found", "metrics are switched off; access.metrics is theirs")
+            raise ApiError(404, "not_found", "metrics are off; set access.metrics to turn them on")
         return Response(service.meters.text(), media_type=CONTENT_TYPE)
 
     return router
 
 
-def _card(name: str, listener: EmotionRecognizer) -> ModelCard:
-    known: dict[str, Any] = {}
-    if isinstance(listener, OnnxRecognizer):
-        card = listener.card
-        known = {
+def _card(name: str, recognizer: EmotionRecognizer) -> ModelCard:
+    details: dict[str, Any] = {}
+    if isinstance(recognizer, OnnxRecognizer):
+        card = recognizer.card
+        details = {
             "phonemes": card.inventory is not None,
             "precision": card.precision,
             "licence": card.licence,
@@ -68,10 +68,10 @@ def _card(name: str, listener: EmotionRecognizer) -> ModelCard:
     return ModelCard(
         id=name,
         object="model",
-        labels=list(listener.labels),
-        whole_seconds=listener.whole_seconds,
-        window_seconds=listener.window_seconds,
-        **known,
+        labels=list(recognizer.labels),
+        whole_seconds=recognizer.whole_seconds,
+        window_seconds=recognizer.window_seconds,
+        **details,
     )
 
 

@@ -1,6 +1,6 @@
-"""GET /v1/profiles: those that are offered; POST /v1/audio/profiles: recordings in, one out.
+"""GET /v1/profiles lists profiles; POST /v1/audio/profiles creates one from recordings.
 
-A profile that is made is in the response and nowhere else: not in a file, a log line or a metric.
+A created profile is only in the response: not in a file, a log line or a metric.
 """
 
 from __future__ import annotations
@@ -40,32 +40,32 @@ from phonemo.server.responses import PROFILE, PROFILES, ProfileCard, ProfileLimi
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeLimits
 
-#: Statuses of a recording that cannot be used; others are of the whole request.
-_OF_RECORDING = (413, 415, 422, 504)
+#: Statuses of a recording that cannot be used; other statuses fail the whole request.
+_RECORDING_STATUSES = (413, 415, 422, 504)
 
 
 class ProfileFields(BaseModel):
-    """The fields beside the files."""
+    """Form fields other than the files."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     model: str | None = None
-    """A name of GET /v1/models; without one, its first."""
+    """A name from GET /v1/models; default: the first one."""
     response_format: Literal["json", "profile"] = "json"
-    """profile: nothing but the content of the profile's file."""
+    """profile: only the content of the profile file."""
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """A request that was read."""
+    """A parsed request."""
 
     uploads: Sequence[UploadFile]
     fields: ProfileFields
 
 
 @dataclass(frozen=True)
-class Made:
-    """A profile, and what it is of."""
+class CreatedProfile:
+    """A profile, and the recordings that it was made from."""
 
     profile: Profile
     pool: VectorPool
@@ -73,7 +73,7 @@ class Made:
 
 
 def profiles_router(service: Service, access: AccessPolicy) -> APIRouter:
-    """The routes."""
+    """Return the routes."""
     router = APIRouter()
     keys = [Depends(HTTPBearer(auto_error=False))] if access.wants_key else []
 
@@ -81,13 +81,13 @@ def profiles_router(service: Service, access: AccessPolicy) -> APIRouter:
         "/v1/profiles",
         responses=PROFILES,
         dependencies=keys,
-        summary="The profiles that are offered",
+        summary="The profiles on the server",
         tags=["about"],
     )
     async def profiles(request: Request) -> ProfileList:
         access.check_key(request.headers)
         service.check_ready()
-        return _listed(service)
+        return _list_profiles(service)
 
     @router.post(
         "/v1/audio/profiles",
@@ -95,23 +95,23 @@ def profiles_router(service: Service, access: AccessPolicy) -> APIRouter:
         openapi_extra={"requestBody": _schema()},
         response_class=Response,
         dependencies=keys,
-        summary="Make a profile of recordings of one source",
+        summary="Create a profile from recordings of one source",
         tags=["audio"],
     )
-    async def make(request: Request) -> Response:
-        """The profile of a microphone, a place or a person, from unlabelled recordings.
+    async def create(request: Request) -> Response:
+        """Create a profile of a microphone, a place or a person from unlabeled recordings.
 
-        Send it back as `profile_json` with the recordings to be recognized. It is not stored.
+        Send it as `profile_json` with the recordings to be recognized. It is not stored.
         """
         read = partial(_read, limits=service.limits)
         return await handle_upload(
-            service, access, request, read, partial(_answered, service, request)
+            service, access, request, read, partial(_respond, service, request)
         )
 
     return router
 
 
-def _listed(service: Service) -> ProfileList:
+def _list_profiles(service: Service) -> ProfileList:
     limits, store = service.limits, service.registry.profile_store
     cards = [
         ProfileCard(name=name, hash=profile.hash, count=profile.count, models=store.models_of(name))
@@ -120,7 +120,11 @@ def _listed(service: Service) -> ProfileList:
     return ProfileList(
         object="list",
         data=cards,
-        models=[name for name, one in service.registry.models.items() if one.reference is not None],
+        models=[
+            name
+            for name, recognizer in service.registry.models.items()
+            if recognizer.reference is not None
+        ],
         limits=ProfileLimits(
             profile_bytes=limits.profile_bytes,
             profile_files=limits.profile_files,
@@ -139,7 +143,7 @@ async def _read(request: Request, limits: ServeLimits) -> AsyncIterator[Recordin
     async with read_parts(request, limits.profile_files, 0) as form:
         check_lengths(form)
         files = form.getlist("file")
-        uploads = [check_upload(one) for one in files] or [check_upload(None)]
+        uploads = [check_upload(file) for file in files] or [check_upload(None)]
         texts = [(name, value) for name, value in form.multi_items() if name != "file"]
         check_each_once(texts)
         check_texts(dict(texts))
@@ -150,66 +154,69 @@ async def _read(request: Request, limits: ServeLimits) -> AsyncIterator[Recordin
         yield Recordings(uploads, fields)
 
 
-async def _answered(service: Service, request: Request, asked: Recordings) -> Response:
-    name, listener = service.registry.find(asked.fields.model)
-    check_adaptable(listener)
-    made = await run_with_deadline(service, request, _made(service, listener, asked.uploads))
-    if asked.fields.response_format == "profile":
-        return Response(made.profile.text(), media_type="application/json")
-    used = len(asked.uploads) - made.pool.silent - made.pool.failed
+async def _respond(service: Service, request: Request, recordings: Recordings) -> Response:
+    name, recognizer = service.registry.find(recordings.fields.model)
+    check_adaptable(recognizer)
+    created = await run_with_deadline(
+        service, request, _create(service, recognizer, recordings.uploads)
+    )
+    if recordings.fields.response_format == "profile":
+        return Response(created.profile.text(), media_type="application/json")
+    used = len(recordings.uploads) - created.pool.silent - created.pool.failed
     return JSONResponse(
         {
             "model": name,
-            "hash": made.profile.hash,
+            "hash": created.profile.hash,
             "recordings": used,
-            "silent": made.pool.silent,
-            "failed": made.pool.failed,
-            "left_out": list(made.left_out),
-            "profile": made.profile.to_dict(),
+            "silent": created.pool.silent,
+            "failed": created.pool.failed,
+            "left_out": list(created.left_out),
+            "profile": created.profile.to_dict(),
         }
     )
 
 
-async def _made(
-    service: Service, listener: EmotionRecognizer, uploads: Sequence[UploadFile]
-) -> Made:
-    """One recording after the other, as a request has one place.
+async def _create(
+    service: Service, recognizer: EmotionRecognizer, uploads: Sequence[UploadFile]
+) -> CreatedProfile:
+    """Process the recordings one by one, because a request holds a single slot.
 
     Raises:
-        Refusal: too much audio (413), no speech in any (422), or what is wrong with the only one.
+        ApiError: too much audio (413), no speech in any recording (422), or the error of a single
+            recording.
     """
-    pool = VectorPool(listener.adaptable())
+    pool = VectorPool(recognizer.adaptable())
     total, left_out = 0.0, []
     for upload in uploads:
         file = named_upload(upload)
         try:
             waveform = await service.pipeline.decode(upload.file, file)
         except (ApiError, PhonemoError) as error:
-            refusal = _of_recording(error, len(uploads))
+            api_error = _recording_error(error, len(uploads))
             pool.failed += 1
-            left_out.append({"file": file, "code": refusal.code, "message": str(refusal)})
+            left_out.append({"file": file, "code": api_error.code, "message": str(api_error)})
             continue
         total += waveform.seconds
         _check_total(total, service.limits.profile_seconds)
-        if not pool.take(await service.pipeline.batcher.vectors(listener, waveform)):
+        if not pool.take(await service.pipeline.batcher.vectors(recognizer, waveform)):
             message = f"{file}: no speech; it is left out"
             left_out.append({"file": file, "code": "no_speech", "message": message})
     try:
         profile = await service.pipeline.batcher.run(pool.profile)
     except UsageError as error:
         raise ApiError(422, "no_speech", str(error), "file") from error
-    return Made(profile, pool, left_out)
+    return CreatedProfile(profile, pool, left_out)
 
 
-def _of_recording(error: ApiError | PhonemoError, recordings: int) -> ApiError:
-    """Why a recording is left out; raised where it is the only one, or not its fault."""
-    refusal = error if isinstance(error, ApiError) else api_error_of(error)
-    if recordings == 1 or refusal.status not in _OF_RECORDING:
-        raise refusal from error
-    return refusal
+def _recording_error(error: ApiError | PhonemoError, recordings: int) -> ApiError:
+    """Return why a recording is left out; raise if it is the only one, or not the cause."""
+    api_error = error if isinstance(error, ApiError) else api_error_of(error)
+    if recordings == 1 or api_error.status not in _RECORDING_STATUSES:
+        raise api_error from error
+    return api_error
 
 
-def _check_total(seconds: float, most: float) -> None:
-    if seconds > most:
-        message = f"the recordings are longer than {most:g} s together; send fewer of them"
+def _check_total(seconds: float, limit: float) -> None:
+    if seconds > limit:
+        message = f"the recordings are longer than {limit:g} s in total; send fewer of them"
         raise ApiError(413, "audio_too_long", message, "file")

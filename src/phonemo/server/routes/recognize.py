@@ -1,4 +1,4 @@
-"""POST /v1/audio/emotions: a recording in, its emotion out."""
+"""POST /v1/audio/emotions: recognize the emotion of a recording."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from phonemo.server.request_handling import handle_upload, run_with_deadline
 from phonemo.server.responses import EMOTIONS, response_of
 from phonemo.server.service import Service
 
+#: Longer predictions are formatted in a thread, because that blocks the event loop noticeably.
 _LONG_SECONDS = 60.0
 
 
 def emotions_router(service: Service, access: AccessPolicy) -> APIRouter:
-    """The route."""
+    """Return the route."""
     router = APIRouter()
 
     @router.post(
@@ -32,37 +33,37 @@ def emotions_router(service: Service, access: AccessPolicy) -> APIRouter:
         openapi_extra={"requestBody": form_schema()},
         response_class=Response,
         dependencies=[Depends(HTTPBearer(auto_error=False))] if access.wants_key else [],
-        summary="Hear the emotion of a recording",
+        summary="Recognize the emotion of a recording",
         tags=["audio"],
     )
     async def emotions(request: Request) -> Response:
-        """The emotion that is heard in a recording, in the whole of it and in time."""
+        """Recognize the emotion of a recording, overall and over time."""
         read = partial(read_form, profile_bytes=service.limits.profile_bytes)
-        answered = partial(_answered, service, request, perf_counter())
-        return await handle_upload(service, access, request, read, answered)
+        respond = partial(_respond, service, request, perf_counter())
+        return await handle_upload(service, access, request, read, respond)
 
     return router
 
 
-async def _answered(
-    service: Service, request: Request, began: float, asked: RecognizeRequest
+async def _respond(
+    service: Service, request: Request, began: float, parsed: RecognizeRequest
 ) -> Response:
     uploaded = perf_counter()
-    wanted = asked.fields.options
-    name, listener = service.registry.find(asked.fields.model)
-    if wanted.labels:
-        _check_labels(listener.labels, wanted.labels)
-    listener = service.registry.adapted(name, asked.fields.profile, asked.fields.profile_json)
-    hearing = service.pipeline.recognize(asked.upload, asked.file, listener, wanted)
-    heard = await run_with_deadline(service, request, hearing)
-    total = {"upload": uploaded - began, **heard.timings, "total": perf_counter() - began}
-    if heard.prediction.seconds > _LONG_SECONDS:  # takes time that others wait for
-        return await asyncio.to_thread(response_of, name, asked, heard, total)
-    return response_of(name, asked, heard, total)
+    options = parsed.fields.options
+    name, recognizer = service.registry.find(parsed.fields.model)
+    if options.labels:
+        _check_labels(recognizer.labels, options.labels)
+    recognizer = service.registry.adapted(name, parsed.fields.profile, parsed.fields.profile_json)
+    recognition = service.pipeline.recognize(parsed.upload, parsed.file, recognizer, options)
+    served = await run_with_deadline(service, request, recognition)
+    total = {"upload": uploaded - began, **served.timings, "total": perf_counter() - began}
+    if served.prediction.seconds > _LONG_SECONDS:
+        return await asyncio.to_thread(response_of, name, parsed, served, total)
+    return response_of(name, parsed, served, total)
 
 
 def _check_labels(known: Sequence[str], labels: Sequence[str]) -> None:
-    """A wrong label is told before the work."""
+    """Raise ApiError for an unknown label before the recording is decoded."""
     try:
         LabelSet(tuple(known)).restrict(labels)
     except PhonemoError as error:

@@ -1,6 +1,6 @@
-"""WS /v1/audio/stream: 16-bit PCM in, events out, and at the end the answer.
+"""WS /v1/audio/stream: 16-bit PCM in, JSON events out, the prediction at the end.
 
-The texts that a client of a live stream sends between its samples.
+Between samples, clients send commands as JSON texts.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from phonemo.server.service import Service
 
 _KINDS = ("finish", "reset", "profile")
 _EXPECTED = (
-    '{"type": "finish"}, {"type": "reset"} and {"type": "profile", "profile_json": {...}} are the '
-    "texts that are read; samples come as bytes"
+    'expected {"type": "finish"}, {"type": "reset"} or {"type": "profile", "profile_json": {...}}; '
+    "send samples as binary messages"
 )
 
 
 @dataclass(frozen=True)
 class Command:
-    """One text.
+    """A command of the client.
 
     Attributes:
         kind: finish, reset or profile.
-        profile: of kind profile, the profile as plain data.
-        everything: of kind reset, whether the profile of the stream's start is forgotten too.
+        profile: for profile, the profile as plain data.
+        everything: for reset, whether to drop the profile from the start of the stream too.
     """
 
     kind: str
@@ -53,17 +53,17 @@ class Command:
 
 
 def command_of(text: str, profile_bytes: int) -> Command:
-    """A text as a command.
+    """Parse a command.
 
     Args:
         text: JSON.
-        profile_bytes: the most that a profile may have.
+        profile_bytes: most bytes of a profile.
 
     Raises:
-        Refusal: it is none (400), or too large (413).
+        ApiError: not a valid command (400), or too large (413).
     """
     if len(text) > profile_bytes + len(_EXPECTED):
-        message = f"the text is too large; a profile of {profile_bytes} bytes is the largest"
+        message = f"the text is too large; expected a profile of at most {profile_bytes} bytes"
         raise ApiError(413, "message_too_large", message)
     try:
         data = loads_json(text)
@@ -75,24 +75,24 @@ def command_of(text: str, profile_bytes: int) -> Command:
     if kind == "finish":
         return Command(kind)
     if kind == "reset":
-        return Command(kind, everything=_everything(data))
+        return Command(kind, everything=_reset_everything(data))
     if set(data) != {"type", "profile_json"} or not isinstance(data["profile_json"], dict):
         expected = (
             '{"type": "profile", "profile_json": {...}} with the content of a profile\'s file'
         )
-        raise ApiError(400, "invalid_message", f"profile: {expected} is expected")
+        raise ApiError(400, "invalid_message", f"profile: expected {expected}")
     return Command(kind, data["profile_json"])
 
 
-def _everything(data: dict[str, Any]) -> bool:
-    found = data.get("everything", False)
-    if not set(data) <= {"type", "everything"} or not isinstance(found, bool):
-        expected = '{"type": "reset"}, or {"type": "reset", "everything": true}, is expected'
-        raise ApiError(400, "invalid_message", f"reset: {expected}")
-    return found
+def _reset_everything(data: dict[str, Any]) -> bool:
+    everything = data.get("everything", False)
+    if not set(data) <= {"type", "everything"} or not isinstance(everything, bool):
+        expected = '{"type": "reset"} or {"type": "reset", "everything": true}'
+        raise ApiError(400, "invalid_message", f"reset: expected {expected}")
+    return everything
 
 
-#: Refusal's status -> the close code of RFC 6455 and its registry; 1008 (policy) for the rest.
+#: HTTP status -> WebSocket close code (RFC 6455 and its registry); 1008 (policy) for the rest.
 _CLOSE_CODES = {413: 1009, 429: 1013, 500: 1011, 503: 1013, 504: 1013}
 _DONE, _RESTART = 1000, 1012
 
@@ -100,140 +100,140 @@ log = logging.getLogger("phonemo.server")
 
 
 class Query(BaseModel):
-    """What a stream's address says."""
+    """Query parameters of a stream."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rate: int = 16_000
-    """Samples per second of what is sent."""
+    """Sample rate of the client's audio."""
     phonemes: bool = False
     model: str | None = None
     profile: str | None = None
-    """One that the operator offers."""
+    """Name of one of the operator's profiles."""
     adapt: bool = False
-    """Whether the stream's own windows adapt those that follow."""
+    """Whether the windows of the stream adapt later ones."""
 
 
 def streams_router(service: Service, access: AccessPolicy) -> APIRouter:
-    """The route."""
+    """Return the route."""
     router = APIRouter()
 
     @router.websocket("/v1/audio/stream")
     async def stream(websocket: WebSocket) -> None:
         try:
-            await _answered(websocket, service, access)
+            await _handle(websocket, service, access)
         except WebSocketDisconnect:
-            log.debug("a stream's client went away")
+            log.debug("the client of a stream disconnected")
 
     return router
 
 
-async def _answered(websocket: WebSocket, service: Service, access: AccessPolicy) -> None:
+async def _handle(websocket: WebSocket, service: Service, access: AccessPolicy) -> None:
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered(websocket.headers) else None)
     try:
-        await _served(websocket, service, access)
+        await _run_stream(websocket, service, access)
     except (ApiError, PhonemoError) as error:
-        refusal = error if isinstance(error, ApiError) else api_error_of(error)
-        service.meters.errors.labels(refusal.code).inc()
-        await websocket.send_json({"type": "error", **refusal.to_dict()})
-        await websocket.close(_CLOSE_CODES.get(refusal.status, 1008), refusal.code)
+        api_error = error if isinstance(error, ApiError) else api_error_of(error)
+        service.meters.errors.labels(api_error.code).inc()
+        await websocket.send_json({"type": "error", **api_error.to_dict()})
+        await websocket.close(_CLOSE_CODES.get(api_error.status, 1008), api_error.code)
 
 
-async def _served(websocket: WebSocket, service: Service, access: AccessPolicy) -> None:
+async def _run_stream(websocket: WebSocket, service: Service, access: AccessPolicy) -> None:
     access.check_origin(websocket.headers)
     access.check_key(websocket.headers)
     service.check_ready()
     query = _query(websocket)
-    name, listener = service.registry.find(query.model)
+    name, recognizer = service.registry.find(query.model)
     if query.adapt:
-        check_adaptable(listener)
-    listener = service.registry.adapted(name, query.profile, None)
+        check_adaptable(recognizer)
+    recognizer = service.registry.adapted(name, query.profile, None)
     with service.admission.streams.slot():
-        live = _Live(websocket, service, name, listener, query)
-        await live.greet()
+        live = _Stream(websocket, service, name, recognizer, query)
+        await live.send_ready()
         await websocket.send_json(await live.run())
         await websocket.close(_RESTART if service.stopping.is_set() else _DONE)
 
 
-class _Live:
-    """One open stream; a profile that is sent, or grows with it, ends with it."""
+class _Stream:
+    """An open stream; its profile, sent or adapted, is dropped at its end."""
 
     def __init__(
         self,
         websocket: WebSocket,
         service: Service,
         model: str,
-        listener: EmotionRecognizer,
+        recognizer: EmotionRecognizer,
         query: Query,
     ) -> None:
         self._websocket, self._service, self._model = websocket, service, model
         self._query, self._rate = query, query.rate
-        self._use(listener)
-        self._odd = b""  # half a sample, where a message ends in the middle of one
+        self._use(recognizer)
+        self._odd_byte = b""  # half a sample at the end of a message
         self._samples = 0
         self._began = asyncio.get_running_loop().time()
 
-    async def greet(self) -> None:
-        """Say what is understood."""
-        seconds = self._listener.window_seconds
+    async def send_ready(self) -> None:
+        """Send the ready event."""
+        seconds = self._model_recognizer.window_seconds
         window = {"window_seconds": seconds, "hop_seconds": seconds / 2}
         ready = {"type": "ready", "model": self._model, "rate": self._rate, **window}
         ready |= {"adapt": True} if self._query.adapt else {}
         await self._websocket.send_json(ready | _profile_of(self._recognizer.applied))
 
     async def run(self) -> dict[str, Any]:
-        """Recognize until the client has finished, falls silent or the server stops.
+        """Recognize until the client finishes or stops sending, or the server stops.
 
         Returns:
             The last event.
         """
-        while (message := await self._next()) is not None:
+        while (message := await self._receive()) is not None:
             if isinstance(message, Command):
-                await self._obey(message)
+                await self._execute(message)
             else:
-                samples = self._decoded(message)
+                samples = self._to_samples(message)
                 await self._send_events(await self._run(partial(self._push, samples)))
                 self._samples += len(samples)
             if self._is_over():
                 break
-        events, found = await self._run(self._recognizer.finish)
+        events, prediction = await self._run(self._recognizer.finish)
         await self._send_events(events)
-        final = {"type": "final", "prediction": prediction_data(self._model, found)}
-        return final | (await self._run(self._grown) if self._query.adapt else {})
+        final = {"type": "final", "prediction": prediction_data(self._model, prediction)}
+        return final | (await self._run(self._adapted_profile) if self._query.adapt else {})
 
-    def _use(self, listener: EmotionRecognizer) -> None:
+    def _use(self, recognizer: EmotionRecognizer) -> None:
         shares, adapt = self._query.phonemes, self._query.adapt
-        self._listener = listener
-        self._recognizer = StreamingRecognizer(listener, self._rate, shares=shares, adapt=adapt)
+        self._model_recognizer = recognizer
+        self._recognizer = StreamingRecognizer(recognizer, self._rate, shares=shares, adapt=adapt)
 
-    async def _obey(self, command: Command) -> None:
-        """Apply a profile that was sent, or reset the one that grows; then name what applies."""
+    async def _execute(self, command: Command) -> None:
+        """Apply or reset a profile, then send the current one."""
         if command.kind == "reset":
             if not self._query.adapt:
-                raise _invalid("reset: no profile grows in this stream; open it with adapt=true")
+                raise _invalid("reset: this stream does not adapt; open it with adapt=true")
             self._recognizer.reset_profile(everything=command.everything)
         else:
-            if self._samples or self._odd:
-                raise _invalid("profile: a profile is sent before the first samples")
+            if self._samples or self._odd_byte:
+                raise _invalid("profile: send it before the first samples")
             self._use(
                 self._service.registry.adapted(self._model, self._query.profile, command.profile)
             )
-        told = _profile_of(self._recognizer.applied) or {"profile": None}
-        await self._websocket.send_json({"type": "profile", **told})
+        applied = _profile_of(self._recognizer.applied) or {"profile": None}
+        await self._websocket.send_json({"type": "profile", **applied})
 
-    def _grown(self) -> dict[str, Any]:
-        """The profile of the stream, for its client to keep."""
+    def _adapted_profile(self) -> dict[str, Any]:
+        """Return the profile of the stream, for the client to save."""
         profile = self._recognizer.profile
         return {"profile_json": None if profile is None else profile.to_dict()}
 
     def _is_over(self) -> bool:
-        """By its audio, or by the clock where little of that comes."""
-        clock = asyncio.get_running_loop().time() - self._began
-        longest = self._service.limits.stream_seconds
-        return max(clock, self._samples / self._rate) >= longest
+        """Whether the stream reached its limit, in audio or in real time."""
+        elapsed = asyncio.get_running_loop().time() - self._began
+        limit = self._service.limits.stream_seconds
+        return max(elapsed, self._samples / self._rate) >= limit
 
-    async def _next(self) -> bytes | Command | None:
-        """The next message: samples, or a command; None where there will be none."""
+    async def _receive(self) -> bytes | Command | None:
+        """Return the next samples or command; None at the end of the stream."""
         if self._service.stopping.is_set():
             return None
         async with race_tasks(self._websocket.receive(), self._service.stopping.wait()) as tasks:
@@ -254,13 +254,13 @@ class _Live:
             return None if command.kind == "finish" else command
         if len(pcm) > self._service.limits.stream_message_bytes:
             raise _too_large(self._service)
-        found: bytes = pcm
-        return found
+        samples: bytes = pcm
+        return samples
 
-    def _decoded(self, pcm: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
-        pcm = self._odd + pcm
+    def _to_samples(self, pcm: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+        pcm = self._odd_byte + pcm
         even = len(pcm) // 2 * 2
-        self._odd = pcm[even:]
+        self._odd_byte = pcm[even:]
         return np.frombuffer(pcm[:even], "<i2")
 
     def _push(self, samples: np.ndarray[Any, np.dtype[np.int16]]) -> list[Event]:
@@ -270,26 +270,26 @@ class _Live:
         return await self._service.pipeline.batcher.run(call)
 
     async def _send_events(self, events: list[Event]) -> None:
-        for one in events:
-            told = {"segment": one.segment.to_dict(), "speech_ratio": one.speech_ratio}
-            await self._websocket.send_json({"type": one.kind, **told, **_profile_of(one.profile)})
+        for event in events:
+            data = {"segment": event.segment.to_dict(), "speech_ratio": event.speech_ratio}
+            await self._websocket.send_json(
+                {"type": event.kind, **data, **_profile_of(event.profile)}
+            )
 
 
 def _query(websocket: WebSocket) -> Query:
-    asked = websocket.query_params
-    if (count := len(asked.multi_items())) > MOST_FIELDS:
-        raise ApiError(
-            400, "invalid_value", f"{count} fields found; at most {MOST_FIELDS} are read"
-        )
-    check_each_once(asked.multi_items())
+    params = websocket.query_params
+    if (count := len(params.multi_items())) > MOST_FIELDS:
+        raise ApiError(400, "invalid_value", f"expected at most {MOST_FIELDS} fields, got {count}")
+    check_each_once(params.multi_items())
     try:
-        return Query.model_validate(dict(asked))
+        return Query.model_validate(dict(params))
     except ValidationError as error:
         raise invalid(error, list(Query.model_fields)) from error
 
 
 def _profile_of(mark: ProfileMark | None) -> dict[str, Any]:
-    """The name of a profile in an event, where there is one."""
+    """Return the profile field of an event, empty without a profile."""
     return {} if mark is None else {"profile": mark.to_dict()}
 
 
@@ -298,5 +298,6 @@ def _invalid(message: str) -> ApiError:
 
 
 def _too_large(service: Service) -> ApiError:
-    most = f"at most {service.limits.stream_message_bytes} bytes are taken at once"
-    return ApiError(413, "message_too_large", f"the message is too large; {most}")
+    limit = service.limits.stream_message_bytes
+    message = f"the message is too large; send at most {limit} bytes at once"
+    return ApiError(413, "message_too_large", message)

@@ -1,47 +1,48 @@
-/** Answers without surprises: what is no number is 0, what is no list is empty. */
+/** Validation of predictions: invalid numbers become 0, missing lists become empty. */
 
-import { Problem } from "./problems.js";
+import { LocalizedError } from "./problems.js";
 
-/** @typedef {import("./types.js").Answer} Answer */
+/** @typedef {import("./types.js").Prediction} Prediction */
 
-/** @param {any} told @returns {Answer} */
-export function checked(told) {
-  if (typeof told?.label !== "string" || typeof told.scores !== "object") throw new Problem("error.answer");
+/** @param {any} data @returns {Prediction} */
+export function parsePrediction(data) {
+  if (typeof data?.label !== "string" || typeof data.scores !== "object")
+    throw new LocalizedError("error.answer");
   return {
-    ...told,
-    scores: numbers(told.scores),
-    seconds: number(told.seconds),
-    warnings: list(told.warnings).map(String),
-    segments: list(told.segments).map(timed),
-    spans: Array.isArray(told.spans) ? told.spans.map(spanned) : null,
+    ...data,
+    scores: toNumbers(data.scores),
+    seconds: toNumber(data.seconds),
+    warnings: toList(data.warnings).map(String),
+    segments: toList(data.segments).map(parseSegment),
+    spans: Array.isArray(data.spans) ? data.spans.map(parseSpan) : null,
   };
 }
 
-/** @param {any} part */
-export function timed(part) {
+/** @param {any} segment */
+export function parseSegment(segment) {
   return {
-    ...part,
-    start: number(part.start),
-    end: number(part.end),
-    label: String(part.label),
-    scores: numbers(part.scores),
+    ...segment,
+    start: toNumber(segment.start),
+    end: toNumber(segment.end),
+    label: String(segment.label),
+    scores: toNumbers(segment.scores),
   };
 }
 
 /** @param {any} span */
-function spanned(span) {
+function parseSpan(span) {
   const share = Number.isFinite(span.share) ? span.share : null;
-  const times = { start: number(span.start), end: number(span.end) };
-  return { ...times, symbol: String(span.symbol), confidence: number(span.confidence), share };
+  const times = { start: toNumber(span.start), end: toNumber(span.end) };
+  return { ...times, symbol: String(span.symbol), confidence: toNumber(span.confidence), share };
 }
 
-/** Highest first. @param {Record<string, number>} scores @returns {[string, number][]} */
-export const ranked = (scores) => Object.entries(scores).sort((one, other) => other[1] - one[1]);
+/** Sort scores, highest first. @param {Record<string, number>} scores @returns {[string, number][]} */
+export const sortByScore = (scores) => Object.entries(scores).sort((left, right) => right[1] - left[1]);
 
-const number = (/** @type {unknown} */ value) => (Number.isFinite(value) ? /** @type {number} */ (value) : 0);
-const list = (/** @type {unknown} */ value) => (Array.isArray(value) ? value : []);
+const toNumber = (/** @type {unknown} */ value) => (Number.isFinite(value) ? /** @type {number} */ (value) : 0);
+const toList = (/** @type {unknown} */ value) => (Array.isArray(value) ? value : []);
 
 /** @param {any} scores @returns {Record<string, number>} */
-function numbers(scores) {
-  return Object.fromEntries(Object.entries(scores ?? {}).map(([name, value]) => [name, number(value)]));
+function toNumbers(scores) {
+  return Object.fromEntries(Object.entries(scores ?? {}).map(([name, value]) => [name, toNumber(value)]));
 }

@@ -1,12 +1,12 @@
-/** The server, as the page sees it. */
+/** Client of the HTTP API. */
 
-import { Problem, ServerProblem } from "./problems.js";
+import { ApiError, LocalizedError } from "./problems.js";
 
-/** Held here only: gone with the page. */
+/** Session settings, in memory only. */
 export const session = {
   key: "",
   model: "",
-  /** @type {import("./types.js").Applied | null} what recordings are recognized with */
+  /** @type {import("./types.js").AppliedProfile | null} applied to recordings */
   profile: null,
 };
 
@@ -14,26 +14,26 @@ export const session = {
 export const endpoint = (path) => new URL(path, document.baseURI);
 
 /** @param {string} path @param {RequestInit} [options] @returns {Promise<any>} */
-export async function ask(path, options = {}) {
-  const answer = await fetch(endpoint(path), { ...options, headers: authorization() }).catch(() => {
-    throw new Problem("error.offline");
+export async function fetchJson(path, options = {}) {
+  const response = await fetch(endpoint(path), { ...options, headers: authorization() }).catch(() => {
+    throw new LocalizedError("error.offline");
   });
-  const text = await answer.text();
-  if (!answer.ok) throw serverProblem(answer.status, text, answer.headers.get("Retry-After"));
-  return parsed(text);
+  const text = await response.text();
+  if (!response.ok) throw toApiError(response.status, text, response.headers.get("Retry-After"));
+  return parseJson(text);
 }
 
 /**
- * The profile of some recordings, and its hash.
+ * Create a profile from recordings.
  * @param {Blob[]} blobs
  * @param {AbortSignal} signal
  * @returns {Promise<{profile: {count: number}, hash: string}>}
  */
-export function makeProfile(blobs, signal) {
+export function createProfile(blobs, signal) {
   const body = new FormData();
   for (const [number, blob] of blobs.entries()) body.append("file", blob, `${number + 1}`);
   if (session.model) body.append("model", session.model);
-  return ask("v1/audio/profiles", { method: "POST", body, signal });
+  return fetchJson("v1/audio/profiles", { method: "POST", body, signal });
 }
 
 /** @returns {Record<string, string>} */
@@ -42,78 +42,78 @@ function authorization() {
 }
 
 /**
- * @typedef {{onProgress?: (share: number) => void, onSent?: () => void, signal?: AbortSignal}} Sending
+ * @typedef {{onProgress?: (share: number) => void, onSent?: () => void, signal?: AbortSignal}} UploadHandlers
  *
  * @param {Blob} blob
  * @param {string} name
  * @param {"verbose_json" | "csv" | "textgrid"} format
- * @param {Sending} [sending]
- * @param {import("./types.js").Applied | null} [profile]
+ * @param {UploadHandlers} [handlers]
+ * @param {import("./types.js").AppliedProfile | null} [profile]
  * @returns {Promise<{text: string, seconds: number}>}
  */
-export function hear(blob, name, format, sending = {}, profile = null) {
-  // fetch tells nothing of an upload's progress.
+export function recognize(blob, name, format, handlers = {}, profile = null) {
+  // fetch does not report upload progress.
   const request = new XMLHttpRequest();
   request.open("POST", endpoint("v1/audio/emotions"));
   for (const [header, value] of Object.entries(authorization())) request.setRequestHeader(header, value);
   return new Promise((resolve, reject) => {
     const started = performance.now();
-    watch(request, sending, reject);
+    addHandlers(request, handlers, reject);
     request.addEventListener("load", () => {
       const seconds = (performance.now() - started) / 1000;
       if (request.status === 200) resolve({ text: request.responseText, seconds });
       else
-        reject(serverProblem(request.status, request.responseText, request.getResponseHeader("Retry-After")));
+        reject(toApiError(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     });
-    request.send(form(blob, name, format, profile));
+    request.send(buildForm(blob, name, format, profile));
   });
 }
 
-/** @param {XMLHttpRequest} request @param {Sending} sending @param {(problem: Error) => void} reject */
-function watch(request, sending, reject) {
+/** @param {XMLHttpRequest} request @param {UploadHandlers} handlers @param {(error: Error) => void} reject */
+function addHandlers(request, handlers, reject) {
   request.upload.addEventListener("progress", (event) => {
-    if (event.lengthComputable) sending.onProgress?.(event.loaded / event.total);
+    if (event.lengthComputable) handlers.onProgress?.(event.loaded / event.total);
   });
-  request.upload.addEventListener("load", () => sending.onSent?.());
-  request.addEventListener("error", () => reject(new Problem("error.offline")));
-  request.addEventListener("abort", () => reject(new Problem("error.aborted")));
-  sending.signal?.addEventListener("abort", () => request.abort());
+  request.upload.addEventListener("load", () => handlers.onSent?.());
+  request.addEventListener("error", () => reject(new LocalizedError("error.offline")));
+  request.addEventListener("abort", () => reject(new LocalizedError("error.aborted")));
+  handlers.signal?.addEventListener("abort", () => request.abort());
 }
 
 /**
  * @param {Blob} blob
  * @param {string} name
  * @param {string} format
- * @param {import("./types.js").Applied | null} profile
+ * @param {import("./types.js").AppliedProfile | null} profile
  */
-function form(blob, name, format, profile) {
-  const made = new FormData();
-  made.append("file", blob, name);
-  made.append("response_format", format);
-  made.append("timeline", "true");
-  made.append("phonemes", "true");
-  if (session.model) made.append("model", session.model);
-  if (profile?.name) made.append("profile", profile.name);
-  if (profile?.text) made.append("profile_json", profile.text);
-  return made;
+function buildForm(blob, name, format, profile) {
+  const data = new FormData();
+  data.append("file", blob, name);
+  data.append("response_format", format);
+  data.append("timeline", "true");
+  data.append("phonemes", "true");
+  if (session.model) data.append("model", session.model);
+  if (profile?.name) data.append("profile", profile.name);
+  if (profile?.text) data.append("profile_json", profile.text);
+  return data;
 }
 
 /** @param {string} text @returns {any} */
-export function parsed(text) {
+export function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Problem("error.answer");
+    throw new LocalizedError("error.answer");
   }
 }
 
 /** @param {number} status @param {string} text @param {string | null} wait */
-function serverProblem(status, text, wait) {
-  let told = {};
+function toApiError(status, text, wait) {
+  let details = {};
   try {
-    told = JSON.parse(text).error ?? {};
+    details = JSON.parse(text).error ?? {};
   } catch {
-    // A proxy's page: the status says enough.
+    // Not JSON, such as a proxy's error page: the status is enough.
   }
-  return new ServerProblem(status, told, Number(wait) || 2);
+  return new ApiError(status, details, Number(wait) || 2);
 }

@@ -1,28 +1,28 @@
-/** The time axis that waveform, emotions and phonemes share: zoom and horizontal scrolling. */
+/** The time axis shared by waveform, emotions and phonemes: zoom and horizontal scrolling. */
 
-import { calm, eachFrame } from "./dom.js";
+import { oncePerFrame, prefersReducedMotion } from "./dom.js";
 
-const MOST_PIXELS_PER_SECOND = 1200;
+const MAX_PIXELS_PER_SECOND = 1200;
 const MARGIN_PIXELS = 40;
 
-/** Emits "change" when what is visible changed. */
-export class Axis extends EventTarget {
+/** Emits "change" when the visible range changes. */
+export class TimeAxis extends EventTarget {
   seconds = 1;
   scale = 100;
-  #fitted = true;
+  #isFitted = true;
 
-  /** @param {HTMLElement} scroller @param {HTMLElement} track its wide child */
+  /** @param {HTMLElement} scroller @param {HTMLElement} track the wide child of the scroller */
   constructor(scroller, track) {
     super();
     this.scroller = scroller;
     this.track = track;
-    const tell = eachFrame(() => this.dispatchEvent(new Event("change")));
-    scroller.addEventListener("scroll", tell, { passive: true });
-    new ResizeObserver(() => this.#resized()).observe(scroller);
-    this.tell = tell;
+    const emitChange = oncePerFrame(() => this.dispatchEvent(new Event("change")));
+    scroller.addEventListener("scroll", emitChange, { passive: true });
+    new ResizeObserver(() => this.#onResize()).observe(scroller);
+    this.emitChange = emitChange;
   }
 
-  /** Pixels that are visible. */
+  /** Visible width in pixels. */
   get width() {
     return Math.max(1, this.scroller.clientWidth);
   }
@@ -32,44 +32,44 @@ export class Axis extends EventTarget {
     return seconds * this.scale;
   }
 
-  /** Where the visible part begins, in seconds. */
-  get from() {
+  /** Start of the visible range, in seconds. */
+  get visibleStart() {
     return this.scroller.scrollLeft / this.scale;
   }
 
-  /** Where it ends. */
-  get to() {
-    return this.from + this.width / this.scale;
+  /** End of the visible range, in seconds. */
+  get visibleEnd() {
+    return this.visibleStart + this.width / this.scale;
   }
 
-  /** The time under a pointer. @param {number} clientX */
-  at(clientX) {
+  /** Time at a pointer position. @param {number} clientX */
+  timeAt(clientX) {
     const x = clientX - this.track.getBoundingClientRect().left;
     return Math.max(0, Math.min(this.seconds, x / this.scale));
   }
 
   /**
-   * A new recording.
+   * Show a new recording.
    * @param {number} seconds
-   * @param {number} readable pixels a second that are wished for
-   * @param {number} views the most widths of the view
+   * @param {number} preferredScale preferred pixels per second
+   * @param {number} maxViews maximum width, as a multiple of the visible width
    */
-  begin(seconds, readable, views) {
+  load(seconds, preferredScale, maxViews) {
     this.seconds = Math.max(0.05, seconds);
     this.scroller.scrollLeft = 0;
-    this.#use(Math.min(readable, views * this.#fit), 0, 0);
+    this.#setScale(Math.min(preferredScale, maxViews * this.#fitScale), 0, 0);
   }
 
   fit() {
-    this.#use(0, 0, 0);
+    this.#setScale(0, 0, 0);
   }
 
-  /** Keeps a moment where it is. @param {number} factor @param {number} [moment] the middle if left out */
-  zoom(factor, moment = (this.from + Math.min(this.to, this.seconds)) / 2) {
-    this.#use(this.scale * factor, moment, this.x(moment) - this.scroller.scrollLeft);
+  /** Zoom around a moment. @param {number} factor @param {number} [moment] default: the visible middle */
+  zoom(factor, moment = (this.visibleStart + Math.min(this.visibleEnd, this.seconds)) / 2) {
+    this.#setScale(this.scale * factor, moment, this.x(moment) - this.scroller.scrollLeft);
   }
 
-  /** Scrolls until a stretch is visible. @param {number} start @param {number} end */
+  /** Scroll a range into view. @param {number} start @param {number} end */
   reveal(start, end) {
     const left = this.x(start) - MARGIN_PIXELS;
     const right = this.x(end) + MARGIN_PIXELS;
@@ -77,32 +77,32 @@ export class Axis extends EventTarget {
     else if (right > this.scroller.scrollLeft + this.width) this.scroller.scrollLeft = right - this.width;
   }
 
-  /** Turns the page when the cursor leaves it. @param {number} moment */
+  /** Scroll by a page when the cursor leaves the visible range. @param {number} moment */
   follow(moment) {
-    if (moment >= this.from && moment <= this.to) return;
+    if (moment >= this.visibleStart && moment <= this.visibleEnd) return;
     this.scroller.scrollTo({
       left: this.x(moment) - 0.1 * this.width,
-      behavior: calm() ? "instant" : "auto",
+      behavior: prefersReducedMotion() ? "instant" : "auto",
     });
   }
 
-  get #fit() {
+  get #fitScale() {
     return this.width / this.seconds;
   }
 
-  #resized() {
-    if (this.#fitted || this.scale < this.#fit) this.#use(0, 0, 0);
-    else this.#use(this.scale, this.from, 0);
+  #onResize() {
+    if (this.#isFitted || this.scale < this.#fitScale) this.#setScale(0, 0, 0);
+    else this.#setScale(this.scale, this.visibleStart, 0);
   }
 
-  /** @param {number} scale @param {number} moment @param {number} pixels where the moment is to stay */
-  #use(scale, moment, pixels) {
-    const most = Math.max(MOST_PIXELS_PER_SECOND, this.#fit);
-    this.scale = Math.max(this.#fit, Math.min(most, scale));
-    this.#fitted = this.scale <= this.#fit * 1.001;
-    this.track.style.width = this.#fitted ? "100%" : `${this.x(this.seconds)}px`;
+  /** @param {number} scale @param {number} moment @param {number} pixels the moment's distance from the left */
+  #setScale(scale, moment, pixels) {
+    const max = Math.max(MAX_PIXELS_PER_SECOND, this.#fitScale);
+    this.scale = Math.max(this.#fitScale, Math.min(max, scale));
+    this.#isFitted = this.scale <= this.#fitScale * 1.001;
+    this.track.style.width = this.#isFitted ? "100%" : `${this.x(this.seconds)}px`;
     this.track.style.setProperty("--view", `${this.width}px`);
     this.scroller.scrollLeft = this.x(moment) - pixels;
-    this.tell();
+    this.emitChange();
   }
 }

@@ -1,34 +1,34 @@
-/** The sentences about an emotion or a phoneme in time. */
+/** Descriptions of segments and phonemes. */
 
-import { decimal, percent, points } from "./format.js";
+import { formatNumber, formatPercent, formatPoints } from "./format.js";
 import { emotionName, t } from "./language.js";
 import { direction } from "./shares.js";
 
 /** @param {import("./types.js").Segment} segment */
-export function segmentWords(segment) {
+export function describeSegment(segment) {
   const { label, start, end, scores, speaker } = segment;
-  const times = { start: decimal(start, 1), end: decimal(end, 1) };
-  const words = t("segment.detail", {
+  const times = { start: formatNumber(start, 1), end: formatNumber(end, 1) };
+  const text = t("segment.detail", {
     label: emotionName(label),
     ...times,
-    percent: percent(scores[label] ?? 0),
+    percent: formatPercent(scores[label] ?? 0),
   });
-  return speaker ? t("segment.speaker", { name: speaker, words }) : words;
+  return speaker ? t("segment.speaker", { name: speaker, text }) : text;
 }
 
-/** @param {import("./types.js").Span} span @param {import("./types.js").Answer} answer */
-export function phonemeWords(span, answer) {
-  const way = direction(span);
-  const values = { points: points(span.share ?? 0), label: winner(answer) };
-  const share = way ? t(`share.${way}`, values) : "";
-  const times = { start: decimal(span.start, 2), end: decimal(span.end, 2) };
-  return t("phoneme.detail", { symbol: span.symbol, ...times, percent: percent(span.confidence), share });
+/** @param {import("./types.js").Span} span @param {import("./types.js").Prediction} prediction */
+export function describePhoneme(span, prediction) {
+  const effect = direction(span);
+  const values = { points: formatPoints(span.share ?? 0), label: attributedEmotion(prediction) };
+  const share = effect ? t(`share.${effect}`, values) : "";
+  const times = { start: formatNumber(span.start, 2), end: formatNumber(span.end, 2) };
+  return t("phoneme.detail", { symbol: span.symbol, ...times, percent: formatPercent(span.confidence), share });
 }
 
 /**
- * In a long recording each window has a winner of its own, and shares are of that one.
- * @param {import("./types.js").Answer} answer
+ * In a long recording each window has its own emotion, and shares refer to that one.
+ * @param {import("./types.js").Prediction} prediction
  */
-export function winner(answer) {
-  return answer.warnings.includes("windowed") ? t("share.around") : emotionName(answer.label);
+export function attributedEmotion(prediction) {
+  return prediction.warnings.includes("windowed") ? t("share.around") : emotionName(prediction.label);
 }

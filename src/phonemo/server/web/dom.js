@@ -1,39 +1,39 @@
-/** Elements without markup strings: every text is a text node. */
+/** DOM helpers; elements are built without markup strings, so every text is a text node. */
 
 /** @param {string} id @returns {any} */
 export function byId(id) {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no element #${id}`);
-  return found;
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no element #${id}`);
+  return element;
 }
 
 /**
  * @param {string} tag
- * @param {Record<string, any>} [settings] properties, `data` and `aria` as records, `style` as custom properties
+ * @param {Record<string, any>} [settings] properties, with `data`, `aria` and `style` (custom properties) as records
  * @param {...(Node | string)} children
  */
-export function make(tag, settings = {}, ...children) {
+export function createElement(tag, settings = {}, ...children) {
   const { data = {}, aria = {}, style = {}, ...properties } = settings;
-  const made = Object.assign(document.createElement(tag), properties);
-  Object.assign(made.dataset, data);
-  for (const [name, value] of Object.entries(aria)) made.setAttribute(`aria-${name}`, value);
-  for (const [name, value] of Object.entries(style)) made.style.setProperty(name, value);
-  made.append(...children);
-  return made;
+  const element = Object.assign(document.createElement(tag), properties);
+  Object.assign(element.dataset, data);
+  for (const [name, value] of Object.entries(aria)) element.setAttribute(`aria-${name}`, value);
+  for (const [name, value] of Object.entries(style)) element.style.setProperty(name, value);
+  element.append(...children);
+  return element;
 }
 
-/** Calls at most once a frame. @param {() => void} work @returns {() => void} */
-export function eachFrame(work) {
-  let asked = false;
+/** Wraps a function so that it runs at most once per frame. @param {() => void} work @returns {() => void} */
+export function oncePerFrame(work) {
+  let scheduled = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(() => {
-      asked = false;
+      scheduled = false;
       work();
     });
   };
 }
 
 /** @returns {boolean} */
-export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,116 +1,116 @@
-/** What is drawn on canvases: waveform, shares from afar, ruler. Each canvas is as wide as the view. */
+/** Canvas drawing: waveform, zoomed-out shares, ruler. Each canvas is as wide as the visible range. */
 
-import { decimal } from "./format.js";
-import { loudest, loudness } from "./peaks.js";
+import { formatNumber } from "./format.js";
+import { maxRmsLevel, rmsLevel } from "./peaks.js";
 import { strength } from "./shares.js";
-import { paint, tone } from "./tones.js";
+import { emotionColor, themeColor } from "./tones.js";
 
-const STEP = 3;
-const BAR = 2;
-const TALLEST = 0.92;
-const QUIETEST_SCALE = 0.01;
-const TICKS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120];
+const BAR_PITCH = 3;
+const BAR_WIDTH = 2;
+const MAX_HEIGHT = 0.92;
+const MIN_LEVEL = 0.01;
+const TICK_SECONDS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120];
 const TICK_PIXELS = 72;
 
-/** @typedef {import("./axis.js").Axis} Axis */
+/** @typedef {import("./axis.js").TimeAxis} TimeAxis */
 
-/** A clean sheet in CSS pixels. @param {HTMLCanvasElement} canvas */
-function sheet(canvas) {
+/** Clear a canvas and scale it to CSS pixels. @param {HTMLCanvasElement} canvas */
+function prepareCanvas(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas;
   const ratio = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(width * ratio));
   canvas.height = Math.max(1, Math.round(height * ratio));
-  const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  pen.scale(ratio, ratio);
-  return { pen, width, height };
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.scale(ratio, ratio);
+  return { context, width, height };
 }
 
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {Axis} axis
+ * @param {TimeAxis} axis
  * @param {import("./peaks.js").Peaks | null} peaks
  * @param {import("./types.js").Segment[]} segments
  */
-export function drawWave(canvas, axis, peaks, segments) {
-  const { pen, width, height } = sheet(canvas);
-  const left = axis.x(axis.from);
-  drawBands(pen, axis, segments, height);
-  const gain = peaks ? TALLEST / Math.max(loudest(peaks, STEP / axis.scale), QUIETEST_SCALE) : 0;
-  let place = 0;
-  for (let x = -(left % STEP); x < width; x += STEP) {
+export function drawWaveform(canvas, axis, peaks, segments) {
+  const { context, width, height } = prepareCanvas(canvas);
+  const left = axis.x(axis.visibleStart);
+  drawSegments(context, axis, segments, height);
+  const gain = peaks ? MAX_HEIGHT / Math.max(maxRmsLevel(peaks, BAR_PITCH / axis.scale), MIN_LEVEL) : 0;
+  let index = 0;
+  for (let x = -(left % BAR_PITCH); x < width; x += BAR_PITCH) {
     const from = (left + x) / axis.scale;
-    const to = from + STEP / axis.scale;
+    const to = from + BAR_PITCH / axis.scale;
     if (from > axis.seconds) return;
-    while (place < segments.length && segments[place].end <= from) place += 1;
-    const inside = place < segments.length && segments[place].start <= to;
-    const tall = Math.max(BAR, peaks ? height * Math.min(1, gain * loudness(peaks, from, to)) : 0);
-    pen.fillStyle = inside ? tone(segments[place].label) : paint("muted");
-    pen.fillRect(x, (height - tall) / 2, BAR, tall);
+    while (index < segments.length && segments[index].end <= from) index += 1;
+    const inSegment = index < segments.length && segments[index].start <= to;
+    const barHeight = Math.max(BAR_WIDTH, peaks ? height * Math.min(1, gain * rmsLevel(peaks, from, to)) : 0);
+    context.fillStyle = inSegment ? emotionColor(segments[index].label) : themeColor("text-muted");
+    context.fillRect(x, (height - barHeight) / 2, BAR_WIDTH, barHeight);
   }
 }
 
 /**
- * @param {CanvasRenderingContext2D} pen
- * @param {Axis} axis
+ * @param {CanvasRenderingContext2D} context
+ * @param {TimeAxis} axis
  * @param {import("./types.js").Segment[]} segments
  * @param {number} height
  */
-function drawBands(pen, axis, segments, height) {
-  pen.globalAlpha = 0.1;
+function drawSegments(context, axis, segments, height) {
+  context.globalAlpha = 0.1;
   for (const { start, end, label } of segments) {
-    if (end < axis.from || start > axis.to) continue;
-    pen.fillStyle = tone(label);
-    pen.fillRect(axis.x(start - axis.from), 0, axis.x(end - start), height);
+    if (end < axis.visibleStart || start > axis.visibleEnd) continue;
+    context.fillStyle = emotionColor(label);
+    context.fillRect(axis.x(start - axis.visibleStart), 0, axis.x(end - start), height);
   }
-  pen.globalAlpha = 1;
+  context.globalAlpha = 1;
 }
 
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {Axis} axis
+ * @param {TimeAxis} axis
  * @param {import("./types.js").Span[]} spans
- * @param {number} scale the share with the full height
+ * @param {number} scale the share drawn at full height
  */
 export function drawShares(canvas, axis, spans, scale) {
-  const { pen, height } = sheet(canvas);
+  const { context, height } = prepareCanvas(canvas);
   for (const { start, end, share } of spans) {
-    if (end < axis.from || start > axis.to) continue;
-    const strong = strength(share, scale);
-    const tall = Math.max(2, (Math.abs(strong) * height) / 2);
-    pen.fillStyle = paint(strong > 0 ? "adds" : strong < 0 ? "takes" : "line");
-    const top = strong < 0 ? height / 2 : height / 2 - tall;
-    pen.fillRect(
-      axis.x(start - axis.from),
-      strong ? top : height / 2 - 1,
+    if (end < axis.visibleStart || start > axis.visibleEnd) continue;
+    const signed = strength(share, scale);
+    const barHeight = Math.max(2, (Math.abs(signed) * height) / 2);
+    context.fillStyle = themeColor(signed > 0 ? "adds" : signed < 0 ? "takes" : "border");
+    const top = signed < 0 ? height / 2 : height / 2 - barHeight;
+    context.fillRect(
+      axis.x(start - axis.visibleStart),
+      signed ? top : height / 2 - 1,
       Math.max(1, axis.x(end - start) - 1),
-      tall,
+      barHeight,
     );
   }
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Axis} axis */
+/** @param {HTMLCanvasElement} canvas @param {TimeAxis} axis */
 export function drawRuler(canvas, axis) {
-  const { pen, height } = sheet(canvas);
-  const step = TICKS.find((one) => axis.x(one) >= TICK_PIXELS) ?? 300;
+  const { context, height } = prepareCanvas(canvas);
+  const step = TICK_SECONDS.find((seconds) => axis.x(seconds) >= TICK_PIXELS) ?? 300;
   const style = getComputedStyle(canvas);
-  pen.font = `${style.fontSize} ${style.fontFamily}`;
-  pen.textBaseline = "bottom";
+  context.font = `${style.fontSize} ${style.fontFamily}`;
+  context.textBaseline = "bottom";
   for (
-    let count = Math.floor(axis.from / step);
-    count * step <= Math.min(axis.to, axis.seconds);
+    let count = Math.floor(axis.visibleStart / step);
+    count * step <= Math.min(axis.visibleEnd, axis.seconds);
     count += 1
   ) {
-    const x = axis.x(count * step - axis.from);
-    pen.fillStyle = paint("line");
-    pen.fillRect(x, 0, 1, 6);
-    pen.fillStyle = paint("muted");
-    pen.fillText(tickWords(count * step, step), x + 4, height);
+    const x = axis.x(count * step - axis.visibleStart);
+    context.fillStyle = themeColor("border");
+    context.fillRect(x, 0, 1, 6);
+    context.fillStyle = themeColor("text-muted");
+    context.fillText(tickLabel(count * step, step), x + 4, height);
   }
 }
 
 /** @param {number} seconds @param {number} step */
-function tickWords(seconds, step) {
-  if (step < 1) return decimal(seconds, step < 0.1 ? 2 : 1);
+function tickLabel(seconds, step) {
+  if (step < 1) return formatNumber(seconds, step < 0.1 ? 2 : 1);
   const minutes = Math.floor(seconds / 60);
   return `${minutes}:${String(Math.round(seconds - 60 * minutes)).padStart(2, "0")}`;
 }

@@ -1,17 +1,17 @@
-/** Files that are chosen, dropped or pasted. */
+/** File input: choosing, dropping and pasting files. */
 
 import { byId } from "./dom.js";
 
 /** @param {(files: File[]) => void} onFiles */
-export function startDropzone(onFiles) {
+export function initDropzone(onFiles) {
   const zone = byId("dropzone");
   const input = byId("file-input");
   input.addEventListener("change", () => {
     onFiles([...input.files]);
-    // The same file again is a change too.
+    // Choosing the same file again must emit a change event.
     input.value = "";
   });
-  // Browsers do not agree on what Enter does to a file input.
+  // Browsers differ in what Enter does on a file input.
   input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
@@ -20,23 +20,23 @@ export function startDropzone(onFiles) {
   zone.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     if (!(/** @type {Element} */ (event.target).closest("label, input"))) input.click();
   });
-  // Dropped beside the zone, a file would replace the page.
-  window.addEventListener("dragover", (event) => over(event, zone));
-  window.addEventListener("dragleave", (event) => !event.relatedTarget && zone.classList.remove("over"));
-  window.addEventListener("drop", (event) => drop(event, zone, onFiles));
-  window.addEventListener("paste", (event) => pasted(event, onFiles));
+  // A file dropped outside the zone would replace the page.
+  window.addEventListener("dragover", (event) => onDragOver(event, zone));
+  window.addEventListener("dragleave", (event) => !event.relatedTarget && zone.classList.remove("dragover"));
+  window.addEventListener("drop", (event) => onDrop(event, zone, onFiles));
+  window.addEventListener("paste", (event) => onPaste(event, onFiles));
 }
 
 /** @param {DragEvent} event @param {HTMLElement} zone */
-function over(event, zone) {
+function onDragOver(event, zone) {
   if (!event.dataTransfer?.types.includes("Files")) return;
   event.preventDefault();
-  zone.classList.add("over");
+  zone.classList.add("dragover");
 }
 
 /** @param {DragEvent} event @param {HTMLElement} zone @param {(files: File[]) => void} onFiles */
-function drop(event, zone, onFiles) {
-  zone.classList.remove("over");
+function onDrop(event, zone, onFiles) {
+  zone.classList.remove("dragover");
   const files = [...(event.dataTransfer?.files ?? [])];
   if (!files.length) return;
   event.preventDefault();
@@ -44,7 +44,7 @@ function drop(event, zone, onFiles) {
 }
 
 /** @param {ClipboardEvent} event @param {(files: File[]) => void} onFiles */
-function pasted(event, onFiles) {
+function onPaste(event, onFiles) {
   const files = [...(event.clipboardData?.files ?? [])];
   if (files.length) onFiles(files);
 }

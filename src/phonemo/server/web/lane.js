@@ -1,82 +1,84 @@
 /**
- * A lane of things in time, one tab stop in all: arrow keys move among them.
+ * A lane of timed items with a single tab stop; arrow keys move between the items.
  *
- * Ten minutes hold 6,000 phonemes. Only those that are in view and wide enough to be read are elements,
- * and the one that Tab leads to, so that the keyboard reaches each at any zoom.
+ * Ten minutes contain 6,000 phonemes. Only items that are visible and wide enough to read have elements, and
+ * the current item, so that the keyboard reaches each one at any zoom.
  */
 
-import { make } from "./dom.js";
+import { createElement } from "./dom.js";
 
-const NARROWEST_FOCUSED_PIXELS = 24;
-const MOVES = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
+const MIN_FOCUSED_PIXELS = 24;
+const KEY_STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 
 /** @template {{start: number, end: number}} Item */
 export class Lane {
   /** @type {Item[]} */
   items = [];
   /** @type {Map<number, HTMLElement>} */
-  #nodes = new Map();
+  #elements = new Map();
   #current = 0;
 
   /**
    * @param {HTMLElement} root
-   * @param {import("./axis.js").Axis} axis
-   * @param {{narrowest: number, dress: (node: HTMLElement, item: Item) => void, onShow: (item: Item) => void,
-   *   onPlay: (item: Item) => void}} ways
+   * @param {import("./axis.js").TimeAxis} axis
+   * @param {{minPixels: number, render: (element: HTMLElement, item: Item) => void, onShow: (item: Item) => void,
+   *   onPlay: (item: Item) => void}} handlers
    */
-  constructor(root, axis, ways) {
+  constructor(root, axis, handlers) {
     this.root = root;
     this.axis = axis;
-    this.ways = ways;
-    root.addEventListener("keydown", (event) => this.#key(event));
-    root.addEventListener("click", (event) => this.#at(event, (item) => ways.onPlay(item)));
-    root.addEventListener("pointerover", (event) => this.#at(event, (item) => ways.onShow(item)));
-    root.addEventListener("focusin", (event) => this.#at(event, (item, index) => this.#focused(item, index)));
+    this.handlers = handlers;
+    root.addEventListener("keydown", (event) => this.#onKey(event));
+    root.addEventListener("click", (event) => this.#withItem(event, (item) => handlers.onPlay(item)));
+    root.addEventListener("pointerover", (event) => this.#withItem(event, (item) => handlers.onShow(item)));
+    root.addEventListener("focusin", (event) =>
+      this.#withItem(event, (item, index) => this.#onFocus(item, index)),
+    );
   }
 
-  /** @param {Item[]} items by their start */
+  /** @param {Item[]} items sorted by start */
   set(items) {
     this.items = items;
     this.#current = 0;
-    this.#nodes.clear();
+    this.#elements.clear();
     this.root.replaceChildren();
     this.draw();
   }
 
   draw() {
-    const wanted = this.#wanted();
-    for (const [index, node] of this.#nodes) {
-      if (wanted.has(index)) continue;
-      node.remove();
-      this.#nodes.delete(index);
+    const visible = this.#visibleIndexes();
+    for (const [index, element] of this.#elements) {
+      if (visible.has(index)) continue;
+      element.remove();
+      this.#elements.delete(index);
     }
-    for (const index of wanted) this.#place(this.#nodes.get(index) ?? this.#insert(index), index);
+    for (const index of visible) this.#position(this.#elements.get(index) ?? this.#insert(index), index);
   }
 
-  /** In the language of the page. */
-  dress() {
-    for (const [index, node] of this.#nodes) this.ways.dress(node, this.items[index]);
+  /** Render in the current language. */
+  render() {
+    for (const [index, element] of this.#elements) this.handlers.render(element, this.items[index]);
   }
 
   /** @returns {Set<number>} */
-  #wanted() {
-    const { from, to, scale } = this.axis;
-    const wanted = new Set();
-    if (this.items.length) wanted.add(this.#current);
-    for (let index = this.#firstAfter(from); index < this.items.length; index += 1) {
+  #visibleIndexes() {
+    const { visibleStart, visibleEnd, scale } = this.axis;
+    const visible = new Set();
+    if (this.items.length) visible.add(this.#current);
+    for (let index = this.#firstAfter(visibleStart); index < this.items.length; index += 1) {
       const { start, end } = this.items[index];
-      if (start > to) break;
-      if ((end - start) * scale >= this.ways.narrowest) wanted.add(index);
+      if (start > visibleEnd) break;
+      if ((end - start) * scale >= this.handlers.minPixels) visible.add(index);
     }
-    return wanted;
+    return visible;
   }
 
-  /** The first item that ends after a moment. @param {number} moment */
-  #firstAfter(moment) {
+  /** Index of the first item that ends at or after a moment. @param {number} time */
+  #firstAfter(time) {
     let [low, high] = [0, this.items.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.items[middle].end < moment) low = middle + 1;
+      if (this.items[middle].end < time) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -84,53 +86,53 @@ export class Lane {
 
   /** @param {number} index */
   #insert(index) {
-    const node = make("button", { type: "button", data: { index: String(index) } });
-    this.ways.dress(node, this.items[index]);
-    const next = [...this.#nodes.keys()].filter((one) => one > index);
-    this.root.insertBefore(node, this.#nodes.get(Math.min(...next)) ?? null);
-    this.#nodes.set(index, node);
-    return node;
+    const element = createElement("button", { type: "button", data: { index: String(index) } });
+    this.handlers.render(element, this.items[index]);
+    const next = [...this.#elements.keys()].filter((key) => key > index);
+    this.root.insertBefore(element, this.#elements.get(Math.min(...next)) ?? null);
+    this.#elements.set(index, element);
+    return element;
   }
 
-  /** @param {HTMLElement} node @param {number} index */
-  #place(node, index) {
+  /** @param {HTMLElement} element @param {number} index */
+  #position(element, index) {
     const { start, end } = this.items[index];
-    const wide = this.axis.x(end - start);
-    const shown = index === this.#current && wide < this.ways.narrowest ? NARROWEST_FOCUSED_PIXELS : wide;
+    const ownWidth = this.axis.x(end - start);
+    const width = index === this.#current && ownWidth < this.handlers.minPixels ? MIN_FOCUSED_PIXELS : ownWidth;
     const left = Math.max(
       0,
-      Math.min(this.axis.x(start) - (shown - wide) / 2, this.axis.x(this.axis.seconds) - shown),
+      Math.min(this.axis.x(start) - (width - ownWidth) / 2, this.axis.x(this.axis.seconds) - width),
     );
-    node.style.left = `${left}px`;
-    node.style.width = `${shown}px`;
-    node.tabIndex = index === this.#current ? 0 : -1;
-    node.classList.toggle("lone", shown !== wide);
+    element.style.left = `${left}px`;
+    element.style.width = `${width}px`;
+    element.tabIndex = index === this.#current ? 0 : -1;
+    element.classList.toggle("widened", width !== ownWidth);
   }
 
   /** @param {Item} item @param {number} index */
-  #focused(item, index) {
+  #onFocus(item, index) {
     this.#current = index;
     this.axis.reveal(item.start, item.end);
     this.draw();
-    this.ways.onShow(item);
+    this.handlers.onShow(item);
   }
 
   /** @param {KeyboardEvent} event */
-  #key(event) {
-    const step = MOVES[/** @type {keyof typeof MOVES} */ (event.key)];
+  #onKey(event) {
+    const step = KEY_STEPS[/** @type {keyof typeof KEY_STEPS} */ (event.key)];
     if (step === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const index = Math.max(0, Math.min(this.items.length - 1, this.#current + step));
-    const node = this.#nodes.get(index) ?? this.#insert(index);
-    this.#place(node, index);
-    node.focus({ preventScroll: true });
+    const element = this.#elements.get(index) ?? this.#insert(index);
+    this.#position(element, index);
+    element.focus({ preventScroll: true });
   }
 
-  /** @param {Event} event @param {(item: Item, index: number) => void} work */
-  #at(event, work) {
-    const node = /** @type {HTMLElement} */ (event.target).closest("[data-index]");
-    if (!node || !this.root.contains(node)) return;
-    const index = Number(/** @type {HTMLElement} */ (node).dataset.index);
-    work(this.items[index], index);
+  /** @param {Event} event @param {(item: Item, index: number) => void} callback */
+  #withItem(event, callback) {
+    const element = /** @type {HTMLElement} */ (event.target).closest("[data-index]");
+    if (!element || !this.root.contains(element)) return;
+    const index = Number(/** @type {HTMLElement} */ (element).dataset.index);
+    callback(this.items[index], index);
   }
 }

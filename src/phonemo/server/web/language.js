@@ -1,66 +1,67 @@
-/** The language of the page: words, numbers, and the switch. */
+/** Translation: the current language and its phrases. */
 
 import { DICTIONARIES } from "./i18n.js";
-import { recall, remember } from "./memory.js";
+import { readSetting, saveSetting } from "./memory.js";
 
 const FALLBACK = "en";
 
-let current = FALLBACK;
+let currentLanguage = FALLBACK;
 
 /** @returns {string} */
-export const language = () => current;
+export const language = () => currentLanguage;
 
-/** The remembered language, or the browser's first that there is. */
+/** The saved language, or the first supported one of the browser. */
 export function preferredLanguage() {
-  const wanted = [recall("language"), ...(navigator.languages ?? [navigator.language])];
-  return wanted.map(known).find((name) => name !== null) ?? FALLBACK;
+  const candidates = [readSetting("language"), ...(navigator.languages ?? [navigator.language])];
+  return candidates.map(findLanguage).find((name) => name !== null) ?? FALLBACK;
 }
 
 /** @param {string | null} name @returns {string | null} */
-function known(name) {
+function findLanguage(name) {
   if (!name) return null;
   if (name in DICTIONARIES) return name;
   const stem = name.toLowerCase().split("-")[0];
-  return Object.keys(DICTIONARIES).find((one) => one.toLowerCase().split("-")[0] === stem) ?? null;
+  return Object.keys(DICTIONARIES).find((key) => key.toLowerCase().split("-")[0] === stem) ?? null;
 }
 
 /** @param {string} name */
-export function useLanguage(name) {
-  current = known(name) ?? FALLBACK;
-  document.documentElement.lang = current;
+export function applyLanguage(name) {
+  currentLanguage = findLanguage(name) ?? FALLBACK;
+  document.documentElement.lang = currentLanguage;
   document.title = t("page");
   translate(document);
 }
 
 /** @param {string} name */
-export function chooseLanguage(name) {
-  remember("language", name);
-  useLanguage(name);
+export function selectLanguage(name) {
+  saveSetting("language", name);
+  applyLanguage(name);
 }
 
 /**
- * A phrase in the page's language.
+ * Translate a phrase into the current language.
  * @param {string} key
  * @param {Record<string, string | number>} [values]
  */
 export function t(key, values = {}) {
-  const phrase = DICTIONARIES[current][key] ?? DICTIONARIES[FALLBACK][key] ?? key;
-  return phrase.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+  const phrase = DICTIONARIES[currentLanguage][key] ?? DICTIONARIES[FALLBACK][key] ?? key;
+  return phrase.replace(/\{(\w+)\}/g, (placeholder, name) => String(values[name] ?? placeholder));
 }
 
 /** @param {string} key */
-export const hasPhrase = (key) => Object.hasOwn(DICTIONARIES[FALLBACK], key);
+export const hasTranslation = (key) => Object.hasOwn(DICTIONARIES[FALLBACK], key);
 
-/** An emotion's name; one without a translation as the model calls it. @param {string} label */
+/** Translate an emotion label; unknown labels are returned unchanged. @param {string} label */
 export function emotionName(label) {
-  return hasPhrase(`emotion.${label}`) ? t(`emotion.${label}`) : label;
+  return hasTranslation(`emotion.${label}`) ? t(`emotion.${label}`) : label;
 }
 
-/** Puts the words of the language into the marked elements. @param {ParentNode} root */
+/** Translate the elements that have a data-t or data-t-label attribute. @param {ParentNode} root */
 function translate(root) {
-  for (const one of marked(root, "data-t")) one.textContent = t(one.dataset.t ?? "");
-  for (const one of marked(root, "data-t-label")) one.setAttribute("aria-label", t(one.dataset.tLabel ?? ""));
+  for (const element of elementsWith(root, "data-t")) element.textContent = t(element.dataset.t ?? "");
+  for (const element of elementsWith(root, "data-t-label"))
+    element.setAttribute("aria-label", t(element.dataset.tLabel ?? ""));
 }
 
 /** @param {ParentNode} root @param {string} name @returns {NodeListOf<HTMLElement>} */
-const marked = (root, name) => root.querySelectorAll(`[${name}]`);
+const elementsWith = (root, name) => root.querySelectorAll(`[${name}]`);

@@ -1,20 +1,20 @@
-/** Live mode: the emotion while somebody speaks. */
+/** Live mode: recognition while the user speaks. */
 
 import { session } from "./api.js";
-import { closePanel, openPanel, say, showElapsed, showLevel } from "./capture.js";
-import { span } from "./format.js";
+import { closeCapturePanel, openCapturePanel, setCaptureText, showElapsed, showLevel } from "./capture.js";
+import { formatLength } from "./format.js";
 import { t } from "./language.js";
 import { LiveSocket } from "./livesocket.js";
 import { LiveView } from "./liveview.js";
 import { openMicrophone } from "./microphone.js";
-import { Problem } from "./problems.js";
-import { longest, Tape } from "./tape.js";
+import { LocalizedError } from "./problems.js";
+import { maxRecordingSeconds, RecordingBuffer } from "./tape.js";
 
-const FINAL_MS = 30_000;
+const FINAL_TIMEOUT_MS = 30_000;
 
 /**
- * @typedef {{answer: import("./types.js").Answer, blob: Blob, kept: number | null, roundTrip: number | null,
- *   profile: import("./types.js").Applied | null}} Heard
+ * @typedef {{prediction: import("./types.js").Prediction, blob: Blob, keptSeconds: number | null,
+ *   roundTrip: number | null, profile: import("./types.js").AppliedProfile | null}} LiveResult
  */
 
 export class Live {
@@ -22,129 +22,131 @@ export class Live {
   #microphone = null;
   /** @type {LiveSocket | null} */
   #socket = null;
-  /** @type {Tape | null} */
-  #tape = null;
-  #stopped = 0;
-  #take = 0;
+  /** @type {RecordingBuffer | null} */
+  #buffer = null;
+  #stoppedAt = 0;
+  #attempt = 0;
 
   /**
    * @param {() => import("./types.js").Limits} limits
-   * @param {(heard: Heard) => void} onDone
-   * @param {(problem: unknown, rescued: Blob | null) => void} onProblem
+   * @param {(result: LiveResult) => void} onDone
+   * @param {(error: unknown, rescued: Blob | null) => void} onError
    * @param {import("./profiles.js").Profiles} profiles
    */
-  constructor(limits, onDone, onProblem, profiles) {
+  constructor(limits, onDone, onError, profiles) {
     this.limits = limits;
     this.onDone = onDone;
-    this.onProblem = onProblem;
+    this.onError = onError;
     this.profiles = profiles;
     this.view = new LiveView();
   }
 
   async start() {
-    const take = ++this.#take;
-    this.#stopped = 0;
-    openPanel("live", t("mic.waiting"), "");
+    const attempt = ++this.#attempt;
+    this.#stoppedAt = 0;
+    openCapturePanel("live", t("mic.waiting"), "");
     this.view.clear();
     try {
       const microphone = await openMicrophone(
-        (chunk) => this.#hear(chunk, take),
+        (chunk) => this.#onChunk(chunk, attempt),
         () => this.stop(),
       );
-      if (take !== this.#take) return void (await microphone.stop());
-      this.#begin(microphone, take);
-    } catch (problem) {
-      if (take === this.#take) this.#fail(problem);
+      if (attempt !== this.#attempt) return void (await microphone.stop());
+      this.#onMicrophone(microphone, attempt);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#fail(error);
     }
   }
 
-  /** Asks for the final answer; before the server is ready, gives up. */
+  /** Request the final prediction, or close when the server is not ready yet. */
   async stop() {
-    const take = this.#take;
-    if (this.#stopped) return;
+    const attempt = this.#attempt;
+    if (this.#stoppedAt) return;
     if (!this.#microphone || !this.#socket) return this.#close();
-    this.#stopped = performance.now();
-    say(t("live.finishing"), "");
+    this.#stoppedAt = performance.now();
+    setCaptureText(t("live.finishing"), "");
     await this.#microphone.stop();
     this.#microphone = null;
-    if (take !== this.#take) return;
+    if (attempt !== this.#attempt) return;
     if (!this.#socket.finish()) return this.#close();
-    setTimeout(() => take === this.#take && this.#fail(new Problem("live.lost")), FINAL_MS);
+    const onTimeout = () => attempt === this.#attempt && this.#fail(new LocalizedError("live.lost"));
+    setTimeout(onTimeout, FINAL_TIMEOUT_MS);
   }
 
-  /** The page was left. */
-  abandon() {
-    if (this.#microphone || this.#socket) this.#fail(new Problem("live.hidden"), false);
+  /** End the session because the page was left. */
+  discard() {
+    if (this.#microphone || this.#socket) this.#fail(new LocalizedError("live.hidden"), false);
   }
 
-  /** Forgets what the windows so far adapt. */
+  /** Reset the profile that adapts to this session. */
   resetProfile() {
     this.#socket?.reset();
   }
 
-  /** In the language of the page. */
+  /** Render in the current language. */
   render() {
     this.view.render();
   }
 
-  /** @param {import("./microphone.js").Microphone} microphone @param {number} take */
-  #begin(microphone, take) {
-    const most = longest(this.limits(), microphone.rate);
+  /** @param {import("./microphone.js").Microphone} microphone @param {number} attempt */
+  #onMicrophone(microphone, attempt) {
+    const maxSeconds = maxRecordingSeconds(this.limits(), microphone.rate);
     this.#microphone = microphone;
-    this.#tape = new Tape(microphone.rate, most);
+    this.#buffer = new RecordingBuffer(microphone.rate, maxSeconds);
     const { profile } = session;
-    const hearer = {
-      onReady: (/** @type {any} */ told) => this.view.ready(told.window_seconds),
-      onWindow: (/** @type {any} */ told) => this.#window(told),
-      onSegment: (/** @type {any} */ told) => this.view.segment(told.segment),
-      onFinal: (/** @type {import("./types.js").Answer} */ answer, /** @type {object | null} */ grown) =>
-        take === this.#take && this.#finish(answer, grown ? { text: JSON.stringify(grown) } : profile),
-      onProblem: (/** @type {Error} */ problem) => take === this.#take && this.#fail(problem),
+    const handlers = {
+      onReady: (/** @type {any} */ event) => this.view.setWindowSeconds(event.window_seconds),
+      onWindow: (/** @type {any} */ event) => this.#onWindow(event),
+      onSegment: (/** @type {any} */ event) => this.view.addSegment(event.segment),
+      onFinal: (/** @type {import("./types.js").Prediction} */ prediction, /** @type {object | null} */ adapted) =>
+        attempt === this.#attempt &&
+        this.#finish(prediction, adapted ? { text: JSON.stringify(adapted) } : profile),
+      onError: (/** @type {Error} */ error) => attempt === this.#attempt && this.#fail(error),
     };
-    this.#socket = new LiveSocket(microphone.rate, hearer, { profile, adapt: this.profiles.grows });
-    this.profiles.liveBegan();
-    say(t("live.title"), t("live.words.kept", { time: span(most) }));
+    this.#socket = new LiveSocket(microphone.rate, handlers, { profile, adapt: this.profiles.adapts });
+    this.profiles.onLiveStart();
+    setCaptureText(t("live.title"), t("live.kept", { time: formatLength(maxSeconds) }));
   }
 
-  /** @param {any} told */
-  #window(told) {
-    this.view.window(told.segment, told.speech_ratio);
-    this.profiles.liveApplied(told.profile);
+  /** @param {any} event */
+  #onWindow(event) {
+    this.view.addWindow(event.segment, event.speech_ratio);
+    this.profiles.onLiveProfile(event.profile);
   }
 
-  /** @param {import("./microphone.js").Chunk} chunk @param {number} take */
-  #hear({ pcm, peak }, take) {
-    if (take !== this.#take || !this.#tape) return;
-    this.#tape.add(pcm);
+  /** @param {import("./microphone.js").Chunk} chunk @param {number} attempt */
+  #onChunk({ pcm, peak }, attempt) {
+    if (attempt !== this.#attempt || !this.#buffer) return;
+    this.#buffer.add(pcm);
     this.#socket?.send(pcm);
     showLevel(peak);
-    showElapsed(this.#tape.seconds);
-    this.view.elapsed(this.#tape.seconds);
-    if (this.#tape.seconds >= this.limits().stream_seconds - 1) this.stop();
+    showElapsed(this.#buffer.seconds);
+    this.view.setElapsed(this.#buffer.seconds);
+    if (this.#buffer.seconds >= this.limits().stream_seconds - 1) this.stop();
   }
 
-  /** @param {import("./types.js").Answer} answer @param {import("./types.js").Applied | null} profile */
-  #finish(answer, profile) {
-    const tape = /** @type {Tape} */ (this.#tape);
-    const kept = tape.kept < tape.seconds ? tape.kept : null;
-    const roundTrip = this.#stopped ? (performance.now() - this.#stopped) / 1000 : null;
+  /** @param {import("./types.js").Prediction} prediction @param {import("./types.js").AppliedProfile | null} profile */
+  #finish(prediction, profile) {
+    const buffer = /** @type {RecordingBuffer} */ (this.#buffer);
+    const keptSeconds = buffer.keptSeconds < buffer.seconds ? buffer.keptSeconds : null;
+    const roundTrip = this.#stoppedAt ? (performance.now() - this.#stoppedAt) / 1000 : null;
     this.#close();
-    this.onDone({ answer, blob: tape.wav(), kept, roundTrip, profile });
+    this.onDone({ prediction, blob: buffer.wav(), keptSeconds, roundTrip, profile });
   }
 
-  /** @param {unknown} problem @param {boolean} [rescue] whether what was said is heard as a recording */
-  #fail(problem, rescue = true) {
-    const tape = this.#tape;
+  /** @param {unknown} error @param {boolean} [rescue] whether the audio so far is recognized as a recording */
+  #fail(error, rescue = true) {
+    const buffer = this.#buffer;
     this.#close();
-    this.onProblem(problem, rescue && tape && tape.kept >= 1 ? tape.wav() : null);
+    this.onError(error, rescue && buffer && buffer.keptSeconds >= 1 ? buffer.wav() : null);
   }
 
   #close() {
-    this.#take += 1;
+    this.#attempt += 1;
     this.#microphone?.stop();
     this.#socket?.close();
-    this.#microphone = this.#socket = this.#tape = null;
-    this.profiles.liveEnded();
-    closePanel();
+    this.#microphone = this.#socket = this.#buffer = null;
+    this.profiles.onLiveEnd();
+    closeCapturePanel();
   }
 }

@@ -1,18 +1,19 @@
 /** The WebSocket of live mode: 16-bit chunks out, events in. */
 
-import { checked, timed } from "./answers.js";
-import { endpoint, parsed, session } from "./api.js";
-import { Problem, ServerProblem } from "./problems.js";
+import { parsePrediction, parseSegment } from "./answers.js";
+import { endpoint, parseJson, session } from "./api.js";
+import { ApiError, LocalizedError } from "./problems.js";
 
-const MOST_UNSENT_BYTES = 4_000_000;
-const REFUSED = { authentication_error: "live.key", rate_limit_error: "live.busy" };
-const CLOSED = { 1008: "live.key", 1013: "live.busy", 1009: "live.big", 1011: "live.fault" };
+const MAX_UNSENT_BYTES = 4_000_000;
+const ERROR_KEYS = { authentication_error: "live.key", rate_limit_error: "live.busy" };
+const CLOSE_KEYS = { 1008: "live.key", 1013: "live.busy", 1009: "live.big", 1011: "live.fault" };
 
 /**
- * @typedef {{profile: import("./types.js").Applied | null, adapt: boolean}} Adapting what applies at the start, and
- *   whether windows adapt those that follow
- * @typedef {{onReady: (told: any) => void, onWindow: (told: any) => void, onSegment: (told: any) => void,
- *   onFinal: (answer: import("./types.js").Answer, grown: object | null) => void, onProblem: (problem: Error) => void}} Hearer
+ * @typedef {{profile: import("./types.js").AppliedProfile | null, adapt: boolean}} StreamOptions the profile
+ *   applied at the start, and whether the profile adapts to the session
+ * @typedef {{onReady: (event: any) => void, onWindow: (event: any) => void, onSegment: (event: any) => void,
+ *   onFinal: (prediction: import("./types.js").Prediction, adaptedProfile: object | null) => void,
+ *   onError: (error: Error) => void}} StreamHandlers
  */
 
 export class LiveSocket {
@@ -21,15 +22,15 @@ export class LiveSocket {
   #ready = false;
   #ended = false;
 
-  /** @param {number} rate @param {Hearer} hearer @param {Adapting} adapting */
-  constructor(rate, hearer, adapting) {
-    this.hearer = hearer;
-    this.adapting = adapting;
+  /** @param {number} rate @param {StreamHandlers} handlers @param {StreamOptions} options */
+  constructor(rate, handlers, options) {
+    this.handlers = handlers;
+    this.options = options;
     const protocols = session.key ? ["phonemo", `phonemo.key.${session.key}`] : [];
-    this.socket = new WebSocket(address(rate, adapting), protocols);
+    this.socket = new WebSocket(streamUrl(rate, options), protocols);
     this.socket.binaryType = "arraybuffer";
-    this.socket.addEventListener("message", ({ data }) => this.#hear(data));
-    this.socket.addEventListener("close", ({ code }) => this.#end(new Problem(this.#reason(code))));
+    this.socket.addEventListener("message", ({ data }) => this.#onMessage(data));
+    this.socket.addEventListener("close", ({ code }) => this.#fail(new LocalizedError(this.#closeKey(code))));
   }
 
   /** @param {Int16Array<ArrayBuffer>} pcm */
@@ -37,23 +38,23 @@ export class LiveSocket {
     if (this.#ended) return;
     if (!this.#ready) return void this.#pending.push(pcm);
     this.socket.send(pcm);
-    if (this.socket.bufferedAmount > MOST_UNSENT_BYTES) this.#end(new Problem("live.slow"));
+    if (this.socket.bufferedAmount > MAX_UNSENT_BYTES) this.#fail(new LocalizedError("live.slow"));
   }
 
-  /** Asks for the final answer. @returns {boolean} whether one will come */
+  /** Request the final prediction. @returns {boolean} whether it can be expected */
   finish() {
     if (!this.#ready || this.#ended) return false;
     this.socket.send(JSON.stringify({ type: "finish" }));
     return true;
   }
 
-  /** Forgets what the windows so far adapt. */
+  /** Reset the profile that adapts to the session. */
   reset() {
-    if (this.#ready && !this.#ended && this.adapting.adapt)
+    if (this.#ready && !this.#ended && this.options.adapt)
       this.socket.send(JSON.stringify({ type: "reset", everything: true }));
   }
 
-  /** Leaves without an answer. */
+  /** Close without a prediction. */
   close() {
     this.#ended = true;
     this.#pending = [];
@@ -61,68 +62,70 @@ export class LiveSocket {
   }
 
   /** @param {string} data */
-  #hear(data) {
+  #onMessage(data) {
     if (this.#ended) return;
     try {
-      this.#dispatch(parsed(data));
-    } catch (problem) {
-      this.#end(/** @type {Error} */ (problem));
+      this.#dispatch(parseJson(data));
+    } catch (error) {
+      this.#fail(/** @type {Error} */ (error));
     }
   }
 
-  /** @param {any} told */
-  #dispatch(told) {
-    const segment = told.segment && timed(told.segment);
-    if (told.type === "ready") this.#begin(told);
-    else if (told.type === "window") this.hearer.onWindow({ ...told, segment });
-    else if (told.type === "segment") this.hearer.onSegment({ ...told, segment });
-    else if (told.type === "final") this.#final(checked(told.prediction), told.profile_json ?? null);
-    else if (told.type === "error") this.#end(refusal(told.error ?? {}));
+  /** @param {any} event */
+  #dispatch(event) {
+    const segment = event.segment && parseSegment(event.segment);
+    if (event.type === "ready") this.#onReady(event);
+    else if (event.type === "window") this.handlers.onWindow({ ...event, segment });
+    else if (event.type === "segment") this.handlers.onSegment({ ...event, segment });
+    else if (event.type === "final")
+      this.#onFinal(parsePrediction(event.prediction), event.profile_json ?? null);
+    else if (event.type === "error") this.#fail(toError(event.error ?? {}));
   }
 
-  /** @param {any} told */
-  #begin(told) {
+  /** @param {any} event */
+  #onReady(event) {
     this.#ready = true;
-    const text = this.adapting.profile?.text;
+    const text = this.options.profile?.text;
     if (text) this.socket.send(JSON.stringify({ type: "profile", profile_json: JSON.parse(text) }));
     for (const pcm of this.#pending.splice(0)) this.send(pcm);
-    this.hearer.onReady(told);
+    this.handlers.onReady(event);
   }
 
-  /** @param {import("./types.js").Answer} answer @param {object | null} grown */
-  #final(answer, grown) {
+  /** @param {import("./types.js").Prediction} prediction @param {object | null} sessionProfile */
+  #onFinal(prediction, sessionProfile) {
     this.#ended = true;
-    this.hearer.onFinal(answer, grown);
+    this.handlers.onFinal(prediction, sessionProfile);
     this.socket.close();
   }
 
-  /** @param {Error} problem */
-  #end(problem) {
+  /** @param {Error} error */
+  #fail(error) {
     if (this.#ended) return;
     this.close();
-    this.hearer.onProblem(problem);
+    this.handlers.onError(error);
   }
 
   /** @param {number} code @returns {string} */
-  #reason(code) {
-    return CLOSED[/** @type {keyof typeof CLOSED} */ (code)] ?? (this.#ready ? "live.lost" : "live.refused");
+  #closeKey(code) {
+    const key = CLOSE_KEYS[/** @type {keyof typeof CLOSE_KEYS} */ (code)];
+    return key ?? (this.#ready ? "live.lost" : "live.refused");
   }
 }
 
-/** @param {{type?: string, code?: string, message?: string}} told */
-function refusal(told) {
-  const key = REFUSED[/** @type {keyof typeof REFUSED} */ (told.type)];
-  return key ? new Problem(key) : new ServerProblem(400, told, 0);
+/** @param {{type?: string, code?: string, message?: string}} details */
+function toError(details) {
+  const key = ERROR_KEYS[/** @type {keyof typeof ERROR_KEYS} */ (details.type)];
+  return key ? new LocalizedError(key) : new ApiError(400, details, 0);
 }
 
-/** @param {number} rate @param {Adapting} adapting */
-function address(rate, { profile, adapt }) {
-  const made = endpoint("v1/audio/stream");
-  made.protocol = made.protocol.replace("http", "ws");
-  made.searchParams.set("rate", String(rate));
-  made.searchParams.set("phonemes", "true");
-  if (session.model) made.searchParams.set("model", session.model);
-  if (profile?.name) made.searchParams.set("profile", profile.name);
-  if (adapt) made.searchParams.set("adapt", "true");
-  return made;
+/** @param {number} rate @param {StreamOptions} options */
+function streamUrl(rate, { profile, adapt }) {
+  const url = endpoint("v1/audio/stream");
+  url.protocol = url.protocol.replace("http", "ws");
+  url.searchParams.set("rate", String(rate));
+  url.searchParams.set("phonemes", "true");
+  if (session.model) url.searchParams.set("model", session.model);
+  if (profile?.name) url.searchParams.set("profile", profile.name);
+  if (adapt) url.searchParams.set("adapt", "true");
+  return url;
 }

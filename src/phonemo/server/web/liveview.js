@@ -1,14 +1,14 @@
-/** What live mode shows: the last window, its scores, and the timeline so far. */
+/** The live view: the newest window, its scores, and the timeline so far. */
 
-import { segmentWords } from "./details.js";
-import { byId, eachFrame, make } from "./dom.js";
-import { decimal, percent } from "./format.js";
+import { describeSegment } from "./details.js";
+import { byId, createElement, oncePerFrame } from "./dom.js";
+import { formatNumber, formatPercent } from "./format.js";
 import { emotionName, t } from "./language.js";
-import { showScores } from "./scores.js";
+import { renderScores } from "./scores.js";
 
-const SHORTEST_STRIP_SECONDS = 20;
-const QUIET_RATIO = 0.05;
-const ROWS = 4;
+const MIN_STRIP_SECONDS = 20;
+const QUIET_SPEECH_RATIO = 0.05;
+const MAX_ROWS = 4;
 
 /** @typedef {import("./types.js").Segment} Segment */
 
@@ -19,7 +19,7 @@ export class LiveView {
   #windows = [];
   #seconds = 0;
   #windowSeconds = 3;
-  #draw = eachFrame(() => this.#strip());
+  #scheduleStrip = oncePerFrame(() => this.#renderStrip());
 
   clear() {
     this.#segments = [];
@@ -29,110 +29,112 @@ export class LiveView {
   }
 
   /** @param {number} windowSeconds */
-  ready(windowSeconds) {
+  setWindowSeconds(windowSeconds) {
     this.#windowSeconds = windowSeconds;
     this.render();
   }
 
   /** @param {number} seconds */
-  elapsed(seconds) {
+  setElapsed(seconds) {
     this.#seconds = seconds;
-    this.#draw();
+    this.#scheduleStrip();
   }
 
   /** @param {Segment} segment @param {number | null} ratio */
-  window(segment, ratio) {
-    this.#windows.push({ segment, quiet: ratio !== null && ratio < QUIET_RATIO });
+  addWindow(segment, ratio) {
+    this.#windows.push({ segment, quiet: ratio !== null && ratio < QUIET_SPEECH_RATIO });
     this.render();
   }
 
   /** @param {Segment} segment */
-  segment(segment) {
+  addSegment(segment) {
     this.#segments.push(segment);
     this.#windows = this.#windows.filter(
-      (one, at, all) => one.segment.end > segment.end || at === all.length - 1,
+      (window, index, all) => window.segment.end > segment.end || index === all.length - 1,
     );
-    this.#draw();
+    this.#scheduleStrip();
   }
 
   render() {
     const last = this.#windows.at(-1);
-    if (last) this.#now(last);
-    else this.#waiting();
-    this.#strip();
+    if (last) this.#renderWindow(last);
+    else this.#renderWaiting();
+    this.#renderStrip();
   }
 
-  #waiting() {
-    byId("live-label").textContent = t("live.waiting", { seconds: decimal(this.#windowSeconds, 0) });
+  #renderWaiting() {
+    byId("live-label").textContent = t("live.waiting", { seconds: formatNumber(this.#windowSeconds, 0) });
     byId("live-label").dataset.emotion = "";
     byId("live-window").textContent = "";
     byId("live-scores").replaceChildren();
   }
 
   /** @param {{segment: Segment, quiet: boolean}} last */
-  #now({ segment, quiet }) {
+  #renderWindow({ segment, quiet }) {
     const { label, scores, start, end } = segment;
     byId("live-label").textContent = quiet
       ? t("live.quiet")
-      : `${emotionName(label)} ${percent(scores[label] ?? 0)}`;
+      : `${emotionName(label)} ${formatPercent(scores[label] ?? 0)}`;
     byId("live-label").dataset.emotion = quiet ? "" : label;
-    byId("live-window").textContent = t("live.window", { start: decimal(start, 1), end: decimal(end, 1) });
-    showScores(byId("live-scores"), quiet ? {} : scores, ROWS);
+    const times = { start: formatNumber(start, 1), end: formatNumber(end, 1) };
+    byId("live-window").textContent = t("live.window", times);
+    renderScores(byId("live-scores"), quiet ? {} : scores, MAX_ROWS);
   }
 
-  #strip() {
-    const parts = [...this.#segments.map((one) => ({ ...one, sure: true })), ...this.#provisional()];
-    byId("live-strip").replaceChildren(...parts.map((one) => this.#block(one)));
+  #renderStrip() {
+    const finalSegments = this.#segments.map((segment) => ({ ...segment, final: true }));
+    const parts = [...finalSegments, ...this.#provisionalSegments()];
+    byId("live-strip").replaceChildren(...parts.map((part) => this.#block(part)));
     byId("live-strip").setAttribute("role", "img");
     byId("live-strip").setAttribute(
       "aria-label",
-      t("live.strip", { words: parts.map(segmentWords).join("; ") }),
+      t("live.strip", { text: parts.map(describeSegment).join("; ") }),
     );
   }
 
-  /** Windows overlap: each is shown until the next begins, behind the final stretches. */
-  #provisional() {
-    const settled = this.#segments.at(-1)?.end ?? 0;
+  /** Windows overlap: each is shown until the next one starts, after the final segments. */
+  #provisionalSegments() {
+    const finalEnd = this.#segments.at(-1)?.end ?? 0;
     const parts = this.#windows
-      .map(({ segment, quiet }, at, all) => ({
+      .map(({ segment, quiet }, index, all) => ({
         ...segment,
         quiet,
-        sure: false,
-        start: Math.max(settled, segment.start),
-        end: all[at + 1]?.segment.start ?? segment.end,
+        final: false,
+        start: Math.max(finalEnd, segment.start),
+        end: all[index + 1]?.segment.start ?? segment.end,
       }))
-      .filter((one) => !one.quiet && one.end > one.start);
-    return joined(parts);
+      .filter((part) => !part.quiet && part.end > part.start);
+    return mergeAdjacent(parts);
   }
 
-  /** @param {Segment & {sure: boolean}} part */
+  /** @param {Segment & {final: boolean}} part */
   #block(part) {
-    const whole = Math.max(SHORTEST_STRIP_SECONDS, this.#seconds);
-    const style = { "--from": String(part.start / whole), "--wide": String((part.end - part.start) / whole) };
+    const total = Math.max(MIN_STRIP_SECONDS, this.#seconds);
+    const style = { "--start": String(part.start / total), "--width": String((part.end - part.start) / total) };
     const name = emotionName(part.label);
     const settings = {
-      className: part.sure ? "block" : "block maybe",
+      className: part.final ? "block" : "block provisional",
       title: name,
       style,
       data: { emotion: part.label },
     };
-    return make("span", settings, make("span", { textContent: name }));
+    return createElement("span", settings, createElement("span", { textContent: name }));
   }
 }
 
 /**
- * Neighbours of one emotion as one stretch.
+ * Merge adjacent segments with the same emotion.
  * @template {Segment} Part
  * @param {Part[]} parts
  * @returns {Part[]}
  */
-function joined(parts) {
+function mergeAdjacent(parts) {
   /** @type {Part[]} */
-  const made = [];
+  const merged = [];
   for (const part of parts) {
-    const last = made.at(-1);
+    const last = merged.at(-1);
     if (last?.label === part.label && last.end >= part.start) last.end = part.end;
-    else made.push(part);
+    else merged.push(part);
   }
-  return made;
+  return merged;
 }

@@ -1,97 +1,97 @@
-/** The page: who talks to whom. */
+/** Entry point: creates the parts of the page and connects them. */
 
 import { session } from "./api.js";
 import { byId } from "./dom.js";
-import { startDownloads } from "./downloads.js";
-import { startDropzone } from "./dropzone.js";
-import { chooseLanguage, language, preferredLanguage, t, useLanguage } from "./language.js";
+import { initDownloads } from "./downloads.js";
+import { initDropzone } from "./dropzone.js";
+import { applyLanguage, language, preferredLanguage, selectLanguage, t } from "./language.js";
 import { Live } from "./live.js";
-import { alarm, clearAlarms, renderAlarms, tell } from "./messages.js";
-import { Problem } from "./problems.js";
+import { announce, clearErrors, renderErrors, showError } from "./messages.js";
+import { LocalizedError } from "./problems.js";
 import { Profiles } from "./profiles.js";
 import { Recorder } from "./recorder.js";
-import { askKey, Recordings } from "./recordings.js";
-import { startSamples } from "./samples.js";
-import { askModels, askServer, limits, renderServer } from "./server.js";
-import { settle, startTheme } from "./theme.js";
-import { forgetTones } from "./tones.js";
+import { promptForKey, Recordings } from "./recordings.js";
+import { initSamples } from "./samples.js";
+import { limits, loadModels, loadServerInfo, renderServer } from "./server.js";
+import { initTheme, renderTheme } from "./theme.js";
+import { clearColorCache } from "./tones.js";
 
-useLanguage(preferredLanguage());
+applyLanguage(preferredLanguage());
 
-const recordings = new Recordings(() => profiles.grow());
+const recordings = new Recordings(() => profiles.updateSessionProfile());
 const profiles = new Profiles(
   () => recordings.jobs,
   () => live.resetProfile(),
 );
-const recorder = new Recorder(limits, (blob) => recordings.addTake(blob, "recording"), alarm);
-const live = new Live(limits, (heard) => recordings.addHeard(heard), lostLive, profiles);
+const recorder = new Recorder(limits, (blob) => recordings.addCapture(blob, "recording"), showError);
+const live = new Live(limits, (result) => recordings.addLiveResult(result), onLiveError, profiles);
 
-/** @param {any} problem @param {Blob | null} rescued */
-function lostLive(problem, rescued) {
-  if (rescued) recordings.addTake(rescued, "live");
-  alarm(rescued && problem?.key === "live.lost" ? new Problem("live.rescued") : problem);
-  if (problem?.key === "live.key" && limits().key_required) askKey();
+/** @param {any} error @param {Blob | null} rescued */
+function onLiveError(error, rescued) {
+  if (rescued) recordings.addCapture(rescued, "live");
+  showError(rescued && error?.key === "live.lost" ? new LocalizedError("live.rescued") : error);
+  if (error?.key === "live.key" && limits().key_required) promptForKey();
 }
 
 /** @param {string} name */
 function switchLanguage(name) {
-  chooseLanguage(name);
+  selectLanguage(name);
   for (const part of [recordings, live, profiles]) part.render();
   renderServer();
-  renderAlarms();
-  settle(byId("theme"));
+  renderErrors();
+  renderTheme(byId("theme"));
 }
 
 /** @param {Event} event */
-function takeKey(event) {
+function onKeySubmit(event) {
   event.preventDefault();
   session.key = byId("key-input").value.trim();
-  clearAlarms();
-  tell(t("key.taken"));
-  askModels().then(() => profiles.ask());
-  recordings.retryRefused();
+  clearErrors();
+  announce(t("key.saved"));
+  loadModels().then(() => profiles.load());
+  recordings.retryUnauthorized();
 }
 
 /** @param {string} id @param {() => void} work */
 const onClick = (id, work) => byId(id).addEventListener("click", work);
 
-function startMicrophone() {
+function initMicrophone() {
   onClick("record-button", () => {
-    recordings.stepBack();
+    recordings.deselect();
     recorder.start();
   });
   onClick("live-button", () => {
-    recordings.stepBack();
+    recordings.deselect();
     live.start();
   });
   onClick("stop-button", () => recorder.stop());
   onClick("live-stop", () => live.stop());
   window.addEventListener("pagehide", () => {
-    live.abandon();
-    recorder.abandon();
+    live.discard();
+    recorder.discard();
   });
 }
 
-function startTop() {
-  startTheme(byId("theme"), () => {
-    forgetTones();
+function initHeader() {
+  initTheme(byId("theme"), () => {
+    clearColorCache();
     recordings.redraw();
   });
   byId("language").value = language();
   byId("language").addEventListener("change", () => switchLanguage(byId("language").value));
 }
 
-startTop();
-startMicrophone();
-startDropzone((files) =>
+initHeader();
+initMicrophone();
+initDropzone((files) =>
   recordings.add(files.map((file) => ({ name: file.name, blob: file, origin: "file" }))),
 );
-startSamples((name, blob) => recordings.add([{ name, blob, origin: "sample" }]), alarm);
-startDownloads(() => recordings.shown);
+initSamples((name, blob) => recordings.add([{ name, blob, origin: "sample" }]), showError);
+initDownloads(() => recordings.shown);
 onClick("cancel-button", () => recordings.cancel());
 onClick("clear-button", () => {
   recordings.clear();
-  profiles.forget();
+  profiles.dropSessionProfile();
 });
-byId("key-form").addEventListener("submit", takeKey);
-askServer().then(() => profiles.ask());
+byId("key-form").addEventListener("submit", onKeySubmit);
+loadServerInfo().then(() => profiles.load());

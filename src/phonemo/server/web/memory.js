@@ -1,9 +1,9 @@
-/** What the page remembers between visits; storage may be refused, and then it forgets. */
+/** Settings kept in local storage; without storage they last until the page is closed. */
 
 const PREFIX = "phonemo.";
 
 /** @param {string} name @returns {string | null} */
-export function recall(name) {
+export function readSetting(name) {
   try {
     return localStorage.getItem(PREFIX + name);
   } catch {
@@ -12,10 +12,10 @@ export function recall(name) {
 }
 
 /** @param {string} name @param {string} value */
-export function remember(name, value) {
+export function saveSetting(name, value) {
   try {
     localStorage.setItem(PREFIX + name, value);
   } catch {
-    // Refused or full: the choice holds for this visit.
+    // Storage is blocked or full: the setting lasts for this visit.
   }
 }

@@ -1,50 +1,50 @@
-/** What the page tells: news in a status line, faults in an alert. */
+/** Messages to the user: a status line for progress, alerts for errors. */
 
-import { byId, make } from "./dom.js";
+import { byId, createElement } from "./dom.js";
 import { t } from "./language.js";
-import { explain } from "./problems.js";
+import { errorMessage } from "./problems.js";
 
-/** @type {{name: string, problem: unknown}[]} */
-let alarms = [];
+/** @type {{name: string, error: unknown}[]} */
+let errors = [];
 
-const MOST_ALARMS = 3;
+const MAX_ERRORS = 3;
 
-/** @param {string} words */
-export function tell(words) {
-  byId("status").textContent = words;
+/** @param {string} text */
+export function announce(text) {
+  byId("status").textContent = text;
 }
 
-/** @param {unknown} problem @param {string} [name] of the recording */
-export function alarm(problem, name = "") {
-  alarms = [...alarms, { name, problem }].slice(-MOST_ALARMS);
-  renderAlarms();
+/** @param {unknown} error @param {string} [name] of the recording */
+export function showError(error, name = "") {
+  errors = [...errors, { name, error }].slice(-MAX_ERRORS);
+  renderErrors();
 }
 
-export function clearAlarms() {
-  if (!alarms.length) return;
-  alarms = [];
-  renderAlarms();
+export function clearErrors() {
+  if (!errors.length) return;
+  errors = [];
+  renderErrors();
 }
 
-/** In the language of the page. */
-export function renderAlarms() {
-  byId("error").replaceChildren(...alarms.map(alarmNode));
+/** Render in the current language. */
+export function renderErrors() {
+  byId("error").replaceChildren(...errors.map(errorElement));
 }
 
-/** @param {{name: string, problem: unknown}} one */
-function alarmNode(one) {
-  const message = explain(one.problem);
-  const words = one.name ? t("error.prefix", { name: one.name, message }) : message;
-  const close = make("button", {
+/** @param {{name: string, error: unknown}} entry */
+function errorElement(entry) {
+  const message = errorMessage(entry.error);
+  const text = entry.name ? t("error.prefix", { name: entry.name, message }) : message;
+  const close = createElement("button", {
     type: "button",
-    className: "quiet icon-button",
+    className: "subtle icon-button",
     textContent: "×",
     aria: { label: t("error.close") },
   });
   close.addEventListener("click", () => {
-    alarms = alarms.filter((other) => other !== one);
-    renderAlarms();
+    errors = errors.filter((other) => other !== entry);
+    renderErrors();
     byId("main").focus({ preventScroll: true });
   });
-  return make("div", { className: "alarm" }, make("p", { textContent: words }), close);
+  return createElement("div", { className: "error-message" }, createElement("p", { textContent: text }), close);
 }

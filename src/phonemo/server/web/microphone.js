@@ -1,10 +1,10 @@
-/** The microphone as 16-bit chunks. */
+/** Microphone input as 16-bit chunks. */
 
 import { endpoint } from "./api.js";
-import { Problem } from "./problems.js";
+import { LocalizedError } from "./problems.js";
 
-const FLUSH_MS = 400;
-const REFUSALS = {
+const FLUSH_TIMEOUT_MS = 400;
+const ERROR_KEYS = {
   NotAllowedError: "mic.denied",
   SecurityError: "mic.denied",
   NotFoundError: "mic.missing",
@@ -12,8 +12,8 @@ const REFUSALS = {
   NotReadableError: "mic.busy",
   AbortError: "mic.busy",
 };
-// Gain control and noise suppression change how loud and how rough a voice is: what emotion sounds like.
-const AS_IT_IS = {
+// Gain control and noise suppression change loudness and roughness, which carry emotion.
+const RAW_AUDIO = {
   channelCount: 1,
   echoCancellation: false,
   noiseSuppression: false,
@@ -25,25 +25,25 @@ const AS_IT_IS = {
  * @typedef {{rate: number, stop: () => Promise<void>}} Microphone
  *
  * @param {(chunk: Chunk) => void} onChunk
- * @param {() => void} onLost called when the device goes away
+ * @param {() => void} onLost called when the device is disconnected
  * @returns {Promise<Microphone>}
  */
 export async function openMicrophone(onChunk, onLost) {
-  if (!window.isSecureContext || !navigator.mediaDevices) throw new Problem("mic.insecure");
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: AS_IT_IS }).catch(refuse);
+  if (!window.isSecureContext || !navigator.mediaDevices) throw new LocalizedError("mic.insecure");
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: RAW_AUDIO }).catch(rethrowLocalized);
   for (const track of stream.getTracks()) track.addEventListener("ended", onLost);
   try {
-    return await listen(stream, onChunk);
-  } catch (problem) {
+    return await connectWorklet(stream, onChunk);
+  } catch (error) {
     release(stream);
-    return refuse(problem);
+    return rethrowLocalized(error);
   }
 }
 
-/** @param {any} problem @returns {never} */
-function refuse(problem) {
-  const key = REFUSALS[/** @type {keyof typeof REFUSALS} */ (problem.name)];
-  throw new Problem(key ?? "mic.failed", { message: problem.message });
+/** @param {any} error @returns {never} */
+function rethrowLocalized(error) {
+  const key = ERROR_KEYS[/** @type {keyof typeof ERROR_KEYS} */ (error.name)];
+  throw new LocalizedError(key ?? "mic.failed", { message: error.message });
 }
 
 /** @param {MediaStream} stream */
@@ -52,14 +52,14 @@ function release(stream) {
 }
 
 /** @param {MediaStream} stream @param {(chunk: Chunk) => void} onChunk @returns {Promise<Microphone>} */
-async function listen(stream, onChunk) {
+async function connectWorklet(stream, onChunk) {
   const context = new AudioContext();
   try {
     await context.audioWorklet.addModule(String(endpoint("web/pcm-worklet.js")));
     await context.resume();
-  } catch (problem) {
+  } catch (error) {
     await context.close();
-    throw problem;
+    throw error;
   }
   const worklet = new AudioWorkletNode(context, "phonemo-pcm", { numberOfOutputs: 0 });
   context.createMediaStreamSource(stream).connect(worklet);
@@ -78,7 +78,7 @@ async function close(stream, context, worklet, onChunk) {
   await new Promise((resolve) => {
     worklet.port.onmessage = ({ data }) => (data ? onChunk(data) : resolve(undefined));
     worklet.port.postMessage("flush");
-    setTimeout(resolve, FLUSH_MS);
+    setTimeout(resolve, FLUSH_TIMEOUT_MS);
   });
   worklet.port.onmessage = null;
   release(stream);

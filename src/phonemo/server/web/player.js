@@ -1,20 +1,20 @@
-/** Plays a recording, whole or a stretch of it. */
+/** Plays a recording, or a range of it. */
 
-/** Emits "change" when it starts, stops, moves or cannot play. */
+/** Emits "change" when it starts, stops, seeks or cannot play, and "time" on each frame while it plays. */
 export class Player extends EventTarget {
   #audio = new Audio();
-  #address = "";
-  #until = Infinity;
+  #url = "";
+  #stopAt = Infinity;
   playable = false;
 
   constructor() {
     super();
     this.#audio.preload = "auto";
     for (const name of ["play", "pause", "ended", "seeked"])
-      this.#audio.addEventListener(name, () => this.#tell());
-    this.#audio.addEventListener("timeupdate", () => this.#watch());
-    this.#audio.addEventListener("loadedmetadata", () => this.#opened(true));
-    this.#audio.addEventListener("error", () => this.#opened(false));
+      this.#audio.addEventListener(name, () => this.#emitChange());
+    this.#audio.addEventListener("timeupdate", () => this.#checkEnd());
+    this.#audio.addEventListener("loadedmetadata", () => this.#setPlayable(true));
+    this.#audio.addEventListener("error", () => this.#setPlayable(false));
   }
 
   get time() {
@@ -28,17 +28,17 @@ export class Player extends EventTarget {
   /** @param {Blob} blob */
   load(blob) {
     this.unload();
-    this.#address = URL.createObjectURL(blob);
-    this.#audio.src = this.#address;
+    this.#url = URL.createObjectURL(blob);
+    this.#audio.src = this.#url;
   }
 
   unload() {
     this.#audio.pause();
     this.playable = false;
-    this.#until = Infinity;
-    if (!this.#address) return;
-    URL.revokeObjectURL(this.#address);
-    this.#address = "";
+    this.#stopAt = Infinity;
+    if (!this.#url) return;
+    URL.revokeObjectURL(this.#url);
+    this.#url = "";
     this.#audio.removeAttribute("src");
     this.#audio.load();
   }
@@ -49,7 +49,7 @@ export class Player extends EventTarget {
   }
 
   /** @param {number} start @param {number} end seconds */
-  stretch(start, end) {
+  playRange(start, end) {
     this.seek(Math.max(0, start));
     this.#play(end);
   }
@@ -57,7 +57,7 @@ export class Player extends EventTarget {
   /** @param {number} seconds */
   seek(seconds) {
     if (!this.playable) return;
-    this.#until = Infinity;
+    this.#stopAt = Infinity;
     this.#audio.currentTime = Math.max(0, Math.min(seconds, this.#audio.duration || seconds));
   }
 
@@ -65,33 +65,33 @@ export class Player extends EventTarget {
     this.#audio.pause();
   }
 
-  /** @param {number} until */
-  #play(until) {
+  /** @param {number} end seconds */
+  #play(end) {
     if (!this.playable) return;
-    this.#until = until;
-    this.#audio.play().catch(() => this.#tell());
+    this.#stopAt = end;
+    this.#audio.play().catch(() => this.#emitChange());
   }
 
   /** @param {boolean} playable */
-  #opened(playable) {
-    if (!this.#address) return;
+  #setPlayable(playable) {
+    if (!this.#url) return;
     this.playable = playable;
-    this.#tell();
+    this.#emitChange();
   }
 
-  #watch() {
-    if (this.time >= this.#until) this.#audio.pause();
+  #checkEnd() {
+    if (this.time >= this.#stopAt) this.#audio.pause();
   }
 
-  #tell() {
+  #emitChange() {
     this.dispatchEvent(new Event("change"));
-    if (this.playing) requestAnimationFrame(() => this.#frame());
+    if (this.playing) requestAnimationFrame(() => this.#onFrame());
   }
 
-  #frame() {
+  #onFrame() {
     if (!this.playing) return;
-    this.#watch();
+    this.#checkEnd();
     this.dispatchEvent(new Event("time"));
-    requestAnimationFrame(() => this.#frame());
+    requestAnimationFrame(() => this.#onFrame());
   }
 }

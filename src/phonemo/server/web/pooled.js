@@ -1,32 +1,32 @@
-/** The recordings that a growing profile is made of: the newest that the server takes at once. */
+/** Selects recordings for the session profile: the newest that fit into one request. */
 
 const HEADROOM_BYTES = 65_536;
 
 /** @typedef {import("./types.js").Job} Job */
 
 /**
- * Sample voices are not of the visitor's source, and silence holds nothing of it.
+ * Synthetic samples have another source, and silent recordings contain no speech.
  * @param {Job} job
  */
-const counts = (job) =>
-  job.state === "done" && job.origin !== "sample" && !job.answer?.warnings.includes("no_speech");
+const isUsable = (job) =>
+  job.state === "done" && job.origin !== "sample" && !job.prediction?.warnings.includes("no_speech");
 
 /**
- * @param {Job[]} jobs the oldest first
- * @param {{body_bytes: number, profile_files: number, profile_seconds: number}} most
+ * @param {Job[]} jobs oldest first
+ * @param {{body_bytes: number, profile_files: number, profile_seconds: number}} limits
  * @returns {Job[]}
  */
-export function pooled(jobs, most) {
+export function selectForProfile(jobs, limits) {
   /** @type {Job[]} */
-  const taken = [];
+  const selected = [];
   let bytes = HEADROOM_BYTES;
   let seconds = 0;
-  for (const job of jobs.filter(counts).reverse()) {
+  for (const job of jobs.filter(isUsable).reverse()) {
     bytes += job.blob.size + 1000;
-    seconds += job.answer?.seconds ?? 0;
-    if (bytes > most.body_bytes || seconds > most.profile_seconds || taken.length === most.profile_files)
-      break;
-    taken.push(job);
+    seconds += job.prediction?.seconds ?? 0;
+    const isTooLarge = bytes > limits.body_bytes || seconds > limits.profile_seconds;
+    if (isTooLarge || selected.length === limits.profile_files) break;
+    selected.push(job);
   }
-  return taken;
+  return selected;
 }

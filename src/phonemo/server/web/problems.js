@@ -1,9 +1,9 @@
-/** What can go wrong, in words of the page's language. */
+/** Errors and their localized messages. */
 
-import { hasPhrase, t } from "./language.js";
+import { hasTranslation, t } from "./language.js";
 
-/** A fault with a phrase of the dictionary; translated when it is shown, not when it happened. */
-export class Problem extends Error {
+/** An error with a translated message; it is translated when shown, so that switching languages works. */
+export class LocalizedError extends Error {
   /** @param {string} key @param {Record<string, string | number>} [values] */
   constructor(key, values = {}) {
     super(key);
@@ -12,29 +12,29 @@ export class Problem extends Error {
   }
 }
 
-/** An answer of the server that is none. */
-export class ServerProblem extends Error {
-  /** @param {number} status @param {{message?: string, code?: string}} told @param {number} wait seconds */
-  constructor(status, told, wait) {
-    super(told.message ?? "");
+/** An error response of the server. */
+export class ApiError extends Error {
+  /** @param {number} status @param {{message?: string, code?: string}} details @param {number} wait seconds */
+  constructor(status, details, wait) {
+    super(details.message ?? "");
     this.status = status;
-    this.code = told.code ?? "";
+    this.code = details.code ?? "";
     this.wait = wait;
   }
 }
 
-/** @param {unknown} problem @returns {string} */
-export function explain(problem) {
-  if (problem instanceof Problem) return t(problem.key, problem.values);
-  if (problem instanceof ServerProblem) return explainServer(problem);
-  return problem instanceof Error ? problem.message : String(problem);
+/** @param {unknown} error @returns {string} */
+export function errorMessage(error) {
+  if (error instanceof LocalizedError) return t(error.key, error.values);
+  if (error instanceof ApiError) return apiErrorMessage(error);
+  return error instanceof Error ? error.message : String(error);
 }
 
-/** @param {ServerProblem} problem */
-function explainServer(problem) {
-  if (problem.status === 401) return t("error.key");
-  if (problem.status === 429) return t("error.busy");
-  if (hasPhrase(`error.${problem.code}`)) return t(`error.${problem.code}`);
-  const { status, message } = problem;
+/** @param {ApiError} error */
+function apiErrorMessage(error) {
+  if (error.status === 401) return t("error.key");
+  if (error.status === 429) return t("error.busy");
+  if (hasTranslation(`error.${error.code}`)) return t(`error.${error.code}`);
+  const { status, message } = error;
   return message ? t("error.http", { status, message }) : t("error.status", { status });
 }

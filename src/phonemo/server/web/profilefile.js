@@ -1,37 +1,38 @@
-/** A profile to a file and back. */
+/** Loading and saving profile files. */
 
-import { save } from "./downloads.js";
-import { bytes } from "./format.js";
-import { Problem } from "./problems.js";
+import { saveBlob } from "./downloads.js";
+import { formatBytes } from "./format.js";
+import { LocalizedError } from "./problems.js";
 
-const NAME = "phonemo-profile.json";
+const FILE_NAME = "phonemo-profile.json";
 
 /**
- * The server looks closer; this keeps out what is no profile at all.
+ * A basic check; the server validates the content.
  * @param {File} file
- * @param {number} most bytes
+ * @param {number} maxBytes
  */
-export async function loadedProfile(file, most) {
-  if (file.size > most) throw new Problem("error.big", { size: bytes(file.size), most: bytes(most) });
+export async function readProfileFile(file, maxBytes) {
+  if (file.size > maxBytes)
+    throw new LocalizedError("error.big", { size: formatBytes(file.size), limit: formatBytes(maxBytes) });
   const text = await file.text().catch(() => {
-    throw new Problem("error.read");
+    throw new LocalizedError("error.read");
   });
-  const { count, mean } = content(text);
-  if (!Number.isInteger(count) || !Array.isArray(mean)) throw new Problem("error.invalid_profile");
+  const { count, mean } = parseProfile(text);
+  if (!Number.isInteger(count) || !Array.isArray(mean)) throw new LocalizedError("error.invalid_profile");
   return { name: file.name, text, count };
 }
 
 /** @param {string} text @returns {any} */
-function content(text) {
+function parseProfile(text) {
   try {
     return JSON.parse(text) ?? {};
   } catch {
-    throw new Problem("error.invalid_profile");
+    throw new LocalizedError("error.invalid_profile");
   }
 }
 
 /** @param {string} text @returns {string} the file's name */
 export function saveProfile(text) {
-  save(new Blob([`${text.trim()}\n`], { type: "application/json" }), NAME);
-  return NAME;
+  saveBlob(new Blob([`${text.trim()}\n`], { type: "application/json" }), FILE_NAME);
+  return FILE_NAME;
 }

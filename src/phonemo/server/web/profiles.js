@@ -1,155 +1,157 @@
-/** The profile of this visit: chosen, loaded, or grown over its recordings. In memory only. */
+/** The current profile: selected, loaded, or created from the session's recordings. In memory only. */
 
-import { ask, makeProfile, session } from "./api.js";
+import { createProfile, fetchJson, session } from "./api.js";
 import { byId } from "./dom.js";
 import { t } from "./language.js";
-import { alarm, tell } from "./messages.js";
-import { pooled } from "./pooled.js";
-import { explain } from "./problems.js";
-import { loadedProfile, saveProfile } from "./profilefile.js";
-import { optionOf, showProfile } from "./profileview.js";
+import { announce, showError } from "./messages.js";
+import { selectForProfile } from "./pooled.js";
+import { errorMessage } from "./problems.js";
+import { readProfileFile, saveProfile } from "./profilefile.js";
+import { optionValue, renderProfile } from "./profileview.js";
 import { limits } from "./server.js";
 
 /**
  * @typedef {import("./types.js").Job} Job
- * @typedef {import("./types.js").Mark} Mark
- * @typedef {{name: string, text?: string, count: number, hash?: string}} Profile one with a text is held by the page,
- *   another is named only
+ * @typedef {import("./types.js").ProfileMark} ProfileMark
+ * @typedef {{name: string, text?: string, count: number, hash?: string}} Profile one with a text is in the page's
+ *   memory, one without is on the server
  * @typedef {{data: {name: string, count: number, models: string[]}[], models: string[],
- *   limits: {profile_bytes: number, profile_files: number, profile_seconds: number}}} Offer
- * @typedef {{offered: Profile[], chosen: Profile | null, grows: boolean, grown: Profile | null, making: boolean,
- *   live: Mark | null | undefined, problem: unknown}} State `live` is undefined where there is no live session
+ *   limits: {profile_bytes: number, profile_files: number, profile_seconds: number}}} ProfileList
+ * @typedef {{available: Profile[], selected: Profile | null, adapts: boolean, sessionProfile: Profile | null,
+ *   building: boolean, live: ProfileMark | null | undefined, error: unknown}} State `live` is undefined without a live session
  */
 
 export class Profiles {
-  /** @type {Offer | null} */
-  #offer = null;
+  /** @type {ProfileList | null} */
+  #profileList = null;
   /** @type {State} */
   #state = {
-    offered: [],
-    chosen: null,
-    grows: false,
-    grown: null,
-    making: false,
+    available: [],
+    selected: null,
+    adapts: false,
+    sessionProfile: null,
+    building: false,
     live: undefined,
-    problem: null,
+    error: null,
   };
   /** @type {AbortController | null} */
-  #making = null;
-  /** The last job before the newest reset. */
-  #last = 0;
-  /** The jobs that the grown profile is of. */
-  #of = "";
+  #request = null;
+  /** Id of the last job before the newest reset. */
+  #lastJobBeforeReset = 0;
+  /** Ids of the jobs that the session profile was created from. */
+  #sessionJobIds = "";
 
   /** @param {() => Job[]} jobs of this visit @param {() => void} onReset also resets a live session */
   constructor(jobs, onReset) {
     this.jobs = jobs;
     this.onReset = onReset;
-    byId("profile-grow").addEventListener("change", () => this.#toggle(byId("profile-grow").checked));
-    byId("profile-select").addEventListener("change", () => this.#choose(byId("profile-select").value));
+    byId("profile-adapt").addEventListener("change", () => this.#onToggle(byId("profile-adapt").checked));
+    byId("profile-select").addEventListener("change", () => this.#onChoose(byId("profile-select").value));
     byId("profile-file").addEventListener("change", () => this.#load());
     byId("profile-save").addEventListener("click", () => this.#save());
     byId("profile-reset").addEventListener("click", () => this.reset());
-    byId("model-select").addEventListener("change", () => this.#adopt());
+    byId("model-select").addEventListener("change", () => this.#onModelChange());
   }
 
-  /** Asks which profiles there are, and which models take one. */
-  async ask() {
-    this.#offer = await ask("v1/profiles").catch(() => null);
-    this.#adopt();
+  /** Load the list of profiles on the server, and of models that support profiles. */
+  async load() {
+    this.#profileList = await fetchJson("v1/profiles").catch(() => null);
+    this.#onModelChange();
   }
 
-  /** Whether live sessions grow one. */
-  get grows() {
-    return this.#state.grows;
+  /** Whether the profile adapts to the session. */
+  get adapts() {
+    return this.#state.adapts;
   }
 
-  /** From the recordings so far, where it grows. */
-  async grow() {
-    this.#making?.abort();
-    this.#making = null;
-    const jobs = this.#state.grows && this.#offer ? this.#pooled(this.#offer) : [];
-    const of = jobs.map((job) => job.id).join();
-    if (!jobs.length || (this.#state.grown && of === this.#of)) return this.#set({ making: false });
-    const making = new AbortController();
-    this.#making = making;
-    this.#set({ making: true, problem: null });
+  /** Create the session profile from the recordings so far, if adaptation is on. */
+  async updateSessionProfile() {
+    this.#request?.abort();
+    this.#request = null;
+    const jobs = this.#state.adapts && this.#profileList ? this.#selectJobs(this.#profileList) : [];
+    const ids = jobs.map((job) => job.id).join();
+    if (!jobs.length || (this.#state.sessionProfile && ids === this.#sessionJobIds))
+      return this.#update({ building: false });
+    const request = new AbortController();
+    this.#request = request;
+    this.#update({ building: true, error: null });
     try {
-      const { profile, hash } = await makeProfile(
+      const { profile, hash } = await createProfile(
         jobs.map((job) => job.blob),
-        making.signal,
+        request.signal,
       );
-      if (making.signal.aborted) return;
-      this.#of = of;
-      const grown = { name: "", text: JSON.stringify(profile), count: profile.count, hash };
-      this.#set({ grown, making: false });
-      tell(byId("profile-state").textContent);
-    } catch (problem) {
-      if (!making.signal.aborted) this.#set({ making: false, problem });
+      if (request.signal.aborted) return;
+      this.#sessionJobIds = ids;
+      const sessionProfile = { name: "", text: JSON.stringify(profile), count: profile.count, hash };
+      this.#update({ sessionProfile, building: false });
+      announce(byId("profile-state").textContent);
+    } catch (error) {
+      if (!request.signal.aborted) this.#update({ building: false, error });
     }
   }
 
-  /** Begins a growing profile anew, and forgets a loaded or chosen one. */
+  /** Restart the session profile, and drop a loaded or selected one. */
   reset() {
-    this.#making?.abort();
-    this.#last = Math.max(0, ...this.jobs().map((job) => job.id));
+    this.#request?.abort();
+    this.#lastJobBeforeReset = Math.max(0, ...this.jobs().map((job) => job.id));
     const live = this.#state.live === undefined ? undefined : null;
-    this.#set({ chosen: null, grown: null, making: false, problem: null, live });
+    this.#update({ selected: null, sessionProfile: null, building: false, error: null, live });
     this.onReset();
-    tell(t("profile.reset.done"));
+    announce(t("profile.reset.done"));
   }
 
-  /** The recordings are gone, and what grew from them with them. */
-  forget() {
-    this.#making?.abort();
-    this.#set({ grown: null, making: false, problem: null });
+  /** Drop the session profile, because its recordings were cleared. */
+  dropSessionProfile() {
+    this.#request?.abort();
+    this.#update({ sessionProfile: null, building: false, error: null });
   }
 
-  /** A live session begins, which applies this; its controls wait until it has ended. */
-  liveBegan() {
-    this.#set({ live: null });
+  /** Disable the controls while a live session runs. */
+  onLiveStart() {
+    this.#update({ live: null });
   }
 
-  /** @param {Mark | undefined} mark what the newest window was recognized with */
-  liveApplied(mark) {
-    const before = this.#state.grown;
-    const more = before && mark && mark.hash !== before.hash ? before.count : 0;
+  /** @param {ProfileMark | undefined} mark the profile that was applied to the newest window */
+  onLiveProfile(mark) {
+    const previous = this.#state.sessionProfile;
+    const more = previous && mark && mark.hash !== previous.hash ? previous.count : 0;
     if (this.#state.live !== undefined)
-      this.#set({ live: mark ? { ...mark, count: mark.count + more } : null });
+      this.#update({ live: mark ? { ...mark, count: mark.count + more } : null });
   }
 
-  liveEnded() {
-    this.#set({ live: undefined });
+  onLiveEnd() {
+    this.#update({ live: undefined });
   }
 
-  /** In the language of the page. */
+  /** Render in the current language. */
   render() {
-    byId("profile").hidden = !this.#offer?.models.includes(byId("model-select").value);
-    showProfile(this.#state);
-    if (this.#state.problem)
-      byId("profile-state").textContent = t("profile.failed", { message: explain(this.#state.problem) });
+    byId("profile").hidden = !this.#profileList?.models.includes(byId("model-select").value);
+    renderProfile(this.#state);
+    if (this.#state.error)
+      byId("profile-state").textContent = t("profile.failed", { message: errorMessage(this.#state.error) });
   }
 
-  /** What is of another model, or of none, is not applied. */
-  #adopt() {
+  /** Offer the profiles of the selected model, and apply none. */
+  #onModelChange() {
     const model = byId("model-select").value;
-    const offered = (this.#offer?.data ?? []).filter((one) => one.models.includes(model));
-    this.#set({ offered, chosen: null, grown: null, problem: null });
-    this.grow();
+    const available = (this.#profileList?.data ?? []).filter((profile) => profile.models.includes(model));
+    this.#update({ available, selected: null, sessionProfile: null, error: null });
+    this.updateSessionProfile();
   }
 
-  /** @param {boolean} grows */
-  #toggle(grows) {
-    this.#set({ grows, chosen: null, grown: null, problem: null });
-    this.grow();
+  /** @param {boolean} adapts */
+  #onToggle(adapts) {
+    this.#update({ adapts, selected: null, sessionProfile: null, error: null });
+    this.updateSessionProfile();
   }
 
   /** @param {string} value of an option; empty for none */
-  #choose(value) {
-    const { offered, chosen } = this.#state;
-    const found = [...offered, ...(chosen?.text ? [chosen] : [])].find((one) => optionOf(one) === value);
-    this.#set({ chosen: found ?? null, grows: false, grown: null, problem: null });
-    this.grow();
+  #onChoose(value) {
+    const { available, selected } = this.#state;
+    const profiles = [...available, ...(selected?.text ? [selected] : [])];
+    const match = profiles.find((profile) => optionValue(profile) === value);
+    this.#update({ selected: match ?? null, adapts: false, sessionProfile: null, error: null });
+    this.updateSessionProfile();
   }
 
   async #load() {
@@ -157,37 +159,37 @@ export class Profiles {
     const file = input.files[0];
     if (!file) return;
     try {
-      const chosen = await loadedProfile(file, this.#offer?.limits.profile_bytes ?? 0);
-      this.#set({ chosen, grows: false, grown: null, problem: null });
-      this.grow();
-      tell(byId("profile-state").textContent);
-    } catch (problem) {
-      alarm(problem, file.name);
+      const selected = await readProfileFile(file, this.#profileList?.limits.profile_bytes ?? 0);
+      this.#update({ selected, adapts: false, sessionProfile: null, error: null });
+      this.updateSessionProfile();
+      announce(byId("profile-state").textContent);
+    } catch (error) {
+      showError(error, file.name);
     }
-    // The same file again is a change too.
+    // Choosing the same file again must emit a change event.
     input.value = "";
   }
 
   #save() {
-    const profile = this.#state.grown ?? this.#state.chosen;
+    const profile = this.#state.sessionProfile ?? this.#state.selected;
     if (!profile?.text) return;
-    tell(t("download.done", { name: saveProfile(profile.text) }));
+    announce(t("download.done", { name: saveProfile(profile.text) }));
   }
 
-  /** @param {Offer} offer @returns {Job[]} */
-  #pooled(offer) {
-    const most = { ...offer.limits, body_bytes: limits().body_bytes };
-    return pooled(
-      this.jobs().filter((job) => job.id > this.#last),
-      most,
+  /** @param {ProfileList} profileList @returns {Job[]} */
+  #selectJobs(profileList) {
+    const requestLimits = { ...profileList.limits, body_bytes: limits().body_bytes };
+    return selectForProfile(
+      this.jobs().filter((job) => job.id > this.#lastJobBeforeReset),
+      requestLimits,
     );
   }
 
   /** @param {Partial<State>} changes */
-  #set(changes) {
+  #update(changes) {
     Object.assign(this.#state, changes);
-    const { grown, chosen } = this.#state;
-    const applied = grown ?? chosen;
+    const { sessionProfile, selected } = this.#state;
+    const applied = sessionProfile ?? selected;
     session.profile = applied && (applied.text ? { text: applied.text } : { name: applied.name });
     this.render();
   }

@@ -1,49 +1,51 @@
-/** What is under way, and the button that ends it. */
+/** Progress of the current recording, with a cancel button. */
 
 import { byId } from "./dom.js";
-import { percent } from "./format.js";
+import { formatPercent } from "./format.js";
 import { t } from "./language.js";
-import { tell } from "./messages.js";
+import { announce } from "./messages.js";
 import { isOpen } from "./queue.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
-let told = "";
+let announced = "";
 
-/** @param {Job[]} jobs @param {Job | null} wanted the one whose answer will be shown */
-export function showProgress(jobs, wanted) {
+/** @param {Job[]} jobs @param {Job | null} selected the job whose result will be shown */
+export function renderProgress(jobs, selected) {
   const open = jobs.filter(isOpen);
-  const held = byId("now").contains(document.activeElement);
-  byId("now").hidden = !open.length;
+  const hadFocus = byId("progress").contains(document.activeElement);
+  byId("progress").hidden = !open.length;
   if (!open.length) {
-    told = "";
-    if (held) byId("main").focus({ preventScroll: true });
+    announced = "";
+    if (hadFocus) byId("main").focus({ preventScroll: true });
     return;
   }
-  const job = wanted && isOpen(wanted) ? wanted : open[0];
-  const words = jobWords(job);
-  byId("now-words").textContent = open.length > 1 ? t("now.more", { words, count: open.length - 1 }) : words;
-  showBar(job);
-  announce(job);
+  const job = selected && isOpen(selected) ? selected : open[0];
+  const text = jobText(job);
+  const more = open.length - 1;
+  byId("progress-text").textContent = more ? t("progress.more", { text, count: more }) : text;
+  renderBar(job);
+  announceState(job);
 }
 
 /** @param {Job} job */
-function showBar(job) {
-  const bar = byId("now-bar");
+function renderBar(job) {
+  const bar = byId("progress-bar");
   if (job.state === "uploading") bar.value = job.progress;
   else bar.removeAttribute("value");
-  bar.setAttribute("aria-label", jobWords(job));
+  bar.setAttribute("aria-label", jobText(job));
 }
 
-/** Once for each state: a percentage that is read out at every step would be noise. @param {Job} job */
-function announce(job) {
+/** Announce each state once: a screen reader should not read every percentage. @param {Job} job */
+function announceState(job) {
   const state = `${job.id} ${job.state}`;
-  if (state === told) return;
-  told = state;
-  tell(jobWords(job));
+  if (state === announced) return;
+  announced = state;
+  announce(jobText(job));
 }
 
 /** @param {Job} job */
-function jobWords(job) {
-  return t(`now.${job.state}`, { name: job.name, percent: percent(job.progress), seconds: job.wait });
+function jobText(job) {
+  const values = { name: job.name, percent: formatPercent(job.progress), seconds: job.wait };
+  return t(`progress.${job.state}`, values);
 }

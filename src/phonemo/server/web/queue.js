@@ -1,64 +1,64 @@
-/** Recordings on their way to the server, two at a time. */
+/** The upload queue: two recordings at a time, with retries. */
 
-import { checked } from "./answers.js";
-import { hear, parsed, session } from "./api.js";
-import { Problem, ServerProblem } from "./problems.js";
+import { parsePrediction } from "./answers.js";
+import { parseJson, recognize, session } from "./api.js";
+import { ApiError, LocalizedError } from "./problems.js";
 
-const AT_ONCE = 2;
-const TRIES = 5;
-const LONGEST_WAIT = 30;
-const OPEN = new Set(["waiting", "uploading", "listening", "retrying"]);
+const MAX_PARALLEL = 2;
+const MAX_TRIES = 5;
+const MAX_WAIT_SECONDS = 30;
+const OPEN_STATES = new Set(["waiting", "uploading", "recognizing", "retrying"]);
 
 /** @typedef {import("./types.js").Job} Job */
 
-/** Too much at once, or it starts or stops. @param {ServerProblem} problem */
+/** Whether the server is overloaded, starting or stopping. @param {ApiError} error */
 const isBusy = ({ status }) => status === 429 || status === 503;
 
 /** @param {Job} job */
-export const isOpen = (job) => OPEN.has(job.state);
+export const isOpen = (job) => OPEN_STATES.has(job.state);
 
 export class Queue extends EventTarget {
   /** @type {Job[]} */
   jobs = [];
   /** @type {Map<Job, AbortController>} */
   #running = new Map();
-  #next = 1;
+  #nextId = 1;
 
   /**
    * Emits "change" with the job as its detail.
    * @param {{name: string, blob: Blob, origin: Job["origin"]}[]} items
    */
   add(items) {
-    const made = items.map((item) => this.#made(item));
-    this.jobs.push(...made);
-    made.forEach((job) => this.#tell(job));
-    this.#pump();
-    return made;
+    const jobs = items.map((item) => this.#createJob(item));
+    this.jobs.push(...jobs);
+    jobs.forEach((job) => this.#emitChange(job));
+    this.#startNext();
+    return jobs;
   }
 
-  /** A job that another way already answered. @param {Partial<Job>} item */
-  addAnswered(item) {
-    return this.#ended({ ...this.#made(item), state: "done" });
+  /** Add a job that already has its prediction. @param {Partial<Job>} item */
+  addDone(item) {
+    return this.#append({ ...this.#createJob(item), state: "done" });
   }
 
-  /** A job that is not even sent. @param {Partial<Job>} item @param {Error} problem */
-  addUnfit(item, problem) {
-    return this.#ended({ ...this.#made(item), state: "unfit", problem });
+  /** Add a job that is not sent. @param {Partial<Job>} item @param {Error} error */
+  addRejected(item, error) {
+    return this.#append({ ...this.#createJob(item), state: "rejected", error });
   }
 
   /** @param {Job[]} jobs that failed or were cancelled */
   retry(jobs) {
-    for (const job of jobs) this.#set(job, { state: "waiting", problem: null, progress: 0 });
-    this.#pump();
+    for (const job of jobs) this.#update(job, { state: "waiting", error: null, progress: 0 });
+    this.#startNext();
   }
 
-  /** Those that the server refused for want of a key. */
-  get refused() {
-    return this.jobs.filter((job) => job.problem instanceof ServerProblem && job.problem.status === 401);
+  /** Jobs that failed because the API key is missing or wrong. */
+  get unauthorized() {
+    return this.jobs.filter((job) => job.error instanceof ApiError && job.error.status === 401);
   }
 
   cancel() {
-    for (const job of this.jobs.filter(isOpen)) this.#set(job, { state: "cancelled" });
+    for (const job of this.jobs.filter(isOpen)) this.#update(job, { state: "cancelled" });
     for (const controller of this.#running.values()) controller.abort();
   }
 
@@ -68,33 +68,33 @@ export class Queue extends EventTarget {
   }
 
   /** @param {Partial<Job>} item @returns {Job} */
-  #made(item) {
-    const unknown = { answer: null, problem: null, roundTrip: null, kept: null, profile: null };
-    const empty = { progress: 0, wait: 0, ...unknown };
-    return /** @type {Job} */ ({ ...empty, ...item, id: this.#next++, state: "waiting" });
+  #createJob(item) {
+    const results = { prediction: null, error: null, roundTrip: null, keptSeconds: null, profile: null };
+    const defaults = { progress: 0, wait: 0, ...results };
+    return /** @type {Job} */ ({ ...defaults, ...item, id: this.#nextId++, state: "waiting" });
   }
 
   /** @param {Job} job */
-  #ended(job) {
+  #append(job) {
     this.jobs.push(job);
-    this.#tell(job);
+    this.#emitChange(job);
     return job;
   }
 
   /** @param {Job} job @param {Partial<Job>} changes */
-  #set(job, changes) {
+  #update(job, changes) {
     Object.assign(job, changes);
-    this.#tell(job);
+    this.#emitChange(job);
   }
 
   /** @param {Job} job */
-  #tell(job) {
+  #emitChange(job) {
     this.dispatchEvent(new CustomEvent("change", { detail: job }));
   }
 
-  #pump() {
+  #startNext() {
     for (const job of this.jobs) {
-      if (this.#running.size >= AT_ONCE) return;
+      if (this.#running.size >= MAX_PARALLEL) return;
       if (job.state === "waiting" && !this.#running.has(job)) this.#run(job);
     }
   }
@@ -104,56 +104,56 @@ export class Queue extends EventTarget {
     const controller = new AbortController();
     this.#running.set(job, controller);
     try {
-      const changes = await this.#answered(job, controller.signal);
-      if (!controller.signal.aborted) this.#set(job, changes);
-    } catch (problem) {
+      const changes = await this.#recognize(job, controller.signal);
+      if (!controller.signal.aborted) this.#update(job, changes);
+    } catch (error) {
       if (!controller.signal.aborted)
-        this.#set(job, { state: "failed", problem: /** @type {Error} */ (problem) });
+        this.#update(job, { state: "failed", error: /** @type {Error} */ (error) });
     } finally {
       this.#running.delete(job);
-      this.#pump();
+      this.#startNext();
     }
   }
 
   /** @param {Job} job @param {AbortSignal} signal @returns {Promise<Partial<Job>>} */
-  async #answered(job, signal) {
+  async #recognize(job, signal) {
     for (let tries = 1; ; tries += 1) {
       try {
-        const { text, seconds } = await this.#sent(job, signal);
-        return { state: "done", answer: checked(parsed(text)), roundTrip: seconds };
-      } catch (problem) {
-        if (!(problem instanceof ServerProblem) || !isBusy(problem) || tries === TRIES || signal.aborted)
-          throw problem;
-        await this.#rest(job, Math.min(problem.wait, LONGEST_WAIT), signal);
+        const { text, seconds } = await this.#upload(job, signal);
+        return { state: "done", prediction: parsePrediction(parseJson(text)), roundTrip: seconds };
+      } catch (error) {
+        if (!(error instanceof ApiError) || !isBusy(error) || tries === MAX_TRIES || signal.aborted)
+          throw error;
+        await this.#countDown(job, Math.min(error.wait, MAX_WAIT_SECONDS), signal);
       }
     }
   }
 
   /** @param {Job} job @param {AbortSignal} signal */
-  async #sent(job, signal) {
+  async #upload(job, signal) {
     await checkReadable(job.blob);
     const { profile } = session;
-    this.#set(job, { state: "uploading", progress: 0, profile });
-    const sending = {
+    this.#update(job, { state: "uploading", progress: 0, profile });
+    const handlers = {
       signal,
-      onProgress: (/** @type {number} */ progress) => this.#set(job, { progress }),
-      onSent: () => this.#set(job, { state: "listening" }),
+      onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),
+      onSent: () => this.#update(job, { state: "recognizing" }),
     };
-    return hear(job.blob, job.name, "verbose_json", sending, profile);
+    return recognize(job.blob, job.name, "verbose_json", handlers, profile);
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */
-  async #rest(job, seconds, signal) {
-    for (let left = Math.ceil(seconds); left > 0; left -= 1) {
-      this.#set(job, { state: "retrying", wait: left });
+  async #countDown(job, seconds, signal) {
+    for (let remaining = Math.ceil(seconds); remaining > 0; remaining -= 1) {
+      this.#update(job, { state: "retrying", wait: remaining });
       await new Promise((resolve) => setTimeout(resolve, 1000));
-      if (signal.aborted) throw new Problem("error.aborted");
+      if (signal.aborted) throw new LocalizedError("error.aborted");
     }
   }
 }
 
 /**
- * A folder that was dropped, or a file that is gone, looks like a file until it is read.
+ * A dropped folder or a deleted file looks like a file until it is read.
  * @param {Blob} blob
  */
 async function checkReadable(blob) {
@@ -161,6 +161,6 @@ async function checkReadable(blob) {
     .slice(0, 1)
     .arrayBuffer()
     .catch(() => {
-      throw new Problem("error.read");
+      throw new LocalizedError("error.read");
     });
 }

@@ -1,104 +1,104 @@
-/** Record, stop, and a WAV file is there. */
+/** Records the microphone to a WAV file. */
 
-import { closePanel, openPanel, say, showElapsed, showLevel } from "./capture.js";
-import { span } from "./format.js";
+import { closeCapturePanel, openCapturePanel, setCaptureText, showElapsed, showLevel } from "./capture.js";
+import { formatLength } from "./format.js";
 import { t } from "./language.js";
 import { openMicrophone } from "./microphone.js";
-import { Problem } from "./problems.js";
-import { longest, Tape } from "./tape.js";
+import { LocalizedError } from "./problems.js";
+import { maxRecordingSeconds, RecordingBuffer } from "./tape.js";
 
 export class Recorder {
   /** @type {import("./microphone.js").Microphone | null} */
   #microphone = null;
-  /** @type {Tape | null} */
-  #tape = null;
-  /** @type {Problem | null} */
+  /** @type {RecordingBuffer | null} */
+  #buffer = null;
+  /** @type {LocalizedError | null} */
   #notice = null;
-  #take = 0;
+  #attempt = 0;
   #stopping = false;
 
   /**
    * @param {() => import("./types.js").Limits} limits
    * @param {(blob: Blob) => void} onDone
-   * @param {(problem: unknown) => void} onProblem
+   * @param {(error: unknown) => void} onError
    */
-  constructor(limits, onDone, onProblem) {
+  constructor(limits, onDone, onError) {
     this.limits = limits;
     this.onDone = onDone;
-    this.onProblem = onProblem;
+    this.onError = onError;
   }
 
   async start() {
-    const take = ++this.#take;
+    const attempt = ++this.#attempt;
     this.#notice = null;
-    openPanel("recording", t("mic.waiting"), "");
+    openCapturePanel("recording", t("mic.waiting"), "");
     try {
       const microphone = await openMicrophone(
-        (chunk) => this.#hear(chunk, take),
-        () => this.#stopFor("recording.lost"),
+        (chunk) => this.#onChunk(chunk, attempt),
+        () => this.#stopWithNotice("recording.lost"),
       );
-      if (take !== this.#take) return void (await microphone.stop());
-      this.#begin(microphone);
-    } catch (problem) {
-      if (take === this.#take) this.#fail(problem);
+      if (attempt !== this.#attempt) return void (await microphone.stop());
+      this.#onMicrophone(microphone);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#fail(error);
     }
   }
 
-  /** Stops and hands the recording on; while the browser still asks for permission, gives up. */
+  /** Stop and pass on the recording, or cancel while the browser still asks for permission. */
   async stop() {
     if (this.#stopping) return;
-    const [microphone, tape] = [this.#microphone, this.#tape];
+    const [microphone, buffer] = [this.#microphone, this.#buffer];
     this.#stopping = true;
     this.#microphone = null;
-    // The last tenth of a second is still on its way.
+    // The last 0.1 s has not arrived yet.
     if (microphone) await microphone.stop();
     this.#stopping = false;
-    this.#take += 1;
-    this.#tape = null;
-    closePanel();
-    if (this.#notice) this.onProblem(this.#notice);
-    if (tape?.kept) this.onDone(tape.wav());
-    else if (microphone) this.onProblem(new Problem("recording.empty"));
+    this.#attempt += 1;
+    this.#buffer = null;
+    closeCapturePanel();
+    if (this.#notice) this.onError(this.#notice);
+    if (buffer?.keptSeconds) this.onDone(buffer.wav());
+    else if (microphone) this.onError(new LocalizedError("recording.empty"));
   }
 
-  /** The page was left: nothing is sent. */
-  async abandon() {
+  /** Discard the recording because the page was left. */
+  async discard() {
     if (!this.#microphone) return;
     const microphone = this.#microphone;
     this.#microphone = null;
-    this.#take += 1;
-    closePanel();
+    this.#attempt += 1;
+    closeCapturePanel();
     await microphone.stop();
-    this.onProblem(new Problem("recording.left"));
+    this.onError(new LocalizedError("recording.left"));
   }
 
   /** @param {import("./microphone.js").Microphone} microphone */
-  #begin(microphone) {
+  #onMicrophone(microphone) {
     this.#microphone = microphone;
-    this.#tape = new Tape(microphone.rate, longest(this.limits(), microphone.rate));
-    say(t("recording"), t("recording.words", { time: span(this.#tape.most) }));
+    this.#buffer = new RecordingBuffer(microphone.rate, maxRecordingSeconds(this.limits(), microphone.rate));
+    setCaptureText(t("recording"), t("recording.hint", { time: formatLength(this.#buffer.maxSeconds) }));
   }
 
-  /** @param {import("./microphone.js").Chunk} chunk @param {number} take */
-  #hear({ pcm, peak }, take) {
-    if (take !== this.#take || !this.#tape) return;
-    this.#tape.add(pcm);
+  /** @param {import("./microphone.js").Chunk} chunk @param {number} attempt */
+  #onChunk({ pcm, peak }, attempt) {
+    if (attempt !== this.#attempt || !this.#buffer) return;
+    this.#buffer.add(pcm);
     showLevel(peak);
-    showElapsed(this.#tape.seconds);
-    if (this.#tape.full) this.#stopFor("recording.full");
+    showElapsed(this.#buffer.seconds);
+    if (this.#buffer.isFull) this.#stopWithNotice("recording.full");
   }
 
   /** @param {string} key */
-  #stopFor(key) {
-    if (!this.#microphone || !this.#tape) return;
-    this.#notice = new Problem(key, { time: span(this.#tape.most) });
+  #stopWithNotice(key) {
+    if (!this.#microphone || !this.#buffer) return;
+    this.#notice = new LocalizedError(key, { time: formatLength(this.#buffer.maxSeconds) });
     this.stop();
   }
 
-  /** @param {unknown} problem */
-  #fail(problem) {
-    this.#take += 1;
-    closePanel();
-    this.onProblem(problem);
+  /** @param {unknown} error */
+  #fail(error) {
+    this.#attempt += 1;
+    closeCapturePanel();
+    this.onError(error);
   }
 }

@@ -1,15 +1,15 @@
-/** The recordings of this visit: where they come from, and whose answer is shown. */
+/** The recordings of this session, and which result is shown. */
 
-import { byId, calm } from "./dom.js";
+import { byId, prefersReducedMotion } from "./dom.js";
 import { FileList } from "./filelist.js";
-import { bytes, plain } from "./format.js";
+import { formatBytes, sanitizeName } from "./format.js";
 import { t } from "./language.js";
-import { alarm, clearAlarms, tell } from "./messages.js";
-import { Problem, ServerProblem } from "./problems.js";
-import { showProgress } from "./progress.js";
+import { announce, clearErrors, showError } from "./messages.js";
+import { ApiError, LocalizedError } from "./problems.js";
+import { renderProgress } from "./progress.js";
 import { isOpen, Queue } from "./queue.js";
 import { ResultView } from "./result.js";
-import { limits, showKey } from "./server.js";
+import { limits, showKeyForm } from "./server.js";
 
 /**
  * @typedef {import("./types.js").Job} Job
@@ -18,155 +18,157 @@ import { limits, showKey } from "./server.js";
 
 export class Recordings {
   #queue = new Queue();
-  #files = new FileList((job) => this.#choose(job));
-  #result = new ResultView();
-  /** @type {Job | null} whose answer is shown, or will be when it comes */
-  #wanted = null;
-  #takes = 0;
+  #fileList = new FileList((job) => this.#onChoose(job));
+  #resultView = new ResultView();
+  /** @type {Job | null} the job whose result is shown, or will be once it arrives */
+  #selected = null;
+  #captureCount = 0;
 
-  /** @param {() => void} onSettled called when a recording was recognized and none is under way */
-  constructor(onSettled) {
-    this.onSettled = onSettled;
+  /** @param {() => void} onIdle called when the last job in progress has ended */
+  constructor(onIdle) {
+    this.onIdle = onIdle;
     this.#queue.addEventListener("change", (event) =>
-      this.#changed(/** @type {CustomEvent<Job>} */ (event).detail),
+      this.#onChange(/** @type {CustomEvent<Job>} */ (event).detail),
     );
   }
 
-  /** All of this visit, the oldest first. */
+  /** All jobs, oldest first. */
   get jobs() {
     return this.#queue.jobs;
   }
 
-  /** The job whose answer is shown. */
+  /** The job whose result is shown. */
   get shown() {
-    return this.#result.job;
+    return this.#resultView.job;
   }
 
-  /** The first of them is shown when its answer is there. @param {Item[]} items */
+  /** Add recordings; the result of the first one is shown. @param {Item[]} items */
   add(items) {
-    clearAlarms();
-    const fit = [];
+    clearErrors();
+    const accepted = [];
     for (const { name, ...rest } of items) {
-      const item = { ...rest, name: plain(name) };
-      const problem = unfit(item.blob);
-      if (problem) this.#queue.addUnfit(item, problem);
-      else fit.push(item);
+      const item = { ...rest, name: sanitizeName(name) };
+      const error = checkSize(item.blob);
+      if (error) this.#queue.addRejected(item, error);
+      else accepted.push(item);
     }
-    this.#want(this.#queue.add(fit)[0] ?? this.#wanted);
+    this.#select(this.#queue.add(accepted)[0] ?? this.#selected);
   }
 
-  /** What the microphone gave. @param {Blob} blob @param {"recording" | "live"} origin */
-  addTake(blob, origin) {
-    this.add([{ name: this.#takeName(origin), blob, origin }]);
+  /** Add audio from the microphone. @param {Blob} blob @param {"recording" | "live"} origin */
+  addCapture(blob, origin) {
+    this.add([{ name: this.#captureName(origin), blob, origin }]);
   }
 
-  /** What was answered while it was spoken. @param {import("./live.js").Heard} heard */
-  addHeard(heard) {
-    clearAlarms();
-    const job = this.#queue.addAnswered({ ...heard, name: this.#takeName("live"), origin: "live" });
-    this.#want(job);
-    this.#present(job);
+  /** Add the result of a live session. @param {import("./live.js").LiveResult} result */
+  addLiveResult(result) {
+    clearErrors();
+    const job = this.#queue.addDone({ ...result, name: this.#captureName("live"), origin: "live" });
+    this.#select(job);
+    this.#showResult(job);
   }
 
-  /** What comes from now on goes to the list: nothing is put before somebody who speaks. */
-  stepBack() {
-    clearAlarms();
-    this.#result.pause();
-    this.#want(null);
+  /** Select no job, so that no result interrupts a recording. */
+  deselect() {
+    clearErrors();
+    this.#resultView.pause();
+    this.#select(null);
   }
 
   cancel() {
     this.#queue.cancel();
-    tell(t("cancelled"));
+    announce(t("cancelled"));
   }
 
   clear() {
     this.#queue.clear();
-    this.#files.clear();
-    this.#result.clear();
-    this.stepBack();
+    this.#fileList.clear();
+    this.#resultView.clear();
+    this.deselect();
     byId("main").focus({ preventScroll: true });
   }
 
-  /** Those that wanted a key. */
-  retryRefused() {
-    const { refused } = this.#queue;
-    if (!refused.length) return;
-    this.#want(refused[0]);
-    this.#queue.retry(refused);
+  /** Retry the jobs that failed without a valid API key. */
+  retryUnauthorized() {
+    const { unauthorized } = this.#queue;
+    if (!unauthorized.length) return;
+    this.#select(unauthorized[0]);
+    this.#queue.retry(unauthorized);
   }
 
-  /** In the language of the page. */
+  /** Render in the current language. */
   render() {
-    this.#files.render();
+    this.#fileList.render();
     this.redraw();
-    showProgress(this.#queue.jobs, this.#wanted);
+    renderProgress(this.#queue.jobs, this.#selected);
   }
 
-  /** In the colours of the page. */
+  /** Render in the current colors. */
   redraw() {
-    this.#result.render();
+    this.#resultView.render();
   }
 
   /** @param {"recording" | "live"} origin */
-  #takeName(origin) {
-    this.#takes += 1;
-    return `${t(`${origin}.name`)}-${this.#takes}.wav`;
+  #captureName(origin) {
+    this.#captureCount += 1;
+    return `${t(`${origin}.name`)}-${this.#captureCount}.wav`;
   }
 
   /** @param {Job | null} job */
-  #want(job) {
-    this.#wanted = job;
-    this.#files.mark(job?.id ?? 0);
-    showProgress(this.#queue.jobs, job);
+  #select(job) {
+    this.#selected = job;
+    this.#fileList.setCurrent(job?.id ?? 0);
+    renderProgress(this.#queue.jobs, job);
   }
 
   /** @param {Job} job clicked in the list */
-  #choose(job) {
-    clearAlarms();
-    this.#want(job);
-    if (job.state === "done") this.#present(job);
-    else if (job.state === "unfit") alarm(job.problem, job.name);
+  #onChoose(job) {
+    clearErrors();
+    this.#select(job);
+    if (job.state === "done") this.#showResult(job);
+    else if (job.state === "rejected") showError(job.error, job.name);
     else if (!isOpen(job)) this.#queue.retry([job]);
   }
 
   /** @param {Job} job */
-  #changed(job) {
+  #onChange(job) {
     if (!this.#queue.jobs.includes(job)) return;
-    this.#files.update(job);
-    showProgress(this.#queue.jobs, this.#wanted);
-    if (job.state === "failed" || job.state === "unfit") this.#failed(job);
-    if (job.state === "done" && job === this.#wanted && this.shown !== job) this.#present(job);
-    if (["done", "failed"].includes(job.state) && !this.#queue.jobs.some(isOpen)) this.onSettled();
+    this.#fileList.update(job);
+    renderProgress(this.#queue.jobs, this.#selected);
+    if (job.state === "failed" || job.state === "rejected") this.#onFailure(job);
+    if (job.state === "done" && job === this.#selected && this.shown !== job) this.#showResult(job);
+    if (["done", "failed"].includes(job.state) && !this.#queue.jobs.some(isOpen)) this.onIdle();
   }
 
   /** @param {Job} job */
-  #failed(job) {
-    alarm(job.problem, job.name);
-    if (job.problem instanceof ServerProblem && job.problem.status === 401) askKey();
+  #onFailure(job) {
+    showError(job.error, job.name);
+    if (job.error instanceof ApiError && job.error.status === 401) promptForKey();
     const next = this.#queue.jobs.find(isOpen);
-    if (job === this.#wanted && next) this.#want(next);
+    if (job === this.#selected && next) this.#select(next);
   }
 
   /** @param {Job} job */
-  #present(job) {
-    this.#result.show(job);
-    const words = { label: byId("result-label").textContent, percent: byId("result-percent").textContent };
-    tell(t("done", { name: job.name, ...words }));
+  #showResult(job) {
+    this.#resultView.show(job);
+    const values = { label: byId("result-label").textContent, percent: byId("result-percent").textContent };
+    announce(t("result.announcement", { name: job.name, ...values }));
     if (document.activeElement === byId("key-input")) return;
     byId("result-label").focus({ preventScroll: true });
-    byId("result").scrollIntoView({ behavior: calm() ? "auto" : "smooth", block: "start" });
+    byId("result").scrollIntoView({ behavior: prefersReducedMotion() ? "auto" : "smooth", block: "start" });
   }
 }
 
-/** @param {Blob} blob @returns {Problem | null} */
-function unfit(blob) {
-  if (!blob.size) return new Problem("error.empty");
-  const most = limits().body_bytes;
-  return blob.size > most ? new Problem("error.big", { size: bytes(blob.size), most: bytes(most) }) : null;
+/** @param {Blob} blob @returns {LocalizedError | null} */
+function checkSize(blob) {
+  if (!blob.size) return new LocalizedError("error.empty");
+  const limit = limits().body_bytes;
+  return blob.size > limit
+    ? new LocalizedError("error.big", { size: formatBytes(blob.size), limit: formatBytes(limit) })
+    : null;
 }
 
-export function askKey() {
-  showKey();
+export function promptForKey() {
+  showKeyForm();
   byId("key-input").focus();
 }

@@ -1,15 +1,15 @@
-/** An answer: the emotion, how sure, what to mind, when and by which phonemes. */
+/** The result: emotion, score, warnings, scores, timeline and latency. */
 
-import { byId, make } from "./dom.js";
-import { duration, percent, span } from "./format.js";
-import { emotionName, hasPhrase, t } from "./language.js";
-import { showScores } from "./scores.js";
+import { byId, createElement } from "./dom.js";
+import { formatLength, formatPercent, formatWorkTime } from "./format.js";
+import { emotionName, hasTranslation, t } from "./language.js";
+import { renderScores } from "./scores.js";
 import { Timeline } from "./timeline.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
-const GRAVE = new Set(["unsure", "no_speech", "silent", "truncated"]);
-const LITTLE_SPEECH = 0.5;
+const SERIOUS = new Set(["unsure", "no_speech", "silent", "truncated"]);
+const LOW_SPEECH_RATIO = 0.5;
 
 export class ResultView {
   /** @type {Job | null} */
@@ -24,11 +24,11 @@ export class ResultView {
   show(job) {
     this.#job = job;
     byId("result").hidden = false;
-    this.#head(job);
-    this.timeline.show(/** @type {import("./types.js").Answer} */ (job.answer), job.blob);
+    this.#renderSummary(job);
+    this.timeline.show(/** @type {import("./types.js").Prediction} */ (job.prediction), job.blob);
   }
 
-  /** So that nobody records what is played. */
+  /** Pause playback, so that it is not recorded. */
   pause() {
     this.timeline.player.pause();
   }
@@ -39,24 +39,24 @@ export class ResultView {
     this.timeline.clear();
   }
 
-  /** In the language of the page. */
+  /** Render in the current language. */
   render() {
-    if (this.#job) this.#head(this.#job);
+    if (this.#job) this.#renderSummary(this.#job);
     this.timeline.render();
   }
 
   /** @param {Job} job */
-  #head(job) {
-    const answer = /** @type {import("./types.js").Answer} */ (job.answer);
-    const silent = answer.warnings.includes("no_speech");
-    byId("result").dataset.emotion = silent ? "" : answer.label;
-    byId("result").classList.toggle("silent", silent);
-    byId("result-file").textContent = t("heard.in", { name: job.name });
-    byId("result-label").textContent = silent ? t("nothing") : emotionName(answer.label);
-    byId("result-percent").textContent = silent ? "" : percent(answer.scores[answer.label] ?? 0);
-    byId("notes").replaceChildren(...notes(job, answer).map(note));
-    showScores(byId("scores"), answer.scores);
-    byId("latency").textContent = latency(job, answer);
+  #renderSummary(job) {
+    const prediction = /** @type {import("./types.js").Prediction} */ (job.prediction);
+    const silent = prediction.warnings.includes("no_speech");
+    byId("result").dataset.emotion = silent ? "" : prediction.label;
+    byId("result").classList.toggle("no-speech", silent);
+    byId("result-file").textContent = t("result.file", { name: job.name });
+    byId("result-label").textContent = silent ? t("no_speech") : emotionName(prediction.label);
+    byId("result-percent").textContent = silent ? "" : formatPercent(prediction.scores[prediction.label] ?? 0);
+    byId("notes").replaceChildren(...collectNotes(job, prediction).map(noteElement));
+    renderScores(byId("scores"), prediction.scores);
+    byId("latency").textContent = latencyText(job, prediction);
     for (const id of ["json", "csv", "textgrid"])
       byId(`download-${id}`).setAttribute("aria-label", t(`download.${id}`));
   }
@@ -64,43 +64,44 @@ export class ResultView {
 
 /**
  * @param {Job} job
- * @param {import("./types.js").Answer} answer
- * @returns {[string, string][]} names and words
+ * @param {import("./types.js").Prediction} prediction
+ * @returns {[string, string][]} names and texts
  */
-function notes(job, answer) {
-  const silent = answer.warnings.includes("no_speech");
-  const told = answer.warnings.filter((name) => !(silent && name === "unsure"));
-  const found = told.map((name) => [
+function collectNotes(job, prediction) {
+  const silent = prediction.warnings.includes("no_speech");
+  const warnings = prediction.warnings.filter((name) => !(silent && name === "unsure"));
+  const notes = warnings.map((name) => [
     name,
-    hasPhrase(`warning.${name}`) ? t(`warning.${name}`) : t("warning.other", { name }),
+    hasTranslation(`warning.${name}`) ? t(`warning.${name}`) : t("warning.other", { name }),
   ]);
-  const ratio = answer.speech_ratio;
-  if (ratio !== null && ratio > 0 && ratio < LITTLE_SPEECH)
-    found.push(["quiet", t("warning.quiet", { percent: percent(ratio) })]);
-  if (answer.profile) found.push(["profile", t("result.profile", { count: answer.profile.count })]);
-  if (job.kept !== null) found.push(["unkept", t("warning.unkept", { time: span(job.kept) })]);
-  return /** @type {[string, string][]} */ (found);
+  const ratio = prediction.speech_ratio;
+  if (ratio !== null && ratio > 0 && ratio < LOW_SPEECH_RATIO)
+    notes.push(["quiet", t("warning.quiet", { percent: formatPercent(ratio) })]);
+  if (prediction.profile) notes.push(["profile", t("result.profile", { count: prediction.profile.count })]);
+  if (job.keptSeconds !== null)
+    notes.push(["not_kept", t("warning.not_kept", { time: formatLength(job.keptSeconds) })]);
+  return /** @type {[string, string][]} */ (notes);
 }
 
 /** @param {[string, string]} named */
-function note([name, words]) {
-  return make("li", {
-    className: GRAVE.has(name) ? "note grave" : "note",
+function noteElement([name, text]) {
+  return createElement("li", {
+    className: SERIOUS.has(name) ? "note serious" : "note",
     data: { warning: name },
-    textContent: words,
+    textContent: text,
   });
 }
 
-/** @param {Job} job @param {import("./types.js").Answer} answer */
-function latency(job, answer) {
+/** @param {Job} job @param {import("./types.js").Prediction} prediction */
+function latencyText(job, prediction) {
   if (job.roundTrip === null) return "";
-  const total = duration(job.roundTrip);
-  const told = answer.timings;
-  if (!told || !Number.isFinite(told.total)) return t("latency", { total });
+  const total = formatWorkTime(job.roundTrip);
+  const timings = prediction.timings;
+  if (!timings || !Number.isFinite(timings.total)) return t("latency", { total });
   const parts = {
-    server: duration(told.total),
-    network: duration(told.network ?? 0),
-    decode: duration(told.decode ?? 0),
+    server: formatWorkTime(timings.total),
+    network: formatWorkTime(timings.network ?? 0),
+    decode: formatWorkTime(timings.decode ?? 0),
   };
   return t("latency.server", { total, ...parts });
 }

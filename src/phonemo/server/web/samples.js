@@ -1,38 +1,38 @@
-/** Clips of the synthesiser, for somebody without a recording at hand. */
+/** Synthetic sample recordings. */
 
 import { endpoint } from "./api.js";
-import { byId, make } from "./dom.js";
+import { byId, createElement } from "./dom.js";
 import { t } from "./language.js";
-import { Problem } from "./problems.js";
+import { LocalizedError } from "./problems.js";
 
 const VOICES = ["english-slow", "english-hurried", "german", "polish"];
 
-/** @param {(name: string, blob: Blob) => void} onSample @param {(problem: unknown) => void} onProblem */
-export function startSamples(onSample, onProblem) {
-  byId("samples").replaceChildren(...VOICES.map((voice) => button(voice, onSample, onProblem)));
+/** @param {(name: string, blob: Blob) => void} onSample @param {(error: unknown) => void} onError */
+export function initSamples(onSample, onError) {
+  byId("samples").replaceChildren(...VOICES.map((voice) => sampleButton(voice, onSample, onError)));
 }
 
 /**
  * @param {string} voice
  * @param {(name: string, blob: Blob) => void} onSample
- * @param {(problem: unknown) => void} onProblem
+ * @param {(error: unknown) => void} onError
  */
-function button(voice, onSample, onProblem) {
-  const words = make("span", { data: { t: `sample.${voice}` }, textContent: t(`sample.${voice}`) });
-  const made = make(
+function sampleButton(voice, onSample, onError) {
+  const label = createElement("span", { data: { t: `sample.${voice}` }, textContent: t(`sample.${voice}`) });
+  const element = createElement(
     "button",
     { type: "button", className: "sample", data: { testid: `sample-${voice}` } },
-    words,
+    label,
   );
-  made.addEventListener("click", () => {
-    fetched(voice).then((blob) => onSample(`synthetic-${voice}.flac`, blob), onProblem);
+  element.addEventListener("click", () => {
+    fetchSample(voice).then((blob) => onSample(`synthetic-${voice}.flac`, blob), onError);
   });
-  return made;
+  return element;
 }
 
 /** @param {string} voice */
-async function fetched(voice) {
-  const answer = await fetch(endpoint(`web/samples/${voice}.flac`)).catch(() => null);
-  if (!answer?.ok) throw new Problem("error.sample");
-  return new Blob([await answer.arrayBuffer()], { type: "audio/flac" });
+async function fetchSample(voice) {
+  const response = await fetch(endpoint(`web/samples/${voice}.flac`)).catch(() => null);
+  if (!response?.ok) throw new LocalizedError("error.sample");
+  return new Blob([await response.arrayBuffer()], { type: "audio/flac" });
 }

@@ -1,31 +1,31 @@
-/** Bars of scores, the highest first. */
+/** Score bars, highest first. */
 
-import { ranked } from "./answers.js";
-import { make } from "./dom.js";
-import { percent } from "./format.js";
+import { sortByScore } from "./answers.js";
+import { createElement } from "./dom.js";
+import { formatPercent } from "./format.js";
 import { emotionName } from "./language.js";
 
-/** @param {HTMLElement} list @param {Record<string, number>} scores @param {number} [most] rows */
-export function showScores(list, scores, most = Infinity) {
+/** @param {HTMLElement} list @param {Record<string, number>} scores @param {number} [maxRows] */
+export function renderScores(list, scores, maxRows = Infinity) {
   list.replaceChildren(
-    ...ranked(scores)
-      .slice(0, most)
-      .map(([label, score]) => row(label, score)),
+    ...sortByScore(scores)
+      .slice(0, maxRows)
+      .map(([label, score]) => scoreRow(label, score)),
   );
 }
 
 /** @param {string} label @param {number} score */
-function row(label, score) {
-  const bar = make("span", {
+function scoreRow(label, score) {
+  const bar = createElement("span", {
     className: "bar",
     style: { "--score": String(Math.max(0, Math.min(1, score))) },
   });
   bar.setAttribute("aria-hidden", "true");
-  return make(
+  return createElement(
     "li",
     { className: "score-row", data: { testid: "score-row", emotion: label } },
-    make("span", { className: "score-name", textContent: emotionName(label) }),
+    createElement("span", { className: "score-name", textContent: emotionName(label) }),
     bar,
-    make("span", { className: "score-number", textContent: percent(score) }),
+    createElement("span", { className: "score-number", textContent: formatPercent(score) }),
   );
 }

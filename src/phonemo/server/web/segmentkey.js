@@ -1,33 +1,34 @@
-/** Which colour is which emotion, and for how long: from afar the stretches are too narrow for words. */
+/** Color key of the segments with their share of time: zoomed out, segments are too narrow for labels. */
 
-import { ranked } from "./answers.js";
-import { byId, make } from "./dom.js";
-import { percent } from "./format.js";
+import { sortByScore } from "./answers.js";
+import { byId, createElement } from "./dom.js";
+import { formatPercent } from "./format.js";
 import { emotionName, t } from "./language.js";
 
 /** @typedef {import("./types.js").Segment} Segment */
 
 /** @param {Segment[]} segments */
-export function showSegmentKey(segments) {
-  const lengths = ranked(lengthsOf(segments));
-  const whole = lengths.reduce((sum, [, seconds]) => sum + seconds, 0);
-  byId("segment-key").hidden = lengths.length < 2;
+export function renderSegmentKey(segments) {
+  const totals = sortByScore(secondsByLabel(segments));
+  const total = totals.reduce((sum, [, seconds]) => sum + seconds, 0);
+  byId("segment-key").hidden = totals.length < 2;
   byId("segment-key").setAttribute("aria-label", t("segments.key"));
   byId("segment-key").replaceChildren(
-    ...lengths.map(([label, seconds]) => entry(label, whole ? seconds / whole : 0)),
+    ...totals.map(([label, seconds]) => keyEntry(label, total ? seconds / total : 0)),
   );
 }
 
 /** @param {Segment[]} segments @returns {Record<string, number>} */
-function lengthsOf(segments) {
+function secondsByLabel(segments) {
   /** @type {Record<string, number>} */
-  const lengths = {};
-  for (const { label, start, end } of segments) lengths[label] = (lengths[label] ?? 0) + end - start;
-  return lengths;
+  const totals = {};
+  for (const { label, start, end } of segments) totals[label] = (totals[label] ?? 0) + end - start;
+  return totals;
 }
 
 /** @param {string} label @param {number} share */
-function entry(label, share) {
-  const swatch = make("span", { className: "swatch", aria: { hidden: "true" } });
-  return make("li", { data: { emotion: label } }, swatch, `${emotionName(label)} ${percent(share)}`);
+function keyEntry(label, share) {
+  const swatch = createElement("span", { className: "swatch", aria: { hidden: "true" } });
+  const text = `${emotionName(label)} ${formatPercent(share)}`;
+  return createElement("li", { data: { emotion: label } }, swatch, text);
 }

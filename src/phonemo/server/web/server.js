@@ -1,67 +1,69 @@
-/** What the server says of itself: its limits, models and version. */
+/** Limits, models and version of the server. */
 
-import { ask, session } from "./api.js";
-import { byId, make } from "./dom.js";
-import { bytes, span } from "./format.js";
+import { fetchJson, session } from "./api.js";
+import { byId, createElement } from "./dom.js";
+import { formatBytes, formatLength } from "./format.js";
 import { t } from "./language.js";
-import { alarm } from "./messages.js";
+import { showError } from "./messages.js";
 
-/** @type {import("./types.js").Limits} until the server says its own */
-const ASSUMED = { body_bytes: 25 << 20, audio_seconds: 600, stream_seconds: 3600, key_required: false };
+/** @type {import("./types.js").Limits} until the server's are loaded */
+const DEFAULT_LIMITS = { body_bytes: 25 << 20, audio_seconds: 600, stream_seconds: 3600, key_required: false };
 
 /** @typedef {{id: string, licence?: string, default?: boolean}} Model */
-/** @type {{limits: import("./types.js").Limits, known: boolean, models: Model[], version: string}} */
-const told = { limits: ASSUMED, known: false, models: [], version: "" };
+/** @type {{limits: import("./types.js").Limits, limitsLoaded: boolean, models: Model[], version: string}} */
+const server = { limits: DEFAULT_LIMITS, limitsLoaded: false, models: [], version: "" };
 
-export const limits = () => told.limits;
+export const limits = () => server.limits;
 
-export async function askServer() {
+export async function loadServerInfo() {
   try {
-    told.limits = { ...ASSUMED, ...(await ask("v1/limits")) };
-    told.known = true;
-  } catch (problem) {
-    alarm(problem);
+    server.limits = { ...DEFAULT_LIMITS, ...(await fetchJson("v1/limits")) };
+    server.limitsLoaded = true;
+  } catch (error) {
+    showError(error);
   }
-  if (told.limits.key_required) showKey();
-  await askModels();
+  if (server.limits.key_required) showKeyForm();
+  await loadModels();
   renderServer();
 }
 
-/** A server with a key may keep its models to itself until it has it. */
-export async function askModels() {
+/** A server with API keys may list its models only with a valid key. */
+export async function loadModels() {
   const [models, version] = await Promise.all([
-    ask("v1/models").catch(() => null),
-    ask("version").catch(() => null),
+    fetchJson("v1/models").catch(() => null),
+    fetchJson("version").catch(() => null),
   ]);
-  told.models = models?.data ?? told.models;
-  told.version = version?.phonemo ?? told.version;
-  fillModels();
+  server.models = models?.data ?? server.models;
+  server.version = version?.phonemo ?? server.version;
+  renderModels();
   renderServer();
 }
 
-export function showKey() {
+export function showKeyForm() {
   byId("key-form").hidden = false;
 }
 
-function fillModels() {
+function renderModels() {
   const select = byId("model-select");
-  byId("model-choice").hidden = told.models.length < 2;
-  select.replaceChildren(...told.models.map(({ id }) => make("option", { value: id, textContent: id })));
-  const usual = told.models.find((one) => one.default) ?? told.models[0];
-  if (usual) select.value = session.model || usual.id;
+  byId("model-field").hidden = server.models.length < 2;
+  const options = server.models.map(({ id }) => createElement("option", { value: id, textContent: id }));
+  select.replaceChildren(...options);
+  const defaultModel = server.models.find((model) => model.default) ?? server.models[0];
+  if (defaultModel) select.value = session.model || defaultModel.id;
   select.onchange = () => {
     session.model = select.value;
     renderServer();
   };
 }
 
-/** In the language of the page. */
+/** Render in the current language. */
 export function renderServer() {
-  const { body_bytes: size, audio_seconds: seconds } = told.limits;
-  const words = { size: bytes(size), time: span(seconds) };
-  byId("file-limits").textContent = told.known ? t("file.limits", words) : t("file.limits.unknown");
-  const model = told.models.find((one) => one.id === byId("model-select").value);
+  const { body_bytes: size, audio_seconds: seconds } = server.limits;
+  const limitValues = { size: formatBytes(size), time: formatLength(seconds) };
+  const limitsKey = server.limitsLoaded ? "file.limits" : "file.limits.unknown";
+  byId("file-limits").textContent = t(limitsKey, limitValues);
+  const model = server.models.find(({ id }) => id === byId("model-select").value);
   if (!model) return;
-  const values = { model: model.id, licence: model.licence ?? "", version: told.version };
+  const values = { model: model.id, licence: model.licence ?? "", version: server.version };
   byId("about").textContent = t(model.licence ? "about" : "about.plain", values);
 }

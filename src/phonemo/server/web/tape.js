@@ -1,56 +1,56 @@
-/** What the microphone gave, kept in the page's memory up to a limit. */
+/** Buffer for microphone audio, limited in length. */
 
-import { wavOf } from "./wav.js";
+import { encodeWav } from "./wav.js";
 
 const HEADROOM_BYTES = 16_384;
 
 /**
- * The longest 16-bit mono recording that the server takes.
+ * Longest 16-bit mono recording that the server accepts, in seconds.
  * @param {import("./types.js").Limits} limits
  * @param {number} rate
  */
-export function longest(limits, rate) {
+export function maxRecordingSeconds(limits, rate) {
   return Math.floor(Math.min(limits.audio_seconds, (limits.body_bytes - HEADROOM_BYTES) / (2 * rate)));
 }
 
-export class Tape {
+export class RecordingBuffer {
   /** @type {Int16Array<ArrayBuffer>[]} */
   #chunks = [];
-  #kept = 0;
+  #keptSamples = 0;
   #samples = 0;
 
-  /** @param {number} rate @param {number} most seconds to keep */
-  constructor(rate, most) {
+  /** @param {number} rate @param {number} maxSeconds seconds to keep */
+  constructor(rate, maxSeconds) {
     this.rate = rate;
-    this.most = most;
+    this.maxSeconds = maxSeconds;
   }
 
   /** @param {Int16Array<ArrayBuffer>} pcm */
   add(pcm) {
     this.#samples += pcm.length;
-    const room = Math.max(0, this.most * this.rate - this.#kept);
-    if (!room) return;
-    const part = pcm.length > room ? pcm.slice(0, room) : pcm;
+    const free = Math.max(0, this.maxSeconds * this.rate - this.#keptSamples);
+    if (!free) return;
+    const part = pcm.length > free ? pcm.slice(0, free) : pcm;
     this.#chunks.push(part);
-    this.#kept += part.length;
+    this.#keptSamples += part.length;
   }
 
-  /** Seconds that were heard. */
+  /** Seconds received. */
   get seconds() {
     return this.#samples / this.rate;
   }
 
-  /** Seconds that are kept. */
-  get kept() {
-    return this.#kept / this.rate;
+  /** Seconds kept. */
+  get keptSeconds() {
+    return this.#keptSamples / this.rate;
   }
 
-  get full() {
-    return this.#samples >= this.most * this.rate;
+  get isFull() {
+    return this.#samples >= this.maxSeconds * this.rate;
   }
 
   /** @returns {Blob} */
   wav() {
-    return wavOf(this.#chunks, this.rate);
+    return encodeWav(this.#chunks, this.rate);
   }
 }

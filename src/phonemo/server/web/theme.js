@@ -1,42 +1,42 @@
-/** Light or dark: the system's choice until somebody switches. */
+/** Light or dark theme: the system's setting until the user switches. */
 
 import { t } from "./language.js";
-import { remember } from "./memory.js";
+import { saveSetting } from "./memory.js";
 
 const root = document.documentElement;
-const system = matchMedia("(prefers-color-scheme: dark)");
-const PAPER = { light: "#f5f4f0", dark: "#14161a" };
+const systemTheme = matchMedia("(prefers-color-scheme: dark)");
+const BACKGROUND = { light: "#f5f4f0", dark: "#14161a" };
 
 /** @returns {"light" | "dark"} */
-function theme() {
+function currentTheme() {
   const chosen = root.dataset.theme;
-  return (chosen ? chosen === "dark" : system.matches) ? "dark" : "light";
+  return (chosen ? chosen === "dark" : systemTheme.matches) ? "dark" : "light";
 }
 
 /**
  * @param {HTMLButtonElement} button
- * @param {() => void} onChange called after the colours changed
+ * @param {() => void} onChange called after the colors changed
  */
-export function startTheme(button, onChange) {
+export function initTheme(button, onChange) {
   button.addEventListener("click", () => {
-    root.dataset.theme = theme() === "dark" ? "light" : "dark";
-    remember("theme", root.dataset.theme);
-    settle(button);
+    root.dataset.theme = currentTheme() === "dark" ? "light" : "dark";
+    saveSetting("theme", root.dataset.theme);
+    renderTheme(button);
     onChange();
   });
-  system.addEventListener("change", () => {
-    settle(button);
+  systemTheme.addEventListener("change", () => {
+    renderTheme(button);
     onChange();
   });
-  settle(button);
+  renderTheme(button);
 }
 
 /** @param {HTMLButtonElement} button */
-export function settle(button) {
-  const words = t(theme() === "dark" ? "theme.light" : "theme.dark");
-  button.setAttribute("aria-label", words);
-  button.title = words;
+export function renderTheme(button) {
+  const label = t(currentTheme() === "dark" ? "theme.light" : "theme.dark");
+  button.setAttribute("aria-label", label);
+  button.title = label;
   if (!root.dataset.theme) return;
-  for (const one of document.querySelectorAll('meta[name="theme-color"]'))
-    one.setAttribute("content", PAPER[theme()]);
+  for (const meta of document.querySelectorAll('meta[name="theme-color"]'))
+    meta.setAttribute("content", BACKGROUND[currentTheme()]);
 }

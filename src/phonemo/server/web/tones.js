@@ -1,29 +1,29 @@
-/** Colours of the style sheet for canvases. */
+/** Colors of the style sheet, for canvases. */
 
-import { make } from "./dom.js";
+import { createElement } from "./dom.js";
 
-const probe = make("span", { hidden: true });
+const probe = createElement("span", { hidden: true });
 /** @type {Map<string, string>} */
-const known = new Map();
+const cache = new Map();
 
 /** @param {string} label an emotion */
-export function tone(label) {
-  if (!known.has(label)) known.set(label, read("tone", label));
-  return /** @type {string} */ (known.get(label));
+export function emotionColor(label) {
+  if (!cache.has(label)) cache.set(label, readColor("emotion", label));
+  return /** @type {string} */ (cache.get(label));
 }
 
-/** @param {"ink" | "muted" | "line" | "adds" | "takes"} name */
-export function paint(name) {
+/** @param {"text-muted" | "border" | "adds" | "takes"} name */
+export function themeColor(name) {
   const key = `--${name}`;
-  if (!known.has(key)) known.set(key, read(name, ""));
-  return /** @type {string} */ (known.get(key));
+  if (!cache.has(key)) cache.set(key, readColor(name, ""));
+  return /** @type {string} */ (cache.get(key));
 }
 
-/** After the theme changed. */
-export const forgetTones = () => known.clear();
+/** Call after the theme changed. */
+export const clearColorCache = () => cache.clear();
 
 /** @param {string} property @param {string} label */
-function read(property, label) {
+function readColor(property, label) {
   if (!probe.isConnected) document.body.append(probe);
   probe.dataset.emotion = label;
   probe.style.color = `var(--${property})`;

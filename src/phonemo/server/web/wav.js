@@ -3,7 +3,7 @@
 const HEADER = 44;
 
 /** @param {Int16Array<ArrayBuffer>[]} chunks @param {number} rate samples a second @returns {Blob} */
-export function wavOf(chunks, rate) {
+export function encodeWav(chunks, rate) {
   const size = 2 * chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   return new Blob([header(size, rate), ...chunks], { type: "audio/wav" });
 }
@@ -11,8 +11,8 @@ export function wavOf(chunks, rate) {
 /** @param {number} size bytes of samples @param {number} rate */
 function header(size, rate) {
   const view = new DataView(new ArrayBuffer(HEADER));
-  const text = (/** @type {number} */ at, /** @type {string} */ word) =>
-    [...word].forEach((letter, place) => view.setUint8(at + place, letter.charCodeAt(0)));
+  const text = (/** @type {number} */ offset, /** @type {string} */ word) =>
+    [...word].forEach((letter, index) => view.setUint8(offset + index, letter.charCodeAt(0)));
   text(0, "RIFF");
   view.setUint32(4, HEADER - 8 + size, true);
   text(8, "WAVEfmt ");
