@@ -323,7 +323,7 @@ def test_within_takes_networks_as_they_are(tmp_path, network) -> None:
     template = {"train": {"model": {"backbone": "planted"}}, "network": None}
     within = [{"manifest": str(NEAR[0].write(tmp_path)), "labels": {"names": ["anger", "neutral"]}}]
     config = study_of(tmp_path, NEAR, ["one"], system=template, within=within)
-    with pytest.raises(ConfigError, match="system linear trains networks"):
+    with pytest.raises(ConfigError, match="got linear, which trains networks"):
         run(config)
 
 
