@@ -43,7 +43,7 @@ def bundle(folder, tmp_path_factory) -> Path:
     return target
 
 
-def test_onnx_and_torch_make_and_apply_the_same_profile(folder, bundle):
+def test_onnx_and_torch_compute_and_apply_the_same_profile(folder, bundle):
     models = [TorchRecognizer.load(folder), OnnxRecognizer.load(bundle, threads=1)]
     assert models[0].reference.digest == models[1].reference.digest
     profiles = [model.profile(BUZZES, RATE) for model in models]
@@ -80,7 +80,7 @@ def test_a_model_folder_keeps_its_reference(folder, tmp_path):
     assert np.abs(first.class_means).max() > 0.1
 
 
-def test_a_folder_without_one_takes_no_profile(tmp_path):
+def test_a_folder_without_a_reference_refuses_profiles(tmp_path):
     """As folders were written before there were profiles."""
     for head in ("linear", "hidden"):
         save_trained(tmp_path / head, make_network(head), LabelSet(LABELS))
@@ -100,7 +100,7 @@ def test_a_folder_without_one_takes_no_profile(tmp_path):
     assert set(SHRINKAGE) == {"k_mean", "k_spread", "em_iterations"}
 
 
-def test_a_radius_is_kept_and_is_of_one_head(folder, tmp_path):
+def test_a_radius_is_saved_and_belongs_to_one_head(folder, tmp_path):
     """Folder, half precision, and no radius of an older head beside a new one."""
     assert reference_of(load_trained(folder).model).radius == RADIUS
     convert_to_half(folder, tmp_path / "half")
@@ -122,7 +122,7 @@ def test_means_belong_to_a_linear_head_of_their_shape():
         keep_reference(make_network("linear"), np.zeros((2, 8)))
 
 
-def test_what_was_chosen_is_kept_when_means_are_measured_again():
+def test_shrinkage_is_kept_when_means_are_measured_again():
     model = make_network("linear")
     keep_reference(model, np.zeros((3, 8)), k_mean=7.0)
     keep_reference(model, np.ones((3, 8)))
@@ -131,13 +131,13 @@ def test_what_was_chosen_is_kept_when_means_are_measured_again():
     assert reference_of(model).class_means.tolist() == np.ones((3, 8)).tolist()
 
 
-def test_class_means_by_hand():
+def test_class_means_match_a_calculation_by_hand():
     vectors = np.array([[1.0, 2.0], [3.0, 4.0], [-1.0, 0.0]])
     found = class_means(vectors, np.array([2, 2, 0]), 3)
     assert found.tolist() == [[-1, 0], [0, 0], [2, 3]]
 
 
-def test_a_fitted_head_knows_its_classes(tmp_path):
+def test_a_fitted_head_has_its_class_means(tmp_path):
     experiment = prepare_experiment(logistic(tmp_path))
     model = make_tiny(experiment).eval()
     training = make_dataset(experiment)
@@ -156,7 +156,7 @@ def test_a_fitted_head_knows_its_classes(tmp_path):
     assert reference_of(load_trained(tmp_path / "model").model).digest == found.digest
 
 
-def test_int8_leaves_the_head_and_the_map_alone():
+def test_int8_does_not_change_head_and_map():
     import onnx
 
     whole = onnx.load_from_string(make_graph(make_network("linear")))
@@ -173,7 +173,7 @@ def test_int8_leaves_the_head_and_the_map_alone():
     assert any(node.op_type == "MatMulInteger" for node in small.graph.node)
 
 
-def test_the_graph_gives_the_vector_and_takes_a_map():
+def test_the_graph_outputs_the_vector_and_accepts_a_map():
     model = make_network("linear")
     graph = Graph(make_graph(model), threads=1)
     assert graph.width == model.vector_features == 8

@@ -59,7 +59,7 @@ def test_phonemes_are_indices_of_the_inventory():
     assert TargetEncoder(LABELS, None).phonemes(_said("anger")) == ()
 
 
-def test_phonemes_in_an_emotion_take_the_merged_one():
+def test_emotion_dependent_phonemes_use_the_merged_emotion():
     inventory = make_inventory("phoneme_x_emotion", "ipa", LABELS.names)
     targets = TargetEncoder(LABELS, inventory)
     assert inventory.decode(targets.phonemes(_said("rage"))) == ("a/anger", "t/anger")
@@ -87,7 +87,7 @@ def test_a_batch_by_hand():
     assert "lower" not in batch
 
 
-def test_kept_features_are_padded_with_their_frames():
+def test_cached_features_are_padded_with_their_frames():
     rows = np.arange(6, dtype=np.float32).reshape(3, 2)
     spans = {"time": np.array([[0, 1]], np.float32)}
     items = [
@@ -126,7 +126,7 @@ def test_a_slice_of_a_file_is_read_and_measured(experiment):
     assert part.lengths() == [800, len(samples) - 160]
 
 
-def test_kept_features_have_lengths_in_frames(experiment, cache):
+def test_cached_features_have_lengths_in_frames(experiment, cache):
     dataset = make_dataset(experiment, (), cache)
     for index, frames in enumerate(dataset.lengths()):
         item = dataset[index]
@@ -154,7 +154,7 @@ def test_an_item_depends_on_seed_epoch_and_id_alone(experiment, cache, kept):
     assert one != flat(item(3, (first, second), first))
 
 
-def test_evaluation_is_never_cropped_nor_changed(experiment, cache):
+def test_evaluation_is_never_cropped_nor_augmented(experiment, cache):
     for kept in (None, cache):
         plain = make_dataset(experiment, (), kept)
         plain.set_epoch(3)
@@ -179,7 +179,7 @@ def test_a_cropped_utterance_has_no_phoneme_target(experiment):
         assert len(item["samples"]) == (800 if seconds == 0.05 else len(whole))
 
 
-def test_kept_features_are_cropped_together(experiment, cache):
+def test_cached_features_are_cropped_together(experiment, cache):
     """Fifty frames a second: 0.2 s leaves ten neighbouring frames, the same in every tensor."""
     dataset = _with_draws(experiment, cache, 0.2, AugmentConfig())
     starts = set()

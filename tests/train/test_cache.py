@@ -127,7 +127,7 @@ def test_cached_training_equals_uncached(folder, tmp_path, settings, model):
         torch.testing.assert_close(kept[name], tensor, atol=1e-5, rtol=0, msg=name)
 
 
-def test_what_is_kept_is_what_the_network_gives(folder, tmp_path):
+def test_cached_features_equal_the_networks_output(folder, tmp_path):
     config = with_changes(make_config(folder), model=DEEP)
     experiment = prepare_experiment(config)
     cache, model = make_cache(experiment, tmp_path), make_network(experiment).eval()
@@ -155,7 +155,7 @@ def test_the_batch_size_of_the_extraction_changes_nothing(folder, tmp_path, monk
     _assert_close(*found, 1e-4)
 
 
-def test_extraction_is_deterministic_and_leaves_the_mode(folder, tmp_path):
+def test_extraction_is_deterministic_and_restores_the_mode(folder, tmp_path):
     """Dropout is off while features are computed, and back on afterwards."""
     experiment = _experiment(folder)
     model, utterances = make_lively(experiment), list(experiment.utterances.values())
@@ -170,7 +170,7 @@ def test_extraction_is_deterministic_and_leaves_the_mode(folder, tmp_path):
     _assert_close(*found, 0.0)
 
 
-def test_an_interrupted_extraction_goes_on(folder, tmp_path, small_shards, written):
+def test_an_interrupted_extraction_is_resumed(folder, tmp_path, small_shards, written):
     experiment = _experiment(folder)
     whole = _everything(make_cache(experiment, tmp_path), experiment)
     assert written == ["shard-00000", "shard-00001", "shard-00002"]
@@ -188,7 +188,7 @@ def test_an_interrupted_extraction_goes_on(folder, tmp_path, small_shards, writt
     _assert_close(whole, again, 0.0)
 
 
-def test_a_failure_leaves_whole_shards_alone(folder, tmp_path, small_shards, written, monkeypatch):
+def test_a_failure_keeps_complete_shards(folder, tmp_path, small_shards, written, monkeypatch):
     experiment = _experiment(folder)
     save, count = np.save, []
 
@@ -208,7 +208,7 @@ def test_a_failure_leaves_whole_shards_alone(folder, tmp_path, small_shards, wri
     assert written == ["shard-00001", "shard-00002"]
 
 
-def test_what_is_there_is_opened_and_not_computed(folder, tmp_path, written):
+def test_existing_shards_are_opened_and_not_computed(folder, tmp_path, written):
     experiment = _experiment(folder)
     told: list[tuple[int, int]] = []
     for _ in range(2):
@@ -257,7 +257,7 @@ def _change_backbone(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def test_normalising_and_streams_are_part_of_the_name(folder, tmp_path):
+def test_normalization_and_streams_are_part_of_the_name(folder, tmp_path):
     experiment = _experiment(folder)
     utterances = list(experiment.utterances.values())[:4]
     model = make_network(experiment)
@@ -345,7 +345,7 @@ def test_processes_share_the_shards_and_each_is_written_once(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process with a signal")
-def test_a_shard_whose_writer_was_killed_is_written_by_the_next(
+def test_a_shard_whose_writer_was_killed_is_written_by_the_next_process(
     folder, tmp_path, small_shards, written
 ):
     experiment = _experiment(folder)
@@ -385,7 +385,7 @@ class Sharing:
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_what_another_is_making_is_come_back_to(tmp_path, finished):
+def test_a_shard_that_another_process_writes_is_checked_again_later(tmp_path, finished):
     sharing = Sharing(tmp_path)
     with file_lock(tmp_path / "b.lock") as mine:
         assert mine
@@ -400,7 +400,7 @@ def test_what_another_is_making_is_come_back_to(tmp_path, finished):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
-def test_a_failure_gives_the_lock_back(tmp_path):
+def test_a_failure_releases_the_lock(tmp_path):
     def failing(place):
         raise OSError(28, "No space left on device")
 
@@ -410,7 +410,7 @@ def test_a_failure_gives_the_lock_back(tmp_path):
         assert mine
 
 
-def test_a_lock_keeps_others_out_and_a_file_alone_does_not(tmp_path):
+def test_a_lock_excludes_others_and_a_file_alone_does_not(tmp_path):
     (tmp_path / ".lock").write_text("")  # left by a process that is gone
     with folder_lock(tmp_path):
         with file_lock(tmp_path / ".lock") as mine:

@@ -138,7 +138,7 @@ def test_rows_have_the_scores_of_the_logits_over_the_temperature(wide):
         assert row["unsure"] == (max(row["scores"].values()) < learnt.abstain_below)
 
 
-def test_a_run_says_how_it_was_before_and_how_much_it_answers(wide):
+def test_a_run_reports_calibration_before_and_coverage(wide):
     metrics = json.loads((Path(wide.output) / "metrics.json").read_text())
     rows = read_rows(cell_of(wide) / "predictions.jsonl")
     sure = [row for row in rows if not row["unsure"]]
@@ -154,7 +154,7 @@ def test_one_validation_speaker_calibrates_nothing(config, cell, model):
     assert metrics["results"]["selective"]["coverage"] is None
 
 
-def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(wide):
+def test_without_epoch_selection_there_is_no_calibration_data(wide):
     last = train(wide, "last", select_by="last", epochs=1)
     assert stored_calibration(load_trained(last / "model").model) == UNCALIBRATED
     for row in read_rows(last / "predictions.jsonl"):
@@ -165,7 +165,7 @@ def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(wide):
 
 
 @pytest.mark.parametrize(("select_by", "utterances"), [("ua", 12), ("last", 18)])
-def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_by, utterances):
+def test_a_fitted_head_is_calibrated_on_all_training_data(config, cell, select_by, utterances):
     """Speaker by speaker, so that validation need not be spared for it."""
     fitted_cell = train(config, f"fit-{select_by}", strategy="logistic", select_by=select_by)
     assert stored_calibration(load_trained(fitted_cell / "model").model).utterances == utterances
@@ -173,7 +173,7 @@ def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_
 
 
 @pytest.mark.parametrize(("learnt", "is_calibrated"), [("s2", False), ("stranger", True)])
-def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
+def test_a_start_trained_on_the_validation_speakers_is_not_calibrated(
     config, tmp_path, learnt, is_calibrated
 ):
     """It would be too sure of them; only a protocol that leaks lets such a one begin at all."""
@@ -194,7 +194,7 @@ def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
     assert (found != UNCALIBRATED) == is_calibrated
 
 
-def test_what_is_kept_is_found_again(config):
+def test_a_stored_calibration_is_read_back(config):
     network = make_network(prepare_experiment(config))
     assert stored_calibration(network) == UNCALIBRATED
     store_calibration(network, GIVEN)
@@ -238,7 +238,7 @@ def guesses(experiment: Experiment) -> SpeechDataset:
     return SpeechDataset(experiment.manifest, rows, experiment.targets)
 
 
-def test_a_head_is_as_sure_as_heads_that_left_the_speaker_out(config):
+def test_a_head_is_as_confident_as_heads_without_the_speaker(config):
     experiment = prepare_experiment(with_changes(config, model=LINEAR))
     network, dataset = make_network(experiment).eval(), guesses(experiment)
     found = fit_head(network, dataset, 10.0, 4)
@@ -263,7 +263,7 @@ def highest_of(vectors: Any, labels: Any, temperature: float) -> Any:
     return softmax(np.stack([-found, found], axis=1) / 2 / temperature).max(axis=1)
 
 
-def test_a_memory_of_each_utterance_does_not_make_it_sure():
+def test_features_that_identify_utterances_do_not_raise_confidence():
     """One feature an utterance, and emotions that nothing tells: learnt by heart, else a guess."""
     speakers = crowd()
     labels = np.random.default_rng(5).integers(0, 2, len(speakers))
@@ -274,7 +274,7 @@ def test_a_memory_of_each_utterance_does_not_make_it_sure():
     assert found.utterances == len(speakers)
 
 
-def test_a_memory_of_each_speaker_does_not_make_it_sure():
+def test_features_that_identify_speakers_do_not_raise_confidence():
     """Every speaker has one emotion: a voice gives it away, but no new one's."""
     speakers = crowd()
     voices = np.array([[one == name for name in sorted(set(speakers))] for one in speakers])
@@ -286,7 +286,7 @@ def test_a_memory_of_each_speaker_does_not_make_it_sure():
     assert mixed.temperature == 1, "left out one by one, voices would be known"
 
 
-def test_a_feature_that_holds_for_everyone_makes_it_sure():
+def test_a_feature_that_holds_for_all_speakers_raises_confidence():
     speakers = crowd()
     labels = np.arange(len(speakers)) % 2
     found = _cross_calibrate(labels[:, None] * 2.0 - 1, labels, speakers, 2, 10.0)
@@ -303,7 +303,7 @@ def test_too_few_speakers_or_emotions_calibrate_nothing(speakers, labels):
     assert _cross_calibrate(vectors, np.array(labels), speakers, 2, 1.0) == UNCALIBRATED
 
 
-def test_utterances_of_nobody_are_left_out_one_by_one(config, monkeypatch):
+def test_utterances_without_a_speaker_are_left_out_one_by_one(config, monkeypatch):
     """Without a name each could be anybody."""
     given = []
     monkeypatch.setattr(
@@ -331,7 +331,7 @@ def answers(
     return [{"scores": scores, "label": first, "truth": one, **more} for one in truth]
 
 
-def test_a_temperature_by_hand_from_rows_with_different_emotions():
+def test_a_temperature_from_rows_with_different_emotions_matches_a_calculation_by_hand():
     """Of answers with 90 % three of four are right: 9^(1/T) = 3, so T = 2."""
     rows = answers(("anger", "neutral"), 3, 1, 0.9) + answers(("sadness", "calm"), 6, 2, 0.9)
     found = calibrate_rows(rows, 0.25)
@@ -350,7 +350,7 @@ def test_an_earlier_temperature_is_undone():
     assert calibrate_rows(hotter, 0.1).temperature == pytest.approx(0.5, abs=1e-3)
 
 
-def test_a_score_that_was_rounded_to_nothing_is_no_certainty():
+def test_a_score_rounded_to_zero_is_not_certainty():
     rows = answers(("anger", "neutral"), 99, 1, 1.0)
     assert 1 < calibrate_rows(rows, 0.1).temperature < HOTTEST
 
@@ -363,7 +363,7 @@ def test_rows_without_scores_and_truth_are_refused(rows):
         calibrate_rows(rows, 0.1)
 
 
-def test_the_answers_of_a_run_give_back_its_logits(wide):
+def test_the_predictions_of_a_run_restore_its_logits(wide):
     """Its rows were divided by a temperature, which they name."""
     rows = read_rows(cell_of(wide) / "predictions.jsonl")
     assert rows[0]["temperature"] != pytest.approx(1, abs=0.05), "else this says nothing"
@@ -384,7 +384,7 @@ def carded(model, tmp_path) -> Path:
     return copy
 
 
-def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
+def test_a_recalibrated_model_has_the_same_weights(carded, tmp_path):
     target = tmp_path / "new"
     recalibrate(carded, target, GIVEN)
     found = load_trained(target)
@@ -398,7 +398,7 @@ def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
     assert files - same == {"config.json", CHECKSUMS}
 
 
-def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
+def test_a_model_card_is_copied_without_a_checksum(carded, tmp_path):
     target = tmp_path / "new"
     recalibrate(carded, target, GIVEN)
     assert (target / "README.md").read_text() == "# A card\n"
@@ -410,7 +410,7 @@ def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
         verify_checksums(target)
 
 
-def test_nothing_is_written_over_an_existing_folder_or_from_a_broken_one(carded, tmp_path):
+def test_existing_targets_and_broken_sources_are_refused(carded, tmp_path):
     (tmp_path / "there").mkdir()
     for target in (tmp_path / "there", carded):
         with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
@@ -436,7 +436,7 @@ def bundle(exported, tmp_path) -> Path:
     return Path(shutil.copytree(exported / "bundle", tmp_path / "bundle"))
 
 
-def test_a_bundle_is_written_over_itself_with_the_same_network(bundle, tmp_path):
+def test_a_bundle_is_overwritten_in_place_with_the_same_network(bundle, tmp_path):
     (bundle / "README.md").write_text("# A card\n")
     before, network = open_bundle(bundle).card, (bundle / "model.onnx").read_bytes()
     recalibrate(bundle, bundle, TemperatureScaling(1.5, 0.25, 99))
@@ -449,7 +449,7 @@ def test_a_bundle_is_written_over_itself_with_the_same_network(bundle, tmp_path)
     assert (bundle / "README.md").read_text() == "# A card\n"
 
 
-def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path):
+def test_a_bundle_is_written_to_a_new_folder_but_not_over_another(bundle, tmp_path):
     recalibrate(bundle, tmp_path / "new", UNCALIBRATED)
     assert open_bundle(tmp_path / "new").card.temperature == 1
     assert open_bundle(bundle).card.temperature == GIVEN.temperature
@@ -458,7 +458,7 @@ def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path)
     assert open_bundle(tmp_path / "new").card.calibrated_on == 0
 
 
-def test_torch_and_the_bundle_are_as_sure_as_each_other(config, model, exported):
+def test_torch_and_the_bundle_have_the_same_confidence(config, model, exported):
     manifest = read_manifest(config.manifest)
     before = TorchRecognizer.load(model)
     predictor = TorchRecognizer.load(exported / "model")
@@ -491,7 +491,7 @@ def typed(capfd):
     return answer
 
 
-def test_a_manifest_whose_speakers_it_heard_is_refused(config, model, tmp_path, typed):
+def test_a_manifest_with_training_speakers_is_refused(config, model, tmp_path, typed):
     answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
     said = ("LEAKY: the model was trained on 18 of these 24", "speakers it was not trained on")
     assert_one_line(answer, 1, *said)
@@ -516,7 +516,7 @@ def test_a_model_is_calibrated_on_another_corpus(config, model, tmp_path, typed)
     assert answer.out.splitlines()[1].startswith("  ECE ")
 
 
-def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path, typed):
+def test_calibration_speakers_count_as_training_speakers_afterwards(config, model, tmp_path, typed):
     manifest = rename(Path(config.manifest), "strangers", "x")
     assert typed(model, "-o", tmp_path / "new", "--manifest", manifest).code == 0
     strangers = read_manifest(manifest).utterances
@@ -528,7 +528,7 @@ def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path,
     assert_one_line(again, 1, "LEAKY", "speakers it was not trained on")
 
 
-def test_written_answers_of_speakers_that_it_heard_are_refused(config, model, tmp_path, typed):
+def test_written_predictions_for_training_speakers_are_refused(config, model, tmp_path, typed):
     found = assess_model(model, Path(config.manifest))
     write_assessment(tmp_path / "rows.jsonl", found)
     answer = typed(model, "-o", tmp_path / "new", "--predictions", tmp_path / "rows.jsonl")
@@ -536,7 +536,7 @@ def test_written_answers_of_speakers_that_it_heard_are_refused(config, model, tm
     assert not (tmp_path / "new").exists()
 
 
-def test_answers_among_some_are_fitted_among_all():
+def test_predictions_among_some_emotions_are_fitted_among_all():
     """The threshold is of the scores that whoever asks for nothing in particular gets."""
     some = answers(("anger", "neutral"), 3, 1, 0.9)
     every = [row | {"all_scores": {"anger": 0.45, "neutral": 0.05, "fear": 0.5}} for row in some]
@@ -548,12 +548,12 @@ def test_answers_among_some_are_fitted_among_all():
     assert found != calibrate_rows(some, 0.25)
 
 
-def test_a_manifest_is_heard_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):
+def test_a_manifest_is_recognized_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):
     answer = typed(bundle, "-o", tmp_path / "new", "--manifest", config.manifest)
     assert_one_line(answer, 2, "a bundle; --manifest needs the model folder it was made of")
 
 
-def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, typed, monkeypatch):
+def test_no_audio_is_processed_if_the_target_exists(config, model, tmp_path, typed, monkeypatch):
     monkeypatch.setattr(
         "phonemo.train.experiments.assess.held_out_rows", lambda *_: pytest.fail("it listens")
     )
@@ -562,7 +562,7 @@ def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, ty
     assert_one_line(answer, 1, "new: expected a new folder, got an existing one")
 
 
-def test_a_bundle_is_calibrated_on_written_answers(bundle, tmp_path, typed):
+def test_a_bundle_is_calibrated_on_written_predictions(bundle, tmp_path, typed):
     path = tmp_path / "answers.jsonl"
     rows = answers(("anger", "neutral"), 3, 1, 0.9)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

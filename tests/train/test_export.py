@@ -104,7 +104,7 @@ def test_every_kind_of_backbone_is_tried():
 
 
 @pytest.mark.parametrize("kind", tiny_nets.KINDS)
-def test_the_graph_says_what_torch_says(kind):
+def test_the_graph_equals_torch(kind):
     model = make_model(kind)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     found = check_parity(model, Graph(make_graph(model), threads=1))
@@ -139,7 +139,7 @@ def test_every_arm_is_tried(key, known):
 
 
 @pytest.mark.parametrize("settings", ARMS, ids=lambda arm: "-".join(map(str, arm.values())))
-def test_the_graph_of_every_arm(settings):
+def test_the_graph_of_every_arm_equals_torch(settings):
     model = make_model(**settings)
     graph = Graph(make_graph(model), threads=1)
     assert graph.has_phonemes == (model.auxiliary is not None)
@@ -161,7 +161,7 @@ def test_folding_leaves_plain_weights():
         assert torch.allclose(plain(waveform).logits, model(waveform).logits, atol=1e-5)
 
 
-def test_a_clip_says_the_same_in_any_company():
+def test_a_clips_output_does_not_depend_on_the_batch():
     model = make_model("wav2vec2-group")
     graph = Graph(make_graph(model), threads=1)
     clips = [make_clip(*clip) for clip in CLIPS.values()]
@@ -241,7 +241,7 @@ def initialisers(graph: bytes) -> dict[str, tuple[int, ...]]:
     return {one.name: tuple(one.dims) for one in floats}
 
 
-def test_quantising_says_nothing(graph, small, recwarn, caplog):
+def test_quantization_prints_nothing(graph, small, recwarn, caplog):
     assert quantize(graph) == small
     assert not recwarn.list
     assert not caplog.records, "onnxruntime's quantiser logs to the root logger"
@@ -259,7 +259,7 @@ def test_int8_leaves_few_weight_matrices_in_fp32(graph, small):
     assert len(convolutions) == 1, "the positions stay fp32; the CNN became products"
 
 
-def test_int8_says_the_same_in_any_company():
+def test_int8_output_does_not_depend_on_the_batch():
     """A loud and long neighbour coarsens nobody: every frame has its own scale."""
     model = make_model("wav2vec2-group")
     graph = Graph(quantize(make_graph(model)), threads=1)
@@ -277,7 +277,7 @@ def test_int8_says_the_same_in_any_company():
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 0.1)])
-def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
+def test_a_bundle_predicts_like_its_model(folder, tmp_path, precision, tolerance):
     bundle = export(folder, tmp_path / "mine", precision, licence="MIT")
     assert open_bundle(tmp_path / "mine") == bundle
     card = bundle.card
@@ -303,7 +303,7 @@ def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 3e-3)])
-def test_the_shares_of_phonemes_are_those_of_torch(folder, tmp_path, precision, tolerance):
+def test_the_phoneme_attribution_equals_that_of_torch(folder, tmp_path, precision, tolerance):
     export(folder, tmp_path / "mine", precision)
     clip = make_clip(*CLIPS["long"])
     wanted = TorchRecognizer.load(folder).predict(clip, RATE, shares=True)
@@ -324,7 +324,7 @@ def test_the_shares_of_phonemes_are_those_of_torch(folder, tmp_path, precision, 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_bundle_without_a_head_cannot_say_who_carried_the_emotion(folder, tmp_path):
+def test_a_bundle_without_a_head_cannot_attribute_phonemes(folder, tmp_path):
     bundle = export(folder, tmp_path / "mine")
     card = bundle.card.model_dump(exclude={"sha256", "head_sha256"})
     write_bundle(tmp_path / "mine", bundle.model, card)
@@ -350,7 +350,7 @@ def test_int8_is_measured_on_a_manifest(folder, tmp_path):
         assert np.mean(right) == pytest.approx(ua), "every emotion has as many clips"
 
 
-def test_a_manifest_of_nothing_or_of_other_emotions(folder, tmp_path):
+def test_an_empty_manifest_is_refused_and_unlabeled_clips_have_no_accuracy(folder, tmp_path):
     trained = export_module.load_trained(folder)
     write_manifest(tmp_path / "empty.jsonl", Header(corpus="e", root=".", phonemo="test"), [])
     with pytest.raises(ManifestError, match="expected recordings to compare on, got none"):
@@ -367,7 +367,7 @@ def test_a_long_manifest_is_sampled_evenly(folder, tmp_path, monkeypatch):
     assert len(set(clips.truth)) > 1
 
 
-def test_where_it_must_not_be_written_is_said_before_the_work(folder, tmp_path, monkeypatch):
+def test_a_forbidden_target_is_refused_before_the_export(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "load_trained", None)
     with pytest.raises(CheckpointError, match="something else"):
         export(folder, folder)

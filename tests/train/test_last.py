@@ -12,7 +12,7 @@ from phonemo.train.provenance import provenance_of
 from tests.train.tiny_run import make_config
 
 
-def test_the_last_epoch_is_taken_and_validation_is_learnt_from(tmp_path: Path) -> None:
+def test_the_last_epoch_is_used_and_validation_is_trained_on(tmp_path: Path) -> None:
     config = make_config(tmp_path, select_by="last", epochs=3, batch_size=6)
     metrics = run(config, "phonemo train", folds=["speaker-s1"])
     home = Path(config.output) / "seed-1" / "speaker-s1"

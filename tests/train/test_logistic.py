@@ -40,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("emotions", [("anger", "neutral", "sadness"), ("neutral", "sadness")])
-def test_it_gives_the_probabilities_of_scikit_learn(folder, emotions):
+def test_the_head_gives_the_probabilities_of_scikit_learn(folder, emotions):
     config = with_changes(logistic(folder), labels={"names": emotions})
     experiment = prepare_experiment(config)
     model = make_network(experiment).eval()
@@ -61,7 +61,7 @@ def test_it_gives_the_probabilities_of_scikit_learn(folder, emotions):
         assert torch.equal(model.state_dict()[name], tensor), "nothing else moves"
 
 
-def test_an_emotion_without_an_example_is_never_answered(folder):
+def test_an_emotion_without_an_example_is_never_predicted(folder):
     experiment = prepare_experiment(logistic(folder))
     model = make_network(experiment).eval()
     ids = [name for name, one in experiment.utterances.items() if one.emotion != "anger"]
@@ -86,7 +86,7 @@ def test_a_run_is_fitted_tested_evaluated_again_and_exported(tmp_path):
     assert card.parity.difference < 1e-3
 
 
-def test_validation_is_learnt_from_only_where_nothing_is_selected(tmp_path):
+def test_validation_is_trained_on_only_without_epoch_selection(tmp_path):
     """With another select_by the validation part is left alone."""
     manifest = read_manifest(make_config(tmp_path).manifest)
     found = {}
@@ -116,6 +116,6 @@ def test_validation_is_learnt_from_only_where_nothing_is_selected(tmp_path):
     assert found["last", False] != found["last", True]
 
 
-def test_it_needs_a_linear_head(folder):
+def test_the_strategy_needs_a_linear_head(folder):
     with pytest.raises(ValidationError, match=r"set model\.head=linear"):
         with_changes(logistic(folder), model={"head": "hidden"})

@@ -43,7 +43,7 @@ def chances(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
-def test_without_strength_it_is_the_plain_regression(classes):
+def test_without_strength_the_head_equals_the_plain_regression(classes):
     vectors, truth = examples(classes)
     found = fit_towards(vectors, truth, start(classes), 0.0, C)
     plain = LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit(vectors, truth)
@@ -54,7 +54,7 @@ def test_without_strength_it_is_the_plain_regression(classes):
 
 
 @pytest.mark.parametrize(("strength", "near"), [(np.inf, 0.0), (1e9, 1e-6)])
-def test_with_endless_strength_it_is_the_start(strength, near):
+def test_with_infinite_strength_the_head_equals_the_start(strength, near):
     vectors, truth = examples(3)
     prior = start(3)
     found = fit_towards(vectors, truth, prior, strength, C)
@@ -62,7 +62,7 @@ def test_with_endless_strength_it_is_the_start(strength, near):
     np.testing.assert_allclose(found.bias, prior.head.bias, atol=near)
 
 
-def test_in_between_the_slope_is_zero():
+def test_at_finite_strength_the_gradient_is_zero():
     """strength (W - W0) is what the examples pull: X^T (Y - P), and for a fresh one W / C."""
     vectors, truth = examples(3)
     prior = start(3, known=(0, 1))
@@ -76,7 +76,7 @@ def test_in_between_the_slope_is_zero():
     assert pull[:, 2].sum() == pytest.approx(0, abs=1e-4)
 
 
-def test_a_fresh_emotion_is_learnt_beside_a_start_that_stays():
+def test_a_new_emotion_is_fitted_beside_a_fixed_start():
     vectors, truth = examples(3)
     prior = start(3, known=(0, 2))
     found = fit_towards(vectors, truth, prior, np.inf, C)
@@ -85,7 +85,7 @@ def test_a_fresh_emotion_is_learnt_beside_a_start_that_stays():
     assert (found.logits(vectors).argmax(axis=1) == 1).any()
 
 
-def test_an_emotion_without_an_example():
+def test_an_emotion_without_an_example_keeps_the_start():
     """The start's stays where the start has it; what nobody knows is never the answer."""
     vectors, truth = examples(2)
     prior = start(4, known=(0, 1, 2))
@@ -96,7 +96,7 @@ def test_an_emotion_without_an_example():
     assert not np.allclose(found.weight[0], prior.head.weight[0], atol=1e-2)
 
 
-def test_rows_go_by_their_names():
+def test_rows_are_matched_by_name():
     weight, bias = np.arange(6.0).reshape(3, 2), np.array([7.0, 8.0, 9.0])
     theirs, ours = LabelSet(("anger", "calm", "fear")), LabelSet(("fear", "glee", "anger"))
     found = prior_from(reference(weight, bias), theirs, ours)
@@ -106,7 +106,7 @@ def test_rows_go_by_their_names():
     np.testing.assert_allclose(found.class_means, [[0.4, 0.5], [0, 0], [0, 0.1]])
 
 
-def test_a_model_without_a_reference_is_none(tmp_path):
+def test_a_model_without_a_reference_is_no_prior(tmp_path):
     save_trained(tmp_path / "hidden", make_network("hidden"), LabelSet(LABELS))
     with pytest.raises(ModelError, match="expected a linear head that takes profiles"):
         prior_of(tmp_path / "hidden", LabelSet(LABELS))

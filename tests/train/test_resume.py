@@ -70,7 +70,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole, where, number)
     assert steps == sorted(steps)
 
 
-def test_a_broken_checkpoint_is_passed_over(tmp_path, whole, caplog):
+def test_a_broken_checkpoint_is_skipped(tmp_path, whole, caplog):
     config = make_config(tmp_path, **SETTINGS)
     _kill(config, "step", 5)
     newest = checkpointing.newest_checkpoint(_checkpoints(config))
@@ -91,7 +91,7 @@ def test_a_finished_fold_is_not_trained_again(tmp_path):
     assert model.stat().st_mtime_ns == before
 
 
-def test_another_config_does_not_touch_a_run(tmp_path):
+def test_another_config_leaves_a_run_unchanged(tmp_path):
     config = make_config(tmp_path, epochs=1)
     run(config, "test", folds=[FOLD])
     other = with_changes(config, train={"epochs": 2})
@@ -116,7 +116,7 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path):
     assert precious.read_text() == "years of work"
 
 
-def test_a_grown_manifest_is_noticed(tmp_path):
+def test_a_grown_manifest_is_an_error(tmp_path):
     config = make_config(tmp_path, epochs=1)
     run(config, "test", folds=[FOLD])
     make_corpus(Path(config.manifest).parent, takes=3)
@@ -124,7 +124,7 @@ def test_a_grown_manifest_is_noticed(tmp_path):
         run(config, "test", folds=[FOLD])
 
 
-def test_another_process_in_the_folder_is_noticed(tmp_path):
+def test_another_process_in_the_folder_is_an_error(tmp_path):
     config = make_config(tmp_path, epochs=1)
     with folder_lock(Path(config.output)), pytest.raises(RunError, match="another process"):
         run(config, "test", folds=[FOLD])
@@ -148,7 +148,7 @@ def _fill(target: Path) -> None:
         (folder / "weights").write_bytes(b"12345")
 
 
-def test_a_sealed_folder_is_checked(tmp_path):
+def test_checksums_of_a_folder_are_verified(tmp_path):
     target = tmp_path / "one"
     _fill(target)
     files.verify_checksums(target)
@@ -163,7 +163,7 @@ def test_a_sealed_folder_is_checked(tmp_path):
         files.verify_checksums(target)
 
 
-def test_a_seal_cannot_point_outside(tmp_path):
+def test_checksums_cannot_point_outside_the_folder(tmp_path):
     target = tmp_path / "one"
     _fill(target)
     (tmp_path / "secret").write_bytes(b"12345")

@@ -44,7 +44,7 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
+def test_a_shared_export_predicts_like_a_full_one(models, precision, tmp_path):
     shutil.copytree(models / precision, tmp_path / "shelf")
     whole = export(models / "open", tmp_path / "whole", precision)
     shared = export(models / "open", tmp_path / "shelf" / "open", "int8", share="small")
@@ -61,7 +61,7 @@ def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
             assert second.predict(clip, RATE).scores == pytest.approx(wanted.scores, abs=1e-4)
 
 
-def test_halves_have_the_digest_of_their_source(models, tmp_path):
+def test_half_precision_has_the_digest_of_its_source(models, tmp_path):
     convert_to_half(models / "small", tmp_path / "half")
     digests = {
         network_digest(load_trained(folder).model)
@@ -81,7 +81,7 @@ def test_another_network_is_refused(models, tmp_path):
     assert not (tmp_path / "shelf" / "open").exists()
 
 
-def test_a_sibling_from_before_digests_is_refused(models, tmp_path):
+def test_a_sibling_without_a_digest_is_refused(models, tmp_path):
     shutil.copytree(models / "fp32", tmp_path / "shelf")
     path = tmp_path / "shelf" / "small" / "bundle.json"
     card = json.loads(path.read_text())
@@ -97,7 +97,7 @@ def test_a_sibling_that_shares_is_refused(models):
         shared_network.sibling_of(SHARED.parent / "new", SHARED.name, trained)
 
 
-def test_calibrated_in_place_it_still_shares(tmp_path):
+def test_a_bundle_recalibrated_in_place_still_shares(tmp_path):
     for folder in (ADAPTABLE, SHARED):
         shutil.copytree(folder, tmp_path / folder.name)
     folder = tmp_path / SHARED.name
@@ -106,7 +106,7 @@ def test_calibrated_in_place_it_still_shares(tmp_path):
     assert not (folder / "model.onnx").exists()
 
 
-def test_a_model_folder_of_a_shared_bundle_is_the_one_it_came_from(models, tmp_path):
+def test_a_model_folder_of_a_shared_bundle_equals_its_source(models, tmp_path):
     target = compose(open_bundle(SHARED), models / "small", tmp_path / "composed")
     found, wanted = load_trained(target), load_trained(models / "open")
     assert found.labels.names == OTHER
@@ -120,7 +120,7 @@ def test_a_model_folder_of_a_shared_bundle_is_the_one_it_came_from(models, tmp_p
     assert provenance_of(target).heard == {"buzzes"}
 
 
-def test_it_is_not_made_of_another_network_nor_without_its_past(models, tmp_path):
+def test_a_model_folder_needs_the_same_network_and_a_provenance(models, tmp_path):
     trained = load_trained(models / "small")
     with torch.no_grad():
         next(trained.model.backbone.parameters()).mul_(1.1)
@@ -136,12 +136,12 @@ def test_it_is_not_made_of_another_network_nor_without_its_past(models, tmp_path
 
 
 @pytest.mark.parametrize("lineage", [False, True])
-def test_the_past_lies_in_a_bundle_where_it_is_wanted(models, tmp_path, lineage):
+def test_a_bundle_has_the_provenance_on_request(models, tmp_path, lineage):
     bundle = export(models / "open", tmp_path / "bundle", "fp32", lineage=lineage)
     assert (bundle.folder / "provenance.json").is_file() == lineage
 
 
-def test_the_weights_may_be_those_of_the_one_that_shares(models, tmp_path, monkeypatch):
+def test_the_weights_may_be_those_of_the_sharing_model(models, tmp_path, monkeypatch):
     """As in the wheel: the open model holds the network, the weights are the other one's."""
     shelf = tmp_path / "models"
     export(models / "open", shelf / "phonemo-open", "int8", lineage=True)
@@ -187,7 +187,7 @@ def test_finetune_starts_from_a_shared_model_by_name(installed, tmp_path):
         start_folder("phonemo-open", tmp_path / "run")
 
 
-def test_the_other_one_by_name_is_the_folder_of_its_weights(installed, tmp_path):
+def test_the_other_model_by_name_is_its_weights_folder(installed, tmp_path):
     found = start_folder("phonemo-small", tmp_path / "run")
     assert found == installed / "phonemo-small-weights"
     assert start_folder("elsewhere", tmp_path / "run") == Path("elsewhere")

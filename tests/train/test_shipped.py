@@ -28,7 +28,7 @@ BACKBONE = MODELS / "phonemo-small-backbone"
 CORPORA = {"emodb", "ravdess", "nemo"}
 
 
-def test_weights_and_bundle_say_the_same():
+def test_weights_and_bundle_give_the_same_prediction():
     trained = load_trained(SMALL)
     card = open_bundle(packaged()).card
     assert trained.labels.names == card.labels
@@ -45,7 +45,7 @@ def test_weights_and_bundle_say_the_same():
         assert one.scores == pytest.approx(other.scores, abs=0.15)
 
 
-def test_it_says_what_it_has_heard():
+def test_the_provenance_lists_the_training_corpora():
     past = provenance_of(SMALL)
     assert past.heard >= CORPORA | {"speechocean762"}
     assert {name: len(past.taught[name].speakers) for name in sorted(CORPORA)} == {
@@ -55,7 +55,7 @@ def test_it_says_what_it_has_heard():
     }
 
 
-def test_the_backbone_has_heard_none_of_the_corpora_with_emotions():
+def test_the_backbone_was_not_trained_on_corpora_with_emotions():
     network, normalise = load_backbone(str(BACKBONE))
     assert normalise
     assert len(network.encoder.layers) == 4
@@ -64,7 +64,7 @@ def test_the_backbone_has_heard_none_of_the_corpora_with_emotions():
     assert not past.taught
 
 
-def test_transformers_opens_it():
+def test_transformers_opens_the_model():
     model = AutoModelForAudioClassification.from_pretrained(SMALL)
     assert model.config.id2label[0] == "anger"
     assert model.num_parameters() < 20e6
@@ -77,7 +77,7 @@ def test_transformers_opens_it():
         ("train.strategy=top_k", "train.top_k=2", "train.epochs=1"),
     ],
 )
-def test_it_is_a_start_for_a_corpus_of_ones_own(tmp_path, sets, monkeypatch):
+def test_the_model_is_a_start_for_a_users_corpus(tmp_path, sets, monkeypatch):
     manifest = make_corpus(tmp_path / "mine")
     monkeypatch.chdir(REPOSITORY)
     command = ["train", "configs/finetune.yaml", "--quiet", "-o", str(tmp_path / "run")]

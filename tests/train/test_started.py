@@ -71,7 +71,7 @@ def prepared(config: RunConfig, **train: object) -> tuple[Experiment, Prior]:
     return experiment, prior_of(str(config.model.start), experiment.targets.labels)
 
 
-def test_endless_strength_is_the_start_with_a_profile_of_the_training_part(config):
+def test_infinite_strength_equals_the_start_with_a_profile_of_the_training_part(config):
     """With as many emotions as it shares; the vectors are those of the start."""
     config = with_changes(config, labels={"names": ["anger", "neutral"]})
     experiment, prior = prepared(config, prior_strength=1e12)
@@ -91,7 +91,7 @@ def test_endless_strength_is_the_start_with_a_profile_of_the_training_part(confi
 
 
 @pytest.mark.parametrize("unit", ["source", "speaker"])
-def test_no_strength_is_the_plain_fit_on_standardised_vectors(config, unit):
+def test_no_strength_equals_the_plain_fit_on_standardized_vectors(config, unit):
     experiment, prior = prepared(config, prior_strength=0.0, standardise_by=unit)
     model = make_network(experiment).eval()
     training = make_dataset(experiment)
@@ -130,7 +130,7 @@ def planted(turned: bool, speakers: int = 4) -> tuple[_Examples, Prior]:
     return _Examples(vectors, truth, names), prior
 
 
-def test_speakers_left_out_pick_a_good_start_and_turn_down_a_bad_one(config):
+def test_held_out_speakers_pick_a_good_start_and_reject_a_bad_one(config):
     train = config.train
     good, bad = (_scores(*planted(turned), train) for turned in (False, True))
     assert max(good, key=good.__getitem__) > 0
@@ -139,7 +139,7 @@ def test_speakers_left_out_pick_a_good_start_and_turn_down_a_bad_one(config):
     assert _scores(*planted(False, speakers=1), train) == {}, "nobody to leave out"
 
 
-def test_one_speaker_takes_the_usual_strength(config):
+def test_one_speaker_uses_the_default_strength(config):
     experiment, prior = prepared(config)
     ids = [one for one in experiment.utterances if one.startswith("s1")]
     model = make_network(experiment).eval()
@@ -147,7 +147,7 @@ def test_one_speaker_takes_the_usual_strength(config):
     assert (done.strength, done.picked_by) == (USUAL_STRENGTH, 0)
 
 
-def test_a_finetuning_says_what_was_done_and_what_profiles_add(tuned, start):
+def test_a_finetuning_reports_the_fit_and_the_gain_of_profiles(tuned, start):
     config, found = tuned
     home = Path(config.output)
     assert (config.train.prior, config.train.strategy) == ("start", "logistic")
@@ -188,7 +188,7 @@ def test_scores_of_profiles_are_those_of_the_recognizer(tuned):
     assert found.profiles.scores["speaker"].ua == pytest.approx(ua)
 
 
-def test_test_speakers_teach_nothing(config, tmp_path):
+def test_test_speakers_do_not_affect_the_fit(config, tmp_path):
     """Their labels changed, the model and the strength that their fold picks are the same."""
     found = []
     for flipped in (False, True):
@@ -208,7 +208,7 @@ def test_test_speakers_teach_nothing(config, tmp_path):
     assert found[0] == found[1]
 
 
-def test_a_plan_without_a_prior(start, tmp_path):
+def test_a_plan_has_no_prior_with_one_shared_emotion(start, tmp_path):
     manifest = other_corpus(tmp_path / "corpus")
     made = plan(manifest, tmp_path / "run", str(start))
     assert made.notes[-1].startswith("the head is drawn towards that of")
@@ -235,7 +235,7 @@ def test_the_shape_of_the_start_is_kept(start, tmp_path):
         assert (model["head"], model["statistics"]) == ("linear", config["statistics"])
 
 
-def test_a_config_says_what_goes_together(config):
+def test_incompatible_config_values_are_refused(config):
     plain = with_changes(config, train={"prior": "none"})
     assert "prior" not in plain.model_dump(mode="json")["train"]
     assert plain.digest != config.digest

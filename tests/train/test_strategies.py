@@ -68,7 +68,7 @@ def test_every_strategy_is_tested():
 
 
 @pytest.mark.parametrize("name", LEARNS)
-def test_one_epoch_changes_exactly_what_it_should(folder, tmp_path, name):
+def test_one_epoch_changes_exactly_the_trainable_parameters(folder, tmp_path, name):
     """Head, fusion and pooling learn in all of them."""
     config = make_config(folder, strategy=name, **SETTINGS)
     watch = Watch(_modes, "step")
@@ -100,7 +100,7 @@ def _check_modes(name: str, modes: dict[str, bool]) -> None:
         assert module == "encoder.layer_norm" or training != module.startswith(frozen), module
 
 
-def test_gradual_unfreezes_one_layer_an_epoch(folder, tmp_path):
+def test_gradual_unfreezes_one_layer_per_epoch(folder, tmp_path):
     config = make_config(folder, strategy="gradual", **SETTINGS | {"epochs": 4})
     watch = Watch(copy_state, "epoch")
     trainer = make_trainer(config, tmp_path, callbacks=[watch])
@@ -116,7 +116,7 @@ def test_gradual_unfreezes_one_layer_an_epoch(folder, tmp_path):
     assert layers == [[], ["2"], ["1", "2"], ["1", "2"]]
 
 
-def test_what_a_checkpoint_must_keep_covers_all_epochs(folder):
+def test_trainable_parameters_cover_all_epochs(folder):
     model = _fresh(folder)
     for name in STRATEGIES:
         if name == "lora":
@@ -131,7 +131,7 @@ def test_what_a_checkpoint_must_keep_covers_all_epochs(folder):
 
 
 @pytest.mark.parametrize("name", ["top_k", "gradual"])
-def test_more_layers_than_there_are(folder, tmp_path, name):
+def test_more_layers_than_the_backbone_has_are_refused(folder, tmp_path, name):
     """Found before the features are computed for nothing."""
     config = make_config(folder, strategy=name, top_k=4)
     with pytest.raises(
@@ -147,7 +147,7 @@ def test_more_layers_than_there_are(folder, tmp_path, name):
     assert not (tmp_path / "runs" / "cache").exists()
 
 
-def test_boundaries_by_hand(folder):
+def test_frozen_depths_match_a_calculation_by_hand(folder):
     model = _fresh(folder)
     found = {one: frozen_depth(model, TrainConfig(strategy=one, top_k=2)) for one in STRATEGIES}
     assert found == {
@@ -179,7 +179,7 @@ def test_a_frozen_backbone_is_deterministic_while_training(folder, kind):
 
 @wavlm
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "log-mel"])
-def test_adapters_reach_the_answer_of_every_backbone(folder, kind):
+def test_adapters_affect_the_output_of_every_backbone(folder, kind):
     """Fresh ones change nothing; any of them changed alone changes the scores."""
     plain, adapted = (_fresh(folder, kind, strategy=one).eval() for one in ("full", "lora"))
     clip = torch.randn(1, 900)

@@ -47,7 +47,7 @@ def phonemo(home, capfd, monkeypatch) -> Phonemo:
     return typed
 
 
-def test_it_prints_the_errors_that_are_left_and_where_the_network_is(phonemo, home):
+def test_the_command_prints_the_final_losses_and_the_network_folder(phonemo, home):
     code, out, err = phonemo()
     assert (code, err) == (0, "")
     first, front, whole, network = out.splitlines()
@@ -101,13 +101,13 @@ def test_bad_input_is_one_clear_line(phonemo, home, words, code, fragments):
         assert fragment in err
 
 
-def test_a_config_that_is_not_there(phonemo):
+def test_a_missing_config_is_refused(phonemo):
     code, out, err = phonemo(config="nowhere.yaml")
     assert (code, out) == (2, "")
     assert "no such config file" in err
 
 
-def test_stopped_it_says_how_to_go_on(phonemo, home, monkeypatch):
+def test_an_interrupted_command_prints_how_to_resume(phonemo, home, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -124,7 +124,7 @@ def test_without_torch_the_extra_is_named(phonemo, monkeypatch):
     assert "pretraining needs an optional part: pip install 'phonemo[train]'" in err
 
 
-def test_the_lines_by_hand():
+def test_the_printed_lines_match_a_hand_written_example():
     metrics = {
         "hours": 12.345,
         "config": "0123456789ab",

@@ -68,19 +68,19 @@ def losses(student: Any, teacher: Any, scales: Scales, wave: Tensor, shift: int,
 
 @pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("whole", [False, True])
-def test_nothing_is_left_where_the_student_is_the_teacher(teacher, scales, wave, shift, whole):
+def test_the_loss_is_zero_if_the_student_equals_the_teacher(teacher, scales, wave, shift, whole):
     found = losses(Parrot(teacher, shift), teacher, scales, wave, shift, whole)
     assert list(found) == (["loss", "layer_0", "layer_1", "layer_2"] if whole else ["loss"])
     assert all(value == 0 for value in found.values())
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_frames_that_lie_elsewhere_cost(teacher, scales, wave, whole):
+def test_misaligned_frames_increase_the_loss(teacher, scales, wave, whole):
     found = losses(Parrot(teacher, 1), teacher, scales, wave, 2, whole)
     assert found["loss"] > 0.05
 
 
-def test_who_says_the_mean_has_one(teacher, scales, wave):
+def test_a_student_that_predicts_the_mean_has_an_error_of_one(teacher, scales, wave):
     def mean(state: Tensor, number: int | None) -> Tensor:
         return state.mean(dim=(0, 1)).expand_as(state)
 
@@ -148,7 +148,7 @@ def test_the_error_is_relative(teacher, wave):
         assert found["plain", whole]["loss"] > 1e-3
 
 
-def test_the_level_of_a_clip_does_not_matter(teacher, scales, wave):
+def test_the_level_of_a_clip_does_not_change_the_loss(teacher, scales, wave):
     student = Backbone(build_student(SHIFTED, teacher), normalise=True)
     shift = frame_shift(SHIFTED)
     found = [losses(student, teacher, scales, gain * wave, shift, True) for gain in (1, 5)]
@@ -156,7 +156,7 @@ def test_the_level_of_a_clip_does_not_matter(teacher, scales, wave):
     assert found[0]["loss"] > 0.1
 
 
-def test_only_the_student_learns(teacher, scales, wave):
+def test_only_the_student_is_trained(teacher, scales, wave):
     student = Backbone(build_student(SHIFTED, teacher), normalise=True)
     distillation = Distillation(student, teacher, scales, LEVEL, 2, True).train()
     distillation(wave)["loss"].backward()
@@ -166,7 +166,7 @@ def test_only_the_student_learns(teacher, scales, wave):
     assert {name for name, p in student.named_parameters() if p.grad is None} == set()
 
 
-def test_at_level():
+def test_at_level_sets_mean_and_rms():
     wave = make_wave(0.5, clips=2) * torch.tensor([[1.0], [30.0]]) + 0.2
     found = at_level(wave, LEVEL)
     torch.testing.assert_close(found.mean(dim=1), torch.zeros(2), atol=1e-6, rtol=0)

@@ -40,7 +40,7 @@ def rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
-def test_nothing_changes_when_all_are_off():
+def test_disabled_augmentation_changes_nothing():
     config = AugmentationConfig(**OFF)
     samples = make_samples(needed(SIZE, config))
     for seed in range(20):
@@ -50,7 +50,7 @@ def test_nothing_changes_when_all_are_off():
 
 
 @pytest.mark.parametrize("lowest_db", [5.0, -3.0])
-def test_noise_is_quieter_by_what_was_drawn(lowest_db):
+def test_noise_is_quieter_by_the_drawn_ratio(lowest_db):
     samples = make_samples()
     ratios = [
         decibels(rms(samples) / rms(one - samples))
@@ -82,7 +82,7 @@ def test_gain_rises_or_falls_evenly_within_its_limits():
         np.testing.assert_allclose(level, np.linspace(level[0], level[-1], SIZE), atol=1e-3)
 
 
-def test_the_equaliser_is_smooth_and_bounded():
+def test_the_equalizer_is_smooth_and_bounded():
     samples = make_samples()
     for one in heard(samples, tone_db=8.0):
         level = decibels(np.abs(np.fft.rfft(one) / np.fft.rfft(samples)))
@@ -105,7 +105,7 @@ def test_speed_moves_the_pitch_and_keeps_the_size():
 
 @pytest.mark.parametrize("speed", [0.15, 0.49])
 @pytest.mark.parametrize("size", [1700, 16_001])
-def test_enough_is_taken_for_the_highest_speed(size, speed):
+def test_a_crop_is_long_enough_for_the_highest_speed(size, speed):
     class Highest(np.random.Generator):
         def random(self):
             return 0.0
@@ -118,7 +118,7 @@ def test_enough_is_taken_for_the_highest_speed(size, speed):
     assert change(make_samples(needed(size, config)), size, config, draw).shape == (size,)
 
 
-def test_the_generator_decides_alone():
+def test_the_generator_is_the_only_source_of_randomness():
     config = AugmentationConfig()
     samples = make_samples(needed(SIZE, config))
 

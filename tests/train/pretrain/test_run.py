@@ -111,7 +111,7 @@ def other(home: Path, name: str, **changes: Any) -> PretrainConfig:
 # ---- learning
 
 
-def test_both_stages_learn(home):
+def test_both_stages_reduce_the_loss(home):
     changes = {"front_end": {"steps": 40}, "whole": {"steps": 40}, "save_steps": 5}
     metrics, _ = teach(other(home, "longer", **changes))
     for stage in ("front_end", "whole"):
@@ -124,7 +124,7 @@ def test_both_stages_learn(home):
     assert metrics["whole"]["eval_loss"] == pytest.approx(sum(parts) / 3)
 
 
-def test_what_the_folder_holds(whole, told):
+def test_the_folder_has_the_documented_files(whole, told):
     config, metrics, _ = whole
     output = Path(config.output)
     names = {path.name for path in output.iterdir()}
@@ -142,7 +142,7 @@ def test_what_the_folder_holds(whole, told):
     assert environment["command"] == "test"
 
 
-def test_mixed_precision_learns_nearly_the_same(home, whole):
+def test_mixed_precision_gives_nearly_the_same_weights(home, whole):
     config = other(home, "mixed", whole=STAGE | {"steps": 6, "precision": "bf16"})
     metrics, state = teach(config)
     assert changed(state, whole[2]), "it is another arithmetic"
@@ -151,7 +151,7 @@ def test_mixed_precision_learns_nearly_the_same(home, whole):
     assert metrics["front_end"] == whole[1]["front_end"], "the stage before it is as it was"
 
 
-def test_the_first_stage_leaves_the_transformer_alone(home, whole):
+def test_the_first_stage_does_not_train_the_transformer(home, whole):
     config = other(home, "front", whole=STAGE | {"steps": 0})
     metrics, state = teach(config)
     assert "whole" not in metrics
@@ -184,7 +184,7 @@ def test_two_rates_and_no_decay_for_norms_and_biases(home, whole, tmp_path):
         assert sum(len(group["params"]) for group in groups) == len(learning)
 
 
-def test_a_loss_that_is_no_number_stops_at_once(home, monkeypatch):
+def test_a_loss_of_nan_stops_the_training(home, monkeypatch):
     def broken(self: Distillation, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"loss": torch.tensor(float("nan"), requires_grad=True)}
 
@@ -216,7 +216,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(home, whole, stage, step):
         assert kept == [(row["step"], row["loss"]) for row in straight if "loss" in row]
 
 
-def test_stopped_between_the_student_and_the_metrics(home, whole, monkeypatch):
+def test_a_stop_between_student_and_metrics_is_resumed(home, whole, monkeypatch):
     config = other(home, "stopped-late")
 
     def full(path: Path, data: Any) -> None:
@@ -234,7 +234,7 @@ def test_stopped_between_the_student_and_the_metrics(home, whole, monkeypatch):
     assert metrics == whole[1]
 
 
-def test_a_broken_checkpoint_is_passed_over(home, whole, caplog):
+def test_a_broken_checkpoint_is_skipped(home, whole, caplog):
     config = other(home, "broken")
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, "test", Stop("whole", 5))
@@ -245,7 +245,7 @@ def test_a_broken_checkpoint_is_passed_over(home, whole, caplog):
     assert newest.name in caplog.text
 
 
-def test_what_is_finished_is_left_as_it_is(whole):
+def test_a_finished_pretraining_is_not_repeated(whole):
     config = whole[0]
     model = Path(config.output) / "student" / "model.safetensors"
     before = model.stat().st_mtime_ns
@@ -256,14 +256,14 @@ def test_what_is_finished_is_left_as_it_is(whole):
 # ---- the folder
 
 
-def test_another_config_does_not_touch_a_pretraining(home, whole):
+def test_another_config_leaves_a_pretraining_unchanged(home, whole):
     for changes in ({"seed": 2}, {"whole": {"rate_layers": 0.1}}, {"floor_db": 80.0}):
         with pytest.raises(RunError, match="got one with another config"):
             pretrain(make_config(home, **changes), "test")
     pretrain(make_config(home, log_steps=7, threads=1), "test")
 
 
-def test_a_grown_manifest_is_noticed(tmp_path):
+def test_a_grown_manifest_is_an_error(tmp_path):
     config = make_config(tmp_path, front_end={"steps": 1}, whole={"steps": 0})
     pretrain(config, "test")
     make_speech(tmp_path / "speech", seconds=(0.5,) * 7)
@@ -283,7 +283,7 @@ def test_a_foreign_folder_is_refused(home):
     assert precious.read_text() == "years of work"
 
 
-def test_the_folder_of_a_training_is_refused(home, tmp_path):
+def test_a_training_folder_is_refused(home, tmp_path):
     config = other(home, "training")
     write_config(Path(config.output) / "config.yaml", tiny_run.make_config(tmp_path))
     with pytest.raises(RunError, match="expected a pretraining's folder") as caught:
@@ -291,7 +291,7 @@ def test_the_folder_of_a_training_is_refused(home, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_another_process_in_the_folder_is_noticed(home, whole):
+def test_another_process_in_the_folder_is_an_error(home, whole):
     with folder_lock(Path(whole[0].output)), pytest.raises(RunError, match="another process"):
         pretrain(whole[0], "test")
 
@@ -313,7 +313,7 @@ def test_another_process_in_the_folder_is_noticed(home, whole):
     ],
     ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
 )
-def test_what_never_began_does_not_claim_its_folder(home, changes, error, says):
+def test_a_pretraining_that_fails_to_start_leaves_its_folder_free(home, changes, error, says):
     config = other(home, "began", **changes)
     with pytest.raises(error, match=says) as caught:
         pretrain(config, "test")
@@ -339,12 +339,12 @@ def test_the_student_opens_as_a_backbone(whole):
     }
 
 
-def test_it_says_what_it_has_heard(whole):
+def test_the_provenance_lists_the_training_corpora(whole):
     heard = json.loads((Path(whole[0].output) / "student" / "heard.json").read_text())
     assert heard == {"utterances": {"talk": 6}, "config": whole[0].digest, "start": None}
 
 
-def test_a_training_takes_it_as_its_backbone(whole, tmp_path):
+def test_a_training_uses_the_student_as_backbone(whole, tmp_path):
     config = tiny_run.make_config(tmp_path, epochs=1)
     model = {"backbone": str(Path(whole[0].output) / "student")}
     config = tiny_run.with_changes(config, model=model)
@@ -352,7 +352,7 @@ def test_a_training_takes_it_as_its_backbone(whole, tmp_path):
     assert 0 <= metrics["results"]["ua"]["mean"] <= 1
 
 
-def test_going_on_from_a_student(home, whole):
+def test_a_pretraining_continues_from_a_student(home, whole):
     """Without the first stage, with other speech, and it remembers the speech of before."""
     start = str(Path(whole[0].output) / "student")
     speech = make_speech(home / "more", "more", (0.5, 0.6, 0.7, 0.8))
@@ -374,7 +374,7 @@ def test_going_on_from_a_student(home, whole):
         pretrain(make_config(home, **again.model_dump() | {"manifests": [str(speech)]}), "test")
 
 
-def test_no_steps_hand_the_start_over_unchanged(home, whole):
+def test_no_steps_leave_the_start_unchanged(home, whole):
     start = Path(whole[0].output) / "student"
     config = other(home, "none", start=str(start), front_end={"steps": 0}, whole={"steps": 0})
     _, state = teach(config)

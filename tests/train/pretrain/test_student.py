@@ -32,7 +32,7 @@ def make_student(config: StudentConfig, teacher) -> Backbone:
     return Backbone(build_student(config, teacher), normalise=True).eval()
 
 
-def test_with_the_teachers_stem_its_states_are_the_teachers():
+def test_with_the_teachers_stem_the_states_equal_the_teachers():
     teacher, wave = make_teacher(), make_wave(2)
     assert frame_shift(UNSHIFTED) == 0
     found = states_of(make_student(UNSHIFTED, teacher), teacher.stem(wave))
@@ -42,7 +42,7 @@ def test_with_the_teachers_stem_its_states_are_the_teachers():
         torch.testing.assert_close(found[number], state, atol=1e-5, rtol=0)
 
 
-def test_its_first_frame_has_the_position_of_the_teachers_frame_there():
+def test_the_first_frame_has_the_position_of_the_matching_teacher_frame():
     teacher, wave = make_teacher(), make_wave(2)
     student = make_student(SHIFTED, teacher)
     assert student.network.config.first_position == frame_shift(SHIFTED) == 2
@@ -57,7 +57,7 @@ def test_its_first_frame_has_the_position_of_the_teachers_frame_there():
         torch.testing.assert_close(found[number], state, atol=1e-5, rtol=0)
 
 
-def test_its_shape_is_the_teachers_and_nothing_is_random_in_it():
+def test_the_student_has_the_teachers_shape_and_no_dropout():
     config = make_student(SHIFTED, make_teacher()).network.config
     assert (config.hidden_size, config.num_hidden_layers, config.intermediate_size) == (16, 2, 32)
     assert config.num_attention_heads == 2
@@ -67,7 +67,7 @@ def test_its_shape_is_the_teachers_and_nothing_is_random_in_it():
     assert all(getattr(config, name) == 0 for name in off)
 
 
-def test_the_seed_makes_the_front_end():
+def test_the_seed_determines_the_front_end():
     teacher = make_teacher()
 
     def weights(seed: int) -> list[torch.Tensor]:
@@ -88,14 +88,14 @@ def test_the_seed_makes_the_front_end():
         ((1280,), (320,), 2),
     ],
 )
-def test_the_shift_takes_frame_0_to_the_teachers_frame_at_its_centre(kernels, strides, shift):
+def test_the_shift_maps_frame_0_to_the_teacher_frame_at_its_center(kernels, strides, shift):
     assert frame_shift(StudentConfig(kernels=kernels, strides=strides)) == shift
     # By the runtime's arithmetic: frame 0's centre, in hops of the teacher.
     centre = FrameGrid.of(kernels, strides).sample_at(0.5) / 320
     assert abs(centre - shift) <= 0.5
 
 
-def test_the_shift_is_seen_in_sound():
+def test_the_shift_matches_frames_of_real_audio():
     """The frames that a click changes: the teacher's middle one is ``shift`` later."""
     teacher = make_teacher()
     wave = 0.1 * torch.randn(1, RATE)
@@ -150,14 +150,14 @@ def test_the_sinusoids_are_finite_and_rise_with_frequency(waves):
     torch.testing.assert_close(norms, wanted, atol=2e-3, rtol=1e-3)
 
 
-def test_they_are_mel_spaced(waves):
+def test_filters_are_mel_spaced(waves):
     spectrum = np.abs(np.fft.rfft(waves[:, 0].numpy(), RATE))  # one bin is one hertz
     inner = (HERTZ > 200) & (HERTZ < 7800)
     assert inner.sum() > 100
     np.testing.assert_allclose(spectrum.argmax(axis=1)[inner], HERTZ[inner], atol=2)
 
 
-def test_four_phases_a_quarter_of_a_turn_apart(waves):
+def test_filters_come_in_four_phases_a_quarter_turn_apart(waves):
     inner = torch.from_numpy((HERTZ > 200) & (HERTZ < 7800))
     unit = (waves / waves.norm(dim=-1, keepdim=True))[inner]
     products = unit @ unit.transpose(1, 2)  # (frequency, phase, phase)
@@ -165,7 +165,7 @@ def test_four_phases_a_quarter_of_a_turn_apart(waves):
     torch.testing.assert_close(products, wanted.expand_as(products), atol=0.01, rtol=0)
 
 
-def test_they_are_windowed(waves):
+def test_filters_are_windowed(waves):
     peak = waves.abs().amax(dim=-1)
     assert bool((waves[..., 0].abs() < 1e-3 * peak).all())
     assert bool((waves[..., -1].abs() < 0.01 * peak).all())

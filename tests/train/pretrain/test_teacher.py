@@ -111,7 +111,7 @@ def test_conversion_of_half_precision(tmp_path):
     )
 
 
-def test_rounded_weights_are_refused(tmp_path):
+def test_quantized_weights_are_refused(tmp_path):
     """Their integers mean nothing without their scales."""
     write_model(tmp_path, **{"layer_1/ffn/linear_0/weight": np.zeros((32, 128), np.int8)})
     assert "got a quantized one" in fault(tmp_path)
@@ -122,7 +122,7 @@ def test_a_missing_variable_is_named(tmp_path):
     assert "layer_1/ffn/linear_1/bias" in fault(tmp_path)
 
 
-def test_a_transformers_folder(tmp_path):
+def test_a_transformers_folder_is_read(tmp_path):
     whisper = make_whisper()
     whisper.half().save_pretrained(tmp_path)
     found = load_teacher(str(tmp_path)).encoder.state_dict()
@@ -130,17 +130,17 @@ def test_a_transformers_folder(tmp_path):
         assert torch.equal(found[name], tensor.float()), name
 
 
-def test_a_folder_of_another_network(tmp_path):
+def test_a_folder_of_another_network_is_refused(tmp_path):
     make_backbone_folder(tmp_path)
     assert "expected a Whisper model" in fault(tmp_path)
 
 
-def test_an_empty_folder_and_no_folder(tmp_path):
+def test_an_empty_folder_and_a_missing_folder_are_refused(tmp_path):
     for where in (tmp_path, tmp_path / "nowhere"):
         assert "docs/pretraining.md" in fault(where)
 
 
-def test_weights_that_are_not_there_are_not_made_up(tmp_path):
+def test_missing_weights_are_refused(tmp_path):
     """transformers would draw them at random and only warn."""
     whisper = make_whisper()
     state = {k: v for k, v in whisper.state_dict().items() if "encoder.layers.1.fc2" not in k}
@@ -150,7 +150,7 @@ def test_weights_that_are_not_there_are_not_made_up(tmp_path):
     )
 
 
-def test_forward_equals_transformers_own():
+def test_forward_equals_that_of_transformers():
     whisper = make_whisper(positions=SECONDS * 50)
     teacher, wave = Teacher(whisper.encoder), make_wave(SECONDS, clips=2)
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_the_floor_lies_below_the_loudest_of_each_clip(floor_db):
     assert torch.equal(quiet, found.amin((1, 2), keepdim=True).expand_as(quiet))
 
 
-def test_a_higher_floor_changes_only_what_lies_below_it():
+def test_a_higher_floor_changes_only_values_below_it():
     wave = make_wave(1)
     whispers, ours = make_teacher(80).spectrogram(wave), make_teacher(50).spectrogram(wave)
     floor = whispers.max() - 50 / 40
@@ -198,12 +198,12 @@ def test_a_higher_floor_changes_only_what_lies_below_it():
     assert float(whispers.min()) < float(floor)
 
 
-def test_other_numbers_of_mel_bands():
+def test_other_numbers_of_mel_bands_are_supported():
     encoder = make_whisper(num_mel_bins=128).encoder
     assert Teacher(encoder)(make_wave(0.5))[-1].shape == (1, 25, 16)
 
 
-def test_it_never_trains():
+def test_the_teacher_is_never_trained():
     teacher = make_teacher()
     assert not teacher.train().training
     assert not any(module.training for module in teacher.modules())
@@ -214,13 +214,13 @@ def test_it_never_trains():
     assert not teacher(wave)[-1].requires_grad
 
 
-def test_clips_as_long_as_its_positions():
+def test_clips_up_to_the_number_of_positions_are_accepted():
     teacher = make_teacher()
     assert teacher.longest_seconds == 3
     assert teacher(make_wave(3))[-1].shape == (1, 150, 16)
 
 
-def test_the_file_of_a_real_one_says_the_same(tmp_path):
+def test_the_converted_shape_equals_that_of_whisper(tmp_path):
     """The heads and lengths that a conversion makes are those of a saved Whisper."""
     write_model(tmp_path)
     make_whisper(**WIDE).save_pretrained(tmp_path / "theirs")
@@ -230,7 +230,7 @@ def test_the_file_of_a_real_one_says_the_same(tmp_path):
         assert getattr(found, key) == config[key]
 
 
-def test_a_teacher_cut_to_its_lower_layers(tmp_path):
+def test_a_teacher_can_be_cut_to_its_lower_layers(tmp_path):
     make_whisper().save_pretrained(tmp_path)
     whole = load_teacher(str(tmp_path))
     cut = load_teacher(str(tmp_path), layers=1)
@@ -242,7 +242,7 @@ def test_a_teacher_cut_to_its_lower_layers(tmp_path):
     torch.testing.assert_close(found[1], whole.encoder.layer_norm(wanted[1]))
 
 
-def test_more_layers_than_the_teacher_has(tmp_path):
+def test_more_layers_than_the_teachers_are_refused(tmp_path):
     make_whisper().save_pretrained(tmp_path)
     with pytest.raises(
         ModelError, match=r"student\.layers of at most 2, its layers, got 3; lower it"
@@ -250,7 +250,7 @@ def test_more_layers_than_the_teacher_has(tmp_path):
         load_teacher(str(tmp_path), layers=3)
 
 
-def test_the_spectrogram_keeps_its_digits_in_mixed_precision():
+def test_the_spectrogram_keeps_full_precision_in_mixed_precision():
     teacher, wave = make_teacher(), make_wave(1)
     with torch.autocast("cpu", torch.bfloat16):
         found = teacher.spectrogram(wave)

@@ -19,7 +19,9 @@ CORPORA = (Planted("one"), Planted("two", shift=0.5), Planted("three", shift=-0.
 SEARCH = {"statistics": [[2], [1]], "inverse_penalty": [0.01, 1.0]}
 
 
-def test_it_is_fitted_on_all_and_picked_by_each_left_out(tmp_path, network) -> None:
+def test_the_final_head_is_fitted_on_all_corpora_and_picked_by_nested_tests(
+    tmp_path, network
+) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], system=SEARCH)
     found = fit_all(config, "linear")
     assert found.picked.choice.statistics == (1,)
@@ -37,7 +39,7 @@ def test_it_is_fitted_on_all_and_picked_by_each_left_out(tmp_path, network) -> N
     np.testing.assert_allclose(found.head.centre, wanted.centre, atol=1e-5)
 
 
-def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -> None:
+def test_the_studys_heads_are_reused(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, CORPORA, ["one", "two", "three"])
     transfer(config, "phonemo")
     fitted = []
@@ -52,12 +54,12 @@ def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -
     assert len(fitted) == 1  # on all; those with one corpus left out are the study's
 
 
-def test_a_system_that_is_not_there(tmp_path, network) -> None:
+def test_an_unknown_system_is_refused(tmp_path, network) -> None:
     with pytest.raises(UsageError, match="expected a system among linear, got 'gone'"):
         fit_all(study_of(tmp_path, CORPORA, ["one"]), "gone")
 
 
-def test_only_teachers_teach_and_only_those_that_are_named_calibrate(tmp_path, network) -> None:
+def test_only_teachers_are_trained_on_and_only_named_corpora_calibrate(tmp_path, network) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], teachers=["two", "three"], calibrate_by=["two"])
     found = fit_all(config, "linear")
     assert [one.name for one in found.teachers] == ["two", "three"]
@@ -65,7 +67,7 @@ def test_only_teachers_teach_and_only_those_that_are_named_calibrate(tmp_path, n
 
 
 @pytest.mark.parametrize("key", ["teachers", "calibrate_by"])
-def test_a_corpus_that_is_not_there_is_refused(tmp_path, network, key) -> None:
+def test_an_unknown_corpus_is_refused(tmp_path, network, key) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], **{key: ["gone"]})
     with pytest.raises(
         ProtocolError, match=f"{key} names 'gone', got manifests of one, two, three"
@@ -79,7 +81,7 @@ def test_a_study_without_a_teacher_is_refused(tmp_path, network) -> None:
         fit_all(config, "linear")
 
 
-def test_a_single_teacher_is_calibrated_by_corpora_that_do_not_teach(tmp_path, network) -> None:
+def test_a_single_teacher_is_calibrated_on_corpora_not_trained_on(tmp_path, network) -> None:
     changes = {"teachers": ["one"], "calibrate_by": ["two", "three"]}
     found = fit_all(study_of(tmp_path, CORPORA, ["two"], **changes), "linear")
     assert found.picked.score is None

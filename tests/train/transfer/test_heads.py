@@ -53,7 +53,7 @@ def random_rows(corpus: str, seed: int, shift: float = 0.0, count: int = 60) -> 
 
 
 @pytest.mark.parametrize("strength", [0.01, 1.0])
-def test_the_regression_is_scikit_learns(strength: float) -> None:
+def test_the_regression_equals_that_of_scikit_learn(strength: float) -> None:
     rows = random_rows("one", 1)
     weights = np.random.default_rng(2).uniform(0.5, 2.0, len(rows))
     weights *= len(rows) / weights.sum()
@@ -66,7 +66,7 @@ def test_the_regression_is_scikit_learns(strength: float) -> None:
     )
 
 
-def test_a_class_without_a_row_is_never_the_answer() -> None:
+def test_a_class_without_a_row_is_never_predicted() -> None:
     rows = random_rows("one", 1)
     found = fit_softmax(Problem(rows.vectors, rows.truth, balanced(rows), None, 60), 5, 1.0)
     assert (found.weight[3:] == 0).all()
@@ -74,7 +74,7 @@ def test_a_class_without_a_row_is_never_the_answer() -> None:
     assert (rows.vectors @ found.weight.T + found.bias).argmax(axis=1).max() == 2
 
 
-def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
+def test_a_masked_row_does_not_affect_classes_that_its_corpus_lacks() -> None:
     """The second corpus has no class 2: masked, it does not push class 2 away from its place."""
     one, two = random_rows("one", 1), random_rows("two", 2)
     two = two.where(two.truth != 2)
@@ -94,7 +94,7 @@ def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
 # Weights and statistics by hand -------------------------------------------------------------------
 
 
-def test_every_class_of_every_corpus_weighs_the_same() -> None:
+def test_every_class_of_every_corpus_has_the_same_weight() -> None:
     rows = concatenate_rows(
         [
             rows_of("a", [0, 0, 0, 1], np.zeros((4, 1))),
@@ -104,7 +104,7 @@ def test_every_class_of_every_corpus_weighs_the_same() -> None:
     np.testing.assert_allclose(balanced(rows), [1 / 3, 1 / 3, 1 / 3, 1, 1 / 2, 1 / 2])
 
 
-def test_a_sources_mean_does_not_hang_on_how_often_a_class_is_there() -> None:
+def test_a_sources_mean_does_not_depend_on_class_frequencies() -> None:
     """Class 0 at 1 (three times) and class 1 at 5: even classes have the mean 3, deviation 2."""
     rows = rows_of("a", [0, 0, 0, 1], np.array([[1.0], [1.0], [1.0], [5.0]]))
     found = places_of(rows, 2)
@@ -114,7 +114,7 @@ def test_a_sources_mean_does_not_hang_on_how_often_a_class_is_there() -> None:
     np.testing.assert_allclose(found.class_means, [[-1.0], [1.0]])
 
 
-def test_a_class_that_a_source_lacks_is_filled_in_from_the_others() -> None:
+def test_a_class_that_a_source_lacks_is_imputed_from_the_others() -> None:
     """Two sources of the same shape, one moved by 100; it lacks the class at the far end."""
     whole = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]])
     first = rows_of("a", [0, 0, 1, 1, 2, 2], whole)
@@ -126,7 +126,7 @@ def test_a_class_that_a_source_lacks_is_filled_in_from_the_others() -> None:
     assert abs(plain - 100) > 2.5
 
 
-def test_centre_and_spread_are_of_the_sources_alike() -> None:
+def test_center_and_spread_weight_the_sources_equally() -> None:
     first = rows_of("a", [0, 1], np.array([[-1.0], [1.0]]))
     second = rows_of("b", [0, 1] * 50, np.tile([[7.0], [13.0]], (50, 1)))
     found = places_of(concatenate_rows([first, second]), 2)
@@ -134,7 +134,7 @@ def test_centre_and_spread_are_of_the_sources_alike() -> None:
     np.testing.assert_allclose(found.spread, [np.sqrt((1 + 9) / 2)])
 
 
-def test_the_radius_is_that_of_sources_taken_for_new_ones() -> None:
+def test_the_radius_is_measured_on_left_out_sources() -> None:
     """One of three lies far away, and does not decide: the median is of the other two."""
     parts = [random_rows(name, seed) for seed, name in enumerate("abc")]
     parts[2] = replace(parts[2], vectors=parts[2].vectors + 8)
@@ -149,7 +149,7 @@ def test_the_radius_is_that_of_sources_taken_for_new_ones() -> None:
     assert fit_head(every, 3, OPTIONS).radius == found
 
 
-def test_the_radius_of_one_source_is_of_its_speakers() -> None:
+def test_the_radius_of_one_source_is_measured_on_its_speakers() -> None:
     rows = random_rows("a", 1)
     alone = radius_of(rows, places_of(rows, 3))
     speakers = replace(rows, source=rows.speaker)
@@ -159,7 +159,7 @@ def test_the_radius_of_one_source_is_of_its_speakers() -> None:
     assert np.isinf(radius_of(one, places_of(one, 3)))
 
 
-def test_a_speaker_is_drawn_towards_the_source() -> None:
+def test_a_speakers_statistics_are_shrunk_towards_the_source() -> None:
     rows = random_rows("a", 3, count=80)
     moved = Rows(
         rows.vectors + 4 * (rows.speaker == "a/s0")[:, None].astype(np.float32),
@@ -176,7 +176,7 @@ def test_a_speaker_is_drawn_towards_the_source() -> None:
     np.testing.assert_allclose(trusted - source, 3.0, atol=0.6)  # 4 less what it moves the source
 
 
-def test_a_feature_that_never_moves_is_harmless() -> None:
+def test_a_constant_feature_is_harmless() -> None:
     rows = random_rows("a", 4)
     still = Rows(
         np.concatenate([rows.vectors, np.ones((len(rows), 1), np.float32)], axis=1),
@@ -196,7 +196,7 @@ def accuracy(head: Reference, rows: Rows, source: Statistics | None) -> float:
 
 
 @pytest.mark.parametrize("standardise", ["source", "mixture", "all"])
-def test_heads_on_standardised_sources_know_a_moved_source(standardise) -> None:
+def test_heads_on_standardized_sources_recognize_a_shifted_source(standardise) -> None:
     rows = concatenate_rows([random_rows("a", 1, -5.0, 200), random_rows("b", 2, 5.0, 200)])
     head = fit_head(rows, 3, replace(OPTIONS, standardise=standardise))
     new = random_rows("c", 3, 20.0, 200)
@@ -204,7 +204,7 @@ def test_heads_on_standardised_sources_know_a_moved_source(standardise) -> None:
     assert accuracy(head, new, None) < 0.5
 
 
-def test_a_mixture_serves_single_and_adapted_recordings() -> None:
+def test_the_mixture_view_works_for_single_and_adapted_recordings() -> None:
     rows = concatenate_rows([random_rows("a", 1, -1.0, 200), random_rows("b", 2, 1.0, 200)])
     head = fit_head(rows, 3, replace(OPTIONS, standardise="mixture"))
     new = random_rows("c", 3, 0.0, 200)
@@ -212,7 +212,7 @@ def test_a_mixture_serves_single_and_adapted_recordings() -> None:
     assert accuracy(head, new, adapt_logits(head, new.vectors)) > 0.75
 
 
-def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
+def test_logits_of_an_adapted_source_equal_those_of_mapped_vectors() -> None:
     rows = concatenate_rows([random_rows("a", 1), random_rows("b", 2)])
     head = fit_head(rows, 3, OPTIONS)
     source = adapt_logits(head, random_rows("c", 3, 4.0).vectors)
@@ -224,7 +224,7 @@ def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
     np.testing.assert_allclose(logits_of(head, vectors, source), by_hand, atol=1e-9)
 
 
-def test_by_speaker_each_has_statistics_of_its_own() -> None:
+def test_by_speaker_adapts_each_speaker_separately() -> None:
     rows = concatenate_rows([random_rows("a", 1), random_rows("b", 2)])
     head = fit_head(rows, 3, OPTIONS)
     new = random_rows("c", 3, 4.0)
@@ -234,7 +234,7 @@ def test_by_speaker_each_has_statistics_of_its_own() -> None:
     np.testing.assert_array_equal(found[own], wanted)
 
 
-def test_constants_of_adaptation_fit_nothing_anew() -> None:
+def test_adaptation_constants_do_not_refit_the_head() -> None:
     one = replace(OPTIONS, k_mean=7.0, em_iterations=5)
     assert one.fitting() == OPTIONS.fitting()
     assert (
@@ -246,6 +246,6 @@ def test_constants_of_adaptation_fit_nothing_anew() -> None:
     assert adjusted(head, one).em_iterations == 5
 
 
-def test_one_emotion_is_nothing_to_learn() -> None:
+def test_one_emotion_is_refused() -> None:
     with pytest.raises(ProtocolError, match="expected two emotions or more"):
         fit_head(rows_of("a", [1, 1], np.ones((2, 3))), 3, OPTIONS)

@@ -38,7 +38,9 @@ def run(config: Any, part: StudyPart | None = None) -> dict[str, Any]:
 # What adaptation does -----------------------------------------------------------------------------
 
 
-def test_a_shifted_source_is_near_chance_alone_and_right_when_adapted(tmp_path, network) -> None:
+def test_a_shifted_source_is_near_chance_unadapted_and_correct_when_adapted(
+    tmp_path, network
+) -> None:
     found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
     tested = conditions(found, "far")
     assert tested["single"]["ua"]["mean"] < 0.5
@@ -49,13 +51,13 @@ def test_a_shifted_source_is_near_chance_alone_and_right_when_adapted(tmp_path, 
     assert tested["single"]["recalls"].keys() == {"anger", "neutral", "sadness"}
 
 
-def test_speakers_with_shifts_of_their_own_gain_by_their_own_recordings(tmp_path, network) -> None:
+def test_speakers_with_different_shifts_gain_from_speaker_profiles(tmp_path, network) -> None:
     mixed = Planted("mixed", speaker_shift=5.0, speakers=6)
     tested = conditions(run(study_of(tmp_path, (*NEAR, mixed), ["mixed"])), "mixed")
     assert tested["speaker"]["ua"]["mean"] > tested["pool-all"]["ua"]["mean"] + 0.1
 
 
-def test_all_that_was_asked_for_is_there(tmp_path, network) -> None:
+def test_the_results_have_every_requested_part(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], seeds=[1, 2])
     found = Transfer.model_validate(run(config))
     names = ["single", "pool-1", "pool-5", "pool-20", "pool-all", "speaker"]
@@ -76,7 +78,7 @@ def test_all_that_was_asked_for_is_there(tmp_path, network) -> None:
     assert (Path(config.output) / "transfer.json").is_file()
 
 
-def test_the_mean_is_over_the_corpora_that_are_named(tmp_path, network) -> None:
+def test_the_mean_is_over_the_named_corpora(tmp_path, network) -> None:
     found = run(study_of(tmp_path, (*NEAR, FAR), ["one", "far"], mean_over=["one"]))
     (system,) = found["systems"]
     assert found["averaged"] == ["one"]
@@ -87,7 +89,7 @@ def test_the_mean_is_over_the_corpora_that_are_named(tmp_path, network) -> None:
 # Nested choice ------------------------------------------------------------------------------------
 
 
-def test_the_better_state_is_picked_and_written_down(tmp_path, network) -> None:
+def test_the_better_state_is_picked_and_recorded(tmp_path, network) -> None:
     found = run(study_of(tmp_path, NEAR, ["one"], system=SEARCH))
     (left,) = found["systems"][0]["corpora"]
     assert left["combinations"] == 8
@@ -99,7 +101,7 @@ def test_the_better_state_is_picked_and_written_down(tmp_path, network) -> None:
     assert [one["statistics"] for one in candidates] == [[2]] * 4 + [[1]] * 4
 
 
-def test_the_labels_of_what_is_left_out_change_neither_picks_nor_heads(tmp_path, network) -> None:
+def test_labels_of_the_left_out_corpus_change_neither_picks_nor_heads(tmp_path, network) -> None:
     """The same study with the tested corpus' labels exchanged: only its scores differ."""
     pair = {}
     for name in ("as-it-is", "poisoned"):
@@ -127,7 +129,7 @@ def test_the_labels_of_what_is_left_out_change_neither_picks_nor_heads(tmp_path,
     assert scores[1] < 0.1
 
 
-def test_answers_on_corpora_not_learnt_calibrate(tmp_path, network) -> None:
+def test_predictions_on_left_out_corpora_calibrate(tmp_path, network) -> None:
     found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
     (left,) = found["systems"][0]["corpora"]
     assert {one["adapted"] for one in left["calibration"]} == {False, True}
@@ -139,7 +141,7 @@ def test_answers_on_corpora_not_learnt_calibrate(tmp_path, network) -> None:
     assert adapted["coverage"] > 0.5
 
 
-def test_one_corpus_that_teaches_is_enough_where_nothing_is_picked(tmp_path, network) -> None:
+def test_one_training_corpus_is_enough_if_nothing_is_picked(tmp_path, network) -> None:
     found = run(study_of(tmp_path, NEAR[:2], ["one"]))
     (left,) = found["systems"][0]["corpora"]
     assert left["picked"][0]["score"] is None
@@ -148,7 +150,7 @@ def test_one_corpus_that_teaches_is_enough_where_nothing_is_picked(tmp_path, net
         run(study_of(tmp_path / "other", NEAR[:2], ["one"], system=SEARCH))
 
 
-def test_a_pool_with_too_few_of_an_emotion_is_left_out(tmp_path, network) -> None:
+def test_a_pool_with_too_few_recordings_of_an_emotion_is_skipped(tmp_path, network) -> None:
     few = Planted("few", takes=1)
     found = run(study_of(tmp_path, (*NEAR, few), ["few", "one"]))
     assert "even-20" not in conditions(found, "few")
@@ -161,7 +163,7 @@ def test_a_pool_with_too_few_of_an_emotion_is_left_out(tmp_path, network) -> Non
 # Resuming -----------------------------------------------------------------------------------------
 
 
-def test_a_study_that_is_run_again_reads_and_fits_nothing(tmp_path, network, monkeypatch) -> None:
+def test_a_repeated_study_reads_and_fits_nothing(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
     first, read = run(config), network.read
     monkeypatch.setattr("phonemo.train.transfer.study.fit_head", None)
@@ -169,7 +171,7 @@ def test_a_study_that_is_run_again_reads_and_fits_nothing(tmp_path, network, mon
     assert network.read == read
 
 
-def test_a_study_that_was_stopped_gives_the_same(tmp_path, network, monkeypatch) -> None:
+def test_an_interrupted_study_gives_the_same_results(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
     whole = run(config)
     stopped = config.model_copy(update={"output": str(tmp_path / "stopped")})
@@ -181,7 +183,7 @@ def test_a_study_that_was_stopped_gives_the_same(tmp_path, network, monkeypatch)
     assert run(stopped) == whole
 
 
-def test_vectors_of_a_corpus_that_was_interrupted_are_kept(tmp_path, network, monkeypatch) -> None:
+def test_vectors_of_an_interrupted_corpus_are_kept(tmp_path, network, monkeypatch) -> None:
     monkeypatch.setattr("phonemo.train.transfer.vectors._BLOCK", 10)
     config = study_of(tmp_path, NEAR, ["one"])
     whole = run(config.model_copy(update={"output": str(tmp_path / "else" / "study")}))
@@ -201,7 +203,7 @@ def test_vectors_of_a_corpus_that_was_interrupted_are_kept(tmp_path, network, mo
     assert list((tmp_path / "vectors").rglob("*.0*.npy")) == []
 
 
-def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, network) -> None:
+def test_another_setting_makes_another_cell_and_reuses_the_vectors(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     run(config)
     read = network.read
@@ -213,7 +215,7 @@ def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, netw
 # Refused ------------------------------------------------------------------------------------------
 
 
-def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, network) -> None:
+def test_a_network_trained_on_the_left_out_corpus_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     network.lineage = provenance_from("one", read_manifest(config.corpora[0]).utterances[:5])
     with pytest.raises(LeakageError, match="trained on 5 of its utterances and 1 of its speakers"):
@@ -221,9 +223,7 @@ def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, ne
     assert network.read == 0
 
 
-def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
-    tmp_path, network
-) -> None:
+def test_a_network_trained_on_a_training_corpus_cannot_be_picked_by_it(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     network.lineage = provenance_from("two", read_manifest(config.corpora[1]).utterances)
     with pytest.raises(LeakageError, match="set inner=head"):
@@ -232,7 +232,7 @@ def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
     run(config.model_copy(update={"systems": {"linear": system}}))
 
 
-def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
+def test_a_corpus_used_in_pretraining_is_marked(tmp_path, network) -> None:
     network.lineage = Provenance(frozenset({"one"}))
     found = run(study_of(tmp_path, NEAR, ["one", "two"]))
     found_in = {one["left_out"]: one["unlabelled"] for one in found["systems"][0]["corpora"]}
@@ -268,7 +268,7 @@ def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
         ),
     ],
 )
-def test_what_cannot_be_tested_is_one_clear_line(
+def test_an_untestable_study_is_one_clear_line(
     tmp_path, network, corpora, changes, error, says
 ) -> None:
     left_out = changes.pop("left_out", ["one"])
@@ -294,7 +294,7 @@ def test_a_missing_recording_is_named(tmp_path, network) -> None:
         run(config)
 
 
-def test_another_process_and_another_folder_are_left_alone(tmp_path, network) -> None:
+def test_a_locked_folder_and_a_foreign_folder_are_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     with (
         folder_lock(Path(config.output)),
@@ -314,12 +314,12 @@ def test_another_process_and_another_folder_are_left_alone(tmp_path, network) ->
         (StudyPart(seeds=[9]), "expected a seed among 1, got 9"),
     ],
 )
-def test_a_part_that_is_not_there(tmp_path, network, part, says) -> None:
+def test_an_unknown_part_is_refused(tmp_path, network, part, says) -> None:
     with pytest.raises(ProtocolError, match=says):
         run(study_of(tmp_path, NEAR, ["one", "two"]), part)
 
 
-def test_within_takes_networks_as_they_are(tmp_path, network) -> None:
+def test_within_requires_fixed_networks(tmp_path, network) -> None:
     template = {"train": {"model": {"backbone": "planted"}}, "network": None}
     within = [{"manifest": str(NEAR[0].write(tmp_path)), "labels": {"names": ["anger", "neutral"]}}]
     config = study_of(tmp_path, NEAR, ["one"], system=template, within=within)
@@ -327,6 +327,6 @@ def test_within_takes_networks_as_they_are(tmp_path, network) -> None:
         run(config)
 
 
-def test_the_planted_network_stands_in_everywhere(network) -> None:
+def test_the_planted_network_is_used_everywhere(network) -> None:
     assert protocol.open_network("any") is network
     assert isinstance(network, PlantedNetwork)

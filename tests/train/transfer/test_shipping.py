@@ -61,7 +61,7 @@ def _final(folder, tmp_path) -> Final:
     return Final(head, Picked(CHOICE, 0.7, SURE, SURE), network, (_teacher(tmp_path),), LABELS)
 
 
-def test_the_scores_are_the_heads(folder, tmp_path):
+def test_the_shipped_scores_equal_the_heads(folder, tmp_path):
     final = _final(folder, tmp_path)
     ship(final, folder, tmp_path / "shipped")
     found = load_trained(tmp_path / "shipped")
@@ -83,7 +83,7 @@ def test_the_scores_are_the_heads(folder, tmp_path):
     np.testing.assert_allclose(kept.class_means, final.head.class_means, atol=2e-3)
 
 
-def test_the_phoneme_head_is_taken_over_and_so_is_the_past(folder, tmp_path):
+def test_the_phoneme_head_and_the_provenance_are_kept(folder, tmp_path):
     ship(_final(folder, tmp_path), folder, tmp_path / "shipped")
     before, after = (load_trained(one).model for one in (folder, tmp_path / "shipped"))
     for name, tensor in before.auxiliary.state_dict().items():

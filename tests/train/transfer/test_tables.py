@@ -45,7 +45,7 @@ def test_means_over_runs_are_those_of_the_metrics() -> None:
     np.testing.assert_allclose(mean_recalls(tables), np.mean(recalls, axis=0))
 
 
-def test_a_class_that_nobody_said_has_no_recall() -> None:
+def test_a_class_without_utterances_has_no_recall() -> None:
     tables = np.array([[[3, 1, 0], [0, 2, 0], [0, 0, 0]]])
     assert mean_ua(tables) == pytest.approx((3 / 4 + 1) / 2)
     assert mean_recalls(tables) == [0.75, 1.0, None]
@@ -102,7 +102,7 @@ def test_the_score_is_the_mean_over_corpora_and_conditions() -> None:
     assert score_of(inner, ["single"]) == 0.5
 
 
-def test_an_emotion_that_was_not_taught_is_not_counted_in_nested_tests() -> None:
+def test_an_untaught_emotion_is_not_counted_in_nested_tests() -> None:
     one = answers([0, 1, 2, 2], [True, True, False, False], (True, True, False))
     assert one.ua == 1.0
     nothing = answers([2], [True], (True, True, False))
@@ -111,7 +111,7 @@ def test_an_emotion_that_was_not_taught_is_not_counted_in_nested_tests() -> None
         score_of({"a": {"single": nothing}}, ["single"])
 
 
-def test_every_corpus_calibrates_with_the_same_number_of_answers() -> None:
+def test_every_corpus_calibrates_with_the_same_number_of_predictions() -> None:
     large = answers([0, 1] * 50, [True] * 100)
     small = answers([0, 1] * 5, [True, False] * 5)
     inner = {"large": {"single": large}, "small": {"single": small}}

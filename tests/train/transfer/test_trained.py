@@ -85,7 +85,7 @@ FROZEN = {"statistics": [[1], [2, 3]], "inverse_penalty": 0.1}
 # Trained networks ---------------------------------------------------------------------------------
 
 
-def test_every_network_has_learnt_from_what_it_may_and_no_more(home, tmp_path, monkeypatch) -> None:
+def test_every_network_is_trained_on_exactly_its_corpora(home, tmp_path, monkeypatch) -> None:
     systems = {"own": {"train": template(home), "pooled": True, "inverse_penalty": [0.1, 1.0]}}
     config = study(home, tmp_path / "study", systems)
     found = Transfer.model_validate(transfer(config, "phonemo"))
@@ -101,7 +101,7 @@ def test_every_network_has_learnt_from_what_it_may_and_no_more(home, tmp_path, m
     assert transfer(again, "phonemo")["draws"] == 3
 
 
-def test_heads_alone_can_be_nested_on_one_network(home, tmp_path) -> None:
+def test_nested_tests_can_fit_heads_alone_on_one_network(home, tmp_path) -> None:
     systems = {"own": {"train": template(home), "pooled": True, "inner": "head"}}
     transfer(study(home, tmp_path / "study", systems), "phonemo")
     models = list((tmp_path / "study" / "networks").glob("*/seed-1/everything/model"))
@@ -109,7 +109,7 @@ def test_heads_alone_can_be_nested_on_one_network(home, tmp_path) -> None:
     assert set(provenance_of(models[0]).taught) == {"tones", "chirps"}
 
 
-def test_a_network_goes_back_to_its_start(home, tmp_path) -> None:
+def test_start_share_interpolates_towards_the_start(home, tmp_path) -> None:
     config = study(home, tmp_path / "study", {"own": {"train": template(home), "pooled": True}})
     one = TrainTemplate.model_validate(template(home, strategy="full", rate_backbone=0.01))
     corpora = [Corpus(read_manifest(home / f"{name}.jsonl")) for name in NAMES[1:]]
@@ -125,7 +125,7 @@ def test_a_network_goes_back_to_its_start(home, tmp_path) -> None:
     assert len({one.digest for one in (whole, half, start)}) == 3
 
 
-def test_a_start_that_has_learnt_from_the_tested_corpus_is_refused(home, tmp_path) -> None:
+def test_a_start_trained_on_the_tested_corpus_is_refused(home, tmp_path) -> None:
     start = knowing(home, tmp_path / "knowing", "beeps")
     section = template(home)
     section["model"] = {**section["model"], "start": str(start)}
@@ -134,7 +134,7 @@ def test_a_start_that_has_learnt_from_the_tested_corpus_is_refused(home, tmp_pat
         transfer(study(home, tmp_path / "study", systems), "phonemo")
 
 
-def test_an_extra_corpus_is_none_of_the_studys(home, tmp_path) -> None:
+def test_an_extra_corpus_of_the_study_is_refused(home, tmp_path) -> None:
     section = {**template(home), "extra": [{"manifest": str(home / "beeps.jsonl")}]}
     systems = {"own": {"train": section, "pooled": True}}
     with pytest.raises(LeakageError, match="expected a corpus that is not in corpora, got beeps"):
@@ -153,7 +153,7 @@ def knowing(home: Path, folder: Path, corpus: str) -> Path:
 # Networks as they are -----------------------------------------------------------------------------
 
 
-def test_a_model_that_has_learnt_from_the_tested_corpus_is_refused(home, tmp_path) -> None:
+def test_a_model_trained_on_the_tested_corpus_is_refused(home, tmp_path) -> None:
     model = knowing(home, tmp_path / "knowing", "beeps")
     systems = {"model": {"network": str(model), "pooled": True}}
     with pytest.raises(LeakageError, match=r"trained on 8 of its utterances and 4 of its speake"):
@@ -167,13 +167,13 @@ def test_a_model_that_has_learnt_from_the_tested_corpus_is_refused(home, tmp_pat
         ({"pooled": True}, "expected a model for its pooled fusion, got a backbone"),
     ],
 )
-def test_what_a_network_does_not_have(home, tmp_path, system, says) -> None:
+def test_vectors_that_a_network_lacks_are_refused(home, tmp_path, system, says) -> None:
     systems = {"bare": {"network": backbone(home), **system}}
     with pytest.raises(ConfigError, match=says):
         transfer(study(home, tmp_path / "study", systems), "phonemo")
 
 
-def test_vectors_are_those_that_the_emotion_head_reads(home, tmp_path) -> None:
+def test_vectors_equal_the_emotion_heads_input(home, tmp_path) -> None:
     """A model with statistics of state 2: its head reads the fusion, then that state."""
     config = with_changes(make_config(home), model={"statistics": [2]})
     experiment = prepare_experiment(config)
@@ -219,7 +219,7 @@ def test_the_command_tests_resumes_and_writes_results(home, tmp_path, capfd) -> 
     assert yaml.safe_load((tmp_path / "study" / "transfer.yaml").read_text())["name"] == "tiny"
 
 
-def test_what_the_command_refuses_is_one_line(home, tmp_path, capfd) -> None:
+def test_refusals_of_the_command_are_one_line(home, tmp_path, capfd) -> None:
     path = written(tmp_path, study(home, tmp_path / "s", {"a": {"network": "gone", **FROZEN}}))
     assert_one_line(answer(capfd, path), 1, "backbone 'gone'")
     assert_one_line(answer(capfd, tmp_path / "no.yaml"), 2, "no such config file")

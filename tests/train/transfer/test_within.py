@@ -29,7 +29,7 @@ def run(folder, section: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return transfer(study_of(folder, PAIR, ["one"], within=[section], **changes), "phonemo")
 
 
-def test_a_profile_takes_a_speakers_own_shift_away(tmp_path, network) -> None:
+def test_a_profile_removes_a_speakers_shift(tmp_path, network) -> None:
     found = run(tmp_path, within(tmp_path))
     (one,) = found["within"]
     assert (one["speakers"], one["utterances"], one["teachers"]) == (6, 108, [])
@@ -67,14 +67,14 @@ def test_the_better_choice_is_picked_without_the_tested_speaker(
     assert all(len(without - asked) == 1 for without, asked in nested)  # the tested one
 
 
-def test_other_corpora_can_teach_besides(tmp_path, network) -> None:
+def test_other_corpora_can_be_trained_on_too(tmp_path, network) -> None:
     found = run(tmp_path, within(tmp_path, teachers=["two"]))
     (one,) = found["within"]
     assert one["teachers"] == ["two"]
     assert one["profile"]["ua"]["mean"] > 0.85
 
 
-def test_a_second_time_everything_is_there(tmp_path, network, monkeypatch) -> None:
+def test_a_second_run_reuses_everything(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, PAIR, ["one"], within=[within(tmp_path)])
     first, read = transfer(config, "phonemo"), network.read
     monkeypatch.setattr("phonemo.train.transfer.study.fit_head", None)
@@ -89,7 +89,7 @@ def test_a_second_time_everything_is_there(tmp_path, network, monkeypatch) -> No
         ({"labels": {"names": ["joy", "rage"]}}, ProtocolError, "expected utterances with one of"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, network, changes, error, says) -> None:
+def test_invalid_sections_are_refused(tmp_path, network, changes, error, says) -> None:
     with pytest.raises(error, match=says):
         run(tmp_path, within(tmp_path, **changes))
 
@@ -103,14 +103,14 @@ def test_speakers_must_be_known(tmp_path, network) -> None:
         run(tmp_path, section)
 
 
-def test_a_network_that_has_learnt_from_the_corpus_is_refused(tmp_path, network) -> None:
+def test_a_network_trained_on_the_corpus_is_refused(tmp_path, network) -> None:
     section = within(tmp_path)
     network.lineage = provenance_from("home", read_manifest(section["manifest"]).utterances)
     with pytest.raises(LeakageError, match="take it out of within"):
         run(tmp_path, section)
 
 
-def test_groups_of_speakers_share_none() -> None:
+def test_groups_of_speakers_are_disjoint() -> None:
     found = module._groups([f"s{n}" for n in range(10)])
     assert len(found) == 4
     assert sorted(np.concatenate(found).tolist()) == sorted(f"s{n}" for n in range(10))
