@@ -34,8 +34,8 @@ def _augmented(seed: int, epoch: int, utterance: str) -> list[np.ndarray]:
     return [changed, *draw_spans(50, EVERYTHING, draw).values()]
 
 
-def _equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+def _equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_an_utterances_random_draw_is_the_same_in_every_process():
@@ -163,10 +163,10 @@ def test_tone_is_a_smooth_equalizer_within_its_decibels():
         changed = change_audio(click, AugmentConfig(tone_db=8), draw)
         assert changed.dtype == np.float32
         curves.append(20 * np.log10(np.abs(np.fft.rfft(changed))))
-    found = np.stack(curves)
-    assert np.abs(found).max() <= 8.01
-    assert found.std(axis=0).min() > 1, "every frequency is moved"
-    assert np.abs(np.diff(found, axis=1)).max() < 0.2, "and none against its neighbour"
+    stacked = np.stack(curves)
+    assert np.abs(stacked).max() <= 8.01
+    assert stacked.std(axis=0).min() > 1, "every frequency is moved"
+    assert np.abs(np.diff(stacked, axis=1)).max() < 0.2, "and none against its neighbour"
 
 
 def test_tone_changes_the_samples():

@@ -64,9 +64,9 @@ def _logits(model) -> torch.Tensor:
         return model(clip).logits
 
 
-def _assert_same(one: torch.Tensor, other: torch.Tensor) -> None:
+def _assert_same(first: torch.Tensor, second: torch.Tensor) -> None:
     """Not to the last bit: memory-mapped weights lie otherwise, and kernels follow alignment."""
-    torch.testing.assert_close(one, other, atol=2e-6, rtol=0)
+    torch.testing.assert_close(first, second, atol=2e-6, rtol=0)
 
 
 def _fault(folder: Path) -> str:
@@ -207,7 +207,7 @@ def test_bad_labels_are_refused(copy, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ('{"model_type": "wav2vec2"}', "expected a phonemo model, got a model of type 'wav2vec2'"),
         ("{}", "expected a phonemo model, got a model of type None"),
@@ -215,10 +215,10 @@ def test_bad_labels_are_refused(copy, text):
         ("[1]", "config.json: not JSON"),
     ],
 )
-def test_another_config_is_refused(copy, text, wanted):
+def test_another_config_is_refused(copy, text, expected):
     (copy / "config.json").write_text(text)
     _reseal(copy)
-    assert wanted in _fault(copy)
+    assert expected in _fault(copy)
 
 
 def test_other_folders_and_missing_folders_are_refused(tmp_path):
@@ -269,7 +269,9 @@ def test_transformers_gives_the_same_scores(saved):
         ours = predictor.predict(clip, RATE).scores
         with torch.no_grad():
             theirs = model(torch.from_numpy(clip)[None]).logits.softmax(1)[0]
-        piped = {one["label"]: one["score"] for one in pipe({"raw": clip, "sampling_rate": RATE})}
+        piped = {
+            item["label"]: item["score"] for item in pipe({"raw": clip, "sampling_rate": RATE})
+        }
         assert piped.keys() == ours.keys()
         for index, (name, score) in enumerate(ours.items()):
             assert float(theirs[index]) == pytest.approx(score, abs=1e-5)
@@ -282,11 +284,11 @@ def test_the_pipeline_takes_a_batch(saved):
     """Padded together by transformers, each scored as alone."""
     pipe = pipeline("audio-classification", model=str(saved), batch_size=3)
     predictor = TorchRecognizer.load(saved)
-    found = pipe([{"raw": clip, "sampling_rate": RATE} for clip in _clips()])
-    for clip, answer in zip(_clips(), found, strict=True):
+    predictions = pipe([{"raw": clip, "sampling_rate": RATE} for clip in _clips()])
+    for clip, answer in zip(_clips(), predictions, strict=True):
         ours = predictor.predict(clip, RATE).scores
-        for one in answer:
-            assert one["score"] == pytest.approx(ours[one["label"]], abs=1e-4)
+        for entry in answer:
+            assert entry["score"] == pytest.approx(ours[entry["label"]], abs=1e-4)
 
 
 def test_save_pretrained_of_a_loaded_model(saved, tmp_path):
@@ -316,13 +318,13 @@ def test_half_precision_halves_the_size_and_opens_the_same(saved, tmp_path):
 
 
 def test_shrinking_keeps_the_provenance_and_overwrites_nothing(saved, tmp_path):
-    past = Path(shutil.copytree(saved, tmp_path / "past"))
-    (past / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
-    _reseal(past)
-    convert_to_half(past, tmp_path / "small")
+    provenance = Path(shutil.copytree(saved, tmp_path / "past"))
+    (provenance / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
+    _reseal(provenance)
+    convert_to_half(provenance, tmp_path / "small")
     assert provenance_of(tmp_path / "small").heard == {"beeps"}
     with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
-        convert_to_half(past, tmp_path / "small")
+        convert_to_half(provenance, tmp_path / "small")
 
 
 def test_a_weight_beyond_half_precision_is_refused(config, tmp_path):

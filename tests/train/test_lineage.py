@@ -34,30 +34,30 @@ def write(folder: Path, name: str, content: object) -> Path:
 
 
 def test_overlap_counts_only_names_of_the_same_corpus() -> None:
-    past = provenance_from("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
-    assert past.overlap("x", [spoken("1", "s9"), spoken("9", "s2"), spoken("8")]) == (
+    provenance = provenance_from("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
+    assert provenance.overlap("x", [spoken("1", "s9"), spoken("9", "s2"), spoken("8")]) == (
         1,
         ["s1", "s2"],
     )
-    assert past.overlap("y", [spoken("1")]) == (0, [])
+    assert provenance.overlap("y", [spoken("1")]) == (0, [])
 
 
 def test_merged_names_belong_to_their_corpora() -> None:
-    past = provenance_from("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
-    assert past.overlap("x", [spoken("1")]) == (1, ["s1"])
-    assert past.overlap("y", [spoken("1")]) == (1, [])
-    assert past.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
-    assert past.heard == {"x", "y"}
+    provenance = provenance_from("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
+    assert provenance.overlap("x", [spoken("1")]) == (1, ["s1"])
+    assert provenance.overlap("y", [spoken("1")]) == (1, [])
+    assert provenance.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
+    assert provenance.heard == {"x", "y"}
 
 
 def test_provenances_are_merged_and_survive_a_round_trip(tmp_path: Path) -> None:
     both = provenance_from("x", [spoken("1")]) | provenance_from("x", [spoken("2", "s2")])
     both = both | Provenance(frozenset({"z"}), {"y": TrainedOn(frozenset({"s"}))})
     write(tmp_path, PROVENANCE, both.to_json())
-    found = provenance_of(tmp_path)
-    assert found.taught == both.taught
-    assert found.heard == {"x", "y", "z"}
-    assert found.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
+    provenance = provenance_of(tmp_path)
+    assert provenance.taught == both.taught
+    assert provenance.heard == {"x", "y", "z"}
+    assert provenance.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
 
 
 def test_a_backbones_provenance_includes_its_start(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_unlabeled_pretraining_is_noted(tmp_path: Path) -> None:
 def test_a_start_trained_on_the_test_is_refused(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     rows = read_manifest(config.manifest).utterances
-    past = provenance_from("beeps", [one for one in rows if one.speaker == "s2"])
-    write(Path(config.model.backbone), PROVENANCE, past.to_json())
+    provenance = provenance_from("beeps", [row for row in rows if row.speaker == "s2"])
+    write(Path(config.model.backbone), PROVENANCE, provenance.to_json())
     with pytest.raises(LeakageError, match="trained on 6 of the test utterances and 1 of"):
         prepare_experiment(config)
     leaky = with_changes(config, protocol={"name": "random-leaky", "folds": 4})
@@ -106,8 +106,8 @@ def test_another_speaker_of_the_corpus_is_no_leak_but_the_same_speaker_is(
 
 def test_a_merged_manifest_does_not_hide_a_leak(tmp_path: Path) -> None:
     config = make_config(tmp_path)
-    past = provenance_from("beeps", read_manifest(config.manifest).utterances[:3])
-    write(Path(config.model.backbone), PROVENANCE, past.to_json())
+    provenance = provenance_from("beeps", read_manifest(config.manifest).utterances[:3])
+    write(Path(config.model.backbone), PROVENANCE, provenance.to_json())
     paths = [Path(config.manifest), other_corpus(tmp_path / "other")]
     merge(paths, tmp_path / "both.jsonl")
     merged = with_changes(config, manifest=str(tmp_path / "both.jsonl"))

@@ -25,8 +25,8 @@ RATE = 16_000
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A backbone with frames of 40 ms, so that a minute is not fifty thousand of them."""
-    home = tmp_path_factory.mktemp("predictor")
-    make_backbone_folder(home / "backbone-wav2vec2-layer")
+    model_folder = tmp_path_factory.mktemp("predictor")
+    make_backbone_folder(model_folder / "backbone-wav2vec2-layer")
     torch.manual_seed(5)
     shape = make_network("wav2vec2-layer").config
     shape.conv_kernel, shape.conv_stride = [20, 8, 4], [20, 8, 4]
@@ -34,8 +34,8 @@ def folder(tmp_path_factory) -> Path:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    network.save_pretrained(home / "backbone-wav2vec2-layer")
-    return home
+    network.save_pretrained(model_folder / "backbone-wav2vec2-layer")
+    return model_folder
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def test_a_minute_is_processed_in_windows(predictor):
     track.push(samples)
     weights = [track.seconds(start, min(len(samples), start + 2 * hop)) for start in starts]
     for name, score in answer.scores.items():
-        wanted = np.average([part.scores[name] for part in parts], weights=weights)
-        assert score == pytest.approx(wanted, abs=1e-6)
+        expected = np.average([part.scores[name] for part in parts], weights=weights)
+        assert score == pytest.approx(expected, abs=1e-6)
     assert len({round(part.scores["anger"], 4) for part in parts}) > 3
 
 
@@ -179,6 +179,6 @@ def test_the_predictions_equal_those_of_evaluation(folder, predictor):
     experiment = prepare_experiment(make_config(folder))
     dataset = make_dataset(experiment)
     shares = outputs_of(predictor.trained.model, dataset, 24).logits.softmax(1)
-    for index, one in enumerate(dataset.utterances):
-        answer = predictor.predict(dataset.manifest.audio_path(one))
+    for index, item in enumerate(dataset.utterances):
+        answer = predictor.predict(dataset.manifest.audio_path(item))
         assert list(answer.scores.values()) == pytest.approx(shares[index].tolist(), abs=1e-4)

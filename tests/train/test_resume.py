@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> dict[str, torch.Tensor]:
+def uninterrupted(tmp_path_factory) -> dict[str, torch.Tensor]:
     """The weights of the uninterrupted run."""
     config = make_config(tmp_path_factory.mktemp("whole"), **SETTINGS)
     run(config, "test", folds=[FOLD])
@@ -48,8 +48,8 @@ def _kill(config: RunConfig, where: str, number: int) -> None:
     path = Path(config.output).parent.parent / "config.yaml"
     write_config(path, config)
     command = [sys.executable, "-m", "tests.train.victim", str(path), where, str(number)]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
-    assert result.returncode == -9, result.stderr.decode()
+    process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
+    assert process.returncode == -9, process.stderr.decode()
 
 
 def _checkpoints(config: RunConfig) -> Path:
@@ -57,20 +57,20 @@ def _checkpoints(config: RunConfig) -> Path:
 
 
 @pytest.mark.parametrize(("where", "number"), [("step", 5), ("step", 9), ("save", 2)])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole, where, number):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, uninterrupted_weights, where, number):
     config = make_config(tmp_path, **SETTINGS)
     _kill(config, where, number)
     assert list(_checkpoints(config).iterdir())
     run(config, "test", folds=[FOLD])
     resumed = _weights(config)
-    assert resumed.keys() == whole.keys()
-    for name, tensor in whole.items():
+    assert resumed.keys() == uninterrupted_weights.keys()
+    for name, tensor in uninterrupted_weights.items():
         assert torch.equal(tensor, resumed[name]), name
     steps = [row["step"] for row in read_log(_checkpoints(config).parent / "log.jsonl")]
     assert steps == sorted(steps)
 
 
-def test_a_broken_checkpoint_is_skipped(tmp_path, whole, caplog):
+def test_a_broken_checkpoint_is_skipped(tmp_path, uninterrupted_weights, caplog):
     config = make_config(tmp_path, **SETTINGS)
     _kill(config, "step", 5)
     newest = checkpointing.newest_checkpoint(_checkpoints(config))
@@ -79,7 +79,10 @@ def test_a_broken_checkpoint_is_skipped(tmp_path, whole, caplog):
     with caplog.at_level(logging.WARNING):
         run(config, "test", folds=[FOLD])
     assert newest.name in caplog.text
-    assert all(torch.equal(tensor, _weights(config)[name]) for name, tensor in whole.items())
+    assert all(
+        torch.equal(tensor, _weights(config)[name])
+        for name, tensor in uninterrupted_weights.items()
+    )
 
 
 def test_a_finished_fold_is_not_trained_again(tmp_path):
@@ -134,13 +137,13 @@ def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path):
     """Else a kill between the two would lose that epoch's score: 3 steps an epoch here."""
     config = make_config(tmp_path, **(SETTINGS | {"save_steps": 3}))
     run(config, "test", folds=[FOLD])
-    whole = _weights(config)
+    uninterrupted = _weights(config)
     other = make_config(tmp_path / "killed", **(SETTINGS | {"save_steps": 3}))
     _kill(other, "step", 4)
     run(other, "test", folds=[FOLD])
     rows = read_log(_checkpoints(other).parent / "log.jsonl")
     assert [row["step"] for row in rows if "eval_ua" in row] == [3, 6, 9]
-    assert all(torch.equal(tensor, _weights(other)[name]) for name, tensor in whole.items())
+    assert all(torch.equal(tensor, _weights(other)[name]) for name, tensor in uninterrupted.items())
 
 
 def _fill(target: Path) -> None:

@@ -80,17 +80,17 @@ def test_long_batches_are_not_always_first():
 def test_the_processes_rows_make_up_the_batches_of_one_process(world, count):
     """Each row once; in the last batch, who has none gets the shortest of it, to no effect."""
     lengths = LENGTHS[:count]
-    whole = _order(2, lengths=lengths)
+    order = _order(2, lengths=lengths)
     shares = [
         DistributedBatchSampler(LengthGroupedSampler(lengths, 8, 1), rank, world)
         for rank in range(world)
     ]
-    for one in shares:
-        one.sampler.set_epoch(2)
+    for share in shares:
+        share.sampler.set_epoch(2)
     steps = list(zip(*shares, strict=True))
     assert len(steps) == len(shares[0]) == -(-count // 8)
     for number, rows in enumerate(steps):
-        batch = whole[8 * number : 8 * number + 8]
+        batch = order[8 * number : 8 * number + 8]
         given = [index for row in rows for index in row if type(index) is int]
         assert sorted(given) == sorted(batch)
         assert max(map(len, rows)) - min(map(len, rows)) <= 1

@@ -40,9 +40,9 @@ def fresh(config, labels: LabelSet, inventory=None):
 def test_the_same_network_is_copied_completely(config, start) -> None:
     network = fresh(config, start.labels, start.inventory)
     load_matching_weights(network, start.labels, start.inventory, start)
-    wanted = start.model.state_dict()
+    expected = start.model.state_dict()
     for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, wanted[name]), name
+        assert torch.equal(tensor, expected[name]), name
 
 
 def test_outputs_are_matched_by_name_and_new_ones_stay_initialized(config, start, caplog) -> None:
@@ -75,8 +75,8 @@ def test_phonemes_are_matched_by_name(config, start) -> None:
 def test_a_single_task_network_takes_the_shared_weights(config, start) -> None:
     network = fresh(with_changes(config, model={"auxiliary": None}), start.labels)
     load_matching_weights(network, start.labels, None, start)
-    wanted = start.model.state_dict()
-    assert all(torch.equal(t, wanted[name]) for name, t in network.state_dict().items())
+    expected = start.model.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in network.state_dict().items())
 
 
 def test_another_shape_is_refused(config, start) -> None:
@@ -107,14 +107,14 @@ def test_a_missing_start_is_one_line(config, tmp_path: Path) -> None:
 
 def test_a_trained_model_is_a_backbone_too(config, start) -> None:
     network, normalise = load_backbone(str(start.folder))
-    wanted = start.model.backbone
-    assert normalise == wanted.normalise
-    theirs = wanted.network.state_dict()
+    expected = start.model.backbone
+    assert normalise == expected.normalise
+    theirs = expected.network.state_dict()
     assert all(torch.equal(t, theirs[name]) for name, t in network.state_dict().items())
     other = with_changes(config, model={"backbone": str(start.folder)})
     targets = prepare_experiment(config).targets
     built = build_network(other.model, targets.labels, None)
-    assert built.backbone.depth == wanted.depth
+    assert built.backbone.depth == expected.depth
 
 
 def test_a_trained_backbone_can_be_cut(start) -> None:
@@ -131,5 +131,5 @@ def test_an_emotion_head_of_another_kind_is_newly_initialized(config, start) -> 
     load_matching_weights(network, start.labels, start.inventory, start)
     theirs = start.model.state_dict()
     for name, tensor in network.state_dict().items():
-        wanted = before[name] if name.startswith("head.") else theirs[name]
-        assert torch.equal(tensor, wanted), name
+        expected = before[name] if name.startswith("head.") else theirs[name]
+        assert torch.equal(tensor, expected), name

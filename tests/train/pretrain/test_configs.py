@@ -64,7 +64,7 @@ def test_every_field_has_a_docstring():
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"manifests": []}, "manifests"),
         ({"student": {"kernels": (400, 3), "strides": (160, 1, 2)}}, "got 2 kernels and 3 strides"),
@@ -80,8 +80,8 @@ def test_every_field_has_a_docstring():
         ({"colour": "blue"}, "colour"),
     ],
 )
-def test_invalid_values_are_refused(changes, says):
-    assert says in refused(**changes)
+def test_invalid_values_are_refused(changes, message):
+    assert message in refused(**changes)
 
 
 def test_a_wrong_key_is_one_line_with_the_known_keys(tmp_path):

@@ -51,11 +51,11 @@ def fault(folder: Path) -> str:
 
 def test_by_hand(tmp_path):
     (tmp_path / MODEL).write_bytes(BY_HAND)
-    found = read_variables(tmp_path, "encoder/")
-    assert list(found) == ["a", "encoder"], "the prefix goes once, and others stay away"
-    np.testing.assert_array_equal(found["a"], np.array([[1.5, 2, 3], [4, 5, -6]], np.float32))
-    assert found["encoder"].shape == ()
-    assert int(found["encoder"]) == 8
+    variables = read_variables(tmp_path, "encoder/")
+    assert list(variables) == ["a", "encoder"], "the prefix goes once, and others stay away"
+    np.testing.assert_array_equal(variables["a"], np.array([[1.5, 2, 3], [4, 5, -6]], np.float32))
+    assert variables["encoder"].shape == ()
+    assert int(variables["encoder"]) == 8
     half = read_variables(tmp_path, "decoder/")["a"]
     assert half.dtype == np.float16
     assert half.tolist() == [0.5, -0.25]

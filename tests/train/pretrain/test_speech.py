@@ -62,21 +62,21 @@ def recordings_in(crop: torch.Tensor) -> set[int]:
 
 
 def test_round_trip_in_sixteen_bits(tmp_path):
-    one = make_speech(tmp_path / "one", "talk")
+    talk = make_speech(tmp_path / "one", "talk")
     two = make_speech(tmp_path / "two", "more", (0.3, 0.2))
-    told = []
-    bank = open_speech_cache(settings(one, two), tmp_path / "runs", lambda *now: told.append(now))
+    calls = []
+    bank = open_speech_cache(settings(talk, two), tmp_path / "runs", lambda *now: calls.append(now))
     assert bank.ids == (*(f"talk/r{n}" for n in range(6)), "more/r0", "more/r1")
     assert len(bank) == 8
     assert bank.samples.dtype == np.dtype("<i2")
     assert bank.seconds == pytest.approx(0.5 + 0.8 + 1.1 + 0.4 + 0.9 + 0.7 + 0.3 + 0.2)
-    assert told == [(number, 8) for number in range(1, 9)]
-    files = [one.parent / f"{n}.wav" for n in range(6)]
+    assert calls == [(number, 8) for number in range(1, 9)]
+    files = [talk.parent / f"{n}.wav" for n in range(6)]
     files += [two.parent / f"{n}.wav" for n in range(2)]
     for number, file in enumerate(files):
-        found = bank.recording(number)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, load_waveform(file).samples, atol=1e-4)
+        samples = bank.recording(number)
+        assert samples.dtype == np.float32
+        np.testing.assert_allclose(samples, load_waveform(file).samples, atol=1e-4)
 
 
 def test_full_scale_does_not_wrap_around(tmp_path):
@@ -120,23 +120,23 @@ def test_a_changed_manifest_gets_another_speech_cache(tmp_path):
 
 def test_a_broken_speech_cache_is_rebuilt(tmp_path):
     config = settings(make_speech(tmp_path / "talk"))
-    whole = np.array(open_speech_cache(config, tmp_path / "runs", quiet).samples)
+    expected = np.array(open_speech_cache(config, tmp_path / "runs", quiet).samples)
     (folder,) = (tmp_path / "runs").iterdir()
     with (folder / "samples.i2").open("r+b") as stream:
         stream.truncate(1000)
-    assert np.array_equal(open_speech_cache(config, tmp_path / "runs", quiet).samples, whole)
+    assert np.array_equal(open_speech_cache(config, tmp_path / "runs", quiet).samples, expected)
 
 
 def test_undecodable_recordings_are_skipped_and_listed(tmp_path):
     path = make_speech(tmp_path / "talk")
     (path.parent / "2.wav").write_text("not audio")
     (path.parent / "5.wav").unlink()
-    told = []
-    bank = open_speech_cache(settings(path), tmp_path / "runs", lambda *now: told.append(now))
+    calls = []
+    bank = open_speech_cache(settings(path), tmp_path / "runs", lambda *now: calls.append(now))
     assert bank.ids == ("talk/r0", "talk/r1", "talk/r3", "talk/r4")
     assert set(bank.skipped) == {"talk/r2", "talk/r5"}
     assert "2.wav" in bank.skipped["talk/r2"]
-    assert told[-1] == (6, 6), "the bar goes to its end"
+    assert calls[-1] == (6, 6), "the bar goes to its end"
     assert len(bank.recording(2)) == 6400, "the next one moves up"
 
 
@@ -202,15 +202,15 @@ def test_held_out_must_leave_training_data(number):
 def test_a_crop_depends_only_on_its_number():
     bank = make_bank(9000, 9000, 4000)
     hearing = {"shortest_seconds": 0.2, "longest_seconds": 0.5}  # with all changes
-    one, two = (make_crops(bank, [0, 1, 2], hearing=hearing) for _ in range(2))
-    assert len(one) == 20 * 4
-    forwards = [one[number] for number in range(12)]
+    first, second = (make_crops(bank, [0, 1, 2], hearing=hearing) for _ in range(2))
+    assert len(first) == 20 * 4
+    forwards = [first[number] for number in range(12)]
     for number in reversed(range(12)):
-        assert torch.equal(two[number], forwards[number])
+        assert torch.equal(second[number], forwards[number])
     sounds = {tuple(crop[:50].tolist()) for crop in forwards}
     assert len(sounds) > 6, "and two numbers hear different things"
     other = make_crops(bank, [0, 1, 2], seed=2, hearing=hearing)
-    assert [other.samples_of(n) for n in range(9)] != [one.samples_of(n) for n in range(9)]
+    assert [other.samples_of(n) for n in range(9)] != [first.samples_of(n) for n in range(9)]
 
 
 def test_the_crops_of_a_step_have_one_length():
@@ -226,15 +226,15 @@ def test_the_crops_of_a_step_have_one_length():
 
 def test_short_recordings_are_joined():
     crops = make_crops(make_bank(900, 900, 900, 900), [0, 1, 2, 3])
-    found = [recordings_in(crops[number]) for number in range(10)]
-    assert all(len(one) > 1 for one in found[:3])
+    joined = [recordings_in(crops[number]) for number in range(10)]
+    assert all(len(crop) > 1 for crop in joined[:3])
     assert all(len(crops[n]) == crops.samples_of(n // 4) for n in range(10))
 
 
 def test_held_out_recordings_are_never_trained_on():
     crops = make_crops(make_bank(900, 5000, 900, 9000), [0, 2, 3])
-    heard = set().union(*(recordings_in(crops[number]) for number in range(80)))
-    assert heard == {0, 2, 3}
+    used = set().union(*(recordings_in(crops[number]) for number in range(80)))
+    assert used == {0, 2, 3}
 
 
 def test_every_second_of_speech_is_equally_likely():
@@ -242,7 +242,7 @@ def test_every_second_of_speech_is_equally_likely():
     bank = make_bank(9000, 27_000)
     crops = make_crops(bank, [0, 1], steps=100)
     first = [recordings_in(crops[number]) for number in range(400)]
-    share = sum(1 in one for one in first) / len(first)
+    share = sum(1 in crop for crop in first) / len(first)
     assert 0.65 < share < 0.9
 
 

@@ -25,12 +25,12 @@ def _labelled(seed: int, count: int = 90, features: int = 6):
 @pytest.mark.parametrize("ridge", [0.01, 0.3, 1.0])
 def test_the_classifier_equals_that_of_scikit_learn(ridge):
     vectors, truth = _labelled(1)
-    means = np.stack([vectors[truth == one].mean(axis=0, dtype=np.float64) for one in range(3)])
+    means = np.stack([vectors[truth == label].mean(axis=0, dtype=np.float64) for label in range(3)])
     problem = Problem(vectors, truth, np.ones(len(truth)), None, len(truth))
-    found = fit_discriminant(problem, means, ridge)
+    classifier = fit_discriminant(problem, means, ridge)
     twin = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=ridge, priors=[1 / 3] * 3)
     twin.fit(vectors.astype(np.float64), truth)
-    mine = (vectors @ found.weight.T + found.bias) / SCALE
+    mine = (vectors @ classifier.weight.T + classifier.bias) / SCALE
     theirs = twin.decision_function(vectors)
     np.testing.assert_allclose(
         mine - mine.mean(axis=1, keepdims=True),
@@ -43,11 +43,11 @@ def test_the_classifier_equals_that_of_scikit_learn(ridge):
 def test_a_class_without_a_row_is_never_predicted():
     vectors, truth = _labelled(2)
     means = np.zeros((4, 6))
-    means[:3] = [vectors[truth == one].mean(axis=0) for one in range(3)]
-    found = fit_discriminant(Problem(vectors, truth, np.ones(90), None, 90), means, 0.1)
-    assert found.bias[3] == NEVER
-    assert not found.weight[3].any()
-    assert np.abs(found.bias[:3]).max() < -NEVER
+    means[:3] = [vectors[truth == label].mean(axis=0) for label in range(3)]
+    classifier = fit_discriminant(Problem(vectors, truth, np.ones(90), None, 90), means, 0.1)
+    assert classifier.bias[3] == NEVER
+    assert not classifier.weight[3].any()
+    assert np.abs(classifier.bias[:3]).max() < -NEVER
 
 
 def _speakers(seed: int, speakers: int) -> Rows:
@@ -57,7 +57,7 @@ def _speakers(seed: int, speakers: int) -> Rows:
     vectors = draws.normal(size=(len(truth), 2))
     vectors[:, 0] += 1.5 * truth
     vectors[:, 1] += draws.normal(0, 6, size=(speakers, 2))[number, truth]
-    names = np.array([f"s{one}" for one in number])
+    names = np.array([f"s{index}" for index in number])
     corpus = np.full(len(truth), "one")
     return Rows(vectors.astype(np.float32), truth, corpus, corpus, names)
 
@@ -82,5 +82,5 @@ def test_corpora_have_equal_weights_or_weights_by_size():
 
 def test_the_inverse_penalty_does_not_affect_the_discriminant():
     rows = _speakers(4, 4)
-    one, other = (fit_head(rows, 2, replace(OPTIONS, inverse_penalty=c)) for c in (1e-3, 1.0))
-    np.testing.assert_array_equal(one.weight, other.weight)
+    first, second = (fit_head(rows, 2, replace(OPTIONS, inverse_penalty=c)) for c in (1e-3, 1.0))
+    np.testing.assert_array_equal(first.weight, second.weight)

@@ -41,8 +41,8 @@ def run(config: Any, part: StudyPart | None = None) -> dict[str, Any]:
 def test_a_shifted_source_is_near_chance_unadapted_and_correct_when_adapted(
     tmp_path, network
 ) -> None:
-    found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
-    tested = conditions(found, "far")
+    results = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
+    tested = conditions(results, "far")
     assert tested["single"]["ua"]["mean"] < 0.5
     assert tested["pool-all"]["ua"]["mean"] > 0.95
     assert tested["pool-20"]["ua"]["mean"] > 0.8
@@ -59,46 +59,55 @@ def test_speakers_with_different_shifts_gain_from_speaker_profiles(tmp_path, net
 
 def test_the_results_have_every_requested_part(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], seeds=[1, 2])
-    found = Transfer.model_validate(run(config))
+    results = Transfer.model_validate(run(config))
     names = ["single", "pool-1", "pool-5", "pool-20", "pool-all", "speaker"]
     names += ["even-20", "25-per-cent-20", "50-per-cent-20"]
-    (system,) = found.systems
-    for left in system.corpora:
-        assert [one.name for one in left.conditions] == names
-        runs = {one.name: one.runs for one in left.conditions}
+    (system,) = results.systems
+    for tested_corpus in system.corpora:
+        assert [condition.name for condition in tested_corpus.conditions] == names
+        runs = {condition.name: condition.runs for condition in tested_corpus.conditions}
         assert (runs["single"], runs["pool-5"], runs["even-20"]) == (2, 4, 4)
-        assert all(one.ua.low <= one.ua.mean <= one.ua.high for one in left.conditions)
-        assert (left.utterances, left.speakers, left.seeds) == (72, 4, (1, 2))
-    assert [one.name for one in system.mean] == names
-    for one, first, second in zip(
-        system.mean, *(left.conditions for left in system.corpora), strict=True
+        assert all(
+            condition.ua.low <= condition.ua.mean <= condition.ua.high
+            for condition in tested_corpus.conditions
+        )
+        assert (tested_corpus.utterances, tested_corpus.speakers, tested_corpus.seeds) == (
+            72,
+            4,
+            (1, 2),
+        )
+    assert [condition.name for condition in system.mean] == names
+    for mean, first, second in zip(
+        system.mean, *(tested_corpus.conditions for tested_corpus in system.corpora), strict=True
     ):
-        assert one.ua.mean == pytest.approx((first.ua.mean + second.ua.mean) / 2)
-    assert found.unfinished == 0
+        assert mean.ua.mean == pytest.approx((first.ua.mean + second.ua.mean) / 2)
+    assert results.unfinished == 0
     assert (Path(config.output) / "transfer.json").is_file()
 
 
 def test_the_mean_is_over_the_named_corpora(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, (*NEAR, FAR), ["one", "far"], mean_over=["one"]))
-    (system,) = found["systems"]
-    assert found["averaged"] == ["one"]
-    mean = {one["name"]: one["ua"]["mean"] for one in system["mean"]}
-    assert mean["single"] == conditions(found, "one")["single"]["ua"]["mean"] > 0.9
+    results = run(study_of(tmp_path, (*NEAR, FAR), ["one", "far"], mean_over=["one"]))
+    (system,) = results["systems"]
+    assert results["averaged"] == ["one"]
+    mean = {condition["name"]: condition["ua"]["mean"] for condition in system["mean"]}
+    assert mean["single"] == conditions(results, "one")["single"]["ua"]["mean"] > 0.9
 
 
 # Nested choice ------------------------------------------------------------------------------------
 
 
 def test_the_better_state_is_picked_and_recorded(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, NEAR, ["one"], system=SEARCH))
-    (left,) = found["systems"][0]["corpora"]
-    assert left["combinations"] == 8
-    assert left["picked"][0]["choice"]["statistics"] == [1]
-    assert 0.9 < left["picked"][0]["score"] <= 1
+    results = run(study_of(tmp_path, NEAR, ["one"], system=SEARCH))
+    (tested_corpus,) = results["systems"][0]["corpora"]
+    assert tested_corpus["combinations"] == 8
+    assert tested_corpus["picked"][0]["choice"]["statistics"] == [1]
+    assert 0.9 < tested_corpus["picked"][0]["score"] <= 1
     (cell,) = Path(tmp_path / "study" / "cells").glob("linear/one-*.json")
     candidates = json.loads(cell.read_text())["candidates"]
-    assert max(one["score"] for one in candidates) == left["picked"][0]["score"]
-    assert [one["statistics"] for one in candidates] == [[2]] * 4 + [[1]] * 4
+    assert (
+        max(candidate["score"] for candidate in candidates) == tested_corpus["picked"][0]["score"]
+    )
+    assert [candidate["statistics"] for candidate in candidates] == [[2]] * 4 + [[1]] * 4
 
 
 def test_labels_of_the_left_out_corpus_change_neither_picks_nor_heads(tmp_path, network) -> None:
@@ -110,9 +119,9 @@ def test_labels_of_the_left_out_corpus_change_neither_picks_nor_heads(tmp_path, 
             exchanged = {"anger": "sadness", "sadness": "neutral", "neutral": "anger"}
             relabelled(tmp_path / name / "corpora" / "far.jsonl", exchanged)
         pair[name] = run(config)
-    left = {name: found["systems"][0]["corpora"][0] for name, found in pair.items()}
+    tested_corpora = {name: result["systems"][0]["corpora"][0] for name, result in pair.items()}
     for key in ("picked", "calibration", "combinations"):
-        assert left["as-it-is"][key] == left["poisoned"][key]
+        assert tested_corpora["as-it-is"][key] == tested_corpora["poisoned"][key]
     heads = {
         name: {path.name: path.read_bytes() for path in (tmp_path / name).rglob("heads/*.npz")}
         for name in pair
@@ -124,38 +133,38 @@ def test_labels_of_the_left_out_corpus_change_neither_picks_nor_heads(tmp_path, 
         for name in pair
     ]
     assert vectors[0] == vectors[1] != []
-    scores = [conditions(found, "far")["pool-all"]["ua"]["mean"] for found in pair.values()]
+    scores = [conditions(result, "far")["pool-all"]["ua"]["mean"] for result in pair.values()]
     assert scores[0] > 0.9
     assert scores[1] < 0.1
 
 
 def test_predictions_on_left_out_corpora_calibrate(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
-    (left,) = found["systems"][0]["corpora"]
-    assert {one["adapted"] for one in left["calibration"]} == {False, True}
-    assert all(one["utterances"] == 3 * 72 for one in left["calibration"])
-    for one in left["conditions"]:
-        assert 0 <= one["coverage"] <= 1
-    adapted = conditions(found, "far")["pool-all"]
+    results = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
+    (tested_corpus,) = results["systems"][0]["corpora"]
+    assert {entry["adapted"] for entry in tested_corpus["calibration"]} == {False, True}
+    assert all(condition["utterances"] == 3 * 72 for condition in tested_corpus["calibration"])
+    for condition in tested_corpus["conditions"]:
+        assert 0 <= condition["coverage"] <= 1
+    adapted = conditions(results, "far")["pool-all"]
     assert adapted["error"] < 0.1
     assert adapted["coverage"] > 0.5
 
 
 def test_one_training_corpus_is_enough_if_nothing_is_picked(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, NEAR[:2], ["one"]))
-    (left,) = found["systems"][0]["corpora"]
-    assert left["picked"][0]["score"] is None
-    assert conditions(found, "one")["single"]["coverage"] == 1
+    results = run(study_of(tmp_path, NEAR[:2], ["one"]))
+    (tested_corpus,) = results["systems"][0]["corpora"]
+    assert tested_corpus["picked"][0]["score"] is None
+    assert conditions(results, "one")["single"]["coverage"] == 1
     with pytest.raises(ProtocolError, match="to pick among 8 combinations, got two alone"):
         run(study_of(tmp_path / "other", NEAR[:2], ["one"], system=SEARCH))
 
 
 def test_a_pool_with_too_few_recordings_of_an_emotion_is_skipped(tmp_path, network) -> None:
     few = Planted("few", takes=1)
-    found = run(study_of(tmp_path, (*NEAR, few), ["few", "one"]))
-    assert "even-20" not in conditions(found, "few")
-    assert "even-20" in conditions(found, "one")
-    names = [one["name"] for one in found["systems"][0]["mean"]]
+    results = run(study_of(tmp_path, (*NEAR, few), ["few", "one"]))
+    assert "even-20" not in conditions(results, "few")
+    assert "even-20" in conditions(results, "one")
+    names = [condition["name"] for condition in results["systems"][0]["mean"]]
     assert "even-20" not in names
     assert "pool-20" in names
 
@@ -173,20 +182,20 @@ def test_a_repeated_study_reads_and_fits_nothing(tmp_path, network, monkeypatch)
 
 def test_an_interrupted_study_gives_the_same_results(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
-    whole = run(config)
+    uninterrupted = run(config)
     stopped = config.model_copy(update={"output": str(tmp_path / "stopped")})
     part = run(stopped, StudyPart(left_out=["two"]))
-    assert [one["left_out"] for one in part["systems"][0]["corpora"]] == ["two"]
+    assert [corpus["left_out"] for corpus in part["systems"][0]["corpora"]] == ["two"]
     assert (part["unfinished"], part["systems"][0]["mean"]) == (1, [])
     for path in (tmp_path / "stopped" / "heads").glob("*.npz"):
         path.write_bytes(b"broken")  # as after a lost disk; a cell that is written needs none
-    assert run(stopped) == whole
+    assert run(stopped) == uninterrupted
 
 
 def test_vectors_of_an_interrupted_corpus_are_kept(tmp_path, network, monkeypatch) -> None:
     monkeypatch.setattr("phonemo.train.transfer.vectors._BLOCK", 10)
     config = study_of(tmp_path, NEAR, ["one"])
-    whole = run(config.model_copy(update={"output": str(tmp_path / "else" / "study")}))
+    uninterrupted = run(config.model_copy(update={"output": str(tmp_path / "else" / "study")}))
     before, read = network.vectors, network.read
 
     def stopped(samples, names):
@@ -198,7 +207,7 @@ def test_vectors_of_an_interrupted_corpus_are_kept(tmp_path, network, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         run(config)
     monkeypatch.setattr(network, "vectors", before)
-    assert run(config) == whole
+    assert run(config) == uninterrupted
     assert network.read == read + 25 + 3 * 72 - 20  # two blocks of ten were whole
     assert list((tmp_path / "vectors").rglob("*.0*.npy")) == []
 
@@ -234,13 +243,15 @@ def test_a_network_trained_on_a_training_corpus_cannot_be_picked_by_it(tmp_path,
 
 def test_a_corpus_used_in_pretraining_is_marked(tmp_path, network) -> None:
     network.lineage = Provenance(frozenset({"one"}))
-    found = run(study_of(tmp_path, NEAR, ["one", "two"]))
-    found_in = {one["left_out"]: one["unlabelled"] for one in found["systems"][0]["corpora"]}
+    results = run(study_of(tmp_path, NEAR, ["one", "two"]))
+    found_in = {
+        corpus["left_out"]: corpus["unlabelled"] for corpus in results["systems"][0]["corpora"]
+    }
     assert found_in == {"one": True, "two": False}
 
 
 @pytest.mark.parametrize(
-    ("corpora", "changes", "error", "says"),
+    ("corpora", "changes", "error", "message"),
     [
         (
             NEAR,
@@ -269,12 +280,12 @@ def test_a_corpus_used_in_pretraining_is_marked(tmp_path, network) -> None:
     ],
 )
 def test_an_untestable_study_is_one_clear_line(
-    tmp_path, network, corpora, changes, error, says
+    tmp_path, network, corpora, changes, error, message
 ) -> None:
     left_out = changes.pop("left_out", ["one"])
     with pytest.raises(error) as caught:
         run(study_of(tmp_path, corpora, left_out, **changes))
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -307,15 +318,15 @@ def test_a_locked_folder_and_a_foreign_folder_are_refused(tmp_path, network) -> 
 
 
 @pytest.mark.parametrize(
-    ("part", "says"),
+    ("part", "message"),
     [
         (StudyPart(systems=["gone"]), "expected a system among linear, got 'gone'"),
         (StudyPart(left_out=["three"]), "expected a left-out corpus among one, two, got 'three'"),
         (StudyPart(seeds=[9]), "expected a seed among 1, got 9"),
     ],
 )
-def test_an_unknown_part_is_refused(tmp_path, network, part, says) -> None:
-    with pytest.raises(ProtocolError, match=says):
+def test_an_unknown_part_is_refused(tmp_path, network, part, message) -> None:
+    with pytest.raises(ProtocolError, match=message):
         run(study_of(tmp_path, NEAR, ["one", "two"]), part)
 
 
