@@ -43,7 +43,7 @@ def bundle(folder, tmp_path_factory) -> Path:
     return target
 
 
-def test_onnx_and_torch_make_and_apply_the_same_profile(folder, bundle):
+def test_onnx_and_torch_compute_and_apply_the_same_profile(folder, bundle):
     models = [TorchRecognizer.load(folder), OnnxRecognizer.load(bundle, threads=1)]
     assert models[0].reference.digest == models[1].reference.digest
     profiles = [model.profile(BUZZES, RATE) for model in models]
@@ -51,7 +51,9 @@ def test_onnx_and_torch_make_and_apply_the_same_profile(folder, bundle):
     np.testing.assert_allclose(profiles[0].deviation, profiles[1].deviation, rtol=1e-3)
     adapted = [model.with_profile(profiles[0]) for model in models]
     for clip in CLIPS.values():
-        mine, other = (one.predict(make_clip(*clip), RATE, shares=True) for one in adapted)
+        mine, other = (
+            recognizer.predict(make_clip(*clip), RATE, shares=True) for recognizer in adapted
+        )
         plain = models[0].predict(make_clip(*clip), RATE)
         assert mine.scores == pytest.approx(other.scores, abs=1e-4)
         assert mine.scores != pytest.approx(plain.scores, abs=1e-2)
@@ -64,8 +66,8 @@ def test_fp32_int8_and_a_new_calibration_share_profiles(folder, bundle, tmp_path
     export(folder, tmp_path / "int8", "int8")
     recalibrate(bundle, tmp_path / "cool", TemperatureScaling(1.5, 0.4, 9))
     digests = {
-        OnnxRecognizer.load(one).reference.digest
-        for one in (bundle, tmp_path / "int8", tmp_path / "cool")
+        OnnxRecognizer.load(item).reference.digest
+        for item in (bundle, tmp_path / "int8", tmp_path / "cool")
     }
     assert digests == {reference_of(load_trained(folder).model).digest}
     assert open_bundle(tmp_path / "cool").adaptation == open_bundle(bundle).adaptation
@@ -80,7 +82,7 @@ def test_a_model_folder_keeps_its_reference(folder, tmp_path):
     assert np.abs(first.class_means).max() > 0.1
 
 
-def test_a_folder_without_one_takes_no_profile(tmp_path):
+def test_a_folder_without_a_reference_refuses_profiles(tmp_path):
     """As folders were written before there were profiles."""
     for head in ("linear", "hidden"):
         save_trained(tmp_path / head, make_network(head), LabelSet(LABELS))
@@ -100,7 +102,7 @@ def test_a_folder_without_one_takes_no_profile(tmp_path):
     assert set(SHRINKAGE) == {"k_mean", "k_spread", "em_iterations"}
 
 
-def test_a_radius_is_kept_and_is_of_one_head(folder, tmp_path):
+def test_a_radius_is_saved_and_belongs_to_one_head(folder, tmp_path):
     """Folder, half precision, and no radius of an older head beside a new one."""
     assert reference_of(load_trained(folder).model).radius == RADIUS
     convert_to_half(folder, tmp_path / "half")
@@ -122,7 +124,7 @@ def test_means_belong_to_a_linear_head_of_their_shape():
         keep_reference(make_network("linear"), np.zeros((2, 8)))
 
 
-def test_what_was_chosen_is_kept_when_means_are_measured_again():
+def test_shrinkage_is_kept_when_means_are_measured_again():
     model = make_network("linear")
     keep_reference(model, np.zeros((3, 8)), k_mean=7.0)
     keep_reference(model, np.ones((3, 8)))
@@ -131,37 +133,37 @@ def test_what_was_chosen_is_kept_when_means_are_measured_again():
     assert reference_of(model).class_means.tolist() == np.ones((3, 8)).tolist()
 
 
-def test_class_means_by_hand():
+def test_class_means_match_a_calculation_by_hand():
     vectors = np.array([[1.0, 2.0], [3.0, 4.0], [-1.0, 0.0]])
-    found = class_means(vectors, np.array([2, 2, 0]), 3)
-    assert found.tolist() == [[-1, 0], [0, 0], [2, 3]]
+    means = class_means(vectors, np.array([2, 2, 0]), 3)
+    assert means.tolist() == [[-1, 0], [0, 0], [2, 3]]
 
 
-def test_a_fitted_head_knows_its_classes(tmp_path):
+def test_a_fitted_head_has_its_class_means(tmp_path):
     experiment = prepare_experiment(logistic(tmp_path))
     model = make_tiny(experiment).eval()
     training = make_dataset(experiment)
     fit_head(model, training, 0.1, 4)
-    found = reference_of(model)
-    learnt = outputs_of(model, training, 4)
-    vectors, labels = learnt.vectors.double().numpy(), learnt.labels.numpy()
-    np.testing.assert_allclose(found.centre, vectors.mean(axis=0), atol=1e-4)
+    reference = reference_of(model)
+    outputs = outputs_of(model, training, 4)
+    vectors, labels = outputs.vectors.double().numpy(), outputs.labels.numpy()
+    np.testing.assert_allclose(reference.centre, vectors.mean(axis=0), atol=1e-4)
     standardised = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
     for emotion in np.unique(labels):
-        wanted = standardised[labels == emotion].mean(axis=0)
-        np.testing.assert_allclose(found.class_means[emotion], wanted, atol=1e-3)
-    logits = standardised @ found.weight.T + found.bias
-    np.testing.assert_allclose(logits, learnt.logits.double().numpy(), atol=2e-2)
+        expected = standardised[labels == emotion].mean(axis=0)
+        np.testing.assert_allclose(reference.class_means[emotion], expected, atol=1e-3)
+    logits = standardised @ reference.weight.T + reference.bias
+    np.testing.assert_allclose(logits, outputs.logits.double().numpy(), atol=2e-2)
     save_trained(tmp_path / "model", model, experiment.targets.labels)
-    assert reference_of(load_trained(tmp_path / "model").model).digest == found.digest
+    assert reference_of(load_trained(tmp_path / "model").model).digest == reference.digest
 
 
-def test_int8_leaves_the_head_and_the_map_alone():
+def test_int8_does_not_change_head_and_map():
     import onnx
 
-    whole = onnx.load_from_string(make_graph(make_network("linear")))
-    small = onnx.load_from_string(quantize(whole.SerializeToString()))
-    for model in (whole, small):
+    fp32 = onnx.load_from_string(make_graph(make_network("linear")))
+    small = onnx.load_from_string(quantize(fp32.SerializeToString()))
+    for model in (fp32, small):
         makes = {output: node for node in model.graph.node for output in node.output}
         tail, names = [], ["emotion_logits"]
         while names and len(tail) < 20:
@@ -173,12 +175,12 @@ def test_int8_leaves_the_head_and_the_map_alone():
     assert any(node.op_type == "MatMulInteger" for node in small.graph.node)
 
 
-def test_the_graph_gives_the_vector_and_takes_a_map():
+def test_the_graph_outputs_the_vector_and_accepts_a_map():
     model = make_network("linear")
     graph = Graph(make_graph(model), threads=1)
     assert graph.width == model.vector_features == 8
     clip = make_clip(*CLIPS["odd"])
-    found = graph.recognize(clip, 720)
+    outputs = graph.recognize(clip, 720)
     with torch.inference_mode():
-        logits = model.head(torch.from_numpy(found.vector)[None])[0].numpy()
-    np.testing.assert_allclose(found.emotions, logits, atol=1e-5)
+        logits = model.head(torch.from_numpy(outputs.vector)[None])[0].numpy()
+    np.testing.assert_allclose(outputs.emotions, logits, atol=1e-5)

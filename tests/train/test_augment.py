@@ -34,16 +34,16 @@ def _augmented(seed: int, epoch: int, utterance: str) -> list[np.ndarray]:
     return [changed, *draw_spans(50, EVERYTHING, draw).values()]
 
 
-def _equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+def _equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
-def test_the_draw_of_an_utterance_is_the_same_in_every_process():
+def test_an_utterances_random_draw_is_the_same_in_every_process():
     """Golden: numbers of another process, so a salted hash or a counter would show."""
     assert generator(1, 2, "03a01Fa").integers(0, 10_000, 3).tolist() == [9630, 2958, 23]
 
 
-def test_seed_epoch_and_id_decide_and_nothing_else():
+def test_only_seed_epoch_and_id_determine_the_draw():
     first = _augmented(1, 2, "a")
     random.seed(99)
     np.random.seed(99)
@@ -54,7 +54,7 @@ def test_seed_epoch_and_id_decide_and_nothing_else():
         assert not _equal(first, _augmented(*key)), key
 
 
-def test_the_global_random_state_is_not_touched():
+def test_the_global_random_state_is_not_changed():
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state()
     _augmented(1, 2, "a")
     assert random.getstate() == before[0]
@@ -62,7 +62,7 @@ def test_the_global_random_state_is_not_touched():
     assert torch.equal(torch.random.get_rng_state(), before[2])
 
 
-def test_a_crop_is_a_stretch_from_anywhere():
+def test_a_crop_starts_at_any_position():
     samples = np.arange(12, dtype=np.float32)
     starts = set()
     for draw in _many(200):
@@ -73,7 +73,7 @@ def test_a_crop_is_a_stretch_from_anywhere():
 
 
 @pytest.mark.parametrize("most", [12, 13, 1000])
-def test_what_is_short_enough_is_not_cropped(most):
+def test_short_clips_are_not_cropped(most):
     samples = np.arange(12, dtype=np.float32)
     assert crop(samples, most, generator(1, 1, "a")) is samples
 
@@ -154,7 +154,7 @@ def test_spans_reach_their_length_and_both_ends():
     assert spans[:, 1].max() == 60
 
 
-def test_tone_is_a_smooth_equaliser_within_its_decibels():
+def test_tone_is_a_smooth_equalizer_within_its_decibels():
     """A click has every frequency in equal parts, so what comes out is the equaliser."""
     click = np.zeros(RATE, dtype=np.float32)
     click[RATE // 2] = 1
@@ -163,12 +163,12 @@ def test_tone_is_a_smooth_equaliser_within_its_decibels():
         changed = change_audio(click, AugmentConfig(tone_db=8), draw)
         assert changed.dtype == np.float32
         curves.append(20 * np.log10(np.abs(np.fft.rfft(changed))))
-    found = np.stack(curves)
-    assert np.abs(found).max() <= 8.01
-    assert found.std(axis=0).min() > 1, "every frequency is moved"
-    assert np.abs(np.diff(found, axis=1)).max() < 0.2, "and none against its neighbour"
+    stacked = np.stack(curves)
+    assert np.abs(stacked).max() <= 8.01
+    assert stacked.std(axis=0).min() > 1, "every frequency is moved"
+    assert np.abs(np.diff(stacked, axis=1)).max() < 0.2, "and none against its neighbour"
 
 
-def test_tone_changes_what_is_heard():
+def test_tone_changes_the_samples():
     assert AugmentConfig(tone_db=1).changes_audio
     assert not AugmentConfig(time_masks=1).changes_audio

@@ -47,19 +47,21 @@ def _said(emotion: str | None, symbols: tuple[str, ...] | None = ("a", "t")) -> 
 
 def test_labels_are_merged_and_absent_is_not_zero():
     targets = TargetEncoder(LABELS, INVENTORY)
-    found = [targets.label(_said(one)) for one in ("anger", "rage", "neutral", "joy", None)]
-    assert found == [0, 0, 1, ABSENT, ABSENT]
+    indices = [
+        targets.label(_said(emotion)) for emotion in ("anger", "rage", "neutral", "joy", None)
+    ]
+    assert indices == [0, 0, 1, ABSENT, ABSENT]
 
 
 def test_phonemes_are_indices_of_the_inventory():
     targets = TargetEncoder(LABELS, INVENTORY)
-    wanted = tuple(INVENTORY.symbols.index(symbol) for symbol in ("a", "t"))
-    assert targets.phonemes(_said("joy")) == wanted
+    expected = tuple(INVENTORY.symbols.index(symbol) for symbol in ("a", "t"))
+    assert targets.phonemes(_said("joy")) == expected
     assert targets.phonemes(_said("anger", None)) == ()
     assert TargetEncoder(LABELS, None).phonemes(_said("anger")) == ()
 
 
-def test_phonemes_in_an_emotion_take_the_merged_one():
+def test_emotion_dependent_phonemes_use_the_merged_emotion():
     inventory = make_inventory("phoneme_x_emotion", "ipa", LABELS.names)
     targets = TargetEncoder(LABELS, inventory)
     assert inventory.decode(targets.phonemes(_said("rage"))) == ("a/anger", "t/anger")
@@ -87,7 +89,7 @@ def test_a_batch_by_hand():
     assert "frozen" not in batch
 
 
-def test_kept_features_are_padded_with_their_frames():
+def test_cached_features_are_padded_with_their_frames():
     rows = np.arange(6, dtype=np.float32).reshape(3, 2)
     spans = {"time": np.array([[0, 1]], np.float32)}
     items = [
@@ -104,29 +106,29 @@ def test_kept_features_are_padded_with_their_frames():
 
 def test_an_item_holds_the_whole_utterance(experiment):
     dataset = make_dataset(experiment)
-    for index, one in enumerate(dataset.utterances):
+    for index, utterance in enumerate(dataset.utterances):
         item = dataset[index]
-        assert item["id"] == one.id
+        assert item["id"] == utterance.id
         assert len(item["samples"]) == dataset.lengths()[index]
-        assert item["label"] == dataset.targets.labels.index(one.emotion)
-        assert len(item["phonemes"]) == len(one.phonemes.symbols)
+        assert item["label"] == dataset.targets.labels.index(utterance.emotion)
+        assert len(item["phonemes"]) == len(utterance.phonemes.symbols)
         assert item["spans"] == {}
         assert "whole" not in item
     assert len(dataset) == 24
 
 
 def test_a_slice_of_a_file_is_read_and_measured(experiment):
-    whole = make_dataset(experiment)
-    one = whole.utterances[0].model_copy(update={"start": 0.01, "end": 0.06})
-    open_end = whole.utterances[0].model_copy(update={"start": 0.01})
-    part = SpeechDataset(experiment.manifest, [one, open_end], experiment.targets)
-    samples = whole[0]["samples"]
+    dataset_of_files = make_dataset(experiment)
+    segment = dataset_of_files.utterances[0].model_copy(update={"start": 0.01, "end": 0.06})
+    open_end = dataset_of_files.utterances[0].model_copy(update={"start": 0.01})
+    part = SpeechDataset(experiment.manifest, [segment, open_end], experiment.targets)
+    samples = dataset_of_files[0]["samples"]
     np.testing.assert_array_equal(part[0]["samples"], samples[160:960])
     np.testing.assert_array_equal(part[1]["samples"], samples[160:])
     assert part.lengths() == [800, len(samples) - 160]
 
 
-def test_kept_features_have_lengths_in_frames(experiment, cache):
+def test_cached_features_have_lengths_in_frames(experiment, cache):
     dataset = make_dataset(experiment, (), cache)
     for index, frames in enumerate(dataset.lengths()):
         item = dataset[index]
@@ -144,27 +146,29 @@ def test_an_item_depends_on_seed_epoch_and_id_alone(experiment, cache, kept):
             _ = dataset[index]
         return dataset[ids.index(wanted)]
 
-    def flat(one: dict) -> list:
-        arrays = [one["samples"]] if "samples" in one else list(one["frozen"].values())
-        return [array.tolist() for array in [*arrays, *one["spans"].values()]]
+    def flat(flattened: dict) -> list:
+        arrays = (
+            [flattened["samples"]] if "samples" in flattened else list(flattened["frozen"].values())
+        )
+        return [array.tolist() for array in [*arrays, *flattened["spans"].values()]]
 
     first, second, third = list(experiment.utterances)[:3]
-    one = flat(item(2, (first, second), first))
-    assert one == flat(item(2, (third, first), first))
-    assert one != flat(item(3, (first, second), first))
+    flattened = flat(item(2, (first, second), first))
+    assert flattened == flat(item(2, (third, first), first))
+    assert flattened != flat(item(3, (first, second), first))
 
 
-def test_evaluation_is_never_cropped_nor_changed(experiment, cache):
-    for kept in (None, cache):
-        plain = make_dataset(experiment, (), kept)
+def test_evaluation_is_never_cropped_nor_augmented(experiment, cache):
+    for features in (None, cache):
+        plain = make_dataset(experiment, (), features)
         plain.set_epoch(3)
-        short = _with_draws(experiment, kept, seconds=0.05)
+        short = _with_draws(experiment, features, seconds=0.05)
         assert plain.draws is None
         assert short[0]["phonemes"] == ()
-        key = "samples" if kept is None else "frozen"
-        whole = plain[0][key] if kept is None else plain[0][key]["acoustic"]
-        cut = short[0][key] if kept is None else short[0][key]["acoustic"]
-        assert len(cut) < len(whole)
+        key = "samples" if features is None else "frozen"
+        uncropped = plain[0][key] if features is None else plain[0][key]["acoustic"]
+        cut = short[0][key] if features is None else short[0][key]["acoustic"]
+        assert len(cut) < len(uncropped)
         assert plain[0]["phonemes"]
 
 
@@ -175,23 +179,23 @@ def test_a_cropped_utterance_has_no_phoneme_target(experiment):
         dataset = _with_draws(experiment, None, seconds, still)
         item = dataset[0]
         assert bool(item["phonemes"]) == (seconds == 5.0)
-        whole = make_dataset(experiment)[0]["samples"]
-        assert len(item["samples"]) == (800 if seconds == 0.05 else len(whole))
+        uncropped = make_dataset(experiment)[0]["samples"]
+        assert len(item["samples"]) == (800 if seconds == 0.05 else len(uncropped))
 
 
-def test_kept_features_are_cropped_together(experiment, cache):
+def test_cached_features_are_cropped_together(experiment, cache):
     """Fifty frames a second: 0.2 s leaves ten neighbouring frames, the same in every tensor."""
     dataset = _with_draws(experiment, cache, 0.2, AugmentConfig())
     starts = set()
     for epoch in range(8):
         dataset.set_epoch(epoch)
-        item, whole = dataset[0], cache.read(dataset.utterances[0].id)
+        item, uncropped = dataset[0], cache.read(dataset.utterances[0].id)
         assert item["phonemes"] == ()
         acoustic = item["frozen"]["acoustic"]
         assert len(acoustic) == 10
-        start = int(np.flatnonzero((whole["acoustic"] == acoustic[0]).all(axis=1))[0])
+        start = int(np.flatnonzero((uncropped["acoustic"] == acoustic[0]).all(axis=1))[0])
         for name, value in item["frozen"].items():
-            np.testing.assert_array_equal(value, whole[name][start : start + 10])
+            np.testing.assert_array_equal(value, uncropped[name][start : start + 10])
         starts.add(start)
     assert len(starts) > 4
 

@@ -86,16 +86,18 @@ def _experiment(folder: Path, **train) -> Experiment:
 
 
 def _everything(cache, experiment) -> dict[str, dict[str, np.ndarray]]:
-    found = {one: cache.read(one) for one in experiment.utterances}
-    return {one: {k: np.array(v) for k, v in kept.items()} for one, kept in found.items()}
+    features = {utterance: cache.read(utterance) for utterance in experiment.utterances}
+    return {
+        item: {k: np.array(v) for k, v in tensors.items()} for item, tensors in features.items()
+    }
 
 
-def _assert_close(one, other, tolerance: float) -> None:
-    assert one.keys() == other.keys()
-    for key, kept in one.items():
-        assert kept.keys() == other[key].keys()
-        for name, value in kept.items():
-            np.testing.assert_allclose(value, other[key][name], atol=tolerance, rtol=0)
+def _assert_close(first, second, tolerance: float) -> None:
+    assert first.keys() == second.keys()
+    for key, tensors in first.items():
+        assert tensors.keys() == second[key].keys()
+        for name, value in tensors.items():
+            np.testing.assert_allclose(value, second[key][name], atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -121,13 +123,13 @@ def test_cached_training_equals_uncached(folder, tmp_path, settings, model):
         assert (trainer.training.cache is not None) == cached
         trainer.resume_or_start()
         weights.append(copy_state(trainer.network))
-    plain, kept = weights
+    plain, from_cache = weights
     assert any(not torch.equal(before[name], plain[name]) for name in plain)
     for name, tensor in plain.items():
-        torch.testing.assert_close(kept[name], tensor, atol=1e-5, rtol=0, msg=name)
+        torch.testing.assert_close(from_cache[name], tensor, atol=1e-5, rtol=0, msg=name)
 
 
-def test_what_is_kept_is_what_the_network_gives(folder, tmp_path):
+def test_cached_features_equal_the_networks_output(folder, tmp_path):
     config = with_changes(make_config(folder), model=DEEP)
     experiment = prepare_experiment(config)
     cache, model = make_cache(experiment, tmp_path), make_network(experiment).eval()
@@ -136,61 +138,60 @@ def test_what_is_kept_is_what_the_network_gives(folder, tmp_path):
         item = dataset[index]
         samples = torch.from_numpy(item["samples"])[None]
         with torch.no_grad():
-            lower = model.forward_frozen(
-                samples, torch.tensor([samples.shape[1]]), model.backbone.depth
-            )
-        assert int(lower.frames) == cache.frames(item["id"])
-        kept = cache.read(item["id"])
-        assert kept.keys() == lower.named().keys()
-        for name, value in lower.named().items():
-            np.testing.assert_allclose(kept[name], value[0].numpy(), atol=1e-4, rtol=0)
+            samples_count = torch.tensor([samples.shape[1]])
+            frozen = model.forward_frozen(samples, samples_count, model.backbone.depth)
+        assert int(frozen.frames) == cache.frames(item["id"])
+        cached = cache.read(item["id"])
+        assert cached.keys() == frozen.named().keys()
+        for name, value in frozen.named().items():
+            np.testing.assert_allclose(cached[name], value[0].numpy(), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2-layer", "wav2vec2-group"])
 def test_the_batch_size_of_the_extraction_changes_nothing(folder, tmp_path, monkeypatch, kind):
     """Group norm over time is the kind that padding would change."""
     experiment = prepare_experiment(make_config(folder, kind))
-    found = []
+    features = []
     for size in (1, 8):
         monkeypatch.setattr(cache_module, "BATCH_UTTERANCES", size)
-        found.append(_everything(make_cache(experiment, tmp_path / str(size)), experiment))
-    _assert_close(*found, 1e-4)
+        features.append(_everything(make_cache(experiment, tmp_path / str(size)), experiment))
+    _assert_close(*features, 1e-4)
 
 
-def test_extraction_is_deterministic_and_leaves_the_mode(folder, tmp_path):
+def test_extraction_is_deterministic_and_restores_the_mode(folder, tmp_path):
     """Dropout is off while features are computed, and back on afterwards."""
     experiment = _experiment(folder)
     model, utterances = make_lively(experiment), list(experiment.utterances.values())
     model.backbone.network.encoder.layers[0].dropout.p = 0.5
-    found = []
+    features = []
     for mode in (True, False):
         model.train(mode)
-        home = tmp_path / str(mode)
-        cache = build_cache(home, model, experiment.manifest, utterances, FrozenDepth(3))
+        caches = tmp_path / str(mode)
+        cache = build_cache(caches, model, experiment.manifest, utterances, FrozenDepth(3))
         assert model.training == mode
-        found.append(_everything(cache, experiment))
-    _assert_close(*found, 0.0)
+        features.append(_everything(cache, experiment))
+    _assert_close(*features, 0.0)
 
 
-def test_an_interrupted_extraction_goes_on(folder, tmp_path, small_shards, written):
+def test_an_interrupted_extraction_is_resumed(folder, tmp_path, small_shards, written):
     experiment = _experiment(folder)
-    whole = _everything(make_cache(experiment, tmp_path), experiment)
+    expected = _everything(make_cache(experiment, tmp_path), experiment)
     assert written == ["shard-00000", "shard-00001", "shard-00002"]
-    (home,) = tmp_path.iterdir()
-    assert sorted(path.name for path in home.iterdir() if path.is_dir()) == written
-    half = home / "shard-00001"
-    half.rename(home / "shard-00001.x.part")  # killed before the rename
-    broken = home / "shard-00002" / "acoustic.npy"
+    (caches,) = tmp_path.iterdir()
+    assert sorted(path.name for path in caches.iterdir() if path.is_dir()) == written
+    half = caches / "shard-00001"
+    half.rename(caches / "shard-00001.x.part")  # killed before the rename
+    broken = caches / "shard-00002" / "acoustic.npy"
     broken.unlink()  # the memory-mapped file itself must not shrink
     broken.write_bytes(b"")  # the power went before the disk had it
     written.clear()
     again = _everything(make_cache(experiment, tmp_path), experiment)
     assert written == ["shard-00001", "shard-00002"]
     assert half.is_dir()
-    _assert_close(whole, again, 0.0)
+    _assert_close(expected, again, 0.0)
 
 
-def test_a_failure_leaves_whole_shards_alone(folder, tmp_path, small_shards, written, monkeypatch):
+def test_a_failure_keeps_complete_shards(folder, tmp_path, small_shards, written, monkeypatch):
     experiment = _experiment(folder)
     save, count = np.save, []
 
@@ -203,25 +204,25 @@ def test_a_failure_leaves_whole_shards_alone(folder, tmp_path, small_shards, wri
     monkeypatch.setattr(np, "save", failing)
     with pytest.raises(RunError, match="No space left on device"):
         make_cache(experiment, tmp_path)
-    (home,) = tmp_path.iterdir()
-    assert [path.name for path in home.iterdir() if path.is_dir()] == ["shard-00000"]
+    (caches,) = tmp_path.iterdir()
+    assert [path.name for path in caches.iterdir() if path.is_dir()] == ["shard-00000"]
     written.clear()
     make_cache(experiment, tmp_path)
     assert written == ["shard-00001", "shard-00002"]
 
 
-def test_what_is_there_is_opened_and_not_computed(folder, tmp_path, written):
+def test_existing_shards_are_opened_and_not_computed(folder, tmp_path, written):
     experiment = _experiment(folder)
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     for _ in range(2):
         model = make_network(experiment)
         where = frozen_depth(model, experiment.config.train)
         utterances = list(reversed(experiment.utterances.values()))
         build_cache(
-            tmp_path, model, experiment.manifest, utterances, where, lambda *it: told.append(it)
+            tmp_path, model, experiment.manifest, utterances, where, lambda *it: calls.append(it)
         )
     assert written == ["shard-00000"]
-    assert told == [(24, 24), (24, 24)]
+    assert calls == [(24, 24), (24, 24)]
 
 
 def test_other_data_or_weights_make_another_cache(tmp_path):
@@ -259,7 +260,7 @@ def _change_backbone(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def test_normalising_and_streams_are_part_of_the_name(folder, tmp_path):
+def test_normalization_and_streams_are_part_of_the_name(folder, tmp_path):
     experiment = _experiment(folder)
     utterances = list(experiment.utterances.values())[:4]
     model = make_network(experiment)
@@ -292,22 +293,24 @@ def test_a_missing_recording_is_one_line(tmp_path):
 def test_no_map_and_no_file_stays_open_while_features_are_held(folder, tmp_path, small_shards):
     experiment = _experiment(folder)
     cache = make_cache(experiment, tmp_path)
-    kept = [cache.read(one) for one in experiment.utterances]
-    assert all(value.base is None for one in kept for value in one.values()), "memory of its own"
-    files = {os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")}
-    assert not [one for one in files if one.startswith(str(tmp_path))]
+    features = [cache.read(utterance) for utterance in experiment.utterances]
+    assert all(value.base is None for tensors in features for value in tensors.values()), (
+        "memory of its own"
+    )
+    files = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+    assert not [path for path in files if path.startswith(str(tmp_path))]
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
 def test_a_place_is_small_and_shares_its_shard(folder, tmp_path, small_shards):
     cache = make_cache(_experiment(folder), tmp_path)
     places = list(cache.places.values())
-    assert len({id(one.shard) for one in places}) == 3
-    assert not any(hasattr(one, "__dict__") for one in places)
+    assert len({id(place.shard) for place in places}) == 3
+    assert not any(hasattr(place, "__dict__") for place in places)
     experiment = _experiment(folder)
-    ids = {id(one) for one in experiment.utterances}
+    ids = {id(utterance) for utterance in experiment.utterances}
     again = make_cache(experiment, tmp_path)
-    assert {id(one) for one in again.places} == ids, "the manifest's own strings"
+    assert {id(place) for place in again.places} == ids, "the manifest's own strings"
 
 
 # ---- several processes
@@ -332,37 +335,37 @@ def test_processes_share_the_shards_and_each_is_written_once(
 
     write = cache_module._write_shard
     monkeypatch.setattr(cache_module, "_write_shard", watched)
-    experiments, found = [_experiment(folder) for _ in range(2)], []
-    home = tmp_path / "shared"
-    slow = threading.Thread(target=lambda: found.append(make_cache(experiments[0], home)))
+    experiments, opened = [_experiment(folder) for _ in range(2)], []
+    caches = tmp_path / "shared"
+    slow = threading.Thread(target=lambda: opened.append(make_cache(experiments[0], caches)))
     slow.start()
     assert began.wait(SECONDS)
-    found.append(make_cache(experiments[1], home))
+    opened.append(make_cache(experiments[1], caches))
     slow.join(SECONDS)
     assert written == [("shard-00001", True), ("shard-00002", True), ("shard-00000", False)]
-    for cache in found:
+    for cache in opened:
         _assert_close(alone, _everything(cache, experiments[0]), 0.0)
-    (where,) = home.iterdir()
-    assert sorted(one.name for one in where.iterdir()) == sorted(name for name, _ in written)
+    (where,) = caches.iterdir()
+    assert sorted(path.name for path in where.iterdir()) == sorted(name for name, _ in written)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a process with a signal")
-def test_a_shard_whose_writer_was_killed_is_written_by_the_next(
+def test_a_shard_whose_writer_was_killed_is_written_by_the_next_process(
     folder, tmp_path, small_shards, written
 ):
     experiment = _experiment(folder)
     command = [sys.executable, "-c", VICTIM, str(folder), str(tmp_path / "killed")]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], timeout=SECONDS)
     assert done.returncode == -signal.SIGKILL
-    (home,) = (tmp_path / "killed").iterdir()
-    assert (home / "shard-00000").is_dir()
-    assert not (home / "shard-00001").exists()
-    assert (home / "shard-00001.lock").exists(), "it died with the lock in its hand"
+    (caches,) = (tmp_path / "killed").iterdir()
+    assert (caches / "shard-00000").is_dir()
+    assert not (caches / "shard-00001").exists()
+    assert (caches / "shard-00001.lock").exists(), "it died with the lock in its hand"
     again = _everything(make_cache(experiment, tmp_path / "killed"), experiment)
     assert written == ["shard-00001", "shard-00002"]
-    assert not list(home.glob("*.lock"))
-    whole = _everything(make_cache(experiment, tmp_path / "whole"), experiment)
-    _assert_close(whole, again, 0.0)
+    assert not list(caches.glob("*.lock"))
+    expected = _everything(make_cache(experiment, tmp_path / "whole"), experiment)
+    _assert_close(expected, again, 0.0)
 
 
 class Sharing:
@@ -387,7 +390,7 @@ class Sharing:
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_what_another_is_making_is_come_back_to(tmp_path, finished):
+def test_a_shard_that_another_process_writes_is_checked_again_later(tmp_path, finished):
     sharing = Sharing(tmp_path)
     with file_lock(tmp_path / "b.lock") as mine:
         assert mine
@@ -402,7 +405,7 @@ def test_what_another_is_making_is_come_back_to(tmp_path, finished):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
 
 
-def test_a_failure_gives_the_lock_back(tmp_path):
+def test_a_failure_releases_the_lock(tmp_path):
     def failing(place):
         raise OSError(28, "No space left on device")
 
@@ -412,7 +415,7 @@ def test_a_failure_gives_the_lock_back(tmp_path):
         assert mine
 
 
-def test_a_lock_keeps_others_out_and_a_file_alone_does_not(tmp_path):
+def test_a_lock_excludes_others_and_a_file_alone_does_not(tmp_path):
     (tmp_path / ".lock").write_text("")  # left by a process that is gone
     with folder_lock(tmp_path):
         with file_lock(tmp_path / ".lock") as mine:

@@ -101,10 +101,10 @@ def model(cell) -> Path:
     return cell / "model"
 
 
-def heard(config: RunConfig, model: Path, part: str) -> Outputs:
+def outputs_on(config: RunConfig, model: Path, part: str) -> Outputs:
     """What a model gives for a part of the fold, in the fold's order."""
     experiment = prepare_experiment(config)
-    fold = next(one for one in experiment.split.folds if one.name == FOLD)
+    fold = next(fold for fold in experiment.split.folds if fold.name == FOLD)
     return outputs_of(load_trained(model).model, make_dataset(experiment, fold.parts[part]), 4)
 
 
@@ -113,32 +113,32 @@ def heard(config: RunConfig, model: Path, part: str) -> Outputs:
 
 def test_a_trained_model_is_calibrated_on_its_validation_part(wide):
     model = cell_of(wide) / "model"
-    found = heard(wide, model, "validation")
+    outputs = outputs_on(wide, model, "validation")
     experiment = prepare_experiment(wide)
-    fold = next(one for one in experiment.split.folds if one.name == FOLD)
-    said = [one.speaker for one in experiment.part(fold.validation)]
-    wanted = calibrate_grouped(found.logits.numpy(), found.labels.numpy(), said)
-    learnt = stored_calibration(load_trained(model).model)
-    assert learnt.temperature == pytest.approx(wanted.temperature, rel=1e-3)
-    assert learnt.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-3)
-    assert learnt.utterances == 12
+    fold = next(fold for fold in experiment.split.folds if fold.name == FOLD)
+    speakers = [utterance.speaker for utterance in experiment.part(fold.validation)]
+    expected = calibrate_grouped(outputs.logits.numpy(), outputs.labels.numpy(), speakers)
+    calibration = stored_calibration(load_trained(model).model)
+    assert calibration.temperature == pytest.approx(expected.temperature, rel=1e-3)
+    assert calibration.abstain_below == pytest.approx(expected.abstain_below, abs=1e-3)
+    assert calibration.utterances == 12
     data = json.loads((model / "config.json").read_text())
     assert {"temperature", "abstain_below", "calibrated_on"} <= data.keys()
 
 
 def test_rows_have_the_scores_of_the_logits_over_the_temperature(wide):
     cell, model = cell_of(wide), cell_of(wide) / "model"
-    learnt = stored_calibration(load_trained(model).model)
+    calibration = stored_calibration(load_trained(model).model)
     rows = read_rows(cell / "predictions.jsonl")
-    found = heard(wide, model, "test").logits.numpy()
-    assert {row["temperature"] for row in rows} == {learnt.temperature}
-    for row, logits in zip(rows, found, strict=True):
-        wanted = softmax(logits / learnt.temperature)
-        assert list(row["scores"].values()) == pytest.approx(list(wanted), abs=1e-5)
-        assert row["unsure"] == (max(row["scores"].values()) < learnt.abstain_below)
+    model_logits = outputs_on(wide, model, "test").logits.numpy()
+    assert {row["temperature"] for row in rows} == {calibration.temperature}
+    for row, logits in zip(rows, model_logits, strict=True):
+        expected = softmax(logits / calibration.temperature)
+        assert list(row["scores"].values()) == pytest.approx(list(expected), abs=1e-5)
+        assert row["unsure"] == (max(row["scores"].values()) < calibration.abstain_below)
 
 
-def test_a_run_says_how_it_was_before_and_how_much_it_answers(wide):
+def test_a_run_reports_calibration_before_and_coverage(wide):
     metrics = json.loads((Path(wide.output) / "metrics.json").read_text())
     rows = read_rows(cell_of(wide) / "predictions.jsonl")
     sure = [row for row in rows if not row["unsure"]]
@@ -154,18 +154,18 @@ def test_one_validation_speaker_calibrates_nothing(config, cell, model):
     assert metrics["results"]["selective"]["coverage"] is None
 
 
-def test_where_no_epoch_is_selected_nothing_is_left_to_calibrate_on(wide):
+def test_without_epoch_selection_there_is_no_calibration_data(wide):
     last = train(wide, "last", select_by="last", epochs=1)
     assert stored_calibration(load_trained(last / "model").model) == UNCALIBRATED
     for row in read_rows(last / "predictions.jsonl"):
         assert not {"temperature", "unsure"} & row.keys()
-    found = heard(wide, last / "model", "test").logits.numpy()
+    model_logits = outputs_on(wide, last / "model", "test").logits.numpy()
     scores = [list(row["scores"].values()) for row in read_rows(last / "predictions.jsonl")]
-    np.testing.assert_allclose(scores, softmax(found), atol=1e-5)
+    np.testing.assert_allclose(scores, softmax(model_logits), atol=1e-5)
 
 
 @pytest.mark.parametrize(("select_by", "utterances"), [("ua", 12), ("last", 18)])
-def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_by, utterances):
+def test_a_fitted_head_is_calibrated_on_all_training_data(config, cell, select_by, utterances):
     """Speaker by speaker, so that validation need not be spared for it."""
     fitted_cell = train(config, f"fit-{select_by}", strategy="logistic", select_by=select_by)
     assert stored_calibration(load_trained(fitted_cell / "model").model).utterances == utterances
@@ -173,14 +173,16 @@ def test_a_fitted_head_is_calibrated_on_all_that_it_learns(config, cell, select_
 
 
 @pytest.mark.parametrize(("learnt", "is_calibrated"), [("s2", False), ("stranger", True)])
-def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
+def test_a_start_trained_on_the_validation_speakers_is_not_calibrated(
     config, tmp_path, learnt, is_calibrated
 ):
     """It would be too sure of them; only a protocol that leaks lets such a one begin at all."""
     backbone = Path(shutil.copytree(config.model.backbone, tmp_path / "backbone"))
-    one = read_manifest(config.manifest).utterances[0]
-    past = provenance_from("beeps", [one.model_copy(update={"id": "elsewhere", "speaker": learnt})])
-    (backbone / PROVENANCE).write_text(json.dumps(past.to_json()))
+    utterance = read_manifest(config.manifest).utterances[0]
+    provenance = provenance_from(
+        "beeps", [utterance.model_copy(update={"id": "elsewhere", "speaker": learnt})]
+    )
+    (backbone / PROVENANCE).write_text(json.dumps(provenance.to_json()))
     leaky = with_changes(
         config,
         output=str(tmp_path / "run"),
@@ -189,12 +191,14 @@ def test_what_starts_from_a_network_that_heard_its_speakers_stays_as_it_is(
     )
     name = prepare_experiment(leaky).split.folds[0].name
     run(leaky, "phonemo train", folds=[name])
-    found = stored_calibration(load_trained(Path(leaky.output) / "seed-1" / name / "model").model)
-    assert (found.utterances > 0) == is_calibrated
-    assert (found != UNCALIBRATED) == is_calibrated
+    calibration = stored_calibration(
+        load_trained(Path(leaky.output) / "seed-1" / name / "model").model
+    )
+    assert (calibration.utterances > 0) == is_calibrated
+    assert (calibration != UNCALIBRATED) == is_calibrated
 
 
-def test_what_is_kept_is_found_again(config):
+def test_a_stored_calibration_is_read_back(config):
     network = make_network(prepare_experiment(config))
     assert stored_calibration(network) == UNCALIBRATED
     store_calibration(network, GIVEN)
@@ -204,7 +208,10 @@ def test_what_is_kept_is_found_again(config):
 def test_utterances_without_an_emotion_calibrate_nothing(config, model):
     experiment = prepare_experiment(config)
     network = load_trained(model).model
-    rows = [one.model_copy(update={"emotion": None}) for one in experiment.manifest.utterances]
+    rows = [
+        utterance.model_copy(update={"emotion": None})
+        for utterance in experiment.manifest.utterances
+    ]
     silent = SpeechDataset(experiment.manifest, rows[:3], experiment.targets)
     assert calibrate_validation(network, silent, 4) == UNCALIBRATED
     known = [*rows[:3], *experiment.manifest.utterances[6:18]]
@@ -232,25 +239,29 @@ def guesses(experiment: Experiment) -> SpeechDataset:
     """All utterances with emotions that nobody can hear."""
     drawn = np.random.default_rng(2).permutation(np.arange(24) % 3)
     rows = [
-        one.model_copy(update={"emotion": EMOTIONS[index]})
-        for one, index in zip(experiment.manifest.utterances, drawn, strict=True)
+        item.model_copy(update={"emotion": EMOTIONS[index]})
+        for item, index in zip(experiment.manifest.utterances, drawn, strict=True)
     ]
     return SpeechDataset(experiment.manifest, rows, experiment.targets)
 
 
-def test_a_head_is_as_sure_as_heads_that_left_the_speaker_out(config):
+def test_a_head_is_as_confident_as_heads_without_the_speaker(config):
     experiment = prepare_experiment(with_changes(config, model=LINEAR))
     network, dataset = make_network(experiment).eval(), guesses(experiment)
-    found = fit_head(network, dataset, 10.0, 4)
+    calibration = fit_head(network, dataset, 10.0, 4)
     outputs = outputs_of(network, dataset, 4)
     vectors, labels = outputs.vectors.numpy(), outputs.labels.numpy()
-    logits = fitted_without(vectors, labels, [one.speaker for one in dataset.utterances])
-    wanted = calibrate(logits, labels)
-    assert found.temperature == pytest.approx(wanted.temperature, rel=1e-2)
-    assert found.abstain_below == pytest.approx(wanted.abstain_below, abs=1e-2)
-    assert found.utterances == 24
-    learnt = calibrate(outputs.logits.numpy(), labels)
-    assert learnt.temperature < 0.1 * found.temperature, "on what it learnt it would be too sure"
+    logits = fitted_without(
+        vectors, labels, [utterance.speaker for utterance in dataset.utterances]
+    )
+    expected = calibrate(logits, labels)
+    assert calibration.temperature == pytest.approx(expected.temperature, rel=1e-2)
+    assert calibration.abstain_below == pytest.approx(expected.abstain_below, abs=1e-2)
+    assert calibration.utterances == 24
+    on_training_data = calibrate(outputs.logits.numpy(), labels)
+    assert on_training_data.temperature < 0.1 * calibration.temperature, (
+        "on what it learnt it would be too sure"
+    )
 
 
 def crowd(speakers: int = 6, each: int = 10) -> list[str]:
@@ -259,39 +270,39 @@ def crowd(speakers: int = 6, each: int = 10) -> list[str]:
 
 def highest_of(vectors: Any, labels: Any, temperature: float) -> Any:
     """The highest score of each utterance that was learnt, at this temperature."""
-    found = fitted(vectors, labels, 10.0).decision_function(vectors)
-    return softmax(np.stack([-found, found], axis=1) / 2 / temperature).max(axis=1)
+    decision = fitted(vectors, labels, 10.0).decision_function(vectors)
+    return softmax(np.stack([-decision, decision], axis=1) / 2 / temperature).max(axis=1)
 
 
-def test_a_memory_of_each_utterance_does_not_make_it_sure():
+def test_features_that_identify_utterances_do_not_raise_confidence():
     """One feature an utterance, and emotions that nothing tells: learnt by heart, else a guess."""
     speakers = crowd()
     labels = np.random.default_rng(5).integers(0, 2, len(speakers))
     memories = np.eye(len(speakers))
-    found = _cross_calibrate(memories, labels, speakers, 2, 10.0)
+    calibration = _cross_calibrate(memories, labels, speakers, 2, 10.0)
     assert highest_of(memories, labels, 1.0).mean() > 0.95
-    assert highest_of(memories, labels, found.temperature).mean() < 0.65
-    assert found.utterances == len(speakers)
+    assert highest_of(memories, labels, calibration.temperature).mean() < 0.65
+    assert calibration.utterances == len(speakers)
 
 
-def test_a_memory_of_each_speaker_does_not_make_it_sure():
+def test_features_that_identify_speakers_do_not_raise_confidence():
     """Every speaker has one emotion: a voice gives it away, but no new one's."""
     speakers = crowd()
-    voices = np.array([[one == name for name in sorted(set(speakers))] for one in speakers])
-    labels = np.array([int(one[1:]) % 2 for one in speakers])
-    found = _cross_calibrate(voices.astype(float), labels, speakers, 2, 10.0)
-    assert found.temperature == pytest.approx(HOTTEST, rel=1e-3)
+    voices = np.array([[speaker == name for name in sorted(set(speakers))] for speaker in speakers])
+    labels = np.array([int(speaker[1:]) % 2 for speaker in speakers])
+    calibration = _cross_calibrate(voices.astype(float), labels, speakers, 2, 10.0)
+    assert calibration.temperature == pytest.approx(HOTTEST, rel=1e-3)
     names = [f"utterance {number}" for number in range(len(speakers))]
     mixed = _cross_calibrate(voices.astype(float), labels, names, 2, 10.0)
     assert mixed.temperature == 1, "left out one by one, voices would be known"
 
 
-def test_a_feature_that_holds_for_everyone_makes_it_sure():
+def test_a_feature_that_holds_for_all_speakers_raises_confidence():
     speakers = crowd()
     labels = np.arange(len(speakers)) % 2
-    found = _cross_calibrate(labels[:, None] * 2.0 - 1, labels, speakers, 2, 10.0)
-    assert found.temperature == 1, "without an error nothing says how sure it may be"
-    assert found.abstain_below == 0
+    calibration = _cross_calibrate(labels[:, None] * 2.0 - 1, labels, speakers, 2, 10.0)
+    assert calibration.temperature == 1, "without an error nothing says how sure it may be"
+    assert calibration.abstain_below == 0
 
 
 @pytest.mark.parametrize(
@@ -303,7 +314,7 @@ def test_too_few_speakers_or_emotions_calibrate_nothing(speakers, labels):
     assert _cross_calibrate(vectors, np.array(labels), speakers, 2, 1.0) == UNCALIBRATED
 
 
-def test_utterances_of_nobody_are_left_out_one_by_one(config, monkeypatch):
+def test_utterances_without_a_speaker_are_left_out_one_by_one(config, monkeypatch):
     """Without a name each could be anybody."""
     given = []
     monkeypatch.setattr(
@@ -312,7 +323,7 @@ def test_utterances_of_nobody_are_left_out_one_by_one(config, monkeypatch):
     )
     experiment = prepare_experiment(with_changes(config, model=LINEAR))
     rows = list(experiment.manifest.utterances)
-    rows[1:3] = [one.model_copy(update={"speaker": None}) for one in rows[1:3]]
+    rows[1:3] = [row.model_copy(update={"speaker": None}) for row in rows[1:3]]
     dataset = SpeechDataset(experiment.manifest, rows, experiment.targets)
     fit_head(make_network(experiment).eval(), dataset, 0.1, 4)
     assert given[0][:4] == ["s1", f"utterance {rows[1].id}", f"utterance {rows[2].id}", "s1"]
@@ -328,15 +339,15 @@ def answers(
     first, second = names
     scores = {first: score, second: 1 - score}
     truth = [first] * right + [second] * wrong
-    return [{"scores": scores, "label": first, "truth": one, **more} for one in truth]
+    return [{"scores": scores, "label": first, "truth": emotion, **more} for emotion in truth]
 
 
-def test_a_temperature_by_hand_from_rows_with_different_emotions():
+def test_a_temperature_from_rows_with_different_emotions_matches_a_calculation_by_hand():
     """Of answers with 90 % three of four are right: 9^(1/T) = 3, so T = 2."""
     rows = answers(("anger", "neutral"), 3, 1, 0.9) + answers(("sadness", "calm"), 6, 2, 0.9)
-    found = calibrate_rows(rows, 0.25)
-    assert found.temperature == pytest.approx(2, abs=1e-3)
-    assert (found.utterances, found.abstain_below) == (12, 0)
+    calibration = calibrate_rows(rows, 0.25)
+    assert calibration.temperature == pytest.approx(2, abs=1e-3)
+    assert (calibration.utterances, calibration.abstain_below) == (12, 0)
     assert calibrate_rows(rows, 0.2).abstain_below == pytest.approx(0.75, abs=1e-3)
 
 
@@ -350,7 +361,7 @@ def test_an_earlier_temperature_is_undone():
     assert calibrate_rows(hotter, 0.1).temperature == pytest.approx(0.5, abs=1e-3)
 
 
-def test_a_score_that_was_rounded_to_nothing_is_no_certainty():
+def test_a_score_rounded_to_zero_is_not_certainty():
     rows = answers(("anger", "neutral"), 99, 1, 1.0)
     assert 1 < calibrate_rows(rows, 0.1).temperature < HOTTEST
 
@@ -363,14 +374,14 @@ def test_rows_without_scores_and_truth_are_refused(rows):
         calibrate_rows(rows, 0.1)
 
 
-def test_the_answers_of_a_run_give_back_its_logits(wide):
+def test_the_predictions_of_a_run_restore_its_logits(wide):
     """Its rows were divided by a temperature, which they name."""
     rows = read_rows(cell_of(wide) / "predictions.jsonl")
     assert rows[0]["temperature"] != pytest.approx(1, abs=0.05), "else this says nothing"
-    found = heard(wide, cell_of(wide) / "model", "test")
-    wanted = calibrate(found.logits.numpy(), found.labels.numpy())
-    assert wanted.temperature != pytest.approx(1, abs=0.05), "else this says nothing"
-    assert calibrate_rows(rows, 0.1).temperature == pytest.approx(wanted.temperature, rel=1e-2)
+    outputs = outputs_on(wide, cell_of(wide) / "model", "test")
+    expected = calibrate(outputs.logits.numpy(), outputs.labels.numpy())
+    assert expected.temperature != pytest.approx(1, abs=0.05), "else this says nothing"
+    assert calibrate_rows(rows, 0.1).temperature == pytest.approx(expected.temperature, rel=1e-2)
 
 
 # Written again ------------------------------------------------------------------------------------
@@ -384,13 +395,13 @@ def carded(model, tmp_path) -> Path:
     return copy
 
 
-def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
+def test_a_recalibrated_model_has_the_same_weights(carded, tmp_path):
     target = tmp_path / "new"
     recalibrate(carded, target, GIVEN)
-    found = load_trained(target)
-    assert stored_calibration(found.model) == GIVEN
+    loaded = load_trained(target)
+    assert stored_calibration(loaded.model) == GIVEN
     assert stored_calibration(load_trained(carded).model) != GIVEN, "the old one stays"
-    assert found.labels == load_trained(carded).labels
+    assert loaded.labels == load_trained(carded).labels
     assert provenance_of(target) == provenance_of(carded)
     files = {path.name for path in carded.iterdir()}
     assert {path.name for path in target.iterdir()} == files
@@ -398,7 +409,7 @@ def test_a_model_is_written_again_with_the_same_weights(carded, tmp_path):
     assert files - same == {"config.json", CHECKSUMS}
 
 
-def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
+def test_a_model_card_is_copied_without_a_checksum(carded, tmp_path):
     target = tmp_path / "new"
     recalibrate(carded, target, GIVEN)
     assert (target / "README.md").read_text() == "# A card\n"
@@ -410,7 +421,7 @@ def test_a_model_card_is_taken_along_and_is_not_sealed(carded, tmp_path):
         verify_checksums(target)
 
 
-def test_nothing_is_written_over_an_existing_folder_or_from_a_broken_one(carded, tmp_path):
+def test_existing_targets_and_broken_sources_are_refused(carded, tmp_path):
     (tmp_path / "there").mkdir()
     for target in (tmp_path / "there", carded):
         with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
@@ -436,7 +447,7 @@ def bundle(exported, tmp_path) -> Path:
     return Path(shutil.copytree(exported / "bundle", tmp_path / "bundle"))
 
 
-def test_a_bundle_is_written_over_itself_with_the_same_network(bundle, tmp_path):
+def test_a_bundle_is_overwritten_in_place_with_the_same_network(bundle, tmp_path):
     (bundle / "README.md").write_text("# A card\n")
     before, network = open_bundle(bundle).card, (bundle / "model.onnx").read_bytes()
     recalibrate(bundle, bundle, TemperatureScaling(1.5, 0.25, 99))
@@ -449,7 +460,7 @@ def test_a_bundle_is_written_over_itself_with_the_same_network(bundle, tmp_path)
     assert (bundle / "README.md").read_text() == "# A card\n"
 
 
-def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path):
+def test_a_bundle_is_written_to_a_new_folder_but_not_over_another(bundle, tmp_path):
     recalibrate(bundle, tmp_path / "new", UNCALIBRATED)
     assert open_bundle(tmp_path / "new").card.temperature == 1
     assert open_bundle(bundle).card.temperature == GIVEN.temperature
@@ -458,22 +469,22 @@ def test_a_bundle_is_written_to_a_new_folder_and_over_no_other(bundle, tmp_path)
     assert open_bundle(tmp_path / "new").card.calibrated_on == 0
 
 
-def test_torch_and_the_bundle_are_as_sure_as_each_other(config, model, exported):
+def test_torch_and_the_bundle_have_the_same_confidence(config, model, exported):
     manifest = read_manifest(config.manifest)
     before = TorchRecognizer.load(model)
     predictor = TorchRecognizer.load(exported / "model")
     recognizer = OnnxRecognizer.load(exported / "bundle", threads=1)
     highest = []
-    for one in manifest.utterances:
-        path = manifest.audio_path(one)
-        found, wanted = recognizer.predict(path), predictor.predict(path)
-        assert found.scores == pytest.approx(wanted.scores, abs=1e-4)
-        assert found.warnings == wanted.warnings
-        highest.append(max(wanted.scores.values()))
-        assert (UNSURE in wanted.warnings) == (highest[-1] < GIVEN.abstain_below)
+    for utterance in manifest.utterances:
+        path = manifest.audio_path(utterance)
+        prediction, expected = recognizer.predict(path), predictor.predict(path)
+        assert prediction.scores == pytest.approx(expected.scores, abs=1e-4)
+        assert prediction.warnings == expected.warnings
+        highest.append(max(expected.scores.values()))
+        assert (UNSURE in expected.warnings) == (highest[-1] < GIVEN.abstain_below)
         raw = before.calibrated.temperature * np.log(list(before.predict(path).scores.values()))
         again = softmax(raw / GIVEN.temperature)
-        assert list(wanted.scores.values()) == pytest.approx(list(again), abs=1e-4)
+        assert list(expected.scores.values()) == pytest.approx(list(again), abs=1e-4)
     assert min(highest) < GIVEN.abstain_below < max(highest), "else there is nothing to compare"
 
 
@@ -491,10 +502,10 @@ def typed(capfd):
     return answer
 
 
-def test_a_manifest_whose_speakers_it_heard_is_refused(config, model, tmp_path, typed):
+def test_a_manifest_with_training_speakers_is_refused(config, model, tmp_path, typed):
     answer = typed(model, "-o", tmp_path / "new", "--manifest", config.manifest)
-    said = ("LEAKY: the model was trained on 18 of these 24", "speakers it was not trained on")
-    assert_one_line(answer, 1, *said)
+    fragments = ("LEAKY: the model was trained on 18 of these 24", "speakers it was not trained on")
+    assert_one_line(answer, 1, *fragments)
     assert not (tmp_path / "new").exists()
 
 
@@ -509,14 +520,14 @@ def test_a_model_is_calibrated_on_another_corpus(config, model, tmp_path, typed)
     manifest = rename(Path(config.manifest), "strangers", "x")
     answer = typed(model, "-o", tmp_path / "new", "--manifest", manifest)
     assert (answer.code, answer.err) == (0, "")
-    found = stored_calibration(load_trained(tmp_path / "new").model)
-    assert found.utterances == 16, "anger and neutral are in common"
-    said = f"{tmp_path / 'new'}: temperature {found.temperature:.3f} from 16 predictions"
-    assert answer.out.splitlines()[0] == said
+    calibration = stored_calibration(load_trained(tmp_path / "new").model)
+    assert calibration.utterances == 16, "anger and neutral are in common"
+    message = f"{tmp_path / 'new'}: temperature {calibration.temperature:.3f} from 16 predictions"
+    assert answer.out.splitlines()[0] == message
     assert answer.out.splitlines()[1].startswith("  ECE ")
 
 
-def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path, typed):
+def test_calibration_speakers_count_as_training_speakers_afterwards(config, model, tmp_path, typed):
     manifest = rename(Path(config.manifest), "strangers", "x")
     assert typed(model, "-o", tmp_path / "new", "--manifest", manifest).code == 0
     strangers = read_manifest(manifest).utterances
@@ -528,32 +539,32 @@ def test_who_it_was_calibrated_on_is_heard_from_then_on(config, model, tmp_path,
     assert_one_line(again, 1, "LEAKY", "speakers it was not trained on")
 
 
-def test_written_answers_of_speakers_that_it_heard_are_refused(config, model, tmp_path, typed):
-    found = assess_model(model, Path(config.manifest))
-    write_assessment(tmp_path / "rows.jsonl", found)
+def test_written_predictions_for_training_speakers_are_refused(config, model, tmp_path, typed):
+    assessment = assess_model(model, Path(config.manifest))
+    write_assessment(tmp_path / "rows.jsonl", assessment)
     answer = typed(model, "-o", tmp_path / "new", "--predictions", tmp_path / "rows.jsonl")
     assert_one_line(answer, 1, "got 24 of 24 from models trained on them")
     assert not (tmp_path / "new").exists()
 
 
-def test_answers_among_some_are_fitted_among_all():
+def test_predictions_among_some_emotions_are_fitted_among_all():
     """The threshold is of the scores that whoever asks for nothing in particular gets."""
     some = answers(("anger", "neutral"), 3, 1, 0.9)
     every = [row | {"all_scores": {"anger": 0.45, "neutral": 0.05, "fear": 0.5}} for row in some]
-    found = calibrate_rows(every, 0.25)
+    calibration = calibrate_rows(every, 0.25)
     alone = [row | {"scores": row["all_scores"]} for row in every]
-    assert found == calibrate_rows(
+    assert calibration == calibrate_rows(
         [{k: v for k, v in row.items() if k != "all_scores"} for row in alone], 0.25
     )
-    assert found != calibrate_rows(some, 0.25)
+    assert calibration != calibrate_rows(some, 0.25)
 
 
-def test_a_manifest_is_heard_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):
+def test_a_manifest_is_recognized_by_the_model_not_by_its_bundle(config, bundle, tmp_path, typed):
     answer = typed(bundle, "-o", tmp_path / "new", "--manifest", config.manifest)
     assert_one_line(answer, 2, "--manifest: expected a model folder, got a bundle")
 
 
-def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, typed, monkeypatch):
+def test_no_audio_is_processed_if_the_target_exists(config, model, tmp_path, typed, monkeypatch):
     monkeypatch.setattr(
         "phonemo.train.experiments.assess.held_out_rows", lambda *_: pytest.fail("it listens")
     )
@@ -562,7 +573,7 @@ def test_nothing_is_heard_for_a_folder_that_is_there(config, model, tmp_path, ty
     assert_one_line(answer, 1, "new: expected a new folder, got an existing one")
 
 
-def test_a_bundle_is_calibrated_on_written_answers(bundle, tmp_path, typed):
+def test_a_bundle_is_calibrated_on_written_predictions(bundle, tmp_path, typed):
     path = tmp_path / "answers.jsonl"
     rows = answers(("anger", "neutral"), 3, 1, 0.9)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -87,9 +87,9 @@ def small(graph) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory) -> Path:
-    home = tmp_path_factory.mktemp("export") / "model"
-    save_trained(home, model, LabelSet(EMOTIONS))
-    return home
+    model_folder = tmp_path_factory.mktemp("export") / "model"
+    save_trained(model_folder, model, LabelSet(EMOTIONS))
+    return model_folder
 
 
 @pytest.fixture
@@ -104,12 +104,12 @@ def test_every_kind_of_backbone_is_tried():
 
 
 @pytest.mark.parametrize("kind", tiny_nets.KINDS)
-def test_the_graph_says_what_torch_says(kind):
+def test_the_graph_equals_torch(kind):
     model = make_model(kind)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    found = check_parity(model, Graph(make_graph(model), threads=1))
-    assert found.difference < 1e-4
-    assert found.clips == 16
+    parity = check_parity(model, Graph(make_graph(model), threads=1))
+    assert parity.difference < 1e-4
+    assert parity.clips == 16
     after = model.state_dict()
     assert list(after) == list(before), "weight norm and adapters of the trained one stay"
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
@@ -139,7 +139,7 @@ def test_every_arm_is_tried(key, known):
 
 
 @pytest.mark.parametrize("settings", ARMS, ids=lambda arm: "-".join(map(str, arm.values())))
-def test_the_graph_of_every_arm(settings):
+def test_the_graph_of_every_arm_equals_torch(settings):
     model = make_model(**settings)
     graph = Graph(make_graph(model), threads=1)
     assert graph.has_phonemes == (model.auxiliary is not None)
@@ -153,15 +153,17 @@ def test_folding_leaves_plain_weights():
     plain = fold(model)
     kinds = {type(module).__name__ for module in plain.modules()}
     assert "ParametrizedConv1d" in {type(module).__name__ for module in model.modules()}
-    assert all(one.merged for one in plain.modules() if isinstance(one, BaseTunerLayer))
-    assert not any(one.merged for one in model.modules() if isinstance(one, BaseTunerLayer))
+    assert all(module.merged for module in plain.modules() if isinstance(module, BaseTunerLayer))
+    assert not any(
+        module.merged for module in model.modules() if isinstance(module, BaseTunerLayer)
+    )
     assert not any("Parametri" in kind for kind in kinds)
     waveform = torch.from_numpy(make_clip(*CLIPS["odd"]))[None]
     with torch.inference_mode():
         assert torch.allclose(plain(waveform).logits, model(waveform).logits, atol=1e-5)
 
 
-def test_a_clip_says_the_same_in_any_company():
+def test_a_clips_output_does_not_depend_on_the_batch():
     model = make_model("wav2vec2-group")
     graph = Graph(make_graph(model), threads=1)
     clips = [make_clip(*clip) for clip in CLIPS.values()]
@@ -193,7 +195,9 @@ def _frozen_length(graph: onnx.ModelProto) -> None:
 
 def _wrong_weight(graph: onnx.ModelProto) -> None:
     """One weight of the last layer is off by a percent."""
-    last = next(one for one in graph.graph.initializer if "head.layers.4.weight" in one.name)
+    last = next(
+        tensor for tensor in graph.graph.initializer if "head.layers.4.weight" in tensor.name
+    )
     weight = onnx.numpy_helper.to_array(last).copy()
     weight[0] *= 1.01
     last.CopyFrom(onnx.numpy_helper.from_array(weight, last.name))
@@ -237,11 +241,13 @@ def test_nothing_is_written_when_the_export_is_refused(folder, tmp_path, monkeyp
 
 def initialisers(graph: bytes) -> dict[str, tuple[int, ...]]:
     model = onnx.load_from_string(graph)
-    floats = [one for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT]
-    return {one.name: tuple(one.dims) for one in floats}
+    floats = [
+        tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT
+    ]
+    return {float.name: tuple(float.dims) for float in floats}
 
 
-def test_quantising_says_nothing(graph, small, recwarn, caplog):
+def test_quantization_prints_nothing(graph, small, recwarn, caplog):
     assert quantize(graph) == small
     assert not recwarn.list
     assert not caplog.records, "onnxruntime's quantiser logs to the root logger"
@@ -252,14 +258,14 @@ def test_int8_leaves_few_weight_matrices_in_fp32(graph, small):
     assert operators.count("MatMulInteger") > 20
     matrices = [name for name, shape in initialisers(graph).items() if len(shape) == 2]
     assert len(matrices) > 20
-    left = {name for name, shape in initialisers(small).items() if len(shape) == 2}
-    assert len(left) == 3, "both layers of the emotion head, and what enters the Transformer"
-    assert [name for name in left if not name.startswith("model.head.")] != []
+    remaining = {name for name, shape in initialisers(small).items() if len(shape) == 2}
+    assert len(remaining) == 3, "both layers of the emotion head, and what enters the Transformer"
+    assert [name for name in remaining if not name.startswith("model.head.")] != []
     convolutions = [shape for shape in initialisers(small).values() if len(shape) == 3]
     assert len(convolutions) == 1, "the positions stay fp32; the CNN became products"
 
 
-def test_int8_says_the_same_in_any_company():
+def test_int8_output_does_not_depend_on_the_batch():
     """A loud and long neighbour coarsens nobody: every frame has its own scale."""
     model = make_model("wav2vec2-group")
     graph = Graph(quantize(make_graph(model)), threads=1)
@@ -267,9 +273,9 @@ def test_int8_says_the_same_in_any_company():
     clips = [0.01 * clips[0], clips[1], 20 * clips[2], clips[1][:9000]] * 2
     fewest = model.backbone.fewest_samples
     alone = [graph.recognize(clip, fewest).emotions for clip in clips]
-    together = [one.emotions for one in graph.recognize_batch(clips, fewest)]
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_allclose(softmax(one), softmax(other), atol=1e-3)
+    together = [output.emotions for output in graph.recognize_batch(clips, fewest)]
+    for first, second in zip(alone, together, strict=True):
+        np.testing.assert_allclose(softmax(first), softmax(second), atol=1e-3)
 
 
 # Bundles ------------------------------------------------------------------------------------------
@@ -277,7 +283,7 @@ def test_int8_says_the_same_in_any_company():
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 0.1)])
-def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
+def test_a_bundle_predicts_like_its_model(folder, tmp_path, precision, tolerance):
     bundle = export(folder, tmp_path / "mine", precision, licence="MIT")
     assert open_bundle(tmp_path / "mine") == bundle
     card = bundle.card
@@ -291,40 +297,40 @@ def test_a_bundle_answers_as_its_model(folder, tmp_path, precision, tolerance):
     recognizer = OnnxRecognizer.load(tmp_path / "mine", threads=1)
     predictor = TorchRecognizer.load(folder)
     for clip in (*CLIPS.values(), (35 * RATE, 200.0)):
-        found = recognizer.predict(make_clip(*clip), RATE)
-        wanted = predictor.predict(make_clip(*clip), RATE)
-        assert found.seconds == wanted.seconds
-        assert found.warnings == wanted.warnings
-        for name, score in wanted.scores.items():
-            assert found.scores[name] == pytest.approx(score, abs=tolerance)
+        prediction = recognizer.predict(make_clip(*clip), RATE)
+        expected = predictor.predict(make_clip(*clip), RATE)
+        assert prediction.seconds == expected.seconds
+        assert prediction.warnings == expected.warnings
+        for name, score in expected.scores.items():
+            assert prediction.scores[name] == pytest.approx(score, abs=tolerance)
         if precision == "fp32":
-            assert found.phonemes == wanted.phonemes
+            assert prediction.phonemes == expected.phonemes
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 3e-3)])
-def test_the_shares_of_phonemes_are_those_of_torch(folder, tmp_path, precision, tolerance):
+def test_the_phoneme_attribution_equals_that_of_torch(folder, tmp_path, precision, tolerance):
     export(folder, tmp_path / "mine", precision)
     clip = make_clip(*CLIPS["long"])
-    wanted = TorchRecognizer.load(folder).predict(clip, RATE, shares=True)
-    found = OnnxRecognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE, shares=True)
-    assert len(wanted.spans) > 5
-    assert max(abs(one.share) for one in wanted.spans) > 0.003
-    theirs = {(one.symbol, round(one.start, 2)): one.share for one in wanted.spans}
+    expected = TorchRecognizer.load(folder).predict(clip, RATE, shares=True)
+    prediction = OnnxRecognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE, shares=True)
+    assert len(expected.spans) > 5
+    assert max(abs(span.share) for span in expected.spans) > 0.003
+    theirs = {(span.symbol, round(span.start, 2)): span.share for span in expected.spans}
     both = [
-        (one.share, theirs[one.symbol, round(one.start, 2)])
-        for one in found.spans
-        if (one.symbol, round(one.start, 2)) in theirs
+        (span.share, theirs[span.symbol, round(span.start, 2)])
+        for span in prediction.spans
+        if (span.symbol, round(span.start, 2)) in theirs
     ]
     assert len(both) > 0.8 * len(theirs)
-    for one, other in both:
-        assert one == pytest.approx(other, abs=tolerance)
+    for share, expected_share in both:
+        assert share == pytest.approx(expected_share, abs=tolerance)
     plain = OnnxRecognizer.load(tmp_path / "mine", threads=1).predict(clip, RATE)
-    assert all(one.share is None for one in plain.spans)
+    assert all(span.share is None for span in plain.spans)
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_bundle_without_a_head_cannot_say_who_carried_the_emotion(folder, tmp_path):
+def test_a_bundle_without_a_head_cannot_attribute_phonemes(folder, tmp_path):
     bundle = export(folder, tmp_path / "mine")
     card = bundle.card.model_dump(exclude={"sha256", "head_sha256"})
     write_bundle(tmp_path / "mine", bundle.model, card)
@@ -350,7 +356,7 @@ def test_int8_is_measured_on_a_manifest(folder, tmp_path):
         assert np.mean(right) == pytest.approx(ua), "every emotion has as many clips"
 
 
-def test_a_manifest_of_nothing_or_of_other_emotions(folder, tmp_path):
+def test_an_empty_manifest_is_refused_and_unlabeled_clips_have_no_accuracy(folder, tmp_path):
     trained = export_module.load_trained(folder)
     write_manifest(tmp_path / "empty.jsonl", Header(corpus="e", root=".", phonemo="test"), [])
     with pytest.raises(ManifestError, match="expected recordings to compare on, got none"):
@@ -367,7 +373,7 @@ def test_a_long_manifest_is_sampled_evenly(folder, tmp_path, monkeypatch):
     assert len(set(clips.truth)) > 1
 
 
-def test_where_it_must_not_be_written_is_said_before_the_work(folder, tmp_path, monkeypatch):
+def test_a_forbidden_target_is_refused_before_the_export(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "load_trained", None)
     with pytest.raises(CheckpointError, match="expected a bundle or an empty folder"):
         export(folder, folder)

@@ -64,9 +64,9 @@ def _logits(model) -> torch.Tensor:
         return model(clip).logits
 
 
-def _assert_same(one: torch.Tensor, other: torch.Tensor) -> None:
+def _assert_same(first: torch.Tensor, second: torch.Tensor) -> None:
     """Not to the last bit: memory-mapped weights lie otherwise, and kernels follow alignment."""
-    torch.testing.assert_close(one, other, atol=2e-6, rtol=0)
+    torch.testing.assert_close(first, second, atol=2e-6, rtol=0)
 
 
 def _fault(folder: Path) -> str:
@@ -121,7 +121,7 @@ def test_labels_merges_and_inventory_come_back(config, tmp_path):
     assert trained.model.config.id2label == {0: "anger", 1: "neutral", 2: "sadness"}
 
 
-def test_a_frozen_backbone_is_on_the_disk_once(config, tmp_path):
+def test_a_frozen_backbone_is_stored_once(config, tmp_path):
     """Two folds share its file; each is complete when copied, and saving one leaves the other."""
     experiment, shared = prepare_experiment(config), tmp_path / "backbone.safetensors"
     models = [make_lively(experiment, seed) for seed in (1, 2)]
@@ -175,7 +175,7 @@ def test_a_folder_can_be_moved(saved, copy):
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "config.json", "labels.json", "preprocessor_config.json"]
 )
-def test_a_flipped_byte_is_noticed(copy, name):
+def test_a_flipped_byte_is_detected(copy, name):
     data = bytearray((copy / name).read_bytes())
     data[-3] ^= 1
     (copy / name).write_bytes(data)
@@ -191,13 +191,13 @@ def test_a_missing_file_is_named(copy, name):
     assert f"{name!r} is missing" in _fault(copy)
 
 
-def test_a_missing_seal(copy):
+def test_missing_checksums_are_refused(copy):
     (copy / CHECKSUMS).unlink()
     assert CHECKSUMS in _fault(copy)
 
 
 @pytest.mark.parametrize("text", [None, "{nope", "[]", '{"names": ["anger"], "merge": {}}', "{}"])
-def test_bad_labels(copy, text):
+def test_bad_labels_are_refused(copy, text):
     if text is None:
         (copy / "labels.json").unlink()
     else:
@@ -207,7 +207,7 @@ def test_bad_labels(copy, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ('{"model_type": "wav2vec2"}', "expected a phonemo model, got a model of type 'wav2vec2'"),
         ("{}", "expected a phonemo model, got a model of type None"),
@@ -215,13 +215,13 @@ def test_bad_labels(copy, text):
         ("[1]", "config.json: not JSON"),
     ],
 )
-def test_a_config_of_something_else(copy, text, wanted):
+def test_another_config_is_refused(copy, text, expected):
     (copy / "config.json").write_text(text)
     _reseal(copy)
-    assert wanted in _fault(copy)
+    assert expected in _fault(copy)
 
 
-def test_other_folders_and_none(tmp_path):
+def test_other_folders_and_missing_folders_are_refused(tmp_path):
     assert "no such model folder" in _fault(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     assert "no config.json" in _fault(tmp_path / "empty")
@@ -230,7 +230,7 @@ def test_other_folders_and_none(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["drop", "add", "shape"])
-def test_weights_that_do_not_fit(copy, change):
+def test_weights_that_do_not_fit_are_refused(copy, change):
     """A head drawn anew at random would answer as if nothing had happened."""
     weights = load_file(copy / "model.safetensors")
     if change == "drop":
@@ -245,14 +245,14 @@ def test_weights_that_do_not_fit(copy, change):
 
 
 @pytest.mark.parametrize("size", [0, 7, 5000])
-def test_truncated_weights_under_a_good_seal(copy, size):
+def test_truncated_weights_with_valid_checksums_are_refused(copy, size):
     data = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(data[:size])
     _reseal(copy)
     assert "cannot be read" in _fault(copy)
 
 
-def test_another_number_of_labels(copy):
+def test_another_number_of_labels_is_refused(copy):
     labels = {"names": ["anger", "neutral"], "merge": {}}
     (copy / "labels.json").write_text(json.dumps(labels))
     _reseal(copy)
@@ -269,7 +269,9 @@ def test_transformers_gives_the_same_scores(saved):
         ours = predictor.predict(clip, RATE).scores
         with torch.no_grad():
             theirs = model(torch.from_numpy(clip)[None]).logits.softmax(1)[0]
-        piped = {one["label"]: one["score"] for one in pipe({"raw": clip, "sampling_rate": RATE})}
+        piped = {
+            item["label"]: item["score"] for item in pipe({"raw": clip, "sampling_rate": RATE})
+        }
         assert piped.keys() == ours.keys()
         for index, (name, score) in enumerate(ours.items()):
             assert float(theirs[index]) == pytest.approx(score, abs=1e-5)
@@ -282,11 +284,11 @@ def test_the_pipeline_takes_a_batch(saved):
     """Padded together by transformers, each scored as alone."""
     pipe = pipeline("audio-classification", model=str(saved), batch_size=3)
     predictor = TorchRecognizer.load(saved)
-    found = pipe([{"raw": clip, "sampling_rate": RATE} for clip in _clips()])
-    for clip, answer in zip(_clips(), found, strict=True):
+    predictions = pipe([{"raw": clip, "sampling_rate": RATE} for clip in _clips()])
+    for clip, answer in zip(_clips(), predictions, strict=True):
         ours = predictor.predict(clip, RATE).scores
-        for one in answer:
-            assert one["score"] == pytest.approx(ours[one["label"]], abs=1e-4)
+        for entry in answer:
+            assert entry["score"] == pytest.approx(ours[entry["label"]], abs=1e-4)
 
 
 def test_save_pretrained_of_a_loaded_model(saved, tmp_path):
@@ -297,7 +299,7 @@ def test_save_pretrained_of_a_loaded_model(saved, tmp_path):
     _assert_same(_logits(again), _logits(model))
 
 
-def test_half_precision_is_half_the_size_and_opens_alike(saved, tmp_path):
+def test_half_precision_halves_the_size_and_opens_the_same(saved, tmp_path):
     convert_to_half(saved, tmp_path / "small")
     weights = "model.safetensors"
     before, after = (load_file(folder / weights) for folder in (saved, tmp_path / "small"))
@@ -315,14 +317,14 @@ def test_half_precision_is_half_the_size_and_opens_alike(saved, tmp_path):
     assert opened.dtype == torch.float32
 
 
-def test_shrinking_keeps_the_past_and_overwrites_nothing(saved, tmp_path):
-    past = Path(shutil.copytree(saved, tmp_path / "past"))
-    (past / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
-    _reseal(past)
-    convert_to_half(past, tmp_path / "small")
+def test_shrinking_keeps_the_provenance_and_overwrites_nothing(saved, tmp_path):
+    provenance = Path(shutil.copytree(saved, tmp_path / "past"))
+    (provenance / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
+    _reseal(provenance)
+    convert_to_half(provenance, tmp_path / "small")
     assert provenance_of(tmp_path / "small").heard == {"beeps"}
     with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
-        convert_to_half(past, tmp_path / "small")
+        convert_to_half(provenance, tmp_path / "small")
 
 
 def test_a_weight_beyond_half_precision_is_refused(config, tmp_path):

@@ -33,64 +33,64 @@ def write(folder: Path, name: str, content: object) -> Path:
     return folder
 
 
-def test_overlap_counts_names_of_the_same_corpus_alone() -> None:
-    past = provenance_from("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
-    assert past.overlap("x", [spoken("1", "s9"), spoken("9", "s2"), spoken("8")]) == (
+def test_overlap_counts_only_names_of_the_same_corpus() -> None:
+    provenance = provenance_from("x", [spoken("1"), spoken("2", "s2"), spoken("3", None)])
+    assert provenance.overlap("x", [spoken("1", "s9"), spoken("9", "s2"), spoken("8")]) == (
         1,
         ["s1", "s2"],
     )
-    assert past.overlap("y", [spoken("1")]) == (0, [])
+    assert provenance.overlap("y", [spoken("1")]) == (0, [])
 
 
-def test_merged_names_are_those_of_their_corpora() -> None:
-    past = provenance_from("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
-    assert past.overlap("x", [spoken("1")]) == (1, ["s1"])
-    assert past.overlap("y", [spoken("1")]) == (1, [])
-    assert past.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
-    assert past.heard == {"x", "y"}
+def test_merged_names_belong_to_their_corpora() -> None:
+    provenance = provenance_from("x+y", [spoken("x/1", "x/s1"), spoken("y/1", "y/s2")])
+    assert provenance.overlap("x", [spoken("1")]) == (1, ["s1"])
+    assert provenance.overlap("y", [spoken("1")]) == (1, [])
+    assert provenance.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
+    assert provenance.heard == {"x", "y"}
 
 
-def test_two_pasts_are_one_and_survive_the_disk(tmp_path: Path) -> None:
+def test_provenances_are_merged_and_survive_a_round_trip(tmp_path: Path) -> None:
     both = provenance_from("x", [spoken("1")]) | provenance_from("x", [spoken("2", "s2")])
     both = both | Provenance(frozenset({"z"}), {"y": TrainedOn(frozenset({"s"}))})
     write(tmp_path, PROVENANCE, both.to_json())
-    found = provenance_of(tmp_path)
-    assert found.taught == both.taught
-    assert found.heard == {"x", "y", "z"}
-    assert found.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
+    provenance = provenance_of(tmp_path)
+    assert provenance.taught == both.taught
+    assert provenance.heard == {"x", "y", "z"}
+    assert provenance.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
 
 
-def test_a_backbone_says_what_it_and_its_start_heard(tmp_path: Path) -> None:
+def test_a_backbones_provenance_includes_its_start(tmp_path: Path) -> None:
     content = {"utterances": {"x": 3}, "before": {"utterances": {"y": 1}}}
     assert provenance_of(write(tmp_path, HEARD, content)).heard == {"x", "y"}
     assert provenance_of(tmp_path / "absent") == provenance_of(None) == Provenance()
 
 
 @pytest.mark.parametrize("content", [[], {"heard": []}, {"heard": [], "corpora": {"x": 1}}])
-def test_a_malformed_past_is_one_line(tmp_path: Path, content: object) -> None:
+def test_a_malformed_provenance_is_one_line(tmp_path: Path, content: object) -> None:
     with pytest.raises(CheckpointError, match="malformed; copy the whole folder again"):
         provenance_of(write(tmp_path, PROVENANCE, content))
 
 
-def test_hearing_without_labels_is_told(tmp_path: Path) -> None:
+def test_unlabeled_pretraining_is_noted(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     write(Path(config.model.backbone), HEARD, {"utterances": {"beeps": 24}})
     notes = prepare_experiment(config).split.notes
     assert "the network that this one starts from was trained on beeps without labels" in notes
 
 
-def test_a_start_that_learnt_the_test_is_refused(tmp_path: Path) -> None:
+def test_a_start_trained_on_the_test_is_refused(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     rows = read_manifest(config.manifest).utterances
-    past = provenance_from("beeps", [one for one in rows if one.speaker == "s2"])
-    write(Path(config.model.backbone), PROVENANCE, past.to_json())
+    provenance = provenance_from("beeps", [row for row in rows if row.speaker == "s2"])
+    write(Path(config.model.backbone), PROVENANCE, provenance.to_json())
     with pytest.raises(LeakageError, match="trained on 6 of the test utterances and 1 of"):
         prepare_experiment(config)
     leaky = with_changes(config, protocol={"name": "random-leaky", "folds": 4})
     assert any("trained on 6" in note for note in prepare_experiment(leaky).split.notes)
 
 
-def test_another_speaker_of_its_own_corpus_is_no_leak_but_the_same_speaker_is(
+def test_another_speaker_of_the_corpus_is_no_leak_but_the_same_speaker_is(
     tmp_path: Path,
 ) -> None:
     config = make_config(tmp_path)
@@ -104,10 +104,10 @@ def test_another_speaker_of_its_own_corpus_is_no_leak_but_the_same_speaker_is(
     assert any("was trained on other speakers of beeps" in note for note in notes)
 
 
-def test_a_merged_manifest_does_not_hide_a_memory(tmp_path: Path) -> None:
+def test_a_merged_manifest_does_not_hide_a_leak(tmp_path: Path) -> None:
     config = make_config(tmp_path)
-    past = provenance_from("beeps", read_manifest(config.manifest).utterances[:3])
-    write(Path(config.model.backbone), PROVENANCE, past.to_json())
+    provenance = provenance_from("beeps", read_manifest(config.manifest).utterances[:3])
+    write(Path(config.model.backbone), PROVENANCE, provenance.to_json())
     paths = [Path(config.manifest), other_corpus(tmp_path / "other")]
     merge(paths, tmp_path / "both.jsonl")
     merged = with_changes(config, manifest=str(tmp_path / "both.jsonl"))

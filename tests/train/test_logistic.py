@@ -40,31 +40,33 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("emotions", [("anger", "neutral", "sadness"), ("neutral", "sadness")])
-def test_it_gives_the_probabilities_of_scikit_learn(folder, emotions):
+def test_the_head_gives_the_probabilities_of_scikit_learn(folder, emotions):
     config = with_changes(logistic(folder), labels={"names": emotions})
     experiment = prepare_experiment(config)
     model = make_network(experiment).eval()
-    ids = [one for one in experiment.utterances if not one.startswith("s4")]
+    ids = [utterance for utterance in experiment.utterances if not utterance.startswith("s4")]
     training, test = (
         make_dataset(experiment, part)
-        for part in (ids, [one for one in experiment.utterances if one.startswith("s4")])
+        for part in (ids, [name for name in experiment.utterances if name.startswith("s4")])
     )
     below = {name: t.clone() for name, t in model.state_dict().items() if "head." not in name}
     fit_head(model, training, 0.1, 4)
-    learnt = outputs_of(model, training, 4)
+    outputs = outputs_of(model, training, 4)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000))
-    pipeline.fit(learnt.vectors.numpy(), learnt.labels.numpy())
-    wanted = pipeline.predict_proba(outputs_of(model, test, 3).vectors.numpy())
-    found = outputs_of(model, test, 4).logits.double().softmax(dim=1).numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    pipeline.fit(outputs.vectors.numpy(), outputs.labels.numpy())
+    expected = pipeline.predict_proba(outputs_of(model, test, 3).vectors.numpy())
+    probabilities = outputs_of(model, test, 4).logits.double().softmax(dim=1).numpy()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
     for name, tensor in below.items():
         assert torch.equal(model.state_dict()[name], tensor), "nothing else moves"
 
 
-def test_an_emotion_without_an_example_is_never_answered(folder):
+def test_an_emotion_without_an_example_is_never_predicted(folder):
     experiment = prepare_experiment(logistic(folder))
     model = make_network(experiment).eval()
-    ids = [name for name, one in experiment.utterances.items() if one.emotion != "anger"]
+    ids = [
+        name for name, utterance in experiment.utterances.items() if utterance.emotion != "anger"
+    ]
     fit_head(model, make_dataset(experiment, ids), 0.1, 4)
     scores = outputs_of(model, make_dataset(experiment), 4).logits.softmax(dim=1)
     assert float(scores[:, experiment.targets.labels.index("anger")].max()) < 1e-6
@@ -86,17 +88,17 @@ def test_a_run_is_fitted_tested_evaluated_again_and_exported(tmp_path):
     assert card.parity.difference < 1e-3
 
 
-def test_validation_is_learnt_from_only_where_nothing_is_selected(tmp_path):
+def test_validation_is_trained_on_only_without_epoch_selection(tmp_path):
     """With another select_by the validation part is left alone."""
     manifest = read_manifest(make_config(tmp_path).manifest)
-    found = {}
+    heads = {}
     for select_by in ("last", "ua"):
         for flip in (False, True):
             rows = [
-                one.model_copy(update={"emotion": "neutral"})
-                if flip and one.speaker == "s2"
-                else one
-                for one in manifest.utterances
+                utterance.model_copy(update={"emotion": "neutral"})
+                if flip and utterance.speaker == "s2"
+                else utterance
+                for utterance in manifest.utterances
             ]
             path = tmp_path / f"{select_by}-{flip}.jsonl"
             write_manifest(path, manifest.header.model_copy(update={"root": "corpus"}), rows)
@@ -107,15 +109,15 @@ def test_validation_is_learnt_from_only_where_nothing_is_selected(tmp_path):
             )
             split = prepare_experiment(config).split
             name = next(
-                one.name for one in split.folds if {i[:2] for i in one.validation} == {"s2"}
+                fold.name for fold in split.folds if {i[:2] for i in fold.validation} == {"s2"}
             )
             run(config, "phonemo train", folds=[name])
             text = (Path(config.output) / "predictions.jsonl").read_text()
-            found[select_by, flip] = [json.loads(line)["scores"] for line in text.splitlines()]
-    assert found["ua", False] == found["ua", True]
-    assert found["last", False] != found["last", True]
+            heads[select_by, flip] = [json.loads(line)["scores"] for line in text.splitlines()]
+    assert heads["ua", False] == heads["ua", True]
+    assert heads["last", False] != heads["last", True]
 
 
-def test_it_needs_a_linear_head(folder):
+def test_the_strategy_needs_a_linear_head(folder):
     with pytest.raises(ValidationError, match=r"set model\.head=linear"):
         with_changes(logistic(folder), model={"head": "hidden"})

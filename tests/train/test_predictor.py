@@ -25,8 +25,8 @@ RATE = 16_000
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A backbone with frames of 40 ms, so that a minute is not fifty thousand of them."""
-    home = tmp_path_factory.mktemp("predictor")
-    make_backbone_folder(home / "backbone-wav2vec2-layer")
+    model_folder = tmp_path_factory.mktemp("predictor")
+    make_backbone_folder(model_folder / "backbone-wav2vec2-layer")
     torch.manual_seed(5)
     shape = make_network("wav2vec2-layer").config
     shape.conv_kernel, shape.conv_stride = [20, 8, 4], [20, 8, 4]
@@ -34,8 +34,8 @@ def folder(tmp_path_factory) -> Path:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-    network.save_pretrained(home / "backbone-wav2vec2-layer")
-    return home
+    network.save_pretrained(model_folder / "backbone-wav2vec2-layer")
+    return model_folder
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def _noise(seconds: float, seed: int = 1) -> np.ndarray:
     return noise.astype(np.float32)
 
 
-def test_path_bytes_stream_and_array_say_the_same(predictor, tmp_path):
+def test_path_bytes_stream_and_array_give_the_same_prediction(predictor, tmp_path):
     """In 16 bit: the array is what the file holds."""
     path = tmp_path / "one.wav"
     soundfile.write(path, _noise(1.0), RATE, subtype="PCM_16")
@@ -85,7 +85,7 @@ def test_another_rate_is_resampled(predictor):
         assert answer.scores[name] == pytest.approx(score, abs=1e-2)
 
 
-def test_an_answer_is_whole(predictor):
+def test_a_prediction_has_all_fields(predictor):
     answer = predictor.predict(_noise(1.0), RATE)
     assert tuple(answer.scores) == ("anger", "neutral", "sadness")
     assert sum(answer.scores.values()) == pytest.approx(1)
@@ -96,13 +96,13 @@ def test_an_answer_is_whole(predictor):
     assert predictor.predict(_noise(1.0), RATE) == answer
 
 
-def test_without_a_phoneme_head_there_are_none(folder):
+def test_without_a_phoneme_head_there_are_no_phonemes(folder):
     config = with_changes(make_config(folder), model={"auxiliary": None})
     save_untrained(config, folder / "single")
     assert TorchRecognizer.load(folder / "single").predict(_noise(1.0), RATE).phonemes is None
 
 
-def test_a_minute_is_heard_in_windows(predictor):
+def test_a_minute_is_processed_in_windows(predictor):
     """Windows of 3 s every 1.5 s; their scores are averaged, weighted by their speech."""
     syllables = np.sin(20 * np.arange(65 * RATE) / RATE) > 0  # a steady hiss is no speech
     samples = _noise(65) * syllables.astype(np.float32)
@@ -117,18 +117,18 @@ def test_a_minute_is_heard_in_windows(predictor):
     track.push(samples)
     weights = [track.seconds(start, min(len(samples), start + 2 * hop)) for start in starts]
     for name, score in answer.scores.items():
-        wanted = np.average([part.scores[name] for part in parts], weights=weights)
-        assert score == pytest.approx(wanted, abs=1e-6)
+        expected = np.average([part.scores[name] for part in parts], weights=weights)
+        assert score == pytest.approx(expected, abs=1e-6)
     assert len({round(part.scores["anger"], 4) for part in parts}) > 3
 
 
-def test_warnings_of_the_audio_are_kept(predictor):
+def test_audio_warnings_are_kept(predictor):
     loud = np.clip(_noise(31) * 100, -1, 1)
     assert predictor.predict(loud, RATE).warnings == ("clipped", "windowed")
     assert predictor.predict(np.zeros(RATE, np.float32), RATE).warnings == ("silent", "no_speech")
 
 
-def test_the_model_does_not_learn_from_it(predictor):
+def test_prediction_does_not_change_the_model(predictor):
     before = {k: v.clone() for k, v in predictor.trained.model.state_dict().items()}
     predictor.predict(_noise(1.0), RATE)
     assert not predictor.trained.model.training
@@ -155,7 +155,7 @@ def test_audio_errors_pass_through(predictor, audio, code):
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_file_named_wav(predictor, tmp_path):
+def test_a_text_file_named_wav_is_refused(predictor, tmp_path):
     (tmp_path / "text.wav").write_text("not audio")
     with pytest.raises(AudioError, match=r"text\.wav"):
         predictor.predict(tmp_path / "text.wav")
@@ -166,12 +166,12 @@ def test_an_array_needs_its_rate(predictor):
         predictor.predict(_noise(1.0))
 
 
-def test_a_folder_that_is_no_model(tmp_path):
+def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no config"):
         TorchRecognizer.load(tmp_path)
 
 
-def test_the_answers_are_those_of_evaluation(folder, predictor):
+def test_the_predictions_equal_those_of_evaluation(folder, predictor):
     """A file through the predictor and through a batch of the evaluation: the same scores."""
     from phonemo.train.evaluate import outputs_of
     from tests.train.tiny_training import make_dataset
@@ -179,6 +179,6 @@ def test_the_answers_are_those_of_evaluation(folder, predictor):
     experiment = prepare_experiment(make_config(folder))
     dataset = make_dataset(experiment)
     shares = outputs_of(predictor.trained.model, dataset, 24).logits.softmax(1)
-    for index, one in enumerate(dataset.utterances):
-        answer = predictor.predict(dataset.manifest.audio_path(one))
+    for index, item in enumerate(dataset.utterances):
+        answer = predictor.predict(dataset.manifest.audio_path(item))
         assert list(answer.scores.values()) == pytest.approx(shares[index].tolist(), abs=1e-4)

@@ -43,70 +43,70 @@ def chances(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
-def test_without_strength_it_is_the_plain_regression(classes):
+def test_without_strength_the_head_equals_the_plain_regression(classes):
     vectors, truth = examples(classes)
-    found = fit_towards(vectors, truth, start(classes), 0.0, C)
+    head = fit_towards(vectors, truth, start(classes), 0.0, C)
     plain = LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit(vectors, truth)
     # of two classes scikit-learn penalises one row, of which each of ours is half
     plain = plain if classes > 2 else LogisticRegression(C=2 * C, tol=1e-8).fit(vectors, truth)
-    wanted = plain.predict_proba(vectors)
-    np.testing.assert_allclose(chances(found.logits(vectors)), wanted, atol=1e-4)
+    expected = plain.predict_proba(vectors)
+    np.testing.assert_allclose(chances(head.logits(vectors)), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("strength", "near"), [(np.inf, 0.0), (1e9, 1e-6)])
-def test_with_endless_strength_it_is_the_start(strength, near):
+def test_with_infinite_strength_the_head_equals_the_start(strength, near):
     vectors, truth = examples(3)
     prior = start(3)
-    found = fit_towards(vectors, truth, prior, strength, C)
-    np.testing.assert_allclose(found.weight, prior.head.weight, atol=near)
-    np.testing.assert_allclose(found.bias, prior.head.bias, atol=near)
+    head = fit_towards(vectors, truth, prior, strength, C)
+    np.testing.assert_allclose(head.weight, prior.head.weight, atol=near)
+    np.testing.assert_allclose(head.bias, prior.head.bias, atol=near)
 
 
-def test_in_between_the_slope_is_zero():
+def test_at_finite_strength_the_gradient_is_zero():
     """strength (W - W0) is what the examples pull: X^T (Y - P), and for a fresh one W / C."""
     vectors, truth = examples(3)
     prior = start(3, known=(0, 1))
-    found = fit_towards(vectors, truth, prior, 7.0, C)
-    pull = np.eye(3)[truth] - chances(found.logits(vectors))
-    away = found.weight - prior.head.weight
-    np.testing.assert_allclose(7.0 * away[:2], pull[:, :2].T @ vectors, atol=1e-4)
-    np.testing.assert_allclose(found.weight[2] / C, pull[:, 2] @ vectors, atol=1e-4)
-    up = found.bias - prior.head.bias
+    head = fit_towards(vectors, truth, prior, 7.0, C)
+    pull = np.eye(3)[truth] - chances(head.logits(vectors))
+    left_out = head.weight - prior.head.weight
+    np.testing.assert_allclose(7.0 * left_out[:2], pull[:, :2].T @ vectors, atol=1e-4)
+    np.testing.assert_allclose(head.weight[2] / C, pull[:, 2] @ vectors, atol=1e-4)
+    up = head.bias - prior.head.bias
     np.testing.assert_allclose(7.0 * up[:2], pull[:, :2].sum(axis=0), atol=1e-4)
     assert pull[:, 2].sum() == pytest.approx(0, abs=1e-4)
 
 
-def test_a_fresh_emotion_is_learnt_beside_a_start_that_stays():
+def test_a_new_emotion_is_fitted_beside_a_fixed_start():
     vectors, truth = examples(3)
     prior = start(3, known=(0, 2))
-    found = fit_towards(vectors, truth, prior, np.inf, C)
-    np.testing.assert_array_equal(found.weight[[0, 2]], prior.head.weight[[0, 2]])
-    assert np.abs(found.weight[1]).max() > 0.05
-    assert (found.logits(vectors).argmax(axis=1) == 1).any()
+    head = fit_towards(vectors, truth, prior, np.inf, C)
+    np.testing.assert_array_equal(head.weight[[0, 2]], prior.head.weight[[0, 2]])
+    assert np.abs(head.weight[1]).max() > 0.05
+    assert (head.logits(vectors).argmax(axis=1) == 1).any()
 
 
-def test_an_emotion_without_an_example():
+def test_an_emotion_without_an_example_keeps_the_start():
     """The start's stays where the start has it; what nobody knows is never the answer."""
     vectors, truth = examples(2)
     prior = start(4, known=(0, 1, 2))
-    found = fit_towards(vectors, truth, prior, 10.0, C)
-    np.testing.assert_array_equal(found.weight[2], prior.head.weight[2])
-    assert found.bias[2] == prior.head.bias[2]
-    assert chances(found.logits(vectors))[:, 3].max() < 1e-6
-    assert not np.allclose(found.weight[0], prior.head.weight[0], atol=1e-2)
+    head = fit_towards(vectors, truth, prior, 10.0, C)
+    np.testing.assert_array_equal(head.weight[2], prior.head.weight[2])
+    assert head.bias[2] == prior.head.bias[2]
+    assert chances(head.logits(vectors))[:, 3].max() < 1e-6
+    assert not np.allclose(head.weight[0], prior.head.weight[0], atol=1e-2)
 
 
-def test_rows_go_by_their_names():
+def test_rows_are_matched_by_name():
     weight, bias = np.arange(6.0).reshape(3, 2), np.array([7.0, 8.0, 9.0])
     theirs, ours = LabelSet(("anger", "calm", "fear")), LabelSet(("fear", "glee", "anger"))
-    found = prior_from(reference(weight, bias), theirs, ours)
-    assert found.known.tolist() == [True, False, True]
-    assert found.head.weight.tolist() == [[4, 5], [0, 0], [0, 1]]
-    assert found.head.bias.tolist() == [9, 0, 7]
-    np.testing.assert_allclose(found.class_means, [[0.4, 0.5], [0, 0], [0, 0.1]])
+    prior = prior_from(reference(weight, bias), theirs, ours)
+    assert prior.known.tolist() == [True, False, True]
+    assert prior.head.weight.tolist() == [[4, 5], [0, 0], [0, 1]]
+    assert prior.head.bias.tolist() == [9, 0, 7]
+    np.testing.assert_allclose(prior.class_means, [[0.4, 0.5], [0, 0], [0, 0.1]])
 
 
-def test_a_model_without_a_reference_is_none(tmp_path):
+def test_a_model_without_a_reference_is_no_prior(tmp_path):
     save_trained(tmp_path / "hidden", make_network("hidden"), LabelSet(LABELS))
     with pytest.raises(ModelError, match="expected a linear head that takes profiles"):
         prior_of(tmp_path / "hidden", LabelSet(LABELS))

@@ -38,12 +38,12 @@ def run(graph: bytes, frames: np.ndarray) -> np.ndarray:
 
 def by_hand(frames: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """The whole arithmetic, frame by frame."""
-    whole, tops = quantized_type(weights)
-    found = []
+    integers, tops = quantized_type(weights)
+    products = []
     for frame in frames.reshape(-1, frames.shape[-1]):
         scale = max(np.abs(frame).max(), 1e-9) / 127
-        found.append(np.round(frame / scale) @ whole * tops * scale + bias)
-    return np.array(found).reshape(*frames.shape[:-1], -1)
+        products.append(np.round(frame / scale) @ integers * tops * scale + bias)
+    return np.array(products).reshape(*frames.shape[:-1], -1)
 
 
 @pytest.fixture(scope="module")
@@ -53,44 +53,46 @@ def toy():
     return weights, bias, quantize(product(weights, bias))
 
 
-def test_it_is_the_arithmetic_of_numpy(toy):
+def test_int8_products_equal_those_of_numpy(toy):
     """Nor does onnxruntime's own fusing change it: 1.32 scales a bias that is not its to scale."""
     weights, bias, graph = toy
     frames = RANDOM.normal(size=(3, 17, 96)).astype(np.float32)
     frames *= np.array([0.001, 1.0, 50.0], dtype=np.float32)[:, None, None]
-    found, wanted = run(graph, frames), by_hand(frames, weights, bias)
-    assert np.abs(found - wanted).max() < 1e-3
+    products, expected = run(graph, frames), by_hand(frames, weights, bias)
+    assert np.abs(products - expected).max() < 1e-3
     exact = frames @ weights + bias
-    assert np.abs(found - exact).max() / np.abs(exact).max() < 0.02
+    assert np.abs(products - exact).max() / np.abs(exact).max() < 0.02
 
 
-def test_a_frame_does_not_know_of_the_others(toy):
+def test_a_frames_scale_does_not_depend_on_other_frames(toy):
     quiet = RANDOM.normal(size=(1, 1, 96)).astype(np.float32)
     loud = 1000 * RANDOM.normal(size=(1, 5, 96)).astype(np.float32)
     alone, beside = run(toy[2], quiet), run(toy[2], np.concatenate([quiet, loud], axis=1))
     np.testing.assert_array_equal(alone[:, 0], beside[:, 0])
 
 
-def test_silence_is_the_bias(toy):
+def test_silence_gives_the_bias(toy):
     np.testing.assert_allclose(run(toy[2], np.zeros((1, 2, 96), np.float32))[0, 1], toy[1])
 
 
-def test_no_pair_of_products_leaves_16_bits():
+def test_no_pair_of_products_exceeds_16_bits():
     """What adds up in 16 bits, as AVX2 does, gives the same as what does not."""
-    whole, scales = quantized_type(np.array([[3.0, -1e-20], [-3.0, 0.0], [2.0, 0.0]], np.float32))
-    assert whole.dtype == np.int8
-    assert whole[:, 0].tolist() == [64, -64, 43]
+    integers, scales = quantized_type(
+        np.array([[3.0, -1e-20], [-3.0, 0.0], [2.0, 0.0]], np.float32)
+    )
+    assert integers.dtype == np.int8
+    assert integers[:, 0].tolist() == [64, -64, 43]
     assert scales[0] == pytest.approx(3 / 64)
-    assert (whole[:, 1] * scales[1]).tolist() == pytest.approx([0, 0, 0], abs=1e-19)
-    assert 2 * 255 * int(np.abs(whole.astype(int)).max()) < 2**15
+    assert (integers[:, 1] * scales[1]).tolist() == pytest.approx([0, 0, 0], abs=1e-19)
+    assert 2 * 255 * int(np.abs(integers.astype(int)).max()) < 2**15
 
 
-def test_a_scale_may_cut_off_a_weight_far_from_the_others():
+def test_a_scale_may_clip_an_outlier_weight():
     """By hand: 1000 weights that fit steps of a 64th, and one of 1.15 that would coarsen them."""
     column = np.append(RANDOM.integers(-64, 65, 1000) / 64, 1.15).astype(np.float32)[:, None]
-    whole, scales = quantized_type(column)
+    integers, scales = quantized_type(column)
     assert scales[0] < 1.14 / 64
-    assert whole[-1, 0] == 64
+    assert integers[-1, 0] == 64
     errors = {}
     for name, scale in (("cut", scales[0]), ("whole", 1.15 / 64)):
         rounded = np.round(column / scale).clip(-64, 64)
@@ -100,7 +102,7 @@ def test_a_scale_may_cut_off_a_weight_far_from_the_others():
     assert quantized_type(plain)[1][0] == pytest.approx(1 / 64), "nothing far off: nothing is cut"
 
 
-def test_what_is_kept_is_as_it_was():
+def test_excluded_products_stay_in_fp32():
     weights, bias = np.ones((4, 2), np.float32), np.zeros(2, np.float32)
     graph = product(weights, bias, "/feature_projection/projection/MatMul")
     frames = RANDOM.normal(size=(1, 3, 4)).astype(np.float32)

@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> dict[str, torch.Tensor]:
+def uninterrupted(tmp_path_factory) -> dict[str, torch.Tensor]:
     """The weights of the uninterrupted run."""
     config = make_config(tmp_path_factory.mktemp("whole"), **SETTINGS)
     run(config, "test", folds=[FOLD])
@@ -48,8 +48,8 @@ def _kill(config: RunConfig, where: str, number: int) -> None:
     path = Path(config.output).parent.parent / "config.yaml"
     write_config(path, config)
     command = [sys.executable, "-m", "tests.train.victim", str(path), where, str(number)]
-    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
-    assert result.returncode == -9, result.stderr.decode()
+    process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
+    assert process.returncode == -9, process.stderr.decode()
 
 
 def _checkpoints(config: RunConfig) -> Path:
@@ -57,20 +57,20 @@ def _checkpoints(config: RunConfig) -> Path:
 
 
 @pytest.mark.parametrize(("where", "number"), [("step", 5), ("step", 9), ("save", 2)])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, whole, where, number):
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, uninterrupted_weights, where, number):
     config = make_config(tmp_path, **SETTINGS)
     _kill(config, where, number)
     assert list(_checkpoints(config).iterdir())
     run(config, "test", folds=[FOLD])
     resumed = _weights(config)
-    assert resumed.keys() == whole.keys()
-    for name, tensor in whole.items():
+    assert resumed.keys() == uninterrupted_weights.keys()
+    for name, tensor in uninterrupted_weights.items():
         assert torch.equal(tensor, resumed[name]), name
     steps = [row["step"] for row in read_log(_checkpoints(config).parent / "log.jsonl")]
     assert steps == sorted(steps)
 
 
-def test_a_broken_checkpoint_is_passed_over(tmp_path, whole, caplog):
+def test_a_broken_checkpoint_is_skipped(tmp_path, uninterrupted_weights, caplog):
     config = make_config(tmp_path, **SETTINGS)
     _kill(config, "step", 5)
     newest = checkpointing.newest_checkpoint(_checkpoints(config))
@@ -79,7 +79,10 @@ def test_a_broken_checkpoint_is_passed_over(tmp_path, whole, caplog):
     with caplog.at_level(logging.WARNING):
         run(config, "test", folds=[FOLD])
     assert newest.name in caplog.text
-    assert all(torch.equal(tensor, _weights(config)[name]) for name, tensor in whole.items())
+    assert all(
+        torch.equal(tensor, _weights(config)[name])
+        for name, tensor in uninterrupted_weights.items()
+    )
 
 
 def test_a_finished_fold_is_not_trained_again(tmp_path):
@@ -91,7 +94,7 @@ def test_a_finished_fold_is_not_trained_again(tmp_path):
     assert model.stat().st_mtime_ns == before
 
 
-def test_another_config_does_not_touch_a_run(tmp_path):
+def test_another_config_leaves_a_run_unchanged(tmp_path):
     config = make_config(tmp_path, epochs=1)
     run(config, "test", folds=[FOLD])
     other = with_changes(config, train={"epochs": 2})
@@ -116,7 +119,7 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path):
     assert precious.read_text() == "years of work"
 
 
-def test_a_grown_manifest_is_noticed(tmp_path):
+def test_a_grown_manifest_is_an_error(tmp_path):
     config = make_config(tmp_path, epochs=1)
     run(config, "test", folds=[FOLD])
     make_corpus(Path(config.manifest).parent, takes=3)
@@ -124,7 +127,7 @@ def test_a_grown_manifest_is_noticed(tmp_path):
         run(config, "test", folds=[FOLD])
 
 
-def test_another_process_in_the_folder_is_noticed(tmp_path):
+def test_another_process_in_the_folder_is_an_error(tmp_path):
     config = make_config(tmp_path, epochs=1)
     with folder_lock(Path(config.output)), pytest.raises(RunError, match="another process"):
         run(config, "test", folds=[FOLD])
@@ -134,13 +137,13 @@ def test_a_save_at_the_end_of_an_epoch_waits_for_its_evaluation(tmp_path):
     """Else a kill between the two would lose that epoch's score: 3 steps an epoch here."""
     config = make_config(tmp_path, **(SETTINGS | {"save_steps": 3}))
     run(config, "test", folds=[FOLD])
-    whole = _weights(config)
+    uninterrupted = _weights(config)
     other = make_config(tmp_path / "killed", **(SETTINGS | {"save_steps": 3}))
     _kill(other, "step", 4)
     run(other, "test", folds=[FOLD])
     rows = read_log(_checkpoints(other).parent / "log.jsonl")
     assert [row["step"] for row in rows if "eval_ua" in row] == [3, 6, 9]
-    assert all(torch.equal(tensor, _weights(other)[name]) for name, tensor in whole.items())
+    assert all(torch.equal(tensor, _weights(other)[name]) for name, tensor in uninterrupted.items())
 
 
 def _fill(target: Path) -> None:
@@ -148,7 +151,7 @@ def _fill(target: Path) -> None:
         (folder / "weights").write_bytes(b"12345")
 
 
-def test_a_sealed_folder_is_checked(tmp_path):
+def test_checksums_of_a_folder_are_verified(tmp_path):
     target = tmp_path / "one"
     _fill(target)
     files.verify_checksums(target)
@@ -163,7 +166,7 @@ def test_a_sealed_folder_is_checked(tmp_path):
         files.verify_checksums(target)
 
 
-def test_a_seal_cannot_point_outside(tmp_path):
+def test_checksums_cannot_point_outside_the_folder(tmp_path):
     target = tmp_path / "one"
     _fill(target)
     (tmp_path / "secret").write_bytes(b"12345")

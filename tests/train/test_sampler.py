@@ -26,7 +26,7 @@ def _spread(order: list[int], size: int = 8) -> float:
 
 @pytest.mark.parametrize("count", [1, 7, 8, 63, 64, 65, 205])
 @pytest.mark.parametrize("size", [1, 3, 8, 300])
-def test_every_index_once(count, size):
+def test_every_index_occurs_once(count, size):
     order = _order(2, size, lengths=LENGTHS[:count])
     assert sorted(order) == list(range(count))
     assert all(type(index) is int for index in order)
@@ -37,7 +37,7 @@ def test_batches_have_similar_lengths():
     assert _spread(_order()) < 0.25 * _spread(shuffled)
 
 
-def test_an_epoch_is_drawn_again_alike():
+def test_an_epochs_order_is_reproducible():
     assert _order(3) == _order(3)
     np.random.seed(5)
     sampler = LengthGroupedSampler(LENGTHS, 8, 1)
@@ -53,7 +53,7 @@ def test_epochs_and_seeds_differ():
     assert len(batches[0] & batches[1]) < 3
 
 
-def test_the_global_random_state_is_not_touched():
+def test_the_global_random_state_is_not_changed():
     before = np.random.get_state()[1].tolist()
     _order()
     assert np.random.get_state()[1].tolist() == before
@@ -77,20 +77,20 @@ def test_long_batches_are_not_always_first():
 
 @pytest.mark.parametrize("world", [2, 3, 8])
 @pytest.mark.parametrize("count", [16, 17, 205])
-def test_shares_make_up_the_batches_of_one_process(world, count):
+def test_the_processes_rows_make_up_the_batches_of_one_process(world, count):
     """Each row once; in the last batch, who has none gets the shortest of it, to no effect."""
     lengths = LENGTHS[:count]
-    whole = _order(2, lengths=lengths)
+    order = _order(2, lengths=lengths)
     shares = [
         DistributedBatchSampler(LengthGroupedSampler(lengths, 8, 1), rank, world)
         for rank in range(world)
     ]
-    for one in shares:
-        one.sampler.set_epoch(2)
+    for share in shares:
+        share.sampler.set_epoch(2)
     steps = list(zip(*shares, strict=True))
     assert len(steps) == len(shares[0]) == -(-count // 8)
     for number, rows in enumerate(steps):
-        batch = whole[8 * number : 8 * number + 8]
+        batch = order[8 * number : 8 * number + 8]
         given = [index for row in rows for index in row if type(index) is int]
         assert sorted(given) == sorted(batch)
         assert max(map(len, rows)) - min(map(len, rows)) <= 1

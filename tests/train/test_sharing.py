@@ -34,34 +34,37 @@ CLIPS_ = [make_clip(*clip) for clip in CLIPS.values()]
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     """Model folders small (three emotions) and open (two) on one network; bundles of small."""
-    home = tmp_path_factory.mktemp("models")
-    made = make_other_head(home / "tiny")
-    made.rename(home / "open")
-    (home / "tiny-adaptable").rename(home / "small")
+    folder = tmp_path_factory.mktemp("models")
+    made = make_other_head(folder / "tiny")
+    made.rename(folder / "open")
+    (folder / "tiny-adaptable").rename(folder / "small")
     for precision in ("fp32", "int8"):
-        export(home / "small", home / precision / "small", precision)
-    return home
+        export(folder / "small", folder / precision / "small", precision)
+    return folder
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_shared_export_answers_as_a_whole_one(models, precision, tmp_path):
+def test_a_shared_export_predicts_like_a_full_one(models, precision, tmp_path):
     shutil.copytree(models / precision, tmp_path / "shelf")
-    whole = export(models / "open", tmp_path / "whole", precision)
+    full = export(models / "open", tmp_path / "whole", precision)
     shared = export(models / "open", tmp_path / "shelf" / "open", "int8", share="small")
     assert shared.card.precision == precision
     assert (shared.card.drift is None) == (precision == "fp32")
     assert not (shared.folder / "model.onnx").exists()
-    assert shared.adaptation == whole.adaptation
+    assert shared.adaptation == full.adaptation
     assert provenance_of(shared.folder) == provenance_of(models / "open")
-    one, other = OnnxRecognizer(whole), OnnxRecognizer.load(shared.folder)
-    profile = one.profile(CLIPS_, RATE)
-    for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
+    full_recognizer, shared_recognizer = OnnxRecognizer(full), OnnxRecognizer.load(shared.folder)
+    profile = full_recognizer.profile(CLIPS_, RATE)
+    for first, second in (
+        (full_recognizer, shared_recognizer),
+        (m.with_profile(profile) for m in (full_recognizer, shared_recognizer)),
+    ):
         for clip in CLIPS_:
-            wanted = first.predict(clip, RATE)
-            assert second.predict(clip, RATE).scores == pytest.approx(wanted.scores, abs=1e-4)
+            expected = first.predict(clip, RATE)
+            assert second.predict(clip, RATE).scores == pytest.approx(expected.scores, abs=1e-4)
 
 
-def test_halves_have_the_digest_of_their_source(models, tmp_path):
+def test_half_precision_has_the_digest_of_its_source(models, tmp_path):
     convert_to_half(models / "small", tmp_path / "half")
     digests = {
         network_digest(load_trained(folder).model)
@@ -81,7 +84,7 @@ def test_another_network_is_refused(models, tmp_path):
     assert not (tmp_path / "shelf" / "open").exists()
 
 
-def test_a_sibling_from_before_digests_is_refused(models, tmp_path):
+def test_a_sibling_without_a_digest_is_refused(models, tmp_path):
     shutil.copytree(models / "fp32", tmp_path / "shelf")
     path = tmp_path / "shelf" / "small" / "bundle.json"
     card = json.loads(path.read_text())
@@ -97,7 +100,7 @@ def test_a_sibling_that_shares_is_refused(models):
         shared_network.sibling_of(SHARED.parent / "new", SHARED.name, trained)
 
 
-def test_calibrated_in_place_it_still_shares(tmp_path):
+def test_a_bundle_recalibrated_in_place_still_shares(tmp_path):
     for folder in (ADAPTABLE, SHARED):
         shutil.copytree(folder, tmp_path / folder.name)
     folder = tmp_path / SHARED.name
@@ -106,21 +109,21 @@ def test_calibrated_in_place_it_still_shares(tmp_path):
     assert not (folder / "model.onnx").exists()
 
 
-def test_a_model_folder_of_a_shared_bundle_is_the_one_it_came_from(models, tmp_path):
+def test_a_model_folder_of_a_shared_bundle_equals_its_source(models, tmp_path):
     target = compose(open_bundle(SHARED), models / "small", tmp_path / "composed")
-    found, wanted = load_trained(target), load_trained(models / "open")
-    assert found.labels.names == OTHER
-    states = (found.model.state_dict(), wanted.model.state_dict())
+    loaded, expected = load_trained(target), load_trained(models / "open")
+    assert loaded.labels.names == OTHER
+    states = (loaded.model.state_dict(), expected.model.state_dict())
     assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(one, states[1][name]) for name, one in states[0].items())
-    assert found.model.config.temperature == 1.5
-    reference = reference_of(found.model)
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    assert loaded.model.config.temperature == 1.5
+    reference = reference_of(loaded.model)
     assert reference is not None
     assert reference.digest == unpacked(open_bundle(SHARED).adaptation or b"", 2).digest
     assert provenance_of(target).heard == {"buzzes"}
 
 
-def test_it_is_not_made_of_another_network_nor_without_its_past(models, tmp_path):
+def test_a_model_folder_needs_the_same_network_and_a_provenance(models, tmp_path):
     trained = load_trained(models / "small")
     with torch.no_grad():
         next(trained.model.backbone.parameters()).mul_(1.1)
@@ -136,12 +139,12 @@ def test_it_is_not_made_of_another_network_nor_without_its_past(models, tmp_path
 
 
 @pytest.mark.parametrize("lineage", [False, True])
-def test_the_past_lies_in_a_bundle_where_it_is_wanted(models, tmp_path, lineage):
+def test_a_bundle_has_the_provenance_on_request(models, tmp_path, lineage):
     bundle = export(models / "open", tmp_path / "bundle", "fp32", lineage=lineage)
     assert (bundle.folder / "provenance.json").is_file() == lineage
 
 
-def test_the_weights_may_be_those_of_the_one_that_shares(models, tmp_path, monkeypatch):
+def test_the_weights_may_be_those_of_the_sharing_model(models, tmp_path, monkeypatch):
     """As in the wheel: the open model holds the network, the weights are the other one's."""
     shelf = tmp_path / "models"
     export(models / "open", shelf / "phonemo-open", "int8", lineage=True)
@@ -151,9 +154,9 @@ def test_the_weights_may_be_those_of_the_one_that_shares(models, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert [path.parent.name for path in tmp_path.rglob("model.onnx")] == ["phonemo-open"]
     assert OnnxRecognizer.load().labels == load_trained(models / "small").labels.names
-    found = start_folder("phonemo-open", tmp_path / "run")
-    assert found == tmp_path / "run" / "start" / "phonemo-open"
-    assert load_trained(found).labels.names == OTHER
+    start = start_folder("phonemo-open", tmp_path / "run")
+    assert start == tmp_path / "run" / "start" / "phonemo-open"
+    assert load_trained(start).labels.names == OTHER
     shutil.rmtree(shelf / "phonemo-small-weights")
     with pytest.raises(CheckpointError, match="no weights"):
         start_folder("phonemo-open", tmp_path / "other")
@@ -177,18 +180,18 @@ def test_finetune_starts_from_a_shared_model_by_name(installed, tmp_path):
     start = tmp_path / "run" / "start" / "phonemo-open"
     assert made.config.model.start == str(start)
     assert start_folder("phonemo-open", tmp_path / "run") == start, "kept for when it goes on"
-    found = finetune(made.config, "phonemo finetune")
-    past = provenance_of(found.model)
-    assert past.heard == {"buzzes", "beeps"}
-    assert np.isfinite(found.metrics["results"]["ua"]["mean"])
+    report = finetune(made.config, "phonemo finetune")
+    provenance = provenance_of(report.model)
+    assert provenance.heard == {"buzzes", "beeps"}
+    assert np.isfinite(report.metrics["results"]["ua"]["mean"])
     assert plan(manifest, tmp_path / "run", "phonemo-open", threads=1) == made
     (start / "labels.json").write_text("{}")
     with pytest.raises(CheckpointError, match="changed"):
         start_folder("phonemo-open", tmp_path / "run")
 
 
-def test_the_other_one_by_name_is_the_folder_of_its_weights(installed, tmp_path):
-    found = start_folder("phonemo-small", tmp_path / "run")
-    assert found == installed / "phonemo-small-weights"
+def test_the_other_model_by_name_is_its_weights_folder(installed, tmp_path):
+    start = start_folder("phonemo-small", tmp_path / "run")
+    assert start == installed / "phonemo-small-weights"
     assert start_folder("elsewhere", tmp_path / "run") == Path("elsewhere")
     assert not (tmp_path / "run").exists()

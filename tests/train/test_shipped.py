@@ -28,7 +28,7 @@ BACKBONE = MODELS / "phonemo-small-backbone"
 CORPORA = {"emodb", "ravdess", "nemo"}
 
 
-def test_weights_and_bundle_say_the_same():
+def test_weights_and_bundle_give_the_same_prediction():
     trained = load_trained(SMALL)
     card = open_bundle(packaged()).card
     assert trained.labels.names == card.labels
@@ -41,30 +41,30 @@ def test_weights_and_bundle_say_the_same():
     torch_side, onnx_side = TorchRecognizer.load(SMALL), OnnxRecognizer.load()
     for _ in range(3):
         clip = draw.normal(0, 0.05, 32_000).astype(np.float32)
-        one, other = (side.predict(clip, rate=16_000) for side in (torch_side, onnx_side))
-        assert one.scores == pytest.approx(other.scores, abs=0.15)
+        first, second = (side.predict(clip, rate=16_000) for side in (torch_side, onnx_side))
+        assert first.scores == pytest.approx(second.scores, abs=0.15)
 
 
-def test_it_says_what_it_has_heard():
-    past = provenance_of(SMALL)
-    assert past.heard >= CORPORA | {"speechocean762"}
-    assert {name: len(past.taught[name].speakers) for name in sorted(CORPORA)} == {
+def test_the_provenance_lists_the_training_corpora():
+    provenance = provenance_of(SMALL)
+    assert provenance.heard >= CORPORA | {"speechocean762"}
+    assert {name: len(provenance.taught[name].speakers) for name in sorted(CORPORA)} == {
         "emodb": 10,
         "nemo": 9,
         "ravdess": 24,
     }
 
 
-def test_the_backbone_has_heard_none_of_the_corpora_with_emotions():
+def test_the_backbone_was_not_trained_on_corpora_with_emotions():
     network, normalise = load_backbone(str(BACKBONE))
     assert normalise
     assert len(network.encoder.layers) == 4
-    past = provenance_of(BACKBONE)
-    assert past.heard == {"csv", "speechocean762"}
-    assert not past.taught
+    provenance = provenance_of(BACKBONE)
+    assert provenance.heard == {"csv", "speechocean762"}
+    assert not provenance.taught
 
 
-def test_transformers_opens_it():
+def test_transformers_opens_the_model():
     model = AutoModelForAudioClassification.from_pretrained(SMALL)
     assert model.config.id2label[0] == "anger"
     assert model.num_parameters() < 20e6
@@ -77,17 +77,17 @@ def test_transformers_opens_it():
         ("train.strategy=top_k", "train.top_k=2", "train.epochs=1"),
     ],
 )
-def test_it_is_a_start_for_a_corpus_of_ones_own(tmp_path, sets, monkeypatch):
+def test_the_model_is_a_start_for_a_users_corpus(tmp_path, sets, monkeypatch):
     manifest = make_corpus(tmp_path / "mine")
     monkeypatch.chdir(REPOSITORY)
     command = ["train", "configs/finetune.yaml", "--quiet", "-o", str(tmp_path / "run")]
     own = (f"manifest={manifest}", "labels.names=[anger, neutral, sadness]", "protocol.folds=3")
-    for one in (*own, *sets):
-        command += ["--set", one]
+    for option in (*own, *sets):
+        command += ["--set", option]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, (done.output, done.exception)
-    results = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"))
     if not sets:  # beeps of three pitches: a fitted head tells them apart
-        assert results["results"]["ua"]["mean"] > 0.9
-    past = provenance_of(tmp_path / "run" / "seed-1" / "speakers-1" / "model")
-    assert past.heard >= CORPORA | {"beeps"}
+        assert metrics["results"]["ua"]["mean"] > 0.9
+    provenance = provenance_of(tmp_path / "run" / "seed-1" / "speakers-1" / "model")
+    assert provenance.heard >= CORPORA | {"beeps"}

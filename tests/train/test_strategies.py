@@ -55,7 +55,9 @@ def folder(tmp_path_factory) -> Path:
 def _modes(model: PhonemoForAudioClassification) -> dict[str, bool]:
     """What dropout would act: names of the leaves of the backbone -> in training mode?"""
     network = model.backbone.network
-    return {name: one.training for name, one in network.named_modules() if not list(one.children())}
+    return {
+        name: item.training for name, item in network.named_modules() if not list(item.children())
+    }
 
 
 def _fresh(folder: Path, kind: str = "wav2vec2-layer", **train) -> PhonemoForAudioClassification:
@@ -68,16 +70,20 @@ def test_every_strategy_is_tested():
 
 
 @pytest.mark.parametrize("name", LEARNS)
-def test_one_epoch_changes_exactly_what_it_should(folder, tmp_path, name):
+def test_one_epoch_changes_exactly_the_trainable_parameters(folder, tmp_path, name):
     """Head, fusion and pooling learn in all of them."""
     config = make_config(folder, strategy=name, **SETTINGS)
     watch = Watch(_modes, "step")
     trainer = make_trainer(config, tmp_path, callbacks=[watch])
     before = copy_state(trainer.network)
     trainer.resume_or_start()
-    parameters = {one for one, _ in trainer.network.named_parameters()}
-    wanted = {one for one in parameters if LEARNS[name](one) or not one.startswith("backbone.")}
-    assert changed(before, copy_state(trainer.network)) == wanted
+    parameters = {name for name, _ in trainer.network.named_parameters()}
+    expected = {
+        parameter
+        for parameter in parameters
+        if LEARNS[name](parameter) or not parameter.startswith("backbone.")
+    }
+    assert changed(before, copy_state(trainer.network)) == expected
     assert len(watch.heard) == 2
     for modes in watch.heard:
         _check_modes(name, modes)
@@ -100,7 +106,7 @@ def _check_modes(name: str, modes: dict[str, bool]) -> None:
         assert module == "encoder.layer_norm" or training != module.startswith(frozen), module
 
 
-def test_gradual_unfreezes_one_layer_an_epoch(folder, tmp_path):
+def test_gradual_unfreezes_one_layer_per_epoch(folder, tmp_path):
     config = make_config(folder, strategy="gradual", **SETTINGS | {"epochs": 4})
     watch = Watch(copy_state, "epoch")
     trainer = make_trainer(config, tmp_path, callbacks=[watch])
@@ -109,29 +115,29 @@ def test_gradual_unfreezes_one_layer_an_epoch(folder, tmp_path):
     states = [*states, *watch.heard]
     layers = []
     for before, after in pairwise(states):
-        names = {one for one in changed(before, after) if one.startswith("backbone.")}
-        layers.append(sorted({one.removeprefix(LAYERS)[0] for one in names if LAYERS in one}))
-        rest = {one for one in names if LAYERS not in one}
-        assert all(one.startswith(f"{BELOW}encoder.layer_norm.") for one in rest)
+        names = {name for name in changed(before, after) if name.startswith("backbone.")}
+        layers.append(sorted({name.removeprefix(LAYERS)[0] for name in names if LAYERS in name}))
+        rest = {name for name in names if LAYERS not in name}
+        assert all(name.startswith(f"{BELOW}encoder.layer_norm.") for name in rest)
     assert layers == [[], ["2"], ["1", "2"], ["1", "2"]]
 
 
-def test_what_a_checkpoint_must_keep_covers_all_epochs(folder):
+def test_trainable_parameters_cover_all_epochs(folder):
     model = _fresh(folder)
     for name in STRATEGIES:
         if name == "lora":
             continue
         config = TrainConfig(strategy=name, top_k=2, epochs=5)
-        kept = set(trainable_parameters(model, config))
+        trainable = set(trainable_parameters(model, config))
         learning = set()
         for epoch in range(5):
             freeze(model, config, epoch)
-            learning |= {one for one, it in model.named_parameters() if it.requires_grad}
-        assert kept == learning, name
+            learning |= {name for name, tensor in model.named_parameters() if tensor.requires_grad}
+        assert trainable == learning, name
 
 
 @pytest.mark.parametrize("name", ["top_k", "gradual"])
-def test_more_layers_than_there_are(folder, tmp_path, name):
+def test_more_layers_than_the_backbone_has_are_refused(folder, tmp_path, name):
     """Found before the features are computed for nothing."""
     config = make_config(folder, strategy=name, top_k=4)
     with pytest.raises(
@@ -147,10 +153,13 @@ def test_more_layers_than_there_are(folder, tmp_path, name):
     assert not (tmp_path / "runs" / "cache").exists()
 
 
-def test_boundaries_by_hand(folder):
+def test_frozen_depths_match_a_calculation_by_hand(folder):
     model = _fresh(folder)
-    found = {one: frozen_depth(model, TrainConfig(strategy=one, top_k=2)) for one in STRATEGIES}
-    assert found == {
+    depths = {
+        strategy: frozen_depth(model, TrainConfig(strategy=strategy, top_k=2))
+        for strategy in STRATEGIES
+    }
+    assert depths == {
         "frozen": FrozenDepth(3),
         "freeze_cnn": FrozenDepth(None),
         "full": None,
@@ -179,9 +188,11 @@ def test_a_frozen_backbone_is_deterministic_while_training(folder, kind):
 
 @wavlm
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "log-mel"])
-def test_adapters_reach_the_answer_of_every_backbone(folder, kind):
+def test_adapters_affect_the_output_of_every_backbone(folder, kind):
     """Fresh ones change nothing; any of them changed alone changes the scores."""
-    plain, adapted = (_fresh(folder, kind, strategy=one).eval() for one in ("full", "lora"))
+    plain, adapted = (
+        _fresh(folder, kind, strategy=strategy).eval() for strategy in ("full", "lora")
+    )
     clip = torch.randn(1, 900)
     adapters = [it for name, it in adapted.named_parameters() if "lora_B" in name]
     assert len(adapters) == 6
@@ -206,10 +217,10 @@ def test_lora_is_trained_saved_and_loaded(folder, tmp_path, kind):
     before = copy_state(model)
     trainer.resume_or_start()
     model.eval()
-    learnt = changed(before, copy_state(model))
-    places = [f"{LAYERS}{n}.{one}" for n in range(3) for one in LORA_TARGETS[kind]]
-    adapters = {f"{one}.lora_{side}.default.weight" for one in places for side in "AB"}
-    assert {one for one in learnt if one.startswith("backbone.")} == adapters
+    trained = changed(before, copy_state(model))
+    places = [f"{LAYERS}{n}.{target}" for n in range(3) for target in LORA_TARGETS[kind]]
+    adapters = {f"{place}.lora_{side}.default.weight" for place in places for side in "AB"}
+    assert {name for name in trained if name.startswith("backbone.")} == adapters
     assert model.get_parameter(min(adapters)).shape[0] == 3
     save_trained(tmp_path / "model", model, trainer.training.targets.labels)
     loaded = load_trained(tmp_path / "model").model

@@ -37,15 +37,15 @@ def fresh(config, labels: LabelSet, inventory=None):
     return build_network(config.model, labels, symbols)
 
 
-def test_the_same_network_is_taken_over_whole(config, start) -> None:
+def test_the_same_network_is_copied_completely(config, start) -> None:
     network = fresh(config, start.labels, start.inventory)
     load_matching_weights(network, start.labels, start.inventory, start)
-    wanted = start.model.state_dict()
+    expected = start.model.state_dict()
     for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, wanted[name]), name
+        assert torch.equal(tensor, expected[name]), name
 
 
-def test_outputs_follow_their_names_and_strangers_stay_fresh(config, start, caplog) -> None:
+def test_outputs_are_matched_by_name_and_new_ones_stay_initialized(config, start, caplog) -> None:
     labels = LabelSet(("sadness", "boredom", "anger"))
     network = fresh(config, labels, start.inventory)
     before = copy_state(network)
@@ -59,7 +59,7 @@ def test_outputs_follow_their_names_and_strangers_stay_fresh(config, start, capl
     assert "was not trained on: boredom" in caplog.text
 
 
-def test_phonemes_follow_their_names(config, start) -> None:
+def test_phonemes_are_matched_by_name(config, start) -> None:
     inventory = make_inventory("broad", "ipa", start.labels.names, ())
     network = fresh(config, start.labels, inventory)
     before = copy_state(network)
@@ -72,11 +72,11 @@ def test_phonemes_follow_their_names(config, start) -> None:
     assert torch.equal(after[fresh_rows], before["auxiliary.output.weight"][fresh_rows])
 
 
-def test_a_single_task_network_takes_what_it_has(config, start) -> None:
+def test_a_single_task_network_takes_the_shared_weights(config, start) -> None:
     network = fresh(with_changes(config, model={"auxiliary": None}), start.labels)
     load_matching_weights(network, start.labels, None, start)
-    wanted = start.model.state_dict()
-    assert all(torch.equal(t, wanted[name]) for name, t in network.state_dict().items())
+    expected = start.model.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in network.state_dict().items())
 
 
 def test_another_shape_is_refused(config, start) -> None:
@@ -90,14 +90,14 @@ def test_another_shape_is_refused(config, start) -> None:
         load_matching_weights(network, start.labels, start.inventory, start)
 
 
-def test_a_run_starts_from_a_model_and_pins_it(config, start, tmp_path: Path) -> None:
+def test_a_run_starts_from_a_model_and_pins_its_digest(config, start, tmp_path: Path) -> None:
     started = with_changes(config, model={"start": str(start.folder)}, output=str(tmp_path / "run"))
     metrics = run(started, "phonemo train", folds=["speaker-s1"])
     assert metrics["results"]["utterances"] == 6
     assert '"start"' in (tmp_path / "run" / "inputs.json").read_text(encoding="utf-8")
 
 
-def test_no_model_to_start_from_is_one_line(config, tmp_path: Path) -> None:
+def test_a_missing_start_is_one_line(config, tmp_path: Path) -> None:
     absent = with_changes(
         config, model={"start": str(tmp_path / "no")}, output=str(tmp_path / "run")
     )
@@ -107,14 +107,14 @@ def test_no_model_to_start_from_is_one_line(config, tmp_path: Path) -> None:
 
 def test_a_trained_model_is_a_backbone_too(config, start) -> None:
     network, normalise = load_backbone(str(start.folder))
-    wanted = start.model.backbone
-    assert normalise == wanted.normalise
-    theirs = wanted.network.state_dict()
+    expected = start.model.backbone
+    assert normalise == expected.normalise
+    theirs = expected.network.state_dict()
     assert all(torch.equal(t, theirs[name]) for name, t in network.state_dict().items())
     other = with_changes(config, model={"backbone": str(start.folder)})
     targets = prepare_experiment(config).targets
     built = build_network(other.model, targets.labels, None)
-    assert built.backbone.depth == wanted.depth
+    assert built.backbone.depth == expected.depth
 
 
 def test_a_trained_backbone_can_be_cut(start) -> None:
@@ -124,12 +124,12 @@ def test_a_trained_backbone_can_be_cut(start) -> None:
         load_backbone(str(start.folder), layers=9)
 
 
-def test_an_emotion_head_of_another_kind_begins_fresh(config, start) -> None:
+def test_an_emotion_head_of_another_kind_is_newly_initialized(config, start) -> None:
     other = with_changes(config, model={"statistics": [1], "head": "linear"})
     network = fresh(other, start.labels, start.inventory)
     before = copy_state(network)
     load_matching_weights(network, start.labels, start.inventory, start)
     theirs = start.model.state_dict()
     for name, tensor in network.state_dict().items():
-        wanted = before[name] if name.startswith("head.") else theirs[name]
-        assert torch.equal(tensor, wanted), name
+        expected = before[name] if name.startswith("head.") else theirs[name]
+        assert torch.equal(tensor, expected), name

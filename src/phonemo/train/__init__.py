@@ -1,1 +1,1 @@
-"""Training, evaluation and everything that needs torch and the corpora at once."""
+"""Training and evaluation of networks: everything that needs both torch and corpora."""

@@ -49,7 +49,7 @@ class Started:
         shared: emotions that the start has too.
         fresh: emotions trained without a prior.
         standardised_by: "source" or "speaker".
-        strength: precision of the prior; None stands for infinity, the start's head unchanged.
+        strength: precision of the prior; None is infinity, the start's head unchanged.
         picked_by: number of speakers the strength was picked by; 0 if it was given or the default.
         scores: by strength, the UA on held-out speakers, averaged over without and with profiles.
     """

@@ -118,14 +118,14 @@ def fit_towards(
         lacks too is never predicted.
     """
     known = prior.known if strength > 0 else np.zeros_like(prior.known)
-    centre = Linear(prior.head.weight * known[:, None], prior.head.bias * known)
+    center = Linear(prior.head.weight * known[:, None], prior.head.bias * known)
     has_examples = np.isin(np.arange(len(known)), truth)
     free = has_examples & ~known if np.isinf(strength) else has_examples
-    head = centre
+    head = center
     if free.any():
         finite = 0.0 if np.isinf(strength) else strength
         costs = np.where(known, finite, 1 / inverse_penalty), np.where(known, finite, 0.0)
-        head = _solve(standardised, truth, centre, free, has_examples | known, costs)
+        head = _solve(standardised, truth, center, free, has_examples | known, costs)
     impossible = ~(has_examples | known)
     head.bias[impossible] = head.bias[~impossible].min() + _NEVER
     return head

@@ -19,7 +19,7 @@ Phonemo = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def workspace(tmp_path_factory) -> Path:
     """A config with all that it names."""
     folder = tmp_path_factory.mktemp("command")
     write_config(folder / "tiny.yaml", make_config(folder, save_steps=5))
@@ -27,7 +27,7 @@ def home(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def phonemo(home, capfd, monkeypatch) -> Phonemo:
+def phonemo(workspace, capfd, monkeypatch) -> Phonemo:
     """Type ``phonemo pretrain CONFIG`` and more words: exit status, output, errors."""
     threads = torch.get_num_threads()
     monkeypatch.setattr(module, "_MEASURED", 4)
@@ -35,7 +35,7 @@ def phonemo(home, capfd, monkeypatch) -> Phonemo:
         monkeypatch.setenv(name, "error")
 
     def typed(*words: object, config: str = "tiny.yaml") -> tuple[int, str, str]:
-        line = ["phonemo", "pretrain", str(home / config), *map(str, words)]
+        line = ["phonemo", "pretrain", str(workspace / config), *map(str, words)]
         monkeypatch.setattr(sys, "argv", line)
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
@@ -47,29 +47,36 @@ def phonemo(home, capfd, monkeypatch) -> Phonemo:
     return typed
 
 
-def test_it_prints_the_errors_that_are_left_and_where_the_network_is(phonemo, home):
+def test_the_command_prints_the_final_losses_and_the_network_folder(phonemo, workspace):
     code, out, err = phonemo()
     assert (code, err) == (0, "")
-    first, front, whole, network = out.splitlines()
+    first, front, second_stage, network = out.splitlines()
     assert first == "0.00 h of speech; errors on held-out recordings (1: nothing learned)"
     assert front.startswith("  front end: loss ")
-    assert whole.startswith("  whole: loss ")
-    assert all(f", layer_{number} " in whole for number in range(3))
-    assert network == f"  network: {home / 'runs' / 'tiny' / 'student'}"
+    assert second_stage.startswith("  whole: loss ")
+    assert all(f", layer_{number} " in second_stage for number in range(3))
+    assert network == f"  network: {workspace / 'runs' / 'tiny' / 'student'}"
     assert Path(network.partition(": ")[2], "model.safetensors").is_file()
     assert phonemo("--quiet") == (0, out, ""), "again: it is finished"
 
 
-def test_keys_and_output_can_be_changed(phonemo, home):
-    words = ("--set", "whole.steps=0", "--set", "front_end.steps=1", "-o", home / "other" / "run")
+def test_keys_and_output_can_be_changed(phonemo, workspace):
+    words = (
+        "--set",
+        "whole.steps=0",
+        "--set",
+        "front_end.steps=1",
+        "-o",
+        workspace / "other" / "run",
+    )
     code, out, err = phonemo(*words)
     assert (code, err) == (0, "")
     assert "whole" not in out
-    kept = load_pretrain_config(home / "other" / "run" / "config.yaml")
-    assert (kept.whole.steps, kept.front_end.steps) == (0, 1)
+    written = load_pretrain_config(workspace / "other" / "run" / "config.yaml")
+    assert (written.whole.steps, written.front_end.steps) == (0, 1)
     assert (
-        f"--output {home / 'other' / 'run'}".replace("--output", "-o")
-        in (home / "other" / "run" / "environment.json").read_text()
+        f"--output {workspace / 'other' / 'run'}".replace("--output", "-o")
+        in (workspace / "other" / "run" / "environment.json").read_text()
     )
 
 
@@ -88,31 +95,31 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "fragments"), BAD, ids=[one[0] for one in BAD])
-def test_bad_input_is_one_clear_line(phonemo, home, words, code, fragments):
-    typed = [word.format(home=home) for word in words.split(" ")]
+@pytest.mark.parametrize(("words", "code", "fragments"), BAD, ids=[case[0] for case in BAD])
+def test_bad_input_is_one_clear_line(phonemo, workspace, words, code, fragments):
+    typed = [word.format(home=workspace) for word in words.split(" ")]
     if "--output" not in typed:
-        typed += ["--output", str(home / "bad")]
-    found, out, err = phonemo(*typed)
-    assert (found, out) == (code, "")
+        typed += ["--output", str(workspace / "bad")]
+    status, out, err = phonemo(*typed)
+    assert (status, out) == (code, "")
     assert err.startswith("phonemo: ")
     assert err.count("\n") == 1, err
     for fragment in fragments:
         assert fragment in err
 
 
-def test_a_config_that_is_not_there(phonemo):
+def test_a_missing_config_is_refused(phonemo):
     code, out, err = phonemo(config="nowhere.yaml")
     assert (code, out) == (2, "")
     assert "no such config file" in err
 
 
-def test_stopped_it_says_how_to_go_on(phonemo, home, monkeypatch):
+def test_an_interrupted_command_prints_how_to_resume(phonemo, workspace, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_prepare", interrupted)
-    code, out, err = phonemo("-o", home / "stopped")
+    code, out, err = phonemo("-o", workspace / "stopped")
     assert (code, out) == (130, "")
     assert err == "phonemo: stopped; run the same command again to resume\n"
 
@@ -124,7 +131,7 @@ def test_without_torch_the_extra_is_named(phonemo, monkeypatch):
     assert "pretraining needs an optional part: pip install 'phonemo[train]'" in err
 
 
-def test_the_lines_by_hand():
+def test_the_printed_lines_match_a_hand_written_example():
     metrics = {
         "hours": 12.345,
         "config": "0123456789ab",

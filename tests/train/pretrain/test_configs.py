@@ -33,13 +33,13 @@ def refused(**changes: object) -> str:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_config_that_ships_loads(path):
+def test_every_shipped_config_loads(path):
     config = load_pretrain_config(path)
     assert path.stem == config.name, "a config is named like its file"
     assert "learning" not in config.output
 
 
-def test_there_is_one():
+def test_the_small_config_is_shipped():
     assert "pretrain-small" in {path.stem for path in SHIPPED}
 
 
@@ -49,7 +49,7 @@ def test_round_trip(tmp_path):
     assert load_pretrain_config(tmp_path / "config.yaml") == config
 
 
-def test_the_digest_leaves_out_what_changes_no_result():
+def test_the_digest_ignores_keys_that_change_no_result():
     config = PretrainConfig.model_validate(LEAST)
     for same in ({"output": "p"}, {"threads": 7}, {"log_steps": 7}):
         assert config.model_copy(update=same).digest == config.digest
@@ -57,14 +57,14 @@ def test_the_digest_leaves_out_what_changes_no_result():
         assert config.model_copy(update=different).digest != config.digest
 
 
-def test_every_field_has_its_sentence():
+def test_every_field_has_a_docstring():
     for section in (PretrainConfig, AugmentationConfig):
         for name, field in section.model_fields.items():
             assert field.description, name
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"manifests": []}, "manifests"),
         ({"student": {"kernels": (400, 3), "strides": (160, 1, 2)}}, "got 2 kernels and 3 strides"),
@@ -80,11 +80,11 @@ def test_every_field_has_its_sentence():
         ({"colour": "blue"}, "colour"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(changes, says):
-    assert says in refused(**changes)
+def test_invalid_values_are_refused(changes, message):
+    assert message in refused(**changes)
 
 
-def test_a_wrong_key_is_one_line_with_the_known_ones(tmp_path):
+def test_a_wrong_key_is_one_line_with_the_known_keys(tmp_path):
     path = tmp_path / "config.yaml"
     write_config(path, PretrainConfig.model_validate(LEAST))
     with pytest.raises(ConfigError) as caught:

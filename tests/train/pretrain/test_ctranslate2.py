@@ -51,17 +51,17 @@ def fault(folder: Path) -> str:
 
 def test_by_hand(tmp_path):
     (tmp_path / MODEL).write_bytes(BY_HAND)
-    found = read_variables(tmp_path, "encoder/")
-    assert list(found) == ["a", "encoder"], "the prefix goes once, and others stay away"
-    np.testing.assert_array_equal(found["a"], np.array([[1.5, 2, 3], [4, 5, -6]], np.float32))
-    assert found["encoder"].shape == ()
-    assert int(found["encoder"]) == 8
+    variables = read_variables(tmp_path, "encoder/")
+    assert list(variables) == ["a", "encoder"], "the prefix goes once, and others stay away"
+    np.testing.assert_array_equal(variables["a"], np.array([[1.5, 2, 3], [4, 5, -6]], np.float32))
+    assert variables["encoder"].shape == ()
+    assert int(variables["encoder"]) == 8
     half = read_variables(tmp_path, "decoder/")["a"]
     assert half.dtype == np.float16
     assert half.tolist() == [0.5, -0.25]
 
 
-def test_the_writer_of_these_tests_agrees_with_the_hand():
+def test_the_test_writer_matches_a_hand_written_file():
     variables = {
         "encoder/a": np.array([[1.5, 2, 3], [4, 5, -6]], np.float32),
         "encoder/encoder": np.array(8, np.int16),
@@ -78,41 +78,41 @@ def test_parts_are_joined_by_their_numbers(tmp_path, parts):
     assert read_variables(tmp_path, "decoder/")["a"].tolist() == [0.5, -0.25]
 
 
-def test_the_whole_file_goes_before_its_parts(tmp_path):
+def test_a_whole_file_takes_precedence_over_parts(tmp_path):
     (tmp_path / MODEL).write_bytes(BY_HAND)
     (tmp_path / f"{MODEL}.part1").write_bytes(b"stale")
     assert set(read_variables(tmp_path, "encoder/")) == {"a", "encoder"}
 
 
-def test_a_folder_without_one(tmp_path):
+def test_a_folder_without_a_model_is_refused(tmp_path):
     assert not has_model(tmp_path)
     assert not has_model(tmp_path / "nowhere")
     fault(tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 3, 10, 20, 40, 60, 75, 110, len(BY_HAND) - 5])
-def test_truncated(tmp_path, size):
+def test_truncated_files_are_refused(tmp_path, size):
     (tmp_path / MODEL).write_bytes(BY_HAND[:size])
     assert "copy all of its parts" in fault(tmp_path)
 
 
-def test_the_second_part_alone(tmp_path):
+def test_the_second_part_alone_is_refused(tmp_path):
     write_parts(tmp_path, BY_HAND, 2)
     (tmp_path / f"{MODEL}.part1").unlink()
     fault(tmp_path)
 
 
-def test_of_another_kind_of_network(tmp_path):
+def test_another_kind_of_network_is_refused(tmp_path):
     (tmp_path / MODEL).write_bytes(ctranslate2_bytes({}, "TransformerSpec"))
     assert "'TransformerSpec'" in fault(tmp_path)
 
 
-def test_rubbish_makes_no_endless_message(tmp_path):
+def test_garbage_gives_a_short_message(tmp_path):
     (tmp_path / MODEL).write_bytes(b"\xff" * 70_000)
     assert len(fault(tmp_path)) < 400
 
 
-def test_a_type_that_nobody_knows(tmp_path):
+def test_an_unknown_type_is_refused(tmp_path):
     data = ctranslate2_bytes({"encoder/a": np.zeros(2, np.float32)})
     kind = data.index(b"encoder/a\0") + 10 + 1 + 4
     (tmp_path / MODEL).write_bytes(data[:kind] + b"\x05" + data[kind + 1 :])

@@ -62,46 +62,46 @@ def scales(teacher, wave) -> Scales:
 
 def losses(student: Any, teacher: Any, scales: Scales, wave: Tensor, shift: int, whole: bool):
     with torch.no_grad():
-        found = Distillation(student, teacher, scales, LEVEL, shift, whole)(wave)
-    return {name: float(value) for name, value in found.items()}
+        errors = Distillation(student, teacher, scales, LEVEL, shift, whole)(wave)
+    return {name: float(value) for name, value in errors.items()}
 
 
 @pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("whole", [False, True])
-def test_nothing_is_left_where_the_student_is_the_teacher(teacher, scales, wave, shift, whole):
-    found = losses(Parrot(teacher, shift), teacher, scales, wave, shift, whole)
-    assert list(found) == (["loss", "layer_0", "layer_1", "layer_2"] if whole else ["loss"])
-    assert all(value == 0 for value in found.values())
+def test_the_loss_is_zero_if_the_student_equals_the_teacher(teacher, scales, wave, shift, whole):
+    errors = losses(Parrot(teacher, shift), teacher, scales, wave, shift, whole)
+    assert list(errors) == (["loss", "layer_0", "layer_1", "layer_2"] if whole else ["loss"])
+    assert all(value == 0 for value in errors.values())
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_frames_that_lie_elsewhere_cost(teacher, scales, wave, whole):
-    found = losses(Parrot(teacher, 1), teacher, scales, wave, 2, whole)
-    assert found["loss"] > 0.05
+def test_misaligned_frames_increase_the_loss(teacher, scales, wave, whole):
+    errors = losses(Parrot(teacher, 1), teacher, scales, wave, 2, whole)
+    assert errors["loss"] > 0.05
 
 
-def test_who_says_the_mean_has_one(teacher, scales, wave):
+def test_a_student_that_predicts_the_mean_has_an_error_of_one(teacher, scales, wave):
     def mean(state: Tensor, number: int | None) -> Tensor:
         return state.mean(dim=(0, 1)).expand_as(state)
 
     front = losses(Parrot(teacher, 0, mean), teacher, scales, wave, 0, False)
     assert front["loss"] == pytest.approx(1, abs=0.01)
-    whole = losses(Parrot(teacher, 0, mean), teacher, scales, wave, 0, True)
+    layers = losses(Parrot(teacher, 0, mean), teacher, scales, wave, 0, True)
     for number in range(3):
         # a feature that hardly moves counts less, never more
-        assert 0.7 < whole[f"layer_{number}"] < 1.001
+        assert 0.7 < layers[f"layer_{number}"] < 1.001
 
 
 def test_the_parts_average_to_the_loss(teacher, scales, wave):
     def noisy(state: Tensor, number: int | None) -> Tensor:
         return state if number is None else state + (number + 1)
 
-    found = losses(Parrot(teacher, 0, noisy), teacher, scales, wave, 0, True)
-    parts = [found[f"layer_{number}"] for number in range(3)]
-    assert found["loss"] == pytest.approx(sum(parts) / 3)
+    errors = losses(Parrot(teacher, 0, noisy), teacher, scales, wave, 0, True)
+    parts = [errors[f"layer_{number}"] for number in range(3)]
+    assert errors["loss"] == pytest.approx(sum(parts) / 3)
     assert len(set(parts)) == 3
-    wanted = [(((n + 1) / scales.layers[n]) ** 2).mean() for n in range(3)]
-    torch.testing.assert_close(torch.tensor(parts), torch.stack(wanted), rtol=1e-4, atol=0)
+    expected = [(((n + 1) / scales.layers[n]) ** 2).mean() for n in range(3)]
+    torch.testing.assert_close(torch.tensor(parts), torch.stack(expected), rtol=1e-4, atol=0)
 
 
 def test_scales_by_hand():
@@ -114,14 +114,15 @@ def test_scales_by_hand():
         def forward(self, wave: Tensor) -> list[Tensor]:
             return [self.stem(wave), 10 * self.stem(wave)]
 
-    found = measure_scales(Counting(), [torch.zeros(9)] * 2)  # type: ignore[arg-type]
-    assert found.stem_mean.tolist() == [1, 5]
+    measured = measure_scales(Counting(), [torch.zeros(9)] * 2)  # type: ignore[arg-type]
+    assert measured.stem_mean.tolist() == [1, 5]
     variance = 4 / 3  # of 0 2 0 2, unbiased
-    torch.testing.assert_close(found.stem, torch.tensor((variance / 2) ** 0.5))
+    torch.testing.assert_close(measured.stem, torch.tensor((variance / 2) ** 0.5))
     moves = torch.tensor(variance**0.5)
     least = 0.1 * moves / 2
     torch.testing.assert_close(
-        found.layers, torch.stack([torch.stack([moves, least]), 10 * torch.stack([moves, least])])
+        measured.layers,
+        torch.stack([torch.stack([moves, least]), 10 * torch.stack([moves, least])]),
     )
 
 
@@ -138,25 +139,29 @@ def test_the_error_is_relative(teacher, wave):
     def wrong(state: Tensor, number: int | None) -> Tensor:
         return 0.9 * state
 
-    crops, found = list(at_level(wave, LEVEL)), {}
-    for name, one in (("plain", teacher), ("louder", Louder())):
-        for whole in (False, True):
-            parrot = Parrot(one, 0, wrong)  # type: ignore[arg-type]
-            found[name, whole] = losses(parrot, one, measure_scales(one, crops), wave, 0, whole)
-    for whole in (False, True):
-        assert found["plain", whole] == pytest.approx(found["louder", whole], rel=1e-3)
-        assert found["plain", whole]["loss"] > 1e-3
+    crops, errors = list(at_level(wave, LEVEL)), {}
+    for name, item in (("plain", teacher), ("louder", Louder())):
+        for every_layer in (False, True):
+            parrot = Parrot(item, 0, wrong)  # type: ignore[arg-type]
+            errors[name, every_layer] = losses(
+                parrot, item, measure_scales(item, crops), wave, 0, every_layer
+            )
+    for every_layer in (False, True):
+        assert errors["plain", every_layer] == pytest.approx(
+            errors["louder", every_layer], rel=1e-3
+        )
+        assert errors["plain", every_layer]["loss"] > 1e-3
 
 
-def test_the_level_of_a_clip_does_not_matter(teacher, scales, wave):
+def test_the_level_of_a_clip_does_not_change_the_loss(teacher, scales, wave):
     student = Backbone(build_student(SHIFTED, teacher), normalise=True)
     shift = frame_shift(SHIFTED)
-    found = [losses(student, teacher, scales, gain * wave, shift, True) for gain in (1, 5)]
-    assert found[0] == pytest.approx(found[1], rel=1e-2)
-    assert found[0]["loss"] > 0.1
+    errors = [losses(student, teacher, scales, gain * wave, shift, True) for gain in (1, 5)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-2)
+    assert errors[0]["loss"] > 0.1
 
 
-def test_only_the_student_learns(teacher, scales, wave):
+def test_only_the_student_is_trained(teacher, scales, wave):
     student = Backbone(build_student(SHIFTED, teacher), normalise=True)
     distillation = Distillation(student, teacher, scales, LEVEL, 2, True).train()
     distillation(wave)["loss"].backward()
@@ -166,17 +171,17 @@ def test_only_the_student_learns(teacher, scales, wave):
     assert {name for name, p in student.named_parameters() if p.grad is None} == set()
 
 
-def test_at_level():
+def test_at_level_sets_mean_and_rms():
     wave = make_wave(0.5, clips=2) * torch.tensor([[1.0], [30.0]]) + 0.2
-    found = at_level(wave, LEVEL)
-    torch.testing.assert_close(found.mean(dim=1), torch.zeros(2), atol=1e-6, rtol=0)
-    level = found.square().mean(dim=1).sqrt()
+    leveled = at_level(wave, LEVEL)
+    torch.testing.assert_close(leveled.mean(dim=1), torch.zeros(2), atol=1e-6, rtol=0)
+    level = leveled.square().mean(dim=1).sqrt()
     torch.testing.assert_close(level, torch.full((2,), LEVEL), rtol=1e-3, atol=0)
     assert torch.equal(at_level(torch.zeros(2, 100), LEVEL), torch.zeros(2, 100))
-    assert torch.equal(at_level(wave[0], LEVEL), found[0]), "one clip alone"
+    assert torch.equal(at_level(wave[0], LEVEL), leveled[0]), "one clip alone"
 
 
 def test_digital_silence_is_finite(teacher, scales):
     student = Backbone(build_student(SHIFTED, teacher), normalise=True)
-    found = losses(student, teacher, scales, torch.zeros(2, 8000), 2, True)
-    assert all(torch.isfinite(torch.tensor(value)) for value in found.values())
+    errors = losses(student, teacher, scales, torch.zeros(2, 8000), 2, True)
+    assert all(torch.isfinite(torch.tensor(value)) for value in errors.values())

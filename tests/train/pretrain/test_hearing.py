@@ -18,16 +18,16 @@ def make_samples(size: int = SIZE) -> np.ndarray:
     return (0.1 * np.random.default_rng(1).standard_normal(size)).astype(np.float32)
 
 
-def heard(samples: np.ndarray, **settings: float | None) -> list[np.ndarray]:
+def augmented(samples: np.ndarray, **settings: float | None) -> list[np.ndarray]:
     """What many draws make of the same samples; those that were changed."""
     config = AugmentationConfig(**(OFF | settings))
     before = samples.copy()
-    found = [change(samples, SIZE, config, np.random.default_rng(seed)) for seed in range(DRAWS)]
+    crops = [change(samples, SIZE, config, np.random.default_rng(seed)) for seed in range(DRAWS)]
     assert np.array_equal(samples, before), "what is given is not written into"
-    for one in found:
-        assert one.shape == (SIZE,)
-        assert one.dtype == np.float32
-    changed = [one for one in found if not np.array_equal(one, samples[:SIZE])]
+    for clip in crops:
+        assert clip.shape == (SIZE,)
+        assert clip.dtype == np.float32
+    changed = [crop for crop in crops if not np.array_equal(crop, samples[:SIZE])]
     assert DRAWS / 4 < len(changed) < 3 * DRAWS / 4, "about half of the crops"
     return changed
 
@@ -40,21 +40,21 @@ def rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
-def test_nothing_changes_when_all_are_off():
+def test_disabled_augmentation_changes_nothing():
     config = AugmentationConfig(**OFF)
     samples = make_samples(needed(SIZE, config))
     for seed in range(20):
-        found = change(samples, SIZE, config, np.random.default_rng(seed))
-        assert np.array_equal(found, samples[:SIZE])
-        assert found.dtype == np.float32
+        changed = change(samples, SIZE, config, np.random.default_rng(seed))
+        assert np.array_equal(changed, samples[:SIZE])
+        assert changed.dtype == np.float32
 
 
 @pytest.mark.parametrize("lowest_db", [5.0, -3.0])
-def test_noise_is_quieter_by_what_was_drawn(lowest_db):
+def test_noise_is_quieter_by_the_drawn_ratio(lowest_db):
     samples = make_samples()
     ratios = [
-        decibels(rms(samples) / rms(one - samples))
-        for one in heard(samples, noise_snr_db=lowest_db)
+        decibels(rms(samples) / rms(crop - samples))
+        for crop in augmented(samples, noise_snr_db=lowest_db)
     ]
     assert min(ratios) >= lowest_db - 0.1
     assert max(ratios) <= lowest_db + 45.1
@@ -64,8 +64,8 @@ def test_noise_is_quieter_by_what_was_drawn(lowest_db):
 def test_noise_is_between_white_and_brown():
     samples = make_samples()
     slopes = []
-    for one in heard(samples, noise_snr_db=0.0):
-        power = np.abs(np.fft.rfft(one - samples)) ** 2
+    for crop in augmented(samples, noise_snr_db=0.0):
+        power = np.abs(np.fft.rfft(crop - samples)) ** 2
         hertz = np.fft.rfftfreq(SIZE, 1 / RATE)
         low, high = ((hertz > a) & (hertz < b) for a, b in ((200, 400), (3200, 6400)))
         slopes.append(10 * np.log10(power[high].mean() / power[low].mean()) / 4)
@@ -76,16 +76,16 @@ def test_noise_is_between_white_and_brown():
 
 def test_gain_rises_or_falls_evenly_within_its_limits():
     samples = np.where(make_samples() >= 0, 0.1, -0.1).astype(np.float32)
-    for one in heard(samples, gain_db=6.0):
-        level = decibels(one / samples)
+    for crop in augmented(samples, gain_db=6.0):
+        level = decibels(crop / samples)
         assert np.abs(level[[0, -1]]).max() <= 3.001
         np.testing.assert_allclose(level, np.linspace(level[0], level[-1], SIZE), atol=1e-3)
 
 
-def test_the_equaliser_is_smooth_and_bounded():
+def test_the_equalizer_is_smooth_and_bounded():
     samples = make_samples()
-    for one in heard(samples, tone_db=8.0):
-        level = decibels(np.abs(np.fft.rfft(one) / np.fft.rfft(samples)))
+    for crop in augmented(samples, tone_db=8.0):
+        level = decibels(np.abs(np.fft.rfft(crop) / np.fft.rfft(samples)))
         assert np.abs(level).max() <= 8.05
         assert np.ptp(level) > 1
         assert np.abs(np.diff(level)).max() < 0.5, "2 Hz further it is nearly the same"
@@ -95,8 +95,8 @@ def test_speed_moves_the_pitch_and_keeps_the_size():
     size = needed(SIZE, AugmentationConfig(**(OFF | {"speed": 0.15})))
     tone = np.sin(2 * np.pi * 1000 * np.arange(size) / RATE).astype(np.float32)
     pitches = []
-    for one in heard(tone, speed=0.15):
-        spectrum = np.abs(np.fft.rfft(one * np.hanning(SIZE), 4 * SIZE))
+    for crop in augmented(tone, speed=0.15):
+        spectrum = np.abs(np.fft.rfft(crop * np.hanning(SIZE), 4 * SIZE))
         pitches.append(spectrum.argmax() * RATE / (4 * SIZE))
     assert min(pitches) >= 849
     assert max(pitches) <= 1151
@@ -105,7 +105,7 @@ def test_speed_moves_the_pitch_and_keeps_the_size():
 
 @pytest.mark.parametrize("speed", [0.15, 0.49])
 @pytest.mark.parametrize("size", [1700, 16_001])
-def test_enough_is_taken_for_the_highest_speed(size, speed):
+def test_a_crop_is_long_enough_for_the_highest_speed(size, speed):
     class Highest(np.random.Generator):
         def random(self):
             return 0.0
@@ -118,7 +118,7 @@ def test_enough_is_taken_for_the_highest_speed(size, speed):
     assert change(make_samples(needed(size, config)), size, config, draw).shape == (size,)
 
 
-def test_the_generator_decides_alone():
+def test_the_generator_is_the_only_source_of_randomness():
     config = AugmentationConfig()
     samples = make_samples(needed(SIZE, config))
 
@@ -134,7 +134,7 @@ def test_digital_silence_stays_finite():
     config = AugmentationConfig()
     samples = np.zeros(needed(SIZE, config), np.float32)
     for seed in range(DRAWS):
-        found = change(samples, SIZE, config, np.random.default_rng(seed))
-        assert found.dtype == np.float32
-        assert np.isfinite(found).all()
-        assert np.abs(found).max() < 1e-6
+        changed = change(samples, SIZE, config, np.random.default_rng(seed))
+        assert changed.dtype == np.float32
+        assert np.isfinite(changed).all()
+        assert np.abs(changed).max() < 1e-6

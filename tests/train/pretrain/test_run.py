@@ -46,8 +46,8 @@ class Stop(RunProgress):
             raise KeyboardInterrupt
 
 
-class Told(RunProgress):
-    """Keeps what it is told."""
+class RecordedProgress(RunProgress):
+    """Records progress."""
 
     def __init__(self) -> None:
         self.cells: list[Any] = []
@@ -72,60 +72,60 @@ def _short():
 
 def teach(config: PretrainConfig, progress: RunProgress | None = None) -> tuple[dict, State]:
     """The metrics, and the student in full precision."""
-    found: list[State] = []
+    result: list[State] = []
     save = module.save_student
 
     def keep(target: Path, student: Backbone, *rest: Any) -> None:
-        found.append(copy_state(student))
+        result.append(copy_state(student))
         save(target, student, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "save_student", keep)
         metrics = pretrain(config, "test", progress)
-    return metrics, found[0]
+    return metrics, result[0]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def workspace(tmp_path_factory) -> Path:
     """Holds a teacher and speech for all."""
     return tmp_path_factory.mktemp("pretrain")
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
-    return Told()
+def recorded() -> RecordedProgress:
+    return RecordedProgress()
 
 
 @pytest.fixture(scope="module")
-def whole(home, told) -> tuple[PretrainConfig, dict, State]:
+def uninterrupted(workspace, recorded) -> tuple[PretrainConfig, dict, State]:
     """An uninterrupted pretraining."""
-    config = make_config(home)
-    return config, *teach(config, told)
+    config = make_config(workspace)
+    return config, *teach(config, recorded)
 
 
-def other(home: Path, name: str, **changes: Any) -> PretrainConfig:
+def other(workspace: Path, name: str, **changes: Any) -> PretrainConfig:
     """A pretraining with a folder of its own."""
-    return make_config(home, output=str(home / "runs" / name), **changes)
+    return make_config(workspace, output=str(workspace / "runs" / name), **changes)
 
 
 # ---- learning
 
 
-def test_both_stages_learn(home):
+def test_both_stages_reduce_the_loss(workspace):
     changes = {"front_end": {"steps": 40}, "whole": {"steps": 40}, "save_steps": 5}
-    metrics, _ = teach(other(home, "longer", **changes))
+    metrics, _ = teach(other(workspace, "longer", **changes))
     for stage in ("front_end", "whole"):
-        rows = read_log(home / "runs" / "longer" / stage / "log.jsonl")
-        heard = [row["loss"] for row in rows if "loss" in row]
-        assert sum(heard[-8:]) < 0.8 * sum(heard[:8]), stage
+        rows = read_log(workspace / "runs" / "longer" / stage / "log.jsonl")
+        losses = [row["loss"] for row in rows if "loss" in row]
+        assert sum(losses[-8:]) < 0.8 * sum(losses[:8]), stage
         first, *_, last = [row["eval_loss"] for row in rows if "eval_loss" in row]
         assert metrics[stage]["eval_loss"] == last < first
     parts = [metrics["whole"][f"eval_layer_{number}"] for number in range(3)]
     assert metrics["whole"]["eval_loss"] == pytest.approx(sum(parts) / 3)
 
 
-def test_what_the_folder_holds(whole, told):
-    config, metrics, _ = whole
+def test_the_folder_has_the_documented_files(uninterrupted, recorded):
+    config, metrics, _ = uninterrupted
     output = Path(config.output)
     names = {path.name for path in output.iterdir()}
     files = {"config.yaml", "inputs.json", "environment.json", "metrics.json", ".lock"}
@@ -134,25 +134,27 @@ def test_what_the_folder_holds(whole, told):
         assert {path.name for path in (output / stage).iterdir()} == {"log.jsonl", "tensorboard"}
         rows = read_log(output / stage / "log.jsonl")
         assert [row["step"] for row in rows if "loss" in row] == list(range(1, steps + 1))
-    assert told.cells == [(1, 2, "front end"), (2, 2, "whole")]
-    assert set(told.steps) == {1, 2, 3, 4, 5, 6}
+    assert recorded.cells == [(1, 2, "front end"), (2, 2, "whole")]
+    assert set(recorded.steps) == {1, 2, 3, 4, 5, 6}
     assert metrics["hours"] == pytest.approx(4.4 / 3600)
     assert metrics["config"] == config.digest
     environment = json.loads((output / "environment.json").read_text())
     assert environment["command"] == "test"
 
 
-def test_mixed_precision_learns_nearly_the_same(home, whole):
-    config = other(home, "mixed", whole=STAGE | {"steps": 6, "precision": "bf16"})
+def test_mixed_precision_gives_nearly_the_same_weights(workspace, uninterrupted):
+    config = other(workspace, "mixed", whole=STAGE | {"steps": 6, "precision": "bf16"})
     metrics, state = teach(config)
-    assert changed(state, whole[2]), "it is another arithmetic"
+    assert changed(state, uninterrupted[2]), "it is another arithmetic"
     for name in ("front_end", "whole"):
-        assert metrics[name]["eval_loss"] == pytest.approx(whole[1][name]["eval_loss"], rel=0.05)
-    assert metrics["front_end"] == whole[1]["front_end"], "the stage before it is as it was"
+        assert metrics[name]["eval_loss"] == pytest.approx(
+            uninterrupted[1][name]["eval_loss"], rel=0.05
+        )
+    assert metrics["front_end"] == uninterrupted[1]["front_end"], "the stage before it is as it was"
 
 
-def test_the_first_stage_leaves_the_transformer_alone(home, whole):
-    config = other(home, "front", whole=STAGE | {"steps": 0})
+def test_the_first_stage_does_not_train_the_transformer(workspace, uninterrupted):
+    config = other(workspace, "front", whole=STAGE | {"steps": 0})
     metrics, state = teach(config)
     assert "whole" not in metrics
     torch.manual_seed(config.seed)
@@ -160,13 +162,13 @@ def test_the_first_stage_leaves_the_transformer_alone(home, whole):
     graft = copy_state(Backbone(build_student(config.student, teacher), normalise=True))
     moved = changed(graft, state)
     assert moved == {name for name in graft if not name.startswith(LAYERS)}
-    moved = {name for name in changed(state, whole[2]) if name.startswith(LAYERS)}
+    moved = {name for name in changed(state, uninterrupted[2]) if name.startswith(LAYERS)}
     still = {name for name in graft if name.startswith(LAYERS)} - moved
     assert all("k_proj.bias" in name for name in still), "the second moves all but k's idle bias"
 
 
-def test_two_rates_and_no_decay_for_norms_and_biases(home, whole, tmp_path):
-    config = whole[0]
+def test_two_rates_and_no_decay_for_norms_and_biases(workspace, uninterrupted, tmp_path):
+    config = uninterrupted[0]
     teacher = load_teacher(config.teacher)
     student = Backbone(build_student(config.student, teacher), normalise=True)
     for full, count in ((True, 4), (False, 2)):
@@ -184,7 +186,7 @@ def test_two_rates_and_no_decay_for_norms_and_biases(home, whole, tmp_path):
         assert sum(len(group["params"]) for group in groups) == len(learning)
 
 
-def test_a_loss_that_is_no_number_stops_at_once(home, monkeypatch):
+def test_a_loss_of_nan_stops_the_training(workspace, monkeypatch):
     def broken(self: Distillation, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"loss": torch.tensor(float("nan"), requires_grad=True)}
 
@@ -192,7 +194,7 @@ def test_a_loss_that_is_no_number_stops_at_once(home, monkeypatch):
     with pytest.raises(
         ModelError, match="expected a finite loss, got nan at step 0; lower rate_front"
     ):
-        pretrain(other(home, "nan"), "test")
+        pretrain(other(workspace, "nan"), "test")
 
 
 # ---- stopping and going on
@@ -201,23 +203,23 @@ def test_a_loss_that_is_no_number_stops_at_once(home, monkeypatch):
 @pytest.mark.parametrize(
     ("stage", "step"), [("front end", 1), ("front end", 3), ("whole", 2), ("whole", 5)]
 )
-def test_interrupted_and_resumed_equals_uninterrupted(home, whole, stage, step):
-    config = other(home, f"stopped-{stage[0]}{step}")
+def test_interrupted_and_resumed_equals_uninterrupted(workspace, uninterrupted, stage, step):
+    config = other(workspace, f"stopped-{stage[0]}{step}")
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, "test", Stop(stage, step))
     assert not (Path(config.output) / "metrics.json").exists()
     metrics, state = teach(config)
-    assert changed(whole[2], state) == set()
-    assert metrics == whole[1]
+    assert changed(uninterrupted[2], state) == set()
+    assert metrics == uninterrupted[1]
     for name in ("front_end", "whole"):
         rows = read_log(Path(config.output) / name / "log.jsonl")
-        kept = [(row["step"], row["loss"]) for row in rows if "loss" in row]
-        straight = read_log(Path(whole[0].output) / name / "log.jsonl")
-        assert kept == [(row["step"], row["loss"]) for row in straight if "loss" in row]
+        logged = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+        straight = read_log(Path(uninterrupted[0].output) / name / "log.jsonl")
+        assert logged == [(row["step"], row["loss"]) for row in straight if "loss" in row]
 
 
-def test_stopped_between_the_student_and_the_metrics(home, whole, monkeypatch):
-    config = other(home, "stopped-late")
+def test_a_stop_between_student_and_metrics_is_resumed(workspace, uninterrupted, monkeypatch):
+    config = other(workspace, "stopped-late")
 
     def full(path: Path, data: Any) -> None:
         if path.name == "metrics.json":
@@ -230,40 +232,40 @@ def test_stopped_between_the_student_and_the_metrics(home, whole, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             pretrain(config, "test")
     metrics, state = teach(config)
-    assert changed(whole[2], state) == set()
-    assert metrics == whole[1]
+    assert changed(uninterrupted[2], state) == set()
+    assert metrics == uninterrupted[1]
 
 
-def test_a_broken_checkpoint_is_passed_over(home, whole, caplog):
-    config = other(home, "broken")
+def test_a_broken_checkpoint_is_skipped(workspace, uninterrupted, caplog):
+    config = other(workspace, "broken")
     with pytest.raises(KeyboardInterrupt):
         pretrain(config, "test", Stop("whole", 5))
     newest = checkpointing.newest_checkpoint(Path(config.output) / "whole" / "checkpoints")
     assert newest is not None
     (newest / checkpointing.WEIGHTS).write_bytes(b"half")
-    assert changed(whole[2], teach(config)[1]) == set()
+    assert changed(uninterrupted[2], teach(config)[1]) == set()
     assert newest.name in caplog.text
 
 
-def test_what_is_finished_is_left_as_it_is(whole):
-    config = whole[0]
+def test_a_finished_pretraining_is_not_repeated(uninterrupted):
+    config = uninterrupted[0]
     model = Path(config.output) / "student" / "model.safetensors"
     before = model.stat().st_mtime_ns
-    assert pretrain(config.model_copy(update={"threads": 2}), "test") == whole[1]
+    assert pretrain(config.model_copy(update={"threads": 2}), "test") == uninterrupted[1]
     assert model.stat().st_mtime_ns == before
 
 
 # ---- the folder
 
 
-def test_another_config_does_not_touch_a_pretraining(home, whole):
+def test_another_config_leaves_a_pretraining_unchanged(workspace, uninterrupted):
     for changes in ({"seed": 2}, {"whole": {"rate_layers": 0.1}}, {"floor_db": 80.0}):
         with pytest.raises(RunError, match="got one with another config"):
-            pretrain(make_config(home, **changes), "test")
-    pretrain(make_config(home, log_steps=7, threads=1), "test")
+            pretrain(make_config(workspace, **changes), "test")
+    pretrain(make_config(workspace, log_steps=7, threads=1), "test")
 
 
-def test_a_grown_manifest_is_noticed(tmp_path):
+def test_a_grown_manifest_is_an_error(tmp_path):
     config = make_config(tmp_path, front_end={"steps": 1}, whole={"steps": 0})
     pretrain(config, "test")
     make_speech(tmp_path / "speech", seconds=(0.5,) * 7)
@@ -271,8 +273,8 @@ def test_a_grown_manifest_is_noticed(tmp_path):
         pretrain(config, "test")
 
 
-def test_a_foreign_folder_is_refused(home):
-    config = other(home, "thesis")
+def test_a_foreign_folder_is_refused(workspace):
+    config = other(workspace, "thesis")
     precious = Path(config.output) / "student" / "thesis.tex"
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")
@@ -283,21 +285,24 @@ def test_a_foreign_folder_is_refused(home):
     assert precious.read_text() == "years of work"
 
 
-def test_the_folder_of_a_training_is_refused(home, tmp_path):
-    config = other(home, "training")
+def test_a_training_folder_is_refused(workspace, tmp_path):
+    config = other(workspace, "training")
     write_config(Path(config.output) / "config.yaml", tiny_run.make_config(tmp_path))
     with pytest.raises(RunError, match="expected a pretraining's folder") as caught:
         pretrain(config, "test")
     assert "\n" not in str(caught.value)
 
 
-def test_another_process_in_the_folder_is_noticed(home, whole):
-    with folder_lock(Path(whole[0].output)), pytest.raises(RunError, match="another process"):
-        pretrain(whole[0], "test")
+def test_another_process_in_the_folder_is_an_error(workspace, uninterrupted):
+    with (
+        folder_lock(Path(uninterrupted[0].output)),
+        pytest.raises(RunError, match="another process"),
+    ):
+        pretrain(uninterrupted[0], "test")
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "says"),
+    ("changes", "error", "message"),
     [
         ({"teacher": "nowhere/"}, ModelError, "expected a Whisper model"),
         ({"start": "nowhere/"}, ModelError, "no such folder"),
@@ -311,11 +316,13 @@ def test_another_process_in_the_folder_is_noticed(home, whole):
             "at most 3 s, the teacher's limit",
         ),
     ],
-    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
 )
-def test_what_never_began_does_not_claim_its_folder(home, changes, error, says):
-    config = other(home, "began", **changes)
-    with pytest.raises(error, match=says) as caught:
+def test_a_pretraining_that_fails_to_start_leaves_its_folder_free(
+    workspace, changes, error, message
+):
+    config = other(workspace, "began", **changes)
+    with pytest.raises(error, match=message) as caught:
         pretrain(config, "test")
     assert "\n" not in str(caught.value)
     assert not (Path(config.output) / "config.yaml").exists()
@@ -324,40 +331,44 @@ def test_what_never_began_does_not_claim_its_folder(home, changes, error, says):
 # ---- the student
 
 
-def test_the_student_opens_as_a_backbone(whole):
-    config, _, state = whole
+def test_the_student_opens_as_a_backbone(uninterrupted):
+    config, _, state = uninterrupted
     folder = Path(config.output) / "student"
     verify_checksums(folder)
     network, normalise = load_backbone(str(folder))
     assert normalise
-    found = copy_state(Backbone(network, normalise))
-    assert found.keys() == state.keys()
+    opened = copy_state(Backbone(network, normalise))
+    assert opened.keys() == state.keys()
     for name, tensor in state.items():
-        assert torch.equal(found[name], tensor.half().float()), name
+        assert torch.equal(opened[name], tensor.half().float()), name
     assert {tensor.dtype for tensor in load_file(folder / "model.safetensors").values()} == {
         torch.float16
     }
 
 
-def test_it_says_what_it_has_heard(whole):
-    heard = json.loads((Path(whole[0].output) / "student" / "heard.json").read_text())
-    assert heard == {"utterances": {"talk": 6}, "config": whole[0].digest, "start": None}
+def test_the_provenance_lists_the_training_corpora(uninterrupted):
+    provenance = json.loads((Path(uninterrupted[0].output) / "student" / "heard.json").read_text())
+    assert provenance == {
+        "utterances": {"talk": 6},
+        "config": uninterrupted[0].digest,
+        "start": None,
+    }
 
 
-def test_a_training_takes_it_as_its_backbone(whole, tmp_path):
+def test_a_training_uses_the_student_as_backbone(uninterrupted, tmp_path):
     config = tiny_run.make_config(tmp_path, epochs=1)
-    model = {"backbone": str(Path(whole[0].output) / "student")}
+    model = {"backbone": str(Path(uninterrupted[0].output) / "student")}
     config = tiny_run.with_changes(config, model=model)
     metrics = train(config, "test", folds=["speaker-s1"])
     assert 0 <= metrics["results"]["ua"]["mean"] <= 1
 
 
-def test_going_on_from_a_student(home, whole):
+def test_a_pretraining_continues_from_a_student(workspace, uninterrupted):
     """Without the first stage, with other speech, and it remembers the speech of before."""
-    start = str(Path(whole[0].output) / "student")
-    speech = make_speech(home / "more", "more", (0.5, 0.6, 0.7, 0.8))
+    start = str(Path(uninterrupted[0].output) / "student")
+    speech = make_speech(workspace / "more", "more", (0.5, 0.6, 0.7, 0.8))
     changes = {"front_end": {"steps": 0}, "manifests": [str(speech)], "whole": {"steps": 2}}
-    config = other(home, "on", start=start, **changes)
+    config = other(workspace, "on", start=start, **changes)
     metrics, state = teach(config)
     assert "front_end" not in metrics
     assert not (Path(config.output) / "front_end").exists()
@@ -365,17 +376,21 @@ def test_going_on_from_a_student(home, whole):
     assert changed(before, state) > {"network.feature_projection.projection.weight"}
     step = max(float((before[name] - state[name]).abs().max()) for name in state)
     assert 0 < step < 0.05, "two steps from there, not a new one"
-    heard = json.loads((Path(config.output) / "student" / "heard.json").read_text())
-    assert heard["utterances"] == {"more": 4}
-    assert heard["start"] == start
-    assert heard["before"]["utterances"] == {"talk": 6}
-    again = other(home, "again", start=str(Path(config.output) / "student"), never_heard=["talk"])
+    provenance = json.loads((Path(config.output) / "student" / "heard.json").read_text())
+    assert provenance["utterances"] == {"more": 4}
+    assert provenance["start"] == start
+    assert provenance["before"]["utterances"] == {"talk": 6}
+    again = other(
+        workspace, "again", start=str(Path(config.output) / "student"), never_heard=["talk"]
+    )
     with pytest.raises(ConfigError, match="not trained on never_heard, got one trained on 'talk'"):
-        pretrain(make_config(home, **again.model_dump() | {"manifests": [str(speech)]}), "test")
+        pretrain(
+            make_config(workspace, **again.model_dump() | {"manifests": [str(speech)]}), "test"
+        )
 
 
-def test_no_steps_hand_the_start_over_unchanged(home, whole):
-    start = Path(whole[0].output) / "student"
-    config = other(home, "none", start=str(start), front_end={"steps": 0}, whole={"steps": 0})
+def test_no_steps_leave_the_start_unchanged(workspace, uninterrupted):
+    start = Path(uninterrupted[0].output) / "student"
+    config = other(workspace, "none", start=str(start), front_end={"steps": 0}, whole={"steps": 0})
     _, state = teach(config)
     assert changed(copy_state(Backbone(*load_backbone(str(start)))), state) == set()

@@ -62,21 +62,21 @@ def recordings_in(crop: torch.Tensor) -> set[int]:
 
 
 def test_round_trip_in_sixteen_bits(tmp_path):
-    one = make_speech(tmp_path / "one", "talk")
+    talk = make_speech(tmp_path / "one", "talk")
     two = make_speech(tmp_path / "two", "more", (0.3, 0.2))
-    told = []
-    bank = open_speech_cache(settings(one, two), tmp_path / "runs", lambda *now: told.append(now))
+    calls = []
+    bank = open_speech_cache(settings(talk, two), tmp_path / "runs", lambda *now: calls.append(now))
     assert bank.ids == (*(f"talk/r{n}" for n in range(6)), "more/r0", "more/r1")
     assert len(bank) == 8
     assert bank.samples.dtype == np.dtype("<i2")
     assert bank.seconds == pytest.approx(0.5 + 0.8 + 1.1 + 0.4 + 0.9 + 0.7 + 0.3 + 0.2)
-    assert told == [(number, 8) for number in range(1, 9)]
-    files = [one.parent / f"{n}.wav" for n in range(6)]
+    assert calls == [(number, 8) for number in range(1, 9)]
+    files = [talk.parent / f"{n}.wav" for n in range(6)]
     files += [two.parent / f"{n}.wav" for n in range(2)]
     for number, file in enumerate(files):
-        found = bank.recording(number)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, load_waveform(file).samples, atol=1e-4)
+        samples = bank.recording(number)
+        assert samples.dtype == np.float32
+        np.testing.assert_allclose(samples, load_waveform(file).samples, atol=1e-4)
 
 
 def test_full_scale_does_not_wrap_around(tmp_path):
@@ -86,7 +86,7 @@ def test_full_scale_does_not_wrap_around(tmp_path):
     assert float(bank.recording(0).min()) > 0.999
 
 
-def test_segments_and_other_rates(tmp_path):
+def test_segments_and_other_rates_are_supported(tmp_path):
     tone = np.sin(np.arange(44_100) / 30)
     soundfile.write(tmp_path / "long.wav", tone, 44_100)
     rows = [
@@ -98,7 +98,7 @@ def test_segments_and_other_rates(tmp_path):
     assert [len(bank.recording(number)) for number in (0, 1)] == [4000, 16_000]
 
 
-def test_built_once_and_read_again(tmp_path):
+def test_the_speech_cache_is_built_once_and_read_again(tmp_path):
     config = settings(make_speech(tmp_path / "talk"))
     first = open_speech_cache(config, tmp_path / "runs", quiet)
     (folder,) = (tmp_path / "runs").iterdir()
@@ -110,7 +110,7 @@ def test_built_once_and_read_again(tmp_path):
     assert np.array_equal(first.ends, again.ends)
 
 
-def test_a_changed_manifest_has_a_bank_of_its_own(tmp_path):
+def test_a_changed_manifest_gets_another_speech_cache(tmp_path):
     path = make_speech(tmp_path / "talk")
     assert len(open_speech_cache(settings(path), tmp_path / "runs", quiet)) == 6
     make_speech(tmp_path / "talk", seconds=(0.5, 0.3))
@@ -118,29 +118,29 @@ def test_a_changed_manifest_has_a_bank_of_its_own(tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_a_broken_bank_is_built_again(tmp_path):
+def test_a_broken_speech_cache_is_rebuilt(tmp_path):
     config = settings(make_speech(tmp_path / "talk"))
-    whole = np.array(open_speech_cache(config, tmp_path / "runs", quiet).samples)
+    expected = np.array(open_speech_cache(config, tmp_path / "runs", quiet).samples)
     (folder,) = (tmp_path / "runs").iterdir()
     with (folder / "samples.i2").open("r+b") as stream:
         stream.truncate(1000)
-    assert np.array_equal(open_speech_cache(config, tmp_path / "runs", quiet).samples, whole)
+    assert np.array_equal(open_speech_cache(config, tmp_path / "runs", quiet).samples, expected)
 
 
-def test_what_cannot_be_decoded_is_skipped_and_named(tmp_path):
+def test_undecodable_recordings_are_skipped_and_listed(tmp_path):
     path = make_speech(tmp_path / "talk")
     (path.parent / "2.wav").write_text("not audio")
     (path.parent / "5.wav").unlink()
-    told = []
-    bank = open_speech_cache(settings(path), tmp_path / "runs", lambda *now: told.append(now))
+    calls = []
+    bank = open_speech_cache(settings(path), tmp_path / "runs", lambda *now: calls.append(now))
     assert bank.ids == ("talk/r0", "talk/r1", "talk/r3", "talk/r4")
     assert set(bank.skipped) == {"talk/r2", "talk/r5"}
     assert "2.wav" in bank.skipped["talk/r2"]
-    assert told[-1] == (6, 6), "the bar goes to its end"
+    assert calls[-1] == (6, 6), "the bar goes to its end"
     assert len(bank.recording(2)) == 6400, "the next one moves up"
 
 
-def test_nothing_to_decode(tmp_path):
+def test_manifests_without_decodable_audio_are_refused(tmp_path):
     path = make_speech(tmp_path / "talk", seconds=(0.3,))
     (path.parent / "0.wav").unlink()
     with pytest.raises(ConfigError, match="expected recordings that can be decoded, got none"):
@@ -148,7 +148,7 @@ def test_nothing_to_decode(tmp_path):
     assert not list((tmp_path / "runs").glob("speech-????????????")), "no empty bank stays"
 
 
-def test_a_corpus_that_must_not_be_heard_is_refused(tmp_path):
+def test_an_excluded_corpus_is_refused(tmp_path):
     talk, test = make_speech(tmp_path / "talk"), make_speech(tmp_path / "test", "emodb")
     config = settings(talk, test, never_heard=["ravdess", "emodb"])
     with pytest.raises(ConfigError, match="expected a corpus not in never_heard, got 'emodb'"):
@@ -159,7 +159,7 @@ def test_a_corpus_that_must_not_be_heard_is_refused(tmp_path):
     )
 
 
-def test_the_parts_of_a_merged_manifest_are_known(tmp_path):
+def test_the_parts_of_a_merged_manifest_are_excluded_too(tmp_path):
     paths = [make_speech(tmp_path / "talk"), make_speech(tmp_path / "test", "emodb", (0.5, 0.3))]
     merge(paths, tmp_path / "both.jsonl")
     bank = open_speech_cache(settings(tmp_path / "both.jsonl"), tmp_path / "runs", quiet)
@@ -169,7 +169,7 @@ def test_the_parts_of_a_merged_manifest_are_known(tmp_path):
         open_speech_cache(config, tmp_path / "runs", quiet)
 
 
-def test_a_manifest_that_is_not_there(tmp_path):
+def test_a_missing_manifest_is_refused(tmp_path):
     with pytest.raises(ManifestError, match="phonemo prepare"):
         open_speech_cache(settings(tmp_path / "nowhere.jsonl"), tmp_path / "runs", quiet)
 
@@ -177,7 +177,7 @@ def test_a_manifest_that_is_not_there(tmp_path):
 # ---- held out
 
 
-def test_held_out_are_chosen_by_their_names(tmp_path):
+def test_held_out_recordings_are_chosen_by_their_names(tmp_path):
     bank = make_bank(*[100] * 20)
     members, held_out = divided(bank, 5)
     assert len(held_out) == 5
@@ -189,7 +189,7 @@ def test_held_out_are_chosen_by_their_names(tmp_path):
 
 
 @pytest.mark.parametrize("number", [3, 4])
-def test_held_out_must_leave_something(number):
+def test_held_out_must_leave_training_data(number):
     with pytest.raises(
         ConfigError, match=f"held_out below 3, the number of recordings, got {number}"
     ):
@@ -199,18 +199,18 @@ def test_held_out_must_leave_something(number):
 # ---- crops
 
 
-def test_a_crop_is_drawn_by_its_number_alone():
+def test_a_crop_depends_only_on_its_number():
     bank = make_bank(9000, 9000, 4000)
     hearing = {"shortest_seconds": 0.2, "longest_seconds": 0.5}  # with all changes
-    one, two = (make_crops(bank, [0, 1, 2], hearing=hearing) for _ in range(2))
-    assert len(one) == 20 * 4
-    forwards = [one[number] for number in range(12)]
+    first, second = (make_crops(bank, [0, 1, 2], hearing=hearing) for _ in range(2))
+    assert len(first) == 20 * 4
+    forwards = [first[number] for number in range(12)]
     for number in reversed(range(12)):
-        assert torch.equal(two[number], forwards[number])
+        assert torch.equal(second[number], forwards[number])
     sounds = {tuple(crop[:50].tolist()) for crop in forwards}
     assert len(sounds) > 6, "and two numbers hear different things"
     other = make_crops(bank, [0, 1, 2], seed=2, hearing=hearing)
-    assert [other.samples_of(n) for n in range(9)] != [one.samples_of(n) for n in range(9)]
+    assert [other.samples_of(n) for n in range(9)] != [first.samples_of(n) for n in range(9)]
 
 
 def test_the_crops_of_a_step_have_one_length():
@@ -226,27 +226,27 @@ def test_the_crops_of_a_step_have_one_length():
 
 def test_short_recordings_are_joined():
     crops = make_crops(make_bank(900, 900, 900, 900), [0, 1, 2, 3])
-    found = [recordings_in(crops[number]) for number in range(10)]
-    assert all(len(one) > 1 for one in found[:3])
+    joined = [recordings_in(crops[number]) for number in range(10)]
+    assert all(len(crop) > 1 for crop in joined[:3])
     assert all(len(crops[n]) == crops.samples_of(n // 4) for n in range(10))
 
 
-def test_what_is_held_out_is_never_heard():
+def test_held_out_recordings_are_never_trained_on():
     crops = make_crops(make_bank(900, 5000, 900, 9000), [0, 2, 3])
-    heard = set().union(*(recordings_in(crops[number]) for number in range(80)))
-    assert heard == {0, 2, 3}
+    used = set().union(*(recordings_in(crops[number]) for number in range(80)))
+    assert used == {0, 2, 3}
 
 
-def test_a_second_of_each_recording_is_as_likely_as_another():
+def test_every_second_of_speech_is_equally_likely():
     """Recordings are entered as often as they are long."""
     bank = make_bank(9000, 27_000)
     crops = make_crops(bank, [0, 1], steps=100)
     first = [recordings_in(crops[number]) for number in range(400)]
-    share = sum(1 in one for one in first) / len(first)
+    share = sum(1 in crop for crop in first) / len(first)
     assert 0.65 < share < 0.9
 
 
-def test_recordings_are_entered_anywhere():
+def test_recordings_are_cropped_at_any_position():
     ramp = SpeechCache(np.arange(16_000, dtype="<i2"), ("talk/a",), np.array([16_000]), {})
     crops = make_crops(ramp, [0])
     starts = [float(crops[number][0]) * 32768 for number in range(80)]
@@ -257,7 +257,7 @@ def test_recordings_are_entered_anywhere():
         assert torch.equal(crops[number].diff() * 32768, torch.ones(len(crops[number]) - 1))
 
 
-def test_the_skipped_are_told(tmp_path, caplog):
+def test_skipped_recordings_are_logged(tmp_path, caplog):
     """By the run, once, whether the bank was just built or not."""
     from phonemo.train.callbacks import RunProgress
     from phonemo.train.pretrain.pretraining import _prepare

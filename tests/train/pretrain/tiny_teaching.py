@@ -62,8 +62,8 @@ def make_wave(seconds: float, clips: int = 1) -> torch.Tensor:
 def features_of(wave: torch.Tensor) -> torch.Tensor:
     """Whisper's own features of (batch, sample), whose length is whole seconds."""
     extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=wave.shape[1] // RATE)
-    found = extractor(list(wave.numpy()), sampling_rate=RATE, return_tensors="pt")
-    return found.input_features
+    features = extractor(list(wave.numpy()), sampling_rate=RATE, return_tensors="pt")
+    return features.input_features
 
 
 def ctranslate2_bytes(variables: Mapping[str, np.ndarray], name: str = "WhisperSpec") -> bytes:

@@ -92,17 +92,17 @@ class PlantedNetwork:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> PlantedNetwork:
     """The planted network, whatever is opened."""
-    found = PlantedNetwork()
+    planted = PlantedNetwork()
     for module in (study, study_run, tasks):
-        monkeypatch.setattr(module, "open_network", lambda *_: found)
-    return found
+        monkeypatch.setattr(module, "open_network", lambda *_: planted)
+    return planted
 
 
 def study_of(
     folder: Path, corpora: Sequence[Planted], left_out: Sequence[str], **changes: Any
 ) -> TransferConfig:
     """A study of planted corpora, of one system with one combination if nothing else is said."""
-    paths = [str(one.write(folder / "corpora")) for one in corpora]
+    paths = [str(corpus.write(folder / "corpora")) for corpus in corpora]
     system = {"network": "planted", "statistics": [1], "inverse_penalty": 1.0}
     settings: dict[str, Any] = {
         "name": "tiny",
@@ -124,13 +124,14 @@ def relabelled(manifest: Path, emotions: dict[str, str]) -> None:
     """The same recordings with other emotions."""
     before = read_manifest(manifest)
     rows = [
-        one.model_copy(update={"emotion": emotions[str(one.emotion)]}) for one in before.utterances
+        utterance.model_copy(update={"emotion": emotions[str(utterance.emotion)]})
+        for utterance in before.utterances
     ]
     write_manifest(manifest, before.header, rows)
 
 
 def conditions(found: dict[str, Any], left_out: str, system: str = "linear") -> dict[str, Any]:
     """By name, the conditions of a system on a corpus."""
-    own = next(one for one in found["systems"] if one["name"] == system)
+    own = next(entry for entry in found["systems"] if entry["name"] == system)
     corpus = next(one for one in own["corpora"] if one["left_out"] == left_out)
-    return {one["name"]: one for one in corpus["conditions"]}
+    return {condition["name"]: condition for condition in corpus["conditions"]}

@@ -23,14 +23,14 @@ def _labelled(seed: int, count: int = 90, features: int = 6):
 
 
 @pytest.mark.parametrize("ridge", [0.01, 0.3, 1.0])
-def test_it_is_scikit_learns(ridge):
+def test_the_classifier_equals_that_of_scikit_learn(ridge):
     vectors, truth = _labelled(1)
-    means = np.stack([vectors[truth == one].mean(axis=0, dtype=np.float64) for one in range(3)])
+    means = np.stack([vectors[truth == label].mean(axis=0, dtype=np.float64) for label in range(3)])
     problem = Problem(vectors, truth, np.ones(len(truth)), None, len(truth))
-    found = fit_discriminant(problem, means, ridge)
+    classifier = fit_discriminant(problem, means, ridge)
     twin = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=ridge, priors=[1 / 3] * 3)
     twin.fit(vectors.astype(np.float64), truth)
-    mine = (vectors @ found.weight.T + found.bias) / SCALE
+    mine = (vectors @ classifier.weight.T + classifier.bias) / SCALE
     theirs = twin.decision_function(vectors)
     np.testing.assert_allclose(
         mine - mine.mean(axis=1, keepdims=True),
@@ -40,14 +40,14 @@ def test_it_is_scikit_learns(ridge):
     )
 
 
-def test_a_class_without_a_row_is_never_the_answer():
+def test_a_class_without_a_row_is_never_predicted():
     vectors, truth = _labelled(2)
     means = np.zeros((4, 6))
-    means[:3] = [vectors[truth == one].mean(axis=0) for one in range(3)]
-    found = fit_discriminant(Problem(vectors, truth, np.ones(90), None, 90), means, 0.1)
-    assert found.bias[3] == NEVER
-    assert not found.weight[3].any()
-    assert np.abs(found.bias[:3]).max() < -NEVER
+    means[:3] = [vectors[truth == label].mean(axis=0) for label in range(3)]
+    classifier = fit_discriminant(Problem(vectors, truth, np.ones(90), None, 90), means, 0.1)
+    assert classifier.bias[3] == NEVER
+    assert not classifier.weight[3].any()
+    assert np.abs(classifier.bias[:3]).max() < -NEVER
 
 
 def _speakers(seed: int, speakers: int) -> Rows:
@@ -57,12 +57,12 @@ def _speakers(seed: int, speakers: int) -> Rows:
     vectors = draws.normal(size=(len(truth), 2))
     vectors[:, 0] += 1.5 * truth
     vectors[:, 1] += draws.normal(0, 6, size=(speakers, 2))[number, truth]
-    names = np.array([f"s{one}" for one in number])
+    names = np.array([f"s{index}" for index in number])
     corpus = np.full(len(truth), "one")
     return Rows(vectors.astype(np.float32), truth, corpus, corpus, names)
 
 
-def test_where_speakers_of_a_class_lie_apart_little_is_read():
+def test_features_that_differ_between_speakers_of_a_class_have_little_weight():
     heads = [fit_head(_speakers(seed, 4), 2, OPTIONS) for seed in range(9)]
     gaps = np.abs([head.weight[1] - head.weight[0] for head in heads])
     # a unit of the feature that is no speaker's own says more
@@ -70,7 +70,7 @@ def test_where_speakers_of_a_class_lie_apart_little_is_read():
     assert np.median(gaps[:, 0] / scales[:, 0]) > 3 * np.median(gaps[:, 1] / scales[:, 1])
 
 
-def test_a_corpus_weighs_as_every_other_or_by_its_size():
+def test_corpora_have_equal_weights_or_weights_by_size():
     truth = np.array([0, 0, 1, 0, 1, 1, 1, 1])
     corpus = np.array(["a"] * 3 + ["b"] * 5)
     rows = Rows(np.zeros((8, 2), np.float32), truth, corpus, corpus, corpus)
@@ -80,7 +80,7 @@ def test_a_corpus_weighs_as_every_other_or_by_its_size():
     assert sized[3] == pytest.approx(sized[4:].sum())
 
 
-def test_the_penalty_of_a_regression_changes_no_discriminant():
+def test_the_inverse_penalty_does_not_affect_the_discriminant():
     rows = _speakers(4, 4)
-    one, other = (fit_head(rows, 2, replace(OPTIONS, inverse_penalty=c)) for c in (1e-3, 1.0))
-    np.testing.assert_array_equal(one.weight, other.weight)
+    first, second = (fit_head(rows, 2, replace(OPTIONS, inverse_penalty=c)) for c in (1e-3, 1.0))
+    np.testing.assert_array_equal(first.weight, second.weight)

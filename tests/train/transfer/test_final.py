@@ -19,25 +19,27 @@ CORPORA = (Planted("one"), Planted("two", shift=0.5), Planted("three", shift=-0.
 SEARCH = {"statistics": [[2], [1]], "inverse_penalty": [0.01, 1.0]}
 
 
-def test_it_is_fitted_on_all_and_picked_by_each_left_out(tmp_path, network) -> None:
+def test_the_final_head_is_fitted_on_all_corpora_and_picked_by_nested_tests(
+    tmp_path, network
+) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], system=SEARCH)
-    found = fit_all(config, "linear")
-    assert found.picked.choice.statistics == (1,)
-    assert found.picked.score is not None
-    assert found.picked.single.utterances == found.picked.adapted.utterances == 3 * 72
+    final = fit_all(config, "linear")
+    assert final.picked.choice.statistics == (1,)
+    assert final.picked.score is not None
+    assert final.picked.single.utterances == final.picked.adapted.utterances == 3 * 72
     labels = LabelSet(EMOTIONS)
     study = Study(
         config, read_corpora(config, labels), labels, StudyBench(config, "", RunProgress())
     )
     rows = concatenate_rows(
-        [study.rows(found.network, found.picked.choice, one.name) for one in CORPORA]
+        [study.rows(final.network, final.picked.choice, corpus.name) for corpus in CORPORA]
     )
-    wanted = fit_head(rows, 3, found.picked.choice.head)
-    np.testing.assert_allclose(found.head.weight, wanted.weight, atol=1e-6)
-    np.testing.assert_allclose(found.head.centre, wanted.centre, atol=1e-5)
+    expected = fit_head(rows, 3, final.picked.choice.head)
+    np.testing.assert_allclose(final.head.weight, expected.weight, atol=1e-6)
+    np.testing.assert_allclose(final.head.centre, expected.centre, atol=1e-5)
 
 
-def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -> None:
+def test_the_studys_heads_are_reused(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, CORPORA, ["one", "two", "three"])
     transfer(config, "phonemo")
     fitted = []
@@ -52,20 +54,20 @@ def test_the_heads_of_the_study_are_used_again(tmp_path, network, monkeypatch) -
     assert len(fitted) == 1  # on all; those with one corpus left out are the study's
 
 
-def test_a_system_that_is_not_there(tmp_path, network) -> None:
+def test_an_unknown_system_is_refused(tmp_path, network) -> None:
     with pytest.raises(UsageError, match="expected a system among linear, got 'gone'"):
         fit_all(study_of(tmp_path, CORPORA, ["one"]), "gone")
 
 
-def test_only_teachers_teach_and_only_those_that_are_named_calibrate(tmp_path, network) -> None:
+def test_only_teachers_are_trained_on_and_only_named_corpora_calibrate(tmp_path, network) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], teachers=["two", "three"], calibrate_by=["two"])
-    found = fit_all(config, "linear")
-    assert [one.name for one in found.teachers] == ["two", "three"]
-    assert found.picked.single.utterances == 72
+    final = fit_all(config, "linear")
+    assert [corpus.name for corpus in final.teachers] == ["two", "three"]
+    assert final.picked.single.utterances == 72
 
 
 @pytest.mark.parametrize("key", ["teachers", "calibrate_by"])
-def test_a_corpus_that_is_not_there_is_refused(tmp_path, network, key) -> None:
+def test_an_unknown_corpus_is_refused(tmp_path, network, key) -> None:
     config = study_of(tmp_path, CORPORA, ["one"], **{key: ["gone"]})
     with pytest.raises(
         ProtocolError, match=f"{key} names 'gone', got manifests of one, two, three"
@@ -79,10 +81,10 @@ def test_a_study_without_a_teacher_is_refused(tmp_path, network) -> None:
         fit_all(config, "linear")
 
 
-def test_a_single_teacher_is_calibrated_by_corpora_that_do_not_teach(tmp_path, network) -> None:
+def test_a_single_teacher_is_calibrated_on_corpora_not_trained_on(tmp_path, network) -> None:
     changes = {"teachers": ["one"], "calibrate_by": ["two", "three"]}
-    found = fit_all(study_of(tmp_path, CORPORA, ["two"], **changes), "linear")
-    assert found.picked.score is None
-    assert found.picked.single.utterances == found.picked.adapted.utterances == 2 * 72
+    final = fit_all(study_of(tmp_path, CORPORA, ["two"], **changes), "linear")
+    assert final.picked.score is None
+    assert final.picked.single.utterances == final.picked.adapted.utterances == 2 * 72
     alone = study_of(tmp_path, CORPORA, ["two"], teachers=["one"])
     assert fit_all(alone, "linear").picked.single.utterances == 0

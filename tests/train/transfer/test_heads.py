@@ -37,7 +37,9 @@ def rows_of(
     corpus: str, truth: list[int], vectors: np.ndarray, speakers: list[str] | None = None
 ) -> Rows:
     names = np.full(len(truth), corpus)
-    owners = names if speakers is None else np.array([f"{corpus}/{one}" for one in speakers])
+    owners = (
+        names if speakers is None else np.array([f"{corpus}/{speaker}" for speaker in speakers])
+    )
     return Rows(vectors.astype(np.float32), np.array(truth), names, names, owners)
 
 
@@ -53,39 +55,43 @@ def random_rows(corpus: str, seed: int, shift: float = 0.0, count: int = 60) -> 
 
 
 @pytest.mark.parametrize("strength", [0.01, 1.0])
-def test_the_regression_is_scikit_learns(strength: float) -> None:
+def test_the_regression_equals_that_of_scikit_learn(strength: float) -> None:
     rows = random_rows("one", 1)
     weights = np.random.default_rng(2).uniform(0.5, 2.0, len(rows))
     weights *= len(rows) / weights.sum()
-    found = fit_softmax(Problem(rows.vectors, rows.truth, weights, None, len(rows)), 3, strength)
+    classifier = fit_softmax(
+        Problem(rows.vectors, rows.truth, weights, None, len(rows)), 3, strength
+    )
     twin = LogisticRegression(C=strength, tol=1e-8, max_iter=1000)
     twin.fit(rows.vectors, rows.truth, sample_weight=weights)
-    np.testing.assert_allclose(found.weight, twin.coef_, atol=2e-3)
+    np.testing.assert_allclose(classifier.weight, twin.coef_, atol=2e-3)
     np.testing.assert_allclose(
-        found.bias - found.bias.mean(), twin.intercept_ - twin.intercept_.mean(), atol=2e-3
+        classifier.bias - classifier.bias.mean(),
+        twin.intercept_ - twin.intercept_.mean(),
+        atol=2e-3,
     )
 
 
-def test_a_class_without_a_row_is_never_the_answer() -> None:
+def test_a_class_without_a_row_is_never_predicted() -> None:
     rows = random_rows("one", 1)
-    found = fit_softmax(Problem(rows.vectors, rows.truth, balanced(rows), None, 60), 5, 1.0)
-    assert (found.weight[3:] == 0).all()
-    assert found.bias[3:].tolist() == [NEVER, NEVER]
-    assert (rows.vectors @ found.weight.T + found.bias).argmax(axis=1).max() == 2
+    classifier = fit_softmax(Problem(rows.vectors, rows.truth, balanced(rows), None, 60), 5, 1.0)
+    assert (classifier.weight[3:] == 0).all()
+    assert classifier.bias[3:].tolist() == [NEVER, NEVER]
+    assert (rows.vectors @ classifier.weight.T + classifier.bias).argmax(axis=1).max() == 2
 
 
-def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
+def test_a_masked_row_does_not_affect_classes_that_its_corpus_lacks() -> None:
     """The second corpus has no class 2: masked, it does not push class 2 away from its place."""
-    one, two = random_rows("one", 1), random_rows("two", 2)
-    two = two.where(two.truth != 2)
-    beside = rows_of("two", two.truth.tolist(), two.vectors + np.eye(3, 4)[2] * 2)
-    rows = concatenate_rows([one, beside])
+    first, second = random_rows("one", 1), random_rows("two", 2)
+    second = second.where(second.truth != 2)
+    beside = rows_of("two", second.truth.tolist(), second.vectors + np.eye(3, 4)[2] * 2)
+    rows = concatenate_rows([first, beside])
     plain, masked = (
         fit_head(rows, 3, replace(OPTIONS, mask=mask, standardise="none")) for mask in (False, True)
     )
-    there = one.where(one.truth == 2)
+    present = first.where(first.truth == 2)
     shares = [
-        (logits_of(head, there.vectors, None).argmax(axis=1) == 2).mean()
+        (logits_of(head, present.vectors, None).argmax(axis=1) == 2).mean()
         for head in (plain, masked)
     ]
     assert shares[1] > shares[0]
@@ -94,7 +100,7 @@ def test_a_masked_row_says_nothing_of_classes_that_its_corpus_lacks() -> None:
 # Weights and statistics by hand -------------------------------------------------------------------
 
 
-def test_every_class_of_every_corpus_weighs_the_same() -> None:
+def test_every_class_of_every_corpus_has_the_same_weight() -> None:
     rows = concatenate_rows(
         [
             rows_of("a", [0, 0, 0, 1], np.zeros((4, 1))),
@@ -104,62 +110,62 @@ def test_every_class_of_every_corpus_weighs_the_same() -> None:
     np.testing.assert_allclose(balanced(rows), [1 / 3, 1 / 3, 1 / 3, 1, 1 / 2, 1 / 2])
 
 
-def test_a_sources_mean_does_not_hang_on_how_often_a_class_is_there() -> None:
+def test_a_sources_mean_does_not_depend_on_class_frequencies() -> None:
     """Class 0 at 1 (three times) and class 1 at 5: even classes have the mean 3, deviation 2."""
     rows = rows_of("a", [0, 0, 0, 1], np.array([[1.0], [1.0], [1.0], [5.0]]))
-    found = places_of(rows, 2)
-    assert found.sources["a"].mean.tolist() == [3.0]
-    assert found.sources["a"].count == 4
-    np.testing.assert_allclose(found.sources["a"].deviation, [2.0])
-    np.testing.assert_allclose(found.class_means, [[-1.0], [1.0]])
+    places = places_of(rows, 2)
+    assert places.sources["a"].mean.tolist() == [3.0]
+    assert places.sources["a"].count == 4
+    np.testing.assert_allclose(places.sources["a"].deviation, [2.0])
+    np.testing.assert_allclose(places.class_means, [[-1.0], [1.0]])
 
 
-def test_a_class_that_a_source_lacks_is_filled_in_from_the_others() -> None:
+def test_a_class_that_a_source_lacks_is_imputed_from_the_others() -> None:
     """Two sources of the same shape, one moved by 100; it lacks the class at the far end."""
-    whole = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]])
-    first = rows_of("a", [0, 0, 1, 1, 2, 2], whole)
-    second = rows_of("b", [0, 0, 1, 1], whole[:4] + 100)
-    found = places_of(concatenate_rows([first, second]), 3)
-    distance = found.sources["b"].mean - found.sources["a"].mean
+    vectors = np.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]])
+    first = rows_of("a", [0, 0, 1, 1, 2, 2], vectors)
+    second = rows_of("b", [0, 0, 1, 1], vectors[:4] + 100)
+    places = places_of(concatenate_rows([first, second]), 3)
+    distance = places.sources["b"].mean - places.sources["a"].mean
     np.testing.assert_allclose(distance, [100.0], atol=0.7)
     plain = second.vectors.mean() - first.vectors.mean()
     assert abs(plain - 100) > 2.5
 
 
-def test_centre_and_spread_are_of_the_sources_alike() -> None:
+def test_center_and_spread_weight_the_sources_equally() -> None:
     first = rows_of("a", [0, 1], np.array([[-1.0], [1.0]]))
     second = rows_of("b", [0, 1] * 50, np.tile([[7.0], [13.0]], (50, 1)))
-    found = places_of(concatenate_rows([first, second]), 2)
-    np.testing.assert_allclose(found.centre, [5.0])  # of 0 and 10
-    np.testing.assert_allclose(found.spread, [np.sqrt((1 + 9) / 2)])
+    places = places_of(concatenate_rows([first, second]), 2)
+    np.testing.assert_allclose(places.centre, [5.0])  # of 0 and 10
+    np.testing.assert_allclose(places.spread, [np.sqrt((1 + 9) / 2)])
 
 
-def test_the_radius_is_that_of_sources_taken_for_new_ones() -> None:
+def test_the_radius_is_measured_on_left_out_sources() -> None:
     """One of three lies far away, and does not decide: the median is of the other two."""
     parts = [random_rows(name, seed) for seed, name in enumerate("abc")]
     parts[2] = replace(parts[2], vectors=parts[2].vectors + 8)
     every = concatenate_rows(parts)
-    found = radius_of(every, places_of(every, 3))
+    radius = radius_of(every, places_of(every, 3))
     expected = []
-    for away in range(3):
-        places = places_of(concatenate_rows(parts[:away] + parts[away + 1 :]), 3)
-        centred = (parts[away].vectors - places.centre) / places.spread
+    for left_out in range(3):
+        places = places_of(concatenate_rows(parts[:left_out] + parts[left_out + 1 :]), 3)
+        centred = (parts[left_out].vectors - places.centre) / places.spread
         expected.append(np.quantile(np.sqrt(np.square(centred).mean(axis=1)), 0.95))
-    assert found == pytest.approx(sorted(expected)[1], rel=1e-4)
-    assert fit_head(every, 3, OPTIONS).radius == found
+    assert radius == pytest.approx(sorted(expected)[1], rel=1e-4)
+    assert fit_head(every, 3, OPTIONS).radius == radius
 
 
-def test_the_radius_of_one_source_is_of_its_speakers() -> None:
+def test_the_radius_of_one_source_is_measured_on_its_speakers() -> None:
     rows = random_rows("a", 1)
     alone = radius_of(rows, places_of(rows, 3))
     speakers = replace(rows, source=rows.speaker)
     assert alone == radius_of(speakers, places_of(speakers, 3))
     assert 1 < alone < 3
-    one = rows.where(rows.speaker == "a/s0")
-    assert np.isinf(radius_of(one, places_of(one, 3)))
+    single_speaker = rows.where(rows.speaker == "a/s0")
+    assert np.isinf(radius_of(single_speaker, places_of(single_speaker, 3)))
 
 
-def test_a_speaker_is_drawn_towards_the_source() -> None:
+def test_a_speakers_statistics_are_shrunk_towards_the_source() -> None:
     rows = random_rows("a", 3, count=80)
     moved = Rows(
         rows.vectors + 4 * (rows.speaker == "a/s0")[:, None].astype(np.float32),
@@ -176,7 +182,7 @@ def test_a_speaker_is_drawn_towards_the_source() -> None:
     np.testing.assert_allclose(trusted - source, 3.0, atol=0.6)  # 4 less what it moves the source
 
 
-def test_a_feature_that_never_moves_is_harmless() -> None:
+def test_a_constant_feature_is_harmless() -> None:
     rows = random_rows("a", 4)
     still = Rows(
         np.concatenate([rows.vectors, np.ones((len(rows), 1), np.float32)], axis=1),
@@ -196,7 +202,7 @@ def accuracy(head: Reference, rows: Rows, source: Statistics | None) -> float:
 
 
 @pytest.mark.parametrize("standardise", ["source", "mixture", "all"])
-def test_heads_on_standardised_sources_know_a_moved_source(standardise) -> None:
+def test_heads_on_standardized_sources_recognize_a_shifted_source(standardise) -> None:
     rows = concatenate_rows([random_rows("a", 1, -5.0, 200), random_rows("b", 2, 5.0, 200)])
     head = fit_head(rows, 3, replace(OPTIONS, standardise=standardise))
     new = random_rows("c", 3, 20.0, 200)
@@ -204,7 +210,7 @@ def test_heads_on_standardised_sources_know_a_moved_source(standardise) -> None:
     assert accuracy(head, new, None) < 0.5
 
 
-def test_a_mixture_serves_single_and_adapted_recordings() -> None:
+def test_the_mixture_view_works_for_single_and_adapted_recordings() -> None:
     rows = concatenate_rows([random_rows("a", 1, -1.0, 200), random_rows("b", 2, 1.0, 200)])
     head = fit_head(rows, 3, replace(OPTIONS, standardise="mixture"))
     new = random_rows("c", 3, 0.0, 200)
@@ -212,7 +218,7 @@ def test_a_mixture_serves_single_and_adapted_recordings() -> None:
     assert accuracy(head, new, adapt_logits(head, new.vectors)) > 0.75
 
 
-def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
+def test_logits_of_an_adapted_source_equal_those_of_mapped_vectors() -> None:
     rows = concatenate_rows([random_rows("a", 1), random_rows("b", 2)])
     head = fit_head(rows, 3, OPTIONS)
     source = adapt_logits(head, random_rows("c", 3, 4.0).vectors)
@@ -224,28 +230,28 @@ def test_logits_of_a_mapped_source_are_those_of_mapped_vectors() -> None:
     np.testing.assert_allclose(logits_of(head, vectors, source), by_hand, atol=1e-9)
 
 
-def test_by_speaker_each_has_statistics_of_its_own() -> None:
+def test_by_speaker_adapts_each_speaker_separately() -> None:
     rows = concatenate_rows([random_rows("a", 1), random_rows("b", 2)])
     head = fit_head(rows, 3, OPTIONS)
     new = random_rows("c", 3, 4.0)
-    found = by_speaker(head, new, None)
+    logits = by_speaker(head, new, None)
     own = new.speaker == "c/s1"
-    wanted = logits_of(head, new.vectors[own], adapt_logits(head, new.vectors[own]))
-    np.testing.assert_array_equal(found[own], wanted)
+    expected = logits_of(head, new.vectors[own], adapt_logits(head, new.vectors[own]))
+    np.testing.assert_array_equal(logits[own], expected)
 
 
-def test_constants_of_adaptation_fit_nothing_anew() -> None:
-    one = replace(OPTIONS, k_mean=7.0, em_iterations=5)
-    assert one.fitting() == OPTIONS.fitting()
+def test_adaptation_constants_do_not_refit_the_head() -> None:
+    changed = replace(OPTIONS, k_mean=7.0, em_iterations=5)
+    assert changed.fitting() == OPTIONS.fitting()
     assert (
-        replace(one, standardise="speaker").fitting()
+        replace(changed, standardise="speaker").fitting()
         != replace(OPTIONS, standardise="speaker").fitting()
     )
     head = fit_head(random_rows("a", 1), 3, OPTIONS)
-    assert adjusted(head, one).k_mean == 7.0
-    assert adjusted(head, one).em_iterations == 5
+    assert adjusted(head, changed).k_mean == 7.0
+    assert adjusted(head, changed).em_iterations == 5
 
 
-def test_one_emotion_is_nothing_to_learn() -> None:
+def test_one_emotion_is_refused() -> None:
     with pytest.raises(ProtocolError, match="expected two emotions or more"):
         fit_head(rows_of("a", [1, 1], np.ones((2, 3))), 3, OPTIONS)

@@ -38,9 +38,11 @@ def run(config: Any, part: StudyPart | None = None) -> dict[str, Any]:
 # What adaptation does -----------------------------------------------------------------------------
 
 
-def test_a_shifted_source_is_near_chance_alone_and_right_when_adapted(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
-    tested = conditions(found, "far")
+def test_a_shifted_source_is_near_chance_unadapted_and_correct_when_adapted(
+    tmp_path, network
+) -> None:
+    results = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
+    tested = conditions(results, "far")
     assert tested["single"]["ua"]["mean"] < 0.5
     assert tested["pool-all"]["ua"]["mean"] > 0.95
     assert tested["pool-20"]["ua"]["mean"] > 0.8
@@ -49,57 +51,66 @@ def test_a_shifted_source_is_near_chance_alone_and_right_when_adapted(tmp_path, 
     assert tested["single"]["recalls"].keys() == {"anger", "neutral", "sadness"}
 
 
-def test_speakers_with_shifts_of_their_own_gain_by_their_own_recordings(tmp_path, network) -> None:
+def test_speakers_with_different_shifts_gain_from_speaker_profiles(tmp_path, network) -> None:
     mixed = Planted("mixed", speaker_shift=5.0, speakers=6)
     tested = conditions(run(study_of(tmp_path, (*NEAR, mixed), ["mixed"])), "mixed")
     assert tested["speaker"]["ua"]["mean"] > tested["pool-all"]["ua"]["mean"] + 0.1
 
 
-def test_all_that_was_asked_for_is_there(tmp_path, network) -> None:
+def test_the_results_have_every_requested_part(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], seeds=[1, 2])
-    found = Transfer.model_validate(run(config))
+    results = Transfer.model_validate(run(config))
     names = ["single", "pool-1", "pool-5", "pool-20", "pool-all", "speaker"]
     names += ["even-20", "25-per-cent-20", "50-per-cent-20"]
-    (system,) = found.systems
-    for left in system.corpora:
-        assert [one.name for one in left.conditions] == names
-        runs = {one.name: one.runs for one in left.conditions}
+    (system,) = results.systems
+    for tested_corpus in system.corpora:
+        assert [condition.name for condition in tested_corpus.conditions] == names
+        runs = {condition.name: condition.runs for condition in tested_corpus.conditions}
         assert (runs["single"], runs["pool-5"], runs["even-20"]) == (2, 4, 4)
-        assert all(one.ua.low <= one.ua.mean <= one.ua.high for one in left.conditions)
-        assert (left.utterances, left.speakers, left.seeds) == (72, 4, (1, 2))
-    assert [one.name for one in system.mean] == names
-    for one, first, second in zip(
-        system.mean, *(left.conditions for left in system.corpora), strict=True
+        assert all(
+            condition.ua.low <= condition.ua.mean <= condition.ua.high
+            for condition in tested_corpus.conditions
+        )
+        assert (tested_corpus.utterances, tested_corpus.speakers, tested_corpus.seeds) == (
+            72,
+            4,
+            (1, 2),
+        )
+    assert [condition.name for condition in system.mean] == names
+    for mean, first, second in zip(
+        system.mean, *(tested_corpus.conditions for tested_corpus in system.corpora), strict=True
     ):
-        assert one.ua.mean == pytest.approx((first.ua.mean + second.ua.mean) / 2)
-    assert found.unfinished == 0
+        assert mean.ua.mean == pytest.approx((first.ua.mean + second.ua.mean) / 2)
+    assert results.unfinished == 0
     assert (Path(config.output) / "transfer.json").is_file()
 
 
-def test_the_mean_is_over_the_corpora_that_are_named(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, (*NEAR, FAR), ["one", "far"], mean_over=["one"]))
-    (system,) = found["systems"]
-    assert found["averaged"] == ["one"]
-    mean = {one["name"]: one["ua"]["mean"] for one in system["mean"]}
-    assert mean["single"] == conditions(found, "one")["single"]["ua"]["mean"] > 0.9
+def test_the_mean_is_over_the_named_corpora(tmp_path, network) -> None:
+    results = run(study_of(tmp_path, (*NEAR, FAR), ["one", "far"], mean_over=["one"]))
+    (system,) = results["systems"]
+    assert results["averaged"] == ["one"]
+    mean = {condition["name"]: condition["ua"]["mean"] for condition in system["mean"]}
+    assert mean["single"] == conditions(results, "one")["single"]["ua"]["mean"] > 0.9
 
 
 # Nested choice ------------------------------------------------------------------------------------
 
 
-def test_the_better_state_is_picked_and_written_down(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, NEAR, ["one"], system=SEARCH))
-    (left,) = found["systems"][0]["corpora"]
-    assert left["combinations"] == 8
-    assert left["picked"][0]["choice"]["statistics"] == [1]
-    assert 0.9 < left["picked"][0]["score"] <= 1
+def test_the_better_state_is_picked_and_recorded(tmp_path, network) -> None:
+    results = run(study_of(tmp_path, NEAR, ["one"], system=SEARCH))
+    (tested_corpus,) = results["systems"][0]["corpora"]
+    assert tested_corpus["combinations"] == 8
+    assert tested_corpus["picked"][0]["choice"]["statistics"] == [1]
+    assert 0.9 < tested_corpus["picked"][0]["score"] <= 1
     (cell,) = Path(tmp_path / "study" / "cells").glob("linear/one-*.json")
     candidates = json.loads(cell.read_text())["candidates"]
-    assert max(one["score"] for one in candidates) == left["picked"][0]["score"]
-    assert [one["statistics"] for one in candidates] == [[2]] * 4 + [[1]] * 4
+    assert (
+        max(candidate["score"] for candidate in candidates) == tested_corpus["picked"][0]["score"]
+    )
+    assert [candidate["statistics"] for candidate in candidates] == [[2]] * 4 + [[1]] * 4
 
 
-def test_the_labels_of_what_is_left_out_change_neither_picks_nor_heads(tmp_path, network) -> None:
+def test_labels_of_the_left_out_corpus_change_neither_picks_nor_heads(tmp_path, network) -> None:
     """The same study with the tested corpus' labels exchanged: only its scores differ."""
     pair = {}
     for name in ("as-it-is", "poisoned"):
@@ -108,9 +119,9 @@ def test_the_labels_of_what_is_left_out_change_neither_picks_nor_heads(tmp_path,
             exchanged = {"anger": "sadness", "sadness": "neutral", "neutral": "anger"}
             relabelled(tmp_path / name / "corpora" / "far.jsonl", exchanged)
         pair[name] = run(config)
-    left = {name: found["systems"][0]["corpora"][0] for name, found in pair.items()}
+    tested_corpora = {name: result["systems"][0]["corpora"][0] for name, result in pair.items()}
     for key in ("picked", "calibration", "combinations"):
-        assert left["as-it-is"][key] == left["poisoned"][key]
+        assert tested_corpora["as-it-is"][key] == tested_corpora["poisoned"][key]
     heads = {
         name: {path.name: path.read_bytes() for path in (tmp_path / name).rglob("heads/*.npz")}
         for name in pair
@@ -122,38 +133,38 @@ def test_the_labels_of_what_is_left_out_change_neither_picks_nor_heads(tmp_path,
         for name in pair
     ]
     assert vectors[0] == vectors[1] != []
-    scores = [conditions(found, "far")["pool-all"]["ua"]["mean"] for found in pair.values()]
+    scores = [conditions(result, "far")["pool-all"]["ua"]["mean"] for result in pair.values()]
     assert scores[0] > 0.9
     assert scores[1] < 0.1
 
 
-def test_answers_on_corpora_not_learnt_calibrate(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
-    (left,) = found["systems"][0]["corpora"]
-    assert {one["adapted"] for one in left["calibration"]} == {False, True}
-    assert all(one["utterances"] == 3 * 72 for one in left["calibration"])
-    for one in left["conditions"]:
-        assert 0 <= one["coverage"] <= 1
-    adapted = conditions(found, "far")["pool-all"]
+def test_predictions_on_left_out_corpora_calibrate(tmp_path, network) -> None:
+    results = run(study_of(tmp_path, (*NEAR, FAR), ["far"]))
+    (tested_corpus,) = results["systems"][0]["corpora"]
+    assert {entry["adapted"] for entry in tested_corpus["calibration"]} == {False, True}
+    assert all(condition["utterances"] == 3 * 72 for condition in tested_corpus["calibration"])
+    for condition in tested_corpus["conditions"]:
+        assert 0 <= condition["coverage"] <= 1
+    adapted = conditions(results, "far")["pool-all"]
     assert adapted["error"] < 0.1
     assert adapted["coverage"] > 0.5
 
 
-def test_one_corpus_that_teaches_is_enough_where_nothing_is_picked(tmp_path, network) -> None:
-    found = run(study_of(tmp_path, NEAR[:2], ["one"]))
-    (left,) = found["systems"][0]["corpora"]
-    assert left["picked"][0]["score"] is None
-    assert conditions(found, "one")["single"]["coverage"] == 1
+def test_one_training_corpus_is_enough_if_nothing_is_picked(tmp_path, network) -> None:
+    results = run(study_of(tmp_path, NEAR[:2], ["one"]))
+    (tested_corpus,) = results["systems"][0]["corpora"]
+    assert tested_corpus["picked"][0]["score"] is None
+    assert conditions(results, "one")["single"]["coverage"] == 1
     with pytest.raises(ProtocolError, match="to pick among 8 combinations, got two alone"):
         run(study_of(tmp_path / "other", NEAR[:2], ["one"], system=SEARCH))
 
 
-def test_a_pool_with_too_few_of_an_emotion_is_left_out(tmp_path, network) -> None:
+def test_a_pool_with_too_few_recordings_of_an_emotion_is_skipped(tmp_path, network) -> None:
     few = Planted("few", takes=1)
-    found = run(study_of(tmp_path, (*NEAR, few), ["few", "one"]))
-    assert "even-20" not in conditions(found, "few")
-    assert "even-20" in conditions(found, "one")
-    names = [one["name"] for one in found["systems"][0]["mean"]]
+    results = run(study_of(tmp_path, (*NEAR, few), ["few", "one"]))
+    assert "even-20" not in conditions(results, "few")
+    assert "even-20" in conditions(results, "one")
+    names = [condition["name"] for condition in results["systems"][0]["mean"]]
     assert "even-20" not in names
     assert "pool-20" in names
 
@@ -161,7 +172,7 @@ def test_a_pool_with_too_few_of_an_emotion_is_left_out(tmp_path, network) -> Non
 # Resuming -----------------------------------------------------------------------------------------
 
 
-def test_a_study_that_is_run_again_reads_and_fits_nothing(tmp_path, network, monkeypatch) -> None:
+def test_a_repeated_study_reads_and_fits_nothing(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
     first, read = run(config), network.read
     monkeypatch.setattr("phonemo.train.transfer.study.fit_head", None)
@@ -169,22 +180,22 @@ def test_a_study_that_is_run_again_reads_and_fits_nothing(tmp_path, network, mon
     assert network.read == read
 
 
-def test_a_study_that_was_stopped_gives_the_same(tmp_path, network, monkeypatch) -> None:
+def test_an_interrupted_study_gives_the_same_results(tmp_path, network, monkeypatch) -> None:
     config = study_of(tmp_path, NEAR, ["one", "two"], system=SEARCH)
-    whole = run(config)
+    uninterrupted = run(config)
     stopped = config.model_copy(update={"output": str(tmp_path / "stopped")})
     part = run(stopped, StudyPart(left_out=["two"]))
-    assert [one["left_out"] for one in part["systems"][0]["corpora"]] == ["two"]
+    assert [corpus["left_out"] for corpus in part["systems"][0]["corpora"]] == ["two"]
     assert (part["unfinished"], part["systems"][0]["mean"]) == (1, [])
     for path in (tmp_path / "stopped" / "heads").glob("*.npz"):
         path.write_bytes(b"broken")  # as after a lost disk; a cell that is written needs none
-    assert run(stopped) == whole
+    assert run(stopped) == uninterrupted
 
 
-def test_vectors_of_a_corpus_that_was_interrupted_are_kept(tmp_path, network, monkeypatch) -> None:
+def test_vectors_of_an_interrupted_corpus_are_kept(tmp_path, network, monkeypatch) -> None:
     monkeypatch.setattr("phonemo.train.transfer.vectors._BLOCK", 10)
     config = study_of(tmp_path, NEAR, ["one"])
-    whole = run(config.model_copy(update={"output": str(tmp_path / "else" / "study")}))
+    uninterrupted = run(config.model_copy(update={"output": str(tmp_path / "else" / "study")}))
     before, read = network.vectors, network.read
 
     def stopped(samples, names):
@@ -196,12 +207,12 @@ def test_vectors_of_a_corpus_that_was_interrupted_are_kept(tmp_path, network, mo
     with pytest.raises(KeyboardInterrupt):
         run(config)
     monkeypatch.setattr(network, "vectors", before)
-    assert run(config) == whole
+    assert run(config) == uninterrupted
     assert network.read == read + 25 + 3 * 72 - 20  # two blocks of ten were whole
     assert list((tmp_path / "vectors").rglob("*.0*.npy")) == []
 
 
-def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, network) -> None:
+def test_another_setting_makes_another_cell_and_reuses_the_vectors(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     run(config)
     read = network.read
@@ -213,7 +224,7 @@ def test_another_setting_makes_another_cell_and_keeps_the_vectors(tmp_path, netw
 # Refused ------------------------------------------------------------------------------------------
 
 
-def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, network) -> None:
+def test_a_network_trained_on_the_left_out_corpus_is_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     network.lineage = provenance_from("one", read_manifest(config.corpora[0]).utterances[:5])
     with pytest.raises(LeakageError, match="trained on 5 of its utterances and 1 of its speakers"):
@@ -221,9 +232,7 @@ def test_a_network_that_has_learnt_from_what_is_left_out_is_refused(tmp_path, ne
     assert network.read == 0
 
 
-def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
-    tmp_path, network
-) -> None:
+def test_a_network_trained_on_a_training_corpus_cannot_be_picked_by_it(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     network.lineage = provenance_from("two", read_manifest(config.corpora[1]).utterances)
     with pytest.raises(LeakageError, match="set inner=head"):
@@ -232,15 +241,17 @@ def test_a_network_that_knows_a_corpus_that_teaches_cannot_be_picked_by_it(
     run(config.model_copy(update={"systems": {"linear": system}}))
 
 
-def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
+def test_a_corpus_used_in_pretraining_is_marked(tmp_path, network) -> None:
     network.lineage = Provenance(frozenset({"one"}))
-    found = run(study_of(tmp_path, NEAR, ["one", "two"]))
-    found_in = {one["left_out"]: one["unlabelled"] for one in found["systems"][0]["corpora"]}
+    results = run(study_of(tmp_path, NEAR, ["one", "two"]))
+    found_in = {
+        corpus["left_out"]: corpus["unlabelled"] for corpus in results["systems"][0]["corpora"]
+    }
     assert found_in == {"one": True, "two": False}
 
 
 @pytest.mark.parametrize(
-    ("corpora", "changes", "error", "says"),
+    ("corpora", "changes", "error", "message"),
     [
         (
             NEAR,
@@ -268,13 +279,13 @@ def test_a_corpus_of_the_pretraining_is_marked(tmp_path, network) -> None:
         ),
     ],
 )
-def test_what_cannot_be_tested_is_one_clear_line(
-    tmp_path, network, corpora, changes, error, says
+def test_an_untestable_study_is_one_clear_line(
+    tmp_path, network, corpora, changes, error, message
 ) -> None:
     left_out = changes.pop("left_out", ["one"])
     with pytest.raises(error) as caught:
         run(study_of(tmp_path, corpora, left_out, **changes))
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -294,7 +305,7 @@ def test_a_missing_recording_is_named(tmp_path, network) -> None:
         run(config)
 
 
-def test_another_process_and_another_folder_are_left_alone(tmp_path, network) -> None:
+def test_a_locked_folder_and_a_foreign_folder_are_refused(tmp_path, network) -> None:
     config = study_of(tmp_path, NEAR, ["one"])
     with (
         folder_lock(Path(config.output)),
@@ -307,26 +318,26 @@ def test_another_process_and_another_folder_are_left_alone(tmp_path, network) ->
 
 
 @pytest.mark.parametrize(
-    ("part", "says"),
+    ("part", "message"),
     [
         (StudyPart(systems=["gone"]), "expected a system among linear, got 'gone'"),
         (StudyPart(left_out=["three"]), "expected a left-out corpus among one, two, got 'three'"),
         (StudyPart(seeds=[9]), "expected a seed among 1, got 9"),
     ],
 )
-def test_a_part_that_is_not_there(tmp_path, network, part, says) -> None:
-    with pytest.raises(ProtocolError, match=says):
+def test_an_unknown_part_is_refused(tmp_path, network, part, message) -> None:
+    with pytest.raises(ProtocolError, match=message):
         run(study_of(tmp_path, NEAR, ["one", "two"]), part)
 
 
-def test_within_takes_networks_as_they_are(tmp_path, network) -> None:
+def test_within_requires_fixed_networks(tmp_path, network) -> None:
     template = {"train": {"model": {"backbone": "planted"}}, "network": None}
     within = [{"manifest": str(NEAR[0].write(tmp_path)), "labels": {"names": ["anger", "neutral"]}}]
     config = study_of(tmp_path, NEAR, ["one"], system=template, within=within)
-    with pytest.raises(ConfigError, match="system linear trains networks"):
+    with pytest.raises(ConfigError, match="got linear, which trains networks"):
         run(config)
 
 
-def test_the_planted_network_stands_in_everywhere(network) -> None:
+def test_the_planted_network_is_used_everywhere(network) -> None:
     assert protocol.open_network("any") is network
     assert isinstance(network, PlantedNetwork)

@@ -61,31 +61,31 @@ def _final(folder, tmp_path) -> Final:
     return Final(head, Picked(CHOICE, 0.7, SURE, SURE), network, (_teacher(tmp_path),), LABELS)
 
 
-def test_the_scores_are_the_heads(folder, tmp_path):
+def test_the_shipped_scores_equal_the_heads(folder, tmp_path):
     final = _final(folder, tmp_path)
     ship(final, folder, tmp_path / "shipped")
-    found = load_trained(tmp_path / "shipped")
-    assert found.labels.names == LABELS.names
-    config = found.model.config
+    loaded = load_trained(tmp_path / "shipped")
+    assert loaded.labels.names == LABELS.names
+    config = loaded.model.config
     assert (config.temperature, config.abstain_below, config.calibrated_on) == (2.0, 0.5, 60)
     waves = 0.1 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
-        output = found.model(waves, calibrated=False)
+        output = loaded.model(waves, calibrated=False)
     parts = final.network.vectors(waves[0].numpy(), CHOICE.columns)
     vector = np.concatenate([parts[name] for name in CHOICE.columns])
     expected = final.head.weight @ ((vector - final.head.centre) / final.head.spread)
     np.testing.assert_allclose(
         output.logits[0].numpy(), expected + final.head.bias, rtol=0.01, atol=0.02
     )
-    kept = reference_of(found.model)
-    assert kept is not None
-    assert (kept.k_mean, kept.k_spread, kept.em_iterations) == (3, 10, 5)
-    np.testing.assert_allclose(kept.class_means, final.head.class_means, atol=2e-3)
+    reference = reference_of(loaded.model)
+    assert reference is not None
+    assert (reference.k_mean, reference.k_spread, reference.em_iterations) == (3, 10, 5)
+    np.testing.assert_allclose(reference.class_means, final.head.class_means, atol=2e-3)
 
 
-def test_the_phoneme_head_is_taken_over_and_so_is_the_past(folder, tmp_path):
+def test_the_phoneme_head_and_the_provenance_are_kept(folder, tmp_path):
     ship(_final(folder, tmp_path), folder, tmp_path / "shipped")
-    before, after = (load_trained(one).model for one in (folder, tmp_path / "shipped"))
+    before, after = (load_trained(item).model for item in (folder, tmp_path / "shipped"))
     for name, tensor in before.auxiliary.state_dict().items():
         torch.testing.assert_close(after.auxiliary.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
     assert provenance_of(tmp_path / "shipped").heard == {"tiny"}

@@ -20,15 +20,15 @@ from phonemo.train.transfer.testing import (
 
 RANDOM = np.random.default_rng(5)
 TRUTH, GIVEN = RANDOM.integers(3, size=(2, 90))
-SPEAKERS = np.array([f"s{one}" for one in RANDOM.integers(6, size=90)])
+SPEAKERS = np.array([f"s{number}" for number in RANDOM.integers(6, size=90)])
 
 
 def test_counts_by_speaker_add_up_to_the_confusions() -> None:
-    found = counted(TRUTH, GIVEN, SPEAKERS, 3)
-    wanted = metrics.confusion_matrix(TRUTH, GIVEN, 3)
-    np.testing.assert_array_equal(found.sum(axis=0), wanted)
+    tables = counted(TRUTH, GIVEN, SPEAKERS, 3)
+    expected = metrics.confusion_matrix(TRUTH, GIVEN, 3)
+    np.testing.assert_array_equal(tables.sum(axis=0), expected)
     own = SPEAKERS == "s2"
-    np.testing.assert_array_equal(found[2], metrics.confusion_matrix(TRUTH[own], GIVEN[own], 3))
+    np.testing.assert_array_equal(tables[2], metrics.confusion_matrix(TRUTH[own], GIVEN[own], 3))
 
 
 def test_means_over_runs_are_those_of_the_metrics() -> None:
@@ -36,16 +36,18 @@ def test_means_over_runs_are_those_of_the_metrics() -> None:
         [metrics.confusion_matrix(TRUTH[part], GIVEN[part], 3) for part in (slice(40), slice(90))]
     )
     assert mean_ua(tables) == pytest.approx(
-        np.mean([metrics.unweighted_accuracy(one) for one in tables])
+        np.mean([metrics.unweighted_accuracy(table) for table in tables])
     )
     assert mean_wa(tables) == pytest.approx(
-        np.mean([metrics.weighted_accuracy(one) for one in tables])
+        np.mean([metrics.weighted_accuracy(table) for table in tables])
     )
-    recalls = [[one.recall for one in metrics.class_scores(table)] for table in tables]
+    recalls = [
+        [class_score.recall for class_score in metrics.class_scores(table)] for table in tables
+    ]
     np.testing.assert_allclose(mean_recalls(tables), np.mean(recalls, axis=0))
 
 
-def test_a_class_that_nobody_said_has_no_recall() -> None:
+def test_a_class_without_utterances_has_no_recall() -> None:
     tables = np.array([[[3, 1, 0], [0, 2, 0], [0, 0, 0]]])
     assert mean_ua(tables) == pytest.approx((3 / 4 + 1) / 2)
     assert mean_recalls(tables) == [0.75, 1.0, None]
@@ -102,22 +104,22 @@ def test_the_score_is_the_mean_over_corpora_and_conditions() -> None:
     assert score_of(inner, ["single"]) == 0.5
 
 
-def test_an_emotion_that_was_not_taught_is_not_counted_in_nested_tests() -> None:
-    one = answers([0, 1, 2, 2], [True, True, False, False], (True, True, False))
-    assert one.ua == 1.0
+def test_an_untaught_emotion_is_not_counted_in_nested_tests() -> None:
+    nested = answers([0, 1, 2, 2], [True, True, False, False], (True, True, False))
+    assert nested.ua == 1.0
     nothing = answers([2], [True], (True, True, False))
     assert nothing.ua is None
     with pytest.raises(ProtocolError, match="got single, for which a have"):
         score_of({"a": {"single": nothing}}, ["single"])
 
 
-def test_every_corpus_calibrates_with_the_same_number_of_answers() -> None:
+def test_every_corpus_calibrates_with_the_same_number_of_predictions() -> None:
     large = answers([0, 1] * 50, [True] * 100)
     small = answers([0, 1] * 5, [True, False] * 5)
     inner = {"large": {"single": large}, "small": {"single": small}}
-    found = nested_calibration(inner, Condition("single"), 0.3)
-    assert found.utterances == 20
-    assert found.temperature > 1
+    calibration = nested_calibration(inner, Condition("single"), 0.3)
+    assert calibration.utterances == 20
+    assert calibration.temperature > 1
     empty = NestedLogits(np.array([0]), (), np.array([True] * 3))
     assert (
         nested_calibration({"a": {"single": empty}}, Condition("single"), 0.1)

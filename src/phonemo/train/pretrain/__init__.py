@@ -1,1 +1,1 @@
-"""Pretraining: a wav2vec 2.0 network learns to hear as a Whisper encoder does."""
+"""Pretraining: distillation of a Whisper encoder into a wav2vec 2.0 network."""

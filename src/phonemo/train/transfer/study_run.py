@@ -238,8 +238,8 @@ def _check(study: Study) -> None:
             _check_network(study, name)
         elif study.config.within:
             raise ConfigError(
-                f"within: system {name} trains networks, expected systems whose network is used "
-                "as it is; put it into a study of its own"
+                f"within: expected systems with a fixed network, got {name}, which trains "
+                "networks; put it into a separate study"
             )
 
 

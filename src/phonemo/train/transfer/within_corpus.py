@@ -67,7 +67,7 @@ def run_within(study: Study, name: str, within: WithinConfig) -> dict[str, Any]:
         "system": name,
         "corpus": corpus.name,
         "labels": list(labels.names),
-        "teachers": [one.name for one in folds.teachers],
+        "teachers": [teacher.name for teacher in folds.teachers],
         "network": network.digest,
         "utterances": len(rows),
         "speakers": speakers,
@@ -83,11 +83,11 @@ def _teachers(study: Study, within: WithinConfig, corpus: Corpus) -> list[Corpus
     unknown = [name for name in within.teachers if name not in study.corpora]
     if unknown:
         raise ConfigError(
-            f"within.teachers names {unknown[0]!r}, expected one of {', '.join(study.corpora)}"
+            f"within.teachers: expected names among {', '.join(study.corpora)}, got {unknown[0]!r}"
         )
     if corpus.name in within.teachers:
         raise ConfigError(
-            f"within.teachers names {corpus.name}, the corpus itself; expected another"
+            f"within.teachers: expected other corpora, got {corpus.name} itself; remove it"
         )
     return [study.corpora[name] for name in within.teachers]
 
