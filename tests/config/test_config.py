@@ -533,7 +533,7 @@ def test_all_arms_are_tuned_where_none_is_named(path: Path) -> None:
 
 def test_a_table_holds_no_tuned_arm_against_an_untuned_one(path: Path) -> None:
     tune = {"key": "train.rate_heads", "values": [0.1, 0.2], "arms": ["longer"]}
-    with pytest.raises(ConfigError, match="with and without tuned .*; tune all of them or none"):
+    with pytest.raises(ConfigError, match=r"with and without tuned .*; tune all of them or none"):
         study(path, tune=tune)
 
 
