@@ -137,7 +137,7 @@ class Commands(Batches):
         return peaks, seen
 
     def _check(self, number: int, code: int, output: Path, files: list[str], said: str) -> None:
-        """Check that every file occurs once: good ones with the same scores, bad ones with an error."""
+        """Check that every file occurs once, good ones with scores, bad ones with an error."""
         rows = [
             json.loads(line)
             for part in sorted((output / "parts").glob("part-*"))
