@@ -1,12 +1,11 @@
-"""The engines of a batch beside each other: ray with two actors against one, ray against local.
+"""Compare the engines of a batch: Ray with two actors and with one, and local processes.
 
     python benchmarks/batch_engines.py [--files 3000] [--rounds 3]
 
-Each run is the command `phonemo batch` with its start and its end, over the same recordings into a
-new folder; the runs of a round follow one another, so that a machine that slows down slows all.
-"Inside" leaves out the start of Ray, of the processes and of the models: it counts from the first
-part that is there to the last one, without the first parts' recordings. Every worker hears in one
-thread.
+Each run is the command `phonemo batch`, including startup and shutdown, over the same recordings
+into a new folder. The runs of a round follow one another, so that a slowdown of the machine affects
+all. "Inside" excludes the startup of Ray, processes and models: it is measured from the first
+finished part to the last, without the recordings of the first parts. Every worker uses one thread.
 """
 
 from __future__ import annotations
@@ -25,48 +24,50 @@ from measuring import CORPORA, machine, spread
 
 from phonemo.files import inside
 
-PART_FILES = 100  # what the command takes by itself
+PART_FILES = 100  # the command's default
 #: Name -> engine and workers.
 RUNS = {"ray 2": ("ray", 2), "ray 1": ("ray", 1), "local 2": ("local", 2), "local 1": ("local", 1)}
-#: Against one another, and what is wanted.
+#: Compared runs, and the expected ratio.
 RATIOS = (("ray 2", "ray 1", 1.7), ("ray 2", "local 2", 0.8), ("local 2", "local 1", None))
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Recordings a second."""
+    """Recordings per second."""
 
     whole: float
     inside: float
 
 
-def main(asked: argparse.Namespace) -> int:
-    """The exit status; prints each run's speed and the ratios over all rounds."""
+def main(args: argparse.Namespace) -> int:
+    """Print each run's speed and the ratios over all rounds; return the exit status."""
     files = [name for name, _ in inside(str(CORPORA))] if CORPORA.is_dir() else []
     if not files:
         print(f"skipped: needs the real speech of {CORPORA}")
         return 0
-    chosen = spread(files, min(asked.files, len(files)))
-    found: dict[str, list[Speed]] = {name: [] for name in RUNS}
-    print(f"{machine()}; {len(chosen)} recordings, {asked.rounds} rounds; recordings a second")
-    with tempfile.TemporaryDirectory() as home:
-        listed = Path(home) / "list.txt"
-        listed.write_text("\n".join(chosen) + "\n", encoding="utf-8")
-        for number in range(asked.rounds):
+    chosen = spread(files, min(args.files, len(files)))
+    speeds: dict[str, list[Speed]] = {name: [] for name in RUNS}
+    print(f"{machine()}; {len(chosen)} recordings, {args.rounds} rounds; recordings a second")
+    with tempfile.TemporaryDirectory() as folder:
+        list_file = Path(folder) / "list.txt"
+        list_file.write_text("\n".join(chosen) + "\n", encoding="utf-8")
+        for number in range(args.rounds):
             for name, (engine, workers) in RUNS.items():
-                speed = heard(listed, Path(home) / f"{engine}-{workers}-{number}", engine, workers)
-                found[name].append(speed)
+                speed = run_command(
+                    list_file, Path(folder) / f"{engine}-{workers}-{number}", engine, workers
+                )
+                speeds[name].append(speed)
                 print(
                     f"  {name:<8} {speed.whole:6.1f} whole {speed.inside:6.1f} inside", flush=True
                 )
     for upper, lower, bar in RATIOS:
-        tell(f"{upper} against {lower}", found[upper], found[lower], bar)
+        print_ratios(f"{upper} against {lower}", speeds[upper], speeds[lower], bar)
     return 0
 
 
-def heard(listed: Path, output: Path, engine: str, workers: int) -> Speed:
-    """Run the command once."""
-    command = [str(Path(sys.executable).with_name("phonemo")), "batch", str(listed)]
+def run_command(list_file: Path, output: Path, engine: str, workers: int) -> Speed:
+    """Run the command once and measure its speed."""
+    command = [str(Path(sys.executable).with_name("phonemo")), "batch", str(list_file)]
     command += ["--output", str(output), "--engine", engine, "--workers", str(workers), "--quiet"]
     began = perf_counter()
     subprocess.run(
@@ -78,22 +79,22 @@ def heard(listed: Path, output: Path, engine: str, workers: int) -> Speed:
     seconds = perf_counter() - began
     ended = sorted(path.stat().st_mtime for path in (output / "parts").iterdir())
     files = json.loads((output / "summary.json").read_text())["files"]["planned"]
-    inside = ended[-1] - ended[workers - 1]  # from when each worker had a part behind it
+    inside = ended[-1] - ended[workers - 1]  # from the time when each worker had finished a part
     return Speed(files / seconds, (files - workers * PART_FILES) / inside)
 
 
-def tell(what: str, upper: list[Speed], lower: list[Speed], bar: float | None) -> None:
-    """The ratio of each round, whole and inside."""
+def print_ratios(what: str, upper: list[Speed], lower: list[Speed], bar: float | None) -> None:
+    """Print the median and range of the ratios, whole and inside."""
     pairs = list(zip(upper, lower, strict=True))
     for kind in ("whole", "inside"):
-        ratios = [getattr(one, kind) / getattr(other, kind) for one, other in pairs]
+        ratios = [getattr(first, kind) / getattr(second, kind) for first, second in pairs]
         middle = statistics.median(ratios)
         verdict = "" if bar is None else f"; bar {bar}: {'met' if middle >= bar else 'MISSED'}"
         print(f"{what}, {kind}: {middle:.2f} ({min(ratios):.2f} to {max(ratios):.2f}){verdict}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Engines of phonemo batch beside each other.")
+    parser = argparse.ArgumentParser(description="Compare the engines of phonemo batch.")
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
     sys.exit(main(parser.parse_args()))

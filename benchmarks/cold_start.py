@@ -1,9 +1,9 @@
-"""From typing the command to the first answer, against a script with transformers' pipeline.
+"""Time from starting the command to the first prediction, compared with transformers' pipeline.
 
     python benchmarks/cold_start.py [ROUNDS]         default: 5
 
-Both run as new processes, in turn, on one recording of 3 s; both models lie on the disk, and have
-been read before.
+Both run as new processes, in turn, on one 3 s recording. Both models are on disk and in the page
+cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from measuring.networks import base_folder
 
 from phonemo.audio import RATE
 
-#: What a user of transformers would write.
+#: A minimal script with transformers.
 SCRIPT = """
 import sys, soundfile
 from transformers import pipeline
@@ -31,17 +31,17 @@ print(pipe({"raw": samples, "sampling_rate": rate})[0])
 
 
 def main(rounds: int) -> int:
-    """The exit status; prints both and their ratio."""
+    """Print both times and their ratio; return the exit status."""
     clip = real_clips(3, 3.0)[0]
-    with tempfile.TemporaryDirectory() as home:
-        wave = Path(home) / "clip.wav"
+    with tempfile.TemporaryDirectory() as folder:
+        wave = Path(folder) / "clip.wav"
         soundfile.write(wave, clip, RATE)
-        model = base_folder(Path(home) / "base")
+        model = base_folder(Path(folder) / "base")
         command = [str(Path(sys.executable).with_name("phonemo")), "predict", str(wave)]
         script = [sys.executable, "-c", SCRIPT, str(model), str(wave)]
         works = {"pipeline": lambda: run(script), "phonemo": lambda: run(command)}
         seconds = interleaved(works, rounds)
-    print(f"{machine()}\ncold start to the first answer, {rounds} rounds in turn")
+    print(f"{machine()}\ncold start to the first prediction, {rounds} rounds in turn")
     for name, times in seconds.items():
         print(
             f"  {name:<12}{float(np.median(times)):6.2f} s ({min(times):.2f} to {max(times):.2f})"
@@ -51,7 +51,7 @@ def main(rounds: int) -> int:
 
 
 def run(command: list[str]) -> None:
-    """To its end; an error of it is ours."""
+    """Run a command; raise if it fails."""
     subprocess.run(command, check=True, capture_output=True)
 
 

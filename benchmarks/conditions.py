@@ -1,12 +1,12 @@
-"""UA on speakers never heard, clean and in noise, telephones, codecs and rooms; with profiles.
+"""UA on unseen speakers: clean, in noise, over telephones, codecs and in rooms; with profiles.
 
     python benchmarks/conditions.py --study work/transfer
     python benchmarks/conditions.py --pair MODEL MANIFEST [--pair MODEL MANIFEST ...]
 
-A study of ``phonemo transfer``, whose systems are each tested on the corpus that they were left
-without; or model folders with manifests that they have not learnt from (refused where they have).
-Every utterance is changed in the same way in the same condition (seeded). A profile is of 20
-recordings of the corpus in that condition, drawn anew several times, or of all of them.
+Uses a study of ``phonemo transfer``, whose systems are each tested on the corpus left out of their
+training, or model folders with manifests that they were not trained on (otherwise an error). Every
+utterance is changed in the same way in the same condition (seeded). A profile is computed from 20
+recordings of the corpus in that condition, drawn several times, or from all of them.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from phonemo.version import __version__
 STUDY = Path("work/transfer")
 LABELS = "anger,happiness,neutral,sadness"
 POOL, DRAWS, CLIPS, SAMPLES = 20, 10, 200, 1000
-#: With whose statistics: none, a pool that is drawn, all recordings of the condition.
+#: Statistics applied: none, those of a drawn pool, or of all recordings of the condition.
 PROFILES = ("none", "pool", "all")
 
 
 @dataclass(frozen=True)
 class Right:
-    """Which answers are right in one condition: by profile, (draw, utterance)."""
+    """Which predictions are correct in one condition: by profile, (draw, utterance)."""
 
     by_profile: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Everything of one corpus."""
+    """The results of one corpus."""
 
     tested: Tested
     right: dict[str, Right]
@@ -57,30 +57,30 @@ class Corpus:
 
 
 def main(words: Sequence[str]) -> int:
-    """The exit status; prints the table."""
-    asked = _parsed(words)
+    """Print the table; return the exit status."""
+    args = _parsed(words)
     try:
-        tested = _opened(asked)
+        tested = _opened(args)
     except PhonemoError as error:
         print(f"conditions: {error}", file=sys.stderr)
         return 2
     if not tested:
-        print(f"skipped: {STUDY} is no study; run phonemo transfer configs/transfer.yaml first")
+        print(f"skipped: {STUDY} is not a study; run phonemo transfer configs/transfer.yaml first")
         return 0
     folder = CORPORA / "rakshak"
     ways = conditions(noises(folder) if folder.is_dir() else ())
-    found = [measure(one, ways, asked.seed, asked.draws) for one in tested]
-    content = summed_up(found, ways, words, asked)
+    corpora = [measure(model, ways, args.seed, args.draws) for model in tested]
+    content = summed_up(corpora, ways, words, args)
     text = written(content, POOL)
     print(text)
-    write_json(asked.output, content)
-    if asked.page is not None:
-        write_between(asked.page, "conditions", text)
+    write_json(args.output, content)
+    if args.page is not None:
+        write_between(args.page, "conditions", text)
     return 0
 
 
 def measure(tested: Tested, ways: Sequence[Condition], seed: int, draws: int) -> Corpus:
-    """Every condition of one corpus; tells on standard error when one is done."""
+    """Measure every condition of one corpus; report progress on standard error."""
     clips = list(tested.clips())
     right = {}
     for way in ways:
@@ -91,9 +91,9 @@ def measure(tested: Tested, ways: Sequence[Condition], seed: int, draws: int) ->
 
 
 def answers(tested: Tested, heard: Sequence[Heard], seed: int, draws: int) -> Right:
-    """Which are right without a profile, with pools, and with all."""
-    values = np.stack([one.values for one in heard])
-    speech = np.array([one.speech for one in heard])
+    """Determine correct predictions without a profile, with pools, and with all recordings."""
+    values = np.stack([clip.values for clip in heard])
+    speech = np.array([clip.speech for clip in heard])
     if tested.reference is None:
         chosen = values[:, list(tested.columns)].argmax(axis=1)
         return Right({"none": (chosen == tested.truth)[None]})
@@ -101,26 +101,26 @@ def answers(tested: Tested, heard: Sequence[Heard], seed: int, draws: int) -> Ri
     pools["pool"] = [
         speech & place for place in drawn(tested.corpus, len(values), seed, draws) if place.any()
     ]
-    found = {}
+    correct = {}
     for name in PROFILES:
         rows = [_chosen(tested, values, pool) == tested.truth for pool in pools[name]]
-        found[name] = np.stack(rows)
-    return Right(found)
+        correct[name] = np.stack(rows)
+    return Right(correct)
 
 
 def drawn(corpus: str, count: int, seed: int, draws: int) -> list[np.ndarray]:
-    """Which recordings are in each pool, (utterance,); the same in every condition."""
-    found = []
+    """Draw the recordings of each pool, (utterance,); the same in every condition."""
+    pools = []
     for number in range(draws):
         draw = np.random.default_rng([seed, number, crc32(corpus.encode())])
-        place = np.zeros(count, dtype=bool)
-        place[draw.choice(count, min(POOL, count), replace=False)] = True
-        found.append(place)
-    return found
+        mask = np.zeros(count, dtype=bool)
+        mask[draw.choice(count, min(POOL, count), replace=False)] = True
+        pools.append(mask)
+    return pools
 
 
 def _chosen(tested: Tested, values: np.ndarray, pool: np.ndarray | None) -> np.ndarray:
-    """Class indices (utterance,); a pool without speech adapts nothing."""
+    """Predict class indices (utterance,); a pool without speech adapts nothing."""
     assert tested.reference is not None
     source = None
     if pool is not None and pool.any():
@@ -130,7 +130,7 @@ def _chosen(tested: Tested, values: np.ndarray, pool: np.ndarray | None) -> np.n
 
 
 def ua(right: np.ndarray, truth: np.ndarray, chosen: np.ndarray | None = None) -> float:
-    """Mean over draws of the mean recall, of utterances that are drawn with repeats."""
+    """Mean over draws of the mean recall, on utterances resampled with replacement."""
     counts = np.ones(len(truth)) if chosen is None else np.bincount(chosen, minlength=len(truth))
     classes = np.unique(truth)
     weights = counts[:, None] * (truth[:, None] == classes)  # (utterance, class)
@@ -145,11 +145,13 @@ def summed_up(
     words: Sequence[str],
     asked: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What is written as JSON."""
+    """Build the content of the JSON file."""
     profiles = [
-        name for name in PROFILES if all(name in one.right["clean"].by_profile for one in found)
+        name
+        for name in PROFILES
+        if all(name in corpus.right["clean"].by_profile for corpus in found)
     ]
-    counted = [one for one in found if one.tested.counts]
+    counted = [corpus for corpus in found if corpus.tested.counts]
     return {
         "command": " ".join(["python benchmarks/conditions.py", *words]),
         "machine": machine(),
@@ -157,22 +159,24 @@ def summed_up(
         "options": {name: str(value) for name, value in vars(asked).items()},
         "opus_kbit_per_second": _opus_rate(found),
         "corpora": {
-            one.tested.corpus: {
-                "model": one.tested.name,
-                "utterances": len(one.tested.utterances),
-                "speakers": len(set(one.tested.speakers)),
-                "note": one.tested.note,
+            corpus.tested.corpus: {
+                "model": corpus.tested.name,
+                "utterances": len(corpus.tested.utterances),
+                "speakers": len(set(corpus.tested.speakers)),
+                "note": corpus.tested.note,
             }
-            for one in found
+            for corpus in found
         },
         "profiles": profiles,
-        "mean_over": [one.tested.corpus for one in counted],
+        "mean_over": [corpus.tested.corpus for corpus in counted],
         "conditions": {
             way.name: {
                 "says": way.says,
                 "mean": _means(counted, way.name, profiles),
                 "lost": {name: _lost(counted, way.name, name) for name in profiles},
-                "corpora": {one.tested.corpus: _means([one], way.name, profiles) for one in found},
+                "corpora": {
+                    corpus.tested.corpus: _means([corpus], way.name, profiles) for corpus in found
+                },
             }
             for way in ways
         },
@@ -182,29 +186,31 @@ def summed_up(
 def _means(found: Sequence[Corpus], way: str, profiles: Sequence[str]) -> dict[str, float]:
     return {
         name: float(
-            np.mean([ua(one.right[way].by_profile[name], one.tested.truth) for one in found])
+            np.mean(
+                [ua(corpus.right[way].by_profile[name], corpus.tested.truth) for corpus in found]
+            )
         )
         for name in profiles
     }
 
 
 def _lost(found: Sequence[Corpus], way: str, profile: str) -> dict[str, float | None]:
-    """UA clean minus UA in a condition, mean over corpora, with its interval over speakers."""
-    sizes = np.cumsum([0, *(len(one.tested.truth) for one in found)])
+    """UA clean minus UA in a condition, mean over corpora, with an interval over speakers."""
+    sizes = np.cumsum([0, *(len(corpus.tested.truth) for corpus in found)])
 
     def lost(chosen: np.ndarray) -> float:
         differences = []
-        for one, low, high in zip(found, sizes, sizes[1:], strict=False):
+        for corpus, low, high in zip(found, sizes, sizes[1:], strict=False):
             own = chosen[(chosen >= low) & (chosen < high)] - low
             clean, changed = (
-                ua(one.right[name].by_profile[profile], one.tested.truth, own)
+                ua(corpus.right[name].by_profile[profile], corpus.tested.truth, own)
                 for name in ("clean", way)
             )
             differences.append(clean - changed)
         return float(np.mean(differences))
 
-    speakers = [name for one in found for name in one.tested.speakers]
-    strata = [one.tested.corpus for one in found for _ in one.tested.truth]
+    speakers = [name for corpus in found for name in corpus.tested.speakers]
+    strata = [corpus.tested.corpus for corpus in found for _ in corpus.tested.truth]
     if len(set(speakers)) < 2:
         return {"estimate": lost(np.arange(sizes[-1])), "low": None, "high": None}
     interval = bootstrap_interval(speakers, lost, samples=SAMPLES, strata=strata)
@@ -212,10 +218,10 @@ def _lost(found: Sequence[Corpus], way: str, profile: str) -> dict[str, float | 
 
 
 def _opus_rate(found: Sequence[Corpus]) -> float:
-    """Kilobits a second of the codec's packets, on some of the recordings."""
+    """Kilobits per second of the codec's packets, on some of the recordings."""
     bits = seconds = 0.0
-    for one in found:
-        for number, clip in enumerate(one.tested.clips()):
+    for corpus in found:
+        for number, clip in enumerate(corpus.tested.clips()):
             if number % 10 == 0:
                 bits += opus(clip)[1]
                 seconds += len(clip) / RATE
@@ -236,17 +242,17 @@ def _opened(asked: argparse.Namespace) -> list[Tested]:
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--study", type=Path, default=STUDY, help="folder of phonemo transfer")
-    parser.add_argument("--system", help="of the study; default: its first")
-    parser.add_argument("--training-seed", type=int, help="of the study; default: its first")
+    parser.add_argument("--system", help="system of the study; default: its first")
+    parser.add_argument("--training-seed", type=int, help="seed of the study; default: its first")
     parser.add_argument(
         "--pair", nargs=2, action="append", default=[], metavar=("MODEL", "MANIFEST")
     )
     parser.add_argument("--labels", default=LABELS, help="emotions to choose from")
-    parser.add_argument("--clips", type=int, default=CLIPS, help="of each corpus; 0 is all")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="clips of each corpus; 0 for all")
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"pools of {POOL}")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("work/conditions.json"))
-    parser.add_argument("--page", type=Path, help="where the table goes, between its markers")
+    parser.add_argument("--page", type=Path, help="page whose marked table is updated")
     return parser.parse_args(words)
 
 

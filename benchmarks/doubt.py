@@ -1,10 +1,10 @@
-"""What is no emotional speech, and is called an emotion all the same: confidently.
+"""How often sounds without emotional speech get a confident emotion.
 
     python benchmarks/doubt.py [--model MODEL] [--page docs/reliability.md]
 
-Sounds without speech (esc10, rakshak's background): the share with a confident emotion, that is
-neither "no_speech" nor "unsure". Ordinary calm requests (picovoice): the share that is a confident
-anger. Without a profile, and with profiles of 20 of the same recordings, drawn several times.
+For sounds without speech (esc10, rakshak's background): the share with a confident emotion, without
+the warnings "no_speech" and "unsure". For calm requests (picovoice): the share of confident anger.
+Measured without a profile, and with profiles of 20 of the same recordings, drawn several times.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from phonemo.version import __version__
 
 POOL, DRAWS = 20, 5
 ANGER = "anger"
-#: An answer with one of these is not confident.
+#: Warnings that make a prediction not confident.
 _DOUBTS = {"no_speech", "unsure"}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Recordings of one kind, and which answers to them are wrong.
+    """Recordings of one kind, and which predictions on them are wrong.
 
     Attributes:
-        name: in tables.
-        pattern: of the files below the corpora's folder.
-        fault: what the share is of, in words.
-        is_fault: whether a confident answer is wrong.
+        name: the name in tables.
+        pattern: a glob below the corpora folder.
+        fault: what counts as wrong, in words.
+        is_fault: whether a confident prediction is wrong.
     """
 
     name: str
@@ -51,50 +51,50 @@ class Kind:
 
 
 KINDS = (
-    Kind("sounds, esc10", "esc10/*/*.ogg", "a confident emotion", lambda found: True),
+    Kind("sounds, esc10", "esc10/*/*.ogg", "a confident emotion", lambda prediction: True),
     Kind(
         "background, rakshak",
         "rakshak/*/background-*.ogg",
         "a confident emotion",
-        lambda found: True,
+        lambda prediction: True,
     ),
     Kind(
         "calm requests, picovoice",
         "picovoice/audio/*.ogg",
         "a confident anger",
-        lambda found: found.label == ANGER,
+        lambda prediction: prediction.label == ANGER,
     ),
 )
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Of one kind's recordings: wrong and confident, and everything confident."""
+    """Shares of one kind's recordings: wrong and confident, and all confident."""
 
     wrong: float
     confident: float
 
 
 def main(words: Sequence[str]) -> int:
-    """The exit status; prints the table."""
-    asked = _parsed(words)
-    paths = {one.name: files(asked.corpora, one, asked.clips) for one in KINDS}
+    """Print the table; return the exit status."""
+    args = _parsed(words)
+    paths = {kind.name: files(args.corpora, kind, args.clips) for kind in KINDS}
     if not any(paths.values()):
-        print(f"skipped: needs esc10, rakshak or picovoice in {asked.corpora}")
+        print(f"skipped: needs esc10, rakshak or picovoice in {args.corpora}")
         return 0
     try:
-        model = phonemo.load(asked.model)
+        model = phonemo.load(args.model)
         content = {
             "command": " ".join(["python benchmarks/doubt.py", *words]),
             "machine": machine(),
             "phonemo": __version__,
-            "model": asked.model or "phonemo-small",
+            "model": args.model or "phonemo-small",
             "abstain_below": model.abstain_below,
-            "seed": asked.seed,
+            "seed": args.seed,
             "kinds": {
-                one.name: measured(model, one, paths[one.name], asked.seed, asked.draws)
-                for one in KINDS
-                if paths[one.name]
+                kind.name: measured(model, kind, paths[kind.name], args.seed, args.draws)
+                for kind in KINDS
+                if paths[kind.name]
             },
         }
     except PhonemoError as error:
@@ -102,78 +102,78 @@ def main(words: Sequence[str]) -> int:
         return 2
     text = written(content)
     print(text)
-    write_json(asked.output, content)
-    if asked.page is not None:
-        write_between(asked.page, "doubt", text)
+    write_json(args.output, content)
+    if args.page is not None:
+        write_between(args.page, "doubt", text)
     return 0
 
 
 def files(corpora: Path, kind: Kind, count: int) -> list[Path]:
-    """The recordings, evenly over all where a count is given; 0 takes all."""
-    found = sorted(corpora.glob(kind.pattern))
-    return spread(found, min(count, len(found))) if count else found
+    """List the recordings, or a number of them spread evenly; 0 means all."""
+    paths = sorted(corpora.glob(kind.pattern))
+    return spread(paths, min(count, len(paths))) if count else paths
 
 
 def measured(
     model: EmotionRecognizer, kind: Kind, paths: Sequence[Path], seed: int, draws: int
 ) -> dict[str, Any]:
-    """One kind: without a profile, and with each that is drawn."""
-    alone = shares(model, kind, paths)
+    """Measure one kind without a profile, and with every drawn profile."""
+    without = shares(model, kind, paths)
     print(f"{kind.name}: {len(paths)} recordings, without a profile", file=sys.stderr)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "recordings": len(paths),
         "fault": kind.fault,
-        "without": vars(alone),
+        "without": vars(without),
         "profiles": [],
     }
     try:
         model.adaptable()
     except ModelError:
-        return found | {"note": "the model takes no profile"}
+        return result | {"note": "the model takes no profile"}
     unusable = 0
     for number in range(draws):
         draw = np.random.default_rng([seed, number, crc32(kind.name.encode())])
         pool = draw.choice(len(paths), min(POOL, len(paths)), replace=False)
         try:
             adapted = model.adapted([paths[place] for place in sorted(pool.tolist())])
-        except UsageError:  # no speech in any of them: phonemo adapt makes no profile
+        except UsageError:  # no speech in the pool: phonemo adapt creates no profile
             unusable += 1
             continue
-        found["profiles"].append(vars(shares(adapted, kind, paths)))
+        result["profiles"].append(vars(shares(adapted, kind, paths)))
         print(f"{kind.name}: profile {number + 1} of {draws}", file=sys.stderr)
     note = f"{unusable} of {draws} pools have no speech" if unusable else ""
-    return found | {"note": note}
+    return result | {"note": note}
 
 
 def shares(model: EmotionRecognizer, kind: Kind, paths: Sequence[Path]) -> Shares:
-    """Of all recordings, those that are answered confidently, and wrongly so."""
+    """Compute the shares of confident, and of wrong and confident predictions."""
     wrong = confident = 0
-    for found in model.predict_many(list(paths)):
-        if isinstance(found, PhonemoError):
-            raise found
-        if not _DOUBTS & set(found.warnings):
+    for prediction in model.predict_many(list(paths)):
+        if isinstance(prediction, PhonemoError):
+            raise prediction
+        if not _DOUBTS & set(prediction.warnings):
             confident += 1
-            wrong += kind.is_fault(found)
+            wrong += kind.is_fault(prediction)
     return Shares(wrong / len(paths), confident / len(paths))
 
 
 def written(content: dict[str, Any]) -> str:
-    """The table and what belongs to it, as markdown."""
+    """Format the table and its notes as markdown."""
     rows = []
-    for name, one in content["kinds"].items():
-        found = [share["wrong"] for share in one["profiles"]]
+    for name, kind in content["kinds"].items():
+        wrong = [share["wrong"] for share in kind["profiles"]]
         with_profile = "-"
-        if found:
-            with_profile = f"{points(float(np.mean(found)))} (up to {points(max(found))})"
+        if wrong:
+            with_profile = f"{points(float(np.mean(wrong)))} (up to {points(max(wrong))})"
         rows.append(
             [
-                f"{name}: {one['fault']}",
-                str(one["recordings"]),
-                points(one["without"]["wrong"]),
+                f"{name}: {kind['fault']}",
+                str(kind["recordings"]),
+                points(kind["without"]["wrong"]),
                 with_profile,
             ]
         )
-    notes = [f"{name}: {one['note']}" for name, one in content["kinds"].items() if one["note"]]
+    notes = [f"{name}: {kind['note']}" for name, kind in content["kinds"].items() if kind["note"]]
     threshold = f"unsure below {content['abstain_below']:.2f}"
     heads = ["share in %", "recordings", "without a profile", f"profile of {POOL} of them"]
     return "\n".join(
@@ -188,13 +188,13 @@ def written(content: dict[str, Any]) -> str:
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", help="as phonemo.load takes it; default: phonemo-small")
+    parser.add_argument("--model", help="as in phonemo.load; default: phonemo-small")
     parser.add_argument("--corpora", type=Path, default=CORPORA)
-    parser.add_argument("--clips", type=int, default=0, help="of each kind; 0 is all")
+    parser.add_argument("--clips", type=int, default=0, help="clips of each kind; 0 for all")
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"profiles of {POOL} recordings")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("work/doubt.json"))
-    parser.add_argument("--page", type=Path, help="where the table goes, between its markers")
+    parser.add_argument("--page", type=Path, help="page whose marked table is updated")
     return parser.parse_args(words)
 
 

@@ -1,12 +1,13 @@
-"""Do the phonemes with the largest shares carry the emotion? On speakers that were never heard.
+"""Test whether phonemes with high attribution carry the emotion, on unseen speakers.
 
     python benchmarks/faithfulness.py [RUN_FOLDER]        default: work/runs/small-emodb
 
-Every fold's model, exported, hears its test utterances and ranks their phonemes by share. Then a
-fifth of them is left out: the top ones, as many drawn at random, the longest, the bottom ones; and
-the score of the emotion that was heard is taken again. Twice: left out of pooling, which is what
-a share is made of, and silenced in the recording itself, which the whole network then hears anew.
-The p-value is of swapping "top" and "random" within whole speakers (exact where there are few).
+Every fold's model is exported, predicts its test utterances, and ranks their phonemes by
+attribution. Then a fifth of the phonemes is removed (the top ones, random ones, the longest, the
+bottom ones) and the score of the predicted emotion is measured again, in two ways: removed from
+pooling, which defines the attribution, and silence in the recording, which the whole network then
+processes again. The p-value comes from swapping "top" and "random" within whole speakers (exact for
+few speakers).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ WAYS = ("top", "random", "longest", "bottom")
 
 @dataclass(frozen=True)
 class Row:
-    """One utterance: how far the score falls, by what is left out and how."""
+    """One utterance's score drops, by removed phonemes and by method."""
 
     speaker: str
     pooled: dict[str, float]
@@ -42,34 +43,34 @@ class Row:
 
 
 def main(folder: Path) -> int:
-    """The exit status; prints a table for each way of leaving out."""
-    rows = list(tested(open_run(folder)))
+    """Print a table for each method; return the exit status."""
+    rows = list(measure_run(open_run(folder)))
     print(f"{len(rows)} utterances of {len({row.speaker for row in rows})} speakers, {folder}")
-    print("a fifth of the phonemes left out; fall of the winning score, mean over utterances")
+    print("a fifth of the phonemes removed; drop of the winning score, mean over utterances")
     for name in ("pooled", "silenced"):
-        tell(name, rows)
+        print_table(name, rows)
     return 0
 
 
-def tested(run: Run) -> Iterator[Row]:
-    """Every test utterance with enough phonemes, by the model that has not heard its speaker."""
+def measure_run(run: Run) -> Iterator[Row]:
+    """Yield every test utterance with enough phonemes, by the model of its fold."""
     draw = np.random.default_rng(1)
     for fold in run.heard():
         model = exported(fold.models[0], "fp32")
-        for one in fold.utterances:
-            found = asked(model, run.audio(one).samples, draw)
-            if found is not None:
-                yield Row(one.speaker or one.id, *found)
+        for utterance in fold.utterances:
+            drops = measure(model, run.audio(utterance).samples, draw)
+            if drops is not None:
+                yield Row(utterance.speaker or utterance.id, *drops)
 
 
-def asked(
+def measure(
     model: OnnxRecognizer, samples: np.ndarray, draw: np.random.Generator
 ) -> tuple[dict[str, float], dict[str, float]] | None:
-    """The falls of one utterance, from pooling and in the recording."""
+    """Compute the score drops of one utterance, from pooling and in the recording."""
     spans = model.predict(samples, RATE, shares=True).spans or ()
-    if len(spans) < FEWEST or any(one.share is None for one in spans):
+    if len(spans) < FEWEST or any(span.share is None for span in spans):
         return None
-    chosen = choices(spans, draw)
+    picked = choices(spans, draw)
     logits = model.graph.recognize(samples, model.card.fewest_samples)
     inside = frames_within(spans, model.card.grid, len(logits.features))
 
@@ -78,18 +79,18 @@ def asked(
         return softmax(model.head.logits(logits.features, kept) / model.card.temperature)
 
     def without_sound(picks: list[list[int]]) -> np.ndarray:
-        cut = [silenced(samples, [spans[one] for one in pick]) for pick in picks]
-        heard = [model.graph.recognize(one, model.card.fewest_samples).emotions for one in cut]
-        return softmax(np.array(heard) / model.card.temperature)
+        cut = [silence(samples, [spans[place] for place in pick]) for pick in picks]
+        logits = [model.graph.recognize(clip, model.card.fewest_samples).emotions for clip in cut]
+        return softmax(np.array(logits) / model.card.temperature)
 
-    return falls(without_frames, chosen, DRAWS), falls(without_sound, chosen, 3)
+    return score_drops(without_frames, picked, DRAWS), score_drops(without_sound, picked, 3)
 
 
 def choices(spans: tuple[PhonemeSpan, ...], draw: np.random.Generator) -> dict[str, list]:
-    """The places of a fifth of the phonemes, in each way; several draws of "random"."""
+    """Choose a fifth of the phonemes in each way, with several draws of "random"."""
     count = max(1, round(SHARE * len(spans)))
-    by_share = np.argsort([-one.share for one in spans]).tolist()
-    by_length = np.argsort([one.start - one.end for one in spans]).tolist()
+    by_share = np.argsort([-span.share for span in spans]).tolist()
+    by_length = np.argsort([span.start - span.end for span in spans]).tolist()
     random = [draw.choice(len(spans), count, replace=False).tolist() for _ in range(DRAWS)]
     return {
         "top": [by_share[:count]],
@@ -99,8 +100,8 @@ def choices(spans: tuple[PhonemeSpan, ...], draw: np.random.Generator) -> dict[s
     }
 
 
-def falls(without: object, chosen: dict[str, list], draws: int) -> dict[str, float]:
-    """Winning score of the whole minus that without, mean over draws."""
+def score_drops(without: object, chosen: dict[str, list], draws: int) -> dict[str, float]:
+    """Compute the winning score minus the score without the phonemes, mean over draws."""
     whole = without([[]])[0]
     winner = int(whole.argmax())
     return {
@@ -109,36 +110,36 @@ def falls(without: object, chosen: dict[str, list], draws: int) -> dict[str, flo
     }
 
 
-def silenced(samples: np.ndarray, spans: list[PhonemeSpan]) -> np.ndarray:
-    """The recording with zeros where these phonemes were, faded over 5 ms on either side."""
+def silence(samples: np.ndarray, spans: list[PhonemeSpan]) -> np.ndarray:
+    """Replace these phonemes by silence, with 5 ms fades on either side."""
     gain = np.ones(len(samples), dtype=np.float32)
     fade = RATE // 200
-    for one in spans:
-        start, end = round(one.start * RATE), round(one.end * RATE)
+    for span in spans:
+        start, end = round(span.start * RATE), round(span.end * RATE)
         gain[start:end] = 0.0
     kernel = np.hanning(2 * fade + 1)
     return samples * np.convolve(gain, kernel / kernel.sum(), mode="same").astype(np.float32)
 
 
-def tell(name: str, rows: list[Row]) -> None:
-    """Means, the difference of top and random with its interval, and p over speakers."""
-    found = {way: np.array([getattr(row, name)[way] for row in rows]) for way in WAYS}
+def print_table(name: str, rows: list[Row]) -> None:
+    """Print means, the differences to top with intervals, and p over speakers."""
+    drops = {way: np.array([getattr(row, name)[way] for row in rows]) for way in WAYS}
     speakers = [row.speaker for row in rows]
     print(f"\n{name}")
     for way in WAYS:
-        print(f"  {way:<10}{100 * found[way].mean():7.2f} points")
+        print(f"  {way:<10}{100 * drops[way].mean():7.2f} points")
     for other in ("random", "longest"):
-        away = found["top"] - found[other]
+        away = drops["top"] - drops[other]
         interval = bootstrap_interval(speakers, lambda chosen, away=away: 100 * away[chosen].mean())
         spread = f"{interval.estimate:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
-        p = swapped(away, speakers)
+        p = swap_p_value(away, speakers)
         print(f"  top - {other}: {spread}, larger in {np.mean(away > 0):.0%}, p {p:.4f}")
 
 
-def swapped(away: np.ndarray, speakers: list[str]) -> float:
-    """Share of ways to swap whole speakers that lie as far from zero; two-sided."""
+def swap_p_value(away: np.ndarray, speakers: list[str]) -> float:
+    """Two-sided p: the share of speaker swaps at least as far from zero."""
     names = sorted(set(speakers))
-    sums = np.array([away[[one == name for one in speakers]].sum() for name in names])
+    sums = np.array([away[[speaker == name for speaker in speakers]].sum() for name in names])
     if len(names) <= 16:
         signs = np.array(list(itertools.product((1, -1), repeat=len(names))))
     else:

@@ -1,10 +1,10 @@
-"""What the cache of frozen layers saves in an ablation: arms of the paper, with it and without.
+"""Time saved by caching frozen layers in an ablation: arms of the paper with and without cache.
 
     python benchmarks/feature_cache.py [ABLATION.yaml [ARM...]]    default: some of paper.yaml
 
-One fold, one seed and one epoch of each arm, trained and tested; with and without take turns,
-REPEATS times each, after a first round that fills the cache and is timed apart. Seconds are of one
-process on one thread.
+Trains and tests one fold, one seed and one epoch of each arm, alternating with and without cache,
+REPEATS times each, after a first round that fills the cache and is timed separately. Times are for
+one process with one thread.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ EPOCHS = 1
 
 
 def main(path: Path, arms: Sequence[str]) -> int:
-    """The exit status; prints one line an arm."""
+    """Print one line per arm; return the exit status."""
     ablation = load_ablation_config(path)
     if not Path(arm_config(ablation, arms[0]).manifest).is_file():
-        print(f"{path}: its manifest is not there; prepare the corpus first (docs/data.md)")
+        print(f"{path}: its manifest is missing; prepare the corpus first (docs/data.md)")
         return 0
     print(f"{'arm':<16}{'filling':>9}{'with':>8}{'without':>9}   without / with (spread)")
     with tempfile.TemporaryDirectory() as folder:
         for arm in arms:
-            tell(arm, measure(ablation, arm, Path(folder)))
+            print_arm(arm, measure(ablation, arm, Path(folder)))
     return 0
 
 
-def measure(ablation, arm: str, home: Path) -> tuple[float, list[float], list[float]]:
-    """Seconds of filling the cache, then with it and without it, in turns."""
+def measure(ablation, arm: str, folder: Path) -> tuple[float, list[float], list[float]]:
+    """Measure seconds of filling the cache, and with and without it, alternating."""
     changes = {"train.epochs": EPOCHS, "train.patience": EPOCHS, "seeds": [1], "threads": 1}
     configs = {
         cached: arm_config(ablation, arm, changes | {"train.cache": cached}).model_copy(
-            update={"output": str(home / f"{arm}-{cached}")}
+            update={"output": str(folder / f"{arm}-{cached}")}
         )
         for cached in (True, False)
     }
@@ -61,18 +61,18 @@ def measure(ablation, arm: str, home: Path) -> tuple[float, list[float], list[fl
 
 
 def seconds(config: RunConfig, fold: str) -> float:
-    """Of one cell, from an empty run folder; the cache lies beside it."""
+    """Time one fold and seed from an empty run folder, next to the cache."""
     shutil.rmtree(config.output, ignore_errors=True)
     began = time.perf_counter()
     run(config, "benchmarks/feature_cache.py", [fold])
     return time.perf_counter() - began
 
 
-def tell(arm: str, times: tuple[float, list[float], list[float]]) -> None:
-    """One line: seconds, and the ratios of the pairs."""
-    filling, kept, computed = times
-    ratios = sorted(slow / quick for quick, slow in zip(kept, computed, strict=True))
-    middle = [statistics.median(one) for one in (kept, computed, ratios)]
+def print_arm(arm: str, times: tuple[float, list[float], list[float]]) -> None:
+    """Print seconds, and the ratios of the pairs."""
+    filling, cached, computed = times
+    ratios = sorted(slow / quick for quick, slow in zip(cached, computed, strict=True))
+    middle = [statistics.median(values) for values in (cached, computed, ratios)]
     print(
         f"{arm:<16}{filling:>9.1f}{middle[0]:>8.1f}{middle[1]:>9.1f}   {middle[2]:.2f} "
         f"({ratios[0]:.2f} to {ratios[-1]:.2f})",

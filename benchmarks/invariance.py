@@ -1,10 +1,10 @@
-"""How far phonemo-small's answer moves with what should not matter, on real clips.
+"""How much phonemo-small's scores change with irrelevant changes to real clips.
 
     python benchmarks/invariance.py [CLIPS]        default: 120
 
-Every clip is heard as it is (float32 at its own level), and changed: another container, rate,
-level, an offset, silence in front. Told are the median and the largest difference of any of its
-scores, and how many of the labels change.
+Every clip is predicted unchanged (float32 at its own level) and with another container, rate,
+level, an offset, or silence in front. Printed are the median and the largest difference of any
+score, and the number of changed labels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Change = Callable[[np.ndarray], object]
 
 
 def coded(kind: str, subtype: str) -> Change:
-    """As a file."""
+    """Encode as a file."""
 
     def change(clip: np.ndarray) -> bytes:
         file = io.BytesIO()
@@ -38,7 +38,7 @@ def coded(kind: str, subtype: str) -> Change:
 
 
 def at_rate(rate: int) -> Change:
-    """Brought to another rate, as float32."""
+    """Resample to another rate, as float32."""
 
     def change(clip: np.ndarray) -> bytes:
         file = io.BytesIO()
@@ -49,18 +49,18 @@ def at_rate(rate: int) -> Change:
 
 
 def louder(decibels: float) -> Change:
-    """At another level, as float32 that is not clipped."""
+    """Change the level, as float32 without clipping."""
     return lambda clip: coded("WAV", "FLOAT")(clip * np.float32(10 ** (decibels / 20)))
 
 
 def behind(seconds: float) -> Change:
-    """After digital silence."""
+    """Prepend digital silence."""
     silence = np.zeros(round(seconds * RATE), np.float32)
     return lambda clip: coded("WAV", "FLOAT")(np.concatenate([silence, clip]))
 
 
 def channels(count: int) -> Change:
-    """The same in several channels."""
+    """Repeat the clip in several channels."""
     return lambda clip: coded("WAV", "FLOAT")(np.repeat(clip[:, None], count, axis=1))
 
 
@@ -91,24 +91,27 @@ CHANGES: dict[str, Change] = {
 
 
 def main(count: int) -> int:
-    """The exit status; prints a line for each change."""
+    """Print a line for each change; return the exit status."""
     clips = real_clips(count)
     model = phonemo.load()
     print(f"{machine()}; phonemo-small, int8; {len(clips)} clips")
     print(f"  {'':26} median   largest  labels")
-    alone = answers(model, [coded("WAV", "FLOAT")(clip) for clip in clips])
+    reference = scores(model, [coded("WAV", "FLOAT")(clip) for clip in clips])
     for name, change in CHANGES.items():
-        moved = answers(model, [change(clip) for clip in clips])
-        apart = np.abs(moved - alone).max(axis=1)
-        labels = int((moved.argmax(axis=1) != alone.argmax(axis=1)).sum())
-        print(f"  {name:26} {np.median(apart):.5f}  {apart.max():.5f}  {labels}", flush=True)
+        changed = scores(model, [change(clip) for clip in clips])
+        differences = np.abs(changed - reference).max(axis=1)
+        labels = int((changed.argmax(axis=1) != reference.argmax(axis=1)).sum())
+        print(
+            f"  {name:26} {np.median(differences):.5f}  {differences.max():.5f}  {labels}",
+            flush=True,
+        )
     return 0
 
 
-def answers(model: EmotionRecognizer, sources: list[object]) -> np.ndarray:
-    """Scores, (clip, emotion)."""
-    found = model.predict_many(sources)  # type: ignore[arg-type]
-    return np.array([list(one.scores.values()) for one in found])  # type: ignore[union-attr]
+def scores(model: EmotionRecognizer, sources: list[object]) -> np.ndarray:
+    """Compute scores, (clip, emotion)."""
+    predictions = model.predict_many(sources)  # type: ignore[arg-type]
+    return np.array([list(row.scores.values()) for row in predictions])  # type: ignore[union-attr]
 
 
 if __name__ == "__main__":

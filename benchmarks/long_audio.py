@@ -1,9 +1,9 @@
-"""Memory and time against the length of a recording, from 1 s to 1 h.
+"""Memory and time by recording length, from 1 s to 1 h.
 
     python benchmarks/long_audio.py [LONGEST_SECONDS]     default: 3600
 
-Every length is heard by a process of its own (phonemo predict, one job), from a FLAC file made of
-real clips end to end; peak memory is what the system says of that process.
+Every length runs in a separate process (phonemo predict, one job) on a FLAC file of concatenated
+real clips; peak memory is the system's figure for that process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from measuring import machine, real_clips
 from phonemo.audio import RATE
 
 LENGTHS = (1, 3, 10, 30, 60, 300, 900, 3600)
-#: Tells its own peak memory at the end.
+#: Prints its peak memory at the end.
 SCRIPT = """
 import json, resource, sys, time
 import phonemo
@@ -38,21 +38,21 @@ print(json.dumps({
 
 
 def main(longest: float) -> int:
-    """The exit status; prints a row for each length."""
+    """Print a row for each length; return the exit status."""
     clips = np.concatenate(real_clips(60))
     print(f"{machine()}\nlength s   peak MB    time s      RTF  segments  decode s  network s")
     peaks = {}
-    with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "long.flac"
-        for length in (one for one in LENGTHS if one <= longest):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.flac"
+        for length in (seconds for seconds in LENGTHS if seconds <= longest):
             write(path, clips, length)
-            found = hear(path)
-            peaks[length] = found["peak"] / 1e6
-            spent = found["timings"]
+            result = measure(path)
+            peaks[length] = result["peak"] / 1e6
+            timings = result["timings"]
             print(
-                f"{length:>8}{peaks[length]:>10.0f}{found['seconds']:>10.2f}"
-                f"{found['seconds'] / found['audio']:>9.4f}{found['segments']:>10}"
-                f"{spent['decode']:>10.2f}{spent['network']:>11.2f}",
+                f"{length:>8}{peaks[length]:>10.0f}{result['seconds']:>10.2f}"
+                f"{result['seconds'] / result['audio']:>9.4f}{result['segments']:>10}"
+                f"{timings['decode']:>10.2f}{timings['network']:>11.2f}",
                 flush=True,
             )
     if 60 in peaks:
@@ -62,7 +62,7 @@ def main(longest: float) -> int:
 
 
 def write(path: Path, clips: np.ndarray, seconds: int) -> None:
-    """The clips again and again, a minute at a time."""
+    """Write the clips repeatedly, a minute at a time."""
     left, at = seconds * RATE, 0
     with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
         while left:
@@ -71,8 +71,8 @@ def write(path: Path, clips: np.ndarray, seconds: int) -> None:
             left, at = left - size, (at + size) % len(clips)
 
 
-def hear(path: Path) -> dict:
-    """What a process of its own says."""
+def measure(path: Path) -> dict:
+    """Predict a file in a separate process."""
     began = perf_counter()
     command = [sys.executable, "-c", SCRIPT, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,10 +1,10 @@
-"""Which share of the machine's matrix-multiply peak phonemo-small reaches, in fp32.
+"""Share of the machine's matrix-multiply peak that phonemo-small reaches, in fp32.
 
     python benchmarks/matmul_peak.py [ROUNDS]        default: 9
 
-A batch of equal clips through the exported network, in turn with one large product in the same
-engine (onnxruntime), which is taken for the peak: whatever else the network does is lost time.
-Operations are counted by torch on the same network and shape, a multiply-add as two.
+A batch of equal clips in the exported network alternates with one large product in the same engine
+(onnxruntime), which is taken as the peak: all other work of the network is overhead. torch counts
+the operations on the same network and shape, a multiply-add as two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODEL, BATCH, SECONDS, SIZE = "models/phonemo-small", 8, 3.0, 2048
 
 
 def main(rounds: int) -> int:
-    """The exit status; prints the rates and their share."""
+    """Print the rates and their share; return the exit status."""
     model = load_trained(MODEL).model
     clips = np.stack(real_clips(BATCH, SECONDS))
     lengths = np.full(BATCH, clips.shape[1])
@@ -43,9 +43,9 @@ def main(rounds: int) -> int:
         },
         rounds,
     )
-    peak = [2 * SIZE**3 / one for one in seconds["product"]]
-    reached = [work / one for one in seconds["network"]]
-    shares = sorted(one / other for one, other in zip(reached, peak, strict=True))
+    peak = [2 * SIZE**3 / time for time in seconds["product"]]
+    reached = [work / time for time in seconds["network"]]
+    shares = sorted(rate / best for rate, best in zip(reached, peak, strict=True))
     print(f"{machine()}\n{MODEL}, fp32, {BATCH} clips of {SECONDS:g} s: {work / 1e9:.1f} GFLOP")
     print(f"  one product of {SIZE} x {SIZE} x {SIZE}: {np.median(peak) / 1e9:.0f} GFLOP/s")
     print(f"  the network: {np.median(reached) / 1e9:.0f} GFLOP/s")
@@ -54,16 +54,18 @@ def main(rounds: int) -> int:
 
 
 def large_product() -> bytes:
-    """a @ b as ONNX."""
+    """Build a @ b as ONNX."""
     shape = [SIZE, SIZE]
-    names = ("a", "b", "found")
-    a, b, found = (helper.make_tensor_value_info(one, TensorProto.FLOAT, shape) for one in names)
-    node = helper.make_node("MatMul", ["a", "b"], ["found"])
-    graph = helper.make_graph([node], "product", [a, b], [found])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-    made.ir_version = 10
-    onnx.checker.check_model(made)
-    return bytes(made.SerializeToString())
+    names = ("a", "b", "product")
+    a, b, product = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names
+    )
+    node = helper.make_node("MatMul", ["a", "b"], ["product"])
+    graph = helper.make_graph([node], "product", [a, b], [product])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
 
 
 if __name__ == "__main__":

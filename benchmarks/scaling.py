@@ -1,13 +1,13 @@
-"""Time and memory against the size of a corpus: the same recordings 1, 4 and 16 times.
+"""Time and memory by corpus size: the same recordings 1, 4 and 16 times.
 
     python benchmarks/scaling.py [--clips 128] [--stages read,train] [--threads 1]
 
-The copies of a clip are the same file under other ids. Each stage of each size runs in a process of
-its own. Seconds are of the work alone, without imports and preparations; memory is that of the
-whole process at its peak, all that is resident and its own part (benchmarks/measuring/memory.py).
-"Each" is the own memory that one more utterance costs, from 1x to 16x; "held" says whether both
-kinds stay within BAR at 16x. The stage "read" holds every row, and so grows with them. Fewer clips
-than a shard of the cache holds (64) would make the shard itself grow.
+The copies of a clip are the same file under other ids. Each stage and size runs in a separate
+process. Seconds exclude imports and preparation; memory is the peak of the whole process, resident
+and its anonymous part (benchmarks/measuring/memory.py). "Each" is the anonymous memory per
+additional utterance, from 1x to 16x; "held" tells whether both kinds stay within BAR at 16x. The
+stage "read" keeps every row, so its memory grows with them. With fewer clips than a cache shard
+holds (64), the shard itself would grow.
 """
 
 from __future__ import annotations
@@ -42,25 +42,24 @@ TIMES = (1, 4, 16)
 BAR = 0.2
 LABELS = ("anger", "boredom", "disgust", "fear", "happiness", "neutral", "sadness")
 
-#: Prepares a stage, given a manifest, a folder for its size alone and a number of threads; what it
-#: returns is timed.
+#: (manifest, folder of this size, threads) -> the function that is timed.
 Stage = Callable[[Path, Path, int], Callable[[], object]]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage took; memory in megabytes."""
+    """Time and memory of a stage; memory in megabytes."""
 
     seconds: float
     processor: float
-    """Seconds of processor time, which tell more where the machine does other things too."""
+    """CPU seconds, less affected by other load on the machine."""
     resident: float
     own: float
 
 
 @dataclass(frozen=True)
 class Size:
-    """The corpus so many times."""
+    """The corpus repeated a number of times."""
 
     times: int
     manifest: Path
@@ -69,38 +68,38 @@ class Size:
     hours: float
 
 
-def main(asked: argparse.Namespace) -> int:
-    """The exit status; prints a row for each stage and size."""
+def main(args: argparse.Namespace) -> int:
+    """Print a row for each stage and size; return the exit status."""
     if not (CORPORA / CORPUS).is_dir() or not BACKBONE.is_dir():
         print(f"skipped: needs the real speech of {CORPORA} and the backbone beside it")
         return 0
     with tempfile.TemporaryDirectory() as home:
-        sizes = list(repeated(Path(home), asked.clips))
-        print(f"{machine()}; {asked.threads} of them used; {asked.clips} clips of {CORPUS}")
+        sizes = list(repeated(Path(home), args.clips))
+        print(f"{machine()}; {args.threads} of them used; {args.clips} clips of {CORPUS}")
         print(
             f"{'stage':<10}{'size':>5}{'clips':>7}{'hours':>7}{'s':>8}{'s/hour':>8}{'ratio':>7}"
             f"{'cpu s/hour':>12}{'ratio':>7}{'resident MB':>13}{'ratio':>7}"
             f"{'own MB':>8}{'ratio':>7}{'each kB':>9}  held"
         )
-        for stage in asked.stages:
-            costs = [measured(stage, size, asked.threads) for size in sizes]
-            tell(stage, sizes, costs)
+        for stage in args.stages:
+            costs = [measured(stage, size, args.threads) for size in sizes]
+            print_rows(stage, sizes, costs)
     return 0
 
 
 def repeated(home: Path, clips: int) -> Iterator[Size]:
-    """Manifests of the same clips; ids begin with the copy's number, so that shards are alike."""
+    """Write manifests of repeated clips; ids start with the copy's number, so shards are alike."""
     whole = home / f"{CORPUS}.jsonl"
     prepare(CORPUS, CORPORA / CORPUS, whole)
     source = read_manifest(whole)
     chosen = spread(source.utterances, clips)
-    seconds = sum(audio_seconds(source.audio_path(one)) for one in chosen)
+    seconds = sum(audio_seconds(source.audio_path(row)) for row in chosen)
     for times in TIMES:
         folder = home / f"{times}x"
         rows = (
-            one.model_copy(update={"id": f"{copy:02d}/{one.id}"})
+            row.model_copy(update={"id": f"{copy:02d}/{row.id}"})
             for copy in range(times)
-            for one in chosen
+            for row in chosen
         )
         write_manifest(folder / "manifest.jsonl", source.header, rows)
         count = times * len(chosen)
@@ -108,14 +107,14 @@ def repeated(home: Path, clips: int) -> Iterator[Size]:
 
 
 def measured(stage: str, size: Size, threads: int) -> Cost:
-    """What a process of its own says."""
-    asked = ["--one", stage, str(size.manifest), str(size.home), str(threads)]
-    done = subprocess.run([sys.executable, __file__, *asked], check=True, stdout=subprocess.PIPE)
+    """Measure a stage in a separate process."""
+    words = ["--one", stage, str(size.manifest), str(size.home), str(threads)]
+    done = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE)
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def one(stage: str, manifest: str, home: str, threads: str) -> int:
-    """In that process: run a stage, and print what it took."""
+    """Run a stage in this process and print its cost."""
     with PeakMemory() as memory:
         work = STAGES[stage](Path(manifest), Path(home), int(threads))
         began, busy = perf_counter(), process_time()
@@ -126,8 +125,8 @@ def one(stage: str, manifest: str, home: str, threads: str) -> int:
     return 0
 
 
-def tell(stage: str, sizes: list[Size], costs: list[Cost]) -> None:
-    """A row a size, with ratios to the first; the last one says whether memory held."""
+def print_rows(stage: str, sizes: list[Size], costs: list[Cost]) -> None:
+    """Print a row per size, with ratios to the first; the last tells whether memory held."""
     first, hours = costs[0], sizes[0].hours
     for size, cost in zip(sizes, costs, strict=True):
         row = (
@@ -147,7 +146,7 @@ def tell(stage: str, sizes: list[Size], costs: list[Cost]) -> None:
 
 
 def stream(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
-    """Go through a manifest."""
+    """Iterate over a manifest."""
 
     def work() -> None:
         deque(stream_manifest(manifest), maxlen=0)
@@ -156,7 +155,7 @@ def stream(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 
 def read(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
-    """Read a manifest and hold it."""
+    """Read a manifest and keep it."""
     return lambda: read_manifest(manifest)
 
 
@@ -168,7 +167,7 @@ def write(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 
 def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
-    """Keep the output of the frozen layers; it stays for the training."""
+    """Cache the output of the frozen layers, also for training."""
     import torch
 
     from phonemo.model.pretrained import build_network
@@ -187,7 +186,7 @@ def extract(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 
 def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
-    """One fold for one epoch, from what ``extract`` kept; with its validation, test and files."""
+    """Train one fold for one epoch from the cache, with validation, test and files."""
     from phonemo.train.experiments.experiment_data import prepare_experiment
     from phonemo.train.experiments.training_run import run
 
@@ -199,19 +198,19 @@ def train(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
 
 def batch(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
-    """``phonemo batch`` with one worker: this process lists, plans and adds up; that one hears."""
+    """Run ``phonemo batch`` with one worker: this process lists, plans and sums up."""
     from phonemo.batch.job import BatchOptions, ExecutorOptions
     from phonemo.batch.run import Batch, run_batch
     from phonemo.loader import model_digest
 
-    asked = Batch(
+    request = Batch(
         str(home / "batch"), BatchOptions(model_sha256=model_digest()), ExecutorOptions(workers=1)
     )
-    return lambda: run_batch([str(manifest)], asked, "benchmarks/scaling.py")
+    return lambda: run_batch([str(manifest)], request, "benchmarks/scaling.py")
 
 
 def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
-    """What its worker does, in this process: every part of the plan."""
+    """Run the worker's part in this process: every part of the plan."""
     from phonemo.batch.inputs import items_of
     from phonemo.batch.job import BatchOptions, PlanSummary
     from phonemo.batch.plan import plan
@@ -221,17 +220,17 @@ def hear(manifest: Path, home: Path, threads: int) -> Callable[[], object]:
 
     folder = str(home / "heard")
     planned = plan(open_store(folder), items_of([str(manifest)]), PlanSummary(), 32)
-    hearer = PartWorker(WorkerSpec(folder, BatchOptions(model_sha256=model_digest())))
+    worker = PartWorker(WorkerSpec(folder, BatchOptions(model_sha256=model_digest())))
 
     def work() -> None:
         for part in range(planned.parts):
-            hearer.recognize(part)
+            worker.recognize(part)
 
     return work
 
 
 def config(manifest: Path, home: Path, threads: int):
-    """As configs/emodb.yaml, for one epoch."""
+    """Build the config of configs/emodb.yaml for one epoch."""
     from phonemo.config import RunConfig
 
     return RunConfig.model_validate(
@@ -265,7 +264,7 @@ STAGES: dict[str, Stage] = {
 
 
 def names(text: str) -> list[str]:
-    """Stages, with commas between."""
+    """Parse stages separated by commas."""
     unknown = set(text.split(",")) - set(STAGES)
     if unknown:
         raise argparse.ArgumentTypeError(f"no stage {min(unknown)!r}; stages: {', '.join(STAGES)}")

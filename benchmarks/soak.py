@@ -1,13 +1,13 @@
-"""A server and batches for an hour, asked well and badly: does anything grow?
+"""Run a server and batches for an hour with good and bad requests, and check that nothing grows.
 
     python benchmarks/soak.py --minutes 60 [--plot soak.png]
 
-``phonemo serve`` is asked by a few clients who also send damaged audio, playlists, wrong forms,
-leave in the middle, dawdle and kill a decoder now and then; beside it ``phonemo batch`` runs again
-and again, and one process calls run_batch over and over, with files of which some are bad and one
-kills whoever hears it. Every few seconds the processes are looked at; every so often the clients
-hold still, and then descriptors, processes and temporary files must be as many as ever. The first
-sixth is warm-up; of the rest the last tenth is held against the first.
+A few clients send requests to ``phonemo serve``; they also send damaged audio, playlists and
+invalid forms, disconnect early, stall, and occasionally kill a decoder. Meanwhile ``phonemo batch``
+runs repeatedly, and one process calls run_batch repeatedly, with some bad files and one that kills
+its worker. The processes are measured every few seconds. At intervals the clients pause, and then
+descriptors, processes and temporary files must be as many as before. The first sixth is warm-up; of
+the rest, the last tenth is compared with the first.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ import phonemo
 CLIENTS, LOOK_SECONDS, SETTLE_SECONDS = 3, 3.0, 1.5
 COMMAND_PAUSE_SECONDS, PARENT_PAUSE_SECONDS = 10.0, 5.0
 KEPT = Path(__file__).resolve().parents[1] / "work" / "soak.json"
-#: Of a server under load these come and go; they are compared while it is quiet.
+#: These fluctuate under load; they are compared while the server is quiet.
 COUNTS = ("fds", "processes", "threads", "temporary")
 PARENT_COUNTS = ("fds", "threads", "children", "workers", "semaphores", "temporary", "half_files")
 
 
-def main(asked: argparse.Namespace) -> int:
-    """The exit status: 1 where something grew, or an answer was wrong."""
-    print(f"{machine()}; {asked.minutes:g} minutes; {Path(phonemo.__file__).parent}", flush=True)
-    for number in (signal.SIGINT, signal.SIGTERM):  # also in a shell's background, deaf to Ctrl-C
+def main(args: argparse.Namespace) -> int:
+    """Return the exit status: 1 if something grew, or a response was wrong."""
+    print(f"{machine()}; {args.minutes:g} minutes; {Path(phonemo.__file__).parent}", flush=True)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a shell's background jobs ignore Ctrl-C by default
         signal.signal(number, signal.default_int_handler)
-    with scratch_folder() as home, Server(Path(home)) as server:
-        soak = Soak(server, Path(home), asked)
+    with scratch_folder() as folder, Server(Path(folder)) as server:
+        soak = Soak(server, Path(folder), args)
         try:
             with contextlib.suppress(KeyboardInterrupt):
                 soak.run()
@@ -57,7 +60,7 @@ def main(asked: argparse.Namespace) -> int:
 
 
 class Soak:
-    """Everything that runs at once."""
+    """All parts that run concurrently."""
 
     def __init__(self, server: Server, home: Path, asked: argparse.Namespace) -> None:
         self.server, self.asked, self.seconds = server, asked, asked.minutes * 60
@@ -72,11 +75,11 @@ class Soak:
 
     @property
     def at(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return time.monotonic() - self.began
 
     def run(self) -> None:
-        """For the time that is asked, or until Ctrl-C."""
+        """Run for the requested time, or until Ctrl-C."""
         for one in (self.commands, self.parent, *self.clients):
             one.start()
         every = min(30.0, max(5.0, self.seconds / 30))
@@ -92,7 +95,7 @@ class Soak:
             time.sleep(min(LOOK_SECONDS, every / 3))
 
     def stop(self) -> None:
-        """Clients first, then the batches."""
+        """Stop the clients, then the batches."""
         self.seconds = min(self.seconds, self.at)
         for one in self.clients:
             one.over.set()
@@ -105,22 +108,22 @@ class Soak:
 
     def _look(self, quiet: bool) -> None:
         pid = self.server.process.pid
-        found = held(tree(pid), self.server.temporary) | {"at": round(self.at, 2), "quiet": quiet}
-        found["main"] = held([pid], self.server.temporary)["anonymous"]
-        self.looks.append(found)
+        look = held(tree(pid), self.server.temporary) | {"at": round(self.at, 2), "quiet": quiet}
+        look["main"] = held([pid], self.server.temporary)["anonymous"]
+        self.looks.append(look)
 
     def _quiet_look(self) -> None:
-        """When the clients hold still and the server has nothing to do."""
+        """Measure while the clients pause and the server is idle."""
         with contextlib.ExitStack() as turns:
             for one in self.clients:
                 turns.enter_context(one.turn)
             if not self._is_idle():
-                self.server.faults.append("work stayed in flight with no client there")
+                self.server.faults.append("work stayed in flight without clients")
             time.sleep(SETTLE_SECONDS)
             self._look(quiet=True)
 
     def _is_idle(self) -> bool:
-        """Wait for it."""
+        """Wait until nothing is in flight; return whether that happened."""
         until = time.monotonic() + PATIENCE_SECONDS
         with contextlib.suppress(OSError):
             while time.monotonic() < until:
@@ -138,7 +141,7 @@ class Soak:
         self._keep({})
 
     def curves(self) -> list[Curve]:
-        """What must be flat."""
+        """The curves that must be flat."""
         quiet = [one for one in self.looks if one["quiet"]]
         plain = [one for one in self.commands.told if not one["deadly"]]
         memory, parent = {"share": MEMORY_BAR, "unit": "MB"}, self.parent.told
@@ -156,16 +159,16 @@ class Soak:
         ]  # fmt: skip
 
     def faults(self) -> list[str]:
-        """All that was not as it should be, but growth."""
+        """All faults other than growth."""
         answers = (*self.target.answers.others, *self.commands.answers.others)
-        found = [f"another answer than the first: {one}" for one in answers]
+        found = [f"response differs from the first: {one}" for one in answers]
         found += [f"odd: {one}" for one in self.outcomes.odd]
         for part in (self.server, self.commands, self.parent):
             found += [f"{type(part).__name__}: {one}" for one in part.faults]
         return found
 
     def tell(self) -> int:
-        """Print and keep everything; the exit status."""
+        """Print and store everything; return the exit status."""
         curves, faults = self.curves(), self.faults()
         judged = [one.judged(self.seconds) for one in curves]
         self._keep({"judged": judged, "faults": faults})

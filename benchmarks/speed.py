@@ -1,10 +1,10 @@
-"""How quick phonemo answers, against transformers on the same clips.
+"""Speed of phonemo compared with transformers on the same clips.
 
     python benchmarks/speed.py [ROUNDS]              default: 7
 
-Throughput of 24 clips of 3 s: phonemo-small (the bundle in the package) and a network of the shape
-of wav2vec2-base, in phonemo and in transformers' pipeline with torch. Latency of one clip at a
-time. Everything on all processors; decoding is not part of it.
+Throughput of 24 clips of 3 s: phonemo-small (the bundle in the package), and a network with the
+shape of wav2vec2-base in phonemo and in transformers' pipeline with torch. Latency of one clip at a
+time. All CPUs are used; decoding is excluded.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ CLIPS, SECONDS, LATENCIES = 24, 3.0, 60
 
 
 def main(rounds: int) -> int:
-    """The exit status; prints three tables."""
+    """Print three tables; return the exit status."""
     clips = real_clips(CLIPS, SECONDS)
     print(f"{machine()}; torch {torch.__version__}, {torch.get_num_threads()} threads")
-    with tempfile.TemporaryDirectory() as home:
-        heard = engines(Path(home), clips)
-        tell_throughput(interleaved(heard, rounds))
-        tell_latency(Path(home), clips)
+    with tempfile.TemporaryDirectory() as folder:
+        works = engines(Path(folder), clips)
+        print_throughput(interleaved(works, rounds))
+        print_latency(Path(folder), clips)
     return 0
 
 
-def engines(home: Path, clips: list[np.ndarray]) -> dict[str, object]:
-    """Name -> what answers for all clips."""
-    pipe = base_pipeline(base_folder(home / "base"))
-    phonemo_base(home / "model")
-    found = {}
+def engines(folder: Path, clips: list[np.ndarray]) -> dict[str, object]:
+    """Build the engines: name -> a function that predicts all clips."""
+    pipe = base_pipeline(base_folder(folder / "base"))
+    phonemo_base(folder / "model")
+    works = {}
     for size in (1, 8):
-        found[f"pipeline, wav2vec2-base, batch {size}"] = lambda size=size: list(
+        works[f"pipeline, wav2vec2-base, batch {size}"] = lambda size=size: list(
             pipe([{"raw": clip, "sampling_rate": RATE} for clip in clips], batch_size=size)
         )
     network = pipe.model.eval()
@@ -52,23 +52,23 @@ def engines(home: Path, clips: list[np.ndarray]) -> dict[str, object]:
             for clip in clips:
                 network(torch.from_numpy(clip)[None])
 
-    found["torch eager, wav2vec2-base"] = eager
+    works["torch eager, wav2vec2-base"] = eager
     for precision in ("fp32", "int8"):
-        export(home / "model", home / precision, precision)
-        found[f"phonemo {precision}, wav2vec2-base"] = many(
-            OnnxRecognizer.load(home / precision), clips
+        export(folder / "model", folder / precision, precision)
+        works[f"phonemo {precision}, wav2vec2-base"] = many(
+            OnnxRecognizer.load(folder / precision), clips
         )
-    found["phonemo-small int8"] = many(OnnxRecognizer.load(), clips)
-    return found
+    works["phonemo-small int8"] = many(OnnxRecognizer.load(), clips)
+    return works
 
 
 def many(model: OnnxRecognizer, clips: list[np.ndarray]) -> object:
-    """All clips as a user would ask."""
+    """Predict all clips with predict_many."""
     return lambda: list(model.predict_many(clips, RATE))
 
 
-def tell_throughput(seconds: dict[str, list[float]]) -> None:
-    """Clips a second, and the ratios that count."""
+def print_throughput(seconds: dict[str, list[float]]) -> None:
+    """Print clips per second, and ratios."""
     rounds = len(next(iter(seconds.values())))
     print(f"\nthroughput, {CLIPS} clips of {SECONDS:g} s, median of {rounds} rounds")
     for name, times in seconds.items():
@@ -83,17 +83,17 @@ def tell_throughput(seconds: dict[str, list[float]]) -> None:
         print(f"  {quick} is quicker than {slow}: {ratio(seconds[slow], seconds[quick])} times")
 
 
-def tell_latency(home: Path, clips: list[np.ndarray]) -> None:
-    """Median and 95th percentile of one clip, in turn."""
-    pipe, model = base_pipeline(home / "base"), OnnxRecognizer.load()
-    asked = {
+def print_latency(folder: Path, clips: list[np.ndarray]) -> None:
+    """Print median and 95th percentile for one clip, alternating."""
+    pipe, model = base_pipeline(folder / "base"), OnnxRecognizer.load()
+    works = {
         "pipeline, wav2vec2-base": lambda clip: pipe({"raw": clip, "sampling_rate": RATE}),
         "phonemo-small int8": lambda clip: model.predict(clip, RATE),
         "phonemo-small int8, with shares": lambda clip: model.predict(clip, RATE, shares=True),
     }
-    times: dict[str, list[float]] = {name: [] for name in asked}
+    times: dict[str, list[float]] = {name: [] for name in works}
     for number in range(LATENCIES):
-        for name, ask in asked.items():
+        for name, ask in works.items():
             times[name].append(timed(lambda ask=ask, n=number: ask(clips[n % len(clips)])))
     print(f"\nlatency of a clip of {SECONDS:g} s, {LATENCIES - 3} times in turn")
     for name, values in times.items():

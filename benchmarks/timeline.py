@@ -1,11 +1,11 @@
-"""How right a timeline is, on speakers that were never heard and emotions that are known.
+"""Accuracy of timelines on unseen speakers with known emotions.
 
     python benchmarks/timeline.py [RUN_FOLDER [FOLDS]]    default: work/runs/small-emodb, all folds
 
-The test utterances of each speaker are put in a row with a second of faint noise between, the
-emotion changing after every utterance or after every fourth, and the fold's model hears the row as
-a long recording. Told is the share of spoken time whose segment has the true emotion, for windows
-of several lengths, beside the same model's accuracy on the utterances alone (weighted by time).
+The test utterances of each speaker are concatenated with a second of faint noise in between, the
+emotion changing after every utterance or every fourth, and the fold's model processes them as one
+long recording. Printed is the share of speech time whose segment has the true emotion, for several
+window lengths, next to the same model's accuracy on the single utterances (weighted by time).
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from measuring.folds import Run, exported, open_run
 from phonemo.audio import RATE
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 
-#: An emotion, and samples (sample,) in which it is heard.
+#: An emotion, and samples (sample,) that express it.
 Clip = tuple[str, np.ndarray]
 RUN = Path("work/runs/small-emodb")
 WINDOWS, RUNS, PAUSE_SECONDS, NOISE = (2.0, 3.0, 4.0, 6.0), (1, 4), 1.0, 1e-4
 
 
 def main(folder: Path, most: int | None) -> int:
-    """The exit status; prints one table."""
+    """Print one table; return the exit status."""
     run = open_run(folder)
     right: dict[tuple[int, float], float] = {}
-    alone = spoken = 0.0
+    single = spoken = 0.0
     for model, clips in speakers(run, most):
         for emotion, samples in clips:
             spoken += len(samples) / RATE
-            alone += len(samples) / RATE * (model.predict(samples, RATE).label == emotion)
+            single += len(samples) / RATE * (model.predict(samples, RATE).label == emotion)
         for length in RUNS:
             for window in WINDOWS:
-                found = heard(model, in_a_row(clips, length), window)
-                right[length, window] = right.get((length, window), 0.0) + found
+                seconds = seconds_right(model, in_a_row(clips, length), window)
+                right[length, window] = right.get((length, window), 0.0) + seconds
     print(
-        f"{folder}: {spoken / 60:.1f} minutes; utterances alone: {alone / spoken:.1%} of the time"
+        f"{folder}: {spoken / 60:.1f} minutes; utterances alone: {single / spoken:.1%} of the time"
     )
     print("window s" + "".join(f"{window:>8g}" for window in WINDOWS))
     for length in RUNS:
@@ -51,14 +51,14 @@ def main(folder: Path, most: int | None) -> int:
 
 
 def speakers(run: Run, most: int | None) -> Iterator[tuple[OnnxRecognizer, list[Clip]]]:
-    """A fold's model in fp32, and the emotion and samples of what its test speakers say."""
-    for fold in islice(run.heard(), most):
-        clips = [(run.emotion(one), run.audio(one).samples) for one in fold.utterances]
+    """Yield each fold's model in fp32, with the emotions and samples of its test utterances."""
+    for fold in islice(run.seconds_right(), most):
+        clips = [(run.emotion(row), run.audio(row).samples) for row in fold.utterances]
         yield exported(fold.models[0], "fp32"), clips
 
 
 def in_a_row(clips: list[Clip], length: int) -> list[Clip]:
-    """The clips in an order in which an emotion lasts for so many, as far as there are."""
+    """Order the clips so that an emotion lasts for this many, as far as possible."""
     draw = np.random.default_rng(1)
     piles: dict[str, list[np.ndarray]] = {}
     for place in draw.permutation(len(clips)):
@@ -68,30 +68,30 @@ def in_a_row(clips: list[Clip], length: int) -> list[Clip]:
         last = row[-1][0] if row else None
         names = [name for name in piles if name != last] or list(piles)
         chosen = max(names, key=lambda name: (len(piles[name]), draw.random()))
-        row += [(chosen, one) for one in piles[chosen][:length]]
+        row += [(chosen, clip) for clip in piles[chosen][:length]]
         piles[chosen] = piles[chosen][length:]
         piles = {name: pile for name, pile in piles.items() if pile}
     return row
 
 
-def heard(model: OnnxRecognizer, row: list[Clip], window: float) -> float:
+def seconds_right(model: OnnxRecognizer, row: list[Clip], window: float) -> float:
     """Seconds of speech whose segment has the true emotion."""
     draw = np.random.default_rng(2)
     model.window_seconds = window
-    hearing, times, now = model.sliding_inference(), [], 0
+    inference, times, now = model.sliding_inference(), [], 0
     for emotion, samples in row:
         pause = NOISE * draw.normal(size=round(PAUSE_SECONDS * RATE))
-        hearing.push(samples)
-        hearing.push(pause.astype(np.float32))
+        inference.push(samples)
+        inference.push(pause.astype(np.float32))
         times.append((emotion, now / RATE, (now + len(samples)) / RATE))
         now += len(samples) + len(pause)
-    hearing.finish()
-    segments = hearing.answer().segments
+    inference.finish()
+    segments = inference.answer().segments
     return sum(
-        max(0.0, min(end, one.end) - max(start, one.start))
+        max(0.0, min(end, segment.end) - max(start, segment.start))
         for emotion, start, end in times
-        for one in segments
-        if one.label == emotion
+        for segment in segments
+        if segment.label == emotion
     )
 
 

@@ -1,9 +1,9 @@
-"""Prepare a release: one version in every file that names it, and a dated part of the changelog.
+"""Prepare a release: write the version to every file that has it, and date the changelog.
 
 python deploy/release.py 0.2.0               writes version.py, CITATION.cff and CHANGELOG.md
-python deploy/release.py --check             do they name one version?
+python deploy/release.py --check             checks that their versions are equal
 
-The commit, the tag and the upload stay with a person: CONTRIBUTING.md has the steps.
+Commit, tag and upload are manual steps, listed in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -20,92 +20,97 @@ VERSION_FILE = "src/phonemo/version.py"
 CITATION = "CITATION.cff"
 CHANGELOG = "CHANGELOG.md"
 UNRELEASED = "## [Unreleased]"
-#: Versions that semver and pip understand alike.
+#: Versions with the same meaning in semver and pip.
 VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?")
 _KINDS = {"a": 0, "b": 1, "rc": 2, None: 3}
 
 
 class ReleaseError(Exception):
-    """Why no release can be made of what lies here."""
+    """A release cannot be made from the current files."""
 
 
 def order(version: str) -> tuple[int, ...]:
-    """Something that sorts as versions do.
+    """Build a sort key for a version.
 
     Raises:
-        ReleaseError: it is no version.
+        ReleaseError: the version is invalid.
     """
     match = VERSION.fullmatch(version)
     if match is None:
-        raise ReleaseError(f"{version!r} is no version; 1.2.3, 1.2.3a1, 1.2.3b1 or 1.2.3rc1 is")
+        raise ReleaseError(
+            f"expected a version such as 1.2.3, 1.2.3a1, 1.2.3b1 or 1.2.3rc1, got {version!r}"
+        )
     major, minor, patch, kind, number = match.groups()
     return int(major), int(minor), int(patch), _KINDS[kind], int(number or 0)
 
 
 def with_version(text: str, version: str) -> str:
-    """The text of version.py with another version."""
-    return _replaced(r'__version__ = "[^"]+"', f'__version__ = "{version}"', text, VERSION_FILE)
+    """Replace the version in the text of version.py."""
+    return _replace(r'__version__ = "[^"]+"', f'__version__ = "{version}"', text, VERSION_FILE)
 
 
 def with_citation(text: str, version: str, day: date) -> str:
-    """The text of CITATION.cff with another version and the day of its release."""
+    """Replace the version and release date in the text of CITATION.cff."""
     text = re.sub(r"^date-released:.*\n", "", text, flags=re.MULTILINE)
     line = f"version: {version}\ndate-released: {day.isoformat()}"
-    return _replaced(r"^version: \S+$", line, text, CITATION)
+    return _replace(r"^version: \S+$", line, text, CITATION)
 
 
 def with_changes(text: str, version: str, day: date) -> str:
-    """The text of CHANGELOG.md whose unreleased part has become that of a version.
+    """Turn the unreleased section of CHANGELOG.md into that of a version.
 
     Raises:
-        ReleaseError: there is nothing in that part, or the version is there already.
+        ReleaseError: the section is empty, or the version exists already.
     """
     if re.search(rf"^## \[{re.escape(version)}\]", text, re.MULTILINE):
-        raise ReleaseError(f"{CHANGELOG} has {version} already; give the next version")
-    _, found, rest = text.partition(UNRELEASED)
-    if not found:
-        raise ReleaseError(f"{CHANGELOG} has no {UNRELEASED}; put it above the newest version")
+        raise ReleaseError(f"{CHANGELOG} already has {version}; use the next version")
+    _, marker, rest = text.partition(UNRELEASED)
+    if not marker:
+        raise ReleaseError(f"{CHANGELOG} has no {UNRELEASED}; add it above the newest version")
     if not re.search(r"^- ", rest.partition("\n## ")[0], re.MULTILINE):
-        raise ReleaseError(f"nothing stands under {UNRELEASED} of {CHANGELOG}; nothing to release")
+        raise ReleaseError(f"{CHANGELOG}: {UNRELEASED} is empty; there is nothing to release")
     return text.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{version}] - {day.isoformat()}", 1)
 
 
 def versions(root: Path) -> dict[str, str]:
-    """File -> the version that it names; in the changelog the newest released one, if any."""
+    """Read each file's version; for the changelog, the newest release, if any."""
     patterns = {
         VERSION_FILE: r'__version__ = "([^"]+)"',
         CITATION: r"^version: (\S+)$",
         CHANGELOG: r"^## \[(\d[^\]]*)\]",
     }
-    found = {
-        name: re.search(one, _read(root, name), re.MULTILINE) for name, one in patterns.items()
+    matches = {
+        name: re.search(pattern, _read(root, name), re.MULTILINE)
+        for name, pattern in patterns.items()
     }
-    return {name: match[1] for name, match in found.items() if match is not None}
+    return {name: match[1] for name, match in matches.items() if match is not None}
 
 
 def check(root: Path) -> str:
-    """The one version that all files name.
+    """Return the version that all files have.
 
     Raises:
-        ReleaseError: they name several.
+        ReleaseError: the versions differ.
     """
-    named = versions(root)
-    if len(set(named.values())) != 1:
-        told = ", ".join(f"{name} {version}" for name, version in named.items())
-        raise ReleaseError(f"several versions: {told}; python deploy/release.py VERSION writes one")
-    order(named[VERSION_FILE])
-    return named[VERSION_FILE]
+    by_file = versions(root)
+    if len(set(by_file.values())) != 1:
+        text = ", ".join(f"{name} {version}" for name, version in by_file.items())
+        raise ReleaseError(
+            f"expected equal versions, got {text}; run: python deploy/release.py VERSION"
+        )
+    order(by_file[VERSION_FILE])
+    return by_file[VERSION_FILE]
 
 
 def release(root: Path, version: str, day: date) -> None:
-    """Write the three files; none is touched where one cannot be.
+    """Write all three files, or none.
 
     Raises:
-        ReleaseError: the version is none, is older than the newest, or nothing has changed.
+        ReleaseError: the version is invalid or not newer, or nothing has changed.
     """
     newest = versions(root).get(CHANGELOG)
     if newest is not None and order(version) <= order(newest):
-        raise ReleaseError(f"{version} does not come after {newest}")
+        raise ReleaseError(f"expected a version after {newest}, got {version}")
     order(version)
     changes: dict[str, Callable[[str], str]] = {
         VERSION_FILE: lambda text: with_version(text, version),
@@ -121,23 +126,23 @@ def _read(root: Path, name: str) -> str:
     return (root / name).read_text(encoding="utf-8")
 
 
-def _replaced(pattern: str, replacement: str, text: str, name: str) -> str:
+def _replace(pattern: str, replacement: str, text: str, name: str) -> str:
     changed, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
     if count != 1:
-        raise ReleaseError(f"{name} names a version {count} times; once is wanted")
+        raise ReleaseError(f"{name}: expected one version, got {count}")
     return changed
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("version", nargs="?", help="such as 0.2.0")
-    chosen.add_argument("--check", action="store_true", help="only look")
-    asked = parser.parse_args()
+    chosen.add_argument("--check", action="store_true", help="only check")
+    args = parser.parse_args()
     try:
-        if not asked.check:
-            release(REPOSITORY, asked.version, date.today())
+        if not args.check:
+            release(REPOSITORY, args.version, date.today())
         print(check(REPOSITORY))
     except ReleaseError as error:
         print(f"release: {error}", file=sys.stderr)

@@ -1,10 +1,10 @@
-"""Writes the bill of materials of the app (CycloneDX 1.6): `make sbom`.
+"""Write the app's software bill of materials (CycloneDX 1.6): `make sbom`.
 
     .venv-tools/bin/python deploy/sbom.py .venv-app/bin/python build/sbom.json
 
-cyclonedx-py lists the packages of an environment that holds the app alone. What it cannot see is
-added: the version of phonemo, the weights in its wheel, and the native libraries that decode and
-resample, which lie inside the wheels of others.
+cyclonedx-py lists the packages of an environment that contains only the app. This script adds what
+it cannot see: phonemo's version, the weights in its wheel, and the native decoding and resampling
+libraries inside other wheels.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-#: Run by the app's own Python: what is in it.
-_ASK = """
+#: Run by the app's Python; prints its components.
+_LIST_COMPONENTS = """
 import json, soundfile, soxr, phonemo
 from phonemo.runtime.bundle import open_bundle, packaged
-found = open_bundle(packaged())
+bundle = open_bundle(packaged())
 print(json.dumps({
     "phonemo": phonemo.__version__,
     "libsndfile": soundfile.__libsndfile_version__,
     "libsoxr": soxr.__libsoxr_version__,
-    "card": found.card.model_dump(mode="json"),
+    "card": bundle.card.model_dump(mode="json"),
 }))
 """
 _LIBRARIES = {
@@ -38,20 +38,22 @@ _LIBRARIES = {
 
 
 def main(python: str, target: str) -> None:
-    """Write the bill and say what is in it."""
+    """Write the bill and print a summary."""
     bill = json.loads(_packages(python))
-    asked = subprocess.run([python, "-I", "-c", _ASK], check=True, capture_output=True, text=True)
-    found = json.loads(asked.stdout)
-    bill["metadata"]["component"]["version"] = found["phonemo"]
-    bill["components"] += [_library(name, found[name]) for name in _LIBRARIES]
-    bill["components"].append(_weights(found["card"]))
-    _depend(bill)
+    result = subprocess.run(
+        [python, "-I", "-c", _LIST_COMPONENTS], check=True, capture_output=True, text=True
+    )
+    facts = json.loads(result.stdout)
+    bill["metadata"]["component"]["version"] = facts["phonemo"]
+    bill["components"] += [_library(name, facts[name]) for name in _LIBRARIES]
+    bill["components"].append(_weights(facts["card"]))
+    _add_dependencies(bill)
     text = json.dumps(bill, indent=1, ensure_ascii=False) + "\n"
     if (fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)) is not None:
-        sys.exit(f"the bill is no CycloneDX: {str(fault).splitlines()[0]}")
+        sys.exit(f"the bill is not valid CycloneDX: {str(fault).splitlines()[0]}")
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     Path(target).write_text(text, encoding="utf-8")
-    print(f"{target}: phonemo {found['phonemo']} and {len(bill['components'])} components")
+    print(f"{target}: phonemo {facts['phonemo']} and {len(bill['components'])} components")
 
 
 def _packages(python: str) -> bytes:
@@ -98,11 +100,11 @@ def _weights(card: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _depend(bill: dict[str, Any]) -> None:
-    """The root needs the weights, and two packages the libraries inside them."""
-    needs = {one["ref"]: one for one in bill["dependencies"]}
-    refs = {one["name"]: one["bom-ref"] for one in bill["components"]}
-    model = next(one for one in bill["components"] if one["type"] == "machine-learning-model")
+def _add_dependencies(bill: dict[str, Any]) -> None:
+    """Add the dependencies: the root on the weights, two packages on their libraries."""
+    needs = {entry["ref"]: entry for entry in bill["dependencies"]}
+    refs = {part["name"]: part["bom-ref"] for part in bill["components"]}
+    model = next(part for part in bill["components"] if part["type"] == "machine-learning-model")
     root = needs[bill["metadata"]["component"]["bom-ref"]]
     root["dependsOn"] = sorted({*root.get("dependsOn", ()), model["bom-ref"]})
     for name, (wheel, _) in _LIBRARIES.items():

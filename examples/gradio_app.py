@@ -1,10 +1,10 @@
-"""A page on gradio: speak or give a file; see the emotions, and which phonemes carried them.
+"""A Gradio page: record or upload speech; see the emotions, and the phonemes that carried them.
 
     pip install 'phonemo[gradio]'
     python examples/gradio_app.py            # http://127.0.0.1:7860/
 
-It listens on this machine alone, has no share link, sends no analytics, and drops uploads after an
-hour. For many users, and for an API with limits, there is ``phonemo serve``.
+It listens on this machine only, has no share link, sends no analytics, and deletes uploads after an
+hour. For many users, or an API with limits, use ``phonemo serve``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from phonemo.errors import PhonemoError
 LONGEST_SECONDS = 60.0
 HOUR = 3600
 NOTE = (
-    "A label is what listeners agree to call a voice, not what a person feels: do not judge people "
-    "by it. phonemo-small is CC BY-NC-SA 4.0; it learnt from acted German, English and Polish."
+    "A label is how listeners describe a voice, not what a person feels: do not judge people by "
+    "it. phonemo-small is CC BY-NC-SA 4.0; it was trained on acted German, English and Polish."
 )
 
 MODEL = phonemo.load()
@@ -36,51 +36,53 @@ MODEL.limits = AudioLimits(max_seconds=LONGEST_SECONDS)
 
 
 def hear(path: str | None) -> tuple[dict[str, float], list[tuple[str, float | None]], Any, str]:
-    """A recording to scores, phonemes with their shares, a picture and a TextGrid."""
+    """Predict a recording: scores, phonemes with shares, a plot and a TextGrid."""
     if not path:
-        raise gr.Error("No recording yet: speak, or choose a file.")
+        raise gr.Error("No recording yet; record one or choose a file.")
     try:
-        found = MODEL.predict(path, shares=True, timeline=True)
+        prediction = MODEL.predict(path, shares=True, timeline=True)
     except PhonemoError as error:
         raise gr.Error(str(error).removeprefix(f"{path}: ")) from error
-    return found.scores, tinted(found), picture(found), saved(path, found)
+    return prediction.scores, tinted(prediction), picture(prediction), saved(path, prediction)
 
 
-def tinted(found: Prediction) -> list[tuple[str, float | None]]:
-    """Phonemes, each with its share of the largest: -1 speaks against the emotion, 1 for it."""
-    shares = [one.share or 0.0 for one in found.spans or ()]
-    largest = max((abs(one) for one in shares), default=0.0) or 1.0
-    spans = zip(found.spans or (), shares, strict=True)
-    return [(f"{one.symbol} ", share / largest) for one, share in spans]
+def tinted(prediction: Prediction) -> list[tuple[str, float | None]]:
+    """Phonemes with shares relative to the largest: -1 against the emotion, 1 for it."""
+    shares = [span.share or 0.0 for span in prediction.spans or ()]
+    largest = max((abs(share) for share in shares), default=0.0) or 1.0
+    spans = zip(prediction.spans or (), shares, strict=True)
+    return [(f"{span.symbol} ", share / largest) for span, share in spans]
 
 
-def picture(found: Prediction) -> Any:
-    """The scores over time, a line for each emotion that ever leads."""
+def picture(prediction: Prediction) -> Any:
+    """Plot the scores over time, for each emotion that leads in a segment."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     axes = figure.add_subplot()
-    leading = {one.label for one in found.segments} | {found.label}
-    edges = [one.start for one in found.segments] + [found.seconds]
+    leading = {segment.label for segment in prediction.segments} | {prediction.label}
+    edges = [segment.start for segment in prediction.segments] + [prediction.seconds]
     for name in sorted(leading):
-        scores = [one.scores[name] for one in found.segments] or [found.scores[name]]
+        scores = [segment.scores[name] for segment in prediction.segments] or [
+            prediction.scores[name]
+        ]
         axes.stairs(
             scores, edges if len(edges) == len(scores) + 1 else None, label=name, baseline=None
         )
-    axes.set(xlabel="seconds", ylabel="score", ylim=(0, 1), xlim=(0, max(found.seconds, 0.1)))
+    axes.set(xlabel="seconds", ylabel="score", ylim=(0, 1), xlim=(0, max(prediction.seconds, 0.1)))
     axes.legend(loc="upper right")
     return figure
 
 
-def saved(path: str, found: Prediction) -> str:
-    """A TextGrid for Praat, in a folder of its own."""
+def saved(path: str, prediction: Prediction) -> str:
+    """Write a TextGrid for Praat to a new folder."""
     target = Path(tempfile.mkdtemp(prefix="phonemo-")) / f"{Path(path).stem}.TextGrid"
-    target.write_text(textgrid(Path(path).name, found), encoding="utf-8")
+    target.write_text(textgrid(Path(path).name, prediction), encoding="utf-8")
     return str(target)
 
 
 def make_app() -> gr.Blocks:
-    """The page."""
+    """Build the page."""
     with gr.Blocks(title="phonemo", analytics_enabled=False, delete_cache=(HOUR, HOUR)) as app:
         gr.Markdown(
             f"# phonemo\nWhich emotion does it sound like, and which phonemes carried it?\n\n{NOTE}"
@@ -91,12 +93,12 @@ def make_app() -> gr.Blocks:
                     type="filepath",
                     sources=["microphone", "upload"],
                     label="Recording",
-                    buttons=["download"],  # no button that would share it elsewhere
+                    buttons=["download"],  # no share button
                 )
-                button = gr.Button("Hear it", variant="primary")
+                button = gr.Button("Recognize", variant="primary")
             scores = gr.Label(num_top_classes=5, label="Emotion")
         phonemes = gr.HighlightedText(
-            label="Phonemes: red speaks for it, blue against", show_legend=False
+            label="Phonemes: red for the emotion, blue against it", show_legend=False
         )
         plot = gr.Plot(label="In time")
         grid = gr.File(label="TextGrid for Praat")
@@ -105,7 +107,7 @@ def make_app() -> gr.Blocks:
 
 
 def main() -> None:
-    """Serve it on this machine."""
+    """Serve the page on this machine."""
     make_app().launch(server_name="127.0.0.1", share=False)
 
 

@@ -1,11 +1,11 @@
-"""Speak a nonsense sentence in four moods: a small formant synthesiser, for trying phonemo out.
+"""Synthesize a nonsense sentence in four moods with a small formant synthesizer, to try phonemo.
 
     python examples/speak.py FOLDER
 
-It writes anger.wav, happiness.wav, neutral.wav and sadness.wav. The voice is synthetic: a pulse
-train through five resonators (Klatt 1980), with the pitch, rate, level and brightness that people
-give to these moods (Juslin and Laukka 2003). It is no speech corpus and no test: what a model says
-of it shows that the model runs, not that it is right.
+Writes anger.wav, happiness.wav, neutral.wav and sadness.wav. The voice is synthetic: a pulse train
+through five resonators (Klatt 1980), with the pitch, rate, level and brightness typical of these
+moods (Juslin and Laukka 2003). It is not a speech corpus or a test: a model's predictions show that
+the model runs, not that it is correct.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 RATE = 16_000
-#: Formants in hertz of an adult voice (Peterson and Barney 1952), and of a nasal.
+#: Formants in hertz of an adult voice (Peterson and Barney 1952), and of nasals.
 FORMANTS = {
     "a": (730, 1090, 2440),
     "e": (530, 1840, 2480),
@@ -35,7 +35,7 @@ BANDWIDTHS = (80, 100, 140, 250, 300)
 
 @dataclass(frozen=True)
 class Mood:
-    """How a sentence is spoken: pitch in hertz and semitones, seconds a sound, level, tilt."""
+    """Speaking style: pitch in hertz and semitones, seconds per sound, level, tilt."""
 
     pitch: float
     range_semitones: float
@@ -53,7 +53,7 @@ MOODS = {
 
 
 def speak(mood: Mood, seed: int = 0) -> NDArray[np.float32]:
-    """The sentence in a mood: (sample,), 16 kHz, full scale at 1."""
+    """Synthesize the sentence in a mood: (sample,), 16 kHz, full scale at 1."""
     draw = np.random.default_rng(seed)
     sounds = [letter for letter in SENTENCE if letter != " "]
     size = int(mood.sound_seconds * RATE)
@@ -76,7 +76,7 @@ def _five(letter: str) -> tuple[float, ...]:
 
 
 def _pitch(samples: int, mood: Mood, draw: np.random.Generator) -> NDArray[np.float64]:
-    """Accents over a falling line, with the jitter of a living voice."""
+    """Accents over a falling line, with the jitter of a natural voice."""
     place = np.linspace(0, 1, samples)
     accents = np.interp(place, np.linspace(0, 1, 9), draw.uniform(-0.5, 0.5, 9))
     shimmer = _smooth(draw.normal(0, 0.6, (samples, 1)), 200)[:, 0]
@@ -87,13 +87,13 @@ def _pitch(samples: int, mood: Mood, draw: np.random.Generator) -> NDArray[np.fl
 def _source(
     pitch: NDArray[np.float64], tilt: float, draw: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Glottal pulses with some breath, low-passed: the higher ``tilt``, the darker."""
+    """Glottal pulses with some breath, low-pass filtered: higher ``tilt`` is darker."""
     turns = np.floor(np.cumsum(pitch) / RATE)
     pulses = np.diff(turns, prepend=0.0) + draw.normal(0, 0.01, len(pitch))
-    dark, before = np.empty_like(pulses), 0.0
+    dark, previous = np.empty_like(pulses), 0.0
     for number, pulse in enumerate(pulses):
-        before = tilt * before + (1 - tilt) * pulse
-        dark[number] = before
+        previous = tilt * previous + (1 - tilt) * pulse
+        dark[number] = previous
     return np.diff(dark, prepend=0.0)
 
 
@@ -103,23 +103,23 @@ def _resonator(
     """Klatt's digital resonator, with a frequency for every sample."""
     c = -np.exp(-2 * np.pi * bandwidth / RATE)
     b = 2 * np.exp(-np.pi * bandwidth / RATE) * np.cos(2 * np.pi * hertz / RATE)
-    found = np.zeros(len(signal) + 2)
+    output = np.zeros(len(signal) + 2)
     for number, value in enumerate(signal):
         gain = 1 - b[number] - c
-        found[number + 2] = gain * value + b[number] * found[number + 1] + c * found[number]
-    return found[2:]
+        output[number + 2] = gain * value + b[number] * output[number + 1] + c * output[number]
+    return output[2:]
 
 
 def _smooth(curves: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
-    """Moving average down the samples of (sample, curve), its ends held."""
+    """Moving average along the samples of (sample, curve), with edge padding."""
     width = 2 * (samples // 2) + 1
-    held = np.pad(curves, ((width // 2, width // 2), (0, 0)), mode="edge")
-    total = np.cumsum(np.pad(held, ((1, 0), (0, 0))), axis=0)
+    padded = np.pad(curves, ((width // 2, width // 2), (0, 0)), mode="edge")
+    total = np.cumsum(np.pad(padded, ((1, 0), (0, 0))), axis=0)
     return (total[width:] - total[:-width]) / width
 
 
 def main(folder: Path, tell: bool = True) -> None:
-    """Write one file for each mood."""
+    """Write one file per mood."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, mood in MOODS.items():
         path = folder / f"{name}.wav"

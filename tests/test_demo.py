@@ -58,7 +58,7 @@ def test_the_demo_recognizes_real_speech_if_available(demo, capsys, tmp_path):
         soundfile.write(demo.EMODB / f"{name}.flac", make_clip(*CLIPS["long"]), RATE)
     assert demo.main([]) == 0
     out = capsys.readouterr().out
-    assert "this is no test" in out
+    assert "this is not a test" in out
     acted = {row[0]: row[1] for row in answers(out)[4:]}
     expected = {"03a01Na.flac": "neutral", "03a01Wa.flac": "anger", "16b10Tb.flac": "sadness"}
     assert acted == expected

@@ -1,7 +1,7 @@
-"""What the benchmarks share: real clips, interleaved rounds, ratios with their spread.
+"""Shared helpers of the benchmarks: real clips, interleaved rounds, ratios with their spread.
 
-Two things that are compared are timed in turn, round after round, in one run: what else the machine
-does then meets both. The ratio is taken within each round; its median and its range are told.
+Compared functions are timed alternately, round after round, in one run, so that other load on the
+machine affects both. The ratio is taken within each round; its median and range are reported.
 """
 
 from __future__ import annotations
@@ -23,56 +23,58 @@ PATTERNS = ("emodb/wav/*.flac", "ravdess/Actor_*/*.flac", "nemo/samples/*.ogg")
 
 
 def real_clips(count: int, seconds: float | None = None) -> list[np.ndarray]:
-    """Recordings spread over three corpora, each (sample,); cut to a length where one is given.
+    """Load recordings spread over three corpora, each (sample,), optionally cut to a length.
 
-    Where the corpora are absent the script ends, and says so.
+    Without the corpora, print a note and exit.
     """
-    paths = [spread(sorted(CORPORA.glob(one)), -(-count // len(PATTERNS))) for one in PATTERNS]
+    paths = [
+        spread(sorted(CORPORA.glob(pattern)), -(-count // len(PATTERNS))) for pattern in PATTERNS
+    ]
     if not all(paths):
         print(f"skipped: needs the real speech of {CORPORA}")
         sys.exit(0)
-    mixed = [path for together in zip(*paths, strict=True) for path in together][:count]
+    mixed = [path for group in zip(*paths, strict=True) for path in group][:count]
     clips = [load_waveform(path).samples for path in mixed]
     if seconds is None:
         return clips
     size = round(seconds * RATE)
-    return [np.resize(clip, size) for clip in clips]  # repeated where it is shorter
+    return [np.resize(clip, size) for clip in clips]  # shorter clips are repeated
 
 
 def spread(items: Sequence[Path], count: int) -> list[Path]:
-    """So many, evenly over all."""
+    """Pick this many items, evenly spread."""
     return [items[place * len(items) // count] for place in range(count)] if items else []
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds."""
+    """Measure seconds."""
     began = perf_counter()
     work()
     return perf_counter() - began
 
 
 def interleaved(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each piece of work in each round; the first, which warms up, is not counted.
+    """Measure seconds of each function in each round; the first round, a warm-up, is not counted.
 
-    Every second round runs them backwards, so that none always follows the same other.
+    Every second round runs in reverse order, so that no function always follows the same other.
     """
-    found: dict[str, list[float]] = {name: [] for name in works}
+    times: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name in list(works)[:: -1 if number % 2 else 1]:
             seconds = timed(works[name])
             if number:
-                found[name].append(seconds)
-    return found
+                times[name].append(seconds)
+    return times
 
 
 def ratio(slow: Sequence[float], quick: Sequence[float]) -> str:
-    """Median of the ratios within the rounds, and their range."""
-    shares = sorted(one / other for one, other in zip(slow, quick, strict=True))
+    """Format the median of the ratios within the rounds, and their range."""
+    shares = sorted(first / second for first, second in zip(slow, quick, strict=True))
     return f"{statistics.median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f})"
 
 
 def machine() -> str:
-    """One line on what this ran on."""
+    """Describe the machine in one line."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -1,4 +1,4 @@
-"""The table of conditions, as markdown."""
+"""The table of conditions as markdown."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from measuring.pages import points, table
 
 
 def written(content: Mapping[str, Any], pool: int) -> str:
-    """Both tables, over all corpora and by corpus, with what belongs to them.
+    """Format both tables, over all corpora and by corpus, with notes.
 
     Args:
-        content: of conditions.json.
-        pool: recordings in a profile that is drawn.
+        content: the content of conditions.json.
+        pool: number of recordings in a drawn profile.
     """
     heads = {"none": "without", "pool": f"profile of {pool}", "all": "profile of all"}
     profiles, corpora, ways = (content[key] for key in ("profiles", "corpora", "conditions"))
-    named = [heads[one] for one in profiles]
+    titles = [heads[profile] for profile in profiles]
     rows = [
         [
             name,
-            *(points(one["mean"][profile]) for profile in profiles),
-            *(_interval(one["lost"][profile], name) for profile in profiles),
+            *(points(way["mean"][profile]) for profile in profiles),
+            *(_interval(way["lost"][profile], name) for profile in profiles),
         ]
-        for name, one in ways.items()
+        for name, way in ways.items()
     ]
     by_corpus = [
-        [name, *(_by_profile(one["corpora"][corpus], profiles) for corpus in corpora)]
-        for name, one in ways.items()
+        [name, *(_by_profile(way["corpora"][corpus], profiles) for corpus in corpora)]
+        for name, way in ways.items()
     ]
     return "\n".join(
         [
             f"UA in %, mean over {', '.join(content['mean_over'])}; lost against clean in points, "
             "with the 95 % interval over speakers.",
             "",
-            table(["condition", *named, *(f"lost {one}" for one in named)], rows),
+            table(["condition", *titles, *(f"lost {title}" for title in titles)], rows),
             "",
-            f"By corpus, {' / '.join(named)}:",
+            f"By corpus, {' / '.join(titles)}:",
             "",
             table(["condition", *corpora], by_corpus),
             "",
@@ -48,11 +48,11 @@ def written(content: Mapping[str, Any], pool: int) -> str:
 
 def _notes(content: Mapping[str, Any]) -> str:
     tested = "; ".join(
-        f"{name}: {one['utterances']} recordings of {one['speakers']} speakers by {one['model']}"
-        + (f" ({one['note']})" if one["note"] else "")
-        for name, one in content["corpora"].items()
+        f"{name}: {corpus['utterances']} recordings of {corpus['speakers']} speakers by "
+        f"{corpus['model']}" + (f" ({corpus['note']})" if corpus["note"] else "")
+        for name, corpus in content["corpora"].items()
     )
-    says = "; ".join(f"*{name}* {one['says']}" for name, one in content["conditions"].items())
+    says = "; ".join(f"*{name}* {way['says']}" for name, way in content["conditions"].items())
     return (
         f"`{content['command']}`. {tested}. Conditions: {says}. Opus: variable rate, "
         f"{content['opus_kbit_per_second']} kbit/s as measured on its packets."
@@ -62,11 +62,11 @@ def _notes(content: Mapping[str, Any]) -> str:
 def _interval(lost: Mapping[str, float | None], name: str) -> str:
     if name == "clean":
         return ""
-    found = f"{100 * (lost['estimate'] or 0.0):+.1f}"
+    estimate = f"{100 * (lost['estimate'] or 0.0):+.1f}"
     if lost["low"] is None or lost["high"] is None:
-        return found
-    return f"{found} ({100 * lost['low']:+.1f} to {100 * lost['high']:+.1f})"
+        return estimate
+    return f"{estimate} ({100 * lost['low']:+.1f} to {100 * lost['high']:+.1f})"
 
 
 def _by_profile(scores: Mapping[str, float], profiles: Sequence[str]) -> str:
-    return " / ".join(points(scores[one]) for one in profiles)
+    return " / ".join(points(scores[profile]) for profile in profiles)

@@ -1,7 +1,7 @@
-"""Recordings made worse on purpose: noise, telephones, codecs, rooms, levels, silence.
+"""Degrade recordings: noise, telephones, codecs, rooms, levels, silence.
 
-Every change takes one clip (sample,) at 16 kHz and a random generator, and gives what phonemo's
-own decoder makes of the result. The same seed gives the same samples.
+Every change takes one clip (sample,) at 16 kHz and a random generator, and returns the result as
+decoded by phonemo. The same seed gives the same samples.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ OPUS_LEVEL = 0.976
 RT60_SECONDS = 0.6
 DIRECT_DB = 0.0
 _FRAME = RATE // 50
-#: The level of speech is that of the frames that lie within so many dB of the loudest.
+#: Frames within this many dB of the loudest count as speech.
 _SPEECH_DB = 30.0
 _LOWEST_HERTZ = 50.0
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One way of making recordings worse.
+    """One kind of degradation.
 
     Attributes:
-        name: in tables.
-        says: what is done, in a sentence without a full stop.
-        change: does it.
+        name: the name in tables.
+        says: a description, as a sentence without a full stop.
+        change: the function.
     """
 
     name: str
@@ -47,33 +47,33 @@ class Condition:
     change: Change
 
     def applied(self, clip: np.ndarray, seed: int, number: int) -> np.ndarray:
-        """A clip of a corpus, changed as with this seed.
+        """Degrade a clip reproducibly.
 
         Args:
             clip: (sample,) at 16 kHz.
-            seed: of the benchmark.
-            number: of the clip.
+            seed: the benchmark's seed.
+            number: the clip's number.
         """
         draw = np.random.default_rng([seed, number, crc32(self.name.encode())])
         return self.change(clip, draw)
 
 
 def conditions(backgrounds: Sequence[np.ndarray] = ()) -> list[Condition]:
-    """All of them, the clean recordings first.
+    """List all conditions, starting with clean recordings.
 
     Args:
-        backgrounds: recordings of real noise, (sample,) each; with none there are no conditions
-            of them.
+        backgrounds: recordings of real noise, (sample,) each; without them, their conditions are
+            omitted.
     """
-    found = [Condition("clean", "as it is", lambda clip, draw: clip)]
+    result = [Condition("clean", "as it is", lambda clip, draw: clip)]
     for decibels in (20, 10, 0):
         says = f"pink noise {decibels} dB below the speech"
-        found.append(Condition(f"pink noise, {decibels} dB", says, pink(decibels)))
+        result.append(Condition(f"pink noise, {decibels} dB", says, pink(decibels)))
     for decibels in (20, 10, 0) if backgrounds else ():
         says = f"real background noise (rakshak), {decibels} dB below the speech"
         change = background(decibels, backgrounds)
-        found.append(Condition(f"background, {decibels} dB", says, change))
-    found += [
+        result.append(Condition(f"background, {decibels} dB", says, change))
+    result += [
         Condition("G.711", "mu-law at 8 kHz", telephone),
         Condition("Opus, 12 kbit/s", "libopus in Ogg, mono", lambda clip, _: opus(clip)[0]),
         Condition("room", f"RT60 {RT60_SECONDS} s, direct sound as loud as the tail", room),
@@ -82,11 +82,11 @@ def conditions(backgrounds: Sequence[np.ndarray] = ()) -> list[Condition]:
         Condition("20 dB louder, clipped", "cut at full scale", clipped(20)),
         Condition("2 s of silence", "digital silence in front", behind(2.0)),
     ]
-    return found
+    return result
 
 
 def pink(decibels: float) -> Change:
-    """Noise whose power falls by 3 dB an octave above 50 Hz."""
+    """Add noise whose power falls by 3 dB per octave above 50 Hz."""
 
     def change(clip: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         spectrum = np.fft.rfft(draw.normal(size=len(clip)))
@@ -98,7 +98,7 @@ def pink(decibels: float) -> Change:
 
 
 def background(decibels: float, recordings: Sequence[np.ndarray]) -> Change:
-    """A stretch of one of the recordings, repeated where it is shorter than the clip."""
+    """Add a part of a recording, repeated if shorter than the clip."""
 
     def change(clip: np.ndarray, draw: np.random.Generator) -> np.ndarray:
         chosen = recordings[int(draw.integers(len(recordings)))]
@@ -109,19 +109,19 @@ def background(decibels: float, recordings: Sequence[np.ndarray]) -> Change:
 
 
 def telephone(clip: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """G.711: 8 kHz, mu-law."""
+    """Encode as G.711: 8 kHz, mu-law."""
     narrow = soxr.resample(clip, RATE, TELEPHONE_RATE)
     return decoded(_coded(narrow, TELEPHONE_RATE, "WAV", "ULAW"))
 
 
 def opus(clip: np.ndarray) -> tuple[np.ndarray, float]:
-    """Opus at about 12 kbit/s: what is decoded, and the bits of the codec's packets."""
+    """Encode as Opus at about 12 kbit/s; return the decoded clip and the bits of its packets."""
     data = _coded(clip, RATE, "OGG", "OPUS", compression_level=OPUS_LEVEL)
     return decoded(data), 8.0 * packet_bytes(data)
 
 
 def room(clip: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """The clip in a room, at its own level; the tail of the last sound is cut after RT60 / 2."""
+    """Add reverberation at the clip's level; the last sound's tail is cut after RT60 / 2."""
     response = room_response(draw)
     size = len(clip) + round(RT60_SECONDS / 2 * RATE)
     length = len(clip) + len(response) - 1
@@ -130,7 +130,7 @@ def room(clip: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 
 def room_response(draw: np.random.Generator) -> np.ndarray:
-    """An impulse, then noise that decays by 60 dB in RT60, as strong as the impulse together."""
+    """An impulse, then noise decaying by 60 dB in RT60, with the same total energy."""
     size = round(1.2 * RT60_SECONDS * RATE)
     seconds = np.arange(size) / RATE
     tail = draw.normal(size=size) * 10 ** (-3 * seconds / RT60_SECONDS)
@@ -141,71 +141,71 @@ def room_response(draw: np.random.Generator) -> np.ndarray:
 
 
 def level(decibels: float) -> Change:
-    """Louder or softer, in floating point."""
+    """Change the level, in floating point."""
     return lambda clip, _: decoded(
         _coded(clip * np.float32(10 ** (decibels / 20)), RATE, "WAV", "FLOAT")
     )
 
 
 def clipped(decibels: float) -> Change:
-    """Louder, and cut at full scale."""
+    """Raise the level and clip at full scale."""
     return lambda clip, _: decoded_array(np.clip(clip * 10 ** (decibels / 20), -1, 1))
 
 
 def behind(seconds: float) -> Change:
-    """After digital silence."""
+    """Prepend digital silence."""
     silence = np.zeros(round(seconds * RATE), np.float32)
     return lambda clip, _: decoded_array(np.concatenate([silence, clip]))
 
 
 def mixed(clip: np.ndarray, noise: np.ndarray, decibels: float) -> np.ndarray:
-    """The clip with noise so far below the level of its speech."""
+    """Add noise at this level below the clip's speech."""
     power = float(np.sqrt(np.mean(noise**2)))
-    wanted = speech_level(clip) * 10 ** (-decibels / 20)
-    loud = clip + noise * (wanted / max(power, 1e-9))
-    # a recorder would turn itself down; full scale is not passed
+    target = speech_level(clip) * 10 ** (-decibels / 20)
+    loud = clip + noise * (target / max(power, 1e-9))
+    # scaled down to full scale, as a recorder would
     return decoded_array(loud / max(1.0, float(np.abs(loud).max())))
 
 
 def speech_level(clip: np.ndarray) -> float:
-    """Root mean square of the frames of 20 ms within 30 dB of the loudest."""
-    whole = len(clip) // _FRAME * _FRAME
-    frames = clip[:whole].reshape(-1, _FRAME) if whole else clip[None]
+    """Root mean square of the 20 ms frames within 30 dB of the loudest."""
+    length = len(clip) // _FRAME * _FRAME
+    frames = clip[:length].reshape(-1, _FRAME) if length else clip[None]
     powers = (frames.astype(np.float64) ** 2).mean(axis=1)
     return float(np.sqrt(powers[powers >= powers.max() * 10 ** (-_SPEECH_DB / 10)].mean()))
 
 
 def packet_bytes(ogg: bytes) -> int:
-    """Bytes of the packets of an Ogg stream, without its two headers and the container.
+    """Count the bytes of an Ogg stream's packets, without its two headers and the container.
 
     https://www.rfc-editor.org/rfc/rfc3533#section-6 describes the pages.
     """
-    sizes, held, place = [], 0, 0
+    sizes, size, place = [], 0, 0
     while place < len(ogg):
         count = ogg[place + 26]
         lacing = ogg[place + 27 : place + 27 + count]
-        for one in lacing:
-            held += one
-            if one < 255:  # the packet ends here
-                sizes.append(held)
-                held = 0
+        for value in lacing:
+            size += value
+            if value < 255:  # the packet ends here
+                sizes.append(size)
+                size = 0
         place += 27 + count + sum(lacing)
     return sum(sizes[2:])
 
 
 def noises(folder: Path) -> list[np.ndarray]:
-    """rakshak's recordings of background noise that are not silent, (sample,) each."""
-    found = [load_waveform(path).samples for path in sorted(folder.glob("*/background-*.ogg"))]
-    return [one for one in found if float(np.sqrt(np.mean(one**2))) > 1e-4]
+    """Load rakshak's recordings of background noise that are not silent, (sample,) each."""
+    clips = [load_waveform(path).samples for path in sorted(folder.glob("*/background-*.ogg"))]
+    return [clip for clip in clips if float(np.sqrt(np.mean(clip**2))) > 1e-4]
 
 
 def decoded(data: bytes) -> np.ndarray:
-    """A file's bytes as phonemo decodes them."""
+    """Decode a file's bytes with phonemo."""
     return load_waveform(data).samples
 
 
 def decoded_array(samples: np.ndarray) -> np.ndarray:
-    """Samples at 16 kHz, as float32."""
+    """Convert samples at 16 kHz to float32, as phonemo does."""
     return load_waveform(np.asarray(samples, dtype=np.float32), rate=RATE).samples
 
 

@@ -1,4 +1,4 @@
-"""The folds of a run: what each tests, and the models that never heard it."""
+"""A run's folds: their test parts, and the models not trained on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from phonemo.train.export.export import export
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold's test part, and its model of every seed."""
+    """A fold's test part, and its model for every seed."""
 
     name: str
     models: list[Path]
@@ -29,35 +29,37 @@ class Fold:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was trained."""
+    """A trained run."""
 
     manifest: Manifest
     labels: LabelSet
     folds: list[Fold]
 
-    def emotion(self, one: Utterance) -> str:
-        """As the run tells emotions apart."""
-        return self.labels.merged(one.emotion or "")
+    def emotion(self, utterance: Utterance) -> str:
+        """Map an emotion to the run's label."""
+        return self.labels.merged(utterance.emotion or "")
 
-    def audio(self, one: Utterance) -> Waveform:
-        """What is said."""
-        return load_waveform(self.manifest.audio_path(one), start=one.start, end=one.end)
+    def audio(self, utterance: Utterance) -> Waveform:
+        """Load an utterance's audio."""
+        return load_waveform(
+            self.manifest.audio_path(utterance), start=utterance.start, end=utterance.end
+        )
 
     def heard(self) -> Iterator[Fold]:
-        """The folds in turn; tells on standard error when one is done."""
+        """Yield the folds; report finished ones on standard error."""
         for fold in self.folds:
             yield fold
-            print(f"{fold.name}: heard", file=sys.stderr)
+            print(f"{fold.name}: done", file=sys.stderr)
 
 
 def open_run(folder: Path) -> Run:
-    """A run folder; where there is none the script ends, and says so."""
+    """Open a run folder; if there is none, print a note and exit."""
     if not (folder / "protocol.json").is_file():
-        print(f"skipped: {folder} is no run; train it first (docs/training.md)")
+        print(f"skipped: {folder} is not a run; train it first (docs/training.md)")
         sys.exit(0)
     config = load_config(folder / "config.yaml")
     manifest = read_manifest(config.manifest)
-    by_id = {one.id: one for one in manifest.utterances}
+    by_id = {row.id: row for row in manifest.utterances}
     parts = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))["folds"]
     folds = [
         Fold(
@@ -71,7 +73,7 @@ def open_run(folder: Path) -> Run:
 
 
 def exported(model: Path, precision: Precision) -> OnnxRecognizer:
-    """A model folder, exported and opened."""
-    with tempfile.TemporaryDirectory() as home:
-        export(model, Path(home) / "bundle", precision)
-        return OnnxRecognizer.load(Path(home) / "bundle")
+    """Export a model folder and load the bundle."""
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, Path(folder) / "bundle", precision)
+        return OnnxRecognizer.load(Path(folder) / "bundle")

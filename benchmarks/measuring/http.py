@@ -1,4 +1,4 @@
-"""A small HTTP client for load: one connection, prepared bytes out, status and length in."""
+"""A small HTTP client for load tests: one connection, prepared requests, minimal parsing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BOUNDARY = b"phonemo-load"
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back."""
+    """A response."""
 
     status: int
     retry_after: float
@@ -18,7 +18,7 @@ class Reply:
 
 
 class Connection:
-    """Kept open as long as the server keeps it."""
+    """A connection, kept open as long as the server keeps it open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -40,7 +40,7 @@ class Connection:
         return Reply(status, float(fields.get("retry-after", 0)), body)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None

@@ -1,9 +1,9 @@
-"""Peak memory of this process, in two ways that tell different things.
+"""Peak memory of this process, measured in two ways.
 
-``resident`` is all that the system keeps for the process, pages of mapped files included, which it
-can take back at any time; ``own`` is the anonymous part, which it cannot. The first is the kernel's
-own mark (VmHWM): getrusage's ru_maxrss is not used, since a process begins with the mark of the
-one that started it. The second has no such mark and is sampled.
+``resident`` is all memory resident for the process, including pages of mapped files, which the
+system can reclaim; ``own`` is the anonymous part, which it cannot. The first is the kernel's peak
+(VmHWM), not getrusage's ru_maxrss, since a process inherits that from its parent. The second has no
+kernel peak and is sampled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STATUS = Path("/proc/self/status")
 
 
 class PeakMemory:
-    """Watches while its block runs; megabytes afterwards."""
+    """Measures while its block runs; values in megabytes."""
 
     def __init__(self) -> None:
         self.resident = 0.0
@@ -48,8 +48,8 @@ class PeakMemory:
 
 
 def megabytes(name: str) -> float:
-    """A line of this process' status."""
-    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
-    if found is None:
-        raise SystemExit(f"{_STATUS} has no {name}: this benchmark needs Linux")
-    return int(found[1]) * 1024 / 1e6
+    """Read a line of this process' status in megabytes."""
+    match = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    if match is None:
+        raise SystemExit(f"{_STATUS} has no {name}; run this benchmark on Linux")
+    return int(match[1]) * 1024 / 1e6

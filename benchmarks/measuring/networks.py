@@ -1,6 +1,6 @@
-"""The networks that are compared: a wav2vec2-base with drawn weights, in both engines.
+"""The compared networks: a wav2vec2-base with random weights, in both engines.
 
-Speed does not depend on what weights say, so none are fetched.
+Speed does not depend on the values of the weights, so none are downloaded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LABELS = ("anger", "happiness", "neutral", "sadness")
 
 
 def base_folder(folder: Path) -> Path:
-    """A wav2vec2-base for ``pipeline("audio-classification")``, saved with its extractor."""
+    """Save a wav2vec2-base with its feature extractor for ``pipeline("audio-classification")``."""
     torch.manual_seed(0)
     config = Wav2Vec2Config(num_labels=len(LABELS), id2label=dict(enumerate(LABELS)))
     Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
@@ -33,7 +33,7 @@ def base_folder(folder: Path) -> Path:
 
 
 def base_pipeline(folder: Path) -> Any:
-    """transformers' own way to the same answers."""
+    """Load the network in transformers' pipeline."""
     from transformers import pipeline
     from transformers.utils import logging
 
@@ -43,7 +43,7 @@ def base_pipeline(folder: Path) -> Any:
 
 
 def phonemo_base(folder: Path) -> Path:
-    """A phonemo model folder on a backbone of that shape."""
+    """Save a phonemo model folder with a backbone of that shape."""
     torch.manual_seed(0)
     backbone = Wav2Vec2Model(Wav2Vec2Config())
     config = PhonemoConfig(

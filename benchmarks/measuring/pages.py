@@ -1,4 +1,4 @@
-"""What a benchmark measured: JSON beside it, and a table between two markers of a page."""
+"""Write benchmark results: JSON, and a table between two markers of a page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from phonemo.files import atomic_write_text
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; the first column is text, the others are numbers."""
+    """Format markdown; the first column is text, the others are numbers."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write JSON atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_text(
         path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -26,10 +26,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_between(page: Path, name: str, text: str) -> None:
-    """Replace what stands between <!-- NAME:start --> and <!-- NAME:end -->.
+    """Replace the text between <!-- NAME:start --> and <!-- NAME:end -->.
 
     Raises:
-        UsageError: the page has not both markers, once each.
+        UsageError: a marker is missing or duplicated.
     """
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
     content = page.read_text(encoding="utf-8")
@@ -40,5 +40,5 @@ def write_between(page: Path, name: str, text: str) -> None:
 
 
 def points(value: float) -> str:
-    """A share of one in per cent, one decimal."""
+    """Format a share as a percentage with one decimal."""
     return f"{100 * value:.1f}"

@@ -1,7 +1,7 @@
-"""Models on speakers that they have not learnt from, refused where that cannot be shown.
+"""Models with speakers that they were not trained on; an error if that cannot be shown.
 
 Either one model folder and a manifest, or a study of ``phonemo transfer``: for each corpus the
-system that learnt from the others.
+system trained on the others.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from phonemo.train.transfer.vectors import forbid_leaks
 
 @dataclass(frozen=True)
 class Heard:
-    """One clip under a model.
+    """One clip processed by a model.
 
     Attributes:
-        values: the vector (feature,) that its linear head reads; of a model without profiles the
-            logarithms of its scores (emotion,).
-        speech: whether the voice activity finds any, without which a clip is in no pool.
+        values: the input vector (feature,) of the linear head; for models without profiles, the
+            logarithms of the scores (emotion,).
+        speech: whether voice activity was detected; other clips are in no pool.
     """
 
     values: np.ndarray
@@ -46,19 +46,19 @@ class Heard:
 
 @dataclass(frozen=True)
 class Tested:
-    """A model with the utterances of one corpus that it has not learnt from.
+    """A model with the utterances of one corpus that it was not trained on.
 
     Attributes:
-        name: of the model.
-        corpus: its name.
+        name: the model's name.
+        corpus: the corpus' name.
         manifest: the corpus.
-        utterances: chosen evenly over emotions and speakers.
+        utterances: utterances chosen evenly over emotions and speakers.
         labels: the emotions to choose from.
-        columns: where they stand among the model's own.
-        reference: of its head; None for a model that takes no profile.
-        read: one clip (sample,) at 16 kHz to its values.
-        note: what a reader must know; may be empty.
-        counts: whether it is part of the mean over corpora, or reported beside it.
+        columns: their indices among the model's emotions.
+        reference: the head's reference; None for a model without profiles.
+        read: a function from one clip (sample,) at 16 kHz to its values.
+        note: a note for readers, possibly empty.
+        counts: whether it is part of the mean over corpora, or reported separately.
     """
 
     name: str
@@ -73,83 +73,85 @@ class Tested:
     counts: bool = True
 
     def recognize(self, clip: np.ndarray) -> Heard:
-        """One clip, (sample,) at 16 kHz."""
+        """Process one clip, (sample,) at 16 kHz."""
         track = VadTrack(detector_of("energy"))
         track.push(clip)
         return Heard(self.read(clip), track.seconds(0, len(clip)) > 0)
 
     def clips(self) -> Iterator[np.ndarray]:
-        """The utterances' samples, (sample,) each."""
-        for one in self.utterances:
-            path = self.manifest.audio_path(one)
-            yield load_waveform(path, start=one.start, end=one.end).samples
+        """Yield the utterances' samples, (sample,) each."""
+        for row in self.utterances:
+            path = self.manifest.audio_path(row)
+            yield load_waveform(path, start=row.start, end=row.end).samples
 
     @property
     def truth(self) -> np.ndarray:
         """Class indices, (utterance,)."""
-        return np.array([self.labels.index(one.emotion or "") for one in self.utterances])
+        return np.array([self.labels.index(row.emotion or "") for row in self.utterances])
 
     @property
     def speakers(self) -> list[str]:
-        """With their corpus; one of its own where nobody is known."""
-        return [f"{self.corpus}/{one.speaker or one.id}" for one in self.utterances]
+        """Speakers prefixed with the corpus; unknown ones are treated as distinct."""
+        return [f"{self.corpus}/{row.speaker or row.id}" for row in self.utterances]
 
 
 def open_pair(model: Path, manifest: Path, labels: LabelSet, count: int) -> Tested:
-    """A model folder, and a manifest that it has not learnt from.
+    """Open a model folder, and a manifest that it was not trained on.
 
     Args:
-        model: the folder, whose provenance.json says what it learnt from.
-        manifest: of the corpus.
+        model: the folder, whose provenance.json lists its training data.
+        manifest: the corpus' manifest.
         labels: the emotions to choose from.
-        count: how many utterances; 0 takes all.
+        count: number of utterances; 0 for all.
 
     Raises:
-        LeakageError: it learnt from utterances or speakers of the corpus.
-        CheckpointError: a bundle, which does not say what it learnt from.
+        LeakageError: it was trained on utterances or speakers of the corpus.
+        CheckpointError: a bundle, which has no provenance.
     """
     if is_bundle(model):
         raise CheckpointError(
-            f"{model}: expected a model folder, got a bundle, which does not say whom it has "
-            "learnt from; name the folder that it was exported from"
+            f"{model}: expected a model folder, got a bundle, which has no "
+            "provenance; pass the folder it was exported from"
         )
-    found = read_manifest(manifest)
-    name = found.header.corpus
-    rows = [one for one in found.utterances if one.emotion and one.emotion in labels]
-    past = provenance_of(model)
-    seen, speakers = past.overlap(name, rows)
+    opened = read_manifest(manifest)
+    name = opened.header.corpus
+    rows = [row for row in opened.utterances if row.emotion and row.emotion in labels]
+    provenance = provenance_of(model)
+    seen, speakers = provenance.overlap(name, rows)
     if seen or speakers:
         raise LeakageError(
-            f"{model}: expected a model that has not learnt from {name}, got one that learnt from "
-            f"{seen} of its utterances and {len(speakers)} of its speakers; name another"
+            f"{model}: expected a model not trained on {name}, got one trained on "
+            f"{seen} of its utterances and {len(speakers)} of its speakers; use another"
         )
-    listener = load_model(model)
-    columns = _columns(str(model), listener.labels, labels)
+    recognizer = load_model(model)
+    columns = _columns(str(model), recognizer.labels, labels)
 
     def read(clip: np.ndarray) -> np.ndarray:
-        if listener.reference is not None:
-            return listener.vector_of(clip)
-        scores = listener.predict(clip, RATE).scores
-        return np.log(np.maximum([scores[label] for label in listener.labels], 1e-9))
+        if recognizer.reference is not None:
+            return recognizer.vector_of(clip)
+        scores = recognizer.predict(clip, RATE).scores
+        return np.log(np.maximum([scores[label] for label in recognizer.labels], 1e-9))
 
-    note = f"the network heard {name} without labels" if name in past.heard else ""
+    note = (
+        f"the network was pretrained on {name} without labels" if name in provenance.heard else ""
+    )
     chosen = spread_out(rows, labels, count)
     return Tested(
-        *(model.name, name, found, chosen, labels, columns, listener.reference, read, note)
+        *(model.name, name, opened, chosen, labels, columns, recognizer.reference, read, note)
     )
 
 
 def open_study(folder: Path, system: str | None, seed: int | None, count: int) -> list[Tested]:
-    """The systems of a study of phonemo transfer, each with the corpus that it was left without.
+    """Open the systems of a study of phonemo transfer, each with its left-out corpus.
 
     Args:
-        folder: what ``phonemo transfer`` wrote.
-        system: which; None is the first.
-        seed: which; None is the first.
-        count: how many utterances of each corpus; 0 takes all.
+        folder: a folder written by ``phonemo transfer``.
+        system: the system; None is the first.
+        seed: the seed; None is the first.
+        count: number of utterances per corpus; 0 for all.
 
     Raises:
-        RunError: a cell of it is not finished.
+        RunError: a cell of the study is not finished.
     """
     config = load_transfer_config(folder / "transfer.yaml")
     labels = LabelSet(config.labels.names, config.labels.merge)
@@ -157,47 +159,47 @@ def open_study(folder: Path, system: str | None, seed: int | None, count: int) -
         config, read_corpora(config, labels), labels, StudyBench(config, "", RunProgress())
     )
     name, number = system or next(iter(config.systems)), config.seeds[0] if seed is None else seed
-    return [_of_study(study, Cell(name, one, number), count) for one in config.left_out]
+    return [_open_cell(study, Cell(name, corpus, number), count) for corpus in config.left_out]
 
 
 def spread_out(rows: Sequence[Utterance], labels: LabelSet, count: int) -> tuple[Utterance, ...]:
-    """So many of each emotion as of every other, evenly over speakers; all where count is 0."""
+    """Select equally many of each emotion, evenly over speakers; all if count is 0."""
     by_emotion: dict[int, list[Utterance]] = {}
-    for one in sorted(rows, key=lambda one: (one.speaker or "", one.id)):
-        by_emotion.setdefault(labels.index(one.emotion or ""), []).append(one)
+    for row in sorted(rows, key=lambda row: (row.speaker or "", row.id)):
+        by_emotion.setdefault(labels.index(row.emotion or ""), []).append(row)
     each = -(-count // max(1, len(by_emotion)))
-    found: list[Utterance] = []
+    chosen: list[Utterance] = []
     for number in sorted(by_emotion):
-        own = by_emotion[number]
-        size = min(len(own), each) if count else len(own)
-        found += [own[place * len(own) // size] for place in range(size)]
-    return tuple(found)
+        group = by_emotion[number]
+        size = min(len(group), each) if count else len(group)
+        chosen += [group[place * len(group) // size] for place in range(size)]
+    return tuple(chosen)
 
 
-def _of_study(study: Study, cell: Cell, count: int) -> Tested:
+def _open_cell(study: Study, cell: Cell, count: int) -> Tested:
     config = cell.config(study)
     corpus = study.corpora[str(cell.left_out)]
-    home = Path(study.config.output) / "cells" / cell.system
-    paths = list(home.glob(f"{cell.left_out}-seed-{cell.seed}-*.json"))
+    folder = Path(study.config.output) / "cells" / cell.system
+    paths = list(folder.glob(f"{cell.left_out}-seed-{cell.seed}-*.json"))
     if not paths:
-        raise RunError(f"{home}: {cell.left_out} is not finished; run phonemo transfer first")
+        raise RunError(f"{folder}: {cell.left_out} is not finished; run phonemo transfer first")
     newest = max(paths, key=lambda path: path.stat().st_mtime)
     picked = loads_json(newest.read_text(encoding="utf-8"))["picked"]
-    choice = next((one for one in choices_of(config) if one.to_json() == picked), None)
+    choice = next((item for item in choices_of(config) if item.to_json() == picked), None)
     if choice is None:
-        raise RunError(f"{newest}: is of another config; run phonemo transfer again")
+        raise RunError(f"{newest}: has another config; run phonemo transfer again")
     teaching = study.teaching(cell.left_out)
     network = study.bench.network(config, choice, teaching, cell.seed)
     heard = forbid_leaks(network, corpus)
     head = study.head(network, choice, teaching)
 
     def read(clip: np.ndarray) -> np.ndarray:
-        found = network.vectors(clip, choice.columns)
-        return np.concatenate([found[name] for name in choice.columns])
+        vectors = network.vectors(clip, choice.columns)
+        return np.concatenate([vectors[name] for name in choice.columns])
 
     rows = [corpus.utterances[place] for place in corpus.chosen(study.labels)]
     chosen = spread_out(rows, study.labels, count)
-    note = f"the network heard {corpus.name} without labels" if heard else ""
+    note = f"the network was pretrained on {corpus.name} without labels" if heard else ""
     columns = tuple(range(len(study.labels)))
     name = f"{cell.system}, seed {cell.seed}"
     counts = corpus.name in study.config.averaged
@@ -208,8 +210,8 @@ def _of_study(study: Study, cell: Cell, count: int) -> Tested:
 
 
 def _columns(model: str, known: Sequence[str], labels: LabelSet) -> tuple[int, ...]:
-    strays = [name for name in labels.names if name not in known]
-    if strays:
+    missing = [name for name in labels.names if name not in known]
+    if missing:
         raise LabelError(
             f"{model}: expected a model of {labels}, got one of {', '.join(known)}; choose others "
             "with --labels"

@@ -1,1 +1,1 @@
-"""What benchmarks/soak.py is made of: clients, batches, looks at processes, and a verdict."""
+"""The parts of benchmarks/soak.py: clients, batches, process measurements and the verdict."""

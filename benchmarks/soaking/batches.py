@@ -1,4 +1,4 @@
-"""Batches beside the server: the command again and again, and one process that runs many."""
+"""Batches next to the server: the command repeatedly, and one process that runs many batches."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from soaking.processes import born, held, tree
 
 DEADLY_EVERY = 6
 LOOK_SECONDS, LINGER_SECONDS, PATIENCE_SECONDS = 0.25, 5.0, 240.0
-#: What a command says: its summary, and that a worker died.
+#: Expected output of a command: its summary, and that a worker died.
 _EXPECTED = re.compile(r": \d+ recordings|^  \w|^phonemo: a worker process died|^$")
-#: On PYTHONPATH of batches: a recording of this name ends the process that hears it.
+#: On the batches' PYTHONPATH: a recording of this name kills the process that decodes it.
 DEADLY = "deadly.wav"
 HOOK = f"""
 import os, signal, sys
@@ -42,13 +42,13 @@ if any("multiprocessing-fork" in one for one in sys.orig_argv):
 
 
 class Batches:
-    """What both kinds share: recordings, a folder for temporary files, the hook."""
+    """Shared parts of both kinds: recordings, a folder for temporary files, the hook."""
 
     def __init__(self, home: Path, good: list[str], bad: list[str], pause: float) -> None:
         self.home, self.good, self.bad, self.pause = home, good, bad, pause
         self.deadly = str(home / DEADLY)
         self.told: list[dict[str, Any]] = []
-        """Of each batch."""
+        """Measurements of each batch."""
         self.faults: list[str] = []
         self.temporary = home / "tmp"
         self.temporary.mkdir(parents=True)
@@ -60,34 +60,34 @@ class Batches:
         self.environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.temporary)}
         self.began = time.monotonic()
         self.over = threading.Event()
-        self._thread = threading.Thread(target=self._kept, daemon=True)
+        self._thread = threading.Thread(target=self._run_guarded, daemon=True)
 
     def start(self) -> None:
-        """Begin in a thread."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """After the batch that runs."""
+        """Stop after the running batch."""
         self.over.set()
         self._thread.join(PATIENCE_SECONDS)
 
     def note(self, found: dict[str, Any]) -> None:
-        """Keep what a batch told, at its time."""
+        """Store a batch's measurements with the time."""
         self.told.append(found | {"at": round(time.monotonic() - self.began, 2)})
 
-    def _kept(self) -> None:
+    def _run_guarded(self) -> None:
         try:
             self.run()
-        except Exception as error:  # it must not go unseen that the soak has one part less
+        except Exception as error:  # reported, since a part of the soak test is now missing
             self.faults.append(f"ended early: {type(error).__name__} {error}")
 
     def run(self) -> None:
-        """Until it is over."""
+        """Run until stopped."""
         raise NotImplementedError
 
 
 class Commands(Batches):
-    """``phonemo batch``, a fresh process and a fresh folder each time."""
+    """``phonemo batch``, with a new process and a new folder each time."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -100,11 +100,11 @@ class Commands(Batches):
             deadly = number % DEADLY_EVERY == DEADLY_EVERY - 1
             files += [self.deadly] * deadly
             draw.shuffle(files)
-            self.note(self._one(number, files) | {"deadly": deadly})
+            self.note(self._run_command(number, files) | {"deadly": deadly})
             number += 1
             self.over.wait(self.pause)
 
-    def _one(self, number: int, files: list[str]) -> dict[str, Any]:
+    def _run_command(self, number: int, files: list[str]) -> dict[str, Any]:
         output, said = self.home / f"out{number}", self.home / "said"
         options = ["-o", str(output), "--workers", "2", "--part-files", "4", "--quiet"]
         with said.open("wb") as stream:
@@ -112,22 +112,22 @@ class Commands(Batches):
                 [sys.executable, "-m", "phonemo", "batch", *files, *options],
                 env=self.environment, stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
-            peaks, seen = self._watched(process)
-        left = _still_there(seen)
+            peaks, seen = self._watch(process)
+        left = _count_alive(seen)
         self._check(number, process.returncode, output, files, said.read_text("utf-8"))
         half = sum(1 for _ in output.rglob(".*.part")) if output.is_dir() else 0
         temporary = sum(1 for _ in self.temporary.rglob("*"))
         shutil.rmtree(output, ignore_errors=True)
         return {**peaks, "left": left, "half_files": half, "temporary": temporary}
 
-    def _watched(self, process: subprocess.Popen) -> tuple[dict[str, float], dict[int, str]]:
-        """The most that it held at once, and the processes that were seen."""
+    def _watch(self, process: subprocess.Popen) -> tuple[dict[str, float], dict[int, str]]:
+        """Return the peaks, and the processes that were seen."""
         peaks: dict[str, float] = {}
         seen: dict[int, str] = {}
         until = time.monotonic() + PATIENCE_SECONDS
         while process.poll() is None:
             pids = tree(process.pid)
-            seen |= {one: when for one in pids if (when := born(one))}
+            seen |= {pid: when for pid in pids if (when := born(pid))}
             for name, value in held(pids, self.temporary).items():
                 peaks[name] = max(value, peaks.get(name, 0))
             if time.monotonic() > until:
@@ -137,27 +137,27 @@ class Commands(Batches):
         return peaks, seen
 
     def _check(self, number: int, code: int, output: Path, files: list[str], said: str) -> None:
-        """Every file once, good ones answered as ever, bad ones with an error."""
+        """Check that every file occurs once, good ones with scores, bad ones with an error."""
         rows = [
             json.loads(line)
             for part in sorted((output / "parts").glob("part-*"))
             for line in part.read_text("utf-8").splitlines()
         ]
         failed = {row["file"] for row in rows if "error" in row}
-        wanted = (set(files) & {*self.bad, self.deadly}, sorted(files), 1)
-        if (failed, sorted(row["file"] for row in rows), code) != wanted:
-            names = sorted(Path(one).name for one in failed ^ wanted[0])
+        expected = (set(files) & {*self.bad, self.deadly}, sorted(files), 1)
+        if (failed, sorted(row["file"] for row in rows), code) != expected:
+            names = sorted(Path(name).name for name in failed ^ expected[0])
             self.faults.append(f"batch {number}: status {code}, {len(rows)} rows, {names}: {said}")
-        strange = [one for one in said.splitlines() if not _EXPECTED.search(one)]
-        if strange:
-            self.faults.append(f"batch {number} says {strange}")
+        unexpected = [line for line in said.splitlines() if not _EXPECTED.search(line)]
+        if unexpected:
+            self.faults.append(f"batch {number} printed {unexpected}")
         for row in rows:
             if "error" not in row:
                 self.answers.scores(Path(row["file"]).name, row["scores"])
 
 
 class Parent(Batches):
-    """One process that calls run_batch over and over, and tells what it holds in between."""
+    """One process that calls run_batch repeatedly, and reports its resources in between."""
 
     process: subprocess.Popen[str] | None = None
 
@@ -174,25 +174,25 @@ class Parent(Batches):
                 self.note(json.loads(line))
         if code := self.process.wait(PATIENCE_SECONDS):
             said = (self.home / "said").read_text("utf-8")[-2000:]
-            self.faults.append(f"the parent left with status {code}: {said}")
+            self.faults.append(f"the parent exited with status {code}: {said}")
 
     def stop(self) -> None:
         if self.process is None:
             return
-        seen = {one: born(one) for one in tree(self.process.pid)}
+        seen = {pid: born(pid) for pid in tree(self.process.pid)}
         (self.home / "stop").touch()
         super().stop()
         if self.process.poll() is None:
             self.faults.append("the parent did not stop")
             self.process.kill()
-        if left := _still_there(seen):
+        if left := _count_alive(seen):
             self.faults.append(f"{left} processes of the parent are left")
-        if names := [one.name for one in self.temporary.rglob("*")]:
+        if names := [path.name for path in self.temporary.rglob("*")]:
             self.faults.append(f"temporary files of the parent are left: {names[:5]}")
 
 
-def _still_there(seen: dict[int, str]) -> int:
-    """How many of these processes there still are, after some seconds of patience."""
+def _count_alive(seen: dict[int, str]) -> int:
+    """Count the processes that still exist after a grace period."""
     until = time.monotonic() + LINGER_SECONDS
     while left := sum(bool(when) and born(pid) == when for pid, when in seen.items()):
         if time.monotonic() > until:
@@ -202,5 +202,5 @@ def _still_there(seen: dict[int, str]) -> int:
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory:
-    """Where everything of a soak lies."""
+    """Create the temporary folder of a soak test."""
     return tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True)

@@ -1,4 +1,4 @@
-"""What clients do: kinds of requests, each with its weight and the outcomes that are right."""
+"""The clients' requests: kinds, each with its weight and the correct outcomes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from soaking.processes import tree
 FORMATS = ("json", "json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid")
 PAGES = ("/", "/openapi.json", "/v1/models", "/web/main.js", "/web/base.css", "/no/such/page")
 SPOILT = ("200", "413", "415", "422")
-#: What the server is told in forms that are wrong: status, and the fields.
+#: Invalid form fields, with the expected status.
 WRONG_FIELDS = (
     ("400", {"response_format": "xml"}),
     ("400", {"colour": "red"}),
@@ -32,7 +32,7 @@ WRONG_FIELDS = (
 
 @dataclass
 class Target:
-    """The server, and what is sent to it."""
+    """The server, and the data sent to it."""
 
     port: int
     pid: int
@@ -42,8 +42,8 @@ class Target:
     answers: Answers = field(default_factory=Answers)
 
     def clip(self, draw: random.Random) -> Clip:
-        """One of the good ones."""
-        return draw.choices(self.clips, [one.weight for one in self.clips])[0]
+        """Draw one of the good clips."""
+        return draw.choices(self.clips, [clip.weight for clip in self.clips])[0]
 
 
 def good(to: Target, draw: random.Random) -> str:
@@ -59,13 +59,13 @@ def good(to: Target, draw: random.Random) -> str:
 
 
 def other_length(to: Target, draw: random.Random) -> str:
-    """A recording as long as no other."""
+    """A recording of a random length."""
     return str(post(to.port, fresh(to.pcm, draw), phonemes=draw.choice(("true", "false")))[0])
 
 
 def longest(to: Target, draw: random.Random) -> str:
-    """What takes the most memory; each client begins with it, so that it is in the warm-up."""
-    data = next(one.data for one in to.clips if one.name == WHOLE)
+    """The clip that takes the most memory; sent first by each client, during warm-up."""
+    data = next(clip.data for clip in to.clips if clip.name == WHOLE)
     return str(post(to.port, data, WHOLE, phonemes=True)[0])
 
 
@@ -76,13 +76,13 @@ def spoilt(to: Target, draw: random.Random) -> str:
 
 
 def no_audio(to: Target, draw: random.Random) -> str:
-    """Playlists, archives, texts, nothing, noise: 415 or 422."""
+    """Playlists, archives, texts, empty files, noise: 415 or 422."""
     kinds = (b"", b"#EXTM3U\nhttp://127.0.0.1/a.wav\n", b"PK\3\4" + bytes(500), b"RIFF")
     return str(post(to.port, draw.choice((*kinds, b"words\n" * 99, draw.randbytes(3000))))[0])
 
 
 def too_much(to: Target, draw: random.Random) -> str:
-    """Too many seconds, or too many bytes announced."""
+    """Too many seconds, or too many announced bytes."""
     if draw.random() < 0.5:
         return str(post(to.port, to.too_long, "long.flac")[0])
     with asking.connected(to.port) as client:
@@ -96,26 +96,26 @@ def address(to: Target, draw: random.Random) -> str:
 
 
 def wrong_form(to: Target, draw: random.Random) -> str:
-    """A field, a body, a type that is wrong; told by what it should be where it is not."""
+    """An invalid field, body or type; returns the expected status if it differs."""
     clip = to.clip(draw)
-    wanted, fields = draw.choice(WRONG_FIELDS)
+    expected, fields = draw.choice(WRONG_FIELDS)
     body, kind = form(clip.data, clip.name, **fields), asking.KIND
     if (way := draw.randrange(8)) == 0:
-        wanted, body = "400", draw.randbytes(2000)
+        expected, body = "400", draw.randbytes(2000)
     elif way == 1:
-        wanted, body = "400", form(clip.data)[: -draw.randint(5, 60)].replace(b"\r\n", b"\n")
+        expected, body = "400", form(clip.data)[: -draw.randint(5, 60)].replace(b"\r\n", b"\n")
     elif way == 2:
-        wanted, kind = "415", {"Content-Type": "application/json"}
+        expected, kind = "415", {"Content-Type": "application/json"}
     elif way == 3:
-        wanted, kind = "400", {"Content-Type": "multipart/form-data"}
+        expected, kind = "400", {"Content-Type": "multipart/form-data"}
     elif way == 4:
-        wanted, body = "400", form(None, top_k=3)
-    found = str(ask(to.port, asking.PATH, "POST", body, kind)[0])
-    return "refused" if found == wanted else f"{found} for {wanted}, way {way} {fields}"
+        expected, body = "400", form(None, top_k=3)
+    status = str(ask(to.port, asking.PATH, "POST", body, kind)[0])
+    return "refused" if status == expected else f"{status} for {expected}, way {way} {fields}"
 
 
 def no_http(to: Target, draw: random.Random) -> str:
-    """Bytes that are no request, or half of one."""
+    """Bytes that are not a request, or half of one."""
     with asking.connected(to.port) as client:
         if draw.random() < 0.5:
             client.sendall(b"GET / HT")
@@ -125,7 +125,7 @@ def no_http(to: Target, draw: random.Random) -> str:
 
 
 def left_uploading(to: Target, draw: random.Random) -> str:
-    """A client that goes in the middle of its upload."""
+    """A client that disconnects during its upload."""
     body = form(to.clip(draw).data)
     client = asking.connected(to.port)
     client.sendall(asking.head(len(body)) + body[: draw.randrange(len(body))])
@@ -135,7 +135,7 @@ def left_uploading(to: Target, draw: random.Random) -> str:
 
 
 def left_waiting(to: Target, draw: random.Random) -> str:
-    """A client that does not wait for the answer."""
+    """A client that does not wait for the response."""
     body = form(to.clip(draw).data, phonemes=True)
     client = asking.connected(to.port)
     client.sendall(asking.head(len(body)) + body)
@@ -157,14 +157,14 @@ def slow(to: Target, draw: random.Random) -> str:
 
 
 def stuck(to: Target, draw: random.Random) -> str:
-    """An upload that stops coming."""
+    """An upload that stalls."""
     with asking.connected(to.port) as client:
         client.sendall(asking.head(10**6) + form(bytes(100))[:150])
         return asking.status_in(client)
 
 
 def stranger(to: Target, draw: random.Random) -> str:
-    """A page of another origin, or another name for this machine."""
+    """A page of another origin, or another host name."""
     clip = to.clip(draw)
     if draw.random() < 0.5:
         return str(post(to.port, clip.data, headers={"Origin": "https://example.org"})[0])
@@ -172,14 +172,14 @@ def stranger(to: Target, draw: random.Random) -> str:
 
 
 def page(to: Target, draw: random.Random) -> str:
-    """What a browser and a monitor ask for."""
+    """Requests of a browser and a monitor."""
     path = draw.choice((*PAGES, "/health/live", "/health/ready", "/metrics"))
     status, _ = ask(to.port, path, draw.choice(("GET", "GET", "GET", "HEAD")))
     return "as ever" if status == (404 if "no/such" in path else 200) else f"{status} for {path}"
 
 
 def live(to: Target, draw: random.Random) -> str:
-    """A stream that is heard to its end."""
+    """A stream that runs to its end."""
     step = draw.choice((3200, 9601, 60_000))
     with asking.stream(to.port, "?phonemes=true" if draw.random() < 0.5 else "") as client:
         for start in range(0, len(to.pcm), step):
@@ -192,18 +192,18 @@ def live(to: Target, draw: random.Random) -> str:
 
 
 def live_wrong(to: Target, draw: random.Random) -> str:
-    """A stream with a wrong address, a foreign page, a text or a message that is too large."""
+    """A stream with an invalid address, a foreign origin, a text or an oversized message."""
     query = draw.choice(("", "", "", "?rate=3", "?model=another", "?colour=red"))
-    more = {"origin": "https://example.org"} if draw.random() < 0.2 else {}
-    said = draw.choice(("hello", "[]", "{" * 5000, bytes(300_000)))
-    with asking.stream(to.port, query, **more) as client:
-        with contextlib.suppress(asking.ConnectionClosed):  # it was told before
-            client.send(said)
+    options = {"origin": "https://example.org"} if draw.random() < 0.2 else {}
+    message = draw.choice(("hello", "[]", "{" * 5000, bytes(300_000)))
+    with asking.stream(to.port, query, **options) as client:
+        with contextlib.suppress(asking.ConnectionClosed):  # the server may have closed the stream
+            client.send(message)
         return asking.last_event(client)[0]
 
 
 def live_left(to: Target, draw: random.Random) -> str:
-    """A stream that is left in the middle."""
+    """A stream that is abandoned midway."""
     client = asking.stream(to.port)
     client.send(to.pcm[: draw.randrange(1, len(to.pcm))])
     time.sleep(draw.choice((0.0, 0.1)))
@@ -214,19 +214,19 @@ def live_left(to: Target, draw: random.Random) -> str:
 
 
 def decoder_killed(to: Target, draw: random.Random) -> str:
-    """One of the server's decoders is ended from outside."""
-    said = {one: Path(f"/proc/{one}/cmdline") for one in tree(to.pid)[1:]}
-    found = [
-        one
-        for one, path in said.items()
+    """Kill one of the server's decoders."""
+    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in tree(to.pid)[1:]}
+    decoders = [
+        pid
+        for pid, path in commands.items()
         if b"phonemo.server.decoders.decoder_worker" in path.read_bytes()
     ]
-    if found:
-        os.kill(draw.choice(found), signal.SIGKILL)
+    if decoders:
+        os.kill(draw.choice(decoders), signal.SIGKILL)
     return "killed"
 
 
-#: What is done, how often, and how it may end.
+#: The function, its weight, and the allowed outcomes.
 Kind = tuple[Callable[[Target, random.Random], str], float, tuple[str, ...]]
 KINDS: tuple[Kind, ...] = (
     (longest, 0.5, ("200",)),

@@ -1,8 +1,8 @@
-"""One process that runs batch after batch: what it holds after each, a JSON line for each.
+"""One process that runs batch after batch, and prints its resources as a JSON line after each.
 
     python parent.py GIVEN   # JSON: files, deadly, home, pause
 
-Begun by soak.py; ends when its home has a file named stop.
+Started by soak.py; ends when its home has a file named stop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEADLY_EVERY = 8
 
 
 def main(given: dict) -> None:
-    """Until it is told to stop."""
+    """Run batches until the stop file exists."""
     home, draw, number = Path(given["home"]), random.Random(3), 0
     while not (home / "stop").exists():
         files = draw.sample(given["good"], 6) + draw.sample(given["bad"], 2)
@@ -38,26 +38,26 @@ def main(given: dict) -> None:
         batch = Batch(
             str(output), BatchOptions(model_sha256=model_digest(None)), engine, part_files=3
         )
-        told = run_batch(files, batch, "soak")["now"]
+        summary = run_batch(files, batch, "soak")["now"]
         left = sum(1 for _ in output.rglob(".*.part"))
         shutil.rmtree(output)
         number += 1
         time.sleep(given["pause"])
-        tell(number, told, len(files), left)
+        print_row(number, summary, len(files), left)
 
 
-def tell(number: int, told: dict, files: int, left: int) -> None:
-    """A line on standard output."""
+def print_row(number: int, summary: dict, files: int, left: int) -> None:
+    """Print a line to standard output."""
     folder = Path(tempfile.gettempdir())
-    found = held([os.getpid()], folder) | {"children": len(tree(os.getpid())) - 1}
-    found |= {"workers": len(multiprocessing.active_children()), "half_files": left}
-    found["semaphores"] = Path("/proc/self/maps").read_text().count("/dev/shm/sem.")
-    print(json.dumps(found | {"job": number, "files": files, **told_of(told)}), flush=True)
+    row = held([os.getpid()], folder) | {"children": len(tree(os.getpid())) - 1}
+    row |= {"workers": len(multiprocessing.active_children()), "half_files": left}
+    row["semaphores"] = Path("/proc/self/maps").read_text().count("/dev/shm/sem.")
+    print(json.dumps(row | {"job": number, "files": files, **counts_of(summary)}), flush=True)
 
 
-def told_of(told: dict) -> dict:
-    """What the batch says of itself."""
-    return {"heard": told["files"], "failed": told["failed"]}
+def counts_of(summary: dict) -> dict:
+    """Extract the counts from a batch's summary."""
+    return {"heard": summary["files"], "failed": summary["failed"]}
 
 
 if __name__ == "__main__":

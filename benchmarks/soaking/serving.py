@@ -1,4 +1,4 @@
-"""The server that is soaked, and the clients that do it."""
+"""The server under test, and its clients."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from soaking.mix import KINDS, Target
 from soaking.processes import tree
 
 MOST_PAUSE_SECONDS, PATIENCE_SECONDS = 0.5, 60.0
-#: So many outcomes that are not right are told.
+#: Most wrong outcomes that are reported.
 _MOST_ODD = 50
 
 
 class Server:
-    """phonemo serve with a folder of its own for temporary files."""
+    """phonemo serve with a separate folder for temporary files."""
 
     def __init__(self, home: Path) -> None:
         self.temporary, self._said = home / "server", home / "server.said"
@@ -55,38 +55,40 @@ class Server:
         return self._said.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
-        """As an administrator would; what is then left is a fault."""
+        """Stop as an administrator would; anything left over is a fault."""
         if self.process.poll() is not None:
-            self.faults.append(f"the server ended by itself, status {self.process.returncode}")
+            self.faults.append(
+                f"the server ended unexpectedly with status {self.process.returncode}"
+            )
             return
         children = tree(self.process.pid)[1:]
         self.process.send_signal(signal.SIGTERM)
         if status := self.process.wait(PATIENCE_SECONDS):
-            self.faults.append(f"the server left with status {status}")
-        self.faults += [f"{one} is left" for one in children if Path(f"/proc/{one}").exists()]
-        self.faults += [f"{one.name} is left" for one in self.temporary.rglob("*")]
+            self.faults.append(f"the server exited with status {status}")
+        self.faults += [f"{pid} is left" for pid in children if Path(f"/proc/{pid}").exists()]
+        self.faults += [f"{path.name} is left" for path in self.temporary.rglob("*")]
         if more := self.said.strip().splitlines()[1:]:
             self.faults.append(f"the server's log has {len(more)} lines: {more[:40]}")
 
 
 class Outcomes:
-    """How often each kind of request ended how; several threads tell."""
+    """Counts of outcomes by kind of request, shared by threads."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self.odd: list[str] = []
-        """The first that were not right, with their time."""
+        """The first wrong outcomes, with their time."""
 
     def note(self, kind: str, how: str, right: tuple[str, ...]) -> None:
-        """One more."""
+        """Count an outcome."""
         with self._lock:
             self._counts[kind, how] += 1
             if how not in right and len(self.odd) < _MOST_ODD:
                 self.odd.append(f"{time.strftime('%X')} {kind}: {how}")
 
     def counts(self) -> list[tuple[str, str, int]]:
-        """Kind, outcome, how often."""
+        """Kind, outcome and count."""
         with self._lock:
             return [(kind, how, count) for (kind, how), count in sorted(self._counts.items())]
 
@@ -97,7 +99,7 @@ class Outcomes:
 
 
 class Client(threading.Thread):
-    """Does one thing after the other; holds still while somebody has its turn."""
+    """Sends one request after the other; pauses while another thread holds ``turn``."""
 
     def __init__(self, number: int, target: Target, outcomes: Outcomes) -> None:
         super().__init__(daemon=True)
@@ -111,7 +113,7 @@ class Client(threading.Thread):
             with self.turn:
                 try:
                     how = kind(self._target, self._draw)
-                except Exception as error:  # told with the outcomes, of which it is none
+                except Exception as error:  # reported as a wrong outcome
                     how = f"{type(error).__name__} {error}"
             self._outcomes.note(kind.__name__, how, right)
             ((kind, _, right),) = self._draw.choices(KINDS, weights)

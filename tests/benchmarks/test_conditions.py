@@ -117,7 +117,7 @@ class TestMeasured:
 
     def test_a_study_says_what_phonemo_transfer_says(self, network, tmp_path, monkeypatch):
         # planted recordings are six samples long, which is no speech
-        monkeypatch.setattr(opening.ActivityTrack, "seconds", lambda *_: 1.0)
+        monkeypatch.setattr(opening.VadTrack, "seconds", lambda *_: 1.0)
         corpora = [Planted("one"), Planted("two", 1.0, 1.5), Planted("three", -2.0, 0.7)]
         config = study_of(tmp_path, corpora, ["one", "three"])
         wanted = transfer(config, "phonemo transfer")
