@@ -17,6 +17,7 @@ from measuring import machine, real_clips
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.windows import PLAIN
 from phonemo.train.export.export import export
 
 MODEL, CLIPS = "models/phonemo-small", 48
@@ -56,7 +57,7 @@ def differences(model: OnnxRecognizer, clips: list[np.ndarray]) -> tuple[float, 
 def scores(model: OnnxRecognizer, clips: list[np.ndarray]) -> list[np.ndarray]:
     """Compute each clip's calibrated probabilities when predicted in one batch."""
     waveforms = [Waveform(np.asarray(clip, np.float32)) for clip in clips]
-    results = model.predict_together(waveforms, shares=False, timeline=False)
+    results = model.predict_together(waveforms, PLAIN)
     return [np.array(list(row.scores.values())) for row in results if isinstance(row, Prediction)]
 
 

@@ -17,6 +17,7 @@ from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.runtime.bundle import packaged
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.windows import PLAIN
 from tests.abuse.figures import figure
 from tests.batch.batches import batch, inline, rows
 from tests.tiny_bundle import BUNDLE, RATE
@@ -71,7 +72,7 @@ def _opened(request: pytest.FixtureRequest, kind: str) -> OnnxRecognizer:
 
 def _heard(model: OnnxRecognizer, clips: Sequence[Clip]) -> list[Scores]:
     """The scores of clips that are asked together."""
-    found = model.predict_together([Waveform(one) for one in clips], shares=False, timeline=False)
+    found = model.predict_together([Waveform(one) for one in clips], PLAIN)
     return [one.scores for one in found if isinstance(one, Prediction)]
 
 

@@ -17,7 +17,7 @@ from phonemo.annotations.prediction import Prediction
 from phonemo.audio import AudioLimits, Waveform, load_waveform
 from phonemo.errors import safe_text
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.runtime.windows import ClipScores, Samples
+from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.settings import ServeConfig
 from tests.fuzz.judging import CUT, check_message, check_scores, cut
@@ -39,10 +39,12 @@ class Quick(EmotionRecognizer):
         """Two."""
         return ("anger", "neutral")
 
-    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
-        return self._recognize_clips([samples], shares)[0]
+    def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:
+        return self._recognize_clips([samples], options)[0]
 
-    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
+    def _recognize_clips(
+        self, clips: Sequence[Samples], options: PredictOptions
+    ) -> list[ClipScores]:
         return [ClipScores(np.array([0.75, 0.25]), ()) for _ in clips]
 
 
@@ -54,10 +56,10 @@ class Here:
         return load_waveform(upload.read(), limits=_AUDIO)
 
     async def recognize(
-        self, listener: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
+        self, listener: EmotionRecognizer, clip: Waveform, options: PredictOptions
     ) -> Prediction:
         """As Hearers."""
-        return listener.predict_waveform(clip, shares=shares, timeline=timeline)
+        return listener.predict_waveform(clip, options)
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """As Hearers."""

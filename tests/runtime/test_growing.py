@@ -13,6 +13,7 @@ from phonemo.runtime.adaptation.statistics import LEAST_POOL
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.windows import PLAIN
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 WINDOW = 3 * RATE
@@ -84,7 +85,7 @@ def test_the_first_windows_are_recognized_without_and_the_others_by_those_before
         adapted = recognizer.with_profile(pool.profile())
         clip = conversation[number * WINDOW // 2 :][:WINDOW]
         assert adapted.vector_of(clip) == pytest.approx(one.vector)
-        assert adapted._recognize_clip(clip, False).scores == pytest.approx(
+        assert adapted._recognize_clip(clip, PLAIN).scores == pytest.approx(
             list(one.segment.scores.values())
         )
     assert answer.profile == found[-1].profile

@@ -26,9 +26,9 @@ class Loudness(EmotionRecognizer):
 
     labels = ("anger", "calm")
 
-    def _recognize_clip(self, samples, shares):
+    def _recognize_clip(self, samples, options):
         anger = round(float(np.abs(samples).max()), 3)
-        share = anger if shares else None
+        share = anger if options.shares else None
         return ClipScores(np.array([anger, 1 - anger]), (PhonemeSpan("a", 0.1, 0.2, 0.5, share),))
 
 

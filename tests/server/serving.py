@@ -20,7 +20,7 @@ import numpy as np
 import uvicorn
 
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.runtime.windows import ClipScores, Samples
+from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.server.app import PhonemoApp, create_app
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.service import Service
@@ -167,10 +167,12 @@ class Held(EmotionRecognizer):
         """Two."""
         return ("anger", "neutral")
 
-    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
-        return self._recognize_clips([samples], shares)[0]
+    def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:
+        return self._recognize_clips([samples], options)[0]
 
-    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
+    def _recognize_clips(
+        self, clips: Sequence[Samples], options: PredictOptions
+    ) -> list[ClipScores]:
         self.batches.append(len(clips))
         self.heard += [len(one) for one in clips]
         assert self.go.wait(_PATIENCE_SECONDS)

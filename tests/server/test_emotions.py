@@ -136,8 +136,8 @@ def test_a_model_is_asked_by_its_name():
 
 def test_a_model_without_phonemes_says_null_and_not_an_empty_list():
     class Deaf(Held):
-        def _recognize_clips(self, clips, shares):
-            return [type(one)(one.scores, None) for one in super()._recognize_clips(clips, shares)]
+        def _recognize_clips(self, clips, options):
+            return [type(one)(one.scores, None) for one in super()._recognize_clips(clips, options)]
 
     with served(settings(), {"deaf": Deaf()}) as found:
         data = post(found.port, FILE, response_format="verbose_json").data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from phonemo.runtime.windows import PLAIN, PredictOptions
 from phonemo.server.pipeline import RecognizeOptions
 from phonemo.server.request_form import Fields, form_schema
 from tests.server.asking import KIND, PATH, ask, form, part, post, wav
@@ -116,8 +117,8 @@ def test_a_field_of_odd_letters_is_told_printably(port):
 
 def test_spaces_around_labels_do_not_matter():
     found = Fields(labels=" anger , neutral", phonemes=True, top_k=2).options
-    assert found == RecognizeOptions(True, False, ["anger", "neutral"], 2)
-    assert Fields().options == RecognizeOptions(False, False, [], None)
+    assert found == RecognizeOptions(PredictOptions(True, False), ["anger", "neutral"], 2)
+    assert Fields().options == RecognizeOptions(PLAIN, [], None)
 
 
 def test_the_described_form_has_the_fields_that_are_taken():

@@ -14,7 +14,7 @@ import pytest
 import phonemo
 from phonemo.audio import RATE, Waveform
 from phonemo.errors import AudioError, CheckpointError
-from phonemo.runtime.windows import ClipScores
+from phonemo.runtime.windows import PLAIN, ClipScores, PredictOptions
 from phonemo.server.dynamic_batching import DynamicBatcher
 from tests.server.asking import post, wav
 from tests.server.serving import Held, served, settings, until
@@ -38,7 +38,7 @@ async def hearers(threads=1, batch_seconds=60.0, started=lambda size, waited: No
 
 async def behind(found, model, asked):
     """The outcomes of what is asked while a first recording holds the thread."""
-    first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
+    first = asyncio.ensure_future(found.recognize(model, waveform(0.9), PLAIN))
     while not model.heard:
         await asyncio.sleep(0.001)
     rest = [asyncio.ensure_future(one) for one in asked]
@@ -57,7 +57,7 @@ def model():
 class Fussy(Held):
     """Fails in company with a clip of half a second, and for it alone."""
 
-    def _recognize_clips(self, clips, shares):
+    def _recognize_clips(self, clips, options):
         self.batches.append(len(clips))
         self.heard += [len(one) for one in clips]
         assert self.go.wait(30)
@@ -78,7 +78,8 @@ def together(listener, clips, shares):
         async with hearers(started=lambda size, _: sizes.append(size)) as found:
             blocked = asyncio.ensure_future(found.run(ready.wait))
             asked = [
-                asyncio.ensure_future(found.recognize(listener, c, shares, False)) for c in clips
+                asyncio.ensure_future(found.recognize(listener, c, PredictOptions(shares)))
+                for c in clips
             ]
             await asyncio.sleep(0)
             ready.set()
@@ -94,7 +95,7 @@ def test_a_clip_in_company_is_heard_as_alone(recognizer, shares):
     found, sizes = together(recognizer, clips, shares)
     assert sizes == [1] * 8, "int8: company would change its last digits, and so its steps"
     for clip, answer in zip(clips, found, strict=True):
-        alone = recognizer.predict_waveform(clip, shares=shares)
+        alone = recognizer.predict_waveform(clip, PredictOptions(shares))
         assert answer.scores == alone.scores
         assert answer.seconds == alone.seconds
         assert alike(answer.phonemes, alone.phonemes)
@@ -116,7 +117,7 @@ def test_every_answer_is_its_own(model):
 
     async def act():
         async with hearers(threads=2) as found:
-            asked = [found.recognize(model, waveform(one), False, False) for one in lengths]
+            asked = [found.recognize(model, waveform(one), PLAIN) for one in lengths]
             return await behind(found, model, asked)
 
     _, *found = asyncio.run(act())
@@ -133,7 +134,7 @@ def test_every_answer_is_its_own(model):
 def test_so_much_is_heard_together_and_no_more(model, batch_seconds, batches):
     async def act():
         async with hearers(batch_seconds=batch_seconds) as found:
-            asked = [found.recognize(model, waveform(0.5), False, False) for _ in range(6)]
+            asked = [found.recognize(model, waveform(0.5), PLAIN) for _ in range(6)]
             return await behind(found, model, asked)
 
     asyncio.run(act())
@@ -145,7 +146,7 @@ def test_the_longest_counts_for_all(model):
 
     async def act():
         async with hearers(batch_seconds=6.0) as found:
-            asked = [found.recognize(model, waveform(one), False, False) for one in (2.0, 1, 1, 1)]
+            asked = [found.recognize(model, waveform(one), PLAIN) for one in (2.0, 1, 1, 1)]
             return await behind(found, model, asked)
 
     asyncio.run(act())
@@ -158,7 +159,7 @@ def test_only_what_is_asked_alike_is_heard_together(model):
     async def act():
         async with hearers() as found:
             asked = [
-                found.recognize(one, waveform(0.5), shares, timeline)
+                found.recognize(one, waveform(0.5), PredictOptions(shares, timeline))
                 for one in (model, other)
                 for shares in (False, True)
                 for timeline in (False, True)
@@ -174,7 +175,7 @@ def test_only_what_is_asked_alike_is_heard_together(model):
 def test_nobody_waits_for_company(model):
     async def act():
         async with hearers(threads=4) as found:
-            asked = [found.recognize(model, waveform(0.5), False, False) for _ in range(4)]
+            asked = [found.recognize(model, waveform(0.5), PLAIN) for _ in range(4)]
             waiting = asyncio.gather(*asked)
             while len(model.heard) < 4:
                 await asyncio.sleep(0.001)
@@ -189,7 +190,7 @@ def test_the_oldest_is_next(model):
     order = []
 
     async def ask(found, name, seconds):
-        await found.recognize(model, waveform(seconds), False, False)
+        await found.recognize(model, waveform(seconds), PLAIN)
         order.append(name)
 
     async def act():
@@ -213,9 +214,9 @@ def test_one_bad_neighbour_harms_nobody(error):
     async def act():
         async with hearers() as found:
             lengths = (0.4, 0.5, 0.6, 0.7)
-            asked = [found.recognize(model, waveform(one), False, False) for one in lengths]
+            asked = [found.recognize(model, waveform(one), PLAIN) for one in lengths]
             result = await behind(found, model, asked)
-            assert (await found.recognize(model, waveform(1), False, False)).seconds == 1
+            assert (await found.recognize(model, waveform(1), PLAIN)).seconds == 1
             return result
 
     _, first, bad, third, fourth = asyncio.run(act())
@@ -242,9 +243,9 @@ def test_errors_reach_whoever_asked():
 def test_what_waits_is_dropped_when_its_asker_leaves(model):
     async def act():
         async with hearers(batch_seconds=0) as found:
-            first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
+            first = asyncio.ensure_future(found.recognize(model, waveform(0.9), PLAIN))
             asked = [
-                asyncio.ensure_future(found.recognize(model, waveform(one), False, False))
+                asyncio.ensure_future(found.recognize(model, waveform(one), PLAIN))
                 for one in (0.1, 0.2, 0.3)
             ]
             while not model.heard:
@@ -263,13 +264,13 @@ def test_what_waits_is_dropped_when_its_asker_leaves(model):
 def test_a_long_recording_is_left_when_its_asker_leaves(model):
     async def act():
         async with hearers() as found:
-            long = asyncio.ensure_future(found.recognize(model, waveform(300), False, False))
+            long = asyncio.ensure_future(found.recognize(model, waveform(300), PLAIN))
             while not model.heard:
                 await asyncio.sleep(0.001)
             long.cancel()
             await asyncio.gather(long, return_exceptions=True)
             model.go.set()
-            return await found.recognize(model, waveform(0.1), False, False)
+            return await found.recognize(model, waveform(0.1), PLAIN)
 
     assert asyncio.run(act()).seconds == 0.1
     assert len(model.heard) < 10, "of 199 windows"
@@ -278,9 +279,9 @@ def test_a_long_recording_is_left_when_its_asker_leaves(model):
 def test_an_asker_who_leaves_its_company_alone_harms_nobody(model):
     async def act():
         async with hearers() as found:
-            first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
+            first = asyncio.ensure_future(found.recognize(model, waveform(0.9), PLAIN))
             asked = [
-                asyncio.ensure_future(found.recognize(model, waveform(one), False, False))
+                asyncio.ensure_future(found.recognize(model, waveform(one), PLAIN))
                 for one in (0.4, 0.5, 0.6)
             ]
             while not model.heard:
@@ -306,7 +307,7 @@ def test_closing_with_work_that_waits_says_nothing(model):
         loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
         async with hearers(batch_seconds=0) as found:
             asked = [
-                asyncio.ensure_future(found.recognize(model, waveform(0.1), False, False))
+                asyncio.ensure_future(found.recognize(model, waveform(0.1), PLAIN))
                 for _ in range(3)
             ]
             await asyncio.sleep(0.05)

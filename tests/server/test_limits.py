@@ -160,10 +160,10 @@ def test_no_answer_in_time_is_504_and_gives_its_place_back(model):
 
 def test_a_fault_of_the_model_is_500_and_gives_its_place_back(model):
     class Broken(Held):
-        def _recognize_clips(self, clips, shares):
+        def _recognize_clips(self, clips, options):
             if self.heard:
                 raise CheckpointError("the network cannot be run")
-            return super()._recognize_clips(clips, shares)
+            return super()._recognize_clips(clips, options)
 
     with served(small(0, 1), {"broken": Broken()}) as found:
         assert post(found.port, WAV).told == (500, "model_error")

@@ -356,7 +356,7 @@ class Wordy(Held):
 
     labels = tuple(f"emotion{place}" for place in range(2000))
 
-    def _recognize_clips(self, clips, shares):
+    def _recognize_clips(self, clips, options):
         return [ClipScores(np.full(2000, 1 / 2000), ()) for _ in clips]
 
 

@@ -39,7 +39,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class OutputOptions:
     """Options of predict that apply to every recording."""
 
     labels: Sequence[str]
@@ -62,7 +62,7 @@ Writer = Callable[[str, Answer], None]
 
 
 def iter_predictions(
-    opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], asked: PredictOptions
+    opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], asked: OutputOptions
 ) -> Iterator[tuple[str, Answer]]:
     """Yield each recording's name with its prediction or error, in order."""
     names = [name for name, _ in named]
@@ -177,7 +177,7 @@ def row_of(name: str, result: Answer, spans: bool) -> dict[str, Any]:
 
 
 def _predict_turns(
-    opened: EmotionRecognizer, name: str, asked: PredictOptions, turns_of: Any
+    opened: EmotionRecognizer, name: str, asked: OutputOptions, turns_of: Any
 ) -> Answer:
     try:
         turns = turns_of(name)

@@ -16,7 +16,7 @@ from phonemo.cli.options import Activity, Jobs, Model
 from phonemo.cli.output import (
     Answer,
     Format,
-    PredictOptions,
+    OutputOptions,
     Writer,
     iter_predictions,
     output_paths,
@@ -135,7 +135,7 @@ def predict(
     status 0: all files succeeded; 1: some failed, each with an error in its line; 2: wrong usage.
     """
     named = find_recordings(files)
-    options = PredictOptions(
+    options = OutputOptions(
         names_of(labels),
         top_k,
         phonemes or said is not None,

@@ -23,7 +23,7 @@ from phonemo.runtime.attribution import add_attribution
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
 from phonemo.runtime.recognizer import EmotionRecognizer, validate_jobs
 from phonemo.runtime.session import Graph, Head, Logits, SharedGraph
-from phonemo.runtime.windows import ClipScores, Samples
+from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.runtime.workers import available_cpus
 
 Floats = npt.NDArray[np.float64]
@@ -100,7 +100,7 @@ class OnnxRecognizer(EmotionRecognizer):
         spans = aligned_spans(posteriors, symbols, said, self.card.grid, len(waveform.samples))
         spans = self._add_attribution(logits, spans) if shares else spans
         clip = ClipScores(softmax(logits.emotions / self.card.temperature), spans)
-        return self._clip_prediction(waveform, clip, timeline=False)
+        return self._clip_prediction(waveform, clip)
 
     def logits(self, samples: Samples) -> Logits:
         """The network's output for one clip, (sample,) at 16 kHz, before the softmax."""
@@ -124,17 +124,19 @@ class OnnxRecognizer(EmotionRecognizer):
         twin._threads = 1
         return twin, count
 
-    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
-        return self._recognize_clips([samples], shares)[0]
+    def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:
+        return self._recognize_clips([samples], options)[0]
 
-    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
+    def _recognize_clips(
+        self, clips: Sequence[Samples], options: PredictOptions
+    ) -> list[ClipScores]:
         if len(clips) > 1 and not self.supports_batching:
-            return [self._recognize_clip(logits, shares) for logits in clips]
+            return [self._recognize_clip(clip, options) for clip in clips]
         began = perf_counter()
         batch = self._logits(clips)
         each = (perf_counter() - began) / len(clips)
         return [
-            self._clip_scores(logits, len(clip), shares, each)
+            self._clip_scores(logits, len(clip), options, each)
             for logits, clip in zip(batch, clips, strict=True)
         ]
 
@@ -143,12 +145,12 @@ class OnnxRecognizer(EmotionRecognizer):
         return self.graph.recognize_batch(boosted, self.card.fewest_samples, self._affine)
 
     def _clip_scores(
-        self, logits: Logits, samples: int, shares: bool, network: float
+        self, logits: Logits, samples: int, options: PredictOptions, network: float
     ) -> ClipScores:
         began = perf_counter()
         scores = softmax(logits.emotions / self.card.temperature)
         spans = self._spans(logits, samples)
-        if shares and spans:
+        if options.shares and spans:
             spans = self._add_attribution(logits, spans)
         timings = {"network": network, "phonemes": perf_counter() - began}
         return ClipScores(scores, spans, timings, logits.vector)
@@ -177,17 +179,19 @@ class OnnxRecognizer(EmotionRecognizer):
         )
 
     def _check_sizes(self, folder: Path) -> None:
-        inventory = self.card.inventory
-        expected = (len(self.card.labels), None if inventory is None else len(inventory.symbols))
-        emotions, symbols = self.graph.emotions, self.graph.symbols
-        if (inventory is not None) != self.graph.has_phonemes or expected != (
-            emotions or expected[0],
-            symbols or expected[1],
-        ):
+        """Check the number of labels and phonemes, where the network has a fixed one."""
+        inventory, graph = self.card.inventory, self.graph
+        symbols = 0 if inventory is None else len(inventory.symbols)
+        labels = len(self.card.labels)
+        same_labels = graph.emotions in (None, labels)
+        same_symbols = graph.has_phonemes == (inventory is not None) and (
+            graph.symbols in (None, symbols)
+        )
+        if not (same_labels and same_symbols):
             raise CheckpointError(
-                f"{folder}: expected {expected[0]} labels and {expected[1] or 'no'} phonemes as "
-                f"in the card, got a network of {emotions} and {symbols or 'no'}; export the model "
-                "again"
+                f"{folder}: expected {labels} labels and {symbols or 'no'} phonemes as in the "
+                f"card, got a network of {graph.emotions or labels} and "
+                f"{graph.symbols if graph.has_phonemes else 'no'}; export the model again"
             )
 
     def _check_map_width(self, folder: Path) -> None:

@@ -41,7 +41,14 @@ from phonemo.runtime.sliding import Event, SlidingInference
 from phonemo.runtime.speaker_turns import predict_turns, reopened, resolve_turns, speakers_adapted
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import VadTrack, detector_of
-from phonemo.runtime.windows import WHOLE_SECONDS, WINDOW_SECONDS, ClipScores, Samples
+from phonemo.runtime.windows import (
+    PLAIN,
+    WHOLE_SECONDS,
+    WINDOW_SECONDS,
+    ClipScores,
+    PredictOptions,
+    Samples,
+)
 
 
 class EmotionRecognizer(Adaptable):
@@ -105,13 +112,14 @@ class EmotionRecognizer(Adaptable):
             if timeline:
                 raise UsageError("turns and timeline are mutually exclusive; pass one of them")
             turns = resolve_turns(turns, audio)
-            return self._predict_by_turns(audio, rate, turns, shares, by_speaker)
-        began = perf_counter()
-        opened = self._open_audio(audio, rate, shares)
+            options = PredictOptions(shares)
+            return self._predict_by_turns(audio, rate, turns, options, by_speaker)
+        began, options = perf_counter(), PredictOptions(shares, timeline)
+        opened = self._open_audio(audio, rate, options)
         if isinstance(opened, _LongRecording):
             return opened.predict()
         decoding = {"decode": perf_counter() - began}
-        answer = self.predict_waveform(opened, shares=shares, timeline=timeline)
+        answer = self.predict_waveform(opened, options)
         return replace(answer, timings=decoding | answer.timings)
 
     def predict_many(
@@ -147,78 +155,76 @@ class EmotionRecognizer(Adaptable):
                 "pass a list, or call predict"
             )
         recognizer, count = self.for_jobs(jobs)
+        options = PredictOptions(shares, timeline)
 
         def open_one(item: Source | Excerpt | PhonemoError) -> Opened:
             if isinstance(item, PhonemoError):
                 return item
             try:
-                return recognizer._open_audio(item, rate, shares)
+                return recognizer._open_audio(item, rate, options)
             except PhonemoError as error:
                 return error
 
         def recognize(clips: Sequence[Waveform]) -> list[Outcome]:
-            return recognizer.predict_together(clips, shares, timeline)
+            return recognizer.predict_together(clips, options)
 
         longest = int(batch_seconds * RATE) if self.supports_batching else 0
         return map_ordered(audio, open_one, recognize, jobs=count, batch_samples=longest)
 
-    def predict_waveform(
-        self, waveform: Waveform, *, shares: bool = False, timeline: bool = False
-    ) -> Prediction:
-        """Predict the emotion of decoded audio; arguments as for ``predict``."""
+    def predict_waveform(self, waveform: Waveform, options: PredictOptions = PLAIN) -> Prediction:
+        """Predict the emotion of decoded audio."""
         if len(waveform.samples) > self.whole_seconds * RATE:
-            prediction = self.predict_chunks([waveform.samples], shares)
+            prediction = self.predict_chunks([waveform.samples], options)
             return replace(prediction, warnings=(*waveform.warnings, *prediction.warnings))
-        scores = self._recognize_clip(waveform.samples, shares)
-        return self._clip_prediction(waveform, scores, timeline)
+        scores = self._recognize_clip(waveform.samples, options)
+        return self._clip_prediction(waveform, scores, options)
 
-    def predict_together(
-        self, clips: Sequence[Waveform], shares: bool, timeline: bool
-    ) -> list[Outcome]:
+    def predict_together(self, clips: Sequence[Waveform], options: PredictOptions) -> list[Outcome]:
         """Predict the emotions of several short recordings of similar length in one batch.
 
         Args:
             clips: decoded audio, none longer than ``whole_seconds``.
-            shares: as for ``predict``.
-            timeline: as for ``predict``.
+            options: of all of them.
         """
         try:
-            scores = self._recognize_clips([one.samples for one in clips], shares)
+            scores = self._recognize_clips([clip.samples for clip in clips], options)
         except PhonemoError as error:
             return [error for _ in clips]
         return [
-            self._clip_prediction(clip, one, timeline)
-            for clip, one in zip(clips, scores, strict=True)
+            self._clip_prediction(clip, clip_scores, options)
+            for clip, clip_scores in zip(clips, scores, strict=True)
         ]
 
-    def predict_chunks(self, pieces: Iterable[Samples], shares: bool) -> Prediction:
+    def predict_chunks(
+        self, pieces: Iterable[Samples], options: PredictOptions = PLAIN
+    ) -> Prediction:
         """Predict the emotion of a long recording in windows, as its pieces arrive.
 
         Args:
             pieces: (sample,) at 16 kHz each, in order; an exception they raise is propagated.
-            shares: as for ``predict``.
+            options: ``timeline`` changes nothing.
 
         Raises:
             AudioError: there are no samples.
         """
-        inference = self.sliding_inference(shares)
+        inference = self.sliding_inference(options)
         for piece in pieces:
             inference.push(piece)
         inference.finish()
         return inference.answer().flag_unsure(self.abstain_below)
 
     def sliding_inference(
-        self, shares: bool = False, growing: GrowingProfile | None = None
+        self, options: PredictOptions = PLAIN, growing: GrowingProfile | None = None
     ) -> SlidingInference:
         """Create the windowed inference for a long recording or a stream.
 
         Args:
-            shares: as for ``predict``.
+            options: of each window.
             growing: a profile of this recognizer that each window updates for the next ones.
         """
         recognize = self._recognize_clip if growing is None else growing.recognize
         return SlidingInference(
-            lambda samples: recognize(samples, shares),
+            lambda samples: recognize(samples, options),
             self.labels,
             detector_of(self.activity),
             self.window_seconds,
@@ -236,15 +242,17 @@ class EmotionRecognizer(Adaptable):
         return self, validate_jobs(jobs, 1)
 
     @abstractmethod
-    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+    def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:
         """Process one clip (sample,)."""
 
-    def _recognize_clips(self, clips: Sequence[Samples], shares: bool) -> list[ClipScores]:
+    def _recognize_clips(
+        self, clips: Sequence[Samples], options: PredictOptions
+    ) -> list[ClipScores]:
         """Process several clips of similar length."""
-        return [self._recognize_clip(clip, shares) for clip in clips]
+        return [self._recognize_clip(clip, options) for clip in clips]
 
     def _open_audio(
-        self, audio: Source | Excerpt, rate: int | None, shares: bool
+        self, audio: Source | Excerpt, rate: int | None, options: PredictOptions
     ) -> Waveform | _LongRecording:
         """Decode a short recording, or the beginning of a long one."""
         excerpt = audio if isinstance(audio, Excerpt) else Excerpt(audio)
@@ -263,7 +271,7 @@ class EmotionRecognizer(Adaptable):
                 buffered.append(piece)
                 if reader.samples > self.whole_seconds * RATE:
                     all_pieces = chain(buffered, pieces)
-                    return _LongRecording(self, reader, all_pieces, shares, stack.pop_all())
+                    return _LongRecording(self, reader, all_pieces, options, stack.pop_all())
             return Waveform(np.concatenate(buffered), reader.warnings)
 
     def _predict_by_turns(
@@ -271,14 +279,14 @@ class EmotionRecognizer(Adaptable):
         audio: Source,
         rate: int | None,
         turns: Sequence[Turn],
-        shares: bool,
+        options: PredictOptions,
         by_speaker: bool,
     ) -> Prediction:
         """Predict turn by turn, for some speakers with an adapted recognizer."""
         adapted: Mapping[str | None, EmotionRecognizer] = {}
 
         def predict(waveform: Waveform, turn: Turn) -> Prediction:
-            return adapted.get(turn.speaker, self).predict_waveform(waveform, shares=shares)
+            return adapted.get(turn.speaker, self).predict_waveform(waveform, options)
 
         with ExitStack() as stack:
             rewind = reopened(audio, self.limits, stack)
@@ -294,7 +302,9 @@ class EmotionRecognizer(Adaptable):
         prediction = replace(prediction, segments=segments, profile=self.applied)
         return prediction.flag_unsure(self.abstain_below)
 
-    def _clip_prediction(self, waveform: Waveform, clip: ClipScores, timeline: bool) -> Prediction:
+    def _clip_prediction(
+        self, waveform: Waveform, clip: ClipScores, options: PredictOptions = PLAIN
+    ) -> Prediction:
         """Build the prediction of a recording processed in one pass."""
         size = len(waveform.samples)
         track = VadTrack(detector_of(self.activity))
@@ -307,7 +317,9 @@ class EmotionRecognizer(Adaptable):
             seconds=waveform.seconds,
             spans=clip.spans,
             warnings=(*waveform.warnings, *(() if ratio else ("no_speech",))),
-            segments=self._timeline(waveform.samples) if timeline else (segment,) * bool(ratio),
+            segments=self._timeline(waveform.samples)
+            if options.timeline
+            else (segment,) * bool(ratio),
             speech_ratio=ratio,
             timings=clip.timings,
             profile=self.applied,
@@ -315,7 +327,7 @@ class EmotionRecognizer(Adaptable):
         return prediction.flag_unsure(self.abstain_below)
 
     def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
-        return self.predict_chunks([samples], shares=False).segments
+        return self.predict_chunks([samples]).segments
 
 
 class _LongRecording:
@@ -326,11 +338,11 @@ class _LongRecording:
         recognizer: EmotionRecognizer,
         reader: WaveformReader,
         pieces: Iterable[Samples],
-        shares: bool,
+        options: PredictOptions,
         stack: ExitStack,
     ) -> None:
         self._recognizer, self._reader, self._pieces = recognizer, reader, pieces
-        self._shares, self._stack = shares, stack
+        self._options, self._stack = options, stack
 
     def recognize(self) -> Outcome:
         """Return the prediction or the error."""
@@ -348,7 +360,7 @@ class _LongRecording:
         """Predict while the rest is decoded."""
         began = perf_counter()
         with self._stack:
-            prediction = self._recognizer.predict_chunks(self._pieces, self._shares)
+            prediction = self._recognizer.predict_chunks(self._pieces, self._options)
             warnings = (*self._reader.warnings, *prediction.warnings)
         rest = perf_counter() - began - sum(prediction.timings.values())
         return replace(
@@ -399,7 +411,7 @@ class StreamingRecognizer:
             raise UsageError(f"expected a rate of {RATES[0]} to {RATES[-1]} Hz, got {rate} Hz")
         self._recognizer = listener
         self._growing = GrowingProfile(listener) if adapt else None
-        self._inference = listener.sliding_inference(shares, self._growing)
+        self._inference = listener.sliding_inference(PredictOptions(shares), self._growing)
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
         self._level = LevelMeter()
         self._ended = False

@@ -32,6 +32,19 @@ LEAST_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
+class PredictOptions:
+    """What a prediction has beyond labels and scores."""
+
+    shares: bool = False
+    """Each phoneme's contribution to the winning score."""
+    timeline: bool = False
+    """Segments over time for a short recording too; long ones always have them."""
+
+
+PLAIN = PredictOptions()
+
+
+@dataclass(frozen=True)
 class ClipScores:
     """Network output for one window or recording."""
 

@@ -20,7 +20,7 @@ from phonemo.runtime.adaptation.adaptable import waveform_vectors, window_vector
 from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.batching import Outcome
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.runtime.windows import Samples
+from phonemo.runtime.windows import PredictOptions, Samples
 
 Value = TypeVar("Value")
 #: Inference threads run at a lower priority than the event loop; Linux has per-thread priorities.
@@ -71,7 +71,7 @@ class DynamicBatcher:
         self._pool = ThreadPoolExecutor(threads, "inference", initializer=_lower_priority)
 
     async def recognize(
-        self, recognizer: EmotionRecognizer, clip: Waveform, shares: bool, timeline: bool
+        self, recognizer: EmotionRecognizer, clip: Waveform, options: PredictOptions
     ) -> Prediction:
         """Recognize one recording; arguments as for EmotionRecognizer.predict.
 
@@ -81,15 +81,15 @@ class DynamicBatcher:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Prediction] = loop.create_future()
         if clip.seconds > recognizer.whole_seconds:
-            job = _Job(lambda: _recognize_long(recognizer, clip, shares, future.cancelled), future)
+            job = _Job(lambda: _recognize_long(recognizer, clip, options, future.cancelled), future)
         else:
-            kind = (id(recognizer), shares, timeline) if recognizer.supports_batching else None
+            kind = (id(recognizer), options) if recognizer.supports_batching else None
             job = _Job(
-                lambda: recognizer.predict_waveform(clip, shares=shares, timeline=timeline),
+                lambda: recognizer.predict_waveform(clip, options),
                 future,
                 kind,
                 clip,
-                lambda clips: recognizer.predict_together(clips, shares, timeline),
+                lambda clips: recognizer.predict_together(clips, options),
             )
         prediction: Prediction = await self._enqueue(job)
         return prediction
@@ -173,9 +173,12 @@ class _CancelledError(Exception):
 
 
 def _recognize_long(
-    recognizer: EmotionRecognizer, clip: Waveform, shares: bool, cancelled: Callable[[], bool]
+    recognizer: EmotionRecognizer,
+    clip: Waveform,
+    options: PredictOptions,
+    cancelled: Callable[[], bool],
 ) -> Prediction:
-    prediction = recognizer.predict_chunks(_chunks(clip.samples, cancelled), shares)
+    prediction = recognizer.predict_chunks(_chunks(clip.samples, cancelled), options)
     return replace(prediction, warnings=(*clip.warnings, *prediction.warnings))
 
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Waveform
 from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.windows import PLAIN, PredictOptions
 from phonemo.runtime.workers import available_cpus
 from phonemo.server.decoders.decoder_pool import PROGRAM, DecoderPool
 from phonemo.server.decoders.decoder_worker import DecoderLimits
@@ -25,8 +26,7 @@ _STAGES = ("decode", "network", "phonemes")
 class RecognizeOptions:
     """What a request asks for beside the emotion."""
 
-    shares: bool = False
-    timeline: bool = False
+    predict: PredictOptions = PLAIN
     labels: Sequence[str] = ()
     """Choose among these; empty is all."""
     top_k: int | None = None
@@ -100,9 +100,7 @@ class Pipeline:
         began = perf_counter()
         waveform = await self.decoders.decode(upload, file)
         decoded = perf_counter()
-        prediction = await self.batcher.recognize(
-            recognizer, waveform, options.shares, options.timeline
-        )
+        prediction = await self.batcher.recognize(recognizer, waveform, options.predict)
         work = sum(prediction.timings.values())
         waited = max(0.0, perf_counter() - decoded - work)
         timings = {"decode": decoded - began, "wait": waited, **prediction.timings}

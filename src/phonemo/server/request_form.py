@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from phonemo.errors import safe_name
+from phonemo.runtime.windows import PredictOptions
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 from phonemo.server.pipeline import RecognizeOptions
 
@@ -190,7 +191,8 @@ class Fields(BaseModel):
     def options(self) -> RecognizeOptions:
         """Return the options for the pipeline."""
         labels = [] if self.labels is None else [name.strip() for name in self.labels.split(",")]
-        return RecognizeOptions(self.phonemes, self.timeline, labels, self.top_k)
+        predict = PredictOptions(self.phonemes, self.timeline)
+        return RecognizeOptions(predict, labels, self.top_k)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import soundfile
 
 from phonemo.audio import RATE
 from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.windows import PredictOptions
 from phonemo.runtime.workers import available_cpus
 from phonemo.server.admission import Admission
 from phonemo.server.api_errors import service_unavailable
@@ -68,7 +69,7 @@ class Service:
         for recognizer in self.registry.models.values():
             noise = io.BytesIO(_noise_wav())
             await self.pipeline.recognize(
-                noise, "warm-up", recognizer, RecognizeOptions(shares=True)
+                noise, "warm-up", recognizer, RecognizeOptions(PredictOptions(shares=True))
             )
         self._warm = True
 

@@ -15,7 +15,7 @@ from phonemo.evaluation.calibration import softmax
 from phonemo.runtime.alignment import recognized_spans
 from phonemo.runtime.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
-from phonemo.runtime.windows import ClipScores, Samples
+from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.train.calibrate import stored_calibration
 from phonemo.train.dataset import pad_audio
 from phonemo.train.linear_head import reference_of
@@ -48,7 +48,7 @@ class TorchRecognizer(EmotionRecognizer):
         """Return the emotions, in the order of the scores."""
         return self.trained.labels.names
 
-    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+    def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:
         leveled = boost_quiet(samples) if self.trained.model.config.normalise else samples
         with torch.inference_mode():
             output = self.trained.model(**pad_audio([leveled]), calibrated=False)
@@ -60,7 +60,7 @@ class TorchRecognizer(EmotionRecognizer):
             grid = self.trained.model.backbone.grid
             symbols = self.trained.inventory.symbols
             spans = recognized_spans(posteriors.numpy(), symbols, grid, len(samples))
-            if shares and spans:
+            if options.shares and spans:
                 features = output.features[:, : int(output.frames[0])]
                 decide = partial(self._decide, features)
                 spans = add_attribution(spans, decide, grid, *features.shape[1:])

@@ -27,7 +27,9 @@ from phonemo.runtime.batching import Deferred, map_ordered
 from phonemo.runtime.vad import VadTrack, detector_of
 from phonemo.runtime.windows import (
     LEAST_SPEECH_SECONDS,
+    PLAIN,
     ClipScores,
+    PredictOptions,
     Samples,
     SlidingWindows,
     Window,
@@ -48,7 +50,7 @@ def vectors_of(
         if isinstance(item, PhonemoError):
             return item
         try:
-            opened = listener._open_audio(item, rate, shares=False)
+            opened = listener._open_audio(item, rate, PLAIN)
         except PhonemoError as error:
             return error
         return opened if isinstance(opened, Waveform) else _LongVectors(listener, opened.read())
@@ -271,7 +273,7 @@ class Adaptable(ABC):
         Raises:
             ModelError: the model does not output it, or fails.
         """
-        vector = self._recognize_clip(samples, shares=False).vector
+        vector = self._recognize_clip(samples, PLAIN).vector
         if vector is None:
             raise ModelError("this model outputs no vector for a profile; export it again")
         return vector
@@ -281,11 +283,11 @@ class Adaptable(ABC):
         """The recognizer for several recordings at once, and their number."""
 
     @abstractmethod
-    def _recognize_clip(self, samples: Samples, shares: bool) -> ClipScores:
+    def _recognize_clip(self, samples: Samples, options: PredictOptions) -> ClipScores:
         """Process one clip (sample,)."""
 
     @abstractmethod
     def _open_audio(
-        self, audio: Source | Excerpt, rate: int | None, shares: bool
+        self, audio: Source | Excerpt, rate: int | None, options: PredictOptions
     ) -> Waveform | Readable:
         """Decode a short recording, or the beginning of a long one."""

@@ -8,7 +8,7 @@ from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.pool import STREAM_VECTORS, Floats, VectorPool
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import LEAST_POOL, shrink_towards
-from phonemo.runtime.windows import ClipScores, Samples
+from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 
 #: The profile is updated when this share of its pool is new: statistics of a thousand vectors take
 #: about a second, and three new ones change nothing.
@@ -45,9 +45,9 @@ class GrowingProfile:
         """The profile of all windows so far; None before the first."""
         return self._pool.profile() if len(self._pool) else None
 
-    def recognize(self, samples: Samples, shares: bool) -> ClipScores:
+    def recognize(self, samples: Samples, options: PredictOptions) -> ClipScores:
         """Process one window, (sample,), with the profile so far."""
-        return self._current._recognize_clip(samples, shares)
+        return self._current._recognize_clip(samples, options)
 
     def add(self, vector: Floats | None, seconds: float) -> None:
         """Add a recognized window: its vector, (feature,), and its seconds of speech.
