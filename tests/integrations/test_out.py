@@ -131,7 +131,7 @@ class TestPyannote:
         "wrong", [Annotation(), Annotation((2.0, 1.0, "A")), "talk.rttm", None]
     )
     def test_what_has_no_turn_is_one_line(self, wrong):
-        with pytest.raises(UsageError, match=r"got none|itertracks"):
+        with pytest.raises(UsageError, match=r"no turn|itertracks"):
             turns_from(wrong)
 
 
