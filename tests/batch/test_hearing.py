@@ -245,7 +245,7 @@ def test_large_recordings_at_addresses_are_read_while_they_are_heard(tmp_path, f
     found = rows(tmp_path)
     assert [row.get("error") for row in found[:3]] == [None, None, None]
     assert len({row["label"] for row in found[:3]}) == 1
-    assert "memory://in/bad.wav: text found" in found[3]["error"]
+    assert "memory://in/bad.wav: expected wav, flac, mp3" in found[3]["error"]
     memory.store.clear()
 
 

@@ -85,7 +85,7 @@ def test_adapt_says_what_it_used_and_what_not(here, tmp_path):
         f"{path}: profile {made.hash} of 7 recordings (7 vectors, {made.seconds:.1f} s of speech)\n"
     )
     lines = found.err.splitlines()
-    assert lines[0].startswith("phonemo: office/text.wav: text found")
+    assert lines[0].startswith("phonemo: office/text.wav: expected wav, flac, mp3")
     assert lines[1:] == [
         "phonemo: 1 of 9 recordings contain no speech and were skipped",
         "phonemo: 1 of 9 recordings are unusable and were skipped",

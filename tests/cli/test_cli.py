@@ -276,7 +276,7 @@ def test_prepare_counts_and_writes_a_manifest_that_inspect_reads(phonemo, here):
     assert answer.out.startswith(f"{manifest}: 4 utterances, 3 speakers, 4 emotions, 0.00 h, PART")
     assert "  emotions: anger 1, boredom 1, happiness 1, neutral 1\n" in answer.out
     assert "  speakers: 03 2, 08 1, 16 1\n" in answer.out
-    assert "  warning: utterances: 4 found, 535 published\n" in answer.out
+    assert "  warning: utterances: expected 535 as published, got 4\n" in answer.out
     looked = phonemo("inspect", manifest)
     assert (looked.code, looked.err) == (0, "")
     assert "3 folds by speaker of 4 utterances" in looked.out
@@ -606,7 +606,7 @@ def test_predict_shows_a_table_to_a_person(phonemo, trained, clips):
     answer = phonemo(*words)
     assert answer.code == 1
     assert answer.out.startswith(f"{trained.clip}  (0.")
-    assert "\ntext.wav\n  error: text.wav: text found" in answer.out
+    assert "\ntext.wav\n  error: text.wav: expected wav, flac, mp3" in answer.out
 
 
 def test_a_file_name_need_not_be_text(phonemo, trained, clips):

@@ -143,7 +143,7 @@ def test_a_table_has_a_row_for_each_segment_and_for_each_bad_file(here, recogniz
         assert row["label"] == one.label
         assert same({name: float(row[name]) for name in LABELS}, one.scores)
         assert row["warnings"] == "windowed"
-    assert bad["error"].startswith("text.wav: text found")
+    assert bad["error"].startswith("text.wav: expected wav, flac, mp3")
     assert bad["start"] == bad["label"] == bad["anger"] == ""
     assert (short["start"], short["end"], short["error"]) == ("0.000", "3.500", "")
 

@@ -226,7 +226,7 @@ def test_strange_names_of_bad_files_are_a_printable_line_each(here):
     assert (answer.code, answer.out) == (1, "")
     lines = answer.err.splitlines()
     assert len(lines) == len(names)
-    assert all("text found" in line and line.isprintable() for line in lines)
+    assert all("got text" in line and line.isprintable() for line in lines)
     rows = predict("--", *names).rows
     assert [row["file"] for row in rows] == names
     assert all(row["error"].isprintable() for row in rows)
@@ -284,7 +284,7 @@ def test_a_folder_without_audio_is_one_row(here, inside):
     for name in inside:
         Path("folder", name).write_text("x", encoding="utf-8")
     row = the_bad_row("folder", "good.wav", file="folder")
-    assert "a folder found" in row["error"]
+    assert "got a folder" in row["error"]
 
 
 # Turns --------------------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ def test_what_is_no_network_is_one_line(tmp_path):
 def test_errors_of_the_audio_and_the_caller(recognizer):
     with pytest.raises(AudioError, match="no such file"):
         recognizer.predict("nowhere.wav")
-    with pytest.raises(AudioError, match="100 samples"):
+    with pytest.raises(AudioError, match="got 100"):
         recognizer.predict(np.zeros(100, np.float32), RATE)
     with pytest.raises(UsageError, match="threads=0"):
         OnnxRecognizer.load(BUNDLE, threads=0)
