@@ -47,7 +47,7 @@ def test_attention_is_torchs_own() -> None:
     torch.testing.assert_close(ours(reader, read, mask), expected)
 
 
-def test_attention_without_any_valid_frame_reads_them_all() -> None:
+def test_attention_without_valid_frames_uses_all_frames() -> None:
     """Not an empty softmax, which is NaN wherever nobody took care."""
     torch.manual_seed(2)
     attention = MultiHeadAttention(4, 2)
