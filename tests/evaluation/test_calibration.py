@@ -24,7 +24,7 @@ FOUR_TRUE = [0, 0, 0, 0]
 
 
 def drawn(temperature: float, rows: int = 6000, classes: int = 4) -> tuple[Floats, Indices]:
-    """Logits, and truths that are as likely as the logits say once divided by the temperature."""
+    """Logits, and truths drawn from their probabilities after division by the temperature."""
     random = np.random.default_rng(7)
     logits = random.normal(scale=3, size=(rows, classes))
     shares = calibration.softmax(logits / temperature)
@@ -177,7 +177,7 @@ def test_a_temperature_that_helps_every_speaker_is_kept() -> None:
 
 
 def test_a_temperature_that_helps_one_speaker_is_dropped() -> None:
-    """The first is far too sure; the second would be ten times as likely, were it surer."""
+    """The first speaker is overconfident; a colder temperature helps the second far more."""
     logits, truth = drawn(4.0, rows=200)
     cold, cold_truth = drawn(0.2, rows=200)
     both = np.concatenate([logits, cold])
@@ -200,7 +200,7 @@ def test_more_speakers_than_parts_are_left_out_together() -> None:
 @pytest.mark.parametrize(
     ("risk", "threshold"),
     [
-        (0.0, 0.9),  # the surest alone
+        (0.0, 0.9),  # only the most confident
         (0.3, 0.9),  # 1/2 and 1/3 are too many
         (0.34, 0.7),  # 1 of 3, although 1 of 2 was too many
         (0.49, 0.7),
@@ -281,7 +281,7 @@ def test_one_answer_is_one_point() -> None:
 
 
 def test_the_area_uses_every_answer_and_not_the_points() -> None:
-    # 200 answers; only the surest is wrong: its risk falls as 1/1, 1/2, 1/3 ...
+    # 200 answers; only the most confident is wrong: its risk falls as 1/1, 1/2, 1/3 ...
     sure = np.linspace(0.99, 0.51, 200)
     scores, truth = two_sided(sure.tolist(), [False] + [True] * 199)
     harmonic = sum(1 / n for n in range(1, 201))

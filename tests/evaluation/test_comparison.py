@@ -86,7 +86,7 @@ def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty():
 
 
 def test_one_bad_speaker_does_not_make_a_difference():
-    """What McNemar would call sure, speakers as the unit do not."""
+    """A difference significant by McNemar's test is not so with speakers as the unit."""
     first, second = rows(1.0, each=30), rows(1.0, each=30)
     for row in second:
         if row["speaker"] == "0":

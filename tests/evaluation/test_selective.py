@@ -1,4 +1,4 @@
-"""What a summary says of how sure the answers are: before scaling, after it, and selectively."""
+"""Calibration before and after scaling, and selective answers, in a summary."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_older_results_can_still_be_read() -> None:
 def test_the_terminal_shows_scaling_and_thresholds() -> None:
     rows = [item | {"temperature": 1.0} for item in unsure(False, False, False, True)]
     lines = "\n".join(report.results_lines(found(rows)))
-    # says 0.9, 0.8, 0.7, 0.6; right, wrong, right, wrong: each in a bin of its own
+    # scores 0.9, 0.8, 0.7, 0.6; right, wrong, right, wrong: each in a separate bin
     assert "  calibration: ECE 45.0 %, " in lines
     assert "; before temperature scaling ECE 45.0 %, " in lines
     assert "at the models' own thresholds 75.0 % answered, 33.3 % of them wrong" in lines

@@ -31,7 +31,7 @@ SYMBOLS = {"name": "phonemes", "alphabet": "ipa", "symbols": ["<blank>", "a", "b
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """A backbone folder that nobody may change."""
+    """A shared backbone folder; tests must not modify it."""
     return make_backbone_folder(tmp_path_factory.mktemp("whole") / "backbone")
 
 
@@ -123,7 +123,7 @@ def test_the_first_layers_are_those_of_the_whole(tmp_path, kind):
     """Two of three; where a last norm follows, it follows the second layer now."""
     folder = str(make_backbone_folder(tmp_path / "backbone", kind))
     weights = load_file(Path(folder) / "model.safetensors")
-    weights["encoder.layer_norm.weight"] += 1  # a norm that has learnt something
+    weights["encoder.layer_norm.weight"] += 1  # a norm with trained weights
     save_file(weights, Path(folder) / "model.safetensors", metadata={"format": "pt"})
     networks = [load_backbone(folder, layers)[0] for layers in (None, 2)]
     whole, short = (Backbone(network, normalise=True).eval() for network in networks)
@@ -224,7 +224,7 @@ def test_a_backbone_with_another_rate_is_rejected(folder):
 
 
 def test_the_saved_preprocessor_does_not_change_the_samples():
-    """The network normalises by itself; twice would be once too many."""
+    """The network normalizes its input; the preprocessor must not do so too."""
     samples = torch.arange(1.0, 5.0).numpy()
     result = feature_extractor()(samples, sampling_rate=16_000, return_tensors="np")
     assert result["input_values"].tolist() == [[1, 2, 3, 4]]

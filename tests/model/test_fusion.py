@@ -205,7 +205,7 @@ def test_frame_attention_by_hand() -> None:
 
 
 def test_cross_attention_reads_the_other_stream_and_other_frames() -> None:
-    """Silencing one direction leaves the other; a far frame of the other stream is heard."""
+    """Zeroing one direction leaves the other; a distant frame of the other stream has an effect."""
     fusion = make("cross_attention")
     assert isinstance(fusion, CrossAttention)
     nn.init.zeros_(fusion.semantic_reads.output.weight)

@@ -193,7 +193,7 @@ def test_label_smoothing_by_hand() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_emotion_loss_is_torchs_own(weighted: bool, smoothing: float) -> None:
-    """Twin: torch's cross-entropy told to ignore the absent ones."""
+    """Reference: torch's cross-entropy that ignores the absent ones."""
     torch.manual_seed(2)
     logits, targets = torch.randn(6, 4), torch.tensor([0, 3, ABSENT, 1, 1, ABSENT])
     weights = torch.tensor([0.5, 1.0, 2.0, 4.0]) if weighted else None
@@ -255,7 +255,7 @@ def _terms(rows: list[int], emotions: Tensor, phonemes: Tensor) -> tuple[Term, T
 
 
 def _shares(parts: list[list[int]], emotions: Tensor, phonemes: Tensor) -> list[typing.Any]:
-    """What each of some processes gets; the first pass hears what each would add up."""
+    """The loss of each process; the first pass records what each would sum up."""
     result: list[Tensor] = []
     terms = [_terms(rows, emotions, phonemes) for rows in parts]
     for item in terms:

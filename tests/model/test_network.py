@@ -108,7 +108,7 @@ def test_without_the_task_there_is_no_head():
 
 
 def test_making_a_model_keeps_the_given_weights():
-    """Transformers draws anew what nobody marked as loaded: neither backbone nor heads may be."""
+    """Transformers reinitializes weights not marked as loaded; none of these may be."""
     backbone = make_network(KIND)
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     model = PhonemoForAudioClassification(_config(), backbone)
@@ -279,7 +279,7 @@ def test_a_missing_hidden_state_is_rejected_in_one_line():
 
 
 def test_logits_are_calibrated_outside_of_training_alone():
-    """Transformers' pipeline takes the softmax of them; phonemo asks for them as they are."""
+    """Transformers' pipeline takes the softmax of the logits; phonemo requests them unscaled."""
     model = AutoModelForAudioClassification.from_config(_config())
     model.config.temperature = 2.5
     waveform = torch.randn(2, 8000)

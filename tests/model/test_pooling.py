@@ -129,7 +129,7 @@ def test_gradient_reaches_every_parameter_and_every_valid_frame(name: str) -> No
 
 @every_pooling
 def test_frames_not_kept_count_as_removed(name: str) -> None:
-    """The same as pooling the kept frames alone, with whatever stands in the others."""
+    """The same as pooling only the kept frames, whatever values the others have."""
     pooling, (sequence, mask) = make(name), make_batch(NAN)
     keep = torch.ones_like(mask)
     keep[0, [0, 3, 4]] = False

@@ -1,4 +1,4 @@
-"""Frames that hold speech: by hand, whatever silence stands around, and through the network."""
+"""Speech frames: by hand, with silence around them, and through the network."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_a_mix_by_hand():
 
 
 def test_a_mix_starts_equal_and_learns_its_weights():
-    """Two layers of opposite sign cancel at first; the gradient favours the wanted one."""
+    """Two layers of opposite sign cancel at first; the gradient favors the right one."""
     mix, state = LayerMix(2), torch.tensor([[[1.0, -1.0]]])
     mixed = mix([state, -state])
     torch.testing.assert_close(mixed, torch.zeros_like(state))

@@ -49,7 +49,7 @@ def conversation() -> np.ndarray:
 
 
 def turns_of(speakers: str, seconds: float = 2.5) -> list[Turn]:
-    """A turn every 3 s, by the speakers whose letters these are; a dot is nobody known."""
+    """A turn every 3 s by the speakers with these letters; a dot is an unknown speaker."""
     return [
         Turn(3.0 * number, 3.0 * number + seconds, None if name == "." else name)
         for number, name in enumerate(speakers)

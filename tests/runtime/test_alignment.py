@@ -57,7 +57,7 @@ def test_the_frames_of_a_string_by_hand():
 
 
 def test_an_unspoken_string_gets_the_best_available_path():
-    """b was said, faintly: the best path hears nothing there, the alignment finds it."""
+    """b is spoken faintly: the best path misses it, the alignment finds it."""
     scores = posteriors("a", "-", "-b", "-")
     assert spans(decode_phonemes(scores)) == [(1, 0, 0)]
     assert spans(align(scores, (1, 2))) == [(1, 0, 0), (2, 2, 2)]
@@ -132,7 +132,7 @@ def test_invalid_alignments_are_rejected_in_one_line(scores, symbols, blank, wor
 
 
 def test_the_rules_by_hand():
-    """Three blank frames between a and b; the first two say b when asked, the third too."""
+    """Three blank frames between a and b; the first two have evidence for b, and so the third."""
     scores = posteriors("a", "-b", "-b", "-b", "b")
     aligned = align(scores, (1, 2))
     assert spans(aligned) == [(1, 0, 0), (2, 4, 4)]
@@ -167,7 +167,7 @@ def test_posteriors_are_cut_where_the_evidence_on_both_sides_is_greatest(gap, cu
 
 
 def test_a_zero_posterior_does_not_outweigh_all_others():
-    """Six frames say b by 60 to 1; a seventh says that b is impossible."""
+    """Six frames favor b by 60 to 1; in a seventh b has probability zero."""
     rows = [[0.9, 0.09, 0.01], *([[0.939, 0.001, 0.06]] * 6), [0.9, 0.1, 0.0], [0.01, 0.01, 0.98]]
     with np.errstate(divide="ignore"):
         scores = np.log(rows)

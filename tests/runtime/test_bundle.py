@@ -1,4 +1,4 @@
-"""Whatever is wrong with a bundle is one line that says what to do."""
+"""Bundles are written and read; every fault gives one line with the next step."""
 
 from __future__ import annotations
 

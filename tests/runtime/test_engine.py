@@ -169,7 +169,7 @@ def test_the_threshold_is_compared_with_the_mean_of_the_windows(recognizer, tmp_
 
 
 def test_a_quiet_clip_scores_like_a_loud_one(recognizer):
-    """The graph normalises, so nobody else has to."""
+    """The graph normalizes its input, so callers need not."""
     clip = make_clip(*CLIPS["odd"])
     loud, quiet = recognizer.predict(clip, RATE), recognizer.predict(clip * 0.1 + 0.01, RATE)
     for name, score in loud.scores.items():

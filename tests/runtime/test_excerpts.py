@@ -22,7 +22,7 @@ def model() -> OnnxRecognizer:
 
 @pytest.fixture(scope="module")
 def samples():
-    """Forty seconds, which are heard in windows."""
+    """Forty seconds, which are processed in windows."""
     pieces = [make_clip(8 * RATE, hertz) for hertz in (120.0, 900.0, 440.0, 300.0, 700.0)]
     return np.concatenate(pieces)
 
@@ -100,7 +100,7 @@ def test_an_empty_excerpt_is_an_audio_error(model, path, start, end, code):
 def test_limits_apply_to_excerpts(model, path, monkeypatch):
     monkeypatch.setattr(model, "limits", AudioLimits(max_seconds=2.0))
     assert model.predict(Excerpt(path, 30.0, 32.0)).seconds == 2.0
-    for end in (33.0, None):  # a short one, and one that is heard in windows
+    for end in (33.0, None):  # a short one, and one that is processed in windows
         (result,) = model.predict_many([Excerpt(path, 1.0, end)])
         assert result.code == "audio_too_long"
 

@@ -83,7 +83,7 @@ def test_few_recordings_are_read_ahead_and_none_after_the_end():
 
 
 class Long:
-    """A recording that is heard only when the one before it was asked for."""
+    """A recording that is opened only when the one before it was requested."""
 
     def __init__(self, name: str, heard: list[str]) -> None:
         self.name, self.heard = name, heard

@@ -1,4 +1,4 @@
-"""Phonemes by name: what is heard, and what is known to be said."""
+"""Named phonemes: recognized, and aligned to a known string."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording heard turn by turn: what each says, and what they say together."""
+"""Recognition by speaker turn: each turn's prediction, and the recording's."""
 
 from __future__ import annotations
 

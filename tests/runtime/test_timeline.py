@@ -45,8 +45,8 @@ def test_smoothing_is_a_triangle():
     for item in (ANGER, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL):
         line.add(WindowScore(item, 1.0))
     line.finish(6 * HOP)
-    # cell 0 hears windows 0 (3/4) and 1 (1/4); cell 1 hears 0, 1 (3/4) and 2 (1/4);
-    # cell 2 hears 0 and 3 (1/4), 1 and 2 (3/4); no cell after it hears window 0
+    # cell 0 depends on windows 0 (3/4) and 1 (1/4); cell 1 on 0, 1 (3/4) and 2 (1/4);
+    # cell 2 on 0 and 3 (1/4), 1 and 2 (3/4); no later cell depends on window 0
     anger = [0.75 / 1.0, 0.75 / 1.75, 0.25 / 2.0]
     assert rows(line.segments) == [
         (0, 1, "anger", anger[0]),

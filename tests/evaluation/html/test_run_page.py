@@ -1,4 +1,4 @@
-"""A run as one page: all parts are in it, nothing foreign is, and whatever a name holds is text."""
+"""The run page: all parts are present, no external resources, and names are escaped."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class TestFinetune:
         manifest = make_corpus(tmp_path)
         config = plan(manifest, tmp_path / "run", "phonemo-small", "top_k").config
         assert (config.train.strategy, config.train.top_k) == ("top_k", 1)
-        assert config.model.head == "linear"  # as that of phonemo-small, which goes on learning
+        assert config.model.head == "linear"  # as in phonemo-small, the start of the training
 
 
 class Reader(HTMLParser):
