@@ -19,11 +19,11 @@ def test_errors_by_hand():
     """Two phonemes that touch, a pause, one more: start, touch, end, start, end."""
     reference = [(0.1, 0.2), (0.2, 0.3), (0.5, 0.6)]
     aligned = [(0.11, 0.22), (0.22, 0.27), (0.54, 0.6)]
-    wanted = [0.01, 0.02, 0.03, 0.04, 0.0]
-    np.testing.assert_allclose(boundary_errors(reference, aligned), wanted, atol=1e-12)
+    expected = [0.01, 0.02, 0.03, 0.04, 0.0]
+    np.testing.assert_allclose(boundary_errors(reference, aligned), expected, atol=1e-12)
 
 
-def test_a_gap_where_the_reference_has_none_costs_the_mean_of_both_sides():
+def test_an_extra_gap_counts_the_mean_error_of_both_sides():
     errors = boundary_errors([(0.0, 0.2), (0.2, 0.4)], [(0.0, 0.19), (0.23, 0.4)])
     np.testing.assert_allclose(errors, [0.0, 0.02, 0.0], atol=1e-12)
 
@@ -43,10 +43,10 @@ def test_one_phoneme_and_none():
 
 
 def test_a_summary_by_hand():
-    found = summarize_errors([0.001, 0.02, 0.03, 0.04, 0.1])
-    assert found.boundaries == 5
-    assert found.median_seconds == 0.03
-    assert (found.within_20_ms, found.within_40_ms) == (2 / 5, 4 / 5)
+    result = summarize_errors([0.001, 0.02, 0.03, 0.04, 0.1])
+    assert result.boundaries == 5
+    assert result.median_seconds == 0.03
+    assert (result.within_20_ms, result.within_40_ms) == (2 / 5, 4 / 5)
     with pytest.raises(ResultError, match="expected at least one boundary error"):
         summarize_errors([])
 
@@ -72,8 +72,8 @@ def test_boundaries_are_pooled_within_a_seed_and_seeds_averaged():
     """Seed 1: 10, 20, 50, median 20; seed 2: 30, 40, median 35. Utterance c has no times."""
     rows = [row("a", 1, [10.0, 50.0]), row("b", 1, [20.0]), row("c", 1, None)]
     rows += [row("a", 2, [30.0]), row("b", 2, [40.0]), row("c", 2, None)]
-    found = summary.summarize(rows, LABELS)
-    assert found["boundaries"] == {
+    result = summary.summarize(rows, LABELS)
+    assert result["boundaries"] == {
         "median_ms": pytest.approx(27.5),
         "per_seed_median_ms": pytest.approx([20, 35]),
         "within_20_ms": pytest.approx((2 / 3 + 0) / 2),
@@ -85,11 +85,11 @@ def test_boundaries_are_pooled_within_a_seed_and_seeds_averaged():
         "  boundaries: median 28 ms (33.3 % within 20 ms, 83.3 % within 40 ms) of 5 in "
         "4 utterances with hand-made times"
     )
-    lines = report.results_lines(found)
+    lines = report.results_lines(result)
     assert lines[lines.index("  PER      0.0 %") + 1] == line
 
 
-def test_without_times_there_is_no_word_of_boundaries():
-    found = summary.summarize([row("a", 1, None), row("b", 1, [])], LABELS)
-    assert "boundaries" not in found
-    assert "boundaries" not in "\n".join(report.results_lines(found))
+def test_without_times_boundaries_are_not_mentioned():
+    result = summary.summarize([row("a", 1, None), row("b", 1, [])], LABELS)
+    assert "boundaries" not in result
+    assert "boundaries" not in "\n".join(report.results_lines(result))

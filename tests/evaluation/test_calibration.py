@@ -24,7 +24,7 @@ FOUR_TRUE = [0, 0, 0, 0]
 
 
 def drawn(temperature: float, rows: int = 6000, classes: int = 4) -> tuple[Floats, Indices]:
-    """Logits, and truths that are as likely as the logits say once divided by the temperature."""
+    """Logits, and truths drawn from their probabilities after division by the temperature."""
     random = np.random.default_rng(7)
     logits = random.normal(scale=3, size=(rows, classes))
     shares = calibration.softmax(logits / temperature)
@@ -39,7 +39,9 @@ def mean_loss(logits: Floats, truth: Indices, temperature: float) -> float:
 
 def two_sided(confidences: list[float], right: list[bool]) -> tuple[list[list[float]], list[int]]:
     """Rows of two scores of which the first is the highest, and what is true."""
-    return [[one, 1 - one] for one in confidences], [0 if one else 1 for one in right]
+    return [[confidence, 1 - confidence] for confidence in confidences], [
+        0 if item else 1 for item in right
+    ]
 
 
 @st.composite
@@ -47,7 +49,7 @@ def answers(draw: st.DrawFn) -> tuple[Floats, Indices]:
     """Scores in tenths, so that many tie."""
     sure = draw(st.lists(st.integers(5, 10), min_size=1, max_size=25))
     right = draw(st.lists(st.booleans(), min_size=len(sure), max_size=len(sure)))
-    scores, truth = two_sided([one / 10 for one in sure], right)
+    scores, truth = two_sided([item / 10 for item in sure], right)
     return np.array(scores), np.array(truth)
 
 
@@ -55,32 +57,32 @@ def answers(draw: st.DrawFn) -> tuple[Floats, Indices]:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_a_temperature_that_made_the_truth_is_found_again(temperature: float) -> None:
-    found = calibration.fit_temperature(*drawn(temperature))
-    assert found == pytest.approx(temperature, rel=0.05)
+def test_the_true_temperature_is_recovered(temperature: float) -> None:
+    result = calibration.fit_temperature(*drawn(temperature))
+    assert result == pytest.approx(temperature, rel=0.05)
 
 
 def test_a_temperature_by_hand() -> None:
     # Three of four are right at a logit of 6 more: 1 / (1 + exp(-6 / T)) = 3/4, so T = 6 / ln 3.
-    found = calibration.fit_temperature([[6.0, 0.0]] * 4, [0, 0, 0, 1])
-    assert found == pytest.approx(6 / math.log(3), rel=1e-4)
+    result = calibration.fit_temperature([[6.0, 0.0]] * 4, [0, 0, 0, 1])
+    assert result == pytest.approx(6 / math.log(3), rel=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.5])
-def test_no_neighbour_has_a_lower_loss(temperature: float) -> None:
+def test_no_neighboring_temperature_has_a_lower_loss(temperature: float) -> None:
     logits, truth = drawn(temperature, rows=500)
-    found = calibration.fit_temperature(logits, truth)
-    least = mean_loss(logits, truth, found)
+    result = calibration.fit_temperature(logits, truth)
+    least = mean_loss(logits, truth, result)
     for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2.0):
-        assert least < mean_loss(logits, truth, found * factor)
+        assert least < mean_loss(logits, truth, result * factor)
 
 
-def test_where_all_answers_are_right_the_coldest_is_given() -> None:
-    found = calibration.fit_temperature([[2.0, 0.0, 1.0], [0.0, 0.0, 0.5]], [0, 2])
-    assert found == pytest.approx(COLDEST, rel=1e-5)
+def test_without_errors_the_coldest_temperature_is_returned() -> None:
+    result = calibration.fit_temperature([[2.0, 0.0, 1.0], [0.0, 0.0, 0.5]], [0, 2])
+    assert result == pytest.approx(COLDEST, rel=1e-5)
 
 
-def test_where_logits_say_nothing_or_the_contrary_the_hottest_is_given() -> None:
+def test_useless_logits_get_the_hottest_temperature() -> None:
     assert calibration.fit_temperature([[2.0, 0.0]] * 3, [1, 1, 1]) == pytest.approx(HOTTEST)
     half = calibration.fit_temperature([[2.0, 0.0]] * 2, [0, 1])
     assert half == pytest.approx(HOTTEST, rel=1e-4)
@@ -88,18 +90,18 @@ def test_where_logits_say_nothing_or_the_contrary_the_hottest_is_given() -> None
 
 def test_hotter_logits_have_a_hotter_temperature_and_a_constant_changes_nothing() -> None:
     logits, truth = drawn(1.5, rows=500)
-    found = calibration.fit_temperature(logits, truth)
-    assert calibration.fit_temperature(3 * logits, truth) == pytest.approx(3 * found, rel=1e-4)
+    result = calibration.fit_temperature(logits, truth)
+    assert calibration.fit_temperature(3 * logits, truth) == pytest.approx(3 * result, rel=1e-4)
     shifts = np.linspace(-50, 900, len(logits))[:, None]
     moved = calibration.fit_temperature(logits + shifts, truth)
-    assert moved == pytest.approx(found, rel=1e-4)
+    assert moved == pytest.approx(result, rel=1e-4)
 
 
-def test_what_could_not_be_chosen_takes_no_part() -> None:
+def test_classes_with_score_minus_infinity_are_ignored() -> None:
     logits, truth = drawn(2.0, rows=500, classes=3)
     wider = np.concatenate([logits, np.full((len(logits), 1), -np.inf)], axis=1)
-    found = calibration.fit_temperature(logits, truth)
-    assert calibration.fit_temperature(wider, truth) == pytest.approx(found, rel=1e-9)
+    result = calibration.fit_temperature(logits, truth)
+    assert calibration.fit_temperature(wider, truth) == pytest.approx(result, rel=1e-9)
     assert calibration.calibrate(wider, truth) == calibration.calibrate(logits, truth)
 
 
@@ -108,17 +110,17 @@ def test_two_classes_equal_scikit_learn_s_logistic_regression() -> None:
     logits, truth = drawn(1.7, rows=400, classes=2)
     apart = logits[:, 1:] - logits[:, :1]
     fitted = twin.LogisticRegression(C=1e10, fit_intercept=False, tol=1e-10).fit(apart, truth)
-    found = calibration.fit_temperature(logits, truth)
-    assert 1 / found == pytest.approx(fitted.coef_.item(), rel=1e-4)
+    result = calibration.fit_temperature(logits, truth)
+    assert 1 / result == pytest.approx(fitted.coef_.item(), rel=1e-4)
 
 
 def test_the_loss_is_lowest_by_scikit_learn_s_measure_too() -> None:
     twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
     logits, truth = drawn(3.0, rows=400)
-    found = calibration.fit_temperature(logits, truth)
+    result = calibration.fit_temperature(logits, truth)
     least, *others = (
         twin.log_loss(truth, calibration.softmax(logits / heat), labels=range(4))
-        for heat in (found, 0.97 * found, 1.03 * found, 1.0)
+        for heat in (result, 0.97 * result, 1.03 * result, 1.0)
     )
     assert least < min(others)
 
@@ -126,64 +128,64 @@ def test_the_loss_is_lowest_by_scikit_learn_s_measure_too() -> None:
 # both together
 
 
-def test_calibrating_changes_no_answer_and_says_how_many_it_was_fitted_on() -> None:
+def test_calibration_keeps_labels_and_records_its_utterances() -> None:
     logits, truth = drawn(2.5, rows=300)
-    found = calibration.calibrate(logits, truth)
-    assert found.utterances == 300
-    scores = calibration.softmax(logits / found.temperature)
+    scaling = calibration.calibrate(logits, truth)
+    assert scaling.utterances == 300
+    scores = calibration.softmax(logits / scaling.temperature)
     assert scores.argmax(axis=1).tolist() == logits.argmax(axis=1).tolist()
     assert not np.allclose(scores, calibration.softmax(logits), atol=0.1)
 
 
 @pytest.mark.parametrize("risk", [0.1, 0.2])
-def test_the_threshold_is_one_of_scores_after_scaling(risk: float) -> None:
+def test_the_threshold_is_one_of_the_scaled_scores(risk: float) -> None:
     logits, truth = drawn(2.5, rows=2000)
-    found = calibration.calibrate(logits, truth, risk)
-    scores = calibration.softmax(logits / found.temperature)
-    assert found.abstain_below == calibration.abstention(scores, truth, risk)
-    given_ones = scores.max(axis=1) >= found.abstain_below
+    scaling = calibration.calibrate(logits, truth, risk)
+    scores = calibration.softmax(logits / scaling.temperature)
+    assert scaling.abstain_below == calibration.abstention(scores, truth, risk)
+    given_ones = scores.max(axis=1) >= scaling.abstain_below
     wrong = scores.argmax(axis=1) != truth
     assert wrong.mean() > risk, "the law would be empty"
     assert 0 < wrong[given_ones].mean() <= risk
     assert 0.02 < given_ones.mean() < 1
 
 
-def test_a_tenth_may_be_wrong_where_nothing_else_is_said() -> None:
+def test_the_default_risk_is_one_tenth() -> None:
     logits, truth = drawn(3.0, rows=300)
     assert calibration.calibrate(logits, truth) == calibration.calibrate(logits, truth, 0.1)
     assert calibration.calibrate(logits, truth) != calibration.calibrate(logits, truth, 0.2)
 
 
-def test_uncalibrated_leaves_everything_as_it_is() -> None:
+def test_uncalibrated_changes_nothing() -> None:
     assert TemperatureScaling(1.0, 0.0, 0) == calibration.UNCALIBRATED
 
 
 # from some speakers to others
 
 
-def test_one_speaker_says_nothing_of_others() -> None:
+def test_a_single_speaker_is_not_calibrated() -> None:
     logits, truth = drawn(3.0, rows=100)
     assert calibration.calibrate_grouped(logits, truth, ["a"] * 100) == calibration.UNCALIBRATED
 
 
-def test_what_holds_for_every_speaker_is_kept() -> None:
+def test_a_temperature_that_helps_every_speaker_is_kept() -> None:
     logits, truth = drawn(3.0, rows=900)
     speakers = [f"s{number % 3}" for number in range(900)]
-    found = calibration.calibrate_grouped(logits, truth, speakers)
-    assert found == calibration.calibrate(logits, truth)
-    assert found.temperature > 2
+    scaling = calibration.calibrate_grouped(logits, truth, speakers)
+    assert scaling == calibration.calibrate(logits, truth)
+    assert scaling.temperature > 2
 
 
-def test_what_holds_for_one_speaker_alone_is_not() -> None:
-    """The first is far too sure; the second would be ten times as likely, were it surer."""
+def test_a_temperature_that_helps_one_speaker_is_dropped() -> None:
+    """The first speaker is overconfident; a colder temperature helps the second far more."""
     logits, truth = drawn(4.0, rows=200)
     cold, cold_truth = drawn(0.2, rows=200)
     both = np.concatenate([logits, cold])
     truths = np.concatenate([truth, cold_truth])
-    found = calibration.calibrate_grouped(both, truths, ["a"] * 200 + ["b"] * 200, 0.2)
-    assert found.temperature == 1
-    assert found.utterances == 400
-    assert found.abstain_below == calibration.abstention(calibration.softmax(both), truths, 0.2)
+    scaling = calibration.calibrate_grouped(both, truths, ["a"] * 200 + ["b"] * 200, 0.2)
+    assert scaling.temperature == 1
+    assert scaling.utterances == 400
+    assert scaling.abstain_below == calibration.abstention(calibration.softmax(both), truths, 0.2)
 
 
 def test_more_speakers_than_parts_are_left_out_together() -> None:
@@ -198,7 +200,7 @@ def test_more_speakers_than_parts_are_left_out_together() -> None:
 @pytest.mark.parametrize(
     ("risk", "threshold"),
     [
-        (0.0, 0.9),  # the surest alone
+        (0.0, 0.9),  # only the most confident
         (0.3, 0.9),  # 1/2 and 1/3 are too many
         (0.34, 0.7),  # 1 of 3, although 1 of 2 was too many
         (0.49, 0.7),
@@ -221,7 +223,7 @@ def test_scores_that_tie_are_given_together_or_not_at_all() -> None:
         assert calibration.abstention(*turned, 0.25) == 0.8
 
 
-def test_all_equally_sure_are_all_given_or_out_of_reach() -> None:
+def test_equal_scores_are_answered_all_or_none() -> None:
     scores, truth = two_sided([0.8] * 4, [True, True, True, False])
     assert calibration.abstention(scores, truth, 0.25) == 0.0
     assert calibration.abstention(scores, truth, 0.2) == 0.8
@@ -245,13 +247,13 @@ def test_the_threshold_is_the_lowest_that_keeps_the_risk(
 ) -> None:
     scores, truth = case
     sure, wrong = scores.max(axis=1), scores.argmax(axis=1) != truth
-    fits = [one for one in np.unique(sure) if wrong[sure >= one].mean() <= tenths / 10]
-    wanted = sure.max() if not fits else 0.0 if fits[0] == sure.min() else fits[0]
-    assert calibration.abstention(scores, truth, tenths / 10) == wanted
+    fits = [item for item in np.unique(sure) if wrong[sure >= item].mean() <= tenths / 10]
+    expected = sure.max() if not fits else 0.0 if fits[0] == sure.min() else fits[0]
+    assert calibration.abstention(scores, truth, tenths / 10) == expected
 
 
 @pytest.mark.parametrize("risk", [-0.01, 1.01, 10.0, math.nan])
-def test_a_risk_that_is_no_share_is_refused(risk: float) -> None:
+def test_a_risk_outside_0_to_1_is_rejected(risk: float) -> None:
     with pytest.raises(ResultError, match="expected a risk from 0 to 1, got "):
         calibration.abstention(FOUR, FOUR_TRUE, risk)
     with pytest.raises(ResultError, match="expected a risk from 0 to 1"):
@@ -278,15 +280,15 @@ def test_one_answer_is_one_point() -> None:
     assert calibration.aurc([[0.2, 0.8]], [1]) == 0.0
 
 
-def test_the_area_is_over_every_answer_and_not_over_the_points() -> None:
-    # 200 answers; only the surest is wrong: its risk falls as 1/1, 1/2, 1/3 ...
+def test_the_area_uses_every_answer_and_not_the_points() -> None:
+    # 200 answers; only the most confident is wrong: its risk falls as 1/1, 1/2, 1/3 ...
     sure = np.linspace(0.99, 0.51, 200)
     scores, truth = two_sided(sure.tolist(), [False] + [True] * 199)
     harmonic = sum(1 / n for n in range(1, 201))
     assert calibration.aurc(scores, truth) == pytest.approx(harmonic / 200)
 
 
-def test_surer_right_answers_make_a_smaller_area() -> None:
+def test_more_confident_right_answers_give_a_smaller_area() -> None:
     sure = [0.9, 0.8, 0.7, 0.6]
     best = calibration.aurc(*two_sided(sure, [True, True, True, False]))
     worst = calibration.aurc(*two_sided(sure, [False, True, True, True]))
@@ -299,12 +301,12 @@ def test_points_are_those_of_the_definition() -> None:
     scores = calibration.softmax(logits)
     sure, wrong = scores.max(axis=1), scores.argmax(axis=1) != truth
     points = calibration.risk_coverage(scores, truth)
-    assert [one.coverage for one in points] == pytest.approx(COVERAGES)
-    for one in points:
-        given_ones = sure >= one.threshold
-        assert given_ones.mean() == pytest.approx(one.coverage)
-        assert wrong[given_ones].mean() == pytest.approx(one.risk)
-    every = [wrong[sure >= one].mean() for one in sure]
+    assert [point.coverage for point in points] == pytest.approx(COVERAGES)
+    for value in points:
+        given_ones = sure >= value.threshold
+        assert given_ones.mean() == pytest.approx(value.coverage)
+        assert wrong[given_ones].mean() == pytest.approx(value.risk)
+    every = [wrong[sure >= item].mean() for item in sure]
     assert calibration.aurc(scores, truth) == pytest.approx(np.mean(every))
 
 
@@ -321,9 +323,9 @@ def test_softmax_by_hand() -> None:
 
 
 def test_softmax_does_not_overflow_and_is_in_double_precision() -> None:
-    found = calibration.softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], dtype=np.float32))
-    assert found.tolist() == [[1.0, 0.0], [0.5, 0.5]]
-    assert found.dtype == np.float64
+    probabilities = calibration.softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], dtype=np.float32))
+    assert probabilities.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert probabilities.dtype == np.float64
 
 
 def test_softmax_equals_scipy_s() -> None:
@@ -332,13 +334,13 @@ def test_softmax_equals_scipy_s() -> None:
     np.testing.assert_allclose(calibration.softmax(logits), twin.softmax(logits, axis=-1))
 
 
-def test_reheating_by_hand() -> None:
+def test_undoing_a_temperature_by_hand() -> None:
     # 3 to 1 at a temperature of 2 was 9 to 1 before; a temperature of 1 changes nothing
-    found = calibration.undo_temperature([[0.75, 0.25], [0.75, 0.25]], [2.0, 1.0])
-    np.testing.assert_allclose(found, [[0.9, 0.1], [0.75, 0.25]])
+    undone = calibration.undo_temperature([[0.75, 0.25], [0.75, 0.25]], [2.0, 1.0])
+    np.testing.assert_allclose(undone, [[0.9, 0.1], [0.75, 0.25]])
 
 
-def test_reheating_undoes_scaling_row_by_row() -> None:
+def test_undoing_temperatures_works_row_by_row() -> None:
     random = np.random.default_rng(2)
     logits, heats = random.normal(size=(50, 4)), random.uniform(0.3, 5, size=50)
     scaled = calibration.softmax(logits / heats[:, None])
@@ -347,10 +349,10 @@ def test_reheating_undoes_scaling_row_by_row() -> None:
     )
 
 
-def test_what_was_rounded_to_nothing_stays_nothing() -> None:
-    found = calibration.undo_temperature([[0.8, 0.2, 0.0]], [0.5])
+def test_scores_rounded_to_zero_stay_zero() -> None:
+    undone = calibration.undo_temperature([[0.8, 0.2, 0.0]], [0.5])
     # the square roots of 0.8 and 0.2 are as 2 to 1
-    np.testing.assert_allclose(found, [[2 / 3, 1 / 3, 0.0]])
+    np.testing.assert_allclose(undone, [[2 / 3, 1 / 3, 0.0]])
 
 
 # faults

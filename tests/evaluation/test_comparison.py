@@ -40,19 +40,19 @@ def answered(*args, **more):
 
 
 def test_a_run_and_its_twin_do_not_differ():
-    found = compare(answered(0.7), answered(0.7))
-    one = found.scores["ua"]
+    comparison = compare(answered(0.7), answered(0.7))
+    one = comparison.scores["ua"]
     assert (one.difference, one.low, one.high, one.p) == (0, 0, 0, 1)
-    assert [pair.p for pair in found.disagreements] == [1]
+    assert [pair.p for pair in comparison.disagreements] == [1]
 
 
 def test_a_clear_difference_is_found_and_has_a_sign():
-    found = compare(answered(0.5), answered(0.95, draw=1))
-    one = found.scores["ua"]
+    comparison = compare(answered(0.5), answered(0.95, draw=1))
+    one = comparison.scores["ua"]
     assert one.low > 0.2
     assert one.difference == pytest.approx(one.second - one.first)
     assert one.p == 2 / 2**6, "every speaker is better, and both ends count"
-    assert found.exact
+    assert comparison.exact
     back = compare(answered(0.95, draw=1), answered(0.5)).scores["ua"]
     assert (back.difference, back.p) == (pytest.approx(-one.difference), one.p)
 
@@ -64,16 +64,16 @@ def test_the_permutation_test_is_that_of_the_definition():
         return summarize(chosen, LABELS)["ua"]["mean"]
 
     def swapped(ways):
-        mixed = [two if ways[int(one["speaker"])] else one for one, two in pairs]
-        rest = [one if ways[int(one["speaker"])] else two for one, two in pairs]
+        mixed = [two if ways[int(item["speaker"])] else item for item, two in pairs]
+        rest = [item if ways[int(item["speaker"])] else two for item, two in pairs]
         return ua(rest) - ua(mixed)
 
     pairs = list(zip(first, second, strict=True))
     all_ways = [swapped(ways) for ways in itertools.product((0, 1), repeat=4)]
-    wanted = np.mean(np.abs(all_ways) >= abs(all_ways[0]) - 1e-12)
-    found = compare(validate_rows(first, LABELS), validate_rows(second, LABELS)).scores["ua"]
-    assert found.p == pytest.approx(wanted)
-    assert found.difference == pytest.approx(all_ways[0])
+    expected = np.mean(np.abs(all_ways) >= abs(all_ways[0]) - 1e-12)
+    result = compare(validate_rows(first, LABELS), validate_rows(second, LABELS)).scores["ua"]
+    assert result.p == pytest.approx(expected)
+    assert result.difference == pytest.approx(all_ways[0])
 
 
 def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty():
@@ -86,25 +86,25 @@ def test_runs_that_differ_by_chance_are_called_different_one_time_in_twenty():
 
 
 def test_one_bad_speaker_does_not_make_a_difference():
-    """What McNemar would call sure, speakers as the unit do not."""
+    """A difference significant by McNemar's test is not so with speakers as the unit."""
     first, second = rows(1.0, each=30), rows(1.0, each=30)
     for row in second:
         if row["speaker"] == "0":
             row["label"] = "anger"
             row["scores"] = dict.fromkeys(LABELS.names, 0.2) | {"anger": 0.6}
-    found = compare(validate_rows(first, LABELS), validate_rows(second, LABELS))
-    assert found.disagreements[0].p < 1e-5
-    assert found.scores["ua"].p == 1
+    comparison = compare(validate_rows(first, LABELS), validate_rows(second, LABELS))
+    assert comparison.disagreements[0].p < 1e-5
+    assert comparison.scores["ua"].p == 1
 
 
 def test_seeds_are_paired_and_many_speakers_are_swapped_at_random():
-    found = compare(
+    comparison = compare(
         answered(0.7, speakers=20, seeds=(1, 2)), answered(0.7, 20, seeds=(1, 2), draw=5)
     )
-    assert not found.exact
-    assert found.swaps == SWAPS
-    assert [one.seed for one in found.disagreements] == [1, 2]
-    assert len(found.folds) == 40
+    assert not comparison.exact
+    assert comparison.swaps == SWAPS
+    assert [disagreement.seed for disagreement in comparison.disagreements] == [1, 2]
+    assert len(comparison.folds) == 40
 
 
 def test_one_speaker_has_no_interval():
@@ -112,7 +112,7 @@ def test_one_speaker_has_no_interval():
     assert (one.low, one.high, one.p) == (None, None, None)
 
 
-def test_without_speakers_utterances_stand_for_themselves_and_it_is_said(tmp_path):
+def test_without_speakers_utterances_are_the_clusters_with_a_note(tmp_path):
     first = write_run(tmp_path / "one", rows(0.5, speakers=2, speaker=None))
     second = write_run(tmp_path / "two", rows(0.9, speakers=2, draw=1, speaker=None))
     done = CliRunner().invoke(app, ["compare", first, second])
@@ -126,12 +126,12 @@ def test_without_speakers_utterances_stand_for_themselves_and_it_is_said(tmp_pat
     [(0, 0, 1), (5, 0, 2 / 32), (3, 3, 1), (8, 1, 2 * 10 / 512), (1000, 900, None)],
 )
 def test_mcnemar(only_first, only_second, p):
-    found = mcnemar(only_first, only_second)
+    result = mcnemar(only_first, only_second)
     if p is None:  # the normal approximation is good to a percent there
         z = (only_first - only_second - 1) / math.sqrt(only_first + only_second)
         p = math.erfc(z / math.sqrt(2))
-    assert found == pytest.approx(p, rel=0.01)
-    assert found == mcnemar(only_second, only_first)
+    assert result == pytest.approx(p, rel=0.01)
+    assert result == mcnemar(only_second, only_first)
 
 
 def changed(key, value, where=0):
@@ -149,7 +149,7 @@ def changed(key, value, where=0):
         (changed("truth", "sadness"), "expected the same truth for '0-0'"),
     ],
 )
-def test_what_does_not_pair_is_refused(second, words):
+def test_runs_that_do_not_pair_are_rejected(second, words):
     with pytest.raises(ResultError, match=words):
         compare(answered(0.7), validate_rows(second, LABELS))
 
@@ -186,7 +186,7 @@ def test_the_command_shows_everything_and_writes_json(tmp_path):
     assert ua["p"] == 2 / 64
 
 
-def test_no_difference_is_said_with_care(tmp_path):
+def test_no_difference_is_not_reported_as_equality(tmp_path):
     first = write_run(tmp_path / "one", rows(0.7), leaky=True)
     second = write_run(tmp_path / "two", rows(0.7, draw=9), leaky=True)
     done = CliRunner().invoke(app, ["compare", first, second])
@@ -202,7 +202,7 @@ def test_no_difference_is_said_with_care(tmp_path):
         ({"protocol": {"name": "speaker", "parts": 5}}, "got protocol.parts 6 and 5"),
     ],
 )
-def test_unlike_runs_are_refused_with_one_line(tmp_path, more, words):
+def test_different_runs_are_rejected_in_one_line(tmp_path, more, words):
     first = write_run(tmp_path / "one", rows(0.7))
     second = write_run(tmp_path / "two", rows(0.7), **more)
     done = CliRunner().invoke(app, ["compare", first, second])
@@ -219,7 +219,7 @@ def test_unlike_runs_are_refused_with_one_line(tmp_path, more, words):
         ("metrics.json", "{}", "expected files of phonemo train"),
     ],
 )
-def test_what_is_no_run_is_named(tmp_path, name, text, words):
+def test_an_invalid_run_folder_is_named(tmp_path, name, text, words):
     first = write_run(tmp_path / "one", rows(0.7))
     second = write_run(tmp_path / "two", rows(0.7))
     (tmp_path / "two" / name).unlink()

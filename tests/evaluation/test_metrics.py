@@ -23,7 +23,7 @@ def answers(draw: st.DrawFn) -> tuple[list[int], list[int], int]:
     classes = draw(st.integers(2, 7))
     index = st.integers(0, classes - 1)
     pairs = draw(st.lists(st.tuples(index, index), min_size=1, max_size=40))
-    return [one for one, _ in pairs], [other for _, other in pairs], classes
+    return [item for item, _ in pairs], [other for _, other in pairs], classes
 
 
 # hand-computed
@@ -78,23 +78,23 @@ def test_per_is_averaged_over_tokens_not_over_utterances() -> None:
 def test_calibration_by_hand() -> None:
     # two bins: 0.5 falls into (0, 0.5], right; 0.7 and 0.9 into (0.5, 1], one of them right
     scores = [[0.5, 0.3, 0.2], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9]]
-    found = metrics.calibration(scores, [0, 0, 1], bins=2)
-    low, high = found.bins
+    calibration = metrics.calibration(scores, [0, 0, 1], bins=2)
+    low, high = calibration.bins
     assert (low.count, low.confidence, low.accuracy) == (1, 0.5, 1.0)
     assert (high.count, high.accuracy) == (2, 0.5)
     assert high.confidence == pytest.approx(0.8)
-    assert found.ece == pytest.approx(1 / 3 * 0.5 + 2 / 3 * 0.3)
+    assert calibration.ece == pytest.approx(1 / 3 * 0.5 + 2 / 3 * 0.3)
     brier = (0.25 + 0.09 + 0.04) + (0.09 + 0.04 + 0.01) + (0.0 + 0.81 + 0.81)
-    assert found.brier == pytest.approx(brier / 3)
-    assert found.nll == pytest.approx(-(math.log(0.5) + math.log(0.7) + math.log(0.1)) / 3)
+    assert calibration.brier == pytest.approx(brier / 3)
+    assert calibration.nll == pytest.approx(-(math.log(0.5) + math.log(0.7) + math.log(0.1)) / 3)
 
 
 def test_an_empty_bin_has_no_accuracy_and_a_certain_error_a_finite_nll() -> None:
-    found = metrics.calibration([[1.0, 0.0]], [1])
-    assert found.bins[0] == metrics.CalibrationBin(0.0, 1 / 15, 0, None, None)
-    assert found.bins[-1].count == 1
-    assert found.nll == pytest.approx(36.04, abs=0.01)
-    assert found.ece == 1.0
+    calibration = metrics.calibration([[1.0, 0.0]], [1])
+    assert calibration.bins[0] == metrics.CalibrationBin(0.0, 1 / 15, 0, None, None)
+    assert calibration.bins[-1].count == 1
+    assert calibration.nll == pytest.approx(36.04, abs=0.01)
+    assert calibration.ece == 1.0
 
 
 def test_bootstrap_of_two_opposite_speakers_by_hand() -> None:
@@ -151,7 +151,7 @@ def _reference_edits(said: str, heard: str) -> tuple[int, int]:
         if n == 0 or m == 0:
             return n + m, n + m
         (edits, unpaired), wrong = cost(n - 1, m - 1), said[n - 1] != heard[m - 1]
-        gaps = [(one + 1, two + 1) for one, two in (cost(n - 1, m), cost(n, m - 1))]
+        gaps = [(item + 1, two + 1) for item, two in (cost(n - 1, m), cost(n, m - 1))]
         return min((edits + wrong, unpaired), *gaps)
 
     return cost(len(said), len(heard))
@@ -192,24 +192,24 @@ def test_ua_is_scikit_learn_s_balanced_accuracy(case: tuple[list[int], list[int]
 def test_class_scores_equal_scikit_learn_s(case: tuple[list[int], list[int], int]) -> None:
     twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
     truth, heard, classes = case
-    found = metrics.score_emotions(truth, heard, classes).classes
+    result = metrics.score_emotions(truth, heard, classes).classes
     columns = twin.precision_recall_fscore_support(
         truth, heard, labels=range(classes), zero_division=0
     )
-    for one, precision, recall, f1, support in zip(found, *columns, strict=True):
-        assert (one.precision or 0, one.recall or 0) == pytest.approx((precision, recall))
-        assert (one.f1 or 0, one.support) == pytest.approx((f1, support))
+    for item, precision, recall, f1, support in zip(result, *columns, strict=True):
+        assert (item.precision or 0, item.recall or 0) == pytest.approx((precision, recall))
+        assert (item.f1 or 0, item.support) == pytest.approx((f1, support))
 
 
 def test_nll_and_brier_equal_scikit_learn_s() -> None:
     twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
     random = np.random.default_rng(3)
     scores, truth = random.dirichlet(np.ones(4), 200), random.integers(0, 4, 200)
-    found = metrics.calibration(scores, truth)
-    assert found.nll == pytest.approx(twin.log_loss(truth, scores, labels=range(4)))
+    calibration = metrics.calibration(scores, truth)
+    assert calibration.nll == pytest.approx(twin.log_loss(truth, scores, labels=range(4)))
     one_hot = np.eye(4)[truth]
     each = [twin.brier_score_loss(one_hot[:, n], scores[:, n], pos_label=1) for n in range(4)]
-    assert found.brier == pytest.approx(sum(each))
+    assert calibration.brier == pytest.approx(sum(each))
 
 
 def test_bins_equal_scikit_learn_s_calibration_curve() -> None:
@@ -218,22 +218,22 @@ def test_bins_equal_scikit_learn_s_calibration_curve() -> None:
     scores, truth = random.dirichlet(np.ones(3), 300), random.integers(0, 3, 300)
     right = scores.argmax(axis=1) == truth
     accuracy, confidence = twin.calibration_curve(right, scores.max(axis=1), n_bins=15)
-    filled = [one for one in metrics.calibration(scores, truth).bins if one.count]
-    assert [one.accuracy for one in filled] == pytest.approx(accuracy.tolist())
-    assert [one.confidence for one in filled] == pytest.approx(confidence.tolist())
+    filled = [item for item in metrics.calibration(scores, truth).bins if item.count]
+    assert [item.accuracy for item in filled] == pytest.approx(accuracy.tolist())
+    assert [item.confidence for item in filled] == pytest.approx(confidence.tolist())
 
 
 def test_one_utterance_a_speaker_equals_scipy_s_bootstrap() -> None:
     twin = pytest.importorskip("scipy.stats", reason="needs scipy as the twin")
     values = np.random.default_rng(5).normal(size=25)
     names = [str(n) for n in range(25)]
-    found = metrics.bootstrap_interval(
+    interval = metrics.bootstrap_interval(
         names, lambda rows: float(values[rows].mean()), samples=4000, seed=7
     )
     expected = twin.bootstrap(
         (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(8)
     ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
 # faults

@@ -62,10 +62,10 @@ def run(name: str = "emodb-multi", **changes: Any) -> dict[str, Any]:
 
 
 def save(folder: Path, *runs: dict[str, Any]) -> Path:
-    for one in runs:
-        path = folder / "results" / one["name"] / "metrics.json"
+    for item in runs:
+        path = folder / "results" / item["name"] / "metrics.json"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(one), encoding="utf-8")
+        path.write_text(json.dumps(item), encoding="utf-8")
     return folder / "results"
 
 
@@ -111,11 +111,11 @@ def test_details_have_folds_recalls_genders_and_confusion(tmp_path: Path) -> Non
     assert "PER 66.7 % of 24 tokens (8 substitutions, 8 deletions, 0 insertions)" in text
 
 
-def test_phonemes_of_held_out_speakers_of_an_extra_corpus_are_told(tmp_path: Path) -> None:
+def test_phonemes_of_held_out_speakers_of_an_extra_corpus_are_reported(tmp_path: Path) -> None:
     extra = {"words": {"per": 0.256, "utterances": 60, "speakers": 5, "trainings": 10}}
-    told = "words: PER 25.6 % on 60 utterances of 5 speakers held out, mean of 10 trainings"
-    assert f"- {told}\n" in written(tmp_path, run(extra=extra))
-    assert f"  {told}" in report.summary_lines(run(extra=extra))
+    result = "words: PER 25.6 % on 60 utterances of 5 speakers held out, mean of 10 trainings"
+    assert f"- {result}\n" in written(tmp_path, run(extra=extra))
+    assert f"  {result}" in report.summary_lines(run(extra=extra))
 
 
 def test_leaky_rows_are_bold_and_below_the_clean_ones(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_tables_are_grouped_by_corpus_and_sorted_by_name(tmp_path: Path) -> None
 
 
 def test_without_a_phoneme_head_or_interval_there_are_no_numbers(tmp_path: Path) -> None:
-    found = results(phonemes=False)
-    found["ua"] |= {"low": None, "high": None, "fold_sd": None}
-    cells = table_row(written(tmp_path, run(results=found)), "emodb-multi, frozen")
+    result = results(phonemes=False)
+    result["ua"] |= {"low": None, "high": None, "fold_sd": None}
+    cells = table_row(written(tmp_path, run(results=result)), "emodb-multi, frozen")
     assert cells[5:8] == ["87.5", "87.5", "-"]
 
 
@@ -151,7 +151,7 @@ def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_no_results_are_said_to_be_none(tmp_path: Path, exists: bool) -> None:
+def test_missing_results_are_stated(tmp_path: Path, exists: bool) -> None:
     if exists:
         (tmp_path / "results").mkdir()
     report.write_results(tmp_path / "results", tmp_path / "RESULTS.md")
@@ -164,7 +164,7 @@ def test_a_title_cannot_break_the_table_or_pass_for_a_marker(tmp_path: Path) -> 
     assert "`` x \\| y `z` ``" in text
 
 
-def test_seeds_that_disagree_are_marked(tmp_path: Path) -> None:
+def test_seeds_with_different_utterances_are_marked(tmp_path: Path) -> None:
     assert "unfinished" not in written(tmp_path, run())
     text = written(tmp_path / "other", run(results=RESULTS | {"seeds_agree": False}))
     assert "did not test the same utterances" in text
@@ -198,9 +198,7 @@ def test_readme_keeps_everything_but_the_table(tmp_path: Path) -> None:
         None,
     ],
 )
-def test_a_readme_without_its_markers_leaves_everything_as_it_was(
-    tmp_path: Path, text: str | None
-) -> None:
+def test_a_readme_without_markers_changes_no_file(tmp_path: Path, text: str | None) -> None:
     readme = tmp_path / "README.md"
     if text is not None:
         readme.write_text(text, encoding="utf-8")
@@ -474,7 +472,7 @@ def test_a_run_over_several_corpora_has_a_table_of_them(tmp_path: Path) -> None:
     assert "| corpus | utterances | WA % | UA % |\n| --- | --- | --- | --- |\n| x | 3 |" in text
 
 
-def test_a_run_that_knows_of_styles_has_a_table_of_them(tmp_path: Path) -> None:
+def test_a_run_with_styles_has_a_table_of_them(tmp_path: Path) -> None:
     styled = json.loads(json.dumps(RESULTS))
     styled["per_style"] = {"scripted": {"utterances": 3, "wa": 0.5, "ua": 0.25}}
     text = written(tmp_path, run(results=styled))
@@ -483,7 +481,7 @@ def test_a_run_that_knows_of_styles_has_a_table_of_them(tmp_path: Path) -> None:
     assert "| style |" not in written(tmp_path / "bare", run())
 
 
-def test_details_say_what_scaling_changed_and_what_the_thresholds_give(tmp_path: Path) -> None:
+def test_details_show_scaling_and_thresholds(tmp_path: Path) -> None:
     scaled = json.loads(json.dumps(RESULTS))
     scaled["uncalibrated"] = scaled["calibration"] | {"ece": 0.321, "brier": 1.5, "nll": 2.25}
     scaled["selective"] |= {"coverage": 0.75, "risk": 0.125}

@@ -30,7 +30,7 @@ def row(
         "gender": "f" if speaker in ("s1", "s3") else "m",
         "truth": SHORT[truth],
         "label": SHORT[label],
-        "scores": {one: 0.8 if one == merged else 0.1 for one in LABELS.names},
+        "scores": {item: 0.8 if item == merged else 0.1 for item in LABELS.names},
         "phonemes": None,
         "reference": None,
     }
@@ -51,23 +51,27 @@ def two_folds_two_seeds() -> list[dict[str, Any]]:
 
 
 def test_folds_are_pooled_within_a_seed_and_seeds_averaged() -> None:
-    found = summary.summarize(two_folds_two_seeds(), LABELS)
-    assert found["wa"]["mean"] == 3 / 4
+    result = summary.summarize(two_folds_two_seeds(), LABELS)
+    assert result["wa"]["mean"] == 3 / 4
     # pooled, seed 1: (2/3 + 1) / 2, seed 2: (1 + 0) / 2; a mean over folds would be 0.75, 1; 1, 0.5
-    assert found["ua"]["per_seed"] == pytest.approx([5 / 6, 1 / 2])
-    assert found["ua"]["mean"] == pytest.approx(2 / 3)
-    assert found["recalls"] == pytest.approx({"anger": 5 / 6, "happiness": 1 / 2, "neutral": None})
+    assert result["ua"]["per_seed"] == pytest.approx([5 / 6, 1 / 2])
+    assert result["ua"]["mean"] == pytest.approx(2 / 3)
+    assert result["recalls"] == pytest.approx({"anger": 5 / 6, "happiness": 1 / 2, "neutral": None})
     # F1 of seed 1: a 4/5, h 2/3, of seed 2: a 6/7, h 0; pooling the seeds would give 2/3
-    assert found["macro_f1"]["mean"] == pytest.approx(((4 / 5 + 2 / 3) / 2 + (6 / 7 + 0) / 2) / 2)
-    assert (found["utterances"], found["speakers_count"]) == (4, 2)
-    assert found["confusion"]["counts"] == [[5, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert result["macro_f1"]["mean"] == pytest.approx(((4 / 5 + 2 / 3) / 2 + (6 / 7 + 0) / 2) / 2)
+    assert (result["utterances"], result["speakers_count"]) == (4, 2)
+    assert result["confusion"]["counts"] == [[5, 1, 0], [1, 1, 0], [0, 0, 0]]
 
 
 def test_fold_mean_and_sd_are_over_folds_after_averaging_seeds() -> None:
     wa = summary.summarize(two_folds_two_seeds(), LABELS)["wa"]
     # fold 1: 1/2 and 1, fold 2: 1 and 1/2; both 3/4
     assert (wa["fold_mean"], wa["fold_sd"]) == (0.75, 0.0)
-    one_seed = [one for one in two_folds_two_seeds() if one["seed"] == 1]
+    one_seed = [
+        two_folds_two_seed
+        for two_folds_two_seed in two_folds_two_seeds()
+        if two_folds_two_seed["seed"] == 1
+    ]
     wa = summary.summarize(one_seed, LABELS)["wa"]
     assert wa["fold_mean"] == 0.75
     assert wa["fold_sd"] == pytest.approx(np.std([0.5, 1.0], ddof=1))
@@ -75,28 +79,33 @@ def test_fold_mean_and_sd_are_over_folds_after_averaging_seeds() -> None:
 
 def test_each_fold_and_seed_has_its_row() -> None:
     folds = summary.summarize(two_folds_two_seeds(), LABELS)["folds"]
-    assert [(one["seed"], one["fold"]) for one in folds] == [(1, "1"), (1, "2"), (2, "1"), (2, "2")]
-    assert [one["wa"] for one in folds] == [0.5, 1.0, 1.0, 0.5]
-    assert [one["utterances"] for one in folds] == [2, 2, 2, 2]
+    assert [(fold["seed"], fold["fold"]) for fold in folds] == [
+        (1, "1"),
+        (1, "2"),
+        (2, "1"),
+        (2, "2"),
+    ]
+    assert [fold["wa"] for fold in folds] == [0.5, 1.0, 1.0, 0.5]
+    assert [fold["utterances"] for fold in folds] == [2, 2, 2, 2]
 
 
 def test_fold_2_comes_before_fold_10() -> None:
     rows = [row(f"u{n}", "a", "a", fold=str(n)) for n in (10, 2, 1)]
-    assert [one["fold"] for one in summary.summarize(rows, LABELS)["folds"]] == ["1", "2", "10"]
+    assert [item["fold"] for item in summary.summarize(rows, LABELS)["folds"]] == ["1", "2", "10"]
 
 
 def test_speakers_and_genders_count_utterances_once_over_seeds() -> None:
-    found = summary.summarize(two_folds_two_seeds(), LABELS)
-    assert found["per_speaker"]["s1"] == {"utterances": 2, "wa": 0.75, "ua": 0.75}
+    result = summary.summarize(two_folds_two_seeds(), LABELS)
+    assert result["per_speaker"]["s1"] == {"utterances": 2, "wa": 0.75, "ua": 0.75}
     # s2: seed 1 recalls 1 and 1, seed 2 recalls 1 and 0
-    assert found["per_speaker"]["s2"] == {"utterances": 2, "wa": 0.75, "ua": 0.75}
-    assert list(found["per_gender"]) == ["f", "m"]
+    assert result["per_speaker"]["s2"] == {"utterances": 2, "wa": 0.75, "ua": 0.75}
+    assert list(result["per_gender"]) == ["f", "m"]
 
 
 def test_merged_labels_are_scored_under_one_name() -> None:
-    found = summary.summarize([row("u1", "e", "h"), row("u2", "a", "a")], LABELS)
-    assert found["wa"]["mean"] == 1.0
-    assert found["recalls"]["happiness"] == 1.0
+    result = summary.summarize([row("u1", "e", "h"), row("u2", "a", "a")], LABELS)
+    assert result["wa"]["mean"] == 1.0
+    assert result["recalls"]["happiness"] == 1.0
 
 
 def test_interval_resamples_speakers_over_all_seeds() -> None:
@@ -107,23 +116,27 @@ def test_interval_resamples_speakers_over_all_seeds() -> None:
         for speaker in ("s1", "s2")
         for n in range(50)
     ]
-    found = summary.summarize(rows, LABELS)
-    assert (found["wa"]["mean"], found["wa"]["low"], found["wa"]["high"]) == (0.5, 0.0, 1.0)
-    assert found["interval"] == {"level": 0.95, "samples": 1000, "unit": "speaker", "clusters": 2}
+    result = summary.summarize(rows, LABELS)
+    assert (result["wa"]["mean"], result["wa"]["low"], result["wa"]["high"]) == (0.5, 0.0, 1.0)
+    assert result["interval"] == {"level": 0.95, "samples": 1000, "unit": "speaker", "clusters": 2}
 
 
 def test_a_single_speaker_has_no_interval() -> None:
-    found = summary.summarize([row("u1", "a", "a"), row("u2", "h", "a")], LABELS)
-    assert (found["ua"]["low"], found["ua"]["high"], found["ua"]["fold_sd"]) == (None, None, None)
+    result = summary.summarize([row("u1", "a", "a"), row("u2", "h", "a")], LABELS)
+    assert (result["ua"]["low"], result["ua"]["high"], result["ua"]["fold_sd"]) == (
+        None,
+        None,
+        None,
+    )
 
 
-def test_without_speakers_utterances_are_resampled_and_it_says_so() -> None:
+def test_without_speakers_utterances_are_resampled_with_a_note() -> None:
     rows = [row(f"u{n}", "a", "ah"[n % 2], speaker=None) for n in range(40)]
-    found = summary.summarize(rows, LABELS)
-    assert (found["interval"]["unit"], found["interval"]["clusters"]) == ("utterance", 40)
-    assert 0.3 < found["wa"]["low"] < 0.5 < found["wa"]["high"] < 0.7
-    assert list(found["per_speaker"]) == ["unknown"]
-    assert found["speakers_count"] == 0
+    result = summary.summarize(rows, LABELS)
+    assert (result["interval"]["unit"], result["interval"]["clusters"]) == ("utterance", 40)
+    assert 0.3 < result["wa"]["low"] < 0.5 < result["wa"]["high"] < 0.7
+    assert list(result["per_speaker"]) == ["unknown"]
+    assert result["speakers_count"] == 0
 
 
 def test_phonemes_are_null_without_references_and_summed_with_them() -> None:
@@ -144,10 +157,10 @@ def test_phonemes_are_null_without_references_and_summed_with_them() -> None:
 
 def test_calibration_and_chance() -> None:
     rows = [row("u1", "a", "a"), row("u2", "a", "a"), row("u3", "a", "h"), row("u4", "h", "h")]
-    found = summary.summarize(rows, LABELS)
-    assert found["chance"] == {"majority_wa": 0.75, "ua": 0.5}
-    assert found["calibration"]["ece"] == pytest.approx(0.05)  # says 0.8, is right 0.75
-    assert sum(one["count"] for one in found["calibration"]["bins"]) == 4
+    result = summary.summarize(rows, LABELS)
+    assert result["chance"] == {"majority_wa": 0.75, "ua": 0.5}
+    assert result["calibration"]["ece"] == pytest.approx(0.05)  # says 0.8, is right 0.75
+    assert sum(item["count"] for item in result["calibration"]["bins"]) == 4
 
 
 def test_seeds_that_tested_different_utterances_are_reported() -> None:
@@ -158,11 +171,11 @@ def test_seeds_that_tested_different_utterances_are_reported() -> None:
 
 def test_summary_is_plain_json_and_does_not_depend_on_the_order_of_rows() -> None:
     rows = two_folds_two_seeds()
-    found = summary.summarize(rows, LABELS)
-    text = json.dumps(found, allow_nan=False)
-    assert json.loads(text) == found
+    result = summary.summarize(rows, LABELS)
+    text = json.dumps(result, allow_nan=False)
+    assert json.loads(text) == result
     assert json.dumps(summary.summarize(rows[::-1], LABELS), allow_nan=False) == text
-    assert _types(found) <= {dict, list, str, int, float, bool, type(None)}
+    assert _types(result) <= {dict, list, str, int, float, bool, type(None)}
 
 
 def _types(data: object) -> set[type]:
@@ -214,12 +227,12 @@ def test_rows_of_several_corpora_are_scored_apart_too() -> None:
         row("x/2", "h", "a") | {"corpus": "x"},
         row("y/1", "n", "n") | {"corpus": "y"},
     ]
-    found = summary.summarize(rows, LABELS)["per_corpus"]
-    assert {name: (one["utterances"], one["ua"]) for name, one in found.items()} == {
+    result = summary.summarize(rows, LABELS)["per_corpus"]
+    assert {name: (item["utterances"], item["ua"]) for name, item in result.items()} == {
         "x": (2, 0.5),
         "y": (1, 1.0),
     }
 
 
-def test_rows_of_one_corpus_have_no_such_table() -> None:
+def test_rows_of_one_corpus_have_no_corpus_table() -> None:
     assert "per_corpus" not in summary.summarize([row("1", "a", "a")], LABELS)

@@ -1,4 +1,4 @@
-"""What a summary says of how sure the answers are: before scaling, after it, and selectively."""
+"""Calibration before and after scaling, and selective answers, in a summary."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row(
         "gender": None,
         "truth": SHORT[truth],
         "label": SHORT[label],
-        "scores": {one: sure if one == name else (1 - sure) / 2 for one in LABELS.names},
+        "scores": {item: sure if item == name else (1 - sure) / 2 for item in LABELS.names},
     } | more
 
 
@@ -39,7 +39,7 @@ def four(**more: Any) -> list[dict[str, Any]]:
 
 
 def unsure(*doubts: bool) -> list[dict[str, Any]]:
-    return [one | {"unsure": doubt} for one, doubt in zip(four(), doubts, strict=True)]
+    return [item | {"unsure": doubt} for item, doubt in zip(four(), doubts, strict=True)]
 
 
 def found(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def found(rows: list[dict[str, Any]]) -> dict[str, Any]:
 # before scaling
 
 
-def test_without_a_temperature_nothing_is_said_of_before() -> None:
+def test_without_a_temperature_there_is_no_uncalibrated_score() -> None:
     assert "uncalibrated" not in found(four())
 
 
@@ -85,7 +85,7 @@ def test_scaling_changes_no_score_of_the_answers() -> None:
 # selectively
 
 
-def test_a_curve_and_its_area_by_hand() -> None:
+def test_a_curve_and_its_area_computed_by_hand() -> None:
     one = found(four())["selective"]
     assert one["curve"] == [
         {"coverage": 0.25, "risk": 0.0, "threshold": 0.9},
@@ -111,7 +111,7 @@ def test_without_a_threshold_there_is_a_curve_and_no_point_on_it() -> None:
         ((True, True, True, True), 0.0, None),  # of none, no share is wrong
     ],
 )
-def test_what_is_given_and_wrong_among_it_by_hand(
+def test_coverage_and_risk_by_hand(
     doubts: tuple[bool, ...], coverage: float, risk: float | None
 ) -> None:
     one = found(unsure(*doubts))["selective"]
@@ -119,7 +119,7 @@ def test_what_is_given_and_wrong_among_it_by_hand(
     assert one["risk"] == (None if risk is None else pytest.approx(risk))
 
 
-def test_a_row_that_says_nothing_beside_one_that_does_is_given() -> None:
+def test_a_row_without_unsure_counts_as_answered() -> None:
     rows = four()
     rows[1] = rows[1] | {"unsure": True}
     one = found(rows)["selective"]
@@ -149,7 +149,7 @@ def test_without_a_style_there_is_no_table_of_styles() -> None:
 
 def test_styles_are_scored_apart_by_hand() -> None:
     styles = ("scripted", "scripted", "improvised", "scripted")
-    rows = [one | {"style": style} for one, style in zip(four(), styles, strict=True)]
+    rows = [item | {"style": style} for item, style in zip(four(), styles, strict=True)]
     # scripted: a right, a wrong, n wrong; improvised: n right
     assert found(rows)["per_style"] == {
         "improvised": {"utterances": 1, "wa": 1.0, "ua": 1.0},
@@ -157,7 +157,7 @@ def test_styles_are_scored_apart_by_hand() -> None:
     }
 
 
-def test_a_row_of_no_style_beside_others_is_unknown() -> None:
+def test_a_row_without_style_among_others_is_unknown() -> None:
     rows = four()
     rows[0] = rows[0] | {"style": "scripted"}
     per_style = found(rows)["per_style"]
@@ -169,23 +169,23 @@ def test_a_row_of_no_style_beside_others_is_unknown() -> None:
 
 
 def test_a_summary_with_everything_is_plain_json_that_reads_back() -> None:
-    rows = [one | {"temperature": 1.5, "style": "scripted"} for one in unsure(*[False] * 4)]
+    rows = [item | {"temperature": 1.5, "style": "scripted"} for item in unsure(*[False] * 4)]
     one = found(rows)
     assert json.loads(json.dumps(one, allow_nan=False)) == one
     assert Results.model_validate(one).model_dump(mode="json", exclude_unset=True) == one
     assert found(rows[::-1]) == one
 
 
-def test_results_of_before_still_read() -> None:
+def test_older_results_can_still_be_read() -> None:
     old = {key: value for key, value in found(four()).items() if key != "selective"}
     assert Results.model_validate(old).selective is None
     assert report.results_lines(old)
 
 
-def test_the_terminal_says_what_scaling_and_doubting_are_worth() -> None:
-    rows = [one | {"temperature": 1.0} for one in unsure(False, False, False, True)]
+def test_the_terminal_shows_scaling_and_thresholds() -> None:
+    rows = [item | {"temperature": 1.0} for item in unsure(False, False, False, True)]
     lines = "\n".join(report.results_lines(found(rows)))
-    # says 0.9, 0.8, 0.7, 0.6; right, wrong, right, wrong: each in a bin of its own
+    # scores 0.9, 0.8, 0.7, 0.6; right, wrong, right, wrong: each in a separate bin
     assert "  calibration: ECE 45.0 %, " in lines
     assert "; before temperature scaling ECE 45.0 %, " in lines
     assert "at the models' own thresholds 75.0 % answered, 33.3 % of them wrong" in lines

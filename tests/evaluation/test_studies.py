@@ -60,7 +60,7 @@ def against(difference: float, low: Any, high: Any, p: Any, adjusted: Any) -> di
 
 
 def ablation(*tables: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The content of ablation.json: two questions, if nothing else is said."""
+    """The content of ablation.json: by default two questions."""
     better = against(0.0312, -0.01, 0.07, 0.1234, 0.2468)
     base = arm("single-task")
     multi = arm("multi-task", changes={"model.auxiliary": None}, versus=better)
@@ -99,7 +99,7 @@ def cell(train: str, test: str, **changes: Any) -> dict[str, Any]:
 
 
 def crossing(*cells: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The content of cross.json: two corpora, if nothing else is said."""
+    """The content of cross.json: by default two corpora."""
     four = (
         cell("emodb", "emodb", ua=score(0.875, 0.75, 1.0)),
         cell("emodb", "nemo", ua=score(0.333, 0.3, 0.4)),
@@ -117,10 +117,10 @@ def crossing(*cells: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def save(folder: Path, **contents: Any) -> Path:
     """``ablation=`` and ``cross=`` into results/study."""
-    home = folder / "results" / "study"
-    home.mkdir(parents=True)
+    result = folder / "results" / "study"
+    result.mkdir(parents=True)
     for name, content in contents.items():
-        (home / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        (result / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return folder / "results"
 
 
@@ -130,8 +130,8 @@ def written(folder: Path, **contents: Any) -> str:
 
 
 def table_row(text: str, start: str, place: int = 0) -> list[str]:
-    line = [one for one in text.splitlines() if one.startswith(f"| {start} |")][place]
-    return [one.strip() for one in line.removeprefix("|").removesuffix("|").split(" | ")]
+    line = [line for line in text.splitlines() if line.startswith(f"| {start} |")][place]
+    return [item.strip() for item in line.removeprefix("|").removesuffix("|").split(" | ")]
 
 
 # ablations in RESULTS.md
@@ -154,7 +154,7 @@ def test_an_arm_by_hand(tmp_path: Path) -> None:
     assert table_row(text, "gate")[4:9] == ["-", "4.5", "-20.0 (-30.0 to -10.0)", "0.010", "0.010"]
 
 
-def test_the_baseline_has_nothing_to_be_held_against(tmp_path: Path) -> None:
+def test_the_baseline_has_no_comparison(tmp_path: Path) -> None:
     cells = table_row(written(tmp_path, ablation=ablation()), "single-task")
     assert cells[1] == "-"
     assert cells[6:9] == ["-", "-", "-"]
@@ -162,8 +162,8 @@ def test_the_baseline_has_nothing_to_be_held_against(tmp_path: Path) -> None:
 
 def test_every_question_has_its_table_below_its_title(tmp_path: Path) -> None:
     text = written(tmp_path, ablation=ablation())
-    wanted = ("## Ablations\n", "### tasks\n", "**Do phonemes help?**", "| multi-task |")
-    places = [text.index(one) for one in (*wanted, "**Does a gate?**", "| gate |")]
+    expected = ("## Ablations\n", "### tasks\n", "**Do phonemes help?**", "| multi-task |")
+    places = [text.index(item) for item in (*expected, "**Does a gate?**", "| gate |")]
     assert places == sorted(places)
     assert text.count("| arm | changes |") == 2
     assert "Nothing was measured" not in text
@@ -177,7 +177,7 @@ def test_the_facts_of_an_ablation(tmp_path: Path) -> None:
     assert "leaky" not in text[text.index("## Ablations") :]
 
 
-def test_a_leaky_ablation_and_its_note_are_told(tmp_path: Path) -> None:
+def test_a_leaky_ablation_is_marked_with_its_note(tmp_path: Path) -> None:
     rows = [arm("a", leaky=True, protocol_note="All share"), arm("b")]
     text = written(tmp_path, ablation=ablation({"title": "t", "baseline": "a", "rows": rows}))
     assert "protocol **leaky** speaker, 10 folds" in text
@@ -193,21 +193,27 @@ def test_one_speaker_has_a_difference_and_no_p(tmp_path: Path) -> None:
     assert cells[6:9] == ["+10.0", "-", "-"]
 
 
-def test_studies_stand_between_the_tables_and_the_details_by_the_order_of_folders(
+def test_studies_follow_the_tables_in_folder_order(
     tmp_path: Path,
 ) -> None:
     for name in ("study-10", "study-9"):
-        home = tmp_path / "results" / name
-        home.mkdir(parents=True)
+        result = tmp_path / "results" / name
+        result.mkdir(parents=True)
         text = json.dumps(ablation(name=f"by {name}"))
-        (home / "ablation.json").write_text(text, encoding="utf-8")
-        (home / "cross.json").write_text(json.dumps(crossing()), encoding="utf-8")
+        (result / "ablation.json").write_text(text, encoding="utf-8")
+        (result / "cross.json").write_text(json.dumps(crossing()), encoding="utf-8")
     folder = write_run(tmp_path / "results" / "one", answers(0.7))
     assert folder.is_dir()
     report.write_results(tmp_path / "results", tmp_path / "RESULTS.md")
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    wanted = ("## emodb", "## Ablations", "### by study-9", "### by study-10", "## Across corpora")
-    places = [text.index(one) for one in (*wanted, "## Runs in detail", "### one")]
+    expected = (
+        "## emodb",
+        "## Ablations",
+        "### by study-9",
+        "### by study-10",
+        "## Across corpora",
+    )
+    places = [text.index(item) for item in (*expected, "## Runs in detail", "### one")]
     assert places == sorted(places)
     assert text.count("## Ablations") == text.count("## Across corpora") == 1
 
@@ -220,10 +226,10 @@ def test_a_matrix_by_hand(tmp_path: Path) -> None:
     assert "## Across corpora\n" in text
     assert "### corpora\n" in text
     assert "| trained on | run | emodb | nemo |\n" in text
-    wanted = ["emodb", "emodb-run", "87.5 (75.0 to 100.0)\\*", "33.3 (30.0 to 40.0)"]
-    assert table_row(text, "emodb") == wanted
-    wanted = ["nemo", "nemo-run", "25.0", "**leaky** 50.0 (40.0 to 60.0)\\*"]
-    assert table_row(text, "nemo") == wanted
+    expected = ["emodb", "emodb-run", "87.5 (75.0 to 100.0)\\*", "33.3 (30.0 to 40.0)"]
+    assert table_row(text, "emodb") == expected
+    expected = ["nemo", "nemo-run", "25.0", "**leaky** 50.0 (40.0 to 60.0)\\*"]
+    assert table_row(text, "nemo") == expected
 
 
 def test_the_facts_of_a_matrix(tmp_path: Path) -> None:
@@ -391,17 +397,28 @@ def test_a_file_that_is_no_study_is_one_clear_line(
 def test_an_ablation_on_the_terminal_by_hand() -> None:
     first, header, base, multi, second, *_, gate, last = ablation_lines(ablation())
     assert (first, second) == ("Do phonemes help?", "Does a gate?")
-    wanted = ("WA %", "UA %", "PER %", "against", "95 % interval", "p", "p (Holm)")
-    assert " ".join(header.split()) == " ".join(wanted)
+    expected = ("WA %", "UA %", "PER %", "against", "95 % interval", "p", "p (Holm)")
+    assert " ".join(header.split()) == " ".join(expected)
     assert base.split() == ["single-task", "50.0", "60.0", "12.3"]
-    wanted = ("multi-task", "50.0", "60.0", "12.3", "+3.1", "-1.0", "to", "+7.0", "0.123", "0.247")
-    assert tuple(multi.split()) == wanted
-    wanted = ("gate", "50.0", "60.0", "-", "-20.0", "-30.0", "to", "-10.0", "0.010", "0.010")
-    assert tuple(gate.split()) == wanted
+    expected = (
+        "multi-task",
+        "50.0",
+        "60.0",
+        "12.3",
+        "+3.1",
+        "-1.0",
+        "to",
+        "+7.0",
+        "0.123",
+        "0.247",
+    )
+    assert tuple(multi.split()) == expected
+    expected = ("gate", "50.0", "60.0", "-", "-20.0", "-30.0", "to", "-10.0", "0.010", "0.010")
+    assert tuple(gate.split()) == expected
     assert "first row" in last
 
 
-def test_columns_on_the_terminal_end_below_their_names() -> None:
+def test_terminal_columns_are_aligned_with_their_names() -> None:
     _, header, _, multi, *_ = ablation_lines(ablation())
     for name, value in (("WA %", "50.0"), ("against", "+3.1"), ("p (Holm)", "0.247")):
         assert header.index(name) + len(name) == multi.index(value) + len(value)
@@ -410,8 +427,8 @@ def test_columns_on_the_terminal_end_below_their_names() -> None:
 
 def test_one_speaker_on_the_terminal() -> None:
     alone = arm("b", versus=against(-0.05, None, None, None, None))
-    found = ablation({"title": "t", "baseline": "a", "rows": [arm("a"), alone]})
-    assert list(ablation_lines(found))[3].split()[-4:] == ["-5.0", "one", "speaker:", "none"]
+    result = ablation({"title": "t", "baseline": "a", "rows": [arm("a"), alone]})
+    assert list(ablation_lines(result))[3].split()[-4:] == ["-5.0", "one", "speaker:", "none"]
 
 
 def test_a_matrix_on_the_terminal_by_hand() -> None:
@@ -425,7 +442,7 @@ def test_a_matrix_on_the_terminal_by_hand() -> None:
     assert last.startswith("*: ")
 
 
-def test_without_merges_a_matrix_says_nothing_of_them() -> None:
+def test_without_merges_a_matrix_does_not_mention_them() -> None:
     lines = list(cross_lines(crossing(merge={})))
     assert len(lines) == 5
     assert not any("together" in line for line in lines)
@@ -479,8 +496,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    home = tmp_path_factory.mktemp("arms")
-    return {name: write_run(home / name, rows) for name, rows in MADE.items()}
+    folder = tmp_path_factory.mktemp("arms")
+    return {name: write_run(folder / name, rows) for name, rows in MADE.items()}
 
 
 @pytest.fixture(scope="module")
@@ -496,7 +513,7 @@ def test_the_baseline_is_the_first_row_and_the_others_keep_their_order(
     assert [row["versus"] is None for row in rows] == [True, False, False, False]
 
 
-def test_a_row_says_what_its_run_says(rows: list[dict[str, Any]]) -> None:
+def test_a_row_equals_its_run(rows: list[dict[str, Any]]) -> None:
     row, summary = rows[2], scoring.summarize(MADE["better"], LABELS)
     assert (row["wa"], row["ua"]) == (summary["wa"], summary["ua"])
     assert (row["ece"], row["per"]) == (summary["calibration"]["ece"], None)
@@ -508,8 +525,8 @@ def test_a_row_says_what_its_run_says(rows: list[dict[str, Any]]) -> None:
 
 
 def test_a_difference_is_that_of_a_comparison(rows: list[dict[str, Any]]) -> None:
-    one = compare(validate_rows(MADE["base"], LABELS), validate_rows(MADE["better"], LABELS))
-    ua, versus = one.scores["ua"], rows[2]["versus"]
+    comparison = compare(validate_rows(MADE["base"], LABELS), validate_rows(MADE["better"], LABELS))
+    ua, versus = comparison.scores["ua"], rows[2]["versus"]
     assert versus["difference"] == ua.difference > 0.3
     assert (versus["low"], versus["high"], versus["p"]) == (ua.low, ua.high, ua.p)
     assert versus["p"] == 2 / 2**5, "every speaker is better, and both ends count"
@@ -556,8 +573,8 @@ def pair(folders: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     """Two finished arms that may be broken."""
     names = {"a": "base", "b": "twin"}
     return {
-        one: Path(shutil.copytree(folders[name], tmp_path / f"arm-{one}"))
-        for one, name in names.items()
+        item: Path(shutil.copytree(folders[name], tmp_path / f"arm-{item}"))
+        for item, name in names.items()
     }
 
 
@@ -615,17 +632,19 @@ def test_holm_by_hand(values: list[float], adjusted: list[float]) -> None:
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
 def test_holm_is_the_closed_test_of_bonferroni_s(twentieths: list[int]) -> None:
     """P of one is the highest that Bonferroni gives any set of comparisons that it is in."""
-    values = [one / 20 for one in twentieths]
+    values = [twentieth / 20 for twentieth in twentieths]
     places = range(len(values))
-    sets = [one for size in places for one in itertools.combinations(places, size + 1)]
-    wanted = [
-        max(min(1.0, len(one) * min(values[n] for n in one)) for one in sets if place in one)
+    sets = [
+        combination for size in places for combination in itertools.combinations(places, size + 1)
+    ]
+    expected = [
+        max(min(1.0, len(item) * min(values[n] for n in item)) for item in sets if place in item)
         for place in places
     ]
-    assert holm(values) == pytest.approx(wanted)
+    assert holm(values) == pytest.approx(expected)
 
 
-def test_a_leaky_table_says_so_on_the_terminal_and_on_the_page(tmp_path: Path) -> None:
+def test_a_leaky_table_is_marked_in_the_terminal_and_on_the_page(tmp_path: Path) -> None:
     leaky = {"title": "t", "baseline": "a", "rows": [arm("a"), arm("b", leaky=True)]}
     assert any("LEAKY" in line for line in ablation_lines({"tables": [leaky]}))
     clean = {"title": "t", "baseline": "a", "rows": [arm("a"), arm("b")]}
@@ -636,11 +655,11 @@ def test_a_leaky_table_says_so_on_the_terminal_and_on_the_page(tmp_path: Path) -
 
 def test_arms_without_a_finished_cell_are_named(tmp_path: Path) -> None:
     table = {"title": "t", "baseline": "a", "rows": [arm("a")]}
-    found = ablation(table, missing=["wild"])
-    assert any(line == "left out, no finished run: wild" for line in ablation_lines(found))
-    assert "- left out, not finished: wild" in written(tmp_path, ablation=found)
+    result = ablation(table, missing=["wild"])
+    assert any(line == "left out, no finished run: wild" for line in ablation_lines(result))
+    assert "- left out, not finished: wild" in written(tmp_path, ablation=result)
 
 
-def test_a_backbone_that_heard_the_corpus_is_marked(tmp_path: Path) -> None:
+def test_a_backbone_pretrained_on_the_corpus_is_marked(tmp_path: Path) -> None:
     text = written(tmp_path, cross=crossing(cell("a", "a"), cell("a", "b", heard=True)))
     assert text.count("(pretrained on, without labels)") == 1

@@ -116,9 +116,9 @@ def within() -> dict[str, Any]:
 
 
 def saved(folder: Path, **changes: Any) -> Path:
-    home = folder / "results" / "four"
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "transfer.json").write_text(json.dumps(study(**changes)), encoding="utf-8")
+    result = folder / "results" / "four"
+    result.mkdir(parents=True, exist_ok=True)
+    (result / "transfer.json").write_text(json.dumps(study(**changes)), encoding="utf-8")
     return folder / "results"
 
 
@@ -161,14 +161,14 @@ def test_one_sided_pools_have_a_table_for_each_size(tmp_path: Path) -> None:
     assert shares[2:] == ["60.0 (50.0 to 70.0) ± 1.2", "55.0 (45.0 to 65.0) ± 1.2"]
 
 
-def test_sureness_recalls_and_picks(tmp_path: Path) -> None:
+def test_selective_recall_and_choice_tables(tmp_path: Path) -> None:
     text = written(tmp_path)
     assert "| linear | emodb | single | 50.0 | 12.5 | 3.4 |" in text
     assert "| linear | emodb | adapted, all | 70.0 | 70.0 |" in text
     assert "| linear | emodb | 9 | 61.0 | `statistics=[3], k_mean=3.0` |" in text
 
 
-def test_the_facts(tmp_path: Path) -> None:
+def test_the_facts_of_a_study(tmp_path: Path) -> None:
     text = written(tmp_path, unfinished=2)
     assert "- emotions: anger, neutral (chance 50.0 %); merged: calm as neutral" in text
     assert (
@@ -184,7 +184,7 @@ def test_speakers_within_a_corpus(tmp_path: Path) -> None:
     assert "within one corpus" not in written(tmp_path / "other")
 
 
-def test_the_terminal_says_the_same(tmp_path: Path) -> None:
+def test_the_terminal_shows_the_same(tmp_path: Path) -> None:
     lines = list(transfer_lines(study(within=[within()], unfinished=1)))
     assert lines[0] == "four: UA % on corpora left out; seeds 1"
     assert lines[1].split() == ["single", "pool-20", "pool-all", "speaker"]
@@ -231,15 +231,15 @@ def test_the_same_study_gives_the_same_picture(tmp_path: Path, sided: bool) -> N
     data = study()
     if not sided:
         data["systems"][0]["mean"] = data["systems"][0]["mean"][:3]
-        for one in data["systems"][0]["corpora"]:
-            one["conditions"] = one["conditions"][:3]
-    found = Transfer.model_validate(data)
+        for item in data["systems"][0]["corpora"]:
+            item["conditions"] = item["conditions"][:3]
+    result = Transfer.model_validate(data)
     for name in ("one.png", "two.png"):
-        plot_transfer(found, tmp_path / name)
-        assert is_current(found, tmp_path / name)
+        plot_transfer(result, tmp_path / name)
+        assert is_current(result, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     other = Transfer.model_validate(data | {"draws": 9})
-    assert digest_of_picture(other) != digest_of_picture(found)
+    assert digest_of_picture(other) != digest_of_picture(result)
     assert not is_current(other, tmp_path / "one.png")
 
 

@@ -47,8 +47,8 @@ def test_attention_is_torchs_own() -> None:
     torch.testing.assert_close(ours(reader, read, mask), expected)
 
 
-def test_attention_without_any_valid_frame_reads_them_all() -> None:
-    """Not an empty softmax, which is NaN wherever nobody took care."""
+def test_attention_without_valid_frames_uses_all_frames() -> None:
+    """Without valid frames the softmax is not empty, which would give NaN."""
     torch.manual_seed(2)
     attention = MultiHeadAttention(4, 2)
     frames = torch.randn(1, 3, 4, requires_grad=True)

@@ -59,7 +59,7 @@ def test_batch_equals_single_with_poisoned_padding(kind: str, normalise: bool) -
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_twin_of_transformers_without_padding(kind: str) -> None:
+def test_it_equals_transformers_without_padding(kind: str) -> None:
     network = make_network(kind)
     backbone = Backbone(network, normalise=False).eval()
     clip = _clips()[0][None]
@@ -74,7 +74,7 @@ def test_twin_of_transformers_without_padding(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_going_on_from_a_layer_equals_going_through(kind: str) -> None:
+def test_resuming_from_a_layer_equals_a_full_pass(kind: str) -> None:
     backbone = Backbone(make_network(kind), normalise=True).eval()
     waveform, samples = _poisoned(_clips())
     with torch.no_grad():
@@ -121,7 +121,7 @@ def _config(kind: str, **settings: object) -> PhonemoConfig:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_network_scores_do_not_see_their_neighbours(kind: str) -> None:
+def test_network_scores_are_independent_of_the_batch(kind: str) -> None:
     torch.manual_seed(0)
     model = PhonemoForAudioClassification(_config(kind), make_network(kind)).eval()
     clips = _clips()

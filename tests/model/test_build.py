@@ -31,7 +31,7 @@ SYMBOLS = {"name": "phonemes", "alphabet": "ipa", "symbols": ["<blank>", "a", "b
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-    """A backbone folder that nobody may change."""
+    """A shared backbone folder; tests must not modify it."""
     return make_backbone_folder(tmp_path_factory.mktemp("whole") / "backbone")
 
 
@@ -62,13 +62,13 @@ def test_the_weights_are_those_of_the_folder(tmp_path, kind):
     folder = make_backbone_folder(tmp_path / "backbone", kind)
     model = build_network(_model(folder), LABELS, SYMBOLS)
     given = {k: v for k, v in make_network(kind).state_dict().items() if k != "masked_spec_embed"}
-    found = model.backbone.network.state_dict()
-    assert found.keys() == given.keys()
+    result = model.backbone.network.state_dict()
+    assert result.keys() == given.keys()
     for name, tensor in given.items():
-        assert torch.equal(found[name], tensor), name
+        assert torch.equal(result[name], tensor), name
 
 
-def test_the_config_says_what_was_built(whole):
+def test_the_config_describes_the_network(whole):
     model = build_network(_model(whole, fusion="gate", pooling="mean"), LABELS, SYMBOLS, 3)
     config = model.config
     assert config.id2label == {0: "anger", 1: "neutral"}
@@ -90,7 +90,7 @@ def test_without_the_task_nothing_is_built_for_it(whole, without):
     assert model.config.auxiliary is None
 
 
-def test_regularisers_of_pretraining_are_off(folder):
+def test_pretraining_regularizers_are_disabled(folder):
     """They would drop layers at random, or mask a second time."""
     _change(folder / "config.json", layerdrop=0.5, mask_time_prob=0.5, mask_feature_prob=0.5)
     network, _ = load_backbone(str(folder))
@@ -100,7 +100,7 @@ def test_regularisers_of_pretraining_are_off(folder):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_the_preprocessor_decides_about_normalising(folder, wanted):
+def test_the_preprocessor_determines_normalization(folder, wanted):
     _change(folder / "preprocessor_config.json", do_normalize=wanted)
     model = build_network(_model(folder), LABELS, SYMBOLS).eval()
     assert model.backbone.normalise is wanted
@@ -111,7 +111,7 @@ def test_the_preprocessor_decides_about_normalising(folder, wanted):
     assert torch.allclose(one, louder, atol=1e-4) is wanted
 
 
-def test_without_a_preprocessor_clips_are_normalised_and_it_says_so(folder, caplog):
+def test_without_a_preprocessor_clips_are_normalized_with_a_warning(folder, caplog):
     (folder / "preprocessor_config.json").unlink()
     with caplog.at_level(logging.WARNING):
         assert load_backbone(str(folder))[1] is True
@@ -123,7 +123,7 @@ def test_the_first_layers_are_those_of_the_whole(tmp_path, kind):
     """Two of three; where a last norm follows, it follows the second layer now."""
     folder = str(make_backbone_folder(tmp_path / "backbone", kind))
     weights = load_file(Path(folder) / "model.safetensors")
-    weights["encoder.layer_norm.weight"] += 1  # a norm that has learnt something
+    weights["encoder.layer_norm.weight"] += 1  # a norm with trained weights
     save_file(weights, Path(folder) / "model.safetensors", metadata={"format": "pt"})
     networks = [load_backbone(folder, layers)[0] for layers in (None, 2)]
     whole, short = (Backbone(network, normalise=True).eval() for network in networks)
@@ -143,7 +143,7 @@ def test_the_first_layers_are_those_of_the_whole(tmp_path, kind):
     torch.testing.assert_close(states[1][2], expected)
 
 
-def test_all_layers_may_be_asked_for_by_number(whole):
+def test_all_layers_can_be_selected_by_number(whole):
     assert len(load_backbone(str(whole), 3)[0].encoder.layers) == 3
 
 
@@ -151,13 +151,13 @@ def test_all_layers_may_be_asked_for_by_number(whole):
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "somebody/not-here", "somebody/x@main"])
-def test_no_such_backbone(name, tmp_path):
-    for one in (name, str(tmp_path / "absent")):
-        assert "no such folder, and no model hub has it" in _fault(one)
+def test_a_missing_backbone_is_rejected(name, tmp_path):
+    for item in (name, str(tmp_path / "absent")):
+        assert "no such folder, and no model hub has it" in _fault(item)
 
 
 @pytest.mark.parametrize("text", [None, "{nope", "{}", '{"model_type": "unheard-of"}'])
-def test_a_folder_without_a_readable_config(folder, text):
+def test_a_folder_without_a_readable_config_is_rejected(folder, text):
     if text is None:
         (folder / "config.json").unlink()
     else:
@@ -166,23 +166,23 @@ def test_a_folder_without_a_readable_config(folder, text):
 
 
 @pytest.mark.parametrize("kind", ["bert", "whisper"])
-def test_another_kind_of_model(folder, kind):
+def test_another_kind_of_model_is_rejected(folder, kind):
     (folder / "config.json").write_text(json.dumps({"model_type": kind}))
     message = _fault(folder)
     assert f"expected one of {', '.join(BACKBONES)}, got {kind}" in message
 
 
-def test_a_phonemo_model_without_its_fields(folder):
+def test_a_phonemo_model_without_its_fields_is_rejected(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "phonemo"}))
     assert "its weights cannot be read" in _fault(folder)
 
 
-def test_a_convolutional_adapter(folder):
+def test_a_convolutional_adapter_is_rejected(folder):
     _change(folder / "config.json", add_adapter=True)
     assert "convolutional adapter is not supported" in _fault(folder)
 
 
-def test_incomplete_weights(folder):
+def test_incomplete_weights_are_rejected(folder):
     weights = load_file(folder / "model.safetensors")
     for name in ("encoder.layers.1.attention.q_proj.bias", "encoder.layers.0.layer_norm.bias"):
         del weights[name]
@@ -192,7 +192,7 @@ def test_incomplete_weights(folder):
 
 
 @pytest.mark.parametrize("size", [0, 7, 3000, None])
-def test_broken_or_absent_weights(folder, size):
+def test_broken_or_missing_weights_are_rejected(folder, size):
     path = folder / "model.safetensors"
     data = path.read_bytes()
     path.unlink()
@@ -201,21 +201,21 @@ def test_broken_or_absent_weights(folder, size):
     assert "its weights cannot be read" in _fault(folder)
 
 
-def test_weights_of_another_shape(folder):
+def test_weights_of_another_shape_are_rejected(folder):
     _change(folder / "config.json", hidden_size=32)
     assert "its weights cannot be read" in _fault(folder)
 
 
-def test_more_layers_than_there_are(whole):
+def test_too_many_layers_are_rejected(whole):
     assert "expected model.layers of at most 3, got 4" in _fault(whole, layers=4)
 
 
-def test_a_width_that_the_heads_do_not_divide(whole):
+def test_a_width_that_the_heads_do_not_divide_is_rejected(whole):
     message = _fault(whole, width=10, attention_heads=4)
     assert message == "expected a width that is a multiple of attention_heads 4, got 10"
 
 
-def test_a_backbone_of_another_rate(folder):
+def test_a_backbone_with_another_rate_is_rejected(folder):
     _change(folder / "preprocessor_config.json", sampling_rate=8000)
     assert "expected a sampling rate of 16000 Hz, got 8000" in _fault(folder)
 
@@ -223,15 +223,15 @@ def test_a_backbone_of_another_rate(folder):
 # The preprocessor, and quiet -----------------------------------------------------------------
 
 
-def test_the_preprocessor_that_is_saved_leaves_the_samples_alone():
-    """The network normalises by itself; twice would be once too many."""
+def test_the_saved_preprocessor_does_not_change_the_samples():
+    """The network normalizes its input; the preprocessor must not do so too."""
     samples = torch.arange(1.0, 5.0).numpy()
-    found = feature_extractor()(samples, sampling_rate=16_000, return_tensors="np")
-    assert found["input_values"].tolist() == [[1, 2, 3, 4]]
-    assert found["attention_mask"].tolist() == [[1, 1, 1, 1]]
+    result = feature_extractor()(samples, sampling_rate=16_000, return_tensors="np")
+    assert result["input_values"].tolist() == [[1, 2, 3, 4]]
+    assert result["attention_mask"].tolist() == [[1, 1, 1, 1]]
 
 
-def test_the_talk_of_transformers_comes_back():
+def test_the_log_level_of_transformers_is_restored():
     """After a failure too."""
 
     def fail() -> None:

@@ -18,10 +18,10 @@ def test_any_kernel_and_stride(kernel, stride, extra):
     torch.manual_seed(kernel + stride)
     conv = nn.Conv1d(2, 5, kernel, stride, bias=bool(extra))
     frames = torch.randn(3, kernel + 4 * stride + extra, 2)
-    wanted = conv(frames.mT).mT
-    found = convolved(conv, frames)
-    assert found.shape == wanted.shape
-    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    expected = conv(frames.mT).mT
+    result = convolved(conv, frames)
+    assert result.shape == expected.shape
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_one_window_is_enough():
@@ -31,16 +31,18 @@ def test_one_window_is_enough():
 
 
 @pytest.mark.parametrize("kind", tiny_nets.KINDS)
-def test_every_backbone_hears_the_same_both_ways(kind):
+def test_both_convolutions_agree_for_every_backbone(kind):
     layers = tiny_nets.make_network(kind).eval().feature_extractor.conv_layers
     lengths = torch.tensor([9000, 4321])
     signal = torch.randn(2, 9000)
     signal[1, 4321:] = 0.0
     with torch.no_grad():
-        wanted = by_convolution(layers, signal, lengths)
-        found = by_products(layers, signal, lengths)
-    assert found.shape == wanted.shape
-    size = found.shape[1]
+        expected = by_convolution(layers, signal, lengths)
+        result = by_products(layers, signal, lengths)
+    assert result.shape == expected.shape
+    size = result.shape[1]
     valid = [size, size * 4321 // 9000 - 2]
     for row, frames in enumerate(valid):
-        torch.testing.assert_close(found[row, :frames], wanted[row, :frames], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            result[row, :frames], expected[row, :frames], atol=1e-4, rtol=1e-4
+        )

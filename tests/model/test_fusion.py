@@ -71,7 +71,7 @@ def test_shape_and_padding_of_the_result(name: str) -> None:
 
 
 @every_fusion
-def test_padding_changes_nothing_at_all(name: str) -> None:
+def test_padding_has_no_effect_at_all(name: str) -> None:
     fusion = make(name)
     results = [fusion(*make_batch(padding)) for padding in (0.0, float("nan"), float("inf"))]
     assert torch.equal(results[0], results[1])
@@ -91,15 +91,15 @@ def test_batch_equals_single(name: str) -> None:
 def test_gradient_of_a_poisoned_batch_is_that_of_its_utterances(name: str) -> None:
     fusion = make(name)
     batch = gradients(fusion, [make_batch(float("nan"))])
-    for found, expected in zip(batch, gradients(fusion, singles(0.0)), strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    for result, expected in zip(batch, gradients(fusion, singles(0.0)), strict=True):
+        torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)
 
 
 @every_fusion
 def test_gradient_reaches_every_parameter(name: str) -> None:
     fusion = make(name)
-    found = gradients(fusion, [make_batch(float("nan"))])
-    for (parameter, _), gradient in zip(fusion.named_parameters(), found, strict=True):
+    result = gradients(fusion, [make_batch(float("nan"))])
+    for (parameter, _), gradient in zip(fusion.named_parameters(), result, strict=True):
         assert gradient.isfinite().all(), parameter
         assert gradient.abs().max() > 1e-5, parameter
 
@@ -127,7 +127,7 @@ def test_eval_is_deterministic_and_training_drops_out(name: str) -> None:
 
 
 @every_fusion
-def test_only_the_needed_streams_are_read(name: str) -> None:
+def test_only_required_streams_are_used(name: str) -> None:
     fusion = make(name)
     acoustic, semantic, mask = make_batch(0.0)
     result = fusion(acoustic, semantic, mask)
@@ -152,7 +152,7 @@ def test_scale_and_offset_of_a_stream_do_not_matter(name: str) -> None:
 
 
 @every_fusion
-def test_small_enough_for_two_cores(name: str) -> None:
+def test_it_is_small_enough_for_two_cores(name: str) -> None:
     fusion = FUSIONS[name](512, 512, 128, 4, 0.2)
     assert sum(parameter.numel() for parameter in fusion.parameters()) < 500_000
 
@@ -181,7 +181,7 @@ def test_indifferent_scores_take_half_of_each_stream(name: str) -> None:
     torch.testing.assert_close(fusion(*make_batch(0.0))[mask], expected[mask])
 
 
-def test_gate_opens_each_feature_by_itself() -> None:
+def test_the_gate_acts_on_each_feature_separately() -> None:
     """A bias of +50 takes the acoustic, of -50 the semantic value of a feature."""
     fusion = make("gate")
     nn.init.zeros_(fusion.gate.weight)
@@ -205,7 +205,7 @@ def test_frame_attention_by_hand() -> None:
 
 
 def test_cross_attention_reads_the_other_stream_and_other_frames() -> None:
-    """Silencing one direction leaves the other; a far frame of the other stream is heard."""
+    """Zeroing one direction leaves the other; a distant frame of the other stream has an effect."""
     fusion = make("cross_attention")
     assert isinstance(fusion, CrossAttention)
     nn.init.zeros_(fusion.semantic_reads.output.weight)

@@ -55,9 +55,9 @@ def energies(signal: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("number", [12, 20, 31, 47, 60])
 def test_a_tone_excites_the_band_whose_top_it_is(number):
-    found = energies(tone(tops()[number]))
-    assert int(found.argmax()) == number
-    assert found[number] - found[(number + 32) % 64] > math.log(1000)
+    result = energies(tone(tops()[number]))
+    assert int(result.argmax()) == number
+    assert result[number] - result[(number + 32) % 64] > math.log(1000)
 
 
 @pytest.mark.parametrize("hertz", [150.0, 440.0, 1000.0, 3333.0, 7000.0])
@@ -78,14 +78,14 @@ def test_silence_has_the_floor_and_no_infinity():
 
 def test_energies_are_those_of_a_fourier_transform():
     signal = np.random.default_rng(4).normal(0, 0.1, 900)
-    found = LogMel(MELS, WINDOW, HOP)(torch.from_numpy(signal).float()[None, None])
-    assert found.shape == (1, 1, MELS, 1 + (900 - WINDOW) // HOP)
+    result = LogMel(MELS, WINDOW, HOP)(torch.from_numpy(signal).float()[None, None])
+    assert result.shape == (1, 1, MELS, 1 + (900 - WINDOW) // HOP)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    for frame in range(found.shape[3]):
+    for frame in range(result.shape[3]):
         heard = signal[frame * HOP : frame * HOP + WINDOW] * hann
         power = np.abs(np.fft.rfft(heard)) ** 2
-        wanted = np.log(_mel_filters(MELS, WINDOW).double().numpy() @ power + 1e-6)
-        np.testing.assert_allclose(found[0, 0, :, frame], wanted, atol=1e-4)
+        expected = np.log(_mel_filters(MELS, WINDOW).double().numpy() @ power + 1e-6)
+        np.testing.assert_allclose(result[0, 0, :, frame], expected, atol=1e-4)
 
 
 def test_the_transform_has_a_cosine_and_a_sine_for_every_band():
@@ -112,16 +112,16 @@ def test_triangles_add_up_to_one_between_the_first_and_the_last_top():
 def test_a_triangle_is_one_at_its_top_and_nothing_beyond_its_neighbours():
     """A window so long that every top lies on a band, to a hertz."""
     filters = _mel_filters(10, RATE)
-    found = tops(10)
+    result = tops(10)
     for number, row in enumerate(filters):
-        top = round(found[number])
+        top = round(result[number])
         assert int(row.argmax()) == pytest.approx(top, abs=1)
         assert float(row.max()) == pytest.approx(1, abs=0.01)
-        below = found[number - 1] if number else 0
-        above = found[number + 1] if number < 9 else RATE / 2
+        below = result[number - 1] if number else 0
+        above = result[number + 1] if number < 9 else RATE / 2
         assert float(row[: math.floor(below)].sum()) == 0
         assert float(row[math.ceil(above) + 1 :].sum()) == 0
-        halfway = round((found[number] + above) / 2)
+        halfway = round((result[number] + above) / 2)
         assert float(row[halfway]) == pytest.approx(0.5, abs=0.01)
 
 
@@ -134,13 +134,13 @@ def test_no_filter_of_the_network_is_empty():
 # Both ways over time ------------------------------------------------------------------------------
 
 
-def test_turning_reverses_each_clip_and_leaves_its_padding():
+def test_reversing_keeps_the_padding_in_place():
     hidden = torch.arange(10.0).view(2, 5, 1)
-    found = _reverse_frames(hidden, torch.tensor([5, 3]))
-    assert found[..., 0].tolist() == [[4, 3, 2, 1, 0], [7, 6, 5, 8, 9]]
+    result = _reverse_frames(hidden, torch.tensor([5, 3]))
+    assert result[..., 0].tolist() == [[4, 3, 2, 1, 0], [7, 6, 5, 8, 9]]
 
 
-def test_turning_is_its_own_inverse():
+def test_reversing_is_its_own_inverse():
     hidden = torch.randn(4, 7, 3)
     frames = torch.tensor([7, 1, 4, 0])
     assert torch.equal(_reverse_frames(_reverse_frames(hidden, frames), frames), hidden)
@@ -164,7 +164,7 @@ def test_padding_does_not_reach_the_backward_lstm():
             torch.testing.assert_close(together[row, :size], alone[0], atol=1e-6, rtol=0)
 
 
-def test_the_first_frame_knows_the_last_one_and_the_last_the_first():
+def test_first_and_last_frames_depend_on_each_other():
     layer = _Recurrent(8, 0.0).eval()
     hidden, mask = torch.randn(1, 6, 8), attention_mask(torch.tensor([6]), 6)
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_the_first_frame_knows_the_last_one_and_the_last_the_first():
             other[0, changed] += 1
             after = layer(other, mask)[0]
             halves = (slice(0, 4), slice(4, 8))  # forwards, backwards
-            moves = [not torch.equal(before[heard, one], after[heard, one]) for one in halves]
+            moves = [not torch.equal(before[heard, halve], after[heard, halve]) for halve in halves]
             assert moves == [changed < heard, changed > heard]
 
 
@@ -203,20 +203,20 @@ def test_a_config_builds_it_and_its_folder_opens_again(network, tmp_path):
 
 
 def test_it_is_another_network_with_another_seed_and_the_same_with_the_same():
-    found = []
+    result = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        found.append(load_backbone("log-mel")[0].feature_projection.projection.weight)
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+        result.append(load_backbone("log-mel")[0].feature_projection.projection.weight)
+    assert torch.equal(result[0], result[1])
+    assert not torch.equal(result[0], result[2])
 
 
-def test_a_model_of_it_is_a_backbone_too(network, tmp_path):
+def test_its_model_folder_is_a_backbone_too(network, tmp_path):
     save_trained(tmp_path / "model", network, LABELS)
     again, normalise = load_backbone(str(tmp_path / "model"))
     assert normalise
-    wanted = network.backbone.network.state_dict()
-    assert all(torch.equal(tensor, wanted[name]) for name, tensor in again.state_dict().items())
+    expected = network.backbone.network.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in again.state_dict().items())
 
 
 def test_a_frame_is_twenty_milliseconds(network):
@@ -225,11 +225,11 @@ def test_a_frame_is_twenty_milliseconds(network):
     assert network.backbone.grid.hop_samples == 320
     with torch.no_grad():
         for samples, frames in ((1040, 1), (1359, 1), (1360, 2), (RATE, 47)):
-            found = network(torch.zeros(1, samples))
-            assert found.frames.tolist() == [frames]
+            result = network(torch.zeros(1, samples))
+            assert result.frames.tolist() == [frames]
 
 
-def test_normalising_makes_it_deaf_to_the_level_alone(network):
+def test_normalization_removes_only_the_level(network):
     with torch.no_grad():
         loud, quiet = network(torch.cat([tone(500.0)[0], tone(500.0)[0] / 4])).logits
         other = network(tone(900.0)[0]).logits[0]
@@ -240,28 +240,30 @@ def test_normalising_makes_it_deaf_to_the_level_alone(network):
 def test_energies_are_finite_and_exact_under_bf16(network):
     layer = network.backbone.network.feature_extractor.conv_layers[0]
     for signal in (tone(440.0), tone(440.0, level=1e-4), torch.zeros(1, 1, 4000)):
-        wanted = layer(signal)
+        expected = layer(signal)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = layer(signal)
+            result = layer(signal)
             halved = layer(signal.bfloat16())
-        assert found.dtype == torch.float32
-        assert torch.equal(found, wanted)
+        assert result.dtype == torch.float32
+        assert torch.equal(result, expected)
         assert torch.isfinite(halved).all()
 
 
 def test_the_whole_network_is_finite_under_bf16(network):
     waveform = torch.cat([tone(300.0)[0], torch.zeros(1, 4000)])
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        found = network(waveform)
-    assert torch.isfinite(found.logits).all()
+        result = network(waveform)
+    assert torch.isfinite(result.logits).all()
 
 
-def test_it_learns_and_its_kernels_are_only_kept(network):
+def test_it_is_trained_except_for_its_kernels(network):
     fixed = {name for name in network.state_dict() if name.endswith((".kernels", ".filters"))}
     assert len(fixed) == 2
     assert not fixed & dict(network.named_parameters()).keys()
     network(tone(300.0)[0], labels=torch.tensor([1])).loss.backward()
     for part in network.backbone.parts():
         gradients = [p.grad for module in part for p in module.parameters()]
-        assert all(one is not None and torch.isfinite(one).all() for one in gradients)
+        assert all(
+            gradient is not None and torch.isfinite(gradient).all() for gradient in gradients
+        )
     network.zero_grad()

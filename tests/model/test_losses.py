@@ -65,14 +65,14 @@ def test_ctc_of_two_frames_by_hand() -> None:
 def test_ctc_is_the_sum_over_all_paths(target: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     logits = torch.randn(1, 5, 4)
-    found = ctc_loss(
+    term = ctc_loss(
         logits,
         torch.tensor([5]),
         torch.tensor([target]),
         torch.tensor([len(target)]),
         "per_utterance",
     )
-    assert value(found) == pytest.approx(enumerated(logits[0], target), rel=1e-5)
+    assert value(term) == pytest.approx(enumerated(logits[0], target), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_reductions_are_those_of_the_config() -> None:
     assert value(ctc_loss(*PAIR)) == value(ctc_loss(*PAIR, field.default))
 
 
-def test_unknown_reduction() -> None:
+def test_an_unknown_reduction_is_rejected() -> None:
     with pytest.raises(ModelError, match="per_token, per_frame, per_utterance, got 'mean'"):
         ctc_loss(*PAIR, "mean")
 
@@ -106,11 +106,11 @@ def test_ctc_padding_changes_nothing() -> None:
     poisoned = logits.clone()
     poisoned[1, 3:] = NAN
     poisoned.requires_grad_()
-    found = ctc_loss(poisoned, lengths, targets, target_lengths, "per_utterance")
+    term = ctc_loss(poisoned, lengths, targets, target_lengths, "per_utterance")
     expected = (enumerated(logits[0], (1, 1, 3)) + enumerated(logits[1, :3], (2,))) / 2
-    assert value(found) == pytest.approx(expected, rel=1e-5)
-    assert found.value is not None
-    found.value.backward()
+    assert value(term) == pytest.approx(expected, rel=1e-5)
+    assert term.value is not None
+    term.value.backward()
     assert poisoned.grad is not None
     assert poisoned.grad.isfinite().all()
     assert poisoned.grad[0].abs().amax(dim=1).gt(0).all()
@@ -193,7 +193,7 @@ def test_label_smoothing_by_hand() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_emotion_loss_is_torchs_own(weighted: bool, smoothing: float) -> None:
-    """Twin: torch's cross-entropy told to ignore the absent ones."""
+    """Reference: torch's cross-entropy that ignores the absent ones."""
     torch.manual_seed(2)
     logits, targets = torch.randn(6, 4), torch.tensor([0, 3, ABSENT, 1, 1, ABSENT])
     weights = torch.tensor([0.5, 1.0, 2.0, 4.0]) if weighted else None
@@ -255,12 +255,12 @@ def _terms(rows: list[int], emotions: Tensor, phonemes: Tensor) -> tuple[Term, T
 
 
 def _shares(parts: list[list[int]], emotions: Tensor, phonemes: Tensor) -> list[typing.Any]:
-    """What each of some processes gets; the first pass hears what each would add up."""
-    told: list[Tensor] = []
+    """The loss of each process; the first pass records what each would sum up."""
+    result: list[Tensor] = []
     terms = [_terms(rows, emotions, phonemes) for rows in parts]
-    for one in terms:
-        gradient_share(*one, 0.3, lambda values: told.append(values) or values)
-    return [gradient_share(*one, 0.3, lambda _: torch.stack(told).sum(0)) for one in terms]
+    for item in terms:
+        gradient_share(*item, 0.3, lambda values: result.append(values) or values)
+    return [gradient_share(*term, 0.3, lambda _: torch.stack(result).sum(0)) for term in terms]
 
 
 @pytest.mark.parametrize("parts", [[[0, 2, 4], [1, 3]], [[0, 1, 3, 4], [2]], [[0], [1, 2, 3], [4]]])
@@ -270,30 +270,30 @@ def test_shares_add_up_to_the_loss_of_the_batch(parts: list[list[int]]) -> None:
     for split in ([[0, 1, 2, 3, 4]], parts):
         emotions, phonemes = EMOTIONS.clone().requires_grad_(), PHONEMES.clone().requires_grad_()
         if len(split) == 1:
-            found = [combine(*_terms(split[0], emotions, phonemes), 0.3)]
+            result = [combine(*_terms(split[0], emotions, phonemes), 0.3)]
         else:
-            found = _shares(split, emotions, phonemes)
-        total = torch.stack([one.total for one in found]).sum()
+            result = _shares(split, emotions, phonemes)
+        total = torch.stack([item.total for item in result]).sum()
         total.backward()
         gradients.append((emotions.grad, phonemes.grad))
-        losses.append((total, found))
+        losses.append((total, result))
     (whole, (alone,)), (total, several) = losses
     torch.testing.assert_close(total, whole)
     for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs)
-    for one in several:
-        torch.testing.assert_close(one.value, whole.detach())
-        assert one.counts == alone.counts
-        torch.testing.assert_close(dict(one.parts), dict(alone.parts))
+    for entry in several:
+        torch.testing.assert_close(entry.value, whole.detach())
+        assert entry.counts == alone.counts
+        torch.testing.assert_close(dict(entry.parts), dict(alone.parts))
 
 
-def test_a_share_that_is_no_number_is_everyones() -> None:
+def test_a_nan_share_reaches_every_process() -> None:
     poisoned = EMOTIONS.clone()
     poisoned[4] = NAN
-    found = _shares([[0, 1], [2, 3, 4]], poisoned, PHONEMES)
-    assert [bool(one.value.isnan()) for one in found] == [True, True]
+    result = _shares([[0, 1], [2, 3, 4]], poisoned, PHONEMES)
+    assert [bool(item.value.isnan()) for item in result] == [True, True]
 
 
-def test_a_batch_without_a_target_has_a_loss_of_nothing() -> None:
-    found = _shares([[1], [1]], EMOTIONS.clone().requires_grad_(), PHONEMES)
-    assert all("emotion" not in one.parts and "phonemes" in one.parts for one in found)
+def test_a_batch_without_targets_has_zero_loss() -> None:
+    result = _shares([[1], [1]], EMOTIONS.clone().requires_grad_(), PHONEMES)
+    assert all("emotion" not in item.parts and "phonemes" in item.parts for item in result)

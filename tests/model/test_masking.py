@@ -26,7 +26,7 @@ def test_feature_spans_are_shares_of_any_width():
     assert eight.tolist() == [[1, 1, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0, 0]]
 
 
-def test_both_at_once_and_nothing_else():
+def test_time_and_feature_spans_are_applied_together():
     spans = {"time": torch.tensor([[[0.0, 1.0]]]), "feature": torch.tensor([[[0.0, 0.5]]])}
     sequence = torch.arange(1.0, 5.0).reshape(1, 2, 2)
     assert mask_spans(sequence, spans).tolist() == [[[0, 0], [0, 4]]]

@@ -83,12 +83,14 @@ def test_every_arm_gives_a_whole_output(fusion, pooling):
 @pytest.mark.parametrize("semantic", SEMANTIC)
 @pytest.mark.parametrize("acoustic", ACOUSTIC)
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_every_stream_that_a_fusion_needs_is_heard(fusion, acoustic, semantic):
+def test_a_fusion_uses_every_required_stream(fusion, acoustic, semantic):
     """Gradients reach exactly the layers and the norm that the streams read."""
     model = _model(fusion=fusion, acoustic=acoustic, semantic=semantic)
     model(*_batch()).logits.sum().backward()
     layers = model.backbone.network.encoder.layers
-    used = [any(p.grad is not None and p.grad.any() for p in one.parameters()) for one in layers]
+    used = [
+        any(p.grad is not None and p.grad.any() for p in layer.parameters()) for layer in layers
+    ]
     wants = FUSIONS[fusion].needs
     numbers = set(SEMANTIC[semantic](3)) if "semantic" in wants else set()
     numbers |= set(ACOUSTIC[acoustic](3)) if "acoustic" in wants else set()
@@ -106,7 +108,7 @@ def test_without_the_task_there_is_no_head():
 
 
 def test_making_a_model_keeps_the_given_weights():
-    """Transformers draws anew what nobody marked as loaded: neither backbone nor heads may be."""
+    """Transformers reinitializes weights not marked as loaded; none of these may be."""
     backbone = make_network(KIND)
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     model = PhonemoForAudioClassification(_config(), backbone)
@@ -137,7 +139,7 @@ def test_labels_give_the_plain_cross_entropy():
     torch.testing.assert_close(output.loss, functional.cross_entropy(output.logits, labels))
 
 
-def test_no_mask_means_that_everything_is_audio():
+def test_without_a_mask_all_samples_are_audio():
     model = _model()
     waves, mask = _batch()
     with torch.no_grad():
@@ -161,7 +163,7 @@ def test_no_mask_means_that_everything_is_audio():
         ({"semantic": "upper_mix"}, 3, {"acoustic", "layer_2", "layer_3"}),
     ],
 )
-def test_what_is_kept_below_a_boundary(settings, layers, names):
+def test_the_output_of_the_frozen_part(settings, layers, names):
     """No more than what the streams and the layers above read; and it gives the same scores."""
     model = _model(**settings)
     waves, mask = _batch()
@@ -187,7 +189,7 @@ def _scores(model, spans, layers: int | None, clips: torch.Tensor) -> torch.Tens
 @pytest.mark.parametrize("kind", ["time", "feature"])
 @pytest.mark.parametrize(("streams", "layers"), [(False, None), (True, None), (True, 3)])
 @pytest.mark.parametrize("acoustic", ["cnn", "lower_mix"])
-def test_where_everything_is_masked_nothing_is_heard(kind, streams, layers, acoustic):
+def test_fully_masked_clips_give_equal_scores(kind, streams, layers, acoustic):
     """Masking all frames, or all features, makes all clips of one length alike.
 
     At the Transformer's input that silences the semantic stream alone, so both are asked for.
@@ -206,21 +208,21 @@ def test_spans_are_those_of_their_utterance():
     """Only the one that has a span changes."""
     model, clips = _model(), torch.randn(3, 900) * 0.3
     spans = {"time": torch.tensor([[[0.0, 0.0]], [[3.0, 20.0]], [[0.0, 0.0]]])}
-    plain, masked = (_scores(model, one, None, clips) for one in (None, spans))
+    plain, masked = (_scores(model, item, None, clips) for item in (None, spans))
     torch.testing.assert_close(masked[[0, 2]], plain[[0, 2]])
     assert (masked[1] - plain[1]).abs().max() > 1e-4
 
 
-def test_masking_streams_is_the_same_from_audio_and_from_kept_features():
+def test_stream_masking_is_the_same_for_cached_features():
     model, clips = _model(), torch.randn(3, 900) * 0.3
     model.mask_streams = True
     spans = {"time": torch.tensor([[3.0, 20.0]]).repeat(3, 1, 1)}
-    found = [_scores(model, spans, layers, clips) for layers in (None, 1, 3)]
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], atol=1e-5, rtol=0)
+    results = [_scores(model, spans, layers, clips) for layers in (None, 1, 3)]
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], atol=1e-5, rtol=0)
 
 
-def test_transformers_knows_the_model():
+def test_transformers_can_open_the_model():
     assert isinstance(AutoConfig.for_model("phonemo"), PhonemoConfig)
     model = AutoModelForAudioClassification.from_config(_config())
     assert isinstance(model, PhonemoForAudioClassification)
@@ -241,8 +243,8 @@ def test_the_emotion_head_reads_statistics_beside_the_fusion():
         states = model.backbone.run(hidden, valid, 0, (0, 2))
     width, pooled = model.backbone.semantic_features, without.vector.shape[1]
     assert output.vector.shape == (3, pooled + 4 * width)
-    wanted = torch.cat([statistics(states[number], valid) for number in (0, 2)], dim=1)
-    torch.testing.assert_close(output.vector[:, pooled:], wanted)
+    expected = torch.cat([statistics(states[number], valid) for number in (0, 2)], dim=1)
+    torch.testing.assert_close(output.vector[:, pooled:], expected)
     torch.testing.assert_close(output.logits, model.head(output.vector))
 
 
@@ -269,7 +271,7 @@ def test_statistics_from_kept_features_are_the_same(layers):
         torch.testing.assert_close(model(frozen=lower).vector, model(waves, mask).vector)
 
 
-def test_a_hidden_state_that_is_not_there_is_one_line():
+def test_a_missing_hidden_state_is_rejected_in_one_line():
     with pytest.raises(
         ModelError, match=r"expected model\.statistics from 0 to 3, got hidden state 9"
     ):
@@ -277,7 +279,7 @@ def test_a_hidden_state_that_is_not_there_is_one_line():
 
 
 def test_logits_are_calibrated_outside_of_training_alone():
-    """Transformers' pipeline takes the softmax of them; phonemo asks for them as they are."""
+    """Transformers' pipeline takes the softmax of the logits; phonemo requests them unscaled."""
     model = AutoModelForAudioClassification.from_config(_config())
     model.config.temperature = 2.5
     waveform = torch.randn(2, 8000)

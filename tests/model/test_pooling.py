@@ -83,7 +83,7 @@ def test_weights_are_shares_of_the_valid_frames(name: str) -> None:
 
 
 @every_pooling
-def test_padding_changes_nothing_at_all(name: str) -> None:
+def test_padding_has_no_effect_at_all(name: str) -> None:
     pooling = make(name)
     clean, *others = [pooling(*make_batch(padding)) for padding in (0.0, NAN, math.inf)]
     for other in others:
@@ -107,8 +107,8 @@ def test_gradient_of_a_poisoned_batch_is_that_of_its_utterances(name: str) -> No
     pooling = make(name)
     batch = gradients(pooling, [make_batch(NAN)]) if list(pooling.parameters()) else []
     alone = gradients(pooling, singles(0.0)) if batch else []
-    for found, expected in zip(batch, alone, strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    for result, expected in zip(batch, alone, strict=True):
+        torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-4)
 
 
 @every_pooling
@@ -128,8 +128,8 @@ def test_gradient_reaches_every_parameter_and_every_valid_frame(name: str) -> No
 
 
 @every_pooling
-def test_frames_not_kept_are_as_if_cut_out(name: str) -> None:
-    """The same as pooling the kept frames alone, with whatever stands in the others."""
+def test_frames_not_kept_count_as_removed(name: str) -> None:
+    """The same as pooling only the kept frames, whatever values the others have."""
     pooling, (sequence, mask) = make(name), make_batch(NAN)
     keep = torch.ones_like(mask)
     keep[0, [0, 3, 4]] = False
@@ -189,7 +189,7 @@ def test_structured_by_hand() -> None:
     torch.testing.assert_close(pooled.weights, weights, atol=2e-5, rtol=0)
 
 
-def test_structured_frames_hear_each_other() -> None:
+def test_structured_frames_attend_to_each_other() -> None:
     """With a live attention block the first frame's weight depends on the second frame."""
     pooling = make("structured")
     sequence, every = torch.randn(1, 2, WIDTH), torch.ones(1, 2, dtype=torch.bool)
@@ -240,12 +240,12 @@ def test_mean_by_hand() -> None:
 
 def test_statistics_are_numpys_over_the_valid_frames():
     sequence, mask = make_batch(NAN)
-    found = statistics(sequence, mask)
-    assert found.shape == (len(LENGTHS), 2 * WIDTH)
+    result = statistics(sequence, mask)
+    assert result.shape == (len(LENGTHS), 2 * WIDTH)
     for row, length in enumerate(LENGTHS):
         frames = sequence[row, :length].numpy()
-        wanted = np.concatenate([frames.mean(0), np.maximum(frames.std(0), LEAST_VARIANCE**0.5)])
-        np.testing.assert_allclose(found[row].numpy(), wanted, atol=1e-6)
+        expected = np.concatenate([frames.mean(0), np.maximum(frames.std(0), LEAST_VARIANCE**0.5)])
+        np.testing.assert_allclose(result[row].numpy(), expected, atol=1e-6)
 
 
 def test_statistics_by_hand_and_without_frames_left_out():

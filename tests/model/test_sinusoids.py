@@ -17,21 +17,21 @@ from tests.tiny_nets import make_network
 
 @pytest.mark.parametrize("features", [4, 16, 512])
 def test_equals_whispers_table(features):
-    found = SinusoidalPositions(features, 0)(torch.zeros(3, 1500, features))
-    assert found.shape == (1, 1500, features)
-    assert torch.equal(found[0], sinusoids(1500, features))
+    result = SinusoidalPositions(features, 0)(torch.zeros(3, 1500, features))
+    assert result.shape == (1, 1500, features)
+    assert torch.equal(result[0], sinusoids(1500, features))
 
 
-def test_begins_where_it_is_told():
-    found = SinusoidalPositions(16, 2)(torch.zeros(1, 20, 16))
-    assert torch.equal(found[0], sinusoids(22, 16)[2:])
+def test_positions_begin_at_the_configured_index():
+    result = SinusoidalPositions(16, 2)(torch.zeros(1, 20, 16))
+    assert torch.equal(result[0], sinusoids(22, 16)[2:])
 
 
 def test_by_hand():
     """Frame 3 of four features: periods of 2 pi and 20000 pi frames."""
-    found = SinusoidalPositions(4, 1)(torch.zeros(1, 3, 4))[0, 2]
-    wanted = torch.tensor([3.0, 3e-4]).sin().tolist() + torch.tensor([3.0, 3e-4]).cos().tolist()
-    torch.testing.assert_close(found, torch.tensor(wanted), atol=1e-6, rtol=0)
+    result = SinusoidalPositions(4, 1)(torch.zeros(1, 3, 4))[0, 2]
+    expected = torch.tensor([3.0, 3e-4]).sin().tolist() + torch.tensor([3.0, 3e-4]).cos().tolist()
+    torch.testing.assert_close(result, torch.tensor(expected), atol=1e-6, rtol=0)
 
 
 def test_takes_the_type_of_the_hidden_states_but_counts_in_full():
@@ -48,7 +48,7 @@ def test_export_keeps_the_length_open():
     torch.testing.assert_close(program.module()(other), module(other))
 
 
-def test_has_no_weights_of_its_own():
+def test_it_has_no_weights():
     model = make_network("wav2vec2-sinusoidal")
     assert not [name for name in model.state_dict() if "pos_conv_embed" in name]
 

@@ -1,4 +1,4 @@
-"""Frames that hold speech: by hand, whatever silence stands around, and through the network."""
+"""Speech frames: by hand, with silence around them, and through the network."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ def test_the_range_by_hand():
     assert speech_frames(signal, mask, GRID).tolist() == [[True, True, True, False]]
 
 
-def test_silence_around_an_utterance_changes_nothing_of_it():
+def test_silence_around_an_utterance_has_no_effect():
     spoken = [0.5, 0.02, 0.01, 0.3]
     bare = speech_frames(_signal(*spoken), torch.ones(1, 4, dtype=torch.bool), GRID)
     around = _signal(*[1e-4] * 50, *spoken, *[1e-4] * 50)
-    found = speech_frames(around, torch.ones(1, 104, dtype=torch.bool), GRID)
-    assert found[:, 50:54].tolist() == bare.tolist()
-    assert found.sum() == bare.sum()
+    speech = speech_frames(around, torch.ones(1, 104, dtype=torch.bool), GRID)
+    assert speech[:, 50:54].tolist() == bare.tolist()
+    assert speech.sum() == bare.sum()
 
 
-def test_padding_is_no_speech_and_digital_silence_all_counts():
+def test_padding_is_not_speech_but_digital_silence_is():
     mask = mask_of(torch.tensor([2, 3]), 3)
     signal = torch.cat([_signal(1.0, 1.0, 0.0), _signal(0.0, 0.0, 0.0)])
     assert speech_frames(signal, mask, GRID).tolist() == [[True, True, False], [True, True, True]]
 
 
-def test_level_changes_nothing():
+def test_level_has_no_effect():
     signal = _signal(0.5, 0.02, 0.0155, 0.3)
     mask = torch.ones(1, 4, dtype=torch.bool)
     quiet = speech_frames(signal * 1e-4, mask, GRID)
@@ -54,7 +54,7 @@ def _spoken(seconds: int) -> torch.Tensor:
     return quiet
 
 
-def test_the_head_of_a_network_reads_speech_alone():
+def test_the_head_uses_speech_frames_only():
     model = _model(statistics=(0,), pooled=False, frames="speech", head="linear").eval()
     waves = _spoken(5)
     with torch.no_grad():
@@ -72,14 +72,14 @@ def test_the_head_of_a_network_reads_speech_alone():
     torch.testing.assert_close(output.frame_weights, weights)
 
 
-def test_kept_features_give_the_same():
+def test_cached_features_give_the_same_output():
     model = _model(statistics=(1,), pooled=False, frames="speech", head="linear").eval()
     waves, mask = _batch()
     with torch.no_grad():
         expected = model(waves, mask)
         lower = model.forward_frozen(waves, mask.sum(dim=1), 1)
-        found = model.forward_from(lower)
-    torch.testing.assert_close(found.vector, expected.vector)
+        result = model.forward_from(lower)
+    torch.testing.assert_close(result.vector, expected.vector)
 
 
 def test_speech_that_is_left_out_leaves_the_rest():
@@ -94,7 +94,7 @@ def test_speech_that_is_left_out_leaves_the_rest():
     assert not pooled.weights[~keep].any()
 
 
-def test_a_head_that_reads_nothing_is_refused():
+def test_a_head_without_input_is_rejected():
     with pytest.raises(ModelError, match="the emotion head has no input"):
         _model(pooled=False)
 

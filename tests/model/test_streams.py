@@ -40,7 +40,7 @@ def test_a_mix_by_hand():
 
 
 def test_a_mix_starts_equal_and_learns_its_weights():
-    """Two layers of opposite sign cancel at first; the gradient favours the wanted one."""
+    """Two layers of opposite sign cancel at first; the gradient favors the right one."""
     mix, state = LayerMix(2), torch.tensor([[[1.0, -1.0]]])
     mixed = mix([state, -state])
     torch.testing.assert_close(mixed, torch.zeros_like(state))
@@ -48,13 +48,13 @@ def test_a_mix_starts_equal_and_learns_its_weights():
     assert mix.weights.grad[0] > 0 > mix.weights.grad[1]
 
 
-def test_a_mix_does_not_care_for_the_scale_of_a_layer():
+def test_a_mix_is_independent_of_layer_scale():
     torch.manual_seed(0)
     mix, one, other = LayerMix(2), torch.randn(1, 3, 8), torch.randn(1, 3, 8)
     torch.testing.assert_close(mix([one, other]), mix([one, 1000 * other]), atol=1e-3, rtol=0)
 
 
-def test_a_mix_wants_a_state_for_each_weight():
+def test_a_mix_requires_a_state_for_each_weight():
     with pytest.raises(ValueError, match="zip"):
         LayerMix(2)([torch.zeros(1, 1, 2)])
 

@@ -37,41 +37,41 @@ POOL = np.array([[3.0, 10.0], [7.0, 2.0]])
 
 
 def test_moments_of_two_vectors_by_hand():
-    found = moments(POOL, REFERENCE)
-    assert found.count == 2
-    np.testing.assert_allclose(found.mean, [5, 6])
-    np.testing.assert_allclose(found.deviation, np.sqrt([8, 32]))  # squares over n - 1
+    statistics = moments(POOL, REFERENCE)
+    assert statistics.count == 2
+    np.testing.assert_allclose(statistics.mean, [5, 6])
+    np.testing.assert_allclose(statistics.deviation, np.sqrt([8, 32]))  # squares over n - 1
 
 
 def test_one_vector_has_the_deviation_of_training():
-    found = moments(POOL[:1], REFERENCE)
-    assert (found.count, found.deviation.tolist()) == (1, [2.0, 4.0])
+    statistics = moments(POOL[:1], REFERENCE)
+    assert (statistics.count, statistics.deviation.tolist()) == (1, [2.0, 4.0])
 
 
-def test_a_feature_that_stands_still_is_bounded():
-    found = moments(np.array([[3.0, 1.0], [3.0, 9.0]]), REFERENCE)
-    assert found.deviation[0] == pytest.approx(2 * LEAST_DEVIATION)
+def test_a_constant_feature_has_a_bounded_deviation():
+    statistics = moments(np.array([[3.0, 1.0], [3.0, 9.0]]), REFERENCE)
+    assert statistics.deviation[0] == pytest.approx(2 * LEAST_DEVIATION)
 
 
 def test_shrinkage_by_hand():
-    found = shrink_towards(moments(POOL, REFERENCE), REFERENCE)
+    statistics = shrink_towards(moments(POOL, REFERENCE), REFERENCE)
     # n = 2 against k = 3 for means; n - 1 = 1 against k = 1 for variances
-    np.testing.assert_allclose(found.mean, [(2 * 5 + 3 * 1) / 5, (2 * 6 + 3 * 2) / 5])
-    np.testing.assert_allclose(found.deviation, np.sqrt([(8 + 4) / 2, (32 + 16) / 2]))
+    np.testing.assert_allclose(statistics.mean, [(2 * 5 + 3 * 1) / 5, (2 * 6 + 3 * 2) / 5])
+    np.testing.assert_allclose(statistics.deviation, np.sqrt([(8 + 4) / 2, (32 + 16) / 2]))
 
 
 def test_shrinkage_towards_a_wider_source_by_hand():
     wider = Statistics(100, np.array([11.0, 0.0]), np.array([1.0, 3.0]))
-    found = shrink_towards(moments(POOL, REFERENCE), REFERENCE, towards=wider)
-    np.testing.assert_allclose(found.mean, [(2 * 5 + 3 * 11) / 5, (2 * 6 + 0) / 5])
-    np.testing.assert_allclose(found.deviation, np.sqrt([(8 + 1) / 2, (32 + 9) / 2]))
+    statistics = shrink_towards(moments(POOL, REFERENCE), REFERENCE, towards=wider)
+    np.testing.assert_allclose(statistics.mean, [(2 * 5 + 3 * 11) / 5, (2 * 6 + 0) / 5])
+    np.testing.assert_allclose(statistics.deviation, np.sqrt([(8 + 1) / 2, (32 + 9) / 2]))
 
 
-def test_without_shrinkage_a_pool_stands_for_itself():
+def test_without_shrinkage_a_pool_is_unchanged():
     free = replace(REFERENCE, k_mean=0.0, k_spread=0.0)
-    found = shrink_towards(moments(POOL, free), free)
-    np.testing.assert_allclose(found.mean, [5, 6])
-    np.testing.assert_allclose(found.deviation, np.sqrt([8, 32]))
+    statistics = shrink_towards(moments(POOL, free), free)
+    np.testing.assert_allclose(statistics.mean, [5, 6])
+    np.testing.assert_allclose(statistics.deviation, np.sqrt([8, 32]))
     np.testing.assert_allclose(shrink_towards(moments(POOL[:1], free), free).deviation, [2, 4])
 
 
@@ -90,17 +90,17 @@ def test_the_map_of_the_training_sources_changes_nothing():
 @given(arrays(np.float64, 2, elements=st.floats(-1e3, 1e3)), st.floats(0.5, 100))
 def test_one_vector_moves_the_mean_by_its_share_and_stretches_nothing(vector, k):
     reference = replace(REFERENCE, k_mean=k)
-    found = shrink_towards(estimate(vector[None], reference), reference)
-    moved = np.abs(found.mean - reference.centre)
+    statistics = shrink_towards(estimate(vector[None], reference), reference)
+    moved = np.abs(statistics.mean - reference.centre)
     assert (moved <= np.abs(vector - reference.centre) / (1 + k) + 1e-9).all()
-    assert affine(found, reference).scale.tolist() == [1, 1]
+    assert affine(statistics, reference).scale.tolist() == [1, 1]
 
 
 def test_many_vectors_outweigh_the_training_sources():
     draws = np.random.default_rng(1).normal([5, -3], [1, 2], (4000, 2))
-    found = shrink_towards(moments(draws, REFERENCE), REFERENCE)
-    np.testing.assert_allclose(found.mean, [5, -3], atol=0.15)
-    np.testing.assert_allclose(found.deviation, [1, 2], rtol=0.05)
+    statistics = shrink_towards(moments(draws, REFERENCE), REFERENCE)
+    np.testing.assert_allclose(statistics.mean, [5, -3], atol=0.15)
+    np.testing.assert_allclose(statistics.deviation, [1, 2], rtol=0.05)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
@@ -146,31 +146,31 @@ def recall(found: Statistics, reference: Reference, rows, classes) -> float:
     scale, shift = affine(shrink_towards(found, reference), reference)
     standardised = (rows * scale + shift - reference.centre) / reference.spread
     best = (standardised @ reference.weight.T + reference.bias).argmax(axis=1)
-    return float(np.mean([(best[classes == one] == one).mean() for one in range(4)]))
+    return float(np.mean([(best[classes == number] == number).mean() for number in range(4)]))
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_pool_that_is_mostly_of_one_class_is_not_centred_on_it(seed):
+def test_a_one_sided_pool_is_not_centered_on_its_class(seed):
     reference, truth, source = world(16, seed)
     rows, _ = source(200, [0.8, 0.1, 0.05, 0.05])
-    plain, found = moments(rows, reference), estimate(rows, reference)
-    assert distance(found, truth, reference) < 0.75 * distance(plain, truth, reference)
+    plain, result = moments(rows, reference), estimate(rows, reference)
+    assert distance(result, truth, reference) < 0.75 * distance(plain, truth, reference)
     test, classes = source(2000, [0.25] * 4)
-    best = recall(found, reference, test, classes)
+    best = recall(result, reference, test, classes)
     assert best > recall(plain, reference, test, classes) + 0.03
     assert best > recall(reference.statistics, reference, test, classes) - 0.02
     assert best > recall(truth, reference, test, classes) - 0.08
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_an_even_pool_loses_little_by_it(seed):
+def test_a_balanced_pool_loses_little_by_the_estimate(seed):
     reference, _, source = world(16, seed)
     rows, _ = source(200, [0.25] * 4)
     test, classes = source(2000, [0.25] * 4)
-    plain, found = (
+    plain, result = (
         recall(make(rows, reference), reference, test, classes) for make in (moments, estimate)
     )
-    assert found > plain - 0.06
+    assert result > plain - 0.06
 
 
 def test_shares_and_mean_by_hand():
@@ -178,18 +178,18 @@ def test_shares_and_mean_by_hand():
     # of half the pool that is even: shares (3/4 + 1/4) / 1.5 and (1/4 + 1/4) / 1.5
     reference = replace(REFERENCE, weight=REFERENCE.weight * 1e3)
     rows = np.array([[3.0, 2.0]] * 4 + [[-1.0, 2.0]] * 2 + [[3.0, 2.0]] * 2)
-    plain, found = moments(rows, reference), estimate(rows, reference)
+    plain, result = moments(rows, reference), estimate(rows, reference)
     uneven = 2 / 3 - 1 / 2
     expected = plain.mean[0] - plain.deviation[0] * (uneven * 0.8 + -uneven * -0.8)
-    np.testing.assert_allclose(found.mean, [expected, plain.mean[1]])
-    np.testing.assert_array_equal(found.deviation, plain.deviation)
+    np.testing.assert_allclose(result.mean, [expected, plain.mean[1]])
+    np.testing.assert_array_equal(result.deviation, plain.deviation)
 
 
 def test_it_departs_from_moments_by_a_mixture_of_class_means():
     reference, _, source = world(8, 3)
     rows, _ = source(50, [0.9, 0.1, 0, 0])
-    plain, found = moments(rows, reference), estimate(rows, reference)
-    moved = np.abs(found.mean - plain.mean) / plain.deviation
+    plain, result = moments(rows, reference), estimate(rows, reference)
+    moved = np.abs(result.mean - plain.mean) / plain.deviation
     assert (moved <= np.abs(reference.class_means).max(axis=0)).all()
 
 
@@ -200,9 +200,9 @@ def test_small_pools_and_zero_steps_have_plain_moments():
         (rows[: LEAST_POOL - 1], reference),
         (rows, replace(reference, em_iterations=0)),
     ):
-        plain, found = moments(pool, known), estimate(pool, known)
-        assert plain.mean.tobytes() == found.mean.tobytes()
-        assert plain.deviation.tobytes() == found.deviation.tobytes()
+        plain, result = moments(pool, known), estimate(pool, known)
+        assert plain.mean.tobytes() == result.mean.tobytes()
+        assert plain.deviation.tobytes() == result.deviation.tobytes()
     assert not np.allclose(moments(rows, reference).mean, estimate(rows, reference).mean)
 
 
@@ -217,12 +217,12 @@ def test_small_pools_and_zero_steps_have_plain_moments():
     ],
 )
 @pytest.mark.parametrize("make", [moments, estimate])
-def test_what_is_no_pool(make, vectors, what):
+def test_invalid_pools_are_rejected(make, vectors, what):
     with pytest.raises(UsageError, match=what):
         make(vectors, REFERENCE)
 
 
-def test_far_vectors_say_less_by_hand():
+def test_distant_vectors_have_flatter_logits():
     """Two radii away the logits are a sixteenth of what they are within one."""
     near, far = np.array([[1.0, 1.0]]), np.array([[2.0, 2.0]])
     plain = Reference(
@@ -245,7 +245,7 @@ def test_a_radius_changes_no_profile():
     assert replace(REFERENCE, radius=0.1).digest == REFERENCE.digest
 
 
-def test_the_digest_is_of_the_space_and_not_of_trust():
+def test_the_digest_covers_the_space_and_not_the_shrinkage():
     assert len(REFERENCE.digest) == 64
     assert replace(REFERENCE, k_mean=9.0, em_iterations=0).digest == REFERENCE.digest
     assert replace(REFERENCE, centre=REFERENCE.centre + 1e-3).digest != REFERENCE.digest

@@ -49,7 +49,7 @@ def conversation() -> np.ndarray:
 
 
 def turns_of(speakers: str, seconds: float = 2.5) -> list[Turn]:
-    """A turn every 3 s, by the speakers whose letters these are; a dot is nobody known."""
+    """A turn every 3 s by the speakers with these letters; a dot is an unknown speaker."""
     return [
         Turn(3.0 * number, 3.0 * number + seconds, None if name == "." else name)
         for number, name in enumerate(speakers)
@@ -59,13 +59,13 @@ def turns_of(speakers: str, seconds: float = 2.5) -> list[Turn]:
 @pytest.mark.parametrize("name", CLIPS)
 @pytest.mark.parametrize("kind", ["plain", "adapted"])
 def test_it_says_what_torch_said(recognizer, name, kind):
-    wanted = json.loads(ADAPTED.read_text(encoding="utf-8"))[name][kind]
+    expected = json.loads(ADAPTED.read_text(encoding="utf-8"))[name][kind]
     model = recognizer
     if kind == "adapted":
         model = recognizer.adapted([make_clip(*clip) for clip in CLIPS.values()], RATE)
-    found = model.predict(make_clip(*CLIPS[name]), RATE)
-    for label, score in wanted.items():
-        assert found.scores[label] == pytest.approx(score, abs=0.05)
+    prediction = model.predict(make_clip(*CLIPS[name]), RATE)
+    for label, score in expected.items():
+        assert prediction.scores[label] == pytest.approx(score, abs=0.05)
 
 
 def test_a_vector_under_the_map_gives_the_scores(recognizer, profile, clips):
@@ -75,28 +75,28 @@ def test_a_vector_under_the_map_gives_the_scores(recognizer, profile, clips):
     mapped = recognizer.vector_of(clips[0]) * scale + shift
     logits = (mapped - reference.centre) / reference.spread @ reference.weight.T + reference.bias
     odds = np.exp(logits - logits.max())
-    found = recognizer.with_profile(profile).predict(clips[0], RATE)
-    np.testing.assert_allclose(list(found.scores.values()), odds / odds.sum(), atol=1e-4)
+    prediction = recognizer.with_profile(profile).predict(clips[0], RATE)
+    np.testing.assert_allclose(list(prediction.scores.values()), odds / odds.sum(), atol=1e-4)
 
 
 def test_the_original_is_unchanged(recognizer, profile, clips):
     before = recognizer.predict(clips[0], RATE, shares=True)
     adapted = recognizer.with_profile(profile)
     assert adapted.graph is recognizer.graph, "the network is shared"
-    found = adapted.predict(clips[0], RATE, shares=True)
-    assert found.scores != before.scores
+    prediction = adapted.predict(clips[0], RATE, shares=True)
+    assert prediction.scores != before.scores
     assert recognizer.predict(clips[0], RATE, shares=True) == before
     assert before.profile is None
     assert "profile" not in before.to_dict()
     assert adapted.with_profile(None).predict(clips[0], RATE, shares=True) == before
-    assert adapted.predict(clips[0], RATE, shares=True) == found
+    assert adapted.predict(clips[0], RATE, shares=True) == prediction
 
 
-def test_an_answer_names_its_profile(recognizer, profile, clips):
-    found = recognizer.with_profile(profile).predict(clips[0], RATE)
-    assert found.profile == ProfileMark(profile.hash, 8)
-    assert found.to_dict()["profile"] == {"hash": profile.hash, "count": 8}
-    assert found.among(["anger", "sadness"]).top(1).profile == found.profile
+def test_a_prediction_names_its_profile(recognizer, profile, clips):
+    prediction = recognizer.with_profile(profile).predict(clips[0], RATE)
+    assert prediction.profile == ProfileMark(profile.hash, 8)
+    assert prediction.to_dict()["profile"] == {"hash": profile.hash, "count": 8}
+    assert prediction.among(["anger", "sadness"]).top(1).profile == prediction.profile
 
 
 def test_settings_of_the_original_are_kept(profile, clips):
@@ -104,17 +104,17 @@ def test_settings_of_the_original_are_kept(profile, clips):
     model.abstain_below = 1.0
     adapted = model.with_profile(profile)
     assert "unsure" in adapted.predict(clips[0], RATE).warnings
-    (found,) = adapted.predict_many([clips[0]], RATE, jobs=2)
-    assert "unsure" in found.warnings
+    (result,) = adapted.predict_many([clips[0]], RATE, jobs=2)
+    assert "unsure" in result.warnings
     adapted.abstain_below = 0.0
     assert "unsure" in model.predict(clips[0], RATE).warnings
 
 
 def test_every_way_to_predict_applies_it(recognizer, profile, clips, conversation):
     adapted = recognizer.with_profile(profile)
-    alone = [adapted.predict(one, RATE) for one in clips]
+    alone = [adapted.predict(clip, RATE) for clip in clips]
     assert list(adapted.predict_many(clips, RATE, jobs=2)) == alone
-    assert {one.profile for one in alone} == {profile.mark}
+    assert {item.profile for item in alone} == {profile.mark}
     whole = adapted.predict(conversation, RATE)
     assert "windowed" in whole.warnings
     assert whole.profile == profile.mark
@@ -133,15 +133,15 @@ def test_every_way_to_predict_applies_it(recognizer, profile, clips, conversatio
     assert aligned.scores == alone[0].scores
     by_turns = adapted.predict(conversation, RATE, turns=turns_of("AB"))
     assert by_turns.profile == profile.mark
-    assert [one.profile for one in by_turns.segments] == [None, None]
+    assert [segment.profile for segment in by_turns.segments] == [None, None]
 
 
 def test_shares_are_those_of_the_adapted_score(recognizer, profile, clips):
     adapted = recognizer.with_profile(profile)
     samples = clips[3]
-    found = adapted.predict(samples, RATE, shares=True)
+    prediction = adapted.predict(samples, RATE, shares=True)
     plain = recognizer.predict(samples, RATE, shares=True)
-    assert [one.share for one in found.spans] != [one.share for one in plain.spans]
+    assert [span.share for span in prediction.spans] != [span.share for span in plain.spans]
     logits = adapted.logits(samples)
     whole = adapted.head.logits(
         logits.features, np.ones((1, len(logits.features)), bool), adapted._affine
@@ -149,31 +149,31 @@ def test_shares_are_those_of_the_adapted_score(recognizer, profile, clips):
     np.testing.assert_allclose(whole[0], logits.emotions, atol=1e-4)
 
 
-def test_order_jobs_and_company_do_not_matter(recognizer, profile, clips):
+def test_order_jobs_and_batching_have_no_effect(recognizer, profile, clips):
     assert recognizer.profile(clips[::-1], RATE) == profile
     assert recognizer.profile(iter(clips), RATE, jobs=1) == profile
     assert recognizer.profile(clips, RATE, jobs=3) == profile
     assert recognizer.with_profile(profile).profile(clips, RATE) == profile
     pool = VectorPool(recognizer.reference)
-    for one in clips[::-1]:
-        pool.take_all(recognizer.vectors([one], RATE))
+    for clip in clips[::-1]:
+        pool.take_all(recognizer.vectors([clip], RATE))
     assert pool.profile() == profile
 
 
 def test_a_long_recording_counts_by_its_windows(recognizer, conversation):
-    (found,) = recognizer.vectors([conversation], RATE)
-    assert len(found.rows) == 12, "36 s in windows of 3 s that do not overlap"
+    (result,) = recognizer.vectors([conversation], RATE)
+    assert len(result.rows) == 12, "36 s in windows of 3 s that do not overlap"
     np.testing.assert_array_equal(
-        found.rows[2], recognizer.vector_of(conversation[6 * RATE : 9 * RATE])
+        result.rows[2], recognizer.vector_of(conversation[6 * RATE : 9 * RATE])
     )
-    assert found.seconds == pytest.approx(12 * 2.9, abs=1.5)
+    assert result.seconds == pytest.approx(12 * 2.9, abs=1.5)
     quiet = np.zeros(40 * RATE, np.float32)
     quiet[6 * RATE : 9 * RATE] = conversation[: 3 * RATE]
     (held,) = recognizer.vectors([quiet], RATE)
     assert 1 <= len(held.rows) <= 2, "windows without speech add nothing"
 
 
-def test_what_has_no_speech_or_is_broken_is_left_out(recognizer, profile, clips, tmp_path):
+def test_silent_and_broken_recordings_are_left_out(recognizer, profile, clips, tmp_path):
     (tmp_path / "text.wav").write_text("this is text", encoding="utf-8")
     soundfile.write(tmp_path / "good.wav", clips[0], RATE, subtype="FLOAT")
     silence = np.zeros(RATE, np.float32)
@@ -181,9 +181,9 @@ def test_what_has_no_speech_or_is_broken_is_left_out(recognizer, profile, clips,
     soundfile.write(stream, silence, RATE, format="WAV")
     given = [tmp_path / "text.wav", tmp_path / "good.wav", io.BytesIO(stream.getvalue())]
     given += [AudioError("missing_file", "not fetched"), Excerpt(tmp_path / "good.wav", 0.1, 0.9)]
-    found = list(recognizer.vectors(given))
-    assert [isinstance(one, AudioError) for one in found] == [True, False, False, True, False]
-    pool = VectorPool(recognizer.reference).take_all(found)
+    vectors = list(recognizer.vectors(given))
+    assert [isinstance(item, AudioError) for item in vectors] == [True, False, False, True, False]
+    pool = VectorPool(recognizer.reference).take_all(vectors)
     assert (len(pool), pool.silent, pool.failed) == (2, 1, 2)
     assert recognizer.profile([*clips, silence], RATE) == profile
     with pytest.raises(UsageError, match="1 recordings without speech, 0 that cannot be used"):
@@ -194,10 +194,10 @@ def test_what_has_no_speech_or_is_broken_is_left_out(recognizer, profile, clips,
         recognizer.profile("one.wav")
 
 
-def test_a_profile_from_its_file(recognizer, profile, clips, tmp_path):
+def test_a_profile_is_loaded_from_its_file(recognizer, profile, clips, tmp_path):
     profile.save(tmp_path / "office.json")
-    wanted = recognizer.with_profile(profile).predict(clips[0], RATE)
-    assert recognizer.with_profile(tmp_path / "office.json").predict(clips[0], RATE) == wanted
+    expected = recognizer.with_profile(profile).predict(clips[0], RATE)
+    assert recognizer.with_profile(tmp_path / "office.json").predict(clips[0], RATE) == expected
     assert recognizer.with_profile(str(tmp_path / "office.json")).applied == profile.mark
     text = (tmp_path / "office.json").read_text(encoding="utf-8")
     (tmp_path / "other.json").write_text(text.replace(profile.model, "0" * 64), encoding="utf-8")
@@ -205,69 +205,69 @@ def test_a_profile_from_its_file(recognizer, profile, clips, tmp_path):
         recognizer.with_profile(tmp_path / "other.json")
 
 
-def test_threads_with_profiles_of_their_own(recognizer, clips):
+def test_threads_can_apply_different_profiles(recognizer, clips):
     models = [recognizer.adapted(clips[first : first + 3], RATE) for first in range(4)]
-    wanted = [model.predict(clips[0], RATE) for model in models]
-    found: dict[int, list] = {}
+    expected = [model.predict(clips[0], RATE) for model in models]
+    result: dict[int, list] = {}
 
     def work(number: int) -> None:
-        found[number] = [models[number].predict(clips[0], RATE) for _ in range(5)]
+        result[number] = [models[number].predict(clips[0], RATE) for _ in range(5)]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({one.scores["anger"] for one in wanted}) == 4
-    for number, answers in found.items():
-        assert answers == [wanted[number]] * 5
+    assert len({item.scores["anger"] for item in expected}) == 4
+    for number, answers in result.items():
+        assert answers == [expected[number]] * 5
 
 
 class TestBySpeaker:
     """Turns adapted by their own speaker."""
 
-    def test_those_who_speak_enough(self, recognizer, conversation):
+    def test_speakers_with_enough_speech_are_adapted(self, recognizer, conversation):
         turns = turns_of("ABABABABABC.")
-        found = recognizer.predict(conversation, RATE, turns=turns, by_speaker=True)
+        prediction = recognizer.predict(conversation, RATE, turns=turns, by_speaker=True)
         plain = recognizer.predict(conversation, RATE, turns=turns)
-        named = {one.speaker: one.profile for one in found.segments}
+        named = {segment.speaker: segment.profile for segment in prediction.segments}
         assert named["A"].count == named["B"].count == LEAST_TURNS == 5
         assert named["A"].hash != named["B"].hash
         assert named["C"] is None
         assert named[None] is None
-        assert found.profile is None
-        for one, other in zip(found.segments, plain.segments, strict=True):
-            assert (one.scores == other.scores) == (one.speaker not in ("A", "B"))
+        assert prediction.profile is None
+        for item, other in zip(prediction.segments, plain.segments, strict=True):
+            assert (item.scores == other.scores) == (item.speaker not in ("A", "B"))
         pieces = [
-            conversation[round(one.start * RATE) : round(one.end * RATE)]
-            for one in turns
-            if one.speaker == "A"
+            conversation[round(turn.start * RATE) : round(turn.end * RATE)]
+            for turn in turns
+            if turn.speaker == "A"
         ]
         assert recognizer.profile(pieces, RATE).mark == named["A"]
-        assert found.to_dict()["segments"][0]["profile"] == named["A"].to_dict()
-        assert "profile" not in found.to_dict()["segments"][-1]
+        assert prediction.to_dict()["segments"][0]["profile"] == named["A"].to_dict()
+        assert "profile" not in prediction.to_dict()["segments"][-1]
 
     def test_one_long_turn_is_enough(self, recognizer, conversation):
         turns = [Turn(0.0, LEAST_SECONDS + 3, "A"), Turn(24.0, 30.0, "B")]
-        found = recognizer.predict(conversation, RATE, turns=turns, by_speaker=True)
-        assert [one.profile is None for one in found.segments] == [False, True]
+        prediction = recognizer.predict(conversation, RATE, turns=turns, by_speaker=True)
+        assert [segment.profile is None for segment in prediction.segments] == [False, True]
 
-    def test_towards_the_profile_of_the_source(self, recognizer, profile, conversation):
+    def test_turns_are_shrunk_towards_the_applied_profile(self, recognizer, profile, conversation):
         turns = turns_of("AAAAAA")
         source = recognizer.with_profile(profile)
-        found = source.predict(conversation, RATE, turns=turns, by_speaker=True)
+        prediction = source.predict(conversation, RATE, turns=turns, by_speaker=True)
         alone = recognizer.predict(conversation, RATE, turns=turns, by_speaker=True)
-        assert found.profile == profile.mark
-        assert found.segments[0].profile == alone.segments[0].profile
-        assert found.segments[0].scores != alone.segments[0].scores
+        assert prediction.profile == profile.mark
+        assert prediction.segments[0].profile == alone.segments[0].profile
+        assert prediction.segments[0].scores != alone.segments[0].scores
         assert source.predict(conversation, RATE).profile == profile.mark
 
     def test_a_stream_is_read_twice(self, recognizer, conversation, tmp_path):
         soundfile.write(tmp_path / "all.wav", conversation, RATE, subtype="PCM_16")
         turns = turns_of("AAAAAA")
-        wanted = recognizer.predict(tmp_path / "all.wav", turns=turns, by_speaker=True)
+        expected = recognizer.predict(tmp_path / "all.wav", turns=turns, by_speaker=True)
         with open(tmp_path / "all.wav", "rb") as stream:
-            assert recognizer.predict(stream, turns=turns, by_speaker=True) == wanted
+            assert recognizer.predict(stream, turns=turns, by_speaker=True) == expected
 
     def test_it_needs_turns(self, recognizer, conversation):
         with pytest.raises(UsageError, match="by_speaker needs turns"):
@@ -277,7 +277,7 @@ class TestBySpeaker:
 class TestWithout:
     """A bundle from before there were profiles, or one that is not whole."""
 
-    def test_it_says_what_to_do(self, clips, profile):
+    def test_the_message_names_the_next_step(self, clips, profile):
         model = OnnxRecognizer.load(BUNDLE, threads=1)
         assert model.reference is None
         assert model.with_profile(None).predict(clips[0], RATE).profile is None

@@ -40,12 +40,12 @@ def posteriors(*frames: str, sure: float = 0.8, size: int = 4) -> np.ndarray:
 
 
 def spans(aligned: tuple[AlignedPhoneme, ...]) -> list[tuple[int, int, int]]:
-    return [(one.symbol, one.first, one.last) for one in aligned]
+    return [(item.symbol, item.first, item.last) for item in aligned]
 
 
 def times(timed: tuple[TimedPhoneme, ...]) -> list[tuple[float, float]]:
     """In hops of the plain grid."""
-    return [(one.start_sample / 320, one.end_sample / 320) for one in timed]
+    return [(item.start_sample / 320, item.end_sample / 320) for item in timed]
 
 
 # By hand
@@ -56,8 +56,8 @@ def test_the_frames_of_a_string_by_hand():
     assert spans(align(scores, (1, 2))) == [(1, 1, 2), (2, 4, 4)]
 
 
-def test_a_string_that_was_not_said_takes_the_best_there_is():
-    """b was said, faintly: the best path hears nothing there, the alignment finds it."""
+def test_an_unspoken_string_gets_the_best_available_path():
+    """b is spoken faintly: the best path misses it, the alignment finds it."""
     scores = posteriors("a", "-", "-b", "-")
     assert spans(decode_phonemes(scores)) == [(1, 0, 0)]
     assert spans(align(scores, (1, 2))) == [(1, 0, 0), (2, 2, 2)]
@@ -98,14 +98,14 @@ def test_an_empty_string_a_single_frame_and_no_frames():
         align(scores[:0], (1,))
 
 
-def test_what_the_network_calls_impossible_is_aligned_with_no_confidence():
+def test_impossible_phonemes_are_aligned_with_zero_confidence():
     with np.errstate(divide="ignore"):
         scores = np.log([[1.0, 0, 0], [0, 1, 0], [1, 0, 0], [0.5, 0, 0.5]])
     aligned = align(scores, (1, 2))
     assert spans(aligned) == [(1, 1, 1), (2, 3, 3)]
     aligned = align(scores, (2, 1, 2))
     assert spans(aligned) == [(2, 0, 0), (1, 1, 1), (2, 3, 3)]
-    assert [one.confidence for one in aligned] == [0.0, 1.0, 0.5]
+    assert [item.confidence for item in aligned] == [0.0, 1.0, 0.5]
     for rule in RULES:
         time_phonemes(aligned, scores, GRID, 4 * 320, rule=rule)
 
@@ -122,7 +122,7 @@ def test_what_the_network_calls_impossible_is_aligned_with_no_confidence():
         ([[-1.0, -1.0]], (0,), 0, "without the blank 0"),
     ],
 )
-def test_what_cannot_be_aligned_is_said_in_one_line(scores, symbols, blank, words):
+def test_invalid_alignments_are_rejected_in_one_line(scores, symbols, blank, words):
     with pytest.raises(PhonemeError, match=words) as caught:
         align(scores, symbols, blank)
     assert "\n" not in str(caught.value)
@@ -132,7 +132,7 @@ def test_what_cannot_be_aligned_is_said_in_one_line(scores, symbols, blank, word
 
 
 def test_the_rules_by_hand():
-    """Three blank frames between a and b; the first two say b when asked, the third too."""
+    """Three blank frames between a and b; the first two have evidence for b, and so the third."""
     scores = posteriors("a", "-b", "-b", "-b", "b")
     aligned = align(scores, (1, 2))
     assert spans(aligned) == [(1, 0, 0), (2, 4, 4)]
@@ -159,15 +159,15 @@ def test_the_rules_by_hand():
 def test_posteriors_are_cut_where_the_evidence_on_both_sides_is_greatest(gap, cut):
     rows = {"A": [0.93, 0.06, 0.01], "B": [0.93, 0.01, 0.06], "S": [0.963, 0.036, 0.001]}
     sure = {"a": [0.01, 0.98, 0.01], "b": [0.01, 0.01, 0.98]}
-    scores = np.log([(rows | sure)[one] for one in f"a{gap}b"])
+    scores = np.log([(rows | sure)[item] for item in f"a{gap}b"])
     aligned = align(scores, (1, 2))
     assert spans(aligned) == [(1, 0, 0), (2, len(gap) + 1, len(gap) + 1)]
     left, right = times(time_phonemes(aligned, scores, GRID, 9999, rule="posterior"))
     assert left[1] == right[0] == pytest.approx(1 + cut, abs=2e-3)
 
 
-def test_a_posterior_of_zero_does_not_outvote_all_others():
-    """Six frames say b by 60 to 1; a seventh says that b is impossible."""
+def test_a_zero_posterior_does_not_outweigh_all_others():
+    """Six frames favor b by 60 to 1; in a seventh b has probability zero."""
     rows = [[0.9, 0.09, 0.01], *([[0.939, 0.001, 0.06]] * 6), [0.9, 0.1, 0.0], [0.01, 0.01, 0.98]]
     with np.errstate(divide="ignore"):
         scores = np.log(rows)
@@ -175,7 +175,7 @@ def test_a_posterior_of_zero_does_not_outvote_all_others():
     assert times(time_phonemes(aligned, scores, GRID, 9 * 320)) == [(0, 1), (1, 9)]
 
 
-def test_between_repeats_the_posteriors_say_nothing_and_the_middle_is_taken():
+def test_a_gap_between_repeats_is_split_in_the_middle():
     scores = posteriors("a", "-", "-", "-", "a")
     timed = time_phonemes(align(scores, (1, 1)), scores, GRID, 5 * 320)
     assert times(timed) == [(0, 2.5), (2.5, 5)]
@@ -217,7 +217,7 @@ def test_times_are_those_of_the_grid():
     assert (one.start_seconds, one.end_seconds) == (1000 / 16000, 1320 / 16000)
 
 
-def test_an_unknown_rule():
+def test_an_unknown_rule_is_rejected():
     with pytest.raises(
         PhonemeError, match="expected a rule of spike, midpoint, posterior, got 'half'"
     ):
@@ -262,8 +262,8 @@ def test_no_path_that_spells_the_string_is_better(seed, frames, size, zeros, dat
             align(scores, symbols)
         return
     path = [0] * frames
-    for one in align(scores, symbols):
-        path[one.first : one.last + 1] = [one.symbol] * (one.last + 1 - one.first)
+    for item in align(scores, symbols):
+        path[item.first : item.last + 1] = [item.symbol] * (item.last + 1 - item.first)
     assert collapsed(tuple(path)) == symbols
     total = float(sum(floored[frame, symbol] for frame, symbol in enumerate(path)))
     assert total == pytest.approx(max(rows), abs=1e-9)
@@ -290,38 +290,38 @@ def test_the_laws_of_time(seed, frames, share, rule, pause, field):
     grid = FrameGrid(field, 320)
     samples = grid.fewest_samples(frames)
     timed = time_phonemes(aligned, scores, grid, samples, rule=rule, pause_seconds=pause)
-    assert [one.symbol for one in aligned] == [one.symbol for one in timed] == symbols
-    for own, one in zip(aligned, timed, strict=True):
+    assert [item.symbol for item in aligned] == [item.symbol for item in timed] == symbols
+    for own, value in zip(aligned, timed, strict=True):
         assert 0 <= own.first <= own.last < frames
         assert 0 <= own.confidence <= 1
-        assert own.confidence == one.confidence
-        assert 0 <= one.start_sample <= grid.sample_at(own.first)
-        assert grid.sample_at(own.last + 1) <= one.end_sample <= samples
-    for (own, after), (one, other) in zip(
+        assert own.confidence == value.confidence
+        assert 0 <= value.start_sample <= grid.sample_at(own.first)
+        assert grid.sample_at(own.last + 1) <= value.end_sample <= samples
+    for (own, after), (entry, other) in zip(
         itertools.pairwise(aligned), itertools.pairwise(timed), strict=True
     ):
         assert own.last < after.first
         assert own.symbol != after.symbol or own.last + 1 < after.first
         gap = (after.first - own.last - 1) * 0.02
         if rule != "spike" and gap <= pause:
-            assert one.end_sample == other.start_sample
-        assert one.end_sample <= other.start_sample
+            assert entry.end_sample == other.start_sample
+        assert entry.end_sample <= other.start_sample
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1), frames=st.integers(1, 40), size=st.integers(2, 6))
-def test_the_recognised_string_aligns_to_its_own_best_path(seed, frames, size):
+def test_the_recognized_string_aligns_to_its_best_path(seed, frames, size):
     scores = drawn(np.random.default_rng(seed), frames, size, 0.0)
     heard = decode_phonemes(scores)
-    assert align(scores, [one.symbol for one in heard]) == heard
+    assert align(scores, [item.symbol for item in heard]) == heard
 
 
-def test_recognise_is_the_best_path_of_the_inventories():
+def test_decoding_is_the_best_path_of_the_inventories():
     scores = posteriors("-", "a", "a", "-", "a", "b", "b", "-")
     assert spans(decode_phonemes(scores)) == [(1, 1, 2), (1, 4, 4), (2, 5, 6)]
 
 
-def test_inputs_stay_as_they_were():
+def test_inputs_are_not_modified():
     scores = posteriors("a", "-", "b")
     before = scores.copy()
     time_phonemes(align(scores, [1, 2]), scores, GRID, 960)

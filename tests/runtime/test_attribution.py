@@ -32,20 +32,20 @@ def span(symbol: str, first: int, stop: int) -> PhonemeSpan:
 
 
 def test_frames_belong_to_the_phoneme_that_their_centre_lies_in():
-    found = frames_within([span("a", 0, 2), span("m", 2, 3), span("s", 4, 5)], GRID, 5)
-    assert found.astype(int).tolist() == [[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1]]
+    result = frames_within([span("a", 0, 2), span("m", 2, 3), span("s", 4, 5)], GRID, 5)
+    assert result.astype(int).tolist() == [[1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 1]]
 
 
 def test_shares_are_the_score_minus_the_score_without():
     spans = add_attribution([span("a", 0, 2), span("m", 2, 3)], decide, GRID, 5, 8)
     # all: mean 0.8, score 0.58; without frames 0 and 1: mean 0; without frame 2: mean 1.5
-    assert [one.share for one in spans] == pytest.approx([0.08, 0.08 - 0.15])
-    assert [one.symbol for one in spans] == ["a", "m"]
+    assert [item.share for item in spans] == pytest.approx([0.08, 0.08 - 0.15])
+    assert [item.symbol for item in spans] == ["a", "m"]
 
 
-def test_the_winner_of_the_whole_is_asked_for():
-    found = score_drops(lambda kept: decide(kept)[:, ::-1], np.array([[1, 0, 0, 0, 0]], bool), 8)
-    assert found == pytest.approx([0.08]), "it is now the second emotion"
+def test_the_score_of_the_winning_emotion_is_used():
+    drops = score_drops(lambda kept: decide(kept)[:, ::-1], np.array([[1, 0, 0, 0, 0]], bool), 8)
+    assert drops == pytest.approx([0.08]), "it is now the second emotion"
 
 
 def test_the_only_phoneme_has_no_share():
@@ -80,15 +80,15 @@ def heard() -> list[tuple[float, float, float]]:
         spans = model.predict(samples, RATE, shares=True).spans
         logits = model.graph.recognize(samples, model.card.fewest_samples)
         inside = frames_within(spans, model.card.grid, len(logits.features))
-        ranked = np.argsort([-one.share for one in spans])
+        ranked = np.argsort([-item.share for item in spans])
         count = max(1, round(len(spans) / 5))
         draw = np.random.default_rng(1)
         picks = [ranked[:count], ranked[-count:]]
         picks += [draw.choice(len(spans), count, replace=False) for _ in range(20)]
 
         def without(kept, logits=logits):
-            found = model.head.logits(logits.features, kept)
-            return softmax(found / model.card.temperature)
+            result = model.head.logits(logits.features, kept)
+            return softmax(result / model.card.temperature)
 
         left_out = np.array([inside[pick].any(axis=0) for pick in picks])
         fall = score_drops(without, left_out, logits.features.shape[1])
@@ -111,10 +111,10 @@ def test_without_its_bottom_phonemes_a_score_hardly_falls_or_rises(heard):
     assert bottom.mean() < random.mean()
 
 
-def test_real_phonemes_are_named_with_their_times_and_shares():
-    found = OnnxRecognizer.load(threads=1).predict(real("emodb/wav/03a01Wa.flac"), shares=True)
-    assert found.label == "anger"
-    assert len(found.spans) > 10
-    assert all(0 <= one.start < one.end <= found.seconds + 1e-6 for one in found.spans)
-    assert all(-1 <= one.share <= 1 for one in found.spans)
-    assert found.to_dict(spans=True)["spans"][0].keys() >= {"symbol", "start", "end", "share"}
+def test_real_phonemes_have_names_times_and_shares():
+    prediction = OnnxRecognizer.load(threads=1).predict(real("emodb/wav/03a01Wa.flac"), shares=True)
+    assert prediction.label == "anger"
+    assert len(prediction.spans) > 10
+    assert all(0 <= item.start < item.end <= prediction.seconds + 1e-6 for item in prediction.spans)
+    assert all(-1 <= item.share <= 1 for item in prediction.spans)
+    assert prediction.to_dict(spans=True)["spans"][0].keys() >= {"symbol", "start", "end", "share"}

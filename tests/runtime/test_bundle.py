@@ -1,4 +1,4 @@
-"""Whatever is wrong with a bundle is one line that says what to do."""
+"""Bundles are written and read; every fault gives one line with the next step."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def change(folder: Path, **values: object) -> None:
     (folder / "bundle.json").write_text(json.dumps(card))
 
 
-def test_the_golden_bundle_says_everything():
+def test_the_golden_bundle_has_every_field():
     card = open_bundle(BUNDLE).card
     assert (card.format, card.precision, card.rate) == (1, "int8", 16_000)
     assert card.labels == ("anger", "neutral", "sadness")
@@ -63,7 +63,7 @@ def test_the_golden_bundle_says_everything():
     assert EXPECTED.is_file()
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_a_written_bundle_can_be_read(tmp_path):
     written = write_bundle(tmp_path / "deep" / "toy", b"network", SAYS)
     assert open_bundle(tmp_path / "deep" / "toy") == written
     assert written.card.format == FORMAT
@@ -72,13 +72,13 @@ def test_what_is_written_is_read(tmp_path):
     assert names == ["bundle.json", "model.onnx"]
 
 
-def test_a_card_from_before_there_were_thresholds_warns_of_none(copy):
+def test_an_older_card_without_threshold_never_warns(copy):
     card = json.loads((copy / "bundle.json").read_text())
     for key in ("temperature", "abstain_below", "calibrated_on"):
         card.pop(key, None)
     (copy / "bundle.json").write_text(json.dumps(card))
-    found = open_bundle(copy).card
-    assert (found.temperature, found.abstain_below, found.calibrated_on) == (1.0, 0.0, 0)
+    result = open_bundle(copy).card
+    assert (result.temperature, result.abstain_below, result.calibrated_on) == (1.0, 0.0, 0)
 
 
 def test_a_calibration_is_written_and_read(tmp_path):
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_older_bundle(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="No space left"):
         write_bundle(folder, b"new", SAYS)
     assert open_bundle(folder).model == b"old"
-    assert {one.name for one in folder.iterdir()} == {"bundle.json", "model.onnx"}
+    assert {path.name for path in folder.iterdir()} == {"bundle.json", "model.onnx"}
 
 
 def test_an_interrupted_replacement_is_noticed(tmp_path, monkeypatch):
@@ -131,7 +131,7 @@ def test_an_interrupted_replacement_is_noticed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["thesis.doc", "config.json"])
-def test_other_people_s_folders_are_left_alone(tmp_path, name):
+def test_foreign_folders_are_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("precious")
     with pytest.raises(CheckpointError, match="expected a bundle or an empty folder"):
         write_bundle(tmp_path, b"network", SAYS)
@@ -148,13 +148,13 @@ def test_a_changed_network_is_refused(copy):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "bundle.json"])
-def test_half_a_bundle_is_refused(copy, name):
+def test_an_incomplete_bundle_is_rejected(copy, name):
     (copy / name).unlink()
     assert is_bundle(copy)
     refused(copy, name, "copy the whole folder")
 
 
-def test_no_folder_and_no_bundle_are_told_apart(tmp_path):
+def test_a_missing_folder_and_an_invalid_bundle_are_distinguished(tmp_path):
     refused(tmp_path / "nowhere", "no such bundle folder")
     refused(tmp_path, "cannot be read")
     assert not is_bundle(tmp_path)
@@ -167,12 +167,12 @@ def test_another_format_names_both_numbers(copy):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": "1"}', '{"format": true}', "{}"])
-def test_a_card_that_is_none(copy, text):
+def test_an_invalid_card_is_rejected(copy, text):
     (copy / "bundle.json").write_text(text)
     refused(copy, "bundle.json")
 
 
-def test_a_card_that_is_not_text(copy):
+def test_a_binary_card_is_rejected(copy):
     (copy / "bundle.json").write_bytes(b"\xff\xfe\x00")
     refused(copy, "expected JSON")
 
@@ -197,26 +197,26 @@ def test_a_card_that_is_not_text(copy):
         ({"sha256": "abc"}, "sha256"),
     ],
 )
-def test_a_card_that_makes_no_sense(copy, values, fragment):
+def test_invalid_card_values_are_rejected(copy, values, fragment):
     change(copy, **values)
     refused(copy, fragment)
 
 
-def test_a_later_phonemo_may_say_more(copy):
+def test_unknown_card_keys_are_ignored(copy):
     change(copy, invented="later")
     assert open_bundle(copy).card.name == "tiny-bundle"
 
 
-def test_writing_a_senseless_card_is_a_bug(tmp_path):
+def test_writing_an_invalid_card_raises_a_validation_error(tmp_path):
     with pytest.raises(ValidationError):
         write_bundle(tmp_path / "toy", b"network", SAYS | {"temperature": float("nan")})
     assert not (tmp_path / "toy").exists()
 
 
-def test_until_a_model_ships_the_option_is_named(tmp_path, monkeypatch):
+def test_without_a_packaged_model_the_option_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module.resources, "files", lambda package: tmp_path)
     with pytest.raises(CheckpointError, match="--model FOLDER"):
         packaged()
-    home = tmp_path / "models" / "phonemo-small"
-    shutil.copytree(BUNDLE, home)
-    assert packaged() == home
+    folder = tmp_path / "models" / "phonemo-small"
+    shutil.copytree(BUNDLE, folder)
+    assert packaged() == folder

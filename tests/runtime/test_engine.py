@@ -36,18 +36,18 @@ def changed(folder: Path, **values: object) -> Path:
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_it_says_what_torch_said(recognizer, name):
-    wanted = json.loads(EXPECTED.read_text(encoding="utf-8"))[name]
-    found = recognizer.predict(make_clip(*CLIPS[name]), RATE)
-    assert found.label == wanted["label"]
-    assert list(found.scores) == list(wanted["scores"])
-    for label, score in wanted["scores"].items():
-        assert found.scores[label] == pytest.approx(score, abs=0.02)
-    assert sum(found.scores.values()) == pytest.approx(1)
-    assert alike(found.phonemes, wanted["phonemes"])
-    assert found.seconds == CLIPS[name][0] / RATE
+    expected = json.loads(EXPECTED.read_text(encoding="utf-8"))[name]
+    prediction = recognizer.predict(make_clip(*CLIPS[name]), RATE)
+    assert prediction.label == expected["label"]
+    assert list(prediction.scores) == list(expected["scores"])
+    for label, score in expected["scores"].items():
+        assert prediction.scores[label] == pytest.approx(score, abs=0.02)
+    assert sum(prediction.scores.values()) == pytest.approx(1)
+    assert alike(prediction.phonemes, expected["phonemes"])
+    assert prediction.seconds == CLIPS[name][0] / RATE
 
 
-def test_path_bytes_stream_and_array_say_the_same(recognizer, tmp_path):
+def test_path_bytes_stream_and_array_give_the_same_result(recognizer, tmp_path):
     path = tmp_path / "one.wav"
     soundfile.write(path, make_clip(*CLIPS["odd"]), RATE, subtype="PCM_16")
     array, _ = soundfile.read(path, dtype="float32")
@@ -57,7 +57,7 @@ def test_path_bytes_stream_and_array_say_the_same(recognizer, tmp_path):
     assert answers == [recognizer.predict(array, RATE)] * 4
 
 
-def test_neighbours_change_nothing(recognizer):
+def test_neighboring_clips_have_no_effect(recognizer):
     clips = [make_clip(*clip) for clip in CLIPS.values()]
     alone = [recognizer.predict(clip, RATE) for clip in clips]
     assert list(recognizer.predict_many(clips, RATE, batch_seconds=0)) == alone
@@ -65,7 +65,7 @@ def test_neighbours_change_nothing(recognizer):
     assert list(recognizer.predict_many([])) == []
 
 
-def test_padding_changes_nothing():
+def test_padding_has_no_effect():
     """Inside the graph: more zeros behind a clip than it needs, or anything else."""
     bundle = open_bundle(BUNDLE)
     graph = Graph(bundle.model, threads=1)
@@ -83,12 +83,12 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(longer.emotions, alone.emotions, atol=0.02)
 
 
-def test_a_long_recording_is_heard_in_windows(recognizer, tmp_path):
+def test_a_long_recording_is_processed_in_windows(recognizer, tmp_path):
     """By hand: four windows of a second out of 2.5, all of them spoken."""
     clip = make_clip(40_000, 440.0)
     model = OnnxRecognizer.load(changed(tmp_path / "short", window_seconds=1.0), threads=1)
     model.window_seconds = 1.0
-    found = model.predict(clip, RATE)
+    prediction = model.predict(clip, RATE)
     parts = [
         recognizer.predict(clip[start : start + RATE], RATE) for start in range(0, 32_000, 8000)
     ]
@@ -99,36 +99,36 @@ def test_a_long_recording_is_heard_in_windows(recognizer, tmp_path):
         40_000 // 512 - 24_000 // 512,
     ]
     assert len(parts) == len(spoken) == 4
-    for name, score in found.scores.items():
-        wanted = np.average([part.scores[name] for part in parts], weights=spoken)
-        assert score == pytest.approx(wanted, abs=1e-6)
-    assert found.seconds == 2.5
-    assert found.warnings == ("windowed",)
-    assert found.segments[0].start == 0
-    assert found.segments[-1].end == pytest.approx(2.5, abs=0.04)
+    for name, score in prediction.scores.items():
+        expected = np.average([part.scores[name] for part in parts], weights=spoken)
+        assert score == pytest.approx(expected, abs=1e-6)
+    assert prediction.seconds == 2.5
+    assert prediction.warnings == ("windowed",)
+    assert prediction.segments[0].start == 0
+    assert prediction.segments[-1].end == pytest.approx(2.5, abs=0.04)
 
 
 def test_temperature_flattens_the_scores(recognizer, tmp_path):
     clip = make_clip(*CLIPS["odd"])
     sharp = np.array(list(recognizer.predict(clip, RATE).scores.values()))
     warm = OnnxRecognizer.load(changed(tmp_path / "warm", temperature=2.0), threads=1)
-    found = np.array(list(warm.predict(clip, RATE).scores.values()))
-    np.testing.assert_allclose(found, np.sqrt(sharp) / np.sqrt(sharp).sum(), atol=1e-6)
+    result = np.array(list(warm.predict(clip, RATE).scores.values()))
+    np.testing.assert_allclose(result, np.sqrt(sharp) / np.sqrt(sharp).sum(), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CLIPS)
 @pytest.mark.parametrize("temperature", [0.25, 4.0])
-def test_temperature_changes_how_sure_an_answer_is_and_not_the_answer(
+def test_temperature_changes_the_confidence_and_not_the_label(
     recognizer, tmp_path, name, temperature
 ):
     clip = make_clip(*CLIPS[name])
     cold = recognizer.predict(clip, RATE)
     folder = changed(tmp_path / "other", temperature=temperature)
-    found = OnnxRecognizer.load(folder, threads=1).predict(clip, RATE)
-    assert found.label == cold.label
-    assert (found.phonemes, found.warnings) == (cold.phonemes, cold.warnings)
-    assert sum(found.scores.values()) == pytest.approx(1)
-    sure, before = max(found.scores.values()), max(cold.scores.values())
+    prediction = OnnxRecognizer.load(folder, threads=1).predict(clip, RATE)
+    assert prediction.label == cold.label
+    assert (prediction.phonemes, prediction.warnings) == (cold.phonemes, cold.warnings)
+    assert sum(prediction.scores.values()) == pytest.approx(1)
+    sure, before = max(prediction.scores.values()), max(cold.scores.values())
     assert sure < before - 1e-3 if temperature > 1 else sure > before + 1e-3
 
 
@@ -140,16 +140,16 @@ def test_an_answer_below_the_threshold_is_unsure_and_at_it_is_not(recognizer, tm
     cases = {sure / 2: (), sure: (), math.nextafter(sure, 1): ("unsure",), 1.0: ("unsure",)}
     for number, (threshold, warnings) in enumerate(cases.items()):
         folder = changed(tmp_path / str(number), abstain_below=threshold, calibrated_on=10)
-        found = OnnxRecognizer.load(folder, threads=1).predict(clip, RATE)
-        assert found.warnings == warnings
-        assert (found.label, found.scores, found.spans) == (
+        prediction = OnnxRecognizer.load(folder, threads=1).predict(clip, RATE)
+        assert prediction.warnings == warnings
+        assert (prediction.label, prediction.scores, prediction.spans) == (
             answer.label,
             answer.scores,
             answer.spans,
         )
 
 
-def test_the_threshold_is_held_against_the_scores_after_scaling(recognizer, tmp_path):
+def test_the_threshold_is_compared_with_the_scaled_scores(recognizer, tmp_path):
     clip = make_clip(*CLIPS["odd"])
     sure = max(recognizer.predict(clip, RATE).scores.values())
     says = {"temperature": 4.0, "abstain_below": sure}
@@ -158,7 +158,7 @@ def test_the_threshold_is_held_against_the_scores_after_scaling(recognizer, tmp_
     assert warm.warnings == ("unsure",)
 
 
-def test_the_threshold_is_held_against_the_mean_of_the_windows(recognizer, tmp_path):
+def test_the_threshold_is_compared_with_the_mean_of_the_windows(recognizer, tmp_path):
     clip = make_clip(*CLIPS["long"])
     parts = [recognizer.predict(part, RATE) for part in np.array_split(clip, 4)]
     surest = max(max(part.scores.values()) for part in parts)
@@ -168,8 +168,8 @@ def test_the_threshold_is_held_against_the_mean_of_the_windows(recognizer, tmp_p
     assert answer.warnings == ("windowed", "unsure")
 
 
-def test_a_quiet_clip_sounds_like_a_loud_one(recognizer):
-    """The graph normalises, so nobody else has to."""
+def test_a_quiet_clip_scores_like_a_loud_one(recognizer):
+    """The graph normalizes its input, so callers need not."""
     clip = make_clip(*CLIPS["odd"])
     loud, quiet = recognizer.predict(clip, RATE), recognizer.predict(clip * 0.1 + 0.01, RATE)
     for name, score in loud.scores.items():
@@ -177,8 +177,8 @@ def test_a_quiet_clip_sounds_like_a_loud_one(recognizer):
 
 
 def test_log_softmax_by_hand():
-    found = np.exp(log_softmax(np.log(np.array([[1.0, 3.0], [1e4, 1e4]], dtype=np.float32))))
-    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], atol=1e-6)
+    result = np.exp(log_softmax(np.log(np.array([[1.0, 3.0], [1e4, 1e4]], dtype=np.float32))))
+    np.testing.assert_allclose(result, [[0.25, 0.75], [0.5, 0.5]], atol=1e-6)
     assert log_softmax(np.array([1e4, 0.0], np.float32)).tolist() == [0.0, -1e4]
 
 
@@ -193,14 +193,14 @@ def test_log_softmax_by_hand():
         ),
     ],
 )
-def test_a_card_that_does_not_fit_its_network(tmp_path, values, fragments):
+def test_a_card_that_does_not_match_its_network_is_rejected(tmp_path, values, fragments):
     with pytest.raises(CheckpointError) as caught:
         OnnxRecognizer.load(changed(tmp_path / "odd", **values))
     for fragment in (*fragments, str(tmp_path / "odd")):
         assert fragment in str(caught.value)
 
 
-def test_what_is_no_network_is_one_line(tmp_path):
+def test_an_invalid_network_is_rejected_in_one_line(tmp_path):
     card = open_bundle(BUNDLE).card.model_dump(exclude={"sha256", "head_sha256"})
     write_bundle(tmp_path / "text", b"this is no network", card)
     with pytest.raises(CheckpointError, match="cannot open the network") as caught:
@@ -219,7 +219,7 @@ def test_errors_of_the_audio_and_the_caller(recognizer):
 
 
 def test_load_without_a_name_takes_the_packaged_one(tmp_path, monkeypatch):
-    home = tmp_path / "models" / "phonemo-small"
-    shutil.copytree(BUNDLE, home)
+    folder = tmp_path / "models" / "phonemo-small"
+    shutil.copytree(BUNDLE, folder)
     monkeypatch.setattr("phonemo.runtime.bundle.resources.files", lambda package: tmp_path)
     assert OnnxRecognizer.load(threads=1).card.name == "tiny-bundle"

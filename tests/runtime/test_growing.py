@@ -48,52 +48,50 @@ def streamed(recognizer, samples, size, **options):
 
 
 def windows(events):
-    return [one for one in events if one.kind == "window"]
+    return [event for event in events if event.kind == "window"]
 
 
 @pytest.mark.parametrize("size", [1601, 40_000, 10**7])
-def test_packets_change_nothing(recognizer, conversation, size):
+def test_packet_sizes_have_no_effect(recognizer, conversation, size):
     events, answer, profile = streamed(recognizer, conversation, size)
-    wanted, whole, same = streamed(recognizer, conversation, 16_000)
-    assert events == wanted
+    expected, whole, same = streamed(recognizer, conversation, 16_000)
+    assert events == expected
     assert answer == whole
     assert profile == same
 
 
-def test_it_pools_what_a_recording_of_the_same_samples_is_pooled_of(recognizer, conversation):
+def test_a_stream_pools_the_same_vectors_as_a_recording(recognizer, conversation):
     _, _, profile = streamed(recognizer, conversation, 16_000)
     assert profile == recognizer.profile([conversation], RATE)
     assert profile.count == 14
 
 
-def test_the_first_windows_are_recognized_without_and_the_others_by_those_before(
-    recognizer, conversation
-):
+def test_windows_are_adapted_by_earlier_windows_only(recognizer, conversation):
     events, answer, _ = streamed(recognizer, conversation, 16_000)
     plain = StreamingRecognizer(recognizer)
     before = windows(plain.push(conversation))
-    found = windows(events)
+    result = windows(events)
     first = 2 * (LEAST_POOL - 1) + 1  # windows overlap by half, and every second one is pooled
-    assert [one.profile for one in found[:first]] == [None] * first
-    assert [one.segment for one in found[:first]] == [one.segment for one in before[:first]]
-    assert [one.profile.count for one in found[first : first + 4]] == [5, 5, 6, 6]
-    assert found[first].segment != before[first].segment
-    for number, one in enumerate(found[first : first + 4], start=first):
+    assert [item.profile for item in result[:first]] == [None] * first
+    assert [item.segment for item in result[:first]] == [item.segment for item in before[:first]]
+    assert [item.profile.count for item in result[first : first + 4]] == [5, 5, 6, 6]
+    assert result[first].segment != before[first].segment
+    for number, value in enumerate(result[first : first + 4], start=first):
         pool = VectorPool(recognizer.reference)
-        for event in found[:number:2]:
+        for event in result[:number:2]:
             pool.add(event.vector)
         adapted = recognizer.with_profile(pool.profile())
         clip = conversation[number * WINDOW // 2 :][:WINDOW]
-        assert adapted.vector_of(clip) == pytest.approx(one.vector)
+        assert adapted.vector_of(clip) == pytest.approx(value.vector)
         assert adapted._recognize_clip(clip, PLAIN).scores == pytest.approx(
-            list(one.segment.scores.values())
+            list(value.segment.scores.values())
         )
-    assert answer.profile == found[-1].profile
-    closed = [one for one in events if one.kind == "segment"]
+    assert answer.profile == result[-1].profile
+    closed = [event for event in events if event.kind == "segment"]
     assert closed[-1].profile == answer.profile
 
 
-def test_a_reset_forgets(recognizer, conversation):
+def test_a_reset_drops_the_profile(recognizer, conversation):
     stream = StreamingRecognizer(recognizer, adapt=True)
     assert stream.profile is None
     stream.push(conversation[: 20 * RATE])
@@ -117,7 +115,7 @@ def test_it_shrinks_towards_the_profile_that_is_applied(recognizer, conversation
     assert windows(events)[-1].segment.scores != windows(plain)[-1].segment.scores
 
 
-def test_a_reset_can_forget_the_profile_that_was_applied_too(recognizer, conversation):
+def test_a_reset_can_also_drop_the_applied_profile(recognizer, conversation):
     based = recognizer.adapted([make_clip(RATE, 100.0 + 90 * number) for number in range(6)], RATE)
     for everything, mark in ((False, based.applied), (True, None)):
         stream = StreamingRecognizer(based, adapt=True)
@@ -136,7 +134,7 @@ def test_silence_adds_nothing(recognizer):
     assert "no_speech" in answer.warnings
 
 
-def test_a_large_pool_is_renewed_now_and_then(recognizer, monkeypatch):
+def test_a_large_pool_is_updated_at_intervals(recognizer, monkeypatch):
     made = []
     whole = VectorPool.profile
     monkeypatch.setattr(VectorPool, "profile", lambda pool: made.append(len(pool)) or whole(pool))
@@ -151,7 +149,7 @@ def test_a_large_pool_is_renewed_now_and_then(recognizer, monkeypatch):
     assert growing.profile.count == 60
 
 
-def test_what_takes_no_profile_does_not_adapt():
+def test_a_model_without_profiles_cannot_adapt():
     old = OnnxRecognizer.load(BUNDLE, threads=1)
     with pytest.raises(ModelError, match="this model takes no profile"):
         StreamingRecognizer(old, adapt=True)
@@ -164,6 +162,6 @@ def test_a_stream_without_adapt_has_no_profile_to_reset(recognizer):
         stream.reset_profile()
 
 
-def test_a_model_that_gives_no_vector_is_one_error(recognizer):
+def test_a_model_without_vector_output_is_rejected(recognizer):
     with pytest.raises(ModelError, match="outputs no vector"):
         GrowingProfile(recognizer).add(None, 1.0)

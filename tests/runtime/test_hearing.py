@@ -29,7 +29,7 @@ def pitch(samples: np.ndarray) -> ClipScores:
     crossings = np.count_nonzero(np.diff(np.signbit(samples))) / len(samples)
     anger = float(crossings > 0.05)
     seconds = range(len(samples) // RATE)
-    spans = tuple(PhonemeSpan("a", one + 0.4, one + 0.6, 1.0) for one in seconds)
+    spans = tuple(PhonemeSpan("a", item + 0.4, item + 0.6, 1.0) for item in seconds)
     return ClipScores(np.array([anger, 1 - anger]), spans, {"network": 0.5})
 
 
@@ -54,69 +54,74 @@ def test_two_emotions_and_a_pause_in_time():
     hearing = SlidingInference(pitch, LABELS, EnergyVad())
     hearing.push(np.concatenate([tone(12, 100), 0 * tone(8, 100), tone(12, 2000)]))
     hearing.finish()
-    found = hearing.answer()
-    (first, second) = found.segments
+    prediction = hearing.answer()
+    (first, second) = prediction.segments
     assert (first.label, second.label) == ("neutral", "anger")
     assert first.start == 0
     assert first.end == pytest.approx(12.2, abs=0.05), "the pause is cut off"
     assert second.start == pytest.approx(20, abs=0.05)
     assert second.end == pytest.approx(32, abs=0.05)
-    assert found.scores["anger"] == pytest.approx(0.5, abs=0.02)
-    assert found.speech_ratio == pytest.approx(24.2 / 32, abs=0.01)
-    assert found.warnings == ("windowed",)
-    assert found.timings["network"] == pytest.approx(0.5 * 17), "four of 21 windows hold no speech"
+    assert prediction.scores["anger"] == pytest.approx(0.5, abs=0.02)
+    assert prediction.speech_ratio == pytest.approx(24.2 / 32, abs=0.01)
+    assert prediction.warnings == ("windowed",)
+    assert prediction.timings["network"] == pytest.approx(0.5 * 17), (
+        "four of 21 windows hold no speech"
+    )
 
 
 def test_every_phoneme_is_taken_once_and_in_time():
     hearing = SlidingInference(pitch, LABELS, EnergyVad(), window_seconds=4)
     hearing.push(tone(33.5, 300))
     hearing.finish()
-    starts = [one.start for one in hearing.answer().spans]
+    starts = [span.start for span in hearing.answer().spans]
     assert starts == pytest.approx([second + 0.4 for second in range(33)])
 
 
-def test_silence_says_so():
+def test_silence_is_reported():
     hearing = SlidingInference(pitch, LABELS, EnergyVad())
     hearing.push(np.zeros(40 * RATE, dtype=np.float32))
     events = hearing.finish()
-    found = hearing.answer(("silent",))
+    prediction = hearing.answer(("silent",))
     assert events == []
-    assert found.segments == ()
-    assert found.speech_ratio == 0
-    assert found.warnings == ("silent", "windowed", "no_speech")
-    assert sum(found.scores.values()) == pytest.approx(1)
+    assert prediction.segments == ()
+    assert prediction.speech_ratio == 0
+    assert prediction.warnings == ("silent", "windowed", "no_speech")
+    assert sum(prediction.scores.values()) == pytest.approx(1)
 
 
-def test_a_file_in_blocks_is_heard_as_its_samples(recognizer, long_clip, tmp_path, monkeypatch):
+def test_a_file_read_in_blocks_equals_its_samples(recognizer, long_clip, tmp_path, monkeypatch):
     path = tmp_path / "long.wav"
     soundfile.write(path, long_clip, RATE, subtype="FLOAT")
-    wanted = recognizer.predict(long_clip, RATE)
-    assert wanted.warnings == ("windowed", *(one for one in wanted.warnings if one == "unsure"))
-    assert len(wanted.segments) >= 2
+    expected = recognizer.predict(long_clip, RATE)
+    assert expected.warnings == (
+        "windowed",
+        *(warning for warning in expected.warnings if warning == "unsure"),
+    )
+    assert len(expected.segments) >= 2
     for frames in (1000, 77_777):
         monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", frames)
-        assert recognizer.predict(path) == wanted
-        assert recognizer.predict(io.BytesIO(path.read_bytes())) == wanted
-    assert list(recognizer.predict_many([path, path])) == [wanted, wanted]
+        assert recognizer.predict(path) == expected
+        assert recognizer.predict(io.BytesIO(path.read_bytes())) == expected
+    assert list(recognizer.predict_many([path, path])) == [expected, expected]
 
 
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sizes=st.lists(st.integers(1, 90_000), min_size=1, max_size=15))
-def test_a_stream_is_heard_as_the_file(recognizer, long_clip, sizes):
-    wanted = recognizer.predict(long_clip, RATE)
+def test_a_stream_gives_the_same_result_as_the_file(recognizer, long_clip, sizes):
+    expected = recognizer.predict(long_clip, RATE)
     stream, at, events = StreamingRecognizer(recognizer), 0, []
     for size in (*sizes, len(long_clip)):
         events += stream.push(long_clip[at : at + size])
         at += size
-    rest, found = stream.finish()
-    assert found == wanted
-    closed = [one.segment for one in (*events, *rest) if one.kind == "segment"]
-    assert tuple(closed) == wanted.segments
+    rest, result = stream.finish()
+    assert result == expected
+    closed = [item.segment for item in (*events, *rest) if item.kind == "segment"]
+    assert tuple(closed) == expected.segments
 
 
-def test_a_stream_tells_what_it_knows_in_time(recognizer, long_clip):
+def test_a_stream_reports_events_as_early_as_possible(recognizer, long_clip):
     """Each window in the packet that fills it; each segment at most four cells after its end."""
     stream, packet = StreamingRecognizer(recognizer), RATE // 10
     late = []
@@ -140,19 +145,19 @@ def test_other_rates_are_resampled_as_files_are(recognizer, rate):
     stream = StreamingRecognizer(recognizer, rate)
     for at in range(0, len(samples), 1111):
         stream.push(samples[at : at + 1111])
-    _, found = stream.finish()
+    _, result = stream.finish()
     whole = recognizer.predict(samples, rate)
-    assert found.seconds == pytest.approx(whole.seconds, abs=1e-3)
+    assert result.seconds == pytest.approx(whole.seconds, abs=1e-3)
     for name, score in whole.scores.items():
-        assert found.scores[name] == pytest.approx(score, abs=0.02)
+        assert result.scores[name] == pytest.approx(score, abs=0.02)
 
 
 def test_integers_and_floats_are_the_same_stream(recognizer):
     samples = (np.round(make_clip(5 * RATE, 300.0) * 2**15)).astype(np.int16)
     answers = []
-    for one in (samples, samples / 2**15, (samples / 2**15).astype(np.float32)):
+    for item in (samples, samples / 2**15, (samples / 2**15).astype(np.float32)):
         stream = StreamingRecognizer(recognizer)
-        stream.push(one)
+        stream.push(item)
         answers.append(stream.finish()[1])
     assert answers[0] == answers[1] == answers[2]
 
@@ -167,7 +172,7 @@ def test_integers_and_floats_are_the_same_stream(recognizer):
         (["a"], "expected .sample,. of int16"),
     ],
 )
-def test_bad_samples_are_refused_and_the_stream_goes_on(recognizer, samples, words):
+def test_bad_samples_are_rejected_and_the_stream_continues(recognizer, samples, words):
     good = make_clip(3 * RATE, 300.0)
     stream, other = StreamingRecognizer(recognizer), StreamingRecognizer(recognizer)
     stream.push(good[:RATE])
@@ -178,7 +183,7 @@ def test_bad_samples_are_refused_and_the_stream_goes_on(recognizer, samples, wor
     assert stream.finish() == other.finish()
 
 
-def test_an_ended_stream_and_an_empty_one_are_told(recognizer):
+def test_finished_and_empty_streams_are_rejected(recognizer):
     with pytest.raises(UsageError, match="4000 to 384000"):
         StreamingRecognizer(recognizer, 1000)
     stream = StreamingRecognizer(recognizer)

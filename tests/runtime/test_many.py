@@ -20,7 +20,7 @@ from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 
 @given(st.lists(st.integers(400, 500_000), max_size=40), st.integers(0, 100_000))
-def test_buckets_hold_everything_once_and_no_more_than_allowed(lengths, most):
+def test_buckets_contain_every_clip_once_within_the_limit(lengths, most):
     made = length_buckets(lengths, most)
     assert sorted(place for bucket in made for place in bucket) == list(range(len(lengths)))
     for bucket in made:
@@ -28,7 +28,7 @@ def test_buckets_hold_everything_once_and_no_more_than_allowed(lengths, most):
         assert len(bucket) == 1 or len(bucket) * longest <= most
 
 
-def test_clips_of_like_length_are_together():
+def test_clips_of_similar_length_share_a_bucket():
     assert length_buckets([10, 100, 11, 12, 101], 40) == [[0, 2, 3], [1], [4]]
     assert length_buckets([10, 10], 0) == [[0], [1]]
 
@@ -42,22 +42,22 @@ def said(size: int) -> Prediction:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_answers_come_in_order_whatever_is_quick(jobs):
+def test_results_keep_the_input_order(jobs):
     sizes = [500 + 7919 * number % 3000 for number in range(150)]
 
     def heard(clips):
         time.sleep(0.0005 * (len(clips) % 3))
-        return [said(len(one.samples)) for one in clips]
+        return [said(len(clip.samples)) for clip in clips]
 
     bad = AudioError("empty_audio", "nothing")
     items = [bad if number % 10 == 3 else size for number, size in enumerate(sizes)]
     opened = lambda item: item if isinstance(item, AudioError) else wave(item)  # noqa: E731
-    found = list(map_ordered(items, opened, heard, jobs=jobs, batch_samples=8000))
-    for item, one in zip(items, found, strict=True):
-        assert one == (item if isinstance(item, AudioError) else said(item))
+    outcomes = list(map_ordered(items, opened, heard, jobs=jobs, batch_samples=8000))
+    for item, value in zip(items, outcomes, strict=True):
+        assert value == (item if isinstance(item, AudioError) else said(item))
 
 
-def test_little_is_read_ahead_and_nothing_after_the_end():
+def test_few_recordings_are_read_ahead_and_none_after_the_end():
     read, opened = [], []
 
     def endless():
@@ -79,11 +79,11 @@ def test_little_is_read_ahead_and_nothing_after_the_end():
     answers.close()
     time.sleep(0.05)
     assert len(opened) <= len(read) <= 2 * 2 * AHEAD
-    assert not [one for one in threading.enumerate() if one.name.startswith("phonemo")]
+    assert not [item for item in threading.enumerate() if item.name.startswith("phonemo")]
 
 
 class Long:
-    """A recording that is heard only when the one before it was asked for."""
+    """A recording that is opened only when the one before it was requested."""
 
     def __init__(self, name: str, heard: list[str]) -> None:
         self.name, self.heard = name, heard
@@ -110,7 +110,7 @@ def test_an_answer_does_not_wait_for_the_long_recordings_after_it():
     assert sorted(heard) == sorted(items[1:])
 
 
-def test_the_first_answer_asks_for_few_recordings():
+def test_the_first_result_needs_few_recordings():
     read = []
 
     def slow():
@@ -128,39 +128,39 @@ def test_the_first_answer_asks_for_few_recordings():
 
 def test_one_name_is_not_a_list_of_letters():
     model = OnnxRecognizer.load(BUNDLE, threads=1)
-    for one in ("a.wav", b"RIFF", Path("a.wav")):
+    for item in ("a.wav", b"RIFF", Path("a.wav")):
         with pytest.raises(UsageError, match="got a single one"):
-            model.predict_many(one)
+            model.predict_many(item)
     with pytest.raises(UsageError, match="expected 1 or more jobs, got jobs=0"):
         model.predict_many(["a.wav"], jobs=0)
 
 
 def test_a_fault_of_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
-        list(map_ordered([1], lambda one: 1 / 0, lambda clips: [], jobs=1, batch_samples=0))
+        list(map_ordered([1], lambda item: 1 / 0, lambda clips: [], jobs=1, batch_samples=0))
     with pytest.raises(ZeroDivisionError):
-        list(map_ordered([1], lambda one: wave(500), lambda clips: 1 / 0, jobs=1, batch_samples=0))
+        list(map_ordered([1], lambda item: wave(500), lambda clips: 1 / 0, jobs=1, batch_samples=0))
 
 
-def test_two_at_once_and_together_say_what_one_alone_says():
+def test_threads_and_batches_give_the_single_result():
     model = OnnxRecognizer.load(BUNDLE, threads=2)
     lengths = [5000, 16_000, 7000, 48_000, 6000, 5500, 16_100, 900]
     clips = [make_clip(size, 150.0 + 40 * number) for number, size in enumerate(lengths)]
     alone = [model.predict(clip, RATE) for clip in clips]
     for jobs, seconds, tolerance in ((1, 0, 0.0), (2, 0, 0.0), (2, 4, 1e-3), (None, 60, 1e-3)):
-        found = list(model.predict_many(clips, RATE, jobs=jobs, batch_seconds=seconds))
-        for one, wanted in zip(found, alone, strict=True):
-            assert one.label == wanted.label
-            assert one.seconds == wanted.seconds
-            for name, score in wanted.scores.items():
-                assert one.scores[name] == pytest.approx(score, abs=tolerance or 1e-12)
+        predictions = list(model.predict_many(clips, RATE, jobs=jobs, batch_seconds=seconds))
+        for item, expected in zip(predictions, alone, strict=True):
+            assert item.label == expected.label
+            assert item.seconds == expected.seconds
+            for name, score in expected.scores.items():
+                assert item.scores[name] == pytest.approx(score, abs=tolerance or 1e-12)
 
 
-def test_bad_recordings_are_answered_in_place(tmp_path):
+def test_errors_are_returned_in_place(tmp_path):
     model = OnnxRecognizer.load(BUNDLE, threads=1)
     good = make_clip(8000, 300.0)
-    found = list(model.predict_many([tmp_path / "none.wav", tmp_path], jobs=2))
-    assert [one.code for one in found] == ["missing_file", "unsupported_audio"]
-    found = list(model.predict_many([good, np.zeros(3, np.float32), good], RATE, jobs=2))
-    assert found[0] == found[2]
-    assert found[1].code == "too_short"
+    predictions = list(model.predict_many([tmp_path / "none.wav", tmp_path], jobs=2))
+    assert [item.code for item in predictions] == ["missing_file", "unsupported_audio"]
+    predictions = list(model.predict_many([good, np.zeros(3, np.float32), good], RATE, jobs=2))
+    assert predictions[0] == predictions[2]
+    assert predictions[1].code == "too_short"

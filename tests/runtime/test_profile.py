@@ -32,11 +32,11 @@ def test_a_file_holds_the_same_profile(tmp_path):
     assert made.mean == (0.333333, -1e-07)
     assert made.deviation == (3.14159, 123457.0)
     made.save(tmp_path / "deep" / "office.json")
-    found = Profile.load(tmp_path / "deep" / "office.json")
-    assert found == made
-    assert found.hash == made.hash
-    assert len(found.hash) == 12
-    found.check(REFERENCE)
+    result = Profile.load(tmp_path / "deep" / "office.json")
+    assert result == made
+    assert result.hash == made.hash
+    assert len(result.hash) == 12
+    result.check(REFERENCE)
     assert os.listdir(tmp_path / "deep") == ["office.json"], "nothing is left beside it"
     assert Profile.parse(made.text()) == Profile.from_dict(made.to_dict()) == made
 
@@ -47,13 +47,13 @@ def test_numbers_as_javascript_writes_them_are_the_same_profile():
         f'{{"format":1,"model":"{REFERENCE.digest}","count":7,"seconds":8,"mean":[3,0],'
         '"deviation":[1e-7,2]}'
     )
-    found = Profile.parse(text)
-    assert found == Profile.from_dict(given)
-    assert found.hash == Profile.from_dict(given).hash
-    assert found.text() == Profile.from_dict(given).text()
+    result = Profile.parse(text)
+    assert result == Profile.from_dict(given)
+    assert result.hash == Profile.from_dict(given).hash
+    assert result.text() == Profile.from_dict(given).text()
 
 
-def test_a_file_says_nothing_but_numbers(tmp_path):
+def test_a_profile_file_contains_only_numbers(tmp_path):
     Profile.from_dict(GOOD).save(tmp_path / "office.json")
     data = json.loads((tmp_path / "office.json").read_text(encoding="utf-8"))
     assert data == GOOD
@@ -120,14 +120,14 @@ def changed(**values):
 def test_hostile_files(tmp_path, text, what):
     path = tmp_path / "odd\u202e.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=what) as told:
+    with pytest.raises(UsageError, match=what) as caught:
         Profile.load(path)
-    assert "\n" not in str(told.value)
-    assert str(told.value).isprintable()
-    assert len(str(told.value)) < 300
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
 
 
-def test_files_that_are_none(tmp_path):
+def test_missing_and_unreadable_files_are_rejected(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         Profile.load(tmp_path / "absent.json")
     with pytest.raises(UsageError, match="no such file"):
@@ -139,7 +139,7 @@ def test_files_that_are_none(tmp_path):
         Profile.load(tmp_path / "bytes.json")
 
 
-def test_where_it_cannot_be_written(tmp_path):
+def test_an_unwritable_path_is_rejected(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         Profile.from_dict(GOOD).save(tmp_path / "file" / "office.json")
@@ -149,13 +149,13 @@ VALUES = st.none() | st.booleans() | st.floats() | st.integers() | st.text()
 
 
 @given(st.recursive(VALUES, st.lists), st.sampled_from(list(GOOD)))
-def test_any_value_anywhere_is_a_profile_or_one_error(value, key):
+def test_any_value_gives_a_profile_or_one_error(value, key):
     try:
-        found = Profile.from_dict(GOOD | {key: value})
+        result = Profile.from_dict(GOOD | {key: value})
     except UsageError:
         return
-    assert np.isfinite(found.statistics.mean).all()
-    assert (found.statistics.deviation > 0).all()
+    assert np.isfinite(result.statistics.mean).all()
+    assert (result.statistics.deviation > 0).all()
 
 
 def test_another_model_is_refused():
@@ -169,7 +169,7 @@ def test_another_model_is_refused():
         wide.check(REFERENCE)
 
 
-def test_a_pool_grows_and_begins_anew():
+def test_a_pool_grows_and_can_be_reset():
     pool = VectorPool(REFERENCE)
     with pytest.raises(UsageError, match="expected speech to make a profile from"):
         pool.profile()
@@ -196,7 +196,7 @@ def test_the_same_pool_in_any_order_is_the_same_profile():
             pool.add(row, 0.1)
         made.append(pool.profile())
     assert made[0] == made[1] == made[2]
-    assert len({one.hash for one in made}) == 1
+    assert len({item.hash for item in made}) == 1
 
 
 def test_a_pool_of_a_stream_keeps_the_newest():
@@ -210,7 +210,7 @@ def test_a_pool_of_a_stream_keeps_the_newest():
 
 
 @pytest.mark.parametrize("vector", [[1.0], [1.0, np.nan], [[1.0, 2.0]], [1.0, 1e60]])
-def test_what_is_no_vector(vector):
+def test_invalid_vectors_are_rejected(vector):
     pool = VectorPool(REFERENCE)
     with (
         pytest.raises(UsageError, match="expected a vector of 2 finite features"),

@@ -18,8 +18,8 @@ from tests.runtime.test_adaptation import REFERENCE
 def arrays(**changes):
     """The arrays of a good file, some of them changed; None leaves one out."""
     with np.load(io.BytesIO(packed(REFERENCE)), allow_pickle=False) as archive:
-        found = dict(archive)
-    return {name: one for name, one in (found | changes).items() if one is not None}
+        result = dict(archive)
+    return {name: item for name, item in (result | changes).items() if item is not None}
 
 
 def content(found):
@@ -30,17 +30,17 @@ def content(found):
 
 def test_it_holds_the_same_reference():
     known = replace(REFERENCE, k_mean=2.5, k_spread=0.0, em_iterations=0)
-    found = unpacked(packed(known), 2)
+    result = unpacked(packed(known), 2)
     for name in ("centre", "spread", "class_means", "weight", "bias"):
-        np.testing.assert_allclose(getattr(found, name), getattr(known, name), rtol=1e-6)
-    assert (found.k_mean, found.k_spread, found.em_iterations) == (2.5, 0.0, 0)
-    assert type(found.em_iterations) is int
-    assert found.digest == known.digest
-    assert packed(found) == packed(known), "the same bytes at any time"
+        np.testing.assert_allclose(getattr(result, name), getattr(known, name), rtol=1e-6)
+    assert (result.k_mean, result.k_spread, result.em_iterations) == (2.5, 0.0, 0)
+    assert type(result.em_iterations) is int
+    assert result.digest == known.digest
+    assert packed(result) == packed(known), "the same bytes at any time"
 
 
 @pytest.mark.parametrize("radius", [0.5, np.inf])
-def test_it_holds_a_radius_or_none(radius):
+def test_a_radius_is_optional(radius):
     assert unpacked(packed(replace(REFERENCE, radius=radius)), 2).radius == radius
 
 
@@ -70,13 +70,13 @@ def test_it_holds_a_radius_or_none(radius):
         ({"bias": np.array(["a", "b"])}, "expected float32 arrays"),
     ],
 )
-def test_what_is_no_reference(changes, what):
+def test_invalid_references_are_rejected(changes, what):
     with pytest.raises(CheckpointError, match=what):
         unpacked(content(arrays(**changes)), 2)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04", packed(REFERENCE)[:-30]])
-def test_what_is_no_archive(data):
+def test_invalid_archives_are_rejected(data):
     with pytest.raises(CheckpointError, match="cannot be read as numpy arrays"):
         unpacked(data, 2)
 
@@ -88,7 +88,7 @@ def test_an_object_is_not_unpickled():
         unpacked(stream.getvalue(), 2)
 
 
-def test_an_archive_that_swells_is_not_unpacked(monkeypatch):
+def test_an_archive_beyond_the_size_limit_is_not_unpacked(monkeypatch):
     monkeypatch.setattr(profile, "MAX_REFERENCE_BYTES", 10_000)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

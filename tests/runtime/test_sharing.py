@@ -63,14 +63,14 @@ class TestAnswers:
     @pytest.mark.parametrize("name", CLIPS)
     @pytest.mark.parametrize("kind", ["plain", "adapted"])
     def test_it_says_what_torch_says_of_the_whole_model(self, name, kind):
-        wanted = json.loads((SHARED / "expected.json").read_text())[name][kind]
+        expected = json.loads((SHARED / "expected.json").read_text())[name][kind]
         model = phonemo.load(SHARED)
         if kind == "adapted":
             model = model.adapted([make_clip(*clip) for clip in CLIPS.values()], RATE)
-        found = model.predict(make_clip(*CLIPS[name]), RATE)
-        assert found.scores == pytest.approx(wanted, abs=0.05)
+        prediction = model.predict(make_clip(*CLIPS[name]), RATE)
+        assert prediction.scores == pytest.approx(expected, abs=0.05)
         assert (
-            found.phonemes
+            prediction.phonemes
             == phonemo.load(ADAPTABLE).predict(make_clip(*CLIPS[name]), RATE).phonemes
         )
 
@@ -80,11 +80,11 @@ class TestAnswers:
         draws = np.random.default_rng(3)
         width = len(model.reference.centre)
         affine = Affine(draws.uniform(0.5, 2, width), draws.normal(size=width)) if mapped else None
-        found = model.graph.recognize(CLIP, model.card.fewest_samples, affine)
-        kept = np.ones((1, len(found.features)), dtype=np.bool_)
-        wanted = model.head.logits(found.features, kept, affine)[0]
-        assert found.emotions.dtype == np.float32
-        np.testing.assert_allclose(found.emotions, wanted, atol=1e-4)
+        result = model.graph.recognize(CLIP, model.card.fewest_samples, affine)
+        kept = np.ones((1, len(result.features)), dtype=np.bool_)
+        expected = model.head.logits(result.features, kept, affine)[0]
+        assert result.emotions.dtype == np.float32
+        np.testing.assert_allclose(result.emotions, expected, atol=1e-4)
 
     def test_the_head_of_the_sibling_itself_gives_the_sibling_s_answers(self, shelf):
         whole = open_bundle(ADAPTABLE)
@@ -97,33 +97,33 @@ class TestAnswers:
         profile = one.profile(clips, RATE)
         for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
             for clip in clips:
-                wanted, found = first.predict(clip, RATE), second.predict(clip, RATE)
-                assert found.scores == pytest.approx(wanted.scores, abs=1e-4)
-                shares = [[one.share for one in made.spans] for made in (found, wanted)]
+                expected, result = first.predict(clip, RATE), second.predict(clip, RATE)
+                assert result.scores == pytest.approx(expected.scores, abs=1e-4)
+                shares = [[span.share for span in made.spans] for made in (result, expected)]
                 assert shares[0] == pytest.approx(shares[1], abs=1e-4)
 
     def test_jobs_timelines_and_streams_have_its_labels(self):
         model = phonemo.load(SHARED)
         many = list(model.predict_many([CLIP, CLIP], RATE, jobs=2))
-        assert [one.scores for one in many] == [model.predict(CLIP, RATE).scores] * 2
+        assert [item.scores for item in many] == [model.predict(CLIP, RATE).scores] * 2
         long = np.concatenate([CLIP] * 3)
         segments = model.predict(long, RATE, timeline=True).segments
         assert segments
-        assert all(set(one.scores) == {"happiness", "neutral"} for one in segments)
+        assert all(set(segment.scores) == {"happiness", "neutral"} for segment in segments)
         stream = StreamingRecognizer(model)
         stream.push(long)
-        _, found = stream.finish()
-        assert set(found.scores) == {"happiness", "neutral"}
+        _, result = stream.finish()
+        assert set(result.scores) == {"happiness", "neutral"}
 
 
 class TestFolders:
-    def test_it_is_a_bundle_without_a_network_of_its_own(self):
+    def test_it_is_a_bundle_without_a_network_file(self):
         assert is_bundle(SHARED)
         assert not (SHARED / "model.onnx").exists()
         assert open_bundle(SHARED).model == open_bundle(ADAPTABLE).model
         assert model_digest(SHARED) != model_digest(ADAPTABLE)
 
-    def test_from_within_its_own_folder(self, shelf, monkeypatch):
+    def test_a_relative_path_inside_the_bundle_works(self, shelf, monkeypatch):
         monkeypatch.chdir(shelf / SHARED.name)
         assert OnnxRecognizer.load(".").labels == ("happiness", "neutral")
 
@@ -140,14 +140,14 @@ class TestFolders:
     @pytest.mark.parametrize(
         "name", ["..", "../tiny-adaptable", "/etc", "a/b", "", ".", "Tiny", "-a", "a\n", "a" * 65]
     )
-    def test_names_that_are_none(self, shelf, name):
+    def test_other_text_is_not_a_hub_name(self, shelf, name):
         change(shelf / SHARED.name, network=name)
         refused(shelf / SHARED.name, "network")
 
     @pytest.mark.parametrize("what", ["folder", "file"])
     def test_links_are_refused(self, shelf, what):
-        home = shelf / ADAPTABLE.name
-        path = home if what == "folder" else home / "model.onnx"
+        folder = shelf / ADAPTABLE.name
+        path = folder if what == "folder" else folder / "model.onnx"
         path.rename(shelf / "elsewhere")
         path.symlink_to(shelf / "elsewhere")
         refused(shelf / SHARED.name, "a link")
@@ -158,21 +158,21 @@ class TestFolders:
         os.mkfifo(path)
         refused(shelf / SHARED.name, "no such file")
 
-    def test_itself_is_no_sibling(self, shelf):
+    def test_a_bundle_cannot_share_with_itself(self, shelf):
         change(shelf / SHARED.name, network=SHARED.name)
         refused(shelf / SHARED.name, "no such file")
 
-    def test_a_head_is_needed(self, shelf):
+    def test_a_shared_network_requires_a_head(self, shelf):
         change(shelf / SHARED.name, adaptation_sha256=None)
         refused(shelf / SHARED.name, "expected adaptation.npz for the shared network")
 
-    def test_a_network_that_gives_no_vector(self, shelf):
+    def test_a_network_without_vector_output_is_rejected(self, shelf):
         network = (SHARED.parent / "tiny-bundle" / "model.onnx").read_bytes()
         (shelf / ADAPTABLE.name / "model.onnx").write_bytes(network)
         change(shelf / SHARED.name, sha256=bundle_module._hash(network))
         refused(shelf / SHARED.name, "8 features")
 
-    def test_a_copy_with_the_network_is_whole(self, tmp_path):
+    def test_a_copy_with_the_network_is_complete(self, tmp_path):
         """What a hub gets: the same card, and the network beside it."""
         bundle = open_bundle(SHARED)
         names = files_of(SHARED)
@@ -181,8 +181,8 @@ class TestFolders:
         for name in names:
             shutil.copyfile(_file_path(SHARED, name), tmp_path / "alone" / name)
         assert open_bundle(tmp_path / "alone").model == bundle.model
-        wanted = phonemo.load(SHARED).predict(CLIP, RATE)
-        assert phonemo.load(tmp_path / "alone").predict(CLIP, RATE).scores == wanted.scores
+        expected = phonemo.load(SHARED).predict(CLIP, RATE)
+        assert phonemo.load(tmp_path / "alone").predict(CLIP, RATE).scores == expected.scores
 
     def test_written_again_it_shares_and_elsewhere_it_is_whole(self, shelf, tmp_path):
         bundle = open_bundle(shelf / SHARED.name)
@@ -204,7 +204,7 @@ class TestNames:
         assert model_digest("phonemo-open") == model_digest(shipped / "phonemo-open")
         assert model_digest("phonemo-open") != model_digest("phonemo-small") == model_digest()
 
-    def test_a_folder_of_that_name_wins(self, shipped, tmp_path):
+    def test_a_folder_takes_precedence_over_a_packaged_name(self, shipped, tmp_path):
         shutil.copytree(ADAPTABLE, tmp_path / "phonemo-open")
         assert named("phonemo-open") == Path("phonemo-open")
         assert phonemo.load("phonemo-open").labels == ("anger", "neutral", "sadness")

@@ -1,4 +1,4 @@
-"""Phonemes by name: what is heard, and what is known to be said."""
+"""Named phonemes: recognized, and aligned to a known string."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def model() -> OnnxRecognizer:
     return OnnxRecognizer.load(BUNDLE, threads=1)
 
 
-def test_what_is_heard_and_what_is_said_are_the_same_where_it_is_right():
+def test_decoding_and_alignment_agree_on_correct_strings():
     heard = recognized_spans(POSTERIORS, SYMBOLS, GRID, SAMPLES)
-    assert [one.symbol for one in heard] == ["a", "m"]
+    assert [item.symbol for item in heard] == ["a", "m"]
     assert aligned_spans(POSTERIORS, SYMBOLS, ["a", "m"], GRID, SAMPLES) == heard
     assert heard[0].confidence == pytest.approx((0.7 * 0.6) ** 0.5)
 
 
-def test_what_is_said_is_found_where_something_else_is_likelier():
+def test_known_phonemes_are_aligned_where_others_are_likelier():
     spans = aligned_spans(POSTERIORS, SYMBOLS, ["a", "s"], GRID, SAMPLES)
-    assert [one.symbol for one in spans] == ["a", "s"]
+    assert [span.symbol for span in spans] == ["a", "s"]
     assert spans[1].confidence == pytest.approx(0.3)
     assert spans[0].end == spans[1].start
 
@@ -57,21 +57,21 @@ def test_what_is_said_is_found_where_something_else_is_likelier():
         (["a"] * 5, "expected at least 9 frames for 5 phonemes, got 6"),
     ],
 )
-def test_what_cannot_be_said_is_told(said, words):
+def test_invalid_phonemes_are_rejected(said, words):
     with pytest.raises(PhonemeError, match=words):
         aligned_spans(POSTERIORS, SYMBOLS, said, GRID, SAMPLES)
 
 
-def test_a_recording_is_aligned_and_its_emotion_is_what_it_was(model):
+def test_alignment_does_not_change_the_emotion(model):
     clip = make_clip(*CLIPS["odd"])
-    wanted = model.predict(clip, RATE, shares=True)
-    found = model.align(clip, wanted.phonemes, RATE)
-    assert (found.label, found.scores) == (wanted.label, wanted.scores)
-    assert found.phonemes == wanted.phonemes
-    assert all(one.share is not None for one in found.spans)
+    expected = model.predict(clip, RATE, shares=True)
+    aligned = model.align(clip, expected.phonemes, RATE)
+    assert (aligned.label, aligned.scores) == (expected.label, expected.scores)
+    assert aligned.phonemes == expected.phonemes
+    assert all(span.share is not None for span in aligned.spans)
     other = model.align(clip, ["s", "t"], RATE, shares=False)
     assert other.phonemes == ("s", "t")
-    assert all(one.share is None for one in other.spans)
+    assert all(span.share is None for span in other.spans)
     for said in ([], "s t"):
         with pytest.raises(UsageError, match="expected a list of phonemes"):
             model.align(clip, said, RATE)
@@ -82,15 +82,15 @@ def test_a_recording_that_is_too_long_is_not_aligned(model):
         model.align(make_clip(31 * RATE, 200.0), ["a"], RATE)
 
 
-def test_a_sentence_that_is_known_is_found_in_real_speech():
+def test_a_known_sentence_is_aligned_in_real_speech():
     """EmoDB's sentence a01, "Der Lappen liegt auf dem Eisschrank"."""
     said = "d ɛ ɐ l a p ə n l iː k t aʊ f d e m aɪ s ʃ ʁ a ŋ k".replace("iː", "i").split()
     path = real("emodb/wav/03a01Wa.flac")
-    found = OnnxRecognizer.load(threads=1).align(path, said)
-    assert found.label == "anger"
-    assert list(found.phonemes) == said
-    times = [(one.start, one.end) for one in found.spans]
+    aligned = OnnxRecognizer.load(threads=1).align(path, said)
+    assert aligned.label == "anger"
+    assert list(aligned.phonemes) == said
+    times = [(span.start, span.end) for span in aligned.spans]
     assert times == sorted(times)
-    assert times[-1][1] <= found.seconds
-    known = [one.confidence for one in found.spans]
+    assert times[-1][1] <= aligned.seconds
+    known = [span.confidence for span in aligned.spans]
     assert np.median(known) > 0.3

@@ -17,33 +17,36 @@ def everywhere(start: int, end: int) -> tuple[int, int]:
 
 
 def rows(segments):
-    return [(one.start, one.end, one.label, round(one.scores["anger"], 4)) for one in segments]
+    return [
+        (segment.start, segment.end, segment.label, round(segment.scores["anger"], 4))
+        for segment in segments
+    ]
 
 
 def heard(opinions, samples, extent=everywhere, smoothing=1):
     """All segments, and how many were known after each window."""
     line = Timeline(LABELS, HOP, extent, smoothing)
     known = []
-    for one in opinions:
-        line.add(None if one is None else WindowScore(one, 1.0))
+    for opinion in opinions:
+        line.add(None if opinion is None else WindowScore(opinion, 1.0))
         known.append(len(line.segments))
     line.finish(samples)
     return rows(line.segments), known
 
 
 def test_without_smoothing_a_cell_is_the_mean_of_its_two_windows():
-    found, _ = heard([ANGER, ANGER, NEUTRAL], 4 * HOP, smoothing=0)
+    result, _ = heard([ANGER, ANGER, NEUTRAL], 4 * HOP, smoothing=0)
     # cells: A; A+A; A+N (a tie goes to the first label); N
-    assert found == [(0, 3, "anger", round((1 + 1 + 0.5) / 3, 4)), (3, 4, "neutral", 0.0)]
+    assert result == [(0, 3, "anger", round((1 + 1 + 0.5) / 3, 4)), (3, 4, "neutral", 0.0)]
 
 
 def test_smoothing_is_a_triangle():
     line = Timeline(LABELS, HOP, everywhere, 1)
-    for one in (ANGER, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL):
-        line.add(WindowScore(one, 1.0))
+    for item in (ANGER, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL):
+        line.add(WindowScore(item, 1.0))
     line.finish(6 * HOP)
-    # cell 0 hears windows 0 (3/4) and 1 (1/4); cell 1 hears 0, 1 (3/4) and 2 (1/4);
-    # cell 2 hears 0 and 3 (1/4), 1 and 2 (3/4); no cell after it hears window 0
+    # cell 0 depends on windows 0 (3/4) and 1 (1/4); cell 1 on 0, 1 (3/4) and 2 (1/4);
+    # cell 2 on 0 and 3 (1/4), 1 and 2 (3/4); no later cell depends on window 0
     anger = [0.75 / 1.0, 0.75 / 1.75, 0.25 / 2.0]
     assert rows(line.segments) == [
         (0, 1, "anger", anger[0]),
@@ -59,9 +62,9 @@ def test_a_window_counts_as_much_as_it_has_speech():
     assert rows(line.segments) == [(0, 2, "anger", 0.875), (2, 3, "neutral", 0.0)]
 
 
-def test_one_odd_window_does_not_break_a_segment():
-    found, _ = heard([NEUTRAL] * 3 + [ANGER] + [NEUTRAL] * 3, 8 * HOP)
-    assert [row[:3] for row in found] == [(0, 8, "neutral")]
+def test_a_single_outlier_window_does_not_split_a_segment():
+    result, _ = heard([NEUTRAL] * 3 + [ANGER] + [NEUTRAL] * 3, 8 * HOP)
+    assert [row[:3] for row in result] == [(0, 8, "neutral")]
 
 
 def test_segments_are_trimmed_to_speech_and_end_at_long_pauses():
@@ -71,8 +74,8 @@ def test_segments_are_trimmed_to_speech_and_end_at_long_pauses():
         inside = [(max(start, a), min(end, b)) for a, b in speech if a < end and b > start]
         return (inside[0][0], inside[-1][1]) if inside else None
 
-    found, _ = heard([ANGER, None, ANGER], 4 * HOP, extent)
-    assert [row[:2] for row in found] == [(0.125, 1.875), (3.5, 4.0)]
+    result, _ = heard([ANGER, None, ANGER], 4 * HOP, extent)
+    assert [row[:2] for row in result] == [(0.125, 1.875), (3.5, 4.0)]
 
 
 @pytest.mark.parametrize(
@@ -91,19 +94,19 @@ def test_little_speech_at_the_edge_of_a_cell_is_no_segment(speech, opinions, wan
         inside = [(max(start, a), min(end, b)) for a, b in speech if a < end and b > start]
         return inside[0] if inside else None
 
-    found, _ = heard(opinions, 4 * HOP, extent, smoothing=0)
-    assert [row[:3] for row in found] == wanted
+    result, _ = heard(opinions, 4 * HOP, extent, smoothing=0)
+    assert [row[:3] for row in result] == wanted
 
 
-def test_between_two_segments_of_one_stretch_of_speech_is_no_hole():
+def test_segments_of_continuous_speech_are_contiguous():
     """A cell may end within a chunk of 32 ms of voice activity."""
 
     def extent(start, end):
         return max(start, start // 512 * 512), end // 512 * 512
 
-    found, _ = heard([ANGER, ANGER, NEUTRAL, NEUTRAL, NEUTRAL], 6 * HOP, extent, smoothing=0)
-    assert [row[2] for row in found] == ["anger", "neutral"]
-    assert found[0][1] == found[1][0]
+    result, _ = heard([ANGER, ANGER, NEUTRAL, NEUTRAL, NEUTRAL], 6 * HOP, extent, smoothing=0)
+    assert [row[2] for row in result] == ["anger", "neutral"]
+    assert result[0][1] == result[1][0]
 
 
 def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
@@ -113,7 +116,7 @@ def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
     assert known == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
 
 
-def test_nothing_is_kept_but_the_windows_that_may_be_asked():
+def test_only_windows_still_needed_are_kept():
     line = Timeline(LABELS, HOP, everywhere)
     for number in range(500):
         line.add(WindowScore((ANGER, NEUTRAL)[number // 9 % 2], 1.0))

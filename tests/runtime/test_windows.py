@@ -20,9 +20,9 @@ def cut(samples: np.ndarray, pieces: list[int], seconds: float = 0.5) -> list[tu
         made += list(windower.push(samples[at : at + size]))
         at = min(len(samples), at + size)
     made += list(windower.finish())
-    for one in made:
-        np.testing.assert_array_equal(one.samples, samples[one.start : one.end])
-    return [(one.start, one.end) for one in made]
+    for value in made:
+        np.testing.assert_array_equal(value.samples, samples[value.start : value.end])
+    return [(item.start, item.end) for item in made]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_half_a_second_every_quarter(samples, windows):
     samples=st.integers(0, 60_000),
     pieces=st.lists(st.integers(0, 20_000), max_size=12),
 )
-def test_where_the_pieces_end_does_not_matter(samples, pieces):
+def test_piece_boundaries_have_no_effect(samples, pieces):
     audio = np.arange(samples, dtype=np.float32)
     windows = cut(audio, pieces)
     assert windows == cut(audio, [])
@@ -56,17 +56,17 @@ def test_where_the_pieces_end_does_not_matter(samples, pieces):
     assert covered.max(initial=0) <= 2
 
 
-def test_no_more_than_a_window_is_held():
+def test_at_most_one_window_is_buffered():
     windower = SlidingWindows(0.5)
     for _ in range(1000):
         list(windower.push(np.zeros(3000, dtype=np.float32)))
         held = sum(
-            one.base.nbytes if one.base is not None else one.nbytes for one in windower._pending
+            item.base.nbytes if item.base is not None else item.nbytes for item in windower._pending
         )
         assert held <= 4 * (8000 + 3000)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.49, -1.0, float("nan")])
-def test_windows_without_room_are_refused(seconds):
+def test_windows_that_are_too_short_are_rejected(seconds):
     with pytest.raises(UsageError, match=r"at least 0\.5 seconds"):
         SlidingWindows(seconds)

@@ -135,7 +135,7 @@ def plot_risk_coverage(selective: Mapping[str, Any], path: Path, title: str) -> 
     figure = make_figure(5.6, 4.6)
     axes = figure.add_subplot()
     covered, risks = ([100 * point[key] for point in curve] for key in ("coverage", "risk"))
-    label = f"surest answers first (area {100 * selective['area']:.1f} %)"
+    label = f"most confident answers first (area {100 * selective['area']:.1f} %)"
     axes.plot(covered, risks, "o-", color=BLUE, ms=4, label=label)
     if selective.get("coverage") is not None and selective.get("risk") is not None:
         place = (100 * selective["coverage"], 100 * selective["risk"])

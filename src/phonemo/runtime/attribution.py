@@ -36,9 +36,9 @@ def frames_within(spans: Sequence[PhonemeSpan], grid: FrameGrid, frames: int) ->
         grid: frame positions.
         frames: number of frames.
     """
-    centres = np.array([grid.sample_at(number + 0.5) for number in range(frames)]) / RATE
+    centers = np.array([grid.sample_at(number + 0.5) for number in range(frames)]) / RATE
     bounds = np.array([(span.start, span.end) for span in spans], dtype=np.float64).reshape(-1, 2)
-    inside: Kept = (centres >= bounds[:, :1]) & (centres < bounds[:, 1:])
+    inside: Kept = (centers >= bounds[:, :1]) & (centers < bounds[:, 1:])
     return inside
 
 

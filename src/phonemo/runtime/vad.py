@@ -33,8 +33,8 @@ class EnergyVad:
     """Energy detector: speech is well above the lowest recent level.
 
     The noise floor falls at once and rises slowly. It starts no higher than ``START_DB``, so that a
-    recording may begin with speech. Pauses within words are bridged. Voices are not told from other
-    sounds: music counts as speech.
+    recording may begin with speech. Pauses within words are bridged. Voices and other
+    sounds are not distinguished: music counts as speech.
     """
 
     ABOVE_DB = 10.0

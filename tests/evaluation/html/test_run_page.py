@@ -1,4 +1,4 @@
-"""A run as one page: all parts are in it, nothing foreign is, and whatever a name holds is text."""
+"""The run page: all parts are present, no external resources, and names are escaped."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def made(tmp_path_factory):
     manifest = make_corpus(folder / "corpus")
     backbone = folder / "backbone"
     make_backbone_folder(backbone, "wav2vec2-layer")
-    found = plan(manifest, folder / "run", str(backbone), threads=1)
-    return found, finetune(found.config, "phonemo finetune"), folder / "run"
+    result = plan(manifest, folder / "run", str(backbone), threads=1)
+    return result, finetune(result.config, "phonemo finetune"), folder / "run"
 
 
 @pytest.fixture
@@ -44,66 +44,66 @@ def run(made, tmp_path) -> Path:
 
 
 class TestFinetune:
-    def test_the_plan_is_by_speaker_and_learns_the_known_phonemes(self, made):
+    def test_the_plan_is_by_speaker_and_trains_known_phonemes(self, made):
         config = made[0].config
         assert (config.protocol.name, config.protocol.folds) == ("speaker", None)
         assert config.train.strategy == "logistic"
         assert config.model.auxiliary is not None
         assert made[0].notes == ()
 
-    def test_the_model_has_learnt_from_everybody_and_answers(self, made):
+    def test_the_model_is_trained_on_all_speakers_and_predicts(self, made):
         import phonemo
         from tests.tiny_bundle import make_clip
 
-        _, found, run = made
-        past = json.loads((found.model / "provenance.json").read_text())
-        assert sorted(past["corpora"]["beeps"]["speakers"]) == ["s1", "s2", "s3", "s4"]
+        _, result, run = made
+        data = json.loads((result.model / "provenance.json").read_text())
+        assert sorted(data["corpora"]["beeps"]["speakers"]) == ["s1", "s2", "s3", "s4"]
         clip = make_clip(8000, 300.0)
-        torch_says = phonemo.load(found.model).predict(clip, rate=16_000)
+        torch_says = phonemo.load(result.model).predict(clip, rate=16_000)
         assert set(torch_says.scores) == {"anger", "neutral", "sadness"}
-        assert found.bundle == run / "bundle"
-        bundle_says = phonemo.load(found.bundle).predict(clip, rate=16_000)
+        assert result.bundle == run / "bundle"
+        bundle_says = phonemo.load(result.bundle).predict(clip, rate=16_000)
         assert bundle_says.scores == pytest.approx(torch_says.scores, abs=0.1)
 
-    def test_again_it_does_nothing_again(self, made):
+    def test_a_second_finetune_trains_nothing_again(self, made):
         before = {path: path.stat().st_mtime_ns for path in made[2].rglob("*.safetensors")}
         again = finetune(made[0].config, "phonemo finetune")
         assert again.metrics["results"] == made[1].metrics["results"]
         assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    def test_without_speakers_it_leaks_and_says_so(self, tmp_path):
+    def test_without_speakers_the_run_is_marked_leaky(self, tmp_path):
         manifest = make_corpus(tmp_path)
         text = re.sub(r'"speaker": ?"s\d"', '"speaker": null', manifest.read_text())
         manifest.write_text(text)
-        found = plan(manifest, tmp_path / "run", str(tmp_path))
-        assert found.config.protocol.name == "random-leaky"
-        assert found.notes[0].startswith("LEAKY: some utterances have no speaker")
+        result = plan(manifest, tmp_path / "run", str(tmp_path))
+        assert result.config.protocol.name == "random-leaky"
+        assert result.notes[0].startswith("LEAKY: some utterances have no speaker")
 
     def test_emotions_with_few_utterances_are_left_out(self, tmp_path):
         manifest = make_corpus(tmp_path)
         lines = manifest.read_text().splitlines()
-        kept = [one for one in lines if "sadness" not in one or "s1-" in one]
+        kept = [line for line in lines if "sadness" not in line or "s1-" in line]
         manifest.write_text("\n".join(kept) + "\n")
-        found = plan(manifest, tmp_path / "run", str(tmp_path))
-        assert found.config.labels.names == ("anger", "neutral")
-        assert found.notes == ("left out, fewer than 6 utterances: sadness (2)",)
-        manifest.write_text("\n".join(one for one in kept if "neutral" not in one) + "\n")
+        result = plan(manifest, tmp_path / "run", str(tmp_path))
+        assert result.config.labels.names == ("anger", "neutral")
+        assert result.notes == ("left out, fewer than 6 utterances: sadness (2)",)
+        manifest.write_text("\n".join(item for item in kept if "neutral" not in item) + "\n")
         with pytest.raises(ProtocolError, match=r"two emotions .* it has anger \(8\), sadness"):
             plan(manifest, tmp_path / "run", str(tmp_path))
 
-    def test_phonemo_small_is_taken_over_by_name(self, tmp_path):
+    def test_phonemo_small_can_be_named_as_a_start(self, tmp_path):
         manifest = make_corpus(tmp_path)
-        found = plan(manifest, tmp_path / "run").config.model
+        result = plan(manifest, tmp_path / "run").config.model
         assert weights_of("phonemo-small") == REPOSITORY / "models" / "phonemo-small"
-        assert found.start == found.backbone == str(REPOSITORY / "models" / "phonemo-small")
-        assert found.auxiliary is not None
+        assert result.start == result.backbone == str(REPOSITORY / "models" / "phonemo-small")
+        assert result.auxiliary is not None
         assert weights_of("phonemo-small") != weights_of("other") == Path("other")
 
-    def test_the_upper_layer_can_learn_too(self, tmp_path):
+    def test_the_upper_layer_can_be_trained(self, tmp_path):
         manifest = make_corpus(tmp_path)
         config = plan(manifest, tmp_path / "run", "phonemo-small", "top_k").config
         assert (config.train.strategy, config.train.top_k) == ("top_k", 1)
-        assert config.model.head == "linear"  # as that of phonemo-small, which goes on learning
+        assert config.model.head == "linear"  # as in phonemo-small, the start of the training
 
 
 class Reader(HTMLParser):
@@ -125,7 +125,7 @@ class Reader(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_every_part_is_there_and_closed(run):
+def test_every_section_is_present_and_closed(run):
     text = write_page(run).read_text(encoding="utf-8")
     page = Reader(text)
     assert page.open == []
@@ -138,7 +138,7 @@ def test_every_part_is_there_and_closed(run):
     assert all(fields.get("alt") for tag, fields in page.tags if tag == "img")
 
 
-def test_nothing_comes_from_elsewhere(run):
+def test_the_page_has_no_external_resources(run):
     page = Reader(write_page(run).read_text(encoding="utf-8"))
     for _, fields in page.tags:
         for name in ("src", "href"):
@@ -146,13 +146,13 @@ def test_nothing_comes_from_elsewhere(run):
     assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")]
 
 
-def test_voices_can_be_left_out(run):
+def test_audio_can_be_left_out(run):
     text = write_page(run, audio=False).read_text(encoding="utf-8")
     assert "<audio" not in text
     assert "data:audio" not in text
 
 
-def test_names_are_text_whatever_they_hold(run):
+def test_hostile_names_are_escaped(run):
     path = run / "predictions.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rows:
@@ -168,14 +168,14 @@ def test_names_are_text_whatever_they_hold(run):
     assert Reader(text).open == []
 
 
-def test_a_leak_is_said_first(run):
+def test_leakage_is_reported_first(run):
     metrics = json.loads((run / "metrics.json").read_text())
     (run / "metrics.json").write_text(json.dumps(metrics | {"leaky": True}))
     text = write_page(run).read_text(encoding="utf-8")
     assert text.index("LEAKY") < text.index("<dl")
 
 
-def test_data_that_is_gone_leaves_a_page(run):
+def test_a_page_is_written_without_the_data(run):
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(re.sub(r"(?m)^manifest: .*$", "manifest: gone.jsonl", config))
     for path in run.glob("seed-*/*/vectors.npy"):
@@ -187,26 +187,26 @@ def test_data_that_is_gone_leaves_a_page(run):
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "predictions.jsonl"])
-def test_what_is_no_run_is_one_line(run, name):
+def test_an_invalid_run_folder_is_rejected_in_one_line(run, name):
     (run / name).write_text("{")
     with pytest.raises(ResultError, match="expected a finished run") as caught:
         write_page(run)
     assert "\n" not in str(caught.value)
 
 
-def test_the_hardest_are_the_surest_and_of_all_kinds():
+def test_the_hardest_clips_are_confident_errors_of_all_kinds():
     def row(name, truth, label, score):
         return {"id": name, "truth": truth, "label": label, "scores": {label: score}}
 
     rows = [row("right", "a", "a", 1.0)]
     rows += [row(f"ab{n}", "a", "b", 0.9 - n / 100) for n in range(20)]
     rows += [row("ba", "b", "a", 0.4)]
-    found = [one["id"] for one in most_confident_errors(rows)]
-    assert found[:3] == ["ab0", "ab1", "ba"]
-    assert len(found) == 12
+    results = [most_confident_error["id"] for most_confident_error in most_confident_errors(rows)]
+    assert results[:3] == ["ab0", "ab1", "ba"]
+    assert len(results) == 12
 
 
-def test_the_map_parts_what_lies_apart():
+def test_the_map_separates_distant_clusters():
     draw = np.random.default_rng(0)
     vectors = np.concatenate([draw.normal(0, 1, (20, 8)), draw.normal(30, 1, (20, 8))])
     places = maps.tsne(vectors.astype(np.float32))
@@ -216,7 +216,7 @@ def test_the_map_parts_what_lies_apart():
     assert np.linalg.norm(first - second) > np.linalg.norm(places[:20] - first, axis=1).mean()
 
 
-def test_too_few_make_no_map():
+def test_too_few_rows_give_no_map():
     assert maps.subsample([{}] * 7, np.zeros((7, 3), np.float32)) is None
     rows, vectors = maps.subsample([{}] * 5000, np.zeros((5000, 3), np.float32))
     assert len(rows) == len(vectors) == 2000

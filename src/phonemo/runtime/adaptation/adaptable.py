@@ -196,7 +196,7 @@ class Adaptable(ABC):
         """Compute a source's profile from unlabeled recordings, in any order.
 
         Recordings that cannot be used and those without speech are left out; ``vectors`` and
-        ``phonemo.runtime.adaptation.pool.VectorPool`` tell which. All vectors are kept until the
+        ``phonemo.runtime.adaptation.pool.VectorPool`` report them. All vectors are kept until the
         end, at 4 bytes a feature: some hundreds of recordings are enough, more gain little.
 
         Args:
