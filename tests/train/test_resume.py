@@ -33,7 +33,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory) -> dict[str, torch.Tensor]:
+def uninterrupted_weights(tmp_path_factory) -> dict[str, torch.Tensor]:
     """The weights of the uninterrupted run."""
     config = make_config(tmp_path_factory.mktemp("whole"), **SETTINGS)
     run(config, "test", folds=[FOLD])
