@@ -71,7 +71,7 @@ def prepared(config: RunConfig, **train: object) -> tuple[Experiment, Prior]:
     return experiment, prior_of(str(config.model.start), experiment.targets.labels)
 
 
-def test_endless_strength_is_the_start_with_a_profile_of_the_training_part(config):
+def test_infinite_strength_is_the_start_with_the_training_parts_profile(config):
     """With as many emotions as it shares; the vectors are those of the start."""
     config = with_changes(config, labels={"names": ["anger", "neutral"]})
     experiment, prior = prepared(config, prior_strength=1e12)
@@ -83,15 +83,15 @@ def test_endless_strength_is_the_start_with_a_profile_of_the_training_part(confi
         shrink_towards(moments(vectors, prior.reference), prior.reference), prior.reference
     )
     mapped = (vectors * scale + shift - prior.reference.centre) / prior.reference.spread
-    found = outputs_of(model, training, 4).logits.numpy()
-    np.testing.assert_allclose(found, prior.head.logits(mapped), atol=1e-3)
+    result = outputs_of(model, training, 4).logits.numpy()
+    np.testing.assert_allclose(result, prior.head.logits(mapped), atol=1e-3)
     assert (done.shared, done.fresh, done.picked_by) == (("anger", "neutral"), (), 0)
     trust = reference_of(model)
     assert (trust.k_mean, trust.k_spread) == (prior.reference.k_mean, prior.reference.k_spread)
 
 
 @pytest.mark.parametrize("unit", ["source", "speaker"])
-def test_no_strength_is_the_plain_fit_on_standardised_vectors(config, unit):
+def test_zero_strength_is_the_plain_fit_on_standardized_vectors(config, unit):
     experiment, prior = prepared(config, prior_strength=0.0, standardise_by=unit)
     model = make_network(experiment).eval()
     training = make_dataset(experiment)
@@ -107,13 +107,13 @@ def test_no_strength_is_the_plain_fit_on_standardised_vectors(config, unit):
         standardised[own] = (vectors[own] - one.mean) / one.deviation
     _, done = fit_from_start(model, training, prior, experiment.config.train)
     plain = LogisticRegression(C=0.01, tol=1e-8, max_iter=5000).fit(standardised, truth)
-    found = reference_of(model)
-    np.testing.assert_allclose(found.weight, plain.coef_, atol=1e-4)
-    np.testing.assert_allclose(found.centre, source.mean, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(found.spread, source.deviation, rtol=1e-4)
+    result = reference_of(model)
+    np.testing.assert_allclose(result.weight, plain.coef_, atol=1e-4)
+    np.testing.assert_allclose(result.centre, source.mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.spread, source.deviation, rtol=1e-4)
     for emotion in range(3):
-        wanted = standardised[truth == emotion].mean(axis=0)
-        np.testing.assert_allclose(found.class_means[emotion], wanted, atol=1e-3)
+        expected = standardised[truth == emotion].mean(axis=0)
+        np.testing.assert_allclose(result.class_means[emotion], expected, atol=1e-3)
     assert (done.strength, done.standardised_by, done.scores) == (0.0, unit, {})
 
 
@@ -130,7 +130,7 @@ def planted(turned: bool, speakers: int = 4) -> tuple[_Examples, Prior]:
     return _Examples(vectors, truth, names), prior
 
 
-def test_speakers_left_out_pick_a_good_start_and_turn_down_a_bad_one(config):
+def test_left_out_speakers_select_a_good_start_and_reject_a_bad_one(config):
     train = config.train
     good, bad = (_scores(*planted(turned), train) for turned in (False, True))
     assert max(good, key=good.__getitem__) > 0
@@ -139,64 +139,64 @@ def test_speakers_left_out_pick_a_good_start_and_turn_down_a_bad_one(config):
     assert _scores(*planted(False, speakers=1), train) == {}, "nobody to leave out"
 
 
-def test_one_speaker_takes_the_usual_strength(config):
+def test_one_speaker_uses_the_default_strength(config):
     experiment, prior = prepared(config)
-    ids = [one for one in experiment.utterances if one.startswith("s1")]
+    ids = [row for row in experiment.utterances if row.startswith("s1")]
     model = make_network(experiment).eval()
     _, done = fit_from_start(model, make_dataset(experiment, ids), prior, experiment.config.train)
     assert (done.strength, done.picked_by) == (USUAL_STRENGTH, 0)
 
 
-def test_a_finetuning_says_what_was_done_and_what_profiles_add(tuned, start):
-    config, found = tuned
+def test_finetuning_reports_the_prior_and_scores_with_profiles(tuned, start):
+    config, result = tuned
     home = Path(config.output)
     assert (config.train.prior, config.train.strategy) == ("start", "logistic")
     cell = json.loads((home / "seed-1" / "speaker-s1" / "prior.json").read_text())
     assert (cell["shared"], cell["fresh"]) == (["anger", "neutral"], ["fear"])
     assert cell["picked_by"] == 3, "the tested speaker is left out"
-    said = json.loads((home / "profiles.json").read_text())
-    assert said["prior"]["seed-1/speaker-s1"] == cell
-    assert said["prior"]["model"]["picked_by"] == 4
-    assert set(said["scores"]) == {"none", "fold", "speaker"}
-    assert said["scores"]["none"]["ua"] == pytest.approx(found.metrics["results"]["ua"]["mean"])
-    assert found.metrics["model"]["prior"] == "start, by source"
+    text = json.loads((home / "profiles.json").read_text())
+    assert text["prior"]["seed-1/speaker-s1"] == cell
+    assert text["prior"]["model"]["picked_by"] == 4
+    assert set(text["scores"]) == {"none", "fold", "speaker"}
+    assert text["scores"]["none"]["ua"] == pytest.approx(result.metrics["results"]["ua"]["mean"])
+    assert result.metrics["model"]["prior"] == "start, by source"
     page = write_page(home).read_text()
     assert "drawn towards that of the start for anger, neutral" in page
     assert "each speaker&#x27;s own" in page or "each speaker's own" in page
-    reference = reference_of(load_trained(found.model).model)
+    reference = reference_of(load_trained(result.model).model)
     before = reference_of(load_trained(start).model)
     assert reference.digest != before.digest
     assert (reference.k_mean, reference.em_iterations) == (before.k_mean, before.em_iterations)
     again = finetune(config, "phonemo finetune")
-    assert again.profiles == found.profiles
+    assert again.profiles == result.profiles
 
 
-def test_scores_of_profiles_are_those_of_the_recognizer(tuned):
+def test_scores_with_profiles_match_the_recognizer(tuned):
     """Each speaker's own, as model.adapted makes it."""
-    config, found = tuned
+    config, result = tuned
     manifest = prepare_experiment(config).manifest
     right: dict[str, list[bool]] = {}
     for speaker in ("s1", "s2", "s3", "s4"):
         home = Path(config.output) / "seed-1" / f"speaker-{speaker}" / "model"
-        rows = [one for one in manifest.utterances if one.speaker == speaker]
-        paths = [manifest.audio_path(one) for one in rows]
+        rows = [row for row in manifest.utterances if row.speaker == speaker]
+        paths = [manifest.audio_path(row) for row in rows]
         adapted = TorchRecognizer.load(home).adapted(paths)
         assert adapted.applied.count == len(rows), "a beep counts as speech"
-        for one, path in zip(rows, paths, strict=True):
-            right.setdefault(one.emotion, []).append(adapted.predict(path).label == one.emotion)
-    ua = np.mean([np.mean(one) for one in right.values()])
-    assert found.profiles.scores["speaker"].ua == pytest.approx(ua)
+        for item, path in zip(rows, paths, strict=True):
+            right.setdefault(item.emotion, []).append(adapted.predict(path).label == item.emotion)
+    ua = np.mean([np.mean(item) for item in right.values()])
+    assert result.profiles.scores["speaker"].ua == pytest.approx(ua)
 
 
-def test_test_speakers_teach_nothing(config, tmp_path):
+def test_test_speakers_do_not_affect_training(config, tmp_path):
     """Their labels changed, the model and the strength that their fold picks are the same."""
-    found = []
+    result = []
     for flipped in (False, True):
         path = Path(config.manifest)
         lines = path.read_text().splitlines()
         changed = [
-            one.replace('"anger"', '"neutral"') if flipped and '"s1-' in one else one
-            for one in lines
+            line.replace('"anger"', '"neutral"') if flipped and '"s1-' in line else line
+            for line in lines
         ]
         own = path.with_name(f"flipped-{flipped}.jsonl")
         own.write_text("\n".join(changed) + "\n")
@@ -204,8 +204,8 @@ def test_test_speakers_teach_nothing(config, tmp_path):
         run(one, "phonemo train", folds=["speaker-s1"])
         cell = Path(one.output) / "seed-1" / "speaker-s1"
         weight = reference_of(load_trained(cell / "model").model).weight
-        found.append((weight.tolist(), (cell / "prior.json").read_text()))
-    assert found[0] == found[1]
+        result.append((weight.tolist(), (cell / "prior.json").read_text()))
+    assert result[0] == result[1]
 
 
 def test_a_plan_without_a_prior(start, tmp_path):
@@ -235,7 +235,7 @@ def test_the_shape_of_the_start_is_kept(start, tmp_path):
         assert (model["head"], model["statistics"]) == ("linear", config["statistics"])
 
 
-def test_a_config_says_what_goes_together(config):
+def test_conflicting_prior_settings_are_config_errors(config):
     plain = with_changes(config, train={"prior": "none"})
     assert "prior" not in plain.model_dump(mode="json")["train"]
     assert plain.digest != config.digest
