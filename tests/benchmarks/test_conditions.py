@@ -47,13 +47,13 @@ class TestByHand:
     RIGHT = np.array([[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 0]], dtype=bool)
 
     def test_ua_is_the_mean_of_recalls_over_draws(self):
-        wanted = ((1 / 2 + 2 / 3 + 1) / 3 + (0 + 1 + 0) / 3) / 2
-        assert benchmark.ua(self.RIGHT, self.TRUTH) == pytest.approx(wanted)
+        expected = ((1 / 2 + 2 / 3 + 1) / 3 + (0 + 1 + 0) / 3) / 2
+        assert benchmark.ua(self.RIGHT, self.TRUTH) == pytest.approx(expected)
 
-    def test_utterances_may_repeat_and_classes_be_away(self):
+    def test_utterances_may_repeat_and_classes_may_be_missing(self):
         chosen = np.array([0, 0, 1, 2])
-        wanted = ((2 / 3 + 1) / 2 + (0 + 1) / 2) / 2
-        assert benchmark.ua(self.RIGHT, self.TRUTH, chosen) == pytest.approx(wanted)
+        expected = ((2 / 3 + 1) / 2 + (0 + 1) / 2) / 2
+        assert benchmark.ua(self.RIGHT, self.TRUTH, chosen) == pytest.approx(expected)
 
     def test_pools_are_the_same_in_every_condition(self):
         first, second = benchmark.drawn("beeps", 50, 1, 2)
@@ -66,12 +66,12 @@ class TestByHand:
 
 class TestOpening:
     def test_utterances_are_spread_over_emotions_and_speakers(self, model, manifest):
-        found = opening.open_pair(model, manifest, LABELS, 12)
-        assert sorted(np.bincount(found.truth)) == [4, 4, 4]
-        assert {one.speaker for one in found.utterances} == {"s1", "s2", "s3", "s4"}
+        result = opening.open_pair(model, manifest, LABELS, 12)
+        assert sorted(np.bincount(result.truth)) == [4, 4, 4]
+        assert {row.speaker for row in result.utterances} == {"s1", "s2", "s3", "s4"}
         assert len(opening.open_pair(model, manifest, LABELS, 0).utterances) == 24
 
-    def test_a_model_that_learnt_from_the_speakers_is_refused(self, manifest, tmp_path):
+    def test_a_model_trained_on_the_speakers_is_rejected(self, manifest, tmp_path):
         folder = make_adaptable(tmp_path / "taught")
         facts = {"heard": [], "corpora": {"beeps": {"speakers": ["s2"], "utterances": []}}}
         (folder / "provenance.json").write_text(json.dumps(facts))
@@ -81,7 +81,7 @@ class TestOpening:
         (folder / "provenance.json").write_text(json.dumps(facts))
         assert "without labels" in opening.open_pair(folder, manifest, LABELS, 0).note
 
-    def test_what_cannot_be_tested_is_refused(self, model, manifest):
+    def test_untestable_models_are_rejected(self, model, manifest):
         with pytest.raises(CheckpointError, match="expected a model folder, got a bundle"):
             opening.open_pair(ADAPTABLE, manifest, LABELS, 0)
         with pytest.raises(LabelError, match="choose others with --labels"):
@@ -89,55 +89,55 @@ class TestOpening:
 
 
 class TestMeasured:
-    def test_answers_are_those_of_the_recognizer(self, model, manifest):
+    def test_predictions_match_the_recognizer(self, model, manifest):
         """Without a profile and with that of all recordings."""
         import phonemo
 
-        found = opening.open_pair(model, manifest, LABELS, 0)
-        right = benchmark.measure(found, [CLEAN], 1, 2).right["clean"].by_profile
+        result = opening.open_pair(model, manifest, LABELS, 0)
+        right = benchmark.measure(result, [CLEAN], 1, 2).right["clean"].by_profile
         listener = phonemo.load(model)
-        paths = [found.manifest.audio_path(one) for one in found.utterances]
+        paths = [result.manifest.audio_path(row) for row in result.utterances]
         adapted = listener.adapted(paths)
-        for name, one in {"none": listener, "all": adapted}.items():
-            given = [one.predict(path).label for path in paths]
-            wanted = [
+        for name, item in {"none": listener, "all": adapted}.items():
+            given = [item.predict(path).label for path in paths]
+            expected = [
                 label == utterance.emotion
-                for label, utterance in zip(given, found.utterances, strict=True)
+                for label, utterance in zip(given, result.utterances, strict=True)
             ]
-            assert right[name][0].tolist() == wanted
+            assert right[name][0].tolist() == expected
         assert right["pool"].shape == (2, 24)
 
-    def test_a_model_without_profiles_is_tested_without(self, manifest, tmp_path):
+    def test_a_model_without_profiles_is_tested_without_profiles(self, manifest, tmp_path):
         from phonemo.train.model_folder import save_trained
 
         save_trained(tmp_path / "hidden", make_network("hidden"), LABELS)
-        found = opening.open_pair(tmp_path / "hidden", manifest, LABELS, 6)
-        right = benchmark.measure(found, [CLEAN], 1, 2).right["clean"].by_profile
+        result = opening.open_pair(tmp_path / "hidden", manifest, LABELS, 6)
+        right = benchmark.measure(result, [CLEAN], 1, 2).right["clean"].by_profile
         assert set(right) == {"none"}
 
-    def test_a_study_says_what_phonemo_transfer_says(self, network, tmp_path, monkeypatch):
+    def test_a_study_matches_phonemo_transfer(self, network, tmp_path, monkeypatch):
         # planted recordings are six samples long, which is no speech
         monkeypatch.setattr(opening.VadTrack, "seconds", lambda *_: 1.0)
         corpora = [Planted("one"), Planted("two", 1.0, 1.5), Planted("three", -2.0, 0.7)]
         config = study_of(tmp_path, corpora, ["one", "three"])
-        wanted = transfer(config, "phonemo transfer")
-        for one in opening.open_study(tmp_path / "study", None, None, 0):
-            right = benchmark.measure(one, [CLEAN], 1, 2).right["clean"].by_profile
-            theirs = planted.conditions(wanted, one.corpus)
-            for ours, name in (("none", "single"), ("all", "pool-all")):
-                ua = benchmark.ua(right[ours], one.truth)
-                assert ua == pytest.approx(theirs[name]["ua"]["mean"])
+        expected = transfer(config, "phonemo transfer")
+        for model in opening.open_study(tmp_path / "study", None, None, 0):
+            right = benchmark.measure(model, [CLEAN], 1, 2).right["clean"].by_profile
+            reference = planted.conditions(expected, model.corpus)
+            for actual, name in (("none", "single"), ("all", "pool-all")):
+                ua = benchmark.ua(right[actual], model.truth)
+                assert ua == pytest.approx(reference[name]["ua"]["mean"])
 
-    def test_a_corpus_beside_the_mean_is_reported_and_not_counted(self, model, manifest):
+    def test_a_corpus_outside_the_mean_is_reported_but_not_averaged(self, model, manifest):
         first = benchmark.measure(opening.open_pair(model, manifest, LABELS, 12), [CLEAN], 1, 2)
         beside = replace(first, tested=replace(first.tested, corpus="beside", counts=False))
         wrong = benchmark.Right(
-            {name: ~one for name, one in first.right["clean"].by_profile.items()}
+            {name: ~item for name, item in first.right["clean"].by_profile.items()}
         )
         beside = replace(beside, right={"clean": wrong})
         asked = benchmark._parsed([])
         both, alone = (
-            benchmark.summed_up(one, [CLEAN], [], asked) for one in ([first, beside], [first])
+            benchmark.summed_up(item, [CLEAN], [], asked) for item in ([first, beside], [first])
         )
         assert both["mean_over"] == alone["mean_over"] == ["beeps"]
         mean = both["conditions"]["clean"]["mean"]
@@ -149,17 +149,23 @@ class TestCommand:
     @pytest.fixture
     def few(self, monkeypatch, tmp_path) -> None:
         """Three conditions, no shared recordings, few resamples."""
-        ways = [one for one in benchmark.conditions() if one.name in ("clean", "G.711", "room")]
+        ways = [
+            condition
+            for condition in benchmark.conditions()
+            if condition.name in ("clean", "G.711", "room")
+        ]
         monkeypatch.setattr(benchmark, "conditions", lambda _: ways)
         monkeypatch.setattr(benchmark, "CORPORA", tmp_path / "absent")
         monkeypatch.setattr(benchmark, "SAMPLES", 20)
 
-    def test_it_prints_writes_and_fills_a_page(self, few, model, manifest, tmp_path, capsys):
+    def test_the_command_prints_writes_and_updates_a_page(
+        self, few, model, manifest, tmp_path, capsys
+    ):
         page = tmp_path / "page.md"
         page.write_text("before\n<!-- conditions:start -->\nold\n<!-- conditions:end -->\nafter\n")
         words = ["--pair", model, manifest, "--labels", "anger,neutral,sadness", "--draws", "2"]
         words += ["--clips", "12", "--output", tmp_path / "c.json", "--page", page]
-        assert benchmark.main([str(one) for one in words]) == 0
+        assert benchmark.main([str(word) for word in words]) == 0
         text = capsys.readouterr().out
         filled = page.read_text()
         assert filled.startswith("before\n")
@@ -181,7 +187,7 @@ class TestCommand:
         assert benchmark.main([*map(str, words[:-4]), "--output", str(again)]) == 0
         assert json.loads(again.read_text())["conditions"] == content["conditions"]
 
-    def test_without_a_study_it_says_so(self, few, monkeypatch, tmp_path, capsys):
+    def test_a_missing_study_is_reported(self, few, monkeypatch, tmp_path, capsys):
         assert benchmark.main(["--study", str(tmp_path)]) == 0
         assert capsys.readouterr().out.startswith("skipped: ")
         assert benchmark.main(["--pair", str(tmp_path), str(tmp_path / "m.jsonl")]) == 2

@@ -22,7 +22,7 @@ def clip() -> np.ndarray:
 
 
 def named(name: str, backgrounds: list[np.ndarray] | None = None) -> Condition:
-    return next(one for one in conditions(backgrounds or []) if one.name == name)
+    return next(condition for condition in conditions(backgrounds or []) if condition.name == name)
 
 
 def decibels(ratio: float) -> float:
@@ -33,20 +33,20 @@ def rms(samples: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.asarray(samples, dtype=np.float64) ** 2)))
 
 
-def test_the_level_of_speech_leaves_pauses_out():
+def test_the_speech_level_ignores_pauses():
     tone = np.tile(np.array([0.5, -0.5], np.float32), 1600)
     assert speech_level(tone) == pytest.approx(0.5)
     assert speech_level(np.concatenate([tone, np.zeros(3200, np.float32)])) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("wanted", [20, 10, 0])
-def test_noise_lies_so_far_below_the_speech(clip, wanted):
+@pytest.mark.parametrize("expected", [20, 10, 0])
+def test_noise_has_the_requested_level_below_speech(clip, expected):
     brown = np.cumsum(np.random.default_rng(3).normal(0, 0.01, RATE)).astype(np.float32)
-    for name in (f"pink noise, {wanted} dB", f"background, {wanted} dB"):
-        found = named(name, [brown - brown.mean()]).applied(clip, 1, 0)
-        assert len(found) == len(clip)
-        noise = found - clip
-        assert decibels(speech_level(clip) / rms(noise)) == pytest.approx(wanted, abs=0.1)
+    for name in (f"pink noise, {expected} dB", f"background, {expected} dB"):
+        result = named(name, [brown - brown.mean()]).applied(clip, 1, 0)
+        assert len(result) == len(clip)
+        noise = result - clip
+        assert decibels(speech_level(clip) / rms(noise)) == pytest.approx(expected, abs=0.1)
 
 
 def test_pink_noise_falls_by_three_decibels_an_octave():
@@ -59,23 +59,23 @@ def test_pink_noise_falls_by_three_decibels_an_octave():
 
 def test_a_telephone_has_nothing_above_four_kilohertz(clip):
     noise = 0.1 * np.random.default_rng(4).normal(0, 1, RATE).astype(np.float32)
-    found = named("G.711").applied(noise, 1, 0)
-    power = np.abs(np.fft.rfft(found)) ** 2
+    result = named("G.711").applied(noise, 1, 0)
+    power = np.abs(np.fft.rfft(result)) ** 2
     assert power[4200:].sum() < 1e-3 * power[:3800].sum()
     speech = named("G.711").applied(clip, 1, 0)
     assert np.corrcoef(speech[:RATE], clip[:RATE])[0, 1] > 0.7
 
 
 def test_opus_runs_at_about_twelve_kilobits(clip):
-    found, bits = degrading.opus(clip[: 2 * RATE])
+    result, bits = degrading.opus(clip[: 2 * RATE])
     assert 8 < bits / 2000 < 16
-    assert abs(len(found) - 2 * RATE) < RATE // 50
-    assert not np.allclose(found[:RATE], clip[:RATE], atol=1e-3)
+    assert abs(len(result) - 2 * RATE) < RATE // 50
+    assert not np.allclose(result[:RATE], clip[:RATE], atol=1e-3)
 
 
 def test_packets_of_ogg_are_counted_without_headers():
     def page(*packets: int) -> bytes:
-        lacing = b"".join(b"\xff" * (one // 255) + bytes([one % 255]) for one in packets)
+        lacing = b"".join(b"\xff" * (size // 255) + bytes([size % 255]) for size in packets)
         head = b"OggS" + bytes(22) + struct.pack("B", len(lacing))
         return head + lacing + bytes(sum(packets))
 
@@ -94,10 +94,10 @@ def test_a_room_decays_by_sixty_decibels_in_its_time():
 
 
 def test_a_room_keeps_the_level_and_adds_a_tail(clip):
-    found = named("room").applied(clip, 1, 0)
-    assert speech_level(found) == pytest.approx(speech_level(clip), rel=0.05)
-    assert len(found) == len(clip) + round(0.3 * RATE)
-    assert rms(found[2 * RATE + 1600 : 2 * RATE + 3200]) > 10 * rms(clip[2 * RATE + 1600 :])
+    result = named("room").applied(clip, 1, 0)
+    assert speech_level(result) == pytest.approx(speech_level(clip), rel=0.05)
+    assert len(result) == len(clip) + round(0.3 * RATE)
+    assert rms(result[2 * RATE + 1600 : 2 * RATE + 3200]) > 10 * rms(clip[2 * RATE + 1600 :])
 
 
 def test_levels_and_silence(clip):
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_and_clips_differ(clip):
         assert drawn == (not np.array_equal(first, way.applied(clip, 1, 1))), way.name
 
 
-def test_without_backgrounds_there_are_none_of_them():
-    names = [one.name for one in conditions()]
+def test_without_backgrounds_their_conditions_are_omitted():
+    names = [condition.name for condition in conditions()]
     assert names[0] == "clean"
-    assert not any(one.startswith("background") for one in names)
+    assert not any(name.startswith("background") for name in names)

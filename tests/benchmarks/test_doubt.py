@@ -34,11 +34,11 @@ def test_shares_are_counts_of_predictions(corpora):
     model = phonemo.load(ADAPTABLE)
     model.abstain_below = 0.5
     paths = doubt.files(corpora, doubt.KINDS[2], 0)
-    found = [model.predict(path) for path in paths]
-    sure = [one for one in found if not {"unsure", "no_speech"} & set(one.warnings)]
+    result = [model.predict(path) for path in paths]
+    sure = [item for item in result if not {"unsure", "no_speech"} & set(item.warnings)]
     shares = doubt.shares(model, doubt.KINDS[2], paths)
     assert shares.confident == len(sure) / 5
-    assert shares.wrong == sum(one.label == "anger" for one in sure) / 5
+    assert shares.wrong == sum(item.label == "anger" for item in sure) / 5
     model.abstain_below = 1.1
     assert doubt.shares(model, doubt.KINDS[0], paths) == doubt.Shares(0.0, 0.0)
 
@@ -58,7 +58,7 @@ def test_the_command_counts_without_and_with_profiles(corpora, tmp_path, capsys)
     assert capsys.readouterr().out.strip() in page.read_text()
 
 
-def test_a_model_without_profiles_is_counted_without(corpora, tmp_path, capsys):
+def test_a_model_without_profiles_is_counted_without_profiles(corpora, tmp_path, capsys):
     words = ["--model", str(BUNDLE), "--corpora", str(corpora), "--clips", "3"]
     assert doubt.main([*words, "--output", str(tmp_path / "d.json")]) == 0
     text = capsys.readouterr().out
@@ -66,7 +66,7 @@ def test_a_model_without_profiles_is_counted_without(corpora, tmp_path, capsys):
     assert "the model takes no profile" in text
 
 
-def test_without_recordings_it_says_so(tmp_path, capsys):
+def test_missing_recordings_are_reported(tmp_path, capsys):
     assert doubt.main(["--corpora", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("skipped: ")
     (tmp_path / "esc10" / "a").mkdir(parents=True)

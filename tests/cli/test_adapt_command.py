@@ -21,7 +21,7 @@ from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 def phonemo(*words: object, stdin: bytes = b"") -> Answer:
     """Run main() in this process, with streams as a shell gives them to a pipe."""
-    given, out, err = (io.TextIOWrapper(io.BytesIO(one), "utf-8") for one in (stdin, b"", b""))
+    given, out, err = (io.TextIOWrapper(io.BytesIO(data), "utf-8") for data in (stdin, b"", b""))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"stdin": given, "stdout": out, "stderr": err}.items():
             patch.setattr(sys, name, value)
@@ -31,9 +31,9 @@ def phonemo(*words: object, stdin: bytes = b"") -> Answer:
         with pytest.raises(SystemExit) as left:
             main.main()
     texts = []
-    for one in (out, err):
-        one.flush()
-        texts.append(one.buffer.getvalue().decode())
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
     return Answer(int(left.value.code or 0), *texts)
 
 
@@ -71,20 +71,20 @@ def good(here: Path) -> list[Path]:
     return sorted((here / "office").glob("?.wav"))
 
 
-def test_adapt_writes_what_the_model_makes(here, office):
+def test_adapt_writes_the_models_profile(here, office):
     model = OnnxRecognizer.load(ADAPTABLE)
     assert Profile.load(office) == model.profile(good(here))
 
 
-def test_adapt_says_what_it_used_and_what_not(here, tmp_path):
+def test_adapt_reports_used_and_skipped_recordings(here, tmp_path):
     path = tmp_path / "office.json"
-    found = phonemo("adapt", "office", "call.wav", "-o", path, "--model", ADAPTABLE)
+    result = phonemo("adapt", "office", "call.wav", "-o", path, "--model", ADAPTABLE)
     made = Profile.load(path)
-    assert (found.code, made.count) == (0, 7)
-    assert found.out == (
+    assert (result.code, made.count) == (0, 7)
+    assert result.out == (
         f"{path}: profile {made.hash} of 7 recordings (7 vectors, {made.seconds:.1f} s of speech)\n"
     )
-    lines = found.err.splitlines()
+    lines = result.err.splitlines()
     assert lines[0].startswith("phonemo: office/text.wav: expected wav, flac, mp3")
     assert lines[1:] == [
         "phonemo: 1 of 9 recordings contain no speech and were skipped",
@@ -98,17 +98,17 @@ def test_adapt_says_what_it_used_and_what_not(here, tmp_path):
 
 def test_predict_with_a_profile(here, office):
     model = OnnxRecognizer.load(ADAPTABLE).with_profile(office)
-    found = phonemo("predict", "office/0.wav", "--profile", office, "--model", ADAPTABLE)
-    row = json.loads(found.out)
-    wanted = model.predict("office/0.wav")
-    assert row == {"file": "office/0.wav", **wanted.to_dict()}
+    result = phonemo("predict", "office/0.wav", "--profile", office, "--model", ADAPTABLE)
+    row = json.loads(result.out)
+    expected = model.predict("office/0.wav")
+    assert row == {"file": "office/0.wav", **expected.to_dict()}
     assert row["profile"] == {"hash": Profile.load(office).hash, "count": 6}
 
 
-def test_adapt_is_two_passes_over_what_is_given(here, office):
-    found = phonemo("predict", "office", "--adapt", "--model", ADAPTABLE)
-    assert found.code == 1, "one of them is text"
-    rows = [json.loads(line) for line in found.out.splitlines()]
+def test_adapt_makes_two_passes_over_the_recordings(here, office):
+    result = phonemo("predict", "office", "--adapt", "--model", ADAPTABLE)
+    assert result.code == 1, "one of them is text"
+    rows = [json.loads(line) for line in result.out.splitlines()]
     model = OnnxRecognizer.load(ADAPTABLE).with_profile(office)
     for row in rows:
         if row["file"] == "office/text.wav":
@@ -117,16 +117,16 @@ def test_adapt_is_two_passes_over_what_is_given(here, office):
         else:
             assert row["scores"] == model.predict(row["file"]).scores
             assert row["profile"] == model.applied.to_dict()
-    assert found.err == "phonemo: 1 of 8 failed; details in their lines\n", "each is said once"
+    assert result.err == "phonemo: 1 of 8 failed; details in their lines\n", "each is said once"
 
 
-def test_without_a_profile_nothing_names_one(here):
-    found = phonemo("predict", "office/0.wav", "--model", ADAPTABLE, "--format", "csv")
-    assert "profile" not in found.out
+def test_without_a_profile_none_is_reported(here):
+    result = phonemo("predict", "office/0.wav", "--model", ADAPTABLE, "--format", "csv")
+    assert "profile" not in result.out
     assert "profile" not in phonemo("predict", "office/0.wav", "--model", ADAPTABLE).out
 
 
-def test_csv_has_a_column(here, office):
+def test_csv_has_a_profile_column(here, office):
     words = ("--adapt", "--format", "csv", "--model", ADAPTABLE)
     rows = list(csv.DictReader(io.StringIO(phonemo("predict", "office", *words).out)))
     assert list(rows[0])[-2:] == ["error", "profile"]
@@ -136,7 +136,7 @@ def test_csv_has_a_column(here, office):
         assert None not in row, "no line is longer than the head"
 
 
-def test_a_table_names_it(here, office):
+def test_a_table_names_the_profile(here, office):
     words = ("--profile", office, "--format", "table", "--model", ADAPTABLE)
     assert (
         f"  profile: {Profile.load(office).hash} (6 vectors)\n"
@@ -148,7 +148,9 @@ def test_turns_are_adapted_by_speaker(here, office):
     words = ("call.wav", "--turns", "turns.csv", "--adapt", "--model", ADAPTABLE)
     row = json.loads(phonemo("predict", *words).out)
     assert "profile" not in row
-    assert [one.get("profile", {}).get("count") for one in row["segments"]] == [6] * 6 + [None] * 2
+    assert [segment.get("profile", {}).get("count") for segment in row["segments"]] == [6] * 6 + [
+        None
+    ] * 2
     table = phonemo("predict", *words, "--format", "table").out
     assert f"  profile of A: {row['segments'][0]['profile']['hash']} (6 vectors)\n" in table
     both = json.loads(phonemo("predict", *words, "--profile", office).out)
@@ -158,7 +160,7 @@ def test_turns_are_adapted_by_speaker(here, office):
     rows = csv.DictReader(
         io.StringIO(phonemo("predict", *words, "--profile", office, "--format", "csv").out)
     )
-    assert [one["profile"] for one in rows] == (
+    assert [row["profile"] for row in rows] == (
         [row["segments"][0]["profile"]["hash"]] * 6 + [Profile.load(office).hash] * 2
     )
 
@@ -181,23 +183,23 @@ def test_turns_are_adapted_by_speaker(here, office):
         (("adapt", "call.wav", "-o", "x.json", "--vad", "ears"), 2, "got 'ears'"),
     ],
 )
-def test_what_cannot_be_done(here, words, code, what):
-    found = phonemo(*words, "--model", ADAPTABLE)
-    last = found.err.splitlines()[-1]
-    assert found.code == code
+def test_invalid_combinations_are_errors(here, words, code, what):
+    result = phonemo(*words, "--model", ADAPTABLE)
+    last = result.err.splitlines()[-1]
+    assert result.code == code
     assert last.startswith("phonemo: ")
     assert what in last
-    assert found.out == ""
+    assert result.out == ""
     assert not (here / "x.json").exists()
 
 
-def test_a_model_that_takes_none(here, office):
+def test_a_model_without_profiles_is_an_error(here, office):
     for words in (
         ("adapt", "office", "-o", "x.json"),
         ("predict", "call.wav", "--profile", office),
     ):
-        found = phonemo(*words, "--model", BUNDLE)
-        assert (found.code, found.out) == (1, "")
-        assert "this model takes no profile" in found.err
-    found = phonemo("predict", "call.wav", "--adapt", "--model", BUNDLE)
-    assert (found.code, found.out) == (1, "")
+        result = phonemo(*words, "--model", BUNDLE)
+        assert (result.code, result.out) == (1, "")
+        assert "this model takes no profile" in result.err
+    result = phonemo("predict", "call.wav", "--adapt", "--model", BUNDLE)
+    assert (result.code, result.out) == (1, "")

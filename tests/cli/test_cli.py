@@ -80,7 +80,7 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "README.md").write_text("no markers\n", encoding="utf-8")
     rows = parallel(("f1", "f2", "m1", "m2"), ("Yes, it is.", "No, not at all."))
     write_manifest(tmp_path / "m.jsonl", Header(corpus="toy", root=".", phonemo="test"), rows)
-    ids = [one.id for one in rows]
+    ids = [row.id for row in rows]
     write_folds(tmp_path / "folds", [(ids[::2], ids[1::2]), (ids[1::2], ids[::2])])
     return tmp_path
 
@@ -111,7 +111,7 @@ def test_help_names_every_command_with_a_whole_sentence(phonemo):
 
 
 @pytest.mark.parametrize(
-    "command", [one.name or one.callback.__name__ for one in main.app.registered_commands]
+    "command", [item.name or item.callback.__name__ for item in main.app.registered_commands]
 )
 def test_every_option_of_every_command_is_explained(phonemo, command):
     answer = phonemo(command, "--help")
@@ -218,7 +218,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "fragments"), BAD, ids=[one[0] for one in BAD])
+@pytest.mark.parametrize(("words", "code", "fragments"), BAD, ids=[case[0] for case in BAD])
 def test_bad_input_is_one_clear_line(phonemo, here, words, code, fragments):
     before = sorted(path for path in here.rglob("*"))
     answer = phonemo(*(word.format(here=here) for word in words.split(" ")))
@@ -226,11 +226,11 @@ def test_bad_input_is_one_clear_line(phonemo, here, words, code, fragments):
     assert sorted(path for path in here.rglob("*")) == before, "and nothing was written"
 
 
-def test_an_error_stays_one_line_whatever_the_file_is_called(phonemo, tmp_path):
+def test_an_error_is_one_line_for_any_file_name(phonemo, tmp_path):
     assert_one_line(phonemo("inspect", tmp_path / "a\nb\x1b[31m.jsonl"), 1, "a?b?[31m.jsonl")
 
 
-def test_a_disk_that_refuses_is_one_line(phonemo, here, monkeypatch):
+def test_a_failed_write_is_a_one_line_error(phonemo, here, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "m.jsonl.part")
 
@@ -239,7 +239,7 @@ def test_a_disk_that_refuses_is_one_line(phonemo, here, monkeypatch):
     assert_one_line(phonemo(*words), 1, "m.jsonl.part: No space left on device", "free space")
 
 
-def test_a_bug_is_not_dressed_up_as_an_expected_error(phonemo, here, monkeypatch):
+def test_a_bug_is_not_reported_as_an_expected_error(phonemo, here, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
@@ -248,7 +248,7 @@ def test_a_bug_is_not_dressed_up_as_an_expected_error(phonemo, here, monkeypatch
         main.app(["prepare", "csv", str(here / "table"), "-o", str(here / "o.jsonl")])
 
 
-def test_an_interrupted_command_says_how_to_go_on(phonemo, here, monkeypatch):
+def test_an_interrupted_command_explains_how_to_resume(phonemo, here, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -282,7 +282,7 @@ def test_prepare_counts_and_writes_a_manifest_that_inspect_reads(phonemo, here):
     assert "3 folds by speaker of 4 utterances" in looked.out
 
 
-def test_inspect_allows_a_leak_that_was_asked_for_and_says_so(phonemo, here):
+def test_inspect_allows_and_reports_a_requested_leak(phonemo, here):
     leaky = phonemo("inspect", here / "m.jsonl", "--protocol", "random-leaky")
     assert (leaky.code, leaky.err) == (0, "")
     assert "LEAKY" in leaky.out
@@ -292,7 +292,7 @@ def test_inspect_allows_a_leak_that_was_asked_for_and_says_so(phonemo, here):
     assert "share up to" in published.out
 
 
-def test_inspect_refuses_a_leak_even_from_a_split_that_promised_none(phonemo, here, monkeypatch):
+def test_inspect_rejects_a_leak_of_a_split_that_should_have_none(phonemo, here, monkeypatch):
     def leaky(rows, settings):
         return make_split(rows, settings.model_copy(update={"name": "random-leaky"}))
 
@@ -304,9 +304,9 @@ def test_inspect_refuses_a_leak_even_from_a_split_that_promised_none(phonemo, he
     assert answer.err.count("\n") == 1
 
 
-def test_inspect_says_what_it_leaves_out_and_takes_a_corpus_without_emotions(phonemo, tmp_path):
+def test_inspect_reports_skipped_rows_and_accepts_a_corpus_without_emotions(phonemo, tmp_path):
     rows = parallel(("a", "b", "c"), ("Yes.", "No."))
-    silent = [one.model_copy(update={"emotion": None}) for one in rows]
+    silent = [row.model_copy(update={"emotion": None}) for row in rows]
     head = Header(corpus="toy", root=".", phonemo="test")
     write_manifest(tmp_path / "some.jsonl", head, [silent[0], *rows[1:]])
     write_manifest(tmp_path / "none.jsonl", head, silent)
@@ -318,7 +318,7 @@ def test_inspect_says_what_it_leaves_out_and_takes_a_corpus_without_emotions(pho
     assert "of 12 utterances" in none.out
 
 
-def test_report_writes_then_agrees_then_finds_a_change(phonemo, tmp_path, monkeypatch):
+def test_report_writes_then_confirms_then_detects_a_change(phonemo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     markers = "<!-- results:start -->\n<!-- results:end -->\n"
     Path("README.md").write_text(markers, encoding="utf-8")
@@ -331,7 +331,7 @@ def test_report_writes_then_agrees_then_finds_a_change(phonemo, tmp_path, monkey
     assert_one_line(phonemo("report", "--check"), 1, "RESULTS.md: out of date with results/")
 
 
-def test_a_reader_that_leaves_early_is_no_error_to_tell(tmp_path):
+def test_a_closed_pipe_is_not_reported_as_an_error(tmp_path):
     speakers = [f"speaker{number:04}" for number in range(600)]
     rows = parallel(speakers, ("Yes.",), takes=1)
     write_manifest(tmp_path / "m.jsonl", Header(corpus="toy", root=".", phonemo="test"), rows)
@@ -387,13 +387,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     home = tmp_path_factory.mktemp("cli")
     with redirect_stderr(io.StringIO()):
         write_config(home / "config.yaml", make_config(home, epochs=1))
-    found = Trained(home, home / "config.yaml", Answer(0, "", ""))
+    result = Trained(home, home / "config.yaml", Answer(0, "", ""))
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = call(*found.train)
+        code = call(*result.train)
     return Trained(home, home / "config.yaml", Answer(code, out.getvalue(), err.getvalue()))
 
 
-def test_train_prints_the_scores_and_tells_of_each_fold_on_stderr(trained):
+def test_train_prints_scores_and_reports_each_fold_on_stderr(trained):
     answer = trained.answer
     assert answer.code == 0, answer.err
     lines = answer.out.splitlines()
@@ -434,7 +434,7 @@ BAD_TRAIN = [
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "fragments"), BAD_TRAIN, ids=[one[0] for one in BAD_TRAIN]
+    ("words", "code", "fragments"), BAD_TRAIN, ids=[case[0] for case in BAD_TRAIN]
 )
 def test_bad_training_is_one_clear_line(phonemo, trained, words, code, fragments):
     typed = [word.format(home=trained.home) for word in words.split(" ")]
@@ -452,14 +452,14 @@ def test_a_label_that_no_utterance_has_is_refused(phonemo, trained, monkeypatch)
     assert_one_line(phonemo("train", trained.config, *words), 1, "joy")
 
 
-def test_a_run_that_never_began_does_not_claim_its_folder(phonemo, trained):
+def test_a_run_that_failed_to_start_does_not_claim_its_folder(phonemo, trained):
     wrong = phonemo("train", trained.config, "--set", "model.backbone=x/", "-o", trained.home / "b")
     assert wrong.code == 1
     right = ("train", trained.config, "-o", trained.home / "b", "--fold", "speaker-s1", "-q")
     assert phonemo(*right).code == 0
 
 
-def test_training_that_is_stopped_says_that_it_will_go_on(phonemo, trained, monkeypatch):
+def test_interrupted_training_reports_that_it_can_resume(phonemo, trained, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -480,7 +480,7 @@ def test_evaluate_tests_a_run_again_and_gets_the_same(phonemo, trained, tmp_path
     assert {row["speaker"] for row in rows} == {"s1", "s2"}
 
 
-def test_evaluate_scores_a_runs_answers_again_among_some_emotions(phonemo, trained, tmp_path):
+def test_evaluate_rescores_stored_predictions_among_some_emotions(phonemo, trained, tmp_path):
     target = tmp_path / "tiny-2" / "metrics.json"
     words = ("evaluate", trained.run, "--labels", "sadness,anger", "-o", target)
     answer = phonemo(*words)
@@ -493,8 +493,8 @@ def test_evaluate_scores_a_runs_answers_again_among_some_emotions(phonemo, train
     lines = (trained.run / "predictions.jsonl").read_text().splitlines()
     rows = [row for row in map(json.loads, lines) if row["truth"] in ("anger", "sadness")]
     right = [
-        (one["scores"]["anger"] > one["scores"]["sadness"]) == (one["truth"] == "anger")
-        for one in rows
+        (row["scores"]["anger"] > row["scores"]["sadness"]) == (row["truth"] == "anger")
+        for row in rows
     ]
     assert metrics["results"]["utterances"] == len(rows) == 8
     assert metrics["results"]["wa"]["mean"] == pytest.approx(sum(right) / 8)
@@ -573,7 +573,7 @@ BAD_CLIPS = {
 }
 
 
-def test_predict_answers_a_line_a_file_and_bad_neighbours_do_no_harm(phonemo, trained, clips):
+def test_predict_writes_a_line_per_file_despite_bad_files(phonemo, trained, clips):
     alone = phonemo("predict", trained.clip, "--model", trained.model)
     assert (alone.code, alone.err) == (0, "")
     (good,) = alone.rows
@@ -629,7 +629,7 @@ def test_a_terminal_need_not_be_utf8(trained, clips, monkeypatch):
         assert b"anger" in stream.buffer.getvalue()
 
 
-def test_predict_into_a_closed_pipe_stops_without_a_word(trained, capfd, monkeypatch):
+def test_predict_into_a_closed_pipe_stops_silently(trained, capfd, monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
     with io.TextIOWrapper(io.FileIO(writer, "w"), write_through=True) as pipe:
@@ -649,13 +649,13 @@ BAD_MODELS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "fragments"), BAD_MODELS, ids=[one[0] for one in BAD_MODELS])
+@pytest.mark.parametrize(("model", "fragments"), BAD_MODELS, ids=[case[0] for case in BAD_MODELS])
 def test_a_wrong_model_is_one_clear_line(phonemo, trained, model, fragments):
     answer = phonemo("predict", trained.clip, "--model", model.format(home=trained.home))
     assert_one_line(answer, 1, *fragments)
 
 
-def test_predict_takes_a_bundle_as_well(phonemo, clips):
+def test_predict_accepts_a_bundle(phonemo, clips):
     soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
     answer = phonemo("predict", "odd.wav", "text.wav", "--model", BUNDLE)
     assert answer.code == 1
@@ -678,14 +678,14 @@ def test_predict_chooses_among_some_emotions(phonemo, clips):
         assert row["scores"][name] == pytest.approx(full["scores"][name] / total)
 
 
-def test_predict_knows_its_emotions_before_it_hears_a_file(phonemo, clips):
+def test_predict_checks_emotions_before_reading_files(phonemo, clips):
     words = ("predict", "nowhere.wav", "--model", BUNDLE, "--labels")
     assert_one_line(phonemo(*words, "anger,joy"), 2, "unknown label 'joy'", "labels: ")
     assert_one_line(phonemo(*words, "anger"), 2, "at least two")
     assert_one_line(phonemo(*words, "anger,,"), 2, "--labels 'anger,,'")
 
 
-def test_without_a_model_the_packaged_one_answers(phonemo, clips, tmp_path, monkeypatch):
+def test_the_packaged_model_is_the_default(phonemo, clips, tmp_path, monkeypatch):
     monkeypatch.setattr("phonemo.runtime.bundle.resources.files", lambda package: tmp_path)
     soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
     assert_one_line(phonemo("predict", "odd.wav"), 1, "--model FOLDER")
@@ -713,13 +713,13 @@ def test_export_writes_a_bundle_that_predict_opens(phonemo, trained, tmp_path):
     assert second.startswith("  fp32 against torch: logits differ by at most ")
     assert "clips (beeps): scores differ by at most 0." in third
     assert "; UA " in third
-    (found,) = phonemo("predict", trained.clip, "--model", bundle).rows
-    (wanted,) = phonemo("predict", trained.clip, "--model", trained.model).rows
-    for name, score in wanted["scores"].items():
-        assert found["scores"][name] == pytest.approx(score, abs=0.1)
+    (result,) = phonemo("predict", trained.clip, "--model", bundle).rows
+    (expected,) = phonemo("predict", trained.clip, "--model", trained.model).rows
+    for name, score in expected["scores"].items():
+        assert result["scores"][name] == pytest.approx(score, abs=0.1)
 
 
-@pytest.mark.parametrize(("model", "fragments"), BAD_MODELS, ids=[one[0] for one in BAD_MODELS])
+@pytest.mark.parametrize(("model", "fragments"), BAD_MODELS, ids=[case[0] for case in BAD_MODELS])
 def test_a_wrong_model_is_not_exported(phonemo, trained, tmp_path, model, fragments):
     words = ("export", model.format(home=trained.home), "-o", tmp_path / "bundle")
     assert_one_line(phonemo(*words), 1, *fragments)
@@ -728,7 +728,7 @@ def test_a_wrong_model_is_not_exported(phonemo, trained, tmp_path, model, fragme
     )
 
 
-def test_a_process_of_its_own_keeps_the_pipe_clean(trained, tmp_path):
+def test_standard_output_of_a_process_has_only_results(trained, tmp_path):
     """Outside pytest: with logging and warnings as users have them, and nothing said twice."""
     (tmp_path / "text.wav").write_text("this is text", encoding="utf-8")
     files = (str(trained.clip), str(tmp_path / "text.wav"))
@@ -739,14 +739,14 @@ def test_a_process_of_its_own_keeps_the_pipe_clean(trained, tmp_path):
     assert done.stderr == "phonemo: 1 of 2 failed; details in their lines\n"
 
 
-def test_the_library_says_the_same_in_python(trained):
+def test_the_library_gives_the_same_result_in_python(trained):
     import phonemo
 
     model = phonemo.load(trained.model)
-    found = model.predict(trained.clip)
-    assert found == phonemo.predict(trained.clip, trained.model)
-    assert isinstance(found, phonemo.Prediction)
-    assert found.label == max(found.scores, key=found.scores.__getitem__)
+    result = model.predict(trained.clip)
+    assert result == phonemo.predict(trained.clip, trained.model)
+    assert isinstance(result, phonemo.Prediction)
+    assert result.label == max(result.scores, key=result.scores.__getitem__)
     with pytest.raises(PhonemoError, match="no such model folder"):
         phonemo.load(trained.home / "nowhere")
 
@@ -756,8 +756,8 @@ def test_shrink_halves_a_model_that_predict_opens(phonemo, trained, tmp_path):
     answer = phonemo("shrink", trained.model, "-o", small)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"{small}: 0.")
-    (found,) = phonemo("predict", trained.clip, "--model", small).rows
-    (wanted,) = phonemo("predict", trained.clip, "--model", trained.model).rows
-    for name, score in wanted["scores"].items():
-        assert found["scores"][name] == pytest.approx(score, abs=0.01)
+    (result,) = phonemo("predict", trained.clip, "--model", small).rows
+    (expected,) = phonemo("predict", trained.clip, "--model", trained.model).rows
+    for name, score in expected["scores"].items():
+        assert result["scores"][name] == pytest.approx(score, abs=0.01)
     assert_one_line(phonemo("shrink", trained.model, "-o", small), 1, "is there already")

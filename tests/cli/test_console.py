@@ -60,7 +60,7 @@ def test_prepared_lines_do_not_count_the_unknown_as_a_name():
     ]
 
 
-def test_prepared_lines_tell_what_was_skipped_and_that_it_is_partial():
+def test_prepared_lines_report_skipped_rows_and_partial_corpora():
     header = Header(corpus="toy", root=".", phonemo="test", partial=True)
     lines = console.prepared_lines(made(header=header, skipped={"x": 2}, warnings=("few",)))
     assert lines[0].endswith(", PARTIAL")
@@ -79,7 +79,7 @@ def test_a_table_row_ranks_four_emotions_and_draws_them():
     ]
 
 
-def test_a_table_row_shows_a_timeline_and_who_speaks():
+def test_a_table_row_shows_a_timeline_and_speakers():
     parts = [
         {"start": 0.0, "end": 59.96, "label": "anger", "scores": {"anger": 0.5}},
         {"start": 61.5, "end": 3661.0, "label": "joy", "scores": {"joy": 0.75}, "speaker": "A"},
@@ -90,7 +90,7 @@ def test_a_table_row_shows_a_timeline_and_who_speaks():
     assert not [line for line in console.table_row(ROW).splitlines() if " to " in line]
 
 
-def test_a_table_row_says_where_nobody_speaks_and_does_not_list_all_phonemes():
+def test_a_table_row_marks_missing_speech_and_truncates_phonemes():
     lines = console.table_row(ROW | {"warnings": ["no_speech"]}).splitlines()
     assert lines[1] == "  no speech detected; the scores below are meaningless"
     assert "no speech" not in console.table_row(ROW)
@@ -104,28 +104,28 @@ def test_a_table_row_does_not_name_phonemes_that_carried_nothing():
     assert "  carried by: no single phoneme" in lines
 
 
-def test_a_table_row_names_the_phonemes_that_carried_it_the_first_five():
+def test_a_table_row_names_the_five_strongest_phonemes():
     shares = [0.01, -0.2, 0.3, 0.02, 0.0, 0.03, 0.04, 0.05]
     spans = [
         {"symbol": symbol, "start": number / 10, "end": 1.0, "confidence": 1.0, "share": share}
         for number, (symbol, share) in enumerate(zip("abcdefgh", shares, strict=True))
     ]
     lines = console.table_row(ROW | {"spans": spans}).splitlines()
-    wanted = "c at 0.20 s +30 %, h at 0.70 s +5 %, g at 0.60 s +4 %, f at 0.50 s +3 %"
-    assert f"  carried by: {wanted}, d at 0.30 s +2 %" in lines
+    expected = "c at 0.20 s +30 %, h at 0.70 s +5 %, g at 0.60 s +4 %, f at 0.50 s +3 %"
+    assert f"  carried by: {expected}, d at 0.30 s +2 %" in lines
     del spans[2]["share"]
     assert "c at" not in console.table_row(ROW | {"spans": spans})
     assert "carried" not in console.table_row(ROW)
 
 
 @pytest.mark.parametrize("phonemes", [None, []])
-def test_a_table_row_is_silent_about_what_there_is_not(phonemes):
+def test_a_table_row_omits_missing_parts(phonemes):
     text = console.table_row(ROW | {"phonemes": phonemes, "warnings": []})
     assert "heard" not in text
     assert "warnings" not in text
 
 
-def test_a_table_row_shows_no_control_characters_of_a_file_name():
+def test_a_table_row_escapes_control_characters_of_a_file_name():
     row = {"file": "a\x1b[31m\n.wav", "error": "a: no such file"}
     assert console.table_row(row) == "a?[31m?.wav\n  error: a: no such file"
     assert console.table_row(ROW | {"file": "\u202eb.wav"}).startswith("?b.wav")
@@ -140,7 +140,7 @@ def test_a_table_row_shows_no_control_characters_of_a_file_name():
         ("utf-8", "\udcff.wav", True),  # a byte of a name that is not UTF-8
     ],
 )
-def test_a_json_row_comes_back_from_any_stream(monkeypatch, encoding, file, escaped):
+def test_a_json_row_round_trips_in_any_encoding(monkeypatch, encoding, file, escaped):
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
     row = ROW | {"file": file}
@@ -151,7 +151,7 @@ def test_a_json_row_comes_back_from_any_stream(monkeypatch, encoding, file, esca
     assert "\n" not in text
 
 
-def test_a_json_row_refuses_what_json_has_no_word_for():
+def test_a_json_row_rejects_values_without_a_json_form():
     with pytest.raises(ValueError, match="not JSON compliant"):
         console.json_row({"scores": {"anger": float("nan")}})
 
@@ -163,7 +163,7 @@ def test_result_lines_by_hand():
         "per_gender": {"f": group},
         "per_speaker": {"s1": group},
     }
-    assert console.result_lines(results, lambda found: [f"{len(found)} parts"]) == [
+    assert console.result_lines(results, lambda result: [f"{len(result)} parts"]) == [
         "3 parts",
         "  confusion (rows: true, columns: predicted)",
         "                 anger neutrali",
@@ -187,7 +187,7 @@ def terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
 
 
-def test_a_counter_draws_on_standard_error_alone(terminal, capsys):
+def test_a_progress_bar_is_drawn_on_standard_error_only(terminal, capsys):
     with console.progress_callback("reading [x]", quiet=False) as tell:
         tell(3, 12)
     out, err = capsys.readouterr()
@@ -197,7 +197,7 @@ def test_a_counter_draws_on_standard_error_alone(terminal, capsys):
 
 
 @pytest.mark.parametrize("looked_at", [True, False])
-def test_a_counter_is_silent_when_quiet_or_piped(request, capsys, looked_at):
+def test_a_progress_bar_is_hidden_when_quiet_or_piped(request, capsys, looked_at):
     if looked_at:
         request.getfixturevalue("terminal")
     with console.progress_callback("reading", quiet=looked_at) as tell:
@@ -208,11 +208,11 @@ def test_a_counter_is_silent_when_quiet_or_piped(request, capsys, looked_at):
 def test_a_finished_fold_is_one_line_on_standard_error(monkeypatch, capsys):
     pytest.importorskip("transformers")
     monkeypatch.setenv("COLUMNS", "40")
-    with console.run_progress(quiet=False) as shown:
-        shown.features(1, 2)
-        shown.cell(1, 1, "speaker-[/b]1 seed 3")
-        shown.step(5, 10, {"ua": 0.5})
-        shown.scores(METRICS)
+    with console.run_progress(quiet=False) as output:
+        output.features(1, 2)
+        output.cell(1, 1, "speaker-[/b]1 seed 3")
+        output.step(5, 10, {"ua": 0.5})
+        output.scores(METRICS)
     assert capsys.readouterr() == (
         "",
         "speaker-[/b]1 seed 3: UA 50.0%, WA 62.5% on 7 utterances "
@@ -222,18 +222,18 @@ def test_a_finished_fold_is_one_line_on_standard_error(monkeypatch, capsys):
 
 def test_a_run_draws_folds_and_steps(terminal, capsys):
     pytest.importorskip("transformers")
-    with console.run_progress(quiet=False) as shown:
-        shown.cell(2, 10, "speaker-[/b]1 seed 3")
-        shown.step(5, 17, {"ua": 0.5})
+    with console.run_progress(quiet=False) as output:
+        output.cell(2, 10, "speaker-[/b]1 seed 3")
+        output.step(5, 17, {"ua": 0.5})
     out, err = capsys.readouterr()
     assert out == ""
     for words in ("folds x seeds", "1/10", "speaker-[/b]1 seed 3", "5/17", "validation UA 50.0%"):
         assert words in err
 
 
-def test_a_quiet_run_says_nothing(terminal, capsys):
+def test_a_quiet_run_prints_nothing(terminal, capsys):
     pytest.importorskip("transformers")
-    with console.run_progress(quiet=True) as shown:
-        shown.cell(1, 1, "speaker-1 seed 3")
-        shown.scores(METRICS)
+    with console.run_progress(quiet=True) as output:
+        output.cell(1, 1, "speaker-1 seed 3")
+        output.scores(METRICS)
     assert capsys.readouterr() == ("", "")

@@ -59,7 +59,7 @@ def assert_one_line(answer: Answer, code: int, *fragments: str) -> None:
     assert (answer.code, answer.out) == (code, ""), answer
     assert answer.err.startswith("phonemo: ")
     assert answer.err.count("\n") == 1, answer.err
-    assert all(one in answer.err for one in fragments), answer.err
+    assert all(fragment in answer.err for fragment in fragments), answer.err
 
 
 def the_bad_row(*words: object, file: str) -> dict:
@@ -130,8 +130,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("make", "code"), BAD.items(), ids=[one.__name__ for one in BAD])
-def test_a_bad_recording_is_one_row_and_its_neighbour_is_answered(here, make, code):
+@pytest.mark.parametrize(("make", "code"), BAD.items(), ids=[case.__name__ for case in BAD])
+def test_a_bad_recording_is_one_row_and_the_next_one_succeeds(here, make, code):
     make()
     row = the_bad_row("bad.wav", "good.wav", file="bad.wav")
     assert "bad.wav: " in row["error"]
@@ -140,7 +140,7 @@ def test_a_bad_recording_is_one_row_and_its_neighbour_is_answered(here, make, co
 
 
 @pytest.mark.parametrize("turns", [(), ("--turns", "turns.csv")])
-def test_a_header_that_promises_4_gb_is_heard_as_far_as_it_goes(here, clip, turns):
+def test_a_header_claiming_4_gb_is_read_as_far_as_the_data_goes(here, clip, turns):
     Path("turns.csv").write_text("start,end,speaker\n0.25,90000,A\n", encoding="utf-8")
     lie = bytearray(clip)
     lie[4:8], lie[40:44] = struct.pack("<I", 0xFFFFFFFF), struct.pack("<I", 0xFFFFFFF0)
@@ -192,7 +192,7 @@ TEXTS = [name for title, name in NAMES.items() if title != "bytes"]
 
 
 @pytest.mark.parametrize("format", ["jsonl", "json", "csv", "table"])
-def test_strange_names_are_names(here, clip, format):
+def test_unusual_names_are_kept(here, clip, format):
     names = [named(name, clip) for name in NAMES.values()]
     answer = predict("--format", format, "--", *names)
     assert (answer.code, answer.err) == (0, "")
@@ -200,27 +200,27 @@ def test_strange_names_are_names(here, clip, format):
         assert all(line.isprintable() for line in answer.out.split("\n"))
         assert answer.out.count("  (1.0 s)\n") == len(names)
     elif format == "csv":
-        told = {row["file"] for row in answer.table}
-        assert told >= set(names) - {NAMES["escape"], NAMES["bytes"]}
-        assert len(told) == len(names)
+        message = {row["file"] for row in answer.table}
+        assert message >= set(names) - {NAMES["escape"], NAMES["bytes"]}
+        assert len(message) == len(names)
     else:
         rows = answer.rows if format == "jsonl" else json.loads(answer.out)
         assert [row["file"] for row in rows] == names
 
 
-def test_a_table_has_the_name_as_it_is(here, clip):
+def test_a_table_keeps_the_name(here, clip):
     answer = predict("--format", "csv", named(NAMES["escape"], clip))
     assert [row["file"] for row in answer.table] == [NAMES["escape"]]
 
 
 @pytest.mark.parametrize("title", ["newline", "bytes", "spaces", "escape"])
-def test_a_strange_name_is_one_field_of_rttm(here, clip, title):
+def test_an_unusual_name_is_one_field_of_rttm(here, clip, title):
     answer = predict("--format", "rttm", "--", named(NAMES[title], clip))
     assert (answer.code, answer.err) == (0, "")
     assert [len(line.split()) for line in answer.out.splitlines()] == [10]
 
 
-def test_strange_names_of_bad_files_are_a_printable_line_each(here):
+def test_each_bad_file_with_an_unusual_name_is_one_printable_line(here):
     names = [named(name, b"this is text") for name in NAMES.values()]
     answer = predict("--format", "srt", "--output-dir", "out", "-q", "--", *names)
     assert (answer.code, answer.out) == (1, "")
@@ -233,7 +233,7 @@ def test_strange_names_of_bad_files_are_a_printable_line_each(here):
 
 
 @pytest.mark.parametrize("format", ["srt", "rttm", "json"])
-def test_strange_names_get_files_of_these_names(here, clip, format):
+def test_unusual_names_are_kept_for_output_files(here, clip, format):
     names = [named(name, clip) for name in TEXTS]
     answer = predict("--format", format, "--output-dir", "out", "--", *names)
     assert (answer.code, answer.err) == (0, "")
@@ -241,14 +241,14 @@ def test_strange_names_get_files_of_these_names(here, clip, format):
 
 
 @pytest.mark.parametrize("format", ["textgrid", "rttm", "json"])
-def test_a_name_that_is_no_text_gets_a_file_of_that_name(here, clip, format):
+def test_an_undecodable_name_is_kept_for_its_output_file(here, clip, format):
     name = named(NAMES["bytes"], clip)
     answer = predict("--format", format, "--output-dir", "out", "--", name)
     assert (answer.code, answer.err) == (0, "")
-    assert [Path(one).stem for one in os.listdir("out")] == [Path(name).stem]
+    assert [Path(path).stem for path in os.listdir("out")] == [Path(name).stem]
 
 
-def test_a_file_that_was_written_is_told_in_one_line(here, clip):
+def test_a_written_file_is_reported_on_one_line(here, clip):
     named("a\nb.wav", clip)
     answer = predict("a\nb.wav", "--format", "srt", "--output-dir", "out")
     assert answer.out.count("\n") == 1
@@ -263,7 +263,7 @@ def test_a_name_of_10000_characters_is_a_short_row(here, suffix):
 
 
 @pytest.mark.parametrize("length", [10_000, 300])
-def test_a_name_that_no_file_can_have_does_its_neighbours_no_harm(here, length):
+def test_an_invalid_file_name_does_not_affect_other_files(here, length):
     name = "x" * length + ".wav"
     Path("out").mkdir()
     answer = predict(name, "good.wav", "--format", "srt", "--output-dir", "out")
@@ -272,7 +272,7 @@ def test_a_name_that_no_file_can_have_does_its_neighbours_no_harm(here, length):
     assert answer.out == "out/good.srt\n"
 
 
-def test_a_name_as_long_as_may_be_does_its_neighbours_no_harm(here, clip):
+def test_a_name_of_maximum_length_does_not_affect_other_files(here, clip):
     name = named("x" * 248 + ".wav", clip)
     answer = predict(name, "good.wav", "--format", "srt", "--output-dir", "out")
     assert "out/good.srt\n" in answer.out
@@ -291,7 +291,7 @@ def test_a_folder_without_audio_is_one_row(here, inside):
 
 
 @pytest.mark.parametrize("suffix", ["rttm", "TextGrid", "csv", "tsv"])
-def test_junk_for_turns_is_told_before_any_recording(here, suffix):
+def test_invalid_turns_fail_before_any_recording(here, suffix):
     junk = np.random.default_rng(0).integers(0, 256, 4000, dtype=np.uint8).tobytes()
     for place, data in enumerate([junk, b"", b"a,b\n1,2\n"]):
         path = Path(f"turns{place}.{suffix}")
@@ -303,13 +303,13 @@ def test_junk_for_turns_is_told_before_any_recording(here, suffix):
 @pytest.mark.parametrize(
     "times", ["nan,1", "0,nan", "-1,1", "1,0.5", "0.5,0.5", "0,inf", "x,1", ",", "1e999,2e999"]
 )
-def test_times_that_are_none_are_told_with_their_line(here, times):
+def test_invalid_times_are_reported_with_their_line(here, times):
     Path("turns.csv").write_text(f"start,end,speaker\n0,1,A\n{times},B\n", encoding="utf-8")
     answer = predict("good.wav", "--turns", "turns.csv", "-q")
     assert_one_line(answer, 2, "turns.csv line 3: ")
 
 
-def test_a_turn_of_a_long_eternity_is_a_turn(here):
+def test_a_turn_with_a_huge_end_is_accepted(here):
     Path("turns.csv").write_text("start,end,speaker\n0,1e308,A\n", encoding="utf-8")
     answer = predict("good.wav", "--turns", "turns.csv")
     assert answer.code in (0, 1)
@@ -317,13 +317,13 @@ def test_a_turn_of_a_long_eternity_is_a_turn(here):
 
 
 @pytest.mark.parametrize("turns", ["nowhere.csv", "folder.csv", "turns.txt", ""])
-def test_turns_that_are_not_there_are_told_before_any_recording(here, turns):
+def test_a_missing_turns_file_fails_before_any_recording(here, turns):
     Path("folder.csv").mkdir()
     answer = predict("good.wav", "good.wav", "--turns", turns)
     assert_one_line(answer, 2, turns)
 
 
-def test_the_table_shows_no_control_letter_of_a_speaker(here):
+def test_the_table_escapes_control_characters_of_a_speaker(here):
     Path("turns.csv").write_text("start,end,speaker\n0,1,\x07\u202eA\n", encoding="utf-8")
     answer = predict("good.wav", "--turns", "turns.csv", "--format", "table")
     assert answer.code == 0
@@ -331,7 +331,7 @@ def test_the_table_shows_no_control_letter_of_a_speaker(here):
 
 
 @pytest.mark.parametrize("format", ["srt", "vtt", "rttm", "textgrid", "csv", "audacity"])
-def test_a_speaker_with_line_breaks_makes_no_cue_of_its_own(here, format):
+def test_line_breaks_in_a_speaker_do_not_create_a_cue(here, format):
     speaker = 'A\n\n2\n00:00:00,000 --> 00:00:01,000\nevil "x'
     quoted = speaker.replace('"', '""')
     Path("turns.tsv").write_text(f'start\tend\tspeaker\n0\t1\t"{quoted}"\n', encoding="utf-8")
@@ -358,7 +358,7 @@ def test_an_output_folder_that_is_a_file_is_one_line(here, clip, folder):
 
 
 @POSIX
-def test_an_output_folder_that_takes_nothing_is_one_line(here):
+def test_an_unwritable_output_folder_is_one_line(here):
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     Path("locked").mkdir(mode=0o500)
@@ -376,7 +376,7 @@ def run(*words: object, shell: str = "", timeout: float = 30) -> subprocess.Comp
 
 @POSIX
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
-def test_a_reader_that_leaves_ends_it_without_a_word(here, format):
+def test_a_closed_pipe_ends_predict_silently(here, format):
     files = ["good.wav"] * 200
     done = run(*files, "--format", format, shell="| head -1; exit ${PIPESTATUS[0]}")
     assert done.stdout.count(b"\n") == 1
@@ -420,7 +420,7 @@ def test_standard_input_cannot_be_two_recordings(here, clip):
 
 @POSIX
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15)])
-def test_a_signal_ends_it_soon_and_leaves_whole_files(here, sent, code):
+def test_a_signal_ends_predict_quickly_and_leaves_complete_files(here, sent, code):
     soundfile.write("long.wav", make_clip(10 * RATE, 300.0), RATE)
     Path("many").mkdir()
     for place in range(400):
@@ -447,15 +447,15 @@ def test_a_signal_ends_it_soon_and_leaves_whole_files(here, sent, code):
     assert said.count(b"\n") == (sent == signal.SIGINT)
     written = sorted(Path("out").iterdir())
     assert 0 < len(written) < 400, "it ended before the last one"
-    for one in written:
-        if one.suffix != ".part":  # a signal may come between the scratch and its renaming
-            lines = one.read_text(encoding="utf-8").splitlines()
+    for path in written:
+        if path.suffix != ".part":  # a signal may come between the scratch and its renaming
+            lines = path.read_text(encoding="utf-8").splitlines()
             size = int(lines[-4].strip().removeprefix("intervals [").removesuffix("]:"))
             assert f"intervals: size = {size}" in "\n".join(lines)
 
 
 @POSIX
-def test_the_same_command_goes_on_after_an_interruption_as_it_says(here):
+def test_the_suggested_command_resumes_after_an_interruption(here):
     # "stopped; run the same command again, with --overwrite where it wrote files"
     Path("out").mkdir()
     words = ("good.wav", "--format", "srt", "--output-dir", "out")

@@ -106,8 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "api/validate-yaml":
             return self._answer(200, {"errors": [], "warnings": []})
         if "/preupload/" in path:
-            files = [one["path"] for one in json.loads(body)["files"]]
-            kinds = [{"path": one, "uploadMode": "regular", "shouldIgnore": False} for one in files]
+            files = [path["path"] for path in json.loads(body)["files"]]
+            kinds = [
+                {"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in files
+            ]
             return self._answer(200, {"files": kinds})
         if "/commit/" in path:
             return self._commit(path.removeprefix("api/models/").split("/"), body)
@@ -117,9 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         repository, branch = "/".join(parts[:2]), "/".join(parts[3:])
         lines = [json.loads(line) for line in body.decode().splitlines()]
         files = {
-            one["value"]["path"]: base64.b64decode(one["value"]["content"])
-            for one in lines
-            if one["key"] == "file"
+            line["value"]["path"]: base64.b64decode(line["value"]["content"])
+            for line in lines
+            if line["key"] == "file"
         }
         commit = self.held.commit(repository, files, branch)
         address = f"{self.held.address}/{repository}/commit/{commit}"

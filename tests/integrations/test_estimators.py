@@ -39,12 +39,12 @@ SMALL = REPOSITORY / "models" / "phonemo-small"
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_scikit_learn_checks_them(estimator, check):
+def test_the_estimators_pass_scikit_learns_checks(estimator, check):
     check(estimator)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_the_model_that_ships_learns_scikit_learns_blobs():
+def test_the_packaged_model_fits_scikit_learns_blobs():
     """Rows of three numbers, as sound; with the penalty made for thousands of features, too few."""
     from sklearn.utils.estimator_checks import check_classifiers_train
 
@@ -63,30 +63,30 @@ def moods() -> np.ndarray:
 
 
 class TestEmbedding:
-    def test_all_kinds_of_recordings_are_heard_alike(self, tmp_path):
+    def test_all_kinds_of_recordings_give_equal_vectors(self, tmp_path):
         clip = make_clip(16_000, 200.0)
         path = tmp_path / "clip.wav"
         soundfile.write(path, clip, RATE, subtype="FLOAT")
         longer = np.concatenate([np.zeros(RATE, np.float32), clip, clip])
         given = [path, str(path), path.read_bytes(), clip, (clip, RATE), Excerpt(longer, 1.0, 2.0)]
-        found = SpeechEmbedding(BUNDLE).fit(given[:1])
-        wanted = found.transform([path])
-        for one in given[:-1]:
-            np.testing.assert_allclose(found.transform([one]), wanted, atol=1e-6)
+        result = SpeechEmbedding(BUNDLE).fit(given[:1])
+        expected = result.transform([path])
+        for item in given[:-1]:
+            np.testing.assert_allclose(result.transform([item]), expected, atol=1e-6)
         with path.open("rb") as stream:
-            np.testing.assert_allclose(found.transform([stream]), wanted, atol=1e-6)
+            np.testing.assert_allclose(result.transform([stream]), expected, atol=1e-6)
         series = pytest.importorskip("pandas").Series([str(path)])
-        np.testing.assert_allclose(found.transform(series), wanted, atol=1e-6)
-        np.testing.assert_allclose(found.transform(clip[None]), wanted, atol=1e-6)
+        np.testing.assert_allclose(result.transform(series), expected, atol=1e-6)
+        np.testing.assert_allclose(result.transform(clip[None]), expected, atol=1e-6)
 
-    def test_it_is_the_mean_and_the_deviation_of_the_frames(self, clips):
+    def test_the_embedding_is_the_mean_and_deviation_of_the_frames(self, clips):
         recognizer = phonemo.load(BUNDLE)
-        found = SpeechEmbedding(BUNDLE).fit_transform(clips)
-        for clip, row in zip(clips, found, strict=True):
+        result = SpeechEmbedding(BUNDLE).fit_transform(clips)
+        for clip, row in zip(clips, result, strict=True):
             frames = recognizer.logits(clip).features
             np.testing.assert_allclose(row[: frames.shape[1]], frames.mean(0), atol=1e-5)
             np.testing.assert_allclose(row[frames.shape[1] :], frames.std(0), atol=1e-5)
-        assert found.dtype == np.float32
+        assert result.dtype == np.float32
 
     def test_features_have_names_and_a_frame(self, clips):
         pandas = pytest.importorskip("pandas")
@@ -96,7 +96,7 @@ class TestEmbedding:
         labels = phonemo.load(BUNDLE).labels
         assert list(frame.columns) == [f"emotions_mean_{n}" for n in range(len(labels))]
 
-    def test_a_long_recording_is_heard_in_stretches(self):
+    def test_a_long_recording_is_split(self):
         embedding = SpeechEmbedding(BUNDLE).fit([make_clip(8000, 200.0)])
         once = make_clip(16_000 * 20, 200.0)
         twice = np.concatenate([once, once])  # 40 s: two stretches of 20 s
@@ -104,7 +104,7 @@ class TestEmbedding:
             embedding.transform([twice]), embedding.transform([once]), atol=1e-4
         )
 
-    def test_an_unknown_layer_is_told_with_those_there_are(self):
+    def test_an_unknown_layer_is_an_error_that_lists_the_layers(self):
         with pytest.raises(
             UsageError, match=r"expected a layer of features, phonemes, emotions, got 'layer.3'"
         ):
@@ -119,7 +119,7 @@ class TestEmbedding:
             embedding.transform([make_clip(8000, 200.0), tmp_path / "bad.wav"])
 
     @pytest.mark.parametrize("given", ["a.wav", b"RIFF", []])
-    def test_what_is_no_list_of_recordings_is_refused(self, given):
+    def test_input_that_is_not_a_list_of_recordings_is_rejected(self, given):
         with pytest.raises(UsageError, match=r"expected .* recordings?, got"):
             SpeechEmbedding(BUNDLE).fit(given)
 
@@ -131,14 +131,14 @@ class TestLayers:
     def _torch(self):
         pytest.importorskip("torch")
 
-    def test_names_are_listed_from_the_bottom(self):
+    def test_names_are_listed_lowest_first(self):
         backbone = REPOSITORY / "models" / "phonemo-small-backbone"
         hidden = ("cnn", *(f"layer.{number}" for number in range(5)))
         assert SpeechEmbedding.layers(backbone) == hidden
         above = ("features", "fusion", "pooled", "emotions", "phonemes")
         assert SpeechEmbedding.layers(SMALL) == (*hidden, *above)
 
-    def test_layers_are_those_of_the_network(self):
+    def test_layers_match_the_network(self):
         import torch
 
         from phonemo.train.model_folder import load_trained
@@ -147,17 +147,17 @@ class TestLayers:
         model = load_trained(SMALL).model.eval()
         with torch.no_grad():
             output = model(torch.from_numpy(clip)[None], calibrated=False)
-        wanted = {
+        expected = {
             "pooled": output.vector[0],
             "emotions": output.logits[0],
             "fusion": output.features[0, :, : model.config.width].mean(0),
             "phonemes": output.phoneme_logits[0].mean(0),
         }
-        for layer, values in wanted.items():
-            (found,) = SpeechEmbedding(SMALL, layer, "mean").fit_transform([clip])
-            np.testing.assert_allclose(found, values.numpy(), atol=1e-4, err_msg=layer)
+        for layer, values in expected.items():
+            (result,) = SpeechEmbedding(SMALL, layer, "mean").fit_transform([clip])
+            np.testing.assert_allclose(result, values.numpy(), atol=1e-4, err_msg=layer)
 
-    def test_a_backbone_is_what_transformers_says(self):
+    def test_a_backbone_matches_transformers(self):
         import torch
         from transformers import AutoFeatureExtractor, AutoModel
 
@@ -172,39 +172,39 @@ class TestLayers:
             inputs = extractor(clip, sampling_rate=RATE, return_tensors="pt")
             output = model(inputs.input_values, output_hidden_states=True)
         # theirs of the top lacks the norm behind it
-        wanted = [*output.hidden_states[:-1], output.last_hidden_state]
+        expected = [*output.hidden_states[:-1], output.last_hidden_state]
         for number in (0, 1, 4):
             layer = SpeechEmbedding(folder, f"layer.{number}", "mean")
-            (found,) = layer.fit_transform([clip])
-            np.testing.assert_allclose(found, wanted[number][0].mean(0).numpy(), atol=1e-4)
+            (result,) = layer.fit_transform([clip])
+            np.testing.assert_allclose(result, expected[number][0].mean(0).numpy(), atol=1e-4)
 
     def test_bundle_and_folder_agree(self, tmp_path):
         """The bundle is in int8: nearly the same."""
         path = spoken(tmp_path / "voice.wav")
-        theirs, ours = (SpeechEmbedding(one).fit_transform([path]) for one in (SMALL, None))
-        assert np.corrcoef(theirs[0], ours[0])[0, 1] > 0.99
+        reference, actual = (SpeechEmbedding(item).fit_transform([path]) for item in (SMALL, None))
+        assert np.corrcoef(reference[0], actual[0])[0, 1] > 0.99
 
 
 class TestClassifier:
-    def test_it_learns_and_its_probabilities_sum_to_one(self, clips, moods):
-        found = EmotionClassifier().fit(clips, moods)
-        assert list(found.classes_) == ["high", "low"]
-        assert found.score(clips, moods) == 1.0
-        chances = found.predict_proba(clips)
+    def test_the_classifier_fits_and_its_probabilities_sum_to_one(self, clips, moods):
+        result = EmotionClassifier().fit(clips, moods)
+        assert list(result.classes_) == ["high", "low"]
+        assert result.score(clips, moods) == 1.0
+        chances = result.predict_proba(clips)
         np.testing.assert_allclose(chances.sum(axis=1), 1)
-        assert list(found.classes_[chances.argmax(axis=1)]) == list(found.predict(clips))
+        assert list(result.classes_[chances.argmax(axis=1)]) == list(result.predict(clips))
 
-    def test_it_is_an_embedding_and_a_regression(self, clips, moods):
+    def test_the_classifier_is_an_embedding_and_a_regression(self, clips, moods):
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         vectors = SpeechEmbedding(BUNDLE).fit_transform(clips).astype(float)
         plain = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=5000))
-        wanted = plain.fit(vectors, moods).predict_proba(vectors)
-        ours = EmotionClassifier(BUNDLE).fit(clips, moods).predict_proba(clips)
-        np.testing.assert_allclose(ours, wanted, atol=1e-8)
+        expected = plain.fit(vectors, moods).predict_proba(vectors)
+        actual = EmotionClassifier(BUNDLE).fit(clips, moods).predict_proba(clips)
+        np.testing.assert_allclose(actual, expected, atol=1e-8)
 
-    def test_it_goes_through_cross_validation_by_speaker(self, clips, moods):
+    def test_cross_validation_by_speaker_works(self, clips, moods):
         speakers = [n // 2 % 3 for n in range(12)]
         cv = GroupKFold(3)
         scores = cross_val_score(EmotionClassifier(BUNDLE), clips, moods, groups=speakers, cv=cv)
@@ -212,50 +212,50 @@ class TestClassifier:
         given = cross_val_predict(EmotionClassifier(BUNDLE), clips, moods, groups=speakers, cv=cv)
         assert len(given) == 12
 
-    def test_the_embedding_goes_into_a_pipeline(self, clips, moods):
+    def test_the_embedding_works_in_a_pipeline(self, clips, moods):
         pipeline = make_pipeline(SpeechEmbedding(), StandardScaler(), LinearSVC())
         assert cross_val_score(pipeline, clips, moods, cv=3).mean() > 0.5
         pipeline.set_params(speechembedding__layer="phonemes")
         assert pipeline.fit(clips, moods).score(clips, moods) > 0.5
 
-    def test_parameters_are_scikit_learns(self):
-        ours = EmotionClassifier(BUNDLE, "phonemes", "mean", 8000, C=3.0, class_weight="balanced")
-        assert sklearn.base.clone(ours).get_params() == ours.get_params()
+    def test_parameters_follow_scikit_learn(self):
+        actual = EmotionClassifier(BUNDLE, "phonemes", "mean", 8000, C=3.0, class_weight="balanced")
+        assert sklearn.base.clone(actual).get_params() == actual.get_params()
 
-    def test_as_many_emotions_as_recordings_are_wanted(self, clips, moods):
+    def test_emotions_and_recordings_must_have_equal_length(self, clips, moods):
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             EmotionClassifier(BUNDLE).fit(clips, moods[:-1])
 
 
 class TestReady:
-    def test_its_scores_are_the_models(self, clips):
+    def test_scores_match_the_model(self, clips):
         listener, ready = phonemo.load(BUNDLE), PretrainedEmotionClassifier(BUNDLE)
         assert set(ready.classes_) == set(listener.labels)
         for row, clip in zip(ready.predict_proba(clips), clips, strict=True):
-            wanted = listener.predict(clip, rate=RATE).scores
-            assert dict(zip(ready.classes_, row, strict=True)) == pytest.approx(wanted)
+            expected = listener.predict(clip, rate=RATE).scores
+            assert dict(zip(ready.classes_, row, strict=True)) == pytest.approx(expected)
 
-    def test_it_chooses_among_some(self, clips):
+    def test_labels_restrict_the_choice(self, clips):
         names = sorted(phonemo.load(BUNDLE).labels)[:2]
         ready = PretrainedEmotionClassifier(BUNDLE, labels=names)
         np.testing.assert_allclose(ready.predict_proba(clips).sum(axis=1), 1)
         assert set(ready.predict(clips)) <= set(names)
 
-    def test_strange_emotions_are_told(self):
+    def test_unknown_emotions_are_an_error(self):
         with pytest.raises(LabelError, match=r"expected the model's emotions .*, got glee"):
             PretrainedEmotionClassifier(BUNDLE).fit(None, ["glee"])
 
-    def test_a_table_is_no_recording(self):
+    def test_a_table_is_rejected(self):
         with pytest.raises(UsageError, match="a list of recordings"):
             PretrainedEmotionClassifier(BUNDLE).predict(np.zeros((2, 8000)))
 
 
-def test_fitted_estimators_hold_no_network(clips, moods):
+def test_fitted_estimators_contain_no_network(clips, moods):
     """What a user sends to another process is small: the model's name, and the head."""
     fitted = EmotionClassifier(BUNDLE).fit(clips, moods)
     held = [*vars(fitted).values(), *vars(fitted.embedding_).values()]
-    kinds = {type(one).__module__.partition(".")[0] for one in held}
+    kinds = {type(item).__module__.partition(".")[0] for item in held}
     assert kinds <= {"builtins", "numpy", "pathlib", "sklearn", "phonemo"}
-    assert [one for one in held if type(one).__module__.startswith("phonemo")] == [
+    assert [item for item in held if type(item).__module__.startswith("phonemo")] == [
         fitted.embedding_
     ]

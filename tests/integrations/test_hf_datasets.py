@@ -50,22 +50,22 @@ class TestIn:
         made = from_datasets(given, tmp_path / "mine", columns={"speaker": "who"})
         assert made.utterances == 3
         rows = read_manifest(tmp_path / "mine" / "manifest.jsonl")
-        assert [one.emotion for one in rows.utterances] == ["anger", "glee", None]
-        assert [one.speaker for one in rows.utterances] == ["speaker 0", "speaker 1", "speaker 0"]
-        names = [one.file for one in rows.utterances]
+        assert [row.emotion for row in rows.utterances] == ["anger", "glee", None]
+        assert [row.speaker for row in rows.utterances] == ["speaker 0", "speaker 1", "speaker 0"]
+        names = [row.file for row in rows.utterances]
         assert names == ["audio/000000-a.wav", "audio/000001-c.flac", "audio/000002.audio"]
         assert rows.audio_path(rows.utterances[0]).read_bytes() == wav()
 
-    def test_a_stream_is_taken_too(self, tmp_path):
+    def test_a_streaming_dataset_is_accepted(self, tmp_path):
         given = dataset(("a.wav", wav(), 0), ("b.wav", wav(300), 1)).to_iterable_dataset()
         assert from_datasets(given, tmp_path / "mine").utterances == 2
 
-    def test_files_are_read_where_there_are_no_bytes(self, tmp_path):
+    def test_files_are_read_if_there_are_no_bytes(self, tmp_path):
         (tmp_path / "a.wav").write_bytes(wav())
         given = dataset((str(tmp_path / "a.wav"), None, 0), (str(tmp_path / "no.wav"), None, 0))
         assert from_datasets(given, tmp_path / "mine").utterances == 1
 
-    def test_damaged_audio_is_left_out_and_counted(self, tmp_path):
+    def test_damaged_audio_is_skipped_and_counted(self, tmp_path):
         given = dataset(("a.wav", wav(), 0), ("b.wav", b"no audio", 1), ("c.wav", b"", 1))
         made = from_datasets(given, tmp_path / "mine")
         assert made.utterances == 1
@@ -74,13 +74,15 @@ class TestIn:
     @pytest.mark.parametrize(
         "name", ["../../evil.wav", "/etc/passwd", "..\\..\\evil.wav", "a\0b.wav", "x" * 300, "."]
     )
-    def test_no_name_leads_out_of_the_folder(self, tmp_path, name):
+    def test_no_name_escapes_the_folder(self, tmp_path, name):
         from_datasets(dataset((name, wav(), 0)), tmp_path / "mine")
-        files = [one for one in tmp_path.rglob("*") if one.is_file() and "cache" not in str(one)]
-        assert {one.parent for one in files} <= {tmp_path / "mine", tmp_path / "mine" / "audio"}
+        files = [
+            path for path in tmp_path.rglob("*") if path.is_file() and "cache" not in str(path)
+        ]
+        assert {path.parent for path in files} <= {tmp_path / "mine", tmp_path / "mine" / "audio"}
         assert len(files) == 2
 
-    def test_what_does_not_fit_is_told(self, tmp_path):
+    def test_invalid_arguments_are_errors(self, tmp_path):
         given = dataset(("a.wav", wav(), 0))
         with pytest.raises(
             UsageError, match="no column 'sound'; the columns are audio, emotion, who"
@@ -94,7 +96,7 @@ class TestIn:
             from_datasets(given, tmp_path / "mine", columns={"age": "who"})
         assert not (tmp_path / "mine").exists()
 
-    def test_a_folder_that_is_there_is_left_alone(self, tmp_path):
+    def test_an_existing_folder_is_not_changed(self, tmp_path):
         given = dataset(("a.wav", wav(), 0))
         from_datasets(given, tmp_path / "mine")
         with pytest.raises(CorpusError, match="already exists"):
@@ -115,13 +117,13 @@ class TestOut:
         write_manifest(tmp_path / "m.jsonl", header, rows)
         return read_manifest(tmp_path / "m.jsonl")
 
-    def test_it_holds_all_that_is_known(self, manifest):
-        found = to_datasets(manifest)
-        assert found.features["emotion"].names == ["anger", "calm"]
-        assert found["emotion"][:] == [0, 1, None]
-        assert found["phonemes"][:] == [["d", "a", "s"], None, None]
-        assert found[2]["transcript"] == "words"
-        assert found[0]["audio"]["bytes"] == wav(samples=32_000)
+    def test_the_dataset_has_all_known_fields(self, manifest):
+        result = to_datasets(manifest)
+        assert result.features["emotion"].names == ["anger", "calm"]
+        assert result["emotion"][:] == [0, 1, None]
+        assert result["phonemes"][:] == [["d", "a", "s"], None, None]
+        assert result[2]["transcript"] == "words"
+        assert result[0]["audio"]["bytes"] == wav(samples=32_000)
 
     def test_a_part_of_a_file_is_cut_out(self, manifest):
         audio = to_datasets(manifest)[1]["audio"]
@@ -129,13 +131,13 @@ class TestOut:
         assert (len(samples), rate) == (16_000, RATE)
         assert audio["path"] == "part-1.flac"
 
-    def test_there_and_back(self, manifest, tmp_path):
+    def test_a_round_trip_keeps_the_manifest(self, manifest, tmp_path):
         made = from_datasets(
             to_datasets(manifest), tmp_path / "back", columns={"speaker": "speaker"}
         )
         again = read_manifest(tmp_path / "back" / "manifest.jsonl")
         assert made.utterances == 3
-        assert [one.emotion for one in again.utterances] == ["anger", "calm", None]
+        assert [row.emotion for row in again.utterances] == ["anger", "calm", None]
 
     def test_it_is_saved_and_read_by_datasets(self, manifest, tmp_path):
         to_datasets(manifest).save_to_disk(str(tmp_path / "saved"))
@@ -144,19 +146,19 @@ class TestOut:
 
 
 class TestHeard:
-    def test_rows_have_the_models_answers(self):
+    def test_rows_have_the_models_predictions(self):
         model = phonemo.load(BUNDLE)
         given = dataset(("a.wav", wav(), 0), ("b.wav", b"no audio", 1), ("c.wav", wav(300), 1))
-        found = predict_dataset(model, given)
-        assert found.column_names == ["audio", "emotion", "who", "label", "scores", "error"]
-        wanted = model.predict(wav())
-        assert found["label"][0] == wanted.label
-        assert found["scores"][0] == pytest.approx(wanted.scores)
-        assert found["label"][1] is None
-        assert "\n" not in found["error"][1]
-        assert found["error"][2] is None
+        result = predict_dataset(model, given)
+        assert result.column_names == ["audio", "emotion", "who", "label", "scores", "error"]
+        expected = model.predict(wav())
+        assert result["label"][0] == expected.label
+        assert result["scores"][0] == pytest.approx(expected.scores)
+        assert result["label"][1] is None
+        assert "\n" not in result["error"][1]
+        assert result["error"][2] is None
 
-    def test_a_stream_is_heard_as_it_comes(self):
+    def test_a_streaming_dataset_is_predicted_lazily(self):
         given = dataset(("a.wav", wav(), 0), ("b.wav", b"", 1)).to_iterable_dataset()
         rows = predict_rows(phonemo.load(BUNDLE), given)
         assert next(rows)["error"] is None
@@ -166,11 +168,11 @@ class TestHeard:
                 phonemo.load(BUNDLE), datasets.IterableDataset.from_generator(lambda: ())
             )
 
-    def test_columns_that_are_there_are_not_overwritten(self):
+    def test_existing_columns_are_not_overwritten(self):
         given = dataset(("a.wav", wav(), 0)).rename_column("who", "label")
         with pytest.raises(UsageError, match="already has a column 'label'"):
             predict_dataset(phonemo.load(BUNDLE), given)
 
-    def test_nobody_elses_decoder_is_loaded(self):
+    def test_no_third_party_decoder_is_loaded(self):
         list(predict_rows(phonemo.load(BUNDLE), dataset(("a.wav", wav(), 0))))
         assert not {"torchcodec", "torchaudio", "librosa"} & set(sys.modules)

@@ -58,7 +58,7 @@ def answers(model) -> dict[str, float]:
 
 class TestNames:
     @pytest.mark.parametrize(
-        ("text", "wanted"),
+        ("text", "expected"),
         [
             ("org/name@main", HubName("org/name", "main")),
             ("org/name@v1.2", HubName("org/name", "v1.2")),
@@ -78,14 +78,14 @@ class TestNames:
             ("", None),
         ],
     )
-    def test_what_names_a_model_of_a_hub(self, text, wanted):
-        assert parse_hub_id(text) == wanted
+    def test_hub_names_are_recognized(self, text, expected):
+        assert parse_hub_id(text) == expected
 
-    def test_a_bare_name_is_one_where_it_is_asked_for(self):
+    def test_a_bare_name_is_accepted_on_request(self):
         assert parse_hub_id("org/name", bare=True) == HubName("org/name")
         assert parse_hub_id("models/../x", bare=True) is None
 
-    def test_a_folder_that_is_here_is_no_name(self, tmp_path, monkeypatch):
+    def test_an_existing_folder_is_not_a_hub_name(self, tmp_path, monkeypatch):
         (tmp_path / "org" / "name@main").mkdir(parents=True)
         monkeypatch.chdir(tmp_path)
         assert parse_hub_id("org/name@main") is None
@@ -93,12 +93,12 @@ class TestNames:
 
 
 class TestFetching:
-    def test_a_bundle_of_the_hub_answers_as_the_one_here(self, hub):
+    def test_a_bundle_from_the_hub_predicts_like_the_local_one(self, hub):
         hub.commit("org/name", bundle_files())
         assert answers(phonemo.from_pretrained("org/name")) == answers(phonemo.load(BUNDLE))
         assert answers(phonemo.load("org/name@main")) == answers(phonemo.load(BUNDLE))
 
-    def test_the_revision_asked_for_is_opened(self, hub):
+    def test_the_requested_revision_is_opened(self, hub):
         old = hub.commit("org/name", bundle_files())
         card = json.loads((BUNDLE / "bundle.json").read_text())
         newer = json.dumps(card | {"name": "the newer"}).encode()
@@ -106,7 +106,7 @@ class TestFetching:
         assert phonemo.load("org/name@main").card.name == "the newer"
         assert phonemo.load(f"org/name@{old}").card.name == card["name"]
 
-    def test_what_is_no_part_of_a_model_is_never_fetched(self, hub):
+    def test_files_outside_the_model_are_never_downloaded(self, hub):
         bad = {
             "evil.py": b"raise SystemExit",
             "pytorch_model.bin": b"\x80\x04.",
@@ -119,7 +119,7 @@ class TestFetching:
         assert fetched <= {*bundle_files(), "README.md"}
         assert not [line for line in hub.asked if "evil" in line or "/x/" in line]
 
-    def test_a_network_of_others_costs_no_download(self, hub):
+    def test_an_unsupported_network_is_not_downloaded(self, hub):
         hub.commit("org/name", {"config.json": b"{}", "model.safetensors": b"0" * 100})
         with pytest.raises(HubError, match="expected a phonemo model"):
             phonemo.from_pretrained("org/name")
@@ -130,7 +130,7 @@ class TestFetching:
         with pytest.raises(CheckpointError, match="SHA-256"):
             phonemo.from_pretrained("org/name")
 
-    def test_what_was_fetched_opens_without_the_hub(self, hub, monkeypatch):
+    def test_a_downloaded_model_opens_offline(self, hub, monkeypatch):
         import huggingface_hub.constants as constants
 
         commit = hub.commit("org/name", bundle_files())
@@ -144,38 +144,38 @@ class TestFetching:
             phonemo.load("org/other@main")
 
     @pytest.mark.parametrize(
-        ("name", "said"),
+        ("name", "text"),
         [("org/none@main", "no such repository"), ("org/name@none", "no revision 'none'")],
     )
-    def test_what_is_not_there_is_one_line(self, hub, name, said):
+    def test_a_missing_repository_is_one_line(self, hub, name, text):
         hub.commit("org/name", bundle_files())
-        with pytest.raises(HubError, match=said) as caught:
+        with pytest.raises(HubError, match=text) as caught:
             phonemo.load(name)
         assert "\n" not in str(caught.value)
         assert str(caught.value).startswith(name)
 
-    def test_a_hub_that_is_gone_is_one_line(self, hub, monkeypatch):
+    def test_an_unreachable_hub_is_one_line(self, hub, monkeypatch):
         import huggingface_hub.constants as constants
 
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
         with pytest.raises(HubError, match="out of reach"):
             phonemo.load("org/name@main")
 
-    def test_a_missing_folder_asks_nobody(self, hub):
+    def test_a_missing_folder_sends_no_request(self, hub):
         with pytest.raises(CheckpointError, match="for a hub model write org/name@main"):
             phonemo.load("org/name")
         assert hub.asked == []
 
 
 class TestPushing:
-    def test_what_was_pushed_is_what_is_fetched(self, hub):
+    def test_a_pushed_model_downloads_unchanged(self, hub):
         address = phonemo.push_to_hub(BUNDLE, "org/mine", private=True, message="first")
         commit = hub.branches["org/mine"]["main"]
         assert address == f"{hub.address}/org/mine/commit/{commit}"
         assert "org/mine" in hub.private
         assert answers(phonemo.load(f"org/mine@{commit}")) == answers(phonemo.load(BUNDLE))
 
-    def test_only_the_model_and_its_card_go(self, hub, tmp_path):
+    def test_only_the_model_and_its_card_are_uploaded(self, hub, tmp_path):
         shutil.copytree(BUNDLE, tmp_path / "bundle")
         (tmp_path / "bundle" / "secret.txt").write_text("not yours")
         (tmp_path / "bundle" / "NOTICE.md").write_text("ours")
@@ -183,7 +183,7 @@ class TestPushing:
         files = hub.files("org/mine", "main")
         assert files.keys() - {".gitattributes"} == {*bundle_files(), "README.md", "NOTICE.md"}
 
-    def test_a_card_of_ones_own_is_kept(self, hub, tmp_path):
+    def test_an_existing_card_is_kept(self, hub, tmp_path):
         shutil.copytree(BUNDLE, tmp_path / "bundle")
         card = tmp_path / "bundle" / "README.md"
         card.write_text("# Mine\n", encoding="utf-8")
@@ -203,17 +203,17 @@ class TestPushing:
         assert hub.asked == []
 
     @pytest.mark.parametrize("name", ["mine", "org/mine@v1", "a/b/c", "", "org/mi ne"])
-    def test_a_wrong_name_is_told_before_anything_is_sent(self, hub, name):
+    def test_an_invalid_name_fails_before_any_upload(self, hub, name):
         with pytest.raises(UsageError, match="org/name"):
             phonemo.push_to_hub(BUNDLE, name)
         assert hub.asked == []
 
-    def test_a_hub_that_refuses_is_one_line(self, hub):
+    def test_a_rejected_upload_is_one_line(self, hub):
         hub.refuses = 403
         with pytest.raises(HubError, match="403 Forbidden; log in"):
             phonemo.push_to_hub(BUNDLE, "org/mine")
 
-    def test_a_hub_that_is_gone_is_one_line(self, hub, monkeypatch):
+    def test_an_unreachable_hub_is_one_line(self, hub, monkeypatch):
         import huggingface_hub.constants as constants
 
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
@@ -233,15 +233,15 @@ class TestPushing:
 class TestModelFolder:
     """With torch: the kind of folder that transformers opens."""
 
-    def test_it_goes_and_comes_back(self, hub):
+    def test_a_model_folder_round_trips(self, hub):
         pytest.importorskip("torch")
         folder = REPOSITORY / "models" / "phonemo-small"
         phonemo.push_to_hub(folder, "org/small")
         files = hub.files("org/small", "main")
         assert files["README.md"] == (folder / "README.md").read_bytes()
-        found = phonemo.from_pretrained("org/small@main").predict(CLIP, rate=RATE)
-        wanted = phonemo.load(folder).predict(CLIP, rate=RATE)
-        assert found == wanted
+        result = phonemo.from_pretrained("org/small@main").predict(CLIP, rate=RATE)
+        expected = phonemo.load(folder).predict(CLIP, rate=RATE)
+        assert result == expected
 
     def test_transformers_gives_the_same_scores(self, tmp_path):
         pytest.importorskip("torch")
@@ -252,18 +252,18 @@ class TestModelFolder:
         folder = REPOSITORY / "models" / "phonemo-small"
         path = spoken(tmp_path / "voice.wav")
         pipe = transformers.pipeline("audio-classification", model=str(folder), top_k=None)
-        ours = phonemo.load(folder).predict(path)
+        actual = phonemo.load(folder).predict(path)
         from phonemo.audio import load_waveform
 
-        theirs = pipe({"raw": load_waveform(path).samples, "sampling_rate": 16_000})
-        scores = {one["label"]: one["score"] for one in theirs}
-        assert scores.keys() == ours.scores.keys()
-        for label, score in ours.scores.items():
+        reference = pipe({"raw": load_waveform(path).samples, "sampling_rate": 16_000})
+        scores = {item["label"]: item["score"] for item in reference}
+        assert scores.keys() == actual.scores.keys()
+        for label, score in actual.scores.items():
             assert scores[label] == pytest.approx(score, abs=1e-4)
 
 
 class TestCard:
-    def test_it_says_what_the_files_say(self):
+    def test_the_card_matches_the_files(self):
         card = model_card(BUNDLE, "org/tiny")
         front = yaml.safe_load(card.split("---\n")[1])
         assert front["pipeline_tag"] == "audio-classification"
@@ -275,15 +275,15 @@ class TestCard:
 
     def test_scores_come_from_a_run(self):
         card = model_card(REPOSITORY / "models" / "phonemo-small", metrics=RUN)
-        wanted = json.loads(RUN.read_text())
+        expected = json.loads(RUN.read_text())
         index = yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"][0]
-        values = {one["name"]: one["value"] for one in index["metrics"]}
-        assert values["UA"] == pytest.approx(wanted["results"]["ua"]["mean"], abs=5e-5)
-        assert f"UA {wanted['results']['ua']['mean']:.1%}" in card
+        values = {metric["name"]: metric["value"] for metric in index["metrics"]}
+        assert values["UA"] == pytest.approx(expected["results"]["ua"]["mean"], abs=5e-5)
+        assert f"UA {expected['results']['ua']['mean']:.1%}" in card
         assert "emodb: labels (of emotions or phonemes) of 10 speakers" in card
-        assert f"Command: `{wanted['command']}`" in card
+        assert f"Command: `{expected['command']}`" in card
 
-    def test_a_leaky_run_is_called_so(self, tmp_path):
+    def test_a_leaky_run_is_marked(self, tmp_path):
         leaky = json.loads(RUN.read_text()) | {"leaky": True}
         (tmp_path / "metrics.json").write_text(json.dumps(leaky))
         card = model_card(BUNDLE, metrics=tmp_path / "metrics.json")
@@ -295,15 +295,15 @@ class TestCard:
             model_card(BUNDLE)
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", "\0"])
-    def test_what_is_no_run_is_one_line(self, tmp_path, content):
+    def test_an_invalid_run_is_one_line(self, tmp_path, content):
         (tmp_path / "metrics.json").write_text(content)
         with pytest.raises(CheckpointError, match=r"metrics\.json"):
             model_card(BUNDLE, metrics=tmp_path / "metrics.json")
 
-    def test_what_is_no_model_is_one_line(self, tmp_path):
+    def test_an_invalid_model_is_one_line(self, tmp_path):
         with pytest.raises(CheckpointError):
             model_card(tmp_path)
 
 
-def test_the_clip_is_heard():
+def test_the_clip_of_the_card_is_predicted():
     assert np.isfinite(list(answers(phonemo.load(BUNDLE)).values())).all()

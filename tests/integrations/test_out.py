@@ -30,7 +30,7 @@ def answers(tmp_path_factory):
 class TestAudformat:
     # audformat 1.4 still uses what pandas 3.1 will drop
     @pytest.mark.filterwarnings("ignore:The inplace keyword")
-    def test_it_is_saved_and_loaded_by_audformat(self, answers, tmp_path):
+    def test_audformat_saves_and_loads_the_database(self, answers, tmp_path):
         audformat = pytest.importorskip("audformat")
         to_audformat(answers).save(str(tmp_path), storage_format="csv")
         frame = audformat.Database.load(str(tmp_path), load_data=True)["emotion"].get()
@@ -40,7 +40,7 @@ class TestAudformat:
         assert frame[short.label].iloc[0] == pytest.approx(short.scores[short.label])
         assert audformat.is_segmented_index(frame.index)
 
-    def test_phonemo_reads_it_too(self, answers, tmp_path):
+    def test_phonemo_reads_the_database(self, answers, tmp_path):
         pytest.importorskip("audformat")
         from phonemo.corpora import CORPORA
 
@@ -48,7 +48,7 @@ class TestAudformat:
         rows = CORPORA["audformat"].read(tmp_path).utterances
         assert rows[0].emotion == answers[0][1].label
 
-    def test_nothing_is_no_database(self):
+    def test_an_empty_list_is_an_error(self):
         pytest.importorskip("audformat")
         with pytest.raises(UsageError, match="pairs, got none"):
             to_audformat([])
@@ -59,10 +59,10 @@ class TestAudinterface:
     def test_files_and_signals_have_the_models_scores(self, answers):
         pytest.importorskip("audinterface")
         feature = emotion_feature()
-        path, found = answers[0]
+        path, result = answers[0]
         frame = feature.process_file(path)
-        assert list(frame.columns) == list(found.scores)
-        assert frame.iloc[0].to_dict() == pytest.approx(found.scores, abs=1e-3)
+        assert list(frame.columns) == list(result.scores)
+        assert frame.iloc[0].to_dict() == pytest.approx(result.scores, abs=1e-3)
 
     def test_windows_slide(self):
         pytest.importorskip("audinterface")
@@ -71,17 +71,17 @@ class TestAudinterface:
         assert len(frame) == 5
         np.testing.assert_allclose(frame.sum(axis=1), 1, atol=1e-6)
 
-    def test_channels_and_rates_are_taken(self):
+    def test_channels_and_rates_are_accepted(self):
         pytest.importorskip("audinterface")
         clip = make_clip(RATE, 200.0)
         one = emotion_feature(BUNDLE).process_signal(clip, RATE)
-        wanted = phonemo.load(BUNDLE).predict(clip, rate=RATE).scores
-        assert one.iloc[0].to_dict() == pytest.approx(wanted, abs=1e-5)
+        expected = phonemo.load(BUNDLE).predict(clip, rate=RATE).scores
+        assert one.iloc[0].to_dict() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")
 class TestLhotse:
-    def test_it_is_saved_and_loaded_by_lhotse(self, answers, tmp_path):
+    def test_lhotse_saves_and_loads_the_supervisions(self, answers, tmp_path):
         lhotse = pytest.importorskip("lhotse")
         to_lhotse(answers).to_file(tmp_path / "supervisions.jsonl.gz")
         again = list(lhotse.SupervisionSet.from_file(tmp_path / "supervisions.jsonl.gz"))
@@ -110,28 +110,31 @@ class Annotation:
 
 
 class TestPyannote:
-    def test_turns_are_heard_one_by_one(self, answers):
+    def test_turns_are_predicted_separately(self, answers):
         path, _ = answers[1]
         turns = turns_from(Annotation((4.0, 7.5, "B"), (-0.01, 3.0, "A"), (3.0, 3.0, "A")))
         assert turns == (Turn(0.0, 3.0, "A"), Turn(4.0, 7.5, "B"))
-        found = phonemo.load().predict(path, turns=turns)
-        assert [one.speaker for one in found.segments] == ["A", "B"]
+        result = phonemo.load().predict(path, turns=turns)
+        assert [segment.speaker for segment in result.segments] == ["A", "B"]
 
-    def test_the_rttm_that_pyannote_writes_is_read(self, answers, tmp_path):
+    def test_pyannotes_rttm_is_read(self, answers, tmp_path):
         lines = [
             "SPEAKER long 1 0.031 2.987 <NA> <NA> SPEAKER_00 <NA> <NA>",
             "SPEAKER long 1 2.500 1.250 <NA> <NA> SPEAKER_01 <NA> <NA>",
             "SPEAKER other 1 0.000 9.000 <NA> <NA> SPEAKER_00 <NA> <NA>",
         ]
         (tmp_path / "long.rttm").write_text("\n".join(lines) + "\n")
-        found = phonemo.load().predict(answers[1][0], turns=tmp_path / "long.rttm")
-        assert [one.speaker for one in found.segments] == ["SPEAKER_00", "SPEAKER_01"]
+        result = phonemo.load().predict(answers[1][0], turns=tmp_path / "long.rttm")
+        assert [segment.speaker for segment in result.segments] == ["SPEAKER_00", "SPEAKER_01"]
 
     @pytest.mark.parametrize(
         "wrong", [Annotation(), Annotation((2.0, 1.0, "A")), "talk.rttm", None]
     )
-    def test_what_has_no_turn_is_one_line(self, wrong):
-        with pytest.raises(UsageError, match=r"expected an? .*[Aa]nnotation.*, got|itertracks"):
+    def test_input_without_turns_is_one_line(self, wrong):
+        with pytest.raises(
+            UsageError,
+            match=r"expected an? .*[Aa]nnotation.*, got|itertracks",
+        ):
             turns_from(wrong)
 
 
@@ -143,7 +146,7 @@ class TestPyannote:
         ("lhotse", lambda answers: to_lhotse(answers)),
     ],
 )
-def test_what_is_not_installed_is_one_line(answers, monkeypatch, package, make):
+def test_a_missing_package_is_one_line(answers, monkeypatch, package, make):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match="needs an optional part"):
         make(answers)

@@ -54,12 +54,12 @@ def _foreign(model: Path, name: str, words=WORDS, alphabet: str = "ipa") -> Path
     rows = [
         Utterance(
             id=f"foreign-{number}",
-            file=one.file,
-            speaker=one.speaker,
+            file=item.file,
+            speaker=item.speaker,
             emotion=words[number % len(words)],
             phonemes=Phonemes(alphabet=alphabet, source="test", symbols=symbols),
         )
-        for number, one in enumerate(source.utterances)
+        for number, item in enumerate(source.utterances)
     ]
     path = model.parent / "corpus" / f"{name}.jsonl"
     write_manifest(path, Header(corpus="foreign", root=".", phonemo="test"), rows)
@@ -69,9 +69,9 @@ def _foreign(model: Path, name: str, words=WORDS, alphabet: str = "ipa") -> Path
 # A run ---------------------------------------------------------------------------------------
 
 
-def test_a_run_gives_its_own_answers_again(finished):
-    told: list[tuple[int, int]] = []
-    assessment = assess_run(finished, lambda *it: told.append(it))
+def test_a_run_reproduces_its_predictions(finished):
+    message: list[tuple[int, int]] = []
+    assessment = assess_run(finished, lambda *it: message.append(it))
     stored = {row["id"]: row for row in read_rows(finished / "predictions.jsonl")}
     assert "0 of 12 predictions differ" in assessment.notes[-1]
     assert {row["id"] for row in assessment.rows} == stored.keys()
@@ -85,10 +85,10 @@ def test_a_run_gives_its_own_answers_again(finished):
     for key in ("wa", "ua", "phonemes", "confusion"):
         assert assessment.results[key] == results[key]
     assert results["phonemes"]["utterances"] == 12
-    assert told[-1] == (6, 6)
+    assert message[-1] == (6, 6)
 
 
-def test_answers_that_changed_are_counted(finished, tmp_path):
+def test_changed_predictions_are_counted(finished, tmp_path):
     copy = Path(shutil.copytree(finished, tmp_path / "run"))
     path = copy / "seed-1" / FOLDS[1] / "predictions.jsonl"
     rows = read_rows(path)
@@ -134,15 +134,15 @@ def test_a_subset_of_labels_is_renormalised(model):
     manifest = _foreign(model, "subset")
     assessment = assess_model(model, manifest, ("rage", "sadness"))
     predictor, source = TorchRecognizer.load(model), read_manifest(manifest)
-    by_id = {one.id: one for one in source.utterances}
+    by_id = {row.id: row for row in source.utterances}
     assert len(assessment.rows) == 12
     assert "neutral" in assessment.notes[1]
     for row in assessment.rows:
         one = by_id[row["id"]]
         assert row["truth"] == LABELS.merged(one.emotion)
         assert row["scores"].keys() == {"anger", "sadness"}
-        whole = predictor.predict(source.audio_path(one)).scores
-        share = whole["anger"] / (whole["anger"] + whole["sadness"])
+        full = predictor.predict(source.audio_path(one)).scores
+        share = full["anger"] / (full["anger"] + full["sadness"])
         assert row["scores"]["anger"] == pytest.approx(share, abs=1e-4)
         assert sum(row["scores"].values()) == pytest.approx(1, abs=2e-6)
         assert row["label"] == max(row["scores"], key=row["scores"].get)
@@ -150,7 +150,7 @@ def test_a_subset_of_labels_is_renormalised(model):
     assert {row["truth"] for row in assessment.rows} == {"anger", "sadness"}
 
 
-def test_labels_that_the_manifest_has_not_cannot_be_chosen(model):
+def test_labels_missing_from_the_manifest_cannot_be_chosen(model):
     assessment = assess_model(model, _foreign(model, "two", ("neutral", "sadness")))
     assert all(row["scores"].keys() == {"neutral", "sadness"} for row in assessment.rows)
 
@@ -166,13 +166,13 @@ def test_labels_that_the_manifest_has_not_cannot_be_chosen(model):
         (("fear",), ("anger", "neutral"), ManifestError, "no utterance has one of the emotions"),
     ],
 )
-def test_emotions_that_do_not_meet(model, words, names, error, match):
+def test_too_few_common_emotions_are_an_error(model, words, names, error, match):
     with pytest.raises(error, match=match) as caught:
         assess_model(model, _foreign(model, "wrong", words), names)
     assert "\n" not in str(caught.value)
 
 
-def test_training_data_is_called_by_its_name(finished):
+def test_training_data_is_marked_leaky(finished):
     """The model of a fold, on the manifest that it was trained from."""
     home = finished / "seed-1" / FOLDS[0] / "model"
     manifest = finished.parent.parent / "corpus" / "manifest.jsonl"
@@ -181,7 +181,7 @@ def test_training_data_is_called_by_its_name(finished):
     assert "s2, s3, s4" in note
 
 
-def test_phonemes_of_another_alphabet_are_no_obstacle(tmp_path):
+def test_phonemes_of_another_alphabet_are_ignored(tmp_path):
     """English models are tested on German emotions, without the phonemes."""
     config = make_config(tmp_path)
     auxiliary = {"auxiliary": {"alphabet": "arpabet"}}
@@ -204,7 +204,7 @@ def test_a_run_folder_is_not_a_model(finished):
     assert load_trained(hint).labels.names == LABELS.names
 
 
-def test_what_is_written_is_what_was_found(model, tmp_path):
+def test_written_predictions_match_the_assessment(model, tmp_path):
     assessment = assess_model(model, _foreign(model, "written"))
     path = tmp_path / "deep" / "answers.jsonl"
     write_assessment(path, assessment)
@@ -214,24 +214,24 @@ def test_what_is_written_is_what_was_found(model, tmp_path):
     )
 
 
-def test_answers_are_scored_again_without_hearing_anything(finished, monkeypatch):
+def test_predictions_are_rescored_without_audio(finished, monkeypatch):
     monkeypatch.setattr(
         "phonemo.train.experiments.assess.load_trained", lambda _: pytest.fail("it listens")
     )
-    found = rescore_run(finished, ["neutral", "anger"], "two", "test")
+    result = rescore_run(finished, ["neutral", "anger"], "two", "test")
     written = json.loads((finished / "metrics.json").read_text(encoding="utf-8"))
-    assert {key for key in written if written[key] != found[key]} == {
+    assert {key for key in written if written[key] != result[key]} == {
         "name",
         "title",
         "protocol_note",
         "results",
     }
-    assert found["protocol_note"].endswith("4 of 12 answers are left out")
-    assert written["protocol_note"] in found["protocol_note"]
-    assert found["results"]["labels"] == ["anger", "neutral"]
+    assert result["protocol_note"].endswith("4 of 12 answers are left out")
+    assert written["protocol_note"] in result["protocol_note"]
+    assert result["results"]["labels"] == ["anger", "neutral"]
 
 
-def test_a_run_without_a_finished_fold_has_no_answers(finished, tmp_path):
+def test_a_run_without_a_finished_fold_is_an_error(finished, tmp_path):
     bare = Path(shutil.copytree(finished, tmp_path / "bare"))
     (bare / "metrics.json").unlink()
     with pytest.raises(RunError, match="no fold is finished"):

@@ -53,14 +53,14 @@ def rename(manifest: Path, corpus: str, prefix: str, emotions: Mapping[str, str]
     """The same audio as another corpus, of other speakers; its manifest."""
     before = read_manifest(manifest)
     rows = [
-        one.model_copy(
+        row.model_copy(
             update={
-                "id": f"{prefix}-{one.id}",
-                "speaker": f"{prefix}-{one.speaker}",
-                "emotion": emotions[one.emotion],
+                "id": f"{prefix}-{row.id}",
+                "speaker": f"{prefix}-{row.speaker}",
+                "emotion": emotions[row.emotion],
             }
         )
-        for one in before.utterances
+        for row in before.utterances
     ]
     path = manifest.with_name(f"{corpus}.jsonl")
     write_manifest(path, before.header.model_copy(update={"corpus": corpus}), rows)
@@ -96,8 +96,8 @@ def matrix(home) -> dict[str, Any]:
     return cross(home.runs, merge=MERGE)
 
 
-def cell(found: Mapping[str, Any], train: str, test: str) -> dict[str, Any]:
-    return next(one for one in found["cells"] if (one["train"], one["test"]) == (train, test))
+def cell(result: Mapping[str, Any], train: str, test: str) -> dict[str, Any]:
+    return next(cell for cell in result["cells"] if (cell["train"], cell["test"]) == (train, test))
 
 
 def counted(scores: Mapping[str, float]) -> dict[str, float]:
@@ -110,7 +110,7 @@ def unweighted(pairs: Iterable[tuple[str, str]]) -> float:
     right = defaultdict(list)
     for truth, answer in pairs:
         right[truth].append(truth == answer)
-    return float(np.mean([np.mean(one) for one in right.values()]))
+    return float(np.mean([np.mean(item) for item in right.values()]))
 
 
 # Cells --------------------------------------------------------------------------------------------
@@ -118,13 +118,13 @@ def unweighted(pairs: Iterable[tuple[str, str]]) -> float:
 
 def test_a_row_for_every_run_and_a_column_for_every_corpus(matrix):
     assert (matrix["labels"], matrix["merge"]) == (["anger", "neutral"], MERGE)
-    pairs = [(one["train"], one["test"]) for one in matrix["cells"]]
+    pairs = [(cell["train"], cell["test"]) for cell in matrix["cells"]]
     assert pairs == [(a, b) for a in ("beeps", "tones") for b in ("beeps", "tones")]
-    assert {one["models"] for one in matrix["cells"]} == {2}
-    assert not any(one["leaky"] for one in matrix["cells"])
-    for one in matrix["cells"]:
-        own = one["train"] == one["test"]
-        assert one["protocol"] == ("speaker" if own else "another corpus")
+    assert {cell["models"] for cell in matrix["cells"]} == {2}
+    assert not any(cell["leaky"] for cell in matrix["cells"])
+    for item in matrix["cells"]:
+        own = item["train"] == item["test"]
+        assert item["protocol"] == ("speaker" if own else "another corpus")
     assert (cell(matrix, "beeps", "tones")["speakers"], cell(matrix, "tones", "beeps")["run"]) == (
         4,
         "tones",
@@ -132,7 +132,7 @@ def test_a_row_for_every_run_and_a_column_for_every_corpus(matrix):
 
 
 @pytest.mark.parametrize(("corpus", "utterances"), [("beeps", 8), ("tones", 12)])
-def test_the_own_cell_has_the_answers_of_the_runs_own_folds(home, matrix, corpus, utterances):
+def test_the_own_cell_has_the_predictions_of_the_runs_folds(home, matrix, corpus, utterances):
     """Two folds of six; a beep that is sad is none of the two."""
     rows = read_rows(getattr(home, corpus) / "predictions.jsonl")
     pairs = []
@@ -141,9 +141,9 @@ def test_the_own_cell_has_the_answers_of_the_runs_own_folds(home, matrix, corpus
         truth = MERGE.get(row["truth"], row["truth"])
         if truth in scores:
             pairs.append((truth, max(scores, key=scores.__getitem__)))
-    found = cell(matrix, corpus, corpus)
-    assert found["utterances"] == len(pairs) == utterances
-    assert found["ua"]["mean"] == pytest.approx(unweighted(pairs), abs=1e-6)
+    result = cell(matrix, corpus, corpus)
+    assert result["utterances"] == len(pairs) == utterances
+    assert result["ua"]["mean"] == pytest.approx(unweighted(pairs), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -153,29 +153,29 @@ def test_a_foreign_cell_has_every_model_on_the_whole_corpus(
     home, matrix, trained, tested, utterances
 ):
     manifest = read_manifest(home.manifest(tested))
-    chosen = [one for one in manifest.utterances if one.emotion != "sadness"]
+    chosen = [row for row in manifest.utterances if row.emotion != "sadness"]
     means, angry = [], []
     for folder in sorted(getattr(home, trained).glob("seed-*/*/model")):
         predictor = TorchRecognizer.load(folder)
-        scores = [counted(predictor.predict(manifest.audio_path(one)).scores) for one in chosen]
-        answers = [max(one, key=one.__getitem__) for one in scores]
-        truth = [MERGE.get(one.emotion, one.emotion) for one in chosen]
+        scores = [counted(predictor.predict(manifest.audio_path(row)).scores) for row in chosen]
+        answers = [max(score, key=score.__getitem__) for score in scores]
+        truth = [MERGE.get(row.emotion, row.emotion) for row in chosen]
         means.append(unweighted(zip(truth, answers, strict=True)))
-        angry += [one["anger"] / sum(one.values()) for one in scores]
-    found = cell(matrix, trained, tested)
-    assert found["utterances"] == len(chosen) == utterances
+        angry += [score["anger"] / sum(score.values()) for score in scores]
+    result = cell(matrix, trained, tested)
+    assert result["utterances"] == len(chosen) == utterances
     assert len(means) == 2
-    assert found["ua"]["mean"] == pytest.approx(np.mean(means), abs=1e-6)
+    assert result["ua"]["mean"] == pytest.approx(np.mean(means), abs=1e-6)
     shares = np.stack([angry, 1 - np.array(angry)], axis=1)
-    wanted = calibration(shares, [int(name != "anger") for name in truth * 2]).ece
+    expected = calibration(shares, [int(name != "anger") for name in truth * 2]).ece
     assert predictor.calibrated.temperature != 1
-    assert found["ece"] == pytest.approx(wanted, abs=1e-4), "scores are calibrated ones"
+    assert result["ece"] == pytest.approx(expected, abs=1e-4), "scores are calibrated ones"
 
 
-def test_without_a_merge_an_emotion_that_not_everyone_has_is_left_out(home):
-    found = cross(home.runs)
-    assert (found["labels"], found["merge"]) == (["anger", "neutral"], {})
-    counts = {(one["train"], one["test"]): one["utterances"] for one in found["cells"]}
+def test_without_a_merge_uncommon_emotions_are_dropped(home):
+    result = cross(home.runs)
+    assert (result["labels"], result["merge"]) == (["anger", "neutral"], {})
+    counts = {(cell["train"], cell["test"]): cell["utterances"] for cell in result["cells"]}
     assert counts == {
         ("beeps", "beeps"): 8,
         ("beeps", "tones"): 16,
@@ -186,48 +186,48 @@ def test_without_a_merge_an_emotion_that_not_everyone_has_is_left_out(home):
 
 def test_a_corpus_without_a_run_is_a_column_too(home):
     """Of its emotions calm is none that the beeps know."""
-    found = cross([home.beeps], [home.manifest("tones")])
-    assert [(one["train"], one["test"]) for one in found["cells"]] == [
+    result = cross([home.beeps], [home.manifest("tones")])
+    assert [(cell["train"], cell["test"]) for cell in result["cells"]] == [
         ("beeps", "beeps"),
         ("beeps", "tones"),
     ]
-    assert found["labels"] == ["anger", "neutral"]
+    assert result["labels"] == ["anger", "neutral"]
 
 
-def test_emotions_can_be_chosen_among_those_in_common(home):
+def test_emotions_can_be_chosen_among_common_ones(home):
     third = rename(home.manifest("beeps"), "third", "u", {name: name for name in OTHER})
-    found = cross([home.beeps], [third])
-    assert found["labels"] == ["anger", "neutral", "sadness"]
+    result = cross([home.beeps], [third])
+    assert result["labels"] == ["anger", "neutral", "sadness"]
     chosen = cross([home.beeps], [third], ["sadness", "anger"])
     assert chosen["labels"] == ["anger", "sadness"]
-    assert [one["utterances"] for one in chosen["cells"]] == [8, 16]
+    assert [cell["utterances"] for cell in chosen["cells"]] == [8, 16]
 
 
-def test_kept_features_give_the_same_as_hearing_again(home, matrix, tmp_path):
+def test_cached_features_give_the_same_results(home, matrix, tmp_path):
     copies = [
-        Path(shutil.copytree(one, tmp_path / where / one.name))
+        Path(shutil.copytree(path, tmp_path / where / path.name))
         for where in ("kept", "heard")
-        for one in home.runs
+        for path in home.runs
     ]
     for folder in copies[2:]:
         config = load_config(folder / "config.yaml")
         write_config(folder / "config.yaml", with_changes(config, train={"cache": False}))
-    kept, heard = cross(copies[:2], merge=MERGE), cross(copies[2:], merge=MERGE)
+    kept, predicted = cross(copies[:2], merge=MERGE), cross(copies[2:], merge=MERGE)
     assert any((tmp_path / "kept" / "cache").iterdir())
     assert not (tmp_path / "heard" / "cache").exists()
     assert kept["cells"] == matrix["cells"]
-    for one, other in zip(kept["cells"], heard["cells"], strict=True):
-        assert (one["ua"], one["wa"]) == (other["ua"], other["wa"])
-        assert one["ece"] == pytest.approx(other["ece"], abs=1e-4)
+    for item, other in zip(kept["cells"], predicted["cells"], strict=True):
+        assert (item["ua"], item["wa"]) == (other["ua"], other["wa"])
+        assert item["ece"] == pytest.approx(other["ece"], abs=1e-4)
 
 
 # Emotions counted together ------------------------------------------------------------------------
 
 
-def test_merged_emotions_add_up_and_strangers_have_no_share():
+def test_merged_emotions_are_summed_and_others_are_dropped():
     mapped = Mapped(LabelSet(("anger", "neutral"), MERGE))
-    found = mapped.scores({"anger": 0.2, "calm": 0.4, "fear": 0.2, "neutral": 0.2})
-    assert found == {"anger": 0.25, "neutral": 0.75}
+    result = mapped.scores({"anger": 0.2, "calm": 0.4, "fear": 0.2, "neutral": 0.2})
+    assert result == {"anger": 0.25, "neutral": 0.75}
     assert [mapped.emotion(name) for name in ("anger", "calm", "fear", None)] == [
         "anger",
         "neutral",
@@ -236,7 +236,7 @@ def test_merged_emotions_add_up_and_strangers_have_no_share():
     ]
 
 
-def test_scores_of_strangers_alone_say_nothing():
+def test_scores_without_common_emotions_are_uniform():
     mapped = Mapped(LabelSet(("anger", "neutral"), MERGE))
     assert mapped.scores({"anger": 0.0, "fear": 1.0}) == {"anger": 0.5, "neutral": 0.5}
 
@@ -254,7 +254,7 @@ def test_scores_of_strangers_alone_say_nothing():
         (["anger"], {}, "expected at least two common emotions, got 1; add merges with --merge"),
     ],
 )
-def test_emotions_that_do_not_meet(home, names, merge, message):
+def test_too_few_common_emotions_are_an_error(home, names, merge, message):
     with pytest.raises(LabelError, match=message):
         cross(home.runs, names=names, merge=merge)
 
@@ -269,16 +269,16 @@ def merging(home, tmp_path_factory) -> Path:
     return train(merged, ["speaker-t-s1", "speaker-t-s2"])
 
 
-def test_what_a_run_counts_as_one_is_counted_so_by_everyone(home, merging):
+def test_a_runs_merges_apply_to_all_runs(home, merging):
     """Else a column would hold answers for other utterances on its own row."""
-    found = cross([home.beeps, merging])
-    assert (found["labels"], found["merge"]) == (["anger", "neutral"], MERGE)
-    counts = {(one["train"], one["test"]): one["utterances"] for one in found["cells"]}
+    result = cross([home.beeps, merging])
+    assert (result["labels"], result["merge"]) == (["anger", "neutral"], MERGE)
+    counts = {(cell["train"], cell["test"]): cell["utterances"] for cell in result["cells"]}
     assert counts["tones", "tones"] == 12, "all of two folds"
     assert counts["beeps", "tones"] == 24, "all of the corpus"
 
 
-def test_runs_that_count_an_emotion_differently_do_not_meet(home, merging, tmp_path):
+def test_conflicting_merges_are_an_error(home, merging, tmp_path):
     folder = Path(shutil.copytree(home.beeps, tmp_path / "beeps"))
     labels = {"names": ["anger", "neutral"], "merge": {"calm": "anger"}}
     write_config(
@@ -291,7 +291,7 @@ def test_runs_that_count_an_emotion_differently_do_not_meet(home, merging, tmp_p
 # What is refused ----------------------------------------------------------------------------------
 
 
-def test_a_run_that_heard_the_speakers_of_a_tested_corpus_is_a_leak(home, tmp_path):
+def test_a_run_trained_on_speakers_of_a_tested_corpus_is_a_leak(home, tmp_path):
     config = load_config(home.tones / "config.yaml")
     start = home.beeps / "seed-1" / "speaker-s1" / "model"
     heir = with_changes(
@@ -304,10 +304,10 @@ def test_a_run_that_heard_the_speakers_of_a_tested_corpus_is_a_leak(home, tmp_pa
         cross([home.beeps, train(heir, ["speaker-t-s1"])])
 
 
-def test_the_same_speakers_under_other_utterances_are_a_leak_too(home, tmp_path):
+def test_shared_speakers_with_other_utterances_are_a_leak(home, tmp_path):
     """A corpus of the same name that is somebody else's selection."""
     before = read_manifest(home.manifest("beeps"))
-    rows = [one.model_copy(update={"id": f"new-{one.id}"}) for one in before.utterances]
+    rows = [row.model_copy(update={"id": f"new-{row.id}"}) for row in before.utterances]
     header = before.header.model_copy(update={"root": str(before.root.resolve())})
     write_manifest(tmp_path / "manifest.jsonl", header, rows)
     config = load_config(home.tones / "config.yaml")
@@ -334,7 +334,7 @@ def test_an_unfinished_run_or_one_without_its_models_is_refused(home, tmp_path):
     (copy / "metrics.json").unlink()
     with pytest.raises(ResultError, match="copy: expected a finished run"):
         cross([home.beeps, copy])
-    with pytest.raises(ResultError, match="no finished run"):
+    with pytest.raises(ResultError, match="expected a finished run"):
         cross([home.beeps, home.tones / "seed-1"])
 
 
@@ -373,7 +373,7 @@ def test_a_malformed_merge_is_a_usage_error(home, capfd, pair):
     assert_one_line(Typed(code, *capfd.readouterr()), 2, f"--merge '{pair}': expected OLD=NEW")
 
 
-def test_what_a_run_learnt_as_one_is_counted_as_one_everywhere(home, monkeypatch):
+def test_merges_of_runs_and_options_are_combined(home, monkeypatch):
     """As IEMOCAP's excitement as happiness; the own cell alone would have it otherwise."""
     runs = [cross_module._open(folder) for folder in home.runs]
     merging = replace(

@@ -91,7 +91,7 @@ def kept_features(config: RunConfig) -> dict[str, Any]:
 # A run --------------------------------------------------------------------------------------------
 
 
-def test_a_run_is_one_like_any_other(config, finished):
+def test_an_egemaps_run_has_the_usual_files(config, finished):
     metrics = finished["metrics"]
     assert metrics["results"]["utterances"] == 24
     assert metrics["results"]["ua"]["mean"] > 0.8, "the pitch of a beep is easy"
@@ -103,7 +103,7 @@ def test_a_run_is_one_like_any_other(config, finished):
     assert (fold["steps"], fold["epochs"]) == (0, 0)
 
 
-def test_all_seeds_give_the_same_answers(config, finished):
+def test_all_seeds_give_the_same_predictions(config, finished):
     rows = read_rows(Path(config.output) / "predictions.jsonl")
     by_seed = [[{**row, "seed": 0} for row in rows if row["seed"] == seed] for seed in config.seeds]
     assert len(by_seed[0]) == 24
@@ -124,31 +124,31 @@ def test_another_opensmile_or_another_audio_file_is_extracted_anew(config, finis
     assert counted.calls == 24
     manifest = read_manifest(config.manifest)
     cut = [manifest.utterances[0].model_copy(update={"end": 0.05}), manifest.utterances[1]]
-    found = functionals(Path(config.output).parent / "cache", manifest, cut, RunProgress())
+    result = functionals(Path(config.output).parent / "cache", manifest, cut, RunProgress())
     assert counted.calls == 26
-    assert found[cut[0].id][0] != kept_features(config)[cut[0].id][0]
+    assert result[cut[0].id][0] != kept_features(config)[cut[0].id][0]
 
 
-def test_features_are_told_and_go_by_the_name_of_their_utterance(config, tmp_path, extractor):
-    told: list[tuple[int, int]] = []
+def test_features_are_reported_and_keyed_by_utterance(config, tmp_path, extractor):
+    message: list[tuple[int, int]] = []
 
     class Told(RunProgress):
         def features(self, done: int, total: int) -> None:
-            told.append((done, total))
+            message.append((done, total))
 
     manifest = read_manifest(config.manifest)
     backwards = manifest.utterances[::-1][:5]
-    found = functionals(tmp_path, manifest, backwards, Told())
-    assert told == [(number, 5) for number in range(1, 6)]
+    result = functionals(tmp_path, manifest, backwards, Told())
+    assert message == [(number, 5) for number in range(1, 6)]
     again = functionals(tmp_path, manifest, backwards[::-1], RunProgress())
     assert extractor.calls == 5
-    for one in backwards:
-        wanted = Extractor()(np.array(load_waveform(manifest.audio_path(one)).samples))
-        assert found[one.id] == pytest.approx(wanted)
-        assert again[one.id] == pytest.approx(wanted)
+    for name in backwards:
+        expected = Extractor()(np.array(load_waveform(manifest.audio_path(name)).samples))
+        assert result[name.id] == pytest.approx(expected)
+        assert again[name.id] == pytest.approx(expected)
 
 
-def test_an_interrupted_extraction_goes_on(config, tmp_path, monkeypatch):
+def test_an_interrupted_extraction_resumes(config, tmp_path, monkeypatch):
     monkeypatch.setattr(egemaps, "PART_UTTERANCES", 2)
     extractor = stand_in(monkeypatch)
 
@@ -163,23 +163,21 @@ def test_an_interrupted_extraction_goes_on(config, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="the power went"):
         functionals(tmp_path, manifest, five, RunProgress())
     again = stand_in(monkeypatch)
-    found = functionals(tmp_path, manifest, five, RunProgress())
+    result = functionals(tmp_path, manifest, five, RunProgress())
     assert again.calls == 3
-    whole = functionals(tmp_path / "whole", manifest, five, RunProgress())
-    assert all((found[name] == whole[name]).all() for name in whole)
+    full = functionals(tmp_path / "whole", manifest, five, RunProgress())
+    assert all((result[name] == full[name]).all() for name in full)
     assert [path.suffix for path in sorted(tmp_path.glob("egemaps-*"))] == [".npy"]
 
 
-def test_what_another_process_put_together_is_taken_and_not_made_again(
-    config, tmp_path, monkeypatch
-):
+def test_a_file_finished_by_another_process_is_reused(config, tmp_path, monkeypatch):
     monkeypatch.setattr(egemaps, "PART_UTTERANCES", 2)
     stand_in(monkeypatch)
     manifest = read_manifest(config.manifest)
     six = manifest.utterances[:6]
-    theirs = functionals(tmp_path / "theirs", manifest, six, RunProgress())
-    (whole,) = (tmp_path / "theirs").glob("*.npy")
-    extractor, found, both = stand_in(monkeypatch), [], threading.Event()
+    reference = functionals(tmp_path / "theirs", manifest, six, RunProgress())
+    (full,) = (tmp_path / "theirs").glob("*.npy")
+    extractor, result, both = stand_in(monkeypatch), [], threading.Event()
 
     class Told(RunProgress):
         def features(self, done: int, total: int) -> None:
@@ -187,16 +185,16 @@ def test_what_another_process_put_together_is_taken_and_not_made_again(
                 both.set()
 
     home = tmp_path / "ours"
-    with file_lock(home / f"{whole.stem}.parts" / "00000002.npy.lock"):  # the other's second part
-        ours = threading.Thread(
-            target=lambda: found.append(functionals(home, manifest, six, Told()))
+    with file_lock(home / f"{full.stem}.parts" / "00000002.npy.lock"):  # the other's second part
+        actual = threading.Thread(
+            target=lambda: result.append(functionals(home, manifest, six, Told()))
         )
-        ours.start()
+        actual.start()
         assert both.wait(60)
-        whole.rename(home / whole.name)
-    ours.join(60)
+        full.rename(home / full.name)
+    actual.join(60)
     assert extractor.calls == 4
-    assert all((found[0][name] == theirs[name]).all() for name in theirs)
+    assert all((result[0][name] == reference[name]).all() for name in reference)
 
 
 def test_a_finished_fold_is_not_trained_again(config, tmp_path, extractor, monkeypatch):
@@ -231,38 +229,38 @@ class ByHand:
 def by_hand(config: RunConfig, fold: Fold) -> ByHand:
     experiment = prepare_experiment(config)
     features = kept_features(config)
-    learn, held, test = (np.stack([features[one] for one in ids]) for ids in fold.parts.values())
+    learn, held, test = (np.stack([features[name] for name in ids]) for ids in fold.parts.values())
     truth, known, _ = (
-        [EMOTIONS.index(experiment.utterances[one].emotion) for one in ids]
+        [EMOTIONS.index(experiment.utterances[name].emotion) for name in ids]
         for ids in fold.parts.values()
     )
-    found = []
+    result = []
     for strength in STRENGTHS:
         machine = SVC(C=strength, kernel="linear", class_weight="balanced")
         pipeline = make_pipeline(StandardScaler(), machine).fit(learn, truth)
         margins = pipeline.decision_function(held)
-        found.append((balanced_accuracy_score(known, margins.argmax(axis=1)), margins, pipeline))
-    best = max(score for score, *_ in found)
-    margins, pipeline = next(rest for score, *rest in found if score == best)
+        result.append((balanced_accuracy_score(known, margins.argmax(axis=1)), margins, pipeline))
+    best = max(score for score, *_ in result)
+    margins, pipeline = next(rest for score, *rest in result if score == best)
     return ByHand(best, known, margins, pipeline.decision_function(test))
 
 
-def test_the_answers_are_those_of_scikit_learn_with_the_best_c(config, finished, extractor):
+def test_predictions_match_scikit_learn_with_the_best_c(config, finished, extractor):
     for fold in prepare_experiment(config).split.folds:
-        wanted = by_hand(config, fold)
+        expected = by_hand(config, fold)
         home = Path(config.output) / "seed-1" / fold.name
-        assert read_cell(home)["best_validation"] == pytest.approx(wanted.best)
+        assert read_cell(home)["best_validation"] == pytest.approx(expected.best)
         rows = {row["id"]: row["label"] for row in read_rows(home / "predictions.jsonl")}
-        answers = [EMOTIONS[index] for index in wanted.test.argmax(axis=1)]
-        assert [rows[one] for one in fold.test] == answers
+        answers = [EMOTIONS[index] for index in expected.test.argmax(axis=1)]
+        assert [rows[name] for name in fold.test] == answers
 
 
 def test_one_validation_speaker_calibrates_nothing(config, finished, extractor):
     fold = prepare_experiment(config).split.folds[0]
     rows = read_rows(Path(config.output) / "seed-1" / fold.name / "predictions.jsonl")
     scores = {row["id"]: list(row["scores"].values()) for row in rows}
-    wanted = softmax(by_hand(config, fold).test)
-    for name, shares in zip(fold.test, wanted, strict=True):
+    expected = softmax(by_hand(config, fold).test)
+    for name, shares in zip(fold.test, expected, strict=True):
         assert scores[name] == pytest.approx(list(shares), abs=1e-6)
     assert not any("temperature" in row for row in rows)
 
@@ -273,15 +271,17 @@ def test_scores_are_calibrated_on_two_validation_speakers(config, finished, extr
     experiment = prepare_experiment(wide)
     fold = experiment.split.folds[0]
     run(wide, "phonemo train", folds=[fold.name])
-    wanted = by_hand(wide, fold)
-    said = [one.speaker for one in experiment.part(fold.validation)]
-    calibrated = calibrate_grouped(wanted.validation, wanted.truth, said)
+    expected = by_hand(wide, fold)
+    text = [row.speaker for row in experiment.part(fold.validation)]
+    calibrated = calibrate_grouped(expected.validation, expected.truth, text)
     rows = read_rows(Path(wide.output) / "seed-1" / fold.name / "predictions.jsonl")
-    found = {row["id"]: row for row in rows}
-    for name, shares in zip(fold.test, softmax(wanted.test / calibrated.temperature), strict=True):
-        assert found[name]["temperature"] == round(calibrated.temperature, 6)
-        assert found[name]["unsure"] == (shares.max() < calibrated.abstain_below)
-        assert list(found[name]["scores"].values()) == pytest.approx(list(shares), abs=1e-6)
+    result = {row["id"]: row for row in rows}
+    for name, shares in zip(
+        fold.test, softmax(expected.test / calibrated.temperature), strict=True
+    ):
+        assert result[name]["temperature"] == round(calibrated.temperature, 6)
+        assert result[name]["unsure"] == (shares.max() < calibrated.abstain_below)
+        assert list(result[name]["scores"].values()) == pytest.approx(list(shares), abs=1e-6)
 
 
 class Machine:
@@ -310,15 +310,15 @@ def test_of_equal_validation_scores_the_smallest_c_is_taken(machines):
     assert (machine.strength, score) == (1e-3, 1)
 
 
-def test_validation_picks_c_although_test_says_another(
+def test_c_is_selected_on_validation_not_test_data(
     config, tmp_path, extractor, machines, monkeypatch
 ):
     experiment = prepare_experiment(config)
     fold = experiment.split.folds[0]
-    part = {one: number for number, ids in enumerate(fold.parts.values()) for one in ids}
+    part = {name: number for number, ids in enumerate(fold.parts.values()) for name in ids}
     given = {
-        name: np.array([EMOTIONS.index(one.emotion), part[name]])
-        for name, one in experiment.utterances.items()
+        name: np.array([EMOTIONS.index(item.emotion), part[name]])
+        for name, item in experiment.utterances.items()
     }
     monkeypatch.setattr(egemaps, "functionals", lambda *_: given)
     other = elsewhere(config, tmp_path)
@@ -330,30 +330,26 @@ def test_validation_picks_c_although_test_says_another(
 
 
 @pytest.mark.parametrize(
-    ("learnt", "classes", "wanted"),
+    ("learnt", "classes", "expected"),
     [
         ([[1.0, 2.0, 3.0]], [0, 1, 2], [1, 2, 3]),
         ([0.6], [0, 1], [-0.3, 0.3, -30.3]),
         ([-0.6], [1, 2], [-30.3, 0.3, -0.3]),
     ],
 )
-def test_margins_of_two_emotions_are_halves_and_an_absent_one_is_never_answered(
-    learnt, classes, wanted
-):
+def test_margins_of_two_emotions_are_halves_and_a_missing_one_never_wins(learnt, classes, expected):
     machine = SimpleNamespace(
         decision_function=lambda features: np.array(learnt), classes_=np.array(classes)
     )
-    found = egemaps._margins(machine, np.zeros((1, 4)), 3)
-    np.testing.assert_allclose(found, [wanted])
-    assert softmax(found)[0][[n for n in range(3) if n not in classes]].sum() < 1e-12
+    result = egemaps._margins(machine, np.zeros((1, 4)), 3)
+    np.testing.assert_allclose(result, [expected])
+    assert softmax(result)[0][[n for n in range(3) if n not in classes]].sum() < 1e-12
 
 
 # What is refused ----------------------------------------------------------------------------------
 
 
-def test_without_opensmile_the_extra_is_named_before_anything_is_done(
-    config, tmp_path, monkeypatch
-):
+def test_a_missing_opensmile_fails_first_and_names_the_extra(config, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
     other = elsewhere(config, tmp_path)
     with pytest.raises(MissingExtraError, match=r"pip install 'phonemo\[egemaps\]'") as caught:
@@ -362,12 +358,12 @@ def test_without_opensmile_the_extra_is_named_before_anything_is_done(
     assert not (Path(other.output) / "config.yaml").exists()
 
 
-def test_nothing_can_be_picked_where_validation_is_learnt_from(config):
+def test_selection_fails_if_validation_is_trained_on(config):
     with pytest.raises(ValidationError, match=r"set train\.select_by=ua"):
         with_changes(config, train={"select_by": "last"})
 
 
-def test_another_version_does_not_go_on_with_a_run(config, tmp_path, monkeypatch):
+def test_another_version_does_not_resume_a_run(config, tmp_path, monkeypatch):
     stand_in(monkeypatch)
     other = elsewhere(config, tmp_path)
     run(other, "phonemo train", folds=["speaker-s1"])
@@ -383,22 +379,22 @@ def test_the_digest_names_the_system(config):
 # openSMILE itself ---------------------------------------------------------------------------------
 
 
-def test_opensmile_hears_the_pitch_of_a_tone():
+def test_opensmile_measures_the_pitch_of_a_tone():
     opensmile = pytest.importorskip("opensmile", reason="needs openSMILE (extra egemaps)")
     time = np.arange(RATE) / RATE
     tone = sum(0.2 / number * np.sin(2 * np.pi * 150 * number * time) for number in range(1, 8))
-    found = egemaps._extractor()(tone.astype(np.float32))
-    assert found.shape == (88,)
-    assert np.isfinite(found).all()
+    result = egemaps._extractor()(tone.astype(np.float32))
+    assert result.shape == (88,)
+    assert np.isfinite(result).all()
     smile = opensmile.Smile(
         feature_set=opensmile.FeatureSet.eGeMAPSv02,
         feature_level=opensmile.FeatureLevel.Functionals,
     )
     place = smile.feature_names.index("F0semitoneFrom27.5Hz_sma3nz_amean")
-    assert found[place] == pytest.approx(12 * np.log2(150 / 27.5), abs=0.5)
+    assert result[place] == pytest.approx(12 * np.log2(150 / 27.5), abs=0.5)
 
 
-def test_a_clip_shorter_than_a_window_has_features_too():
+def test_a_clip_shorter_than_a_window_has_features():
     pytest.importorskip("opensmile", reason="needs openSMILE: pip install 'phonemo[egemaps]'")
     extract = egemaps._extractor()
     for length in (160, 640, 1600):

@@ -22,7 +22,7 @@ def other_corpus(folder: Path, **update: object) -> Path:
     """The beeps again, as recordings of other speakers of a corpus with another name."""
     path = make_corpus(folder)
     manifest = read_manifest(path)
-    rows = [one.model_copy(update=update) for one in manifest.utterances]
+    rows = [row.model_copy(update=update) for row in manifest.utterances]
     write_manifest(path, manifest.header.model_copy(update={"corpus": "chirps"}), rows)
     return path
 
@@ -32,32 +32,32 @@ def with_extra(folder: Path, path: Path, held_out: int = 0) -> RunConfig:
     return with_changes(make_config(folder), extra=extra)
 
 
-def test_their_names_say_the_corpus_and_their_files_are_found(tmp_path: Path) -> None:
+def test_extra_names_have_the_corpus_and_their_files_exist(tmp_path: Path) -> None:
     path = other_corpus(tmp_path / "other")
     experiment = prepare_experiment(with_extra(tmp_path, path))
     assert len(experiment.extras.train) == 24
     one = experiment.extras.train[0]
     assert (one.id, one.speaker) == ("chirps/s1-anger-0", "chirps/s1")
-    found = experiment.manifest.audio_path(one)
-    assert found == (path.parent / "s1-anger-0.wav").resolve()
+    result = experiment.manifest.audio_path(one)
+    assert result == (path.parent / "s1-anger-0.wav").resolve()
     assert "trained also on 24 utterances of chirps" in experiment.split.notes
 
 
-def test_they_are_in_no_fold(tmp_path: Path) -> None:
+def test_extra_utterances_are_in_no_fold(tmp_path: Path) -> None:
     experiment = prepare_experiment(with_extra(tmp_path, other_corpus(tmp_path / "other")))
     for fold in experiment.split.folds:
-        assert not any(one.startswith("chirps/") for part in fold.parts.values() for one in part)
+        assert not any(item.startswith("chirps/") for part in fold.parts.values() for item in part)
 
 
-def test_held_out_speakers_are_not_learnt_from(tmp_path: Path) -> None:
+def test_held_out_speakers_are_not_trained_on(tmp_path: Path) -> None:
     experiment = prepare_experiment(with_extra(tmp_path, other_corpus(tmp_path / "other"), 1))
-    away = {one.speaker for one in experiment.extras.held_out["chirps"]}
+    away = {item.speaker for item in experiment.extras.held_out["chirps"]}
     assert len(away) == 1
-    assert away.isdisjoint(one.speaker for one in experiment.extras.train)
+    assert away.isdisjoint(item.speaker for item in experiment.extras.train)
     assert len(experiment.extras.train) == 18
 
 
-def test_a_small_corpus_is_learnt_from_several_times_an_epoch(tmp_path: Path) -> None:
+def test_a_small_corpus_is_repeated_within_an_epoch(tmp_path: Path) -> None:
     path = other_corpus(tmp_path / "other")
     extra = [{"manifest": str(path), "held_out_speakers": 1, "repeat": 3}]
     config = make_config(tmp_path, batch_size=6, epochs=1, augment={"time_masks": 1})
@@ -75,12 +75,12 @@ def test_a_small_corpus_is_learnt_from_several_times_an_epoch(tmp_path: Path) ->
         prepare_experiment(config).targets,
         draws=AugmentationSeed.of(config.train, 1),
     )
-    assert len({one.id for one in dataset.utterances}) == 1
+    assert len({row.id for row in dataset.utterances}) == 1
     spans = {str(dataset[index]["spans"]["time"]) for index in range(3)}
     assert len(spans) == 3, "each time it is masked elsewhere"
 
 
-def test_without_a_known_emotion_they_teach_phonemes_or_nothing(tmp_path: Path) -> None:
+def test_utterances_without_a_known_emotion_are_used_for_phonemes_only(tmp_path: Path) -> None:
     path = other_corpus(tmp_path / "other", emotion=None)
     config = with_extra(tmp_path, path)
     assert len(prepare_experiment(config).extras.train) == 24
@@ -88,7 +88,7 @@ def test_without_a_known_emotion_they_teach_phonemes_or_nothing(tmp_path: Path) 
         prepare_experiment(with_changes(config, model={"auxiliary": None}))
 
 
-def test_the_tested_corpus_does_not_come_in_by_this_door(tmp_path: Path) -> None:
+def test_the_tested_corpus_cannot_be_an_extra(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     with pytest.raises(LeakageError, match="shares 24 recordings with"):
         prepare_experiment(with_extra(tmp_path, Path(config.manifest)))
@@ -114,20 +114,20 @@ def test_not_all_speakers_can_be_held_out(tmp_path: Path) -> None:
         prepare_experiment(with_extra(tmp_path, other_corpus(tmp_path / "other"), 4))
 
 
-def test_a_run_learns_from_them_and_says_so(tmp_path: Path) -> None:
+def test_a_run_trains_on_extras_and_notes_them(tmp_path: Path) -> None:
     config = with_extra(tmp_path, other_corpus(tmp_path / "other"), 1)
     metrics = run(config, "phonemo train", folds=["speaker-s1"])
     assert "trained also on 18 utterances of chirps" in metrics["protocol_note"]
     home = Path(config.output) / "seed-1" / "speaker-s1"
     fold = json.loads((home / "metrics.json").read_text(encoding="utf-8"))
-    found = fold["extra"]["chirps"]
-    assert found["utterances"] == 6
-    assert found["speakers"] == 1
-    assert found["per"] >= 0
-    assert metrics["extra"]["chirps"] == found | {"trainings": 1}
+    result = fold["extra"]["chirps"]
+    assert result["utterances"] == 6
+    assert result["speakers"] == 1
+    assert result["per"] >= 0
+    assert metrics["extra"]["chirps"] == result | {"trainings": 1}
     learnt = prepare_experiment(config).extras.train
-    own = [one.model_copy(update={"id": one.id.partition("/")[2]}) for one in learnt]
-    own = [one.model_copy(update={"speaker": one.speaker.partition("/")[2]}) for one in own]
+    own = [item.model_copy(update={"id": item.id.partition("/")[2]}) for item in learnt]
+    own = [item.model_copy(update={"speaker": item.speaker.partition("/")[2]}) for item in own]
     lineage = provenance_of(home / "model")
     count, speakers = lineage.overlap("chirps", own)
     assert (count, len(speakers)) == (18, 3)
@@ -146,7 +146,7 @@ def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:
         run(config, "phonemo train", folds=["speaker-s2"])
 
 
-def test_a_part_of_a_merged_main_corpus_does_not_come_in_either(tmp_path: Path) -> None:
+def test_a_part_of_a_merged_main_corpus_cannot_be_an_extra(tmp_path: Path) -> None:
     config = make_config(tmp_path)
     merge([Path(config.manifest), other_corpus(tmp_path / "other")], tmp_path / "both.jsonl")
     copy = other_corpus(tmp_path / "copy")  # other files of one of the merged corpora
@@ -156,7 +156,7 @@ def test_a_part_of_a_merged_main_corpus_does_not_come_in_either(tmp_path: Path) 
         )
 
 
-def test_a_merged_extra_is_remembered_by_its_corpora(tmp_path: Path) -> None:
+def test_a_merged_extra_is_recorded_by_its_corpora(tmp_path: Path) -> None:
     chirps = other_corpus(tmp_path / "other")
     tones = other_corpus(tmp_path / "tones")
     manifest = read_manifest(tones)

@@ -31,14 +31,16 @@ def backbone(tmp_path_factory) -> str:
 
 
 def test_every_hidden_state_is_scored(manifest: Path, backbone: str) -> None:
-    heard: list[tuple[int, int]] = []
-    scores = probe(backbone, manifest, SPEAKER, progress=lambda *one: heard.append(one))
-    assert [one.layer for one in scores] == [0, 1, 2, 3]
-    assert all(0 <= one.ua <= 1 and one.ua == pytest.approx(one.wa) for one in scores)  # balanced
-    assert heard[-1] == (24, 24)
+    predicted: list[tuple[int, int]] = []
+    scores = probe(backbone, manifest, SPEAKER, progress=lambda *one: predicted.append(one))
+    assert [score.layer for score in scores] == [0, 1, 2, 3]
+    assert all(
+        0 <= score.ua <= 1 and score.ua == pytest.approx(score.wa) for score in scores
+    )  # balanced
+    assert predicted[-1] == (24, 24)
 
 
-def test_beeps_of_another_pitch_are_told_apart(manifest: Path, monkeypatch) -> None:
+def test_beeps_of_different_pitch_are_separated(manifest: Path, monkeypatch) -> None:
     def spectrum(network: str):
         return lambda waveform: [
             torch.stft(waveform, 256, window=torch.ones(256), return_complex=True)
@@ -48,23 +50,23 @@ def test_beeps_of_another_pitch_are_told_apart(manifest: Path, monkeypatch) -> N
         ]
 
     monkeypatch.setattr(module, "_load_states", spectrum)
-    heard, deaf = probe("any", manifest, SPEAKER)
-    assert heard.ua == 1
+    predicted, deaf = probe("any", manifest, SPEAKER)
+    assert predicted.ua == 1
     assert deaf.ua == pytest.approx(1 / 3)  # nothing to hear: one answer for all
 
 
-def test_a_fold_never_learns_from_its_test_speaker(manifest: Path, monkeypatch) -> None:
+def test_a_fold_is_never_fitted_on_its_test_speaker(manifest: Path, monkeypatch) -> None:
     rows = read_manifest(manifest).utterances
     learnt: list[set[int]] = []
     asked: list[set[int]] = []
 
     class Spy:
         def fit(self, features, truth):
-            learnt.append({int(one) for one in features[:, 0]})
+            learnt.append({int(item) for item in features[:, 0]})
             return self
 
         def predict(self, features):
-            asked.append({int(one) for one in features[:, 0]})
+            asked.append({int(item) for item in features[:, 0]})
             return np.zeros(len(features), dtype=int)
 
     numbers = np.arange(len(rows), dtype=np.float32)[:, None, None].repeat(2, axis=2)
@@ -82,6 +84,8 @@ def test_a_fold_never_learns_from_its_test_speaker(manifest: Path, monkeypatch) 
 
 def test_emotions_can_be_chosen(manifest: Path, backbone: str) -> None:
     scores = probe(backbone, manifest, SPEAKER, ["anger", "sadness"])
-    assert all(one.ua * 16 == pytest.approx(round(one.ua * 16)) for one in scores)  # 16 utterances
+    assert all(
+        score.ua * 16 == pytest.approx(round(score.ua * 16)) for score in scores
+    )  # 16 utterances
     with pytest.raises(LabelError, match="the manifest has anger, neutral"):
         probe(backbone, manifest, SPEAKER, ["anger"])

@@ -38,22 +38,22 @@ def write(folder, text, emotions=EMOTIONS, **more):
     return path
 
 
-def test_a_script_that_names_the_emotion_gives_it_away(tmp_path):
+def test_a_script_that_names_the_emotion_is_predictive(tmp_path):
     path = write(tmp_path, lambda emotion, take: f"This is {emotion}, take {take}!")
-    found = text_baseline(path, SPEAKER)
-    assert (found.ua, found.wa) == (1, 1)
-    assert found.chance_ua == pytest.approx(1 / 3)
-    assert (found.utterances, found.wordless, found.texts) == (72, 0, 12)
+    result = text_baseline(path, SPEAKER)
+    assert (result.ua, result.wa) == (1, 1)
+    assert result.chance_ua == pytest.approx(1 / 3)
+    assert (result.utterances, result.wordless, result.texts) == (72, 0, 12)
 
 
-def test_the_same_script_for_every_emotion_gives_nothing_away(tmp_path):
+def test_the_same_script_for_every_emotion_is_at_chance(tmp_path):
     path = write(tmp_path, lambda emotion, take: f"The same words, take {take}.")
-    found = text_baseline(path, SPEAKER)
-    assert found.ua == pytest.approx(1 / 3)
-    assert found.texts == 4
+    result = text_baseline(path, SPEAKER)
+    assert result.ua == pytest.approx(1 / 3)
+    assert result.texts == 4
 
 
-def test_words_of_the_test_part_are_not_learnt_from(tmp_path):
+def test_words_of_the_test_part_are_not_fitted(tmp_path):
     """A sentence-disjoint protocol takes what a speaker-disjoint one gives."""
     words = {("anger", n): f"a{n}" for n in range(4)} | {("neutral", n): f"n{n}" for n in range(4)}
     path = write(tmp_path, lambda *one: words[one], emotions=("anger", "neutral"))
@@ -63,8 +63,8 @@ def test_words_of_the_test_part_are_not_learnt_from(tmp_path):
 
 def test_utterances_without_words_are_counted(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion if take else "...")
-    found = text_baseline(path, SPEAKER)
-    assert (found.utterances, found.wordless) == (54, 18)
+    result = text_baseline(path, SPEAKER)
+    assert (result.utterances, result.wordless) == (54, 18)
     with pytest.raises(CorpusError, match="no utterance has a transcript"):
         text_baseline(write(tmp_path, lambda *_: None), SPEAKER)
 
@@ -76,7 +76,7 @@ def test_emotions_can_be_chosen_and_one_is_too_few(tmp_path):
         text_baseline(path, SPEAKER, ["anger"])
 
 
-def test_a_name_that_no_utterance_has_is_told(tmp_path):
+def test_an_unused_emotion_is_an_error(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion)
     with pytest.raises(
         LabelError, match="no utterance has the emotion 'sad'; present: anger, neutral, sadness"
@@ -84,7 +84,7 @@ def test_a_name_that_no_utterance_has_is_told(tmp_path):
         text_baseline(path, SPEAKER, ["anger", "neutral", "sad"])
 
 
-def test_a_training_part_of_one_emotion_is_told(tmp_path):
+def test_a_training_part_with_one_emotion_is_an_error(tmp_path):
     rows = [
         Utterance(id=name, file="x.wav", speaker=name, emotion=emotion, transcript="words")
         for name, emotion in (("a", "anger"), ("b", "anger"), ("c", "neutral"))
@@ -112,7 +112,7 @@ def leaking(utterances, protocol):
     return replace(split, folds=(replace(fold, train=train, test=test), *split.folds[1:]))
 
 
-def test_the_command_says_what_chance_is(tmp_path):
+def test_the_command_prints_chance(tmp_path):
     path = write(tmp_path, lambda emotion, take: emotion if take else "")
     done = CliRunner().invoke(app, ["script", str(path)])
     assert done.exit_code == 0, done.output
@@ -122,7 +122,7 @@ def test_the_command_says_what_chance_is(tmp_path):
     assert done.stdout.count("\n") == 4
 
 
-def test_scripted_and_improvised_speech_are_scored_apart(tmp_path):
+def test_scripted_and_improvised_speech_are_scored_separately(tmp_path):
     def row(speaker, emotion, take, style):
         text = f"this is {emotion}" if style == "scripted" else f"nothing to tell {take}"
         return Utterance(
@@ -143,19 +143,19 @@ def test_scripted_and_improvised_speech_are_scored_apart(tmp_path):
     ]
     path = tmp_path / "manifest.jsonl"
     write_manifest(path, Header(corpus="words", root=".", phonemo="test"), rows)
-    found = text_baseline(path, SPEAKER)
-    assert list(found.styles) == ["scripted", "improvised"]
-    assert found.styles["scripted"] == (1, 1)
-    assert found.styles["improvised"][0] == pytest.approx(1 / 3)
+    result = text_baseline(path, SPEAKER)
+    assert list(result.styles) == ["scripted", "improvised"]
+    assert result.styles["scripted"] == (1, 1)
+    assert result.styles["improvised"][0] == pytest.approx(1 / 3)
     printed = CliRunner().invoke(app, ["script", str(path)]).output
     assert "scripted speech: UA 100.0%, WA 100.0%" in printed
 
 
-def test_where_no_style_is_known_none_is_scored(tmp_path):
+def test_without_styles_none_is_scored(tmp_path):
     assert text_baseline(write(tmp_path, lambda *one: "a"), SPEAKER).styles == {}
 
 
-def test_a_protocol_of_one_style_takes_no_other(tmp_path):
+def test_a_protocol_of_one_style_excludes_others(tmp_path):
     path = write(tmp_path, lambda *one: "a b", style="scripted")
     assert text_baseline(path, SPEAKER).utterances == 72
     scripted = ProtocolConfig(name="speaker", style="scripted")

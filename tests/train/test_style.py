@@ -29,7 +29,7 @@ def config(plain) -> RunConfig:
     """The first take of everything was read, the second made up; of one nobody knows."""
     manifest = read_manifest(plain.manifest)
     styles = {"0": "scripted", "1": "improvised"}
-    rows = [one.model_copy(update={"style": styles[one.id[-1]]}) for one in manifest.utterances]
+    rows = [row.model_copy(update={"style": styles[row.id[-1]]}) for row in manifest.utterances]
     rows[0] = rows[0].model_copy(update={"style": None})
     path = Path(plain.manifest).with_name("styled.jsonl")
     write_manifest(path, manifest.header, rows)
@@ -43,14 +43,14 @@ def of_style(config: RunConfig, style: str | None) -> RunConfig:
 @pytest.mark.parametrize(
     ("style", "take", "count"), [("improvised", "1", 12), ("scripted", "0", 11)]
 )
-def test_utterances_of_another_style_or_of_none_are_left_out(config, style, take, count):
+def test_utterances_with_another_or_no_style_are_left_out(config, style, take, count):
     experiment = prepare_experiment(of_style(config, style))
     assert len(experiment.utterances) == count
-    assert {one.style for one in experiment.utterances.values()} == {style}
+    assert {row.style for row in experiment.utterances.values()} == {style}
     for fold in experiment.split.folds:
         for ids in fold.parts.values():
             assert ids
-            assert {one[-1] for one in ids} == {take}
+            assert {name[-1] for name in ids} == {take}
     left = 24 - count
     note = f"only {style} speech: {left} other utterances are left out"
     assert experiment.split.notes[-1] == note
@@ -62,7 +62,7 @@ def test_without_a_style_everything_is_used_and_nothing_is_noted(config):
     assert not any("speech" in note for note in experiment.split.notes)
 
 
-def test_other_emotions_and_other_styles_are_counted_apart(config):
+def test_other_emotions_and_other_styles_are_counted_separately(config):
     """Of 24, 8 are sad; of the other 16, half are made up."""
     fewer = with_changes(of_style(config, "improvised"), labels={"names": ["anger", "neutral"]})
     notes = prepare_experiment(fewer).split.notes
@@ -78,7 +78,7 @@ def test_a_manifest_without_styles_is_refused(plain):
 def test_an_emotion_that_only_the_other_style_has_is_named(config, tmp_path):
     manifest = read_manifest(config.manifest)
     rows = [
-        one for one in manifest.utterances if (one.emotion, one.style) != ("sadness", "improvised")
+        row for row in manifest.utterances if (row.emotion, row.style) != ("sadness", "improvised")
     ]
     path = tmp_path / "manifest.jsonl"
     write_manifest(path, manifest.header, rows)
@@ -87,7 +87,7 @@ def test_an_emotion_that_only_the_other_style_has_is_named(config, tmp_path):
         prepare_experiment(unheard)
 
 
-def test_a_style_names_another_run_and_none_the_same_as_before(config):
+def test_a_style_changes_the_digest_and_none_keeps_it(config):
     before = config.protocol.model_dump(mode="json")
     assert "style" not in before
     assert of_style(config, None).digest == config.digest
@@ -95,25 +95,25 @@ def test_a_style_names_another_run_and_none_the_same_as_before(config):
     assert of_style(config, "scripted").digest != config.digest
 
 
-def test_rows_and_results_say_the_style(config, monkeypatch):
+def test_rows_and_results_have_the_style(config, monkeypatch):
     monkeypatch.setattr(cells, "write_fold_plots", lambda *_: None)
     monkeypatch.setattr(runner, "write_run_plots", lambda *_: None)
     metrics = run(config, "phonemo train", folds=["speaker-s1"])
     rows = read_rows(Path(config.output) / "predictions.jsonl")
-    known = {one.id: one.style for one in read_manifest(config.manifest).utterances}
+    known = {row.id: row.style for row in read_manifest(config.manifest).utterances}
     for row in rows:
         assert row.get("style") == known[row["id"]]
         assert ("style" in row) == (known[row["id"]] is not None)
-    found = metrics["results"]["per_style"]
-    counts = {style: score["utterances"] for style, score in found.items()}
+    result = metrics["results"]["per_style"]
+    counts = {style: score["utterances"] for style, score in result.items()}
     assert counts == {"improvised": 3, "scripted": 2, "unknown": 1}
     for style in ("improvised", "scripted"):
         right = [row["label"] == row["truth"] for row in rows if row.get("style") == style]
-        assert found[style]["wa"] == pytest.approx(sum(right) / len(right))
+        assert result[style]["wa"] == pytest.approx(sum(right) / len(right))
 
 
-def test_words_alone_are_scored_for_each_style(config, plain):
+def test_the_text_baseline_is_scored_for_each_style(config, plain):
     """The transcript is the emotion, in both."""
-    found = text_baseline(config.manifest, ProtocolConfig(name="speaker"))
-    assert found.styles == {"scripted": (1, 1), "improvised": (1, 1)}
+    result = text_baseline(config.manifest, ProtocolConfig(name="speaker"))
+    assert result.styles == {"scripted": (1, 1), "improvised": (1, 1)}
     assert text_baseline(plain.manifest, ProtocolConfig(name="speaker")).styles == {}
