@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,26 +66,47 @@ def tsne(vectors: npt.NDArray[np.float32]) -> Points:
     return scaled_to_one
 
 
-def render_svg(rows: Sequence[Row], places: Points, key: str) -> str:
-    """Render the map as SVG with a legend, colored by a row field; points have tooltips."""
+@dataclass(frozen=True)
+class Point:
+    """An utterance on the map; ``x`` and ``y`` in units of the map's side."""
+
+    x: float
+    y: float
+    color: str
+    wrong: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map as the page draws it."""
+
+    key: str
+    """The field of the rows that colors it."""
+    points: list[Point]
+    legend: list[tuple[str, str]]
+    """Names and their colors."""
+    unlisted: int
+    """Names that the legend leaves out."""
+    side: int = _SIDE
+
+
+def make_map(rows: Sequence[Row], places: Points, key: str) -> Map:
+    """Lay out a map, colored by a field of the rows; ``places`` as ``tsne`` gives them."""
     names = sorted({str(row.get(key)) for row in rows})
-    marks = "".join(
-        f'<circle cx="{12 + x * (_SIDE - 24):.1f}" cy="{12 + (1 - y) * (_SIDE - 24):.1f}" r="3.5" '
-        f'fill="{_color(names, str(row.get(key)))}" fill-opacity="0.75"{_ring(row)}>'
-        f"<title>{html.escape(_describe(row))}</title></circle>"
+    colors = {name: _COLORS[index % len(_COLORS)] for index, name in enumerate(names)}
+    points = [
+        Point(
+            12 + x * (_SIDE - 24),
+            12 + (1 - y) * (_SIDE - 24),
+            colors[str(row.get(key))],
+            row["label"] != row["truth"],
+            _describe(row),
+        )
         for row, (x, y) in zip(rows, places, strict=True)
-    )
+    ]
     listed = names[: len(_COLORS) * 2]
-    rest = f"<li>and {len(names) - len(listed)} more</li>" if len(names) > len(listed) else ""
-    legend = "".join(
-        f'<li><i style="background:{_color(names, name)}"></i>{html.escape(name)}</li>'
-        for name in listed
-    )
-    return (
-        f'<figure><svg viewBox="0 0 {_SIDE} {_SIDE}" role="img" aria-label="Map of {len(rows)} '
-        f'utterances by {html.escape(key)}">{marks}</svg>'
-        f'<ul class="legend">{legend}{rest}</ul></figure>'
-    )
+    return Map(key, points, [(name, colors[name]) for name in listed], len(names) - len(listed))
 
 
 def _share_embedding(cells: Sequence[Path]) -> bool:
@@ -112,14 +133,6 @@ def subsample(
         return None
     indices = np.linspace(0, len(rows) - 1, min(len(rows), _MAX_POINTS)).astype(int)
     return [rows[index] for index in indices], vectors[indices]
-
-
-def _color(names: Sequence[str], name: str) -> str:
-    return _COLORS[names.index(name) % len(_COLORS)]
-
-
-def _ring(row: Row) -> str:
-    return "" if row["label"] == row["truth"] else ' stroke="currentColor" stroke-width="1.4"'
 
 
 def _describe(row: Row) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from phonemo.errors import ResultError
-from phonemo.evaluation.markdown import per_cent
 from phonemo.files import loads_json
 
 #: File of phonemo finetune beside metrics.json.
@@ -28,10 +26,10 @@ class _Prior(BaseModel):
     picked_by: int
 
 
-class _ProfileScore(BaseModel):
+class ProfileScore(BaseModel):
     """UA as a share, with its interval."""
 
-    ua: float
+    mean: float = Field(validation_alias="ua")
     low: float | None
     high: float | None
 
@@ -40,35 +38,35 @@ class _Profiles(BaseModel):
     """The content of profiles.json."""
 
     prior: dict[str, _Prior]
-    scores: dict[str, _ProfileScore]
+    scores: dict[str, ProfileScore]
 
 
-def profile_sections(run: Path) -> Iterator[str]:
-    """Yield HTML for a run folder's profiles.json; nothing without that file.
+@dataclass(frozen=True)
+class ProfileSection:
+    """What the page shows of profiles.json; empty where there is no such file."""
+
+    prior: str = ""
+    """How the heads were fitted, in a sentence."""
+    scores: tuple[tuple[str, ProfileScore], ...] = ()
+    """By whose recordings the profile is, the scores."""
+
+
+def read_profiles(run: Path) -> ProfileSection:
+    """Read a run folder's profiles.json.
 
     Raises:
         ResultError: the file is malformed.
     """
     path = run / PROFILES
     if not path.is_file():
-        return
+        return ProfileSection()
     try:
         profiles = _Profiles.model_validate(loads_json(path.read_bytes()))
     except (ValueError, ValidationError) as error:
         raise ResultError(f"{path}: malformed; run phonemo finetune again") from error
-    if (prior := profiles.prior.get("model")) is not None:
-        yield f"<p>{html.escape(_prior_text(prior))}</p>"
-    if profiles.scores:
-        yield (
-            "<h2>With profiles</h2><p>The same models, adapted by statistics of unlabeled "
-            f"recordings (phonemo adapt).</p>{_table(profiles.scores)}"
-        )
-
-
-def scored(mean: float, low: float | None, high: float | None) -> str:
-    """Format a score in per cent, with its interval where there is one; HTML."""
-    interval = "" if low is None else f" ({per_cent(low)} to {per_cent(high)})"
-    return f"{per_cent(mean)} %<span>{interval}</span>"
+    prior = profiles.prior.get("model")
+    scores = ((_WORDS[name], score) for name, score in profiles.scores.items() if name in _WORDS)
+    return ProfileSection("" if prior is None else _prior_text(prior), tuple(scores))
 
 
 def _prior_text(prior: _Prior) -> str:
@@ -80,14 +78,3 @@ def _prior_text(prior: _Prior) -> str:
         f"({strength}, {how}); training recordings are standardized by {prior.standardised_by}."
         f"{fresh}"
     )
-
-
-def _table(scores: dict[str, _ProfileScore]) -> str:
-    rows = [
-        f'<tr><th scope="row">{_WORDS[name]}</th>'
-        f"<td>{scored(score.ua, score.low, score.high)}</td></tr>"
-        for name, score in scores.items()
-        if name in _WORDS
-    ]
-    head = "<tr><th>profile</th><th>UA</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"

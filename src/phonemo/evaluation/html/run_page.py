@@ -1,15 +1,15 @@
 """A run as a single HTML page: scores, pictures, a map, and the most confident errors with players.
 
-Everything is inside the file: it can be mailed, and opening it makes no network request.
+Everything is inside the file: it can be mailed, and opening it makes no network request. The page
+itself is the template run_page.html; this module collects what it shows.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,48 @@ from pydantic import ValidationError
 from phonemo.audio import RATE, load_waveform
 from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
-from phonemo.errors import ManifestError, PhonemoError, ResultError
-from phonemo.evaluation.html import embedding_map as maps
-from phonemo.evaluation.html.profile_section import profile_sections, scored
+from phonemo.errors import ManifestError, MissingExtraError, PhonemoError, ResultError
+from phonemo.evaluation.html import embedding_map
+from phonemo.evaluation.html.profile_section import read_profiles
 from phonemo.evaluation.markdown import per_cent
 from phonemo.evaluation.schema import Metrics
 from phonemo.files import atomic_write_text, loads_json, loads_json_lines
 
 PAGE = "report.html"
+TEMPLATE = "run_page.html"
 _PICTURES = {
     "confusion.png": "Confusion matrix: rows are the true emotions",
     "reliability.png": "Reliability: accuracy by confidence",
     "risk-coverage.png": "Risk and coverage: errors among the most confident answers",
 }
 _MOST_CURVES = 12
+#: Number of hardest clips, and seconds of audio of each.
+_MOST = 12
+_SECONDS = 8.0
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG, in base64, with its caption."""
+
+    data: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """A wrong answer as the page lists it."""
+
+    id: str
+    speaker: str
+    truth: str
+    label: str
+    score: float
+    truth_score: float
+    transcript: str
+    audio: str | None
+    """FLAC in base64; empty where it is left out, None where the recording is gone."""
 
 
 def write_page(run: str | Path, target: str | Path | None = None, audio: bool = True) -> Path:
@@ -42,35 +70,32 @@ def write_page(run: str | Path, target: str | Path | None = None, audio: bool = 
     Args:
         run: a folder that phonemo train wrote.
         target: the file; default: report.html in the run folder.
-        audio: whether the page contains the audio of the hardest clips.
+        audio: whether the page has the voices of the hardest clips.
 
     Returns:
-        The path of the page.
+        The file.
 
     Raises:
-        ResultError: the folder is not a run, or none of its folds is finished.
-        MissingExtraError: scikit-learn is not installed, for the map.
+        ResultError: the folder is not a run, or no fold is finished.
+        MissingExtraError: Jinja2, or for the map scikit-learn, is not installed.
     """
     run = Path(run)
     metrics, rows = _read(run)
-    body = "\n".join(_sections(run, metrics, rows, _manifest(run), audio))
-    style = (
-        resources.files("phonemo.evaluation.html")
-        .joinpath("run_page.css")
-        .read_text(encoding="utf-8")
-    )
-    title = html.escape(metrics.name)
-    text = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{title}</title>\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "media-src data:; style-src 'unsafe-inline'\">\n"
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    text = _template().render(_context(run, metrics, rows, _manifest(run), audio))
     path = run / PAGE if target is None else Path(target)
     atomic_write_text(path, text)
     return path
+
+
+def _template() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise MissingExtraError("a page of results", "train") from error
+    loader = PackageLoader("phonemo.evaluation.html", "")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["per_cent"] = per_cent
+    return environment.get_template(TEMPLATE)
 
 
 def _read(run: Path) -> tuple[Metrics, list[Mapping[str, Any]]]:
@@ -93,151 +118,46 @@ def _manifest(run: Path) -> Manifest | None:
         return None
 
 
-def _sections(
-    run: Path,
-    metrics: Metrics,
-    rows: list[Mapping[str, Any]],
-    manifest: Manifest | None,
-    audio: bool,
-) -> Iterator[str]:
-    yield f"<h1>{html.escape(metrics.name)}</h1>"
-    yield f'<p class="lead">{html.escape(metrics.title)}, on {html.escape(metrics.corpus)}</p>'
-    if metrics.leaky:
-        yield (
-            '<p class="leaky"><strong>LEAKY.</strong> Train and test share speakers: every score '
-            "here is too high for unseen speakers.</p>"
-        )
-    yield _cards(metrics)
-    yield _facts(metrics)
-    yield from profile_sections(run)
-    yield "<h2>Each emotion</h2>" + _recalls(metrics)
-    yield "<h2>Confusions and confidence</h2>" + _pictures(run)
-    yield from _curves(run)
-    yield from _map(run)
-    yield from _error_section(rows, manifest, audio)
-    yield (
-        "<footer>A label is how annotators described a voice, not what a person feels. Made "
-        f"by phonemo {html.escape(metrics.phonemo)}: <code>{html.escape(metrics.command)}</code>"
-        "</footer>"
-    )
+def _context(
+    run: Path, metrics: Metrics, rows: Sequence[Row], manifest: Manifest | None, audio: bool
+) -> dict[str, Any]:
+    """What the template shows."""
+    confusion = metrics.results.confusion
+    curves = sorted(run.glob("seed-*/*/learning-curves.png"))[:_MOST_CURVES]
+    errors = most_confident_errors(rows)
+    return {
+        "metrics": metrics,
+        "results": metrics.results,
+        "folds": len({fold.fold for fold in metrics.results.folds}),
+        "counts": dict(zip(confusion.labels, map(sum, confusion.counts), strict=True)),
+        "profiles": read_profiles(run),
+        "pictures": _pictures((run / name, text) for name, text in _PICTURES.items()),
+        "curves": _pictures((path, f"Fold {path.parent.name}") for path in curves),
+        "maps": _maps(run),
+        "errors": list(_error_rows(errors, manifest if audio else None, manifest)),
+        "voices": audio and manifest is not None,
+    }
 
 
-def _cards(metrics: Metrics) -> str:
-    results = metrics.results
-    chance = results.chance
-    entries = [
-        (
-            "UA",
-            scored(results.ua.mean, results.ua.low, results.ua.high),
-            f"chance {per_cent(chance.ua)} %",
-        ),
-        (
-            "WA",
-            scored(results.wa.mean, results.wa.low, results.wa.high),
-            f"always the commonest {per_cent(chance.majority_wa)} %",
-        ),
-        ("ECE", f"{results.calibration.ece:.3f}", "0 for perfect calibration"),
-        ("utterances", str(results.utterances), f"{results.speakers_count or 'no known'} speakers"),
+def _pictures(captions: Iterable[tuple[Path, str]]) -> list[Picture]:
+    return [
+        Picture(base64.b64encode(path.read_bytes()).decode(), caption)
+        for path, caption in captions
+        if path.is_file()
     ]
-    cards = "".join(
-        f"<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
-        for name, value, note in entries
-    )
-    return f'<dl class="cards">{cards}</dl>'
 
 
-def _facts(metrics: Metrics) -> str:
-    folds = len({fold.fold for fold in metrics.results.folds})
-    seeds = ", ".join(map(str, metrics.seeds))
-    interval = metrics.results.interval
-    text = (
-        f"Protocol {metrics.protocol.name}, {folds} folds, seeds {seeds}. Intervals: "
-        f"{interval.level:.0%}, bootstrap over {interval.clusters} {interval.unit}s."
-    )
-    note = f" {metrics.protocol_note}." if metrics.protocol_note else ""
-    return f"<p>{html.escape(text + note)}</p>"
-
-
-def _recalls(metrics: Metrics) -> str:
-    counts = dict(
-        zip(metrics.results.confusion.labels, metrics.results.confusion.counts, strict=True)
-    )
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{sum(counts[name])}</td>'
-        f"<td>{per_cent(recall)} %</td>"
-        f'<td><meter min="0" max="1" value="{recall or 0:.3f}"></meter></td></tr>'
-        for name, recall in metrics.results.recalls.items()
-    )
-    head = "<tr><th>emotion</th><th>answers</th><th>recall</th><th></th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-
-
-def _pictures(run: Path) -> str:
-    return '<div class="pictures">' + "".join(_embed_pictures(run, _PICTURES.items())) + "</div>"
-
-
-def _embed_pictures(folder: Path, pictures: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for name, caption in pictures:
-        path = folder / name
-        if path.is_file():
-            data = base64.b64encode(path.read_bytes()).decode()
-            text = html.escape(caption)
-            yield (
-                f'<figure><img src="data:image/png;base64,{data}" alt="{text}">'
-                f"<figcaption>{text}</figcaption></figure>"
-            )
-
-
-def _curves(run: Path) -> Iterator[str]:
-    paths = sorted(run.glob("seed-*/*/learning-curves.png"))[:_MOST_CURVES]
-    if paths:
-        captions = [(str(path.relative_to(run)), f"Fold {path.parent.name}") for path in paths]
-        pictures = "".join(_embed_pictures(run, captions))
-        yield f'<h2>Learning curves</h2><div class="pictures">{pictures}</div>'
-
-
-def _map(run: Path) -> Iterator[str]:
+def _maps(run: Path) -> list[embedding_map.Map]:
+    """The first seed's map, by emotion and by speaker; none where there are too few rows."""
     cells = [path.parent for path in sorted(run.glob("seed-*/*/metrics.json"))]
     first = [cell for cell in cells if cell.parent == cells[0].parent]
-    selected = maps.select_rows(first)
-    chosen = None if selected is None else maps.subsample(*selected)
+    selected = embedding_map.select_rows(first)
+    chosen = None if selected is None else embedding_map.subsample(*selected)
     if chosen is None:
-        return
+        return []
     rows, vectors = chosen
-    positions = maps.tsne(vectors)
-    yield (
-        "<h2>Embedding map</h2><p>The emotion head's input for each test utterance, in two "
-        "dimensions (t-SNE: neighborhoods are meaningful, distances between groups are not). A "
-        "ring is a wrong answer; see the tooltips. If speakers separate more clearly than "
-        "emotions, the network distinguishes speakers.</p>"
-        f'<div class="maps">{maps.render_svg(rows, positions, "truth")}'
-        f"{maps.render_svg(rows, positions, 'speaker')}</div>"
-    )
-
-
-def _error_section(
-    rows: list[Mapping[str, Any]], manifest: Manifest | None, audio: bool
-) -> Iterator[str]:
-    chosen = most_confident_errors(rows)
-    if not chosen:
-        yield "<h2>Hardest clips</h2><p>No answer was wrong.</p>"
-        return
-    titles = ("clip", "speaker", "truth", "recognized", "score of the truth", "words", "listen")
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(audio_players(chosen, manifest, audio))
-    note = "This page contains their voices: share it with care." if audio and manifest else ""
-    yield (
-        f"<h2>Hardest clips</h2><p>The most confident wrong answers. {note}</p>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-Row = Mapping[str, Any]
-
-#: Number of hardest clips, and seconds of audio of each.
-_MOST = 12
-_SECONDS = 8.0
+    positions = embedding_map.tsne(vectors)
+    return [embedding_map.make_map(rows, positions, key) for key in ("truth", "speaker")]
 
 
 def most_confident_errors(rows: Sequence[Row]) -> list[Row]:
@@ -256,34 +176,34 @@ def most_confident_errors(rows: Sequence[Row]) -> list[Row]:
     return [*first, *later][:_MOST]
 
 
-def audio_players(rows: Sequence[Row], manifest: Manifest | None, audio: bool) -> Iterator[str]:
-    """Yield a table row for each clip, with a player if its audio is available and requested."""
+def _error_rows(
+    rows: Sequence[Row], audible: Manifest | None, manifest: Manifest | None
+) -> Iterator[ErrorRow]:
+    """Yield the rows of the page; their audio comes from ``audible``, if that is given."""
     known = {} if manifest is None else {item.id: item for item in manifest.utterances}
     for row in rows:
         utterance = known.get(str(row["id"]))
-        transcript = (utterance.transcript or "") if utterance is not None else ""
-        player = _audio_player(manifest, utterance) if audio and manifest and utterance else ""
-        cells = (
-            html.escape(str(row["id"])),
-            html.escape(str(row.get("speaker") or "")),
-            html.escape(row["truth"]),
-            f"{html.escape(row['label'])} {row['scores'][row['label']]:.0%}",
-            f"{row['scores'].get(row['truth'], 0.0):.0%}",
-            html.escape(transcript),
-            player,
+        scores = row["scores"]
+        yield ErrorRow(
+            id=str(row["id"]),
+            speaker=str(row.get("speaker") or ""),
+            truth=row["truth"],
+            label=row["label"],
+            score=scores[row["label"]],
+            truth_score=scores.get(row["truth"], 0.0),
+            transcript=(utterance.transcript or "") if utterance else "",
+            audio=_flac(audible, utterance) if audible and utterance else "",
         )
-        yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _audio_player(manifest: Manifest, utterance: Utterance) -> str:
-    """The clip embedded as FLAC, or a note where the recording is gone."""
+def _flac(manifest: Manifest, utterance: Utterance) -> str | None:
+    """The beginning of a clip as FLAC in base64; None where the recording is gone."""
     begin = utterance.start or 0.0
     end = begin + _SECONDS if utterance.end is None else min(utterance.end, begin + _SECONDS)
     try:
         waveform = load_waveform(manifest.audio_path(utterance), start=utterance.start, end=end)
     except PhonemoError:
-        return "audio is gone"
+        return None
     file = io.BytesIO()
     soundfile.write(file, np.clip(waveform.samples, -1, 1), RATE, format="FLAC", subtype="PCM_16")
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<audio controls preload="none" src="data:audio/flac;base64,{data}"></audio>'
+    return base64.b64encode(file.getvalue()).decode()
