@@ -41,20 +41,20 @@ def answered(*args, **more):
 
 def test_a_run_and_its_twin_do_not_differ():
     comparison = compare(answered(0.7), answered(0.7))
-    one = comparison.scores["ua"]
-    assert (one.difference, one.low, one.high, one.p) == (0, 0, 0, 1)
+    ua = comparison.scores["ua"]
+    assert (ua.difference, ua.low, ua.high, ua.p) == (0, 0, 0, 1)
     assert [pair.p for pair in comparison.disagreements] == [1]
 
 
 def test_a_clear_difference_is_found_and_has_a_sign():
     comparison = compare(answered(0.5), answered(0.95, draw=1))
-    one = comparison.scores["ua"]
-    assert one.low > 0.2
-    assert one.difference == pytest.approx(one.second - one.first)
-    assert one.p == 2 / 2**6, "every speaker is better, and both ends count"
+    ua = comparison.scores["ua"]
+    assert ua.low > 0.2
+    assert ua.difference == pytest.approx(ua.second - ua.first)
+    assert ua.p == 2 / 2**6, "every speaker is better, and both ends count"
     assert comparison.exact
     back = compare(answered(0.95, draw=1), answered(0.5)).scores["ua"]
-    assert (back.difference, back.p) == (pytest.approx(-one.difference), one.p)
+    assert (back.difference, back.p) == (pytest.approx(-ua.difference), ua.p)
 
 
 def test_the_permutation_test_is_that_of_the_definition():
@@ -108,8 +108,8 @@ def test_seeds_are_paired_and_many_speakers_are_swapped_at_random():
 
 
 def test_one_speaker_has_no_interval():
-    one = compare(answered(0.7, speakers=1), answered(0.8, speakers=1, draw=1)).scores["ua"]
-    assert (one.low, one.high, one.p) == (None, None, None)
+    ua = compare(answered(0.7, speakers=1), answered(0.8, speakers=1, draw=1)).scores["ua"]
+    assert (ua.low, ua.high, ua.p) == (None, None, None)
 
 
 def test_without_speakers_utterances_are_the_clusters_with_a_note(tmp_path):

@@ -60,8 +60,8 @@ def test_chance_is_the_commonest_class_and_the_classes_present() -> None:
 
 def test_phoneme_errors_by_hand() -> None:
     # "k ae t" -> "k ah t s": one substitution, one insertion; "d o g" -> "d g": one deletion
-    said = [["k", "ae", "t"], ["d", "o", "g"]]
-    errors = metrics.phoneme_errors(said, [["k", "ah", "t", "s"], ["d", "g"]])
+    references = [["k", "ae", "t"], ["d", "o", "g"]]
+    errors = metrics.phoneme_errors(references, [["k", "ah", "t", "s"], ["d", "g"]])
     assert errors == metrics.PhonemeErrors(1, 1, 1, tokens=6)
     assert errors.rate == 3 / 6
 
@@ -135,26 +135,26 @@ def test_bootstrap_depends_on_its_seed_and_not_on_the_order_of_rows() -> None:
 
 @settings(deadline=None)
 @given(st.text("abc", max_size=7), st.text("abc", max_size=7))
-def test_edits_are_the_fewest_and_then_the_fewest_unpaired(said: str, heard: str) -> None:
-    errors = metrics.phoneme_errors([said, "z"], [heard, "z"])
-    edits, unpaired = _reference_edits(said, heard)
+def test_edits_are_the_fewest_and_then_the_fewest_unpaired(reference: str, hypothesis: str) -> None:
+    errors = metrics.phoneme_errors([reference, "z"], [hypothesis, "z"])
+    edits, unpaired = _reference_edits(reference, hypothesis)
     assert errors.substitutions + errors.deletions + errors.insertions == edits
     assert errors.deletions + errors.insertions == unpaired
-    assert errors.insertions - errors.deletions == len(heard) - len(said)
+    assert errors.insertions - errors.deletions == len(hypothesis) - len(reference)
 
 
-def _reference_edits(said: str, heard: str) -> tuple[int, int]:
+def _reference_edits(reference: str, hypothesis: str) -> tuple[int, int]:
     """The textbook recursion, on pairs (edits, deletions and insertions)."""
 
     @cache
     def cost(n: int, m: int) -> tuple[int, int]:
         if n == 0 or m == 0:
             return n + m, n + m
-        (edits, unpaired), wrong = cost(n - 1, m - 1), said[n - 1] != heard[m - 1]
+        (edits, unpaired), wrong = cost(n - 1, m - 1), reference[n - 1] != hypothesis[m - 1]
         gaps = [(item + 1, two + 1) for item, two in (cost(n - 1, m), cost(n, m - 1))]
         return min((edits + wrong, unpaired), *gaps)
 
-    return cost(len(said), len(heard))
+    return cost(len(reference), len(hypothesis))
 
 
 # twins in scikit-learn
@@ -164,37 +164,39 @@ def _reference_edits(said: str, heard: str) -> tuple[int, int]:
 @given(answers())
 def test_emotion_scores_equal_scikit_learn_s(case: tuple[list[int], list[int], int]) -> None:
     twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
-    truth, heard, classes = case
-    scores = metrics.score_emotions(truth, heard, classes)
-    assert scores.wa == pytest.approx(twin.accuracy_score(truth, heard))
-    recalls = twin.recall_score(truth, heard, labels=sorted(set(truth)), average="macro")
+    truth, predicted, classes = case
+    scores = metrics.score_emotions(truth, predicted, classes)
+    assert scores.wa == pytest.approx(twin.accuracy_score(truth, predicted))
+    recalls = twin.recall_score(truth, predicted, labels=sorted(set(truth)), average="macro")
     assert scores.ua == pytest.approx(recalls)
     for name, average in (("macro_f1", "macro"), ("weighted_f1", "weighted")):
-        assert getattr(scores, name) == pytest.approx(twin.f1_score(truth, heard, average=average))
-    counts = twin.confusion_matrix(truth, heard, labels=range(classes))
-    assert metrics.confusion_matrix(truth, heard, classes).tolist() == counts.tolist()
+        assert getattr(scores, name) == pytest.approx(
+            twin.f1_score(truth, predicted, average=average)
+        )
+    counts = twin.confusion_matrix(truth, predicted, labels=range(classes))
+    assert metrics.confusion_matrix(truth, predicted, classes).tolist() == counts.tolist()
 
 
 @settings(max_examples=40, deadline=None)
 @given(answers())
 def test_ua_is_scikit_learn_s_balanced_accuracy(case: tuple[list[int], list[int], int]) -> None:
     twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
-    truth, heard, classes = case
+    truth, predicted, classes = case
     # The twin warns about classes that were only predicted, and where there is only one class.
-    truth, heard = truth + heard, heard + heard
+    truth, predicted = truth + predicted, predicted + predicted
     assume(len(set(truth)) > 1)
-    expected = twin.balanced_accuracy_score(truth, heard)
-    assert metrics.score_emotions(truth, heard, classes).ua == pytest.approx(expected)
+    expected = twin.balanced_accuracy_score(truth, predicted)
+    assert metrics.score_emotions(truth, predicted, classes).ua == pytest.approx(expected)
 
 
 @settings(max_examples=40, deadline=None)
 @given(answers())
 def test_class_scores_equal_scikit_learn_s(case: tuple[list[int], list[int], int]) -> None:
     twin = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn as the twin")
-    truth, heard, classes = case
-    result = metrics.score_emotions(truth, heard, classes).classes
+    truth, predicted, classes = case
+    result = metrics.score_emotions(truth, predicted, classes).classes
     columns = twin.precision_recall_fscore_support(
-        truth, heard, labels=range(classes), zero_division=0
+        truth, predicted, labels=range(classes), zero_division=0
     )
     for item, precision, recall, f1, support in zip(result, *columns, strict=True):
         assert (item.precision or 0, item.recall or 0) == pytest.approx((precision, recall))

@@ -20,7 +20,7 @@ README = f"# phonemo\n\n{report.START}\nstale table\n{report.END}\n\nmore\n"
 
 def results(phonemes: bool = True) -> dict[str, Any]:
     """Two folds of a speaker each; WA 7 of 8, recalls 1 and 3/4."""
-    truth, heard = "aaaannnn", "aaaannna"
+    truth, predicted = "aaaannnn", "aaaannna"
     names = {"a": "anger", "n": "neutral"}
     rows = [
         {
@@ -30,8 +30,8 @@ def results(phonemes: bool = True) -> dict[str, Any]:
             "speaker": f"s{n % 2}",
             "gender": "fm"[n % 2],
             "truth": names[truth[n]],
-            "label": names[heard[n]],
-            "scores": {name: 0.9 if name == names[heard[n]] else 0.1 for name in LABELS.names},
+            "label": names[predicted[n]],
+            "scores": {name: 0.9 if name == names[predicted[n]] else 0.1 for name in LABELS.names},
             "phonemes": ["a", "b"] if phonemes else None,
             "reference": ["a", "c", "d"] if phonemes else None,
         }

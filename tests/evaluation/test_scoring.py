@@ -42,9 +42,9 @@ def two_folds_two_seeds() -> list[dict[str, Any]]:
     Seed 1: fold 1 a->a a->h, fold 2 a->a h->h: WA 3/4, recalls a 2/3, h 1.
     Seed 2: fold 1 a->a a->a, fold 2 a->a h->a: WA 3/4, recalls a 1, h 0.
     """
-    heard = {1: "ahah", 2: "aaaa"}
+    predicted = {1: "ahah", 2: "aaaa"}
     return [
-        row(f"u{n}", "aaah"[n], heard[seed][n], fold=fold, seed=seed, speaker=speaker)
+        row(f"u{n}", "aaah"[n], predicted[seed][n], fold=fold, seed=seed, speaker=speaker)
         for seed in (1, 2)
         for n, (fold, speaker) in enumerate([("1", "s1")] * 2 + [("2", "s2")] * 2)
     ]

@@ -99,16 +99,16 @@ def test_pretraining_regularizers_are_disabled(folder):
     assert not [name for name, _ in network.named_parameters() if "masked_spec_embed" in name]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_the_preprocessor_determines_normalization(folder, wanted):
-    _change(folder / "preprocessor_config.json", do_normalize=wanted)
+@pytest.mark.parametrize("expected", [True, False])
+def test_the_preprocessor_determines_normalization(folder, expected):
+    _change(folder / "preprocessor_config.json", do_normalize=expected)
     model = build_network(_model(folder), LABELS, SYMBOLS).eval()
-    assert model.backbone.normalise is wanted
-    assert model.config.normalise is wanted
+    assert model.backbone.normalise is expected
+    assert model.config.normalise is expected
     clip = torch.randn(1, 900)
     with torch.no_grad():
-        one, louder = model(clip).logits, model(4 * clip + 0.1).logits
-    assert torch.allclose(one, louder, atol=1e-4) is wanted
+        quiet, loud = model(clip).logits, model(4 * clip + 0.1).logits
+    assert torch.allclose(quiet, loud, atol=1e-4) is expected
 
 
 def test_without_a_preprocessor_clips_are_normalized_with_a_warning(folder, caplog):

@@ -82,8 +82,8 @@ def test_energies_are_those_of_a_fourier_transform():
     assert result.shape == (1, 1, MELS, 1 + (900 - WINDOW) // HOP)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     for frame in range(result.shape[3]):
-        heard = signal[frame * HOP : frame * HOP + WINDOW] * hann
-        power = np.abs(np.fft.rfft(heard)) ** 2
+        window = signal[frame * HOP : frame * HOP + WINDOW] * hann
+        power = np.abs(np.fft.rfft(window)) ** 2
         expected = np.log(_mel_filters(MELS, WINDOW).double().numpy() @ power + 1e-6)
         np.testing.assert_allclose(result[0, 0, :, frame], expected, atol=1e-4)
 
@@ -169,13 +169,15 @@ def test_first_and_last_frames_depend_on_each_other():
     hidden, mask = torch.randn(1, 6, 8), attention_mask(torch.tensor([6]), 6)
     with torch.no_grad():
         before = layer(hidden, mask)[0]
-        for changed, heard in ((5, 0), (0, 5)):
+        for changed, window in ((5, 0), (0, 5)):
             other = hidden.clone()
             other[0, changed] += 1
             after = layer(other, mask)[0]
             halves = (slice(0, 4), slice(4, 8))  # forwards, backwards
-            moves = [not torch.equal(before[heard, halve], after[heard, halve]) for halve in halves]
-            assert moves == [changed < heard, changed > heard]
+            moves = [
+                not torch.equal(before[window, halve], after[window, halve]) for halve in halves
+            ]
+            assert moves == [changed < window, changed > window]
 
 
 # The whole backbone -------------------------------------------------------------------------------

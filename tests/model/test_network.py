@@ -197,8 +197,8 @@ def test_fully_masked_clips_give_equal_scores(kind, streams, layers, acoustic):
     model = _model(acoustic=acoustic)
     model.mask_streams = streams
     clips = torch.randn(3, 900) * 0.3
-    heard = _scores(model, None, layers, clips)
-    assert (heard[0] - heard[1]).abs().max() > 1e-3
+    scores = _scores(model, None, layers, clips)
+    assert (scores[0] - scores[1]).abs().max() > 1e-3
     deaf = _scores(model, _everything(kind), layers, clips)
     torch.testing.assert_close(deaf[0], deaf[1], atol=1e-6, rtol=0)
     torch.testing.assert_close(deaf[0], deaf[2], atol=1e-6, rtol=0)

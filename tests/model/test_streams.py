@@ -50,8 +50,8 @@ def test_a_mix_starts_equal_and_learns_its_weights():
 
 def test_a_mix_is_independent_of_layer_scale():
     torch.manual_seed(0)
-    mix, one, other = LayerMix(2), torch.randn(1, 3, 8), torch.randn(1, 3, 8)
-    torch.testing.assert_close(mix([one, other]), mix([one, 1000 * other]), atol=1e-3, rtol=0)
+    mix, first, second = LayerMix(2), torch.randn(1, 3, 8), torch.randn(1, 3, 8)
+    torch.testing.assert_close(mix([first, second]), mix([first, 1000 * second]), atol=1e-3, rtol=0)
 
 
 def test_a_mix_requires_a_state_for_each_weight():

@@ -106,9 +106,9 @@ def test_many_vectors_outweigh_the_training_sources():
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_the_order_of_a_pool_does_not_matter(size):
     draws = np.random.default_rng(2).normal(0, 3, (size, 2))
-    one, other = (estimate(rows, REFERENCE) for rows in (draws, draws[::-1]))
-    assert one.mean.tobytes() == other.mean.tobytes()
-    assert one.deviation.tobytes() == other.deviation.tobytes()
+    forward, backward = (estimate(rows, REFERENCE) for rows in (draws, draws[::-1]))
+    assert forward.mean.tobytes() == backward.mean.tobytes()
+    assert forward.deviation.tobytes() == backward.deviation.tobytes()
 
 
 def world(features: int, seed: int):
@@ -136,14 +136,14 @@ def world(features: int, seed: int):
     return reference, truth, source
 
 
-def distance(found: Statistics, truth: Statistics, reference: Reference) -> float:
+def distance(statistics: Statistics, truth: Statistics, reference: Reference) -> float:
     """Root mean square of the error of the mean, in deviations of training."""
-    return float(np.sqrt(np.mean(((found.mean - truth.mean) / reference.spread) ** 2)))
+    return float(np.sqrt(np.mean(((statistics.mean - truth.mean) / reference.spread) ** 2)))
 
 
-def recall(found: Statistics, reference: Reference, rows, classes) -> float:
+def recall(statistics: Statistics, reference: Reference, rows, classes) -> float:
     """Mean recall of the head under the map."""
-    scale, shift = affine(shrink_towards(found, reference), reference)
+    scale, shift = affine(shrink_towards(statistics, reference), reference)
     standardised = (rows * scale + shift - reference.centre) / reference.spread
     best = (standardised @ reference.weight.T + reference.bias).argmax(axis=1)
     return float(np.mean([(best[classes == number] == number).mean() for number in range(4)]))

@@ -65,11 +65,11 @@ def test_an_unspoken_string_gets_the_best_available_path():
 
 def test_confidence_is_the_geometric_mean_over_the_own_frames():
     scores = np.log([[0.5, 0.5], [0.1, 0.9], [0.6, 0.4], [0.99, 0.01]])
-    (one,) = align(scores, (1,))
-    assert (one.first, one.last) == (0, 1)
-    assert one.confidence == pytest.approx(math.sqrt(0.5 * 0.9))
-    (one,) = decode_phonemes(scores)
-    assert (one.first, one.last, one.confidence) == (1, 1, pytest.approx(0.9))
+    (phoneme,) = align(scores, (1,))
+    assert (phoneme.first, phoneme.last) == (0, 1)
+    assert phoneme.confidence == pytest.approx(math.sqrt(0.5 * 0.9))
+    (phoneme,) = decode_phonemes(scores)
+    assert (phoneme.first, phoneme.last, phoneme.confidence) == (1, 1, pytest.approx(0.9))
 
 
 def test_a_repeated_phoneme_needs_a_blank_between():
@@ -212,9 +212,9 @@ def test_times_are_those_of_the_grid():
     """Frame n of wav2vec 2.0's stack here is centred at 320 n + 520 samples."""
     grid = FrameGrid.of((400, 1, 3, 3), (160, 1, 1, 2))
     scores = posteriors("-", "-", "a", "-", "-")
-    (one,) = time_phonemes(align(scores, (1,)), scores, grid, 9999, rule="spike")
-    assert (one.start_sample + one.end_sample) / 2 == 2 * 320 + 520
-    assert (one.start_seconds, one.end_seconds) == (1000 / 16000, 1320 / 16000)
+    (phoneme,) = time_phonemes(align(scores, (1,)), scores, grid, 9999, rule="spike")
+    assert (phoneme.start_sample + phoneme.end_sample) / 2 == 2 * 320 + 520
+    assert (phoneme.start_seconds, phoneme.end_seconds) == (1000 / 16000, 1320 / 16000)
 
 
 def test_an_unknown_rule_is_rejected():
@@ -312,8 +312,8 @@ def test_the_laws_of_time(seed, frames, share, rule, pause, field):
 @given(seed=st.integers(0, 2**32 - 1), frames=st.integers(1, 40), size=st.integers(2, 6))
 def test_the_recognized_string_aligns_to_its_best_path(seed, frames, size):
     scores = drawn(np.random.default_rng(seed), frames, size, 0.0)
-    heard = decode_phonemes(scores)
-    assert align(scores, [item.symbol for item in heard]) == heard
+    decoded = decode_phonemes(scores)
+    assert align(scores, [item.symbol for item in decoded]) == decoded
 
 
 def test_decoding_is_the_best_path_of_the_inventories():

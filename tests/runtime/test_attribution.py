@@ -71,7 +71,7 @@ def test_rows_are_run_in_parts_that_fit_the_memory(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[tuple[float, float, float]]:
+def score_falls() -> list[tuple[float, float, float]]:
     """For clips of EmoDB: the fall of the score without the top fifth, a random one, the bottom."""
     model = OnnxRecognizer.load(threads=1)
     rows = []
@@ -96,18 +96,18 @@ def heard() -> list[tuple[float, float, float]]:
     return rows
 
 
-def test_without_its_top_phonemes_a_score_falls_faster_than_without_random_ones(heard):
+def test_without_its_top_phonemes_a_score_falls_faster_than_without_random_ones(score_falls):
     """Paired over clips; a sign test, exact: were it chance, one in a million would be so."""
-    top, random, _ = np.array(heard).T
-    wins, count = int(np.count_nonzero(top > random)), len(heard)
+    top, random, _ = np.array(score_falls).T
+    wins, count = int(np.count_nonzero(top > random)), len(score_falls)
     p = sum(math.comb(count, more) for more in range(wins, count + 1)) / 2**count
     assert count >= 30
     assert top.mean() > 1.5 * random.mean()
     assert p < 1e-6
 
 
-def test_without_its_bottom_phonemes_a_score_hardly_falls_or_rises(heard):
-    _, random, bottom = np.array(heard).T
+def test_without_its_bottom_phonemes_a_score_hardly_falls_or_rises(score_falls):
+    _, random, bottom = np.array(score_falls).T
     assert bottom.mean() < random.mean()
 
 

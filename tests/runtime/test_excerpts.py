@@ -34,17 +34,17 @@ def path(tmp_path_factory, samples):
     return name
 
 
-def assert_alike(found, wanted):
-    assert found.scores == pytest.approx(wanted.scores, abs=1e-5)
-    assert (found.label, found.seconds) == (wanted.label, wanted.seconds)
-    assert found.warnings == wanted.warnings
-    assert found.phonemes == wanted.phonemes
-    assert found.speech_ratio == pytest.approx(wanted.speech_ratio)
-    assert [segment.label for segment in found.segments] == [
-        segment.label for segment in wanted.segments
+def assert_alike(actual, expected):
+    assert actual.scores == pytest.approx(expected.scores, abs=1e-5)
+    assert (actual.label, actual.seconds) == (expected.label, expected.seconds)
+    assert actual.warnings == expected.warnings
+    assert actual.phonemes == expected.phonemes
+    assert actual.speech_ratio == pytest.approx(expected.speech_ratio)
+    assert [segment.label for segment in actual.segments] == [
+        segment.label for segment in expected.segments
     ]
-    assert [segment.end for segment in found.segments] == [
-        segment.end for segment in wanted.segments
+    assert [segment.end for segment in actual.segments] == [
+        segment.end for segment in expected.segments
     ]
 
 

@@ -37,7 +37,7 @@ def wave(size: int) -> Waveform:
     return Waveform(np.zeros(size, dtype=np.float32))
 
 
-def said(size: int) -> Prediction:
+def prediction(size: int) -> Prediction:
     return Prediction("a", {"a": 1.0}, size / RATE)
 
 
@@ -45,16 +45,16 @@ def said(size: int) -> Prediction:
 def test_results_keep_the_input_order(jobs):
     sizes = [500 + 7919 * number % 3000 for number in range(150)]
 
-    def heard(clips):
+    def recognized(clips):
         time.sleep(0.0005 * (len(clips) % 3))
-        return [said(len(clip.samples)) for clip in clips]
+        return [prediction(len(clip.samples)) for clip in clips]
 
     bad = AudioError("empty_audio", "nothing")
     items = [bad if number % 10 == 3 else size for number, size in enumerate(sizes)]
     opened = lambda item: item if isinstance(item, AudioError) else wave(item)  # noqa: E731
-    outcomes = list(map_ordered(items, opened, heard, jobs=jobs, batch_samples=8000))
+    outcomes = list(map_ordered(items, opened, recognized, jobs=jobs, batch_samples=8000))
     for item, value in zip(items, outcomes, strict=True):
-        assert value == (item if isinstance(item, AudioError) else said(item))
+        assert value == (item if isinstance(item, AudioError) else prediction(item))
 
 
 def test_few_recordings_are_read_ahead_and_none_after_the_end():
@@ -72,7 +72,7 @@ def test_few_recordings_are_read_ahead_and_none_after_the_end():
         return wave(500)
 
     answers = map_ordered(
-        endless(), open_one, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=0
+        endless(), open_one, lambda clips: [prediction(500)] * len(clips), jobs=2, batch_samples=0
     )
     next(answers)
     assert len(read) <= 2 * 2 * AHEAD
@@ -85,29 +85,29 @@ def test_few_recordings_are_read_ahead_and_none_after_the_end():
 class Long:
     """A recording that is opened only when the one before it was requested."""
 
-    def __init__(self, name: str, heard: list[str]) -> None:
-        self.name, self.heard = name, heard
+    def __init__(self, name: str, recognized: list[str]) -> None:
+        self.name, self.recognized = name, recognized
 
     def recognize(self):
         time.sleep(0.05)
-        self.heard.append(self.name)
-        return said(1000)
+        self.recognized.append(self.name)
+        return prediction(1000)
 
 
 def test_an_answer_does_not_wait_for_the_long_recordings_after_it():
-    heard: list[str] = []
+    recognized: list[str] = []
     items = [500, *(f"long {number}" for number in range(40))]
-    opened = lambda item: wave(item) if item == 500 else Long(item, heard)  # noqa: E731
+    opened = lambda item: wave(item) if item == 500 else Long(item, recognized)  # noqa: E731
     answers = map_ordered(
-        items, opened, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=8000
+        items, opened, lambda clips: [prediction(500)] * len(clips), jobs=2, batch_samples=8000
     )
-    assert next(answers) == said(500)
-    assert len(heard) <= 2
+    assert next(answers) == prediction(500)
+    assert len(recognized) <= 2
     for done in range(1, 6):
-        assert next(answers) == said(1000)
-        assert len(heard) <= done + 3 * AHEAD
-    assert list(answers) == [said(1000)] * 35
-    assert sorted(heard) == sorted(items[1:])
+        assert next(answers) == prediction(1000)
+        assert len(recognized) <= done + 3 * AHEAD
+    assert list(answers) == [prediction(1000)] * 35
+    assert sorted(recognized) == sorted(items[1:])
 
 
 def test_the_first_result_needs_few_recordings():
@@ -119,7 +119,7 @@ def test_the_first_result_needs_few_recordings():
             yield 500
 
     answers = map_ordered(
-        slow(), wave, lambda clips: [said(500)] * len(clips), jobs=2, batch_samples=0
+        slow(), wave, lambda clips: [prediction(500)] * len(clips), jobs=2, batch_samples=0
     )
     next(answers)
     assert len(read) == 2

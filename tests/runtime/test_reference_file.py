@@ -22,9 +22,9 @@ def arrays(**changes):
     return {name: item for name, item in (result | changes).items() if item is not None}
 
 
-def content(found):
+def content(values):
     stream = io.BytesIO()
-    np.savez(stream, **found)
+    np.savez(stream, **values)
     return stream.getvalue()
 
 

@@ -93,9 +93,12 @@ class TestAnswers:
         write_bundle(folder, whole.model, says, whole.head, whole.adaptation)
         assert not (folder / "model.onnx").exists()
         clips = [make_clip(*clip) for clip in CLIPS.values()]
-        one, other = OnnxRecognizer.load(ADAPTABLE), OnnxRecognizer.load(folder)
-        profile = one.profile(clips, RATE)
-        for first, second in ((one, other), (m.with_profile(profile) for m in (one, other))):
+        first_model, second_model = OnnxRecognizer.load(ADAPTABLE), OnnxRecognizer.load(folder)
+        profile = first_model.profile(clips, RATE)
+        for first, second in (
+            (first_model, second_model),
+            (m.with_profile(profile) for m in (first_model, second_model)),
+        ):
             for clip in clips:
                 expected, result = first.predict(clip, RATE), second.predict(clip, RATE)
                 assert result.scores == pytest.approx(expected.scores, abs=1e-4)
@@ -104,8 +107,8 @@ class TestAnswers:
 
     def test_jobs_timelines_and_streams_have_its_labels(self):
         model = phonemo.load(SHARED)
-        many = list(model.predict_many([CLIP, CLIP], RATE, jobs=2))
-        assert [item.scores for item in many] == [model.predict(CLIP, RATE).scores] * 2
+        predictions = list(model.predict_many([CLIP, CLIP], RATE, jobs=2))
+        assert [item.scores for item in predictions] == [model.predict(CLIP, RATE).scores] * 2
         long = np.concatenate([CLIP] * 3)
         segments = model.predict(long, RATE, timeline=True).segments
         assert segments

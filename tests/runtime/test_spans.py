@@ -36,10 +36,10 @@ def model() -> OnnxRecognizer:
 
 
 def test_decoding_and_alignment_agree_on_correct_strings():
-    heard = recognized_spans(POSTERIORS, SYMBOLS, GRID, SAMPLES)
-    assert [item.symbol for item in heard] == ["a", "m"]
-    assert aligned_spans(POSTERIORS, SYMBOLS, ["a", "m"], GRID, SAMPLES) == heard
-    assert heard[0].confidence == pytest.approx((0.7 * 0.6) ** 0.5)
+    spans = recognized_spans(POSTERIORS, SYMBOLS, GRID, SAMPLES)
+    assert [item.symbol for item in spans] == ["a", "m"]
+    assert aligned_spans(POSTERIORS, SYMBOLS, ["a", "m"], GRID, SAMPLES) == spans
+    assert spans[0].confidence == pytest.approx((0.7 * 0.6) ** 0.5)
 
 
 def test_known_phonemes_are_aligned_where_others_are_likelier():
@@ -50,16 +50,16 @@ def test_known_phonemes_are_aligned_where_others_are_likelier():
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("phonemes", "words"),
     [
         (["a", "x"], r"expected phonemes of this model .a m s., got 'x'"),
         (["<blank>"], "expected phonemes of this model"),
         (["a"] * 5, "expected at least 9 frames for 5 phonemes, got 6"),
     ],
 )
-def test_invalid_phonemes_are_rejected(said, words):
+def test_invalid_phonemes_are_rejected(phonemes, words):
     with pytest.raises(PhonemeError, match=words):
-        aligned_spans(POSTERIORS, SYMBOLS, said, GRID, SAMPLES)
+        aligned_spans(POSTERIORS, SYMBOLS, phonemes, GRID, SAMPLES)
 
 
 def test_alignment_does_not_change_the_emotion(model):
@@ -72,9 +72,9 @@ def test_alignment_does_not_change_the_emotion(model):
     other = model.align(clip, ["s", "t"], RATE, shares=False)
     assert other.phonemes == ("s", "t")
     assert all(span.share is None for span in other.spans)
-    for said in ([], "s t"):
+    for phonemes in ([], "s t"):
         with pytest.raises(UsageError, match="expected a list of phonemes"):
-            model.align(clip, said, RATE)
+            model.align(clip, phonemes, RATE)
 
 
 def test_a_recording_that_is_too_long_is_not_aligned(model):
@@ -84,11 +84,11 @@ def test_a_recording_that_is_too_long_is_not_aligned(model):
 
 def test_a_known_sentence_is_aligned_in_real_speech():
     """EmoDB's sentence a01, "Der Lappen liegt auf dem Eisschrank"."""
-    said = "d ɛ ɐ l a p ə n l iː k t aʊ f d e m aɪ s ʃ ʁ a ŋ k".replace("iː", "i").split()
+    phonemes = "d ɛ ɐ l a p ə n l iː k t aʊ f d e m aɪ s ʃ ʁ a ŋ k".replace("iː", "i").split()
     path = real("emodb/wav/03a01Wa.flac")
-    aligned = OnnxRecognizer.load(threads=1).align(path, said)
+    aligned = OnnxRecognizer.load(threads=1).align(path, phonemes)
     assert aligned.label == "anger"
-    assert list(aligned.phonemes) == said
+    assert list(aligned.phonemes) == phonemes
     times = [(span.start, span.end) for span in aligned.spans]
     assert times == sorted(times)
     assert times[-1][1] <= aligned.seconds

@@ -23,7 +23,7 @@ def rows(segments):
     ]
 
 
-def heard(opinions, samples, extent=everywhere, smoothing=1):
+def run_timeline(opinions, samples, extent=everywhere, smoothing=1):
     """All segments, and how many were known after each window."""
     line = Timeline(LABELS, HOP, extent, smoothing)
     known = []
@@ -35,7 +35,7 @@ def heard(opinions, samples, extent=everywhere, smoothing=1):
 
 
 def test_without_smoothing_a_cell_is_the_mean_of_its_two_windows():
-    result, _ = heard([ANGER, ANGER, NEUTRAL], 4 * HOP, smoothing=0)
+    result, _ = run_timeline([ANGER, ANGER, NEUTRAL], 4 * HOP, smoothing=0)
     # cells: A; A+A; A+N (a tie goes to the first label); N
     assert result == [(0, 3, "anger", round((1 + 1 + 0.5) / 3, 4)), (3, 4, "neutral", 0.0)]
 
@@ -63,7 +63,7 @@ def test_a_window_counts_as_much_as_it_has_speech():
 
 
 def test_a_single_outlier_window_does_not_split_a_segment():
-    result, _ = heard([NEUTRAL] * 3 + [ANGER] + [NEUTRAL] * 3, 8 * HOP)
+    result, _ = run_timeline([NEUTRAL] * 3 + [ANGER] + [NEUTRAL] * 3, 8 * HOP)
     assert [row[:3] for row in result] == [(0, 8, "neutral")]
 
 
@@ -74,12 +74,12 @@ def test_segments_are_trimmed_to_speech_and_end_at_long_pauses():
         inside = [(max(start, a), min(end, b)) for a, b in speech if a < end and b > start]
         return (inside[0][0], inside[-1][1]) if inside else None
 
-    result, _ = heard([ANGER, None, ANGER], 4 * HOP, extent)
+    result, _ = run_timeline([ANGER, None, ANGER], 4 * HOP, extent)
     assert [row[:2] for row in result] == [(0.125, 1.875), (3.5, 4.0)]
 
 
 @pytest.mark.parametrize(
-    ("speech", "opinions", "wanted"),
+    ("speech", "opinions", "expected"),
     [
         # a fifth of a second after the edge of a cell goes with what was before
         ([(0, 35_200)], [ANGER, ANGER, NEUTRAL, NEUTRAL], [(0, 2.2, "anger")]),
@@ -89,13 +89,13 @@ def test_segments_are_trimmed_to_speech_and_end_at_long_pauses():
         ([(28_800, 32_000)], [ANGER, ANGER, NEUTRAL, NEUTRAL], [(1.8, 2, "anger")]),
     ],
 )
-def test_little_speech_at_the_edge_of_a_cell_is_no_segment(speech, opinions, wanted):
+def test_little_speech_at_the_edge_of_a_cell_is_no_segment(speech, opinions, expected):
     def extent(start, end):
         inside = [(max(start, a), min(end, b)) for a, b in speech if a < end and b > start]
         return inside[0] if inside else None
 
-    result, _ = heard(opinions, 4 * HOP, extent, smoothing=0)
-    assert [row[:3] for row in result] == wanted
+    result, _ = run_timeline(opinions, 4 * HOP, extent, smoothing=0)
+    assert [row[:3] for row in result] == expected
 
 
 def test_segments_of_continuous_speech_are_contiguous():
@@ -104,14 +104,16 @@ def test_segments_of_continuous_speech_are_contiguous():
     def extent(start, end):
         return max(start, start // 512 * 512), end // 512 * 512
 
-    result, _ = heard([ANGER, ANGER, NEUTRAL, NEUTRAL, NEUTRAL], 6 * HOP, extent, smoothing=0)
+    result, _ = run_timeline(
+        [ANGER, ANGER, NEUTRAL, NEUTRAL, NEUTRAL], 6 * HOP, extent, smoothing=0
+    )
     assert [row[2] for row in result] == ["anger", "neutral"]
     assert result[0][1] == result[1][0]
 
 
 def test_a_segment_is_known_as_soon_as_nothing_can_change_it():
     """Cell n is decided by window n + 1, so with windows of two cells when cell n + 2 ended."""
-    _, known = heard([ANGER] * 4 + [NEUTRAL] * 6, 11 * HOP)
+    _, known = run_timeline([ANGER] * 4 + [NEUTRAL] * 6, 11 * HOP)
     # cell 4 (windows 2 to 5) is a tie, cell 5 the first of "neutral": decided by window 6
     assert known == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
 
@@ -126,4 +128,4 @@ def test_only_windows_still_needed_are_kept():
 
 @pytest.mark.parametrize("samples", [0, HOP // 2])
 def test_silence_has_no_segment(samples):
-    assert heard([None], samples)[0] == []
+    assert run_timeline([None], samples)[0] == []

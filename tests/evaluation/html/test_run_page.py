@@ -232,9 +232,9 @@ def test_the_command_finetunes_and_writes_the_page(tmp_path, monkeypatch, capsys
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in (0, None)
-    said = capsys.readouterr().out
-    assert f"report: {tmp_path / 'run' / 'report.html'}" in said
-    assert f"next: phonemo predict my.wav --model {tmp_path / 'run' / 'bundle'}" in said
+    output = capsys.readouterr().out
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in output
+    assert f"next: phonemo predict my.wav --model {tmp_path / 'run' / 'bundle'}" in output
     monkeypatch.setattr("sys.argv", ["phonemo", "page", str(tmp_path / "run"), "--no-audio"])
     with pytest.raises(SystemExit):
         main()
