@@ -1,1 +1,1 @@
-"""Many recordings, on one machine or many: planned, heard part by part, resumable."""
+"""Batch recognition of many recordings, on one machine or many, resumable."""

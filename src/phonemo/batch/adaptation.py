@@ -1,9 +1,7 @@
-"""The first pass of a batch that adapts: a sample of its recordings becomes its profile.
+"""First pass of an adapted batch: a profile is made from a sample of the recordings.
 
-The sample follows from the set of recordings alone, and so does the profile: neither the order of
-the recordings nor parts, workers and engine have an influence.
-
-Vectors of recordings by processes that may die of one: that recording then adds nothing.
+The sample, and with it the profile, depends only on the set of recordings: not on their order, the
+parts, the workers or the engine. A recording that crashes its process is left out.
 """
 
 from __future__ import annotations
@@ -38,164 +36,173 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Of a longer recording the beginning is decoded: hours of one say little more of its source.
+#: Only the beginning of a longer recording is decoded: the rest adds little about its source.
 LONGEST_SECONDS = 60.0
-#: A process that died, and one that gets no further.
+#: A process that died, and one that hangs.
 _LOST = (BrokenProcessPool, TimeoutError)
 
 
 def vectors_by_processes(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
-    """What each recording adds to a pool, in their order; None for one that cannot be used.
+    """Yield the vectors of each recording, in order; None for one that cannot be used.
 
-    Every vector is computed by one thread and by itself, so that it is the same with any number
-    of processes. Where a process is lost, the recordings that it may have been at are decoded in
-    a process of their own each.
+    Each recording is processed unbatched and by one thread, so that its vectors do not depend on
+    the number of processes. When a process is lost, each recording that it may have been
+    processing is repeated in a separate process.
 
     Args:
-        work: the model and the voice activity.
-        items: recordings; of each, the first ``LONGEST_SECONDS`` are decoded.
-        workers: how many processes.
+        work: the model and the voice activity detector.
+        items: recordings; the first ``LONGEST_SECONDS`` of each are decoded.
+        workers: number of processes.
 
     Raises:
-        PhonemoError: of the model.
+        PhonemoError: the model cannot be opened.
     """
     rest = deque(items)
     while rest:
         try:
-            with closing(_side_by_side(work, tuple(rest), workers)) as running:
-                for found in running:
+            with closing(_in_parallel(work, tuple(rest), workers)) as results:
+                for vectors in results:
                     rest.popleft()
-                    yield found
+                    yield vectors
         except _LOST:
-            log.warning("a process of the first pass was lost; its recordings are decoded alone")
+            log.warning(
+                "a process of the first pass was lost; its recordings are processed one by one"
+            )
             for _ in range(min(AHEAD * workers, len(rest))):
-                yield _alone(work, rest.popleft())
+                yield _isolated(work, rest.popleft())
 
 
-def vectors_of_item(listener: Any, item: BatchItem) -> Vectors | None:
-    """What the beginning of one recording adds to a pool; None where it cannot be used."""
+def vectors_of_item(recognizer: Any, item: BatchItem) -> Vectors | None:
+    """Return the vectors of the beginning of a recording; None if it cannot be used."""
     end = (item.start or 0.0) + LONGEST_SECONDS
     held = deque[Fetched]()
     try:
         start = replace(item, end=min(inf if item.end is None else item.end, end))
-        (found,) = listener.vectors(fetched([start], held), jobs=1)
-    except Exception as error:  # a fault of ours, or of a library, that one file calls up
+        (result,) = recognizer.vectors(fetched([start], held), jobs=1)
+    except Exception as error:  # a bug here or in a library, triggered by one file
         message = "%s: %s; it is left out of the profile"
         log.warning(message, safe_name(item.file), error_line(error), exc_info=True)
         return None
     finally:
         for source in held:
             release(source)
-    if isinstance(found, PhonemoError) or not np.isfinite(found.rows).all():
+    if isinstance(result, PhonemoError) or not np.isfinite(result.rows).all():
         return None
-    vectors: Vectors = found
+    vectors: Vectors = result
     return vectors
 
 
-def _side_by_side(
+def _in_parallel(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
-    with WorkerPool(_vectors, workers, _set_up, (work,)) as pool:
+    with WorkerPool(_process_vectors, workers, _init_process, (work,)) as pool:
         yield from pool.ordered(items, ISOLATED_SECONDS)
 
 
-def _alone(work: WorkerSpec, item: BatchItem) -> Vectors | None:
+def _isolated(work: WorkerSpec, item: BatchItem) -> Vectors | None:
     try:
-        with closing(_side_by_side(work, [item], 1)) as running:
-            return next(running)
+        with closing(_in_parallel(work, [item], 1)) as results:
+            return next(results)
     except _LOST:
         return None
 
 
-#: In a process: its batch, and from its first recording on the model.
+#: State of a worker process: its task and, from its first recording on, the model.
 _spec: WorkerSpec | None = None
 _recognizer: Any = None
 
 
-def _set_up(work: WorkerSpec) -> None:
+def _init_process(work: WorkerSpec) -> None:
     global _spec
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
     _spec = work
 
 
-def _vectors(item: BatchItem) -> Vectors | None:
-    """The model is opened here, where an error of it reaches the parent."""
+def _process_vectors(item: BatchItem) -> Vectors | None:
+    """Open the model here and not at process start, so that its errors reach the parent."""
     global _recognizer
     assert _spec is not None
     _recognizer = _recognizer or open_recognizer(_spec.asked)
     return vectors_of_item(_recognizer, item)
 
 
-#: Recordings of a sample, unless another number is wanted: more gain little.
+#: Default size of the sample: more recordings improve the profile little.
 SAMPLE = 300
-#: The first pass ends when it has so many vectors; with 1024 features they take 200 MB then.
+#: The first pass ends at this number of vectors; with 1024 features they take 200 MB.
 MOST_VECTORS = 6000
-#: Plans that are read at once.
+#: Parts of the plan that are read at the same time.
 _READERS = 16
-#: Told of every recording: how many are done, and of how many.
-Told = Callable[[int, int], None]
+#: Called after every recording with the number done and the total.
+ProgressFn = Callable[[int, int], None]
 
 
 def sample_of(store: Store, parts: int, size: int) -> list[BatchItem]:
-    """The planned recordings whose keys, which are hashes, are smallest; in that order.
+    """Return the planned recordings with the smallest keys (hashes), sorted by key.
 
     Args:
         store: the folder of the batch.
-        parts: how many were planned.
-        size: recordings of the sample; all where there are no more.
+        parts: number of planned parts.
+        size: most recordings in the sample.
 
     Raises:
         RunError: the plan cannot be read.
     """
     with ThreadPoolExecutor(_READERS, thread_name_prefix="plan") as threads:
-        return heapq.nsmallest(size, _planned(store, parts, threads), key=lambda one: one.key)
+        return heapq.nsmallest(
+            size, _planned_items(store, parts, threads), key=lambda item: item.key
+        )
 
 
 def make_profile(
-    store: Store, work: WorkerSpec, parts: int, workers: int, reference: Reference, told: Told
+    store: Store,
+    work: WorkerSpec,
+    parts: int,
+    workers: int,
+    reference: Reference,
+    progress: ProgressFn,
 ) -> Applied:
-    """The profile of a sample, in the folder.
+    """Make a profile from a sample and write it to the folder.
 
     Recordings without speech and those that cannot be used are left out and counted.
 
     Args:
         store: the folder of the batch.
-        work: what is wanted; ``work.asked.adapt`` is the size of the sample.
-        parts: how many were planned.
-        workers: how many processes decode.
-        reference: of the model.
-        told: how far it is.
+        work: the options; ``work.asked.adapt`` is the size of the sample.
+        parts: number of planned parts.
+        workers: number of processes.
+        reference: reference statistics of the model.
+        progress: called after every recording.
 
     Raises:
         UsageError: no recording of the sample has speech.
         RunError: the folder cannot be read or written.
-        PhonemoError: of the model.
+        PhonemoError: the model cannot be opened.
     """
     items = sample_of(store, parts, work.asked.adapt or SAMPLE)
     pool, done = VectorPool(reference), 0
-    told(0, len(items))
-    with closing(vectors_by_processes(work, items, min(workers, len(items)))) as running:
-        for done, found in enumerate(running, start=1):
-            if found is None:
+    progress(0, len(items))
+    with closing(vectors_by_processes(work, items, min(workers, len(items)))) as results:
+        for done, vectors in enumerate(results, start=1):
+            if vectors is None:
                 pool.failed += 1
             else:
-                pool.take(found)
-            told(done, len(items))
+                pool.take(vectors)
+            progress(done, len(items))
             if len(pool) >= MOST_VECTORS:
                 break
     if not len(pool):
         raise UsageError(
             f"no speech in the sample of {done} recordings: {pool.silent} without speech, "
-            f"{pool.failed} that cannot be used; take a larger --adapt-sample, or leave --adapt out"
+            f"{pool.failed} that cannot be used; use a larger --adapt-sample, or leave out --adapt"
         )
     return keep_profile(store, pool.profile(), done, pool.silent, pool.failed)
 
 
-def _planned(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[BatchItem]:
-    """All planned recordings; an object store takes its time for each file."""
+def _planned_items(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[BatchItem]:
+    """Yield all planned recordings; parts are read in parallel, as object stores are slow."""
     for first in range(0, parts, _READERS):
-        some = range(first, min(parts, first + _READERS))
-        for items in threads.map(lambda part: read_part(store, part), some):
+        group = range(first, min(parts, first + _READERS))
+        for items in threads.map(lambda part: read_part(store, part), group):
             yield from items

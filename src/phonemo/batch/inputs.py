@@ -1,15 +1,12 @@
-"""From what somebody names to the recordings that are meant, one by one as they are found.
+"""Inputs of a batch: folders, patterns, manifests, lists and recordings, read as a stream.
 
-A folder stands for all recordings in it, a pattern for all that match; a manifest (.jsonl, .csv,
-.tsv, .parquet) names one in each row, a list (.txt, .lst, .list, or "-" for standard input) one in
-each line; anything else is a recording. All of them may be addresses that fsspec opens.
+A folder stands for all recordings in it, a pattern for all matches; a manifest (.jsonl, .csv,
+.tsv, .parquet) has one recording per row, a list (.txt, .lst, .list, or "-" for standard input)
+one per line; anything else is a recording. All of them may be URLs that fsspec opens.
 
-Manifests: tables that name a recording in each row, read row by row.
-
-A row has ``file`` (or ``path``, or ``audio_filepath``, as NeMo has it), seen from the manifest's
-folder, and may have ``id``, ``start`` (or ``offset``) and ``end`` (or ``duration``) in seconds. All
-else in it is left alone. A manifest that phonemo prepared has a first line that says where the
-files are.
+A manifest row has ``file`` (or ``path``, or ``audio_filepath`` as in NeMo), relative to the
+manifest's folder, and may have ``id``, ``start`` (or ``offset``) and ``end`` (or ``duration``) in
+seconds; other fields are ignored. The first line of a manifest from phonemo names the root folder.
 """
 
 from __future__ import annotations
@@ -44,18 +41,18 @@ from phonemo.files import STANDARD_INPUT, SUFFIXES, inside, loads_json, walk_fil
 _FILE = ("file", "path", "audio_filepath")
 _START, _END = ("start", "offset"), ("end", "duration")
 _BATCH_ROWS = 1024
-_REST = "\0"  # no column's name
+_EXTRA_CELLS = "\0"  # cannot be the name of a column
 
 
 def from_jsonl(name: str) -> Iterator[BatchItem]:
-    """A JSON object, or a path as a string, in each line."""
+    """Read a JSON object, or a path as a string, from each line."""
     folder = _folder(name)
     with readable(name), open_address(name) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
             where = f"{safe_name(name)}:{number}"
-            row = _json(line, where)
+            row = _parse_json(line, where)
             if number == 1 and isinstance(row, dict) and "manifest" in row:
                 folder = join_url(folder, str(row.get("root", "")))
                 continue
@@ -63,7 +60,7 @@ def from_jsonl(name: str) -> Iterator[BatchItem]:
 
 
 def from_csv(name: str) -> Iterator[BatchItem]:
-    """A table with a header row; parted by commas, tabs or semicolons."""
+    """Read a table with a header row, separated by commas, tabs or semicolons."""
     folder = _folder(name)
     with readable(name), open_address(name) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
@@ -72,27 +69,27 @@ def from_csv(name: str) -> Iterator[BatchItem]:
         names = _columns(head, delimiter, name)
         if not set(names) & set(_FILE):
             raise ManifestError(
-                f"{safe_name(name)}:1: no column {_WANTED}; the first line names them"
+                f"{safe_name(name)}:1: no column {_FILE_COLUMNS}; add it to the first line"
             )
-        rows = csv.DictReader(text, names, restkey=_REST, delimiter=delimiter, strict=True)
+        rows = csv.DictReader(text, names, restkey=_EXTRA_CELLS, delimiter=delimiter, strict=True)
         for row in _csv_rows(rows, name):
             where = f"{safe_name(name)}:{rows.line_num + 1}"
-            if _REST in row:
+            if _EXTRA_CELLS in row:
                 raise ManifestError(
-                    f"{where}: more cells than the first line has; put quotes around a cell with a "
-                    f"{delimiter!r} in it"
+                    f"{where}: expected {len(names)} cells, got more; quote cells that contain "
+                    f"{delimiter!r}"
                 )
             yield _item(row, folder, where)
 
 
 def from_parquet(name: str) -> Iterator[BatchItem]:
-    """A Parquet file; only the columns that count are read."""
+    """Read a Parquet file; only the known columns are loaded."""
     folder = _folder(name)
     with readable(name), open_address(name) as stream:
         table = _parquet(name, stream)
-        names = [one for one in table.schema_arrow.names if one in _COLUMNS]
+        names = [column for column in table.schema_arrow.names if column in _COLUMNS]
         if not set(names) & set(_FILE):
-            raise ManifestError(f"{safe_name(name)}: no column {_WANTED}")
+            raise ManifestError(f"{safe_name(name)}: no column {_FILE_COLUMNS}; add it")
         number = 0
         for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=names):
             for row in batch.to_pylist():
@@ -100,7 +97,7 @@ def from_parquet(name: str) -> Iterator[BatchItem]:
                 yield _item(row, folder, f"{safe_name(name)}: row {number}")
 
 
-#: By suffix.
+#: Suffix -> reader of a manifest.
 READERS: dict[str, Callable[[str], Iterator[BatchItem]]] = {
     ".jsonl": from_jsonl,
     ".ndjson": from_jsonl,
@@ -110,12 +107,12 @@ READERS: dict[str, Callable[[str], Iterator[BatchItem]]] = {
 }
 
 _COLUMNS = {*_FILE, *_START, *_END, "id"}
-_WANTED = f"{_FILE[0]!r} (nor {' or '.join(map(repr, _FILE[1:]))})"
+_FILE_COLUMNS = f"{_FILE[0]!r} (nor {' or '.join(map(repr, _FILE[1:]))})"
 
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Tell in one line what stops a manifest or a list from being read."""
+    """Convert errors of reading a manifest or a list to ManifestError."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -123,8 +120,8 @@ def readable(name: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or f"{type(error).__name__} {error}"
         raise ManifestError(
-            f"{safe_name(name)}: cannot be read ({reason}); a folder, a pattern, a manifest or a "
-            "list is wanted"
+            f"{safe_name(name)}: cannot be read ({reason}); expected a folder, a pattern, a "
+            "manifest or a list"
         ) from error
 
 
@@ -133,27 +130,31 @@ def _csv_rows(rows: csv.DictReader[str], name: str) -> Iterator[dict[str, Any]]:
         yield from rows
     except csv.Error as error:
         raise ManifestError(
-            f"{safe_name(name)}:{rows.line_num + 1}: not a table ({error})"
+            f"{safe_name(name)}:{rows.line_num + 1}: not a valid table ({error})"
         ) from error
 
 
 def _columns(head: str, delimiter: str, name: str) -> list[str]:
     try:
-        return [one.strip().lower() for one in next(csv.reader([head], delimiter=delimiter), [])]
+        return [
+            column.strip().lower() for column in next(csv.reader([head], delimiter=delimiter), [])
+        ]
     except csv.Error as error:
-        raise ManifestError(f"{safe_name(name)}:1: not a table ({error})") from error
+        raise ManifestError(f"{safe_name(name)}:1: not a valid table ({error})") from error
 
 
 def _item(row: Any, folder: str, where: str) -> BatchItem:
     if not isinstance(row, Mapping):
-        raise ManifestError(f"{where}: a JSON object, or a path as a string, is wanted")
+        raise ManifestError(
+            f"{where}: expected a JSON object or a path as a string, got {type(row).__name__}"
+        )
     file = _first(row, _FILE)
     if not isinstance(file, str) or not file:
-        raise ManifestError(f"{where}: no {_WANTED}; the path of a recording is wanted")
+        raise ManifestError(f"{where}: no {_FILE_COLUMNS}; expected the path of a recording")
     start = _seconds(row, _START, where)
     end = _seconds(row, _END, where)
     if end is not None and _first(row, ("end",)) is None:
-        end += start or 0.0  # it was a duration
+        end += start or 0.0  # it is a duration
     if end is not None and end <= (start or 0.0):
         raise ManifestError(f"{where}: end {end:g} s is not after start {start or 0:g} s")
     name = row.get("id")
@@ -162,33 +163,32 @@ def _item(row: Any, folder: str, where: str) -> BatchItem:
 
 
 def _seconds(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> float | None:
-    found = _first(row, names)
-    if found is None:
+    cell = _first(row, names)
+    if cell is None:
         return None
     try:
-        value = float(found)
+        value = float(cell)
     except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        told = safe_name(repr(found))
-        raise ManifestError(f"{where}: {names[0]} {told}; seconds from 0 upwards are wanted")
+        expected = f"expected {names[0]} in seconds, 0 or more"
+        raise ManifestError(f"{where}: {expected}, got {safe_name(repr(cell))}")
     return value
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of some fields that says something."""
-    return next((row[one] for one in names if row.get(one) not in (None, "")), None)
+    """Return the first non-empty value of some fields."""
+    return next((row[field] for field in names if row.get(field) not in (None, "")), None)
 
 
-def _json(line: bytes, where: str) -> Any:
+def _parse_json(line: bytes, where: str) -> Any:
     try:
         return loads_json(line)
     except ValueError as error:
-        raise ManifestError(f"{where}: not JSON ({error}); one object a line is wanted") from error
+        raise ManifestError(f"{where}: not JSON ({error}); expected one object per line") from error
 
 
 def _folder(name: str) -> str:
-    """The folder of a manifest."""
     if is_remote(name):
         return name.rpartition("/")[0]
     return absolute_path(local(name)).rpartition("/")[0] or "/"
@@ -211,118 +211,122 @@ _PATTERN = re.compile(r"[*?[]")
 
 
 def items_of(names: Iterable[str]) -> Iterator[BatchItem]:
-    """Every recording that is meant; one that is meant twice comes twice.
+    """Yield every recording of the inputs; one that is named twice is yielded twice.
 
     Args:
-        names: as they were typed.
+        names: inputs from the command line.
 
     Raises:
-        UsageError: a folder or pattern without recordings, or what is not there at all.
-        ManifestError: a manifest's row that cannot be read, with its line.
-        MissingExtraError: an address or a Parquet file, and what reads it is not installed.
+        UsageError: a folder or pattern without recordings, or an input that does not exist.
+        ManifestError: a manifest row that cannot be read, with its line number.
+        MissingExtraError: a URL or a Parquet file whose package is not installed.
     """
     for name in names:
-        yield from _kind_of(name)(name)
+        yield from _reader_of(name)(name)
 
 
-def _kind_of(name: str) -> Callable[[str], Iterator[BatchItem]]:
+def _reader_of(name: str) -> Callable[[str], Iterator[BatchItem]]:
     suffix = PurePath(name).suffix.lower()
     if name == STANDARD_INPUT:
         return _from_standard_input
     if is_remote(name):
-        return _remote_kind(name, suffix)
+        return _remote_reader(name, suffix)
     path = local(name)
     if os.path.isdir(path):
         return _from_folder
     if _PATTERN.search(path) and not os.path.lexists(path):
         return _from_pattern
-    return _file_kind(suffix)
+    return _file_reader(suffix)
 
 
-def _remote_kind(name: str, suffix: str) -> Callable[[str], Iterator[BatchItem]]:
+def _remote_reader(name: str, suffix: str) -> Callable[[str], Iterator[BatchItem]]:
     if _PATTERN.search(name):
         return _from_remote_pattern
     if suffix in SUFFIXES or suffix in READERS or suffix in LISTS:
-        return _file_kind(suffix)
+        return _file_reader(suffix)
     return _from_remote_folder
 
 
-def _file_kind(suffix: str) -> Callable[[str], Iterator[BatchItem]]:
-    return READERS.get(suffix) or (_from_list if suffix in LISTS else _alone)
+def _file_reader(suffix: str) -> Callable[[str], Iterator[BatchItem]]:
+    return READERS.get(suffix) or (_from_list if suffix in LISTS else _single_file)
 
 
-def _alone(name: str) -> Iterator[BatchItem]:
+def _single_file(name: str) -> Iterator[BatchItem]:
     if not is_remote(name) and not os.path.lexists(local(name)):
-        raise UsageError(f"{safe_name(name)}: no such file or folder; name what is to be heard")
+        raise UsageError(f"{safe_name(name)}: no such file or folder; check the path")
     yield BatchItem(name, absolute_path(name))
 
 
 def _from_folder(name: str) -> Iterator[BatchItem]:
-    return _some((BatchItem(path, absolute_path(path)) for path, _ in inside(local(name))), name)
+    return _require_any(
+        (BatchItem(path, absolute_path(path)) for path, _ in inside(local(name))), name
+    )
 
 
 def _from_pattern(name: str) -> Iterator[BatchItem]:
-    return _some(_matching(local(name)), name)
+    return _require_any(_matching(local(name)), name)
 
 
 def _matching(pattern: str) -> Iterator[BatchItem]:
-    """What the pattern matches and may be a recording; a folder stands for all in it."""
-    every = PurePath(pattern).suffix != "" and not _PATTERN.search(PurePath(pattern).suffix)
+    """Yield the recordings that match a pattern; a folder stands for all recordings in it."""
+    any_suffix = PurePath(pattern).suffix != "" and not _PATTERN.search(PurePath(pattern).suffix)
     suffix = PurePath(pattern).suffix.lower()
     for path in _paths(pattern):
         if suffix in READERS or suffix in LISTS:
-            yield from _file_kind(suffix)(path)
+            yield from _file_reader(suffix)(path)
         elif os.path.isdir(path):
-            yield from (BatchItem(one, absolute_path(one)) for one, _ in inside(path))
-        elif every or path.lower().endswith(SUFFIXES):
+            yield from (BatchItem(file, absolute_path(file)) for file, _ in inside(path))
+        elif any_suffix or path.lower().endswith(SUFFIXES):
             yield BatchItem(path, absolute_path(path))
 
 
 def _paths(pattern: str) -> Iterator[str]:
-    """What matches; where there is a **, files alone, and never through a link to a folder."""
+    """Yield matching paths; with **, only files, and without following links to folders."""
     parts = PurePath(pattern).parts
     if "**" not in parts:
         yield from glob.iglob(pattern)
         return
-    magic = next(place for place, part in enumerate(parts) if _PATTERN.search(part))
-    for top in glob.iglob(os.path.join(*parts[:magic])) if magic else ["."]:
+    first = next(index for index, part in enumerate(parts) if _PATTERN.search(part))
+    for top in glob.iglob(os.path.join(*parts[:first])) if first else ["."]:
         for path in walk_files(top):
             below = PurePath(path).relative_to(top).parts
-            # a folder that matches stands for all in it
-            if any(_fits(below[:depth], parts[magic:]) for depth in range(len(below), 0, -1)):
-                yield path if magic else os.path.join(*below)
+            # a matching folder stands for all files in it
+            if any(_matches(below[:depth], parts[first:]) for depth in range(len(below), 0, -1)):
+                yield path if first else os.path.join(*below)
 
 
-def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
-    """Whether a path's names match a pattern's parts; ** is any number of folders, or none."""
+def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the names in a path match the parts of a pattern; ** is zero or more folders."""
     if not parts:
         return not names
     if parts[0] == "**":
         rest = parts[1:] or ("*",)
-        return any(_fits(names[place:], rest) for place in range(len(names)))
-    return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
+        return any(_matches(names[index:], rest) for index in range(len(names)))
+    return (
+        bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
+    )
 
 
 def _from_remote_folder(name: str) -> Iterator[BatchItem]:
     system, root = file_system(name)
-    return _some(_remote(name, _listed(name, system.find, root)), name)
+    return _require_any(_remote_items(name, _list_paths(name, system.find, root)), name)
 
 
 def _from_remote_pattern(name: str) -> Iterator[BatchItem]:
     system, pattern = file_system(name)
-    return _some(_remote(name, _listed(name, system.glob, pattern)), name)
+    return _require_any(_remote_items(name, _list_paths(name, system.glob, pattern)), name)
 
 
-def _listed(name: str, listing: Callable[[str], list[str]], place: str) -> list[str]:
+def _list_paths(name: str, list_all: Callable[[str], list[str]], path: str) -> list[str]:
     try:
         with translate_errors(name):
-            return listing(place)
+            return list_all(path)
     except FileNotFoundError:
         return []
 
 
-def _remote(name: str, paths: Iterable[str]) -> Iterator[BatchItem]:
-    """Paths of a file system as addresses of the kind that was named."""
+def _remote_items(name: str, paths: Iterable[str]) -> Iterator[BatchItem]:
+    """Yield paths of a file system as URLs with the protocol of the input."""
     protocol = name.rpartition("://")[0]
     for path in paths:
         if path.lower().endswith(SUFFIXES):
@@ -337,24 +341,24 @@ def _from_list(name: str) -> Iterator[BatchItem]:
 
 def _from_standard_input(name: str) -> Iterator[BatchItem]:
     if sys.stdin is None:
-        raise UsageError("- is standard input, and that is closed; name a list")
+        raise UsageError("-: standard input is closed; give the path of a list")
     return _lines(sys.stdin.buffer)
 
 
 def _lines(stream: Iterable[bytes]) -> Iterator[BatchItem]:
-    """A path in each line, seen from the folder in which the command runs."""
+    """Yield a path from each line, relative to the working directory."""
     for number, line in enumerate(stream):
         name = os.fsdecode((line if number else line.removeprefix(BOM_UTF8)).rstrip(b"\r\n"))
         if name.strip():
             yield BatchItem(name, absolute_path(name))
 
 
-def _some(items: Iterator[BatchItem], name: str) -> Iterator[BatchItem]:
-    """All of them; UsageError where there is none."""
+def _require_any(items: Iterator[BatchItem], name: str) -> Iterator[BatchItem]:
+    """Yield all items; raise UsageError if there is none."""
     empty = True
-    for one in items:
+    for item in items:
         empty = False
-        yield one
+        yield item
     if empty:
         kinds = ", ".join(SUFFIXES)
-        raise UsageError(f"{safe_name(name)}: no recording ({kinds}) is there; name another place")
+        raise UsageError(f"{safe_name(name)}: no recording found ({kinds}); check the path")

@@ -1,7 +1,4 @@
-"""What a batch was asked, as it stands in its folder.
-
-All parts together: the numbers of a batch.
-"""
+"""Records of a batch job: options, plan, card, statistics and summary."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ PartFormat = Literal["jsonl", "parquet"]
 
 
 def _is_none(value: object) -> bool:
-    """What a batch without a profile has not, its files do not name."""
+    """Exclude a field from the files of batches without a profile."""
     return value is None
 
 
@@ -31,37 +28,37 @@ class _JobModel(BaseModel):
 
 
 class BatchOptions(_JobModel):
-    """What is wanted of every recording; within one folder it stays the same."""
+    """Options of recognition; they are the same for all recordings in a folder."""
 
     model: str | None = None
-    """A bundle or a model folder; None is the bundle that ships with phonemo."""
+    """A bundle or a model folder; None is the packaged bundle."""
     model_sha256: str
-    """What phonemo.loader.model_digest says of it."""
+    """Digest of the model, from phonemo.loader.model_digest."""
     labels: tuple[str, ...] = ()
-    """Choose among these emotions; all where there is none."""
+    """Restrict the results to these emotions; empty is all."""
     top_k: int | None = None
-    """Give the highest scores only, so many."""
+    """Return only this many of the highest scores."""
     phonemes: bool = False
-    """Whether the times and shares of the phonemes are told."""
+    """Whether to return the times and shares of phonemes."""
     timeline: bool = False
-    """Whether short recordings get a timeline too."""
+    """Whether to return a timeline for short recordings too."""
     activity: str = "energy"
-    """The voice activity."""
+    """Voice activity detector."""
     threshold: float | None = None
-    """Below this score an answer is unsure; None is the model's."""
+    """A prediction with a lower score is unsure; None is the model's threshold."""
     format: PartFormat = "jsonl"
-    """Of the parts."""
+    """Format of the parts."""
     profile: str | None = Field(default=None, exclude_if=_is_none)
-    """The hash of the profile that was given; None where none was."""
+    """Hash of the given profile; None without one."""
     adapt: int | None = Field(default=None, ge=1, exclude_if=_is_none)
-    """Make a profile of a sample of so many recordings first; None makes none."""
+    """Size of the sample from which to make a profile first; None makes none."""
 
     def differences(self, other: BatchOptions) -> list[str]:
-        """What differs, for a message; the same model may lie elsewhere."""
+        """Describe what differs; the path of the model may differ."""
         mine, theirs = dict(self), dict(other)
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
         return [
-            f"{name} {_short(mine[name])} there, {_short(theirs[name])} asked" for name in names
+            f"{name}: {_short(mine[name])} before, now {_short(theirs[name])}" for name in names
         ]
 
 
@@ -72,38 +69,38 @@ class PlanSummary(_JobModel):
     files: int = 0
     """Recordings in all parts."""
     named: int = 0
-    """Recordings that the input named last; those that it names no more stay planned."""
+    """Recordings in the newest input; those that it no longer contains stay planned."""
     repeated: int = 0
-    """How often it named one again; it is heard once."""
+    """Duplicates in the newest input; each recording is processed once."""
     sha: str = ""
-    """Of the set that it named."""
+    """Hash of the set of recordings in the newest input."""
 
 
 class Applied(_JobModel):
-    """The profile that every row is made with; the profile itself is a file beside the card."""
+    """The profile applied to every recording; its content is a file next to the card."""
 
     hash: str
     count: int
-    """How many vectors it is of."""
+    """Number of vectors it was made from."""
     seconds: float
-    """Of speech in them."""
+    """Seconds of speech it was made from."""
     sampled: int | None = Field(default=None, exclude_if=_is_none)
-    """Recordings of the first pass; None for a profile that was given."""
+    """Recordings in the first pass; None for a given profile."""
     silent: int = 0
-    """How many of them have no speech."""
+    """Those of them without speech."""
     failed: int = 0
-    """How many of them cannot be used."""
+    """Those of them that cannot be used."""
 
 
 class BatchCard(_JobModel):
     """The content of batch.json."""
 
     format: Literal[1] = 1
-    """Of the folder."""
+    """Format of the folder."""
     phonemo: str = __version__
-    """The version that began it."""
+    """Version of phonemo that started the batch."""
     command: str
-    """What was typed first."""
+    """The first command line."""
     asked: BatchOptions
     planned: PlanSummary = PlanSummary()
     profile: Applied | None = Field(default=None, exclude_if=_is_none)
@@ -111,63 +108,63 @@ class BatchCard(_JobModel):
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Where and how widely it is heard; another one may go on with the same folder."""
+    """How the batch is executed; a resumed batch may use other options."""
 
     name: Literal["local", "ray"] = "local"
     workers: int | None = None
-    """Recordings heard at once; None is one for each processor of the machine, or the cluster."""
+    """Recordings processed at the same time; None is one per CPU of the machine or cluster."""
     address: str | None = None
-    """Of a Ray cluster; None starts Ray on this machine."""
+    """Address of a Ray cluster; None starts Ray on this machine."""
 
 
 class PartStats(_JobModel):
-    """What a part holds, in numbers."""
+    """Statistics of a part."""
 
     part: int
     files: int
     failed: int = 0
     audio_seconds: float = 0.0
-    """Of the recordings that were heard."""
+    """Length of the recognized recordings."""
     work_seconds: float = 0.0
-    """From the first to the last of them, in one worker."""
+    """Time of one worker, from the first recording to the last."""
     labels: dict[str, int] = Field(default_factory=dict)
     errors: dict[str, int] = Field(default_factory=dict)
-    """By the errors' codes."""
+    """Number of errors by code."""
     warnings: dict[str, int] = Field(default_factory=dict)
     phonemo: str = __version__
 
 
 def _short(value: object) -> str:
-    """For a message; of a hash the beginning."""
+    """Format a value for a message; strings, such as hashes, are shortened."""
     return repr(value[:12] if isinstance(value, str) else value)
 
 
 def read_card(store: Store) -> BatchCard | None:
-    """What was asked in this folder before; None where it is empty or not there.
+    """Read the card of a folder; None if the folder is empty or missing.
 
     Raises:
-        RunError: it holds something else, or a batch of another kind.
+        RunError: the folder contains other files, or a batch of another version.
     """
     names = store.names()
     if CARD not in names:
         others = sorted(name for name in names if not name.startswith("."))
         if others:
             raise RunError(
-                f"{safe_name(store.address)}: holds something else than a batch ({others[0]}); "
-                "name an empty or a new folder with --output"
+                f"{safe_name(store.address)}: expected a batch or an empty folder, got "
+                f"{others[0]}; give another folder with --output"
             )
         return None
     try:
         return BatchCard.model_validate(loads_json(store.read(CARD)))
     except (ValidationError, ValueError) as error:
         raise RunError(
-            f"{safe_name(store.address)}: {CARD} is not of this version of phonemo; name another "
+            f"{safe_name(store.address)}: {CARD} is not from this version of phonemo; give another "
             "folder with --output"
         ) from error
 
 
 def write_card(store: Store, card: BatchCard) -> None:
-    """Keep it."""
+    """Write the card of a folder."""
     store.write(CARD, dumps_json(card.model_dump(), indent=1) + "\n")
 
 
@@ -176,7 +173,7 @@ SUMMARY = "summary.json"
 
 @dataclass
 class Totals:
-    """Numbers that grow part by part."""
+    """Sums over parts."""
 
     parts: int = 0
     files: int = 0
@@ -188,31 +185,31 @@ class Totals:
     warnings: Counter[str] = field(default_factory=Counter)
     versions: set[str] = field(default_factory=set)
 
-    def add(self, one: PartStats) -> None:
-        """One more part."""
+    def add(self, stats: PartStats) -> None:
+        """Add a part."""
         self.parts += 1
-        self.files += one.files
-        self.failed += one.failed
-        self.audio_seconds += one.audio_seconds
-        self.work_seconds += one.work_seconds
-        self.labels.update(one.labels)
-        self.errors.update(one.errors)
-        self.warnings.update(one.warnings)
-        self.versions.add(one.phonemo)
+        self.files += stats.files
+        self.failed += stats.failed
+        self.audio_seconds += stats.audio_seconds
+        self.work_seconds += stats.work_seconds
+        self.labels.update(stats.labels)
+        self.errors.update(stats.errors)
+        self.warnings.update(stats.warnings)
+        self.versions.add(stats.phonemo)
 
 
 def totals_of(tallies: Iterable[PartStats]) -> Totals:
-    """Of several parts."""
+    """Sum the statistics of parts."""
     totals = Totals()
-    for one in tallies:
-        totals.add(one)
+    for stats in tallies:
+        totals.add(stats)
     return totals
 
 
 def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
-    """The content of summary.json."""
+    """Return the content of summary.json."""
     planned, work = card.planned, totals.work_seconds
-    found = {
+    summary = {
         "command": command,
         "model": card.asked.model or "the bundle that ships with phonemo",
         "model_sha256": card.asked.model_sha256,
@@ -232,13 +229,13 @@ def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
         "errors": dict(totals.errors.most_common()),
         "warnings": dict(totals.warnings.most_common()),
     }
-    return found if card.profile is None else found | {"profile": _profile(card.profile)}
+    return summary if card.profile is None else summary | {"profile": _profile_of(card.profile)}
 
 
-def _profile(one: Applied) -> dict[str, Any]:
-    """Which profile it was and, where a first pass made it, of how many recordings."""
-    known = {"hash": one.hash, "count": one.count, "seconds": one.seconds}
-    if one.sampled is None:
-        return known
-    used = one.sampled - one.silent - one.failed
-    return known | {"recordings": used, "silent": one.silent, "failed": one.failed}
+def _profile_of(applied: Applied) -> dict[str, Any]:
+    """Describe the profile and, if a first pass made it, the recordings it was made from."""
+    profile = {"hash": applied.hash, "count": applied.count, "seconds": applied.seconds}
+    if applied.sampled is None:
+        return profile
+    used = applied.sampled - applied.silent - applied.failed
+    return profile | {"recordings": used, "silent": applied.silent, "failed": applied.failed}

@@ -1,4 +1,4 @@
-"""Paths and addresses: what lies on a disk of this machine, and what fsspec reaches."""
+"""Local paths and remote URLs, which fsspec opens."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _FILE = "file://"
 
 
 def is_remote(name: str) -> bool:
-    """Whether it is an address that fsspec opens, as s3://bucket/folder."""
+    """Whether a name is a URL for fsspec, such as s3://bucket/folder."""
     return bool(_ADDRESS.match(name)) and not name.lower().startswith(_FILE)
 
 
 def local(name: str) -> str:
-    """A path as it stands, or that of a file:// address."""
+    """Return a path unchanged, or the path of a file:// URL."""
     return name[len(_FILE) :] if name.lower().startswith(_FILE) else name
 
 
 def absolute_path(name: str) -> str:
-    """What other processes, in other folders, can open."""
+    """Return a path or URL that is valid in any working directory."""
     return name if is_remote(name) else os.path.abspath(local(name))
 
 
 def join_url(folder: str, name: str) -> str:
-    """A name that a manifest has, seen from its folder."""
+    """Resolve a name in a manifest relative to the manifest's folder."""
     if is_remote(name) or os.path.isabs(local(name)):
         return name
     if is_remote(folder):
@@ -39,31 +39,31 @@ def join_url(folder: str, name: str) -> str:
 
 
 def file_system(address: str) -> tuple[Any, str]:
-    """The fsspec file system of an address, and the path in it.
+    """Return the fsspec file system of a URL, and the path in it.
 
     Raises:
         MissingExtraError: fsspec is not installed.
-        UsageError: fsspec does not know the protocol, or lacks a package for it.
+        UsageError: the protocol is unknown, or its package is not installed.
     """
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise MissingExtraError(f"the address {safe_name(address)}", "batch") from error
     try:
-        found: tuple[Any, str] = url_to_fs(address)
+        result: tuple[Any, str] = url_to_fs(address)
     except (ImportError, ValueError) as error:
-        wanted = "a path, or an address whose fsspec package is installed (s3fs, gcsfs, adlfs)"
-        raise UsageError(f"{safe_name(address)}: {_line(error)}; {wanted} is wanted") from error
-    return found
+        expected = "a path, or a URL whose fsspec package is installed (s3fs, gcsfs, adlfs)"
+        raise UsageError(f"{safe_name(address)}: {_line(error)}; expected {expected}") from error
+    return result
 
 
 @contextmanager
 def translate_errors(address: str) -> Iterator[None]:
-    """Tell in one line what a store's own package raises, whatever that is.
+    """Convert the errors of a storage backend, of any type.
 
     Raises:
-        FileNotFoundError: as it came.
-        RunError: all else.
+        FileNotFoundError: unchanged.
+        RunError: all other errors.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def translate_errors(address: str) -> Iterator[None]:
 
 @contextmanager
 def open_address(name: str) -> Iterator[BinaryIO]:
-    """The bytes of a path or an address; OSError where there are none."""
+    """Open a path or a URL for reading bytes; OSError if it cannot be opened."""
     if not is_remote(name):
         with open(local(name), "rb") as stream:
             yield stream

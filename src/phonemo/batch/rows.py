@@ -1,4 +1,4 @@
-"""The answers of a part as a file: JSON lines, or Parquet with one schema for all parts."""
+"""Result rows of a part: JSON lines, or Parquet with the same schema for all parts."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from phonemo.files import dumps_json
 
 Row = dict[str, Any]
 Write = Callable[[Row], None]
-#: Rows of a Parquet file that are held before they are written.
+#: Rows of a Parquet file that are buffered before a write.
 _GROUP_ROWS = 256
-#: What may hold the name of a file.
-_NAMED = ("id", "file", "error")
+#: Fields that may contain the name of a file.
+_NAME_FIELDS = ("id", "file", "error")
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 def part_name(part: int, kind: PartFormat) -> str:
-    """The file with a part's answers."""
+    """Return the file name of a part's result rows."""
     return f"parts/part-{part:06d}.{kind}"
 
 
-def row_of(item: BatchItem, found: Prediction | PhonemoError, spans: bool) -> Row:
-    """A recording's answer as plain data, or why there is none."""
-    if isinstance(found, PhonemoError):
-        return failed_row(item, getattr(found, "code", "error"), str(found))
-    return item.named() | found.to_dict(spans)
+def row_of(item: BatchItem, outcome: Prediction | PhonemoError, spans: bool) -> Row:
+    """Return the prediction of a recording, or its error, as plain data."""
+    if isinstance(outcome, PhonemoError):
+        return failed_row(item, getattr(outcome, "code", "error"), str(outcome))
+    return item.named() | outcome.to_dict(spans)
 
 
 def failed_row(item: BatchItem, code: str, message: str) -> Row:
-    """The row of a recording without an answer."""
+    """Return the row of a failed recording."""
     return item.named() | {"error": message, "code": code}
 
 
@@ -44,20 +44,20 @@ def failed_row(item: BatchItem, code: str, message: str) -> Row:
 def writing_rows(
     path: Path, kind: PartFormat, emotions: Sequence[str], spans: bool, profile: bool = False
 ) -> Iterator[Write]:
-    """Write rows one by one.
+    """Open a file for writing row by row.
 
     Args:
         path: the file.
         kind: its format.
-        emotions: all of the model's, the columns of the scores.
-        spans: whether rows have the times of the phonemes.
-        profile: whether rows name a profile.
+        emotions: all emotions of the model, the columns of the scores.
+        spans: whether rows contain the times of phonemes.
+        profile: whether rows contain a profile.
 
     Raises:
-        MissingExtraError: pyarrow is needed and not installed.
+        MissingExtraError: pyarrow is required and not installed.
     """
-    writing = _parquet if kind == "parquet" else _jsonl
-    with writing(path, emotions, spans, profile) as write:
+    open_rows = _parquet if kind == "parquet" else _jsonl
+    with open_rows(path, emotions, spans, profile) as write:
         yield write
 
 
@@ -77,20 +77,20 @@ def _parquet(path: Path, emotions: Sequence[str], spans: bool, profile: bool) ->
     from pyarrow import parquet
 
     schema = _schema(pyarrow, emotions, spans, profile)
-    held: list[Row] = []
+    buffer: list[Row] = []
 
     def flush() -> None:
-        writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
-        held.clear()
+        writer.write_table(pyarrow.Table.from_pylist(buffer, schema=schema))
+        buffer.clear()
 
     def write(row: Row) -> None:
-        held.append(row | {name: _text(row[name]) for name in _NAMED if name in row})
-        if len(held) == _GROUP_ROWS:
+        buffer.append(row | {name: _text(row[name]) for name in _NAME_FIELDS if name in row})
+        if len(buffer) == _GROUP_ROWS:
             flush()
 
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         yield write
-        if held:
+        if buffer:
             flush()
 
 
@@ -114,7 +114,7 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
 
 
 def needs_pyarrow() -> Any:
-    """pyarrow; MissingExtraError where it is not installed."""
+    """Import pyarrow; MissingExtraError if it is not installed."""
     try:
         import pyarrow
     except ImportError as error:
@@ -123,5 +123,5 @@ def needs_pyarrow() -> Any:
 
 
 def _text(name: str) -> str:
-    """Parquet's strings are UTF-8: bytes of a file's name that are no text become U+FFFD."""
+    """Replace undecodable bytes of file names with U+FFFD: Parquet strings are UTF-8."""
     return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", name)

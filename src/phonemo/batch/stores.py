@@ -1,4 +1,4 @@
-"""The folder of a batch, on a disk or in an object store; files are there whole or not at all."""
+"""The folder of a batch, on a disk or in an object store, with atomic writes."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from phonemo.errors import RunError, UsageError, safe_name
 from phonemo.files import folder_lock, fsync
 
 _SCRATCH = ".part"
-#: Protocols of stores in which an upload is there whole or not at all.
-_WHOLE = ("s3", "gs", "abfs", "oss", "memory")
-_OURS = re.compile(rf"\.[a-z]+(-\d+)?(\.[a-z]+)?\.\d+\{_SCRATCH}")
+#: Protocols of stores with atomic uploads.
+_ATOMIC = ("s3", "gs", "abfs", "oss", "memory")
+_SCRATCH_NAME = re.compile(rf"\.[a-z]+(-\d+)?(\.[a-z]+)?\.\d+\{_SCRATCH}")
 
 
 class Store(ABC):
-    """A folder whose files are named by relative paths with forward slashes."""
+    """A folder; file names are relative paths with forward slashes."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        """An absolute path, or an address: what other processes open."""
+        """An absolute path or a URL, valid in other processes."""
 
     @abstractmethod
     def names(self, folder: str = "") -> set[str]:
-        """What lies in it, or in one of its folders; nothing where that is not there."""
+        """Return the names in it, or in one of its subfolders; empty if missing."""
 
     @abstractmethod
     def read(self, name: str) -> str:
-        """A text; RunError where it cannot be read."""
+        """Read a text; RunError if it cannot be read."""
 
     def find(self, name: str) -> str | None:
-        """A text, or None where there is no such file; RunError where it cannot be read."""
-        return self.read(name) if self._is_there(name) else None
+        """Read a text; None if the file is missing, RunError if it cannot be read."""
+        return self.read(name) if self._exists(name) else None
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Remove a file that may not be there."""
+        """Remove a file, if it exists."""
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """A file to write into; it gets its name when the block ends well, and not before.
+        """Yield a temporary file that gets its name when the block ends without an error.
 
         Raises:
-            RunError: the disk, or the store, refused.
+            RunError: the file cannot be written.
         """
         try:
             with self._scratch(name) as path:
@@ -58,48 +58,48 @@ class Store(ABC):
         except OSError as error:
             reason = " ".join((error.strerror or f"{type(error).__name__} {error}").split())
             raise RunError(
-                f"{safe_name(self.address)}: {name} cannot be written ({reason}); free room or "
-                "mend its permissions, and run the same command again to go on"
+                f"{safe_name(self.address)}: {name} cannot be written ({reason}); free disk "
+                "space or fix its permissions, and run the same command again to resume"
             ) from error
 
     def write(self, name: str, text: str) -> None:
-        """Write a text; errors as ``writing``."""
+        """Write a text; errors as for ``writing``."""
         with self.writing(name) as path:
             path.write_bytes(text.encode())
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Keep other jobs of this machine out; RunError where one is in."""
+        """Lock out other jobs on this machine; RunError if another one has the lock."""
         yield
 
-    def clear(self) -> None:  # noqa: B027  (an object store holds nothing half-written)
-        """Remove what killed jobs left behind."""
+    def clear(self) -> None:  # noqa: B027  (object stores have no partial files)
+        """Remove temporary files of killed jobs."""
 
     @abstractmethod
-    def _is_there(self, name: str) -> bool:
-        """Whether there is such a file."""
+    def _exists(self, name: str) -> bool:
+        """Whether a file exists."""
 
     @abstractmethod
     def _scratch(self, name: str) -> Any:
-        """A context with a path beside nothing else, which is gone afterwards."""
+        """Return a context with a temporary path that is removed afterwards."""
 
     @abstractmethod
     def _put(self, path: Path, name: str) -> None:
-        """Give the file its name."""
+        """Move the temporary file to its name."""
 
 
 class _Folder(Store):
-    """On a disk."""
+    """A folder on a disk."""
 
     def names(self, folder: str = "") -> set[str]:
         try:
-            return {one.name for one in os.scandir(self._path(folder))}
+            return {entry.name for entry in os.scandir(self._path(folder))}
         except FileNotFoundError:
             return set()
         except OSError as error:
             raise RunError(
-                f"{safe_name(self.address)}: {error.strerror}; a folder that may be read and "
-                "written is wanted with --output"
+                f"{safe_name(self.address)}: {error.strerror}; expected a folder with read and "
+                "write permissions for --output"
             ) from error
 
     def read(self, name: str) -> str:
@@ -117,11 +117,11 @@ class _Folder(Store):
             yield
 
     def clear(self) -> None:
-        for left in Path(self.address).glob(f"**/.*{_SCRATCH}"):
-            if _OURS.fullmatch(left.name):
-                left.unlink(missing_ok=True)
+        for path in Path(self.address).glob(f"**/.*{_SCRATCH}"):
+            if _SCRATCH_NAME.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
-    def _is_there(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         return self._path(name).is_file()
 
     @contextmanager
@@ -143,21 +143,21 @@ class _Folder(Store):
 
 
 class _Remote(Store):
-    """Whatever fsspec reaches. Object stores take a file whole; elsewhere it is renamed."""
+    """A folder in any fsspec file system; where uploads are not atomic, files are renamed."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address.rstrip("/"))
         self._system, self._root = file_system(self.address)
 
     def names(self, folder: str = "") -> set[str]:
-        place = self._path(folder)
-        self._system.invalidate_cache(place)
+        path = self._path(folder)
+        self._system.invalidate_cache(path)
         try:
             with translate_errors(self.address):
-                found = self._system.ls(place, detail=True)
+                entries = self._system.ls(path, detail=True)
         except FileNotFoundError:
             return set()
-        return {one["name"].rstrip("/").rpartition("/")[2] for one in found}
+        return {entry["name"].rstrip("/").rpartition("/")[2] for entry in entries}
 
     def read(self, name: str) -> str:
         try:
@@ -168,11 +168,11 @@ class _Remote(Store):
         return text
 
     def remove(self, name: str) -> None:
-        if self._is_there(name):
+        if self._exists(name):
             with translate_errors(self.address):
                 self._system.rm_file(self._path(name))
 
-    def _is_there(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         self._system.invalidate_cache()
         with translate_errors(self.address):
             return bool(self._system.isfile(self._path(name)))
@@ -184,36 +184,36 @@ class _Remote(Store):
             yield Path(folder) / name.rpartition("/")[2]
 
     def _put(self, path: Path, name: str) -> None:
-        place = self._path(name)
+        target = self._path(name)
         with translate_errors(self.address):
-            self._system.makedirs(place.rpartition("/")[0], exist_ok=True)
-            kinds = self._system.protocol
-            if (kinds if isinstance(kinds, str) else kinds[0]) in _WHOLE:
-                self._system.put_file(str(path), place)
+            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            protocols = self._system.protocol
+            if (protocols if isinstance(protocols, str) else protocols[0]) in _ATOMIC:
+                self._system.put_file(str(path), target)
                 return
-            scratch = f"{place}{_SCRATCH}"
+            scratch = f"{target}{_SCRATCH}"
             self._system.put_file(str(path), scratch)
-            self._system.mv(scratch, place)
+            self._system.mv(scratch, target)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
 
 
 def open_store(name: str) -> Store:
-    """The folder at a path or an address; it need not be there yet.
+    """Return the folder at a path or URL; it need not exist.
 
     Raises:
-        UsageError: an address of an unknown kind, or no name.
-        MissingExtraError: an address, and fsspec is not installed.
+        UsageError: an unknown protocol, or an empty name.
+        MissingExtraError: a URL, and fsspec is not installed.
     """
     if not name:
-        raise UsageError("the folder of the batch has no name; give one with --output")
+        raise UsageError("the folder of the batch has an empty name; give one with --output")
     return _Remote(name) if is_remote(name) else _Folder(absolute_path(name))
 
 
 def _unreadable(address: str, name: str, error: Exception) -> RunError:
     reason = getattr(error, "strerror", None) or type(error).__name__
     return RunError(
-        f"{safe_name(address)}: {name} cannot be read ({reason}); is it a folder that all "
-        "machines share?"
+        f"{safe_name(address)}: {name} cannot be read ({reason}); check that all machines share "
+        "this folder"
     )
