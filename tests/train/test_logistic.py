@@ -79,7 +79,7 @@ def test_a_run_is_fitted_tested_evaluated_again_and_exported(tmp_path):
     assert metrics["results"]["ua"]["mean"] > 0.6, "the pitch of a beep is easy"
     assert (metrics["model"]["statistics"], metrics["model"]["head"]) == ([0, 1, 2], "linear")
     output = Path(config.output)
-    assert "0 of 24 answers differ" in assess_run(output).notes[-1]
+    assert "0 of 24 predictions differ" in assess_run(output).notes[-1]
     fold = json.loads((output / "seed-1" / "speaker-s1" / "metrics.json").read_text())
     assert (fold["steps"], fold["epochs"], fold["best_validation"]) == (0, 0, None)
     trained = load_trained(output / "seed-1" / "speaker-s1" / "model")
