@@ -20,7 +20,7 @@ from typing import Any
 from phonemo.cli import console
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
-from phonemo.corpora.readers.folders import canonical
+from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import PhonemoError, ProtocolError, UsageError
 from phonemo.files import loads_json
 from phonemo.runtime.bundle import weights_of

@@ -25,8 +25,8 @@ from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE
 from phonemo.evaluation.calibration import softmax
 from phonemo.evaluation.metrics import bootstrap_interval
-from phonemo.runtime.attribution import frames_within
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.attribution import frames_within
 
 RUN = Path("work/runs/small-emodb")
 SHARE, DRAWS, FEWEST = 0.2, 10, 8

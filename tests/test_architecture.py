@@ -142,7 +142,7 @@ LAWFUL = [
 
 PACKAGES = ("phonemo", "phonemo.audio", "phonemo.corpora", "phonemo.model", "phonemo.train")
 #: In the root, and in any folder.
-MOST_IN_ROOT, MOST_IN_FOLDER = 8, 17
+MOST_IN_ROOT, MOST_IN_FOLDER = 8, 14
 
 
 def planted(module: str, text: str) -> Source:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel
 
-import phonemo.model.logmel
-import phonemo.model.positions  # noqa: F401  (they make their kinds known to transformers)
+import phonemo.model.encoders.logmel
+import phonemo.model.encoders.positions  # noqa: F401  (they make their kinds known to transformers)
 
 _SHAPE = {
     "hidden_size": 16,

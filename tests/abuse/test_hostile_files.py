@@ -162,7 +162,7 @@ def test_case_21_kept_features_that_are_no_numbers_are_made_anew(tmp_path, senti
 def test_case_21_kept_functionals_that_are_no_numbers_are_noticed(tmp_path, sentinel, monkeypatch):
     from phonemo.corpora.manifest import read_manifest
     from phonemo.train.callbacks import RunProgress
-    from phonemo.train.experiments import egemaps
+    from phonemo.train.experiments.baselines import egemaps
     from tests.train.tiny_run import make_corpus
 
     class Smile:

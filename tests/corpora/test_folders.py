@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phonemo.corpora.readers.folders import SYNONYMS, canonical, read_folders
+from phonemo.corpora.readers.formats.folders import SYNONYMS, canonical, read_folders
 from phonemo.errors import CorpusError, UsageError
 from phonemo.labels import EMOTIONS
 from tests import tiny

@@ -9,18 +9,12 @@ from pathlib import Path
 from phonemo.corpora.g2p.alphabets import ARPABET, IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.published_folds import read_folds
-from phonemo.corpora.readers import (
-    audformat_database,
-    cremad,
-    lhotse_cuts,
-    nemo,
-    speechocean762,
-    textgrid_folder,
-)
-from phonemo.corpora.readers import csv as tables
+from phonemo.corpora.readers import cremad, nemo, speechocean762
 from phonemo.corpora.readers import iemocap as release
 from phonemo.corpora.readers.base import CorpusReading, read_text
 from phonemo.corpora.readers.emodb_labels import lablaut_phonemes
+from phonemo.corpora.readers.formats import audformat_database, lhotse_cuts, textgrid_folder
+from phonemo.corpora.readers.formats import csv as tables
 from phonemo.corpora.readers.iemocap_files import (
     clean_text,
     read_alignment,

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModel
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 from phonemo.train.export.export import export
-from phonemo.train.linear_head import keep_reference
+from phonemo.train.heads.linear_head import keep_reference
 from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import Provenance, TrainedOn
 from phonemo.train.torch_recognizer import TorchRecognizer

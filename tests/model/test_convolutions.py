@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from phonemo.model.convolutions import by_convolution, by_products, convolved
+from phonemo.model.encoders.convolutions import by_convolution, by_products, convolved
 from tests import tiny_nets
 
 

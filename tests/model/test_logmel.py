@@ -11,7 +11,7 @@ import torch
 from phonemo.audio import RATE
 from phonemo.config import ModelConfig
 from phonemo.labels import LabelSet
-from phonemo.model.logmel import (
+from phonemo.model.encoders.logmel import (
     LogMel,
     LogMelConfig,
     LogMelModel,

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from phonemo.model.positions import (
+from phonemo.model.encoders.positions import (
     SinusoidalPositions,
     SinusoidalWav2Vec2Config,
     SinusoidalWav2Vec2Model,

@@ -13,7 +13,8 @@ from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio.frames import FrameGrid, fewest_samples, frames_of
 from phonemo.errors import PhonemeError
 from phonemo.evaluation.calibration import log_softmax
-from phonemo.runtime.alignment import (
+from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.alignment import (
     RULES,
     align,
     aligned_spans,
@@ -22,8 +23,7 @@ from phonemo.runtime.alignment import (
     recognized_spans,
     time_phonemes,
 )
-from phonemo.runtime.attribution import frames_within, score_drops
-from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.attribution import frames_within, score_drops
 from tests.properties.strategies import RATE, few, many, some
 from tests.tiny_bundle import BUNDLE, make_clip
 

@@ -24,7 +24,7 @@ from phonemo.corpora.manifest import (
     write_manifest,
 )
 from phonemo.corpora.merge import by_corpus, merge
-from phonemo.corpora.readers import csv as csv_table
+from phonemo.corpora.readers.formats import csv as csv_table
 from phonemo.errors import ManifestError
 from tests.properties.strategies import few, file_names, predictions, some, texts
 

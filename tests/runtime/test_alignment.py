@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import PhonemeError
-from phonemo.runtime import alignment
-from phonemo.runtime.alignment import (
+from phonemo.runtime.phonemes import alignment
+from phonemo.runtime.phonemes.alignment import (
     RULES,
     AlignedPhoneme,
     TimedPhoneme,

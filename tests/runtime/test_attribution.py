@@ -11,9 +11,9 @@ from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.audio import RATE, load_waveform
 from phonemo.audio.frames import FrameGrid
 from phonemo.evaluation.calibration import softmax
-from phonemo.runtime import attribution
-from phonemo.runtime.attribution import add_attribution, frames_within, score_drops
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes import attribution
+from phonemo.runtime.phonemes.attribution import add_attribution, frames_within, score_drops
 from tests.real import real
 
 GRID = FrameGrid(field_samples=400, hop_samples=320)  # centres at 12.5 ms, 32.5 ms, 52.5 ms ...

@@ -7,8 +7,8 @@ import pytest
 
 from phonemo.audio.frames import FrameGrid
 from phonemo.errors import AudioError, PhonemeError, UsageError
-from phonemo.runtime.alignment import aligned_spans, recognized_spans
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.phonemes.alignment import aligned_spans, recognized_spans
 from tests.real import real
 from tests.tiny_bundle import BUNDLE, CLIPS, RATE, make_clip
 

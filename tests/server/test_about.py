@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from phonemo.server.app import create_app
 from phonemo.server.auth import digest_of
-from phonemo.server.responses import EmotionAnswer, ErrorAnswer
+from phonemo.server.routes.responses import EmotionAnswer, ErrorAnswer
 from phonemo.server.settings import ServeLimits
 from phonemo.version import __version__
 from tests.server.asking import KIND, PATH, ask, form, part, post, stream, wav

@@ -6,7 +6,7 @@ import pytest
 
 from phonemo.runtime.windows import PLAIN, PredictOptions
 from phonemo.server.pipeline import RecognizeOptions
-from phonemo.server.request_form import Fields, form_schema
+from phonemo.server.routes.request_form import Fields, form_schema
 from tests.server.asking import KIND, PATH, ask, form, part, post, wav
 
 WAV = wav(0.1)

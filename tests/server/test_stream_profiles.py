@@ -10,7 +10,7 @@ import pytest
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import StreamingRecognizer
-from phonemo.server.responses import prediction_data
+from phonemo.server.routes.responses import prediction_data
 from tests.server.adapting import RECORDINGS, offering
 from tests.server.asking import FINISH, clip, events, stream
 from tests.server.serving import until

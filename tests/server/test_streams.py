@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.runtime.windows import ClipScores
-from phonemo.server.responses import prediction_data
+from phonemo.server.routes.responses import prediction_data
 from tests.server.asking import FINISH, clip, connected, events, stream
 from tests.server.serving import Held, served, settings, until
 from tests.tiny_bundle import BUNDLE, RATE

@@ -21,10 +21,10 @@ from phonemo.evaluation.studies import ablation_lines
 from phonemo.files import folder_lock, read_rows, write_json, write_rows
 from phonemo.runtime import workers
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments import egemaps
 from phonemo.train.experiments import training_run as runner
 from phonemo.train.experiments.ablation import ABLATION, TUNED, ablate
 from phonemo.train.experiments.ablation_config import AblationConfig, load_ablation_config
+from phonemo.train.experiments.baselines import egemaps
 from phonemo.train.experiments.executors import FoldJob, run_jobs, workers_for
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.fold import NeuralSystem

@@ -19,7 +19,13 @@ from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.export.export import export, make_graph
 from phonemo.train.export.quantize import quantize
-from phonemo.train.linear_head import SHRINKAGE, class_means, fit_head, keep_reference, reference_of
+from phonemo.train.heads.linear_head import (
+    SHRINKAGE,
+    class_means,
+    fit_head,
+    keep_reference,
+    reference_of,
+)
 from phonemo.train.model_folder import convert_to_half, load_trained, save_trained
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.golden.make_tiny_bundle import LABELS, RADIUS, make_adaptable, make_network

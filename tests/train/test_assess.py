@@ -198,7 +198,9 @@ def test_phonemes_of_another_alphabet_are_ignored(tmp_path):
 
 
 def test_a_run_folder_is_not_a_model(finished):
-    with pytest.raises(CheckpointError, match="expected a model folder, got a run folder") as caught:
+    with pytest.raises(
+        CheckpointError, match="expected a model folder, got a run folder"
+    ) as caught:
         assess_model(finished, finished)
     hint = str(caught.value).rpartition(" as ")[2]
     assert load_trained(hint).labels.names == LABELS.names

@@ -44,7 +44,7 @@ from phonemo.train.experiments.assess import assess_model, write_assessment
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
-from phonemo.train.linear_head import _cross_calibrate, fit_head, fitted
+from phonemo.train.heads.linear_head import _cross_calibrate, fit_head, fitted
 from phonemo.train.model_folder import load_trained
 from phonemo.train.provenance import PROVENANCE, provenance_from, provenance_of
 from phonemo.train.torch_recognizer import TorchRecognizer
@@ -318,7 +318,7 @@ def test_utterances_without_a_speaker_are_left_out_one_by_one(config, monkeypatc
     """Without a name each could be anybody."""
     given = []
     monkeypatch.setattr(
-        "phonemo.train.linear_head._cross_calibrate",
+        "phonemo.train.heads.linear_head._cross_calibrate",
         lambda *it: given.append(it[2]) or UNCALIBRATED,
     )
     experiment = prepare_experiment(with_changes(config, model=LINEAR))

@@ -25,9 +25,9 @@ from phonemo.errors import MissingExtraError, RunError
 from phonemo.evaluation.calibration import calibrate_grouped, softmax
 from phonemo.files import file_lock, read_rows
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments import egemaps
 from phonemo.train.experiments import training_run as runner
-from phonemo.train.experiments.egemaps import STRENGTHS, EgemapsSvm, functionals
+from phonemo.train.experiments.baselines import egemaps
+from phonemo.train.experiments.baselines.egemaps import STRENGTHS, EgemapsSvm, functionals
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import read_cell, run
 from tests.train.tiny_run import EMOTIONS, make_config, with_changes

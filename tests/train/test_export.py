@@ -14,8 +14,8 @@ from phonemo.corpora.manifest import Header, write_manifest
 from phonemo.errors import CheckpointError, ManifestError, MissingExtraError, ModelError
 from phonemo.evaluation.calibration import softmax
 from phonemo.labels import LabelSet
-from phonemo.model import convolutions as convolutions_module
 from phonemo.model.backbone import BACKBONES
+from phonemo.model.encoders import convolutions as convolutions_module
 from phonemo.model.fusion import FUSIONS
 from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification

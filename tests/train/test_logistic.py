@@ -20,7 +20,7 @@ from phonemo.train.experiments.assess import assess_run
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.training_run import run
 from phonemo.train.export.export import export
-from phonemo.train.linear_head import fit_head
+from phonemo.train.heads.linear_head import fit_head
 from phonemo.train.model_folder import load_trained
 from tests.train.tiny_run import make_config, with_changes
 from tests.train.tiny_training import make_dataset, make_network

@@ -16,7 +16,7 @@ from phonemo.corpora.splits import make_split
 from phonemo.errors import ConfigError, LeakageError
 from phonemo.evaluation.report import summary_lines
 from phonemo.files import sha256_of
-from phonemo.train.experiments.text_baseline import text_baseline
+from phonemo.train.experiments.baselines.text_baseline import text_baseline
 from phonemo.train.experiments.training_run import run
 from phonemo.train.trainer import PhonemoTrainer
 from tests.train.tiny_run import EMOTIONS, make_config

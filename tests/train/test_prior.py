@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from phonemo.errors import LabelError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.train.head_prior import Linear, Prior, fit_towards, prior_from, prior_of
+from phonemo.train.heads.head_prior import Linear, Prior, fit_towards, prior_from, prior_of
 from phonemo.train.model_folder import save_trained
 from tests.golden.make_tiny_bundle import LABELS, make_adaptable, make_network
 

@@ -12,8 +12,8 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import read_manifest
 from phonemo.corpora.splits import make_split
 from phonemo.errors import LabelError
-from phonemo.train.experiments import probe as module
-from phonemo.train.experiments.probe import probe
+from phonemo.train.experiments.baselines import probe as module
+from phonemo.train.experiments.baselines.probe import probe
 from tests.tiny_nets import make_backbone_folder
 from tests.train.tiny_run import make_corpus
 

@@ -12,7 +12,7 @@ from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import Header, Utterance, write_manifest
 from phonemo.corpora.splits import make_split
 from phonemo.errors import CorpusError, LabelError, LeakageError
-from phonemo.train.experiments.text_baseline import text_baseline
+from phonemo.train.experiments.baselines.text_baseline import text_baseline
 
 SPEAKER = ProtocolConfig(name="speaker")
 EMOTIONS = ("anger", "neutral", "sadness")
@@ -99,7 +99,7 @@ def test_a_training_part_with_one_emotion_is_an_error(tmp_path):
 
 def test_speakers_are_kept_apart(tmp_path, monkeypatch):
     path = write(tmp_path, lambda emotion, take: emotion, session="one")
-    monkeypatch.setattr("phonemo.train.experiments.crossvalidation.make_split", leaking)
+    monkeypatch.setattr("phonemo.train.experiments.baselines.crossvalidation.make_split", leaking)
     with pytest.raises(LeakageError):
         text_baseline(path, SPEAKER)
 

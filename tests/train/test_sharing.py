@@ -21,7 +21,7 @@ from phonemo.train.experiments.finetune import finetune, plan
 from phonemo.train.export import shared_network
 from phonemo.train.export.export import export
 from phonemo.train.export.shared_network import compose, network_digest, start_folder
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import convert_to_half, load_trained, save_trained
 from phonemo.train.provenance import provenance_of
 from tests.golden.make_tiny_bundle import OTHER, make_other_head

@@ -19,9 +19,9 @@ from phonemo.train.evaluate import outputs_of
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.finetune import Finetuned, finetune, model_settings, plan
 from phonemo.train.experiments.training_run import run
-from phonemo.train.head_from_start import USUAL_STRENGTH, _Examples, _scores, fit_from_start
-from phonemo.train.head_prior import Linear, Prior, prior_of
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.head_from_start import USUAL_STRENGTH, _Examples, _scores, fit_from_start
+from phonemo.train.heads.head_prior import Linear, Prior, prior_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
 from phonemo.train.torch_recognizer import TorchRecognizer
 from tests.tiny_nets import make_backbone_folder

@@ -12,8 +12,8 @@ from phonemo.errors import ProtocolError
 from phonemo.files import read_rows
 from phonemo.train.experiments import fold as cells
 from phonemo.train.experiments import training_run as runner
+from phonemo.train.experiments.baselines.text_baseline import text_baseline
 from phonemo.train.experiments.experiment_data import prepare_experiment
-from phonemo.train.experiments.text_baseline import text_baseline
 from phonemo.train.experiments.training_run import run
 from tests.train.tiny_run import make_config, with_changes
 

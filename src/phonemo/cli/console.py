@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
     from phonemo.evaluation.calibration import TemperatureScaling
     from phonemo.train.callbacks import RunProgress
-    from phonemo.train.experiments.text_baseline import ScriptScore
+    from phonemo.train.experiments.baselines.text_baseline import ScriptScore
 
 ProgressFn = Callable[[int, int], None]
 #: Most phonemes shown for one recording.

@@ -170,7 +170,7 @@ def _prepare_folder(
     progress: object,
 ) -> Prepared:
     from phonemo.corpora.prepare import prepare, prepare_reading
-    from phonemo.corpora.readers.folders import CARD, read_folders
+    from phonemo.corpora.readers.formats.folders import CARD, read_folders
 
     callback = progress if callable(progress) else None
     if csv is not None:

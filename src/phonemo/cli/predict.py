@@ -156,21 +156,23 @@ def predict(
     _configure(opened, vad, threshold)
     hidden = quiet or len(named) < 2 or on_terminal
     opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
+    has_profile = profile is not None or adapt
     failed = 0
     with (
         console.progress_callback("recognizing", hidden) as progress,
-        writer_of(
-            output_format, known.names, options.shares, targets, profile is not None or adapt
-        ) as write,
+        writer_of(output_format, known.names, options.shares, targets, has_profile) as write,
     ):
         for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):
             failed += not _write_result(write, name, result)
             progress(count, len(named))
+    _exit_if_failed(failed, 0 if quiet else len(named))
+
+
+def _exit_if_failed(failed: int, count: int) -> None:
+    """Exit with status 1 if a recording failed; of several, ``count`` tells how many."""
     if failed:
-        if not quiet and len(named) > 1:
-            typer.echo(
-                f"phonemo: {failed} of {len(named)} failed; details in their lines", err=True
-            )
+        if count > 1:
+            typer.echo(f"phonemo: {failed} of {count} failed; details in their lines", err=True)
         raise typer.Exit(1)
 
 

@@ -115,7 +115,7 @@ def probe(
     settings = protocol_of(name=protocol, folds=folds, folder=folder)
     names = predict.names_of(labels)
     needs_torch("probing")
-    from phonemo.train.experiments.probe import probe as probe_network
+    from phonemo.train.experiments.baselines.probe import probe as probe_network
 
     with console.progress_callback("features", quiet) as progress:
         scores = probe_network(network, manifest, settings, names, progress)
@@ -135,7 +135,7 @@ def script(
     settings = protocol_of(name=protocol, folds=folds, folder=folder)
     names = predict.names_of(labels)
     needs_torch("the text baseline")
-    from phonemo.train.experiments.text_baseline import text_baseline
+    from phonemo.train.experiments.baselines.text_baseline import text_baseline
 
     for line in console.script_lines(text_baseline(manifest, settings, names)):
         typer.echo(line)

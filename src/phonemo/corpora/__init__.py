@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from phonemo.corpora.readers import (
-    audformat_database,
     cremad,
-    csv,
     emodb,
     emotiontts,
     iemocap,
-    lhotse_cuts,
     nemo,
     rakshak,
     ravdess,
     speechocean762,
-    textgrid_folder,
 )
 from phonemo.corpora.readers.base import CorpusReader
+from phonemo.corpora.readers.formats import audformat_database, csv, lhotse_cuts, textgrid_folder
 
 CORPORA: dict[str, CorpusReader] = {
     "iemocap": CorpusReader(iemocap.CARD, iemocap.read),

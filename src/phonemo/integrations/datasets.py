@@ -20,7 +20,7 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.prepare import Prepared, prepare_reading
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading
-from phonemo.corpora.readers.folders import canonical
+from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import CorpusError, MissingExtraError, PhonemoError, UsageError
 from phonemo.runtime.recognizer import EmotionRecognizer
 

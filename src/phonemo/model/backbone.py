@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from phonemo.audio.frames import FrameGrid
-from phonemo.model.convolutions import by_convolution
-from phonemo.model.logmel import NAME
+from phonemo.model.encoders.convolutions import by_convolution
+from phonemo.model.encoders.logmel import NAME
+from phonemo.model.encoders.positions import SinusoidalPositions
 from phonemo.model.masks import fewest_samples, frames_of, mask_of, speech_frames
-from phonemo.model.positions import SinusoidalPositions
 
 #: model_type of transformers -> whether its layers take and return a position bias.
 BACKBONES: dict[str, bool] = {

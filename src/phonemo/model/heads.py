@@ -48,8 +48,8 @@ class EmotionHead(nn.Module):
 class LinearHead(nn.Module):
     """A linear layer over standardized features, from a vector to one logit per emotion.
 
-    ``centre`` and ``spread`` are those of the training part; phonemo.train.linear_head sets them
-    together with the weights, and the ``class_means`` (emotion, feature), standardized, that
+    ``centre`` and ``spread`` are those of the training part; phonemo.train.heads.linear_head sets
+    them together with the weights, and the ``class_means`` (emotion, feature), standardized, that
     adaptation needs. Where these are None, the model takes no profile. With a ``radius``, more
     distant vectors give flatter logits: phonemo.evaluation.calibration.flattened.
 

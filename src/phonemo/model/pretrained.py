@@ -25,7 +25,7 @@ from phonemo.errors import ModelError
 from phonemo.files import loads_json
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import BACKBONES
-from phonemo.model.logmel import NAME, LogMelConfig, LogMelModel
+from phonemo.model.encoders.logmel import NAME, LogMelConfig, LogMelModel
 from phonemo.model.network import PhonemoConfig, PhonemoForAudioClassification
 
 INDEX = "model.safetensors.index.json"

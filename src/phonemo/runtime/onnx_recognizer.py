@@ -18,9 +18,9 @@ from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.evaluation.calibration import log_softmax, softmax
 from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.runtime.alignment import aligned_spans, recognized_spans
-from phonemo.runtime.attribution import add_attribution
 from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
+from phonemo.runtime.phonemes.alignment import aligned_spans, recognized_spans
+from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer, validate_jobs
 from phonemo.runtime.session import Graph, Head, Logits, SharedGraph
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples

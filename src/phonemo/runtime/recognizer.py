@@ -157,7 +157,7 @@ class EmotionRecognizer(Adaptable):
         recognizer, count = self.for_jobs(jobs)
         options = PredictOptions(shares, timeline)
 
-        def open_one(item: Source | Excerpt | PhonemoError) -> Opened:
+        def open_source(item: Source | Excerpt | PhonemoError) -> Opened:
             if isinstance(item, PhonemoError):
                 return item
             try:
@@ -169,7 +169,7 @@ class EmotionRecognizer(Adaptable):
             return recognizer.predict_together(clips, options)
 
         longest = int(batch_seconds * RATE) if self.supports_batching else 0
-        return map_ordered(audio, open_one, recognize, jobs=count, batch_samples=longest)
+        return map_ordered(audio, open_source, recognize, jobs=count, batch_samples=longest)
 
     def predict_waveform(self, waveform: Waveform, options: PredictOptions = PLAIN) -> Prediction:
         """Predict the emotion of decoded audio."""

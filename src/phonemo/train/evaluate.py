@@ -24,7 +24,7 @@ from phonemo.labels import LabelSet
 from phonemo.model.heads import BLANK, best_path
 from phonemo.model.losses import ABSENT
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
-from phonemo.runtime.alignment import align, fewest_frames, time_phonemes
+from phonemo.runtime.phonemes.alignment import align, fewest_frames, time_phonemes
 from phonemo.train import distributed
 from phonemo.train.dataset import SpeechDataset, batched, collate
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from phonemo.audio.levels import boost_quiet
 from phonemo.evaluation.calibration import softmax
-from phonemo.runtime.alignment import recognized_spans
-from phonemo.runtime.attribution import add_attribution
+from phonemo.runtime.phonemes.alignment import recognized_spans
+from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
 from phonemo.train.calibrate import stored_calibration
 from phonemo.train.dataset import pad_audio
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import LoadedModel, load_trained
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from phonemo.train.transfer.classifiers import NEVER, SCALE, Problem, fit_discriminant
+from phonemo.train.heads.classifiers import NEVER, SCALE, Problem, fit_discriminant
 from phonemo.train.transfer.corpora import Rows
 from phonemo.train.transfer.linear_heads import HeadOptions, balanced, fit_head
 

@@ -17,7 +17,7 @@ from phonemo.runtime.adaptation.statistics import (
     estimate,
     logits_of,
 )
-from phonemo.train.transfer.classifiers import NEVER, Problem, fit_softmax
+from phonemo.train.heads.classifiers import NEVER, Problem, fit_softmax
 from phonemo.train.transfer.corpora import Rows, concatenate_rows
 from phonemo.train.transfer.linear_heads import (
     HeadOptions,

@@ -12,7 +12,7 @@ from phonemo.evaluation.calibration import TemperatureScaling
 from phonemo.labels import LabelSet
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus

@@ -17,7 +17,7 @@ _WORDS = {"none": "none", "fold": "all tested recordings", "speaker": "each spea
 
 
 class _Prior(BaseModel):
-    """The fields of phonemo.train.head_from_start.Started that are shown."""
+    """The fields of phonemo.train.heads.head_from_start.Started that are shown."""
 
     shared: tuple[str, ...]
     fresh: tuple[str, ...]

@@ -46,7 +46,7 @@ def vectors_of(
 ) -> Iterator[Found]:
     """The vectors that each recording adds to a pool, in order; see EmotionRecognizer.vectors."""
 
-    def open_one(item: Source | Excerpt | PhonemoError) -> Waveform | Deferred[Found] | Found:
+    def open_source(item: Source | Excerpt | PhonemoError) -> Waveform | Deferred[Found] | Found:
         if isinstance(item, PhonemoError):
             return item
         try:
@@ -59,7 +59,7 @@ def vectors_of(
         return [_vectors_or_error(partial(waveform_vectors, listener, clip)) for clip in clips]
 
     # one by one: a vector must not depend on the other clips of a batch
-    return map_ordered(recordings, open_one, together, jobs=jobs, batch_samples=0)
+    return map_ordered(recordings, open_source, together, jobs=jobs, batch_samples=0)
 
 
 def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:

@@ -12,7 +12,7 @@ from phonemo.runtime.session import onnxruntime
 from phonemo.server.api_errors import ApiError
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.middleware import CONTENT_TYPE
-from phonemo.server.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
+from phonemo.server.routes.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__

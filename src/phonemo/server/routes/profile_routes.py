@@ -24,7 +24,8 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.profile_store import check_adaptable
-from phonemo.server.request_form import (
+from phonemo.server.request_handling import handle_upload, run_with_deadline
+from phonemo.server.routes.request_form import (
     AUDIO,
     body_schema,
     check_each_once,
@@ -35,8 +36,13 @@ from phonemo.server.request_form import (
     named_upload,
     read_parts,
 )
-from phonemo.server.request_handling import handle_upload, run_with_deadline
-from phonemo.server.responses import PROFILE, PROFILES, ProfileCard, ProfileLimits, ProfileList
+from phonemo.server.routes.responses import (
+    PROFILE,
+    PROFILES,
+    ProfileCard,
+    ProfileLimits,
+    ProfileList,
+)
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeLimits
 

@@ -14,9 +14,9 @@ from phonemo.errors import PhonemoError
 from phonemo.labels import LabelSet
 from phonemo.server.api_errors import api_error_of
 from phonemo.server.auth import AccessPolicy
-from phonemo.server.request_form import RecognizeRequest, form_schema, read_form
 from phonemo.server.request_handling import handle_upload, run_with_deadline
-from phonemo.server.responses import EMOTIONS, response_of
+from phonemo.server.routes.request_form import RecognizeRequest, form_schema, read_form
+from phonemo.server.routes.responses import EMOTIONS, response_of
 from phonemo.server.service import Service
 
 #: Longer predictions are formatted in a thread, because that blocks the event loop noticeably.

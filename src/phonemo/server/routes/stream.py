@@ -25,9 +25,9 @@ from phonemo.runtime.sliding import Event
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
 from phonemo.server.profile_store import check_adaptable
-from phonemo.server.request_form import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.request_handling import race_tasks
-from phonemo.server.responses import prediction_data
+from phonemo.server.routes.request_form import MOST_FIELDS, check_each_once, invalid
+from phonemo.server.routes.responses import prediction_data
 from phonemo.server.service import Service
 
 _KINDS = ("finish", "reset", "profile")

@@ -36,9 +36,9 @@ from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics, write_fold_plots
 from phonemo.train.feature_cache import FeatureCache, backbone_digest, build_cache
 from phonemo.train.freezing import frozen_depth, load_matching_weights
-from phonemo.train.head_from_start import fit_from_start
-from phonemo.train.head_prior import prior_of
-from phonemo.train.linear_head import fit_head
+from phonemo.train.heads.head_from_start import fit_from_start
+from phonemo.train.heads.head_prior import prior_of
+from phonemo.train.heads.linear_head import fit_head
 from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import Provenance, ancestors, provenance_from
 from phonemo.train.trainer import PhonemoTrainer, objective_of
@@ -104,7 +104,7 @@ class Fitted(NamedTuple):
     calibration: TemperatureScaling
 
 
-class Tested(NamedTuple):
+class FoldOutputs(NamedTuple):
     """What a network gives for the test part, and its phoneme errors by auxiliary corpus."""
 
     outputs: Outputs
@@ -161,10 +161,10 @@ class FoldRun:
         store_calibration(model, calibration)
         return Fitted(model, state, calibration)
 
-    def test(self, model: PhonemoForAudioClassification) -> Tested:
+    def test(self, model: PhonemoForAudioClassification) -> FoldOutputs:
         """The test part, and the speakers of auxiliary corpora that were held out."""
         outputs = outputs_of(model, self.dataset("test"), self.config.train.batch_size)
-        return Tested(outputs, self._auxiliary_phonemes(model))
+        return FoldOutputs(outputs, self._auxiliary_phonemes(model))
 
     def save_model(self, fitted: Fitted) -> None:
         """Write the learning curves and the model folder."""
@@ -263,7 +263,7 @@ class FoldRun:
         save_trained(self.cell.folder / "model", fitted.model, labels, shared, provenance)
 
     def _save_scores(
-        self, fitted: Fitted, tested: Tested, tracking: Tracking, began: float
+        self, fitted: Fitted, tested: FoldOutputs, tracking: Tracking, began: float
     ) -> None:
         targets, folder = self.experiment.targets, self.cell.folder
         rows = prediction_rows(

@@ -20,7 +20,7 @@ from phonemo.evaluation.predictions import read_predictions
 from phonemo.files import loads_json
 from phonemo.runtime.adaptation.statistics import Reference, adapt_logits, logits_of
 from phonemo.train.experiments.fold import PRIOR, VECTORS
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
 
 #: File next to metrics.json with the priors of the heads and the scores with profiles.
@@ -42,7 +42,7 @@ class OwnProfiles:
     """The content of profiles.json.
 
     Attributes:
-        prior: by fold and seed, and for "model", the report of phonemo.train.head_from_start;
+        prior: by fold and seed, and for "model", the report of phonemo.train.heads.head_from_start;
             empty without a prior.
         scores: UA by profile: "none", "fold" and "speaker". Empty if the head does not support
             profiles; without "speaker" if speakers are unknown.

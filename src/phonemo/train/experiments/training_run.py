@@ -26,7 +26,7 @@ from phonemo.evaluation.summary import summarize
 from phonemo.files import folder_lock, loads_json, sha256_of, write_json, write_rows
 from phonemo.train import distributed
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.experiments.egemaps import EgemapsSvm
+from phonemo.train.experiments.baselines.egemaps import EgemapsSvm
 from phonemo.train.experiments.experiment_data import Experiment, prepare_experiment
 from phonemo.train.experiments.fold import NeuralSystem, TrainableSystem
 from phonemo.train.experiments.run_folder import (

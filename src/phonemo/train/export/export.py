@@ -23,7 +23,7 @@ from torch.nn.utils import parametrize
 
 from phonemo.audio import RATE
 from phonemo.errors import MissingExtraError, ModelError
-from phonemo.model.convolutions import by_products
+from phonemo.model.encoders.convolutions import by_products
 from phonemo.model.network import PhonemoForAudioClassification
 from phonemo.runtime.adaptation.profile import packed
 from phonemo.runtime.bundle import Bundle, Precision, check_target, write_bundle
@@ -44,7 +44,7 @@ from phonemo.runtime.windows import WHOLE_SECONDS
 from phonemo.train.export.parity import check_head, check_parity, measure_drift, pick_clips
 from phonemo.train.export.quantize import quantize
 from phonemo.train.export.shared_network import copy_lineage, network_digest, sibling_of
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import LoadedModel, load_trained
 from phonemo.version import __version__
 

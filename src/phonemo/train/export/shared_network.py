@@ -27,7 +27,7 @@ from phonemo.runtime.bundle import (
     packaged_weights,
     weights_of,
 )
-from phonemo.train.linear_head import keep_head, reference_of
+from phonemo.train.heads.linear_head import keep_head, reference_of
 from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
 from phonemo.train.provenance import PROVENANCE, provenance_of
 

@@ -20,7 +20,7 @@ from phonemo.audio.frames import FrameGrid
 from phonemo.errors import ConfigError
 from phonemo.files import loads_json
 from phonemo.model.backbone import Backbone
-from phonemo.model.positions import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
+from phonemo.model.encoders.positions import SinusoidalWav2Vec2Config, SinusoidalWav2Vec2Model
 from phonemo.model.pretrained import load_backbone
 from phonemo.train.pretrain.pretrain_config import StudentConfig
 from phonemo.train.pretrain.teacher import Teacher

@@ -21,7 +21,7 @@ from phonemo.runtime.adaptation.statistics import (
     Statistics,
     shrink_towards,
 )
-from phonemo.train.transfer.classifiers import Problem, fit_discriminant, fit_softmax
+from phonemo.train.heads.classifiers import Problem, fit_discriminant, fit_softmax
 from phonemo.train.transfer.corpora import Indices, Rows
 
 Floats = npt.NDArray[np.float64]

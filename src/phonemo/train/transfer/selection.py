@@ -184,7 +184,7 @@ def nested_calibration(inner: Inner, condition: Condition, risk: float) -> Tempe
         condition: whose predictions to use.
         risk: allowed share of wrong predictions among those given.
     """
-    parts = [_taught_logits(corpus[condition.name]) for corpus in inner.values()]
+    parts = [_known_logits(corpus[condition.name]) for corpus in inner.values()]
     fewest = min((len(truth) for _, truth in parts), default=0)
     if fewest == 0:
         return UNCALIBRATED
@@ -195,7 +195,7 @@ def nested_calibration(inner: Inner, condition: Condition, risk: float) -> Tempe
     return calibrate(logits, truth, risk)
 
 
-def _taught_logits(nested: NestedLogits) -> tuple[Floats, Any]:
+def _known_logits(nested: NestedLogits) -> tuple[Floats, Any]:
     """Return the first draw's logits and truth, for taught emotions."""
     known = nested.taught[nested.truth]
     if not nested.draws:

@@ -17,7 +17,7 @@ from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.train.calibrate import store_calibration
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.export.shared_network import with_linear_head
-from phonemo.train.linear_head import keep_head
+from phonemo.train.heads.linear_head import keep_head
 from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
 from phonemo.train.provenance import provenance_from, provenance_of
 from phonemo.train.transfer.cell import calibrating, pick

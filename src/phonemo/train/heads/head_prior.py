@@ -19,7 +19,7 @@ from phonemo.errors import LabelError, ModelError
 from phonemo.evaluation.calibration import Floats
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.train.linear_head import reference_of
+from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import load_trained
 
 Indices = npt.NDArray[np.int64]

@@ -29,8 +29,8 @@ from phonemo.runtime.adaptation.statistics import Reference, Statistics, moments
 from phonemo.train.calibrate import speakers_of
 from phonemo.train.dataset import SpeechDataset
 from phonemo.train.evaluate import outputs_of
-from phonemo.train.head_prior import Indices, Linear, Prior, fit_towards
-from phonemo.train.linear_head import keep_reference
+from phonemo.train.heads.head_prior import Indices, Linear, Prior, fit_towards
+from phonemo.train.heads.linear_head import keep_reference
 
 #: Candidate precisions of the prior; 0 is no prior, infinity keeps the start's head.
 STRENGTHS = (0.0, 10.0, 100.0, 1000.0, np.inf)

@@ -12,7 +12,7 @@ from phonemo.annotations import writers
 from phonemo.annotations.prediction import Prediction
 from phonemo.server.api_errors import type_of
 from phonemo.server.pipeline import ServedPrediction
-from phonemo.server.request_form import FormatName, RecognizeRequest
+from phonemo.server.routes.request_form import FormatName, RecognizeRequest
 
 
 class _Schema(BaseModel):

@@ -25,7 +25,7 @@ from phonemo.corpora.readers.base import (
     table_lines,
     unique_ids,
 )
-from phonemo.corpora.readers.folders import canonical
+from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import CorpusError, MissingExtraError
 
 CARD = CorpusCard(

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
-from phonemo.corpora.readers.folders import canonical
+from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import CorpusError
 from phonemo.files import loads_json
 

@@ -17,7 +17,7 @@ from phonemo.annotations.textgrid import read_tiers
 from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
-from phonemo.corpora.readers.folders import canonical
+from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import CorpusError, UsageError
 from phonemo.files import inside
 

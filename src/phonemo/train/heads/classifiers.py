@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phonemo.train.head_prior import minimize
+from phonemo.train.heads.head_prior import minimize
 
 Floats32 = npt.NDArray[np.float32]
 

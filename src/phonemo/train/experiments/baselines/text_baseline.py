@@ -19,7 +19,7 @@ from phonemo.corpora.manifest import STYLES, read_manifest
 from phonemo.corpora.transcripts import sentence
 from phonemo.errors import CorpusError
 from phonemo.evaluation import metrics
-from phonemo.train.experiments.crossvalidation import (
+from phonemo.train.experiments.baselines.crossvalidation import (
     FoldPredictions,
     Rows,
     cross_val_predict,

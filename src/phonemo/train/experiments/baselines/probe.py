@@ -22,14 +22,14 @@ from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.evaluation import metrics
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import load_backbone
-from phonemo.train.experiments.crossvalidation import (
+from phonemo.train.experiments.baselines.crossvalidation import (
     FoldTask,
     Rows,
     cross_val_predict,
     make_task,
     select_utterances,
 )
-from phonemo.train.linear_head import fitted
+from phonemo.train.heads.linear_head import fitted
 from phonemo.train.pretrain.distil import at_level
 from phonemo.train.pretrain.teacher import Teacher, has_model, load_teacher
 

@@ -1,0 +1,1 @@
+"""Readers of corpora in a common format, whatever their release."""

@@ -1,0 +1,1 @@
+"""Parts of backbones that transformers does not have."""

@@ -1,0 +1,1 @@
+"""Phonemes in time: alignment of posteriors, and their contribution to the emotion."""

@@ -1,0 +1,1 @@
+"""Baselines beside the network: acoustic features, text alone, linear probes."""

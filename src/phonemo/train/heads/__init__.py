@@ -1,0 +1,1 @@
+"""Heads fitted in closed form or by L-BFGS on fixed vectors."""
