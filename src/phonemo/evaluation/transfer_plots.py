@@ -43,7 +43,7 @@ def plot_transfer(study: Transfer, path: Path) -> None:
     sizes = pool_sizes(study)
     figure = make_figure(11.0 if sizes else 6.0, 4.6)
     axes = figure.subplots(1, 2 if sizes else 1, sharey=True, squeeze=False)[0]
-    shares = _drawn_shares(study, sizes)
+    shares = _plotted_shares(study, sizes)
     for number, system in enumerate(study.systems):
         _draw_pools(axes[0], system, number, _condition_names(study, None))
         for size in sizes:
@@ -116,7 +116,7 @@ def _draw_pools(axes: Axes, system: SystemScore, number: int, names: Sequence[st
     axes.set_xticks(range(len(names) + 1), [*titles, "by\nspeaker"])
 
 
-def _drawn_shares(study: Transfer, sizes: Sequence[int]) -> list[float]:
+def _plotted_shares(study: Transfer, sizes: Sequence[int]) -> list[float]:
     """All tested shares, ascending; 0 is an even pool."""
     lines = (curve(_curves(system), size) for system in study.systems for size in sizes)
     return sorted(

@@ -67,7 +67,7 @@ def tsne(vectors: npt.NDArray[np.float32]) -> Points:
 
 
 @dataclass(frozen=True)
-class Point:
+class MapPoint:
     """An utterance on the map; ``x`` and ``y`` in units of the map's side."""
 
     x: float
@@ -83,7 +83,7 @@ class Map:
 
     key: str
     """The field of the rows that colors it."""
-    points: list[Point]
+    points: list[MapPoint]
     legend: list[tuple[str, str]]
     """Names and their colors."""
     unlisted: int
@@ -96,7 +96,7 @@ def make_map(rows: Sequence[Row], places: Points, key: str) -> Map:
     names = sorted({str(row.get(key)) for row in rows})
     colors = {name: _COLORS[index % len(_COLORS)] for index, name in enumerate(names)}
     points = [
-        Point(
+        MapPoint(
             12 + x * (_SIDE - 24),
             12 + (1 - y) * (_SIDE - 24),
             colors[str(row.get(key))],

@@ -26,7 +26,7 @@ class _Prior(BaseModel):
     picked_by: int
 
 
-class ProfileScore(BaseModel):
+class ShownScore(BaseModel):
     """UA as a share, with its interval."""
 
     mean: float = Field(validation_alias="ua")
@@ -38,7 +38,7 @@ class _Profiles(BaseModel):
     """The content of profiles.json."""
 
     prior: dict[str, _Prior]
-    scores: dict[str, ProfileScore]
+    scores: dict[str, ShownScore]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ProfileSection:
 
     prior: str = ""
     """How the heads were fitted, in a sentence."""
-    scores: tuple[tuple[str, ProfileScore], ...] = ()
+    scores: tuple[tuple[str, ShownScore], ...] = ()
     """By whose recordings the profile is, the scores."""
 
 
