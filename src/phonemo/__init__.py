@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from phonemo.annotations.prediction import Prediction
-    from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
+    from phonemo.runtime.recognizer import EmotionRecognizer
+    from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 
 __all__ = [
     "Prediction",
@@ -29,7 +30,7 @@ __all__ = [
 #: Names that are imported on first access.
 _LAZY_IMPORTS = {
     "Prediction": "phonemo.annotations.prediction",
-    "StreamingRecognizer": "phonemo.runtime.recognizer",
+    "StreamingRecognizer": "phonemo.runtime.streaming_recognizer",
 }
 
 

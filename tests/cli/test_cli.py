@@ -415,7 +415,7 @@ def test_train_again_changes_nothing_and_can_be_quiet(phonemo, trained):
 #: Words after `train CONFIG --output {home}/new`, exit status, what the one line must say.
 BAD_TRAIN = [
     ("--set manifest={home}/nowhere.jsonl", 1, ("no such manifest", "phonemo prepare")),
-    ("--set labels.names=[joy,grief]", 1, ("joy, grief", "found: anger, neutral, sadness")),
+    ("--set labels.names=[joy,grief]", 1, ("joy, grief", "got anger, neutral, sadness")),
     ("--set labels.names=[anger]", 2, ("at least two",)),
     ("--set labels.names=[anger,anger]", 2, ("repeated",)),
     ("--set labels.merge={{calm:serenity}}", 2, ("labels.merge",)),
@@ -760,4 +760,4 @@ def test_shrink_halves_a_model_that_predict_opens(phonemo, trained, tmp_path):
     (expected,) = phonemo("predict", trained.clip, "--model", trained.model).rows
     for name, score in expected["scores"].items():
         assert result["scores"][name] == pytest.approx(score, abs=0.01)
-    assert_one_line(phonemo("shrink", trained.model, "-o", small), 1, "is there already")
+    assert_one_line(phonemo("shrink", trained.model, "-o", small), 1, "got an existing one")

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from phonemo.audio import Excerpt, load_waveform
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.runtime.vad import CHUNK_SAMPLES
 from tests.properties.strategies import RATE, few, some
 from tests.tiny_bundle import BUNDLE, make_clip

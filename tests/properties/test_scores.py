@@ -16,7 +16,7 @@ from phonemo.errors import AudioCode, AudioError
 from phonemo.evaluation.calibration import softmax
 from phonemo.files import dumps_json
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from tests.properties.strategies import RATE, SHAPES, few, finite_audio, many, some
 from tests.tiny_bundle import BUNDLE
 

@@ -12,7 +12,7 @@ from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import LEAST_POOL
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.runtime.windows import PLAIN
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 

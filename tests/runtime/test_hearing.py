@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from phonemo.annotations.prediction import PhonemeSpan
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.recognizer import StreamingRecognizer
 from phonemo.runtime.sliding import SlidingInference
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.runtime.vad import EnergyVad
 from phonemo.runtime.windows import ClipScores
 from tests.tiny_bundle import BUNDLE, make_clip

@@ -18,7 +18,7 @@ from phonemo.runtime import bundle as bundle_module
 from phonemo.runtime.adaptation.statistics import Affine
 from phonemo.runtime.bundle import is_bundle, named, open_bundle, packaged_names, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, CLIPS, RATE, SHARED, make_clip
 
 NAMES = (ADAPTABLE.name, SHARED.name)

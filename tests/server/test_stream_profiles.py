@@ -9,7 +9,7 @@ import pytest
 
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.server.routes.responses import prediction_data
 from tests.server.adapting import RECORDINGS, offering
 from tests.server.asking import FINISH, clip, events, stream

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from phonemo.runtime.recognizer import StreamingRecognizer
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.runtime.windows import ClipScores
 from phonemo.server.routes.responses import prediction_data
 from tests.server.asking import FINISH, clip, connected, events, stream

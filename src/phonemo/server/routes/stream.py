@@ -20,8 +20,9 @@ from starlette.websockets import WebSocketDisconnect
 from phonemo.annotations.prediction import ProfileMark
 from phonemo.errors import PhonemoError
 from phonemo.files import loads_json
-from phonemo.runtime.recognizer import EmotionRecognizer, StreamingRecognizer
+from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.sliding import Event
+from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
 from phonemo.server.profile_store import check_adaptable

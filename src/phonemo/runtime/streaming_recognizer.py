@@ -1,0 +1,149 @@
+"""Emotion recognition for live streams: packets in, events out.
+
+The final prediction of a stream equals that of a file with the same samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from phonemo.annotations.prediction import Prediction, ProfileMark
+from phonemo.audio import RATE
+from phonemo.audio.decode import RATES, SCALES
+from phonemo.audio.levels import LevelMeter
+from phonemo.audio.resample import MAX_LEVEL
+from phonemo.errors import AudioError, UsageError
+from phonemo.runtime.adaptation.profile import Profile
+from phonemo.runtime.adaptation.streaming import GrowingProfile
+from phonemo.runtime.recognizer import EmotionRecognizer
+from phonemo.runtime.sliding import Event
+from phonemo.runtime.windows import PredictOptions
+
+_KINDS = ("int16", "float32", "float64")
+
+
+class StreamingRecognizer:
+    """Recognizes emotions in a live stream.
+
+    A window of 3 s is processed every 1.5 s, as soon as its last sample arrives. A segment of the
+    timeline is reported when nothing can change it any more, at most 6 s after its end. Memory
+    holds one window of audio and the results so far.
+
+    Args:
+        listener: a recognizer, as returned by phonemo.load.
+        rate: samples per second of the pushed audio.
+        shares: whether to add each phoneme's contribution to the winning score.
+        adapt: whether to build a profile of the stream's own windows and apply it to those that
+            follow, from phonemo.runtime.adaptation.statistics.LEAST_POOL windows on (about 15 s of
+            speech). It is shrunk towards the profile that ``listener`` applies. Events and the
+            prediction name the newest one.
+
+    Raises:
+        UsageError: an unsupported rate.
+        ModelError: ``adapt`` with a model that takes no profile.
+    """
+
+    def __init__(
+        self,
+        listener: EmotionRecognizer,
+        rate: int = RATE,
+        *,
+        shares: bool = False,
+        adapt: bool = False,
+    ) -> None:
+        if rate not in RATES:
+            raise UsageError(f"expected a rate of {RATES[0]} to {RATES[-1]} Hz, got {rate} Hz")
+        self._recognizer = listener
+        self._growing = GrowingProfile(listener) if adapt else None
+        self._inference = listener.sliding_inference(PredictOptions(shares), self._growing)
+        self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
+        self._level = LevelMeter()
+        self._ended = False
+
+    @property
+    def applied(self) -> ProfileMark | None:
+        """Mark of the profile that is applied to the next window."""
+        return self._recognizer.applied if self._growing is None else self._growing.applied
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile of this stream so far; None without ``adapt``, or before there is speech.
+
+        It is personal data where one person speaks: a coarse voice print.
+        """
+        return None if self._growing is None else self._growing.profile
+
+    def reset_profile(self, *, everything: bool = False) -> None:
+        """Reset the stream's profile; the next window is recognized like the first one.
+
+        Args:
+            everything: whether to drop the profile that the recognizer came with, too.
+
+        Raises:
+            UsageError: the stream does not adapt.
+        """
+        if self._growing is None:
+            raise UsageError("the stream has no profile to reset; open it with adapt=True")
+        self._growing.reset(everything)
+
+    def push(self, samples: npt.ArrayLike) -> list[Event]:
+        """Process the next samples and return the new events.
+
+        Args:
+            samples: mono, (sample,), int16, float32 or float64, of any length.
+
+        Raises:
+            AudioError: samples of another type or shape, NaN, infinite, or far beyond full scale;
+                they are dropped and the stream can continue.
+            UsageError: the stream was finished.
+        """
+        self._check_open()
+        return self._push_samples(_to_float32(np.asarray(samples)), last=False)
+
+    def finish(self) -> tuple[list[Event], Prediction]:
+        """Return the last events and the prediction for the whole stream.
+
+        Raises:
+            AudioError: nothing was pushed.
+            UsageError: the stream was finished before.
+        """
+        self._check_open()
+        events = self._push_samples(np.zeros(0, dtype=np.float32), last=True)
+        self._ended = True
+        events += self._inference.finish()
+        prediction = self._inference.answer(self._level.warnings(truncated=False))
+        return events, prediction.flag_unsure(self._recognizer.abstain_below)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise UsageError("the stream was finished; create a new one")
+
+    def _push_samples(self, samples: npt.NDArray[np.float32], last: bool) -> list[Event]:
+        self._level.update_raw(samples[:, None])
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples, last=last)
+        self._level.update_mono(samples)
+        return self._inference.push(samples)
+
+
+def _to_float32(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Copy to float32 with full scale 1, so that the caller may reuse the buffer."""
+    if samples.ndim != 1 or samples.dtype.name not in _KINDS:
+        raise AudioError(
+            "invalid_audio",
+            "stream: expected (sample,) of int16, float32 or float64, got "
+            f"{samples.dtype.name} of shape {samples.shape}; mix the channels first",
+        )
+    with np.errstate(over="ignore"):
+        scaled = samples.astype(np.float32) / np.float32(SCALES[samples.dtype.name])
+    if not np.abs(scaled).max(initial=0.0) <= MAX_LEVEL:  # NaN too
+        raise AudioError(
+            "invalid_audio",
+            "stream: expected finite samples with a full scale of 1, got NaN, infinite or far "
+            "larger ones; leave them out",
+        )
+    return scaled
