@@ -89,7 +89,7 @@ def together(listener, clips, shares):
 
 
 @pytest.mark.parametrize("shares", [False, True])
-def test_a_clip_in_company_is_heard_as_alone(recognizer, shares):
+def test_a_batched_clip_gets_the_same_result_as_alone(recognizer, shares):
     clips = [waveform(one, 200 + 100 * at) for at, one in enumerate(LENGTHS)]
     found, sizes = together(recognizer, clips, shares)
     assert sizes == [1] * 8, "int8: company would change its last digits, and so its steps"
@@ -101,7 +101,7 @@ def test_a_clip_in_company_is_heard_as_alone(recognizer, shares):
         assert answer.warnings == alone.warnings
 
 
-def test_the_model_that_ships_hears_a_clip_in_company_as_alone():
+def test_the_packaged_model_gives_batched_clips_the_same_result():
     listener, _ = phonemo.load().for_jobs(2)
     clips = [waveform(one, 150 + 60 * at) for at, one in enumerate(LENGTHS)]
     found, _ = together(listener, clips, False)
@@ -109,7 +109,7 @@ def test_the_model_that_ships_hears_a_clip_in_company_as_alone():
         assert answer.scores == listener.predict_waveform(clip).scores
 
 
-def test_every_answer_is_its_own(model):
+def test_every_request_gets_its_own_result(model):
     """Clips of every length, asked at once: the score tells the length."""
     lengths = [round(0.1 + 0.01 * at, 2) for at in range(30)]
     np.random.default_rng(0).shuffle(lengths)
@@ -130,7 +130,7 @@ def test_every_answer_is_its_own(model):
     ("batch_seconds", "batches"),
     [(0.0, [1] * 7), (1.0, [1, 2, 2, 2]), (60.0, [1, 6]), (0.3, [1] * 7), (1.5, [1, 3, 3])],
 )
-def test_so_much_is_heard_together_and_no_more(model, batch_seconds, batches):
+def test_a_batch_is_limited_in_audio(model, batch_seconds, batches):
     async def act():
         async with hearers(batch_seconds=batch_seconds) as found:
             asked = [found.recognize(model, waveform(0.5), False, False) for _ in range(6)]
@@ -140,7 +140,7 @@ def test_so_much_is_heard_together_and_no_more(model, batch_seconds, batches):
     assert model.batches == batches
 
 
-def test_the_longest_counts_for_all(model):
+def test_the_batch_limit_includes_padding(model):
     """Shorter ones are padded to it: 2 s with 3 of 1 s are 8 s of work."""
 
     async def act():
@@ -152,7 +152,7 @@ def test_the_longest_counts_for_all(model):
     assert model.batches == [1, 3, 1]
 
 
-def test_only_what_is_asked_alike_is_heard_together(model):
+def test_only_jobs_with_the_same_options_are_batched(model):
     other = Held()
 
     async def act():
@@ -171,7 +171,7 @@ def test_only_what_is_asked_alike_is_heard_together(model):
     assert max(model.batches) == max(other.batches) == 2
 
 
-def test_nobody_waits_for_company(model):
+def test_no_job_waits_for_a_batch(model):
     async def act():
         async with hearers(threads=4) as found:
             asked = [found.recognize(model, waveform(0.5), False, False) for _ in range(4)]
@@ -185,7 +185,7 @@ def test_nobody_waits_for_company(model):
     assert model.batches == [1] * 4
 
 
-def test_the_oldest_is_next(model):
+def test_the_oldest_job_is_next(model):
     order = []
 
     async def ask(found, name, seconds):
@@ -205,7 +205,7 @@ def test_the_oldest_is_next(model):
 
 
 @pytest.mark.parametrize("error", [CheckpointError("bad"), ValueError("bad"), MemoryError("bad")])
-def test_one_bad_neighbour_harms_nobody(error):
+def test_a_failing_job_does_not_affect_its_batch(error):
     model = Fussy()
     model.error = error
     model.go.clear()
@@ -223,7 +223,7 @@ def test_one_bad_neighbour_harms_nobody(error):
     assert [one.seconds for one in (first, third, fourth)] == [0.4, 0.6, 0.7]
 
 
-def test_errors_reach_whoever_asked():
+def test_errors_reach_the_caller():
     async def act():
         async with hearers(threads=2) as found:
 
@@ -239,7 +239,7 @@ def test_errors_reach_whoever_asked():
 # Who leaves ---------------------------------------------------------------------------------------
 
 
-def test_what_waits_is_dropped_when_its_asker_leaves(model):
+def test_a_waiting_job_is_dropped_when_cancelled(model):
     async def act():
         async with hearers(batch_seconds=0) as found:
             first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
@@ -260,7 +260,7 @@ def test_what_waits_is_dropped_when_its_asker_leaves(model):
     assert model.heard == [14_400, 1600, 4800]
 
 
-def test_a_long_recording_is_left_when_its_asker_leaves(model):
+def test_a_long_recording_stops_when_cancelled(model):
     async def act():
         async with hearers() as found:
             long = asyncio.ensure_future(found.recognize(model, waveform(300), False, False))
@@ -275,7 +275,7 @@ def test_a_long_recording_is_left_when_its_asker_leaves(model):
     assert len(model.heard) < 10, "of 199 windows"
 
 
-def test_an_asker_who_leaves_its_company_alone_harms_nobody(model):
+def test_a_cancelled_job_does_not_affect_its_batch(model):
     async def act():
         async with hearers() as found:
             first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
@@ -297,7 +297,7 @@ def test_an_asker_who_leaves_its_company_alone_harms_nobody(model):
     assert found[3].seconds == 0.6
 
 
-def test_closing_with_work_that_waits_says_nothing(model):
+def test_closing_with_waiting_jobs_logs_nothing(model):
     """What waits is left: no exception is raised where nobody can catch it."""
     complaints = []
 
@@ -323,7 +323,7 @@ def test_closing_with_work_that_waits_says_nothing(model):
 # Over HTTP ----------------------------------------------------------------------------------------
 
 
-def test_every_answer_under_load_is_the_one_that_it_has_alone(recognizer):
+def test_results_under_load_equal_those_alone(recognizer):
     lengths = [0.3 + 0.05 * (at % 8) for at in range(24)]
     answers = {}
 
@@ -348,7 +348,7 @@ def test_every_answer_under_load_is_the_one_that_it_has_alone(recognizer):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
-def test_hearing_gives_way_to_answering():
+def test_inference_threads_have_lower_priority():
     def priority():
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
