@@ -1,4 +1,4 @@
-"""`phonemo batch` as its users meet it; hearing happens in this process."""
+"""`phonemo batch` from the command line; recognition runs in this process."""
 
 from __future__ import annotations
 

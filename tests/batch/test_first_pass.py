@@ -1,4 +1,4 @@
-"""The first pass in its own processes: killed at any moment, every row is as if it never was."""
+"""The first pass in worker processes: a kill at any moment changes no row."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def by_file(out: Path) -> dict[str, dict]:
 
 
 def unkilled(place: Place, *words: object) -> dict[str, dict]:
-    """The rows of a run of its own, once the gates are open."""
+    """Return the rows of a separate run without gates."""
     whole = place.folder / "whole"
     assert begin(place, "-o", whole, *words).ended().code == 0
     return by_file(whole)

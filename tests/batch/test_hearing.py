@@ -1,4 +1,4 @@
-"""A worker hears parts: the answers of predict, whole parts or none, bad files as rows."""
+"""A worker and its parts: results as from predict, atomic parts, error rows for bad files."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_full_disk_stops_the_worker_and_leaves_no_partial_file(
 
 
 def test_a_part_matches_its_statistics_after_an_interrupted_repeat(tmp_path, monkeypatch):
-    """The part is of the first time, or gone; never with the numbers of the second."""
+    """The part is from the first run or missing, never with the statistics of the second."""
     names = clips(tmp_path / "in", "a.wav", "bad.wav")
     planned(tmp_path / "out", names)
     one = hearer(tmp_path / "out")

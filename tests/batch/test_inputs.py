@@ -1,4 +1,4 @@
-"""What somebody names and which recordings that means."""
+"""Inputs of a batch and the recordings that they stand for."""
 
 from __future__ import annotations
 

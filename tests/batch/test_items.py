@@ -1,4 +1,4 @@
-"""A recording, or a stretch of it: told apart, written down and read again."""
+"""Batch items: keys, lines of a plan and hashes of sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local engine in its own processes: killed at any moment, every file is heard once."""
+"""The local engine with worker processes: after a kill at any moment, every file has one row."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_predictions_equal_those_of_predict(place):
 
 @FULL_JOB
 def test_a_recording_that_hangs_is_abandoned_and_the_others_are_recognized(place):
-    """First the worker is ended, then the part is heard file by file."""
+    """The worker is killed, then the part is processed file by file."""
     names = named(place, "a.wav", "hang.wav", "b.wav", "c.wav")
     hook = place.folder / "hook" / "sitecustomize.py"
     limits = (
@@ -171,7 +171,7 @@ def test_a_full_temporary_disk_is_one_line(place):
 
 
 def test_a_model_that_changes_during_the_batch_is_one_line(place):
-    """The processes open it after the command has looked at it."""
+    """The workers open the model after the command has checked it."""
     named(place, *some(3))
     hook = place.folder / "hook" / "sitecustomize.py"
     broken = "\n    import phonemo.loader\n    phonemo.loader.model_digest = lambda model: 'gone'\n"

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("at_once", "inline")
 def inline_vectors(
     work: WorkerSpec, items: list[BatchItem], workers: int
 ) -> Iterator[Vectors | None]:
-    """The first pass without processes, for all that is not about them."""
+    """The first pass without processes, for tests that do not need them."""
     listener = open_recognizer(work.asked)
     return (vectors_of_item(listener, one) for one in items)
 
@@ -80,7 +80,7 @@ def test_a_sample_depends_only_on_the_set(tmp_path):
 
 
 def test_a_sample_covers_all_folders_of_the_set(tmp_path):
-    """It is drawn by hashes: neither the first ones nor a folder of its own."""
+    """The sample is selected by hashes, not from the first recordings or a single folder."""
     items = [BatchItem(f"{n}", f"/{'ab'[n % 2]}/{n}.wav") for n in range(400)]
     store = open_store(str(tmp_path))
     total = plan(store, items, PlanSummary(), 100)

@@ -34,7 +34,7 @@ def table(path):
 
 
 def told(row):
-    """Without what says nothing."""
+    """Without empty fields."""
     return {name: value for name, value in row.items() if value is not None}
 
 

@@ -159,7 +159,7 @@ def test_a_stalled_batch_has_no_remaining_time():
 
 
 def test_a_rate_is_never_below_zero():
-    """A process that died takes back what it had told."""
+    """The count of a lost process is subtracted."""
     pace = paced((0, 0), (10, 50), (11, 0))
     assert pace.per_second >= 0
     assert pace.left(100) is None or pace.left(100) >= 0

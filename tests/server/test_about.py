@@ -1,4 +1,4 @@
-"""What the server says of itself."""
+"""Health, version, models, limits, metrics and OpenAPI."""
 
 from __future__ import annotations
 

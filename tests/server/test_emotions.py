@@ -28,7 +28,7 @@ LONG = encoded(np.concatenate([clip(20 * RATE), 0 * clip(5 * RATE), clip(12 * RA
 
 @pytest.fixture(scope="module")
 def whole(recognizer):
-    """What the library says of the file."""
+    """Return the library result for the file."""
     return recognizer.predict(FILE, shares=True)
 
 
@@ -167,7 +167,7 @@ def test_every_format_is_recognized(port, recognizer, kind, options):
 
 
 def forged(field, value):
-    """A WAV whose header says something else: at 40 the bytes of its data, at 24 its rate."""
+    """A WAV with a wrong header field: the size of the data at 40, the rate at 24."""
     file = bytearray(wav(0.2))
     struct.pack_into("<I", file, field, value)
     return bytes(file)

@@ -48,7 +48,7 @@ def small(folder):
 
 
 def body_of(size):
-    """A form of so many bytes."""
+    """A form with this number of bytes."""
     empty = form(part("file", b"", "a.wav"))
     return form(part("file", bytes(size - len(empty)), "a.wav"))
 
@@ -119,7 +119,7 @@ def test_an_accepted_request_gets_100_continue(small):
 
 
 def drip(client, data, seconds=0.2):
-    """Send a byte at a time until the server speaks or closes; what it says."""
+    """Send a byte at a time until the server replies or closes; return the reply."""
     client.settimeout(seconds)
     for place in range(len(data)):
         try:

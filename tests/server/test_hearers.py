@@ -1,4 +1,4 @@
-"""Threads that hear: company changes no answer, and a bad neighbour harms nobody."""
+"""Dynamic batching: it changes no result, and a failing clip does not affect others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def hearers(threads=1, batch_seconds=60.0, started=lambda size, waited: No
 
 
 async def behind(found, model, asked):
-    """The outcomes of what is asked while a first recording holds the thread."""
+    """Return the results of jobs that are queued while a first recording holds the thread."""
     first = asyncio.ensure_future(found.recognize(model, waveform(0.9), False, False))
     while not model.heard:
         await asyncio.sleep(0.001)
@@ -55,7 +55,7 @@ def model():
 
 
 class Fussy(Held):
-    """Fails in company with a clip of half a second, and for it alone."""
+    """Fails for a clip of half a second, alone and in a batch."""
 
     def _recognize_clips(self, clips, shares):
         self.batches.append(len(clips))
@@ -70,7 +70,7 @@ class Fussy(Held):
 
 
 def together(listener, clips, shares):
-    """Answers of clips that wait for the same thread, and how many were heard together."""
+    """Return the results of clips that wait for the same thread, and the batch sizes."""
     sizes = []
     ready = threading.Event()
 
@@ -110,7 +110,7 @@ def test_the_packaged_model_gives_batched_clips_the_same_result():
 
 
 def test_every_request_gets_its_own_result(model):
-    """Clips of every length, asked at once: the score tells the length."""
+    """Concurrent clips of every length; the score encodes the length."""
     lengths = [round(0.1 + 0.01 * at, 2) for at in range(30)]
     np.random.default_rng(0).shuffle(lengths)
 
@@ -298,7 +298,7 @@ def test_a_cancelled_job_does_not_affect_its_batch(model):
 
 
 def test_closing_with_waiting_jobs_logs_nothing(model):
-    """What waits is left: no exception is raised where nobody can catch it."""
+    """Waiting jobs are dropped without an exception that nothing can catch."""
     complaints = []
 
     async def act():

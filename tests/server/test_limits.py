@@ -1,4 +1,4 @@
-"""Too much at once, too long, too early, too late: a status each, and every place is given back."""
+"""Overload, deadlines, startup and shutdown: each has a status, and every slot is released."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_of_many_requests_those_in_the_queue_succeed_and_the_rest_is_429(model):
 
 
 def test_a_stalled_upload_takes_no_queue_slot(model):
-    """A place is for work: whoever sends a byte a second must not hold it."""
+    """A client that sends a byte per second must not hold a queue slot."""
     with (
         served(small(1, 1, read_seconds=20.0), {"held": model}) as found,
         contextlib.ExitStack() as all,
@@ -175,7 +175,7 @@ def test_a_model_error_is_500_and_releases_the_slot(model):
 
 @pytest.fixture(scope="module")
 def cold():
-    """A server whose model hears nothing yet."""
+    """A server whose model is not warm yet."""
     model = Held()
     model.go.clear()
     with served(settings(), {"held": model}, warm=False) as found:

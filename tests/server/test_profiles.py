@@ -100,7 +100,7 @@ def test_csv_has_a_column_for_an_applied_profile(at, model, profile, fields):
 
 
 def test_concurrent_requests_use_their_own_profiles(at, model, profile):
-    """Clips are recognized in company; a profile must not be shared with it."""
+    """Clips are batched; a profile must not apply to the other clips of a batch."""
     from concurrent.futures import ThreadPoolExecutor
 
     each = [{"profile": "office"}, {}, {"profile": "room-2"}, {"profile_json": profile.text()}] * 3

@@ -1,4 +1,4 @@
-"""The whole command: it starts, it stops without losing an answer, and says why it cannot start."""
+"""The command: start, graceful stop, and errors at startup."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_live_stream_gets_its_result_before_the_stop():
 
 
 def refused_or_cut(asked):
-    """What is left unanswered is told so, or its connection is closed; it is no 500."""
+    """Unfinished requests get a 503 or a closed connection, not a 500."""
     left = [one for one in asked if one.exception() is not None or one.result().status != 200]
     for one in left:
         assert one.exception() is not None or one.result().told == (503, "stopping"), one.result()

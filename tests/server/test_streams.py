@@ -34,7 +34,7 @@ LIMITS = {
 
 
 def heard(recognizer, samples, rate=RATE, shares=False):
-    """What the library tells of the same samples."""
+    """Return the library events for the same samples."""
     live = StreamingRecognizer(recognizer, rate, shares=shares)
     told = live.push(samples)
     last, answer = live.finish()
@@ -46,7 +46,7 @@ def heard(recognizer, samples, rate=RATE, shares=False):
 
 
 def streamed(port, messages, query=""):
-    """Everything that is told of these messages, and the code that closes."""
+    """Return all events for these messages, and the close code."""
     with stream(port, query) as client:
         with contextlib.suppress(Exception):
             for one in messages:
