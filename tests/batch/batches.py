@@ -1,6 +1,6 @@
 """Batches for tests: recordings, the command in this process and in its own, what it leaves.
 
-A hook reaches the processes that hear: a sitecustomize on PYTHONPATH, which lets a recording do
+A hook reaches the worker processes: a sitecustomize on PYTHONPATH, which lets a recording do
 by its name what recordings do not do.
 """
 
@@ -145,7 +145,7 @@ def parts(out: Path) -> list[str]:
 
 
 def assert_once(out: Path, names: Iterable[str]) -> None:
-    """Every file has one row, in a folder where nothing half is left; the summary says so too."""
+    """Every file has one row, no partial file is left, and the summary agrees."""
     found = Counter(row["file"] for row in rows(out))
     assert found == Counter(names)
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def scratch(out: Path) -> list[Path]:
 
 
 def assert_one_line(answer: Answer, code: int, *fragments: str) -> None:
-    """One line on standard error that says all this, and nothing for the pipe."""
+    """One line on standard error with all these texts, and nothing on standard output."""
     assert (answer.code, answer.out) == (code, ""), answer
     assert answer.err.startswith("phonemo: ")
     assert answer.err.count("\n") == 1, answer.err
@@ -205,14 +205,14 @@ def _said_of(pid: int, what: str) -> bytes:
 
 
 class Running:
-    """The command in a process of its own."""
+    """The command in a separate process."""
 
     def __init__(self, process: subprocess.Popen[bytes], said: Path) -> None:
         self.process, self._said = process, said
 
     @property
     def workers(self) -> list[int]:
-        """The processes that hear."""
+        """The worker processes."""
         return [one for one in descendants(self.process.pid) if hears(one)]
 
     def kill(self, how: int = signal.SIGKILL) -> None:
@@ -249,7 +249,7 @@ class Place:
         self._begun: list[subprocess.Popen[bytes]] = []
 
     def open(self, gate: str) -> None:
-        """Let the recordings be heard that wait for it."""
+        """Release the recordings that wait."""
         (self.folder / f"{gate}.open").touch()
 
     def begin(self, *words: object, limit: int | None = None, strict: bool = True) -> Running:

@@ -21,7 +21,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The local engine hears in this process."""
+    """The local engine runs in this process."""
     monkeypatch.setitem(run.ENGINES, "local", inline)
 
 

@@ -1,4 +1,4 @@
-"""`phonemo batch` as its users meet it; hearing happens in this process."""
+"""`phonemo batch` from the command line; recognition runs in this process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def names(*files):
 # What is heard ------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_heard_and_told(here):
+def test_a_folder_is_recognized_and_summarized(here):
     clips(here / "in", "a.wav", "bad.wav", "sub/c d.wav")
     answer = batch("in", "-o", "out", "--part-files", 2)
     assert (answer.code, answer.err) == (1, "")
@@ -53,7 +53,7 @@ def test_a_folder_is_heard_and_told(here):
     assert_once(here / "out", names("a.wav", "bad.wav", "sub/c d.wav"))
 
 
-def test_all_answered_is_exit_status_0(here):
+def test_exit_status_is_0_without_failures(here):
     clips(here / "in", "a.wav")
     assert batch("in", "-o", "out").code == 0
 
@@ -102,7 +102,7 @@ ODD = [
 ]
 
 
-def test_odd_names_are_heard_and_come_back_whole(here):
+def test_unusual_file_names_are_preserved(here):
     clips(here / "in", *ODD)
     answer = batch("in", "-o", "out")
     assert answer.code == 0
@@ -111,7 +111,7 @@ def test_odd_names_are_heard_and_come_back_whole(here):
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
-def test_odd_names_may_be_typed_as_input_and_output(here, name):
+def test_unusual_names_work_as_input_and_output(here, name):
     clips(here / "in", name)
     answer = batch(f"in/{name}", "-o", f"out{name}")
     assert answer.code == 0, answer.err
@@ -120,14 +120,14 @@ def test_odd_names_may_be_typed_as_input_and_output(here, name):
     assert batch(f"in/{name}", "-o", f"out{name}").code == 0
 
 
-def test_a_folder_that_is_read_only_is_heard(here):
+def test_a_read_only_folder_is_recognized(here):
     clips(here / "in", "a.wav")
     (here / "in").chmod(0o500)
     assert batch("in", "-o", "out").code == 0
     (here / "in").chmod(0o700)
 
 
-def test_what_is_no_file_is_a_row(here):
+def test_an_item_that_is_not_a_file_gets_an_error_row(here):
     clips(here / "in", "a.wav")
     os.mkfifo(here / "in/pipe.wav")
     (here / "in/nowhere.wav").symlink_to("gone")
@@ -146,7 +146,7 @@ def test_what_is_no_file_is_a_row(here):
 # Going on -----------------------------------------------------------------------------------------
 
 
-def test_a_rerun_from_another_folder_knows_the_set(here, monkeypatch):
+def test_a_rerun_from_another_folder_finds_the_same_set(here, monkeypatch):
     clips(here / "in", *some(4))
     batch("in", "-o", "out", "--part-files", 2)
     before = states(here / "out")
@@ -156,7 +156,7 @@ def test_a_rerun_from_another_folder_knows_the_set(here, monkeypatch):
     assert states(here / "out") == before
 
 
-def test_a_missing_part_is_heard_again_and_no_other(here):
+def test_only_a_missing_part_is_repeated(here):
     clips(here / "in", *some(6, bad=(4,)))
     batch("in", "-o", "out", "--part-files", 2)
     before, text = states(here / "out"), (here / "out/parts/part-000001.jsonl").read_bytes()
@@ -170,7 +170,7 @@ def test_a_missing_part_is_heard_again_and_no_other(here):
     assert_once(here / "out", names(*some(6, bad=(4,))))
 
 
-def test_new_files_get_parts_of_their_own(here):
+def test_new_files_get_new_parts(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 2)
     before = states(here / "out")
@@ -183,7 +183,7 @@ def test_new_files_get_parts_of_their_own(here):
     assert_once(here / "out", names(*some(3), "00.wav", "x.wav", "y.wav"))
 
 
-def test_files_that_vanished_keep_their_rows(here):
+def test_deleted_files_keep_their_rows(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out")
     (here / "in/a0001.wav").unlink()
@@ -193,7 +193,7 @@ def test_files_that_vanished_keep_their_rows(here):
     assert_once(here / "out", names(*some(3)))
 
 
-def test_a_file_that_vanished_before_it_was_heard_is_a_row(here):
+def test_a_file_deleted_before_recognition_gets_an_error_row(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 1)
     (here / "out/parts/part-000001.jsonl").unlink()
@@ -202,7 +202,7 @@ def test_a_file_that_vanished_before_it_was_heard_is_a_row(here):
     assert [row.get("code") for row in rows(here / "out")] == [None, "missing_file", None]
 
 
-def test_retry_hears_parts_with_errors_again_and_no_other(here):
+def test_retry_repeats_only_parts_with_errors(here):
     clips(here / "in", *some(6, bad=(2,)))
     assert batch("in", "-o", "out", "--part-files", 2).code == 1
     before = states(here / "out")
@@ -227,23 +227,23 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("option", OTHERWISE)
-def test_what_is_asked_stays_the_same(here, option):
+def test_other_options_are_rejected(here, option):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     before = (here / "out/batch.json").read_bytes()
     answer = batch("in", "-o", "out", *OTHERWISE[option])
-    assert_one_line(answer, 1, f"({option} ", "there", "asked", "--output")
+    assert_one_line(answer, 1, f"({option}: expected ", ", got ", "--output")
     assert (here / "out/batch.json").read_bytes() == before
 
 
-def test_another_format_is_refused(here):
+def test_another_format_is_rejected(here):
     pytest.importorskip("pyarrow")
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
-    assert_one_line(batch("in", "-o", "out", "--format", "parquet"), 1, "format 'jsonl' there")
+    assert_one_line(batch("in", "-o", "out", "--format", "parquet"), 1, "format: expected 'jsonl'")
 
 
-def test_another_model_is_refused_and_the_same_one_elsewhere_is_not(here):
+def test_another_model_is_rejected_but_a_copy_of_it_is_accepted(here):
     clips(here / "in", "a.wav")
     shutil.copytree(BUNDLE, here / "bundle")
     batch("in", "-o", "out")
@@ -255,7 +255,7 @@ def test_another_model_is_refused_and_the_same_one_elsewhere_is_not(here):
     assert_one_line(batch("in", "-o", "out", "--model", "bundle"), 1, "model_sha256")
 
 
-def test_other_numbers_of_workers_and_files_in_a_part_go_on(here):
+def test_a_batch_resumes_with_other_workers_and_part_sizes(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 2, "--workers", 1)
     assert batch("in", "-o", "out", "--part-files", 1, "-j", 7).code == 0
@@ -264,7 +264,7 @@ def test_other_numbers_of_workers_and_files_in_a_part_go_on(here):
 # What is refused ----------------------------------------------------------------------------------
 
 
-def test_a_folder_with_something_else_is_refused_and_left_alone(here):
+def test_a_folder_with_other_files_is_rejected_and_unchanged(here):
     clips(here / "in", "a.wav")
     for name in (
         "foreign/sub/.download.part",
@@ -274,11 +274,11 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(here):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).touch()
     before = sorted(here.rglob("foreign/**/*"))
-    assert_one_line(batch("in", "-o", "foreign"), 1, "foreign: holds something else than a batch")
+    assert_one_line(batch("in", "-o", "foreign"), 1, "foreign: expected a batch or an empty folder")
     assert sorted(here.rglob("foreign/**/*")) == before
 
 
-def test_hidden_files_do_not_make_a_folder_foreign(here):
+def test_hidden_files_in_the_output_folder_are_accepted(here):
     clips(here / "in", "a.wav")
     (here / "out").mkdir()
     (here / "out/.DS_Store").touch()
@@ -286,14 +286,14 @@ def test_hidden_files_do_not_make_a_folder_foreign(here):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 1, "command": "x"}'])
-def test_a_card_that_is_none_is_refused(here, text):
+def test_an_invalid_card_is_rejected(here, text):
     clips(here / "in", "a.wav")
     (here / "out").mkdir()
     (here / "out/batch.json").write_text(text)
-    assert_one_line(batch("in", "-o", "out"), 1, "batch.json is not of this version of phonemo")
+    assert_one_line(batch("in", "-o", "out"), 1, "batch.json is not from this version of phonemo")
 
 
-def test_two_jobs_in_one_folder_are_refused(here):
+def test_a_second_job_in_the_same_folder_is_rejected(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     with open_store(str(here / "out")).owned():
@@ -302,7 +302,7 @@ def test_two_jobs_in_one_folder_are_refused(here):
     assert "training" not in answer.err
 
 
-def test_scratch_of_killed_jobs_is_cleared_and_nothing_else(here):
+def test_only_temporary_files_of_killed_jobs_are_removed(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     left = [
@@ -337,7 +337,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize(("words", "code", "said"), USAGE.values(), ids=USAGE)
-def test_wrong_usage_is_one_line_and_nothing_is_heard(here, words, code, said):
+def test_a_usage_error_is_one_line_and_runs_nothing(here, words, code, said):
     clips(here / "in", "a.wav")
     (here / "empty").mkdir()
     (here / "empty.txt").write_text("\n  \n")
@@ -352,7 +352,7 @@ def test_wrong_usage_is_one_line_and_nothing_is_heard(here, words, code, said):
 @pytest.mark.parametrize(
     "words", [["--top-k", 0], ["-j", 0], ["--part-files", 0], ["--threshold", "nan"]]
 )
-def test_numbers_out_of_range_are_refused(here, words):
+def test_numbers_out_of_range_are_rejected(here, words):
     clips(here / "in", "a.wav")
     answer = batch("in", "-o", "out", *words)
     assert answer.code == 2
@@ -360,7 +360,7 @@ def test_numbers_out_of_range_are_refused(here, words):
     assert not (here / "out").exists()
 
 
-def test_an_output_that_is_a_file_is_refused(here):
+def test_an_output_that_is_a_file_is_rejected(here):
     clips(here / "in", "a.wav")
     (here / "file").write_text("mine")
     for name in ("file", "file/below"):
@@ -371,14 +371,14 @@ def test_an_output_that_is_a_file_is_refused(here):
 @pytest.mark.parametrize(
     ("module", "words"), [("ray", ["--engine", "ray"]), ("pyarrow", ["--format", "parquet"])]
 )
-def test_what_is_not_installed_is_named(here, monkeypatch, module, words):
+def test_a_missing_package_is_named(here, monkeypatch, module, words):
     clips(here / "in", "a.wav")
     monkeypatch.setitem(sys.modules, module, None)
     assert_one_line(batch("in", "-o", "out", *words), 1, "pip install 'phonemo[")
     assert not (here / "out").exists()
 
 
-def test_an_address_needs_its_package(monkeypatch):
+def test_a_url_requires_its_package(monkeypatch):
     from phonemo.batch.remote import file_system
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -387,11 +387,11 @@ def test_an_address_needs_its_package(monkeypatch):
         file_system("s3://bucket/x")
 
 
-def test_a_broken_tally_names_what_to_remove(here):
+def test_a_damaged_tally_is_reported_with_the_files_to_remove(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     (here / "out/tally/part-000000.json").write_text("{")
-    assert_one_line(batch("in", "-o", "out"), 1, "tally/part-000000.json is broken; remove it")
+    assert_one_line(batch("in", "-o", "out"), 1, "tally/part-000000.json is damaged; remove it")
 
 
 def test_a_remote_input_and_output_in_one_process(here):
@@ -411,7 +411,7 @@ def test_a_remote_input_and_output_in_one_process(here):
     memory.store.clear()
 
 
-def test_the_engines_get_what_they_need_only(here, monkeypatch):
+def test_engines_get_only_the_options_they_need(here, monkeypatch):
     """One part is missing: one part is given to the engine."""
     from phonemo.batch import run
 

@@ -1,4 +1,4 @@
-"""The first pass in its own processes: killed at any moment, every row is as if it never was."""
+"""The first pass in worker processes: a kill at any moment changes no row."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rows_of(found):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_recording_that_ends_its_process_is_left_out_alone(tmp_path, items, workers):
+def test_only_the_recording_that_kills_its_process_is_left_out(tmp_path, items, workers):
     names = ["a.wav", "b.wav", "deadly.wav", "bad.wav", "odd.wav", "c.wav", "d.wav", "e.wav"]
     recordings = items(*names)
     soundfile.write(recordings[1].path, np.zeros(RATE), RATE)
@@ -72,19 +72,19 @@ def test_a_recording_that_ends_its_process_is_left_out_alone(tmp_path, items, wo
 
 
 @FULL_JOB
-def test_a_recording_that_never_ends_is_left_out(tmp_path, items, monkeypatch):
+def test_a_recording_that_hangs_is_left_out(tmp_path, items, monkeypatch):
     monkeypatch.setattr(adaptation, "ISOLATED_SECONDS", 8.0)
     found = list(vectors_by_processes(work(tmp_path), items("a.wav", "hang.wav", "b.wav"), 1))
     assert [one is None for one in found] == [False, True, False]
 
 
-def test_a_fault_of_the_job_is_no_recordings(tmp_path, items):
+def test_an_error_of_the_job_is_not_attributed_to_a_recording(tmp_path, items):
     """With another model, every recording would be left out."""
     with pytest.raises(RunError, match="another model"):
         list(vectors_by_processes(work(tmp_path, model_sha256="0" * 64), items("a.wav"), 1))
 
 
-def test_an_early_end_leaves_no_process(tmp_path, items):
+def test_an_early_end_leaves_no_process_running(tmp_path, items):
     running = vectors_by_processes(work(tmp_path), items(*some(9)), 2)
     assert len(next(running).rows) == 1
     running.close()
@@ -116,7 +116,7 @@ def by_file(out: Path) -> dict[str, dict]:
 
 
 def unkilled(place: Place, *words: object) -> dict[str, dict]:
-    """The rows of a run of its own, once the gates are open."""
+    """Return the rows of a separate run without gates."""
     whole = place.folder / "whole"
     assert begin(place, "-o", whole, *words).ended().code == 0
     return by_file(whole)
@@ -126,7 +126,7 @@ def state(path: Path) -> tuple[int, int]:
     return path.stat().st_ino, path.stat().st_mtime_ns
 
 
-def test_killed_in_the_first_pass_and_after_it_rows_are_those_of_an_unkilled_run(place):
+def test_rows_are_the_same_after_kills_during_and_after_the_first_pass(place):
     names = some(9)
     first = waiting(place, "a", names, within=True)
     then = waiting(place, "b", [*names, first], within=False)
@@ -166,7 +166,7 @@ MOMENTS = [
 
 
 @FULL_JOB
-def test_killed_at_every_moment_rows_are_those_of_an_unkilled_run(place):
+def test_rows_are_the_same_after_a_kill_at_any_moment(place):
     names = some(9)
     last = waiting(place, "a", names, within=False)
     clips(place.folder / "in", *names, last)
@@ -180,7 +180,7 @@ def test_killed_at_every_moment_rows_are_those_of_an_unkilled_run(place):
 
 
 @FULL_JOB
-def test_stopped_in_peace_in_the_first_pass_it_leaves_no_process(place):
+def test_a_graceful_stop_in_the_first_pass_leaves_no_process(place):
     names = some(3)
     clips(place.folder / "in", *names, "wait-a.wav")
     running = begin(place, "-j", 2)
@@ -194,7 +194,7 @@ def test_stopped_in_peace_in_the_first_pass_it_leaves_no_process(place):
     assert_once(place.out, [f"in/{one}" for one in [*names, "wait-a.wav"]])
 
 
-def test_hostile_recordings_in_the_sample_do_the_others_no_harm(place):
+def test_hostile_recordings_in_the_sample_do_not_affect_others(place):
     names = ["a.wav", "b.wav", "c.wav", "deadly.wav", "odd.wav"]
     clips(place.folder / "in", *names)
     answer = begin(place, "-j", 2).ended()

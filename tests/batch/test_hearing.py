@@ -1,4 +1,4 @@
-"""A worker hears parts: the answers of predict, whole parts or none, bad files as rows."""
+"""A worker and its parts: results as from predict, atomic parts, error rows for bad files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("changes", OPTIONS, ids=str)
-def test_answers_are_those_of_predict(tmp_path, files, recognizer, changes, monkeypatch):
+def test_predictions_equal_those_of_predict(tmp_path, files, recognizer, changes, monkeypatch):
     names = files[:6] if changes else files
     planned(tmp_path, names)
     tally = hearer(tmp_path, **changes).recognize(0)
@@ -83,7 +83,7 @@ def test_answers_are_those_of_predict(tmp_path, files, recognizer, changes, monk
     )
 
 
-def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, files):
+def test_both_formats_have_the_same_rows_and_pandas_reads_the_folder(tmp_path, files):
     parquet = pytest.importorskip("pyarrow.parquet")
     pandas = pytest.importorskip("pandas")
     for kind in ("jsonl", "parquet"):
@@ -99,7 +99,7 @@ def test_both_formats_hold_the_same_rows_and_pandas_reads_the_folder(tmp_path, f
     assert frame["error"].notna().sum() == 3
 
 
-def test_stretches_are_heard_as_recordings_of_their_own(tmp_path, recognizer, files):
+def test_segments_are_recognized_like_separate_recordings(tmp_path, recognizer, files):
     from phonemo.audio import Excerpt
     from phonemo.batch.job import PlanSummary
     from phonemo.batch.plan import plan
@@ -118,7 +118,7 @@ def test_stretches_are_heard_as_recordings_of_their_own(tmp_path, recognizer, fi
     assert part["scores"] == pytest.approx(wanted.scores, abs=0.001)
 
 
-def test_a_part_that_was_begun_leaves_word_until_it_ends(tmp_path, files, monkeypatch):
+def test_a_started_part_has_a_marker_until_it_ends(tmp_path, files, monkeypatch):
     planned(tmp_path, files[:2])
     one = hearer(tmp_path)
     with monkeypatch.context() as patch:
@@ -130,7 +130,7 @@ def test_a_part_that_was_begun_leaves_word_until_it_ends(tmp_path, files, monkey
     assert one.store.find(begun_name(0)) is None
 
 
-def test_a_part_that_was_begun_twice_is_heard_with_care(tmp_path, files, monkeypatch):
+def test_a_part_that_was_started_twice_is_isolated(tmp_path, files, monkeypatch):
     planned(tmp_path, files[:2])
     one = hearer(tmp_path)
     one.store.write(begun_name(0), f"{BEGUN_BEFORE}\n")
@@ -141,7 +141,9 @@ def test_a_part_that_was_begun_twice_is_heard_with_care(tmp_path, files, monkeyp
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 @pytest.mark.parametrize("which", ["begun", "tally", "parts"])
-def test_a_full_disk_stops_the_worker_and_leaves_no_half(tmp_path, files, monkeypatch, kind, which):
+def test_a_full_disk_stops_the_worker_and_leaves_no_partial_file(
+    tmp_path, files, monkeypatch, kind, which
+):
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     planned(tmp_path, files[:3])
@@ -162,8 +164,8 @@ def test_a_full_disk_stops_the_worker_and_leaves_no_half(tmp_path, files, monkey
     assert one.recognize(0).files == 3
 
 
-def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_path, monkeypatch):
-    """The part is of the first time, or gone; never with the numbers of the second."""
+def test_a_part_matches_its_statistics_after_an_interrupted_repeat(tmp_path, monkeypatch):
+    """The part is from the first run or missing, never with the statistics of the second."""
     names = clips(tmp_path / "in", "a.wav", "bad.wav")
     planned(tmp_path / "out", names)
     one = hearer(tmp_path / "out")
@@ -185,19 +187,19 @@ def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_pa
         assert tally["failed"] == sum("error" in row for row in rows(tmp_path / "out"))
 
 
-def test_another_model_than_the_batchs_is_refused(tmp_path, files):
+def test_a_changed_model_is_rejected(tmp_path, files):
     with pytest.raises(RunError, match="another model than the batch was begun with"):
         hearer(tmp_path, model_sha256="0" * 64)
     with pytest.raises(CheckpointError):
         hearer(tmp_path, model=str(tmp_path))
 
 
-def test_a_plan_that_is_not_there_says_so(tmp_path):
+def test_a_missing_plan_is_reported(tmp_path):
     with pytest.raises(RunError, match=r"plan/part-000005\.jsonl cannot be read"):
         hearer(tmp_path).recognize(5)
 
 
-def test_every_recording_is_ticked(tmp_path, files):
+def test_progress_is_reported_for_every_recording(tmp_path, files):
     planned(tmp_path, files[:5])
     ticks = []
     PartWorker(WorkerSpec(str(tmp_path), asked()), lambda: ticks.append(1)).recognize(0)
@@ -207,7 +209,7 @@ def test_every_recording_is_ticked(tmp_path, files):
 # Addresses ----------------------------------------------------------------------------------------
 
 
-def test_recordings_and_parts_at_addresses(tmp_path, files, recognizer, monkeypatch):
+def test_recordings_and_parts_at_urls(tmp_path, files, recognizer, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.store.clear()
@@ -229,10 +231,10 @@ def test_recordings_and_parts_at_addresses(tmp_path, files, recognizer, monkeypa
     memory.store.clear()
 
 
-def test_large_recordings_at_addresses_are_read_while_they_are_heard(tmp_path, files, monkeypatch):
+def test_large_remote_recordings_are_streamed(tmp_path, files, monkeypatch):
     """Also where the opened file is one of the disk, whose name cannot be changed."""
     fsspec = pytest.importorskip("fsspec")
-    monkeypatch.setattr(fetch, "_MOST_BYTES", 100)
+    monkeypatch.setattr(fetch, "_MAX_BYTES", 100)
     memory = fsspec.filesystem("memory")
     memory.store.clear()
     memory.put_file(files[0], "/in/a.wav")
@@ -249,7 +251,7 @@ def test_large_recordings_at_addresses_are_read_while_they_are_heard(tmp_path, f
     memory.store.clear()
 
 
-def test_a_store_that_refuses_to_write_is_one_line(tmp_path, files, monkeypatch):
+def test_a_failed_write_is_reported_in_one_line(tmp_path, files, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.store.clear()

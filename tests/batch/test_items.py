@@ -1,4 +1,4 @@
-"""A recording, or a stretch of it: told apart, written down and read again."""
+"""Batch items: keys, lines of a plan and hashes of sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ items = st.builds(BatchItem, names, names, st.none() | names, times, times)
 
 
 @given(items)
-def test_a_line_gives_the_item_back_whatever_its_name(item):
+def test_an_item_with_any_name_survives_a_round_trip(item):
     line = item.to_line()
     assert line.isascii()
     assert (line.count("\n"), line[-1]) == (1, "\n")
@@ -31,23 +31,23 @@ def test_a_line_gives_the_item_back_whatever_its_name(item):
     [{"path": "/b.wav"}, {"id": "1"}, {"start": 1.0}, {"end": 1.0}, {"id": "null"}],
     ids=str,
 )
-def test_keys_tell_apart_what_is_heard(change):
+def test_keys_identify_items(change):
     item = BatchItem("a.wav", "/a.wav")
     assert dataclasses.replace(item, **change).key != item.key
 
 
-def test_a_key_does_not_depend_on_how_the_file_was_named():
+def test_a_key_does_not_depend_on_the_name_in_the_input():
     assert BatchItem("a.wav", "/x/a.wav").key == BatchItem("../x/a.wav", "/x/a.wav").key
     assert len(BatchItem("a", "/a").key) == 16
 
 
-def test_a_row_begins_with_what_is_known():
+def test_a_row_begins_with_the_identifying_fields():
     assert BatchItem("a", "/a").named() == {"file": "a"}
     found = BatchItem("a", "/a", "7", 0.0, 2.5).named()
     assert list(found.items()) == [("id", "7"), ("file", "a"), ("from", 0.0), ("to", 2.5)]
 
 
-def test_the_hash_of_a_set_knows_no_order():
+def test_the_hash_of_a_set_does_not_depend_on_order():
     keys = [BatchItem(one, one).key for one in "abc"]
     digests = set()
     for order in permutations(keys):
@@ -60,7 +60,7 @@ def test_the_hash_of_a_set_knows_no_order():
     assert len(digests.pop()) == 32
 
 
-def test_sets_that_differ_by_one_have_other_hashes():
+def test_sets_that_differ_by_one_item_have_different_hashes():
     seen = set()
     found = UnorderedHash()
     for number in range(50):

@@ -1,4 +1,4 @@
-"""The local engine in its own processes: killed at any moment, every file is heard once."""
+"""The local engine with worker processes: after a kill at any moment, every file has one row."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def begun(place, part):
     return has(place, f"begun/part-{part:06d}")
 
 
-def test_it_hears_what_predict_hears(place):
+def test_predictions_equal_those_of_predict(place):
     names = named(place, *some(9, bad=(4,)))
     answer = place.run("in", "-q", "-j", 2, "--part-files", 2)
     assert (answer.code, answer.err) == (1, "")
@@ -59,8 +59,8 @@ def test_it_hears_what_predict_hears(place):
 
 
 @FULL_JOB
-def test_a_recording_that_never_ends_is_given_up_and_its_neighbours_are_heard(place):
-    """First the worker is ended, then the part is heard file by file."""
+def test_a_recording_that_hangs_is_abandoned_and_the_others_are_recognized(place):
+    """The worker is killed, then the part is processed file by file."""
     names = named(place, "a.wav", "hang.wav", "b.wav", "c.wav")
     hook = place.folder / "hook" / "sitecustomize.py"
     limits = (
@@ -88,7 +88,7 @@ MOMENTS = [
 
 
 @FULL_JOB
-def test_killed_at_every_moment_it_goes_on(place):
+def test_a_batch_resumes_after_a_kill_at_any_moment(place):
     names = named(place, *some(5), "wait-a.wav")
     words = ["in", "-q", "-j", 2, "--part-files", 2]
     for moment in MOMENTS:
@@ -102,7 +102,7 @@ def test_killed_at_every_moment_it_goes_on(place):
 
 @FULL_JOB
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_in_peace_it_leaves_no_process_and_no_scratch(place, how):
+def test_a_graceful_stop_leaves_no_process_and_no_temporary_file(place, how):
     names = named(place, *some(3), "wait-a.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 2)
     until(lambda: heard(place, 1)() and begun(place, 1)())
@@ -118,7 +118,7 @@ def test_stopped_in_peace_it_leaves_no_process_and_no_scratch(place, how):
 
 
 @FULL_JOB
-def test_a_worker_that_is_killed_is_replaced(place):
+def test_a_killed_worker_is_replaced(place):
     names = named(place, *some(5), "wait-a.wav", "wait-b.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
     until(lambda: begun(place, 5)() and begun(place, 6)() and heard(place, 5)())
@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_is_replaced(place):
     assert_once(place.out, names)
 
 
-def test_files_that_kill_and_raise_have_a_row_each(place):
+def test_files_that_kill_or_raise_get_error_rows(place):
     names = named(place, "a.wav", "b.wav", "c.wav", "deadly.wav", "e.wav", "odd.wav", "z.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 3)
     answer = running.ended()
@@ -144,7 +144,7 @@ def test_files_that_kill_and_raise_have_a_row_each(place):
     assert "failed: 2 (" in answer.out
 
 
-def test_a_full_disk_stops_it_in_one_line_and_leaves_room_to_go_on(place):
+def test_a_full_disk_is_one_line_and_the_batch_can_be_resumed(place):
     """A disk that takes no more, as the limit of a file's size; then there is room again."""
     names = named(place, *some(45))
     words = ["in", "-q", "-j", 2, "--part-files", 40, "--phonemes"]
@@ -160,7 +160,7 @@ def test_a_full_disk_stops_it_in_one_line_and_leaves_room_to_go_on(place):
     assert_once(place.out, names)
 
 
-def test_a_disk_without_room_for_the_plan_stops_in_one_line(place):
+def test_a_full_temporary_disk_is_one_line(place):
     """The names of 4000 recordings are kept in temporary files and in a database."""
     lines = "".join(f"/nowhere/{one:0200d}.wav\n" for one in range(4000))
     (place.folder / "l.txt").write_text(lines, encoding="utf-8")
@@ -170,8 +170,8 @@ def test_a_disk_without_room_for_the_plan_stops_in_one_line(place):
     assert parts(place.out) == []
 
 
-def test_a_model_that_breaks_on_the_way_is_one_line(place):
-    """The processes open it after the command has looked at it."""
+def test_a_model_that_changes_during_the_batch_is_one_line(place):
+    """The workers open the model after the command has checked it."""
     named(place, *some(3))
     hook = place.folder / "hook" / "sitecustomize.py"
     broken = "\n    import phonemo.loader\n    phonemo.loader.model_digest = lambda model: 'gone'\n"
@@ -183,7 +183,7 @@ def test_a_model_that_breaks_on_the_way_is_one_line(place):
 
 
 @FULL_JOB
-def test_two_at_once_in_one_folder(place):
+def test_a_second_batch_in_the_same_folder_is_rejected(place):
     names = named(place, "a.wav", "wait-a.wav")
     first = place.begin("in", "-q", "--part-files", 1)
     until(heard(place, 1))
@@ -195,7 +195,7 @@ def test_two_at_once_in_one_folder(place):
     assert_once(place.out, names)
 
 
-def test_nothing_is_left_running_at_the_end(place):
+def test_no_process_is_left_running_at_the_end(place):
     named(place, *some(3))
     running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
     until(lambda: running.workers)
@@ -209,7 +209,7 @@ def test_nothing_is_left_running_at_the_end(place):
 
 
 @FULL_JOB
-def test_whole_runs_at_addresses(place):
+def test_complete_runs_at_urls(place):
     pytest.importorskip("fsspec")
     names = named(place, *some(5, bad=(2,)))
     at = f"local://{place.folder}"

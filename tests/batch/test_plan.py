@@ -26,19 +26,19 @@ def planned(store, total):
     return [[one.file for one in read_part(store, part)] for part in range(total.parts)]
 
 
-def test_recordings_are_divided_in_their_order(store):
+def test_recordings_are_divided_in_order(store):
     found = plan(store, items(*"abcde"), PlanSummary(), 2)
     assert (found.parts, found.files, found.named, found.repeated) == (3, 5, 5, 0)
     assert planned(store, found) == [["a", "b"], ["c", "d"], ["e"]]
 
 
-def test_what_is_named_again_is_planned_once(store):
+def test_a_repeated_recording_is_planned_once(store):
     found = plan(store, items(*"abacab"), PlanSummary(), 2)
     assert (found.files, found.named, found.repeated) == (3, 3, 3)
     assert planned(store, found) == [["a", "b"], ["c"]]
 
 
-def test_new_ones_get_parts_of_their_own_and_old_ones_stay(store, tmp_path):
+def test_new_recordings_get_new_parts_and_old_parts_stay(store, tmp_path):
     first = plan(store, items(*"abc"), PlanSummary(), 2)
     before = {one: one.read_bytes() for one in (tmp_path / "plan").iterdir()}
     second = plan(store, items(*"xcbya"), first, 2)
@@ -47,7 +47,7 @@ def test_new_ones_get_parts_of_their_own_and_old_ones_stay(store, tmp_path):
     assert {one: one.read_bytes() for one in before} == before
 
 
-def test_vanished_ones_stay_and_are_counted(store):
+def test_removed_recordings_stay_and_are_counted(store):
     first = plan(store, items(*"abc"), PlanSummary(), 2)
     second = plan(store, items("b"), first, 2)
     assert (second.parts, second.files, second.named) == (2, 3, 1)
@@ -55,7 +55,7 @@ def test_vanished_ones_stay_and_are_counted(store):
     assert (third.parts, third.files, third.named) == (2, 3, 3)
 
 
-def test_the_same_set_in_another_order_is_known(store):
+def test_the_same_set_in_another_order_changes_nothing(store):
     first = plan(store, items(*"abc"), PlanSummary(), 2)
     (store_folder := open_store(store.address)).remove("plan/part-000000.jsonl")
     again = plan(store_folder, items(*"cabb"), first, 1)  # reads no plan
@@ -66,7 +66,7 @@ def test_the_same_set_in_another_order_is_known(store):
     st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1), min_size=1, max_size=4),
     st.lists(st.integers(1, 4), min_size=4, max_size=4),
 )
-def test_whatever_is_named_in_several_runs_is_planned_once(tmp_path_factory, runs, sizes):
+def test_a_recording_in_several_runs_is_planned_once(tmp_path_factory, runs, sizes):
     store = open_store(str(tmp_path_factory.mktemp("plan")))
     total = PlanSummary()
     for names, size in zip(runs, sizes, strict=False):
@@ -77,13 +77,13 @@ def test_whatever_is_named_in_several_runs_is_planned_once(tmp_path_factory, run
     assert total.named == len(set(names))
 
 
-def test_a_plan_that_was_killed_before_it_counted_is_made_anew(store):
+def test_an_uncommitted_plan_is_rewritten(store):
     plan(store, items(*"abcdef"), PlanSummary(), 2)  # and the card was never written
     found = plan(store, items(*"xy"), PlanSummary(), 2)
     assert planned(store, found) == [["x", "y"]]
 
 
-def test_progress_is_told(store):
+def test_progress_is_reported(store):
     told = []
     plan(store, items(*map(str, range(2500))), PlanSummary(), 1000, told.append)
     assert told == [1000, 2000, 2500]

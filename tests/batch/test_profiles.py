@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("at_once", "inline")
 def inline_vectors(
     work: WorkerSpec, items: list[BatchItem], workers: int
 ) -> Iterator[Vectors | None]:
-    """The first pass without processes, for all that is not about them."""
+    """The first pass without processes, for tests that do not need them."""
     listener = open_recognizer(work.asked)
     return (vectors_of_item(listener, one) for one in items)
 
@@ -67,7 +67,7 @@ def profile_of(out: Path) -> Profile:
 # The sample ---------------------------------------------------------------------------------------
 
 
-def test_a_sample_depends_on_the_set_alone(tmp_path):
+def test_a_sample_depends_only_on_the_set(tmp_path):
     items = [BatchItem(str(number), f"/{number}") for number in range(50)]
     found = []
     for number, size in enumerate((1, 7, 50)):
@@ -79,8 +79,8 @@ def test_a_sample_depends_on_the_set_alone(tmp_path):
     assert found[0] == sorted(items, key=lambda one: one.key)[:10]
 
 
-def test_a_sample_is_of_all_folders_of_the_set(tmp_path):
-    """It is drawn by hashes: neither the first ones nor a folder of its own."""
+def test_a_sample_covers_all_folders_of_the_set(tmp_path):
+    """The sample is selected by hashes, not from the first recordings or a single folder."""
     items = [BatchItem(f"{n}", f"/{'ab'[n % 2]}/{n}.wav") for n in range(400)]
     store = open_store(str(tmp_path))
     total = plan(store, items, PlanSummary(), 100)
@@ -89,7 +89,7 @@ def test_a_sample_is_of_all_folders_of_the_set(tmp_path):
     assert 30 < sum(number < 200 for number in numbers) < 70
 
 
-def test_a_sample_is_everything_where_there_is_no_more(tmp_path):
+def test_a_small_set_is_sampled_completely(tmp_path):
     store = open_store(str(tmp_path))
     items = [BatchItem("a", "/a"), BatchItem("b", "/b")]
     total = plan(store, items, PlanSummary(), 1)
@@ -109,7 +109,7 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
     assert peak < 4_000_000  # the items alone are several times as much
 
 
-def test_of_a_long_recording_the_beginning_is_decoded(tmp_path, monkeypatch):
+def test_only_the_beginning_of_a_long_recording_is_decoded(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", make_clip(8 * RATE, 200.0), RATE)
     monkeypatch.setattr(vectors, "LONGEST_SECONDS", 2.0)
     listener = OnnxRecognizer.load(ADAPTABLE)
@@ -123,7 +123,7 @@ def test_of_a_long_recording_the_beginning_is_decoded(tmp_path, monkeypatch):
     assert seconds(1.0, 2.0) == pytest.approx(1.0, abs=0.1)
 
 
-def test_the_first_pass_ends_when_there_are_vectors_enough(here, monkeypatch):
+def test_the_first_pass_ends_at_enough_vectors(here, monkeypatch):
     monkeypatch.setattr(adaptation, "MOST_VECTORS", 3)
     clips(here / "in", *some(8))
     assert adaptable("in", "-o", "out", "--adapt").code == 0
@@ -135,7 +135,7 @@ def test_the_first_pass_ends_when_there_are_vectors_enough(here, monkeypatch):
 # Rows ---------------------------------------------------------------------------------------------
 
 
-def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
+def test_rows_equal_those_of_predict_with_the_profile_of_the_sample(here):
     names = office(here)
     answer = adaptable("in", "-o", "out", "--adapt", "--part-files", 3)
     assert answer.code == 1, "one of them is text"
@@ -161,7 +161,7 @@ def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
     }
 
 
-def test_a_profile_that_is_given_is_applied_and_kept(here):
+def test_a_given_profile_is_applied_and_stored(here):
     names = office(here)
     OnnxRecognizer.load(ADAPTABLE).profile(names[:6]).save(here / "office.json")
     answer = adaptable("in", "-o", "out", "--profile", "office.json")
@@ -184,7 +184,7 @@ WAYS = [
 ]
 
 
-def test_every_row_is_the_same_whatever_the_order_and_the_parts(here):
+def test_rows_do_not_depend_on_order_and_parts(here):
     names = clips(here / "in", *some(12))
     random.Random(1).shuffle(names)
     (here / "list.txt").write_text("\n".join(f"in/{Path(one).name}" for one in names))
@@ -197,7 +197,7 @@ def test_every_row_is_the_same_whatever_the_order_and_the_parts(here):
     assert found == found[:1] * len(WAYS)
 
 
-def test_parquet_has_the_same_rows_and_a_column_where_there_is_a_profile(here):
+def test_parquet_has_the_same_rows_and_a_column_for_a_profile(here):
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -213,7 +213,7 @@ def test_parquet_has_the_same_rows_and_a_column_where_there_is_a_profile(here):
         assert told == rows(here / f"{name}-lines")
 
 
-def test_without_a_profile_nothing_is_new(here):
+def test_without_a_profile_files_are_unchanged(here):
     """Folders of before go on, and what is written is what was written."""
     clips(here / "in", *some(2))
     assert adaptable("in", "-o", "out").code == 0
@@ -229,7 +229,7 @@ def test_without_a_profile_nothing_is_new(here):
 # Going on -----------------------------------------------------------------------------------------
 
 
-def test_a_batch_goes_on_with_the_profile_that_it_was_begun_with(here, monkeypatch):
+def test_a_batch_resumes_with_its_first_profile(here, monkeypatch):
     office(here)
     words = ["in", "-o", "out", "--adapt", "--part-files", 3]
     adaptable(*words)
@@ -261,14 +261,14 @@ def test_retry_uses_the_same_profile(here):
 
 
 OTHERWISE = {
-    "no profile": ([], "adapt 300 there, None asked"),
-    "another sample": (["--adapt", "--adapt-sample", 5], "adapt 300 there, 5 asked"),
-    "a given one": (["--profile", "out/profile.json"], "profile None there, "),
+    "no profile": ([], "adapt: expected 300, got None"),
+    "another sample": (["--adapt", "--adapt-sample", 5], "adapt: expected 300, got 5"),
+    "a given one": (["--profile", "out/profile.json"], "profile: expected None, got "),
 }
 
 
 @pytest.mark.parametrize(("words", "what"), OTHERWISE.values(), ids=OTHERWISE)
-def test_another_setting_is_refused(here, words, what):
+def test_another_profile_option_is_rejected(here, words, what):
     clips(here / "in", *some(3))
     adaptable("in", "-o", "out", "--adapt")
     before = (here / "out/batch.json").read_bytes()
@@ -276,7 +276,7 @@ def test_another_setting_is_refused(here, words, what):
     assert (here / "out/batch.json").read_bytes() == before
 
 
-def test_another_profile_is_refused(here):
+def test_another_profile_is_rejected(here):
     names = clips(here / "in", *some(6))
     model = OnnxRecognizer.load(ADAPTABLE)
     model.profile(names).save(here / "a.json")
@@ -284,35 +284,35 @@ def test_another_profile_is_refused(here):
     assert adaptable("in", "-o", "out", "--profile", "a.json").code == 0
     answer = adaptable("in", "-o", "out", "--profile", "b.json")
     hashes = [Profile.load(here / one).hash for one in ("a.json", "b.json")]
-    assert_one_line(answer, 1, f"profile '{hashes[0]}' there, '{hashes[1]}' asked")
-    assert_one_line(adaptable("in", "-o", "out"), 1, f"profile '{hashes[0]}' there, None asked")
+    assert_one_line(answer, 1, f"profile: expected '{hashes[0]}', got '{hashes[1]}'")
+    assert_one_line(adaptable("in", "-o", "out"), 1, f"profile: expected '{hashes[0]}', got None")
     (here / "a.json").rename(here / "moved.json")
     assert adaptable("in", "-o", "out", "--profile", "moved.json").code == 0
 
 
 LOST = {
-    "absent": (lambda path: path.unlink(), "profile.json is absent"),
-    "text": (lambda path: path.write_text("{"), "profile.json is broken"),
+    "absent": (lambda path: path.unlink(), "got no file"),
+    "text": (lambda path: path.write_text("{"), "got a damaged file"),
     "another": (
         lambda path: path.write_text(path.read_text().replace('"seconds": ', '"seconds": 1')),
-        "profile.json is profile ",
+        "got profile ",
     ),
 }
 
 
 @pytest.mark.parametrize(("spoil", "what"), LOST.values(), ids=LOST)
-def test_a_profile_that_was_lost_or_changed_is_refused(here, spoil, what):
+def test_a_missing_or_changed_profile_is_rejected(here, spoil, what):
     clips(here / "in", *some(3))
     adaptable("in", "-o", "out", "--adapt")
     wanted = profile_of(here / "out").hash
     (here / "out/parts/part-000000.jsonl").unlink()
     spoil(here / "out/profile.json")
     answer = adaptable("in", "-o", "out", "--adapt")
-    assert_one_line(answer, 1, what, f"profile {wanted} is expected", "put that back")
+    assert_one_line(answer, 1, what, f"expected profile {wanted}", "restore it")
     assert parts(here / "out") == []
 
 
-def test_a_worker_takes_no_other_profile(tmp_path):
+def test_a_worker_rejects_another_profile(tmp_path):
     from phonemo.batch.worker import PartWorker
     from phonemo.errors import RunError
 
@@ -323,14 +323,14 @@ def test_a_worker_takes_no_other_profile(tmp_path):
     assert read_profile(store, kept.hash) == model.profile(names)
     wanted = asked(model=str(ADAPTABLE), model_sha256=model_digest(ADAPTABLE))
     PartWorker(WorkerSpec(store.address, wanted, kept.hash))
-    with pytest.raises(RunError, match=f"profile.json is profile {kept.hash}, profile 0000 is"):
+    with pytest.raises(RunError, match=f"expected profile 0000,.* got profile {kept.hash}"):
         PartWorker(WorkerSpec(store.address, wanted, "0000"))
 
 
 # What is refused ----------------------------------------------------------------------------------
 
 
-def test_a_sample_without_speech_leaves_nothing_in_the_way(here):
+def test_a_sample_without_speech_does_not_block_the_next_run(here):
     (here / "in").mkdir()
     soundfile.write(here / "in/silent.wav", np.zeros(RATE), RATE)
     clips(here / "in", "bad.wav")
@@ -364,7 +364,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize(("words", "code", "said"), USAGE.values(), ids=USAGE)
-def test_wrong_usage_is_one_line_and_nothing_is_written(here, words, code, said):
+def test_a_usage_error_is_one_line_and_writes_nothing(here, words, code, said):
     names = clips(here / "in", *some(3))
     (here / "list.txt").write_text("\n".join(names))
     profile = OnnxRecognizer.load(ADAPTABLE).profile(names)
@@ -374,13 +374,13 @@ def test_wrong_usage_is_one_line_and_nothing_is_written(here, words, code, said)
     assert not (here / "out").exists()
 
 
-def test_a_sample_of_none_is_refused(here):
+def test_an_empty_sample_is_rejected(here):
     clips(here / "in", "a.wav")
     assert adaptable("in", "-o", "out", "--adapt", "--adapt-sample", 0).code == 2
     assert not (here / "out").exists()
 
 
-def test_at_addresses(here):
+def test_profiles_at_urls(here):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.store.clear()

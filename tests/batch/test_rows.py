@@ -34,16 +34,16 @@ def table(path):
 
 
 def told(row):
-    """Without what says nothing."""
+    """Without empty fields."""
     return {name: value for name, value in row.items() if value is not None}
 
 
-def test_parts_have_names_that_sort():
+def test_part_names_sort_by_number():
     assert part_name(7, "jsonl") == "parts/part-000007.jsonl"
     assert part_name(1_234_567, "parquet") == "parts/part-1234567.parquet"
 
 
-def test_an_answer_and_an_error_as_rows():
+def test_a_prediction_and_an_error_as_rows():
     item = BatchItem("a.wav", "/a.wav", "7", 1.0)
     row = row_of(item, FOUND, spans=False)
     assert list(row)[:4] == ["id", "file", "from", "label"]
@@ -57,7 +57,7 @@ def test_an_answer_and_an_error_as_rows():
 
 
 @pytest.mark.parametrize("spans", [False, True])
-def test_both_formats_say_the_same(tmp_path, spans):
+def test_both_formats_have_the_same_content(tmp_path, spans):
     pytest.importorskip("pyarrow")
     rows = [row_of(BatchItem(f"{n}.wav", "/x", str(n), float(n)), FOUND, spans) for n in range(600)]
     rows[5] = failed_row(BatchItem("bad.wav", "/x"), "too_short", "what is wrong")
@@ -86,7 +86,7 @@ def test_all_parquet_parts_have_one_schema(tmp_path):
 @pytest.mark.parametrize(
     "name", [BYTES, "line\nbreak", "\x1b[31m", 'q"\\', "ü語", "\u2028", "\x00"]
 )
-def test_json_lines_keep_every_name(tmp_path, name):
+def test_json_lines_preserve_every_name(tmp_path, name):
     rows = [failed_row(BatchItem(name, "/x", name), "code", f"{name}: bad"), {"file": "next"}]
     data = written(tmp_path / "a", "jsonl", rows).read_bytes()
     assert data.count(b"\n") == 2
@@ -94,7 +94,7 @@ def test_json_lines_keep_every_name(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [BYTES, "\ud800", "line\nbreak", "ü語", "\x00"])
-def test_parquet_takes_every_name(tmp_path, name):
+def test_parquet_accepts_every_name(tmp_path, name):
     pytest.importorskip("pyarrow")
     rows = [failed_row(BatchItem(name, "/x", name), "code", f"{name}: bad")]
     found = table(written(tmp_path / "a", "parquet", rows)).to_pylist()[0]

@@ -30,7 +30,7 @@ def store(request, tmp_path):
     memory.store.clear()
 
 
-def test_a_store_keeps_texts_and_lists_them(store):
+def test_a_store_writes_reads_and_lists_texts(store):
     assert (store.names(), store.names("parts")) == (set(), set())
     assert store.find("batch.json") is None
     store.remove("batch.json")
@@ -46,7 +46,7 @@ def test_a_store_keeps_texts_and_lists_them(store):
     assert store.find("batch.json") is None
 
 
-def test_another_process_finds_the_same_folder(store):
+def test_another_process_opens_the_same_folder(store):
     store.write("a/b", "told")
     assert open_store(store.address).read("a/b") == "told"
 
@@ -58,7 +58,7 @@ def stopped(store, name, error):
         raise error
 
 
-def test_a_file_has_its_name_when_the_block_ends_well_and_not_before(store):
+def test_a_file_appears_only_after_a_successful_block(store):
     with store.writing("parts/one") as path:
         path.write_text("half")
         assert store.find("parts/one") is None
@@ -69,17 +69,17 @@ def test_a_file_has_its_name_when_the_block_ends_well_and_not_before(store):
     assert store.names("parts") == {"one"}
 
 
-def test_a_refusal_is_one_line_and_leaves_what_was_there(store):
+def test_a_failed_write_is_one_line_and_keeps_the_old_file(store):
     store.write("parts/one", "old")
     with pytest.raises(RunError) as caught:
         stopped(store, "parts/one", OSError(errno.ENOSPC, "No space left on device"))
-    assert "parts/one cannot be written (No space left on device); free room" in str(caught.value)
+    assert "parts/one cannot be written (No space left on device); free disk" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert store.read("parts/one") == "old"
     assert store.names("parts") == {"one"}
 
 
-def test_a_disk_that_refuses_at_the_last_moment_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_fsync_leaves_no_file(tmp_path, monkeypatch):
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -90,7 +90,7 @@ def test_a_disk_that_refuses_at_the_last_moment_leaves_nothing(tmp_path, monkeyp
     assert (store.names("parts"), scratch(tmp_path)) == (set(), [])
 
 
-def test_what_cannot_be_read_says_so(store):
+def test_an_unreadable_file_is_reported(store):
     with pytest.raises(RunError, match=r"plan/x cannot be read .*share"):
         store.read("plan/x")
 
@@ -105,7 +105,7 @@ def test_a_folder_has_one_owner(tmp_path):
         pass
 
 
-def test_an_unknown_address_is_a_matter_of_usage():
+def test_an_unknown_protocol_is_a_usage_error():
     pytest.importorskip("fsspec")
     with pytest.raises(UsageError, match="foo"):
         open_store("foo://x")
@@ -127,11 +127,11 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize(("name", "remote"), ADDRESSES.items())
-def test_addresses_and_paths(name, remote):
+def test_urls_and_paths(name, remote):
     assert is_remote(name) is remote
 
 
-def test_names_in_a_manifest_are_seen_from_its_folder(here: Path):
+def test_names_in_a_manifest_are_relative_to_its_folder(here: Path):
     assert join_url("/m", "a.wav") == "/m/a.wav"
     assert join_url("s3://b/m/", "x/a.wav") == "s3://b/m/x/a.wav"
     assert join_url("s3://b/m", "/abs.wav") == "/abs.wav"

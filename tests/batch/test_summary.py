@@ -39,7 +39,7 @@ def card(**planned):
     )
 
 
-def test_parts_add_up():
+def test_totals_sum_the_parts():
     totals = totals_of([FIRST, SECOND])
     assert (totals.parts, totals.files, totals.failed) == (2, 5, 1)
     found = summary_of(card(parts=2, files=5, named=4, repeated=3), totals, "phonemo batch")
@@ -57,7 +57,7 @@ def test_parts_add_up():
     assert (found["errors"], found["warnings"]) == ({"too_short": 1}, {"unsure": 1})
 
 
-def test_nothing_is_a_summary_too():
+def test_an_empty_batch_has_a_summary():
     found = summary_of(card(), Totals(), "x")
     assert found["audio_hours_per_worker_hour"] is None
     assert found["labels"] == {}
@@ -70,7 +70,7 @@ def told(**changes):
     )
 
 
-def test_what_is_printed_at_the_end():
+def test_the_summary_is_printed():
     assert told() == [
         "out?: 5 recordings (3 in earlier runs), 2.00 h",
         "  anger 3, neutral 1",
@@ -100,7 +100,7 @@ APPLIED = {"hash": "0123456789ab", "count": 9, "seconds": 20.5}
         ),
     ],
 )
-def test_the_profile_is_named(known, said):
+def test_the_summary_names_the_profile(known, said):
     planned = card(parts=2, files=5, named=5)
     adapted = planned.model_copy(update={"profile": Applied(**APPLIED, **known)})
     found = summary_of(adapted, totals_of([FIRST, SECOND]), "x")
@@ -130,20 +130,20 @@ def paced(*steps):
     return pace
 
 
-def test_nothing_is_known_at_first():
+def test_there_is_no_rate_at_first():
     assert (paced().per_second, paced((0, 5)).per_second) == (0.0, 0.0)
     assert paced((0, 5)).left(10) is None
     assert paced((0, 5), (0, 6)).per_second == 0.0
 
 
-def test_the_rate_and_what_is_left():
+def test_the_rate_and_the_remaining_time():
     pace = paced((0, 100), (10, 120))  # 100 were heard in an earlier run
     assert pace.per_second == 2.0
     assert pace.left(200) == 40.0
     assert pace.left(120) == 0.0
 
 
-def test_the_rate_is_that_of_the_last_minute():
+def test_the_rate_covers_the_last_minute():
     pace = paced(
         (0, 0),
         *[(one, 10 * one) for one in range(1, 61)],
@@ -152,21 +152,21 @@ def test_the_rate_is_that_of_the_last_minute():
     assert pace.per_second == pytest.approx(1.0)
 
 
-def test_a_standstill_tells_no_time_left():
+def test_a_stalled_batch_has_no_remaining_time():
     pace = paced((0, 5), (30, 5), (90, 5), (150, 5))
     assert pace.per_second == 0.0
     assert pace.left(10) is None
 
 
 def test_a_rate_is_never_below_zero():
-    """A process that died takes back what it had told."""
+    """The count of a lost process is subtracted."""
     pace = paced((0, 0), (10, 50), (11, 0))
     assert pace.per_second >= 0
     assert pace.left(100) is None or pace.left(100) >= 0
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_a_log_gets_a_line_now_and_then_and_quiet_none(capsys, monkeypatch, quiet):
+def test_a_log_gets_occasional_lines_and_quiet_mode_none(capsys, monkeypatch, quiet):
     from phonemo.cli import batch
 
     monkeypatch.setattr(batch, "LINE_SECONDS", 0.0)

@@ -56,7 +56,7 @@ def ask(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One request on a connection of its own; an iterable body is sent chunked."""
+    """Send one request on a new connection; an iterable body is sent chunked."""
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     with contextlib.closing(client):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -72,7 +72,7 @@ def post(
     headers: Mapping[str, str] | None = None,
     **fields: object,
 ) -> Answer:
-    """A recording is asked for."""
+    """Post a recording."""
     parts = [] if file is None else [part("file", file, name)]
     parts += [part(key, str(value).encode()) for key, value in fields.items()]
     return ask(port, PATH, "POST", form(*parts), {**KIND, **(headers or {})})
@@ -116,7 +116,7 @@ def rest(client: socket.socket) -> bytes:
 
 
 def raw(port: int, sent: bytes) -> bytes:
-    """Everything that the server says to these bytes before it closes."""
+    """Return everything that the server sends in reply to these bytes until it closes."""
     with connected(port) as client:
         client.sendall(sent)
         return rest(client)
@@ -129,7 +129,7 @@ def stream(port: int, query: str = "", **options: Any) -> ClientConnection:
 
 
 def events(client: ClientConnection) -> list[dict[str, Any]]:
-    """What a stream tells until it is closed."""
+    """Return the events of a stream until it is closed."""
     found = []
     with contextlib.suppress(ConnectionClosed):
         while True:

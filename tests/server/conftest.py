@@ -1,4 +1,4 @@
-"""One quiet server for the tests that only ask; optional packages are imported when wanted."""
+"""A shared server for tests that only send requests; optional packages are imported lazily."""
 
 from __future__ import annotations
 

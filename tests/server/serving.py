@@ -45,7 +45,7 @@ class Served:
 
     @property
     def service(self) -> Service:
-        """What works behind it."""
+        """The service of the app."""
         return self.app.service
 
     def metric(self, name: str) -> float:
@@ -123,7 +123,7 @@ class Process:
 
     @property
     def port(self) -> int:
-        """From the line that says where it serves."""
+        """Port from the line that announces the address."""
         until(lambda: "serving at" in self.said or self.process.poll() is not None)
         found = re.search(r"serving at http://.+:(\d+)/", self.said)
         assert found is not None, self.said
@@ -153,13 +153,13 @@ def command(*words: str, model: bool = True, **changes: str) -> Iterator[Process
 
 
 class Held(EmotionRecognizer):
-    """A model that hears when it is let: clips in a list, and a gate."""
+    """A model that blocks on an event and records the clips that it gets."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
         self.go.set()
         self.heard: list[int] = []
-        """Samples of every clip, when its hearing begins."""
+        """Number of samples of every clip, when its recognition starts."""
         self.batches: list[int] = []
 
     @property

@@ -1,4 +1,4 @@
-"""What the server says of itself."""
+"""Health, version, models, limits, metrics and OpenAPI."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def samples_of(port):
     return [one for family in families for one in family.samples]
 
 
-def test_it_lives_and_is_ready(port):
+def test_the_server_is_live_and_ready(port):
     assert ask(port, "/health/live").data == {"status": "ok"}
     assert ask(port, "/health/ready").data == {"status": "ok"}
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/"])
-def test_a_probe_may_ask_for_the_head_alone(port, path):
+def test_a_probe_may_send_head(port, path):
     found = ask(port, path, "HEAD")
     assert (found.status, found.body) == (200, b"")
 
 
-def test_it_tells_its_version(port):
+def test_the_version_is_returned(port):
     assert ask(port, "/version").data == {
         "phonemo": __version__,
         "onnxruntime": onnxruntime.__version__,
     }
 
 
-def test_it_tells_its_models():
+def test_the_models_are_listed():
     with served(settings(models=(str(BUNDLE),))) as found:
         (card,) = ask(found.port, "/v1/models").data["data"]
     assert card == {
@@ -67,14 +67,14 @@ def test_it_tells_its_models():
     }
 
 
-def test_models_that_are_no_bundles_are_told_too():
+def test_models_that_are_not_bundles_are_listed_too():
     with served(settings(), {"b": Held(), "a": Held()}) as found:
         cards = ask(found.port, "/v1/models").data["data"]
     assert [one["id"] for one in cards] == ["b", "a"]
     assert cards[0]["precision"] is None
 
 
-def test_it_tells_its_limits(port):
+def test_the_limits_are_returned(port):
     limits = ServeLimits()
     assert ask(port, "/v1/limits").data == {
         "body_bytes": limits.body_bytes,
@@ -101,11 +101,11 @@ def test_it_tells_its_limits(port):
         ("/web//etc/passwd", "GET", (404, "not_found")),
     ],
 )
-def test_what_is_not_there_is_told_as_an_error(port, path, method, told):
+def test_an_unknown_address_is_an_api_error(port, path, method, told):
     assert ask(port, path, method).told == told
 
 
-def test_the_page_can_be_switched_off():
+def test_the_page_can_be_turned_off():
     with served(settings(page=False, access={"metrics": False}), {"held": Held()}) as found:
         for path in ("/", "/web/index.html", "/metrics"):
             assert ask(found.port, path).told == (404, "not_found")
@@ -114,7 +114,7 @@ def test_the_page_can_be_switched_off():
 # Metrics ------------------------------------------------------------------------------------------
 
 
-def test_metrics_count_what_happened():
+def test_metrics_count_requests():
     with served(settings(), {"held": Held()}) as found:
         assert post(found.port, wav(0.5)).status == 200
         assert post(found.port, bytes(9)).status == 422
@@ -130,7 +130,7 @@ def test_metrics_count_what_happened():
     assert counted["phonemo_batch_clips_count",] == 2
 
 
-def test_every_error_is_counted_by_its_code():
+def test_errors_are_counted_by_code():
     with served(settings(), {"held": Held()}) as found:
         ask(found.port, "/nowhere")
         ask(found.port, PATH, "POST", b"nonsense", KIND)
@@ -141,7 +141,7 @@ def test_every_error_is_counted_by_its_code():
     assert codes >= {"not_found", "invalid_form", "wrong_host", "invalid_value"}
 
 
-def test_labels_stay_few_whatever_is_asked():
+def test_the_number_of_metric_labels_is_bounded():
     with served(settings(), {"held": Held()}) as found:
         before = len(samples_of(found.port))
         for place in range(150):
@@ -169,7 +169,7 @@ def operations(described):
             yield path, method, operation
 
 
-def test_every_address_is_described(described):
+def test_every_route_is_documented(described):
     assert set(described["paths"]) == {
         *("/health/live", "/health/ready", "/version", "/v1/models", "/v1/limits", PATH),
         *("/v1/profiles", "/v1/audio/profiles"),
@@ -180,12 +180,12 @@ def test_every_address_is_described(described):
         assert operation["tags"]
 
 
-def test_every_reference_leads_somewhere(described):
+def test_every_schema_reference_resolves(described):
     for name in re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described)):
         assert name in described["components"]["schemas"]
 
 
-def test_examples_fit_their_shapes(described):
+def test_examples_match_their_schemas(described):
     shapes = {"EmotionAnswer": EmotionAnswer, "ErrorAnswer": ErrorAnswer}
     seen = 0
     for _, _, operation in operations(described):
@@ -200,7 +200,7 @@ def test_examples_fit_their_shapes(described):
     assert seen > 10
 
 
-def test_the_code_of_an_example_is_that_of_its_status(described):
+def test_error_examples_match_their_status(described):
     for _, _, operation in operations(described):
         for status, response in operation["responses"].items():
             examples = response.get("content", {}).get("application/json", {}).get("examples", {})
@@ -210,27 +210,27 @@ def test_the_code_of_an_example_is_that_of_its_status(described):
 
 
 @pytest.mark.parametrize("fields", [{}, {"phonemes": 1}, {"response_format": "verbose_json"}])
-def test_an_answer_has_the_described_shape_and_nothing_else(port, fields):
+def test_a_response_has_exactly_the_documented_fields(port, fields):
     found = post(port, wav(0.5), **fields).data
     EmotionAnswer.model_validate(found, strict=True)
     assert set(found) <= set(EmotionAnswer.model_fields)
 
 
-def test_the_statuses_that_are_given_are_described(port, described):
+def test_all_returned_statuses_are_documented(port, described):
     responses = described["paths"][PATH]["post"]["responses"]
     assert set(responses) >= {
         *("200", "400", "401", "404", "408", "413", "415", "421", "422", "429", "500", "503", "504")
     }
 
 
-def test_the_key_is_described_as_security_where_it_is_wanted(described):
+def test_a_required_key_is_documented_as_security(described):
     assert "securitySchemes" not in described["components"]
     locked = create_app(settings(access={"keys": [digest_of("key")]})).openapi()
     schemes = locked["components"].get("securitySchemes", {})
     assert [(one["type"], one["scheme"]) for one in schemes.values()] == [("http", "bearer")]
 
 
-def test_an_example_of_the_form_is_answered_by_the_model_that_ships(described):
+def test_the_example_form_works_with_the_packaged_model(described):
     """Whoever tries the description out gets an answer."""
     body = described["paths"][PATH]["post"]["requestBody"]["content"]["multipart/form-data"]
     fields = body["schema"]["properties"]

@@ -42,7 +42,7 @@ def locked():
 # Keys ---------------------------------------------------------------------------------------------
 
 
-def test_a_new_key_is_long_and_never_twice_the_same():
+def test_a_new_key_is_long_and_unique():
     keys = [new_key() for _ in range(20)]
     assert len(dict(keys)) == 20
     for key, digest in keys:
@@ -50,7 +50,7 @@ def test_a_new_key_is_long_and_never_twice_the_same():
         assert digest == digest_of(key) == hashlib.sha256(key.encode()).hexdigest()
 
 
-def test_only_digests_are_kept_in_a_config():
+def test_a_config_accepts_only_digests():
     with pytest.raises(ValueError, match="keys"):
         ServeAccess(keys=(KEY,))
 
@@ -64,7 +64,7 @@ def test_only_digests_are_kept_in_a_config():
         {"authorization": "Bearer other", "sec_websocket_protocol": f"phonemo.key.{KEY}"},
     ],
 )
-def test_the_key_is_let_in(headers):
+def test_the_key_is_accepted(headers):
     assert refusal(AccessPolicy(ServeAccess(keys=(DIGEST,)), "::").check_key, **headers) is None
 
 
@@ -88,7 +88,7 @@ def test_anything_else_is_401(headers):
     assert found == (401, "invalid_api_key")
 
 
-def test_every_key_is_compared_in_constant_time(monkeypatch):
+def test_all_keys_are_compared_in_constant_time(monkeypatch):
     compared = []
 
     def compare(first, second):
@@ -102,13 +102,13 @@ def test_every_key_is_compared_in_constant_time(monkeypatch):
     assert compared == [(digests[0], one) for one in digests], "a match does not end it"
 
 
-def test_without_keys_everybody_is_let_in():
+def test_without_keys_every_request_is_accepted():
     access = AccessPolicy(ServeAccess(), "::")
     assert not access.wants_key
     assert refusal(access.check_key) is None
 
 
-def test_a_locked_server_opens_by_its_key_alone(locked):
+def test_a_server_with_keys_requires_one(locked):
     closed = post(locked, wav(0.1))
     assert closed.told == (401, "invalid_api_key")
     assert closed.headers["WWW-Authenticate"].startswith("Bearer")
@@ -118,11 +118,11 @@ def test_a_locked_server_opens_by_its_key_alone(locked):
     assert ask(locked, "/health/ready").status == 200
 
 
-def test_a_key_in_the_address_is_no_key(locked):
+def test_a_key_in_the_url_is_ignored(locked):
     assert ask(locked, f"{PATH}?api_key={KEY}&key={KEY}", "POST").status == 401
 
 
-def test_a_locked_stream_opens_by_a_subprotocol_or_a_header(locked):
+def test_a_stream_accepts_the_key_as_subprotocol_or_header(locked):
     with stream(locked, subprotocols=["phonemo", f"phonemo.key.{KEY}"]) as client:
         assert client.subprotocol == "phonemo"
         client.send(clip().tobytes())
@@ -133,7 +133,7 @@ def test_a_locked_stream_opens_by_a_subprotocol_or_a_header(locked):
 
 
 @pytest.mark.parametrize("offered", [None, ["phonemo"], ["phonemo", "phonemo.key.wrong"]])
-def test_a_locked_stream_stays_shut_without_the_key(locked, offered):
+def test_a_stream_without_the_key_is_rejected(locked, offered):
     with stream(locked, subprotocols=offered) as client:
         (told,) = events(client)
         assert told["error"]["code"] == "invalid_api_key"
@@ -166,14 +166,14 @@ def test_a_new_key_is_printed_with_its_digest():
         ("", False),
     ],
 )
-def test_which_address_only_this_machine_reaches(host, loopback):
+def test_loopback_addresses_are_recognized(host, loopback):
     assert is_loopback(host) is loopback
 
 
 @pytest.mark.parametrize(
     "name", ["localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
 )
-def test_a_loopback_address_answers_to_its_own_names(name):
+def test_a_loopback_address_accepts_its_own_names(name):
     for host in ("127.0.0.1", "::1", "localhost"):
         assert refusal(AccessPolicy(ServeAccess(), host).check_host, host=name) is None
 
@@ -197,17 +197,17 @@ def test_a_loopback_address_answers_to_its_own_names(name):
         "localhost:80:80",
     ],
 )
-def test_a_loopback_address_answers_to_no_other_name(name):
+def test_a_loopback_address_rejects_other_names(name):
     found = refusal(AccessPolicy(ServeAccess(), "127.0.0.1").check_host, host=name)
     assert found == (421, "wrong_host")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.1.2.3"])
-def test_any_loopback_address_answers_to_itself(host):
+def test_any_loopback_address_accepts_itself(host):
     assert refusal(AccessPolicy(ServeAccess(), host).check_host, host=f"{host}:8000") is None
 
 
-def test_an_open_address_answers_to_any_name_unless_told():
+def test_an_open_address_accepts_any_name_by_default():
     assert refusal(AccessPolicy(ServeAccess(), "0.0.0.0").check_host, host="any.example") is None
     told = AccessPolicy(ServeAccess(hosts=("my.example",)), "0.0.0.0")
     assert refusal(told.check_host, host="my.example:443") is None
@@ -215,22 +215,22 @@ def test_an_open_address_answers_to_any_name_unless_told():
     assert refusal(told.check_host, host="any.example") == (421, "wrong_host")
 
 
-def test_a_listed_host_may_have_capitals():
+def test_a_listed_host_is_case_insensitive():
     told = AccessPolicy(ServeAccess(hosts=("My.Example",)), "0.0.0.0")
     assert refusal(told.check_host, host="my.example") is None
 
 
 @pytest.mark.parametrize("path", ["/", "/health/live", "/v1/models", "/metrics", PATH, "/nowhere"])
-def test_no_address_is_reached_by_a_foreign_name(port, path):
+def test_a_foreign_host_is_rejected_everywhere(port, path):
     assert ask(port, path, headers={"Host": "evil.example"}).told == (421, "wrong_host")
 
 
-def test_a_request_without_a_host_is_refused(port):
+def test_a_request_without_a_host_is_rejected(port):
     said = raw(port, b"GET /health/live HTTP/1.0\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 421 ")
 
 
-def test_a_stream_is_not_reached_by_a_foreign_name(port):
+def test_a_stream_with_a_foreign_host_is_rejected(port):
     said = raw(
         port,
         b"GET /v1/audio/stream HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\n"
@@ -261,7 +261,7 @@ def preflight(port, origin):
 
 
 @pytest.mark.parametrize("origin", [STRANGER, "null", "http://localhost:1"])
-def test_as_it_ships_no_page_of_another_origin_may_read(port, origin):
+def test_by_default_other_origins_cannot_read(port, origin):
     assert cors(ask(port, "/v1/models", headers={"Origin": origin})) == {}
     assert cors(post(port, wav(0.1), headers={"Origin": origin})) == {}
     found = preflight(port, origin)
@@ -269,7 +269,7 @@ def test_as_it_ships_no_page_of_another_origin_may_read(port, origin):
     assert cors(found) == {}
 
 
-def test_a_listed_origin_may_read(locked):
+def test_a_listed_origin_can_read(locked):
     allowed = cors(ask(locked, "/v1/models", headers={"Origin": FRIEND}))
     assert allowed["access-control-allow-origin"] == FRIEND
     assert "Retry-After" in allowed["access-control-expose-headers"]
@@ -280,7 +280,7 @@ def test_a_listed_origin_may_read(locked):
     assert "access-control-allow-credentials" not in cors(found)
 
 
-def test_a_listed_origin_may_read_errors_too(locked):
+def test_a_listed_origin_can_read_errors(locked):
     for found in (
         ask(locked, "/nowhere", headers={"Origin": FRIEND}),
         post(locked, wav(0.1), headers={"Origin": FRIEND}),
@@ -289,13 +289,13 @@ def test_a_listed_origin_may_read_errors_too(locked):
         assert cors(found)["access-control-allow-origin"] == FRIEND
 
 
-def test_a_listed_origin_may_read_that_its_file_is_too_large(locked):
+def test_a_listed_origin_can_read_a_413(locked):
     found = post(locked, b"", headers={"Origin": FRIEND, "Content-Length": str(2**40)})
     assert found.told == (413, "body_too_large")
     assert cors(found).get("access-control-allow-origin") == FRIEND
 
 
-def test_another_origin_is_not_helped_by_a_listed_one(locked):
+def test_an_unlisted_origin_is_rejected(locked):
     for origin in (STRANGER, FRIEND.upper(), FRIEND + ".evil.example", FRIEND + ":444"):
         found = ask(locked, "/v1/models", headers={"Origin": origin})
         assert "access-control-allow-origin" not in cors(found)
@@ -305,13 +305,13 @@ def test_another_origin_is_not_helped_by_a_listed_one(locked):
 @pytest.mark.parametrize(
     "origin", ["example.org", "https://example.org/", "https://example.org/a", "ftp://a", ""]
 )
-def test_an_origin_that_is_none_is_refused_in_the_config(origin):
+def test_an_invalid_origin_in_the_config_is_rejected(origin):
     with pytest.raises((ValueError, ConfigError), match="origin"):
         ServeAccess(cors_origins=(origin,))
 
 
 @pytest.mark.parametrize("origin", [STRANGER, "null", "http://127.0.0.1:1", "http://["])
-def test_a_page_of_another_origin_may_not_stream(server, origin):
+def test_a_page_of_another_origin_cannot_stream(server, origin):
     before = len(server.complaints.lines)
     with stream(server.port, origin=origin) as client:
         (told,) = events(client)
@@ -320,7 +320,7 @@ def test_a_page_of_another_origin_may_not_stream(server, origin):
     assert server.complaints.lines[before:] == []
 
 
-def test_its_own_page_a_program_and_a_listed_page_may_stream(port, locked):
+def test_own_page_programs_and_listed_pages_can_stream(port, locked):
     for origin in (None, f"http://127.0.0.1:{port}"):
         with stream(port, origin=origin) as client:
             assert json.loads(client.recv())["type"] == "ready"

@@ -99,7 +99,7 @@ async def pid(found):
 # What is decoded ----------------------------------------------------------------------------------
 
 
-def test_frames_survive_the_way():
+def test_frames_survive_a_round_trip():
     stream = io.BytesIO()
     write_frame(stream, {"name": "ä\udcff"}, b"abc")
     write_frame(stream, {})
@@ -110,13 +110,13 @@ def test_frames_survive_the_way():
 
 
 @pytest.mark.parametrize("kept", [0, 1, 15, 16, 17, 29])
-def test_a_frame_that_is_cut_is_the_end(kept):
+def test_a_truncated_frame_is_the_end(kept):
     stream = io.BytesIO()
     write_frame(stream, {"a": "b"}, b"abcd")
     assert read_frame(io.BytesIO(stream.getvalue()[:kept])) is None
 
 
-def test_a_file_is_decoded_as_the_library_does():
+def test_a_file_is_decoded_as_by_the_library():
     samples = make_clip(20_000, 300.0)
 
     async def act(found):
@@ -128,7 +128,7 @@ def test_a_file_is_decoded_as_the_library_does():
     assert found.warnings == ()
 
 
-def test_a_client_that_left_costs_no_process():
+def test_a_disconnected_client_costs_no_process():
     """Its upload is closed before a thread has read it."""
 
     async def act(found):
@@ -143,7 +143,7 @@ def test_a_client_that_left_costs_no_process():
     assert run(act, program=PROGRAM) == (True, [])
 
 
-def test_errors_of_the_library_keep_their_code():
+def test_library_errors_keep_their_code():
     async def act(found):
         bad = (b"", bytes(100), encoded(np.zeros(10)), b"#EXTM3U\nhttp://a/b\n")
         return [await decode(found, one) for one in bad]
@@ -157,7 +157,7 @@ def test_errors_of_the_library_keep_their_code():
 
 
 @pytest.mark.parametrize("word", [b"crash", b"leave", b"fail"])
-def test_a_crash_is_of_its_upload_and_the_process_is_replaced(word):
+def test_a_crash_fails_only_its_upload_and_the_process_is_replaced(word):
     async def act(found):
         before = await pid(found)
         told = await decode(found, word)
@@ -170,7 +170,7 @@ def test_a_crash_is_of_its_upload_and_the_process_is_replaced(word):
 
 
 @LINUX
-def test_one_that_is_ended_from_outside_costs_nobody_an_answer():
+def test_a_process_killed_from_outside_fails_no_upload():
     async def act(found):
         victim = await pid(found)
         asked = asyncio.ensure_future(decode(found, b"wait"))
@@ -183,7 +183,7 @@ def test_one_that_is_ended_from_outside_costs_nobody_an_answer():
     assert lost == ["crash"]
 
 
-def test_many_crashes_at_once_are_each_their_own():
+def test_concurrent_crashes_fail_only_their_uploads():
     async def act(found):
         words = [b"crash", b"say", b"crash", b"leave", b"say", b"say", b"crash", b"say"]
         return await asyncio.gather(*(decode(found, one) for one in words)), words
@@ -194,7 +194,7 @@ def test_many_crashes_at_once_are_each_their_own():
     assert lost == ["crash"] * 8, "each tried twice"
 
 
-def test_what_hangs_is_ended_at_the_limit():
+def test_a_hanging_decoder_is_killed_at_the_limit():
     async def act(found):
         before = await pid(found)
         return await decode(found, b"hang"), before, await pid(found)
@@ -206,7 +206,7 @@ def test_what_hangs_is_ended_at_the_limit():
 
 
 @LINUX
-def test_what_takes_too_much_memory_is_refused_and_the_process_lives():
+def test_an_upload_over_the_memory_limit_is_rejected_and_the_process_survives():
     async def act(found):
         before = await pid(found)
         return await decode(found, b"take"), before, await pid(found)
@@ -218,7 +218,7 @@ def test_what_takes_too_much_memory_is_refused_and_the_process_lives():
 
 
 @pytest.mark.parametrize("word", [b"garbage", b"babble"])
-def test_what_a_broken_decoder_says_is_nobody_elses_answer(word):
+def test_output_of_a_broken_decoder_reaches_no_other_request(word):
     """After any fault the process is replaced: the next reads nothing that is left of it."""
 
     async def act(found):
@@ -233,7 +233,7 @@ def test_what_a_broken_decoder_says_is_nobody_elses_answer(word):
     assert len(lost) == 2
 
 
-def test_an_answer_at_the_limit_does_not_leave_a_dead_process_behind():
+def test_a_reply_at_the_time_limit_leaves_no_dead_process():
     """The time limit strikes after the answer is there and before the event loop has seen it."""
 
     async def act(found):
@@ -247,7 +247,7 @@ def test_an_answer_at_the_limit_does_not_leave_a_dead_process_behind():
 
 
 @LINUX
-def test_a_process_that_ended_while_nobody_used_it_is_replaced_unseen():
+def test_a_process_that_died_while_idle_is_replaced_silently():
     async def act(found):
         os.kill(await pid(found), signal.SIGKILL)
         await asyncio.sleep(0.2)
@@ -260,7 +260,7 @@ def test_a_process_that_ended_while_nobody_used_it_is_replaced_unseen():
 # Who leaves ---------------------------------------------------------------------------------------
 
 
-def test_whoever_leaves_gives_the_process_back():
+def test_a_cancelled_request_returns_its_process():
     async def act(found):
         before = await pid(found)
         asked = asyncio.ensure_future(decode(found, b"wait"))
@@ -274,7 +274,7 @@ def test_whoever_leaves_gives_the_process_back():
     assert lost == []
 
 
-def test_whoever_leaves_the_queue_takes_no_process():
+def test_a_cancelled_waiting_request_takes_no_process():
     async def act(found):
         first = asyncio.ensure_future(decode(found, b"wait"))
         await asyncio.sleep(0.05)
@@ -297,7 +297,7 @@ def test_closing_leaves_no_process():
 
 
 @LINUX
-def test_closing_while_some_decode_leaves_no_process():
+def test_closing_during_decoding_leaves_no_process():
     before = children(os.getpid())
 
     async def act():
@@ -312,7 +312,7 @@ def test_closing_while_some_decode_leaves_no_process():
 
 
 @LINUX
-def test_processes_end_with_the_one_that_made_them():
+def test_decoders_end_with_their_parent():
     code = (
         "import asyncio, sys, os, signal\n"
         "from tests.server.test_decoders import *\n"
@@ -349,7 +349,7 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
 
 
 @LINUX
-def test_a_decoder_writes_no_file(tmp_path):
+def test_a_decoder_cannot_write_files(tmp_path):
     file = tmp_path / "a"
     code = "from pathlib import Path\n"
     code += "from phonemo.server.decoders.decoder_worker import _apply_rlimits\n"
@@ -360,7 +360,7 @@ def test_a_decoder_writes_no_file(tmp_path):
     assert file.stat().st_size == 0
 
 
-def test_a_name_is_told_as_it_is_shown():
+def test_a_file_name_is_sanitized_in_messages():
     with served(settings(), {"held": Held()}) as found:
         told = post(found.port, wav(0.01), "../../a\u202eb\x7f.wav").data["error"]
     assert told["message"].startswith("../../a?b?.wav: ")

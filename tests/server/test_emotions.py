@@ -28,7 +28,7 @@ LONG = encoded(np.concatenate([clip(20 * RATE), 0 * clip(5 * RATE), clip(12 * RA
 
 @pytest.fixture(scope="module")
 def whole(recognizer):
-    """What the library says of the file."""
+    """Return the library result for the file."""
     return recognizer.predict(FILE, shares=True)
 
 
@@ -39,20 +39,20 @@ def data_of(found, spans=False):
 # What is answered ---------------------------------------------------------------------------------
 
 
-def test_json_is_what_the_library_says(port, recognizer):
+def test_json_equals_the_library_result(port, recognizer):
     found = post(port, FILE)
     assert found.status == 200
     assert found.headers["Content-Type"] == "application/json"
     assert found.data == {"model": "tiny-bundle", **data_of(recognizer.predict(FILE))}
 
 
-def test_phonemes_bring_their_times_and_shares(port, whole):
+def test_phonemes_have_times_and_shares(port, whole):
     found = post(port, FILE, phonemes="true").data
     assert found == {"model": "tiny-bundle", **data_of(whole, spans=True)}
     assert all("share" in one for one in found["spans"])
 
 
-def test_verbose_json_has_everything_and_the_times_of_the_work(port, recognizer):
+def test_verbose_json_has_all_fields_and_timings(port, recognizer):
     found = post(port, FILE, "my.wav", response_format="verbose_json").data
     timings = found.pop("timings")
     wanted = data_of(recognizer.predict(FILE), spans=True)
@@ -65,7 +65,7 @@ def test_verbose_json_has_everything_and_the_times_of_the_work(port, recognizer)
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("file", [FILE, LONG], ids=["short", "long"])
-def test_text_is_what_the_librarys_writer_makes(port, recognizer, name, file):
+def test_text_formats_equal_the_library_writers(port, recognizer, name, file):
     write, kind = WRITERS[name]
     found = post(port, file, "my clip.wav", response_format=name)
     assert found.status == 200
@@ -74,20 +74,20 @@ def test_text_is_what_the_librarys_writer_makes(port, recognizer, name, file):
 
 
 @pytest.mark.parametrize("file", [FILE, LONG], ids=["short", "long"])
-def test_csv_is_what_the_librarys_writer_makes(port, recognizer, file):
+def test_csv_equals_the_library_writer(port, recognizer, file):
     found = post(port, file, "my.wav", response_format="csv")
     rows = writers.csv_rows("my.wav", recognizer.predict(file), LABELS)
     assert found.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert found.body.decode() == writers.csv_head(LABELS) + rows
 
 
-def test_a_share_is_a_tier_of_its_own(port, whole):
+def test_shares_are_a_separate_tier(port, whole):
     found = post(port, FILE, response_format="textgrid", phonemes="true")
     assert found.body.decode() == writers.textgrid("clip.wav", whole)
     assert '"share"' in found.body.decode()
 
 
-def test_a_long_recording_is_heard_in_windows(port, recognizer):
+def test_a_long_recording_is_processed_in_windows(port, recognizer):
     found = post(port, LONG).data
     assert found == {"model": "tiny-bundle", **data_of(recognizer.predict(LONG))}
     assert found["warnings"][0] == "windowed"
@@ -101,7 +101,7 @@ def test_a_timeline_of_a_short_recording(port, recognizer):
     assert found == {"model": "tiny-bundle", **data_of(wanted)}
 
 
-def test_the_highest_scores_only(port, recognizer):
+def test_top_k_returns_the_highest_scores(port, recognizer):
     found = post(port, FILE, top_k=2).data
     wanted = recognizer.predict(FILE).top(2)
     assert list(found["scores"].items()) == list(wanted.scores.items())
@@ -109,14 +109,14 @@ def test_the_highest_scores_only(port, recognizer):
     assert post(port, FILE, top_k=1000).data["scores"].keys() == set(LABELS)
 
 
-def test_some_emotions_only(port, recognizer):
+def test_labels_restrict_the_emotions(port, recognizer):
     found = post(port, FILE, labels="sadness, anger").data
     wanted = recognizer.predict(FILE).among(["sadness", "anger"])
     assert list(found["scores"].items()) == list(wanted.scores.items())
     assert sum(found["scores"].values()) == pytest.approx(1)
 
 
-def test_labels_then_the_highest(port):
+def test_labels_are_applied_before_top_k(port):
     found = post(port, FILE, labels="sadness,anger", top_k=1, response_format="csv")
     (row,) = csv.DictReader(io.StringIO(found.body.decode()))
     assert set(row) - {"file", "start", "end", "speaker", "phonemes", "warnings", "error"} == {
@@ -125,7 +125,7 @@ def test_labels_then_the_highest(port):
     }
 
 
-def test_a_model_is_asked_by_its_name():
+def test_a_model_is_selected_by_name():
     first, second = Held(), Held()
     with served(settings(), {"first": first, "second": second}) as found:
         assert post(found.port, FILE).data["model"] == "first"
@@ -134,7 +134,7 @@ def test_a_model_is_asked_by_its_name():
         assert (len(first.heard), len(second.heard)) == (2, 2)  # the warm-up was heard too
 
 
-def test_a_model_without_phonemes_says_null_and_not_an_empty_list():
+def test_a_model_without_phonemes_returns_null_not_an_empty_list():
     class Deaf(Held):
         def _recognize_clips(self, clips, options):
             return [type(one)(one.scores, None) for one in super()._recognize_clips(clips, options)]
@@ -156,7 +156,7 @@ def test_a_model_without_phonemes_says_null_and_not_an_empty_list():
         ("AIFF", {}),
     ],
 )
-def test_every_kind_of_file_is_heard(port, recognizer, kind, options):
+def test_every_format_is_recognized(port, recognizer, kind, options):
     file = encoded(clip(16_000) / 2**15, kind, **options)
     found = post(port, file, "a")
     assert found.status == 200
@@ -167,7 +167,7 @@ def test_every_kind_of_file_is_heard(port, recognizer, kind, options):
 
 
 def forged(field, value):
-    """A WAV whose header says something else: at 40 the bytes of its data, at 24 its rate."""
+    """A WAV with a wrong header field: the size of the data at 40, the rate at 24."""
     file = bytearray(wav(0.2))
     struct.pack_into("<I", file, field, value)
     return bytes(file)
@@ -202,11 +202,11 @@ def of_floats(*changes):
         (forged(24, 1), (422, "unsupported_audio")),
     ],
 )
-def test_what_cannot_be_heard_is_told_why(port, file, told):
+def test_unusable_audio_is_rejected_with_the_reason(port, file, told):
     assert post(port, file).told == told
 
 
-def test_a_header_that_says_4_gb_is_truncated(port):
+def test_a_wav_header_of_4_gb_is_reported_as_truncated(port):
     found = post(port, forged(40, 2**32 - 1000))
     assert found.status == 200
     assert "truncated" in found.data["warnings"]
@@ -220,7 +220,7 @@ def test_a_header_that_says_4_gb_is_truncated(port):
         (clip() / 2**16 + 0.4, "dc_offset"),
     ],
 )
-def test_odd_audio_is_heard_with_a_warning(port, samples, warning):
+def test_unusual_audio_is_recognized_with_a_warning(port, samples, warning):
     found = post(port, encoded(samples))
     assert found.status == 200
     assert warning in found.data["warnings"]
@@ -228,7 +228,7 @@ def test_odd_audio_is_heard_with_a_warning(port, samples, warning):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_silence_is_a_text_too(port, name):
+def test_silence_works_in_text_formats(port, name):
     found = post(port, encoded(np.zeros(16_000)), response_format=name)
     assert found.status == 200
 
@@ -256,7 +256,7 @@ KINDS = {"WAV": {}, "FLAC": {}, "OGG": {}, "MP3": {}}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bits_are_never_a_fault_of_the_server(server, kind):
+def test_flipped_bits_never_cause_a_server_error(server, kind):
     random = np.random.default_rng(list(KINDS).index(kind))
     good = np.frombuffer(encoded(clip(8000) / 2**15, kind), np.uint8)
     before = server.metric("decoders_replaced")
@@ -274,7 +274,7 @@ def test_flipped_bits_are_never_a_fault_of_the_server(server, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_cut_anywhere_is_heard_or_refused(server, kind):
+def test_a_truncated_file_is_recognized_or_rejected(server, kind):
     good = encoded(clip(8000) / 2**15, kind)
     for kept in np.linspace(1, len(good) - 1, 12).astype(int):
         assert post(server.port, good[:kept]).status in (200, 415, 422)
@@ -298,18 +298,18 @@ def test_a_file_cut_anywhere_is_heard_or_refused(server, kind):
         ("C:\\a\\b.wav", "b.wav"),
     ],
 )
-def test_a_name_is_told_printably_and_never_used_as_a_path(port, name, shown):
+def test_a_file_name_is_sanitized_and_never_used_as_a_path(port, name, shown):
     found = post(port, FILE, name, response_format="verbose_json")
     assert found.status == 200
     assert found.data["file"] == shown
     assert post(port, b"x", name).data["error"]["message"].startswith(f"{shown}: ")
 
 
-def test_a_name_of_10_kb_is_refused_or_shortened(port):
+def test_a_name_of_10_kb_is_rejected_or_shortened(port):
     assert post(port, FILE, "x" * 10_000).status in (200, 400)
 
 
-def test_a_name_is_one_line_of_every_text(port):
+def test_a_name_is_one_line_in_every_text_format(port):
     name = 'a"b\\r\\n2,"c'
     for kind in ("csv", *WRITERS):
         found = post(port, FILE, name, response_format=kind)
@@ -318,7 +318,7 @@ def test_a_name_is_one_line_of_every_text(port):
             assert len(list(csv.DictReader(io.StringIO(found.body.decode())))) == 1
 
 
-def test_nothing_of_an_upload_stays_on_the_disk(port, tmp_path, monkeypatch):
+def test_an_upload_leaves_no_file_on_the_disk(port, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     large = encoded(clip(40 * RATE))
     assert len(large) > 2**20  # smaller ones are held in memory

@@ -45,30 +45,30 @@ def send(port, *parts, kind=KIND["Content-Type"]):
         ([part("audio", WAV, "clip.wav")], "missing_file", "file"),
     ],
 )
-def test_a_form_that_is_not_as_described_is_refused(port, parts, code, param):
+def test_an_invalid_form_is_rejected(port, parts, code, param):
     found = send(port, *parts)
     assert found.told == (400, code)
     assert found.data["error"]["param"] == param
     assert "\n" not in found.data["error"]["message"]
 
 
-def test_two_files_are_one_too_many(port):
+def test_a_second_file_is_rejected(port):
     assert send(port, FILE, FILE).told == (400, "invalid_form")
     assert send(port, FILE, part("other", WAV, "other.wav")).told == (400, "invalid_form")
 
 
-def test_a_file_in_the_place_of_a_field_is_refused(port):
+def test_a_file_in_place_of_a_text_field_is_rejected(port):
     found = send(port, part("top_k", b"1", "a.txt"))
     assert found.status == 400
     assert found.code in ("missing_file", "invalid_value")
 
 
-def test_more_fields_than_there_are_is_a_form_refused(port):
+def test_too_many_fields_are_rejected(port):
     many = [part(f"field{place}", b"") for place in range(17)]
     assert send(port, FILE, *many).told == (400, "invalid_form")
 
 
-def test_a_field_has_4096_bytes_at_most(port):
+def test_a_field_has_at_most_4096_characters(port):
     assert send(port, FILE, part("model", b"m" * 4096)).told == (404, "model_not_found")
     assert send(port, FILE, part("model", b"m" * 4097)).told == (400, "invalid_form")
 
@@ -77,7 +77,7 @@ def test_a_field_has_4096_bytes_at_most(port):
     "kind",
     ["", "application/json", "audio/wav", "application/x-www-form-urlencoded", "multipart/mixed"],
 )
-def test_another_kind_of_body_is_415(port, kind):
+def test_another_body_type_is_415(port, kind):
     found = send(port, FILE, kind=kind)
     assert found.told == (415, "unsupported_media_type")
     assert "curl -F" in found.data["error"]["message"]
@@ -86,49 +86,49 @@ def test_another_kind_of_body_is_415(port, kind):
 @pytest.mark.parametrize(
     "kind", ["multipart/form-data", "multipart/form-data; boundary=other", 'multipart/form-data; "']
 )
-def test_a_boundary_that_is_none_is_400(port, kind):
+def test_an_invalid_boundary_is_400(port, kind):
     assert send(port, FILE, kind=kind).status == 400
 
 
 @pytest.mark.parametrize("name", ["utf-8", "latin-1", "nonsense", "zlib", "rot13", "utf-16"])
-def test_a_charset_that_decodes_is_no_harm(port, name):
+def test_a_valid_charset_is_accepted(port, name):
     kind = f"{KIND['Content-Type']}; charset={name}"
     assert send(port, FILE, kind=kind).status < 500
 
 
 @pytest.mark.parametrize("name", ["undefined", "punycode", "unicode_escape", "utf-7"])
-def test_a_charset_that_makes_what_is_no_text_is_not_500(port, name):
+def test_a_charset_that_yields_invalid_text_is_not_500(port, name):
     kind = f"{KIND['Content-Type']}; charset={name}"
     assert send(port, FILE, part(r"\ud800+2AA-", rb"\ud800+2AA-"), kind=kind).status == 400
 
 
-def test_text_that_is_no_utf_8_is_told_printably(port):
+def test_invalid_utf_8_is_reported_printably(port):
     found = send(port, FILE, part("labels", b"\xff\x00\x1b[31m\xe2\x80\xae,neutral"))
     message = found.data["error"]["message"]
     assert found.told == (400, "invalid_label")
     assert message.isprintable(), message
 
 
-def test_a_field_of_odd_letters_is_told_printably(port):
+def test_unusual_characters_in_a_field_are_reported_printably(port):
     found = send(port, FILE, part("a\x1b\u202eb", b""))
     assert found.told == (400, "unknown_field")
     assert found.data["error"]["param"] == "a??b"
 
 
-def test_spaces_around_labels_do_not_matter():
+def test_spaces_around_labels_are_ignored():
     found = Fields(labels=" anger , neutral", phonemes=True, top_k=2).options
     assert found == RecognizeOptions(PredictOptions(True, False), ["anger", "neutral"], 2)
     assert Fields().options == RecognizeOptions(PLAIN, [], None)
 
 
-def test_the_described_form_has_the_fields_that_are_taken():
+def test_the_documented_form_has_the_accepted_fields():
     schema = form_schema()["content"]["multipart/form-data"]["schema"]
     assert set(schema["properties"]) == {"file", *Fields.model_fields}
     assert schema["required"] == ["file"]
     assert schema["additionalProperties"] is False
 
 
-def test_no_field_is_described_as_null(port):
+def test_no_field_is_documented_as_nullable(port):
     """A form has no null: what is absent is left out."""
     described = form_schema()["content"]["multipart/form-data"]["schema"]["properties"]
     assert "null" not in str(described)

@@ -48,7 +48,7 @@ def small(folder):
 
 
 def body_of(size):
-    """A form of so many bytes."""
+    """A form with this number of bytes."""
     empty = form(part("file", b"", "a.wav"))
     return form(part("file", bytes(size - len(empty)), "a.wav"))
 
@@ -64,17 +64,17 @@ def status_of(said):
 # Size ---------------------------------------------------------------------------------------------
 
 
-def test_a_body_of_the_limit_is_read(small):
+def test_a_body_at_the_limit_is_accepted(small):
     assert ask(small.port, PATH, "POST", body_of(MOST), KIND).told == (422, "unsupported_audio")
 
 
-def test_a_byte_more_with_a_length_is_refused_before_it_is_read(small):
+def test_a_larger_body_with_a_length_is_rejected_before_it_is_read(small):
     with connected(small.port) as client:
         client.sendall(head(small.port, MOST + 1))
         assert client.recv(12) == b"HTTP/1.1 413"  # nothing was sent of the body
 
 
-def test_a_byte_more_in_chunks_is_refused_and_leaves_no_file(small, folder):
+def test_a_larger_chunked_body_is_rejected_and_leaves_no_file(small, folder):
     found = ask(small.port, PATH, "POST", chunked(body_of(MOST + 1)), KIND)
     assert found.told == (413, "body_too_large")
     assert ask(small.port, PATH, "POST", chunked(body_of(MOST)), KIND).status == 422
@@ -82,7 +82,7 @@ def test_a_byte_more_in_chunks_is_refused_and_leaves_no_file(small, folder):
 
 
 @pytest.mark.parametrize("length", [MOST + 1, 10 * MOST, 2**63, 10**19])
-def test_whoever_sends_it_all_the_same_reads_the_refusal(small, length):
+def test_a_client_that_sends_everything_first_can_read_the_refusal(small, length):
     """The connection is not reset while the client still sends."""
     with connected(small.port) as client:
         client.sendall(head(small.port, length) + bytes(min(length, 5_000_000)))
@@ -93,20 +93,20 @@ def test_whoever_sends_it_all_the_same_reads_the_refusal(small, length):
     assert said.endswith(b'"code":"body_too_large"}}')
 
 
-def test_a_body_where_none_is_wanted_is_not_kept(small):
+def test_an_unexpected_body_is_discarded(small):
     for path in ("/health/live", "/nowhere"):
         found = ask(small.port, path, "GET", bytes(1000))
         assert found.status in (200, 404)
         assert found.headers["Connection"] == "close"
 
 
-def test_an_expected_100_is_not_given_to_what_is_refused(small):
+def test_a_rejected_request_gets_no_100_continue(small):
     with connected(small.port) as client:
         client.sendall(head(small.port, MOST + 1, "Expect: 100-continue"))
         assert client.recv(12) == b"HTTP/1.1 413"
 
 
-def test_an_expected_100_is_given_to_what_is_read(small):
+def test_an_accepted_request_gets_100_continue(small):
     data = form(part("file", wav(0.1), "a.wav"))
     with connected(small.port) as client:
         client.sendall(head(small.port, len(data), "Expect: 100-continue\r\nConnection: close"))
@@ -119,7 +119,7 @@ def test_an_expected_100_is_given_to_what_is_read(small):
 
 
 def drip(client, data, seconds=0.2):
-    """Send a byte at a time until the server speaks or closes; what it says."""
+    """Send a byte at a time until the server replies or closes; return the reply."""
     client.settimeout(seconds)
     for place in range(len(data)):
         try:
@@ -136,7 +136,7 @@ def drip(client, data, seconds=0.2):
     raise AssertionError("it took everything")
 
 
-def test_a_body_at_a_byte_at_a_time_is_closed_at_the_limit(small, folder):
+def test_a_slow_body_is_closed_at_the_limit(small, folder):
     with connected(small.port) as client:
         client.sendall(head(small.port, 1000))
         said = drip(client, body_of(1000))
@@ -146,7 +146,7 @@ def test_a_body_at_a_byte_at_a_time_is_closed_at_the_limit(small, folder):
     assert small.service.admission.queue.in_use == 0
 
 
-def test_a_head_at_a_byte_at_a_time_is_closed_at_the_limit(small):
+def test_a_slow_head_is_closed_at_the_limit(small):
     with connected(small.port) as client:
         assert drip(client, b"GET / HTTP/1.1\r\nX: " + b"x" * 100) == b""
 
@@ -156,7 +156,7 @@ def test_a_silent_connection_is_closed(small):
         assert rest(client) == b""
 
 
-def test_the_second_head_of_a_connection_is_not_waited_for_either(small):
+def test_a_slow_second_head_is_closed_too(small):
     with connected(small.port) as client:
         client.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         said = client.recv(2**16)
@@ -166,7 +166,7 @@ def test_the_second_head_of_a_connection_is_not_waited_for_either(small):
         assert drip(client, b"GET / HTTP/1.1\r\nX: " + b"x" * 100) == b""
 
 
-def test_a_connection_that_asks_in_time_is_kept(small):
+def test_a_connection_with_timely_requests_stays_open(small):
     """Longer in all than one head may take."""
     with connected(small.port) as client:
         for _ in range(4):
@@ -178,7 +178,7 @@ def test_a_connection_that_asks_in_time_is_kept(small):
             time.sleep(HEADER_SECONDS * 0.4)
 
 
-def test_a_long_wait_for_an_answer_is_no_late_head(folder):
+def test_waiting_for_a_response_does_not_close_the_connection(folder):
     model = Held()
     with served(settings(limits=LIMITS), {"held": model}) as found:
         model.go.clear()
@@ -188,7 +188,7 @@ def test_a_long_wait_for_an_answer_is_no_late_head(folder):
         later.join()
 
 
-def test_an_open_stream_is_no_late_head(small):
+def test_an_open_stream_is_not_closed_by_the_head_timeout(small):
     with stream(small.port) as client:
         client.recv(timeout=10)
         time.sleep(1.5 * HEADER_SECONDS)
@@ -212,11 +212,11 @@ def test_an_open_stream_is_no_late_head(small):
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_not_http_is_refused(small, lines):
+def test_invalid_http_is_rejected(small, lines):
     assert 400 <= status_of(raw(small.port, lines)) < 502
 
 
-def test_a_length_and_chunks_together_are_one_request(small):
+def test_content_length_with_chunks_is_one_request(small):
     """Two ideas of where a request ends are how one is smuggled through a proxy."""
     lines = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
     hidden = b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/models HTTP/1.1\r\n"
@@ -238,7 +238,7 @@ def longest_wait(port, sent):
     return worst
 
 
-def test_a_flood_of_tiny_chunks_lets_others_be_answered(small):
+def test_a_flood_of_tiny_chunks_does_not_block_others(small):
     """What is read at once from a connection is worked through at once: it must be little."""
     flood = head(small.port) + b"1\r\n-\r\n" * 300_000
     waits = (longest_wait(small.port, flood) for _ in range(3))
@@ -272,7 +272,7 @@ def broken(found):
         lambda port: post(port, wav(0.1), response_format="csv"),
     ],
 )
-def test_every_response_is_dressed(small, found):
+def test_every_response_has_the_security_headers(small, found):
     headers = found(small.port).headers
     for name, value in HEADERS.items():
         assert headers.get_all(name) == [value]
@@ -280,7 +280,7 @@ def test_every_response_is_dressed(small, found):
     assert "server" not in headers
 
 
-def test_a_fault_of_the_server_is_dressed_and_tells_nothing(folder):
+def test_a_server_error_has_the_headers_and_no_details(folder):
     with served(settings(limits=LIMITS), {"held": Held()}) as small:
         found = broken(small)
         assert found.told == (500, "internal_error")
@@ -290,7 +290,7 @@ def test_a_fault_of_the_server_is_dressed_and_tells_nothing(folder):
         assert ask(small.port, "/health/live").status == 200
 
 
-def test_request_ids_are_not_repeated_nor_taken_from_outside(small):
+def test_request_ids_are_unique_and_never_from_the_client(small):
     given = {"X-Request-Id": "mine\tand <b>yours</b>"}
     found = [ask(small.port, "/health/live", headers=given) for _ in range(5)]
     names = {one.headers["X-Request-Id"] for one in found}
@@ -298,7 +298,7 @@ def test_request_ids_are_not_repeated_nor_taken_from_outside(small):
     assert all(one.isalnum() for one in names)
 
 
-def test_nothing_runs_but_the_pages_own_scripts():
+def test_only_the_scripts_of_the_page_can_run():
     rules = dict(one.split(" ", 1) for one in HEADERS["Content-Security-Policy"].split("; "))
     assert rules["default-src"] == "'none'"
     assert rules["script-src"] == "'self'"

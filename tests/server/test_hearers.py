@@ -1,4 +1,4 @@
-"""Threads that hear: company changes no answer, and a bad neighbour harms nobody."""
+"""Dynamic batching: it changes no result, and a failing clip does not affect others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def hearers(threads=1, batch_seconds=60.0, started=lambda size, waited: No
 
 
 async def behind(found, model, asked):
-    """The outcomes of what is asked while a first recording holds the thread."""
+    """Return the results of jobs that are queued while a first recording holds the thread."""
     first = asyncio.ensure_future(found.recognize(model, waveform(0.9), PLAIN))
     while not model.heard:
         await asyncio.sleep(0.001)
@@ -55,7 +55,7 @@ def model():
 
 
 class Fussy(Held):
-    """Fails in company with a clip of half a second, and for it alone."""
+    """Fails for a clip of half a second, alone and in a batch."""
 
     def _recognize_clips(self, clips, options):
         self.batches.append(len(clips))
@@ -70,7 +70,7 @@ class Fussy(Held):
 
 
 def together(listener, clips, shares):
-    """Answers of clips that wait for the same thread, and how many were heard together."""
+    """Return the results of clips that wait for the same thread, and the batch sizes."""
     sizes = []
     ready = threading.Event()
 
@@ -90,7 +90,7 @@ def together(listener, clips, shares):
 
 
 @pytest.mark.parametrize("shares", [False, True])
-def test_a_clip_in_company_is_heard_as_alone(recognizer, shares):
+def test_a_batched_clip_gets_the_same_result_as_alone(recognizer, shares):
     clips = [waveform(one, 200 + 100 * at) for at, one in enumerate(LENGTHS)]
     found, sizes = together(recognizer, clips, shares)
     assert sizes == [1] * 8, "int8: company would change its last digits, and so its steps"
@@ -102,7 +102,7 @@ def test_a_clip_in_company_is_heard_as_alone(recognizer, shares):
         assert answer.warnings == alone.warnings
 
 
-def test_the_model_that_ships_hears_a_clip_in_company_as_alone():
+def test_the_packaged_model_gives_batched_clips_the_same_result():
     listener, _ = phonemo.load().for_jobs(2)
     clips = [waveform(one, 150 + 60 * at) for at, one in enumerate(LENGTHS)]
     found, _ = together(listener, clips, False)
@@ -110,8 +110,8 @@ def test_the_model_that_ships_hears_a_clip_in_company_as_alone():
         assert answer.scores == listener.predict_waveform(clip).scores
 
 
-def test_every_answer_is_its_own(model):
-    """Clips of every length, asked at once: the score tells the length."""
+def test_every_request_gets_its_own_result(model):
+    """Concurrent clips of every length; the score encodes the length."""
     lengths = [round(0.1 + 0.01 * at, 2) for at in range(30)]
     np.random.default_rng(0).shuffle(lengths)
 
@@ -131,7 +131,7 @@ def test_every_answer_is_its_own(model):
     ("batch_seconds", "batches"),
     [(0.0, [1] * 7), (1.0, [1, 2, 2, 2]), (60.0, [1, 6]), (0.3, [1] * 7), (1.5, [1, 3, 3])],
 )
-def test_so_much_is_heard_together_and_no_more(model, batch_seconds, batches):
+def test_a_batch_is_limited_in_audio(model, batch_seconds, batches):
     async def act():
         async with hearers(batch_seconds=batch_seconds) as found:
             asked = [found.recognize(model, waveform(0.5), PLAIN) for _ in range(6)]
@@ -141,7 +141,7 @@ def test_so_much_is_heard_together_and_no_more(model, batch_seconds, batches):
     assert model.batches == batches
 
 
-def test_the_longest_counts_for_all(model):
+def test_the_batch_limit_includes_padding(model):
     """Shorter ones are padded to it: 2 s with 3 of 1 s are 8 s of work."""
 
     async def act():
@@ -153,7 +153,7 @@ def test_the_longest_counts_for_all(model):
     assert model.batches == [1, 3, 1]
 
 
-def test_only_what_is_asked_alike_is_heard_together(model):
+def test_only_jobs_with_the_same_options_are_batched(model):
     other = Held()
 
     async def act():
@@ -172,7 +172,7 @@ def test_only_what_is_asked_alike_is_heard_together(model):
     assert max(model.batches) == max(other.batches) == 2
 
 
-def test_nobody_waits_for_company(model):
+def test_no_job_waits_for_a_batch(model):
     async def act():
         async with hearers(threads=4) as found:
             asked = [found.recognize(model, waveform(0.5), PLAIN) for _ in range(4)]
@@ -186,7 +186,7 @@ def test_nobody_waits_for_company(model):
     assert model.batches == [1] * 4
 
 
-def test_the_oldest_is_next(model):
+def test_the_oldest_job_is_next(model):
     order = []
 
     async def ask(found, name, seconds):
@@ -206,7 +206,7 @@ def test_the_oldest_is_next(model):
 
 
 @pytest.mark.parametrize("error", [CheckpointError("bad"), ValueError("bad"), MemoryError("bad")])
-def test_one_bad_neighbour_harms_nobody(error):
+def test_a_failing_job_does_not_affect_its_batch(error):
     model = Fussy()
     model.error = error
     model.go.clear()
@@ -224,7 +224,7 @@ def test_one_bad_neighbour_harms_nobody(error):
     assert [one.seconds for one in (first, third, fourth)] == [0.4, 0.6, 0.7]
 
 
-def test_errors_reach_whoever_asked():
+def test_errors_reach_the_caller():
     async def act():
         async with hearers(threads=2) as found:
 
@@ -240,7 +240,7 @@ def test_errors_reach_whoever_asked():
 # Who leaves ---------------------------------------------------------------------------------------
 
 
-def test_what_waits_is_dropped_when_its_asker_leaves(model):
+def test_a_waiting_job_is_dropped_when_cancelled(model):
     async def act():
         async with hearers(batch_seconds=0) as found:
             first = asyncio.ensure_future(found.recognize(model, waveform(0.9), PLAIN))
@@ -261,7 +261,7 @@ def test_what_waits_is_dropped_when_its_asker_leaves(model):
     assert model.heard == [14_400, 1600, 4800]
 
 
-def test_a_long_recording_is_left_when_its_asker_leaves(model):
+def test_a_long_recording_stops_when_cancelled(model):
     async def act():
         async with hearers() as found:
             long = asyncio.ensure_future(found.recognize(model, waveform(300), PLAIN))
@@ -276,7 +276,7 @@ def test_a_long_recording_is_left_when_its_asker_leaves(model):
     assert len(model.heard) < 10, "of 199 windows"
 
 
-def test_an_asker_who_leaves_its_company_alone_harms_nobody(model):
+def test_a_cancelled_job_does_not_affect_its_batch(model):
     async def act():
         async with hearers() as found:
             first = asyncio.ensure_future(found.recognize(model, waveform(0.9), PLAIN))
@@ -298,8 +298,8 @@ def test_an_asker_who_leaves_its_company_alone_harms_nobody(model):
     assert found[3].seconds == 0.6
 
 
-def test_closing_with_work_that_waits_says_nothing(model):
-    """What waits is left: no exception is raised where nobody can catch it."""
+def test_closing_with_waiting_jobs_logs_nothing(model):
+    """Waiting jobs are dropped without an exception that nothing can catch."""
     complaints = []
 
     async def act():
@@ -324,7 +324,7 @@ def test_closing_with_work_that_waits_says_nothing(model):
 # Over HTTP ----------------------------------------------------------------------------------------
 
 
-def test_every_answer_under_load_is_the_one_that_it_has_alone(recognizer):
+def test_results_under_load_equal_those_alone(recognizer):
     lengths = [0.3 + 0.05 * (at % 8) for at in range(24)]
     answers = {}
 
@@ -349,7 +349,7 @@ def test_every_answer_under_load_is_the_one_that_it_has_alone(recognizer):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
-def test_hearing_gives_way_to_answering():
+def test_inference_threads_have_lower_priority():
     def priority():
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 

@@ -1,4 +1,4 @@
-"""Too much at once, too long, too early, too late: a status each, and every place is given back."""
+"""Overload, deadlines, startup and shutdown: each has a status, and every slot is released."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def small(queue=1, workers=1, **limits):
 
 
 @pytest.mark.parametrize(("queue", "workers"), [(0, 1), (1, 1), (2, 2)])
-def test_one_more_than_there_are_places_is_429(model, queue, workers):
+def test_a_request_over_the_queue_limit_is_429(model, queue, workers):
     with served(small(queue, workers), {"held": model}) as found:
         with holding(found, model, queue + workers) as statuses:
             refused = post(found.port, WAV)
@@ -63,7 +63,7 @@ def test_one_more_than_there_are_places_is_429(model, queue, workers):
         assert found.service.admission.queue.in_use == 0
 
 
-def test_of_many_at_once_those_with_a_place_are_answered_and_the_rest_is_429(model):
+def test_of_many_requests_those_in_the_queue_succeed_and_the_rest_is_429(model):
     with served(small(4, 2), {"held": model}) as found:
         model.go.clear()
         with ThreadPoolExecutor(40) as pool:
@@ -75,8 +75,8 @@ def test_of_many_at_once_those_with_a_place_are_answered_and_the_rest_is_429(mod
         assert found.service.admission.queue.in_use == 0
 
 
-def test_an_upload_that_does_not_arrive_keeps_nobody_out(model):
-    """A place is for work: whoever sends a byte a second must not hold it."""
+def test_a_stalled_upload_takes_no_queue_slot(model):
+    """A client that sends a byte per second must not hold a queue slot."""
     with (
         served(small(1, 1, read_seconds=20.0), {"held": model}) as found,
         contextlib.ExitStack() as all,
@@ -99,7 +99,7 @@ def test_an_upload_that_does_not_arrive_keeps_nobody_out(model):
         (b"nonsense", 400),
     ],
 )
-def test_an_error_gives_its_place_back(model, body, status):
+def test_an_error_releases_its_slot(model, body, status):
     with served(small(0, 1), {"held": model}) as found:
         for _ in range(3):
             assert ask(found.port, PATH, "POST", body, KIND).status == status
@@ -110,7 +110,7 @@ def test_an_error_gives_its_place_back(model, body, status):
 # A client that leaves -----------------------------------------------------------------------------
 
 
-def test_a_client_that_leaves_gives_its_place_back(model):
+def test_a_disconnect_releases_the_slot(model):
     with served(small(0, 1), {"held": model}) as found:
         model.go.clear()
         with connected(found.port) as client:
@@ -122,7 +122,7 @@ def test_a_client_that_leaves_gives_its_place_back(model):
         assert found.complaints.lines == []
 
 
-def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(model):
+def test_a_disconnect_during_the_upload_is_not_a_server_error(model):
     with served(small(0, 1), {"held": model}) as found:
         with connected(found.port) as client:
             client.sendall(head(found.port, len(BODY)) + BODY[:500])
@@ -133,7 +133,7 @@ def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(model):
         assert 'status="500"' not in ask(found.port, "/metrics").body.decode()
 
 
-def test_what_waits_for_a_client_that_left_is_not_heard(model):
+def test_a_waiting_recording_of_a_disconnected_client_is_dropped(model):
     with served(small(3, 1), {"held": model}) as found:
         with holding(found, model, 1):
             until(lambda: len(model.heard) == 2)  # the warm-up was first
@@ -149,7 +149,7 @@ def test_what_waits_for_a_client_that_left_is_not_heard(model):
 # A deadline ---------------------------------------------------------------------------------------
 
 
-def test_no_answer_in_time_is_504_and_gives_its_place_back(model):
+def test_a_missed_deadline_is_504_and_releases_the_slot(model):
     with served(small(0, 1, deadline_seconds=0.5), {"held": model}) as found:
         model.go.clear()
         assert post(found.port, WAV).told == (504, "deadline_exceeded")
@@ -158,7 +158,7 @@ def test_no_answer_in_time_is_504_and_gives_its_place_back(model):
         assert post(found.port, WAV).status == 200
 
 
-def test_a_fault_of_the_model_is_500_and_gives_its_place_back(model):
+def test_a_model_error_is_500_and_releases_the_slot(model):
     class Broken(Held):
         def _recognize_clips(self, clips, options):
             if self.heard:
@@ -175,7 +175,7 @@ def test_a_fault_of_the_model_is_500_and_gives_its_place_back(model):
 
 @pytest.fixture(scope="module")
 def cold():
-    """A server whose model hears nothing yet."""
+    """A server whose model is not warm yet."""
     model = Held()
     model.go.clear()
     with served(settings(), {"held": model}, warm=False) as found:
@@ -185,24 +185,24 @@ def cold():
 
 
 @pytest.mark.parametrize("path", ["/health/ready", PATH])
-def test_before_it_is_warm_it_is_503(cold, path):
+def test_requests_before_the_warm_up_are_503(cold, path):
     found = ask(cold.port, path, "GET" if "health" in path else "POST")
     assert found.told == (503, "starting")
     assert found.headers["Retry-After"] == "1"
 
 
-def test_before_it_is_warm_it_lives_and_tells_its_version(cold):
+def test_a_starting_server_is_live_and_returns_its_version(cold):
     assert ask(cold.port, "/health/live").data == {"status": "ok"}
     assert ask(cold.port, "/version").status == 200
     assert ask(cold.port, "/").status == 200
 
 
-def test_before_it_is_warm_a_stream_is_told_so(cold):
+def test_a_stream_before_the_warm_up_gets_an_error(cold):
     with stream(cold.port) as client:
         assert "starting" in client.recv(timeout=30)
 
 
-def test_while_it_stops_it_is_503_and_still_lives(model):
+def test_a_stopping_server_is_503_but_live(model):
     with served(small(), {"held": model}) as found:
         with holding(found, model, 1) as statuses:
             found.call(found.service.stop)
@@ -212,7 +212,7 @@ def test_while_it_stops_it_is_503_and_still_lives(model):
         assert statuses == [200]
 
 
-def test_a_refused_start_is_told_once():
+def test_a_failed_start_is_reported_once():
     failures = []
 
     async def act():
@@ -227,7 +227,7 @@ def test_a_refused_start_is_told_once():
 
 
 @pytest.mark.parametrize("limits", [{"decoder_bytes": 1}, {"decode_seconds": 0.01}])
-def test_a_server_that_cannot_start_says_so_and_does_not_stay_cold(limits):
+def test_a_server_that_cannot_start_reports_the_failure(limits):
     """Limits that no recording passes, or that only the warm-up's second does not pass."""
     failures = []
 
@@ -245,7 +245,7 @@ def test_a_server_that_cannot_start_says_so_and_does_not_stay_cold(limits):
 # Models -------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_not_served_twice():
+def test_a_duplicate_model_is_rejected():
     with pytest.raises(CheckpointError, match="tiny-bundle is served already"):
         open_models(settings(models=(str(BUNDLE), str(BUNDLE))))
 

@@ -56,7 +56,7 @@ def answer_of(found):
 
 
 @pytest.mark.parametrize("name", ["office", "room-2"])
-def test_a_named_profile_is_applied_as_the_library_applies_it(at, model, name):
+def test_a_named_profile_is_applied_as_by_the_library(at, model, name):
     wanted = model.adapted(RECORDINGS[:2] if name == "room-2" else RECORDINGS).predict(FILE)
     found = post(at, FILE, profile=name).data
     assert found == answer_of(wanted)
@@ -65,7 +65,7 @@ def test_a_named_profile_is_applied_as_the_library_applies_it(at, model, name):
 
 
 @pytest.mark.parametrize("as_file", [False, True])
-def test_a_profile_that_is_sent_is_applied_too(at, model, profile, as_file):
+def test_a_sent_profile_is_applied(at, model, profile, as_file):
     sent = part("profile_json", profile.text().encode(), "office.json" if as_file else None)
     body = form(part("file", FILE, "clip.wav"), sent)
     found = ask(at, PATH, "POST", body, KIND).data
@@ -73,14 +73,14 @@ def test_a_profile_that_is_sent_is_applied_too(at, model, profile, as_file):
     assert found["profile"] == {"hash": profile.hash, "count": 6}
 
 
-def test_without_one_nothing_changes(at, model):
+def test_without_a_profile_nothing_changes(at, model):
     found = post(at, FILE).data
     assert found == answer_of(model.predict(FILE))
     assert "profile" not in found
     assert post(at, FILE, model="tiny-bundle").status == 200
 
 
-def test_every_field_works_with_one(at, model, profile):
+def test_every_field_works_with_a_profile(at, model, profile):
     adapted = model.with_profile(profile)
     long = encoded(np.concatenate([clip(20 * RATE), 0 * clip(5 * RATE), clip(12 * RATE, 900.0)]))
     fields = {"profile": "office", "phonemes": "true", "timeline": "true", "top_k": 2}
@@ -90,7 +90,7 @@ def test_every_field_works_with_one(at, model, profile):
 
 
 @pytest.mark.parametrize("fields", [{}, {"profile": "office"}])
-def test_csv_has_a_column_for_it_where_one_is_applied(at, model, profile, fields):
+def test_csv_has_a_column_for_an_applied_profile(at, model, profile, fields):
     found = post(at, FILE, "my.wav", response_format="csv", **fields).body.decode()
     wanted = model.with_profile(profile if fields else None).predict(FILE)
     rows = writers.csv_rows("my.wav", wanted, LABELS, bool(fields))
@@ -99,8 +99,8 @@ def test_csv_has_a_column_for_it_where_one_is_applied(at, model, profile, fields
     assert row.get("profile") == (profile.hash if fields else None)
 
 
-def test_requests_side_by_side_keep_their_profiles_apart(at, model, profile):
-    """Clips are recognized in company; a profile must not be shared with it."""
+def test_concurrent_requests_use_their_own_profiles(at, model, profile):
+    """Clips are batched; a profile must not apply to the other clips of a batch."""
     from concurrent.futures import ThreadPoolExecutor
 
     each = [{"profile": "office"}, {}, {"profile": "room-2"}, {"profile_json": profile.text()}] * 3
@@ -135,14 +135,14 @@ def changed(profile, **values):
         ({"profile_json": "\ud7ff\x00"}, (422, "invalid_profile"), "profile_json"),
     ],
 )
-def test_a_wrong_profile_is_told(at, fields, told, param):
+def test_a_wrong_profile_is_rejected(at, fields, told, param):
     found = post(at, FILE, **fields)
     assert found.told == told
     assert found.data["error"]["param"] == param
     assert found.data["error"]["message"].isprintable()
 
 
-def test_an_unknown_name_is_told_with_those_that_there_are(at, port):
+def test_an_unknown_name_is_rejected_with_the_known_ones(at, port):
     assert "office, room-2" in post(at, FILE, profile="shop").data["error"]["message"]
     none = post(port, FILE, profile="shop").data["error"]["message"]
     assert "has none; send one as profile_json" in none
@@ -159,11 +159,11 @@ def test_an_unknown_name_is_told_with_those_that_there_are(at, port):
         {"more": 1},
     ],
 )
-def test_a_profile_whose_content_is_wrong_is_told(at, profile, values):
+def test_a_profile_with_invalid_content_is_rejected(at, profile, values):
     assert post(at, FILE, profile_json=changed(profile, **values)).told == (422, "invalid_profile")
 
 
-def test_a_profile_of_another_model_is_told(at, profile):
+def test_a_profile_of_another_model_is_rejected(at, profile):
     found = post(at, FILE, profile_json=changed(profile, model="0" * 64))
     assert found.told == (422, "profile_mismatch")
     assert "make a profile with this model" in found.data["error"]["message"]
@@ -172,19 +172,19 @@ def test_a_profile_of_another_model_is_told(at, profile):
 
 
 @pytest.mark.parametrize("file", [None, "office.json"])
-def test_a_profile_has_a_limit_of_its_own(at, file):
+def test_a_profile_has_its_own_size_limit(at, file):
     for size, told in ((2**17, (422, "invalid_profile")), (2**17 + 1, (400, "invalid_form"))):
         body = form(part("file", FILE, "clip.wav"), part("profile_json", b"x" * size, file))
         assert ask(at, PATH, "POST", body, KIND).told == told
 
 
-def test_no_other_field_has_that_room(at):
+def test_other_fields_have_a_smaller_limit(at):
     found = post(at, FILE, labels="a" * 5000)
     assert found.told == (400, "invalid_form")
     assert make(at, FILE, model="a" * 5000).told == (400, "invalid_form")
 
 
-def test_a_profile_twice_is_told(at, profile):
+def test_two_profiles_are_rejected(at, profile):
     twice = [part("profile_json", profile.text().encode(), name) for name in (None, "a.json")]
     found = ask(at, PATH, "POST", form(part("file", FILE, "clip.wav"), *twice), KIND)
     assert found.told == (400, "invalid_value")
@@ -193,7 +193,7 @@ def test_a_profile_twice_is_told(at, profile):
 # Made ---------------------------------------------------------------------------------------------
 
 
-def test_a_profile_is_made_as_the_library_makes_it(at, profile):
+def test_a_created_profile_equals_that_of_the_library(at, profile):
     found = make(at, *RECORDINGS)
     assert found.status == 200
     assert found.data == {
@@ -209,14 +209,14 @@ def test_a_profile_is_made_as_the_library_makes_it(at, profile):
     assert Profile.from_dict(found.data["profile"]) == profile
 
 
-def test_the_file_alone_can_be_had(at, profile):
+def test_the_profile_file_can_be_requested_alone(at, profile):
     found = make(at, *RECORDINGS[::-1], response_format="profile")
     assert found.headers.get_content_type() == "application/json"
     assert found.body.decode() == profile.text()
     assert post(at, FILE, profile_json=found.body.decode()).data["profile"]["hash"] == profile.hash
 
 
-def test_a_long_recording_is_pooled_in_windows(at, model):
+def test_a_long_recording_adds_its_windows(at, model):
     long = encoded(np.concatenate([clip(20 * RATE), clip(15 * RATE, 900.0)]))
     found = make(at, long, RECORDINGS[0]).data
     assert found["profile"] == model.profile([long, RECORDINGS[0]]).to_dict()
@@ -224,7 +224,7 @@ def test_a_long_recording_is_pooled_in_windows(at, model):
     assert found["recordings"] == 2
 
 
-def test_what_cannot_be_used_is_left_out_and_counted(at, profile):
+def test_unusable_recordings_are_left_out_and_counted(at, profile):
     cut = RECORDINGS[0][:30]
     found = make(at, RECORDINGS[0], SILENCE, *RECORDINGS[1:], cut, b"#EXTM3U\n", wav(0.01)).data
     assert (found["recordings"], found["silent"], found["failed"]) == (6, 1, 3)
@@ -251,13 +251,13 @@ def test_what_cannot_be_used_is_left_out_and_counted(at, profile):
         ([RECORDINGS[0]] * 65, (400, "invalid_form")),
     ],
 )
-def test_where_there_is_nothing_to_make_one_of(at, files, told):
+def test_recordings_without_speech_are_rejected(at, files, told):
     found = make(at, *files)
     assert found.told == told
     assert found.data["error"]["message"].isprintable()
 
 
-def test_how_many_were_left_out_is_told(at):
+def test_the_number_of_recordings_left_out_is_returned(at):
     message = make(at, SILENCE, b"no audio").data["error"]["message"]
     assert "1 recordings without speech, 1 that cannot be used" in message
 
@@ -279,11 +279,11 @@ def test_how_many_were_left_out_is_told(at):
         ),
     ],
 )
-def test_a_form_that_is_not_as_described_is_refused(at, parts, told):
+def test_an_invalid_form_is_rejected(at, parts, told):
     assert ask(at, MAKE, "POST", form(*parts), KIND).told == told
 
 
-def test_limits_of_recordings_and_of_all_together(model, tmp_path):
+def test_limits_of_single_recordings_and_in_total(model, tmp_path):
     limits = {"profile_files": 2, "profile_seconds": 2.5, "audio_seconds": 2, "body_bytes": 200_000}
     with offering(model, tmp_path, limits=limits) as found:
         assert make(found.port, wav(1.2), wav(1.2)).status == 200
@@ -294,7 +294,7 @@ def test_limits_of_recordings_and_of_all_together(model, tmp_path):
         assert make(found.port, wav(4), wav(4)).told == (413, "body_too_large")
 
 
-def test_a_profile_takes_a_place_like_any_request(model, tmp_path):
+def test_creating_a_profile_takes_a_queue_slot(model, tmp_path):
     limits = {"queue": 0, "deadline_seconds": 0.2}
     with offering(model, tmp_path, workers=1, limits=limits) as found:
         with found.service.admission.queue.slot():
@@ -308,7 +308,7 @@ def test_a_profile_takes_a_place_like_any_request(model, tmp_path):
         assert make(found.port, FILE).told == (503, "stopping")
 
 
-def test_who_may_ask(model, tmp_path):
+def test_access_rules_apply_to_profiles(model, tmp_path):
     from phonemo.server.auth import digest_of
 
     with offering(model, tmp_path, access={"keys": [digest_of("key")]}) as found:
@@ -323,7 +323,7 @@ def test_who_may_ask(model, tmp_path):
 # Offered ------------------------------------------------------------------------------------------
 
 
-def test_those_that_are_offered_are_listed_without_their_numbers(at, model, profile, port):
+def test_profiles_are_listed_without_their_content(at, model, profile, port):
     found = ask(at, "/v1/profiles").data
     ProfileList.model_validate(found, strict=True)
     second = model.profile(RECORDINGS[:2])
@@ -341,7 +341,7 @@ def test_those_that_are_offered_are_listed_without_their_numbers(at, model, prof
     assert (none["data"], none["models"]) == ([], [])
 
 
-def test_they_are_read_once(model, tmp_path, profile):
+def test_profiles_are_read_once(model, tmp_path, profile):
     with offering(model, tmp_path) as found:
         for path in tmp_path.glob("*.json"):
             path.unlink()
@@ -356,7 +356,7 @@ def folder(tmp_path, profile):
     return tmp_path
 
 
-def test_the_folder_is_opened_by_stems(folder, model, profile):
+def test_profiles_are_named_by_file_stem(folder, model, profile):
     (folder / "notes.txt").write_text("no profile", "utf-8")
     profile.save(folder / "A.b_c-1.json")
     assert open_profiles(str(folder), {"a": model}) == {"A.b_c-1": profile, "good": profile}
@@ -376,7 +376,7 @@ def test_the_folder_is_opened_by_stems(folder, model, profile):
         (f"{'a' * 65}.json", None, "rename the file"),
     ],
 )
-def test_a_file_that_cannot_be_offered_is_one_line(folder, model, profile, name, text, told):
+def test_an_invalid_profile_file_is_one_line(folder, model, profile, name, text, told):
     (folder / name).write_text(profile.text() if text is None else text, "utf-8")
     with pytest.raises(UsageError, match=re.escape(told)) as error:
         open_profiles(str(folder), {"a": model})
@@ -401,7 +401,7 @@ def test_a_folder_without_profiles_is_one_line(tmp_path, model):
         open_profiles(str(tmp_path / "absent"), {"a": model})
 
 
-def test_the_command_leaves_with_2_and_a_line(folder):
+def test_the_command_exits_with_2_and_one_line(folder):
     (folder / "bad.json").write_text("{}", "utf-8")
     options = ("--model", str(ADAPTABLE), "--profiles", str(folder))
     with command(*options, model=False) as process:
@@ -418,7 +418,7 @@ def traces_of(profile):
     return [profile.hash, *(one for one in numbers if len(one) > 5)]
 
 
-def test_no_log_line_and_no_metric_holds_a_profile(folder, profile):
+def test_no_log_line_or_metric_contains_a_profile(folder, profile):
     options = ("--model", str(ADAPTABLE), "--profiles", str(folder), "--access-log")
     sent = profile.text()
     with command(*options, model=False) as process:
@@ -441,7 +441,7 @@ def test_no_log_line_and_no_metric_holds_a_profile(folder, profile):
         assert trace not in metrics
 
 
-def test_nothing_of_a_profile_stays_in_the_server(at, offered, profile):
+def test_a_sent_profile_is_not_kept(at, offered, profile):
     before = dict(offered.service.registry.profile_store._adapted)
     own = changed(profile, seconds=1.0)
     assert post(at, FILE, profile_json=own).status == 200

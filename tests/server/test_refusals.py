@@ -39,7 +39,7 @@ from phonemo.server.api_errors import (
         (PhonemoError("a"), 500, "model_error", None),
     ],
 )
-def test_every_error_of_the_library_has_a_status_and_a_code(error, status, code, param):
+def test_every_library_error_has_a_status_and_a_code(error, status, code, param):
     found = api_error_of(error)
     assert (found.status, found.code, found.param, str(found)) == (status, code, param, "a")
 
@@ -60,7 +60,7 @@ def test_the_type_follows_from_the_status(status, kind):
     assert type_of(status) == kind
 
 
-def test_the_body_is_the_one_that_people_know():
+def test_the_body_has_the_common_api_error_format():
     told = {"message": "m", "type": "invalid_request_error", "param": "p", "code": "c"}
     assert ApiError(400, "c", "m", "p").to_dict() == {"error": told}
 
@@ -68,11 +68,11 @@ def test_the_body_is_the_one_that_people_know():
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.0, "1"), (0.4, "1"), (1.0, "1"), (1.01, "2"), (29.5, "30")]
 )
-def test_another_try_is_in_whole_seconds_and_never_at_once(seconds, told):
+def test_retry_after_is_in_whole_seconds_and_at_least_1(seconds, told):
     found = too_many_requests("queue_full", "full", seconds)
     assert (found.status, found.headers) == (429, {"Retry-After": told})
 
 
-def test_a_server_that_does_not_serve_says_when_to_come_back():
+def test_a_503_has_retry_after():
     found = service_unavailable("stopping", "the server stops")
     assert (found.status, found.code, found.headers) == (503, "stopping", {"Retry-After": "1"})

@@ -1,4 +1,4 @@
-"""The whole command: it starts, it stops without losing an answer, and says why it cannot start."""
+"""The command: start, graceful stop, and errors at startup."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_idle_server_stops_at_once_with_status_0():
 
 
 @pytest.mark.parametrize("sent", SIGNALS)
-def test_what_is_in_flight_is_answered_before_it_stops(sent, long):
+def test_requests_in_progress_finish_before_the_stop(sent, long):
     with command("--set", "workers=1") as found, ThreadPoolExecutor(2) as pool:
         port = found.port
         asked = [pool.submit(post, port, long, phonemes=1) for _ in range(2)]
@@ -64,7 +64,7 @@ def test_what_is_in_flight_is_answered_before_it_stops(sent, long):
         assert found.said.count("\n") == 1, found.said
 
 
-def test_a_live_stream_is_answered_before_it_stops():
+def test_a_live_stream_gets_its_result_before_the_stop():
     with command() as found, stream(found.port) as client:
         client.recv(timeout=30)
         client.send(clip(2 * RATE).tobytes())
@@ -76,14 +76,14 @@ def test_a_live_stream_is_answered_before_it_stops():
 
 
 def refused_or_cut(asked):
-    """What is left unanswered is told so, or its connection is closed; it is no 500."""
+    """Unfinished requests get a 503 or a closed connection, not a 500."""
     left = [one for one in asked if one.exception() is not None or one.result().status != 200]
     for one in left:
         assert one.exception() is not None or one.result().told == (503, "stopping"), one.result()
     return len(left)
 
 
-def test_what_does_not_finish_in_the_grace_is_told_so(long):
+def test_a_request_longer_than_the_grace_period_gets_an_error(long):
     with command("--set", "grace_seconds=0.1", "--set", "workers=1") as found:
         port = found.port
         with ThreadPoolExecutor(12) as pool:
@@ -95,7 +95,7 @@ def test_what_does_not_finish_in_the_grace_is_told_so(long):
         assert refused_or_cut(asked)
 
 
-def test_a_second_signal_stops_it_at_once(long):
+def test_a_second_signal_stops_at_once(long):
     with command("--set", "workers=1") as found:
         port = found.port
         with ThreadPoolExecutor(12) as pool:
@@ -117,7 +117,7 @@ def stopping(port):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_signal_before_it_is_warm_stops_it():
+def test_a_signal_before_the_warm_up_stops_the_server():
     with command(model=False) as found:
         until(lambda: children(found.process.pid))  # its decoders start first
         found.process.send_signal(signal.SIGTERM)
@@ -127,7 +127,7 @@ def test_a_signal_before_it_is_warm_stops_it():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
-def test_its_decoders_end_with_it(sent):
+def test_the_decoders_end_with_the_server(sent):
     with command() as found:
         assert found.port
         pids = children(found.process.pid)
@@ -150,17 +150,17 @@ def test_a_port_in_use_is_one_line():
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a" * 70])
-def test_an_address_that_is_not_ours_is_one_line(host):
+def test_a_foreign_address_is_one_line(host):
     with command("--host", host) as found:
         assert "--host" in one_line(found, 2)
 
 
-def test_no_model_is_one_line(tmp_path):
+def test_a_missing_model_is_one_line(tmp_path):
     with command("--model", str(tmp_path / "absent"), model=False) as found:
         assert "absent" in one_line(found, 1)
 
 
-def test_a_broken_model_is_one_line(tmp_path):
+def test_a_damaged_model_is_one_line(tmp_path):
     shutil.copytree(BUNDLE, tmp_path / "broken")
     with open(tmp_path / "broken" / "model.onnx", "r+b") as file:
         file.seek(1000)
@@ -180,7 +180,7 @@ def test_a_broken_model_is_one_line(tmp_path):
         (["--config", "absent.yaml"], "absent.yaml"),
     ],
 )
-def test_a_wrong_config_is_one_line(words, told, monkeypatch, capsys):
+def test_an_invalid_config_is_one_line(words, told, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["phonemo", "serve", *words])
     with pytest.raises(SystemExit) as left:
         main.main()
@@ -191,12 +191,12 @@ def test_a_wrong_config_is_one_line(words, told, monkeypatch, capsys):
     assert told in said
 
 
-def test_a_voice_activity_that_is_none_is_one_line():
+def test_an_unknown_voice_activity_detector_is_one_line():
     with command("--set", "activity=nonsense") as found:
         assert "nonsense" in one_line(found, 2)
 
 
-def test_a_config_file_is_taken(tmp_path):
+def test_a_config_file_is_used(tmp_path):
     file = tmp_path / "serve.yaml"
     file.write_text(f"models: ['{BUNDLE}']\npage: false\nlimits: {{queue: 3}}\n", encoding="utf-8")
     with command("--config", str(file), model=False) as found:
@@ -204,7 +204,7 @@ def test_a_config_file_is_taken(tmp_path):
         assert ask(found.port, "/v1/models").data["data"][0]["id"] == "tiny-bundle"
 
 
-def test_an_address_of_ipv6_is_told_as_one():
+def test_an_ipv6_address_is_printed_in_brackets():
     if not socket.has_ipv6:
         pytest.skip("needs IPv6")
     with command("--host", "::1") as found:
@@ -214,7 +214,7 @@ def test_an_address_of_ipv6_is_told_as_one():
         assert "http://[::1]:" in found.said
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
+def test_a_missing_extra_is_reported_with_what_to_install(monkeypatch, capsys):
     from importlib import util
 
     found = util.find_spec
@@ -226,7 +226,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch, capsys):
     assert "pip install 'phonemo[serve]'" in capsys.readouterr().err
 
 
-def test_the_model_that_ships_is_served():
+def test_the_packaged_model_is_served():
     with command(model=False) as found:
         assert ask(found.port, "/v1/models").data["data"][0]["id"] == "phonemo-small"
         answer = post(found.port, wav()).data
@@ -237,7 +237,7 @@ def test_the_model_that_ships_is_served():
             assert events(client)[-1]["prediction"]["model"] == "phonemo-small"
 
 
-def test_the_log_has_requests_where_wanted_and_never_what_they_send():
+def test_the_access_log_has_requests_but_no_content():
     with command("--access-log") as found:
         assert post(found.port, b"secret words" * 100).status == 415
         until(lambda: "POST /v1/audio/emotions" in found.said)

@@ -85,7 +85,7 @@ def expected(recognizer, parts, adapt=False):
     return [*data, final]
 
 
-def test_a_named_profile(offered, model, profile):
+def test_a_named_profile_is_applied(offered, model, profile):
     (ready, *found), code = streamed(offered, [*pieces(SAMPLES), FINISH], "?profile=office")
     assert ready["profile"] == {"hash": profile.hash, "count": 6}
     assert found == expected(model.with_profile(profile), [SAMPLES])
@@ -93,7 +93,7 @@ def test_a_named_profile(offered, model, profile):
     assert code == 1000
 
 
-def test_a_profile_that_is_sent(offered, model, profile):
+def test_a_sent_profile_is_applied(offered, model, profile):
     messages = [sent(profile), *pieces(SAMPLES), FINISH]
     (ready, told, *found), code = streamed(offered, messages)
     assert "profile" not in ready
@@ -103,7 +103,7 @@ def test_a_profile_that_is_sent(offered, model, profile):
 
 
 @pytest.mark.parametrize("size", [801, 16_000, 50_000])
-def test_one_that_grows_whatever_the_messages(offered, model, size):
+def test_an_adapted_profile_does_not_depend_on_the_messages(offered, model, size):
     (ready, *found), code = streamed(offered, [*pieces(SAMPLES, size), FINISH], "?adapt=true")
     assert ready["adapt"] is True
     assert found == expected(model, [SAMPLES], adapt=True)
@@ -116,7 +116,7 @@ def test_one_that_grows_whatever_the_messages(offered, model, size):
     assert code == 1000
 
 
-def test_one_that_grows_within_a_profile(offered, model, profile):
+def test_adaptation_on_top_of_a_profile(offered, model, profile):
     adapted = model.with_profile(profile)
     for before, query in (([], "?adapt=true&profile=office"), ([sent(profile)], "?adapt=true")):
         found, _ = streamed(offered, [*before, *pieces(SAMPLES), FINISH], query)
@@ -124,7 +124,7 @@ def test_one_that_grows_within_a_profile(offered, model, profile):
         assert told == expected(adapted, [SAMPLES], adapt=True)
 
 
-def test_a_reset_forgets(offered, model):
+def test_a_reset_drops_the_adapted_profile(offered, model):
     half = 20 * RATE
     messages = [*pieces(SAMPLES[:half]), RESET, *pieces(SAMPLES[half:]), FINISH]
     (_, *found), code = streamed(offered, messages, "?adapt=true")
@@ -134,7 +134,7 @@ def test_a_reset_forgets(offered, model):
     assert code == 1000
 
 
-def test_a_reset_can_forget_everything(offered, profile):
+def test_a_reset_can_drop_all_profiles(offered, profile):
     everything = json.dumps({"type": "reset", "everything": True})
     for command, mark in ((RESET, profile.mark.to_dict()), (everything, None)):
         found, _ = streamed(
@@ -143,19 +143,19 @@ def test_a_reset_can_forget_everything(offered, profile):
         assert {"type": "profile", "profile": mark} in found
 
 
-def test_without_one_no_event_has_a_word_of_it(offered, model):
+def test_without_a_profile_no_event_names_one(offered, model):
     (ready, *found), _ = streamed(offered, [*pieces(SAMPLES), FINISH], "?adapt=false")
     assert found == expected(model, [SAMPLES])
     assert "profile" not in json.dumps([ready, *found])
 
 
-def test_the_next_stream_begins_anew(offered):
+def test_the_next_stream_starts_without_adaptation(offered):
     for _ in range(2):
         found, _ = streamed(offered, [*pieces(SAMPLES), FINISH], "?adapt=true")
         assert "profile" not in next(one for one in found if one["type"] == "window")
 
 
-def test_a_silent_stream_has_grown_none(offered):
+def test_a_silent_stream_has_no_adapted_profile(offered):
     found, _ = streamed(offered, [bytes(8 * RATE), FINISH], "?adapt=true")
     assert found[-1]["profile_json"] is None
 
@@ -188,7 +188,7 @@ def text(**values):
         ("", [b"\x01", text(profile_json={})], "invalid_message"),
     ],
 )
-def test_what_cannot_be_applied_is_told_and_the_stream_closed(offered, query, messages, code):
+def test_an_invalid_profile_closes_the_stream_with_an_error(offered, query, messages, code):
     found, closed = streamed(offered, messages, query)
     assert found[-1]["type"] == "error"
     assert found[-1]["error"]["code"] == code
@@ -196,7 +196,7 @@ def test_what_cannot_be_applied_is_told_and_the_stream_closed(offered, query, me
     assert closed == (1009 if code == "message_too_large" else 1008)
 
 
-def test_a_profile_of_another_model_is_told(offered, profile):
+def test_a_profile_of_another_model_is_rejected(offered, profile):
     other = Profile.from_dict(profile.to_dict() | {"model": "0" * 64})
     found, closed = streamed(offered, [sent(other)])
     assert found[-1]["error"]["code"] == "profile_mismatch"

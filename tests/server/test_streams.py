@@ -34,7 +34,7 @@ LIMITS = {
 
 
 def heard(recognizer, samples, rate=RATE, shares=False):
-    """What the library tells of the same samples."""
+    """Return the library events for the same samples."""
     live = StreamingRecognizer(recognizer, rate, shares=shares)
     told = live.push(samples)
     last, answer = live.finish()
@@ -46,7 +46,7 @@ def heard(recognizer, samples, rate=RATE, shares=False):
 
 
 def streamed(port, messages, query=""):
-    """Everything that is told of these messages, and the code that closes."""
+    """Return all events for these messages, and the close code."""
     with stream(port, query) as client:
         with contextlib.suppress(Exception):
             for one in messages:
@@ -89,7 +89,7 @@ def quiet(request):
 @pytest.mark.parametrize(
     "sizes", [(3200,), (1, 2, 3, 5, 40_001), (131_072,), (31_999, 1), (7777, 0, 1)]
 )
-def test_events_are_the_librarys_however_messages_are_cut(server, recognizer, sizes):
+def test_events_equal_those_of_the_library_for_any_message_sizes(server, recognizer, sizes):
     messages = cut(SAMPLES.tobytes(), sizes)
     (ready, *found), code = streamed(server.port, [*messages, FINISH])
     assert ready == {
@@ -105,40 +105,40 @@ def test_events_are_the_librarys_however_messages_are_cut(server, recognizer, si
 
 
 @pytest.mark.parametrize("rate", [8000, 48_000])
-def test_another_rate_is_heard_as_the_library_does(server, recognizer, rate):
+def test_another_rate_gives_the_library_result(server, recognizer, rate):
     samples = clip(3 * rate)
     messages = cut(samples.tobytes(), (rate,))
     (_, *found), _ = streamed(server.port, [*messages, FINISH], f"?rate={rate}")
     assert found == heard(recognizer, samples, rate)
 
 
-def test_phonemes_bring_their_shares(server, recognizer):
+def test_phonemes_have_shares(server, recognizer):
     samples = clip(4 * RATE)
     (_, *found), _ = streamed(server.port, [samples.tobytes(), FINISH], "?phonemes=true")
     assert found == heard(recognizer, samples, shares=True)
     assert all("share" in one for one in found[-1]["prediction"]["spans"])
 
 
-def test_a_window_is_told_as_soon_as_it_is_full(server):
+def test_a_window_event_is_sent_as_soon_as_it_is_complete(server):
     with stream(server.port) as client:
         client.recv(timeout=30)
         client.send(clip(3 * RATE).tobytes())
         assert json.loads(client.recv(timeout=30))["type"] == "window"
 
 
-def test_half_a_sample_at_the_end_is_left_out(server, recognizer):
+def test_half_a_sample_at_the_end_is_ignored(server, recognizer):
     samples = clip(2 * RATE)
     (_, *found), _ = streamed(server.port, [samples.tobytes() + b"\x01", FINISH])
     assert found == heard(recognizer, samples)
 
 
-def test_a_silent_stream_says_so(server):
+def test_a_silent_stream_reports_no_speech(server):
     found, code = streamed(server.port, [bytes(8 * RATE), FINISH])
     assert "no_speech" in found[-1]["prediction"]["warnings"]
     assert code == 1000
 
 
-def test_a_model_by_its_name():
+def test_a_model_is_selected_by_name():
     with served(settings(), {"a": Held(), "b": Held()}) as found:
         told, _ = streamed(found.port, [clip().tobytes(), FINISH], "?model=b")
         assert (told[0]["model"], told[-1]["prediction"]["model"]) == ("b", "b")
@@ -147,21 +147,21 @@ def test_a_model_by_its_name():
 # How it ends --------------------------------------------------------------------------------------
 
 
-def test_an_idle_stream_is_answered(small, recognizer):
+def test_an_idle_stream_gets_its_result(small, recognizer):
     samples = clip(2 * RATE // 4)
     (_, *found), code = streamed(small.port, [samples.tobytes()])
     assert found == heard(recognizer, samples)
     assert code == 1000
 
 
-def test_the_longest_stream_is_answered(small):
+def test_a_stream_at_the_length_limit_gets_its_result(small):
     (_, *found), code = streamed(small.port, [clip(RATE // 2).tobytes()] * 20)
     assert found[-1]["type"] == "final"
     assert found[-1]["prediction"]["seconds"] == 3.0
     assert code == 1000
 
 
-def test_a_stream_of_nothing_does_not_last_longer_than_the_longest(small):
+def test_an_empty_stream_ends_at_the_length_limit(small):
     """A place is held by the clock, and not by the audio that comes."""
     with stream(small.port) as client:
         with contextlib.suppress(ConnectionClosed):
@@ -171,7 +171,7 @@ def test_a_stream_of_nothing_does_not_last_longer_than_the_longest(small):
         assert client.close_code is not None
 
 
-def test_nothing_sent_is_an_error(server):
+def test_a_stream_without_audio_is_an_error(server):
     (_, told), code = streamed(server.port, [FINISH])
     assert told["type"] == "error"
     assert told["error"]["code"] == "empty_audio"
@@ -179,19 +179,19 @@ def test_nothing_sent_is_an_error(server):
 
 
 @pytest.mark.parametrize("size", [20_001, 40_000])
-def test_a_message_that_is_too_large_is_told(small, size):
+def test_a_message_that_is_too_large_gets_an_error(small, size):
     (_, told), code = streamed(small.port, [bytes(size)])
     assert told["error"]["code"] == "message_too_large"
     assert code == 1009
 
 
-def test_a_message_that_is_far_too_large_is_not_taken(small):
+def test_a_message_that_is_far_too_large_is_not_received(small):
     (_, *told), code = streamed(small.port, [bytes(40_001)])
     assert told == []
     assert code == 1009
 
 
-def test_a_message_of_the_limit_in_many_frames_is_taken(small):
+def test_a_message_at_the_limit_in_many_frames_is_accepted(small):
     with stream(small.port) as client:
         client.send(bytes(1000) for _ in range(20))
         client.send(FINISH)
@@ -239,7 +239,7 @@ def test_any_other_text_is_an_error(small, text):
         ("?%ff%00=1", "unknown_field"),
     ],
 )
-def test_a_wrong_address_is_told_and_the_stream_closed(server, query, told):
+def test_an_invalid_query_closes_the_stream_with_an_error(server, query, told):
     (found,), code = streamed(server.port, [], query)
     assert found["type"] == "error"
     assert found["error"]["code"] == told
@@ -247,7 +247,7 @@ def test_a_wrong_address_is_told_and_the_stream_closed(server, query, told):
     assert code == 1008
 
 
-def test_a_parameter_given_twice_is_told(server):
+def test_a_repeated_parameter_is_rejected(server):
     (*_, found), _ = streamed(server.port, [FINISH], "?rate=8000&rate=16000")
     assert found["error"]["code"] == "invalid_value"
 
@@ -255,7 +255,7 @@ def test_a_parameter_given_twice_is_told(server):
 # Places -------------------------------------------------------------------------------------------
 
 
-def test_one_stream_more_than_there_are_places_is_told(small):
+def test_a_stream_over_the_limit_gets_an_error(small):
     with stream(small.port) as first, stream(small.port) as second:
         for one in (first, second):
             assert json.loads(one.recv(timeout=30))["type"] == "ready"
@@ -269,7 +269,7 @@ def test_one_stream_more_than_there_are_places_is_told(small):
 
 @pytest.mark.parametrize("abrupt", [False, True])
 @pytest.mark.parametrize("messages", [[], [clip(8000).tobytes()], [b"\x01"], ["garbage"], [FINISH]])
-def test_a_client_that_goes_away_frees_its_place(small, messages, abrupt):
+def test_a_disconnect_frees_the_slot(small, messages, abrupt):
     for _ in range(3):
         with stream(small.port) as client:
             client.recv(timeout=30)
@@ -283,7 +283,7 @@ def test_a_client_that_goes_away_frees_its_place(small, messages, abrupt):
         until(lambda: small.service.admission.streams.in_use == 0)
 
 
-def test_a_client_that_goes_away_while_it_is_heard_frees_its_place():
+def test_a_disconnect_during_recognition_frees_the_slot():
     model = Held()
     with served(settings(), {"held": model}) as found:
         model.go.clear()
@@ -311,7 +311,7 @@ def test_a_client_that_goes_away_while_it_is_heard_frees_its_place():
         b"GET / HTTP/1.1\r\n\r\n",
     ],
 )
-def test_frames_that_are_none_end_the_stream(server, frame):
+def test_invalid_frames_end_the_stream(server, frame):
     with connected(server.port) as client:
         client.sendall(UPGRADE)
         client.recv(2**16)
@@ -327,7 +327,7 @@ def test_frames_that_are_none_end_the_stream(server, frame):
 # The server stops ---------------------------------------------------------------------------------
 
 
-def test_a_stream_is_answered_when_the_server_stops(recognizer):
+def test_a_stream_gets_its_result_when_the_server_stops(recognizer):
     samples = clip(2 * RATE)
     with served(settings(models=(str(BUNDLE),))) as found, stream(found.port) as client:
         ready = json.loads(client.recv(timeout=30))
@@ -343,7 +343,7 @@ def test_a_stream_is_answered_when_the_server_stops(recognizer):
         assert (late["error"]["code"], code) == ("stopping", 1013)
 
 
-def test_a_stream_that_told_nothing_yet_is_closed_when_the_server_stops():
+def test_a_stream_without_audio_is_closed_when_the_server_stops():
     with served(settings(), {"held": Held()}) as found, stream(found.port) as client:
         client.recv(timeout=30)
         found.call(found.service.stop)
@@ -360,7 +360,7 @@ class Wordy(Held):
         return [ClipScores(np.full(2000, 1 / 2000), ()) for _ in clips]
 
 
-def test_a_client_that_takes_nothing_in_holds_no_place_for_ever():
+def test_a_client_that_never_reads_does_not_hold_a_slot_forever():
     config = settings(limits={"stream_idle_seconds": 0.5})
     data = [one.tobytes() for one in np.array_split(SAMPLES, 12)]
     frames = b"".join(b"\x82\xfe" + len(one).to_bytes(2, "big") + bytes(4) + one for one in data)

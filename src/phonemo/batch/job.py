@@ -58,7 +58,7 @@ class BatchOptions(_JobModel):
         mine, theirs = dict(self), dict(other)
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
         return [
-            f"{name}: {_short(mine[name])} before, now {_short(theirs[name])}" for name in names
+            f"{name}: expected {_short(mine[name])}, got {_short(theirs[name])}" for name in names
         ]
 
 

@@ -84,7 +84,7 @@ def check_upload(part: object) -> UploadFile:
         return part
     if part is None:
         raise ApiError(400, "missing_file", "the part named file is missing", "file")
-    message = "file: expected a file, got a text; send the bytes of the recording, not a URL"
+    message = "file: expected a file, got a text; URLs are not supported, send the audio itself"
     raise ApiError(400, "invalid_file", message, "file")
 
 
