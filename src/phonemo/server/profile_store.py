@@ -51,7 +51,7 @@ class ProfileStore:
             ApiError: no such profile (400), or it belongs to another model (422).
         """
         if name not in self.profiles:
-            raise ApiError(400, "profile_missing_profile", self._missing_profile(), "profile")
+            raise ApiError(400, "profile_not_found", self._missing_profile(), "profile")
         if (model, name) not in self._adapted:
             message = f"{name} is not a profile of the model {model}; GET /v1/profiles lists those"
             raise ApiError(422, "profile_mismatch", message, "profile")
