@@ -75,7 +75,8 @@ def test_both_languages_say_everything(page):
     same = {
         key
         for key in english
-        if english[key] == chinese[key] and re.search("[a-z]{4}", english[key])
+        if english[key] == chinese[key]
+        and re.search("[a-z]{4}", re.sub(r"\{\w+\}", "", english[key]))
     }
     assert same <= {key for key in same if english[key] in ("phonemo", "English", "TextGrid")}
 
