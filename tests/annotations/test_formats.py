@@ -278,7 +278,7 @@ def test_existing_files_are_kept_without_overwrite(clips):
     into.mkdir()
     (into / "one.TextGrid").write_text("made by hand", encoding="utf-8")
     words = (clips / "one.wav", "--format", "textgrid", "--output-dir", into)
-    assert "one.TextGrid is there already" in str(predict(*words).exception)
+    assert "one.TextGrid already exists" in str(predict(*words).exception)
     assert (into / "one.TextGrid").read_text(encoding="utf-8") == "made by hand"
     assert predict(*words, "--overwrite").exit_code == 0
     assert "ooTextFile" in (into / "one.TextGrid").read_text(encoding="utf-8")
@@ -320,8 +320,8 @@ def test_a_table_of_files_good_and_bad(clips):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("one.wav", "two.wav", "--format", "textgrid"), "give --output-dir"),
-        (("one.wav", "--format", "csv", "--output-dir", "x"), "goes with --format json"),
+        (("one.wav", "two.wav", "--format", "textgrid"), "add --output-dir"),
+        (("one.wav", "--format", "csv", "--output-dir", "x"), "expected --format json"),
         (
             ("one.wav", "more/one.wav", "--format", "textgrid", "--output-dir", "x"),
             "would both be written",

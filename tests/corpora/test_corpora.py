@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from phonemo.corpora import CORPORA
-from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.phoneme_inventory import make_inventory
 from phonemo.corpora.readers.base import CorpusReading
 from phonemo.errors import CorpusError
 from phonemo.labels import EMOTIONS

@@ -16,7 +16,8 @@ from phonemo.corpora.g2p.alphabets import (
     SPHINX,
     table,
 )
-from phonemo.corpora.inventory import (
+from phonemo.corpora.manifest import Phonemes
+from phonemo.corpora.phoneme_inventory import (
     ARPABET,
     BLANK,
     IPA,
@@ -29,7 +30,6 @@ from phonemo.corpora.inventory import (
     settle,
     strip_stress,
 )
-from phonemo.corpora.manifest import Phonemes
 from phonemo.corpora.readers.emodb_labels import LABLAUT, Settled
 from phonemo.errors import PhonemeError
 

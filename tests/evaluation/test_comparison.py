@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from phonemo.cli.main import app
 from phonemo.errors import ResultError
-from phonemo.evaluation.predictions import validate_rows
+from phonemo.evaluation.prediction_rows import validate_rows
 from phonemo.evaluation.significance import SWAPS, compare, mcnemar
 from phonemo.evaluation.summary import summarize
 from phonemo.labels import LabelSet

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phonemo.evaluation import report, summary
-from phonemo.evaluation.schema import Results
+from phonemo.evaluation.metrics_schema import Results
 from phonemo.labels import LabelSet
 
 LABELS = LabelSet(("anger", "happiness", "neutral"), {"excited": "happiness"})

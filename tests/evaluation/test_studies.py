@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from phonemo.errors import ResultError
 from phonemo.evaluation import report
 from phonemo.evaluation import summary as scoring
-from phonemo.evaluation.predictions import validate_rows
+from phonemo.evaluation.prediction_rows import validate_rows
 from phonemo.evaluation.significance import compare, holm
 from phonemo.evaluation.studies import ablation_lines, cross_lines, table_rows
 from phonemo.labels import LabelSet

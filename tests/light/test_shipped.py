@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 import phonemo
-from phonemo.corpora.inventory import make_inventory
+from phonemo.corpora.phoneme_inventory import make_inventory
 from phonemo.runtime.bundle import open_bundle, packaged
 from tests.light.test_predict import BAR
 from tests.tiny_bundle import RATE

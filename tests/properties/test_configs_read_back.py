@@ -22,7 +22,13 @@ from phonemo.config import (
     load_config,
     write_config,
 )
-from phonemo.evaluation.schema import Bin, CalibrationScore, Confusion, Score, SelectiveScore
+from phonemo.evaluation.metrics_schema import (
+    Bin,
+    CalibrationScore,
+    Confusion,
+    Score,
+    SelectiveScore,
+)
 from phonemo.labels import EMOTIONS
 from phonemo.runtime.bundle import BundleCard, open_bundle, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer

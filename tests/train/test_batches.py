@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from phonemo.config import AugmentConfig
-from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Header, Manifest, Phonemes, Utterance
+from phonemo.corpora.phoneme_inventory import make_inventory
 from phonemo.errors import AudioError
 from phonemo.labels import LabelSet
 from phonemo.model.losses import ABSENT

@@ -218,8 +218,8 @@ def test_an_answer_among_some_says_what_it_was_among_all(experiment):
 
 def test_rows_have_the_keys_of_a_prediction_row_and_no_others(tmp_path):
     """The schema is written once: what the writer adds must be in it."""
-    from phonemo.evaluation.predictions import PredictionRow
-    from phonemo.evaluation.schema import FoldMetrics, Metrics
+    from phonemo.evaluation.metrics_schema import FoldMetrics, Metrics
+    from phonemo.evaluation.prediction_rows import PredictionRow
     from phonemo.files import loads_json, read_rows
     from phonemo.train.experiments.training_run import run
     from tests.train.tiny_run import make_config

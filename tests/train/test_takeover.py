@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from phonemo.corpora.inventory import make_inventory
+from phonemo.corpora.phoneme_inventory import make_inventory
 from phonemo.errors import CheckpointError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.pretrained import build_network, load_backbone

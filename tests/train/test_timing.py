@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from phonemo.audio.frames import FrameGrid
-from phonemo.corpora.inventory import make_inventory
 from phonemo.corpora.manifest import Phonemes, Utterance
+from phonemo.corpora.phoneme_inventory import make_inventory
 from phonemo.evaluation.summary import summarize
 from phonemo.train import evaluate
 from phonemo.train.dataset import SpeechDataset

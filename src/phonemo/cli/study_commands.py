@@ -143,7 +143,7 @@ def calibrate(
             "it was exported from"
         )
     needs_torch("calibrating")
-    from phonemo.evaluation.predictions import read_predictions
+    from phonemo.evaluation.prediction_rows import read_predictions
     from phonemo.train.calibrate import calibrate_rows, check_new, recalibrate
     from phonemo.train.experiments.assess import held_out_rows
     from phonemo.train.provenance import Provenance
@@ -243,7 +243,7 @@ def fit_head(
     if system is None and len(resolved.systems) > 1:
         raise UsageError(f"expected --system, one of {', '.join(resolved.systems)}, got none")
     needs_torch("fitting a head")
-    from phonemo.train.transfer.ship import fit_all, ship
+    from phonemo.train.transfer.shipped_head import fit_all, ship
 
     with console.run_progress(quiet) as progress:
         final = fit_all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from phonemo.evaluation.schema import (
+from phonemo.evaluation.metrics_schema import (
     BoundaryScore,
     CalibrationScore,
     GroupScore,

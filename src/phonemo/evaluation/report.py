@@ -28,14 +28,14 @@ from phonemo.evaluation.markdown import (
     results_page,
     summary_table,
 )
+from phonemo.evaluation.metrics_schema import Metrics, Protocol, Results, Score
 from phonemo.evaluation.plots import (
     plot_confusion,
     plot_learning_curves,
     plot_reliability,
     plot_risk_coverage,
 )
-from phonemo.evaluation.predictions import natural_order
-from phonemo.evaluation.schema import Metrics, Protocol, Results, Score
+from phonemo.evaluation.prediction_rows import natural_order
 from phonemo.evaluation.studies import Ablation, Crossing, study_sections
 from phonemo.evaluation.transfer_plots import is_current, plot_transfer
 from phonemo.evaluation.transfer_report import Transfer, transfer_sections

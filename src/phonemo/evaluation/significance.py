@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from phonemo.errors import ResultError
 from phonemo.evaluation.markdown import per_cent, protocol_text
 from phonemo.evaluation.metrics import Counts, bootstrap_interval, unweighted_accuracy
-from phonemo.evaluation.predictions import (
+from phonemo.evaluation.metrics_schema import Metrics
+from phonemo.evaluation.prediction_rows import (
     STATISTICS,
     PredictionTable,
     clusters_of,
@@ -30,7 +31,6 @@ from phonemo.evaluation.predictions import (
     unit_of,
     validate_rows,
 )
-from phonemo.evaluation.schema import Metrics
 from phonemo.evaluation.summary import LEVEL, SAMPLES
 from phonemo.files import loads_json_lines
 from phonemo.labels import LabelSet

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain, with_interval
-from phonemo.evaluation.schema import Amount, Count, Protocol, Score, Share
+from phonemo.evaluation.metrics_schema import Amount, Count, Protocol, Score, Share
 from phonemo.evaluation.significance import (
     Difference,
     EvaluatedRun,

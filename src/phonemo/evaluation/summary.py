@@ -17,16 +17,7 @@ import numpy.typing as npt
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import aurc, risk_coverage, undo_temperature
 from phonemo.evaluation.metrics import Counts, summarize_errors
-from phonemo.evaluation.predictions import (
-    STATISTICS,
-    PredictionTable,
-    clusters_of,
-    fold_of,
-    natural_order,
-    unit_of,
-    validate_rows,
-)
-from phonemo.evaluation.schema import (
+from phonemo.evaluation.metrics_schema import (
     BoundaryScore,
     CalibrationScore,
     Chance,
@@ -39,6 +30,15 @@ from phonemo.evaluation.schema import (
     RiskPoint,
     Score,
     SelectiveScore,
+)
+from phonemo.evaluation.prediction_rows import (
+    STATISTICS,
+    PredictionTable,
+    clusters_of,
+    fold_of,
+    natural_order,
+    unit_of,
+    validate_rows,
 )
 from phonemo.labels import LabelSet
 

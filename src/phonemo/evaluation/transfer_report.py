@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonemo.evaluation.markdown import code, markdown_table, per_cent, plain
-from phonemo.evaluation.schema import Count, Share
+from phonemo.evaluation.metrics_schema import Count, Share
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from phonemo.errors import CheckpointError
-from phonemo.evaluation.schema import Metrics
+from phonemo.evaluation.metrics_schema import Metrics
 from phonemo.files import loads_json
 from phonemo.runtime.bundle import CARD, named, open_bundle
 from phonemo.runtime.hub import hub_client

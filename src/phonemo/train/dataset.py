@@ -24,8 +24,8 @@ from torch.utils.data import Dataset, Sampler
 
 from phonemo.audio import RATE, audio_seconds, load_waveform
 from phonemo.config import AugmentConfig, TrainConfig
-from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.labels import LabelSet
 from phonemo.model.frozen_features import FrozenFeatures
 from phonemo.model.losses import ABSENT

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from phonemo.audio.frames import FrameGrid
-from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import UNCALIBRATED, TemperatureScaling, softmax
 from phonemo.evaluation.metrics import Times, boundary_errors
-from phonemo.evaluation.predictions import PredictionRow
+from phonemo.evaluation.prediction_rows import PredictionRow
 from phonemo.labels import LabelSet
 from phonemo.model.heads import BLANK, best_path
 from phonemo.model.losses import ABSENT

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from phonemo.config import TrainConfig
-from phonemo.corpora.inventory import PhonemeInventory
+from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.errors import ConfigError, ModelError
 from phonemo.labels import LabelSet
 from phonemo.model.backbone import Backbone

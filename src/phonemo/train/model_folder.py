@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from phonemo.corpora.inventory import PhonemeInventory
+from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.errors import CheckpointError, LabelError
 from phonemo.files import checksummed_folder, loads_json, verify_checksums
 from phonemo.labels import LabelSet

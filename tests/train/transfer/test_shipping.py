@@ -18,7 +18,7 @@ from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus
 from phonemo.train.transfer.linear_heads import HeadOptions
 from phonemo.train.transfer.selection import Choice, Picked
-from phonemo.train.transfer.ship import Final, ship
+from phonemo.train.transfer.shipped_head import Final, ship
 from phonemo.train.transfer.vectors import open_network
 from tests.model.test_network import _model
 

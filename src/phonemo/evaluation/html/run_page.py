@@ -24,7 +24,7 @@ from phonemo.errors import ManifestError, MissingExtraError, PhonemoError, Resul
 from phonemo.evaluation.html import embedding_map
 from phonemo.evaluation.html.profile_section import read_profiles
 from phonemo.evaluation.markdown import per_cent
-from phonemo.evaluation.schema import Metrics
+from phonemo.evaluation.metrics_schema import Metrics
 from phonemo.files import atomic_write_text, loads_json, loads_json_lines
 
 PAGE = "report.html"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.config import load_config
-from phonemo.corpora.inventory import PhonemeInventory
 from phonemo.corpora.manifest import Utterance, read_manifest
+from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.errors import LabelError, ManifestError, RunError
-from phonemo.evaluation.predictions import PredictionRow, read_predictions
+from phonemo.evaluation.prediction_rows import PredictionRow, read_predictions
 from phonemo.evaluation.summary import summarize
 from phonemo.files import loads_json, write_json, write_rows
 from phonemo.labels import LabelSet, rescale_scores

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from phonemo.config import ExtraConfig, ProtocolConfig, RunConfig
 from phonemo.corpora.folds import Fold, Split
-from phonemo.corpora.inventory import PhonemeInventory, make_inventory
 from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.merge import named_apart
+from phonemo.corpora.phoneme_inventory import PhonemeInventory, make_inventory
 from phonemo.corpora.splits import make_split
 from phonemo.errors import LeakageError, ProtocolError
 from phonemo.labels import LabelSet

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from phonemo.config import RunConfig
 from phonemo.evaluation import metrics
-from phonemo.evaluation.predictions import read_predictions
+from phonemo.evaluation.prediction_rows import read_predictions
 from phonemo.files import loads_json
 from phonemo.runtime.adaptation.statistics import Reference, adapt_logits, logits_of
 from phonemo.train.experiments.fold import PRIOR, VECTORS

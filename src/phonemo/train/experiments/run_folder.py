@@ -17,14 +17,14 @@ from phonemo.config import RunConfig, load_config, write_config
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
-from phonemo.evaluation.predictions import PredictionRow
+from phonemo.evaluation.metrics_schema import ExtraScore, FoldMetrics, Metrics, Protocol, Results
+from phonemo.evaluation.prediction_rows import PredictionRow
 from phonemo.evaluation.report import (
     plot_confusion,
     plot_learning_curves,
     plot_reliability,
     plot_risk_coverage,
 )
-from phonemo.evaluation.schema import ExtraScore, FoldMetrics, Metrics, Protocol, Results
 from phonemo.evaluation.summary import summarize
 from phonemo.files import loads_json, write_json
 from phonemo.labels import LabelSet

@@ -21,7 +21,7 @@ import torch
 from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.errors import ConfigError, ProtocolError, RunError
-from phonemo.evaluation.predictions import read_predictions
+from phonemo.evaluation.prediction_rows import read_predictions
 from phonemo.evaluation.summary import summarize
 from phonemo.files import folder_lock, loads_json, sha256_of, write_json, write_rows
 from phonemo.train import distributed

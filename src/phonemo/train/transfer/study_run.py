@@ -24,12 +24,12 @@ from phonemo.errors import ConfigError, ProtocolError, RunError
 from phonemo.files import folder_lock, loads_json, write_json
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import RunProgress
-from phonemo.train.transfer import cell, vectors
 from phonemo.train.transfer import study as bench
-from phonemo.train.transfer.cell import run_cell
+from phonemo.train.transfer import study_cell, vectors
 from phonemo.train.transfer.corpora import Corpus, read_corpora, read_corpus
 from phonemo.train.transfer.selection import check_nested, choices_of
 from phonemo.train.transfer.study import Cell, Study, StudyBench, digest_of_facts
+from phonemo.train.transfer.study_cell import run_cell
 from phonemo.train.transfer.study_config import SystemConfig, TransferConfig, WithinConfig
 from phonemo.train.transfer.study_summary import summarize_study
 from phonemo.train.transfer.testing import conditions_of
@@ -37,7 +37,7 @@ from phonemo.train.transfer.trained_networks import check_extras, forbid_start
 from phonemo.train.transfer.vectors import forbid_leaks, open_network, recordings_digest
 from phonemo.train.transfer.within_corpus import run_within
 
-_VERSIONS = (bench.VERSION, cell.VERSION, vectors.VERSION)
+_VERSIONS = (bench.VERSION, study_cell.VERSION, vectors.VERSION)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from phonemo.train.export.shared_network import with_linear_head
 from phonemo.train.heads.linear_head import keep_head
 from phonemo.train.model_folder import LoadedModel, load_trained, save_trained
 from phonemo.train.provenance import provenance_from, provenance_of
-from phonemo.train.transfer.cell import calibrating, pick
 from phonemo.train.transfer.corpora import Corpus, read_corpora
 from phonemo.train.transfer.selection import Choice, NestedLogits, Picked, nested_calibration
 from phonemo.train.transfer.study import Cell, Study, StudyBench
+from phonemo.train.transfer.study_cell import calibrating, pick
 from phonemo.train.transfer.study_config import TransferConfig
 from phonemo.train.transfer.testing import Condition, test_logits
 from phonemo.train.transfer.vectors import FrozenNetwork
