@@ -178,7 +178,7 @@ def test_case_21_kept_functionals_that_are_no_numbers_are_noticed(tmp_path, sent
         path.parent.mkdir(exist_ok=True)
         np.save(path, np.zeros((len(manifest.utterances), 2)))
 
-    monkeypatch.setattr(egemaps, "_fill", fill)
+    monkeypatch.setattr(egemaps, "_compute_all", fill)
     egemaps.functionals(*asked)
     np.save(filled[0], np.array([hostile.Payload(sentinel)], dtype=object), allow_pickle=True)
     with contextlib.suppress(PhonemoError):  # or made anew
