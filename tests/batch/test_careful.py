@@ -49,5 +49,5 @@ def test_a_file_that_never_ends_is_given_up(tmp_path, items, monkeypatch):
 
 def test_a_fault_of_the_job_is_no_files(tmp_path, items):
     """With the model gone, every file would be told to be broken."""
-    with pytest.raises(RunError, match="another model"):
+    with pytest.raises(RunError, match="the model that the batch was started with"):
         list(isolated_rows(work(tmp_path, model_sha256="0" * 64), items("a.wav", "b.wav")))

@@ -232,7 +232,7 @@ def test_what_is_asked_stays_the_same(here, option):
     batch("in", "-o", "out")
     before = (here / "out/batch.json").read_bytes()
     answer = batch("in", "-o", "out", *OTHERWISE[option])
-    assert_one_line(answer, 1, f"({option} ", "there", "asked", "--output")
+    assert_one_line(answer, 1, f"({option}: ", "expected ", "got ", "--output")
     assert (here / "out/batch.json").read_bytes() == before
 
 
@@ -240,7 +240,7 @@ def test_another_format_is_refused(here):
     pytest.importorskip("pyarrow")
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
-    assert_one_line(batch("in", "-o", "out", "--format", "parquet"), 1, "format 'jsonl' there")
+    assert_one_line(batch("in", "-o", "out", "--format", "parquet"), 1, "format: expected 'jsonl'")
 
 
 def test_another_model_is_refused_and_the_same_one_elsewhere_is_not(here):
@@ -274,7 +274,7 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(here):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).touch()
     before = sorted(here.rglob("foreign/**/*"))
-    assert_one_line(batch("in", "-o", "foreign"), 1, "foreign: holds something else than a batch")
+    assert_one_line(batch("in", "-o", "foreign"), 1, "foreign: expected a batch folder")
     assert sorted(here.rglob("foreign/**/*")) == before
 
 
@@ -290,7 +290,7 @@ def test_a_card_that_is_none_is_refused(here, text):
     clips(here / "in", "a.wav")
     (here / "out").mkdir()
     (here / "out/batch.json").write_text(text)
-    assert_one_line(batch("in", "-o", "out"), 1, "batch.json is not of this version of phonemo")
+    assert_one_line(batch("in", "-o", "out"), 1, "expected batch.json of this version of phonemo")
 
 
 def test_two_jobs_in_one_folder_are_refused(here):
@@ -320,9 +320,9 @@ def test_scratch_of_killed_jobs_is_cleared_and_nothing_else(here):
 
 USAGE = {
     "typo": (["typo"], 2, ["typo"]),
-    "empty folder": (["empty"], 2, ["empty: no recording"]),
-    "pattern": (["in/*.mp3"], 2, ["in/*.mp3: no recording"]),
-    "bad row": (["bad.jsonl"], 1, ["bad.jsonl:2: not JSON"]),
+    "empty folder": (["empty"], 2, ["empty: expected recordings"]),
+    "pattern": (["in/*.mp3"], 2, ["in/*.mp3: expected recordings"]),
+    "bad row": (["bad.jsonl"], 1, ["bad.jsonl:2: expected a JSON object"]),
     "address": (["in", "--address", "auto"], 2, ["--address", "--engine ray"]),
     "label": (["in", "--labels", "anger,joy"], 2, ["joy"]),
     "one label": (["in", "--labels", "anger"], 2, ["two"]),
@@ -391,7 +391,7 @@ def test_a_broken_tally_names_what_to_remove(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     (here / "out/tally/part-000000.json").write_text("{")
-    assert_one_line(batch("in", "-o", "out"), 1, "tally/part-000000.json is broken; remove it")
+    assert_one_line(batch("in", "-o", "out"), 1, "tally/part-000000.json is malformed; remove it")
 
 
 def test_a_remote_input_and_output_in_one_process(here):

@@ -80,7 +80,7 @@ def test_a_recording_that_never_ends_is_left_out(tmp_path, items, monkeypatch):
 
 def test_a_fault_of_the_job_is_no_recordings(tmp_path, items):
     """With another model, every recording would be left out."""
-    with pytest.raises(RunError, match="another model"):
+    with pytest.raises(RunError, match="the model that the batch was started with"):
         list(vectors_by_processes(work(tmp_path, model_sha256="0" * 64), items("a.wav"), 1))
 
 

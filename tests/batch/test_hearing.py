@@ -186,7 +186,7 @@ def test_a_part_and_its_numbers_agree_when_hearing_it_again_was_cut_short(tmp_pa
 
 
 def test_another_model_than_the_batchs_is_refused(tmp_path, files):
-    with pytest.raises(RunError, match="another model than the batch was begun with"):
+    with pytest.raises(RunError, match="the model that the batch was started with"):
         hearer(tmp_path, model_sha256="0" * 64)
     with pytest.raises(CheckpointError):
         hearer(tmp_path, model=str(tmp_path))

@@ -70,7 +70,7 @@ def test_a_recording_that_never_ends_is_given_up_and_its_neighbours_are_heard(pl
     hook.write_text(hook.read_text() + limits)
     answer = place.run("in", "-q", "-j", 2, "--part-files", 3)
     assert answer.code == 1
-    assert "no recording was done for 2 s" in answer.err
+    assert "no recording finished within 2 s" in answer.err
     assert_once(place.out, names)
     told = {row["file"]: row.get("code") for row in rows(place.out)}
     assert told == dict.fromkeys(names) | {"in/hang.wav": "timed_out"}
@@ -179,7 +179,7 @@ def test_a_model_that_breaks_on_the_way_is_one_line(place):
     answer = place.run("in", "-q", "-j", 2, "--part-files", 1)
     assert (answer.code, answer.out) == (1, "")
     assert (answer.err.count("\n"), answer.err[:9]) == (1, "phonemo: ")
-    assert "another model" in answer.err
+    assert "the model that the batch was started with" in answer.err
 
 
 @FULL_JOB

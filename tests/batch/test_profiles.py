@@ -35,7 +35,7 @@ def inline_vectors(
     work: WorkerSpec, items: list[BatchItem], workers: int
 ) -> Iterator[Vectors | None]:
     """The first pass without processes, for all that is not about them."""
-    listener = open_recognizer(work.asked)
+    listener = open_recognizer(work.options)
     return (vectors_of_item(listener, one) for one in items)
 
 
@@ -261,8 +261,8 @@ def test_retry_uses_the_same_profile(here):
 
 
 OTHERWISE = {
-    "no profile": ([], "adapt 300 there, None asked"),
-    "another sample": (["--adapt", "--adapt-sample", 5], "adapt 300 there, 5 asked"),
+    "no profile": ([], "adapt: expected 300, got None"),
+    "another sample": (["--adapt", "--adapt-sample", 5], "adapt: expected 300, got 5"),
     "a given one": (["--profile", "out/profile.json"], "profile None there, "),
 }
 
@@ -284,18 +284,18 @@ def test_another_profile_is_refused(here):
     assert adaptable("in", "-o", "out", "--profile", "a.json").code == 0
     answer = adaptable("in", "-o", "out", "--profile", "b.json")
     hashes = [Profile.load(here / one).hash for one in ("a.json", "b.json")]
-    assert_one_line(answer, 1, f"profile '{hashes[0]}' there, '{hashes[1]}' asked")
-    assert_one_line(adaptable("in", "-o", "out"), 1, f"profile '{hashes[0]}' there, None asked")
+    assert_one_line(answer, 1, f"profile: expected '{hashes[0]}', got '{hashes[1]}'")
+    assert_one_line(adaptable("in", "-o", "out"), 1, f"profile: expected '{hashes[0]}', got None")
     (here / "a.json").rename(here / "moved.json")
     assert adaptable("in", "-o", "out", "--profile", "moved.json").code == 0
 
 
 LOST = {
-    "absent": (lambda path: path.unlink(), "profile.json is absent"),
-    "text": (lambda path: path.write_text("{"), "profile.json is broken"),
+    "absent": (lambda path: path.unlink(), "got no file"),
+    "text": (lambda path: path.write_text("{"), "got a malformed file"),
     "another": (
         lambda path: path.write_text(path.read_text().replace('"seconds": ', '"seconds": 1')),
-        "profile.json is profile ",
+        "got profile ",
     ),
 }
 
@@ -308,7 +308,7 @@ def test_a_profile_that_was_lost_or_changed_is_refused(here, spoil, what):
     (here / "out/parts/part-000000.jsonl").unlink()
     spoil(here / "out/profile.json")
     answer = adaptable("in", "-o", "out", "--adapt")
-    assert_one_line(answer, 1, what, f"profile {wanted} is expected", "put that back")
+    assert_one_line(answer, 1, what, f"expected profile {wanted}, got ", "restore it")
     assert parts(here / "out") == []
 
 
@@ -323,7 +323,9 @@ def test_a_worker_takes_no_other_profile(tmp_path):
     assert read_profile(store, kept.hash) == model.profile(names)
     wanted = asked(model=str(ADAPTABLE), model_sha256=model_digest(ADAPTABLE))
     PartWorker(WorkerSpec(store.address, wanted, kept.hash))
-    with pytest.raises(RunError, match=f"profile.json is profile {kept.hash}, profile 0000 is"):
+    with pytest.raises(
+        RunError, match=f"profile.json: expected profile 0000, got profile {kept.hash}"
+    ):
         PartWorker(WorkerSpec(store.address, wanted, "0000"))
 
 
@@ -338,7 +340,7 @@ def test_a_sample_without_speech_leaves_nothing_in_the_way(here):
     assert_one_line(
         answer,
         2,
-        "no speech in the sample of 2 recordings: 1 without speech, 1 that cannot be used",
+        "no speech in the sample of 2 recordings: 1 without speech, 1 unusable",
         "--adapt-sample",
     )
     assert not (here / "out/profile.json").exists()
@@ -349,7 +351,11 @@ def test_a_sample_without_speech_leaves_nothing_in_the_way(here):
 
 
 USAGE = {
-    "both": (["--adapt", "--profile", "office.json"], 2, ["--profile and --adapt", "leave one"]),
+    "both": (
+        ["--adapt", "--profile", "office.json"],
+        2,
+        ["--profile and --adapt are mutually exclusive"],
+    ),
     "a sample alone": (["--adapt-sample", 5], 2, ["--adapt-sample requires --adapt"]),
     "no file": (["--profile", "absent.json"], 2, ["absent.json: no such file"]),
     "no profile": (["--profile", "list.txt"], 2, ["list.txt: expected JSON"]),

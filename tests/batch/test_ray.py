@@ -157,7 +157,7 @@ def test_a_model_that_is_another_one_there_is_one_line(place):
     hook.write_text(hook.read_text(encoding="utf-8") + broken, encoding="utf-8")
     answer = place.run(*RAY, "-j", 1, strict=False)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
-    assert "another model than the batch was begun with" in answer.err
+    assert "the model that the batch was started with" in answer.err
     assert parts(place.out) == []
 
 

@@ -35,7 +35,7 @@ SECOND = PartStats(
 
 def card(**planned):
     return BatchCard(
-        command="x", asked=BatchOptions(model_sha256="f"), planned=PlanSummary(**planned)
+        command="x", options=BatchOptions(model_sha256="f"), planned=PlanSummary(**planned)
     )
 
 

@@ -1,9 +1,8 @@
-"""The first pass of a batch that adapts: a sample of its recordings becomes its profile.
+"""The first pass of an adapting batch: a sample of its recordings becomes its profile.
 
-The sample follows from the set of recordings alone, and so does the profile: neither the order of
-the recordings nor parts, workers and engine have an influence.
-
-Vectors of recordings by processes that may die of one: that recording then adds nothing.
+The sample, and so the profile, depends only on the set of recordings: not on their order, nor on
+parts, workers or engine. Recordings are decoded in processes; one that crashes its process is left
+out of the profile.
 """
 
 from __future__ import annotations
@@ -38,78 +37,78 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Of a longer recording the beginning is decoded: hours of one say little more of its source.
+#: Longer recordings are decoded up to here: the rest adds little about the source.
 LONGEST_SECONDS = 60.0
-#: A process that died, and one that gets no further.
+#: A process that died or hangs.
 _LOST = (BrokenProcessPool, TimeoutError)
 
 
 def vectors_by_processes(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
-    """What each recording adds to a pool, in their order; None for one that cannot be used.
+    """Yield each recording's vectors for a pool, in order; None for one that cannot be used.
 
-    Every vector is computed by one thread and by itself, so that it is the same with any number
-    of processes. Where a process is lost, the recordings that it may have been at are decoded in
-    a process of their own each.
+    Every vector is computed alone in one thread, so that it does not depend on the number of
+    processes. After a process is lost, the recordings that it may have been decoding are decoded
+    in one new process each.
 
     Args:
         work: the model and the voice activity.
-        items: recordings; of each, the first ``LONGEST_SECONDS`` are decoded.
-        workers: how many processes.
+        items: recordings; the first ``LONGEST_SECONDS`` of each are decoded.
+        workers: number of processes.
 
     Raises:
-        PhonemoError: of the model.
+        PhonemoError: the model cannot be opened.
     """
     rest = deque(items)
     while rest:
         try:
-            with closing(_side_by_side(work, tuple(rest), workers)) as running:
-                for found in running:
+            with closing(_in_parallel(work, tuple(rest), workers)) as running:
+                for vectors in running:
                     rest.popleft()
-                    yield found
+                    yield vectors
         except _LOST:
             log.warning("a process of the first pass was lost; its recordings are decoded alone")
             for _ in range(min(AHEAD * workers, len(rest))):
-                yield _alone(work, rest.popleft())
+                yield _isolated(work, rest.popleft())
 
 
-def vectors_of_item(listener: Any, item: BatchItem) -> Vectors | None:
-    """What the beginning of one recording adds to a pool; None where it cannot be used."""
+def vectors_of_item(recognizer: Any, item: BatchItem) -> Vectors | None:
+    """Return the vectors of a recording's beginning; None if it cannot be used."""
     end = (item.start or 0.0) + LONGEST_SECONDS
     held = deque[Fetched]()
     try:
         start = replace(item, end=min(inf if item.end is None else item.end, end))
-        (found,) = listener.vectors(fetched([start], held), jobs=1)
-    except Exception as error:  # a fault of ours, or of a library, that one file calls up
+        (result,) = recognizer.vectors(fetched([start], held), jobs=1)
+    except Exception as error:  # a bug, here or in a library, that one file triggers
         message = "%s: %s; it is left out of the profile"
         log.warning(message, safe_name(item.file), error_line(error), exc_info=True)
         return None
     finally:
         for source in held:
             release(source)
-    if isinstance(found, PhonemoError) or not np.isfinite(found.rows).all():
+    if isinstance(result, PhonemoError) or not np.isfinite(result.rows).all():
         return None
-    vectors: Vectors = found
+    vectors: Vectors = result
     return vectors
 
 
-def _side_by_side(
+def _in_parallel(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
     with WorkerPool(_vectors, workers, _set_up, (work,)) as pool:
         yield from pool.ordered(items, ISOLATED_SECONDS)
 
 
-def _alone(work: WorkerSpec, item: BatchItem) -> Vectors | None:
+def _isolated(work: WorkerSpec, item: BatchItem) -> Vectors | None:
     try:
-        with closing(_side_by_side(work, [item], 1)) as running:
+        with closing(_in_parallel(work, [item], 1)) as running:
             return next(running)
     except _LOST:
         return None
 
 
-#: In a process: its batch, and from its first recording on the model.
+#: In a worker process: its batch and, from its first recording on, its model.
 _spec: WorkerSpec | None = None
 _recognizer: Any = None
 
@@ -121,81 +120,81 @@ def _set_up(work: WorkerSpec) -> None:
 
 
 def _vectors(item: BatchItem) -> Vectors | None:
-    """The model is opened here, where an error of it reaches the parent."""
+    """Decode a recording; the model is opened here, where its errors reach the parent."""
     global _recognizer
     assert _spec is not None
-    _recognizer = _recognizer or open_recognizer(_spec.asked)
+    _recognizer = _recognizer or open_recognizer(_spec.options)
     return vectors_of_item(_recognizer, item)
 
 
-#: Recordings of a sample, unless another number is wanted: more gain little.
+#: Default number of recordings in the sample; more gain little.
 SAMPLE = 300
-#: The first pass ends when it has so many vectors; with 1024 features they take 200 MB then.
+#: The first pass ends at this number of vectors, which take 200 MB with 1024 features.
 MOST_VECTORS = 6000
-#: Plans that are read at once.
+#: Plan files that are read at once.
 _READERS = 16
-#: Told of every recording: how many are done, and of how many.
-Told = Callable[[int, int], None]
+#: Called with (done, total) recordings.
+Report = Callable[[int, int], None]
 
 
 def sample_of(store: Store, parts: int, size: int) -> list[BatchItem]:
-    """The planned recordings whose keys, which are hashes, are smallest; in that order.
+    """Return the planned recordings with the smallest keys, which are hashes, sorted by key.
 
     Args:
-        store: the folder of the batch.
-        parts: how many were planned.
-        size: recordings of the sample; all where there are no more.
+        store: the batch folder.
+        parts: number of planned parts.
+        size: number of recordings; all of them if there are fewer.
 
     Raises:
         RunError: the plan cannot be read.
     """
     with ThreadPoolExecutor(_READERS, thread_name_prefix="plan") as threads:
-        return heapq.nsmallest(size, _planned(store, parts, threads), key=lambda one: one.key)
+        return heapq.nsmallest(size, _planned(store, parts, threads), key=lambda item: item.key)
 
 
 def make_profile(
-    store: Store, work: WorkerSpec, parts: int, workers: int, reference: Reference, told: Told
+    store: Store, work: WorkerSpec, parts: int, workers: int, reference: Reference, report: Report
 ) -> Applied:
-    """The profile of a sample, in the folder.
+    """Make the profile of a sample and write it to the folder.
 
-    Recordings without speech and those that cannot be used are left out and counted.
+    Recordings that have no speech or cannot be used are left out and counted.
 
     Args:
-        store: the folder of the batch.
-        work: what is wanted; ``work.asked.adapt`` is the size of the sample.
-        parts: how many were planned.
-        workers: how many processes decode.
-        reference: of the model.
-        told: how far it is.
+        store: the batch folder.
+        work: the batch; ``work.options.adapt`` is the size of the sample.
+        parts: number of planned parts.
+        workers: number of decoding processes.
+        reference: the model's reference statistics.
+        report: called with the progress.
 
     Raises:
         UsageError: no recording of the sample has speech.
         RunError: the folder cannot be read or written.
-        PhonemoError: of the model.
+        PhonemoError: the model cannot be opened.
     """
-    items = sample_of(store, parts, work.asked.adapt or SAMPLE)
+    items = sample_of(store, parts, work.options.adapt or SAMPLE)
     pool, done = VectorPool(reference), 0
-    told(0, len(items))
+    report(0, len(items))
     with closing(vectors_by_processes(work, items, min(workers, len(items)))) as running:
-        for done, found in enumerate(running, start=1):
-            if found is None:
+        for done, vectors in enumerate(running, start=1):
+            if vectors is None:
                 pool.failed += 1
             else:
-                pool.take(found)
-            told(done, len(items))
+                pool.take(vectors)
+            report(done, len(items))
             if len(pool) >= MOST_VECTORS:
                 break
     if not len(pool):
         raise UsageError(
             f"no speech in the sample of {done} recordings: {pool.silent} without speech, "
-            f"{pool.failed} that cannot be used; take a larger --adapt-sample, or leave --adapt out"
+            f"{pool.failed} unusable; use a larger --adapt-sample, or omit --adapt"
         )
     return keep_profile(store, pool.profile(), done, pool.silent, pool.failed)
 
 
 def _planned(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[BatchItem]:
-    """All planned recordings; an object store takes its time for each file."""
+    """Yield all planned recordings; files are read ahead, as object stores are slow for each."""
     for first in range(0, parts, _READERS):
-        some = range(first, min(parts, first + _READERS))
-        for items in threads.map(lambda part: read_part(store, part), some):
+        numbers = range(first, min(parts, first + _READERS))
+        for items in threads.map(lambda part: read_part(store, part), numbers):
             yield from items

@@ -1,4 +1,4 @@
-"""Recordings as they are handed to a listener; those at addresses are fetched a few ahead."""
+"""Sources of recordings for a recognizer; those at addresses are prefetched."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from phonemo.batch.plan import BatchItem
 from phonemo.batch.remote import file_system, is_remote
 from phonemo.errors import AudioError, PhonemoError, safe_name
 
-#: A larger file is not fetched ahead, but read while it is heard.
+#: Larger files are not prefetched, but read while they are decoded.
 _MOST_BYTES = 2**25
-#: Recordings that are fetched while one is heard: an object store answers after 10 to 100 ms.
+#: Recordings prefetched while one is recognized: object stores respond in 10 to 100 ms.
 AHEAD = 8
 Fetched = Source | Excerpt | PhonemoError
 
 
 def fetched(items: Iterable[BatchItem], held: deque[Fetched]) -> Iterator[Fetched]:
-    """What each item is opened from, in their order; an error where one cannot be fetched.
+    """Yield the source of each item, in order, or an error if it cannot be fetched.
 
     Args:
-        items: what is to be heard.
-        held: gets each of them too; whoever has heard the first takes it out and ``release``s it.
+        items: the recordings.
+        held: receives each source too; the caller removes the first and ``release``s it after use.
     """
-    with closing(_Ahead()) as ahead:
-        for one in items:
-            ahead.add(one)
-            while ahead.full:
-                held.append(ahead.next())
+    with closing(_Prefetcher()) as prefetcher:
+        for item in items:
+            prefetcher.add(item)
+            while prefetcher.full:
+                held.append(prefetcher.next())
                 yield held[-1]
-        while ahead.waiting:
-            held.append(ahead.next())
+        while prefetcher.waiting:
+            held.append(prefetcher.next())
             yield held[-1]
 
 
 def release(source: Fetched) -> None:
-    """Close what was opened at an address."""
+    """Close a source that was opened at an address."""
     inner = source.source if isinstance(source, Excerpt) else source
     if isinstance(inner, _Named):
         inner.close()
 
 
 class _Named(BufferedReader):
-    """A recording's bytes, with the address that messages call it by."""
+    """A recording's bytes, with its address as the name for messages."""
 
     def __init__(self, stream: Any, name: str) -> None:
         super().__init__(stream)
@@ -55,11 +55,10 @@ class _Named(BufferedReader):
 
     @property
     def name(self) -> str:
-        """The address."""
         return self._name
 
 
-class _Ahead:
+class _Prefetcher:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(AHEAD, thread_name_prefix="fetch")
         self._items: deque[tuple[BatchItem, Future[BinaryIO | PhonemoError] | None]] = deque()
@@ -74,12 +73,12 @@ class _Ahead:
         return len(self._items) > (AHEAD if remote else 0)
 
     def add(self, item: BatchItem) -> None:
-        later = self._threads.submit(self._fetch, item) if is_remote(item.path) else None
-        self._items.append((item, later))
+        future = self._threads.submit(self._fetch, item) if is_remote(item.path) else None
+        self._items.append((item, future))
 
     def next(self) -> Fetched:
-        item, later = self._items.popleft()
-        source = item.path if later is None else later.result()
+        item, future = self._items.popleft()
+        source = item.path if future is None else future.result()
         if isinstance(source, PhonemoError) or (item.start is None and item.end is None):
             return source
         return Excerpt(source, item.start, item.end)
@@ -91,15 +90,14 @@ class _Ahead:
         try:
             system, path = file_system(item.path)
             size = system.size(path)
-            if size is None or size > _MOST_BYTES:  # None: it does not say, and may have no end
+            if size is None or size > _MOST_BYTES:  # None: unknown, possibly endless
                 return _Named(system.open(path, "rb"), item.path)
             return _Named(BytesIO(system.cat_file(path)), item.path)
         except PhonemoError as error:
             return error
-        except Exception as error:  # whatever a store's own package raises
+        except Exception as error:  # packages of stores raise exceptions of any class
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             return AudioError(
                 "missing_file",
-                f"{safe_name(item.path)}: cannot be fetched ({reason}); the address of an audio "
-                "file is wanted",
+                f"{safe_name(item.path)}: cannot be fetched ({reason}); check the address",
             )

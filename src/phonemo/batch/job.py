@@ -1,7 +1,4 @@
-"""What a batch was asked, as it stands in its folder.
-
-All parts together: the numbers of a batch.
-"""
+"""A batch folder's card (batch.json) and the statistics of its parts and of the whole batch."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.batch.stores import Store
 from phonemo.errors import RunError, safe_name
@@ -22,7 +19,7 @@ PartFormat = Literal["jsonl", "parquet"]
 
 
 def _is_none(value: object) -> bool:
-    """What a batch without a profile has not, its files do not name."""
+    """Exclude fields of batches with a profile from the files of those without."""
     return value is None
 
 
@@ -31,37 +28,37 @@ class _JobModel(BaseModel):
 
 
 class BatchOptions(_JobModel):
-    """What is wanted of every recording; within one folder it stays the same."""
+    """Options that apply to every recording; fixed within a folder."""
 
     model: str | None = None
     """A bundle or a model folder; None is the bundle that ships with phonemo."""
     model_sha256: str
-    """What phonemo.loader.model_digest says of it."""
+    """The result of phonemo.loader.model_digest."""
     labels: tuple[str, ...] = ()
-    """Choose among these emotions; all where there is none."""
+    """Emotions to choose among; empty for all."""
     top_k: int | None = None
-    """Give the highest scores only, so many."""
+    """Number of highest scores to keep; None for all."""
     phonemes: bool = False
-    """Whether the times and shares of the phonemes are told."""
+    """Include the times and shares of the phonemes."""
     timeline: bool = False
-    """Whether short recordings get a timeline too."""
+    """Give short recordings a timeline too."""
     activity: str = "energy"
-    """The voice activity."""
+    """Voice activity detector."""
     threshold: float | None = None
-    """Below this score an answer is unsure; None is the model's."""
+    """Results with a lower score are marked unsure; None uses the model's threshold."""
     format: PartFormat = "jsonl"
-    """Of the parts."""
+    """File format of the parts."""
     profile: str | None = Field(default=None, exclude_if=_is_none)
-    """The hash of the profile that was given; None where none was."""
+    """Hash of the profile passed by the user, if any."""
     adapt: int | None = Field(default=None, ge=1, exclude_if=_is_none)
-    """Make a profile of a sample of so many recordings first; None makes none."""
+    """Number of recordings to make a profile of first; None makes none."""
 
     def differences(self, other: BatchOptions) -> list[str]:
-        """What differs, for a message; the same model may lie elsewhere."""
+        """Describe how ``other`` differs, for a message; the path of the model may differ."""
         mine, theirs = dict(self), dict(other)
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
         return [
-            f"{name} {_short(mine[name])} there, {_short(theirs[name])} asked" for name in names
+            f"{name}: expected {_short(mine[name])}, got {_short(theirs[name])}" for name in names
         ]
 
 
@@ -72,103 +69,105 @@ class PlanSummary(_JobModel):
     files: int = 0
     """Recordings in all parts."""
     named: int = 0
-    """Recordings that the input named last; those that it names no more stay planned."""
+    """Recordings in the latest input; those missing from it stay planned."""
     repeated: int = 0
-    """How often it named one again; it is heard once."""
+    """Duplicates in the latest input; each recording is processed once."""
     sha: str = ""
-    """Of the set that it named."""
+    """Hash of the set of recordings in the latest input."""
 
 
 class Applied(_JobModel):
-    """The profile that every row is made with; the profile itself is a file beside the card."""
+    """The profile that is applied to every recording; its file is beside the card."""
 
     hash: str
     count: int
-    """How many vectors it is of."""
+    """Number of vectors."""
     seconds: float
-    """Of speech in them."""
+    """Seconds of speech."""
     sampled: int | None = Field(default=None, exclude_if=_is_none)
-    """Recordings of the first pass; None for a profile that was given."""
+    """Recordings of the first pass; None for a profile passed by the user."""
     silent: int = 0
-    """How many of them have no speech."""
+    """Recordings of the first pass without speech."""
     failed: int = 0
-    """How many of them cannot be used."""
+    """Recordings of the first pass that cannot be used."""
 
 
 class BatchCard(_JobModel):
     """The content of batch.json."""
 
     format: Literal[1] = 1
-    """Of the folder."""
+    """Version of the folder format."""
     phonemo: str = __version__
-    """The version that began it."""
+    """Version of phonemo that started the batch."""
     command: str
-    """What was typed first."""
-    asked: BatchOptions
+    """The first command line."""
+    options: BatchOptions = Field(
+        validation_alias=AliasChoices("asked", "options"), serialization_alias="asked"
+    )
     planned: PlanSummary = PlanSummary()
     profile: Applied | None = Field(default=None, exclude_if=_is_none)
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Where and how widely it is heard; another one may go on with the same folder."""
+    """Where a batch runs; a folder may be resumed with another executor."""
 
     name: Literal["local", "ray"] = "local"
     workers: int | None = None
-    """Recordings heard at once; None is one for each processor of the machine, or the cluster."""
+    """Parallel workers; None for one per processor of the machine or the cluster."""
     address: str | None = None
-    """Of a Ray cluster; None starts Ray on this machine."""
+    """Address of a Ray cluster; None starts Ray on this machine."""
 
 
 class PartStats(_JobModel):
-    """What a part holds, in numbers."""
+    """Statistics of a part."""
 
     part: int
     files: int
     failed: int = 0
     audio_seconds: float = 0.0
-    """Of the recordings that were heard."""
+    """Audio of the recognized recordings."""
     work_seconds: float = 0.0
-    """From the first to the last of them, in one worker."""
+    """Wall time of the part in its worker."""
     labels: dict[str, int] = Field(default_factory=dict)
     errors: dict[str, int] = Field(default_factory=dict)
-    """By the errors' codes."""
+    """Counts by error code."""
     warnings: dict[str, int] = Field(default_factory=dict)
     phonemo: str = __version__
 
 
 def _short(value: object) -> str:
-    """For a message; of a hash the beginning."""
+    """Format for a message; hashes are shortened."""
     return repr(value[:12] if isinstance(value, str) else value)
 
 
 def read_card(store: Store) -> BatchCard | None:
-    """What was asked in this folder before; None where it is empty or not there.
+    """Read a batch folder's card; None if the folder is empty or missing.
 
     Raises:
-        RunError: it holds something else, or a batch of another kind.
+        RunError: the folder holds something else, or a card of another version.
     """
     names = store.names()
     if CARD not in names:
         others = sorted(name for name in names if not name.startswith("."))
         if others:
             raise RunError(
-                f"{safe_name(store.address)}: holds something else than a batch ({others[0]}); "
-                "name an empty or a new folder with --output"
+                f"{safe_name(store.address)}: expected a batch folder or an empty one, got "
+                f"{others[0]} in it; pass a new folder with --output"
             )
         return None
     try:
         return BatchCard.model_validate(loads_json(store.read(CARD)))
     except (ValidationError, ValueError) as error:
         raise RunError(
-            f"{safe_name(store.address)}: {CARD} is not of this version of phonemo; name another "
+            f"{safe_name(store.address)}: expected {CARD} of this version of phonemo; pass another "
             "folder with --output"
         ) from error
 
 
 def write_card(store: Store, card: BatchCard) -> None:
-    """Keep it."""
-    store.write(CARD, dumps_json(card.model_dump(), indent=1) + "\n")
+    """Write a batch folder's card."""
+    store.write(CARD, dumps_json(card.model_dump(by_alias=True), indent=1) + "\n")
 
 
 SUMMARY = "summary.json"
@@ -176,7 +175,7 @@ SUMMARY = "summary.json"
 
 @dataclass
 class Totals:
-    """Numbers that grow part by part."""
+    """Statistics summed over parts."""
 
     parts: int = 0
     files: int = 0
@@ -188,34 +187,34 @@ class Totals:
     warnings: Counter[str] = field(default_factory=Counter)
     versions: set[str] = field(default_factory=set)
 
-    def add(self, one: PartStats) -> None:
-        """One more part."""
+    def add(self, part: PartStats) -> None:
+        """Add a part."""
         self.parts += 1
-        self.files += one.files
-        self.failed += one.failed
-        self.audio_seconds += one.audio_seconds
-        self.work_seconds += one.work_seconds
-        self.labels.update(one.labels)
-        self.errors.update(one.errors)
-        self.warnings.update(one.warnings)
-        self.versions.add(one.phonemo)
+        self.files += part.files
+        self.failed += part.failed
+        self.audio_seconds += part.audio_seconds
+        self.work_seconds += part.work_seconds
+        self.labels.update(part.labels)
+        self.errors.update(part.errors)
+        self.warnings.update(part.warnings)
+        self.versions.add(part.phonemo)
 
 
 def totals_of(tallies: Iterable[PartStats]) -> Totals:
-    """Of several parts."""
+    """Sum the statistics of several parts."""
     totals = Totals()
-    for one in tallies:
-        totals.add(one)
+    for part in tallies:
+        totals.add(part)
     return totals
 
 
 def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
-    """The content of summary.json."""
+    """Return the content of summary.json."""
     planned, work = card.planned, totals.work_seconds
-    found = {
+    summary = {
         "command": command,
-        "model": card.asked.model or "the bundle that ships with phonemo",
-        "model_sha256": card.asked.model_sha256,
+        "model": card.options.model or "the bundle that ships with phonemo",
+        "model_sha256": card.options.model_sha256,
         "phonemo": sorted(totals.versions),
         "parts": {"done": totals.parts, "planned": planned.parts},
         "files": {
@@ -232,13 +231,13 @@ def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
         "errors": dict(totals.errors.most_common()),
         "warnings": dict(totals.warnings.most_common()),
     }
-    return found if card.profile is None else found | {"profile": _profile(card.profile)}
+    return summary if card.profile is None else summary | {"profile": _describe(card.profile)}
 
 
-def _profile(one: Applied) -> dict[str, Any]:
-    """Which profile it was and, where a first pass made it, of how many recordings."""
-    known = {"hash": one.hash, "count": one.count, "seconds": one.seconds}
-    if one.sampled is None:
-        return known
-    used = one.sampled - one.silent - one.failed
-    return known | {"recordings": used, "silent": one.silent, "failed": one.failed}
+def _describe(profile: Applied) -> dict[str, Any]:
+    """Describe a profile; one from a first pass with its numbers of recordings."""
+    content = {"hash": profile.hash, "count": profile.count, "seconds": profile.seconds}
+    if profile.sampled is None:
+        return content
+    used = profile.sampled - profile.silent - profile.failed
+    return content | {"recordings": used, "silent": profile.silent, "failed": profile.failed}

@@ -1,4 +1,4 @@
-"""The profile of a batch: one file in its folder, which every worker applies."""
+"""A batch's profile: a file in its folder that every worker applies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def keep_profile(
     silent: int = 0,
     failed: int = 0,
 ) -> Applied:
-    """Put it into the folder, whole or not at all; it counts once the folder's card names it.
+    """Write a profile to the folder atomically; it is applied once the folder's card names it.
 
     Args:
-        store: the folder of the batch.
-        profile: to be applied.
-        sampled: recordings of the first pass; None for a profile that was given.
-        silent: how many of them have no speech.
-        failed: how many of them cannot be used.
+        store: the batch folder.
+        profile: the profile to apply.
+        sampled: recordings of the first pass; None for a profile passed by the user.
+        silent: recordings of the first pass without speech.
+        failed: recordings of the first pass that cannot be used.
 
     Raises:
-        RunError: the disk, or the store, refused.
+        RunError: the folder cannot be written.
     """
     store.write(PROFILE, profile.text())
     return Applied(
@@ -40,28 +40,29 @@ def keep_profile(
     )
 
 
-def read_profile(store: Store, wanted: str) -> Profile:
-    """The profile that the folder keeps.
+def read_profile(store: Store, expected: str) -> Profile:
+    """Read the profile in the folder.
 
     Args:
-        store: the folder of the batch.
-        wanted: its hash.
+        store: the batch folder.
+        expected: the profile's hash.
 
     Raises:
-        RunError: it is absent, broken or another one.
+        RunError: the profile is missing, malformed or another one.
     """
     text = store.find(PROFILE)
     try:
-        found = None if text is None else Profile.parse(text, PROFILE)
+        profile = None if text is None else Profile.parse(text, PROFILE)
     except UsageError as error:
-        raise _lost(store, wanted, "broken") from error
-    if found is None or found.hash != wanted:
-        raise _lost(store, wanted, "absent" if found is None else f"profile {found.hash}")
-    return found
+        raise _mismatch(store, expected, "a malformed file") from error
+    if profile is None or profile.hash != expected:
+        actual = "no file" if profile is None else f"profile {profile.hash}"
+        raise _mismatch(store, expected, actual)
+    return profile
 
 
-def _lost(store: Store, wanted: str, found: str) -> RunError:
+def _mismatch(store: Store, expected: str, actual: str) -> RunError:
     return RunError(
-        f"{safe_name(store.address)}: {PROFILE} is {found}, profile {wanted} is expected, which "
-        "the batch was begun with; put that back, or name another folder with --output"
+        f"{safe_name(store.address)}: {PROFILE}: expected profile {expected}, got {actual}; "
+        "restore it, or pass another folder with --output"
     )

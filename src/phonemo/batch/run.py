@@ -1,11 +1,11 @@
-"""A batch from its beginning, or from where it stopped, to its summary.
+"""Run a batch, or resume it, to its summary.
 
-<output>/batch.json          what was asked
-<output>/profile.json        the profile that every row is made with, where there is one
+<output>/batch.json          the options
+<output>/profile.json        the profile that is applied, if any
 <output>/plan/part-*.jsonl   the recordings of each part
-<output>/parts/part-*        their answers
-<output>/tally/part-*.json   their numbers
-<output>/summary.json        all numbers together
+<output>/parts/part-*        the results of each part
+<output>/tally/part-*.json   the statistics of each part
+<output>/summary.json        the statistics of the whole batch
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.vad import detector_of
 from phonemo.runtime.workers import available_cpus, needs_ray
 
-#: Small files that are read at once.
+#: Threads that read small files, and files per round.
 _READERS, _READ_TOGETHER = 16, 1024
 ENGINES: dict[str, Callable[..., Iterator[PartStats]]] = {
     "local": engines.run_parts_locally,
@@ -52,123 +52,121 @@ ENGINES: dict[str, Callable[..., Iterator[PartStats]]] = {
 
 
 class BatchProgress:
-    """Hears how far a batch is; this one keeps quiet, the command line shows it."""
+    """Callbacks for a batch's progress; this base class ignores them."""
 
     def listing(self, found: int) -> None:
-        """So many recordings were found up to now."""
+        """Report the number of recordings listed so far."""
 
     def sampled(self, done: int, total: int) -> None:
-        """So many recordings of the sample for the profile are decoded."""
+        """Report the progress of decoding the profile's sample, in recordings."""
 
     def begin(self, done: int, total: int) -> None:
-        """So many of all recordings were heard in earlier runs."""
+        """Report the number of recordings done in earlier runs."""
 
     def advance(self, done: int, total: int, totals: Totals) -> None:
-        """So many are heard now; ``totals`` are those of the parts that this run has finished."""
+        """Report the number of recordings done, and totals of the parts this run finished."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What there is to do."""
+    """A batch's folder, options and executor."""
 
     output: str
     """The folder, or an address."""
-    asked: BatchOptions
+    options: BatchOptions
     engine: ExecutorOptions = field(default_factory=ExecutorOptions)
     part_files: int = 100
-    """Recordings in a part: what is lost at most for each worker that is killed."""
+    """Recordings in a part: the most that a killed worker loses."""
     retry: bool = False
-    """Whether parts with errors are heard again."""
+    """Process parts with errors again."""
     profile: Profile | None = None
-    """Applied to every recording; None where there is none, or ``asked.adapt`` makes one."""
+    """Applied to every recording; None if there is none, or if ``options.adapt`` makes one."""
 
 
 def run_batch(
     inputs: Iterable[str], batch: Batch, command: str, progress: BatchProgress | None = None
 ) -> dict[str, Any]:
-    """Hear all recordings that were not heard yet.
+    """Recognize all recordings that have no result yet.
 
     Args:
-        inputs: as ``phonemo.batch.inputs.items_of`` takes them.
-        batch: what there is to do.
-        command: what was typed.
-        progress: told what happens.
+        inputs: the names for ``phonemo.batch.inputs.items_of``.
+        batch: the folder, the options and the executor.
+        command: the command line.
+        progress: receives the progress.
 
     Returns:
-        The content of summary.json, and under "now" the recordings, failures and hours of audio
-        of this run.
+        The content of summary.json, with this run's recordings, failures and hours of audio under
+        "now".
 
     Raises:
-        UsageError: an input that names nothing, or an unknown activity or label; a profile of
-            another model, one beside ``asked.adapt``, or a sample without speech.
+        UsageError: an input without recordings; an unknown activity or label; a profile of another
+            model, a profile together with ``options.adapt``, or a sample without speech.
         RunError: the folder holds something else or another batch, or cannot be written; or its
-            profile is not the one that the batch was begun with.
-        CheckpointError: of the model.
-        ModelError: the model takes no profile.
-        ManifestError: of an input's row.
-        MissingExtraError: of the engine, the format or an address.
+            profile is not the batch's.
+        CheckpointError: the model cannot be opened.
+        ModelError: the model does not support profiles.
+        ManifestError: a malformed row in an input.
+        MissingExtraError: a package for the engine, the format or an address is not installed.
     """
     progress = progress or BatchProgress()
-    given = None if batch.profile is None else batch.profile.hash
-    batch = replace(batch, asked=batch.asked.model_copy(update={"profile": given}))
+    profile_hash = None if batch.profile is None else batch.profile.hash
+    batch = replace(batch, options=batch.options.model_copy(update={"profile": profile_hash}))
     reference = _check(batch)
     store = open_store(batch.output)
-    read_card(store)  # what is not ours is not touched, not even by a lock
+    read_card(store)  # raises for foreign folders before a lock is written to them
     with store.owned():
-        card = _carried_on(store, batch, command)
+        card = _new_or_resumed_card(store, batch, command)
         store.clear()
         write_card(store, card)
         planned = plan(store, items_of(inputs), card.planned, batch.part_files, progress.listing)
         if not planned.named:
-            raise UsageError("nothing to hear: the list is empty; name recordings")
+            raise UsageError("expected recordings, got an empty list; name some")
         card = card.model_copy(update={"planned": planned})
         card = _with_profile(store, batch, card, reference, progress)
-        write_card(store, card)  # from here on the plan and the profile count
-        done = _done(store, card, batch.retry)
+        write_card(store, card)  # the plan and the profile take effect here
+        done = _finished_parts(store, card, batch.retry)
         try:
             new = _run_missing(store, batch, card, done, progress)
-        finally:  # what lost workers left behind takes room
+        finally:  # lost workers leave temporary files
             store.clear()
-        found, now = summary_of(card, totals_of([*done, *new]), command), totals_of(new)
-        store.write(SUMMARY, dumps_json(found, indent=1) + "\n")
+        summary, now = summary_of(card, totals_of([*done, *new]), command), totals_of(new)
+        store.write(SUMMARY, dumps_json(summary, indent=1) + "\n")
     hours = round(now.audio_seconds / 3600, 4)
-    return found | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
+    return summary | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
 
 
 def _check(batch: Batch) -> Reference | None:
-    """Whatever would stop the first worker stops the command, before anything is written.
+    """Raise errors that the first worker would raise, before anything is written.
 
     Returns:
-        What the profile is measured against; None where none is wanted.
+        The model's reference statistics; None if no profile is applied.
     """
-    if batch.profile is not None and batch.asked.adapt is not None:
-        raise UsageError(
-            "--profile and --adapt: the recordings are adapted by one of them; leave one out"
-        )
+    if batch.profile is not None and batch.options.adapt is not None:
+        raise UsageError("--profile and --adapt are mutually exclusive; drop one")
     if batch.engine.name == "ray":
         needs_ray(batch.engine.address)
-    if batch.asked.format == "parquet":
+    if batch.options.format == "parquet":
         needs_pyarrow()
-    detector_of(batch.asked.activity)
-    listener = open_recognizer(batch.asked)
-    if batch.asked.labels:
-        LabelSet(tuple(listener.labels)).restrict(batch.asked.labels)
-    if batch.profile is None and batch.asked.adapt is None:
+    detector_of(batch.options.activity)
+    recognizer = open_recognizer(batch.options)
+    if batch.options.labels:
+        LabelSet(tuple(recognizer.labels)).restrict(batch.options.labels)
+    if batch.profile is None and batch.options.adapt is None:
         return None
-    reference: Reference = listener.adaptable()
+    reference: Reference = recognizer.adaptable()
     if batch.profile is not None:
         batch.profile.check(reference)
     return reference
 
 
-def _carried_on(store: Store, batch: Batch, command: str) -> BatchCard:
+def _new_or_resumed_card(store: Store, batch: Batch, command: str) -> BatchCard:
     card = read_card(store)
     if card is None or not card.planned.parts:
-        return BatchCard(command=command, asked=batch.asked)
-    if other := card.asked.differences(batch.asked):
+        return BatchCard(command=command, options=batch.options)
+    if differences := card.options.differences(batch.options):
         raise RunError(
-            f"{store.address}: holds a batch that was asked otherwise ({'; '.join(other)}); ask "
-            "the same, or name another folder with --output"
+            f"{store.address}: holds a batch with other options ({'; '.join(differences)}); repeat "
+            "its options, or pass another folder with --output"
         )
     if card.profile is not None:
         read_profile(store, card.profile.hash)
@@ -182,37 +180,36 @@ def _with_profile(
     reference: Reference | None,
     progress: BatchProgress,
 ) -> BatchCard:
-    """The card with the profile of the folder, which is made once, before the first part."""
+    """Return the card with the folder's profile, which is made once, before the first part."""
     if reference is None or card.profile is not None:
         return card
     if batch.profile is not None:
         applied = keep_profile(store, batch.profile)
     else:
-        work, workers = (
-            WorkerSpec(store.address, batch.asked),
-            batch.engine.workers or available_cpus(),
-        )
-        parts = card.planned.parts
+        work = WorkerSpec(store.address, batch.options)
+        parts, workers = card.planned.parts, batch.engine.workers or available_cpus()
         applied = make_profile(store, work, parts, workers, reference, progress.sampled)
     return card.model_copy(update={"profile": applied})
 
 
-def _done(store: Store, card: BatchCard, retry: bool) -> list[PartStats]:
-    """The parts that are there, without those that are to be heard again."""
-    there = store.names("parts")
-    names = {part: part_name(part, card.asked.format).rpartition("/")[2] for part in _all(card)}
-    tallies = _tallies(store, [part for part in _all(card) if names[part] in there])
-    return [one for one in tallies if not (retry and one.failed)]
+def _finished_parts(store: Store, card: BatchCard, retry: bool) -> list[PartStats]:
+    """Read the statistics of finished parts, without those to process again."""
+    existing = store.names("parts")
+    names = {
+        part: part_name(part, card.options.format).rpartition("/")[2] for part in _planned(card)
+    }
+    finished = [part for part in _planned(card) if names[part] in existing]
+    return [stats for stats in _read_tallies(store, finished) if not (retry and stats.failed)]
 
 
 def _run_missing(
     store: Store, batch: Batch, card: BatchCard, done: Sequence[PartStats], progress: BatchProgress
 ) -> list[PartStats]:
-    """Hear the parts that are missing; the numbers of these."""
-    there = {one.part for one in done}
-    missing = [part for part in _all(card) if part not in there]
+    """Process the missing parts; return their statistics."""
+    finished = {stats.part for stats in done}
+    missing = [part for part in _planned(card) if part not in finished]
     new, now = list[PartStats](), Totals()
-    before, total = sum(one.files for one in done), card.planned.files
+    before, total = sum(stats.files for stats in done), card.planned.files
     progress.begin(before, total)
     if not missing:
         return new
@@ -220,33 +217,33 @@ def _run_missing(
     def alive(more: int) -> None:
         progress.advance(min(total, before + now.files + more), total, now)
 
-    asked = card.asked.model_copy(update={"model": batch.asked.model})
-    applied = None if card.profile is None else card.profile.hash
-    work = WorkerSpec(store.address, asked, applied)
-    for tally in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
-        new.append(tally)
-        now.add(tally)
+    options = card.options.model_copy(update={"model": batch.options.model})
+    profile_hash = None if card.profile is None else card.profile.hash
+    work = WorkerSpec(store.address, options, profile_hash)
+    for stats in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
+        new.append(stats)
+        now.add(stats)
         alive(0)
     return new
 
 
-def _tallies(store: Store, parts: Sequence[int]) -> Iterator[PartStats]:
-    """The numbers of parts, in their order; an object store takes its time for each file."""
+def _read_tallies(store: Store, parts: Sequence[int]) -> Iterator[PartStats]:
+    """Read the statistics of parts in parallel, as object stores are slow for each file."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="tally") as threads:
         for first in range(0, len(parts), _READ_TOGETHER):
-            some = parts[first : first + _READ_TOGETHER]
-            yield from threads.map(lambda part: _tally(store, part), some)
+            numbers = parts[first : first + _READ_TOGETHER]
+            yield from threads.map(lambda part: _read_tally(store, part), numbers)
 
 
-def _tally(store: Store, part: int) -> PartStats:
+def _read_tally(store: Store, part: int) -> PartStats:
     try:
         return PartStats.model_validate_json(store.read(tally_name(part)))
     except ValueError as error:
         raise RunError(
-            f"{store.address}: {tally_name(part)} is broken; remove it and the part of that "
-            "number, and run the same command again"
+            f"{store.address}: {tally_name(part)} is malformed; remove it and the part with the "
+            "same number, then run the same command again"
         ) from error
 
 
-def _all(card: BatchCard) -> range:
+def _planned(card: BatchCard) -> range:
     return range(card.planned.parts)
