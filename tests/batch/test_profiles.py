@@ -263,7 +263,7 @@ def test_retry_uses_the_same_profile(here):
 OTHERWISE = {
     "no profile": ([], "adapt: expected 300, got None"),
     "another sample": (["--adapt", "--adapt-sample", 5], "adapt: expected 300, got 5"),
-    "a given one": (["--profile", "out/profile.json"], "profile None there, "),
+    "a given one": (["--profile", "out/profile.json"], "profile: expected None, got '"),
 }
 
 

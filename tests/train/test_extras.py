@@ -142,7 +142,7 @@ def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:
     run(config, "phonemo train", folds=["speaker-s1"])
     manifest = read_manifest(path)
     write_manifest(path, manifest.header, manifest.utterances[:-1])
-    with pytest.raises(Exception, match="changed since this run was begun"):
+    with pytest.raises(Exception, match="changed since this run started"):
         run(config, "phonemo train", folds=["speaker-s2"])
 
 

@@ -75,9 +75,9 @@ class UnorderedHash:
 
 
 FOLDER = "plan"
-#: Recordings between two calls of ``found``.
+#: Recordings between two calls of ``report``.
 _REPORT_EVERY = 1000
-Found = Callable[[int], None]
+Report = Callable[[int], None]
 
 
 def plan_name(part: int) -> str:
@@ -95,7 +95,7 @@ def plan(
     items: Iterable[BatchItem],
     before: PlanSummary,
     size: int,
-    found: Found = lambda count: None,
+    report: Report = lambda count: None,
 ) -> PlanSummary:
     """Write new recordings to new parts after the existing ones.
 
@@ -107,7 +107,7 @@ def plan(
         items: all recordings of the input.
         before: the existing plan.
         size: recordings in a part.
-        found: called periodically with the number of recordings read.
+        report: called periodically with the number of recordings read.
 
     Returns:
         The plan; it takes effect once it is written to the folder's card.
@@ -117,7 +117,7 @@ def plan(
         closing(_Keys()) as keys,
         tempfile.TemporaryFile("w+", encoding="ascii") as spool,
     ):
-        named, total = _spool(items, keys, spool, found)
+        named, total = _spool(items, keys, spool, report)
         counts = {"named": named.count, "repeated": total - named.count, "sha": named.hexdigest()}
         if counts["sha"] == before.sha:
             return before.model_copy(update=counts)
@@ -144,7 +144,7 @@ def _temporary_files() -> Iterator[None]:
 
 
 def _spool(
-    items: Iterable[BatchItem], keys: _Keys, spool: IO[str], found: Found
+    items: Iterable[BatchItem], keys: _Keys, spool: IO[str], report: Report
 ) -> tuple[UnorderedHash, int]:
     """Write each recording once to the spool; return their hash and the count with duplicates."""
     named, total = UnorderedHash(), 0
@@ -154,8 +154,8 @@ def _spool(
             named.add(key)
             spool.write(item.to_line())
         if total % _REPORT_EVERY == 0:
-            found(total)
-    found(total)
+            report(total)
+    report(total)
     return named, total
 
 

@@ -54,7 +54,7 @@ ENGINES: dict[str, Callable[..., Iterator[PartStats]]] = {
 class BatchProgress:
     """Callbacks for a batch's progress; this base class ignores them."""
 
-    def listing(self, found: int) -> None:
+    def listing(self, count: int) -> None:
         """Report the number of recordings listed so far."""
 
     def sampled(self, done: int, total: int) -> None:
