@@ -1,4 +1,4 @@
-"""`phonemo batch` as its users meet it; hearing happens in this process."""
+"""The command `phonemo batch`, with the engine in this process."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def states(out):
-    """When each part was written, and where it lies."""
+    """The time and the inode of each part."""
     return {
-        one.name: (one.stat().st_mtime_ns, one.stat().st_ino) for one in (out / "parts").iterdir()
+        path.name: (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in (out / "parts").iterdir()
     }
 
 
 def names(*files):
-    return [f"in/{one}" for one in files]
+    return [f"in/{name}" for name in files]
 
 
-# What is heard ------------------------------------------------------------------------------------
+# Recognition -------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_heard_and_told(here):
+def test_a_folder_is_recognized_and_summarized(here):
     clips(here / "in", "a.wav", "bad.wav", "sub/c d.wav")
     answer = batch("in", "-o", "out", "--part-files", 2)
     assert (answer.code, answer.err) == (1, "")
@@ -53,17 +54,17 @@ def test_a_folder_is_heard_and_told(here):
     assert_once(here / "out", names("a.wav", "bad.wav", "sub/c d.wav"))
 
 
-def test_all_answered_is_exit_status_0(here):
+def test_no_failure_is_exit_status_0(here):
     clips(here / "in", "a.wav")
     assert batch("in", "-o", "out").code == 0
 
 
 def test_every_kind_of_input_gives_the_same_set(here):
     files = clips(here / "in", *some(6))
-    (here / "m.jsonl").write_text("".join(json.dumps({"file": one}) + "\n" for one in files))
+    (here / "m.jsonl").write_text("".join(json.dumps({"file": path}) + "\n" for path in files))
     with (here / "m.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([["file"], *[[one] for one in files]])
-    (here / "l.txt").write_text("".join(f"{one}\n" for one in files))
+        csv.writer(stream).writerows([["file"], *[[path] for path in files]])
+    (here / "l.txt").write_text("".join(f"{path}\n" for path in files))
     assert batch("in", "-o", "out").code == 0
     before = states(here / "out")
     stdin = "\n".join(files).encode()
@@ -87,9 +88,9 @@ def test_a_parquet_manifest_and_parquet_parts(here):
     answer = batch("m.parquet", "-o", "out", "--format", "parquet", "--part-files", 1)
     assert answer.code == 1
     assert batch("m.parquet", "-o", "lines", "--part-files", 1).code == 1
-    found = parquet.read_table(here / "out/parts").to_pylist()
-    told = [{name: value for name, value in row.items() if value is not None} for row in found]
-    assert told == rows(here / "lines")
+    table = parquet.read_table(here / "out/parts").to_pylist()
+    filled = [{name: value for name, value in row.items() if value is not None} for row in table]
+    assert filled == rows(here / "lines")
 
 
 ODD = [
@@ -102,7 +103,7 @@ ODD = [
 ]
 
 
-def test_odd_names_are_heard_and_come_back_whole(here):
+def test_odd_names_are_recognized_and_kept(here):
     clips(here / "in", *ODD)
     answer = batch("in", "-o", "out")
     assert answer.code == 0
@@ -120,22 +121,22 @@ def test_odd_names_may_be_typed_as_input_and_output(here, name):
     assert batch(f"in/{name}", "-o", f"out{name}").code == 0
 
 
-def test_a_folder_that_is_read_only_is_heard(here):
+def test_a_read_only_folder_is_recognized(here):
     clips(here / "in", "a.wav")
     (here / "in").chmod(0o500)
     assert batch("in", "-o", "out").code == 0
     (here / "in").chmod(0o700)
 
 
-def test_what_is_no_file_is_a_row(here):
+def test_what_is_not_a_file_is_an_error_row(here):
     clips(here / "in", "a.wav")
     os.mkfifo(here / "in/pipe.wav")
     (here / "in/nowhere.wav").symlink_to("gone")
     (here / "in/folder.wav").mkdir()
     (here / "l.txt").write_text("in/folder.wav\n")
     assert batch("in", "l.txt", "-o", "out").code == 1
-    found = {row["file"]: row.get("code") for row in rows(here / "out")}
-    assert found == {
+    codes = {row["file"]: row.get("code") for row in rows(here / "out")}
+    assert codes == {
         "in/a.wav": None,
         "in/pipe.wav": "unsupported_audio",
         "in/nowhere.wav": "missing_file",
@@ -143,7 +144,7 @@ def test_what_is_no_file_is_a_row(here):
     }
 
 
-# Going on -----------------------------------------------------------------------------------------
+# Resuming -----------------------------------------------------------------------------------------
 
 
 def test_a_rerun_from_another_folder_knows_the_set(here, monkeypatch):
@@ -156,7 +157,7 @@ def test_a_rerun_from_another_folder_knows_the_set(here, monkeypatch):
     assert states(here / "out") == before
 
 
-def test_a_missing_part_is_heard_again_and_no_other(here):
+def test_only_a_missing_part_is_processed_again(here):
     clips(here / "in", *some(6, bad=(4,)))
     batch("in", "-o", "out", "--part-files", 2)
     before, text = states(here / "out"), (here / "out/parts/part-000001.jsonl").read_bytes()
@@ -170,7 +171,7 @@ def test_a_missing_part_is_heard_again_and_no_other(here):
     assert_once(here / "out", names(*some(6, bad=(4,))))
 
 
-def test_new_files_get_parts_of_their_own(here):
+def test_new_files_get_new_parts(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 2)
     before = states(here / "out")
@@ -193,7 +194,7 @@ def test_files_that_vanished_keep_their_rows(here):
     assert_once(here / "out", names(*some(3)))
 
 
-def test_a_file_that_vanished_before_it_was_heard_is_a_row(here):
+def test_a_file_that_vanished_before_its_turn_is_an_error_row(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 1)
     (here / "out/parts/part-000001.jsonl").unlink()
@@ -202,7 +203,7 @@ def test_a_file_that_vanished_before_it_was_heard_is_a_row(here):
     assert [row.get("code") for row in rows(here / "out")] == [None, "missing_file", None]
 
 
-def test_retry_hears_parts_with_errors_again_and_no_other(here):
+def test_retry_processes_only_parts_with_errors(here):
     clips(here / "in", *some(6, bad=(2,)))
     assert batch("in", "-o", "out", "--part-files", 2).code == 1
     before = states(here / "out")
@@ -227,7 +228,7 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("option", OTHERWISE)
-def test_what_is_asked_stays_the_same(here, option):
+def test_other_options_are_refused(here, option):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     before = (here / "out/batch.json").read_bytes()
@@ -255,7 +256,7 @@ def test_another_model_is_refused_and_the_same_one_elsewhere_is_not(here):
     assert_one_line(batch("in", "-o", "out", "--model", "bundle"), 1, "model_sha256")
 
 
-def test_other_numbers_of_workers_and_files_in_a_part_go_on(here):
+def test_a_batch_resumes_with_other_numbers_of_workers_and_files(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 2, "--workers", 1)
     assert batch("in", "-o", "out", "--part-files", 1, "-j", 7).code == 0
@@ -286,7 +287,7 @@ def test_hidden_files_do_not_make_a_folder_foreign(here):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 1, "command": "x"}'])
-def test_a_card_that_is_none_is_refused(here, text):
+def test_a_malformed_card_is_refused(here, text):
     clips(here / "in", "a.wav")
     (here / "out").mkdir()
     (here / "out/batch.json").write_text(text)
@@ -336,16 +337,16 @@ USAGE = {
 }
 
 
-@pytest.mark.parametrize(("words", "code", "said"), USAGE.values(), ids=USAGE)
-def test_wrong_usage_is_one_line_and_nothing_is_heard(here, words, code, said):
+@pytest.mark.parametrize(("words", "code", "fragments"), USAGE.values(), ids=USAGE)
+def test_wrong_usage_is_a_one_line_error_and_nothing_is_written(here, words, code, fragments):
     clips(here / "in", "a.wav")
     (here / "empty").mkdir()
     (here / "empty.txt").write_text("\n  \n")
     (here / "empty.jsonl").touch()
     (here / "bad.jsonl").write_text('"in/a.wav"\nnonsense\n')
-    assert_one_line(batch(*words, "-o", "out"), code, *said)
+    assert_one_line(batch(*words, "-o", "out"), code, *fragments)
     assert parts(here / "out") == []
-    assert batch("in", "-o", "out").code == 0  # what was refused leaves nothing in the way
+    assert batch("in", "-o", "out").code == 0  # the error leaves the folder usable
     assert_once(here / "out", names("a.wav"))
 
 
@@ -411,8 +412,8 @@ def test_a_remote_input_and_output_in_one_process(here):
     memory.store.clear()
 
 
-def test_the_engines_get_what_they_need_only(here, monkeypatch):
-    """One part is missing: one part is given to the engine."""
+def test_the_engine_gets_only_the_missing_parts(here, monkeypatch):
+    """One part is missing, and one is passed to the engine."""
     from phonemo.batch import run
 
     clips(here / "in", *some(6))
@@ -420,11 +421,11 @@ def test_the_engines_get_what_they_need_only(here, monkeypatch):
     (here / "out/parts/part-000001.jsonl").unlink()
     given = []
 
-    def told(work, missing, engine, alive):
+    def record_call(work, missing, engine, alive):
         given.append((list(missing), engine.workers))
         return inline(work, missing, engine, alive)
 
-    monkeypatch.setitem(run.ENGINES, "local", told)
+    monkeypatch.setitem(run.ENGINES, "local", record_call)
     batch("in", "-o", "out", "-j", 3)
     batch("in", "-o", "out", "-j", 3)
     assert given == [([1], 3)]

@@ -1,4 +1,4 @@
-"""What somebody names and which recordings that means."""
+"""Inputs and the recordings that they stand for."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def touch(folder, *names):
 
 
 def files(*names):
-    return [one.file for one in items_of(map(str, names))]
+    return [item.file for item in items_of(map(str, names))]
 
 
 def paths(*names):
-    return [one.path for one in items_of(map(str, names))]
+    return [item.path for item in items_of(map(str, names))]
 
 
 # Files and folders --------------------------------------------------------------------------------
 
 
-def test_a_file_is_itself_whatever_its_suffix(here):
+def test_a_file_with_any_suffix_is_a_recording(here):
     touch(here, "a.wav", "b.bin", "noext")
     assert files("a.wav", "./b.bin", "noext") == ["a.wav", "./b.bin", "noext"]
     assert paths("a.wav", "./b.bin") == [str(here / "a.wav"), str(here / "b.bin")]
 
 
-def test_a_folder_is_all_that_sounds_in_it(here):
+def test_a_folder_stands_for_its_recordings(here):
     touch(here, "in/b.WAV", "in/a.flac", "in/sub/c.mp3", "in/x.txt", "in/.hidden.wav")
     touch(here, "in/.cache/d.wav", "in/aa.ogg")
     assert files("in") == ["in/a.flac", "in/aa.ogg", "in/b.WAV", "in/sub/c.mp3"]
@@ -78,7 +78,7 @@ def test_a_folder_without_recordings_is_refused(here):
         files("in")
 
 
-def test_what_is_not_there_at_all_is_refused(here):
+def test_a_missing_path_is_refused(here):
     with pytest.raises(UsageError, match="typo"):
         files("typo")
 
@@ -94,15 +94,15 @@ def test_an_unreadable_folder_is_refused(here):
         (here / "in/locked").chmod(0o700)
 
 
-def test_what_is_named_twice_comes_twice_with_one_key(here):
+def test_a_duplicate_comes_twice_with_one_key(here):
     touch(here, "in/a.wav")
-    found = list(
+    items = list(
         items_of(
             ["in", "in/a.wav", str(here / "in/../in/a.wav"), "file://" + str(here / "in/a.wav")]
         )
     )
-    assert len(found) == 4
-    assert len({one.key for one in found}) == 1
+    assert len(items) == 4
+    assert len({item.key for item in items}) == 1
 
 
 # Patterns -----------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_patterns(here):
     assert sorted(files("in/*.wav")) == ["in/a.wav"]
     assert sorted(files("in/*")) == ["in/a.wav", "in/sub/d.wav", "in/sub/deep/e.flac"]
     assert sorted(files("in/?.*")) == ["in/a.wav"]
-    assert sorted(files("in/*.bin")) == ["in/b.bin"]  # a suffix that was asked for
+    assert sorted(files("in/*.bin")) == ["in/b.bin"]  # an explicit suffix
     assert sorted(files("in/**/*.wav")) == ["in/a.wav", "in/sub/d.wav"]
     assert sorted(files("in/**")) == ["in/a.wav", "in/sub/d.wav", "in/sub/deep/e.flac"]
     assert sorted(files("in/[a-c].wav")) == ["in/a.wav"]
@@ -124,7 +124,7 @@ def test_a_folder_that_a_pattern_with_two_stars_matches_stands_for_all_in_it(her
     assert sorted(files("in/**/call*")) == ["in/x/call.wav", "in/x/calls/a.wav"]
 
 
-def test_a_pattern_does_not_go_round_in_a_circle_of_links(here):
+def test_a_pattern_does_not_follow_cyclic_links(here):
     touch(here, "in/sub/a.wav")
     (here / "in/sub/up").symlink_to("..")
     assert files("in/**/*.wav") == ["in/sub/a.wav"]
@@ -137,7 +137,7 @@ def test_a_pattern_that_matches_nothing_is_refused(here):
             files(pattern)
 
 
-def test_a_name_that_looks_like_a_pattern_but_is_there_is_a_name(here):
+def test_an_existing_name_that_looks_like_a_pattern_is_a_name(here):
     touch(here, "a[1].wav", "calls [2024]/b.wav")
     assert files("a[1].wav", "calls [2024]") == ["a[1].wav", "calls [2024]/b.wav"]
 
@@ -149,7 +149,7 @@ NAMES = ["a.wav", "in/b c.wav", os.fsdecode(b"caf\xe9.wav"), "/abs.wav", "with, 
 
 
 @pytest.mark.parametrize("suffix", ["txt", "lst", "list", "TXT"])
-def test_a_list_names_one_in_each_line_seen_from_the_current_folder(here, suffix):
+def test_a_list_has_a_path_per_line_relative_to_the_current_folder(here, suffix):
     (here / "lists").mkdir()
     (here / f"lists/l.{suffix}").write_bytes(LINES)
     assert files(f"lists/l.{suffix}") == NAMES
@@ -172,7 +172,7 @@ def test_a_byte_order_mark_is_no_part_of_a_lists_first_name(here):
     assert files("l.txt") == ["a.wav", "b.wav"]
 
 
-def test_a_list_that_is_not_there_says_so(here):
+def test_a_missing_list_is_an_error(here):
     with pytest.raises((UsageError, ManifestError), match=r"gone\.txt.*(no|No) such file"):
         files("gone.txt")
 
@@ -205,7 +205,7 @@ def test_remote_folders_patterns_lists_and_manifests(memory):
         paths("memory://nothing")
 
 
-def test_a_listing_that_gives_whole_addresses_is_taken_as_it_is(memory, monkeypatch):
+def test_a_listing_with_full_addresses_is_kept(memory, monkeypatch):
     """As that of http, whose paths are addresses."""
     monkeypatch.setattr(type(memory), "find", lambda self, root: ["memory://in/a.wav"])
     assert paths("memory://in") == ["memory://in/a.wav"]
@@ -217,7 +217,7 @@ def test_an_unknown_protocol_is_one_line():
         paths("foo://x/*.wav")
 
 
-def test_a_store_that_refuses_with_its_own_kind_of_error_is_one_line(memory, monkeypatch):
+def test_an_error_class_of_a_store_is_a_one_line_error(memory, monkeypatch):
     from phonemo.errors import PhonemoError
 
     def refuse(*arguments, **keywords):
