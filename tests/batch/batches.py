@@ -1,7 +1,6 @@
-"""Batches for tests: recordings, the command in this process and in its own, what it leaves.
+"""Batches for tests: recordings, and the command in this process or its own.
 
-A hook reaches the worker processes: a sitecustomize on PYTHONPATH, which lets a recording do
-by its name what recordings do not do.
+A hook in the worker processes, a sitecustomize on PYTHONPATH, makes recordings misbehave by name.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
 PATIENCE_SECONDS = 100.0
-#: In each process that hears. "deadly" kills it, "odd" raises what nobody expects, "hang" never
-#: ends, and "wait-a" waits until the file a.open is in the folder $GATES.
+#: In each worker process, "deadly" kills it, "odd" raises an unexpected error, "hang" never ends,
+#: and "wait-a" waits until the file a.open is in the folder $GATES.
 HOOK = """
 import os, signal, sys, time
 
@@ -49,7 +48,7 @@ def act(name):
         while not os.path.exists(gate):
             time.sleep(0.01)
 
-if any("multiprocessing-fork" in one or "default_worker" in one for one in sys.orig_argv):
+if any("multiprocessing-fork" in word or "default_worker" in word for word in sys.orig_argv):
     from phonemo.runtime import recognizer
 
     opened = recognizer.open_waveform
@@ -64,7 +63,7 @@ if any("multiprocessing-fork" in one or "default_worker" in one for one in sys.o
 
 
 def clips(folder: Path, *names: str) -> list[str]:
-    """Recordings of different lengths, under half a second; one named bad... is text."""
+    """Recordings of different lengths, under half a second; those named bad... are text."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
         path = folder / name
@@ -73,7 +72,7 @@ def clips(folder: Path, *names: str) -> list[str]:
             path.write_text("this is text", encoding="utf-8")
         else:
             samples = make_clip(1000 + 97 * number % 6000, 120.0 + number % 700)
-            with path.open("wb") as stream:  # libsndfile takes no name that is no text
+            with path.open("wb") as stream:  # libsndfile rejects names that are not text
                 soundfile.write(stream, samples, RATE, format="WAV")
     return [str(folder / name) for name in names]
 
@@ -85,7 +84,7 @@ def some(count: int, bad: Sequence[int] = ()) -> list[str]:
 
 def batch(*words: object, stdin: bytes = b"") -> Answer:
     """Run main() in this process, with streams as a shell gives them to a pipe."""
-    given, out, err = (io.TextIOWrapper(io.BytesIO(one), "utf-8") for one in (stdin, b"", b""))
+    given, out, err = (io.TextIOWrapper(io.BytesIO(data), "utf-8") for data in (stdin, b"", b""))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"stdin": given, "stdout": out, "stderr": err}.items():
             patch.setattr(sys, name, value)
@@ -95,24 +94,24 @@ def batch(*words: object, stdin: bytes = b"") -> Answer:
         with pytest.raises(SystemExit) as left:
             main.main()
     texts = []
-    for one in (out, err):
-        one.flush()
-        texts.append(one.buffer.getvalue().decode())
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
     return Answer(int(left.value.code or 0), *texts)
 
 
 def inline(
     work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Callable[[int], None]
 ) -> Iterator[PartStats]:
-    """An engine without processes, for all that is not about them."""
-    hearer = PartWorker(work)
+    """An engine without processes, for tests that do not need them."""
+    worker = PartWorker(work)
     for part in parts:
-        yield hearer.recognize(part)
+        yield worker.recognize(part)
         alive(0)
 
 
-def asked(**changes: Any) -> BatchOptions:
-    """All of the golden bundle's answers."""
+def batch_options(**changes: Any) -> BatchOptions:
+    """Options of the golden bundle."""
     return BatchOptions.model_validate(
         {"model": str(BUNDLE), "model_sha256": model_digest(BUNDLE), **changes}
     )
@@ -121,12 +120,12 @@ def asked(**changes: Any) -> BatchOptions:
 def planned(folder: object, names: Iterable[str], size: int = 100) -> PlanSummary:
     """A plan of recordings in a folder or at an address."""
     return plan(
-        open_store(str(folder)), [BatchItem(one, one) for one in names], PlanSummary(), size
+        open_store(str(folder)), [BatchItem(name, name) for name in names], PlanSummary(), size
     )
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
-    """All answers in JSON lines, in the order of the parts."""
+    """All result rows in JSON lines, in the order of the parts."""
     return [
         json.loads(line)
         for part in sorted((out / "parts").glob("*.jsonl"))
@@ -135,33 +134,33 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 
 def parts(out: Path) -> list[str]:
-    """The names of the parts that are there."""
+    """The names of the existing parts."""
     folder = out / "parts"
     return (
-        sorted(one.name for one in folder.iterdir() if one.name[0] != ".")
+        sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
         if folder.exists()
         else []
     )
 
 
 def assert_once(out: Path, names: Iterable[str]) -> None:
-    """Every file has one row, no partial file is left, and the summary agrees."""
-    found = Counter(row["file"] for row in rows(out))
-    assert found == Counter(names)
+    """Check that every file has one row, the summary agrees and no temporary file is left."""
+    counts = Counter(row["file"] for row in rows(out))
+    assert counts == Counter(names)
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    told = summary["files"]
+    numbers = summary["files"]
     failed = sum("error" in row for row in rows(out))
-    assert (told["heard"], told["failed"]) == (found.total() - failed, failed)
+    assert (numbers["heard"], numbers["failed"]) == (counts.total() - failed, failed)
     assert scratch(out) == []
 
 
 def scratch(out: Path) -> list[Path]:
-    """Files that were never ended."""
+    """Temporary files of unfinished writes."""
     return list(out.rglob(".*.part"))
 
 
 def assert_one_line(answer: Answer, code: int, *fragments: str) -> None:
-    """One line on standard error with all these texts, and nothing on standard output."""
+    """Check for one line on standard error with all fragments, and no output."""
     assert (answer.code, answer.out) == (code, ""), answer
     assert answer.err.startswith("phonemo: ")
     assert answer.err.count("\n") == 1, answer.err
@@ -170,34 +169,34 @@ def assert_one_line(answer: Answer, code: int, *fragments: str) -> None:
 
 
 def until(true: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for something that will be."""
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "it never came true"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that one has started, and theirs; of Linux."""
-    found = []
+    """The child processes of a process, recursively; Linux only."""
+    pids = []
     for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in map(int, tasks.read_text(encoding="ascii").split()):
-                found += [child, *descendants(child)]
-    return found
+                pids += [child, *descendants(child)]
+    return pids
 
 
-def hears(pid: int) -> bool:
+def is_worker(pid: int) -> bool:
     """Whether a process is one of multiprocessing's workers."""
-    return b"--multiprocessing-fork" in _said_of(pid, "cmdline")
+    return b"--multiprocessing-fork" in _read_proc(pid, "cmdline")
 
 
-def lives(pid: int) -> bool:
-    """Whether there is such a process still."""
-    return b" Z " not in (stat := _said_of(pid, "stat")) and stat != b""
+def is_alive(pid: int) -> bool:
+    """Whether the process exists."""
+    return b" Z " not in (stat := _read_proc(pid, "stat")) and stat != b""
 
 
-def _said_of(pid: int, what: str) -> bytes:
+def _read_proc(pid: int, what: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{what}").read_bytes()
     except OSError:
@@ -205,62 +204,62 @@ def _said_of(pid: int, what: str) -> bytes:
 
 
 class Running:
-    """The command in a separate process."""
+    """The command in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], said: Path) -> None:
-        self.process, self._said = process, said
+    def __init__(self, process: subprocess.Popen[bytes], stderr: Path) -> None:
+        self.process, self._stderr = process, stderr
 
     @property
     def workers(self) -> list[int]:
         """The worker processes."""
-        return [one for one in descendants(self.process.pid) if hears(one)]
+        return [pid for pid in descendants(self.process.pid) if is_worker(pid)]
 
     def kill(self, how: int = signal.SIGKILL) -> None:
-        """End it, wait until all that it began are gone too; it must not have ended before."""
+        """End it and wait for its child processes; it must not have ended before."""
         begun = descendants(self.process.pid)
-        assert self.process.poll() is None, self.said
+        assert self.process.poll() is None, self.stderr
         self.process.send_signal(how)
         self.process.wait(PATIENCE_SECONDS)
-        until(lambda: not any(map(lives, begun)))
+        until(lambda: not any(map(is_alive, begun)))
 
     def ended(self) -> Answer:
-        """Once it has ended."""
+        """Wait for its end."""
         code = self.process.wait(PATIENCE_SECONDS)
-        return Answer(code, self._said.with_suffix(".out").read_text("utf-8"), self.said)
+        return Answer(code, self._stderr.with_suffix(".out").read_text("utf-8"), self.stderr)
 
     @property
-    def said(self) -> str:
+    def stderr(self) -> str:
         """Its standard error so far."""
-        return self._said.read_text(encoding="utf-8")
+        return self._stderr.read_text(encoding="utf-8")
 
 
 class Place:
-    """A folder for a batch: recordings in ``in``, the batch in ``out``, gates that are closed."""
+    """A folder for a batch: recordings in ``in``, the batch in ``out``, all gates closed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.out = folder, folder / "out"
         self.environment = {
-            **{name: one for name, one in os.environ.items() if "proxy" not in name.lower()},
+            **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
             "PYTHONPATH": os.pathsep.join([str(folder / "hook"), *_python_path()]),
             "GATES": str(folder),
         }
         (folder / "hook").mkdir()
         (folder / "hook" / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
-        self._begun: list[subprocess.Popen[bytes]] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def open(self, gate: str) -> None:
-        """Release the recordings that wait."""
+        """Release the recordings that wait for a gate."""
         (self.folder / f"{gate}.open").touch()
 
     def begin(self, *words: object, limit: int | None = None, strict: bool = True) -> Running:
-        """Start the command; ``limit`` is how long a file may become, in the shell's blocks."""
+        """Start the command; ``limit`` is the maximum file size, in the shell's blocks."""
         command = [sys.executable, "-m", "phonemo", "batch", "--model", str(BUNDLE)]
         command += ["-o", str(self.out), *map(str, words)]
         if limit is not None:
             command = ["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh", *command]
-        said = self.folder / f"said{len(self._begun)}"
+        stderr = self.folder / f"stderr{len(self._processes)}"
         environment = self.environment | ({"PYTHONWARNINGS": "error"} if strict else {})
-        with said.open("wb") as errors, said.with_suffix(".out").open("wb") as answers:
+        with stderr.open("wb") as errors, stderr.with_suffix(".out").open("wb") as answers:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -269,16 +268,16 @@ class Place:
                 env=environment,
                 cwd=self.folder,
             )
-        self._begun.append(process)
-        return Running(process, said)
+        self._processes.append(process)
+        return Running(process, stderr)
 
     def run(self, *words: object, **keywords: Any) -> Answer:
-        """The command from its beginning to its end."""
+        """Run the command to its end."""
         return self.begin(*words, **keywords).ended()
 
     def close(self) -> None:
-        """End what a failed test left."""
-        for process in self._begun:
+        """End processes that a failed test left."""
+        for process in self._processes:
             if process.poll() is None:
                 process.kill()
                 process.wait()

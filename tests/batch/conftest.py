@@ -1,4 +1,4 @@
-"""A place for a batch."""
+"""Fixtures for batches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.batch.batches import Place, inline
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """For commands in their own processes."""
-    with closing(Place(tmp_path)) as found:
-        yield found
+    """A folder for commands in their own processes."""
+    with closing(Place(tmp_path)) as folder:
+        yield folder
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The local engine runs in this process."""
+    """Run the local engine in this process."""
     monkeypatch.setitem(run.ENGINES, "local", inline)
 
 

@@ -1,4 +1,4 @@
-"""`phonemo batch` from the command line; recognition runs in this process."""
+"""The command `phonemo batch`, with the engine in this process."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ pytestmark = pytest.mark.usefixtures("at_once")
 
 
 def states(out):
-    """When each part was written, and where it lies."""
+    """The time and the inode of each part."""
     return {
-        one.name: (one.stat().st_mtime_ns, one.stat().st_ino) for one in (out / "parts").iterdir()
+        path.name: (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in (out / "parts").iterdir()
     }
 
 
 def names(*files):
-    return [f"in/{one}" for one in files]
+    return [f"in/{name}" for name in files]
 
 
-# What is heard ------------------------------------------------------------------------------------
+# Recognition -------------------------------------------------------------------------------------
 
 
 def test_a_folder_is_recognized_and_summarized(here):
@@ -53,17 +54,17 @@ def test_a_folder_is_recognized_and_summarized(here):
     assert_once(here / "out", names("a.wav", "bad.wav", "sub/c d.wav"))
 
 
-def test_exit_status_is_0_without_failures(here):
+def test_no_failure_is_exit_status_0(here):
     clips(here / "in", "a.wav")
     assert batch("in", "-o", "out").code == 0
 
 
 def test_every_kind_of_input_gives_the_same_set(here):
     files = clips(here / "in", *some(6))
-    (here / "m.jsonl").write_text("".join(json.dumps({"file": one}) + "\n" for one in files))
+    (here / "m.jsonl").write_text("".join(json.dumps({"file": path}) + "\n" for path in files))
     with (here / "m.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([["file"], *[[one] for one in files]])
-    (here / "l.txt").write_text("".join(f"{one}\n" for one in files))
+        csv.writer(stream).writerows([["file"], *[[path] for path in files]])
+    (here / "l.txt").write_text("".join(f"{path}\n" for path in files))
     assert batch("in", "-o", "out").code == 0
     before = states(here / "out")
     stdin = "\n".join(files).encode()
@@ -87,9 +88,9 @@ def test_a_parquet_manifest_and_parquet_parts(here):
     answer = batch("m.parquet", "-o", "out", "--format", "parquet", "--part-files", 1)
     assert answer.code == 1
     assert batch("m.parquet", "-o", "lines", "--part-files", 1).code == 1
-    found = parquet.read_table(here / "out/parts").to_pylist()
-    told = [{name: value for name, value in row.items() if value is not None} for row in found]
-    assert told == rows(here / "lines")
+    table = parquet.read_table(here / "out/parts").to_pylist()
+    filled = [{name: value for name, value in row.items() if value is not None} for row in table]
+    assert filled == rows(here / "lines")
 
 
 ODD = [
@@ -102,7 +103,7 @@ ODD = [
 ]
 
 
-def test_unusual_file_names_are_preserved(here):
+def test_odd_names_are_recognized_and_kept(here):
     clips(here / "in", *ODD)
     answer = batch("in", "-o", "out")
     assert answer.code == 0
@@ -111,7 +112,7 @@ def test_unusual_file_names_are_preserved(here):
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
-def test_unusual_names_work_as_input_and_output(here, name):
+def test_odd_names_may_be_typed_as_input_and_output(here, name):
     clips(here / "in", name)
     answer = batch(f"in/{name}", "-o", f"out{name}")
     assert answer.code == 0, answer.err
@@ -127,15 +128,15 @@ def test_a_read_only_folder_is_recognized(here):
     (here / "in").chmod(0o700)
 
 
-def test_an_item_that_is_not_a_file_gets_an_error_row(here):
+def test_what_is_not_a_file_is_an_error_row(here):
     clips(here / "in", "a.wav")
     os.mkfifo(here / "in/pipe.wav")
     (here / "in/nowhere.wav").symlink_to("gone")
     (here / "in/folder.wav").mkdir()
     (here / "l.txt").write_text("in/folder.wav\n")
     assert batch("in", "l.txt", "-o", "out").code == 1
-    found = {row["file"]: row.get("code") for row in rows(here / "out")}
-    assert found == {
+    codes = {row["file"]: row.get("code") for row in rows(here / "out")}
+    assert codes == {
         "in/a.wav": None,
         "in/pipe.wav": "unsupported_audio",
         "in/nowhere.wav": "missing_file",
@@ -143,10 +144,10 @@ def test_an_item_that_is_not_a_file_gets_an_error_row(here):
     }
 
 
-# Going on -----------------------------------------------------------------------------------------
+# Resuming -----------------------------------------------------------------------------------------
 
 
-def test_a_rerun_from_another_folder_finds_the_same_set(here, monkeypatch):
+def test_a_rerun_from_another_folder_knows_the_set(here, monkeypatch):
     clips(here / "in", *some(4))
     batch("in", "-o", "out", "--part-files", 2)
     before = states(here / "out")
@@ -156,7 +157,7 @@ def test_a_rerun_from_another_folder_finds_the_same_set(here, monkeypatch):
     assert states(here / "out") == before
 
 
-def test_only_a_missing_part_is_repeated(here):
+def test_only_a_missing_part_is_processed_again(here):
     clips(here / "in", *some(6, bad=(4,)))
     batch("in", "-o", "out", "--part-files", 2)
     before, text = states(here / "out"), (here / "out/parts/part-000001.jsonl").read_bytes()
@@ -183,7 +184,7 @@ def test_new_files_get_new_parts(here):
     assert_once(here / "out", names(*some(3), "00.wav", "x.wav", "y.wav"))
 
 
-def test_deleted_files_keep_their_rows(here):
+def test_files_that_vanished_keep_their_rows(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out")
     (here / "in/a0001.wav").unlink()
@@ -193,7 +194,7 @@ def test_deleted_files_keep_their_rows(here):
     assert_once(here / "out", names(*some(3)))
 
 
-def test_a_file_deleted_before_recognition_gets_an_error_row(here):
+def test_a_file_that_vanished_before_its_turn_is_an_error_row(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 1)
     (here / "out/parts/part-000001.jsonl").unlink()
@@ -202,7 +203,7 @@ def test_a_file_deleted_before_recognition_gets_an_error_row(here):
     assert [row.get("code") for row in rows(here / "out")] == [None, "missing_file", None]
 
 
-def test_retry_repeats_only_parts_with_errors(here):
+def test_retry_processes_only_parts_with_errors(here):
     clips(here / "in", *some(6, bad=(2,)))
     assert batch("in", "-o", "out", "--part-files", 2).code == 1
     before = states(here / "out")
@@ -227,23 +228,23 @@ OTHERWISE = {
 
 
 @pytest.mark.parametrize("option", OTHERWISE)
-def test_other_options_are_rejected(here, option):
+def test_other_options_are_refused(here, option):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     before = (here / "out/batch.json").read_bytes()
     answer = batch("in", "-o", "out", *OTHERWISE[option])
-    assert_one_line(answer, 1, f"({option}: expected ", ", got ", "--output")
+    assert_one_line(answer, 1, f"({option}: ", "expected ", "got ", "--output")
     assert (here / "out/batch.json").read_bytes() == before
 
 
-def test_another_format_is_rejected(here):
+def test_another_format_is_refused(here):
     pytest.importorskip("pyarrow")
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     assert_one_line(batch("in", "-o", "out", "--format", "parquet"), 1, "format: expected 'jsonl'")
 
 
-def test_another_model_is_rejected_but_a_copy_of_it_is_accepted(here):
+def test_another_model_is_refused_and_the_same_one_elsewhere_is_not(here):
     clips(here / "in", "a.wav")
     shutil.copytree(BUNDLE, here / "bundle")
     batch("in", "-o", "out")
@@ -255,7 +256,7 @@ def test_another_model_is_rejected_but_a_copy_of_it_is_accepted(here):
     assert_one_line(batch("in", "-o", "out", "--model", "bundle"), 1, "model_sha256")
 
 
-def test_a_batch_resumes_with_other_workers_and_part_sizes(here):
+def test_a_batch_resumes_with_other_numbers_of_workers_and_files(here):
     clips(here / "in", *some(3))
     batch("in", "-o", "out", "--part-files", 2, "--workers", 1)
     assert batch("in", "-o", "out", "--part-files", 1, "-j", 7).code == 0
@@ -264,7 +265,7 @@ def test_a_batch_resumes_with_other_workers_and_part_sizes(here):
 # What is refused ----------------------------------------------------------------------------------
 
 
-def test_a_folder_with_other_files_is_rejected_and_unchanged(here):
+def test_a_folder_with_something_else_is_refused_and_left_alone(here):
     clips(here / "in", "a.wav")
     for name in (
         "foreign/sub/.download.part",
@@ -274,11 +275,11 @@ def test_a_folder_with_other_files_is_rejected_and_unchanged(here):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).touch()
     before = sorted(here.rglob("foreign/**/*"))
-    assert_one_line(batch("in", "-o", "foreign"), 1, "foreign: expected a batch or an empty folder")
+    assert_one_line(batch("in", "-o", "foreign"), 1, "foreign: expected a batch folder")
     assert sorted(here.rglob("foreign/**/*")) == before
 
 
-def test_hidden_files_in_the_output_folder_are_accepted(here):
+def test_hidden_files_do_not_make_a_folder_foreign(here):
     clips(here / "in", "a.wav")
     (here / "out").mkdir()
     (here / "out/.DS_Store").touch()
@@ -286,14 +287,14 @@ def test_hidden_files_in_the_output_folder_are_accepted(here):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 1, "command": "x"}'])
-def test_an_invalid_card_is_rejected(here, text):
+def test_a_malformed_card_is_refused(here, text):
     clips(here / "in", "a.wav")
     (here / "out").mkdir()
     (here / "out/batch.json").write_text(text)
-    assert_one_line(batch("in", "-o", "out"), 1, "batch.json is not from this version of phonemo")
+    assert_one_line(batch("in", "-o", "out"), 1, "expected batch.json of this version of phonemo")
 
 
-def test_a_second_job_in_the_same_folder_is_rejected(here):
+def test_two_jobs_in_one_folder_are_refused(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     with open_store(str(here / "out")).owned():
@@ -302,7 +303,7 @@ def test_a_second_job_in_the_same_folder_is_rejected(here):
     assert "training" not in answer.err
 
 
-def test_only_temporary_files_of_killed_jobs_are_removed(here):
+def test_scratch_of_killed_jobs_is_cleared_and_nothing_else(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     left = [
@@ -320,9 +321,9 @@ def test_only_temporary_files_of_killed_jobs_are_removed(here):
 
 USAGE = {
     "typo": (["typo"], 2, ["typo"]),
-    "empty folder": (["empty"], 2, ["empty: no recording"]),
-    "pattern": (["in/*.mp3"], 2, ["in/*.mp3: no recording"]),
-    "bad row": (["bad.jsonl"], 1, ["bad.jsonl:2: not JSON"]),
+    "empty folder": (["empty"], 2, ["empty: expected recordings"]),
+    "pattern": (["in/*.mp3"], 2, ["in/*.mp3: expected recordings"]),
+    "bad row": (["bad.jsonl"], 1, ["bad.jsonl:2: expected a JSON object"]),
     "address": (["in", "--address", "auto"], 2, ["--address", "--engine ray"]),
     "label": (["in", "--labels", "anger,joy"], 2, ["joy"]),
     "one label": (["in", "--labels", "anger"], 2, ["two"]),
@@ -336,23 +337,23 @@ USAGE = {
 }
 
 
-@pytest.mark.parametrize(("words", "code", "said"), USAGE.values(), ids=USAGE)
-def test_a_usage_error_is_one_line_and_runs_nothing(here, words, code, said):
+@pytest.mark.parametrize(("words", "code", "fragments"), USAGE.values(), ids=USAGE)
+def test_wrong_usage_is_a_one_line_error_and_nothing_is_written(here, words, code, fragments):
     clips(here / "in", "a.wav")
     (here / "empty").mkdir()
     (here / "empty.txt").write_text("\n  \n")
     (here / "empty.jsonl").touch()
     (here / "bad.jsonl").write_text('"in/a.wav"\nnonsense\n')
-    assert_one_line(batch(*words, "-o", "out"), code, *said)
+    assert_one_line(batch(*words, "-o", "out"), code, *fragments)
     assert parts(here / "out") == []
-    assert batch("in", "-o", "out").code == 0  # what was refused leaves nothing in the way
+    assert batch("in", "-o", "out").code == 0  # the error leaves the folder usable
     assert_once(here / "out", names("a.wav"))
 
 
 @pytest.mark.parametrize(
     "words", [["--top-k", 0], ["-j", 0], ["--part-files", 0], ["--threshold", "nan"]]
 )
-def test_numbers_out_of_range_are_rejected(here, words):
+def test_numbers_out_of_range_are_refused(here, words):
     clips(here / "in", "a.wav")
     answer = batch("in", "-o", "out", *words)
     assert answer.code == 2
@@ -360,7 +361,7 @@ def test_numbers_out_of_range_are_rejected(here, words):
     assert not (here / "out").exists()
 
 
-def test_an_output_that_is_a_file_is_rejected(here):
+def test_an_output_that_is_a_file_is_refused(here):
     clips(here / "in", "a.wav")
     (here / "file").write_text("mine")
     for name in ("file", "file/below"):
@@ -371,14 +372,14 @@ def test_an_output_that_is_a_file_is_rejected(here):
 @pytest.mark.parametrize(
     ("module", "words"), [("ray", ["--engine", "ray"]), ("pyarrow", ["--format", "parquet"])]
 )
-def test_a_missing_package_is_named(here, monkeypatch, module, words):
+def test_what_is_not_installed_is_named(here, monkeypatch, module, words):
     clips(here / "in", "a.wav")
     monkeypatch.setitem(sys.modules, module, None)
     assert_one_line(batch("in", "-o", "out", *words), 1, "pip install 'phonemo[")
     assert not (here / "out").exists()
 
 
-def test_a_url_requires_its_package(monkeypatch):
+def test_an_address_needs_its_package(monkeypatch):
     from phonemo.batch.remote import file_system
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -387,11 +388,11 @@ def test_a_url_requires_its_package(monkeypatch):
         file_system("s3://bucket/x")
 
 
-def test_a_damaged_tally_is_reported_with_the_files_to_remove(here):
+def test_a_broken_tally_names_what_to_remove(here):
     clips(here / "in", "a.wav")
     batch("in", "-o", "out")
     (here / "out/tally/part-000000.json").write_text("{")
-    assert_one_line(batch("in", "-o", "out"), 1, "tally/part-000000.json is damaged; remove it")
+    assert_one_line(batch("in", "-o", "out"), 1, "tally/part-000000.json is malformed; remove it")
 
 
 def test_a_remote_input_and_output_in_one_process(here):
@@ -411,8 +412,8 @@ def test_a_remote_input_and_output_in_one_process(here):
     memory.store.clear()
 
 
-def test_engines_get_only_the_options_they_need(here, monkeypatch):
-    """One part is missing: one part is given to the engine."""
+def test_the_engine_gets_only_the_missing_parts(here, monkeypatch):
+    """One part is missing, and one is passed to the engine."""
     from phonemo.batch import run
 
     clips(here / "in", *some(6))
@@ -420,11 +421,11 @@ def test_engines_get_only_the_options_they_need(here, monkeypatch):
     (here / "out/parts/part-000001.jsonl").unlink()
     given = []
 
-    def told(work, missing, engine, alive):
+    def record_call(work, missing, engine, alive):
         given.append((list(missing), engine.workers))
         return inline(work, missing, engine, alive)
 
-    monkeypatch.setitem(run.ENGINES, "local", told)
+    monkeypatch.setitem(run.ENGINES, "local", record_call)
     batch("in", "-o", "out", "-j", 3)
     batch("in", "-o", "out", "-j", 3)
     assert given == [([1], 3)]

@@ -1,4 +1,4 @@
-"""The first pass in worker processes: a kill at any moment changes no row."""
+"""The first pass in its own processes: kills at any moment do not change a row."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from phonemo.loader import model_digest
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
     Place,
-    asked,
     assert_once,
+    batch_options,
     clips,
     descendants,
-    hears,
-    lives,
+    is_alive,
+    is_worker,
     parts,
     rows,
     some,
@@ -35,60 +35,60 @@ from tests.tiny_bundle import ADAPTABLE, RATE
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks into /proc")
 
-#: Slow, and the same with and without the extras.
+#: Slow, and independent of the extras.
 FULL_JOB = pytest.mark.extras
 
 
 @pytest.fixture
 def items(place: Place, monkeypatch: pytest.MonkeyPatch):
-    """Recordings of these names; in the processes, they do what they are called."""
+    """Recordings of these names, which the hook acts on in the processes."""
     for name in ("PYTHONPATH", "GATES"):
         monkeypatch.setenv(name, place.environment[name])
-    return lambda *names: [BatchItem(one, one) for one in clips(place.folder / "in", *names)]
+    return lambda *names: [BatchItem(path, path) for path in clips(place.folder / "in", *names)]
 
 
 def work(folder: Path, **changes: object) -> WorkerSpec:
     known = {"model": str(ADAPTABLE), "model_sha256": model_digest(ADAPTABLE)}
-    return WorkerSpec(str(folder), asked(**(known | changes)))
+    return WorkerSpec(str(folder), batch_options(**(known | changes)))
 
 
-def rows_of(found):
-    return None if found is None else found.rows.tolist()
+def rows_of(vectors):
+    return None if vectors is None else vectors.rows.tolist()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_only_the_recording_that_kills_its_process_is_left_out(tmp_path, items, workers):
+def test_a_crashing_recording_alone_is_left_out(tmp_path, items, workers):
     names = ["a.wav", "b.wav", "deadly.wav", "bad.wav", "odd.wav", "c.wav", "d.wav", "e.wav"]
     recordings = items(*names)
     soundfile.write(recordings[1].path, np.zeros(RATE), RATE)
-    found = list(vectors_by_processes(work(tmp_path), recordings, workers))
+    results = list(vectors_by_processes(work(tmp_path), recordings, workers))
     model = OnnxRecognizer.load(ADAPTABLE, threads=1)
     bad = {"deadly.wav", "bad.wav", "odd.wav"}
-    for name, item, one in zip(names, recordings, found, strict=True):
-        wanted = None if name in bad else next(iter(model.vectors([item.path])))
-        assert rows_of(one) == rows_of(wanted), name
-    assert len(found[1].rows) == 0
-    until(lambda: not any(lives(one) for one in descendants(os.getpid()) if hears(one)))
+    for name, item, result in zip(names, recordings, results, strict=True):
+        expected = None if name in bad else next(iter(model.vectors([item.path])))
+        assert rows_of(result) == rows_of(expected), name
+    assert len(results[1].rows) == 0
+    until(lambda: not any(is_alive(pid) for pid in descendants(os.getpid()) if is_worker(pid)))
 
 
 @FULL_JOB
-def test_a_recording_that_hangs_is_left_out(tmp_path, items, monkeypatch):
+def test_a_hanging_recording_is_left_out(tmp_path, items, monkeypatch):
     monkeypatch.setattr(adaptation, "ISOLATED_SECONDS", 8.0)
-    found = list(vectors_by_processes(work(tmp_path), items("a.wav", "hang.wav", "b.wav"), 1))
-    assert [one is None for one in found] == [False, True, False]
+    results = list(vectors_by_processes(work(tmp_path), items("a.wav", "hang.wav", "b.wav"), 1))
+    assert [result is None for result in results] == [False, True, False]
 
 
-def test_an_error_of_the_job_is_not_attributed_to_a_recording(tmp_path, items):
+def test_a_wrong_model_is_an_error_of_the_batch(tmp_path, items):
     """With another model, every recording would be left out."""
-    with pytest.raises(RunError, match="another model"):
+    with pytest.raises(RunError, match="the model that the batch was started with"):
         list(vectors_by_processes(work(tmp_path, model_sha256="0" * 64), items("a.wav"), 1))
 
 
-def test_an_early_end_leaves_no_process_running(tmp_path, items):
+def test_an_early_end_leaves_no_process(tmp_path, items):
     running = vectors_by_processes(work(tmp_path), items(*some(9)), 2)
     assert len(next(running).rows) == 1
     running.close()
-    until(lambda: not any(lives(one) for one in descendants(os.getpid()) if hears(one)))
+    until(lambda: not any(is_alive(pid) for pid in descendants(os.getpid()) if is_worker(pid)))
 
 
 # The command --------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def begin(place: Place, *words: object):
 
 
 def sampled(place: Place, names: list[str]) -> list[str]:
-    """Which of these names are in a sample of five."""
+    """Those of the names that are in a sample of five."""
     path = {name: str(place.folder / "in" / name) for name in names}
     return sorted(names, key=lambda name: BatchItem(path[name], path[name]).key)[:5]
 
@@ -108,7 +108,7 @@ def sampled(place: Place, names: list[str]) -> list[str]:
 def waiting(place: Place, gate: str, others: list[str], within: bool) -> str:
     """A name of a recording that waits for a gate, and is in the sample or is not."""
     names = (f"wait-{gate}{number}.wav" for number in range(10_000))
-    return next(one for one in names if (one in sampled(place, [*others, one])) is within)
+    return next(name for name in names if (name in sampled(place, [*others, name])) is within)
 
 
 def by_file(out: Path) -> dict[str, dict]:
@@ -116,7 +116,7 @@ def by_file(out: Path) -> dict[str, dict]:
 
 
 def unkilled(place: Place, *words: object) -> dict[str, dict]:
-    """Return the rows of a separate run without gates."""
+    """The rows of a separate run, with the gates open."""
     whole = place.folder / "whole"
     assert begin(place, "-o", whole, *words).ended().code == 0
     return by_file(whole)
@@ -126,7 +126,7 @@ def state(path: Path) -> tuple[int, int]:
     return path.stat().st_ino, path.stat().st_mtime_ns
 
 
-def test_rows_are_the_same_after_kills_during_and_after_the_first_pass(place):
+def test_killed_in_the_first_pass_and_after_it_rows_are_those_of_an_unkilled_run(place):
     names = some(9)
     first = waiting(place, "a", names, within=True)
     then = waiting(place, "b", [*names, first], within=False)
@@ -148,11 +148,11 @@ def test_rows_are_the_same_after_kills_during_and_after_the_first_pass(place):
     answer = begin(place, "-j", 1).ended()
     assert (answer.code, answer.err) == (0, "")
     assert state(place.out / "profile.json") == kept, "there was no second first pass"
-    assert_once(place.out, [f"in/{one}" for one in [*names, first, then]])
-    found = by_file(place.out)
-    assert {name: found[name] for name in before} == before
-    assert found == unkilled(place, "-j", 2)
-    assert {row["profile"]["count"] for row in found.values()} == {5}
+    assert_once(place.out, [f"in/{name}" for name in [*names, first, then]])
+    results = by_file(place.out)
+    assert {name: results[name] for name in before} == before
+    assert results == unkilled(place, "-j", 2)
+    assert {row["profile"]["count"] for row in results.values()} == {5}
 
 
 MOMENTS = [
@@ -166,7 +166,7 @@ MOMENTS = [
 
 
 @FULL_JOB
-def test_rows_are_the_same_after_a_kill_at_any_moment(place):
+def test_killed_at_every_moment_rows_are_those_of_an_unkilled_run(place):
     names = some(9)
     last = waiting(place, "a", names, within=False)
     clips(place.folder / "in", *names, last)
@@ -180,7 +180,7 @@ def test_rows_are_the_same_after_a_kill_at_any_moment(place):
 
 
 @FULL_JOB
-def test_a_graceful_stop_in_the_first_pass_leaves_no_process(place):
+def test_an_interrupted_first_pass_leaves_no_process(place):
     names = some(3)
     clips(place.folder / "in", *names, "wait-a.wav")
     running = begin(place, "-j", 2)
@@ -191,7 +191,7 @@ def test_a_graceful_stop_in_the_first_pass_leaves_no_process(place):
     assert "run the same command again to resume" in answer.err
     place.open("a")
     assert begin(place).ended().code == 0
-    assert_once(place.out, [f"in/{one}" for one in [*names, "wait-a.wav"]])
+    assert_once(place.out, [f"in/{name}" for name in [*names, "wait-a.wav"]])
 
 
 def test_hostile_recordings_in_the_sample_do_not_affect_others(place):
@@ -200,11 +200,13 @@ def test_hostile_recordings_in_the_sample_do_not_affect_others(place):
     answer = begin(place, "-j", 2).ended()
     assert answer.code == 1
     assert "ZeroDivisionError: an odd" in answer.err, "the traceback is logged"
-    assert "of 3 recordings (3 vectors); skipped: 2 unusable" in answer.out
+    assert "of 3 recordings (3 vectors); 2 that cannot be used are left out" in answer.out
     codes = {name: row.get("code") for name, row in by_file(place.out).items()}
     bad = {"in/deadly.wav": "crashed", "in/odd.wav": "internal_error"}
-    assert codes == dict.fromkeys(f"in/{one}" for one in names) | bad
-    model = OnnxRecognizer.load(ADAPTABLE).adapted([place.folder / "in" / one for one in names[:3]])
+    assert codes == dict.fromkeys(f"in/{name}" for name in names) | bad
+    model = OnnxRecognizer.load(ADAPTABLE).adapted(
+        [place.folder / "in" / name for name in names[:3]]
+    )
     assert (
         by_file(place.out)["in/a.wav"]["scores"] == model.predict(place.folder / "in/a.wav").scores
     )

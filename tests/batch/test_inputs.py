@@ -1,4 +1,4 @@
-"""Inputs of a batch and the recordings that they stand for."""
+"""Inputs and the recordings that they stand for."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def touch(folder, *names):
 
 
 def files(*names):
-    return [one.file for one in items_of(map(str, names))]
+    return [item.file for item in items_of(map(str, names))]
 
 
 def paths(*names):
-    return [one.path for one in items_of(map(str, names))]
+    return [item.path for item in items_of(map(str, names))]
 
 
 # Files and folders --------------------------------------------------------------------------------
 
 
-def test_a_file_is_accepted_with_any_suffix(here):
+def test_a_file_with_any_suffix_is_a_recording(here):
     touch(here, "a.wav", "b.bin", "noext")
     assert files("a.wav", "./b.bin", "noext") == ["a.wav", "./b.bin", "noext"]
     assert paths("a.wav", "./b.bin") == [str(here / "a.wav"), str(here / "b.bin")]
@@ -45,7 +45,7 @@ def test_a_folder_stands_for_its_recordings(here):
     assert files(here / "in")[0] == str(here / "in/a.flac")
 
 
-def test_links_to_files_are_followed_but_not_links_to_folders(here):
+def test_links_to_files_count_and_links_to_folders_do_not(here):
     touch(here, "in/a.wav", "other/b.wav")
     (here / "in/link.wav").symlink_to(here / "other/b.wav")
     (here / "in/folder").symlink_to(here / "other")
@@ -66,25 +66,25 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
-def test_unusual_names_in_folders_are_preserved(here, name):
+def test_odd_names_in_folders_are_kept(here, name):
     touch(here / "in", name)
     assert files("in") == [f"in/{name}"]
     assert paths(f"in/{name}") == [str(here / "in" / name)]
 
 
-def test_a_folder_without_recordings_is_rejected(here):
+def test_a_folder_without_recordings_is_refused(here):
     touch(here, "in/readme.txt")
-    with pytest.raises(UsageError, match=r"in: no recording found \(.wav, .*\)"):
+    with pytest.raises(UsageError, match=r"in: expected recordings \(.wav, .*\), got none"):
         files("in")
 
 
-def test_a_missing_input_is_rejected(here):
+def test_a_missing_path_is_refused(here):
     with pytest.raises(UsageError, match="typo"):
         files("typo")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_folder_is_rejected(here):
+def test_an_unreadable_folder_is_refused(here):
     touch(here, "in/a.wav", "in/locked/b.wav")
     (here / "in/locked").chmod(0)
     try:
@@ -94,15 +94,15 @@ def test_an_unreadable_folder_is_rejected(here):
         (here / "in/locked").chmod(0o700)
 
 
-def test_a_repeated_input_is_yielded_twice_with_the_same_key(here):
+def test_a_duplicate_comes_twice_with_one_key(here):
     touch(here, "in/a.wav")
-    found = list(
+    items = list(
         items_of(
             ["in", "in/a.wav", str(here / "in/../in/a.wav"), "file://" + str(here / "in/a.wav")]
         )
     )
-    assert len(found) == 4
-    assert len({one.key for one in found}) == 1
+    assert len(items) == 4
+    assert len({item.key for item in items}) == 1
 
 
 # Patterns -----------------------------------------------------------------------------------------
@@ -113,31 +113,31 @@ def test_patterns(here):
     assert sorted(files("in/*.wav")) == ["in/a.wav"]
     assert sorted(files("in/*")) == ["in/a.wav", "in/sub/d.wav", "in/sub/deep/e.flac"]
     assert sorted(files("in/?.*")) == ["in/a.wav"]
-    assert sorted(files("in/*.bin")) == ["in/b.bin"]  # a suffix that was asked for
+    assert sorted(files("in/*.bin")) == ["in/b.bin"]  # an explicit suffix
     assert sorted(files("in/**/*.wav")) == ["in/a.wav", "in/sub/d.wav"]
     assert sorted(files("in/**")) == ["in/a.wav", "in/sub/d.wav", "in/sub/deep/e.flac"]
     assert sorted(files("in/[a-c].wav")) == ["in/a.wav"]
 
 
-def test_a_folder_matched_by_two_stars_stands_for_its_recordings(here):
+def test_a_folder_that_a_pattern_with_two_stars_matches_stands_for_all_in_it(here):
     touch(here, "in/x/calls/a.wav", "in/x/call.wav", "in/x/other.wav")
     assert sorted(files("in/**/call*")) == ["in/x/call.wav", "in/x/calls/a.wav"]
 
 
-def test_a_pattern_terminates_with_circular_links(here):
+def test_a_pattern_does_not_follow_cyclic_links(here):
     touch(here, "in/sub/a.wav")
     (here / "in/sub/up").symlink_to("..")
     assert files("in/**/*.wav") == ["in/sub/a.wav"]
 
 
-def test_a_pattern_without_matches_is_rejected(here):
+def test_a_pattern_that_matches_nothing_is_refused(here):
     touch(here, "in/a.txt")
     for pattern in ("in/*.wav", "nowhere/**/*.wav", "in/*"):
-        with pytest.raises(UsageError, match="no recording"):
+        with pytest.raises(UsageError, match="expected recordings"):
             files(pattern)
 
 
-def test_an_existing_file_that_looks_like_a_pattern_is_a_file(here):
+def test_an_existing_name_that_looks_like_a_pattern_is_a_name(here):
     touch(here, "a[1].wav", "calls [2024]/b.wav")
     assert files("a[1].wav", "calls [2024]") == ["a[1].wav", "calls [2024]/b.wav"]
 
@@ -149,7 +149,7 @@ NAMES = ["a.wav", "in/b c.wav", os.fsdecode(b"caf\xe9.wav"), "/abs.wav", "with, 
 
 
 @pytest.mark.parametrize("suffix", ["txt", "lst", "list", "TXT"])
-def test_a_list_has_one_path_per_line_relative_to_the_current_folder(here, suffix):
+def test_a_list_has_a_path_per_line_relative_to_the_current_folder(here, suffix):
     (here / "lists").mkdir()
     (here / f"lists/l.{suffix}").write_bytes(LINES)
     assert files(f"lists/l.{suffix}") == NAMES
@@ -161,18 +161,18 @@ def test_standard_input_is_a_list(here, monkeypatch):
     assert files("-") == NAMES
 
 
-def test_closed_standard_input_is_rejected(monkeypatch):
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(UsageError, match="standard input is closed"):
         files("-")
 
 
-def test_a_byte_order_mark_is_removed_from_a_list(here):
+def test_a_byte_order_mark_is_no_part_of_a_lists_first_name(here):
     (here / "l.txt").write_bytes(b"\xef\xbb\xbfa.wav\r\nb.wav\r\n")
     assert files("l.txt") == ["a.wav", "b.wav"]
 
 
-def test_a_missing_list_is_reported(here):
+def test_a_missing_list_is_an_error(here):
     with pytest.raises((UsageError, ManifestError), match=r"gone\.txt.*(no|No) such file"):
         files("gone.txt")
 
@@ -201,11 +201,11 @@ def test_remote_folders_patterns_lists_and_manifests(memory):
     assert paths("memory://in/m.jsonl") == ["memory://in/a.wav", "memory://in/sub/b.FLAC"]
     assert paths("memory://in/l.txt") == ["memory://in/a.wav"]
     assert paths("memory://in/a.wav") == ["memory://in/a.wav"]
-    with pytest.raises(UsageError, match="no recording"):
+    with pytest.raises(UsageError, match="expected recordings"):
         paths("memory://nothing")
 
 
-def test_a_listing_of_complete_urls_is_used_unchanged(memory, monkeypatch):
+def test_a_listing_with_full_addresses_is_kept(memory, monkeypatch):
     """As that of http, whose paths are addresses."""
     monkeypatch.setattr(type(memory), "find", lambda self, root: ["memory://in/a.wav"])
     assert paths("memory://in") == ["memory://in/a.wav"]
@@ -217,7 +217,7 @@ def test_an_unknown_protocol_is_one_line():
         paths("foo://x/*.wav")
 
 
-def test_a_backend_error_of_any_type_is_one_line(memory, monkeypatch):
+def test_an_error_class_of_a_store_is_a_one_line_error(memory, monkeypatch):
     from phonemo.errors import PhonemoError
 
     def refuse(*arguments, **keywords):

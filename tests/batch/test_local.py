@@ -1,4 +1,4 @@
-"""The local engine with worker processes: after a kill at any moment, every file has one row."""
+"""The local engine in its own processes: killed at any moment, every file is processed once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.batch.batches import (
     assert_once,
     clips,
     descendants,
-    lives,
+    is_alive,
     parts,
     rows,
     scratch,
@@ -24,20 +24,20 @@ from tests.tiny_bundle import BUNDLE
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks into /proc")
 
-#: Slow, and the same with and without the extras.
+#: Slow, and independent of the extras.
 FULL_JOB = pytest.mark.extras
 
 
 def named(place, *names):
     clips(place.folder / "in", *names)
-    return [f"in/{one}" for one in names]
+    return [f"in/{name}" for name in names]
 
 
 def has(place, path):
     return lambda: (place.out / path).exists()
 
 
-def heard(place, count):
+def finished_parts(place, count):
     return lambda: len(parts(place.out)) >= count
 
 
@@ -45,7 +45,7 @@ def begun(place, part):
     return has(place, f"begun/part-{part:06d}")
 
 
-def test_predictions_equal_those_of_predict(place):
+def test_results_equal_those_of_predict(place):
     names = named(place, *some(9, bad=(4,)))
     answer = place.run("in", "-q", "-j", 2, "--part-files", 2)
     assert (answer.code, answer.err) == (1, "")
@@ -53,14 +53,14 @@ def test_predictions_equal_those_of_predict(place):
     recognizer = OnnxRecognizer.load(BUNDLE)
     for row in rows(place.out):
         if "error" not in row:
-            wanted = recognizer.predict(place.folder / row["file"])
-            assert row["label"] == wanted.label
-            assert row["scores"] == pytest.approx(wanted.scores, abs=0.001)
+            expected = recognizer.predict(place.folder / row["file"])
+            assert row["label"] == expected.label
+            assert row["scores"] == pytest.approx(expected.scores, abs=0.001)
 
 
 @FULL_JOB
-def test_a_recording_that_hangs_is_abandoned_and_the_others_are_recognized(place):
-    """The worker is killed, then the part is processed file by file."""
+def test_a_hanging_recording_times_out_and_the_others_are_recognized(place):
+    """First the worker is ended, then the files of the part are isolated."""
     names = named(place, "a.wav", "hang.wav", "b.wav", "c.wav")
     hook = place.folder / "hook" / "sitecustomize.py"
     limits = (
@@ -70,25 +70,25 @@ def test_a_recording_that_hangs_is_abandoned_and_the_others_are_recognized(place
     hook.write_text(hook.read_text() + limits)
     answer = place.run("in", "-q", "-j", 2, "--part-files", 3)
     assert answer.code == 1
-    assert "no recording was done for 2 s" in answer.err
+    assert "no recording finished within 2 s" in answer.err
     assert_once(place.out, names)
-    told = {row["file"]: row.get("code") for row in rows(place.out)}
-    assert told == dict.fromkeys(names) | {"in/hang.wav": "timed_out"}
+    codes = {row["file"]: row.get("code") for row in rows(place.out)}
+    assert codes == dict.fromkeys(names) | {"in/hang.wav": "timed_out"}
 
 
 MOMENTS = [
     lambda place: (place.folder / "out").exists,
     lambda place: has(place, "batch.json"),
     lambda place: has(place, "plan/part-000002.jsonl"),
-    # or done already, where a busy machine looks too late
-    lambda place: lambda: begun(place, 0)() or heard(place, 1)(),
-    lambda place: heard(place, 1),
+    # or already done, if a busy machine checks too late
+    lambda place: lambda: begun(place, 0)() or finished_parts(place, 1)(),
+    lambda place: finished_parts(place, 1),
     lambda place: begun(place, 2),
 ]
 
 
 @FULL_JOB
-def test_a_batch_resumes_after_a_kill_at_any_moment(place):
+def test_a_batch_killed_at_any_moment_resumes(place):
     names = named(place, *some(5), "wait-a.wav")
     words = ["in", "-q", "-j", 2, "--part-files", 2]
     for moment in MOMENTS:
@@ -102,10 +102,10 @@ def test_a_batch_resumes_after_a_kill_at_any_moment(place):
 
 @FULL_JOB
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_graceful_stop_leaves_no_process_and_no_temporary_file(place, how):
+def test_an_interrupted_batch_leaves_no_process_and_no_temporary_file(place, how):
     names = named(place, *some(3), "wait-a.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 2)
-    until(lambda: heard(place, 1)() and begun(place, 1)())
+    until(lambda: finished_parts(place, 1)() and begun(place, 1)())
     running.kill(how)
     answer = running.ended()
     if how == signal.SIGINT:
@@ -118,13 +118,13 @@ def test_a_graceful_stop_leaves_no_process_and_no_temporary_file(place, how):
 
 
 @FULL_JOB
-def test_a_killed_worker_is_replaced(place):
+def test_a_worker_that_is_killed_is_replaced(place):
     names = named(place, *some(5), "wait-a.wav", "wait-b.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
-    until(lambda: begun(place, 5)() and begun(place, 6)() and heard(place, 5)())
+    until(lambda: begun(place, 5)() and begun(place, 6)() and finished_parts(place, 5)())
     for worker in running.workers[:1]:
         os.kill(worker, signal.SIGKILL)
-    until(lambda: "a worker process died" in running.said)
+    until(lambda: "a worker process died" in running.stderr)
     place.open("a")
     place.open("b")
     answer = running.ended()
@@ -132,7 +132,7 @@ def test_a_killed_worker_is_replaced(place):
     assert_once(place.out, names)
 
 
-def test_files_that_kill_or_raise_get_error_rows(place):
+def test_crashing_files_have_a_row_each(place):
     names = named(place, "a.wav", "b.wav", "c.wav", "deadly.wav", "e.wav", "odd.wav", "z.wav")
     running = place.begin("in", "-q", "-j", 2, "--part-files", 3)
     answer = running.ended()
@@ -144,8 +144,8 @@ def test_files_that_kill_or_raise_get_error_rows(place):
     assert "failed: 2 (" in answer.out
 
 
-def test_a_full_disk_is_one_line_and_the_batch_can_be_resumed(place):
-    """A disk that takes no more, as the limit of a file's size; then there is room again."""
+def test_a_full_disk_is_a_one_line_error_and_the_batch_resumes(place):
+    """A full disk is simulated by a limit on the file size, which is then lifted."""
     names = named(place, *some(45))
     words = ["in", "-q", "-j", 2, "--part-files", 40, "--phonemes"]
     answer = place.run(*words, limit=16)
@@ -160,9 +160,9 @@ def test_a_full_disk_is_one_line_and_the_batch_can_be_resumed(place):
     assert_once(place.out, names)
 
 
-def test_a_full_temporary_disk_is_one_line(place):
+def test_a_disk_too_full_for_the_plan_is_a_one_line_error(place):
     """The names of 4000 recordings are kept in temporary files and in a database."""
-    lines = "".join(f"/nowhere/{one:0200d}.wav\n" for one in range(4000))
+    lines = "".join(f"/nowhere/{number:0200d}.wav\n" for number in range(4000))
     (place.folder / "l.txt").write_text(lines, encoding="utf-8")
     answer = place.run("l.txt", "-q", limit=256)
     assert (answer.code, answer.out) == (1, "")
@@ -170,8 +170,8 @@ def test_a_full_temporary_disk_is_one_line(place):
     assert parts(place.out) == []
 
 
-def test_a_model_that_changes_during_the_batch_is_one_line(place):
-    """The workers open the model after the command has checked it."""
+def test_a_model_that_changes_after_the_start_is_a_one_line_error(place):
+    """The processes open it after the command has checked it."""
     named(place, *some(3))
     hook = place.folder / "hook" / "sitecustomize.py"
     broken = "\n    import phonemo.loader\n    phonemo.loader.model_digest = lambda model: 'gone'\n"
@@ -179,14 +179,14 @@ def test_a_model_that_changes_during_the_batch_is_one_line(place):
     answer = place.run("in", "-q", "-j", 2, "--part-files", 1)
     assert (answer.code, answer.out) == (1, "")
     assert (answer.err.count("\n"), answer.err[:9]) == (1, "phonemo: ")
-    assert "another model" in answer.err
+    assert "the model that the batch was started with" in answer.err
 
 
 @FULL_JOB
-def test_a_second_batch_in_the_same_folder_is_rejected(place):
+def test_a_second_batch_in_the_same_folder_is_refused(place):
     names = named(place, "a.wav", "wait-a.wav")
     first = place.begin("in", "-q", "--part-files", 1)
-    until(heard(place, 1))
+    until(finished_parts(place, 1))
     second = place.run("in", "-q", "--part-files", 1)
     assert (second.code, second.out, second.err.count("\n")) == (1, "", 1)
     assert "another process" in second.err
@@ -195,13 +195,13 @@ def test_a_second_batch_in_the_same_folder_is_rejected(place):
     assert_once(place.out, names)
 
 
-def test_no_process_is_left_running_at_the_end(place):
+def test_nothing_is_left_running_at_the_end(place):
     named(place, *some(3))
     running = place.begin("in", "-q", "-j", 2, "--part-files", 1)
     until(lambda: running.workers)
     begun_by_it = descendants(running.process.pid)
     assert running.ended().code == 0
-    until(lambda: not any(map(lives, begun_by_it)))
+    until(lambda: not any(map(is_alive, begun_by_it)))
     assert json.loads((place.out / "summary.json").read_text())["parts"] == {
         "done": 3,
         "planned": 3,
@@ -209,7 +209,7 @@ def test_no_process_is_left_running_at_the_end(place):
 
 
 @FULL_JOB
-def test_complete_runs_at_urls(place):
+def test_input_and_output_at_addresses(place):
     pytest.importorskip("fsspec")
     names = named(place, *some(5, bad=(2,)))
     at = f"local://{place.folder}"
@@ -217,8 +217,8 @@ def test_complete_runs_at_urls(place):
         f"{at}/in", "-q", "-o", f"{at}/out", "-j", 2, "--part-files", 2, strict=False
     )
     assert (answer.code, answer.err) == (1, "")
-    found = {row["file"].rpartition("/")[2]: row.get("code") for row in rows(place.out)}
-    assert set(found) == {one.rpartition("/")[2] for one in names}
-    assert [code for code in found.values() if code] == ["unsupported_audio"]
+    codes = {row["file"].rpartition("/")[2]: row.get("code") for row in rows(place.out)}
+    assert set(codes) == {name.rpartition("/")[2] for name in names}
+    assert [code for code in codes.values() if code] == ["unsupported_audio"]
     answer = place.run(f"{at}/in/*.wav", "-o", f"{at}/out", strict=False)
     assert "(5 in earlier runs)" in answer.out

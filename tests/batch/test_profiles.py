@@ -25,7 +25,16 @@ from phonemo.runtime.adaptation.pool import Vectors
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.answers import Answer
-from tests.batch.batches import asked, assert_once, assert_one_line, batch, clips, parts, rows, some
+from tests.batch.batches import (
+    assert_once,
+    assert_one_line,
+    batch,
+    batch_options,
+    clips,
+    parts,
+    rows,
+    some,
+)
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 pytestmark = pytest.mark.usefixtures("at_once", "inline")
@@ -35,8 +44,8 @@ def inline_vectors(
     work: WorkerSpec, items: list[BatchItem], workers: int
 ) -> Iterator[Vectors | None]:
     """The first pass without processes, for tests that do not need them."""
-    listener = open_recognizer(work.asked)
-    return (vectors_of_item(listener, one) for one in items)
+    recognizer = open_recognizer(work.options)
+    return (vectors_of_item(recognizer, item) for item in items)
 
 
 @pytest.fixture
@@ -50,7 +59,7 @@ def adaptable(*words: object) -> Answer:
 
 
 def office(here: Path, count: int = 8) -> list[str]:
-    """Recordings, one without speech and one that is none."""
+    """Recordings, one without speech and one that is text."""
     names = clips(here / "in", *some(count), "bad.wav")
     soundfile.write(here / "in/silent.wav", np.zeros(RATE), RATE)
     return [*names, str(here / "in/silent.wav")]
@@ -67,38 +76,40 @@ def profile_of(out: Path) -> Profile:
 # The sample ---------------------------------------------------------------------------------------
 
 
-def test_a_sample_depends_only_on_the_set(tmp_path):
+def test_a_sample_depends_on_the_set_alone(tmp_path):
     items = [BatchItem(str(number), f"/{number}") for number in range(50)]
-    found = []
+    samples = []
     for number, size in enumerate((1, 7, 50)):
         store = open_store(str(tmp_path / str(number)))
         total = plan(store, items, PlanSummary(), size)
-        found.append(sample_of(store, total.parts, 10))
+        samples.append(sample_of(store, total.parts, 10))
         random.Random(number).shuffle(items)
-    assert found[0] == found[1] == found[2]
-    assert found[0] == sorted(items, key=lambda one: one.key)[:10]
+    assert samples[0] == samples[1] == samples[2]
+    assert samples[0] == sorted(items, key=lambda item: item.key)[:10]
 
 
-def test_a_sample_covers_all_folders_of_the_set(tmp_path):
-    """The sample is selected by hashes, not from the first recordings or a single folder."""
+def test_a_sample_is_of_all_folders_of_the_set(tmp_path):
+    """It is drawn by hashes, not by order or folder."""
     items = [BatchItem(f"{n}", f"/{'ab'[n % 2]}/{n}.wav") for n in range(400)]
     store = open_store(str(tmp_path))
     total = plan(store, items, PlanSummary(), 100)
-    numbers = [int(one.file) for one in sample_of(store, total.parts, 100)]
+    numbers = [int(item.file) for item in sample_of(store, total.parts, 100)]
     assert 30 < sum(number % 2 for number in numbers) < 70
     assert 30 < sum(number < 200 for number in numbers) < 70
 
 
-def test_a_small_set_is_sampled_completely(tmp_path):
+def test_a_sample_of_a_small_set_is_the_whole_set(tmp_path):
     store = open_store(str(tmp_path))
     items = [BatchItem("a", "/a"), BatchItem("b", "/b")]
     total = plan(store, items, PlanSummary(), 1)
-    assert {one.file for one in sample_of(store, total.parts, 300)} == {"a", "b"}
+    assert {item.file for item in sample_of(store, total.parts, 300)} == {"a", "b"}
 
 
 def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
     store = open_store(str(tmp_path))
-    names = (BatchItem(f"/nowhere/{one}.wav", f"/nowhere/{one}.wav") for one in range(20_000))
+    names = (
+        BatchItem(f"/nowhere/{number}.wav", f"/nowhere/{number}.wav") for number in range(20_000)
+    )
     total = plan(store, names, PlanSummary(), 100)
     tracemalloc.start()
     try:
@@ -112,30 +123,30 @@ def test_memory_does_not_grow_with_the_number_of_recordings(tmp_path):
 def test_only_the_beginning_of_a_long_recording_is_decoded(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", make_clip(8 * RATE, 200.0), RATE)
     monkeypatch.setattr(vectors, "LONGEST_SECONDS", 2.0)
-    listener = OnnxRecognizer.load(ADAPTABLE)
+    recognizer = OnnxRecognizer.load(ADAPTABLE)
     name = str(tmp_path / "a.wav")
 
     def seconds(*stretch):
-        return vectors_of_item(listener, BatchItem(name, name, None, *stretch)).seconds
+        return vectors_of_item(recognizer, BatchItem(name, name, None, *stretch)).seconds
 
     assert seconds() == seconds(0.0, 8.0) == pytest.approx(2.0, abs=0.1)
     assert seconds(3.0, None) == seconds(3.0, 99.0) == pytest.approx(2.0, abs=0.1)
     assert seconds(1.0, 2.0) == pytest.approx(1.0, abs=0.1)
 
 
-def test_the_first_pass_ends_at_enough_vectors(here, monkeypatch):
+def test_the_first_pass_ends_with_enough_vectors(here, monkeypatch):
     monkeypatch.setattr(adaptation, "MOST_VECTORS", 3)
     clips(here / "in", *some(8))
     assert adaptable("in", "-o", "out", "--adapt").code == 0
     assert profile_of(here / "out").count == 3
-    told = json.loads((here / "out/summary.json").read_text())["profile"]
-    assert (told["recordings"], told["count"]) == (3, 3)
+    profile = json.loads((here / "out/summary.json").read_text())["profile"]
+    assert (profile["recordings"], profile["count"]) == (3, 3)
 
 
 # Rows ---------------------------------------------------------------------------------------------
 
 
-def test_rows_equal_those_of_predict_with_the_profile_of_the_sample(here):
+def test_rows_are_those_of_predict_with_the_profile_of_the_sample(here):
     names = office(here)
     answer = adaptable("in", "-o", "out", "--adapt", "--part-files", 3)
     assert answer.code == 1, "one of them is text"
@@ -146,14 +157,14 @@ def test_rows_equal_those_of_predict_with_the_profile_of_the_sample(here):
         f"  profile {mark['hash']} of 8 recordings (8 vectors); skipped: 1 without speech and 1 "
         "unusable"
     )
-    found = by_file(here / "out")
-    assert "profile" not in found.pop("in/bad.wav")
-    for name, row in found.items():
-        wanted = model.predict(name)
-        assert row == {"file": name, **wanted.to_dict()}
+    results = by_file(here / "out")
+    assert "profile" not in results.pop("in/bad.wav")
+    for name, row in results.items():
+        expected = model.predict(name)
+        assert row == {"file": name, **expected.to_dict()}
         assert row["profile"] == mark
     plain = OnnxRecognizer.load(ADAPTABLE).predict("in/a0000.wav")
-    assert found["in/a0000.wav"]["scores"] != plain.scores
+    assert results["in/a0000.wav"]["scores"] != plain.scores
     summary = json.loads((here / "out/summary.json").read_text())
     seconds = profile_of(here / "out").seconds
     assert summary["profile"] == mark | {
@@ -161,7 +172,7 @@ def test_rows_equal_those_of_predict_with_the_profile_of_the_sample(here):
     }
 
 
-def test_a_given_profile_is_applied_and_stored(here):
+def test_a_profile_that_is_given_is_applied_and_kept(here):
     names = office(here)
     OnnxRecognizer.load(ADAPTABLE).profile(names[:6]).save(here / "office.json")
     answer = adaptable("in", "-o", "out", "--profile", "office.json")
@@ -172,8 +183,8 @@ def test_a_given_profile_is_applied_and_stored(here):
     for name, row in by_file(here / "out").items():
         if "error" not in row:
             assert row == {"file": name, **model.predict(name).to_dict()}
-    told = json.loads((here / "out/summary.json").read_text())["profile"]
-    assert told == {"hash": profile.hash, "count": 6, "seconds": profile.seconds}
+    summary = json.loads((here / "out/summary.json").read_text())["profile"]
+    assert summary == {"hash": profile.hash, "count": 6, "seconds": profile.seconds}
 
 
 WAYS = [
@@ -184,20 +195,20 @@ WAYS = [
 ]
 
 
-def test_rows_do_not_depend_on_order_and_parts(here):
+def test_rows_do_not_depend_on_the_order_and_the_parts(here):
     names = clips(here / "in", *some(12))
     random.Random(1).shuffle(names)
-    (here / "list.txt").write_text("\n".join(f"in/{Path(one).name}" for one in names))
-    found = []
+    (here / "list.txt").write_text("\n".join(f"in/{Path(name).name}" for name in names))
+    results = []
     for number, words in enumerate(WAYS):
         out = here / f"out{number}"
         assert adaptable(*words, "-o", out, "--adapt", "--adapt-sample", 5).code == 0
         assert profile_of(out).count == 5
-        found.append((by_file(out), (out / "profile.json").read_bytes()))
-    assert found == found[:1] * len(WAYS)
+        results.append((by_file(out), (out / "profile.json").read_bytes()))
+    assert results == results[:1] * len(WAYS)
 
 
-def test_parquet_has_the_same_rows_and_a_column_for_a_profile(here):
+def test_parquet_has_the_same_rows_and_a_column_where_there_is_a_profile(here):
     pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -207,14 +218,15 @@ def test_parquet_has_the_same_rows_and_a_column_for_a_profile(here):
         adaptable("in", "-o", f"{name}-lines", *words)
         table = parquet.read_table(here / name / "parts")
         assert ("profile" in table.column_names) is bool(words)
-        told = [
-            {key: one for key, one in row.items() if one is not None} for row in table.to_pylist()
+        filled = [
+            {key: value for key, value in row.items() if value is not None}
+            for row in table.to_pylist()
         ]
-        assert told == rows(here / f"{name}-lines")
+        assert filled == rows(here / f"{name}-lines")
 
 
-def test_without_a_profile_files_are_unchanged(here):
-    """Folders of before go on, and what is written is what was written."""
+def test_without_a_profile_the_files_are_unchanged(here):
+    """Folders of earlier versions resume, and the files keep their format."""
     clips(here / "in", *some(2))
     assert adaptable("in", "-o", "out").code == 0
     card = json.loads((here / "out/batch.json").read_text())
@@ -226,10 +238,10 @@ def test_without_a_profile_files_are_unchanged(here):
     assert adaptable("in", "-o", "out").code == 0
 
 
-# Going on -----------------------------------------------------------------------------------------
+# Resuming -----------------------------------------------------------------------------------------
 
 
-def test_a_batch_resumes_with_its_first_profile(here, monkeypatch):
+def test_a_batch_resumes_with_its_profile(here, monkeypatch):
     office(here)
     words = ["in", "-o", "out", "--adapt", "--part-files", 3]
     adaptable(*words)
@@ -263,12 +275,12 @@ def test_retry_uses_the_same_profile(here):
 OTHERWISE = {
     "no profile": ([], "adapt: expected 300, got None"),
     "another sample": (["--adapt", "--adapt-sample", 5], "adapt: expected 300, got 5"),
-    "a given one": (["--profile", "out/profile.json"], "profile: expected None, got "),
+    "a given one": (["--profile", "out/profile.json"], "profile: expected None, got '"),
 }
 
 
 @pytest.mark.parametrize(("words", "what"), OTHERWISE.values(), ids=OTHERWISE)
-def test_another_profile_option_is_rejected(here, words, what):
+def test_another_setting_is_refused(here, words, what):
     clips(here / "in", *some(3))
     adaptable("in", "-o", "out", "--adapt")
     before = (here / "out/batch.json").read_bytes()
@@ -276,14 +288,14 @@ def test_another_profile_option_is_rejected(here, words, what):
     assert (here / "out/batch.json").read_bytes() == before
 
 
-def test_another_profile_is_rejected(here):
+def test_another_profile_is_refused(here):
     names = clips(here / "in", *some(6))
     model = OnnxRecognizer.load(ADAPTABLE)
     model.profile(names).save(here / "a.json")
     model.profile(names[:3]).save(here / "b.json")
     assert adaptable("in", "-o", "out", "--profile", "a.json").code == 0
     answer = adaptable("in", "-o", "out", "--profile", "b.json")
-    hashes = [Profile.load(here / one).hash for one in ("a.json", "b.json")]
+    hashes = [Profile.load(here / name).hash for name in ("a.json", "b.json")]
     assert_one_line(answer, 1, f"profile: expected '{hashes[0]}', got '{hashes[1]}'")
     assert_one_line(adaptable("in", "-o", "out"), 1, f"profile: expected '{hashes[0]}', got None")
     (here / "a.json").rename(here / "moved.json")
@@ -292,7 +304,7 @@ def test_another_profile_is_rejected(here):
 
 LOST = {
     "absent": (lambda path: path.unlink(), "got no file"),
-    "text": (lambda path: path.write_text("{"), "got a damaged file"),
+    "text": (lambda path: path.write_text("{"), "got a malformed file"),
     "another": (
         lambda path: path.write_text(path.read_text().replace('"seconds": ', '"seconds": 1')),
         "got profile ",
@@ -301,18 +313,18 @@ LOST = {
 
 
 @pytest.mark.parametrize(("spoil", "what"), LOST.values(), ids=LOST)
-def test_a_missing_or_changed_profile_is_rejected(here, spoil, what):
+def test_a_profile_that_was_lost_or_changed_is_refused(here, spoil, what):
     clips(here / "in", *some(3))
     adaptable("in", "-o", "out", "--adapt")
-    wanted = profile_of(here / "out").hash
+    expected = profile_of(here / "out").hash
     (here / "out/parts/part-000000.jsonl").unlink()
     spoil(here / "out/profile.json")
     answer = adaptable("in", "-o", "out", "--adapt")
-    assert_one_line(answer, 1, what, f"expected profile {wanted}", "restore it")
+    assert_one_line(answer, 1, what, f"expected profile {expected}, got ", "restore it")
     assert parts(here / "out") == []
 
 
-def test_a_worker_rejects_another_profile(tmp_path):
+def test_a_worker_takes_no_other_profile(tmp_path):
     from phonemo.batch.worker import PartWorker
     from phonemo.errors import RunError
 
@@ -321,16 +333,18 @@ def test_a_worker_rejects_another_profile(tmp_path):
     model = OnnxRecognizer.load(ADAPTABLE)
     kept = keep_profile(store, model.profile(names))
     assert read_profile(store, kept.hash) == model.profile(names)
-    wanted = asked(model=str(ADAPTABLE), model_sha256=model_digest(ADAPTABLE))
-    PartWorker(WorkerSpec(store.address, wanted, kept.hash))
-    with pytest.raises(RunError, match=f"expected profile 0000,.* got profile {kept.hash}"):
-        PartWorker(WorkerSpec(store.address, wanted, "0000"))
+    expected = batch_options(model=str(ADAPTABLE), model_sha256=model_digest(ADAPTABLE))
+    PartWorker(WorkerSpec(store.address, expected, kept.hash))
+    with pytest.raises(
+        RunError, match=f"profile.json: expected profile 0000, got profile {kept.hash}"
+    ):
+        PartWorker(WorkerSpec(store.address, expected, "0000"))
 
 
 # What is refused ----------------------------------------------------------------------------------
 
 
-def test_a_sample_without_speech_does_not_block_the_next_run(here):
+def test_a_sample_without_speech_leaves_the_folder_usable(here):
     (here / "in").mkdir()
     soundfile.write(here / "in/silent.wav", np.zeros(RATE), RATE)
     clips(here / "in", "bad.wav")
@@ -338,7 +352,7 @@ def test_a_sample_without_speech_does_not_block_the_next_run(here):
     assert_one_line(
         answer,
         2,
-        "no speech in the sample of 2 recordings: 1 without speech, 1 that cannot be used",
+        "no speech in the sample of 2 recordings: 1 without speech, 1 unusable",
         "--adapt-sample",
     )
     assert not (here / "out/profile.json").exists()
@@ -349,7 +363,11 @@ def test_a_sample_without_speech_does_not_block_the_next_run(here):
 
 
 USAGE = {
-    "both": (["--adapt", "--profile", "office.json"], 2, ["--profile and --adapt", "leave one"]),
+    "both": (
+        ["--adapt", "--profile", "office.json"],
+        2,
+        ["--profile and --adapt are mutually exclusive"],
+    ),
     "a sample alone": (["--adapt-sample", 5], 2, ["--adapt-sample requires --adapt"]),
     "no file": (["--profile", "absent.json"], 2, ["absent.json: no such file"]),
     "no profile": (["--profile", "list.txt"], 2, ["list.txt: expected JSON"]),
@@ -363,24 +381,24 @@ USAGE = {
 }
 
 
-@pytest.mark.parametrize(("words", "code", "said"), USAGE.values(), ids=USAGE)
-def test_a_usage_error_is_one_line_and_writes_nothing(here, words, code, said):
+@pytest.mark.parametrize(("words", "code", "fragments"), USAGE.values(), ids=USAGE)
+def test_wrong_usage_is_one_line_and_nothing_is_written(here, words, code, fragments):
     names = clips(here / "in", *some(3))
     (here / "list.txt").write_text("\n".join(names))
     profile = OnnxRecognizer.load(ADAPTABLE).profile(names)
     profile.save(here / "office.json")
     Profile(**(vars(profile) | {"model": "0" * 64})).save(here / "other.json")
-    assert_one_line(adaptable("in", "-o", "out", *words), code, *said)
+    assert_one_line(adaptable("in", "-o", "out", *words), code, *fragments)
     assert not (here / "out").exists()
 
 
-def test_an_empty_sample_is_rejected(here):
+def test_a_sample_of_none_is_refused(here):
     clips(here / "in", "a.wav")
     assert adaptable("in", "-o", "out", "--adapt", "--adapt-sample", 0).code == 2
     assert not (here / "out").exists()
 
 
-def test_profiles_at_urls(here):
+def test_at_addresses(here):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.store.clear()
@@ -393,6 +411,6 @@ def test_profiles_at_urls(here):
     again = adaptable(*words)
     assert "6 of 6 were recognized before" in again.err
     model = OnnxRecognizer.load(ADAPTABLE)
-    names = [str(here / "in" / one) for one in some(6) if "3" not in one]
+    names = [str(here / "in" / name) for name in some(6) if "3" not in name]
     assert Profile.parse(memory.cat_file("/office/out/profile.json")) == model.profile(names)
     memory.store.clear()

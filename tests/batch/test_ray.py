@@ -1,6 +1,6 @@
-"""Ray Data hears what the local engine hears, whatever dies; what was begun is ended.
+"""Ray Data gives the results of the local engine despite crashes, and leaves no process.
 
-Ray keeps its files in a folder of each test's own, and its processes are those of the command.
+Each test has its own folder for Ray's files; Ray's processes are children of the command.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from phonemo.batch.worker import WorkerSpec
 from phonemo.errors import RunError
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from tests.batch.batches import (
-    asked,
     assert_once,
     batch,
+    batch_options,
     clips,
     descendants,
-    lives,
+    is_alive,
     parts,
     rows,
     some,
@@ -42,7 +42,7 @@ from tests.tiny_bundle import ADAPTABLE, BUNDLE
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks into /proc")
 
 RAY = ["in", "-q", "--engine", "ray"]
-#: Two machines on one, until its standard input ends.
+#: A cluster of two simulated machines, until standard input ends.
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
@@ -57,7 +57,7 @@ cluster.shutdown()
 
 @pytest.fixture
 def place(place):
-    """Ray's files have short names: those of its sockets have room for 107 letters."""
+    """Ray gets a short folder: paths of sockets are limited to 107 characters."""
     folder = tempfile.mkdtemp(prefix="ray-")
     place.environment["RAY_TMPDIR"] = folder
     yield place
@@ -67,11 +67,11 @@ def place(place):
 
 def named(place, *names):
     clips(place.folder / "in", *names)
-    return [f"in/{one}" for one in names]
+    return [f"in/{name}" for name in names]
 
 
 def actors(pid):
-    return [one for one in descendants(pid) if "MapWorker" in _title(one)]
+    return [pid for pid in descendants(pid) if "MapWorker" in _title(pid)]
 
 
 def _title(pid):
@@ -82,17 +82,17 @@ def _title(pid):
 
 
 def assert_gone(begun):
-    until(lambda: not any(map(lives, begun)))
+    until(lambda: not any(map(is_alive, begun)))
 
 
-def test_files_that_kill_and_raise_do_the_others_no_harm(place):
+def test_crashing_files_do_not_affect_others(place):
     names = named(place, *some(7, bad=(2,)), "deadly.wav", "odd.wav", "z.wav")
     running = place.begin(*RAY, "-j", 1, "--part-files", 5, strict=False)
     until(lambda: actors(running.process.pid) or running.process.poll() is not None)
     begun = descendants(running.process.pid)
     answer = running.ended()
     assert answer.code == 1
-    # what Ray itself says is on standard error
+    # Ray itself writes to standard error
     assert answer.out.startswith(f"{place.out}: 10 recordings"), answer.out
     assert "Traceback" not in answer.err
     assert_once(place.out, names)
@@ -102,9 +102,9 @@ def test_files_that_kill_and_raise_do_the_others_no_harm(place):
         if "error" in row:
             codes[row["file"]] = row["code"]
         else:
-            wanted = recognizer.predict(place.folder / row["file"])
-            assert row["label"] == wanted.label
-            assert row["scores"] == pytest.approx(wanted.scores, abs=0.001)
+            expected = recognizer.predict(place.folder / row["file"])
+            assert row["label"] == expected.label
+            assert row["scores"] == pytest.approx(expected.scores, abs=0.001)
     assert codes == {
         "in/bad0002.wav": "unsupported_audio",
         "in/deadly.wav": "crashed",
@@ -113,7 +113,7 @@ def test_files_that_kill_and_raise_do_the_others_no_harm(place):
     assert_gone(begun)
 
 
-def test_a_killed_actor_begins_again_and_a_killed_command_goes_on_elsewhere(place):
+def test_a_killed_actor_restarts_and_a_killed_command_resumes_locally(place):
     names = named(place, *some(3), "wait-a.wav")
     running = place.begin(*RAY, "-j", 1, "--part-files", 1, strict=False)
     again = place.out / "begun" / "part-000003"
@@ -125,10 +125,10 @@ def test_a_killed_actor_begins_again_and_a_killed_command_goes_on_elsewhere(plac
     begun = descendants(running.process.pid)
     running.process.kill()
     running.process.wait()
-    until(lambda: not any("MapWorker" in _title(one) for one in begun))
-    for one in filter(lives, begun):  # Ray's own agents, which see in a minute that they are alone
+    until(lambda: not any("MapWorker" in _title(pid) for pid in begun))
+    for pid in filter(is_alive, begun):  # Ray's agents, which would exit after a minute
         with contextlib.suppress(ProcessLookupError):
-            os.kill(one, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
     place.open("a")
     answer = place.run("in", "-j", 1)
     assert answer.code == 0
@@ -143,21 +143,23 @@ def test_rows_with_a_profile_are_those_of_the_local_engine(place):
     assert_once(place.out, names)
     local = place.folder / "local"
     assert place.run("in", "-q", "-j", 2, "--part-files", 2, *adapted, "-o", local).code == 0
-    found, wanted = ({row["file"]: row for row in rows(one)} for one in (place.out, local))
-    assert found == wanted
-    assert {row["profile"]["count"] for row in found.values()} == {4}
+    results, expected = (
+        {row["file"]: row for row in rows(folder)} for folder in (place.out, local)
+    )
+    assert results == expected
+    assert {row["profile"]["count"] for row in results.values()} == {4}
     kept = (place.out / "profile.json").read_bytes()
     assert kept == (local / "profile.json").read_bytes()
 
 
-def test_a_model_that_is_another_one_there_is_one_line(place):
+def test_another_model_in_the_workers_is_a_one_line_error(place):
     named(place, *some(2))
     hook = place.folder / "hook" / "sitecustomize.py"
     broken = "\n    import phonemo.loader\n    phonemo.loader.model_digest = lambda model: 'gone'\n"
     hook.write_text(hook.read_text(encoding="utf-8") + broken, encoding="utf-8")
     answer = place.run(*RAY, "-j", 1, strict=False)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
-    assert "another model than the batch was begun with" in answer.err
+    assert "the model that the batch was started with" in answer.err
     assert parts(place.out) == []
 
 
@@ -165,12 +167,12 @@ def test_a_model_that_is_another_one_there_is_one_line(place):
 def cluster(place):
     """The address of a cluster of two machines."""
     place.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with (place.folder / "cluster").open("wb") as said:
+    with (place.folder / "cluster").open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-c", CLUSTER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=stderr,
             env=place.environment,
         )
     with process:
@@ -182,22 +184,22 @@ def cluster(place):
     assert_gone(begun)
 
 
-def test_a_cluster_of_two_hears_with_one_model_in_each_actor(place, cluster):
+def test_a_cluster_of_two_opens_one_model_per_actor(place, cluster):
     assert cluster, (place.folder / "cluster").read_text(encoding="utf-8")
     hook = place.folder / "hook" / "sitecustomize.py"
     counted = """
-    import phonemo.batch.worker as hearing
-    opening = hearing.load_model
+    import phonemo.batch.worker as batch_worker
+    original = batch_worker.load_model
 
-    def told(*arguments, **keywords):
+    def recorded(*arguments, **keywords):
         with open(os.path.join(os.environ["GATES"], "opened"), "a") as stream:
             stream.write(f"{os.getpid()}\\n")
-        return opening(*arguments, **keywords)
+        return original(*arguments, **keywords)
 
-    hearing.load_model = told
+    batch_worker.load_model = recorded
 """
     hook.write_text(hook.read_text(encoding="utf-8") + counted, encoding="utf-8")
-    # the first actor waits in the first part; Ray may have given it one more
+    # the first actor waits in the first part; Ray may have queued another one
     names = named(place, "wait-a.wav", "x0.wav", "x1.wav", "x2.wav", "x3.wav", "x4.wav")
     running = place.begin(*RAY, "--address", cluster, "--part-files", 1, strict=False)
     until(lambda: len(parts(place.out)) >= 4)
@@ -211,25 +213,25 @@ def test_a_cluster_of_two_hears_with_one_model_in_each_actor(place, cluster):
 
 
 @pytest.mark.parametrize("kind", ["{}", "ray://{}"])
-def test_a_place_without_a_cluster_is_told_at_once(here, kind):
+def test_an_address_without_a_cluster_fails_at_once(here, kind):
     clips(here / "in", "a.wav")
-    with socket.socket() as nobody:  # bound, and not listening
-        nobody.bind(("127.0.0.1", 0))
-        address = kind.format(f"127.0.0.1:{nobody.getsockname()[1]}")
+    with socket.socket() as unused:  # bound, and not listening
+        unused.bind(("127.0.0.1", 0))
+        address = kind.format(f"127.0.0.1:{unused.getsockname()[1]}")
         answer = batch(*RAY, "-o", "out", "--address", address)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
     assert f"no Ray at {address}" in answer.err
     assert "ray start --head" in answer.err
 
 
-def test_work_goes_to_actors_as_text_whatever_its_names():
-    wanted = asked(model="mod\udce8le", labels=("anger", "neutral"), adapt=7)
-    work = WorkerSpec("caf\udce9", wanted, "0123456789ab")
+def test_a_worker_spec_survives_the_text_form_with_any_names():
+    expected = batch_options(model="mod\udce8le", labels=("anger", "neutral"), adapt=7)
+    work = WorkerSpec("caf\udce9", expected, "0123456789ab")
     assert engines._work_of(engines._text_of(work)) == work
 
 
 def test_errors_come_back_as_text():
     tally = PartStats(part=3, files=2)
     assert engines._stats_of(tally.model_dump_json()) == tally
-    with pytest.raises(RunError, match=r"^what is wrong$"):
-        engines._stats_of(f"{engines._ERROR}what is wrong")
+    with pytest.raises(RunError, match=r"^the reason$"):
+        engines._stats_of(f"{engines._ERROR}the reason")

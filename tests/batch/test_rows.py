@@ -51,8 +51,8 @@ def test_a_prediction_and_an_error_as_rows():
     assert "spans" not in row
     assert row_of(item, FOUND, spans=True)["spans"][0]["symbol"] == "a"
     error = AudioError("too_short", "/a.wav: too short")
-    wanted = {"id": "7", "file": "a.wav", "from": 1.0, "error": "/a.wav: too short"}
-    assert row_of(item, error, spans=False) == wanted | {"code": "too_short"}
+    expected = {"id": "7", "file": "a.wav", "from": 1.0, "error": "/a.wav: too short"}
+    assert row_of(item, error, spans=False) == expected | {"code": "too_short"}
     assert row_of(item, RunError("x"), spans=False)["code"] == "error"
 
 

@@ -1,4 +1,4 @@
-"""The watch over a worker."""
+"""The watchdog of a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from phonemo.batch.worker import Watchdog
 
 
-def test_inactivity_is_reported_once():
+def test_a_timeout_is_reported_once():
     late = threading.Semaphore(0)
     with Watchdog(0.02, late.release):
         assert late.acquire(timeout=60)
@@ -16,7 +16,7 @@ def test_inactivity_is_reported_once():
     assert not late.acquire(blocking=False)
 
 
-def test_activity_prevents_the_timeout():
+def test_progress_prevents_the_timeout():
     late = threading.Event()
     with Watchdog(60.0, late.set) as watch:
         for _ in range(100):
@@ -24,7 +24,7 @@ def test_activity_prevents_the_timeout():
     assert not late.is_set()
 
 
-def test_the_watchdog_ends_with_its_context():
+def test_the_thread_ends_with_the_context():
     before = threading.active_count()
     for _ in range(20):
         with Watchdog(60.0, lambda: None):

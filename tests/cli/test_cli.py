@@ -426,7 +426,7 @@ BAD_TRAIN = [
     ("--fold moon", 1, ("'moon'", "speaker-s1, speaker-s2")),
     ("--set protocol.name=session", 1, ("no session",)),
     ("--set protocol.name=published", 1, ("protocol.folder",)),
-    ("--output {home}/corpus", 1, ("not a run folder", "--output")),
+    ("--output {home}/corpus", 1, ("expected a run folder", "--output")),
     ("--output {home}/corpus --overwrite", 1, ("not overwritten", "--output")),
     ("--output {home}/config.yaml", 1, ("config.yaml: File exists",)),
     ("--output {home}/runs/tiny --set model.width=16", 1, ("another config", "now 16", "--over")),

@@ -510,7 +510,7 @@ def test_a_killed_process_is_one_line_that_says_what_to_do(tmp_path, base, monke
 
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Killed)
     jobs = [FoldJob(with_changes(base, output=str(tmp_path)), fold, 1) for fold in FOLDS[:2]]
-    with pytest.raises(RunError, match=r"killed, perhaps for want of memory; .* fewer --workers"):
+    with pytest.raises(RunError, match=r"killed, perhaps for lack of memory; .* fewer --workers"):
         next(run_jobs(jobs, 2, RunProgress()))
 
 

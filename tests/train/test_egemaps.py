@@ -368,7 +368,7 @@ def test_another_version_does_not_resume_a_run(config, tmp_path, monkeypatch):
     other = elsewhere(config, tmp_path)
     run(other, "phonemo train", folds=["speaker-s1"])
     stand_in(monkeypatch, "0-newer")
-    with pytest.raises(RunError, match="the features changed since this run was begun"):
+    with pytest.raises(RunError, match="the features changed since this run started"):
         run(other, "phonemo train", folds=["speaker-s2"])
 
 

@@ -133,7 +133,7 @@ def test_a_run_trains_on_extras_and_notes_them(tmp_path: Path) -> None:
     assert (count, len(speakers)) == (18, 3)
     assert lineage.overlap("beeps", own)[0] > 0  # the same names in the main corpus
     assert lineage.overlap("other", own) == (0, [])
-    assert lineage.heard == {"beeps", "chirps"}
+    assert lineage.trained_on == {"beeps", "chirps"}
 
 
 def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_changed_extra_manifest_is_noticed_on_resume(tmp_path: Path) -> None:
     run(config, "phonemo train", folds=["speaker-s1"])
     manifest = read_manifest(path)
     write_manifest(path, manifest.header, manifest.utterances[:-1])
-    with pytest.raises(Exception, match="changed since this run was begun"):
+    with pytest.raises(Exception, match="changed since this run started"):
         run(config, "phonemo train", folds=["speaker-s2"])
 
 
@@ -164,5 +164,5 @@ def test_a_merged_extra_is_recorded_by_its_corpora(tmp_path: Path) -> None:
     write_manifest(tones, header, manifest.utterances)
     merge([chirps, tones], tmp_path / "both.jsonl")
     lineage = prepare_experiment(with_extra(tmp_path, tmp_path / "both.jsonl")).extras.lineage
-    assert lineage.heard == {"chirps", "tones"}
+    assert lineage.trained_on == {"chirps", "tones"}
     assert lineage.overlap("tones", read_manifest(tones).utterances)[0] == 24

@@ -322,7 +322,7 @@ def test_shrinking_keeps_the_provenance_and_overwrites_nothing(saved, tmp_path):
     (provenance / PROVENANCE).write_text(json.dumps({"heard": ["beeps"], "corpora": {}}))
     _reseal(provenance)
     convert_to_half(provenance, tmp_path / "small")
-    assert provenance_of(tmp_path / "small").heard == {"beeps"}
+    assert provenance_of(tmp_path / "small").trained_on == {"beeps"}
     with pytest.raises(CheckpointError, match="expected a new folder, got an existing one"):
         convert_to_half(provenance, tmp_path / "small")
 

@@ -47,7 +47,7 @@ def test_merged_names_belong_to_their_corpora() -> None:
     assert provenance.overlap("x", [spoken("1")]) == (1, ["s1"])
     assert provenance.overlap("y", [spoken("1")]) == (1, [])
     assert provenance.overlap("y+z", [spoken("y/1", "y/s2"), spoken("z/1")]) == (1, ["s2"])
-    assert provenance.heard == {"x", "y"}
+    assert provenance.trained_on == {"x", "y"}
 
 
 def test_provenances_are_merged_and_survive_a_round_trip(tmp_path: Path) -> None:
@@ -56,13 +56,13 @@ def test_provenances_are_merged_and_survive_a_round_trip(tmp_path: Path) -> None
     write(tmp_path, PROVENANCE, both.to_json())
     provenance = provenance_of(tmp_path)
     assert provenance.taught == both.taught
-    assert provenance.heard == {"x", "y", "z"}
+    assert provenance.trained_on == {"x", "y", "z"}
     assert provenance.overlap("x", [spoken("2", "s2")]) == (1, ["s2"])
 
 
 def test_a_backbones_provenance_includes_its_start(tmp_path: Path) -> None:
     content = {"utterances": {"x": 3}, "before": {"utterances": {"y": 1}}}
-    assert provenance_of(write(tmp_path, HEARD, content)).heard == {"x", "y"}
+    assert provenance_of(write(tmp_path, HEARD, content)).trained_on == {"x", "y"}
     assert provenance_of(tmp_path / "absent") == provenance_of(None) == Provenance()
 
 

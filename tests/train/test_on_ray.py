@@ -95,7 +95,7 @@ def test_jobs_are_done_in_other_processes_and_what_fails_there_is_one_line(tmp_p
     script.write_text(SPREAD, encoding="utf-8")
     ended = python(str(script))
     assert ended.stdout == (
-        "[0, 1, 2] False RunError at Ray: ZeroDivisionError: integer division or modulo by zero\n"
+        "[0, 1, 2] False RunError on Ray: ZeroDivisionError: integer division or modulo by zero\n"
     ), ended.stderr
 
 

@@ -234,7 +234,7 @@ def test_who_does_not_answer_is_not_waited_for_long(tmp_path):
     _write_lively(tmp_path, wait_minutes=0.05)
     code, _, errors = _failed(["-m", "tests.train.crew", str(tmp_path), "sleep", "4"])
     assert code != 0
-    assert "rank 0: another process of this training ended or did not answer" in errors
+    assert "rank 0: another process of this training ended or timed out" in errors
 
 
 def test_an_error_that_all_meet_is_said_once(tmp_path):

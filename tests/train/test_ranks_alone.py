@@ -70,18 +70,21 @@ def test_who_a_process_is_by_its_environment(second, monkeypatch):
 def test_other_commands_refuse_to_be_several(second, command):
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, UsageError)
-    assert str(error).startswith(f"phonemo {command[0]} works in one process, and torchrun started")
+    assert str(error).startswith(f"phonemo {command[0]}: expected one process, got 2 from torchrun")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": {"batch_size": 1}}, "train.batch_size is 1, and 2 processes share a batch"),
+        (
+            {"train": {"batch_size": 1}},
+            "train.batch_size: expected at least 2, a row per process, got 1",
+        ),
         (
             {"train": {"strategy": "logistic"}, "model": {"head": "linear"}},
-            "train.strategy logistic is fitted by one process, and torchrun started 2",
+            "train.strategy logistic: expected one process, got 2",
         ),
-        ({"system": "egemaps-svm"}, "system egemaps-svm is fitted by one process"),
+        ({"system": "egemaps-svm"}, "system egemaps-svm: expected one process"),
     ],
 )
 def test_what_several_cannot_do_is_one_line(tmp_path, monkeypatch, changes, message):

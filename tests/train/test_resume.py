@@ -109,7 +109,7 @@ def test_a_foreign_folder_is_not_overwritten(tmp_path):
     precious = Path(config.output) / "thesis.tex"
     precious.parent.mkdir(parents=True)
     precious.write_text("years of work")
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match="expected a run folder"):
         run(config, "test")
     with pytest.raises(RunError, match=r"'thesis\.tex' in it is not phonemo's"):
         run(config, "test", overwrite=True)
@@ -123,7 +123,7 @@ def test_a_grown_manifest_is_an_error(tmp_path):
     config = make_config(tmp_path, epochs=1)
     run(config, "test", folds=[FOLD])
     make_corpus(Path(config.manifest).parent, takes=3)
-    with pytest.raises(RunError, match="the manifest changed since this run was begun"):
+    with pytest.raises(RunError, match="the manifest changed since this run started"):
         run(config, "test", folds=[FOLD])
 
 

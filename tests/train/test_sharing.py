@@ -120,7 +120,7 @@ def test_a_model_folder_of_a_shared_bundle_equals_its_source(models, tmp_path):
     reference = reference_of(loaded.model)
     assert reference is not None
     assert reference.digest == unpacked(open_bundle(SHARED).adaptation or b"", 2).digest
-    assert provenance_of(target).heard == {"buzzes"}
+    assert provenance_of(target).trained_on == {"buzzes"}
 
 
 def test_a_model_folder_needs_the_same_network_and_a_provenance(models, tmp_path):
@@ -182,7 +182,7 @@ def test_finetune_starts_from_a_shared_model_by_name(installed, tmp_path):
     assert start_folder("phonemo-open", tmp_path / "run") == start, "kept for when it goes on"
     report = finetune(made.config, "phonemo finetune")
     provenance = provenance_of(report.model)
-    assert provenance.heard == {"buzzes", "beeps"}
+    assert provenance.trained_on == {"buzzes", "beeps"}
     assert np.isfinite(report.metrics["results"]["ua"]["mean"])
     assert plan(manifest, tmp_path / "run", "phonemo-open", threads=1) == made
     (start / "labels.json").write_text("{}")

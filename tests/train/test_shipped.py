@@ -47,7 +47,7 @@ def test_weights_and_bundle_give_the_same_prediction():
 
 def test_the_provenance_lists_the_training_corpora():
     provenance = provenance_of(SMALL)
-    assert provenance.heard >= CORPORA | {"speechocean762"}
+    assert provenance.trained_on >= CORPORA | {"speechocean762"}
     assert {name: len(provenance.taught[name].speakers) for name in sorted(CORPORA)} == {
         "emodb": 10,
         "nemo": 9,
@@ -60,7 +60,7 @@ def test_the_backbone_was_not_trained_on_corpora_with_emotions():
     assert normalise
     assert len(network.encoder.layers) == 4
     provenance = provenance_of(BACKBONE)
-    assert provenance.heard == {"csv", "speechocean762"}
+    assert provenance.trained_on == {"csv", "speechocean762"}
     assert not provenance.taught
 
 
@@ -90,4 +90,4 @@ def test_the_model_is_a_start_for_a_users_corpus(tmp_path, sets, monkeypatch):
     if not sets:  # beeps of three pitches: a fitted head tells them apart
         assert metrics["results"]["ua"]["mean"] > 0.9
     provenance = provenance_of(tmp_path / "run" / "seed-1" / "speakers-1" / "model")
-    assert provenance.heard >= CORPORA | {"beeps"}
+    assert provenance.trained_on >= CORPORA | {"beeps"}

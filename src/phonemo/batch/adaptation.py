@@ -1,7 +1,8 @@
-"""First pass of an adapted batch: a profile is made from a sample of the recordings.
+"""The first pass of an adapting batch: a sample of its recordings becomes its profile.
 
-The sample, and with it the profile, depends only on the set of recordings: not on their order, the
-parts, the workers or the engine. A recording that crashes its process is left out.
+The sample, and so the profile, depends only on the set of recordings: not on their order, nor on
+parts, workers or engine. Recordings are decoded in processes; one that crashes its process is left
+out of the profile.
 """
 
 from __future__ import annotations
@@ -36,23 +37,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Only the beginning of a longer recording is decoded: the rest adds little about its source.
+#: Longer recordings are decoded up to here: the rest adds little about the source.
 LONGEST_SECONDS = 60.0
-#: A process that died, and one that hangs.
+#: A process that died or hangs.
 _LOST = (BrokenProcessPool, TimeoutError)
 
 
 def vectors_by_processes(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
-    """Yield the vectors of each recording, in order; None for one that cannot be used.
+    """Yield each recording's vectors for a pool, in order; None for one that cannot be used.
 
-    Each recording is processed unbatched and by one thread, so that its vectors do not depend on
-    the number of processes. When a process is lost, each recording that it may have been
-    processing is repeated in a separate process.
+    Every vector is computed alone in one thread, so that it does not depend on the number of
+    processes. After a process is lost, the recordings that it may have been decoding are decoded
+    in one new process each.
 
     Args:
-        work: the model and the voice activity detector.
+        work: the model and the voice activity.
         items: recordings; the first ``LONGEST_SECONDS`` of each are decoded.
         workers: number of processes.
 
@@ -62,26 +63,24 @@ def vectors_by_processes(
     rest = deque(items)
     while rest:
         try:
-            with closing(_in_parallel(work, tuple(rest), workers)) as results:
-                for vectors in results:
+            with closing(_in_parallel(work, tuple(rest), workers)) as running:
+                for vectors in running:
                     rest.popleft()
                     yield vectors
         except _LOST:
-            log.warning(
-                "a process of the first pass was lost; its recordings are processed one by one"
-            )
+            log.warning("a process of the first pass was lost; its recordings are decoded alone")
             for _ in range(min(AHEAD * workers, len(rest))):
                 yield _isolated(work, rest.popleft())
 
 
 def vectors_of_item(recognizer: Any, item: BatchItem) -> Vectors | None:
-    """Return the vectors of the beginning of a recording; None if it cannot be used."""
+    """Return the vectors of a recording's beginning; None if it cannot be used."""
     end = (item.start or 0.0) + LONGEST_SECONDS
     held = deque[Fetched]()
     try:
         start = replace(item, end=min(inf if item.end is None else item.end, end))
         (result,) = recognizer.vectors(fetched([start], held), jobs=1)
-    except Exception as error:  # a bug here or in a library, triggered by one file
+    except Exception as error:  # a bug, here or in a library, that one file triggers
         message = "%s: %s; it is left out of the profile"
         log.warning(message, safe_name(item.file), error_line(error), exc_info=True)
         return None
@@ -97,112 +96,105 @@ def vectors_of_item(recognizer: Any, item: BatchItem) -> Vectors | None:
 def _in_parallel(
     work: WorkerSpec, items: Iterable[BatchItem], workers: int
 ) -> Generator[Vectors | None, None, None]:
-    with WorkerPool(_process_vectors, workers, _init_process, (work,)) as pool:
+    with WorkerPool(_vectors, workers, _set_up, (work,)) as pool:
         yield from pool.ordered(items, ISOLATED_SECONDS)
 
 
 def _isolated(work: WorkerSpec, item: BatchItem) -> Vectors | None:
     try:
-        with closing(_in_parallel(work, [item], 1)) as results:
-            return next(results)
+        with closing(_in_parallel(work, [item], 1)) as running:
+            return next(running)
     except _LOST:
         return None
 
 
-#: State of a worker process: its task and, from its first recording on, the model.
+#: In a worker process: its batch and, from its first recording on, its model.
 _spec: WorkerSpec | None = None
 _recognizer: Any = None
 
 
-def _init_process(work: WorkerSpec) -> None:
+def _set_up(work: WorkerSpec) -> None:
     global _spec
     logging.basicConfig(level=logging.WARNING, format="phonemo: %(message)s")
     _spec = work
 
 
-def _process_vectors(item: BatchItem) -> Vectors | None:
-    """Open the model here and not at process start, so that its errors reach the parent."""
+def _vectors(item: BatchItem) -> Vectors | None:
+    """Decode a recording; the model is opened here, where its errors reach the parent."""
     global _recognizer
     assert _spec is not None
-    _recognizer = _recognizer or open_recognizer(_spec.asked)
+    _recognizer = _recognizer or open_recognizer(_spec.options)
     return vectors_of_item(_recognizer, item)
 
 
-#: Default size of the sample: more recordings improve the profile little.
+#: Default number of recordings in the sample; more gain little.
 SAMPLE = 300
-#: The first pass ends at this number of vectors; with 1024 features they take 200 MB.
+#: The first pass ends at this number of vectors, which take 200 MB with 1024 features.
 MOST_VECTORS = 6000
-#: Parts of the plan that are read at the same time.
+#: Plan files that are read at once.
 _READERS = 16
-#: Called after every recording with the number done and the total.
-ProgressFn = Callable[[int, int], None]
+#: Called with (done, total) recordings.
+Report = Callable[[int, int], None]
 
 
 def sample_of(store: Store, parts: int, size: int) -> list[BatchItem]:
-    """Return the planned recordings with the smallest keys (hashes), sorted by key.
+    """Return the planned recordings with the smallest keys, which are hashes, sorted by key.
 
     Args:
-        store: the folder of the batch.
+        store: the batch folder.
         parts: number of planned parts.
-        size: most recordings in the sample.
+        size: number of recordings; all of them if there are fewer.
 
     Raises:
         RunError: the plan cannot be read.
     """
     with ThreadPoolExecutor(_READERS, thread_name_prefix="plan") as threads:
-        return heapq.nsmallest(
-            size, _planned_items(store, parts, threads), key=lambda item: item.key
-        )
+        return heapq.nsmallest(size, _planned(store, parts, threads), key=lambda item: item.key)
 
 
 def make_profile(
-    store: Store,
-    work: WorkerSpec,
-    parts: int,
-    workers: int,
-    reference: Reference,
-    progress: ProgressFn,
+    store: Store, work: WorkerSpec, parts: int, workers: int, reference: Reference, report: Report
 ) -> Applied:
-    """Make a profile from a sample and write it to the folder.
+    """Make the profile of a sample and write it to the folder.
 
-    Recordings without speech and those that cannot be used are left out and counted.
+    Recordings that have no speech or cannot be used are left out and counted.
 
     Args:
-        store: the folder of the batch.
-        work: the options; ``work.asked.adapt`` is the size of the sample.
+        store: the batch folder.
+        work: the batch; ``work.options.adapt`` is the size of the sample.
         parts: number of planned parts.
-        workers: number of processes.
-        reference: reference statistics of the model.
-        progress: called after every recording.
+        workers: number of decoding processes.
+        reference: the model's reference statistics.
+        report: called with the progress.
 
     Raises:
         UsageError: no recording of the sample has speech.
         RunError: the folder cannot be read or written.
         PhonemoError: the model cannot be opened.
     """
-    items = sample_of(store, parts, work.asked.adapt or SAMPLE)
+    items = sample_of(store, parts, work.options.adapt or SAMPLE)
     pool, done = VectorPool(reference), 0
-    progress(0, len(items))
-    with closing(vectors_by_processes(work, items, min(workers, len(items)))) as results:
-        for done, vectors in enumerate(results, start=1):
+    report(0, len(items))
+    with closing(vectors_by_processes(work, items, min(workers, len(items)))) as running:
+        for done, vectors in enumerate(running, start=1):
             if vectors is None:
                 pool.failed += 1
             else:
                 pool.take(vectors)
-            progress(done, len(items))
+            report(done, len(items))
             if len(pool) >= MOST_VECTORS:
                 break
     if not len(pool):
         raise UsageError(
             f"no speech in the sample of {done} recordings: {pool.silent} without speech, "
-            f"{pool.failed} that cannot be used; use a larger --adapt-sample, or leave out --adapt"
+            f"{pool.failed} unusable; use a larger --adapt-sample, or omit --adapt"
         )
     return keep_profile(store, pool.profile(), done, pool.silent, pool.failed)
 
 
-def _planned_items(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[BatchItem]:
-    """Yield all planned recordings; parts are read in parallel, as object stores are slow."""
+def _planned(store: Store, parts: int, threads: ThreadPoolExecutor) -> Iterator[BatchItem]:
+    """Yield all planned recordings; files are read ahead, as object stores are slow for each."""
     for first in range(0, parts, _READERS):
-        group = range(first, min(parts, first + _READERS))
-        for items in threads.map(lambda part: read_part(store, part), group):
+        numbers = range(first, min(parts, first + _READERS))
+        for items in threads.map(lambda part: read_part(store, part), numbers):
             yield from items

@@ -20,30 +20,30 @@ from phonemo.runtime.workers import WorkerPool, ray_session
 
 log = logging.getLogger(__name__)
 
-#: Between two reports of how far the workers are.
+#: Interval between two progress reports.
 _POLL_SECONDS = 0.2
-#: After so many losses in a row without a finished part, the parts are not the reason.
+#: Consecutive losses without a finished part after which the parts are not the cause.
 _MOST_LOSSES = 2 * BEGUN_BEFORE + 1
-#: Receives how many recordings were recognized in parts that are not finished.
+#: Called with the number of recordings recognized in unfinished parts.
 Alive = Callable[[int], None]
 
 
 def run_parts_locally(
     work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Alive
 ) -> Iterator[PartStats]:
-    """Recognize parts side by side; each one's numbers when it is done, in the order of their ends.
+    """Recognize parts in parallel and yield each one's statistics as it finishes.
 
-    A process that dies is replaced, and its part is begun again.
+    A process that dies is replaced, and its part is restarted.
 
     Args:
         work: the batch and its options.
-        parts: their numbers.
-        engine: how many processes.
-        alive: called now and then with the recordings done in parts that are not.
+        parts: part numbers.
+        engine: the number of processes.
+        alive: called periodically with the number of recordings done in unfinished parts.
 
     Raises:
-        RunError: processes die again and again, or the folder cannot be written.
-        PhonemoError: of the model.
+        RunError: processes die repeatedly, or the folder cannot be written.
+        PhonemoError: the model cannot be opened.
     """
     rest, losses = list(parts), 0
     while rest:
@@ -56,10 +56,10 @@ def run_parts_locally(
             losses = 0 if done else losses + 1
             if losses == _MOST_LOSSES:
                 raise RunError(
-                    "worker processes were killed again and again, perhaps for want of memory; "
-                    "run the same command again with fewer --workers"
+                    "worker processes were killed repeatedly, perhaps for lack of memory; run the "
+                    "same command again with fewer --workers"
                 ) from error
-            log.warning("a worker process died; the others begin again where they were")
+            log.warning("a worker process died; restarting the unfinished parts")
         rest = [part for part in rest if part not in set(done)]
 
 
@@ -74,13 +74,13 @@ def _run_pool(
                 if outcome is not None:
                     reported += outcome[1].files
                     yield outcome[1]
-                # without its lock, which a process may have been killed with
+                # read without the lock, which a killed process may still hold
                 alive(max(0, ticks.get_obj().value - reported))
-        finally:  # the exception of a lost pool holds this frame, and would keep its locks with it
+        finally:  # the exception of a lost pool keeps this frame, and with it the locks, alive
             del ticks
 
 
-#: In a worker: its batch and its counter, and from its first part on the model.
+#: In a worker process: its batch and counter and, from its first part on, its model.
 _spec: tuple[WorkerSpec, Any] | None = None
 _worker: PartWorker | None = None
 
@@ -92,7 +92,7 @@ def _set_up(work: WorkerSpec, ticks: Any) -> None:
 
 
 def _run_part(part: int) -> PartStats:
-    """The model is opened here, where an error of it reaches the parent."""
+    """Recognize a part; the model is opened here, where its errors reach the parent."""
     global _worker
     assert _spec is not None
     work, ticks = _spec
@@ -106,7 +106,7 @@ def _run_part(part: int) -> PartStats:
 
 
 class Actor:
-    """One model in a process of Ray's; the folder of the batch must be one that it can reach.
+    """One model in a Ray process, which must be able to reach the batch folder.
 
     Its rows carry the batch's options: a constructor's arguments may be lost when Ray restarts it (https://github.com/ray-project/ray/issues/53727).
     """
@@ -115,16 +115,16 @@ class Actor:
         self._worker: PartWorker | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Recognize the parts of a batch of rows; their numbers, as JSON."""
+        """Recognize the parts named in a batch of rows; return their statistics as JSON."""
         rows = zip(batch["part"], batch["work"], strict=True)
         return {"tally": [self._part_result(int(part), work) for part, work in rows]}
 
     def _part_result(self, part: int, work: str) -> str:
-        """A part's numbers, or the error that stops the batch: only rows come back."""
+        """Return a part's statistics or the batch's error as text: only rows come back."""
         try:
             if self._worker is None:
                 self._worker = PartWorker(_work_of(work))
-                gc.freeze()  # Ray's many modules need not be looked through again and again
+                gc.freeze()  # excludes Ray's many modules from every collection
             return self._worker.recognize(part).model_dump_json()
         except PhonemoError as error:
             return f"{_ERROR}{error}"
@@ -133,7 +133,7 @@ class Actor:
 def run_parts_on_ray(
     work: WorkerSpec, parts: Sequence[int], engine: ExecutorOptions, alive: Alive
 ) -> Iterator[PartStats]:
-    """Recognize parts side by side; arguments and errors are those of the local engine."""
+    """Recognize parts on Ray; arguments and errors as for ``run_parts_locally``."""
     with ray_session(engine.address, engine.workers) as ray:
         cpus = int(ray.cluster_resources().get("CPU", 1))
         workers = min(engine.workers or cpus, len(parts))
@@ -143,8 +143,8 @@ def run_parts_on_ray(
         except ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[:200]
             raise RunError(
-                f"Ray gave up ({type(error).__name__}: {reason}); run the same command again to "
-                "go on"
+                f"Ray failed ({type(error).__name__}: {reason}); run the same command again to "
+                "resume"
             ) from error
 
 
@@ -156,14 +156,14 @@ def _dataset(work: WorkerSpec, parts: Sequence[int], workers: int) -> Any:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
-    context.execution_no_progress_timeout_s = -1  # a part of long recordings takes its time
+    context.execution_no_progress_timeout_s = -1  # long recordings are slow
     text = _text_of(work)
     rows = [{"part": part, "work": text} for part in parts]
     return ray_data.from_items(rows, override_num_blocks=len(parts)).map_batches(
         Actor,
         batch_size=1,
         compute=ray_data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-        num_cpus=1,  # an actor that is lost is begun again, and what it was at with it
+        num_cpus=1,  # a lost actor is restarted together with its part
     )
 
 
@@ -173,7 +173,7 @@ def _work_of(text: str) -> WorkerSpec:
 
 
 def _text_of(work: WorkerSpec) -> str:
-    data = {"folder": work.folder, "asked": work.asked.model_dump(), "profile": work.profile}
+    data = {"folder": work.folder, "asked": work.options.model_dump(), "profile": work.profile}
     return json.dumps(data)
 
 

@@ -1,4 +1,4 @@
-"""Audio sources for a recognizer; recordings at URLs are prefetched."""
+"""Sources of recordings for a recognizer; those at addresses are prefetched."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from phonemo.batch.remote import file_system, is_remote
 from phonemo.errors import AudioError, PhonemoError, safe_name
 
 #: Larger files are not prefetched, but read while they are decoded.
-_MAX_BYTES = 2**25
-#: Recordings that are prefetched: the latency of object stores is 10 to 100 ms.
+_MOST_BYTES = 2**25
+#: Recordings prefetched while one is recognized: object stores respond in 10 to 100 ms.
 AHEAD = 8
 Fetched = Source | Excerpt | PhonemoError
 
 
 def fetched(items: Iterable[BatchItem], held: deque[Fetched]) -> Iterator[Fetched]:
-    """Yield the source of each item, in order; an error for one that cannot be fetched.
+    """Yield the source of each item, in order, or an error if it cannot be fetched.
 
     Args:
-        items: recordings.
-        held: receives each source too; the caller removes and ``release``s it after use.
+        items: the recordings.
+        held: receives each source too; the caller removes the first and ``release``s it after use.
     """
     with closing(_Prefetcher()) as prefetcher:
         for item in items:
@@ -40,14 +40,14 @@ def fetched(items: Iterable[BatchItem], held: deque[Fetched]) -> Iterator[Fetche
 
 
 def release(source: Fetched) -> None:
-    """Close a source that was opened at a URL."""
+    """Close a source that was opened at an address."""
     inner = source.source if isinstance(source, Excerpt) else source
-    if isinstance(inner, _NamedReader):
+    if isinstance(inner, _Named):
         inner.close()
 
 
-class _NamedReader(BufferedReader):
-    """The bytes of a recording, with its URL as name for messages."""
+class _Named(BufferedReader):
+    """A recording's bytes, with its address as the name for messages."""
 
     def __init__(self, stream: Any, name: str) -> None:
         super().__init__(stream)
@@ -55,7 +55,6 @@ class _NamedReader(BufferedReader):
 
     @property
     def name(self) -> str:
-        """The URL."""
         return self._name
 
 
@@ -91,15 +90,14 @@ class _Prefetcher:
         try:
             system, path = file_system(item.path)
             size = system.size(path)
-            if size is None or size > _MAX_BYTES:  # None: unknown, maybe endless
-                return _NamedReader(system.open(path, "rb"), item.path)
-            return _NamedReader(BytesIO(system.cat_file(path)), item.path)
+            if size is None or size > _MOST_BYTES:  # None: unknown, possibly endless
+                return _Named(system.open(path, "rb"), item.path)
+            return _Named(BytesIO(system.cat_file(path)), item.path)
         except PhonemoError as error:
             return error
-        except Exception as error:  # backends raise errors of any type
+        except Exception as error:  # packages of stores raise exceptions of any class
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             return AudioError(
                 "missing_file",
-                f"{safe_name(item.path)}: cannot be fetched ({reason}); expected the URL of an "
-                "audio file",
+                f"{safe_name(item.path)}: cannot be fetched ({reason}); check the address",
             )

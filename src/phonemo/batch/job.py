@@ -1,4 +1,4 @@
-"""Records of a batch job: options, plan, card, statistics and summary."""
+"""A batch folder's card (batch.json) and the statistics of its parts and of the whole batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from phonemo.batch.stores import Store
 from phonemo.errors import RunError, safe_name
@@ -19,7 +19,7 @@ PartFormat = Literal["jsonl", "parquet"]
 
 
 def _is_none(value: object) -> bool:
-    """Exclude a field from the files of batches without a profile."""
+    """Exclude fields of batches with a profile from the files of those without."""
     return value is None
 
 
@@ -28,33 +28,33 @@ class _JobModel(BaseModel):
 
 
 class BatchOptions(_JobModel):
-    """Options of recognition; they are the same for all recordings in a folder."""
+    """Options that apply to every recording; fixed within a folder."""
 
     model: str | None = None
-    """A bundle or a model folder; None is the packaged bundle."""
+    """A bundle or a model folder; None is the bundle that ships with phonemo."""
     model_sha256: str
-    """Digest of the model, from phonemo.loader.model_digest."""
+    """The result of phonemo.loader.model_digest."""
     labels: tuple[str, ...] = ()
-    """Restrict the results to these emotions; empty is all."""
+    """Emotions to choose among; empty for all."""
     top_k: int | None = None
-    """Return only this many of the highest scores."""
+    """Number of highest scores to keep; None for all."""
     phonemes: bool = False
-    """Whether to return the times and shares of phonemes."""
+    """Include the times and shares of the phonemes."""
     timeline: bool = False
-    """Whether to return a timeline for short recordings too."""
+    """Give short recordings a timeline too."""
     activity: str = "energy"
     """Voice activity detector."""
     threshold: float | None = None
-    """A prediction with a lower score is unsure; None is the model's threshold."""
+    """Results with a lower score are marked unsure; None uses the model's threshold."""
     format: PartFormat = "jsonl"
-    """Format of the parts."""
+    """File format of the parts."""
     profile: str | None = Field(default=None, exclude_if=_is_none)
-    """Hash of the given profile; None without one."""
+    """Hash of the profile passed by the user, if any."""
     adapt: int | None = Field(default=None, ge=1, exclude_if=_is_none)
-    """Size of the sample from which to make a profile first; None makes none."""
+    """Number of recordings to make a profile of first; None makes none."""
 
     def differences(self, other: BatchOptions) -> list[str]:
-        """Describe what differs; the path of the model may differ."""
+        """Describe how ``other`` differs, for a message; the path of the model may differ."""
         mine, theirs = dict(self), dict(other)
         names = [name for name in mine if name != "model" and mine[name] != theirs[name]]
         return [
@@ -69,50 +69,52 @@ class PlanSummary(_JobModel):
     files: int = 0
     """Recordings in all parts."""
     named: int = 0
-    """Recordings in the newest input; those that it no longer contains stay planned."""
+    """Recordings in the latest input; those missing from it stay planned."""
     repeated: int = 0
-    """Duplicates in the newest input; each recording is processed once."""
+    """Duplicates in the latest input; each recording is processed once."""
     sha: str = ""
-    """Hash of the set of recordings in the newest input."""
+    """Hash of the set of recordings in the latest input."""
 
 
 class Applied(_JobModel):
-    """The profile applied to every recording; its content is a file next to the card."""
+    """The profile that is applied to every recording; its file is beside the card."""
 
     hash: str
     count: int
-    """Number of vectors it was made from."""
+    """Number of vectors."""
     seconds: float
-    """Seconds of speech it was made from."""
+    """Seconds of speech."""
     sampled: int | None = Field(default=None, exclude_if=_is_none)
-    """Recordings in the first pass; None for a given profile."""
+    """Recordings of the first pass; None for a profile passed by the user."""
     silent: int = 0
-    """Those of them without speech."""
+    """Recordings of the first pass without speech."""
     failed: int = 0
-    """Those of them that cannot be used."""
+    """Recordings of the first pass that cannot be used."""
 
 
 class BatchCard(_JobModel):
     """The content of batch.json."""
 
     format: Literal[1] = 1
-    """Format of the folder."""
+    """Version of the folder format."""
     phonemo: str = __version__
     """Version of phonemo that started the batch."""
     command: str
     """The first command line."""
-    asked: BatchOptions
+    options: BatchOptions = Field(
+        validation_alias=AliasChoices("asked", "options"), serialization_alias="asked"
+    )
     planned: PlanSummary = PlanSummary()
     profile: Applied | None = Field(default=None, exclude_if=_is_none)
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """How the batch is executed; a resumed batch may use other options."""
+    """Where a batch runs; a folder may be resumed with another executor."""
 
     name: Literal["local", "ray"] = "local"
     workers: int | None = None
-    """Recordings processed at the same time; None is one per CPU of the machine or cluster."""
+    """Parallel workers; None for one per processor of the machine or the cluster."""
     address: str | None = None
     """Address of a Ray cluster; None starts Ray on this machine."""
 
@@ -124,48 +126,48 @@ class PartStats(_JobModel):
     files: int
     failed: int = 0
     audio_seconds: float = 0.0
-    """Length of the recognized recordings."""
+    """Audio of the recognized recordings."""
     work_seconds: float = 0.0
-    """Time of one worker, from the first recording to the last."""
+    """Wall time of the part in its worker."""
     labels: dict[str, int] = Field(default_factory=dict)
     errors: dict[str, int] = Field(default_factory=dict)
-    """Number of errors by code."""
+    """Counts by error code."""
     warnings: dict[str, int] = Field(default_factory=dict)
     phonemo: str = __version__
 
 
 def _short(value: object) -> str:
-    """Format a value for a message; strings, such as hashes, are shortened."""
+    """Format for a message; hashes are shortened."""
     return repr(value[:12] if isinstance(value, str) else value)
 
 
 def read_card(store: Store) -> BatchCard | None:
-    """Read the card of a folder; None if the folder is empty or missing.
+    """Read a batch folder's card; None if the folder is empty or missing.
 
     Raises:
-        RunError: the folder contains other files, or a batch of another version.
+        RunError: the folder holds something else, or a card of another version.
     """
     names = store.names()
     if CARD not in names:
         others = sorted(name for name in names if not name.startswith("."))
         if others:
             raise RunError(
-                f"{safe_name(store.address)}: expected a batch or an empty folder, got "
-                f"{others[0]}; give another folder with --output"
+                f"{safe_name(store.address)}: expected a batch folder or an empty one, got "
+                f"{others[0]} in it; pass a new folder with --output"
             )
         return None
     try:
         return BatchCard.model_validate(loads_json(store.read(CARD)))
     except (ValidationError, ValueError) as error:
         raise RunError(
-            f"{safe_name(store.address)}: {CARD} is not from this version of phonemo; give another "
+            f"{safe_name(store.address)}: expected {CARD} of this version of phonemo; pass another "
             "folder with --output"
         ) from error
 
 
 def write_card(store: Store, card: BatchCard) -> None:
-    """Write the card of a folder."""
-    store.write(CARD, dumps_json(card.model_dump(), indent=1) + "\n")
+    """Write a batch folder's card."""
+    store.write(CARD, dumps_json(card.model_dump(by_alias=True), indent=1) + "\n")
 
 
 SUMMARY = "summary.json"
@@ -173,7 +175,7 @@ SUMMARY = "summary.json"
 
 @dataclass
 class Totals:
-    """Sums over parts."""
+    """Statistics summed over parts."""
 
     parts: int = 0
     files: int = 0
@@ -185,24 +187,24 @@ class Totals:
     warnings: Counter[str] = field(default_factory=Counter)
     versions: set[str] = field(default_factory=set)
 
-    def add(self, stats: PartStats) -> None:
+    def add(self, part: PartStats) -> None:
         """Add a part."""
         self.parts += 1
-        self.files += stats.files
-        self.failed += stats.failed
-        self.audio_seconds += stats.audio_seconds
-        self.work_seconds += stats.work_seconds
-        self.labels.update(stats.labels)
-        self.errors.update(stats.errors)
-        self.warnings.update(stats.warnings)
-        self.versions.add(stats.phonemo)
+        self.files += part.files
+        self.failed += part.failed
+        self.audio_seconds += part.audio_seconds
+        self.work_seconds += part.work_seconds
+        self.labels.update(part.labels)
+        self.errors.update(part.errors)
+        self.warnings.update(part.warnings)
+        self.versions.add(part.phonemo)
 
 
 def totals_of(tallies: Iterable[PartStats]) -> Totals:
-    """Sum the statistics of parts."""
+    """Sum the statistics of several parts."""
     totals = Totals()
-    for stats in tallies:
-        totals.add(stats)
+    for part in tallies:
+        totals.add(part)
     return totals
 
 
@@ -211,8 +213,8 @@ def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
     planned, work = card.planned, totals.work_seconds
     summary = {
         "command": command,
-        "model": card.asked.model or "the bundle that ships with phonemo",
-        "model_sha256": card.asked.model_sha256,
+        "model": card.options.model or "the bundle that ships with phonemo",
+        "model_sha256": card.options.model_sha256,
         "phonemo": sorted(totals.versions),
         "parts": {"done": totals.parts, "planned": planned.parts},
         "files": {
@@ -229,13 +231,13 @@ def summary_of(card: BatchCard, totals: Totals, command: str) -> dict[str, Any]:
         "errors": dict(totals.errors.most_common()),
         "warnings": dict(totals.warnings.most_common()),
     }
-    return summary if card.profile is None else summary | {"profile": _profile_of(card.profile)}
+    return summary if card.profile is None else summary | {"profile": _describe(card.profile)}
 
 
-def _profile_of(applied: Applied) -> dict[str, Any]:
-    """Describe the profile and, if a first pass made it, the recordings it was made from."""
-    profile = {"hash": applied.hash, "count": applied.count, "seconds": applied.seconds}
-    if applied.sampled is None:
-        return profile
-    used = applied.sampled - applied.silent - applied.failed
-    return profile | {"recordings": used, "silent": applied.silent, "failed": applied.failed}
+def _describe(profile: Applied) -> dict[str, Any]:
+    """Describe a profile; one from a first pass with its numbers of recordings."""
+    content = {"hash": profile.hash, "count": profile.count, "seconds": profile.seconds}
+    if profile.sampled is None:
+        return content
+    used = profile.sampled - profile.silent - profile.failed
+    return content | {"recordings": used, "silent": profile.silent, "failed": profile.failed}

@@ -1,4 +1,4 @@
-"""The profile of a batch: a file in its folder that every worker applies."""
+"""A batch's profile: a file in its folder that every worker applies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def keep_profile(
     silent: int = 0,
     failed: int = 0,
 ) -> Applied:
-    """Write the profile to the folder, atomically; it takes effect once the card names it.
+    """Write a profile to the folder atomically; it is applied once the folder's card names it.
 
     Args:
-        store: the folder of the batch.
+        store: the batch folder.
         profile: the profile to apply.
-        sampled: recordings in the first pass; None for a given profile.
-        silent: those of them without speech.
-        failed: those of them that cannot be used.
+        sampled: recordings of the first pass; None for a profile passed by the user.
+        silent: recordings of the first pass without speech.
+        failed: recordings of the first pass that cannot be used.
 
     Raises:
-        RunError: the file cannot be written.
+        RunError: the folder cannot be written.
     """
     store.write(PROFILE, profile.text())
     return Applied(
@@ -41,28 +41,28 @@ def keep_profile(
 
 
 def read_profile(store: Store, expected: str) -> Profile:
-    """Read the profile of a folder.
+    """Read the profile in the folder.
 
     Args:
-        store: the folder of the batch.
-        expected: its hash.
+        store: the batch folder.
+        expected: the profile's hash.
 
     Raises:
-        RunError: the profile is missing, damaged or another one.
+        RunError: the profile is missing, malformed or another one.
     """
     text = store.find(PROFILE)
     try:
         profile = None if text is None else Profile.parse(text, PROFILE)
     except UsageError as error:
-        raise _profile_error(store, expected, "a damaged file") from error
+        raise _mismatch(store, expected, "a malformed file") from error
     if profile is None or profile.hash != expected:
         actual = "no file" if profile is None else f"profile {profile.hash}"
-        raise _profile_error(store, expected, actual)
+        raise _mismatch(store, expected, actual)
     return profile
 
 
-def _profile_error(store: Store, expected: str, actual: str) -> RunError:
+def _mismatch(store: Store, expected: str, actual: str) -> RunError:
     return RunError(
-        f"{safe_name(store.address)}: {PROFILE}: expected profile {expected}, with which the batch "
-        f"was started, got {actual}; restore it, or give another folder with --output"
+        f"{safe_name(store.address)}: {PROFILE}: expected profile {expected}, got {actual}; "
+        "restore it, or pass another folder with --output"
     )

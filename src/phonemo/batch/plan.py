@@ -1,4 +1,4 @@
-"""The plan of a batch: its recordings, divided into parts before recognition starts."""
+"""The plan: a batch's recordings, divided into parts and written before any is recognized."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phonemo.batch.stores import Store
 from phonemo.errors import RunError
 from phonemo.files import loads_json
 
-_MODULUS = 2**128
+_ROUND = 2**128
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class BatchItem:
     """A recording, or its segment from ``start`` to ``end``."""
 
     file: str
-    """Name in the input and in the result row."""
+    """The name given by the user, which its result row repeats."""
     path: str
-    """An absolute path, or a URL such as s3://bucket/a.wav."""
+    """The absolute path, or an address such as s3://bucket/a.wav."""
     id: str | None = None
-    """Id from a manifest row."""
+    """The id in its manifest row."""
     start: float | None = None
     """In seconds."""
     end: float | None = None
@@ -37,28 +37,28 @@ class BatchItem:
 
     @property
     def key(self) -> bytes:
-        """16 bytes that identify the item."""
+        """16 bytes that identify it."""
         text = repr((self.path, self.id, self.start or None, self.end))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def named(self) -> dict[str, Any]:
-        """Return the identifying fields of a result row."""
+        """Return the leading fields of its result row."""
         fields = {"id": self.id, "file": self.file, "from": self.start, "to": self.end}
         return {name: value for name, value in fields.items() if value is not None}
 
     def to_line(self) -> str:
-        """Return the item as a line of a plan."""
+        """Format it as a line of the plan."""
         fields = ((name, getattr(self, name)) for name in self.__slots__)
         return json.dumps({name: value for name, value in fields if value is not None}) + "\n"
 
     @classmethod
     def of_line(cls, line: str) -> BatchItem:
-        """Parse a line from ``to_line``."""
+        """Parse a line of the plan."""
         return cls(**loads_json(line))
 
 
 class UnorderedHash:
-    """A hash of a set that does not depend on the order of insertion."""
+    """A hash of a set, independent of the order of its members."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -67,7 +67,7 @@ class UnorderedHash:
     def add(self, key: bytes) -> None:
         """Add a new member."""
         self.count += 1
-        self._sum = (self._sum + int.from_bytes(key, "big")) % _MODULUS
+        self._sum = (self._sum + int.from_bytes(key, "big")) % _ROUND
 
     def hexdigest(self) -> str:
         """Return 32 hexadecimal digits."""
@@ -75,18 +75,18 @@ class UnorderedHash:
 
 
 FOLDER = "plan"
-#: Recordings between two progress calls.
-_PROGRESS_EVERY = 1000
-ProgressFn = Callable[[int], None]
+#: Recordings between two calls of ``report``.
+_REPORT_EVERY = 1000
+Report = Callable[[int], None]
 
 
 def plan_name(part: int) -> str:
-    """Return the file name of a part's recordings."""
+    """Return the name of the file that lists a part's recordings."""
     return f"{FOLDER}/part-{part:06d}.jsonl"
 
 
 def read_part(store: Store, part: int) -> list[BatchItem]:
-    """Read the recordings of a part."""
+    """Read a part's recordings."""
     return [BatchItem.of_line(line) for line in store.read(plan_name(part)).split("\n") if line]
 
 
@@ -95,69 +95,68 @@ def plan(
     items: Iterable[BatchItem],
     before: PlanSummary,
     size: int,
-    progress: ProgressFn = lambda count: None,
+    report: Report = lambda count: None,
 ) -> PlanSummary:
-    """Write the new recordings as additional parts.
+    """Write new recordings to new parts after the existing ones.
 
-    Planned parts stay unchanged, even if the input no longer contains their recordings. Memory use
-    does not depend on the number of recordings.
+    Recordings planned before stay planned, even if the input no longer has them. Memory use does
+    not depend on the number of recordings.
 
     Args:
-        store: the folder of the batch.
+        store: the batch folder.
         items: all recordings of the input.
         before: the existing plan.
         size: recordings in a part.
-        progress: called repeatedly with the number of recordings found so far.
+        report: called periodically with the number of recordings read.
 
     Returns:
-        The plan; it takes effect once the card contains it.
+        The plan; it takes effect once it is written to the folder's card.
     """
     with (
-        _temporary_storage_errors(),
+        _temporary_files(),
         closing(_Keys()) as keys,
         tempfile.TemporaryFile("w+", encoding="ascii") as spool,
     ):
-        unique, total = _spool_unique(items, keys, spool, progress)
-        counts = {"named": unique.count, "repeated": total - unique.count}
-        summary = {**counts, "sha": unique.hexdigest()}
-        if summary["sha"] == before.sha:
-            return before.model_copy(update=summary)
+        named, total = _spool(items, keys, spool, report)
+        counts = {"named": named.count, "repeated": total - named.count, "sha": named.hexdigest()}
+        if counts["sha"] == before.sha:
+            return before.model_copy(update=counts)
         keys.clear()
         for part in range(before.parts):
             for item in read_part(store, part):
                 keys.add(item.key)
         spool.seek(0)
         new = (line for line in spool if not before.parts or keys.add(BatchItem.of_line(line).key))
-        return _write_parts(store, new, before, size).model_copy(update=summary)
+        return _write_parts(store, new, before, size).model_copy(update=counts)
 
 
 @contextmanager
-def _temporary_storage_errors() -> Iterator[None]:
-    """Convert errors of the temporary folder; store and inputs convert their own."""
+def _temporary_files() -> Iterator[None]:
+    """Report errors of the temporary folder; stores and inputs raise their own."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RunError(
-            f"{tempfile.gettempdir()}: the list of recordings cannot be written there ({reason}); "
-            "free disk space, or set TMPDIR to another folder"
+            f"{tempfile.gettempdir()}: the list of recordings cannot be stored ({reason}); free "
+            "space, or set TMPDIR to another folder"
         ) from error
 
 
-def _spool_unique(
-    items: Iterable[BatchItem], keys: _Keys, spool: IO[str], progress: ProgressFn
+def _spool(
+    items: Iterable[BatchItem], keys: _Keys, spool: IO[str], report: Report
 ) -> tuple[UnorderedHash, int]:
-    """Write every recording once; return their hash and the number including duplicates."""
-    unique, total = UnorderedHash(), 0
+    """Write each recording once to the spool; return their hash and the count with duplicates."""
+    named, total = UnorderedHash(), 0
     for total, item in enumerate(items, start=1):
         key = item.key
         if keys.add(key):
-            unique.add(key)
+            named.add(key)
             spool.write(item.to_line())
-        if total % _PROGRESS_EVERY == 0:
-            progress(total)
-    progress(total)
-    return unique, total
+        if total % _REPORT_EVERY == 0:
+            report(total)
+    report(total)
+    return named, total
 
 
 def _write_parts(
@@ -171,10 +170,10 @@ def _write_parts(
 
 
 class _Keys:
-    """A set of keys in a temporary database on disk, for any number of keys."""
+    """An on-disk set of keys, in a temporary database."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)  # "": an unnamed temporary file
+        self._database = sqlite3.connect("", isolation_level=None)  # "": a file without a name
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute("CREATE TABLE keys (key BLOB PRIMARY KEY) WITHOUT ROWID")
         self._database.execute("BEGIN")
@@ -185,9 +184,7 @@ class _Keys:
         return cursor.rowcount == 1
 
     def clear(self) -> None:
-        """Remove all keys."""
         self._database.execute("DELETE FROM keys")
 
     def close(self) -> None:
-        """Remove the database."""
         self._database.close()

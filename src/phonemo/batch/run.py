@@ -1,11 +1,11 @@
-"""Run a batch, or resume one, to its summary.
+"""Run a batch, or resume it, to its summary.
 
-<output>/batch.json          options and plan
-<output>/profile.json        the profile applied to every recording, if any
-<output>/plan/part-*.jsonl   recordings of each part
-<output>/parts/part-*        result rows of each part
-<output>/tally/part-*.json   statistics of each part
-<output>/summary.json        statistics of the batch
+<output>/batch.json          the options
+<output>/profile.json        the profile that is applied, if any
+<output>/plan/part-*.jsonl   the recordings of each part
+<output>/parts/part-*        the results of each part
+<output>/tally/part-*.json   the statistics of each part
+<output>/summary.json        the statistics of the whole batch
 """
 
 from __future__ import annotations
@@ -52,35 +52,35 @@ ENGINES: dict[str, Callable[..., Iterator[PartStats]]] = {
 
 
 class BatchProgress:
-    """Callbacks for the progress of a batch; this base class ignores them."""
+    """Callbacks for a batch's progress; this base class ignores them."""
 
-    def listing(self, found: int) -> None:
-        """Report the number of recordings found so far."""
+    def listing(self, count: int) -> None:
+        """Report the number of recordings listed so far."""
 
     def sampled(self, done: int, total: int) -> None:
-        """Report the number of sample recordings processed for the profile."""
+        """Report the progress of decoding the profile's sample, in recordings."""
 
     def begin(self, done: int, total: int) -> None:
-        """Report the number of recordings finished in earlier runs."""
+        """Report the number of recordings done in earlier runs."""
 
     def advance(self, done: int, total: int, totals: Totals) -> None:
-        """Report the recordings finished; ``totals`` are of the parts finished in this run."""
+        """Report the number of recordings done, and totals of the parts this run finished."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch job."""
+    """A batch's folder, options and executor."""
 
     output: str
-    """Folder or URL."""
-    asked: BatchOptions
+    """The folder, or an address."""
+    options: BatchOptions
     engine: ExecutorOptions = field(default_factory=ExecutorOptions)
     part_files: int = 100
-    """Recordings in a part, the most that is repeated after a worker is killed."""
+    """Recordings in a part: the most that a killed worker loses."""
     retry: bool = False
-    """Whether to repeat parts with errors."""
+    """Process parts with errors again."""
     profile: Profile | None = None
-    """Profile for every recording; None for none, or if ``asked.adapt`` makes one."""
+    """Applied to every recording; None if there is none, or if ``options.adapt`` makes one."""
 
 
 def run_batch(
@@ -89,45 +89,45 @@ def run_batch(
     """Recognize all recordings that have no result yet.
 
     Args:
-        inputs: inputs as for ``phonemo.batch.inputs.items_of``.
-        batch: the job.
-        command: the command line, for the summary.
-        progress: callbacks.
+        inputs: the names for ``phonemo.batch.inputs.items_of``.
+        batch: the folder, the options and the executor.
+        command: the command line.
+        progress: receives the progress.
 
     Returns:
-        The content of summary.json, and under "now" the recordings, failures and hours of audio
-        of this run.
+        The content of summary.json, with this run's recordings, failures and hours of audio under
+        "now".
 
     Raises:
-        UsageError: an input without recordings, or an unknown activity or label; a profile of
-            another model or together with ``asked.adapt``, or a sample without speech.
-        RunError: the folder contains other files or another batch, cannot be written, or has
-            another profile than the one with which the batch was started.
+        UsageError: an input without recordings; an unknown activity or label; a profile of another
+            model, a profile together with ``options.adapt``, or a sample without speech.
+        RunError: the folder holds something else or another batch, or cannot be written; or its
+            profile is not the batch's.
         CheckpointError: the model cannot be opened.
         ModelError: the model does not support profiles.
-        ManifestError: an invalid row in an input.
-        MissingExtraError: a package for the engine, the format or a URL is not installed.
+        ManifestError: a malformed row in an input.
+        MissingExtraError: a package for the engine, the format or an address is not installed.
     """
     progress = progress or BatchProgress()
     profile_hash = None if batch.profile is None else batch.profile.hash
-    batch = replace(batch, asked=batch.asked.model_copy(update={"profile": profile_hash}))
+    batch = replace(batch, options=batch.options.model_copy(update={"profile": profile_hash}))
     reference = _check(batch)
     store = open_store(batch.output)
-    read_card(store)  # before the lock: a folder with other files is not touched
+    read_card(store)  # raises for foreign folders before a lock is written to them
     with store.owned():
-        card = _load_or_create_card(store, batch, command)
+        card = _new_or_resumed_card(store, batch, command)
         store.clear()
         write_card(store, card)
         planned = plan(store, items_of(inputs), card.planned, batch.part_files, progress.listing)
         if not planned.named:
-            raise UsageError("no recordings: the list is empty; give at least one")
+            raise UsageError("expected recordings, got an empty list; name some")
         card = card.model_copy(update={"planned": planned})
         card = _with_profile(store, batch, card, reference, progress)
-        write_card(store, card)  # from here on, the plan and the profile are in effect
+        write_card(store, card)  # the plan and the profile take effect here
         done = _finished_parts(store, card, batch.retry)
         try:
             new = _run_missing(store, batch, card, done, progress)
-        finally:  # files of lost workers take up space
+        finally:  # lost workers leave temporary files
             store.clear()
         summary, now = summary_of(card, totals_of([*done, *new]), command), totals_of(new)
         store.write(SUMMARY, dumps_json(summary, indent=1) + "\n")
@@ -136,22 +136,22 @@ def run_batch(
 
 
 def _check(batch: Batch) -> Reference | None:
-    """Raise before anything is written what would stop the first worker.
+    """Raise errors that the first worker would raise, before anything is written.
 
     Returns:
-        Reference statistics for the profile; None without one.
+        The model's reference statistics; None if no profile is applied.
     """
-    if batch.profile is not None and batch.asked.adapt is not None:
-        raise UsageError("--profile and --adapt are mutually exclusive; leave one of them out")
+    if batch.profile is not None and batch.options.adapt is not None:
+        raise UsageError("--profile and --adapt are mutually exclusive; drop one")
     if batch.engine.name == "ray":
         needs_ray(batch.engine.address)
-    if batch.asked.format == "parquet":
+    if batch.options.format == "parquet":
         needs_pyarrow()
-    detector_of(batch.asked.activity)
-    recognizer = open_recognizer(batch.asked)
-    if batch.asked.labels:
-        LabelSet(tuple(recognizer.labels)).restrict(batch.asked.labels)
-    if batch.profile is None and batch.asked.adapt is None:
+    detector_of(batch.options.activity)
+    recognizer = open_recognizer(batch.options)
+    if batch.options.labels:
+        LabelSet(tuple(recognizer.labels)).restrict(batch.options.labels)
+    if batch.profile is None and batch.options.adapt is None:
         return None
     reference: Reference = recognizer.adaptable()
     if batch.profile is not None:
@@ -159,14 +159,14 @@ def _check(batch: Batch) -> Reference | None:
     return reference
 
 
-def _load_or_create_card(store: Store, batch: Batch, command: str) -> BatchCard:
+def _new_or_resumed_card(store: Store, batch: Batch, command: str) -> BatchCard:
     card = read_card(store)
     if card is None or not card.planned.parts:
-        return BatchCard(command=command, asked=batch.asked)
-    if differences := card.asked.differences(batch.asked):
+        return BatchCard(command=command, options=batch.options)
+    if differences := card.options.differences(batch.options):
         raise RunError(
-            f"{store.address}: contains a batch with other options ({'; '.join(differences)}); use "
-            "the same options, or give another folder with --output"
+            f"{store.address}: holds a batch with other options ({'; '.join(differences)}); repeat "
+            "its options, or pass another folder with --output"
         )
     if card.profile is not None:
         read_profile(store, card.profile.hash)
@@ -180,29 +180,26 @@ def _with_profile(
     reference: Reference | None,
     progress: BatchProgress,
 ) -> BatchCard:
-    """Add the profile to the card; it is made once, before the first part."""
+    """Return the card with the folder's profile, which is made once, before the first part."""
     if reference is None or card.profile is not None:
         return card
     if batch.profile is not None:
         applied = keep_profile(store, batch.profile)
     else:
-        work, workers = (
-            WorkerSpec(store.address, batch.asked),
-            batch.engine.workers or available_cpus(),
-        )
-        parts = card.planned.parts
+        work = WorkerSpec(store.address, batch.options)
+        parts, workers = card.planned.parts, batch.engine.workers or available_cpus()
         applied = make_profile(store, work, parts, workers, reference, progress.sampled)
     return card.model_copy(update={"profile": applied})
 
 
 def _finished_parts(store: Store, card: BatchCard, retry: bool) -> list[PartStats]:
-    """Return the statistics of finished parts, without those to repeat."""
+    """Read the statistics of finished parts, without those to process again."""
     existing = store.names("parts")
     names = {
-        part: part_name(part, card.asked.format).rpartition("/")[2] for part in _all_parts(card)
+        part: part_name(part, card.options.format).rpartition("/")[2] for part in _planned(card)
     }
-    tallies = _all_stats(store, [part for part in _all_parts(card) if names[part] in existing])
-    return [stats for stats in tallies if not (retry and stats.failed)]
+    finished = [part for part in _planned(card) if names[part] in existing]
+    return [stats for stats in _read_tallies(store, finished) if not (retry and stats.failed)]
 
 
 def _run_missing(
@@ -210,43 +207,43 @@ def _run_missing(
 ) -> list[PartStats]:
     """Process the missing parts; return their statistics."""
     finished = {stats.part for stats in done}
-    missing = [part for part in _all_parts(card) if part not in finished]
+    missing = [part for part in _planned(card) if part not in finished]
     new, now = list[PartStats](), Totals()
     before, total = sum(stats.files for stats in done), card.planned.files
     progress.begin(before, total)
     if not missing:
         return new
 
-    def on_progress(more: int) -> None:
+    def alive(more: int) -> None:
         progress.advance(min(total, before + now.files + more), total, now)
 
-    asked = card.asked.model_copy(update={"model": batch.asked.model})
-    applied = None if card.profile is None else card.profile.hash
-    work = WorkerSpec(store.address, asked, applied)
-    for tally in ENGINES[batch.engine.name](work, missing, batch.engine, on_progress):
-        new.append(tally)
-        now.add(tally)
-        on_progress(0)
+    options = card.options.model_copy(update={"model": batch.options.model})
+    profile_hash = None if card.profile is None else card.profile.hash
+    work = WorkerSpec(store.address, options, profile_hash)
+    for stats in ENGINES[batch.engine.name](work, missing, batch.engine, alive):
+        new.append(stats)
+        now.add(stats)
+        alive(0)
     return new
 
 
-def _all_stats(store: Store, parts: Sequence[int]) -> Iterator[PartStats]:
-    """Yield the statistics of parts, in order, read in parallel, as object stores are slow."""
+def _read_tallies(store: Store, parts: Sequence[int]) -> Iterator[PartStats]:
+    """Read the statistics of parts in parallel, as object stores are slow for each file."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="tally") as threads:
         for first in range(0, len(parts), _READ_TOGETHER):
-            group = parts[first : first + _READ_TOGETHER]
-            yield from threads.map(lambda part: _read_stats(store, part), group)
+            numbers = parts[first : first + _READ_TOGETHER]
+            yield from threads.map(lambda part: _read_tally(store, part), numbers)
 
 
-def _read_stats(store: Store, part: int) -> PartStats:
+def _read_tally(store: Store, part: int) -> PartStats:
     try:
         return PartStats.model_validate_json(store.read(tally_name(part)))
     except ValueError as error:
         raise RunError(
-            f"{store.address}: {tally_name(part)} is damaged; remove it and the part with that "
-            "number, and run the same command again"
+            f"{store.address}: {tally_name(part)} is malformed; remove it and the part with the "
+            "same number, then run the same command again"
         ) from error
 
 
-def _all_parts(card: BatchCard) -> range:
+def _planned(card: BatchCard) -> range:
     return range(card.planned.parts)

@@ -1,8 +1,8 @@
-"""A worker: one model, and parts heard with it one after another.
+"""A batch worker: one model that recognizes parts one after another.
 
-A watch over a worker: one that gets no further ends its process, for a hang has no exception.
-
-Files heard one by one in a process that may die of one: that file alone then has an error.
+A watchdog ends the process of a worker that makes no progress, since a hang raises no exception.
+Parts that failed before are recognized file by file in a child process, so that a file that
+crashes it yields a single error row.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from phonemo.errors import PhonemoError, RunError, safe_name
 from phonemo.loader import load_model, model_digest
 from phonemo.runtime.workers import WorkerPool
 
-#: For one file; hours of audio take minutes.
+#: Time limit for one file; hours of audio take minutes.
 SECONDS = 3600.0
-#: For one recording in a process of its own.
+#: Time limit for one recording in an isolated process.
 ISOLATED_SECONDS = SECONDS
 
 
 class Watchdog:
-    """While it is open, ``late`` is called once, in a thread, when nothing was done for so long.
+    """Call ``late`` once, in a thread, if no ``tick`` arrives in time; a context manager.
 
     Args:
-        seconds: how long.
-        late: what to do then.
+        seconds: longest time between two ticks.
+        late: called on timeout.
     """
 
     def __init__(self, seconds: float, late: Callable[[], None]) -> None:
@@ -50,13 +50,13 @@ class Watchdog:
         self._count, self._open = 0, True
 
     def tick(self) -> None:
-        """Something was done."""
+        """Report progress."""
         with self._done:
             self._count += 1
             self._done.notify()
 
     def __enter__(self) -> Watchdog:
-        threading.Thread(target=self._look, name="watch", daemon=True).start()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
         return self
 
     def __exit__(
@@ -69,73 +69,73 @@ class Watchdog:
             self._open = False
             self._done.notify()
 
-    def _look(self) -> None:
+    def _watch(self) -> None:
         with self._done:
             while self._open:
                 before = self._count
                 self._done.wait(self._seconds)
-                if self._stands_at(before):
+                if self._is_stuck(before):
                     self._late()
                     return
 
-    def _stands_at(self, before: int) -> bool:
+    def _is_stuck(self, before: int) -> bool:
         return self._open and self._count == before
 
 
 log = logging.getLogger(__name__)
 
-#: A part that was begun so often and never ended is heard with care: a file in it may be deadly.
+#: Unfinished attempts after which the files of a part are isolated: one of them may be deadly.
 BEGUN_BEFORE = 2
-#: So many files do not all have the same rare fault.
+#: If this many files all fail with the same rare error, the files are not the cause.
 _MANY = 8
-#: Told of every recording that is done.
+#: Called for every recording that is done.
 Tick = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What a worker must know; it goes to other processes and machines."""
+    """A worker's settings, sent to other processes and machines."""
 
     folder: str
-    """The batch's, as its store names it."""
-    asked: BatchOptions
+    """Address of the batch folder."""
+    options: BatchOptions
     profile: str | None = None
-    """The hash of the profile in the folder that is applied; None applies none."""
+    """Hash of the profile in the folder to apply; None for no profile."""
 
 
 def tally_name(part: int) -> str:
-    """The file with a part's numbers."""
+    """Return the file name of a part's statistics."""
     return f"tally/part-{part:06d}.json"
 
 
 def begun_name(part: int) -> str:
-    """The file that says how often a part was begun without an end."""
+    """Return the file name of a part's count of unfinished attempts."""
     return f"begun/part-{part:06d}"
 
 
 class PartWorker:
-    """Hears parts. One processor: the model works in one thread.
+    """Recognizes parts; the model runs in one thread.
 
     Args:
-        work: what is wanted.
-        tick: told of every recording.
+        work: the batch and its options.
+        tick: called for every recording.
 
     Raises:
-        CheckpointError: the model is not there, or another one.
-        RunError: the profile is not there, or another one.
+        CheckpointError: the model is missing or malformed.
+        RunError: the model or the profile is not the batch's.
     """
 
     def __init__(self, work: WorkerSpec, tick: Tick = lambda: None) -> None:
         self.store: Store = open_store(work.folder)
-        self.asked = work.asked
+        self.options = work.options
         self._work, self._tick = work, tick
-        self._listener = open_recognizer(work.asked)
+        self._recognizer = open_recognizer(work.options)
         if work.profile is not None:
             profile = read_profile(self.store, work.profile)
-            self._listener = self._listener.with_profile(profile)
+            self._recognizer = self._recognizer.with_profile(profile)
 
     def recognize(self, part: int) -> PartStats:
-        """Hear a part and put its answers into the folder: all of them, or nothing.
+        """Recognize a part and write all its rows to the folder, or none.
 
         Raises:
             RunError: the folder cannot be read or written.
@@ -147,59 +147,63 @@ class PartWorker:
                     return self._stored(part, self.rows(items), watch.tick)
             except PhonemoError:
                 raise
-            except Exception as error:  # a fault of ours, or of a library, that one file calls up
-                told = "part %d: %s; its files are recognized one by one"
-                log.warning(told, part, error_line(error), exc_info=True)
+            except Exception as error:  # a bug, here or in a library, that one file triggers
+                message = "part %d: %s; its files are recognized one by one"
+                log.warning(message, part, error_line(error), exc_info=True)
 
         return self._stored(part, isolated_rows(self._work, items))
 
     def rows(self, items: Sequence[BatchItem]) -> Iterator[Row]:
-        """The answers of recordings, in their order."""
-        asked = self.asked
+        """Yield the rows of recordings, in their order."""
+        options = self.options
         held: deque[Fetched] = deque()
-        found = self._listener.predict_many(
-            fetched(items, held), jobs=1, shares=asked.phonemes, timeline=asked.timeline
+        results = self._recognizer.predict_many(
+            fetched(items, held), jobs=1, shares=options.phonemes, timeline=options.timeline
         )
         try:
-            for item, one in zip(items, found, strict=True):
+            for item, result in zip(items, results, strict=True):
                 release(held.popleft())
-                if isinstance(one, Prediction):
-                    one = one.narrowed(asked.labels, asked.top_k)
-                yield row_of(item, one, asked.phonemes)
+                if isinstance(result, Prediction):
+                    result = result.narrowed(options.labels, options.top_k)
+                yield row_of(item, result, options.phonemes)
         finally:
             for source in held:
                 release(source)
 
     def _give_up(self, part: int) -> None:
-        """One recording does not end: end the process, and have the part heard with care."""
-        log.warning("part %d: no recording was done for %g s; it is begun again", part, SECONDS)
+        """End the process, which hangs in a recording; the next attempt isolates the files."""
+        log.warning("part %d: no recording finished within %g s; restarting it", part, SECONDS)
         self.store.write(begun_name(part), f"{BEGUN_BEFORE}\n")
         os._exit(1)
 
     def _stored(
         self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
     ) -> PartStats:
-        tally, asked, named = _StatsCounter(part), self.asked, self._work.profile is not None
-        labels = self._listener.labels
+        counter, options, profiled = (
+            _StatsCounter(part),
+            self.options,
+            self._work.profile is not None,
+        )
+        labels, name = self._recognizer.labels, part_name(part, self.options.format)
         with (
-            self.store.writing(part_name(part, asked.format)) as path,
-            writing_rows(path, asked.format, labels, asked.phonemes, named) as write,
+            self.store.writing(name) as path,
+            writing_rows(path, options.format, labels, options.phonemes, profiled) as write,
         ):
             for row in rows:
                 write(row)
-                tally.add(row)
+                counter.add(row)
                 done()
                 self._tick()
-            found = tally.result()
-            _check_fault(found)
-            # the numbers before the part: one that is there has its own
-            self.store.remove(part_name(part, asked.format))
-            self.store.write(tally_name(part), found.model_dump_json() + "\n")
+            stats = counter.result()
+            _check_fault(stats)
+            # the statistics are written before the part, so that no part lacks its own
+            self.store.remove(name)
+            self.store.write(tally_name(part), stats.model_dump_json() + "\n")
         self.store.remove(begun_name(part))
-        return found
+        return stats
 
     def _begin(self, part: int) -> int:
-        """How often it was begun before; one more from now on."""
+        """Return the number of unfinished attempts, and count this one."""
         name = begun_name(part)
         text = (self.store.find(name) or "").strip()
         before = int(text) if text.isdigit() else 0
@@ -207,44 +211,42 @@ class PartWorker:
         return before
 
 
-def open_recognizer(asked: BatchOptions) -> Any:
-    """The model as it was asked for.
+def open_recognizer(options: BatchOptions) -> Any:
+    """Open the model with a batch's options.
 
     Raises:
-        CheckpointError: it is absent, broken, or another one.
-        LabelError: the model does not know one of the labels.
+        CheckpointError: the model is missing or malformed.
+        RunError: it is not the batch's model.
     """
-    if model_digest(asked.model) != asked.model_sha256:
+    if model_digest(options.model) != options.model_sha256:
         raise RunError(
-            f"{asked.model or 'the bundle that ships with phonemo'}: another model than the batch "
-            "was begun with; every worker needs the same phonemo and the same model"
+            f"{options.model or 'the bundle that ships with phonemo'}: expected the model that the "
+            "batch was started with, got another one; use the same phonemo and model everywhere"
         )
-    listener = load_model(asked.model, threads=1)
-    listener.activity = asked.activity
-    if asked.threshold is not None:
-        listener.abstain_below = asked.threshold
-    return listener
+    recognizer = load_model(options.model, threads=1)
+    recognizer.activity = options.activity
+    if options.threshold is not None:
+        recognizer.abstain_below = options.threshold
+    return recognizer
 
 
-def _check_fault(found: PartStats) -> None:
-    """What meets every file is no fault of the files."""
+def _check_fault(stats: PartStats) -> None:
+    """Raise if all files failed alike, which is not the files' fault."""
     for code in ("internal_error", "crashed", "timed_out"):
-        if found.errors.get(code, 0) == found.files >= _MANY:
+        if stats.errors.get(code, 0) == stats.files >= _MANY:
             raise RunError(
-                f"part {found.part}: all {found.files} files failed with {code}; perhaps there is "
-                "too little memory, or phonemo has a fault: hear one of them with phonemo predict"
+                f"part {stats.part}: all {stats.files} files failed with {code}, perhaps for lack "
+                "of memory or by a bug; try one of them with phonemo predict"
             )
 
 
 def error_line(error: Exception) -> str:
-    """An error's class and text, in one line."""
+    """Return an error's class and text, in one line."""
     return f"{type(error).__name__} {' '.join(str(error).split())}"
 
 
 @dataclass
 class _StatsCounter:
-    """Numbers that grow row by row."""
-
     part: int
     files: int = 0
     audio_seconds: float = 0.0
@@ -276,14 +278,14 @@ class _StatsCounter:
 
 
 def isolated_rows(work: WorkerSpec, items: Iterable[BatchItem]) -> Iterator[Row]:
-    """The answers of recordings, in their order, whatever one of them does to its process."""
+    """Yield the rows of recordings, in order; a crash yields an error row for its file alone."""
     with closing(_Child(work)) as child:
-        for one in items:
-            yield child.row(one)
+        for item in items:
+            yield child.row(item)
 
 
 class _Child:
-    """A process for one recording at a time; it is replaced where it was lost."""
+    """A process that recognizes one recording at a time and is replaced after a crash."""
 
     def __init__(self, work: WorkerSpec) -> None:
         self._work = work
@@ -302,8 +304,8 @@ class _Child:
             message = f"{name}: no result in {ISOLATED_SECONDS:g} s; convert it, or leave it out"
             return failed_row(item, "timed_out", message)
         except PhonemoError:
-            raise  # it is not the file's
-        except Exception as error:  # a fault of ours, which is no reason to lose its neighbours
+            raise  # concerns the batch, not the file
+        except Exception as error:  # a bug must not lose the other files
             log.warning("%s: internal error", name, exc_info=True)
             message = f"{name}: {error_line(error)}; please report this"
             return failed_row(item, "internal_error", message)
@@ -320,7 +322,7 @@ class _Child:
         return self._pool
 
 
-#: In the child: its batch, and from its first file on the model.
+#: In the child process: its batch and, once a file was recognized, its model.
 _spec: WorkerSpec | None = None
 _worker: PartWorker | None = None
 

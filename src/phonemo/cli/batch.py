@@ -213,8 +213,8 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
     line = began
 
     class BatchProgressBar(BatchProgress):
-        def listing(self, found: int) -> None:
-            bars.update(task, description="listing", completed=found, total=None)
+        def listing(self, count: int) -> None:
+            bars.update(task, description="listing", completed=count, total=None)
 
         def sampled(self, done: int, total: int) -> None:
             bars.update(task, description="profile", completed=done, total=total)

@@ -62,36 +62,35 @@ Writer = Callable[[str, Answer], None]
 
 
 def iter_predictions(
-    opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], asked: OutputOptions
+    opened: EmotionRecognizer, named: Sequence[tuple[str, PurePath]], options: OutputOptions
 ) -> Iterator[tuple[str, Answer]]:
     """Yield each recording's name with its prediction or error, in order."""
     names = [name for name, _ in named]
     results: Iterator[Answer]
-    if asked.said is not None:
-        results = (_align(opened, name, asked.said) for name in names)
-    elif asked.turns is None:
+    if options.said is not None:
+        results = (_align(opened, name, options.said) for name in names)
+    elif options.turns is None:
         sources = (_source(name) for name in names)
-        jobs = (
-            asked.jobs if len(names) > 1 else 1
-        )  # a single recording uses all threads of the model
+        # a single recording uses all threads of the model
+        jobs = options.jobs if len(names) > 1 else 1
         results = opened.predict_many(
-            sources, jobs=jobs, shares=asked.shares, timeline=asked.timeline
+            sources, jobs=jobs, shares=options.shares, timeline=options.timeline
         )
     else:
-        turns_of = partial(asked.turns, lone=len(names) == 1)
-        results = (_predict_turns(opened, name, asked, turns_of) for name in names)
+        turns_of = partial(options.turns, lone=len(names) == 1)
+        results = (_predict_turns(opened, name, options, turns_of) for name in names)
     for name, result in zip(names, results, strict=True):
         yield (
             name,
             result
             if isinstance(result, PhonemoError)
-            else result.narrowed(asked.labels, asked.top_k),
+            else result.narrowed(options.labels, options.top_k),
         )
 
 
 @contextmanager
 def writer_of(
-    wanted: Format,
+    output_format: Format,
     labels: Sequence[str],
     spans: bool,
     targets: dict[str, Path],
@@ -100,35 +99,40 @@ def writer_of(
     """A function that writes each result; a document is closed on exit.
 
     Args:
-        wanted: the format.
+        output_format: the format.
         labels: the emotions, for the header of a table.
         spans: include the times of the phonemes in JSON.
         targets: each recording's file, from ``output_paths``.
         profile: include a profile column in a table.
     """
-    if wanted is Format.json and not targets:
+    if output_format is Format.json and not targets:
         yield from _write_array(spans)
-    elif wanted in writers.BY_FILE:
-        yield _write_files(writers.BY_FILE[wanted][1], targets)
-    elif wanted is Format.csv:
+    elif output_format in writers.BY_FILE:
+        yield _write_files(writers.BY_FILE[output_format][1], targets)
+    elif output_format is Format.csv:
         typer.echo(writers.csv_head(labels, profile), nl=False)
         yield lambda name, result: _echo(_csv_text(name, result, labels, profile))
-    elif wanted is Format.jsonl:
+    elif output_format is Format.jsonl:
         yield lambda name, result: typer.echo(console.json_row(row_of(name, result, spans)))
-    elif wanted is Format.table:
+    elif output_format is Format.table:
         yield lambda name, result: typer.echo(console.table_row(row_of(name, result, True)))
     else:
-        raise NotImplementedError(f"no writer for {wanted}; add it to annotations.writers.BY_FILE")
+        raise NotImplementedError(
+            f"no writer for {output_format}; add it to annotations.writers.BY_FILE"
+        )
 
 
 def output_paths(
-    named: Sequence[tuple[str, PurePath]], wanted: Format, folder: Path | None, overwrite: bool
+    named: Sequence[tuple[str, PurePath]],
+    output_format: Format,
+    folder: Path | None,
+    overwrite: bool,
 ) -> dict[str, Path]:
     """Each recording's output file; empty if results go to standard output.
 
     Args:
         named: the recordings, with their paths relative to the argument that named them.
-        wanted: the format.
+        output_format: the format.
         folder: the output folder; recordings found in a folder keep their relative path.
         overwrite: whether existing files may be replaced.
 
@@ -136,23 +140,23 @@ def output_paths(
         UsageError: several recordings without a folder, a folder for a line-based format, two
             recordings with one output file, or an existing file.
     """
-    if wanted not in writers.BY_FILE:
+    if output_format not in writers.BY_FILE:
         if folder is not None:
             kinds = ", ".join(writers.BY_FILE)
             raise UsageError(
-                f"--output-dir: expected --format {kinds}, got {wanted}, which is printed"
+                f"--output-dir: expected --format {kinds}, got {output_format}, which is printed"
             )
         return {}
     if folder is None:
-        if len(named) > 1 and wanted is not Format.json:
+        if len(named) > 1 and output_format is not Format.json:
             raise UsageError(
-                f"{len(named)} recordings in the format {wanted} need a folder; add --output-dir"
+                f"--format {output_format} with {len(named)} recordings requires --output-dir"
             )
         return {}
     targets: dict[str, Path] = {}
     taken: dict[str, str] = {}
     for name, below in named:
-        target = folder / below.with_suffix(writers.BY_FILE[wanted][0])
+        target = folder / below.with_suffix(writers.BY_FILE[output_format][0])
         other = taken.setdefault(str(target).casefold(), name)
         if other != name:
             raise UsageError(
@@ -179,12 +183,12 @@ def row_of(name: str, result: Answer, spans: bool) -> dict[str, Any]:
 
 
 def _predict_turns(
-    opened: EmotionRecognizer, name: str, asked: OutputOptions, turns_of: Any
+    opened: EmotionRecognizer, name: str, options: OutputOptions, turns_of: Any
 ) -> Answer:
     try:
         turns = turns_of(name)
         return opened.predict(
-            _source(name), shares=asked.shares, turns=turns, by_speaker=asked.by_speaker
+            _source(name), shares=options.shares, turns=turns, by_speaker=options.by_speaker
         )
     except PhonemoError as error:
         return error

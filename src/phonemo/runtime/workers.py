@@ -1,6 +1,6 @@
-"""Work in other processes: a pool of this machine's, and Ray on this machine or a cluster.
+"""Work in other processes: a local pool, or Ray on this machine or a cluster.
 
-Processes of the pool ignore Ctrl-C, which is the parent's, and end when the parent ends.
+Processes of the pool ignore Ctrl-C, which the parent handles, and end when the parent ends.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from phonemo.errors import MissingExtraError, RunError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-#: Jobs that each process has at hand, so that none waits for the next.
+#: Jobs queued per process, so that none waits for the next.
 AHEAD = 2
 _PATIENCE_SECONDS = 5.0
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
 
 
 class WorkerPool(Generic[Job, Result]):
-    """Processes that call one function with many jobs; a context that terminates them at its end.
+    """A pool of processes that call one function with jobs; leaving its context terminates them.
 
     Args:
-        function: called with a job, in a process; a module's own, so that it can be pickled.
-        workers: processes.
+        function: called with a job, in a process; a module-level function, as it is pickled.
+        workers: number of processes.
         set_up: called once in each process, with ``arguments``.
-        arguments: of ``set_up``.
+        arguments: the arguments of ``set_up``.
     """
 
     def __init__(
@@ -66,33 +66,31 @@ class WorkerPool(Generic[Job, Result]):
         self.close()
 
     def close(self) -> None:
-        """Terminate the processes, whatever they do; jobs that were not begun are dropped."""
+        """Terminate the processes, even busy ones; jobs that have not started are dropped."""
         terminate_children(self._others)
-        self._pool.shutdown(
-            cancel_futures=True
-        )  # quick then; else its locks would stay for a while
+        self._pool.shutdown(cancel_futures=True)  # fast by now, and frees the locks at once
 
     def start(self) -> None:
-        """Wait for a process to be there: a job's time limit should not include its start."""
+        """Wait until a process runs, so that a job's time limit does not include its start."""
         with ignore_sigint():
             self._pool.submit(int).result()
 
     def submit(self, job: Job) -> Future[Result]:
-        """Give the pool one job; BrokenProcessPool where a process died."""
-        with ignore_sigint():  # which the processes inherit, from their first moment on
+        """Submit a job; BrokenProcessPool if a process died."""
+        with ignore_sigint():  # inherited by the processes from their first moment on
             return self._pool.submit(self._function, job)
 
     def completed(
         self, jobs: Iterable[Job], poll_seconds: float | None = None
     ) -> Generator[tuple[Job, Result] | None, None, None]:
-        """Jobs with their results, in the order in which they end.
+        """Yield jobs with their results, in order of completion.
 
         Args:
             jobs: taken as processes become free.
-            poll_seconds: None is given for them after so long without a result, for who reports.
+            poll_seconds: None is yielded after this time without a result, for progress reports.
 
         Raises:
-            BrokenProcessPool: a process died, after the results of the others.
+            BrokenProcessPool: a process died; raised after the results of the others.
         """
         rest, running = iter(jobs), dict[Future[Result], Job]()
         while True:
@@ -108,11 +106,11 @@ class WorkerPool(Generic[Job, Result]):
                 yield None
 
     def ordered(self, jobs: Iterable[Job], seconds: float) -> Generator[Result, None, None]:
-        """The results of jobs, in their order.
+        """Yield the results of jobs, in their order.
 
         Raises:
             BrokenProcessPool: a process died.
-            TimeoutError: one took longer than ``seconds``.
+            TimeoutError: a job took longer than ``seconds``.
         """
         rest, running = iter(jobs), deque[Future[Result]]()
         while True:
@@ -132,10 +130,10 @@ def _start(set_up: Callable[..., None] | None, arguments: Sequence[Any]) -> None
 def ignore_sigint() -> Iterator[None]:
     """Child processes started inside this context ignore SIGINT, from their first moment on.
 
-    It is for the parent, which terminates them.
+    The parent handles it and terminates them.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread may set signals, nor receives them
+        yield  # other threads cannot set signal handlers, nor receive signals
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -173,7 +171,7 @@ def _end_with_parent() -> None:
 
 
 def available_cpus() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -183,28 +181,28 @@ class Cluster:
     """Where Ray runs jobs."""
 
     address: str | None = None
-    """Of a Ray cluster, whose machines share the folder of the command; None starts Ray here."""
+    """Address of a Ray cluster whose machines share the working folder; None starts Ray here."""
     workers: int | None = None
-    """Jobs side by side at most; None is as many as there are processors for."""
+    """Maximum number of parallel jobs; None for as many as there are processors for."""
 
 
 def run_on_ray(
     function: Callable[[Job], Result], jobs: Iterable[Job], threads: int, cluster: Cluster
 ) -> Generator[tuple[Job, Result | RunError], None, None]:
-    """Jobs with their results as tasks of Ray, in the order in which they end.
+    """Run jobs as Ray tasks; yield them with their results, in order of completion.
 
     Args:
-        function: called with a job, in another process, perhaps of another machine.
+        function: called with a job, in another process, possibly on another machine.
         jobs: taken as processors become free.
-        threads: processors for each.
-        cluster: where.
+        threads: processors per job.
+        cluster: the Ray cluster.
 
     Raises:
         RunError: Ray cannot be reached.
         MissingExtraError: Ray is not installed.
     """
-    here = None if cluster.workers is None else cluster.workers * threads
-    with ray_session(cluster.address, here) as ray:
+    cpus = None if cluster.workers is None else cluster.workers * threads
+    with ray_session(cluster.address, cpus) as ray:
         task = ray.remote(num_cpus=threads)(_call_in_folder)
         rest, running = iter(jobs), dict[Any, Job]()
         most = cluster.workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
@@ -222,21 +220,21 @@ def _ray_result(ray: Any, ready: Any) -> Any:
         return ray.get(ready)
     except ray.exceptions.RayTaskError as error:
         return RunError(
-            f"at Ray: {type(error.cause).__name__}: {' '.join(str(error.cause).split())}"
+            f"on Ray: {type(error.cause).__name__}: {' '.join(str(error.cause).split())}"
         )
     except ray.exceptions.RayError as error:
-        return RunError(f"its process at Ray was lost again and again ({type(error).__name__})")
+        return RunError(f"its Ray process was lost repeatedly ({type(error).__name__})")
 
 
 def _call_in_folder(folder: str, function: Callable[[Job], Result], job: Job) -> Result | RunError:
-    """In a process of Ray's, which may have begun in another folder."""
-    logging.disable(logging.WARNING)  # the parent has logged them
+    """Run a job in a Ray process, which may have started in another folder."""
+    logging.disable(logging.WARNING)  # logged by the parent
     try:
         os.chdir(folder)
     except OSError as error:
         return RunError(
-            f"{os.uname().nodename}: does not see {folder} ({error.strerror}); all machines of a "
-            "cluster must share the folder of the command and those that its config names"
+            f"{os.uname().nodename}: {folder} is not accessible ({error.strerror}); all machines "
+            "of a cluster must share the folder of the command and those that its config names"
         )
     return function(job)
 
@@ -250,7 +248,7 @@ def ray_session(address: str | None, cpus: int | None) -> Iterator[Any]:
     usage reports. Standard output is redirected to standard error meanwhile.
 
     Args:
-        address: of a cluster: "auto", HOST:PORT or ray://HOST:PORT; None starts Ray here.
+        address: a cluster's: "auto", HOST:PORT or ray://HOST:PORT; None starts Ray here.
         cpus: number of one-processor tasks that Ray may run, where it is started here.
 
     Raises:
@@ -312,16 +310,16 @@ def _check_reachable(address: str | None) -> None:
 
 
 def needs_ray(address: str | None = None) -> Any:
-    """Import ray with usage reports disabled; MissingExtraError where it is not installed.
+    """Import ray with usage reports disabled; MissingExtraError if it is not installed.
 
     Args:
         address: as for ``ray_session``.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray would hide the GPUs from tasks that request none, and warns that this will change
+    # Ray would hide the GPUs from tasks that request none, and warn that this will change
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     decided = "ray" in sys.modules or any(name in os.environ for name in _AUTHENTICATION)
-    if address is None and not decided:  # Ray reads them once, when it is imported
+    if address is None and not decided:  # Ray reads these variables once, on import
         os.environ |= dict(zip(_AUTHENTICATION, ("token", secrets.token_hex(32)), strict=True))
     if address is None:  # Ray otherwise logs a harmless line about its own arguments (ray 57733)
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -1,9 +1,8 @@
-"""Several processes that train one network: which is which, and what they tell each other.
+"""Several processes that train one network: ranks and collectives.
 
-``torchrun --nproc-per-node N -m phonemo train CONFIG`` starts them and says in the environment who
-each is; torch's word for that is its rank. With one process everything here is trivial and
-torch.distributed is not touched. Torch is imported inside functions: the command line asks here
-who it is before it imports torch.
+``torchrun --nproc-per-node N -m phonemo train CONFIG`` starts them and passes each its rank in the
+environment. With one process everything here is trivial and torch.distributed is not used. Torch is
+imported inside functions: the command line reads its rank before it imports torch.
 """
 
 from __future__ import annotations
@@ -28,21 +27,21 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 Parameters = ParamSpec("Parameters")
 
-#: What torchrun sets, with what it means where it is not set; libraries take its presence for a
-#: sign that they are one of several.
+#: Variables set by torchrun, with their defaults; libraries take their presence as a sign of
+#: several processes.
 _ENVIRONMENT = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
-#: How long who has nothing new to say leaves the floor to who says it: torchrun ends all at once.
+#: Delay of a process that reports nothing new before it exits, as torchrun then ends the others.
 _SILENT_SECONDS = 3.0
 _STORE_SECONDS = 5
 
 
 class PeerLostError(RunError):
-    """Another process is gone; what it died of is its own to say."""
+    """Another process is gone; it reports the cause itself."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Which process this is, among all (``world``) and among those of this machine (``local``)."""
+    """A process' number among all (``world``) and among those of its machine (``local``)."""
 
     number: int = 0
     world: int = 1
@@ -51,64 +50,64 @@ class Rank:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and speaks."""
+        """Whether this is the process that writes files and logs."""
         return self.number == 0
 
 
-_here = Rank()
+_current = Rank()
 _joined = 0
 
 
 def current_rank() -> Rank:
-    """Who this process is in the training that goes on; the only one where none was joined."""
-    return _here
+    """Return this process' rank in the running training; that of a single process without one."""
+    return _current
 
 
 def started() -> Rank:
-    """Who this process is by its environment, before it has joined the others.
+    """Return this process' rank from its environment, before it joins the others.
 
-    What schedulers of clusters set besides (RANK and WORLD_SIZE alone) starts nothing here.
+    RANK and WORLD_SIZE alone, which cluster schedulers set too, are ignored.
     """
     if "LOCAL_RANK" not in os.environ:
         return Rank()
     try:
-        found = (int(os.environ.get(name, given)) for name, given in _ENVIRONMENT.items())
-        number, world, local, local_world = found
+        values = (int(os.environ.get(name, default)) for name, default in _ENVIRONMENT.items())
+        number, world, local, local_world = values
     except ValueError as error:
         raise UsageError(
-            f"{', '.join(_ENVIRONMENT)} of the environment are no numbers; start with torchrun"
+            f"{', '.join(_ENVIRONMENT)}: expected numbers in the environment; start with torchrun"
         ) from error
     return Rank(number, world, local, local_world)
 
 
 def refuse_several(command: str) -> None:
-    """One line instead of N processes that write into one folder."""
+    """Refuse commands that several processes cannot share: they would write to one folder."""
     world = started().world
     if world > 1:
         raise UsageError(
-            f"phonemo {command} works in one process, and torchrun started {world}; only phonemo "
-            "train works in several: start this one without torchrun"
+            f"phonemo {command}: expected one process, got {world} from torchrun; only phonemo "
+            "train supports several, so start this command without torchrun"
         )
 
 
 @contextmanager
 def process_group(wait_minutes: float) -> Iterator[Rank]:
-    """Be one of the processes that torchrun started, for as long as a training goes on.
+    """Join the processes that torchrun started for the duration of a training.
 
-    Collectives are gloo's on CPUs and nccl's on GPUs, one GPU a process. All but the first
-    process give no warnings: those of the first are everyone's.
+    Collectives use gloo on CPUs and nccl on GPUs, with one GPU per process. Only the first process
+    shows warnings, which are the same in all.
 
     Args:
-        wait_minutes: how long one waits for another before it gives up.
+        wait_minutes: time limit for waiting for another process.
 
     Raises:
-        RunError: another process ended, or did not answer in time.
+        RunError: another process ended or timed out.
         ConfigError: a machine has fewer GPUs than processes.
     """
-    global _here
+    global _current
     rank = started()
-    if _here.world > 1:  # joined already, around this
-        yield _here
+    if _current.world > 1:  # already joined by a caller
+        yield _current
         return
     if rank.world == 1:
         with _hide_torchrun():
@@ -116,31 +115,31 @@ def process_group(wait_minutes: float) -> Iterator[Rank]:
         return
     with _peer_lost(), ExitStack() as stack:
         _begin(rank, wait_minutes)
-        _here = rank
+        _current = rank
         stack.push(_end)
         if not rank.first:
-            stack.enter_context(_silenced())
+            stack.enter_context(_hide_warnings())
         yield rank
 
 
 def on_main_process(
     function: Callable[Parameters, Value], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Value:
-    """Call a function in the first process; its result, or its error, is that of all processes.
+    """Call a function in the first process only; all processes get its result or its error.
 
-    A collective: every process has to come here. For what must be done once (writing) or has to
-    look alike to all (what is on a disk).
+    This is a collective, which every process must call. Use it for actions to be done once
+    (writing) and for state that must be the same in all (such as files).
 
     Args:
-        function: called in the first process alone.
-        args: of the call, ``kwargs`` too.
+        function: the function.
+        args: its positional arguments; ``kwargs`` are its keyword arguments.
     """
-    if _here.world == 1:
+    if _current.world == 1:
         return function(*args, **kwargs)
     import torch.distributed as dist
 
     outcome: list[Any] = [None, None]
-    if _here.first:
+    if _current.first:
         try:
             outcome[0] = function(*args, **kwargs)
         except (PhonemoError, OSError) as error:
@@ -154,19 +153,19 @@ def on_main_process(
 
 
 def gathered(value: Value) -> list[Value]:
-    """What each process has, in the order of their ranks; all get it."""
-    if _here.world == 1:
+    """Return the values of all processes, in the order of their ranks."""
+    if _current.world == 1:
         return [value]
     import torch.distributed as dist
 
-    found: list[Any] = [None] * _here.world
-    dist.all_gather_object(found, value)
-    return found
+    values: list[Any] = [None] * _current.world
+    dist.all_gather_object(values, value)
+    return values
 
 
 def summed(values: Tensor) -> Tensor:
-    """The sum over all processes, element by element; the argument stays as it is."""
-    if _here.world == 1:
+    """Return the elementwise sum over all processes; the argument is not modified."""
+    if _current.world == 1:
         return values
     import torch.distributed as dist
 
@@ -177,9 +176,9 @@ def summed(values: Tensor) -> Tensor:
 
 @contextmanager
 def log_error_once() -> Iterator[None]:
-    """An error that several processes meet alike leaves this in one of them alone.
+    """Report an error that occurs in several processes only once.
 
-    The others end with its exit code, in silence. Where they cannot ask each other, all speak.
+    The other processes exit silently with the same code. If they cannot communicate, all report it.
     """
     try:
         yield
@@ -198,7 +197,7 @@ def _begin(rank: Rank, wait_minutes: float) -> None:
     import torch
     import torch.distributed as dist
 
-    stores: Any = dist  # which does not list them among what it exports
+    stores: Any = dist  # its store classes are not declared as exports
     backend = "gloo"
     if torch.cuda.is_available():
         if rank.local >= torch.cuda.device_count():
@@ -209,37 +208,37 @@ def _begin(rank: Rank, wait_minutes: float) -> None:
             )
         torch.cuda.set_device(rank.local)
         backend = "cpu:gloo,cuda:nccl"
-    # accelerate would set torch's threads, whatever the config says, where this is not set
+    # if this is unset, accelerate overrides the config's number of torch threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     timeout = timedelta(minutes=wait_minutes)
     global _joined
     _joined += 1
     store, number, world = next(stores.rendezvous("env://", timeout=timeout))
-    # each time a store of its own: the keys of the last time would lead to processes long gone
+    # a new prefix each time: keys of an earlier group would lead to processes that have ended
     own = stores.PrefixStore(f"{_joined}", store)
     dist.init_process_group(backend, store=own, rank=number, world_size=world, timeout=timeout)
 
 
 def _end(kind: type[BaseException] | None, *rest: Any) -> None:
-    global _here
+    global _current
     import torch.distributed as dist
 
-    _here = Rank()
+    _current = Rank()
     group = dist.group.WORLD
-    # after an error nccl would wait here for what the others never send; the process ends anyway
+    # after an error nccl would wait here for the other processes; this process ends anyway
     if kind is None or dist.get_backend() == "gloo":
         dist.destroy_process_group()
-    # The group lives on in the trainer, which refers to itself, and its threads with it. One of
-    # them that asks for the interpreter while that ends aborts the process (pytorch, 190489).
-    # They are ended by whoever refers to the group last: that is to be this name, as it alone lets
-    # go of the interpreter meanwhile. The trainer would wait with it for threads that want it.
+    # The trainer, a reference cycle, keeps the group and its threads alive. A thread that takes
+    # the GIL while the interpreter shuts down aborts the process (pytorch issue 190489). Dropping
+    # the last reference ends the threads. It must be the name below, which releases the GIL
+    # meanwhile; the trainer would hold the GIL and deadlock with threads that need it.
     gc.collect()
     del group
 
 
 @contextmanager
 def _hide_torchrun() -> Iterator[None]:
-    """One process of torchrun is no different from none: accelerate looks for its variables."""
+    """Remove torchrun's variables for a single process: accelerate would act on them."""
     kept = {name: os.environ.pop(name) for name in _ENVIRONMENT if name in os.environ}
     try:
         yield
@@ -248,7 +247,7 @@ def _hide_torchrun() -> Iterator[None]:
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def _hide_warnings() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))
     try:
@@ -261,23 +260,23 @@ def _silenced() -> Iterator[None]:
 
 @contextmanager
 def _peer_lost() -> Iterator[None]:
-    """What torch.distributed raises where another process is gone, in one line."""
+    """Convert the errors that torch.distributed raises for a lost process to PeerLostError."""
     try:
         yield
     except RuntimeError as error:
         import torch.distributed as dist
 
-        # gloo's own errors are plain RuntimeErrors that begin with their place in its source
+        # gloo raises plain RuntimeErrors that begin with a path in its source
         if not isinstance(error, dist.DistError) and "gloo/" not in str(error):
             raise
         raise PeerLostError(
-            f"rank {started().number}: another process of this training ended or did not answer; "
-            "run the same command again to go on from the newest checkpoint"
+            f"rank {started().number}: another process of this training ended or timed out; "
+            "run the same command again to resume from the newest checkpoint"
         ) from error
 
 
 def _logged_elsewhere(error: Exception) -> bool:
-    """Ask at torchrun's own store, which outlives each of us, who says this."""
+    """Look up in torchrun's store, which outlives each process, whether another reports this."""
     if started().world == 1 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return False
     import torch.distributed as dist
@@ -288,7 +287,7 @@ def _logged_elsewhere(error: Exception) -> bool:
         timeout = timedelta(seconds=_STORE_SECONDS)
         store = stores.TCPStore(host, port, is_master=False, timeout=timeout)
         lost = isinstance(error, PeerLostError)
-        if lost:  # whoever is gone may be about to say why
+        if lost:  # the lost process may be about to report the cause
             time.sleep(_SILENT_SECONDS)
         reasons = store.add(f"{_attempt()}/reasons", 0 if lost else 1)
         if lost and reasons:
@@ -300,5 +299,5 @@ def _logged_elsewhere(error: Exception) -> bool:
 
 
 def _attempt() -> str:
-    """Begins the store's keys: torchrun may start all again (--max-restarts), with that store."""
+    """Return the key prefix: after a restart (--max-restarts), torchrun keeps the store."""
     return f"phonemo/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"

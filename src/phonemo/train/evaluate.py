@@ -1,6 +1,6 @@
 """A network over a dataset: validation scores while training, prediction rows afterwards.
 
-Hand-made phoneme times against those the network's posteriors give.
+It also compares manual phoneme times with those aligned to the network's posteriors.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from phonemo.train.dataset import SpeechDataset, batched, collate
 def aligned_times(
     utterance: Utterance, inventory: PhonemeInventory | None, logits: Tensor, grid: FrameGrid
 ) -> Times | None:
-    """The utterance's phonemes aligned to what the network heard, in seconds.
+    """Align an utterance's phonemes to a network's posteriors, in seconds.
 
     Args:
-        utterance: what was said, with its hand-made times.
+        utterance: has the phonemes with their manual times.
         inventory: the units of the phoneme head.
         logits: (frame, phoneme), without padding.
-        grid: where the frames lie.
+        grid: the times of the frames.
 
     Returns:
-        Start and end of each of its phonemes; None where they are not known by hand, where the
-        inventory has other units (they join phonemes), or where the frames are too few.
+        Start and end of each phoneme; None if there are no manual times, if the inventory has
+        other units (they join phonemes), or if there are too few frames.
     """
     symbols = _timed_symbols(utterance, inventory)
     if not symbols or fewest_frames(symbols) > len(logits):
@@ -51,11 +51,11 @@ def aligned_times(
     aligned = align(posteriors, symbols, BLANK)
     samples = grid.fewest_samples(len(posteriors))
     timed = time_phonemes(aligned, posteriors, grid, samples)
-    return [(one.start_seconds, one.end_seconds) for one in timed]
+    return [(span.start_seconds, span.end_seconds) for span in timed]
 
 
 def boundary_errors_ms(utterance: Utterance, times: Times | None) -> list[float] | None:
-    """Errors of aligned boundaries against hand-made times; None where nothing was aligned."""
+    """Return the errors of aligned boundaries against manual times; None without alignment."""
     phonemes = utterance.phonemes
     if times is None or phonemes is None or phonemes.times is None:
         return None
@@ -64,7 +64,7 @@ def boundary_errors_ms(utterance: Utterance, times: Times | None) -> list[float]
 
 
 def _timed_symbols(utterance: Utterance, inventory: PhonemeInventory | None) -> Sequence[int]:
-    """Indices of the phonemes whose times are known, one for each time."""
+    """Return the indices of the phonemes with manual times."""
     phonemes = utterance.phonemes
     if phonemes is None or phonemes.times is None or inventory is None:
         return ()
@@ -75,27 +75,25 @@ def _timed_symbols(utterance: Utterance, inventory: PhonemeInventory | None) -> 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network gave for a dataset, in the dataset's order."""
+    """A network's outputs for a dataset, in the dataset's order."""
 
     logits: Tensor
     """(utterance, emotion)."""
     labels: Tensor
     """(utterance,); ABSENT where unknown."""
     phonemes: tuple[tuple[int, ...], ...] | None
-    """Recognised units of each utterance; None without an auxiliary head."""
+    """Recognized units of each utterance; None without an auxiliary head."""
     references: tuple[tuple[int, ...], ...]
-    """Targets of the auxiliary task; empty where there are none."""
+    """Targets of the auxiliary task; empty for utterances without."""
     vectors: Tensor | None = None
-    """What the emotion head reads, (utterance, feature)."""
+    """Inputs of the emotion head, (utterance, feature)."""
     times: tuple[Times | None, ...] = ()
-    """Start and end in seconds of each phoneme of the manifest, aligned; None where they were not
-    asked for or the manifest has none to compare them with."""
+    """Aligned start and end in seconds of each of the manifest's phonemes; None for utterances
+    that were not aligned or have no manual times."""
 
 
 @dataclass(frozen=True)
 class _UtteranceOutput:
-    """The same of one utterance."""
-
     logits: Tensor
     label: Tensor
     phonemes: tuple[int, ...]
@@ -111,33 +109,32 @@ def outputs_of(
     progress: Callable[[int, int], None] | None = None,
     timed: bool = True,
 ) -> Outputs:
-    """Run a network over a dataset, batches of similar length together.
+    """Run a network over a dataset, in batches of similar length.
 
-    Several processes take turns at the batches, which are those of one process, and all get
-    the whole.
+    Several processes share the batches, which are those of one process, and all get all outputs.
 
     Args:
-        model: is put into evaluation mode and back.
+        model: set to evaluation mode and restored.
         dataset: without augmentation.
-        batch_size: utterances in a batch; it does not change a result beyond 1e-4.
+        batch_size: utterances in a batch; changes results by at most 1e-4.
         progress: called with (done, total) utterances.
-        timed: whether the phonemes are aligned where the manifest has hand-made times.
+        timed: align the phonemes of utterances with manual times.
     """
     order, here = np.argsort(dataset.lengths(), kind="stable"), distributed.current_rank()
-    found: dict[int, _UtteranceOutput] = {}
+    outputs: dict[int, _UtteranceOutput] = {}
     training = model.training
     model.eval()
     try:
         for number, indices in enumerate(batched(map(int, order), batch_size)):
             if number % here.world == here.number:
-                found |= dict(zip(indices, _run(model, dataset, indices, timed), strict=True))
+                outputs |= dict(zip(indices, _run(model, dataset, indices, timed), strict=True))
             if progress is not None:
                 progress(number * batch_size + len(indices), len(order))
     finally:
         model.train(training)
-    for others in distributed.gathered(found):
-        found |= others
-    rows = [found[index] for index in range(len(order))]
+    for others in distributed.gathered(outputs):
+        outputs |= others
+    rows = [outputs[index] for index in range(len(order))]
     return Outputs(
         logits=torch.stack([row.logits for row in rows]),
         labels=torch.stack([row.label for row in rows]),
@@ -151,27 +148,29 @@ def outputs_of(
 def validation_scores(
     model: PhonemoForAudioClassification, dataset: SpeechDataset, batch_size: int
 ) -> dict[str, float]:
-    """``ua``, ``wa``, ``loss`` (plain cross-entropy) and, with a phoneme head, ``per``."""
-    found = outputs_of(model, dataset, batch_size, None, False)
-    known = found.labels != ABSENT
-    truth = found.labels[known].numpy()
-    guess = found.logits[known].argmax(dim=1).numpy()
-    scores = metrics.score_emotions(truth, guess, found.logits.shape[1])
-    loss = torch.nn.functional.cross_entropy(found.logits[known], found.labels[known])
-    return {"ua": scores.ua, "wa": scores.wa, "loss": float(loss)} | phoneme_scores(found)
+    """Return ``ua``, ``wa``, ``loss`` (plain cross-entropy) and, with a phoneme head, ``per``."""
+    outputs = outputs_of(model, dataset, batch_size, None, False)
+    known = outputs.labels != ABSENT
+    truth = outputs.labels[known].numpy()
+    guess = outputs.logits[known].argmax(dim=1).numpy()
+    scores = metrics.score_emotions(truth, guess, outputs.logits.shape[1])
+    loss = torch.nn.functional.cross_entropy(outputs.logits[known], outputs.labels[known])
+    return {"ua": scores.ua, "wa": scores.wa, "loss": float(loss)} | phoneme_scores(outputs)
 
 
-def phoneme_scores(found: Outputs) -> dict[str, float]:
-    """``per``, the phoneme error rate over all utterances with a target; empty if none has one."""
-    pairs = [pair for pair in zip(found.references, found.phonemes or (), strict=False) if pair[0]]
+def phoneme_scores(outputs: Outputs) -> dict[str, float]:
+    """Return ``per``, the phoneme error rate of all utterances with a target; empty without any."""
+    pairs = [
+        pair for pair in zip(outputs.references, outputs.phonemes or (), strict=False) if pair[0]
+    ]
     if not pairs:
         return {}
-    said, heard = ([_words(row) for row in side] for side in zip(*pairs, strict=True))
-    return {"per": metrics.phoneme_errors(said, heard).rate}
+    references, units = ([_words(row) for row in side] for side in zip(*pairs, strict=True))
+    return {"per": metrics.phoneme_errors(references, units).rate}
 
 
 def prediction_rows(
-    found: Outputs,
+    outputs: Outputs,
     dataset: SpeechDataset,
     labels: LabelSet,
     inventory: PhonemeInventory | None,
@@ -179,21 +178,21 @@ def prediction_rows(
     seed: int,
     calibrated: TemperatureScaling = UNCALIBRATED,
 ) -> list[PredictionRow]:
-    """Prediction rows as phonemo.evaluation.summary reads them, in the dataset's order.
+    """Return prediction rows for phonemo.evaluation.summary, in the dataset's order.
 
     Args:
-        found: what the network gave, with ``labels`` as its emotions.
-        dataset: what it was given.
-        labels: the emotions to choose from: all of the network's, or some of them; an answer's
-            doubt is that among all of them.
+        outputs: the network's outputs.
+        dataset: the network's inputs.
+        labels: the emotions to choose from: all of the network's, or some; whether a prediction is
+            unsure is decided among all of them.
         inventory: decodes the phonemes.
         fold: written into every row.
         seed: written into every row.
-        calibrated: makes the scores; what it says is written into every row.
+        calibrated: applied to the scores; its temperature is written into every row.
     """
-    probabilities = softmax(found.logits.numpy() / calibrated.temperature)
+    probabilities = softmax(outputs.logits.numpy() / calibrated.temperature)
     chosen = _restricted(probabilities, dataset.targets.labels, labels)
-    references = None if found.phonemes is None else found.references
+    references = None if outputs.phonemes is None else outputs.references
     rows = []
     for index, utterance in enumerate(dataset.utterances):
         row = PredictionRow(
@@ -205,19 +204,19 @@ def prediction_rows(
             truth=labels.merged(utterance.emotion or ""),
             label=labels.names[int(chosen[index].argmax())],
             scores=_named(labels.names, chosen[index]),
-            phonemes=_decode(found.phonemes, index, inventory),
+            phonemes=_decode(outputs.phonemes, index, inventory),
             reference=_decode(references, index, inventory) or None,
         )
         _add_groups(row, dataset, utterance)
         _add_confidence(row, dataset.targets.labels, probabilities[index], calibrated)
-        if errors := boundary_errors_ms(utterance, found.times[index] if found.times else None):
+        if errors := boundary_errors_ms(utterance, outputs.times[index] if outputs.times else None):
             row["boundary_errors_ms"] = errors
         rows.append(row)
     return rows
 
 
 def _add_groups(row: PredictionRow, dataset: SpeechDataset, utterance: Utterance) -> None:
-    """The style, and in a merged manifest, where ids begin with it, the corpus."""
+    """Add the style and, for a merged manifest, whose ids begin with it, the corpus."""
     corpora = dataset.manifest.header.corpus.split("+")
     name = utterance.id.partition("/")[0]
     if len(corpora) > 1 and name in corpora:
@@ -232,7 +231,7 @@ def _add_confidence(
     probabilities: NDArray[np.float64],
     calibrated: TemperatureScaling,
 ) -> None:
-    """Scores among all emotions of the network, where fewer are tested, and whether it is sure."""
+    """Add the scores of all the network's emotions, if fewer are tested, and ``unsure``."""
     if known.names != tuple(row["scores"]):
         row["all_scores"] = _named(known.names, probabilities)
     if calibrated.utterances:
@@ -257,21 +256,21 @@ def _run(
     with torch.no_grad():
         inputs = {name: batch[name].to(device) for name in names if name in batch}
         output = model(**inputs, calibrated=False)
-    heard: list[list[int]] = [[] for _ in items]
+    paths: list[list[int]] = [[] for _ in items]
     times: list[Times | None] = [None for _ in items]
     if output.phoneme_logits is not None:
-        heard = best_path(output.phoneme_logits, output.frames)
+        paths = best_path(output.phoneme_logits, output.frames)
         times = _times(model, dataset, indices, output) if timed else times
     logits = output.logits.float().cpu()
     targets = [tuple(item["phonemes"]) for item in items]
-    units = [tuple(one) for one in heard]
+    units = [tuple(path) for path in paths]
     vectors = output.vector.float().cpu()
     rows = map(_UtteranceOutput, logits, batch["labels"], units, targets, vectors, times)
-    return list(rows) if distributed.current_rank().world == 1 else [_alone(row) for row in rows]
+    return list(rows) if distributed.current_rank().world == 1 else [_copied(row) for row in rows]
 
 
-def _alone(row: _UtteranceOutput) -> _UtteranceOutput:
-    """A copy that does not take its whole batch along to another process."""
+def _copied(row: _UtteranceOutput) -> _UtteranceOutput:
+    """Copy the tensors, so that sending them does not send the whole batch."""
     copies = {name: getattr(row, name).clone() for name in ("logits", "label", "vector")}
     return replace(row, **copies)
 
@@ -292,10 +291,10 @@ def _times(
 
 
 def _restricted(
-    probabilities: NDArray[np.float64], given: LabelSet, wanted: LabelSet
+    probabilities: NDArray[np.float64], known: LabelSet, tested: LabelSet
 ) -> NDArray[np.float64]:
-    """Probabilities over the wanted emotions alone, summing to one again."""
-    columns = [given.index(name) for name in wanted.names]
+    """Select the tested emotions' probabilities and normalize their sum to one."""
+    columns = [known.index(name) for name in tested.names]
     chosen = probabilities[:, columns]
     result: NDArray[np.float64] = chosen / chosen.sum(axis=1, keepdims=True)
     return result

@@ -50,11 +50,11 @@ class Provenance:
     """A network's training data.
 
     Attributes:
-        heard: corpora it was trained on, with or without labels.
+        trained_on: corpora of its training data, with or without labels.
         taught: by corpus, its labeled training data.
     """
 
-    heard: frozenset[str] = frozenset()
+    trained_on: frozenset[str] = frozenset()
     taught: Mapping[str, TrainedOn] = field(default_factory=dict)
 
     def __or__(self, other: Provenance) -> Provenance:
@@ -63,7 +63,7 @@ class Provenance:
             name: self.taught.get(name, TrainedOn()) | other.taught.get(name, TrainedOn())
             for name in names
         }
-        return Provenance(self.heard | other.heard, taught)
+        return Provenance(self.trained_on | other.trained_on, taught)
 
     def overlap(self, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
         """Count the utterances that are training data, and list their speakers that are."""
@@ -82,7 +82,7 @@ class Provenance:
             name: {"speakers": sorted(data.speakers), "utterances": sorted(data.utterances)}
             for name, data in sorted(self.taught.items())
         }
-        return {"heard": sorted(self.heard), "corpora": corpora}
+        return {"heard": sorted(self.trained_on), "corpora": corpora}
 
 
 def provenance_from(corpus: str, utterances: Iterable[Utterance]) -> Provenance:
@@ -150,7 +150,7 @@ def pretrained_on(
         f"the network that this one starts from was trained on other speakers of {name}"
         if name in provenance.taught
         else f"the network that this one starts from was trained on {name} without labels"
-        for name in sorted((provenance.heard & set(corpus.split("+"))) - {_TABLE})
+        for name in sorted((provenance.trained_on & set(corpus.split("+"))) - {_TABLE})
     )
 
 

@@ -37,7 +37,7 @@ from phonemo.train.dataset import (
 from phonemo.train.evaluate import validation_scores
 from phonemo.train.freezing import freeze, frozen_depth, trainable_parameters
 
-#: Between the seeds of two processes: further than the seeds of a config lie apart.
+#: Distance between the seeds of two processes, larger than between a config's seeds.
 _APART = 1_000_003
 
 
@@ -51,9 +51,9 @@ class Objective:
     label_smoothing: float
 
     def __call__(self, output: EmotionOutput, batch: Mapping[str, Tensor]) -> Loss:
-        """The loss of a forward pass over its batch, with its parts.
+        """Return the loss of a forward pass over its batch, with its parts.
 
-        Of several processes each has its share of a batch, and the loss is its share too.
+        With several processes, this is the loss of the process' share of the batch.
         """
         emotion, phonemes = self._terms(output, batch)
         if distributed.current_rank().world == 1:
@@ -83,7 +83,7 @@ class Objective:
 
 
 def _uncounted(term: Term) -> Term:
-    """Of an utterance that is not in the batch."""
+    """Exclude a padding utterance from the counts."""
     return replace(term, counts=dict.fromkeys(term.counts, 0))
 
 
@@ -127,18 +127,17 @@ class PhonemoTrainer(ResumableTrainer):
         )
         self.remove_callback(PrinterCallback)
         self.order: DistributedBatchSampler | None = None
-        if (
-            not distributed.current_rank().first
-        ):  # dropout draws apart; the first as a process alone
+        # dropout differs between processes; the first keeps the seed of a single process
+        if not distributed.current_rank().first:
             set_seed(seed + _APART * distributed.current_rank().number)
 
     @property
     def steps_in_epoch(self) -> int:
-        """Optimiser steps in one pass over the training part."""
+        """Optimizer steps in one pass over the training part."""
         return -(-len(self.training) // self.settings.batch_size)
 
     def resume_or_start(self) -> None:
-        """Train to the end, from the newest whole checkpoint if there is one."""
+        """Train to the end, from the newest complete checkpoint if there is one."""
         newest = distributed.on_main_process(checkpointing.newest_checkpoint, self.folder)
         if newest is None or not self._has_ended(newest):
             self.train(resume_from_checkpoint=None if newest is None else str(newest))
@@ -150,14 +149,14 @@ class PhonemoTrainer(ResumableTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The multi-task loss; its parts are summed up for the log."""
+        """Return the multi-task loss; its parts are summed up for the log."""
         names = ("input_values", "attention_mask", "frozen", "spans")
         arguments = {name: inputs[name] for name in names if name in inputs}
-        if "frozen" in arguments:  # which Trainer does not know how to move
+        if "frozen" in arguments:  # Trainer cannot move it
             arguments["frozen"] = arguments["frozen"].to(self.args.device)
         output = model(**arguments)
         loss = self.objective(output, inputs)
-        if not torch.isfinite(loss.value):  # of all processes: all end here, or none
+        if not torch.isfinite(loss.value):  # summed over all processes: all end here, or none
             raise ModelError(
                 f"the loss is {loss.value.item()} at step {self.state.global_step}; "
                 "lower train.rate_heads or train.rate_backbone"
@@ -167,7 +166,7 @@ class PhonemoTrainer(ResumableTrainer):
         for name in ("phonemes_absent", "phonemes_too_long"):
             if name in loss.counts:
                 self.sums[name].append(loss.counts[name])
-        # torch averages the gradients of the processes, and Trainer what it logs
+        # torch averages gradients over the processes, and Trainer its logged values
         total = (
             loss.total
             if distributed.current_rank().world == 1
@@ -179,8 +178,8 @@ class PhonemoTrainer(ResumableTrainer):
         """Add the parts of the loss to the log line that has the loss."""
         if "loss" in logs:
             for name, values in self.sums.items():
-                many = name.startswith("loss_")
-                logs[name] = sum(values) / len(values) if many else sum(values)
+                is_mean = name.startswith("loss_")
+                logs[name] = sum(values) / len(values) if is_mean else sum(values)
             self.sums.clear()
         super().log(logs, start_time)
 
@@ -190,22 +189,22 @@ class PhonemoTrainer(ResumableTrainer):
         ignore_keys: Any = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """UA, WA, loss and phoneme error rate of the validation part."""
+        """Return UA, WA, loss and phoneme error rate of the validation part."""
         scores = validation_scores(self.network, self.validation, self.settings.batch_size)
         return self._announce(scores, metric_key_prefix)
 
     def rates(self) -> tuple[float, float]:
-        """Of the heads, and of the backbone."""
+        """Return the learning rates of the heads and of the backbone."""
         return self.settings.rate_heads, self.settings.rate_backbone
 
     def decay(self) -> float:
-        """AdamW's weight decay."""
+        """Return AdamW's weight decay."""
         return self.settings.weight_decay
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Trainer's, but of several processes each gets its share of the very same batches.
+        """Return Trainer's loader; with several processes, each gets its share of its batches.
 
-        Trainer's own would fill up the last batch with utterances that were there already.
+        Trainer's own loader would fill the last batch with repeated utterances.
         """
         here = distributed.current_rank()
         if here.world == 1:
@@ -220,7 +219,7 @@ class PhonemoTrainer(ResumableTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         lengths = self.training.lengths()
-        if self.training.cache is None:  # in frames, as a cache has them: the order is the same
+        if self.training.cache is None:  # in frames as with a cache, so that the order is the same
             lengths = self.network.backbone.frames(torch.tensor(lengths)).tolist()
         return LengthGroupedSampler(lengths, self.settings.batch_size, self.args.seed)
 
@@ -228,9 +227,9 @@ class PhonemoTrainer(ResumableTrainer):
         self._load_best(self.state, self.folder)
 
     def _has_ended(self, newest: Path) -> bool:
-        """Whether training was over at this checkpoint; if so its best weights are loaded.
+        """Check whether training ended at this checkpoint; if so, load the best weights.
 
-        Trainer would otherwise train one epoch more than the uninterrupted run did.
+        Trainer would otherwise train one epoch more than an uninterrupted run.
         """
         state = TrainerState.load_from_json(str(newest / checkpointing.TRAINER))
         stopped = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
@@ -248,7 +247,7 @@ class PhonemoTrainer(ResumableTrainer):
 
 
 class _Epochs(TrainerCallback):
-    """Tells dataset, sampler and strategy which epoch it is, and saves between epochs."""
+    """Sets the epoch of dataset, sampler and strategy, and saves within epochs."""
 
     def __init__(self, trainer: PhonemoTrainer) -> None:
         self.trainer = trainer
@@ -262,7 +261,7 @@ class _Epochs(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         every = self.trainer.settings.save_steps
-        # the epoch's last step is saved after its evaluation, or a resume would skip that
+        # the last step is saved after the epoch's evaluation, or resuming would skip that
         inside = state.global_step % self.trainer.steps_in_epoch != 0
         if every is not None and inside and state.global_step % every == 0:
             control.should_save = True
@@ -273,7 +272,7 @@ def _early_stopping(config: TrainConfig) -> list[TrainerCallback]:
 
 
 def objective_of(config: TrainConfig, auxiliary: Any, training: SpeechDataset) -> Objective:
-    """The loss for a config; class weights are counted on the training part."""
+    """Return a config's loss; class weights are computed from the training part."""
     return Objective(
         alpha=None if auxiliary is None else auxiliary.alpha,
         reduction="per_token" if auxiliary is None else auxiliary.reduction,
@@ -293,9 +292,9 @@ def _class_weights(config: TrainConfig, training: SpeechDataset) -> Tensor | Non
     weigh = _WEIGHTS[config.class_weights]
     if weigh is None:
         return None
-    found = [training.targets.label(one) for one in training.utterances]
-    emotions = len(training.targets.labels)
-    counts = torch.bincount(torch.tensor([one for one in found if one >= 0]), minlength=emotions)
+    labels = [training.targets.label(utterance) for utterance in training.utterances]
+    known = torch.tensor([label for label in labels if label >= 0])
+    counts = torch.bincount(known, minlength=len(training.targets.labels))
     weights = weigh(counts.clamp(min=1).float())
     return weights / weights.mean()
 

@@ -88,7 +88,7 @@ def test_the_phoneme_head_and_the_provenance_are_kept(folder, tmp_path):
     before, after = (load_trained(item).model for item in (folder, tmp_path / "shipped"))
     for name, tensor in before.auxiliary.state_dict().items():
         torch.testing.assert_close(after.auxiliary.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
-    assert provenance_of(tmp_path / "shipped").heard == {"tiny"}
+    assert provenance_of(tmp_path / "shipped").trained_on == {"tiny"}
 
 
 def test_a_network_with_other_lower_layers_is_refused(folder, tmp_path):

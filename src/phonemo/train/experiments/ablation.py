@@ -1,9 +1,8 @@
-"""Arms x folds x seeds of one experiment, resumable, and the tables that hold them together.
+"""Ablations: the arms x folds x seeds of an experiment, resumable, and the tables over them.
 
-<output>/<arm>/ is a run folder as any other. Where a setting is tuned, each value has its run in
-<output>/<arm>@<key>=<value>/, and <output>/<arm>/ has what each fold picked, with tuned.json.
-
-The arms of an ablation: opened and checked before anything is trained, and what each picks.
+<output>/<arm>/ is an ordinary run folder. If a setting is tuned, each value has its run in
+<output>/<arm>@<key>=<value>/, and <output>/<arm>/ has each fold's selected cell, with tuned.json.
+All arms are opened and checked before anything is trained.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ from phonemo.version import __version__
 
 @dataclass(frozen=True)
 class StudySelection:
-    """What a session is asked to do."""
+    """The cells to train in a session, and where."""
 
     folds: Sequence[str]
     seeds: Sequence[int]
     workers: int
     cluster: Cluster | None = None
-    """None: on this machine, without Ray."""
+    """None trains on this machine, without Ray."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: its experiment, and where a setting is tuned, one run for each value."""
+    """An arm: its experiment and, if a setting is tuned, a run for each value."""
 
     name: str
     experiment: Experiment
@@ -54,30 +53,30 @@ class Arm:
 
     @property
     def config(self) -> RunConfig:
-        """As it is without tuning."""
+        """The arm's config without tuning."""
         return self.experiment.config
 
-    def cells(self, wanted: StudySelection) -> list[FoldSeed]:
-        """Those that a session is asked for."""
-        return cells_of(self.experiment, wanted.folds, wanted.seeds)
+    def cells(self, selection: StudySelection) -> list[FoldSeed]:
+        """Return the selected cells."""
+        return cells_of(self.experiment, selection.folds, selection.seeds)
 
     def home(self, fold: str, seed: int, picked: Mapping[str, float]) -> Path | None:
-        """Where a cell is trained; None where its fold has not picked yet."""
+        """Return a cell's folder; None if no value was selected for its fold yet."""
         if self.candidates and fold not in picked:
             return None
         return Path(self._config(picked.get(fold)).output) / f"seed-{seed}" / fold
 
     def finished(self, picked: Mapping[str, float]) -> dict[tuple[str, int], Path]:
-        """By fold and seed, the cells that are finished."""
-        found = {}
+        """Return the folders of the finished cells, by fold and seed."""
+        folders = {}
         for cell in cells_of(self.experiment):
-            home = self.home(cell.fold.name, cell.seed, picked)
-            if home is not None and (home / "metrics.json").is_file():
-                found[cell.fold.name, cell.seed] = home
-        return found
+            folder = self.home(cell.fold.name, cell.seed, picked)
+            if folder is not None and (folder / "metrics.json").is_file():
+                folders[cell.fold.name, cell.seed] = folder
+        return folders
 
     def jobs(self, cells: Sequence[tuple[str, int]], picked: Mapping[str, float]) -> list[FoldJob]:
-        """The cells as work to do."""
+        """Return jobs that train the cells."""
         return [FoldJob(self._config(picked.get(fold)), fold, seed) for fold, seed in cells]
 
     def _config(self, value: float | None) -> RunConfig:
@@ -85,7 +84,7 @@ class Arm:
 
 
 def open_arm(config: AblationConfig, name: str, command: str, progress: RunProgress) -> Arm:
-    """Refuse what cannot be trained before anything is."""
+    """Open an arm; raise its errors before anything is trained."""
     experiment = prepare_experiment(arm_config(config, name))
     torch.set_num_threads(experiment.config.threads)
     open_system(experiment, command, progress)
@@ -105,7 +104,7 @@ def open_arm(config: AblationConfig, name: str, command: str, progress: RunProgr
 
 
 def check_comparable(config: AblationConfig, arms: Mapping[str, Arm]) -> None:
-    """What would make a table's p-values meaningless is said before hours of training."""
+    """Refuse tables whose p-values would be meaningless, before hours of training."""
     for table in config.tables:
         first = arms[table.baseline].config
         for other in (arms[name].config for name in table.arms):
@@ -114,25 +113,28 @@ def check_comparable(config: AblationConfig, arms: Mapping[str, Arm]) -> None:
                     name = other.name.removeprefix(f"{config.name}-")
                     raise ConfigError(
                         f"table {table.title!r} of {config.name}: {name!r} has another {key} than "
-                        f"{table.baseline!r}; arms of a table are compared answer by answer"
+                        f"{table.baseline!r}; arms of a table are compared utterance by utterance"
                     )
 
 
 def best_value(arm: Arm) -> dict[str, float]:
-    """By fold, the value with the best validation score of the first seed; the first of equals.
+    """Return by fold the value with the first seed's best validation score, or the first of equals.
 
-    Folds of which a value is not trained yet are left out.
+    Folds for which a value is not trained yet are omitted.
     """
     sign = -1.0 if arm.config.train.select_by == "loss" else 1.0
     names = [fold.name for fold in arm.experiment.split.folds] if arm.candidates else []
     picked = {}
     for fold in names:
-        homes = {
+        folders = {
             value: Path(config.output) / f"seed-{config.seeds[0]}" / fold
             for value, config in arm.candidates.items()
         }
-        if all((home / "metrics.json").is_file() for home in homes.values()):
-            scores = {v: sign * read_cell(home)["best_validation"] for v, home in homes.items()}
+        if all((folder / "metrics.json").is_file() for folder in folders.values()):
+            scores = {
+                value: sign * read_cell(folder)["best_validation"]
+                for value, folder in folders.items()
+            }
             picked[fold] = max(scores, key=scores.__getitem__)
     return picked
 
@@ -151,73 +153,74 @@ def ablate(
     progress: RunProgress | None = None,
     cluster: Cluster | None = None,
 ) -> dict[str, Any]:
-    """Train and test every arm on every fold with every seed; what is finished is left as it is.
+    """Train and test every arm on every fold with every seed; finished cells are kept.
 
     Args:
         config: the ablation.
-        command: what was typed; written beside the results.
-        folds: names of the folds to do; none means all.
-        seeds: those of the config's seeds to do; none means all.
-        workers: processes side by side; None takes as many as there are cores for.
-        progress: told what happens.
-        cluster: where Ray trains the cells; None trains them on this machine, without Ray.
+        command: the command line, written to the results.
+        folds: names of the folds to train; empty for all.
+        seeds: seeds to train, among the config's; empty for all.
+        workers: parallel processes; None for as many as there are cores for.
+        progress: receives the progress.
+        cluster: the Ray cluster that trains the cells; None trains on this machine, without Ray.
 
     Returns:
         The content of ablation.json.
 
     Raises:
-        RunError: an arm failed; the others were trained and written up first.
-        PhonemoError: of any other kind, before anything is trained.
+        RunError: an arm failed; the others are trained and reported first.
+        PhonemoError: an error found before anything is trained.
     """
     progress = progress or RunProgress()
     with folder_lock(Path(config.output)):
         arms = {name: open_arm(config, name, command, progress) for name in config.arms}
         check_comparable(config, arms)
         most = workers_for(max(arm.config.threads for arm in arms.values()))
-        wanted = StudySelection(folds, seeds, workers or most, cluster)
+        selection = StudySelection(folds, seeds, workers or most, cluster)
         failed: list[str] = []
-        picked = _train(list(arms.values()), wanted, progress, failed)
-        found = _written_up(config, arms, picked, command)
-        write_json(Path(config.output) / ABLATION, found)
+        picked = _train(list(arms.values()), selection, progress, failed)
+        content = _write_results(config, arms, picked, command)
+        write_json(Path(config.output) / ABLATION, content)
     if failed:
         others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise RunError(f"{failed[0]}{others}; the tables have the arms that are finished")
-    return found
+    return content
 
 
 def _train(
-    arms: Sequence[Arm], wanted: StudySelection, progress: RunProgress, failed: list[str]
+    arms: Sequence[Arm], selection: StudySelection, progress: RunProgress, failed: list[str]
 ) -> dict[str, dict[str, float]]:
-    """All cells; by arm and fold, the value that its validation part picked."""
+    """Train all cells; return by arm and fold the value selected on validation."""
     jobs: list[FoldJob] = []
     rest: list[FoldJob] = []
     for arm in arms:
-        cells = [(cell.fold.name, cell.seed) for cell in arm.cells(wanted)]
+        cells = [(cell.fold.name, cell.seed) for cell in arm.cells(selection)]
         first = arm.config.seeds[0]
         tuned = list(dict.fromkeys((fold, first) for fold, _ in cells))
         for value in arm.candidates:
             jobs += arm.jobs(tuned, {fold: value for fold, _ in tuned})
         jobs += [] if arm.candidates else arm.jobs(cells, {})
-    _run(jobs, wanted, progress, failed)
+    _run(jobs, selection, progress, failed)
     picked = {arm.name: best_value(arm) for arm in arms}
     for arm in arms:
-        own = picked[arm.name]
-        later = [(c.fold.name, c.seed) for c in arm.cells(wanted) if c.seed != arm.config.seeds[0]]
-        rest += arm.jobs([cell for cell in later if cell[0] in own], own)
+        values, first = picked[arm.name], arm.config.seeds[0]
+        cells = [(cell.fold.name, cell.seed) for cell in arm.cells(selection)]
+        later = [(fold, seed) for fold, seed in cells if seed != first and fold in values]
+        rest += arm.jobs(later, values)
     if rest:
-        _run(rest, wanted, progress, failed)
+        _run(rest, selection, progress, failed)
     return picked
 
 
 def _run(
-    jobs: Sequence[FoldJob], wanted: StudySelection, progress: RunProgress, failed: list[str]
+    jobs: Sequence[FoldJob], selection: StudySelection, progress: RunProgress, failed: list[str]
 ) -> None:
-    """Run jobs and report them; what fails is added to ``failed`` and leaves the others alone."""
-    # fold by fold over all arms, so that an unfinished ablation can be compared already; the seeds
-    # of an arm together, so that what they share is opened once
+    """Run jobs and report them; failures are added to ``failed`` and do not stop the others."""
+    # fold by fold over all arms, so that an unfinished ablation can be compared; an arm's seeds
+    # together, so that their shared data is opened once
     folds = list(dict.fromkeys(job.fold for job in jobs))
     ordered = sorted(jobs, key=lambda job: folds.index(job.fold))
-    outcomes = run_jobs(ordered, wanted.workers, progress, wanted.cluster)
+    outcomes = run_jobs(ordered, selection.workers, progress, selection.cluster)
     for number, (job, outcome) in enumerate(outcomes, start=1):
         arm = Path(job.config.output).name
         name = f"{arm} {job.fold} seed {job.seed}"
@@ -236,43 +239,46 @@ def _gather(
     common: Sequence[tuple[str, int]],
     command: str,
 ) -> None:
-    """An arm's answers on the cells that all arms have."""
+    """Pool an arm's predictions on the cells that all arms have."""
     notes = []
-    homes = {cell: home for cell, home in arm.finished(picked).items() if cell in common}
+    folders = {cell: folder for cell, folder in arm.finished(picked).items() if cell in common}
     if config.tune is not None and arm.candidates:
         values = ", ".join(f"{value:g}" for value in config.tune.values)
         notes = [f"{config.tune.key} is picked among {values} by each fold's validation part"]
         write_json(Path(arm.config.output) / TUNED, {"key": config.tune.key, "folds": dict(picked)})
-        for (fold, seed), home in homes.items():
-            _take(home, Path(arm.config.output) / f"seed-{seed}" / fold)
-    pool_folds(arm.experiment, command, homes, notes)
+        for (fold, seed), folder in folders.items():
+            _copy_cell(folder, Path(arm.config.output) / f"seed-{seed}" / fold)
+    pool_folds(arm.experiment, command, folders, notes)
 
 
-def _take(cell: Path, target: Path) -> None:
-    """A picked cell into its arm, so that the arm is a run like any other."""
+def _copy_cell(cell: Path, target: Path) -> None:
+    """Copy a selected cell into its arm, so that the arm is an ordinary run."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(cell, target, copy_function=link_or_copy)
 
 
-def _written_up(
+def _write_results(
     config: AblationConfig,
     arms: Mapping[str, Arm],
     picked: Mapping[str, Mapping[str, float]],
     command: str,
 ) -> dict[str, Any]:
-    """Every arm's run folder and the content of ablation.json, of what is finished.
+    """Write the run folders of the arms; return the content of ablation.json.
 
-    Arms without any finished cell are left out, and of the others the cells that all have count:
-    answers are paired.
+    Arms without finished cells are omitted, and only cells that all other arms have are counted,
+    since predictions are paired.
 
     Raises:
-        RunError: no two arms of a table have a cell in common.
+        RunError: no cell is finished by all arms that have started.
     """
     cells = {name: set(arm.finished(picked[name])) for name, arm in arms.items()}
     begun = [name for name in arms if cells[name]]
     common = sorted(set.intersection(*(cells[name] for name in begun))) if begun else []
     if not common:
-        raise RunError(f"{config.output}: no fold and seed is finished by all arms that have begun")
+        raise RunError(
+            f"{config.output}: no fold and seed is finished by all arms that have started; run "
+            "the same command again"
+        )
     for name in begun:
         _gather(config, arms[name], picked[name], common, command)
     folders = {name: Path(arms[name].config.output) for name in begun}

@@ -262,7 +262,7 @@ def _cell(run: _Run, corpus: str, own: bool, results: dict[str, Any]) -> dict[st
         "config": run.config.digest,
         "protocol": run.config.protocol.name if own else "another corpus",
         "leaky": own and run.config.protocol.name.endswith("-leaky"),
-        "heard": corpus in provenance_of(run.models[0]).heard,
+        "heard": corpus in provenance_of(run.models[0]).trained_on,
         "seeds": list(run.config.seeds),
         "models": len(run.models),
         "utterances": results["utterances"],

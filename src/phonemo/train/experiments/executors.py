@@ -1,4 +1,4 @@
-"""Folds of several runs: one after another, side by side, or as tasks of Ray."""
+"""Train cells of several runs: sequentially, in parallel processes, or as Ray tasks."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from phonemo.train.experiments.experiment_data import Experiment, prepare_experi
 from phonemo.train.experiments.fold import TrainableSystem
 from phonemo.train.experiments.training_run import SYSTEMS, cells_of, ensure_trained, read_cell
 
-#: How many runs a process keeps open: their manifests, folds and kept features.
+#: Number of runs that a process keeps open: their manifests, folds and cached features.
 _OPEN = 4
 _QUIET = RunProgress()
 FAILURE = "failure.txt"
-#: The metrics.json of a fold, or what stopped it.
+#: A fold's metrics.json, or its error.
 Outcome = dict[str, Any] | PhonemoError
 
 
 @dataclass(frozen=True)
 class FoldJob:
-    """One cell of a run whose folder is open already."""
+    """A cell of a run whose folder exists."""
 
     config: RunConfig
     fold: str
@@ -40,12 +40,12 @@ class FoldJob:
 
     @property
     def folder(self) -> Path:
-        """Of the cell."""
+        """The cell's folder."""
         return Path(self.config.output) / f"seed-{self.seed}" / self.fold
 
     @property
     def done(self) -> bool:
-        """Whether it is finished, and what it was trained with is cleared away."""
+        """Whether the cell is finished and its checkpoints are removed."""
         return (self.folder / "metrics.json").is_file() and not (
             self.folder / "checkpoints"
         ).is_dir()
@@ -57,16 +57,16 @@ def run_jobs(
     progress: RunProgress,
     cluster: Cluster | None = None,
 ) -> Iterator[tuple[FoldJob, Outcome]]:
-    """Jobs with their outcomes, in the order in which they end; one that fails leaves the others.
+    """Run jobs; yield them with their outcomes, in order of completion; failures are outcomes.
 
     Args:
-        jobs: any number; those whose fold is finished cost next to nothing.
-        workers: processes; 1 works in this one.
-        progress: receives the steps, where there is one process.
-        cluster: where Ray runs them, instead of processes of this machine.
+        jobs: the jobs; finished ones cost next to nothing.
+        workers: number of processes; 1 runs in this process.
+        progress: receives the steps, if there is one process.
+        cluster: the Ray cluster to use instead of local processes.
 
     Raises:
-        RunError: a process was killed from outside, or Ray cannot be reached.
+        RunError: a process was killed, or Ray cannot be reached.
     """
     for job in jobs:
         if job.done:
@@ -86,13 +86,13 @@ def _run_pool(jobs: Sequence[FoldJob], workers: int) -> Iterator[tuple[FoldJob, 
             yield from filter(None, pool.completed(jobs))
     except BrokenProcessPool as error:
         raise RunError(
-            "a training process was killed, perhaps for want of memory; run the same command "
-            "again, with fewer --workers"
+            "a training process was killed, perhaps for lack of memory; run the same command "
+            "again with fewer --workers"
         ) from error
 
 
 def workers_for(threads: int) -> int:
-    """As many processes as the machine has cores for."""
+    """Return the number of processes that the machine has cores for."""
     return max(1, (os.cpu_count() or 1) // threads)
 
 
@@ -104,11 +104,11 @@ def _outcome(job: FoldJob, progress: RunProgress = _QUIET) -> Outcome:
         return ensure_trained(system, cell)
     except PhonemoError as error:
         return error
-    except Exception as error:  # whatever stops this fold, the others go on
+    except Exception as error:  # a failing fold must not stop the others
         job.folder.mkdir(parents=True, exist_ok=True)
         report = job.folder / FAILURE
         report.write_text(traceback.format_exc(), encoding="utf-8")
-        return RunError(f"{type(error).__name__}: {error} ({report} has the whole of it)")
+        return RunError(f"{type(error).__name__}: {error} (traceback in {report})")
 
 
 @lru_cache(maxsize=_OPEN)

@@ -1,6 +1,6 @@
-"""One fold with one seed: built, fitted, tested and saved.
+"""Train a cell, one fold with one seed: build, fit, test and save.
 
-Every process of a training calls the same methods in the same order; the first one writes.
+Every process of a training calls the same methods in the same order; the first process writes.
 """
 
 from __future__ import annotations
@@ -43,35 +43,35 @@ from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import Provenance, ancestors, provenance_from
 from phonemo.train.trainer import PhonemoTrainer, objective_of
 
-#: Beside the predictions of a cell, a vector for each, (utterance, feature) in half precision.
+#: The vectors of a cell's predictions, (utterance, feature) in half precision.
 VECTORS = "vectors.npy"
-#: Beside the model of a cell that was fitted from a start: what was done.
+#: The settings of a cell that was fitted from a start.
 PRIOR = "prior.json"
-#: A map of more points shows nothing more.
+#: A map of more points would not show more.
 _MOST_VECTORS = 4000
 
 
 class TrainableSystem(Protocol):
-    """Something that can be trained and tested on a cell."""
+    """A system that can be trained and tested on a cell."""
 
     def inputs(self) -> dict[str, str]:
-        """SHA-256 of what the config only names, beside the manifest."""
+        """Return the SHA-256 of files that the config names, except for the manifest."""
 
     def train(self, cell: FoldSeed) -> None:
         """Train and test a cell and write its folder, metrics.json last."""
 
 
 class NeuralSystem:
-    """phonemo's own: backbone, fusion, emotion head and, where asked for, phoneme head."""
+    """phonemo's network: backbone, fusion, emotion head and, optionally, phoneme head."""
 
     def __init__(self, experiment: Experiment, progress: RunProgress) -> None:
-        trackers_of(experiment.config)  # one that is not installed is told before anything is done
+        trackers_of(experiment.config)  # raises early if one is not installed
         self.experiment = experiment
         self.progress = progress
 
     @cached_property
     def _first(self) -> PhonemoForAudioClassification:
-        """Untrained; what stays frozen is the same in every cell."""
+        """An untrained network; its frozen layers are the same in every cell."""
         return _network(self.experiment, self.experiment.config.seeds[0])
 
     @cached_property
@@ -79,19 +79,19 @@ class NeuralSystem:
         return _features(self.experiment, self._first, self.progress)
 
     def inputs(self) -> dict[str, str]:
-        """Of the backbone's weights and of the model that the training starts from."""
+        """Return the SHA-256 of the backbone's weights and of the start model."""
         config = self.experiment.config
-        found = {"backbone": backbone_digest(self._first)}
+        digests = {"backbone": backbone_digest(self._first)}
         if config.model.start is not None:
-            found["start"] = sha256_of(Path(config.model.start) / CHECKSUMS)
-        return found
+            digests["start"] = sha256_of(Path(config.model.start) / CHECKSUMS)
+        return digests
 
     def train(self, cell: FoldSeed) -> None:
         """Train and test a cell and write its folder, metrics.json last."""
         FoldRun(self.experiment, cell, self._cache, self.progress).run()
 
     def train_untested(self, cell: FoldSeed) -> None:
-        """Train a cell and write its model, without a test: for a model that learns from all."""
+        """Train a cell and write its model without a test, for training on all data."""
         fold = FoldRun(self.experiment, cell, self._cache, self.progress)
         fold.save_model(fold.fit(fold.build()))
 
@@ -105,18 +105,18 @@ class Fitted(NamedTuple):
 
 
 class FoldOutputs(NamedTuple):
-    """What a network gives for the test part, and its phoneme errors by auxiliary corpus."""
+    """A network's outputs for the test part, and its phoneme errors by auxiliary corpus."""
 
     outputs: Outputs
     auxiliary: dict[str, Any]
 
 
 class FoldRun:
-    """One fold with one seed of a network: ``build``, ``fit``, ``test``, ``save``.
+    """The training of a network on a cell: ``build``, ``fit``, ``test``, ``save_model``.
 
     Args:
         experiment: the data, the split and the config.
-        cell: the fold, the seed and the folder that is written.
+        cell: the fold, the seed and the output folder.
         cache: the frozen layers' output; None runs the whole network.
         progress: receives the steps.
     """
@@ -135,7 +135,7 @@ class FoldRun:
         self.progress = progress
 
     def run(self) -> None:
-        """All steps; the trackers end with them, whatever ends them."""
+        """Run all steps; the trackers are closed even after an error."""
         began, first = time.perf_counter(), distributed.current_rank().first
         names = trackers_of(self.config) if first else []
         title = f"{self.cell.fold.name} seed {self.cell.seed}"
@@ -146,11 +146,11 @@ class FoldRun:
             distributed.on_main_process(self._save_scores, fitted, tested, tracking, began)
 
     def build(self) -> PhonemoForAudioClassification:
-        """The untrained network, or the one that the training starts from."""
+        """Return the untrained network, or the start model."""
         return _network(self.experiment, self.cell.seed)
 
     def fit(self, model: PhonemoForAudioClassification, tracking: Tracking | None = None) -> Fitted:
-        """Train by gradient, or fit the emotion head alone; then calibrate on validation."""
+        """Train by gradient, or fit only the emotion head; then calibrate on validation."""
         if self.config.train.strategy == "logistic":
             self.cell.folder.mkdir(parents=True, exist_ok=True)
             state, calibration = TrainerState(epoch=0), self._fit_head(model)
@@ -162,7 +162,7 @@ class FoldRun:
         return Fitted(model, state, calibration)
 
     def test(self, model: PhonemoForAudioClassification) -> FoldOutputs:
-        """The test part, and the speakers of auxiliary corpora that were held out."""
+        """Test on the test part and on the held-out speakers of auxiliary corpora."""
         outputs = outputs_of(model, self.dataset("test"), self.config.train.batch_size)
         return FoldOutputs(outputs, self._auxiliary_phonemes(model))
 
@@ -171,7 +171,7 @@ class FoldRun:
         distributed.on_main_process(self._save_model, fitted, self._provenance())
 
     def dataset(self, part: str) -> SpeechDataset:
-        """A part of the fold: train, validation or test; where nothing is selected, both train."""
+        """Return the fold's train, validation or test part; without selection, train has both."""
         train, fold = self.config.train, self.cell.fold
         ids, draws = fold.parts[part], None
         if part == "train":
@@ -203,13 +203,13 @@ class FoldRun:
             self._callbacks(tracking),
         )
         trainer.resume_or_start()
-        if not config.train.selects:  # validation was trained on: nothing is left to calibrate on
+        if not config.train.selects:  # validation was trained on: no data is left to calibrate on
             return trainer.state, UNCALIBRATED
         calibration = calibrate_validation(model, validation, config.train.batch_size)
         return trainer.state, calibration
 
     def _fit_head(self, model: PhonemoForAudioClassification) -> TemperatureScaling:
-        """A linear head fitted from nothing, or from a start; of the latter prior.json says how."""
+        """Fit a linear head from scratch or from a start, whose settings go to prior.json."""
         train, training = self.config.train, self.dataset("train")
         if train.prior == "none":
             return fit_head(model, training, train.inverse_penalty, train.batch_size)
@@ -228,7 +228,7 @@ class FoldRun:
         return callbacks if tracking is None else [*callbacks, tracking]
 
     def _auxiliary_phonemes(self, model: PhonemoForAudioClassification) -> dict[str, Any]:
-        """By auxiliary corpus, the phoneme errors on its speakers that were held out."""
+        """Return by auxiliary corpus the phoneme errors on its held-out speakers."""
         scores = {}
         for corpus, rows in self.experiment.extras.held_out.items():
             dataset = SpeechDataset(
@@ -241,13 +241,13 @@ class FoldRun:
         return scores
 
     def _provenance(self) -> Provenance:
-        """What the model was trained on or chosen by, and what it started from."""
+        """Return the model's training and selection data, and its ancestors'."""
         fold, corpus = self.cell.fold, self.experiment.manifest.header.corpus
-        own = provenance_from(corpus, self.experiment.part([*fold.train, *fold.validation]))
-        return own | self.experiment.extras.lineage | ancestors(self.config.model)
+        cell = provenance_from(corpus, self.experiment.part([*fold.train, *fold.validation]))
+        return cell | self.experiment.extras.lineage | ancestors(self.config.model)
 
     def _start_knows_fold(self) -> bool:
-        """Whether the start was trained on the fold's speakers: it would be overconfident here."""
+        """Check whether the start was trained on the fold's speakers, and so is overconfident."""
         fold = self.cell.fold
         rows = self.experiment.part([*fold.train, *fold.validation])
         corpus = self.experiment.manifest.header.corpus
@@ -306,21 +306,21 @@ def _features(
     config = experiment.config
     if not config.train.cache or config.train.augment.changes_audio:
         return None
-    where = frozen_depth(model, config.train)
-    if where is None:
+    depth = frozen_depth(model, config.train)
+    if depth is None:
         return None
     return build_cache(
         Path(config.output).parent / "cache",
         model,
         experiment.manifest,
         [*experiment.utterances.values(), *experiment.extras.utterances],
-        where,
+        depth,
         progress.features,
     )
 
 
-def write_vectors(path: Path, found: Outputs) -> None:
-    """What the emotion head read of each row of the predictions, for a map of them."""
-    if found.vectors is not None and len(found.vectors) <= _MOST_VECTORS:
+def write_vectors(path: Path, outputs: Outputs) -> None:
+    """Write the emotion head's input for each prediction row, for a map of them."""
+    if outputs.vectors is not None and len(outputs.vectors) <= _MOST_VECTORS:
         with path.open("wb") as stream:
-            np.save(stream, found.vectors.to(torch.float16).numpy(), allow_pickle=False)
+            np.save(stream, outputs.vectors.to(torch.float16).numpy(), allow_pickle=False)

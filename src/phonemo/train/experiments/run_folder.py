@@ -1,4 +1,4 @@
-"""The files of a run folder that are not weights."""
+"""The files of a run folder, except for weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -32,11 +32,8 @@ from phonemo.train.callbacks import read_log
 from phonemo.train.provenance import environment
 from phonemo.version import __version__
 
-if TYPE_CHECKING:
-    pass
-
 CONFIG = "config.yaml"
-#: What phonemo writes into a run folder, as patterns.
+#: Patterns of the files that phonemo writes into a run folder.
 _OURS = (
     *(CONFIG, "inputs.json", "environment.json", "protocol.json", "metrics.json", ".lock"),
     *("predictions.jsonl", "confusion.png", "reliability.png", "risk-coverage.png", "tuned.json"),
@@ -49,14 +46,14 @@ _BASELINES = {"egemaps-svm": "eGeMAPS functionals and a linear SVM"}
 def open_run(
     output: Path, config: RunConfig, split: Split, inputs: Mapping[str, str], command: str
 ) -> None:
-    """Make a run folder, or go on with one that holds the same config and the same inputs.
+    """Create a run folder, or resume one with the same config and inputs.
 
     Args:
         output: the folder.
         config: the experiment.
         split: its folds.
-        inputs: SHA-256 of what the config only names: the manifest, the backbone's weights.
-        command: what was typed.
+        inputs: SHA-256 of files that the config names: the manifest, the backbone's weights.
+        command: the command line.
 
     Raises:
         RunError: the folder holds another run, or something else.
@@ -67,7 +64,7 @@ def open_run(
         _check_same(output, config, inputs)
     elif output.is_dir() and (foreign := _foreign(output)):
         raise RunError(
-            f"{output}: not a run folder, it holds {foreign[0]!r}; name another with --output"
+            f"{output}: expected a run folder, got one with {foreign[0]!r}; pass another --output"
         )
     output.mkdir(parents=True, exist_ok=True)
     if not (output / CONFIG).is_file():
@@ -78,22 +75,22 @@ def open_run(
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is a folder that ``open_run`` made."""
+    """Return whether ``open_run`` created this folder."""
     return (folder / CONFIG).is_file() and (folder / "protocol.json").is_file()
 
 
 def discard_run(output: Path) -> None:
-    """Remove a run, and nothing that phonemo did not write.
+    """Remove a run, but only files that phonemo wrote.
 
     Raises:
-        RunError: the folder is no run folder, or something foreign lies in it.
+        RunError: the folder is not a run folder, or has foreign files.
     """
     if not output.is_dir() or not any(output.iterdir()):
         return
     foreign = _foreign(output)
     if foreign or not is_run(output):
-        what = f"{foreign[0]!r} in it is not phonemo's" if foreign else "it is not a run folder"
-        raise RunError(f"{output}: not overwritten, because {what}; name another with --output")
+        reason = f"{foreign[0]!r} in it is not phonemo's" if foreign else "it is not a run folder"
+        raise RunError(f"{output}: not overwritten, because {reason}; pass another --output")
     load_config(output / CONFIG)
     for path in output.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -107,15 +104,15 @@ def fold_metrics(
     extra: Mapping[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """The metrics.json of one fold with one seed.
+    """Return a cell's metrics.json.
 
     Args:
-        cell: which.
+        cell: the fold and the seed.
         rows: its predictions.
         labels: the emotions.
-        state: of the Trainer: what happened.
+        state: the Trainer's state after training.
         extra: results on other corpora.
-        seconds: of this session, training and testing; kept features count where they were made.
+        seconds: duration of training and testing in this session, with features it cached.
     """
     metrics = FoldMetrics(
         fold=cell.fold.name,
@@ -142,17 +139,17 @@ def run_metrics(
     missing: int,
     more: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The metrics.json of a run, as phonemo.evaluation.report reads it.
+    """Return a run's metrics.json, for phonemo.evaluation.report.
 
     Args:
-        config: the run.
+        config: the run's config.
         manifest: its data.
         split: its folds.
-        command: what was typed.
-        results: what ``summarize`` gave.
+        command: the command line.
+        results: the result of ``summarize``.
         cells: the metrics.json of every finished cell.
-        missing: how many cells are not finished.
-        more: notes beside those of the split.
+        missing: number of unfinished cells.
+        more: notes in addition to those of the split.
     """
     notes = [*split.notes, *more]
     if missing:
@@ -179,7 +176,7 @@ def run_metrics(
 
 
 def write_fold_plots(folder: Path, state: Any) -> None:
-    """The learning curves of one fold, with the chosen epoch marked."""
+    """Plot a fold's learning curves, with the selected epoch marked."""
     rows = [row for row in read_log(folder / "log.jsonl") if "epoch" in row]
     best = [row["epoch"] for row in rows if row.get("step") == state.best_global_step]
     path = folder / "learning-curves.png"
@@ -189,7 +186,7 @@ def write_fold_plots(folder: Path, state: Any) -> None:
 
 
 def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
-    """Confusion matrix, reliability and risk-coverage curve of the pooled predictions."""
+    """Plot confusion matrix, reliability and risk-coverage curve of the pooled predictions."""
     results = metrics["results"]
     title = f"{metrics['name']}: {metrics['corpus']}, protocol {metrics['protocol']['name']}"
     plot_confusion(results["confusion"], output / "confusion.png", title)
@@ -200,18 +197,18 @@ def write_run_plots(output: Path, metrics: Mapping[str, Any]) -> None:
 def _check_same(output: Path, config: RunConfig, inputs: Mapping[str, str]) -> None:
     before = load_config(output / CONFIG)
     remedy = (
-        "name another folder with --output, or throw that run away with phonemo train --overwrite "
-        "(of an ablation remove its folder)"
+        "pass another --output, or replace that run with phonemo train --overwrite (for an "
+        "ablation, remove its folder)"
     )
     if before.digest != config.digest:
         changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-        what = ", ".join(changed[:3])
-        raise RunError(f"{output}: holds a run with another config ({what}); {remedy}")
+        changes = ", ".join(changed[:3])
+        raise RunError(f"{output}: holds a run with another config ({changes}); {remedy}")
     if (output / "inputs.json").is_file():
         earlier = loads_json((output / "inputs.json").read_text(encoding="utf-8"))
         for name, digest in inputs.items():
             if earlier.get(name, digest) != digest:
-                raise RunError(f"{output}: the {name} changed since this run was begun; {remedy}")
+                raise RunError(f"{output}: the {name} changed since this run started; {remedy}")
 
 
 def _foreign(output: Path) -> list[str]:
@@ -229,11 +226,11 @@ def _sha256(data: bytes) -> str:
 def _differences(before: Any, after: Any, where: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         keys = sorted(before.keys() | after.keys())
-        found = (
+        changes = (
             _differences(before.get(key), after.get(key), f"{where}.{key}" if where else key)
             for key in keys
         )
-        return [line for lines in found for line in lines]
+        return [line for lines in changes for line in lines]
     same = before == after
     return [] if same else [f"{where} was {_short(before)}, now {_short(after)}"]
 
@@ -252,13 +249,13 @@ def _protocol(split: Split) -> dict[str, Any]:
 
 
 def _extra_scores(cells: Sequence[Mapping[str, Any]]) -> dict[str, ExtraScore]:
-    """By extra corpus, the phoneme error rate of its held-out speakers, averaged over cells."""
+    """Return by extra corpus its held-out speakers' phoneme error rate, averaged over cells."""
     scores = {}
     extras = [cell.get("extra", {}) for cell in cells]
     for corpus in sorted({name for cell in extras for name in cell if "per" in cell[name]}):
-        own = [cell[corpus] for cell in extras if "per" in cell.get(corpus, {})]
-        per = sum(one["per"] for one in own) / len(own)
-        scores[corpus] = ExtraScore(**{**own[0], "per": per, "trainings": len(own)})
+        rows = [cell[corpus] for cell in extras if "per" in cell.get(corpus, {})]
+        per = sum(row["per"] for row in rows) / len(rows)
+        scores[corpus] = ExtraScore(**{**rows[0], "per": per, "trainings": len(rows)})
     return scores
 
 
@@ -271,7 +268,7 @@ def _title(config: RunConfig) -> str:
 
 
 def _named_after_run(folder: str) -> str:
-    """A model of a run by the run's name: all of them are called model."""
+    """Name a run's model after the run, since the folders of all of them are called model."""
     parts = Path(folder).parts
     return parts[-4] if len(parts) > 3 and parts[-1] == "model" else parts[-1]
 
@@ -312,7 +309,7 @@ def _model_facts(config: RunConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class FoldSeed:
-    """One fold with one seed, and its folder."""
+    """A cell: one fold with one seed, and its folder."""
 
     fold: Fold
     seed: int

@@ -1,11 +1,11 @@
-"""A whole run: every fold with every seed, resumable, into one folder.
+"""A run: every fold with every seed, resumable, in one folder.
 
 <output>/config.yaml environment.json protocol.json
 <output>/seed-1/<fold>/checkpoints/ model/ tensorboard/ log.jsonl predictions.jsonl
 metrics.json learning-curves.png
 <output>/predictions.jsonl metrics.json confusion.png reliability.png
 
-What can be trained on a cell, by the name that a config gives it.
+``SYSTEMS`` maps a config's system to the class that trains a cell.
 """
 
 from __future__ import annotations
@@ -51,34 +51,34 @@ def run(
     progress: RunProgress | None = None,
     seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Train and test every fold with every seed; what is finished already is left as it is.
+    """Train and test every fold with every seed; finished cells are kept.
 
-    Several processes that torchrun started train each cell together; the first one writes.
+    Several processes started by torchrun train each cell together; the first process writes.
 
     Args:
         config: the experiment.
-        command: what was typed; written beside the results.
-        folds: names of the folds to do; none means all.
-        overwrite: throw away the run that the folder holds.
-        progress: told what happens.
-        seeds: those of the config's seeds to do; none means all.
+        command: the command line, written to the results.
+        folds: names of the folds to train; empty for all.
+        overwrite: remove the existing run in the folder.
+        progress: receives the progress.
+        seeds: seeds to train, among the config's; empty for all.
 
     Returns:
-        The content of metrics.json, over all folds and seeds that are finished.
+        The content of metrics.json, over all finished folds and seeds.
 
     Raises:
-        PhonemoError: of any kind; what was finished stays.
+        PhonemoError: an error of any kind; finished cells are kept.
     """
     with distributed.process_group(config.train.wait_minutes) as rank, ExitStack() as stack:
         _check_several(config, rank.world)
         progress = progress if progress is not None and rank.first else RunProgress()
         torch.set_num_threads(max(1, config.threads // rank.local_world))
         experiment = prepare_experiment(config)
-        wanted = cells_of(experiment, folds, seeds)
+        cells = cells_of(experiment, folds, seeds)
         distributed.on_main_process(_claim_folder, Path(config.output), overwrite, stack)
         system = open_system(experiment, command, progress)
-        for number, cell in enumerate(wanted, start=1):
-            progress.cell(number, len(wanted), f"{cell.fold.name} seed {cell.seed}")
+        for number, cell in enumerate(cells, start=1):
+            progress.cell(number, len(cells), f"{cell.fold.name} seed {cell.seed}")
             progress.scores(ensure_trained(system, cell))
         return distributed.on_main_process(pool_folds, experiment, command)
 
@@ -86,21 +86,21 @@ def run(
 def cells_of(
     experiment: Experiment, folds: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> list[FoldSeed]:
-    """The cells of a run, seed by seed, or some of them; ProtocolError for one it has not."""
+    """Return a run's cells, or those selected, by seed; ProtocolError for an unknown one."""
     config = experiment.config
-    strays = [seed for seed in seeds if seed not in config.seeds]
-    if strays:
-        raise ProtocolError(f"no seed {strays[0]}; seeds: {', '.join(map(str, config.seeds))}")
+    unknown = [seed for seed in seeds if seed not in config.seeds]
+    if unknown:
+        raise ProtocolError(f"no seed {unknown[0]}; seeds: {', '.join(map(str, config.seeds))}")
     return [
         FoldSeed(fold, seed, Path(config.output) / f"seed-{seed}" / fold.name)
         for seed in config.seeds
         if not seeds or seed in seeds
-        for fold in _chosen(experiment.split, folds)
+        for fold in _select_folds(experiment.split, folds)
     ]
 
 
 def open_system(experiment: Experiment, command: str, progress: RunProgress) -> TrainableSystem:
-    """Make the run folder, or go on with it; what is trained in its cells."""
+    """Create or resume the run folder; return the system that trains its cells."""
     config = experiment.config
     system = SYSTEMS[config.system](experiment, progress)
     inputs = {"manifest": sha256_of(Path(config.manifest)), **system.inputs()}
@@ -112,7 +112,7 @@ def open_system(experiment: Experiment, command: str, progress: RunProgress) -> 
 
 
 def ensure_trained(system: TrainableSystem, cell: FoldSeed) -> dict[str, Any]:
-    """The metrics.json of a cell, which is trained first if it has none."""
+    """Return a cell's metrics.json; train the cell if there is none."""
     metrics = distributed.on_main_process(_finished_metrics, cell.folder)
     if metrics is None:
         system.train(cell)
@@ -123,14 +123,14 @@ def ensure_trained(system: TrainableSystem, cell: FoldSeed) -> dict[str, Any]:
 
 
 def _claim_folder(folder: Path, overwrite: bool, stack: ExitStack) -> None:
-    """Lock the run's folder until the stack is closed, after a run that is overwritten is gone."""
+    """Remove a run that is overwritten; lock the folder until the stack is closed."""
     if overwrite:
         discard_run(folder)
     stack.enter_context(folder_lock(folder))
 
 
 def _finished_metrics(folder: Path) -> dict[str, Any] | None:
-    """The metrics.json of a finished cell, whose checkpoints are removed; None without one."""
+    """Return a finished cell's metrics.json and remove its checkpoints; None if unfinished."""
     if not (folder / "metrics.json").is_file():
         return None
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -138,9 +138,9 @@ def _finished_metrics(folder: Path) -> dict[str, Any] | None:
 
 
 def read_cell(folder: Path) -> dict[str, Any]:
-    """What a finished cell wrote."""
-    found: dict[str, Any] = loads_json((folder / "metrics.json").read_text(encoding="utf-8"))
-    return found
+    """Read a finished cell's metrics.json."""
+    metrics: dict[str, Any] = loads_json((folder / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
 
 
 def pool_folds(
@@ -153,14 +153,14 @@ def pool_folds(
 
     Args:
         experiment: the run.
-        command: what was typed.
-        homes: by fold and seed, the folders of the cells to pool; default: all of the run's own.
-        notes: what else belongs beside the results.
+        command: the command line.
+        homes: by fold and seed, the folders of the cells to pool; default: all of the run.
+        notes: further notes for the results.
     """
     output = Path(experiment.config.output)
     if homes is None:
-        homes = {(one.fold.name, one.seed): one.folder for one in cells_of(experiment)}
-    every = len(cells_of(experiment))
+        homes = {(cell.fold.name, cell.seed): cell.folder for cell in cells_of(experiment)}
+    total = len(cells_of(experiment))
     done = [folder for folder in homes.values() if (folder / "metrics.json").is_file()]
     if not done:
         raise RunError(f"{output}: no fold is finished; run: phonemo train")
@@ -173,7 +173,7 @@ def pool_folds(
         command,
         summarize(rows, experiment.targets.labels),
         [read_cell(folder) for folder in done],
-        every - len(done),
+        total - len(done),
         notes,
     )
     write_json(output / "metrics.json", metrics)
@@ -182,27 +182,26 @@ def pool_folds(
 
 
 def _check_several(config: RunConfig, world: int) -> None:
-    """Refuse to start several processes for what one does, or more than a batch has rows for."""
+    """Refuse several processes for systems that need one, or more than a batch has rows."""
     if world == 1:
         return
     if config.system != "network" or config.train.strategy == "logistic":
-        what = "train.strategy logistic"
+        system = "train.strategy logistic"
         if config.system != "network":
-            what = f"system {config.system}"
+            system = f"system {config.system}"
         raise ConfigError(
-            f"{what} is fitted by one process, and torchrun started {world}; start phonemo train "
-            "without torchrun"
+            f"{system}: expected one process, got {world}; start phonemo train without torchrun"
         )
     if config.train.batch_size < world:
         raise ConfigError(
-            f"train.batch_size is {config.train.batch_size}, and {world} processes share a batch: "
-            "raise it, or lower --nproc-per-node"
+            f"train.batch_size: expected at least {world}, a row per process, got "
+            f"{config.train.batch_size}; raise it, or lower --nproc-per-node"
         )
 
 
-def _chosen(split: Split, names: Sequence[str]) -> list[Fold]:
+def _select_folds(split: Split, names: Sequence[str]) -> list[Fold]:
     known = {fold.name: fold for fold in split.folds}
-    strays = [name for name in names if name not in known]
-    if strays:
-        raise ProtocolError(f"no fold {strays[0]!r}; folds: {', '.join(known)}")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ProtocolError(f"no fold {unknown[0]!r}; folds: {', '.join(known)}")
     return [known[name] for name in names] if names else list(split.folds)

@@ -159,7 +159,7 @@ def _prepare(config: PretrainConfig, progress: RunProgress) -> Lesson:
 
 
 def _check_start(config: PretrainConfig) -> None:
-    corpora = provenance_of(config.start).heard
+    corpora = provenance_of(config.start).trained_on
     for corpus in config.never_heard:
         if corpus in corpora:
             raise ConfigError(

@@ -173,7 +173,7 @@ def forbid_leaks(
             f"that was trained on {seen} of its utterances and {len(speakers)} of its speakers; "
             f"name another network, or {remedy}"
         )
-    return corpus.name in network.lineage.heard
+    return corpus.name in network.lineage.trained_on
 
 
 def _interpolate(backbone: Backbone, start: str, share: float) -> None:
