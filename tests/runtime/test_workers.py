@@ -84,6 +84,18 @@ def test_workers_ignore_ctrl_c_and_the_parent_keeps_its_handler():
     before = signal.getsignal(signal.SIGINT)
     with WorkerPool(sigint_handler, 1) as pool:
         assert pool.submit(1).result(60)
-    with ignore_sigint():
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def start_during_ctrl_c(started: list[str]) -> None:
+    with ignore_sigint():
+        os.kill(os.getpid(), signal.SIGINT)
+        started.append("the processes")
+
+
+def test_ctrl_c_while_processes_start_is_not_lost():
+    started: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        start_during_ctrl_c(started)
+    assert started, "it arrives at the end, and not before"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

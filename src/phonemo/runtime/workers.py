@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -130,16 +131,23 @@ def _start(set_up: Callable[..., None] | None, arguments: Sequence[Any]) -> None
 def ignore_sigint() -> Iterator[None]:
     """Child processes started inside this context ignore SIGINT, from their first moment on.
 
-    The parent handles it and terminates them.
+    It is for the parent, which terminates them, and which gets its own SIGINT at the end.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # other threads cannot set signal handlers, nor receive signals
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        yield  # only the main thread receives signals
+    elif hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # which would unblock SIGINT when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    else:
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
 
 def exit_with_parent() -> None:
