@@ -200,7 +200,7 @@ def test_hostile_recordings_in_the_sample_do_not_affect_others(place):
     answer = begin(place, "-j", 2).ended()
     assert answer.code == 1
     assert "ZeroDivisionError: an odd" in answer.err, "the traceback is logged"
-    assert "of 3 recordings (3 vectors); 2 that cannot be used are left out" in answer.out
+    assert "of 3 recordings (3 vectors); skipped: 2 unusable" in answer.out
     codes = {name: row.get("code") for name, row in by_file(place.out).items()}
     bad = {"in/deadly.wav": "crashed", "in/odd.wav": "internal_error"}
     assert codes == dict.fromkeys(f"in/{name}" for name in names) | bad
