@@ -1,8 +1,8 @@
-"""Trains the configs of a folder, one after another, and keeps what every process ended with.
+"""Trains the configs of a folder, one after another, and keeps the final state of every process.
 
 torchrun ... -m tests.train.crew FOLDER               trains them
 torchrun ... -m tests.train.crew FOLDER kill 5        process 1 kills itself before step 5
-torchrun ... -m tests.train.crew FOLDER sleep 5       process 1 does not answer from there on
+torchrun ... -m tests.train.crew FOLDER sleep 5       process 1 hangs from there on
 
 FOLDER has NAME.yaml for each training; NAME.RANK.safetensors and NAME.RANK.json are written: the
 weights after the last step, before those of the best epoch are read from the disk, and the
@@ -52,7 +52,9 @@ def _keeping(path: Path) -> Any:
     load_best = PhonemoTrainer._load_best_model
 
     def keep_and_load(trainer: PhonemoTrainer) -> None:
-        weights = {name: one.contiguous() for name, one in trainer.network.state_dict().items()}
+        weights = {
+            name: tensor.contiguous() for name, tensor in trainer.network.state_dict().items()
+        }
         save_file(weights, _beside(path, "safetensors"))
         load_best(trainer)
 
@@ -60,7 +62,7 @@ def _keeping(path: Path) -> Any:
 
 
 def _fail(how: str, step: int) -> None:
-    """What process 1 does instead of its step."""
+    """Make process 1 fail at a step."""
     compute = PhonemoTrainer.compute_loss
 
     def failing(trainer: PhonemoTrainer, *arguments: Any, **keywords: Any) -> Any:
@@ -86,9 +88,9 @@ def launched(arguments: Sequence[str], processes: int = 2) -> Iterator[subproces
 
 
 def _torchrun(arguments: Sequence[str], processes: int) -> subprocess.Popen[str]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     settings = {
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
@@ -114,7 +116,7 @@ def _torchrun(arguments: Sequence[str], processes: int) -> subprocess.Popen[str]
 def _nothing_left() -> None:
     """A group's thread that asks for the interpreter while it ends would abort the process."""
     tasks = Path("/proc/self/task")
-    names = [(one / "comm").read_text().strip() for one in tasks.glob("*")]
+    names = [(task / "comm").read_text().strip() for task in tasks.glob("*")]
     left = [name for name in names if "gloo" in name]
     if left:
         sys.exit(f"a process group is gone and its threads are not: {', '.join(left)}")

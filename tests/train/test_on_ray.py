@@ -1,6 +1,6 @@
-"""Cells that Ray trains are those that one process trains; what fails is told, and ends.
+"""Ray trains the same cells as one process and reports failures.
 
-Ray runs in processes of its own command each time: it leaves threads and children behind.
+Each command with Ray runs in its own process, as Ray leaves threads and children behind.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def python(*typed: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def here_and_there(tmp_path_factory) -> tuple[AblationConfig, str, AblationConfig, str]:
-    """The same study in this process and by Ray, each with what it said of the arm that fails."""
+    """The same study in this process and by Ray, each with its error for the failing arm."""
     folder = tmp_path_factory.mktemp("ray")
     here, there = study(folder, "here"), study(folder, "there")
     with pytest.raises(RunError) as caught:
@@ -83,14 +83,14 @@ def test_ray_gives_the_answers_of_one_process(here_and_there):
 
 
 def test_a_cell_that_fails_is_named_and_leaves_the_others_alone(here_and_there):
-    _, said, there, said_there = here_and_there
-    assert said_there.splitlines()[-1] == f"phonemo: {said}"
-    assert "wild" in said
+    _, message, there, message_there = here_and_there
+    assert message_there.splitlines()[-1] == f"phonemo: {message}"
+    assert "wild" in message
     found = json.loads((Path(there.output) / "ablation.json").read_text())
     assert found["missing"] == ["wild"]
 
 
-def test_jobs_are_done_in_other_processes_and_what_fails_there_is_one_line(tmp_path):
+def test_jobs_run_in_other_processes_and_a_failure_is_one_line(tmp_path):
     script = tmp_path / "spread.py"
     script.write_text(SPREAD, encoding="utf-8")
     ended = python(str(script))
@@ -99,16 +99,16 @@ def test_jobs_are_done_in_other_processes_and_what_fails_there_is_one_line(tmp_p
     ), ended.stderr
 
 
-def test_a_machine_that_does_not_see_the_folder_is_told(tmp_path, monkeypatch):
+def test_a_machine_without_the_folder_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(workers.logging, "disable", lambda level: None)
     before = os.getcwd()
-    found = workers._call_in_folder(str(tmp_path / "elsewhere"), str, 1)
-    assert isinstance(found, RunError)
-    assert "must share the folder" in str(found)
+    result = workers._call_in_folder(str(tmp_path / "elsewhere"), str, 1)
+    assert isinstance(result, RunError)
+    assert "must share the folder" in str(result)
     assert os.getcwd() == before
 
 
-def test_no_cluster_at_the_address_is_one_line():
+def test_no_cluster_at_the_address_is_a_one_line_error():
     with (
         pytest.raises(RunError, match=r"no Ray at 127\.0\.0\.1:9 "),
         workers.ray_session("127.0.0.1:9", None),

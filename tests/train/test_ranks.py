@@ -101,8 +101,8 @@ def _finish(process: subprocess.Popen[str]) -> None:
 def _failed(arguments: list[str]) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a launch."""
     with crew.launched(arguments) as process:
-        said, errors = process.communicate(timeout=SECONDS)
-        return process.returncode, said, errors
+        output, errors = process.communicate(timeout=SECONDS)
+        return process.returncode, output, errors
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +170,8 @@ def test_both_processes_hold_the_same(folders, name):
     first, second = (_weights(two, name, rank) for rank in (0, 1))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
-    told = [json.loads((two / f"{name}.{rank}.json").read_text()) for rank in (0, 1)]
-    assert told[0] == told[1]
+    metrics = [json.loads((two / f"{name}.{rank}.json").read_text()) for rank in (0, 1)]
+    assert metrics[0] == metrics[1]
 
 
 def test_the_threads_of_a_machine_are_divided(folders):
@@ -188,7 +188,7 @@ def test_the_threads_of_a_machine_are_divided(folders):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> Path:
-    """A lively training of two, one of which was killed before step 5; it ended in time."""
+    """A training of two processes, one of which was killed before step 5."""
     folder = tmp_path_factory.mktemp("killed")
     _write_lively(folder)
     code, _, errors = _failed(["-m", "tests.train.crew", str(folder), "kill", "5"])
@@ -217,7 +217,7 @@ def test_killed_and_resumed_equals_uninterrupted(folders, killed):
     assert steps == [row["step"] for row in read_log(_home(folders[1], "whole") / "log.jsonl")]
 
 
-def test_another_number_of_processes_goes_on_with_a_warning(killed, folders, caplog):
+def test_another_number_of_processes_resumes_with_a_warning(killed, folders, caplog):
     config = load_config(killed / "whole.yaml")
     config = with_changes(config, output=str(killed / "alone"))
     with caplog.at_level(logging.WARNING):
@@ -230,21 +230,21 @@ def test_another_number_of_processes_goes_on_with_a_warning(killed, folders, cap
     assert rows[0] == before[0]  # of the first epoch, which two processes had finished
 
 
-def test_who_does_not_answer_is_not_waited_for_long(tmp_path):
+def test_a_process_that_hangs_times_out(tmp_path):
     _write_lively(tmp_path, wait_minutes=0.05)
     code, _, errors = _failed(["-m", "tests.train.crew", str(tmp_path), "sleep", "4"])
     assert code != 0
     assert "rank 0: another process of this training ended or timed out" in errors
 
 
-def test_an_error_that_all_meet_is_said_once(tmp_path):
+def test_an_error_in_all_processes_is_reported_once(tmp_path):
     """A loss that is no number in one process ends both, by the same line."""
     _write_lively(tmp_path, strategy="frozen", rate_heads=1e30)
     arguments = ["-m", "phonemo", "train", str(tmp_path / "whole.yaml"), "--fold", FOLD]
-    code, said, errors = _failed(arguments)
+    code, output, errors = _failed(arguments)
     assert code == 1
     lines = [line for line in errors.splitlines() if line.startswith("phonemo: the loss is nan")]
     assert len(lines) == 1, errors
     assert "lower train.rate_heads" in lines[0]
     assert "rank1" not in errors
-    assert said == ""
+    assert output == ""

@@ -1,4 +1,4 @@
-"""What several processes need of each, as far as one can show it."""
+"""Distributed training, as far as a single process can test it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECOND_OF_TWO = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD
 
 @pytest.fixture
 def second(monkeypatch) -> None:
-    """As torchrun starts the second of two, but nobody answers at its store."""
+    """The environment of the second of two processes, without torchrun's store."""
     for name, value in SECOND_OF_TWO.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
@@ -47,7 +47,7 @@ def test_one_process_is_alone(monkeypatch):
     assert not torch.distributed.is_initialized()
 
 
-def test_torchrun_with_one_process_is_no_different(tmp_path, monkeypatch):
+def test_torchrun_with_one_process_changes_nothing(tmp_path, monkeypatch):
     """accelerate would take part in a group of one."""
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
@@ -56,7 +56,7 @@ def test_torchrun_with_one_process_is_no_different(tmp_path, monkeypatch):
     assert distributed.started() == Rank()
 
 
-def test_who_a_process_is_by_its_environment(second, monkeypatch):
+def test_the_rank_is_read_from_the_environment(second, monkeypatch):
     assert distributed.started() == Rank(1, 2, 1, 2)
     assert distributed.current_rank() == Rank()  # it has not joined
     monkeypatch.setenv("WORLD_SIZE", "two")
@@ -67,7 +67,7 @@ def test_who_a_process_is_by_its_environment(second, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [["ablate", "a.yaml"], ["pretrain", "a.yaml"], ["report"]])
-def test_other_commands_refuse_to_be_several(second, command):
+def test_other_commands_refuse_several_processes(second, command):
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, UsageError)
     assert str(error).startswith(f"phonemo {command[0]}: expected one process, got 2 from torchrun")
@@ -87,7 +87,7 @@ def test_other_commands_refuse_to_be_several(second, command):
         ({"system": "egemaps-svm"}, "system egemaps-svm: expected one process"),
     ],
 )
-def test_what_several_cannot_do_is_one_line(tmp_path, monkeypatch, changes, message):
+def test_a_config_for_one_process_is_refused_in_several(tmp_path, monkeypatch, changes, message):
     """Before anything is read or written."""
     monkeypatch.setattr(distributed, "process_group", lambda _: nullcontext(Rank(1, 2, 1, 2)))
     config = with_changes(make_config(tmp_path), **changes)
@@ -96,7 +96,7 @@ def test_what_several_cannot_do_is_one_line(tmp_path, monkeypatch, changes, mess
     assert not Path(config.output).exists()
 
 
-def test_more_processes_than_gpus_is_one_line(second, monkeypatch):
+def test_more_processes_than_gpus_is_a_one_line_error(second, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with (
@@ -107,7 +107,7 @@ def test_more_processes_than_gpus_is_one_line(second, monkeypatch):
     assert distributed.current_rank() == Rank()
 
 
-def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch):
+def test_a_lost_process_is_a_one_line_error(second, monkeypatch):
     def begin(rank: Rank, minutes: float) -> None:
         raise RuntimeError("[x/third_party/gloo/gloo/transport/tcp/pair.cc:5] Connection reset")
 
@@ -125,31 +125,31 @@ def test_what_torch_raises_where_another_is_gone_is_one_line(second, monkeypatch
         pass
 
 
-def test_an_error_is_said_where_nobody_can_be_asked(second):
+def test_an_error_is_reported_without_a_store(second):
     with pytest.raises(RunError, match="one"), distributed.log_error_once():
         raise RunError("one")
 
 
-def test_an_interrupt_is_said_by_the_first(second):
+def test_only_the_first_process_reports_an_interrupt(second):
     with pytest.raises(SystemExit) as it, distributed.log_error_once():
         raise KeyboardInterrupt
     assert it.value.code == 130
 
 
-def test_a_stand_in_is_heard_and_teaches_nothing(tmp_path):
+def test_a_padding_row_is_loaded_without_targets(tmp_path):
     dataset = make_dataset(prepare_experiment(make_config(tmp_path)))
-    one, stand_in = dataset[3], dataset[PaddingIndex(3)]
-    assert np.array_equal(one["samples"], stand_in["samples"])
-    assert one["label"] >= 0
-    assert one["phonemes"]
-    batch = collate([stand_in])
+    utterance, padding = dataset[3], dataset[PaddingIndex(3)]
+    assert np.array_equal(utterance["samples"], padding["samples"])
+    assert utterance["label"] >= 0
+    assert utterance["phonemes"]
+    batch = collate([padding])
     assert batch["labels"].tolist() == [-100]
     assert batch["phoneme_lengths"].tolist() == [0]
     assert PADDING_ROW in batch
-    assert PADDING_ROW not in collate([one])
+    assert PADDING_ROW not in collate([utterance])
 
 
-def test_the_wait_is_no_part_of_a_config_name(tmp_path):
+def test_the_wait_is_not_part_of_the_config_digest(tmp_path):
     config = make_config(tmp_path)
     assert with_changes(config, train={"wait_minutes": 1.0}).digest == config.digest
 
@@ -180,7 +180,7 @@ def _state_of(seed: int) -> tuple[checkpointing.RngState, tuple[float, float, fl
     return checkpointing.RngState.now(), _drawn()
 
 
-def test_every_process_draws_on(tmp_path, caplog):
+def test_every_process_resumes_its_random_state(tmp_path, caplog):
     (first, mine), (second, theirs) = _state_of(1), _state_of(2)
     target = _save(tmp_path, [first, second])
     with caplog.at_level(logging.WARNING):
@@ -191,19 +191,19 @@ def test_every_process_draws_on(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_other_numbers_of_processes_are_told(tmp_path, caplog):
+def test_another_number_of_processes_is_reported(tmp_path, caplog):
     (first, mine), (second, _) = _state_of(1), _state_of(2)
     target = _save(tmp_path, [first, second])
     checkpointing.load_random(target)
     assert _drawn() == mine
     assert "was written by 2 process(es) and is resumed by 1" in caplog.text
-    _, wanted = _state_of(3)
+    _, expected = _state_of(3)
     _state_of(3)[0].restore()
     checkpointing.load_random(target, Rank(2, 3))  # there was no third: it draws on as it is
-    assert _drawn() == wanted
+    assert _drawn() == expected
 
 
-def test_one_process_writes_what_it_always_wrote(tmp_path):
+def test_one_process_keeps_the_checkpoint_format(tmp_path):
     """So that earlier checkpoints are read, and earlier versions read later ones."""
     target = _save(tmp_path, None)
     assert '"random_of_others"' not in (target / checkpointing.STATE).read_text()

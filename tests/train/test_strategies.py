@@ -84,8 +84,8 @@ def test_one_epoch_changes_exactly_the_trainable_parameters(folder, tmp_path, na
         if LEARNS[name](parameter) or not parameter.startswith("backbone.")
     }
     assert changed(before, copy_state(trainer.network)) == expected
-    assert len(watch.heard) == 2
-    for modes in watch.heard:
+    assert len(watch.values) == 2
+    for modes in watch.values:
         _check_modes(name, modes)
 
 
@@ -110,9 +110,9 @@ def test_gradual_unfreezes_one_layer_per_epoch(folder, tmp_path):
     config = make_config(folder, strategy="gradual", **SETTINGS | {"epochs": 4})
     watch = Watch(copy_state, "epoch")
     trainer = make_trainer(config, tmp_path, callbacks=[watch])
-    states = [copy_state(trainer.network), *watch.heard]
+    states = [copy_state(trainer.network), *watch.values]
     trainer.resume_or_start()
-    states = [*states, *watch.heard]
+    states = [*states, *watch.values]
     layers = []
     for before, after in pairwise(states):
         names = {name for name in changed(before, after) if name.startswith("backbone.")}

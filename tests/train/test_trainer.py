@@ -274,13 +274,13 @@ def test_the_best_epoch_is_kept_and_patience_ends(
     config = make_config(folder, select_by=select_by, **settings)
     trainer = make_trainer(config, tmp_path, callbacks=[watch])
     trainer.resume_or_start()
-    assert len(watch.heard) == epochs
+    assert len(watch.values) == epochs
     assert trainer.state.global_step == epochs
     assert trainer.state.best_global_step == best
     final = copy_state(trainer.network)
-    assert not changed(watch.heard[best - 1], final)
+    assert not changed(watch.values[best - 1], final)
     if best != epochs:
-        assert changed(watch.heard[-1], final)
+        assert changed(watch.values[-1], final)
 
 
 def test_mixed_precision_on_a_cpu(folder, tmp_path):

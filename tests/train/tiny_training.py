@@ -113,16 +113,16 @@ def changed(before: State, after: State) -> set[str]:
 
 
 class Watch(TrainerCallback):
-    """Keeps what a function says of the model at the end of every step or epoch."""
+    """Records a function of the model at the end of every step or epoch."""
 
-    def __init__(self, tell: Callable[[Any], Any], every: str) -> None:
-        self.tell, self.every = tell, every
-        self.heard: list[Any] = []
+    def __init__(self, measure: Callable[[Any], Any], every: str) -> None:
+        self.measure, self.every = measure, every
+        self.values: list[Any] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.every == "step":
-            self.heard.append(self.tell(kwargs["model"]))
+            self.values.append(self.measure(kwargs["model"]))
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.every == "epoch":
-            self.heard.append(self.tell(kwargs["model"]))
+            self.values.append(self.measure(kwargs["model"]))
