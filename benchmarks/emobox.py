@@ -147,7 +147,7 @@ def compare(config: RunConfig, command: str, progress: RunProgress | None = None
     corpus = config.name.removeprefix("emobox-")
     name = Path(config.model.start or config.model.backbone).name
     lines = [*table_lines(corpus, name, _millions(config), metrics)]
-    heard = sorted(ancestors(config.model).heard)
+    heard = sorted(ancestors(config.model).trained_on)
     lines.append(f"  {name} was trained on: {', '.join(heard) or 'nothing on record'}")
     experiment = prepare_experiment(config)
     return Compared(metrics, (*lines, *(f"  {note}" for note in experiment.split.notes)))

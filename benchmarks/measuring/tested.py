@@ -133,7 +133,9 @@ def open_pair(model: Path, manifest: Path, labels: LabelSet, count: int) -> Test
         return np.log(np.maximum([scores[label] for label in recognizer.labels], 1e-9))
 
     note = (
-        f"the network was pretrained on {name} without labels" if name in provenance.heard else ""
+        f"the network was pretrained on {name} without labels"
+        if name in provenance.trained_on
+        else ""
     )
     chosen = spread_out(rows, labels, count)
     return Tested(

@@ -320,7 +320,7 @@ def test_a_table_of_files_good_and_bad(clips):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("one.wav", "two.wav", "--format", "textgrid"), "add --output-dir"),
+        (("one.wav", "two.wav", "--format", "textgrid"), "requires --output-dir"),
         (("one.wav", "--format", "csv", "--output-dir", "x"), "expected --format json"),
         (
             ("one.wav", "more/one.wav", "--format", "textgrid", "--output-dir", "x"),

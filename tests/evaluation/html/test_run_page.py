@@ -88,7 +88,10 @@ class TestFinetune:
         assert result.config.labels.names == ("anger", "neutral")
         assert result.notes == ("left out, fewer than 6 utterances: sadness (2)",)
         manifest.write_text("\n".join(item for item in kept if "neutral" not in item) + "\n")
-        with pytest.raises(ProtocolError, match=r"two emotions .* it has anger \(8\), sadness"):
+        with pytest.raises(
+            ProtocolError,
+            match=r"two or more emotions with at least 6 utterances, got anger \(8\), sadness",
+        ):
             plan(manifest, tmp_path / "run", str(tmp_path))
 
     def test_phonemo_small_can_be_named_as_a_start(self, tmp_path):
