@@ -55,7 +55,7 @@ def main(folder: Path) -> int:
 def measure_run(run: Run) -> Iterator[Row]:
     """Yield every test utterance with enough phonemes, by the model of its fold."""
     draw = np.random.default_rng(1)
-    for fold in run.trained_on():
+    for fold in run.with_progress():
         model = exported(fold.models[0], "fp32")
         for utterance in fold.utterances:
             drops = measure(model, run.audio(utterance).samples, draw)

@@ -26,7 +26,7 @@ def main(folder: Path) -> int:
     run = open_run(folder)
     rows = [
         row
-        for fold in run.trained_on()
+        for fold in run.with_progress()
         for model in fold.models
         for row in predict_fold(run, model, fold)
     ]

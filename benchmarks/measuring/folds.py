@@ -45,7 +45,7 @@ class Run:
             self.manifest.audio_path(utterance), start=utterance.start, end=utterance.end
         )
 
-    def heard(self) -> Iterator[Fold]:
+    def with_progress(self) -> Iterator[Fold]:
         """Yield the folds; report finished ones on standard error."""
         for fold in self.folds:
             yield fold
