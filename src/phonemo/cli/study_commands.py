@@ -243,7 +243,7 @@ def fit_head(
     if system is None and len(resolved.systems) > 1:
         raise UsageError(f"expected --system, one of {', '.join(resolved.systems)}, got none")
     needs_torch("fitting a head")
-    from phonemo.train.transfer.shipped_head import fit_all, ship
+    from phonemo.train.transfer.final_head import fit_all, ship
 
     with console.run_progress(quiet) as progress:
         final = fit_all(

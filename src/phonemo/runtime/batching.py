@@ -38,7 +38,7 @@ Opened = Waveform | Deferred[Outcome] | Outcome
 def map_ordered(
     items: Iterable[_Item],
     opened: Callable[[_Item], Waveform | Deferred[_Out] | _Out],
-    heard: Callable[[Sequence[Waveform]], Sequence[_Out]],
+    recognize_batch: Callable[[Sequence[Waveform]], Sequence[_Out]],
     *,
     jobs: int,
     batch_samples: int,
@@ -51,7 +51,7 @@ def map_ordered(
     Args:
         items: the items to open.
         opened: opens an item quickly, as audio; slow work is returned as ``Deferred``.
-        heard: returns the outcomes of a batch.
+        recognize_batch: returns the outcomes of a batch.
         jobs: number of concurrent calls, each in a thread.
         batch_samples: samples per batch, padding included.
     """
@@ -65,7 +65,7 @@ def map_ordered(
         opening = submit(jobs)
         while opening:
             following: list[Future[Waveform | Deferred[_Out] | _Out]] = []
-            for outcome in _round(pool, opening, heard, batch_samples):
+            for outcome in _round(pool, opening, recognize_batch, batch_samples):
                 yield outcome
                 following += submit(min(2, AHEAD * jobs - len(following)))
             opening = following

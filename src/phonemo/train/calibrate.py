@@ -103,7 +103,10 @@ def stored_calibration(model: PhonemoForAudioClassification) -> TemperatureScali
 
 
 def recalibrate(
-    folder: Path, target: Path, calibrated: TemperatureScaling, heard: Provenance | None = None
+    folder: Path,
+    target: Path,
+    calibrated: TemperatureScaling,
+    data_provenance: Provenance | None = None,
 ) -> None:
     """Copy a model folder or a bundle with another calibration and the same weights.
 
@@ -111,7 +114,7 @@ def recalibrate(
         folder: what ``phonemo train`` or ``phonemo export`` wrote.
         target: the folder to write; a bundle may be overwritten in place.
         calibrated: the temperature and the threshold.
-        heard: provenance of the calibration data, if known, so that it is never tested on later.
+        data_provenance: of the calibration data, if known, so that it is never tested on later.
 
     Raises:
         CheckpointError: the folder is neither, or the target exists.
@@ -123,7 +126,7 @@ def recalibrate(
         write_bundle(target, bundle.model, card, bundle.head, bundle.adaptation)
         return
     load_trained(folder)
-    provenance = provenance_of(folder) | (heard or Provenance())
+    provenance = provenance_of(folder) | (data_provenance or Provenance())
     checksummed = loads_json((folder / CHECKSUMS).read_text(encoding="utf-8"))["sha256"]
     with checksummed_folder(target) as scratch:
         for name in checksummed:
@@ -131,7 +134,7 @@ def recalibrate(
         config = loads_json((scratch / "config.json").read_text(encoding="utf-8"))
         text = json.dumps(dict(sorted((config | _fields(calibrated)).items())), indent=2)
         (scratch / "config.json").write_text(text + "\n", encoding="utf-8")
-        if heard is not None:
+        if data_provenance is not None:
             (scratch / PROVENANCE).write_text(json.dumps(provenance.to_json()), encoding="utf-8")
     for path in folder.iterdir():  # such as a model card, which is not part of the checksums
         if path.is_file() and path.name not in (*checksummed, CHECKSUMS):

@@ -9,8 +9,8 @@ from phonemo.errors import ProtocolError, UsageError
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.transfer.corpora import concatenate_rows, read_corpora
+from phonemo.train.transfer.final_head import fit_all
 from phonemo.train.transfer.linear_heads import fit_head
-from phonemo.train.transfer.shipped_head import fit_all
 from phonemo.train.transfer.study import Study, StudyBench
 from phonemo.train.transfer.study_run import transfer
 from tests.train.transfer.planted import EMOTIONS, Planted, study_of

@@ -16,9 +16,9 @@ from phonemo.train.heads.linear_head import reference_of
 from phonemo.train.model_folder import load_trained, save_trained
 from phonemo.train.provenance import provenance_of
 from phonemo.train.transfer.corpora import Corpus
+from phonemo.train.transfer.final_head import Final, ship
 from phonemo.train.transfer.linear_heads import HeadOptions
 from phonemo.train.transfer.selection import Choice, Picked
-from phonemo.train.transfer.shipped_head import Final, ship
 from phonemo.train.transfer.vectors import open_network
 from tests.model.test_network import _model
 
