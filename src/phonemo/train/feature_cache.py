@@ -305,22 +305,25 @@ def _digest(
     digest.update(json.dumps(shape, sort_keys=True).encode())
     digest.update(model.backbone.network.config.to_json_string().encode())
     digest.update(backbone_digest(model).encode())
-    root = manifest.root
     for utterance in sorted(utterances, key=lambda utterance: utterance.id):
-        path = root / utterance.file
-        if not path.is_file():
-            raise AudioError(
-                "missing_file",
-                f"{path}: no such file; {utterance.id} of the manifest",
-            )
-        stat = path.stat()
-        row = (
-            utterance.id,
-            utterance.file,
-            utterance.start,
-            utterance.end,
-            stat.st_size,
-            stat.st_mtime_ns,
-        )
-        digest.update(json.dumps(row).encode())
+        digest.update(json.dumps(recording_key(manifest, utterance)).encode())
     return digest.hexdigest()[:24]
+
+
+def recording_key(
+    manifest: Manifest, utterance: Utterance
+) -> tuple[str, str, float | None, float | None, int, int]:
+    """What cached values of an utterance depend on: id, file, start, end, size, change time.
+
+    Raises:
+        AudioError: the file is missing.
+    """
+    path = manifest.audio_path(utterance)
+    if not path.is_file():
+        raise AudioError(
+            "missing_file",
+            f"{path}: no such file; {utterance.id} of the manifest of {manifest.header.corpus}",
+        )
+    stat = path.stat()
+    times = utterance.start, utterance.end
+    return (utterance.id, utterance.file, *times, stat.st_size, stat.st_mtime_ns)

@@ -105,8 +105,9 @@ class Fitted(NamedTuple):
 
 
 class FoldOutputs(NamedTuple):
-    """A network's outputs for the test part, and its phoneme errors by auxiliary corpus."""
+    """The test part, a network's outputs for it, and its phoneme errors by auxiliary corpus."""
 
+    dataset: SpeechDataset
     outputs: Outputs
     auxiliary: dict[str, Any]
 
@@ -163,8 +164,9 @@ class FoldRun:
 
     def test(self, model: PhonemoForAudioClassification) -> FoldOutputs:
         """Test on the test part and on the held-out speakers of auxiliary corpora."""
-        outputs = outputs_of(model, self.dataset("test"), self.config.train.batch_size)
-        return FoldOutputs(outputs, self._auxiliary_phonemes(model))
+        dataset = self.dataset("test")
+        outputs = outputs_of(model, dataset, self.config.train.batch_size)
+        return FoldOutputs(dataset, outputs, self._auxiliary_phonemes(model))
 
     def save_model(self, fitted: Fitted) -> None:
         """Write the learning curves and the model folder."""
@@ -268,7 +270,7 @@ class FoldRun:
         targets, folder = self.experiment.targets, self.cell.folder
         rows = prediction_rows(
             tested.outputs,
-            self.dataset("test"),
+            tested.dataset,
             targets.labels,
             targets.inventory,
             self.cell.fold.name,

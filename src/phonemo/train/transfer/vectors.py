@@ -22,13 +22,13 @@ from torch import Tensor
 from phonemo.audio import load_waveform
 from phonemo.audio.levels import boost_quiet
 from phonemo.corpora.manifest import Utterance
-from phonemo.errors import AudioError, ConfigError, LeakageError
+from phonemo.errors import ConfigError, LeakageError
 from phonemo.model.backbone import Backbone
 from phonemo.model.masks import mask_of
 from phonemo.model.network import EmotionOutput, PhonemoForAudioClassification
 from phonemo.model.pooling import statistics
 from phonemo.model.pretrained import load_backbone
-from phonemo.train.feature_cache import save_array
+from phonemo.train.feature_cache import recording_key, save_array
 from phonemo.train.model_folder import LABELS, load_trained
 from phonemo.train.provenance import Provenance, provenance_of
 from phonemo.train.transfer.corpora import Corpus
@@ -276,23 +276,6 @@ def recordings_digest(corpus: Corpus) -> str:
     if corpus not in _DIGESTS:
         digest = hashlib.sha256()
         for utterance in corpus.utterances:
-            digest.update(json.dumps(_facts(corpus, utterance)).encode())
+            digest.update(json.dumps(recording_key(corpus.manifest, utterance)).encode())
         _DIGESTS[corpus] = digest.hexdigest()[:12]
     return _DIGESTS[corpus]
-
-
-def _facts(corpus: Corpus, utterance: Utterance) -> tuple[str | float | None, ...]:
-    path = corpus.manifest.audio_path(utterance)
-    if not path.is_file():
-        raise AudioError(
-            "missing_file", f"{path}: no such file; {utterance.id} of the manifest of {corpus.name}"
-        )
-    stat = path.stat()
-    return (
-        utterance.id,
-        utterance.file,
-        utterance.start,
-        utterance.end,
-        stat.st_size,
-        stat.st_mtime_ns,
-    )

@@ -33,7 +33,7 @@ from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import Outputs, prediction_rows
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics
-from phonemo.train.feature_cache import UNREADABLE, save_array
+from phonemo.train.feature_cache import UNREADABLE, recording_key, save_array
 
 #: Values of C, selected on each fold's validation part.
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -171,20 +171,8 @@ def _compute_all(
 
 def _dependencies(manifest: Manifest, utterance: Utterance) -> list[Any]:
     """The inputs that an utterance's features depend on; AudioError if its file is missing."""
-    path = manifest.audio_path(utterance)
-    if not path.is_file():
-        raise AudioError(
-            "missing_file", f"{path}: no such file, for {utterance.id} in the manifest"
-        )
-    file = path.stat()
-    return [
-        utterance.id,
-        str(path.resolve()),
-        utterance.start,
-        utterance.end,
-        file.st_size,
-        file.st_mtime_ns,
-    ]
+    name, _, *rest = recording_key(manifest, utterance)
+    return [name, str(manifest.audio_path(utterance).resolve()), *rest]
 
 
 def _compute(extract: Any, manifest: Manifest, utterance: Utterance) -> Features:
