@@ -92,8 +92,8 @@ UNKNOWN = "unknown"
 """Key for utterances whose speaker or gender is unknown."""
 
 
-def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
-    """Score prediction rows of several folds and seeds; return JSON data as in ``Results``.
+def results_of(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> Results:
+    """Score prediction rows of several folds and seeds.
 
     The order of the rows does not matter. Intervals are bootstrapped over the rows of all seeds,
     clustered by speaker.
@@ -105,7 +105,7 @@ def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
     """
     tested = validate_rows(rows, labels)
     scores = {name: _score(tested, statistic) for name, statistic in STATISTICS.items()}
-    results = Results(
+    return Results(
         utterances=len({row["id"] for row in tested.rows}),
         speakers_count=len({row["speaker"] for row in tested.rows} - {None}),
         labels=labels.names,
@@ -126,7 +126,11 @@ def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, 
         interval=_interval_note(tested),
         seeds_agree=len({frozenset(ids) for ids in _ids_by_seed(tested).values()}) == 1,
     )
-    return results.model_dump(mode="json")
+
+
+def summarize(rows: Sequence[Mapping[str, Any]], labels: LabelSet) -> dict[str, Any]:
+    """Return ``results_of`` as JSON-able data; arguments and errors are the same."""
+    return results_of(rows, labels).model_dump(mode="json")
 
 
 def _score(tested: PredictionTable, statistic: Callable[[Counts], float]) -> Score:

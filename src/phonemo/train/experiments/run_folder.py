@@ -25,7 +25,7 @@ from phonemo.evaluation.report import (
     plot_reliability,
     plot_risk_coverage,
 )
-from phonemo.evaluation.summary import summarize
+from phonemo.evaluation.summary import results_of
 from phonemo.files import loads_json, write_json
 from phonemo.labels import LabelSet
 from phonemo.train.callbacks import read_log
@@ -123,7 +123,7 @@ def fold_metrics(
         steps=state.global_step,
         epochs=state.epoch,
         seconds=round(seconds, 1),
-        results=Results.model_validate(summarize(rows, labels)),
+        results=results_of(rows, labels),
         extra=dict(extra),
     )
     return metrics.model_dump(mode="json")
@@ -134,7 +134,7 @@ def run_metrics(
     manifest: Manifest,
     split: Split,
     command: str,
-    results: dict[str, Any],
+    results: Results,
     cells: Sequence[Mapping[str, Any]],
     missing: int,
     more: Sequence[str] = (),
@@ -146,7 +146,7 @@ def run_metrics(
         manifest: its data.
         split: its folds.
         command: the command line.
-        results: the result of ``summarize``.
+        results: the result of ``results_of``.
         cells: the metrics.json of every finished cell.
         missing: number of unfinished cells.
         more: notes in addition to those of the split.
@@ -170,7 +170,7 @@ def run_metrics(
         phonemo=__version__,
         seconds=round(sum(cell.get("seconds", 0.0) for cell in cells), 1),
         extra=_extra_scores(cells),
-        results=Results.model_validate(results),
+        results=results,
     )
     return metrics.model_dump(mode="json")
 

@@ -22,7 +22,7 @@ from phonemo.config import RunConfig
 from phonemo.corpora.folds import Fold, Split
 from phonemo.errors import ConfigError, ProtocolError, RunError
 from phonemo.evaluation.prediction_rows import read_predictions
-from phonemo.evaluation.summary import summarize
+from phonemo.evaluation.summary import results_of
 from phonemo.files import folder_lock, loads_json, sha256_of, write_json, write_rows
 from phonemo.train import distributed
 from phonemo.train.callbacks import RunProgress
@@ -171,7 +171,7 @@ def pool_folds(
         experiment.manifest,
         experiment.split,
         command,
-        summarize(rows, experiment.targets.labels),
+        results_of(rows, experiment.targets.labels),
         [read_cell(folder) for folder in done],
         total - len(done),
         notes,
