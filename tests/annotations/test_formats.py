@@ -12,7 +12,8 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, fill_gaps, segments_of
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, segments_of
+from phonemo.annotations.tiers import fill_gaps
 from phonemo.annotations.writers import (
     audacity,
     csv_error,

@@ -13,14 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.annotations.prediction import (
-    Prediction,
-    Segment,
-    phonemes_within,
-    segments_of,
-    tiers_of,
-)
+from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
 from phonemo.annotations.textgrid import PraatText
+from phonemo.annotations.tiers import tiers_of
 from phonemo.annotations.writers import (
     audacity,
     csv_error,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from phonemo.annotations.prediction import tiers_of
+from phonemo.annotations.tiers import tiers_of
 from phonemo.annotations.turns import Turn, read_turns
 from phonemo.annotations.writers import rttm, textgrid
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer

@@ -12,7 +12,8 @@ import soundfile
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phonemo.annotations.prediction import PhonemeSpan, TierInterval, non_overlapping
+from phonemo.annotations.prediction import PhonemeSpan
+from phonemo.annotations.tiers import TierInterval, non_overlapping
 from phonemo.audio import load_waveform, open_waveform
 from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.timeline import GAP_SECONDS, Timeline, WindowScore

@@ -1,13 +1,12 @@
-"""Predictions, their conversion to gapless tiers, and their export to pandas.
+"""Predictions and their export to pandas.
 
-Praat's tiers cover a recording without gaps or overlaps. pandas is an optional dependency, imported
-on use; its data frames have audformat's index.
+pandas is an optional dependency, imported on use; its data frames have audformat's index.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +65,32 @@ class ProfileMark:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of a transcript, with the emotion around it once that is recognized.
+
+    Attributes:
+        text: the word as in the transcript.
+        start: start in seconds.
+        end: end in seconds.
+        label: the emotion with the highest score; None if not recognized.
+        scores: probability of every emotion, of the windows around the word; None if not
+            recognized.
+    """
+
+    text: str
+    start: float
+    end: float
+    label: str | None = None
+    scores: dict[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        times = {"start": round(self.start, 4), "end": round(self.end, 4)}
+        data = {"word": self.text, **times}
+        return data if self.label is None else data | {"label": self.label, "scores": self.scores}
+
+
+@dataclass(frozen=True)
 class Segment:
     """A part of a recording and its emotion.
 
@@ -76,6 +101,9 @@ class Segment:
         scores: probability of every emotion.
         speaker: the speaker, if turns were given.
         profile: the speaker's statistics, if the segment was adapted with them.
+        channel: the channel, from 1 on, if it was chosen; None for the mix of all.
+        text: the turn's text, if a transcript was given.
+        words: the turn's words with their emotions, if a transcript with words was given.
     """
 
     start: float
@@ -84,6 +112,9 @@ class Segment:
     scores: dict[str, float]
     speaker: str | None = None
     profile: ProfileMark | None = None
+    channel: int | None = None
+    text: str | None = None
+    words: tuple[Word, ...] = ()
 
     def among(self, names: Iterable[str]) -> Segment:
         """Restrict to some emotions; arguments and errors are those of ``Prediction.among``."""
@@ -95,6 +126,9 @@ class Segment:
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}
         data = {**times, "label": self.label, "scores": self.scores}
         data |= {} if self.speaker is None else {"speaker": self.speaker}
+        data |= {} if self.channel is None else {"channel": self.channel}
+        data |= {} if self.text is None else {"text": self.text}
+        data |= {"words": [word.to_dict() for word in self.words]} if self.words else {}
         return data if self.profile is None else data | {"profile": self.profile.to_dict()}
 
 
@@ -116,6 +150,8 @@ class Prediction:
         timings: processing seconds by stage ("decode", "network", "phonemes"); they vary between
             runs and are excluded from comparison.
         profile: the applied profile; None if there was none.
+        channel: the channel, from 1 on, if it was chosen; None for the mix of all.
+        channels: for ``channels="split"``, the prediction of each channel with sound.
     """
 
     label: str
@@ -127,6 +163,8 @@ class Prediction:
     speech_ratio: float | None = None
     timings: dict[str, float] = field(default_factory=dict, compare=False)
     profile: ProfileMark | None = None
+    channel: int | None = None
+    channels: tuple[Prediction, ...] = ()
 
     @property
     def phonemes(self) -> tuple[str, ...] | None:
@@ -151,7 +189,9 @@ class Prediction:
         emotions = tuple(names)
         scores = rescale_scores(self.scores, emotions)
         parts = tuple(segment.among(emotions) for segment in self.segments)
-        return replace(self, label=_best_label(scores), scores=scores, segments=parts)
+        channels = tuple(channel.among(emotions) for channel in self.channels)
+        label = _best_label(scores)
+        return replace(self, label=label, scores=scores, segments=parts, channels=channels)
 
     def top(self, count: int) -> Prediction:
         """Keep the highest scores only, unscaled, highest first.
@@ -164,7 +204,9 @@ class Prediction:
         parts = tuple(
             replace(segment, scores=_top_scores(segment.scores, count)) for segment in self.segments
         )
-        return replace(self, scores=_top_scores(self.scores, count), segments=parts)
+        channels = tuple(channel.top(count) for channel in self.channels)
+        scores = _top_scores(self.scores, count)
+        return replace(self, scores=scores, segments=parts, channels=channels)
 
     def narrowed(self, names: Iterable[str], top_k: int | None) -> Prediction:
         """Apply ``among`` if there are names, then ``top`` if a count is given."""
@@ -198,9 +240,13 @@ class Prediction:
         }
         if self.profile is not None:
             data["profile"] = self.profile.to_dict()
+        if self.channel is not None:
+            data["channel"] = self.channel
         if spans:
             timed = self.spans
             data["spans"] = None if timed is None else [span.to_dict() for span in timed]
+        if self.channels:
+            data["channels"] = [part.to_dict(spans) for part in self.channels]
         return data
 
 
@@ -210,19 +256,6 @@ def _best_label(scores: dict[str, float]) -> str:
 
 def _top_scores(scores: dict[str, float], count: int) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1])[:count])
-
-
-#: Shorter gaps between two phonemes are rounding errors, not pauses.
-_MIN_GAP = 1e-6
-
-
-@dataclass(frozen=True)
-class TierInterval:
-    """An interval of a tier, in seconds; an empty text is a gap."""
-
-    start: float
-    end: float
-    text: str
 
 
 def segments_of(found: Prediction) -> tuple[Segment, ...]:
@@ -238,98 +271,10 @@ def segments_of(found: Prediction) -> tuple[Segment, ...]:
     return (Segment(0.0, found.seconds, found.label, found.scores),)
 
 
-def segment_label(segment: Segment) -> str:
-    """Format emotion and score: "anger 0.75"."""
-    return f"{segment.label} {segment.scores[segment.label]:.2f}"
-
-
 def phonemes_within(one: Segment, found: Prediction) -> str:
     """Phonemes whose midpoint lies in a segment, separated by spaces."""
     middles = ((span.symbol, (span.start + span.end) / 2) for span in found.spans or ())
     return " ".join(symbol for symbol, middle in middles if one.start <= middle < one.end)
-
-
-def single_line(text: str | None) -> str:
-    """A speaker's name without line breaks; empty for None."""
-    return " ".join((text or "").split())
-
-
-def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
-    """Tier name -> intervals from 0 to the recording's end.
-
-    Emotions have one tier, plus one tier of speakers if these are known. If segments overlap, each
-    speaker has a tier "emotion <speaker>" instead of these two.
-    """
-    tiers = {
-        name: list(non_overlapping(intervals, found.seconds))
-        for name, intervals in _emotion_tiers(segments_of(found)).items()
-    }
-    if found.spans is not None:
-        tiers["phonemes"] = list(fill_gaps(found.spans, found.seconds))
-        if any(span.share is not None for span in found.spans):
-            shares = (
-                TierInterval(span.start, span.end, _format_share(span.share))
-                for span in found.spans
-            )
-            tiers["share"] = list(non_overlapping(shares, found.seconds))
-    return tiers
-
-
-def fill_gaps(spans: Iterable[PhonemeSpan], seconds: float) -> Iterator[TierInterval]:
-    """Yield phonemes and the gaps between them, as ``non_overlapping`` does."""
-    return non_overlapping(
-        (TierInterval(span.start, span.end, span.symbol) for span in spans), seconds
-    )
-
-
-def non_overlapping(intervals: Iterable[TierInterval], seconds: float) -> Iterator[TierInterval]:
-    """Yield intervals and the gaps between them, from 0 to the recording's end, none zero-length.
-
-    If two overlap, the later one is shortened to begin at the earlier one's end, or skipped if
-    nothing remains.
-    """
-    position = 0.0
-    for interval in intervals:
-        start, end = max(interval.start, position), min(interval.end, seconds)
-        if end - start <= _MIN_GAP:
-            continue
-        if start - position > _MIN_GAP:
-            yield TierInterval(position, start, "")
-        else:
-            start = position
-        yield TierInterval(start, end, interval.text)
-        position = end
-    if seconds - position > _MIN_GAP or position == 0.0:
-        yield TierInterval(position, seconds, "")
-
-
-def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
-    """Tier name -> intervals of emotions or speakers."""
-    overlap = _have_overlap(segments)
-    tiers: dict[str, list[TierInterval]] = {} if overlap else {"emotion": []}
-    for segment in segments:
-        name = f"emotion {single_line(segment.speaker)}".rstrip() if overlap else "emotion"
-        tiers.setdefault(name, []).append(
-            TierInterval(segment.start, segment.end, segment_label(segment))
-        )
-    if not overlap and any(segment.speaker for segment in segments):
-        tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
-    return tiers
-
-
-def _have_overlap(segments: Sequence[Segment]) -> bool:
-    """Whether any two segments, sorted by start, overlap."""
-    latest_end = 0.0
-    for segment in segments:
-        if latest_end - segment.start > _MIN_GAP:
-            return True
-        latest_end = max(latest_end, segment.end)
-    return False
-
-
-def _format_share(share: float | None) -> str:
-    """Percentage points with three significant digits, since most shares are small."""
-    return "" if share is None else f"{100 * share + 0.0:+.3g} %"
 
 
 def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from phonemo.annotations.prediction import TierInterval
+from phonemo.annotations.tiers import TierInterval
 from phonemo.errors import UsageError, safe_name
 
 #: A string with doubled quotation marks; an unclosed string; a comment; a word.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from phonemo.annotations.prediction import Word
 from phonemo.annotations.textgrid import finite, parse_textgrid
 from phonemo.errors import UsageError, safe_name
 
@@ -30,11 +31,17 @@ class Turn:
         start: start in seconds.
         end: end in seconds.
         speaker: the speaker; None if unknown.
+        channel: the channel that the speaker is on, from 1 on; None for the mix of all.
+        text: what was said; None if unknown.
+        words: its words with their times, without emotions.
     """
 
     start: float
     end: float
-    speaker: str | None
+    speaker: str | None = None
+    channel: int | None = None
+    text: str | None = None
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,8 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
-from phonemo.annotations.prediction import (
-    Prediction,
-    Segment,
-    TierInterval,
-    phonemes_within,
-    segment_label,
-    segments_of,
-    single_line,
-    tiers_of,
-)
+from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
+from phonemo.annotations.tiers import TierInterval, segment_label, single_line, tiers_of
 from phonemo.files import dumps_json
 
 

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from phonemo.audio.channels import MAX_CHANNELS
 from phonemo.audio.containers import HEAD_BYTES, is_truncated, sniff_format
 from phonemo.audio.sources import BufferedSource, Source, open_stream
 from phonemo.errors import AudioError, UsageError, safe_name
 
 RATES = range(4_000, 384_001)
 """Accepted sample rates in hertz; a header with any other is forged or not speech."""
-MAX_CHANNELS = 64
-"""Most channels of a file or an array."""
 BLOCK_FRAMES = 65_536
 """Frames decoded at a time, so that limits are enforced while decoding."""
 BYTES_PER_SAMPLE = 4

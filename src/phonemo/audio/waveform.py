@@ -59,6 +59,8 @@ class Excerpt:
     """In seconds; None is the recording's start."""
     end: float | None = None
     """In seconds; None is the recording's end."""
+    channel: int | None = None
+    """The channel, from 1 on; None is the mix of all."""
 
 
 def load_waveform(

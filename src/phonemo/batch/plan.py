@@ -34,6 +34,8 @@ class BatchItem:
     """In seconds."""
     end: float | None = None
     """In seconds."""
+    channel: int | None = None
+    """The channel in its manifest row, from 1 on; None leaves it to the batch's option."""
 
     @property
     def key(self) -> bytes:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from phonemo.annotations.prediction import TierInterval
 from phonemo.annotations.textgrid import read_tiers
+from phonemo.annotations.tiers import TierInterval
 from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
