@@ -329,6 +329,23 @@ def test_near_duplicates_of_test_are_dropped_and_counted():
     assert all(len(fold.train + fold.validation) == 6 for fold in stricter.folds)
 
 
+def test_near_duplicates_of_test_are_dropped_from_train_and_from_validation():
+    """Over all folds and both parts, no kept sentence has a near-duplicate in test."""
+    rows = scripted()
+    kept = {"train": set(), "validation": set()}
+    for before, after in zip(
+        split(rows).folds, split(rows, drop_near_duplicates=0.6).folds, strict=True
+    ):
+        for part, ids in kept.items():
+            gone = set(before.parts[part]) - set(after.parts[part])
+            near = {"b-0"} if after.test[0].startswith("a") else set()
+            near |= {"a-0"} if after.test[0].startswith("b") else set()
+            assert gone == near & set(before.parts[part])
+            ids |= gone
+    assert kept["train"]
+    assert kept["validation"], "no fold of this test has one in validation"
+
+
 def test_dropping_everything_is_an_error_with_advice():
     rows = parallel("abcd", ["one two three four", "five six seven eight"])
     with pytest.raises(ProtocolError, match=r"leaves no train utterance of 8.*speaker-sentence"):

@@ -291,3 +291,18 @@ def test_logits_are_calibrated_outside_of_training_alone():
     trained = model.train()
     trained.config.temperature = 1e9
     assert trained(waveform).logits.abs().max() > 1e-3
+
+
+def test_the_gradient_of_the_phonemes_alone_reaches_the_shared_layers():
+    """Multi-task learning is that: the phonemes train the fusion and the layers below it."""
+    model = _model()
+    waves, mask = _batch()
+    model(waves, mask).phoneme_logits.square().mean().backward()
+    shared = {
+        "fusion": model.fusion,
+        "backbone": model.backbone,
+    }
+    for name, part in shared.items():
+        gradients = [p.grad for p in part.parameters() if p.grad is not None]
+        assert any(gradient.abs().max() > 0 for gradient in gradients), name
+    assert all(p.grad is None for p in model.head.parameters())

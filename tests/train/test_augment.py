@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from phonemo.config import AugmentConfig
+from phonemo.train.callbacks import RunProgress
 from phonemo.train.dataset import change_audio, crop, draw_spans, generator
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.fold import FoldRun
+from phonemo.train.experiments.run_folder import FoldSeed
+from tests.train.tiny_run import make_config
+from tests.train.tiny_training import make_cache
 
 RATE = 16_000
 EVERYTHING = AugmentConfig(gain_db=6, noise_snr_db=10, speed=0.1, time_masks=2, feature_masks=2)
@@ -172,3 +179,27 @@ def test_tone_is_a_smooth_equalizer_within_its_decibels():
 def test_tone_changes_the_samples():
     assert AugmentConfig(tone_db=1).changes_audio
     assert not AugmentConfig(time_masks=1).changes_audio
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_only_the_train_part_of_a_fold_is_augmented(tmp_path, cached):
+    """Two epochs give validation and test the recordings as they are, and train other ones."""
+    augment = {"noise_snr_db": 5, "gain_db": 6} if not cached else {"feature_masks": 2}
+    experiment = prepare_experiment(make_config(tmp_path, augment=augment))
+    cache = make_cache(experiment, tmp_path / "cache") if cached else None
+    cell = FoldSeed(experiment.split.folds[0], 1, tmp_path)
+    fold = FoldRun(experiment, cell, cache, RunProgress())
+    for part in ("train", "validation", "test"):
+        dataset = fold.dataset(part)
+        assert (dataset.draws is not None) == (part == "train"), part
+        drawn = []
+        for epoch in (0, 1):
+            dataset.set_epoch(epoch)
+            drawn.append([_drawn(dataset[row]) for row in range(len(dataset))])
+        assert (drawn[0] == drawn[1]) == (part != "train"), part
+
+
+def _drawn(item: dict[str, Any]) -> bytes:
+    """What augmentation may change of an item: its samples, or the spans that are masked."""
+    spans = b"".join(np.asarray(item["spans"][name]).tobytes() for name in sorted(item["spans"]))
+    return spans + (item["samples"].tobytes() if "samples" in item else b"")
