@@ -16,7 +16,8 @@ import numpy.typing as npt
 import soundfile
 
 from phonemo.audio.channels import MAX_CHANNELS
-from phonemo.audio.containers import HEAD_BYTES, is_truncated, sniff_format
+from phonemo.audio.containers import HEAD_BYTES, sniff_format
+from phonemo.audio.pieces import is_truncated
 from phonemo.audio.sources import BufferedSource, Source, open_stream
 from phonemo.errors import AudioError, UsageError, safe_name
 
