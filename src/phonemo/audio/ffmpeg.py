@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from phonemo.audio.arrays import Block
 from phonemo.errors import AudioError, safe_name, safe_text
 
 #: Decoders, as FFmpeg names them; video and subtitles are never decoded.
@@ -34,8 +34,6 @@ _MOST_STREAMS = 32
 #: Damaged packets in a row after which the rest is given up.
 _MOST_DAMAGED = 200
 _SCALES = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
-
-Block = npt.NDArray[np.float32]
 
 
 class Readable(Protocol):

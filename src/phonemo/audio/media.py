@@ -10,16 +10,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from phonemo.audio.channels import MAX_CHANNELS
+from phonemo.audio.arrays import Block, validate_channels, validate_rate
 from phonemo.audio.containers import sniff_format
-from phonemo.audio.ffmpeg import Block, first_audio, frames, open_container, samples_of
+from phonemo.audio.ffmpeg import first_audio, frames, open_container, samples_of
 from phonemo.errors import AudioError, safe_name
 
 #: FFmpeg's demuxers of live streams.
 _LIVE = ("matroska", "ogg", "mov", "aac")
 _EXPECTED = "expected WebM, Ogg, MP4 or AAC"
 _HEAD = 12  # bytes that tell these formats apart, but for AAC
-_RATES = range(4_000, 384_001)
 
 
 def open_pipe(stream: BinaryIO, name: str = "stream") -> Iterator[tuple[int, Block]]:
@@ -46,7 +45,8 @@ def open_pipe(stream: BinaryIO, name: str = "stream") -> Iterator[tuple[int, Blo
         decoded = 0
         for frame in frames(container, first_audio(name, container), _ignore):
             block = samples_of(frame)
-            _validate(name, frame.sample_rate, block.shape[1])
+            validate_rate(name, frame.sample_rate)
+            validate_channels(name, block.shape[1])
             decoded += len(block)
             if len(block):
                 yield frame.sample_rate, block.mean(axis=1, dtype=np.float64).astype(np.float32)
@@ -102,12 +102,6 @@ def _live_demuxer(pipe: _Pipe) -> str:
     if kind.demuxer not in _LIVE:
         raise AudioError("unsupported_audio", f"{pipe.name}: {_EXPECTED}, got {kind.name}")
     return kind.demuxer
-
-
-def _validate(name: str, rate: int, channels: int) -> None:
-    if rate not in _RATES or not 1 <= channels <= MAX_CHANNELS:
-        message = f"{name}: expected 4000 to 384000 Hz and up to {MAX_CHANNELS} channels"
-        raise AudioError("unsupported_audio", f"{message}, got {rate} Hz and {channels} channels")
 
 
 def _ignore() -> None:
