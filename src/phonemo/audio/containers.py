@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from phonemo.audio.mpeg import is_adts, is_latm, is_mp3
+from phonemo.audio.formats.mpeg import is_adts, is_latm, is_mp3
 
 #: Bytes that ``sniff_format`` needs, and the name that it gives to an unknown format.
 HEAD_BYTES, UNKNOWN = 4096, "something that is not audio"

@@ -12,7 +12,7 @@ import numpy as np
 
 from phonemo.audio.arrays import Block, validate_channels, validate_rate
 from phonemo.audio.containers import sniff_format
-from phonemo.audio.ffmpeg import first_audio, frames, open_container, samples_of
+from phonemo.audio.formats.ffmpeg import first_audio, frames, open_container, samples_of
 from phonemo.errors import AudioError, safe_name
 
 #: FFmpeg's demuxers of live streams.
