@@ -185,6 +185,39 @@ class SplicedSource:
         return data
 
 
+Piece = BufferedSource | SplicedSource
+"""One recording's bytes."""
+
+
+def raise_fault(name: str, source: Piece) -> None:
+    """Raise the first error of a source: AudioError (invalid_audio), or what is no Exception."""
+    fault = source.fault
+    if isinstance(fault, Exception):
+        reason = safe_name(f"{type(fault).__name__}: {fault}")
+        raise AudioError("invalid_audio", f"{name}: reading failed ({reason})") from fault
+    if fault is not None:
+        raise fault
+
+
+def _check_binary(name: str, nothing: object) -> None:
+    """Check what reading zero bytes returns; UsageError unless these are bytes."""
+    if isinstance(nothing, str):
+        expected = "expected a binary stream, got a text stream"
+        raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
+    if nothing is not None and not isinstance(nothing, bytes | bytearray | memoryview):
+        if hasattr(nothing, "close"):
+            nothing.close()  # a coroutine that nothing will await
+        kind = type(nothing).__name__
+        raise UsageError(f"{name}: expected a stream that reads bytes, got {kind}; pass its bytes")
+
+
+def _rewind_if_at_end(stream: BinaryIO) -> None:
+    """Go back to the start where nothing is left to read, as after writing into a BytesIO."""
+    position = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(0 if position >= end else position)
+
+
 def _can_seek(stream: BinaryIO) -> bool:
     """Whether the stream can seek to its end and back; ``seekable()`` is not always right."""
     if not (hasattr(stream, "seekable") and stream.seekable()):

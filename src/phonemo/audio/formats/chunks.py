@@ -53,7 +53,7 @@ _AIFF = _Layout(
 )
 _CAF = _Layout(
     *("big", 8, b"data", (b"desc", b"kuki", b"pakt")),
-    again=re.compile(rb"caff\0\1\0\0desc"),
+    again=re.compile(rb"caff\x00\x01\x00\x00desc"),
     total_at=None,
     size_bytes=8,
     align=1,
@@ -82,11 +82,28 @@ _NOTES = frozenset(
     b"NAME ANNO AUTH (c)  MARK INST COMT APPL CHAN uuid info strg free edct inst".split(b" ")
 )
 #: Lengths that writers put where they do not know it, besides 0: ffmpeg, arecord and sox.
-_UNKNOWN_SIZES = (range(0xFFFF_F000, 2**32), range(0x7FFF_F000, 2**31 + 1), range(0x7F00_0000, 0x7F00_0010))
+_UNKNOWN_SIZES = (
+    range(0xFFFF_F000, 2**32),
+    range(0x7FFF_F000, 2**31 + 1),
+    range(0x7F00_0000, 0x7F00_0010),
+)
 _UNKNOWN_LONG = 2**62
 #: AIFF-C compression -> bytes per sample; others are whole bytes of the sample size.
 _COMPANDED = (b"ulaw", b"ULAW", b"alaw", b"ALAW")
-_PLAIN = (b"NONE", b"sowt", b"twos", b"raw ", b"in24", b"in32", b"23ni", b"42ni", b"fl32", b"FL32", b"fl64", b"FL64")
+_PLAIN = (
+    b"NONE",
+    b"sowt",
+    b"twos",
+    b"raw ",
+    b"in24",
+    b"in32",
+    b"23ni",
+    b"42ni",
+    b"fl32",
+    b"FL32",
+    b"fl64",
+    b"FL64",
+)
 
 
 @dataclass(frozen=True)
@@ -242,7 +259,7 @@ def _head(layout: _Layout, head: bytes, total: int) -> bytes:
         return head
     at, width = layout.total_at, layout.size_bytes
     counted = total if layout.counts_header else total - 8
-    limited = min(counted, 2 ** (8 * width) - 1)
+    limited: int = min(counted, (1 << 8 * width) - 1)
     return head[:at] + limited.to_bytes(width, layout.order) + head[at + width :]
 
 

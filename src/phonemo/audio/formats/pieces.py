@@ -10,13 +10,14 @@ Internal to :mod:`phonemo.audio`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from phonemo.audio.containers import HEAD_BYTES, Kind, sniff_format
+from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, Kind, sniff_format
 from phonemo.audio.formats.chunks import read_recording, rewrite
 from phonemo.audio.formats.mpeg import first_frame, is_mp3, tag_bytes
-from phonemo.audio.sources import BufferedSource, SplicedSource
+from phonemo.audio.sources import BufferedSource, Piece, SplicedSource
 
 _MAX_PIECES = 256
 _MAX_TAGS = 16
@@ -31,11 +32,9 @@ _LONGEST_TAG = 2**24
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 #: The first page of an Ogg stream.
 _OGG = re.compile(rb"OggS\x00\x02")
-#: An ID3v2 tag, or the header frame of an encoder.
-_MP3 = re.compile(rb"ID3[\x02-\x04]\x00|\xff[\xe0-\xff][\s\S]{11}(?:\x00{6}|\x00{21}|)(?:Xing|Info)")
+#: An ID3v2 tag, or the mark in the header frame of an encoder, and how far into the frame it is.
+_MP3, _MARK_OFFSETS = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info"), (36, 21, 13)
 _UNKNOWN_AU = 0xFFFF_FFFF
-
-Piece = BufferedSource | SplicedSource
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def detect(source: BufferedSource) -> Detected:
     """Detect the format, behind tags and, for MP3 and AAC, behind other bytes."""
     start = _skip_tags(source, 0)
     kind = sniff_format(source.read_at(start, HEAD_BYTES))
-    if kind.audio or kind.name != _UNKNOWN:
+    if kind.audio or kind.name != UNKNOWN:
         return Detected(kind, start)
     found = first_frame(source.read_at(start, _JUNK_BYTES))
     if found is None:
@@ -134,7 +133,7 @@ def _measure_au(source: BufferedSource, at: int) -> tuple[int, int] | None:
     head = source.read_at(at, 12)
     if head[:4] not in (b".snd", b"dns.") or len(head) < 12:
         return None
-    order = "big" if head[:1] == b"." else "little"
+    order: Literal["big", "little"] = "big" if head[:1] == b"." else "little"
     header, size = int.from_bytes(head[4:8], order), int.from_bytes(head[8:], order)
     rest = max(0, source.size - at - header)
     return header, rest if size in (0, _UNKNOWN_AU) else size
@@ -169,14 +168,20 @@ def sphere_fields(source: BufferedSource, at: int) -> dict[str, str] | None:
     return fields
 
 
-def _scanned(pattern: re.Pattern[bytes], is_start: Callable[[BufferedSource, int], bool]) -> _Finder:
-    """A finder for formats without a length: by what the next file begins with."""
+def _scanned(
+    pattern: re.Pattern[bytes], start_of: Callable[[BufferedSource, int], int | None]
+) -> _Finder:
+    """A finder for formats without a length, by what files begin with.
+
+    ``start_of`` gives where the file begins that holds a match of the pattern; None if none does.
+    """
 
     def find(source: BufferedSource, start: int) -> Survey:
         begins = [start]
         for at in source.scan(pattern, start + 1):
-            if len(begins) < _MAX_PIECES and is_start(source, at):
-                begins.append(at)
+            begin = start_of(source, at)
+            if begin is not None and begin > begins[-1] and len(begins) < _MAX_PIECES:
+                begins.append(begin)
         ends = [*begins[1:], source.size]
         return Survey(tuple(_part(source, *span) for span in zip(begins, ends, strict=True)))
 
@@ -184,15 +189,15 @@ def _scanned(pattern: re.Pattern[bytes], is_start: Callable[[BufferedSource, int
 
 
 def _ogg(source: BufferedSource, start: int) -> Survey:
-    found = _scanned(_OGG, _is_ogg_start)(source, start)
+    found = _scanned(_OGG, _ogg_start)(source, start)
     return Survey(found.pieces, any(_ogg_is_truncated(piece) for piece in found.pieces))
 
 
-def _is_ogg_start(source: BufferedSource, at: int) -> bool:
-    """Whether a stream begins after another one, and not beside it, as a video's sound does."""
+def _ogg_start(source: BufferedSource, at: int) -> int | None:
+    """Where a stream begins after another one, and not beside it, as a video's sound does."""
     before = source.read_at(max(0, at - _MAX_OGG_PAGE), min(at, _MAX_OGG_PAGE))
     page = before[max(0, before.rfind(b"OggS")) :]
-    return len(page) < 6 or not page[5] & 2
+    return at if len(page) < 6 or not page[5] & 2 else None
 
 
 def _ogg_is_truncated(piece: Piece) -> bool:
@@ -207,13 +212,18 @@ def _ogg_is_truncated(piece: Piece) -> bool:
     return not ends_stream or len(page) < 27 + page[26] + sum(lacing)
 
 
-def _is_flac_start(source: BufferedSource, at: int) -> bool:
-    return True
+def _flac_start(source: BufferedSource, at: int) -> int:
+    return at
 
 
-def _is_mp3_start(source: BufferedSource, at: int) -> bool:
-    """Whether frames follow a tag, or the header frame of an encoder is one."""
-    return is_mp3(source.read_at(_skip_tags(source, at), HEAD_BYTES))
+def _mp3_start(source: BufferedSource, at: int) -> int | None:
+    """Where a tag begins that frames follow, or the header frame of an encoder."""
+    is_tag = source.read_at(at, 3) == b"ID3"
+    begins = (at,) if is_tag else tuple(max(0, at - offset) for offset in _MARK_OFFSETS)
+    for begin in begins:
+        if is_mp3(source.read_at(_skip_tags(source, begin), HEAD_BYTES)):
+            return begin
+    return None
 
 
 def _unused(source: BufferedSource, at: int) -> int:
@@ -232,7 +242,7 @@ _FINDERS: dict[str, _Finder] = {
     **dict.fromkeys(("WAV", "AIFF", "CAF", "W64"), _chunked),
     "AU": _sized(_measure_au),
     "NIST SPHERE": _sized(_measure_sphere),
-    "FLAC": _scanned(_FLAC, _is_flac_start),
-    "MP3": _scanned(_MP3, _is_mp3_start),
+    "FLAC": _scanned(_FLAC, _flac_start),
+    "MP3": _scanned(_MP3, _mp3_start),
     "Ogg": _ogg,
 }
