@@ -32,6 +32,8 @@ _LIVE = ("matroska", "ogg", "mov", "aac")
 _EXPECTED = "expected WebM, Ogg, MP4 or AAC"
 #: Seconds by which a recording may be shorter than its container says.
 _SLACK_SECONDS = 0.25
+#: Frames that may fill up the last packet.
+_PADDING_FRAMES = 4096
 _HEAD = 12  # bytes that tell these formats apart, but for AAC
 
 
@@ -87,17 +89,36 @@ class MediaAudio:
 
     def blocks(self) -> Iterator[Block]:
         """Yield float32 blocks: (frame, channel)."""
-        fitter = BlockFitter(self.rate, self.channels)
         held: list[Block] = []
-        for frame in chain([self._first], self._frames):
-            self._first = None
-            held.extend(fitter.push(samples_of(frame), frame.sample_rate))
+        for block in self._without_padding(self._fitted()):
+            held.append(block)
             if sum(map(len, held)) >= arrays.BLOCK_FRAMES:
                 yield from self._joined(held)
                 held = []
         raise_fault(self.name, self._source)
         self._at_end = True
-        yield from self._joined([*held, *fitter.finish()])
+        yield from self._joined(held)
+
+    def _fitted(self) -> Iterator[Block]:
+        """Decode; a stream may change its rate and channels."""
+        fitter = BlockFitter(self.rate, self.channels)
+        for frame in chain([self._first], self._frames):
+            yield from fitter.push(samples_of(frame), frame.sample_rate)
+        yield from fitter.finish()
+
+    def _without_padding(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Drop what fills up the last packet of an MP4, beyond the duration of its track."""
+        end = round(self._declared_seconds() * self.rate) if self._demuxer == "mov" else None
+        count, held = 0, list[Block]()
+        for block in blocks:
+            count += len(block)
+            held.append(block)
+            if end is None or not end < count <= end + _PADDING_FRAMES:
+                yield from held
+                held = []
+        if held and end is not None:
+            joined = np.concatenate(held)
+            yield joined[: max(0, len(joined) - (count - end))]
 
     def _joined(self, held: list[Block]) -> Iterator[Block]:
         block = np.concatenate(held) if held else np.zeros((0, self.channels), np.float32)

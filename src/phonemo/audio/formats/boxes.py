@@ -5,6 +5,8 @@ Internal to :mod:`phonemo.audio`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from phonemo.audio.sources import Piece
 
 _MAX_BOXES = 100_000
@@ -17,37 +19,48 @@ _EBML = b"\x1a\x45\xdf\xa3"
 def is_cut(source: Piece, demuxer: str) -> bool:
     """Whether the last box or element declares more bytes than are present."""
     if demuxer == "mov":
-        return _mp4_boxes(source)[1]
+        return _mp4_is_cut(source)
     return demuxer == "matroska" and _matroska_is_cut(source)
 
 
 def lacks_index(source: Piece) -> bool:
     """Whether an MP4 has samples but not the box that says where they are."""
-    names, _ = _mp4_boxes(source)
-    return b"moov" not in names
+    return all(name != b"moov" for name, _, _ in _mp4_boxes(source, 0))
 
 
-def _mp4_boxes(source: Piece) -> tuple[set[bytes], bool]:
-    """The names of the boxes, and whether one is cut."""
-    names: set[bytes] = set()
-    at = 0
+def next_file(source: Piece, start: int) -> int:
+    """Where the MP4 that begins at ``start`` ends: at the file type of another one, or the end."""
+    for name, at, end in _mp4_boxes(source, start):
+        if name == b"ftyp" and at > start:
+            return at
+        if not _is_name(name) or end > source.size:
+            break
+    return source.size
+
+
+def _mp4_boxes(source: Piece, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each box's name, where it begins, and where it ends."""
     for _ in range(_MAX_BOXES):
         source.seek(at)
         head = source.read(16)
         if len(head) < 8:
-            return names, bool(head.strip(b"\0"))
-        names.add(head[4:8])
+            return
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
-        if size == 0:  # to the end of the file
-            return names, False
-        if size < 8:
-            return names, True
-        at += size
-        if at >= source.size:
-            return names, at > source.size
-    return names, False
+        end = at + size if size else source.size  # 0: to the end of the file
+        yield head[4:8], at, end
+        if end <= at + 7:
+            return
+        at = end
+
+
+def _mp4_is_cut(source: Piece) -> bool:
+    return any(_is_name(name) and end > source.size for name, _, end in _mp4_boxes(source, 0))
+
+
+def _is_name(name: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in name)
 
 
 def _matroska_is_cut(source: Piece) -> bool:

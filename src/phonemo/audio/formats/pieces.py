@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, Kind, sniff_format
+from phonemo.audio.formats.boxes import next_file
 from phonemo.audio.formats.chunks import read_recording, rewrite
 from phonemo.audio.formats.mpeg import first_frame, is_mp3, tag_bytes
 from phonemo.audio.sources import BufferedSource, Piece, SplicedSource
@@ -29,11 +30,14 @@ _SPHERE_HEAD, _SPHERE_MAX = 1024, 2**16
 #: Fewer bytes than these behind a recording are not counted, nor are zeros.
 _FEW_BYTES = 16
 _LONGEST_TAG = 2**24
-_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22|RIFF[\s\S]{4}WAVEfmt ")
 #: The first page of an Ogg stream.
 _OGG = re.compile(rb"OggS\x00\x02")
 #: An ID3v2 tag, or the mark in the header frame of an encoder, and how far into the frame it is.
 _MP3, _MARK_OFFSETS = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info"), (36, 21, 13)
+_ASF = re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c")
+_MATROSKA = re.compile(rb"\x1a\x45\xdf\xa3[\s\S]{1,44}?\x42\x82[\s\S]{1,4}(?:webm|matroska)")
+_AMR = re.compile(rb"#!AMR(?:-WB)?\n")
 _UNKNOWN_AU = 0xFFFF_FFFF
 
 
@@ -56,12 +60,22 @@ class Detected:
     kind: Kind
     start: int
     junk: int = 0
-    """Bytes before it that are no tag."""
+    """Bytes before it that are neither tags nor zeros."""
 
 
-def detect(source: BufferedSource) -> Detected:
+@dataclass(frozen=True)
+class _Found:
+    """Recordings of one format, one after the other."""
+
+    pieces: tuple[Piece, ...]
+    after: int
+    """Where they end."""
+    truncated: bool = False
+
+
+def detect(source: BufferedSource, start: int = 0) -> Detected:
     """Detect the format, behind tags and, for MP3 and AAC, behind other bytes."""
-    start = _skip_tags(source, 0)
+    start = _skip_tags(source, start)
     kind = sniff_format(source.read_at(start, HEAD_BYTES))
     if kind.audio or kind.name != UNKNOWN:
         return Detected(kind, start)
@@ -74,9 +88,22 @@ def detect(source: BufferedSource) -> Detected:
 
 
 def survey(source: BufferedSource, detected: Detected) -> Survey:
-    """Find the recordings in a file of a detected format."""
-    find = _FINDERS.get(detected.kind.name, _whole)
-    return find(source, detected.start)
+    """Find the recordings in a file from where the first was detected."""
+    pieces: list[Piece] = []
+    truncated, unused = False, detected.junk
+    while len(pieces) < _MAX_PIECES:
+        found = _FINDERS.get(detected.kind.name, _whole)(source, detected.start)
+        pieces += found.pieces
+        truncated = truncated or found.truncated
+        left = _unused(source, found.after)
+        if not left:
+            break
+        detected = detect(source, found.after)
+        if not detected.kind.audio or not found.pieces:
+            unused += left
+            break
+        unused += detected.junk
+    return Survey(tuple(pieces), truncated, unused)
 
 
 def _skip_tags(source: BufferedSource, at: int) -> int:
@@ -93,38 +120,28 @@ def _part(source: BufferedSource, start: int, end: int) -> Piece:
     return source if whole else SplicedSource(source, ((start, end),))
 
 
-def _whole(source: BufferedSource, start: int) -> Survey:
-    return Survey((_part(source, start, source.size),))
+def _whole(source: BufferedSource, start: int) -> _Found:
+    return _Found((_part(source, start, source.size),), source.size)
 
 
-def _chunked(source: BufferedSource, start: int) -> Survey:
+def _chunked(source: BufferedSource, start: int) -> _Found:
     """WAV, AIFF, W64 and CAF: by their chunks."""
-    pieces: list[Piece] = []
-    truncated, at = False, start
-    while len(pieces) < _MAX_PIECES and (found := read_recording(source, at)):
-        pieces.append(source if found.right else rewrite(source, found))
-        truncated, at = truncated or found.truncated, found.after
-        if at >= source.size:
-            break
-    if not pieces:
+    recording = read_recording(source, start)
+    if recording is None:
         return _whole(source, start)  # the decoder says why
-    return Survey(tuple(pieces), truncated, _unused(source, at))
+    piece = source if recording.right else rewrite(source, recording)
+    return _Found((piece,), recording.after, recording.truncated)
 
 
 def _sized(measure: Callable[[BufferedSource, int], tuple[int, int] | None]) -> _Finder:
     """A finder for headers with a length: ``measure`` gives the header's and the samples' bytes."""
 
-    def find(source: BufferedSource, start: int) -> Survey:
-        pieces: list[Piece] = []
-        truncated, at = False, start
-        while len(pieces) < _MAX_PIECES and (found := measure(source, at)):
-            header, size = found
-            end = at + header + size
-            pieces.append(_part(source, at, min(end, source.size)))
-            truncated, at = truncated or end > source.size, end
-        if not pieces:
+    def find(source: BufferedSource, start: int) -> _Found:
+        found = measure(source, start)
+        if found is None:
             return _whole(source, start)
-        return Survey(tuple(pieces), truncated, _unused(source, at))
+        end = start + sum(found)
+        return _Found((_part(source, start, min(end, source.size)),), end, end > source.size)
 
     return find
 
@@ -176,21 +193,25 @@ def _scanned(
     ``start_of`` gives where the file begins that holds a match of the pattern; None if none does.
     """
 
-    def find(source: BufferedSource, start: int) -> Survey:
+    def find(source: BufferedSource, start: int) -> _Found:
         begins = [start]
         for at in source.scan(pattern, start + 1):
             begin = start_of(source, at)
-            if begin is not None and begin > begins[-1] and len(begins) < _MAX_PIECES:
+            # the marks of a file that has begun, in its tag and its first frame, are no new file
+            if begin is None or begin <= _skip_tags(source, begins[-1]):
+                continue
+            if len(begins) < _MAX_PIECES:
                 begins.append(begin)
         ends = [*begins[1:], source.size]
-        return Survey(tuple(_part(source, *span) for span in zip(begins, ends, strict=True)))
+        parts = tuple(_part(source, *span) for span in zip(begins, ends, strict=True))
+        return _Found(parts, source.size)
 
     return find
 
 
-def _ogg(source: BufferedSource, start: int) -> Survey:
+def _ogg(source: BufferedSource, start: int) -> _Found:
     found = _scanned(_OGG, _ogg_start)(source, start)
-    return Survey(found.pieces, any(_ogg_is_truncated(piece) for piece in found.pieces))
+    return replace(found, truncated=any(_ogg_is_truncated(piece) for piece in found.pieces))
 
 
 def _ogg_start(source: BufferedSource, at: int) -> int | None:
@@ -212,7 +233,7 @@ def _ogg_is_truncated(piece: Piece) -> bool:
     return not ends_stream or len(page) < 27 + page[26] + sum(lacing)
 
 
-def _flac_start(source: BufferedSource, at: int) -> int:
+def _at(source: BufferedSource, at: int) -> int:
     return at
 
 
@@ -226,6 +247,12 @@ def _mp3_start(source: BufferedSource, at: int) -> int | None:
     return None
 
 
+def _mp4(source: BufferedSource, start: int) -> _Found:
+    """MP4: another one begins with a box that names its brand, once to a file."""
+    end = next_file(source, start)
+    return _Found((_part(source, start, end),), end)
+
+
 def _unused(source: BufferedSource, at: int) -> int:
     """Bytes from ``at`` on that are neither a tag at the end nor zeros."""
     left = source.size - at
@@ -237,12 +264,16 @@ def _unused(source: BufferedSource, at: int) -> int:
     return left if rest.strip(b"\0") else 0
 
 
-_Finder = Callable[[BufferedSource, int], Survey]
+_Finder = Callable[[BufferedSource, int], _Found]
 _FINDERS: dict[str, _Finder] = {
     **dict.fromkeys(("WAV", "AIFF", "CAF", "W64"), _chunked),
     "AU": _sized(_measure_au),
     "NIST SPHERE": _sized(_measure_sphere),
-    "FLAC": _scanned(_FLAC, _flac_start),
+    "FLAC": _scanned(_FLAC, _at),
     "MP3": _scanned(_MP3, _mp3_start),
     "Ogg": _ogg,
+    "AMR": _scanned(_AMR, _at),
+    "WMA or ASF": _scanned(_ASF, _at),
+    "WebM or Matroska": _scanned(_MATROSKA, _at),
+    "MP4 or M4A": _mp4,
 }
