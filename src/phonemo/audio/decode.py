@@ -113,7 +113,7 @@ def _open_piece(name: str, piece: Piece, stack: ExitStack) -> Audio:
     if not kind.native:
         return MediaAudio(name, piece, kind, stack)
     try:
-        return SoundFileAudio(name, piece, stack)
+        audio = SoundFileAudio(name, piece, stack)
     except AudioError as error:
         if kind.demuxer is None or error.code != "unsupported_audio" or piece.fault is not None:
             raise
@@ -121,6 +121,7 @@ def _open_piece(name: str, piece: Piece, stack: ExitStack) -> Audio:
             return MediaAudio(name, piece, kind, stack)
         except AudioError as other:
             raise (error if is_installed() else other) from None
+    return audio
 
 
 def _refuse_shorten(name: str, source: BufferedSource, start: int) -> None:

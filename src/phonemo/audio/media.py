@@ -52,7 +52,7 @@ class MediaAudio:
 
     def __init__(self, name: str, source: Piece, kind: Kind, stack: ExitStack) -> None:
         self.name = name
-        self._source, self._demuxer = source, kind.demuxer or ""
+        self._source, self._kind, self._demuxer = source, kind, kind.demuxer or ""
         self._damaged = self._at_end = False
         self._decoded = 0
         self._container = self._open(source)
@@ -71,14 +71,19 @@ class MediaAudio:
     def _open(self, source: Piece) -> Any:
         try:
             source.seek(0)
-            return open_container(self.name, source, self._demuxer)
+            return open_container(self.name, source, self._kind)
         except AudioError as error:
             raise_fault(self.name, source)
-            if is_installed() and self._demuxer == "mov" and lacks_index(source):
-                reason = "it has no index (moov), as if the recorder was stopped before writing it"
-                message = f"{self.name}: cannot be decoded: {reason}; repair or record it again"
-                raise AudioError("invalid_audio", message) from error
-            raise
+            if not is_installed():
+                raise
+            if self._demuxer == "mov" and lacks_index(source):
+                reason = "no index (moov), as if the recorder was stopped before it wrote one"
+            elif is_cut(source, self._demuxer):
+                reason = "it ends before the sound begins"
+            else:
+                raise
+            message = f"{self.name}: cannot be decoded: {reason}; repair it or record it again"
+            raise AudioError("invalid_audio", message) from error
 
     def _mark_damaged(self) -> None:
         self._damaged = True
@@ -166,7 +171,7 @@ def open_pipe(stream: BinaryIO, name: str = "stream") -> Iterator[tuple[int, Blo
             decoded).
     """
     pipe = _Pipe(name, stream)
-    container = open_container(name, pipe, _live_demuxer(pipe), live=True)
+    container = open_container(name, pipe, _live_kind(pipe), live=True)
     try:
         decoded = 0
         for frame in frames(container, first_audio(name, container), _ignore):
@@ -219,7 +224,7 @@ class _Pipe:
             return b""
 
 
-def _live_demuxer(pipe: _Pipe) -> str:
+def _live_kind(pipe: _Pipe) -> Kind:
     head = pipe.peek(_HEAD)
     pipe.raise_fault()
     if not head:
@@ -227,7 +232,7 @@ def _live_demuxer(pipe: _Pipe) -> str:
     kind = sniff_format(head)
     if kind.demuxer not in _LIVE:
         raise AudioError("unsupported_audio", f"{pipe.name}: {_EXPECTED}, got {kind.name}")
-    return kind.demuxer
+    return kind
 
 
 def _ignore() -> None:

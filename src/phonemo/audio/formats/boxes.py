@@ -78,7 +78,7 @@ def _matroska_is_cut(source: Piece) -> bool:
     tail = source.read(_TAIL_BYTES)
     cluster = tail.rfind(_CLUSTER)
     if cluster < 0:
-        return False
+        return first == 0  # without any sound
     size, width = _vint(tail[cluster + 4 : cluster + 12])
     if size is not None and cluster + 4 + width + size > len(tail):
         return True

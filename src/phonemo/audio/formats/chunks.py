@@ -191,10 +191,14 @@ class _Walk:
         padded = end + -(end - self._start) % self._layout.align
         if padded == end or self._layout.align != 2 or padded >= self._source.size:
             return padded
-        if _is_name(self._source.read_at(padded, 4)) or not _is_name(self._source.read_at(end, 4)):
+        if self._is_known(padded) or not self._is_known(end):
             return padded
         self._padded = False
         return end
+
+    def _is_known(self, at: int) -> bool:
+        name = self._source.read_at(at, 4)
+        return name in _NOTES or name in (self._layout.data, *self._layout.essential)
 
     def _measure(self, start: int, declared: int) -> Recording:
         size = self._source.size

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from phonemo.audio.arrays import Block
-from phonemo.errors import AudioError, safe_name, safe_text
+from phonemo.audio.containers import Kind
+from phonemo.errors import AudioError, MissingExtraError, safe_name, safe_text
 
 #: Decoders, as FFmpeg names them; video and subtitles are never decoded.
 DECODERS = (
@@ -52,25 +53,26 @@ def is_installed() -> bool:
     return True
 
 
-def open_container(name: str, source: Readable, demuxer: str, live: bool = False) -> Any:
+def open_container(name: str, source: Readable, kind: Kind, live: bool = False) -> Any:
     """Open a container for reading.
 
     Args:
         name: the source's name in messages.
         source: encoded bytes.
-        demuxer: FFmpeg's name of the format.
+        kind: the format, which has a demuxer.
         live: the bytes are still arriving; start with as few as possible.
 
     Raises:
         AudioError: unsupported_audio, without the extra or if FFmpeg cannot read the header.
     """
     if not is_installed():
-        what = f"{name}: this format needs an optional part"
-        raise AudioError("unsupported_audio", f"{what}: pip install 'phonemo[media]'")
+        what = f"{kind.name} with this codec" if kind.native else kind.name
+        message = str(MissingExtraError(f"{name}: {what}", "media"))
+        raise AudioError("unsupported_audio", message)
     import av
 
     options = {
-        "format_whitelist": demuxer,
+        "format_whitelist": str(kind.demuxer),
         "protocol_whitelist": "none",
         "codec_whitelist": ",".join(DECODERS),
         "max_streams": str(_MOST_STREAMS),
@@ -80,7 +82,7 @@ def open_container(name: str, source: Readable, demuxer: str, live: bool = False
         return av.open(
             source,
             mode="r",
-            format=demuxer,
+            format=kind.demuxer,
             container_options=options | ({"analyzeduration": "0"} if live else {}),
             metadata_errors="replace",
             buffer_size=_LIVE_READ_BYTES if live else _READ_BYTES,

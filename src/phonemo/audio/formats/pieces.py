@@ -33,8 +33,10 @@ _LONGEST_TAG = 2**24
 _FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22|RIFF[\s\S]{4}WAVEfmt ")
 #: The first page of an Ogg stream.
 _OGG = re.compile(rb"OggS\x00\x02")
-#: An ID3v2 tag, or the mark in the header frame of an encoder, and how far into the frame it is.
-_MP3, _MARK_OFFSETS = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info"), (36, 21, 13)
+_TAG = re.compile(rb"ID3[\x02-\x04]\x00")
+#: A tag, or the mark in the header frame of an encoder, and how far into the frame it is.
+_MP3 = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info|RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22")
+_MARK_OFFSETS = (36, 21, 13)
 _ASF = re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c")
 _MATROSKA = re.compile(rb"\x1a\x45\xdf\xa3[\s\S]{1,44}?\x42\x82[\s\S]{1,4}(?:webm|matroska)")
 _AMR = re.compile(rb"#!AMR(?:-WB)?\n")
@@ -79,12 +81,20 @@ def detect(source: BufferedSource, start: int = 0) -> Detected:
     kind = sniff_format(source.read_at(start, HEAD_BYTES))
     if kind.audio or kind.name != UNKNOWN:
         return Detected(kind, start)
-    found = first_frame(source.read_at(start, _JUNK_BYTES))
-    if found is None:
+    junk = _first_stream(source.read_at(start, _JUNK_BYTES))
+    if junk is None:
         return Detected(kind, start)
-    junk = source.read_at(start, found).strip(b"\0")
-    kind = sniff_format(source.read_at(start + found, HEAD_BYTES))
-    return Detected(kind, start + found, len(junk))
+    begin = _skip_tags(source, start + junk)
+    kind = sniff_format(source.read_at(begin, HEAD_BYTES))
+    return Detected(kind, begin, len(source.read_at(start, junk).strip(b"\0")))
+
+
+def _first_stream(data: bytes) -> int | None:
+    """Where a tag or the first frame of MP3 or AAC begins; None without any."""
+    frame, tag = first_frame(data), _TAG.search(data)
+    if tag and (frame is None or tag.start() < frame) and tag_bytes(data[tag.start() :]):
+        return tag.start()
+    return frame
 
 
 def survey(source: BufferedSource, detected: Detected) -> Survey:
@@ -238,9 +248,11 @@ def _at(source: BufferedSource, at: int) -> int:
 
 
 def _mp3_start(source: BufferedSource, at: int) -> int | None:
-    """Where a tag begins that frames follow, or the header frame of an encoder."""
-    is_tag = source.read_at(at, 3) == b"ID3"
-    begins = (at,) if is_tag else tuple(max(0, at - offset) for offset in _MARK_OFFSETS)
+    """Where a tag begins that frames follow, the header frame of an encoder, or another format."""
+    mark = source.read_at(at, 4)
+    if mark in (b"RIFF", b"fLaC"):
+        return at
+    begins = (at,) if mark[:3] == b"ID3" else tuple(max(0, at - offset) for offset in _MARK_OFFSETS)
     for begin in begins:
         if is_mp3(source.read_at(_skip_tags(source, begin), HEAD_BYTES)):
             return begin
