@@ -175,7 +175,7 @@ def test_decoding_in_blocks_equals_decoding_at_once(
 ) -> None:
     data = encode(noise(2 * rate + 123), rate, container)
     full = load_waveform(data)
-    monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", 1000)
+    monkeypatch.setattr("phonemo.audio.arrays.BLOCK_FRAMES", 1000)
     np.testing.assert_array_equal(load_waveform(data).samples, full.samples)
 
 
@@ -236,7 +236,7 @@ def test_array_types_are_scaled(kind: str, scale: int) -> None:
 def test_an_array_is_treated_like_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(44_100, channels=2).astype(np.float32)
     file = load_waveform(encode(samples, 44_100, "wav_float"), start=0.2, end=0.7)
-    monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", 777)
+    monkeypatch.setattr("phonemo.audio.arrays.BLOCK_FRAMES", 777)
     array = load_waveform(samples.T, rate=44_100, start=0.2, end=0.7)
     np.testing.assert_array_equal(array.samples, file.samples)
 

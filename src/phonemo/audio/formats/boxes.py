@@ -1,11 +1,11 @@
-"""Whether an MP4 or a Matroska file ends before its structure does, and why an MP4 has no index.
+"""Whether an MP4, Matroska or ASF file ends before its structure does, and why an MP4 has no index.
 
 Internal to :mod:`phonemo.audio`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from phonemo.audio.sources import Piece
 
@@ -13,14 +13,15 @@ _MAX_BOXES = 100_000
 _TAIL_BYTES = 2**22
 _CLUSTER = b"\x1f\x43\xb6\x75"
 _SEGMENT = b"\x18\x53\x80\x67"
-_EBML = b"\x1a\x45\xdf\xa3"
+#: The file properties of ASF, and the bytes in which they are found.
+_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_ASF_HEAD_BYTES = 2**16
 
 
 def is_cut(source: Piece, demuxer: str) -> bool:
     """Whether the last box or element declares more bytes than are present."""
-    if demuxer == "mov":
-        return _mp4_is_cut(source)
-    return demuxer == "matroska" and _matroska_is_cut(source)
+    check = _CHECKS.get(demuxer)
+    return check is not None and check(source)
 
 
 def lacks_index(source: Piece) -> bool:
@@ -29,11 +30,11 @@ def lacks_index(source: Piece) -> bool:
 
 
 def next_file(source: Piece, start: int) -> int:
-    """Where the MP4 that begins at ``start`` ends: at the file type of another one, or the end."""
+    """Where the MP4 that begins at ``start`` ends: at another one, or where no box begins."""
     for name, at, end in _mp4_boxes(source, start):
-        if name == b"ftyp" and at > start:
+        if at > start and (name == b"ftyp" or not _is_name(name)):
             return at
-        if not _is_name(name) or end > source.size:
+        if end > source.size:
             break
     return source.size
 
@@ -96,6 +97,14 @@ def _ends_inside(data: bytes, at: int) -> bool:
     return at > len(data)
 
 
+def _asf_is_cut(source: Piece) -> bool:
+    """Compare the file's size with that in its properties; 0 is unknown."""
+    source.seek(0)
+    head = source.read(_ASF_HEAD_BYTES)
+    at = head.find(_PROPERTIES)
+    return at >= 0 and int.from_bytes(head[at + 40 : at + 48], "little") > source.size
+
+
 def _width(first: int) -> int:
     return 9 - first.bit_length() if first else 0
 
@@ -108,3 +117,11 @@ def _vint(data: bytes) -> tuple[int | None, int]:
     mask = (1 << 7 * width) - 1
     value = int.from_bytes(data[:width], "big") & mask
     return (None if value == mask else value), width
+
+
+#: FFmpeg's demuxer -> whether a file of its format is cut.
+_CHECKS: dict[str, Callable[[Piece], bool]] = {
+    "mov": _mp4_is_cut,
+    "matroska": _matroska_is_cut,
+    "asf": _asf_is_cut,
+}

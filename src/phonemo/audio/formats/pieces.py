@@ -30,16 +30,20 @@ _SPHERE_HEAD, _SPHERE_MAX = 1024, 2**16
 #: Fewer bytes than these behind a recording are not counted, nor are zeros.
 _FEW_BYTES = 16
 _LONGEST_TAG = 2**24
-_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22|RIFF[\s\S]{4}WAVEfmt ")
+#: How files of the usual formats begin, none of which a recording of another format contains.
+_OTHER = rb"RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22"
+_PLAIN = re.compile(_OTHER)
 #: The first page of an Ogg stream.
 _OGG = re.compile(rb"OggS\x00\x02")
 _TAG = re.compile(rb"ID3[\x02-\x04]\x00")
 #: A tag, or the mark in the header frame of an encoder, and how far into the frame it is.
-_MP3 = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info|RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22")
+_MP3 = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info|" + _OTHER)
 _MARK_OFFSETS = (36, 21, 13)
-_ASF = re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c")
-_MATROSKA = re.compile(rb"\x1a\x45\xdf\xa3[\s\S]{1,44}?\x42\x82[\s\S]{1,4}(?:webm|matroska)")
-_AMR = re.compile(rb"#!AMR(?:-WB)?\n")
+_ASF = re.compile(rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c|" + _OTHER)
+_MATROSKA = re.compile(
+    rb"\x1a\x45\xdf\xa3[\s\S]{1,44}?\x42\x82[\s\S]{1,4}(?:webm|matroska)|RIFF[\s\S]{4}WAVEfmt "
+)
+_AMR = re.compile(rb"#!AMR(?:-WB)?\n|" + _OTHER)
 _UNKNOWN_AU = 0xFFFF_FFFF
 
 
@@ -281,7 +285,8 @@ _FINDERS: dict[str, _Finder] = {
     **dict.fromkeys(("WAV", "AIFF", "CAF", "W64"), _chunked),
     "AU": _sized(_measure_au),
     "NIST SPHERE": _sized(_measure_sphere),
-    "FLAC": _scanned(_FLAC, _at),
+    "FLAC": _scanned(_PLAIN, _at),
+    "AAC": _scanned(_PLAIN, _at),
     "MP3": _scanned(_MP3, _mp3_start),
     "Ogg": _ogg,
     "AMR": _scanned(_AMR, _at),
