@@ -221,6 +221,8 @@ class _Walk:
     def _is_unsized(self, start: int, declared: int) -> bool:
         if self._layout.size_bytes == 8 and declared >= _UNKNOWN_LONG:
             return True
+        if declared == 0xFFFF_FFFF and self._layout.size_bytes == 4:
+            return True
         if start + declared > self._source.size and self._layout.size_bytes == 4:
             return any(declared in sizes for sizes in _UNKNOWN_SIZES)
         first = start + self._layout.preamble

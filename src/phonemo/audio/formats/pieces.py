@@ -25,11 +25,11 @@ _MAX_TAGS = 16
 _MAX_OGG_PAGE = 65_307  # bytes, header included: RFC 3533
 #: Bytes searched for the first frame of an MP3 or AAC stream.
 _JUNK_BYTES = 2**16
-#: Bytes in which the size of a SPHERE header is given, and the largest size.
-_SPHERE_HEAD, _SPHERE_MAX = 1024, 2**16
+#: Bytes in which the fields of a SPHERE header are.
+_SPHERE_HEAD = 1024
 #: Fewer bytes than these behind a recording are not counted, nor are zeros.
 _FEW_BYTES = 16
-_LONGEST_TAG = 2**24
+_LONGEST_ZEROS = 2**24
 #: How files of the usual formats begin, none of which a recording of another format contains.
 _OTHER = rb"RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22"
 _PLAIN = re.compile(_OTHER)
@@ -105,6 +105,30 @@ def survey(source: BufferedSource, detected: Detected) -> Survey:
     """Find the recordings in a file from where the first was detected."""
     pieces: list[Piece] = []
     truncated, unused = False, detected.junk
+    while detected.kind.audio and len(pieces) < _MAX_PIECES:
+        found = _FINDERS.get(detected.kind.name, _whole)(source, detected.start)
+        pieces += found.pieces
+        truncated = truncated or found.truncated
+        left = _unused(source, found.after)
+        if not left:
+            return Survey(tuple(pieces), truncated, unused)
+        detected = detect(source, found.after)
+        unused += detected.junk
+    return Survey(tuple(pieces), truncated, unused - detected.junk + left)
+
+
+def _first_stream(data: bytes) -> int | None:
+    """Where a tag or the first frame of MP3 or AAC begins; None without any."""
+    frame, tag = first_frame(data), _TAG.search(data)
+    if tag and (frame is None or tag.start() < frame) and tag_bytes(data[tag.start() :]):
+        return tag.start()
+    return frame
+
+
+def survey(source: BufferedSource, detected: Detected) -> Survey:
+    """Find the recordings in a file from where the first was detected."""
+    pieces: list[Piece] = []
+    truncated, unused = False, detected.junk
     while len(pieces) < _MAX_PIECES:
         found = _FINDERS.get(detected.kind.name, _whole)(source, detected.start)
         pieces += found.pieces
@@ -147,38 +171,39 @@ def _chunked(source: BufferedSource, start: int) -> _Found:
     return _Found((piece,), recording.after, recording.truncated)
 
 
-def _sized(measure: Callable[[BufferedSource, int], tuple[int, int] | None]) -> _Finder:
-    """A finder for headers with a length: ``measure`` gives the header's and the samples' bytes."""
-
-    def find(source: BufferedSource, start: int) -> _Found:
-        found = measure(source, start)
-        if found is None:
-            return _whole(source, start)
-        end = start + sum(found)
-        return _Found((_part(source, start, min(end, source.size)),), end, end > source.size)
-
-    return find
-
-
-def _measure_au(source: BufferedSource, at: int) -> tuple[int, int] | None:
-    head = source.read_at(at, 12)
-    if head[:4] not in (b".snd", b"dns.") or len(head) < 12:
-        return None
+def _au(source: BufferedSource, start: int) -> _Found:
+    head = source.read_at(start, 12)
     order: Literal["big", "little"] = "big" if head[:1] == b"." else "little"
     header, size = int.from_bytes(head[4:8], order), int.from_bytes(head[8:], order)
-    rest = max(0, source.size - at - header)
-    return header, rest if size in (0, _UNKNOWN_AU) else size
+    if size not in (0, _UNKNOWN_AU):
+        return _measured(source, start, header + size)
+    if size or start:
+        return _whole(source, start)
+    unknown = head[:8] + _UNKNOWN_AU.to_bytes(4, order)
+    piece = SplicedSource(source, (unknown, (min(12, source.size), source.size)))
+    return _Found((piece,), source.size)
 
 
-def _measure_sphere(source: BufferedSource, at: int) -> tuple[int, int] | None:
-    fields = sphere_fields(source, at)
+def _sphere(source: BufferedSource, start: int) -> _Found:
+    fields = sphere_fields(source, start)
     if fields is None:
-        return None
-    header = int(fields.get("header_bytes", "0"))
+        return _whole(source, start)
     parts = ("sample_count", "channel_count", "sample_n_bytes")
-    count, channels, width = (int(fields.get(part, "0")) for part in parts)
-    rest = max(0, source.size - at - header)
-    return header, count * max(1, channels) * max(1, width) or rest
+    count, channels, width = (_number(fields.get(part)) for part in parts)
+    size = count * max(1, channels) * max(1, width)
+    if not size:
+        return _whole(source, start)
+    return _measured(source, start, _number(fields["header_bytes"]) + size)
+
+
+def _measured(source: BufferedSource, start: int, size: int) -> _Found:
+    end = start + size
+    piece = _part(source, start, min(end, source.size))
+    return _Found((piece,), min(end, source.size), end > source.size)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def sphere_fields(source: BufferedSource, at: int) -> dict[str, str] | None:
@@ -186,14 +211,11 @@ def sphere_fields(source: BufferedSource, at: int) -> dict[str, str] | None:
     lines = source.read_at(at, _SPHERE_HEAD).split(b"\n")
     if lines[0].strip() != b"NIST_1A" or len(lines) < 3 or not lines[1].strip().isdigit():
         return None
-    fields = {"header_bytes": str(min(int(lines[1].strip()[:9]), _SPHERE_MAX))}
+    fields = {"header_bytes": lines[1].strip()[:9].decode()}
     for line in lines[2:]:
         words = line.decode("latin-1").split(maxsplit=2)
         if words[:1] == ["end_head"]:
             break
-        is_number = len(words) == 3 and words[1] == "-i"
-        if is_number and not (words[2].strip().isdigit() and len(words[2].strip()) < 16):
-            continue
         if len(words) == 3:
             fields[words[0]] = words[2].strip()
     return fields
@@ -208,17 +230,12 @@ def _scanned(
     """
 
     def find(source: BufferedSource, start: int) -> _Found:
-        begins = [start]
-        for at in source.scan(pattern, start + 1):
+        first = _skip_tags(source, start)  # marks in its tag and its first frame are its own
+        for at in source.scan(pattern, first + 1):
             begin = start_of(source, at)
-            # the marks of a file that has begun, in its tag and its first frame, are no new file
-            if begin is None or begin <= _skip_tags(source, begins[-1]):
-                continue
-            if len(begins) < _MAX_PIECES:
-                begins.append(begin)
-        ends = [*begins[1:], source.size]
-        parts = tuple(_part(source, *span) for span in zip(begins, ends, strict=True))
-        return _Found(parts, source.size)
+            if begin is not None and begin > first:
+                return _Found((_part(source, start, begin),), begin)
+        return _whole(source, start)
 
     return find
 
@@ -276,15 +293,15 @@ def _unused(source: BufferedSource, at: int) -> int:
         return 0
     if tag_bytes(source.read_at(at, 32)) >= left:
         return 0
-    rest = source.read_at(at, _LONGEST_TAG)
-    return left if rest.strip(b"\0") else 0
+    is_zero = not any(source.read_at(at, count).strip(b"\0") for count in (2**12, _LONGEST_ZEROS))
+    return 0 if is_zero else left
 
 
 _Finder = Callable[[BufferedSource, int], _Found]
 _FINDERS: dict[str, _Finder] = {
     **dict.fromkeys(("WAV", "AIFF", "CAF", "W64"), _chunked),
-    "AU": _sized(_measure_au),
-    "NIST SPHERE": _sized(_measure_sphere),
+    "AU": _au,
+    "NIST SPHERE": _sphere,
     "FLAC": _scanned(_PLAIN, _at),
     "AAC": _scanned(_PLAIN, _at),
     "MP3": _scanned(_MP3, _mp3_start),
