@@ -117,33 +117,6 @@ def survey(source: BufferedSource, detected: Detected) -> Survey:
     return Survey(tuple(pieces), truncated, unused - detected.junk + left)
 
 
-def _first_stream(data: bytes) -> int | None:
-    """Where a tag or the first frame of MP3 or AAC begins; None without any."""
-    frame, tag = first_frame(data), _TAG.search(data)
-    if tag and (frame is None or tag.start() < frame) and tag_bytes(data[tag.start() :]):
-        return tag.start()
-    return frame
-
-
-def survey(source: BufferedSource, detected: Detected) -> Survey:
-    """Find the recordings in a file from where the first was detected."""
-    pieces: list[Piece] = []
-    truncated, unused = False, detected.junk
-    while len(pieces) < _MAX_PIECES:
-        found = _FINDERS.get(detected.kind.name, _whole)(source, detected.start)
-        pieces += found.pieces
-        truncated = truncated or found.truncated
-        left = _unused(source, found.after)
-        if not left:
-            break
-        detected = detect(source, found.after)
-        if not detected.kind.audio or not found.pieces:
-            unused += left
-            break
-        unused += detected.junk
-    return Survey(tuple(pieces), truncated, unused)
-
-
 def _skip_tags(source: BufferedSource, at: int) -> int:
     for _ in range(_MAX_TAGS):
         size = tag_bytes(source.read_at(at, 32))
