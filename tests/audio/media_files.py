@@ -16,7 +16,6 @@ MEDIA: dict[str, tuple[str, str, int, dict[str, str]]] = {
     "safari.mp4": ("mp4", "aac", 48_000, {"movflags": "frag_keyframe+empty_moov"}),
     "lossless.m4a": ("ipod", "alac", 44_100, {}),
     "opus.mp4": ("mp4", "libopus", 48_000, {}),
-    "old.3gp": ("3gp", "libopencore_amrnb", 8_000, {}),
     "quicktime.mov": ("mov", "pcm_s16le", 48_000, {}),
     "chrome.webm": ("webm", "libopus", 48_000, {"live": "1"}),
     "file.webm": ("webm", "libopus", 48_000, {}),
@@ -25,7 +24,6 @@ MEDIA: dict[str, tuple[str, str, int, dict[str, str]]] = {
     "stream.aac": ("adts", "aac", 48_000, {}),
     "windows.wma": ("asf", "wmav2", 44_100, {}),
     "windows1.wma": ("asf", "wmav1", 44_100, {}),
-    "phone.amr": ("amr", "libopencore_amrnb", 8_000, {}),
     "voip.wav": ("wav", "g722", 16_000, {}),
     "flac.oga": ("ogg", "flac", 16_000, {}),
 }
@@ -92,8 +90,22 @@ def video_without_sound() -> bytes:
     return stream.getvalue()
 
 
-def wide_band_amr(seconds: float = 1.0) -> bytes:
-    """AMR-WB of random frames at 6.6 kbit/s, for which there is no encoder."""
+def amr(wide: bool = False, seconds: float = 1.0) -> bytes:
+    """Random frames of the lowest bit rate, because FFmpeg's wheels have no encoder."""
     random = np.random.default_rng(1)
-    frames = round(seconds * 50)
-    return b"#!AMR-WB\n" + b"".join(b"\x04" + random.bytes(17) for _ in range(frames))
+    head, frame = (b"#!AMR-WB\n", 17) if wide else (b"#!AMR\n", 12)
+    return head + b"".join(b"\x04" + random.bytes(frame) for _ in range(round(seconds * 50)))
+
+
+def in_3gp(data: bytes) -> bytes:
+    """An AMR file's frames in the container of phones."""
+    import av
+
+    stream = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(stream, "w", format="3gp") as target:
+        track = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = track
+                target.mux(packet)
+    return stream.getvalue()

@@ -17,10 +17,11 @@ from phonemo.audio.media import open_pipe
 from phonemo.errors import AudioError
 from tests.audio.media_files import (
     MEDIA,
+    amr,
     encode_media,
+    in_3gp,
     media_file,
     video_without_sound,
-    wide_band_amr,
 )
 from tests.audio.test_audio import encode, noise, refused, tone
 
@@ -32,7 +33,7 @@ EXACT = (*LOSSLESS, "voice.m4a", "streamable.m4a", "opus.mp4", "chrome.webm", "f
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     pytest.importorskip("av")
-    return {name: media_file(name) for name in MEDIA} | {"wide.amr": wide_band_amr()}
+    return {name: media_file(name) for name in MEDIA} | {"phone.amr": amr()}
 
 
 @pytest.mark.parametrize("name", MEDIA)
@@ -55,8 +56,13 @@ def test_lossless_formats_keep_the_samples(name: str) -> None:
     np.testing.assert_allclose(decoded, samples, atol=1e-4)
 
 
-def test_wide_band_amr_is_decoded(files: dict[str, bytes]) -> None:
-    assert load_waveform(files["wide.amr"]).seconds == 1.0
+@pytest.mark.parametrize("wide", [False, True])
+def test_amr_is_decoded_with_and_without_a_container(wide: bool) -> None:
+    pytest.importorskip("av")
+    waveform = load_waveform(amr(wide))
+    assert waveform.seconds == 1.0
+    assert waveform.samples.std() > 0.001
+    np.testing.assert_array_equal(load_waveform(in_3gp(amr(wide))).samples, waveform.samples)
 
 
 @pytest.mark.parametrize("name", MEDIA)

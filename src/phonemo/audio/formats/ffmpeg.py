@@ -78,13 +78,15 @@ def open_container(name: str, source: Readable, kind: Kind, live: bool = False) 
         "max_streams": str(_MOST_STREAMS),
         "probesize": str(_LIVE_PROBE_BYTES if live else _PROBE_BYTES),
     }
+    # tags that are not UTF-8 are no reason to refuse a file; from 19 on none is
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
         return av.open(
             source,
             mode="r",
             format=kind.demuxer,
             container_options=options | ({"analyzeduration": "0"} if live else {}),
-            metadata_errors="replace",
+            **lenient,
             buffer_size=_LIVE_READ_BYTES if live else _READ_BYTES,
             io_open=_refuse_other_files,
         )
