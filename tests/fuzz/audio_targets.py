@@ -15,6 +15,8 @@ from phonemo.audio import (
     audio_seconds,
     load_waveform,
 )
+from phonemo.audio.arrays import RATES
+from phonemo.audio.media import open_pipe
 from phonemo.audio.resample import MAX_LEVEL
 from phonemo.server.decoders.decoder_worker import read_frame, write_frame
 from tests.fuzz.judging import told
@@ -41,6 +43,21 @@ def excerpt(data: bytes) -> None:
         _check(found, end - start)
     seconds = told(audio_seconds, data[2:])
     assert seconds is None or (np.isfinite(seconds) and seconds >= 0)
+
+
+def pipe(data: bytes) -> None:
+    """A live stream, which arrives in small parts."""
+    parts = told(lambda: list(open_pipe(_Slow(data))))
+    for rate, samples in parts or ():
+        assert rate in RATES
+        assert samples.dtype == np.float32
+        assert samples.ndim == 1
+        assert len(samples)
+
+
+class _Slow(io.BytesIO):
+    def read1(self, count: int | None = -1) -> bytes:
+        return super().read1(min(count or 0, 50))
 
 
 def _check(found: Waveform, seconds: float) -> None:

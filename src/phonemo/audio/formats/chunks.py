@@ -83,7 +83,7 @@ _NOTES = frozenset(
 )
 #: Lengths that writers put where they do not know it, besides 0: ffmpeg, arecord and sox.
 _UNKNOWN_SIZES = (
-    range(0xFFFF_F000, 2**32),
+    range(0xFFFF_FF00, 2**32),
     range(0x7FFF_F000, 2**31 + 1),
     range(0x7F00_0000, 0x7F00_0010),
 )

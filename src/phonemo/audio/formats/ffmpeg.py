@@ -79,7 +79,8 @@ def open_container(name: str, source: Readable, kind: Kind, live: bool = False) 
         "probesize": str(_LIVE_PROBE_BYTES if live else _PROBE_BYTES),
     }
     # tags that are not UTF-8 are no reason to refuse a file; from 19 on none is
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    strict = int(av.__version__.split(".")[0]) < 19
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if strict else {}
     try:
         return av.open(
             source,
