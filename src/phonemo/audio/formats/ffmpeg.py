@@ -97,23 +97,23 @@ def open_container(name: str, source: Readable, kind: Kind, live: bool = False) 
 
 
 def first_audio(name: str, container: Any) -> Any:
-    """Return a container's first audio stream, ready to be decoded.
+    """Return the first audio stream that can be decoded.
 
     Raises:
-        AudioError: unsupported_audio, if there is none or its codec is not on the white list.
+        AudioError: unsupported_audio, if there is none, or none with a codec on the white list.
     """
     streams = container.streams.audio
     if not streams:
         has = "video only" if container.streams.video else "no stream that can be decoded"
         message = f"{name}: expected audio, got no audio stream ({has}); send one with sound"
         raise AudioError("unsupported_audio", message)
-    context = streams[0].codec_context
-    codec = "an unknown codec" if context is None else context.name
-    if codec not in DECODERS:
-        message = f"{name}: audio in {codec} is not supported; convert it to WAV or FLAC"
+    codecs = [stream.codec_context.name if stream.codec_context else "none" for stream in streams]
+    usable = [stream for stream, codec in zip(streams, codecs, strict=True) if codec in DECODERS]
+    if not usable:
+        message = f"{name}: audio in {codecs[0]} is not supported; convert it to WAV or FLAC"
         raise AudioError("unsupported_audio", message)
-    context.thread_count = 1
-    return streams[0]
+    usable[0].codec_context.thread_count = 1
+    return usable[0]
 
 
 def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generator[Any, None, None]:
