@@ -16,8 +16,12 @@ WARNINGS = {
     "silent": "Apart from a constant offset, nothing is louder than -80 dB of full scale.",
     "clipped": "At least 1 in 1,000 samples is at full scale.",
     "dc_offset": "The mean is off zero by at least 1 % of full scale.",
+    "unused_bytes": "Bytes before, between or behind the recordings in the file are not decoded; "
+    "unused_bytes=1234 says how many.",
+    "unused_tracks": "The file has more than one audio track and the first is used; "
+    "unused_tracks=1 says how many are not.",
 }
-"""Meaning of each name in ``Waveform.warnings``."""
+"""Meaning of each name in ``Waveform.warnings``; some are followed by "=" and an amount."""
 
 SILENT_PEAK = 1e-4
 FULL_SCALE = 0.999
@@ -75,4 +79,4 @@ class LevelMeter:
             "clipped": self.at_full_scale >= CLIPPED_SHARE * self.frames,
             "dc_offset": abs(mean) >= DC_OFFSET,
         }
-        return tuple(name for name in WARNINGS if applies[name])
+        return tuple(name for name, is_so in applies.items() if is_so)

@@ -10,21 +10,27 @@ import os
 import re
 import stat
 import tempfile
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import accumulate
 from typing import Any, BinaryIO, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import AudioError, UsageError, safe_name
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any]
+Source = str | os.PathLike[str] | BinaryIO | Mapping[str, Any] | npt.ArrayLike
+"""A path, an open binary file, a dict with a recording, or the bytes of a file or samples: arrays,
+tensors, lists, or samples and rate as a pair."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _SPOOL_BYTES = 2**24  # kept in memory before a temporary file is used
 _COPY_BYTES = 2**16
 #: Largest C file offset; a header may direct libsndfile beyond it.
 _MAX_OFFSET = 2**63 - 1
+#: Bytes read at once in a search, and of the longest pattern.
+_SCAN_BYTES, _LONGEST_PATTERN = 2**20, 64
 
 
 def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, BinaryIO]:
@@ -40,19 +46,18 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
         return safe_name(path), stack.enter_context(_open_regular(path))
     if isinstance(source, bytes | bytearray | memoryview):
         return "audio bytes", io.BytesIO(source)
-    if isinstance(source, np.ndarray) or not hasattr(source, "read"):
-        message = "expected audio as a path, bytes, a binary stream or a numpy array, got "
-        message += type(source).__name__
-        if isinstance(source, list | tuple):
-            message += "; use numpy.array(samples), or predict_many for several recordings"
-        raise UsageError(message)
-    name = getattr(source, "name", None)
+    if not hasattr(source, "read"):
+        kind = type(source).__name__
+        raise UsageError(f"expected a path, bytes or a binary stream, got {kind}; open a file")
+    stream = cast(BinaryIO, source)
+    name = getattr(stream, "name", None)
     name = safe_name(name) if isinstance(name, str) else "audio stream"
     try:
-        if isinstance(source.read(0), str):
-            expected = "expected a binary stream, got a text stream"
-            raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
-        return name, source if _can_seek(source) else _spool(name, source, max_bytes, stack)
+        _check_binary(name, stream.read(0))
+        if not _can_seek(stream):
+            return name, _spool(name, stream, max_bytes, stack)
+        _rewind_if_at_end(stream)
+        return name, stream
     except (OSError, ValueError) as error:
         raise AudioError(
             "invalid_audio", f"{name}: reading failed ({safe_name(str(error))})"
@@ -103,6 +108,114 @@ class BufferedSource:
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Read ``count`` bytes at an offset; fewer only at the end or after a fault."""
+        self.seek(offset)
+        return self.read(count)
+
+    def scan(self, pattern: re.Pattern[bytes], start: int) -> Iterator[int]:
+        """Yield where a pattern of at most 64 bytes begins, from the byte ``start`` on."""
+        while start < self.size and (data := self.read_at(start, _SCAN_BYTES)):
+            last = start + len(data) >= self.size
+            limit = len(data) if last else len(data) - _LONGEST_PATTERN
+            for match in pattern.finditer(data):
+                if match.start() < limit:
+                    yield start + match.start()
+            if last or limit <= 0:
+                return
+            start += limit
+
+
+class SplicedSource:
+    """Bytes and parts of a source one after the other, as a file object for the decoders.
+
+    Args:
+        source: where parts come from.
+        parts: bytes, or the offsets of a part's begin and end in the source.
+    """
+
+    def __init__(self, source: BufferedSource, parts: tuple[bytes | tuple[int, int], ...]) -> None:
+        self._source, self._parts = source, parts
+        sizes = [len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts]
+        self._ends = list(accumulate(sizes))
+        self.size = self._ends[-1]
+        self._position = 0
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The first error of the source."""
+        return self._source.fault
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte offset, at least 0."""
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
+        self._position = min(max(0, bases[whence] + offset), _MAX_OFFSET)
+        return self._position
+
+    def tell(self) -> int:
+        """Offset of the next read."""
+        return self._position
+
+    def read(self, count: int) -> bytes:
+        """Read ``count`` bytes; fewer only at the end or after a fault."""
+        data = b""
+        while len(data) < count and (more := self._read_part(count - len(data))):
+            data += more
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a C buffer and return the number of bytes written."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read_part(self, count: int) -> bytes:
+        number = bisect_right(self._ends, self._position)
+        if number == len(self._parts):
+            return b""
+        part, left = self._parts[number], self._ends[number] - self._position
+        count = min(count, left)
+        if isinstance(part, bytes):
+            first = len(part) - left
+            data = part[first : first + count]
+        else:
+            data = self._source.read_at(part[1] - left, count)
+        self._position += len(data)
+        return data
+
+
+Piece = BufferedSource | SplicedSource
+"""One recording's bytes."""
+
+
+def raise_fault(name: str, source: Piece) -> None:
+    """Raise the first error of a source: AudioError (invalid_audio), or what is no Exception."""
+    fault = source.fault
+    if isinstance(fault, Exception):
+        reason = safe_name(f"{type(fault).__name__}: {fault}")
+        raise AudioError("invalid_audio", f"{name}: reading failed ({reason})") from fault
+    if fault is not None:
+        raise fault
+
+
+def _check_binary(name: str, nothing: object) -> None:
+    """Check what reading zero bytes returns; UsageError unless these are bytes."""
+    if isinstance(nothing, str):
+        expected = "expected a binary stream, got a text stream"
+        raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
+    if nothing is not None and not isinstance(nothing, bytes | bytearray | memoryview):
+        if hasattr(nothing, "close"):
+            nothing.close()  # a coroutine that nothing will await
+        kind = type(nothing).__name__
+        raise UsageError(f"{name}: expected a stream that reads bytes, got {kind}; pass its bytes")
+
+
+def _rewind_if_at_end(stream: BinaryIO) -> None:
+    """Go back to the start where nothing is left to read, as after writing into a BytesIO."""
+    position = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(0 if position >= end else position)
 
 
 def _can_seek(stream: BinaryIO) -> bool:

@@ -1,8 +1,9 @@
 """Decode audio to a Waveform (mono float32 at 16 kHz), with limits.
 
-Input is wav, flac, mp3, ogg (vorbis and opus) or aiff, at 4 to 384 kHz and with up to 64 channels,
-from a path, bytes, a binary stream or an array. Channels are averaged; soxr resamples at quality
-HQ, block by block, so that memory is bounded by the limits and not by the header.
+Input is wav, flac, mp3, ogg, aiff, au, caf, w64 or sph, and with the extra ``media`` m4a, mp4, mov,
+3gp, webm, mkv, aac, wma or amr, at 4 to 384 kHz and with up to 64 channels, from a path, bytes, a
+binary stream or an array. Channels are averaged; soxr resamples at quality HQ, block by block, so
+that memory is bounded by the limits and not by the header.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Waveform:
     samples: npt.NDArray[np.float32]
     """Float32, (sample,), full scale 1, read-only."""
     warnings: tuple[str, ...] = ()
-    """Names from ``WARNINGS``."""
+    """Names from ``WARNINGS``; an amount follows as in ``unused_bytes=1234``."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.dtype != np.float32:
@@ -135,7 +136,7 @@ class WaveformReader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Names from ``WARNINGS`` for the samples read; complete after the last piece."""
-        return self._level.warnings(self._audio.truncated())
+        return (*self._level.warnings(self._audio.truncated()), *self._audio.remarks())
 
 
 @contextmanager

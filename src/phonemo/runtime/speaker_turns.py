@@ -140,7 +140,7 @@ def resolve_turns(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source)
 
 def reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
     """Return a function that gives the recording from its start; a pipe is stored in a file."""
-    if isinstance(audio, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
+    if not hasattr(audio, "read"):
         return lambda: audio
     _, stream = open_stream(audio, limits.max_decoded_bytes, stack)
     start = stream.tell()

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from phonemo.audio import AudioLimits, Waveform, load_waveform
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
+from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
 
@@ -56,6 +57,7 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     """Decode one upload after another until the end of standard input."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
+    is_installed()  # imports FFmpeg, so that the limit on memory is in addition to its libraries
     _apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         _alarm(limits.alarm_seconds)
@@ -111,9 +113,12 @@ def _reply(
 
 
 def _is_foreign(upload: Upload) -> bool:
-    """Whether the upload is another type of file, as opposed to damaged audio."""
+    """Whether the upload is another type of file, as opposed to damaged audio.
+
+    So is a video without sound, and what the extra ``media`` decodes if it is not installed.
+    """
     kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
-    return not kind.audio and kind.name != UNKNOWN
+    return kind.name != UNKNOWN and not (kind.audio and kind.native)
 
 
 def _apply_rlimits(memory_bytes: int) -> None:
