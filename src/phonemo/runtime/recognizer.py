@@ -337,8 +337,7 @@ class EmotionRecognizer(Adaptable):
     ) -> Prediction:
         """Build the prediction of a recording processed in one pass."""
         size = len(waveform.samples)
-        track = VadTrack(detector_of(self.activity))
-        track.push(waveform.samples)
+        track = VadTrack.of_clip(detector_of(self.activity), waveform.samples)
         ratio = track.share(0, size)
         segment = segment_of(0, size, self.labels, clip.scores)
         prediction = Prediction(
