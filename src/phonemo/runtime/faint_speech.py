@@ -1,8 +1,8 @@
 """Find speech in recordings that are too quiet for absolute levels.
 
 Each chunk of voice activity has a level and a peak, in dB of full scale. A recording with some
-chunks of a usual peak is left to the usual rule. In any other one, speech stands out from the floor,
-which is a low percentile of the levels: of the whole clip where that is known, else of the last
+chunks of a usual peak is left to the usual rule. In any other one, speech stands out from the
+noise floor, a low percentile of the levels: of the whole clip where that is known, else of the last
 seconds, so that a stream and a file read in blocks of any size give the same result.
 """
 
