@@ -71,9 +71,7 @@ def test_channels_are_parsed(text, channels):
     assert parse_channels(text) == channels
 
 
-@pytest.mark.parametrize(
-    "text", ["", "left", "0", "65", "-1", "1.0", True, None, 10**9, "²"]
-)
+@pytest.mark.parametrize("text", ["", "left", "0", "65", "-1", "1.0", True, None, 10**9, "²"])
 def test_other_channels_are_one_clear_error(text):
     with pytest.raises(UsageError, match="channels: expected mix, split or a number from 1 to 64"):
         parse_channels(text)
