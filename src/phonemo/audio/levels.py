@@ -20,6 +20,10 @@ WARNINGS = {
     "unused_bytes=1234 says how many.",
     "unused_tracks": "The file has more than one audio track and the first is used; "
     "unused_tracks=1 says how many are not.",
+    "opposite_phase": "The channels cancel each other when mixed; the loudest one is used.",
+    "channels_differ": "The channels hold different sounds, as the two sides of a call do, and are "
+    "mixed all the same; channels=split processes each on its own.",
+    "silent_channel": "Another channel of the recording has no sound and is left out.",
 }
 """Meaning of each name in ``Waveform.warnings``; some are followed by "=" and an amount."""
 
