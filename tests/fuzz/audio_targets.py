@@ -13,6 +13,7 @@ from phonemo.audio import (
     AudioLimits,
     Waveform,
     audio_seconds,
+    load_channels,
     load_waveform,
 )
 from phonemo.audio.resample import MAX_LEVEL
@@ -41,6 +42,15 @@ def excerpt(data: bytes) -> None:
         _check(found, end - start)
     seconds = told(audio_seconds, data[2:])
     assert seconds is None or (np.isfinite(seconds) and seconds >= 0)
+
+
+def channels(data: bytes) -> None:
+    """One byte says which channel, or to split all; then the file."""
+    chosen = data[0] % 6 if data else 0
+    each = told(load_channels, data[1:], chosen or "split", limits=LIMITS)
+    for found in each or ():
+        _check(found, LIMITS.max_seconds)
+        assert found.channel is None or found.channel >= 1
 
 
 def _check(found: Waveform, seconds: float) -> None:

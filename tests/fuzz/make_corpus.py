@@ -205,6 +205,7 @@ def seeds() -> dict[str, Seeds]:
     return {
         "audio": sounds,
         "audio_excerpt": {f"{n}.excerpt": b"\x00\x01" + data for n, data in sounds.items()},
+        "audio_channels": {f"{n}.channels": b"\x00" + data for n, data in sounds.items()},
         "manifest": _manifests(),
         "batch_manifest": _batches(),
         "config": _configs(),

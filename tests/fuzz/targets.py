@@ -75,6 +75,7 @@ _PRAAT = ('"IntervalTier"', '"TextTier"', '"ooTextFile"', '"TextGrid"', '""', "!
 TARGETS: dict[str, Target] = {
     "audio": Target(_SOUND, "audio", words=_AUDIO),
     "audio_excerpt": Target(_SOUND, "excerpt", words=_AUDIO),
+    "audio_channels": Target(_SOUND, "channels", words=_AUDIO),
     "manifest": Target(_TEXTS, "manifest", words=(*_ROW, *_JSON)),
     "batch_manifest": Target(
         _TEXTS, "batch_manifest", words=(*_ROW, '"duration"', '"offset"', "s3://", *_JSON)
