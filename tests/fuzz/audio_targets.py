@@ -13,6 +13,7 @@ from phonemo.audio import (
     AudioLimits,
     Waveform,
     audio_seconds,
+    load_channels,
     load_waveform,
 )
 from phonemo.audio.arrays import RATES
@@ -58,6 +59,15 @@ def pipe(data: bytes) -> None:
 class _Slow(io.BytesIO):
     def read1(self, count: int | None = -1) -> bytes:
         return super().read1(min(count or 0, 50))
+
+
+def channels(data: bytes) -> None:
+    """One byte says which channel, or to split all; then the file."""
+    chosen = data[0] % 6 if data else 0
+    each = told(load_channels, data[1:], chosen or "split", limits=LIMITS)
+    for found in each or ():
+        _check(found, LIMITS.max_seconds)
+        assert found.channel is None or found.channel >= 1
 
 
 def _check(found: Waveform, seconds: float) -> None:

@@ -226,6 +226,7 @@ def seeds() -> dict[str, Seeds]:
         "media": _media(),
         "media_pipe": {n: data for n, data in _media().items() if n in _PIPED},
         "audio_excerpt": {f"{n}.excerpt": b"\x00\x01" + data for n, data in sounds.items()},
+        "audio_channels": {f"{n}.channels": b"\x00" + data for n, data in sounds.items()},
         "manifest": _manifests(),
         "batch_manifest": _batches(),
         "config": _configs(),

@@ -84,6 +84,7 @@ TARGETS: dict[str, Target] = {
     "media": Target(_SOUND, "audio", words=_MEDIA, needs=("av",)),
     "media_pipe": Target(_SOUND, "pipe", words=_MEDIA, needs=("av",)),
     "audio_excerpt": Target(_SOUND, "excerpt", words=_AUDIO),
+    "audio_channels": Target(_SOUND, "channels", words=_AUDIO),
     "manifest": Target(_TEXTS, "manifest", words=(*_ROW, *_JSON)),
     "batch_manifest": Target(
         _TEXTS, "batch_manifest", words=(*_ROW, '"duration"', '"offset"', "s3://", *_JSON)

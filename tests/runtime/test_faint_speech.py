@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.runtime.faint_speech import FaintSpeech
-from phonemo.runtime.vad import EnergyVad, VadTrack
+from phonemo.runtime.vad import EnergyVad, FaintSpeech, VadTrack
 from tests.voices import speaking
 
 RATE = 16_000
