@@ -9,8 +9,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonemo.errors import PhonemoError
 from phonemo.tables import read_table
+from tests.fuzz.judging import told
 from tests.properties.strategies import many, some, texts
 
 #: Blanks at the ends of other cells are removed; "'" and no NUL, which the csv module refuses.
@@ -56,9 +56,5 @@ def test_json_reads_back(table, array, indent):
 @many
 @given(st.binary(max_size=300), st.sampled_from(["t.csv", "t.tsv", "t.json", "t.jsonl", "t"]))
 def test_any_bytes_are_rows_or_one_clear_line(data, name):
-    try:
-        rows = list(read_table(name, io.BytesIO(data)))
-    except PhonemoError as error:
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert all(isinstance(cell, str) for row in rows for cell in row.cells.values())
+    rows = told(lambda: list(read_table(name, io.BytesIO(data))))
+    assert all(isinstance(cell, str) for row in rows or () for cell in row.cells.values())

@@ -213,7 +213,9 @@ def _folder_error(name: str, skipped: SkippedFiles) -> PhonemoError | None:
     """The error of a folder without recordings, which says what it holds; None for a file."""
     if not os.path.isdir(name):
         return None
-    message = f"{safe_name(name)}: {NO_RECORDINGS}, got {skipped.describe(name) or 'none'}"
+    others = skipped.describe(name)
+    actual = f"a folder with {others}" if others else "a folder without files"
+    message = f"{safe_name(name)}: {NO_RECORDINGS}, got {actual}"
     return AudioError("unsupported_audio", message)
 
 

@@ -149,11 +149,7 @@ def assess_model(
         f"have none of the emotions {labels} and were skipped",
         f"emotions of the model that are not scored: "
         f"{', '.join(name for name in trained.labels.names if name not in labels.names) or 'none'}",
-        *(
-            [f"emotions of the manifest that were renamed: {mapping_note(mapped)}"]
-            if mapped
-            else []
-        ),
+        *([f"emotions of the manifest, renamed: {mapping_note(mapped)}"] if mapped else []),
         *leaks,
     ]
     return Assessment(rows, summarize(rows, labels), tuple(notes))
