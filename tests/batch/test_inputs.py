@@ -200,6 +200,13 @@ def test_a_list_has_a_path_per_line_relative_to_the_current_folder(here, suffix)
     assert paths(f"lists/l.{suffix}")[:2] == [str(here / "a.wav"), str(here / "in/b c.wav")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_of_windows_is_read(here, encoding):
+    (here / "l.txt").write_bytes("in\\ä.wav\r\nC:\\x\\b.wav\r\n\r\nin\\Ċ.wav".encode(encoding))
+    assert files("l.txt") == ["in\\ä.wav", "C:\\x\\b.wav", "in\\Ċ.wav"]
+    assert paths("l.txt") == [str(here / "in/ä.wav"), "C:/x/b.wav", str(here / "in/Ċ.wav")]
+
+
 def test_standard_input_is_a_list(here, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINES)))
     assert files("-") == NAMES

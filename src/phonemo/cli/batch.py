@@ -44,9 +44,9 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="A folder, a pattern ('calls/**/*.wav'), a manifest (.jsonl, .csv or .parquet with a "
-        "'file' column), a list (.txt, or - for standard input), a recording, or an address such "
-        "as s3://bucket/folder.",
+        help="A folder, a pattern ('calls/**/*.wav'), a table (.csv, .tsv, .json, .jsonl or "
+        ".parquet with a 'file' column; other columns are carried into the rows), a list (.txt, "
+        "or - for standard input), a recording, or an address such as s3://bucket/folder.",
     ),
 ]
 Output = Annotated[
