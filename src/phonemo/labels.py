@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from phonemo.errors import LabelError, safe_text
 
@@ -148,6 +147,8 @@ class LabelSet:
 
     def _hint(self, word: str) -> str:
         """The label that was probably meant."""
+        from difflib import get_close_matches
+
         canonical = canonical_emotion(word)
         similar = get_close_matches(canonical, self.names, 1)
         meant = canonical if canonical in self else similar[0] if similar else None

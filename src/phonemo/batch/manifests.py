@@ -100,16 +100,16 @@ def _item(row: TableRow, folder: str) -> BatchItem:
     start, end = _times(cells, where)
     path = file if is_windows_path(file) else absolute_path(join_url(folder, file))
     name, channel = cells.get("id") or None, _channel(cells, where)
-    columns = dict(row.extra)
-    if channel is None:
-        columns["channel"] = cells.get("channel", "")  # such as "phone"
-    carried = tuple((column, cell) for column, cell in columns.items() if cell)
+    if channel is None and "channel" in cells:
+        row.extra["channel"] = cells["channel"]  # such as "phone"
+    carried = tuple((column, cell) for column, cell in row.extra.items() if cell)
     return BatchItem(cells["file"], path, name, start, end, channel, carried)
 
 
 def _times(cells: Mapping[str, str], where: str) -> tuple[float | None, float | None]:
     start, end, duration = (
-        parse_seconds(cells.get(name, ""), name, where) for name in ("start", "end", "duration")
+        parse_seconds(cells[name], name, where) if cells.get(name) else None
+        for name in ("start", "end", "duration")
     )
     if end is None and duration is not None:
         end = (start or 0.0) + duration
@@ -120,7 +120,9 @@ def _times(cells: Mapping[str, str], where: str) -> tuple[float | None, float | 
 
 def _channel(cells: Mapping[str, str], where: str) -> int | None:
     """The number of a channel; None for an empty cell, or if the column holds other things."""
-    text = cells.get("channel", "").removesuffix(".0")  # pandas writes 1.0 beside empty cells
+    if not cells.get("channel"):
+        return None
+    text = cells["channel"].removesuffix(".0")  # pandas writes 1.0 beside empty cells
     if not (text.isascii() and text.isdigit()):
         return None
     number = int(text[:_DIGITS])

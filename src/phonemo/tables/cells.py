@@ -19,6 +19,7 @@ _CLOCK = re.compile(r"(?:(\d+) days?,?(?: \+?|$))?(?:(?:(\d+):)?(\d{1,2}):(\d{1,
 _ISO = re.compile(r"p(?:(\d+)d)?(?:t(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?)?")
 #: "1,500" may be 1.5 or 1500; "0,500" is a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[a-z]*")
 _FACTORS = (86400, 3600, 60, 1)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _FILE_URL = "file://"
@@ -33,6 +34,8 @@ def parse_seconds(text: str, column: str, where: str) -> float | None:
     Raises:
         ManifestError: another text, a negative or an infinite time.
     """
+    if (plain := _number(text)) is not None:  # most tables have plain numbers
+        return plain
     small = text.strip().lower()
     if small in MISSING:
         return None
@@ -42,6 +45,14 @@ def parse_seconds(text: str, column: str, where: str) -> float | None:
             f"{where}: {column}: expected seconds >= 0, got {safe_name(repr(text))}"
         )
     return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < math.inf else None
 
 
 def _seconds(text: str) -> float | None:
@@ -56,7 +67,7 @@ def _seconds(text: str) -> float | None:
 
 def decimal_point(cell: str) -> str:
     """Write a decimal comma as a point; other cells are returned unchanged."""
-    return cell.replace(",", ".") if re.fullmatch(r"[+-]?\d*,\d+\s*[a-z]*", cell) else cell
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def portable_path(file: str, folder: str = "") -> str:
@@ -81,7 +92,7 @@ def portable_path(file: str, folder: str = "") -> str:
 
 def is_windows_path(file: str) -> bool:
     """Whether a path has a drive letter, so that it is absolute on Windows."""
-    return bool(_DRIVE.match(file))
+    return file[1:2] == ":" and bool(_DRIVE.match(file))
 
 
 def _without_scheme(url: str, folder: str) -> str:

@@ -204,7 +204,7 @@ def _csv_records(reader: Any, name: str, number: int) -> Iterator[tuple[str, lis
     offset = number - 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if "".join(cells).strip():
                 yield f"{name}:{reader.line_num + offset}", cells
     except csv.Error as error:
         where = f"{name}:{reader.line_num + offset}"

@@ -142,10 +142,10 @@ def with_unit(cell: str, column: Column) -> str:
 
 def text_of(value: Any) -> str:
     """A value as a cell: "" for none, JSON for lists and objects, seconds for a time span."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
     if isinstance(value, str):
         return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, timedelta):
