@@ -9,15 +9,23 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 from phonemo.annotations.turns import Turn, read_turns
-from phonemo.audio import RATE, AudioLimits, Source, Waveform, audio_seconds, load_waveform
-from phonemo.audio.sources import open_stream
+from phonemo.audio import (
+    RATE,
+    AudioLimits,
+    Channels,
+    Source,
+    Waveform,
+    audio_seconds,
+    load_waveform,
+)
+from phonemo.audio.each_channel import reopened
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
@@ -41,7 +49,8 @@ class _TurnResult:
         """The turn as a segment on the recording's samples: adjacent turns touch."""
         end = (self._first + round(self.prediction.seconds * RATE)) / RATE
         label, scores = self.prediction.label, self.prediction.scores
-        return Segment(self._first / RATE, end, label, scores, self.turn.speaker)
+        speaker, channel = self.turn.speaker, self.prediction.channel
+        return Segment(self._first / RATE, end, label, scores, speaker, channel=channel)
 
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
@@ -138,18 +147,27 @@ def resolve_turns(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source)
     return turns
 
 
-def reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
-    """Return a function that gives the recording from its start; a pipe is stored in a file."""
-    if isinstance(audio, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
-        return lambda: audio
-    _, stream = open_stream(audio, limits.max_decoded_bytes, stack)
-    start = stream.tell()
+def turns_on(channels: Channels, turns: Sequence[Turn], count: int) -> Sequence[Turn]:
+    """Give the turns that name no channel the chosen one; UsageError if that is "split".
 
-    def rewind() -> Source:
-        stream.seek(start)
-        return stream
-
-    return rewind
+    Args:
+        channels: the chosen channels.
+        turns: who speaks when.
+        count: channels of the recording. One with a single channel may be the mix of those that
+            turns name, so that their channels are dropped.
+    """
+    if count == 1:
+        turns = [replace(turn, channel=None) for turn in turns]
+        channels = "mix" if channels == "split" else channels
+    if isinstance(channels, int):
+        return [turn if turn.channel else replace(turn, channel=channels) for turn in turns]
+    unnamed = [turn for turn in turns if turn.channel is None]
+    if channels == "split" and unnamed:
+        raise UsageError(
+            f"channels=split expects turns that name their channel, got {len(unnamed)} without; "
+            "give them a channel, or pass the number of one channel for all"
+        )
+    return turns
 
 
 def _decode_turn(
@@ -157,7 +175,14 @@ def _decode_turn(
 ) -> Waveform | None:
     """None for a turn that is too short or begins after the end."""
     try:
-        return load_waveform(audio, rate=rate, start=turn.start, end=turn.end, limits=limits)
+        return load_waveform(
+            audio,
+            rate=rate,
+            start=turn.start,
+            end=turn.end,
+            channel=turn.channel,
+            limits=limits,
+        )
     except AudioError as error:
         if error.code != "too_short":
             raise
@@ -177,6 +202,8 @@ def _merge_warnings(results: Sequence[_TurnResult], skipped: bool) -> tuple[str,
 
 
 Kind = TypeVar("Kind", bound=Adaptable)
+#: A speaker and the channel; either may be unknown.
+Party = tuple[str | None, int | None]
 
 #: A speaker has enough speech with this many turns that contain speech, or this many seconds.
 LEAST_TURNS = 5
@@ -185,11 +212,11 @@ LEAST_SECONDS = 20.0
 
 def speakers_adapted(
     listener: Kind, audio: Source, rate: int | None, turns: Sequence[Turn]
-) -> dict[str | None, Kind]:
+) -> dict[Party, Kind]:
     """Create an adapted recognizer for each speaker who has enough speech.
 
-    Turns without a speaker get none. The speaker's statistics are shrunk towards the applied
-    profile or the training sources.
+    One name on two channels counts as two speakers. Turns without a speaker get none. The
+    speaker's statistics are shrunk towards the applied profile or the training sources.
 
     Args:
         listener: the recognizer.
@@ -203,17 +230,18 @@ def speakers_adapted(
         UsageError: no turns.
     """
     reference = listener.adaptable()
-    pools: dict[str, VectorPool] = {}
-    turn_counts: Counter[str] = Counter()
+    pools: dict[Party, VectorPool] = {}
+    turn_counts: Counter[Party] = Counter()
     with decoded_turns(audio, rate, turns, listener.limits) as (_, decoded):
         for turn, waveform in decoded:
             if turn.speaker is not None:
-                pool = pools.setdefault(turn.speaker, VectorPool(reference))
-                turn_counts[turn.speaker] += pool.take(waveform_vectors(listener, waveform))
-    adapted: dict[str | None, Kind] = {}
-    for speaker, pool in pools.items():
-        if turn_counts[speaker] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
+                party: Party = turn.speaker, turn.channel
+                pool = pools.setdefault(party, VectorPool(reference))
+                turn_counts[party] += pool.take(waveform_vectors(listener, waveform))
+    adapted: dict[Party, Kind] = {}
+    for party, pool in pools.items():
+        if turn_counts[party] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
             profile = pool.profile()
             statistics = shrink_towards(profile.statistics, reference, listener.source)
-            adapted[speaker] = listener.with_statistics(statistics, profile.mark)
+            adapted[party] = listener.with_statistics(statistics, profile.mark)
     return adapted
