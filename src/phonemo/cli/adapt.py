@@ -19,7 +19,7 @@ from phonemo.cli.options import (
     check_writable,
 )
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, find_recordings
+from phonemo.files import STANDARD_INPUT, SkippedFiles, find_recordings
 from phonemo.loader import load_model
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def adapt(
     person is personal data. Recordings that are unusable or contain no speech are skipped and
     counted.
     """
-    named = find_recordings(recordings_)
+    skipped = SkippedFiles()
+    named = find_recordings(recordings_, skipped)
     chosen = channels_of(channels)
     refuse_standard_input(named)
     check_writable(output)
@@ -74,7 +75,7 @@ def adapt(
     opened.activity = vad
     pool = pooled(opened, named, jobs, quiet, _print_error, chosen)
     if not quiet:
-        for line in _skipped_lines(pool, len(named)):
+        for line in (*skipped.notes(), *_skipped_lines(pool, len(named))):
             typer.echo(f"phonemo: {line}", err=True)
     profile = pool.profile()
     profile.save(output)
