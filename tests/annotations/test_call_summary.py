@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from phonemo.annotations.call_summary import summarize
+from phonemo.annotations.call_summary import summarize, with_summary
 from phonemo.annotations.prediction import Prediction, Segment
 
 ANGER = {"anger": 0.8, "neutral": 0.2}
@@ -115,3 +115,16 @@ def test_emotions_removed_by_top_k_count_as_zero():
 def test_the_channel_of_a_prediction_of_one_channel_names_the_party():
     found = replace(call(segment(0, 9, CALM, channel=2)), channel=2)
     assert [party.channel for party in summarize(found).parties] == [2]
+
+
+def test_the_summary_of_a_split_prediction_is_written_once():
+    left = call(segment(0, 20, CALM, channel=1), speech_ratio=0.25, channel=1)
+    both = with_summary(call(*left.segments, channels=(left,)))
+    data = both.to_dict()
+    assert data["summary"] == summarize(both).to_dict()
+    assert "summary" not in data["channels"][0]
+    assert both.channels[0].to_dict()["summary"] == data["summary"]  # the row of that channel
+
+
+def test_choosing_among_emotions_drops_the_summary():
+    assert with_summary(call(*TIMELINE)).among(["anger", "neutral"]).summary is None

@@ -495,3 +495,33 @@ def test_phonemes_that_cannot_be_aligned_are_an_error(here, words, code, message
     answer = predict(*words)
     assert answer.code == code
     assert message in answer.out + answer.err
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_a_summary_is_in_the_object_of_the_recording(here, format):
+    result = predict("ten.wav", "--summary", "--top-k", "1", "--format", format)
+    assert result.code == 0, result.err
+    data = json.loads(result.out)
+    (row,) = data if format == "json" else [data]
+    (party,) = row["summary"]["parties"]
+    assert sum(party["emotions"].values()) == pytest.approx(1, abs=1e-3)
+    assert set(party["trend"][0]["scores"]) > set(row["scores"])
+    assert party["seconds"] == 10.0
+    assert party["speech_share"] > 0.5
+
+
+def test_a_summary_of_turns_has_a_party_for_each_speaker(here):
+    Path("two.csv").write_text("start,end,speaker\n0,2,A\n2,4,B\n4,6,A\n")
+    row = json.loads(predict("ten.wav", "--summary", "--turns", "two.csv").out)
+    parties = row["summary"]["parties"]
+    assert [(party["speaker"], party["speech_share"]) for party in parties] == [
+        ("A", 0.4),
+        ("B", 0.2),
+    ]
+
+
+@pytest.mark.parametrize("format", ["csv", "srt", "vtt", "textgrid", "rttm", "audacity"])
+def test_a_format_without_a_place_for_the_summary_is_wrong_usage(here, format):
+    result = predict("ten.wav", "--summary", "--format", format)
+    assert result.code == 2
+    assert "--summary: expected --format table, jsonl, json" in result.err

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from phonemo.annotations.party_summary import CallSummary
 from phonemo.errors import MissingExtraError, UsageError
 from phonemo.labels import rescale_scores
 
@@ -152,6 +153,7 @@ class Prediction:
         profile: the applied profile; None if there was none.
         channel: the channel, from 1 on, if it was chosen; None for the mix of all.
         channels: for ``channels="split"``, the prediction of each channel with sound.
+        summary: the summary by party, where phonemo.annotations.call_summary added it.
     """
 
     label: str
@@ -165,6 +167,7 @@ class Prediction:
     profile: ProfileMark | None = None
     channel: int | None = None
     channels: tuple[Prediction, ...] = ()
+    summary: CallSummary | None = None
 
     @property
     def phonemes(self) -> tuple[str, ...] | None:
@@ -178,7 +181,7 @@ class Prediction:
         return replace(self, warnings=(*self.warnings, UNSURE))
 
     def among(self, names: Iterable[str]) -> Prediction:
-        """Restrict to some emotions; their scores are rescaled to sum to one.
+        """Restrict to some emotions; their scores are rescaled to sum to one, a summary is dropped.
 
         Args:
             names: at least two emotions that have a score, in any order.
@@ -191,7 +194,9 @@ class Prediction:
         parts = tuple(segment.among(emotions) for segment in self.segments)
         channels = tuple(channel.among(emotions) for channel in self.channels)
         label = _best_label(scores)
-        return replace(self, label=label, scores=scores, segments=parts, channels=channels)
+        return replace(
+            self, label=label, scores=scores, segments=parts, channels=channels, summary=None
+        )
 
     def top(self, count: int) -> Prediction:
         """Keep the highest scores only, unscaled, highest first.
@@ -245,9 +250,10 @@ class Prediction:
         if spans:
             timed = self.spans
             data["spans"] = None if timed is None else [span.to_dict() for span in timed]
-        if self.channels:
-            data["channels"] = [part.to_dict(spans) for part in self.channels]
-        return data
+        if self.channels:  # the parties of their summaries are those of this one
+            parts = (replace(part, summary=None) for part in self.channels)
+            data["channels"] = [part.to_dict(spans) for part in parts]
+        return data if self.summary is None else data | {"summary": self.summary.to_dict()}
 
 
 def _best_label(scores: dict[str, float]) -> str:

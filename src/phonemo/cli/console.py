@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +136,8 @@ def table_row(row: Mapping[str, Any]) -> str:
         lines.append(f"  phonemes: {' '.join(row['phonemes'][:_MAX_SYMBOLS])}{more}")
     lines += _share_lines(row.get("spans") or ())
     lines += _profile_lines(row)
+    for party in row.get("summary", {}).get("parties", ()):
+        lines += _party_lines(party)
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
@@ -180,6 +182,41 @@ def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:
     }
     for speaker, profile in speakers.items():
         yield f"  profile of {safe_name(speaker)}: {profile['hash']} ({profile['count']} vectors)"
+
+
+def _party_lines(party: Mapping[str, Any]) -> Iterator[str]:
+    """Format a party of a summary: shares of speech and emotions, moments, trend."""
+    speech, confidence = party["speech_share"], party["mean_confidence"]
+    yield f"  summary of {_party_name(party)}: speech {speech:.0%}, silence {1 - speech:.0%}" + (
+        "" if confidence is None else f", mean confidence {confidence:.0%}"
+    )
+    for name, share in sorted(party["emotions"].items(), key=lambda item: -item[1]):
+        if share > 0:
+            yield f"    {name:<12}{share:>6.1%}  {'█' * round(share * _BAR)}"
+    moments = (
+        f"{_clock(one['start'])} {one['label']} {one['score']:.0%}" for one in party["strongest"]
+    )
+    yield from _joined_line("strongest", moments)
+    if len(party["trend"]) > 1:
+        parts = (f"{_clock(one['start'])} {one['label']}" for one in party["trend"])
+        yield from _joined_line("trend", parts)
+    changes = sorted((party["change"] or {}).items(), key=lambda item: -abs(item[1]))
+    points = (f"{name} {100 * value:+.0f}" for name, value in changes[:3])
+    yield from _joined_line("last third minus first, points", points)
+
+
+def _party_name(party: Mapping[str, Any]) -> str:
+    from phonemo.errors import safe_name
+
+    channel = [f"channel {party['channel']}"] if "channel" in party else []
+    speaker = [safe_name(party["speaker"])] if "speaker" in party else []
+    return ", ".join([*channel, *speaker]) or "the recording"
+
+
+def _joined_line(title: str, parts: Iterable[str]) -> Iterator[str]:
+    line = ", ".join(parts)
+    if line:
+        yield f"    {title}: {line}"
 
 
 def _clock(seconds: float) -> str:

@@ -54,7 +54,12 @@ class OutputOptions:
     """Phonemes to align with a single recording."""
     by_speaker: bool = False
     """Adapt turns to the statistics of their speaker."""
+    summary: bool = False
+    """Add the summary of each party."""
 
+
+#: The formats with a place for the summary of a recording.
+SUMMARIZED = (Format.table, Format.jsonl, Format.json)
 
 Answer = Prediction | PhonemoError
 #: Called with a recording's name and its prediction or error; raises if it cannot be written.
@@ -82,10 +87,18 @@ def iter_predictions(
     for name, result in zip(names, results, strict=True):
         yield (
             name,
-            result
-            if isinstance(result, PhonemoError)
-            else result.narrowed(options.labels, options.top_k),
+            result if isinstance(result, PhonemoError) else _finished(result, options),
         )
+
+
+def _finished(result: Prediction, options: OutputOptions) -> Prediction:
+    """Restrict to the chosen emotions, summarize them, keep the highest scores."""
+    result = result.narrowed(options.labels, None)
+    if options.summary:
+        from phonemo.annotations.call_summary import with_summary
+
+        result = with_summary(result)
+    return result.narrowed((), options.top_k)
 
 
 @contextmanager

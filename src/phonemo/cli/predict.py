@@ -14,6 +14,7 @@ from phonemo.cli import adapt as cli_adapt
 from phonemo.cli import console
 from phonemo.cli.options import Activity, Jobs, Model
 from phonemo.cli.output import (
+    SUMMARIZED,
     Answer,
     Format,
     OutputOptions,
@@ -82,6 +83,14 @@ Said = Annotated[
         "and shares instead of the recognized phonemes.",
     ),
 ]
+Summary = Annotated[
+    bool,
+    typer.Option(
+        "--summary",
+        help="Add a summary of each recording by channel or speaker: shares of emotions and "
+        "speech, strongest moments, trend. With --format table, json or jsonl.",
+    ),
+]
 Labels = Annotated[
     str | None,
     typer.Option(help="Choose only among these emotions: anger,happiness,neutral,sadness"),
@@ -120,6 +129,7 @@ def predict(
     turns: Turns = None,
     phonemes: Phonemes = False,
     said: Said = None,
+    summary: Summary = False,
     labels: Labels = None,
     top_k: TopK = None,
     threshold: Threshold = None,
@@ -139,15 +149,17 @@ def predict(
         names_of(labels),
         top_k,
         phonemes or said is not None,
-        timeline,
+        timeline or (summary and turns is None and said is None),
         _load_turns(turns, timeline or said is not None),
         jobs,
         _parse_phonemes(said, named, model, timeline),
         by_speaker=adapt and turns is not None,
+        summary=summary,
     )
     cli_adapt.check_options(named, profile, adapt, turns is not None)
     on_terminal = _check_streams(named)
     output_format = format or (Format.table if on_terminal else Format.jsonl)
+    _check_summary(summary, output_format)
     targets = output_paths(named, output_format, output_dir, overwrite)
     opened = load_model(model)
     known = LabelSet(tuple(opened.labels))
@@ -174,6 +186,14 @@ def _exit_if_failed(failed: int, count: int) -> None:
         if count > 1:
             typer.echo(f"phonemo: {failed} of {count} failed; details in their lines", err=True)
         raise typer.Exit(1)
+
+
+def _check_summary(summary: bool, output_format: Format) -> None:
+    if summary and output_format not in SUMMARIZED:
+        raise UsageError(
+            f"--summary: expected --format {', '.join(SUMMARIZED)}, got {output_format}, "
+            "which has no place for it"
+        )
 
 
 def names_of(labels: str | None) -> list[str]:
