@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,15 +145,38 @@ def table_row(row: Mapping[str, Any]) -> str:
 
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Format a timeline; nothing for a single segment without a speaker."""
+    """Format a timeline; nothing for a single segment without speaker and text."""
     from phonemo.errors import safe_name
 
-    if len(segments) < 2 and not any("speaker" in segment for segment in segments):
+    if len(segments) < 2 and not any(segment.keys() & {"speaker", "text"} for segment in segments):
         return
     for segment in segments:
         times = f"{_clock(segment['start'])} to {_clock(segment['end'])}"
         speaker = f"{safe_name(segment['speaker'])}: " if "speaker" in segment else ""
         yield f"  {times}  {speaker}{segment['label']} {segment['scores'][segment['label']]:.0%}"
+        yield from _text_lines(segment)
+
+
+def _text_lines(segment: Mapping[str, Any]) -> Iterator[str]:
+    """Format a transcript; where its words' emotions differ, each stands before its words."""
+    from phonemo.errors import safe_text
+
+    runs = groupby(segment.get("words", ()), key=lambda word: word.get("label", ""))
+    parts = [(label, " ".join(word["word"] for word in words)) for label, words in runs]
+    if len(parts) > 1:
+        yield "    " + safe_text(" ".join(f"[{label}] {text}" for label, text in parts))
+    elif "text" in segment:
+        yield "    " + safe_text(segment["text"])
+
+
+def skipped_line(name: str, count: int, skipped: Mapping[str, int]) -> str:
+    """The line that tells how many turns were skipped, and why."""
+    from phonemo.annotations.turn_rows import SKIP_REASONS
+    from phonemo.errors import safe_name
+
+    reasons = ", ".join(f"{number} {SKIP_REASONS[key]}" for key, number in skipped.items())
+    total = sum(skipped.values())
+    return f"phonemo: {safe_name(name)}: {total} of {count} turns skipped: {reasons}"
 
 
 def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:

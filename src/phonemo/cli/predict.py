@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,7 @@ from phonemo.labels import LabelSet
 from phonemo.loader import load_model
 
 if TYPE_CHECKING:
+    from phonemo.annotations.turns import TurnFile
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 
@@ -66,7 +67,8 @@ InTime = Annotated[
 Turns = Annotated[
     Path | None,
     typer.Option(
-        help="Speaker turns (.rttm, .TextGrid or .csv); each turn is recognized separately."
+        help="Who speaks when: .rttm, .TextGrid, .csv, .srt, .vtt, or the .json of Whisper, "
+        "WhisperX, faster-whisper or pyannote. Each turn is recognized separately, and each word."
     ),
 ]
 Phonemes = Annotated[
@@ -169,10 +171,13 @@ def predict(
     hidden = quiet or len(named) < 2 or on_terminal
     opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
     has_profile = profile is not None or adapt
+    has_text = options.turns is not None and options.turns.has_text
     failed = 0
     with (
         console.progress_callback("recognizing", hidden) as progress,
-        writer_of(output_format, known.names, options.shares, targets, has_profile) as write,
+        writer_of(
+            output_format, known.names, options.shares, targets, has_profile, has_text
+        ) as write,
     ):
         for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):
             failed += not _write_result(write, name, result)
@@ -243,7 +248,7 @@ def _parse_phonemes(
     return said.split()
 
 
-def _load_turns(path: Path | None, timeline: bool) -> Any:
+def _load_turns(path: Path | None, timeline: bool) -> TurnFile | None:
     """Read the turns before any recording, so that an error is reported once."""
     if path is None:
         return None
