@@ -26,7 +26,7 @@ _MARK = re.compile(r"\s*\[[^\[\]]{1,100} [01]\.[0-9]{2}\]\s*$")
 _BRACKETED = re.compile(r"\[([^\[\]]{1,100})\]:\s*")
 _NUMBERED = r"(?:speaker|spk|spkr)[ _-]?[0-9]{1,4}"
 _DIARIZED = re.compile(rf"(?=\[|\(|{_NUMBERED}:)[\[(]?({_NUMBERED})[\])]?:?\s*", re.IGNORECASE)
-_PREFIXED = re.compile(r"([^\s:\[\]][^:\[\]]{0,60}):(?:\s+|$)")
+_PREFIXED = re.compile(r"([^\W\d_][^:,;!?\[\]()<>]{0,40}):(?:\s+|$)")
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,13 @@ def read_subtitles(name: str, text: str) -> Iterator[TurnRow]:
     """
     cues = [cue for block in _blocks(name, text) for cue in _voices(block)]
     marked = bool(cues) and all(_MARK.search(cue.text) for cue in cues)
-    if marked:  # by phonemo, which writes "Ann: text [anger 0.75]"
+    if marked:  # by phonemo, which writes "Ann: text [anger 0.75]", and voice tags in WebVTT
         cues = [replace(cue, text=_MARK.sub("", cue.text)) for cue in cues]
-    prefixed = len(cues) > 1 or marked
-    prefixed = prefixed and all(cue.speaker or _PREFIXED.match(cue.text) for cue in cues)
+    has_voices = any(cue.speaker for cue in cues) or (marked and name.lower().endswith(".vtt"))
+    prefixed = len(cues) > 1 and all(_PREFIXED.match(cue.text) for cue in cues)
     for cue in cues:
-        speaker, said = _speaker_of(cue, prefixed)
+        alone = marked and _PREFIXED.fullmatch(cue.text)
+        speaker, said = _speaker_of(cue, not has_voices and bool(prefixed or alone))
         yield make_row(cue.where, None, cue.times, speaker, said)
 
 
@@ -98,7 +99,7 @@ def _cue_text(lines: list[str], ended: bool) -> str:
 
     An identifier, unlike a number, is one only where another cue follows.
     """
-    kept = list(lines)
+    kept = "\n".join(lines).rstrip().split("\n") if ended else list(lines)
     after_gap = len(kept) > 1 and bool(kept[-1].strip()) and not kept[-2].strip()
     number = bool(kept) and kept[-1].strip().isdecimal()
     if (after_gap and (number or not ended)) or (number and not ended):
