@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from phonemo.annotations import turn_objects
 from phonemo.annotations.call_summary import with_summary
 from phonemo.annotations.prediction import Prediction, Segment, Word
 from phonemo.annotations.turn_objects import convert_turns
@@ -204,6 +205,7 @@ def test_anything_else_is_a_usage_error(given):
         convert_turns(given)
 
 
-def test_endless_turns_are_refused():
-    with pytest.raises(UsageError, match="expected at most 100000 turns, got more"):
+def test_endless_turns_are_refused(monkeypatch):
+    monkeypatch.setattr(turn_objects, "MAX_TURNS", 100)
+    with pytest.raises(UsageError, match="expected at most 100 turns, got more"):
         convert_turns(iter(lambda: Turn(0.0, 1.0), None))

@@ -26,7 +26,10 @@ _MARK = re.compile(r"\s*\[[^\[\]]{1,100} [01]\.[0-9]{2}\]\s*$")
 _BRACKETED = re.compile(r"\[([^\[\]]{1,100})\]:\s*")
 _NUMBERED = r"(?:speaker|spk|spkr)[ _-]?[0-9]{1,4}"
 _DIARIZED = re.compile(rf"(?=\[|\(|{_NUMBERED}:)[\[(]?({_NUMBERED})[\])]?:?\s*", re.IGNORECASE)
-_PREFIXED = re.compile(r"([^\W\d_][^:,;!?\[\]()<>]{0,40}):(?:\s+|$)")
+_NAME = r"[^:,;!?\[\]()<>]{0,40}):(?:\s+|$)"
+_PREFIXED = re.compile(rf"([^\W\d_]{_NAME}")
+#: In subtitles by phonemo, a name may begin with anything.
+_OWN_PREFIX = re.compile(rf"([^\s:,;!?\[\]()<>]{_NAME}")
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,13 @@ def read_subtitles(name: str, text: str) -> Iterator[TurnRow]:
     if marked:  # by phonemo, which writes "Ann: text [anger 0.75]", and voice tags in WebVTT
         cues = [replace(cue, text=_MARK.sub("", cue.text)) for cue in cues]
     has_voices = any(cue.speaker for cue in cues) or (marked and name.lower().endswith(".vtt"))
-    prefixed = len(cues) > 1 and all(_PREFIXED.match(cue.text) for cue in cues)
+    prefix = _OWN_PREFIX if marked else _PREFIXED
+    prefixed = len(cues) > 1 and all(prefix.match(cue.text) for cue in cues)
     for cue in cues:
-        alone = marked and _PREFIXED.fullmatch(cue.text)
-        speaker, said = _speaker_of(cue, not has_voices and bool(prefixed or alone))
+        named = prefix.match(cue.text) if prefixed and not has_voices else None
+        if marked and not has_voices and named is None:  # a name without a text
+            named = prefix.fullmatch(cue.text)
+        speaker, said = _speaker_of(cue, named)
         yield make_row(cue.where, None, cue.times, speaker, said)
 
 
@@ -135,13 +141,11 @@ def _plain(text: str) -> str:
     return " ".join(html.unescape(_MARKUP.sub("", text)).split())
 
 
-def _speaker_of(cue: _Cue, prefixed: bool) -> tuple[str, str]:
+def _speaker_of(cue: _Cue, prefix: re.Match[str] | None) -> tuple[str, str]:
     """The speaker, empty if unknown, and the text without it."""
     if cue.speaker is not None:
         return cue.speaker, cue.text
-    named = _BRACKETED.match(cue.text) or _DIARIZED.match(cue.text)
-    if named is None and prefixed:
-        named = _PREFIXED.match(cue.text)
+    named = _BRACKETED.match(cue.text) or _DIARIZED.match(cue.text) or prefix
     return (named[1], cue.text[named.end() :]) if named else ("", cue.text)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
 from phonemo.annotations.tiers import TierInterval, segment_label, single_line, tiers_of
 from phonemo.files import dumps_json
+
+_ARROW = re.compile("-{2,}>")
 
 
 def textgrid(name: str, found: Prediction) -> str:
@@ -50,7 +53,8 @@ def srt(name: str, found: Prediction) -> str:
     """Subtitles in the SubRip format, one per segment: "A: text [anger 0.75]"."""
     cues = []
     for number, segment in enumerate(segments_of(found), start=1):
-        text = _speaker_prefix(segment) + _labelled_text(segment)
+        # an arrow would make it a time line
+        text = _ARROW.sub("->", _speaker_prefix(segment) + _labelled_text(segment))
         times = f"{_timestamp(segment.start, ',')} --> {_timestamp(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
@@ -205,9 +209,8 @@ def _speaker_prefix(segment: Segment) -> str:
 
 
 def _labelled_text(segment: Segment) -> str:
-    """The text, if there is one, and the emotion in brackets; an arrow would be a time line."""
-    text = single_line(segment.text).replace("-->", "->")
-    return f"{text} [{segment_label(segment)}]".lstrip()
+    """The text, if there is one, and the emotion in brackets."""
+    return f"{single_line(segment.text)} [{segment_label(segment)}]".lstrip()
 
 
 def _csv_line(cells: Iterable[str]) -> str:
