@@ -64,7 +64,7 @@ def read_subtitles(name: str, text: str) -> Iterator[TurnRow]:
         cues = [replace(cue, text=_MARK.sub("", cue.text)) for cue in cues]
     has_voices = any(cue.speaker for cue in cues) or (marked and name.lower().endswith(".vtt"))
     prefix = _OWN_PREFIX if marked else _PREFIXED
-    prefixed = len(cues) > 1 and all(prefix.match(cue.text) for cue in cues)
+    prefixed = (marked or len(cues) > 1) and all(prefix.match(cue.text) for cue in cues)
     for cue in cues:
         named = prefix.match(cue.text) if prefixed and not has_voices else None
         if marked and not has_voices and named is None:  # a name without a text
