@@ -191,6 +191,8 @@ def test_pyannotes_objects_are_turns_and_the_exclusive_diarization_is_preferred(
     assert convert_turns(both) == PLAIN_TURNS
     assert convert_turns(DiarizeOutput(both)) == PLAIN_TURNS
     assert convert_turns(DiarizeOutput(both, alone)) == PLAIN_TURNS[1:]
+    assert convert_turns(DiarizeOutput(both, Annotation())) == PLAIN_TURNS
+    assert convert_turns((both, "embeddings")) == PLAIN_TURNS
 
 
 def test_a_data_frame_is_turns():

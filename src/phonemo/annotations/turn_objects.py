@@ -39,11 +39,14 @@ def annotation_in(given: Any) -> Any:
     """Return the pyannote Annotation of an object: itself, or a field of pyannote 4's output.
 
     The exclusive diarization, in which one speaker speaks at a time, is preferred: each turn is
-    recognized separately, and where two speak at once the emotion is that of neither. None if there
-    is no Annotation.
+    recognized separately, and where two speak at once the emotion is that of neither. Of a pair (an
+    Annotation and embeddings, of pyannote 3) the first is meant. None if there is no Annotation.
     """
+    given = given[0] if isinstance(given, tuple) and len(given) == 2 else given
     fields = (getattr(given, name, None) for name in _DIARIZATIONS)
-    return next((one for one in (*fields, given) if hasattr(one, "itertracks")), None)
+    found = [one for one in (*fields, given) if hasattr(one, "itertracks")]
+    filled = (one for one in found if any(True for _ in one.itertracks(yield_label=True)))
+    return next(filled, found[0] if found else None)
 
 
 def annotation_rows(annotation: Any) -> Iterator[TurnRow]:

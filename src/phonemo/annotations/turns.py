@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from phonemo.annotations.subtitles import read_subtitles
-from phonemo.annotations.textgrid import finite, parse_textgrid
+from phonemo.annotations.textgrid import finite
+from phonemo.annotations.textgrid_turns import read_textgrid_turns
 from phonemo.annotations.transcript_json import read_transcript
 from phonemo.annotations.turn_rows import MAX_TURNS, Turn, TurnRow, make_row, problem_of, seconds_of
 from phonemo.annotations.turn_rows import TurnRow as _TurnRow
@@ -23,10 +24,6 @@ from phonemo.annotations.turn_rows import make_row as _make_row
 from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
-#: Tiers written by phonemo that do not contain turns; the latter only beside those with emotions.
-_OTHER_TIERS = {"phonemes", "share"}
-_TEXT_TIERS = re.compile(r"(text|words|word emotion)( .*)?")
-_EMOTION_TIER = re.compile(r"emotion( .*)?")
 #: Files whose turns of another recording are those of a single one with another name.
 _LENIENT = (".rttm", ".json", ".jsonl")
 _CHANNEL = re.compile("[1-9][0-9]{0,3}")
@@ -216,38 +213,9 @@ def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
     return _make_row(where, file, (start, end), row.get("speaker", ""))
 
 
-def _read_textgrid(name: str, text: str) -> Iterator[TurnRow]:
-    rows = [
-        (
-            interval.tier,
-            make_row(
-                interval.where,
-                None,
-                (interval.start, interval.end),
-                _speaker_of(interval.tier, interval.text),
-            ),
-        )
-        for interval in parse_textgrid(name, text)
-        if interval.text and interval.tier.lower() not in _OTHER_TIERS
-    ]
-    has_speakers = any(tier.lower() == "speaker" for tier, _ in rows)
-    has_emotions = any(_EMOTION_TIER.fullmatch(tier) for tier, _ in rows)
-    for tier, row in rows:
-        is_text = has_emotions and _TEXT_TIERS.fullmatch(tier)
-        if not is_text and not (has_speakers and tier == "emotion"):
-            yield row
-
-
-def _speaker_of(tier: str, text: str) -> str:
-    """The speaker of an interval: the tier's name, except in tiers written by phonemo."""
-    if tier.lower() == "speaker":
-        return text
-    return "" if tier == "emotion" else tier.removeprefix("emotion ")
-
-
 _READERS: dict[str, Callable[[str, str], Iterator[TurnRow]]] = {
     ".rttm": _read_rttm,
-    ".textgrid": _read_textgrid,
+    ".textgrid": read_textgrid_turns,
     ".csv": _table_reader(","),
     ".tsv": _table_reader("\t"),
     ".srt": read_subtitles,
