@@ -33,10 +33,10 @@ def folder(tmp_path_factory):
 
 def with_texts(data, found, texts):
     """The prediction with a text and words in every segment."""
-    return replace(found, segments=tuple(_told(data, one, texts) for one in found.segments))
+    return replace(found, segments=tuple(_with_text(data, one, texts) for one in found.segments))
 
 
-def _told(data, segment, texts):
+def _with_text(data, segment, texts):
     text = data.draw(texts)
     words = text.split()
     step = (segment.end - segment.start) / len(words)

@@ -69,8 +69,8 @@ def read_subtitles(name: str, text: str) -> Iterator[TurnRow]:
         named = prefix.match(cue.text) if prefixed and not has_voices else None
         if marked and not has_voices and named is None:  # a name without a text
             named = prefix.fullmatch(cue.text)
-        speaker, said = _speaker_of(cue, named)
-        yield make_row(cue.where, None, cue.times, speaker, said)
+        speaker, text = _speaker_of(cue, named)
+        yield make_row(cue.where, None, cue.times, speaker, text)
 
 
 def _blocks(name: str, text: str) -> Iterator[_Cue]:

@@ -38,11 +38,11 @@ def read_textgrid_turns(name: str, text: str) -> Iterator[TurnRow]:
     tiers = {interval.tier for interval in intervals}
     emotions = any(_EMOTION_TIER.fullmatch(tier) for tier in tiers)
     texts = {tier for tier in tiers if emotions and _TEXT_TIER.fullmatch(tier)}
-    said = _Said(interval for interval in intervals if interval.tier in texts)
+    transcript = _Transcript(interval for interval in intervals if interval.tier in texts)
     speakers = any(tier.lower() == "speaker" for tier in tiers)
     for interval in intervals:
         if interval.tier not in texts and not (speakers and interval.tier == "emotion"):
-            yield said.added(interval, _row(interval))
+            yield transcript.added(interval, _row(interval))
 
 
 def _row(interval: TextGridInterval) -> TurnRow:
@@ -57,7 +57,7 @@ def _speaker_of(tier: str, text: str) -> str:
     return "" if tier == "emotion" else tier.removeprefix("emotion ")
 
 
-class _Said:
+class _Transcript:
     """The texts and words of a TextGrid by phonemo."""
 
     def __init__(self, intervals: Iterable[TextGridInterval]) -> None:

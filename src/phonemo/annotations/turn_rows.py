@@ -76,10 +76,10 @@ def make_row(
     ``problem_of`` finds out.
     """
     start, end = times
-    name, said = encodable(speaker).strip(), " ".join(encodable(text).split())
+    name, content = encodable(speaker).strip(), " ".join(encodable(text).split())
     named = None if name in ("", "<NA>") else name
     start = 0.0 if start < 0 else start
-    return TurnRow(where, file, Turn(start, end, named, text=said or None, words=words))
+    return TurnRow(where, file, Turn(start, end, named, text=content or None, words=words))
 
 
 def seconds_of(where: str, text: str) -> float:

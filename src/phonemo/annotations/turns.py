@@ -165,7 +165,7 @@ def _select_rows(name: str, rows: Sequence[TurnRow], recording: str, only: bool)
 
 
 def _read_rttm(name: str, text: str) -> Iterator[TurnRow]:
-    # a diarizer of mixed channels calls them all 1; only another number tells of channels
+    # a diarizer of mixed channels calls them all 1; only another number means channels
     numbered = {fields[1] for _, fields in _rttm_lines(text) if fields[2:3] not in ([], ["1"])}
     for number, fields in _rttm_lines(text):
         row = _rttm_row(f"{name} line {number}", fields)

@@ -170,7 +170,7 @@ def _text_lines(segment: Mapping[str, Any]) -> Iterator[str]:
 
 
 def skipped_line(name: str, count: int, skipped: Mapping[str, int]) -> str:
-    """The line that tells how many turns were skipped, and why."""
+    """Format the number of skipped turns and the reasons as one line."""
     from phonemo.annotations.turn_rows import SKIP_REASONS
     from phonemo.errors import safe_name
 
