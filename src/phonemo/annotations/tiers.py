@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, segments_of
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, Word, segments_of
 
 #: Shorter gaps between two phonemes are rounding errors, not pauses.
 _MIN_GAP = 1e-6
@@ -26,8 +26,15 @@ def segment_label(segment: Segment) -> str:
     return f"{segment.label} {segment.scores[segment.label]:.2f}"
 
 
+def word_label(word: Word) -> str:
+    """Format a word's emotion as ``segment_label`` does; empty if it is not recognized."""
+    if word.label is None or word.scores is None:
+        return ""
+    return f"{word.label} {word.scores[word.label]:.2f}"
+
+
 def single_line(text: str | None) -> str:
-    """A speaker's name without line breaks; empty for None."""
+    """A speaker's name or a text without line breaks; empty for None."""
     return " ".join((text or "").split())
 
 
@@ -41,13 +48,15 @@ def source_name(segment: Segment) -> str:
 def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals from 0 to the recording's end.
 
-    Emotions have one tier, plus one tier of speakers if these are known. If segments overlap or
-    are of chosen channels, each speaker, or else each channel, has a tier "emotion <name>" instead
-    of these two. Channels processed each on its own have a tier of phonemes each.
+    Emotions have one tier, plus one tier of speakers if these are known, and of their texts, words
+    and words' emotions. If segments overlap or are of chosen channels, each speaker, or else each
+    channel, has tiers "emotion <name>", "text <name>" and so on instead of these. Channels
+    processed each on its own have a tier of phonemes each.
     """
+    segments = segments_of(found)
+    named = _emotion_tiers(segments) | _text_tiers(segments)
     tiers = {
-        name: list(non_overlapping(intervals, found.seconds))
-        for name, intervals in _emotion_tiers(segments_of(found)).items()
+        name: list(non_overlapping(intervals, found.seconds)) for name, intervals in named.items()
     }
     for part in found.channels or (found,):
         suffix = f" channel {part.channel}" if found.channels else ""
@@ -98,8 +107,7 @@ def non_overlapping(intervals: Iterable[TierInterval], seconds: float) -> Iterat
 
 def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals of emotions or speakers."""
-    has_channels = any(segment.channel is not None for segment in segments)
-    apart = has_channels or _have_overlap(segments)
+    apart = _are_apart(segments)
     tiers: dict[str, list[TierInterval]] = {} if apart else {"emotion": []}
     shared = _shared_names(segments)
     for segment in segments:
@@ -110,6 +118,11 @@ def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]
     if not apart and any(segment.speaker for segment in segments):
         tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
     return tiers
+
+
+def _are_apart(segments: Sequence[Segment]) -> bool:
+    """Whether each party has tiers of its own: on channels, or where segments overlap."""
+    return any(segment.channel is not None for segment in segments) or _have_overlap(segments)
 
 
 def _shared_names(segments: Sequence[Segment]) -> set[str]:
@@ -124,6 +137,23 @@ def _party_name(segment: Segment, shared: set[str]) -> str:
     if segment.speaker not in shared:
         return source_name(segment)
     return f"{single_line(segment.speaker)} channel {segment.channel or 'mix'}"
+
+
+def _text_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
+    """Tier name -> intervals of texts, words or the words' emotions; none without a transcript."""
+    apart, shared = _are_apart(segments), _shared_names(segments)
+    tiers: dict[str, list[TierInterval]] = {}
+    for segment in segments:
+        who = f" {_party_name(segment, shared)}".rstrip() if apart else ""
+        if segment.text is not None:
+            interval = TierInterval(segment.start, segment.end, single_line(segment.text))
+            tiers.setdefault(f"text{who}", []).append(interval)
+        for word in segment.words:
+            rows = {"words": single_line(word.text), "word emotion": word_label(word)}
+            for name, text in rows.items():
+                interval = TierInterval(word.start, word.end, text)
+                tiers.setdefault(name + who, []).append(interval)
+    return tiers
 
 
 def _have_overlap(segments: Sequence[Segment]) -> bool:

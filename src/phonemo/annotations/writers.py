@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
@@ -23,15 +24,17 @@ from phonemo.files import dumps_json
 
 #: First characters of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ARROW = re.compile("-{2,}>")
 
 
 def textgrid(name: str, found: Prediction) -> str:
     """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
 
-    All but the first are optional. If segments overlap, each speaker has a tier "emotion <speaker>"
-    instead of the first two; if channels were chosen, each has one such as "emotion channel 1". The
-    format is the long text format of Praat's manual, in UTF-8. Tiers cover the recording without
-    gaps, as Praat requires; a gap is an empty interval.
+    All but the first are optional; with a transcript there are "text", "words" and "word emotion".
+    If segments overlap, each speaker has tiers "emotion <speaker>" and "text <speaker>" instead; if
+    channels were chosen, each has such tiers as "emotion channel 1". The format is the long text
+    format of Praat's manual, in UTF-8. Tiers cover the recording without gaps, as Praat requires; a
+    gap is an empty interval.
     """
     tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -57,10 +60,11 @@ def audacity(name: str, found: Prediction) -> str:
 
 
 def srt(name: str, found: Prediction) -> str:
-    """Subtitles in the SubRip format, one per segment: "A: [anger 0.75]"."""
+    """Subtitles in the SubRip format, one per segment: "A: text [anger 0.75]"."""
     cues = []
     for number, segment in enumerate(segments_of(found), start=1):
-        text = f"{_source_prefix(segment)}[{segment_label(segment)}]"
+        # an arrow would make it a time line
+        text = _ARROW.sub("->", _source_prefix(segment) + _labelled_text(segment))
         times = f"{_timestamp(segment.start, ',')} --> {_timestamp(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
@@ -75,7 +79,7 @@ def webvtt(name: str, found: Prediction) -> str:
     for segment in segments_of(found):
         speaker = html.escape(source_name(segment), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
-        text = html.escape(f"[{segment_label(segment)}]", quote=False)
+        text = html.escape(_labelled_text(segment), quote=False)
         cues.append(
             f"{_timestamp(segment.start, '.')} --> {_timestamp(segment.end, '.')}\n{voice}{text}\n"
         )
@@ -104,15 +108,17 @@ def json_file(name: str, found: Prediction) -> str:
     return dumps_json(data, indent=1) + "\n"
 
 
-def csv_head(labels: Iterable[str], profile: bool = False, channel: bool = False) -> str:
+def csv_head(
+    labels: Iterable[str], profile: bool = False, channel: bool = False, text: bool = False
+) -> str:
     """The header of a table with a row per segment.
 
     Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings,
-    error and, if channels are chosen, channel, and if a profile is applied, profile: the hash of
-    the applied profile.
+    error and, if channels are chosen, channel; if a profile is applied, profile: its hash; if a
+    transcript is given, text.
     """
     times = ["start", "end", "speaker", "label"]
-    last = ["channel"] * channel + ["profile"] * profile
+    last = ["channel"] * channel + ["profile"] * profile + ["text"] * text
     return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
 
@@ -122,6 +128,7 @@ def csv_rows(
     labels: Sequence[str],
     profile: bool = False,
     channel: bool = False,
+    text: bool = False,
 ) -> str:
     """The table's rows for one recording; times are in seconds.
 
@@ -130,19 +137,19 @@ def csv_rows(
     processed each on its own has the rows of each channel.
     """
     if found.channels:
-        parts = (csv_rows(name, one, labels, profile, channel) for one in found.channels)
+        parts = (csv_rows(name, one, labels, profile, channel, text) for one in found.channels)
         return "".join(parts)
     warnings = " ".join(found.warnings)
     segments = segments_of(found)
     if not segments:
         phonemes = " ".join(found.phonemes or ())
         cells = [name, "", "", "", "", *("" for _ in labels), phonemes, warnings, ""]
-        return _csv_line([*cells, *_last_cells(found, None, profile, channel)])
+        return _csv_line([*cells, *_last_cells(found, None, profile, channel, text)])
     return "".join(
         _csv_line(
             [
                 *_segment_cells(name, found, segment, labels, warnings),
-                *_last_cells(found, segment, profile, channel),
+                *_last_cells(found, segment, profile, channel, text),
             ]
         )
         for segment in segments
@@ -150,21 +157,27 @@ def csv_rows(
 
 
 def csv_error(
-    name: str, error: str, labels: Sequence[str], profile: bool = False, channel: bool = False
+    name: str,
+    error: str,
+    labels: Sequence[str],
+    profile: bool = False,
+    channel: bool = False,
+    text: bool = False,
 ) -> str:
     """The table's row for a file that could not be processed."""
-    last = [""] * (profile + channel)
+    last = [""] * (profile + channel + text)
     return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
 def _last_cells(
-    prediction: Prediction, segment: Segment | None, profile: bool, channel: bool
+    prediction: Prediction, segment: Segment | None, profile: bool, channel: bool, text: bool
 ) -> list[str]:
-    """The cells of the columns channel and profile, where there are such."""
+    """The cells of the columns channel, profile and text, where there are such."""
     number = (segment.channel if segment is not None else None) or prediction.channel
     mark = (segment.profile if segment is not None else None) or prediction.profile
     cells = ["" if number is None else str(number)] if channel else []
-    return [*cells, *([mark.hash if mark is not None else ""] if profile else [])]
+    cells += [mark.hash if mark is not None else ""] if profile else []
+    return [*cells, *([(segment and segment.text) or ""] if text else [])]
 
 
 def _segment_cells(
@@ -224,6 +237,11 @@ def _token(text: str) -> str:
 def _source_prefix(segment: Segment) -> str:
     name = source_name(segment)
     return f"{name}: " if name else ""
+
+
+def _labelled_text(segment: Segment) -> str:
+    """The text, if there is one, and the emotion in brackets."""
+    return f"{single_line(segment.text)} [{segment_label(segment)}]".lstrip()
 
 
 def _csv_line(cells: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from phonemo.errors import PhonemoError, UsageError
 from phonemo.files import STANDARD_INPUT, atomic_write_text
 
 if TYPE_CHECKING:
-    from phonemo.annotations.turns import Turn
+    from phonemo.annotations.turns import TurnFile
     from phonemo.audio import Channels
     from phonemo.runtime.recognizer import EmotionRecognizer
 
@@ -48,7 +48,7 @@ class OutputOptions:
     top_k: int | None
     shares: bool
     timeline: bool
-    turns: Callable[..., Sequence[Turn]] | None
+    turns: TurnFile | None
     """The result of phonemo.annotations.turns.open_turns."""
     jobs: int | None
     said: Sequence[str] | None = None
@@ -56,7 +56,12 @@ class OutputOptions:
     by_speaker: bool = False
     """Adapt turns to the statistics of their speaker."""
     channels: Channels = "mix"
+    summary: bool = False
+    """Add the summary of each party."""
 
+
+#: The formats with a place for the summary of a recording.
+SUMMARIZED = (Format.table, Format.jsonl, Format.json)
 
 Answer = Prediction | PhonemoError
 #: Called with a recording's name and its prediction or error; raises if it cannot be written.
@@ -88,10 +93,18 @@ def iter_predictions(
     for name, result in zip(names, results, strict=True):
         yield (
             name,
-            result
-            if isinstance(result, PhonemoError)
-            else result.narrowed(options.labels, options.top_k),
+            result if isinstance(result, PhonemoError) else _finished(result, options),
         )
+
+
+def _finished(result: Prediction, options: OutputOptions) -> Prediction:
+    """Restrict to the chosen emotions, summarize them, keep the highest scores."""
+    result = result.narrowed(options.labels, None)
+    if options.summary:
+        from phonemo.annotations.call_summary import with_summary
+
+        result = with_summary(result)
+    return result.narrowed((), options.top_k)
 
 
 @contextmanager
@@ -107,7 +120,7 @@ def writer_of(
     Args:
         output_format: the format.
         labels: the emotions, for the header of a table.
-        options: whether JSON includes the times of the phonemes, and a table the channels.
+        options: whether JSON includes the times of the phonemes, and a table channels and texts.
         targets: each recording's file, from ``output_paths``.
         profile: include a profile column in a table.
     """
@@ -117,8 +130,10 @@ def writer_of(
     elif output_format in writers.BY_FILE:
         yield _write_files(writers.BY_FILE[output_format][1], targets)
     elif output_format is Format.csv:
-        typer.echo(writers.csv_head(labels, profile, channel), nl=False)
-        yield lambda name, result: _echo(_csv_text(name, result, labels, profile, channel))
+        text = options.turns is not None and options.turns.has_text
+        columns = (profile, channel, text)
+        typer.echo(writers.csv_head(labels, *columns), nl=False)
+        yield lambda name, result: _echo(_csv_text(name, result, labels, columns))
     elif output_format is Format.jsonl:
         yield _write_rows(spans, console.json_row)
     elif output_format is Format.table:
@@ -210,7 +225,7 @@ def _predict_turns(
 ) -> Answer:
     try:
         turns = turns_of(name)
-        return opened.predict(
+        prediction = opened.predict(
             _source(name),
             shares=options.shares,
             turns=turns,
@@ -219,6 +234,9 @@ def _predict_turns(
         )
     except PhonemoError as error:
         return error
+    if prediction.turns_skipped:
+        typer.echo(console.skipped_line(name, len(turns), prediction.turns_skipped), err=True)
+    return prediction
 
 
 def _align(opened: Any, name: str, options: OutputOptions) -> Answer:
@@ -251,11 +269,11 @@ def _write_array(spans: bool) -> Iterator[Writer]:
 
 
 def _csv_text(
-    name: str, result: Answer, labels: Sequence[str], profile: bool, channel: bool
+    name: str, result: Answer, labels: Sequence[str], columns: tuple[bool, bool, bool]
 ) -> str:
     if isinstance(result, PhonemoError):
-        return writers.csv_error(name, str(result), labels, profile, channel)
-    return writers.csv_rows(name, result, labels, profile, channel)
+        return writers.csv_error(name, str(result), labels, *columns)
+    return writers.csv_rows(name, result, labels, *columns)
 
 
 def _write_files(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:

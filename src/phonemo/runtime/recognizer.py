@@ -35,6 +35,7 @@ from phonemo.runtime.channel_predictions import combine_channels, on_channel, wi
 from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.speaker_turns import (
     Party,
+    Turns,
     predict_turns,
     resolve_turns,
     speakers_adapted,
@@ -81,7 +82,7 @@ class EmotionRecognizer(Adaptable):
         *,
         shares: bool = False,
         timeline: bool = False,
-        turns: Sequence[Turn] | str | os.PathLike[str] | None = None,
+        turns: Turns | None = None,
         by_speaker: bool = False,
         channels: Channels = "mix",
     ) -> Prediction:
@@ -93,9 +94,12 @@ class EmotionRecognizer(Adaptable):
             rate: samples per second, for an array.
             shares: whether to add each phoneme's contribution to the winning score.
             timeline: whether to add a timeline, in ``segments``, for a short recording too.
-            turns: who speaks when, or a file with the turns; ``segments`` are then these, each
-                recognized separately, and the scores their mean weighted by length. Turns that are
-                too short or begin after the end are skipped, with the warning "turns_skipped".
+            turns: who speaks when: Turns, a file with turns, or what a diarizer or transcriber
+                returns (phonemo.annotations.turn_objects). ``segments`` are then these, each
+                recognized separately, with the emotions of its words if they are given; the scores
+                are their mean weighted by length. Turns of no length, too short, without finite
+                times or after the end are skipped, with the warning "turns_skipped", and counted
+                in ``turns_skipped``.
             by_speaker: whether the turns of a speaker with enough speech
                 (phonemo.runtime.speaker_turns) are adapted by that speaker's statistics, shrunk
                 towards the applied profile or the training sources. It decodes the turns twice.
@@ -322,7 +326,9 @@ class EmotionRecognizer(Adaptable):
             turns = turns_on(channels, turns, channel_count(rewind(), rate, self.limits))
             if by_speaker:
                 adapted = speakers_adapted(self, rewind(), rate, turns)
-            prediction = predict_turns(predict, rewind(), rate, turns, self.limits)
+            prediction = predict_turns(
+                predict, rewind(), rate, turns, self.limits, self.window_seconds
+            )
         segments = tuple(
             replace(segment, profile=adapted[segment.speaker, segment.channel].applied)
             if (segment.speaker, segment.channel) in adapted
