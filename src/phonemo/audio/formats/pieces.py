@@ -17,7 +17,7 @@ from typing import Literal
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, Kind, sniff_format
 from phonemo.audio.formats.boxes import next_file
 from phonemo.audio.formats.chunks import read_recording, rewrite
-from phonemo.audio.formats.mpeg import first_frame, is_mp3, tag_bytes
+from phonemo.audio.formats.mpeg import counted, first_frame, is_mp3, tag_bytes
 from phonemo.audio.sources import BufferedSource, Piece, SplicedSource
 
 _MAX_PIECES = 256
@@ -241,6 +241,15 @@ def _at(source: BufferedSource, at: int) -> int:
     return at
 
 
+def _mp3(source: BufferedSource, start: int) -> _Found:
+    found = _scanned(_MP3, _mp3_start)(source, start)
+    count = counted(source.read_at, start, found.after)
+    if count is None:
+        return found
+    piece = SplicedSource(source, (count, (start, found.after)))
+    return replace(found, pieces=(piece,))
+
+
 def _mp3_start(source: BufferedSource, at: int) -> int | None:
     """Where a tag begins that frames follow, the header frame of an encoder, or another format."""
     mark = source.read_at(at, 4)
@@ -277,7 +286,7 @@ _FINDERS: dict[str, _Finder] = {
     "NIST SPHERE": _sphere,
     "FLAC": _scanned(_PLAIN, _at),
     "AAC": _scanned(_PLAIN, _at),
-    "MP3": _scanned(_MP3, _mp3_start),
+    "MP3": _mp3,
     "Ogg": _ogg,
     "AMR": _scanned(_AMR, _at),
     "WMA or ASF": _scanned(_ASF, _at),
