@@ -459,13 +459,13 @@ def test_damage_in_the_middle_of_a_flac_keeps_what_came_before() -> None:
         assert 1.0 < waveform.seconds < 5.0
 
 
-def test_an_mp3_with_a_wrong_length_estimate_has_a_warning() -> None:
+def test_an_mp3_with_a_wrong_length_estimate_is_read_to_the_end() -> None:
     quiet_then_loud = np.concatenate([noise(8 * RATE), np.zeros(20 * RATE)])
     variable = encode(quiet_then_loud, RATE, "mp3", bitrate_mode="VARIABLE", compression_level=0.5)
     assert load_waveform(variable).warnings == ()
     waveform = load_waveform(strip_xing(variable))
-    assert waveform.seconds < 27
-    assert waveform.warnings == ("truncated",)
+    assert abs(waveform.seconds - 28) < 0.1  # libsndfile alone reads 26 s
+    assert waveform.warnings == ()
     constant = encode(quiet_then_loud, RATE, "mp3", bitrate_mode="CONSTANT", compression_level=0.5)
     assert load_waveform(strip_xing(constant)).warnings == ()
 

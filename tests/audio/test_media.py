@@ -148,7 +148,9 @@ def test_limits_are_enforced_while_decoding(name: str, files: dict[str, bytes]) 
     refused(files[name], "audio_too_large", limits=AudioLimits(max_decoded_bytes=50_000))
 
 
-@pytest.mark.parametrize("name", ["voice.m4a", "chrome.webm", "windows.wma", "voip.wav"])
+@pytest.mark.parametrize(
+    "name", ["voice.m4a", "chrome.webm", "windows.wma", "voip.wav", "flac.oga"]
+)
 def test_a_missing_extra_is_named(
     name: str, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +162,12 @@ def test_a_missing_extra_is_named(
 def test_without_the_extra_native_formats_still_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     assert load_waveform(encode(noise(3000), RATE, "opus")).samples.size > 2000
+
+
+def test_damage_is_not_blamed_on_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    for data in (encode(tone(RATE, 0.1), RATE)[:30], b"OggS" + bytes(100), b"caff\0\1\0\0"):
+        assert "phonemo[media]" not in refused(data, "unsupported_audio")
 
 
 def test_a_codec_that_is_not_on_the_list_is_refused(

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -192,6 +193,15 @@ def test_a_header_that_counts_too_little_says_how_much_is_unused() -> None:
     data = with_length(write("wav", noise(RATE)), b"data", 2 * 12_000)
     waveform = load_waveform(data)
     assert (waveform.seconds, waveform.warnings) == (0.75, ("unused_bytes=8000",))
+
+
+def test_slices_of_a_file_search_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "joined.flac"
+    path.write_bytes(encode(SECOND, RATE, "flac") * 2)
+    whole = load_waveform(path).samples
+    monkeypatch.setattr(BufferedSource, "scan", lambda *arguments: pytest.fail("searched again"))
+    part = load_waveform(path, start=0.5, end=1.5).samples
+    np.testing.assert_array_equal(part, whole[8000:24_000])
 
 
 def test_files_of_several_formats_are_joined() -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from phonemo.audio.arrays import ArrayAudio, resolve
 from phonemo.audio.arrays import Block as Block  # for the modules that use decode
 from phonemo.audio.containers import EXPECTED, HEAD_BYTES, sniff_format
-from phonemo.audio.formats.ffmpeg import is_installed
+from phonemo.audio.formats.ffmpeg import has_uncommon_codec, is_installed
 from phonemo.audio.formats.fitting import BlockFitter
 from phonemo.audio.formats.pieces import detect, sphere_fields, survey
 from phonemo.audio.formats.sndfile import SoundFileAudio
@@ -109,13 +109,16 @@ def _open_file(name: str, source: BufferedSource, stack: ExitStack) -> Audio:
 def _open_piece(name: str, piece: Piece, stack: ExitStack) -> Audio:
     """Open one recording with libsndfile if it can, else with FFmpeg."""
     piece.seek(0)
-    kind = sniff_format(piece.read(HEAD_BYTES))
+    head = piece.read(HEAD_BYTES)
+    kind = sniff_format(head)
     if not kind.native:
         return MediaAudio(name, piece, kind, stack)
     try:
         audio = SoundFileAudio(name, piece, stack)
     except AudioError as error:
         if kind.demuxer is None or error.code != "unsupported_audio" or piece.fault is not None:
+            raise
+        if not (is_installed() or has_uncommon_codec(head)):
             raise
         try:
             return MediaAudio(name, piece, kind, stack)

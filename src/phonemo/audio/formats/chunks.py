@@ -207,7 +207,8 @@ class _Walk:
         unsized = self._is_unsized(start, declared)
         end = self._find_end(start) if unsized else start + declared
         after = end if unsized or end > size else self._skip_notes(self._next(end))
-        right = self._padded and not unsized and self._start == 0 and after >= size
+        cut = end > size and self._layout is _CAF  # which libsndfile refuses
+        right = self._padded and not (unsized or cut or self._start) and after >= size
         return Recording(
             head=self._source.read_at(self._start, self._layout.first),
             chunks=tuple(self._essential),

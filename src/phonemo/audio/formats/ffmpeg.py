@@ -28,6 +28,8 @@ DECODERS = (
     *("pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be"),
 )
 
+#: WAV's codecs that libsndfile decodes.
+_COMMON_TAGS = (0, 1, 2, 3, 6, 7, 0x11, 0x31, 0xFFFE)
 #: Bytes that FFmpeg may examine before it decodes: of a file, and of a live stream.
 _PROBE_BYTES, _LIVE_PROBE_BYTES = 2**18, 2**11
 _READ_BYTES, _LIVE_READ_BYTES = 2**15, 2**12
@@ -51,6 +53,17 @@ def is_installed() -> bool:
     except ImportError:
         return False
     return True
+
+
+def has_uncommon_codec(head: bytes) -> bool:
+    """Whether a WAV, CAF or Ogg, given by its first bytes, names a codec that libsndfile lacks."""
+    if head[:4] == b"OggS":
+        return any(mark in head[:128] for mark in (b"\x7fFLAC", b"Speex   "))
+    if head[:4] == b"caff":
+        return head[28:32] not in (b"", bytes(4), b"lpcm", b"alac", b"ulaw", b"alaw", b"ima4")
+    at = head.find(b"fmt ")
+    tag = int.from_bytes(head[at + 8 : at + 10], "big" if head[:4] == b"RIFX" else "little")
+    return at >= 0 and len(head) >= at + 24 and tag not in _COMMON_TAGS
 
 
 def open_container(name: str, source: Readable, kind: Kind, live: bool = False) -> Any:

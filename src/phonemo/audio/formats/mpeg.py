@@ -9,6 +9,7 @@ Internal to :mod:`phonemo.audio`.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 
 #: Frames in a row that prove a stream at its start, and after other bytes.
@@ -23,8 +24,12 @@ _KILOBITS = (
 )
 #: How a frame of either kind begins, and the bytes in which a chain of them fits.
 _CANDIDATE, _CHAIN_BYTES = re.compile(rb"\xff[\xe2-\xff][\x00-\xef]"), 2**14
+#: Bytes in which frames are counted at once, and those at the end that need not be a frame.
+_BLOCK_BYTES, _LAST_BYTES = 2**18, 4096
 #: Longest frame of a free bit rate.
 _LONGEST_FREE = 4608
+
+Reader = Callable[[int, int], bytes]
 
 
 def tag_bytes(head: bytes) -> int:
@@ -60,6 +65,54 @@ def first_frame(data: bytes) -> int | None:
             if _is_chain(rest, frame, _VERY_SURE_FRAMES, cut=False):
                 return found.start()
     return None
+
+
+def counted(data: Reader, start: int, end: int) -> bytes | None:
+    """Return a frame that counts those from ``start`` to ``end``, to be put before them.
+
+    Without one decoders estimate the length of an MP3 from its first frame, which is wrong if the
+    bit rate varies. None if that is not so, or if the frames do not follow each other to the end.
+
+    Args:
+        data: reads a number of bytes at an offset.
+        start: offset of the first frame.
+        end: offset of the end of the last.
+    """
+    head = data(start, 4)
+    if _mpeg_frame(head)[0] == 0 or head[1] & 6 != 2:  # only layer 3 has such frames
+        return None
+    if any(mark in data(start, 200) for mark in (b"Xing", b"Info", b"VBRI")):
+        return None
+    frames = _count(data, start, end)
+    if frames is None:
+        return None
+    head = bytes((0xFF, head[1] | 1, 0x90 | head[2] & 0x0C, head[3]))
+    side = (17 if head[1] & 8 else 9) if head[3] >> 6 == 3 else (32 if head[1] & 8 else 17)
+    body = head + bytes(side) + b"Xing" + struct.pack(">III", 3, frames, end - start)
+    return body.ljust(_mpeg_frame(head)[0], b"\0")
+
+
+def _count(data: Reader, start: int, end: int) -> int | None:
+    """Frames that follow each other up to tags at the end.
+
+    None if other bytes are between them, or if the bit rate is constant: no count is needed.
+    """
+    count, at, first = 0, start, b""
+    rates = set[int]()
+    while at < end:
+        block = data(at, min(_BLOCK_BYTES, end - at))
+        place = 0
+        while True:
+            size, kind = _mpeg_frame(block[place : place + 4])
+            first = first or kind
+            if not size or kind != first or place + size > len(block):
+                break
+            rates.add(block[place + 2] >> 4)
+            place, count = place + size, count + 1
+        if not place and end - at > _LAST_BYTES and not tag_bytes(block):
+            return None
+        at += place or end - at
+    return count if len(rates) > 1 else None
 
 
 def _mpeg_frame(head: bytes) -> tuple[int, bytes]:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, Kind, sniff_format
 from phonemo.audio.formats.boxes import next_file
 from phonemo.audio.formats.chunks import read_recording, rewrite
-from phonemo.audio.formats.mpeg import first_frame, is_mp3, tag_bytes
+from phonemo.audio.formats.mpeg import counted, first_frame, is_mp3, tag_bytes
 from phonemo.audio.sources import BufferedSource, Piece, SplicedSource
 
 _MAX_PIECES = 256
@@ -32,7 +33,7 @@ _FEW_BYTES = 16
 _LONGEST_ZEROS = 2**24
 #: How files of the usual formats begin, none of which a recording of another format contains.
 _OTHER = rb"RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22"
-_PLAIN = re.compile(_OTHER)
+_PLAIN, _FEW = re.compile(_OTHER), (b"WAVEfmt ", b"fLaC")
 #: The first page of an Ogg stream.
 _OGG = re.compile(rb"OggS\x00\x02")
 _TAG = re.compile(rb"ID3[\x02-\x04]\x00")
@@ -195,26 +196,43 @@ def sphere_fields(source: BufferedSource, at: int) -> dict[str, str] | None:
 
 
 def _scanned(
-    pattern: re.Pattern[bytes], start_of: Callable[[BufferedSource, int], int | None]
+    pattern: re.Pattern[bytes],
+    words: tuple[bytes, ...],
+    start_of: Callable[[BufferedSource, int], int | None],
 ) -> _Finder:
     """A finder for formats without a length, by what files begin with.
 
-    ``start_of`` gives where the file begins that holds a match of the pattern; None if none does.
+    Each match of the pattern contains one of ``words``. ``start_of`` gives where the file begins
+    that holds it; None if none does.
     """
 
     def find(source: BufferedSource, start: int) -> _Found:
+        identity = source.identity()
+        known = {} if identity is None else _known_ends(identity)
+        end = known.get(start) or search(source, start)
+        if source.fault is None:
+            known[start] = end
+        return _Found((_part(source, start, end),), end)
+
+    def search(source: BufferedSource, start: int) -> int:
         first = _skip_tags(source, start)  # marks in its tag and its first frame are its own
-        for at in source.scan(pattern, first + 1):
+        for at in source.scan(pattern, first + 1, words):
             begin = start_of(source, at)
             if begin is not None and begin > first:
-                return _Found((_part(source, start, begin),), begin)
-        return _whole(source, start)
+                return begin
+        return source.size
 
     return find
 
 
+@lru_cache(maxsize=64)
+def _known_ends(identity: tuple[int, ...]) -> dict[int, int]:
+    """Where recordings of a file end that begin at an offset, so that slices of it search once."""
+    return {}
+
+
 def _ogg(source: BufferedSource, start: int) -> _Found:
-    found = _scanned(_OGG, _ogg_start)(source, start)
+    found = _scanned(_OGG, (b"OggS\x00\x02",), _ogg_start)(source, start)
     return replace(found, truncated=any(_ogg_is_truncated(piece) for piece in found.pieces))
 
 
@@ -239,6 +257,15 @@ def _ogg_is_truncated(piece: Piece) -> bool:
 
 def _at(source: BufferedSource, at: int) -> int:
     return at
+
+
+def _mp3(source: BufferedSource, start: int) -> _Found:
+    found = _scanned(_MP3, (b"ID3", b"Xing", b"Info", *_FEW), _mp3_start)(source, start)
+    count = counted(source.read_at, start, found.after)
+    if count is None:
+        return found
+    piece = SplicedSource(source, (count, (start, found.after)))
+    return replace(found, pieces=(piece,))
 
 
 def _mp3_start(source: BufferedSource, at: int) -> int | None:
@@ -275,12 +302,12 @@ _FINDERS: dict[str, _Finder] = {
     **dict.fromkeys(("WAV", "AIFF", "CAF", "W64"), _chunked),
     "AU": _au,
     "NIST SPHERE": _sphere,
-    "FLAC": _scanned(_PLAIN, _at),
-    "AAC": _scanned(_PLAIN, _at),
-    "MP3": _scanned(_MP3, _mp3_start),
+    "FLAC": _scanned(_PLAIN, _FEW, _at),
+    "AAC": _scanned(_PLAIN, _FEW, _at),
+    "MP3": _mp3,
     "Ogg": _ogg,
-    "AMR": _scanned(_AMR, _at),
-    "WMA or ASF": _scanned(_ASF, _at),
-    "WebM or Matroska": _scanned(_MATROSKA, _at),
+    "AMR": _scanned(_AMR, (b"#!AMR", *_FEW), _at),
+    "WMA or ASF": _scanned(_ASF, (b"\xa6\xd9\x00\xaa", *_FEW), _at),
+    "WebM or Matroska": _scanned(_MATROSKA, (b"\x1a\x45\xdf\xa3", b"WAVEfmt "), _at),
     "MP4 or M4A": _mp4,
 }
