@@ -1,7 +1,7 @@
 """Voice activity detection: a detector classifies chunks, a track stores the results.
 
-Everything works on chunks of one length and, unless a whole clip is known, is causal, so a stream and
-a file read in blocks of any size give the same result.
+Everything works on chunks of one length and, unless a whole clip is known, is causal, so a stream
+and a file read in blocks of any size give the same result.
 """
 
 from __future__ import annotations
