@@ -214,8 +214,28 @@ def test_tables_with_and_without_speakers_and_files(write_file):
 def test_a_turn_does_not_end_after_the_recording(write_file):
     path = write_file("a.rttm", RTTM)
     assert read_turns(path, "a.wav", 2.75)[-1] == Turn(2.5, 2.75, "Bob")
-    with pytest.raises(UsageError, match=r"line 4: a turn begins at 2.500 s, the recording ends"):
-        read_turns(path, "a.wav", 2.5)
+    assert read_turns(path, "a.wav", 2.5)[-1] == Turn(1.5, 2.0, None)
+    with pytest.raises(UsageError, match=r"a.rttm: expected turns within 0.200 s of recording"):
+        read_turns(path, "a.wav", 0.2)
+
+
+def test_unusable_turns_are_left_out(write_file):
+    lines = [("2", "0"), ("1", "-1"), ("nan", "1"), ("1", "inf"), ("1e309", "1"), ("-1", "0.5")]
+    text = "".join(rttm_line(*times) for times in lines)
+    path = write_file("a.rttm", text + rttm_line("-0.5", "1"))
+    assert read_turns(path, "a.wav") == (Turn(0.0, 0.5, "Ann"),)
+    assert len(open_turns(path)("a.wav")) == 7
+    first = r"a.rttm line 2: expected 0 <= start < end, got a turn from 2 to 2 s; none of 6 turns"
+    with pytest.raises(UsageError, match=first):
+        read_turns(write_file("a.rttm", text), "a.wav")
+
+
+def test_the_channels_of_an_rttm_are_kept_if_there_are_several(write_file):
+    both = rttm_line() + rttm_line().replace(" 1 ", " 2 ", 1)
+    turns = read_turns(write_file("a.rttm", both), "a.wav")
+    assert [turn.channel for turn in turns] == [1, 2]
+    mixed = read_turns(write_file("a.rttm", rttm_line() * 2), "a.wav")
+    assert [turn.channel for turn in mixed] == [None, None]
 
 
 SECONDS = "expected a finite number of seconds, got"
@@ -233,17 +253,17 @@ def rttm_line(start="0", duration="1"):
         (
             "a.rttm",
             rttm_line("nan"),
-            f"a.rttm line 2: {SECONDS} 'nan'",
+            f"a.rttm line 2: {TIMES} from nan to nan s",
         ),
         (
             "a.rttm",
             rttm_line("1e309"),
-            f"a.rttm line 2: {SECONDS} '1e309'",
+            f"a.rttm line 2: {TIMES} from inf to inf s",
         ),
         (
             "a.rttm",
             rttm_line("0", "-inf"),
-            f"a.rttm line 2: {SECONDS} '-inf'",
+            f"a.rttm line 2: {TIMES} from 0 to -inf s",
         ),
         (
             "a.rttm",
@@ -252,8 +272,8 @@ def rttm_line(start="0", duration="1"):
         ),
         (
             "a.rttm",
-            rttm_line("-0.5"),
-            f"a.rttm line 2: {TIMES} from -0.5 to 0.5 s",
+            rttm_line("one"),
+            f"a.rttm line 2: {SECONDS} 'one'",
         ),
         (
             "a.rttm",
@@ -300,10 +320,10 @@ def rttm_line(start="0", duration="1"):
         ("a.TextGrid", SHORT_GRID.replace("\n3\n", "\n1e308\n"), "got the end of the file"),
         (
             "a.TextGrid",
-            SHORT_GRID.replace("0.25", "9"),
+            SHORT_GRID.replace("0.25", "9").replace('\n4\n"x"', '\n0\n"x"'),
             f"a.TextGrid line 15: {TIMES} from 9 to 1.2",
         ),
-        ("a.txt", "x", "a.txt: expected a file of turns as .rttm, .textgrid, .csv, .tsv; convert"),
+        ("a.txt", "x", "a.txt: expected a file of turns as .rttm, .textgrid, .csv, .tsv, .srt"),
         ("a.rttm", b"SPEAKER a 1 0 1 \xff", "a.rttm: expected a text file; save it as UTF-8"),
         ("a.csv", b"start,end\n1,2\0\n", "a.csv: expected a text file; save it as UTF-8"),
         ("a.TextGrid", b"\xff\xfea", "a.TextGrid: expected a text file"),
@@ -315,7 +335,7 @@ def test_a_malformed_file_is_one_line(write_file, name, text, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", [".rttm", ".TextGrid", ".csv", ".tsv"])
+@pytest.mark.parametrize("suffix", [".rttm", ".TextGrid", ".csv", ".tsv", ".srt", ".vtt", ".json"])
 def test_junk_is_an_error_of_the_request(write_file, suffix):
     for seed in range(20):
         junk = bytes((seed * 7 + position * position * 31) % 251 + 1 for position in range(3000))

@@ -237,3 +237,36 @@ def test_a_quiet_run_prints_nothing(terminal, capsys):
         output.cell(1, 1, "speaker-1 seed 3")
         output.scores(METRICS)
     assert capsys.readouterr() == ("", "")
+
+
+PARTY = {
+    "channel": 2,
+    "speaker": "Ann",
+    "seconds": 120.0,
+    "speech_share": 0.25,
+    "silence_share": 0.75,
+    "emotions": {"neutral": 0.4, "anger": 0.6, "fear": 0.0},
+    "mean_confidence": 0.7,
+    "strongest": [{"start": 61.0, "end": 63.0, "label": "anger", "score": 0.9}],
+    "trend": [
+        {"start": 0.0, "end": 20.0, "label": "neutral", "scores": {}},
+        {"start": 100.0, "end": 120.0, "label": "anger", "scores": {}},
+    ],
+    "change": {"neutral": -0.2, "anger": 0.25, "fear": 0.0},
+}
+
+
+def test_a_summary_is_a_block_for_each_party():
+    rest = {"speech_share": 0.0, "emotions": {}, "mean_confidence": None, "strongest": []}
+    silent = rest | {"trend": [], "change": None}
+    lines = console.table_row(ROW | {"summary": {"parties": [PARTY, silent]}}).splitlines()
+    first = next(index for index, line in enumerate(lines) if "summary" in line)
+    assert lines[first : first + 7] == [
+        "  summary of channel 2, Ann: speech 25%, silence 75%, mean confidence 70%",
+        "    anger        60.0%  ████████████",
+        "    neutral      40.0%  ████████",
+        "    strongest: 1:01.0 anger 90%",
+        "    trend: 0:00.0 neutral, 1:40.0 anger",
+        "    last third minus first, points: anger +25, neutral -20, fear +0",
+        "  summary of the recording: speech 0%, silence 100%",
+    ]

@@ -15,7 +15,9 @@ import soundfile
 from phonemo.annotations import writers
 from phonemo.annotations.turns import Turn
 from phonemo.cli import main
+from phonemo.cli.output import Format
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from tests.annotations.transcript_files import WHISPERX
 from tests.answers import Answer
 from tests.tiny_bundle import BUNDLE, RATE, make_clip
 
@@ -360,6 +362,54 @@ def test_a_file_whose_turns_all_start_after_its_end_is_an_error(here):
     assert "none of 1 turns lies within the recording of 3.50 s" in result.rows[0]["error"]
 
 
+def test_a_whisperx_transcript_gives_words_with_emotions(here, recognizer):
+    Path("x.json").write_text(json.dumps(WHISPERX), encoding="utf-8")
+    (row,) = predict("ten.wav", "--turns", "x.json").rows
+    first, second = row["segments"]
+    assert (first["speaker"], first["text"]) == ("SPEAKER_00", "It is 5 past nine.")
+    assert [word["word"] for word in first["words"]] == ["It", "is", "5", "past", "nine."]
+    assert all(same(word["scores"], first["scores"]) for word in first["words"]), "a short turn"
+    assert (second["text"], "words" in second) == ("No.", False)
+    alone = recognizer.predict("ten.wav", turns=[Turn(0.5, 2.5), Turn(3, 4)])
+    assert same(row["scores"], alone.scores), "words change no other result"
+
+
+def test_the_words_of_a_long_turn_have_emotions_of_their_own(here):
+    words = [{"word": f"w{n}", "start": n, "end": n + 0.5} for n in range(10)]
+    data = [{"start": 0, "end": 10, "words": words}]
+    Path("x.json").write_text(json.dumps(data), encoding="utf-8")
+    options = ("--turns", "x.json", "--labels", "anger,sadness", "--top-k", "1")
+    (row,) = predict("ten.wav", *options).rows
+    (segment,) = row["segments"]
+    assert [word["word"] for word in segment["words"]] == [f"w{n}" for n in range(10)]
+    assert len({str(word["scores"]) for word in segment["words"]}) > 3
+    assert all(set(word["scores"]) == {word["label"]} for word in segment["words"])
+
+
+def test_a_transcript_is_in_every_format_that_has_a_place_for_it(here):
+    data = [{"start": 1, "end": 3, "text": "so =1 it is", "speaker": "A", "words": []}]
+    data[0]["words"] = [{"word": "so"}, {"word": "is"}]
+    Path("x.json").write_text(json.dumps(data), encoding="utf-8")
+    outputs = {name: predict("ten.wav", "--turns", "x.json", "--format", name) for name in Format}
+    assert outputs["csv"].table[0]["text"] == "so =1 it is"
+    assert "    so =1 it is\n" in outputs["table"].out
+    assert "A: so =1 it is [" in outputs["srt"].out
+    assert "<v A>so =1 it is [" in outputs["vtt"].out
+    for name in ("text", "words", "word emotion"):
+        assert f'name = "{name}"' in outputs["textgrid"].out
+    for name, suffix in {
+        "json": "json",
+        "srt": "srt",
+        "vtt": "vtt",
+        "textgrid": "TextGrid",
+    }.items():
+        Path(f"again.{suffix}").write_text(outputs[name].out, encoding="utf-8")
+        (row,) = predict("ten.wav", "--turns", f"again.{suffix}").rows
+        (segment,) = row["segments"]
+        assert (segment["start"], segment["end"], segment["speaker"]) == (1, 3, "A")
+        assert segment.get("text") == (None if name == "textgrid" else "so =1 it is")
+
+
 # Options ------------------------------------------------------------------------------------------
 
 
@@ -495,3 +545,33 @@ def test_phonemes_that_cannot_be_aligned_are_an_error(here, words, code, message
     answer = predict(*words)
     assert answer.code == code
     assert message in answer.out + answer.err
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_a_summary_is_in_the_object_of_the_recording(here, format):
+    result = predict("ten.wav", "--summary", "--top-k", "1", "--format", format)
+    assert result.code == 0, result.err
+    data = json.loads(result.out)
+    (row,) = data if format == "json" else [data]
+    (party,) = row["summary"]["parties"]
+    assert sum(party["emotions"].values()) == pytest.approx(1, abs=1e-3)
+    assert set(party["trend"][0]["scores"]) > set(row["scores"])
+    assert party["seconds"] == 10.0
+    assert party["speech_share"] > 0.5
+
+
+def test_a_summary_of_turns_has_a_party_for_each_speaker(here):
+    Path("two.csv").write_text("start,end,speaker\n0,2,A\n2,4,B\n4,6,A\n")
+    row = json.loads(predict("ten.wav", "--summary", "--turns", "two.csv").out)
+    parties = row["summary"]["parties"]
+    assert [(party["speaker"], party["speech_share"]) for party in parties] == [
+        ("A", 0.4),
+        ("B", 0.2),
+    ]
+
+
+@pytest.mark.parametrize("format", ["csv", "srt", "vtt", "textgrid", "rttm", "audacity"])
+def test_a_format_without_a_place_for_the_summary_is_wrong_usage(here, format):
+    result = predict("ten.wav", "--summary", "--format", format)
+    assert result.code == 2
+    assert "--summary: expected --format table, jsonl, json" in result.err

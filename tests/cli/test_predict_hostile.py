@@ -300,13 +300,43 @@ def test_invalid_turns_fail_before_any_recording(here, suffix):
         assert_one_line(answer, 2, path.name)
 
 
-@pytest.mark.parametrize(
-    "times", ["nan,1", "0,nan", "-1,1", "1,0.5", "0.5,0.5", "0,inf", "x,1", ",", "1e999,2e999"]
-)
+@pytest.mark.parametrize("times", ["nan,1", "0,nan", "0,inf", "x,1", "1e999,2e999"])
 def test_invalid_times_are_reported_with_their_line(here, times):
     Path("turns.csv").write_text(f"start,end,speaker\n0,1,A\n{times},B\n", encoding="utf-8")
     answer = predict("good.wav", "--turns", "turns.csv", "-q")
     assert_one_line(answer, 2, "turns.csv line 3: ")
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ("1,0.5", "no_length"),
+        ("0.5,0.5", "no_length"),
+        ("7,8", "beyond_end"),
+        ("0.5,0.501", "too_short"),
+    ],
+)
+def test_unusable_turns_are_skipped_and_said(here, times, reason):
+    said = {
+        "no_length": "of zero or negative length",
+        "beyond_end": "after the end of the recording",
+        "too_short": "too short",
+    }
+    lines = f"start,end,speaker\n0,0.9,A\n{times},B\n{times},C\n"
+    Path("turns.csv").write_text(lines, encoding="utf-8")
+    answer = predict("good.wav", "--turns", "turns.csv")
+    assert answer.code == 0
+    assert answer.err == f"phonemo: good.wav: 2 of 3 turns skipped: 2 {said[reason]}\n"
+    (row,) = answer.rows
+    assert (row["turns_skipped"], row["warnings"]) == ({reason: 2}, ["turns_skipped"])
+    assert [segment["speaker"] for segment in row["segments"]] == ["A"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.srt", "a.vtt", "a.rttm", "a.TextGrid"])
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"PK\x03\x04", b"[[[[", b"-->"])
+def test_a_broken_file_of_turns_is_one_line(here, name, data):
+    Path(name).write_bytes(data)
+    assert_one_line(predict("good.wav", "--turns", name, "-q"), 2, name)
 
 
 def test_a_turn_with_a_huge_end_is_accepted(here):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from tests.annotations.transcript_files import SRT, VTT, WHISPER, WHISPER_CPP, WHISPERX
 from tests.fuzz.judging import CUT
 from tests.tiny import (
     LABLAUT_HEADER,
@@ -212,6 +213,8 @@ def seeds() -> dict[str, Seeds]:
         "textgrid": _grids(),
         "rttm": {"two.rttm": _RTTM.encode()},
         "turn_table": _turn_tables(),
+        "subtitles": {"two.srt": b"s" + SRT.encode(), "notes.vtt": b"v" + VTT.encode()},
+        "transcript": _transcripts(),
         "csv_table": {"commas.csv": _TABLE.encode(), "tabs.tsv": _tabbed(_TABLE)},
         "corpus_tables": _tables(),
         "iemocap": _iemocap(),
@@ -303,6 +306,16 @@ def _grids() -> Seeds:
 def _turn_tables() -> Seeds:
     table = "file,start,end,speaker\nclip.wav,0,1.5,Ann\nclip.wav,1.5,2,\n"
     return {"turns.csv": b"c" + table.encode(), "turns.tsv": b"t" + _tabbed(table)}
+
+
+def _transcripts() -> Seeds:
+    kinds = {"whisper": WHISPER, "whisperx": WHISPERX, "cpp": WHISPER_CPP}
+    found = {f"{name}.json": b"j" + _json(data) for name, data in kinds.items()}
+    chunks = {"chunks": [{"timestamp": [0, 1.5], "text": " a"}], "text": " a"}
+    plain = [[0, 1.5, "Ann"], {"offset": 1, "duration": 1}, "1.50 2.00 speaker_0"]
+    found |= {"chunks.json": b"j" + _json(chunks), "plain.json": b"j" + _json(plain)}
+    row = {"file": "clip.wav", "segments": WHISPER["segments"]}
+    return found | {"rows.jsonl": b"l" + _json(row) + b"\n" + _json({**row, "file": "b.wav"})}
 
 
 def _tables() -> Seeds:

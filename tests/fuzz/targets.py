@@ -71,6 +71,14 @@ _YAML = (
     *("limits", "access", "keys", "models", "train", "protocol", "labels", "arms", "every"),
 )
 _PRAAT = ('"IntervalTier"', '"TextTier"', '"ooTextFile"', '"TextGrid"', '""', "!", '"speaker"')
+_SUBTITLES = (
+    *("WEBVTT", " --> ", "00:01", ":00.5", ",250", "<v Ann>", "</v>", "[SPEAKER_00]: ", "\n\n"),
+    *("NOTE ", "STYLE", "&lt;", "[anger 0.75]", "Ann: ", "{\\an8}", "99999:59:59.999"),
+)
+_TRANSCRIPT = (
+    *('"segments"', '"words"', '"word"', '"start"', '"end"', '"speaker"', '"text"', '"chunks"'),
+    *('"offsets"', '"timestamp"', '"timestamps"', '"from"', '"diarization"', '"output"', '"file"'),
+)
 
 TARGETS: dict[str, Target] = {
     "audio": Target(_SOUND, "audio", words=_AUDIO),
@@ -91,6 +99,8 @@ TARGETS: dict[str, Target] = {
     "textgrid": Target(_TEXTS, "textgrid", words=(*_PRAAT, *_DIGITS)),
     "rttm": Target(_TEXTS, "rttm", words=("SPEAKER", "<NA>", "\n", *_DIGITS)),
     "turn_table": Target(_TEXTS, "turn_table", words=("start", "end", "file", '"', *_DIGITS)),
+    "subtitles": Target(_TEXTS, "subtitles", words=_SUBTITLES),
+    "transcript": Target(_TEXTS, "transcript", words=(*_TRANSCRIPT, *_JSON)),
     "csv_table": Target(_CORPORA, "csv_table", words=("file", "emotion", "start", '"', *_DIGITS)),
     "corpus_tables": Target(_CORPORA, "corpus_tables", words=(_CUT, "\t", "\n\n", *_DIGITS)),
     "iemocap": Target(_CORPORA, "iemocap", words=(_CUT, "Total score", "Ses01F_", *_DIGITS)),

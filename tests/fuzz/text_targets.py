@@ -7,8 +7,9 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
-from phonemo.annotations.prediction import Prediction, Segment
+from phonemo.annotations.prediction import Prediction, Segment, Word
 from phonemo.annotations.turns import MAX_TURNS, Turn, read_turns
+from phonemo.annotations.writers import json_file, srt, webvtt
 from phonemo.annotations.writers import textgrid as as_textgrid
 from phonemo.batch.inputs import items_of
 from phonemo.batch.plan import BatchItem
@@ -109,6 +110,16 @@ def turn_table(data: bytes) -> None:
     _turns(written(f"turns{suffix}", data[1:]))
 
 
+def subtitles(data: bytes) -> None:
+    """SubRip, or WebVTT where the first letter is v."""
+    _turns(written("turns.vtt" if data[:1] == b"v" else "turns.srt", data[1:]))
+
+
+def transcript(data: bytes) -> None:
+    """JSON, or JSON lines where the first letter is l."""
+    _turns(written("turns.jsonl" if data[:1] == b"l" else "turns.json", data[1:]))
+
+
 def _turns(path: Path) -> None:
     found = told(read_turns, path, "clip.wav")
     told(read_turns, path, "clip.wav", 2.0)
@@ -118,6 +129,10 @@ def _turns(path: Path) -> None:
     assert list(found) == sorted(found, key=lambda one: (one.start, one.end))
     for one in found:
         assert 0 <= one.start < one.end < math.inf
+        for word in one.words:
+            assert 0 <= word.start <= word.end < math.inf
+            assert word.text
+        assert one.text is None or " ".join(one.text.split()) == one.text != ""
         assert one.speaker is None or one.speaker.strip() == one.speaker != ""
     _check_written(found[:20])
 
@@ -125,9 +140,21 @@ def _turns(path: Path) -> None:
 def _check_written(turns: tuple[Turn, ...]) -> None:
     """What phonemo writes of these turns, phonemo reads."""
     seconds = max(one.end for one in turns)
-    segments = tuple(Segment(one.start, one.end, "anger", _SCORES, one.speaker) for one in turns)
+    segments = tuple(_segment(one) for one in turns)
     heard = Prediction("anger", _SCORES, seconds, segments=segments)
     longest = max(one.end - one.start for one in turns)
     if longest > 1e-5 and seconds < 1e9:  # the writer's rounding leaves nothing of shorter ones
         copy = written("copy.TextGrid", as_textgrid("clip.wav", heard).encode())
         read_turns(copy, "clip.wav")
+    if longest > 1e-2 and seconds < 1e9:  # theirs to milliseconds
+        for suffix, write in (("srt", srt), ("vtt", webvtt), ("json", json_file)):
+            copy = written(f"copy.{suffix}", write("clip.wav", heard).encode("utf-8", "replace"))
+            read_turns(copy, "clip.wav")
+
+
+def _segment(turn: Turn) -> Segment:
+    words = tuple(Word(one.text, one.start, one.end, "anger", _SCORES) for one in turn.words)
+    times = (turn.start, turn.end)
+    return Segment(
+        *times, "anger", _SCORES, turn.speaker, text=turn.text, channel=turn.channel, words=words
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -178,10 +179,29 @@ def test_turns_that_are_all_unusable_are_an_error(turns):
     assert caught.value.code == "too_short"
 
 
-@pytest.mark.parametrize(("start", "end"), [(2, 1), (1, 1), (-1, 1), (float("nan"), 1)])
-def test_an_invalid_turn_is_a_usage_error(start, end):
-    with pytest.raises(UsageError, match=r"expected start"):
-        Loudness().predict(levels((2, 0.5)), RATE, turns=[Turn(start, end, None)])
+@pytest.mark.parametrize(("start", "end"), [(2, 1), (1, 1), (-2, -1), (float("nan"), 1)])
+def test_an_unusable_turn_is_skipped_and_alone_is_a_usage_error(start, end):
+    audio, lost = levels((2, 0.5)), Turn(start, end, "B")
+    with pytest.raises(UsageError, match=r"expected turns with 0 <= start < end .* got 1, the"):
+        Loudness().predict(audio, RATE, turns=[lost])
+    prediction = Loudness().predict(audio, RATE, turns=[lost, Turn(-1, 1, "A")])
+    assert [(one.start, one.end, one.speaker) for one in prediction.segments] == [(0, 1, "A")]
+    assert prediction.warnings == ("turns_skipped",)
+
+
+def test_skipped_turns_are_counted_by_reason():
+    turns = [Turn(1, 1), Turn(3, 2), Turn(9, 10), Turn(0, math.inf), Turn(0, 0.01), Turn(0, 1)]
+    prediction = Loudness().predict(levels((2, 0.5)), RATE, turns=turns)
+    expected = {"no_length": 2, "beyond_end": 1, "not_finite": 1, "too_short": 1}
+    assert prediction.turns_skipped == expected
+    assert prediction.to_dict()["turns_skipped"] == expected
+    whole = Loudness().predict(levels((2, 0.5)), RATE, turns=[Turn(0, 1)])
+    assert "turns_skipped" not in whole.to_dict()
+
+
+def test_turns_that_overlap_are_all_recognized():
+    turns = [Turn(0, 2, "A"), Turn(0.5, 1.5, "B"), Turn(0.5, 1.5, "B")]
+    assert len(Loudness().predict(levels((2, 0.5)), RATE, turns=turns).segments) == 3
 
 
 def test_a_turn_that_ends_at_the_end_of_time_is_shortened():
@@ -295,7 +315,8 @@ def test_turns_may_be_a_file_and_must_be_turns(tmp_path):
     audio = levels((1, 0.9), (1, 0.3))
     prediction = Loudness().predict(audio, RATE, turns=tmp_path / "t.csv")
     assert prediction == Loudness().predict(audio, RATE, turns=[Turn(0, 1, "A"), Turn(1, 2, "B")])
-    with pytest.raises(UsageError, match=r"expected turns .* got tuple"):
-        Loudness().predict(audio, RATE, turns=[(0, 1, "A")])
+    assert prediction == Loudness().predict(audio, RATE, turns=[(0, 1, "A"), (1, 2, "B")])
+    with pytest.raises(UsageError, match=r"turns segment 1: expected an object with start and end"):
+        Loudness().predict(audio, RATE, turns=[object()])
     with pytest.raises(UsageError, match="turns and timeline"):
         Loudness().predict(audio, RATE, turns=[Turn(0, 1, "A")], timeline=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from phonemo.annotations.party_summary import CallSummary
 from phonemo.errors import MissingExtraError, UsageError
 from phonemo.labels import rescale_scores
 
@@ -83,6 +84,19 @@ class Word:
     label: str | None = None
     scores: dict[str, float] | None = None
 
+    def among(self, names: Iterable[str]) -> Word:
+        """Restrict to some emotions, as ``Prediction.among`` does, if they are recognized."""
+        if self.scores is None:
+            return self
+        scores = rescale_scores(self.scores, names)
+        return replace(self, label=_best_label(scores), scores=scores)
+
+    def top(self, count: int) -> Word:
+        """Keep the highest scores, if the emotions are recognized."""
+        return (
+            self if self.scores is None else replace(self, scores=_top_scores(self.scores, count))
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}
@@ -118,8 +132,15 @@ class Segment:
 
     def among(self, names: Iterable[str]) -> Segment:
         """Restrict to some emotions; arguments and errors are those of ``Prediction.among``."""
-        scores = rescale_scores(self.scores, names)
-        return replace(self, label=_best_label(scores), scores=scores)
+        emotions = tuple(names)
+        scores = rescale_scores(self.scores, emotions)
+        words = tuple(word.among(emotions) for word in self.words)
+        return replace(self, label=_best_label(scores), scores=scores, words=words)
+
+    def top(self, count: int) -> Segment:
+        """Keep the highest scores only, of its words too."""
+        words = tuple(word.top(count) for word in self.words)
+        return replace(self, scores=_top_scores(self.scores, count), words=words)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -152,6 +173,9 @@ class Prediction:
         profile: the applied profile; None if there was none.
         channel: the channel, from 1 on, if it was chosen; None for the mix of all.
         channels: for ``channels="split"``, the prediction of each channel with sound.
+        turns_skipped: reason -> number of turns skipped for it: "no_length", "beyond_end",
+            "too_short", "not_finite"; empty without turns.
+        summary: the summary by party, where phonemo.annotations.call_summary added it.
     """
 
     label: str
@@ -165,6 +189,8 @@ class Prediction:
     profile: ProfileMark | None = None
     channel: int | None = None
     channels: tuple[Prediction, ...] = ()
+    turns_skipped: dict[str, int] = field(default_factory=dict)
+    summary: CallSummary | None = None
 
     @property
     def phonemes(self) -> tuple[str, ...] | None:
@@ -178,7 +204,7 @@ class Prediction:
         return replace(self, warnings=(*self.warnings, UNSURE))
 
     def among(self, names: Iterable[str]) -> Prediction:
-        """Restrict to some emotions; their scores are rescaled to sum to one.
+        """Restrict to some emotions; their scores are rescaled to sum to one, a summary is dropped.
 
         Args:
             names: at least two emotions that have a score, in any order.
@@ -191,7 +217,9 @@ class Prediction:
         parts = tuple(segment.among(emotions) for segment in self.segments)
         channels = tuple(channel.among(emotions) for channel in self.channels)
         label = _best_label(scores)
-        return replace(self, label=label, scores=scores, segments=parts, channels=channels)
+        return replace(
+            self, label=label, scores=scores, segments=parts, channels=channels, summary=None
+        )
 
     def top(self, count: int) -> Prediction:
         """Keep the highest scores only, unscaled, highest first.
@@ -201,9 +229,7 @@ class Prediction:
         """
         if count < 1:
             raise UsageError(f"expected a number of top scores of at least 1, got {count}")
-        parts = tuple(
-            replace(segment, scores=_top_scores(segment.scores, count)) for segment in self.segments
-        )
+        parts = tuple(segment.top(count) for segment in self.segments)
         channels = tuple(channel.top(count) for channel in self.channels)
         scores = _top_scores(self.scores, count)
         return replace(self, scores=scores, segments=parts, channels=channels)
@@ -242,12 +268,15 @@ class Prediction:
             data["profile"] = self.profile.to_dict()
         if self.channel is not None:
             data["channel"] = self.channel
+        if self.turns_skipped:
+            data["turns_skipped"] = self.turns_skipped
         if spans:
             timed = self.spans
             data["spans"] = None if timed is None else [span.to_dict() for span in timed]
-        if self.channels:
-            data["channels"] = [part.to_dict(spans) for part in self.channels]
-        return data
+        if self.channels:  # the parties of their summaries are those of this one
+            parts = (replace(part, summary=None) for part in self.channels)
+            data["channels"] = [part.to_dict(spans) for part in parts]
+        return data if self.summary is None else data | {"summary": self.summary.to_dict()}
 
 
 def _best_label(scores: dict[str, float]) -> str:
@@ -283,8 +312,9 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Its index is audformat's segmented index: file, and start and end as timedelta64[ns]. Its
     columns are label, the score of each emotion (NaN if the model does not have it), speaker,
     speech_ratio, phonemes (those whose midpoint lies in the segment, separated by spaces; None for
-    a model without them), warnings and, if a profile was applied to any recording, profile: the
-    hash of the applied profile. A recording without speech has one row without label and scores.
+    a model without them) and warnings; if a transcript was given for any recording, text; if a
+    profile was applied to any, profile: its hash. A recording without speech has one row without
+    label and scores.
 
     Args:
         answers: file names and their predictions.
@@ -303,6 +333,10 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     )
     columns = ["label", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
     rows = [_build_row(prediction, segment, emotions) for _, prediction, segment in segments]
+    texts = [segment.text for _, _, segment in segments]
+    if any(text is not None for text in texts):
+        columns.append("text")
+        rows = [[*row, text] for row, text in zip(rows, texts, strict=True)]
     marks = [segment.profile or prediction.profile for _, prediction, segment in segments]
     if any(marks):
         columns.append("profile")

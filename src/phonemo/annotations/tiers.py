@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, segments_of
+from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, Word, segments_of
 
 #: Shorter gaps between two phonemes are rounding errors, not pauses.
 _MIN_GAP = 1e-6
@@ -25,20 +25,29 @@ def segment_label(segment: Segment) -> str:
     return f"{segment.label} {segment.scores[segment.label]:.2f}"
 
 
+def word_label(word: Word) -> str:
+    """Format a word's emotion as ``segment_label`` does; empty if it is not recognized."""
+    if word.label is None or word.scores is None:
+        return ""
+    return f"{word.label} {word.scores[word.label]:.2f}"
+
+
 def single_line(text: str | None) -> str:
-    """A speaker's name without line breaks; empty for None."""
+    """A speaker's name or a text without line breaks; empty for None."""
     return " ".join((text or "").split())
 
 
 def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals from 0 to the recording's end.
 
-    Emotions have one tier, plus one tier of speakers if these are known. If segments overlap, each
-    speaker has a tier "emotion <speaker>" instead of these two.
+    Emotions have one tier, plus one tier of speakers if these are known, and of their texts, words
+    and words' emotions. If segments overlap, each speaker has tiers "emotion <speaker>", "text
+    <speaker>" and so on instead of these.
     """
+    segments = segments_of(found)
+    named = _emotion_tiers(segments) | _text_tiers(segments)
     tiers = {
-        name: list(non_overlapping(intervals, found.seconds))
-        for name, intervals in _emotion_tiers(segments_of(found)).items()
+        name: list(non_overlapping(intervals, found.seconds)) for name, intervals in named.items()
     }
     if found.spans is not None:
         tiers["phonemes"] = list(fill_gaps(found.spans, found.seconds))
@@ -90,6 +99,23 @@ def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]
         )
     if not overlap and any(segment.speaker for segment in segments):
         tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
+    return tiers
+
+
+def _text_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
+    """Tier name -> intervals of texts, words or the words' emotions; none without a transcript."""
+    overlap = _have_overlap(segments)
+    tiers: dict[str, list[TierInterval]] = {}
+    for segment in segments:
+        who = f" {single_line(segment.speaker)}".rstrip() if overlap else ""
+        if segment.text is not None:
+            interval = TierInterval(segment.start, segment.end, single_line(segment.text))
+            tiers.setdefault(f"text{who}", []).append(interval)
+        for word in segment.words:
+            rows = {"words": single_line(word.text), "word emotion": word_label(word)}
+            for name, text in rows.items():
+                interval = TierInterval(word.start, word.end, text)
+                tiers.setdefault(name + who, []).append(interval)
     return tiers
 
 

@@ -1,4 +1,4 @@
-"""Read speaker turns from RTTM, TextGrid, CSV and TSV files.
+"""Read speaker turns from RTTM, TextGrid, tables, subtitles and transcripts.
 
 The files are untrusted: reading any content gives turns or one clear error.
 """
@@ -8,82 +8,99 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from phonemo.annotations.prediction import Word
-from phonemo.annotations.textgrid import finite, parse_textgrid
+from phonemo.annotations.subtitles import read_subtitles
+from phonemo.annotations.textgrid import parse_textgrid
+from phonemo.annotations.transcript_json import read_transcript
+from phonemo.annotations.turn_rows import MAX_TURNS, Turn, TurnRow, make_row, problem_of, seconds_of
 from phonemo.annotations.turn_table import read_turn_table
 from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
-MAX_TURNS = 100_000
-#: Tiers written by phonemo that do not contain turns.
+#: Tiers written by phonemo that do not contain turns; the latter only beside those with emotions.
 _OTHER_TIERS = {"phonemes", "share"}
+_TEXT_TIERS = re.compile(r"(text|words|word emotion)( .*)?")
+_EMOTION_TIER = re.compile(r"emotion( .*)?")
+#: Files whose turns of another recording are those of a single one with another name.
+_LENIENT = (".rttm", ".json", ".jsonl")
+_CHANNEL = re.compile("[1-9][0-9]{0,3}")
 
-
-@dataclass(frozen=True)
-class Turn:
-    """A speaker turn.
-
-    Attributes:
-        start: start in seconds.
-        end: end in seconds.
-        speaker: the speaker; None if unknown.
-        channel: the channel that the speaker is on, from 1 on; None for the mix of all.
-        text: what was said; None if unknown.
-        words: its words with their times, without emotions.
-    """
-
-    start: float
-    end: float
-    speaker: str | None = None
-    channel: int | None = None
-    text: str | None = None
-    words: tuple[Word, ...] = ()
-
-
-@dataclass(frozen=True)
-class _TurnRow:
-    """A turn, its location ("turns.rttm line 3") and its recording."""
-
-    where: str
-    file: str | None
-    turn: Turn
+__all__ = ["MAX_BYTES", "MAX_TURNS", "Turn", "TurnFile", "open_turns", "problem_of", "read_turns"]
 
 
 def read_turns(
     path: str | os.PathLike[str], recording: str, seconds: float | None = None
 ) -> tuple[Turn, ...]:
-    """Read the turns of a recording, sorted by start.
+    """Read the usable turns of a recording, sorted by start.
+
+    Turns of zero or negative length, with a time that is not finite or, if the length is known,
+    after the end are left out; ``EmotionRecognizer.predict`` counts these in ``turns_skipped``.
 
     Args:
-        path: an .rttm, .TextGrid (Praat's text formats), .csv or .tsv file of at most 64 MiB.
+        path: a file of at most 64 MiB: .rttm, .TextGrid (Praat's text formats), .csv, .tsv, .srt,
+            .vtt, or .json and .jsonl (Whisper, WhisperX, faster-whisper, whisper.cpp, pyannote,
+            phonemo).
         recording: the recording's name; a file with turns of several recordings is searched for it
             or its stem.
         seconds: the recording's length; turns that end later are shortened to it.
 
     Raises:
-        UsageError: the file is unreadable or malformed, has no turn of the recording, more than
-            100000 turns, or a turn that begins after the recording's end.
+        UsageError: the file is unreadable or malformed, has no usable turn of the recording, or
+            more than 100000 turns.
     """
-    return open_turns(path)(recording, seconds)
+    turns = open_turns(path)(recording)
+    usable = [turn for turn in turns if problem_of(turn, seconds) is None]
+    if not usable:
+        raise UsageError(
+            f"{safe_name(path)}: expected turns within {seconds:.3f} s of recording, got none; "
+            "check that they belong to this recording and are in seconds"
+        )
+    return tuple(replace(turn, end=min(turn.end, seconds or turn.end)) for turn in usable)
 
 
-def open_turns(
-    path: str | os.PathLike[str],
-) -> Callable[..., tuple[Turn, ...]]:
-    """Read a file of turns once and return a function that selects a recording's turns.
+@dataclass(frozen=True)
+class TurnFile:
+    """The turns of a file, of one recording or several."""
 
-    The function takes the recording's name, its length or None, and whether it is the only
-    recording: only then are the turns of an RTTM with another file id used for it.
+    name: str
+    rows: Sequence[TurnRow]
+
+    @property
+    def has_text(self) -> bool:
+        """Whether any turn has a text."""
+        return any(row.turn.text is not None for row in self.rows)
+
+    def __call__(self, recording: str, lone: bool = True) -> tuple[Turn, ...]:
+        """Select the turns of a recording, sorted by start, unusable ones included.
+
+        Args:
+            recording: the recording's name.
+            lone: whether it is the only recording: only then are the turns of an RTTM or JSON file
+                with another file id used for it.
+
+        Raises:
+            UsageError: no turns of this recording, or no usable one.
+        """
+        rows = _select_rows(self.name, self.rows, recording, lone)
+        if all(problem_of(row.turn) is not None for row in rows):
+            first, count = rows[0], f"; none of {len(rows)} turns is usable" * (len(rows) > 1)
+            times = f"a turn from {first.turn.start:g} to {first.turn.end:g} s"
+            raise UsageError(f"{first.where}: expected 0 <= start < end, got {times}{count}")
+        return tuple(sorted((row.turn for row in rows), key=_in_time))
+
+
+def open_turns(path: str | os.PathLike[str]) -> TurnFile:
+    """Read a file of turns once; calling the result selects a recording's turns.
 
     Raises:
-        UsageError: as ``read_turns``, for the file; the function raises it for the recording.
+        UsageError: as ``read_turns``, for the file; the result raises it for the recording.
     """
     name = safe_name(path)
-    rows: list[_TurnRow] = []
+    rows: list[TurnRow] = []
     for row in _reader_for(path)(name, _read_text(path)):
         if len(rows) == MAX_TURNS:
             raise UsageError(
@@ -92,17 +109,14 @@ def open_turns(
         rows.append(row)
     if not rows:
         raise UsageError(f"{name}: expected speaker turns, got none; pass a file with turns")
-
-    def turns_of(
-        recording: str, seconds: float | None = None, lone: bool = True
-    ) -> tuple[Turn, ...]:
-        turns = [_clip_turn(row, seconds) for row in _select_rows(name, rows, recording, lone)]
-        return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))
-
-    return turns_of
+    return TurnFile(name, rows)
 
 
-def _reader_for(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[_TurnRow]]:
+def _in_time(turn: Turn) -> tuple[float, float]:
+    return (turn.start, turn.end) if problem_of(turn) is None else (math.inf, math.inf)
+
+
+def _reader_for(path: str | os.PathLike[str]) -> Callable[[str, str], Iterator[TurnRow]]:
     suffix = PurePath(path).suffix.lower()
     if suffix not in _READERS:
         raise UsageError(
@@ -133,15 +147,15 @@ def _read_text(path: str | os.PathLike[str]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _select_rows(name: str, rows: list[_TurnRow], recording: str, only: bool) -> list[_TurnRow]:
-    """Rows of the recording; for a single recording, all rows of an RTTM with a single file id."""
+def _select_rows(name: str, rows: Sequence[TurnRow], recording: str, only: bool) -> list[TurnRow]:
+    """Rows of the recording; for a single one, all of an RTTM or JSON file with one file id."""
     path = PurePath(recording)
     spellings = {recording, path.name, path.stem, "_".join(path.stem.split())}
     names = {spelling.casefold() for spelling in spellings}
     selected = [row for row in rows if row.file is None or row.file.casefold() in names]
     files = list(dict.fromkeys(safe_name(row.file) for row in rows if row.file is not None))
-    if not selected and only and len(files) == 1 and name.lower().endswith(".rttm"):
-        return rows
+    if not selected and only and len(files) == 1 and name.lower().endswith(_LENIENT):
+        return list(rows)
     if not selected:
         others = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
         raise UsageError(
@@ -151,50 +165,42 @@ def _select_rows(name: str, rows: list[_TurnRow], recording: str, only: bool) ->
     return selected
 
 
-def _clip_turn(row: _TurnRow, seconds: float | None) -> Turn:
-    """The row's turn, shortened to the recording's length."""
-    if seconds is None or row.turn.end <= seconds:
-        return row.turn
-    if row.turn.start >= seconds:
-        times = f"begins at {row.turn.start:.3f} s, the recording ends at {seconds:.3f} s"
-        raise UsageError(f"{row.where}: a turn {times}; check that it belongs to this recording")
-    return replace(row.turn, end=seconds)
+def _read_rttm(name: str, text: str) -> Iterator[TurnRow]:
+    # a diarizer of mixed channels calls them all 1; only another number tells of channels
+    numbered = {fields[1] for _, fields in _rttm_lines(text) if fields[2:3] not in ([], ["1"])}
+    for number, fields in _rttm_lines(text):
+        row = _rttm_row(f"{name} line {number}", fields)
+        if row.file in numbered and _CHANNEL.fullmatch(fields[2]):
+            row = replace(row, turn=replace(row.turn, channel=int(fields[2])))
+        yield row
 
 
-def _make_row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
-    start, end = times
-    if not 0 <= start < end < math.inf:
-        actual = f"a turn from {start:g} to {end:g} s"
-        raise UsageError(f"{where}: expected 0 <= start < end, got {actual}")
-    name = speaker.strip()
-    return _TurnRow(where, file, Turn(start, end, None if name in ("", "<NA>") else name))
-
-
-def _read_rttm(name: str, text: str) -> Iterator[_TurnRow]:
+def _rttm_lines(text: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(io.StringIO(text), start=1):
         fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
-            continue
-        where = f"{name} line {number}"
-        if len(fields) < 8:
-            expected = "8 fields or more (SPEAKER file 1 start duration <NA> <NA> speaker)"
-            raise UsageError(f"{where}: expected {expected}, got {len(fields)}")
-        start = finite(where, fields[3])
-        end = start + finite(where, fields[4])
-        yield _make_row(where, fields[1], (start, end), fields[7])
+        if fields and fields[0] == "SPEAKER":
+            yield number, fields
 
 
-def _read_table(name: str, text: str) -> Iterator[_TurnRow]:
+def _rttm_row(where: str, fields: Sequence[str]) -> TurnRow:
+    if len(fields) < 8:
+        expected = "8 fields or more (SPEAKER file 1 start duration <NA> <NA> speaker)"
+        raise UsageError(f"{where}: expected {expected}, got {len(fields)}")
+    start = seconds_of(where, fields[3])
+    return make_row(where, fields[1], (start, start + seconds_of(where, fields[4])), fields[7])
+
+
+def _read_table(name: str, text: str) -> Iterator[TurnRow]:
     for turn in read_turn_table(name, text, MAX_TURNS):
-        row = _make_row(turn.where, turn.file, turn.times, turn.speaker)
-        yield replace(row, turn=replace(row.turn, channel=turn.channel, text=turn.text or None))
+        row = make_row(turn.where, turn.file, turn.times, turn.speaker, turn.text)
+        yield replace(row, turn=replace(row.turn, channel=turn.channel))
 
 
-def _read_textgrid(name: str, text: str) -> Iterator[_TurnRow]:
+def _read_textgrid(name: str, text: str) -> Iterator[TurnRow]:
     rows = [
         (
             interval.tier,
-            _make_row(
+            make_row(
                 interval.where,
                 None,
                 (interval.start, interval.end),
@@ -205,7 +211,11 @@ def _read_textgrid(name: str, text: str) -> Iterator[_TurnRow]:
         if interval.text and interval.tier.lower() not in _OTHER_TIERS
     ]
     has_speakers = any(tier.lower() == "speaker" for tier, _ in rows)
-    yield from (row for tier, row in rows if not (has_speakers and tier == "emotion"))
+    has_emotions = any(_EMOTION_TIER.fullmatch(tier) for tier, _ in rows)
+    for tier, row in rows:
+        is_text = has_emotions and _TEXT_TIERS.fullmatch(tier)
+        if not is_text and not (has_speakers and tier == "emotion"):
+            yield row
 
 
 def _speaker_of(tier: str, text: str) -> str:
@@ -215,9 +225,13 @@ def _speaker_of(tier: str, text: str) -> str:
     return "" if tier == "emotion" else tier.removeprefix("emotion ")
 
 
-_READERS: dict[str, Callable[[str, str], Iterator[_TurnRow]]] = {
+_READERS: dict[str, Callable[[str, str], Iterator[TurnRow]]] = {
     ".rttm": _read_rttm,
     ".textgrid": _read_textgrid,
     ".csv": _read_table,
     ".tsv": _read_table,
+    ".srt": read_subtitles,
+    ".vtt": read_subtitles,
+    ".json": read_transcript,
+    ".jsonl": read_transcript,
 }

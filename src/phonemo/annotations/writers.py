@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
@@ -17,14 +18,16 @@ from phonemo.files import dumps_json
 
 #: First characters of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ARROW = re.compile("-{2,}>")
 
 
 def textgrid(name: str, found: Prediction) -> str:
     """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
 
-    All but the first are optional; if segments overlap, each speaker has a tier "emotion <speaker>"
-    instead of the first two. The format is the long text format of Praat's manual, in UTF-8. Tiers
-    cover the recording without gaps, as Praat requires; a gap is an empty interval.
+    All but the first are optional; with a transcript there are "text", "words" and "word emotion".
+    If segments overlap, each speaker has tiers "emotion <speaker>" and "text <speaker>" instead.
+    The format is the long text format of Praat's manual, in UTF-8. Tiers cover the recording
+    without gaps, as Praat requires; a gap is an empty interval.
     """
     tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -49,10 +52,11 @@ def audacity(name: str, found: Prediction) -> str:
 
 
 def srt(name: str, found: Prediction) -> str:
-    """Subtitles in the SubRip format, one per segment: "A: [anger 0.75]"."""
+    """Subtitles in the SubRip format, one per segment: "A: text [anger 0.75]"."""
     cues = []
     for number, segment in enumerate(segments_of(found), start=1):
-        text = f"{_speaker_prefix(segment)}[{segment_label(segment)}]"
+        # an arrow would make it a time line
+        text = _ARROW.sub("->", _speaker_prefix(segment) + _labelled_text(segment))
         times = f"{_timestamp(segment.start, ',')} --> {_timestamp(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
@@ -64,7 +68,7 @@ def webvtt(name: str, found: Prediction) -> str:
     for segment in segments_of(found):
         speaker = html.escape(single_line(segment.speaker), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
-        text = html.escape(f"[{segment_label(segment)}]", quote=False)
+        text = html.escape(_labelled_text(segment), quote=False)
         cues.append(
             f"{_timestamp(segment.start, '.')} --> {_timestamp(segment.end, '.')}\n{voice}{text}\n"
         )
@@ -91,18 +95,25 @@ def json_file(name: str, found: Prediction) -> str:
     return dumps_json(data, indent=1) + "\n"
 
 
-def csv_head(labels: Iterable[str], profile: bool = False) -> str:
+def csv_head(labels: Iterable[str], profile: bool = False, text: bool = False) -> str:
     """The header of a table with a row per segment.
 
     Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings,
-    error and, if a profile is applied, profile: the hash of the applied profile.
+    error and, if a profile is applied, profile: the hash of the applied profile; if a transcript is
+    given, text.
     """
     times = ["start", "end", "speaker", "label"]
-    last = ["profile"] if profile else []
+    last = ["profile"] * profile + ["text"] * text
     return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
 
-def csv_rows(name: str, found: Prediction, labels: Sequence[str], profile: bool = False) -> str:
+def csv_rows(
+    name: str,
+    found: Prediction,
+    labels: Sequence[str],
+    profile: bool = False,
+    text: bool = False,
+) -> str:
     """The table's rows for one recording; times are in seconds.
 
     Phonemes (those whose midpoint lies in the segment) and warnings are separated by spaces. A
@@ -113,21 +124,24 @@ def csv_rows(name: str, found: Prediction, labels: Sequence[str], profile: bool 
     if not segments:
         phonemes = " ".join(found.phonemes or ())
         cells = [name, "", "", "", "", *("" for _ in labels), phonemes, warnings, ""]
-        return _csv_line([*cells, *_hash_cells(found, None, profile)])
+        return _csv_line([*cells, *_hash_cells(found, None, profile), *[""] * text])
     return "".join(
         _csv_line(
             [
                 *_segment_cells(name, found, segment, labels, warnings),
                 *_hash_cells(found, segment, profile),
+                *[segment.text or ""] * text,
             ]
         )
         for segment in segments
     )
 
 
-def csv_error(name: str, error: str, labels: Sequence[str], profile: bool = False) -> str:
+def csv_error(
+    name: str, error: str, labels: Sequence[str], profile: bool = False, text: bool = False
+) -> str:
     """The table's row for a file that could not be processed."""
-    last = [""] if profile else []
+    last = [""] * (profile + text)
     return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
@@ -194,6 +208,11 @@ def _token(text: str) -> str:
 def _speaker_prefix(segment: Segment) -> str:
     name = single_line(segment.speaker)
     return f"{name}: " if name else ""
+
+
+def _labelled_text(segment: Segment) -> str:
+    """The text, if there is one, and the emotion in brackets."""
+    return f"{single_line(segment.text)} [{segment_label(segment)}]".lstrip()
 
 
 def _csv_line(cells: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,21 +137,46 @@ def table_row(row: Mapping[str, Any]) -> str:
         lines.append(f"  phonemes: {' '.join(row['phonemes'][:_MAX_SYMBOLS])}{more}")
     lines += _share_lines(row.get("spans") or ())
     lines += _profile_lines(row)
+    for party in row.get("summary", {}).get("parties", ()):
+        lines += _party_lines(party)
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
 
 
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Format a timeline; nothing for a single segment without a speaker."""
+    """Format a timeline; nothing for a single segment without speaker and text."""
     from phonemo.errors import safe_name
 
-    if len(segments) < 2 and not any("speaker" in segment for segment in segments):
+    if len(segments) < 2 and not any(segment.keys() & {"speaker", "text"} for segment in segments):
         return
     for segment in segments:
         times = f"{_clock(segment['start'])} to {_clock(segment['end'])}"
         speaker = f"{safe_name(segment['speaker'])}: " if "speaker" in segment else ""
         yield f"  {times}  {speaker}{segment['label']} {segment['scores'][segment['label']]:.0%}"
+        yield from _text_lines(segment)
+
+
+def _text_lines(segment: Mapping[str, Any]) -> Iterator[str]:
+    """Format a transcript; where its words' emotions differ, each stands before its words."""
+    from phonemo.errors import safe_text
+
+    runs = groupby(segment.get("words", ()), key=lambda word: word.get("label", ""))
+    parts = [(label, " ".join(word["word"] for word in words)) for label, words in runs]
+    if len(parts) > 1:
+        yield "    " + safe_text(" ".join(f"[{label}] {text}" for label, text in parts))
+    elif "text" in segment:
+        yield "    " + safe_text(segment["text"])
+
+
+def skipped_line(name: str, count: int, skipped: Mapping[str, int]) -> str:
+    """The line that tells how many turns were skipped, and why."""
+    from phonemo.annotations.turn_rows import SKIP_REASONS
+    from phonemo.errors import safe_name
+
+    reasons = ", ".join(f"{number} {SKIP_REASONS[key]}" for key, number in skipped.items())
+    total = sum(skipped.values())
+    return f"phonemo: {safe_name(name)}: {total} of {count} turns skipped: {reasons}"
 
 
 def _share_lines(spans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -180,6 +206,41 @@ def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:
     }
     for speaker, profile in speakers.items():
         yield f"  profile of {safe_name(speaker)}: {profile['hash']} ({profile['count']} vectors)"
+
+
+def _party_lines(party: Mapping[str, Any]) -> Iterator[str]:
+    """Format a party of a summary: shares of speech and emotions, moments, trend."""
+    speech, confidence = party["speech_share"], party["mean_confidence"]
+    yield f"  summary of {_party_name(party)}: speech {speech:.0%}, silence {1 - speech:.0%}" + (
+        "" if confidence is None else f", mean confidence {confidence:.0%}"
+    )
+    for name, share in sorted(party["emotions"].items(), key=lambda item: -item[1]):
+        if share > 0:
+            yield f"    {name:<12}{share:>6.1%}  {'█' * round(share * _BAR)}"
+    moments = (
+        f"{_clock(one['start'])} {one['label']} {one['score']:.0%}" for one in party["strongest"]
+    )
+    yield from _joined_line("strongest", moments)
+    if len(party["trend"]) > 1:
+        parts = (f"{_clock(one['start'])} {one['label']}" for one in party["trend"])
+        yield from _joined_line("trend", parts)
+    changes = sorted((party["change"] or {}).items(), key=lambda item: -abs(item[1]))
+    points = (f"{name} {100 * value:+.0f}" for name, value in changes[:3])
+    yield from _joined_line("last third minus first, points", points)
+
+
+def _party_name(party: Mapping[str, Any]) -> str:
+    from phonemo.errors import safe_name
+
+    channel = [f"channel {party['channel']}"] if "channel" in party else []
+    speaker = [safe_name(party["speaker"])] if "speaker" in party else []
+    return ", ".join([*channel, *speaker]) or "the recording"
+
+
+def _joined_line(title: str, parts: Iterable[str]) -> Iterator[str]:
+    line = ", ".join(parts)
+    if line:
+        yield f"    {title}: {line}"
 
 
 def _clock(seconds: float) -> str:

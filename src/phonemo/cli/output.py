@@ -20,7 +20,7 @@ from phonemo.errors import PhonemoError, UsageError
 from phonemo.files import STANDARD_INPUT, atomic_write_text
 
 if TYPE_CHECKING:
-    from phonemo.annotations.turns import Turn
+    from phonemo.annotations.turns import TurnFile
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 
@@ -47,14 +47,19 @@ class OutputOptions:
     top_k: int | None
     shares: bool
     timeline: bool
-    turns: Callable[..., Sequence[Turn]] | None
+    turns: TurnFile | None
     """The result of phonemo.annotations.turns.open_turns."""
     jobs: int | None
     said: Sequence[str] | None = None
     """Phonemes to align with a single recording."""
     by_speaker: bool = False
     """Adapt turns to the statistics of their speaker."""
+    summary: bool = False
+    """Add the summary of each party."""
 
+
+#: The formats with a place for the summary of a recording.
+SUMMARIZED = (Format.table, Format.jsonl, Format.json)
 
 Answer = Prediction | PhonemoError
 #: Called with a recording's name and its prediction or error; raises if it cannot be written.
@@ -82,10 +87,18 @@ def iter_predictions(
     for name, result in zip(names, results, strict=True):
         yield (
             name,
-            result
-            if isinstance(result, PhonemoError)
-            else result.narrowed(options.labels, options.top_k),
+            result if isinstance(result, PhonemoError) else _finished(result, options),
         )
+
+
+def _finished(result: Prediction, options: OutputOptions) -> Prediction:
+    """Restrict to the chosen emotions, summarize them, keep the highest scores."""
+    result = result.narrowed(options.labels, None)
+    if options.summary:
+        from phonemo.annotations.call_summary import with_summary
+
+        result = with_summary(result)
+    return result.narrowed((), options.top_k)
 
 
 @contextmanager
@@ -95,6 +108,7 @@ def writer_of(
     spans: bool,
     targets: dict[str, Path],
     profile: bool = False,
+    text: bool = False,
 ) -> Iterator[Writer]:
     """A function that writes each result; a document is closed on exit.
 
@@ -104,14 +118,15 @@ def writer_of(
         spans: include the times of the phonemes in JSON.
         targets: each recording's file, from ``output_paths``.
         profile: include a profile column in a table.
+        text: include a column with the text of each segment.
     """
     if output_format is Format.json and not targets:
         yield from _write_array(spans)
     elif output_format in writers.BY_FILE:
         yield _write_files(writers.BY_FILE[output_format][1], targets)
     elif output_format is Format.csv:
-        typer.echo(writers.csv_head(labels, profile), nl=False)
-        yield lambda name, result: _echo(_csv_text(name, result, labels, profile))
+        typer.echo(writers.csv_head(labels, profile, text), nl=False)
+        yield lambda name, result: _echo(_csv_text(name, result, labels, profile, text))
     elif output_format is Format.jsonl:
         yield lambda name, result: typer.echo(console.json_row(row_of(name, result, spans)))
     elif output_format is Format.table:
@@ -187,11 +202,14 @@ def _predict_turns(
 ) -> Answer:
     try:
         turns = turns_of(name)
-        return opened.predict(
+        prediction = opened.predict(
             _source(name), shares=options.shares, turns=turns, by_speaker=options.by_speaker
         )
     except PhonemoError as error:
         return error
+    if prediction.turns_skipped:
+        typer.echo(console.skipped_line(name, len(turns), prediction.turns_skipped), err=True)
+    return prediction
 
 
 def _align(opened: Any, name: str, said: Sequence[str]) -> Answer:
@@ -219,10 +237,10 @@ def _write_array(spans: bool) -> Iterator[Writer]:
     typer.echo("[]" if separator == "[" else "]")
 
 
-def _csv_text(name: str, result: Answer, labels: Sequence[str], profile: bool) -> str:
+def _csv_text(name: str, result: Answer, labels: Sequence[str], profile: bool, text: bool) -> str:
     if isinstance(result, PhonemoError):
-        return writers.csv_error(name, str(result), labels, profile)
-    return writers.csv_rows(name, result, labels, profile)
+        return writers.csv_error(name, str(result), labels, profile, text)
+    return writers.csv_rows(name, result, labels, profile, text)
 
 
 def _write_files(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from phonemo.cli import adapt as cli_adapt
 from phonemo.cli import console
 from phonemo.cli.options import Activity, Jobs, Model
 from phonemo.cli.output import (
+    SUMMARIZED,
     Answer,
     Format,
     OutputOptions,
@@ -30,6 +31,7 @@ from phonemo.labels import LabelSet, mapping_note
 from phonemo.loader import load_model
 
 if TYPE_CHECKING:
+    from phonemo.annotations.turns import TurnFile
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 
@@ -67,7 +69,8 @@ InTime = Annotated[
 Turns = Annotated[
     Path | None,
     typer.Option(
-        help="Speaker turns (.rttm, .TextGrid or .csv); each turn is recognized separately."
+        help="Who speaks when: .rttm, .TextGrid, .csv, .srt, .vtt, or the .json of Whisper, "
+        "WhisperX, faster-whisper or pyannote. Each turn is recognized separately, and each word."
     ),
 ]
 Phonemes = Annotated[
@@ -82,6 +85,14 @@ Said = Annotated[
         metavar="PHONEMES",
         help="Phonemes spoken in a single recording, e.g. 'd a s': they are aligned and get times "
         "and shares instead of the recognized phonemes.",
+    ),
+]
+Summary = Annotated[
+    bool,
+    typer.Option(
+        "--summary",
+        help="Add a summary of each recording by channel or speaker: shares of emotions and "
+        "speech, strongest moments, trend. With --format table, json or jsonl.",
     ),
 ]
 Labels = Annotated[
@@ -122,6 +133,7 @@ def predict(
     turns: Turns = None,
     phonemes: Phonemes = False,
     said: Said = None,
+    summary: Summary = False,
     labels: Labels = None,
     top_k: TopK = None,
     threshold: Threshold = None,
@@ -142,15 +154,17 @@ def predict(
         names_of(labels),
         top_k,
         phonemes or said is not None,
-        timeline,
+        timeline or (summary and turns is None and said is None),
         _load_turns(turns, timeline or said is not None),
         jobs,
         _parse_phonemes(said, named, model, timeline),
         by_speaker=adapt and turns is not None,
+        summary=summary,
     )
     cli_adapt.check_options(named, profile, adapt, turns is not None)
     on_terminal = _check_streams(named)
     output_format = format or (Format.table if on_terminal else Format.jsonl)
+    _check_summary(summary, output_format)
     targets = output_paths(named, output_format, output_dir, overwrite)
     for note in skipped.notes():
         typer.echo(f"phonemo: {note}", err=True)
@@ -163,10 +177,13 @@ def predict(
     hidden = quiet or len(named) < 2 or on_terminal
     opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
     has_profile = profile is not None or adapt
+    has_text = options.turns is not None and options.turns.has_text
     failed = 0
     with (
         console.progress_callback("recognizing", hidden) as progress,
-        writer_of(output_format, known.names, options.shares, targets, has_profile) as write,
+        writer_of(
+            output_format, known.names, options.shares, targets, has_profile, has_text
+        ) as write,
     ):
         for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):
             failed += not _write_result(write, name, _folder_error(name, skipped) or result)
@@ -180,6 +197,14 @@ def _exit_if_failed(failed: int, count: int) -> None:
         if count > 1:
             typer.echo(f"phonemo: {failed} of {count} failed; details in their lines", err=True)
         raise typer.Exit(1)
+
+
+def _check_summary(summary: bool, output_format: Format) -> None:
+    if summary and output_format not in SUMMARIZED:
+        raise UsageError(
+            f"--summary: expected --format {', '.join(SUMMARIZED)}, got {output_format}, "
+            "which has no place for it"
+        )
 
 
 def names_of(labels: str | None) -> list[str]:
@@ -247,7 +272,7 @@ def _parse_phonemes(
     return said.split()
 
 
-def _load_turns(path: Path | None, timeline: bool) -> Any:
+def _load_turns(path: Path | None, timeline: bool) -> TurnFile | None:
     """Read the turns before any recording, so that an error is reported once."""
     if path is None:
         return None

@@ -28,7 +28,13 @@ from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
 from phonemo.runtime.sliding import SlidingInference
-from phonemo.runtime.speaker_turns import predict_turns, reopened, resolve_turns, speakers_adapted
+from phonemo.runtime.speaker_turns import (
+    Turns,
+    predict_turns,
+    reopened,
+    resolve_turns,
+    speakers_adapted,
+)
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import VadTrack, detector_of
 from phonemo.runtime.windows import (
@@ -70,7 +76,7 @@ class EmotionRecognizer(Adaptable):
         *,
         shares: bool = False,
         timeline: bool = False,
-        turns: Sequence[Turn] | str | os.PathLike[str] | None = None,
+        turns: Turns | None = None,
         by_speaker: bool = False,
     ) -> Prediction:
         """Predict the emotion of one recording.
@@ -81,9 +87,12 @@ class EmotionRecognizer(Adaptable):
             rate: samples per second, for an array.
             shares: whether to add each phoneme's contribution to the winning score.
             timeline: whether to add a timeline, in ``segments``, for a short recording too.
-            turns: who speaks when, or a file with the turns; ``segments`` are then these, each
-                recognized separately, and the scores their mean weighted by length. Turns that are
-                too short or begin after the end are skipped, with the warning "turns_skipped".
+            turns: who speaks when: Turns, a file with turns, or what a diarizer or transcriber
+                returns (phonemo.annotations.turn_objects). ``segments`` are then these, each
+                recognized separately, with the emotions of its words if they are given; the scores
+                are their mean weighted by length. Turns of no length, too short, without finite
+                times or after the end are skipped, with the warning "turns_skipped", and counted
+                in ``turns_skipped``.
             by_speaker: whether the turns of a speaker with enough speech
                 (phonemo.runtime.speaker_turns) are adapted by that speaker's statistics, shrunk
                 towards the applied profile or the training sources. It decodes the turns twice.
@@ -282,7 +291,9 @@ class EmotionRecognizer(Adaptable):
             rewind = reopened(audio, self.limits, stack)
             if by_speaker:
                 adapted = speakers_adapted(self, rewind(), rate, turns)
-            prediction = predict_turns(predict, rewind(), rate, turns, self.limits)
+            prediction = predict_turns(
+                predict, rewind(), rate, turns, self.limits, self.window_seconds
+            )
         segments = tuple(
             replace(segment, profile=adapted[segment.speaker].applied)
             if segment.speaker in adapted

@@ -9,24 +9,30 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment
-from phonemo.annotations.turns import Turn, read_turns
+from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment, Word
+from phonemo.annotations.turn_objects import convert_turns
+from phonemo.annotations.turns import Turn, open_turns, problem_of
 from phonemo.audio import RATE, AudioLimits, Source, Waveform, audio_seconds, load_waveform
 from phonemo.audio.sources import open_stream
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import shrink_towards
+from phonemo.runtime.windows import WINDOW_SECONDS
+from phonemo.runtime.word_emotions import recognize_words
 
 #: Warning of a prediction in which some turns were skipped.
 SKIPPED = "turns_skipped"
 #: Warnings that apply to a recording only if they apply to every turn.
 _IF_EVERY_TURN = {"silent", "no_speech"}
+
+#: Turns, a file of turns, or what a diarizer or transcriber returns (turn_objects).
+Turns = Any
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,15 @@ class _TurnResult:
 
     turn: Turn
     prediction: Prediction
+    words: tuple[Word, ...] = ()
 
     @property
     def segment(self) -> Segment:
         """The turn as a segment on the recording's samples: adjacent turns touch."""
         end = (self._first + round(self.prediction.seconds * RATE)) / RATE
         label, scores = self.prediction.label, self.prediction.scores
-        return Segment(self._first / RATE, end, label, scores, self.turn.speaker)
+        segment = Segment(self._first / RATE, end, label, scores, self.turn.speaker)
+        return replace(segment, text=self.turn.text, words=self.words)
 
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
@@ -59,6 +67,7 @@ def predict_turns(
     rate: int | None,
     turns: Sequence[Turn],
     limits: AudioLimits,
+    window_seconds: float = WINDOW_SECONDS,
 ) -> Prediction:
     """Predict one recording, with a segment for each turn.
 
@@ -70,13 +79,20 @@ def predict_turns(
         rate: samples per second, for an array.
         turns: who speaks when.
         limits: decoding limits for each turn.
+        window_seconds: length of the windows around words.
 
     Raises:
         AudioError: the recording, or every turn of it, cannot be used.
         UsageError: no turns.
     """
     with decoded_turns(audio, rate, turns, limits) as (seconds, decoded):
-        results = [_TurnResult(turn, predict(waveform, turn)) for turn, waveform in decoded]
+        results = [
+            _TurnResult(
+                turn, whole, recognize_words(predict, waveform, turn, whole, window_seconds)
+            )
+            for turn, waveform in decoded
+            for whole in [predict(waveform, turn)]
+        ]
     if not results:
         raise AudioError(
             "too_short",
@@ -98,7 +114,19 @@ def predict_turns(
         spans=None if first.spans is None else tuple(spans),
         warnings=_merge_warnings(results, len(results) < len(turns)),
         segments=tuple(one.segment for one in results),
+        turns_skipped=_count_skipped(turns, len(results), seconds),
     )
+
+
+def _predict_turn(
+    predict: Callable[[Waveform, Turn], Prediction],
+    turn: Turn,
+    waveform: Waveform,
+    window_seconds: float,
+) -> _TurnResult:
+    whole = predict(waveform, turn)
+    words = recognize_words(predict, waveform, turn, whole, window_seconds)
+    return _TurnResult(turn, whole, words)
 
 
 @contextmanager
@@ -119,23 +147,29 @@ def decoded_turns(
             (
                 (turn, waveform)
                 for turn in turns
-                if (waveform := _decode_turn(rewind(), rate, turn, limits)) is not None
+                if problem_of(turn, seconds) is None
+                and (waveform := _decode_turn(rewind(), rate, turn, limits)) is not None
             ),
         )
 
 
-def resolve_turns(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source) -> Sequence[Turn]:
-    """Read turns from a file, or check those that were given; UsageError if they are invalid."""
+def _count_skipped(turns: Sequence[Turn], used: int, seconds: float) -> dict[str, int]:
+    """Reason -> number of turns skipped for it."""
+    problems = [problem_of(turn, seconds) for turn in turns]
+    counts = Counter(problem for problem in problems if problem is not None)
+    counts["too_short"] = len(turns) - counts.total() - used
+    return dict(+counts)
+
+
+def resolve_turns(turns: Turns, audio: Source) -> Sequence[Turn]:
+    """Read turns from a file, or convert those that were given; UsageError if that fails.
+
+    Turns that are unusable are included: ``predict_turns`` counts them.
+    """
     if isinstance(turns, str | os.PathLike):
         name = os.fspath(audio) if isinstance(audio, str | os.PathLike) else "recording"
-        return read_turns(turns, os.fsdecode(name))
-    given: Sequence[object] = turns
-    if invalid := [turn for turn in given if not isinstance(turn, Turn)]:
-        raise UsageError(
-            "expected turns of type phonemo.annotations.turns.Turn(start, end, speaker), got "
-            f"{type(invalid[0]).__name__}"
-        )
-    return turns
+        return open_turns(turns)(os.fsdecode(name))
+    return convert_turns(turns)
 
 
 def reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
