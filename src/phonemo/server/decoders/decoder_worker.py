@@ -13,19 +13,21 @@ import json
 import signal
 import struct
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
-from phonemo.audio import AudioLimits, Waveform, load_waveform
+from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
+from phonemo.audio.decode import BYTES_PER_SAMPLE
+from phonemo.audio.each_channel import load_channels
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
 
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
 
-Decode = Callable[[BinaryIO, AudioLimits], Waveform]
+Decode = Callable[[BinaryIO, Channels, AudioLimits], Sequence[Waveform]]
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     _apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         _alarm(limits.alarm_seconds)
-        write_frame(target, *_reply(Upload(request[1], request[0]["name"]), audio, decode))
+        head, data = request
+        write_frame(target, *_reply(Upload(data, head["name"]), head["channels"], audio, decode))
         _alarm(0)
-        del request  # an idle process holds no audio
+        del request, data  # an idle process holds no audio
 
 
 def read_frame(
@@ -87,27 +90,33 @@ def read_frame(
     return fields, data
 
 
-def write_frame(stream: BinaryIO, head: dict[str, Any], data: bytes | memoryview = b"") -> None:
-    """Write a frame for ``read_frame``."""
+def write_frame(stream: BinaryIO, head: dict[str, Any], *data: bytes | memoryview) -> None:
+    """Write a frame for ``read_frame``; the pieces of data follow each other."""
     text = json.dumps(head).encode()
-    stream.write(_SIZES.pack(len(text), len(data)))
+    stream.write(_SIZES.pack(len(text), sum(map(len, data))))
     stream.write(text)
-    stream.write(data)
+    for piece in data:
+        stream.write(piece)
     stream.flush()
 
 
 def _reply(
-    upload: Upload, limits: AudioLimits, decode: Decode
-) -> tuple[dict[str, Any], bytes | memoryview]:
+    upload: Upload, channels: Channels, limits: AudioLimits, decode: Decode
+) -> tuple[dict[str, Any] | memoryview, ...]:
+    """Return the frame that describes the channels, or the error."""
     try:
-        waveform = decode(upload, limits)
+        waveforms = decode(upload, channels, limits)
     except AudioError as error:
         foreign = error.code == "unsupported_audio" and _is_foreign(upload)
-        return {"code": error.code, "message": str(error), "foreign": foreign}, b""
+        return ({"code": error.code, "message": str(error), "foreign": foreign},)
     except MemoryError:
         message = f"{upload.name}: decoding takes more memory than allowed; send a shorter file"
-        return {"code": "audio_too_large", "message": message, "foreign": False}, b""
-    return {"warnings": list(waveform.warnings)}, waveform.samples.view("B").data
+        return ({"code": "audio_too_large", "message": message, "foreign": False},)
+    described = [
+        {"channel": one.channel, "samples": len(one.samples), "warnings": list(one.warnings)}
+        for one in waveforms
+    ]
+    return {"channels": described}, *(one.samples.view("B").data for one in waveforms)
 
 
 def _is_foreign(upload: Upload) -> bool:
@@ -134,8 +143,14 @@ def _alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)  # its signal ends the process
 
 
-def _load(stream: BinaryIO, limits: AudioLimits) -> Waveform:
-    return load_waveform(stream, limits=limits)
+def _load(stream: BinaryIO, channels: Channels, limits: AudioLimits) -> Sequence[Waveform]:
+    """Decode within the limits; all channels together have at most ``max_decoded_bytes``."""
+    if channels == "split":
+        count = channel_count(stream, limits=limits)
+        stream.seek(0)
+        together = limits.max_decoded_bytes / (count * RATE * BYTES_PER_SAMPLE)
+        limits = replace(limits, max_seconds=min(limits.max_seconds, together))
+    return load_channels(stream, channels, limits=limits)
 
 
 if __name__ == "__main__":

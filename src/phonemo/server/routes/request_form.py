@@ -5,6 +5,7 @@ The form is parsed by hand for exact error messages, so its OpenAPI schema is bu
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -12,18 +13,22 @@ from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from phonemo.errors import safe_name
+from phonemo.audio import Channels, parse_channels
+from phonemo.errors import UsageError, safe_name
 from phonemo.runtime.windows import PredictOptions
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
+from phonemo.server.formats import DESCRIPTION
 from phonemo.server.pipeline import RecognizeOptions
 
 MOST_FIELDS = 16
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 MULTIPART = "multipart/form-data"
 _MAX_FIELD_CHARACTERS = 4096
 
@@ -78,14 +83,27 @@ def named_upload(part: UploadFile) -> str:
     return safe_name(part.filename or "upload")
 
 
-def check_upload(part: object) -> UploadFile:
+def check_upload(part: object, form: FormData) -> UploadFile:
     """Return a part that must be a file; raise ApiError (400) if it is a text or missing."""
     if isinstance(part, UploadFile):
         return part
     if part is None:
-        raise ApiError(400, "missing_file", "the part named file is missing", "file")
-    message = "file: expected a file, got a text; URLs are not supported, send the audio itself"
+        raise ApiError(400, "missing_file", _missing_file(form), "file")
+    message = "file: expected a file, got a text"
+    if _URL.match(text := str(part)):
+        message += "; URLs are not supported, send the audio itself"
+    else:
+        message += f"; to send the content of a file, curl needs an @: -F file=@{safe_name(text)}"
     raise ApiError(400, "invalid_file", message, "file")
+
+
+def _missing_file(form: FormData) -> str:
+    """Say which parts came instead."""
+    files = [name for name, value in form.multi_items() if isinstance(value, UploadFile)]
+    if files and files[0] != _PROFILE:
+        return f"expected the recording in a part named file, got it in {safe_name(files[0])}"
+    names = ", ".join(safe_name(name) for name in form) or "no parts"
+    return f"the part named file is missing, got {names}; send the recording in it"
 
 
 def check_texts(texts: dict[str, Any]) -> None:
@@ -158,9 +176,25 @@ AUDIO: dict[str, Any] = {
     "type": "string",
     "format": "binary",
     "contentMediaType": "application/octet-stream",
-    "description": "A recording: wav, flac, mp3, ogg (vorbis, opus) or aiff.",
+    "description": DESCRIPTION,
 }
 _PROFILE = "profile_json"
+
+
+def _check_channels(text: str) -> str:
+    try:
+        parse_channels(text)
+    except UsageError as error:
+        expected = str(error).removeprefix("channels: ").partition(", got ")[0]
+        raise PydanticCustomError("channels", "{expected}", {"expected": expected}) from error
+    return text
+
+
+_ChannelsText = Annotated[
+    str,
+    AfterValidator(_check_channels),
+    Field(json_schema_extra={"pattern": "^(mix|split|[1-9][0-9]?)$"}, examples=["split"]),
+]
 
 
 class Fields(BaseModel):
@@ -181,6 +215,13 @@ class Fields(BaseModel):
     """Return only this many of the highest scores."""
     labels: Annotated[str | None, Field(examples=["anger,happiness,neutral,sadness"])] = None
     """Restrict the result to these emotions."""
+    channels: _ChannelsText = "mix"
+    """`mix` averages the channels, a number from 1 on takes one of them (of a stereo file, 1 is
+    left), and `split` recognizes each one with sound separately: `channels` of the result has the
+    prediction of each, as for the two sides of a call."""
+    summary: bool = False
+    """Return what each party's (channel's) speech is like over the whole recording: share of time
+    by emotion, strongest moments, trend, speech and silence; in json and verbose_json."""
     profile: str | None = None
     """Apply a profile on the server: a name from GET /v1/profiles."""
     profile_json: str | None = None
@@ -191,8 +232,9 @@ class Fields(BaseModel):
     def options(self) -> RecognizeOptions:
         """Return the options for the pipeline."""
         labels = [] if self.labels is None else [name.strip() for name in self.labels.split(",")]
-        predict = PredictOptions(self.phonemes, self.timeline)
-        return RecognizeOptions(predict, labels, self.top_k)
+        predict = PredictOptions(self.phonemes, self.timeline or self.summary)
+        channels: Channels = parse_channels(self.channels)
+        return RecognizeOptions(predict, labels, self.top_k, channels, self.summary)
 
 
 @dataclass(frozen=True)
@@ -225,7 +267,7 @@ async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[Recog
         _check_files(form)
         check_each_once(form.multi_items())
         check_lengths(form, apart=[_PROFILE])
-        upload = check_upload(form.get("file"))
+        upload = check_upload(form.get("file"), form)
         texts = {name: value for name, value in form.items() if name != "file"}
         if isinstance(sent := texts.get(_PROFILE), UploadFile):
             texts[_PROFILE] = await _read_profile(sent, profile_bytes)
@@ -256,6 +298,11 @@ async def _read_profile(sent: UploadFile, max_bytes: int) -> str:
 def _validate_fields(texts: dict[str, Any]) -> Fields:
     check_texts(texts)
     try:
-        return Fields.model_validate(texts)
+        fields = Fields.model_validate(texts)
     except ValidationError as error:
         raise invalid(error, ["file", *Fields.model_fields]) from error
+    if fields.summary and fields.response_format not in ("json", "verbose_json"):
+        message = "summary: expected json or verbose_json as response_format, got "
+        message += f"{fields.response_format}; send the summary in a request of its own"
+        raise ApiError(400, "invalid_value", message, "summary")
+    return fields

@@ -53,6 +53,8 @@ class SegmentData(_Schema):
     end: float
     label: str
     scores: dict[str, float]
+    channel: int | None = None
+    """From 1 on; absent for the mix of all channels."""
 
 
 class SpanData(_Schema):
@@ -67,12 +69,11 @@ class SpanData(_Schema):
     """Contribution to the score of the recognized emotion, -1 to 1; with `phonemes`."""
 
 
-class EmotionAnswer(_Schema):
-    """The emotion of a recording."""
+class ChannelData(_Schema):
+    """The emotion of a recording, or of one of its channels."""
 
     model_config = ConfigDict(extra="allow")
 
-    model: str
     label: str
     """The emotion with the highest score."""
     scores: dict[str, float]
@@ -81,13 +82,68 @@ class EmotionAnswer(_Schema):
     """Length of the recording."""
     phonemes: list[str] | None
     warnings: list[str]
-    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure."""
+    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure, channels_differ,
+    opposite_phase, silent_channel and others of phonemo.audio.WARNINGS."""
     speech_ratio: float | None
     """Fraction of the recording that is speech."""
     profile: ProfileName | None = None
     segments: list[SegmentData]
     spans: list[SpanData] | None = None
     """Phonemes with times; with `phonemes`, or in verbose_json."""
+    channel: int | None = None
+    """The channel, from 1 on (of a stereo file, 1 is left); absent for the mix of all."""
+
+
+class MomentData(_Schema):
+    """A segment with a high score."""
+
+    start: float
+    end: float
+    label: str
+    score: float
+
+
+class TrendData(_Schema):
+    """One of up to six equal parts of the recording."""
+
+    start: float
+    end: float
+    label: str
+    scores: dict[str, float]
+
+
+class PartyData(_Schema):
+    """What a party's speech is like over the whole recording; a party is a channel, or the mix."""
+
+    model_config = ConfigDict(extra="allow")
+
+    channel: int | None = None
+    seconds: float
+    speech_share: float | None
+    silence_share: float | None
+    emotions: dict[str, float]
+    """Share of the party's time by emotion."""
+    mean_confidence: float | None
+    strongest: list[MomentData]
+    trend: list[TrendData]
+    change: dict[str, float] | None
+    """Mean score of the last third minus that of the first; null if there is too little speech."""
+
+
+class SummaryData(_Schema):
+    """Summary of a recording by party."""
+
+    parties: list[PartyData]
+
+
+class EmotionAnswer(ChannelData):
+    """The emotion of a recording."""
+
+    model: str
+    channels: list[ChannelData] | None = None
+    """With `channels=split`: the prediction of each channel with sound."""
+    summary: SummaryData | None = None
+    """With `summary`."""
     file: str | None = None
     """In verbose_json."""
     timings: dict[str, float] | None = None
@@ -205,6 +261,10 @@ class Limits(_Schema):
     stream_seconds: float
     stream_message_bytes: int
     key_required: bool
+    formats: list[str]
+    """Formats of recordings that are accepted."""
+    media: bool
+    """Whether the formats of phones and browsers (m4a, mp4, webm) are among them."""
 
 
 _EXAMPLE = {
@@ -290,6 +350,7 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     422: _errors(
         422,
         ("too_short", "my.wav: expected at least 400 samples, got 120"),
+        ("invalid_channel", "my.wav: expected a channel from 1 to 2, got 3"),
         ("invalid_profile", "profile_json: not JSON; phonemo adapt writes a profile"),
         ("profile_mismatch", "the profile is of model 1a2b, this is model 3c4d"),
         ("profile_unsupported", "this model does not support profiles"),

@@ -14,8 +14,8 @@ export function renderScores(list, scores, maxRows = Infinity) {
   );
 }
 
-/** @param {string} label @param {number} score */
-function scoreRow(label, score) {
+/** A bar from 0 to 1 with its number. @param {string} label @param {number} score */
+export function scoreRow(label, score) {
   const bar = createElement("span", {
     className: "bar",
     style: { "--score": String(Math.max(0, Math.min(1, score))) },
