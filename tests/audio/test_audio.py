@@ -264,7 +264,7 @@ def test_invalid_arrays_are_rejected(array: np.ndarray, code: str, words: str) -
     assert words in refused(array, code, rate=RATE)
 
 
-@pytest.mark.parametrize("rate", [None, 16_000.0, True, "16000"])
+@pytest.mark.parametrize("rate", [None, 16_000.5, float("nan"), True, "16000"])
 def test_an_array_needs_its_rate(rate: Any) -> None:
     with pytest.raises(UsageError, match="expected rate as an integer in hertz"):
         load_waveform(np.zeros(900, np.float32), rate=rate)

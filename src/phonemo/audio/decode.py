@@ -9,32 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
-from phonemo.audio.channels import MAX_CHANNELS
-from phonemo.audio.containers import HEAD_BYTES, is_truncated, sniff_format
+from phonemo.audio.arrays import (
+    BLOCK_FRAMES,
+    ArrayAudio,
+    resolve,
+    validate_channels,
+    validate_rate,
+)
+from phonemo.audio.arrays import Block as Block  # for the modules that use decode
+from phonemo.audio.containers import HEAD_BYTES, sniff_format
+from phonemo.audio.pieces import is_truncated
 from phonemo.audio.sources import BufferedSource, Source, open_stream
 from phonemo.errors import AudioError, UsageError, safe_name
 
-RATES = range(4_000, 384_001)
-"""Accepted sample rates in hertz; a header with any other is forged or not speech."""
-BLOCK_FRAMES = 65_536
-"""Frames decoded at a time, so that limits are enforced while decoding."""
 BYTES_PER_SAMPLE = 4
 """Decoded samples are float32."""
 EXPECTED = "expected wav, flac, mp3, ogg (vorbis, opus) or aiff"
 
 _FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "MP3", "OGG", "AIFF"}
-#: Full scale of an array of each dtype.
-SCALES = {"int16": 2.0**15, "int32": 2.0**31, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 _UNKNOWN_FRAMES = 2**62  # libsndfile reports 2**63 - 1 if the header gives no length
 _MP3_SLACK = 2 * 1152  # two MPEG frames: without a Xing header the length is an estimate
-
-Block = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -77,19 +76,18 @@ class Audio(Protocol):
 
 @contextmanager
 def open_audio(source: Source, rate: int | None, limits: AudioLimits) -> Iterator[Audio]:
-    """Open a path, bytes, a binary stream or an array; only arrays take (and need) ``rate``.
+    """Open a path, bytes, a binary stream or samples; only samples take (and need) ``rate``.
 
     Raises:
         AudioError: missing_file, unsupported_audio, empty_audio, audio_too_large, invalid_audio.
         UsageError: unsupported source type, or ``rate`` missing or not applicable.
     """
-    if isinstance(source, np.ndarray):
-        yield _ArrayAudio(source, rate)
+    resolved, own_rate = resolve(source, rate)
+    if own_rate is not None:
+        yield ArrayAudio(resolved, own_rate)
         return
-    if rate is not None:
-        raise UsageError("rate is only for arrays; omit it, a file's header gives its rate")
     with ExitStack() as stack:
-        name, stream = open_stream(source, limits.max_decoded_bytes, stack)
+        name, stream = open_stream(resolved, limits.max_decoded_bytes, stack)
         yield _FileAudio(name, BufferedSource(stream), stack)
 
 
@@ -105,8 +103,8 @@ class _FileAudio:
         self._cut_short = is_truncated(tap)
         self._file = self._open()
         stack.callback(self._close)
-        self.rate = _validate_rate(name, self._file.samplerate)
-        self.channels = _validate_channels(name, self._file.channels)
+        self.rate = validate_rate(name, self._file.samplerate)
+        self.channels = validate_channels(name, self._file.channels)
         has_length = self._file.frames < _UNKNOWN_FRAMES
         self.frames = self._file.frames if has_length else None
 
@@ -209,59 +207,3 @@ class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
 
     def seekable(self) -> bool:
         return False
-
-
-class _ArrayAudio:
-    """An array of (sample,) or (channel, sample), converted block by block and never modified."""
-
-    def __init__(self, array: npt.NDArray[Any], rate: int | None) -> None:
-        self.name = "array"
-        if not isinstance(rate, int | np.integer) or isinstance(rate, bool):
-            raise UsageError(f"array: expected rate as an integer in hertz, got {rate!r}")
-        self.rate = _validate_rate(self.name, int(rate))
-        self._scale = self._full_scale_of(array)
-        self._array = np.atleast_2d(array)
-        self.channels = _validate_channels(self.name, self._array.shape[0])
-        self.frames: int | None = self._array.shape[1]
-        self._position = 0
-
-    def _full_scale_of(self, array: npt.NDArray[Any]) -> float:
-        shape, kind = array.shape, array.dtype.name
-        if kind not in SCALES:
-            expected = "expected float32, float64, int16 or int32"
-            raise AudioError("invalid_audio", f"array: {expected}, got {kind}; convert it")
-        if array.ndim not in (1, 2) or (array.ndim == 2 and shape[0] > MAX_CHANNELS):
-            expected = f"(sample,) or (channel, sample) with up to {MAX_CHANNELS} channels"
-            message = f"array: expected {expected}, got shape {shape}; transpose it"
-            raise AudioError("invalid_audio", message)
-        if not array.size:
-            raise AudioError("empty_audio", "array: expected audio, got no samples")
-        return SCALES[kind]
-
-    def seek(self, frame: int) -> int:
-        self._position = min(frame, self._array.shape[1])
-        return self._position
-
-    def blocks(self) -> Iterator[Block]:
-        for first in range(self._position, self._array.shape[1], BLOCK_FRAMES):
-            part = self._array[:, first : first + BLOCK_FRAMES].T
-            with np.errstate(over="ignore"):  # float32 overflow is detected later as infinity
-                block = part.astype(np.float32) / np.float32(self._scale)
-            yield block  # outside errstate: the consumer may be another thread
-
-    def truncated(self) -> bool:
-        return False
-
-
-def _validate_rate(name: str, rate: int) -> int:
-    if rate not in RATES:
-        expected = f"expected a sample rate from {RATES[0]} to {RATES[-1]} Hz"
-        raise AudioError("unsupported_audio", f"{name}: {expected}, got {rate} Hz")
-    return rate
-
-
-def _validate_channels(name: str, channels: int) -> int:
-    if not 1 <= channels <= MAX_CHANNELS:
-        expected = f"expected 1 to {MAX_CHANNELS} channels"
-        raise AudioError("unsupported_audio", f"{name}: {expected}, got {channels}")
-    return channels

@@ -6,12 +6,9 @@ own rate.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-
-import numpy as np
 
 from phonemo.audio.channels import Channels
 from phonemo.audio.decode import AudioLimits
@@ -71,7 +68,7 @@ def load_channels(
 
 def reopened(source: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
     """Return a function that gives the recording from its start; a pipe is stored in a file."""
-    if isinstance(source, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
+    if not hasattr(source, "read"):
         return lambda: source
     _, stream = open_stream(source, limits.max_decoded_bytes, stack)
     start = stream.tell()

@@ -10,15 +10,17 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, BinaryIO, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from phonemo.errors import AudioError, UsageError, safe_name
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | npt.NDArray[Any]
+Source = str | os.PathLike[str] | BinaryIO | Mapping[str, Any] | npt.ArrayLike
+"""A path, an open binary file, a dict with a recording, or the bytes of a file or samples: arrays,
+tensors, lists, or samples and rate as a pair."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _SPOOL_BYTES = 2**24  # kept in memory before a temporary file is used
@@ -40,19 +42,18 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
         return safe_name(path), stack.enter_context(_open_regular(path))
     if isinstance(source, bytes | bytearray | memoryview):
         return "audio bytes", io.BytesIO(source)
-    if isinstance(source, np.ndarray) or not hasattr(source, "read"):
-        message = "expected audio as a path, bytes, a binary stream or a numpy array, got "
-        message += type(source).__name__
-        if isinstance(source, list | tuple):
-            message += "; use numpy.array(samples), or predict_many for several recordings"
-        raise UsageError(message)
-    name = getattr(source, "name", None)
+    if not hasattr(source, "read"):
+        kind = type(source).__name__
+        raise UsageError(f"expected a path, bytes or a binary stream, got {kind}; open a file")
+    stream = cast(BinaryIO, source)
+    name = getattr(stream, "name", None)
     name = safe_name(name) if isinstance(name, str) else "audio stream"
     try:
-        if isinstance(source.read(0), str):
-            expected = "expected a binary stream, got a text stream"
-            raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
-        return name, source if _can_seek(source) else _spool(name, source, max_bytes, stack)
+        _check_binary(name, stream.read(0))
+        if not _can_seek(stream):
+            return name, _spool(name, stream, max_bytes, stack)
+        _rewind_if_at_end(stream)
+        return name, stream
     except (OSError, ValueError) as error:
         raise AudioError(
             "invalid_audio", f"{name}: reading failed ({safe_name(str(error))})"
@@ -103,6 +104,25 @@ class BufferedSource:
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _check_binary(name: str, nothing: object) -> None:
+    """Check what reading zero bytes returns; UsageError unless these are bytes."""
+    if isinstance(nothing, str):
+        expected = "expected a binary stream, got a text stream"
+        raise UsageError(f"{name}: {expected}; open it in binary mode ('rb')")
+    if nothing is not None and not isinstance(nothing, bytes | bytearray | memoryview):
+        if hasattr(nothing, "close"):
+            nothing.close()  # a coroutine that nothing will await
+        kind = type(nothing).__name__
+        raise UsageError(f"{name}: expected a stream that reads bytes, got {kind}; pass its bytes")
+
+
+def _rewind_if_at_end(stream: BinaryIO) -> None:
+    """Go back to the start where nothing is left to read, as after writing into a BytesIO."""
+    position = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(0 if position >= end else position)
 
 
 def _can_seek(stream: BinaryIO) -> bool:

@@ -13,7 +13,7 @@ import soxr
 
 from phonemo.annotations.prediction import Prediction, ProfileMark
 from phonemo.audio import RATE
-from phonemo.audio.decode import RATES, SCALES
+from phonemo.audio.arrays import RATES, SCALES
 from phonemo.audio.levels import LevelMeter
 from phonemo.audio.resample import MAX_LEVEL
 from phonemo.errors import AudioError, UsageError

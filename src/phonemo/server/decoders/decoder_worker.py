@@ -21,6 +21,7 @@ from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.audio.each_channel import load_channels
+from phonemo.audio.ffmpeg import is_installed
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
 
@@ -58,13 +59,15 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     """Decode one upload after another until the end of standard input."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
+    is_installed()  # imports FFmpeg if it is there, before memory is limited
     _apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
         _alarm(limits.alarm_seconds)
         head, data = request
-        write_frame(target, *_reply(Upload(data, head["name"]), head["channels"], audio, decode))
+        reply, pieces = _reply(Upload(data, head["name"]), head["channels"], audio, decode)
+        write_frame(target, reply, *pieces)
         _alarm(0)
-        del request, data  # an idle process holds no audio
+        del request, data, pieces  # an idle process holds no audio
 
 
 def read_frame(
@@ -102,27 +105,29 @@ def write_frame(stream: BinaryIO, head: dict[str, Any], *data: bytes | memoryvie
 
 def _reply(
     upload: Upload, channels: Channels, limits: AudioLimits, decode: Decode
-) -> tuple[dict[str, Any] | memoryview, ...]:
-    """Return the frame that describes the channels, or the error."""
+) -> tuple[dict[str, Any], list[memoryview]]:
+    """Return the description and the samples of the channels, or the error."""
     try:
         waveforms = decode(upload, channels, limits)
     except AudioError as error:
         foreign = error.code == "unsupported_audio" and _is_foreign(upload)
-        return ({"code": error.code, "message": str(error), "foreign": foreign},)
+        return {"code": error.code, "message": str(error), "foreign": foreign}, []
     except MemoryError:
         message = f"{upload.name}: decoding takes more memory than allowed; send a shorter file"
-        return ({"code": "audio_too_large", "message": message, "foreign": False},)
+        return {"code": "audio_too_large", "message": message, "foreign": False}, []
     described = [
         {"channel": one.channel, "samples": len(one.samples), "warnings": list(one.warnings)}
         for one in waveforms
     ]
-    return {"channels": described}, *(one.samples.view("B").data for one in waveforms)
+    return {"channels": described}, [one.samples.view("B").data for one in waveforms]
 
 
 def _is_foreign(upload: Upload) -> bool:
-    """Whether the upload is another type of file, as opposed to damaged audio."""
+    """Whether the upload is of a type that is not read here, as opposed to damaged audio."""
     kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
-    return not kind.audio and kind.name != UNKNOWN
+    if kind.audio:
+        return not kind.native and not is_installed()
+    return kind.name != UNKNOWN
 
 
 def _apply_rlimits(memory_bytes: int) -> None:

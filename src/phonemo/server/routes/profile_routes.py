@@ -149,7 +149,7 @@ async def _read(request: Request, limits: ServeLimits) -> AsyncIterator[Recordin
     async with read_parts(request, limits.profile_files, 0) as form:
         check_lengths(form)
         files = form.getlist("file")
-        uploads = [check_upload(file, form) for file in files or [None]]
+        uploads = [check_upload(file, form) for file in files] or [check_upload(None, form)]
         texts = [(name, value) for name, value in form.multi_items() if name != "file"]
         check_each_once(texts)
         check_texts(dict(texts))
