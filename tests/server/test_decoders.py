@@ -31,7 +31,7 @@ import numpy as np
 from phonemo.audio import Waveform
 from phonemo.server.decoders.decoder_worker import DecoderLimits, serve
 
-def decode(upload, limits):
+def decode(upload, channels, limits):
     word = upload.getvalue().split()[0] if upload.getvalue()[:1] != b"R" else b""
     if word == b"crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -52,7 +52,7 @@ def decode(upload, limits):
         sys.stdout.buffer.write((3).to_bytes(8, "little") + bytes(8) + b"{{{")
         sys.stdout.flush()
     pid = np.float32(os.getpid())
-    return Waveform(np.full(16_000, pid, np.float32))
+    return [Waveform(np.full(16_000, pid, np.float32))]
 
 serve(DecoderLimits(**json.loads(sys.argv[1])), decode)
 """
