@@ -182,6 +182,10 @@ class ArrayAudio:
         for first in range(self._position, self._array.shape[1], BLOCK_FRAMES):
             yield to_float32(self._array[:, first : first + BLOCK_FRAMES].T)
 
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing: every sample is used."""
+        return ()
+
     def truncated(self) -> bool:
         """Whether samples are missing; never, in memory."""
         return False

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from phonemo.audio.mpeg import is_adts, is_latm, is_mp3
+from phonemo.audio.formats.mpeg import is_adts, is_latm, is_mp3
 
+EXPECTED = "expected wav, flac, mp3, ogg, aiff, au, caf, w64, sph, m4a, webm, aac, wma or amr"
 #: Bytes that ``sniff_format`` needs, and the name that it gives to an unknown format.
 HEAD_BYTES, UNKNOWN = 4096, "something that is not audio"
 

@@ -6,34 +6,24 @@ it cannot open any other file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol
 
-import numpy as np
-import soundfile
-
-from phonemo.audio.arrays import (
-    BLOCK_FRAMES,
-    ArrayAudio,
-    resolve,
-    validate_channels,
-    validate_rate,
-)
+from phonemo.audio.arrays import ArrayAudio, resolve
 from phonemo.audio.arrays import Block as Block  # for the modules that use decode
-from phonemo.audio.containers import HEAD_BYTES, sniff_format
-from phonemo.audio.pieces import is_truncated
-from phonemo.audio.sources import BufferedSource, Source, open_stream
+from phonemo.audio.containers import EXPECTED, Kind
+from phonemo.audio.formats.ffmpeg import is_installed
+from phonemo.audio.formats.fitting import BlockFitter
+from phonemo.audio.formats.pieces import detect, sphere_fields, survey
+from phonemo.audio.formats.sndfile import SoundFileAudio
+from phonemo.audio.media import MediaAudio
+from phonemo.audio.sources import BufferedSource, Piece, Source, open_stream, raise_fault
 from phonemo.errors import AudioError, UsageError, safe_name
 
 BYTES_PER_SAMPLE = 4
 """Decoded samples are float32."""
-EXPECTED = "expected wav, flac, mp3, ogg (vorbis, opus) or aiff"
-
-_FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "MP3", "OGG", "AIFF"}
-_UNKNOWN_FRAMES = 2**62  # libsndfile reports 2**63 - 1 if the header gives no length
-_MP3_SLACK = 2 * 1152  # two MPEG frames: without a Xing header the length is an estimate
 
 
 @dataclass(frozen=True)
@@ -73,6 +63,9 @@ class Audio(Protocol):
     def truncated(self) -> bool:
         """Whether the audio read so far is shorter than the container declares."""
 
+    def remarks(self) -> tuple[str, ...]:
+        """Warnings about what is not decoded at all, with amounts."""
+
 
 @contextmanager
 def open_audio(source: Source, rate: int | None, limits: AudioLimits) -> Iterator[Audio]:
@@ -88,122 +81,100 @@ def open_audio(source: Source, rate: int | None, limits: AudioLimits) -> Iterato
         return
     with ExitStack() as stack:
         name, stream = open_stream(resolved, limits.max_decoded_bytes, stack)
-        yield _FileAudio(name, BufferedSource(stream), stack)
+        yield _open_file(name, BufferedSource(stream), stack)
 
 
-class _FileAudio:
-    """An encoded file decoded by libsndfile."""
-
-    def __init__(self, name: str, tap: BufferedSource, stack: ExitStack) -> None:
-        self.name = name
-        self._source = tap
-        self._damaged = self._at_end = False
-        self._position = 0
-        self._check_head()
-        self._cut_short = is_truncated(tap)
-        self._file = self._open()
-        stack.callback(self._close)
-        self.rate = validate_rate(name, self._file.samplerate)
-        self.channels = validate_channels(name, self._file.channels)
-        has_length = self._file.frames < _UNKNOWN_FRAMES
-        self.frames = self._file.frames if has_length else None
-
-    def _check_head(self) -> None:
-        self._source.seek(0)
-        head = self._source.read(HEAD_BYTES)
-        self._raise_fault()
-        if not head:
-            raise AudioError("empty_audio", f"{self.name}: {EXPECTED}, got 0 bytes")
-        kind = sniff_format(head)
-        if not kind.audio:
-            raise AudioError("unsupported_audio", f"{self.name}: {EXPECTED}, got {kind.name}")
-
-    def _open(self) -> _SequentialFile:
-        self._source.seek(0)
+def _open_file(name: str, source: BufferedSource, stack: ExitStack) -> Audio:
+    detected = detect(source)
+    raise_fault(name, source)
+    if not source.size:
+        raise AudioError("empty_audio", f"{name}: {EXPECTED}, got 0 bytes")
+    if not detected.kind.audio:
+        raise AudioError("unsupported_audio", f"{name}: {EXPECTED}, got {detected.kind.name}")
+    if detected.kind.name == "NIST SPHERE":
+        _refuse_shorten(name, source, detected.start)
+    found = survey(source, detected)
+    raise_fault(name, source)
+    audio = [_open_piece(name, found.pieces[0], detected.kind, stack)]
+    unused = found.unused + detected.junk
+    for piece in found.pieces[1:]:
         try:
-            file = _SequentialFile(cast(BinaryIO, self._source))
-        except soundfile.LibsndfileError as error:
-            self._raise_fault()
-            reason = safe_name(error.error_string.strip().rstrip("."))
-            detail = "" if "not exist" in reason else f" ({reason})"  # from a failed seek
-            message = f"{self.name}: cannot be decoded{detail}; {EXPECTED}"
-            raise AudioError("unsupported_audio", message) from error
-        self._raise_fault()
-        if file.format not in _FORMATS:
-            file.close()
-            message = f"{self.name}: {EXPECTED}, got {file.format}"
-            raise AudioError("unsupported_audio", message)
-        return file
+            audio.append(_open_piece(name, piece, detected.kind, stack))
+        except AudioError:
+            unused += piece.size
+    single = len(audio) == 1 and not unused and not found.truncated
+    return audio[0] if single else ChainedAudio(audio, found.truncated, unused)
 
-    def seek(self, frame: int) -> int:
-        if frame and self.frames is not None and soundfile.SoundFile.seekable(self._file):
-            try:
-                self._position = self._file.seek(frame)
-            except soundfile.LibsndfileError:
-                self._position = -1
-            self._raise_fault()
-            if self._position != frame:
-                message = f"{self.name}: damaged (cannot seek to frame {frame}); encode it again"
-                raise AudioError("invalid_audio", message)
-        return self._position
 
-    def blocks(self) -> Iterator[Block]:
-        while not self._at_end:
-            block = np.full((BLOCK_FRAMES, self.channels), np.nan, dtype=np.float32)
-            count = self._fill_block(block)
-            self._raise_fault()
-            self._position += count
-            if count:
-                yield block[:count]
-
-    def _fill_block(self, block: Block) -> int:
+def _open_piece(name: str, piece: Piece, kind: Kind, stack: ExitStack) -> Audio:
+    """Open one recording with libsndfile if it can, else with FFmpeg."""
+    if not kind.native:
+        return MediaAudio(name, piece, kind, stack)
+    try:
+        return SoundFileAudio(name, piece, stack)
+    except AudioError as error:
+        if kind.demuxer is None or error.code != "unsupported_audio" or piece.fault is not None:
+            raise
         try:
-            count = len(self._file.read(out=block))
-        except soundfile.LibsndfileError:
-            # The block holds what was decoded before the damage, but soundfile does not report its
-            # length: it is everything before the NaN that filled the block.
-            self._damaged = self._at_end = True
-            decoded = np.flatnonzero(~np.isnan(block).all(axis=1))
-            return int(decoded[-1]) + 1 if decoded.size else 0
-        self._at_end = count == 0
-        return count
-
-    def truncated(self) -> bool:
-        if self._damaged or self._cut_short:
-            return True
-        return self._at_end and (self._has_missing_frames() or self._has_unread_bytes())
-
-    def _has_missing_frames(self) -> bool:
-        slack = _MP3_SLACK if self._file.format == "MP3" else 0
-        return self.frames is not None and self._position < self.frames - slack
-
-    def _has_unread_bytes(self) -> bool:
-        # Without a Xing header libsndfile estimates an MP3's length from its first frame and stops
-        # there: https://github.com/libsndfile/libsndfile/issues/1001
-        allowed = max(256, min(4096, self._source.size // 10))  # tags may follow the audio
-        return self._file.format == "MP3" and self._source.size - self._source.tell() > allowed
-
-    def _raise_fault(self) -> None:
-        fault = self._source.fault
-        if isinstance(fault, Exception):
-            reason = safe_name(f"{type(fault).__name__}: {fault}")
-            raise AudioError("invalid_audio", f"{self.name}: reading failed ({reason})") from fault
-        if fault is not None:
-            raise fault
-
-    def _close(self) -> None:
-        try:
-            self._file.close()
-        except soundfile.LibsndfileError:
-            self._damaged = True  # read-only, so nothing is lost
+            return MediaAudio(name, piece, kind, stack)
+        except AudioError as other:
+            raise (error if is_installed() else other) from None
 
 
-class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
-    """A SoundFile that does not seek after every block.
+def _refuse_shorten(name: str, source: BufferedSource, start: int) -> None:
+    coding = (sphere_fields(source, start) or {}).get("sample_coding", "pcm")
+    if "," in coding or "shorten" in coding:
+        got = f"SPHERE compressed with Shorten ({safe_name(coding)})"
+        advice = "decompress it with sph2pipe or w_decode"
+        raise AudioError("unsupported_audio", f"{name}: {EXPECTED}, got {got}; {advice}")
 
-    SoundFile seeks if it can, which for MP3 discards the decoder's state: blocks then differ from
-    one continuous decode and take longer, and libmpg123 prints warnings on stderr.
+
+class ChainedAudio:
+    """Recordings of one file, one after the other, at the rate and with the channels of the first.
+
+    Args:
+        parts: the recordings, at least one.
+        truncated: whether one declares more than is present.
+        unused: bytes of the file that belong to none.
     """
 
-    def seekable(self) -> bool:
-        return False
+    def __init__(self, parts: Sequence[Audio], truncated: bool, unused: int) -> None:
+        self._parts, self._cut_short, self._unused = parts, truncated, unused
+        self.name, self.rate, self.channels = parts[0].name, parts[0].rate, parts[0].channels
+        lengths = [self._length_of(part) for part in parts]
+        known = [length for length in lengths if length is not None]
+        self.frames = sum(known) if len(known) == len(lengths) else None
+        self._first = 0  # part at which decoding begins
+
+    def _length_of(self, part: Audio) -> int | None:
+        """Frames of a part at the rate of the first."""
+        return None if part.frames is None else -(-part.frames * self.rate // part.rate)
+
+    def seek(self, frame: int) -> int:
+        """Move to a frame and return the actual position."""
+        position = 0
+        for number, part in enumerate(self._parts):
+            length = self._length_of(part)
+            self._first = number
+            if length is None or part.rate != self.rate or frame < position + length:
+                same = part.rate == self.rate
+                return position + (part.seek(max(0, frame - position)) if same else 0)
+            position += length
+        return position - (length or 0)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield float32 blocks: (frame, channel)."""
+        fitter = BlockFitter(self.rate, self.channels)
+        for part in self._parts[self._first :]:
+            for block in part.blocks():
+                yield from fitter.push(block, part.rate)
+        yield from fitter.finish()
+
+    def truncated(self) -> bool:
+        """Whether what was read so far is shorter than the container declares, or damaged."""
+        return self._cut_short or any(part.truncated() for part in self._parts)
+
+    def remarks(self) -> tuple[str, ...]:
+        """How many bytes belong to no recording, and how many tracks are not used."""
+        unused = (f"unused_bytes={self._unused}",) if self._unused else ()
+        return (*self._parts[0].remarks(), *unused)

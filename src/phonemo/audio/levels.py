@@ -20,8 +20,12 @@ WARNINGS = {
     "channels_differ": "The channels hold different sounds, as the two sides of a call do, and are "
     "mixed all the same; channels=split processes each on its own.",
     "silent_channel": "Another channel of the recording has no sound and is left out.",
+    "unused_bytes": "Bytes before, between or behind the recordings in the file are not decoded; "
+    "unused_bytes=1234 says how many.",
+    "unused_tracks": "The file has more than one audio track and the first is used; "
+    "unused_tracks=1 says how many are not.",
 }
-"""Meaning of each name in ``Waveform.warnings``."""
+"""Meaning of each name in ``Waveform.warnings``; some are followed by "=" and an amount."""
 
 SILENT_PEAK = 1e-4
 FULL_SCALE = 0.999

@@ -6,19 +6,124 @@ Internal to :mod:`phonemo.audio`, except :func:`open_pipe`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from contextlib import ExitStack
+from itertools import chain
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from phonemo.audio import arrays
 from phonemo.audio.arrays import Block, validate_channels, validate_rate
-from phonemo.audio.containers import sniff_format
-from phonemo.audio.ffmpeg import first_audio, frames, open_container, samples_of
+from phonemo.audio.containers import Kind, sniff_format
+from phonemo.audio.formats.boxes import is_cut, lacks_index
+from phonemo.audio.formats.ffmpeg import (
+    first_audio,
+    frames,
+    is_installed,
+    open_container,
+    samples_of,
+)
+from phonemo.audio.formats.fitting import BlockFitter
+from phonemo.audio.sources import Piece, raise_fault
 from phonemo.errors import AudioError, safe_name
 
 #: FFmpeg's demuxers of live streams.
 _LIVE = ("matroska", "ogg", "mov", "aac")
 _EXPECTED = "expected WebM, Ogg, MP4 or AAC"
+#: Seconds by which a recording may be shorter than its container says.
+_SLACK_SECONDS = 0.25
 _HEAD = 12  # bytes that tell these formats apart, but for AAC
+
+
+class MediaAudio:
+    """A recording decoded by FFmpeg: the first audio track, from its beginning.
+
+    Args:
+        name: its name in messages.
+        source: the bytes of the file.
+        kind: its format, which has a demuxer.
+        stack: closes it.
+    """
+
+    frames: int | None = None
+    """Unknown: containers count in milliseconds, or with the encoder's delay."""
+
+    def __init__(self, name: str, source: Piece, kind: Kind, stack: ExitStack) -> None:
+        self.name = name
+        self._source, self._demuxer = source, kind.demuxer or ""
+        self._damaged = self._at_end = False
+        self._decoded = 0
+        self._container = self._open(source)
+        stack.callback(self._container.close)
+        self._stream = first_audio(name, self._container)
+        self._frames = frames(self._container, self._stream, self._mark_damaged)
+        stack.callback(self._frames.close)  # PyAV must not demux after the container is closed
+        self._first = next(self._frames, None)  # only it has the true rate and channels
+        raise_fault(name, source)
+        if self._first is None:
+            message = "holds no sound that can be decoded; record or convert it again"
+            raise AudioError("empty_audio", f"{name}: {message}")
+        self.rate = validate_rate(name, self._first.sample_rate)
+        self.channels = validate_channels(name, len(self._first.layout.channels))
+
+    def _open(self, source: Piece) -> Any:
+        try:
+            source.seek(0)
+            return open_container(self.name, source, self._demuxer)
+        except AudioError as error:
+            raise_fault(self.name, source)
+            if is_installed() and self._demuxer == "mov" and lacks_index(source):
+                reason = "it has no index (moov), as if the recorder was stopped before writing it"
+                message = f"{self.name}: cannot be decoded: {reason}; repair or record it again"
+                raise AudioError("invalid_audio", message) from error
+            raise
+
+    def _mark_damaged(self) -> None:
+        self._damaged = True
+
+    def seek(self, frame: int) -> int:
+        """Stay at the beginning: positions in these containers are not exact."""
+        return 0
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield float32 blocks: (frame, channel)."""
+        fitter = BlockFitter(self.rate, self.channels)
+        held: list[Block] = []
+        for frame in chain([self._first], self._frames):
+            self._first = None
+            held.extend(fitter.push(samples_of(frame), frame.sample_rate))
+            if sum(map(len, held)) >= arrays.BLOCK_FRAMES:
+                yield from self._joined(held)
+                held = []
+        raise_fault(self.name, self._source)
+        self._at_end = True
+        yield from self._joined([*held, *fitter.finish()])
+
+    def _joined(self, held: list[Block]) -> Iterator[Block]:
+        block = np.concatenate(held) if held else np.zeros((0, self.channels), np.float32)
+        self._decoded += len(block)
+        for first in range(0, len(block), arrays.BLOCK_FRAMES):
+            yield block[first : first + arrays.BLOCK_FRAMES]
+
+    def truncated(self) -> bool:
+        """Whether what was read so far is shorter than the container declares, or damaged."""
+        if self._damaged or (self._at_end and is_cut(self._source, self._demuxer)):
+            return True
+        missing = self._declared_seconds() - self._decoded / self.rate
+        return self._at_end and missing > max(_SLACK_SECONDS, 0.02 * self._decoded / self.rate)
+
+    def _declared_seconds(self) -> float:
+        if self._demuxer == "mov" and self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        alone = len(self._container.streams) == 1 and self._container.duration is not None
+        if self._demuxer in ("asf", "matroska") and alone:
+            return float(self._container.duration) / 1e6
+        return 0.0  # unknown, or an estimate
+
+    def remarks(self) -> tuple[str, ...]:
+        """How many further audio tracks there are."""
+        others = len(self._container.streams.audio) - 1
+        return (f"unused_tracks={others}",) if others else ()
 
 
 def open_pipe(stream: BinaryIO, name: str = "stream") -> Iterator[tuple[int, Block]]:

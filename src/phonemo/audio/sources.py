@@ -10,8 +10,10 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import accumulate
 from typing import Any, BinaryIO, cast
 
 import numpy.typing as npt
@@ -27,6 +29,8 @@ _SPOOL_BYTES = 2**24  # kept in memory before a temporary file is used
 _COPY_BYTES = 2**16
 #: Largest C file offset; a header may direct libsndfile beyond it.
 _MAX_OFFSET = 2**63 - 1
+#: Bytes read at once in a search, and of the longest pattern.
+_SCAN_BYTES, _LONGEST_PATTERN = 2**20, 64
 
 
 def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, BinaryIO]:
@@ -104,6 +108,95 @@ class BufferedSource:
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Read ``count`` bytes at an offset; fewer only at the end or after a fault."""
+        self.seek(offset)
+        return self.read(count)
+
+    def scan(self, pattern: re.Pattern[bytes], start: int) -> Iterator[int]:
+        """Yield where a pattern of at most 64 bytes begins, from the byte ``start`` on."""
+        while start < self.size and (data := self.read_at(start, _SCAN_BYTES)):
+            last = start + len(data) >= self.size
+            limit = len(data) if last else len(data) - _LONGEST_PATTERN
+            for match in pattern.finditer(data):
+                if match.start() < limit:
+                    yield start + match.start()
+            if last or limit <= 0:
+                return
+            start += limit
+
+
+class SplicedSource:
+    """Bytes and parts of a source one after the other, as a file object for the decoders.
+
+    Args:
+        source: where parts come from.
+        parts: bytes, or the offsets of a part's begin and end in the source.
+    """
+
+    def __init__(self, source: BufferedSource, parts: tuple[bytes | tuple[int, int], ...]) -> None:
+        self._source, self._parts = source, parts
+        sizes = [len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts]
+        self._ends = list(accumulate(sizes))
+        self.size = self._ends[-1]
+        self._position = 0
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The first error of the source."""
+        return self._source.fault
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte offset, at least 0."""
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
+        self._position = min(max(0, bases[whence] + offset), _MAX_OFFSET)
+        return self._position
+
+    def tell(self) -> int:
+        """Offset of the next read."""
+        return self._position
+
+    def read(self, count: int) -> bytes:
+        """Read ``count`` bytes; fewer only at the end or after a fault."""
+        data = b""
+        while len(data) < count and (more := self._read_part(count - len(data))):
+            data += more
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a C buffer and return the number of bytes written."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read_part(self, count: int) -> bytes:
+        number = bisect_right(self._ends, self._position)
+        if number == len(self._parts):
+            return b""
+        part, left = self._parts[number], self._ends[number] - self._position
+        count = min(count, left)
+        if isinstance(part, bytes):
+            first = len(part) - left
+            data = part[first : first + count]
+        else:
+            data = self._source.read_at(part[1] - left, count)
+        self._position += len(data)
+        return data
+
+
+Piece = BufferedSource | SplicedSource
+"""One recording's bytes."""
+
+
+def raise_fault(name: str, source: Piece) -> None:
+    """Raise the first error of a source: AudioError (invalid_audio), or what is no Exception."""
+    fault = source.fault
+    if isinstance(fault, Exception):
+        reason = safe_name(f"{type(fault).__name__}: {fault}")
+        raise AudioError("invalid_audio", f"{name}: reading failed ({reason})") from fault
+    if fault is not None:
+        raise fault
 
 
 def _check_binary(name: str, nothing: object) -> None:

@@ -1,9 +1,9 @@
 """Decode audio to a Waveform (mono float32 at 16 kHz), with limits.
 
-Input is wav, flac, mp3, ogg (vorbis and opus) or aiff, at 4 to 384 kHz and with up to 64 channels,
-from a path, bytes, a binary stream or an array. Channels are averaged, or one is taken; soxr
-resamples at quality HQ, block by block, so that memory is bounded by the limits and not by the
-header.
+Input is wav, flac, mp3, ogg, aiff, au, caf, w64 or sph, and with the extra ``media`` m4a, mp4, mov,
+3gp, webm, mkv, aac, wma or amr, at 4 to 384 kHz and with up to 64 channels, from a path, bytes, a
+binary stream or an array. Channels are averaged, or one is taken; soxr resamples at quality HQ,
+block by block, so that memory is bounded by the limits and not by the header.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Waveform:
     samples: npt.NDArray[np.float32]
     """Float32, (sample,), full scale 1, read-only."""
     warnings: tuple[str, ...] = ()
-    """Names from ``WARNINGS``."""
+    """Names from ``WARNINGS``; an amount follows as in ``unused_bytes=1234``."""
     channel: int | None = None
     """The channel it was decoded from, from 1 on; None is the mix of all."""
 
@@ -153,7 +153,8 @@ class WaveformReader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Names from ``WARNINGS`` for the samples read; complete after the last piece."""
-        return (*self._level.warnings(self._audio.truncated()), *self._mixer.warnings)
+        level = self._level.warnings(self._audio.truncated())
+        return (*level, *self._mixer.warnings, *self._audio.remarks())
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.audio.each_channel import load_channels
-from phonemo.audio.ffmpeg import is_installed
+from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
 

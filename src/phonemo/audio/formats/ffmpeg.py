@@ -9,7 +9,7 @@ Internal to :mod:`phonemo.audio`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,7 +111,7 @@ def first_audio(name: str, container: Any) -> Any:
     return streams[0]
 
 
-def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Iterator[Any]:
+def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generator[Any, None, None]:
     """Yield a stream's decoded frames; ``damaged`` is called for each part that is not decoded."""
     import av
 
