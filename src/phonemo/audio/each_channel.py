@@ -6,14 +6,14 @@ own rate.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
 from phonemo.audio.channels import Channels
 from phonemo.audio.decode import AudioLimits
 from phonemo.audio.sources import Source, open_stream
-from phonemo.audio.waveform import Waveform, channel_count, load_waveform
+from phonemo.audio.waveform import Excerpt, Waveform, channel_count, load_waveform
 
 _DEFAULT_LIMITS = AudioLimits()
 
@@ -64,6 +64,33 @@ def load_channels(
     if len(kept) == len(loaded):
         return tuple(kept)
     return tuple(replace(one, warnings=(*one.warnings, "silent_channel")) for one in kept)
+
+
+def chosen_excerpt(audio: Source | Excerpt, channels: Channels) -> Excerpt:
+    """Return the excerpt with the chosen channel, unless it names one; none for mix and split."""
+    excerpt = audio if isinstance(audio, Excerpt) else Excerpt(audio)
+    if excerpt.channel is not None or not isinstance(channels, int):
+        return excerpt
+    return replace(excerpt, channel=channels)
+
+
+def channel_excerpts(
+    excerpt: Excerpt, rate: int | None, limits: AudioLimits, stack: ExitStack
+) -> Iterator[Excerpt]:
+    """Yield the excerpt on each channel; each must be decoded before the next is taken.
+
+    Args:
+        excerpt: of a recording; its channel is ignored.
+        rate: samples per second, for an array.
+        limits: as for :func:`load_waveform`.
+        stack: closes the copy of a pipe.
+
+    Raises:
+        AudioError: as :func:`load_waveform`.
+    """
+    rewind = reopened(excerpt.source, limits, stack)
+    for number in range(1, channel_count(rewind(), rate, limits) + 1):
+        yield replace(excerpt, source=rewind(), channel=number)
 
 
 def reopened(source: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:

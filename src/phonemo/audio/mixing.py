@@ -25,7 +25,7 @@ DECIDE_SECONDS, HELD_SECONDS = 1.0, 4.0
 #: channels of one level do at a correlation of -0.7 or less.
 CANCELLED = 0.3
 #: Two channels hold different sounds if the correlation of their levels in dB is below this ...
-DIFFERENT = 0.3
+DIFFERENT = 0.6
 #: ... while both levels vary by this many dB, as those of speech do and those of noise do not.
 LIVELY_DB = 3.0
 

@@ -26,7 +26,7 @@ from phonemo.audio import (
     open_waveform,
     parse_channels,
 )
-from phonemo.audio.each_channel import reopened
+from phonemo.audio.each_channel import channel_excerpts, chosen_excerpt, reopened
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
@@ -266,11 +266,9 @@ class EmotionRecognizer(Adaptable):
         channels: Channels,
     ) -> Waveform | _LongRecording | _SplitRecording:
         """Open a recording, or its chosen channel; split leaves the decoding to its prediction."""
-        excerpt = audio if isinstance(audio, Excerpt) else Excerpt(audio)
-        if excerpt.channel is None and channels == "split":
+        excerpt = chosen_excerpt(audio, channels)
+        if channels == "split" and excerpt.channel is None:
             return _SplitRecording(self, excerpt, rate, options)
-        if excerpt.channel is None and isinstance(channels, int):
-            excerpt = replace(excerpt, channel=channels)
         return self._open_audio(excerpt, rate, options)
 
     def _open_audio(
@@ -418,16 +416,15 @@ class _SplitRecording:
         limits = self._recognizer.limits
         with ExitStack() as stack:
             rewind = reopened(self._excerpt.source, limits, stack)
-            count = channel_count(rewind(), self._rate, limits)
-            found = [self._predict(rewind(), number) for number in range(1, count + 1)]
-            kept = with_sound(found) or [self._predict(rewind(), None)]
+            excerpt = replace(self._excerpt, source=rewind())
+            parts = channel_excerpts(excerpt, self._rate, limits, stack)
+            kept = with_sound([self._predict(part) for part in parts])
+            kept = kept or [self._predict(replace(excerpt, source=rewind()))]
         return combine_channels(kept, self._recognizer.abstain_below)
 
-    def _predict(self, source: Source, channel: int | None) -> Prediction:
-        excerpt, options = replace(self._excerpt, source=source, channel=channel), self._options
-        return self._recognizer.predict(
-            excerpt, self._rate, shares=options.shares, timeline=options.timeline
-        )
+    def _predict(self, excerpt: Excerpt) -> Prediction:
+        shares, timeline = self._options.shares, self._options.timeline
+        return self._recognizer.predict(excerpt, self._rate, shares=shares, timeline=timeline)
 
 
 def validate_jobs(jobs: int | None, usual: int) -> int:
