@@ -352,8 +352,8 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
 def test_a_decoder_cannot_write_files(tmp_path):
     file = tmp_path / "a"
     code = "from pathlib import Path\n"
-    code += "from phonemo.server.decoders.decoder_worker import _apply_rlimits\n"
-    code += "_apply_rlimits(2**28)\n"
+    code += "from phonemo.server.decoders.decoder_worker import apply_rlimits\n"
+    code += "apply_rlimits(2**28)\n"
     code += f"Path({str(file)!r}).write_bytes(b'x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"too large" in done.stderr

@@ -191,9 +191,9 @@ class _DecoderProcess:
             if self._ended or self.stopped:
                 raise _WorkerDiedError
             if self._process is not None and self._process.poll() is not None:
-                _close_pipes(self._process)  # it was killed while idle
+                close_pipes(self._process)  # it was killed while idle
                 self._process = None
-            self._process = self._process or _spawn(self._command)
+            self._process = self._process or spawn(self._command)
             return self._process
 
     def decode(self, upload: BinaryIO, request: _Request) -> _Frame:
@@ -233,7 +233,7 @@ class _DecoderProcess:
         if process is not None:
             process.kill()
             process.wait()
-            _close_pipes(process)
+            close_pipes(process)
 
 
 def _waveforms(channels: Sequence[dict[str, Any]], data: bytes) -> tuple[Waveform, ...]:
@@ -246,7 +246,8 @@ def _waveforms(channels: Sequence[dict[str, Any]], data: bytes) -> tuple[Wavefor
     )
 
 
-def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a decoder process, of one thread, with pipes."""
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
@@ -258,7 +259,8 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+def close_pipes(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a process that has ended."""
     pipes: tuple[Any, Any] = (process.stdin, process.stdout)
     for stream in pipes:
         try:

@@ -60,13 +60,13 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
     is_installed()  # imports FFmpeg if it is there, before memory is limited
-    _apply_rlimits(limits.memory_bytes)
+    apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
-        _alarm(limits.alarm_seconds)
+        alarm(limits.alarm_seconds)
         head, data = request
         reply, pieces = _reply(Upload(data, head["name"]), head["channels"], audio, decode)
         write_frame(target, reply, *pieces)
-        _alarm(0)
+        alarm(0)
         del request, data, pieces  # an idle process holds no audio
 
 
@@ -130,7 +130,8 @@ def _is_foreign(upload: Upload) -> bool:
     return kind.name != UNKNOWN
 
 
-def _apply_rlimits(memory_bytes: int) -> None:
+def apply_rlimits(memory_bytes: int) -> None:
+    """Let this process allocate so much more memory, and write no files."""
     if sys.platform == "win32":
         return  # the time limit and the limits of the decoder still apply
     import resource
@@ -143,7 +144,8 @@ def _apply_rlimits(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used + memory_bytes, used + memory_bytes))
 
 
-def _alarm(seconds: float) -> None:
+def alarm(seconds: float) -> None:
+    """End this process after a number of seconds; 0 calls it off."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, seconds)  # its signal ends the process
 
