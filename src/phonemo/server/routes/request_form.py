@@ -102,7 +102,7 @@ def _missing_file(form: FormData) -> str:
     files = [name for name, value in form.multi_items() if isinstance(value, UploadFile)]
     if files and files[0] != _PROFILE:
         return f"expected the recording in a part named file, got it in {safe_name(files[0])}"
-    names = ", ".join(safe_name(name) for name in form) or "no parts"
+    names = ", ".join(safe_name(name) for name in [*form][:5]) or "no parts"
     return f"the part named file is missing, got {names}; send the recording in it"
 
 

@@ -5,7 +5,7 @@ import { createElement } from "./dom.js";
 import { formatLength, formatPercent } from "./format.js";
 import { hasTranslation, t } from "./language.js";
 
-const SERIOUS = new Set(["unsure", "no_speech", "silent", "truncated", "channels_differ"]);
+const SERIOUS = new Set(["unsure", "no_speech", "silent", "truncated", "channels_differ", "unused_bytes"]);
 const LOW_SPEECH_RATIO = 0.5;
 
 /** @typedef {import("./types.js").Job} Job */
@@ -25,9 +25,10 @@ function warningNotes(prediction) {
   return names.map((name) => [name, warningText(name)]);
 }
 
-/** @param {string} name */
-function warningText(name) {
-  return hasTranslation(`warning.${name}`) ? t(`warning.${name}`) : t("warning.other", { name });
+/** Some warnings have an amount, as in "unused_bytes=1234". @param {string} warning */
+function warningText(warning) {
+  const [name, count = ""] = warning.split("=");
+  return hasTranslation(`warning.${name}`) ? t(`warning.${name}`, { count }) : t("warning.other", { name: warning });
 }
 
 /** @param {Job} job @param {import("./types.js").Prediction} prediction @returns {[string, string][]} */
@@ -44,8 +45,9 @@ function pageNotes(job, prediction) {
   return notes;
 }
 
-/** @param {string} name @param {string} text @param {Job} job @param {() => void} onSplit */
-function noteElement(name, text, job, onSplit) {
+/** @param {string} warning @param {string} text @param {Job} job @param {() => void} onSplit */
+function noteElement(warning, text, job, onSplit) {
+  const [name] = warning.split("=");
   const className = SERIOUS.has(name) ? "note serious" : "note";
   const note = createElement("li", { className, data: { warning: name } });
   note.append(createElement("p", { textContent: text }));
