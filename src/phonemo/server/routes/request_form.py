@@ -14,7 +14,6 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -121,8 +120,9 @@ def invalid(error: ValidationError, known: Sequence[str]) -> ApiError:
     if details["type"] == "extra_forbidden":
         message = f"{name}: no such field; expected one of {', '.join(known)}"
         return ApiError(400, "unknown_field", message, name)
-    value = safe_name(str(details["input"]))
-    return ApiError(400, "invalid_value", f"{name}: got {value!r}; {details['msg']}", name)
+    value, expected = safe_name(str(details["input"])), details["msg"]
+    message = f"{name}: got {value!r}; {expected.removeprefix('Value error, ')}"
+    return ApiError(400, "invalid_value", message, name)
 
 
 def body_schema(fields: type[BaseModel], file: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _check_channels(text: str) -> str:
         parse_channels(text)
     except UsageError as error:
         expected = str(error).removeprefix("channels: ").partition(", got ")[0]
-        raise PydanticCustomError("channels", "{expected}", {"expected": expected}) from error
+        raise ValueError(expected) from error
     return text
 
 

@@ -26,16 +26,16 @@ const MOST_CHANGES = 2;
  */
 export function renderCallSummary(prediction, channelCount, onJump) {
   const parties = prediction.summary?.parties ?? [];
-  const worthwhile = parties.length > 1 || prediction.seconds > LONG_SECONDS;
-  byId("call-summary").hidden = !parties.length || !worthwhile;
-  byId("parties").replaceChildren(...parties.map((party) => partyElement(party, channelCount, onJump)));
+  const shown = parties.length > 1 || prediction.seconds > LONG_SECONDS ? parties : [];
+  byId("call-summary").hidden = !shown.length;
+  byId("parties").replaceChildren(...shown.map((party) => partyElement(party, channelCount, onJump)));
 }
 
 /** @param {Party} party @param {number} channelCount @param {Jump} onJump */
 function partyElement(party, channelCount, onJump) {
   const name = partyName(party, channelCount);
   const shares = sortByScore(party.emotions).filter(([, share]) => share >= MIN_SHARE);
-  const bars = shares.map(([label, share]) => scoreRow(label, share));
+  const bars = shares.map(([label, share]) => scoreRow(label, share, "share-row"));
   return createElement(
     "section",
     { className: "party", data: { testid: "party" }, ariaLabel: name },
