@@ -27,6 +27,29 @@ RECORD = """async (type) => {
     input.dispatchEvent(new Event("change", { bubbles: true }));
     return recorder.mimeType;
 }"""
+#: Streams what it records, and returns the types of the events.
+STREAM = """async () => {
+    const address = new URL("v1/audio/stream?encoding=webm", document.baseURI);
+    address.protocol = "ws:";
+    const socket = new WebSocket(address);
+    const types = [];
+    socket.addEventListener("message", (event) => types.push(JSON.parse(event.data)));
+    const closed = new Promise((resolve) => socket.addEventListener("close", resolve));
+    await new Promise((resolve) => socket.addEventListener("open", resolve));
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    const recorder = new MediaRecorder(stream);
+    recorder.addEventListener("dataavailable", (event) => socket.send(event.data));
+    const stopped = new Promise((resolve) => recorder.addEventListener("stop", resolve));
+    recorder.start(100);
+    while (!types.some(({ type }) => type === "window"))
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    recorder.stop();
+    await stopped;
+    stream.getTracks().forEach((track) => track.stop());
+    socket.send('{"type": "finish"}');
+    await closed;
+    return types;
+}"""
 REFUSED = {
     "message": "memo.webm: this format needs an optional part: pip install 'phonemo[media]'",
     "type": "invalid_request_error",
@@ -59,6 +82,13 @@ def test_what_mediarecorder_records_is_recognized(page):
     page.get_by_test_id("result-label").wait_for()
     assert "memo.webm" in page.get_by_test_id("result-file").inner_text()
     assert "converted" not in page.get_by_test_id("notes").inner_text()
+
+
+def test_what_mediarecorder_streams_is_recognized_while_it_records(page):
+    pytest.importorskip("av", reason="needs the extra media")
+    found = page.evaluate(STREAM)
+    assert [found[0]["type"], found[-1]["type"]] == ["ready", "final"]
+    assert found[-1]["prediction"]["seconds"] > 2.5
 
 
 def test_what_the_server_cannot_read_is_converted_by_the_browser(page):

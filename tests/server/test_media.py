@@ -18,6 +18,8 @@ PLAIN = (
 )
 PLAIN += "runpy.run_module('phonemo.server.decoders.decoder_worker', run_name='__main__')"
 KINDS = {"m4a": ("ipod", "aac"), "mp4": ("mp4", "aac"), "webm": ("webm", "libopus")}
+#: As Safari's MediaRecorder writes it: the samples are described before each fragment.
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
 #: The first bytes of a recording by a phone; there is no need for more to name it.
 M4A = b"\x00\x00\x00\x1cftypM4A \x00\x00\x00\x00M4A mp42isom\x00\x00\x00\x00" + bytes(200)
 
@@ -25,10 +27,11 @@ M4A = b"\x00\x00\x00\x1cftypM4A \x00\x00\x00\x00M4A mp42isom\x00\x00\x00\x00" + 
 def recorded(kind: str, seconds: float = 3.0) -> bytes:
     """A buzz as a phone or a browser records it."""
     av = pytest.importorskip("av", reason="needs the extra media")
-    container_name, codec = KINDS[kind]
+    container_name, codec = KINDS["mp4" if kind == "fragmented" else kind]
+    options = FRAGMENTED if kind == "fragmented" else {}
     file = io.BytesIO()
     samples = np.repeat(clip(round(seconds * RATE)), 3)[np.newaxis]
-    with av.open(file, "w", format=container_name) as container:
+    with av.open(file, "w", format=container_name, options=options) as container:
         stream = container.add_stream(codec, rate=3 * RATE, layout="mono")
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.rate = 3 * RATE

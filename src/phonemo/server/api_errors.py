@@ -15,7 +15,7 @@ _TYPES = {
 }
 
 #: Codes of phonemo.errors.AudioError -> HTTP status; all other codes are 422.
-_AUDIO_STATUSES = {"audio_too_long": 413, "audio_too_large": 413}
+_AUDIO_STATUSES = {"audio_too_long": 413, "audio_too_large": 413, "wrong_encoding": 400}
 #: Codes of phonemo.errors.AudioError -> the field that causes them; that of all others is the file.
 _PARAMS = {"invalid_channel": "channels"}
 
