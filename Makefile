@@ -9,8 +9,8 @@ FILE ?=
 MINUTES ?= 60
 FUZZ_TARGETS ?=
 
-# All extras that fit into one environment; without espeak (GPL-3) and media.
-EXTRAS := train,g2p,export,egemaps,serve,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
+# All extras that fit into one environment; without espeak (GPL-3).
+EXTRAS := train,g2p,export,egemaps,serve,media,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
 VENV := .venv
 LIGHT := .venv-light
 FUZZ := .venv-fuzz
@@ -94,7 +94,7 @@ fuzz-http: $(READY) $(FUZZ)/ready ## run schemathesis on the server's OpenAPI de
 	$(BIN)/python -m tests.server.fuzz $(FUZZ)/bin/schemathesis
 
 lock: $(TOOLS)/ready ## pin the app's packages by hash: deploy/requirements.txt; ARGS=--upgrade for newer ones
-	$(LOCK) $(ARGS) --extra serve --extra vad -o deploy/requirements.txt pyproject.toml
+	$(LOCK) $(ARGS) --extra serve --extra media --extra vad -o deploy/requirements.txt pyproject.toml
 	echo 'hatchling>=1.27' | $(LOCK) $(ARGS) -o deploy/build-requirements.txt -
 
 audit: $(TOOLS)/ready ## check pinned packages for known vulnerabilities (pip-audit); ARGS='--osv-url ...' uses another database
@@ -183,7 +183,7 @@ $(LOWEST)/ready: pyproject.toml $(TOOLS)/ready
 	$(check_python)
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test -o $(LOWEST)/light.txt pyproject.toml
-	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test --extra serve --extra vad \
+	$(TOOLS)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python --extra test --extra serve --extra media --extra vad \
 	  -o $(LOWEST)/serve.txt pyproject.toml
 	$(TOOLS)/bin/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/light.txt
 	@touch $@

@@ -175,7 +175,7 @@ def test_decoding_in_blocks_equals_decoding_at_once(
 ) -> None:
     data = encode(noise(2 * rate + 123), rate, container)
     full = load_waveform(data)
-    monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", 1000)
+    monkeypatch.setattr("phonemo.audio.arrays.BLOCK_FRAMES", 1000)
     np.testing.assert_array_equal(load_waveform(data).samples, full.samples)
 
 
@@ -236,7 +236,7 @@ def test_array_types_are_scaled(kind: str, scale: int) -> None:
 def test_an_array_is_treated_like_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(44_100, channels=2).astype(np.float32)
     file = load_waveform(encode(samples, 44_100, "wav_float"), start=0.2, end=0.7)
-    monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", 777)
+    monkeypatch.setattr("phonemo.audio.arrays.BLOCK_FRAMES", 777)
     array = load_waveform(samples.T, rate=44_100, start=0.2, end=0.7)
     np.testing.assert_array_equal(array.samples, file.samples)
 
@@ -397,14 +397,15 @@ def test_limits_above_zero(limits: dict[str, Any]) -> None:
 # --- forged headers
 
 
-@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0xFFFFFFF0, 0x7FFFFFFF, 3002])
+@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0xFFFFFFF0, 0x7FFFFFFF, 0x7FFF0000, 3002])
 def test_a_wav_that_declares_more_than_it_contains(claimed: int) -> None:
     tracemalloc.start()
     waveform = load_waveform(wav_bytes(claimed_bytes=claimed))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(waveform.samples) == 1500
-    assert waveform.warnings == ("truncated",)
+    unknown = claimed in (0xFFFFFFFF, 0xFFFFFFF0, 0x7FFFFFFF)  # what a pipe writes
+    assert waveform.warnings == (() if unknown else ("truncated",))
     assert peak < 4 * 2**20
 
 
@@ -487,7 +488,7 @@ def test_warnings_by_hand() -> None:
     for expected, arrays in cases.items():
         for array in arrays:
             assert load_waveform(array, rate=RATE).warnings == expected
-    assert list(WARNINGS) == ["truncated", "silent", "clipped", "dc_offset"]
+    assert list(WARNINGS)[:4] == ["truncated", "silent", "clipped", "dc_offset"]
 
 
 def test_clipping_is_detected_before_mixing_and_only_in_the_slice() -> None:
@@ -513,19 +514,22 @@ def test_clipping_is_detected_before_mixing_and_only_in_the_slice() -> None:
         (b"<html><audio src=x></html>", "HTML"),
         ("Das ist nur Text, später auch.\n".encode() * 200, "text"),
         (b"\xef\xbb\xbfjust text", "text"),
-        (b"\x00\x00\x00\x20ftypM4A " + bytes(100), "M4A"),
-        (b"\x1aE\xdf\xa3" + bytes(100), "Matroska"),
-        (b"NIST_1A\n   1024\n", "SPHERE"),
         (bytes(5000), "not audio"),
-        (b"RIFF\x00\x00\x00\x00AVI LIST" + bytes(100), "not audio"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+        (b"RIFF\x00\x00\x00\x00AVI LIST" + bytes(100), "AVI"),
         (b"\xff\xf1" + bytes(100), "not audio"),
-        (b"caff\x00\x01\x00\x00desc" + bytes(100), "not audio"),
+        (b"ADIF" + bytes(100), "ADIF"),
+        ((b"\x56\xe0\x20" + bytes(32)) * 9, "LATM"),
+        ((b"G" + bytes(187)) * 9, "transport stream"),
+        (b"#!AMR_MC1.0\n" + bytes(100), "several channels"),
         (b"Creative Voice File\x1a" + bytes(100), "not audio"),
+        (b"NIST_1A\n   1024\n", "NIST"),
+        (b"caff\x00\x01\x00\x00desc" + bytes(100), "decoded"),
         (wav_bytes()[:20], "fmt"),
         (wav_bytes()[:30], "data"),
         (b"fLaC" + bytes(100), "decoded"),
         (b"OggS" + bytes(100), "decoded"),
-        (b"ID3" + bytes(100), "decoded"),
+        (b"ID3" + bytes(100), "not audio"),
     ],
 )
 def test_other_formats_named_wav_are_rejected(content: bytes, kind: str, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from tests.audio.media_files import amr, encode_media
 from tests.fuzz.judging import CUT
+from tests.fuzz.targets import TARGETS
 from tests.tiny import (
     LABLAUT_HEADER,
     LABLAUT_ROWS,
@@ -53,6 +55,23 @@ _CLIPS: dict[str, tuple[str, str, int, int, int]] = {
     "opus.ogg": ("OGG", "OPUS", 16_000, 1, 3000),
     "clip.aiff": ("AIFF", "PCM_16", 16_000, 1, 800),
     "ulaw.aifc": ("AIFF", "ULAW", 8_000, 1, 1200),
+    "clip.au": ("AU", "PCM_16", 16_000, 1, 500),
+    "clip.caf": ("CAF", "PCM_16", 16_000, 1, 500),
+    "clip.w64": ("W64", "PCM_16", 16_000, 1, 500),
+    "clip.sph": ("NIST", "PCM_16", 16_000, 1, 500),
+}
+_PIPED = ("aac.mp4", "opus.webm", "aac.aac", "flac.oga")
+#: What FFmpeg decodes: name -> container, encoder, rate and options.
+_MEDIA: dict[str, tuple[str, str, int, dict[str, str]]] = {
+    "aac.m4a": ("ipod", "aac", 16_000, {}),
+    "aac.mp4": ("mp4", "aac", 16_000, {"movflags": "frag_keyframe+empty_moov"}),
+    "alac.m4a": ("ipod", "alac", 8_000, {}),
+    "opus.webm": ("webm", "libopus", 48_000, {"live": "1"}),
+    "aac.mka": ("matroska", "aac", 16_000, {}),
+    "aac.aac": ("adts", "aac", 16_000, {}),
+    "clip.wma": ("asf", "wmav2", 16_000, {}),
+    "g722.wav": ("wav", "g722", 16_000, {}),
+    "flac.oga": ("ogg", "flac", 16_000, {}),
 }
 
 _HEADER = {"manifest": 1, "corpus": "mine", "root": "audio", "phonemo": "0.1.0"}
@@ -204,6 +223,8 @@ def seeds() -> dict[str, Seeds]:
     sounds = dict(_sounds())
     return {
         "audio": sounds,
+        "media": _media(),
+        "media_pipe": {n: data for n, data in _media().items() if n in _PIPED},
         "audio_excerpt": {f"{n}.excerpt": b"\x00\x01" + data for n, data in sounds.items()},
         "manifest": _manifests(),
         "batch_manifest": _batches(),
@@ -247,6 +268,17 @@ def _sounds() -> Iterator[tuple[str, bytes]]:
         yield name, file.getvalue()[:MOST_BYTES]
     yield "list.m3u8", b"#EXTM3U\nhttp://127.0.0.1/a.wav\n"
     yield "empty", b""
+
+
+def _media() -> Seeds:
+    """Encoded by FFmpeg; without it, the files that are there."""
+    if TARGETS["media"].missing:
+        return {path.name: path.read_bytes() for path in (CORPUS / "media").iterdir()}
+    made = {}
+    for name, (container, codec, rate, options) in _MEDIA.items():
+        samples = make_clip(rate // 8, 440.0 * RATE / rate)
+        made[name] = encode_media(samples, container, codec, rate, options)[:MOST_BYTES]
+    return made | {"narrow.amr": amr(seconds=0.1), "wide.amr": amr(wide=True, seconds=0.1)}
 
 
 def _manifests() -> Seeds:

@@ -63,6 +63,13 @@ _AUDIO = (
     *("RIFF", "RIFX", "RF64", "WAVE", "fmt ", "data", "ds64", "LIST", "fact"),
     *("fLaC", "OggS", "OpusHead", "\x01vorbis", "FORM", "AIFF", "AIFC", "COMM", "SSND", "ID3"),
     *("\xff\xff\xff\xff", "\x00\x00\x00\x80", "Xing", "\xff\xfb\x90"),
+    *(".snd", "caff", "desc", "NIST_1A", "sample_count -i 0", "sample_coding", "riff\x2e\x91"),
+)
+_MEDIA = (
+    *("ftyp", "moov", "moof", "mdat", "trak", "stsz", "stsd", "mp4a", "esds", "elst", "edts"),
+    *("\x1aE\xdf\xa3", "\x18S\x80g", "\x1fC\xb6u", "\xa3", "\x42\x82", "A_OPUS", "OpusHead"),
+    *("\xff\xf1", "#!AMR\n", "#!AMR-WB\n", "0&\xb2u\x8ef\xcf\x11", "RIFF", "fmt ", "data"),
+    *("\xff\xff\xff\xff", "\x00\x00\x00\x00", "\x7f\xff\xff\xff", "\x01" + "\xff" * 7),
 )
 _ROW = ('"id"', '"file"', '"start"', '"end"', '"phonemes"', '"alphabet"', '"symbols"', '"times"')
 _YAML = (
@@ -74,6 +81,8 @@ _PRAAT = ('"IntervalTier"', '"TextTier"', '"ooTextFile"', '"TextGrid"', '""', "!
 
 TARGETS: dict[str, Target] = {
     "audio": Target(_SOUND, "audio", words=_AUDIO),
+    "media": Target(_SOUND, "audio", words=_MEDIA, needs=("av",)),
+    "media_pipe": Target(_SOUND, "pipe", words=_MEDIA, needs=("av",)),
     "audio_excerpt": Target(_SOUND, "excerpt", words=_AUDIO),
     "manifest": Target(_TEXTS, "manifest", words=(*_ROW, *_JSON)),
     "batch_manifest": Target(

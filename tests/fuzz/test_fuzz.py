@@ -22,9 +22,20 @@ from tests.fuzz.worker import CRASHES, SEEDS, seeds_of
 SECONDS, MEMORY = 5.0, 2**30
 MOST_SEED_BYTES = 300_000
 #: Targets whose executions take longer than a fraction of a millisecond get fewer of them.
-MUTATIONS, SLOW = 200, {"audio": 60, "audio_excerpt": 30, "bundle": 60, "network": 20, "config": 60}
+MUTATIONS, SLOW = (
+    200,
+    {
+        "audio": 60,
+        "audio_excerpt": 20,
+        "media": 30,
+        "media_pipe": 10,
+        "bundle": 60,
+        "network": 20,
+        "config": 60,
+    },
+)
 #: Of libsndfile's making, so that another version of it may write other bytes.
-COMPRESSED = {"audio", "audio_excerpt"}
+COMPRESSED = {"audio", "audio_excerpt", "media", "media_pipe"}
 
 #: "target/file" -> why it still fails.
 XFAIL: dict[str, str] = {}

@@ -244,7 +244,7 @@ def test_audio_in_blocks_of_any_size_is_audio_at_once(samples, rate, channels, b
     if samples * RATE / rate < 500:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("phonemo.audio.decode.BLOCK_FRAMES", block)
+        patch.setattr("phonemo.audio.arrays.BLOCK_FRAMES", block)
         with open_waveform(audio, rate=rate) as reader:
             pieces = list(reader)
     whole = load_waveform(audio, rate=rate).samples

@@ -99,7 +99,7 @@ def test_a_file_read_in_blocks_equals_its_samples(recognizer, long_clip, tmp_pat
     )
     assert len(expected.segments) >= 2
     for frames in (1000, 77_777):
-        monkeypatch.setattr("phonemo.audio.decode.BLOCK_FRAMES", frames)
+        monkeypatch.setattr("phonemo.audio.arrays.BLOCK_FRAMES", frames)
         assert recognizer.predict(path) == expected
         assert recognizer.predict(io.BytesIO(path.read_bytes())) == expected
     assert list(recognizer.predict_many([path, path])) == [expected, expected]

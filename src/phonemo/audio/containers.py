@@ -66,6 +66,7 @@ _FOREIGN = (
     (b"wvpk", "WavPack"),
     (b"FLV\x01", "a Flash video"),
     (b"MThd", "MIDI"),
+    (b"\x00\x00\x01\xba", "an MPEG program stream"),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"%PDF", "a PDF"),
@@ -86,6 +87,8 @@ def sniff_format(head: bytes) -> Kind:
             return Kind(name, audio=False)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return Kind("an AVI video", audio=False)
+    if head[:377:188] == b"GGG":
+        return Kind("an MPEG transport stream", audio=False)
     if is_latm(head):
         return Kind("AAC in LATM", audio=False)
     return Kind("text" if _is_text(head) else UNKNOWN, audio=False)

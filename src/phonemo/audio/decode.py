@@ -13,7 +13,7 @@ from typing import Protocol
 
 from phonemo.audio.arrays import ArrayAudio, resolve
 from phonemo.audio.arrays import Block as Block  # for the modules that use decode
-from phonemo.audio.containers import EXPECTED, Kind
+from phonemo.audio.containers import EXPECTED, HEAD_BYTES, sniff_format
 from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.audio.formats.fitting import BlockFitter
 from phonemo.audio.formats.pieces import detect, sphere_fields, survey
@@ -95,23 +95,25 @@ def _open_file(name: str, source: BufferedSource, stack: ExitStack) -> Audio:
         _refuse_shorten(name, source, detected.start)
     found = survey(source, detected)
     raise_fault(name, source)
-    audio = [_open_piece(name, found.pieces[0], detected.kind, stack)]
-    unused = found.unused + detected.junk
+    audio = [_open_piece(name, found.pieces[0], stack)]
+    unused = found.unused
     for piece in found.pieces[1:]:
         try:
-            audio.append(_open_piece(name, piece, detected.kind, stack))
+            audio.append(_open_piece(name, piece, stack))
         except AudioError:
             unused += piece.size
     single = len(audio) == 1 and not unused and not found.truncated
     return audio[0] if single else ChainedAudio(audio, found.truncated, unused)
 
 
-def _open_piece(name: str, piece: Piece, kind: Kind, stack: ExitStack) -> Audio:
+def _open_piece(name: str, piece: Piece, stack: ExitStack) -> Audio:
     """Open one recording with libsndfile if it can, else with FFmpeg."""
+    piece.seek(0)
+    kind = sniff_format(piece.read(HEAD_BYTES))
     if not kind.native:
         return MediaAudio(name, piece, kind, stack)
     try:
-        return SoundFileAudio(name, piece, stack)
+        audio = SoundFileAudio(name, piece, stack)
     except AudioError as error:
         if kind.demuxer is None or error.code != "unsupported_audio" or piece.fault is not None:
             raise
@@ -119,6 +121,7 @@ def _open_piece(name: str, piece: Piece, kind: Kind, stack: ExitStack) -> Audio:
             return MediaAudio(name, piece, kind, stack)
         except AudioError as other:
             raise (error if is_installed() else other) from None
+    return audio
 
 
 def _refuse_shorten(name: str, source: BufferedSource, start: int) -> None:

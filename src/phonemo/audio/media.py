@@ -32,6 +32,8 @@ _LIVE = ("matroska", "ogg", "mov", "aac")
 _EXPECTED = "expected WebM, Ogg, MP4 or AAC"
 #: Seconds by which a recording may be shorter than its container says.
 _SLACK_SECONDS = 0.25
+#: Frames that may fill up the last packet.
+_PADDING_FRAMES = 4096
 _HEAD = 12  # bytes that tell these formats apart, but for AAC
 
 
@@ -50,7 +52,7 @@ class MediaAudio:
 
     def __init__(self, name: str, source: Piece, kind: Kind, stack: ExitStack) -> None:
         self.name = name
-        self._source, self._demuxer = source, kind.demuxer or ""
+        self._source, self._kind, self._demuxer = source, kind, kind.demuxer or ""
         self._damaged = self._at_end = False
         self._decoded = 0
         self._container = self._open(source)
@@ -69,14 +71,19 @@ class MediaAudio:
     def _open(self, source: Piece) -> Any:
         try:
             source.seek(0)
-            return open_container(self.name, source, self._demuxer)
+            return open_container(self.name, source, self._kind)
         except AudioError as error:
             raise_fault(self.name, source)
-            if is_installed() and self._demuxer == "mov" and lacks_index(source):
-                reason = "it has no index (moov), as if the recorder was stopped before writing it"
-                message = f"{self.name}: cannot be decoded: {reason}; repair or record it again"
-                raise AudioError("invalid_audio", message) from error
-            raise
+            if not is_installed():
+                raise
+            if self._demuxer == "mov" and lacks_index(source):
+                reason = "no index (moov), as if the recorder was stopped before it wrote one"
+            elif is_cut(source, self._demuxer):
+                reason = "it ends before the sound begins"
+            else:
+                raise
+            message = f"{self.name}: cannot be decoded: {reason}; repair it or record it again"
+            raise AudioError("invalid_audio", message) from error
 
     def _mark_damaged(self) -> None:
         self._damaged = True
@@ -87,17 +94,36 @@ class MediaAudio:
 
     def blocks(self) -> Iterator[Block]:
         """Yield float32 blocks: (frame, channel)."""
-        fitter = BlockFitter(self.rate, self.channels)
         held: list[Block] = []
-        for frame in chain([self._first], self._frames):
-            self._first = None
-            held.extend(fitter.push(samples_of(frame), frame.sample_rate))
+        for block in self._without_padding(self._fitted()):
+            held.append(block)
             if sum(map(len, held)) >= arrays.BLOCK_FRAMES:
                 yield from self._joined(held)
                 held = []
         raise_fault(self.name, self._source)
         self._at_end = True
-        yield from self._joined([*held, *fitter.finish()])
+        yield from self._joined(held)
+
+    def _fitted(self) -> Iterator[Block]:
+        """Decode; a stream may change its rate and channels."""
+        fitter = BlockFitter(self.rate, self.channels)
+        for frame in chain([self._first], self._frames):
+            yield from fitter.push(samples_of(frame), frame.sample_rate)
+        yield from fitter.finish()
+
+    def _without_padding(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Drop what fills up the last packet of an MP4, beyond the duration of its track."""
+        end = round(self._declared_seconds() * self.rate) if self._demuxer == "mov" else None
+        count, held = 0, list[Block]()
+        for block in blocks:
+            count += len(block)
+            held.append(block)
+            if end is None or not end < count <= end + _PADDING_FRAMES:
+                yield from held
+                held = []
+        if held and end is not None:
+            joined = np.concatenate(held)
+            yield joined[: max(0, len(joined) - (count - end))]
 
     def _joined(self, held: list[Block]) -> Iterator[Block]:
         block = np.concatenate(held) if held else np.zeros((0, self.channels), np.float32)
@@ -145,7 +171,7 @@ def open_pipe(stream: BinaryIO, name: str = "stream") -> Iterator[tuple[int, Blo
             decoded).
     """
     pipe = _Pipe(name, stream)
-    container = open_container(name, pipe, _live_demuxer(pipe), live=True)
+    container = open_container(name, pipe, _live_kind(pipe), live=True)
     try:
         decoded = 0
         for frame in frames(container, first_audio(name, container), _ignore):
@@ -198,7 +224,7 @@ class _Pipe:
             return b""
 
 
-def _live_demuxer(pipe: _Pipe) -> str:
+def _live_kind(pipe: _Pipe) -> Kind:
     head = pipe.peek(_HEAD)
     pipe.raise_fault()
     if not head:
@@ -206,7 +232,7 @@ def _live_demuxer(pipe: _Pipe) -> str:
     kind = sniff_format(head)
     if kind.demuxer not in _LIVE:
         raise AudioError("unsupported_audio", f"{pipe.name}: {_EXPECTED}, got {kind.name}")
-    return kind.demuxer
+    return kind
 
 
 def _ignore() -> None:

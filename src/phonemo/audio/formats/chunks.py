@@ -83,7 +83,7 @@ _NOTES = frozenset(
 )
 #: Lengths that writers put where they do not know it, besides 0: ffmpeg, arecord and sox.
 _UNKNOWN_SIZES = (
-    range(0xFFFF_F000, 2**32),
+    range(0xFFFF_FF00, 2**32),
     range(0x7FFF_F000, 2**31 + 1),
     range(0x7F00_0000, 0x7F00_0010),
 )
@@ -191,10 +191,14 @@ class _Walk:
         padded = end + -(end - self._start) % self._layout.align
         if padded == end or self._layout.align != 2 or padded >= self._source.size:
             return padded
-        if _is_name(self._source.read_at(padded, 4)) or not _is_name(self._source.read_at(end, 4)):
+        if self._is_known(padded) or not self._is_known(end):
             return padded
         self._padded = False
         return end
+
+    def _is_known(self, at: int) -> bool:
+        name = self._source.read_at(at, 4)
+        return name in _NOTES or name in (self._layout.data, *self._layout.essential)
 
     def _measure(self, start: int, declared: int) -> Recording:
         size = self._source.size
@@ -216,6 +220,8 @@ class _Walk:
 
     def _is_unsized(self, start: int, declared: int) -> bool:
         if self._layout.size_bytes == 8 and declared >= _UNKNOWN_LONG:
+            return True
+        if declared == 0xFFFF_FFFF and self._layout.size_bytes == 4:
             return True
         if start + declared > self._source.size and self._layout.size_bytes == 4:
             return any(declared in sizes for sizes in _UNKNOWN_SIZES)

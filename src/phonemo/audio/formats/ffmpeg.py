@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from phonemo.audio.arrays import Block
-from phonemo.errors import AudioError, safe_name, safe_text
+from phonemo.audio.containers import Kind
+from phonemo.errors import AudioError, MissingExtraError, safe_name, safe_text
 
 #: Decoders, as FFmpeg names them; video and subtitles are never decoded.
 DECODERS = (
@@ -52,37 +53,41 @@ def is_installed() -> bool:
     return True
 
 
-def open_container(name: str, source: Readable, demuxer: str, live: bool = False) -> Any:
+def open_container(name: str, source: Readable, kind: Kind, live: bool = False) -> Any:
     """Open a container for reading.
 
     Args:
         name: the source's name in messages.
         source: encoded bytes.
-        demuxer: FFmpeg's name of the format.
+        kind: the format, which has a demuxer.
         live: the bytes are still arriving; start with as few as possible.
 
     Raises:
         AudioError: unsupported_audio, without the extra or if FFmpeg cannot read the header.
     """
     if not is_installed():
-        what = f"{name}: this format needs an optional part"
-        raise AudioError("unsupported_audio", f"{what}: pip install 'phonemo[media]'")
+        what = f"{kind.name} with this codec" if kind.native else kind.name
+        message = str(MissingExtraError(f"{name}: {what}", "media"))
+        raise AudioError("unsupported_audio", message)
     import av
 
     options = {
-        "format_whitelist": demuxer,
+        "format_whitelist": str(kind.demuxer),
         "protocol_whitelist": "none",
         "codec_whitelist": ",".join(DECODERS),
         "max_streams": str(_MOST_STREAMS),
         "probesize": str(_LIVE_PROBE_BYTES if live else _PROBE_BYTES),
     }
+    # tags that are not UTF-8 are no reason to refuse a file; from 19 on none is
+    strict = int(av.__version__.split(".")[0]) < 19
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if strict else {}
     try:
         return av.open(
             source,
             mode="r",
-            format=demuxer,
+            format=kind.demuxer,
             container_options=options | ({"analyzeduration": "0"} if live else {}),
-            metadata_errors="replace",
+            **lenient,
             buffer_size=_LIVE_READ_BYTES if live else _READ_BYTES,
             io_open=_refuse_other_files,
         )
@@ -92,23 +97,23 @@ def open_container(name: str, source: Readable, demuxer: str, live: bool = False
 
 
 def first_audio(name: str, container: Any) -> Any:
-    """Return a container's first audio stream, ready to be decoded.
+    """Return the first audio stream that can be decoded.
 
     Raises:
-        AudioError: unsupported_audio, if there is none or its codec is not on the white list.
+        AudioError: unsupported_audio, if there is none, or none with a codec on the white list.
     """
     streams = container.streams.audio
     if not streams:
         has = "video only" if container.streams.video else "no stream that can be decoded"
         message = f"{name}: expected audio, got no audio stream ({has}); send one with sound"
         raise AudioError("unsupported_audio", message)
-    context = streams[0].codec_context
-    codec = "an unknown codec" if context is None else context.name
-    if codec not in DECODERS:
-        message = f"{name}: audio in {codec} is not supported; convert it to WAV or FLAC"
+    codecs = [stream.codec_context.name if stream.codec_context else "none" for stream in streams]
+    usable = [stream for stream, codec in zip(streams, codecs, strict=True) if codec in DECODERS]
+    if not usable:
+        message = f"{name}: audio in {codecs[0]} is not supported; convert it to WAV or FLAC"
         raise AudioError("unsupported_audio", message)
-    context.thread_count = 1
-    return streams[0]
+    usable[0].codec_context.thread_count = 1
+    return usable[0]
 
 
 def frames(container: Any, stream: Any, damaged: Callable[[], None]) -> Generator[Any, None, None]:

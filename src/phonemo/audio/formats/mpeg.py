@@ -8,6 +8,7 @@ Internal to :mod:`phonemo.audio`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 #: Frames in a row that prove a stream at its start, and after other bytes.
@@ -20,6 +21,8 @@ _KILOBITS = (
     (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 )
+#: How a frame of either kind begins, and the bytes in which a chain of them fits.
+_CANDIDATE, _CHAIN_BYTES = re.compile(rb"\xff[\xe2-\xff][\x00-\xef]"), 2**14
 #: Longest frame of a free bit rate.
 _LONGEST_FREE = 4608
 
@@ -51,13 +54,11 @@ def is_latm(head: bytes) -> bool:
 
 def first_frame(data: bytes) -> int | None:
     """Offset of the first MPEG or ADTS frame after bytes of another kind; None without any."""
-    at = data.find(b"\xff")
-    while at >= 0:
-        rest = data[at : at + 2**14]
+    for found in _CANDIDATE.finditer(data):
+        rest = data[found.start() : found.start() + _CHAIN_BYTES]
         for frame in (_mpeg_frame, _adts_frame):
             if _is_chain(rest, frame, _VERY_SURE_FRAMES, cut=False):
-                return at
-        at = data.find(b"\xff", at + 1)
+                return found.start()
     return None
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, Kind, sniff_format
+from phonemo.audio.formats.boxes import next_file
 from phonemo.audio.formats.chunks import read_recording, rewrite
 from phonemo.audio.formats.mpeg import first_frame, is_mp3, tag_bytes
 from phonemo.audio.sources import BufferedSource, Piece, SplicedSource
@@ -24,16 +25,25 @@ _MAX_TAGS = 16
 _MAX_OGG_PAGE = 65_307  # bytes, header included: RFC 3533
 #: Bytes searched for the first frame of an MP3 or AAC stream.
 _JUNK_BYTES = 2**16
-#: Bytes in which the size of a SPHERE header is given, and the largest size.
-_SPHERE_HEAD, _SPHERE_MAX = 1024, 2**16
+#: Bytes in which the fields of a SPHERE header are.
+_SPHERE_HEAD = 1024
 #: Fewer bytes than these behind a recording are not counted, nor are zeros.
 _FEW_BYTES = 16
-_LONGEST_TAG = 2**24
-_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_LONGEST_ZEROS = 2**24
+#: How files of the usual formats begin, none of which a recording of another format contains.
+_OTHER = rb"RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22"
+_PLAIN = re.compile(_OTHER)
 #: The first page of an Ogg stream.
 _OGG = re.compile(rb"OggS\x00\x02")
-#: An ID3v2 tag, or the mark in the header frame of an encoder, and how far into the frame it is.
-_MP3, _MARK_OFFSETS = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info"), (36, 21, 13)
+_TAG = re.compile(rb"ID3[\x02-\x04]\x00")
+#: A tag, or the mark in the header frame of an encoder, and how far into the frame it is.
+_MP3 = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info|" + _OTHER)
+_MARK_OFFSETS = (36, 21, 13)
+_ASF = re.compile(rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c|" + _OTHER)
+_MATROSKA = re.compile(
+    rb"\x1a\x45\xdf\xa3[\s\S]{1,44}?\x42\x82[\s\S]{1,4}(?:webm|matroska)|RIFF[\s\S]{4}WAVEfmt "
+)
+_AMR = re.compile(rb"#!AMR(?:-WB)?\n|" + _OTHER)
 _UNKNOWN_AU = 0xFFFF_FFFF
 
 
@@ -56,27 +66,55 @@ class Detected:
     kind: Kind
     start: int
     junk: int = 0
-    """Bytes before it that are no tag."""
+    """Bytes before it that are neither tags nor zeros."""
 
 
-def detect(source: BufferedSource) -> Detected:
+@dataclass(frozen=True)
+class _Found:
+    """Recordings of one format, one after the other."""
+
+    pieces: tuple[Piece, ...]
+    after: int
+    """Where they end."""
+    truncated: bool = False
+
+
+def detect(source: BufferedSource, start: int = 0) -> Detected:
     """Detect the format, behind tags and, for MP3 and AAC, behind other bytes."""
-    start = _skip_tags(source, 0)
+    start = _skip_tags(source, start)
     kind = sniff_format(source.read_at(start, HEAD_BYTES))
     if kind.audio or kind.name != UNKNOWN:
         return Detected(kind, start)
-    found = first_frame(source.read_at(start, _JUNK_BYTES))
-    if found is None:
+    junk = _first_stream(source.read_at(start, _JUNK_BYTES))
+    if junk is None:
         return Detected(kind, start)
-    junk = source.read_at(start, found).strip(b"\0")
-    kind = sniff_format(source.read_at(start + found, HEAD_BYTES))
-    return Detected(kind, start + found, len(junk))
+    begin = _skip_tags(source, start + junk)
+    kind = sniff_format(source.read_at(begin, HEAD_BYTES))
+    return Detected(kind, begin, len(source.read_at(start, junk).strip(b"\0")))
+
+
+def _first_stream(data: bytes) -> int | None:
+    """Where a tag or the first frame of MP3 or AAC begins; None without any."""
+    frame, tag = first_frame(data), _TAG.search(data)
+    if tag and (frame is None or tag.start() < frame) and tag_bytes(data[tag.start() :]):
+        return tag.start()
+    return frame
 
 
 def survey(source: BufferedSource, detected: Detected) -> Survey:
-    """Find the recordings in a file of a detected format."""
-    find = _FINDERS.get(detected.kind.name, _whole)
-    return find(source, detected.start)
+    """Find the recordings in a file from where the first was detected."""
+    pieces: list[Piece] = []
+    truncated, unused = False, detected.junk
+    while detected.kind.audio and len(pieces) < _MAX_PIECES:
+        found = _FINDERS.get(detected.kind.name, _whole)(source, detected.start)
+        pieces += found.pieces
+        truncated = truncated or found.truncated
+        left = _unused(source, found.after)
+        if not left:
+            return Survey(tuple(pieces), truncated, unused)
+        detected = detect(source, found.after)
+        unused += detected.junk
+    return Survey(tuple(pieces), truncated, unused - detected.junk + left)
 
 
 def _skip_tags(source: BufferedSource, at: int) -> int:
@@ -93,61 +131,52 @@ def _part(source: BufferedSource, start: int, end: int) -> Piece:
     return source if whole else SplicedSource(source, ((start, end),))
 
 
-def _whole(source: BufferedSource, start: int) -> Survey:
-    return Survey((_part(source, start, source.size),))
+def _whole(source: BufferedSource, start: int) -> _Found:
+    return _Found((_part(source, start, source.size),), source.size)
 
 
-def _chunked(source: BufferedSource, start: int) -> Survey:
+def _chunked(source: BufferedSource, start: int) -> _Found:
     """WAV, AIFF, W64 and CAF: by their chunks."""
-    pieces: list[Piece] = []
-    truncated, at = False, start
-    while len(pieces) < _MAX_PIECES and (found := read_recording(source, at)):
-        pieces.append(source if found.right else rewrite(source, found))
-        truncated, at = truncated or found.truncated, found.after
-        if at >= source.size:
-            break
-    if not pieces:
+    recording = read_recording(source, start)
+    if recording is None:
         return _whole(source, start)  # the decoder says why
-    return Survey(tuple(pieces), truncated, _unused(source, at))
+    piece = source if recording.right else rewrite(source, recording)
+    return _Found((piece,), recording.after, recording.truncated)
 
 
-def _sized(measure: Callable[[BufferedSource, int], tuple[int, int] | None]) -> _Finder:
-    """A finder for headers with a length: ``measure`` gives the header's and the samples' bytes."""
-
-    def find(source: BufferedSource, start: int) -> Survey:
-        pieces: list[Piece] = []
-        truncated, at = False, start
-        while len(pieces) < _MAX_PIECES and (found := measure(source, at)):
-            header, size = found
-            end = at + header + size
-            pieces.append(_part(source, at, min(end, source.size)))
-            truncated, at = truncated or end > source.size, end
-        if not pieces:
-            return _whole(source, start)
-        return Survey(tuple(pieces), truncated, _unused(source, at))
-
-    return find
-
-
-def _measure_au(source: BufferedSource, at: int) -> tuple[int, int] | None:
-    head = source.read_at(at, 12)
-    if head[:4] not in (b".snd", b"dns.") or len(head) < 12:
-        return None
+def _au(source: BufferedSource, start: int) -> _Found:
+    head = source.read_at(start, 12)
     order: Literal["big", "little"] = "big" if head[:1] == b"." else "little"
     header, size = int.from_bytes(head[4:8], order), int.from_bytes(head[8:], order)
-    rest = max(0, source.size - at - header)
-    return header, rest if size in (0, _UNKNOWN_AU) else size
+    if size not in (0, _UNKNOWN_AU):
+        return _measured(source, start, header + size)
+    if size or start:
+        return _whole(source, start)
+    unknown = head[:8] + _UNKNOWN_AU.to_bytes(4, order)
+    piece = SplicedSource(source, (unknown, (min(12, source.size), source.size)))
+    return _Found((piece,), source.size)
 
 
-def _measure_sphere(source: BufferedSource, at: int) -> tuple[int, int] | None:
-    fields = sphere_fields(source, at)
+def _sphere(source: BufferedSource, start: int) -> _Found:
+    fields = sphere_fields(source, start)
     if fields is None:
-        return None
-    header = int(fields.get("header_bytes", "0"))
+        return _whole(source, start)
     parts = ("sample_count", "channel_count", "sample_n_bytes")
-    count, channels, width = (int(fields.get(part, "0")) for part in parts)
-    rest = max(0, source.size - at - header)
-    return header, count * max(1, channels) * max(1, width) or rest
+    count, channels, width = (_number(fields.get(part)) for part in parts)
+    size = count * max(1, channels) * max(1, width)
+    if not size:
+        return _whole(source, start)
+    return _measured(source, start, _number(fields["header_bytes"]) + size)
+
+
+def _measured(source: BufferedSource, start: int, size: int) -> _Found:
+    end = start + size
+    piece = _part(source, start, min(end, source.size))
+    return _Found((piece,), min(end, source.size), end > source.size)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def sphere_fields(source: BufferedSource, at: int) -> dict[str, str] | None:
@@ -155,14 +184,11 @@ def sphere_fields(source: BufferedSource, at: int) -> dict[str, str] | None:
     lines = source.read_at(at, _SPHERE_HEAD).split(b"\n")
     if lines[0].strip() != b"NIST_1A" or len(lines) < 3 or not lines[1].strip().isdigit():
         return None
-    fields = {"header_bytes": str(min(int(lines[1].strip()[:9]), _SPHERE_MAX))}
+    fields = {"header_bytes": lines[1].strip()[:9].decode()}
     for line in lines[2:]:
         words = line.decode("latin-1").split(maxsplit=2)
         if words[:1] == ["end_head"]:
             break
-        is_number = len(words) == 3 and words[1] == "-i"
-        if is_number and not (words[2].strip().isdigit() and len(words[2].strip()) < 16):
-            continue
         if len(words) == 3:
             fields[words[0]] = words[2].strip()
     return fields
@@ -176,21 +202,20 @@ def _scanned(
     ``start_of`` gives where the file begins that holds a match of the pattern; None if none does.
     """
 
-    def find(source: BufferedSource, start: int) -> Survey:
-        begins = [start]
-        for at in source.scan(pattern, start + 1):
+    def find(source: BufferedSource, start: int) -> _Found:
+        first = _skip_tags(source, start)  # marks in its tag and its first frame are its own
+        for at in source.scan(pattern, first + 1):
             begin = start_of(source, at)
-            if begin is not None and begin > begins[-1] and len(begins) < _MAX_PIECES:
-                begins.append(begin)
-        ends = [*begins[1:], source.size]
-        return Survey(tuple(_part(source, *span) for span in zip(begins, ends, strict=True)))
+            if begin is not None and begin > first:
+                return _Found((_part(source, start, begin),), begin)
+        return _whole(source, start)
 
     return find
 
 
-def _ogg(source: BufferedSource, start: int) -> Survey:
+def _ogg(source: BufferedSource, start: int) -> _Found:
     found = _scanned(_OGG, _ogg_start)(source, start)
-    return Survey(found.pieces, any(_ogg_is_truncated(piece) for piece in found.pieces))
+    return replace(found, truncated=any(_ogg_is_truncated(piece) for piece in found.pieces))
 
 
 def _ogg_start(source: BufferedSource, at: int) -> int | None:
@@ -212,18 +237,26 @@ def _ogg_is_truncated(piece: Piece) -> bool:
     return not ends_stream or len(page) < 27 + page[26] + sum(lacing)
 
 
-def _flac_start(source: BufferedSource, at: int) -> int:
+def _at(source: BufferedSource, at: int) -> int:
     return at
 
 
 def _mp3_start(source: BufferedSource, at: int) -> int | None:
-    """Where a tag begins that frames follow, or the header frame of an encoder."""
-    is_tag = source.read_at(at, 3) == b"ID3"
-    begins = (at,) if is_tag else tuple(max(0, at - offset) for offset in _MARK_OFFSETS)
+    """Where a tag begins that frames follow, the header frame of an encoder, or another format."""
+    mark = source.read_at(at, 4)
+    if mark in (b"RIFF", b"fLaC"):
+        return at
+    begins = (at,) if mark[:3] == b"ID3" else tuple(max(0, at - offset) for offset in _MARK_OFFSETS)
     for begin in begins:
         if is_mp3(source.read_at(_skip_tags(source, begin), HEAD_BYTES)):
             return begin
     return None
+
+
+def _mp4(source: BufferedSource, start: int) -> _Found:
+    """MP4: another one begins with a box that names its brand, once to a file."""
+    end = next_file(source, start)
+    return _Found((_part(source, start, end),), end)
 
 
 def _unused(source: BufferedSource, at: int) -> int:
@@ -233,16 +266,21 @@ def _unused(source: BufferedSource, at: int) -> int:
         return 0
     if tag_bytes(source.read_at(at, 32)) >= left:
         return 0
-    rest = source.read_at(at, _LONGEST_TAG)
-    return left if rest.strip(b"\0") else 0
+    is_zero = not any(source.read_at(at, count).strip(b"\0") for count in (2**12, _LONGEST_ZEROS))
+    return 0 if is_zero else left
 
 
-_Finder = Callable[[BufferedSource, int], Survey]
+_Finder = Callable[[BufferedSource, int], _Found]
 _FINDERS: dict[str, _Finder] = {
     **dict.fromkeys(("WAV", "AIFF", "CAF", "W64"), _chunked),
-    "AU": _sized(_measure_au),
-    "NIST SPHERE": _sized(_measure_sphere),
-    "FLAC": _scanned(_FLAC, _flac_start),
+    "AU": _au,
+    "NIST SPHERE": _sphere,
+    "FLAC": _scanned(_PLAIN, _at),
+    "AAC": _scanned(_PLAIN, _at),
     "MP3": _scanned(_MP3, _mp3_start),
     "Ogg": _ogg,
+    "AMR": _scanned(_AMR, _at),
+    "WMA or ASF": _scanned(_ASF, _at),
+    "WebM or Matroska": _scanned(_MATROSKA, _at),
+    "MP4 or M4A": _mp4,
 }

@@ -105,7 +105,7 @@ class SoundFileAudio:
         return self._at_end and (self._has_missing_frames() or self._has_unread_bytes())
 
     def _has_missing_frames(self) -> bool:
-        slack = _MP3_SLACK if self._file.format == "MP3" else 0
+        slack = _MP3_SLACK if self._file.subtype.startswith("MPEG") else 0
         return self.frames is not None and self._position < self.frames - slack
 
     def _has_unread_bytes(self) -> bool:
