@@ -30,7 +30,7 @@ def work(folder, **changes):
 
 def test_a_crash_yields_an_error_row_for_its_file_alone(tmp_path, items):
     names = ("a.wav", "deadly.wav", "b.wav", "odd.wav", "bad.wav", "deadly2.wav")
-    results = list(isolated_rows(work(tmp_path), items(*names)))
+    results = [row for (row,) in isolated_rows(work(tmp_path), items(*names))]
     assert [row["file"] for row in results] == list(names)
     codes = [None, "crashed", None, "internal_error", "unsupported_audio", "crashed"]
     assert [row.get("code") for row in results] == codes
@@ -42,7 +42,7 @@ def test_a_crash_yields_an_error_row_for_its_file_alone(tmp_path, items):
 
 def test_a_hanging_file_times_out(tmp_path, items, monkeypatch):
     monkeypatch.setattr(worker, "ISOLATED_SECONDS", 0.5)
-    (row,) = isolated_rows(work(tmp_path), items("hang.wav"))
+    ((row,),) = isolated_rows(work(tmp_path), items("hang.wav"))
     assert row["code"] == "timed_out"
     assert row["error"].startswith("hang.wav: no result in 0.5 s")
 

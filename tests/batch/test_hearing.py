@@ -136,7 +136,7 @@ def test_a_part_with_two_unfinished_attempts_is_isolated(tmp_path, files, monkey
     planned(tmp_path, files[:2])
     part_worker = make_worker(tmp_path)
     part_worker.store.write(begun_name(0), f"{BEGUN_BEFORE}\n")
-    fake_rows = lambda work, items: (failed_row(item, "crashed", "x") for item in items)  # noqa: E731
+    fake_rows = lambda work, items: ([failed_row(item, "crashed", "x")] for item in items)  # noqa: E731
     monkeypatch.setattr(worker, "isolated_rows", fake_rows)
     assert part_worker.recognize(0).errors == {"crashed": 2}
 

@@ -10,7 +10,7 @@ import pytest
 
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment
 from phonemo.batch.plan import BatchItem
-from phonemo.batch.rows import failed_row, part_name, row_of, writing_rows
+from phonemo.batch.rows import failed_row, part_name, rows_of, writing_rows
 from phonemo.errors import AudioError, RunError
 
 EMOTIONS = ("anger", "neutral")
@@ -38,6 +38,11 @@ def told(row):
     return {name: value for name, value in row.items() if value is not None}
 
 
+def row_of(item, outcome, spans):
+    (row,) = rows_of(item, outcome, spans)
+    return row
+
+
 def test_part_names_sort_by_number():
     assert part_name(7, "jsonl") == "parts/part-000007.jsonl"
     assert part_name(1_234_567, "parquet") == "parts/part-1234567.parquet"
@@ -45,15 +50,15 @@ def test_part_names_sort_by_number():
 
 def test_a_prediction_and_an_error_as_rows():
     item = BatchItem("a.wav", "/a.wav", "7", 1.0)
-    row = row_of(item, FOUND, spans=False)
+    (row,) = rows_of(item, FOUND, spans=False)
     assert list(row)[:4] == ["id", "file", "from", "label"]
     assert row["scores"] == SCORES
     assert "spans" not in row
-    assert row_of(item, FOUND, spans=True)["spans"][0]["symbol"] == "a"
+    assert rows_of(item, FOUND, spans=True)[0]["spans"][0]["symbol"] == "a"
     error = AudioError("too_short", "/a.wav: too short")
     expected = {"id": "7", "file": "a.wav", "from": 1.0, "error": "/a.wav: too short"}
-    assert row_of(item, error, spans=False) == expected | {"code": "too_short"}
-    assert row_of(item, RunError("x"), spans=False)["code"] == "error"
+    assert rows_of(item, error, spans=False)[0] == expected | {"code": "too_short"}
+    assert rows_of(item, RunError("x"), spans=False)[0]["code"] == "error"
 
 
 @pytest.mark.parametrize("spans", [False, True])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phonemo.batch.inputs import READERS
 from phonemo.batch.plan import BatchItem
-from phonemo.batch.rows import row_of, writing_rows
+from phonemo.batch.rows import rows_of, writing_rows
 from phonemo.corpora.manifest import (
     STYLES,
     Header,
@@ -237,7 +237,7 @@ LABELS = ("joy", "fear, or not", 'a "b"')
 @given(names, st.lists(predictions(labels=LABELS), max_size=3), st.booleans())
 def test_the_rows_of_a_batch_read_back(fresh, name, answers, spans):
     item = BatchItem(name, f"/{name}", name, 0.5)
-    rows = [row_of(item, one, spans) for one in answers]
+    rows = [row for one in answers for row in rows_of(item, one, spans)]
     path = fresh() / "part.jsonl"
     with writing_rows(path, "jsonl", LABELS, spans) as write:
         for row in rows:
@@ -251,7 +251,11 @@ def test_the_rows_of_a_batch_read_back(fresh, name, answers, spans):
 @given(names, st.lists(predictions(labels=LABELS, who=st.none()), max_size=3), st.booleans())
 def test_the_rows_of_a_batch_in_parquet_read_back(fresh, name, answers, spans):
     parquet = pytest.importorskip("pyarrow.parquet")
-    rows = [row_of(BatchItem(name, f"/{name}", name, 0.5), one, spans) for one in answers]
+    rows = [
+        row
+        for one in answers
+        for row in rows_of(BatchItem(name, f"/{name}", name, 0.5), one, spans)
+    ]
     path = fresh() / "part.parquet"
     with writing_rows(path, "parquet", LABELS, spans) as write:
         for row in rows:

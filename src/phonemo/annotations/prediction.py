@@ -289,8 +289,10 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     Its index is audformat's segmented index: file, and start and end as timedelta64[ns]. Its
     columns are label, the score of each emotion (NaN if the model does not have it), speaker,
     speech_ratio, phonemes (those whose midpoint lies in the segment, separated by spaces; None for
-    a model without them), warnings and, if a profile was applied to any recording, profile: the
-    hash of the applied profile. A recording without speech has one row without label and scores.
+    a model without them), warnings; profile, the hash of the applied profile, if one was applied
+    to any recording; and channel, if channels were chosen. A recording without speech has one row
+    without label and scores. One whose channels are processed each on its own has the rows of each
+    channel.
 
     Args:
         answers: file names and their predictions.
@@ -301,7 +303,8 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     pandas = _import_pandas()
     segments = [
         (name, prediction, segment)
-        for name, prediction in answers
+        for name, recording in answers
+        for prediction in recording.channels or (recording,)
         for segment in segments_of(prediction) or (Segment(0.0, prediction.seconds, "", {}),)
     ]
     emotions = list(
@@ -313,6 +316,10 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     if any(marks):
         columns.append("profile")
         rows = [[*row, mark and mark.hash] for row, mark in zip(rows, marks, strict=True)]
+    channels = [segment.channel or prediction.channel for _, prediction, segment in segments]
+    if any(channels):
+        columns.append("channel")
+        rows = [[*row, number] for row, number in zip(rows, channels, strict=True)]
     frame = pandas.DataFrame(
         rows, columns=columns, index=_build_index(pandas, segments), dtype=object
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,25 +31,41 @@ def single_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
+def source_name(segment: Segment) -> str:
+    """The speaker, or else the channel ("channel 1"); empty if neither is known."""
+    if segment.speaker or segment.channel is None:
+        return single_line(segment.speaker)
+    return f"channel {segment.channel}"
+
+
 def tiers_of(found: Prediction) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals from 0 to the recording's end.
 
-    Emotions have one tier, plus one tier of speakers if these are known. If segments overlap, each
-    speaker has a tier "emotion <speaker>" instead of these two.
+    Emotions have one tier, plus one tier of speakers if these are known. If segments overlap or
+    are of chosen channels, each speaker, or else each channel, has a tier "emotion <name>" instead
+    of these two. Channels processed each on its own have a tier of phonemes each.
     """
     tiers = {
         name: list(non_overlapping(intervals, found.seconds))
         for name, intervals in _emotion_tiers(segments_of(found)).items()
     }
-    if found.spans is not None:
-        tiers["phonemes"] = list(fill_gaps(found.spans, found.seconds))
-        if any(span.share is not None for span in found.spans):
-            shares = (
-                TierInterval(span.start, span.end, _format_share(span.share))
-                for span in found.spans
-            )
-            tiers["share"] = list(non_overlapping(shares, found.seconds))
+    for part in found.channels or (found,):
+        suffix = f" channel {part.channel}" if found.channels else ""
+        tiers |= {name + suffix: list(rows) for name, rows in _phoneme_tiers(part, found.seconds)}
     return tiers
+
+
+def _phoneme_tiers(
+    found: Prediction, seconds: float
+) -> Iterator[tuple[str, Iterator[TierInterval]]]:
+    if found.spans is None:
+        return
+    yield "phonemes", fill_gaps(found.spans, seconds)
+    if any(span.share is not None for span in found.spans):
+        shares = (
+            TierInterval(span.start, span.end, _format_share(span.share)) for span in found.spans
+        )
+        yield "share", non_overlapping(shares, seconds)
 
 
 def fill_gaps(spans: Iterable[PhonemeSpan], seconds: float) -> Iterator[TierInterval]:
@@ -81,16 +98,32 @@ def non_overlapping(intervals: Iterable[TierInterval], seconds: float) -> Iterat
 
 def _emotion_tiers(segments: Sequence[Segment]) -> dict[str, list[TierInterval]]:
     """Tier name -> intervals of emotions or speakers."""
-    overlap = _have_overlap(segments)
-    tiers: dict[str, list[TierInterval]] = {} if overlap else {"emotion": []}
+    has_channels = any(segment.channel is not None for segment in segments)
+    apart = has_channels or _have_overlap(segments)
+    tiers: dict[str, list[TierInterval]] = {} if apart else {"emotion": []}
+    shared = _shared_names(segments)
     for segment in segments:
-        name = f"emotion {single_line(segment.speaker)}".rstrip() if overlap else "emotion"
+        name = f"emotion {_party_name(segment, shared)}".rstrip() if apart else "emotion"
         tiers.setdefault(name, []).append(
             TierInterval(segment.start, segment.end, segment_label(segment))
         )
-    if not overlap and any(segment.speaker for segment in segments):
+    if not apart and any(segment.speaker for segment in segments):
         tiers["speaker"] = [TierInterval(x.start, x.end, single_line(x.speaker)) for x in segments]
     return tiers
+
+
+def _shared_names(segments: Sequence[Segment]) -> set[str]:
+    """Names of speakers on several channels: tools name the speakers of each channel alike."""
+    pairs = {(segment.speaker, segment.channel) for segment in segments if segment.speaker}
+    counts = Counter(speaker for speaker, _ in pairs)
+    return {speaker for speaker, count in counts.items() if speaker and count > 1}
+
+
+def _party_name(segment: Segment, shared: set[str]) -> str:
+    """The speaker, with the channel if others share the name, or the channel."""
+    if segment.speaker not in shared:
+        return source_name(segment)
+    return f"{single_line(segment.speaker)} channel {segment.channel or 'mix'}"
 
 
 def _have_overlap(segments: Sequence[Segment]) -> bool:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from phonemo.annotations.prediction import Word
-from phonemo.annotations.textgrid import finite, parse_textgrid
+from phonemo.annotations.textgrid import TextGridInterval, finite, parse_textgrid
+from phonemo.audio.channels import MAX_CHANNELS
 from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
@@ -97,6 +98,8 @@ def open_turns(
         recording: str, seconds: float | None = None, lone: bool = True
     ) -> tuple[Turn, ...]:
         turns = [_clip_turn(row, seconds) for row in _select_rows(name, rows, recording, lone)]
+        if name.lower().endswith(".rttm"):
+            turns = _honor_channels(turns)
         return tuple(sorted(turns, key=lambda turn: (turn.start, turn.end)))
 
     return turns_of
@@ -181,7 +184,24 @@ def _read_rttm(name: str, text: str) -> Iterator[_TurnRow]:
             raise UsageError(f"{where}: expected {expected}, got {len(fields)}")
         start = finite(where, fields[3])
         end = start + finite(where, fields[4])
-        yield _make_row(where, fields[1], (start, end), fields[7])
+        row = _make_row(where, fields[1], (start, end), fields[7])
+        yield replace(row, turn=replace(row.turn, channel=_channel_of(fields[2])))
+
+
+def _channel_of(field: str) -> int | None:
+    """The channel field of an RTTM line; None if it is no number of a channel."""
+    number = int(field) if field.isascii() and field.isdigit() and len(field) < 4 else 0
+    return number if 1 <= number <= MAX_CHANNELS else None
+
+
+def _honor_channels(turns: list[Turn]) -> list[Turn]:
+    """Keep the channels of an RTTM where they differ.
+
+    Most tools write 1 for every turn, also where the speakers are mixed on all channels.
+    """
+    if len({turn.channel for turn in turns} - {None}) > 1:
+        return turns
+    return [replace(turn, channel=None) for turn in turns]
 
 
 def _table_reader(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
@@ -210,20 +230,21 @@ def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
 
 def _read_textgrid(name: str, text: str) -> Iterator[_TurnRow]:
     rows = [
-        (
-            interval.tier,
-            _make_row(
-                interval.where,
-                None,
-                (interval.start, interval.end),
-                _speaker_of(interval.tier, interval.text),
-            ),
-        )
+        (interval.tier, _interval_row(interval))
         for interval in parse_textgrid(name, text)
-        if interval.text and interval.tier.lower() not in _OTHER_TIERS
+        if interval.text and interval.tier.lower().partition(" channel ")[0] not in _OTHER_TIERS
     ]
     has_speakers = any(tier.lower() == "speaker" for tier, _ in rows)
     yield from (row for tier, row in rows if not (has_speakers and tier == "emotion"))
+
+
+def _interval_row(interval: TextGridInterval) -> _TurnRow:
+    times = (interval.start, interval.end)
+    kind, _, number = interval.tier.partition(" channel ")
+    if kind == "emotion" and (channel := _channel_of(number)):
+        row = _make_row(interval.where, None, times, "")
+        return replace(row, turn=replace(row.turn, channel=channel))
+    return _make_row(interval.where, None, times, _speaker_of(interval.tier, interval.text))
 
 
 def _speaker_of(tier: str, text: str) -> str:

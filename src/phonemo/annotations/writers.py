@@ -12,16 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
-from phonemo.annotations.tiers import TierInterval, segment_label, single_line, tiers_of
+from phonemo.annotations.tiers import (
+    TierInterval,
+    segment_label,
+    single_line,
+    source_name,
+    tiers_of,
+)
 from phonemo.files import dumps_json
 
 
 def textgrid(name: str, found: Prediction) -> str:
     """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
 
-    All but the first are optional; if segments overlap, each speaker has a tier "emotion <speaker>"
-    instead of the first two. The format is the long text format of Praat's manual, in UTF-8. Tiers
-    cover the recording without gaps, as Praat requires; a gap is an empty interval.
+    All but the first are optional. If segments overlap, each speaker has a tier "emotion <speaker>"
+    instead of the first two; if channels were chosen, each has one such as "emotion channel 1". The
+    format is the long text format of Praat's manual, in UTF-8. Tiers cover the recording without
+    gaps, as Praat requires; a gap is an empty interval.
     """
     tiers = tiers_of(found)
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
@@ -38,10 +45,11 @@ def textgrid(name: str, found: Prediction) -> str:
 def audacity(name: str, found: Prediction) -> str:
     """An Audacity label track: start, end and text, tab-separated; emotions, then phonemes."""
     rows = [
-        (segment.start, segment.end, _speaker_prefix(segment) + segment_label(segment))
+        (segment.start, segment.end, _source_prefix(segment) + segment_label(segment))
         for segment in segments_of(found)
     ]
-    rows += [(span.start, span.end, span.symbol) for span in found.spans or ()]
+    spans = (span for part in found.channels or (found,) for span in part.spans or ())
+    rows += [(span.start, span.end, span.symbol) for span in spans]
     return "".join(f"{start:.6f}\t{end:.6f}\t{text}\n" for start, end, text in rows)
 
 
@@ -49,17 +57,20 @@ def srt(name: str, found: Prediction) -> str:
     """Subtitles in the SubRip format, one per segment: "A: [anger 0.75]"."""
     cues = []
     for number, segment in enumerate(segments_of(found), start=1):
-        text = f"{_speaker_prefix(segment)}[{segment_label(segment)}]"
+        text = f"{_source_prefix(segment)}[{segment_label(segment)}]"
         times = f"{_timestamp(segment.start, ',')} --> {_timestamp(segment.end, ',')}"
         cues.append(f"{number}\n{times}\n{text}\n")
     return "\n".join(cues)
 
 
 def webvtt(name: str, found: Prediction) -> str:
-    """Subtitles for HTML video and audio, one per segment; speakers become voice tags."""
+    """Subtitles for HTML video and audio, one per segment.
+
+    Speakers, or channels, become voice tags.
+    """
     cues = ["WEBVTT\n"]
     for segment in segments_of(found):
-        speaker = html.escape(single_line(segment.speaker), quote=False)
+        speaker = html.escape(source_name(segment), quote=False)
         voice = f"<v {speaker}>" if speaker else ""
         text = html.escape(f"[{segment_label(segment)}]", quote=False)
         cues.append(
@@ -71,12 +82,14 @@ def webvtt(name: str, found: Prediction) -> str:
 def rttm(name: str, found: Prediction) -> str:
     """NIST RTTM for diarization tools, one line per segment.
 
-    The speaker field holds the emotion ("<speaker>_<emotion>" if the speaker is known), the
-    confidence field its score. The file id is the stem of the name.
+    The channel field holds the channel, 1 for the mix. The speaker field holds the emotion
+    ("<speaker>_<emotion>" if the speaker is known), the confidence field its score. The file id is
+    the stem of the name.
     """
     file = _token(PurePath(name).stem.encode("utf-8", "replace").decode())
     return "".join(
-        f"SPEAKER {file} 1 {segment.start:.3f} {segment.end - segment.start:.3f} <NA> <NA> "
+        f"SPEAKER {file} {segment.channel or 1} {segment.start:.3f} "
+        f"{segment.end - segment.start:.3f} <NA> <NA> "
         f"{_rttm_label(segment)} {segment.scores[segment.label]:.3f} <NA>\n"
         for segment in segments_of(found)
     )
@@ -88,50 +101,67 @@ def json_file(name: str, found: Prediction) -> str:
     return dumps_json(data, indent=1) + "\n"
 
 
-def csv_head(labels: Iterable[str], profile: bool = False) -> str:
+def csv_head(labels: Iterable[str], profile: bool = False, channel: bool = False) -> str:
     """The header of a table with a row per segment.
 
     Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings,
-    error and, if a profile is applied, profile: the hash of the applied profile.
+    error and, if channels are chosen, channel, and if a profile is applied, profile: the hash of
+    the applied profile.
     """
     times = ["start", "end", "speaker", "label"]
-    last = ["profile"] if profile else []
+    last = ["channel"] * channel + ["profile"] * profile
     return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
 
-def csv_rows(name: str, found: Prediction, labels: Sequence[str], profile: bool = False) -> str:
+def csv_rows(
+    name: str,
+    found: Prediction,
+    labels: Sequence[str],
+    profile: bool = False,
+    channel: bool = False,
+) -> str:
     """The table's rows for one recording; times are in seconds.
 
     Phonemes (those whose midpoint lies in the segment) and warnings are separated by spaces. A
-    recording without segments has one row without times and label.
+    recording without segments has one row without times and label. A recording whose channels are
+    processed each on its own has the rows of each channel.
     """
+    if found.channels:
+        parts = (csv_rows(name, one, labels, profile, channel) for one in found.channels)
+        return "".join(parts)
     warnings = " ".join(found.warnings)
     segments = segments_of(found)
     if not segments:
         phonemes = " ".join(found.phonemes or ())
         cells = [name, "", "", "", "", *("" for _ in labels), phonemes, warnings, ""]
-        return _csv_line([*cells, *_hash_cells(found, None, profile)])
+        return _csv_line([*cells, *_last_cells(found, None, profile, channel)])
     return "".join(
         _csv_line(
             [
                 *_segment_cells(name, found, segment, labels, warnings),
-                *_hash_cells(found, segment, profile),
+                *_last_cells(found, segment, profile, channel),
             ]
         )
         for segment in segments
     )
 
 
-def csv_error(name: str, error: str, labels: Sequence[str], profile: bool = False) -> str:
+def csv_error(
+    name: str, error: str, labels: Sequence[str], profile: bool = False, channel: bool = False
+) -> str:
     """The table's row for a file that could not be processed."""
-    last = [""] if profile else []
+    last = [""] * (profile + channel)
     return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
-def _hash_cells(prediction: Prediction, segment: Segment | None, profile: bool) -> list[str]:
-    """The cell of the profile column, if there is one."""
+def _last_cells(
+    prediction: Prediction, segment: Segment | None, profile: bool, channel: bool
+) -> list[str]:
+    """The cells of the columns channel and profile, where there are such."""
+    number = (segment.channel if segment is not None else None) or prediction.channel
     mark = (segment.profile if segment is not None else None) or prediction.profile
-    return [mark.hash if mark is not None else ""] if profile else []
+    cells = ["" if number is None else str(number)] if channel else []
+    return [*cells, *([mark.hash if mark is not None else ""] if profile else [])]
 
 
 def _segment_cells(
@@ -188,8 +218,8 @@ def _token(text: str) -> str:
     return "_".join(text.split()) or "audio"
 
 
-def _speaker_prefix(segment: Segment) -> str:
-    name = single_line(segment.speaker)
+def _source_prefix(segment: Segment) -> str:
+    name = source_name(segment)
     return f"{name}: " if name else ""
 
 

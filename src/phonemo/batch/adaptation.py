@@ -32,6 +32,7 @@ from phonemo.runtime.adaptation.statistics import Reference
 from phonemo.runtime.workers import AHEAD, WorkerPool
 
 if TYPE_CHECKING:
+    from phonemo.audio import Channels
     from phonemo.runtime.adaptation.pool import Vectors
 
 
@@ -73,13 +74,13 @@ def vectors_by_processes(
                 yield _isolated(work, rest.popleft())
 
 
-def vectors_of_item(recognizer: Any, item: BatchItem) -> Vectors | None:
+def vectors_of_item(recognizer: Any, item: BatchItem, channels: Channels = "mix") -> Vectors | None:
     """Return the vectors of a recording's beginning; None if it cannot be used."""
     end = (item.start or 0.0) + LONGEST_SECONDS
     held = deque[Fetched]()
     try:
         start = replace(item, end=min(inf if item.end is None else item.end, end))
-        (result,) = recognizer.vectors(fetched([start], held), jobs=1)
+        (result,) = recognizer.vectors(fetched([start], held), jobs=1, channels=channels)
     except Exception as error:  # a bug, here or in a library, that one file triggers
         message = "%s: %s; it is left out of the profile"
         log.warning(message, safe_name(item.file), error_line(error), exc_info=True)
@@ -124,7 +125,7 @@ def _vectors(item: BatchItem) -> Vectors | None:
     global _recognizer
     assert _spec is not None
     _recognizer = _recognizer or open_recognizer(_spec.options)
-    return vectors_of_item(_recognizer, item)
+    return vectors_of_item(_recognizer, item, _spec.options.channels)
 
 
 #: Default number of recordings in the sample; more gain little.

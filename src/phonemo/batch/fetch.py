@@ -79,9 +79,9 @@ class _Prefetcher:
     def next(self) -> Fetched:
         item, future = self._items.popleft()
         source = item.path if future is None else future.result()
-        if isinstance(source, PhonemoError) or (item.start is None and item.end is None):
+        if isinstance(source, PhonemoError) or item.is_whole:
             return source
-        return Excerpt(source, item.start, item.end)
+        return Excerpt(source, item.start, item.end, item.channel)
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)

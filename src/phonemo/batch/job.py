@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from phonemo.audio import Channels
 from phonemo.batch.stores import Store
 from phonemo.errors import RunError, safe_name
 from phonemo.files import dumps_json, loads_json
@@ -16,6 +17,11 @@ from phonemo.version import __version__
 
 CARD = "batch.json"
 PartFormat = Literal["jsonl", "parquet"]
+
+
+def _is_mix(value: object) -> bool:
+    """Exclude the default from the files, which earlier versions read."""
+    return value == "mix"
 
 
 def _is_none(value: object) -> bool:
@@ -44,6 +50,8 @@ class BatchOptions(_JobModel):
     """Give short recordings a timeline too."""
     activity: str = "energy"
     """Voice activity detector."""
+    channels: Channels = Field(default="mix", exclude_if=_is_mix)
+    """The channels of recordings whose row in a manifest names none."""
     threshold: float | None = None
     """Results with a lower score are marked unsure; None uses the model's threshold."""
     format: PartFormat = "jsonl"
@@ -130,6 +138,7 @@ class PartStats(_JobModel):
     work_seconds: float = 0.0
     """Wall time of the part in its worker."""
     labels: dict[str, int] = Field(default_factory=dict)
+    """Rows by emotion; a recording whose channels are split has several."""
     errors: dict[str, int] = Field(default_factory=dict)
     """Counts by error code."""
     warnings: dict[str, int] = Field(default_factory=dict)

@@ -40,12 +40,24 @@ class BatchItem:
     @property
     def key(self) -> bytes:
         """16 bytes that identify it."""
-        text = repr((self.path, self.id, self.start or None, self.end))
+        fields = self.path, self.id, self.start or None, self.end
+        text = repr(fields if self.channel is None else (*fields, self.channel))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of a recording: no segment and no channel of it."""
+        return self.start is None and self.end is None and self.channel is None
 
     def named(self) -> dict[str, Any]:
         """Return the leading fields of its result row."""
-        fields = {"id": self.id, "file": self.file, "from": self.start, "to": self.end}
+        fields = {
+            "id": self.id,
+            "file": self.file,
+            "from": self.start,
+            "to": self.end,
+            "channel": self.channel,
+        }
         return {name: value for name, value in fields.items() if value is not None}
 
     def to_line(self) -> str:

@@ -28,11 +28,16 @@ def part_name(part: int, kind: PartFormat) -> str:
     return f"parts/part-{part:06d}.{kind}"
 
 
-def row_of(item: BatchItem, outcome: Prediction | PhonemoError, spans: bool) -> Row:
-    """Return the prediction of a recording, or its error, as plain data."""
+def rows_of(item: BatchItem, outcome: Prediction | PhonemoError, spans: bool) -> list[Row]:
+    """Return the rows of a recording: its prediction, one for each split channel, or its error."""
     if isinstance(outcome, PhonemoError):
-        return failed_row(item, getattr(outcome, "code", "error"), str(outcome))
-    return item.named() | outcome.to_dict(spans)
+        return [failed_row(item, getattr(outcome, "code", "error"), str(outcome))]
+    return [_prediction_row(item, one, spans) for one in outcome.channels or (outcome,)]
+
+
+def _prediction_row(item: BatchItem, prediction: Prediction, spans: bool) -> Row:
+    channel = {} if prediction.channel is None else {"channel": prediction.channel}
+    return item.named() | channel | prediction.to_dict(spans)
 
 
 def failed_row(item: BatchItem, code: str, message: str) -> Row:
@@ -103,6 +108,7 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
     mark = pyarrow.struct([("hash", text), ("count", pyarrow.int64())])
     fields = [
         *[("id", text), ("file", text), ("from", number), ("to", number)],
+        ("channel", pyarrow.int32()),
         *[("label", text), ("scores", scores), ("seconds", number)],
         *[("phonemes", pyarrow.list_(text)), ("warnings", pyarrow.list_(text))],
         *[("speech_ratio", number), ("segments", pyarrow.list_(segment))],

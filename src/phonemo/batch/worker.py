@@ -24,7 +24,7 @@ from phonemo.batch.fetch import Fetched, fetched, release
 from phonemo.batch.job import BatchOptions, PartStats
 from phonemo.batch.job_profile import read_profile
 from phonemo.batch.plan import BatchItem, read_part
-from phonemo.batch.rows import Row, failed_row, part_name, row_of, writing_rows
+from phonemo.batch.rows import Row, failed_row, part_name, rows_of, writing_rows
 from phonemo.batch.stores import Store, open_store
 from phonemo.errors import PhonemoError, RunError, safe_name
 from phonemo.loader import load_model, model_digest
@@ -153,19 +153,23 @@ class PartWorker:
 
         return self._stored(part, isolated_rows(self._work, items))
 
-    def rows(self, items: Sequence[BatchItem]) -> Iterator[Row]:
-        """Yield the rows of recordings, in their order."""
+    def rows(self, items: Sequence[BatchItem]) -> Iterator[list[Row]]:
+        """Yield the rows of each recording, in order: one, or one for each channel if split."""
         options = self.options
         held: deque[Fetched] = deque()
         results = self._recognizer.predict_many(
-            fetched(items, held), jobs=1, shares=options.phonemes, timeline=options.timeline
+            fetched(items, held),
+            jobs=1,
+            shares=options.phonemes,
+            timeline=options.timeline,
+            channels=options.channels,
         )
         try:
             for item, result in zip(items, results, strict=True):
                 release(held.popleft())
                 if isinstance(result, Prediction):
                     result = result.narrowed(options.labels, options.top_k)
-                yield row_of(item, result, options.phonemes)
+                yield rows_of(item, result, options.phonemes)
         finally:
             for source in held:
                 release(source)
@@ -177,7 +181,7 @@ class PartWorker:
         os._exit(1)
 
     def _stored(
-        self, part: int, rows: Iterator[Row], done: Callable[[], None] = lambda: None
+        self, part: int, recordings: Iterator[list[Row]], done: Callable[[], None] = lambda: None
     ) -> PartStats:
         counter, options, profiled = (
             _StatsCounter(part),
@@ -189,9 +193,10 @@ class PartWorker:
             self.store.writing(name) as path,
             writing_rows(path, options.format, labels, options.phonemes, profiled) as write,
         ):
-            for row in rows:
-                write(row)
-                counter.add(row)
+            for rows in recordings:
+                for row in rows:
+                    write(row)
+                counter.add(rows)
                 done()
                 self._tick()
             stats = counter.result()
@@ -255,14 +260,16 @@ class _StatsCounter:
     warnings: Counter[str] = field(default_factory=Counter)
     began: float = field(default_factory=perf_counter)
 
-    def add(self, row: Row) -> None:
+    def add(self, rows: Sequence[Row]) -> None:
+        """Count one recording, whose labels and warnings are those of all its rows."""
         self.files += 1
-        if "error" in row:
-            self.errors[row["code"]] += 1
+        if "error" in rows[0]:
+            self.errors[rows[0]["code"]] += 1
             return
-        self.labels[row["label"]] += 1
-        self.warnings.update(row["warnings"])
-        self.audio_seconds += row["seconds"]
+        self.audio_seconds += rows[0]["seconds"]
+        for row in rows:
+            self.labels[row["label"]] += 1
+            self.warnings.update(row["warnings"])
 
     def result(self) -> PartStats:
         return PartStats(
@@ -277,11 +284,11 @@ class _StatsCounter:
         )
 
 
-def isolated_rows(work: WorkerSpec, items: Iterable[BatchItem]) -> Iterator[Row]:
-    """Yield the rows of recordings, in order; a crash yields an error row for its file alone."""
+def isolated_rows(work: WorkerSpec, items: Iterable[BatchItem]) -> Iterator[list[Row]]:
+    """Yield each recording's rows, in order; a crash yields an error row for its file alone."""
     with closing(_Child(work)) as child:
         for item in items:
-            yield child.row(item)
+            yield child.rows(item)
 
 
 class _Child:
@@ -289,35 +296,35 @@ class _Child:
 
     def __init__(self, work: WorkerSpec) -> None:
         self._work = work
-        self._pool: WorkerPool[BatchItem, Row] | None = None
+        self._pool: WorkerPool[BatchItem, list[Row]] | None = None
 
-    def row(self, item: BatchItem) -> Row:
+    def rows(self, item: BatchItem) -> list[Row]:
         name = safe_name(item.file)
         try:
             return self._open().submit(item).result(ISOLATED_SECONDS)
         except BrokenProcessPool:
             self.close()
             message = f"{name}: the process that recognized it died; convert it, or leave it out"
-            return failed_row(item, "crashed", message)
+            return [failed_row(item, "crashed", message)]
         except TimeoutError:
             self.close()
             message = f"{name}: no result in {ISOLATED_SECONDS:g} s; convert it, or leave it out"
-            return failed_row(item, "timed_out", message)
+            return [failed_row(item, "timed_out", message)]
         except PhonemoError:
             raise  # concerns the batch, not the file
         except Exception as error:  # a bug must not lose the other files
             log.warning("%s: internal error", name, exc_info=True)
             message = f"{name}: {error_line(error)}; please report this"
-            return failed_row(item, "internal_error", message)
+            return [failed_row(item, "internal_error", message)]
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
 
-    def _open(self) -> WorkerPool[BatchItem, Row]:
+    def _open(self) -> WorkerPool[BatchItem, list[Row]]:
         if self._pool is None:
-            self._pool = WorkerPool(_row_of, 1, _set_up, (self._work,))
+            self._pool = WorkerPool(_rows_of, 1, _set_up, (self._work,))
             self._pool.start()
         return self._pool
 
@@ -332,7 +339,7 @@ def _set_up(work: WorkerSpec) -> None:
     _spec = work
 
 
-def _row_of(item: BatchItem) -> Row:
+def _rows_of(item: BatchItem) -> list[Row]:
     global _worker
     assert _spec is not None
     _worker = _worker or PartWorker(_spec)

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from phonemo.cli import console
-from phonemo.cli.options import Activity, Jobs, Model, Quiet, check_writable
+from phonemo.cli.options import (
+    Activity,
+    ChannelChoice,
+    Jobs,
+    Model,
+    Quiet,
+    channels_of,
+    check_writable,
+)
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.files import STANDARD_INPUT, find_recordings
 from phonemo.loader import load_model
 
 if TYPE_CHECKING:
+    from phonemo.audio import Channels
     from phonemo.runtime.adaptation.pool import VectorPool
     from phonemo.runtime.recognizer import EmotionRecognizer
 
@@ -47,6 +56,7 @@ def adapt(
     output: Output,
     model: Model = None,
     vad: Activity = "energy",
+    channels: ChannelChoice = "mix",
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
@@ -57,11 +67,12 @@ def adapt(
     counted.
     """
     named = find_recordings(recordings_)
+    chosen = channels_of(channels)
     refuse_standard_input(named)
     check_writable(output)
     opened = load_model(model)
     opened.activity = vad
-    pool = pooled(opened, named, jobs, quiet, _print_error)
+    pool = pooled(opened, named, jobs, quiet, _print_error, chosen)
     if not quiet:
         for line in _skipped_lines(pool, len(named)):
             typer.echo(f"phonemo: {line}", err=True)
@@ -79,6 +90,7 @@ def pooled(
     jobs: int | None,
     quiet: bool,
     failed: Callable[[PhonemoError], None] = lambda error: None,
+    channels: Channels = "mix",
 ) -> VectorPool:
     """Pool the feature vectors of recordings, with a progress bar unless quiet.
 
@@ -88,6 +100,7 @@ def pooled(
         jobs: recordings processed in parallel.
         quiet: hide progress.
         failed: called with the error of each skipped recording.
+        channels: the channels of each recording.
 
     Raises:
         ModelError: the model does not support profiles.
@@ -97,8 +110,9 @@ def pooled(
     pool = VectorPool(opened.adaptable())
     names = [name for name, _ in named]
     jobs = jobs if len(names) > 1 else 1  # a single recording uses all threads of the model
+    running = opened.vectors(names, jobs=jobs, channels=channels)
     with console.progress_callback("profile", quiet or len(names) < 2) as progress:
-        for count, vectors in enumerate(opened.vectors(names, jobs=jobs), start=1):
+        for count, vectors in enumerate(running, start=1):
             pool.take(vectors)
             if isinstance(vectors, PhonemoError):
                 failed(vectors)
@@ -113,6 +127,7 @@ def applied(
     adapt: bool,
     jobs: int | None,
     quiet: bool,
+    channels: Channels = "mix",
 ) -> EmotionRecognizer:
     """Apply the profile of --profile, or one computed from the recordings for --adapt.
 
@@ -125,6 +140,7 @@ def applied(
         adapt: whether to pool these recordings first.
         jobs: recordings processed in parallel.
         quiet: hide progress.
+        channels: the channels of each recording.
 
     Raises:
         UsageError: the profile cannot be used, or no recording contains speech.
@@ -134,7 +150,8 @@ def applied(
         opened = opened.with_profile(profile)
     if not adapt:
         return opened
-    return opened.with_profile(pooled(opened, named, jobs, quiet).profile())
+    pool = pooled(opened, named, jobs, quiet, channels=channels)
+    return opened.with_profile(pool.profile())
 
 
 def check_options(named: Named, profile: Path | None, adapt: bool, turns: bool) -> None:

@@ -18,10 +18,12 @@ from phonemo.cli.adapt import ProfileFile
 from phonemo.cli.options import (
     Activity,
     Address,
+    ChannelChoice,
     Engine,
     EngineName,
     Model,
     Quiet,
+    channels_of,
     check_address,
     command_line,
 )
@@ -104,6 +106,7 @@ def batch(
     top_k: TopK = None,
     threshold: Threshold = None,
     vad: Activity = "energy",
+    channels: ChannelChoice = "mix",
     profile: ProfileFile = None,
     adapt: Adapt = False,
     adapt_sample: Sample = None,
@@ -112,7 +115,8 @@ def batch(
     """Recognize emotion in very many recordings.
 
     Runs on one machine or on a cluster; run the same command again to resume. Every recording gets
-    one row in OUTPUT/parts with its prediction or its error. Exit status 0: all recordings
+    one row in OUTPUT/parts with its prediction or its error, with --channels split one for each
+    channel. Exit status 0: all recordings
     succeeded; 1: some failed, each with an error in its row; 2: wrong usage.
     """
     check_address(engine, address)
@@ -133,6 +137,7 @@ def batch(
         phonemes=phonemes,
         timeline=timeline,
         activity=vad,
+        channels=channels_of(channels),
         threshold=threshold,
         format=format.value,
         adapt=(adapt_sample or SAMPLE) if adapt else None,

@@ -125,7 +125,8 @@ def table_row(row: Mapping[str, Any]) -> str:
     if "error" in row:
         return f"{file}\n  error: {row['error']}"
     ranked: Sequence[tuple[str, float]] = sorted(row["scores"].items(), key=lambda item: -item[1])
-    lines = [f"{file}  ({row['seconds']:.1f} s)"]
+    channel = f"  channel {row['channel']}" if "channel" in row else ""
+    lines = [f"{file}{channel}  ({row['seconds']:.1f} s)"]
     if "no_speech" in row["warnings"]:
         lines.append("  no speech detected; the scores below are meaningless")
     for name, score in ranked[:4]:

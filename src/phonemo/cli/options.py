@@ -29,6 +29,7 @@ Folds = Annotated[int | None, typer.Option(help="Number of folds to group the un
 FoldFolder = Annotated[str | None, typer.Option(help="Folder of published fold files.")]
 
 if TYPE_CHECKING:
+    from phonemo.audio import Channels
     from phonemo.config import ProtocolConfig
 
 
@@ -64,6 +65,15 @@ Jobs = Annotated[
         "--jobs", "-j", min=1, help="Recordings processed in parallel. Default: one per CPU."
     ),
 ]
+ChannelChoice = Annotated[
+    str,
+    typer.Option(
+        "--channels",
+        metavar="mix|split|N",
+        help="mix: the mean of all channels; split: each channel on its own, as for the two sides "
+        "of a call; or the number of one channel (1 is left, 2 is right).",
+    ),
+]
 Names = Annotated[
     list[str] | None,
     typer.Option("--fold", metavar="NAME", help="Run only this fold; repeatable."),
@@ -72,6 +82,13 @@ Seeds = Annotated[
     list[int] | None,
     typer.Option("--seed", metavar="N", help="Run only this seed; repeatable."),
 ]
+
+
+def channels_of(text: str) -> Channels:
+    """Parse --channels; UsageError for anything but mix, split or a number from 1 on."""
+    from phonemo.audio import parse_channels
+
+    return parse_channels(text)
 
 
 def check_writable(path: Path) -> None:

@@ -21,6 +21,7 @@ from phonemo.files import STANDARD_INPUT, atomic_write_text
 
 if TYPE_CHECKING:
     from phonemo.annotations.turns import Turn
+    from phonemo.audio import Channels
     from phonemo.runtime.recognizer import EmotionRecognizer
 
 
@@ -56,6 +57,7 @@ class OutputOptions:
     """Adapt turns to the statistics of their speaker."""
     summary: bool = False
     """Add the summary of each party."""
+    channels: Channels = "mix"
 
 
 #: The formats with a place for the summary of a recording.
@@ -73,13 +75,17 @@ def iter_predictions(
     names = [name for name, _ in named]
     results: Iterator[Answer]
     if options.said is not None:
-        results = (_align(opened, name, options.said) for name in names)
+        results = (_align(opened, name, options) for name in names)
     elif options.turns is None:
         sources = (_source(name) for name in names)
         # a single recording uses all threads of the model
         jobs = options.jobs if len(names) > 1 else 1
         results = opened.predict_many(
-            sources, jobs=jobs, shares=options.shares, timeline=options.timeline
+            sources,
+            jobs=jobs,
+            shares=options.shares,
+            timeline=options.timeline,
+            channels=options.channels,
         )
     else:
         turns_of = partial(options.turns, lone=len(names) == 1)
@@ -105,7 +111,7 @@ def _finished(result: Prediction, options: OutputOptions) -> Prediction:
 def writer_of(
     output_format: Format,
     labels: Sequence[str],
-    spans: bool,
+    options: OutputOptions,
     targets: dict[str, Path],
     profile: bool = False,
 ) -> Iterator[Writer]:
@@ -114,21 +120,22 @@ def writer_of(
     Args:
         output_format: the format.
         labels: the emotions, for the header of a table.
-        spans: include the times of the phonemes in JSON.
+        options: whether JSON includes the times of the phonemes, and a table the channels.
         targets: each recording's file, from ``output_paths``.
         profile: include a profile column in a table.
     """
+    spans, channel = options.shares, options.channels != "mix"
     if output_format is Format.json and not targets:
         yield from _write_array(spans)
     elif output_format in writers.BY_FILE:
         yield _write_files(writers.BY_FILE[output_format][1], targets)
     elif output_format is Format.csv:
-        typer.echo(writers.csv_head(labels, profile), nl=False)
-        yield lambda name, result: _echo(_csv_text(name, result, labels, profile))
+        typer.echo(writers.csv_head(labels, profile, channel), nl=False)
+        yield lambda name, result: _echo(_csv_text(name, result, labels, profile, channel))
     elif output_format is Format.jsonl:
-        yield lambda name, result: typer.echo(console.json_row(row_of(name, result, spans)))
+        yield _write_rows(spans, console.json_row)
     elif output_format is Format.table:
-        yield lambda name, result: typer.echo(console.table_row(row_of(name, result, True)))
+        yield _write_rows(True, console.table_row)
     else:
         raise NotImplementedError(
             f"no writer for {output_format}; add it to annotations.writers.BY_FILE"
@@ -192,7 +199,23 @@ def row_of(name: str, result: Answer, spans: bool) -> dict[str, Any]:
     """Convert a prediction or an error to plain data."""
     if isinstance(result, PhonemoError):
         return {"file": name, "error": str(result), "code": getattr(result, "code", "error")}
-    return {"file": name, **result.to_dict(spans)}
+    channel = {} if result.channel is None else {"channel": result.channel}
+    return {"file": name, **channel, **result.to_dict(spans)}
+
+
+def rows_of(name: str, result: Answer, spans: bool) -> list[dict[str, Any]]:
+    """Convert a result to plain data: a row, or one for each channel of a split recording."""
+    if isinstance(result, PhonemoError) or not result.channels:
+        return [row_of(name, result, spans)]
+    return [row_of(name, channel, spans) for channel in result.channels]
+
+
+def _write_rows(spans: bool, formatted: Callable[[dict[str, Any]], str]) -> Writer:
+    def emit(name: str, result: Answer) -> None:
+        for row in rows_of(name, result, spans):
+            typer.echo(formatted(row))
+
+    return emit
 
 
 def _predict_turns(
@@ -201,15 +224,23 @@ def _predict_turns(
     try:
         turns = turns_of(name)
         return opened.predict(
-            _source(name), shares=options.shares, turns=turns, by_speaker=options.by_speaker
+            _source(name),
+            shares=options.shares,
+            turns=turns,
+            by_speaker=options.by_speaker,
+            channels=options.channels,
         )
     except PhonemoError as error:
         return error
 
 
-def _align(opened: Any, name: str, said: Sequence[str]) -> Answer:
+def _align(opened: Any, name: str, options: OutputOptions) -> Answer:
+    from phonemo.audio import Excerpt
+
+    channel = options.channels if isinstance(options.channels, int) else None
     try:
-        prediction: Prediction = opened.align(_source(name), said)
+        excerpt = Excerpt(_source(name), channel=channel)
+        prediction: Prediction = opened.align(excerpt, options.said)
         return prediction
     except PhonemoError as error:
         return error
@@ -232,10 +263,12 @@ def _write_array(spans: bool) -> Iterator[Writer]:
     typer.echo("[]" if separator == "[" else "]")
 
 
-def _csv_text(name: str, result: Answer, labels: Sequence[str], profile: bool) -> str:
+def _csv_text(
+    name: str, result: Answer, labels: Sequence[str], profile: bool, channel: bool
+) -> str:
     if isinstance(result, PhonemoError):
-        return writers.csv_error(name, str(result), labels, profile)
-    return writers.csv_rows(name, result, labels, profile)
+        return writers.csv_error(name, str(result), labels, profile, channel)
+    return writers.csv_rows(name, result, labels, profile, channel)
 
 
 def _write_files(write: Callable[[str, Prediction], str], targets: dict[str, Path]) -> Writer:

@@ -12,7 +12,7 @@ import typer
 
 from phonemo.cli import adapt as cli_adapt
 from phonemo.cli import console
-from phonemo.cli.options import Activity, Jobs, Model
+from phonemo.cli.options import Activity, ChannelChoice, Jobs, Model, channels_of
 from phonemo.cli.output import (
     SUMMARIZED,
     Answer,
@@ -134,6 +134,7 @@ def predict(
     top_k: TopK = None,
     threshold: Threshold = None,
     vad: Activity = "energy",
+    channels: ChannelChoice = "mix",
     profile: cli_adapt.ProfileFile = None,
     adapt: cli_adapt.Adapt = False,
     jobs: Jobs = None,
@@ -145,6 +146,8 @@ def predict(
     status 0: all files succeeded; 1: some failed, each with an error in its line; 2: wrong usage.
     """
     named = find_recordings(files)
+    if said is not None and channels.strip().lower() == "split":
+        raise UsageError("--said cannot be combined with --channels split; name one channel")
     options = OutputOptions(
         names_of(labels),
         top_k,
@@ -155,6 +158,7 @@ def predict(
         _parse_phonemes(said, named, model, timeline),
         by_speaker=adapt and turns is not None,
         summary=summary,
+        channels=channels_of(channels),
     )
     cli_adapt.check_options(named, profile, adapt, turns is not None)
     on_terminal = _check_streams(named)
@@ -167,12 +171,14 @@ def predict(
         known = known.restrict(options.labels)  # fails before any file is read
     _configure(opened, vad, threshold)
     hidden = quiet or len(named) < 2 or on_terminal
-    opened = cli_adapt.applied(opened, named, profile, adapt and turns is None, jobs, quiet)
+    opened = cli_adapt.applied(
+        opened, named, profile, adapt and turns is None, jobs, quiet, options.channels
+    )
     has_profile = profile is not None or adapt
     failed = 0
     with (
         console.progress_callback("recognizing", hidden) as progress,
-        writer_of(output_format, known.names, options.shares, targets, has_profile) as write,
+        writer_of(output_format, known.names, options, targets, has_profile) as write,
     ):
         for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):
             failed += not _write_result(write, name, result)

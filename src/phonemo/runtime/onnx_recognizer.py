@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.annotations.prediction import PhonemeSpan, Prediction
-from phonemo.audio import Source, load_waveform
+from phonemo.audio import Excerpt, Source, load_waveform
 from phonemo.audio.levels import boost_quiet
 from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.evaluation.calibration import log_softmax, softmax
@@ -67,7 +67,12 @@ class OnnxRecognizer(EmotionRecognizer):
         return self.card.labels
 
     def align(
-        self, audio: Source, said: Sequence[str], rate: int | None = None, *, shares: bool = True
+        self,
+        audio: Source | Excerpt,
+        said: Sequence[str],
+        rate: int | None = None,
+        *,
+        shares: bool = True,
     ) -> Prediction:
         """Predict the emotion of a recording with known phonemes, and align the phonemes.
 
@@ -85,7 +90,15 @@ class OnnxRecognizer(EmotionRecognizer):
         """
         if isinstance(said, str) or not said:
             raise UsageError("expected a list of phonemes, such as ['d', 'a', 's']")
-        waveform = load_waveform(audio, rate=rate, limits=self.limits)
+        excerpt = audio if isinstance(audio, Excerpt) else Excerpt(audio)
+        waveform = load_waveform(
+            excerpt.source,
+            rate=rate,
+            start=excerpt.start,
+            end=excerpt.end,
+            channel=excerpt.channel,
+            limits=self.limits,
+        )
         if waveform.seconds > self.whole_seconds:
             raise AudioError(
                 "audio_too_long",

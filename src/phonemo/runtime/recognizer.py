@@ -33,7 +33,13 @@ from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
 from phonemo.runtime.channel_predictions import combine_channels, on_channel, with_sound
 from phonemo.runtime.sliding import SlidingInference
-from phonemo.runtime.speaker_turns import predict_turns, resolve_turns, speakers_adapted, turns_on
+from phonemo.runtime.speaker_turns import (
+    Party,
+    predict_turns,
+    resolve_turns,
+    speakers_adapted,
+    turns_on,
+)
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import VadTrack, detector_of
 from phonemo.runtime.windows import (
@@ -305,10 +311,11 @@ class EmotionRecognizer(Adaptable):
         channels: Channels,
     ) -> Prediction:
         """Predict turn by turn, for some speakers with an adapted recognizer."""
-        adapted: Mapping[str | None, EmotionRecognizer] = {}
+        adapted: Mapping[Party, EmotionRecognizer] = {}
 
         def predict(waveform: Waveform, turn: Turn) -> Prediction:
-            return adapted.get(turn.speaker, self).predict_waveform(waveform, options)
+            chosen = adapted.get((turn.speaker, turn.channel), self)
+            return chosen.predict_waveform(waveform, options)
 
         with ExitStack() as stack:
             rewind = reopened(audio, self.limits, stack)
@@ -317,8 +324,8 @@ class EmotionRecognizer(Adaptable):
                 adapted = speakers_adapted(self, rewind(), rate, turns)
             prediction = predict_turns(predict, rewind(), rate, turns, self.limits)
         segments = tuple(
-            replace(segment, profile=adapted[segment.speaker].applied)
-            if segment.speaker in adapted
+            replace(segment, profile=adapted[segment.speaker, segment.channel].applied)
+            if (segment.speaker, segment.channel) in adapted
             else segment
             for segment in prediction.segments
         )
@@ -330,8 +337,7 @@ class EmotionRecognizer(Adaptable):
     ) -> Prediction:
         """Build the prediction of a recording processed in one pass."""
         size = len(waveform.samples)
-        track = VadTrack(detector_of(self.activity))
-        track.push(waveform.samples)
+        track = VadTrack.of_clip(detector_of(self.activity), waveform.samples)
         ratio = track.share(0, size)
         segment = segment_of(0, size, self.labels, clip.scores)
         prediction = Prediction(

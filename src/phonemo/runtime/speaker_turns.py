@@ -202,6 +202,8 @@ def _merge_warnings(results: Sequence[_TurnResult], skipped: bool) -> tuple[str,
 
 
 Kind = TypeVar("Kind", bound=Adaptable)
+#: A speaker and the channel; either may be unknown.
+Party = tuple[str | None, int | None]
 
 #: A speaker has enough speech with this many turns that contain speech, or this many seconds.
 LEAST_TURNS = 5
@@ -210,11 +212,11 @@ LEAST_SECONDS = 20.0
 
 def speakers_adapted(
     listener: Kind, audio: Source, rate: int | None, turns: Sequence[Turn]
-) -> dict[str | None, Kind]:
+) -> dict[Party, Kind]:
     """Create an adapted recognizer for each speaker who has enough speech.
 
-    Turns without a speaker get none. The speaker's statistics are shrunk towards the applied
-    profile or the training sources.
+    One name on two channels counts as two speakers. Turns without a speaker get none. The
+    speaker's statistics are shrunk towards the applied profile or the training sources.
 
     Args:
         listener: the recognizer.
@@ -228,17 +230,18 @@ def speakers_adapted(
         UsageError: no turns.
     """
     reference = listener.adaptable()
-    pools: dict[str, VectorPool] = {}
-    turn_counts: Counter[str] = Counter()
+    pools: dict[Party, VectorPool] = {}
+    turn_counts: Counter[Party] = Counter()
     with decoded_turns(audio, rate, turns, listener.limits) as (_, decoded):
         for turn, waveform in decoded:
             if turn.speaker is not None:
-                pool = pools.setdefault(turn.speaker, VectorPool(reference))
-                turn_counts[turn.speaker] += pool.take(waveform_vectors(listener, waveform))
-    adapted: dict[str | None, Kind] = {}
-    for speaker, pool in pools.items():
-        if turn_counts[speaker] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
+                party: Party = turn.speaker, turn.channel
+                pool = pools.setdefault(party, VectorPool(reference))
+                turn_counts[party] += pool.take(waveform_vectors(listener, waveform))
+    adapted: dict[Party, Kind] = {}
+    for party, pool in pools.items():
+        if turn_counts[party] >= LEAST_TURNS or pool.seconds >= LEAST_SECONDS:
             profile = pool.profile()
             statistics = shrink_towards(profile.statistics, reference, listener.source)
-            adapted[speaker] = listener.with_statistics(statistics, profile.mark)
+            adapted[party] = listener.with_statistics(statistics, profile.mark)
     return adapted

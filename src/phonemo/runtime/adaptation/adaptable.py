@@ -85,8 +85,7 @@ def waveform_vectors(listener: Adaptable, waveform: Waveform) -> Vectors:
     samples = waveform.samples
     if len(samples) > listener.whole_seconds * RATE:
         return window_vectors(listener, [samples])
-    track = VadTrack(detector_of(listener.activity))
-    track.push(samples)
+    track = VadTrack.of_clip(detector_of(listener.activity), samples)
     seconds = track.seconds(0, len(samples))
     return _stack_vectors([listener.vector_of(samples)] if seconds else [], seconds)
 
