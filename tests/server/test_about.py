@@ -14,7 +14,7 @@ from phonemo.server import formats
 from phonemo.server.app import create_app
 from phonemo.server.auth import digest_of
 from phonemo.server.formats import accepted_formats, reads_media
-from phonemo.server.routes.responses import EmotionAnswer, ErrorAnswer
+from phonemo.server.routes.answer_schemas import EmotionAnswer, ErrorAnswer
 from phonemo.server.settings import ServeLimits
 from phonemo.version import __version__
 from tests.server.asking import KIND, PATH, ask, form, part, post, stream, wav

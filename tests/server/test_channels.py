@@ -9,7 +9,7 @@ import pytest
 
 from phonemo.annotations import writers
 from phonemo.annotations.call_summary import with_summary
-from phonemo.server.routes.responses import EmotionAnswer
+from phonemo.server.routes.answer_schemas import EmotionAnswer
 from phonemo.server.settings import ServeLimits
 from tests.server.asking import ask, clip, encoded, post
 from tests.server.serving import served, settings

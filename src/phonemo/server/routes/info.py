@@ -13,7 +13,8 @@ from phonemo.server.api_errors import ApiError
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.formats import accepted_formats, reads_media
 from phonemo.server.middleware import CONTENT_TYPE
-from phonemo.server.routes.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
+from phonemo.server.routes.answer_schemas import Limits, ModelCard, ModelList, Status, Version
+from phonemo.server.routes.responses import NOT_READY
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__

@@ -14,7 +14,7 @@ from phonemo.server.api_errors import ApiError
 from phonemo.server.decoders.stream_decoder import MediaStreamDecoder
 from phonemo.server.decoders.stream_worker import StreamLimits
 from phonemo.server.formats import reads_media
-from phonemo.server.routes.request_form import MOST_FIELDS, check_each_once, invalid
+from phonemo.server.routes.form_parts import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.settings import ServeLimits
 
 #: Values of ``encoding`` for a container; its first bytes say which one it is.
