@@ -21,7 +21,7 @@ import gradio as gr
 import phonemo
 from phonemo.annotations.prediction import Prediction
 from phonemo.annotations.writers import textgrid
-from phonemo.audio import AudioLimits
+from phonemo.audio import AudioLimits, parse_channels
 from phonemo.errors import PhonemoError
 
 LONGEST_SECONDS = 60.0
@@ -35,12 +35,16 @@ MODEL = phonemo.load()
 MODEL.limits = AudioLimits(max_seconds=LONGEST_SECONDS)
 
 
-def hear(path: str | None) -> tuple[dict[str, float], list[tuple[str, float | None]], Any, str]:
-    """Predict a recording: scores, phonemes with shares, a plot and a TextGrid."""
+def hear(
+    path: str | None, channels: str = "mix"
+) -> tuple[dict[str, float], list[tuple[str, float | None]], Any, str]:
+    """Predict a recording or one side of it: scores, phonemes with shares, a plot, a TextGrid."""
     if not path:
         raise gr.Error("No recording yet; record one or choose a file.")
     try:
-        prediction = MODEL.predict(path, shares=True, timeline=True)
+        prediction = MODEL.predict(
+            path, shares=True, timeline=True, channels=parse_channels(channels)
+        )
     except PhonemoError as error:
         raise gr.Error(str(error).removeprefix(f"{path}: ")) from error
     return prediction.scores, tinted(prediction), picture(prediction), saved(path, prediction)
@@ -95,6 +99,9 @@ def make_app() -> gr.Blocks:
                     label="Recording",
                     buttons=["download"],  # no share button
                 )
+                channels = gr.Radio(
+                    ["mix", "1", "2"], value="mix", label="Channel (of a call: one of its sides)"
+                )
                 button = gr.Button("Recognize", variant="primary")
             scores = gr.Label(num_top_classes=5, label="Emotion")
         phonemes = gr.HighlightedText(
@@ -102,7 +109,7 @@ def make_app() -> gr.Blocks:
         )
         plot = gr.Plot(label="In time")
         grid = gr.File(label="TextGrid for Praat")
-        button.click(hear, audio, [scores, phonemes, plot, grid], api_name="hear")
+        button.click(hear, [audio, channels], [scores, phonemes, plot, grid], api_name="hear")
     return app
 
 

@@ -20,6 +20,7 @@ AudioCode = Literal[
     "audio_too_large",
     "invalid_audio",
     "invalid_channel",
+    "wrong_encoding",
 ]
 
 

@@ -14,11 +14,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from phonemo.audio import AudioLimits, Waveform, load_waveform
+from phonemo.audio import AudioLimits, Channels, Waveform
+from phonemo.audio.each_channel import load_channels
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.server.decoders import decoder_pool
 from phonemo.server.decoders.decoder_worker import DecoderLimits, serve
@@ -37,7 +38,7 @@ ENVIRONMENT = {
 }
 
 
-def obey(upload: BinaryIO, limits: AudioLimits) -> Waveform:
+def obey(upload: BinaryIO, channels: Channels, limits: AudioLimits) -> Sequence[Waveform]:
     """Decode, unless the upload says otherwise."""
     word = upload.read(_WORD_BYTES)
     upload.seek(0)
@@ -45,7 +46,7 @@ def obey(upload: BinaryIO, limits: AudioLimits) -> Waveform:
         os.kill(os.getpid(), signal.SIGSEGV)
     if word[:4] == b"hang":
         time.sleep(_HANG_SECONDS)
-    return load_waveform(upload, limits=limits)
+    return load_channels(upload, channels, limits=limits)
 
 
 def _slow_down() -> None:

@@ -48,6 +48,8 @@ def main() -> None:
             page.get_by_test_id("result-label").wait_for()
             keep(page, name)
         page = opened(browser, server.address, DESKTOP, "light", "en-GB")
+        channels(page, call(Path(folder) / "call.wav"))
+        page = opened(browser, server.address, DESKTOP, "light", "en-GB")
         page.get_by_test_id("live-button").click()
         page.wait_for_timeout(11_000)
         keep(page, "page-live")
@@ -59,6 +61,31 @@ def voices(path: Path) -> Path:
     parts = [soundfile.read(one) for one in sorted(SAMPLES.glob("*.flac"))]
     soundfile.write(path, np.concatenate([part for part, _ in parts]), parts[0][1])
     return path
+
+
+def call(path: Path) -> Path:
+    """The samples in turn on the left and on the right, as the two sides of a call."""
+    parts = [soundfile.read(one) for one in sorted(SAMPLES.glob("*.flac"))]
+    sides = [
+        [
+            part if number % 2 == side else np.zeros_like(part)
+            for number, (part, _) in enumerate(parts)
+        ]
+        for side in range(2)
+    ]
+    samples = np.stack([np.concatenate(side) for side in sides], axis=1)
+    soundfile.write(path, samples, parts[0][1])
+    return path
+
+
+def channels(page: Page, recording: Path) -> None:
+    """The result of a call, each side on its own."""
+    page.get_by_test_id("file-input").set_input_files(str(recording))
+    page.get_by_test_id("channel-split").click()
+    page.get_by_test_id("channel-verdict").first.wait_for()
+    page.wait_for_timeout(800)
+    page.get_by_test_id("result").screenshot(path=IMAGES / "page-channels.png")
+    page.context.close()
 
 
 def opened(

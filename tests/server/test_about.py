@@ -10,9 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 
+from phonemo.server import formats
 from phonemo.server.app import create_app
 from phonemo.server.auth import digest_of
-from phonemo.server.routes.responses import EmotionAnswer, ErrorAnswer
+from phonemo.server.formats import accepted_formats, reads_media
+from phonemo.server.routes.answer_schemas import EmotionAnswer, ErrorAnswer
 from phonemo.server.settings import ServeLimits
 from phonemo.version import __version__
 from tests.server.asking import KIND, PATH, ask, form, part, post, stream, wav
@@ -74,6 +76,16 @@ def test_models_that_are_not_bundles_are_listed_too():
     assert cards[0]["precision"] is None
 
 
+def test_the_formats_of_phones_are_listed_only_with_the_extra(monkeypatch):
+    names = {"m4a", "webm"}
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    assert names & set(accepted_formats()) == set()
+    assert "phonemo[media]" in formats.media_line()
+    monkeypatch.setattr(formats, "find_spec", lambda name: name)
+    assert names <= set(accepted_formats())
+    assert "are accepted" in formats.media_line()
+
+
 def test_the_limits_are_returned(port):
     limits = ServeLimits()
     assert ask(port, "/v1/limits").data == {
@@ -82,6 +94,8 @@ def test_the_limits_are_returned(port):
         "stream_seconds": limits.stream_seconds,
         "stream_message_bytes": limits.stream_message_bytes,
         "key_required": False,
+        "formats": accepted_formats(),
+        "media": reads_media(),
     }
 
 

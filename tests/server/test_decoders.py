@@ -31,7 +31,7 @@ import numpy as np
 from phonemo.audio import Waveform
 from phonemo.server.decoders.decoder_worker import DecoderLimits, serve
 
-def decode(upload, limits):
+def decode(upload, channels, limits):
     word = upload.getvalue().split()[0] if upload.getvalue()[:1] != b"R" else b""
     if word == b"crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -52,7 +52,7 @@ def decode(upload, limits):
         sys.stdout.buffer.write((3).to_bytes(8, "little") + bytes(8) + b"{{{")
         sys.stdout.flush()
     pid = np.float32(os.getpid())
-    return Waveform(np.full(16_000, pid, np.float32))
+    return [Waveform(np.full(16_000, pid, np.float32))]
 
 serve(DecoderLimits(**json.loads(sys.argv[1])), decode)
 """
@@ -352,8 +352,8 @@ def test_over_http_a_crash_is_422_a_hang_504_too_much_413_and_the_next_200():
 def test_a_decoder_cannot_write_files(tmp_path):
     file = tmp_path / "a"
     code = "from pathlib import Path\n"
-    code += "from phonemo.server.decoders.decoder_worker import _apply_rlimits\n"
-    code += "_apply_rlimits(2**28)\n"
+    code += "from phonemo.server.decoders.decoder_worker import apply_rlimits\n"
+    code += "apply_rlimits(2**28)\n"
     code += f"Path({str(file)!r}).write_bytes(b'x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"too large" in done.stderr

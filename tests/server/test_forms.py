@@ -52,6 +52,20 @@ def test_an_invalid_form_is_rejected(port, parts, code, param):
     assert "\n" not in found.data["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([part("audio", WAV, "a.wav")], "got it in audio"),
+        ([part("top_k", b"1")], "got top_k"),
+        ([], "no parts"),
+        ([part("file", b"my.wav")], "-F file=@my.wav"),
+        ([part("file", b"https://example.org/a.wav")], "URLs are not supported"),
+    ],
+)
+def test_a_missing_file_is_told_with_what_came_instead(port, parts, words):
+    assert words in send(port, *parts).data["error"]["message"]
+
+
 def test_a_second_file_is_rejected(port):
     assert send(port, FILE, FILE).told == (400, "invalid_form")
     assert send(port, FILE, part("other", WAV, "other.wav")).told == (400, "invalid_form")

@@ -107,6 +107,17 @@ def to_array(samples: Any, name: str = "array") -> Array:
     return array
 
 
+def raw_bytes(samples: Any) -> bytes | None:
+    """Return the content of bytes and untyped buffers, such as cffi's; None for anything else."""
+    if isinstance(samples, list | tuple | np.ndarray) or hasattr(samples, "__array__"):
+        return None
+    try:
+        view = memoryview(samples)
+    except TypeError:
+        return None
+    return view.tobytes() if _is_byte_view(view) else None
+
+
 def to_float32(array: Array) -> Block:
     """Copy samples of a type in ``SCALES`` to float32 with a full scale of 1."""
     with np.errstate(over="ignore"):  # overflow is detected later, as infinity
@@ -118,7 +129,6 @@ def whole_rate(rate: Any, name: str = "array") -> int:
 
     Raises:
         UsageError: anything else, or None.
-        AudioError: unsupported_audio: outside ``RATES``.
     """
     number = rate.item() if hasattr(rate, "item") and np.ndim(rate) == 0 else rate
     if isinstance(number, float) and number.is_integer():
@@ -127,7 +137,7 @@ def whole_rate(rate: Any, name: str = "array") -> int:
         advice = "pass rate=, the array's samples per second" if rate is None else "pass a number"
         actual = "none" if rate is None else repr(rate)[:40]
         raise UsageError(f"{name}: expected rate as an integer in hertz, got {actual}; {advice}")
-    return validate_rate(name, number)
+    return number
 
 
 def validate_rate(name: str, rate: int) -> int:
@@ -164,7 +174,7 @@ class ArrayAudio:
 
     def __init__(self, array: Array, rate: int) -> None:
         self.name = "array"
-        self.rate = rate
+        self.rate = validate_rate(self.name, rate)
         if not array.size:
             raise AudioError("empty_audio", "array: expected audio, got no samples")
         self._array = np.atleast_2d(array)
@@ -219,7 +229,7 @@ def _as_numpy(samples: Any, name: str) -> Array:
         return _list_as_numpy(samples, name)
     numeric = any(hasattr(samples, part) for part in ("__array__", "__array_interface__"))
     if not numeric and not isinstance(samples, standard_array.array | memoryview):
-        raise UsageError(f"{_EXPECTED}; got {_describe(samples)}")
+        raise UsageError(f"{_expected(name)}; got {_describe(samples)}")
     try:
         if hasattr(samples, "detach"):  # a torch tensor, maybe on a GPU or with a gradient
             samples = samples.detach().cpu()
@@ -238,10 +248,9 @@ def _list_as_numpy(samples: Any, name: str) -> Array:
     if len(samples) == 1 and np.ndim(samples[0]):
         return _as_numpy(samples[0], name)
     if samples and not _is_scalar(samples[0]):
-        raise UsageError(
-            f"{_EXPECTED}; got a {type(samples).__name__} of {_describe(samples[0])}; use "
-            "predict_many for several recordings, or numpy.stack for the channels of one"
-        )
+        actual = f"a {type(samples).__name__} of {_describe(samples[0])}"
+        advice = "predict_many for several recordings, or numpy.stack for the channels of one"
+        raise UsageError(f"{_expected(name)}; got {actual}; use {advice}")
     try:
         return np.asarray(samples)
     except (TypeError, ValueError, OverflowError) as error:
@@ -299,6 +308,12 @@ def _is_rated(first: Any, second: Any) -> bool:
     other = second if _is_scalar(first) else first
     is_text = isinstance(other, str | bytes | os.PathLike | Mapping)
     return not is_text and hasattr(other, "__len__")
+
+
+def _expected(name: str) -> str:
+    """What is expected of a recording, or of the samples of anything else."""
+    samples = f"{name}: expected samples as an array, a tensor, a list of numbers or bytes"
+    return _EXPECTED if name == "array" else samples
 
 
 def _describe(value: Any) -> str:

@@ -72,10 +72,11 @@ def serve(
         key, digest = make_key()
         typer.echo(f"key:    {key}\ndigest: {digest}")
         return
+    from phonemo.server.formats import media_line
     from phonemo.server.uvicorn_server import run
 
     def announce(address: str) -> None:
-        typer.echo(f"phonemo: serving at {address} (Ctrl-C stops)", err=True)
+        typer.echo(f"phonemo: serving at {address} (Ctrl-C stops); {media_line()}", err=True)
 
     run(resolved, announce, access_log)
 

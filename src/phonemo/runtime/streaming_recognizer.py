@@ -13,8 +13,9 @@ import soxr
 
 from phonemo.annotations.prediction import Prediction, ProfileMark
 from phonemo.audio import RATE
-from phonemo.audio.arrays import RATES, SCALES
+from phonemo.audio.arrays import raw_bytes, to_array, to_float32
 from phonemo.audio.levels import LevelMeter
+from phonemo.audio.pcm import PcmDecoder
 from phonemo.audio.resample import MAX_LEVEL
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.profile import Profile
@@ -22,8 +23,6 @@ from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.sliding import Event
 from phonemo.runtime.windows import PredictOptions
-
-_KINDS = ("int16", "float32", "float64")
 
 
 class StreamingRecognizer:
@@ -36,6 +35,9 @@ class StreamingRecognizer:
     Args:
         listener: a recognizer, as returned by phonemo.load.
         rate: samples per second of the pushed audio.
+        encoding: what pushed bytes are: s16le, s16be, s24le, f32le, mulaw or alaw
+            (``phonemo.audio.pcm`` lists further names). Arrays have their own type.
+        channels: interleaved channels of pushed bytes, which are averaged.
         shares: whether to add each phoneme's contribution to the winning score.
         adapt: whether to build a profile of the stream's own windows and apply it to those that
             follow, from phonemo.runtime.adaptation.statistics.LEAST_POOL windows on (about 15 s of
@@ -43,7 +45,7 @@ class StreamingRecognizer:
             prediction name the newest one.
 
     Raises:
-        UsageError: an unsupported rate.
+        UsageError: an unknown encoding, or an invalid rate or number of channels.
         ModelError: ``adapt`` with a model that takes no profile.
     """
 
@@ -52,11 +54,13 @@ class StreamingRecognizer:
         listener: EmotionRecognizer,
         rate: int = RATE,
         *,
+        encoding: str = "s16le",
+        channels: int = 1,
         shares: bool = False,
         adapt: bool = False,
     ) -> None:
-        if rate not in RATES:
-            raise UsageError(f"expected a rate of {RATES[0]} to {RATES[-1]} Hz, got {rate} Hz")
+        self._decoder = PcmDecoder(encoding, rate, channels)
+        rate = self._decoder.rate
         self._recognizer = listener
         self._growing = GrowingProfile(listener) if adapt else None
         self._inference = listener.sliding_inference(PredictOptions(shares), self._growing)
@@ -94,24 +98,30 @@ class StreamingRecognizer:
         """Process the next samples and return the new events.
 
         Args:
-            samples: mono, (sample,), int16, float32 or float64, of any length.
+            samples: mono samples of any number, (sample,): an array, a tensor or a list, as for
+                ``load_waveform``; or bytes in the stream's encoding, as microphone libraries give
+                them, of any number.
 
         Raises:
             AudioError: samples of another type or shape, NaN, infinite, or far beyond full scale;
-                they are dropped and the stream can continue.
-            UsageError: the stream was finished.
+                they are dropped and the stream can continue. wrong_encoding: bytes that are
+                something else than the stream's encoding.
+            UsageError: the stream was finished, or no samples at all.
         """
         self._check_open()
-        return self._push_samples(_to_float32(np.asarray(samples)), last=False)
+        data = raw_bytes(samples)
+        decoded = _mono_of(samples) if data is None else self._decoder.push(data)
+        return self._push_samples(_checked(decoded), last=False)
 
     def finish(self) -> tuple[list[Event], Prediction]:
         """Return the last events and the prediction for the whole stream.
 
         Raises:
-            AudioError: nothing was pushed.
+            AudioError: nothing was pushed; wrong_encoding, as for ``push``.
             UsageError: the stream was finished before.
         """
         self._check_open()
+        self._decoder.finish()
         events = self._push_samples(np.zeros(0, dtype=np.float32), last=True)
         self._ended = True
         events += self._inference.finish()
@@ -130,20 +140,20 @@ class StreamingRecognizer:
         return self._inference.push(samples)
 
 
-def _to_float32(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _mono_of(samples: Any) -> npt.NDArray[np.float32]:
     """Copy to float32 with full scale 1, so that the caller may reuse the buffer."""
-    if samples.ndim != 1 or samples.dtype.name not in _KINDS:
-        raise AudioError(
-            "invalid_audio",
-            "stream: expected (sample,) of int16, float32 or float64, got "
-            f"{samples.dtype.name} of shape {samples.shape}; mix the channels first",
-        )
-    with np.errstate(over="ignore"):
-        scaled = samples.astype(np.float32) / np.float32(SCALES[samples.dtype.name])
-    if not np.abs(scaled).max(initial=0.0) <= MAX_LEVEL:  # NaN too
+    array = to_array(samples, "stream")
+    if array.ndim != 1:
+        message = f"stream: expected mono samples, (sample,), got shape {np.shape(samples)}"
+        raise AudioError("invalid_audio", f"{message}; mix the channels first")
+    return to_float32(array)
+
+
+def _checked(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if not np.abs(samples).max(initial=0.0) <= MAX_LEVEL:  # NaN too
         raise AudioError(
             "invalid_audio",
             "stream: expected finite samples with a full scale of 1, got NaN, infinite or far "
             "larger ones; leave them out",
         )
-    return scaled
+    return samples

@@ -15,7 +15,9 @@ _TYPES = {
 }
 
 #: Codes of phonemo.errors.AudioError -> HTTP status; all other codes are 422.
-_AUDIO_STATUSES = {"audio_too_long": 413, "audio_too_large": 413}
+_AUDIO_STATUSES = {"audio_too_long": 413, "audio_too_large": 413, "wrong_encoding": 400}
+#: Codes of phonemo.errors.AudioError -> the field that causes them; that of all others is the file.
+_PARAMS = {"invalid_channel": "channels"}
 
 
 class ApiError(Exception):
@@ -55,7 +57,8 @@ def type_of(status: int) -> str:
 def api_error_of(error: PhonemoError) -> ApiError:
     """Convert an error of the library to an API error."""
     if isinstance(error, AudioError):
-        return ApiError(_AUDIO_STATUSES.get(error.code, 422), error.code, str(error), "file")
+        param = _PARAMS.get(error.code, "file")
+        return ApiError(_AUDIO_STATUSES.get(error.code, 422), error.code, str(error), param)
     if isinstance(error, LabelError):
         return ApiError(400, "invalid_label", str(error), "labels")
     if isinstance(error, UsageError):

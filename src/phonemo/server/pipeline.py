@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import BinaryIO
 
+from phonemo.annotations.call_summary import with_summary
 from phonemo.annotations.prediction import Prediction
-from phonemo.audio import Waveform
+from phonemo.audio import Channels, Waveform
+from phonemo.runtime.channel_predictions import combine_channels, on_channel
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import PLAIN, PredictOptions
 from phonemo.runtime.workers import available_cpus
@@ -30,6 +33,9 @@ class RecognizeOptions:
     labels: Sequence[str] = ()
     """Choose among these; empty is all."""
     top_k: int | None = None
+    channels: Channels = "mix"
+    summary: bool = False
+    """Whether to add what each party's speech is like over the whole recording."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +104,23 @@ class Pipeline:
             ApiError: as DecoderPool.decode.
         """
         began = perf_counter()
-        waveform = await self.decoders.decode(upload, file)
+        waveforms = await self.decoders.decode_channels(upload, file, options.channels)
         decoded = perf_counter()
-        prediction = await self.batcher.recognize(recognizer, waveform, options.predict)
-        work = sum(prediction.timings.values())
-        waited = max(0.0, perf_counter() - decoded - work)
-        timings = {"decode": decoded - began, "wait": waited, **prediction.timings}
-        self._count(prediction.seconds, timings)
-        return ServedPrediction(prediction.narrowed(options.labels, options.top_k), timings)
+        predictions = await asyncio.gather(
+            *(self._recognize_channel(recognizer, one, options.predict) for one in waveforms)
+        )
+        prediction = _combined(predictions, recognizer, options)
+        work = _slowest(predictions)
+        waited = max(0.0, perf_counter() - decoded - sum(work.values()))
+        timings = {"decode": decoded - began, "wait": waited, **work}
+        self._count(sum(one.seconds for one in predictions), timings)
+        return ServedPrediction(_narrow(prediction, options), timings)
+
+    async def _recognize_channel(
+        self, recognizer: EmotionRecognizer, waveform: Waveform, options: PredictOptions
+    ) -> Prediction:
+        prediction = await self.batcher.recognize(recognizer, waveform, options)
+        return on_channel(prediction, waveform.channel)
 
     async def decode(self, upload: BinaryIO, file: str) -> Waveform:
         """Decode an upload; arguments and errors are those of ``recognize``."""
@@ -119,6 +134,27 @@ class Pipeline:
         for stage in _STAGES:
             if stage in timings:
                 self._meters.stages.labels(stage).observe(timings[stage])
+
+
+def _combined(
+    predictions: Sequence[Prediction], recognizer: EmotionRecognizer, options: RecognizeOptions
+) -> Prediction:
+    if options.channels == "split":
+        return combine_channels(predictions, recognizer.abstain_below)
+    return predictions[0]
+
+
+def _narrow(prediction: Prediction, options: RecognizeOptions) -> Prediction:
+    """Restrict a prediction to what is asked for; its summary counts all of the chosen emotions."""
+    chosen = prediction.narrowed(options.labels, None)
+    if options.summary:
+        chosen = with_summary(chosen)
+    return chosen.narrowed((), options.top_k)
+
+
+def _slowest(predictions: Iterable[Prediction]) -> dict[str, float]:
+    """Seconds by stage of the channel that took longest; channels are processed side by side."""
+    return max((one.timings for one in predictions), key=lambda timings: sum(timings.values()))
 
 
 def _decoder_limits(limits: ServeLimits) -> DecoderLimits:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from phonemo.audio import RATE, Waveform
+from phonemo.audio import RATE, Channels, Waveform
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
@@ -25,6 +25,7 @@ PROGRAM = ("-m", "phonemo.server.decoders.decoder_worker")
 #: Most bytes of a reply besides the samples.
 _HEAD_BYTES = 2**16
 
+_Request = dict[str, Any]
 _Frame = tuple[dict[str, Any], bytes]
 
 
@@ -48,8 +49,8 @@ class DecoderPool:
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self._command = [sys.executable, *program, limits.to_json()]
-        max_samples = int(limits.max_seconds * RATE + RATE)
-        self._max_reply_bytes = _HEAD_BYTES + max_samples * BYTES_PER_SAMPLE
+        one_channel = int(limits.max_seconds * RATE + RATE) * BYTES_PER_SAMPLE
+        self._max_reply_bytes = _HEAD_BYTES + max(one_channel, limits.max_decoded_bytes)
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
         self._idle: asyncio.Queue[_DecoderProcess] = asyncio.Queue()
@@ -63,20 +64,27 @@ class DecoderPool:
             self._add()
 
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:
-        """Decode an upload.
+        """Decode the mix of an upload; arguments and errors are those of ``decode_channels``."""
+        return (await self.decode_channels(upload, name, "mix"))[0]
+
+    async def decode_channels(
+        self, upload: BinaryIO, name: str, channels: Channels
+    ) -> tuple[Waveform, ...]:
+        """Decode the chosen channels of an upload.
 
         Args:
             upload: content of a file.
             name: its name in messages.
+            channels: "split" gives each channel with sound, anything else gives one waveform.
 
         Raises:
             AudioError: the audio cannot be used.
             ApiError: decoding crashes the decoder (422) or takes too long (504), or the file is not
                 audio (415).
         """
-        head, data = await self._decode_with_retry(upload, name)
+        head, data = await self._decode_with_retry(upload, {"name": name, "channels": channels})
         if "code" not in head:
-            return Waveform(np.frombuffer(data, np.float32), tuple(head["warnings"]))
+            return _waveforms(head["channels"], data)
         if head["foreign"]:
             raise ApiError(415, head["code"], head["message"], "file")
         raise AudioError(head["code"], head["message"])
@@ -94,33 +102,33 @@ class DecoderPool:
         self._threads.submit(process.start)  # a failed start is repeated on use
         self._idle.put_nowait(process)
 
-    async def _decode_with_retry(self, upload: BinaryIO, name: str) -> _Frame:
+    async def _decode_with_retry(self, upload: BinaryIO, request: _Request) -> _Frame:
         """Retry once after a lost process: it may have been killed from outside."""
         try:
-            return await self._decode_once(upload, name)
+            return await self._decode_once(upload, request)
         except _WorkerDiedError:
             upload.seek(0)
         try:
-            return await self._decode_once(upload, name)
+            return await self._decode_once(upload, request)
         except _WorkerDiedError as error:
-            message = f"{name}: it crashes the decoder; convert it to WAV or FLAC"
+            message = f"{request['name']}: it crashes the decoder; convert it to WAV or FLAC"
             raise ApiError(422, "invalid_audio", message, "file") from error
 
-    async def _decode_once(self, upload: BinaryIO, name: str) -> _Frame:
+    async def _decode_once(self, upload: BinaryIO, request: _Request) -> _Frame:
         if self._closed:
             raise service_unavailable("stopping", "the server stops")
         process = await self._idle.get()
-        task = asyncio.ensure_future(self._run(process, upload, name))
+        task = asyncio.ensure_future(self._run(process, upload, request))
         task.add_done_callback(_retrieve_exception)
         # the request may be cancelled; the process returns to the pool when it is done
         return await asyncio.shield(task)
 
-    async def _run(self, process: _DecoderProcess, upload: BinaryIO, name: str) -> _Frame:
+    async def _run(self, process: _DecoderProcess, upload: BinaryIO, request: _Request) -> _Frame:
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._seconds, process.stop)
         reusable = False
         try:
-            reply = await loop.run_in_executor(self._threads, process.decode, upload, name)
+            reply = await loop.run_in_executor(self._threads, process.decode, upload, request)
             reusable = True
             return reply
         except _ClientGoneError as error:
@@ -128,7 +136,7 @@ class DecoderPool:
             raise client_closed() from error
         except _WorkerDiedError as error:
             if process.stopped:
-                raise self._timeout_error(name) from error
+                raise self._timeout_error(request["name"]) from error
             raise
         except OSError as error:
             message = f"no decoder process ({error}); try again later"
@@ -183,12 +191,12 @@ class _DecoderProcess:
             if self._ended or self.stopped:
                 raise _WorkerDiedError
             if self._process is not None and self._process.poll() is not None:
-                _close_pipes(self._process)  # it was killed while idle
+                close_pipes(self._process)  # it was killed while idle
                 self._process = None
-            self._process = self._process or _spawn(self._command)
+            self._process = self._process or spawn(self._command)
             return self._process
 
-    def decode(self, upload: BinaryIO, name: str) -> _Frame:
+    def decode(self, upload: BinaryIO, request: _Request) -> _Frame:
         """Decode an upload; return the reply.
 
         Raises:
@@ -202,7 +210,7 @@ class _DecoderProcess:
         except ValueError as error:  # of a closed file
             raise _ClientGoneError from error
         try:
-            write_frame(cast(BinaryIO, process.stdin), {"name": name}, data)
+            write_frame(cast(BinaryIO, process.stdin), request, data)
             reply = read_frame(cast(BinaryIO, process.stdout), self._max_reply_bytes)
         except (OSError, ValueError) as error:
             raise _WorkerDiedError from error
@@ -225,10 +233,21 @@ class _DecoderProcess:
         if process is not None:
             process.kill()
             process.wait()
-            _close_pipes(process)
+            close_pipes(process)
 
 
-def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _waveforms(channels: Sequence[dict[str, Any]], data: bytes) -> tuple[Waveform, ...]:
+    """Divide the samples of a reply among its channels."""
+    ends = np.cumsum([one["samples"] for one in channels])
+    samples = np.split(np.frombuffer(data, np.float32), ends[:-1])
+    return tuple(
+        Waveform(part, tuple(one["warnings"]), one["channel"])
+        for part, one in zip(samples, channels, strict=True)
+    )
+
+
+def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a decoder process, of one thread, with pipes."""
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
@@ -240,7 +259,8 @@ def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+def close_pipes(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a process that has ended."""
     pipes: tuple[Any, Any] = (process.stdin, process.stdout)
     for stream in pipes:
         try:

@@ -13,12 +13,14 @@ import json
 import signal
 import struct
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
-from phonemo.audio import AudioLimits, Waveform, load_waveform
+from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
 from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
+from phonemo.audio.decode import BYTES_PER_SAMPLE
+from phonemo.audio.each_channel import load_channels
 from phonemo.audio.formats.ffmpeg import is_installed
 from phonemo.errors import AudioError
 from phonemo.files import loads_json
@@ -26,7 +28,7 @@ from phonemo.files import loads_json
 _SIZES = struct.Struct("<QQ")
 _UNLIMITED = 2**63
 
-Decode = Callable[[BinaryIO, AudioLimits], Waveform]
+Decode = Callable[[BinaryIO, Channels, AudioLimits], Sequence[Waveform]]
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ def serve(limits: DecoderLimits, decode: Decode) -> None:
     """Decode one upload after another until the end of standard input."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     audio = AudioLimits(limits.max_seconds, limits.max_decoded_bytes)
-    is_installed()  # imports FFmpeg, so that the limit on memory is in addition to its libraries
-    _apply_rlimits(limits.memory_bytes)
+    is_installed()  # imports FFmpeg if it is there, before memory is limited
+    apply_rlimits(limits.memory_bytes)
     while (request := read_frame(source)) is not None:
-        _alarm(limits.alarm_seconds)
-        write_frame(target, *_reply(Upload(request[1], request[0]["name"]), audio, decode))
-        _alarm(0)
-        del request  # an idle process holds no audio
+        alarm(limits.alarm_seconds)
+        head, data = request
+        reply, pieces = _reply(Upload(data, head["name"]), head["channels"], audio, decode)
+        write_frame(target, reply, *pieces)
+        alarm(0)
+        del request, data, pieces  # an idle process holds no audio
 
 
 def read_frame(
@@ -89,39 +93,45 @@ def read_frame(
     return fields, data
 
 
-def write_frame(stream: BinaryIO, head: dict[str, Any], data: bytes | memoryview = b"") -> None:
-    """Write a frame for ``read_frame``."""
+def write_frame(stream: BinaryIO, head: dict[str, Any], *data: bytes | memoryview) -> None:
+    """Write a frame for ``read_frame``; the pieces of data follow each other."""
     text = json.dumps(head).encode()
-    stream.write(_SIZES.pack(len(text), len(data)))
+    stream.write(_SIZES.pack(len(text), sum(map(len, data))))
     stream.write(text)
-    stream.write(data)
+    for piece in data:
+        stream.write(piece)
     stream.flush()
 
 
 def _reply(
-    upload: Upload, limits: AudioLimits, decode: Decode
-) -> tuple[dict[str, Any], bytes | memoryview]:
+    upload: Upload, channels: Channels, limits: AudioLimits, decode: Decode
+) -> tuple[dict[str, Any], list[memoryview]]:
+    """Return the description and the samples of the channels, or the error."""
     try:
-        waveform = decode(upload, limits)
+        waveforms = decode(upload, channels, limits)
     except AudioError as error:
         foreign = error.code == "unsupported_audio" and _is_foreign(upload)
-        return {"code": error.code, "message": str(error), "foreign": foreign}, b""
+        return {"code": error.code, "message": str(error), "foreign": foreign}, []
     except MemoryError:
         message = f"{upload.name}: decoding takes more memory than allowed; send a shorter file"
-        return {"code": "audio_too_large", "message": message, "foreign": False}, b""
-    return {"warnings": list(waveform.warnings)}, waveform.samples.view("B").data
+        return {"code": "audio_too_large", "message": message, "foreign": False}, []
+    described = [
+        {"channel": one.channel, "samples": len(one.samples), "warnings": list(one.warnings)}
+        for one in waveforms
+    ]
+    return {"channels": described}, [one.samples.view("B").data for one in waveforms]
 
 
 def _is_foreign(upload: Upload) -> bool:
-    """Whether the upload is another type of file, as opposed to damaged audio.
-
-    So is a video without sound, and what the extra ``media`` decodes if it is not installed.
-    """
+    """Whether the upload is of a type that is not read here, as opposed to damaged audio."""
     kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
-    return kind.name != UNKNOWN and not (kind.audio and kind.native)
+    if kind.audio:
+        return not kind.native and not is_installed()
+    return kind.name != UNKNOWN
 
 
-def _apply_rlimits(memory_bytes: int) -> None:
+def apply_rlimits(memory_bytes: int) -> None:
+    """Let this process allocate so much more memory, and write no files."""
     if sys.platform == "win32":
         return  # the time limit and the limits of the decoder still apply
     import resource
@@ -134,13 +144,20 @@ def _apply_rlimits(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used + memory_bytes, used + memory_bytes))
 
 
-def _alarm(seconds: float) -> None:
+def alarm(seconds: float) -> None:
+    """End this process after a number of seconds; 0 calls it off."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, seconds)  # its signal ends the process
 
 
-def _load(stream: BinaryIO, limits: AudioLimits) -> Waveform:
-    return load_waveform(stream, limits=limits)
+def _load(stream: BinaryIO, channels: Channels, limits: AudioLimits) -> Sequence[Waveform]:
+    """Decode within the limits; all channels together have at most ``max_decoded_bytes``."""
+    if channels == "split":
+        count = channel_count(stream, limits=limits)
+        stream.seek(0)
+        together = limits.max_decoded_bytes / (count * RATE * BYTES_PER_SAMPLE)
+        limits = replace(limits, max_seconds=min(limits.max_seconds, together))
+    return load_channels(stream, channels, limits=limits)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.session import onnxruntime
 from phonemo.server.api_errors import ApiError
 from phonemo.server.auth import AccessPolicy
+from phonemo.server.formats import accepted_formats, reads_media
 from phonemo.server.middleware import CONTENT_TYPE
-from phonemo.server.routes.responses import NOT_READY, Limits, ModelCard, ModelList, Status, Version
+from phonemo.server.routes.answer_schemas import Limits, ModelCard, ModelList, Status, Version
+from phonemo.server.routes.responses import NOT_READY
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeConfig
 from phonemo.version import __version__
@@ -83,4 +85,6 @@ def _limits(service: Service, access: AccessPolicy) -> Limits:
         stream_seconds=limits.stream_seconds,
         stream_message_bytes=limits.stream_message_bytes,
         key_required=access.wants_key,
+        formats=accepted_formats(),
+        media=reads_media(),
     )

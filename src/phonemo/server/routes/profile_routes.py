@@ -25,8 +25,8 @@ from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import AccessPolicy
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_handling import handle_upload, run_with_deadline
-from phonemo.server.routes.request_form import (
-    AUDIO,
+from phonemo.server.routes.answer_schemas import ProfileCard, ProfileLimits, ProfileList
+from phonemo.server.routes.form_parts import (
     body_schema,
     check_each_once,
     check_lengths,
@@ -36,13 +36,8 @@ from phonemo.server.routes.request_form import (
     named_upload,
     read_parts,
 )
-from phonemo.server.routes.responses import (
-    PROFILE,
-    PROFILES,
-    ProfileCard,
-    ProfileLimits,
-    ProfileList,
-)
+from phonemo.server.routes.request_form import AUDIO
+from phonemo.server.routes.responses import PROFILE, PROFILES
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeLimits
 
@@ -149,7 +144,7 @@ async def _read(request: Request, limits: ServeLimits) -> AsyncIterator[Recordin
     async with read_parts(request, limits.profile_files, 0) as form:
         check_lengths(form)
         files = form.getlist("file")
-        uploads = [check_upload(file) for file in files] or [check_upload(None)]
+        uploads = [check_upload(file, form) for file in files] or [check_upload(None, form)]
         texts = [(name, value) for name, value in form.multi_items() if name != "file"]
         check_each_once(texts)
         check_texts(dict(texts))

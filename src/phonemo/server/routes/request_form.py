@@ -1,156 +1,35 @@
-"""Multipart forms: limits and checks, and the form of POST /v1/audio/emotions.
+"""The form of POST /v1/audio/emotions.
 
-The form is parsed by hand for exact error messages, so its OpenAPI schema is built here too.
+It is parsed by hand for exact error messages, so its OpenAPI schema is built here too.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from python_multipart.exceptions import FormParserError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
-from phonemo.errors import safe_name
+from phonemo.audio import Channels, parse_channels
+from phonemo.errors import UsageError
 from phonemo.runtime.windows import PredictOptions
-from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
+from phonemo.server.api_errors import ApiError
+from phonemo.server.formats import DESCRIPTION
 from phonemo.server.pipeline import RecognizeOptions
-
-MOST_FIELDS = 16
-MULTIPART = "multipart/form-data"
-_MAX_FIELD_CHARACTERS = 4096
-
-
-@asynccontextmanager
-async def read_parts(request: Request, files: int, largest: int) -> AsyncIterator[FormData]:
-    """Parse a form; its parts are closed at the end of the context.
-
-    Args:
-        request: a request whose body has not been read.
-        files: most parts that are files.
-        largest: most bytes of a part that is not a file.
-
-    Raises:
-        ApiError: not a multipart form (415), or an invalid one (400).
-    """
-    if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        message = f"{safe_name(coding)}: compressed bodies are not supported; send it uncompressed"
-        raise ApiError(415, "unsupported_media_type", message)
-    kind = request.headers.get("content-type", "")
-    if kind.partition(";")[0].strip().lower() != MULTIPART:
-        message = f"expected {MULTIPART} with a part named file, as curl -F file=@my.wav sends it"
-        raise ApiError(415, "unsupported_media_type", message)
-    form = await _parse(request, files, max(largest, _MAX_FIELD_CHARACTERS))
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
-def check_lengths(form: FormData, apart: Sequence[str] = ()) -> None:
-    """Raise ApiError (400) for a text field that is too long, except those in ``apart``."""
-    for name, value in form.multi_items():
-        if isinstance(value, str) and name not in apart and len(value) > _MAX_FIELD_CHARACTERS:
-            message = (
-                f"{safe_name(name)}: expected at most {_MAX_FIELD_CHARACTERS} characters, got "
-                f"{len(value)}; send a shorter text"
-            )
-            raise ApiError(400, "invalid_form", message, safe_name(name))
-
-
-def check_each_once(given: Iterable[tuple[str, Any]]) -> None:
-    """Raise ApiError (400) for a name that is given twice."""
-    counts = Counter(name for name, _ in given)
-    if repeated := [name for name, count in counts.items() if count > 1]:
-        name = safe_name(min(repeated))
-        raise ApiError(400, "invalid_value", f"{name}: given more than once; send it once", name)
-
-
-def named_upload(part: UploadFile) -> str:
-    """Return the client's file name, made printable; it is never used as a path."""
-    return safe_name(part.filename or "upload")
-
-
-def check_upload(part: object) -> UploadFile:
-    """Return a part that must be a file; raise ApiError (400) if it is a text or missing."""
-    if isinstance(part, UploadFile):
-        return part
-    if part is None:
-        raise ApiError(400, "missing_file", "the part named file is missing", "file")
-    message = "file: expected a file, got a text; URLs are not supported, send the audio itself"
-    raise ApiError(400, "invalid_file", message, "file")
-
-
-def check_texts(texts: dict[str, Any]) -> None:
-    """Raise ApiError (400) for a file in place of a text field."""
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            message = f"{safe_name(name)}: expected a text, got a file"
-            raise ApiError(400, "invalid_value", message, safe_name(name))
-
-
-def invalid(error: ValidationError, known: Sequence[str]) -> ApiError:
-    """Convert a pydantic error about a field to an API error."""
-    details = error.errors()[0]
-    name = safe_name(str((details["loc"] or ("?",))[-1]))
-    if details["type"] == "extra_forbidden":
-        message = f"{name}: no such field; expected one of {', '.join(known)}"
-        return ApiError(400, "unknown_field", message, name)
-    value = safe_name(str(details["input"]))
-    return ApiError(400, "invalid_value", f"{name}: got {value!r}; {details['msg']}", name)
-
-
-def body_schema(fields: type[BaseModel], file: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI schema of a form.
-
-    Args:
-        fields: text fields.
-        file: schema of the part named file.
-    """
-    schema = fields.model_json_schema()
-    schema["properties"] = {
-        name: _without_null(field) for name, field in schema["properties"].items()
-    }
-    schema["properties"] = {"file": file, **schema["properties"]}
-    schema["required"] = ["file"]
-    return {"content": {MULTIPART: {"schema": schema}}, "required": True}
-
-
-def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """Remove null from a schema: a form has no null, absent fields are left out."""
-    types = [schema for schema in field.get("anyOf", ()) if schema != {"type": "null"}]
-    rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
-    return {**rest, **types[0]} if types else rest
-
-
-async def _parse(request: Request, files: int, largest: int) -> FormData:
-    """Parse the parts; large files are spooled to disk, which may be full."""
-    try:
-        return await request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=largest)
-    except (
-        HTTPException,
-        FormParserError,
-    ) as error:  # newer starlette converts it
-        detail = error.detail if isinstance(error, HTTPException) else str(error)
-        message = f"{detail.rstrip('.')}; send parts named file, each with a filename, and "
-        message += f"fields of at most {_MAX_FIELD_CHARACTERS} characters"
-        raise ApiError(400, "invalid_form", message) from error
-    except OSError as error:
-        raise service_unavailable(
-            "no_space", f"no room for the upload ({error.strerror})"
-        ) from error
-    except ClientDisconnect as error:
-        raise client_closed() from error
-    except UnicodeError as error:  # from the charset in the Content-Type
-        raise ApiError(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error
-
+from phonemo.server.routes.form_parts import (
+    body_schema,
+    check_each_once,
+    check_lengths,
+    check_texts,
+    check_upload,
+    invalid,
+    named_upload,
+    read_parts,
+)
 
 FormatName = Literal["json", "verbose_json", "csv", "srt", "vtt", "rttm", "textgrid"]
 #: Schema of a part that is a recording.
@@ -158,9 +37,25 @@ AUDIO: dict[str, Any] = {
     "type": "string",
     "format": "binary",
     "contentMediaType": "application/octet-stream",
-    "description": "A recording: wav, flac, mp3, ogg (vorbis, opus) or aiff.",
+    "description": DESCRIPTION,
 }
 _PROFILE = "profile_json"
+
+
+def _check_channels(text: str) -> str:
+    try:
+        parse_channels(text)
+    except UsageError as error:
+        expected = str(error).removeprefix("channels: ").partition(", got ")[0]
+        raise ValueError(expected) from error
+    return text
+
+
+_ChannelsText = Annotated[
+    str,
+    AfterValidator(_check_channels),
+    Field(json_schema_extra={"pattern": "^(mix|split|[1-9][0-9]?)$"}, examples=["split"]),
+]
 
 
 class Fields(BaseModel):
@@ -181,6 +76,13 @@ class Fields(BaseModel):
     """Return only this many of the highest scores."""
     labels: Annotated[str | None, Field(examples=["anger,happiness,neutral,sadness"])] = None
     """Restrict the result to these emotions."""
+    channels: _ChannelsText = "mix"
+    """`mix` averages the channels, a number from 1 on takes one of them (of a stereo file, 1 is
+    left), and `split` recognizes each one with sound separately: `channels` of the result has the
+    prediction of each, as for the two sides of a call."""
+    summary: bool = False
+    """Return what each party's (channel's) speech is like over the whole recording: share of time
+    by emotion, strongest moments, trend, speech and silence; in json and verbose_json."""
     profile: str | None = None
     """Apply a profile on the server: a name from GET /v1/profiles."""
     profile_json: str | None = None
@@ -191,8 +93,9 @@ class Fields(BaseModel):
     def options(self) -> RecognizeOptions:
         """Return the options for the pipeline."""
         labels = [] if self.labels is None else [name.strip() for name in self.labels.split(",")]
-        predict = PredictOptions(self.phonemes, self.timeline)
-        return RecognizeOptions(predict, labels, self.top_k)
+        predict = PredictOptions(self.phonemes, self.timeline or self.summary)
+        channels: Channels = parse_channels(self.channels)
+        return RecognizeOptions(predict, labels, self.top_k, channels, self.summary)
 
 
 @dataclass(frozen=True)
@@ -225,7 +128,7 @@ async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[Recog
         _check_files(form)
         check_each_once(form.multi_items())
         check_lengths(form, apart=[_PROFILE])
-        upload = check_upload(form.get("file"))
+        upload = check_upload(form.get("file"), form)
         texts = {name: value for name, value in form.items() if name != "file"}
         if isinstance(sent := texts.get(_PROFILE), UploadFile):
             texts[_PROFILE] = await _read_profile(sent, profile_bytes)
@@ -256,6 +159,11 @@ async def _read_profile(sent: UploadFile, max_bytes: int) -> str:
 def _validate_fields(texts: dict[str, Any]) -> Fields:
     check_texts(texts)
     try:
-        return Fields.model_validate(texts)
+        fields = Fields.model_validate(texts)
     except ValidationError as error:
         raise invalid(error, ["file", *Fields.model_fields]) from error
+    if fields.summary and fields.response_format not in ("json", "verbose_json"):
+        message = "summary: expected json or verbose_json as response_format, got "
+        message += f"{fields.response_format}; send the summary in a request of its own"
+        raise ApiError(400, "invalid_value", message, "summary")
+    return fields

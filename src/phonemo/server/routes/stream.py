@@ -1,4 +1,4 @@
-"""WS /v1/audio/stream: 16-bit PCM in, JSON events out, the prediction at the end.
+"""WS /v1/audio/stream: raw samples in, JSON events out, the prediction at the end.
 
 Between samples, clients send commands as JSON texts.
 """
@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter, WebSocket
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from phonemo.annotations.prediction import ProfileMark
+from phonemo.audio.pcm import SampleDecoder
 from phonemo.errors import PhonemoError
 from phonemo.files import loads_json
 from phonemo.runtime.recognizer import EmotionRecognizer
@@ -27,8 +28,8 @@ from phonemo.server.api_errors import ApiError, api_error_of
 from phonemo.server.auth import SUBPROTOCOL, AccessPolicy, offered
 from phonemo.server.profile_store import check_adaptable
 from phonemo.server.request_handling import race_tasks
-from phonemo.server.routes.request_form import MOST_FIELDS, check_each_once, invalid
 from phonemo.server.routes.responses import prediction_data
+from phonemo.server.routes.stream_query import Query, decoder_of, parse_query
 from phonemo.server.service import Service
 
 _KINDS = ("finish", "reset", "profile")
@@ -100,21 +101,6 @@ _DONE, _RESTART = 1000, 1012
 log = logging.getLogger("phonemo.server")
 
 
-class Query(BaseModel):
-    """Query parameters of a stream."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rate: int = 16_000
-    """Sample rate of the client's audio."""
-    phonemes: bool = False
-    model: str | None = None
-    profile: str | None = None
-    """Name of one of the operator's profiles."""
-    adapt: bool = False
-    """Whether the windows of the stream adapt later ones."""
-
-
 def streams_router(service: Service, access: AccessPolicy) -> APIRouter:
     """Return the route."""
     router = APIRouter()
@@ -144,13 +130,13 @@ async def _run_stream(websocket: WebSocket, service: Service, access: AccessPoli
     access.check_origin(websocket.headers)
     access.check_key(websocket.headers)
     service.check_ready()
-    query = _query(websocket)
+    query = parse_query(websocket.query_params)
     name, recognizer = service.registry.find(query.model)
     if query.adapt:
         check_adaptable(recognizer)
     recognizer = service.registry.adapted(name, query.profile, None)
-    with service.admission.streams.slot():
-        live = _Stream(websocket, service, name, recognizer, query)
+    with service.admission.streams.slot(), decoder_of(query, service.limits) as decoder:
+        live = _Stream(websocket, service, name, recognizer, query, decoder)
         await live.send_ready()
         await websocket.send_json(await live.run())
         await websocket.close(_RESTART if service.stopping.is_set() else _DONE)
@@ -166,19 +152,19 @@ class _Stream:
         model: str,
         recognizer: EmotionRecognizer,
         query: Query,
+        decoder: SampleDecoder,
     ) -> None:
         self._websocket, self._service, self._model = websocket, service, model
-        self._query, self._rate = query, query.rate
+        self._query, self._decoder = query, decoder
         self._use(recognizer)
-        self._odd_byte = b""  # half a sample at the end of a message
-        self._samples = 0
+        self._bytes = self._samples = 0
         self._began = asyncio.get_running_loop().time()
 
     async def send_ready(self) -> None:
         """Send the ready event."""
         seconds = self._model_recognizer.window_seconds
         window = {"window_seconds": seconds, "hop_seconds": seconds / 2}
-        ready = {"type": "ready", "model": self._model, "rate": self._rate, **window}
+        ready = {"type": "ready", "model": self._model, "rate": self._decoder.rate, **window}
         ready |= {"adapt": True} if self._query.adapt else {}
         await self._websocket.send_json(ready | _profile_of(self._recognizer.applied))
 
@@ -192,11 +178,10 @@ class _Stream:
             if isinstance(message, Command):
                 await self._execute(message)
             else:
-                samples = self._to_samples(message)
-                await self._send_events(await self._run(partial(self._push, samples)))
-                self._samples += len(samples)
+                await self._send_events(await self._run(partial(self._push, message)))
             if self._is_over():
                 break
+        await self._send_events(await self._run(self._push_last))
         events, prediction = await self._run(self._recognizer.finish)
         await self._send_events(events)
         final = {"type": "final", "prediction": prediction_data(self._model, prediction)}
@@ -205,7 +190,8 @@ class _Stream:
     def _use(self, recognizer: EmotionRecognizer) -> None:
         shares, adapt = self._query.phonemes, self._query.adapt
         self._model_recognizer = recognizer
-        self._recognizer = StreamingRecognizer(recognizer, self._rate, shares=shares, adapt=adapt)
+        rate = self._decoder.rate
+        self._recognizer = StreamingRecognizer(recognizer, rate, shares=shares, adapt=adapt)
 
     async def _execute(self, command: Command) -> None:
         """Apply or reset a profile, then send the current one."""
@@ -214,7 +200,7 @@ class _Stream:
                 raise _invalid("reset: this stream does not adapt; open it with adapt=true")
             self._recognizer.reset_profile(everything=command.everything)
         else:
-            if self._samples or self._odd_byte:
+            if self._bytes:
                 raise _invalid("profile: send it before the first samples")
             self._use(
                 self._service.registry.adapted(self._model, self._query.profile, command.profile)
@@ -231,7 +217,7 @@ class _Stream:
         """Whether the stream reached its limit, in audio or in real time."""
         elapsed = asyncio.get_running_loop().time() - self._began
         limit = self._service.limits.stream_seconds
-        return max(elapsed, self._samples / self._rate) >= limit
+        return max(elapsed, self._samples / self._decoder.rate) >= limit
 
     async def _receive(self) -> bytes | Command | None:
         """Return the next samples or command; None at the end of the stream."""
@@ -258,14 +244,16 @@ class _Stream:
         samples: bytes = pcm
         return samples
 
-    def _to_samples(self, pcm: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
-        pcm = self._odd_byte + pcm
-        even = len(pcm) // 2 * 2
-        self._odd_byte = pcm[even:]
-        return np.frombuffer(pcm[:even], "<i2")
+    def _push(self, data: bytes) -> list[Event]:
+        self._bytes += len(data)
+        return self._push_samples(self._decoder.push(data))
 
-    def _push(self, samples: np.ndarray[Any, np.dtype[np.int16]]) -> list[Event]:
-        return self._recognizer.push(samples.astype(np.int16))
+    def _push_last(self) -> list[Event]:
+        return self._push_samples(self._decoder.finish())
+
+    def _push_samples(self, samples: npt.NDArray[np.float32]) -> list[Event]:
+        self._samples += len(samples)
+        return self._recognizer.push(samples)
 
     async def _run(self, call: Any) -> Any:
         return await self._service.pipeline.batcher.run(call)
@@ -276,17 +264,6 @@ class _Stream:
             await self._websocket.send_json(
                 {"type": event.kind, **data, **_profile_of(event.profile)}
             )
-
-
-def _query(websocket: WebSocket) -> Query:
-    params = websocket.query_params
-    if (count := len(params.multi_items())) > MOST_FIELDS:
-        raise ApiError(400, "invalid_value", f"expected at most {MOST_FIELDS} fields, got {count}")
-    check_each_once(params.multi_items())
-    try:
-        return Query.model_validate(dict(params))
-    except ValidationError as error:
-        raise invalid(error, list(Query.model_fields)) from error
 
 
 def _profile_of(mark: ProfileMark | None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ export function parsePrediction(data) {
     warnings: toList(data.warnings).map(String),
     segments: toList(data.segments).map(parseSegment),
     spans: Array.isArray(data.spans) ? data.spans.map(parseSpan) : null,
+    ...(data.channels ? { channels: toList(data.channels).map(parsePrediction) } : {}),
+    ...(data.summary ? { summary: { parties: toList(data.summary.parties).map(parseParty) } } : {}),
   };
 }
 
@@ -34,6 +36,22 @@ function parseSpan(span) {
   const share = Number.isFinite(span.share) ? span.share : null;
   const times = { start: toNumber(span.start), end: toNumber(span.end) };
   return { ...times, symbol: String(span.symbol), confidence: toNumber(span.confidence), share };
+}
+
+/** @param {any} party @returns {import("./types.js").Party} */
+function parseParty(party) {
+  return {
+    ...party,
+    emotions: toNumbers(party.emotions),
+    strongest: toList(party.strongest).map(parseMoment),
+    trend: toList(party.trend).map(parseSegment),
+    change: party.change ? toNumbers(party.change) : null,
+  };
+}
+
+/** @param {any} moment @returns {import("./types.js").Moment} */
+function parseMoment({ start, end, label, score }) {
+  return { start: toNumber(start), end: toNumber(end), label: String(label), score: toNumber(score) };
 }
 
 /** Sort scores, highest first. @param {Record<string, number>} scores @returns {[string, number][]} */

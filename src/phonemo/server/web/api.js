@@ -8,6 +8,8 @@ export const session = {
   model: "",
   /** @type {import("./types.js").AppliedProfile | null} applied to recordings */
   profile: null,
+  /** "mix" or "split": what recordings are first recognized with */
+  channels: "mix",
 };
 
 /** @param {string} path */
@@ -43,15 +45,16 @@ function authorization() {
 
 /**
  * @typedef {{onProgress?: (share: number) => void, onSent?: () => void, signal?: AbortSignal}} UploadHandlers
+ * @typedef {{profile?: import("./types.js").AppliedProfile | null, channels?: string}} UploadChoices
  *
  * @param {Blob} blob
  * @param {string} name
  * @param {"verbose_json" | "csv" | "textgrid"} format
  * @param {UploadHandlers} [handlers]
- * @param {import("./types.js").AppliedProfile | null} [profile]
+ * @param {UploadChoices} [choices]
  * @returns {Promise<{text: string, seconds: number}>}
  */
-export function recognize(blob, name, format, handlers = {}, profile = null) {
+export function recognize(blob, name, format, handlers = {}, choices = {}) {
   // fetch does not report upload progress.
   const request = new XMLHttpRequest();
   request.open("POST", endpoint("v1/audio/emotions"));
@@ -65,7 +68,7 @@ export function recognize(blob, name, format, handlers = {}, profile = null) {
       else
         reject(toApiError(request.status, request.responseText, request.getResponseHeader("Retry-After")));
     });
-    request.send(buildForm(blob, name, format, profile));
+    request.send(buildForm(blob, name, format, choices));
   });
 }
 
@@ -84,14 +87,16 @@ function addHandlers(request, handlers, reject) {
  * @param {Blob} blob
  * @param {string} name
  * @param {string} format
- * @param {import("./types.js").AppliedProfile | null} profile
+ * @param {UploadChoices} choices
  */
-function buildForm(blob, name, format, profile) {
+function buildForm(blob, name, format, { profile, channels = "mix" }) {
   const data = new FormData();
   data.append("file", blob, name);
   data.append("response_format", format);
   data.append("timeline", "true");
   data.append("phonemes", "true");
+  data.append("channels", channels);
+  if (format === "verbose_json") data.append("summary", "true");
   if (session.model) data.append("model", session.model);
   if (profile?.name) data.append("profile", profile.name);
   if (profile?.text) data.append("profile_json", profile.text);

@@ -26,7 +26,8 @@ export function initDownloads(currentJob) {
 /** @param {Job} job @param {"csv" | "textgrid"} format */
 async function fetchFormat(job, format) {
   announce(t("download.requesting"));
-  return (await recognize(job.blob, job.name, format, {}, job.profile)).text;
+  const { profile, channels } = job;
+  return (await recognize(job.converted ?? job.blob, job.name, format, {}, { profile, channels })).text;
 }
 
 /**

@@ -26,16 +26,27 @@ function prepareCanvas(canvas) {
 }
 
 /**
+ * Level that fills a track: of the loudest, so that channels can be compared.
+ * @param {TimeAxis} axis
+ * @param {(import("./peaks.js").Peaks | null)[]} tracks
+ */
+export function fullLevel(axis, tracks) {
+  const levels = tracks.map((peaks) => (peaks ? maxRmsLevel(peaks, BAR_PITCH / axis.scale) : 0));
+  return Math.max(MIN_LEVEL, ...levels);
+}
+
+/**
  * @param {HTMLCanvasElement} canvas
  * @param {TimeAxis} axis
  * @param {import("./peaks.js").Peaks | null} peaks
  * @param {import("./types.js").Segment[]} segments
+ * @param {number} level drawn at full height
  */
-export function drawWaveform(canvas, axis, peaks, segments) {
+export function drawWaveform(canvas, axis, peaks, segments, level) {
   const { context, width, height } = prepareCanvas(canvas);
   const left = axis.x(axis.visibleStart);
   drawSegments(context, axis, segments, height);
-  const gain = peaks ? MAX_HEIGHT / Math.max(maxRmsLevel(peaks, BAR_PITCH / axis.scale), MIN_LEVEL) : 0;
+  const gain = MAX_HEIGHT / level;
   let index = 0;
   for (let x = -(left % BAR_PITCH); x < width; x += BAR_PITCH) {
     const from = (left + x) / axis.scale;

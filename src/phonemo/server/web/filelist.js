@@ -1,8 +1,11 @@
 /** The list of recordings with their states; a click shows one. */
 
+import { isSplit } from "./channels.js";
 import { byId, createElement } from "./dom.js";
 import { formatPercent } from "./format.js";
-import { emotionName, t } from "./language.js";
+import { t } from "./language.js";
+import { ApiError } from "./problems.js";
+import { verdictSentence } from "./verdict.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
@@ -60,7 +63,7 @@ export class FileList {
     const [button] = row.children;
     const [, name, state] = button.children;
     row.dataset.state = job.state;
-    row.dataset.emotion = hasNoSpeech(job) ? "" : (job.prediction?.label ?? "");
+    row.dataset.emotion = hasOneEmotion(job) ? (job.prediction?.label ?? "") : "";
     button.setAttribute("aria-current", String(job.id === this.#currentId));
     name.textContent = job.name;
     state.textContent = stateText(job);
@@ -68,14 +71,18 @@ export class FileList {
 }
 
 /** @param {Job} job */
-const hasNoSpeech = (job) => job.prediction?.warnings.includes("no_speech") ?? false;
+const hasOneEmotion = ({ prediction }) =>
+  prediction !== null && !isSplit(prediction) && !prediction.warnings.includes("no_speech");
+
+/** Whether another try would fail too. @param {Job} job */
+export const isHopeless = ({ state, error }) =>
+  state === "rejected" || (state === "failed" && error instanceof ApiError && error.isFinal);
 
 /** @param {Job} job */
 function stateText(job) {
   if (job.state === "uploading") return t("state.uploading", { percent: formatPercent(job.progress) });
   if (job.state === "retrying") return t("state.retrying", { seconds: job.wait });
+  if (job.state === "failed" && isHopeless(job)) return t("state.refused");
   if (job.state !== "done" || !job.prediction) return t(`state.${job.state}`);
-  if (hasNoSpeech(job)) return t("no_speech");
-  const { label, scores } = job.prediction;
-  return t("state.done", { label: emotionName(label), percent: formatPercent(scores[label] ?? 0) });
+  return verdictSentence(job.prediction);
 }

@@ -8,9 +8,10 @@ const PEAKS_PER_SECOND = 200;
 /**
  * Peaks of short intervals; `cachedMax` is the maximum level of intervals of `cachedSeconds`.
  * @typedef {{peaks: Float32Array, perSecond: number, seconds: number, cachedSeconds: number, cachedMax: number}} Peaks
+ * @typedef {{mix: Peaks, channels: Peaks[]}} Waveforms the loudest of all channels, and each channel
  */
 
-/** @param {Blob} blob @returns {Promise<Peaks | null>} null where the browser cannot decode it */
+/** @param {Blob} blob @returns {Promise<Waveforms | null>} null where the browser cannot decode it */
 export async function computePeaks(blob) {
   try {
     return bufferPeaks(await createDecoder().decodeAudioData(await blob.arrayBuffer()));
@@ -28,20 +29,32 @@ function createDecoder() {
   }
 }
 
-/** @param {AudioBuffer} audio @returns {Peaks} */
+/** @param {AudioBuffer} audio @returns {Waveforms} */
 function bufferPeaks(audio) {
   const size = Math.round(audio.sampleRate / PEAKS_PER_SECOND);
-  const peaks = new Float32Array(Math.ceil(audio.length / size));
-  for (let channel = 0; channel < audio.numberOfChannels; channel += 1) {
-    const samples = audio.getChannelData(channel);
-    for (let index = 0; index < samples.length; index += 1) {
-      const bucket = (index / size) | 0;
-      const magnitude = Math.abs(samples[index]);
-      if (magnitude > peaks[bucket]) peaks[bucket] = magnitude;
-    }
-  }
   const perSecond = audio.sampleRate / size;
-  return { peaks, perSecond, seconds: audio.duration, cachedSeconds: 0, cachedMax: 0 };
+  const described = { perSecond, seconds: audio.duration, cachedSeconds: 0, cachedMax: 0 };
+  const all = Array.from({ length: audio.numberOfChannels }, (_, channel) =>
+    channelPeaks(audio.getChannelData(channel), size),
+  );
+  const mix = all[0].map((_, index) => Math.max(...all.map((peaks) => peaks[index])));
+  return { mix: { peaks: mix, ...described }, channels: all.map((peaks) => ({ peaks, ...described })) };
+}
+
+/** @param {Float32Array} samples @param {number} size samples of an interval */
+function channelPeaks(samples, size) {
+  const peaks = new Float32Array(Math.ceil(samples.length / size));
+  for (let index = 0; index < samples.length; index += 1) {
+    const bucket = (index / size) | 0;
+    const magnitude = Math.abs(samples[index]);
+    if (magnitude > peaks[bucket]) peaks[bucket] = magnitude;
+  }
+  return peaks;
+}
+
+/** The waveform of a channel, or of all. @param {Waveforms | null} waveforms @param {number} [channel] from 1 on */
+export function peaksOf(waveforms, channel) {
+  return waveforms && ((channel && waveforms.channels[channel - 1]) || waveforms.mix);
 }
 
 /**

@@ -12,6 +12,10 @@ export class LocalizedError extends Error {
   }
 }
 
+// Of these, the server's message says more than the translation of its code.
+const DETAILED_STATUSES = new Set([413, 415, 422]);
+const FINAL_STATUSES = new Set([400, 413, 415, 422]);
+
 /** An error response of the server. */
 export class ApiError extends Error {
   /** @param {number} status @param {{message?: string, code?: string}} details @param {number} wait seconds */
@@ -20,6 +24,11 @@ export class ApiError extends Error {
     this.status = status;
     this.code = details.code ?? "";
     this.wait = wait;
+  }
+
+  /** Whether the same request will be refused again. */
+  get isFinal() {
+    return FINAL_STATUSES.has(this.status);
   }
 }
 
@@ -34,7 +43,10 @@ export function errorMessage(error) {
 function apiErrorMessage(error) {
   if (error.status === 401) return t("error.key");
   if (error.status === 429) return t("error.busy");
-  if (hasTranslation(`error.${error.code}`)) return t(`error.${error.code}`);
-  const { status, message } = error;
+  const { status, message, code } = error;
+  if (hasTranslation(`error.${code}`)) {
+    const text = t(`error.${code}`);
+    return DETAILED_STATUSES.has(status) && message ? t("error.detail", { text, message }) : text;
+  }
   return message ? t("error.http", { status, message }) : t("error.status", { status });
 }

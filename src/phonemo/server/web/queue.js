@@ -2,6 +2,7 @@
 
 import { parsePrediction } from "./answers.js";
 import { parseJson, recognize, session } from "./api.js";
+import { convertToWav } from "./convert.js";
 import { ApiError, LocalizedError } from "./problems.js";
 
 const MAX_PARALLEL = 2;
@@ -13,6 +14,9 @@ const OPEN_STATES = new Set(["waiting", "uploading", "recognizing", "retrying"])
 
 /** Whether the server is overloaded, starting or stopping. @param {ApiError} error */
 const isBusy = ({ status }) => status === 429 || status === 503;
+
+/** Whether the file holds no audio that the server reads. @param {ApiError} error */
+const isUnknownFormat = ({ code, status }) => code === "unsupported_audio" || (status === 415 && code !== "unsupported_media_type");
 
 /** @param {Job} job */
 export const isOpen = (job) => OPEN_STATES.has(job.state);
@@ -38,7 +42,7 @@ export class Queue extends EventTarget {
 
   /** Add a job that already has its prediction. @param {Partial<Job>} item */
   addDone(item) {
-    return this.#append({ ...this.#createJob(item), state: "done" });
+    return this.#append({ ...this.#createJob(item), state: "done", channels: "mix" });
   }
 
   /** Add a job that is not sent. @param {Partial<Job>} item @param {Error} error */
@@ -50,6 +54,12 @@ export class Queue extends EventTarget {
   retry(jobs) {
     for (const job of jobs) this.#update(job, { state: "waiting", error: null, progress: 0 });
     this.#startNext();
+  }
+
+  /** Recognize a recording again, with other channels. @param {Job} job @param {string} channels */
+  recognizeChannels(job, channels) {
+    job.channels = channels;
+    this.retry([job]);
   }
 
   /** Jobs that failed because the API key is missing or wrong. */
@@ -70,7 +80,8 @@ export class Queue extends EventTarget {
   /** @param {Partial<Job>} item @returns {Job} */
   #createJob(item) {
     const results = { prediction: null, error: null, roundTrip: null, keptSeconds: null, profile: null };
-    const defaults = { progress: 0, wait: 0, ...results };
+    const { channels } = session;
+    const defaults = { progress: 0, wait: 0, channels, converted: null, ...results };
     return /** @type {Job} */ ({ ...defaults, ...item, id: this.#nextId++, state: "waiting" });
   }
 
@@ -122,6 +133,7 @@ export class Queue extends EventTarget {
         const { text, seconds } = await this.#upload(job, signal);
         return { state: "done", prediction: parsePrediction(parseJson(text)), roundTrip: seconds };
       } catch (error) {
+        if (await this.#convert(job, error)) continue;
         if (!(error instanceof ApiError) || !isBusy(error) || tries === MAX_TRIES || signal.aborted)
           throw error;
         await this.#countDown(job, Math.min(error.wait, MAX_WAIT_SECONDS), signal);
@@ -129,17 +141,29 @@ export class Queue extends EventTarget {
     }
   }
 
+  /**
+   * Convert a recording that the server cannot read, if the browser can.
+   * @param {Job} job
+   * @param {unknown} error
+   */
+  async #convert(job, error) {
+    if (job.converted || !(error instanceof ApiError) || !isUnknownFormat(error)) return false;
+    job.converted = await convertToWav(job.blob);
+    return job.converted !== null;
+  }
+
   /** @param {Job} job @param {AbortSignal} signal */
   async #upload(job, signal) {
     await checkReadable(job.blob);
     const { profile } = session;
+    const { channels } = job;
     this.#update(job, { state: "uploading", progress: 0, profile });
     const handlers = {
       signal,
       onProgress: (/** @type {number} */ progress) => this.#update(job, { progress }),
       onSent: () => this.#update(job, { state: "recognizing" }),
     };
-    return recognize(job.blob, job.name, "verbose_json", handlers, profile);
+    return recognize(job.converted ?? job.blob, job.name, "verbose_json", handlers, { profile, channels });
   }
 
   /** @param {Job} job @param {number} seconds @param {AbortSignal} signal */

@@ -1,7 +1,8 @@
 /** The recordings of this session, and which result is shown. */
 
+import { session } from "./api.js";
 import { byId, prefersReducedMotion } from "./dom.js";
-import { FileList } from "./filelist.js";
+import { FileList, isHopeless } from "./filelist.js";
 import { formatBytes, sanitizeName } from "./format.js";
 import { t } from "./language.js";
 import { announce, clearErrors, showError } from "./messages.js";
@@ -10,6 +11,7 @@ import { renderProgress } from "./progress.js";
 import { isOpen, Queue } from "./queue.js";
 import { ResultView } from "./result.js";
 import { limits, showKeyForm } from "./server.js";
+import { verdictSentence } from "./verdict.js";
 
 /**
  * @typedef {import("./types.js").Job} Job
@@ -19,7 +21,7 @@ import { limits, showKeyForm } from "./server.js";
 export class Recordings {
   #queue = new Queue();
   #fileList = new FileList((job) => this.#onChoose(job));
-  #resultView = new ResultView();
+  #resultView = new ResultView((job, channels) => this.#onChannels(job, channels));
   /** @type {Job | null} the job whose result is shown, or will be once it arrives */
   #selected = null;
   #captureCount = 0;
@@ -126,17 +128,26 @@ export class Recordings {
     clearErrors();
     this.#select(job);
     if (job.state === "done") this.#showResult(job);
-    else if (job.state === "rejected") showError(job.error, job.name);
+    else if (isHopeless(job)) showError(job.error, job.name);
     else if (!isOpen(job)) this.#queue.retry([job]);
+  }
+
+  /** What is chosen for one recording is used for those that follow. @param {Job} job @param {string} channels */
+  #onChannels(job, channels) {
+    clearErrors();
+    session.channels = channels === "split" ? "split" : "mix";
+    this.#select(job);
+    this.#queue.recognizeChannels(job, channels);
   }
 
   /** @param {Job} job */
   #onChange(job) {
     if (!this.#queue.jobs.includes(job)) return;
     this.#fileList.update(job);
+    if (job === this.shown) this.#resultView.update();
     renderProgress(this.#queue.jobs, this.#selected);
     if (job.state === "failed" || job.state === "rejected") this.#onFailure(job);
-    if (job.state === "done" && job === this.#selected && this.shown !== job) this.#showResult(job);
+    if (job.state === "done" && job === this.#selected && !this.#resultView.isShown(job)) this.#showResult(job);
     if (["done", "failed"].includes(job.state) && !this.#queue.jobs.some(isOpen)) this.onIdle();
   }
 
@@ -151,8 +162,8 @@ export class Recordings {
   /** @param {Job} job */
   #showResult(job) {
     this.#resultView.show(job);
-    const values = { label: byId("result-label").textContent, percent: byId("result-percent").textContent };
-    announce(t("result.announcement", { name: job.name, ...values }));
+    const prediction = /** @type {import("./types.js").Prediction} */ (job.prediction);
+    announce(t("result.announcement", { name: job.name, text: verdictSentence(prediction) }));
     if (document.activeElement === byId("key-input")) return;
     byId("result-label").focus({ preventScroll: true });
     byId("result").scrollIntoView({ behavior: prefersReducedMotion() ? "auto" : "smooth", block: "start" });

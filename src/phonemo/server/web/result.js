@@ -1,31 +1,53 @@
-/** The result: emotion, score, warnings, scores, timeline and latency. */
+/** The result: emotion, score, warnings, scores, channels, timeline, summary and latency. */
 
-import { byId, createElement } from "./dom.js";
-import { formatLength, formatPercent, formatWorkTime } from "./format.js";
-import { emotionName, hasTranslation, t } from "./language.js";
+import { ChannelChoice } from "./channelchoice.js";
+import { isSplit } from "./channels.js";
+import { byId } from "./dom.js";
+import { formatWorkTime } from "./format.js";
+import { t } from "./language.js";
+import { renderNotes } from "./notes.js";
 import { renderScores } from "./scores.js";
+import { renderCallSummary } from "./summaryview.js";
 import { Timeline } from "./timeline.js";
+import { renderVerdict } from "./verdict.js";
 
-/** @typedef {import("./types.js").Job} Job */
-
-const SERIOUS = new Set(["unsure", "no_speech", "silent", "truncated"]);
-const LOW_SPEECH_RATIO = 0.5;
+/**
+ * @typedef {import("./types.js").Job} Job
+ * @typedef {import("./types.js").Prediction} Prediction
+ */
 
 export class ResultView {
   /** @type {Job | null} */
   #job = null;
+  /** @type {Prediction | null} */
+  #prediction = null;
   timeline = new Timeline();
+
+  /** @param {(job: Job, channels: string) => void} onChannels called when other channels are chosen */
+  constructor(onChannels) {
+    this.onChannels = onChannels;
+    this.choice = new ChannelChoice(onChannels);
+  }
 
   get job() {
     return this.#job;
   }
 
+  /** Whether the latest answer to a job is shown. @param {Job} job */
+  isShown(job) {
+    return this.#job === job && this.#prediction === job.prediction;
+  }
+
   /** @param {Job} job with an answer */
-  show(job) {
+  async show(job) {
+    const prediction = /** @type {Prediction} */ (job.prediction);
     this.#job = job;
+    this.#prediction = prediction;
     byId("result").hidden = false;
-    this.#renderSummary(job);
-    this.timeline.show(/** @type {import("./types.js").Prediction} */ (job.prediction), job.blob);
+    this.choice.show(job);
+    this.#renderSummary(job, prediction);
+    const channels = await this.timeline.show(prediction, job.blob);
+    if (this.isShown(job)) this.choice.setCount(channels);
   }
 
   /** Pause playback, so that it is not recorded. */
@@ -35,64 +57,40 @@ export class ResultView {
 
   clear() {
     this.#job = null;
+    this.#prediction = null;
     byId("result").hidden = true;
     this.timeline.clear();
   }
 
+  /** Render the state of the job. */
+  update() {
+    this.choice.render();
+  }
+
   /** Render in the current language. */
   render() {
-    if (this.#job) this.#renderSummary(this.#job);
+    if (this.#job && this.#prediction) this.#renderSummary(this.#job, this.#prediction);
+    this.choice.render();
     this.timeline.render();
   }
 
-  /** @param {Job} job */
-  #renderSummary(job) {
-    const prediction = /** @type {import("./types.js").Prediction} */ (job.prediction);
-    const silent = prediction.warnings.includes("no_speech");
-    byId("result").dataset.emotion = silent ? "" : prediction.label;
-    byId("result").classList.toggle("no-speech", silent);
+  /** @param {Job} job @param {Prediction} prediction */
+  #renderSummary(job, prediction) {
+    renderVerdict(prediction);
     byId("result-file").textContent = t("result.file", { name: job.name });
-    byId("result-label").textContent = silent ? t("no_speech") : emotionName(prediction.label);
-    byId("result-percent").textContent = silent ? "" : formatPercent(prediction.scores[prediction.label] ?? 0);
-    byId("notes").replaceChildren(...collectNotes(job, prediction).map(noteElement));
+    renderNotes(byId("notes"), job, () => this.onChannels(job, "split"));
     renderScores(byId("scores"), prediction.scores);
+    byId("scores-title").className = isSplit(prediction) ? "scores-title" : "visually-hidden";
+    byId("scores-title").textContent = t(isSplit(prediction) ? "scores.mean" : "scores");
+    const jump = (/** @type {number} */ start, /** @type {number} */ end) => this.timeline.play(start, end);
+    renderCallSummary(prediction, this.choice.count, jump);
     byId("latency").textContent = latencyText(job, prediction);
     for (const id of ["json", "csv", "textgrid"])
       byId(`download-${id}`).setAttribute("aria-label", t(`download.${id}`));
   }
 }
 
-/**
- * @param {Job} job
- * @param {import("./types.js").Prediction} prediction
- * @returns {[string, string][]} names and texts
- */
-function collectNotes(job, prediction) {
-  const silent = prediction.warnings.includes("no_speech");
-  const warnings = prediction.warnings.filter((name) => !(silent && name === "unsure"));
-  const notes = warnings.map((name) => [
-    name,
-    hasTranslation(`warning.${name}`) ? t(`warning.${name}`) : t("warning.other", { name }),
-  ]);
-  const ratio = prediction.speech_ratio;
-  if (ratio !== null && ratio > 0 && ratio < LOW_SPEECH_RATIO)
-    notes.push(["quiet", t("warning.quiet", { percent: formatPercent(ratio) })]);
-  if (prediction.profile) notes.push(["profile", t("result.profile", { count: prediction.profile.count })]);
-  if (job.keptSeconds !== null)
-    notes.push(["not_kept", t("warning.not_kept", { time: formatLength(job.keptSeconds) })]);
-  return /** @type {[string, string][]} */ (notes);
-}
-
-/** @param {[string, string]} named */
-function noteElement([name, text]) {
-  return createElement("li", {
-    className: SERIOUS.has(name) ? "note serious" : "note",
-    data: { warning: name },
-    textContent: text,
-  });
-}
-
-/** @param {Job} job @param {import("./types.js").Prediction} prediction */
+/** @param {Job} job @param {Prediction} prediction */
 function latencyText(job, prediction) {
   if (job.roundTrip === null) return "";
   const total = formatWorkTime(job.roundTrip);

@@ -14,8 +14,13 @@ export function renderScores(list, scores, maxRows = Infinity) {
   );
 }
 
-/** @param {string} label @param {number} score */
-function scoreRow(label, score) {
+/**
+ * A bar from 0 to 1 with its number.
+ * @param {string} label
+ * @param {number} score
+ * @param {string} [testid]
+ */
+export function scoreRow(label, score, testid = "score-row") {
   const bar = createElement("span", {
     className: "bar",
     style: { "--score": String(Math.max(0, Math.min(1, score))) },
@@ -23,7 +28,7 @@ function scoreRow(label, score) {
   bar.setAttribute("aria-hidden", "true");
   return createElement(
     "li",
-    { className: "score-row", data: { testid: "score-row", emotion: label } },
+    { className: "score-row", data: { testid, emotion: label } },
     createElement("span", { className: "score-name", textContent: emotionName(label) }),
     bar,
     createElement("span", { className: "score-number", textContent: formatPercent(score) }),

@@ -7,7 +7,14 @@ import { t } from "./language.js";
 import { showError } from "./messages.js";
 
 /** @type {import("./types.js").Limits} until the server's are loaded */
-const DEFAULT_LIMITS = { body_bytes: 25 << 20, audio_seconds: 600, stream_seconds: 3600, key_required: false };
+const DEFAULT_LIMITS = {
+  body_bytes: 25 << 20,
+  audio_seconds: 600,
+  stream_seconds: 3600,
+  key_required: false,
+  formats: [],
+  media: false,
+};
 
 /** @typedef {{id: string, licence?: string, default?: boolean}} Model */
 /** @type {{limits: import("./types.js").Limits, limitsLoaded: boolean, models: Model[], version: string}} */
@@ -58,10 +65,11 @@ function renderModels() {
 
 /** Render in the current language. */
 export function renderServer() {
-  const { body_bytes: size, audio_seconds: seconds } = server.limits;
+  const { body_bytes: size, audio_seconds: seconds, media } = server.limits;
   const limitValues = { size: formatBytes(size), time: formatLength(seconds) };
   const limitsKey = server.limitsLoaded ? "file.limits" : "file.limits.unknown";
-  byId("file-limits").textContent = t(limitsKey, limitValues);
+  const formatsKey = media ? "file.formats.media" : "file.formats";
+  byId("file-limits").textContent = t(limitsKey, { ...limitValues, formats: t(formatsKey) });
   const model = server.models.find(({ id }) => id === byId("model-select").value);
   if (!model) return;
   const values = { model: model.id, licence: model.licence ?? "", version: server.version };

@@ -1,19 +1,19 @@
-/** The timeline: waveform, emotions, phonemes, cursor. */
+/** The timeline: a track for each channel or for the mix, ruler, cursor. */
 
 import { TimeAxis } from "./axis.js";
-import { attributedEmotion, describePhoneme, describeSegment } from "./details.js";
+import { channelName, isSplit, knownChannels, partsOf } from "./channels.js";
+import { ChannelTrack, createTrackElements } from "./channeltrack.js";
+import { attributedEmotion } from "./details.js";
 import { byId } from "./dom.js";
-import { drawRuler, drawShares, drawWaveform } from "./drawing.js";
+import { drawRuler, fullLevel } from "./drawing.js";
 import { formatPoints } from "./format.js";
-import { emotionName, t } from "./language.js";
-import { Lane } from "./lane.js";
-import { computePeaks } from "./peaks.js";
+import { t } from "./language.js";
+import { computePeaks, peaksOf } from "./peaks.js";
 import { Player } from "./player.js";
 import { renderSegmentKey } from "./segmentkey.js";
 import { hasShares, shareScale, strength } from "./shares.js";
 import { Transport } from "./transport.js";
 
-const CONTEXT_SECONDS = 0.06;
 const isTouch = matchMedia("(pointer: coarse)").matches;
 const READABLE_PIXELS = 24;
 const LONG_SECONDS = 30;
@@ -25,87 +25,113 @@ const MAX_VIEWS = isTouch ? 4 : 3;
 export class Timeline {
   /** @type {Prediction | null} */
   #prediction = null;
-  /** @type {import("./peaks.js").Peaks | null} */
-  #peaks = null;
+  /** @type {import("./peaks.js").Waveforms | null} */
+  #waveforms = null;
   #scale = 1;
   /** @type {(() => string) | null} */
   #detail = null;
+  /** @type {ChannelTrack[]} one for each channel of the recording with the most */
+  #tracks = [];
 
   constructor() {
     this.player = new Player();
     this.axis = new TimeAxis(byId("scroller"), byId("track"));
     this.transport = new Transport(this.axis, this.player);
-    /** @type {Lane<import("./types.js").Segment>} */
-    this.segments = new Lane(byId("segments"), this.axis, {
-      minPixels: 3,
-      render: renderSegment,
-      onShow: (item) => this.#setDetail(() => describeSegment(item)),
-      onPlay: (item) => this.player.playRange(item.start, item.end),
-    });
-    /** @type {Lane<import("./types.js").Span>} */
-    this.phonemes = new Lane(byId("phonemes"), this.axis, {
-      minPixels: 8,
-      render: (node, item) => renderPhoneme(node, item, this.#scale),
-      onShow: (item) =>
-        this.#setDetail(() => describePhoneme(item, /** @type {Prediction} */ (this.#prediction))),
-      onPlay: (item) => this.player.playRange(item.start - CONTEXT_SECONDS, item.end + CONTEXT_SECONDS),
-    });
+    this.#addTrack(firstTrackElements());
     this.axis.addEventListener("change", () => this.draw());
   }
 
-  /** @param {Prediction} prediction @param {Blob} blob */
+  /**
+   * @param {Prediction} prediction
+   * @param {Blob} blob
+   * @returns {Promise<number>} the number of channels that the browser finds in the recording; 0 if it finds none
+   */
   async show(prediction, blob) {
     this.#prediction = prediction;
-    this.#peaks = null;
-    this.#scale = shareScale(prediction.spans ?? []);
+    this.#waveforms = null;
     this.#detail = null;
-    byId("phoneme-box").hidden = !prediction.spans?.length;
     this.player.load(blob);
     this.axis.load(prediction.seconds, readableScale(prediction), MAX_VIEWS);
     this.transport.load(prediction.seconds);
-    this.segments.set(prediction.segments);
-    this.phonemes.set(prediction.spans ?? []);
+    this.#showTracks(prediction);
     this.render();
-    const peaks = await computePeaks(blob);
-    if (this.#prediction !== prediction) return;
-    this.#peaks = peaks;
-    this.transport.setDecoded(peaks !== null);
+    const waveforms = await computePeaks(blob);
+    if (this.#prediction !== prediction) return 0;
+    this.#waveforms = waveforms;
+    this.transport.setDecoded(waveforms !== null);
     this.draw();
+    return waveforms?.channels.length ?? 0;
   }
 
   clear() {
     this.#prediction = null;
-    this.#peaks = null;
+    this.#waveforms = null;
     this.player.unload();
+  }
+
+  /** Scroll to a moment and play it. @param {number} start @param {number} end seconds */
+  play(start, end) {
+    this.axis.reveal(start, end);
+    this.player.playRange(start, end);
   }
 
   /** Render in the current language. */
   render() {
     this.transport.render();
     if (!this.#prediction) return;
-    this.segments.render();
-    this.phonemes.render();
+    for (const track of this.#tracks) track.render();
     this.#renderLegend(this.#prediction);
-    renderSegmentKey(this.#prediction.segments);
+    renderSegmentKey(isSplit(this.#prediction) ? [] : this.#prediction.segments);
     this.draw();
   }
 
   draw() {
-    const prediction = this.#prediction;
-    if (!prediction) return;
-    this.segments.draw();
-    this.phonemes.draw();
-    drawWaveform(byId("wave-canvas"), this.axis, this.#peaks, prediction.segments);
-    if (prediction.spans?.length) drawShares(byId("share-canvas"), this.axis, prediction.spans, this.#scale);
+    if (!this.#prediction) return;
+    const drawn = this.#tracks.map((track) => ({ track, peaks: peaksOf(this.#waveforms, track.channel) }));
+    const level = fullLevel(
+      this.axis,
+      drawn.map(({ peaks }) => peaks),
+    );
+    for (const { track, peaks } of drawn) track.draw(peaks, level);
     drawRuler(byId("ruler-canvas"), this.axis);
     this.transport.renderPosition();
     this.#setDetail(this.#detail);
   }
 
   /** @param {Prediction} prediction */
+  #showTracks(prediction) {
+    const parts = partsOf(prediction);
+    while (this.#tracks.length < parts.length) this.#appendTrack();
+    this.#scale = shareScale(parts.flatMap(({ spans }) => spans ?? []));
+    for (const [index, track] of this.#tracks.entries()) {
+      const part = parts[index];
+      if (part) track.show(part, () => trackName(part, prediction), this.#scale);
+      else track.hide();
+    }
+  }
+
+  #appendTrack() {
+    const elements = createTrackElements();
+    byId("ruler").before(elements.root);
+    this.transport.addSeekArea(elements.wave);
+    this.#addTrack(elements);
+  }
+
+  /** @param {import("./channeltrack.js").TrackElements} elements */
+  #addTrack(elements) {
+    const handlers = {
+      onDetail: (/** @type {() => string} */ describe) => this.#setDetail(describe),
+      onPlay: (/** @type {number} */ start, /** @type {number} */ end) => this.player.playRange(start, end),
+    };
+    this.#tracks.push(new ChannelTrack(elements, this.axis, handlers));
+  }
+
+  /** @param {Prediction} prediction */
   #hintKey(prediction) {
-    if (!prediction.spans?.length) return prediction.segments.length ? "detail.hint.segments" : "no_speech";
-    if (byId("phonemes").childElementCount <= 1 && prediction.spans.length > 1) return "detail.hint.dense";
+    const parts = partsOf(prediction);
+    if (!parts.some(({ spans }) => spans?.length))
+      return prediction.segments.length ? "detail.hint.segments" : "no_speech";
+    if (this.#tracks.some((track) => track.isDense)) return "detail.hint.dense";
     return matchMedia("(hover: none)").matches ? "detail.hint.touch" : "detail.hint";
   }
 
@@ -121,42 +147,43 @@ export class Timeline {
 
   /** @param {Prediction} prediction */
   #renderLegend(prediction) {
-    const spans = prediction.spans ?? [];
+    const spans = partsOf(prediction).flatMap((part) => part.spans ?? []);
     byId("legend").hidden = !hasShares(spans);
     if (byId("legend").hidden) return;
     const visible = spans.some((span) => strength(span.share, this.#scale) !== 0);
     for (const element of byId("legend").querySelectorAll("span")) element.hidden = !visible;
     byId("legend-low").textContent = t("legend.low", { points: formatPoints(this.#scale) });
     byId("legend-high").textContent = t("legend.high", { points: formatPoints(this.#scale) });
-    const label = attributedEmotion(prediction);
+    const label = isSplit(prediction) ? t("share.around") : attributedEmotion(prediction);
     byId("legend-text").textContent = t(visible ? "legend.text" : "legend.none", { label });
   }
 }
 
+/** @returns {import("./channeltrack.js").TrackElements} */
+function firstTrackElements() {
+  return {
+    root: byId("channel-first"),
+    name: byId("channel-name"),
+    wave: byId("waveform"),
+    waveCanvas: byId("wave-canvas"),
+    segments: byId("segments"),
+    phonemeBox: byId("phoneme-box"),
+    shareCanvas: byId("share-canvas"),
+    phonemes: byId("phonemes"),
+  };
+}
+
+/** Name of a track; the mix has none. @param {Prediction} part @param {Prediction} whole */
+function trackName(part, whole) {
+  return part.channel === undefined ? "" : channelName(part.channel, knownChannels(whole));
+}
+
 /**
- * Pixels per second at which most phonemes are readable; 0 (fit) for long recordings.
+ * Pixels per second at which most phonemes are readable; 0 (fit) for long recordings and several channels.
  * @param {Prediction} prediction
  */
 function readableScale({ spans, seconds }) {
   if (!spans?.length || seconds > LONG_SECONDS) return 0;
   const lengths = spans.map(({ start, end }) => end - start).sort((left, right) => left - right);
   return READABLE_PIXELS / Math.max(0.01, lengths[Math.floor(lengths.length / 4)]);
-}
-
-/** @param {HTMLElement} node @param {import("./types.js").Segment} item */
-function renderSegment(node, item) {
-  node.className = "segment";
-  Object.assign(node.dataset, { testid: "segment", emotion: item.label });
-  const text = document.createElement("span");
-  text.textContent = item.speaker ? `${item.speaker}: ${emotionName(item.label)}` : emotionName(item.label);
-  node.replaceChildren(text);
-}
-
-/** @param {HTMLElement} node @param {import("./types.js").Span} item @param {number} scale */
-function renderPhoneme(node, item, scale) {
-  const signed = strength(item.share, scale);
-  node.className = signed > 0 ? "phoneme adds" : signed < 0 ? "phoneme takes" : "phoneme";
-  node.dataset.testid = "phoneme";
-  node.style.setProperty("--strength", String(Math.abs(signed)));
-  node.textContent = item.symbol;
 }

@@ -78,12 +78,17 @@ export class Transport {
 
   /** @param {HTMLElement} wave */
   #initWaveform(wave) {
+    this.addSeekArea(wave);
+    wave.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** Make an element seek where it is clicked. @param {HTMLElement} wave */
+  addSeekArea(wave) {
     const seek = (/** @type {MouseEvent} */ event) => this.player.seek(this.axis.timeAt(event.clientX));
     wave.addEventListener("click", seek);
     wave.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" && event.buttons === 1) seek(event);
     });
-    wave.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
   /** @param {KeyboardEvent} event */

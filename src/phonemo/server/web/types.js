@@ -1,17 +1,26 @@
 /**
  * Types shared by the modules of the page.
  *
- * @typedef {{start: number, end: number, label: string, scores: Record<string, number>, speaker?: string}} Segment
+ * @typedef {{start: number, end: number, label: string, scores: Record<string, number>, speaker?: string,
+ *   channel?: number}} Segment
  * @typedef {{symbol: string, start: number, end: number, confidence: number, share?: number | null}} Span
  * @typedef {{label: string, scores: Record<string, number>, seconds: number, phonemes: string[] | null,
  *   warnings: string[], speech_ratio: number | null, segments: Segment[], spans: Span[] | null,
- *   timings?: Record<string, number>, model?: string, file?: string, profile?: ProfileMark}} Prediction
- * @typedef {{body_bytes: number, audio_seconds: number, stream_seconds: number, key_required: boolean}} Limits
+ *   timings?: Record<string, number>, model?: string, file?: string, profile?: ProfileMark,
+ *   channel?: number, channels?: Prediction[], summary?: CallSummary}} Prediction
+ * @typedef {{parties: Party[]}} CallSummary
+ * @typedef {{start: number, end: number, label: string, score: number}} Moment
+ * @typedef {{channel?: number, speaker?: string, seconds: number, speech_share: number | null,
+ *   silence_share: number | null, emotions: Record<string, number>, mean_confidence: number | null,
+ *   strongest: Moment[], trend: Segment[], change: Record<string, number> | null}} Party
+ * @typedef {{body_bytes: number, audio_seconds: number, stream_seconds: number, key_required: boolean,
+ *   formats: string[], media: boolean}} Limits
  * @typedef {{hash: string, count: number}} ProfileMark identifies a profile
  * @typedef {{name?: string, text?: string}} AppliedProfile the name of a profile on the server, or its content
  * @typedef {"waiting" | "uploading" | "recognizing" | "retrying" | "done" | "failed" | "rejected" | "cancelled"} State
  * @typedef {{id: number, name: string, blob: Blob, origin: "file" | "recording" | "sample" | "live",
  *   state: State, progress: number, wait: number, prediction: Prediction | null, error: Error | null,
- *   roundTrip: number | null, keptSeconds: number | null, profile: AppliedProfile | null}} Job
+ *   roundTrip: number | null, keptSeconds: number | null, profile: AppliedProfile | null, channels: string,
+ *   converted: Blob | null}} Job `converted`: what is sent instead of a file that the server cannot read
  */
 export {};
