@@ -176,7 +176,7 @@ def _prepare_folder(
     if csv is not None:
         return prepare("csv", csv, output, allow_partial=True, progress=callback)
     root = folder.resolve()
-    reading, _ = read_folders(root, emotion_level=level, speaker=speaker, language=language)
+    reading = read_folders(root, emotion_level=level, speaker=speaker, language=language)
     return prepare_reading(CARD, reading, root, output, allow_partial=True, progress=callback)
 
 

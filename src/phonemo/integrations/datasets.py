@@ -20,8 +20,8 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.prepare import Prepared, prepare_reading
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading
-from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import CorpusError, MissingExtraError, PhonemoError, UsageError
+from phonemo.labels import canonical_emotion as canonical
 from phonemo.runtime.recognizer import EmotionRecognizer
 
 CARD = CorpusCard(

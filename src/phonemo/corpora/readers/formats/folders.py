@@ -1,22 +1,33 @@
 """Custom recordings with emotions and speakers in the names of folders and files.
 
-Layouts are ``anger/a.wav``, ``anger/anna/1.wav``, ``anna/anger/1.wav`` and, with a pattern for the
-speaker, ``anger/anna_1.wav``. The folder level of the emotions is detected by its names.
+Layouts are ``anger/a.wav``, ``anger/anna/1.wav``, ``anna/anger/1.wav``, ``train/anger/1.wav`` and,
+with a pattern for the speaker, ``anger/anna_1.wav``. Known corpora are recognized by their names.
+Otherwise the emotion's level is found for each recording by the names of its folders.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading
-from phonemo.errors import CorpusError, UsageError
-from phonemo.files import inside
-from phonemo.labels import EMOTIONS
+from phonemo.corpora.readers.emotion_names import EmotionNames
+from phonemo.corpora.readers.formats.emotion_levels import EmotionLevels
+from phonemo.corpora.readers.formats.folder_names import (
+    emotion_of,
+    is_filler,
+    part_of,
+    session_of,
+    split_names,
+)
+from phonemo.corpora.readers.layouts import KnownRecording, Recognition, recognize_layout
+from phonemo.errors import CorpusError, UsageError, safe_name
+from phonemo.files import SUFFIXES, walk_files
 
 CARD = CorpusCard(
     name="csv",  # for provenance, folders are a custom corpus like a table
@@ -28,28 +39,8 @@ CARD = CorpusCard(
     note="Without speakers, folds cannot be speaker-independent.",
 )
 
-#: Other spellings of an emotion -> its canonical name. Other words are kept.
-SYNONYMS: dict[str, str] = {
-    **dict.fromkeys(("angry", "ang", "wut", "aerger", "ärger", "生气", "愤怒"), "anger"),
-    **dict.fromkeys(("happy", "hap", "joy", "joyful", "freude", "高兴", "快乐"), "happiness"),
-    **dict.fromkeys(("sad", "trauer", "traurig", "悲伤", "难过"), "sadness"),
-    **dict.fromkeys(("fearful", "fea", "afraid", "scared", "angst", "恐惧", "害怕"), "fear"),
-    **dict.fromkeys(("disgusted", "dis", "ekel", "厌恶"), "disgust"),
-    **dict.fromkeys(("surprised", "sur", "ueberraschung", "überraschung", "惊讶"), "surprise"),
-    **dict.fromkeys(("neu", "neutrality", "中性"), "neutral"),
-    **dict.fromkeys(("bored", "langeweile", "无聊"), "boredom"),
-    **dict.fromkeys(("calmness", "ruhig", "平静"), "calm"),
-    **dict.fromkeys(("frustrated", "fru", "沮丧"), "frustration"),
-    **dict.fromkeys(("excitement", "exc", "兴奋"), "excited"),
-}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The folder levels of emotion and speaker; 0 is the outermost."""
-
-    emotion: int
-    speaker: int | None
+#: Written by phonemo itself, and therefore not counted as skipped.
+_MANIFEST_SUFFIX = ".jsonl"
 
 
 def read_folders(
@@ -58,67 +49,62 @@ def read_folders(
     emotion_level: int | None = None,
     speaker: str | None = None,
     language: str | None = None,
-) -> tuple[CorpusReading, Layout]:
+) -> CorpusReading:
     """Read the recordings below a folder, with emotions and speakers from their paths.
 
     Args:
         root: the folder.
-        emotion_level: the folder level of the emotion, 1 for the outermost; None detects it.
+        emotion_level: the folder level of the emotion, 1 for the outermost; None recognizes known
+            corpora or detects the level.
         speaker: a pattern of the file's stem that contains {speaker}, such as "{speaker}_*"; None
-            uses the other folder level, if there is one.
+            uses another folder level, if there is one.
         language: ISO 639-1 code, if known.
 
     Raises:
-        CorpusError: no recordings, recordings outside a folder, or an ambiguous emotion level.
+        CorpusError: no recordings, no folder with the name of an emotion, or an ambiguous level.
         UsageError: a pattern without {speaker}, or no such level.
     """
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder; expected one with a folder per emotion")
-    paths = [path for _, path in inside(str(root))]
-    if not paths:
-        raise CorpusError(f"{root}: expected recordings (.wav, .flac, .mp3, .ogg), got none")
-    layout = _layout(root, paths, emotion_level, speaker is not None)
     pattern = None if speaker is None else _pattern(speaker)
-    rows = [_utterance(path, layout, pattern, language) for path in paths]
-    return CorpusReading(tuple(rows)), layout
+    skipped: Counter[str] = Counter()
+    paths = _recordings(root, skipped)
+    if not paths:
+        raise CorpusError(f"{root}: expected recordings ({_suffixes()}), got {_got(skipped)}")
+    known = recognize_layout(paths) if emotion_level is None else None
+    if known is not None:
+        return _known_reading(paths, known, pattern, language, skipped)
+    return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
 
 
-def canonical(word: str) -> str:
-    """Return the canonical name of an emotion; unknown words are only lowercased."""
-    small = word.strip().lower()
-    return SYNONYMS.get(small, small)
+def _recordings(root: Path, skipped: Counter[str]) -> list[PurePath]:
+    paths = []
+    for name in walk_files(str(root)):
+        path = PurePath(name)
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES and _is_text(name):
+            paths.append(path.relative_to(root))
+        elif suffix in SUFFIXES:
+            skipped["file name is not UTF-8"] += 1
+        elif suffix != _MANIFEST_SUFFIX:
+            skipped[f"not a recording ({safe_name(suffix) or 'no extension'})"] += 1
+    return paths
 
 
-def _layout(
-    root: Path, paths: Sequence[PurePath], requested: int | None, speaker_is_elsewhere: bool
-) -> Layout:
-    depths = Counter(len(path.parts) - 1 for path in paths)
-    depth = min(depths)
-    if not depth:
-        stray = next(path for path in paths if len(path.parts) == 1)
-        raise CorpusError(
-            f"{root}: {stray} is not in a folder; put each recording into a folder named after its "
-            "emotion, or use a table: --csv"
-        )
-    if requested is not None and not 1 <= requested <= depth:
-        raise UsageError(f"expected --emotion-level from 1 to {depth}, got {requested}")
-    emotion = _emotion_level(root, paths, depth) if requested is None else requested - 1
-    others = [level for level in range(depth) if level != emotion]
-    return Layout(emotion, None if speaker_is_elsewhere or not others else others[-1])
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _emotion_level(root: Path, paths: Iterable[PurePath], depth: int) -> int:
-    names = [{path.parts[level] for path in paths} for level in range(depth)]
-    counts = [sum(canonical(name) in EMOTIONS for name in level) for level in names]
-    best = max(range(depth), key=counts.__getitem__)
-    if depth == 1 or counts.count(counts[best]) == 1:
-        return best
-    levels = "; ".join(
-        f"level {number}: {', '.join(sorted(level)[:4])}" for number, level in enumerate(names, 1)
-    )
-    raise CorpusError(
-        f"{root}: the level of the emotions is ambiguous ({levels}); set --emotion-level"
-    )
+def _suffixes() -> str:
+    return ", ".join(SUFFIXES)
+
+
+def _got(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in skipped.items()) or "none"
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -134,24 +120,174 @@ def _glob(text: str) -> str:
     return ".*".join(map(re.escape, text.split("*")))
 
 
+def _in_stem(pattern: re.Pattern[str], path: PurePath) -> str | None:
+    match = pattern.fullmatch(path.stem)
+    return match["speaker"] if match else None
+
+
 def _utterance(
-    path: PurePath, layout: Layout, pattern: re.Pattern[str] | None, language: str | None
+    path: PurePath,
+    emotion: str,
+    split: str | None,
+    speaker: str | None,
+    language: str | None,
+    **facts: str | None,
 ) -> Utterance:
-    speaker = None if layout.speaker is None else path.parts[layout.speaker]
-    if pattern is not None:
-        match = pattern.fullmatch(path.stem)
-        speaker = match["speaker"] if match else None
     file = path.as_posix()
-    return Utterance(
-        id=file,
-        file=file,
-        speaker=speaker,
-        language=language,
-        emotion=canonical(path.parts[layout.emotion]),
+    fields = {"id": file, "file": file, "emotion": emotion, "speaker": speaker} | facts
+    return Utterance.model_validate(fields | {"split": split, "language": language})
+
+
+# Known corpora ------------------------------------------------------------------------------------
+
+
+def _known_reading(
+    paths: Sequence[PurePath],
+    known: Recognition,
+    pattern: re.Pattern[str] | None,
+    language: str | None,
+    skipped: Counter[str],
+) -> CorpusReading:
+    splits = FolderSplits(paths)
+    if known.others:
+        skipped[f"file name not like {known.title}'s"] += len(known.others)
+    usable = [path for path, recording in known.recordings.items() if not recording.reason]
+    rows = []
+    for path in usable or known.recordings:
+        recording = known.recordings[path]
+        speaker = f"{recording.layout.name}/{recording.speaker}" if known.is_mixed else None
+        rows.append(
+            _utterance(
+                path,
+                recording.emotion,
+                splits.of(path),
+                _in_stem(pattern, path) if pattern else speaker or recording.speaker,
+                language or recording.language,
+                gender=recording.gender,
+                transcript=recording.transcript if language in (None, recording.language) else None,
+            )
+        )
+    reasons = Counter(recording.reason for recording in known.recordings.values())
+    notes = [f"recognized as {known.title}, by the names of {len(known.recordings)} recordings"]
+    for reason, count in reasons.items():
+        if reason and usable:
+            skipped[reason] += count
+        elif reason:
+            notes.append(f"all recordings: {reason}")
+    return CorpusReading(
+        tuple(rows), dict(skipped), (*notes, *splits.notes()), _contradictions(known)
     )
 
 
-def renamed(paths: Iterable[PurePath], layout: Layout) -> Mapping[str, str]:
-    """Folder -> canonical emotion, for folders whose name differs from it."""
-    folders = sorted({path.parts[layout.emotion] for path in paths})
-    return {folder: canonical(folder) for folder in folders if canonical(folder) != folder}
+def _contradictions(known: Recognition) -> tuple[str, ...]:
+    """A warning if folders or the rest of a name say another emotion than the corpus's code."""
+    found = [
+        (path, recording, other)
+        for path, recording in known.recordings.items()
+        if (other := _other_emotion(path, recording)) is not None
+    ]
+    if not found:
+        return ()
+    path, recording, other = found[0]
+    return (
+        f"{len(found)} recordings have another emotion in their name or folder than in "
+        f"{recording.layout.title}'s code, which counts: {safe_name(path.as_posix())} is "
+        f"{recording.emotion}, not {other}; check them, or use a table: --csv",
+    )
+
+
+def _other_emotion(path: PurePath, recording: KnownRecording) -> str | None:
+    named = {emotion_of(name) for name in (*path.parts[:-1], recording.rest) if name}
+    others = sorted(emotion for emotion in named if emotion and emotion != recording.emotion)
+    return others[0] if others else None
+
+
+# Other folders ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FolderSplits:
+    """The parts of a split that are named by folders."""
+
+    paths: Sequence[PurePath]
+
+    @cached_property
+    def _parts(self) -> dict[PurePath, str | None]:
+        return {path: _first_part(path) for path in self.paths}
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        return split_names(part for part in self._parts.values() if part)
+
+    def of(self, path: PurePath) -> str | None:
+        """The split of a recording: train, validation, test or None."""
+        return self._names.get(self._parts[path] or "")
+
+    def notes(self) -> tuple[str, ...]:
+        """A line with the sizes of the parts, if there are any."""
+        counts = Counter(self.of(path) or "none" for path in self.paths)
+        if not counts.keys() - {"none"}:
+            return ()
+        sizes = ", ".join(
+            f"{name} {counts[name]}"
+            for name in ("train", "validation", "test", "none")
+            if name in counts
+        )
+        return (f"splits from folder names: {sizes}",)
+
+
+def _first_part(path: PurePath) -> str | None:
+    return next((part for name in path.parts[:-1] if (part := part_of(name))), None)
+
+
+def _detected_reading(
+    root: Path,
+    paths: Sequence[PurePath],
+    requested: int | None,
+    pattern: re.Pattern[str] | None,
+    language: str | None,
+    skipped: Counter[str],
+) -> CorpusReading:
+    levels = EmotionLevels.detect(root, paths, requested)
+    speakers = _folder_speakers(levels) if pattern is None else {}
+    splits, names = FolderSplits(paths), EmotionNames()
+    rows = [
+        _utterance(
+            path,
+            names.record(levels.spelling(path), levels.emotion(path)),
+            splits.of(path),
+            _in_stem(pattern, path) if pattern else speakers.get(path),
+            language,
+            session=next(filter(None, map(session_of, path.parts[:-1])), None),
+        )
+        for path in levels.paths
+    ]
+    for reason, count in levels.skipped.items():
+        skipped[reason] += count
+    notes = (*levels.notes, *splits.notes(), *names.notes())
+    return CorpusReading(tuple(rows), dict(skipped), notes, levels.warnings)
+
+
+def _folder_speakers(levels: EmotionLevels) -> dict[PurePath, str]:
+    """The speaker of each recording: its innermost folder that is not something else.
+
+    A folder around the emotions is a speaker only if all recordings have one at the same level and
+    there are several: "My data/anger/1.wav" has no speaker.
+    """
+    inner, outer = {}, {}
+    for path in levels.paths:
+        folders = list(enumerate(path.parts[:-1]))
+        level = levels.level(path)
+        below = [name for place, name in folders if place > level and _may_be_speaker(name)]
+        above = [name for place, name in folders if place < level and _may_be_speaker(name)]
+        if below:
+            inner[path] = below[-1]
+        elif above:
+            outer[path] = above[-1]
+    if inner or len(outer) < len(levels.paths) or len(set(outer.values())) < 2:
+        return inner
+    return outer
+
+
+def _may_be_speaker(name: str) -> bool:
+    return part_of(name) is None and session_of(name) is None and not is_filler(name)
