@@ -15,6 +15,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 FLOORS = (
     ("version", "errors"),
     ("labels", "files"),
+    ("tables",),
     ("audio",),
     ("config", "annotations"),
     ("corpora", "model"),

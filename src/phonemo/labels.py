@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from phonemo.errors import LabelError
+from phonemo.errors import LabelError, safe_text
 
 #: The canonical emotion names. Every corpus reader maps its own codes to these.
 EMOTIONS = (
@@ -22,6 +24,71 @@ EMOTIONS = (
     "sadness",
     "surprise",
 )
+
+#: Canonical name -> its other spellings: short codes of corpora, and words of several languages.
+#: Case, accents written as letters (ae for ä), hyphens and underscores do not matter.
+SPELLINGS: dict[str, str] = {
+    "anger": "ang angry wut wütend wuetend ärger aerger verärgert veraergert zorn zornig rabbia "
+    "arrabbiato arrabbiata ira enojo enojado enojada enfado enfadado enfadada colère colere "
+    "en_colère fâché gniew złość zlosc zły raiva zangado zangada 生气 愤怒 生氣 憤怒 гнев злость "
+    "ghussa gussa",
+    "boredom": "bor bored boring langeweile gelangweilt noia annoiato annoiata aburrimiento "
+    "aburrido aburrida ennui nuda znudzenie tédio tedio 无聊 厌倦 無聊 скука",
+    "calm": "cal calmness ruhig ruhe gelassen calma calmo tranquillo tranquilla tranquillità "
+    "tranquilo calme spokój spokoj spokojny 平静 平靜 спокойствие sukoon",
+    "disgust": "dis disg disgusted ekel angeekelt disgusto disgustato disgustata schifo asco "
+    "dégoût degout dégoûté wstręt wstret obrzydzenie nojo 厌恶 厭惡 恶心 отвращение",
+    "excited": "exc excite excitement aufgeregt aufregung begeistert eccitato eccitazione "
+    "emocionado excitation excité podekscytowanie podekscytowany 兴奋 興奮 激动",
+    "fear": "fea fearful afraid scared angst furcht ängstlich aengstlich verängstigt paura "
+    "impaurito spaventato miedo temor asustado peur effrayé strach lęk medo 恐惧 害怕 恐懼 страх "
+    "khauf khof",
+    "frustration": "fru frustrated frustriert frustrazione frustrato frustración frustracion "
+    "frustrado frustré frustracja frustração 沮丧 沮喪 挫败 фрустрация",
+    "happiness": "hap happy joy joyful joyous glücklich gluecklich freude froh fröhlich froehlich "
+    "gioia felicità felicita felice alegría alegria alegre felicidad feliz joie joyeux joyeuse "
+    "heureux heureuse bonheur radość radosc szczęście szczescie szczęśliwy felicidade 高兴 快乐 "
+    "开心 高興 快樂 開心 喜悦 радость счастье khushi",
+    "neutral": "neu neut ntr neutrality no_emotion neutrale neutralità neutralita neutro neutra "
+    "neutre neutralny neutralność neutralnosc 中性 中立 нейтрально нейтральный нейтральная",
+    "other": "oth others andere sonstige altro altri otro otra autre inne outro outra 其他 其它 "
+    "другое",
+    "sadness": "sad sorrow trauer traurig traurigkeit tristezza triste tristeza tristesse smutek "
+    "smutny smutna 悲伤 难过 伤心 悲傷 難過 傷心 грусть печаль udaas udasi",
+    "surprise": "sur surp surprised ps pleasant_surprise pleasant_surprised astonished "
+    "astonishment überraschung ueberraschung überrascht ueberrascht erstaunt sorpresa sorpreso "
+    "sorprendido sorprendida étonnement surpris zaskoczenie zdziwienie zaskoczony surpresa "
+    "surpreso 惊讶 惊奇 吃惊 驚訝 удивление hairat",
+}
+
+
+def canonical_emotion(word: str) -> str:
+    """Return the canonical name of an emotion; an unknown word is only stripped and lowercased.
+
+    Codes that a corpus defines by itself, such as RAVDESS's numbers, belong to its reader.
+    """
+    return _BY_SPELLING.get(_simple(word)) or word.strip().lower()
+
+
+def mapped_emotions(words: Iterable[str]) -> dict[str, str]:
+    """Return the words that have another canonical name, with that name, in their order."""
+    names = {word: canonical_emotion(word) for word in words}
+    return {word: name for word, name in names.items() if name != word}
+
+
+def mapping_note(mapped: Mapping[str, str]) -> str:
+    """Describe a mapping for a message: "Angry -> anger, hap -> happiness"."""
+    return ", ".join(f"{safe_text(word)} -> {name}" for word, name in mapped.items())
+
+
+def _simple(word: str) -> str:
+    """Lower case, with single underscores between the words."""
+    return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFC", word).strip().lower()).strip("_")
+
+
+_BY_SPELLING = {
+    spelling: name for name, words in SPELLINGS.items() for spelling in (name, *words.split())
+}
 
 
 @dataclass(frozen=True)
