@@ -19,6 +19,7 @@ AudioCode = Literal[
     "audio_too_long",
     "audio_too_large",
     "invalid_audio",
+    "invalid_channel",
 ]
 
 

@@ -1,6 +1,8 @@
 """Decode audio to 16 kHz mono, at once or in blocks, with limits enforced while decoding."""
 
+from phonemo.audio.channels import Channels, parse_channels
 from phonemo.audio.decode import AudioLimits
+from phonemo.audio.each_channel import load_channels
 from phonemo.audio.levels import WARNINGS
 from phonemo.audio.resample import FRAME_SAMPLES, RATE
 from phonemo.audio.sources import Source
@@ -9,6 +11,7 @@ from phonemo.audio.waveform import (
     Waveform,
     WaveformReader,
     audio_seconds,
+    channel_count,
     load_waveform,
     open_waveform,
 )
@@ -19,12 +22,16 @@ __all__ = [
     "RATE",
     "WARNINGS",
     "AudioLimits",
+    "Channels",
     "Excerpt",
     "Source",
     "Waveform",
     "WaveformReader",
     "audio_seconds",
+    "channel_count",
+    "load_channels",
     "load_waveform",
     "open_waveform",
+    "parse_channels",
     "safe_name",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from phonemo.errors import UsageError
+from phonemo.errors import AudioError, UsageError
 
 MAX_CHANNELS = 64
 """Most channels of a file or an array."""
@@ -31,3 +31,19 @@ def parse_channels(value: str | int) -> Channels:
             return number
     expected = f"mix, split or a number from 1 to {MAX_CHANNELS}"
     raise UsageError(f"channels: expected {expected}, got {value!r}")
+
+
+def validate_channel(channel: int) -> int:
+    """Return a channel's number; UsageError if it is not an integer from 1 on."""
+    number = parse_channels(channel)
+    if not isinstance(number, int):
+        raise UsageError(f"channel: expected a number from 1 to {MAX_CHANNELS}, got {channel!r}")
+    return number
+
+
+def check_channel(name: str, channel: int, count: int) -> None:
+    """Raise AudioError (invalid_channel) if a recording with ``count`` channels has no such one."""
+    if channel > count:
+        expected = f"expected a channel from 1 to {count}" if count > 1 else "expected channel 1"
+        message = f"{name}: {expected}, got {channel}; choose another one, or mix"
+        raise AudioError("invalid_channel", message)

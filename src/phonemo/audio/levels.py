@@ -16,6 +16,10 @@ WARNINGS = {
     "silent": "Apart from a constant offset, nothing is louder than -80 dB of full scale.",
     "clipped": "At least 1 in 1,000 samples is at full scale.",
     "dc_offset": "The mean is off zero by at least 1 % of full scale.",
+    "opposite_phase": "The channels cancel each other when mixed; the loudest one is used.",
+    "channels_differ": "The channels hold different sounds, as the two sides of a call do, and are "
+    "mixed all the same; channels=split processes each on its own.",
+    "silent_channel": "Another channel of the recording has no sound and is left out.",
 }
 """Meaning of each name in ``Waveform.warnings``."""
 
@@ -75,4 +79,4 @@ class LevelMeter:
             "clipped": self.at_full_scale >= CLIPPED_SHARE * self.frames,
             "dc_offset": abs(mean) >= DC_OFFSET,
         }
-        return tuple(name for name in WARNINGS if applies[name])
+        return tuple(name for name, is_so in applies.items() if is_so)

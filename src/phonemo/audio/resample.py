@@ -14,6 +14,7 @@ import soxr
 
 from phonemo.audio.decode import BYTES_PER_SAMPLE, Audio, AudioLimits, Block
 from phonemo.audio.levels import LevelMeter
+from phonemo.audio.mixing import ChannelMixer
 from phonemo.errors import AudioError, UsageError
 
 RATE = 16_000
@@ -95,24 +96,33 @@ def check_header_limits(audio: Audio, span: AudioSlice, limits: AudioLimits) -> 
 
 
 def decode(
-    audio: Audio, span: AudioSlice, limits: AudioLimits, level: LevelMeter
+    audio: Audio, span: AudioSlice, limits: AudioLimits, level: LevelMeter, mixer: ChannelMixer
 ) -> Iterator[Block]:
     """Yield mono float32 at 16 kHz, from the span's lead on, in pieces of (sample,)."""
     stream = None if audio.rate == RATE else soxr.ResampleStream(audio.rate, RATE, 1)
+    for mono in _mono_blocks(audio, span, limits, level, mixer):
+        _check_level(audio, mono)
+        yield mono if stream is None else stream.resample_chunk(mono)
+    end = np.zeros(0, dtype=np.float32)
+    yield end if stream is None else stream.resample_chunk(end, last=True)
+
+
+def _mono_blocks(
+    audio: Audio, span: AudioSlice, limits: AudioLimits, level: LevelMeter, mixer: ChannelMixer
+) -> Iterator[Block]:
+    """Yield mono blocks at the audio's own rate, (frame,)."""
     start, stop = span.start_frame(audio.rate), span.end_frame(audio.rate)
     first, last = span.first_frame(audio.rate), span.last_frame(audio.rate)
     position = origin = audio.seek(first)
     for block in audio.blocks():
         inside, needed = _crop(block, position, start, stop), _crop(block, position, first, last)
         position += len(block)
-        level.update_raw(inside)
+        level.update_raw(mixer.used(inside))
         _check_limits(audio, level.frames, position - origin, limits)
-        mono = _mix_to_mono(audio, needed)
-        yield mono if stream is None else stream.resample_chunk(mono)
+        yield from mixer.push(needed)
         if last is not None and position >= last:
             break
-    end = np.zeros(0, dtype=np.float32)
-    yield end if stream is None else stream.resample_chunk(end, last=True)
+    yield from mixer.finish()
 
 
 def check_min_length(audio: Audio, found: int, span: AudioSlice) -> None:
@@ -145,17 +155,13 @@ def _crop(block: Block, position: int, first: int, last: int | None) -> Block:
     return block[max(0, first - position) : stop]
 
 
-def _mix_to_mono(audio: Audio, block: Block) -> Block:
-    with np.errstate(over="ignore", invalid="ignore"):
-        # in float64, so that the mean of identical channels equals each of them
-        mono: Block = block.mean(axis=1, dtype=np.float64).astype(np.float32)  # (sample,)
+def _check_level(audio: Audio, mono: Block) -> None:
     peak = np.abs(mono).max(initial=0.0)
     if not peak <= MAX_LEVEL:  # NaN too
         expected = "expected samples with a full scale of 1"
         actual = "NaN (not a number)" if np.isnan(peak) else f"{peak:g}"
         message = f"{audio.name}: {expected}, got {actual}; write the file again"
         raise AudioError("invalid_audio", message)
-    return mono
 
 
 def _start_beyond_end(audio: Audio, span: AudioSlice) -> AudioError:

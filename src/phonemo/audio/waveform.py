@@ -1,8 +1,9 @@
 """Decode audio to a Waveform (mono float32 at 16 kHz), with limits.
 
 Input is wav, flac, mp3, ogg (vorbis and opus) or aiff, at 4 to 384 kHz and with up to 64 channels,
-from a path, bytes, a binary stream or an array. Channels are averaged; soxr resamples at quality
-HQ, block by block, so that memory is bounded by the limits and not by the header.
+from a path, bytes, a binary stream or an array. Channels are averaged, or one is taken; soxr
+resamples at quality HQ, block by block, so that memory is bounded by the limits and not by the
+header.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.audio.channels import check_channel, validate_channel
 from phonemo.audio.decode import Audio, AudioLimits, Block, open_audio
 from phonemo.audio.levels import LevelMeter
+from phonemo.audio.mixing import ChannelMixer
 from phonemo.audio.resample import RATE, AudioSlice, check_header_limits, check_min_length, decode
 from phonemo.audio.sources import Source
 from phonemo.errors import UsageError
@@ -35,6 +38,8 @@ class Waveform:
     """Float32, (sample,), full scale 1, read-only."""
     warnings: tuple[str, ...] = ()
     """Names from ``WARNINGS``."""
+    channel: int | None = None
+    """The channel it was decoded from, from 1 on; None is the mix of all."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.dtype != np.float32:
@@ -69,6 +74,7 @@ def load_waveform(
     rate: int | None = None,
     start: float | None = None,
     end: float | None = None,
+    channel: int | None = None,
     limits: AudioLimits = _DEFAULT_LIMITS,
 ) -> Waveform:
     """Decode audio, or the slice of it from ``start`` to ``end`` seconds.
@@ -79,6 +85,9 @@ def load_waveform(
         rate: sample rate in hertz, for arrays only.
         start: start of the slice in seconds; rounded to a sample at 16 kHz.
         end: end of the slice in seconds; beyond the end of the audio it means the end.
+        channel: the channel to decode, from 1 on (of a stereo file, 1 is left); None is the mix of
+            all. If the channels cancel each other in the mix, the loudest one is decoded, with the
+            warning "opposite_phase".
         limits: enforced on headers first and again while decoding.
 
     A slice equals the same samples of the full recording: exactly for lossless audio at 16 kHz,
@@ -92,22 +101,31 @@ def load_waveform(
         AudioError: with ``code`` missing_file, unsupported_audio (not audio, or a URL, a folder, a
             device, a rate or channel count out of range), empty_audio, too_short (less than 400
             samples at 16 kHz, or nothing after ``start``), audio_too_long, audio_too_large,
-            invalid_audio (NaN, infinite or huge samples, an array of the wrong dtype or shape).
-        UsageError: invalid ``start`` and ``end``, or ``rate`` missing or not applicable.
+            invalid_audio (NaN, infinite or huge samples, an array of the wrong dtype or shape),
+            invalid_channel (a channel beyond those of the audio).
+        UsageError: invalid ``start`` and ``end``, ``channel`` is not a number from 1 on, or
+            ``rate`` missing or not applicable.
     """
-    with open_waveform(source, rate=rate, start=start, end=end, limits=limits) as reader:
+    with open_waveform(
+        source, rate=rate, start=start, end=end, channel=channel, limits=limits
+    ) as reader:
         samples = np.concatenate(list(reader))
-        return Waveform(samples, reader.warnings)
+        return Waveform(samples, reader.warnings, reader.channel)
 
 
 class WaveformReader:
     """Audio decoded while it is read, in memory independent of its length."""
 
-    def __init__(self, audio: Audio, limits: AudioLimits, span: AudioSlice) -> None:
+    def __init__(
+        self, audio: Audio, limits: AudioLimits, span: AudioSlice, channel: int | None = None
+    ) -> None:
         self.samples = 0
         """Number of samples read so far."""
+        self.channel = channel
+        """The decoded channel, from 1 on; None is the mix of all."""
         self._audio, self._limits, self._span = audio, limits, span
         self._level = LevelMeter()
+        self._mixer = ChannelMixer(audio, channel)
         check_header_limits(audio, span, limits)
 
     def __iter__(self) -> Iterator[Block]:
@@ -126,7 +144,7 @@ class WaveformReader:
     def _decode_slice(self) -> Iterator[Block]:
         """Decode, and drop the samples before and after the slice."""
         before, after = self._span.drop_samples, self._span.samples
-        for piece in decode(self._audio, self._span, self._limits, self._level):
+        for piece in decode(self._audio, self._span, self._limits, self._level, self._mixer):
             inside = piece[before:][:after]
             before = max(0, before - len(piece))
             after = None if after is None else after - len(inside)
@@ -135,7 +153,7 @@ class WaveformReader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Names from ``WARNINGS`` for the samples read; complete after the last piece."""
-        return self._level.warnings(self._audio.truncated())
+        return (*self._level.warnings(self._audio.truncated()), *self._mixer.warnings)
 
 
 @contextmanager
@@ -145,6 +163,7 @@ def open_waveform(
     rate: int | None = None,
     start: float | None = None,
     end: float | None = None,
+    channel: int | None = None,
     limits: AudioLimits = _DEFAULT_LIMITS,
 ) -> Iterator[WaveformReader]:
     """Decode audio piece by piece; the pieces join to the result of :func:`load_waveform`.
@@ -152,8 +171,29 @@ def open_waveform(
     Arguments and errors are those of :func:`load_waveform`.
     """
     span = AudioSlice.of(start, end)
+    if channel is not None:
+        channel = validate_channel(channel)
     with open_audio(source, rate, limits) as audio:
-        yield WaveformReader(audio, limits, span)
+        if channel is not None:
+            check_channel(audio.name, channel, audio.channels)
+        yield WaveformReader(audio, limits, span, channel)
+
+
+def channel_count(
+    source: Source, rate: int | None = None, limits: AudioLimits = _DEFAULT_LIMITS
+) -> int:
+    """Number of channels in the header.
+
+    Args:
+        source: a path, bytes, a binary stream (read from its current position) or an array.
+        rate: samples per second, for an array.
+        limits: as for :func:`load_waveform`.
+
+    Raises:
+        AudioError: as :func:`load_waveform`.
+    """
+    with open_audio(source, rate, limits) as audio:
+        return audio.channels
 
 
 def audio_seconds(source: Source, rate: int | None = None) -> float:

@@ -17,18 +17,23 @@ from phonemo.annotations.turns import Turn
 from phonemo.audio import (
     RATE,
     AudioLimits,
+    Channels,
     Excerpt,
     Source,
     Waveform,
     WaveformReader,
+    channel_count,
     open_waveform,
+    parse_channels,
 )
+from phonemo.audio.each_channel import channel_excerpts, chosen_excerpt, reopened
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
+from phonemo.runtime.channel_predictions import combine_channels, on_channel, with_sound
 from phonemo.runtime.sliding import SlidingInference
-from phonemo.runtime.speaker_turns import predict_turns, reopened, resolve_turns, speakers_adapted
+from phonemo.runtime.speaker_turns import predict_turns, resolve_turns, speakers_adapted, turns_on
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import VadTrack, detector_of
 from phonemo.runtime.windows import (
@@ -72,6 +77,7 @@ class EmotionRecognizer(Adaptable):
         timeline: bool = False,
         turns: Sequence[Turn] | str | os.PathLike[str] | None = None,
         by_speaker: bool = False,
+        channels: Channels = "mix",
     ) -> Prediction:
         """Predict the emotion of one recording.
 
@@ -87,13 +93,17 @@ class EmotionRecognizer(Adaptable):
             by_speaker: whether the turns of a speaker with enough speech
                 (phonemo.runtime.speaker_turns) are adapted by that speaker's statistics, shrunk
                 towards the applied profile or the training sources. It decodes the turns twice.
+            channels: "mix" averages the channels; a number from 1 on takes one of them; "split"
+                predicts each channel with sound, and combines them (``Prediction.channels``). The
+                channel of an Excerpt or of a Turn precedes it.
 
         Raises:
             AudioError: the recording cannot be used.
-            UsageError: no valid turns, turns with an excerpt or a timeline, or ``by_speaker``
-                without turns.
+            UsageError: no valid turns, turns with an excerpt or a timeline, ``by_speaker``
+                without turns, unknown channels, or "split" with turns that name no channel.
             ModelError: ``by_speaker`` with a model that takes no profile.
         """
+        channels = parse_channels(channels)
         if by_speaker and turns is None:
             raise UsageError("by_speaker needs turns; pass who speaks when: turns=FILE")
         if turns is not None:
@@ -103,10 +113,10 @@ class EmotionRecognizer(Adaptable):
                 raise UsageError("turns and timeline are mutually exclusive; pass one of them")
             turns = resolve_turns(turns, audio)
             options = PredictOptions(shares)
-            return self._predict_by_turns(audio, rate, turns, options, by_speaker)
+            return self._predict_by_turns(audio, rate, turns, options, by_speaker, channels)
         began, options = perf_counter(), PredictOptions(shares, timeline)
-        opened = self._open_audio(audio, rate, options)
-        if isinstance(opened, _LongRecording):
+        opened = self._open_channels(audio, rate, options, channels)
+        if not isinstance(opened, Waveform):
             return opened.predict()
         decoding = {"decode": perf_counter() - began}
         answer = self.predict_waveform(opened, options)
@@ -121,6 +131,7 @@ class EmotionRecognizer(Adaptable):
         shares: bool = False,
         timeline: bool = False,
         batch_seconds: float = 4.0,
+        channels: Channels = "mix",
     ) -> Iterator[Outcome]:
         """Predict the emotions of many recordings, in order, as results become ready.
 
@@ -135,10 +146,15 @@ class EmotionRecognizer(Adaptable):
             shares: as for ``predict``.
             timeline: as for ``predict``.
             batch_seconds: seconds of audio per batch; 0 processes every recording separately.
+            channels: as for ``predict``.
 
         Yields:
             A Prediction, or the error of a recording that cannot be used.
+
+        Raises:
+            UsageError: a single recording instead of several, or unknown channels.
         """
+        channels = parse_channels(channels)
         if isinstance(audio, str | bytes | os.PathLike):
             raise UsageError(
                 "predict_many expected an iterable of recordings, got a single one; "
@@ -151,7 +167,7 @@ class EmotionRecognizer(Adaptable):
             if isinstance(item, PhonemoError):
                 return item
             try:
-                return recognizer._open_audio(item, rate, options)
+                return recognizer._open_channels(item, rate, options, channels)
             except PhonemoError as error:
                 return error
 
@@ -165,7 +181,8 @@ class EmotionRecognizer(Adaptable):
         """Predict the emotion of decoded audio."""
         if len(waveform.samples) > self.whole_seconds * RATE:
             prediction = self.predict_chunks([waveform.samples], options)
-            return replace(prediction, warnings=(*waveform.warnings, *prediction.warnings))
+            warnings = (*waveform.warnings, *prediction.warnings)
+            return on_channel(replace(prediction, warnings=warnings), waveform.channel)
         scores = self._recognize_clip(waveform.samples, options)
         return self._clip_prediction(waveform, scores, options)
 
@@ -241,6 +258,19 @@ class EmotionRecognizer(Adaptable):
         """Process several clips of similar length."""
         return [self._recognize_clip(clip, options) for clip in clips]
 
+    def _open_channels(
+        self,
+        audio: Source | Excerpt,
+        rate: int | None,
+        options: PredictOptions,
+        channels: Channels,
+    ) -> Waveform | _LongRecording | _SplitRecording:
+        """Open a recording, or its chosen channel; split leaves the decoding to its prediction."""
+        excerpt = chosen_excerpt(audio, channels)
+        if channels == "split" and excerpt.channel is None:
+            return _SplitRecording(self, excerpt, rate, options)
+        return self._open_audio(excerpt, rate, options)
+
     def _open_audio(
         self, audio: Source | Excerpt, rate: int | None, options: PredictOptions
     ) -> Waveform | _LongRecording:
@@ -253,6 +283,7 @@ class EmotionRecognizer(Adaptable):
                     rate=rate,
                     start=excerpt.start,
                     end=excerpt.end,
+                    channel=excerpt.channel,
                     limits=self.limits,
                 )
             )
@@ -262,7 +293,7 @@ class EmotionRecognizer(Adaptable):
                 if reader.samples > self.whole_seconds * RATE:
                     all_pieces = chain(buffered, pieces)
                     return _LongRecording(self, reader, all_pieces, options, stack.pop_all())
-            return Waveform(np.concatenate(buffered), reader.warnings)
+            return Waveform(np.concatenate(buffered), reader.warnings, reader.channel)
 
     def _predict_by_turns(
         self,
@@ -271,6 +302,7 @@ class EmotionRecognizer(Adaptable):
         turns: Sequence[Turn],
         options: PredictOptions,
         by_speaker: bool,
+        channels: Channels,
     ) -> Prediction:
         """Predict turn by turn, for some speakers with an adapted recognizer."""
         adapted: Mapping[str | None, EmotionRecognizer] = {}
@@ -280,6 +312,7 @@ class EmotionRecognizer(Adaptable):
 
         with ExitStack() as stack:
             rewind = reopened(audio, self.limits, stack)
+            turns = turns_on(channels, turns, channel_count(rewind(), rate, self.limits))
             if by_speaker:
                 adapted = speakers_adapted(self, rewind(), rate, turns)
             prediction = predict_turns(predict, rewind(), rate, turns, self.limits)
@@ -314,7 +347,7 @@ class EmotionRecognizer(Adaptable):
             timings=clip.timings,
             profile=self.applied,
         )
-        return prediction.flag_unsure(self.abstain_below)
+        return on_channel(prediction.flag_unsure(self.abstain_below), waveform.channel)
 
     def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
         return self.predict_chunks([samples]).segments
@@ -353,9 +386,45 @@ class _LongRecording:
             prediction = self._recognizer.predict_chunks(self._pieces, self._options)
             warnings = (*self._reader.warnings, *prediction.warnings)
         rest = perf_counter() - began - sum(prediction.timings.values())
-        return replace(
-            prediction, warnings=warnings, timings={"decode": rest, **prediction.timings}
-        )
+        timings = {"decode": rest, **prediction.timings}
+        prediction = replace(prediction, warnings=warnings, timings=timings)
+        return on_channel(prediction, self._reader.channel)
+
+
+class _SplitRecording:
+    """A recording of which each channel is processed on its own."""
+
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        excerpt: Excerpt,
+        rate: int | None,
+        options: PredictOptions,
+    ) -> None:
+        self._recognizer, self._excerpt = recognizer, excerpt
+        self._rate, self._options = rate, options
+
+    def recognize(self) -> Outcome:
+        """Return the prediction or the error."""
+        try:
+            return self.predict()
+        except PhonemoError as error:
+            return error
+
+    def predict(self) -> Prediction:
+        """Predict channel by channel; a channel without sound is left out."""
+        limits = self._recognizer.limits
+        with ExitStack() as stack:
+            rewind = reopened(self._excerpt.source, limits, stack)
+            excerpt = replace(self._excerpt, source=rewind())
+            parts = channel_excerpts(excerpt, self._rate, limits, stack)
+            kept = with_sound([self._predict(part) for part in parts])
+            kept = kept or [self._predict(replace(excerpt, source=rewind()))]
+        return combine_channels(kept, self._recognizer.abstain_below)
+
+    def _predict(self, excerpt: Excerpt) -> Prediction:
+        shares, timeline = self._options.shares, self._options.timeline
+        return self._recognizer.predict(excerpt, self._rate, shares=shares, timeline=timeline)
 
 
 def validate_jobs(jobs: int | None, usual: int) -> int:

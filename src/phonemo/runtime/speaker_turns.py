@@ -9,15 +9,23 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment
 from phonemo.annotations.turns import Turn, read_turns
-from phonemo.audio import RATE, AudioLimits, Source, Waveform, audio_seconds, load_waveform
-from phonemo.audio.sources import open_stream
+from phonemo.audio import (
+    RATE,
+    AudioLimits,
+    Channels,
+    Source,
+    Waveform,
+    audio_seconds,
+    load_waveform,
+)
+from phonemo.audio.each_channel import reopened
 from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
@@ -41,7 +49,8 @@ class _TurnResult:
         """The turn as a segment on the recording's samples: adjacent turns touch."""
         end = (self._first + round(self.prediction.seconds * RATE)) / RATE
         label, scores = self.prediction.label, self.prediction.scores
-        return Segment(self._first / RATE, end, label, scores, self.turn.speaker)
+        speaker, channel = self.turn.speaker, self.prediction.channel
+        return Segment(self._first / RATE, end, label, scores, speaker, channel=channel)
 
     @property
     def spans(self) -> Iterator[PhonemeSpan]:
@@ -138,18 +147,27 @@ def resolve_turns(turns: Sequence[Turn] | str | os.PathLike[str], audio: Source)
     return turns
 
 
-def reopened(audio: Source, limits: AudioLimits, stack: ExitStack) -> Callable[[], Source]:
-    """Return a function that gives the recording from its start; a pipe is stored in a file."""
-    if isinstance(audio, str | os.PathLike | np.ndarray | bytes | bytearray | memoryview):
-        return lambda: audio
-    _, stream = open_stream(audio, limits.max_decoded_bytes, stack)
-    start = stream.tell()
+def turns_on(channels: Channels, turns: Sequence[Turn], count: int) -> Sequence[Turn]:
+    """Give the turns that name no channel the chosen one; UsageError if that is "split".
 
-    def rewind() -> Source:
-        stream.seek(start)
-        return stream
-
-    return rewind
+    Args:
+        channels: the chosen channels.
+        turns: who speaks when.
+        count: channels of the recording. One with a single channel may be the mix of those that
+            turns name, so that their channels are dropped.
+    """
+    if count == 1:
+        turns = [replace(turn, channel=None) for turn in turns]
+        channels = "mix" if channels == "split" else channels
+    if isinstance(channels, int):
+        return [turn if turn.channel else replace(turn, channel=channels) for turn in turns]
+    unnamed = [turn for turn in turns if turn.channel is None]
+    if channels == "split" and unnamed:
+        raise UsageError(
+            f"channels=split expects turns that name their channel, got {len(unnamed)} without; "
+            "give them a channel, or pass the number of one channel for all"
+        )
+    return turns
 
 
 def _decode_turn(
@@ -157,7 +175,14 @@ def _decode_turn(
 ) -> Waveform | None:
     """None for a turn that is too short or begins after the end."""
     try:
-        return load_waveform(audio, rate=rate, start=turn.start, end=turn.end, limits=limits)
+        return load_waveform(
+            audio,
+            rate=rate,
+            start=turn.start,
+            end=turn.end,
+            channel=turn.channel,
+            limits=limits,
+        )
     except AudioError as error:
         if error.code != "too_short":
             raise

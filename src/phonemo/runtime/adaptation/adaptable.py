@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from copy import copy
 from functools import partial
 from typing import Protocol, Self
@@ -12,7 +13,16 @@ from typing import Protocol, Self
 import numpy as np
 
 from phonemo.annotations.prediction import ProfileMark
-from phonemo.audio import RATE, AudioLimits, Excerpt, Source, Waveform
+from phonemo.audio import (
+    RATE,
+    AudioLimits,
+    Channels,
+    Excerpt,
+    Source,
+    Waveform,
+    parse_channels,
+)
+from phonemo.audio.each_channel import channel_excerpts, chosen_excerpt
 from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.runtime.adaptation.pool import Floats, VectorPool, Vectors
 from phonemo.runtime.adaptation.profile import Profile
@@ -43,6 +53,7 @@ def vectors_of(
     recordings: Iterable[Source | Excerpt | PhonemoError],
     rate: int | None,
     jobs: int,
+    channels: Channels = "mix",
 ) -> Iterator[Found]:
     """The vectors that each recording adds to a pool, in order; see EmotionRecognizer.vectors."""
 
@@ -50,7 +61,10 @@ def vectors_of(
         if isinstance(item, PhonemoError):
             return item
         try:
-            opened = listener._open_audio(item, rate, PLAIN)
+            excerpt = chosen_excerpt(item, channels)
+            if channels == "split" and excerpt.channel is None:
+                return _SplitVectors(listener, excerpt, rate)
+            opened = listener._open_audio(excerpt, rate, PLAIN)
         except PhonemoError as error:
             return error
         return opened if isinstance(opened, Waveform) else _LongVectors(listener, opened.read())
@@ -109,6 +123,30 @@ class _LongVectors:
         return _vectors_or_error(partial(window_vectors, self._recognizer, self._pieces))
 
 
+class _SplitVectors:
+    """A recording whose channels add their vectors one after another."""
+
+    def __init__(self, recognizer: Adaptable, excerpt: Excerpt, rate: int | None) -> None:
+        self._recognizer, self._excerpt, self._rate = recognizer, excerpt, rate
+
+    def recognize(self) -> Found:
+        """Return the vectors or the error."""
+        return _vectors_or_error(self._vectors)
+
+    def _vectors(self) -> Vectors:
+        with ExitStack() as stack:
+            excerpts = channel_excerpts(self._excerpt, self._rate, self._recognizer.limits, stack)
+            found = [self._channel_vectors(excerpt) for excerpt in excerpts]
+        rows = [row for vectors in found for row in vectors.rows]
+        return _stack_vectors(rows, sum(vectors.seconds for vectors in found))
+
+    def _channel_vectors(self, excerpt: Excerpt) -> Vectors:
+        opened = self._recognizer._open_audio(excerpt, self._rate, PLAIN)
+        if isinstance(opened, Waveform):
+            return waveform_vectors(self._recognizer, opened)
+        return window_vectors(self._recognizer, opened.read())
+
+
 def _windows(
     windows: SlidingWindows, track: VadTrack, pieces: Iterable[Samples]
 ) -> Iterator[Window]:
@@ -162,6 +200,7 @@ class Adaptable(ABC):
         rate: int | None = None,
         *,
         jobs: int | None = None,
+        channels: Channels = "mix",
     ) -> Iterator[Vectors | PhonemoError]:
         """Yield the vectors that each recording adds to a pool, in order.
 
@@ -171,6 +210,7 @@ class Adaptable(ABC):
             recordings: as for ``predict_many``.
             rate: samples per second, for arrays.
             jobs: recordings processed at once; None is one per processor.
+            channels: as for ``predict``; "split" gives the vectors of all channels.
 
         Yields:
             Vectors, or the error of a recording that cannot be used.
@@ -184,7 +224,7 @@ class Adaptable(ABC):
         if isinstance(recordings, str | bytes | os.PathLike):
             raise UsageError("expected a list of recordings, got a single one; pass [recording]")
         recognizer, count = self.for_jobs(jobs)
-        return vectors_of(recognizer, recordings, rate, count)
+        return vectors_of(recognizer, recordings, rate, count, parse_channels(channels))
 
     def profile(
         self,
@@ -192,6 +232,7 @@ class Adaptable(ABC):
         rate: int | None = None,
         *,
         jobs: int | None = None,
+        channels: Channels = "mix",
     ) -> Profile:
         """Compute a source's profile from unlabeled recordings, in any order.
 
@@ -203,12 +244,13 @@ class Adaptable(ABC):
             recordings: of one microphone, call center or person; as for ``predict_many``.
             rate: samples per second, for arrays.
             jobs: recordings processed at once; None is one per processor.
+            channels: as for ``predict``; "split" takes the vectors of all channels.
 
         Raises:
             UsageError: no recording with speech.
             ModelError: the model takes no profile.
         """
-        vectors = self.vectors(recordings, rate, jobs=jobs)
+        vectors = self.vectors(recordings, rate, jobs=jobs, channels=channels)
         return VectorPool(self.adaptable()).take_all(vectors).profile()
 
     def with_profile(self, profile: Profile | str | os.PathLike[str] | None) -> Self:
