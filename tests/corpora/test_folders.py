@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonemo.corpora.readers.base import CorpusReading
+from phonemo.corpora.readers.formats.audiofolder import read_recordings
 from phonemo.corpora.readers.formats.folder_names import emotion_of, is_filler, part_of
 from phonemo.corpora.readers.formats.folders import read_folders
 from phonemo.errors import CorpusError, UsageError
@@ -304,3 +305,58 @@ class TestCommand:
         code, _, err = phonemo("init-corpus", tmp_path, "--csv", "t.csv", "--language", "en")
         assert code == 2
         assert err.count("\n") == 1
+
+
+class TestMetadata:
+    """The metadata table of an audiofolder."""
+
+    def test_it_replaces_the_names(self, tmp_path):
+        folder(tmp_path, "train/1.wav", "test/2.wav")
+        table = "file_name,label,age\ntrain/1.wav,Angry,30\ntest/2.wav,sad,31\n"
+        tiny.write_text(tmp_path / "metadata.csv", table)
+        reading = read_recordings(tmp_path, language="en")
+        assert [(row.file, row.emotion, row.split) for row in reading.utterances] == [
+            ("train/1.wav", "anger", "train"),
+            ("test/2.wav", "sadness", "test"),
+        ]
+        assert {row.language for row in reading.utterances} == {"en"}
+        assert reading.notes[0] == "read from metadata.csv"
+        assert "columns not used: age" in reading.notes
+
+    def test_every_split_may_have_one(self, tmp_path):
+        for part in ("train", "validation"):
+            line = f'{{"file_name": "a.wav", "emotion": "happy", "speaker": "{part[0]}"}}\n'
+            tiny.write_text(tmp_path / part / "metadata.jsonl", line)
+        assert [
+            (row.id, row.file, row.speaker, row.split)
+            for row in read_recordings(tmp_path).utterances
+        ] == [
+            ("train/a", "train/a.wav", "t", "train"),
+            ("validation/a", "validation/a.wav", "v", "validation"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("table", "note"),
+        [
+            ("file_name,transcript\nanger/1.wav,hello\n", "without a column of emotions"),
+            ("name,value\nx,1\n", "expected a column 'file'"),
+        ],
+    )
+    def test_without_emotions_the_names_are_read(self, tmp_path, table, note):
+        folder(tmp_path, "anger/1.wav", "calm/2.wav")
+        tiny.write_text(tmp_path / "metadata.csv", table)
+        reading = read_recordings(tmp_path)
+        assert [row.emotion for row in reading.utterances] == ["anger", "calm"]
+        assert note in reading.notes[0]
+
+
+def test_speakers_in_file_names_are_suggested(tmp_path):
+    names = [
+        f"{emotion}/{name}_{n}.wav"
+        for emotion in ("sad", "calm")
+        for name in ("a", "b")
+        for n in (1, 2)
+    ]
+    notes = read_folders(folder(tmp_path, *names)).notes
+    assert notes[-1] == "file names begin with a, b: if these are speakers, --speaker '{speaker}_*'"
+    assert "file names" not in " ".join(read_folders(tmp_path, speaker="{speaker}_*").notes)

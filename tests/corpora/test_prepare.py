@@ -236,7 +236,7 @@ class TestAudio:
         ("content", "message"),
         [
             (b"this is not audio", "audio: cannot be opened"),
-            (b"", "audio: cannot be opened"),
+            (b"", "audio: empty"),
             (0.0, "audio: empty"),
             (0.02, "audio: shorter than 25 ms"),
         ],

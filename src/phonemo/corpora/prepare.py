@@ -16,7 +16,7 @@ from pathlib import Path
 
 import soundfile
 
-from phonemo.audio import audio_seconds
+from phonemo.audio import audio_seconds, load_waveform
 from phonemo.corpora import CORPORA
 from phonemo.corpora.g2p.convert import phonemize
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, write_manifest
@@ -113,7 +113,7 @@ def _decode(path: Path) -> Sound:
     if _is_lfs_pointer(path):
         return Sound(fault=_POINTER)
     try:
-        return Sound(audio_seconds(path))
+        return Sound(audio_seconds(path) or load_waveform(path).seconds)
     except MissingExtraError as error:
         return Sound(fault=f"audio: {error}")
     except AudioError as error:

@@ -41,6 +41,7 @@ CARD = CorpusCard(
 
 #: Written by phonemo itself, and therefore not counted as skipped.
 _MANIFEST_SUFFIX = ".jsonl"
+_PREFIX = re.compile(r"([^\W_]+)([_-])")
 
 
 def read_folders(
@@ -264,7 +265,7 @@ def _detected_reading(
     ]
     for reason, count in levels.skipped.items():
         skipped[reason] += count
-    notes = (*levels.notes, *splits.notes(), *names.notes())
+    notes = (*levels.notes, *splits.notes(), *names.notes(), *_speaker_hint(rows))
     return CorpusReading(tuple(rows), dict(skipped), notes, levels.warnings)
 
 
@@ -291,3 +292,18 @@ def _folder_speakers(levels: EmotionLevels) -> dict[PurePath, str]:
 
 def _may_be_speaker(name: str) -> bool:
     return part_of(name) is None and session_of(name) is None and not is_filler(name)
+
+
+def _speaker_hint(rows: Sequence[Utterance]) -> tuple[str, ...]:
+    """The option that reads speakers from file names that all begin with one of a few words."""
+    if any(row.speaker for row in rows):
+        return ()
+    matches = [_PREFIX.match(PurePath(row.file).name) for row in rows]
+    prefixes = sorted({match[1] for match in matches if match})
+    if None in matches or not 2 <= len(prefixes) <= len(rows) / 2 or any(map(emotion_of, prefixes)):
+        return ()
+    mark = next(match[2] for match in matches if match)
+    words = ", ".join(map(safe_name, prefixes[:3])) + (", ..." if len(prefixes) > 3 else "")
+    return (
+        f"file names begin with {words}: if these are speakers, --speaker '{{speaker}}{mark}*'",
+    )
