@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -197,8 +198,78 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     atomic_write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".aiff", ".aif")
-"""Suffixes (case-insensitive) of recordings in a folder; a file given by name may have any."""
+SUFFIXES = (
+    *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".oga", ".m4a", ".aiff", ".aif", ".aifc"),
+    *(".wave", ".w64", ".rf64", ".caf", ".au", ".snd", ".sph", ".nist", ".mp2", ".mpga"),
+    *(".aac", ".m4b", ".mp4", ".m4v", ".mov", ".webm", ".weba", ".mka", ".mkv", ".wma"),
+    *(".amr", ".awb", ".3gp", ".3gpp", ".3g2", ".g722"),
+)
+"""Suffixes (case-insensitive) of recordings in a folder; a file given by name may have any. Some
+need the extra ``media``."""
+NO_RECORDINGS = f"expected recordings ({', '.join(SUFFIXES[:7])} or others)"
+
+#: Files that systems put into folders, in lower case; like hidden files, they are not counted.
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "icon\r")
+_MOST_KINDS, _LONGEST_SUFFIX, _MOST_FOLDERS = 5, 8, 4
+
+
+class SkippedFiles:
+    """The files of folders and patterns that are no recordings, counted by suffix."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+
+    def counter(self, name: str) -> Counter[str]:
+        """Return the counts of a folder or pattern, which ``inside`` adds to."""
+        return self._counts.setdefault(name, Counter())
+
+    def describe(self, name: str) -> str:
+        """Describe the files of a folder: "3 other files (2 .txt, 1 .pdf)"; "" if it has none."""
+        return _counted(self.counter(name), "other file")
+
+    def notes(self) -> list[str]:
+        """A line for each folder with such files, or one for very many folders."""
+        from phonemo.errors import safe_name
+
+        counts = {safe_name(name): kinds for name, kinds in self._counts.items() if kinds}
+        if len(counts) > _MOST_FOLDERS:
+            counts = {f"{len(counts)} folders": sum(counts.values(), Counter[str]())}
+        return [f"{name}: {_skipped(kinds)}" for name, kinds in counts.items()]
+
+
+def _skipped(kinds: Counter[str]) -> str:
+    count, _, rest = _counted(kinds, "file").partition(" (")
+    return f"{count} skipped ({rest}"
+
+
+def _counted(kinds: Counter[str], noun: str) -> str:
+    if not kinds:
+        return ""
+    most = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    parts = [f"{count} {suffix}" for suffix, count in most[:_MOST_KINDS]]
+    if others := sum(count for _, count in most[_MOST_KINDS:]):
+        parts.append(f"{others} of other kinds")
+    total = kinds.total()
+    return f"{total} {noun}{'s' if total > 1 else ''} ({', '.join(parts)})"
+
+
+def is_recording(name: str, skipped: Counter[str] | None = None) -> bool:
+    """Whether a file in a folder is a recording, by its suffix; another is counted."""
+    path = PurePath(name)
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return True
+    is_of_system = path.name.startswith(".") or path.name.lower() in _SYSTEM_FILES
+    if skipped is not None and not is_of_system:
+        skipped[_kind(suffix)] += 1
+    return False
+
+
+def _kind(suffix: str) -> str:
+    if not suffix:
+        return "without a suffix"
+    return suffix if len(suffix) <= _LONGEST_SUFFIX and suffix.isprintable() else "of other kinds"
+
 
 #: Output name of a recording whose path has no last part, such as ".".
 _NAMELESS = "recording"
@@ -207,7 +278,9 @@ _NAMELESS = "recording"
 STANDARD_INPUT, _STANDARD_NAME = "-", "stdin"
 
 
-def find_recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
+def find_recordings(
+    names: Iterable[str], skipped: SkippedFiles | None = None
+) -> list[tuple[str, PurePath]]:
     """Expand files and folders to recordings with their relative paths.
 
     A folder stands for all recordings below it, sorted; links to folders are not followed and
@@ -216,6 +289,7 @@ def find_recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
 
     Args:
         names: files and folders as the user typed them.
+        skipped: counts the files of folders that are no recordings.
 
     Returns:
         (name, relative path) of each recording; for a file the path is its name.
@@ -230,21 +304,21 @@ def find_recordings(names: Iterable[str]) -> list[tuple[str, PurePath]]:
                 raise UsageError("'-' (standard input) may be given only once")
             recordings.append((name, PurePath(_STANDARD_NAME)))
             continue
-        found_here = list(inside(name)) if os.path.isdir(name) else []
+        counted = None if skipped is None else skipped.counter(name)
+        found_here = list(inside(name, counted)) if os.path.isdir(name) else []
         recordings += found_here or [(name, PurePath(PurePath(name).name or _NAMELESS))]
     return recordings
 
 
-def inside(folder: str) -> Iterator[tuple[str, PurePath]]:
-    """Yield the recordings in a folder as ``find_recordings`` does, folder by folder.
+def inside(folder: str, skipped: Counter[str] | None = None) -> Iterator[tuple[str, PurePath]]:
+    """Yield the recordings in a folder as ``find_recordings`` does; ``skipped`` counts other files.
 
     Raises:
         UsageError: a subfolder cannot be read, so that recordings would be missed.
     """
     for name in walk_files(folder):
-        path = PurePath(name)
-        if path.suffix.lower() in SUFFIXES:
-            yield name, path.relative_to(folder)
+        if is_recording(name, skipped):
+            yield name, PurePath(name).relative_to(folder)
 
 
 def walk_files(folder: str) -> Iterator[str]:

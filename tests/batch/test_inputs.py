@@ -74,8 +74,11 @@ def test_odd_names_in_folders_are_kept(here, name):
 
 def test_a_folder_without_recordings_is_refused(here):
     touch(here, "in/readme.txt")
-    with pytest.raises(UsageError, match=r"in: expected recordings \(.wav, .*\), got none"):
+    with pytest.raises(UsageError, match=r"in: expected recordings \(.wav, .*\), got 1 other file"):
         files("in")
+    (here / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"empty: expected recordings \(.wav, .*\), got none"):
+        files("empty")
 
 
 def test_a_missing_path_is_refused(here):

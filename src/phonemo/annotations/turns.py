@@ -5,7 +5,6 @@ The files are untrusted: reading any content gives turns or one clear error.
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
@@ -15,6 +14,7 @@ from pathlib import Path, PurePath
 
 from phonemo.annotations.prediction import Word
 from phonemo.annotations.textgrid import finite, parse_textgrid
+from phonemo.annotations.turn_table import read_turn_table
 from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
@@ -163,7 +163,7 @@ def _clip_turn(row: _TurnRow, seconds: float | None) -> Turn:
 
 def _make_row(where: str, file: str | None, times: tuple[float, float], speaker: str) -> _TurnRow:
     start, end = times
-    if start < 0 or end <= start or math.isinf(end):
+    if not 0 <= start < end < math.inf:
         actual = f"a turn from {start:g} to {end:g} s"
         raise UsageError(f"{where}: expected 0 <= start < end, got {actual}")
     name = speaker.strip()
@@ -184,28 +184,10 @@ def _read_rttm(name: str, text: str) -> Iterator[_TurnRow]:
         yield _make_row(where, fields[1], (start, end), fields[7])
 
 
-def _table_reader(delimiter: str) -> Callable[[str, str], Iterator[_TurnRow]]:
-    def rows(name: str, text: str) -> Iterator[_TurnRow]:
-        lines = csv.reader(io.StringIO(text), delimiter=delimiter)
-        try:
-            head = [cell.strip().lower() for cell in next(lines, [])]
-            if not {"start", "end"} <= set(head):
-                raise UsageError(f"{name} line 1: expected a header with columns start and end")
-            for cells in lines:
-                if any(cell.strip() for cell in cells):
-                    yield _table_row(f"{name} line {lines.line_num}", head, cells)
-        except csv.Error as error:
-            where = f"{name} line {lines.line_num}"
-            raise UsageError(f"{where}: {error}; save it as a plain table") from error
-
-    return rows
-
-
-def _table_row(where: str, head: list[str], cells: list[str]) -> _TurnRow:
-    row = dict(zip(head, cells, strict=False))
-    start, end = (finite(where, row.get(name, "")) for name in ("start", "end"))
-    file = row.get("file", "").strip() if "file" in head else None
-    return _make_row(where, file, (start, end), row.get("speaker", ""))
+def _read_table(name: str, text: str) -> Iterator[_TurnRow]:
+    for turn in read_turn_table(name, text, MAX_TURNS):
+        row = _make_row(turn.where, turn.file, turn.times, turn.speaker)
+        yield replace(row, turn=replace(row.turn, channel=turn.channel, text=turn.text or None))
 
 
 def _read_textgrid(name: str, text: str) -> Iterator[_TurnRow]:
@@ -236,6 +218,6 @@ def _speaker_of(tier: str, text: str) -> str:
 _READERS: dict[str, Callable[[str, str], Iterator[_TurnRow]]] = {
     ".rttm": _read_rttm,
     ".textgrid": _read_textgrid,
-    ".csv": _table_reader(","),
-    ".tsv": _table_reader("\t"),
+    ".csv": _read_table,
+    ".tsv": _read_table,
 }

@@ -1,218 +1,55 @@
 """Expand the inputs of a batch to recordings, one by one as they are listed.
 
-A folder stands for all recordings in it, a pattern for all that match; a manifest (.jsonl, .csv,
-.tsv, .parquet) names one in each row, a list (.txt, .lst, .list, or "-" for standard input) one in
-each line; anything else is a recording. All of them may be addresses that fsspec opens.
-
-A manifest row has ``file`` (or ``path``, or ``audio_filepath`` as in NeMo), relative to the
-manifest's folder, and optionally ``id``, ``start`` (or ``offset``) and ``end`` (or ``duration``) in
-seconds; other fields are ignored. The first line of a manifest prepared by phonemo is a header
-with the folder of the files.
+A folder stands for all recordings in it, a pattern for all that match; a manifest (.csv, .tsv,
+.json, .jsonl, .parquet) names one in each row (``phonemo.batch.manifests``), a list (.txt, .lst,
+.list, or "-" for standard input) one in each line; anything else is a recording. All of them may be
+addresses that fsspec opens. Files in a folder that are no recordings are counted.
 """
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import glob
-import io
-import math
 import os
 import re
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import PurePath
-from typing import Any
 
+from phonemo.batch.manifests import READERS, readable
 from phonemo.batch.plan import BatchItem
 from phonemo.batch.remote import (
     absolute_path,
     file_system,
     is_remote,
-    join_url,
     local,
     open_address,
     translate_errors,
 )
-from phonemo.errors import ManifestError, MissingExtraError, UsageError, safe_name
-from phonemo.files import STANDARD_INPUT, SUFFIXES, inside, loads_json, walk_files
-
-_FILE = ("file", "path", "audio_filepath")
-_START, _END = ("start", "offset"), ("end", "duration")
-_BATCH_ROWS = 1024
-_REST = "\0"  # never a column name
-
-
-def from_jsonl(name: str) -> Iterator[BatchItem]:
-    """Read JSON lines, each an object or a path as a string."""
-    folder = _folder(name)
-    with readable(name), open_address(name) as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            where = f"{safe_name(name)}:{number}"
-            row = _json(line, where)
-            if number == 1 and isinstance(row, dict) and "manifest" in row:
-                folder = join_url(folder, str(row.get("root", "")))
-                continue
-            yield _item({"file": row} if isinstance(row, str) else row, folder, where)
-
-
-def from_csv(name: str) -> Iterator[BatchItem]:
-    """Read a table with a header row, separated by commas, tabs or semicolons."""
-    folder = _folder(name)
-    with readable(name), open_address(name) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        head = text.readline()
-        delimiter = max(",\t;", key=head.count)
-        names = _columns(head, delimiter, name)
-        if not set(names) & set(_FILE):
-            raise ManifestError(
-                f"{safe_name(name)}:1: expected a column {_EXPECTED} in the first line, got none"
-            )
-        rows = csv.DictReader(text, names, restkey=_REST, delimiter=delimiter, strict=True)
-        for row in _csv_rows(rows, name):
-            where = f"{safe_name(name)}:{rows.line_num + 1}"
-            if _REST in row:
-                raise ManifestError(
-                    f"{where}: more cells than in the first line; quote cells that contain "
-                    f"{delimiter!r}"
-                )
-            yield _item(row, folder, where)
-
-
-def from_parquet(name: str) -> Iterator[BatchItem]:
-    """Read a Parquet file; only the known columns are loaded."""
-    folder = _folder(name)
-    with readable(name), open_address(name) as stream:
-        table = _parquet(name, stream)
-        names = [column for column in table.schema_arrow.names if column in _COLUMNS]
-        if not set(names) & set(_FILE):
-            raise ManifestError(f"{safe_name(name)}: expected a column {_EXPECTED}, got none")
-        number = 0
-        for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=names):
-            for row in batch.to_pylist():
-                number += 1
-                yield _item(row, folder, f"{safe_name(name)}: row {number}")
-
-
-#: Manifest readers by suffix.
-READERS: dict[str, Callable[[str], Iterator[BatchItem]]] = {
-    ".jsonl": from_jsonl,
-    ".ndjson": from_jsonl,
-    ".csv": from_csv,
-    ".tsv": from_csv,
-    ".parquet": from_parquet,
-}
-
-_COLUMNS = {*_FILE, *_START, *_END, "id"}
-_EXPECTED = f"{_FILE[0]!r} (or {' or '.join(map(repr, _FILE[1:]))})"
-
-
-@contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Convert errors of reading a manifest or a list to ManifestError."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{safe_name(name)}: expected UTF-8 text; save it as UTF-8") from error
-    except OSError as error:
-        reason = error.strerror or f"{type(error).__name__} {error}"
-        raise ManifestError(
-            f"{safe_name(name)}: cannot be read ({reason}); pass a folder, a pattern, a manifest "
-            "or a list"
-        ) from error
-
-
-def _csv_rows(rows: csv.DictReader[str], name: str) -> Iterator[dict[str, Any]]:
-    try:
-        yield from rows
-    except csv.Error as error:
-        raise ManifestError(
-            f"{safe_name(name)}:{rows.line_num + 1}: not a table ({error})"
-        ) from error
-
-
-def _columns(head: str, delimiter: str, name: str) -> list[str]:
-    try:
-        return [cell.strip().lower() for cell in next(csv.reader([head], delimiter=delimiter), [])]
-    except csv.Error as error:
-        raise ManifestError(f"{safe_name(name)}:1: not a table ({error})") from error
-
-
-def _item(row: Any, folder: str, where: str) -> BatchItem:
-    if not isinstance(row, Mapping):
-        raise ManifestError(f"{where}: expected a JSON object, or a path as a string")
-    file = _first(row, _FILE)
-    if not isinstance(file, str) or not file:
-        raise ManifestError(f"{where}: expected the path of a recording in {_EXPECTED}, got none")
-    start = _seconds(row, _START, where)
-    end = _seconds(row, _END, where)
-    if end is not None and _first(row, ("end",)) is None:
-        end += start or 0.0  # the field is a duration
-    if end is not None and end <= (start or 0.0):
-        raise ManifestError(f"{where}: expected end > start, got {start or 0:g} to {end:g} s")
-    name = row.get("id")
-    path = absolute_path(join_url(folder, file))
-    return BatchItem(file, path, None if name in (None, "") else str(name), start, end)
-
-
-def _seconds(row: Mapping[str, Any], names: tuple[str, ...], where: str) -> float | None:
-    cell = _first(row, names)
-    if cell is None:
-        return None
-    try:
-        value = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value) or value < 0:
-        actual = safe_name(repr(cell))
-        raise ManifestError(f"{where}: {names[0]}: expected seconds >= 0, got {actual}")
-    return value
-
-
-def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """Return the first of some fields that is not empty."""
-    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
-
-
-def _json(line: bytes, where: str) -> Any:
-    try:
-        return loads_json(line)
-    except ValueError as error:
-        raise ManifestError(f"{where}: expected a JSON object per line ({error})") from error
-
-
-def _folder(name: str) -> str:
-    """Return the folder that a manifest's paths are relative to."""
-    if is_remote(name):
-        return name.rpartition("/")[0]
-    return absolute_path(local(name)).rpartition("/")[0] or "/"
-
-
-def _parquet(name: str, stream: Any) -> Any:
-    try:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise MissingExtraError("a manifest in Parquet", "parquet") from error
-    try:
-        return ParquetFile(stream)
-    except ArrowInvalid as error:
-        raise ManifestError(f"{safe_name(name)}: not a Parquet file") from error
-
+from phonemo.errors import UsageError, safe_name
+from phonemo.files import (
+    NO_RECORDINGS,
+    STANDARD_INPUT,
+    SUFFIXES,
+    SkippedFiles,
+    inside,
+    is_recording,
+    walk_files,
+)
 
 LISTS = (".txt", ".lst", ".list")
 _PATTERN = re.compile(r"[*?[]")
 
 
-def items_of(names: Iterable[str]) -> Iterator[BatchItem]:
+def items_of(names: Iterable[str], skipped: SkippedFiles | None = None) -> Iterator[BatchItem]:
     """Yield every recording of the inputs, duplicates included.
 
     Args:
         names: the inputs, as typed.
+        skipped: counts the files of folders and patterns that are no recordings.
 
     Raises:
         UsageError: a folder or pattern without recordings, or a missing file.
@@ -220,29 +57,31 @@ def items_of(names: Iterable[str]) -> Iterator[BatchItem]:
         MissingExtraError: an address or a Parquet file whose reader is not installed.
     """
     for name in names:
-        yield from _kind_of(name)(name)
+        yield from _kind_of(name, SkippedFiles() if skipped is None else skipped)(name)
 
 
-def _kind_of(name: str) -> Callable[[str], Iterator[BatchItem]]:
+def _kind_of(name: str, skipped: SkippedFiles) -> Callable[[str], Iterator[BatchItem]]:
     suffix = PurePath(name).suffix.lower()
     if name == STANDARD_INPUT:
         return _from_standard_input
     if is_remote(name):
-        return _remote_kind(name, suffix)
+        return _remote_kind(name, suffix, skipped)
     path = local(name)
     if os.path.isdir(path):
-        return _from_folder
+        return partial(_from_folder, skipped=skipped)
     if _PATTERN.search(path) and not os.path.lexists(path):
-        return _from_pattern
+        return partial(_from_pattern, skipped=skipped)
     return _file_kind(suffix)
 
 
-def _remote_kind(name: str, suffix: str) -> Callable[[str], Iterator[BatchItem]]:
+def _remote_kind(
+    name: str, suffix: str, skipped: SkippedFiles
+) -> Callable[[str], Iterator[BatchItem]]:
     if _PATTERN.search(name):
-        return _from_remote_pattern
+        return partial(_from_remote_pattern, skipped=skipped)
     if suffix in SUFFIXES or suffix in READERS or suffix in LISTS:
         return _file_kind(suffix)
-    return _from_remote_folder
+    return partial(_from_remote_folder, skipped=skipped)
 
 
 def _file_kind(suffix: str) -> Callable[[str], Iterator[BatchItem]]:
@@ -255,16 +94,17 @@ def _from_file(name: str) -> Iterator[BatchItem]:
     yield BatchItem(name, absolute_path(name))
 
 
-def _from_folder(name: str) -> Iterator[BatchItem]:
-    items = (BatchItem(path, absolute_path(path)) for path, _ in inside(local(name)))
-    return _not_empty(items, name)
+def _from_folder(name: str, skipped: SkippedFiles) -> Iterator[BatchItem]:
+    counted = skipped.counter(name)
+    items = (BatchItem(path, absolute_path(path)) for path, _ in inside(local(name), counted))
+    return _not_empty(items, name, skipped)
 
 
-def _from_pattern(name: str) -> Iterator[BatchItem]:
-    return _not_empty(_matching(local(name)), name)
+def _from_pattern(name: str, skipped: SkippedFiles) -> Iterator[BatchItem]:
+    return _not_empty(_matching(local(name), skipped.counter(name)), name, skipped)
 
 
-def _matching(pattern: str) -> Iterator[BatchItem]:
+def _matching(pattern: str, skipped: Counter[str]) -> Iterator[BatchItem]:
     """Yield the recordings that match; a folder stands for all in it."""
     every = PurePath(pattern).suffix != "" and not _PATTERN.search(PurePath(pattern).suffix)
     suffix = PurePath(pattern).suffix.lower()
@@ -272,8 +112,8 @@ def _matching(pattern: str) -> Iterator[BatchItem]:
         if suffix in READERS or suffix in LISTS:
             yield from _file_kind(suffix)(path)
         elif os.path.isdir(path):
-            yield from (BatchItem(file, absolute_path(file)) for file, _ in inside(path))
-        elif every or path.lower().endswith(SUFFIXES):
+            yield from (BatchItem(file, absolute_path(file)) for file, _ in inside(path, skipped))
+        elif every or is_recording(path, skipped):
             yield BatchItem(path, absolute_path(path))
 
 
@@ -304,14 +144,15 @@ def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
     )
 
 
-def _from_remote_folder(name: str) -> Iterator[BatchItem]:
+def _from_remote_folder(name: str, skipped: SkippedFiles) -> Iterator[BatchItem]:
     system, root = file_system(name)
-    return _not_empty(_remote(name, _list_remote(name, system.find, root)), name)
+    return _not_empty(_remote(name, _list_remote(name, system.find, root), skipped), name, skipped)
 
 
-def _from_remote_pattern(name: str) -> Iterator[BatchItem]:
+def _from_remote_pattern(name: str, skipped: SkippedFiles) -> Iterator[BatchItem]:
     system, pattern = file_system(name)
-    return _not_empty(_remote(name, _list_remote(name, system.glob, pattern)), name)
+    paths = _list_remote(name, system.glob, pattern)
+    return _not_empty(_remote(name, paths, skipped), name, skipped)
 
 
 def _list_remote(name: str, listing: Callable[[str], list[str]], place: str) -> list[str]:
@@ -322,11 +163,11 @@ def _list_remote(name: str, listing: Callable[[str], list[str]], place: str) -> 
         return []
 
 
-def _remote(name: str, paths: Iterable[str]) -> Iterator[BatchItem]:
+def _remote(name: str, paths: Iterable[str], skipped: SkippedFiles) -> Iterator[BatchItem]:
     """Convert paths of a file system to addresses with the protocol of ``name``."""
-    protocol = name.rpartition("://")[0]
+    protocol, counted = name.rpartition("://")[0], skipped.counter(name)
     for path in paths:
-        if path.lower().endswith(SUFFIXES):
+        if is_recording(path, counted):
             address = path if is_remote(path) else f"{protocol}://{path}"
             yield BatchItem(address, address)
 
@@ -350,12 +191,12 @@ def _lines(stream: Iterable[bytes]) -> Iterator[BatchItem]:
             yield BatchItem(name, absolute_path(name))
 
 
-def _not_empty(items: Iterator[BatchItem], name: str) -> Iterator[BatchItem]:
+def _not_empty(items: Iterator[BatchItem], name: str, skipped: SkippedFiles) -> Iterator[BatchItem]:
     """Yield all items; UsageError if there are none."""
     empty = True
     for item in items:
         empty = False
         yield item
     if empty:
-        kinds = ", ".join(SUFFIXES)
-        raise UsageError(f"{safe_name(name)}: expected recordings ({kinds}), got none")
+        others = skipped.describe(name)
+        raise UsageError(f"{safe_name(name)}: {NO_RECORDINGS}, got {others or 'none'}")

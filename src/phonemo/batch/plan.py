@@ -36,6 +36,8 @@ class BatchItem:
     """In seconds."""
     channel: int | None = None
     """The channel in its manifest row, from 1 on; None leaves it to the batch's option."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names and cells of the other columns of its manifest row, which its result row repeats."""
 
     @property
     def key(self) -> bytes:
@@ -46,17 +48,20 @@ class BatchItem:
     def named(self) -> dict[str, Any]:
         """Return the leading fields of its result row."""
         fields = {"id": self.id, "file": self.file, "from": self.start, "to": self.end}
-        return {name: value for name, value in fields.items() if value is not None}
+        named = {name: value for name, value in fields.items() if value is not None}
+        return named | ({"columns": dict(self.columns)} if self.columns else {})
 
     def to_line(self) -> str:
         """Format it as a line of the plan."""
         fields = ((name, getattr(self, name)) for name in self.__slots__)
-        return json.dumps({name: value for name, value in fields if value is not None}) + "\n"
+        return json.dumps({name: value for name, value in fields if value not in (None, ())}) + "\n"
 
     @classmethod
     def of_line(cls, line: str) -> BatchItem:
         """Parse a line of the plan."""
-        return cls(**loads_json(line))
+        fields = loads_json(line)
+        columns = tuple((name, cell) for name, cell in fields.pop("columns", ()))
+        return cls(**fields, columns=columns)
 
 
 class UnorderedHash:

@@ -84,7 +84,9 @@ def _parquet(path: Path, emotions: Sequence[str], spans: bool, profile: bool) ->
         buffer.clear()
 
     def write(row: Row) -> None:
-        buffer.append(row | {name: _text(row[name]) for name in _NAME_FIELDS if name in row})
+        named = {name: _text(row[name]) for name in _NAME_FIELDS if name in row}
+        columns = [(_text(name), _text(cell)) for name, cell in row.get("columns", {}).items()]
+        buffer.append(row | named | {"columns": columns or None})
         if len(buffer) == _GROUP_ROWS:
             flush()
 
@@ -103,6 +105,7 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
     mark = pyarrow.struct([("hash", text), ("count", pyarrow.int64())])
     fields = [
         *[("id", text), ("file", text), ("from", number), ("to", number)],
+        ("columns", pyarrow.map_(text, text)),
         *[("label", text), ("scores", scores), ("seconds", number)],
         *[("phonemes", pyarrow.list_(text)), ("warnings", pyarrow.list_(text))],
         *[("speech_ratio", number), ("segments", pyarrow.list_(segment))],

@@ -36,7 +36,7 @@ from phonemo.batch.rows import needs_pyarrow, part_name
 from phonemo.batch.stores import Store, open_store
 from phonemo.batch.worker import WorkerSpec, open_recognizer, tally_name
 from phonemo.errors import RunError, UsageError
-from phonemo.files import dumps_json
+from phonemo.files import SkippedFiles, dumps_json
 from phonemo.labels import LabelSet
 from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import Reference
@@ -56,6 +56,9 @@ class BatchProgress:
 
     def listing(self, count: int) -> None:
         """Report the number of recordings listed so far."""
+
+    def skipped(self, note: str) -> None:
+        """Report files of a folder that are no recordings."""
 
     def sampled(self, done: int, total: int) -> None:
         """Report the progress of decoding the profile's sample, in recordings."""
@@ -118,7 +121,11 @@ def run_batch(
         card = _new_or_resumed_card(store, batch, command)
         store.clear()
         write_card(store, card)
-        planned = plan(store, items_of(inputs), card.planned, batch.part_files, progress.listing)
+        skipped = SkippedFiles()
+        items = items_of(inputs, skipped)
+        planned = plan(store, items, card.planned, batch.part_files, progress.listing)
+        for note in skipped.notes():
+            progress.skipped(note)
         if not planned.named:
             raise UsageError("expected recordings, got an empty list; name some")
         card = card.model_copy(update={"planned": planned})

@@ -11,7 +11,7 @@ import typer
 from phonemo.cli import console
 from phonemo.cli.options import Activity, Jobs, Model, Quiet, check_writable
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, find_recordings
+from phonemo.files import STANDARD_INPUT, SkippedFiles, find_recordings
 from phonemo.loader import load_model
 
 if TYPE_CHECKING:
@@ -56,14 +56,15 @@ def adapt(
     person is personal data. Recordings that are unusable or contain no speech are skipped and
     counted.
     """
-    named = find_recordings(recordings_)
+    skipped = SkippedFiles()
+    named = find_recordings(recordings_, skipped)
     refuse_standard_input(named)
     check_writable(output)
     opened = load_model(model)
     opened.activity = vad
     pool = pooled(opened, named, jobs, quiet, _print_error)
     if not quiet:
-        for line in _skipped_lines(pool, len(named)):
+        for line in (*skipped.notes(), *_skipped_lines(pool, len(named))):
             typer.echo(f"phonemo: {line}", err=True)
     profile = pool.profile()
     profile.save(output)

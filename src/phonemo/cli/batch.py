@@ -216,6 +216,9 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
         def listing(self, count: int) -> None:
             bars.update(task, description="listing", completed=count, total=None)
 
+        def skipped(self, note: str) -> None:
+            bars.console.print(f"phonemo: {note}", highlight=False, markup=False, soft_wrap=True)
+
         def sampled(self, done: int, total: int) -> None:
             bars.update(task, description="profile", completed=done, total=total)
             logged(f"{done} of {total} recordings for the profile")

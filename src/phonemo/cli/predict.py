@@ -23,7 +23,7 @@ from phonemo.cli.output import (
     writer_of,
 )
 from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, find_recordings
+from phonemo.files import STANDARD_INPUT, SkippedFiles, find_recordings
 from phonemo.labels import LabelSet
 from phonemo.loader import load_model
 
@@ -36,8 +36,8 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE",
-        help="wav, flac, mp3, ogg or aiff; a folder stands for all recordings in it, - for "
-        "standard input.",
+        help="wav, flac, mp3, ogg, opus, m4a and others; a folder stands for all recordings in "
+        "it, - for standard input.",
     ),
 ]
 FormatName = Annotated[
@@ -134,7 +134,8 @@ def predict(
     Recordings of up to 30 s are processed in one pass, longer ones in windows, as a timeline. Exit
     status 0: all files succeeded; 1: some failed, each with an error in its line; 2: wrong usage.
     """
-    named = find_recordings(files)
+    skipped = SkippedFiles()
+    named = find_recordings(files, skipped)
     options = OutputOptions(
         names_of(labels),
         top_k,
@@ -149,6 +150,8 @@ def predict(
     on_terminal = _check_streams(named)
     output_format = format or (Format.table if on_terminal else Format.jsonl)
     targets = output_paths(named, output_format, output_dir, overwrite)
+    for note in skipped.notes():
+        typer.echo(f"phonemo: {note}", err=True)
     opened = load_model(model)
     known = LabelSet(tuple(opened.labels))
     if options.labels:

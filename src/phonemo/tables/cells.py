@@ -63,13 +63,15 @@ def portable_path(file: str, folder: str = "") -> str:
     r"""Return a path in a table as this system writes it.
 
     ``wav\a.wav`` becomes ``wav/a.wav`` unless a file has that very name; of a ``file://`` URL only
-    the path is kept, unquoted unless a file has the quoted name. A path with a drive letter gets
-    slashes, and other URLs are returned unchanged.
+    the path is kept, unquoted unless a file has the quoted name. Blanks at the ends are removed in
+    the same way. A path with a drive letter gets slashes; other URLs are returned unchanged.
 
     Args:
         file: the path in the table.
         folder: the folder that it is relative to.
     """
+    if file != file.strip() and not _exists(folder, file):
+        file = file.strip() or file
     if file.lower().startswith(_FILE_URL):
         file = _without_scheme(file, folder)
     if "\\" not in file or ("://" in file and not _DRIVE.match(file)) or _exists(folder, file):

@@ -29,6 +29,8 @@ from phonemo.tables.records import json_records, record_cells, with_unit
 MOST_LINE = 2**22
 _DELIMITERS = ",\t;|"
 _SEPARATOR = re.compile(r"\"?sep=([,;|\t])\"?", re.IGNORECASE)
+#: Columns whose cells keep their blanks: a file's name may begin or end with one.
+EXACT = ("file", "id")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 #: Sets of keys whose columns are kept.
 _CACHED = 256
@@ -42,7 +44,7 @@ class TableRow:
 
     Attributes:
         where: its location for messages, such as "t.csv:3".
-        cells: the known columns; "" for an empty cell.
+        cells: the known columns, without blanks at the ends except in file and id; "" if empty.
         extra: all other columns under their own names.
     """
 
@@ -198,19 +200,19 @@ def _score(line: str, delimiter: str, known: Collection[str]) -> tuple[int, int]
 
 
 def _csv_records(reader: Any, name: str, number: int) -> Iterator[tuple[str, list[str]]]:
-    """The location and the stripped cells of each record that is not blank."""
+    """The location and the cells of each record that is not blank."""
     offset = number - 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield f"{name}:{reader.line_num + offset}", [cell.strip() for cell in cells]
+                yield f"{name}:{reader.line_num + offset}", cells
     except csv.Error as error:
         where = f"{name}:{reader.line_num + offset}"
         raise ManifestError(f"{where}: not a table ({error}); check the quotes") from error
 
 
 def _row(where: str, cells: Sequence[str], columns: Sequence[Column], delimiter: str) -> TableRow:
-    if len(cells) > len(columns) and any(cells[len(columns) :]):
+    if len(cells) > len(columns) and any(map(str.strip, cells[len(columns) :])):
         raise ManifestError(
             f"{where}: more cells than in the first line; quote cells that contain {delimiter!r}"
         )
@@ -220,10 +222,11 @@ def _row(where: str, cells: Sequence[str], columns: Sequence[Column], delimiter:
         )
     row = TableRow(where, {}, {})
     for column, cell in zip(columns, cells, strict=False):
-        if column.use == "extra" or (column.use == "unnamed" and cell):
-            row.extra[column.name] = cell
+        if column.use == "extra" or (column.use == "unnamed" and cell.strip()):
+            row.extra[column.name] = cell.strip()
         elif column.use not in OTHERS:
-            row.cells[column.name] = _time(cell, column, delimiter)
+            exact = cell if column.name in EXACT else cell.strip()
+            row.cells[column.name] = _time(exact, column, delimiter)
     return row
 
 
