@@ -132,18 +132,28 @@ def _utterance(
     if not 0 <= max(start, 0.0) < end < math.inf:
         raise ValueError(f"from {start:g} to {end:g} s")
     custom = supervision.get("custom") or {}
+    channel = supervision.get("channel", cut.get("channel"))
     emotion = custom.get("emotion")
     return Utterance(
         id=f"{cut['id']}/{supervision['id']}" if supervision["id"] != cut["id"] else str(cut["id"]),
         file=file,
         start=max(0.0, round(start, 6)),
         end=round(end, 6),
+        channel=_channel(cut["recording"], channel),
         speaker=supervision.get("speaker") or None,
         gender=_GENDERS.get(str(supervision.get("gender") or "").lower()),
         language=_language(supervision.get("language")),
         transcript=supervision.get("text"),
         emotion=names.convert(str(emotion)) if emotion else None,
     )
+
+
+def _channel(recording: Mapping[str, Any], channel: Any) -> int | None:
+    """The channel from 1 on; None for all of them. Lhotse's numbers begin with 0."""
+    channels = recording.get("channel_ids") or recording["sources"][0].get("channels") or [0]
+    if isinstance(channel, list):
+        channel = channel[0] if len(channel) == 1 else None
+    return None if channel is None or len(channels) < 2 else int(channel) + 1
 
 
 def _language(value: object) -> str | None:
