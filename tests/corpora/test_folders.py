@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phonemo.corpora.readers.base import CorpusReading
+from phonemo.corpora.readers.formats import folders
 from phonemo.corpora.readers.formats.audiofolder import read_recordings
 from phonemo.corpora.readers.formats.folder_names import emotion_of, is_filler, part_of
 from phonemo.corpora.readers.formats.folders import read_folders
@@ -211,6 +213,29 @@ class TestSplits:
             assert row.speaker not in SPLIT_FOLDERS
             assert row.emotion in {"anger", "sadness", "ann", "bob"}
             assert (row.split is None) == (not set(row.file.split("/")) & set(SPLIT_FOLDERS))
+
+
+def test_every_recording_of_random_folders_is_read_or_counted(tmp_path, monkeypatch):
+    words = ("train", "eval", "angry", "Joy", "OAF_sad", "Actor_01", "0011", "ann", "wav", "生气")
+    stems = ("03-01-05-01-01-01-01", "OAF_back_ps", "DC_a01", "03a01Wa", "ann_1", "sad", "")
+    for seed in range(300):
+        draw = Random(seed)
+        paths = {
+            PurePath(
+                *draw.choices(words, k=draw.randint(0, 3)), f"{draw.choice(stems)}{number}.wav"
+            )
+            for number in range(draw.randint(1, 6))
+        }
+        monkeypatch.setattr(folders, "_recordings", lambda root, skipped, paths=paths: list(paths))
+        level = draw.choice((None, None, 1, 2))
+        try:
+            reading = read_folders(tmp_path, emotion_level=level)
+        except (CorpusError, UsageError) as error:
+            messages = [str(error)]
+        else:
+            messages = [*reading.notes, *reading.warnings, *reading.skipped]
+            assert len(reading.utterances) + sum(reading.skipped.values()) == len(paths)
+        assert not any("\n" in message for message in messages)
 
 
 @pytest.mark.parametrize("name", SPLIT_FOLDERS)

@@ -29,10 +29,10 @@ class EmotionNames:
 
     def record(self, spelling: str, name: str) -> str:
         """Count an emotion that was already converted, and return its name."""
-        if spelling != name:
-            self._renamed[spelling, name] += 1
         if name not in EMOTIONS:
             self._kept[name] += 1
+        elif spelling != name:
+            self._renamed[spelling, name] += 1
         return name
 
     def notes(self) -> tuple[str, ...]:

@@ -156,9 +156,10 @@ class TableReader:
         """The part of a split that a row names; other columns are noted as unused."""
         named = cell(row.cells, "split")
         for name, value in row.extra.items():
-            if name.lower() in _SPLITS and named is None and part_of(value):
-                named = value
-            elif name.lower() not in _MEASURED:
+            is_split = name.lower() in _SPLITS and (not value or part_of(value))
+            if is_split and named is None:
+                named = value or None
+            elif not is_split and name.lower() not in _MEASURED:
                 self._unused.setdefault(name)
         part = None if named is None else part_of(named)
         if named is not None and part is None:
