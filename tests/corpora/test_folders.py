@@ -301,7 +301,7 @@ class TestCommand:
         assert (code, err) == (0, "")
         assert "2 utterances, 0 speakers, 2 emotions" in out
         assert "a Git LFS pointer, not the recording; run: git lfs pull 1" in out
-        assert "audio: cannot be opened 1" in out
+        assert "audio: cannot be decoded (text) 1" in out
         assert "audio: empty 1" in out
         assert "0 known speakers, so scores cannot be speaker-independent" in out
         assert "fewer than 6 utterances" in out

@@ -75,8 +75,8 @@ def inspect(
     protocol: Annotated[
         str,
         typer.Option(
-            help="speaker, session, sentence, speaker-sentence, published, published-leaky or "
-            "random-leaky."
+            help="speaker, session, sentence, speaker-sentence, given (the manifest's split), "
+            "given-leaky, published, published-leaky or random-leaky."
         ),
     ] = "speaker",
     folds: Annotated[

@@ -40,7 +40,8 @@ _BLOCK_SAMPLES = 8192
 _LFS = b"version https://git-lfs"
 _POINTER = "audio: a Git LFS pointer, not the recording; run: git lfs pull"
 _SHORT = "audio: shorter than 25 ms"
-#: Code of an AudioError -> fault; other codes mean that the file cannot be opened.
+_UNREADABLE = "audio: cannot be decoded"
+#: Code of an AudioError -> fault; other codes give the message as the reason.
 _FAULTS = {"empty_audio": "audio: empty", "too_short": _SHORT}
 
 
@@ -117,7 +118,14 @@ def _decode(path: Path) -> Sound:
     except MissingExtraError as error:
         return Sound(fault=f"audio: {error}")
     except AudioError as error:
-        return Sound(fault=_FAULTS.get(error.code, "audio: cannot be opened"))
+        return Sound(fault=_FAULTS.get(error.code) or _reason(path, error))
+
+
+def _reason(path: Path, error: AudioError) -> str:
+    """What the file is, without its name, so that faults with the same reason are counted."""
+    message = str(error).removeprefix(f"{safe_name(path)}: ")
+    got = message.rpartition(", got ")[2]
+    return f"audio: cannot be decoded ({got})" if got != str(error) else _UNREADABLE
 
 
 def _is_lfs_pointer(path: Path) -> bool:
