@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from phonemo.errors import LabelError
-from phonemo.labels import EMOTIONS, LabelSet
+from phonemo.labels import (
+    EMOTIONS,
+    SPELLINGS,
+    LabelSet,
+    canonical_emotion,
+    mapped_emotions,
+    mapping_note,
+)
 
 FOUR = LabelSet(("anger", "happiness", "neutral", "sadness"), {"excited": "happiness"})
 
@@ -47,7 +56,9 @@ def test_length_and_text_do_not_count_merges() -> None:
 @pytest.mark.parametrize("emotion", ["fear", "Anger", "", "happy"])
 def test_an_unknown_label_is_an_error_that_names_the_known(emotion: str) -> None:
     assert emotion not in FOUR
-    expected = f"unknown label {emotion!r}; labels: anger, happiness, neutral, sadness"
+    hint = {"Anger": "did you mean 'anger'? ", "happy": "did you mean 'happiness'? "}
+    known = "labels: anger, happiness, neutral, sadness"
+    expected = re.escape(f"unknown label {emotion!r}; {hint.get(emotion, '')}{known}")
     with pytest.raises(LabelError, match=f"^{expected}$"):
         FOUR.index(emotion)
     with pytest.raises(LabelError, match="unknown label"):
@@ -89,3 +100,67 @@ def test_restrict_rejects_unknown_labels_and_a_single_label() -> None:
         FOUR.restrict(["anger", "fear"])
     with pytest.raises(LabelError, match="at least two labels, got 1"):
         FOUR.restrict(["excited", "happiness"])
+
+
+# Spellings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (
+            "Angry ANGER ang ärger AERGER a\u0308rger Wut rabbia enojo colère złość raiva 生气",
+            "anger",
+        ),
+        ("bor Langeweile noia 无聊", "boredom"),
+        ("Ekel disgusto asco dégoût 厌恶", "disgust"),
+        ("exc Excitement", "excited"),
+        ("fearful FEA Angst paura miedo peur strach 恐惧 страх", "fear"),
+        ("fru Frustrated", "frustration"),
+        ("happy HAP joy Freude gioia alegría joie 高兴 радость khushi", "happiness"),
+        ("neu neutrale 中性", "neutral"),
+        ("oth", "other"),
+        ("sad Trauer tristezza smutek 悲伤", "sadness"),
+        ("sur ps Pleasant-Surprise pleasant_surprised 惊讶", "surprise"),
+    ],
+)
+def test_spellings_in_many_languages(words, name):
+    assert {canonical_emotion(f" {word} ") for word in words.split()} == {name}
+
+
+def test_every_canonical_name_has_spellings_and_no_spelling_two_names():
+    assert set(SPELLINGS) == set(EMOTIONS)
+    words = [word for name, others in SPELLINGS.items() for word in (name, *others.split())]
+    assert len(words) == len(set(words))
+    assert all(canonical_emotion(name) == name for name in EMOTIONS)
+
+
+@pytest.mark.parametrize("word", ["Stress", "hot anger", "01", "W", "", "xxx"])
+def test_another_word_is_only_lowercased(word):
+    assert canonical_emotion(f" {word}") == word.lower()
+
+
+def test_what_was_mapped_can_be_said():
+    mapped = mapped_emotions(["anger", "Angry", "Stress", "hap"])
+    assert mapped == {"Angry": "anger", "Stress": "stress", "hap": "happiness"}
+    assert mapping_note({"An\ngry": "anger", "hap": "happiness"}) == (
+        "An?gry -> anger, hap -> happiness"
+    )
+
+
+def test_labels_know_other_spellings_of_their_names():
+    labels = LabelSet(("Wut", "happiness"), {"excited": "happiness"})
+    assert labels.spelled(["anger", "Wut", "HAPPY", "exc", "fear"]) == {
+        "anger": "Wut",
+        "HAPPY": "happiness",
+        "exc": "happiness",
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("angr", "anger"), ("Happines", "happiness"), ("excitement", "happiness")]
+)
+def test_an_unknown_label_has_a_suggestion(word, meant):
+    labels = LabelSet(("anger", "happiness"), {"excited": "happiness"})
+    with pytest.raises(LabelError, match=f"{word}'; did you mean '{meant}'\\? labels: anger"):
+        labels.restrict([word, "anger"])

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from phonemo.errors import LabelError, safe_text
 
@@ -133,8 +134,24 @@ class LabelSet:
         """Return the index of an emotion after merging; LabelError if there is none."""
         name = self.merge.get(emotion, emotion)
         if name not in self.names:
-            raise LabelError(f"unknown label {emotion!r}; labels: {self}")
+            raise LabelError(f"unknown label {emotion!r}; {self._hint(emotion)}labels: {self}")
         return self.names.index(name)
+
+    def spelled(self, words: Iterable[str]) -> dict[str, str]:
+        """Return the words that are other spellings of a label, with it: Angry -> anger."""
+        labels = {canonical_emotion(name): self.merged(name) for name in (*self.merge, *self.names)}
+        return {
+            word: labels[canonical_emotion(word)]
+            for word in words
+            if word not in self and canonical_emotion(word) in labels
+        }
+
+    def _hint(self, word: str) -> str:
+        """The label that was probably meant."""
+        canonical = canonical_emotion(word)
+        similar = get_close_matches(canonical, self.names, 1)
+        meant = canonical if canonical in self else similar[0] if similar else None
+        return "" if meant is None else f"did you mean {self.merged(meant)!r}? "
 
     def merged(self, emotion: str) -> str:
         """Return the label of an emotion after merging."""

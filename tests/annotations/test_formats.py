@@ -26,6 +26,7 @@ from phonemo.annotations.writers import (
     webvtt,
 )
 from phonemo.cli.main import app
+from phonemo.errors import safe_name
 from tests.tiny_bundle import BUNDLE, CLIPS, RATE, make_clip
 
 SPANS = (
@@ -237,6 +238,24 @@ def test_a_recording_without_speech_has_a_row_in_the_table():
     assert csv_rows("a.wav", SILENT, ["anger", "calm"]) == "a.wav,,,,,,,,no_speech,\n"
 
 
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_is_a_formula_of_a_spreadsheet(first):
+    """A name can still be opened; other text has an apostrophe."""
+    name, speaker = f"{first}HYPERLINK(1).wav", f"{first}Ann"
+    prediction = spoken((0.5, 1.25, "anger", speaker))
+    text = csv_head(["anger", "calm"]) + csv_rows(name, prediction, ["anger", "calm"])
+    text += csv_error(name, f"{name}: no such file", ["anger", "calm"])
+    good, bad = csv.DictReader(io.StringIO(text, newline=""))
+    assert good["file"] == bad["file"] == f"./{name}"
+    assert good["speaker"] == f"'{speaker}"
+    assert bad["error"] == f"'{name}: no such file"
+
+
+def test_the_name_of_standard_input_and_ordinary_cells_are_unchanged():
+    assert csv_rows("-", SILENT, ["anger", "calm"]).startswith("-,")
+    assert csv_error("a=b.wav", "a=b.wav: x", ["anger"]) == "a=b.wav,,,,,,,,a=b.wav: x\n"
+
+
 @pytest.fixture
 def clips(tmp_path):
     (tmp_path / "more").mkdir()
@@ -260,6 +279,29 @@ def test_each_recording_gets_a_textgrid(clips):
     tiers = intervals((into / "one.TextGrid").read_text(encoding="utf-8"))
     assert list(tiers) == ["emotion", "phonemes"]
     assert tiers["phonemes"][-1][1] == pytest.approx(50_000 / RATE, abs=1e-5)
+
+
+def test_other_files_of_a_folder_are_counted_in_one_line(clips):
+    (clips / "b.txt").write_text("no recording", encoding="utf-8")
+    (clips / "c.pdf").write_text("no recording", encoding="utf-8")
+    (clips / ".DS_Store").write_text("of macOS", encoding="utf-8")
+    result = predict(clips, "--quiet")
+    assert result.exit_code == 0
+    name = safe_name(str(clips))
+    assert result.stderr == f"phonemo: {name}: 2 files skipped (1 .pdf, 1 .txt)\n"
+
+
+def test_a_folder_without_recordings_says_what_it_holds(clips, tmp_path):
+    folders = [tmp_path / "docs", tmp_path / "empty"]
+    for folder in folders:
+        folder.mkdir()
+    (folders[0] / "a.pdf").write_text("no recording", encoding="utf-8")
+    result = predict(*folders, clips / "one.wav", "--format", "jsonl")
+    docs, empty, good = map(json.loads, result.stdout.splitlines())
+    assert result.exit_code == 1
+    assert docs["error"].endswith("or others), got a folder with 1 other file (1 .pdf)")
+    assert empty["error"].endswith("or others), got a folder without files")
+    assert "label" in good
 
 
 def test_a_folder_is_expanded_and_its_structure_is_kept(clips):

@@ -132,6 +132,36 @@ def test_turns_are_selected_by_recording(write_file):
         read_turns(path, "c.wav")
 
 
+TABLES = {
+    "semicolons": ("Start;End;Speaker\r\n0;1,5;Ann\r\n", Turn(0.0, 1.5, "Ann")),
+    "tabs": ("start\tend\n0\t1\n", Turn(0.0, 1.0)),
+    "an index of pandas": (",start,end\n0,0.5,1\n", Turn(0.5, 1.0)),
+    "other names": ("begin,stop,spk,text\n0,1,A,hello\n", Turn(0.0, 1.0, "A", text="hello")),
+    "a duration": ("onset,dur\n0.5,1\n", Turn(0.5, 1.5)),
+    "times of audformat": ("start,end\n0 days 00:00:01.5,0 days 00:00:02\n", Turn(1.5, 2.0)),
+    "a channel": ("start,end,channel\n0,1,2\n", Turn(0.0, 1.0, channel=2)),
+    "a Windows path": ("file,start,end\nx\\a.wav,0,1\nx\\b.wav,0,1\n", Turn(0.0, 1.0)),
+    "a guarded name": ("file,start,end\n./x/a.wav,0,1\n", Turn(0.0, 1.0)),
+    "milliseconds": ("start (ms),end (ms)\n500,1500\n", Turn(0.5, 1.5)),
+}
+
+
+@pytest.mark.parametrize(("text", "turn"), TABLES.values(), ids=TABLES)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_of_every_kind(write_file, text, turn, encoding):
+    assert read_turns(write_file("a.csv", text, encoding), "x/a.wav") == (turn,)
+
+
+def test_a_table_of_whisper_is_in_milliseconds(write_file):
+    path = write_file("a.tsv", "start\tend\ttext\n0\t2000\tHi\n2000\t4500\tAnn, hello\n")
+    assert read_turns(path, "a.wav") == (
+        Turn(0.0, 2.0, text="Hi"),
+        Turn(2.0, 4.5, text="Ann, hello"),
+    )
+    path = write_file("b.tsv", "start\tend\ttext\n0\t2\tHi\n")
+    assert read_turns(path, "b.wav") == (Turn(0.0, 2.0, text="Hi"),)
+
+
 @pytest.mark.parametrize("grid", [LONG_GRID, SHORT_GRID])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_praat_in_both_formats(write_file, grid, encoding):

@@ -54,6 +54,46 @@ def test_a_folder_is_recognized_and_summarized(here):
     assert_once(here / "out", names("a.wav", "bad.wav", "sub/c d.wav"))
 
 
+def test_other_files_are_counted_and_media_and_pointers_are_named(here):
+    clips(here / "in", "a.wav")
+    (here / "in/b.txt").touch()
+    (here / "in/c.pdf").touch()
+    (here / "in/lfs.wav").write_text("version https://git-lfs.github.com/spec/v1\noid x\nsize 5\n")
+    (here / "in/voice.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom\0\0\0\0")
+    answer = batch("in", "-o", "out", "--quiet")
+    assert answer.err == "phonemo: in: 2 files skipped (1 .pdf, 1 .txt)\n"
+    by_file = {row["file"]: row for row in rows(here / "out")}
+    assert set(by_file) == {"in/a.wav", "in/lfs.wav", "in/voice.m4a"}
+    assert "label" in by_file["in/a.wav"]
+    assert by_file["in/lfs.wav"]["code"] == "unsupported_audio"
+    assert by_file["in/voice.m4a"]["error"]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_other_columns_of_a_table_come_back_when_it_is_resumed(here, format):
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    clips(here / "wav", *some(4))
+    lines = ["Path;Agent;label", *(f"wav\\{name};=1+{name};Wut" for name in some(4))]
+    (here / "t.csv").write_text("\n".join(lines))
+    options = ("-o", "out", "--part-files", 2, "--format", format)
+    assert batch("t.csv", *options).code == 0
+    (first, *_) = sorted((here / "out/parts").iterdir())
+    first.unlink()
+    assert batch("t.csv", *options).code == 0
+    if format == "parquet":
+        from pyarrow.parquet import read_table
+
+        found = [
+            row for part in (here / "out/parts").iterdir() for row in read_table(part).to_pylist()
+        ]
+    else:
+        found = rows(here / "out")
+    columns = [dict(row["columns"]) for row in found]
+    expected = [{"Agent": f"=1+{name}", "label": "Wut"} for name in some(4)]
+    assert sorted(columns, key=str) == expected
+
+
 def test_no_failure_is_exit_status_0(here):
     clips(here / "in", "a.wav")
     assert batch("in", "-o", "out").code == 0

@@ -10,6 +10,7 @@ import pytest
 
 from phonemo.batch.inputs import items_of
 from phonemo.errors import ManifestError, UsageError
+from phonemo.files import SkippedFiles
 
 
 def touch(folder, *names):
@@ -43,6 +44,46 @@ def test_a_folder_stands_for_its_recordings(here):
     assert files("in/") == files("in")
     assert paths("in")[0] == str(here / "in/a.flac")
     assert files(here / "in")[0] == str(here / "in/a.flac")
+
+
+MEDIA = (
+    *("opus", "oga", "m4a", "mp4", "aac", "webm", "caf", "wma", "amr", "3gp", "w64", "au", "snd"),
+    *("sph", "aif", "mka", "mkv", "OPUS"),
+)
+
+
+@pytest.mark.parametrize("suffix", MEDIA)
+def test_recordings_of_phones_and_browsers_are_found(here, suffix):
+    touch(here, f"in/a.{suffix}")
+    assert files("in") == files("in/*") == files("in/**") == [f"in/a.{suffix}"]
+
+
+def test_other_files_are_counted_and_system_files_are_not(here):
+    touch(here, "in/a.wav", "in/b.txt", "in/sub/c.TXT", "in/d.pdf", "in/Makefile", "in/.hidden")
+    touch(here, "in/.DS_Store", "in/Thumbs.db", "in/desktop.ini", "in/e.this is a very long one")
+    kinds = "(2 .txt, 1 .pdf, 1 of other kinds, 1 without a suffix)"
+    for name in ("in", "in/*", "in/**"):
+        skipped = SkippedFiles()
+        assert len(list(items_of([name], skipped))) == 1
+        assert skipped.notes() == [f"{name}: 5 files skipped {kinds}"]
+    skipped = SkippedFiles()
+    list(items_of(["in/a.wav", "in/*.wav", "in/*.pdf"], skipped))  # an explicit suffix
+    assert skipped.notes() == []
+
+
+def test_the_skipped_files_of_many_folders_are_one_line(here):
+    for number in range(6):
+        touch(here, f"{number}/a.wav", f"{number}/b.txt")
+    skipped = SkippedFiles()
+    list(items_of([str(number) for number in range(6)], skipped))
+    assert skipped.notes() == ["6 folders: 6 files skipped (6 .txt)"]
+
+
+def test_tables_and_lists_among_recordings_are_not_read(here):
+    touch(here, "in/a.wav")
+    for name in ("in/t.csv", "in/l.txt", "in/m.json"):
+        (here / name).write_text("file\nmissing.wav\n")
+    assert files("in") == files("in/*") == ["in/a.wav"]
 
 
 def test_links_to_files_count_and_links_to_folders_do_not(here):
@@ -159,6 +200,13 @@ def test_a_list_has_a_path_per_line_relative_to_the_current_folder(here, suffix)
     assert paths(f"lists/l.{suffix}")[:2] == [str(here / "a.wav"), str(here / "in/b c.wav")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_of_windows_is_read(here, encoding):
+    (here / "l.txt").write_bytes("in\\ä.wav\r\nC:\\x\\b.wav\r\n\r\nin\\Ċ.wav".encode(encoding))
+    assert files("l.txt") == ["in\\ä.wav", "C:\\x\\b.wav", "in\\Ċ.wav"]
+    assert paths("l.txt") == [str(here / "in/ä.wav"), "C:/x/b.wav", str(here / "in/Ċ.wav")]
+
+
 def test_standard_input_is_a_list(here, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LINES)))
     assert files("-") == NAMES
@@ -197,6 +245,9 @@ def test_remote_folders_patterns_lists_and_manifests(memory):
         memory.pipe_file(f"/{name}", b"x")
     memory.pipe_file("/in/m.jsonl", b'{"file": "a.wav"}\n{"file": "sub/b.FLAC"}\n')
     memory.pipe_file("/in/l.txt", b"memory://in/a.wav\n")
+    skipped = SkippedFiles()
+    assert len(list(items_of(["memory://in"], skipped))) == 2
+    assert skipped.notes() == ["memory://in: 3 files skipped (1 .jsonl, 1 .md, 1 .txt)"]
     both = ["memory:///in/a.wav", "memory:///in/sub/b.FLAC"]
     assert sorted(paths("memory://in")) == both
     assert sorted(paths("memory://in/**")) == both

@@ -14,7 +14,8 @@ from phonemo.batch.plan import BatchItem, UnorderedHash
 #: With surrogates, which stand for undecodable bytes of file names.
 names = st.text(st.characters(exclude_categories=()), min_size=1)
 times = st.none() | st.floats(0, 1e6)
-items = st.builds(BatchItem, names, names, st.none() | names, times, times)
+columns = st.lists(st.tuples(names, names), max_size=3).map(tuple)
+items = st.builds(BatchItem, names, names, st.none() | names, times, times, columns=columns)
 
 
 @given(items)
@@ -45,6 +46,13 @@ def test_a_row_begins_with_the_known_fields():
     assert BatchItem("a", "/a").named() == {"file": "a"}
     row = BatchItem("a", "/a", "7", 0.0, 2.5).named()
     assert list(row.items()) == [("id", "7"), ("file", "a"), ("from", 0.0), ("to", 2.5)]
+
+
+def test_a_row_has_the_other_columns_and_its_key_does_not():
+    plain = BatchItem("a", "/a")
+    item = dataclasses.replace(plain, columns=(("label", "x"), ("file", "y")))
+    assert item.named() == {"file": "a", "columns": {"label": "x", "file": "y"}}
+    assert item.key == plain.key
 
 
 def test_the_hash_of_a_set_is_independent_of_order():

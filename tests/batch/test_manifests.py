@@ -183,6 +183,65 @@ def test_a_missing_manifest_is_an_error(here, name):
         read_items(name)
 
 
+def test_paths_of_windows_and_file_addresses_are_found(here):
+    (here / "back\\slash.wav").touch()
+    lines = ["wav\\a.wav", "C:\\x\\a.wav", "back\\slash.wav", f"file://{here}/a%20b.wav"]
+    write(here / "t.csv", "file", *lines)
+    assert [row[:2] for row in read_items("t.csv")] == [
+        ("wav\\a.wav", str(here / "wav/a.wav")),
+        ("C:\\x\\a.wav", "C:/x/a.wav"),
+        ("back\\slash.wav", str(here / "back\\slash.wav")),
+        (f"file://{here}/a%20b.wav", str(here / "a b.wav")),
+    ]
+
+
+def test_times_of_audformat_and_pandas(here):
+    write(
+        here / "t.csv", ",file,start,end", "0,a.wav,0 days 00:00:01.5,0 days 00:00:02", "1,b,0,NaT"
+    )
+    assert [row[3:] for row in read_items("t.csv")] == [(1.5, 2.0), (0.0, None)]
+
+
+def test_nemo_manifests_named_json_and_arrays(here):
+    rows = [{"audio_filepath": "a.wav", "duration": 0.5}, {"path": "b.wav", "offset": 1}]
+    write(here / "lines.json", *map(json.dumps, rows))
+    write(here / "array.json", json.dumps(rows, indent=1))
+    expected = [("a.wav", None, 0.5), ("b.wav", 1.0, None)]
+    for name in ("lines.json", "array.json"):
+        assert [(row[0], *row[3:]) for row in read_items(name)] == expected
+
+
+def carried(name):
+    """Channel and other columns of each row."""
+    return [(item.channel, dict(item.columns)) for item in items_of([str(name)])]
+
+
+def test_other_columns_are_carried_without_empty_cells(here):
+    write(here / "t.csv", "Path;Agent;Label;note", "a.wav;=1+1;Wut;", "b.wav;;;")
+    assert carried("t.csv") == [(None, {"Agent": "=1+1", "Label": "Wut"}), (None, {})]
+    write(here / "l.jsonl", '{"file": "a", "x": 1, "y": {"z": null}, "id": "i", "v": null}')
+    assert carried("l.jsonl") == [(None, {"x": "1", "y": '{"z": null}'})]
+    row = '{"file": "a", "id": "1", "emotion": "anger", "phonemes": {"symbols": ["a"]}}'
+    write(here / "m.jsonl", '{"manifest": 1, "root": "."}', row)
+    assert carried("m.jsonl") == [(None, {"emotion": "anger"})]
+
+
+def test_a_channel_is_a_number_and_other_cells_of_that_column_are_carried(here):
+    write(here / "t.csv", "file,channel", "a.wav,2", "a.wav,1.0", "a.wav,", "a.wav,phone")
+    expected = [(2, {}), (1, {}), (None, {}), (None, {"channel": "phone"})]
+    assert carried("t.csv") == expected
+    for channel in ("0", "65", "9" * 5000):
+        write(here / "t.csv", "file,channel", f"a.wav,{channel}")
+        with pytest.raises(ManifestError, match=r"t\.csv:2: channel: expected a number from 1"):
+            carried("t.csv")
+
+
+def test_a_spreadsheet_is_refused_with_the_next_step(here):
+    (here / "t.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ManifestError, match=r"t\.xlsx: .*; save the table as CSV"):
+        read_items("t.xlsx")
+
+
 # Parquet ------------------------------------------------------------------------------------------
 
 
@@ -201,6 +260,21 @@ def test_parquet_rows(here, parquet):
         ("a.wav", str(here / "a.wav"), "1", None, None),
         ("b.wav", str(here / "b.wav"), "2", 1.5, 3.5),
     ]
+
+
+def test_columns_of_parquet_are_carried_without_lists_and_bytes(here, parquet):
+    from datetime import timedelta
+
+    parquet(
+        filename=["a.wav", "b.wav"],
+        start=[timedelta(seconds=1.5), None],
+        Age=[7, None],
+        embedding=[[1.0], [2.0]],
+        raw=[b"x", b"y"],
+        channel=[1.0, None],
+    )
+    assert [item.start for item in items_of(["m.parquet"])] == [1.5, None]
+    assert carried("m.parquet") == [(1, {"Age": "7"}), (None, {})]
 
 
 def test_bad_rows_of_parquet_are_reported_by_number(here, parquet):

@@ -108,3 +108,20 @@ def test_a_full_disk_stops_parquet_too():
     rows = [failed_row(BatchItem(str(number), "/x"), "code", "bad") for number in range(600)]
     with pytest.raises(OSError, match=r"full|space"):
         written(Path("/dev/full"), "parquet", rows)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_other_columns_are_a_field_of_their_own_in_both_formats(tmp_path, kind):
+    columns = (("label", "=1+1"), ("größe", BYTES))
+    item = BatchItem(BYTES, "/x", columns=columns)
+    rows = [row_of(item, FOUND, spans=False), failed_row(item, "too_short", "short")]
+    path = written(tmp_path / "rows", kind, [*rows, row_of(BatchItem("b", "/b"), FOUND, False)])
+    if kind == "jsonl":
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert found[0]["columns"] == found[1]["columns"] == dict(columns)
+        assert "columns" not in found[2]
+        return
+    found = table(path).to_pylist()
+    shown = {"label": "=1+1", "größe": "caf\N{REPLACEMENT CHARACTER}.wav"}
+    assert dict(found[0]["columns"]) == dict(found[1]["columns"]) == shown
+    assert found[2]["columns"] is None

@@ -678,6 +678,15 @@ def test_predict_chooses_among_some_emotions(phonemo, clips):
         assert row["scores"][name] == pytest.approx(full["scores"][name] / total)
 
 
+def test_predict_takes_other_spellings_of_its_labels(phonemo, clips):
+    soundfile.write("odd.wav", make_clip(*CLIPS["odd"]), 16_000)
+    answer = phonemo("predict", "odd.wav", "--model", BUNDLE, "--labels", "Angry,NEU")
+    assert set(answer.rows[0]["scores"]) == {"anger", "neutral"}
+    assert answer.err == "phonemo: --labels: Angry -> anger, NEU -> neutral\n"
+    answer = phonemo("predict", "odd.wav", "--model", BUNDLE, "--labels", "angr,neutral")
+    assert_one_line(answer, 2, "unknown label 'angr'; did you mean 'anger'? labels: ")
+
+
 def test_predict_checks_emotions_before_reading_files(phonemo, clips):
     words = ("predict", "nowhere.wav", "--model", BUNDLE, "--labels")
     assert_one_line(phonemo(*words, "anger,joy"), 2, "unknown label 'joy'", "labels: ")

@@ -207,6 +207,7 @@ def seeds() -> dict[str, Seeds]:
         "audio_excerpt": {f"{n}.excerpt": b"\x00\x01" + data for n, data in sounds.items()},
         "manifest": _manifests(),
         "batch_manifest": _batches(),
+        "table": _row_tables(),
         "config": _configs(),
         "textgrid": _grids(),
         "rttm": {"two.rttm": _RTTM.encode()},
@@ -263,6 +264,20 @@ def _batches() -> Seeds:
         "table.csv": b'cid,path,offset,duration\n1,a.wav,0,1.5\n2,"b,c.wav",,\n',
         "table.tsv": b"tfile\tstart\tend\na.wav\t0.5\t2\n",
         "list.txt": b"la.wav\nfile:///b.wav\n",
+    }
+
+
+def _row_tables() -> Seeds:
+    german = "sep=;\r\nDatei;Pfad;Start;Ende\r\n1;wav\\ä.wav;0,5;1,5\r\n"
+    records = [{"path": "a.wav", "offset": 0, "n": [1]}, {"audio_filepath": "b.wav"}]
+    return {
+        **_batches(),
+        "pandas.csv": b'c,file,start,end,x\n0,a.wav,0 days 00:00:01.5,NaT,"a\nb"\n',
+        "excel.csv": b"c" + german.encode("cp1252"),
+        "wide.csv": b"c" + german.encode("utf-16"),
+        "pipes.csv": b"cfile|onset|offset|start_ms\ra.wav|1:02|P0DT0H1M2.5S|500\r",
+        "array.json": b"a" + json.dumps(records, indent=1).encode(),
+        "lines.json": b"a" + b"\n".join(_json(record) for record in records),
     }
 
 

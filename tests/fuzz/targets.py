@@ -79,6 +79,14 @@ TARGETS: dict[str, Target] = {
     "batch_manifest": Target(
         _TEXTS, "batch_manifest", words=(*_ROW, '"duration"', '"offset"', "s3://", *_JSON)
     ),
+    "table": Target(
+        _TEXTS,
+        "table",
+        words=(
+            *("file", ";", "|", "\t", "sep=;", "0 days 00:00:01.5", "1,5", "Unnamed: 0"),
+            *_JSON,
+        ),
+    ),
     "config": Target(_TEXTS, "config", words=(_CUT, *_YAML, *_DIGITS)),
     "textgrid": Target(_TEXTS, "textgrid", words=(*_PRAAT, *_DIGITS)),
     "rttm": Target(_TEXTS, "rttm", words=("SPEAKER", "<NA>", "\n", *_DIGITS)),

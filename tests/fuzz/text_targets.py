@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from phonemo.batch.plan import BatchItem
 from phonemo.config import load_config, write_config
 from phonemo.corpora.manifest import Manifest, read_manifest, write_manifest
 from phonemo.server.settings import load_serve_config
+from phonemo.tables import parse_seconds, portable_path, read_table
+from phonemo.tables.columns import TIMES
 from phonemo.train.experiments.ablation_config import load_ablation_config
 from phonemo.train.pretrain.pretrain_config import load_pretrain_config
 from tests.fuzz.judging import cut, scratch, told, written
@@ -25,7 +28,7 @@ _LOADERS = {
     b"ablation": load_ablation_config,
     b"pretrain": load_pretrain_config,
 }
-_BATCH_SUFFIXES = {b"j": ".jsonl", b"c": ".csv", b"t": ".tsv", b"l": ".txt"}
+_BATCH_SUFFIXES = {b"j": ".jsonl", b"c": ".csv", b"t": ".tsv", b"l": ".txt", b"a": ".json"}
 _SCORES = {"anger": 0.75, "neutral": 0.25}
 
 
@@ -61,6 +64,20 @@ def batch_manifest(data: bytes) -> None:
         assert math.isfinite(start)
         assert start >= 0
         assert end is None or (math.isfinite(end) and end > start)
+
+
+def table(data: bytes) -> None:
+    """Rows of text, whatever the bytes are; the first letter says which suffix the file has."""
+    name = f"table{_BATCH_SUFFIXES.get(data[:1], '.csv')}"
+    required = ("file",) if data[:1] == b"c" else ()
+    rows = told(lambda: list(read_table(name, BytesIO(data[1:]), required=required)))
+    for row in rows or ():
+        assert row.where.startswith(name)
+        assert all(isinstance(cell, str) for cell in (*row.cells.values(), *row.extra.values()))
+        told(portable_path, row.cells.get("file", ""))
+        for time in TIMES:
+            seconds = told(parse_seconds, row.cells.get(time, ""), time, row.where)
+            assert seconds is None or 0 <= seconds < math.inf
 
 
 def config(data: bytes) -> None:

@@ -129,6 +129,16 @@ def test_a_model_on_another_manifest(model):
     assert len(assessment.notes) == 2
 
 
+def test_other_spellings_of_the_emotions_are_scored_and_said(model):
+    """As in manifests that were made by hand."""
+    words = ("Angry", "sadness", "NEU", "Freude")
+    assessment = assess_model(model, _foreign(model, "spelled", words))
+    assert len(assessment.rows) == 18
+    assert {row["truth"] for row in assessment.rows} == set(LABELS.names)
+    expected = "emotions of the manifest, renamed: Angry -> anger, NEU -> neutral"
+    assert assessment.notes[2] == expected
+
+
 def test_a_subset_of_labels_is_renormalised(model):
     """Two of three emotions, one of them in the manifest's own word."""
     manifest = _foreign(model, "subset")

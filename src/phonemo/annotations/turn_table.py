@@ -11,7 +11,7 @@ from io import BytesIO
 from statistics import median
 
 from phonemo.errors import ManifestError, UsageError
-from phonemo.tables import TableRow, parse_seconds, read_table
+from phonemo.tables import TableRow, parse_seconds, portable_path, read_table
 
 _KNOWN = ("start", "end", "duration", "speaker", "file", "channel", "transcript")
 #: Whisper's .tsv has these columns, and whole milliseconds; turns of minutes are no turns.
@@ -71,7 +71,7 @@ def _turn(name: str, row: TableRow) -> TableTurn:
     end = _signed(cells.get("end", ""), "end", row.where)
     duration = _signed(cells.get("duration", ""), "duration", row.where)
     end = start + duration if math.isnan(end) else end
-    file = cells["file"].strip() if "file" in cells else None
+    file = portable_path(cells["file"]).strip().removeprefix("./") if "file" in cells else None
     found = _CHANNEL.fullmatch(cells.get("channel", ""))
     channel = int(found[1]) if found else None
     return TableTurn(

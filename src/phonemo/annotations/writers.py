@@ -15,6 +15,9 @@ from phonemo.annotations.prediction import Prediction, Segment, phonemes_within,
 from phonemo.annotations.tiers import TierInterval, segment_label, single_line, tiers_of
 from phonemo.files import dumps_json
 
+#: First characters of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def textgrid(name: str, found: Prediction) -> str:
     """A Praat TextGrid with the tiers "emotion", "speaker", "phonemes" and "share".
@@ -195,9 +198,19 @@ def _speaker_prefix(segment: Segment) -> str:
 
 def _csv_line(cells: Iterable[str]) -> str:
     line = io.StringIO()
+    name, *others = cells
+    safe = [_plain_cell(name, "./"), *(_plain_cell(cell, "'") for cell in others)]
     # csv quotes cells that contain a line terminator; file names may contain \r and \n
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    csv.writer(line, lineterminator="\r\n").writerow(safe)
     return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _plain_cell(cell: str, prefix: str) -> str:
+    """Add a prefix to a text that a spreadsheet would run as a formula.
+
+    A file name gets "./", with which programs still find the file; other text an apostrophe.
+    """
+    return prefix + cell if len(cell) > 1 and cell.startswith(_FORMULA) else cell
 
 
 #: Formats with one file per recording: name -> suffix and writer.

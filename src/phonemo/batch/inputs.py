@@ -13,10 +13,11 @@ import glob
 import os
 import re
 import sys
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, iterdecode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import PurePath
 
 from phonemo.batch.manifests import READERS, readable
@@ -39,6 +40,8 @@ from phonemo.files import (
     is_recording,
     walk_files,
 )
+from phonemo.tables import portable_path
+from phonemo.tables.cells import is_windows_path
 
 LISTS = (".txt", ".lst", ".list")
 _PATTERN = re.compile(r"[*?[]")
@@ -185,10 +188,24 @@ def _from_standard_input(name: str) -> Iterator[BatchItem]:
 
 def _lines(stream: Iterable[bytes]) -> Iterator[BatchItem]:
     """Read a path per line, relative to the current folder."""
-    for number, line in enumerate(stream):
-        name = os.fsdecode((line if number else line.removeprefix(BOM_UTF8)).rstrip(b"\r\n"))
+    lines = iter(stream)
+    first = next(lines, b"")
+    whole = chain([first.removeprefix(BOM_UTF8)], lines)
+    is_wide = first.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as PowerShell writes
+    for line in _wide_lines(whole) if is_wide else map(os.fsdecode, whole):
+        name = line.rstrip("\r\n")
         if name.strip():
-            yield BatchItem(name, absolute_path(name))
+            path = portable_path(name)
+            yield BatchItem(name, path if is_windows_path(path) else absolute_path(path))
+
+
+def _wide_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Decode UTF-16, of which a piece may end within a letter."""
+    rest = ""
+    for text in iterdecode(pieces, "utf-16", errors="replace"):
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+    yield rest
 
 
 def _not_empty(items: Iterator[BatchItem], name: str, skipped: SkippedFiles) -> Iterator[BatchItem]:

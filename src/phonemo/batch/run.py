@@ -57,8 +57,8 @@ class BatchProgress:
     def listing(self, count: int) -> None:
         """Report the number of recordings listed so far."""
 
-    def skipped(self, note: str) -> None:
-        """Report files of a folder that are no recordings."""
+    def note(self, text: str) -> None:
+        """Report what is not used of the inputs."""
 
     def sampled(self, done: int, total: int) -> None:
         """Report the progress of decoding the profile's sample, in recordings."""
@@ -124,8 +124,8 @@ def run_batch(
         skipped = SkippedFiles()
         items = items_of(inputs, skipped)
         planned = plan(store, items, card.planned, batch.part_files, progress.listing)
-        for note in skipped.notes():
-            progress.skipped(note)
+        for text in skipped.notes():
+            progress.note(text)
         if not planned.named:
             raise UsageError("expected recordings, got an empty list; name some")
         card = card.model_copy(update={"planned": planned})

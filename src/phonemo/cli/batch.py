@@ -44,9 +44,9 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="A folder, a pattern ('calls/**/*.wav'), a manifest (.jsonl, .csv or .parquet with a "
-        "'file' column), a list (.txt, or - for standard input), a recording, or an address such "
-        "as s3://bucket/folder.",
+        help="A folder, a pattern ('calls/**/*.wav'), a table (.csv, .tsv, .json, .jsonl or "
+        ".parquet with a 'file' column; other columns are carried into the rows), a list (.txt, "
+        "or - for standard input), a recording, or an address such as s3://bucket/folder.",
     ),
 ]
 Output = Annotated[
@@ -216,8 +216,8 @@ def progress(quiet: bool) -> Iterator[BatchProgress]:
         def listing(self, count: int) -> None:
             bars.update(task, description="listing", completed=count, total=None)
 
-        def skipped(self, note: str) -> None:
-            bars.console.print(f"phonemo: {note}", highlight=False, markup=False, soft_wrap=True)
+        def note(self, text: str) -> None:
+            bars.console.print(f"phonemo: {text}", highlight=False, markup=False, soft_wrap=True)
 
         def sampled(self, done: int, total: int) -> None:
             bars.update(task, description="profile", completed=done, total=total)

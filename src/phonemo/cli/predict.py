@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,9 +24,9 @@ from phonemo.cli.output import (
     output_paths,
     writer_of,
 )
-from phonemo.errors import PhonemoError, UsageError
-from phonemo.files import STANDARD_INPUT, SkippedFiles, find_recordings
-from phonemo.labels import LabelSet
+from phonemo.errors import AudioError, PhonemoError, UsageError, safe_name
+from phonemo.files import NO_RECORDINGS, STANDARD_INPUT, SkippedFiles, find_recordings
+from phonemo.labels import LabelSet, mapping_note
 from phonemo.loader import load_model
 
 if TYPE_CHECKING:
@@ -155,6 +157,7 @@ def predict(
     opened = load_model(model)
     known = LabelSet(tuple(opened.labels))
     if options.labels:
+        options = replace(options, labels=_resolved(known, options.labels))
         known = known.restrict(options.labels)  # fails before any file is read
     _configure(opened, vad, threshold)
     hidden = quiet or len(named) < 2 or on_terminal
@@ -166,7 +169,7 @@ def predict(
         writer_of(output_format, known.names, options.shares, targets, has_profile) as write,
     ):
         for count, (name, result) in enumerate(iter_predictions(opened, named, options), start=1):
-            failed += not _write_result(write, name, result)
+            failed += not _write_result(write, name, _folder_error(name, skipped) or result)
             progress(count, len(named))
     _exit_if_failed(failed, 0 if quiet else len(named))
 
@@ -189,6 +192,14 @@ def names_of(labels: str | None) -> list[str]:
     return names
 
 
+def _resolved(known: LabelSet, words: Sequence[str]) -> list[str]:
+    """The labels that the words of --labels stand for; other spellings are printed."""
+    other = known.spelled(words)
+    if other:
+        typer.echo(f"phonemo: --labels: {mapping_note(other)}", err=True)
+    return [other.get(word, word) for word in words]
+
+
 def _configure(opened: EmotionRecognizer, vad: str, threshold: float | None) -> None:
     from phonemo.runtime.vad import detector_of
 
@@ -196,6 +207,16 @@ def _configure(opened: EmotionRecognizer, vad: str, threshold: float | None) -> 
     opened.activity = vad
     if threshold is not None:
         opened.abstain_below = threshold
+
+
+def _folder_error(name: str, skipped: SkippedFiles) -> PhonemoError | None:
+    """The error of a folder without recordings, which says what it holds; None for a file."""
+    if not os.path.isdir(name):
+        return None
+    others = skipped.describe(name)
+    actual = f"a folder with {others}" if others else "a folder without files"
+    message = f"{safe_name(name)}: {NO_RECORDINGS}, got {actual}"
+    return AudioError("unsupported_audio", message)
 
 
 def _write_result(write: Writer, name: str, result: Answer) -> bool:

@@ -30,13 +30,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "emotion": ("label", "category", "class", "emotion_label", "emotions", "emo"),
     "speaker": (
         *("speaker_id", "speakerid", "spk", "spkid", "spk_id", "subject", "subject_id"),
-        *("client_id", "actor", "actor_id", "speaker_name"),
+        *("client_id", "actor", "actor_id"),
     ),
     "transcript": ("text", "sentence", "transcription", "transcripts"),
     "gender": ("sex",),
     "channel": ("channel_id",),
     "language": ("lang", "locale"),
-    "id": ("utt_id", "uttid", "utterance_id", "utt", "uid", "segment_id"),
+    "id": ("utt_id", "uttid", "utterance_id", "utt"),
 }
 TIMES = ("start", "end", "duration")
 #: Most other names, and most columns, that a message lists.

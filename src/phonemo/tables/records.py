@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ from phonemo.tables.encoding import utf8_errors
 #: Characters of a record; a longer one is not a row of a table.
 MOST_RECORD = 2**22
 _CHUNK = 2**16
+_NOT_SPACE = re.compile(r"\S")
 Record = tuple[str, Any]
 
 
@@ -46,42 +48,60 @@ def _json_lines(name: str, number: int, line: str, text: TextIO) -> Iterator[Rec
         number, line = number + 1, _line(name, text)
 
 
-def _array(name: str, buffer: str, text: TextIO) -> Iterator[Record]:
+def _array(name: str, first: str, text: TextIO) -> Iterator[Record]:
     """Parse an array piece by piece: its objects are yielded as soon as they are complete."""
-    decoder, number = json.JSONDecoder(), 0
-    while not (buffer := _some(name, buffer, text)).startswith("]"):
+    source, number = _ArrayText(name, first, text), 0
+    while source.next_letter() != "]":
         number += 1
+        where = f"{name}: item {number}"
         if number > 1:
-            if not buffer.startswith(","):
-                raise ManifestError(f"{name}: item {number}: expected ',' or ']' before it")
-            buffer = _some(name, buffer[1:], text)
-        value, buffer = _next_value(f"{name}: item {number}", buffer, text, decoder)
-        yield f"{name}: item {number}", value
+            if source.next_letter() != ",":
+                raise ManifestError(f"{where}: expected ',' or ']' before it")
+            source.position += 1
+            source.next_letter()
+        yield where, source.next_value(where)
 
 
-def _some(name: str, buffer: str, text: TextIO) -> str:
-    """The buffer without leading space, filled if it is empty."""
-    while not (buffer := buffer.lstrip()):
-        if not (buffer := _chunk(name, text)):
-            raise ManifestError(f"{name}: the JSON array has no end; copy the whole file again")
-    return buffer
+class _ArrayText:
+    """The text of an array, of which only the unread part of a piece is kept."""
 
+    def __init__(self, name: str, first: str, text: TextIO) -> None:
+        self.position = 0
+        self._name, self._buffer, self._text = name, first, text
+        self._decoder = json.JSONDecoder()
 
-def _next_value(
-    where: str, buffer: str, text: TextIO, decoder: json.JSONDecoder
-) -> tuple[Any, str]:
-    while True:
-        try:
-            value, end = decoder.raw_decode(buffer)
-        except RecursionError as error:
-            raise ManifestError(f"{where}: expected a JSON object (nested too deeply)") from error
-        except ValueError as error:
-            more = "" if len(buffer) > MOST_RECORD else _chunk(where, text)
-            if not more:
-                raise ManifestError(f"{where}: expected a JSON object ({error})") from error
-            buffer += more
-        else:
-            return value, buffer[end:]
+    def next_letter(self) -> str:
+        """Skip space; return the next letter, which is not read yet."""
+        while (found := _NOT_SPACE.search(self._buffer, self.position)) is None:
+            self._buffer, self.position = _chunk(self._name, self._text), 0
+            if not self._buffer:
+                raise ManifestError(
+                    f"{self._name}: the JSON array has no end; copy the whole file again"
+                )
+        self.position = found.start()
+        return found[0]
+
+    def next_value(self, where: str) -> Any:
+        """Read a value, which may continue in the next pieces."""
+        while True:
+            try:
+                value, self.position = self._decoder.raw_decode(self._buffer, self.position)
+            except RecursionError as error:
+                raise ManifestError(
+                    f"{where}: expected a JSON object (nested too deeply)"
+                ) from error
+            except ValueError as error:
+                if not self._extend(where):
+                    raise ManifestError(f"{where}: expected a JSON object ({error})") from error
+            else:
+                return value
+
+    def _extend(self, where: str) -> bool:
+        """Add a piece; return whether there is one, and the value is not too long."""
+        rest = self._buffer[self.position :]
+        more = "" if len(rest) > MOST_RECORD else _chunk(where, self._text)
+        self._buffer, self.position = rest + more, 0
+        return bool(more)
 
 
 def _line(name: str, text: TextIO) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.config import load_config
-from phonemo.corpora.manifest import Utterance, read_manifest
+from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
 from phonemo.errors import LabelError, ManifestError, RunError
 from phonemo.evaluation.prediction_rows import PredictionRow, read_predictions
 from phonemo.evaluation.summary import summarize
 from phonemo.files import loads_json, write_json, write_rows
-from phonemo.labels import LabelSet, rescale_scores
+from phonemo.labels import LabelSet, mapping_note, rescale_scores
 from phonemo.train.calibrate import check_unseen, stored_calibration
 from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import outputs_of, prediction_rows
@@ -133,7 +133,7 @@ def assess_model(
         LabelError: an emotion the model does not know, or fewer than two common ones.
     """
     trained = load_trained(folder)
-    manifest = read_manifest(manifest_path)
+    manifest, mapped = _with_labels_of(trained.labels, read_manifest(manifest_path))
     labels = _common_labels(trained.labels, {row.emotion for row in manifest.utterances}, names)
     chosen = [row for row in manifest.utterances if row.emotion and row.emotion in labels]
     if not chosen:
@@ -149,9 +149,23 @@ def assess_model(
         f"have none of the emotions {labels} and were skipped",
         f"emotions of the model that are not scored: "
         f"{', '.join(name for name in trained.labels.names if name not in labels.names) or 'none'}",
+        *([f"emotions of the manifest, renamed: {mapping_note(mapped)}"] if mapped else []),
         *leaks,
     ]
     return Assessment(rows, summarize(rows, labels), tuple(notes))
+
+
+def _with_labels_of(labels: LabelSet, manifest: Manifest) -> tuple[Manifest, dict[str, str]]:
+    """The manifest with the model's spelling of emotions that are written otherwise, and those."""
+    emotions = {row.emotion: None for row in manifest.utterances if row.emotion}
+    mapped = labels.spelled(emotions)
+    if not mapped:
+        return manifest, {}
+    rows = tuple(
+        row.model_copy(update={"emotion": mapped[row.emotion]}) if row.emotion in mapped else row
+        for row in manifest.utterances
+    )
+    return manifest.model_copy(update={"utterances": rows}), mapped
 
 
 def held_out_rows(
