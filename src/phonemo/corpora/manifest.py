@@ -263,6 +263,8 @@ class _Line:
 
 def _iter_lines(path: Path) -> Generator[_Line, None, None]:
     """Yield the non-blank lines; closing the generator closes the file."""
+    if path.is_dir():
+        raise ManifestError(f"{path}: expected a manifest, got a folder; {_advice(path)}")
     if not path.is_file():
         raise ManifestError(f"{path}: no such manifest; create one with: phonemo prepare")
     # Binary: text mode would also split at U+2028 and U+0085, which JSON allows inside a string.
@@ -276,6 +278,13 @@ def _iter_lines(path: Path) -> Generator[_Line, None, None]:
                 ) from error
             if text.strip():
                 yield _Line(number, text)
+
+
+def _advice(folder: Path) -> str:
+    inside = folder / "manifest.jsonl"
+    if inside.is_file():
+        return f"pass {inside}"
+    return f"create one with: phonemo init-corpus {folder}, or phonemo prepare"
 
 
 def _parse_utterance(line: _Line, path: Path) -> Utterance:
