@@ -12,7 +12,8 @@ from pathlib import Path, PurePath
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import CorpusReading
 from phonemo.corpora.readers.formats.csv import TableReader
-from phonemo.corpora.readers.formats.folders import FolderSplits, read_folders
+from phonemo.corpora.readers.formats.folder_rows import FolderSplits
+from phonemo.corpora.readers.formats.folders import read_folders
 from phonemo.errors import CorpusError
 
 _NAMES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePath
 
 from phonemo.corpora.manifest import Utterance
@@ -23,10 +21,16 @@ from phonemo.corpora.readers.formats.folder_names import (
     is_filler,
     part_of,
     session_of,
-    split_names,
 )
-from phonemo.corpora.readers.layouts import KnownRecording, Recognition, recognize_layout
-from phonemo.errors import CorpusError, UsageError, safe_name
+from phonemo.corpora.readers.formats.folder_rows import (
+    FolderSplits,
+    path_utterance,
+    speaker_in_stem,
+    speaker_pattern,
+)
+from phonemo.corpora.readers.formats.known_folder import read_known
+from phonemo.corpora.readers.layouts import recognize_layout
+from phonemo.errors import CorpusError, safe_name
 from phonemo.files import SUFFIXES, walk_files
 
 CARD = CorpusCard(
@@ -67,14 +71,14 @@ def read_folders(
     """
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder; expected one with a folder per emotion")
-    pattern = None if speaker is None else _pattern(speaker)
+    pattern = None if speaker is None else speaker_pattern(speaker)
     skipped: Counter[str] = Counter()
     paths = _recordings(root, skipped)
     if not paths:
         raise CorpusError(f"{root}: expected recordings ({_suffixes()}), got {_got(skipped)}")
     known = recognize_layout(paths) if emotion_level is None else None
     if known is not None:
-        return _known_reading(paths, known, pattern, language, skipped)
+        return read_known(paths, known, pattern, language, skipped)
     return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
 
 
@@ -108,139 +112,6 @@ def _got(skipped: Mapping[str, int]) -> str:
     return ", ".join(f"{reason}: {count}" for reason, count in skipped.items()) or "none"
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    if text.count("{speaker}") != 1:
-        raise UsageError(
-            f"expected --speaker with one {{speaker}}, such as '{{speaker}}_*', got {text!r}"
-        )
-    before, after = text.split("{speaker}")
-    return re.compile(f"{_glob(before)}(?P<speaker>.+?){_glob(after)}", re.DOTALL)
-
-
-def _glob(text: str) -> str:
-    return ".*".join(map(re.escape, text.split("*")))
-
-
-def _in_stem(pattern: re.Pattern[str], path: PurePath) -> str | None:
-    match = pattern.fullmatch(path.stem)
-    return match["speaker"] if match else None
-
-
-def _utterance(
-    path: PurePath,
-    emotion: str,
-    split: str | None,
-    speaker: str | None,
-    language: str | None,
-    **facts: str | None,
-) -> Utterance:
-    file = path.as_posix()
-    fields = {"id": file, "file": file, "emotion": emotion, "speaker": speaker} | facts
-    return Utterance.model_validate(fields | {"split": split, "language": language})
-
-
-# Known corpora ------------------------------------------------------------------------------------
-
-
-def _known_reading(
-    paths: Sequence[PurePath],
-    known: Recognition,
-    pattern: re.Pattern[str] | None,
-    language: str | None,
-    skipped: Counter[str],
-) -> CorpusReading:
-    splits = FolderSplits(paths)
-    if known.others:
-        skipped[f"file name not like {known.title}'s"] += len(known.others)
-    usable = [path for path, recording in known.recordings.items() if not recording.reason]
-    rows = []
-    for path in usable or known.recordings:
-        recording = known.recordings[path]
-        speaker = f"{recording.layout.name}/{recording.speaker}" if known.is_mixed else None
-        rows.append(
-            _utterance(
-                path,
-                recording.emotion,
-                splits.of(path),
-                _in_stem(pattern, path) if pattern else speaker or recording.speaker,
-                language or recording.language,
-                gender=recording.gender,
-                transcript=recording.transcript if language in (None, recording.language) else None,
-            )
-        )
-    reasons = Counter(recording.reason for recording in known.recordings.values())
-    notes = [f"recognized as {known.title}, by the names of {len(known.recordings)} recordings"]
-    for reason, count in reasons.items():
-        if reason and usable:
-            skipped[reason] += count
-        elif reason:
-            notes.append(f"all recordings: {reason}")
-    return CorpusReading(
-        tuple(rows), dict(skipped), (*notes, *splits.notes()), _contradictions(known)
-    )
-
-
-def _contradictions(known: Recognition) -> tuple[str, ...]:
-    """A warning if folders or the rest of a name say another emotion than the corpus's code."""
-    found = [
-        (path, recording, other)
-        for path, recording in known.recordings.items()
-        if (other := _other_emotion(path, recording)) is not None
-    ]
-    if not found:
-        return ()
-    path, recording, other = found[0]
-    return (
-        f"{len(found)} recordings have another emotion in their name or folder than in "
-        f"{recording.layout.title}'s code, which counts: {safe_name(path.as_posix())} is "
-        f"{recording.emotion}, not {other}; check them, or use a table: --csv",
-    )
-
-
-def _other_emotion(path: PurePath, recording: KnownRecording) -> str | None:
-    named = {emotion_of(name) for name in (*path.parts[:-1], recording.rest) if name}
-    others = sorted(emotion for emotion in named if emotion and emotion != recording.emotion)
-    return others[0] if others else None
-
-
-# Other folders ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FolderSplits:
-    """The parts of a split that are named by folders."""
-
-    paths: Sequence[PurePath]
-
-    @cached_property
-    def _parts(self) -> dict[PurePath, str | None]:
-        return {path: _first_part(path) for path in self.paths}
-
-    @cached_property
-    def _names(self) -> Mapping[str, str]:
-        return split_names(part for part in self._parts.values() if part)
-
-    def of(self, path: PurePath) -> str | None:
-        """The split of a recording: train, validation, test or None."""
-        return self._names.get(self._parts[path] or "")
-
-    def notes(self) -> tuple[str, ...]:
-        """A line with the sizes of the parts, if there are any."""
-        counts = Counter(self.of(path) or "none" for path in self.paths)
-        if not counts.keys() - {"none"}:
-            return ()
-        sizes = ", ".join(
-            f"{name} {counts[name]}"
-            for name in ("train", "validation", "test", "none")
-            if name in counts
-        )
-        return (f"splits from folder names: {sizes}",)
-
-
-def _first_part(path: PurePath) -> str | None:
-    return next((part for name in path.parts[:-1] if (part := part_of(name))), None)
-
-
 def _detected_reading(
     root: Path,
     paths: Sequence[PurePath],
@@ -253,11 +124,11 @@ def _detected_reading(
     speakers = _folder_speakers(levels) if pattern is None else {}
     splits, names = FolderSplits(paths), EmotionNames()
     rows = [
-        _utterance(
+        path_utterance(
             path,
             names.record(levels.spelling(path), levels.emotion(path)),
             splits.of(path),
-            _in_stem(pattern, path) if pattern else speakers.get(path),
+            speaker_in_stem(pattern, path) if pattern else speakers.get(path),
             language,
             session=next(filter(None, map(session_of, path.parts[:-1])), None),
         )
