@@ -61,6 +61,7 @@ def test_a_folder_for_each_emotion(tmp_path):
         ("anger/ann/wav/1.wav", "calm/bob/wav/1.wav"),
         ("ann/anger/session1/1.wav", "bob/calm/session2/1.wav"),
         ("ann/01 - Anger/1.wav", "bob/02 - Calm/1.wav"),
+        ("happy project/ann/anger/1.wav", "happy project/bob/calm/1.wav"),
     ],
 )
 def test_the_levels_of_emotion_and_speaker_are_detected(tmp_path, names):

@@ -87,9 +87,9 @@ def _at_level(root: Path, paths: Sequence[PurePath], requested: int) -> EmotionL
 def _by_folders(
     root: Path, paths: Sequence[PurePath], known: Mapping[PurePath, Sequence[int]]
 ) -> EmotionLevels:
-    counts = Counter(_place(path, level) for path, levels in known.items() for level in levels)
-    chosen = {path: _best(root, path, levels, counts, paths) for path, levels in known.items()}
-    leading = counts.most_common(1)[0][0]
+    scores = _scores(known)
+    chosen = {path: _best(root, path, levels, scores, paths) for path, levels in known.items()}
+    leading = max(scores, key=scores.__getitem__)
     chosen |= _custom_emotions(paths, chosen, leading)
     if len(chosen) < _ENOUGH_KNOWN * len(paths):
         raise _no_emotions(root, paths)
@@ -113,16 +113,33 @@ def _is_significant(name: str) -> bool:
     return part_of(name) is None and session_of(name) is None and not is_filler(name)
 
 
+#: Whether a level has several emotions, the recordings below them, and how many emotions.
+_Score = tuple[bool, int, int]
+
+
+def _scores(known: Mapping[PurePath, Sequence[int]]) -> dict[int, _Score]:
+    """Place -> score: "happy project/ann/angry" and "Joy/angry" mean anger."""
+    places: dict[int, Counter[str | None]] = {}
+    for path, levels in known.items():
+        for level in levels:
+            emotions = places.setdefault(_place(path, level), Counter())
+            emotions[emotion_of(path.parts[level])] += 1
+    return {
+        place: (len(emotions) > 1, emotions.total(), len(emotions))
+        for place, emotions in places.items()
+    }
+
+
 def _best(
     root: Path,
     path: PurePath,
     levels: Sequence[int],
-    counts: Mapping[int, int],
+    scores: Mapping[int, _Score],
     paths: Sequence[PurePath],
 ) -> int:
-    """The level with the most recordings in folders of known emotions ("Joy/angry/1.wav")."""
-    ranked = sorted(levels, key=lambda level: counts[_place(path, level)])
-    if len(ranked) > 1 and counts[_place(path, ranked[-1])] == counts[_place(path, ranked[-2])]:
+    """The level with the highest score."""
+    ranked = sorted(levels, key=lambda level: scores[_place(path, level)])
+    if len(ranked) > 1 and scores[_place(path, ranked[-1])] == scores[_place(path, ranked[-2])]:
         raise CorpusError(
             f"{root}: the level of the emotions is ambiguous ({_listing(paths)}); "
             "set --emotion-level"
