@@ -20,9 +20,9 @@ from typing import Any
 from phonemo.cli import console
 from phonemo.config import RunConfig
 from phonemo.corpora.manifest import read_manifest
-from phonemo.corpora.readers.formats.folders import canonical
 from phonemo.errors import PhonemoError, ProtocolError, UsageError
 from phonemo.files import loads_json
+from phonemo.labels import canonical_emotion as canonical
 from phonemo.runtime.bundle import weights_of
 from phonemo.train.callbacks import RunProgress
 from phonemo.train.experiments.experiment_data import prepare_experiment

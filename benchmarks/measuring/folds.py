@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from phonemo.audio import Waveform, load_waveform
+from phonemo.audio import Waveform
 from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.recordings import load_utterance
 from phonemo.labels import LabelSet
 from phonemo.runtime.bundle import Precision
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
@@ -41,9 +42,7 @@ class Run:
 
     def audio(self, utterance: Utterance) -> Waveform:
         """Load an utterance's audio."""
-        return load_waveform(
-            self.manifest.audio_path(utterance), start=utterance.start, end=utterance.end
-        )
+        return load_utterance(self.manifest, utterance)
 
     def with_progress(self) -> Iterator[Fold]:
         """Yield the folds; report finished ones on standard error."""

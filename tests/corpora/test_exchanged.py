@@ -112,6 +112,24 @@ class TestLhotse:
         assert (first.speaker, first.gender, first.transcript) == ("ann", "f", "Yes.")
         assert third.emotion is None
 
+    @pytest.mark.parametrize(
+        ("channels", "channel", "expected"),
+        [([0, 1], 0, 1), ([0, 1], 1, 2), ([0], 0, None), ([0, 1], [1], 2), ([0, 1], [0, 1], None)],
+    )
+    def test_channels_are_numbered_from_1(self, root, channels, channel, expected):
+        cut = json.loads((root / "cuts.jsonl").read_text().splitlines()[0])
+        cut["recording"]["sources"][0]["channels"] = channels
+        cut["channel"] = channel
+        (root / "cuts.jsonl").write_text(json.dumps(cut))
+        assert {row.channel for row in rows("lhotse", root)} == {expected}
+
+    def test_renamed_emotions_are_noted(self, root):
+        path = root / "cuts.jsonl"
+        path.write_text(path.read_text().replace('"anger"', '"Angry"'))
+        reading = CORPORA["lhotse"].read(root)
+        assert reading.utterances[0].emotion == "anger"
+        assert reading.notes == ("mapped: Angry -> anger (1)",)
+
     def test_packed_files_are_read(self, root):
         data = (root / "cuts.jsonl").read_bytes()
         (root / "cuts.jsonl").unlink()

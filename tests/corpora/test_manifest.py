@@ -207,7 +207,9 @@ def test_repeated_ids_are_rejected_in_reading_and_writing(tmp_path: Path) -> Non
 
 def test_a_missing_manifest_names_the_next_step(tmp_path: Path) -> None:
     assert "no such manifest; create one with: phonemo prepare" in fault(tmp_path / "no.jsonl")
-    assert "no such manifest" in fault(tmp_path)
+    assert "got a folder; create one with: phonemo init-corpus" in fault(tmp_path)
+    (tmp_path / "manifest.jsonl").touch()
+    assert f"got a folder; pass {tmp_path / 'manifest.jsonl'}" in fault(tmp_path)
 
 
 @pytest.mark.parametrize(

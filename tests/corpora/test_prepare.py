@@ -235,8 +235,8 @@ class TestAudio:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"this is not audio", "audio: cannot be opened"),
-            (b"", "audio: cannot be opened"),
+            (b"this is not audio", "audio: cannot be decoded (text)"),
+            (b"", "audio: empty"),
             (0.0, "audio: empty"),
             (0.02, "audio: shorter than 25 ms"),
         ],

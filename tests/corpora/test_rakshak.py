@@ -75,7 +75,7 @@ def test_skipped_files_are_counted(fake: CorpusReading) -> None:
     assert len(fake.utterances) == 6
     assert fake.skipped == {
         "macOS ._ file": 1,
-        "not wav, flac or ogg": 1,
+        "not a recording": 1,
         "file name not like bacho-safe-angry-1562907046662-HASH": 2,
     }
 

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 
+from phonemo.corpora.manifest import read_manifest
 from phonemo.errors import AudioError, RunError
 from phonemo.files import build_missing, file_lock, folder_lock
 from phonemo.train import feature_cache as cache_module
@@ -424,3 +425,12 @@ def test_a_lock_excludes_others_and_a_file_alone_does_not(tmp_path):
             pass
     with file_lock(tmp_path / ".lock") as mine:
         assert mine
+
+
+def test_the_key_of_a_recording_depends_on_its_channel_only_if_it_has_one(tmp_path):
+    manifest = read_manifest(make_config(tmp_path).manifest)
+    row = manifest.utterances[0]
+    key = cache_module.recording_key(manifest, row)
+    assert len(key) == 6
+    other = row.model_copy(update={"channel": 1})
+    assert cache_module.recording_key(manifest, other) == (*key, 1)

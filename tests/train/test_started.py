@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
 from phonemo.config import RunConfig
+from phonemo.corpora.manifest import read_manifest, write_manifest
 from phonemo.evaluation.html.run_page import write_page
 from phonemo.runtime.adaptation.statistics import affine, moments, shrink_towards
 from phonemo.train.calibrate import speakers_of
@@ -227,6 +228,17 @@ def test_a_plan_has_no_prior_with_one_shared_emotion(start, tmp_path):
     assert (alone.config.train.prior, alone.notes) == ("none", ()), "neutral alone is no choice"
     other = plan(manifest, tmp_path / "run", str(start), strategy="top_k")
     assert other.config.train.prior == "none"
+
+
+def test_a_plan_notes_that_the_manifests_split_is_not_used(start, tmp_path):
+    path = other_corpus(tmp_path / "corpus")
+    assert not any("split" in note for note in plan(path, tmp_path / "run", str(start)).notes)
+    manifest = read_manifest(path)
+    rows = [row.model_copy(update={"split": "train"}) for row in manifest.utterances]
+    write_manifest(path, manifest.header, rows)
+    made = plan(path, tmp_path / "run", str(start))
+    assert any("split into train, validation and test is not used" in note for note in made.notes)
+    assert made.config.protocol.name == "speaker"
 
 
 def test_the_shape_of_the_start_is_kept(start, tmp_path):

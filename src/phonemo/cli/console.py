@@ -75,6 +75,7 @@ def prepared_lines(made: Prepared) -> list[str]:
         f"{made.output}: {made.utterances} utterances, {len(speakers)} speakers, "
         f"{len(emotions)} emotions, {made.hours:.2f} h"
         + (", PARTIAL" if made.header.partial else ""),
+        *(f"  {note}" for note in made.notes),
         *_count_line("emotions", made.emotions),
         *_count_line("speakers", made.speakers),
         *_count_line("phonemes from", made.phoneme_sources),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from phonemo.cli.options import Quiet, check_writable, protocol_of
-from phonemo.errors import UsageError
+from phonemo.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from phonemo.corpora.prepare import Prepared
@@ -74,8 +75,8 @@ def inspect(
     protocol: Annotated[
         str,
         typer.Option(
-            help="speaker, session, sentence, speaker-sentence, published, published-leaky or "
-            "random-leaky."
+            help="speaker, session, sentence, speaker-sentence, given (the manifest's split), "
+            "given-leaky, published, published-leaky or random-leaky."
         ),
     ] = "speaker",
     folds: Annotated[
@@ -120,7 +121,10 @@ def inspect(
 
 def init_corpus(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of recordings with one subfolder per emotion.")
+        Path,
+        typer.Argument(
+            help="Folder of recordings with one subfolder per emotion, or a known corpus."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -143,8 +147,9 @@ def init_corpus(
 ) -> None:
     """Create a manifest of your own recordings.
 
-    Emotions and speakers come from folder names or from a table. Unusable recordings are skipped
-    and listed.
+    Emotions, speakers and splits come from folder names, from the file names of known corpora
+    (RAVDESS, TESS, CREMA-D, SAVEE, EmoDB, EMOVO, URDU, nEMO, ESD), from metadata.csv, or from a
+    table. Whatever is skipped is counted.
     """
     output = output or folder / "manifest.jsonl"
     check_writable(output)
@@ -170,14 +175,26 @@ def _prepare_folder(
     progress: object,
 ) -> Prepared:
     from phonemo.corpora.prepare import prepare, prepare_reading
-    from phonemo.corpora.readers.formats.folders import CARD, read_folders
+    from phonemo.corpora.readers.formats.audiofolder import read_recordings
+    from phonemo.corpora.readers.formats.folders import CARD
 
     callback = progress if callable(progress) else None
-    if csv is not None:
-        return prepare("csv", csv, output, allow_partial=True, progress=callback)
+
+    def make(g2p: bool) -> Prepared:
+        if csv is not None:
+            return prepare("csv", csv, output, allow_partial=True, g2p=g2p, progress=callback)
+        return prepare_reading(
+            CARD, reading, root, output, allow_partial=True, g2p=g2p, progress=callback
+        )
+
     root = folder.resolve()
-    reading, _ = read_folders(root, emotion_level=level, speaker=speaker, language=language)
-    return prepare_reading(CARD, reading, root, output, allow_partial=True, progress=callback)
+    if csv is None:
+        reading = read_recordings(root, emotion_level=level, speaker=speaker, language=language)
+    try:
+        return make(g2p=True)
+    except MissingExtraError as error:  # phonemes are optional here, unlike in prepare
+        made = make(g2p=False)
+        return replace(made, warnings=(*made.warnings, f"no phonemes: {error}"))
 
 
 def _advice(made: Prepared) -> list[str]:

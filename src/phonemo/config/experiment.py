@@ -38,6 +38,8 @@ class ProtocolConfig(BaseConfig):
         "speaker-sentence",
         "published",
         "published-leaky",
+        "given",
+        "given-leaky",
         "random-leaky",
     ] = "speaker"
     """The unit that train, validation and test do not share; the leaky protocols share it."""

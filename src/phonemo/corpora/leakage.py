@@ -289,6 +289,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "speaker-sentence": ("speakers", "sentences"),
     "published": ("speakers",),
     "published-leaky": (),
+    "given": ("speakers",),
+    "given-leaky": (),
     "random-leaky": (),
 }
 

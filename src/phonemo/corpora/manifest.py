@@ -17,6 +17,8 @@ from phonemo.files import dumps_json, loads_json
 Style = Literal["scripted", "improvised", "plain-to-emotional", "emotional-to-emotional"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
+SplitName = Literal["train", "validation", "test"]
+
 #: Set of given fields -> the set object that all rows with these fields share.
 _GIVEN: dict[frozenset[str], set[str]] = {}
 
@@ -85,6 +87,9 @@ class Utterance(_FrozenRow):
     """Start in seconds within the file; None for its beginning."""
     end: float | None = Field(default=None, gt=0)
     """End in seconds within the file; None for its end."""
+    # omitted if None, as style and split: added later, and existing manifests must not change
+    channel: int | None = Field(default=None, ge=1, exclude_if=lambda channel: channel is None)
+    """The channel of the file that is read, from 1 on; None mixes all channels."""
     speaker: str | None = None
     """The person who speaks, not one who is merely present."""
     gender: Literal["f", "m"] | None = None
@@ -93,9 +98,10 @@ class Utterance(_FrozenRow):
     language: str | None = None
     """ISO 639-1 code."""
     transcript: str | None = None
-    # omitted if None: the field was added later, and existing manifests must not change
     style: Style | None = Field(default=None, exclude_if=lambda style: style is None)
     """Whether the text was scripted, and to suit the emotion, which it may then reveal."""
+    split: SplitName | None = Field(default=None, exclude_if=lambda split: split is None)
+    """The part of the corpus's own split, from its folders or its table."""
     emotion: str | None = None
     """A canonical name of phonemo.labels.EMOTIONS, or a custom one."""
     phonemes: Phonemes | None = None
@@ -257,6 +263,8 @@ class _Line:
 
 def _iter_lines(path: Path) -> Generator[_Line, None, None]:
     """Yield the non-blank lines; closing the generator closes the file."""
+    if path.is_dir():
+        raise ManifestError(f"{path}: expected a manifest, got a folder; {_advice(path)}")
     if not path.is_file():
         raise ManifestError(f"{path}: no such manifest; create one with: phonemo prepare")
     # Binary: text mode would also split at U+2028 and U+0085, which JSON allows inside a string.
@@ -270,6 +278,13 @@ def _iter_lines(path: Path) -> Generator[_Line, None, None]:
                 ) from error
             if text.strip():
                 yield _Line(number, text)
+
+
+def _advice(folder: Path) -> str:
+    inside = folder / "manifest.jsonl"
+    if inside.is_file():
+        return f"pass {inside}"
+    return f"create one with: phonemo init-corpus {folder}, or phonemo prepare"
 
 
 def _parse_utterance(line: _Line, path: Path) -> Utterance:

@@ -10,17 +10,25 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import soundfile
 
+from phonemo.audio import audio_seconds, load_waveform
 from phonemo.corpora import CORPORA
 from phonemo.corpora.g2p.convert import phonemize
 from phonemo.corpora.manifest import Header, Phonemes, Utterance, write_manifest
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading
-from phonemo.errors import CorpusError, MissingExtraError, PhonemeError, UsageError
+from phonemo.errors import (
+    AudioError,
+    CorpusError,
+    MissingExtraError,
+    PhonemeError,
+    UsageError,
+    safe_name,
+)
 from phonemo.version import __version__
 
 #: Shortest utterance that a network with 25 ms frames can process.
@@ -28,6 +36,13 @@ SHORTEST_SECONDS = 0.025
 #: Seconds that a segment may extend beyond its audio, for rounding in manually created tables.
 _SLACK_SECONDS = 0.05
 _BLOCK_SAMPLES = 8192
+#: The first bytes of a pointer that Git leaves where a large file was not downloaded.
+_LFS = b"version https://git-lfs"
+_POINTER = "audio: a Git LFS pointer, not the recording; run: git lfs pull"
+_SHORT = "audio: shorter than 25 ms"
+_UNREADABLE = "audio: cannot be decoded"
+#: Code of an AudioError -> fault; other codes give the message as the reason.
+_FAULTS = {"empty_audio": "audio: empty", "too_short": _SHORT}
 
 
 @dataclass(frozen=True)
@@ -84,16 +99,43 @@ def inspect(path: Path) -> Sound:
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError):
-        return Sound(fault="audio: cannot be opened")
-    seconds = info.frames / info.samplerate
+        return _decode(path)
     if info.frames == 0:
+        return _decode(path)
+    if info.frames / info.samplerate < SHORTEST_SECONDS:
+        return Sound(fault=_SHORT)
+    return Sound(info.frames / info.samplerate, info.frames, info.samplerate, info.channels)
+
+
+def _decode(path: Path) -> Sound:
+    """A file that libsndfile cannot open, or without samples in its header: decode it."""
+    if path.stat().st_size == 0:
         return Sound(fault="audio: empty")
-    if seconds < SHORTEST_SECONDS:
-        return Sound(fault="audio: shorter than 25 ms")
-    return Sound(seconds, info.frames, info.samplerate, info.channels)
+    if _is_lfs_pointer(path):
+        return Sound(fault=_POINTER)
+    try:
+        return Sound(audio_seconds(path) or load_waveform(path).seconds)
+    except MissingExtraError as error:
+        return Sound(fault=f"audio: {error}")
+    except AudioError as error:
+        return Sound(fault=_FAULTS.get(error.code) or _reason(path, error))
+
+
+def _reason(path: Path, error: AudioError) -> str:
+    """What the file is, without its name, so that faults with the same reason are counted."""
+    message = str(error).removeprefix(f"{safe_name(path)}: ")
+    got = message.rpartition(", got ")[2]
+    return f"audio: cannot be decoded ({got})" if got != str(error) else _UNREADABLE
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_LFS)) == _LFS
 
 
 def _segment_fault(utterance: Utterance, sound: Sound) -> str | None:
+    if utterance.channel is not None and utterance.channel > (sound.channels or utterance.channel):
+        return "channel: beyond the channels of its audio"
     end = utterance.end if utterance.end is not None else sound.seconds
     if end > sound.seconds + _SLACK_SECONDS:
         return "segment: ends behind the end of its audio"
@@ -129,8 +171,9 @@ def _group_by(files: Iterable[str], key: Callable[[str], Hashable]) -> list[list
     return [group for name, group in groups.items() if name is not None and len(group) > 1]
 
 
-def _shape(sound: Sound) -> tuple[int, int, int]:
-    return sound.samples, sound.rate, sound.channels
+def _shape(sound: Sound) -> tuple[int, int, int] | None:
+    """None for audio that libsndfile does not read, whose samples are not compared here."""
+    return (sound.samples, sound.rate, sound.channels) if sound.samples else None
 
 
 def _digest(root: Path, blocks: int | None, file: str) -> str | None:
@@ -180,6 +223,8 @@ class Prepared:
     phoneme_sources: Mapping[str, int]
     """Annotation or backend -> utterances; "(none)" counts those without phonemes."""
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """How the release was understood: its layout, renamed emotions, unused columns."""
 
 
 @dataclass(frozen=True)
@@ -266,8 +311,14 @@ def prepare_reading(
     )
     sources: Counter[str] = Counter()
     write_manifest(output, header, _with_phonemes(checked.utterances, phonemized.phonemes, sources))
-    warnings = (*faults, *_duplicate_warnings(checked), *phonemized.warnings)
-    return _summarize(header, output, checked, sources, warnings)
+    warnings = (
+        *faults,
+        *reading.warnings,
+        *_duplicate_warnings(checked),
+        *phonemized.warnings,
+    )
+    made = _summarize(header, output, checked, sources, warnings)
+    return replace(made, notes=reading.notes)
 
 
 def _check_request(corpus: str, output: Path) -> None:
@@ -326,7 +377,7 @@ def _with_phonemes(
 
 def _audio_faults(checked: Audit) -> list[str]:
     return [
-        f"{reason} ({count}, first {checked.first_faults[reason]})"
+        f"{reason} ({count}, first {safe_name(checked.first_faults[reason])})"
         for reason, count in checked.faults.items()
     ]
 

@@ -14,6 +14,7 @@ from random import Random
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.folds import PARTS, Fold, Split
+from phonemo.corpora.given_split import split_as_given
 from phonemo.corpora.groups import (
     Axis,
     SplitGroup,
@@ -290,5 +291,7 @@ _MAKERS: dict[str, Callable[[Sequence[Utterance], ProtocolConfig], Split]] = {
     "sentence": _by_sentence,
     "published": split_as_published,
     "published-leaky": split_as_published,
+    "given": split_as_given,
+    "given-leaky": split_as_given,
     "random-leaky": _at_random,
 }

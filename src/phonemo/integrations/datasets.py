@@ -20,8 +20,9 @@ from phonemo.audio import RATE, load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.prepare import Prepared, prepare_reading
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading
-from phonemo.corpora.readers.formats.folders import canonical
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import CorpusError, MissingExtraError, PhonemoError, UsageError
+from phonemo.labels import canonical_emotion as canonical
 from phonemo.runtime.recognizer import EmotionRecognizer
 
 CARD = CorpusCard(
@@ -262,10 +263,10 @@ def _row(manifest: Manifest, utterance: Utterance) -> dict[str, Any]:
 
 def _audio(manifest: Manifest, utterance: Utterance) -> dict[str, Any]:
     path = manifest.audio_path(utterance)
-    if utterance.start is None and utterance.end is None:
+    if utterance.start is None and utterance.end is None and utterance.channel is None:
         load_waveform(path)  # unreadable audio fails here
         return {"path": utterance.file, "bytes": path.read_bytes()}
-    part = load_waveform(path, start=utterance.start, end=utterance.end)
+    part = load_utterance(manifest, utterance)
     file = io.BytesIO()
     clipped = np.clip(part.samples, -1, 1)
     soundfile.write(file, clipped, RATE, format="FLAC", subtype="PCM_16")

@@ -92,7 +92,10 @@ def _is_recording(value: Any) -> bool:
 def _waveform(recording: Any, rate: int | None) -> Floats:
     if isinstance(recording, Excerpt):
         return load_waveform(
-            recording.source, start=recording.start, end=recording.end, channel=recording.channel
+            recording.source,
+            start=recording.start,
+            end=recording.end,
+            channel=recording.channel,
         ).samples
     if isinstance(recording, tuple):
         return load_waveform(_array(recording[0]), rate=int(recording[1])).samples

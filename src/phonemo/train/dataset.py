@@ -22,10 +22,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
-from phonemo.audio import RATE, audio_seconds, load_waveform
+from phonemo.audio import RATE, audio_seconds
 from phonemo.config import AugmentConfig, TrainConfig
 from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.phoneme_inventory import PhonemeInventory
+from phonemo.corpora.recordings import load_utterance
 from phonemo.labels import LabelSet
 from phonemo.model.frozen_features import FrozenFeatures
 from phonemo.model.losses import ABSENT
@@ -294,8 +295,7 @@ class SpeechDataset(Dataset[dict[str, Any]]):
         return encoded
 
     def _waveform(self, utterance: Utterance, draw: np.random.Generator | None) -> dict[str, Any]:
-        path = self.manifest.audio_path(utterance)
-        samples = np.array(load_waveform(path, start=utterance.start, end=utterance.end).samples)
+        samples = np.array(load_utterance(self.manifest, utterance).samples)
         if draw is None or self.draws is None:
             return {"samples": samples, "spans": {}, "whole": True}
         cropped = crop(samples, round(self.draws.max_seconds * RATE), draw)

@@ -28,8 +28,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonemo.audio import load_waveform
 from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import AudioError, RunError
 from phonemo.files import build_missing, loads_json
 from phonemo.model.network import PhonemoForAudioClassification
@@ -280,8 +280,7 @@ def _extract(
 
 
 def _samples(manifest: Manifest, utterance: Utterance) -> Tensor:
-    path = manifest.audio_path(utterance)
-    waveform = load_waveform(path, start=utterance.start, end=utterance.end)
+    waveform = load_utterance(manifest, utterance)
     return torch.from_numpy(np.array(waveform.samples))
 
 
@@ -310,10 +309,10 @@ def _digest(
     return digest.hexdigest()[:24]
 
 
-def recording_key(
-    manifest: Manifest, utterance: Utterance
-) -> tuple[str, str, float | None, float | None, int, int]:
+def recording_key(manifest: Manifest, utterance: Utterance) -> tuple[str | float | int | None, ...]:
     """What cached values of an utterance depend on: id, file, start, end, size, change time.
+
+    A channel is the last value, if the utterance has one.
 
     Raises:
         AudioError: the file is missing.
@@ -326,4 +325,5 @@ def recording_key(
         )
     stat = path.stat()
     times = utterance.start, utterance.end
-    return (utterance.id, utterance.file, *times, stat.st_size, stat.st_mtime_ns)
+    channel = () if utterance.channel is None else (utterance.channel,)
+    return (utterance.id, utterance.file, *times, stat.st_size, stat.st_mtime_ns, *channel)

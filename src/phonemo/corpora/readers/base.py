@@ -16,12 +16,14 @@ from pathlib import Path
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.errors import CorpusError, safe_name
+from phonemo.files import SUFFIXES
 
+_LOSSLESS_FIRST = (".wav", ".flac", ".ogg")
 #: Audio file types of all corpus readers, in order of preference.
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+AUDIO_SUFFIXES = (*_LOSSLESS_FIRST, *(kind for kind in SUFFIXES if kind not in _LOSSLESS_FIRST))
 
 SHADOW = "macOS ._ file"
-NOT_AUDIO = "not wav, flac or ogg"
+NOT_AUDIO = "not a recording"
 TWICE = "same name with another extension"
 
 
@@ -152,6 +154,10 @@ class CorpusReading:
     utterances: tuple[Utterance, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Reason -> number of skipped entries."""
+    notes: tuple[str, ...] = ()
+    """How the release was understood: its layout, renamed emotions, unused columns."""
+    warnings: tuple[str, ...] = ()
+    """What may be wrong with it, each with the next step."""
 
 
 @dataclass(frozen=True)

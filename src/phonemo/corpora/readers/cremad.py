@@ -71,8 +71,8 @@ EMOTION_CODES = {
     "SAD": "sadness",
 }
 
-_NAME = re.compile(
-    rf"(?P<actor>1\d\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
+NAME = re.compile(
+    rf"(?P<speaker>1\d\d\d)_(?P<sentence>{'|'.join(SENTENCES)})"
     rf"_(?P<emotion>{'|'.join(EMOTION_CODES)})_(?:LO|MD|HI|XX?)"
 )
 _SEXES: dict[str, Gender] = {"Female": "f", "Male": "m"}
@@ -93,7 +93,7 @@ def read(root: Path) -> CorpusReading:
     skipped: Counter[str] = Counter()
     utterances: list[Utterance] = []
     for stem, path in audio_by_stem(folder, skipped).items():
-        match = _NAME.fullmatch(stem)
+        match = NAME.fullmatch(stem)
         if match is None:
             skipped["file name not like 1001_DFA_ANG_XX"] += 1
         else:
@@ -104,7 +104,7 @@ def read(root: Path) -> CorpusReading:
 
 
 def _utterance(file: str, match: re.Match[str], genders: dict[str, Gender]) -> Utterance:
-    actor = match["actor"]
+    actor = match["speaker"]
     if actor not in genders:
         raise CorpusError(f"{file}: actor {actor} is not in VideoDemographics.csv")
     return Utterance(

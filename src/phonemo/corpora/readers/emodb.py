@@ -81,8 +81,9 @@ EMOTION_LETTERS = {
     "N": "neutral",
 }
 
-_NAME = re.compile(
-    f"({'|'.join(GENDERS)})({'|'.join(SENTENCES)})([{''.join(EMOTION_LETTERS)}])[a-z]"
+NAME = re.compile(
+    f"(?P<speaker>{'|'.join(GENDERS)})(?P<sentence>{'|'.join(SENTENCES)})"
+    f"(?P<emotion>[{''.join(EMOTION_LETTERS)}])[a-z]"
 )
 _LABEL_FILE = re.compile(r"(?P<stem>\d\d[ab]\d\d[A-Z][a-z])(?P<version>[a-z]*)\.lablaut")
 _EXPECTED = "expected a folder wav with files like 03a01Fa.wav; pass the folder that contains wav/"
@@ -99,7 +100,7 @@ def read(root: Path) -> CorpusReading:
         raise CorpusError(f"{root}: {_EXPECTED} ({listing(root)})")
     skipped: Counter[str] = Counter()
     audio = audio_by_stem(root / "wav", skipped)
-    known = {stem: path for stem, path in audio.items() if _NAME.fullmatch(stem)}
+    known = {stem: path for stem, path in audio.items() if NAME.fullmatch(stem)}
     if not known:
         raise CorpusError(f"{root}: {_EXPECTED} ({listing(root / 'wav')} in wav)")
     if len(known) < len(audio):

@@ -59,10 +59,11 @@ STATEMENTS = {
     "02": "Dogs are sitting by the door.",
 }
 
-_NAME = re.compile(
+NAME = re.compile(
     r"(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-0[12]"
-    r"-(?P<statement>0[12])-0[12]-(?P<actor>\d\d)"
+    r"-(?P<sentence>0[12])-0[12]-(?P<speaker>\d\d)"
 )
+SILENT, SONG = "not audio alone (modality 01 or 02)", "song, not speech (channel 02)"
 _FOLDER = re.compile(r"Actor_(\d\d)")
 _EXPECTED = "expected folders like Actor_01 with files like 03-01-05-02-01-01-01.wav"
 
@@ -91,19 +92,19 @@ def read(root: Path) -> CorpusReading:
 
 
 def _utterance(file: str, folder: str, stem: str, skipped: Counter[str]) -> Utterance | None:
-    match = _NAME.fullmatch(stem)
+    match = NAME.fullmatch(stem)
     reason = _skip_reason(match, folder)
     if match is None or reason is not None:
         skipped[reason or ""] += 1
         return None
-    actor = match["actor"]
+    actor = match["speaker"]
     return Utterance(
         id=stem,
         file=file,
         speaker=actor,
         gender="m" if int(actor) % 2 else "f",
         language="en",
-        transcript=STATEMENTS[match["statement"]],
+        transcript=STATEMENTS[match["sentence"]],
         emotion=EMOTION_CODES[match["emotion"]],
     )
 
@@ -112,9 +113,9 @@ def _skip_reason(match: re.Match[str] | None, folder: str) -> str | None:
     if match is None:
         return "file name not like 03-01-05-02-01-01-01"
     if match["modality"] != "03":
-        return "not audio alone (modality 01 or 02)"
+        return SILENT
     if match["channel"] != "01":
-        return "song, not speech (channel 02)"
-    if folder != f"Actor_{match['actor']}":
+        return SONG
+    if folder != f"Actor_{match['speaker']}":
         return "actor in the file name is not the folder's"
     return None

@@ -17,9 +17,10 @@ import numpy as np
 import soundfile
 from pydantic import ValidationError
 
-from phonemo.audio import RATE, load_waveform
+from phonemo.audio import RATE
 from phonemo.config import load_config
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import ManifestError, MissingExtraError, PhonemoError, ResultError
 from phonemo.evaluation.html import embedding_map
 from phonemo.evaluation.html.profile_section import read_profiles
@@ -198,10 +199,8 @@ def _error_rows(
 
 def _flac(manifest: Manifest, utterance: Utterance) -> str | None:
     """The beginning of a clip as FLAC in base64; None where the recording is gone."""
-    begin = utterance.start or 0.0
-    end = begin + _SECONDS if utterance.end is None else min(utterance.end, begin + _SECONDS)
     try:
-        waveform = load_waveform(manifest.audio_path(utterance), start=utterance.start, end=end)
+        waveform = load_utterance(manifest, utterance, most_seconds=_SECONDS)
     except PhonemoError:
         return None
     file = io.BytesIO()

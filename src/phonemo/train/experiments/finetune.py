@@ -88,6 +88,7 @@ def plan(
     names, notes = _select_emotions(manifest)
     rows = [row for row in manifest.utterances if row.emotion in names]
     protocol, protocol_notes = _protocol(rows)
+    protocol_notes += _given_split_note(rows)
     folder = start_folder(start, output)
     spoken = sum(row.phonemes is not None for row in rows) >= _ENOUGH_PHONEMES * len(rows)
     training, prior_notes = _train_settings(strategy), []
@@ -158,6 +159,16 @@ def _protocol(rows: Sequence[Utterance]) -> tuple[dict[str, Any], list[str]]:
         "too high; add speakers with phonemo init-corpus --speaker, or in a table"
     )
     return {"name": "random-leaky", "folds": _MOST_FOLDS}, [note]
+
+
+def _given_split_note(rows: Sequence[Utterance]) -> list[str]:
+    """A note if the manifest gives a split, which cross-validation does not use."""
+    if not any(row.split for row in rows):
+        return []
+    return [
+        "the manifest's split into train, validation and test is not used: every utterance is "
+        "tested once; for it, use protocol given in a config of phonemo train"
+    ]
 
 
 def model_settings(folder: Path, strategy: str, spoken: bool) -> dict[str, Any]:

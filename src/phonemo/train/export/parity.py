@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phonemo.audio import FRAME_SAMPLES, RATE, load_waveform
+from phonemo.audio import FRAME_SAMPLES, RATE
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import ManifestError, ModelError
 from phonemo.evaluation.calibration import softmax
 from phonemo.evaluation.metrics import score_emotions
@@ -235,9 +236,7 @@ def _largest_difference(name: str, values: Any, expected: dict[str, Any]) -> flo
 
 
 def _read(manifest: Manifest, utterance: Utterance) -> Samples:
-    waveform = load_waveform(
-        manifest.audio_path(utterance), start=utterance.start, end=utterance.end
-    )
+    waveform = load_utterance(manifest, utterance)
     return waveform.samples[: round(WHOLE_SECONDS * RATE)]
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from phonemo.audio import RATE, load_waveform
+from phonemo.audio import RATE
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import AudioError, CheckpointError, ConfigError
 from phonemo.files import checksummed_folder, loads_json, verify_checksums
 from phonemo.train.dataset import Samples
@@ -192,9 +193,7 @@ def _utterances(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest, 
 
 
 def _decode(manifest: Manifest, utterance: Utterance) -> NDArray[np.int16]:
-    samples = load_waveform(
-        manifest.audio_path(utterance), start=utterance.start, end=utterance.end
-    ).samples
+    samples = load_utterance(manifest, utterance).samples
     return np.round(np.clip(samples, -1, 1) * (_FULL - 1)).astype("<i2")
 
 

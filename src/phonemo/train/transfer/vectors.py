@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from phonemo.audio import load_waveform
 from phonemo.audio.levels import boost_quiet
 from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import ConfigError, LeakageError
 from phonemo.model.backbone import Backbone
 from phonemo.model.masks import mask_of
@@ -252,8 +252,7 @@ def _save_block(
 ) -> None:
     rows: dict[str, list[Floats32]] = {name: [] for name in paths}
     for utterance in members:
-        path = corpus.manifest.audio_path(utterance)
-        audio = load_waveform(path, start=utterance.start, end=utterance.end)
+        audio = load_utterance(corpus.manifest, utterance)
         for name, vector in network.vectors(np.array(audio.samples), list(paths)).items():
             rows[name].append(vector)
     for name, vectors in rows.items():

@@ -25,7 +25,7 @@ from phonemo.corpora.readers.base import (
     table_lines,
     unique_ids,
 )
-from phonemo.corpora.readers.formats.folders import canonical
+from phonemo.corpora.readers.emotion_names import EmotionNames
 from phonemo.errors import CorpusError, MissingExtraError
 
 CARD = CorpusCard(
@@ -60,14 +60,15 @@ def read(root: Path) -> CorpusReading:
     name = _select_table(root, folder, tables)
     speakers = _speakers(header, folder)
     skipped: Counter[str] = Counter()
+    names = EmotionNames()
     rows = [
-        _utterance(row, speakers, _default_language(header), where)
+        _utterance(row, speakers, _default_language(header), names, where)
         for row, where in _iter_rows(folder, name)
         if _has_emotion(row, skipped)
     ]
     if not rows:
         raise CorpusError(f"{folder}: expected emotions in table {name}, got none")
-    return CorpusReading(unique_ids(rows, folder), dict(skipped))
+    return CorpusReading(unique_ids(rows, folder), dict(skipped), names.notes())
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def _has_emotion(row: Row, skipped: Counter[str]) -> bool:
 
 
 def _utterance(
-    row: Row, speakers: Mapping[str, Row], language: str | None, where: str
+    row: Row, speakers: Mapping[str, Row], language: str | None, names: EmotionNames, where: str
 ) -> Utterance:
     file = (row.get("file") or "").replace("\\", "/")
     if not file:
@@ -182,7 +183,7 @@ def _utterance(
         gender=_GENDERS.get((row.get("gender") or facts.get("gender") or "").lower()),
         language=_language_code(row.get("language") or facts.get("language")) or language,
         transcript=row.get("transcription") or row.get("text") or None,
-        emotion=canonical(row[_COLUMN]),
+        emotion=names.convert(row[_COLUMN]),
     )
 
 

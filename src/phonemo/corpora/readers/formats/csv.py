@@ -1,29 +1,43 @@
-"""A custom corpus: a table (csv or tsv) with a header and one row per utterance.
+"""A custom corpus: a table with a header and one row per utterance.
 
 Columns, in any order: ``file`` (required; relative to the table), ``emotion`` and ``transcript``
 (at least one of them), ``id``, ``speaker``, ``gender`` (f or m), ``session``, ``dialog``,
 ``language`` (ISO 639-1), ``style`` (scripted, improvised, plain-to-emotional or
-emotional-to-emotional), ``start`` and ``end`` (seconds). An empty cell means unknown: in a table of
-unlabeled recordings all cells of ``emotion`` are empty. Emotion names are free. ``duration_s`` and
-``sample_rate`` are allowed but ignored, since every file is opened.
+emotional-to-emotional), ``start`` and ``end`` (seconds), ``channel`` (from 1 on) and ``split``
+(train, validation, test). phonemo.tables reads the table and knows other names of the columns. An
+empty cell means unknown: in a table of unlabeled recordings all cells of ``emotion`` are empty.
+Other columns are not used, which is reported.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from phonemo.corpora.manifest import STYLES, Style, Utterance
-from phonemo.corpora.readers.base import CorpusCard, CorpusReading, is_shadow, listing, table_lines
-from phonemo.errors import CorpusError
+from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.readers.base import CorpusCard, CorpusReading, is_shadow, listing
+from phonemo.corpora.readers.emotion_names import EmotionNames
+from phonemo.corpora.readers.formats.folder_names import part_of, split_names
+from phonemo.corpora.readers.formats.table_cells import (
+    cell,
+    channel_cell,
+    gender_cell,
+    language_cell,
+    locate,
+    style_cell,
+    times,
+    transcript_cell,
+)
+from phonemo.errors import CorpusError, ManifestError, safe_name
+from phonemo.tables import ALIASES, Table, TableRow, read_table
 
 CARD = CorpusCard(
     name="csv",
-    title="Your own table (csv or tsv)",
+    title="Your own table (csv, tsv or json)",
     language=None,
     licence="yours",
     homepage="",
@@ -32,49 +46,27 @@ CARD = CorpusCard(
 )
 
 COLUMNS = (
-    "file",
-    "emotion",
-    "id",
-    "speaker",
-    "gender",
-    "session",
-    "dialog",
-    "language",
-    "transcript",
-    "style",
-    "start",
-    "end",
+    *("file", "emotion", "id", "speaker", "gender", "session", "dialog", "language"),
+    *("transcript", "style", "start", "end", "duration", "channel", "split"),
 )
-#: Allowed but ignored columns; their values are measured.
-MEASURED = ("duration_s", "sample_rate")
-
+#: Columns whose text is used as it is.
+_FREE = ("speaker", "session", "dialog")
+#: Other names of the column split.
+_SPLITS = ("subset", "partition", "set")
+#: Ignored without a note; their values are measured.
+_MEASURED = ("duration", "sample_rate", "samplerate", "sampling_rate")
 _SUFFIXES = (".csv", ".tsv")
-_GENDERS: dict[str, Literal["f", "m"]] = {"f": "f", "female": "f", "m": "m", "male": "m"}
-_STYLES: dict[str, Style] = {style: style for style in STYLES}
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_MAX_LISTED = 8
 
 
 def read(root: Path) -> CorpusReading:
     """Read a table, or the only table in a folder.
 
     Raises:
-        CorpusError: no or several tables, an unknown column, or an invalid cell, with its line.
+        CorpusError: no or several tables, a missing column, or an invalid cell, with its line.
     """
     path = find_table(root)
-    utterances: list[Utterance] = []
-    lines: dict[str, int] = {}
-    for line, row in _rows(path):
-        utterance = _utterance(row, f"{path}:{line}")
-        if utterance.id in lines:
-            raise CorpusError(
-                f"{path}:{line}: id {utterance.id!r} is already in line {lines[utterance.id]}; "
-                "ids must be unique"
-            )
-        lines[utterance.id] = line
-        utterances.append(utterance)
-    if not utterances:
-        raise CorpusError(f"{path}: expected rows below the header, got none")
-    return CorpusReading(tuple(utterances))
+    return TableReader().read(path, path.parent)
 
 
 def find_table(root: Path) -> Path:
@@ -96,109 +88,151 @@ def find_table(root: Path) -> Path:
     raise CorpusError(f"{root}: expected one table, got {len(tables)} ({names}); pass one of them")
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    lines = table_lines(path)
-    first = lines.readline()
-    lines.seek(0)
-    reader = csv.reader(lines, delimiter=_delimiter(first), strict=True)
-    rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        header = _header(next(reader, []), path)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise CorpusError(
-                    f"{path}:{reader.line_num}: expected {len(header)} cells, got {len(cells)}"
-                )
-            stripped = (cell.strip() for cell in cells)
-            rows.append((reader.line_num, dict(zip(header, stripped, strict=True))))
-    except csv.Error as error:
-        raise CorpusError(f"{path}:{reader.line_num}: expected a csv table ({error})") from error
-    return rows
+@dataclass
+class TableReader:
+    """Reads the tables of a corpus, which share their ids and their notes."""
+
+    names: EmotionNames = field(default_factory=EmotionNames)
+    _lines: dict[str, str] = field(default_factory=dict)
+    _unused: dict[str, None] = field(default_factory=dict)
+    _other_splits: Counter[str] = field(default_factory=Counter)
+    _moved: int = 0
+
+    def read(self, path: Path, root: Path) -> CorpusReading:
+        """Read one table.
+
+        Args:
+            path: the table.
+            root: the corpus's folder, which the utterances' files are relative to.
+
+        Raises:
+            CorpusError: a missing column, or an invalid cell, with its line.
+        """
+        try:
+            with path.open("rb") as stream:
+                table = read_table(str(path), stream, COLUMNS, required=("file",))
+                rows = self._rows(path, root, table)
+        except ManifestError as error:
+            raise CorpusError(str(error)) from error
+        except OSError as error:
+            raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
+        if not rows:
+            raise CorpusError(f"{path}: expected rows below the header, got none")
+        return CorpusReading(tuple(_with_splits(rows)), notes=self.notes())
+
+    def notes(self) -> tuple[str, ...]:
+        """Lines about renamed emotions, unused columns and found files, of all tables read."""
+        lines = [*self.names.notes()]
+        if self._unused:
+            lines.append(f"columns not used: {_listed(map(_with_hint, self._unused))}")
+        if self._other_splits:
+            values = _listed(map(safe_name, sorted(self._other_splits)))
+            lines.append(f"splits other than train, validation and test, not used: {values}")
+        if self._moved:
+            lines.append(f"recordings found by the end of their path: {self._moved}")
+        return tuple(lines)
+
+    def _rows(self, path: Path, root: Path, table: Table) -> list[tuple[Utterance, str | None]]:
+        if table.header:
+            raise CorpusError(f"{path}: expected a table, got a manifest; use it as it is")
+        columns = set(table.columns)
+        rows = []
+        for row in table:
+            columns |= row.cells.keys()
+            part = self._part(row)
+            rows.append((self._utterance(row, path.parent, root), part))
+        self._require_content(path, table, columns)
+        return rows
+
+    def _require_content(self, path: Path, table: Table, columns: Collection[str]) -> None:
+        if not {"emotion", "transcript"} & set(columns):
+            got = _listed(map(_with_hint, table.columns))
+            raise CorpusError(
+                f"{path}:1: expected a column 'emotion' or 'transcript', whose cells may be empty, "
+                f"got {got}"
+            )
+
+    def _part(self, row: TableRow) -> str | None:
+        """The part of a split that a row names; other columns are noted as unused."""
+        named = cell(row.cells, "split")
+        for name, value in row.extra.items():
+            is_split = name.lower() in _SPLITS and (not value or part_of(value))
+            if is_split and named is None:
+                named = value or None
+            elif not is_split and name.lower() not in _MEASURED:
+                self._unused.setdefault(name)
+        part = None if named is None else part_of(named)
+        if named is not None and part is None:
+            self._other_splits[named] += 1
+        return part
+
+    def _utterance(self, row: TableRow, folder: Path, root: Path) -> Utterance:
+        cells, where = row.cells, row.where
+        if not cells.get("file"):
+            raise CorpusError(f"{where}: column 'file' is empty")
+        file = self._file(cells["file"], folder, root)
+        start, end = times(cells, where)
+        fields: dict[str, Any] = {
+            "start": start,
+            "end": end,
+            "channel": channel_cell(cells, where),
+            "gender": gender_cell(cells, where),
+            "language": language_cell(cells, where),
+            "transcript": transcript_cell(cells),
+            "style": style_cell(cells, where),
+            "emotion": self.names.convert(cell(cells, "emotion")),
+        }
+        name = self._unique(cell(cells, "id") or _id(file, cells, fields), where)
+        fields |= {column: cell(cells, column) for column in _FREE}
+        return Utterance(id=name, file=file, **fields)
+
+    def _file(self, name: str, folder: Path, root: Path) -> str:
+        file = locate(name, folder)
+        self._moved += file != name.replace("\\", "/")
+        if folder == root or file.startswith("/"):
+            return file
+        return (folder / file).relative_to(root).as_posix()
+
+    def _unique(self, name: str, where: str) -> str:
+        """The id; CorpusError if an earlier row has it."""
+        earlier = self._lines.setdefault(name, where)
+        if earlier != where:
+            line = earlier.rpartition(":")[2]
+            raise CorpusError(
+                f"{where}: id {safe_name(name)!r} is already in line {line}; ids must be unique"
+            )
+        return name
 
 
-def _delimiter(header: str) -> str:
-    return max(",\t;", key=header.count)
+def _with_splits(rows: list[tuple[Utterance, str | None]]) -> Iterator[Utterance]:
+    names = split_names(part for _, part in rows if part)
+    for utterance, part in rows:
+        yield utterance.model_copy(update={"split": names[part]}) if part else utterance
 
 
-def _header(cells: list[str], path: Path) -> list[str]:
-    header = [cell.strip().lower() for cell in cells]
-    for name in header:
-        if name not in (*COLUMNS, *MEASURED):
-            raise CorpusError(f"{path}:1: unknown column {name!r}; known: {', '.join(COLUMNS)}")
-        if header.count(name) > 1:
-            raise CorpusError(f"{path}:1: column {name!r} is repeated")
-    if "file" not in header:
-        raise CorpusError(f"{path}:1: expected a header line with a column 'file'")
-    if "emotion" not in header and "transcript" not in header:
-        raise CorpusError(
-            f"{path}:1: expected a column 'emotion' or 'transcript', whose cells may be empty"
-        )
-    return header
+def _id(file: str, cells: Mapping[str, str], fields: Mapping[str, Any]) -> str:
+    """The file without its extension, plus the segment and the channel if the row has them."""
+    name = file.rpartition(".")[0] or file
+    segment = "-".join(_time(cells.get(column, ""), fields[column]) for column in ("start", "end"))
+    name += "" if segment == "-" else f"#{segment}"
+    return name if fields["channel"] is None else f"{name}@{fields['channel']}"
 
 
-def _utterance(row: Mapping[str, str], where: str) -> Utterance:
-    file = row["file"].replace("\\", "/")
-    if not file:
-        raise CorpusError(f"{where}: column 'file' is empty")
-    start, end = _seconds(row, "start", where), _seconds(row, "end", where)
-    if end is not None and end <= (start or 0.0):
-        raise CorpusError(f"{where}: expected end > start, got {start or 0:g} to {end:g} s")
-    return Utterance(
-        id=row.get("id") or _id(file, row),
-        file=file,
-        start=start,
-        end=end,
-        speaker=row.get("speaker") or None,
-        gender=_gender(row, where),
-        session=row.get("session") or None,
-        dialog=row.get("dialog") or None,
-        language=_language(row, where),
-        transcript=row.get("transcript") or None,
-        style=_style(row, where),
-        emotion=row.get("emotion") or None,
-    )
+def _time(text: str, seconds: float | None) -> str:
+    """A time as the table writes it, unless that is no plain number."""
+    if seconds is None:
+        return ""
+    return text if text.replace(".", "", 1).isdecimal() else f"{seconds:g}"
 
 
-def _id(file: str, row: Mapping[str, str]) -> str:
-    """The file without its extension, plus the segment if the row has one."""
-    stem = file.rpartition(".")[0] or file
-    segment = "-".join(row.get(column, "") for column in ("start", "end"))
-    return stem if segment.strip("-") == "" else f"{stem}#{segment}"
+def _with_hint(column: str) -> str:
+    """A column's name, with the known column that it may be meant to be."""
+    known = [*COLUMNS, *(name for column in COLUMNS for name in ALIASES.get(column, ()))]
+    close = [] if column in known else get_close_matches(column.lower(), known, 1, 0.85)
+    return f"{safe_name(column)} (or {close[0]!r}?)" if close else safe_name(column)
 
 
-def _seconds(row: Mapping[str, str], column: str, where: str) -> float | None:
-    text = row.get(column)
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise CorpusError(f"{where}: expected {column} in seconds, got {text!r}") from error
-    if not math.isfinite(value) or value < 0:
-        raise CorpusError(f"{where}: expected {column} as seconds from 0 on, got {text!r}")
-    return value
-
-
-def _gender(row: Mapping[str, str], where: str) -> Literal["f", "m"] | None:
-    text = row.get("gender", "").lower()
-    if text and text not in _GENDERS:
-        raise CorpusError(f"{where}: expected gender f, m or an empty cell, got {text!r}")
-    return _GENDERS.get(text)
-
-
-def _style(row: Mapping[str, str], where: str) -> Style | None:
-    text = row.get("style", "").lower()
-    if text and text not in _STYLES:
-        raise CorpusError(
-            f"{where}: expected style {', '.join(STYLES)} or an empty cell, got {text!r}"
-        )
-    return _STYLES.get(text)
-
-
-def _language(row: Mapping[str, str], where: str) -> str | None:
-    text = row.get("language", "").lower()
-    if text and not _LANGUAGE.fullmatch(text):
-        raise CorpusError(f"{where}: expected an ISO 639-1 language such as en, got {text!r}")
-    return text or None
+def _listed(names: Iterable[str]) -> str:
+    items = list(names)
+    rest = len(items) - _MAX_LISTED
+    return ", ".join(items[:_MAX_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,22 +1,37 @@
 """Custom recordings with emotions and speakers in the names of folders and files.
 
-Layouts are ``anger/a.wav``, ``anger/anna/1.wav``, ``anna/anger/1.wav`` and, with a pattern for the
-speaker, ``anger/anna_1.wav``. The folder level of the emotions is detected by its names.
+Layouts are ``anger/a.wav``, ``anger/anna/1.wav``, ``anna/anger/1.wav``, ``train/anger/1.wav`` and,
+with a pattern for the speaker, ``anger/anna_1.wav``. Known corpora are recognized by their names.
+Otherwise the emotion's level is found for each recording by the names of its folders.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading
-from phonemo.errors import CorpusError, UsageError
-from phonemo.files import inside
-from phonemo.labels import EMOTIONS
+from phonemo.corpora.readers.emotion_names import EmotionNames
+from phonemo.corpora.readers.formats.emotion_levels import EmotionLevels
+from phonemo.corpora.readers.formats.folder_names import (
+    emotion_of,
+    is_filler,
+    part_of,
+    session_of,
+)
+from phonemo.corpora.readers.formats.folder_rows import (
+    FolderSplits,
+    path_utterance,
+    speaker_in_stem,
+    speaker_pattern,
+)
+from phonemo.corpora.readers.formats.known_folder import read_known
+from phonemo.corpora.readers.layouts import recognize_layout
+from phonemo.errors import CorpusError, safe_name
+from phonemo.files import SUFFIXES, walk_files
 
 CARD = CorpusCard(
     name="csv",  # for provenance, folders are a custom corpus like a table
@@ -28,28 +43,9 @@ CARD = CorpusCard(
     note="Without speakers, folds cannot be speaker-independent.",
 )
 
-#: Other spellings of an emotion -> its canonical name. Other words are kept.
-SYNONYMS: dict[str, str] = {
-    **dict.fromkeys(("angry", "ang", "wut", "aerger", "ärger", "生气", "愤怒"), "anger"),
-    **dict.fromkeys(("happy", "hap", "joy", "joyful", "freude", "高兴", "快乐"), "happiness"),
-    **dict.fromkeys(("sad", "trauer", "traurig", "悲伤", "难过"), "sadness"),
-    **dict.fromkeys(("fearful", "fea", "afraid", "scared", "angst", "恐惧", "害怕"), "fear"),
-    **dict.fromkeys(("disgusted", "dis", "ekel", "厌恶"), "disgust"),
-    **dict.fromkeys(("surprised", "sur", "ueberraschung", "überraschung", "惊讶"), "surprise"),
-    **dict.fromkeys(("neu", "neutrality", "中性"), "neutral"),
-    **dict.fromkeys(("bored", "langeweile", "无聊"), "boredom"),
-    **dict.fromkeys(("calmness", "ruhig", "平静"), "calm"),
-    **dict.fromkeys(("frustrated", "fru", "沮丧"), "frustration"),
-    **dict.fromkeys(("excitement", "exc", "兴奋"), "excited"),
-}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The folder levels of emotion and speaker; 0 is the outermost."""
-
-    emotion: int
-    speaker: int | None
+#: Written by phonemo itself, and therefore not counted as skipped.
+_MANIFEST_SUFFIX = ".jsonl"
+_PREFIX = re.compile(r"([^\W_]+)([_-])")
 
 
 def read_folders(
@@ -58,100 +54,127 @@ def read_folders(
     emotion_level: int | None = None,
     speaker: str | None = None,
     language: str | None = None,
-) -> tuple[CorpusReading, Layout]:
+) -> CorpusReading:
     """Read the recordings below a folder, with emotions and speakers from their paths.
 
     Args:
         root: the folder.
-        emotion_level: the folder level of the emotion, 1 for the outermost; None detects it.
+        emotion_level: the folder level of the emotion, 1 for the outermost; None recognizes known
+            corpora or detects the level.
         speaker: a pattern of the file's stem that contains {speaker}, such as "{speaker}_*"; None
-            uses the other folder level, if there is one.
+            uses another folder level, if there is one.
         language: ISO 639-1 code, if known.
 
     Raises:
-        CorpusError: no recordings, recordings outside a folder, or an ambiguous emotion level.
+        CorpusError: no recordings, no folder with the name of an emotion, or an ambiguous level.
         UsageError: a pattern without {speaker}, or no such level.
     """
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder; expected one with a folder per emotion")
-    paths = [path for _, path in inside(str(root))]
+    pattern = None if speaker is None else speaker_pattern(speaker)
+    skipped: Counter[str] = Counter()
+    paths = _recordings(root, skipped)
     if not paths:
-        raise CorpusError(f"{root}: expected recordings (.wav, .flac, .mp3, .ogg), got none")
-    layout = _layout(root, paths, emotion_level, speaker is not None)
-    pattern = None if speaker is None else _pattern(speaker)
-    rows = [_utterance(path, layout, pattern, language) for path in paths]
-    return CorpusReading(tuple(rows)), layout
+        raise CorpusError(f"{root}: expected recordings ({_suffixes()}), got {_got(skipped)}")
+    known = recognize_layout(paths) if emotion_level is None else None
+    if known is not None:
+        return read_known(paths, known, pattern, language, skipped)
+    return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
 
 
-def canonical(word: str) -> str:
-    """Return the canonical name of an emotion; unknown words are only lowercased."""
-    small = word.strip().lower()
-    return SYNONYMS.get(small, small)
+def _recordings(root: Path, skipped: Counter[str]) -> list[PurePath]:
+    paths = []
+    for name in walk_files(str(root)):
+        path = PurePath(name)
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES and _is_text(name):
+            paths.append(path.relative_to(root))
+        elif suffix in SUFFIXES:
+            skipped["file name is not UTF-8"] += 1
+        elif suffix != _MANIFEST_SUFFIX:
+            skipped[f"not a recording ({safe_name(suffix) or 'no extension'})"] += 1
+    return paths
 
 
-def _layout(
-    root: Path, paths: Sequence[PurePath], requested: int | None, speaker_is_elsewhere: bool
-) -> Layout:
-    depths = Counter(len(path.parts) - 1 for path in paths)
-    depth = min(depths)
-    if not depth:
-        stray = next(path for path in paths if len(path.parts) == 1)
-        raise CorpusError(
-            f"{root}: {stray} is not in a folder; put each recording into a folder named after its "
-            "emotion, or use a table: --csv"
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _suffixes() -> str:
+    return ", ".join(SUFFIXES)
+
+
+def _got(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason}: {count}" for reason, count in skipped.items()) or "none"
+
+
+def _detected_reading(
+    root: Path,
+    paths: Sequence[PurePath],
+    requested: int | None,
+    pattern: re.Pattern[str] | None,
+    language: str | None,
+    skipped: Counter[str],
+) -> CorpusReading:
+    levels = EmotionLevels.detect(root, paths, requested)
+    speakers = _folder_speakers(levels) if pattern is None else {}
+    splits, names = FolderSplits(paths), EmotionNames()
+    rows = [
+        path_utterance(
+            path,
+            names.record(levels.spelling(path), levels.emotion(path)),
+            splits.of(path),
+            speaker_in_stem(pattern, path) if pattern else speakers.get(path),
+            language,
+            session=next(filter(None, map(session_of, path.parts[:-1])), None),
         )
-    if requested is not None and not 1 <= requested <= depth:
-        raise UsageError(f"expected --emotion-level from 1 to {depth}, got {requested}")
-    emotion = _emotion_level(root, paths, depth) if requested is None else requested - 1
-    others = [level for level in range(depth) if level != emotion]
-    return Layout(emotion, None if speaker_is_elsewhere or not others else others[-1])
+        for path in levels.paths
+    ]
+    for reason, count in levels.skipped.items():
+        skipped[reason] += count
+    notes = (*levels.notes, *splits.notes(), *names.notes(), *_speaker_hint(rows))
+    return CorpusReading(tuple(rows), dict(skipped), notes, levels.warnings)
 
 
-def _emotion_level(root: Path, paths: Iterable[PurePath], depth: int) -> int:
-    names = [{path.parts[level] for path in paths} for level in range(depth)]
-    counts = [sum(canonical(name) in EMOTIONS for name in level) for level in names]
-    best = max(range(depth), key=counts.__getitem__)
-    if depth == 1 or counts.count(counts[best]) == 1:
-        return best
-    levels = "; ".join(
-        f"level {number}: {', '.join(sorted(level)[:4])}" for number, level in enumerate(names, 1)
+def _folder_speakers(levels: EmotionLevels) -> dict[PurePath, str]:
+    """The speaker of each recording: its innermost folder that is not something else.
+
+    A folder around the emotions is a speaker only if all recordings have one at the same level and
+    there are several: "My data/anger/1.wav" has no speaker.
+    """
+    inner, outer = {}, {}
+    for path in levels.paths:
+        folders = list(enumerate(path.parts[:-1]))
+        level = levels.level(path)
+        below = [name for place, name in folders if place > level and _may_be_speaker(name)]
+        above = [name for place, name in folders if place < level and _may_be_speaker(name)]
+        if below:
+            inner[path] = below[-1]
+        elif above:
+            outer[path] = above[-1]
+    if inner or len(outer) < len(levels.paths) or len(set(outer.values())) < 2:
+        return inner
+    return outer
+
+
+def _may_be_speaker(name: str) -> bool:
+    return part_of(name) is None and session_of(name) is None and not is_filler(name)
+
+
+def _speaker_hint(rows: Sequence[Utterance]) -> tuple[str, ...]:
+    """The option that reads speakers from file names that all begin with one of a few words."""
+    if any(row.speaker for row in rows):
+        return ()
+    matches = [_PREFIX.match(PurePath(row.file).name) for row in rows]
+    prefixes = sorted({match[1] for match in matches if match})
+    if None in matches or not 2 <= len(prefixes) <= len(rows) / 2 or any(map(emotion_of, prefixes)):
+        return ()
+    mark = next(match[2] for match in matches if match)
+    words = ", ".join(map(safe_name, prefixes[:3])) + (", ..." if len(prefixes) > 3 else "")
+    return (
+        f"file names begin with {words}: if these are speakers, --speaker '{{speaker}}{mark}*'",
     )
-    raise CorpusError(
-        f"{root}: the level of the emotions is ambiguous ({levels}); set --emotion-level"
-    )
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    if text.count("{speaker}") != 1:
-        raise UsageError(
-            f"expected --speaker with one {{speaker}}, such as '{{speaker}}_*', got {text!r}"
-        )
-    before, after = text.split("{speaker}")
-    return re.compile(f"{_glob(before)}(?P<speaker>.+?){_glob(after)}", re.DOTALL)
-
-
-def _glob(text: str) -> str:
-    return ".*".join(map(re.escape, text.split("*")))
-
-
-def _utterance(
-    path: PurePath, layout: Layout, pattern: re.Pattern[str] | None, language: str | None
-) -> Utterance:
-    speaker = None if layout.speaker is None else path.parts[layout.speaker]
-    if pattern is not None:
-        match = pattern.fullmatch(path.stem)
-        speaker = match["speaker"] if match else None
-    file = path.as_posix()
-    return Utterance(
-        id=file,
-        file=file,
-        speaker=speaker,
-        language=language,
-        emotion=canonical(path.parts[layout.emotion]),
-    )
-
-
-def renamed(paths: Iterable[PurePath], layout: Layout) -> Mapping[str, str]:
-    """Folder -> canonical emotion, for folders whose name differs from it."""
-    folders = sorted({path.parts[layout.emotion] for path in paths})
-    return {folder: canonical(folder) for folder in folders if canonical(folder) != folder}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
-from phonemo.corpora.readers.formats.folders import canonical
+from phonemo.corpora.readers.emotion_names import EmotionNames
 from phonemo.errors import CorpusError
 from phonemo.files import loads_json
 
@@ -47,6 +47,7 @@ def read(root: Path) -> CorpusReading:
     path = _file(root)
     rows: list[Utterance] = []
     skipped: Counter[str] = Counter()
+    names = EmotionNames()
     for number, line in enumerate(_lines(path), start=1):
         if line.strip():
             where = f"{path}:{number}"
@@ -54,10 +55,10 @@ def read(root: Path) -> CorpusReading:
             if cut.get("type", _CUT_TYPE) != _CUT_TYPE:
                 skipped[f"{cut.get('type')}: only {_CUT_TYPE} is read"] += 1
                 continue
-            rows += _utterances(cut, path.parent, where)
+            rows += _utterances(cut, path.parent, names, where)
     if not rows:
         raise CorpusError(f"{path}: expected supervisions, got none; export cuts with supervisions")
-    return CorpusReading(unique_ids(rows, path), dict(skipped))
+    return CorpusReading(unique_ids(rows, path), dict(skipped), names.notes())
 
 
 def _file(root: Path) -> Path:
@@ -92,12 +93,14 @@ def _parse_cut(line: str, where: str) -> dict[str, Any]:
     return cut
 
 
-def _utterances(cut: Mapping[str, Any], folder: Path, where: str) -> Iterator[Utterance]:
+def _utterances(
+    cut: Mapping[str, Any], folder: Path, names: EmotionNames, where: str
+) -> Iterator[Utterance]:
     try:
         supervisions = list(cut.get("supervisions") or ())
         file = _source_file(cut["recording"], folder, where) if supervisions else ""
         for supervision in supervisions:
-            yield _utterance(cut, supervision, file)
+            yield _utterance(cut, supervision, names, file)
     except (AttributeError, ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
         raise CorpusError(
             f"{where}: incomplete cut ({_first_line(error)}); export MonoCuts with recordings and "
@@ -120,25 +123,37 @@ def _source_file(recording: Mapping[str, Any], folder: Path, where: str) -> str:
     return Path(os.path.relpath(folder / path, folder)).as_posix()
 
 
-def _utterance(cut: Mapping[str, Any], supervision: Mapping[str, Any], file: str) -> Utterance:
+def _utterance(
+    cut: Mapping[str, Any], supervision: Mapping[str, Any], names: EmotionNames, file: str
+) -> Utterance:
     """Convert a supervision, whose times are relative to its cut."""
     start = float(cut["start"]) + float(supervision["start"])
     end = start + float(supervision["duration"])
     if not 0 <= max(start, 0.0) < end < math.inf:
         raise ValueError(f"from {start:g} to {end:g} s")
     custom = supervision.get("custom") or {}
+    channel = supervision.get("channel", cut.get("channel"))
     emotion = custom.get("emotion")
     return Utterance(
         id=f"{cut['id']}/{supervision['id']}" if supervision["id"] != cut["id"] else str(cut["id"]),
         file=file,
         start=max(0.0, round(start, 6)),
         end=round(end, 6),
+        channel=_channel(cut["recording"], channel),
         speaker=supervision.get("speaker") or None,
         gender=_GENDERS.get(str(supervision.get("gender") or "").lower()),
         language=_language(supervision.get("language")),
         transcript=supervision.get("text"),
-        emotion=canonical(str(emotion)) if emotion else None,
+        emotion=names.convert(str(emotion)) if emotion else None,
     )
+
+
+def _channel(recording: Mapping[str, Any], channel: Any) -> int | None:
+    """The channel from 1 on; None for all of them. Lhotse's numbers begin with 0."""
+    channels = recording.get("channel_ids") or recording["sources"][0].get("channels") or [0]
+    if isinstance(channel, list):
+        channel = channel[0] if len(channel) == 1 else None
+    return None if channel is None or len(channels) < 2 else int(channel) + 1
 
 
 def _language(value: object) -> str | None:

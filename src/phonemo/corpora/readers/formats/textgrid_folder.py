@@ -17,7 +17,7 @@ from phonemo.annotations.tiers import TierInterval
 from phonemo.corpora.g2p.alphabets import IPA
 from phonemo.corpora.manifest import Phonemes, Utterance
 from phonemo.corpora.readers.base import CorpusCard, CorpusReading, listing, unique_ids
-from phonemo.corpora.readers.formats.folders import canonical
+from phonemo.corpora.readers.emotion_names import EmotionNames
 from phonemo.errors import CorpusError, UsageError
 from phonemo.files import inside
 
@@ -46,10 +46,11 @@ def read(root: Path) -> CorpusReading:
         raise CorpusError(f"{root}: no such folder; expected one with recordings and TextGrids")
     rows: list[Utterance] = []
     skipped: Counter[str] = Counter()
+    names = EmotionNames()
     for name, relative in inside(str(root)):
         grid = Path(name).with_suffix(_SUFFIX)
         if grid.is_file():
-            rows += _utterances(relative.as_posix(), _tiers(grid), skipped, grid)
+            rows += _utterances(relative.as_posix(), _tiers(grid), skipped, names, grid)
         else:
             skipped["no TextGrid beside it"] += 1
     if not rows:
@@ -57,7 +58,7 @@ def read(root: Path) -> CorpusReading:
             f"{root}: expected a recording and a TextGrid with emotions of its name "
             f"({listing(root)})"
         )
-    return CorpusReading(unique_ids(rows, root), dict(skipped))
+    return CorpusReading(unique_ids(rows, root), dict(skipped), names.notes())
 
 
 def _tiers(path: Path) -> dict[str, list[TierInterval]]:
@@ -68,7 +69,11 @@ def _tiers(path: Path) -> dict[str, list[TierInterval]]:
 
 
 def _utterances(
-    file: str, tiers: dict[str, list[TierInterval]], skipped: Counter[str], grid: Path
+    file: str,
+    tiers: dict[str, list[TierInterval]],
+    skipped: Counter[str],
+    names: EmotionNames,
+    grid: Path,
 ) -> list[Utterance]:
     if not any(name == "emotion" or name.startswith("emotion ") for name in tiers):
         raise CorpusError(f"{grid}: expected a tier 'emotion', got {', '.join(tiers) or 'none'}")
@@ -89,7 +94,7 @@ def _utterances(
             start=interval.start,
             end=interval.end,
             speaker=speaker,
-            emotion=canonical(_SCORE.sub("", interval.text)),
+            emotion=names.convert(_SCORE.sub("", interval.text)),
             phonemes=_phonemes(interval, tiers.get("phonemes", ()), skipped),
         )
         for interval, speaker in intervals

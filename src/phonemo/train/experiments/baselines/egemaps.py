@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import TrainerState
 
-from phonemo.audio import RATE, load_waveform
+from phonemo.audio import RATE
 from phonemo.corpora.manifest import Manifest, Utterance
+from phonemo.corpora.recordings import load_utterance
 from phonemo.errors import AudioError, MissingExtraError
 from phonemo.evaluation import metrics
 from phonemo.evaluation.calibration import calibrate_grouped
@@ -176,7 +177,7 @@ def _dependencies(manifest: Manifest, utterance: Utterance) -> list[Any]:
 
 
 def _compute(extract: Any, manifest: Manifest, utterance: Utterance) -> Features:
-    audio = load_waveform(manifest.audio_path(utterance), start=utterance.start, end=utterance.end)
+    audio = load_utterance(manifest, utterance)
     features: Features = extract(_pad(audio.samples))
     if not np.isfinite(features).all():
         raise AudioError(

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phonemo.audio import load_waveform
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
+from phonemo.corpora.recordings import load_utterance
 from phonemo.evaluation import metrics
 from phonemo.model.backbone import Backbone
 from phonemo.model.pretrained import load_backbone
@@ -109,9 +109,7 @@ def _features(
 ) -> Features:
     rows = []
     for number, utterance in enumerate(utterances, start=1):
-        audio = load_waveform(
-            manifest.audio_path(utterance), start=utterance.start, end=utterance.end
-        )
+        audio = load_utterance(manifest, utterance)
         hidden = states(torch.from_numpy(np.array(audio.samples))[None])
         pooled = [torch.cat([state[0].mean(0), state[0].std(0, correction=0)]) for state in hidden]
         rows.append(torch.stack(pooled).numpy())
