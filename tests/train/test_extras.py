@@ -19,8 +19,8 @@ from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 
 def other_corpus(folder: Path, **update: object) -> Path:
-    """The beeps again, as recordings of other speakers of a corpus with another name."""
-    path = make_corpus(folder)
+    """Other beeps, of other speakers, as a corpus with another name."""
+    path = make_corpus(folder, seed=4)
     manifest = read_manifest(path)
     rows = [row.model_copy(update=update) for row in manifest.utterances]
     write_manifest(path, manifest.header.model_copy(update={"corpus": "chirps"}), rows)

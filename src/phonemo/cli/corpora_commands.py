@@ -55,15 +55,22 @@ def prepare(
 def merge(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of different corpora.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    drop_copies: Annotated[
+        bool,
+        typer.Option("--drop-copies", help="Leave out recordings that an earlier manifest has."),
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Merge several manifests into one.
 
-    Ids and speakers are prefixed with the name of their corpus.
+    Ids and speakers are prefixed with the name of their corpus. A recording in two manifests is an
+    error.
     """
     from phonemo.corpora.merge import merge_streams
 
     check_writable(output)
-    merged = merge_streams(manifests, output)
+    with console.progress_callback("comparing recordings", quiet) as progress:
+        merged = merge_streams(manifests, output, drop_copies=drop_copies, progress=progress)
     speakers = Counter(row.speaker for row in merged)
     counts = f"{speakers.total()} utterances, {len(set(speakers) - {None})} speakers"
     typer.echo(f"{output}: {counts} of {merged.header.corpus}")
@@ -97,7 +104,10 @@ def inspect(
     ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Show the overlap of train and test; speakers or recordings in both are errors."""
+    """Show the overlap of train and test; leaks are errors.
+
+    Leaks are speakers or recordings in both. Near-copies of recordings are reported.
+    """
     from phonemo.corpora import leakage, leakage_text
     from phonemo.corpora.copies.groups import NO_COPIES, find_copies
     from phonemo.corpora.manifest import read_manifest

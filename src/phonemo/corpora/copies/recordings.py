@@ -83,12 +83,10 @@ def sample_digest(samples: NDArray[np.float32]) -> bytes | None:
 
 def cache_path() -> Path:
     """The cache's file, below XDG_CACHE_HOME, ~/Library/Caches or %LOCALAPPDATA%."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if sys.platform == "darwin" and "XDG_CACHE_HOME" not in os.environ:
-        home = Path.home() / "Library" / "Caches"
-    if sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA", home))
-    return home / "phonemo" / "recordings.sqlite"
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get(variable) or Path.home() / usual
+    return Path(home) / "phonemo" / "recordings.sqlite"
 
 
 class _Cache:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from phonemo.config import ProtocolConfig
 from phonemo.corpora.copies.groups import find_copies
+from phonemo.corpora.copies.recordings import Progress
 from phonemo.corpora.folds import Split
 from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
 from phonemo.corpora.manifest import Manifest, Utterance
@@ -72,9 +73,18 @@ def select_utterances(
 
 
 def make_task(
-    manifest: Manifest, utterances: Sequence[Utterance], protocol: ProtocolConfig
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    protocol: ProtocolConfig,
+    progress: Progress | None = None,
 ) -> FoldTask:
     """Split utterances that have an emotion into folds.
+
+    Args:
+        manifest: locates the audio, which is decoded to find copies.
+        utterances: its utterances that are classified.
+        protocol: the split protocol.
+        progress: called with (done, total) recordings.
 
     Raises:
         LabelError: fewer than two emotions.
@@ -88,7 +98,7 @@ def make_task(
             f"{manifest.path}: expected at least two emotions, got {', '.join(names) or 'none'}; "
             f"the manifest has {', '.join(known) or 'none'}"
         )
-    copies = find_copies(manifest, utterances)
+    copies = find_copies(manifest, utterances, progress, near=False)
     split = make_split(utterances, protocol, copies)
     assert_no_leakage(measure_leakage(utterances, split, copies), protocol)
     labels = LabelSet(tuple(names))
