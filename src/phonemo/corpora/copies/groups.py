@@ -78,7 +78,8 @@ def find_copies(
 ) -> Copies:
     """Decode utterances and find copies and near-copies among them.
 
-    About seven seconds for 1,000 recordings of three seconds, and one second if they are cached.
+    Seven to twelve seconds of one core for 1,000 recordings of three seconds; less than two if they
+    are cached.
 
     Args:
         manifest: locates the audio.

@@ -60,10 +60,11 @@ def phonemize_espeak(text: str, language: str) -> Iterator[str]:
         PhonemeError: eSpeak has no such voice, or returned a symbol outside the table.
         MissingExtraError: the extra ``espeak`` is not installed.
     """
+    voice = _voice(language)
     from phonemizer.separator import Separator
 
     separator = Separator(phone="_", word=" ", syllable="")
-    for line in _voice(language).phonemize([text], separator=separator, strip=True):
+    for line in voice.phonemize([text], separator=separator, strip=True):
         for phone in line.replace(" ", "_").split("_"):
             yield from from_espeak(phone, language)
 
