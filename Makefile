@@ -9,8 +9,8 @@ FILE ?=
 MINUTES ?= 60
 FUZZ_TARGETS ?=
 
-# All extras that fit into one environment; without espeak (GPL-3).
-EXTRAS := train,g2p,export,egemaps,serve,media,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
+# All extras that fit into one environment; espeak (GPL-3) is for the tests alone.
+EXTRAS := train,g2p,espeak,export,egemaps,serve,media,vad,pandas,batch,hub,datasets,sklearn,audformat,lhotse,mlflow,trackio,wandb,gradio,docs,notebooks,dev
 VENV := .venv
 LIGHT := .venv-light
 FUZZ := .venv-fuzz

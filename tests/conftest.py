@@ -59,6 +59,14 @@ def _seeded() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keep the cache of compared recordings out of the user's home, also in child processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _offline():
     """Raise an error for connections and lookups that leave this machine."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex

@@ -58,6 +58,8 @@ ONLY_IN = (
         "onnx": {"train"},
         "onnxruntime": {"runtime"},
         "fsspec": {"batch"},
+        "phonemizer": {"corpora"},
+        "espeakng_loader": {"corpora"},
         "pyarrow": {"batch", "corpora"},
         "ray": {"runtime", "batch", "train"},
         "huggingface_hub": {"runtime", "integrations"},

@@ -246,8 +246,8 @@ def prepared(tmp_path: Path, whole, monkeypatch) -> Path:
     """What the commands below hear and read."""
     monkeypatch.chdir(tmp_path)
     clips(tmp_path / "in", "a.wav", "b.wav")
-    for name in ("one", "two"):
-        path = make_corpus(tmp_path / name)
+    for seed, name in enumerate(("one", "two")):
+        path = make_corpus(tmp_path / name, seed=seed)
         path.write_text(path.read_text().replace('"beeps"', f'"{name}"'))
     (tmp_path / "table.csv").write_text("file,emotion\nin/a.wav,anger\nin/b.wav,neutral\n")
     return tmp_path

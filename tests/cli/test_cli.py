@@ -293,8 +293,8 @@ def test_inspect_allows_and_reports_a_requested_leak(phonemo, here):
 
 
 def test_inspect_rejects_a_leak_of_a_split_that_should_have_none(phonemo, here, monkeypatch):
-    def leaky(rows, settings):
-        return make_split(rows, settings.model_copy(update={"name": "random-leaky"}))
+    def leaky(rows, settings, copies):
+        return make_split(rows, settings.model_copy(update={"name": "random-leaky"}), copies)
 
     monkeypatch.setattr("phonemo.corpora.splits.make_split", leaky)
     answer = phonemo("inspect", here / "m.jsonl")

@@ -15,9 +15,9 @@ from phonemo.corpora.leakage import (
     Shared,
     TranscriptOverlap,
     assert_no_leakage,
-    lines,
     measure_leakage,
 )
+from phonemo.corpora.leakage_text import lines
 from phonemo.corpora.splits import Fold, Split, make_split
 from phonemo.errors import LeakageError, ProtocolError
 from tests.corpora.tiny_manifests import from_metadata, parallel, scripted, utterance
@@ -129,7 +129,7 @@ def test_the_text_has_a_row_for_each_fold_and_warns_of_repeated_sentences():
     text = lines(measure_leakage(rows, make_split(rows, ProtocolConfig())))
     assert text[0] == "protocol speaker: 4 folds by speaker of 16 utterances"
     shared = next(line for line in text if line.startswith("speaker-f1"))
-    assert words(shared) == "speaker-f1 0 / 0 / 0 unknown unknown 2 / 2 / 2 100 % 100 %"
+    assert words(shared) == "speaker-f1 0 / 0 / 0 unknown unknown 2 / 2 / 2 unknown 100 % 100 %"
     assert "speaker-f1 4 / 2 / 2 4 / 2 / 2 8 / 4 / 4" in map(words, text)
     assert any(
         line.startswith("warning: 100 % of test utterances share their sentence with train")

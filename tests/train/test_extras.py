@@ -18,9 +18,9 @@ from phonemo.train.provenance import provenance_of
 from tests.train.tiny_run import make_config, make_corpus, with_changes
 
 
-def other_corpus(folder: Path, **update: object) -> Path:
-    """The beeps again, as recordings of other speakers of a corpus with another name."""
-    path = make_corpus(folder)
+def other_corpus(folder: Path, seed: int = 4, **update: object) -> Path:
+    """Other beeps, of other speakers, as a corpus with another name."""
+    path = make_corpus(folder, seed=seed)
     manifest = read_manifest(path)
     rows = [row.model_copy(update=update) for row in manifest.utterances]
     write_manifest(path, manifest.header.model_copy(update={"corpus": "chirps"}), rows)
@@ -158,7 +158,7 @@ def test_a_part_of_a_merged_main_corpus_cannot_be_an_extra(tmp_path: Path) -> No
 
 def test_a_merged_extra_is_recorded_by_its_corpora(tmp_path: Path) -> None:
     chirps = other_corpus(tmp_path / "other")
-    tones = other_corpus(tmp_path / "tones")
+    tones = other_corpus(tmp_path / "tones", seed=5)
     manifest = read_manifest(tones)
     header = manifest.header.model_copy(update={"corpus": "tones"})
     write_manifest(tones, header, manifest.utterances)

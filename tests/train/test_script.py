@@ -104,9 +104,9 @@ def test_speakers_are_kept_apart(tmp_path, monkeypatch):
         text_baseline(path, SPEAKER)
 
 
-def leaking(utterances, protocol):
+def leaking(utterances, protocol, copies):
     """One utterance of the first fold's test part changes places with one it learns from."""
-    split = make_split(utterances, protocol)
+    split = make_split(utterances, protocol, copies)
     fold = split.folds[0]
     train, test = (*fold.train[1:], fold.test[0]), (*fold.test[1:], fold.train[0])
     return replace(split, folds=(replace(fold, train=train, test=test), *split.folds[1:]))

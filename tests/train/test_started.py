@@ -33,7 +33,7 @@ from tests.train.tiny_training import make_dataset, make_network
 
 def other_corpus(folder: Path) -> Path:
     """The beeps as a corpus that the start has not learnt from, sadness as fear; its manifest."""
-    path = make_corpus(folder)
+    path = make_corpus(folder, seed=4)
     text = path.read_text().replace('"corpus": "beeps"', '"corpus": "horns"')
     text = text.replace('"corpus":"beeps"', '"corpus":"horns"')
     for before in ('"emotion":"sadness"', '"emotion": "sadness"'):

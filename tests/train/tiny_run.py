@@ -19,9 +19,9 @@ WORDS = {"anger": ("a", "t", "a"), "neutral": ("m", "a"), "sadness": ("s", "a", 
 RATE = 16_000
 
 
-def make_corpus(root: Path, takes: int = 2) -> Path:
+def make_corpus(root: Path, takes: int = 2, seed: int = 3) -> Path:
     """Beeps whose pitch is the emotion; the manifest's path."""
-    draw = np.random.default_rng(3)
+    draw = np.random.default_rng(seed)
     rows = []
     for speaker in SPEAKERS:
         for number, emotion in enumerate(EMOTIONS):

@@ -43,6 +43,9 @@ def run_progress(quiet: bool) -> Iterator[RunProgress]:
     from phonemo.train.callbacks import RunProgress
 
     class ConsoleProgress(RunProgress):
+        def recordings(self, done: int, total: int) -> None:
+            display.update(copy_task, completed=done, total=total, visible=done < total)
+
         def features(self, done: int, total: int) -> None:
             display.update(feature_task, completed=done, total=total, visible=True)
 
@@ -61,6 +64,7 @@ def run_progress(quiet: bool) -> Iterator[RunProgress]:
                 )
 
     with bars(quiet) as display:
+        copy_task = display.add_task("comparing recordings", total=None, visible=False, note="")
         feature_task = display.add_task("frozen layers", total=None, visible=False, note="")
         cell_task = display.add_task("folds x seeds", total=None, visible=False, note="")
         step_task = display.add_task("", total=None, visible=False, note="")

@@ -56,15 +56,22 @@ def prepare(
 def merge(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of different corpora.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The manifest to write.")],
+    drop_copies: Annotated[
+        bool,
+        typer.Option("--drop-copies", help="Leave out recordings that an earlier manifest has."),
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Merge several manifests into one.
 
-    Ids and speakers are prefixed with the name of their corpus.
+    Ids and speakers are prefixed with the name of their corpus. A recording in two manifests is an
+    error.
     """
     from phonemo.corpora.merge import merge_streams
 
     check_writable(output)
-    merged = merge_streams(manifests, output)
+    with console.progress_callback("comparing recordings", quiet) as progress:
+        merged = merge_streams(manifests, output, drop_copies=drop_copies, progress=progress)
     speakers = Counter(row.speaker for row in merged)
     counts = f"{speakers.total()} utterances, {len(set(speakers) - {None})} speakers"
     typer.echo(f"{output}: {counts} of {merged.header.corpus}")
@@ -92,9 +99,18 @@ def inspect(
             help="Drop training texts at least this similar to a test text (Jaccard, 0 to 1)."
         ),
     ] = None,
+    copies: Annotated[
+        bool,
+        typer.Option(help="Decode the audio and compare recordings, also resampled or re-encoded."),
+    ] = True,
+    quiet: Quiet = False,
 ) -> None:
-    """Show the overlap of train and test; speaker leaks are errors."""
-    from phonemo.corpora import leakage
+    """Show the overlap of train and test; leaks are errors.
+
+    Leaks are speakers or recordings in both. Near-copies of recordings are reported.
+    """
+    from phonemo.corpora import leakage, leakage_text
+    from phonemo.corpora.copies.groups import NO_COPIES, find_copies
     from phonemo.corpora.manifest import read_manifest
     from phonemo.corpora.splits import make_split
 
@@ -105,16 +121,21 @@ def inspect(
         validation_units=validation_units,
         drop_near_duplicates=drop_near_duplicates,
     )
-    utterances = read_manifest(manifest).utterances
+    source = read_manifest(manifest)
+    utterances = source.utterances
     rows = [row for row in utterances if row.emotion]
     if protocol.startswith("published") or not rows:  # published folds list every utterance
         rows = list(utterances)
     if len(rows) < len(utterances):
         left_out = f"{len(utterances) - len(rows)} of {len(utterances)} utterances"
         typer.echo(f"phonemo: {left_out} have no emotion and were skipped", err=True)
-    split = make_split(rows, settings)
-    report = leakage.measure_leakage(rows, split)
-    for line in leakage.lines(report):
+    compared = NO_COPIES
+    if copies:
+        with console.progress_callback("comparing recordings", quiet) as progress:
+            compared = find_copies(source, rows, progress)
+    split = make_split(rows, settings, compared)
+    report = leakage.measure_leakage(rows, split, compared)
+    for line in leakage_text.lines(report):
         typer.echo(line)
     leakage.assert_no_leakage(report, settings)
 

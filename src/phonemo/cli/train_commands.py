@@ -223,7 +223,9 @@ def finetune(
     from phonemo.train.experiments.finetune import finetune as learn
     from phonemo.train.experiments.finetune import plan
 
-    planned = plan(manifest, output or _default_output(manifest), start, strategy.value, threads)
+    run = output or _default_output(manifest)
+    with console.run_progress(quiet) as progress:
+        planned = plan(manifest, run, start, strategy.value, threads, progress)
     for note in planned.notes:
         typer.echo(f"phonemo: {note}", err=True)
     with console.run_progress(quiet) as progress:

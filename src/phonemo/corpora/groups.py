@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from phonemo.corpora.copies.groups import Copies, join_units, list_some
 from phonemo.corpora.manifest import Utterance
 from phonemo.corpora.transcripts import sentence
 from phonemo.errors import ProtocolError
@@ -58,6 +59,22 @@ def units_by_id(utterances: Sequence[Utterance], axis: Axis) -> dict[str, str]:
             "does not need it"
         )
     return units
+
+
+def join_copies(
+    utterances: Sequence[Utterance], axis: Axis, copies: Copies
+) -> tuple[Sequence[Utterance], tuple[str, ...]]:
+    """Give units that share a recording one name, and return a note on each such group."""
+    if not copies.groups:
+        return utterances, ()
+    units, joined = join_units(units_by_id(utterances, axis), copies)
+    rows = [row.model_copy(update={_FIELDS[axis]: units[row.id]}) for row in utterances]
+    notes = (
+        f"{axis}s {list_some(map(repr, names))} share the same recordings, such as {example}, "
+        f"and count as one {axis}"
+        for names, example in joined
+    )
+    return rows if joined else utterances, tuple(notes)
 
 
 def make_groups(

@@ -1,7 +1,7 @@
-"""Measure which speakers, sessions, dialogs and transcripts the parts of a fold share.
+"""Measure which speakers, sessions, dialogs, transcripts and recordings the parts of a fold share.
 
-The report is plain data or text. A split that shares what its protocol keeps apart is rejected.
-Unknown values are never counted as zero.
+The report is plain data, which leakage_text.py formats. A split that shares what its protocol keeps
+apart is rejected. Unknown values are never counted as zero.
 """
 
 from __future__ import annotations
@@ -11,6 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phonemo.config import ProtocolConfig
+from phonemo.corpora.copies.groups import (
+    MOST_LISTED,
+    NO_COPIES,
+    Copies,
+    NearCopy,
+)
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.groups import unit_of
 from phonemo.corpora.manifest import Utterance
@@ -80,6 +86,8 @@ class FoldLeakage:
     sessions: Shared
     dialogs: Shared
     sentences: Shared
+    recordings: Shared
+    """A value names the files with the same samples; unknown if the audio was not compared."""
     repeats: TranscriptOverlap
 
 
@@ -92,165 +100,49 @@ class LeakageReport:
     notes: tuple[str, ...]
     utterances: int
     folds: tuple[FoldLeakage, ...]
+    copies: CopyReport
 
 
-def lines(report: LeakageReport) -> list[str]:
-    """Format the report as text: two tables with a row per fold, then notes and warnings."""
-    return [
-        f"protocol {report.protocol}: {len(report.folds)} folds by {report.unit} of "
-        f"{report.utterances} utterances",
-        "",
-        "shared by train and test / validation and test / train and validation:",
-        *_table([_SHARED_HEAD, *(_shared_row(fold) for fold in report.folds)]),
-        "",
-        "utterances of each emotion in train / validation / test:",
-        *_table(_class_table(report.folds)),
-        "",
-        *(f"note: {note}" for note in report.notes if not note.startswith("LEAKY")),
-        *(f"warning: {text}" for text in warnings(report)),
-    ]
+@dataclass(frozen=True)
+class CopyReport:
+    """Copies and near-copies among the utterances of all folds, as text."""
 
-
-def warnings(report: LeakageReport) -> list[str]:
-    """Warnings to report with any result of this split, one sentence each."""
-    return [
-        *(note for note in report.notes if note.startswith("LEAKY")),
-        *_speaker_warnings(report.folds),
-        *_dialog_warnings(report.folds),
-        *_sentence_warnings(report.folds),
-        *_class_warnings(report.folds),
-    ]
-
-
-_REPORT_FIELDS = ("speakers", "sessions", "dialogs", "sentences")
-_SHARED_HEAD = ["fold", *_REPORT_FIELDS, "test said in train", "nearly said"]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align the first column left and the others right, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if n else cell.ljust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _shared_row(fold: FoldLeakage) -> list[str]:
-    cells = [_shared_cell(getattr(fold, field)) for field in _REPORT_FIELDS]
-    shares = (fold.repeats.exact_share, fold.repeats.near_share)
-    return [
-        fold.name,
-        *cells,
-        *("unknown" if share is None else _percent(share) for share in shares),
-    ]
-
-
-def _shared_cell(shared: Shared) -> str:
-    pairs = (shared.train_test, shared.validation_test, shared.train_validation)
-    if all(pair is None for pair in pairs):
-        return "unknown"
-    text = " / ".join("?" if pair is None else str(len(pair)) for pair in pairs)
-    return f"{text} ({shared.unknown} unknown)" if shared.unknown else text
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _class_table(folds: Sequence[FoldLeakage]) -> list[list[str]]:
-    parts = [(fold.train, fold.validation, fold.test) for fold in folds]
-    emotions = sorted({name for three in parts for part in three for name in part.emotions})
-    rows = [["fold", *emotions, "all"]]
-    for fold, three in zip(folds, parts, strict=True):
-        counts = [[part.emotions.get(name, 0) for part in three] for name in emotions]
-        counts.append([part.utterances for part in three])
-        rows.append([fold.name, *(" / ".join(map(str, cell)) for cell in counts)])
-    return rows
-
-
-def _speaker_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    speakers = [fold.speakers for fold in folds]
-    largest = max(len(shared.train_test or ()) for shared in speakers)
-    unknown = max(shared.unknown for shared in speakers)
-    texts = []
-    if largest:
-        texts.append(f"train and test share up to {largest} speakers in a fold")
-    if unknown:
-        texts.append(f"up to {unknown} utterances in a fold have no speaker and may leak")
-    return texts
-
-
-def _dialog_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    largest = max(len(fold.dialogs.train_test or ()) for fold in folds)
-    if not largest:
-        return []
-    return [
-        f"train and test share up to {largest} dialogs in a fold, one partner in each: protocol "
-        "session keeps them apart"
-    ]
-
-
-def _sentence_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    repeats = TranscriptOverlap(
-        known=sum(fold.repeats.known for fold in folds),
-        exact=sum(fold.repeats.exact for fold in folds),
-        long=sum(fold.repeats.long for fold in folds),
-        near=sum(fold.repeats.near for fold in folds),
-    )
-    exact, near = repeats.exact_share, repeats.near_share
-    texts = []
-    if exact is None:
-        texts.append("no test utterance has a transcript: overlap with train is unknown")
-    elif exact > 0:
-        texts.append(
-            f"{_percent(exact)} of test utterances share their sentence with train: a phoneme "
-            "head can memorize the script; compare with protocol sentence or speaker-sentence"
-        )
-    if near and near > (exact or 0):
-        texts.append(
-            f"{_percent(near)} of test utterances of {NEAR_WORDS} or more words have a "
-            f"near-duplicate in train (word Jaccard >= {NEAR}): protocol.drop_near_duplicates "
-            "removes those from train"
-        )
-    return texts
-
-
-def _class_warnings(folds: Sequence[FoldLeakage]) -> list[str]:
-    texts = []
-    for fold in folds:
-        lost = sorted(fold.test.emotions.keys() - fold.train.emotions.keys())
-        if lost:
-            texts.append(f"{fold.name}: test has {', '.join(lost)}, which train lacks")
-    thin = [fold.name for fold in folds if fold.train.emotions.keys() - fold.validation.emotions]
-    if thin:
-        texts.append(
-            f"validation lacks an emotion of train in {len(thin)} of {len(folds)} folds "
-            f"(such as {thin[0]}): raise protocol.validation_units for a more stable choice of the "
-            "epoch"
-        )
-    return texts
+    compared: bool
+    """Whether any recording was compared with another."""
+    same: tuple[str, ...]
+    """Files with the same samples."""
+    contradictory: tuple[str, ...]
+    """Those with different emotions."""
+    near: tuple[str, ...]
+    """Pairs of near-copies, and the first fold that has one in test and one in another part."""
+    leaking_near: int
+    """Number of such pairs."""
 
 
 __all__ = [
     "FORBIDDEN",
     "NEAR",
     "NEAR_WORDS",
+    "CopyReport",
     "FoldLeakage",
     "LeakageReport",
     "PartSize",
     "Shared",
     "TranscriptOverlap",
     "assert_no_leakage",
-    "lines",
     "measure_leakage",
 ]
 
 
-def measure_leakage(utterances: Sequence[Utterance], split: Split) -> LeakageReport:
+def measure_leakage(
+    utterances: Sequence[Utterance], split: Split, copies: Copies = NO_COPIES
+) -> LeakageReport:
     """Measure every fold of a split.
+
+    Args:
+        utterances: the utterances.
+        split: their folds.
+        copies: the copies among them; without any, recordings are unknown.
 
     Raises:
         ProtocolError: the split contains an utterance that is not in ``utterances``.
@@ -259,6 +151,7 @@ def measure_leakage(utterances: Sequence[Utterance], split: Split) -> LeakageRep
     for fold in split.folds:
         _require_known(fold, rows)
     values = {name: _values_by_id(utterances, get) for name, get in _FIELDS.items()}
+    values["recordings"] = copies.titles()
     near = near_duplicates(values["sentences"].values(), NEAR, NEAR_WORDS)
     return LeakageReport(
         protocol=split.protocol.name,
@@ -266,11 +159,14 @@ def measure_leakage(utterances: Sequence[Utterance], split: Split) -> LeakageRep
         notes=split.notes,
         utterances=len(utterances),
         folds=tuple(_measure_fold(fold, rows, values, near) for fold in split.folds),
+        copies=_copy_report(rows, split.folds, copies),
     )
 
 
 def assert_no_leakage(report: LeakageReport, protocol: ProtocolConfig) -> None:
-    """Raise if test shares with train or validation what the protocol keeps apart.
+    """Raise if test shares recordings, or what the protocol keeps apart, with another part.
+
+    Recordings that were not compared are no error.
 
     Raises:
         LeakageError: it does, or the field is unknown for some utterances.
@@ -283,11 +179,11 @@ def assert_no_leakage(report: LeakageReport, protocol: ProtocolConfig) -> None:
 #: Protocol -> fields of FoldLeakage that test must not share with another part. For session, known
 #: speakers are checked too.
 FORBIDDEN: dict[str, tuple[str, ...]] = {
-    "speaker": ("speakers",),
-    "session": ("sessions", "speakers"),
-    "sentence": ("sentences",),
-    "speaker-sentence": ("speakers", "sentences"),
-    "published": ("speakers",),
+    "speaker": ("speakers", "recordings"),
+    "session": ("sessions", "speakers", "recordings"),
+    "sentence": ("sentences", "recordings"),
+    "speaker-sentence": ("speakers", "sentences", "recordings"),
+    "published": ("speakers", "recordings"),
     "published-leaky": (),
     "given": ("speakers",),
     "given-leaky": (),
@@ -306,15 +202,55 @@ def _forbid_shared(fold: str, field: str, shared: Shared, protocol: str) -> None
     for part, values in (("train", shared.train_test), ("validation", shared.validation_test)):
         if values:
             raise LeakageError(
-                f"{fold}: {part} and test share {len(values)} {field}, such as {values[0]!r}, "
-                f"which protocol {protocol} forbids; make the split with phonemo.corpora.splits, "
-                "or use a leaky protocol"
+                f"{fold}: {part} and test share {len(values)} {field}, such as "
+                f"{', '.join(map(repr, values[:MOST_LISTED]))}, which protocol {protocol} forbids; "
+                f"{_REMEDIES.get(field, _NEW_SPLIT)}"
             )
-    if shared.unknown and (protocol, field) != ("session", "speakers"):
+    required = (protocol, field) != ("session", "speakers") and field != "recordings"
+    if shared.unknown and required:
         raise LeakageError(
             f"{fold}: {shared.unknown} utterances have no known {field[:-1]}, so leakage of "
             f"{field} cannot be checked; fill them in the manifest, or use a leaky protocol"
         )
+
+
+_NEW_SPLIT = "make the split with phonemo.corpora.splits, or use a leaky protocol"
+_REMEDIES = {"recordings": "these files have the same samples: remove the copies from the manifest"}
+
+
+def _copy_report(
+    rows: Mapping[str, Utterance], folds: Sequence[Fold], copies: Copies
+) -> CopyReport:
+    titles, groups = copies.titles(), copies.groups
+    emotions = [{rows[name].emotion for name in ids if name in rows} for ids in groups]
+    parts = [
+        (fold.name, {name: part for part, ids in fold.parts.items() for name in ids})
+        for fold in (folds if copies.near else ())
+    ]
+    leaks = {pair: _leaking_fold(pair, parts) for pair in copies.near}
+    return CopyReport(
+        compared=bool(titles),
+        same=tuple(titles[ids[0]] for ids in groups),
+        contradictory=tuple(
+            titles[ids[0]] for ids, names in zip(groups, emotions, strict=True) if len(names) > 1
+        ),
+        near=tuple(
+            f"{copies.pair(pair.first, pair.second)} ({100 * pair.bit_errors:.3g} % of bits differ"
+            f"{f'; {fold}' if fold else ''})"
+            for pair, fold in sorted(leaks.items(), key=lambda item: item[1] is None)
+        ),
+        leaking_near=sum(fold is not None for fold in leaks.values()),
+    )
+
+
+def _leaking_fold(pair: NearCopy, parts: Sequence[tuple[str, Mapping[str, str]]]) -> str | None:
+    """The first fold that has one of a pair in test and the other in another part."""
+    for fold, part_of in parts:
+        roles = {part_of.get(pair.first), part_of.get(pair.second)}
+        if len(roles) == 2 and "test" in roles and None not in roles:
+            other = next(role for role in roles if role != "test")
+            return f"{other} and test of {fold}"
+    return None
 
 
 def _require_known(fold: Fold, rows: Mapping[str, Utterance]) -> None:
@@ -351,6 +287,7 @@ def _measure_fold(
         sessions=_shared_values(fold, values["sessions"]),
         dialogs=_shared_values(fold, values["dialogs"]),
         sentences=_shared_values(fold, values["sentences"]),
+        recordings=_shared_values(fold, values["recordings"]),
         repeats=_transcript_overlap(fold, values["sentences"], near),
     )
 

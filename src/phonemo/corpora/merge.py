@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from phonemo.corpora.copies.between import shared_recordings
+from phonemo.corpora.copies.digests import Progress
 from phonemo.corpora.manifest import (
     Header,
     Manifest,
@@ -15,11 +18,13 @@ from phonemo.corpora.manifest import (
     stream_manifest,
     write_manifest,
 )
-from phonemo.errors import ManifestError
+from phonemo.errors import LeakageError, ManifestError
 from phonemo.version import __version__
 
 #: Separates the corpora of a merged manifest.
 _SEPARATOR = "+"
+
+log = logging.getLogger(__name__)
 
 
 def named_apart(manifest: Manifest | ManifestStream, one: Utterance) -> Utterance:
@@ -58,22 +63,32 @@ def by_corpus(corpus: str, utterances: Iterable[Utterance]) -> dict[str, list[Ut
     return groups
 
 
-def merge(paths: Sequence[Path], output: Path) -> Manifest:
+def merge(paths: Sequence[Path], output: Path, *, drop_copies: bool = False) -> Manifest:
     """Merge manifests as merge_streams does, and read the result."""
-    return read_manifest(merge_streams(paths, output).path)
+    return read_manifest(merge_streams(paths, output, drop_copies=drop_copies).path)
 
 
-def merge_streams(paths: Sequence[Path], output: Path) -> ManifestStream:
+def merge_streams(
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    drop_copies: bool = False,
+    progress: Progress | None = None,
+) -> ManifestStream:
     """Write one manifest with the utterances of several, prefixed with their corpus.
 
-    Rows are streamed from file to file.
+    Rows are streamed from file to file, after the audio was decoded to find recordings that two
+    corpora share: under two corpora's speakers, they could be in train and in test.
 
     Args:
         paths: two or more manifests of different corpora.
         output: the manifest to write; its audio paths are relative to its folder.
+        drop_copies: leave out recordings that an earlier manifest has; the header counts them.
+        progress: called with (done, total) recordings that were compared.
 
     Raises:
         ManifestError: fewer than two manifests, or two of the same corpus.
+        LeakageError: two manifests share recordings, and ``drop_copies`` is False.
     """
     if len(paths) < 2:
         raise ManifestError(f"expected at least two manifests to merge, got {len(paths)}")
@@ -84,14 +99,27 @@ def merge_streams(paths: Sequence[Path], output: Path) -> ManifestStream:
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise ManifestError(f"two manifests are of the corpus {repeated!r}; merge only one of them")
-    rows = (named_apart(manifest, utterance) for manifest in manifests for utterance in manifest)
+    shared = shared_recordings(manifests, progress)
+    if shared.unread:
+        log.warning(
+            "%d recordings are silent or cannot be decoded: copies are unknown", shared.unread
+        )
+    if shared.repeated and not drop_copies:
+        raise LeakageError(
+            f"{len(shared.repeated)} recordings are in two of the manifests, such as "
+            f"{', '.join(shared.pairs)}; leave them out with --drop-copies, or merge one of the two"
+        )
+    every = ((manifest, utterance) for manifest in manifests for utterance in manifest)
+    rows = (
+        named_apart(*pair) for number, pair in enumerate(every) if number not in shared.repeated
+    )
     folder = output.resolve().parent
-    header = _merge_headers([manifest.header for manifest in manifests])
+    header = _merge_headers([manifest.header for manifest in manifests], len(shared.repeated))
     write_manifest(output, header, (_relative_to(folder, utterance) for utterance in rows))
     return stream_manifest(output)
 
 
-def _merge_headers(headers: Sequence[Header]) -> Header:
+def _merge_headers(headers: Sequence[Header], copies: int) -> Header:
     return Header(
         corpus=_SEPARATOR.join(header.corpus for header in headers),
         root=".",
@@ -100,7 +128,8 @@ def _merge_headers(headers: Sequence[Header]) -> Header:
             f"{header.corpus}: {reason}": count
             for header in headers
             for reason, count in header.skipped.items()
-        },
+        }
+        | ({"copies of recordings of an earlier corpus": copies} if copies else {}),
         phonemo=__version__,
     )
 

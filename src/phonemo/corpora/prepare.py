@@ -351,6 +351,10 @@ def _phonemize(texts: Sequence[Text], tick: Callable[[], None]) -> _Phonemized:
         try:
             phonemes[text] = phonemize(*text)
         except MissingExtraError as error:
+            if error.extra == "espeak":  # other languages are prepared all the same
+                refused.setdefault(f"language {text[1]!r}: {error}", []).append(text[0])
+                tick()
+                continue
             what = "converting transcripts to phonemes (skip it with --no-g2p)"
             raise MissingExtraError(what, "g2p") from error
         except PhonemeError as error:

@@ -1,7 +1,8 @@
 """Split utterances into folds by speaker, session or sentence, or as published.
 
 The parts of a fold never share the protocol's unit, and validation is separate from test, so that
-nothing is selected on test. Protocols in which speakers leak have "leaky" in their name.
+nothing is selected on test. Protocols in which speakers leak have "leaky" in their name. Copies of
+a recording stay in one part, unless the folds are published.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import combinations, product
 from random import Random
 
 from phonemo.config import ProtocolConfig
+from phonemo.corpora.copies.groups import NO_COPIES, Copies
 from phonemo.corpora.folds import PARTS, Fold, Split
 from phonemo.corpora.given_split import split_as_given
 from phonemo.corpora.groups import (
@@ -20,6 +22,7 @@ from phonemo.corpora.groups import (
     SplitGroup,
     choose_validation,
     hold_out_speakers,
+    join_copies,
     make_groups,
     require_enough,
     units_by_id,
@@ -45,17 +48,27 @@ _NEW_SENTENCES = (
 )
 
 
-def make_split(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+def make_split(
+    utterances: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies = NO_COPIES
+) -> Split:
     """Split utterances according to a protocol, deterministically.
+
+    Units that share a recording are one unit, which a note says.
+
+    Args:
+        utterances: the utterances.
+        protocol: the protocol.
+        copies: the copies among them.
 
     Raises:
         ProtocolError: too few units, an unknown unit, an empty part, or invalid fold files.
-        LeakageError: train and test would share speakers under a protocol that forbids it.
+        LeakageError: train and test would share speakers under a protocol that forbids it, or too
+            few units are left that share no recording.
     """
     if not utterances:
         raise ProtocolError("expected utterances to split, got none; check manifest and labels")
     _require_unique(utterances)
-    split = _MAKERS[protocol.name](utterances, protocol)
+    split = _MAKERS[protocol.name](utterances, protocol, copies)
     if protocol.drop_near_duplicates is not None:
         split = _without_near_duplicates(split, utterances, protocol.drop_near_duplicates)
     for fold in split.folds:
@@ -83,11 +96,15 @@ def _require_parts(fold: Fold) -> None:
 # By unit ------------------------------------------------------------------------------------------
 
 
-def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies) -> Split:
     """One fold per group, or per pair of groups for two crossed axes."""
     axes = AXES[protocol.name]
-    circles = [_ordered_groups(utterances, axis, protocol) for axis in axes]
-    units = [units_by_id(utterances, axis) for axis in axes]
+    joined = [join_copies(utterances, axis, copies) for axis in axes]
+    circles = [
+        _ordered_groups(rows, axis, protocol, notes)
+        for axis, (rows, notes) in zip(axes, joined, strict=True)
+    ]
+    units = [units_by_id(rows, axis) for axis, (rows, _) in zip(axes, joined, strict=True)]
     folds = []
     for indices in product(*(range(len(circle)) for circle in circles)):
         positions = list(zip(circles, indices, strict=True))
@@ -103,14 +120,18 @@ def _by_unit(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split
     if protocol.name == "session":
         _require_speakers_apart(folds, utterances)
     unit = " and ".join(axes)
-    return Split(protocol, unit, tuple(folds), _unit_notes(protocol, folds, utterances))
+    notes = _unit_notes(protocol, folds, utterances)
+    same = (note for _, notes in joined for note in notes)
+    return Split(protocol, unit, tuple(folds), (*notes, *same))
 
 
-def _by_sentence(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+def _by_sentence(
+    utterances: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies
+) -> Split:
     """By unit; with only two sentences (RAVDESS), validation is split off by speaker."""
     sentences = units_by_id(utterances, "sentence")
     if len(set(sentences.values())) != 2 or protocol.folds not in (None, 2):
-        return _by_unit(utterances, protocol)
+        return _by_unit(utterances, protocol, copies)
     folds = []
     for turn, tested in enumerate(sorted(set(sentences.values()))):
         rows = [row for row in utterances if sentences[row.id] != tested]
@@ -122,11 +143,18 @@ def _by_sentence(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> S
 
 
 def _ordered_groups(
-    utterances: Sequence[Utterance], axis: Axis, protocol: ProtocolConfig
+    utterances: Sequence[Utterance], axis: Axis, protocol: ProtocolConfig, joined: Sequence[str]
 ) -> tuple[SplitGroup, ...]:
-    groups = make_groups(utterances, axis, protocol.folds, protocol.seed)
-    what = f"{axis}s" if protocol.folds is None else f"groups of {axis}s"
-    require_enough(len(groups), what, protocol.validation_units)
+    try:
+        groups = make_groups(utterances, axis, protocol.folds, protocol.seed)
+        what = f"{axis}s" if protocol.folds is None else f"groups of {axis}s"
+        require_enough(len(groups), what, protocol.validation_units)
+    except ProtocolError as error:
+        if not joined:
+            raise
+        raise LeakageError(
+            f"{joined[0]}; remove the copies or correct their {axis}s ({error})"
+        ) from error
     return groups
 
 
@@ -195,7 +223,7 @@ def _require_speakers_apart(folds: Sequence[Fold], utterances: Sequence[Utteranc
 # At random ----------------------------------------------------------------------------------------
 
 
-def _at_random(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+def _at_random(utterances: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies) -> Split:
     """Folds stratified by emotion, ignoring speakers."""
     count = protocol.folds or 5
     require_enough(count, "folds", protocol.validation_units)
@@ -203,8 +231,12 @@ def _at_random(utterances: Sequence[Utterance], protocol: ProtocolConfig) -> Spl
         raise ProtocolError(
             f"expected at least {count} utterances for {count} folds, got {len(utterances)}"
         )
-    deck = _shuffled_by_emotion(utterances, protocol.seed)
+    originals = {name: ids[0] for ids in copies.groups for name in ids[1:]}
+    deck = _shuffled_by_emotion(
+        [row for row in utterances if row.id not in originals], protocol.seed
+    )
     fold_of = {utterance: number % count for number, utterance in enumerate(deck)}
+    fold_of |= {copy: fold_of[original] for copy, original in originals.items()}
     folds = []
     for number in range(count):
         role = {(number + n) % count: "validation" for n in range(1, protocol.validation_units + 1)}
@@ -286,12 +318,24 @@ def _require_classes(
         )
 
 
-_MAKERS: dict[str, Callable[[Sequence[Utterance], ProtocolConfig], Split]] = {
+def _as_published(
+    utterances: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies
+) -> Split:
+    """The folds are given: assert_no_leakage refuses copies in them."""
+    return split_as_published(utterances, protocol)
+
+
+def _as_given(utterances: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies) -> Split:
+    """The parts are given in the same way."""
+    return split_as_given(utterances, protocol)
+
+
+_MAKERS: dict[str, Callable[[Sequence[Utterance], ProtocolConfig, Copies], Split]] = {
     **dict.fromkeys(AXES, _by_unit),
     "sentence": _by_sentence,
-    "published": split_as_published,
-    "published-leaky": split_as_published,
-    "given": split_as_given,
-    "given-leaky": split_as_given,
+    "published": _as_published,
+    "published-leaky": _as_published,
+    "given": _as_given,
+    "given-leaky": _as_given,
     "random-leaky": _at_random,
 }

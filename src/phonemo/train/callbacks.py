@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 class RunProgress:
     """Callbacks for run progress; this base class ignores them."""
 
+    def recordings(self, done: int, total: int) -> None:
+        """Count recordings that were compared, to find copies."""
+
     def features(self, done: int, total: int) -> None:
         """Count utterances that have passed the frozen layers."""
 

@@ -1,7 +1,8 @@
 """A network's training data, its ancestors' included, so that tests on it can be refused.
 
 A pretrained backbone lists the corpora it was trained on without labels (``heard.json``), a
-trained model its training speakers and utterances (``provenance.json``), each with its ancestors'.
+trained model its training speakers, utterances and recordings (``provenance.json``), each with its
+ancestors'.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from phonemo.config import ModelConfig
+from phonemo.corpora.copies.groups import read_digests
 from phonemo.corpora.folds import Split
-from phonemo.corpora.manifest import Utterance
+from phonemo.corpora.manifest import Manifest, Utterance
 from phonemo.corpora.merge import by_corpus
 from phonemo.errors import CheckpointError, LeakageError
 from phonemo.files import loads_json
@@ -31,6 +34,8 @@ HEARD = "heard.json"
 PROVENANCE = "provenance.json"
 #: Corpus name of every user-supplied table, which therefore does not identify its data.
 _TABLE = "csv"
+_DIGITS = 16
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,13 @@ class Provenance:
     Attributes:
         trained_on: corpora of its training data, with or without labels.
         taught: by corpus, its labeled training data.
+        recordings: the first sixteen hexadecimal digits of its labeled recordings' digests, which
+            do not depend on corpus, name or container; empty in older models.
     """
 
     trained_on: frozenset[str] = frozenset()
     taught: Mapping[str, TrainedOn] = field(default_factory=dict)
+    recordings: frozenset[str] = frozenset()
 
     def __or__(self, other: Provenance) -> Provenance:
         names = self.taught.keys() | other.taught.keys()
@@ -63,14 +71,29 @@ class Provenance:
             name: self.taught.get(name, TrainedOn()) | other.taught.get(name, TrainedOn())
             for name in names
         }
-        return Provenance(self.trained_on | other.trained_on, taught)
+        return Provenance(
+            self.trained_on | other.trained_on, taught, self.recordings | other.recordings
+        )
 
-    def overlap(self, corpus: str, utterances: Iterable[Utterance]) -> tuple[int, list[str]]:
-        """Count the utterances that are training data, and list their speakers that are."""
+    def overlap(
+        self, corpus: str, utterances: Iterable[Utterance], digests: Mapping[str, str] = _NOTHING
+    ) -> tuple[int, list[str]]:
+        """Count the utterances that are training data, and list their speakers that are.
+
+        Args:
+            corpus: the corpus in the header of the utterances' manifest.
+            utterances: the tested data.
+            digests: utterance id -> digest of its samples, to recognize copies by.
+        """
         count, speakers = 0, set[str]()
         for name, rows in by_corpus(corpus, utterances).items():
             taught = self.taught.get(name, TrainedOn())
-            count += sum(_trace(name, utterance) in taught.utterances for utterance in rows)
+            prefix = "" if name == corpus else f"{name}/"
+            count += sum(
+                _trace(name, utterance) in taught.utterances
+                or digests.get(prefix + utterance.id, "")[:_DIGITS] in self.recordings
+                for utterance in rows
+            )
             speakers |= {
                 utterance.speaker for utterance in rows if utterance.speaker
             } & taught.speakers
@@ -82,11 +105,22 @@ class Provenance:
             name: {"speakers": sorted(data.speakers), "utterances": sorted(data.utterances)}
             for name, data in sorted(self.taught.items())
         }
-        return {"heard": sorted(self.trained_on), "corpora": corpora}
+        content = {"heard": sorted(self.trained_on), "corpora": corpora}
+        return content | ({"recordings": sorted(self.recordings)} if self.recordings else {})
 
 
-def provenance_from(corpus: str, utterances: Iterable[Utterance]) -> Provenance:
-    """Return the provenance of a network trained on utterances from a corpus' manifest."""
+def provenance_from(
+    corpus: str, utterances: Iterable[Utterance], digests: Mapping[str, str] = _NOTHING
+) -> Provenance:
+    """Return the provenance of a network trained on utterances from a corpus' manifest.
+
+    Args:
+        corpus: the corpus in the manifest's header.
+        utterances: the training data.
+        digests: utterance id -> digest of its samples.
+    """
+    utterances = list(utterances)
+    recordings = frozenset(digests[row.id][:_DIGITS] for row in utterances if row.id in digests)
     taught = {
         name: TrainedOn(
             frozenset(utterance.speaker for utterance in rows if utterance.speaker),
@@ -94,7 +128,15 @@ def provenance_from(corpus: str, utterances: Iterable[Utterance]) -> Provenance:
         )
         for name, rows in by_corpus(corpus, utterances).items()
     }
-    return Provenance(frozenset(taught), taught)
+    return Provenance(frozenset(taught), taught, recordings)
+
+
+def overlap_of(
+    provenance: Provenance, manifest: Manifest, utterances: Sequence[Utterance]
+) -> tuple[int, list[str]]:
+    """As ``overlap``; decodes the utterances if the training recordings are known."""
+    digests = read_digests(manifest, utterances) if provenance.recordings else {}
+    return provenance.overlap(manifest.header.corpus, utterances, digests)
 
 
 def provenance_of(folder: str | Path | None) -> Provenance:
@@ -122,9 +164,20 @@ def ancestors(model: ModelConfig) -> Provenance:
 
 
 def pretrained_on(
-    model: ModelConfig, corpus: str, split: Split, utterances: Mapping[str, Utterance]
+    model: ModelConfig,
+    corpus: str,
+    split: Split,
+    utterances: Mapping[str, Utterance],
+    digests: Mapping[str, str] = _NOTHING,
 ) -> tuple[str, ...]:
     """Return notes on the network's earlier training data; refuse leaks.
+
+    Args:
+        model: names the network.
+        corpus: the tested corpus.
+        split: its folds.
+        utterances: its utterances by id.
+        digests: utterance id -> digest of its samples.
 
     Raises:
         LeakageError: it was trained on test utterances or their speakers, and the protocol's name
@@ -137,7 +190,7 @@ def pretrained_on(
         for identifier in fold.test
         if identifier in utterances
     ]
-    count, speakers = provenance.overlap(corpus, test_utterances)
+    count, speakers = provenance.overlap(corpus, test_utterances, digests)
     if count or speakers:
         leak = (
             f"the network that this one starts from was trained on {count} of the test utterances "
@@ -172,7 +225,8 @@ def _from_provenance(content: Mapping[str, Any]) -> Provenance:
         name: TrainedOn(_names(data["speakers"]), _names(data["utterances"]))
         for name, data in content["corpora"].items()
     }
-    return Provenance(_names(content["heard"]) | frozenset(taught), taught)
+    recordings = _names(content.get("recordings", ()))
+    return Provenance(_names(content["heard"]) | frozenset(taught), taught, recordings)
 
 
 def _trace(corpus: str, utterance: Utterance) -> str:

@@ -1,4 +1,4 @@
-"""Convert text to phonemes with gruut, pypinyin, or phonemo's rules for Polish.
+"""Convert text to phonemes with gruut, pypinyin, phonemo's rules for Polish, or eSpeak.
 
 Text that cannot be converted raises an error that names it; nothing is dropped silently. (gruut
 returns nothing for unsupported languages and drops unknown letters.)
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 
+from phonemo.corpora.g2p.espeak import espeak_version, phonemize_espeak
 from phonemo.corpora.g2p.gruut import GRUUT_LANGUAGES, from_gruut, gruut_words, optional_module
 from phonemo.corpora.g2p.pinyin import from_pinyin
 from phonemo.corpora.g2p.polish import phonemize_polish
@@ -28,6 +29,7 @@ _LETTERS = {
     "pl": "ąćęłńóśźż",
 }
 
+_CODE = re.compile("[a-z]{2,3}")
 _NOISE_TAG = re.compile(r"\[[^\]]*\]")
 #: Signs with several possible readings.
 _READ_OUT = "%&@#*/\\_"
@@ -43,12 +45,13 @@ def phonemize(text: str, language: str) -> Phonemes:
 
     Args:
         text: a transcript.
-        language: ISO 639-1 code, a key of ``BACKENDS``.
+        language: ISO 639-1 code: a key of ``BACKENDS``, or any that eSpeak has a voice for.
 
     Raises:
         PhonemeError: a language without a backend or installed data; a character without a
             pronunciation; a text without any phoneme.
-        MissingExtraError: the extra ``g2p`` is not installed.
+        MissingExtraError: the extra ``g2p``, or ``espeak`` for a language that is not in
+            ``BACKENDS``, is not installed.
     """
     convert = _backend(language)
     cleaned = _clean(text, language)
@@ -67,8 +70,10 @@ def backend(language: str) -> str:
 
     Raises:
         PhonemeError: a language without a backend.
-        MissingExtraError: the extra ``g2p`` is not installed.
+        MissingExtraError: the extra ``g2p`` or ``espeak`` is not installed.
     """
+    if _backend(language) is phonemize_espeak:
+        return f"espeak {espeak_version()} {language}"
     if _backend(language) is _by_rules:
         return f"phonemo rules {language}"
     package = "pypinyin" if language == "zh" else "gruut"
@@ -112,11 +117,14 @@ BACKENDS: dict[str, Callable[[str, str], Iterator[str]]] = {
 
 
 def _backend(language: str) -> Callable[[str, str], Iterator[str]]:
-    if language not in BACKENDS:
+    if language in BACKENDS:
+        return BACKENDS[language]
+    if not _CODE.fullmatch(language):
         raise PhonemeError(
-            f"no phonemes for language {language!r}; known: {', '.join(sorted(BACKENDS))}"
+            f"no phonemes for language {language!r}; known: {', '.join(sorted(BACKENDS))}, and "
+            "other ISO 639-1 codes with the extra espeak"
         )
-    return BACKENDS[language]
+    return phonemize_espeak
 
 
 @cache
@@ -141,6 +149,8 @@ def _normalize_character(character: str, language: str) -> str:
         return character
     if character.isalpha():
         return _normalize_letter(character, language)
+    if language not in _LETTERS and unicodedata.category(character)[0] in "MN":
+        return character  # vowel signs and digits of other scripts
     kind = unicodedata.category(character)
     if kind == "Pd" and character != "-":
         return " , "  # gruut joins the words on both sides of a long dash
@@ -152,7 +162,7 @@ def _normalize_character(character: str, language: str) -> str:
 
 
 def _normalize_letter(character: str, language: str) -> str:
-    if character.lower() in _LETTERS[language]:
+    if language not in _LETTERS or character.lower() in _LETTERS[language]:
         return character
     base = unicodedata.normalize("NFD", character)[0]
     if not base.isascii():

@@ -21,7 +21,7 @@ from phonemo.train.evaluate import outputs_of, prediction_rows
 from phonemo.train.experiments.experiment_data import prepare_experiment
 from phonemo.train.experiments.run_folder import CONFIG
 from phonemo.train.model_folder import LoadedModel, load_trained
-from phonemo.train.provenance import Provenance, provenance_from, provenance_of
+from phonemo.train.provenance import Provenance, overlap_of, provenance_from, provenance_of
 
 BATCH = 16
 Told = Callable[[int, int], None]
@@ -140,7 +140,7 @@ def assess_model(
         raise ManifestError(f"{manifest_path}: no utterance has one of the emotions {labels}")
     targets = TargetEncoder(trained.labels, _usable_inventory(trained.inventory, chosen))
     rows = _rows(trained, chosen, folder, manifest, targets, progress, labels)
-    leaks = _leak_notes(folder, manifest.header.corpus, chosen)
+    leaks = _leak_notes(folder, manifest, chosen)
     if leaks:  # mark the rows too, since they are stored separately
         for row in rows:
             row["leaky"] = True
@@ -207,13 +207,14 @@ def _rows(
     )
 
 
-def _leak_notes(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> list[str]:
-    seen, speakers = provenance_of(folder).overlap(corpus, chosen)
+def _leak_notes(folder: Path, manifest: Manifest, chosen: Sequence[Utterance]) -> list[str]:
+    seen, speakers = overlap_of(provenance_of(folder), manifest, chosen)
     if not speakers and not seen:
         return []
+    names = f" ({', '.join(speakers[:5])})" if speakers else ""
     return [
         f"LEAKY: the model was trained on {seen} of these {len(chosen)} utterances and on "
-        f"{len(speakers)} of their speakers ({', '.join(speakers[:5])}); this is not a test score"
+        f"{len(speakers)} of their speakers{names}; this is not a test score"
     ]
 
 

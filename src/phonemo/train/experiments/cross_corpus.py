@@ -28,7 +28,7 @@ from phonemo.train.experiments.run_folder import CONFIG, is_run
 from phonemo.train.feature_cache import FeatureCache, build_cache
 from phonemo.train.freezing import frozen_depth
 from phonemo.train.model_folder import LoadedModel, load_trained
-from phonemo.train.provenance import provenance_of
+from phonemo.train.provenance import overlap_of, provenance_of
 
 _BATCH = 16
 Row = dict[str, Any]
@@ -188,7 +188,7 @@ def _cross_rows(run: _Run, manifest: Manifest, mapped: Mapped, progress: RunProg
     cache: FeatureCache | None = None
     for number, folder in enumerate(run.models):
         trained = load_trained(folder)
-        _check_leakage(folder, manifest.header.corpus, chosen)
+        _check_leakage(folder, manifest, chosen)
         if number == 0:
             cache = _features(run, trained, manifest, chosen, progress)
         rows += _map_rows(_predict_rows(trained, manifest, chosen, cache, number), mapped)
@@ -233,8 +233,9 @@ def _features(
     return build_cache(folder, trained.model, manifest, chosen, below, progress.features)
 
 
-def _check_leakage(folder: Path, corpus: str, chosen: Sequence[Utterance]) -> None:
-    seen, speakers = provenance_of(folder).overlap(corpus, chosen)
+def _check_leakage(folder: Path, manifest: Manifest, chosen: Sequence[Utterance]) -> None:
+    corpus = manifest.header.corpus
+    seen, speakers = overlap_of(provenance_of(folder), manifest, chosen)
     if seen or speakers:
         raise LeakageError(
             f"{folder}: trained on {seen} of the {len(chosen)} utterances of {corpus} and on "

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from phonemo.config import ExtraConfig, ProtocolConfig, RunConfig
+from phonemo.corpora.copies.digests import Progress
+from phonemo.corpora.copies.groups import NO_COPIES, Copies, find_copies, list_some, read_digests
 from phonemo.corpora.folds import Fold, Split
-from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
+from phonemo.corpora.leakage import LeakageReport, assert_no_leakage, measure_leakage
+from phonemo.corpora.leakage_text import copy_warnings
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.corpora.merge import named_apart
 from phonemo.corpora.phoneme_inventory import PhonemeInventory, make_inventory
@@ -54,7 +57,11 @@ class AuxiliaryCorpora:
 
 
 def read_auxiliary(
-    configs: Sequence[ExtraConfig], main: Manifest, labels: LabelSet, phonemes: bool
+    configs: Sequence[ExtraConfig],
+    main: Manifest,
+    labels: LabelSet,
+    phonemes: bool,
+    copies: Copies = NO_COPIES,
 ) -> AuxiliaryCorpora:
     """Read a config's extra corpora.
 
@@ -63,6 +70,7 @@ def read_auxiliary(
         main: the tested corpus, which the extra corpora must not overlap.
         labels: the emotions; utterances of other emotions only contribute phonemes.
         phonemes: whether the network is trained on phonemes.
+        copies: the copies among the tested utterances, with their digests.
 
     Raises:
         LeakageError: an extra corpus is the main one, or shares its recordings.
@@ -76,7 +84,9 @@ def read_auxiliary(
     tested = {main.audio_path(row).resolve() for row in main.utterances} if configs else set()
     for config in configs:
         manifest = read_manifest(config.manifest)
+        digests = read_digests(manifest, manifest.utterances) if copies.digests else {}
         _check_overlap(config.manifest, manifest, main, tested)
+        _check_copies(config.manifest, digests, main, copies)
         usable = [
             row
             for row in manifest.utterances
@@ -94,7 +104,7 @@ def read_auxiliary(
         training = (
             row for row, new in zip(usable, renamed, strict=True) if new.speaker not in excluded
         )
-        lineage = lineage | provenance_from(corpus, training)
+        lineage = lineage | provenance_from(corpus, training, digests)
         if excluded:
             held_out[corpus] = tuple(row for row in renamed if row.speaker in excluded)
         held_out_note = f", {len(excluded)} speakers held out for phonemes" if excluded else ""
@@ -116,6 +126,16 @@ def _check_overlap(path: str, manifest: Manifest, main: Manifest, tested: set[Pa
         raise LeakageError(
             f"extra manifest {path} {overlap} {main.path}, which is tested; "
             "use another corpus, or remove it from extra"
+        )
+
+
+def _check_copies(path: str, digests: Mapping[str, str], main: Manifest, copies: Copies) -> None:
+    tested = {digest: name for name, digest in copies.digests.items()}
+    shared = [f"{name} = {tested[digest]}" for name, digest in digests.items() if digest in tested]
+    if shared:
+        raise LeakageError(
+            f"extra manifest {path} has {len(shared)} copies of recordings of {main.path}, which "
+            f"is tested: {list_some(shared)}; remove them, or remove it from extra"
         )
 
 
@@ -150,14 +170,23 @@ class Experiment:
     targets: TargetEncoder
     split: Split
     extras: AuxiliaryCorpora
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Utterance id -> digest of its samples."""
 
     def part(self, ids: Sequence[str]) -> list[Utterance]:
         """Look up utterances by id."""
         return [self.utterances[name] for name in ids]
 
 
-def prepare_experiment(config: RunConfig) -> Experiment:
-    """Read the manifest, select labeled utterances, split them, and check for leaks."""
+def prepare_experiment(config: RunConfig, progress: Progress | None = None) -> Experiment:
+    """Read the manifest, select labeled utterances, split them, and check for leaks.
+
+    The audio is decoded to find copies of recordings, unless that is cached.
+
+    Args:
+        config: the experiment.
+        progress: called with (done, total) recordings.
+    """
     manifest = read_manifest(config.manifest)
     labels = LabelSet(config.labels.names, config.labels.merge)
     chosen = [_merge_label(row, labels) for row in manifest.utterances if row.emotion in labels]
@@ -175,23 +204,38 @@ def prepare_experiment(config: RunConfig) -> Experiment:
             "remove it from labels.names, or merge another into it with labels.merge"
         )
     left_out = len(manifest.utterances) - len(chosen) - unstyled
-    split = _split(manifest, chosen, config.protocol)
+    copies = find_copies(manifest, chosen, progress)
+    split = _split(manifest, chosen, config.protocol, copies)
     if left_out:
         note = f"{left_out} of {len(manifest.utterances)} utterances have none of the labels"
         split = replace(split, notes=(*split.notes, f"{note} and are left out"))
     if unstyled:
         note = f"only {config.protocol.style} speech: {unstyled} other utterances are left out"
         split = replace(split, notes=(*split.notes, note))
-    assert_no_leakage(measure_leakage(chosen, split), config.protocol)
-    for note in split.notes:
+    report = measure_leakage(chosen, split, copies)
+    assert_no_leakage(report, config.protocol)
+    split = replace(split, notes=(*split.notes, *_leaking_copies(report)))
+    for note in (*split.notes, *copy_warnings(report)):
         log.warning(note)
-    extras = read_auxiliary(config.extra, manifest, labels, config.model.auxiliary is not None)
+    spoken = config.model.auxiliary is not None
+    extras = read_auxiliary(config.extra, manifest, labels, spoken, copies)
     by_id = {row.id: row for row in chosen}
-    pretraining = pretrained_on(config.model, manifest.header.corpus, split, by_id)
+    corpus = manifest.header.corpus
+    pretraining = pretrained_on(config.model, corpus, split, by_id, copies.digests)
     selection = () if config.train.selects else (_NOTHING_SELECTED,)
     split = replace(split, notes=(*split.notes, *extras.notes, *pretraining, *selection))
     targets = TargetEncoder(labels, _inventory(config, labels, [*chosen, *extras.train]))
-    return Experiment(config, manifest, by_id, targets, split, extras)
+    return Experiment(config, manifest, by_id, targets, split, extras, copies.digests)
+
+
+def _leaking_copies(report: LeakageReport) -> list[str]:
+    """Notes for the result: copies in published folds, and near-copies in train and test."""
+    shared = max(len(fold.recordings.train_test or ()) for fold in report.folds)
+    near = report.copies.leaking_near
+    return [
+        *([f"LEAKY: train and test share up to {shared} recordings in a fold"] if shared else []),
+        *([f"{near} pairs of near-copies are in test and another part of a fold"] if near else []),
+    ]
 
 
 def _select_style(chosen: Sequence[Utterance], config: RunConfig) -> tuple[list[Utterance], int]:
@@ -213,10 +257,12 @@ def _merge_label(utterance: Utterance, labels: LabelSet) -> Utterance:
     )
 
 
-def _split(manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig) -> Split:
+def _split(
+    manifest: Manifest, chosen: Sequence[Utterance], protocol: ProtocolConfig, copies: Copies
+) -> Split:
     """Split the chosen utterances; others in published folds are dropped."""
     if not protocol.name.startswith("published"):
-        return make_split(chosen, protocol)
+        return make_split(chosen, protocol, copies)
     split = make_split(manifest.utterances, protocol)
     ids = {row.id for row in chosen}
     folds = tuple(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phonemo.config import RunConfig
+from phonemo.corpora.copies.groups import Copies, find_copies, join_units, list_some
 from phonemo.corpora.folds import Fold
 from phonemo.corpora.manifest import Manifest, Utterance, read_manifest
 from phonemo.errors import MissingExtraError, ProtocolError
@@ -68,6 +69,7 @@ def plan(
     start: str = "phonemo-small",
     strategy: str = "logistic",
     threads: int = 2,
+    progress: RunProgress | None = None,
 ) -> Plan:
     """Choose settings for a manifest.
 
@@ -79,6 +81,7 @@ def plan(
         strategy: "logistic" fits a linear head on the frozen network (minutes); "top_k" also
             trains its top layer.
         threads: CPU threads.
+        progress: receives the progress of comparing the recordings.
 
     Raises:
         ProtocolError: fewer than two emotions with enough utterances.
@@ -87,7 +90,8 @@ def plan(
     manifest = read_manifest(manifest_path)
     names, notes = _select_emotions(manifest)
     rows = [row for row in manifest.utterances if row.emotion in names]
-    protocol, protocol_notes = _protocol(rows)
+    copies = find_copies(manifest, rows, (progress or RunProgress()).recordings, near=False)
+    protocol, protocol_notes = _protocol(rows, copies)
     protocol_notes += _given_split_note(rows)
     folder = start_folder(start, output)
     spoken = sum(row.phonemes is not None for row in rows) >= _ENOUGH_PHONEMES * len(rows)
@@ -144,16 +148,28 @@ def _select_emotions(manifest: Manifest) -> tuple[list[str], list[str]]:
     return names, notes + ([f"{unlabeled} utterances have no emotion"] if unlabeled else [])
 
 
-def _protocol(rows: Sequence[Utterance]) -> tuple[dict[str, Any], list[str]]:
-    """Split by speaker if there are three or more; otherwise split randomly, with a LEAKY note."""
+def _protocol(rows: Sequence[Utterance], copies: Copies) -> tuple[dict[str, Any], list[str]]:
+    """Split by speaker if there are three or more; otherwise split randomly, with a LEAKY note.
+
+    Speakers who share recordings count as one.
+    """
     speakers = {row.speaker for row in rows}
-    if None not in speakers and len(speakers) >= 3:
-        folds = _MOST_FOLDS if len(speakers) > _MOST_FOLDS else None
+    known = {row.id: row.speaker for row in rows if row.speaker is not None}
+    units, joined = join_units(known, copies)
+    count = len(set(units.values()))
+    if None not in speakers and count >= 3:
+        folds = _MOST_FOLDS if count > _MOST_FOLDS else None
         return {"name": "speaker", "folds": folds}, []
-    known = len(speakers - {None})
-    reason = (
-        "some utterances have no speaker" if None in speakers else f"{known} speakers are too few"
-    )
+    if None in speakers:
+        reason = "some utterances have no speaker"
+    elif joined:
+        names, example = joined[0]
+        reason = (
+            f"speakers {list_some(names)} share the same recordings, such as {example}, and count "
+            f"as one, so {count} {'speaker is' if count == 1 else 'speakers are'} too few"
+        )
+    else:
+        reason = f"{count} speakers are too few"
     note = (
         f"LEAKY: {reason} (expected three or more), so the folds share voices and every score is "
         "too high; add speakers with phonemo init-corpus --speaker, or in a table"

@@ -245,15 +245,16 @@ class FoldRun:
     def _provenance(self) -> Provenance:
         """Return the model's training and selection data, and its ancestors'."""
         fold, corpus = self.cell.fold, self.experiment.manifest.header.corpus
-        cell = provenance_from(corpus, self.experiment.part([*fold.train, *fold.validation]))
+        rows = self.experiment.part([*fold.train, *fold.validation])
+        cell = provenance_from(corpus, rows, self.experiment.digests)
         return cell | self.experiment.extras.lineage | ancestors(self.config.model)
 
     def _start_knows_fold(self) -> bool:
         """Check whether the start was trained on the fold's speakers, and so is overconfident."""
         fold = self.cell.fold
         rows = self.experiment.part([*fold.train, *fold.validation])
-        corpus = self.experiment.manifest.header.corpus
-        return any(map(bool, ancestors(self.config.model).overlap(corpus, rows)))
+        corpus, digests = self.experiment.manifest.header.corpus, self.experiment.digests
+        return any(map(bool, ancestors(self.config.model).overlap(corpus, rows, digests)))
 
     def _save_model(self, fitted: Fitted, provenance: Provenance) -> None:
         if self.config.train.strategy != "logistic":

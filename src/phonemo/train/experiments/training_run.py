@@ -73,7 +73,7 @@ def run(
         _check_several(config, rank.world)
         progress = progress if progress is not None and rank.first else RunProgress()
         torch.set_num_threads(max(1, config.threads // rank.local_world))
-        experiment = prepare_experiment(config)
+        experiment = prepare_experiment(config, progress.recordings)
         cells = cells_of(experiment, folds, seeds)
         distributed.on_main_process(_claim_folder, Path(config.output), overwrite, stack)
         system = open_system(experiment, command, progress)

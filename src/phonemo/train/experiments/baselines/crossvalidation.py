@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonemo.config import ProtocolConfig
+from phonemo.corpora.copies.digests import Progress
+from phonemo.corpora.copies.groups import find_copies
 from phonemo.corpora.folds import Split
 from phonemo.corpora.leakage import assert_no_leakage, measure_leakage
 from phonemo.corpora.manifest import Manifest, Utterance
@@ -71,13 +73,22 @@ def select_utterances(
 
 
 def make_task(
-    manifest: Manifest, utterances: Sequence[Utterance], protocol: ProtocolConfig
+    manifest: Manifest,
+    utterances: Sequence[Utterance],
+    protocol: ProtocolConfig,
+    progress: Progress | None = None,
 ) -> FoldTask:
     """Split utterances that have an emotion into folds.
 
+    Args:
+        manifest: locates the audio, which is decoded to find copies.
+        utterances: its utterances that are classified.
+        protocol: the split protocol.
+        progress: called with (done, total) recordings.
+
     Raises:
         LabelError: fewer than two emotions.
-        LeakageError: speakers leak between train and test.
+        LeakageError: speakers or recordings leak between train and test.
         ProtocolError: the data does not fit the protocol.
     """
     names = sorted({row.emotion for row in utterances if row.emotion})
@@ -87,8 +98,9 @@ def make_task(
             f"{manifest.path}: expected at least two emotions, got {', '.join(names) or 'none'}; "
             f"the manifest has {', '.join(known) or 'none'}"
         )
-    split = make_split(utterances, protocol)
-    assert_no_leakage(measure_leakage(utterances, split), protocol)
+    copies = find_copies(manifest, utterances, progress, near=False)
+    split = make_split(utterances, protocol, copies)
+    assert_no_leakage(measure_leakage(utterances, split, copies), protocol)
     labels = LabelSet(tuple(names))
     truth = np.array([labels.index(row.emotion or "") for row in utterances])
     return FoldTask(tuple(utterances), labels, truth, split)

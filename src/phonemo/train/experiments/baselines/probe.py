@@ -73,7 +73,7 @@ def probe(
     """
     manifest = read_manifest(manifest_path)
     rows = select_utterances(manifest, names, protocol)
-    task = make_task(manifest, rows, protocol)
+    task = make_task(manifest, rows, protocol, progress)
     states = _load_states(network)
     features = _features(states, manifest, rows, progress)  # (utterance, layer, feature)
     return [_score(layer, features[:, layer], task) for layer in range(features.shape[1])]

@@ -1,0 +1,1 @@
+"""Find utterances that are copies or near-copies of the same recording."""
