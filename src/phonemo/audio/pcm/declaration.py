@@ -19,6 +19,7 @@ HEAD_BYTES = 4096
 _MARGIN = 0.5
 """Bits per byte by which another encoding must be cheaper. Of right declarations the largest
 difference is measured below -0.1, of wrong ones the median is 1.5 to 4 (docs/runtime.md)."""
+_HUGE = 2.0**31
 _SECONDS = (0.5, 1.0, 2.0)
 """Seconds of signal after which the cost is computed."""
 _LEAST_FRAMES = 6
@@ -158,13 +159,22 @@ class DeclarationCheck:
         declared = coding_cost(frames, self._encoding, self._channels)
         if declared < _MARGIN:
             return
+        alternatives = _alternatives(self._encoding)
+        if self._encoding.name == "f32le" and _are_floats(frames):
+            alternatives = {"f64le": alternatives["f64le"]}
         costs = {
             key: coding_cost(frames, encoding, self._channels, offset)
-            for key, (encoding, offset) in _alternatives(self._encoding).items()
+            for key, (encoding, offset) in alternatives.items()
         }
         best = min(costs, key=lambda key: costs[key])
         if costs[best] < declared - _MARGIN:
             raise _wrong(self._encoding, *_finding(self._encoding, best))
+
+
+def _are_floats(frames: Frames) -> bool:
+    """Whether 32-bit floats are possible: other bytes give many that are huge or no numbers."""
+    values = np.abs(frames.view("<f4"))
+    return float((values <= _HUGE).mean()) > 0.99
 
 
 def _alternatives(declared: Encoding) -> dict[str, tuple[Encoding, int]]:
