@@ -23,6 +23,7 @@ from phonemo.audio import (
     WaveformReader,
     open_waveform,
 )
+from phonemo.audio.arrays import is_single
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
@@ -139,7 +140,7 @@ class EmotionRecognizer(Adaptable):
         Yields:
             A Prediction, or the error of a recording that cannot be used.
         """
-        if isinstance(audio, str | bytes | os.PathLike):
+        if is_single(audio):
             raise UsageError(
                 "predict_many expected an iterable of recordings, got a single one; "
                 "pass a list, or call predict"
