@@ -20,7 +20,7 @@ _MARGIN = 0.5
 """Bits per byte by which another encoding must be cheaper. Of right declarations the largest
 difference is measured below -0.1, of wrong ones the median is 1.5 to 4 (docs/runtime.md)."""
 _HUGE = 2.0**31
-_FLAT_SHARE = 0.5
+_CLIPPED_SHARE = 0.15
 _SECONDS = (0.5, 1.0, 2.0)
 """Seconds of signal after which the cost is computed."""
 _LEAST_FRAMES = 6
@@ -137,6 +137,8 @@ class DeclarationCheck:
             return
         self._rest += data
         whole = len(self._rest) // FRAME_BYTES * FRAME_BYTES
+        if not whole:
+            return
         self._frames.append(frames_of(self._rest[:whole]))
         self._rest = self._rest[whole:]
         while self._stages and sum(map(len, self._frames)) >= self._stages[0]:
@@ -156,7 +158,7 @@ class DeclarationCheck:
             raise _wrong(self._encoding, f"got {name}", advice)
 
     def _check_cost(self, count: int) -> None:
-        frames = _without_flat(np.concatenate(self._frames)[:count], self._encoding.width)
+        frames = _without_clipped(np.concatenate(self._frames)[:count], self._encoding)
         if len(frames) < _LEAST_FRAMES:
             return
         declared = coding_cost(frames, self._encoding, self._channels)
@@ -169,16 +171,19 @@ class DeclarationCheck:
             key: coding_cost(frames, encoding, self._channels, offset)
             for key, (encoding, offset) in alternatives.items()
         }
-        best = min(costs, key=lambda key: costs[key])
-        if costs[best] < declared - _MARGIN:
+        cheaper = {key: cost for key, cost in costs.items() if cost < declared - _MARGIN}
+        if cheaper:
+            floats = [key for key in ("f64le", "f32le") if key in cheaper]  # never by chance
+            best = floats[0] if floats else min(cheaper, key=lambda key: cheaper[key])
             raise _wrong(self._encoding, *_finding(self._encoding, best))
 
 
-def _without_flat(frames: Frames, width: int) -> Frames:
-    """Leave out frames where most samples equal their neighbors, as of a heavily clipped signal."""
-    samples = frames.reshape(len(frames), -1, width)
-    equal = (samples[:, 1:] == samples[:, :-1]).all(axis=2).mean(axis=1)
-    return frames[equal <= _FLAT_SHARE]
+def _without_clipped(frames: Frames, encoding: Encoding) -> Frames:
+    """Leave out frames of which many samples are at the highest or the lowest value."""
+    values = encoding.decode(frames.tobytes()).reshape(len(frames), -1)
+    highest, lowest = values.max(axis=1, keepdims=True), values.min(axis=1, keepdims=True)
+    clipped = ((values == highest) | (values == lowest)).mean(axis=1)
+    return frames[clipped <= _CLIPPED_SHARE]
 
 
 def _are_floats(frames: Frames) -> bool:
