@@ -183,7 +183,8 @@ def _without_clipped(frames: Frames, encoding: Encoding) -> Frames:
     values = encoding.decode(frames.tobytes()).reshape(len(frames), -1)
     highest, lowest = values.max(axis=1, keepdims=True), values.min(axis=1, keepdims=True)
     clipped = ((values == highest) | (values == lowest)).mean(axis=1)
-    return frames[clipped <= _CLIPPED_SHARE]
+    kept: Frames = frames[clipped <= _CLIPPED_SHARE]
+    return kept
 
 
 def _are_floats(frames: Frames) -> bool:
