@@ -170,8 +170,21 @@ class TestHeard:
 
     def test_existing_columns_are_not_overwritten(self):
         given = dataset(("a.wav", wav(), 0)).rename_column("who", "label")
-        with pytest.raises(UsageError, match="already has a column 'label'"):
-            predict_dataset(phonemo.load(BUNDLE), given)
+        made = predict_dataset(phonemo.load(BUNDLE), given)
+        added = ["predicted_label", "predicted_scores", "predicted_error"]
+        assert made.column_names == [*given.column_names, *added]
+        assert made["label"] == given["label"]
+        with pytest.raises(UsageError, match="already has a column 'predicted_error'"):
+            predict_dataset(phonemo.load(BUNDLE), made)
+        assert "my_label" in predict_dataset(phonemo.load(BUNDLE), made, prefix="my_").column_names
+
+    def test_columns_of_paths_bytes_and_samples_are_recognized(self, tmp_path):
+        (tmp_path / "a.wav").write_bytes(wav())
+        samples = {"array": make_clip(9000, 200.0).tolist(), "sampling_rate": RATE}
+        for value in (str(tmp_path / "a.wav"), wav(), samples):
+            given = datasets.Dataset.from_dict({"clip": [value]})
+            (row,) = predict_rows(phonemo.load(BUNDLE), given, audio="clip")
+            assert row["error"] is None
 
     def test_no_third_party_decoder_is_loaded(self):
         list(predict_rows(phonemo.load(BUNDLE), dataset(("a.wav", wav(), 0))))

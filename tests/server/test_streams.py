@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from phonemo.audio.pcm import ENCODINGS
 from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from phonemo.runtime.windows import ClipScores
 from phonemo.server.routes.responses import prediction_data
+from tests.pcm import encode_pcm, voice
 from tests.server.asking import FINISH, clip, connected, events, stream
 from tests.server.serving import Held, served, settings, until
 from tests.tiny_bundle import BUNDLE, RATE
@@ -110,6 +112,41 @@ def test_another_rate_gives_the_library_result(server, recognizer, rate):
     messages = cut(samples.tobytes(), (rate,))
     (_, *found), _ = streamed(server.port, [*messages, FINISH], f"?rate={rate}")
     assert found == heard(recognizer, samples, rate)
+
+
+@pytest.mark.parametrize("encoding", ["s16be", "f32le", "pcm_s24le"])
+def test_encodings_give_the_library_result(server, recognizer, encoding):
+    samples = clip(3 * RATE)
+    data = encode_pcm(samples / 2**15, encoding.removeprefix("pcm_"))
+    query = f"?encoding={encoding}"
+    (_, *found), code = streamed(server.port, [*cut(data, (10_001,)), FINISH], query)
+    assert (found, code) == (heard(recognizer, samples), 1000)
+
+
+def test_telephone_encodings_and_channels_are_decoded(server, recognizer):
+    data = encode_pcm(np.repeat(clip(3 * 8000) / 2**15, 2), "mulaw")
+    query = "?encoding=mulaw&rate=8000&channels=2"
+    (ready, *found), code = streamed(server.port, [*cut(data, (333,)), FINISH], query)
+    samples = ENCODINGS["mulaw"].decode(data)[::2]
+    assert found == heard(recognizer, samples, 8000)
+    assert (ready["rate"], code) == (8000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("query", "data", "code", "words"),
+    [
+        ("", encode_pcm(voice(2 * RATE), "f32le"), "wrong_encoding", "pass encoding=f32le"),
+        ("?rate=8000", encode_pcm(voice(16_000), "mulaw"), "wrong_encoding", "encoding=mulaw"),
+        ("?rate=48000", b"\x1aE\xdf\xa3" + bytes(99), "wrong_encoding", "got WebM"),
+        ("?encoding=speex", b"", "invalid_value", "expected s16le, s16be, s24le, f32le"),
+        ("?channels=0", b"", "invalid_value", "expected 1 to 64"),
+    ],
+)
+def test_a_wrong_encoding_is_refused_with_the_right_one(server, query, data, code, words):
+    found, closed = streamed(server.port, [*cut(data, (3200,)), FINISH], query)
+    assert found[-1]["error"]["code"] == code
+    assert words in found[-1]["error"]["message"]
+    assert closed == 1008
 
 
 def test_phonemes_have_shares(server, recognizer):

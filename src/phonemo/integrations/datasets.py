@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from phonemo.audio import RATE, load_waveform
@@ -38,6 +39,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,5}")
 #: Utterance fields that dataset columns can be mapped to.
 _TEXT_FIELDS = ("speaker", "transcript", "language")
+#: What ``predict_rows`` yields.
+_RESULTS = ("label", "scores", "error")
 
 
 def from_datasets(
@@ -145,25 +148,43 @@ def predict_rows(
             yield {"label": prediction.label, "scores": prediction.scores, "error": None}
 
 
-def predict_dataset(model: EmotionRecognizer, dataset: Any, *, audio: str = "audio") -> Any:
+def predict_dataset(
+    model: EmotionRecognizer, dataset: Any, *, audio: str = "audio", prefix: str | None = None
+) -> Any:
     """Add the columns of ``predict_rows`` to a Dataset.
+
+    Args:
+        model: a model from phonemo.load.
+        dataset: one split, a Dataset.
+        audio: the column with the recordings.
+        prefix: goes before the names ``label``, ``scores`` and ``error``; None is "predicted_" for
+            a dataset that has one of these columns, and nothing for any other.
 
     Raises:
         UsageError: the dataset streams (use ``predict_rows``), or already has such columns.
     """
     if not isinstance(dataset, _datasets().Dataset):
+        _check_one_split(dataset)
         raise UsageError("expected a Dataset, got a streaming one; use predict_rows")
-    existing = sorted({"label", "scores", "error"} & set(dataset.column_names))
-    if existing:
-        raise UsageError(f"the dataset already has a column {existing[0]!r}; rename it")
+    names = _result_columns(dataset.column_names, prefix)
     results = list(predict_rows(model, dataset, audio=audio))
     text = _datasets().Value("string")
     numbers = {name: _datasets().Value("float64") for name in model.labels}
     types = {"label": text, "scores": numbers, "error": text}
     for name, kind in types.items():
         column = [result[name] for result in results]
-        dataset = dataset.add_column(name, column, feature=kind)
+        dataset = dataset.add_column(names[name], column, feature=kind)
     return dataset
+
+
+def _result_columns(existing: list[str], prefix: str | None) -> dict[str, str]:
+    """The name of each result's column."""
+    if prefix is None:
+        prefix = "predicted_" if set(_RESULTS) & set(existing) else ""
+    names = {name: prefix + name for name in _RESULTS}
+    if taken := sorted(set(names.values()) & set(existing)):
+        raise UsageError(f"the dataset already has a column {taken[0]!r}; pass another prefix=")
+    return names
 
 
 def _datasets() -> Any:
@@ -175,13 +196,18 @@ def _datasets() -> Any:
 
 def _without_decoding(dataset: Any, audio: str) -> Any:
     datasets = _datasets()
-    if isinstance(dataset, Mapping):
-        raise UsageError(
-            f"expected one split, got {', '.join(map(str, dataset))}; pass one, e.g. "
-            "dataset['train']"
-        )
+    _check_one_split(dataset)
     _check_columns(dataset, [audio])
+    feature = (dataset.features or {}).get(audio)
+    if feature is not None and not isinstance(feature, datasets.Audio):
+        return dataset  # paths as text, bytes, or samples with their rate
     return dataset.cast_column(audio, datasets.Audio(decode=False))
+
+
+def _check_one_split(dataset: Any) -> None:
+    if isinstance(dataset, Mapping):
+        splits = ", ".join(map(str, dataset))
+        raise UsageError(f"expected one split, got {splits}; pass one, e.g. dataset['train']")
 
 
 def _check_columns(dataset: Any, names: list[str]) -> None:
@@ -204,10 +230,11 @@ def _label(row: Mapping[str, Any], emotion: str | None, names: list[str] | None)
 
 
 def _source(row: Mapping[str, Any], audio: str) -> Any:
-    recording = row[audio] or {}
-    if recording.get("bytes") is not None:
-        return bytes(recording["bytes"])
-    return str(recording.get("path") or "")
+    """What ``load_waveform`` takes: a column may hold dicts, paths or bytes."""
+    recording = row[audio]
+    if recording is None or recording == {"bytes": None, "path": None}:
+        return ""  # reported as a missing file
+    return recording
 
 
 def _utterance(
@@ -218,15 +245,31 @@ def _utterance(
     emotion: str | None,
     columns: Mapping[str, str],
 ) -> Utterance:
-    recording = row[audio] or {}
-    name = _file_name(number, str(recording.get("path") or ""))
-    data = recording.get("bytes")
-    if data is None and recording.get("path"):
-        data = _read_bytes(str(recording["path"]))
+    path, data = _encoded(row[audio])
+    name = _file_name(number, path)
     (root / "audio" / name).write_bytes(data or b"")  # the audit skips empty files
     texts = {field: _text(row[column]) for field, column in columns.items()}
     fields = {"id": name, "file": f"audio/{name}", "emotion": emotion}
     return Utterance.model_validate(fields | texts)
+
+
+def _encoded(recording: Any) -> tuple[str, bytes | None]:
+    """A recording's path, which may be empty, and its encoded bytes; None if it has none."""
+    if isinstance(recording, bytes):
+        return "", recording
+    if not isinstance(recording, Mapping):
+        recording = {"path": recording}
+    path = str(recording.get("path") or "")
+    if recording.get("array") is not None:
+        return f"{PurePosixPath(path).stem}.flac", _as_flac(load_waveform(recording).samples)
+    data = recording.get("bytes")
+    return path, _read_bytes(path) if data is None and path else data
+
+
+def _as_flac(samples: npt.NDArray[np.float32]) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(samples, -1, 1), RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
 
 
 def _read_bytes(path: str) -> bytes | None:
@@ -267,7 +310,4 @@ def _audio(manifest: Manifest, utterance: Utterance) -> dict[str, Any]:
         load_waveform(path)  # unreadable audio fails here
         return {"path": utterance.file, "bytes": path.read_bytes()}
     part = load_utterance(manifest, utterance)
-    file = io.BytesIO()
-    clipped = np.clip(part.samples, -1, 1)
-    soundfile.write(file, clipped, RATE, format="FLAC", subtype="PCM_16")
-    return {"path": f"{_UNSAFE.sub('-', utterance.id)}.flac", "bytes": file.getvalue()}
+    return {"path": f"{_UNSAFE.sub('-', utterance.id)}.flac", "bytes": _as_flac(part.samples)}

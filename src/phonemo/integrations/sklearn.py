@@ -8,7 +8,8 @@ mean and standard deviation of a network layer, ``EmotionClassifier`` is fitted 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from phonemo.audio import RATE, Excerpt, Source, load_waveform
+from phonemo.audio import RATE, Excerpt, load_waveform
 from phonemo.errors import LabelError, UsageError
 from phonemo.integrations.layer_embedding import NamedLayers, checked, layers_of
 from phonemo.integrations.standardizer import GivenProfile, SourceStandardizer
@@ -42,9 +43,9 @@ def waveforms(
 
     Args:
         estimator: the estimator that gets X; the width of a table is stored on it.
-        given: paths, bytes, open files, excerpts, pairs of samples and their rate, or arrays of
-            samples with ``rate``, in a list, a tuple, a Series or an object array; or a numeric
-            table (recording, sample).
+        given: paths, bytes, open files, excerpts, pairs of samples and their rate, dicts of a
+            dataset, or arrays and tensors of samples with ``rate``, in a list, a tuple, a Series
+            or an object array; or a numeric table (recording, sample).
         rate: sampling rate in Hz of arrays and tables; None is 16 kHz.
         reset: whether the estimator is being fitted.
 
@@ -82,11 +83,17 @@ def _recordings(given: Any) -> Sequence[Any] | None:
 
 
 def _is_recording(value: Any) -> bool:
-    if isinstance(value, str | bytes | PurePath | Excerpt) or hasattr(value, "read"):
+    if isinstance(value, str | bytes | PurePath | Excerpt | Mapping) or hasattr(value, "read"):
         return True
-    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) in (1, 2):
-        return np.ndim(value[1]) == 0
-    return isinstance(value, np.ndarray) and value.ndim in (1, 2)
+    if isinstance(value, tuple) and len(value) == 2:  # samples and rate, in either order
+        return sorted(np.ndim(part) > 0 for part in value) == [False, True]
+    return _is_array(value)
+
+
+def _is_array(value: Any) -> bool:
+    if isinstance(value, array):
+        return True
+    return hasattr(value, "__array__") and getattr(value, "ndim", 0) in (1, 2)
 
 
 def _waveform(recording: Any, rate: int | None) -> Floats:
@@ -97,16 +104,8 @@ def _waveform(recording: Any, rate: int | None) -> Floats:
             end=recording.end,
             channel=recording.channel,
         ).samples
-    if isinstance(recording, tuple):
-        return load_waveform(_array(recording[0]), rate=int(recording[1])).samples
-    if isinstance(recording, np.ndarray):
-        return load_waveform(recording, rate=rate or RATE).samples
-    source: Source = recording
-    return load_waveform(source).samples
-
-
-def _array(samples: Any) -> npt.NDArray[np.float32]:
-    return np.asarray(samples)
+    own_rate = (rate or RATE) if _is_array(recording) else None
+    return load_waveform(recording, rate=own_rate).samples
 
 
 def _table_rows(table: npt.NDArray[np.float64], rate: int) -> Iterator[Floats]:
@@ -390,7 +389,7 @@ class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: igno
     the model knows the emotions of ``y``.
 
     Args:
-        model: as in phonemo.load; None is phonemo-small, the bundle in the package.
+        model: as in phonemo.load, or a recognizer; None is phonemo-small.
         labels: choose among these emotions, with scores rescaled to sum to one; None uses all.
         rate: sampling rate in Hz of arrays and tables; None is 16 kHz.
         profile: a profile from ``phonemo adapt`` or the model's ``profile``, or its path.
@@ -399,7 +398,7 @@ class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: igno
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path | EmotionRecognizer | None = None,
         labels: Sequence[str] | None = None,
         rate: int | None = None,
         profile: GivenProfile = None,
@@ -482,7 +481,7 @@ class PretrainedEmotionClassifier(ClassifierMixin, BaseEstimator):  # type: igno
         return [prediction.scores[str(name)] for name in self.classes_]
 
     def _recognizer(self) -> EmotionRecognizer:
-        return load_model(self.model)
+        return self.model if isinstance(self.model, EmotionRecognizer) else load_model(self.model)
 
 
 __all__ = [

@@ -242,6 +242,41 @@ def open_bundle(folder: str | Path) -> Bundle:
     return Bundle(folder, card, model, head, adaptation)
 
 
+def place_of_bundle(folder: Path) -> str:
+    """The name of a packaged bundle, which another computer has, too; else the absolute path."""
+    absolute = folder.absolute()
+    is_packaged = absolute.parent == _models_folder().absolute()
+    return absolute.name if is_packaged else str(absolute)
+
+
+def reopen_bundle(place: str, card: str) -> Bundle:
+    """Open the bundle of a pickled recognizer.
+
+    Args:
+        place: from ``place_of_bundle``.
+        card: the bundle's card as JSON.
+
+    Raises:
+        CheckpointError: the bundle is gone, broken, or another than the pickled one.
+    """
+    expected = BundleCard.model_validate_json(card)
+    is_name = os.path.basename(place) == place
+    folder = packaged(place) if is_name else Path(place)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder}: expected the bundle of a pickled recognizer; put it back, or load the "
+            "model in this process"
+        )
+    bundle = open_bundle(folder)
+    if bundle.card != expected:
+        raise CheckpointError(
+            f"{folder}: expected the bundle that the recognizer was pickled with "
+            f"({expected.name}, SHA-256 {expected.sha256[:12]}...), got {bundle.card.name} "
+            f"({bundle.card.sha256[:12]}...); load the model again"
+        )
+    return bundle
+
+
 def write_bundle(
     target: str | Path,
     model: bytes,

@@ -7,6 +7,7 @@ from copy import copy
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,14 @@ from phonemo.errors import AudioError, CheckpointError, ModelError, UsageError
 from phonemo.evaluation.calibration import log_softmax, softmax
 from phonemo.runtime.adaptation.profile import unpacked
 from phonemo.runtime.adaptation.statistics import Reference
-from phonemo.runtime.bundle import Bundle, BundleCard, open_bundle, packaged
+from phonemo.runtime.bundle import (
+    Bundle,
+    BundleCard,
+    open_bundle,
+    packaged,
+    place_of_bundle,
+    reopen_bundle,
+)
 from phonemo.runtime.phonemes.alignment import aligned_spans, recognized_spans
 from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer, validate_jobs
@@ -60,6 +68,14 @@ class OnnxRecognizer(EmotionRecognizer):
             CheckpointError: it is missing, no bundle or corrupt; or none ships with this copy.
         """
         return cls(open_bundle(packaged() if folder is None else folder), threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the bundle's place and the options; unpickling opens the bundle again."""
+        options = {
+            name: value for name, value in self.__dict__.items() if name not in _OPENED_ATTRIBUTES
+        }
+        place = place_of_bundle(self._bundle.folder)
+        return _reopened, (type(self), place, self.card.model_dump_json(), self._threads, options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -218,6 +234,25 @@ class OnnxRecognizer(EmotionRecognizer):
                 f"{head or 'none'} in head.onnx, {reference or 'none'} in adaptation.npz; "
                 "export the model again"
             )
+
+
+#: Attributes that come from the bundle, and are not pickled.
+_OPENED_ATTRIBUTES = frozenset(
+    {"card", "_bundle", "_threads", "graph", "head", "reference", "_single"}
+)
+
+
+def _reopened(
+    kind: type[OnnxRecognizer],
+    place: str,
+    card: str,
+    threads: int | None,
+    options: dict[str, Any],
+) -> OnnxRecognizer:
+    """Open the bundle of a pickled recognizer; CheckpointError where it is gone or another."""
+    recognizer = kind(reopen_bundle(place, card), threads)
+    recognizer.__dict__.update(options)
+    return recognizer
 
 
 class _SingleThreaded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ from phonemo.audio import (
     open_waveform,
     parse_channels,
 )
+from phonemo.audio.arrays import is_single
 from phonemo.audio.each_channel import channel_excerpts, chosen_excerpt, reopened
 from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
@@ -165,7 +165,7 @@ class EmotionRecognizer(Adaptable):
             UsageError: a single recording instead of several, or unknown channels.
         """
         channels = parse_channels(channels)
-        if isinstance(audio, str | bytes | os.PathLike):
+        if is_single(audio):
             raise UsageError(
                 "predict_many expected an iterable of recordings, got a single one; "
                 "pass a list, or call predict"

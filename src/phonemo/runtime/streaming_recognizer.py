@@ -5,7 +5,7 @@ The final prediction of a stream equals that of a file with the same samples.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,12 @@ class StreamingRecognizer:
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
         self._level = LevelMeter()
         self._ended = False
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "expected a recognizer to pickle or copy, got a StreamingRecognizer, which holds the "
+            "state of one live stream; create one per stream from a pickled recognizer"
+        )
 
     @property
     def applied(self) -> ProfileMark | None:

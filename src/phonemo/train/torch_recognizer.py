@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,9 @@ import torch
 from torch import Tensor
 
 from phonemo.audio.levels import boost_quiet
+from phonemo.errors import CheckpointError
 from phonemo.evaluation.calibration import softmax
+from phonemo.files import CHECKSUMS
 from phonemo.runtime.phonemes.alignment import recognized_spans
 from phonemo.runtime.phonemes.attribution import add_attribution
 from phonemo.runtime.recognizer import EmotionRecognizer
@@ -42,6 +46,14 @@ class TorchRecognizer(EmotionRecognizer):
         if threads is not None:
             torch.set_num_threads(threads)
         return cls(load_trained(folder))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the model's folder and the options; unpickling opens the folder again."""
+        folder = self.trained.folder.absolute()
+        options = {
+            name: value for name, value in self.__dict__.items() if name not in _LOADED_ATTRIBUTES
+        }
+        return _reopened, (type(self), folder, _digest(folder), options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -81,3 +93,31 @@ class TorchRecognizer(EmotionRecognizer):
         scale, shift = (torch.from_numpy(part).float() for part in self._affine)
         logits: Tensor = self.trained.model.head(vector * scale + shift)
         return logits
+
+
+#: Attributes that come from the model folder, and are not pickled.
+_LOADED_ATTRIBUTES = frozenset({"trained", "calibrated", "reference"})
+
+
+def _reopened(
+    kind: type[TorchRecognizer], folder: Path, digest: str, options: dict[str, Any]
+) -> TorchRecognizer:
+    """Open the folder of a pickled recognizer; CheckpointError where it is gone or another."""
+    if _digest(folder) != digest:
+        raise CheckpointError(
+            f"{folder}: the model has changed since the recognizer was pickled; load it again"
+        )
+    recognizer = kind(load_trained(folder))
+    recognizer.__dict__.update(options)
+    return recognizer
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 of the file that lists the hashes of all others."""
+    try:
+        return hashlib.sha256((folder / CHECKSUMS).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: expected the model folder of a pickled recognizer; put it back, or load "
+            "the model in this process"
+        ) from error

@@ -19,10 +19,10 @@ from phonemo.audio.pcm.encodings import Encoding
 
 FRAME_BYTES = 768
 """Bytes per frame: whole samples of 1, 2, 3, 4 and 8 bytes."""
-_LEAST_VALUES = 8
+_LEAST_VALUES = 32
 """Frames with fewer distinct bytes are silence, a constant or a test pattern."""
 _ORDERS = 3
-_SMALLEST_FLOAT, _LARGEST_FLOAT = 2.0**-24, 2.0**5
+_SMALLEST_FLOAT, _LARGEST_FLOAT = 2.0**-40, 2.0**5
 _PLAUSIBLE_SHARE = 0.9
 """Floats of audio between these two, zeros aside."""
 _INTEGER_BITS = (23, 15)
@@ -80,20 +80,22 @@ def _log_steps(
         return _code_steps(encoding)[data].mean(axis=1), np.ones(len(values), bool)
     if encoding.name.startswith("f"):
         return _float_steps(values, data)
-    # the step of integers is the largest power of two that divides them, e.g. 8 bits stored as 16
     scale = 2.0 ** (8 * encoding.width - 1)
+    # unused low bits cost nothing, as of 8-bit samples stored in 16 bits
     common = np.bitwise_or.reduce((values * scale).astype(np.int64), axis=1)
     step = np.where(common == 0, 1, common & -common)
     return np.log2(step / scale), np.ones(len(values), bool)
 
 
 def _float_steps(values: Floats, data: Frames) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    width = data.shape[1] // values.shape[1]
     magnitude = np.abs(values)
     plausible = (magnitude >= _SMALLEST_FLOAT) & (magnitude <= _LARGEST_FLOAT)
-    nonzero = (magnitude != 0).sum(axis=1)
-    usable = np.isfinite(values).all(axis=1) & (plausible.sum(axis=1) >= _PLAUSIBLE_SHARE * nonzero)
-    kept = np.where(plausible, magnitude, _SMALLEST_FLOAT)
-    steps = np.log2(kept).mean(axis=1) - _mantissa_bits(data, data.shape[1] // values.shape[1])
+    count = plausible.sum(axis=1)
+    nonzero = (data.view(f"<f{width}") != 0).sum(axis=1)  # before values became 32-bit floats
+    usable = np.isfinite(values).all(axis=1) & (count >= _PLAUSIBLE_SHARE * nonzero)
+    logarithms = np.log2(np.where(plausible, magnitude, 1.0)).sum(axis=1)
+    steps = logarithms / np.maximum(count, 1) - _mantissa_bits(data, width)
     for bits in _INTEGER_BITS:  # floats made of integers
         scaled = np.where(plausible, values, 0.0) * 2.0**bits
         steps = np.where((scaled == np.round(scaled)).all(axis=1), np.maximum(steps, -bits), steps)

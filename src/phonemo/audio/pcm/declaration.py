@@ -19,6 +19,8 @@ HEAD_BYTES = 4096
 _MARGIN = 0.5
 """Bits per byte by which another encoding must be cheaper. Of right declarations the largest
 difference is measured below -0.1, of wrong ones the median is 1.5 to 4 (docs/runtime.md)."""
+_HUGE = 2.0**31
+_CLIPPED_SHARE = 0.15
 _SECONDS = (0.5, 1.0, 2.0)
 """Seconds of signal after which the cost is computed."""
 _LEAST_FRAMES = 6
@@ -135,6 +137,8 @@ class DeclarationCheck:
             return
         self._rest += data
         whole = len(self._rest) // FRAME_BYTES * FRAME_BYTES
+        if not whole:
+            return
         self._frames.append(frames_of(self._rest[:whole]))
         self._rest = self._rest[whole:]
         while self._stages and sum(map(len, self._frames)) >= self._stages[0]:
@@ -154,17 +158,39 @@ class DeclarationCheck:
             raise _wrong(self._encoding, f"got {name}", advice)
 
     def _check_cost(self, count: int) -> None:
-        frames = np.concatenate(self._frames)[:count]
+        frames = _without_clipped(np.concatenate(self._frames)[:count], self._encoding)
+        if len(frames) < _LEAST_FRAMES:
+            return
         declared = coding_cost(frames, self._encoding, self._channels)
         if declared < _MARGIN:
             return
+        alternatives = _alternatives(self._encoding)
+        if self._encoding.name == "f32le" and _are_floats(frames):
+            alternatives = {"f64le": alternatives["f64le"]}
         costs = {
             key: coding_cost(frames, encoding, self._channels, offset)
-            for key, (encoding, offset) in _alternatives(self._encoding).items()
+            for key, (encoding, offset) in alternatives.items()
         }
-        best = min(costs, key=lambda key: costs[key])
-        if costs[best] < declared - _MARGIN:
+        cheaper = {key: cost for key, cost in costs.items() if cost < declared - _MARGIN}
+        if cheaper:
+            floats = [key for key in ("f64le", "f32le") if key in cheaper]  # never by chance
+            best = floats[0] if floats else min(cheaper, key=lambda key: cheaper[key])
             raise _wrong(self._encoding, *_finding(self._encoding, best))
+
+
+def _without_clipped(frames: Frames, encoding: Encoding) -> Frames:
+    """Leave out frames of which many samples are at the highest or the lowest value."""
+    values = encoding.decode(frames.tobytes()).reshape(len(frames), -1)
+    highest, lowest = values.max(axis=1, keepdims=True), values.min(axis=1, keepdims=True)
+    clipped = ((values == highest) | (values == lowest)).mean(axis=1)
+    kept: Frames = frames[clipped <= _CLIPPED_SHARE]
+    return kept
+
+
+def _are_floats(frames: Frames) -> bool:
+    """Whether 32-bit floats are possible: other bytes give many that are huge or no numbers."""
+    values = np.abs(frames.view("<f4"))
+    return float((values <= _HUGE).mean()) > 0.99
 
 
 def _alternatives(declared: Encoding) -> dict[str, tuple[Encoding, int]]:

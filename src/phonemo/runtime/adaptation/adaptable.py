@@ -22,6 +22,7 @@ from phonemo.audio import (
     Waveform,
     parse_channels,
 )
+from phonemo.audio.arrays import is_single
 from phonemo.audio.each_channel import channel_excerpts, chosen_excerpt
 from phonemo.errors import ModelError, PhonemoError, UsageError
 from phonemo.runtime.adaptation.pool import Floats, VectorPool, Vectors
@@ -193,6 +194,16 @@ class Adaptable(ABC):
     source: Statistics | None = None
     """The applied profile's statistics, shrunk."""
 
+    def __copy__(self) -> Self:
+        """A recognizer that shares the network."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """The same as a copy: the network never changes, so sharing it is safe."""
+        return self.__copy__()
+
     def vectors(
         self,
         recordings: Iterable[Source | Excerpt | PhonemoError],
@@ -220,7 +231,7 @@ class Adaptable(ABC):
         """
         self.adaptable()
         detector_of(self.activity)  # fail once here, not for every recording
-        if isinstance(recordings, str | bytes | os.PathLike):
+        if is_single(recordings):
             raise UsageError("expected a list of recordings, got a single one; pass [recording]")
         recognizer, count = self.for_jobs(jobs)
         return vectors_of(recognizer, recordings, rate, count, parse_channels(channels))
