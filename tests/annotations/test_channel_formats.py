@@ -123,7 +123,7 @@ RTTM = "SPEAKER a {} 0.0 1.0 <NA> <NA> A <NA>\nSPEAKER a {} 1.0 1.0 <NA> <NA> B 
     [
         (("1", "2"), [1, 2]),
         (("1", "1"), [None, None]),
-        (("2", "2"), [None, None]),
+        (("2", "2"), [2, 2]),
         (("<NA>", "1"), [None, None]),
         (("0", "1"), [None, None]),
         (("A", "9999"), [None, None]),

@@ -20,7 +20,7 @@ from phonemo.runtime.adaptation.profile import Profile
 from phonemo.runtime.adaptation.statistics import affine, shrink_towards
 from phonemo.runtime.bundle import open_bundle, write_bundle
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
-from phonemo.runtime.speaker_turns import LEAST_SECONDS, LEAST_TURNS
+from phonemo.runtime.parts.speaker_turns import LEAST_SECONDS, LEAST_TURNS
 from phonemo.runtime.streaming_recognizer import StreamingRecognizer
 from tests.tiny_bundle import ADAPTABLE, ADAPTED, BUNDLE, CLIPS, RATE, make_clip
 

@@ -12,8 +12,8 @@ import soundfile
 from phonemo.annotations.turns import Turn
 from phonemo.audio import Excerpt, load_channels
 from phonemo.errors import AudioError, UsageError
-from phonemo.runtime.channel_predictions import combine_channels
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
+from phonemo.runtime.parts.channel_predictions import combine_channels
 from tests.tiny_bundle import ADAPTABLE, BUNDLE, RATE, make_clip
 
 LEFT, RIGHT = make_clip(2 * RATE, 120.0), make_clip(2 * RATE, 700.0)

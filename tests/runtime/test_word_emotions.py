@@ -8,7 +8,7 @@ import pytest
 from phonemo.annotations.prediction import Prediction, Word
 from phonemo.annotations.turns import Turn
 from phonemo.audio import RATE, Waveform
-from phonemo.runtime.word_emotions import recognize_words
+from phonemo.runtime.parts.word_emotions import recognize_words
 
 
 class Level:

@@ -18,12 +18,13 @@ from phonemo.annotations.textgrid_turns import read_textgrid_turns
 from phonemo.annotations.transcript_json import read_transcript
 from phonemo.annotations.turn_rows import MAX_TURNS, Turn, TurnRow, make_row, problem_of, seconds_of
 from phonemo.annotations.turn_table import read_turn_table
+from phonemo.audio.channels import MAX_CHANNELS
 from phonemo.errors import UsageError, safe_name
 
 MAX_BYTES = 64 * 2**20
 #: Files whose turns of another recording are those of a single one with another name.
 _LENIENT = (".rttm", ".json", ".jsonl")
-_CHANNEL = re.compile("[1-9][0-9]{0,3}")
+_CHANNEL = re.compile("[1-9][0-9]?")
 
 __all__ = ["MAX_BYTES", "MAX_TURNS", "Turn", "TurnFile", "open_turns", "problem_of", "read_turns"]
 
@@ -163,12 +164,20 @@ def _select_rows(name: str, rows: Sequence[TurnRow], recording: str, only: bool)
 
 def _read_rttm(name: str, text: str) -> Iterator[TurnRow]:
     # a diarizer of mixed channels calls them all 1; only another number means channels
-    numbered = {fields[1] for _, fields in _rttm_lines(text) if fields[2:3] not in ([], ["1"])}
-    for number, fields in _rttm_lines(text):
+    lines = [(number, fields, _channel_of(fields)) for number, fields in _rttm_lines(text)]
+    numbered = {fields[1] for _, fields, channel in lines if channel is not None and channel > 1}
+    for number, fields, channel in lines:
         row = _rttm_row(f"{name} line {number}", fields)
-        if row.file in numbered and _CHANNEL.fullmatch(fields[2]):
-            row = replace(row, turn=replace(row.turn, channel=int(fields[2])))
+        if row.file in numbered and channel is not None:
+            row = replace(row, turn=replace(row.turn, channel=channel))
         yield row
+
+
+def _channel_of(fields: Sequence[str]) -> int | None:
+    """The channel field of a line; None if it is no number of a channel."""
+    field = fields[2] if len(fields) > 2 else ""
+    number = int(field) if _CHANNEL.fullmatch(field) else 0
+    return number if 1 <= number <= MAX_CHANNELS else None
 
 
 def _rttm_lines(text: str) -> Iterator[tuple[int, list[str]]]:

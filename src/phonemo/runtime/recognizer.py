@@ -31,9 +31,8 @@ from phonemo.errors import PhonemoError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable
 from phonemo.runtime.adaptation.streaming import GrowingProfile
 from phonemo.runtime.batching import Opened, Outcome, map_ordered
-from phonemo.runtime.channel_predictions import combine_channels, on_channel, with_sound
-from phonemo.runtime.sliding import SlidingInference
-from phonemo.runtime.speaker_turns import (
+from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel, with_sound
+from phonemo.runtime.parts.speaker_turns import (
     Party,
     Turns,
     predict_turns,
@@ -41,6 +40,7 @@ from phonemo.runtime.speaker_turns import (
     speakers_adapted,
     turns_on,
 )
+from phonemo.runtime.sliding import SlidingInference
 from phonemo.runtime.timeline import segment_of
 from phonemo.runtime.vad import VadTrack, detector_of
 from phonemo.runtime.windows import (
@@ -101,8 +101,9 @@ class EmotionRecognizer(Adaptable):
                 times or after the end are skipped, with the warning "turns_skipped", and counted
                 in ``turns_skipped``.
             by_speaker: whether the turns of a speaker with enough speech
-                (phonemo.runtime.speaker_turns) are adapted by that speaker's statistics, shrunk
-                towards the applied profile or the training sources. It decodes the turns twice.
+                (phonemo.runtime.parts.speaker_turns) are adapted by that speaker's statistics,
+                shrunk towards the applied profile or the training sources. It decodes the turns
+                twice.
             channels: "mix" averages the channels; a number from 1 on takes one of them; "split"
                 predicts each channel with sound, and combines them (``Prediction.channels``). The
                 channel of an Excerpt or of a Turn precedes it.

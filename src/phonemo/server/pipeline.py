@@ -11,7 +11,7 @@ from typing import BinaryIO
 from phonemo.annotations.call_summary import with_summary
 from phonemo.annotations.prediction import Prediction
 from phonemo.audio import Channels, Waveform
-from phonemo.runtime.channel_predictions import combine_channels, on_channel
+from phonemo.runtime.parts.channel_predictions import combine_channels, on_channel
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import PLAIN, PredictOptions
 from phonemo.runtime.workers import available_cpus

@@ -31,8 +31,8 @@ from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import shrink_towards
+from phonemo.runtime.parts.word_emotions import recognize_words
 from phonemo.runtime.windows import WINDOW_SECONDS
-from phonemo.runtime.word_emotions import recognize_words
 
 #: Warning of a prediction in which some turns were skipped.
 SKIPPED = "turns_skipped"

@@ -1,0 +1,1 @@
+"""Predictions of the parts of a recording: speaker turns, words and channels."""
