@@ -135,3 +135,20 @@ def test_names_of_other_programs_are_known() -> None:
     for channels in (0, 65, True, 1.5):
         with pytest.raises(UsageError, match="channels: expected 1 to 64"):
             PcmDecoder(channels=channels)  # type: ignore[arg-type]
+
+
+def test_random_bytes_in_random_messages_give_samples_or_one_line() -> None:
+    random = np.random.default_rng(11)
+    heads = [b"", b"RIFF", b"\x1aE\xdf\xa3", b"\xff\xfb\x90\x00", b"ID3", b"OggS\x00", b"{"]
+    for number in range(200):
+        data = random.integers(0, (256, 8)[number % 2], random.integers(9000), np.uint8).tobytes()
+        data = heads[number % len(heads)] + data
+        decoder = PcmDecoder(NAMES[number % 6], channels=int(random.integers(1, 9)))
+        try:
+            while data:
+                size = int(random.integers(1, 5000))
+                assert decoder.push(data[:size]).dtype == np.float32
+                data = data[size:]
+            decoder.finish()
+        except AudioError as error:
+            assert error.code == "wrong_encoding" and "\n" not in str(error)

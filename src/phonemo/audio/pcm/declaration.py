@@ -171,7 +171,11 @@ class DeclarationCheck:
             key: coding_cost(frames, encoding, self._channels, offset)
             for key, (encoding, offset) in alternatives.items()
         }
-        cheaper = {key: cost for key, cost in costs.items() if cost < declared - _MARGIN}
+        cheaper = {
+            key: cost
+            for key, cost in costs.items()
+            if cost < declared - (2 * _MARGIN if key == "s32le" else _MARGIN)
+        }
         if cheaper:
             floats = [key for key in ("f64le", "f32le") if key in cheaper]  # never by chance
             best = floats[0] if floats else min(cheaper, key=lambda key: cheaper[key])
