@@ -54,7 +54,7 @@ def test_channels_are_averaged_and_an_incomplete_frame_waits(name: str) -> None:
 @pytest.mark.parametrize("declared", NAMES)
 @pytest.mark.parametrize("actual", [*NAMES, "f64le", "s32le", "late"])
 def test_only_the_right_encoding_is_accepted(actual: str, declared: str) -> None:
-    samples = voice(2 * RATE, rate=RATE)
+    samples = np.round(voice(2 * RATE, rate=RATE) * 2**15) / 2**15  # wide samples have zero bytes
     late = actual == "late"
     data = encode_pcm(samples, declared if late else actual)[1 if late else 0 :]
     if actual == declared or (late and ENCODINGS[declared].width == 1):
@@ -151,4 +151,6 @@ def test_random_bytes_in_random_messages_give_samples_or_one_line() -> None:
                 data = data[size:]
             decoder.finish()
         except AudioError as error:
-            assert error.code == "wrong_encoding" and "\n" not in str(error)
+            text = str(error)
+            if error.code != "wrong_encoding" or "\n" in text:
+                raise

@@ -183,7 +183,12 @@ class DeclarationCheck:
 
 
 def _without_clipped(frames: Frames, encoding: Encoding) -> Frames:
-    """Leave out frames of which many samples are at the highest or the lowest value."""
+    """Leave out frames of which many samples are at the highest or the lowest value.
+
+    Not in mu-law and A-law, where zero bytes of wider samples are extreme values.
+    """
+    if encoding.width == 1:
+        return frames
     values = encoding.decode(frames.tobytes()).reshape(len(frames), -1)
     highest, lowest = values.max(axis=1, keepdims=True), values.min(axis=1, keepdims=True)
     clipped = ((values == highest) | (values == lowest)).mean(axis=1)
