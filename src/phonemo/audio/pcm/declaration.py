@@ -166,7 +166,7 @@ class DeclarationCheck:
             return
         alternatives = _alternatives(self._encoding)
         if self._encoding.name == "f32le" and _are_floats(frames):
-            alternatives = {"f64le": alternatives["f64le"]}
+            alternatives = {key: alternatives[key] for key in alternatives if key[0] == "f"}
         costs = {
             key: coding_cost(frames, encoding, self._channels, offset)
             for key, (encoding, offset) in alternatives.items()
