@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from phonemo.errors import CheckpointError
+from phonemo.server import service as service_module
 from phonemo.server.app import create_app
 from phonemo.server.model_registry import open_models
 from phonemo.server.service import Service, State
@@ -226,7 +227,7 @@ def test_a_failed_start_is_reported_once():
     assert isinstance(error, CheckpointError)
 
 
-@pytest.mark.parametrize("limits", [{"decoder_bytes": 1}, {"decode_seconds": 0.01}])
+@pytest.mark.parametrize("limits", [{"decoder_bytes": 1}])
 def test_a_server_that_cannot_start_reports_the_failure(limits):
     """Limits that no recording passes, or that only the warm-up's second does not pass."""
     failures = []
@@ -240,6 +241,39 @@ def test_a_server_that_cannot_start_reports_the_failure(limits):
 
     asyncio.run(act())
     assert failures, "the program is told to end"
+
+
+def test_the_warm_up_has_no_time_limit():
+    """A decoder that takes longer than a request may is no fault of the start."""
+    with served(settings(limits={"decode_seconds": 0.01}), {"held": Held()}) as found:
+        assert found.service.state is State.READY
+
+
+#: A decoder whose first processes crash, as where memory is short for a moment.
+CRASHING = """
+import json, os, sys
+with open({path!r}, "a") as log:
+    log.write("x")
+if os.path.getsize({path!r}) <= {crashes}:
+    os._exit(1)
+from phonemo.server.decoders import decoder_worker as worker
+worker.serve(worker.DecoderLimits(**json.loads(sys.argv[1])), worker._load)
+"""
+
+
+def test_a_start_goes_on_after_lost_decoders_and_says_what_it_waits_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(service_module, "_LONGEST_PAUSE_SECONDS", 0.3)
+    program = ("-c", CRASHING.format(path=str(tmp_path / "log"), crashes=4))
+    with served(settings(decoders=1), {"held": Held()}, program, warm=False) as found:
+        refusals = set()
+
+        def is_ready() -> bool:
+            answer = ask(found.port, "/health/ready")
+            refusals.update([answer.data["error"]["message"]] if answer.status == 503 else [])
+            return answer.status == 200
+
+        until(is_ready)
+        assert any("crashes the decoder" in text and "tried again" in text for text in refusals)
 
 
 # Models -------------------------------------------------------------------------------------------

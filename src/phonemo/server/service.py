@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
+from itertools import count
 
 import numpy as np
 import soundfile
@@ -16,12 +18,17 @@ from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import PredictOptions
 from phonemo.runtime.workers import available_cpus
 from phonemo.server.admission import Admission
-from phonemo.server.api_errors import service_unavailable
+from phonemo.server.api_errors import ApiError, service_unavailable
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import Meters
 from phonemo.server.model_registry import ModelRegistry
 from phonemo.server.pipeline import Pipeline, RecognizeOptions
 from phonemo.server.settings import ServeConfig, ServeLimits
+
+#: Longest pause between two attempts to warm up.
+_LONGEST_PAUSE_SECONDS = 30.0
+
+log = logging.getLogger("phonemo.server")
 
 
 class State(Enum):
@@ -51,6 +58,8 @@ class Service:
         self._build_pipeline = partial(Pipeline, config, workers, self.meters, program)
         self.pipeline = self._build_pipeline()
         self._warm = False
+        self.waits_for = "the models are loaded"
+        """What a start waits for, for /health/ready."""
 
     async def start(self, open_all: Callable[[], Mapping[str, EmotionRecognizer]]) -> None:
         """Open the models and run each on a second of noise, so that the first request is fast.
@@ -66,12 +75,28 @@ class Service:
             self.pipeline = self._build_pipeline()
         self.pipeline.start()
         await self.registry.load(open_all)
+        self.waits_for, self.pipeline.decoders.patient = "the models are warmed up", True
         for recognizer in self.registry.models.values():
-            noise = io.BytesIO(_noise_wav())
-            await self.pipeline.recognize(
-                noise, "warm-up", recognizer, RecognizeOptions(PredictOptions(shares=True))
-            )
+            await self._warm_up(recognizer)
+        self.pipeline.decoders.patient = False
         self._warm = True
+
+    async def _warm_up(self, recognizer: EmotionRecognizer) -> None:
+        """Run a model on noise, without a time limit; a lost decoder is replaced, with back-off.
+
+        A busy machine, or one with too little memory at this moment, is no reason to end.
+        """
+        options = RecognizeOptions(PredictOptions(shares=True))
+        for attempt in count():
+            try:
+                noise = io.BytesIO(_noise_wav())
+                await self.pipeline.recognize(noise, "warm-up", recognizer, options)
+                return
+            except ApiError as error:
+                pause = min(2.0**attempt, _LONGEST_PAUSE_SECONDS)
+                self.waits_for = f"{error}; tried again in {pause:g} s"
+                log.warning("warm-up: %s", self.waits_for)
+                await asyncio.sleep(pause)
 
     @property
     def state(self) -> State:
@@ -83,9 +108,8 @@ class Service:
     def check_ready(self) -> None:
         """Raise ApiError (503) before the models are warm, and while the server stops."""
         if self.state is State.STARTING:
-            raise service_unavailable(
-                "starting", "the models are being loaded; try again in a second"
-            )
+            message = f"the server starts: {self.waits_for}; try again in a second"
+            raise service_unavailable("starting", message)
         if self.state is State.STOPPING:
             raise service_unavailable("stopping", "the server stops; send it to another one")
 

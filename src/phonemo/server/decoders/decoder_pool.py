@@ -51,6 +51,8 @@ class DecoderPool:
         self._command = [sys.executable, *program, limits.to_json()]
         one_channel = int(limits.max_seconds * RATE + RATE) * BYTES_PER_SAMPLE
         self._max_reply_bytes = _HEAD_BYTES + max(one_channel, limits.max_decoded_bytes)
+        self.patient = False
+        """Whether uploads have no time limit, as at the start of a busy machine's server."""
         self._seconds, self._replaced = seconds, replaced
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decoder")
         self._idle: asyncio.Queue[_DecoderProcess] = asyncio.Queue()
@@ -125,7 +127,7 @@ class DecoderPool:
 
     async def _run(self, process: _DecoderProcess, upload: BinaryIO, request: _Request) -> _Frame:
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._seconds, process.stop)
+        timer = None if self.patient else loop.call_later(self._seconds, process.stop)
         reusable = False
         try:
             reply = await loop.run_in_executor(self._threads, process.decode, upload, request)
@@ -142,7 +144,8 @@ class DecoderPool:
             message = f"no decoder process ({error}); try again later"
             raise service_unavailable("no_decoder", message) from error
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             self._release(process, reusable and not process.stopped)
 
     def _release(self, process: _DecoderProcess, reusable: bool) -> None:
