@@ -20,7 +20,7 @@ from phonemo.audio import (
     load_waveform,
     parse_channels,
 )
-from phonemo.audio.decode import BLOCK_FRAMES
+from phonemo.audio.arrays import BLOCK_FRAMES
 from phonemo.audio.each_channel import chosen_excerpt
 from phonemo.errors import AudioError, UsageError
 

@@ -561,7 +561,7 @@ BAD_CLIPS = {
     "nowhere.wav": ("missing_file", "no such file"),
     "./text.wav": (
         "unsupported_audio",
-        "or aiff, got text",
+        "or amr, got text",
     ),
     "empty.wav": ("empty_audio", "0 bytes"),
     "none.wav": ("empty_audio", "no samples"),

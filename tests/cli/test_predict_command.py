@@ -14,6 +14,7 @@ import soundfile
 
 from phonemo.annotations import writers
 from phonemo.annotations.turns import Turn
+from phonemo.audio.containers import EXPECTED
 from phonemo.cli import main
 from phonemo.cli.output import Format
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
@@ -156,7 +157,7 @@ def test_each_recording_gets_a_file_matching_the_library(here, recognizer, forma
     suffix, write = WRITERS[format]
     assert result.code == 1
     assert result.err.splitlines() == [
-        "phonemo: text.wav: expected wav, flac, mp3, ogg (vorbis, opus) or aiff, got text",
+        f"phonemo: text.wav: {EXPECTED}, got text",
         "phonemo: 1 of 3 failed; details in their lines",
     ]
     assert result.out.split() == [f"out/ten{suffix}", f"out/short{suffix}"]

@@ -62,11 +62,11 @@ def assert_one_line(answer: Answer, code: int, *fragments: str) -> None:
     assert all(fragment in answer.err for fragment in fragments), answer.err
 
 
-def the_bad_row(*words: object, file: str) -> dict:
+def the_bad_row(*words: object, file: str, note: str = "") -> dict:
     """The row of the one bad file; a good neighbour is answered, and the status is 1."""
     answer = predict(*words)
     assert answer.code == 1
-    assert answer.err == "phonemo: 1 of 2 failed; details in their lines\n"
+    assert answer.err == f"{note}phonemo: 1 of 2 failed; details in their lines\n"
     assert answer.out.count("\n") == 2
     rows = {row["file"]: row for row in answer.rows}
     assert rows["good.wav"]["label"]
@@ -201,7 +201,8 @@ def test_unusual_names_are_kept(here, clip, format):
         assert answer.out.count("  (1.0 s)\n") == len(names)
     elif format == "csv":
         message = {row["file"] for row in answer.table}
-        assert message >= set(names) - {NAMES["escape"], NAMES["bytes"]}
+        plain = {f"./{name}" if name.startswith("-") else name for name in names}
+        assert message >= plain - {NAMES["escape"], NAMES["bytes"]}
         assert len(message) == len(names)
     else:
         rows = answer.rows if format == "jsonl" else json.loads(answer.out)
@@ -283,7 +284,8 @@ def test_a_folder_without_audio_is_one_row(here, inside):
     Path("folder").mkdir()
     for name in inside:
         Path("folder", name).write_text("x", encoding="utf-8")
-    row = the_bad_row("folder", "good.wav", file="folder")
+    note = "phonemo: folder: 1 file skipped (1 .txt)\n" if inside == ("notes.txt",) else ""
+    row = the_bad_row("folder", "good.wav", file="folder", note=note)
     assert "got a folder" in row["error"]
 
 
@@ -300,7 +302,15 @@ def test_invalid_turns_fail_before_any_recording(here, suffix):
         assert_one_line(answer, 2, path.name)
 
 
-@pytest.mark.parametrize("times", ["nan,1", "0,nan", "0,inf", "x,1", "1e999,2e999"])
+@pytest.mark.parametrize("times", ["nan,1", "0,nan", ",1", "0,NaT"])
+def test_turns_with_an_unknown_time_are_counted(here, times):
+    Path("turns.csv").write_text(f"start,end,speaker\n0,1,A\n{times},B\n", encoding="utf-8")
+    answer = predict("good.wav", "--turns", "turns.csv", "-q")
+    assert answer.code == 0
+    assert answer.err == "phonemo: good.wav: 1 of 2 turns skipped: 1 without finite times\n"
+
+
+@pytest.mark.parametrize("times", ["0,inf", "x,1", "1e999,2e999"])
 def test_invalid_times_are_reported_with_their_line(here, times):
     Path("turns.csv").write_text(f"start,end,speaker\n0,1,A\n{times},B\n", encoding="utf-8")
     answer = predict("good.wav", "--turns", "turns.csv", "-q")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import io
 import json
 import re
 import warnings
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from phonemo.annotations.prediction import Prediction
-from phonemo.audio import AudioLimits, Waveform, load_waveform
+from phonemo.audio import AudioLimits, Channels, Waveform, load_channels, load_waveform
 from phonemo.errors import safe_text
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
@@ -54,6 +55,12 @@ class Here:
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:
         """As Decoders."""
         return load_waveform(upload.read(), limits=_AUDIO)
+
+    async def decode_channels(
+        self, upload: BinaryIO, name: str, channels: Channels
+    ) -> tuple[Waveform, ...]:
+        """As Decoders."""
+        return load_channels(io.BytesIO(upload.read()), channels, limits=_AUDIO)
 
     async def recognize(
         self, listener: EmotionRecognizer, clip: Waveform, options: PredictOptions

@@ -17,6 +17,7 @@ from phonemo.annotations.prediction import Prediction, Segment, phonemes_within,
 from phonemo.annotations.textgrid import PraatText
 from phonemo.annotations.tiers import tiers_of
 from phonemo.annotations.writers import (
+    _plain_cell,
     audacity,
     csv_error,
     csv_head,
@@ -165,6 +166,7 @@ def test_lines_for_diarisation_read_back(name, found):
 def test_a_table_of_answers_reads_back(name, error, found):
     text = csv_head(("a", "b")) + csv_rows(name, found, ("a", "b")) + csv_error(name, error, ("a",))
     *rows, last = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    name, plain = _plain_cell(name, "./"), lambda text: _plain_cell(text, "'")
     assert (last["file"], last["label"]) == (name, "")
     for row, one in itertools.zip_longest(rows, segments_of(found)):
         assert row["file"] == name
@@ -175,7 +177,7 @@ def test_a_table_of_answers_reads_back(name, error, found):
         assert (float(row["start"]), float(row["end"])) == pytest.approx(
             (one.start, one.end), abs=5.1e-4
         )
-        assert (row["label"], row["speaker"]) == (one.label, one.speaker or "")
+        assert (row["label"], row["speaker"]) == (one.label, plain(one.speaker or ""))
         assert {key: float(row[key]) for key in "ab"} == pytest.approx(one.scores, abs=5.1e-7)
         assert row["phonemes"] == phonemes_within(one, found)
 

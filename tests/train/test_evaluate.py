@@ -21,7 +21,7 @@ from phonemo.train import evaluate
 from phonemo.train.dataset import SpeechDataset, TargetEncoder
 from phonemo.train.evaluate import Outputs, outputs_of, prediction_rows, validation_scores
 from phonemo.train.experiments.experiment_data import prepare_experiment
-from tests.train.tiny_run import make_config, with_changes
+from tests.train.tiny_run import make_config, make_corpus, with_changes
 from tests.train.tiny_training import make_cache, make_dataset, make_lively
 
 
@@ -186,6 +186,7 @@ def test_validation_without_the_task_has_no_error_rate(tmp_path):
 
 
 def test_a_merged_manifest_says_the_corpus_of_each_row(experiment, model, tmp_path):
+    make_corpus(tmp_path / "other" / "corpus", seed=4)
     other = make_config(tmp_path / "other")
     renamed = read_manifest(other.manifest)
     header = renamed.header.model_copy(update={"corpus": "chirps"})

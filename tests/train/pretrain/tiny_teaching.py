@@ -86,7 +86,7 @@ def make_speech(root: Path, corpus: str = "talk", seconds: Sequence[float] = ())
     root.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, length in enumerate(seconds):
-        draw = np.random.default_rng(number)
+        draw = np.random.default_rng([number, *corpus.encode()] if corpus != "talk" else number)
         steps = draw.uniform(200, 2000, 8).repeat(-(-round(length * RATE) // 8))
         phase = np.cumsum(steps[: round(length * RATE)]) * 2 * np.pi / RATE
         wave = 0.3 * np.sin(phase) + draw.normal(0, 0.01, len(phase))
