@@ -19,7 +19,7 @@ from phonemo.errors import safe_name
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 
 MOST_FIELDS = 16
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:|//", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:|//|\\\\", re.IGNORECASE)
 MULTIPART = "multipart/form-data"
 _MAX_FIELD_CHARACTERS = 4096
 
