@@ -192,7 +192,7 @@ class SileroVad:
         return bool(self._network.process_samples(samples.tolist()) >= self.THRESHOLD)
 
     def _follow(self, peak: float) -> None:
-        """Amplify a stream that was quiet for some seconds, by its highest peak of the last ones."""
+        """Amplify a stream that has been quiet, by its highest peak of about the last minute."""
         self._highest.append(peak)
         if len(self._highest) >= FAINT_CHUNKS or self._gain != 1.0:
             self._gain = _quiet_gain(max(self._highest))
