@@ -396,3 +396,10 @@ def test_changed_bytes_are_answered_or_refused(make: Callable[[], bytes]) -> Non
             changed[random.randrange(200)] = random.choice((0, 1, 127, 128, 255))
         with suppress(PhonemoError):
             assert len(load_waveform(bytes(changed)).samples)
+
+
+def test_without_the_extra_an_unknown_codec_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    for codec in (b"zzzz", b"alac"):
+        data = write("caf").replace(b"lpcm", codec)
+        assert "phonemo[media]" in refused(data, "unsupported_audio")
