@@ -138,11 +138,9 @@ def _without_extra(error: AudioError, kind: str, head: bytes) -> AudioError:
 
     A WAV's header names its codec, so that it is known whether FFmpeg is needed.
     """
-    if (
-        kind == "WAV"
-        or len(head) < _SHORTEST
-        or not any(reason in str(error) for reason in _UNKNOWN_CODEC)
-    ):
+    is_whole = len(head) >= _SHORTEST and (head[:4] != b"OggS" or head[5] & 2)  # its first page
+    is_codec = any(reason in str(error) for reason in _UNKNOWN_CODEC)
+    if kind == "WAV" or not (is_whole and is_codec):
         return error
     return AudioError(error.code, f"{error}; or perhaps with: pip install 'phonemo[media]'")
 
