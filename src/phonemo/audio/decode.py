@@ -26,6 +26,12 @@ BYTES_PER_SAMPLE = 4
 """Decoded samples are float32."""
 
 
+#: What libsndfile says of codecs that it does not know.
+_UNKNOWN_CODEC = ("unsupported encoding", "unimplemented format")
+#: Bytes in which a file names its codec.
+_SHORTEST = 64
+
+
 @dataclass(frozen=True)
 class AudioLimits:
     """Limits on audio, enforced while decoding and not only on the header.
@@ -119,12 +125,24 @@ def _open_piece(name: str, piece: Piece, stack: ExitStack) -> Audio:
         if kind.demuxer is None or error.code != "unsupported_audio" or piece.fault is not None:
             raise
         if not (is_installed() or has_uncommon_codec(head)):
-            raise
+            raise _without_extra(error, kind.name, head) from None
         try:
             return MediaAudio(name, piece, kind, stack)
         except AudioError as other:
             raise (error if is_installed() else other) from None
     return audio
+
+
+def _without_extra(error: AudioError, kind: str, head: bytes) -> AudioError:
+    """The error of a file that FFmpeg can perhaps decode: its codec is at fault, not damage.
+
+    A WAV's header names its codec, so that it is known whether FFmpeg is needed.
+    """
+    is_whole = len(head) >= _SHORTEST and (head[:4] != b"OggS" or head[5] & 2)  # its first page
+    is_codec = any(reason in str(error) for reason in _UNKNOWN_CODEC)
+    if kind == "WAV" or not (is_whole and is_codec):
+        return error
+    return AudioError(error.code, f"{error}; or perhaps with: pip install 'phonemo[media]'")
 
 
 def _refuse_shorten(name: str, source: BufferedSource, start: int) -> None:

@@ -20,7 +20,8 @@ WARNINGS = {
     "unused_bytes=1234 says how many.",
     "unused_tracks": "The file has more than one audio track and the first is used; "
     "unused_tracks=1 says how many are not.",
-    "opposite_phase": "The channels cancel each other when mixed; the loudest one is used.",
+    "opposite_phase": "The channels cancel each other when mixed, at least in part of the "
+    "recording; the loudest one is used there.",
     "channels_differ": "The channels hold different sounds, as the two sides of a call do, and are "
     "mixed all the same; channels=split processes each on its own.",
     "silent_channel": "Another channel of the recording has no sound and is left out.",

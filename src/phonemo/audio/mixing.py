@@ -1,7 +1,8 @@
 """Mix the channels of a recording to mono, or take one of them.
 
 Internal to :mod:`phonemo.audio`. Channels in opposite phase cancel each other when they are mixed;
-this is recognized while the recording is decoded, and its loudest channel is used instead.
+this is recognized while the recording is decoded, and the loudest channel is used instead: from
+there on if most of the sound is lost, else in those parts of the recording.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ DECIDE_SECONDS, HELD_SECONDS = 1.0, 4.0
 #: Power of the mix, relative to that of independent channels, below which channels cancel: two
 #: channels of one level do at a correlation of -0.7 or less.
 CANCELLED = 0.3
+#: The same for one part of a recording, as where a plug was turned, the length of parts in seconds,
+#: and the least power of such a part, relative to the mean.
+CANCELLED_PART, PART_SECONDS, PART_POWER = 0.1, 1.0, 0.01
 #: Two channels hold different sounds if the correlation of their levels in dB is below this ...
 DIFFERENT = 0.6
 #: ... while both levels vary by this many dB, as those of speech do and those of noise do not.
@@ -45,7 +49,8 @@ class ChannelMixer:
         self._held_frames = 0
         self._rate = audio.rate
         self._loudest: int | None = None
-        self._decided = False
+        self._loudest_of_part: int | None = None
+        self._parts_cancel = self._decided = False
 
     def used(self, block: Block) -> Block:
         """Of (frame, channel), the channels that the result is made of."""
@@ -69,7 +74,7 @@ class ChannelMixer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Names from ``phonemo.audio.WARNINGS`` that the relation of the channels causes."""
-        if self._loudest is not None:
+        if self._loudest is not None or self._parts_cancel:
             return ("opposite_phase",)
         return ("channels_differ",) if self._relation.differ else ()
 
@@ -88,7 +93,20 @@ class ChannelMixer:
             self._loudest = self._relation.loudest
         held, self._held, self._held_frames = self._held, [], 0
         for block in held:
-            yield _mean(block) if self._loudest is None else block[:, self._loudest]
+            yield self._mixed(block) if self._loudest is None else block[:, self._loudest]
+
+    def _mixed(self, block: Block) -> Block:
+        """The mean; where the channels of a part cancel each other, the loudest of them."""
+        mono = _mean(block)
+        size = min(round(PART_SECONDS * self._rate), len(block)) if self._count > 1 else 0
+        for first in range(0, len(block) if size else 0, size or 1):
+            part = slice(first, first + size)
+            if 2 * len(mono[part]) >= size:  # else as before it
+                self._loudest_of_part = self._relation.cancelled_by(block[part], mono[part])
+            if self._loudest_of_part is not None:
+                mono[part] = block[part, self._loudest_of_part]
+                self._parts_cancel = True
+        return mono
 
 
 class ChannelRelation:
@@ -141,6 +159,21 @@ class ChannelRelation:
         """Whether most of the channels' sound is lost in their mix."""
         independent = float(self._power.sum()) / len(self._power) ** 2
         return self._frames > 0 and self._mixed < CANCELLED * independent
+
+    def cancelled_by(self, part: Block, mixed: Block) -> int | None:
+        """Index of the loudest channel of a part, (frame, channel), whose mix lacks its sound.
+
+        Args:
+            part: with frames that were added.
+            mixed: its mix, (frame,).
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            power = part.var(axis=0, dtype=np.float64)
+            usual = float(self._power.max()) / max(1, self._frames)
+            has_sound = power.max() >= max(SOUND_POWER, PART_POWER * usual)
+            limit = CANCELLED_PART * float(power.sum()) / len(power) ** 2
+            lost = has_sound and float(mixed.var(dtype=np.float64)) < limit
+        return int(power.argmax()) if lost else None
 
     @property
     def differ(self) -> bool:

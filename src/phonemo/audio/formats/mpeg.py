@@ -88,8 +88,9 @@ def counted(data: Reader, start: int, end: int) -> bytes | None:
         return None
     head = bytes((0xFF, head[1] | 1, 0x90 | head[2] & 0x0C, head[3]))
     side = (17 if head[1] & 8 else 9) if head[3] >> 6 == 3 else (32 if head[1] & 8 else 17)
-    body = head + bytes(side) + b"Xing" + struct.pack(">III", 3, frames, end - start)
-    return body.ljust(_mpeg_frame(head)[0], b"\0")
+    size = _mpeg_frame(head)[0]
+    body = head + bytes(side) + b"Xing" + struct.pack(">III", 3, frames, size + end - start)
+    return body.ljust(size, b"\0")
 
 
 def _count(data: Reader, start: int, end: int) -> int | None:

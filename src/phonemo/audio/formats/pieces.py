@@ -24,7 +24,7 @@ from phonemo.audio.sources import BufferedSource, Piece, SplicedSource
 _MAX_PIECES = 256
 _MAX_TAGS = 16
 _MAX_OGG_PAGE = 65_307  # bytes, header included: RFC 3533
-#: Bytes searched for the first frame of an MP3 or AAC stream.
+#: Bytes searched for the beginning of a recording.
 _JUNK_BYTES = 2**16
 #: Bytes in which the fields of a SPHERE header are.
 _SPHERE_HEAD = 1024
@@ -32,19 +32,24 @@ _SPHERE_HEAD = 1024
 _FEW_BYTES = 16
 _LONGEST_ZEROS = 2**24
 #: How files of the usual formats begin, none of which a recording of another format contains.
-_OTHER = rb"RIFF[\s\S]{4}WAVEfmt |fLaC[\x00\x80]\x00\x00\x22"
-_PLAIN, _FEW = re.compile(_OTHER), (b"WAVEfmt ", b"fLaC")
-#: The first page of an Ogg stream.
-_OGG = re.compile(rb"OggS\x00\x02")
+_WAVE = rb"RIFF[\s\S]{4}WAVEfmt "
+_OTHER = _WAVE + rb"|fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02\x00{8}"
+_FILE, _PLAIN = re.compile(_OTHER), re.compile(_OTHER + rb"|ID3[\x02-\x04]\x00")
+#: What each match of these holds.
+_FEW = (b"WAVEfmt ", b"fLaC", b"OggS\x00\x02", b"ID3")
+#: The first page of an Ogg stream, which may hold FLAC, or another file.
+_OGG = re.compile(rb"OggS\x00\x02|ID3[\x02-\x04]\x00|" + _WAVE)
 _TAG = re.compile(rb"ID3[\x02-\x04]\x00")
 #: A tag, or the mark in the header frame of an encoder, and how far into the frame it is.
 _MP3 = re.compile(rb"ID3[\x02-\x04]\x00|Xing|Info|" + _OTHER)
 _MARK_OFFSETS = (36, 21, 13)
-_ASF = re.compile(rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c|" + _OTHER)
+_ASF = re.compile(
+    rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c|ID3[\x02-\x04]\x00|" + _OTHER
+)
 _MATROSKA = re.compile(
     rb"\x1a\x45\xdf\xa3[\s\S]{1,44}?\x42\x82[\s\S]{1,4}(?:webm|matroska)|RIFF[\s\S]{4}WAVEfmt "
 )
-_AMR = re.compile(rb"#!AMR(?:-WB)?\n|" + _OTHER)
+_AMR = re.compile(rb"#!AMR(?:-WB)?\n|ID3[\x02-\x04]\x00|" + _OTHER)
 _UNKNOWN_AU = 0xFFFF_FFFF
 
 
@@ -81,7 +86,7 @@ class _Found:
 
 
 def detect(source: BufferedSource, start: int = 0) -> Detected:
-    """Detect the format, behind tags and, for MP3 and AAC, behind other bytes."""
+    """Detect the format, behind tags and, for the usual ones, behind other bytes."""
     start = _skip_tags(source, start)
     kind = sniff_format(source.read_at(start, HEAD_BYTES))
     if kind.audio or kind.name != UNKNOWN:
@@ -95,7 +100,10 @@ def detect(source: BufferedSource, start: int = 0) -> Detected:
 
 
 def _first_stream(data: bytes) -> int | None:
-    """Where a tag or the first frame of MP3 or AAC begins; None without any."""
+    """Where a tag, a file of a usual format, or MP3 or AAC begins; None without any."""
+    file = _FILE.search(data)
+    if file is not None:
+        return file.start()
     frame, tag = first_frame(data), _TAG.search(data)
     if tag and (frame is None or tag.start() < frame) and tag_bytes(data[tag.start() :]):
         return tag.start()
@@ -232,12 +240,15 @@ def _known_ends(identity: tuple[int, ...]) -> dict[int, int]:
 
 
 def _ogg(source: BufferedSource, start: int) -> _Found:
-    found = _scanned(_OGG, (b"OggS\x00\x02",), _ogg_start)(source, start)
+    words = (b"OggS\x00\x02", b"WAVEfmt ", b"ID3")
+    found = _scanned(_OGG, words, _ogg_start)(source, start)
     return replace(found, truncated=any(_ogg_is_truncated(piece) for piece in found.pieces))
 
 
 def _ogg_start(source: BufferedSource, at: int) -> int | None:
     """Where a stream begins after another one, and not beside it, as a video's sound does."""
+    if source.read_at(at, 4) != b"OggS":
+        return _at(source, at)
     before = source.read_at(max(0, at - _MAX_OGG_PAGE), min(at, _MAX_OGG_PAGE))
     page = before[max(0, before.rfind(b"OggS")) :]
     return at if len(page) < 6 or not page[5] & 2 else None
@@ -255,12 +266,16 @@ def _ogg_is_truncated(piece: Piece) -> bool:
     return not ends_stream or len(page) < 27 + page[26] + sum(lacing)
 
 
-def _at(source: BufferedSource, at: int) -> int:
+def _at(source: BufferedSource, at: int) -> int | None:
+    """Where a file begins; of a tag, only if MP3 follows."""
+    is_tag = source.read_at(at, 3) == b"ID3"
+    if is_tag and not is_mp3(source.read_at(_skip_tags(source, at), HEAD_BYTES)):
+        return None
     return at
 
 
 def _mp3(source: BufferedSource, start: int) -> _Found:
-    found = _scanned(_MP3, (b"ID3", b"Xing", b"Info", *_FEW), _mp3_start)(source, start)
+    found = _scanned(_MP3, (b"Xing", b"Info", *_FEW), _mp3_start)(source, start)
     count = counted(source.read_at, start, found.after)
     if count is None:
         return found
@@ -271,7 +286,7 @@ def _mp3(source: BufferedSource, start: int) -> _Found:
 def _mp3_start(source: BufferedSource, at: int) -> int | None:
     """Where a tag begins that frames follow, the header frame of an encoder, or another format."""
     mark = source.read_at(at, 4)
-    if mark in (b"RIFF", b"fLaC"):
+    if mark in (b"RIFF", b"fLaC", b"OggS"):
         return at
     begins = (at,) if mark[:3] == b"ID3" else tuple(max(0, at - offset) for offset in _MARK_OFFSETS)
     for begin in begins:
