@@ -181,3 +181,17 @@ def test_the_command_says_what_it_recognized(
     out = capsys.readouterr().out
     assert "  recognized as RAVDESS, by the names of 3 recordings\n" in out
     assert "  emotions: anger 3\n  speakers: 01 1, 02 1, 03 1\n" in out
+
+
+@pytest.mark.parametrize("rest", ["_16k", "-16kHz", " (1)", "_noise", ".mono"])
+@pytest.mark.parametrize("title", sorted(RELEASES))
+def test_copies_with_something_behind_the_names_are_recognized(
+    tmp_path: Path, title: str, rest: str
+) -> None:
+    original = read_folders(folder(tmp_path / "a", *RELEASES[title])).utterances
+    names = (PurePath(name) for name in RELEASES[title])
+    copies = [str(name.with_name(f"{name.stem}{rest}{name.suffix}")) for name in names]
+    found = read_folders(folder(tmp_path / "b", *copies)).utterances
+    assert len(found) == len(original)
+    facts = [[(row.emotion, row.speaker, row.gender) for row in some] for some in (original, found)]
+    assert sorted(facts[0], key=str) == sorted(facts[1], key=str)

@@ -105,11 +105,11 @@ def require_columns(
     missing = [name for name in required if name not in present]
     if not missing:
         return
-    expected = f"{where}: expected a column {expected_column(missing[0])} in the first line"
+    expected = f"{where}: expected a column {expected_column(missing[0])}"
     if any(is_recording(cell) for cell in header):
         raise ManifestError(
-            f"{expected}, got the path of a recording; add a header line such as 'file', or name "
-            "a list of paths .txt"
+            f"{expected}, got the path of a recording; add a header line such as file,emotion "
+            "(batch also takes a list of paths: .txt)"
         )
     given = (
         ", ".join(safe_name(cell.strip()) or "''" for cell in header[:_LISTED_COLUMNS]) or "none"

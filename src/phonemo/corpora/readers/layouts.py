@@ -197,8 +197,7 @@ LAYOUTS: tuple[KnownLayout, ...] = (
     KnownLayout(
         name="ravdess",
         title="RAVDESS",
-        # copies append the emotion or an augmentation: 03-01-05-01-01-01-01_angry
-        patterns=(rf"{ravdess.NAME.pattern}(?P<rest>[^0-9/][^/]*)?",),
+        patterns=(ravdess.NAME.pattern,),
         emotions=ravdess.EMOTION_CODES,
         language="en",
         genders={f"{actor:02}": "m" if actor % 2 else "f" for actor in range(1, 25)},
@@ -271,10 +270,14 @@ LAYOUTS: tuple[KnownLayout, ...] = (
     _esd(range(11, 21), "en"),
 )
 
+#: What copies append to a name: the emotion, the sampling rate, an augmentation or a number, as in
+#: 03-01-05-01-01-01-01_angry, 1001_DFA_ANG_XX_16k and "DC_a01 (1)".
+_REST = r"(?P<rest>[^A-Za-z0-9/][^/]*)?"
+
 _COMPILED = tuple(
     (
         layout,
-        tuple(re.compile(f"(?:.*/)?{pattern}", layout.flags) for pattern in layout.patterns),
+        tuple(re.compile(f"(?:.*/)?{pattern}{_REST}", layout.flags) for pattern in layout.patterns),
     )
     for layout in LAYOUTS
 )
