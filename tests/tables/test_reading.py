@@ -8,7 +8,7 @@ import json
 import pytest
 
 from phonemo.errors import ManifestError
-from phonemo.tables import read_table
+from phonemo.tables import read_table, table_of_records
 
 ROWS = [{"file": "a.wav", "start": "0.5", "emotion": "Wut"}, {"file": "b.wav", "emotion": ""}]
 
@@ -241,3 +241,9 @@ def test_an_array_in_one_line_is_read_piece_by_piece():
 def test_json_without_the_required_column_names_what_it_has(text, got):
     with pytest.raises(ManifestError, match=got):
         read(text, "t.json", required=("file",))
+
+
+def test_the_index_that_pandas_stores_in_parquet_is_dropped():
+    record = {"file": "a.wav", "age": 7, "__index_level_0__": 3}
+    (row,) = table_of_records([("row 1", record)])
+    assert row.extra == {"age": "7"}

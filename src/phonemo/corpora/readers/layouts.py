@@ -89,14 +89,15 @@ class Recognition:
         return len({recording.layout.name for recording in self.recordings.values()}) > 1
 
 
-def recognize_layout(paths: Sequence[PurePath]) -> Recognition | None:
+def recognize_layout(paths: Sequence[PurePath], least: float = _NEARLY_ALL) -> Recognition | None:
     """Recognize the known corpora that nearly all of the paths belong to; None if there are none.
 
     Args:
         paths: recordings, relative to the corpus's folder.
+        least: share of them that must belong to one.
     """
     parsed = {path: recording for path in paths if (recording := _parse(path)) is not None}
-    if not parsed or len(parsed) < _NEARLY_ALL * len(paths):
+    if not parsed or len(parsed) < least * len(paths):
         return None
     return Recognition(parsed, tuple(path for path in paths if path not in parsed))
 

@@ -80,7 +80,19 @@ def read_folders(
     known = recognize_layout(paths) if emotion_level is None else None
     if known is not None:
         return read_known(paths, known, pattern, language, skipped)
-    return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
+    try:
+        return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
+    except CorpusError as error:
+        raise CorpusError(f"{error}{_mixture(paths)}") from error
+
+
+def _mixture(paths: Sequence[PurePath]) -> str:
+    """A hint if some of the recordings belong to known corpora and others do not."""
+    known = recognize_layout(paths, least=0.0)
+    if known is None:
+        return ""
+    count = f"{len(known.recordings)} of {len(paths)} recordings"
+    return f"; {count} are named like {known.title}'s: move them to a folder of their own"
 
 
 def _recordings(root: Path, skipped: Counter[str]) -> list[PurePath]:
