@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soxr
 
-from phonemo.corpora.copies import recordings
+from phonemo.corpora.copies import digests
 from phonemo.corpora.copies.digests import cache_path, sample_digest
 from phonemo.corpora.copies.fingerprint import fingerprint
 from phonemo.corpora.copies.groups import Copies, find_copies, join_units
@@ -134,11 +134,9 @@ def some(folder: Path) -> Manifest:
 def test_audio_is_decoded_once_until_its_file_changes(tmp_path, monkeypatch):
     manifest, decoded = some(tmp_path), []
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    decode = recordings.load_waveform
+    decode = digests.load_utterance
     monkeypatch.setattr(
-        recordings,
-        "load_waveform",
-        lambda path, **span: decoded.append(path.name) or decode(path, **span),
+        digests, "load_utterance", lambda *one: decoded.append(one[1].file) or decode(*one)
     )
     first = find_copies(manifest, manifest.utterances)
     assert find_copies(manifest, manifest.utterances) == first

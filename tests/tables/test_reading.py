@@ -234,8 +234,6 @@ def test_an_array_in_one_line_is_read_piece_by_piece():
     [
         ('{"data": [{"file": "a.wav"}]}', "got data; rename a column"),
         ('{"a.wav": "sad"}', "got the path of a recording; add a header line"),
-        ("", "got an empty file"),
-        ("\ufeff\n \n", "got an empty file"),
     ],
 )
 def test_json_without_the_required_column_names_what_it_has(text, got):

@@ -101,7 +101,7 @@ def read_table(
     with utf8_errors(shown):
         text = open_text(shown, stream)
         number, first = _first_line(text, shown)
-    if not first.strip() and required:
+    if not first.strip() and required and suffix not in JSON_SUFFIXES:
         raise ManifestError(f"{shown}: expected a table, got an empty file; check the file")
     if suffix in JSON_SUFFIXES or first.lstrip()[:1] in ("{", "["):
         return table_of_records(json_records(shown, number, first, text), known, required)

@@ -141,7 +141,8 @@ class TableReader:
             columns |= row.cells.keys()
             part = self._part(row)
             rows.append((self._utterance(row, path.parent, root), part))
-        self._require_content(path, table, columns)
+        if rows or table.columns:
+            self._require_content(path, table, columns)
         return rows
 
     def _require_content(self, path: Path, table: Table, columns: Collection[str]) -> None:
