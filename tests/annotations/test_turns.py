@@ -140,6 +140,7 @@ TABLES = {
     "a duration": ("onset,dur\n0.5,1\n", Turn(0.5, 1.5)),
     "times of audformat": ("start,end\n0 days 00:00:01.5,0 days 00:00:02\n", Turn(1.5, 2.0)),
     "a channel": ("start,end,channel\n0,1,2\n", Turn(0.0, 1.0, channel=2)),
+    "a side": ("start,end,channel\n0,1,Right\n", Turn(0.0, 1.0, channel=2)),
     "a Windows path": ("file,start,end\nx\\a.wav,0,1\nx\\b.wav,0,1\n", Turn(0.0, 1.0)),
     "a guarded name": ("file,start,end\n./x/a.wav,0,1\n", Turn(0.0, 1.0)),
     "milliseconds": ("start (ms),end (ms)\n500,1500\n", Turn(0.5, 1.5)),

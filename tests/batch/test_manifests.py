@@ -152,7 +152,7 @@ def test_a_name_with_a_line_break_keeps_the_count_of_lines(here):
 
 BAD_TABLES = {
     "no header": ("a.wav,1\n", r"t\.csv:1: expected a column 'file'"),
-    "empty": ("", r"t\.csv:1: expected a column 'file'"),
+    "empty": ("", r"t\.csv: expected a table, got an empty file"),
     "no file in a row": (
         "file,id\na.wav,1\n,2\n",
         r"t\.csv:3: expected the path of a recording in 'file'",
@@ -282,7 +282,9 @@ def test_bad_rows_of_parquet_are_reported_by_number(here, parquet):
     with pytest.raises(ManifestError, match=r"m\.parquet: row 1501: expected .* in 'file'"):
         read_items("m.parquet")
     parquet(other=["a.wav"])
-    with pytest.raises(ManifestError, match=r"m\.parquet: expected a column 'file'"):
+    with pytest.raises(
+        ManifestError, match=r"m\.parquet: row 1: expected a column 'file' .*got other"
+    ):
         read_items("m.parquet")
 
 
@@ -296,3 +298,12 @@ def test_a_file_that_is_not_parquet_is_an_error(here, parquet):
     (here / "m.parquet").write_bytes(data)
     with pytest.raises(ManifestError, match=r"m\.parquet: "):
         read_items("m.parquet")
+
+
+def test_the_words_for_a_channel_are_those_of_prepared_tables(here):
+    """left and right are channels; other words are carried."""
+    cells = ("left", "R", "mix", "phone", "2.0", "")
+    write(here / "t.csv", "file,channel", *(f"{n}.wav,{cell}" for n, cell in enumerate(cells)))
+    items = list(items_of(["t.csv"]))
+    assert [item.channel for item in items] == [1, 2, None, None, 2, None]
+    assert [dict(item.columns) for item in items][2:4] == [{}, {"channel": "phone"}]

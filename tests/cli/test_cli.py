@@ -513,6 +513,8 @@ def test_evaluate_restricts_the_choice_to_the_labels(phonemo, trained, tmp_path)
     answer = phonemo("evaluate", trained.model, *words)
     assert (answer.code, answer.err) == (0, "")
     assert "8 of 24 utterances have none of the emotions anger, sadness" in answer.out
+    everything = phonemo("evaluate", trained.model, "--manifest", trained.manifest)
+    assert "have none of the emotions" not in everything.out
     assert "per gender" in answer.out
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert {frozenset(row["scores"]) for row in rows} == {frozenset({"anger", "sadness"})}

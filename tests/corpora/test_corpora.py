@@ -397,7 +397,7 @@ class TestCsv:
                 ":2: not a table (unexpected end of data); check the quotes",
             ),
             ("file,emotion\n", "expected rows below the header, got none"),
-            ("", ":1: expected a column 'file' (or 'path'"),
+            ("", ": expected a table, got an empty file"),
         ],
     )
     def test_a_wrong_table_is_an_error_with_its_line(

@@ -386,3 +386,56 @@ def test_speakers_in_file_names_are_suggested(tmp_path):
     notes = read_folders(folder(tmp_path, *names)).notes
     assert notes[-1] == "file names begin with a, b: if these are speakers, --speaker '{speaker}_*'"
     assert "file names" not in " ".join(read_folders(tmp_path, speaker="{speaker}_*").notes)
+
+
+@pytest.mark.parametrize(
+    "name", ["TrainData", "testdata", "ValSet", "devset", "Test-Data", "TestWavs"]
+)
+def test_parts_written_with_another_word_are_parts(name: str) -> None:
+    assert part_of(name) is not None
+
+
+@pytest.mark.parametrize("name", ["data", "wav", "sets", "Trainer", "Tess", "Devi", "testa"])
+def test_words_that_only_resemble_parts_are_none(name: str) -> None:
+    assert part_of(name) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["not_angry", "non-angry", "no anger", "ohne Wut", "nicht traurig"]
+)
+def test_a_negated_emotion_is_not_that_emotion(name: str) -> None:
+    assert emotion_of(name) is None
+    assert emotion_of("no_emotion") == "neutral"
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_folders_of_genders_are_genders_and_not_speakers(tmp_path: Path, above: bool) -> None:
+    names = [
+        f"{gender}/{emotion}/1.wav" if above else f"{emotion}/{gender}/1.wav"
+        for gender in ("Female", "male")
+        for emotion in ("angry", "sad")
+    ]
+    found = read_folders(folder(tmp_path, *names)).utterances
+    assert {(row.speaker, row.gender) for row in found} == {(None, "f"), (None, "m")}
+
+
+@pytest.mark.parametrize("names", [("16k", "48kHz"), ("English", "German"), ("Fort", "Faible")])
+def test_folders_of_rates_languages_and_intensities_are_not_speakers(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    files = [f"{name}/{emotion}/1.wav" for name in names for emotion in ("angry", "sad")]
+    assert {speaker for *_, speaker in rows(folder(tmp_path, *files))} == {None}
+
+
+def test_genders_in_file_names_are_not_suggested_as_speakers(tmp_path: Path) -> None:
+    files = [
+        f"{sex}_{n}_{emotion}.wav" for sex in "FM" for n in "12" for emotion in ("sad", "fear")
+    ]
+    notes = read_folders(folder(tmp_path, *files)).notes
+    assert not any("--speaker" in note for note in notes)
+
+
+def test_recordings_that_the_metadata_table_does_not_name_are_counted(tmp_path: Path) -> None:
+    folder(tmp_path, "wav/a.wav", "wav/b.wav", "c.flac", "notes.txt")
+    tiny.write_text(tmp_path / "metadata.csv", "file_name,emotion\n./wav/a.wav,sad\n")
+    assert read_recordings(tmp_path).skipped == {"not in the table": 2}

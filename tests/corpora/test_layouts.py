@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from phonemo.corpora.readers.formats.folders import read_folders
 from phonemo.corpora.readers.layouts import LAYOUTS, recognize_layout
+from phonemo.errors import CorpusError
 from phonemo.labels import EMOTIONS
 from tests import tiny
 from tests.corpora.test_folders import folder
@@ -181,3 +182,24 @@ def test_the_command_says_what_it_recognized(
     out = capsys.readouterr().out
     assert "  recognized as RAVDESS, by the names of 3 recordings\n" in out
     assert "  emotions: anger 3\n  speakers: 01 1, 02 1, 03 1\n" in out
+
+
+@pytest.mark.parametrize("rest", ["_16k", "-16kHz", " (1)", "_noise", ".mono"])
+@pytest.mark.parametrize("title", sorted(RELEASES))
+def test_copies_with_something_behind_the_names_are_recognized(
+    tmp_path: Path, title: str, rest: str
+) -> None:
+    original = read_folders(folder(tmp_path / "a", *RELEASES[title])).utterances
+    names = (PurePath(name) for name in RELEASES[title])
+    copies = [str(name.with_name(f"{name.stem}{rest}{name.suffix}")) for name in names]
+    found = read_folders(folder(tmp_path / "b", *copies)).utterances
+    assert len(found) == len(original)
+    facts = [[(row.emotion, row.speaker, row.gender) for row in some] for some in (original, found)]
+    assert sorted(facts[0], key=str) == sorted(facts[1], key=str)
+
+
+def test_a_known_corpus_among_many_other_recordings_is_named_in_the_error(tmp_path: Path) -> None:
+    known = [f"03-01-0{code}-01-01-01-01.wav" for code in range(1, 7)]
+    other = [f"mine/{emotion}/1.wav" for emotion in ("angry", "sad")]
+    with pytest.raises(CorpusError, match=r"6 of 8 recordings are named like RAVDESS's: move"):
+        read_folders(folder(tmp_path, *known, *other))

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from phonemo.corpora import CORPORA
 from phonemo.corpora import prepare as audit
@@ -297,6 +299,12 @@ class TestAudio:
         content[-1] ^= 0x40
         (tmp_path / "b.wav").write_bytes(content)
         tiny.write_text(tmp_path / "t.csv", "file,emotion\na.wav,x\nb.wav,y\n")
+        assert prepare("csv", tmp_path, tmp_path / "m.jsonl").warnings == ()
+
+    def test_recordings_without_sound_are_not_called_identical(self, tmp_path: Path) -> None:
+        for number in range(3):
+            soundfile.write(tmp_path / f"{number}.wav", np.zeros(20_000, np.float32), 16_000)
+        tiny.write_text(tmp_path / "t.csv", "file,emotion\n0.wav,x\n1.wav,x\n2.wav,y\n")
         assert prepare("csv", tmp_path, tmp_path / "m.jsonl").warnings == ()
 
     def test_many_duplicates_are_summarized(self, tmp_path: Path) -> None:

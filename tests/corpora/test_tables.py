@@ -223,3 +223,11 @@ def random_table(random: random.Random) -> str:
     ]
     random.shuffle(header) if random.random() < 0.2 else None
     return "\n".join(mark.join(line) for line in [header, *lines])
+
+
+def test_a_quoted_name_and_a_url_are_not_noted_as_moved(tmp_path: Path) -> None:
+    tiny.write_sound(tmp_path / "a b.wav")
+    url = (tmp_path / "a b.wav").as_uri()
+    reading = read(tmp_path, f"file,emotion,id\na%20b.wav,sad,1\n{url},sad,2\n")
+    assert [Path(row.file).name for row in reading.utterances] == ["a b.wav"] * 2
+    assert not any("found by the end" in note for note in reading.notes)

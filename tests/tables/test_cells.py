@@ -65,3 +65,14 @@ def test_paths_of_other_systems(tmp_path, written, path):
 def test_a_file_with_the_very_name_keeps_it(tmp_path, name):
     (tmp_path / name).touch()
     assert portable_path(name, str(tmp_path)) == name
+
+
+def test_a_quoted_name_is_unquoted_if_only_the_unquoted_one_exists(tmp_path):
+    for name in ("a b.wav", "x%20y.wav", "ü.wav"):
+        (tmp_path / name).touch()
+    folder = str(tmp_path)
+    assert portable_path("a%20b.wav", folder) == "a b.wav"
+    assert portable_path("%C3%BC.wav", folder) == "ü.wav"
+    assert portable_path("x%20y.wav", folder) == "x%20y.wav"
+    assert portable_path("none%20.wav", folder) == "none%20.wav"
+    assert portable_path("https://host/a%20b.wav", folder) == "https://host/a%20b.wav"

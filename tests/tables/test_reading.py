@@ -8,7 +8,7 @@ import json
 import pytest
 
 from phonemo.errors import ManifestError
-from phonemo.tables import read_table
+from phonemo.tables import read_table, table_of_records
 
 ROWS = [{"file": "a.wav", "start": "0.5", "emotion": "Wut"}, {"file": "b.wav", "emotion": ""}]
 
@@ -59,13 +59,13 @@ def test_a_text_of_western_excel_is_read_and_another_encoding_is_an_error():
         ("t.xlsx", b"", "got a spreadsheet; save the table as CSV"),
         ("t.csv", b"PK\x03\x04", "got an Excel workbook or another zip archive; save the table"),
         ("t.csv", b"\xd0\xcf\x11\xe0", "got an Excel workbook; save"),
-        ("t.csv", b"PAR1", "got a Parquet file; name it .parquet"),
+        ("t.csv", b"PAR1", "got a Parquet file; save the table as CSV"),
         ("t.csv", b"\x1f\x8b\x08", "got a compressed file; unpack it"),
         ("t.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer; run git lfs"),
         ("t.csv", b"file\n\0.wav\n", "expected a text table"),
         ("t.csv", "wav/a.wav,x\nwav/b.wav,y\n", "got the path of a recording; add a header line"),
         ("t.csv", "C:\\wav\\a.OPUS\n", "got the path of a recording; add a header line"),
-        ("t.csv", "", r"t\.csv:1: expected a column 'file' .* got none"),
+        ("t.csv", "", r"t\.csv: expected a table, got an empty file"),
         ("t.csv", "name,x\n1,2\n", r"expected a column 'file' \(or 'path', .* got name, x; rename"),
         ("t.csv", "file,x\na.wav\n", r"t\.csv:2: expected 2 cells as in the first line, got 1"),
         ("t.csv", "file\na,b.wav\n", r"t\.csv:2: more cells .* quote cells that contain ','"),
@@ -227,3 +227,21 @@ def test_an_array_in_one_line_is_read_piece_by_piece():
     next(rows)
     assert Counted.given < 5_000_000, "half of the array is not read yet"
     assert sum(1 for _ in rows) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ('{"data": [{"file": "a.wav"}]}', "got data; rename a column"),
+        ('{"a.wav": "sad"}', "got the path of a recording; add a header line"),
+    ],
+)
+def test_json_without_the_required_column_names_what_it_has(text, got):
+    with pytest.raises(ManifestError, match=got):
+        read(text, "t.json", required=("file",))
+
+
+def test_the_index_that_pandas_stores_in_parquet_is_dropped():
+    record = {"file": "a.wav", "age": 7, "__index_level_0__": 3}
+    (row,) = table_of_records([("row 1", record)])
+    assert row.extra == {"age": "7"}

@@ -12,6 +12,7 @@ from statistics import median
 
 from phonemo.errors import ManifestError, UsageError
 from phonemo.tables import TableRow, parse_seconds, portable_path, read_table
+from phonemo.tables.cells import SIDES
 
 _KNOWN = ("start", "end", "duration", "speaker", "file", "channel", "transcript")
 #: Whisper's .tsv has these columns, and whole milliseconds; turns of minutes are no turns.
@@ -73,7 +74,7 @@ def _turn(name: str, row: TableRow) -> TableTurn:
     end = start + duration if math.isnan(end) else end
     file = portable_path(cells["file"]).strip().removeprefix("./") if "file" in cells else None
     found = _CHANNEL.fullmatch(cells.get("channel", ""))
-    channel = int(found[1]) if found else None
+    channel = int(found[1]) if found else SIDES.get(cells.get("channel", "").lower())
     return TableTurn(
         where, file, (start, end), cells.get("speaker", ""), cells.get("transcript", ""), channel
     )

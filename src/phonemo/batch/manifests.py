@@ -25,7 +25,7 @@ from phonemo.tables import (
     read_table,
     table_of_records,
 )
-from phonemo.tables.cells import is_windows_path
+from phonemo.tables.cells import SIDES, is_windows_path
 
 _KNOWN = ("file", "start", "end", "duration", "id", "channel")
 #: A field of prepared manifests that is too long to be carried.
@@ -44,13 +44,7 @@ def from_parquet(name: str) -> Iterator[BatchItem]:
     with readable(name), open_address(name) as stream:
         file = _parquet(name, stream)
         plain = [field.name for field in file.schema_arrow if _is_plain(field)]
-        table = table_of_records(_records(name, file, plain), _KNOWN)
-        if table.columns and "file" not in table.columns:
-            raise ManifestError(
-                f"{safe_name(name)}: expected a column {expected_column('file')}, got "
-                f"{', '.join(map(safe_name, table.columns))}; rename a column"
-            )
-        yield from _items(name, table)
+        yield from _items(name, table_of_records(_records(name, file, plain), _KNOWN, ("file",)))
 
 
 #: Manifest readers by suffix.
@@ -100,7 +94,7 @@ def _item(row: TableRow, folder: str) -> BatchItem:
     start, end = _times(cells, where)
     path = file if is_windows_path(file) else absolute_path(join_url(folder, file))
     name, channel = cells.get("id") or None, _channel(cells, where)
-    if channel is None and "channel" in cells:
+    if channel is None and cells.get("channel", "").lower() not in SIDES and "channel" in cells:
         row.extra["channel"] = cells["channel"]  # such as "phone"
     carried = tuple((column, cell) for column, cell in row.extra.items() if cell)
     return BatchItem(cells["file"], path, name, start, end, channel, carried)
@@ -120,11 +114,9 @@ def _times(cells: Mapping[str, str], where: str) -> tuple[float | None, float | 
 
 def _channel(cells: Mapping[str, str], where: str) -> int | None:
     """The number of a channel; None for an empty cell, or if the column holds other things."""
-    if not cells.get("channel"):
-        return None
-    text = cells["channel"].removesuffix(".0")  # pandas writes 1.0 beside empty cells
+    text = cells.get("channel", "").removesuffix(".0")  # pandas writes 1.0 beside empty cells
     if not (text.isascii() and text.isdigit()):
-        return None
+        return SIDES.get(text.lower())
     number = int(text[:_DIGITS])
     if not 1 <= number <= MAX_CHANNELS:
         raise ManifestError(

@@ -185,7 +185,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "speaker-sentence": ("speakers", "sentences", "recordings"),
     "published": ("speakers", "recordings"),
     "published-leaky": (),
-    "given": ("speakers",),
+    "given": ("speakers", "recordings"),
     "given-leaky": (),
     "random-leaky": (),
 }

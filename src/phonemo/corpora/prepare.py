@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from phonemo.audio import audio_seconds, load_waveform
 from phonemo.corpora import CORPORA
@@ -177,23 +179,25 @@ def _shape(sound: Sound) -> tuple[int, int, int] | None:
 
 
 def _digest(root: Path, blocks: int | None, file: str) -> str | None:
-    """A hash of the samples in the first blocks; None if they cannot be decoded.
+    """A hash of the samples in the first blocks; None if all are silent or cannot be decoded.
 
     Audio that is damaged after its header is reported in training, not here.
     """
     digest = hashlib.sha256()
+    varies = blocks is not None  # the first block may be silent
     try:
         for block in itertools.islice(_blocks(root / file), blocks):
-            digest.update(block)
+            digest.update(block.tobytes())
+            varies = varies or bool(block.min() != block.max())
     except (soundfile.SoundFileError, OSError):
         return None
-    return digest.hexdigest()
+    return digest.hexdigest() if varies else None
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path) -> Iterator[NDArray[np.float32]]:
     with soundfile.SoundFile(str(path)) as sound:
         while len(block := sound.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-            yield block.tobytes()
+            yield block
 
 
 Progress = Callable[[int, int], None]

@@ -20,6 +20,11 @@ _ISO = re.compile(r"p(?:(\d+)d)?(?:t(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?)
 #: "1,500" may be 1.5 or 1500; "0,500" is a decimal comma.
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\s*[a-z]*")
+#: Words for a channel in a table; None is the mean of all.
+SIDES: dict[str, int | None] = {
+    **{"left": 1, "l": 1, "right": 2, "r": 2},
+    **{"mix": None, "mono": None},
+}
 _FACTORS = (86400, 3600, 60, 1)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _FILE_URL = "file://"
@@ -75,7 +80,8 @@ def portable_path(file: str, folder: str = "") -> str:
 
     ``wav\a.wav`` becomes ``wav/a.wav`` unless a file has that very name; of a ``file://`` URL only
     the path is kept, unquoted unless a file has the quoted name. Blanks at the ends are removed in
-    the same way. A path with a drive letter gets slashes; other URLs are returned unchanged.
+    the same way. A name such as ``a%20b.wav`` is unquoted if only the unquoted one exists. A path
+    with a drive letter gets slashes; other URLs are returned unchanged.
 
     Args:
         file: the path in the table.
@@ -85,9 +91,15 @@ def portable_path(file: str, folder: str = "") -> str:
         file = file.strip() or file
     if file.lower().startswith(_FILE_URL):
         file = _without_scheme(file, folder)
-    if "\\" not in file or ("://" in file and not _DRIVE.match(file)) or _exists(folder, file):
+    if ("\\" not in file and "%" not in file) or _is_url(file) or _exists(folder, file):
         return file
-    return file.replace("\\", "/")
+    path = file.replace("\\", "/")
+    plain = unquote(path)
+    return plain if plain != path and _exists(folder, plain) else path
+
+
+def _is_url(file: str) -> bool:
+    return "://" in file and not _DRIVE.match(file)
 
 
 def is_windows_path(file: str) -> bool:

@@ -44,6 +44,7 @@ _LISTED, _LISTED_COLUMNS = 3, 8
 MOST_COLUMNS = 1000
 
 _INDEX = re.compile(r"(unnamed(_\d+)+)?")  # pandas: an empty name, "Unnamed: 0", "Unnamed: 0.1"
+_STORED_INDEX = re.compile(r"index_level_\d+")  # pandas in Parquet: "__index_level_0__", last
 _MILLISECONDS = re.compile(r"(.+?)_?(?:ms|msec|millis|milliseconds)")
 #: "extra" is any other column, "unnamed" one whose header is empty, "index" pandas's row numbers.
 Use = Literal["cell", "milliseconds", "extra", "unnamed", "index"]
@@ -105,11 +106,11 @@ def require_columns(
     missing = [name for name in required if name not in present]
     if not missing:
         return
-    expected = f"{where}: expected a column {expected_column(missing[0])} in the first line"
+    expected = f"{where}: expected a column {expected_column(missing[0])}"
     if any(is_recording(cell) for cell in header):
         raise ManifestError(
-            f"{expected}, got the path of a recording; add a header line such as 'file', or name "
-            "a list of paths .txt"
+            f"{expected}, got the path of a recording; add a header line such as file,emotion "
+            "(batch also takes a list of paths: .txt)"
         )
     given = (
         ", ".join(safe_name(cell.strip()) or "''" for cell in header[:_LISTED_COLUMNS]) or "none"
@@ -151,7 +152,7 @@ def _use(
     if meaning is None:
         if _INDEX.fullmatch(name):
             return "index" if _is_index(position, names) else "unnamed"
-        return "extra"
+        return "index" if _STORED_INDEX.fullmatch(name) else "extra"
     same = [other for other, value in enumerate(meanings) if value == meaning]
     exact = [other for other in same if names[other] == meaning]
     if len(same) > 1 and exact != [position]:

@@ -15,7 +15,7 @@ _SNIFFED_BYTES = 4096
 _NOT_TEXT = {
     b"PK\x03\x04": "an Excel workbook or another zip archive; save the table as CSV",
     b"\xd0\xcf\x11\xe0": "an Excel workbook; save the table as CSV",
-    b"PAR1": "a Parquet file; name it .parquet",
+    b"PAR1": "a Parquet file; save the table as CSV (batch reads .parquet)",
     b"\x1f\x8b": "a compressed file; unpack it",
     b"version https://git-lfs.": "a Git LFS pointer; run git lfs pull",
 }

@@ -101,14 +101,25 @@ def read_table(
     with utf8_errors(shown):
         text = open_text(shown, stream)
         number, first = _first_line(text, shown)
+    if not first.strip() and required and suffix not in JSON_SUFFIXES:
+        raise ManifestError(f"{shown}: expected a table, got an empty file; check the file")
     if suffix in JSON_SUFFIXES or first.lstrip()[:1] in ("{", "["):
-        return table_of_records(json_records(shown, number, first, text), known)
+        return table_of_records(json_records(shown, number, first, text), known, required)
     delimiter = "\t" if suffix == ".tsv" else ","
     return _delimited(shown, (number, first), text, delimiter, known, required)
 
 
-def table_of_records(records: Iterable[tuple[str, Any]], known: Collection[str] = _EVERY) -> Table:
+def table_of_records(
+    records: Iterable[tuple[str, Any]],
+    known: Collection[str] = _EVERY,
+    required: Collection[str] = (),
+) -> Table:
     """Make a table of records that another reader yields: (location, dict or path).
+
+    Args:
+        records: the records.
+        known: as for ``read_table``.
+        required: columns that the first record must have.
 
     Raises:
         ManifestError: a record of another type, also on iteration.
@@ -122,6 +133,7 @@ def table_of_records(records: Iterable[tuple[str, Any]], known: Collection[str] 
         return Table((), iter(()), header)
     keys: dict[tuple[str, ...], tuple[Column, ...]] = {}
     columns = _columns_of(*first, known, keys)
+    require_columns(columns, required, _keys(first[1]), first[0])
     rows = (
         TableRow(where, *record_cells(record, _columns_of(where, record, known, keys), where))
         for where, record in chain([first], iterator)
@@ -144,6 +156,10 @@ def _columns_of(
         cache[header] = resolve_columns(header, known, where)
     columns: tuple[Column, ...] = cache[header]
     return columns
+
+
+def _keys(record: Any) -> list[str]:
+    return ["file"] if isinstance(record, str) else list(record)
 
 
 def _delimited(

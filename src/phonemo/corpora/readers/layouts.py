@@ -89,14 +89,15 @@ class Recognition:
         return len({recording.layout.name for recording in self.recordings.values()}) > 1
 
 
-def recognize_layout(paths: Sequence[PurePath]) -> Recognition | None:
+def recognize_layout(paths: Sequence[PurePath], least: float = _NEARLY_ALL) -> Recognition | None:
     """Recognize the known corpora that nearly all of the paths belong to; None if there are none.
 
     Args:
         paths: recordings, relative to the corpus's folder.
+        least: share of them that must belong to one.
     """
     parsed = {path: recording for path in paths if (recording := _parse(path)) is not None}
-    if not parsed or len(parsed) < _NEARLY_ALL * len(paths):
+    if not parsed or len(parsed) < least * len(paths):
         return None
     return Recognition(parsed, tuple(path for path in paths if path not in parsed))
 
@@ -197,8 +198,7 @@ LAYOUTS: tuple[KnownLayout, ...] = (
     KnownLayout(
         name="ravdess",
         title="RAVDESS",
-        # copies append the emotion or an augmentation: 03-01-05-01-01-01-01_angry
-        patterns=(rf"{ravdess.NAME.pattern}(?P<rest>[^0-9/][^/]*)?",),
+        patterns=(ravdess.NAME.pattern,),
         emotions=ravdess.EMOTION_CODES,
         language="en",
         genders={f"{actor:02}": "m" if actor % 2 else "f" for actor in range(1, 25)},
@@ -271,10 +271,14 @@ LAYOUTS: tuple[KnownLayout, ...] = (
     _esd(range(11, 21), "en"),
 )
 
+#: What copies append to a name: the emotion, the sampling rate, an augmentation or a number, as in
+#: 03-01-05-01-01-01-01_angry, 1001_DFA_ANG_XX_16k and "DC_a01 (1)".
+_REST = r"(?P<rest>[^A-Za-z0-9/][^/]*)?"
+
 _COMPILED = tuple(
     (
         layout,
-        tuple(re.compile(f"(?:.*/)?{pattern}", layout.flags) for pattern in layout.patterns),
+        tuple(re.compile(f"(?:.*/)?{pattern}{_REST}", layout.flags) for pattern in layout.patterns),
     )
     for layout in LAYOUTS
 )

@@ -144,9 +144,13 @@ def assess_model(
     if leaks:  # mark the rows too, since they are stored separately
         for row in rows:
             row["leaky"] = True
+    others = len(manifest.utterances) - len(chosen)
+    skipped = (
+        f"{others} of {len(manifest.utterances)} utterances have none of the emotions {labels} and "
+        "were skipped"
+    )
     notes = [
-        f"{len(manifest.utterances) - len(chosen)} of {len(manifest.utterances)} utterances "
-        f"have none of the emotions {labels} and were skipped",
+        *([skipped] if others else []),
         f"emotions of the model that are not scored: "
         f"{', '.join(name for name in trained.labels.names if name not in labels.names) or 'none'}",
         *([f"emotions of the manifest, renamed: {mapping_note(mapped)}"] if mapped else []),

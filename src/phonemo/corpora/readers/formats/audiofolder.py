@@ -6,6 +6,7 @@ in each of its subfolders (one for each split).
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -15,6 +16,7 @@ from phonemo.corpora.readers.formats.csv import TableReader
 from phonemo.corpora.readers.formats.folder_rows import FolderSplits
 from phonemo.corpora.readers.formats.folders import read_folders
 from phonemo.errors import CorpusError
+from phonemo.files import is_recording, walk_files
 
 _NAMES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
 
@@ -69,7 +71,16 @@ def _read_tables(root: Path, tables: list[Path], language: str | None) -> Corpus
     paths = {row.id: PurePath(row.file) for row in rows}
     splits = FolderSplits(tuple(paths.values()))
     completed = [_complete(row, splits.of(paths[row.id]), language) for row in rows]
-    return CorpusReading(tuple(completed), notes=(*splits.notes(), *reader.notes()))
+    skipped = {"not in the table": unlisted} if (unlisted := _unlisted(root, rows)) else {}
+    return CorpusReading(tuple(completed), skipped, (*splits.notes(), *reader.notes()))
+
+
+def _unlisted(root: Path, rows: list[Utterance]) -> int:
+    """The number of recordings in the folder that no row names."""
+    named = {os.path.normpath(root / row.file) for row in rows}
+    return sum(
+        is_recording(name) and os.path.normpath(name) not in named for name in walk_files(str(root))
+    )
 
 
 def _complete(row: Utterance, split: str | None, language: str | None) -> Utterance:

@@ -33,7 +33,7 @@ from phonemo.corpora.readers.formats.table_cells import (
     transcript_cell,
 )
 from phonemo.errors import CorpusError, ManifestError, safe_name
-from phonemo.tables import ALIASES, Table, TableRow, read_table
+from phonemo.tables import ALIASES, Table, TableRow, portable_path, read_table
 
 CARD = CorpusCard(
     name="csv",
@@ -141,7 +141,8 @@ class TableReader:
             columns |= row.cells.keys()
             part = self._part(row)
             rows.append((self._utterance(row, path.parent, root), part))
-        self._require_content(path, table, columns)
+        if rows or table.columns:
+            self._require_content(path, table, columns)
         return rows
 
     def _require_content(self, path: Path, table: Table, columns: Collection[str]) -> None:
@@ -188,7 +189,7 @@ class TableReader:
 
     def _file(self, name: str, folder: Path, root: Path) -> str:
         file = locate(name, folder)
-        self._moved += file != name.replace("\\", "/")
+        self._moved += file != portable_path(name, str(folder))
         if folder == root or file.startswith("/"):
             return file
         return (folder / file).relative_to(root).as_posix()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from phonemo.corpora.readers.formats.folder_names import (
     emotion_of,
+    gender_of,
     is_filler,
     part_of,
     session_of,
@@ -110,7 +111,7 @@ def _place(path: PurePath, level: int) -> int:
 def _is_significant(name: str) -> bool:
     if emotion_of(name):
         return True
-    return part_of(name) is None and session_of(name) is None and not is_filler(name)
+    return not any((part_of(name), session_of(name), gender_of(name), is_filler(name)))
 
 
 #: Whether a level has several emotions, the recordings below them, and how many emotions.

@@ -18,6 +18,7 @@ from phonemo.corpora.readers.emotion_names import EmotionNames
 from phonemo.corpora.readers.formats.emotion_levels import EmotionLevels
 from phonemo.corpora.readers.formats.folder_names import (
     emotion_of,
+    gender_of,
     is_filler,
     part_of,
     session_of,
@@ -79,7 +80,19 @@ def read_folders(
     known = recognize_layout(paths) if emotion_level is None else None
     if known is not None:
         return read_known(paths, known, pattern, language, skipped)
-    return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
+    try:
+        return _detected_reading(root, paths, emotion_level, pattern, language, skipped)
+    except CorpusError as error:
+        raise CorpusError(f"{error}{_mixture(paths)}") from error
+
+
+def _mixture(paths: Sequence[PurePath]) -> str:
+    """A hint if some of the recordings belong to known corpora and others do not."""
+    known = recognize_layout(paths, least=0.0)
+    if known is None:
+        return ""
+    count = f"{len(known.recordings)} of {len(paths)} recordings"
+    return f"; {count} are named like {known.title}'s: move them to a folder of their own"
 
 
 def _recordings(root: Path, skipped: Counter[str]) -> list[PurePath]:
@@ -131,6 +144,7 @@ def _detected_reading(
             speaker_in_stem(pattern, path) if pattern else speakers.get(path),
             language,
             session=next(filter(None, map(session_of, path.parts[:-1])), None),
+            gender=next(filter(None, map(gender_of, path.parts[:-1])), None),
         )
         for path in levels.paths
     ]
@@ -162,7 +176,7 @@ def _folder_speakers(levels: EmotionLevels) -> dict[PurePath, str]:
 
 
 def _may_be_speaker(name: str) -> bool:
-    return part_of(name) is None and session_of(name) is None and not is_filler(name)
+    return not any((part_of(name), session_of(name), gender_of(name), is_filler(name)))
 
 
 def _speaker_hint(rows: Sequence[Utterance]) -> tuple[str, ...]:
@@ -171,7 +185,9 @@ def _speaker_hint(rows: Sequence[Utterance]) -> tuple[str, ...]:
         return ()
     matches = [_PREFIX.match(PurePath(row.file).name) for row in rows]
     prefixes = sorted({match[1] for match in matches if match})
-    if None in matches or not 2 <= len(prefixes) <= len(rows) / 2 or any(map(emotion_of, prefixes)):
+    if None in matches or not 2 <= len(prefixes) <= len(rows) / 2:
+        return ()
+    if any(emotion_of(prefix) or gender_of(prefix) for prefix in prefixes):
         return ()
     mark = next(match[2] for match in matches if match)
     words = ", ".join(map(safe_name, prefixes[:3])) + (", ..." if len(prefixes) > 3 else "")

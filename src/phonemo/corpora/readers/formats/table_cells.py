@@ -12,6 +12,7 @@ from phonemo.corpora.manifest import STYLES, Style
 from phonemo.errors import CorpusError, safe_name
 from phonemo.files import SUFFIXES
 from phonemo.tables import parse_seconds, portable_path
+from phonemo.tables.cells import SIDES
 
 #: Cells that mean an unknown value, in lower case.
 _UNKNOWN = ("", "nan", "nat", "<na>", "#n/a", "none", "null")
@@ -24,7 +25,6 @@ _GENDERS: dict[str, Literal["f", "m"] | None] = {
 }
 _STYLES: dict[str, Style] = {style: style for style in STYLES}
 _LANGUAGE = re.compile(r"([a-z]{2,3})(?:[-_][a-z0-9]+)*")
-_SIDES = {"left": 1, "l": 1, "right": 2, "r": 2, "mix": None, "mono": None}
 _NUMBER = re.compile(r"([1-9][0-9]?)(?:\.0+)?")
 
 
@@ -97,12 +97,12 @@ def channel_cell(cells: Mapping[str, str], where: str) -> int | None:
     """The channel from 1 on, also "left" and "right"; None mixes all; CorpusError otherwise."""
     text = (cell(cells, "channel") or "mix").lower()
     match = _NUMBER.fullmatch(text)
-    if match is None and text not in _SIDES:
+    if match is None and text not in SIDES:
         raise CorpusError(
             f"{where}: expected a channel from 1 (left) on, or an empty cell, got "
             f"{safe_name(repr(text))}"
         )
-    return int(match[1]) if match else _SIDES[text]
+    return int(match[1]) if match else SIDES[text]
 
 
 def locate(file: str, folder: Path) -> str:
