@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from phonemo.annotations.prediction import Prediction
-from phonemo.audio import AudioLimits, Waveform, load_waveform
+from phonemo.audio import AudioLimits, Channels, Waveform, load_channels, load_waveform
 from phonemo.errors import safe_text
 from phonemo.runtime.recognizer import EmotionRecognizer
 from phonemo.runtime.windows import ClipScores, PredictOptions, Samples
@@ -54,6 +54,12 @@ class Here:
     async def decode(self, upload: BinaryIO, name: str) -> Waveform:
         """As Decoders."""
         return load_waveform(upload.read(), limits=_AUDIO)
+
+    async def decode_channels(
+        self, upload: BinaryIO, name: str, channels: Channels
+    ) -> tuple[Waveform, ...]:
+        """As Decoders."""
+        return load_channels(upload.read(), channels, limits=_AUDIO)
 
     async def recognize(
         self, listener: EmotionRecognizer, clip: Waveform, options: PredictOptions
