@@ -270,3 +270,17 @@ def test_a_summary_is_a_block_for_each_party():
         "    last third minus first, points: anger +25, neutral -20, fear +0",
         "  summary of the recording: speech 0%, silence 100%",
     ]
+
+
+def test_turns_without_a_speaker_are_not_called_the_recording_beside_others():
+    party = {"speech_share": 0.5, "mean_confidence": None, "emotions": {}, "strongest": []}
+    parties = [{**party, "trend": [], "change": None}]
+    row = {"file": "a.wav", "seconds": 1.0, "warnings": [], "scores": {"anger": 1.0}}
+    row |= {"segments": [], "phonemes": []}
+    alone = console.table_row({**row, "summary": {"parties": parties}})
+    assert "summary of the recording" in alone
+    two = console.table_row(
+        {**row, "summary": {"parties": [{**parties[0], "speaker": "A"}, *parties]}}
+    )
+    assert "summary of A" in two
+    assert "summary of unknown speakers" in two
