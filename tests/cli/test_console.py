@@ -268,7 +268,7 @@ def test_a_summary_is_a_block_for_each_party():
         "    strongest: 1:01.0 anger 90%",
         "    trend: 0:00.0 neutral, 1:40.0 anger",
         "    last third minus first, points: anger +25, neutral -20, fear +0",
-        "  summary of the recording: speech 0%, silence 100%",
+        "  summary of unknown speakers: speech 0%, silence 100%",
     ]
 
 

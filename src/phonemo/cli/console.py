@@ -223,10 +223,9 @@ def _party_lines(party: Mapping[str, Any], unnamed: str) -> Iterator[str]:
         unnamed: the name of one without channel and speaker.
     """
     speech, confidence = party["speech_share"], party["mean_confidence"]
-    yield (
-        f"  summary of {_party_name(party) or unnamed}: speech {speech:.0%}, silence {1 - speech:.0%}"
-        + ("" if confidence is None else f", mean confidence {confidence:.0%}")
-    )
+    shares = f"speech {speech:.0%}, silence {1 - speech:.0%}"
+    shares += "" if confidence is None else f", mean confidence {confidence:.0%}"
+    yield f"  summary of {_party_name(party) or unnamed}: {shares}"
     for name, share in sorted(party["emotions"].items(), key=lambda item: -item[1]):
         if share > 0:
             yield f"    {name:<12}{share:>6.1%}  {'█' * round(share * _BAR)}"
