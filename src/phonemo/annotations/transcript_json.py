@@ -152,7 +152,7 @@ def _closed(segments: Sequence[Any]) -> Iterator[Any]:
         if _is_mapping(segment) and len(pair) == 2 and pair[1] is None and pair[0] is not None:
             start = _number("segments", pair[0])
             end = following[0] if following else start + _WINDOW_SECONDS
-            segment = {**segment, "timestamp": (pair[0], end)}
+            segment = dict(segment) | {"timestamp": (pair[0], end)}
         yield segment
 
 
