@@ -38,7 +38,10 @@ MODEL.limits = AudioLimits(max_seconds=LONGEST_SECONDS)
 def hear(
     path: str | None, channels: str = "mix"
 ) -> tuple[dict[str, float], list[tuple[str, float | None]], Any, str]:
-    """Predict a recording or one side of it: scores, phonemes with shares, a plot, a TextGrid."""
+    """Predict a recording, a side or each: scores, phonemes with shares, a plot, a TextGrid.
+
+    Of each side, the scores are the mean, and the plot shows all segments.
+    """
     if not path:
         raise gr.Error("No recording yet; record one or choose a file.")
     try:
@@ -52,18 +55,25 @@ def hear(
 
 def tinted(prediction: Prediction) -> list[tuple[str, float | None]]:
     """Phonemes with shares relative to the largest: -1 against the emotion, 1 for it."""
-    shares = [span.share or 0.0 for span in prediction.spans or ()]
-    largest = max((abs(share) for share in shares), default=0.0) or 1.0
-    spans = zip(prediction.spans or (), shares, strict=True)
-    return [(f"{span.symbol} ", share / largest) for span, share in spans]
+    parts = prediction.channels or (prediction,)
+    spans = [span for part in parts for span in part.spans or ()]
+    largest = max((abs(span.share or 0.0) for span in spans), default=0.0) or 1.0
+    return [(f"{span.symbol} ", (span.share or 0.0) / largest) for span in spans]
 
 
 def picture(prediction: Prediction) -> Any:
-    """Plot the scores over time, for each emotion that leads in a segment."""
+    """Plot the scores over time, for each emotion that leads in a segment; a row for each side."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 2.6), layout="constrained")
-    axes = figure.add_subplot()
+    parts = prediction.channels or (prediction,)
+    figure = Figure(figsize=(8, 2.6 * len(parts)), layout="constrained")
+    for axes, part in zip(figure.subplots(len(parts), squeeze=False)[:, 0], parts, strict=True):
+        plot_scores(axes, part)
+    return figure
+
+
+def plot_scores(axes: Any, prediction: Prediction) -> None:
+    """Plot the scores of a recording or a side of it."""
     leading = {segment.label for segment in prediction.segments} | {prediction.label}
     edges = [segment.start for segment in prediction.segments] + [prediction.seconds]
     for name in sorted(leading):
@@ -73,9 +83,10 @@ def picture(prediction: Prediction) -> Any:
         axes.stairs(
             scores, edges if len(edges) == len(scores) + 1 else None, label=name, baseline=None
         )
+    side = "" if prediction.channel is None else f"channel {prediction.channel}"
     axes.set(xlabel="seconds", ylabel="score", ylim=(0, 1), xlim=(0, max(prediction.seconds, 0.1)))
+    axes.set_title(side)
     axes.legend(loc="upper right")
-    return figure
 
 
 def saved(path: str, prediction: Prediction) -> str:
@@ -100,7 +111,9 @@ def make_app() -> gr.Blocks:
                     buttons=["download"],  # no share button
                 )
                 channels = gr.Radio(
-                    ["mix", "1", "2"], value="mix", label="Channel (of a call: one of its sides)"
+                    ["mix", "split", "1", "2"],
+                    value="mix",
+                    label="Channels (of a call: split shows each of its sides)",
                 )
                 button = gr.Button("Recognize", variant="primary")
             scores = gr.Label(num_top_classes=5, label="Emotion")

@@ -9,7 +9,9 @@ import warnings
 from pathlib import Path
 
 import gradio
+import numpy as np
 import pytest
+import soundfile
 
 import phonemo
 from tests.laws import REPOSITORY
@@ -49,6 +51,15 @@ def test_the_gradio_example_shows_the_prediction(example, voice):
     assert max(abs(share) for _, share in phonemes) == pytest.approx(1)
     assert len(figure.axes[0].patches) >= 1
     assert Path(grid).read_text(encoding="utf-8").startswith('File type = "ooTextFile"')
+
+
+def test_each_side_of_a_call_has_a_plot_and_phonemes(example, tmp_path, voice):
+    samples, rate = soundfile.read(voice)
+    soundfile.write(tmp_path / "call.wav", np.stack([samples, samples[::-1]], axis=1), rate)
+    _, phonemes, figure, grid = example.hear(str(tmp_path / "call.wav"), "split")
+    assert [axes.get_title() for axes in figure.axes] == ["channel 1", "channel 2"]
+    assert len(phonemes) > len(example.hear(str(tmp_path / "call.wav"), "1")[1])
+    assert "emotion channel 2" in Path(grid).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", [b"", b"no audio"])

@@ -154,3 +154,23 @@ def test_random_bytes_in_random_messages_give_samples_or_one_line() -> None:
             text = str(error)
             if error.code != "wrong_encoding" or "\n" in text:
                 raise
+
+
+@pytest.mark.parametrize("declared", ["mulaw", "alaw", "s16le"])
+def test_unsigned_bytes_are_not_taken_for_a_telephone_line(declared: str) -> None:
+    samples = np.clip(np.round(voice(2 * RATE) / np.abs(voice(2 * RATE)).max() * 127), -128, 127)
+    with pytest.raises(AudioError, match="got what looks like unsigned 8-bit integers; convert"):
+        decoded((samples + 128).astype(np.uint8).tobytes(), declared)
+
+
+@pytest.mark.parametrize("text", [b"hello world ", b'{"type":"finish"}'])
+def test_a_text_of_few_letters_is_text_where_samples_are_wide(text: bytes) -> None:
+    with pytest.raises(AudioError, match="got text"):
+        decoded(text * 1000, "s16le")
+
+
+def test_one_silent_side_of_two_channels_is_not_called_32_bit_integers_alone() -> None:
+    stereo = np.stack([voice(2 * RATE), np.zeros(2 * RATE)], axis=1).ravel()
+    with pytest.raises(AudioError, match="or two channels; pass channels=2"):
+        decoded(encode_pcm(stereo, "s16le"), "s16le")
+    decoded(encode_pcm(stereo, "s16le"), "s16le", channels=2)

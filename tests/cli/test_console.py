@@ -268,5 +268,19 @@ def test_a_summary_is_a_block_for_each_party():
         "    strongest: 1:01.0 anger 90%",
         "    trend: 0:00.0 neutral, 1:40.0 anger",
         "    last third minus first, points: anger +25, neutral -20, fear +0",
-        "  summary of the recording: speech 0%, silence 100%",
+        "  summary of unknown speakers: speech 0%, silence 100%",
     ]
+
+
+def test_turns_without_a_speaker_are_not_called_the_recording_beside_others():
+    party = {"speech_share": 0.5, "mean_confidence": None, "emotions": {}, "strongest": []}
+    parties = [{**party, "trend": [], "change": None}]
+    row = {"file": "a.wav", "seconds": 1.0, "warnings": [], "scores": {"anger": 1.0}}
+    row |= {"segments": [], "phonemes": []}
+    alone = console.table_row({**row, "summary": {"parties": parties}})
+    assert "summary of the recording" in alone
+    two = console.table_row(
+        {**row, "summary": {"parties": [{**parties[0], "speaker": "A"}, *parties]}}
+    )
+    assert "summary of A" in two
+    assert "summary of unknown speakers" in two

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import io
 import json
 import re
 import warnings
@@ -60,7 +59,7 @@ class Here:
         self, upload: BinaryIO, name: str, channels: Channels
     ) -> tuple[Waveform, ...]:
         """As Decoders."""
-        return load_channels(io.BytesIO(upload.read()), channels, limits=_AUDIO)
+        return load_channels(upload.read(), channels, limits=_AUDIO)
 
     async def recognize(
         self, listener: EmotionRecognizer, clip: Waveform, options: PredictOptions

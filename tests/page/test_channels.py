@@ -52,7 +52,16 @@ def test_the_two_sides_of_a_call_are_kept_apart(page, call, voice):
     assert broken(page) == []
     moments(page)
     downloads(page, call)
+    mono_has_no_side(page, voice)
     choose_one_channel(page)
+
+
+def mono_has_no_side(page, voice) -> None:
+    """A recording with one channel, recognized as the call was."""
+    upload(page, voice)
+    page.get_by_test_id("file-row").nth(2).get_by_text("Channel 1:").wait_for()
+    page.get_by_test_id("file-row").nth(1).get_by_role("button").first.click()
+    page.get_by_test_id("channel-verdict").nth(1).wait_for()
 
 
 def moments(page) -> None:
@@ -99,6 +108,8 @@ def test_channels_fit_a_phone_and_break_no_rule_of_accessibility(browser, server
     analyze_each(page, call)
     rules = broken(page)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    summary = page.get_by_test_id("call-summary").inner_text()
     context.close()
     assert (rules, faults) == ([], [])
     assert wide <= 0
+    assert ", " not in summary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import numpy as np
@@ -150,3 +152,24 @@ def test_the_channels_of_a_recording_share_its_limit_of_decoded_bytes():
         assert post(found.port, many, channels="split").told == (413, "audio_too_long")
         assert post(found.port, many, channels="16").status == 200
         assert found.complaints.lines == []
+
+
+@pytest.mark.parametrize("channels", ["split", "2"])
+def test_csv_has_the_channel_of_each_row(port, stereo, channels):
+    body = post(port, stereo, response_format="csv", channels=channels).body.decode()
+    rows = list(csv.DictReader(io.StringIO(body)))
+    assert sorted({row["channel"] for row in rows}) == (
+        ["1", "2"] if channels == "split" else ["2"]
+    )
+    assert "channel" not in post(port, stereo, response_format="csv").body.decode().split("\n")[0]
+
+
+def test_rttm_has_the_number_of_each_channel(port, stereo):
+    body = post(port, stereo, response_format="rttm", channels="split").body.decode()
+    assert {line.split()[2] for line in body.splitlines()} == {"1", "2"}
+
+
+def test_warnings_of_a_silent_channel_are_in_the_order_of_the_library(port, recognizer):
+    half = call(silent=2)
+    found = post(port, half, channels="split").data["channels"][0]["warnings"]
+    assert found == list(recognizer.predict(half, channels="split").channels[0].warnings)

@@ -412,3 +412,10 @@ def test_a_client_that_never_reads_does_not_hold_a_slot_forever():
             for _ in range(40):
                 client.sendall(frames)
         until(lambda: found.service.admission.streams.in_use == 0, 10)
+
+
+@pytest.mark.parametrize("query", ["rate=0", "channels=0", "channels=65"])
+def test_an_error_names_the_parameter_that_is_out_of_range(server, query):
+    with stream(server.port, f"?{query}") as client:
+        (found,) = events(client)
+    assert found["error"]["param"] == query.partition("=")[0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from phonemo.annotations.turn_rows import TurnRow, make_row
 from phonemo.errors import UsageError, safe_name
 
-_CLOCK = r"(?:([0-9]{1,6}):)?([0-9]{1,3}):([0-9]{1,2})(?:[.,]([0-9]{1,9}))?"
+_CLOCK = r"(-?)(?:([0-9]{1,6}):)?([0-9]{1,3}):([0-9]{1,2})(?:[.,]([0-9]{1,9}))?"
 _TIME = re.compile(_CLOCK)
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 #: Blocks of WebVTT that are not cues.
@@ -118,13 +118,13 @@ def _parse_times(where: str, line: str) -> tuple[float, float]:
     if match is None:
         raise UsageError(f"{where}: {_EXPECTED}, got {_shown(line)}; {_NEXT}")
     groups = match.groups()
-    return _seconds(groups[:4]), _seconds(groups[4:])
+    return _seconds(groups[:5]), _seconds(groups[5:])
 
 
 def _seconds(clock: tuple[str | None, ...]) -> float:
-    hours, minutes, seconds, fraction = clock
+    sign, hours, minutes, seconds, fraction = clock
     whole = 3600 * int(hours or 0) + 60 * int(minutes or 0) + int(seconds or 0)
-    return whole + float(f"0.{fraction or 0}")
+    return (-1 if sign else 1) * (whole + float(f"0.{fraction or 0}"))
 
 
 def _voices(cue: _Cue) -> Iterator[_Cue]:

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from phonemo.annotations.prediction import Word
@@ -29,6 +29,12 @@ _FIELDS = (
     *("start", "end", "duration", "offset", "offsets", "timestamps", "timestamp"),
     *("speaker", "text", "word", "words", "channel"),
 )
+#: The first fields of faster-whisper's segments, where they are named tuples.
+_TUPLE = ("id", "seek", "start", "end", "text")
+#: A longer pause between words without segments begins another.
+_PAUSE_SECONDS = 1.0
+#: Whisper's window: the longest segment.
+_WINDOW_SECONDS = 30.0
 _NEXT = "pass the JSON of Whisper, WhisperX, faster-whisper, whisper.cpp or pyannote"
 
 #: Start and end in seconds; nan where a time is missing.
@@ -68,6 +74,8 @@ def rows_of(name: str, data: Any) -> Iterator[TurnRow]:
     data = _field(data, "output") or data  # of pyannoteAI's jobs
     if _segments_in(data) is not None:
         data = [data]
+    elif words := _lone_words(data):
+        data = _utterances(name, words)
     if isinstance(data, str | bytes) or not isinstance(data, Iterable) or _is_mapping(data):
         raise UsageError(f"{name}: expected a list of segments, got {_kind(data)}; {_NEXT}")
     for number, item in enumerate(data, start=1):
@@ -77,11 +85,13 @@ def rows_of(name: str, data: Any) -> Iterator[TurnRow]:
         elif segments is not None:
             file = _field(item, "file")
             file = file if isinstance(file, str) else None
+            words = _list(_field(item, "words"))
+            segments = segments or _utterances(name, _lone_words(item))
             rows = (
                 _row(f"{name} segment {count}", segment, file)
-                for count, segment in enumerate(segments, start=1)
+                for count, segment in enumerate(_closed(segments), start=1)
             )
-            yield from _share_out(rows, _list(_field(item, "words")))
+            yield from _share_out(rows, words)
 
 
 def _parse(where: str, text: str) -> Any:
@@ -105,23 +115,92 @@ def _segments_in(data: Any) -> Sequence[Any] | None:
     return next(iter([*filled, *lists]), None)
 
 
-def _row(where: str, item: Any, file: str | None) -> TurnRow:
+def _lone_words(data: Any) -> Sequence[Any]:
+    """The words of a recording without segments: of OpenAI's API, WhisperX or Vosk."""
+    if _field(data, "start") is not None:
+        return ()
+    found = (_list(_field(data, key)) for key in ("words", "word_segments", "result"))
+    return next((one for one in found if one), ())
+
+
+def _utterances(where: str, items: Sequence[Any]) -> list[dict[str, Any]]:
+    """Segments of words, which end where the speaker changes or pauses."""
+    groups: list[list[Any]] = []
+    end, previous = math.inf, ""
+    for item in items:
+        word, speaker = _word(where, item)
+        timed = _has_times(word)
+        if not groups or (timed and (speaker != previous or word.start - end > _PAUSE_SECONDS)):
+            groups.append([])
+        groups[-1].append(item)
+        if timed:
+            end, previous = word.end, speaker
+    return [_utterance(where, group) for group in groups]
+
+
+def _utterance(where: str, items: list[Any]) -> dict[str, Any]:
+    timed = [word for word, _ in (_word(where, item) for item in items) if _has_times(word)]
+    start, end = (timed[0].start, timed[-1].end) if timed else (None, None)
+    return {"start": start, "end": end, "words": items}
+
+
+def _closed(segments: Sequence[Any]) -> Iterator[Any]:
+    """Segments; one of transformers without an end ends with its window, or where one follows."""
+    starts = [_list(_field(one, "timestamp"))[:1] for one in segments]
+    for segment, following in zip_longest(segments, starts[1:], fillvalue=()):
+        pair = _list(_field(segment, "timestamp"))
+        if _is_mapping(segment) and len(pair) == 2 and pair[1] is None and pair[0] is not None:
+            start = _number("segments", pair[0])
+            end = following[0] if following else start + _WINDOW_SECONDS
+            segment = dict(segment) | {"timestamp": (pair[0], end)}
+        yield segment
+
+
+def _as_segment(item: Any) -> Any:
+    """A segment that is a text or a sequence as a mapping; anything else unchanged."""
     if isinstance(item, str):  # NeMo's Sortformer: "0.00 2.40 speaker_0"
         item = item.split(None, 2)
-    if isinstance(item, list | tuple) and not hasattr(item, "_fields"):
-        item = dict(zip(("start", "end", "speaker"), item, strict=False))
+    if hasattr(item, "tolist"):
+        item = item.tolist()  # a row of an array
+    if not isinstance(item, list | tuple) or hasattr(item, "_fields"):
+        return item
+    if len(item) > 4 and isinstance(item[4], str):  # faster-whisper's named tuples, in JSON
+        words = [one for one in item[5:] if isinstance(one, list) and one and _list(one[0])]
+        return dict(zip(_TUPLE, item, strict=False)) | {"words": words[0] if words else None}
+    if item and _field(item[0], "start") is not None:  # pyannote: (segment, track, speaker)
+        times = {name: _field(item[0], name) for name in ("start", "end")}
+        return {**times, "speaker": str(item[-1]) if len(item) > 1 else None}
+    return dict(zip(("start", "end", "speaker"), item, strict=False))
+
+
+def _words_of(item: Any) -> Sequence[Any]:
+    """The words of a segment; of whisper.cpp's tokens, those that begin with a space begin one."""
+    words: list[dict[str, Any]] = []
+    for token in _list(_field(item, "tokens")):
+        text, offsets = _field(token, "text"), _field(token, "offsets")
+        if not isinstance(text, str) or not _is_mapping(offsets) or text.startswith("[_"):
+            continue
+        if text[:1] == " " or not words:
+            words.append({"word": "", "offsets": dict(offsets)})
+        words[-1]["word"] += text
+        words[-1]["offsets"]["to"] = _field(offsets, "to")
+    return _list(_field(item, "words")) or words
+
+
+def _row(where: str, item: Any, file: str | None) -> TurnRow:
+    item = _as_segment(item)
     if not any(_field(item, name) is not None for name in _FIELDS):
-        raise UsageError(
-            f"{where}: expected an object with start and end, got {_kind(item)}; {_NEXT}"
-        )
+        names = ", ".join(map(safe_name, map(str, item)))[:80] if _is_mapping(item) else ""
+        got = f"one with {names}" if names else _kind(item)
+        raise UsageError(f"{where}: expected an object with start and end, got {got}; {_NEXT}")
     times = _times(where, item)
-    words = [_word(where, one) for one in _list(_field(item, "words"))]
+    words = [_word(where, one) for one in _words_of(item)]
     words = [(word, speaker) for word, speaker in words if word.text]
     speaker = _text(_field(item, "speaker")) or _commonest(speaker for _, speaker in words)
     text = _text(_field(item, "text")) or " ".join(word.text for word, _ in words)
     row = make_row(where, _file_of(item) or file, times, speaker, text)
     channel = _field(item, "channel")
-    if isinstance(channel, int) and not isinstance(channel, bool) and 0 < channel < 10_000:
+    if isinstance(channel, int) and not isinstance(channel, bool) and 0 <= channel < 10_000:
         row = replace(row, turn=replace(row.turn, channel=channel))
     return _with_words(row, [word for word, _ in words])
 
@@ -175,6 +254,8 @@ def _middle(word: Word) -> float:
 
 def _word(where: str, item: Any) -> tuple[Word, str]:
     """A word, with nan for missing times, and its speaker."""
+    if isinstance(item, list | tuple) and not hasattr(item, "_fields"):
+        item = dict(zip(("start", "end", "word"), item, strict=False))
     text = _text(_field(item, "word")) or _text(_field(item, "text"))
     if isinstance(item, str):
         text = item

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from phonemo.annotations.transcript_json import rows_of
-from phonemo.annotations.turn_rows import MAX_TURNS, Turn, TurnRow, make_row, problem_of
+from phonemo.annotations.turn_rows import MAX_TURNS, Turn, TurnRow, from_one, make_row, problem_of
 from phonemo.errors import UsageError
 
 #: The fields of pyannote.audio 4's DiarizeOutput, the preferred one first.
@@ -57,14 +57,24 @@ def annotation_rows(annotation: Any) -> Iterator[TurnRow]:
 
 def _rows(given: Any) -> Iterator[TurnRow]:
     annotation = annotation_in(given)
+    if isinstance(given, tuple) and len(given) == 2 and hasattr(given[1], "language"):
+        given = given[0]  # faster-whisper returns its segments with information
     if annotation is not None:
         yield from annotation_rows(annotation)
-    elif hasattr(given, "columns") and hasattr(given, "to_dict"):  # a data frame
-        yield from rows_of("turns", given.to_dict("records"))
+    elif hasattr(given, "columns"):  # a data frame
+        yield from from_one(list(rows_of("turns", _records(given))))
     elif isinstance(given, list | tuple) and all(isinstance(one, Turn) for one in given):
         yield from (_clipped(turn) for turn in given)
     else:
-        yield from rows_of("turns", given)
+        yield from from_one(list(islice(rows_of("turns", given), MAX_TURNS + 1)))
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a data frame of pandas, polars or pyarrow, with column names in lower case."""
+    makers = (getattr(frame, name, None) for name in ("to_dicts", "to_pylist"))
+    maker = next((one for one in makers if one is not None), None)
+    rows = maker() if maker is not None else frame.to_dict("records")
+    return [{str(name).lower(): value for name, value in row.items()} for row in rows]
 
 
 def _clipped(turn: Turn) -> TurnRow:

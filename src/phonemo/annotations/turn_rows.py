@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from phonemo.annotations.prediction import Word
 from phonemo.errors import UsageError, safe_name
@@ -80,6 +80,18 @@ def make_row(
     named = None if name in ("", "<NA>") else name
     start = 0.0 if start < 0 else start
     return TurnRow(where, file, Turn(start, end, named, text=content or None, words=words))
+
+
+def from_one(rows: list[TurnRow]) -> list[TurnRow]:
+    """Number channels from 1 where a program numbered them from 0."""
+    if not any(row.turn.channel == 0 for row in rows):
+        return rows
+    return [
+        row
+        if row.turn.channel is None
+        else replace(row, turn=replace(row.turn, channel=row.turn.channel + 1))
+        for row in rows
+    ]
 
 
 def seconds_of(where: str, text: str) -> float:

@@ -17,7 +17,7 @@ from phonemo.tables.cells import SIDES
 _KNOWN = ("start", "end", "duration", "speaker", "file", "channel", "transcript")
 #: Whisper's .tsv has these columns, and whole milliseconds; turns of minutes are no turns.
 _OF_WHISPER, _LONG_TURN_SECONDS = ("start", "end", "transcript"), 60.0
-_CHANNEL = re.compile(r"([1-9]\d{0,2})(\.0)?")
+_CHANNEL = re.compile(r"(0|[1-9]\d{0,2})(\.0)?")
 
 
 @dataclass(frozen=True)

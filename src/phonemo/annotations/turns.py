@@ -16,7 +16,15 @@ from pathlib import Path, PurePath
 from phonemo.annotations.subtitles import read_subtitles
 from phonemo.annotations.textgrid_turns import read_textgrid_turns
 from phonemo.annotations.transcript_json import read_transcript
-from phonemo.annotations.turn_rows import MAX_TURNS, Turn, TurnRow, make_row, problem_of, seconds_of
+from phonemo.annotations.turn_rows import (
+    MAX_TURNS,
+    Turn,
+    TurnRow,
+    from_one,
+    make_row,
+    problem_of,
+    seconds_of,
+)
 from phonemo.annotations.turn_table import read_turn_table
 from phonemo.audio.channels import MAX_CHANNELS
 from phonemo.errors import UsageError, safe_name
@@ -106,7 +114,7 @@ def open_turns(path: str | os.PathLike[str]) -> TurnFile:
         rows.append(row)
     if not rows:
         raise UsageError(f"{name}: expected speaker turns, got none; pass a file with turns")
-    return TurnFile(name, rows)
+    return TurnFile(name, from_one(rows))
 
 
 def _in_time(turn: Turn) -> tuple[float, float]:

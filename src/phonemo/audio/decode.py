@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 from phonemo.audio.arrays import ArrayAudio, resolve
 from phonemo.audio.arrays import Block as Block  # for the modules that use decode
 from phonemo.audio.containers import EXPECTED, HEAD_BYTES, sniff_format
+from phonemo.audio.formats.chunks import read_recording
 from phonemo.audio.formats.ffmpeg import has_uncommon_codec, is_installed
 from phonemo.audio.formats.fitting import BlockFitter
 from phonemo.audio.formats.pieces import detect, sphere_fields, survey
@@ -126,6 +127,8 @@ def _open_piece(name: str, piece: Piece, stack: ExitStack) -> Audio:
             raise
         if not (is_installed() or has_uncommon_codec(head)):
             raise _without_extra(error, kind.name, head) from None
+        if kind.demuxer == "wav" and not _has_samples(piece):
+            raise  # FFmpeg would ask for as much memory as the chunks declare
         try:
             return MediaAudio(name, piece, kind, stack)
         except AudioError as other:
@@ -143,6 +146,12 @@ def _without_extra(error: AudioError, kind: str, head: bytes) -> AudioError:
     if kind == "WAV" or not (is_whole and is_codec):
         return error
     return AudioError(error.code, f"{error}; or perhaps with: pip install 'phonemo[media]'")
+
+
+def _has_samples(piece: Piece) -> bool:
+    """Whether a WAV has a chunk of samples."""
+    piece.seek(0)
+    return read_recording(BufferedSource(cast(BinaryIO, piece)), 0) is not None
 
 
 def _refuse_shorten(name: str, source: BufferedSource, start: int) -> None:

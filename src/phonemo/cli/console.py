@@ -143,8 +143,9 @@ def table_row(row: Mapping[str, Any]) -> str:
         lines.append(f"  phonemes: {' '.join(row['phonemes'][:_MAX_SYMBOLS])}{more}")
     lines += _share_lines(row.get("spans") or ())
     lines += _profile_lines(row)
-    for party in row.get("summary", {}).get("parties", ()):
-        lines += _party_lines(party)
+    parties = row.get("summary", {}).get("parties", ())
+    for party in parties:
+        lines += _party_lines(party, "the recording" if len(parties) == 1 else "unknown speakers")
     if row["warnings"]:
         lines.append(f"  warnings: {', '.join(row['warnings'])}")
     return "\n".join(lines)
@@ -214,12 +215,17 @@ def _profile_lines(row: Mapping[str, Any]) -> Iterator[str]:
         yield f"  profile of {safe_name(speaker)}: {profile['hash']} ({profile['count']} vectors)"
 
 
-def _party_lines(party: Mapping[str, Any]) -> Iterator[str]:
-    """Format a party of a summary: shares of speech and emotions, moments, trend."""
+def _party_lines(party: Mapping[str, Any], unnamed: str) -> Iterator[str]:
+    """Format a party of a summary: shares of speech and emotions, moments, trend.
+
+    Args:
+        party: plain data of a party.
+        unnamed: the name of one without channel and speaker.
+    """
     speech, confidence = party["speech_share"], party["mean_confidence"]
-    yield f"  summary of {_party_name(party)}: speech {speech:.0%}, silence {1 - speech:.0%}" + (
-        "" if confidence is None else f", mean confidence {confidence:.0%}"
-    )
+    shares = f"speech {speech:.0%}, silence {1 - speech:.0%}"
+    shares += "" if confidence is None else f", mean confidence {confidence:.0%}"
+    yield f"  summary of {_party_name(party) or unnamed}: {shares}"
     for name, share in sorted(party["emotions"].items(), key=lambda item: -item[1]):
         if share > 0:
             yield f"    {name:<12}{share:>6.1%}  {'█' * round(share * _BAR)}"
@@ -240,7 +246,7 @@ def _party_name(party: Mapping[str, Any]) -> str:
 
     channel = [f"channel {party['channel']}"] if "channel" in party else []
     speaker = [safe_name(party["speaker"])] if "speaker" in party else []
-    return ", ".join([*channel, *speaker]) or "the recording"
+    return ", ".join([*channel, *speaker])
 
 
 def _joined_line(title: str, parts: Iterable[str]) -> Iterator[str]:

@@ -35,8 +35,13 @@ _OTHER_ADVICE = "send raw samples, or send the file to /v1/audio/emotions"
 _TEXT = frozenset(string.printable.encode())
 
 
-def container_of(head: bytes) -> str | None:
-    """The name of the container or text that begins with these bytes; None for raw samples."""
+def container_of(head: bytes, least: int = 16) -> str | None:
+    """The name of the container or text that begins with these bytes; None for raw samples.
+
+    Args:
+        head: the first bytes.
+        least: different bytes that a text has.
+    """
     for name, offset, magics in _MAGICS:
         if head.startswith(magics, offset):
             return name
@@ -44,7 +49,7 @@ def container_of(head: bytes) -> str | None:
         return "MP3"
     if _is_mpeg(head):
         return "MP3 or AAC"
-    return "text" if _is_text(head) else None
+    return "text" if _is_text(head, least) else None
 
 
 _MAGICS: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
@@ -99,11 +104,11 @@ def _mpeg_frame_size(header: bytes) -> int:
     return (144 if old else 72) * kbits * 1000 // hertz + (header[2] >> 1 & 1)
 
 
-def _is_text(head: bytes) -> bool:
+def _is_text(head: bytes, least: int) -> bool:
     """Whether all bytes are printable, as of base64; constant bytes are a silent line."""
     if len(head) < 256 or not set(head[:16]) <= _TEXT:
         return False
-    return set(head) <= _TEXT and len(set(head)) >= 16
+    return set(head) <= _TEXT and len(set(head)) >= least
 
 
 class DeclarationCheck:
@@ -152,7 +157,8 @@ class DeclarationCheck:
     def _check_head(self, data: bytes) -> None:
         self._head += data[: HEAD_BYTES - len(self._head)]
         self._head_is_open = len(self._head) < HEAD_BYTES
-        if name := container_of(self._head):
+        # a silent line in A-law has a few printable bytes; wider samples have none alone
+        if name := container_of(self._head, 16 if self._encoding.width == 1 else 4):
             advice = CONTAINER_ADVICE.get(name, _OTHER_ADVICE)
             raise _wrong(self._encoding, f"got {name}", advice)
 
@@ -220,6 +226,9 @@ def _finding(declared: Encoding, best: str) -> tuple[str, str]:
         part = f"samples that begin at byte {offset}"
         return f"got {part}", "send whole samples from the first byte on"
     title = (ENCODINGS | UNSUPPORTED)[best].title
+    if best == "s32le" and declared.name == "s16le":  # silence is every other sample of both
+        advice = f"pass channels=2, or convert the samples to {declared.name}"
+        return f"got what looks like {title} or two channels", advice
     if best in UNSUPPORTED:
         return f"got what looks like {title}", f"convert the samples to {declared.name}"
     return f"got what looks like {title}", f"pass encoding={best}"

@@ -94,6 +94,7 @@ UNSUPPORTED = {
     for encoding in (
         _numbers("f64le", "64-bit floats", "<f8", 1.0),
         _numbers("s32le", "32-bit integers", "<i4", 2.0**31),
+        _table("u8", "unsigned 8-bit integers", _scaled((np.arange(256) - 128) * 256)),
     )
 }
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from phonemo.annotations.prediction import UNSURE, Prediction
+from phonemo.audio import WARNINGS
 
 #: Warnings that apply to a recording only if they apply to every channel.
 _IF_EVERY_CHANNEL = {"silent", "no_speech"}
@@ -58,7 +59,14 @@ def with_sound(predictions: Sequence[Prediction]) -> list[Prediction]:
     kept = [one for one in predictions if "silent" not in one.warnings]
     if len(kept) == len(predictions):
         return kept
-    return [replace(one, warnings=(*one.warnings, "silent_channel")) for one in kept]
+    return [replace(one, warnings=_with_silent_channel(one.warnings)) for one in kept]
+
+
+def _with_silent_channel(warnings: Sequence[str]) -> tuple[str, ...]:
+    """The warnings with "silent_channel" as the last of those about the audio."""
+    audio = [name for name in warnings if name.partition("=")[0] in WARNINGS]
+    others = [name for name in warnings if name not in audio]
+    return (*audio, "silent_channel", *others)
 
 
 def _weights(predictions: Sequence[Prediction]) -> list[float]:

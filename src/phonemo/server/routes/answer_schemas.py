@@ -74,8 +74,9 @@ class ChannelData(_Schema):
     """Length of the recording."""
     phonemes: list[str] | None
     warnings: list[str]
-    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure, channels_differ,
-    opposite_phase, silent_channel and others of phonemo.audio.WARNINGS."""
+    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure; of channels:
+    channels_differ, opposite_phase, silent_channel; with an amount: unused_bytes=1234 (of the file,
+    not decoded) and unused_tracks=1 (audio tracks beside the first)."""
     speech_ratio: float | None
     """Fraction of the recording that is speech."""
     profile: ProfileName | None = None

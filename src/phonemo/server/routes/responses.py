@@ -165,8 +165,9 @@ def _text_response(name: FormatName, file: str, prediction: Prediction) -> Plain
     if name == "csv":
         labels = tuple(prediction.scores)
         profile = prediction.profile is not None
-        head = writers.csv_head(labels, profile)
-        text = head + writers.csv_rows(file, prediction, labels, profile)
+        channel = bool(prediction.channels) or prediction.channel is not None
+        head = writers.csv_head(labels, profile, channel)
+        text = head + writers.csv_rows(file, prediction, labels, profile, channel)
     else:
         text = writers.BY_FILE[name][1](file, prediction)
     return PlainTextResponse(text, media_type=MEDIA[name])

@@ -57,13 +57,12 @@ def decoder_of(query: Query, limits: ServeLimits) -> Iterator[SampleDecoder]:
     """Return the decoder of the client's bytes; a process of its own ends with the context.
 
     Raises:
-        UsageError: a rate or a number of channels out of range.
-        ApiError: an unknown encoding, a container with a declared rate (400), or a container
-            without the extra ``media`` (415).
+        ApiError: an unknown encoding, a rate or a number of channels out of range, a container with
+            a declared rate (400), or a container without the extra ``media`` (415).
     """
     if query.encoding.lower() not in MEDIA_ENCODINGS:
         _check_encoding(query.encoding)
-        yield PcmDecoder(query.encoding, query.rate, query.channels)
+        yield _pcm_decoder(query)
         return
     for name in ("rate", "channels"):
         if name in query.model_fields_set:
@@ -71,6 +70,14 @@ def decoder_of(query: Query, limits: ServeLimits) -> Iterator[SampleDecoder]:
             raise ApiError(400, "invalid_value", message, name)
     with closing(_media_decoder(query.encoding, limits)) as decoder:
         yield decoder
+
+
+def _pcm_decoder(query: Query) -> PcmDecoder:
+    try:
+        return PcmDecoder(query.encoding, query.rate, query.channels)
+    except UsageError as error:
+        name = "channels" if str(error).startswith("channels") else "rate"
+        raise ApiError(400, "invalid_value", str(error), name) from error
 
 
 def _check_encoding(encoding: str) -> None:

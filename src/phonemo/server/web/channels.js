@@ -9,7 +9,7 @@ const OF_SEVERAL = ["channels_differ", "opposite_phase", "silent_channel"];
 
 /** "Channel 1 (left)"; only the channels of a stereo recording have sides. @param {number} number @param {number} count */
 export function channelName(number, count) {
-  return t(count <= 2 && SIDES[number - 1] ? SIDES[number - 1] : "channel.name", { number });
+  return t(count === 2 && SIDES[number - 1] ? SIDES[number - 1] : "channel.name", { number });
 }
 
 /** The parts that are drawn one below the other. @param {Prediction} prediction @returns {Prediction[]} */

@@ -83,7 +83,7 @@ function changeElements({ change }) {
     .sort((left, right) => Math.abs(right[1]) - Math.abs(left[1]))
     .slice(0, MOST_CHANGES);
   if (!change) return [];
-  const text = changes.length ? t("summary.change", { text: changes.map(changeText).join(", ") }) : t("summary.steady");
+  const text = changes.length ? t("summary.change", { text: changes.map(changeText).join(t("summary.separator")) }) : t("summary.steady");
   return [createElement("p", { className: "small", data: { testid: "party-change" }, textContent: text })];
 }
 
