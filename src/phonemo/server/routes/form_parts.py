@@ -84,7 +84,8 @@ def check_upload(part: object, form: FormData) -> UploadFile:
     if _URL.match(text := str(part)):
         message += "; URLs are not supported, send the audio itself"
     else:
-        message += f"; to send the content of a file, curl needs an @: -F file=@{safe_name(text)}"
+        name = safe_name(text)
+        message += f"; URLs are not supported; to send a file, curl needs an @: -F file=@{name}"
     raise ApiError(400, "invalid_file", message, "file")
 
 
