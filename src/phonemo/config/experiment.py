@@ -15,7 +15,7 @@ from pydantic import (
 
 from phonemo.config.loading import BaseConfig, digest_of, load_section
 
-Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
+Inventory = Literal["phonemes", "vowels", "broad", "emotional", "phoneme_x_emotion", "characters"]
 Alphabet = Literal["arpabet", "ipa"]
 
 
@@ -64,6 +64,8 @@ class AuxiliaryConfig(BaseConfig):
     """The auxiliary head."""
     inventory: Inventory = "phonemes"
     """The units that the head recognizes."""
+    emotional_phonemes: int = Field(default=12, ge=1, exclude_if=lambda count: count == 12)
+    """Inventory emotional: phonemes kept apart, measured on each fold's training part."""
     alphabet: Alphabet = "ipa"
     """The closed phoneme inventory; arpabet is for English only."""
     alpha: float = Field(default=0.1, gt=0)
