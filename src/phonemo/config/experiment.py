@@ -72,6 +72,16 @@ class AuxiliaryConfig(BaseConfig):
     """Weight of the CTC loss; to train without an auxiliary task, set the section to null."""
     reduction: Literal["per_token", "per_frame", "per_utterance"] = "per_token"
     """What each utterance's CTC loss is divided by before averaging over the batch."""
+    layer: int | None = Field(default=None, ge=0, exclude_if=lambda layer: layer is None)
+    """The hidden state that the head reads instead of the fusion; null reads the fusion."""
+    gradient: Literal["all", "fusion", "none"] = Field(
+        default="all", exclude_if=lambda gradient: gradient == "all"
+    )
+    """How far the head's gradient flows: to all layers below, to the fusion, or not at all."""
+    posteriors: Literal["unused", "fusion", "pooling"] = Field(
+        default="unused", exclude_if=lambda use: use == "unused"
+    )
+    """Further use of the phonemes: in the semantic stream (needs layer), or to pool from vowels."""
 
 
 class ModelConfig(BaseConfig):

@@ -135,6 +135,17 @@ class PhonemeInventory:
             raise PhonemeError("a stored phoneme inventory needs a list of strings under 'symbols'")
         return cls(data.get("name", ""), data.get("alphabet", ""), tuple(symbols))
 
+    @property
+    def vowels(self) -> tuple[int, ...]:
+        """Indices of the symbols that are vowels or diphthongs, of any emotion."""
+        classes: Mapping[str, str] = _CLASSES[self.alphabet]
+        kinds = {"vowel", "diphthong"}
+        return tuple(
+            index
+            for symbol, index in self._indices.items()
+            if (name := symbol.partition("/")[0]) in kinds or classes.get(name) in kinds
+        )
+
     def _units(
         self, phonemes: Phonemes | None, transcript: str | None, emotion: str | None
     ) -> Sequence[str]:

@@ -304,6 +304,9 @@ def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification
     inventory = experiment.targets.inventory
     rank = config.train.lora_rank if config.train.strategy == "lora" else None
     symbols = None if inventory is None else inventory.to_json()
+    auxiliary = config.model.auxiliary
+    if symbols is not None and inventory is not None and auxiliary is not None:
+        symbols |= {"vowels": inventory.vowels} if auxiliary.posteriors == "pooling" else {}
     labels = experiment.targets.labels
     network = build_network(config.model, labels, symbols, rank)
     if config.model.start is not None:
