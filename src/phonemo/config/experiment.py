@@ -15,7 +15,7 @@ from pydantic import (
 
 from phonemo.config.loading import BaseConfig, digest_of, load_section
 
-Inventory = Literal["phonemes", "vowels", "broad", "phoneme_x_emotion", "characters"]
+Inventory = Literal["phonemes", "vowels", "broad", "emotional", "phoneme_x_emotion", "characters"]
 Alphabet = Literal["arpabet", "ipa"]
 
 
@@ -66,12 +66,24 @@ class AuxiliaryConfig(BaseConfig):
     """The auxiliary head."""
     inventory: Inventory = "phonemes"
     """The units that the head recognizes."""
+    emotional_phonemes: int = Field(default=12, ge=1, exclude_if=lambda count: count == 12)
+    """Inventory emotional: phonemes kept apart, measured on each fold's training part."""
     alphabet: Alphabet = "ipa"
     """The closed phoneme inventory; arpabet is for English only."""
     alpha: float = Field(default=0.1, gt=0)
     """Weight of the CTC loss; to train without an auxiliary task, set the section to null."""
     reduction: Literal["per_token", "per_frame", "per_utterance"] = "per_token"
     """What each utterance's CTC loss is divided by before averaging over the batch."""
+    layer: int | None = Field(default=None, ge=0, exclude_if=lambda layer: layer is None)
+    """The hidden state that the head reads instead of the fusion; null reads the fusion."""
+    gradient: Literal["all", "fusion", "none"] = Field(
+        default="all", exclude_if=lambda gradient: gradient == "all"
+    )
+    """How far the head's gradient flows: to all layers below, to the fusion, or not at all."""
+    posteriors: Literal["unused", "fusion", "pooling"] = Field(
+        default="unused", exclude_if=lambda use: use == "unused"
+    )
+    """Further use of the phonemes: in the semantic stream (needs layer), or to pool from vowels."""
 
 
 class ModelConfig(BaseConfig):

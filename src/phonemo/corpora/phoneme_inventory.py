@@ -1,11 +1,13 @@
 """Phoneme inventories: the symbols of the phoneme head, and the CTC targets of utterances.
 
-There are five inventories over two alphabets (see ``phonemo.corpora.g2p.alphabets``):
+There are six inventories over two alphabets (see ``phonemo.corpora.g2p.alphabets``):
 
 - ``phonemes``: every symbol of the alphabet;
 - ``vowels``: every vowel and diphthong; a run of consonants becomes one symbol "C", since the
   number of consonants is irrelevant to the vowels;
 - ``broad``: seven phonetic classes, one per phoneme;
+- ``emotional``: the phonemes that say most about the emotion, measured on each fold's training
+  part (phonemo.train.experiments.emotional_phonemes), and the broad class of every other one;
 - ``phoneme_x_emotion``: every symbol combined with the utterance's emotion, "a/anger";
 - ``characters``: the characters of the training transcripts, "|" between words.
 
@@ -133,6 +135,17 @@ class PhonemeInventory:
             raise PhonemeError("a stored phoneme inventory needs a list of strings under 'symbols'")
         return cls(data.get("name", ""), data.get("alphabet", ""), tuple(symbols))
 
+    @property
+    def vowels(self) -> tuple[int, ...]:
+        """Indices of the symbols that are vowels or diphthongs, of any emotion."""
+        classes: Mapping[str, str] = _CLASSES[self.alphabet]
+        kinds = {"vowel", "diphthong"}
+        return tuple(
+            index
+            for symbol, index in self._indices.items()
+            if (name := symbol.partition("/")[0]) in kinds or classes.get(name) in kinds
+        )
+
     def _units(
         self, phonemes: Phonemes | None, transcript: str | None, emotion: str | None
     ) -> Sequence[str]:
@@ -149,6 +162,9 @@ class PhonemeInventory:
         self._check_symbols(symbols, classes)
         if self.name == "broad":
             return [classes[symbol] for symbol in symbols]
+        if self.name == "emotional":
+            known = self._indices
+            return [symbol if symbol in known else classes[symbol] for symbol in symbols]
         return _collapse_consonants(symbols, classes)
 
     def _check_symbols(self, symbols: Sequence[str], known: Mapping[str, object]) -> None:
@@ -171,6 +187,7 @@ def make_inventory(
     alphabet: Alphabet,
     emotions: Sequence[str],
     transcripts: Iterable[str] = (),
+    chosen: Sequence[str] = (),
 ) -> PhonemeInventory:
     """Build an inventory.
 
@@ -179,9 +196,11 @@ def make_inventory(
         alphabet: the phoneme alphabet; irrelevant to ``characters``.
         emotions: emotions after merging, for ``phoneme_x_emotion`` only.
         transcripts: training transcripts, for ``characters`` only.
+        chosen: the phonemes kept apart, for ``emotional`` only.
 
     Raises:
-        PhonemeError: an unknown name or alphabet; no emotions or no transcripts where needed.
+        PhonemeError: an unknown name or alphabet, a chosen symbol outside it, or no emotions or no
+            transcripts where needed.
     """
     if alphabet not in _CLASSES:
         raise PhonemeError(f"unknown alphabet {alphabet!r}; alphabets: {', '.join(_CLASSES)}")
@@ -193,6 +212,10 @@ def make_inventory(
         units = [*(symbol for symbol in classes if is_vowel(symbol, classes)), CONSONANT]
     elif name == "broad":
         units = CLASSES
+    elif name == "emotional":
+        if unknown := set(chosen) - set(classes):
+            raise PhonemeError(f"phonemes outside {alphabet}: {', '.join(sorted(unknown))}")
+        units = [*chosen, *CLASSES]
     elif name == "phoneme_x_emotion":
         units = [f"{symbol}/{emotion}" for emotion in emotions for symbol in classes]
     else:

@@ -198,6 +198,17 @@ class Results(_MetricsModel):
         return {name: value for name, value in data.items() if name not in absent or value}
 
 
+class PhonemeBits(_MetricsModel):
+    """How much a phoneme says about the emotion, measured on a fold's training part."""
+
+    symbol: str
+    utterances: Count
+    bits: float
+    """Lower bound on the mutual information, per utterance that contains it."""
+    chosen: bool
+    """Whether the inventory keeps it apart."""
+
+
 class FoldMetrics(_MetricsModel):
     """The content of metrics.json of one fold with one seed."""
 
@@ -214,10 +225,13 @@ class FoldMetrics(_MetricsModel):
     results: Results
     extra: dict[str, dict[str, float]] = Field(default_factory=dict)
     """By auxiliary corpus, phoneme scores of its held-out speakers."""
+    phonemes: list[PhonemeBits] = Field(default_factory=list)
+    """Inventory emotional: all phonemes, the most informative first; else empty."""
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_empty_extra(handler(self))
+        data = _without_empty_extra(handler(self))
+        return {name: value for name, value in data.items() if name != "phonemes" or value}
 
 
 class ExtraScore(_MetricsModel):

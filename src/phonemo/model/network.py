@@ -24,7 +24,8 @@ from phonemo.model.fusion import FUSIONS
 from phonemo.model.heads import AUXILIARIES, HEADS, LinearHead
 from phonemo.model.layer_mix import ACOUSTIC, SEMANTIC, LayerSelector
 from phonemo.model.masks import lengths_of, mask_of, mask_spans
-from phonemo.model.pooling import POOLINGS, Pooled, statistics
+from phonemo.model.phoneme_route import PhonemeRoute, posteriors_of, with_vowels
+from phonemo.model.pooling import POOLINGS, Pooled, VowelStatistics, statistics
 
 CNN = "cnn"
 SPEECH = "speech"
@@ -110,15 +111,17 @@ class PhonemoForAudioClassification(PreTrainedModel):
             SEMANTIC[config.semantic](depth) if "semantic" in fusion.needs else ()
         )
         self.reads_cnn = "acoustic" in fusion.needs and config.acoustic == CNN
+        self.phonemes = PhonemeRoute.of(config.auxiliary or {}, config.fusion, depth)
         self.fusion = fusion(
             self._acoustic_features(),
-            self.backbone.semantic_features,
+            self.backbone.semantic_features + self.phonemes.semantic_symbols,
             config.width,
             config.attention_heads,
             config.dropout,
         )
         #: Without pooling for the emotion head the frames have equal weights.
-        self.pooling = POOLINGS[config.pooling if config.pooled else "mean"](
+        pooling = POOLINGS[config.pooling if config.pooled else "mean"]
+        self.pooling = (VowelStatistics if self.phonemes.vowels else pooling)(
             config.width, config.attention_heads, config.hops, config.dropout
         )
         emotions = len(config.id2label or {})
@@ -137,7 +140,7 @@ class PhonemoForAudioClassification(PreTrainedModel):
         if config.adaptation is not None and isinstance(self.head, LinearHead):
             self.head.class_means = torch.zeros(emotions, features)
             self.head.radius = config.adaptation.get("radius")
-        self.auxiliary = _auxiliary_head(config)
+        self.auxiliary = _auxiliary_head(config, self.backbone.semantic_features)
         #: SpecAugment masks the semantic stream, for training with frozen lower layers; False masks
         #: the Transformer's input instead, as in wav2vec 2.0 fine-tuning.
         self.mask_streams = False
@@ -153,12 +156,14 @@ class PhonemoForAudioClassification(PreTrainedModel):
     def frame_features(self) -> int:
         """Features per frame of ``EmotionOutput.features``."""
         passed = len(self.statistics) * self.backbone.semantic_features
-        return int(self.config.width) + passed + self.speech_only
+        return int(self.config.width) + passed + bool(self.phonemes.vowels) + self.speech_only
 
     @property
     def required_states(self) -> frozenset[int]:
         """The numbers of the hidden states that the streams and the emotion head use."""
-        return frozenset((*self.acoustic.numbers, *self.semantic.numbers, *self.statistics))
+        phonemes = () if self.phonemes.layer is None else (self.phonemes.layer,)
+        numbers = (*self.acoustic.numbers, *self.semantic.numbers, *self.statistics)
+        return frozenset((*numbers, *phonemes))
 
     def train(self, mode: bool = True) -> PhonemoForAudioClassification:
         """Set the mode as in torch, but keep frozen parts of the backbone in evaluation mode."""
@@ -222,7 +227,12 @@ class PhonemoForAudioClassification(PreTrainedModel):
         if self.speech_only:
             assert frozen.speech is not None
             passed.append(frozen.speech)
-        return self._heads(acoustic_stream, semantic_stream, passed, mask, frozen.frames)
+        early = None
+        if self.auxiliary is not None and self.phonemes.layer is not None:
+            early = self.auxiliary(self.phonemes.stopped(states[self.phonemes.layer]))
+            if self.phonemes.semantic_symbols and semantic_stream is not None:
+                semantic_stream = torch.cat([semantic_stream, posteriors_of(early)], dim=2)
+        return self._heads(acoustic_stream, semantic_stream, passed, mask, frozen.frames, early)
 
     def forward(
         self,
@@ -282,11 +292,14 @@ class PhonemoForAudioClassification(PreTrainedModel):
             # onnxruntime has no Where for booleans
             spoken = speech & mask if keep is None else speech & mask & keep
             mask = mask & (speech | ~spoken.any(dim=1, keepdim=True))
+        given = []
+        if self.phonemes.vowels:
+            features, given = features[:, :, :-1], [features[:, :, -1]]
         width = int(self.config.width)
         fused, *passed = features.split(
             [width, *[self.backbone.semantic_features] * len(self.statistics)], dim=2
         )
-        pooled = self.pooling(fused, mask, keep)
+        pooled = self.pooling(fused, mask, keep, *given)
         width = self.halves * self.backbone.semantic_features
         moments = [statistics(states, mask, keep)[:, :width] for states in passed]
         vectors = [pooled.vector] if self.config.pooled else []
@@ -320,12 +333,16 @@ class PhonemoForAudioClassification(PreTrainedModel):
         passed: list[Tensor],
         mask: Tensor,
         frames: Tensor,
+        phoneme_logits: Tensor | None = None,
     ) -> EmotionOutput:
         fused = self.fusion(acoustic, semantic, mask)
+        if self.phonemes.vowels:
+            phoneme_logits = self._phonemes(fused, acoustic, semantic, mask, phoneme_logits)
+            passed = with_vowels(passed, phoneme_logits, self.phonemes.vowels, self.speech_only)
         features = torch.cat([fused, *passed], dim=2)
         pooled = self._pooled(features, mask)
         # in this order, as both heads draw their dropout: a seed must keep giving the same network
-        phoneme_logits = None if self.auxiliary is None else self.auxiliary(fused)
+        phoneme_logits = self._phonemes(fused, acoustic, semantic, mask, phoneme_logits)
         return EmotionOutput(
             logits=self.head(pooled.vector),
             phoneme_logits=phoneme_logits,
@@ -334,6 +351,23 @@ class PhonemoForAudioClassification(PreTrainedModel):
             features=features,
             frame_weights=pooled.weights,
         )
+
+    def _phonemes(
+        self,
+        fused: Tensor,
+        acoustic: Tensor | None,
+        semantic: Tensor | None,
+        mask: Tensor,
+        computed: Tensor | None,
+    ) -> Tensor | None:
+        """The phoneme logits, unless they are computed already."""
+        if self.auxiliary is None or computed is not None:
+            return computed
+        if self.phonemes.gradient == "fusion":
+            streams = (None if x is None else x.detach() for x in (acoustic, semantic))
+            fused = self.fusion(*streams, mask)
+        logits: Tensor = self.auxiliary(self.phonemes.stopped(fused))
+        return logits
 
     def _acoustic_features(self) -> int:
         cnn = self.config.acoustic == CNN
@@ -360,11 +394,12 @@ def _samples(input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
     return torch.full((batch,), size, dtype=torch.long, device=input_values.device)
 
 
-def _auxiliary_head(config: PhonemoConfig) -> nn.Module | None:
+def _auxiliary_head(config: PhonemoConfig, semantic_features: int) -> nn.Module | None:
     if config.auxiliary is None:
         return None
     head = AUXILIARIES[config.auxiliary["task"]]
-    return head(config.width, len(config.auxiliary["symbols"]), config.dropout)
+    features = config.width if config.auxiliary.get("layer") is None else semantic_features
+    return head(features, len(config.auxiliary["symbols"]), config.dropout)
 
 
 def _add_adapters(backbone: Backbone, rank: int) -> None:

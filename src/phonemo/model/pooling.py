@@ -20,6 +20,8 @@ from phonemo.model.attention import MultiHeadAttention, masked_softmax, zero_pad
 
 #: The minimum variance before the root, whose slope is unbounded towards 0.
 LEAST_VARIANCE = 1e-6
+#: Added to a frame's probability of a vowel before it becomes its weight.
+LEAST_VOWEL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,36 @@ class AttentiveStatistics(Pooling):
         variance = (weights * (sequence - mean[:, None]).square()).sum(dim=1)
         deviation = variance.clamp(min=LEAST_VARIANCE).sqrt()
         return Pooled(vector=torch.cat((mean, deviation), dim=1), weights=weights[:, :, 0])
+
+
+class VowelStatistics(Pooling):
+    """Mean and standard deviation of the frames, weighted by the probability of a vowel.
+
+    Phoneme-aware pooling: voice quality and pitch lie in vowels, and CTC emits them at
+    peaks. The weight has a floor, so that a clip without vowels is pooled evenly.
+    """
+
+    def __init__(self, width: int, attention_heads: int, hops: int, dropout: float) -> None:
+        super().__init__()
+        self.features = 2 * width
+
+    def forward(
+        self,
+        sequence: Tensor,
+        mask: Tensor,
+        keep: Tensor | None = None,
+        vowels: Tensor | None = None,
+    ) -> Pooled:
+        """Pool to means, then deviations; ``vowels`` are the probabilities, (batch, frame)."""
+        valid = _combine_masks(mask, keep).to(sequence.dtype)
+        raw = valid if vowels is None else valid * (vowels + LEAST_VOWEL)
+        weights = raw / raw.sum(dim=1, keepdim=True).clamp(min=LEAST_VARIANCE)
+        sequence = zero_padding(sequence, valid > 0)
+        mean = (weights[:, :, None] * sequence).sum(dim=1)
+        distance = (sequence - mean[:, None]).square()
+        variance = (weights[:, :, None] * distance).sum(dim=1)
+        deviation = variance.clamp(min=LEAST_VARIANCE).sqrt()
+        return Pooled(vector=torch.cat((mean, deviation), dim=1), weights=weights)
 
 
 class MaskedMean(Pooling):

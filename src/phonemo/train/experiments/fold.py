@@ -32,6 +32,7 @@ from phonemo.train.callbacks import (
 )
 from phonemo.train.dataset import AugmentationSeed, SpeechDataset
 from phonemo.train.evaluate import Outputs, outputs_of, phoneme_scores, prediction_rows
+from phonemo.train.experiments.emotional_phonemes import with_emotional_phonemes
 from phonemo.train.experiments.experiment_data import Experiment
 from phonemo.train.experiments.run_folder import FoldSeed, fold_metrics, write_fold_plots
 from phonemo.train.feature_cache import FeatureCache, backbone_digest, build_cache
@@ -129,7 +130,9 @@ class FoldRun:
         cache: FeatureCache | None,
         progress: RunProgress,
     ) -> None:
-        self.experiment = experiment
+        self.experiment, self.information = with_emotional_phonemes(
+            experiment, cell.fold.train, cache, cell.seed
+        )
         self.config = experiment.config
         self.cell = cell
         self.cache = cache
@@ -282,7 +285,13 @@ class FoldRun:
         write_vectors(folder / VECTORS, tested.outputs)
         seconds = time.perf_counter() - began
         metrics = fold_metrics(
-            self.cell, rows, targets.labels, fitted.state, tested.auxiliary, seconds
+            self.cell,
+            rows,
+            targets.labels,
+            fitted.state,
+            tested.auxiliary,
+            seconds,
+            self.information,
         )
         results = metrics["results"]
         scores = {f"test_{name}": results[name]["mean"] for name in ("ua", "wa", "macro_f1")}
@@ -296,6 +305,9 @@ def _network(experiment: Experiment, seed: int) -> PhonemoForAudioClassification
     inventory = experiment.targets.inventory
     rank = config.train.lora_rank if config.train.strategy == "lora" else None
     symbols = None if inventory is None else inventory.to_json()
+    auxiliary = config.model.auxiliary
+    if symbols is not None and inventory is not None and auxiliary is not None:
+        symbols |= {"vowels": inventory.vowels} if auxiliary.posteriors == "pooling" else {}
     labels = experiment.targets.labels
     network = build_network(config.model, labels, symbols, rank)
     if config.model.start is not None:

@@ -17,7 +17,14 @@ from phonemo.config import RunConfig, load_config, write_config
 from phonemo.corpora.folds import Fold, Split
 from phonemo.corpora.manifest import Manifest
 from phonemo.errors import RunError
-from phonemo.evaluation.metrics_schema import ExtraScore, FoldMetrics, Metrics, Protocol, Results
+from phonemo.evaluation.metrics_schema import (
+    ExtraScore,
+    FoldMetrics,
+    Metrics,
+    PhonemeBits,
+    Protocol,
+    Results,
+)
 from phonemo.evaluation.prediction_rows import PredictionRow
 from phonemo.evaluation.report import (
     plot_confusion,
@@ -103,6 +110,7 @@ def fold_metrics(
     state: Any,
     extra: Mapping[str, Any],
     seconds: float,
+    phonemes: Sequence[PhonemeBits] = (),
 ) -> dict[str, Any]:
     """Return a cell's metrics.json.
 
@@ -113,6 +121,7 @@ def fold_metrics(
         state: the Trainer's state after training.
         extra: results on other corpora.
         seconds: duration of training and testing in this session, with features it cached.
+        phonemes: what the inventory ``emotional`` was chosen by.
     """
     metrics = FoldMetrics(
         fold=cell.fold.name,
@@ -125,6 +134,7 @@ def fold_metrics(
         seconds=round(seconds, 1),
         results=results_of(rows, labels),
         extra=dict(extra),
+        phonemes=list(phonemes),
     )
     return metrics.model_dump(mode="json")
 

@@ -1,0 +1,127 @@
+"""The inventory of emotional phonemes: planted information is found, on the training part alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from phonemo.corpora.manifest import Phonemes
+from phonemo.corpora.phoneme_inventory import make_inventory
+from phonemo.errors import PhonemeError, ProtocolError
+from phonemo.train.experiments.emotional_phonemes import (
+    measure_information,
+    with_emotional_phonemes,
+)
+from phonemo.train.experiments.experiment_data import prepare_experiment
+from phonemo.train.experiments.training_run import run
+from tests.train.tiny_run import make_config, with_changes
+
+EMOTIONS = ("anger", "sadness")
+AUXILIARY = {"inventory": "emotional", "emotional_phonemes": 2}
+
+
+class Planted:
+    """Stands for a feature cache: each phoneme has a code, and one of them carries the emotion."""
+
+    def __init__(self, rows, carrier: str) -> None:
+        draw = np.random.default_rng(0)
+        codes = {symbol: draw.normal(0, 3, 12) for symbol in ("a", "i", "n", "s")}
+        self.clips = {}
+        for row in rows:
+            frames = []
+            for symbol in row.phonemes.symbols:
+                mood = np.zeros(12)
+                mood[0] = (2.0 if row.emotion == "anger" else -2.0) * (symbol == carrier)
+                frames += [codes[symbol] + mood + draw.normal(0, 0.4, 12) for _ in range(4)]
+                frames += [draw.normal(0, 0.4, 12)]
+            self.clips[row.id] = np.array(frames, dtype=np.float32)
+
+    def read(self, utterance):
+        return {"layer_1": self.clips[utterance], "acoustic": np.zeros((1, 1))}
+
+
+def planted(tmp_path, carrier="i"):
+    experiment = prepare_experiment(
+        with_changes(make_config(tmp_path), model={"auxiliary": AUXILIARY})
+    )
+    sample = next(iter(experiment.utterances.values()))
+    draw = np.random.default_rng(1)
+    rows = {}
+    for number in range(120):
+        symbols = tuple(draw.permutation(["a", "i", "n", "s"]))
+        rows[f"u{number}"] = sample.model_copy(
+            update={
+                "id": f"u{number}",
+                "speaker": f"s{number % 4}",
+                "emotion": EMOTIONS[number // 4 % 2],
+                "phonemes": Phonemes(alphabet="ipa", source="g2p", symbols=symbols),
+            }
+        )
+    experiment = replace(experiment, utterances=rows)
+    return experiment, Planted(rows.values(), carrier)
+
+
+@pytest.mark.parametrize("carrier", ["i", "n"])
+def test_the_phoneme_that_carries_the_emotion_is_found(tmp_path, carrier):
+    experiment, cache = planted(tmp_path, carrier)
+    measured = measure_information(experiment, list(experiment.utterances), cache, seed=1)
+    best, *others = measured
+    assert (best.symbol, best.utterances) == (carrier, 120)
+    assert 0.5 < best.bits <= 1.0  # two emotions hold one bit
+    assert all(row.bits < 0.2 for row in others)
+
+
+def test_the_inventory_keeps_the_best_and_merges_the_rest(tmp_path):
+    experiment, cache = planted(tmp_path)
+    ids = [name for name, row in experiment.utterances.items() if row.speaker != "s0"]
+    changed, measured = with_emotional_phonemes(experiment, ids, cache, seed=1)
+    chosen = [row.symbol for row in measured if row.chosen]
+    inventory = changed.targets.inventory
+    assert len(chosen) == 2
+    assert chosen[0] == "i"
+    assert set(inventory.symbols) >= {*chosen, "vowel", "nasal", "fricative"}
+    row = experiment.utterances["u1"]
+    kept = inventory.decode(inventory.encode(row.phonemes, None, None))
+    classes = {"a": "vowel", "i": "vowel", "n": "nasal", "s": "fricative"}
+    expected = [s if s in chosen else classes[s] for s in row.phonemes.symbols]
+    assert list(kept) == expected
+
+
+def test_only_the_given_utterances_are_read(tmp_path):
+    experiment, cache = planted(tmp_path)
+    ids = [name for name, row in experiment.utterances.items() if row.speaker != "s0"]
+    for name in set(experiment.utterances) - set(ids):
+        del cache.clips[name]
+    assert measure_information(experiment, ids, cache, seed=1)[0].utterances == len(ids)
+
+
+def test_without_frozen_layers_it_is_refused(tmp_path):
+    experiment, _ = planted(tmp_path)
+    with pytest.raises(ProtocolError, match=r"set train\.strategy to frozen or top_k"):
+        with_emotional_phonemes(experiment, list(experiment.utterances), None, seed=1)
+
+
+def test_one_speaker_is_too_few(tmp_path):
+    experiment, cache = planted(tmp_path)
+    ids = [name for name, row in experiment.utterances.items() if row.speaker == "s0"]
+    with pytest.raises(ProtocolError, match="2 speakers or more"):
+        measure_information(experiment, ids, cache, seed=1)
+
+
+def test_a_chosen_symbol_outside_the_alphabet_is_refused():
+    with pytest.raises(PhonemeError, match="phonemes outside ipa: QQ"):
+        make_inventory("emotional", "ipa", EMOTIONS, chosen=["a", "QQ"])
+
+
+def test_a_run_lists_the_measured_phonemes(tmp_path):
+    config = with_changes(make_config(tmp_path, epochs=1), model={"auxiliary": AUXILIARY})
+    run(config, "test")
+    found = [
+        json.loads(p.read_text()) for p in sorted(tmp_path.glob("runs/tiny/seed-1/*/metrics.json"))
+    ]
+    assert found
+    for metrics in found:
+        assert sum(row["chosen"] for row in metrics["phonemes"]) == 2
