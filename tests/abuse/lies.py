@@ -109,7 +109,7 @@ LONGER = {
     "AIFF": aiff(UNSIZED, UNSIZED),
 }
 #: Of these, the ones whose length means "unknown": read to the end, and nothing is missing.
-UNKNOWN = ("unsized", "odd", "2 GB", "AIFF")
+UNKNOWN = ("unsized", "odd", "2 GB", "RF64 of 2**63", "AIFF")
 #: What makes no sense as a whole; heard or refused, but never believed.
 ABSURD = {
     "RF64 of 2**64": rf64(2**64 - 1),
