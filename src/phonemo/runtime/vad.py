@@ -24,10 +24,10 @@ CHUNK_SAMPLES = 512
 
 
 class Detector(Protocol):
-    """Classifies consecutive chunks, (sample,) of CHUNK_SAMPLES, as speech or not; keeps state."""
+    """Classifies consecutive chunks of CHUNK_SAMPLES samples as speech or not; keeps state."""
 
-    def __call__(self, chunk: Samples) -> bool:
-        """Return whether the next chunk contains speech."""
+    def __call__(self, chunks: Samples) -> list[bool]:
+        """Return for each of the next chunks, (chunk, sample), whether it contains speech."""
 
     def expect(self, samples: Samples) -> None:
         """Prepare for a clip, (sample,), that is known as a whole before its first chunk."""
@@ -79,29 +79,27 @@ class EnergyVad:
     def expect(self, samples: Samples) -> None:
         """Take the noise floor of a quiet clip from all of it."""
         complete = len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES
-        chunks = samples[:complete].reshape(-1, CHUNK_SAMPLES)
-        self._faint.expect([_level(chunk) for chunk in chunks], [_peak(chunk) for chunk in chunks])
+        self._faint.expect(*_levels_and_peaks(samples[:complete].reshape(-1, CHUNK_SAMPLES)))
 
-    def __call__(self, chunk: Samples) -> bool:
-        """Return whether the chunk is loud or follows a loud one closely."""
+    def __call__(self, chunks: Samples) -> list[bool]:
+        """Return whether each chunk is loud or follows a loud one closely."""
+        return [self._is_speech(*chunk) for chunk in zip(*_levels_and_peaks(chunks), strict=True)]
+
+    def _is_speech(self, level: float, peak: float) -> bool:
         seconds = CHUNK_SAMPLES / RATE
-        level = _level(chunk)
-        faint = self._faint(level, _peak(chunk))
+        faint = self._faint(level, peak)
         loud = faint or level > max(self.QUIETEST_DB, self._floor + self.ABOVE_DB)
         self._floor = min(level, self._floor + self.RISE_DB * seconds)
         self._hang = round(self.HANG_SECONDS / seconds) if loud else self._hang - 1
         return loud or self._hang > 0
 
 
-def _level(chunk: Samples) -> float:
-    """Level in dB of full scale, at least -120."""
-    power = float(np.var(chunk, dtype=np.float64))  # variance, so a DC offset is ignored
-    return 10 * math.log10(power + 1e-12)
-
-
-def _peak(chunk: Samples) -> float:
-    """Highest deviation from the mean in dB of full scale, at least -120."""
-    return 20 * math.log10(float(np.ptp(chunk)) / 2 + 1e-6)
+def _levels_and_peaks(chunks: Samples) -> tuple[list[float], list[float]]:
+    """Level and half the range of each chunk, (chunk, sample), in dB of full scale from -120 on."""
+    powers = chunks.var(axis=1, dtype=np.float64)  # variance, so a DC offset is ignored
+    ranges = chunks.max(axis=1) - chunks.min(axis=1)
+    levels = [10 * math.log10(power + 1e-12) for power in powers.tolist()]
+    return levels, [20 * math.log10(value / 2 + 1e-6) for value in ranges.tolist()]
 
 
 class FaintSpeech:
@@ -182,8 +180,11 @@ class SileroVad:
         self._is_known = True
         self._gain = _quiet_gain(float(np.ptp(samples)) / 2 if len(samples) else 0.0)
 
-    def __call__(self, chunk: Samples) -> bool:
-        """Return whether the speech probability reaches the threshold."""
+    def __call__(self, chunks: Samples) -> list[bool]:
+        """Return whether each chunk's speech probability reaches the threshold."""
+        return [self._is_speech(chunk) for chunk in chunks]
+
+    def _is_speech(self, chunk: Samples) -> bool:
         if not self._is_known:
             self._follow(float(np.ptp(chunk)) / 2)
         samples = chunk
@@ -222,8 +223,7 @@ class VadTrack:
         """
         pending = np.concatenate([self._rest, samples])
         complete = len(pending) // CHUNK_SAMPLES * CHUNK_SAMPLES
-        for chunk in pending[:complete].reshape(-1, CHUNK_SAMPLES):
-            self.flags.append(self.detector(chunk))
+        self.flags.extend(self.detector(pending[:complete].reshape(-1, CHUNK_SAMPLES)))
         self._rest = pending[complete:]
 
     @classmethod
