@@ -19,7 +19,7 @@ _MAX_ESSENTIAL_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _ChunkLayout:
     """How a container writes its chunks."""
 
     order: Literal["big", "little"]
@@ -42,16 +42,16 @@ class _Layout:
 
 
 _GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")
-_WAV = _Layout(
+_WAV = _ChunkLayout(
     *("little", 12, b"data", (b"fmt ", b"fact")),
     again=re.compile(rb"(RIFF|RIFX|RF64)[\s\S]{4}WAVE(fmt |ds64|JUNK|LIST|bext)"),
 )
-_AIFF = _Layout(
+_AIFF = _ChunkLayout(
     *("big", 12, b"SSND", (b"FVER", b"COMM")),
     again=re.compile(rb"FORM[\s\S]{4}AIF[FC](COMM|COMT|FVER|NAME)"),
     preamble=8,
 )
-_CAF = _Layout(
+_CAF = _ChunkLayout(
     *("big", 8, b"data", (b"desc", b"kuki", b"pakt")),
     again=re.compile(rb"caff\x00\x01\x00\x00desc"),
     total_at=None,
@@ -59,7 +59,7 @@ _CAF = _Layout(
     align=1,
     preamble=4,
 )
-_W64 = _Layout(
+_W64 = _ChunkLayout(
     *("little", 40, b"data" + _GUID, (b"fmt " + _GUID, b"fact" + _GUID)),
     again=re.compile(rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"),
     total_at=16,
@@ -112,7 +112,7 @@ _PLAIN = (
 
 
 @dataclass(frozen=True)
-class Recording:
+class ChunkedRecording:
     """The samples of one file among those in a stream."""
 
     head: bytes
@@ -131,13 +131,13 @@ class Recording:
     """Whether its header is right as it is."""
 
 
-def read_recording(source: BufferedSource, start: int) -> Recording | None:
+def read_recording(source: BufferedSource, start: int) -> ChunkedRecording | None:
     """Read the chunks of the file that begins at ``start``; None if none has samples."""
     layout = _LAYOUTS.get(source.read_at(start, 4))
     return None if layout is None else _Walk(source, start, layout).recording()
 
 
-def rewrite(source: BufferedSource, recording: Recording) -> SplicedSource:
+def rewrite(source: BufferedSource, recording: ChunkedRecording) -> SplicedSource:
     """Return a recording as a file of its own, with a header that gives its real length."""
     layout = _LAYOUTS[recording.head[:4]]
     size = recording.end - recording.start
@@ -157,14 +157,14 @@ def rewrite(source: BufferedSource, recording: Recording) -> SplicedSource:
 class _Walk:
     """A walk over the chunks of one file."""
 
-    def __init__(self, source: BufferedSource, start: int, layout: _Layout) -> None:
+    def __init__(self, source: BufferedSource, start: int, layout: _ChunkLayout) -> None:
         self._source, self._start, self._layout = source, start, layout
         self._title_bytes = len(layout.data) + layout.size_bytes
         self._essential: list[tuple[bytes, bytes]] = []
         self._long_size: int | None = None
         self._padded = True
 
-    def recording(self) -> Recording | None:
+    def recording(self) -> ChunkedRecording | None:
         at = self._start + self._layout.first
         for _ in range(_MAX_CHUNKS):
             chunk = self._chunk_at(at)
@@ -205,7 +205,7 @@ class _Walk:
         name = self._source.read_at(at, 4)
         return name in _NOTES or name in (self._layout.data, *self._layout.essential)
 
-    def _measure(self, start: int, declared: int) -> Recording:
+    def _measure(self, start: int, declared: int) -> ChunkedRecording:
         size = self._source.size
         if declared == 0xFFFF_FFFF and self._long_size:
             declared = self._long_size
@@ -214,7 +214,7 @@ class _Walk:
         after = end if end > size else self._skip_notes(end if unsized else self._next(end))
         cut = end > size and self._layout is _CAF  # which libsndfile refuses
         right = self._padded and not (unsized or cut or self._start) and after >= size
-        return Recording(
+        return ChunkedRecording(
             head=self._source.read_at(self._start, self._layout.first),
             chunks=tuple(self._essential),
             start=start,
@@ -280,16 +280,16 @@ def _is_name(name: bytes) -> bool:
     return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name) and name[:1] != b" "
 
 
-def _title(layout: _Layout, name: bytes, size: int) -> bytes:
+def _title(layout: _ChunkLayout, name: bytes, size: int) -> bytes:
     counted = size + (len(name) + layout.size_bytes if layout.counts_header else 0)
     return name + counted.to_bytes(layout.size_bytes, layout.order)
 
 
-def _chunk(layout: _Layout, name: bytes, body: bytes) -> bytes:
+def _chunk(layout: _ChunkLayout, name: bytes, body: bytes) -> bytes:
     return _title(layout, name, len(body)) + body + bytes(-len(body) % layout.align)
 
 
-def _head(layout: _Layout, head: bytes, total: int) -> bytes:
+def _head(layout: _ChunkLayout, head: bytes, total: int) -> bytes:
     if layout.total_at is None:
         return head
     at, width = layout.total_at, layout.size_bytes
@@ -298,7 +298,7 @@ def _head(layout: _Layout, head: bytes, total: int) -> bytes:
     return head[:at] + limited.to_bytes(width, layout.order) + head[at + width :]
 
 
-def _rf64_head(recording: Recording, total: int, size: int) -> bytes:
+def _rf64_head(recording: ChunkedRecording, total: int, size: int) -> bytes:
     form = dict(recording.chunks).get(b"fmt ", b"")
     frame_bytes = max(1, int.from_bytes(form[12:14], "little"))
     sizes = (total + 36 - 8, size, size // frame_bytes)

@@ -39,7 +39,7 @@ _MOST_DAMAGED = 200
 _SCALES = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 
-class Readable(Protocol):
+class ByteReader(Protocol):
     """What FFmpeg reads from; with ``seek`` and ``tell`` it is seekable."""
 
     def read(self, count: int) -> bytes:
@@ -66,7 +66,7 @@ def has_uncommon_codec(head: bytes) -> bool:
     return at >= 0 and len(head) >= at + 24 and tag not in _COMMON_TAGS
 
 
-def open_container(name: str, source: Readable, kind: Kind, live: bool = False) -> Any:
+def open_container(name: str, source: ByteReader, kind: Kind, live: bool = False) -> Any:
     """Open a container for reading.
 
     Args:

@@ -44,7 +44,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass
-class _Examples:
+class _PhonemeExamples:
     """The mean embeddings of one phoneme, a row for each utterance."""
 
     vectors: list[Floats]
@@ -120,15 +120,15 @@ def _aligned_examples(
     features: Mapping[str, Floats],
     inventory: PhonemeInventory,
     seed: int,
-) -> dict[str, _Examples]:
+) -> dict[str, _PhonemeExamples]:
     """Align every utterance, and average each of its phonemes' frames."""
     probe = _fit_probe(rows, features, inventory, seed)
-    examples: dict[str, _Examples] = {}
+    examples: dict[str, _PhonemeExamples] = {}
     for row in rows:
         embedding, units = features[row.id], inventory.encode(row.phonemes, None, None) or ()
         frames = _frames_of(probe, embedding, units)
         for symbol, indices in frames.items():
-            found = examples.setdefault(inventory.symbols[symbol], _Examples([], [], []))
+            found = examples.setdefault(inventory.symbols[symbol], _PhonemeExamples([], [], []))
             found.vectors.append(embedding[indices].mean(axis=0))
             found.emotions.append(experiment.targets.label(row))
             found.speakers.append(row.speaker or row.id)
@@ -205,7 +205,7 @@ def _ctc_loss(
     )
 
 
-def _information(symbol: str, examples: _Examples) -> PhonemeBits:
+def _information(symbol: str, examples: _PhonemeExamples) -> PhonemeBits:
     count = len(examples.emotions)
     if count < _LEAST_UTTERANCES or len(set(examples.speakers)) < 2:
         return PhonemeBits(symbol=symbol, utterances=count, bits=0.0, chosen=False)
