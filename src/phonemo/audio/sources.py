@@ -64,18 +64,13 @@ def open_stream(source: Source, max_bytes: int, stack: ExitStack) -> tuple[str, 
         ) from error
 
 
-class BufferedSource:
-    """A stream from its current position to its end, as a file object for libsndfile.
+class _ByteSource:
+    """What both sources share: a position, and the methods of a file object that follow from it."""
 
-    It never raises: an exception inside a C callback would be printed on stderr and lost, so the
-    first one is stored in ``fault``.
-    """
+    size: int
+    """In bytes."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self.fault: BaseException | None = None
-        self._stream = stream
-        self._start = stream.tell()
-        self.size = max(0, stream.seek(0, os.SEEK_END) - self._start)
+    def __init__(self) -> None:
         self._position = 0
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -87,6 +82,31 @@ class BufferedSource:
     def tell(self) -> int:
         """Offset of the next read."""
         return self._position
+
+    def read(self, count: int) -> bytes:
+        """Read ``count`` bytes; fewer only at the end or after a fault."""
+        raise NotImplementedError
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a C buffer and return the number of bytes written."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class BufferedSource(_ByteSource):
+    """A stream from its current position to its end, as a file object for libsndfile.
+
+    It never raises: an exception inside a C callback would be printed on stderr and lost, so the
+    first one is stored in ``fault``.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self.fault: BaseException | None = None
+        self._stream = stream
+        self._start = stream.tell()
+        self.size = max(0, stream.seek(0, os.SEEK_END) - self._start)
 
     def read(self, count: int) -> bytes:
         """Read ``count`` bytes; fewer only at the end or after a fault."""
@@ -102,12 +122,6 @@ class BufferedSource:
             return b""
         self._position += len(data)
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a C buffer and return the number of bytes written."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Read ``count`` bytes at an offset; fewer only at the end or after a fault."""
@@ -142,7 +156,7 @@ class BufferedSource:
             start += limit
 
 
-class SplicedSource:
+class SplicedSource(_ByteSource):
     """Bytes and parts of a source one after the other, as a file object for the decoders.
 
     Args:
@@ -151,26 +165,16 @@ class SplicedSource:
     """
 
     def __init__(self, source: BufferedSource, parts: tuple[bytes | tuple[int, int], ...]) -> None:
+        super().__init__()
         self._source, self._parts = source, parts
         sizes = [len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts]
         self._ends = list(accumulate(sizes))
         self.size = self._ends[-1]
-        self._position = 0
 
     @property
     def fault(self) -> BaseException | None:
         """The first error of the source."""
         return self._source.fault
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte offset, at least 0."""
-        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
-        self._position = min(max(0, bases[whence] + offset), _MAX_OFFSET)
-        return self._position
-
-    def tell(self) -> int:
-        """Offset of the next read."""
-        return self._position
 
     def read(self, count: int) -> bytes:
         """Read ``count`` bytes; fewer only at the end or after a fault."""
@@ -178,12 +182,6 @@ class SplicedSource:
         while len(data) < count and (more := self._read_part(count - len(data))):
             data += more
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a C buffer and return the number of bytes written."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def _read_part(self, count: int) -> bytes:
         number = bisect_right(self._ends, self._position)

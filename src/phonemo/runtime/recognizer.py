@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from phonemo.annotations.prediction import Prediction, Segment
-from phonemo.annotations.turns import Turn
+from phonemo.annotations.turn_rows import Turn
 from phonemo.audio import (
     RATE,
     AudioLimits,

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment, Word
-from phonemo.annotations.turn_objects import convert_turns
-from phonemo.annotations.turns import Turn, open_turns, problem_of
+from phonemo.annotations.turn_rows import Turn, problem_of
 from phonemo.audio import (
     RATE,
     AudioLimits,
@@ -96,11 +95,7 @@ def predict_turns(
     """
     with decoded_turns(audio, rate, turns, limits) as (seconds, decoded):
         results = [
-            _TurnResult(
-                turn, whole, recognize_words(predict, waveform, turn, whole, window_seconds)
-            )
-            for turn, waveform in decoded
-            for whole in [predict(waveform, turn)]
+            _predict_turn(predict, turn, waveform, window_seconds) for turn, waveform in decoded
         ]
     if not results:
         raise AudioError(
@@ -175,6 +170,10 @@ def resolve_turns(turns: Turns, audio: Source) -> Sequence[Turn]:
 
     Turns that are unusable are included: ``predict_turns`` counts them.
     """
+    # only here: the readers of all formats take longer to import than the rest of this module
+    from phonemo.annotations.turn_objects import convert_turns
+    from phonemo.annotations.turns import open_turns
+
     if isinstance(turns, str | os.PathLike):
         name = os.fspath(audio) if isinstance(audio, str | os.PathLike) else "recording"
         return open_turns(turns)(os.fsdecode(name))

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from phonemo.annotations.prediction import Prediction, Word
-from phonemo.annotations.turns import Turn
+from phonemo.annotations.turn_rows import Turn
 from phonemo.audio import RATE, Waveform
 from phonemo.runtime.windows import SlidingWindows, Window
 
