@@ -124,7 +124,7 @@ export const EN = {
   "warning.clipped": "Clipped: parts are louder than the recording can represent, which can sound like anger.",
   "warning.truncated": "The file ends early or is damaged; only the readable part was recognized.",
   "warning.dc_offset": "The recording has a constant offset, which suggests a faulty microphone.",
-  "warning.windowed": "Long recording: recognized in windows of a few seconds; the large label is their average.",
+  "warning.windowed": "Long recording: recognized in windows of a few seconds; the scores are their average.",
   "warning.skipped": "Some speaker turns were too short and were left out.",
   "warning.turns_skipped": "Some speaker turns could not be used and were left out.",
   "warning.channels_differ": "The channels hold different sounds, as the two sides of a call do; their mix was recognized. Analyze each channel to keep the parties apart.",

@@ -124,7 +124,7 @@ export const ZH = {
   "warning.clipped": "削波：部分声音超出录音可表示的范围，听起来可能像愤怒。",
   "warning.truncated": "文件提前结束或已损坏；仅识别了可读取的部分。",
   "warning.dc_offset": "录音存在直流偏移，麦克风可能有故障。",
-  "warning.windowed": "录音较长：按几秒的窗口识别，大字标签是各窗口的平均。",
+  "warning.windowed": "录音较长：按几秒的窗口识别，得分是各窗口的平均。",
   "warning.skipped": "有些话轮太短，未被识别。",
   "warning.turns_skipped": "有些话轮无法使用，已略去。",
   "warning.channels_differ": "各通道的声音不同（如通话的双方），识别的是它们的混音。分析各个通道可以区分双方。",
