@@ -101,10 +101,9 @@ def print_answers(model: Any, clips: Iterator[tuple[Path, str]]) -> None:
         if UNSURE in prediction.warnings:
             mark = "?"
         phonemes = " ".join(prediction.phonemes or ())
-        score = prediction.scores[prediction.label]
-        print(
-            f"{path.name:<16}{acted:<11}{prediction.label:<11}{score:>6.1%} {mark} {phonemes[:60]}"
-        )
+        found = prediction.label or "no speech"
+        score = f"{prediction.score:>6.1%}"
+        print(f"{path.name:<16}{acted:<11}{found:<11}{score} {mark} {phonemes[:60]}")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ MODEL.limits = AudioLimits(max_seconds=LONGEST_SECONDS)
 
 def hear(
     path: str | None, channels: str = "mix"
-) -> tuple[dict[str, float], list[tuple[str, float | None]], Any, str]:
+) -> tuple[dict[str, Any], list[tuple[str, float | None]], Any, str]:
     """Predict a recording, a side or each: scores, phonemes with shares, a plot, a TextGrid.
 
     Of each side, the scores are the mean, and the plot shows all segments.
@@ -50,7 +50,14 @@ def hear(
         )
     except PhonemoError as error:
         raise gr.Error(str(error).removeprefix(f"{path}: ")) from error
-    return prediction.scores, tinted(prediction), picture(prediction), saved(path, prediction)
+    return label_of(prediction), tinted(prediction), picture(prediction), saved(path, prediction)
+
+
+def label_of(prediction: Prediction) -> dict[str, Any]:
+    """What gr.Label shows: the emotion, or that there is doubt or no speech, above the scores."""
+    scores = [{"label": name, "confidence": score} for name, score in prediction.scores.items()]
+    doubt = f"unsure; closest: {prediction.label}" if prediction.unsure else prediction.label
+    return {"label": "no speech" if prediction.label is None else doubt, "confidences": scores}
 
 
 def tinted(prediction: Prediction) -> list[tuple[str, float | None]]:
@@ -74,7 +81,8 @@ def picture(prediction: Prediction) -> Any:
 
 def plot_scores(axes: Any, prediction: Prediction) -> None:
     """Plot the scores of a recording or a side of it."""
-    leading = {segment.label for segment in prediction.segments} | {prediction.label}
+    labels = {segment.label for segment in prediction.segments} | {prediction.label}
+    leading = labels - {None} or set(prediction.scores)
     edges = [segment.start for segment in prediction.segments] + [prediction.seconds]
     for name in sorted(leading):
         scores = [segment.scores[name] for segment in prediction.segments] or [

@@ -46,7 +46,10 @@ def voice(tmp_path_factory) -> Path:
 def test_the_gradio_example_shows_the_prediction(example, voice):
     scores, phonemes, figure, grid = example.hear(str(voice))
     expected = phonemo.load().predict(voice, shares=True)
-    assert scores == pytest.approx(expected.scores)
+    shown = {row["label"]: row["confidence"] for row in scores["confidences"]}
+    assert shown == pytest.approx(expected.scores)
+    assert scores["label"].endswith(str(expected.label))
+    assert scores["label"].startswith("unsure; closest: ") == expected.unsure
     assert tuple(symbol.strip() for symbol, _ in phonemes) == expected.phonemes
     assert max(abs(share) for _, share in phonemes) == pytest.approx(1)
     assert len(figure.axes[0].patches) >= 1

@@ -55,7 +55,7 @@ def test_a_table_has_the_rows_of_each_channel():
 
 def test_a_table_without_channels_has_no_such_column():
     assert "channel" not in writers.csv_head(LABELS)
-    assert len(writers.csv_rows("a", FIRST, LABELS).split(",")) == 10
+    assert len(writers.csv_rows("a", FIRST, LABELS).split(",")) == 11
 
 
 def test_each_channel_has_its_tiers():

@@ -228,14 +228,14 @@ def test_a_table_has_a_row_for_each_segment_with_its_phonemes():
     )
     text = csv_head(["calm", "joy"]) + csv_rows("a.wav", prediction, ["calm", "joy"])
     assert text.splitlines() == [
-        "file,start,end,speaker,label,calm,joy,phonemes,warnings,error",
-        "a.wav,0.500,1.250,Ann,anger,0.250000,,a,silent,",
-        "a.wav,2.000,3.000,,calm,0.875000,,b,silent,",
+        "file,start,end,speaker,label,unsure,calm,joy,phonemes,warnings,error",
+        "a.wav,0.500,1.250,Ann,anger,false,0.250000,,a,silent,",
+        "a.wav,2.000,3.000,,calm,false,0.875000,,b,silent,",
     ]
 
 
 def test_a_recording_without_speech_has_a_row_in_the_table():
-    assert csv_rows("a.wav", SILENT, ["anger", "calm"]) == "a.wav,,,,,,,,no_speech,\n"
+    assert csv_rows("a.wav", SILENT, ["anger", "calm"]) == "a.wav,,,,,true,,,,no_speech,\n"
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
@@ -253,7 +253,7 @@ def test_no_cell_is_a_formula_of_a_spreadsheet(first):
 
 def test_the_name_of_standard_input_and_ordinary_cells_are_unchanged():
     assert csv_rows("-", SILENT, ["anger", "calm"]).startswith("-,")
-    assert csv_error("a=b.wav", "a=b.wav: x", ["anger"]) == "a=b.wav,,,,,,,,a=b.wav: x\n"
+    assert csv_error("a=b.wav", "a=b.wav: x", ["anger"]) == "a=b.wav,,,,,,,,,a=b.wav: x\n"
 
 
 @pytest.fixture

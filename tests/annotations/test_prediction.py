@@ -101,7 +101,8 @@ TIMED = Prediction(
 def test_a_segment_is_plain_data_with_an_optional_speaker():
     first, second = TIMED.segments
     scores = {"anger": 0.0, "calm": 0.75, "neutral": 0.25}
-    assert first.to_dict() == {"start": 0.0, "end": 1.0001, "label": "calm", "scores": scores}
+    told = {"label": "calm", "unsure": False, "scores": scores}
+    assert first.to_dict() == {"start": 0.0, "end": 1.0001, **told}
     assert second.to_dict()["speaker"] == "Ann"
 
 

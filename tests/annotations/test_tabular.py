@@ -33,7 +33,15 @@ def pandas():
 def test_a_row_for_each_segment(pandas):
     frame = to_pandas([("a.wav", LONG), ("b.wav", HAND)])
     scores = ["anger", "calm", "joy"]
-    assert list(frame) == ["label", *scores, "speaker", "speech_ratio", "phonemes", "warnings"]
+    assert list(frame) == [
+        "label",
+        "unsure",
+        *scores,
+        "speaker",
+        "speech_ratio",
+        "phonemes",
+        "warnings",
+    ]
     assert list(frame["label"]) == ["anger", "calm", "joy"]
     assert list(frame["calm"]) == [0.25, 0.875, 0.5]
     assert frame["anger"].isna().tolist() == [False, False, True]
@@ -64,7 +72,7 @@ def test_the_index_types_are_those_of_audformat(pandas, answers):
 def test_no_predictions_give_an_empty_frame(pandas):
     frame = to_pandas([])
     assert len(frame) == 0
-    assert list(frame) == ["label", "speaker", "speech_ratio", "phonemes", "warnings"]
+    assert list(frame) == ["label", "unsure", "speaker", "speech_ratio", "phonemes", "warnings"]
     assert frame.index.names == ["file", "start", "end"]
     assert str(frame.index.dtypes["start"]) == "timedelta64[ns]"
 

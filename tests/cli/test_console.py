@@ -16,6 +16,7 @@ from phonemo.corpora.prepare import NONE, Prepared
 ROW = {
     "file": "a.wav",
     "label": "anger",
+    "unsure": False,
     "scores": {"neutral": 0.25, "anger": 0.5, "fear": 0.15, "sadness": 0.06, "joy": 0.04},
     "seconds": 1.25,
     "phonemes": ["a", "ʃ"],
@@ -70,6 +71,7 @@ def test_prepared_lines_report_skipped_rows_and_partial_corpora():
 def test_a_table_row_ranks_four_emotions_and_draws_them():
     assert console.table_row(ROW).splitlines() == [
         "a.wav  (1.2 s)",
+        "  anger, score 50%",
         "  anger        50.0%  ██████████",
         "  neutral      25.0%  █████",
         "  fear         15.0%  ███",
@@ -81,17 +83,20 @@ def test_a_table_row_ranks_four_emotions_and_draws_them():
 
 def test_a_table_row_shows_a_timeline_and_speakers():
     parts = [
-        {"start": 0.0, "end": 59.96, "label": "anger", "scores": {"anger": 0.5}},
-        {"start": 61.5, "end": 3661.0, "label": "joy", "scores": {"joy": 0.75}, "speaker": "A"},
+        {"start": 0.0, "end": 59.96, "label": "anger", "unsure": True, "scores": {"anger": 0.5}},
+        {"start": 61.5, "end": 3661.0, "label": "joy", "scores": {"joy": 0.75}, "speaker": "A"}
+        | {"unsure": False},
     ]
     lines = console.table_row(ROW | {"segments": parts}).splitlines()
-    assert "  0:00.0 to 1:00.0  anger 50%" in lines
+    assert "  0:00.0 to 1:00.0  anger 50%?" in lines
     assert "  1:01.5 to 1:01:01.0  A: joy 75%" in lines
     assert not [line for line in console.table_row(ROW).splitlines() if " to " in line]
 
 
 def test_a_table_row_marks_missing_speech_and_truncates_phonemes():
-    lines = console.table_row(ROW | {"warnings": ["no_speech"]}).splitlines()
+    lines = console.table_row(
+        ROW | {"label": None, "unsure": True, "warnings": ["no_speech"]}
+    ).splitlines()
     assert lines[1] == "  no speech detected; the scores below are meaningless"
     assert "no speech" not in console.table_row(ROW)
     long = console.table_row(ROW | {"phonemes": ["a"] * 500})
@@ -276,7 +281,7 @@ def test_turns_without_a_speaker_are_not_called_the_recording_beside_others():
     party = {"speech_share": 0.5, "mean_confidence": None, "emotions": {}, "strongest": []}
     parties = [{**party, "trend": [], "change": None}]
     row = {"file": "a.wav", "seconds": 1.0, "warnings": [], "scores": {"anger": 1.0}}
-    row |= {"segments": [], "phonemes": []}
+    row |= {"label": "anger", "unsure": False, "segments": [], "phonemes": []}
     alone = console.table_row({**row, "summary": {"parties": parties}})
     assert "summary of the recording" in alone
     two = console.table_row(

@@ -468,7 +468,7 @@ def test_emotions_are_chosen_in_every_segment_of_a_timeline(here):
         assert item["label"] == "sadness"
         assert same(item["scores"], {"neutral": calm / (calm + sad), "sadness": sad / (calm + sad)})
     head = predict("ten.wav", "--labels", "neutral,sadness", "--format", "csv").out.split("\n")[0]
-    assert head == "file,start,end,speaker,label,neutral,sadness,phonemes,warnings,error"
+    assert head == "file,start,end,speaker,label,unsure,neutral,sadness,phonemes,warnings,error"
 
 
 def test_the_number_of_jobs_changes_no_result(here):

@@ -25,7 +25,8 @@ def test_a_file_is_heard_as_the_library_hears_it(page, voice):
     upload(page, voice)
     label = page.get_by_test_id("result-label")
     label.wait_for()
-    assert label.inner_text().strip() == wanted.label
+    assert label.inner_text().strip() == ("unsure" if wanted.unsure else wanted.label)
+    assert f"score {100 * wanted.score:.0f}%" in page.get_by_test_id("result-percent").inner_text()
     rows = page.get_by_test_id("score-row")
     names = rows.evaluate_all("rows => rows.map(row => row.dataset.emotion)")
     assert names == sorted(wanted.scores, key=lambda name: -wanted.scores[name])

@@ -83,11 +83,11 @@ def note(page):
 
 
 def percent(page):
-    return page.get_by_test_id("result-percent").inner_text()
+    return re.search(r"score \d+%", page.get_by_test_id("result-percent").inner_text()).group()
 
 
 def rounded(found):
-    return f"{100 * max(found.scores.values()):.0f}%"
+    return f"score {100 * max(found.scores.values()):.0f}%"
 
 
 # Where there is none ------------------------------------------------------------------------------

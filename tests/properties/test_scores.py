@@ -44,7 +44,10 @@ def check(found):
         values = list(one.scores.values())
         assert all(0 <= value <= 1 for value in values)  # NaN is not
         assert sum(values) == pytest.approx(1, abs=1e-6)
-        assert one.scores[one.label] == max(values)
+        assert one.label is None or one.scores[one.label] == max(values)
+    assert (found.label is None) == bool({"no_speech", "silent"} & set(found.warnings))
+    if len(found.segments) == 1 and found.label is not None:
+        assert found.segments[0].scores == found.scores, "one answer to one sound"
     assert found.speech_ratio is None or 0 <= found.speech_ratio <= 1
     for one in found.spans or ():
         assert 0 <= one.confidence <= 1

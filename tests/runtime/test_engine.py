@@ -38,7 +38,8 @@ def changed(folder: Path, **values: object) -> Path:
 def test_it_says_what_torch_said(recognizer, name):
     expected = json.loads(EXPECTED.read_text(encoding="utf-8"))[name]
     prediction = recognizer.predict(make_clip(*CLIPS[name]), RATE)
-    assert prediction.label == expected["label"]
+    assert max(prediction.scores, key=prediction.scores.get) == expected["label"]
+    assert prediction.label in (expected["label"], None), "the short one has no speech"
     assert list(prediction.scores) == list(expected["scores"])
     for label, score in expected["scores"].items():
         assert prediction.scores[label] == pytest.approx(score, abs=0.02)

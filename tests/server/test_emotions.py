@@ -121,6 +121,7 @@ def test_labels_are_applied_before_top_k(port):
     (row,) = csv.DictReader(io.StringIO(found.body.decode()))
     assert set(row) - {"file", "start", "end", "speaker", "phonemes", "warnings", "error"} == {
         "label",
+        "unsure",
         row["label"],
     }
 

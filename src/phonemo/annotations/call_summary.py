@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from phonemo.annotations.party_summary import CallSummary, Moment, PartySummary, TrendPart
-from phonemo.annotations.prediction import Prediction, Segment, segments_of
+from phonemo.annotations.prediction import Prediction, Segment, segments_of, time_shares
 
 #: The trend has at most this many parts, none shorter than ``_LEAST_PART`` seconds.
 TREND_PARTS = 6
@@ -99,8 +99,9 @@ def _summarize_party(
     channel: int | None,
     speaker: str | None,
 ) -> PartySummary:
-    labels = dict.fromkeys((*prediction.scores, *(one.label for one in segments)))
-    party = _Party(prediction.seconds, tuple(labels), tuple(segments))
+    spoken = tuple(one for one in segments if one.label is not None)
+    labels = dict.fromkeys((*prediction.scores, *(one.label or "" for one in spoken)))
+    party = _Party(prediction.seconds, tuple(labels), spoken)
     return PartySummary(
         seconds=party.seconds,
         speech_share=_turn_share(party) if speech_share is None else speech_share,
@@ -131,10 +132,7 @@ def _emotion_shares(party: _Party) -> dict[str, float]:
     lengths = _lengths(party)
     if not lengths.sum() > 0:
         return {}
-    shares = dict.fromkeys(party.labels, 0.0)
-    for segment, length in zip(party.segments, lengths / lengths.sum(), strict=True):
-        shares[segment.label] += float(length)
-    return shares
+    return dict.fromkeys(party.labels, 0.0) | time_shares(party.segments)
 
 
 def _mean_confidence(party: _Party) -> float | None:
@@ -146,9 +144,9 @@ def _mean_confidence(party: _Party) -> float | None:
 
 def _strongest(party: _Party) -> Iterator[Moment]:
     marked = [one for one in party.segments if one.label != _CALM] or party.segments
-    ranked = sorted(marked, key=lambda one: -one.scores[one.label])
+    ranked = sorted(marked, key=lambda one: -one.score)
     for segment in ranked[:STRONGEST]:
-        yield Moment(segment.start, segment.end, segment.label, segment.scores[segment.label])
+        yield Moment(segment.start, segment.end, segment.label or "", segment.score)
 
 
 def _trend(party: _Party) -> Iterator[TrendPart]:

@@ -16,6 +16,11 @@ from phonemo.labels import rescale_scores
 
 #: The warning of a prediction whose highest score is below the model's threshold.
 UNSURE = "unsure"
+#: The warning of a prediction whose label is that of none of its segments.
+TIMELINE_DIFFERS = "timeline_differs"
+#: A recording is a mixture if it has this much speech (seconds), and no emotion has this share of
+#: its time.
+MIXTURE_SECONDS, MIXTURE_SHARE = 20.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Word:
         label: the emotion with the highest score; None if not recognized.
         scores: probability of every emotion, of the windows around the word; None if not
             recognized.
+        unsure: whether the highest score is below the model's threshold.
     """
 
     text: str
@@ -83,6 +89,7 @@ class Word:
     end: float
     label: str | None = None
     scores: dict[str, float] | None = None
+    unsure: bool = False
 
     def among(self, names: Iterable[str]) -> Word:
         """Restrict to some emotions, as ``Prediction.among`` does, if they are recognized."""
@@ -101,7 +108,9 @@ class Word:
         """Plain data for JSON."""
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}
         data = {"word": self.text, **times}
-        return data if self.label is None else data | {"label": self.label, "scores": self.scores}
+        if self.label is None:
+            return data
+        return data | {"label": self.label, "unsure": self.unsure, "scores": self.scores}
 
 
 @dataclass(frozen=True)
@@ -111,31 +120,44 @@ class Segment:
     Attributes:
         start: start in seconds.
         end: end in seconds.
-        label: the emotion with the highest score.
+        label: the emotion with the highest score; None for a turn without speech.
         scores: probability of every emotion.
         speaker: the speaker, if turns were given.
         profile: the speaker's statistics, if the segment was adapted with them.
         channel: the channel, from 1 on, if it was chosen; None for the mix of all.
         text: the turn's text, if a transcript was given.
         words: the turn's words with their emotions, if a transcript with words was given.
+        unsure: whether the highest score is below the model's threshold.
     """
 
     start: float
     end: float
-    label: str
+    label: str | None
     scores: dict[str, float]
     speaker: str | None = None
     profile: ProfileMark | None = None
     channel: int | None = None
     text: str | None = None
     words: tuple[Word, ...] = ()
+    unsure: bool = False
+
+    @property
+    def score(self) -> float:
+        """The score of the label; without a label the highest one."""
+        return _score_of(self.label, self.scores)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is unsure, or has no label."""
+        return self.unsure or self.label is None
 
     def among(self, names: Iterable[str]) -> Segment:
         """Restrict to some emotions; arguments and errors are those of ``Prediction.among``."""
         emotions = tuple(names)
         scores = rescale_scores(self.scores, emotions)
         words = tuple(word.among(emotions) for word in self.words)
-        return replace(self, label=_best_label(scores), scores=scores, words=words)
+        label = None if self.label is None else _best_label(scores)
+        return replace(self, label=label, scores=scores, words=words)
 
     def top(self, count: int) -> Segment:
         """Keep the highest scores only, of its words too."""
@@ -145,7 +167,12 @@ class Segment:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         times = {"start": round(self.start, 4), "end": round(self.end, 4)}
-        data = {**times, "label": self.label, "scores": self.scores}
+        data: dict[str, Any] = {
+            **times,
+            "label": self.label,
+            "unsure": self.is_doubtful,
+            "scores": self.scores,
+        }
         data |= {} if self.speaker is None else {"speaker": self.speaker}
         data |= {} if self.channel is None else {"channel": self.channel}
         data |= {} if self.text is None else {"text": self.text}
@@ -158,13 +185,13 @@ class Prediction:
     """The emotion recognized in a recording.
 
     Attributes:
-        label: the emotion with the highest score.
-        scores: probability of every emotion; they sum to one.
+        label: the emotion with the highest score; None if no speech was found.
+        scores: probability of every emotion; they sum to one. Without speech they mean nothing.
         seconds: length of the recording.
         spans: recognized phonemes with their times; None for a network without a phoneme head.
         warnings: names from phonemo.audio.WARNINGS; "windowed" if the recording exceeds the model's
             window, "no_speech" if no voice was detected, "unsure" if the highest score is below the
-            model's threshold.
+            model's threshold, "timeline_differs" if no segment has the label of the whole.
         segments: emotions over time: one segment for a short recording, the turns if given, else
             the timeline. Parts without speech are omitted.
         speech_ratio: fraction of the recording with speech, 0 to 1; None if not computed.
@@ -178,7 +205,7 @@ class Prediction:
         summary: the summary by party, where phonemo.annotations.call_summary added it.
     """
 
-    label: str
+    label: str | None
     scores: dict[str, float]
     seconds: float
     spans: tuple[PhonemeSpan, ...] | None = None
@@ -197,11 +224,45 @@ class Prediction:
         """The symbols of the spans."""
         return None if self.spans is None else tuple(span.symbol for span in self.spans)
 
+    @property
+    def score(self) -> float:
+        """The score of the label; without a label the highest one."""
+        return _score_of(self.label, self.scores)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the label is in doubt: a score below the model's threshold, or no speech."""
+        return self.label is None or UNSURE in self.warnings
+
+    @property
+    def mixture(self) -> dict[str, float] | None:
+        """Emotion -> fraction of the segments' time, largest first, where none has most of it.
+
+        None for a recording with less than ``MIXTURE_SECONDS`` of segments, or with an emotion that
+        has half of their time or more.
+        """
+        shares = time_shares(self.segments)
+        lengths = sum(segment.end - segment.start for segment in self.segments)
+        is_long = bool(shares) and lengths >= MIXTURE_SECONDS
+        return shares if is_long and max(shares.values()) < MIXTURE_SHARE else None
+
     def flag_unsure(self, threshold: float) -> Prediction:
         """Return a copy with the warning "unsure" if the highest score is below the threshold."""
         if max(self.scores.values()) >= threshold:
             return self
         return replace(self, warnings=(*self.warnings, UNSURE))
+
+    def flag_timeline(self) -> Prediction:
+        """Return a copy with "timeline_differs" only if no segment has the label of the whole.
+
+        The whole and its segments have different inputs, one pass over all and windows of it.
+        """
+        labels = {segment.label for segment in self.segments} - {None}
+        differs = self.label is not None and bool(labels) and self.label not in labels
+        if differs == (TIMELINE_DIFFERS in self.warnings):
+            return self
+        others = tuple(name for name in self.warnings if name != TIMELINE_DIFFERS)
+        return replace(self, warnings=(*others, TIMELINE_DIFFERS) if differs else others)
 
     def among(self, names: Iterable[str]) -> Prediction:
         """Restrict to some emotions; their scores are rescaled to sum to one, a summary is dropped.
@@ -216,10 +277,11 @@ class Prediction:
         scores = rescale_scores(self.scores, emotions)
         parts = tuple(segment.among(emotions) for segment in self.segments)
         channels = tuple(channel.among(emotions) for channel in self.channels)
-        label = _best_label(scores)
-        return replace(
+        label = None if self.label is None else _best_label(scores)
+        chosen = replace(
             self, label=label, scores=scores, segments=parts, channels=channels, summary=None
         )
+        return chosen.flag_timeline()
 
     def top(self, count: int) -> Prediction:
         """Keep the highest scores only, unscaled, highest first.
@@ -255,8 +317,9 @@ class Prediction:
 
     def to_dict(self, spans: bool = False) -> dict[str, Any]:
         """Plain data for JSON; ``spans`` adds the times of the phonemes."""
-        data = {
+        data: dict[str, Any] = {
             "label": self.label,
+            "unsure": self.unsure,
             "scores": self.scores,
             "seconds": round(self.seconds, 3),
             "phonemes": None if self.phonemes is None else list(self.phonemes),
@@ -264,6 +327,8 @@ class Prediction:
             "speech_ratio": None if self.speech_ratio is None else round(self.speech_ratio, 4),
             "segments": [segment.to_dict() for segment in self.segments],
         }
+        if self.mixture is not None:
+            data["mixture"] = {name: round(share, 4) for name, share in self.mixture.items()}
         if self.profile is not None:
             data["profile"] = self.profile.to_dict()
         if self.channel is not None:
@@ -287,6 +352,21 @@ def _top_scores(scores: dict[str, float], count: int) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1])[:count])
 
 
+def _score_of(label: str | None, scores: dict[str, float]) -> float:
+    return max(scores.values()) if label is None else scores[label]
+
+
+def time_shares(segments: Iterable[Segment]) -> dict[str, float]:
+    """Emotion -> fraction of the segments' time, largest first; empty without any."""
+    seconds: dict[str, float] = {}
+    for segment in segments:
+        if segment.label is not None:
+            seconds[segment.label] = seconds.get(segment.label, 0.0) + segment.end - segment.start
+    total = sum(seconds.values())
+    ranked = sorted(seconds.items(), key=lambda item: -item[1])
+    return {name: value / total for name, value in ranked} if total > 0 else {}
+
+
 def segments_of(found: Prediction) -> tuple[Segment, ...]:
     """Return the segments sorted by start.
 
@@ -295,9 +375,9 @@ def segments_of(found: Prediction) -> tuple[Segment, ...]:
     """
     if found.segments:
         return tuple(sorted(found.segments, key=lambda segment: segment.start))
-    if "no_speech" in found.warnings:
+    if found.label is None or "no_speech" in found.warnings:
         return ()
-    return (Segment(0.0, found.seconds, found.label, found.scores),)
+    return (Segment(0.0, found.seconds, found.label, found.scores, unsure=found.unsure),)
 
 
 def phonemes_within(one: Segment, found: Prediction) -> str:
@@ -310,12 +390,12 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
     """Build a pandas.DataFrame with a row per segment.
 
     Its index is audformat's segmented index: file, and start and end as timedelta64[ns]. Its
-    columns are label, the score of each emotion (NaN if the model does not have it), speaker,
-    speech_ratio, phonemes (those whose midpoint lies in the segment, separated by spaces; None for
-    a model without them) and warnings; if a transcript was given for any recording, text; if a
-    profile was applied to any, profile: its hash; if channels were chosen, channel. A recording
-    without speech has one row without label and scores. One whose channels are processed each on
-    its own has the rows of each channel.
+    columns are label, unsure, the score of each emotion (NaN if the model does not have it),
+    speaker, speech_ratio, phonemes (those whose midpoint lies in the segment, separated by spaces;
+    None for a model without them) and warnings; if a transcript was given for any recording, text;
+    if a profile was applied to any, profile: its hash; if channels were chosen, channel. A
+    recording without speech has one row without label and scores. One whose channels are processed
+    each on its own has the rows of each channel.
 
     Args:
         answers: file names and their predictions.
@@ -328,12 +408,12 @@ def to_pandas(answers: Iterable[tuple[str, Prediction]]) -> Any:
         (name, prediction, segment)
         for name, recording in answers
         for prediction in recording.channels or (recording,)
-        for segment in segments_of(prediction) or (Segment(0.0, prediction.seconds, "", {}),)
+        for segment in segments_of(prediction) or (Segment(0.0, prediction.seconds, None, {}),)
     ]
     emotions = list(
         dict.fromkeys(label for _, prediction, _ in segments for label in prediction.scores)
     )
-    columns = ["label", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
+    columns = ["label", "unsure", *emotions, "speaker", "speech_ratio", "phonemes", "warnings"]
     rows = [_build_row(prediction, segment, emotions) for _, prediction, segment in segments]
     texts = [segment.text for _, _, segment in segments]
     if any(text is not None for text in texts):
@@ -370,7 +450,8 @@ def _build_row(prediction: Prediction, segment: Segment, emotions: list[str]) ->
     scores = [segment.scores.get(label) for label in emotions]
     phonemes = None if prediction.spans is None else phonemes_within(segment, prediction)
     return [
-        segment.label or None,
+        segment.label,
+        segment.is_doubtful,
         *scores,
         segment.speaker,
         prediction.speech_ratio,

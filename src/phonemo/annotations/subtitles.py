@@ -22,7 +22,7 @@ _NOT_CUES = re.compile(r"(WEBVTT|NOTE|STYLE|REGION)(?:\s|$)")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]*)>")
 _MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 #: What phonemo writes behind the text of a segment.
-_MARK = re.compile(r"\s*\[[^\[\]]{1,100} [01]\.[0-9]{2}\]\s*$")
+_MARK = re.compile(r"\s*\[(?:[^\[\]]{1,100} [01]\.[0-9]{2}\??|no speech)\]\s*$")
 _BRACKETED = re.compile(r"\[([^\[\]]{1,100})\]:\s*")
 _NUMBERED = r"(?:speaker|spk|spkr)[ _-]?[0-9]{1,4}"
 _DIARIZED = re.compile(rf"(?=\[|\(|{_NUMBERED}:)[\[(]?({_NUMBERED})[\])]?:?\s*", re.IGNORECASE)

@@ -10,6 +10,8 @@ from phonemo.annotations.prediction import PhonemeSpan, Prediction, Segment, Wor
 
 #: Shorter gaps between two phonemes are rounding errors, not pauses.
 _MIN_GAP = 1e-6
+#: Behind an emotion in doubt, in every text format.
+DOUBT = "?"
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,19 @@ class TierInterval:
 
 
 def segment_label(segment: Segment) -> str:
-    """Format emotion and score: "anger 0.75"."""
-    return f"{segment.label} {segment.scores[segment.label]:.2f}"
+    """Format emotion and score: "anger 0.75"; "anger 0.45?" if unsure, empty without speech."""
+    return _scored(segment.label, segment.score, segment.unsure)
 
 
 def word_label(word: Word) -> str:
     """Format a word's emotion as ``segment_label`` does; empty if it is not recognized."""
     if word.label is None or word.scores is None:
         return ""
-    return f"{word.label} {word.scores[word.label]:.2f}"
+    return _scored(word.label, word.scores[word.label], word.unsure)
+
+
+def _scored(label: str | None, score: float, unsure: bool) -> str:
+    return "" if label is None else f"{label} {score:.2f}{DOUBT * unsure}"
 
 
 def single_line(text: str | None) -> str:

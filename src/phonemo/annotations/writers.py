@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from phonemo.annotations.prediction import Prediction, Segment, phonemes_within, segments_of
 from phonemo.annotations.tiers import (
+    DOUBT,
     TierInterval,
     segment_label,
     single_line,
@@ -51,7 +52,7 @@ def textgrid(name: str, found: Prediction) -> str:
 def audacity(name: str, found: Prediction) -> str:
     """An Audacity label track: start, end and text, tab-separated; emotions, then phonemes."""
     rows = [
-        (segment.start, segment.end, _source_prefix(segment) + segment_label(segment))
+        (segment.start, segment.end, _source_prefix(segment) + _marked(segment))
         for segment in segments_of(found)
     ]
     spans = (span for part in found.channels or (found,) for span in part.spans or ())
@@ -60,7 +61,10 @@ def audacity(name: str, found: Prediction) -> str:
 
 
 def srt(name: str, found: Prediction) -> str:
-    """Subtitles in the SubRip format, one per segment: "A: text [anger 0.75]"."""
+    """Subtitles in the SubRip format, one per segment: "A: text [anger 0.75]".
+
+    A question mark behind the score, [anger 0.45?], marks one in doubt: below the threshold.
+    """
     cues = []
     for number, segment in enumerate(segments_of(found), start=1):
         # an arrow would make it a time line
@@ -90,14 +94,15 @@ def rttm(name: str, found: Prediction) -> str:
     """NIST RTTM for diarization tools, one line per segment.
 
     The channel field holds the channel, 1 for the mix. The speaker field holds the emotion
-    ("<speaker>_<emotion>" if the speaker is known), the confidence field its score. The file id is
-    the stem of the name.
+    ("<speaker>_<emotion>" if the speaker is known, "anger?" if unsure), the confidence field its
+    score. The file id is the stem of the name. A turn without speech has the emotion "no_speech"
+    and no confidence.
     """
     file = _token(PurePath(name).stem.encode("utf-8", "replace").decode())
     return "".join(
         f"SPEAKER {file} {segment.channel or 1} {segment.start:.3f} "
         f"{segment.end - segment.start:.3f} <NA> <NA> "
-        f"{_rttm_label(segment)} {segment.scores[segment.label]:.3f} <NA>\n"
+        f"{_rttm_label(segment)} {_rttm_score(segment)} <NA>\n"
         for segment in segments_of(found)
     )
 
@@ -113,11 +118,11 @@ def csv_head(
 ) -> str:
     """The header of a table with a row per segment.
 
-    Its columns are file, start, end, speaker, label, a score for each emotion, phonemes, warnings,
-    error and, if channels are chosen, channel; if a profile is applied, profile: its hash; if a
-    transcript is given, text.
+    Its columns are file, start, end, speaker, label, unsure (true or false), a score for each
+    emotion, phonemes, warnings, error and, if channels are chosen, channel; if a profile is
+    applied, profile: its hash; if a transcript is given, text.
     """
-    times = ["start", "end", "speaker", "label"]
+    times = ["start", "end", "speaker", "label", "unsure"]
     last = ["channel"] * channel + ["profile"] * profile + ["text"] * text
     return _csv_line(["file", *times, *labels, "phonemes", "warnings", "error", *last])
 
@@ -143,7 +148,7 @@ def csv_rows(
     segments = segments_of(found)
     if not segments:
         phonemes = " ".join(found.phonemes or ())
-        cells = [name, "", "", "", "", *("" for _ in labels), phonemes, warnings, ""]
+        cells = [name, "", "", "", "", "true", *("" for _ in labels), phonemes, warnings, ""]
         return _csv_line([*cells, *_last_cells(found, None, profile, channel, text)])
     return "".join(
         _csv_line(
@@ -166,7 +171,7 @@ def csv_error(
 ) -> str:
     """The table's row for a file that could not be processed."""
     last = [""] * (profile + channel + text)
-    return _csv_line([name, "", "", "", "", *("" for _ in labels), "", "", error, *last])
+    return _csv_line([name, "", "", "", "", "", *("" for _ in labels), "", "", error, *last])
 
 
 def _last_cells(
@@ -189,7 +194,8 @@ def _segment_cells(
         name,
         *times,
         segment.speaker or "",
-        segment.label,
+        segment.label or "",
+        "true" if segment.is_doubtful else "false",
         *scores,
         phonemes_within(segment, prediction),
         warnings,
@@ -226,7 +232,12 @@ def _timestamp(seconds: float, point: str) -> str:
 
 def _rttm_label(segment: Segment) -> str:
     speaker = single_line(segment.speaker)
-    return _token(f"{speaker}_{segment.label}" if speaker else segment.label)
+    label = "no_speech" if segment.label is None else segment.label + DOUBT * segment.unsure
+    return _token(f"{speaker}_{label}" if speaker else label)
+
+
+def _rttm_score(segment: Segment) -> str:
+    return "<NA>" if segment.label is None else f"{segment.score:.3f}"
 
 
 def _token(text: str) -> str:
@@ -241,7 +252,12 @@ def _source_prefix(segment: Segment) -> str:
 
 def _labelled_text(segment: Segment) -> str:
     """The text, if there is one, and the emotion in brackets."""
-    return f"{single_line(segment.text)} [{segment_label(segment)}]".lstrip()
+    return f"{single_line(segment.text)} [{_marked(segment)}]".lstrip()
+
+
+def _marked(segment: Segment) -> str:
+    """Emotion and score, or that there is no speech: no cue or label is empty."""
+    return segment_label(segment) or "no speech"
 
 
 def _csv_line(cells: Iterable[str]) -> str:

@@ -105,16 +105,18 @@ def _schema(pyarrow: Any, emotions: Sequence[str], spans: bool, profile: bool) -
     text, number = pyarrow.string(), pyarrow.float64()
     scores = pyarrow.struct([(name, number) for name in emotions])
     times = [("start", number), ("end", number)]
-    segment = pyarrow.struct([*times, ("label", text), ("scores", scores)])
+    doubt = ("unsure", pyarrow.bool_())
+    segment = pyarrow.struct([*times, ("label", text), doubt, ("scores", scores)])
     span = pyarrow.struct([("symbol", text), *times, ("confidence", number), ("share", number)])
     mark = pyarrow.struct([("hash", text), ("count", pyarrow.int64())])
     fields = [
         *[("id", text), ("file", text), ("from", number), ("to", number)],
         ("channel", pyarrow.int32()),
         ("columns", pyarrow.map_(text, text)),
-        *[("label", text), ("scores", scores), ("seconds", number)],
+        *[("label", text), doubt, ("scores", scores), ("seconds", number)],
         *[("phonemes", pyarrow.list_(text)), ("warnings", pyarrow.list_(text))],
         *[("speech_ratio", number), ("segments", pyarrow.list_(segment))],
+        ("mixture", scores),
         *([("profile", mark)] if profile else []),
         *([("spans", pyarrow.list_(span))] if spans else []),
         *[("error", text), ("code", text)],

@@ -23,6 +23,8 @@ _MAX_SYMBOLS = 60
 #: Smallest attribution shown; below it a phoneme carried nothing.
 _LEAST_SHARE = 1e-3
 _BAR = 20
+#: Emotions of a mixture that are named.
+_MIXED = 2
 
 
 @contextmanager
@@ -133,8 +135,7 @@ def table_row(row: Mapping[str, Any]) -> str:
     ranked: Sequence[tuple[str, float]] = sorted(row["scores"].items(), key=lambda item: -item[1])
     channel = f"  channel {row['channel']}" if "channel" in row else ""
     lines = [f"{file}{channel}  ({row['seconds']:.1f} s)"]
-    if "no_speech" in row["warnings"]:
-        lines.append("  no speech detected; the scores below are meaningless")
+    lines.append(f"  {_verdict(row)}")
     for name, score in ranked[:4]:
         lines.append(f"  {name:<12}{score:>6.1%}  {'█' * round(score * _BAR)}")
     lines += _segment_lines(row["segments"])
@@ -151,6 +152,18 @@ def table_row(row: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _verdict(row: Mapping[str, Any]) -> str:
+    """The prediction in words: what it is, or that it is unsure, a mixture or no speech."""
+    label, mixture = row["label"], row.get("mixture")
+    if label is None:
+        return "no speech detected; the scores below are meaningless"
+    if mixture:
+        parts = [f"{name} {share:.0%}" for name, share in list(mixture.items())[:_MIXED]]
+        return f"mixed: {parts[0]} of the time, {', '.join(parts[1:])}"
+    score = f"{label}, score {row['scores'][label]:.0%}"
+    return f"unsure; closest: {score}" if row["unsure"] else score
+
+
 def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Format a timeline; nothing for a single segment without speaker and text."""
     from phonemo.errors import safe_name
@@ -160,8 +173,16 @@ def _segment_lines(segments: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for segment in segments:
         times = f"{_clock(segment['start'])} to {_clock(segment['end'])}"
         speaker = f"{safe_name(segment['speaker'])}: " if "speaker" in segment else ""
-        yield f"  {times}  {speaker}{segment['label']} {segment['scores'][segment['label']]:.0%}"
+        yield f"  {times}  {speaker}{_scored(segment)}"
         yield from _text_lines(segment)
+
+
+def _scored(segment: Mapping[str, Any]) -> str:
+    """Format emotion and score; with a question mark if it is in doubt."""
+    label = segment["label"]
+    if label is None:
+        return "no speech"
+    return f"{label} {segment['scores'][label]:.0%}{'?' * segment['unsure']}"
 
 
 def _text_lines(segment: Mapping[str, Any]) -> Iterator[str]:

@@ -40,7 +40,11 @@ def _segment(lhotse: Any, name: str, number: int, segment: Segment, prediction: 
         start=segment.start,
         duration=segment.end - segment.start,
         speaker=segment.speaker,
-        custom={"emotion": segment.label, "scores": dict(segment.scores)},
+        custom={
+            "emotion": segment.label,
+            "unsure": segment.is_doubtful,
+            "scores": dict(segment.scores),
+        },
         alignment={"phoneme": items} if items else None,
     )
 

@@ -184,7 +184,7 @@ def _usage(facts: _Facts, repository: str) -> str:
         "",
         f'model = phonemo.from_pretrained("{repository}")  # pip install "phonemo[hub]"',
         'answer = model.predict("my.wav")',
-        "print(answer.label, answer.scores)",
+        "print(answer.label, answer.unsure, answer.scores)",
     ]
     if "torch" in facts.kind:
         lines += [

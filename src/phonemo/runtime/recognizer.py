@@ -11,6 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
+from phonemo.annotations.doubt import with_doubt
 from phonemo.annotations.prediction import Prediction, Segment
 from phonemo.annotations.turn_rows import Turn
 from phonemo.audio import (
@@ -60,7 +61,9 @@ class EmotionRecognizer(Adaptable):
     windows of ``window_seconds`` that overlap by half, while it is decoded: its scores are the
     windows' mean weighted by their speech, its ``segments`` are the timeline, and it carries the
     warning "windowed". Where the highest score is below the model's threshold, the prediction
-    carries the warning "unsure" and should not be relied on; "no_speech" means no voice was found.
+    carries the warning "unsure"; without the warning it may still be wrong, on voices and languages
+    that the model did not learn often (docs/runtime.md). "no_speech" means that no voice was found,
+    and the label is None. A timeline of one segment has the scores of the whole.
     """
 
     whole_seconds: float = WHOLE_SECONDS
@@ -197,6 +200,19 @@ class EmotionRecognizer(Adaptable):
         scores = self._recognize_clip(waveform.samples, options)
         return self._clip_prediction(waveform, scores, options)
 
+    def predict_streamed(
+        self, waveform: Waveform, timeline: Sequence[Segment], options: PredictOptions
+    ) -> Prediction:
+        """Predict a short recording whose windows are processed already, as one with a timeline.
+
+        Args:
+            waveform: decoded audio, not longer than ``whole_seconds``.
+            timeline: its segments.
+            options: of the pass over the whole.
+        """
+        scores = self._recognize_clip(waveform.samples, options)
+        return self._clip_prediction(waveform, scores, options, timeline)
+
     def predict_together(self, clips: Sequence[Waveform], options: PredictOptions) -> list[Outcome]:
         """Predict the emotions of several short recordings of similar length in one batch.
 
@@ -229,7 +245,7 @@ class EmotionRecognizer(Adaptable):
         for piece in pieces:
             inference.push(piece)
         inference.finish()
-        return inference.answer().flag_unsure(self.abstain_below)
+        return with_doubt(inference.answer(), self.abstain_below)
 
     def sliding_inference(
         self, options: PredictOptions = PLAIN, growing: GrowingProfile | None = None
@@ -248,6 +264,7 @@ class EmotionRecognizer(Adaptable):
             self.window_seconds,
             self.applied,
             growing,
+            self.abstain_below,
         )
 
     @property
@@ -337,33 +354,35 @@ class EmotionRecognizer(Adaptable):
             for segment in prediction.segments
         )
         prediction = replace(prediction, segments=segments, profile=self.applied)
-        return prediction.flag_unsure(self.abstain_below)
+        return with_doubt(prediction, self.abstain_below)
 
     def _clip_prediction(
-        self, waveform: Waveform, clip: ClipScores, options: PredictOptions = PLAIN
+        self,
+        waveform: Waveform,
+        clip: ClipScores,
+        options: PredictOptions = PLAIN,
+        timeline: Sequence[Segment] = (),
     ) -> Prediction:
-        """Build the prediction of a recording processed in one pass."""
+        """Build the prediction of a recording processed in one pass; its timeline may be known."""
         size = len(waveform.samples)
         track = VadTrack.of_clip(detector_of(self.activity), waveform.samples)
         ratio = track.share(0, size)
         segment = segment_of(0, size, self.labels, clip.scores)
+        if options.timeline and ratio:
+            timeline = self.predict_chunks([waveform.samples]).segments
         prediction = Prediction(
             label=segment.label,
             scores=segment.scores,
             seconds=waveform.seconds,
             spans=clip.spans,
             warnings=(*waveform.warnings, *(() if ratio else ("no_speech",))),
-            segments=self._timeline(waveform.samples)
-            if options.timeline
-            else (segment,) * bool(ratio),
+            # too little speech for a window leaves the whole
+            segments=(tuple(timeline) or (segment,)) * bool(ratio),
             speech_ratio=ratio,
             timings=clip.timings,
             profile=self.applied,
         )
-        return on_channel(prediction.flag_unsure(self.abstain_below), waveform.channel)
-
-    def _timeline(self, samples: Samples) -> tuple[Segment, ...]:
-        return self.predict_chunks([samples]).segments
+        return on_channel(with_doubt(prediction, self.abstain_below), waveform.channel)
 
 
 class _LongRecording:

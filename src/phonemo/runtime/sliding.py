@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from phonemo.annotations.doubt import mark_segment
 from phonemo.annotations.prediction import PhonemeSpan, Prediction, ProfileMark, Segment
 from phonemo.audio import RATE
 from phonemo.errors import AudioError
@@ -62,6 +63,7 @@ class SlidingInference:
         window_seconds: window length.
         profile: mark of the profile that ``hear`` applies.
         growing: the profile behind ``hear`` that each window updates for the next ones.
+        abstain_below: segments of events with a lower score are ``unsure``.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class SlidingInference:
         window_seconds: float = WINDOW_SECONDS,
         profile: ProfileMark | None = None,
         growing: GrowingProfile | None = None,
+        abstain_below: float = 0.0,
     ) -> None:
+        self._threshold = abstain_below
         self._recognize_clip = hear
         self._profile = profile
         self._growing = growing
@@ -101,7 +105,8 @@ class SlidingInference:
         """The prediction for the whole recording, after ``finish``.
 
         Its scores are the windows' mean weighted by their speech. Without any speech they are those
-        of the last window and meaningless: the prediction carries the warning "no_speech".
+        of the last window and meaningless: the prediction carries the warning "no_speech". Doubt is
+        not in it: phonemo.annotations.doubt.with_doubt adds it.
         """
         no_speech = self._weight == 0
         mean = self._scores_without_speech() if no_speech else self._total / self._weight
@@ -141,7 +146,8 @@ class SlidingInference:
             self._growing.add(clip.vector, speech_seconds)
 
     def _segment_events(self, closed: Iterable[Segment]) -> list[Event]:
-        return [Event("segment", segment, profile=self._profile) for segment in closed]
+        marked = (mark_segment(segment, self._threshold) for segment in closed)
+        return [Event("segment", segment, profile=self._profile) for segment in marked]
 
     def _scores_without_speech(self) -> Floats:
         if self._last is None:
@@ -150,6 +156,7 @@ class SlidingInference:
 
     def _event(self, window: Window, clip: ClipScores) -> Event:
         segment = segment_of(window.start, window.end, self._labels, clip.scores)
+        segment = mark_segment(segment, self._threshold)
         share = self._track.share(window.start, window.end)
         return Event("window", segment, share, clip.vector, self._profile)
 

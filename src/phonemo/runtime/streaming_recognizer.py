@@ -1,18 +1,20 @@
 """Emotion recognition for live streams: packets in, events out.
 
-The final prediction of a stream equals that of a file with the same samples.
+The final prediction of a stream equals that of a file with the same samples and a timeline.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
+from phonemo.annotations.doubt import with_doubt
 from phonemo.annotations.prediction import Prediction, ProfileMark
-from phonemo.audio import RATE
+from phonemo.audio import RATE, Waveform
 from phonemo.audio.arrays import raw_bytes, to_array, to_float32
 from phonemo.audio.levels import LevelMeter
 from phonemo.audio.pcm import PcmDecoder
@@ -29,8 +31,10 @@ class StreamingRecognizer:
     """Recognizes emotions in a live stream.
 
     A window of 3 s is processed every 1.5 s, as soon as its last sample arrives. A segment of the
-    timeline is reported when nothing can change it any more, at most 6 s after its end. Memory
-    holds one window of audio and the results so far.
+    timeline is reported when nothing can change it any more, at most 6 s after its end. At the end
+    of a stream that one pass can process (``whole_seconds``), the whole is recognized in one, like
+    a file; a longer or adapting one has the windows' mean. Memory holds the samples of one pass at
+    most, and the results so far.
 
     Args:
         listener: a recognizer, as returned by phonemo.load.
@@ -63,7 +67,9 @@ class StreamingRecognizer:
         rate = self._decoder.rate
         self._recognizer = listener
         self._growing = GrowingProfile(listener) if adapt else None
-        self._inference = listener.sliding_inference(PredictOptions(shares), self._growing)
+        self._options = PredictOptions(shares)
+        self._inference = listener.sliding_inference(self._options, self._growing)
+        self._kept: bytearray | None = None if adapt else bytearray()
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1)
         self._level = LevelMeter()
         self._ended = False
@@ -131,8 +137,15 @@ class StreamingRecognizer:
         events = self._push_samples(np.zeros(0, dtype=np.float32), last=True)
         self._ended = True
         events += self._inference.finish()
-        prediction = self._inference.answer(self._level.warnings(truncated=False))
-        return events, prediction.flag_unsure(self._recognizer.abstain_below)
+        return events, self._whole(self._level.warnings(truncated=False))
+
+    def _whole(self, warnings: Sequence[str]) -> Prediction:
+        windowed = self._inference.answer(warnings)
+        if self._kept is None:
+            return with_doubt(windowed, self._recognizer.abstain_below)
+        waveform = Waveform(np.frombuffer(self._kept, dtype=np.float32), tuple(warnings))
+        timeline = windowed.segments
+        return self._recognizer.predict_streamed(waveform, timeline, self._options)
 
     def _check_open(self) -> None:
         if self._ended:
@@ -143,7 +156,16 @@ class StreamingRecognizer:
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last=last)
         self._level.update_mono(samples)
+        self._keep(samples)
         return self._inference.push(samples)
+
+    def _keep(self, samples: npt.NDArray[np.float32]) -> None:
+        """Keep the samples for the pass over the whole, until there are too many for one."""
+        if self._kept is None:
+            return
+        self._kept += samples.astype(np.float32, copy=False).tobytes()
+        if len(self._kept) > 4 * self._recognizer.whole_seconds * RATE:
+            self._kept = None
 
 
 def _mono_of(samples: Any) -> npt.NDArray[np.float32]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from phonemo.annotations.prediction import UNSURE, Prediction
+from phonemo.annotations.doubt import with_doubt
+from phonemo.annotations.prediction import TIMELINE_DIFFERS, UNSURE, Prediction
 from phonemo.audio import WARNINGS
 
 #: Warnings that apply to a recording only if they apply to every channel.
@@ -37,9 +38,7 @@ def combine_channels(predictions: Sequence[Prediction], abstain_below: float = 0
     first = predictions[0]
     if len(predictions) == 1 and first.channel is None:
         return first
-    rows = np.array([list(one.scores.values()) for one in predictions])
-    mean = np.average(rows, axis=0, weights=_weights(predictions))
-    scores = {name: float(score) for name, score in zip(first.scores, mean, strict=True)}
+    scores = mean_scores([one.scores for one in predictions], _weights(predictions))
     segments = (segment for one in predictions for segment in one.segments)
     combined = Prediction(
         label=max(scores, key=scores.__getitem__),
@@ -51,7 +50,15 @@ def combine_channels(predictions: Sequence[Prediction], abstain_below: float = 0
         profile=first.profile,
         channels=tuple(predictions),
     )
-    return combined.flag_unsure(abstain_below)
+    return with_doubt(combined, abstain_below)
+
+
+def mean_scores(parts: Sequence[dict[str, float]], weights: Sequence[float]) -> dict[str, float]:
+    """The weighted mean of parts' scores; of a single part exactly its own."""
+    if len(parts) == 1:
+        return parts[0]
+    mean = np.average([list(scores.values()) for scores in parts], axis=0, weights=weights)
+    return {name: float(score) for name, score in zip(parts[0], mean, strict=True)}
 
 
 def with_sound(predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -79,7 +86,7 @@ def _merge_warnings(predictions: Sequence[Prediction]) -> tuple[str, ...]:
     """The channels' warnings, each once; those about silence only if every channel has them."""
     names = dict.fromkeys(name for one in predictions for name in one.warnings)
     common = set.intersection(*(set(one.warnings) for one in predictions))
-    excluded = {UNSURE, *(_IF_EVERY_CHANNEL - common)}
+    excluded = {UNSURE, TIMELINE_DIFFERS, *(_IF_EVERY_CHANNEL - common)}
     return tuple(name for name in names if name not in excluded)
 
 

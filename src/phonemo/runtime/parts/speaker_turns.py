@@ -12,9 +12,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import numpy as np
-
-from phonemo.annotations.prediction import UNSURE, PhonemeSpan, Prediction, Segment, Word
+from phonemo.annotations.prediction import (
+    TIMELINE_DIFFERS,
+    UNSURE,
+    PhonemeSpan,
+    Prediction,
+    Segment,
+    Word,
+)
 from phonemo.annotations.turn_rows import Turn, problem_of
 from phonemo.audio import (
     RATE,
@@ -30,6 +35,7 @@ from phonemo.errors import AudioError, UsageError
 from phonemo.runtime.adaptation.adaptable import Adaptable, waveform_vectors
 from phonemo.runtime.adaptation.pool import VectorPool
 from phonemo.runtime.adaptation.statistics import shrink_towards
+from phonemo.runtime.parts.channel_predictions import mean_scores
 from phonemo.runtime.parts.word_emotions import recognize_words
 from phonemo.runtime.windows import WINDOW_SECONDS
 
@@ -105,9 +111,7 @@ def predict_turns(
         )
     first = results[0].prediction
     weights = [one.prediction.seconds for one in results]
-    rows = [list(one.prediction.scores.values()) for one in results]
-    mean = np.average(np.array(rows), axis=0, weights=weights)
-    scores = {name: float(share) for name, share in zip(first.scores, mean, strict=True)}
+    scores = mean_scores([one.prediction.scores for one in results], weights)
     spans = sorted(
         (span for result in results for span in result.spans), key=lambda span: span.start
     )
@@ -229,7 +233,7 @@ def _merge_warnings(results: Sequence[_TurnResult], skipped: bool) -> tuple[str,
     """
     names = dict.fromkeys(name for result in results for name in result.prediction.warnings)
     common = set.intersection(*(set(result.prediction.warnings) for result in results))
-    excluded = {UNSURE, *(_IF_EVERY_TURN - common)}
+    excluded = {UNSURE, TIMELINE_DIFFERS, *(_IF_EVERY_TURN - common)}
     kept = (name for name in names if name not in excluded)
     return (*kept, *((SKIPPED,) if skipped else ()))
 

@@ -44,6 +44,8 @@ class SegmentData(_Schema):
     start: float
     end: float
     label: str
+    unsure: bool
+    """Whether its score is below the model's threshold."""
     scores: dict[str, float]
     channel: int | None = None
     """From 1 on; absent for the mix of all channels."""
@@ -66,21 +68,30 @@ class ChannelData(_Schema):
 
     model_config = ConfigDict(extra="allow")
 
-    label: str
-    """The emotion with the highest score."""
+    label: str | None
+    """The emotion with the highest score; null if no speech was found."""
+    unsure: bool
+    """Whether the label is in doubt: a score below the model's threshold, or no label. One
+    without doubt can still be wrong, on voices and languages that the model did not learn often."""
     scores: dict[str, float]
-    """Probability of each emotion."""
+    """Probability of each emotion; meaningless without speech."""
     seconds: float
     """Length of the recording."""
     phonemes: list[str] | None
     warnings: list[str]
-    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure; of channels:
+    """truncated, silent, clipped, dc_offset, windowed, no_speech, unsure,
+    timeline_differs (no segment has the label of the whole, which is one pass over all of it, while
+    segments are from windows of it); of channels:
     channels_differ, opposite_phase, silent_channel; with an amount: unused_bytes=1234 (of the file,
     not decoded) and unused_tracks=1 (audio tracks beside the first)."""
     speech_ratio: float | None
     """Fraction of the recording that is speech."""
     profile: ProfileName | None = None
     segments: list[SegmentData]
+    """A single segment has the scores of the whole."""
+    mixture: dict[str, float] | None = None
+    """Share of the segments' time by emotion, largest first, where none has half of it; absent for
+    others, and for recordings with less than 20 s of segments."""
     spans: list[SpanData] | None = None
     """Phonemes with times; with `phonemes`, or in verbose_json."""
     channel: int | None = None

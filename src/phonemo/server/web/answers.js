@@ -6,7 +6,7 @@ import { LocalizedError } from "./problems.js";
 
 /** @param {any} data @returns {Prediction} */
 export function parsePrediction(data) {
-  if (typeof data?.label !== "string" || typeof data.scores !== "object")
+  if (!(typeof data?.label === "string" || data?.label === null) || typeof data.scores !== "object")
     throw new LocalizedError("error.answer");
   return {
     ...data,
@@ -15,6 +15,7 @@ export function parsePrediction(data) {
     warnings: toList(data.warnings).map(String),
     segments: toList(data.segments).map(parseSegment),
     spans: Array.isArray(data.spans) ? data.spans.map(parseSpan) : null,
+    ...(data.mixture ? { mixture: toNumbers(data.mixture) } : {}),
     ...(data.channels ? { channels: toList(data.channels).map(parsePrediction) } : {}),
     ...(data.summary ? { summary: { parties: toList(data.summary.parties).map(parseParty) } } : {}),
   };
@@ -27,6 +28,7 @@ export function parseSegment(segment) {
     start: toNumber(segment.start),
     end: toNumber(segment.end),
     label: String(segment.label),
+    unsure: Boolean(segment.unsure),
     scores: toNumbers(segment.scores),
   };
 }

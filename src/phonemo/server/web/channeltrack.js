@@ -1,6 +1,6 @@
 /** What is drawn of one channel, or of the mix: waveform, emotions, phonemes. */
 
-import { describePhoneme, describeSegment } from "./details.js";
+import { describePhoneme, describeSegment, emotionMark } from "./details.js";
 import { createElement } from "./dom.js";
 import { drawShares, drawWaveform } from "./drawing.js";
 import { emotionName, t } from "./language.js";
@@ -96,7 +96,9 @@ export class ChannelTrack {
     const { segments, spans } = this.#part;
     this.segments.draw();
     this.phonemes.draw();
-    drawWaveform(this.elements.waveCanvas, this.axis, peaks, segments, level);
+    // An unsure segment has the color of no emotion.
+    const colored = segments.map((segment) => (segment.unsure ? { ...segment, label: "" } : segment));
+    drawWaveform(this.elements.waveCanvas, this.axis, peaks, colored, level);
     if (spans?.length) drawShares(this.elements.shareCanvas, this.axis, spans, this.#scale);
   }
 
@@ -124,11 +126,20 @@ export function createTrackElements() {
 
 /** @param {HTMLElement} node @param {import("./types.js").Segment} item */
 function renderSegment(node, item) {
-  node.className = "segment";
-  Object.assign(node.dataset, { testid: "segment", emotion: item.label });
-  const text = document.createElement("span");
-  text.textContent = item.speaker ? `${item.speaker}: ${emotionName(item.label)}` : emotionName(item.label);
-  node.replaceChildren(text);
+  const doubt = item.unsure ? "?" : "";
+  const name = `${item.speaker ? `${item.speaker}: ` : ""}${emotionName(item.label)}${doubt}`;
+  node.className = item.unsure ? "segment unsure" : "segment";
+  Object.assign(node.dataset, { testid: "segment", emotion: item.label, fit: fitOf(name) });
+  node.replaceChildren(
+    createElement("span", { className: "segment-name", textContent: name }),
+    createElement("span", { className: "segment-mark", textContent: `${emotionMark(item.label)}${doubt}` }),
+  );
+}
+
+/** Which width the name needs; below it the style sheet shows the letters. @param {string} name */
+function fitOf(name) {
+  const letters = [...name].reduce((sum, letter) => sum + (letter > "\u2e7f" ? 2 : 1), 0);
+  return letters <= 7 ? "short" : letters <= 10 ? "medium" : letters <= 13 ? "long" : "longest";
 }
 
 /** @param {HTMLElement} node @param {import("./types.js").Span} item @param {number} scale */

@@ -1,19 +1,25 @@
 /** Descriptions of segments and phonemes. */
 
 import { formatNumber, formatPercent, formatPoints } from "./format.js";
-import { emotionName, t } from "./language.js";
+import { emotionName, language, t } from "./language.js";
 import { direction } from "./shares.js";
 
 /** @param {import("./types.js").Segment} segment */
 export function describeSegment(segment) {
   const { label, start, end, scores, speaker } = segment;
   const times = { start: formatNumber(start, 1), end: formatNumber(end, 1) };
-  const text = t("segment.detail", {
+  const text = t(segment.unsure ? "segment.detail.unsure" : "segment.detail", {
     label: emotionName(label),
     ...times,
     percent: formatPercent(scores[label] ?? 0),
   });
   return speaker ? t("segment.speaker", { name: speaker, text }) : text;
+}
+
+/** The first letters of an emotion, which no other emotion has. @param {string} label */
+export function emotionMark(label) {
+  const name = emotionName(label);
+  return language().startsWith("zh") ? name.slice(0, 1) : name.slice(0, 1).toUpperCase() + name.slice(1, 2);
 }
 
 /** @param {import("./types.js").Span} span @param {import("./types.js").Prediction} prediction */
@@ -30,5 +36,5 @@ export function describePhoneme(span, prediction) {
  * @param {import("./types.js").Prediction} prediction
  */
 export function attributedEmotion(prediction) {
-  return prediction.warnings.includes("windowed") ? t("share.around") : emotionName(prediction.label);
+  return prediction.warnings.includes("windowed") ? t("share.around") : emotionName(prediction.label ?? "");
 }

@@ -1,11 +1,10 @@
 /** The list of recordings with their states; a click shows one. */
 
-import { isSplit } from "./channels.js";
 import { byId, createElement } from "./dom.js";
 import { formatPercent } from "./format.js";
 import { t } from "./language.js";
 import { ApiError } from "./problems.js";
-import { verdictSentence } from "./verdict.js";
+import { verdictEmotion, verdictSentence } from "./verdict.js";
 
 /** @typedef {import("./types.js").Job} Job */
 
@@ -63,16 +62,15 @@ export class FileList {
     const [button] = row.children;
     const [, name, state] = button.children;
     row.dataset.state = job.state;
-    row.dataset.emotion = hasOneEmotion(job) ? (job.prediction?.label ?? "") : "";
+    row.dataset.emotion = job.prediction ? verdictEmotion(job.prediction, isSynthetic(job)) : "";
     button.setAttribute("aria-current", String(job.id === this.#currentId));
     name.textContent = job.name;
     state.textContent = stateText(job);
   }
 }
 
-/** @param {Job} job */
-const hasOneEmotion = ({ prediction }) =>
-  prediction !== null && !isSplit(prediction) && !prediction.warnings.includes("no_speech");
+/** Whether a machine made the voice. @param {Job} job */
+const isSynthetic = ({ origin }) => origin === "sample";
 
 /** Whether another try would fail too. @param {Job} job */
 export const isHopeless = ({ state, error }) =>
@@ -84,5 +82,5 @@ function stateText(job) {
   if (job.state === "retrying") return t("state.retrying", { seconds: job.wait });
   if (job.state === "failed" && isHopeless(job)) return t("state.refused");
   if (job.state !== "done" || !job.prediction) return t(`state.${job.state}`);
-  return verdictSentence(job.prediction);
+  return verdictSentence(job.prediction, isSynthetic(job));
 }

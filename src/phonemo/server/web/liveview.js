@@ -2,9 +2,10 @@
 
 import { describeSegment } from "./details.js";
 import { byId, createElement, oncePerFrame } from "./dom.js";
-import { formatNumber, formatPercent } from "./format.js";
+import { formatClock, formatNumber } from "./format.js";
 import { emotionName, t } from "./language.js";
 import { renderScores } from "./scores.js";
+import { scoredVerdict } from "./verdict.js";
 
 const MIN_STRIP_SECONDS = 20;
 const QUIET_SPEECH_RATIO = 0.05;
@@ -71,11 +72,13 @@ export class LiveView {
 
   /** @param {{segment: Segment, quiet: boolean}} last */
   #renderWindow({ segment, quiet }) {
-    const { label, scores, start, end } = segment;
-    byId("live-label").textContent = quiet
-      ? t("live.quiet")
-      : `${emotionName(label)} ${formatPercent(scores[label] ?? 0)}`;
-    byId("live-label").dataset.emotion = quiet ? "" : label;
+    const { label, scores, start, end, unsure } = segment;
+    const verdict = quiet
+      ? { emotion: "", text: t("live.quiet"), detail: "" }
+      : scoredVerdict(label, scores[label] ?? 0, Boolean(unsure));
+    const detail = createElement("span", { className: "live-detail", textContent: verdict.detail });
+    byId("live-label").replaceChildren(`${verdict.text} `, detail);
+    byId("live-label").dataset.emotion = verdict.emotion;
     const times = { start: formatNumber(start, 1), end: formatNumber(end, 1) };
     byId("live-window").textContent = t("live.window", times);
     renderScores(byId("live-scores"), quiet ? {} : scores, MAX_ROWS);
@@ -85,6 +88,9 @@ export class LiveView {
     const finalSegments = this.#segments.map((segment) => ({ ...segment, final: true }));
     const parts = [...finalSegments, ...this.#provisionalSegments()];
     byId("live-strip").replaceChildren(...parts.map((part) => this.#block(part)));
+    byId("live-scale").replaceChildren(
+      ...[0, this.#totalSeconds].map((seconds) => createElement("span", { textContent: formatClock(seconds, 0) })),
+    );
     byId("live-strip").setAttribute("role", "img");
     byId("live-strip").setAttribute(
       "aria-label",
@@ -107,13 +113,18 @@ export class LiveView {
     return mergeAdjacent(parts);
   }
 
+  /** Seconds that the width of the strip stands for. */
+  get #totalSeconds() {
+    return Math.max(MIN_STRIP_SECONDS, this.#seconds);
+  }
+
   /** @param {Segment & {final: boolean}} part */
   #block(part) {
-    const total = Math.max(MIN_STRIP_SECONDS, this.#seconds);
+    const total = this.#totalSeconds;
     const style = { "--start": String(part.start / total), "--width": String((part.end - part.start) / total) };
-    const name = emotionName(part.label);
+    const name = `${emotionName(part.label)}${part.unsure ? "?" : ""}`;
     const settings = {
-      className: part.final ? "block" : "block provisional",
+      className: `block${part.final ? "" : " provisional"}${part.unsure ? " unsure" : ""}`,
       title: name,
       style,
       data: { emotion: part.label },
@@ -133,7 +144,7 @@ function mergeAdjacent(parts) {
   const merged = [];
   for (const part of parts) {
     const last = merged.at(-1);
-    if (last?.label === part.label && last.end >= part.start) last.end = part.end;
+    if (last?.label === part.label && last.unsure === part.unsure && last.end >= part.start) last.end = part.end;
     else merged.push(part);
   }
   return merged;

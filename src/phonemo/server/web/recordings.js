@@ -163,7 +163,7 @@ export class Recordings {
   #showResult(job) {
     this.#resultView.show(job);
     const prediction = /** @type {import("./types.js").Prediction} */ (job.prediction);
-    announce(t("result.announcement", { name: job.name, text: verdictSentence(prediction) }));
+    announce(t("result.announcement", { name: job.name, text: verdictSentence(prediction, job.origin === "sample") }));
     if (document.activeElement === byId("key-input")) return;
     byId("result-label").focus({ preventScroll: true });
     byId("result").scrollIntoView({ behavior: prefersReducedMotion() ? "auto" : "smooth", block: "start" });

@@ -46,7 +46,7 @@ export class ResultView {
     byId("result").hidden = false;
     this.choice.show(job);
     this.#renderSummary(job, prediction);
-    const channels = await this.timeline.show(prediction, job.blob);
+    const channels = await this.timeline.show(withoutPhantoms(prediction), job.blob);
     if (this.isShown(job)) this.choice.setCount(channels);
   }
 
@@ -76,7 +76,7 @@ export class ResultView {
 
   /** @param {Job} job @param {Prediction} prediction */
   #renderSummary(job, prediction) {
-    renderVerdict(prediction);
+    renderVerdict(prediction, job.origin === "sample");
     byId("result-file").textContent = t("result.file", { name: job.name });
     renderNotes(byId("notes"), job, () => this.onChannels(job, "split"));
     renderScores(byId("scores"), prediction.scores);
@@ -88,6 +88,15 @@ export class ResultView {
     for (const id of ["json", "csv", "textgrid"])
       byId(`download-${id}`).setAttribute("aria-label", t(`download.${id}`));
   }
+}
+
+/** Phonemes that were recognized where there is no speech are not drawn. @param {Prediction} prediction @returns {Prediction} */
+function withoutPhantoms(prediction) {
+  return {
+    ...prediction,
+    spans: prediction.label === null ? null : prediction.spans,
+    ...(prediction.channels ? { channels: prediction.channels.map(withoutPhantoms) } : {}),
+  };
 }
 
 /** @param {Job} job @param {Prediction} prediction */

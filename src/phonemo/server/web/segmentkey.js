@@ -1,6 +1,7 @@
-/** Color key of the segments with their share of time: zoomed out, segments are too narrow for labels. */
+/** Key of the segments (color, pattern, letters) with their share of time: zoomed out, segments are too narrow for labels. */
 
 import { sortByScore } from "./answers.js";
+import { emotionMark } from "./details.js";
 import { byId, createElement } from "./dom.js";
 import { formatPercent } from "./format.js";
 import { emotionName, t } from "./language.js";
@@ -29,6 +30,7 @@ function secondsByLabel(segments) {
 /** @param {string} label @param {number} share */
 function keyEntry(label, share) {
   const swatch = createElement("span", { className: "swatch", aria: { hidden: "true" } });
-  const text = `${emotionName(label)} ${formatPercent(share)}`;
-  return createElement("li", { data: { emotion: label } }, swatch, text);
+  const mark = createElement("span", { className: "key-mark", aria: { hidden: "true" }, textContent: emotionMark(label) });
+  const text = t("segments.key.entry", { label: emotionName(label), percent: formatPercent(share) });
+  return createElement("li", { data: { emotion: label } }, swatch, mark, text);
 }

@@ -1,13 +1,14 @@
 /**
  * Types shared by the modules of the page.
  *
- * @typedef {{start: number, end: number, label: string, scores: Record<string, number>, speaker?: string,
- *   channel?: number}} Segment
+ * @typedef {{start: number, end: number, label: string, scores: Record<string, number>, unsure?: boolean,
+ *   speaker?: string, channel?: number}} Segment
  * @typedef {{symbol: string, start: number, end: number, confidence: number, share?: number | null}} Span
- * @typedef {{label: string, scores: Record<string, number>, seconds: number, phonemes: string[] | null,
+ * @typedef {{label: string | null, scores: Record<string, number>, seconds: number, phonemes: string[] | null,
  *   warnings: string[], speech_ratio: number | null, segments: Segment[], spans: Span[] | null,
  *   timings?: Record<string, number>, model?: string, file?: string, profile?: ProfileMark,
- *   channel?: number, channels?: Prediction[], summary?: CallSummary}} Prediction
+ *   channel?: number, channels?: Prediction[], summary?: CallSummary, mixture?: Record<string, number>}} Prediction `label` is null
+ *   without speech; `mixture`: share of time by emotion, largest first, if none has most of it
  * @typedef {{parties: Party[]}} CallSummary
  * @typedef {{start: number, end: number, label: string, score: number}} Moment
  * @typedef {{channel?: number, speaker?: string, seconds: number, speech_share: number | null,

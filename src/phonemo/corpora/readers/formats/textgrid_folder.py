@@ -32,7 +32,7 @@ CARD = CorpusCard(
 )
 
 _SUFFIX = ".TextGrid"
-_SCORE = re.compile(r"\s+[01]?\.\d+$")
+_SCORE = re.compile(r"\s+[01]?\.\d+\??$")
 _SOURCE = "TextGrid"
 
 
