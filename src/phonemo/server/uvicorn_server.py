@@ -15,11 +15,11 @@ from typing import Any
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from phonemo.errors import ModelError, PhonemoError, UsageError, safe_name
 from phonemo.server.app import PhonemoApp, create_app
+from phonemo.server.refusals.request_heads import HEAD_BYTES, RefusingProtocol
 from phonemo.server.service import State
 from phonemo.server.settings import ServeConfig, ServeLimits
 
@@ -85,7 +85,7 @@ def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
 def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
     """Return the HTTP protocol with timeouts for request heads and for responses."""
 
-    class TimeoutProtocol(_WriteTimeoutMixin, H11Protocol):
+    class TimeoutProtocol(_WriteTimeoutMixin, RefusingProtocol):
         """Uvicorn closes connections that idle after a response, but not slow ones."""
 
         drain_seconds = limits.read_seconds
@@ -236,6 +236,7 @@ def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn
         app,
         loop="asyncio",  # installed uvloop must not change the meaning of the limits
         http=http_protocol(config.limits),
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws=websocket_protocol(config.limits),
         ws_max_size=2 * config.limits.stream_message_bytes,  # the route refuses smaller ones
         ws_ping_interval=_PING_SECONDS,

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
-from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
+from phonemo.audio.containers import HEAD_BYTES, sniff_format
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.audio.each_channel import load_channels
 from phonemo.audio.formats.ffmpeg import is_installed
@@ -125,9 +125,7 @@ def _reply(
 def _is_foreign(upload: Upload) -> bool:
     """Whether the upload is of a type that is not read here, as opposed to damaged audio."""
     kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
-    if kind.audio:
-        return not kind.native and not is_installed()
-    return kind.name != UNKNOWN
+    return not (kind.audio and (kind.native or is_installed()))
 
 
 def apply_rlimits(memory_bytes: int) -> None:
