@@ -78,7 +78,8 @@ _EMOTIONS = {
 # as a form
 curl<CURL_KEY> -F file=@my.wav -F phonemes=true <URL>
 # as the body, with the options in the address
-curl<CURL_KEY> --data-binary @my.wav -H 'Content-Type: audio/wav' '<URL>?phonemes=true'
+curl<CURL_KEY> --data-binary @my.wav -H 'Content-Type: audio/wav' \\
+  '<URL>?phonemes=true'
 # as an upload
 curl<CURL_KEY> -T my.wav <URL>""",
     PYTHON: """\

@@ -139,14 +139,18 @@ def _operation(operation: Operation, base: str) -> Markup:
     return _section(
         operation.anchor,
         title,
-        tag("p", operation.summary + ".", class_="summary"),
-        *(tag("p", prose(part)) for part in _paragraphs(operation.description)),
+        *(tag("p", prose(part)) for part in _paragraphs(_described(operation))),
         *key,
         *_bodies(operation.media_types),
         _fields("Options", operation.options, operation.anchor),
         _examples(examples_of(operation, base), operation.anchor),
         _answer(operation),
     )
+
+
+def _described(operation: Operation) -> str:
+    summary = operation.summary
+    return operation.description or (summary if summary.endswith("?") else f"{summary}.")
 
 
 def _bodies(media_types: Sequence[str]) -> list[Markup]:
@@ -214,21 +218,27 @@ def _errors(rows: Iterable[ErrorRow]) -> Markup:
         "errors",
         Markup("Errors"),
         tag("p", "Every error is ", tag("code", form), ". The code is stable."),
-        _table(("Status", "Code", "For example"), table, "Errors"),
+        _table(("Status", "Code", "For example"), table, "Table of errors"),
     )
 
 
 def _limits(limits: ServeLimits) -> Markup:
     rows = [
-        (tag("code", name), f"{getattr(limits, name):,}", prose(field.description or ""))
+        (tag("code", name), _amount(getattr(limits, name)), prose(field.description or ""))
         for name, field in ServeLimits.model_fields.items()
     ]
     return _section(
         "limits",
         Markup("Limits"),
         tag("p", "As this server is configured; its operator can change them."),
-        _table(("Key of limits", "Value", "Meaning"), rows, "Limits"),
+        _table(("Key of limits", "Value", "Meaning"), rows, "Table of limits"),
     )
+
+
+def _amount(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> Markup:

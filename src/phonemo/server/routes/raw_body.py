@@ -38,6 +38,7 @@ _HEADERLESS = ("audio/l16", "audio/l24", "audio/pcm", "audio/raw", "audio/x-raw"
 _URL_ENCODED = "application/x-www-form-urlencoded"
 _SPOOL_BYTES, _BLOCK_BYTES, _HEAD_BYTES = 2**20, 2**17, 512
 _LONGEST_OPTION = 4096
+_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]+://[!-~]+\s*$")
 _PATH = re.compile(rb"@?[^\x00-\x1f]{1,250}\.[A-Za-z0-9]{2,5}\s*")
 
 
@@ -130,6 +131,9 @@ def _check_start(start: bytes, kind: str, size: int) -> None:
         got = f"got one with the type {kind}" if kind else "got one without a type"
         message = f"expected {MULTIPART} as the type of a form, {got}; leave out the Content-Type"
         raise ApiError(415, "unsupported_media_type", f"{message} of your own")
+    if size <= _HEAD_BYTES and _URL.match(start):
+        message = "expected a recording as the body, got a URL; URLs are not supported, send the "
+        raise ApiError(415, "unsupported_audio", f"{message}audio itself")
     if size <= _HEAD_BYTES and _PATH.fullmatch(start):
         name = safe_name(start.decode("utf-8", "replace").strip().lstrip("@"))
         message = f"expected a recording as the body, got the text {name!r}; to send a file, curl "

@@ -66,7 +66,7 @@ def not_found_page(request: Request, message: str, request_id: str) -> Response:
     body = tag(
         "main",
         tag("h1", "No such address"),
-        tag("p", prose(message)),
+        tag("p", prose(message.removeprefix("no such address; "))),
         tag("p", page, " · ", api),
         tag("p", f"Request {request_id}", class_="small"),
         id="main",
