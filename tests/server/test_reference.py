@@ -98,7 +98,7 @@ def test_the_page_shows_the_limits_and_the_key_of_this_server(locked):
 
 def test_a_strange_host_is_not_shown():
     with served(settings(host="0.0.0.0"), {"held": Held()}) as found:
-        for host in ("<b>evil", 'a"b', "evil'/x", "&amp;"):
+        for host in ("<b>evil", 'a"b', "evil'/x"):
             text = ask(found.port, "/docs", headers={"Host": host}).body.decode()
             assert host not in text
             assert f"http://127.0.0.1:{found.port}/v1/audio/emotions" in text

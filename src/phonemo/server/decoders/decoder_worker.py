@@ -150,12 +150,21 @@ def alarm(seconds: float) -> None:
 
 def _load(stream: BinaryIO, channels: Channels, limits: AudioLimits) -> Sequence[Waveform]:
     """Decode within the limits; all channels together have at most ``max_decoded_bytes``."""
-    if channels == "split":
-        count = channel_count(stream, limits=limits)
-        stream.seek(0)
-        together = limits.max_decoded_bytes / (count * RATE * BYTES_PER_SAMPLE)
-        limits = replace(limits, max_seconds=min(limits.max_seconds, together))
-    return load_channels(stream, channels, limits=limits)
+    if channels != "split":
+        return load_channels(stream, channels, limits=limits)
+    count = channel_count(stream, limits=limits)
+    stream.seek(0)
+    together = limits.max_decoded_bytes / (count * RATE * BYTES_PER_SAMPLE)
+    if together >= limits.max_seconds:
+        return load_channels(stream, channels, limits=limits)
+    try:
+        return load_channels(stream, channels, limits=replace(limits, max_seconds=together))
+    except AudioError as error:
+        if error.code != "audio_too_long":
+            raise
+        expected = f"expected at most {together:.0f} s of {count} channels (limits.decoded_bytes)"
+        message = f"{stream.name}: {expected}, got more; split it, or send one channel at a time"
+        raise AudioError("audio_too_large", message) from error
 
 
 if __name__ == "__main__":
