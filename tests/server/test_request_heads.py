@@ -8,6 +8,7 @@ import pytest
 
 from phonemo.server.refusals.request_heads import HEAD_BYTES
 from tests.server.asking import PATH, ask, connected, raw, rest, wav
+from tests.server.serving import until
 
 FILL = b"a" * (3 * HEAD_BYTES)
 
@@ -67,7 +68,7 @@ def test_a_broken_chunk_is_answered_and_the_upload_ends(port, server):
         more = (b"Transfer-Encoding: chunked", b"Content-Type: audio/wav")
         client.sendall(lines(port, *more) + b"4\r\nRIFF\r\nzz\r\n")
         assert b'"code": "invalid_http"' in rest(client)
-    assert server.service.admission.is_idle
+    until(lambda: server.service.admission.is_idle)
     assert server.complaints.lines == []
     assert ask(port, PATH, "POST", wav(0.1), {"Content-Type": "audio/wav"}).status == 200
 
