@@ -207,7 +207,7 @@ def test_case_13_an_address_as_a_name_is_a_name_and_as_content_a_text(asked, bai
         assert post(asked, address.encode()).told == (415, "unsupported_audio"), address
         if not re.search(r'[\n"]', address):
             assert post(asked, GOOD, address).status == 200, address
-            assert post(asked, b"\0", address).told == (422, "unsupported_audio"), address
+            assert post(asked, b"\0", address).told == (415, "unsupported_audio"), address
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "CONNECT", "PUT", "OPTIONS"])
@@ -357,7 +357,7 @@ def test_case_14_a_name_is_shown_in_one_printable_line_and_never_opened(asked, b
     assert_shown(found.data["file"])
     assert found.data["seconds"] == 0.5
     refused = posted(asked, named(title, bait), b"\0junk")
-    assert refused.told == (422, "unsupported_audio")
+    assert refused.told == (415, "unsupported_audio")
     assert_shown(refused.data["error"]["message"].partition(": expected ")[0])
 
 

@@ -133,7 +133,7 @@ def check_upload(part: object, form: FormData) -> UploadFile:
         message += "; URLs are not supported, send the audio itself"
     else:
         name = safe_name(text)
-        message += f"; to send a file, curl needs an @: -F file=@{name}"
+        message += f"; URLs are not supported; to send a file, curl needs an @: -F file=@{name}"
     raise ApiError(400, "invalid_file", message, "file")
 
 
