@@ -109,7 +109,8 @@ class Server:
         self._process = subprocess.Popen(
             [*command, "--set", "limits.queue=16"], stderr=subprocess.PIPE, text=True
         )
-        line = self._process.stderr.readline()
+        while "warming up" in (line := self._process.stderr.readline()):
+            continue
         self.port = int(re.search(r":(\d+)/", line)[1])
         return self
 

@@ -164,3 +164,23 @@ def test_an_unknown_label_has_a_suggestion(word, meant):
     labels = LabelSet(("anger", "happiness"), {"excited": "happiness"})
     with pytest.raises(LabelError, match=f"{word}'; did you mean '{meant}'\\? labels: anger"):
         labels.restrict([word, "anger"])
+
+
+def test_words_in_any_spelling_stand_for_labels():
+    assert FOUR.resolved(["Freude", "Wut", "neutral"]) == ("happiness", "anger", "neutral")
+
+
+def test_all_unknown_words_are_named_with_the_label_that_is_near():
+    with pytest.raises(LabelError) as raised:
+        FOUR.resolved(["hapiness", "x", "Freud", "anger"])
+    assert str(raised.value).startswith(
+        "unknown labels 'hapiness' (did you mean 'happiness'?), 'x', "
+        "'Freud' (did you mean 'happiness'?); labels: "
+    )
+
+
+def test_of_many_unknown_words_a_few_are_shown_and_compared():
+    with pytest.raises(LabelError, match="'x4' and 1995 more; labels"):
+        FOUR.restrict([f"x{place}" for place in range(2000)])
+    with pytest.raises(LabelError, match="unknown label"):
+        FOUR.index("happines" * 500)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phonemo.errors import LabelError, safe_text
@@ -98,6 +98,10 @@ _BY_SPELLING = {
     spelling: name for name, words in SPELLINGS.items() for spelling in (name, *words.split())
 }
 
+#: Unknown words that a message lists, and the longest that is compared with all spellings.
+_MOST_SHOWN, _LONGEST_WORD = 5, 40
+_NEAR_SPELLING = 0.8
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -141,7 +145,7 @@ class LabelSet:
         """Return the index of an emotion after merging; LabelError if there is none."""
         name = self.merge.get(emotion, emotion)
         if name not in self.names:
-            raise LabelError(f"unknown label {emotion!r}; {self._hint(emotion)}labels: {self}")
+            raise self._unknown([emotion])
         return self.names.index(name)
 
     def spelled(self, words: Iterable[str]) -> dict[str, str]:
@@ -153,13 +157,41 @@ class LabelSet:
             if word not in self and canonical_emotion(word) in labels
         }
 
+    def resolved(self, words: Iterable[str]) -> tuple[str, ...]:
+        """Return the labels that words stand for, in any spelling; LabelError for unknown words."""
+        given = tuple(words)
+        spelled = self.spelled(given)
+        names = tuple(spelled.get(word, word) for word in given)
+        self._check(names)
+        return names
+
+    def _check(self, words: Iterable[str]) -> None:
+        unknown = [word for word in dict.fromkeys(words) if word not in self]
+        if unknown:
+            raise self._unknown(unknown)
+
+    def _unknown(self, words: Sequence[str]) -> LabelError:
+        """An error with all unknown words, and the label that each probably stands for."""
+        if len(words) == 1:
+            return LabelError(f"unknown label {words[0]!r}; {self._hint(words[0])}labels: {self}")
+        shown = [f"{word!r} ({self._hint(word).strip()})" for word in words[:_MOST_SHOWN]]
+        listed = ", ".join(shown).replace(" ()", "")
+        more = f" and {len(words) - _MOST_SHOWN} more" if len(words) > _MOST_SHOWN else ""
+        return LabelError(f"unknown labels {listed}{more}; labels: {self}")
+
     def _hint(self, word: str) -> str:
         """The label that was probably meant."""
         from difflib import get_close_matches
 
+        if len(word) > _LONGEST_WORD:
+            return ""
         canonical = canonical_emotion(word)
-        similar = get_close_matches(canonical, self.names, 1)
-        meant = canonical if canonical in self else similar[0] if similar else None
+        near = get_close_matches(canonical, self.names, 1)
+        if not near:
+            spellings = [one for one, name in _BY_SPELLING.items() if name in self]
+            similar = get_close_matches(canonical, spellings, 1, _NEAR_SPELLING)
+            near = [_BY_SPELLING[spelling] for spelling in similar]
+        meant = canonical if canonical in self else near[0] if near else None
         return "" if meant is None else f"did you mean {self.merged(meant)!r}? "
 
     def merged(self, emotion: str) -> str:
@@ -168,7 +200,9 @@ class LabelSet:
 
     def restrict(self, wanted: Iterable[str]) -> LabelSet:
         """Keep only the wanted names, in the same order; LabelError for an unknown one."""
-        indices = sorted({self.index(name) for name in wanted})
+        chosen = tuple(wanted)
+        self._check(chosen)
+        indices = sorted({self.index(name) for name in chosen})
         names = tuple(self.names[index] for index in indices)
         return LabelSet(names, {old: new for old, new in self.merge.items() if new in names})
 

@@ -83,7 +83,7 @@ def told_early(port: int, length: int, more: str = "") -> bytes:
 def test_case_01_a_byte_too_many_is_refused_before_the_body_is_sent(abused, length, more):
     said = told_early(abused.port, length, more)
     assert status_of(said) == 413
-    assert said.endswith(b'"param":"file","code":"body_too_large"}}')
+    assert b'"param":"file","code":"body_too_large"' in said
     assert b"connection: close" in said.lower()
     assert all(f"{name.lower()}: ".encode() in said.lower() for name in HEADERS)
 

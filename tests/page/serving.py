@@ -25,7 +25,8 @@ def serving(*options: str) -> Iterator[Serving]:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        line = process.stderr.readline()
+        while "warming up" in (line := process.stderr.readline()):
+            continue
         found = re.search(r"http://\S+", line)
         assert found is not None, line + process.stderr.read()
         yield Serving(found[0], process)

@@ -101,7 +101,8 @@ def test_a_server_talks_to_its_clients_alone(home, clip):
 
 def _port(process: subprocess.Popen[str]) -> int:
     assert process.stderr is not None
-    line = process.stderr.readline()
+    while "warming up" in (line := process.stderr.readline()):
+        continue
     found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
     assert found is not None, line
     return int(found[1])

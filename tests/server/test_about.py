@@ -103,8 +103,7 @@ def test_the_limits_are_returned(port):
     ("path", "method", "told"),
     [
         ("/nowhere", "GET", (404, "not_found")),
-        ("/docs", "GET", (404, "not_found")),
-        ("/redoc", "GET", (404, "not_found")),
+        ("/v1", "GET", (404, "not_found")),
         (PATH, "GET", (405, "method_not_allowed")),
         ("/version", "POST", (405, "method_not_allowed")),
         ("/version", "BREW", (405, "method_not_allowed")),
@@ -121,7 +120,7 @@ def test_an_unknown_address_is_an_api_error(port, path, method, told):
 
 def test_the_page_can_be_turned_off():
     with served(settings(page=False, access={"metrics": False}), {"held": Held()}) as found:
-        for path in ("/", "/web/index.html", "/metrics"):
+        for path in ("/", "/web/index.html", "/metrics", "/docs", "/redoc", "/favicon.ico"):
             assert ask(found.port, path).told == (404, "not_found")
 
 
@@ -131,7 +130,7 @@ def test_the_page_can_be_turned_off():
 def test_metrics_count_requests():
     with served(settings(), {"held": Held()}) as found:
         assert post(found.port, wav(0.5)).status == 200
-        assert post(found.port, bytes(9)).status == 422
+        assert post(found.port, b"RIFF\0\0\0\0WAVE").status == 422
         counted = {
             (one.name, *sorted(one.labels.values())): one.value for one in samples_of(found.port)
         }

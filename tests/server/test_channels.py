@@ -149,7 +149,7 @@ def test_the_channels_of_a_recording_share_its_limit_of_decoded_bytes():
     limits = ServeLimits(decoded_bytes=8000 * 20 * 16 * 4 + 10_000)
     with served(settings(models=(str(BUNDLE),), limits=limits)) as found:
         assert post(found.port, many).status == 200
-        assert post(found.port, many, channels="split").told == (413, "audio_too_long")
+        assert post(found.port, many, channels="split").told == (413, "audio_too_large")
         assert post(found.port, many, channels="16").status == 200
         assert found.complaints.lines == []
 

@@ -55,7 +55,7 @@ def test_an_invalid_form_is_rejected(port, parts, code, param):
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ([part("audio", WAV, "a.wav")], "got it in audio"),
+        ([part("audio", WAV, "a.wav")], "got audio; rename the part: -F file=@my.wav"),
         ([part("top_k", b"1")], "got top_k"),
         ([], "no parts"),
         ([part("file", b"my.wav")], "-F file=@my.wav"),
@@ -89,7 +89,7 @@ def test_a_field_has_at_most_4096_characters(port):
 
 @pytest.mark.parametrize(
     "kind",
-    ["", "application/json", "audio/wav", "application/x-www-form-urlencoded", "multipart/mixed"],
+    ["application/json", "application/x-www-form-urlencoded", "multipart/mixed", "text/plain"],
 )
 def test_another_body_type_is_415(port, kind):
     found = send(port, FILE, kind=kind)

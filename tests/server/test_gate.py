@@ -65,7 +65,7 @@ def status_of(said):
 
 
 def test_a_body_at_the_limit_is_accepted(small):
-    assert ask(small.port, PATH, "POST", body_of(MOST), KIND).told == (422, "unsupported_audio")
+    assert ask(small.port, PATH, "POST", body_of(MOST), KIND).told == (415, "unsupported_audio")
 
 
 def test_a_larger_body_with_a_length_is_rejected_before_it_is_read(small):
@@ -77,7 +77,7 @@ def test_a_larger_body_with_a_length_is_rejected_before_it_is_read(small):
 def test_a_larger_chunked_body_is_rejected_and_leaves_no_file(small, folder):
     found = ask(small.port, PATH, "POST", chunked(body_of(MOST + 1)), KIND)
     assert found.told == (413, "body_too_large")
-    assert ask(small.port, PATH, "POST", chunked(body_of(MOST)), KIND).status == 422
+    assert ask(small.port, PATH, "POST", chunked(body_of(MOST)), KIND).status == 415
     assert list(folder.iterdir()) == []
 
 
@@ -90,7 +90,7 @@ def test_a_client_that_sends_everything_first_can_read_the_refusal(small, length
         said = rest(client)
     assert status_of(said) == 413
     assert b"connection: close" in said.lower()
-    assert said.endswith(b'"code":"body_too_large"}}')
+    assert b'"code":"body_too_large"' in said
 
 
 def test_an_unexpected_body_is_discarded(small):
@@ -141,7 +141,7 @@ def test_a_slow_body_is_closed_at_the_limit(small, folder):
         client.sendall(head(small.port, 1000))
         said = drip(client, body_of(1000))
     assert status_of(said) == 408
-    assert said.endswith(b'"code":"read_timeout"}}')
+    assert b'"code":"read_timeout"' in said
     assert list(folder.iterdir()) == []
     assert small.service.admission.queue.in_use == 0
 

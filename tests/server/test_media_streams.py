@@ -80,11 +80,11 @@ def test_an_unknown_encoding_lists_the_containers_too(port):
     assert "webm" in found["error"]["message"]
 
 
-def test_without_the_extra_the_error_names_it(port, monkeypatch):
+def test_without_the_extra_the_error_says_what_the_client_can_do(port, monkeypatch):
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     (found,) = send(port, b"", "?encoding=webm")
     assert found["error"]["code"] == "unsupported_audio"
-    assert "phonemo[media]" in found["error"]["message"]
+    assert "send samples instead" in found["error"]["message"]
 
 
 def test_the_process_ends_with_the_stream():

@@ -12,7 +12,7 @@ from phonemo.audio.formats.mpeg import is_adts, is_latm, is_mp3
 
 EXPECTED = "expected wav, flac, mp3, ogg, aiff, au, caf, w64, sph, m4a, webm, aac, wma or amr"
 #: Bytes that ``sniff_format`` needs, and the name that it gives to an unknown format.
-HEAD_BYTES, UNKNOWN = 4096, "something that is not audio"
+HEAD_BYTES, UNKNOWN = 4096, "a file of a kind that is not known"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,19 @@ _FOREIGN = (
     (b"ajkg", "Shorten"),
     (b"MAC ", "Monkey's Audio"),
     (b"wvpk", "WavPack"),
+    (b"MPCK", "Musepack"),
+    (b"MP+", "Musepack"),
+    (b"TTA1", "True Audio"),
+    (b"OFR ", "OptimFROG"),
+    (b"DSD ", "DSD audio"),
+    (b"FRM8", "DSD audio"),
+    (b".ra\xfd", "RealAudio"),
+    (b".RMF", "RealAudio"),
+    (b"#!SILK", "SILK, a voice message"),
+    (b"\x02#!SILK", "SILK, a voice message"),
+    (b"Creative Voice File", "a Creative voice file"),
+    (b"\x0bw", "AC-3 (Dolby Digital)"),
+    (b"\x7f\xfe\x80\x01", "DTS"),
     (b"FLV\x01", "a Flash video"),
     (b"MThd", "MIDI"),
     (b"\x00\x00\x01\xba", "an MPEG program stream"),
@@ -74,6 +87,8 @@ _FOREIGN = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
 )
+
+_GSM_FRAME_BYTES, _GSM_MARK, _LEAST_GSM_FRAMES = 33, 0xD, 8
 
 
 def sniff_format(head: bytes) -> Kind:
@@ -91,6 +106,8 @@ def sniff_format(head: bytes) -> Kind:
         return Kind("an MPEG transport stream", audio=False)
     if is_latm(head):
         return Kind("AAC in LATM", audio=False)
+    if _is_gsm(head):
+        return Kind("GSM without a header", audio=False)
     return Kind("text" if _is_text(head) else UNKNOWN, audio=False)
 
 
@@ -107,6 +124,12 @@ def _audio_kind(head: bytes) -> Kind | None:
     if is_adts(head):
         return _AAC
     return _MP3 if head[:3] == b"ID3" or is_mp3(head) else None
+
+
+def _is_gsm(head: bytes) -> bool:
+    """Whether every frame of GSM 06.10 (33 bytes) begins with its mark."""
+    marks = head[: len(head) // _GSM_FRAME_BYTES * _GSM_FRAME_BYTES : _GSM_FRAME_BYTES]
+    return len(marks) >= _LEAST_GSM_FRAMES and all(mark >> 4 == _GSM_MARK for mark in marks)
 
 
 def _is_text(head: bytes) -> bool:

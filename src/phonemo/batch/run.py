@@ -114,7 +114,8 @@ def run_batch(
     progress = progress or BatchProgress()
     profile_hash = None if batch.profile is None else batch.profile.hash
     batch = replace(batch, options=batch.options.model_copy(update={"profile": profile_hash}))
-    reference = _check(batch)
+    reference, labels = _check(batch)
+    batch = replace(batch, options=batch.options.model_copy(update={"labels": labels}))
     store = open_store(batch.output)
     read_card(store)  # raises for foreign folders before a lock is written to them
     with store.owned():
@@ -142,11 +143,12 @@ def run_batch(
     return summary | {"now": {"files": now.files, "failed": now.failed, "audio_hours": hours}}
 
 
-def _check(batch: Batch) -> Reference | None:
+def _check(batch: Batch) -> tuple[Reference | None, tuple[str, ...]]:
     """Raise errors that the first worker would raise, before anything is written.
 
     Returns:
-        The model's reference statistics; None if no profile is applied.
+        The model's reference statistics, None if no profile is applied, and the labels of
+        ``options.labels``, which may have other spellings.
     """
     if batch.profile is not None and batch.options.adapt is not None:
         raise UsageError("--profile and --adapt are mutually exclusive; drop one")
@@ -156,14 +158,16 @@ def _check(batch: Batch) -> Reference | None:
         needs_pyarrow()
     detector_of(batch.options.activity)
     recognizer = open_recognizer(batch.options)
-    if batch.options.labels:
-        LabelSet(tuple(recognizer.labels)).restrict(batch.options.labels)
+    known = LabelSet(tuple(recognizer.labels))
+    labels = known.resolved(batch.options.labels)
+    if labels:
+        known.restrict(labels)  # at least two
     if batch.profile is None and batch.options.adapt is None:
-        return None
+        return None, labels
     reference: Reference = recognizer.adaptable()
     if batch.profile is not None:
         batch.profile.check(reference)
-    return reference
+    return reference, labels
 
 
 def _new_or_resumed_card(store: Store, batch: Batch, command: str) -> BatchCard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -72,13 +73,20 @@ def serve(
         key, digest = make_key()
         typer.echo(f"key:    {key}\ndigest: {digest}")
         return
+    from phonemo.cli.start_progress import StartProgress
     from phonemo.server.formats import media_line
     from phonemo.server.uvicorn_server import run
 
+    progress = StartProgress(sys.stderr)
+
     def announce(address: str) -> None:
+        progress.finish()
         typer.echo(f"phonemo: serving at {address} (Ctrl-C stops); {media_line()}", err=True)
 
-    run(resolved, announce, access_log)
+    try:
+        run(resolved, announce, access_log, progress)
+    finally:
+        progress.finish()
 
 
 def _needs_serve() -> None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from phonemo.errors import AudioError, LabelError, PhonemoError, UsageError
+from phonemo.server.refusals.client_texts import text_for_clients
 
 #: HTTP status -> type of the error in the response body.
 _TYPES = {
@@ -43,10 +44,11 @@ class ApiError(Exception):
         self.status, self.code, self.param = status, code, param
         self.headers = headers or {}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the response body."""
+    def to_dict(self, request_id: str | None = None) -> dict[str, Any]:
+        """Return the response body, with the id of the request if it has one."""
         details = {"message": str(self), "type": type_of(self.status), "param": self.param}
-        return {"error": {**details, "code": self.code}}
+        mark = {} if request_id is None else {"request_id": request_id}
+        return {"error": {**details, "code": self.code, **mark}}
 
 
 def type_of(status: int) -> str:
@@ -58,7 +60,8 @@ def api_error_of(error: PhonemoError) -> ApiError:
     """Convert an error of the library to an API error."""
     if isinstance(error, AudioError):
         param = _PARAMS.get(error.code, "file")
-        return ApiError(_AUDIO_STATUSES.get(error.code, 422), error.code, str(error), param)
+        status, message = _AUDIO_STATUSES.get(error.code, 422), text_for_clients(str(error))
+        return ApiError(status, error.code, message, param)
     if isinstance(error, LabelError):
         return ApiError(400, "invalid_label", str(error), "labels")
     if isinstance(error, UsageError):

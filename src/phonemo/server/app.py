@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,9 +23,15 @@ from phonemo.server.auth import AccessPolicy
 from phonemo.server.decoders.decoder_pool import PROGRAM
 from phonemo.server.middleware import LimitsMiddleware, refused
 from phonemo.server.model_registry import open_models
+from phonemo.server.refusals.nearest_address import unknown_address, wrong_method
 from phonemo.server.routes.info import about_router
 from phonemo.server.routes.profile_routes import profiles_router
 from phonemo.server.routes.recognize import emotions_router
+from phonemo.server.routes.reference_routes import (
+    not_found_page,
+    reference_router,
+    wants_html,
+)
 from phonemo.server.routes.stream import streams_router
 from phonemo.server.service import Service
 from phonemo.server.settings import ServeConfig
@@ -38,7 +45,10 @@ the text `{"type": "finish"}` and sends JSON events: `ready`, `window` and `segm
 then `final` or `error`. `profile=NAME`, or the first text
 `{"type": "profile", "profile_json": {...}}`, applies a profile; with `adapt=true` the stream's
 windows adapt later ones, and the text `{"type": "reset"}` resets that profile."""
-_CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_form"}
+_NOT_FOUND, _WRONG_METHOD = 404, 405
+_CODES = {_NOT_FOUND: "not_found", _WRONG_METHOD: "method_not_allowed", 400: "invalid_form"}
+
+log = logging.getLogger("phonemo.server")
 
 
 class PhonemoApp(FastAPI):
@@ -79,8 +89,9 @@ def create_app(
         title="phonemo",
         version=__version__,
         description=_DESCRIPTION,
-        docs_url=None,  # its scripts would be loaded from a third-party host
+        docs_url=None,  # its scripts would be loaded from a third-party host; see reference_routes
         redoc_url=None,
+        openapi_url=None,  # served there too, behind a key if the config says so
         lifespan=partial(_lifespan, open_all, failed),
         exception_handlers={
             ApiError: _on_api_error,
@@ -96,6 +107,7 @@ def create_app(
     app.include_router(profiles_router(service, access))
     app.include_router(streams_router(service, access))
     app.include_router(about_router(service, access, config))
+    app.include_router(reference_router(service, access, app))
     if config.page:
         _add_page(app)
     return app
@@ -135,9 +147,9 @@ def _with_cors(app: ASGIApp, config: ServeConfig) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=origins,
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PUT"],
         allow_headers=["Authorization", "Content-Type"],
-        expose_headers=["Retry-After", "X-Request-Id"],
+        expose_headers=["Retry-After", "Server-Timing", "X-Request-Id"],
     )
 
 
@@ -162,21 +174,34 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     service: Service = request.app.service
     service.meters.errors.labels(error.code).inc()
-    return refused(error)
+    return refused(error, request.scope)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Convert FastAPI's own errors: an unknown path, a wrong method, an invalid form."""
     assert isinstance(error, HTTPException)
-    message = {
-        404: "no such address; GET /openapi.json lists the valid ones",
-        405: f"{request.method} is not supported at this address",
-    }.get(error.status_code, str(error.detail))
+    message = _message_of(request, error)
     code = _CODES.get(error.status_code, "invalid_request")
-    request.app.service.meters.errors.labels(code).inc()
-    return refused(ApiError(error.status_code, code, message, headers=dict(error.headers or {})))
+    app: PhonemoApp = request.app
+    app.service.meters.errors.labels(code).inc()
+    if error.status_code == _NOT_FOUND and app.service.config.page and wants_html(request):
+        return not_found_page(request, message, request.scope["request_id"])
+    headers = dict(error.headers or {})
+    return refused(ApiError(error.status_code, code, message, headers=headers), request.scope)
+
+
+def _message_of(request: Request, error: HTTPException) -> str:
+    if error.status_code == _NOT_FOUND:
+        app: PhonemoApp = request.app
+        addresses = list(app.openapi()["paths"])
+        return unknown_address(request.url.path, addresses, app.service.config.page)
+    if error.status_code == _WRONG_METHOD:
+        return wrong_method(request.method, (error.headers or {}).get("Allow", ""))
+    return str(error.detail)
 
 
 async def _on_unhandled_error(request: Request, error: Exception) -> Response:
     """Respond to a bug: the traceback goes to the log, no detail to the client."""
-    return refused(ApiError(500, "internal_error", "the server failed; its log says why"))
+    log.error("request %s failed", request.scope["request_id"])
+    message = "the server failed; its log says why, with the request_id"
+    return refused(ApiError(500, "internal_error", message), request.scope)

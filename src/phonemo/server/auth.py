@@ -43,6 +43,7 @@ class AccessPolicy:
     def __init__(self, rules: ServeAccess, host: str) -> None:
         self._rules = rules
         self.wants_key = bool(rules.keys)
+        self.about_needs_key = self.wants_key and rules.about == "key"
         names = rules.hosts
         if names is None and is_loopback(host):
             names = (*_LOOPBACK_NAMES, f"[{host}]" if ":" in host else host)
@@ -54,7 +55,7 @@ class AccessPolicy:
             return
         name = _without_port(headers.get("host", ""))
         if name.lower() not in self._hosts:
-            message = "the Host header names another host; add it to access.hosts"
+            message = "the Host header names another host; the operator can add it to access.hosts"
             raise ApiError(421, "wrong_host", message)
 
     def check_key(self, headers: Headers) -> None:
@@ -67,6 +68,11 @@ class AccessPolicy:
         challenge = {"WWW-Authenticate": 'Bearer realm="phonemo"'}
         raise ApiError(401, "invalid_api_key", message, headers=challenge)
 
+    def check_about(self, headers: Headers) -> None:
+        """Raise ApiError (401) like ``check_key`` where descriptions of the server need a key."""
+        if self.about_needs_key:
+            self.check_key(headers)
+
     def check_origin(self, headers: Headers) -> None:
         """Raise ApiError (403) for a page of another origin.
 
@@ -77,7 +83,7 @@ class AccessPolicy:
         if origin is None or {"*", origin} & set(self._rules.cors_origins):
             return
         if _host_of(origin) != headers.get("host", "").lower():
-            message = "this origin is not allowed; add it to access.cors_origins"
+            message = "this origin is not allowed; the operator can add it to access.cors_origins"
             raise ApiError(403, "wrong_origin", message)
 
     def _is_known(self, keys: Iterable[str]) -> bool:

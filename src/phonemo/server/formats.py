@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-_NATIVE = ("wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "caf", "w64")
+_NATIVE = ("wav", "flac", "mp3", "ogg", "opus", "aiff", "au", "caf", "w64", "sph")
 _MEDIA = ("m4a", "mp4", "aac", "webm", "mka", "3gp", "amr", "wma")
 #: Schema text of a part that is a recording.
 DESCRIPTION = (

@@ -84,6 +84,7 @@ HEADERS = {
 #: that sends its whole request before it reads gets the response and not a connection reset.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 2**26
 _INITIAL_READ_SECONDS = 5.0
+_UNAUTHORIZED = 401
 
 log = logging.getLogger("phonemo.server")
 
@@ -112,11 +113,13 @@ class LimitsMiddleware:
         except ApiError:
             await send({"type": "websocket.close", "code": 1008})
             return
+        scope["request_id"] = secrets.token_hex(8)
         await self._app(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         scope = _normalize(scope)
+        scope["request_id"] = secrets.token_hex(8)
         context = _RequestContext(scope, receive, send, self._limits)
         try:
             self._check(Headers(scope=scope))
@@ -132,17 +135,20 @@ class LimitsMiddleware:
 
     async def _refuse(self, error: ApiError, context: _RequestContext) -> None:
         self._meters.errors.labels(error.code).inc()
-        await refused(error)(context.scope, context.receive, context.send)
+        await refused(error, context.scope)(context.scope, context.receive, context.send)
 
     def _check(self, headers: Headers) -> None:
         self._access.check_host(headers)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            message = "expected Content-Length or Transfer-Encoding, got both; send one of them"
+            raise ApiError(400, "invalid_http", message)
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._limits.body_bytes:
             raise _too_large(self._limits)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if scope["method"] in ("GET", "POST") else "other"
+        method = scope["method"] if scope["method"] in ("GET", "POST", "PUT") else "other"
         self._meters.requests.labels(route, method, str(status)).inc()
         self._meters.seconds.labels(route).observe(seconds)
 
@@ -154,9 +160,9 @@ def _normalize(scope: Scope) -> Scope:
     return {**scope, "method": method, "headers": headers}
 
 
-def refused(error: ApiError) -> JSONResponse:
-    """Return the response to an error."""
-    return JSONResponse(error.to_dict(), error.status, error.headers)
+def refused(error: ApiError, scope: Scope) -> JSONResponse:
+    """Return the response to an error of the request with this scope."""
+    return JSONResponse(error.to_dict(scope.get("request_id")), error.status, error.headers)
 
 
 class _RequestContext:
@@ -173,7 +179,7 @@ class _RequestContext:
         self._complete = (
             "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
         )
-        self._id = secrets.token_hex(8)
+        self._id: str = scope["request_id"]
 
     async def receive(self) -> Message:
         """Receive more of the request; raise ApiError (413, 408) past its limits."""
@@ -217,6 +223,9 @@ class _RequestContext:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         headers["X-Request-Id"] = self._id
+        if self.status != _UNAUTHORIZED:  # how long a key is checked is nobody's business
+            elapsed = asyncio.get_running_loop().time() - self._began
+            headers.setdefault("Server-Timing", f"total;dur={1000 * elapsed:.1f}")
         if not self._complete:
             headers["Connection"] = "close"
 
@@ -231,5 +240,6 @@ class _RequestContext:
 
 
 def _too_large(limits: ServeLimits) -> ApiError:
-    message = f"the request is too large; at most {limits.body_bytes} bytes are accepted"
+    message = f"expected a request of at most {limits.body_bytes} bytes (limits.body_bytes), got "
+    message += "more; send a shorter or compressed recording, such as FLAC or Opus"
     return ApiError(413, "body_too_large", message, "file")

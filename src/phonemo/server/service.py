@@ -58,7 +58,7 @@ class Service:
         self._build_pipeline = partial(Pipeline, config, workers, self.meters, program)
         self.pipeline = self._build_pipeline()
         self._warm = False
-        self.waits_for = "the models are loaded"
+        self.waits_for = "loading the models"
         """What a start waits for, for /health/ready."""
 
     async def start(self, open_all: Callable[[], Mapping[str, EmotionRecognizer]]) -> None:
@@ -75,7 +75,7 @@ class Service:
             self.pipeline = self._build_pipeline()
         self.pipeline.start()
         await self.registry.load(open_all)
-        self.waits_for, self.pipeline.decoders.patient = "the models are warmed up", True
+        self.pipeline.decoders.patient = True
         for recognizer in self.registry.models.values():
             await self._warm_up(recognizer)
         self.pipeline.decoders.patient = False
@@ -90,6 +90,10 @@ class Service:
         for attempt in count():
             try:
                 noise = io.BytesIO(_noise_wav())
+                self.waits_for = "waiting for decoders"
+                await self.pipeline.decoders.decode(noise, "warm-up")
+                self.waits_for = "trying the models"
+                noise.seek(0)
                 await self.pipeline.recognize(noise, "warm-up", recognizer, options)
                 return
             except ApiError as error:

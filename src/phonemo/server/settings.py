@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -73,7 +73,10 @@ class ServeAccess(BaseConfig):
     """Accepted names in the Host header; null is any, but on a loopback address only its own names,
     which prevents DNS rebinding."""
     metrics: bool = True
-    """Whether to serve /metrics. It needs no API key, even if the config has keys."""
+    """Whether to serve /metrics."""
+    about: Literal["open", "key"] = "open"
+    """Whether /metrics, /v1/models, /version, /openapi.json and /docs need an API key too, if the
+    config has keys: "open" or "key". /v1/limits and the health probes never do."""
 
     @field_validator("cors_origins")
     @classmethod

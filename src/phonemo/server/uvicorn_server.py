@@ -10,16 +10,17 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from phonemo.errors import ModelError, PhonemoError, UsageError, safe_name
 from phonemo.server.app import PhonemoApp, create_app
+from phonemo.server.refusals.request_heads import HEAD_BYTES, RefusingProtocol
 from phonemo.server.service import State
 from phonemo.server.settings import ServeConfig, ServeLimits
 
@@ -85,7 +86,7 @@ def websocket_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
 def http_protocol(limits: ServeLimits) -> type[asyncio.Protocol]:
     """Return the HTTP protocol with timeouts for request heads and for responses."""
 
-    class TimeoutProtocol(_WriteTimeoutMixin, H11Protocol):
+    class TimeoutProtocol(_WriteTimeoutMixin, RefusingProtocol):
         """Uvicorn closes connections that idle after a response, but not slow ones."""
 
         drain_seconds = limits.read_seconds
@@ -127,13 +128,20 @@ _MAX_FILES = 2**16
 _RESERVED_FILES = 128
 
 
-def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = False) -> None:
+def run(
+    config: ServeConfig,
+    tell: Callable[[str], None],
+    access_log: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests in progress.
 
     Args:
         config: server config.
         tell: called with the address once the server is warm.
         access_log: whether to log every request on standard error.
+        progress: called several times a second while the server warms up, with the seconds so far
+            and what it waits for.
 
     Raises:
         UsageError: the address cannot be bound.
@@ -144,6 +152,7 @@ def run(config: ServeConfig, tell: Callable[[str], None], access_log: bool = Fal
     listening = _bind(config)
     app = create_app(config, failed=lambda error: server.give_up(error))
     server = _Server(_settings(app, config, access_log), app, lambda: tell(_address(listening)))
+    server.progress = progress
     with listening:
         server.run(sockets=[listening])
     if isinstance(server.failure, PhonemoError):
@@ -159,6 +168,8 @@ class _Server(uvicorn.Server):
         super().__init__(settings)
         self.failure: BaseException | None = None
         self._service, self._warm = app.service, warm
+        self.progress: Callable[[float, str], None] | None = None
+        self._began = monotonic()
         self._announced = False
         self._draining: asyncio.Task[None] | None = None
 
@@ -185,7 +196,9 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def on_tick(self, counter: int) -> bool:
-        """Announce once that the server is warm."""
+        """Report the progress of the start, then announce once that the server is warm."""
+        if self.progress is not None and self._service.state is State.STARTING:
+            self.progress(monotonic() - self._began, self._service.waits_for)
         if not self._announced and self._service.state is State.READY:
             self._announced = True
             self._warm()
@@ -236,6 +249,7 @@ def _settings(app: PhonemoApp, config: ServeConfig, access_log: bool) -> uvicorn
         app,
         loop="asyncio",  # installed uvloop must not change the meaning of the limits
         http=http_protocol(config.limits),
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws=websocket_protocol(config.limits),
         ws_max_size=2 * config.limits.stream_message_bytes,  # the route refuses smaller ones
         ws_ping_interval=_PING_SECONDS,

@@ -18,6 +18,7 @@ from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.errors import AudioError
 from phonemo.server.api_errors import ApiError, client_closed, service_unavailable
 from phonemo.server.decoders.decoder_worker import DecoderLimits, read_frame, write_frame
+from phonemo.server.refusals.client_texts import text_for_clients
 
 #: Python arguments that start a decoder; tests replace them with one that crashes or hangs.
 PROGRAM = ("-m", "phonemo.server.decoders.decoder_worker")
@@ -88,7 +89,7 @@ class DecoderPool:
         if "code" not in head:
             return _waveforms(head["channels"], data)
         if head["foreign"]:
-            raise ApiError(415, head["code"], head["message"], "file")
+            raise ApiError(415, head["code"], text_for_clients(head["message"]), "file")
         raise AudioError(head["code"], head["message"])
 
     def close(self) -> None:

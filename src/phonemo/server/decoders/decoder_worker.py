@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 from phonemo.audio import RATE, AudioLimits, Channels, Waveform, channel_count
-from phonemo.audio.containers import HEAD_BYTES, UNKNOWN, sniff_format
+from phonemo.audio.containers import HEAD_BYTES, sniff_format
 from phonemo.audio.decode import BYTES_PER_SAMPLE
 from phonemo.audio.each_channel import load_channels
 from phonemo.audio.formats.ffmpeg import is_installed
@@ -125,9 +125,7 @@ def _reply(
 def _is_foreign(upload: Upload) -> bool:
     """Whether the upload is of a type that is not read here, as opposed to damaged audio."""
     kind = sniff_format(upload.getvalue()[:HEAD_BYTES])
-    if kind.audio:
-        return not kind.native and not is_installed()
-    return kind.name != UNKNOWN
+    return not (kind.audio and (kind.native or is_installed()))
 
 
 def apply_rlimits(memory_bytes: int) -> None:
@@ -152,12 +150,21 @@ def alarm(seconds: float) -> None:
 
 def _load(stream: BinaryIO, channels: Channels, limits: AudioLimits) -> Sequence[Waveform]:
     """Decode within the limits; all channels together have at most ``max_decoded_bytes``."""
-    if channels == "split":
-        count = channel_count(stream, limits=limits)
-        stream.seek(0)
-        together = limits.max_decoded_bytes / (count * RATE * BYTES_PER_SAMPLE)
-        limits = replace(limits, max_seconds=min(limits.max_seconds, together))
-    return load_channels(stream, channels, limits=limits)
+    if channels != "split":
+        return load_channels(stream, channels, limits=limits)
+    count = channel_count(stream, limits=limits)
+    stream.seek(0)
+    together = limits.max_decoded_bytes / (count * RATE * BYTES_PER_SAMPLE)
+    if together >= limits.max_seconds:
+        return load_channels(stream, channels, limits=limits)
+    try:
+        return load_channels(stream, channels, limits=replace(limits, max_seconds=together))
+    except AudioError as error:
+        if error.code != "audio_too_long":
+            raise
+        expected = f"expected at most {together:.0f} s of {count} channels (limits.decoded_bytes)"
+        message = f"{stream.name}: {expected}, got more; split it, or send one channel at a time"
+        raise AudioError("audio_too_large", message) from error
 
 
 if __name__ == "__main__":

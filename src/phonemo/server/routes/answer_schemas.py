@@ -21,6 +21,8 @@ class Fault(_Schema):
     """The field that caused the error."""
     code: str
     """Stable identifier for programs."""
+    request_id: str | None = None
+    """The same as in the header X-Request-Id."""
 
 
 class ErrorAnswer(_Schema):

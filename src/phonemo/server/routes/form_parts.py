@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from fastapi import Request
@@ -25,29 +25,77 @@ _MAX_FIELD_CHARACTERS = 4096
 
 
 @asynccontextmanager
-async def read_parts(request: Request, files: int, largest: int) -> AsyncIterator[FormData]:
+async def read_parts(
+    request: Request, files: int, largest: int, too_many: str
+) -> AsyncIterator[FormData]:
     """Parse a form; its parts are closed at the end of the context.
 
     Args:
         request: a request whose body has not been read.
         files: most parts that are files.
         largest: most bytes of a part that is not a file.
+        too_many: the message for more files than that.
 
     Raises:
         ApiError: not a multipart form (415), or an invalid one (400).
     """
-    if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        message = f"{safe_name(coding)}: compressed bodies are not supported; send it uncompressed"
+    check_coding(request)
+    if (kind := media_type_of(request)) != MULTIPART:
+        message = f"expected {MULTIPART} with a part named file, as curl -F file=@my.wav sends it, "
+        message += f"got {safe_name(kind) or 'no Content-Type'}"
         raise ApiError(415, "unsupported_media_type", message)
-    kind = request.headers.get("content-type", "")
-    if kind.partition(";")[0].strip().lower() != MULTIPART:
-        message = f"expected {MULTIPART} with a part named file, as curl -F file=@my.wav sends it"
-        raise ApiError(415, "unsupported_media_type", message)
-    form = await _parse(request, files, max(largest, _MAX_FIELD_CHARACTERS))
+    with receiving(too_many):
+        form = await request.form(
+            max_files=files,
+            max_fields=MOST_FIELDS,
+            max_part_size=max(largest, _MAX_FIELD_CHARACTERS),
+        )
     try:
         yield form
     finally:
         await form.close()
+
+
+def media_type_of(request: Request) -> str:
+    """Return the media type of the body in lower case, without parameters; empty if absent."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_coding(request: Request) -> None:
+    """Raise ApiError (415) for a compressed body."""
+    if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+        message = f"{safe_name(coding)}: compressed bodies are not supported; send it uncompressed"
+        raise ApiError(415, "unsupported_media_type", message)
+
+
+@contextmanager
+def receiving(too_many: str) -> Iterator[None]:
+    """Convert what goes wrong while a body is received; large files are spooled to disk.
+
+    Args:
+        too_many: the message for a form with too many files.
+
+    Raises:
+        ApiError: an invalid form (400), a full disk (503), or a client that disconnects (499).
+    """
+    try:
+        yield
+    except (HTTPException, FormParserError) as error:  # newer starlette converts the second
+        detail = error.detail if isinstance(error, HTTPException) else str(error)
+        message = too_many if detail.startswith("Too many files") else _invalid_form(detail)
+        raise ApiError(400, "invalid_form", message) from error
+    except OSError as error:
+        message = f"no room for the upload ({error.strerror})"
+        raise service_unavailable("no_space", message) from error
+    except ClientDisconnect as error:
+        raise client_closed() from error
+    except UnicodeError as error:  # from the charset in the Content-Type
+        raise ApiError(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error
+
+
+def _invalid_form(detail: str) -> str:
+    fields = f"fields of at most {_MAX_FIELD_CHARACTERS} characters"
+    return f"{detail.rstrip('.')}; send parts named file, each with a filename, and {fields}"
 
 
 def check_lengths(form: FormData, apart: Sequence[str] = ()) -> None:
@@ -93,9 +141,12 @@ def _missing_file(form: FormData) -> str:
     """Say which parts came instead."""
     files = [name for name, value in form.multi_items() if isinstance(value, UploadFile)]
     if files and not files[0].startswith("profile"):
-        return f"expected the recording in a part named file, got it in {safe_name(files[0])}"
+        name = safe_name(files[0])
+        return f"expected a part named file, got {name}; rename the part: -F file=@my.wav"
     names = ", ".join(safe_name(name) for name in [*form][:5]) or "no parts"
-    return f"the part named file is missing, got {names}; send the recording in it"
+    if any(isinstance(value, str) and _URL.match(value) for _, value in form.multi_items()):
+        return f"expected a part named file, got {names}; URLs are not supported, send the audio"
+    return f"expected a part named file, got {names}; send the recording in it"
 
 
 def check_texts(texts: dict[str, Any]) -> None:
@@ -139,25 +190,3 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
     types = [schema for schema in field.get("anyOf", ()) if schema != {"type": "null"}]
     rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
     return {**rest, **types[0]} if types else rest
-
-
-async def _parse(request: Request, files: int, largest: int) -> FormData:
-    """Parse the parts; large files are spooled to disk, which may be full."""
-    try:
-        return await request.form(max_files=files, max_fields=MOST_FIELDS, max_part_size=largest)
-    except (
-        HTTPException,
-        FormParserError,
-    ) as error:  # newer starlette converts it
-        detail = error.detail if isinstance(error, HTTPException) else str(error)
-        message = f"{detail.rstrip('.')}; send parts named file, each with a filename, and "
-        message += f"fields of at most {_MAX_FIELD_CHARACTERS} characters"
-        raise ApiError(400, "invalid_form", message) from error
-    except OSError as error:
-        raise service_unavailable(
-            "no_space", f"no room for the upload ({error.strerror})"
-        ) from error
-    except ClientDisconnect as error:
-        raise client_closed() from error
-    except UnicodeError as error:  # from the charset in the Content-Type
-        raise ApiError(400, "invalid_form", "the form's text cannot be read; send UTF-8") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import HTTPBearer
 
 from phonemo.runtime.onnx_recognizer import OnnxRecognizer
 from phonemo.runtime.recognizer import EmotionRecognizer
@@ -23,7 +24,10 @@ from phonemo.version import __version__
 def about_router(service: Service, access: AccessPolicy, config: ServeConfig) -> APIRouter:
     """Return the routes."""
     router = APIRouter()
+    keys = [Depends(HTTPBearer(auto_error=False))] if access.about_needs_key else []
 
+    @router.get("/healthz", include_in_schema=False)
+    @router.get("/health", include_in_schema=False)
     @router.get("/health/live", tags=["health"], summary="Is the process alive?")
     async def live() -> Status:
         return Status(status="ok")
@@ -36,12 +40,18 @@ def about_router(service: Service, access: AccessPolicy, config: ServeConfig) ->
         service.check_ready()
         return Status(status="ok")
 
-    @router.get("/version", tags=["about"], summary="Version of the server")
-    async def version() -> Version:
+    @router.get(
+        "/version", tags=["about"], summary="Version of the server", dependencies=keys,
+    )  # fmt: skip
+    async def version(request: Request) -> Version:
+        access.check_about(request.headers)
         return Version(phonemo=__version__, onnxruntime=onnxruntime().__version__)
 
-    @router.get("/v1/models", tags=["about"], summary="The served models")
-    async def models() -> ModelList:
+    @router.get(
+        "/v1/models", tags=["about"], summary="The served models", dependencies=keys,
+    )  # fmt: skip
+    async def models(request: Request) -> ModelList:
+        access.check_about(request.headers)
         cards = [_card(name, recognizer) for name, recognizer in service.registry.models.items()]
         return ModelList(object="list", data=cards)
 
@@ -50,9 +60,10 @@ def about_router(service: Service, access: AccessPolicy, config: ServeConfig) ->
         return _limits(service, access)
 
     @router.get("/metrics", tags=["about"], include_in_schema=False)
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        access.check_about(request.headers)
         if not config.access.metrics:
-            raise ApiError(404, "not_found", "metrics are off; set access.metrics to turn them on")
+            raise ApiError(404, "not_found", "the metrics of this server are off (access.metrics)")
         return Response(service.meters.text(), media_type=CONTENT_TYPE)
 
     return router

@@ -141,7 +141,9 @@ def _schema() -> dict[str, Any]:
 
 @asynccontextmanager
 async def _read(request: Request, limits: ServeLimits) -> AsyncIterator[Recordings]:
-    async with read_parts(request, limits.profile_files, 0) as form:
+    most = limits.profile_files
+    too_many = f"expected at most {most} recordings (limits.profile_files), got more; send fewer"
+    async with read_parts(request, most, 0, too_many) as form:
         check_lengths(form)
         files = form.getlist("file")
         uploads = [check_upload(file, form) for file in files] or [check_upload(None, form)]
@@ -219,5 +221,6 @@ def _recording_error(error: ApiError | PhonemoError, recordings: int) -> ApiErro
 
 def _check_total(seconds: float, limit: float) -> None:
     if seconds > limit:
-        message = f"the recordings are longer than {limit:g} s in total; send fewer of them"
+        message = f"expected at most {limit:g} s in total (limits.profile_seconds), got "
+        message += f"{seconds:.1f} s or more; send fewer of them"
         raise ApiError(413, "audio_too_long", message, "file")

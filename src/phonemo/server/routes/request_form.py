@@ -5,7 +5,7 @@ It is parsed by hand for exact error messages, so its OpenAPI schema is built he
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Literal
@@ -40,6 +40,10 @@ AUDIO: dict[str, Any] = {
     "description": DESCRIPTION,
 }
 _PROFILE = "profile_json"
+_SEVERAL_FILES = (
+    "expected one recording in a part named file, got several files; send a request for each, or "
+    "use phonemo batch for a folder"
+)
 
 
 def _check_channels(text: str) -> str:
@@ -109,30 +113,34 @@ class RecognizeRequest:
 
 
 def form_schema() -> dict[str, Any]:
-    """Return the OpenAPI schema of the request body."""
+    """Return the OpenAPI schema of the form."""
     return body_schema(Fields, AUDIO)
 
 
 @asynccontextmanager
-async def read_form(request: Request, profile_bytes: int) -> AsyncIterator[RecognizeRequest]:
+async def read_form(
+    request: Request, profile_bytes: int, options: Sequence[tuple[str, str]] = ()
+) -> AsyncIterator[RecognizeRequest]:
     """Parse the form; its parts are closed at the end of the context.
 
     Args:
         request: a request whose body has not been read.
         profile_bytes: most bytes of a profile.
+        options: fields in the address, by name.
 
     Raises:
         ApiError: not a multipart form (415), or one that does not match the schema (400).
     """
-    async with read_parts(request, files=2, largest=profile_bytes) as form:
+    async with read_parts(request, files=2, largest=profile_bytes, too_many=_SEVERAL_FILES) as form:
         _check_files(form)
-        check_each_once(form.multi_items())
+        check_each_once([*options, *form.multi_items()])
         check_lengths(form, apart=[_PROFILE])
         upload = check_upload(form.get("file"), form)
-        texts = {name: value for name, value in form.items() if name != "file"}
+        texts: dict[str, Any] = dict(options)
+        texts |= {name: value for name, value in form.items() if name != "file"}
         if isinstance(sent := texts.get(_PROFILE), UploadFile):
             texts[_PROFILE] = await _read_profile(sent, profile_bytes)
-        yield RecognizeRequest(upload.file, named_upload(upload), _validate_fields(texts))
+        yield RecognizeRequest(upload.file, named_upload(upload), validate_fields(texts))
 
 
 def _check_files(form: FormData) -> None:
@@ -143,8 +151,7 @@ def _check_files(form: FormData) -> None:
         if isinstance(value, UploadFile) and name != _PROFILE
     ]
     if len(files) > 1:
-        message = f"expected one part named file, got {len(files)} files"
-        raise ApiError(400, "invalid_form", message)
+        raise ApiError(400, "invalid_form", _SEVERAL_FILES)
 
 
 async def _read_profile(sent: UploadFile, max_bytes: int) -> str:
@@ -156,7 +163,8 @@ async def _read_profile(sent: UploadFile, max_bytes: int) -> str:
     return data.decode("utf-8", "replace")  # a valid profile has no replaced characters
 
 
-def _validate_fields(texts: dict[str, Any]) -> Fields:
+def validate_fields(texts: dict[str, Any]) -> Fields:
+    """Return the checked fields; raise ApiError (400) for an unknown or invalid one."""
     check_texts(texts)
     try:
         fields = Fields.model_validate(texts)

@@ -59,6 +59,16 @@ _LATER = {
 }
 _STARTING = _errors(503, ("starting", "the models are being loaded; try again in a second"))
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {**_STARTING, "headers": _LATER}}
+_BUSY = {
+    **_errors(
+        503,
+        ("starting", "the models are being loaded; try again in a second"),
+        ("stopping", "the server stops; send it to another one"),
+        ("no_space", "no room for the upload (No space left on device)"),
+        ("no_decoder", "no decoder can be started; try again later"),
+    ),
+    "headers": _LATER,
+}
 EMOTIONS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The prediction, in the requested format.",
@@ -74,29 +84,43 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
     400: _errors(
         400,
         ("invalid_value", "top_k: got '0'; Input should be greater than or equal to 1"),
+        ("unknown_field", "lables: no such field; expected one of file, model, labels"),
+        ("missing_file", "expected a part named file, got audio; rename the part"),
+        ("invalid_file", "file: expected a file, got a text; curl needs an @: -F file=@my.wav"),
+        ("invalid_form", "expected one recording in a part named file, got several files"),
+        ("invalid_label", "unknown label 'happyness'; did you mean 'happiness'?"),
+        (
+            "invalid_http",
+            "expected Content-Length or Transfer-Encoding, got both; send one of them",
+        ),
         ("profile_not_found", "no such profile; GET /v1/profiles lists them: office"),
     ),
     401: _errors(
         401, ("invalid_api_key", "an API key is required; send Authorization: Bearer KEY")
     ),
+    403: _errors(403, ("wrong_origin", "this origin is not allowed; the operator can add it")),
     404: _errors(404, ("model_not_found", "no such model; GET /v1/models lists them")),
     408: _errors(
         408, ("read_timeout", "the request arrives too slowly; send it faster, or send less")
     ),
-    403: _errors(
-        403, ("wrong_origin", "this origin is not allowed; add it to access.cors_origins")
-    ),
     413: _errors(
         413,
-        ("body_too_large", "the request is too large; at most 26214400 bytes are accepted"),
-        ("audio_too_long", "my.wav: expected at most 600 s, got 7200.0 s"),
-        ("audio_too_large", "my.wav: more decoded bytes than allowed"),
+        ("body_too_large", "expected a request of at most 26214400 bytes (limits.body_bytes)"),
+        ("audio_too_long", "my.wav: expected at most 600 s (limits.audio_seconds); split it"),
+        ("audio_too_large", "my.wav: expected at most 268435456 decoded bytes; split it"),
     ),
-    415: _errors(415, ("unsupported_audio", "my.wav: expected audio, got a playlist (m3u8)")),
-    421: _errors(421, ("wrong_host", "the Host header names another host; add it to access.hosts")),
+    415: _errors(
+        415,
+        ("unsupported_media_type", "expected multipart/form-data, or the recording as the body"),
+        ("unsupported_audio", "my.wav: expected audio, got a playlist (m3u8)"),
+    ),
+    421: _errors(421, ("wrong_host", "the Host header names another host")),
     422: _errors(
         422,
+        ("empty_audio", "my.wav: no samples could be decoded"),
         ("too_short", "my.wav: expected at least 400 samples, got 120"),
+        ("invalid_audio", "my.wav: damaged; encode it again"),
+        ("unsupported_audio", "my.wav: cannot be decoded; convert it to WAV or FLAC"),
         ("invalid_channel", "my.wav: expected a channel from 1 to 2, got 3"),
         ("invalid_profile", "profile_json: not JSON; phonemo adapt writes a profile"),
         ("profile_mismatch", "the profile is of model 1a2b, this is model 3c4d"),
@@ -106,14 +130,25 @@ EMOTIONS: dict[int | str, dict[str, Any]] = {
         **_errors(429, ("queue_full", "18 recordings wait already; try again later")),
         "headers": _LATER,
     },
-    500: _errors(500, ("internal_error", "the server failed; its log says why")),
-    503: NOT_READY[503],
-    504: _errors(504, ("deadline_exceeded", "no answer within 60 s; send a shorter recording")),
+    431: _errors(431, ("head_too_large", "the head of the request is too large")),
+    500: _errors(
+        500,
+        ("internal_error", "the server failed; its log says why, with the request_id"),
+        ("model_error", "the model failed on this recording"),
+    ),
+    503: _BUSY,
+    504: _errors(
+        504,
+        ("deadline_exceeded", "no answer within 60 s; send a shorter recording"),
+        ("decoder_timeout", "my.wav: decoding takes too long; convert it to WAV or FLAC"),
+    ),
 }
 PROFILE: dict[int | str, dict[str, Any]] = {
     **EMOTIONS,
     200: {"description": "The profile, and what it was made from.", "model": ProfileAnswer},
-    400: _errors(400, ("invalid_form", "Too many files. Maximum number of files is 64")),
+    400: _errors(
+        400, ("invalid_form", "expected at most 64 recordings (limits.profile_files), got more")
+    ),
     422: _errors(
         422,
         ("no_speech", "no speech to make a profile of: 2 recordings without speech"),

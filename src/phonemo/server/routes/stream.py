@@ -122,7 +122,8 @@ async def _handle(websocket: WebSocket, service: Service, access: AccessPolicy) 
     except (ApiError, PhonemoError) as error:
         api_error = error if isinstance(error, ApiError) else api_error_of(error)
         service.meters.errors.labels(api_error.code).inc()
-        await websocket.send_json({"type": "error", **api_error.to_dict()})
+        described = api_error.to_dict(websocket.scope["request_id"])
+        await websocket.send_json({"type": "error", **described})
         await websocket.close(_CLOSE_CODES.get(api_error.status, 1008), api_error.code)
 
 

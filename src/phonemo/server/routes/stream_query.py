@@ -92,7 +92,7 @@ def _check_encoding(encoding: str) -> None:
 def _media_decoder(encoding: str, limits: ServeLimits) -> MediaStreamDecoder:
     """Return the decoder of a container; its process starts with the first message."""
     if not reads_media():
-        message = f"encoding: {encoding} needs pip install 'phonemo[media]' on the server; send "
+        message = f"encoding: {encoding} is not accepted by this server; send "
         message += "samples instead, as encoding=s16le"
         raise ApiError(415, "unsupported_audio", message, "encoding")
     return MediaStreamDecoder(

@@ -1,0 +1,1 @@
+"""The page for people at /docs, made from the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""What a client reads when its request is refused."""
