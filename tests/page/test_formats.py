@@ -108,13 +108,14 @@ def test_what_nobody_can_read_is_told_in_the_words_of_the_server(page, tmp_path)
     path.write_text("this is no recording", encoding="utf-8")
     sent = refuse(page, 9)
     upload(page, path)
-    alert = page.get_by_test_id("error")
-    alert.get_by_text("phonemo[media]").wait_for()
-    assert "No audio" in alert.inner_text()
+    failure = page.get_by_test_id("failure")
+    failure.get_by_text("phonemo[media]").wait_for()
+    assert "No audio" in failure.inner_text()
+    assert page.get_by_test_id("failure-retry").is_hidden()
     row = page.get_by_test_id("file-row")
     assert "cannot be recognized" in row.inner_text()
     row.get_by_role("button").click()
-    alert.get_by_text("phonemo[media]").wait_for()
+    failure.get_by_text("phonemo[media]").wait_for()
     assert len(sent) == 1
 
 

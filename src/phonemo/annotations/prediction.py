@@ -16,8 +16,8 @@ from phonemo.labels import rescale_scores
 
 #: The warning of a prediction whose highest score is below the model's threshold.
 UNSURE = "unsure"
-#: Smallest share of a phoneme that stands out, 0 to 1. In 11 of 120 clips of EmoDB, leaving out as many
-#: frames scattered over the clip changes the score as much; at 0.02, in 76 of them.
+#: Smallest share of a phoneme that stands out, 0 to 1. In 11 of 120 clips of EmoDB, leaving out as
+#: many frames scattered over the clip changes the score as much; at 0.02, in 76 of them.
 NOTABLE_SHARE = 0.05
 
 
