@@ -55,23 +55,8 @@ function createContext() {
   }
 }
 
-/** Write the WAV file in a worker, so that the page stays responsive. @param {AudioBuffer} audio @param {boolean} mix */
+/** @param {AudioBuffer} audio @param {boolean} mix */
 function encode(audio, mix) {
-  const rate = audio.sampleRate;
   const channels = Array.from({ length: audio.numberOfChannels }, (_, index) => audio.getChannelData(index));
-  return encodeInWorker(channels.map((samples) => samples.slice()), rate, mix).catch(() => wavOf(channels, rate, mix));
-}
-
-/** @param {Float32Array<ArrayBuffer>[]} channels passed on to the worker @param {number} rate @param {boolean} mix @returns {Promise<Blob>} */
-async function encodeInWorker(channels, rate, mix) {
-  const worker = new Worker(new URL("wavworker.js", import.meta.url), { type: "module" });
-  try {
-    return await new Promise((resolve, reject) => {
-      worker.addEventListener("message", ({ data }) => resolve(data));
-      worker.addEventListener("error", () => reject(new Error("no worker")));
-      worker.postMessage({ channels, rate, mix }, channels.map(({ buffer }) => buffer));
-    });
-  } finally {
-    worker.terminate();
-  }
+  return wavOf(channels, audio.sampleRate, mix);
 }

@@ -1,17 +1,24 @@
-/** 16-bit samples from floats. */
+/** 16-bit samples from floats, in slices between which the page stays responsive. */
 
 import { encodeWav } from "./wav.js";
 
+const SLICE = 1 << 19;
+
 /**
- * A WAV file of one or more channels.
+ * A WAV file of one or more channels. A worker would need a trusted-types policy, which the page's rules forbid.
  * @param {Float32Array[]} channels of equal length, -1 to 1
  * @param {number} rate samples a second
  * @param {boolean} mix whether the channels are averaged
- * @returns {Blob}
+ * @returns {Promise<Blob>}
  */
-export function wavOf(channels, rate, mix) {
-  const pcm = mix && channels.length > 1 ? average(channels) : interleave(channels);
-  return encodeWav([pcm], rate, mix ? 1 : channels.length);
+export async function wavOf(channels, rate, mix) {
+  const slices = [];
+  for (let start = 0; start < channels[0].length; start += SLICE) {
+    const parts = channels.map((samples) => samples.subarray(start, start + SLICE));
+    slices.push(mix ? average(parts) : interleave(parts));
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  return encodeWav(slices, rate, mix ? 1 : channels.length);
 }
 
 /** One moment after the other. @param {Float32Array[]} channels */

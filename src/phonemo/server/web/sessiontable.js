@@ -4,15 +4,21 @@ import { byId, createElement, oncePerFrame } from "./dom.js";
 import { t } from "./language.js";
 import { COLUMNS, isDoubtful, sortJobs } from "./tablerows.js";
 
+// While many recordings are in progress, their states are drawn so often.
+const UPDATE_MS = 200;
+
 /** @typedef {import("./types.js").Job} Job */
 
 export class SessionTable {
-  /** @type {Map<number, HTMLTableRowElement>} rows of job ids; a changed job has none */
+  /** @type {Map<number, HTMLTableRowElement>} rows of job ids */
   #rows = new Map();
+  /** @type {Set<number>} ids of jobs whose rows are out of date */
+  #changed = new Set();
   #sortedBy = "";
   #descending = false;
   #currentId = 0;
   #mustReveal = false;
+  #waiting = false;
   #render = oncePerFrame(() => this.#draw());
 
   /** @param {() => Job[]} jobs @param {(job: Job) => void} onChoose */
@@ -26,14 +32,18 @@ export class SessionTable {
 
   /** @param {Job} job new or changed */
   update(job) {
-    this.#rows.delete(job.id);
-    this.#render();
+    this.#changed.add(job.id);
+    if (this.#waiting) return;
+    this.#waiting = true;
+    setTimeout(() => {
+      this.#waiting = false;
+      this.#render();
+    }, UPDATE_MS);
   }
 
   /** @param {number} id the job whose result is shown or pending */
   setCurrent(id) {
-    this.#rows.delete(this.#currentId);
-    this.#rows.delete(id);
+    this.#changed.add(this.#currentId).add(id);
     this.#currentId = id;
     this.#mustReveal = true;
     this.#render();
@@ -78,13 +88,13 @@ export class SessionTable {
     replaceRows(byId("table-body"), sorted.map((job) => this.#rowOf(job)));
     if (this.#mustReveal) reveal(this.#rows.get(this.#currentId));
     this.#mustReveal = false;
-    byId("table-count").textContent = t("table.count", { count: filtered.length, all: all.length });
+    setText(byId("table-count"), t("table.count", { count: filtered.length, all: all.length }));
   }
 
   #drawHead() {
     for (const cell of byId("table-head").children) {
       const { column } = cell.dataset;
-      cell.firstElementChild.textContent = t(`table.${column}`);
+      setText(cell.firstElementChild, t(`table.${column}`));
       if (column !== this.#sortedBy) cell.removeAttribute("aria-sort");
       else cell.setAttribute("aria-sort", this.#descending ? "descending" : "ascending");
     }
@@ -92,23 +102,39 @@ export class SessionTable {
 
   /** @param {Job} job */
   #rowOf(job) {
-    const row = this.#rows.get(job.id) ?? this.#createRow(job);
+    const known = this.#rows.get(job.id);
+    const row = known ?? this.#createRow(job);
     this.#rows.set(job.id, row);
+    if (!known || this.#changed.delete(job.id)) fillRow(row, job, job.id === this.#currentId);
     return row;
   }
 
   /** @param {Job} job */
   #createRow(job) {
     const [name, ...others] = COLUMNS;
-    const button = createElement("button", { type: "button", className: "table-name", textContent: name.text(job) });
-    button.setAttribute("aria-current", String(job.id === this.#currentId));
+    const button = createElement("button", { type: "button", className: "table-name" });
     button.addEventListener("click", () => this.onChoose(job));
-    const cells = others.map(({ id, text }) => createElement("td", { data: { column: id }, textContent: text(job) }));
-    const data = { testid: "table-row", job: String(job.id), state: job.state };
-    const emotion = job.prediction && !isDoubtful(job) ? job.prediction.label : "";
-    const head = createElement("th", { scope: "row", data: { column: "name" } }, button);
-    return /** @type {HTMLTableRowElement} */ (createElement("tr", { data: { ...data, emotion } }, head, ...cells));
+    const head = createElement("th", { scope: "row", data: { column: name.id } }, button);
+    const cells = others.map(({ id }) => createElement("td", { data: { column: id } }));
+    const data = { testid: "table-row", job: String(job.id) };
+    return /** @type {HTMLTableRowElement} */ (createElement("tr", { data }, head, ...cells));
   }
+}
+
+/** The same text again would have the browser lay the table out anew. @param {Element} element @param {string} text */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {HTMLTableRowElement} row @param {Job} job @param {boolean} current */
+function fillRow(row, job, current) {
+  row.dataset.state = job.state;
+  row.dataset.emotion = job.prediction && !isDoubtful(job) ? job.prediction.label : "";
+  for (const [index, { text }] of COLUMNS.entries()) {
+    const cell = index ? row.cells[index] : row.cells[0].children[0];
+    setText(cell, text(job));
+  }
+  row.cells[0].children[0].setAttribute("aria-current", String(current));
 }
 
 /** Scroll the table, not the page, to a row. @param {HTMLElement | undefined} row */
@@ -121,10 +147,10 @@ function reveal(row) {
   else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
 }
 
-/** Keep the focus in a row that is drawn anew. @param {HTMLElement} body @param {HTMLTableRowElement[]} rows */
+/** Rows in a new order are moved; the focus stays in its row. @param {HTMLElement} body @param {HTMLTableRowElement[]} rows */
 function replaceRows(body, rows) {
-  const focused = body.contains(document.activeElement) ? document.activeElement?.closest("tr")?.dataset.job : undefined;
+  if (body.children.length === rows.length && rows.every((row, index) => body.children[index] === row)) return;
+  const focused = document.activeElement;
   body.replaceChildren(...rows);
-  if (focused === undefined) return;
-  rows.find((row) => row.dataset.job === focused)?.querySelector("button")?.focus({ preventScroll: true });
+  if (focused instanceof HTMLElement && body.contains(focused)) focused.focus({ preventScroll: true });
 }
