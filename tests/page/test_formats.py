@@ -134,7 +134,8 @@ def test_the_words_under_the_chooser_are_those_of_the_server(page, media, words)
 CONVERT = """async ([seconds, bytes]) => {
     const { wavOf } = await import("/web/pcm.js");
     const { convertToWav } = await import("/web/convert.js");
-    const tone = (step) => Float32Array.from({ length: 8000 }, (_, index) => Math.sin(index * step) / 2);
+    const tone = (step) =>
+        Float32Array.from({ length: 8000 }, (_, index) => Math.sin(index * step) / 2);
     const file = await wavOf([tone(0.2), tone(0.3)], 8000, false);
     const limits = { audio_seconds: seconds, body_bytes: bytes };
     const found = await convertToWav(file, limits).catch(({ key }) => key);
