@@ -35,6 +35,7 @@ CELLS = [
     (False, "false"),
     ("声音", "声音"),
 ]
+HEIGHTS = "rows => rows.map(row => row.offsetHeight)"
 DONE = "() => document.querySelectorAll('.file-row[data-state=done]').length === 4"
 
 
@@ -94,6 +95,8 @@ def sort(page, column: str) -> list[str]:
 
 def test_the_table_is_sorted_by_keyboard(table):
     assert names(table) == [*ROWS, "z.wav"]
+    heights = table.get_by_test_id("table-row").evaluate_all(HEIGHTS)
+    assert max(heights) < 100
     assert sort(table, "name")[1:4] == ["b,2.wav", "b,10.wav", "z.wav"]
     ascending = sort(table, "score")
     head = table.locator("th[aria-sort]")

@@ -82,6 +82,7 @@ export class SessionTable {
     if (byId("table-panel").hidden) return;
     this.#drawHead();
     const all = this.jobs();
+    byId("table").classList.toggle("with-problems", all.some(({ error }) => error));
     const filtered = byId("table-unsure").checked ? all.filter(isDoubtful) : all;
     const column = COLUMNS.find(({ id }) => id === this.#sortedBy);
     const sorted = column ? sortJobs(filtered, column.value, this.#descending) : filtered;
